@@ -1,0 +1,1 @@
+"""The acquisition service: links, raw log, run control, catalogue, telemetry, command line."""

@@ -1,0 +1,195 @@
+"""CRC-guarded blocks appended to a file: the container of the raw log and the list-mode log.
+
+A file is a sequence of blocks, each a 32-byte header and a payload; the first is a JSON head that
+describes the file, the last, when the writer closed properly, a JSON end with totals. A block is
+written with one system call before ``append`` returns, so that a killed process loses nothing
+that was acknowledged; a torn tail costs at most the block that was not. docs/file-format.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import crc32c
+import numpy as np
+
+from daq.errors import LogError, StorageError
+
+BLOCK_MAGIC = 0x4B424D54  # "TMBK"
+BLOCK_HEADER = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("kind", "<u2"),
+        ("flags", "<u2"),
+        ("sequence", "<u4"),
+        ("items", "<u4"),
+        ("length", "<u8"),
+        ("payload_crc", "<u4"),
+        ("header_crc", "<u4"),
+    ]
+)
+HEADER_BYTES = BLOCK_HEADER.itemsize
+MAX_PAYLOAD = 1 << 30
+
+
+class BlockKind(IntEnum):
+    """What a block's payload is."""
+
+    HEAD = 1
+    FRAMES = 2
+    PROMPTS = 3
+    DELAYEDS = 4
+    END = 9
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block as read: its kind, how many items the payload has, the payload."""
+
+    kind: BlockKind
+    items: int
+    payload: bytes
+
+
+class BlockWriter:
+    """Appends blocks to a new file. Every block that ``append`` returned for is with the kernel."""
+
+    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+        """Create ``path`` (it must not exist) and write the head; raises StorageError."""
+        self.path = path
+        self.bytes_written = 0
+        self._sequence = 0
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise StorageError(f"cannot create {path}: {error.strerror}") from error
+        self.append(BlockKind.HEAD, _json_bytes(head), items=1)
+
+    def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> None:
+        """Append one block.
+
+        Raises
+        ------
+        StorageError
+            where the disk takes it not or not whole; what had gone out is cut off again.
+        """
+        header = np.zeros((), dtype=BLOCK_HEADER)
+        header["magic"], header["kind"] = BLOCK_MAGIC, kind
+        header["sequence"], header["items"] = self._sequence, items
+        header["length"], header["payload_crc"] = len(payload), crc32c.crc32c(payload)
+        header["header_crc"] = crc32c.crc32c(header.tobytes()[:-4])
+        self._write_all(header.tobytes(), payload)
+        self._sequence += 1
+        self.bytes_written += HEADER_BYTES + len(payload)
+
+    def _write_all(self, header: bytes, payload: bytes | memoryview) -> None:
+        parts: list[bytes | memoryview] = [header, payload]
+        expected = len(header) + len(payload)
+        try:
+            done = os.writev(self._file, parts)
+            while done < expected:  # rare: a signal or a nearly full disk cut the call short
+                rest = (header + bytes(payload))[done:]
+                done += os.write(self._file, rest)
+        except OSError as error:
+            self._cut_back()
+            raise StorageError(
+                f"cannot write to {self.path}: {error.strerror}; everything before is kept. "
+                "Free disk space, then start a new run"
+            ) from error
+
+    def _cut_back(self) -> None:
+        try:
+            os.ftruncate(self._file, self.bytes_written)
+        except OSError:
+            return  # the reader finds the torn tail by its CRC
+
+    def close(self, end: dict[str, Any]) -> None:
+        """Write the end block with totals, flush to the disk and close."""
+        try:
+            self.append(BlockKind.END, _json_bytes(end), items=1)
+            os.fsync(self._file)
+        except OSError as error:
+            raise StorageError(f"cannot close {self.path}: {error.strerror}") from error
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is, without an end block."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class BlockReader:
+    """Reads a block file front to back; a torn or damaged tail ends the reading and is reported.
+
+    After iteration ``torn_bytes`` says how many bytes at the end were not a whole, sound block,
+    and ``end`` holds the end block's totals, or None where the writer never closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.torn_bytes = 0
+        self.end: dict[str, Any] | None = None
+        self.head = self._read_head()
+
+    def _read_head(self) -> dict[str, Any]:
+        try:
+            with self.path.open("rb") as file:
+                block = self._next(file, 0)
+        except OSError as error:
+            raise LogError(f"cannot read {self.path}: {error.strerror}") from error
+        if block is None or block.kind is not BlockKind.HEAD:
+            raise LogError(
+                f"{self.path} does not begin with a head block: it is no log of ours, "
+                "or its first bytes are damaged"
+            )
+        head: dict[str, Any] = json.loads(block.payload)
+        return head
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield the data blocks (neither head nor end)."""
+        size = self.path.stat().st_size
+        sequence = 0
+        with self.path.open("rb") as file:
+            while True:
+                start = file.tell()
+                block = self._next(file, sequence)
+                if block is None:
+                    self.torn_bytes = size - start
+                    return
+                sequence += 1
+                if block.kind is BlockKind.END:
+                    self.end = json.loads(block.payload)
+                elif block.kind is not BlockKind.HEAD:
+                    yield block
+
+    @staticmethod
+    def _next(file: Any, sequence: int) -> Block | None:
+        raw = file.read(HEADER_BYTES)
+        if len(raw) < HEADER_BYTES:
+            return None
+        header = np.frombuffer(raw, dtype=BLOCK_HEADER)[0]
+        sound = (
+            header["magic"] == BLOCK_MAGIC
+            and header["header_crc"] == crc32c.crc32c(raw[:-4])
+            and header["sequence"] == sequence
+            and header["length"] <= MAX_PAYLOAD
+            and header["kind"] in set(BlockKind)
+        )
+        if not sound:
+            return None
+        payload = file.read(int(header["length"]))
+        if len(payload) < header["length"] or crc32c.crc32c(payload) != header["payload_crc"]:
+            return None
+        return Block(BlockKind(int(header["kind"])), int(header["items"]), payload)
+
+
+def _json_bytes(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()

@@ -1,0 +1,167 @@
+"""From accepted frames to singles: unpack event words, advance the watermark, judge lateness.
+
+The watermark is the smallest frame end over the *live* modules. A module whose frames are more
+than ``stall_ps`` behind the newest is *stalled*: it no longer holds the others back until its
+frames reach the watermark again. Both are decided frame by frame from detector time alone, never
+from the wall clock or the batch, so that a replay decides the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import END_OF_TIME_PS
+from daq.frame_check import CheckedFrames
+from hw.jit import Array, Record, kernel
+from hw.protocol import (
+    CRYSTAL_MASK,
+    CRYSTAL_SHIFT,
+    DOI_MASK,
+    DOI_SHIFT,
+    ENERGY_MASK,
+    ENERGY_SHIFT,
+    FLAG_LAST,
+    FLAGS_MASK,
+    FLAGS_SHIFT,
+    FRAME_PERIOD_LOG2,
+    FRAME_PERIOD_PS,
+    KIND_SHIFT,
+    KIND_SINGLE,
+    TICK_PS_NUM,
+    TICK_PS_SHIFT,
+    TIME_MASK,
+)
+
+DEFAULT_STALL_PS = 1_000_000_000_000
+"""1 s of detector time: 190 data frames."""
+
+LIVE, STALLED, SILENT, ENDED = 0, 1, 2, 3
+STATE_NAMES = ("live", "stalled", "silent", "ended")
+
+TIMELINE = np.dtype(
+    [
+        ("end_ps", "<i8"),
+        ("state", "u1"),
+        ("stalls", "<i8"),
+        ("late_frames", "<i8"),
+        ("singles", "<i8"),
+        ("late", "<i8"),
+        ("invalid", "<i8"),
+        ("other_words", "<i8"),
+    ],
+    align=True,
+)
+"""Per module: how far its frames reach, whether it holds the watermark, and what was decoded."""
+
+
+@kernel
+def decode_frames(
+    headers: Array,
+    word_starts: Array,
+    words: Array,
+    n_crystals: int,
+    stall_ps: int,
+    line: Array,
+    marks: Array,
+    out: Array,
+) -> int:
+    """Decode frames in order of arrival into ``out`` (SINGLE); return how many singles.
+
+    ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8, [watermark_ps, newest end_ps].
+    Late singles (before the watermark at the arrival of their frame), words of unknown kind and
+    crystals outside the module are counted, not written.
+    """
+    n = 0
+    for f in range(headers.shape[0]):
+        h = headers[f]
+        module = line[h.module]
+        start_ticks = np.int64(h.frame_id) << FRAME_PERIOD_LOG2
+        watermark = marks[0]
+        if np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
+            module.late_frames += 1
+        base = np.uint32(h.module) * np.uint32(n_crystals)
+        first = word_starts[f]
+        for w in range(first, first + h.event_count):
+            word = words[w]
+            if word >> np.uint64(KIND_SHIFT) != KIND_SINGLE:
+                module.other_words += 1
+                continue
+            module.singles += 1
+            crystal = np.int64((word >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK))
+            if crystal >= n_crystals:
+                module.invalid += 1
+                continue
+            ticks = start_ticks + np.int64(word & np.uint64(TIME_MASK))
+            low = ((ticks & (2**TICK_PS_SHIFT - 1)) * TICK_PS_NUM) >> TICK_PS_SHIFT
+            time_ps = (ticks >> TICK_PS_SHIFT) * TICK_PS_NUM + low
+            if time_ps < watermark:
+                module.late += 1
+                continue
+            single = out[n]
+            single.time_ps = time_ps
+            single.crystal = base + np.uint32(crystal)
+            single.energy = (word >> np.uint64(ENERGY_SHIFT)) & np.uint64(ENERGY_MASK)
+            single.flags = (word >> np.uint64(FLAGS_SHIFT)) & np.uint64(FLAGS_MASK)
+            single.doi = (word >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK)
+            n += 1
+        _advance(h, module, line, stall_ps, marks)
+    return n
+
+
+@kernel
+def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array) -> None:
+    """Move the module's end and the watermark after its frame was decoded."""
+    module.end_ps = max(module.end_ps, np.int64(h.frame_id + 1) * FRAME_PERIOD_PS)
+    marks[1] = max(marks[1], module.end_ps)
+    if h.flags & FLAG_LAST:
+        module.state = ENDED
+    elif module.state != ENDED and module.end_ps >= marks[0]:
+        module.state = LIVE
+    watermark = np.int64(END_OF_TIME_PS)
+    for m in range(line.shape[0]):
+        if line[m].state == ENDED:
+            continue
+        if line[m].state != STALLED and marks[1] - line[m].end_ps > stall_ps:
+            line[m].state = STALLED
+            line[m].stalls += 1
+        if line[m].state != STALLED:
+            watermark = min(watermark, line[m].end_ps)
+    marks[0] = max(marks[0], watermark)
+
+
+class Decoder:
+    """Decodes checked frames of one run; keeps the watermark and the modules' timelines."""
+
+    def __init__(
+        self, *, n_modules: int, crystals_per_module: int, stall_ps: int = DEFAULT_STALL_PS
+    ) -> None:
+        self.line = np.zeros(n_modules, dtype=TIMELINE)
+        self.line["state"] = SILENT
+        self._marks = np.zeros(2, dtype=np.int64)
+        self._crystals = crystals_per_module
+        self._stall_ps = stall_ps
+
+    @property
+    def watermark_ps(self) -> int:
+        """Every later single at or after this time is in time; END_OF_TIME_PS after the end."""
+        return int(self._marks[0])
+
+    @property
+    def newest_ps(self) -> int:
+        """The newest frame end of any module."""
+        return int(self._marks[1])
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every module has sent its LAST frame."""
+        return bool((self.line["state"] == ENDED).all())
+
+    def decode(self, frames: CheckedFrames, out: npt.NDArray[np.void]) -> int:
+        """Write the frames' singles to ``out`` in order of arrival; return how many."""
+        words = np.frombuffer(frames.payload, dtype="<u8")
+        count: int = decode_frames(
+            frames.headers, frames.word_starts, words, self._crystals, self._stall_ps,
+            self.line, self._marks, out,
+        )  # fmt: skip
+        return count

@@ -1,0 +1,78 @@
+"""Rates in detector time: over the last second for displays, mean and peak for the summary."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+
+_SPAN_PS = 1_000_000_000_000
+
+
+class RateMeter:
+    """Fed with running totals at watermarks; ``trues`` is prompts − randoms."""
+
+    def __init__(self) -> None:
+        self._window: deque[tuple[int, dict[str, int]]] = deque([(0, {})])
+        self._peak: dict[str, float] = {}
+        self._rates: dict[str, float] = {}
+
+    def observe(self, watermark_ps: int, **totals: int) -> None:
+        """Take in the totals at a watermark; one that does not move on is ignored."""
+        if watermark_ps <= self._window[-1][0]:
+            return
+        self._window.append((watermark_ps, totals))
+        while len(self._window) > 2 and self._window[1][0] <= watermark_ps - _SPAN_PS:
+            self._window.popleft()
+        (begin_ps, before), (end_ps, after) = self._window[0], self._window[-1]
+        seconds = (end_ps - begin_ps) * 1e-12
+        self._rates = _with_trues({k: (n - before.get(k, 0)) / seconds for k, n in after.items()})
+        if end_ps - begin_ps >= 0.9 * _SPAN_PS:
+            for key, rate in self._rates.items():
+                self._peak[key] = max(self._peak.get(key, 0.0), rate)
+
+    def rates(self) -> dict[str, float]:
+        """Return the rates per second over the last second of detector time."""
+        return self._rates
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Return ``mean`` over the run and ``peak`` of any one second, per second.
+
+        A run shorter than a second has its mean as its peak.
+        """
+        end_ps, totals = self._window[-1]
+        seconds = max(end_ps * 1e-12, 1e-12)
+        mean = _with_trues({key: n / seconds for key, n in totals.items()})
+        peak = {key: self._peak.get(key, rate) for key, rate in mean.items()}
+        return {
+            "mean": {key: round(rate, 2) for key, rate in mean.items()},
+            "peak": {key: round(rate, 2) for key, rate in peak.items()},
+        }
+
+
+class ModuleMeter:
+    """Counts per second of each module over about the last second of detector time."""
+
+    def __init__(self, n_modules: int) -> None:
+        self._window: deque[tuple[int, Counts]] = deque([(0, np.zeros(n_modules, np.int64))])
+
+    def observe(self, time_ps: int, totals: Counts) -> None:
+        """Take in totals per module, at most ten times a second."""
+        if time_ps < self._window[-1][0] + _SPAN_PS // 10:
+            return
+        self._window.append((time_ps, totals.copy()))
+        while len(self._window) > 2 and self._window[1][0] <= time_ps - _SPAN_PS:
+            self._window.popleft()
+
+    def rates(self) -> npt.NDArray[np.float64]:
+        """Return counts per second per module."""
+        (begin_ps, before), (end_ps, after) = self._window[0], self._window[-1]
+        seconds = max((end_ps - begin_ps) * 1e-12, 1e-12)
+        return np.asarray((after - before) / seconds)
+
+
+def _with_trues(rates: dict[str, float]) -> dict[str, float]:
+    return {**rates, "trues": rates.get("prompts", 0.0) - rates.get("randoms", 0.0)}

@@ -1,0 +1,255 @@
+"""One open run: its folder, logs and pipeline, from arming to the summary.
+
+The folder is made exclusively: an existing one is never written to. Layout in docs/file-format.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from daq import listmode, rawlog
+from daq.conservation import Books, sent_by
+from daq.errors import RunError, StorageError
+from daq.frame_check import Frame
+from daq.pipeline import Output, Pipeline
+from daq.rate_meter import ModuleMeter, RateMeter
+from daq.run_config import RunConfig, versions
+from hw.geometry import build_geometry
+from hw.messages import ImagerReport, RunCondition, SourceReport
+
+CONFIG_NAME = "run.json"
+SUMMARY_NAME = "summary.json"
+SCANNER_NAME = "scanner.toml"
+MU_MAP_NAME = "mu_map.npz"
+
+
+class Run:
+    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books."""
+
+    def __init__(self, config: RunConfig, runs_root: Path) -> None:
+        """Make the folder and both logs; raises RunError or StorageError."""
+        self.config = config
+        self.scanner = config.scanner()
+        self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
+        self.created = dt.datetime.now(dt.UTC)
+        self.folder = _new_folder(runs_root, config, self.scanner.name, self.created)
+        self.name = self.folder.name
+        self.reports: list[SourceReport] = []
+        self.imager: ImagerReport | None = None
+        self.conditions: list[str] = []
+        self.undelivered = 0
+        self.meter = RateMeter()
+        self._module_meter = ModuleMeter(self.scanner.n_modules)
+        self._finished = False
+        self._started_ns = 0
+        self._elapsed_s = 0.0
+        head = self._head()
+        self._write_provenance(head)
+        self._raw = rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head)
+        self._list = listmode.ListmodeWriter(self.folder / listmode.FILE_NAME, head)
+        self.pipeline = Pipeline(
+            self.scanner,
+            build_geometry(self.scanner),
+            config.settings,
+            run_tag=self.run_tag,
+            stall_ps=int(config.stall_s * 1e12),
+            raw_log=self._raw,
+            listmode=self._list,
+        )
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "run": self.name,
+            "run_tag": self.run_tag,
+            "created": self.created.isoformat(),
+            "config": msgspec.to_builtins(self.config),
+            "calibration": "none",
+            "versions": versions(),
+        }
+
+    def _write_provenance(self, head: dict[str, Any]) -> None:
+        write_json(self.folder / CONFIG_NAME, head)
+        (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
+        if self.config.mu_map:
+            try:
+                shutil.copyfile(self.config.mu_map, self.mu_map)
+            except OSError as error:
+                raise RunError(f"µ map {self.config.mu_map}: {error.strerror}") from error
+
+    @property
+    def mu_map(self) -> Path:
+        """Where the run keeps its µ map, if it has one."""
+        return self.folder / MU_MAP_NAME
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of the raw log so far."""
+        return self._raw.bytes_written
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall time since the start, 0 before it, fixed after the end."""
+        if self._finished or not self._started_ns:
+            return self._elapsed_s
+        return (time.monotonic_ns() - self._started_ns) * 1e-9
+
+    def start(self) -> None:
+        """Note the moment of the start."""
+        self._started_ns = time.monotonic_ns()
+
+    def taint(self, reason: str) -> None:
+        """Note once why the run is not simply good."""
+        if reason not in self.conditions:
+            self.conditions.append(reason)
+
+    def process(self, frames: Sequence[Frame]) -> Output:
+        """Log and sort a batch of frames; raises StorageError where the disk refuses it."""
+        output = self.pipeline.process(frames)
+        self._measure(output)
+        return output
+
+    def finish(self) -> Output:
+        """Resolve what is held and close both logs; raises StorageError."""
+        self._elapsed_s = self.elapsed_s
+        self._finished = True
+        output = self.pipeline.finish()
+        self._measure(output)
+        books = self.books()
+        end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
+        self._raw.close(end)
+        self._list.close({**end, **self._coincidences()})
+        return output
+
+    def abandon(self) -> None:
+        """Close the logs as they are after an error."""
+        self._elapsed_s = self.elapsed_s
+        self._finished = True
+        self._raw.abandon()
+        self._list.abandon()
+
+    def _measure(self, output: Output) -> None:
+        counts = self.pipeline.sorter.counts
+        self.meter.observe(
+            min(output.watermark_ps, self.pipeline.decoder.newest_ps),
+            singles=int(self.pipeline.decoder.line["singles"].sum()),
+            accepted=int(self.pipeline.accepted.sum()),
+            prompts=counts.prompts,
+            randoms=counts.delayeds,
+        )
+        self._module_meter.observe(
+            self.pipeline.decoder.newest_ps, self.pipeline.decoder.line["singles"]
+        )
+
+    def module_rates(self) -> list[float]:
+        """Return the singles per second of each module over the last second."""
+        return [float(rate) for rate in self._module_meter.rates()]
+
+    def books(self) -> Books:
+        """Return the run's books as they stand."""
+        return Books(self.pipeline, sent_by(self.reports, self.scanner.n_modules))
+
+    def hash(self) -> str:
+        """Return the identity of the coincidences so far."""
+        return self.pipeline.digest.hexdigest()
+
+    def _coincidences(self) -> dict[str, int]:
+        counts = self.pipeline.sorter.counts
+        return {
+            "prompts": counts.prompts,
+            "delayeds": counts.delayeds,
+            "multiples": counts.multiples,
+        }
+
+    def condition(self) -> RunCondition:
+        """Good, tainted (something was lost or odd) or incomplete (cut off)."""
+        if any(reason.startswith("incomplete") for reason in self.conditions):
+            return "incomplete"
+        return "tainted" if self.conditions else "good"
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run's summary; the keys are explained in docs/file-format.md."""
+        books = self.books()
+        imager = self.imager or ImagerReport(run=self.name)
+        return {
+            "run": str(self.folder),
+            "name": self.name,
+            "created": self.created.isoformat(),
+            "condition": self.condition(),
+            "conditions": self.conditions,
+            "elapsed_s": round(self._elapsed_s, 3),
+            "detector_time_s": self.pipeline.decoder.newest_ps * 1e-12,
+            "frames": books.frames(),
+            "singles": books.singles(),
+            **self._coincidences(),
+            "rates": self.meter.summary(),
+            "images": {
+                "count": imager.images,
+                "rate_Hz": imager.rate_Hz,
+                "latency_ms": {"p50": imager.latency_p50_ms, "p99": imager.latency_p99_ms},
+                "fraction_used": imager.fraction_used,
+                "final": imager.image_path,
+            },
+            "undelivered_to_imager": self.undelivered,
+            "conserved": books.conserved(),
+            "hash": self.hash(),
+            "modules": books.per_module(),
+            "source": [msgspec.to_builtins(report) for report in self.reports],
+            "config": msgspec.to_builtins(self.config),
+            "versions": versions(),
+        }
+
+    def write_summary(self) -> dict[str, Any]:
+        """Write ``summary.json`` and return what is in it; raises StorageError."""
+        summary = self.summary()
+        write_json(self.folder / SUMMARY_NAME, summary)
+        return summary
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON to a new name, then move it into place; raises StorageError."""
+    part = path.with_suffix(".part")
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _new_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
+    if config.name and (Path(config.name).name != config.name or config.name.startswith(".")):
+        raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
+    stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
+    names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
+    for name in names:
+        try:
+            (root / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StorageError(f"cannot make {root / name}: {error.strerror}") from error
+        return (root / name).resolve()
+    raise RunError(
+        f"run folder {root / names[0]} exists already and is never written to again: "
+        "choose another --name, or move it away"
+    )
+
+
+def _automatic_names(base: str) -> list[str]:
+    return [base, *(f"{base}-{number}" for number in range(2, 100))]

@@ -1,0 +1,71 @@
+"""The daq's state as telemetry for displays: everything the console shows, nothing it must ask."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coincidence.select import SPECTRUM_BIN_DKEV
+from daq.decode import STATE_NAMES
+from daq.run import Run
+from hw.messages import Telemetry
+
+if TYPE_CHECKING:
+    from daq.service import DaqService
+
+
+def compose_telemetry(service: DaqService) -> Telemetry:
+    """Return the telemetry of this moment."""
+    run = service.run
+    control = service.control
+    return Telemetry(
+        state=control.state,
+        reason=control.reason,
+        run=run.name if run else "",
+        folder=str(run.folder) if run else "",
+        scanner=run.scanner.name if run else "",
+        scanner_title=run.scanner.title if run else "",
+        source=service.sources.describe(),
+        elapsed_s=run.elapsed_s if run else 0.0,
+        detector_time_s=run.pipeline.decoder.newest_ps * 1e-12 if run else 0.0,
+        duration_s=run.config.duration_s if run else 0.0,
+        settings=run.config.settings if run else None,
+        rates=run.meter.rates() if run and control.state != "closed" else {},
+        counters=_counters(service, run),
+        spectrum=_bins(run.pipeline.spectrum if run else None),
+        spectrum_bin_keV=SPECTRUM_BIN_DKEV / 10,
+        timing=_bins(run.pipeline.timing if run else None),
+        timing_delayed=_bins(run.pipeline.timing_delayed if run else None),
+        timing_bin_ps=run.pipeline.timing_bin_ps if run else 0.0,
+        module_rates=run.module_rates() if run else [],
+        module_states=[STATE_NAMES[s] for s in run.pipeline.decoder.line["state"]] if run else [],
+        rings=run.scanner.ring.n_rings if run else 0,
+        journal=list(service.journal.tail),
+        wall_ns=time.monotonic_ns(),
+        source_lag_s=service.sources.lag_s(),
+        disk_free_GB=service.disk_free / 1e9,
+        condition=run.condition() if run else "good",
+        buffers={"singles_held": float(run.pipeline.order.held) if run else 0.0},
+    )
+
+
+def _counters(service: DaqService, run: Run | None) -> dict[str, int]:
+    counters = {"stray_frames": service.stray_frames}
+    counters["invalid_messages"] = service.sources.invalid_messages
+    counters["journal_write_errors"] = service.journal.write_errors
+    if run is None:
+        return counters
+    books = run.books()
+    counters.update({f"frames.{key}": value for key, value in books.frames().items()})
+    counters.update({f"singles.{key}": value for key, value in books.singles().items()})
+    counts = run.pipeline.sorter.counts
+    counters.update(prompts=counts.prompts, delayeds=counts.delayeds, multiples=counts.multiples)
+    counters["imager.undelivered"] = run.undelivered
+    counters["bytes"] = run.bytes_written
+    return counters
+
+
+def _bins(histogram: np.ndarray | None) -> bytes:
+    return b"" if histogram is None else histogram.astype("<u4").tobytes()

@@ -1,0 +1,159 @@
+"""Phantoms: activity and attenuation on a voxel grid, made by formula, without downloads.
+
+A phantom's activity is a relative weight per voxel; the run's activity in Bq scales the whole.
+Phantoms are deterministic. What cannot be is refused: activity outside the bore, negative or
+non-finite values, a grid larger than the kernels address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.scanner import Scanner
+
+Image = npt.NDArray[np.float32]
+Triple = tuple[float, float, float]
+
+MAX_VOXELS_PER_AXIS = 1023  # the sampling table packs a voxel into 3 × 10 bits
+MAX_MU_PER_MM = 1.0  # lead has 0.18 at 511 keV: more is a mistake of units
+
+
+class PhantomError(ValueError):
+    """A phantom that cannot be; the message names the quantity, the bound and the remedy."""
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """An object in the scanner.
+
+    name : how it is called
+    activity : (x, y, z) f4, relative activity per voxel
+    mu_per_mm : (x, y, z) f4, linear attenuation coefficient at 511 keV
+    voxel_mm : voxel extent along x, y, z
+    origin_mm : centre of voxel (0, 0, 0) in the scanner's frame
+    """
+
+    name: str
+    activity: Image
+    mu_per_mm: Image
+    voxel_mm: Triple
+    origin_mm: Triple
+
+    def axis_mm(self, axis: int) -> npt.NDArray[np.float64]:
+        """Return the voxel centres along one axis."""
+        count = self.activity.shape[axis]
+        return self.origin_mm[axis] + np.arange(count) * self.voxel_mm[axis]
+
+
+def check_phantom(phantom: Phantom, scanner: Scanner) -> Phantom:
+    """Return the phantom where it can be emulated in the scanner.
+
+    Raises
+    ------
+    PhantomError
+        for shapes that differ, values that are negative or not finite, no activity at all, or
+        activity or matter that the bore cannot hold.
+    """
+    name = phantom.name
+    if phantom.activity.shape != phantom.mu_per_mm.shape or phantom.activity.ndim != 3:
+        raise PhantomError(
+            f"phantom {name}: activity {phantom.activity.shape} and µ {phantom.mu_per_mm.shape} "
+            "must be on one (x, y, z) grid"
+        )
+    if max(phantom.activity.shape) > MAX_VOXELS_PER_AXIS:
+        raise PhantomError(
+            f"phantom {name}: {max(phantom.activity.shape)} voxels along an axis, at most "
+            f"{MAX_VOXELS_PER_AXIS}; use larger voxels"
+        )
+    _check_values(name, "activity", phantom.activity, np.inf)
+    _check_values(name, "mu_per_mm", phantom.mu_per_mm, MAX_MU_PER_MM)
+    if not phantom.activity.any():
+        raise PhantomError(f"phantom {name}: no voxel has activity; nothing would ever decay")
+    for what, image in (("activity", phantom.activity), ("matter", phantom.mu_per_mm)):
+        _check_bore(phantom, what, image, scanner)
+    return phantom
+
+
+def _check_values(name: str, what: str, image: Image, bound: float) -> None:
+    if not np.isfinite(image).all():
+        raise PhantomError(f"phantom {name}: {what} has values that are not finite")
+    if image.min() < 0:
+        raise PhantomError(f"phantom {name}: {what} has {image.min():g}; it cannot be negative")
+    if image.max() > bound:
+        raise PhantomError(f"phantom {name}: {what} has {image.max():g}, above {bound:g} per mm")
+
+
+def _check_bore(phantom: Phantom, what: str, image: Image, scanner: Scanner) -> None:
+    x, y = phantom.axis_mm(0), phantom.axis_mm(1)
+    filled = image.any(axis=2)
+    radius = float(np.hypot(x[:, None], y[None, :])[filled].max(initial=0.0))
+    if radius >= scanner.ring.inradius_mm:
+        raise PhantomError(
+            f"phantom {phantom.name}: {what} reaches {radius:.1f} mm from the axis, the bore of "
+            f"{scanner.name} ends at {scanner.ring.inradius_mm:g} mm; choose a smaller phantom "
+            "or a wider scanner"
+        )
+
+
+def phantom_names() -> list[str]:
+    """Return the names that :func:`make_phantom` knows."""
+    return sorted(_builders())
+
+
+def make_phantom(name: str, scanner: Scanner) -> Phantom:
+    """Return a phantom by its name, checked against the scanner.
+
+    Raises
+    ------
+    PhantomError
+        for an unknown name, or a phantom that does not fit into the scanner.
+    """
+    builders = _builders()
+    if name not in builders:
+        raise PhantomError(f"unknown phantom {name!r}; there are {', '.join(phantom_names())}")
+    return check_phantom(builders[name](scanner), scanner)
+
+
+def _builders() -> dict[str, Callable[[Scanner], Phantom]]:
+    from emulator.brain import brain
+    from emulator.shapes import cylinder, hot_rod, line, point
+
+    return {
+        "brain": brain,
+        "cylinder": cylinder,
+        "hot-rod": hot_rod,
+        "line": line,
+        "point": point,
+    }
+
+
+def mu_map_on_grid(phantom: Phantom, shape: tuple[int, int, int], voxel_mm: Triple) -> Image:
+    """Return the phantom's µ (1/mm) on an image grid centred in the scanner, linearly interpolated.
+
+    Parameters
+    ----------
+    shape, voxel_mm : the image grid; voxel (0, 0, 0) is centred at ``-(shape - 1)/2 · voxel_mm``
+
+    Returns
+    -------
+    (x, y, z) f4; 0 outside the phantom's grid
+    """
+    image = np.asarray(phantom.mu_per_mm, dtype=np.float32)
+    for axis in range(3):
+        centres = (np.arange(shape[axis]) - (shape[axis] - 1) / 2) * voxel_mm[axis]
+        position = (centres - phantom.origin_mm[axis]) / phantom.voxel_mm[axis]
+        image = _interpolate_axis(image, position, axis)
+    return np.ascontiguousarray(image)
+
+
+def _interpolate_axis(image: Image, position: npt.NDArray[np.float64], axis: int) -> Image:
+    padded = np.moveaxis(np.pad(image, [(1, 1) if a == axis else (0, 0) for a in range(3)]), axis, 0)
+    position = np.clip(position + 1.0, 0.0, len(padded) - 1.0)
+    low = np.minimum(np.floor(position).astype(np.int64), len(padded) - 2)
+    part = (position - low).astype(np.float32)[:, None, None]
+    blended = padded[low] * (1 - part) + padded[low + 1] * part
+    return np.asarray(np.moveaxis(blended, 0, axis), dtype=np.float32)

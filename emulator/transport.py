@@ -1,0 +1,167 @@
+"""One slice of time, from decays to triggers: the emulator's Monte Carlo kernel.
+
+Per decay: place, β⁺ or not, a pair of 511 keV photons that are not quite back to back, each
+flown through object and modules until it is absorbed or gone, and the detector's response to
+every deposit. Decays follow a Poisson process, in order of time. A slice's random numbers depend
+on (seed, slice) only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from emulator.crystal_tracking import (
+    DEPOSIT_KEV,
+    DEPOSIT_SIZE,
+    LEFT,
+    DetectorTables,
+    find_module,
+    track_crystal,
+)
+from emulator.object_tracking import OBJECT_CUT_KEV, ObjectTables, track_object
+from emulator.photons import (
+    DX,
+    DY,
+    DZ,
+    ELECTRON_REST_KEV,
+    ENERGY,
+    PATH,
+    PHOTON_SIZE,
+    Photon,
+    State,
+    X,
+    Y,
+    Z,
+    aim_isotropic,
+    turn,
+)
+from emulator.random_numbers import exponential, normal_pair, seed_stream, uniform
+from emulator.response import FWHM_PER_SIGMA, ResponseTables, respond
+from emulator.source_sampling import SourceTables, place_decay
+from hw.jit import kernel
+
+NON_COLLINEARITY_FWHM_RAD = math.radians(0.5)
+"""Water at body temperature: S. DeBenedetti et al., Phys. Rev. 77 (1950) 205; the usual 0.5°."""
+
+_NON_COLLINEARITY_SIGMA = NON_COLLINEARITY_FWHM_RAD / FWHM_PER_SIGMA
+_MOST_MODULES_PER_PHOTON = 8
+MOST_HITS_PER_DECAY = 2 * _MOST_MODULES_PER_PHOTON
+
+DECAYS, PAIRS, DEPOSITS, OVERFLOWED = range(4)
+TALLY_SIZE = 4
+
+
+class TransportTables(NamedTuple):
+    """All that the kernel needs to know, constant during a run."""
+
+    source: SourceTables
+    matter: ObjectTables
+    detector: DetectorTables
+    response: ResponseTables
+    positron_fraction: float
+
+
+@kernel
+def turn_partner(state: State, photon: Photon) -> None:
+    """Turn the direction around, but for the pair's non-collinearity (Gaussian in two planes)."""
+    photon[DX], photon[DY], photon[DZ] = -photon[DX], -photon[DY], -photon[DZ]
+    a, b = normal_pair(state)
+    radius = math.sqrt(a * a + b * b)
+    turn(photon, math.cos(radius * _NON_COLLINEARITY_SIGMA), a / radius, b / radius)
+
+
+@kernel
+def fly(
+    state: State,
+    photon: Photon,
+    decay_ps: float,
+    tables: TransportTables,
+    deposit: npt.NDArray[np.float64],
+    hits: npt.NDArray[np.void],
+    n_hits: int,
+    below: npt.NDArray[np.int64],
+    tally: npt.NDArray[np.int64],
+) -> int:
+    """Fly one photon to its end; return the new number of hits."""
+    for _ in range(_MOST_MODULES_PER_PHOTON):
+        if not track_object(state, photon, tables.matter):
+            break
+        distance, module = find_module(photon, tables.detector)
+        if module < 0:
+            break
+        photon[X] += photon[DX] * distance
+        photon[Y] += photon[DY] * distance
+        photon[Z] += photon[DZ] * distance
+        photon[PATH] += distance
+        fate = track_crystal(state, photon, module, tables.detector, deposit)
+        if deposit[DEPOSIT_KEV] > 0.0:
+            tally[DEPOSITS] += 1
+            made = respond(state, deposit, module, decay_ps, tables.response, hits, n_hits)
+            below[module] += 1 - made
+            n_hits += made
+        if fate != LEFT or photon[ENERGY] < OBJECT_CUT_KEV:
+            break
+    return n_hits
+
+
+@kernel
+def emulate_slice(
+    tables: TransportTables,
+    activity_Bq: float,
+    slice_ps: float,
+    seed: int,
+    slice_index: int,
+    hits: npt.NDArray[np.void],
+    below: npt.NDArray[np.int64],
+    tally: npt.NDArray[np.int64],
+) -> int:
+    """Emulate the decays of one slice of time.
+
+    Parameters
+    ----------
+    activity_Bq : decays per second, constant within the slice
+    slice_ps : the slice's length
+    hits : (capacity,) HIT, filled with triggers in the order of their decays
+    below : (modules,) i8, gets the deposits that stay below the trigger added
+    tally : (TALLY_SIZE,) i8, gets decays, β⁺ pairs and deposits added; OVERFLOWED is set where
+        the capacity did not suffice (the slice is then incomplete)
+
+    Returns
+    -------
+    number of hits
+    """
+    state = np.empty(2, np.uint64)
+    seed_stream(state, np.uint64(seed), np.uint64(slice_index))
+    photon = np.empty(PHOTON_SIZE)
+    start = np.empty(PHOTON_SIZE)
+    deposit = np.empty(DEPOSIT_SIZE)
+    mean_gap_ps = 1e12 / activity_Bq
+    time_ps = 0.0
+    n_hits = 0
+    while True:
+        time_ps += exponential(state) * mean_gap_ps
+        if time_ps >= slice_ps:
+            return n_hits
+        if n_hits + MOST_HITS_PER_DECAY > len(hits):
+            tally[OVERFLOWED] = 1
+            return n_hits
+        tally[DECAYS] += 1
+        if uniform(state) >= tables.positron_fraction:
+            continue
+        tally[PAIRS] += 1
+        place_decay(state, tables.source, start)
+        start[ENERGY] = ELECTRON_REST_KEV
+        start[PATH] = 0.0
+        aim_isotropic(state, start)
+        for leg in range(2):
+            for i in range(PHOTON_SIZE):
+                photon[i] = start[i]
+            if leg == 1:
+                turn_partner(state, photon)
+            n_hits = fly(
+                state, photon, time_ps, tables, deposit, hits, n_hits, below, tally
+            )

@@ -1,0 +1,7 @@
+"""``python -m gui``: the console."""
+
+import sys
+
+from gui.console import main
+
+sys.exit(main())

@@ -1,0 +1,170 @@
+"""What was lost, and what is left: the counters that should be zero, and the room on the disk.
+
+Every counter of the daq that is not known to be harmless is treated as a loss: one that a newer
+daq has added is highlighted rather than overlooked.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui import theme
+from gui.panel import CalmLabel, Panel
+from gui.wording import grouped
+from hw.messages import Telemetry
+
+# Counters that say how much there was, not what went wrong.
+FLOW = frozenset(
+    {
+        "frames.sent",
+        "frames.received",
+        "singles.emitted",
+        "singles.received",
+        "singles.accepted",
+        "singles.out_of_window",
+        "singles.dead",
+        "singles.other_words",
+        "prompts",
+        "delayeds",
+        "multiples",
+    }
+)
+# Worth a mark, but no data were lost: the daq put it right.
+MENDED = frozenset({"frames.duplicate", "frames.reordered", "frames.other_run"})
+# Always shown, so that a zero can be seen and not only assumed.
+WATCHED = {
+    "frames.lost": "Data frames missing in a module's sequence; their singles are counted exactly",
+    "frames.corrupt": "Data frames whose checksum (CRC-32C) was wrong; not used",
+    "frames.late": "Data frames that came after their time had been closed; not used",
+    "frames.duplicate": "Data frames that came twice; used once",
+    "singles.lost": "Singles in lost frames, or dropped by a module itself",
+    "singles.late": "Singles older than the time already sorted: counted, not sorted in",
+    "singles.invalid": "Event words that make no sense (unknown crystal or kind)",
+}
+_ROWS = 14
+DISK_WARNING_GB, DISK_ALARM_GB = 10.0, 2.0
+LAG_WARNING_S = 0.5
+
+
+def losses(counters: dict[str, int]) -> dict[str, int]:
+    """Return the counters that tell of loss: the watched ones, then any other not harmless."""
+    result = {name: counters.get(name, 0) for name in WATCHED}
+    extra = {
+        name: value for name, value in counters.items() if name not in FLOW and name not in result
+    }
+    nonzero = {name: value for name, value in extra.items() if value}
+    return result | nonzero
+
+
+class CountersPanel(Panel):
+    """Loss, flow, disk and source."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATA INTEGRITY",
+            teaches="Nothing is lost in silence: each way of losing data has a counter.\n"
+            "0 is calm; anything else is marked ⚠.",
+        )
+        self.verdict = CalmLabel("–", size_px=15, bold=True)
+        self.body.addWidget(self.verdict)
+        self._grid = QtWidgets.QGridLayout()
+        self._grid.setVerticalSpacing(0)
+        self._grid.setHorizontalSpacing(6)
+        self._names = [CalmLabel() for _ in range(_ROWS)]
+        self._values = [CalmLabel() for _ in range(_ROWS)]
+        right = QtCore.Qt.AlignmentFlag.AlignRight
+        for place, (name, value) in enumerate(zip(self._names, self._values)):
+            value.setAlignment(right)
+            row, column = divmod(place, 2)
+            self._grid.addWidget(name, row, 3 * column)
+            self._grid.addWidget(value, row, 3 * column + 1)
+        self._grid.setColumnMinimumWidth(2, 10)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.setColumnStretch(4, 1)
+        self.body.addLayout(self._grid)
+        self._shown: list[str] = []
+        self.body.addLayout(self._footing())
+
+    def _footing(self) -> QtWidgets.QLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setContentsMargins(0, 4, 0, 0)
+        grid.setVerticalSpacing(1)
+        self.facts: dict[str, CalmLabel] = {}
+        for row, (name, teaches) in enumerate(
+            (
+                ("Prompts", "Prompts since the run's start"),
+                ("Delayeds", "Pairs in the delayed window since the run's start"),
+                ("Multiples", "Three or more singles within one window, by the policy of the run"),
+                ("Disk free", "Room on the disk of the run's folder"),
+                ("Source lag", "How far the source is behind real time (emulated sources only)"),
+                ("Buffers", "How full the daq's bounded queues are"),
+            )
+        ):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            caption.setToolTip(teaches)
+            self.facts[name] = CalmLabel("–")
+            self.facts[name].setToolTip(teaches)
+            place, column = divmod(row, 2)
+            grid.addWidget(caption, place, 2 * column)
+            grid.addWidget(self.facts[name], place, 2 * column + 1)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        return grid
+
+    def refresh(self, telemetry: Telemetry) -> None:
+        """Show the counters as they are now."""
+        found = losses(telemetry.counters)
+        nonzero = [name for name, value in found.items() if value]
+        shown = sorted(found, key=lambda name: not found[name])[:_ROWS]
+        self._show_rows(shown, found)
+        self._show_verdict(len(nonzero), hidden=max(0, len(nonzero) - _ROWS))
+        self._show_facts(telemetry)
+
+    def _show_rows(self, shown: list[str], found: dict[str, int]) -> None:
+        for place in range(_ROWS):
+            if place >= len(shown):
+                self._names[place].show_text("")
+                self._values[place].show_text("")
+                continue
+            name = shown[place]
+            lost = found[name] > 0
+            caption = name.replace(".", " ").replace("_", " ")
+            self._names[place].show_text(
+                f"⚠ {caption}" if lost else caption, theme.WARNING if lost else theme.DIM
+            )
+            self._values[place].show_text(grouped(found[name]), theme.WARNING if lost else "")
+        if shown != self._shown:
+            self._shown = shown
+            for label, name in zip(self._names, shown):
+                label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
+
+    def _show_verdict(self, nonzero: int, *, hidden: int) -> None:
+        if not nonzero:
+            self.verdict.show_text("✓ NO LOSS", theme.GOOD)
+            return
+        more = f" (+{hidden} not shown)" if hidden else ""
+        plural = "s" if nonzero > 1 else ""
+        self.verdict.show_text(f"⚠ LOSS: {nonzero} counter{plural}{more}", theme.WARNING)
+
+    def _show_facts(self, telemetry: Telemetry) -> None:
+        counters = telemetry.counters
+        for name in ("Prompts", "Delayeds", "Multiples"):
+            self.facts[name].show_text(grouped(counters.get(name.lower(), 0)))
+        self.facts["Disk free"].show_text(*_disk(telemetry.disk_free_GB))
+        late = telemetry.source_lag_s > LAG_WARNING_S
+        lag = f"{telemetry.source_lag_s:.2f} s"
+        self.facts["Source lag"].show_text(f"⚠ {lag}" if late else lag, theme.WARNING if late else "")
+        fullest = max(telemetry.buffers.values(), default=0.0)
+        full = fullest > 0.8
+        words = f"{100 * fullest:.0f} % full" if telemetry.buffers else "–"
+        self.facts["Buffers"].show_text(f"⚠ {words}" if full else words, theme.WARNING if full else "")
+
+
+def _disk(free_GB: float) -> tuple[str, str]:
+    words = f"{grouped(free_GB, digits=1 if free_GB < 100 else 0)} GB"
+    if free_GB < DISK_ALARM_GB:
+        return f"✗ {words}: ALMOST FULL", theme.ALARM
+    if free_GB < DISK_WARNING_GB:
+        return f"⚠ {words}", theme.WARNING
+    return words, ""

@@ -1,0 +1,113 @@
+"""What is true of the displayed image: age, counts, what was corrected and what was not.
+
+The picture is honest or it is not shown as fresh: an old image, one of another run, or one made
+of a part of the events says so in words.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui import theme
+from gui.link import Link
+from gui.panel import CalmLabel, ElidedLabel
+from gui.wording import age_text, grouped
+from hw.messages import ImageMessage
+
+STALE_AFTER_S = 2.0
+_SHOWN_CORRECTIONS = 8
+
+TEACHES = {
+    "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
+    "publication.",
+    "Prompts": "Prompts that this image was made of.",
+    "Delayeds": "Delayeds used to estimate the randoms.",
+    "Used": "Share of the run's events that went into the image. Below 100 % the reconstruction\n"
+    "could not keep up; intensities are scaled so that they stay right.",
+    "Up to": "Detector time of the last event in the image.",
+    "Rate": "Images per second, and the relative noise that the imager estimates.",
+}
+
+
+class ImageFacts(QtWidgets.QWidget):
+    """A column of words beside the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(4, 0, 0, 0)
+        column.setSpacing(2)
+        self.badge = CalmLabel("no image yet", size_px=15, bold=True)
+        column.addWidget(self.badge)
+        column.addLayout(self._grid())
+        column.addSpacing(4)
+        self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in range(_SHOWN_CORRECTIONS)]
+        for label in self.corrections:
+            label.setToolTip("Correction applied (✓) or not applied (✗) to this image")
+            label.hide()
+            column.addWidget(label)
+        self.remark = ElidedLabel(size_px=theme.SMALL_PX)
+        column.addWidget(self.remark)
+
+    def _grid(self) -> QtWidgets.QGridLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setVerticalSpacing(1)
+        grid.setHorizontalSpacing(8)
+        self.values: dict[str, CalmLabel] = {}
+        for row, (name, teaches) in enumerate(TEACHES.items()):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            caption.setToolTip(teaches)
+            self.values[name] = CalmLabel("–")
+            self.values[name].setToolTip(teaches)
+            grid.addWidget(caption, row, 0)
+            grid.addWidget(self.values[name], row, 1)
+        grid.setColumnStretch(1, 1)
+        return grid
+
+    def refresh_age(self, link: Link) -> None:
+        """Show how old the image is; cheap, for every frame."""
+        image = link.image
+        if image is None:
+            return
+        age_s = link.image_age_s
+        running = link.telemetry is not None and link.telemetry.state == "running"
+        stale = running and age_s > STALE_AFTER_S and not image.final
+        latency_ms = (image.published_wall_ns - image.event_wall_ns) * 1e-6
+        text = f"{age_text(age_s)}  ·  latency {latency_ms:.0f} ms"
+        self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
+        self.badge.show_text(*_badge(link, image, stale=stale))
+
+    def refresh_image(self, image: ImageMessage) -> None:
+        """Show what a new image says of itself."""
+        values = self.values
+        values["Prompts"].show_text(grouped(image.prompts_used))
+        values["Delayeds"].show_text(grouped(image.delayeds_used))
+        whole = image.fraction_used >= 0.995
+        used = f"{100 * image.fraction_used:.0f} % of events"
+        values["Used"].show_text(used if whole else f"⚠ {used}", "" if whole else theme.WARNING)
+        values["Up to"].show_text(f"{image.detector_time_s:.1f} s detector time")
+        noise = f"  ·  noise {100 * image.noise:.0f} %" if image.noise > 0 else ""
+        values["Rate"].show_text(f"{image.rate_Hz:.1f} images/s{noise}")
+        self._show_corrections(image.corrections)
+        self.remark.show_text(image.note, theme.DIM)
+
+    def _show_corrections(self, corrections: dict[str, bool]) -> None:
+        shown = sorted(corrections.items(), key=lambda item: not item[1])
+        for label, item in zip(self.corrections, [*shown, *[None] * len(self.corrections)]):
+            if label.isHidden() != (item is None):
+                label.setHidden(item is None)
+            if item is not None:
+                name, applied = item
+                words = f"✓ {name}" if applied else f"✗ {name}: not corrected"
+                label.show_text(words, theme.GOOD if applied else theme.WARNING)
+
+
+def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
+    if not link.image_is_of_run:
+        return "⚠ OF EARLIER RUN", theme.WARNING
+    if image.final:
+        return "✓ FINAL IMAGE", theme.NOTICE
+    if link.state != "connected" or stale:
+        return "⚠ OLD IMAGE", theme.WARNING
+    return f"● LIVE  #{grouped(image.sequence)}", theme.GOOD

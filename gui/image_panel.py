@@ -1,0 +1,243 @@
+"""The picture: three linked views, what is true of them, and how they are windowed.
+
+The window always starts at 0 and ends at a share of a percentile of the image. There is no SUV
+window: the live image has no weight and dose to make one of.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui import theme
+from gui.colour_maps import colour_tables
+from gui.image_facts import ImageFacts
+from gui.link import Link
+from gui.panel import CalmLabel, Panel
+from gui.slices import (
+    AXES,
+    CORONAL,
+    PLANES,
+    SAGITTAL,
+    TRANSAXIAL,
+    LevelReference,
+    Plane,
+    centre_mm,
+    hottest,
+)
+from gui.views import ColourBar, SliceView
+from gui.wording import grouped, level_text
+from hw.messages import ImageMessage
+
+PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
+
+
+class ImagePanel(Panel):
+    """The live image."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "LIVE IMAGE",
+            teaches="Reconstructed while the data arrive. Axes are the scanner's: z runs along it.",
+        )
+        self._tables = colour_tables()
+        self._message: ImageMessage | None = None
+        self._reference = LevelReference()
+        self.cursor = [0, 0, 0]
+        self.views = {plane.name: SliceView(plane) for plane in PLANES}
+        self.sliders = {plane.name: self._slider(plane) for plane in PLANES}
+        self.facts = ImageFacts()
+        self._grid = QtWidgets.QGridLayout()
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(0)
+        self._place(TRANSAXIAL, 0, 0)
+        self._grid.addLayout(self._side(), 0, 1, 2, 1)
+        self._place(CORONAL, 2, 0)
+        self._place(SAGITTAL, 2, 1)
+        self._grid.setColumnStretch(0, 1)
+        self._grid.setColumnStretch(1, 1)
+        self._set_row_shares(220, 156)
+        self.body.addLayout(self._grid, 1)
+        for view in self.views.values():
+            view.moved.connect(self.move_cursor)
+
+    def _place(self, plane: Plane, row: int, column: int) -> None:
+        self._grid.addWidget(self.views[plane.name], row, column)
+        self._grid.addWidget(self.sliders[plane.name], row + 1, column)
+
+    def _set_row_shares(self, upper_mm: float, lower_mm: float) -> None:
+        self._grid.setRowStretch(0, int(upper_mm) + 30)
+        self._grid.setRowStretch(2, int(lower_mm) + 30)
+
+    def _slider(self, plane: Plane) -> QtWidgets.QSlider:
+        slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        slider.setEnabled(False)
+        slider.setToolTip(f"{plane.name} cut along {AXES[plane.through]}")
+        slider.valueChanged.connect(lambda index: self.move_cursor(plane.through, index))
+        return slider
+
+    def _side(self) -> QtWidgets.QLayout:
+        column = QtWidgets.QVBoxLayout()
+        column.setSpacing(4)
+        column.addWidget(self.facts)
+        column.addStretch(1)
+        self.at_cursor = CalmLabel(size_px=theme.BASE_PX)
+        self.at_cursor.setToolTip("Value of the voxel at the crosshair")
+        column.addWidget(self.at_cursor)
+        self.bar = ColourBar()
+        column.addWidget(self.bar)
+        column.addLayout(self._window_controls())
+        return column
+
+    def _window_controls(self) -> QtWidgets.QLayout:
+        self.map_box = QtWidgets.QComboBox()
+        self.map_box.addItems(list(self._tables))
+        self.map_box.setToolTip("Colour map (key C: next). Inverted grey: black is hot")
+        self.percentile_box = QtWidgets.QComboBox()
+        self.percentile_box.addItems(list(PERCENTILES))
+        self.percentile_box.setCurrentIndex(1)
+        self.percentile_box.setToolTip(
+            "Upper end of the window: this percentile of the voxels above zero"
+        )
+        self.level = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self.level.setRange(5, 200)
+        self.level.setValue(100)
+        self.level.setToolTip("Upper end of the window, as a share of the percentile's level")
+        self.auto = QtWidgets.QCheckBox("Auto")
+        self.auto.setChecked(True)
+        self.auto.setToolTip("Let the window follow the image (key A). Off: hold the level")
+        self.map_box.currentIndexChanged.connect(self._draw)
+        self.percentile_box.currentTextChanged.connect(self._choose_percentile)
+        self.level.valueChanged.connect(self._draw)
+        self.auto.toggled.connect(self._rewindow)
+        for control in (self.map_box, self.percentile_box, self.auto):
+            control.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
+        row = QtWidgets.QGridLayout()
+        row.setSpacing(6)
+        row.addWidget(self.map_box, 0, 0)
+        row.addWidget(self.percentile_box, 0, 1)
+        row.addWidget(self.level, 1, 0)
+        row.addWidget(self.auto, 1, 1)
+        row.setColumnStretch(0, 1)
+        return row
+
+    def refresh(self, link: Link, *, new_image: bool) -> None:
+        """Show a new image where there is one, and the age of the old one anyway."""
+        if new_image and link.image is not None:
+            self._take(link.image)
+        self.facts.refresh_age(link)
+        self._dim(bool(link.image) and not link.image_is_of_run)
+
+    def _take(self, message: ImageMessage) -> None:
+        first = self._message is None or self._message.shape != message.shape
+        new_run = self._message is None or self._message.run != message.run
+        self._message = message
+        if first:
+            self._enter_space(message)
+        if self.auto.isChecked() or new_run:
+            self._reference.follow(message.array(), at_once=new_run)
+        self.facts.refresh_image(message)
+        self._draw()
+
+    def _enter_space(self, message: ImageMessage) -> None:
+        self.cursor = [size // 2 for size in message.shape]
+        for plane in PLANES:
+            view, slider = self.views[plane.name], self.sliders[plane.name]
+            view.set_space(message.shape, message.voxel_mm)
+            slider.blockSignals(True)
+            slider.setRange(0, message.shape[plane.through] - 1)
+            slider.setValue(self.cursor[plane.through])
+            slider.blockSignals(False)
+            slider.setEnabled(True)
+        self._set_row_shares(
+            self.views["Transaxial"].extent_mm()[1], self.views["Coronal"].extent_mm()[1]
+        )
+        self._fit()
+
+    def _draw(self) -> None:
+        if self._message is None:
+            return
+        image, upper = self._message.array(), self.upper
+        table = self._tables[self.map_box.currentText()]
+        for view in self.views.values():
+            view.show_cut(image, self.cursor, upper, table)
+        self.bar.set_scale(
+            table, ("0", level_text(upper / 2), level_text(upper)), self._message.unit
+        )
+        self._say_cursor()
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the window in the image's unit."""
+        return self._reference.value * self.level.value() / 100.0
+
+    def _say_cursor(self) -> None:
+        message = self._message
+        if message is None:
+            return
+        places = (
+            grouped(centre_mm(*axis)) for axis in zip(self.cursor, message.shape, message.voxel_mm)
+        )
+        value = float(message.array()[tuple(self.cursor)])
+        self.at_cursor.show_text(
+            f"✛ ({', '.join(places)}) mm:  {level_text(value)} {message.unit}"
+        )
+
+    def move_cursor(self, axis: int, index: int) -> None:
+        """Move the crosshair to ``index`` along one axis, in all views."""
+        if self._message is None or self.cursor[axis] == index:
+            return
+        if not 0 <= index < self._message.shape[axis]:
+            return
+        self.cursor[axis] = index
+        slider = self.sliders[next(plane.name for plane in PLANES if plane.through == axis)]
+        slider.setValue(index)
+        self._draw()
+
+    def step(self, axis: int, steps: int) -> None:
+        """Move the crosshair by some voxels along one axis."""
+        self.move_cursor(axis, self.cursor[axis] + steps)
+
+    def centre(self) -> None:
+        """Move the crosshair to the image's centre."""
+        if self._message is not None:
+            self._jump([size // 2 for size in self._message.shape])
+
+    def seek_hottest(self) -> None:
+        """Move the crosshair to the hottest voxel."""
+        if self._message is not None:
+            self._jump(list(hottest(self._message.array())))
+
+    def next_map(self) -> None:
+        """Take the next colour map."""
+        self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
+
+    def _jump(self, cursor: list[int]) -> None:
+        for axis, index in enumerate(cursor):
+            self.move_cursor(axis, index)
+
+    def _choose_percentile(self, name: str) -> None:
+        self._reference.percentile = PERCENTILES[name]
+        if self._message is not None:
+            self._reference.follow(self._message.array(), at_once=True)
+        self._draw()
+
+    def _rewindow(self) -> None:
+        if self._message is not None and self.auto.isChecked():
+            self._reference.follow(self._message.array(), at_once=True)
+        self._draw()
+
+    def _dim(self, dimmed: bool) -> None:
+        for view in self.views.values():
+            if view.dimmed != dimmed:
+                view.dimmed = dimmed
+                view.update()
+
+    def _fit(self) -> None:
+        scale = min(view.fitting_scale() for view in self.views.values())
+        for view in self.views.values():
+            view.set_scale(max(0.1, scale))
+
+    def resizeEvent(self, event: object) -> None:
+        """Keep one scale in all views."""
+        super().resizeEvent(event)
+        QtCore.QTimer.singleShot(0, self._fit)

@@ -1,0 +1,120 @@
+"""The console's view of the daq: the newest telemetry and image, and how old they are.
+
+Telemetry older than a second is no longer "the state": the link is then ``silent``, a condition
+of its own that every display shows. Ages are taken on this machine's clock; the publisher's
+``CLOCK_MONOTONIC`` is mapped to it by the least delay seen, so that a console behind an ssh
+tunnel, on a machine with another boot time, still shows true ages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from daq.client import DisplayClient
+from hw.endpoints import Endpoints
+from hw.messages import ImageMessage, MessageError, Telemetry
+
+SILENT_AFTER_S = 1.0
+
+LinkState = Literal["waiting", "connected", "silent"]
+
+
+class Link:
+    """Polls the display plane; ``poll`` never blocks."""
+
+    def __init__(
+        self, endpoints: Endpoints, *, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._client = DisplayClient(endpoints)
+        self._clock_ns = clock_ns
+        self._heard_ns = 0
+        self._clock_lead_ns: int | None = None
+        self.telemetry: Telemetry | None = None
+        self.image: ImageMessage | None = None
+        self.fault = ""
+        self.telemetries = 0
+        self.images = 0
+
+    def poll(self) -> tuple[bool, bool]:
+        """Take in what has come; return whether telemetry and image are new."""
+        return self._poll_telemetry(), self._poll_image()
+
+    def _poll_telemetry(self) -> bool:
+        try:
+            telemetry = self._client.telemetry()
+            if telemetry is not None:
+                _check_telemetry(telemetry)
+        except MessageError as error:
+            self.fault = str(error)
+            return False
+        if telemetry is None:
+            return False
+        self.telemetry = telemetry
+        self.telemetries += 1
+        self.fault = ""
+        self._heard_ns = self._clock_ns()
+        lead_ns = self._heard_ns - telemetry.wall_ns
+        if self._clock_lead_ns is None or lead_ns < self._clock_lead_ns:
+            self._clock_lead_ns = lead_ns
+        return True
+
+    def _poll_image(self) -> bool:
+        try:
+            image = self._client.image()
+            if image is not None:
+                _check_image(image)
+        except MessageError as error:
+            self.fault = str(error)
+            return False
+        if image is None:
+            return False
+        self.image = image
+        self.images += 1
+        return True
+
+    @property
+    def state(self) -> LinkState:
+        """Whether the daq was heard within the last second, before it, or never."""
+        if self.telemetry is None:
+            return "waiting"
+        return "connected" if self.age_s <= SILENT_AFTER_S else "silent"
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last telemetry arrived (0 before the first)."""
+        return (self._clock_ns() - self._heard_ns) * 1e-9 if self.telemetry else 0.0
+
+    @property
+    def image_age_s(self) -> float:
+        """Seconds since the image was published (0 without one)."""
+        if self.image is None:
+            return 0.0
+        age_ns = self._clock_ns() - (self._clock_lead_ns or 0) - self.image.published_wall_ns
+        return max(0.0, age_ns * 1e-9)
+
+    @property
+    def image_is_of_run(self) -> bool:
+        """Whether the image belongs to the run that the telemetry speaks of."""
+        return bool(self.image and self.telemetry and self.image.run == self.telemetry.run)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _check_telemetry(telemetry: Telemetry) -> None:
+    for name in ("spectrum", "timing", "timing_delayed"):
+        length = len(getattr(telemetry, name))
+        if length % 4:
+            raise MessageError(f"telemetry.{name} has {length} bytes, no multiple of 4 (u4 counts)")
+
+
+def _check_image(image: ImageMessage) -> None:
+    expected = 4 * image.shape[0] * image.shape[1] * image.shape[2]
+    if min(image.shape) < 1 or len(image.image) != expected:
+        raise MessageError(
+            f"image {image.sequence} of run {image.run} has {len(image.image)} bytes, "
+            f"its shape {image.shape} takes {expected}"
+        )

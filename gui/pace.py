@@ -1,0 +1,69 @@
+"""The console's own pulse: how often it really draws, and what a frame costs.
+
+Memory is bounded whatever the length of the session: frame times go into a histogram.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+import numpy as np
+
+REFRESH_MS = 50  # 20 Hz
+_BIN_MS = 0.25
+_BINS = 4000  # up to 1 s; slower frames count in the last bin
+
+
+class FrameMeter:
+    """Counts frames; a frame's cost is its update plus its painting, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._histogram = np.zeros(_BINS, dtype=np.int64)
+        self._recent: deque[float] = deque(maxlen=41)
+        self._first_s = 0.0
+        self._last_s = 0.0
+        self._cpu_start_s = time.process_time()
+        self._paint_ms = 0.0
+
+    def painted(self, cost_ms: float) -> None:
+        """Add the cost of painting that followed the last update."""
+        self._paint_ms += cost_ms
+
+    def frame(self, now_s: float, update_ms: float) -> None:
+        """Count a frame that begins now; painting since the last one is counted with it."""
+        if self.frames == 0:
+            self._first_s = now_s
+        self.frames += 1
+        self._last_s = now_s
+        self._recent.append(now_s)
+        cost_ms = update_ms + self._paint_ms
+        self._paint_ms = 0.0
+        self._histogram[min(_BINS - 1, int(cost_ms / _BIN_MS))] += 1
+
+    @property
+    def rate_Hz(self) -> float:
+        """Frames per second over the last two seconds."""
+        if len(self._recent) < 2:
+            return 0.0
+        return (len(self._recent) - 1) / max(1e-9, self._recent[-1] - self._recent[0])
+
+    def percentile_ms(self, fraction: float) -> float:
+        """Return the cost in ms that ``fraction`` of the frames did not exceed."""
+        if self.frames == 0:
+            return 0.0
+        place = np.searchsorted(np.cumsum(self._histogram), fraction * self.frames)
+        return float((min(int(place), _BINS - 1) + 1) * _BIN_MS)
+
+    def report(self) -> dict[str, float]:
+        """Return frames, mean rate, frame costs and the share of one core over the session."""
+        span_s = self._last_s - self._first_s
+        busy_s = time.process_time() - self._cpu_start_s
+        return {
+            "frames": self.frames,
+            "mean_Hz": round((self.frames - 1) / span_s, 3) if span_s > 0 else 0.0,
+            "p50_frame_ms": self.percentile_ms(0.5),
+            "p95_frame_ms": self.percentile_ms(0.95),
+            "cpu_fraction": round(busy_s / span_s, 4) if span_s > 0 else 0.0,
+        }

@@ -1,0 +1,75 @@
+"""The parts that every panel is made of: a titled frame, and labels that change only on change."""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.theme import BASE_PX, SMALL_PX, font
+
+
+class CalmLabel(QtWidgets.QLabel):
+    """A label that is cheap to set 20 times a second: Qt hears of it only when it differs."""
+
+    def __init__(self, text: str = "", *, size_px: int = BASE_PX, bold: bool = False) -> None:
+        super().__init__(text)
+        self._shown = text
+        self._colour = ""
+        self.setFont(font(size_px, bold=bold))
+        self.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+
+    def show_text(self, text: str, colour: str = "") -> None:
+        """Show ``text``; ``colour`` only where it differs from the panel's own."""
+        if text != self._shown:
+            self._shown = text
+            self.setText(text)
+        if colour != self._colour:
+            self._colour = colour
+            self.setStyleSheet(f"color: {colour};" if colour else "")
+
+
+class ElidedLabel(CalmLabel):
+    """A label that never asks for more width than it gets; the whole text is its tooltip."""
+
+    def __init__(self, *, size_px: int = BASE_PX, bold: bool = False) -> None:
+        super().__init__(size_px=size_px, bold=bold)
+        self._whole = ""
+        self.setSizePolicy(
+            QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
+        )
+
+    def show_text(self, text: str, colour: str = "") -> None:
+        """Show as much of ``text`` as fits."""
+        if text != self._whole:
+            self._whole = text
+            self.setToolTip(text)
+        super().show_text(self._fitting(), colour)
+
+    def _fitting(self) -> str:
+        mode = QtCore.Qt.TextElideMode.ElideRight
+        return str(self.fontMetrics().elidedText(self._whole, mode, max(20, self.width() - 2)))
+
+    def resizeEvent(self, event: object) -> None:
+        """Fit the text to the new width."""
+        super().resizeEvent(event)
+        super().show_text(self._fitting(), self._colour)
+
+
+class Panel(QtWidgets.QFrame):
+    """A framed part of the console with a title, a note at the right of it, and a body."""
+
+    def __init__(self, title: str, *, teaches: str = "") -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        self.note = CalmLabel(size_px=SMALL_PX)
+        self.note.setObjectName("note")
+        heading = CalmLabel(title, size_px=BASE_PX)
+        heading.setObjectName("title")
+        heading.setToolTip(teaches)
+        self._head = QtWidgets.QHBoxLayout()
+        self._head.addWidget(heading)
+        self._head.addStretch(1)
+        self._head.addWidget(self.note)
+        self.body = QtWidgets.QVBoxLayout(self)
+        self.body.setContentsMargins(10, 6, 10, 8)
+        self.body.setSpacing(4)
+        self.body.addLayout(self._head)

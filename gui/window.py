@@ -1,0 +1,202 @@
+"""The console's window: all panels, refreshed 20 times a second from the newest messages.
+
+The layout is fixed in its proportions, with splitters to shift them; it is not saved, so that
+the console looks the same every night. Nothing in here waits for anything.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+
+from gui import theme
+from gui.commands import CommandDesk
+from gui.counters import CountersPanel
+from gui.image_panel import ImagePanel
+from gui.journal import JournalPanel
+from gui.link import Link
+from gui.mark import PRODUCT, mark_icon
+from gui.module_map import ModulePanel
+from gui.overlay import StaleVeil
+from gui.pace import REFRESH_MS, FrameMeter
+from gui.panel import CalmLabel
+from gui.rates import RatesPanel
+from gui.run_bar import RunBar
+from gui.spectra import SpectrumPanel, TimingPanel
+from hw.endpoints import Endpoints
+
+DISCLAIMER = "Research software — not a medical device"
+KEYS = """F5  arm        F6  start        F7  stop        F8  reset
+
+PgUp, PgDn      transaxial cut up, down (z)
+↑, ↓            coronal cut (y)
+←, →            sagittal cut (x)
+Home            crosshair to the centre
+H               crosshair to the hottest voxel
+C               next colour map
+A               window follows the image, or is held
+V               pictures only, and back
+F11             full screen
+F1              these keys"""
+
+
+class ConsoleWindow(QtWidgets.QMainWindow):
+    """The technologist's and the physicist's view of a run."""
+
+    def __init__(self, endpoints: Endpoints, *, arm_args: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self._endpoints = endpoints
+        self.link = Link(endpoints)
+        self.desk = CommandDesk(endpoints, arm_args=arm_args)
+        self.meter = FrameMeter()
+        self.leaving = False
+        self.setWindowTitle(f"{PRODUCT} console")
+        self.setWindowIcon(mark_icon())
+        self._build()
+        self._bind_keys()
+        self.timer = QtCore.QTimer(self)
+        self.timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+        self.timer.setInterval(REFRESH_MS)
+        self.timer.timeout.connect(self.tick)
+
+    def _build(self) -> None:
+        self.run_bar = RunBar(self.desk)
+        self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
+        self.image = ImagePanel()
+        self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
+        self._left = _stack((self.rates, 46), (self.spectrum, 27), (self.timing, 27))
+        self._right = _stack((self.counters, 0), (self.modules, 34), (self.journal, 66))
+        splitter = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal)
+        splitter.setHandleWidth(6)
+        splitter.setChildrenCollapsible(False)
+        for place, (column, share) in enumerate(
+            ((self._left, 31), (self.image, 52), (self._right, 31))
+        ):
+            splitter.addWidget(column)
+            splitter.setStretchFactor(place, share)
+        splitter.setSizes([330, 590, 336])
+        central = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(central)
+        column.setContentsMargins(6, 6, 6, 3)
+        column.setSpacing(6)
+        column.addWidget(self.run_bar)
+        column.addWidget(splitter, 1)
+        column.addLayout(self._footer())
+        self.setCentralWidget(central)
+        self.veil = StaleVeil(splitter)
+
+    def _footer(self) -> QtWidgets.QLayout:
+        row = QtWidgets.QHBoxLayout()
+        row.setContentsMargins(6, 0, 6, 0)
+        disclaimer = CalmLabel(DISCLAIMER, size_px=theme.SMALL_PX, bold=True)
+        disclaimer.setStyleSheet(f"color: {theme.LAMP};")
+        keys = CalmLabel("F1: keys", size_px=theme.SMALL_PX)
+        keys.setObjectName("dim")
+        self.pace = CalmLabel(size_px=theme.SMALL_PX)
+        self.pace.setObjectName("dim")
+        self.pace.setToolTip("Frames per second and cost of a frame (95th percentile), measured")
+        row.addWidget(disclaimer)
+        row.addStretch(1)
+        row.addWidget(keys)
+        row.addSpacing(24)
+        row.addWidget(self.pace)
+        return row
+
+    def _bind_keys(self) -> None:
+        image = self.image
+        for key, action in (
+            ("PgUp", lambda: image.step(2, 1)),
+            ("PgDown", lambda: image.step(2, -1)),
+            ("Up", lambda: image.step(1, 1)),
+            ("Down", lambda: image.step(1, -1)),
+            ("Right", lambda: image.step(0, 1)),
+            ("Left", lambda: image.step(0, -1)),
+            ("Home", image.centre),
+            ("H", image.seek_hottest),
+            ("C", image.next_map),
+            ("A", image.auto.toggle),
+            ("V", self.toggle_columns),
+            ("F1", self.show_keys),
+            ("F11", self.toggle_full_screen),
+        ):
+            QtGui.QShortcut(QtGui.QKeySequence(key), self, action)
+
+    def tick(self) -> None:
+        """Take in what is new and show it: one frame."""
+        began_s = time.monotonic()
+        new_telemetry, new_image = self.link.poll()
+        self.desk.poll()
+        self.run_bar.refresh(self.link)
+        self._refresh_panels(new_telemetry)
+        self.image.refresh(self.link, new_image=new_image)
+        self.veil.refresh(self.link, self._endpoints.base)
+        if self.meter.frames % 20 == 0:
+            self.pace.show_text(
+                f"display {self.meter.rate_Hz:.1f} Hz · {self.meter.percentile_ms(0.95):.1f} ms"
+            )
+        self.meter.frame(began_s, 1000.0 * (time.monotonic() - began_s))
+
+    def _refresh_panels(self, new_telemetry: bool) -> None:
+        telemetry = self.link.telemetry
+        self.rates.refresh(telemetry if self.link.state == "connected" else None)
+        if not new_telemetry or telemetry is None:
+            return
+        for panel in (self.spectrum, self.timing, self.modules, self.counters, self.journal):
+            panel.refresh(telemetry)
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        """Measure what painting costs; all of the window's painting happens in this event."""
+        if event.type() != QtCore.QEvent.Type.UpdateRequest:
+            return bool(super().event(event))
+        began_s = time.monotonic()
+        handled = bool(super().event(event))
+        self.meter.painted(1000.0 * (time.monotonic() - began_s))
+        return handled
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        """Keep the veil over all displays."""
+        super().resizeEvent(event)
+        QtCore.QTimer.singleShot(0, self._fit_veil)
+
+    def _fit_veil(self) -> None:
+        self.veil.setGeometry(self.veil.parentWidget().rect())
+
+    def toggle_columns(self) -> None:
+        """Show the pictures only, or everything."""
+        for column in (self._left, self._right):
+            column.setVisible(column.isHidden())
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or be a window again."""
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    def show_keys(self) -> None:
+        """Show the keyboard's commands, without blocking."""
+        box = QtWidgets.QMessageBox(self)
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle("Keys")
+        box.setText(KEYS)
+        box.setFont(theme.font(13))
+        box.open()
+
+    def closeEvent(self, event: QtGui.QCloseEvent) -> None:
+        """Stop refreshing and let the sockets go; the run goes on without the console."""
+        self.timer.stop()
+        self.link.close()
+        self.desk.close()
+        super().closeEvent(event)
+
+
+def _stack(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QWidget:
+    column = QtWidgets.QWidget()
+    layout = QtWidgets.QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for widget, share in parts:
+        layout.addWidget(widget, share)
+    return column

@@ -1,0 +1,87 @@
+"""Where the processes of one system meet: a base address and the names of the planes.
+
+``ipc:///folder`` makes one socket file per plane in the folder; ``tcp://127.0.0.1:7100`` takes
+consecutive ports from 7100. Only ipc and loopback addresses are accepted: the planes carry no
+encryption, so another machine is reached through an ssh tunnel, never by binding to a network.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+PLANES = ("data", "source", "control", "coincidences", "reports", "telemetry", "images")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_IPC_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, less the longest plane name's share
+
+
+class EndpointError(ValueError):
+    """A base address that cannot be used; the message says why and what to use."""
+
+
+def default_base() -> str:
+    """Return the base for this user's one standing system (``TOMOSHIBI_ENDPOINT`` overrides)."""
+    if "TOMOSHIBI_ENDPOINT" in os.environ:
+        return os.environ["TOMOSHIBI_ENDPOINT"]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) if runtime else Path(tempfile.gettempdir())
+    return f"ipc://{folder}/tomoshibi-{os.getuid()}"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The seven planes' addresses of one system."""
+
+    base: str
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base)
+        if parts.scheme == "ipc":
+            self._check_ipc()
+        elif parts.scheme == "tcp":
+            self._check_tcp(parts.hostname, self._port())
+        else:
+            raise EndpointError(
+                f"endpoint {self.base!r}: use ipc:///some/folder or tcp://127.0.0.1:PORT"
+            )
+
+    def _check_ipc(self) -> None:
+        if not self.folder.is_absolute():
+            raise EndpointError(f"endpoint {self.base!r}: the ipc folder must be absolute")
+        if len(str(self.folder)) + len("/coincidences") > _IPC_PATH_LIMIT:
+            raise EndpointError(f"endpoint {self.base!r}: path too long for a socket, use /tmp/…")
+
+    def _check_tcp(self, host: str | None, port: int) -> None:
+        if host not in LOOPBACK:
+            raise EndpointError(
+                f"endpoint {self.base!r}: {host} is not this machine. The planes are not "
+                "encrypted and bind to loopback only; from afar use ssh -L"
+            )
+        if not 1024 <= port <= 65535 - len(PLANES):
+            raise EndpointError(
+                f"endpoint {self.base!r}: port must be in 1024..{65535 - len(PLANES)}"
+            )
+
+    def _port(self) -> int:
+        try:
+            return urlsplit(self.base).port or 0
+        except ValueError as error:
+            raise EndpointError(f"endpoint {self.base!r}: {error}") from error
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the ipc sockets."""
+        return Path(self.base.removeprefix("ipc://"))
+
+    def of(self, plane: str) -> str:
+        """Return the ZeroMQ address of a plane; makes the ipc folder (0700) where it lacks."""
+        number = PLANES.index(plane)
+        if self.base.startswith("ipc://"):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return f"ipc://{self.folder}/{plane}"
+        parts = urlsplit(self.base)
+        host = "[::1]" if parts.hostname == "::1" else parts.hostname
+        return f"tcp://{host}:{self._port() + number}"

@@ -1,0 +1,72 @@
+"""The one way to compile a kernel, and where its machine code is cached.
+
+numba's cache does not notice that a *callee* in another module was edited: a cached caller keeps
+the old answer. So the cache folder's name carries a hash of every kernel source of ours, numba's
+version and the CPU: any edit starts a fresh folder. Import ``kernel`` from here, never
+``numba.njit``, or the key is not set before numba reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOMS = ("hw", "emulator", "coincidence", "daq", "recon")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _kernel_sources() -> list[Path]:
+    files = [path for room in ROOMS for path in (_ROOT / room).rglob("*.py")]
+    return sorted(path for path in files if b"hw.jit" in path.read_bytes())
+
+
+def _cpu_name() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    names = [line for line in text.splitlines() if line.startswith(("model name", "flags"))]
+    return "\n".join(names[:2])
+
+
+def cache_key() -> str:
+    """Return 16 hex digits that change whenever compiled kernels must be compiled anew."""
+    digest = hashlib.sha256()
+    for part in (version("numba"), version("numpy"), platform.python_version(), _cpu_name()):
+        digest.update(part.encode())
+    for path in _kernel_sources():
+        digest.update(path.as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled kernels (``TOMOSHIBI_CACHE`` moves its parent)."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
+    return Path(os.environ.get("TOMOSHIBI_CACHE", default)) / "kernels" / cache_key()
+
+
+if "NUMBA_CACHE_DIR" not in os.environ:
+    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
+
+import numba  # noqa: E402  (after the cache folder is named, on purpose)
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+
+Array = npt.NDArray[Any]
+"""An array argument of a kernel; its docstring gives shape and dtype."""
+
+Record = Any
+"""One record of a structured array inside a kernel."""
+
+Number = int | np.int64
+
+kernel: Callable[..., Any] = numba.njit(nogil=True, cache=True)
+"""Decorate a module-level function: compiled on first call, releases the GIL, cached on disk."""
+
+inline_kernel: Callable[..., Any] = numba.njit(nogil=True, inline="always")
+"""For small functions called inside kernels."""

@@ -1,0 +1,310 @@
+"""Every message between processes, typed and versioned: the one place where they are defined.
+
+They live in ``hw`` because every room may import it and no room owns them (docs/adr/0002).
+A message is one msgpack map (msgspec structs, tagged with their type's name); bulk arrays follow
+as raw buffers or are ``bytes`` fields. Single events are never messages.
+
+Planes (docs/architecture.md): *data* PUSH/PULL frames; *source* DEALER/ROUTER between the daq and
+the emulator or firmware; *control* DEALER/ROUTER between clients and the daq; *coincidences*
+PUSH/PULL daq to imager; *reports* PUSH/PULL imager to daq; *telemetry* and *images* PUB/SUB,
+latest only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from hw.settings import SortSettings
+
+MESSAGE_VERSION = 1
+
+RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
+RunCondition = Literal["good", "tainted", "incomplete"]
+Severity = Literal["info", "warning", "alarm"]
+
+
+class MessageError(ValueError):
+    """A message that cannot be understood; says what came and what was expected."""
+
+
+class Message(msgspec.Struct, kw_only=True, tag=True):
+    """Base of all messages; ``version`` is checked on arrival."""
+
+    version: int = MESSAGE_VERSION
+
+
+# --- source plane: daq (ROUTER) <-> emulator, firmware machine (DEALER) -------------------------
+
+
+class Hello(Message):
+    """Source to daq, repeated once a second until welcomed: who is there."""
+
+    kind: str
+    scanner: str
+    modules: int
+    pid: int = 0
+    software: str = ""
+
+
+class Welcome(Message):
+    """Daq to source: you are known; wait for Start."""
+
+
+class Start(Message):
+    """Daq to source: send frames from detector time 0, tagged with ``run_tag``.
+
+    duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless
+    """
+
+    run_tag: int
+    duration_s: float = 0.0
+
+
+class Stop(Message):
+    """Daq to source: finish the current period, send LAST frames, then a SourceReport."""
+
+
+class Shutdown(Message):
+    """Daq to source: leave."""
+
+
+class Heartbeat(Message):
+    """Source to daq, once a second while it lives: where it is and whether it keeps up.
+
+    lag_s : how far emulated time is behind the wall clock (0 for real hardware)
+    """
+
+    detector_time_s: float = 0.0
+    lag_s: float = 0.0
+    running: bool = False
+
+
+class SourceReport(Message):
+    """Source to daq at the end of a run: what was really sent, so that the sums can be closed.
+
+    singles_emitted, frames_sent : per module, length = modules
+    faults : what was done on purpose (fault name to count)
+    truth : free-form totals (decays, hits below threshold, ...)
+    """
+
+    run_tag: int
+    singles_emitted: list[int]
+    frames_sent: list[int]
+    dead_events: list[int]
+    faults: dict[str, int] = {}
+    truth: dict[str, float] = {}
+    max_lag_s: float = 0.0
+
+
+# --- control plane: clients (DEALER) <-> daq (ROUTER) -------------------------------------------
+
+
+class Command(Message):
+    """Client to daq. ``id`` is chosen by the client and comes back in every reply."""
+
+    id: int
+    name: Literal["ping", "arm", "start", "stop", "reset", "status", "shutdown"]
+    args: dict[str, Any] = {}
+
+
+class Reply(Message):
+    """Daq to client: ``accepted`` or ``pending`` first for slow commands, then done or failed."""
+
+    id: int
+    status: Literal["accepted", "pending", "done", "failed"]
+    reason: str = ""
+    result: dict[str, Any] = {}
+
+
+# --- coincidence plane: daq (PUSH) -> imager (PULL) ---------------------------------------------
+
+
+class RunBegin(Message):
+    """Starts a run on the coincidence stream; repeated every second for late joiners.
+
+    mu_map : path of the µ map (npz: ``mu_per_mm`` (x,y,z) f4, ``voxel_mm`` (3,)), "" for none
+    """
+
+    run: str
+    folder: str
+    scanner_toml: str
+    settings: SortSettings
+    mu_map: str = ""
+
+
+class CoincidenceBatch(Message):
+    """Header of a three-part message: this, prompts, delayeds (raw ``COINCIDENCE`` records).
+
+    sequence : counts batches of the run from 0; a gap means batches that the imager did not get
+    prompts_before, delayeds_before : totals of the run before this batch, also of batches lost
+    watermark_ps : detector time up to which the stream is complete with this batch
+    event_wall_ns : CLOCK_MONOTONIC time at which the batch's last event happened (the moment
+        that detector time maps to, never later than the arrival of its data frame)
+    """
+
+    run: str
+    sequence: int
+    prompts: int
+    delayeds: int
+    prompts_before: int
+    delayeds_before: int
+    watermark_ps: int
+    event_wall_ns: int
+
+
+class RunEnd(Message):
+    """Ends a run on the coincidence stream: finish the image and send the final ImagerReport."""
+
+    run: str
+    prompts: int
+    delayeds: int
+
+
+class ImagerReport(Message):
+    """Imager to daq (reports plane), once a second and, with ``final``, at the end of a run."""
+
+    run: str
+    images: int = 0
+    rate_Hz: float = 0.0
+    latency_p50_ms: float = 0.0
+    latency_p99_ms: float = 0.0
+    fraction_used: float = 0.0
+    prompts_used: int = 0
+    prompts_seen: int = 0
+    batches_lost: int = 0
+    final: bool = False
+    image_path: str = ""
+    message: str = ""
+
+
+# --- display plane (PUB, single part, latest only) ----------------------------------------------
+
+
+class ImageMessage(Message):
+    """The live image. ``image`` is float32 ``[x, y, z]`` C-order bytes of ``shape``.
+
+    detector_time_s : detector time of the last event in the image
+    event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
+    corrections : correction name to applied or not ("attenuation", "randoms", "scatter", ...)
+    """
+
+    run: str
+    sequence: int
+    shape: tuple[int, int, int]
+    voxel_mm: tuple[float, float, float]
+    image: bytes
+    unit: str
+    detector_time_s: float
+    event_wall_ns: int
+    published_wall_ns: int
+    prompts_used: int
+    delayeds_used: int
+    fraction_used: float
+    corrections: dict[str, bool]
+    noise: float = 0.0
+    rate_Hz: float = 0.0
+    final: bool = False
+    note: str = ""
+
+    def array(self) -> npt.NDArray[np.float32]:
+        """Return the image as a read-only float32 array of ``shape``."""
+        return np.frombuffer(self.image, dtype=np.float32).reshape(self.shape)
+
+
+class JournalEntry(msgspec.Struct, kw_only=True):
+    """One line of a run's journal. ``wall`` is ISO 8601 UTC."""
+
+    number: int
+    wall: str
+    severity: Severity
+    text: str
+
+
+class Telemetry(Message):
+    """The daq's state for displays, about 20 times a second.
+
+    Histograms are whole-run counts as little-endian u4 bytes: ``spectrum`` (bins of
+    ``spectrum_bin_keV`` from 0), ``timing`` (Δt = t_b - t_a of prompts in ``timing_bin_ps`` bins,
+    centred), ``timing_delayed`` the same of delayeds. ``module_rates`` singles/s per module.
+    ``module_states``: "live", "stalled", "silent" (never heard) or "ended", per module.
+    ``rates``: singles, accepted, prompts, randoms, trues per second over the last second.
+    ``counters``: every named counter of the run (frames.*, singles.*, ...).
+    """
+
+    state: RunState
+    reason: str
+    run: str
+    folder: str
+    scanner: str
+    scanner_title: str
+    source: str
+    elapsed_s: float
+    detector_time_s: float
+    duration_s: float
+    settings: SortSettings | None
+    rates: dict[str, float]
+    counters: dict[str, int]
+    spectrum: bytes
+    spectrum_bin_keV: float
+    timing: bytes
+    timing_delayed: bytes
+    timing_bin_ps: float
+    module_rates: list[float]
+    module_states: list[str]
+    rings: int
+    journal: list[JournalEntry]
+    wall_ns: int
+    source_lag_s: float = 0.0
+    disk_free_GB: float = 0.0
+    condition: RunCondition = "good"
+    buffers: dict[str, float] = {}
+
+    SPECTRUM_BINS: ClassVar[int] = 256
+    TIMING_BINS: ClassVar[int] = 201
+
+
+AnyMessage = (
+    Hello | Welcome | Start | Stop | Shutdown | Heartbeat | SourceReport | Command | Reply
+    | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | ImageMessage | Telemetry
+)  # fmt: skip
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(AnyMessage)
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as msgpack bytes."""
+    return _ENCODER.encode(message)
+
+
+def decode(data: bytes | memoryview) -> AnyMessage:
+    """Return the message in ``data``.
+
+    Raises
+    ------
+    MessageError
+        where it is no message of ours, or of another version.
+    """
+    try:
+        message = _DECODER.decode(data)
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a message of this protocol: {error}") from error
+    if message.version != MESSAGE_VERSION:
+        raise MessageError(
+            f"{type(message).__name__} has message version {message.version}, this program "
+            f"speaks {MESSAGE_VERSION}: start all processes from the same installation"
+        )
+    return message
+
+
+def decode_as(kind: type[M], data: bytes | memoryview) -> M:
+    """Decode and check that it is a ``kind``; raises :class:`MessageError` otherwise."""
+    message = decode(data)
+    if not isinstance(message, kind):
+        raise MessageError(f"expected {kind.__name__}, got {type(message).__name__}")
+    return message

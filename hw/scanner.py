@@ -1,0 +1,377 @@
+"""Scanner presets: TOML in, a frozen and checked `Scanner` out, or a `ScannerError`.
+
+A preset that loads is usable: every number lies within bounds, the modules do not overlap, the
+crystals fit the wire's word, the delayed window excludes true coincidences and the image lies
+where the allowed module pairs see it fully. The error names file, key, value, bound and remedy.
+Lengths in mm, times in the unit of the key's name, energies in keV.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+PRESET_FOLDER = Path(__file__).with_name("scanners")
+MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
+MAX_MODULES = 65535  # 16-bit module field of the frame header
+_TOLERANCE_MM = 1e-6
+
+
+class ScannerError(ValueError):
+    """A scanner preset that cannot be used; the message names file, key, value and bound."""
+
+
+LengthMm = Annotated[float, Meta(gt=0, le=2000)]
+BlurMm = Annotated[float, Meta(ge=0, le=100)]
+DurationNs = Annotated[float, Meta(ge=0, le=1_000_000)]
+EnergyKeV = Annotated[float, Meta(ge=0, le=1638.2)]  # 14 bits of 0.1 keV, the last one: overflow
+Extent = Annotated[int, Meta(ge=1, le=1024)]
+VoxelMm = Annotated[float, Meta(ge=0.05, le=50)]
+
+
+class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How modules stand: rings of flat modules, all facing the axis.
+
+    n_rings : rings along z
+    modules_per_ring : sectors of a ring; sector k is centred at 2πk/modules_per_ring from +x
+    inradius_mm : from the axis to the modules' front faces
+    ring_pitch_mm : axial distance of the rings' centres
+    """
+
+    n_rings: Annotated[int, Meta(ge=1, le=256)]
+    modules_per_ring: Annotated[int, Meta(ge=2, le=1024)]
+    inradius_mm: LengthMm
+    ring_pitch_mm: LengthMm
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One detector module: a block of scintillator read out as n_u × n_v × doi_bins elements.
+
+    width_mm, height_mm, thickness_mm : extent along u (tangential), v (axial) and w (outward)
+    monolithic : True where the crystals are virtual bins of one continuous block
+    """
+
+    width_mm: LengthMm
+    height_mm: LengthMm
+    thickness_mm: Annotated[float, Meta(gt=0, le=100)]
+    material: Literal["LYSO"]
+    monolithic: bool
+    n_u: Annotated[int, Meta(ge=1, le=MAX_CRYSTALS_PER_MODULE)]
+    n_v: Annotated[int, Meta(ge=1, le=MAX_CRYSTALS_PER_MODULE)]
+    doi_bins: Annotated[int, Meta(ge=1, le=8)]  # 3 bits of the event word
+
+    @property
+    def pitch_u_mm(self) -> float:
+        """Distance of neighbouring crystals' centres along u."""
+        return self.width_mm / self.n_u
+
+    @property
+    def pitch_v_mm(self) -> float:
+        """Distance of neighbouring crystals' centres along v."""
+        return self.height_mm / self.n_v
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What detector and electronics do to a photon; FWHM unless σ is said.
+
+    energy_fwhm_511 : relative energy resolution at 511 keV, FWHM / 511 keV
+    ctr_fwhm_ps : coincidence time resolution, so one module has ctr/√2
+    position_fwhm_mm : blur along u and v before binning into crystals
+    doi_fwhm_mm : blur along w before binning into DOI bins; without meaning where doi_bins is 1
+    integration_ns : further light within this time of a hit adds to it (pile-up)
+    dead_time_ns : per module, from each accepted hit
+    gain_spread : σ of the crystals' relative gain before calibration
+    skew_spread_ps : σ of the crystals' time offset before calibration
+    """
+
+    energy_fwhm_511: Annotated[float, Meta(gt=0, lt=1)]
+    ctr_fwhm_ps: Annotated[float, Meta(gt=0, le=100_000)]
+    position_fwhm_mm: BlurMm
+    doi_fwhm_mm: BlurMm
+    integration_ns: DurationNs
+    dead_time_ns: DurationNs
+    dead_time_model: Literal["non-paralysable"]
+    gain_spread: Annotated[float, Meta(ge=0, le=0.5)]
+    skew_spread_ps: Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The windows a run starts with.
+
+    lld_keV, uld_keV : a single is accepted where lld ≤ energy ≤ uld
+    window_ps : τ; a prompt has |Δt| ≤ τ
+    delay_ps : D of the delayed window, D ≤ Δt ≤ D + τ
+    min_sector_difference : least cyclic difference of the sectors of a pair
+    tof : whether Δt is used in reconstruction
+    """
+
+    lld_keV: EnergyKeV
+    uld_keV: EnergyKeV
+    window_ps: Annotated[int, Meta(ge=1, le=1_000_000_000)]
+    delay_ps: Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
+    min_sector_difference: Annotated[int, Meta(ge=1, le=512)]
+    tof: bool
+
+
+class ImageGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The image reconstructed by default, centred in the scanner: voxels [x, y, z] and their mm."""
+
+    shape: tuple[Extent, Extent, Extent]
+    voxel_mm: tuple[VoxelMm, VoxelMm, VoxelMm]
+
+
+class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole preset; load it with `load_scanner`, which is also what checks it."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    title: Annotated[str, Meta(min_length=1, max_length=200)]
+    status: Literal["model of a published scanner", "design", "bench"]
+    ring: Ring
+    module: Module
+    response: Response
+    acquisition: Acquisition
+    image: ImageGrid
+
+    @property
+    def n_modules(self) -> int:
+        """Modules of all rings."""
+        return self.ring.n_rings * self.ring.modules_per_ring
+
+    @property
+    def crystals_per_module(self) -> int:
+        """Crystals (or virtual crystals) of one module."""
+        return self.module.n_u * self.module.n_v
+
+    @property
+    def n_crystals(self) -> int:
+        """Crystals of the scanner."""
+        return self.n_modules * self.crystals_per_module
+
+    @property
+    def axial_mm(self) -> float:
+        """Extent along z, from the first ring's edge to the last one's."""
+        return (self.ring.n_rings - 1) * self.ring.ring_pitch_mm + self.module.height_mm
+
+    @property
+    def full_view_radius_mm(self) -> float:
+        """Radius of the cylinder that no excluded pair's LOR, from hit to hit, enters.
+
+        The excluded pairs nearest to the axis have sectors d = min_sector_difference − 1 apart
+        and use the far edges of both front faces. These edges lie at the radius √(r² + (w/2)²)
+        and 2πd/N + 2·atan(w/2r) apart, so their chord passes the axis at
+
+            √(r² + (w/2)²) · cos(πd/N + atan(w/2r)).
+
+        Within that radius every direction in the plane is seen, but for the gaps of the modules.
+        """
+        r, half_width = self.ring.inradius_mm, self.module.width_mm / 2
+        excluded = self.acquisition.min_sector_difference - 1
+        half_angle = math.pi * excluded / self.ring.modules_per_ring + math.atan2(half_width, r)
+        return math.hypot(r, half_width) * math.cos(half_angle)
+
+
+def scanner_names() -> list[str]:
+    """Return the names of the presets that come with the package, sorted."""
+    return sorted(path.stem for path in PRESET_FOLDER.glob("*.toml"))
+
+
+def load_scanner(name_or_path: str | Path) -> Scanner:
+    """Load a preset by its name (``"caremibrain"``) or from a TOML file (``"./mine.toml"``).
+
+    Raises
+    ------
+    ScannerError
+        naming the file, the key, the value found, the bound and the remedy.
+    """
+    path = _preset_path(name_or_path)
+    return parse_scanner(_read(path), source=str(path))
+
+
+def scanner_to_toml_text(name_or_path: str | Path) -> str:
+    """Return a preset's TOML text as it stands in the file (for a run's provenance), checked."""
+    path = _preset_path(name_or_path)
+    text = _read(path)
+    parse_scanner(text, source=str(path))
+    return text
+
+
+def parse_scanner(text: str, *, source: str = "scanner preset") -> Scanner:
+    """Return the scanner that a TOML text describes; ``source`` names it in errors."""
+    document = _parse_toml(text, source)
+    mistake = _key_mistake(document, Scanner)
+    if mistake is not None:
+        raise ScannerError(f"{source}: {mistake}")
+    try:
+        scanner = msgspec.convert(document, Scanner)
+    except msgspec.ValidationError as error:
+        raise ScannerError(f"{source}: {_explain(str(error), document)}") from error
+    _check_together(scanner, source)
+    return scanner
+
+
+def _preset_path(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        return path
+    preset = PRESET_FOLDER / f"{path}.toml"
+    if not preset.is_file():
+        raise ScannerError(
+            f"unknown scanner {str(name_or_path)!r}: the presets are {', '.join(scanner_names())}; "
+            "for a file of your own give its path, ending in .toml"
+        )
+    return preset
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScannerError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, a deep nest
+        raise ScannerError(f"{source}: not valid TOML: {error}; correct that line") from error
+
+
+def _key_mistake(document: dict[str, Any], table: type[msgspec.Struct], at: str = "") -> str | None:
+    """Return what is wrong with the keys of a table and those within it, or None."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(table)}
+    for key in document:
+        if key not in fields:
+            return f"{at}{_short(key)} is not a key of presets; {_nearest(key, list(fields))}"
+    for key, kind in fields.items():
+        if key not in document:
+            return f"{at}{key} is missing: add it (see a shipped preset for its meaning)"
+        value = document[key]
+        if isinstance(value, dict) and issubclass(kind, msgspec.Struct):
+            mistake = _key_mistake(value, kind, f"{at}{key}.")
+            if mistake is not None:
+                return mistake
+    return None
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    guess = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {guess[0]}?" if guess else f"known here are {', '.join(known)}"
+
+
+def _explain(complaint: str, document: dict[str, Any]) -> str:
+    """Turn msgspec's complaint, which tells bound and path, into one that tells the value too."""
+    what, _, where = complaint.rpartition(" - at ")
+    path = where.strip("`").removeprefix("$.")
+    found = _short(repr(_value_at(document, path)))
+    if what.startswith("Invalid enum value"):
+        what = f"Expected one of {', '.join(_choices(path))}"
+    wanted = (what[0].lower() + what[1:]).replace("`", "").replace("object", "table")
+    return f"{path} = {found}: {wanted}; correct the value of {path}"
+
+
+def _value_at(document: Any, path: str) -> object:
+    """Return the document's value at a path such as ``image.shape[0]``."""
+    for key, index in re.findall(r"(\w+)|\[(\d+)\]", path):
+        document = document[int(index)] if index else document[key]
+    return document
+
+
+def _choices(path: str) -> list[str]:
+    """Return the words allowed for a key whose type is a ``Literal``."""
+    kind: Any = Scanner
+    for key in path.split("."):
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[key]
+    return [repr(word) for word in kind.__args__]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _check_together(scanner: Scanner, source: str) -> None:
+    """Check what no key can tell alone."""
+    for check in (_check_layout, _check_word, _check_windows, _check_view):
+        complaint = check(scanner)
+        if complaint is not None:
+            raise ScannerError(f"{source}: {complaint}")
+
+
+def _check_layout(scanner: Scanner) -> str | None:
+    ring, module = scanner.ring, scanner.module
+    if module.height_mm > ring.ring_pitch_mm + _TOLERANCE_MM and ring.n_rings > 1:
+        return (
+            f"ring.ring_pitch_mm = {ring.ring_pitch_mm:g}: rings overlap, the pitch must be "
+            f"≥ module.height_mm = {module.height_mm:g}; widen the pitch"
+        )
+    if ring.modules_per_ring == 2:
+        return None  # two parallel faces never meet
+    # Flat modules touch first at the edges of their front faces.
+    least_mm = module.width_mm / (2 * math.tan(math.pi / ring.modules_per_ring))
+    if ring.inradius_mm < least_mm - _TOLERANCE_MM:
+        return (
+            f"ring.inradius_mm = {ring.inradius_mm:g}: neighbouring modules overlap, it must be "
+            f"≥ module.width_mm / (2 tan(π/{ring.modules_per_ring})) = {least_mm:.3f}; "
+            "widen the ring or use fewer or narrower modules"
+        )
+    return None
+
+
+def _check_word(scanner: Scanner) -> str | None:
+    module, ring = scanner.module, scanner.ring
+    if scanner.crystals_per_module > MAX_CRYSTALS_PER_MODULE:
+        return (
+            f"module.n_u × module.n_v = {module.n_u} × {module.n_v} = "
+            f"{scanner.crystals_per_module}: at most {MAX_CRYSTALS_PER_MODULE}, the crystal field "
+            "of the event word has 12 bits; use fewer crystals"
+        )
+    if scanner.n_modules > MAX_MODULES:
+        return (
+            f"ring.n_rings × ring.modules_per_ring = {ring.n_rings} × {ring.modules_per_ring} = "
+            f"{scanner.n_modules}: at most {MAX_MODULES}, the module field of the frame header "
+            "has 16 bits; use fewer modules"
+        )
+    return None
+
+
+def _check_windows(scanner: Scanner) -> str | None:
+    acquisition = scanner.acquisition
+    if acquisition.lld_keV >= acquisition.uld_keV:
+        return (
+            f"acquisition.lld_keV = {acquisition.lld_keV:g}: the energy window is empty, it must "
+            f"be < acquisition.uld_keV = {acquisition.uld_keV:g}; lower it or raise uld_keV"
+        )
+    if acquisition.delay_ps <= 2 * acquisition.window_ps:
+        return (
+            f"acquisition.delay_ps = {acquisition.delay_ps}: must be > 2 × acquisition.window_ps "
+            f"= {2 * acquisition.window_ps}, or delayeds would contain true coincidences; "
+            "raise the delay"
+        )
+    return None
+
+
+def _check_view(scanner: Scanner) -> str | None:
+    furthest = scanner.ring.modules_per_ring // 2
+    difference = scanner.acquisition.min_sector_difference
+    if difference > furthest:
+        return (
+            f"acquisition.min_sector_difference = {difference}: must be ≤ {furthest}, half of "
+            f"ring.modules_per_ring = {scanner.ring.modules_per_ring}, or no pair is allowed; "
+            "lower it"
+        )
+    for axis in (0, 1):
+        half_mm = scanner.image.shape[axis] * scanner.image.voxel_mm[axis] / 2
+        if half_mm > scanner.full_view_radius_mm + _TOLERANCE_MM:
+            return (
+                f"image.shape[{axis}] × image.voxel_mm[{axis}] / 2 = {half_mm:g} mm: must be ≤ "
+                f"{scanner.full_view_radius_mm:.1f} mm, the radius seen fully with "
+                f"acquisition.min_sector_difference = {difference}; make the image smaller or "
+                "lower min_sector_difference"
+            )
+    return None

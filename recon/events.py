@@ -1,0 +1,117 @@
+"""Lines of response as arrays: what projectors and reconstruction work on.
+
+``Lors`` holds where each event's line runs; ``EventList`` adds what its statistics need: a weight
+and the factor that turns its module pair's background into this line's expected background
+(see :mod:`recon.background`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+
+F4 = npt.NDArray[np.float32]
+Selection = npt.NDArray[np.intp] | slice
+
+NO_OFFSET: F4 = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Lors:
+    """Lines from ``start`` to ``end``, (n, 3) float32 mm, C-contiguous.
+
+    ``offset_mm`` (n,) float32 is the TOF displacement from the line's centre, positive towards
+    ``end`` (see :mod:`recon.tof`); empty without time of flight.
+    """
+
+    start: F4
+    end: F4
+    offset_mm: F4 = field(default_factory=lambda: NO_OFFSET)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def has_tof(self) -> bool:
+        """Whether every line carries a TOF offset."""
+        return len(self.offset_mm) == len(self.start)
+
+    def take(self, chosen: Selection) -> Lors:
+        """Return the chosen lines."""
+        offset = self.offset_mm[chosen] if len(self.offset_mm) else self.offset_mm
+        return Lors(self.start[chosen], self.end[chosen], offset)
+
+
+@dataclass(frozen=True)
+class EventList:
+    """Events ready for EM: lines, weights and background factors, all of one length n.
+
+    weight : (n,) float32, 1, or 1/fraction where events were thinned out
+    pair : (n,) uint32, module pair (a · modules + b)
+    factor : (n,) float32, times the pair's background rate = the line's expected background
+    """
+
+    lors: Lors
+    weight: F4
+    pair: npt.NDArray[np.uint32]
+    factor: F4
+
+    def __len__(self) -> int:
+        return len(self.lors)
+
+    @classmethod
+    def plain(cls, lors: Lors) -> EventList:
+        """Return events of weight 1 without background."""
+        n = len(lors)
+        return cls(lors, np.ones(n, np.float32), np.zeros(n, np.uint32), np.zeros(n, np.float32))
+
+    def take(self, chosen: Selection) -> EventList:
+        """Return the chosen events."""
+        return EventList(
+            self.lors.take(chosen), self.weight[chosen], self.pair[chosen], self.factor[chosen]
+        )
+
+
+def joined(parts: list[EventList]) -> EventList:
+    """Return one list of all events of ``parts``, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    lors = Lors(
+        *(np.concatenate([getattr(part.lors, one.name) for part in parts]) for one in fields(Lors))
+    )
+    return EventList(
+        lors,
+        np.concatenate([part.weight for part in parts]),
+        np.concatenate([part.pair for part in parts]),
+        np.concatenate([part.factor for part in parts]),
+    )
+
+
+def order_for_cache(lors: Lors) -> npt.NDArray[np.intp]:
+    """Return an order of the lines in which neighbours run through the same voxels.
+
+    Sorted by direction (32 sectors of the transaxial angle), distance from the axis and height;
+    random order costs 30-60 % more time. The key has 16 bits, for which numpy sorts by radix.
+    """
+    if not len(lors):
+        return np.zeros(0, dtype=np.intp)
+    along = lors.end - lors.start
+    flat = np.hypot(along[:, 0], along[:, 1]) + np.float32(1e-6)
+    angle = np.arctan2(along[:, 1], along[:, 0]) % np.float32(np.pi)
+    radial = (lors.start[:, 0] * along[:, 1] - lors.start[:, 1] * along[:, 0]) / flat
+    radial = np.where(along[:, 1] < 0, -radial, radial)
+    height = lors.start[:, 2] + lors.end[:, 2]
+    key = _level(angle, 32).astype(np.uint16) << 11
+    key |= _level(radial, 64).astype(np.uint16) << 5
+    key |= _level(height, 32).astype(np.uint16)
+    return np.argsort(key, kind="stable")
+
+
+def _level(values: F4, levels: int) -> npt.NDArray[np.int64]:
+    """Return which of ``levels`` equal steps between its extremes each value lies in."""
+    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(finite.min()), float(finite.max())
+    scale = (levels - 1e-3) / max(high - low, 1e-6)
+    return np.asarray((finite - low) * scale, dtype=np.int64).clip(0, levels - 1)
