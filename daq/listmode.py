@@ -71,12 +71,23 @@ class ListmodeReader:
         parts = [records for found, records in self if found is kind]
         return np.concatenate(parts) if parts else np.empty(0, dtype=COINCIDENCE)
 
-    def hexdigest(self) -> str:
-        """Return the identity of what is in the log."""
+    def digest(self, limit: dict[BlockKind, int] | None = None) -> tuple[str, dict[BlockKind, int]]:
+        """Return the identity of what is in the log, and how many records of each kind that is.
+
+        limit : take only so many records of each kind, from the front
+        """
         digest = ListmodeHash()
+        counts = {BlockKind.PROMPTS: 0, BlockKind.DELAYEDS: 0}
         for kind, records in self:
-            digest.add(kind, records)
-        return digest.hexdigest()
+            taken = records if limit is None else records[: limit[kind] - counts[kind]]
+            digest.add(kind, taken)
+            counts[kind] += len(taken)
+        return digest.hexdigest(), counts
+
+    @property
+    def closed(self) -> bool:
+        """After reading: whether the log was closed well, with its totals."""
+        return self._blocks.end is not None
 
 
 def _bytes_of(records: Records) -> memoryview:

@@ -16,7 +16,7 @@ from typing import Any
 import zmq
 
 from daq.closing import Closing
-from daq.errors import DaqError, RunError, ServiceError, StorageError
+from daq.errors import DaqError, RunError, StorageError
 from daq.imager_link import ImagerLink
 from daq.journal import Journal
 from daq.run import Run
@@ -40,7 +40,8 @@ HURRIED_DRAIN_S = 0.8
 
 
 class DaqService:
-    """Runs until told to leave. ``template`` is armed where a command brings no configuration."""
+    """Runs until told to leave. ``template`` is armed where a command brings no configuration;
+    with ``automatic`` set it arms and starts when a source attaches, and leaves after the run."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class DaqService:
         self.run: Run | None = None
         self.disk_free = 0
         self.stray_frames = 0
+        self.automatic = False
         self._min_free_bytes = min_free_bytes
         self._sockets = bind_service(endpoints)
         self.sources = Sources(self._sockets.source)
@@ -119,7 +121,17 @@ class DaqService:
             self._sockets.telemetry.send(encode(compose_telemetry(self)), zmq.NOBLOCK)
         if self.control.state == "running" and self.run is not None:
             self._supervise(self.run, now)
+        if self.automatic:
+            self._advance_automatic()
         return full
+
+    def _advance_automatic(self) -> None:
+        """Arm and start by itself once a source is there; leave when the run is over."""
+        if self.control.state == "idle" and self.sources.present:
+            self._arm(Command(id=0, name="arm"))
+            self._start(Command(id=0, name="start"))
+        elif self.control.state in ("closed", "error"):
+            self.leave()
 
     def _is_due(self, what: str, now: float, every_s: float) -> bool:
         if now < self._due[what]:
@@ -377,15 +389,3 @@ class DaqService:
         self._waiting.clear()
         self._closing = None
         self.journal.close()
-
-
-def serve(service: DaqService) -> None:
-    """Serve in this process until SIGTERM or SIGINT."""
-    import signal
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.leave())
-    service.serve()
-
-
-__all__ = ["DaqService", "ServiceError", "serve"]

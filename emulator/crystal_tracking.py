@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
 from emulator.materials import cross_sections
 from emulator.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z, scatter_compton
 from emulator.random_numbers import exponential, uniform
-from hw.jit import kernel
 from hw.scanner import Scanner
 
 CRYSTAL_CUT_KEV = 20.0
@@ -28,6 +28,8 @@ DEPOSIT_SIZE = 5
 
 ABSORBED, LEFT, GONE = 0, 1, 2
 
+GUESS_BINS = 512
+
 _FAR = 1e30
 _CLEAR_MM = 1e-6  # a photon that leaves a box is set this far outside, clear of rounding
 
@@ -36,6 +38,7 @@ class DetectorTables(NamedTuple):
     """The ring of modules as the kernel sees it.
 
     cos_sector, sin_sector : (sectors,) f8, direction of each sector's outward normal
+    sector_guess : (GUESS_BINS + 1,) i8, sector by the pseudo-angle of a point
     ring_z_mm : (rings,) f8, centres of the rings, ascending and equally spaced
     pitch_mm, inradius_mm, half_u_mm, half_v_mm, thickness_mm : see the scanner preset
     mu_per_mm, photo_fraction : (e,) f8, of the scintillator at i keV
@@ -44,6 +47,7 @@ class DetectorTables(NamedTuple):
 
     cos_sector: npt.NDArray[np.float64]
     sin_sector: npt.NDArray[np.float64]
+    sector_guess: npt.NDArray[np.int64]
     ring_z_mm: npt.NDArray[np.float64]
     pitch_mm: float
     inradius_mm: float
@@ -63,6 +67,7 @@ def detector_tables(scanner: Scanner) -> DetectorTables:
     return DetectorTables(
         cos_sector=np.cos(angle),
         sin_sector=np.sin(angle),
+        sector_guess=_sector_guesses(ring.modules_per_ring),
         ring_z_mm=(np.arange(ring.n_rings) - (ring.n_rings - 1) / 2) * ring.ring_pitch_mm,
         pitch_mm=float(ring.ring_pitch_mm),
         inradius_mm=float(ring.inradius_mm),
@@ -75,7 +80,16 @@ def detector_tables(scanner: Scanner) -> DetectorTables:
     )
 
 
-@kernel
+def _sector_guesses(sectors: int) -> npt.NDArray[np.int64]:
+    pseudo = np.minimum((np.arange(GUESS_BINS + 1) + 0.5) / GUESS_BINS * 4.0 - 2.0, 2.0)
+    # the point of the diamond |x| + |y| = 1 that has this pseudo-angle (see find_module)
+    y = np.where(np.abs(pseudo) <= 1.0, pseudo, np.sign(pseudo) * (2.0 - np.abs(pseudo)))
+    x = np.where(np.abs(pseudo) <= 1.0, 1.0, -1.0) * (1.0 - np.abs(y))
+    guess = np.rint(np.arctan2(y, x) * sectors / (2.0 * np.pi)).astype(np.int64)
+    return guess % sectors
+
+
+@bare_kernel
 def slab(position: float, slope: float, low: float, high: float) -> tuple[float, float]:
     """Return the distances between which a ray is within [low, high] along one axis."""
     if abs(slope) < 1e-30:
@@ -87,7 +101,7 @@ def slab(position: float, slope: float, low: float, high: float) -> tuple[float,
     return min(a, b), max(a, b)
 
 
-@kernel
+@bare_kernel
 def meet_stave(photon: Photon, sector: int, tables: DetectorTables) -> tuple[float, int]:
     """Return (distance, ring) of the first module of one sector on the ray; ring -1 for none."""
     c, s = tables.cos_sector[sector], tables.sin_sector[sector]
@@ -122,13 +136,14 @@ def meet_stave(photon: Photon, sector: int, tables: DetectorTables) -> tuple[flo
     return distance, ring
 
 
-@kernel
-def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int]:
-    """Return (distance in mm, module) of the first module on the photon's ray; -1 for none.
+@bare_kernel
+def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int, int]:
+    """Return (distance in mm, ring, sector) of the first module on the photon's ray; ring -1: none.
 
     From inside the bore the ray leaves the polygon of front faces through the face of one sector.
     Where that point lies on a module, no other can be nearer; only rays that hit a gap, start
-    outside or come in from the ends are tried against every sector.
+    outside or come in from the ends are tried against every sector. The sector is guessed from a
+    pseudo-angle (cheaper than atan2), and a wrong guess only costs time: its face is missed.
     """
     sectors = len(tables.cos_sector)
     x, y, dx, dy = photon[X], photon[Y], photon[DX], photon[DY]
@@ -137,8 +152,11 @@ def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int]:
     room = tables.inradius_mm * tables.inradius_mm - x * x - y * y
     if room > 0.0 and across > 1e-12:
         circle = (math.sqrt(along * along + across * room) - along) / across
-        angle = math.atan2(y + dy * circle, x + dx * circle)
-        sector = int(math.floor(angle * sectors / (2.0 * math.pi) + 0.5)) % sectors
+        px, py = x + dx * circle, y + dy * circle
+        pseudo = py / (abs(px) + abs(py))
+        if px < 0.0:
+            pseudo = math.copysign(2.0, py) - pseudo
+        sector = tables.sector_guess[int((pseudo + 2.0) * (GUESS_BINS / 4.0))]
         c, s = tables.cos_sector[sector], tables.sin_sector[sector]
         dw = c * dx + s * dy
         if dw > 0.0:
@@ -150,26 +168,27 @@ def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int]:
                 ring = int(math.floor(offset))
                 if 0 <= ring < len(tables.ring_z_mm):
                     if abs(z - tables.ring_z_mm[ring]) <= tables.half_v_mm:
-                        return distance, ring * sectors + sector
+                        return distance, ring, sector
                 elif (offset > 0.0) == (photon[DZ] > 0.0):
-                    return _FAR, -1  # beyond the ends and going further out
-    best, module = _FAR, -1
+                    return _FAR, -1, 0  # beyond the ends and going further out
+    best, best_ring, best_sector = _FAR, -1, 0
     for sector in range(sectors):
         distance, ring = meet_stave(photon, sector, tables)
         if distance < best:
-            best, module = distance, ring * sectors + sector
-    return best, module
+            best, best_ring, best_sector = distance, ring, sector
+    return best, best_ring, best_sector
 
 
-@kernel
+@bare_kernel
 def track_crystal(
     state: State,
     photon: Photon,
-    module: int,
+    ring: int,
+    sector: int,
     tables: DetectorTables,
     deposit: npt.NDArray[np.float64],
 ) -> int:
-    """Fly the photon, standing on a face of ``module``, through that module.
+    """Fly the photon, standing on a module's face, through that module.
 
     ``deposit`` (DEPOSIT_SIZE,) gets the energy left there (keV), where (u, v, w in mm from the
     front face's centre) and the photon's path at its first interaction (mm).
@@ -179,9 +198,7 @@ def track_crystal(
     ABSORBED, LEFT (the photon is outside and may go on) or GONE (through the back face, behind
     which there is nothing: modules do not overlap, so no other one is in that half-space)
     """
-    sectors = len(tables.cos_sector)
-    sector = module % sectors
-    ring_z = tables.ring_z_mm[module // sectors]
+    ring_z = tables.ring_z_mm[ring]
     c, s = tables.cos_sector[sector], tables.sin_sector[sector]
     u = c * photon[Y] - s * photon[X]
     w = c * photon[X] + s * photon[Y] - tables.inradius_mm

@@ -17,29 +17,36 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
 from emulator.materials import cross_sections
 from emulator.phantoms import Phantom
 from emulator.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z, scatter_compton
 from emulator.random_numbers import exponential, uniform
-from hw.jit import kernel
 
 OBJECT_CUT_KEV = 60.0
 """Photons scattered below this are dropped: they can no longer pass a 100 keV trigger."""
 
+LEVELS, MIXED = 250, 255
+_BLOCK_SHIFT = 2
+_BLOCK = 1 << _BLOCK_SHIFT
 _FAR = 1e30
 
 
 class ObjectTables(NamedTuple):
     """The object as the kernel sees it.
 
-    mu_ratio : (x, y, z) f4, µ over the grid's largest µ, with a border of one empty voxel
+    kept : (x, y, z) u1, µ over the grid's largest µ in 1/LEVELS (water beside bone is then right
+        to 0.2 %), with an empty border of one voxel
+    kept_block : (x/4, y/4, z/4) u1, the same of a block of 4³ voxels where all are alike, else
+        MIXED. It fits the nearest cache; looking at ``kept`` alone cost a fifth of the run time.
     low_mm, high_mm : (3,) f8, the box of the grid without the border
     per_voxel : (3,) f8, voxels per mm
     majorant_per_mm : (e,) f8, largest µ of the grid at i keV
     photo_fraction : (e,) f8, photoelectric share at i keV
     """
 
-    mu_ratio: npt.NDArray[np.float32]
+    kept: npt.NDArray[np.uint8]
+    kept_block: npt.NDArray[np.uint8]
     low_mm: npt.NDArray[np.float64]
     high_mm: npt.NDArray[np.float64]
     per_voxel: npt.NDArray[np.float64]
@@ -54,9 +61,11 @@ def object_tables(phantom: Phantom) -> ObjectTables:
     voxel = np.asarray(phantom.voxel_mm, dtype=np.float64)
     low = np.asarray(phantom.origin_mm) + (first - 0.5) * voxel
     most = float(mu.max()) if mu.size else 0.0
+    kept = _bordered(np.rint(mu * (LEVELS / (most or 1.0))).astype(np.uint8))
     water = cross_sections("water")
     return ObjectTables(
-        mu_ratio=np.pad(mu / np.float32(most or 1.0), 1).astype(np.float32),
+        kept=kept,
+        kept_block=_blocks(kept),
         low_mm=low,
         high_mm=low + (last - first) * voxel,
         per_voxel=1.0 / voxel,
@@ -72,7 +81,20 @@ def _filled_box(mu: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt
     return filled.min(axis=0), filled.max(axis=0) + 1
 
 
-@kernel
+def _bordered(kept: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the grid with an empty border, and filled up to whole blocks."""
+    widths = [(1, 1 + (-n - 2) % _BLOCK) for n in kept.shape]
+    return np.pad(kept, widths)
+
+
+def _blocks(kept: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    nx, ny, nz = (n // _BLOCK for n in kept.shape)
+    split = kept.reshape(nx, _BLOCK, ny, _BLOCK, nz, _BLOCK)
+    least, most = split.min(axis=(1, 3, 5)), split.max(axis=(1, 3, 5))
+    return np.where(least == most, least, np.uint8(MIXED))
+
+
+@bare_kernel
 def box_crossing(
     photon: Photon, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
 ) -> tuple[float, float]:
@@ -90,14 +112,14 @@ def box_crossing(
     return enter, leave
 
 
-@kernel
+@bare_kernel
 def track_object(state: State, photon: Photon, tables: ObjectTables) -> bool:
     """Fly the photon through the object; True where it comes out, False where it is absorbed.
 
     A photon that comes out stands at its last scatter (or where it started), on the straight line
     of its further way.
     """
-    mu_ratio = tables.mu_ratio
+    kept, kept_block = tables.kept, tables.kept_block
     while True:
         travelled, leave = box_crossing(photon, tables.low_mm, tables.high_mm)
         if travelled >= leave:
@@ -114,10 +136,11 @@ def track_object(state: State, photon: Photon, tables: ObjectTables) -> bool:
             travelled += exponential(state) * free_path_mm
             if travelled >= leave:
                 return True
-            ratio = mu_ratio[
-                int(x + vx * travelled), int(y + vy * travelled), int(z + vz * travelled)
-            ]
-            if ratio >= 1.0 or uniform(state) < ratio:
+            ix, iy, iz = int(x + vx * travelled), int(y + vy * travelled), int(z + vz * travelled)
+            share = kept_block[ix >> _BLOCK_SHIFT, iy >> _BLOCK_SHIFT, iz >> _BLOCK_SHIFT]
+            if share == MIXED:
+                share = kept[ix, iy, iz]
+            if share == LEVELS or uniform(state) * LEVELS < share:
                 break
         photon[X] += photon[DX] * travelled
         photon[Y] += photon[DY] * travelled

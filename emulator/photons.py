@@ -11,8 +11,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
 from emulator.random_numbers import in_disc, next_word, uniform
-from hw.jit import kernel
 
 X, Y, Z, DX, DY, DZ, ENERGY, PATH = range(8)
 PHOTON_SIZE = 8
@@ -25,7 +25,7 @@ _TO_UNIT_32 = 1.0 / 4294967296.0
 _LOW_32 = np.uint64(0xFFFFFFFF)
 
 
-@kernel
+@bare_kernel
 def aim_isotropic(state: State, photon: Photon) -> None:
     """Give the photon a direction uniform on the sphere (Marsaglia, Ann. Math. Stat. 43 (1972))."""
     x, y, square = in_disc(state)
@@ -35,7 +35,7 @@ def aim_isotropic(state: State, photon: Photon) -> None:
     photon[DZ] = 1.0 - 2.0 * square
 
 
-@kernel
+@bare_kernel
 def turn(photon: Photon, cos_theta: float, cos_phi: float, sin_phi: float) -> None:
     """Turn the direction by a polar angle, with azimuth φ about the old direction."""
     dx, dy, dz = photon[DX], photon[DY], photon[DZ]
@@ -52,7 +52,7 @@ def turn(photon: Photon, cos_theta: float, cos_phi: float, sin_phi: float) -> No
     photon[DZ] = dz * cos_theta - scale * across * cos_phi
 
 
-@kernel
+@bare_kernel
 def sample_klein_nishina(state: State, energy_keV: float) -> float:
     """Return E/E' of a Compton scatter on a free electron at rest.
 
@@ -63,8 +63,8 @@ def sample_klein_nishina(state: State, energy_keV: float) -> float:
     most = 1.0 + 2.0 * alpha
     while True:
         word = next_word(state)
-        choice = np.float64(word & _LOW_32) * _TO_UNIT_32
-        second = np.float64(word >> np.uint64(32)) * _TO_UNIT_32
+        choice = np.float64(np.int64(word & _LOW_32)) * _TO_UNIT_32
+        second = np.float64(np.int64(word >> np.uint64(32))) * _TO_UNIT_32
         if choice * (most + 8.0) < most:
             ratio = 1.0 + 2.0 * alpha * second
             inverse = 1.0 / ratio
@@ -77,7 +77,7 @@ def sample_klein_nishina(state: State, energy_keV: float) -> float:
             return ratio
 
 
-@kernel
+@bare_kernel
 def scatter_compton(state: State, photon: Photon) -> float:
     """Scatter the photon: new energy and direction. Returns the energy given away, keV."""
     energy = photon[ENERGY]

@@ -20,8 +20,8 @@ from emulator.crystal_tracking import (
     DEPOSIT_V,
     DEPOSIT_W,
 )
-from emulator.random_numbers import normal_pair
-from hw.jit import kernel
+from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
+from emulator.random_numbers import normal
 from hw.scanner import Scanner
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
@@ -99,7 +99,7 @@ def _spread(random: np.random.Generator, scanner: Scanner) -> npt.NDArray[np.flo
     )
 
 
-@kernel
+@bare_kernel
 def bin_reflected(position: float, extent: float, bins: int) -> int:
     """Return the bin of a position in [0, extent), reflected at the ends where it lies outside."""
     if position < 0.0:
@@ -109,7 +109,7 @@ def bin_reflected(position: float, extent: float, bins: int) -> int:
     return min(max(int(position / extent * bins), 0), bins - 1)
 
 
-@kernel
+@bare_kernel
 def respond(
     state: npt.NDArray[np.uint64],
     deposit: npt.NDArray[np.float64],
@@ -123,23 +123,20 @@ def respond(
     energy = deposit[DEPOSIT_KEV]
     if energy < _HOPELESS * tables.trigger_keV:
         return 0
-    for_energy, for_time = normal_pair(state)
     u = deposit[DEPOSIT_U] + 0.5 * tables.width_mm
     v = deposit[DEPOSIT_V] + 0.5 * tables.height_mm
     if tables.position_sigma_mm > 0.0:
-        for_u, for_v = normal_pair(state)
-        u += for_u * tables.position_sigma_mm
-        v += for_v * tables.position_sigma_mm
+        u += normal(state) * tables.position_sigma_mm
+        v += normal(state) * tables.position_sigma_mm
     doi = 0
     if tables.doi_bins > 1:
-        for_depth, _unused = normal_pair(state)
-        depth = deposit[DEPOSIT_W] + for_depth * tables.doi_sigma_mm
+        depth = deposit[DEPOSIT_W] + normal(state) * tables.doi_sigma_mm
         doi = bin_reflected(depth, tables.thickness_mm, tables.doi_bins)
     iu = bin_reflected(u, tables.width_mm, tables.n_u)
     iv = bin_reflected(v, tables.height_mm, tables.n_v)
     crystal = iu + tables.n_u * iv
     index = module * (tables.n_u * tables.n_v) + crystal
-    energy += for_energy * tables.energy_sigma * math.sqrt(energy)
+    energy += normal(state) * tables.energy_sigma * math.sqrt(energy)
     energy *= tables.gain[index]
     if energy < tables.trigger_keV:
         return 0
@@ -147,7 +144,7 @@ def respond(
         decay_ps
         + deposit[DEPOSIT_PATH] / LIGHT_MM_PER_PS
         + TRIGGER_LATENCY_PS
-        + for_time * tables.time_sigma_ps
+        + normal(state) * tables.time_sigma_ps
         + tables.skew_ps[index]
     )
     hit = hits[n_hits]

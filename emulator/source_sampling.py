@@ -11,14 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
 from emulator.phantoms import Phantom
-from emulator.photons import Photon, State, X
+from emulator.photons import State
 from emulator.random_numbers import next_word
 from hw.jit import kernel
 
 _LOW_32 = np.uint64(0xFFFFFFFF)
-_TEN_BITS = np.uint32(1023)
-_21_BITS = np.uint64((1 << 21) - 1)
+_10_BITS = (1 << 10) - 1
+_21_BITS = (1 << 21) - 1
 _TO_UNIT_21 = 1.0 / (1 << 21)
 
 
@@ -82,16 +83,22 @@ def fill_alias(
         alias[i, 1] = alias[i, 2] = packed[i]
 
 
-@kernel
-def place_decay(state: State, tables: SourceTables, photon: Photon) -> None:
-    """Put the photon where a decay happens."""
-    word = next_word(state)
-    slot = ((word >> np.uint64(32)) * np.uint64(len(tables.alias))) >> np.uint64(32)
-    threshold = np.uint64(tables.alias[slot, 0])
-    side = 1 if (word & _LOW_32) < threshold else 2
-    voxel = tables.alias[slot, side]
-    place = next_word(state)
-    for axis in range(3):
-        index = np.float64((voxel >> np.uint32(10 * axis)) & _TEN_BITS)
-        part = np.float64((place >> np.uint64(21 * axis)) & _21_BITS) * _TO_UNIT_21
-        photon[X + axis] = tables.corner_mm[axis] + (index + part) * tables.voxel_mm[axis]
+@bare_kernel
+def place_decays(
+    state: State, tables: SourceTables, places_mm: npt.NDArray[np.float64]
+) -> None:
+    """Fill ``places_mm`` (n, 3) f8 with places of decays.
+
+    Many at once, because the table does not fit into the near caches: the processor then waits
+    for several of its entries at the same time.
+    """
+    for i in range(len(places_mm)):
+        word = next_word(state)
+        slot = np.int64(((word >> np.uint64(32)) * np.uint64(len(tables.alias))) >> np.uint64(32))
+        side = 1 if (word & _LOW_32) < np.uint64(tables.alias[slot, 0]) else 2
+        voxel = np.int64(tables.alias[slot, side])
+        place = np.int64(next_word(state) >> np.uint64(1))
+        for axis in range(3):
+            index = np.float64((voxel >> (10 * axis)) & _10_BITS)
+            part = np.float64((place >> (21 * axis)) & _21_BITS) * _TO_UNIT_21
+            places_mm[i, axis] = tables.corner_mm[axis] + (index + part) * tables.voxel_mm[axis]

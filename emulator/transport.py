@@ -22,6 +22,7 @@ from emulator.crystal_tracking import (
     find_module,
     track_crystal,
 )
+from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
 from emulator.object_tracking import OBJECT_CUT_KEV, ObjectTables, track_object
 from emulator.photons import (
     DX,
@@ -39,20 +40,41 @@ from emulator.photons import (
     aim_isotropic,
     turn,
 )
-from emulator.random_numbers import exponential, normal_pair, seed_stream, uniform
+from emulator.random_numbers import exponential, normal, seed_stream, uniform
 from emulator.response import FWHM_PER_SIGMA, ResponseTables, respond
-from emulator.source_sampling import SourceTables, place_decay
-from hw.jit import kernel
+from emulator.source_sampling import SourceTables, place_decays
 
 NON_COLLINEARITY_FWHM_RAD = math.radians(0.5)
 """Water at body temperature: S. DeBenedetti et al., Phys. Rev. 77 (1950) 205; the usual 0.5°."""
 
 _NON_COLLINEARITY_SIGMA = NON_COLLINEARITY_FWHM_RAD / FWHM_PER_SIGMA
 _MOST_MODULES_PER_PHOTON = 8
+_PLACED_AT_ONCE = 32
 MOST_HITS_PER_DECAY = 2 * _MOST_MODULES_PER_PHOTON
 
 DECAYS, PAIRS, DEPOSITS, OVERFLOWED = range(4)
 TALLY_SIZE = 4
+
+
+class Scratch(NamedTuple):
+    """A thread's working space: bare kernels cannot allocate their own."""
+
+    state: State
+    photon: Photon
+    start: Photon
+    deposit: npt.NDArray[np.float64]
+    places_mm: npt.NDArray[np.float64]
+
+
+def new_scratch() -> Scratch:
+    """Return working space for one thread."""
+    return Scratch(
+        state=np.zeros(2, np.uint64),
+        photon=np.zeros(PHOTON_SIZE),
+        start=np.zeros(PHOTON_SIZE),
+        deposit=np.zeros(DEPOSIT_SIZE),
+        places_mm=np.zeros((_PLACED_AT_ONCE, 3)),
+    )
 
 
 class TransportTables(NamedTuple):
@@ -65,16 +87,16 @@ class TransportTables(NamedTuple):
     positron_fraction: float
 
 
-@kernel
+@bare_kernel
 def turn_partner(state: State, photon: Photon) -> None:
     """Turn the direction around, but for the pair's non-collinearity (Gaussian in two planes)."""
     photon[DX], photon[DY], photon[DZ] = -photon[DX], -photon[DY], -photon[DZ]
-    a, b = normal_pair(state)
-    radius = math.sqrt(a * a + b * b)
+    a, b = normal(state), normal(state)
+    radius = math.sqrt(a * a + b * b) + 1e-300
     turn(photon, math.cos(radius * _NON_COLLINEARITY_SIGMA), a / radius, b / radius)
 
 
-@kernel
+@bare_kernel
 def fly(
     state: State,
     photon: Photon,
@@ -90,16 +112,17 @@ def fly(
     for _ in range(_MOST_MODULES_PER_PHOTON):
         if not track_object(state, photon, tables.matter):
             break
-        distance, module = find_module(photon, tables.detector)
-        if module < 0:
+        distance, ring, sector = find_module(photon, tables.detector)
+        if ring < 0:
             break
         photon[X] += photon[DX] * distance
         photon[Y] += photon[DY] * distance
         photon[Z] += photon[DZ] * distance
         photon[PATH] += distance
-        fate = track_crystal(state, photon, module, tables.detector, deposit)
+        fate = track_crystal(state, photon, ring, sector, tables.detector, deposit)
         if deposit[DEPOSIT_KEV] > 0.0:
             tally[DEPOSITS] += 1
+            module = ring * len(tables.detector.cos_sector) + sector
             made = respond(state, deposit, module, decay_ps, tables.response, hits, n_hits)
             below[module] += 1 - made
             n_hits += made
@@ -108,13 +131,14 @@ def fly(
     return n_hits
 
 
-@kernel
+@bare_kernel
 def emulate_slice(
     tables: TransportTables,
     activity_Bq: float,
     slice_ps: float,
     seed: int,
     slice_index: int,
+    scratch: Scratch,
     hits: npt.NDArray[np.void],
     below: npt.NDArray[np.int64],
     tally: npt.NDArray[np.int64],
@@ -125,6 +149,7 @@ def emulate_slice(
     ----------
     activity_Bq : decays per second, constant within the slice
     slice_ps : the slice's length
+    scratch : the thread's own working space
     hits : (capacity,) HIT, filled with triggers in the order of their decays
     below : (modules,) i8, gets the deposits that stay below the trigger added
     tally : (TALLY_SIZE,) i8, gets decays, β⁺ pairs and deposits added; OVERFLOWED is set where
@@ -134,11 +159,10 @@ def emulate_slice(
     -------
     number of hits
     """
-    state = np.empty(2, np.uint64)
+    state, places_mm = scratch.state, scratch.places_mm
+    photon, start, deposit = scratch.photon, scratch.start, scratch.deposit
     seed_stream(state, np.uint64(seed), np.uint64(slice_index))
-    photon = np.empty(PHOTON_SIZE)
-    start = np.empty(PHOTON_SIZE)
-    deposit = np.empty(DEPOSIT_SIZE)
+    placed = len(places_mm)
     mean_gap_ps = 1e12 / activity_Bq
     time_ps = 0.0
     n_hits = 0
@@ -153,7 +177,11 @@ def emulate_slice(
         if uniform(state) >= tables.positron_fraction:
             continue
         tally[PAIRS] += 1
-        place_decay(state, tables.source, start)
+        if placed == len(places_mm):
+            place_decays(state, tables.source, places_mm)
+            placed = 0
+        start[X], start[Y], start[Z] = places_mm[placed, 0], places_mm[placed, 1], places_mm[placed, 2]
+        placed += 1
         start[ENERGY] = ELECTRON_REST_KEV
         start[PATH] = 0.0
         aim_isotropic(state, start)

@@ -41,7 +41,7 @@ WATCHED = {
     "singles.late": "Singles older than the time already sorted: counted, not sorted in",
     "singles.invalid": "Event words that make no sense (unknown crystal or kind)",
 }
-_ROWS = 14
+_ROWS = 6
 DISK_WARNING_GB, DISK_ALARM_GB = 10.0, 2.0
 LAG_WARNING_S = 0.5
 
@@ -56,6 +56,51 @@ def losses(counters: dict[str, int]) -> dict[str, int]:
     return result | nonzero
 
 
+class _LossColumn(QtWidgets.QGridLayout):
+    """The counters of one kind; those that are not zero come first."""
+
+    def __init__(self, group: str, teaches: str) -> None:
+        super().__init__()
+        self._group = group
+        self._shown: list[str] = []
+        self.setVerticalSpacing(0)
+        self.setHorizontalSpacing(6)
+        self.setColumnStretch(0, 1)
+        head = CalmLabel(group.upper(), size_px=theme.SMALL_PX, bold=True)
+        head.setObjectName("dim")
+        head.setToolTip(teaches)
+        self.addWidget(head, 0, 0, 1, 2)
+        self.names = [CalmLabel() for _ in range(_ROWS)]
+        self.values = [CalmLabel() for _ in range(_ROWS)]
+        for row, (name, value) in enumerate(zip(self.names, self.values), start=1):
+            value.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+            self.addWidget(name, row, 0)
+            self.addWidget(value, row, 1)
+
+    def refresh(self, found: dict[str, int]) -> int:
+        """Show the counters; return how many that are not zero found no room."""
+        order = sorted(found, key=lambda name: not found[name])
+        for row, (name_label, value_label) in enumerate(zip(self.names, self.values)):
+            if row >= len(order):
+                name_label.show_text("")
+                value_label.show_text("")
+                continue
+            name, value = order[row], found[order[row]]
+            caption = name.removeprefix(f"{self._group}.").replace(".", " ").replace("_", " ")
+            colour = theme.WARNING if value else ""
+            name_label.show_text(f"⚠ {caption}" if value else caption, colour or theme.DIM)
+            value_label.show_text(grouped(value), colour)
+        self._explain(order[:_ROWS])
+        return sum(1 for name in order[_ROWS:] if found[name])
+
+    def _explain(self, shown: list[str]) -> None:
+        if shown == self._shown:
+            return
+        self._shown = shown
+        for label, name in zip(self.names, shown):
+            label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
+
+
 class CountersPanel(Panel):
     """Loss, flow, disk and source."""
 
@@ -67,22 +112,18 @@ class CountersPanel(Panel):
         )
         self.verdict = CalmLabel("–", size_px=15, bold=True)
         self.body.addWidget(self.verdict)
-        self._grid = QtWidgets.QGridLayout()
-        self._grid.setVerticalSpacing(0)
-        self._grid.setHorizontalSpacing(6)
-        self._names = [CalmLabel() for _ in range(_ROWS)]
-        self._values = [CalmLabel() for _ in range(_ROWS)]
-        right = QtCore.Qt.AlignmentFlag.AlignRight
-        for place, (name, value) in enumerate(zip(self._names, self._values)):
-            value.setAlignment(right)
-            row, column = divmod(place, 2)
-            self._grid.addWidget(name, row, 3 * column)
-            self._grid.addWidget(value, row, 3 * column + 1)
-        self._grid.setColumnMinimumWidth(2, 10)
-        self._grid.setColumnStretch(1, 1)
-        self._grid.setColumnStretch(4, 1)
-        self.body.addLayout(self._grid)
-        self._shown: list[str] = []
+        columns = QtWidgets.QHBoxLayout()
+        columns.setSpacing(18)
+        self.columns = {
+            group: _LossColumn(group, teaches)
+            for group, teaches in (
+                ("frames", "Data frames: one per module and 5.24 ms"),
+                ("singles", "Singles: photons detected, one event word each"),
+            )
+        }
+        for column in self.columns.values():
+            columns.addLayout(column, 1)
+        self.body.addLayout(columns)
         self.body.addLayout(self._footing())
 
     def _footing(self) -> QtWidgets.QLayout:
@@ -115,37 +156,22 @@ class CountersPanel(Panel):
     def refresh(self, telemetry: Telemetry) -> None:
         """Show the counters as they are now."""
         found = losses(telemetry.counters)
-        nonzero = [name for name, value in found.items() if value]
-        shown = sorted(found, key=lambda name: not found[name])[:_ROWS]
-        self._show_rows(shown, found)
-        self._show_verdict(len(nonzero), hidden=max(0, len(nonzero) - _ROWS))
+        frames = {name: value for name, value in found.items() if name.startswith("frames.")}
+        others = {name: value for name, value in found.items() if name not in frames}
+        hidden = self.columns["frames"].refresh(frames) + self.columns["singles"].refresh(others)
+        self._show_verdict({name for name, value in found.items() if value}, hidden=hidden)
         self._show_facts(telemetry)
 
-    def _show_rows(self, shown: list[str], found: dict[str, int]) -> None:
-        for place in range(_ROWS):
-            if place >= len(shown):
-                self._names[place].show_text("")
-                self._values[place].show_text("")
-                continue
-            name = shown[place]
-            lost = found[name] > 0
-            caption = name.replace(".", " ").replace("_", " ")
-            self._names[place].show_text(
-                f"⚠ {caption}" if lost else caption, theme.WARNING if lost else theme.DIM
-            )
-            self._values[place].show_text(grouped(found[name]), theme.WARNING if lost else "")
-        if shown != self._shown:
-            self._shown = shown
-            for label, name in zip(self._names, shown):
-                label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
-
-    def _show_verdict(self, nonzero: int, *, hidden: int) -> None:
-        if not nonzero:
-            self.verdict.show_text("✓ NO LOSS", theme.GOOD)
-            return
+    def _show_verdict(self, nonzero: set[str], *, hidden: int) -> None:
+        lost = len(nonzero - MENDED)
         more = f" (+{hidden} not shown)" if hidden else ""
-        plural = "s" if nonzero > 1 else ""
-        self.verdict.show_text(f"⚠ LOSS: {nonzero} counter{plural}{more}", theme.WARNING)
+        if lost:
+            plural = "s" if lost > 1 else ""
+            self.verdict.show_text(f"⚠ LOSS: {lost} counter{plural}{more}", theme.WARNING)
+        elif nonzero:
+            self.verdict.show_text("✓ NO LOSS  (link disturbed)", theme.GOOD)
+        else:
+            self.verdict.show_text("✓ NO LOSS", theme.GOOD)
 
     def _show_facts(self, telemetry: Telemetry) -> None:
         counters = telemetry.counters

@@ -99,8 +99,8 @@ class ImageFacts(QtWidgets.QWidget):
                 label.setHidden(item is None)
             if item is not None:
                 name, applied = item
-                words = f"✓ {name}" if applied else f"✗ {name}: not corrected"
-                label.show_text(words, theme.GOOD if applied else theme.WARNING)
+                words = f"✓ {name} corrected" if applied else f"✗ {name} not corrected"
+                label.show_text(words, theme.GOOD if applied else theme.DIM)
 
 
 def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:

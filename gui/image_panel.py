@@ -46,27 +46,25 @@ class ImagePanel(Panel):
         self.views = {plane.name: SliceView(plane) for plane in PLANES}
         self.sliders = {plane.name: self._slider(plane) for plane in PLANES}
         self.facts = ImageFacts()
-        self._grid = QtWidgets.QGridLayout()
-        self._grid.setHorizontalSpacing(8)
-        self._grid.setVerticalSpacing(0)
-        self._place(TRANSAXIAL, 0, 0)
-        self._grid.addLayout(self._side(), 0, 1, 2, 1)
-        self._place(CORONAL, 2, 0)
-        self._place(SAGITTAL, 2, 1)
-        self._grid.setColumnStretch(0, 1)
-        self._grid.setColumnStretch(1, 1)
-        self._set_row_shares(220, 156)
-        self.body.addLayout(self._grid, 1)
+        self._rows = QtWidgets.QVBoxLayout()
+        self._rows.setSpacing(4)
+        self._rows.addLayout(_row((self._block(TRANSAXIAL), 60), (self._side(), 40)))
+        self._rows.addLayout(_row((self._block(CORONAL), 1), (self._block(SAGITTAL), 1)))
+        self._share_height(1.3 * 220, 156)
+        self.body.addLayout(self._rows, 1)
         for view in self.views.values():
             view.moved.connect(self.move_cursor)
 
-    def _place(self, plane: Plane, row: int, column: int) -> None:
-        self._grid.addWidget(self.views[plane.name], row, column)
-        self._grid.addWidget(self.sliders[plane.name], row + 1, column)
+    def _block(self, plane: Plane) -> QtWidgets.QLayout:
+        column = QtWidgets.QVBoxLayout()
+        column.setSpacing(0)
+        column.addWidget(self.views[plane.name], 1)
+        column.addWidget(self.sliders[plane.name])
+        return column
 
-    def _set_row_shares(self, upper_mm: float, lower_mm: float) -> None:
-        self._grid.setRowStretch(0, int(upper_mm) + 30)
-        self._grid.setRowStretch(2, int(lower_mm) + 30)
+    def _share_height(self, upper: float, lower: float) -> None:
+        self._rows.setStretch(0, int(upper))
+        self._rows.setStretch(1, int(lower))
 
     def _slider(self, plane: Plane) -> QtWidgets.QSlider:
         slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
@@ -111,14 +109,28 @@ class ImagePanel(Panel):
         self.auto.toggled.connect(self._rewindow)
         for control in (self.map_box, self.percentile_box, self.auto):
             control.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
-        row = QtWidgets.QGridLayout()
-        row.setSpacing(6)
-        row.addWidget(self.map_box, 0, 0)
-        row.addWidget(self.percentile_box, 0, 1)
-        row.addWidget(self.level, 1, 0)
-        row.addWidget(self.auto, 1, 1)
-        row.setColumnStretch(0, 1)
-        return row
+        return self._lay_out_controls()
+
+    def _lay_out_controls(self) -> QtWidgets.QLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        self.share = CalmLabel("100 %")
+        self.share.setMinimumWidth(42)
+        for row, (name, *controls) in enumerate(
+            (
+                ("Colours", self.map_box),
+                ("Window 0 to", self.percentile_box, self.auto),
+                ("Level", self.level, self.share),
+            )
+        ):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            grid.addWidget(caption, row, 0)
+            for column, control in enumerate(controls, start=1):
+                grid.addWidget(control, row, column, 1, 3 - len(controls))
+        grid.setColumnStretch(1, 1)
+        return grid
 
     def refresh(self, link: Link, *, new_image: bool) -> None:
         """Show a new image where there is one, and the age of the old one anyway."""
@@ -148,15 +160,14 @@ class ImagePanel(Panel):
             slider.setValue(self.cursor[plane.through])
             slider.blockSignals(False)
             slider.setEnabled(True)
-        self._set_row_shares(
-            self.views["Transaxial"].extent_mm()[1], self.views["Coronal"].extent_mm()[1]
-        )
-        self._fit()
+        upper_mm, lower_mm = (self.views[name].extent_mm()[1] for name in ("Transaxial", "Coronal"))
+        self._share_height(1.2 * upper_mm + 40, lower_mm + 40)
 
     def _draw(self) -> None:
         if self._message is None:
             return
         image, upper = self._message.array(), self.upper
+        self.share.show_text(f"{self.level.value()} %")
         table = self._tables[self.map_box.currentText()]
         for view in self.views.values():
             view.show_cut(image, self.cursor, upper, table)
@@ -232,12 +243,10 @@ class ImagePanel(Panel):
                 view.dimmed = dimmed
                 view.update()
 
-    def _fit(self) -> None:
-        scale = min(view.fitting_scale() for view in self.views.values())
-        for view in self.views.values():
-            view.set_scale(max(0.1, scale))
 
-    def resizeEvent(self, event: object) -> None:
-        """Keep one scale in all views."""
-        super().resizeEvent(event)
-        QtCore.QTimer.singleShot(0, self._fit)
+def _row(*parts: tuple[QtWidgets.QLayout, int]) -> QtWidgets.QHBoxLayout:
+    row = QtWidgets.QHBoxLayout()
+    row.setSpacing(8)
+    for part, share in parts:
+        row.addLayout(part, share)
+    return row

@@ -35,7 +35,7 @@ class JournalPanel(Panel):
         modes = QtWidgets.QHeaderView.ResizeMode
         header.setMinimumSectionSize(20)
         for column, (mode, width) in enumerate(
-            ((modes.Fixed, 62), (modes.Fixed, 84), (modes.Stretch, 100))
+            ((modes.Fixed, 58), (modes.Fixed, 66), (modes.Stretch, 100))
         ):
             header.setSectionResizeMode(column, mode)
             header.resizeSection(column, width)

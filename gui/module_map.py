@@ -5,7 +5,6 @@ A module that is not live carries a symbol and hatching; its state is never told
 
 from __future__ import annotations
 
-import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
@@ -61,17 +60,20 @@ class ModuleGrid(QtWidgets.QWidget):
         self, painter: QtGui.QPainter, cell: QtCore.QRectF, rate: float, state: str
     ) -> None:
         if state in ("live", "ended"):
-            level = int(np.clip(63 * rate / self._ceiling, 0, 63))
+            level = max(0, min(63, int(63 * rate / self._ceiling)))
             painter.fillRect(cell, self._brushes[level])
         if state == "live":
             return
         look = theme.MODULE_LOOKS.get(state, _UNKNOWN)
         colour = QtGui.QColor(look.colour)
         if state != "ended":
-            painter.fillRect(cell, QtGui.QColor(theme.RAISED))
+            painter.fillRect(cell, QtGui.QColor(theme.BACKGROUND))
             painter.fillRect(cell, QtGui.QBrush(colour, QtCore.Qt.BrushStyle.BDiagPattern))
-        painter.setPen(QtGui.QColor(theme.TEXT))
-        painter.setFont(theme.font(theme.BASE_PX, bold=True))
+            mark = QtCore.QRectF(0, 0, cell.width(), 15)
+            mark.moveCenter(cell.center())
+            painter.fillRect(mark, colour)
+        painter.setPen(QtGui.QColor(theme.TEXT if state == "ended" else theme.BACKGROUND))
+        painter.setFont(theme.font(13, bold=True))
         painter.drawText(cell, QtCore.Qt.AlignmentFlag.AlignCenter, look.symbol)
         painter.setPen(QtCore.Qt.PenStyle.NoPen)
 

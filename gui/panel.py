@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyqtgraph.Qt import QtCore, QtWidgets
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.theme import BASE_PX, SMALL_PX, font
 
@@ -32,7 +32,7 @@ class ElidedLabel(CalmLabel):
 
     def __init__(self, *, size_px: int = BASE_PX, bold: bool = False) -> None:
         super().__init__(size_px=size_px, bold=bold)
-        self._whole = ""
+        self._whole = self._fitted = ""
         self.setSizePolicy(
             QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
         )
@@ -42,7 +42,8 @@ class ElidedLabel(CalmLabel):
         if text != self._whole:
             self._whole = text
             self.setToolTip(text)
-        super().show_text(self._fitting(), colour)
+            self._fitted = self._fitting()
+        super().show_text(self._fitted, colour)
 
     def _fitting(self) -> str:
         mode = QtCore.Qt.TextElideMode.ElideRight
@@ -51,7 +52,24 @@ class ElidedLabel(CalmLabel):
     def resizeEvent(self, event: object) -> None:
         """Fit the text to the new width."""
         super().resizeEvent(event)
-        super().show_text(self._fitting(), self._colour)
+        self._fitted = self._fitting()
+        super().show_text(self._fitted, self._colour)
+
+
+class Swatch(QtWidgets.QWidget):
+    """A piece of a line as it is drawn in a plot: colour and dash."""
+
+    def __init__(self, pen: QtGui.QPen) -> None:
+        super().__init__()
+        self._pen = pen
+        self.setFixedSize(22, 8)
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        """Draw the piece of line."""
+        painter = QtGui.QPainter(self)
+        painter.setPen(self._pen)
+        painter.drawLine(0, 4, self.width(), 4)
+        painter.end()
 
 
 class Panel(QtWidgets.QFrame):
@@ -73,3 +91,13 @@ class Panel(QtWidgets.QFrame):
         self.body.setContentsMargins(10, 6, 10, 8)
         self.body.setSpacing(4)
         self.body.addLayout(self._head)
+
+    def add_legend(self, name: str, pen: QtGui.QPen) -> None:
+        """Say in the head which line is which."""
+        caption = CalmLabel(name, size_px=SMALL_PX)
+        caption.setObjectName("dim")
+        self._head.setSpacing(6)
+        place = self._head.count() - 2
+        self._head.insertSpacing(place, 6)
+        self._head.insertWidget(place + 1, Swatch(pen))
+        self._head.insertWidget(place + 2, caption)

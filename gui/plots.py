@@ -6,10 +6,13 @@ Axes keep their ticks until the data leave them (:class:`gui.wording.SteadyCeili
 from __future__ import annotations
 
 import pyqtgraph as pg
-from pyqtgraph.Qt import QtCore
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui import theme
 from gui.wording import SteadyCeiling, grouped, level_text
+
+
+_LEFT_PX = 40
 
 
 class _CountAxis(pg.AxisItem):
@@ -30,7 +33,7 @@ def _short(value: float) -> str:
 class CalmPlot(pg.PlotWidget):
     """A plot with a fixed x range and a steady y range from 0."""
 
-    def __init__(self, *, x_range: tuple[float, float], y_width_px: int = 38) -> None:
+    def __init__(self, *, x_range: tuple[float, float], caption: str = "") -> None:
         axes = {"left": _CountAxis(orientation="left"), "bottom": pg.AxisItem("bottom")}
         super().__init__(axisItems=axes)
         self._ceiling = SteadyCeiling()
@@ -38,16 +41,24 @@ class CalmPlot(pg.PlotWidget):
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
-        self.getPlotItem().setContentsMargins(0, 4, 8, 0)
+        self.getPlotItem().setContentsMargins(0, 7, 14, 0)
         for axis in axes.values():
             axis.setStyle(tickFont=theme.font(10), tickLength=-4, tickTextOffset=4)
             axis.setPen(theme.LINE)
             axis.setTextPen(theme.DIM)
-        axes["left"].setWidth(y_width_px)
+        axes["left"].setWidth(_LEFT_PX)
         axes["left"].setStyle(textFillLimits=[(0, 0.7)])
         axes["bottom"].setHeight(18)
+        axes["bottom"].setStyle(hideOverlappingLabels=False)
         self.setXRange(*x_range, padding=0)
         self.setYRange(0, 1, padding=0)
+        self._caption(caption)
+
+    def _caption(self, text: str) -> None:
+        words = QtWidgets.QGraphicsSimpleTextItem(text, self.getPlotItem().vb)
+        words.setFont(theme.font(10))
+        words.setBrush(QtGui.QBrush(QtGui.QColor(theme.FAINT)))
+        words.setPos(5, 0)
 
     def set_x(self, low: float, high: float) -> None:
         """Fix the x range."""
@@ -97,6 +108,6 @@ _STYLES = {
 }
 
 
-def pen(colour: str, *, style: str = "solid", width: int = 1) -> object:
+def pen(colour: str, *, style: str = "solid", width: int = 1) -> QtGui.QPen:
     """Return a cosmetic pen; width 1 is by far the cheapest to draw."""
     return pg.mkPen(colour, width=width, style=_STYLES[style])

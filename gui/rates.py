@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui import theme
 from gui.history import RATE_NAMES, SPAN_S, RateHistory
-from gui.panel import CalmLabel, Panel
+from gui.panel import CalmLabel, Panel, Swatch
 from gui.plots import CalmPlot, pen
 from gui.wording import rate_text
 from hw.messages import Telemetry
@@ -49,21 +49,6 @@ LINES = {
 }
 
 
-class _Swatch(QtWidgets.QWidget):
-    """A piece of the line as it is drawn in the strip: colour and dash."""
-
-    def __init__(self, colour: str, style: str) -> None:
-        super().__init__()
-        self._pen = pen(colour, style=style, width=2)
-        self.setFixedSize(22, 8)
-
-    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        painter = QtGui.QPainter(self)
-        painter.setPen(self._pen)
-        painter.drawLine(0, 4, self.width(), 4)
-        painter.end()
-
-
 class _Tile(QtWidgets.QWidget):
     """One rate as a large number in k/s."""
 
@@ -80,7 +65,7 @@ class _Tile(QtWidgets.QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(0)
         grid.setHorizontalSpacing(5)
-        grid.addWidget(_Swatch(colour, style), 0, 0)
+        grid.addWidget(Swatch(pen(colour, style=style, width=2)), 0, 0)
         grid.addWidget(caption, 0, 1, 1, 2)
         grid.addWidget(self.value, 1, 0, 1, 2)
         grid.addWidget(unit, 1, 2, bottom)
@@ -102,15 +87,15 @@ class RatesPanel(Panel):
         for place, name in enumerate(LINES):
             grid.addWidget(self.tiles[name], place // 2, place % 2)
         self.body.addLayout(grid)
-        self._singles = self._strip("accepted", height=84)
-        self._pairs = self._strip("prompts", "trues", "randoms", height=110)
+        self._singles = self._strip("singles, k/s", "accepted", height=84)
+        self._pairs = self._strip("coincidences, k/s", "prompts", "trues", "randoms", height=110)
         self._since = ""
 
-    def _strip(self, *names: str, height: int) -> CalmPlot:
-        plot = CalmPlot(x_range=(-SPAN_S, 0))
+    def _strip(self, caption: str, *names: str, height: int) -> CalmPlot:
+        plot = CalmPlot(x_range=(-SPAN_S, 0), caption=caption)
         plot.setMinimumHeight(height)
         plot.getAxis("bottom").setTicks(
-            [[(-120, "−120 s"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, "now ")]]
+            [[(-119.9, "−120 s"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, "now")]]
         )
         plot.curves = {
             name: plot.add_curve(LINES[name][1], style=LINES[name][2]) for name in names

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pyqtgraph as pg
 
 from gui import theme
 from gui.panel import Panel
-from gui.plots import CalmPlot
+from gui.plots import CalmPlot, pen
 from hw.messages import Telemetry
 
 ENERGY_SHOWN_KEV = 800.0
@@ -32,10 +31,10 @@ class SpectrumPanel(Panel):
             "below it are photons that lost energy by Compton scatter.\n"
             "Singles between LLD and ULD (lower, upper level discriminator) are accepted.",
         )
-        self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV))
+        self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV), caption="singles")
         self.plot.setMinimumHeight(110)
         self.plot.getAxis("bottom").setTicks(
-            [[(0, "0"), (200, "200"), (400, "400"), (511, "511"), (650, "650"), (790, "keV ")]]
+            [[(0, "0"), (200, "200"), (400, "400"), (511, "511"), (650, "650"), (800, "keV")]]
         )
         self._outside = self.plot.add_histogram(theme.FAINT)
         self._inside = self.plot.add_histogram(theme.SINGLES)
@@ -73,29 +72,22 @@ class TimingPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__(
-            "COINCIDENCE TIME",
+            "TIMING Δt",
             teaches="Δt = t_b − t_a of the two singles of each prompt (solid).\n"
             "Delayeds (dotted) are pairs shifted apart by a delay: they can only be randoms,\n"
             "and show the floor on which the peak of trues stands.",
         )
-        self.plot = CalmPlot(x_range=(-10, 10))
+        self.plot = CalmPlot(x_range=(-10, 10), caption="pairs")
         self.plot.setMinimumHeight(110)
         self._delayeds = self.plot.add_histogram(theme.RANDOMS, style="dot")
         self._prompts = self.plot.add_histogram(theme.PROMPTS)
         self._low = self.plot.add_marker(theme.TEXT, "−τ", side=1.0)
         self._high = self.plot.add_marker(theme.TEXT, "+τ")
-        self._legend()
+        self.add_legend("prompts", pen(theme.PROMPTS, width=2))
+        self.add_legend("delayeds", pen(theme.RANDOMS, style="dot", width=2))
         self.body.addWidget(self.plot)
         self._scale: tuple[float, int, int] = (0.0, 0, 0)
         self._edges_ns: npt.NDArray[np.float64] = np.zeros(1)
-
-    def _legend(self) -> None:
-        legend = pg.LegendItem(offset=(-4, 18), labelTextColor=theme.DIM, labelTextSize="8pt")
-        legend.setParentItem(self.plot.getPlotItem().vb)
-        legend.layout.setSpacing(0)
-        for curve, name in ((self._prompts, "prompts"), (self._delayeds, "delayeds")):
-            sample = pg.PlotDataItem(pen=curve.opts["pen"])
-            legend.addItem(sample, name)
 
     def refresh(self, telemetry: Telemetry) -> None:
         """Draw the run's time differences."""
@@ -131,7 +123,7 @@ def _time_ticks(shown_ns: float) -> list[tuple[float, str]]:
     steps = int(shown_ns / step_ns)
     places = [step_ns * number for number in range(-steps, steps + 1)]
     return [(place, f"{place:g}".replace("-", "−")) for place in places] + [
-        (0.97 * shown_ns, "ns")
+        (shown_ns, "ns")
     ]
 
 

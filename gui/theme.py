@@ -72,7 +72,7 @@ CONDITION_LOOKS = {
 
 SEVERITY_LOOKS = {
     "info": Look("info", "·", DIM),
-    "warning": Look("WARNING", "⚠", WARNING),
+    "warning": Look("WARN", "⚠", WARNING),
     "alarm": Look("ALARM", "✗", ALARM),
 }
 

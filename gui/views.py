@@ -1,4 +1,4 @@
-"""Three linked orthogonal views of the live image, in true proportion and one common scale."""
+"""One of three linked orthogonal views of the live image, in true proportion, with its scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gui import theme
 from gui.slices import AXES, Image, Plane, centre_mm, cut, to_levels
 from gui.wording import MINUS, grouped
 
-_TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 20, 15
+_TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
 
 
 class SliceView(QtWidgets.QWidget):
@@ -30,7 +30,6 @@ class SliceView(QtWidgets.QWidget):
         self._cursor = [0, 0, 0]
         self._pixels: npt.NDArray[np.uint32] = np.zeros((1, 1), dtype=np.uint32)
         self._picture: QtGui.QImage | None = None
-        self._scale_px_mm = 1.0
         self.dimmed = False
         self.setMinimumSize(150, 110)
         self.setCursor(QtCore.Qt.CursorShape.CrossCursor)
@@ -66,24 +65,20 @@ class SliceView(QtWidgets.QWidget):
             self._shape[up] * self._voxel_mm[up],
         )
 
-    def fitting_scale(self) -> float:
-        """Return the largest scale in px/mm at which the whole cut fits."""
+    def scale_px_mm(self) -> float:
+        """Return the scale at which the whole cut fits, in px/mm."""
         width_mm, height_mm = self.extent_mm()
-        return min(
+        fitting = min(
             (self.width() - 2 * _SIDE_PX) / width_mm,
             (self.height() - _TOP_PX - _BOTTOM_PX) / height_mm,
         )
-
-    def set_scale(self, scale_px_mm: float) -> None:
-        """Draw at this scale, common to all three views."""
-        if scale_px_mm != self._scale_px_mm:
-            self._scale_px_mm = scale_px_mm
-            self.update()
+        return max(0.05, fitting)
 
     def frame(self) -> QtCore.QRectF:
         """Return where in the widget the cut is drawn, in px."""
         width_mm, height_mm = self.extent_mm()
-        width, height = width_mm * self._scale_px_mm, height_mm * self._scale_px_mm
+        scale_px_mm = self.scale_px_mm()
+        width, height = width_mm * scale_px_mm, height_mm * scale_px_mm
         room = self.height() - _TOP_PX - _BOTTOM_PX
         return QtCore.QRectF(
             (self.width() - width) / 2, _TOP_PX + (room - height) / 2, width, height
@@ -156,7 +151,7 @@ class SliceView(QtWidgets.QWidget):
         self._paint_scale_bar(painter, below)
 
     def _paint_scale_bar(self, painter: QtGui.QPainter, below: QtCore.QRectF) -> None:
-        length = 50.0 * self._scale_px_mm
+        length = 50.0 * self.scale_px_mm()
         y = below.top() + 7
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.DIM), 2))
         painter.drawLine(

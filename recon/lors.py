@@ -123,7 +123,7 @@ def locate_events(
 ) -> None:
     """Fill ``start``, ``end``, ``offset``, ``pair`` and ``gain`` from coincidence records."""
     n_crystals = len(front)
-    last_doi = len(doi_depth) - 1
+    last_doi = np.int64(len(doi_depth) - 1)
     along = np.zeros(3)
     for i in range(len(records)):
         a = np.int64(records[i].crystal_a)

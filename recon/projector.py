@@ -22,7 +22,6 @@ from recon.tof import NO_TOF, TofModel
 
 F4 = npt.NDArray[np.float32]
 LANES = 4
-NO_BACKGROUND: F4 = np.zeros(1, dtype=np.float32)
 
 
 class ProjectorError(ReconError):
@@ -102,17 +101,17 @@ class Projector:
         image: Image,
         events: EventList,
         *,
-        background: F4 = NO_BACKGROUND,
+        background: F4 | None = None,
         first: int = 0,
         stop: int | None = None,
         step: int = 1,
     ) -> tuple[Image, EmSums]:
         """Return Σ weight_i / (Aλ + b)_i · ray i over every ``step``-th event, and its sums.
 
-        ``background`` is indexed by module pair; see ``em_events``.
+        ``background`` is indexed by module pair (see ``em_events``); None for none.
         """
         self._check(events.lors)
-        self._check_pairs(events, background)
+        background = self._table(events, background)
         flat = self.grid.padded(image)
         totals = np.zeros((self.lanes, 4))
         self._private[:] = 0.0
@@ -149,9 +148,12 @@ class Projector:
                 "TOF projector: the lines carry no TOF offsets; use a projector without tof"
             )
 
-    def _check_pairs(self, events: EventList, background: F4) -> None:
+    def _table(self, events: EventList, background: F4 | None) -> F4:
         highest = int(events.pair.max(initial=0))
+        if background is None:
+            return np.zeros(highest + 1, dtype=np.float32)
         if highest >= len(background):
             raise ProjectorError(
                 f"module pair {highest} but background has {len(background)} pairs"
             )
+        return background

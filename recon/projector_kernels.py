@@ -42,7 +42,7 @@ LEAST_EXPECTED = 1e-25
 class Scratch(NamedTuple):
     """One ray written down, plane by plane; one per thread, ``max(shape) + 8`` long."""
 
-    index: U4
+    voxel: U4
     near: F4
     far: F4
     side: F4
@@ -56,9 +56,7 @@ def new_scratch(lattice: Lattice) -> Scratch:
 
 
 @inline_kernel
-def _clip(
-    position: float, slope: float, size: int, low: float, high: float
-) -> tuple[float, float]:
+def _clip(position: float, slope: float, size: int, low: float, high: float) -> tuple[float, float]:
     """Narrow [low, high] to the planes where position + slope · plane stays in (-1, size)."""
     if abs(slope) > 1e-12:
         one = (EDGE - 1.0 - position) / slope
@@ -132,8 +130,8 @@ def _trace(
         high = min(high, middle + reach)
     if not low <= high:
         return 0, ka, kb
-    first = int(math.ceil(low))
-    planes = int(math.floor(high)) - first + 1
+    first = math.ceil(low)
+    planes = math.floor(high) - first + 1
     if planes <= 0:
         return 0, ka, kb
 

@@ -1,0 +1,101 @@
+"""The command line: the one place that may import every room, each only when its command runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from daq.cli.common import CommandError, report_error
+
+COMMANDS = {
+    "demo": "the whole chain, live: emulator, acquisition, picture, console",
+    "console": "open the live console on a running system",
+    "acquire": "run the acquisition service",
+    "emulate": "run the detector emulator as a source of data",
+    "imager": "run the live imager",
+    "replay-source": "serve a run's raw log as a source of data",
+    "replay": "replay a run: through the live chain, or --verify its bits",
+    "sort": "sort a run's raw log again, with other windows or policy",
+    "reconstruct": "make an image of a run, as NIfTI",
+    "runs": "list the runs",
+    "import": "turn third-party data into a run",
+    "bench": "measure this machine's speed, beside the published peers",
+    "doctor": "check libraries, display, disk, ports and clock",
+    "test": "run the test suite",
+    "warm": "compile and cache all kernels",
+}
+
+DESCRIPTION = """\
+Tomoshibi: acquisition system of a portable PET/SPECT scanner, from the photon to the picture.
+Research software, not a medical device.
+"""
+
+EPILOG = """\
+examples:
+  tomoshibi demo                          everything, in a window, until you close it
+  tomoshibi demo --headless --duration 20 --json
+  tomoshibi runs                          what has been measured
+  tomoshibi replay RUN --verify           is the raw log sorted to the same bits again?
+  tomoshibi sort RUN --window-ns 3 --policy discard
+  tomoshibi reconstruct RUN               writes RUN/images/osem.nii.gz
+
+`tomoshibi COMMAND --help` explains each command with examples.
+"""
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; ``only`` loads one command's options and leaves the rest as names."""
+    parser = argparse.ArgumentParser(
+        prog="tomoshibi",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, words in COMMANDS.items():
+        if only is None or name != only:
+            commands.add_parser(name, help=words, add_help=False)
+            continue
+        module = importlib.import_module(f"daq.cli.{name.replace('-', '_')}_command")
+        sub = commands.add_parser(
+            name,
+            help=words,
+            description=module.__doc__,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    parser = build_parser(only=name if name in COMMANDS else None)
+    if name == "test":  # everything behind it is pytest's
+        from daq.cli.test_command import run_tests
+
+        return run_tests(arguments[arguments.index("test") + 1 :])
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    except CommandError as error:
+        return report_error(error)
+    except Exception as error:  # noqa: BLE001  (the last net: known errors are told in one line)
+        return report_error(error)
+
+
+__all__ = ["COMMANDS", "build_parser", "main"]

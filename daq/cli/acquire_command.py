@@ -1,0 +1,99 @@
+"""Run the acquisition service: it owns the run, logs the data frames and sorts coincidences.
+
+Sources (`tomoshibi emulate`, firmware, a digitizer), the imager and the console attach to it when
+they like. With --auto it arms and starts a run as soon as a source is there, and leaves when the
+run is closed. Ctrl-C closes an open run cleanly and leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import (
+    CommandError,
+    add_endpoint_option,
+    add_json_option,
+    add_preset_option,
+    add_runs_option,
+    finish,
+    tell,
+)
+from daq.cli.windows import add_window_options, describe, window_changes
+
+if TYPE_CHECKING:
+    from daq.run_config import RunConfig
+    from daq.service import DaqService
+
+EXAMPLES = """\
+examples:
+  tomoshibi acquire --preset caremibrain              then: tomoshibi emulate, tomoshibi console
+  tomoshibi acquire --preset bench2 --auto --duration 10 --json
+  tomoshibi acquire --endpoint tcp://127.0.0.1:7100 --runs /data/runs
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_preset_option(parser)
+    parser.add_argument("--duration", type=float, default=0.0, metavar="S",
+                        help="detector time of a run; 0 = until stopped")  # fmt: skip
+    parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
+    parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
+    parser.add_argument("--auto", action="store_true", help="arm, start, and leave when closed")
+    parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
+                        help="disk space below which a run is refused or closed")  # fmt: skip
+    add_window_options(parser)
+    add_endpoint_option(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
+    """Return the run configuration that the options describe."""
+    from daq.run_config import RunConfig, default_settings
+    from hw.scanner import load_scanner, scanner_to_toml_text
+
+    scanner = load_scanner(options.preset)
+    return RunConfig(
+        scanner_toml=scanner_to_toml_text(options.preset),
+        settings=default_settings(scanner, **window_changes(options)),
+        name=options.name,
+        duration_s=options.duration,
+        mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
+        labels={"scanner": scanner.name, **labels},
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to leave."""
+    from daq.service import DaqService
+    from hw.endpoints import Endpoints
+
+    config = template(options)
+    service = DaqService(
+        Endpoints(options.endpoint),
+        runs_root=options.runs,
+        template=config,
+        min_free_bytes=int(options.min_free_MB * 2**20),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.leave())
+    tell(f"acquisition at {options.endpoint}, runs in {options.runs}; {describe(config.settings)}")
+    if options.auto:
+        service.automatic = True
+    service.serve()
+    return _tell_outcome(options, service)
+
+
+def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:
+    if service.run is None:
+        return 0
+    if service.control.state == "error":
+        raise CommandError(service.control.reason)
+    summary = service.run.summary()
+    finish(options, summary, f"{summary['run']}: {summary['prompts']} prompts, "
+           f"{summary['delayeds']} delayeds, {summary['condition']}")  # fmt: skip
+    return 0

@@ -1,0 +1,123 @@
+"""What the commands share: results as text or JSON, run folders, errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from daq.errors import DaqError
+from hw.endpoints import default_base
+
+
+class CommandError(DaqError):
+    """A command that cannot do what was asked; the message says what to do next."""
+
+
+def default_runs() -> Path:
+    """Return where runs go: ``TOMOSHIBI_RUNS`` or ./runs."""
+    return Path(os.environ.get("TOMOSHIBI_RUNS", "runs"))
+
+
+def add_runs_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--runs``."""
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=default_runs(),
+        metavar="FOLDER",
+        help="where the runs are kept (default: $TOMOSHIBI_RUNS or ./runs)",
+    )
+
+
+def add_endpoint_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--endpoint``."""
+    parser.add_argument(
+        "--endpoint",
+        default=default_base(),
+        metavar="ADDRESS",
+        help="where the processes meet: ipc:///folder or tcp://127.0.0.1:PORT "
+        "(default: $TOMOSHIBI_ENDPOINT or %(default)s)",
+    )
+
+
+def add_preset_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--preset``."""
+    parser.add_argument(
+        "--preset",
+        default="caremibrain",
+        metavar="SCANNER",
+        help="scanner preset, or the path of a TOML file (default: %(default)s)",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line on stdout"
+    )
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0, for argparse."""
+    value = float(text)
+    if not value > 0 or value == float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def tell(words: str) -> None:
+    """Say something to the person at the terminal (stderr: stdout is for results)."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def finish(options: argparse.Namespace, result: dict[str, Any], text: str) -> None:
+    """Print the result as text, or with ``--json`` as one object on stdout's last line."""
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False, default=_plain), flush=True)
+    else:
+        print(text, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def find_run(text: str, runs: Path) -> Path:
+    """Return the folder of a run given as a path, as a name below ``runs``, or as "last"."""
+    if text == "last":
+        from daq.catalogue import Catalogue
+
+        rows = Catalogue(runs).rows()
+        if not rows:
+            raise CommandError(f"there are no runs in {runs}: `tomoshibi demo` makes one")
+        return runs / rows[0].name
+    for folder in (Path(text), runs / text):
+        if (folder / "run.json").is_file():
+            return folder
+    raise CommandError(
+        f"{text} is no run: there is no run.json in it, nor in {runs / text}. "
+        '`tomoshibi runs` lists them; "last" is the newest'
+    )
+
+
+def report_error(error: Exception) -> int:
+    """Print an error in one line (with ``TOMOSHIBI_DEBUG`` set, its traceback); return 1."""
+    if os.environ.get("TOMOSHIBI_DEBUG"):
+        traceback.print_exception(error)
+    known = isinstance(error, DaqError | ValueError | OSError) or type(error).__name__.endswith(
+        "Error"
+    )
+    kind = "" if known and str(error) else f"{type(error).__name__}: "
+    tell(f"tomoshibi: {kind}{error}")
+    if not known:
+        tell("(TOMOSHIBI_DEBUG=1 shows where)")
+    return 1

@@ -1,0 +1,275 @@
+"""The launcher of a live system: starts its processes, runs one run, stops them as one.
+
+Source, daq, imager and console are separate processes; this one only starts, watches and stops
+them. Ctrl-C at any moment: the daq closes the run, everything is gone within 3 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daq.cli.common import CommandError, finish, tell
+from daq.cli.progress import ProgressLine
+from daq.client import ClientError, ControlClient, DisplayClient
+from daq.processes import Child, Children
+from daq.run import SUMMARY_NAME
+from daq.run_config import RunConfig
+from hw.endpoints import Endpoints
+from hw.messages import Telemetry
+
+READY_S = 60.0
+CLOSE_S = 30.0
+RESTARTS = 3
+
+
+@dataclass
+class ChainPlan:
+    """What a live chain is to run.
+
+    source : command line of the source of data, without --endpoint
+    finish_plan : called once the other processes are starting, to complete ``config``
+    window : show the console; otherwise it runs offscreen for its screenshots
+    """
+
+    config: RunConfig
+    source: list[str]
+    runs: Path
+    window: bool
+    finish_plan: Callable[[RunConfig, Path], None] = lambda config, scratch: None
+    extra_result: dict[str, Any] = field(default_factory=dict)
+
+
+class Stopped(Exception):
+    """The person, or a closed window, wants the chain to stop."""
+
+
+class LiveChain:
+    """One launch of a system. Use :meth:`run_and_report`."""
+
+    def __init__(self, plan: ChainPlan) -> None:
+        self.plan = plan
+        self.scratch = Path(tempfile.mkdtemp(prefix="tomoshibi-"))
+        self.endpoints = Endpoints(f"ipc://{self.scratch}")
+        self.children = Children(self.scratch / "logs")
+        self.folder: Path | None = None
+        self._began = time.monotonic()
+        self._first_image_s = 0.0
+        self._interrupted = False
+        self._restarts = {"imager": RESTARTS, "console": RESTARTS}
+        self._argv: dict[str, list[str]] = {}
+
+    def run_and_report(self, options: argparse.Namespace) -> int:
+        """Run the chain to its end, stop everything, print the result; return the exit status."""
+        with self._signals():
+            try:
+                self._run()
+            except Stopped:
+                self._interrupted = True
+                tell("\nstopping …")
+            finally:
+                self._stop_everything()
+        return self._report(options)
+
+    # --- phases -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        plan, base = self.plan, ["--endpoint", self.endpoints.base]
+        self._start("daq", ["acquire", *base, "--runs", str(plan.runs)])
+        self._start("imager", ["imager", *base])
+        self._start("source", [*plan.source, *base])
+        plan.finish_plan(plan.config, self.scratch)
+        with ControlClient(self.endpoints) as daq:
+            self._wait_for("the daq", lambda: self._ping(daq))
+            self._wait_for("the source", lambda: bool(daq.call("status")["sources"]))
+            self._wait_for("the imager", lambda: bool(daq.call("status")["imager"]))
+            armed = daq.call("arm", **msgspec.to_builtins(plan.config))
+            self.folder = Path(armed["run"])
+            self._start_console(base)
+            daq.call("start")
+            tell(f"running: {self.folder}")
+            display = DisplayClient(self.endpoints)
+            try:
+                self._watch_run(display)
+            except Stopped:
+                self._close_by_command(daq)
+                raise
+            finally:
+                display.close()
+        if plan.window:
+            self._wait_for_window()
+        elif self.children.alive("console"):
+            time.sleep(0.5)  # one more turn of the console: its last screenshot has the final image
+
+    def _start(self, name: str, argv: list[str]) -> None:
+        self._argv[name] = argv
+        self.children.start(name, argv)
+
+    def _start_console(self, base: list[str]) -> None:
+        shots = ["--screenshots", str(self.folder)]
+        look = [] if self.plan.window else ["--offscreen"]
+        self._start("console", ["console", *base, *shots, *look])
+
+    @staticmethod
+    def _ping(daq: ControlClient) -> bool:
+        try:
+            daq.call("ping", timeout_s=0.5)
+        except ClientError:
+            return False
+        return True
+
+    def _wait_for(self, what: str, is_ready: Callable[[], bool]) -> None:
+        line = ProgressLine(what)
+        deadline = time.monotonic() + READY_S
+        while not is_ready():
+            self._look_after_children()
+            if time.monotonic() > deadline:
+                raise CommandError(f"{what} was not ready within {READY_S:g} s: see {self._logs()}")
+            line.say(f"waiting for {what} … {time.monotonic() - self._began:.0f} s")
+            time.sleep(0.05)
+        line.done()
+
+    def _watch_run(self, display: DisplayClient) -> None:
+        line = ProgressLine("run")
+        while True:
+            self._look_after_children()
+            if self.plan.window and not self.children.alive("console"):
+                raise Stopped
+            if display.image() is not None and not self._first_image_s:
+                self._first_image_s = time.monotonic() - self._began
+                line.done(f"first image after {self._first_image_s:.1f} s")
+            telemetry = display.telemetry(timeout_s=0.1)
+            if telemetry is None:
+                continue
+            line.say(_status_line(telemetry))
+            if telemetry.state in ("closed", "error"):
+                line.done(_status_line(telemetry))
+                return
+
+    def _close_by_command(self, daq: ControlClient) -> None:
+        """A closed window ends the run well; Ctrl-C leaves that to the daq's own hurried end."""
+        if not self._hurry:
+            with contextlib.suppress(ClientError):
+                daq.call("stop", timeout_s=CLOSE_S)
+
+    def _wait_for_window(self) -> None:
+        tell("the run is closed; close the console's window to leave")
+        while self.children.alive("console"):
+            self._look_after_children()
+            time.sleep(0.1)
+
+    # --- children -----------------------------------------------------------------------------
+
+    def _look_after_children(self) -> None:
+        for child in self.children.died():
+            if child.process.returncode == 0 and child.name == "console" and self.plan.window:
+                raise Stopped
+            left = self._restarts.get(child.name, 0)
+            if not left:
+                raise CommandError(self._obituary(child))
+            self._restarts[child.name] = left - 1
+            tell(f"{self._obituary(child)}\nstarting the {child.name} again")
+            self._start(child.name, self._argv[child.name])
+
+    def _obituary(self, child: Child) -> str:
+        if self.folder is None:
+            words = child.tail(1)
+            return words.removeprefix("tomoshibi: ") or f"the {child.name} ended"
+        return (
+            f"the {child.name} ended with status {child.process.returncode}; its last words:\n"
+            f"{child.tail()}"
+        )
+
+    def _stop_everything(self) -> None:
+        killed = self.children.stop("daq", within_s=1.9)
+        killed += self.children.stop(within_s=0.7)
+        for name in killed:
+            tell(f"the {name} did not leave in time and was killed")
+        if self.folder is not None and self.folder.is_dir():
+            shutil.copytree(self.scratch / "logs", self.folder / "logs", dirs_exist_ok=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        self._hurry = False
+
+        def stop(number: int, frame: object) -> None:
+            if not self._hurry:  # a second Ctrl-C must not interrupt the cleaning up
+                self._hurry = True
+                raise Stopped
+
+        before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _logs(self) -> Path:
+        return self.scratch / "logs" if self.folder is None else self.folder / "logs"
+
+    # --- the result ---------------------------------------------------------------------------
+
+    def _report(self, options: argparse.Namespace) -> int:
+        if self.folder is None or not (self.folder / SUMMARY_NAME).exists():
+            if self._interrupted:
+                raise KeyboardInterrupt
+            raise CommandError(f"the run left no summary; logs: {self._logs()}")
+        summary: dict[str, Any] = json.loads(
+            (self.folder / SUMMARY_NAME).read_text(encoding="utf-8")
+        )
+        summary["start_to_first_image_s"] = round(self._first_image_s, 2)
+        summary.update(self.plan.extra_result)
+        finish(options, summary, _summary_text(summary))
+        if self._interrupted and self._hurry:
+            return 128 + signal.SIGINT
+        return 0 if summary["condition"] != "incomplete" else 1
+
+
+def _status_line(telemetry: Telemetry) -> str:
+    rates = telemetry.rates
+    lost = telemetry.counters.get("frames.lost", 0)
+    lag = f", source {telemetry.source_lag_s:.1f} s behind" if telemetry.source_lag_s > 0.2 else ""
+    return (
+        f"{telemetry.state} {telemetry.detector_time_s:6.1f} s  "
+        f"singles {rates.get('singles', 0) / 1e3:7.1f} k/s  "
+        f"prompts {rates.get('prompts', 0) / 1e3:6.2f} k/s  "
+        f"randoms {rates.get('randoms', 0) / 1e3:5.2f} k/s  lost frames {lost}{lag}"
+    )
+
+
+def _summary_text(summary: dict[str, Any]) -> str:
+    images, latency = summary["images"], summary["images"]["latency_ms"]
+    books = "the books close" if summary["conserved"] else "the books do NOT close"
+    return (
+        f"{summary['run']}: {summary['condition']}, {books}\n"
+        f"  {summary['singles']['received']} singles, {summary['prompts']} prompts, "
+        f"{summary['delayeds']} delayeds in {summary['detector_time_s']:.1f} s\n"
+        f"  {images['count']} images, {images['rate_Hz']:.1f} /s, latency p50 "
+        f"{latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, "
+        f"{100 * images['fraction_used']:.1f} % of prompts used"
+    )
+
+
+def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
+    """Return the plan that streams a run's raw log through the chain again."""
+    from daq.resort import run_config, run_tag
+    from daq.run import MU_MAP_NAME
+
+    config = run_config(folder)
+    config.name, config.run_tag, config.duration_s = options.name, run_tag(folder), 0.0
+    config.labels = {**config.labels, "replay_of": folder.name}
+    config.mu_map = str((folder / MU_MAP_NAME).resolve()) if config.mu_map else ""
+    source = ["replay-source", str(folder), *(["--fast"] if options.fast else [])]
+    return ChainPlan(config=config, source=source, runs=options.runs, window=not options.headless)

@@ -1,0 +1,37 @@
+"""Progress of long work on stderr: one line that moves on a terminal, sparse lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class ProgressLine:
+    """Shows ``label: 42 %``; on no terminal it prints at most every ten seconds."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._terminal = sys.stderr.isatty()
+        self._next_s = 0.0 if self._terminal else time.monotonic() + 10.0
+
+    def __call__(self, done: float, total: float) -> None:
+        """Show how much is done."""
+        percent = 100 * done / total if total else 100.0
+        self.say(f"{self._label}: {percent:3.0f} %")
+
+    def say(self, words: str) -> None:
+        """Show a line in place of the last one, if it is time to."""
+        now = time.monotonic()
+        if now < self._next_s:
+            return
+        self._next_s = now + (0.1 if self._terminal else 10.0)
+        end = "" if self._terminal else "\n"
+        start = "\r\x1b[K" if self._terminal else ""
+        print(f"{start}{words}", end=end, file=sys.stderr, flush=True)
+
+    def done(self, words: str = "") -> None:
+        """End the line."""
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr)
+        if words:
+            print(words, file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""Sort a run's raw log again, with other windows, policy or field of view.
+
+What is not given is as the run had it. The run itself is never changed; with --output the
+coincidences are written to a new list-mode log.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from daq.cli.common import add_json_option, add_runs_option, find_run, finish
+from daq.cli.progress import ProgressLine
+from daq.cli.windows import add_window_options, describe, window_changes
+
+EXAMPLES = """\
+examples:
+  tomoshibi sort last --window-ns 3
+  tomoshibi sort RUN --energy-keV 400:650 --policy discard --json
+  tomoshibi sort RUN --window-ns 5 --delay-ns 500 --output other.tmlm
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write a list-mode log")
+    add_window_options(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sort and tell what came out."""
+    from daq.resort import changed_settings, resort, run_config
+
+    folder = find_run(options.run_folder, options.runs)
+    settings = changed_settings(run_config(folder).settings, window_changes(options))
+    progress = ProgressLine("sorting")
+    found = resort(folder, settings, output=options.output, progress=progress)
+    progress.done()
+    result = {
+        "run": str(folder),
+        "prompts": found.prompts,
+        "delayeds": found.delayeds,
+        "multiples": found.multiples,
+        "singles": found.singles,
+        "frames": found.frames,
+        "hash": found.hash,
+        "torn_bytes": found.torn_bytes,
+    }
+    singles = found.singles
+    text = (
+        f"{describe(settings)}\n{singles['accepted']} of {singles['received']} singles accepted, "
+        f"{found.prompts} prompts, {found.delayeds} delayeds, {found.multiples} multiples"
+    )
+    finish(options, result, text)
+    return 0

@@ -1,0 +1,107 @@
+"""Child processes of a launcher: started with a parent-death signal, stopped together, bounded.
+
+No orphan, ever: each child asks the kernel for SIGTERM when its parent dies, sits in a session
+of its own so that Ctrl-C reaches only the launcher, and is killed if it outlives its bound.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Child:
+    """A running child and where its output goes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def tail(self, lines: int = 6) -> str:
+        """Return the last lines of its output."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class Children:
+    """Starts and stops the processes of one system."""
+
+    def __init__(self, log_folder: Path) -> None:
+        log_folder.mkdir(parents=True, exist_ok=True)
+        self.log_folder = log_folder
+        self._children: dict[str, Child] = {}
+
+    def start(self, name: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> Child:
+        """Start ``python -m daq.cli ARGV`` in the background, output to its log."""
+        log = self.log_folder / f"{name}.log"
+        parent = os.getpid()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "daq.cli", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+                preexec_fn=lambda: _die_with(parent),
+            )
+        self._children[name] = Child(name, process, log)
+        return self._children[name]
+
+    def died(self) -> list[Child]:
+        """Return the children that have ended by themselves and forget them."""
+        gone = [child for child in self._children.values() if child.process.poll() is not None]
+        for child in gone:
+            del self._children[child.name]
+        return gone
+
+    def alive(self, name: str) -> bool:
+        """Whether the named child runs."""
+        child = self._children.get(name)
+        return child is not None and child.process.poll() is None
+
+    def stop(self, *names: str, within_s: float = 2.0) -> list[str]:
+        """Ask the named children (all, without names) to leave; kill those that do not.
+
+        Returns
+        -------
+        names of those that had to be killed
+        """
+        chosen = [
+            self._children.pop(n) for n in names or list(self._children) if n in self._children
+        ]
+        for child in chosen:
+            _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + within_s
+        killed = []
+        for child in chosen:
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                killed.append(child.name)
+                _signal(child, signal.SIGKILL)
+                child.process.wait(5.0)
+        return killed
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.process.poll() is None:
+        child.process.send_signal(number)
+
+
+def _die_with(parent: int) -> None:
+    """In the child, before exec: leave when the parent does, even if it is gone already."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,46 @@
+"""What an emulation is: everything that decides its data, checked where it enters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from emulator.faults import FaultPlan
+
+MAX_ACTIVITY_BQ = 1e9
+"""Beyond this a period's frames do not fit the wire; a brain scan has a few 1e7 Bq."""
+
+
+class EmulationError(Exception):
+    """An emulation that cannot be done; the message says what, the bound and the remedy."""
+
+
+class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The settings of an emulator process.
+
+    scanner : preset name or TOML path
+    phantom : a name of ``emulator.phantoms.phantom_names()``
+    nuclide : a name of ``hw.nuclides.nuclide_names()``
+    activity_Bq : decays per second of the whole phantom at the start of each run
+    seed : decides every random number; run n of a process uses seed + n
+    pace : "real-time" keeps to the wall clock, "fast" goes as fast as data are taken
+    threads : Monte Carlo threads; the data do not depend on it
+    look_ahead_s : how far the Monte Carlo may run ahead of what is sent (bounds memory)
+    trigger_keV : the digitizer's own threshold, on the read-out energy
+    endpoint : base address of the system (``hw.endpoints``)
+    faults : what to do wrong on purpose
+    """
+
+    scanner: str = "caremibrain"
+    phantom: str = "brain"
+    nuclide: str = "F-18"
+    activity_Bq: Annotated[float, Meta(gt=0, le=MAX_ACTIVITY_BQ)] = 1e6
+    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 1
+    pace: Literal["real-time", "fast"] = "real-time"
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    look_ahead_s: Annotated[float, Meta(gt=0, le=2.0)] = 0.15
+    trigger_keV: Annotated[float, Meta(ge=75.0, le=500.0)] = 100.0
+    endpoint: str = ""
+    faults: FaultPlan = FaultPlan()

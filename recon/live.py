@@ -1,0 +1,309 @@
+"""The live estimate: online EM over a stream of coincidences, within a budget of time.
+
+Stochastic-approximation EM (O. Cappé and E. Moulines, J. R. Statist. Soc. B 71 (2009) 593): a
+running sufficient statistic S_j, the expected number of emissions from voxel j that were seen, is
+moved towards its estimate Ŝ from the events at hand, then the image is set to S / (s · T):
+
+    Ŝ_j = λ_j Σ_events w a_ij / (Aλ + r/(g c))_i        S ← (1 - γ) S + γ Ŝ        λ = S / (s T)
+
+The step is γ = min(1, ``GAIN`` · ΔN / N): it depends on the growth of the data only, so the image
+is not over-iterated while the count rate is low, nor does it depend on the speed of the machine.
+
+Ŝ always holds the new events; a sample of the older ones, as large as the budget allows, stands
+for the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med.
+Biol. 48 (2003) 1405, and its live use by H. Tashima et al., IEEE Trans. Nucl. Sci. 59 (2012) 40).
+Events that leave the buffer keep their last contribution as a frozen part of S.
+
+When more events arrive than the budget allows, every k-th is used with weight k; events lost on
+the way are made up for alike. Intensities stay right and ``fraction_used`` says what was used.
+
+No clock and no thread in here but the projector's: time is given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import COINCIDENCE
+from recon.background import background_table
+from recon.display_filter import gaussian, noise_estimate
+from recon.event_buffer import EventBuffer
+from recon.events import EventList
+from recon.grid import Image
+from recon.osem import em_quotient, uniform_image
+from recon.projector import EmSums, Projector
+from recon.sensitivity import support_mask
+from recon.system import ReconSystem
+
+GAIN = 6.0
+"""EM steps per e-fold of the data. Below 1 the first, coarse images would never be forgotten."""
+
+FIRST_COUNTS = 2000.0
+"""Counts that the uniform start is worth: few events must not empty the voxels they miss."""
+
+FLOOR = 1e-3
+"""Least value of a voxel, of the mean: EM cannot leave 0, and early images are full of zeros."""
+
+BUFFER_EVENTS = 1_000_000
+DISPLAY_FWHM_MM = (4.0, 9.0)
+FIRST_SPEED = 5e5  # events/s assumed before the first measurement
+SMALLEST_SAMPLE = 2000
+
+Records = npt.NDArray[np.void]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class LiveImage:
+    """A live image and what is true of it.
+
+    image : emissions/s/mL [x, y, z] float32, post-filtered with ``fwhm_mm``
+    fraction_used : prompts used of all that the run had up to here
+    """
+
+    image: Image
+    prompts_used: int
+    prompts_seen: int
+    delayeds_used: int
+    fraction_used: float
+    detector_time_s: float
+    noise: float
+    fwhm_mm: float
+    attenuation: bool
+    randoms: bool
+
+
+@dataclass
+class _Pending:
+    """What came since the last update."""
+
+    prompts: list[Records] = field(default_factory=list)
+    count: int = 0
+    missing: int = 0
+
+
+class LiveImager:
+    """The estimate of one run; :meth:`receive` events, :meth:`update` within a budget.
+
+    Parameters
+    ----------
+    sensitivity : on the system's grid, without attenuation unless :meth:`attenuate` follows
+    clock : seconds, monotonic; measures the projector's speed
+    """
+
+    def __init__(
+        self,
+        system: ReconSystem,
+        sensitivity: Image,
+        *,
+        clock: Clock,
+        threads: int = 1,
+        capacity: int = BUFFER_EVENTS,
+    ) -> None:
+        self.system = system
+        self._clock = clock
+        self._projector = Projector(system.grid, tof=system.tof, threads=threads, lanes=2)
+        self._plain = Projector(system.grid, threads=threads, lanes=2)
+        self._buffer = EventBuffer(capacity, tof=system.tof is not None)
+        self._speed = FIRST_SPEED
+        self._geometric = sensitivity
+        self.restart()
+
+    def close(self) -> None:
+        """Stop the projector's threads."""
+        self._projector.close()
+        self._plain.close()
+
+    def restart(self) -> None:
+        """Forget everything for a new run (attenuation too)."""
+        modules = self.system.detection.n_modules
+        self._use_sensitivity(self._geometric)
+        self._mu: Image | None = None
+        self._pending = _Pending()
+        self._buffer.clear()
+        self._frozen = np.zeros(self.system.grid.shape, dtype=np.float32)
+        self._active = np.zeros(self.system.grid.shape, dtype=np.float32)
+        self._delayeds = np.zeros((modules, modules), dtype=np.int64)
+        self._delayeds_missing = 0
+        self._origin_ps = self._watermark_ps = 0
+        self._used = self._seen = 0
+        self._counts = self._buffered = 0.0  # sums of weights: of all used events, of the buffer's
+        self._phase = 0
+        self._image = uniform_image(self._sensitivity, self._mask, events=1.0)
+
+    def begin_at(self, time_ps: int) -> None:
+        """Say from which detector time on events are seen (an imager that joined late)."""
+        self._origin_ps = time_ps
+
+    def attenuate(self, mu_per_mm: Image, sensitivity: Image) -> None:
+        """Correct attenuation from now on: ``sensitivity`` includes that of the µ map (1/mm)."""
+        self._mu = mu_per_mm
+        self._use_sensitivity(sensitivity)
+        events = self._buffer.events
+        events.factor[:] *= np.exp(self._plain.forward(mu_per_mm, events.lors))
+        self._maximise()
+
+    def receive(
+        self,
+        prompts: Records,
+        delayeds: Records,
+        *,
+        watermark_ps: int,
+        missing_prompts: int = 0,
+        missing_delayeds: int = 0,
+    ) -> None:
+        """Take events that are complete up to ``watermark_ps``; ``missing`` ones were lost."""
+        if len(prompts):
+            self._pending.prompts.append(prompts)
+        self._pending.count += len(prompts)
+        self._pending.missing += missing_prompts
+        self._seen += len(prompts) + missing_prompts
+        self._delayeds += self.system.pair_counts(delayeds)
+        self._delayeds_missing += missing_delayeds
+        self._watermark_ps = max(self._watermark_ps, watermark_ps)
+
+    @property
+    def pending(self) -> int:
+        """Prompts received and not yet used."""
+        return self._pending.count
+
+    @property
+    def seconds(self) -> float:
+        """Detector time that the events cover."""
+        return max((self._watermark_ps - self._origin_ps) * 1e-12, 1e-6)
+
+    def update(self, *, budget_s: float) -> LiveImage:
+        """Use what is pending, refine with older events within the budget, return the image."""
+        affordable = max(SMALLEST_SAMPLE, int(self._speed * budget_s))
+        new = self._take_pending(min(affordable, self._buffer.capacity))
+        background = self._background()
+        self._make_room(len(new), background)
+        self._step(new, background, sample=max(SMALLEST_SAMPLE, affordable - len(new)))
+        return self._shown(background)
+
+    def finish(self, *, passes: int, subsets: int, until: float) -> LiveImage:
+        """Use everything left, then refine with whole passes until the clock says ``until``."""
+        while self._pending.count:
+            self.update(budget_s=1.0)
+        background = self._background()
+        for subset in range(passes * subsets):
+            if self._clock() >= until or not len(self._buffer):
+                break
+            self._active = self._sampled(background, subset % subsets, subsets)
+            self._maximise()
+        return self._shown(background)
+
+    def _use_sensitivity(self, sensitivity: Image) -> None:
+        self.system.grid.check(sensitivity, what="sensitivity")
+        self._sensitivity = sensitivity
+        self._mask = support_mask(sensitivity, self.system.grid)
+
+    def _take_pending(self, most: int) -> EventList:
+        """Return the pending prompts as events, thinned to ``most``, weights making up for it."""
+        records = np.concatenate([np.empty(0, COINCIDENCE), *self._pending.prompts])
+        taken = records
+        if len(records) > most:
+            taken = records[np.arange(most) * len(records) // most]
+        weight = (len(records) + self._pending.missing) / max(len(taken), 1)
+        # With nothing to carry their weight, missing events wait for the next update.
+        self._pending = _Pending(missing=0 if len(taken) else self._pending.missing)
+        self._used += len(taken)
+        attenuation = None if self._mu is None else (self._plain, self._mu)
+        return self.system.events(taken, attenuation=attenuation, weight=weight)
+
+    def _background(self) -> npt.NDArray[np.float32]:
+        seen = int(self._delayeds.sum())
+        if not seen:
+            return self.system.no_background()
+        table = background_table(self._delayeds, self.system.allowed, duration_s=self.seconds)
+        return np.asarray(table * np.float32(1 + self._delayeds_missing / seen))
+
+    def _make_room(self, coming: int, background: npt.NDArray[np.float32]) -> None:
+        """Freeze the statistic of the events that must leave the buffer."""
+        leaving = self._buffer.overflow(coming)
+        if not leaving:
+            return
+        events = self._buffer.oldest(leaving)
+        ratio, _ = self._em(events, background)
+        self._frozen += self._image * ratio
+        weight = float(events.weight.sum(dtype=np.float64))
+        self._active *= np.float32(max(0.0, 1 - weight / max(self._buffered, weight)))
+        self._buffered = max(0.0, self._buffered - weight)
+
+    def _step(self, new: EventList, background: npt.NDArray[np.float32], *, sample: int) -> None:
+        """One step of online EM."""
+        fresh = float(new.weight.sum(dtype=np.float64))
+        if not len(new):
+            self._maximise()
+            return
+        step = max(1, -(-len(self._buffer) // sample))
+        estimate = self._image * self._em(new, background)[0]
+        if len(self._buffer):
+            estimate += self._sampled(background, self._phase % step, step)
+            self._phase += 1
+        self._counts += fresh
+        gain = min(1.0, GAIN * fresh / (self._counts + FIRST_COUNTS))
+        if self._buffered > 0:
+            self._active *= np.float32((1 - gain) * (1 + fresh / self._buffered))
+            self._active += np.float32(gain) * estimate
+        else:
+            self._active = estimate
+        self._buffer.append(new)
+        self._buffered += fresh
+        self._maximise()
+
+    def _sampled(self, background: npt.NDArray[np.float32], first: int, step: int) -> Image:
+        """Return the buffer's statistic, estimated from every ``step``-th event."""
+        taken = len(range(first, len(self._buffer), step))
+        ratio, _ = self._em(self._buffer.events, background, first=first, step=step)
+        return self._image * (ratio * np.float32(len(self._buffer) / max(taken, 1)))
+
+    def _maximise(self) -> None:
+        """Set the image to its statistic over the exposure."""
+        exposure = self._sensitivity * np.float32(self.seconds)
+        image = em_quotient(self._frozen + self._active, exposure, self._mask)
+        mean = float(image.sum(dtype=np.float64)) / max(int(self._mask.sum()), 1)
+        if mean <= 0:
+            image = uniform_image(self._sensitivity, self._mask, events=1.0)
+            mean = 0.0
+        self._image = np.where(self._mask, np.maximum(image, np.float32(FLOOR * mean)), 0)
+
+    def _em(
+        self,
+        events: EventList,
+        background: npt.NDArray[np.float32],
+        *,
+        first: int = 0,
+        step: int = 1,
+    ) -> tuple[Image, EmSums]:
+        begin = self._clock()
+        result = self._projector.em(
+            self._image, events, background=background, first=first, step=step
+        )
+        seconds = self._clock() - begin
+        done = len(range(first, len(events), step))
+        if seconds > 0 and done >= SMALLEST_SAMPLE:
+            self._speed += 0.2 * (done / seconds - self._speed)
+        return result
+
+    def _shown(self, background: npt.NDArray[np.float32]) -> LiveImage:
+        least, most = DISPLAY_FWHM_MM
+        fwhm = float(np.clip(least * (1e6 / max(self._used, 1)) ** (1 / 6), least, most))
+        image = gaussian(self._image, self.system.grid, fwhm_mm=fwhm, mask=self._mask)
+        image /= np.float32(self.system.voxel_volume_mL)
+        return LiveImage(
+            image=image,
+            prompts_used=self._used,
+            prompts_seen=self._seen,
+            delayeds_used=int(self._delayeds.sum()),
+            fraction_used=self._used / max(self._seen, 1),
+            detector_time_s=self._watermark_ps * 1e-12,
+            noise=noise_estimate(image, self._mask),
+            fwhm_mm=fwhm,
+            attenuation=self._mu is not None,
+            randoms=bool(background.any()),
+        )

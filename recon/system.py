@@ -1,0 +1,99 @@
+"""What a scanner fixes for its reconstruction, made once and shared by live and offline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.geometry import Geometry, allowed_module_pairs, build_geometry
+from hw.scanner import Scanner
+from recon.background import as_events, background_factor, no_background, pair_counts
+from recon.events import EventList
+from recon.grid import Image, ImageGrid
+from recon.lors import Detection
+from recon.projector import Projector
+from recon.tof import HALF_C_MM_PER_PS, TofModel
+
+TOF_BIN_PS = 25
+"""Width of the TOF bin that a list-mode event stands for; far below any CTR."""
+
+
+@dataclass(frozen=True)
+class ReconSystem:
+    """Scanner, geometry, grid and physics of a reconstruction; build it with :meth:`of`."""
+
+    scanner: Scanner
+    geometry: Geometry
+    allowed: npt.NDArray[np.bool_]
+    detection: Detection
+    grid: ImageGrid
+    tof: TofModel | None
+    window_ps: int
+
+    @classmethod
+    def of(
+        cls,
+        scanner: Scanner,
+        *,
+        geometry: Geometry | None = None,
+        window_ps: int | None = None,
+        min_sector_difference: int | None = None,
+    ) -> ReconSystem:
+        """Return the system of a scanner; window and pairs are the preset's unless given."""
+        geometry = geometry or build_geometry(scanner)
+        response, acquisition = scanner.response, scanner.acquisition
+        tof = (
+            TofModel.from_ctr(response.ctr_fwhm_ps, bin_ps=TOF_BIN_PS) if acquisition.tof else None
+        )
+        return cls(
+            scanner=scanner,
+            geometry=geometry,
+            allowed=allowed_module_pairs(scanner, min_sector_difference=min_sector_difference),
+            detection=Detection.of(scanner, geometry),
+            grid=ImageGrid(scanner.image.shape, scanner.image.voxel_mm),
+            tof=tof,
+            window_ps=window_ps or acquisition.window_ps,
+        )
+
+    @property
+    def tof_share(self) -> float:
+        """Share of the coincidence window (-τ..τ) that one TOF bin holds; 1 without TOF."""
+        if self.tof is None:
+            return 1.0
+        return self.tof.bin_mm / (2 * self.window_ps * HALF_C_MM_PER_PS)
+
+    @property
+    def voxel_volume_mL(self) -> float:
+        """Volume of a voxel in mL."""
+        return self.grid.voxel_volume_mm3 / 1000.0
+
+    def events(
+        self,
+        records: npt.NDArray[np.void],
+        *,
+        attenuation: tuple[Projector, Image] | None = None,
+        weight: float = 1.0,
+    ) -> EventList:
+        """Return coincidence records as events ready for EM.
+
+        attenuation : a projector without TOF and the µ map (1/mm) on this grid
+        """
+        located = self.detection.locate(records, voxel_volume_mm3=self.grid.voxel_volume_mm3)
+        through = None
+        if attenuation is not None:
+            projector, mu = attenuation
+            through = np.exp(-projector.forward(mu, located.lors))
+        factor = background_factor(
+            located, self.detection, attenuation=through, tof_share=self.tof_share
+        )
+        return as_events(located, factor, weight=weight)
+
+    def pair_counts(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        """Return the records of each module pair."""
+        return pair_counts(records, self.detection)
+
+    def no_background(self) -> npt.NDArray[np.float32]:
+        """Return a background table of zeros."""
+        return no_background(self.detection)

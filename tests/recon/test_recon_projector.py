@@ -1,0 +1,186 @@
+"""Joseph's projector pair: values, adjointness, edges, time of flight, threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recon_oracles import dense_matrix, random_lines, slow_forward, slow_joseph
+
+from recon.events import EventList, Lors, order_for_cache
+from recon.grid import GridError, ImageGrid
+from recon.projector import Projector, ProjectorError
+from recon.tof import TofModel
+
+GRID = ImageGrid((20, 24, 12), (2.0, 1.5, 3.0))
+TOF = TofModel(sigma_mm=8.0, bin_mm=2.0)
+
+
+def image_of(grid: ImageGrid, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).random(grid.shape, dtype=np.float32)
+
+
+def test_forward_equals_slow_joseph() -> None:
+    image, lors = image_of(GRID), random_lines(400)
+    ours = Projector(GRID).forward(image, lors)
+    assert np.allclose(ours, slow_forward(image, GRID, lors), rtol=2e-6, atol=2e-5)
+
+
+def test_back_equals_the_dense_matrix_transposed() -> None:
+    grid = ImageGrid((6, 5, 4), (4.0, 5.0, 6.0))
+    lors = random_lines(60, radius_mm=25.0, z_mm=14.0)
+    values = np.random.default_rng(2).random(60, dtype=np.float32)
+    back = Projector(grid).back(values, lors)
+    assert np.allclose(back.reshape(-1), dense_matrix(grid, lors).T @ values, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tof", [None, TOF])
+def test_back_is_the_adjoint_of_forward(tof: TofModel | None) -> None:
+    projector, lors, image = Projector(GRID, tof=tof), random_lines(20_000), image_of(GRID)
+    values = np.random.default_rng(3).random(len(lors), dtype=np.float32)
+    left = projector.forward(image, lors).astype(np.float64) @ values
+    right = (projector.back(values, lors).astype(np.float64) * image).sum()
+    assert left == pytest.approx(right, rel=1e-6)
+
+
+def test_uniform_image_gives_the_chord() -> None:
+    grid = ImageGrid((40, 40, 40), (1.0, 1.0, 1.0))
+    start = np.array([[-60, 3.2, 1.1], [0.3, 60, 2], [1, 2, -60]], np.float32)
+    end = np.array([[60, 3.2, 1.1], [0.3, -60, 2], [1, 2, 60]], np.float32)
+    chord = Projector(grid).forward(np.ones(grid.shape, np.float32), Lors(start, end))
+    assert np.allclose(chord, 40.0, rtol=1e-6)
+    oblique = Lors(np.float32([[-60, -30, -15]]), np.float32([[60, 30, 15]]))
+    through_x = 40.0 * np.sqrt(1 + 0.25 + 0.0625)
+    assert Projector(grid).forward(np.ones(grid.shape, np.float32), oblique) == pytest.approx(
+        [through_x], rel=1e-6
+    )
+
+
+def test_tof_equals_the_kernel_on_every_plane() -> None:
+    image, lors = image_of(GRID), random_lines(200)
+    ours = Projector(GRID, tof=TOF).forward(image, lors)
+    for k in range(len(lors)):
+        value, distance = slow_joseph(image.astype(np.float64), GRID, lors.start[k], lors.end[k])
+        expected = (value * TOF.weight(distance - lors.offset_mm[k])).sum()
+        assert ours[k] == pytest.approx(expected, rel=2e-3, abs=2e-3)
+
+
+def test_tof_bins_sum_to_no_tof() -> None:
+    image, lors = image_of(GRID), random_lines(100)
+    projector = Projector(GRID, tof=TOF)
+    bins = np.arange(-60, 61) * TOF.bin_mm
+    total = sum(
+        projector.forward(image, Lors(lors.start, lors.end, np.full(100, b, np.float32)))
+        for b in bins
+    )
+    assert np.allclose(total, Projector(GRID).forward(image, lors), rtol=5e-4, atol=1e-3)
+
+
+def test_tof_offset_counts_towards_the_end() -> None:
+    grid = ImageGrid((41, 3, 3), (2.0, 2.0, 2.0))
+    image = np.zeros(grid.shape, np.float32)
+    image[30, 1, 1] = 1.0  # at x = +20 mm
+    line = [np.float32([[-80, 0, 0]]), np.float32([[80, 0, 0]])]
+    projector = Projector(grid, tof=TOF)
+    here = projector.forward(image, Lors(*line, np.float32([20])))
+    there = projector.forward(image, Lors(*line, np.float32([-20])))
+    assert here > 0 and there == 0
+
+
+@pytest.mark.parametrize("tof", [None, TOF])
+def test_results_do_not_depend_on_threads(tof: TofModel | None) -> None:
+    image, lors = image_of(GRID), random_lines(3000)
+    one, two = Projector(GRID, tof=tof), Projector(GRID, tof=tof, threads=2)
+    events = EventList.plain(lors)
+    assert np.array_equal(one.forward(image, lors), two.forward(image, lors))
+    assert np.array_equal(one.em(image, events)[0], two.em(image, events)[0])
+    two.close()
+
+
+def test_em_is_back_of_ratio_of_forward() -> None:
+    image, lors = image_of(GRID), random_lines(2000)
+    projector = Projector(GRID)
+    rng = np.random.default_rng(4)
+    events = EventList(
+        lors,
+        rng.random(2000, dtype=np.float32),
+        rng.integers(0, 3, 2000).astype(np.uint32),
+        rng.random(2000, dtype=np.float32),
+    )
+    background = np.float32([0.0, 1.0, 2.0])
+    ratio, sums = projector.em(image, events, background=background)
+    expected = projector.forward(image, lors)
+    hit = expected > 0
+    mean = expected + events.factor * background[events.pair]
+    plain = np.where(hit, events.weight / np.where(hit, mean, 1), 0).astype(np.float32)
+    assert np.allclose(ratio, projector.back(plain, lors), rtol=1e-5, atol=1e-6)
+    assert sums.used == pytest.approx(events.weight[hit].sum(), rel=1e-6)
+    assert sums.unexplained == pytest.approx(events.weight[~hit].sum(), rel=1e-6)
+    logs = np.log(mean[hit].astype(np.float64))
+    assert sums.log_likelihood == pytest.approx((events.weight[hit] * logs).sum(), rel=1e-6)
+
+
+def test_every_step_takes_each_event_once() -> None:
+    image, lors = image_of(GRID), random_lines(1001)
+    projector, events = Projector(GRID), EventList.plain(random_lines(1001))
+    parts = [projector.em(image, events, first=k, step=7) for k in range(7)]
+    whole, sums = projector.em(image, events)
+    assert np.allclose(sum(part for part, _ in parts), whole, rtol=1e-5)
+    assert (
+        sum(s.used + s.unexplained for _, s in parts) == len(lors) == sums.used + sums.unexplained
+    )
+
+
+coordinate = st.floats(-200, 200, width=32) | st.sampled_from([0.0, 18.0, 20.0, -20.0, np.nan])
+
+
+@settings(max_examples=200, deadline=None)
+@given(ends=st.lists(coordinate, min_size=6, max_size=6), offset=st.floats(-1e6, 1e6, width=32))
+def test_any_line_gives_finite_values(ends: list[float], offset: float) -> None:
+    lors = Lors(np.float32([ends[:3]]), np.float32([ends[3:]]), np.float32([offset]))
+    image = np.ones(GRID.shape, np.float32)
+    for tof in (None, TOF):
+        projector = Projector(GRID, tof=tof, lanes=1)
+        forward = projector.forward(image, lors)
+        back = projector.back(np.ones(1, np.float32), lors)
+        assert np.isfinite(forward).all() and np.isfinite(back).all()
+        assert back.sum(dtype=np.float64) == pytest.approx(float(forward[0]), rel=1e-4, abs=1e-4)
+
+
+def test_line_outside_the_grid_gives_zero() -> None:
+    lors = Lors(np.float32([[-50, 40, 0]]), np.float32([[50, 40, 0]]))
+    image = image_of(GRID)
+    assert Projector(GRID).forward(image, lors) == [0.0]
+    ratio, sums = Projector(GRID).em(image, EventList.plain(lors))
+    assert not ratio.any() and sums.unexplained == 1 and sums.used == 0
+
+
+def test_line_counts_only_between_its_ends() -> None:
+    grid = ImageGrid((40, 40, 40), (1.0, 1.0, 1.0))
+    short = Lors(np.float32([[-10.2, 0.5, 0.5]]), np.float32([[9.8, 0.5, 0.5]]))
+    assert Projector(grid).forward(np.ones(grid.shape, np.float32), short) == pytest.approx([20.0])
+
+
+def test_order_for_cache_is_a_permutation() -> None:
+    lors = random_lines(5000)
+    assert np.array_equal(np.sort(order_for_cache(lors)), np.arange(5000))
+    assert len(order_for_cache(lors.take(slice(0, 0)))) == 0
+
+
+def test_image_of_another_size_is_refused() -> None:
+    with pytest.raises(GridError, match=r"shape \(3, 3, 3\)"):
+        Projector(GRID).forward(np.zeros((3, 3, 3), np.float32), random_lines(2))
+
+
+def test_tof_without_offsets_is_refused() -> None:
+    lors = random_lines(2)
+    with pytest.raises(ProjectorError, match="no TOF offsets"):
+        Projector(GRID, tof=TOF).forward(image_of(GRID), Lors(lors.start, lors.end))
+
+
+def test_unknown_module_pair_is_refused() -> None:
+    events = EventList.plain(random_lines(2))
+    bad = EventList(events.lors, events.weight, events.pair + 5, events.factor)
+    with pytest.raises(ProjectorError, match="module pair 5"):
+        Projector(GRID).em(image_of(GRID), bad)
