@@ -5,7 +5,8 @@ that was pushed (equal times keep the order of arrival), whatever the batching, 
 earlier than a watermark is pushed after it (the caller counts such singles as late).
 
 Method: stable counting sort into time buckets of about one single each, then insertion within
-buckets; linear in the number of singles whatever their disorder.
+buckets; linear in the number of singles whatever their disorder. Where most singles crowd into few
+buckets (a straggler hours away stretches them all) a merge sort takes over: n·log n at worst.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from coincidence.select import empty_singles
 from hw.jit import Array, kernel
 
 _INITIAL_CAPACITY = 1 << 16
+_CROWDED = 64  # mean of the square of a bucket's occupancy; a steady stream has about 3
 
 
 @kernel
@@ -38,7 +40,8 @@ def take_ready(pending: Array, n_pending: int, horizon_ps: int, ready: Array) ->
 def sort_by_time(singles: Array, n: int, starts: Array, out: Array) -> None:
     """Stable sort of ``singles[:n]`` by time into ``out``.
 
-    ``starts`` : scratch (≥ n + 2,) i8; buckets are 2**shift ps wide so that there are ≤ n.
+    ``singles`` is used up; ``starts`` : scratch (≥ n + 2,) i8; buckets are 2**shift ps wide so
+    that there are ≤ n.
     """
     if n == 0:
         return
@@ -54,13 +57,43 @@ def sort_by_time(singles: Array, n: int, starts: Array, out: Array) -> None:
     starts[: buckets + 1] = 0
     for i in range(n):
         starts[((singles[i].time_ps - first) >> shift) + 1] += 1
+    crowding = 0
     for b in range(buckets):
+        crowding += starts[b + 1] * starts[b + 1]
         starts[b + 1] += starts[b]
     for i in range(n):
         b = (singles[i].time_ps - first) >> shift
         out[starts[b]] = singles[i]
         starts[b] += 1
-    _insertion_sort(out, n)
+    if crowding > _CROWDED * n:
+        _merge_sort(out, singles, n)
+    else:
+        _insertion_sort(out, n)
+
+
+@kernel
+def _merge_sort(singles: Array, spare: Array, n: int) -> None:
+    """Sort in place, stably, by merging runs of doubling length; ``spare`` (≥ n,) is scratch."""
+    source, target = singles, spare
+    passes = 0
+    width = 1
+    while width < n:
+        for left in range(0, n, 2 * width):
+            middle, right = min(left + width, n), min(left + 2 * width, n)
+            i, j = left, middle
+            for k in range(left, right):
+                if i < middle and (j >= right or source[i].time_ps <= source[j].time_ps):
+                    target[k] = source[i]
+                    i += 1
+                else:
+                    target[k] = source[j]
+                    j += 1
+        source, target = target, source
+        passes += 1
+        width *= 2
+    if passes % 2:
+        for k in range(n):
+            singles[k] = spare[k]
 
 
 @kernel

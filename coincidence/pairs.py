@@ -62,13 +62,15 @@ def _pair_group(
     """Pair the singles [i, j), a group no other single can touch; return (n, multiples).
 
     Good pairs are edges of a graph; its connected components are found by union-find, and the
-    policy acts on every component with more than one edge (a *multiple*).
+    policy acts on every component with more than one edge (a *multiple*). Where ``out`` has no
+    room for all good pairs nothing is written and multiples is minus their number.
     """
     parent, edges, best = scratch[0], scratch[1], scratch[2]
     for k in range(i, j):
         parent[k - i] = k - i
         edges[k - i] = 0
         best[k - i] = -1
+    good = 0
     for k in range(i, j):
         for m in range(k + 1, j):
             if s[m].time_ps - s[k].time_ps > window_ps:
@@ -76,6 +78,9 @@ def _pair_group(
             if allowed[module_of[s[k].crystal], module_of[s[m].crystal]]:
                 a, b = _root(parent, k - i), _root(parent, m - i)
                 parent[max(a, b)] = min(a, b)
+                good += 1
+    if n + good > out.shape[0]:
+        return n, -good
     for k in range(i, j):
         for m in range(k + 1, j):
             if s[m].time_ps - s[k].time_ps > window_ps:
@@ -151,10 +156,9 @@ def pair_prompts(
                 write_pair(out, n, s[i], s[i + 1], 0, 0)
                 n += 1
         elif size > 2:
-            room = size * (size - 1) // 2
-            if n + room > out.shape[0]:
-                return n, i, multiples, room
             n, more = _pair_group(s, i, j, window_ps, module_of, allowed, policy, scratch, out, n)
+            if more < 0:
+                return n, i, multiples, -more
             multiples += more
         i = j
     return n, i, multiples, 0

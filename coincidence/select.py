@@ -19,15 +19,38 @@ SPECTRUM_BINS = 256
 SPECTRUM_BIN_DKEV = 40  # 4 keV: 256 bins reach 1024 keV, the last bin holds what is above
 
 
+_MAX_ENERGY = np.float32(65535)
+
+
+class CalibrationError(ValueError):
+    """Corrections that cannot be applied; the message names the crystal, value and bound."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Per-crystal corrections: energy × gain, time − skew.
 
-    gain : (n_crystals,) f4; skew_ps : (n_crystals,) i4
+    gain : (n_crystals,) f4, finite and positive; skew_ps : (n_crystals,) i4
     """
 
     gain: npt.NDArray[np.float32]
     skew_ps: npt.NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        bad = np.flatnonzero(~(np.isfinite(self.gain) & (self.gain > 0)))
+        if len(bad):
+            raise CalibrationError(
+                f"gain of crystal {bad[0]} is {self.gain[bad[0]]}: it must be finite and above 0 "
+                f"({len(bad)} crystals are wrong); calibrate again"
+            )
+
+    def check_fits(self, n_crystals: int) -> None:
+        """Raise CalibrationError unless there is one value for each of the scanner's crystals."""
+        if not len(self.gain) == len(self.skew_ps) == n_crystals:
+            raise CalibrationError(
+                f"calibration has {len(self.gain)} gains and {len(self.skew_ps)} skews, the "
+                f"scanner has {n_crystals} crystals: it belongs to another scanner"
+            )
 
     @property
     def margin_ps(self) -> int:
@@ -61,7 +84,7 @@ def select_singles(
     for i in range(singles.shape[0]):
         single = singles[i]
         crystal = single.crystal
-        energy = min(int(single.energy * gain[crystal] + np.float32(0.5)), 65535)
+        energy = int(min(single.energy * gain[crystal] + np.float32(0.5), _MAX_ENERGY))
         record = out[n]
         record.time_ps = single.time_ps - skew_ps[crystal]
         record.crystal = crystal

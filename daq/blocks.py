@@ -69,7 +69,11 @@ class BlockWriter:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
             raise StorageError(f"cannot create {path}: {error.strerror}") from error
-        self.append(BlockKind.HEAD, _json_bytes(head), items=1)
+        try:
+            self.append(BlockKind.HEAD, _json_bytes(head), items=1)
+        except StorageError:
+            self.abandon()
+            raise
 
     def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> None:
         """Append one block.
@@ -78,7 +82,11 @@ class BlockWriter:
         ------
         StorageError
             where the disk takes it not or not whole; what had gone out is cut off again.
+        ValueError
+            for more than ``MAX_PAYLOAD`` bytes: no reader would take the block for sound.
         """
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
         header = np.zeros((), dtype=BLOCK_HEADER)
         header["magic"], header["kind"] = BLOCK_MAGIC, kind
         header["sequence"], header["items"] = self._sequence, items
@@ -155,14 +163,13 @@ class BlockReader:
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the data blocks (neither head nor end)."""
-        size = self.path.stat().st_size
         sequence = 0
         with self.path.open("rb") as file:
             while True:
                 start = file.tell()
                 block = self._next(file, sequence)
                 if block is None:
-                    self.torn_bytes = size - start
+                    self.torn_bytes = file.seek(0, os.SEEK_END) - start
                     return
                 sequence += 1
                 if block.kind is BlockKind.END:

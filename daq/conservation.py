@@ -58,18 +58,19 @@ class Books:
     @property
     def lost_frames(self) -> Counts:
         """Frames lost per module: gaps in the sequence, and the tail that never came, if known."""
-        return np.asarray(self._links["lost"] + self._tail("frames", "next_sequence"))
+        return np.asarray(self._links["lost"] + self._tail("frames", "sequence"))
 
     @property
     def lost_singles(self) -> Counts:
         """Event words lost per module: from the cumulative counters, and the tail, if known."""
-        return np.asarray(self._links["words_lost"] + self._tail("singles", "next_word"))
+        return np.asarray(self._links["words_lost"] + self._tail("singles", "word"))
 
-    def _tail(self, what: str, reached: str) -> Counts:
+    def _tail(self, what: str, number: str) -> Counts:
         """How much the source sent beyond the last frame that came; 0 where it made no report."""
         if self.sent is None:
             return np.zeros(len(self._links), dtype=np.int64)
-        return np.maximum(getattr(self.sent, what) - self._links[reached], 0)
+        base = self._links["frames_base" if what == "frames" else "words_base"]
+        return np.maximum(getattr(self.sent, what) - base - self._links[f"next_{number}"], 0)
 
     @property
     def out_of_window(self) -> Counts:

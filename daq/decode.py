@@ -36,6 +36,10 @@ from hw.protocol import (
 DEFAULT_STALL_PS = 1_000_000_000_000
 """1 s of detector time: 190 data frames."""
 
+MAX_FRAME_ID = int(END_OF_TIME_PS) // FRAME_PERIOD_PS - 5
+"""The last period whose words, which may reach four periods on, stay before the end of time
+(53 days). A frame that claims a later one moves no time and its singles are invalid."""
+
 LIVE, STALLED, SILENT, ENDED = 0, 1, 2, 3
 STATE_NAMES = ("live", "stalled", "silent", "ended")
 
@@ -70,7 +74,7 @@ def decode_frames(
 
     ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8, [watermark_ps, newest end_ps].
     Late singles (before the watermark at the arrival of their frame), words of unknown kind and
-    crystals outside the module are counted, not written.
+    crystals outside the module or beyond ``MAX_FRAME_ID`` are counted, not written.
     """
     n = 0
     for f in range(headers.shape[0]):
@@ -78,6 +82,7 @@ def decode_frames(
         module = line[h.module]
         start_ticks = np.int64(h.frame_id) << FRAME_PERIOD_LOG2
         watermark = marks[0]
+        sane = np.int64(h.frame_id) <= MAX_FRAME_ID
         if np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
             module.late_frames += 1
         base = np.uint32(h.module) * np.uint32(n_crystals)
@@ -89,7 +94,7 @@ def decode_frames(
                 continue
             module.singles += 1
             crystal = np.int64((word >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK))
-            if crystal >= n_crystals:
+            if crystal >= n_crystals or not sane:
                 module.invalid += 1
                 continue
             ticks = start_ticks + np.int64(word & np.uint64(TIME_MASK))
@@ -105,7 +110,8 @@ def decode_frames(
             single.flags = (word >> np.uint64(FLAGS_SHIFT)) & np.uint64(FLAGS_MASK)
             single.doi = (word >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK)
             n += 1
-        _advance(h, module, line, stall_ps, marks)
+        if sane:
+            _advance(h, module, line, stall_ps, marks)
     return n
 
 
@@ -118,15 +124,19 @@ def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array
         module.state = ENDED
     elif module.state != ENDED and module.end_ps >= marks[0]:
         module.state = LIVE
-    watermark = np.int64(END_OF_TIME_PS)
+    watermark = marks[1]  # where only stalled modules are left they may still rejoin
+    ended = 0
     for m in range(line.shape[0]):
         if line[m].state == ENDED:
+            ended += 1
             continue
         if line[m].state != STALLED and marks[1] - line[m].end_ps > stall_ps:
             line[m].state = STALLED
             line[m].stalls += 1
         if line[m].state != STALLED:
             watermark = min(watermark, line[m].end_ps)
+    if ended == line.shape[0]:
+        watermark = np.int64(END_OF_TIME_PS)
     marks[0] = max(marks[0], watermark)
 
 

@@ -3,7 +3,8 @@
 Promise: a frame is either accepted or rejected under exactly one name, and per module
 ``sent = received + lost`` follows from the sequence numbers alone, ``words sent = words received
 + words lost`` from the cumulative counter in every header. A frame that comes twice is dropped;
-one that comes after its successors (by at most 64) is accepted and no longer counts as lost.
+one that comes after its successors (by less than 64) is accepted and no longer counts as lost. A
+module that restarts in mid-run, and so numbers from 0 again in later periods, is followed.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ LINK = np.dtype(
         ("reordered", "<i8"),
         ("resets", "<i8"),
         ("next_word", "<i8"),
+        ("frames_base", "<i8"),
+        ("words_base", "<i8"),
         ("words_received", "<i8"),
         ("words_lost", "<i8"),
         ("lost_in_module", "<i8"),
@@ -70,9 +73,11 @@ LINK = np.dtype(
     ]
 )
 """A module's link: sequence state and counters. ``seen``: bit k set = sequence next−1−k has come.
+``frames_base``, ``words_base``: how far the counts had come when the module last began anew.
 ``dead_time`` in 5 ns units."""
 
 _WINDOW = 64
+_ALL_SEEN = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 Frame = bytes | memoryview
 
@@ -122,11 +127,20 @@ def _follow_sequence(h: Record, link: Record) -> bool:
         link.seen = (link.seen << np.uint64(ahead + 1)) if ahead + 1 < _WINDOW else np.uint64(0)
         link.seen |= np.uint64(1)
         return True
-    if h.sequence == 0 and np.int64(h.frame_id) > link.last_frame_id:
+    periods = np.int64(h.frame_id) - link.last_frame_id
+    if periods > 0:  # an old number in a new period: the module began anew
+        fresh = np.int64(h.sequence)
+        if fresh >= periods:
+            return False
         link.resets += 1
-        link.next_sequence = 1
-        link.next_word = count
-        link.seen = np.uint64(0xFFFFFFFFFFFFFFFF)
+        link.frames_base += link.next_sequence
+        link.words_base += link.next_word
+        link.lost += fresh
+        link.words_lost += np.int64(h.events_before)
+        link.next_sequence = fresh + 1
+        link.next_word = np.int64(h.events_before) + count
+        link.seen = (_ALL_SEEN << np.uint64(fresh + 1)) if fresh + 1 < _WINDOW else np.uint64(0)
+        link.seen |= np.uint64(1)
         return True
     back = -ahead - 1
     bit = np.uint64(1) << np.uint64(back)
@@ -179,6 +193,7 @@ class FrameChecker:
     def __init__(self, *, n_modules: int, run_tag: int) -> None:
         self.links = np.zeros(n_modules, dtype=LINK)
         self.links["last_frame_id"] = -1
+        self.links["seen"] = _ALL_SEEN  # nothing comes before sequence 0
         self.verdicts = np.zeros(len(Verdict), dtype=np.int64)
         self._run_tag = np.uint32(run_tag)
 

@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from daq.blocks import BlockKind, BlockReader, BlockWriter
+from daq.blocks import MAX_PAYLOAD, BlockKind, BlockReader, BlockWriter
+from daq.errors import LogError
 
 Records = npt.NDArray[np.void]
 FILE_NAME = "listmode.tmlm"
+FORMAT = "tomoshibi list-mode log"
+MAX_RECORDS = MAX_PAYLOAD // COINCIDENCE.itemsize
 
 
 class ListmodeHash:
@@ -39,12 +42,13 @@ class ListmodeWriter:
     """Appends prompts and delayeds to a new list-mode log."""
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        self._blocks = BlockWriter(path, {"format": "tomoshibi list-mode log", **head})
+        self._blocks = BlockWriter(path, {"format": FORMAT, **head})
 
     def append(self, kind: BlockKind, records: Records) -> None:
-        """Append records of a kind; empty ones make no block."""
-        if len(records):
-            self._blocks.append(kind, _bytes_of(records), items=len(records))
+        """Append records of a kind in as many blocks as they need; raises StorageError."""
+        for first in range(0, len(records), MAX_RECORDS):
+            part = records[first : first + MAX_RECORDS]
+            self._blocks.append(kind, _bytes_of(part), items=len(part))
 
     def close(self, end: dict[str, Any]) -> None:
         """Write the totals and close."""
@@ -61,6 +65,8 @@ class ListmodeReader:
     def __init__(self, path: Path) -> None:
         self._blocks = BlockReader(path)
         self.head = self._blocks.head
+        if self.head.get("format") != FORMAT:
+            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
 
     def __iter__(self) -> Iterator[tuple[BlockKind, Records]]:
         for block in self._blocks:

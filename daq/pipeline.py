@@ -83,6 +83,7 @@ class Pipeline:
         self.order = TimeOrder()
         self._module_of = geometry.crystal_module
         self._calibration = calibration or no_calibration(scanner.n_crystals)
+        self._calibration.check_fits(scanner.n_crystals)
         self._window_dkeV = window_dkeV(settings.lld_keV, settings.uld_keV)
         self._raw_log = raw_log
         self._listmode = listmode

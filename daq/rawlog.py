@@ -75,9 +75,10 @@ def split_frames(payload: bytes) -> list[memoryview]:
     """Cut frames laid end to end apart; each header tells its own length."""
     view, frames, start = memoryview(payload), [], 0
     while start < len(view):
-        at = start + COUNT_OFFSET
-        count = int(np.frombuffer(view[at : at + 4], dtype="<u4")[0])
-        end = start + HEADER_BYTES + WORD_BYTES * count
+        end = start + HEADER_BYTES
+        if end <= len(view):
+            at = start + COUNT_OFFSET
+            end += WORD_BYTES * int(np.frombuffer(view[at : at + 4], dtype="<u4")[0])
         if end > len(view):
             raise LogError(f"raw log block: a frame at byte {start} runs beyond the block's end")
         frames.append(view[start:end])

@@ -79,11 +79,9 @@ def resort(
     config = msgspec.convert(reader.head["config"], RunConfig)
     scanner = config.scanner()
     settings = settings or config.settings
-    writer = (
-        ListmodeWriter(output, {**reader.head, "resorted": msgspec.to_builtins(settings)})
-        if output
-        else None
-    )
+    head = {key: value for key, value in reader.head.items() if key != "format"}
+    head["resorted"] = msgspec.to_builtins(settings)
+    writer = ListmodeWriter(output, head) if output else None
     pipeline = Pipeline(
         scanner,
         build_geometry(scanner),

@@ -42,6 +42,8 @@ class Run:
         self.scanner = config.scanner()
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
         self.created = dt.datetime.now(dt.UTC)
+        if config.mu_map and not Path(config.mu_map).is_file():
+            raise RunError(f"µ map {config.mu_map}: no such file; no run folder was made")
         self.folder = _new_folder(runs_root, config, self.scanner.name, self.created)
         self.name = self.folder.name
         self.reports: list[SourceReport] = []
@@ -79,12 +81,12 @@ class Run:
 
     def _write_provenance(self, head: dict[str, Any]) -> None:
         write_json(self.folder / CONFIG_NAME, head)
-        (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
-        if self.config.mu_map:
-            try:
+        try:
+            (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
+            if self.config.mu_map:
                 shutil.copyfile(self.config.mu_map, self.mu_map)
-            except OSError as error:
-                raise RunError(f"µ map {self.config.mu_map}: {error.strerror}") from error
+        except OSError as error:
+            raise StorageError(f"cannot fill {self.folder}: {error}") from error
 
     @property
     def mu_map(self) -> Path:

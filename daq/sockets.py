@@ -64,6 +64,8 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         except (zmq.ZMQError, OSError) as error:
             for opened in bound.values():
                 opened.close(linger=0)
+            if lock is not None:
+                lock.close()
             raise ServiceError(
                 f"cannot bind {plane} at {endpoints.base}: {error}. Another daq may own it: "
                 "`tomoshibi doctor` tells; choose another --endpoint or stop the other"

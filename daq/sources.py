@@ -1,7 +1,9 @@
 """The sources of data that announced themselves: emulator, firmware machine, replay.
 
 A source says Hello until welcomed, then Heartbeat once a second; one that is silent for
-``LOST_AFTER_S`` is lost, which is told once.
+``LOST_AFTER_S`` is lost, which is told once. It is remembered for ``FORGET_AFTER_S``: if it wakes
+(a suspended laptop, a debugger) it counts as new again without another Hello, and its report is
+not missed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from hw.messages import (
 )
 
 LOST_AFTER_S = 3.0
+FORGET_AFTER_S = 3600.0
 
 
 @dataclass
@@ -67,6 +70,8 @@ class Sources:
             if source is None:
                 self.invalid_messages += 1
                 continue
+            if source.lost:
+                new.append(source)
             source.seen_s, source.lost = self._clock(), False
             if isinstance(message, Heartbeat):
                 source.heartbeat = message
@@ -75,16 +80,21 @@ class Sources:
         return new, reports
 
     def newly_lost(self) -> list[Source]:
-        """Return the sources that have just fallen silent for too long, and forget them."""
-        limit = self._clock() - LOST_AFTER_S
-        gone = [key for key, source in self._sources.items() if source.seen_s < limit]
-        return [self._sources.pop(key) for key in gone]
+        """Return the sources that have just fallen silent for too long."""
+        now = self._clock()
+        forgotten = [k for k, s in self._sources.items() if s.seen_s < now - FORGET_AFTER_S]
+        for key in forgotten:
+            del self._sources[key]
+        lost = [source for source in self.present if source.seen_s < now - LOST_AFTER_S]
+        for source in lost:
+            source.lost = True
+        return lost
 
     def send_all(self, message: Message) -> int:
-        """Send a message to every source; return how many there are."""
+        """Send a message to every source, lost ones too; return how many are alive."""
         for identity in self._sources:
             self._send(identity, message)
-        return len(self._sources)
+        return len(self.present)
 
     def _send(self, identity: bytes, message: Message) -> None:
         try:
@@ -95,7 +105,7 @@ class Sources:
     @property
     def present(self) -> list[Source]:
         """The sources that are alive."""
-        return list(self._sources.values())
+        return [source for source in self._sources.values() if not source.lost]
 
     def describe(self) -> str:
         """Return the sources in words."""

@@ -179,7 +179,8 @@ def _band_limited_field(axes: tuple[Field, Field, Field]) -> Field:
     azimuth = index * np.pi * (3 - np.sqrt(5))
     number = 2 * np.pi / (GYRUS_MM * (1 + 0.25 * np.sin(index * 2.399)))
     phase = (index * index * 0.754877) % 1.0 * 2 * np.pi
-    direction = number * np.array([sin_theta * np.cos(azimuth), sin_theta * np.sin(azimuth), cos_theta])
+    across = number * sin_theta
+    direction = np.array([across * np.cos(azimuth), across * np.sin(azimuth), number * cos_theta])
     parts = [
         np.exp(1j * np.outer(k, axis.ravel())) for k, axis in zip(direction, axes, strict=True)
     ]

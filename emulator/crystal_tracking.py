@@ -62,13 +62,14 @@ class DetectorTables(NamedTuple):
 def detector_tables(scanner: Scanner) -> DetectorTables:
     """Return the tables of a scanner."""
     ring, module = scanner.ring, scanner.module
+    half = (ring.n_rings - 1) / 2
     angle = 2 * np.pi * np.arange(ring.modules_per_ring) / ring.modules_per_ring
     material = cross_sections(module.material)
     return DetectorTables(
         cos_sector=np.cos(angle),
         sin_sector=np.sin(angle),
         sector_guess=_sector_guesses(ring.modules_per_ring),
-        ring_z_mm=(np.arange(ring.n_rings) - (ring.n_rings - 1) / 2) * ring.ring_pitch_mm,
+        ring_z_mm=ring.ring_pitch_mm * (np.arange(ring.n_rings, dtype=np.float64) - half),
         pitch_mm=float(ring.ring_pitch_mm),
         inradius_mm=float(ring.inradius_mm),
         half_u_mm=module.width_mm / 2,
@@ -117,7 +118,7 @@ def meet_stave(photon: Photon, sector: int, tables: DetectorTables) -> tuple[flo
         return _FAR, -1
     rings = len(tables.ring_z_mm)
     z = photon[Z] + photon[DZ] * enter
-    ring = int(math.floor((z - tables.ring_z_mm[0]) / tables.pitch_mm + 0.5))
+    ring = math.floor((z - tables.ring_z_mm[0]) / tables.pitch_mm + 0.5)
     ring = min(max(ring, 0), rings - 1)
     beside = z - tables.ring_z_mm[ring]
     if abs(beside) <= tables.half_v_mm:
@@ -165,7 +166,7 @@ def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int, int
             z = photon[Z] + photon[DZ] * distance
             if abs(u) <= tables.half_u_mm:
                 offset = (z - tables.ring_z_mm[0]) / tables.pitch_mm + 0.5
-                ring = int(math.floor(offset))
+                ring = math.floor(offset)
                 if 0 <= ring < len(tables.ring_z_mm):
                     if abs(z - tables.ring_z_mm[ring]) <= tables.half_v_mm:
                         return distance, ring, sector

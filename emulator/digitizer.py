@@ -65,7 +65,6 @@ def digitize(
     hits: npt.NDArray[np.void],
     state: DigitizerState,
     dead_time_ps: int,
-    paralysable: bool,
     words: npt.NDArray[np.uint64],
     first_word: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
@@ -77,7 +76,7 @@ def digitize(
     ----------
     hits : (n,) HIT of this slice, in any order; times from the period's start
     state : changed in place
-    dead_time_ps : after each accepted trigger (paralysable: after each trigger)
+    dead_time_ps : after each accepted trigger; triggers within do not prolong it
     words : (>= n + carried + modules·HEADER_WORDS,) u8, output: per module HEADER_WORDS words
         left alone for the header, then its event words in order of time
     first_word : (modules + 1,) i8, output: where each module's frame begins
@@ -127,9 +126,6 @@ def digitize(
             time_ps = times[k]
             if time_ps < free_from:
                 counts[module, DEAD] += 1
-                if paralysable:
-                    dead_units[module] += (time_ps + dead_time_ps - free_from) // DEAD_TIME_UNIT_PS
-                    free_from = time_ps + dead_time_ps
                 continue
             free_from = time_ps + dead_time_ps
             dead_units[module] += dead_time_ps // DEAD_TIME_UNIT_PS

@@ -112,5 +112,6 @@ def _with_field(frame: bytes, offset: int, layout: str, value: int) -> bytes:
     """Return the frame with one header field changed and a checksum that holds again."""
     changed = bytearray(frame)
     struct.pack_into(layout, changed, offset, value)
-    struct.pack_into("<I", changed, CRC_OFFSET, frame_crc(bytes(changed), bytes(changed[HEADER_BYTES:])))
+    checksum = frame_crc(bytes(changed), bytes(changed[HEADER_BYTES:]))
+    struct.pack_into("<I", changed, CRC_OFFSET, checksum)
     return bytes(changed)

@@ -6,6 +6,7 @@ at 190 periods a second a frame may cost a few microseconds only.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 
@@ -67,11 +68,11 @@ class Framer:
         self.words_sent += counts[:, EMITTED]
         self._places[:] = first_word[:-1, None] + np.arange(HEADER_WORDS)
         words[self._places] = header.view("<u8").reshape(len(header), HEADER_WORDS)
-        return list(_sealed(memoryview(words).cast("B"), (first_word * WORD_BYTES).tolist()))
+        return list(_sealed(memoryview(words.data).cast("B"), (first_word * WORD_BYTES).tolist()))
 
 
 def _sealed(buffer: memoryview, starts: list[int]) -> Iterator[memoryview]:
-    for start, end in zip(starts[:-1], starts[1:], strict=True):
+    for start, end in itertools.pairwise(starts):
         frame = buffer[start:end]
         checksum = crc32c.crc32c(frame[:CRC_OFFSET])
         checksum = crc32c.crc32c(frame[CRC_OFFSET + 4 :], checksum)

@@ -46,7 +46,7 @@ class Phantom:
     def axis_mm(self, axis: int) -> npt.NDArray[np.float64]:
         """Return the voxel centres along one axis."""
         count = self.activity.shape[axis]
-        return self.origin_mm[axis] + np.arange(count) * self.voxel_mm[axis]
+        return np.asarray(self.origin_mm[axis] + np.arange(count) * self.voxel_mm[axis])
 
 
 def check_phantom(phantom: Phantom, scanner: Scanner) -> Phantom:
@@ -146,12 +146,12 @@ def mu_map_on_grid(phantom: Phantom, shape: tuple[int, int, int], voxel_mm: Trip
     for axis in range(3):
         centres = (np.arange(shape[axis]) - (shape[axis] - 1) / 2) * voxel_mm[axis]
         position = (centres - phantom.origin_mm[axis]) / phantom.voxel_mm[axis]
-        image = _interpolate_axis(image, position, axis)
+        image = _interpolate_axis(image, np.asarray(position), axis)
     return np.ascontiguousarray(image)
 
 
 def _interpolate_axis(image: Image, position: npt.NDArray[np.float64], axis: int) -> Image:
-    padded = np.moveaxis(np.pad(image, [(1, 1) if a == axis else (0, 0) for a in range(3)]), axis, 0)
+    padded = np.pad(np.moveaxis(image, axis, 0), [(1, 1), (0, 0), (0, 0)])
     position = np.clip(position + 1.0, 0.0, len(padded) - 1.0)
     low = np.minimum(np.floor(position).astype(np.int64), len(padded) - 2)
     part = (position - low).astype(np.float32)[:, None, None]

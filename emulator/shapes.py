@@ -96,7 +96,7 @@ def _rod_centres_mm(diameter_mm: float, sector: int) -> list[tuple[float, float]
     pitch = 2 * diameter_mm
     axis = np.pi / 3 * sector + np.pi / 6
     start = HOT_ROD_CLEARANCE_MM + diameter_mm / np.sin(np.pi / 6) / 2
-    centres = []
+    centres: list[tuple[float, float]] = []
     row = 0
     while True:
         along = start + row * pitch * np.sqrt(3) / 2

@@ -84,9 +84,7 @@ def fill_alias(
 
 
 @bare_kernel
-def place_decays(
-    state: State, tables: SourceTables, places_mm: npt.NDArray[np.float64]
-) -> None:
+def place_decays(state: State, tables: SourceTables, places_mm: npt.NDArray[np.float64]) -> None:
     """Fill ``places_mm`` (n, 3) f8 with places of decays.
 
     Many at once, because the table does not fit into the near caches: the processor then waits

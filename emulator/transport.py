@@ -180,7 +180,8 @@ def emulate_slice(
         if placed == len(places_mm):
             place_decays(state, tables.source, places_mm)
             placed = 0
-        start[X], start[Y], start[Z] = places_mm[placed, 0], places_mm[placed, 1], places_mm[placed, 2]
+        for axis in range(3):
+            start[X + axis] = places_mm[placed, axis]
         placed += 1
         start[ENERGY] = ELECTRON_REST_KEV
         start[PATH] = 0.0
@@ -190,6 +191,4 @@ def emulate_slice(
                 photon[i] = start[i]
             if leg == 1:
                 turn_partner(state, photon)
-            n_hits = fly(
-                state, photon, time_ps, tables, deposit, hits, n_hits, below, tally
-            )
+            n_hits = fly(state, photon, time_ps, tables, deposit, hits, n_hits, below, tally)

@@ -111,7 +111,7 @@ class Projector:
         ``background`` is indexed by module pair (see ``em_events``); None for none.
         """
         self._check(events.lors)
-        background = self._table(events, background)
+        background = self._pair_table(events, background)
         flat = self.grid.padded(image)
         totals = np.zeros((self.lanes, 4))
         self._private[:] = 0.0
@@ -148,7 +148,7 @@ class Projector:
                 "TOF projector: the lines carry no TOF offsets; use a projector without tof"
             )
 
-    def _table(self, events: EventList, background: F4 | None) -> F4:
+    def _pair_table(self, events: EventList, background: F4 | None) -> F4:
         highest = int(events.pair.max(initial=0))
         if background is None:
             return np.zeros(highest + 1, dtype=np.float32)

@@ -1,0 +1,187 @@
+"""The emulator process: waits for Start, streams frames in real time, reports, waits again.
+
+Promises: Stop ends a run with LAST frames of every module and a report of what was really sent.
+Shutdown, SIGTERM, SIGINT or the parent's death do so too, and end the process within half a
+second, without LAST frames where the receiver takes nothing. Nothing is dropped to keep pace:
+emulated time falls behind and says so.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from emulator.config import EmulatorConfig
+from emulator.data_link import DataLink
+from emulator.digitizer import DEAD, EMITTED
+from emulator.emulation import PERIOD_S, Emulation, Instrument, SliceAhead, SliceHits, prepare
+from emulator.faults import FaultInjector
+from emulator.pacing import Pacer
+from hw.endpoints import Endpoints, default_base
+from hw.messages import Hello, Shutdown, SourceReport, Start, Stop
+from hw.source_link import SourceLink
+
+_IDLE_POLL_S = 0.1
+
+
+class EmulatorService:
+    """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
+
+    def __init__(self, config: EmulatorConfig, instrument: Instrument) -> None:
+        self._config, self._instrument = config, instrument
+        endpoints = Endpoints(config.endpoint or default_base())
+        scanner = instrument.scanner
+        hello = Hello(
+            kind="emulator", scanner=scanner.name, modules=scanner.n_modules, pid=os.getpid()
+        )
+        self._link = SourceLink(endpoints, hello)
+        self._data_address = endpoints.of("data")
+        self._parent = os.getppid()
+        self._leave = False
+        self._stop = False
+        self._next_start: Start | None = None
+        self._runs = 0
+
+    def leave(self) -> None:
+        """End serving soon."""
+        self._leave = True
+
+    def serve(self) -> None:
+        """Serve runs until Shutdown, ``leave()`` or the parent's death.
+
+        A Start during a run ends that run first: a daq that was restarted begins anew.
+        """
+        try:
+            while not self._leaving():
+                self._take_orders(_IDLE_POLL_S)
+                if self._next_start is not None and not self._leaving():
+                    order, self._next_start = self._next_start, None
+                    self._run(order)
+        finally:
+            self._link.close()
+
+    def _run(self, order: Start) -> None:
+        run = _Run(self._config, self._instrument, order, self._data_address, self._runs)
+        self._runs += 1
+        self._stop = False
+        self._link.beat.running = True
+        try:
+            self._stream(run)
+            self._link.report(run.report())
+        finally:
+            self._link.beat.running = False
+            run.close()
+
+    def _stream(self, run: _Run) -> None:
+        for hits in run.ahead:
+            self._wait_until_due(run, hits.index)
+            last = self._ending() or hits.index >= run.last_period
+            if not run.send_period(hits, last=last, give_up=self._take_orders):
+                return
+            self._link.beat.detector_time_s = (hits.index + 1) * PERIOD_S
+            self._link.beat.lag_s = run.pacer.lag_s
+            if last:
+                return
+
+    def _wait_until_due(self, run: _Run, period: int) -> None:
+        while True:
+            wait_s = min(run.pacer.wait_s(period), _IDLE_POLL_S)
+            self._take_orders(math.ceil(wait_s * 1000) / 1000)
+            if wait_s == 0.0 or self._leaving():
+                return
+
+    def _take_orders(self, timeout_s: float = 0.0) -> bool:
+        """Take in the daq's orders; return whether to give up at once what is being done."""
+        for order in self._link.poll(timeout_s):
+            self._stop |= isinstance(order, Stop)
+            self._leave |= isinstance(order, Shutdown)
+            if isinstance(order, Start):
+                self._next_start = order
+        return self._leaving()
+
+    def _ending(self) -> bool:
+        return self._stop or self._next_start is not None or self._leaving()
+
+    def _leaving(self) -> bool:
+        return self._leave or os.getppid() != self._parent
+
+
+class _Run:
+    """One run's emulation, pacing, sockets and faults."""
+
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        instrument: Instrument,
+        order: Start,
+        data_address: str,
+        number: int,
+    ) -> None:
+        self.seed = config.seed + number
+        self._run_tag = order.run_tag
+        self._emulation = Emulation(
+            instrument, activity_Bq=config.activity_Bq, seed=self.seed, run_tag=order.run_tag
+        )
+        self.last_period = math.inf
+        if order.duration_s > 0:
+            self.last_period = max(0, math.ceil(order.duration_s / PERIOD_S - 1e-9) - 1)
+        self._faults = FaultInjector(config.faults)
+        self._data = DataLink(data_address, instrument.scanner.n_modules)
+        self.ahead = SliceAhead(
+            self._emulation, threads=config.threads, look_ahead_s=config.look_ahead_s
+        )
+        self.pacer = Pacer(PERIOD_S, real_time=config.pace == "real-time")
+
+    def send_period(self, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]) -> bool:
+        """Digitize one slice and send its frames; False where given up."""
+        for module, frame in enumerate(self._emulation.digitize(hits, last=last)):
+            parts: Sequence[bytes | memoryview] = [frame]
+            if not self._faults.idle:
+                parts = self._faults.apply(module, hits.index, bytes(frame))
+            if not all(self._data.send(module, part, give_up) for part in parts):
+                return False
+        self.pacer.sent(hits.index)
+        return True
+
+    def report(self) -> SourceReport:
+        """Return what was really sent: frames and event words as made, before any fault."""
+        totals = self._emulation.totals
+        truth = totals.truth() | {"seed": float(self.seed), "messages": float(sum(self._data.sent))}
+        modules = len(totals.counts)
+        return SourceReport(
+            run_tag=self._run_tag,
+            singles_emitted=totals.counts[:, EMITTED].tolist(),
+            frames_sent=[totals.periods] * modules,
+            dead_events=totals.counts[:, DEAD].tolist(),
+            faults=dict(self._faults.done),
+            truth=truth,
+            max_lag_s=self.pacer.max_lag_s,
+        )
+
+    def close(self) -> None:
+        """End the threads and close the sockets."""
+        self.ahead.close()
+        self._data.close()
+
+
+def run_emulator(config: EmulatorConfig) -> None:
+    """Run the emulator process until it is told to leave; installs handlers for its signals.
+
+    Raises
+    ------
+    EmulationError, PhantomError, ScannerError, NuclideError, EndpointError
+        where the configuration cannot be emulated, before anything is connected.
+    """
+    service = EmulatorService(config, prepare(config))
+    if threading.current_thread() is threading.main_thread():
+
+        def leave(signum: int, frame: FrameType | None) -> None:
+            service.leave()
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+    service.serve()

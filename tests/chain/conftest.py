@@ -1,0 +1,212 @@
+"""A real acquisition process and a source made of plain frames, joined by real sockets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from daq.client import ClientError, ControlClient
+
+from hw.endpoints import Endpoints
+from hw.frames import new_header, seal_frame
+from hw.messages import Hello, SourceReport, Start, Stop
+from hw.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
+from hw.scanner import load_scanner
+from hw.source_link import SourceLink
+
+WAIT_S = 20.0
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = WAIT_S) -> None:
+    """Wait for a condition of another process, bounded."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
+        time.sleep(0.02)
+
+
+class PlainSource:
+    """Two bench modules that send the frames a test asks for, over the real links."""
+
+    def __init__(self, endpoints: Endpoints, *, modules: int = 2) -> None:
+        self.modules = modules
+        self.link = SourceLink(endpoints, Hello(kind="test", scanner="bench2", modules=modules))
+        self.sockets = []
+        for _ in range(modules):
+            socket = zmq.Context.instance().socket(zmq.PUSH)
+            socket.setsockopt(zmq.LINGER, 500)
+            socket.connect(endpoints.of("data"))
+            self.sockets.append(socket)
+        self.run_tag = 0
+        self.sequence = [0] * modules
+        self.emitted = [0] * modules
+
+    def attach(self) -> None:
+        """Say hello until welcomed."""
+        wait_until(self._welcomed, "the daq's welcome")
+
+    def _welcomed(self) -> bool:
+        self.link.poll(0.05)
+        return self.link.welcomed
+
+    def wait_for(self, kind: type[Any]) -> Any:
+        """Return the daq's next order of a kind."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            for order in self.link.poll(0.05):
+                if isinstance(order, kind):
+                    return order
+        raise AssertionError(f"no {kind.__name__} came")
+
+    def wait_for_start(self) -> None:
+        """Take the run's tag from the Start order and begin counting anew."""
+        self.run_tag = self.wait_for(Start).run_tag
+        self.sequence = [0] * self.modules
+        self.emitted = [0] * self.modules
+
+    def frame(self, sender: int, n_events: int, *, last: bool = False, **header: int) -> bytes:
+        """Make the module's next frame with n events at even times, 511 keV."""
+        sequence = self.sequence[sender]
+        step = FRAME_PERIOD_TICKS // (n_events + 1)
+        words = pack_words(
+            time_ticks=(np.arange(n_events) + 1) * step,
+            crystal=np.arange(n_events) % 64,
+            energy_dkeV=np.full(n_events, 5110),
+        )
+        fields = {
+            "run_tag": self.run_tag,
+            "events_before": self.emitted[sender],
+            "flags": (FLAG_FIRST if sequence == 0 else 0) | (FLAG_LAST if last else 0),
+            **header,
+        }
+        self.sequence[sender] += 1
+        self.emitted[sender] += n_events
+        return seal_frame(new_header(fields.pop("module", sender), sequence, sequence, **fields), words)
+
+    def send(self, module: int, frame: bytes) -> None:
+        """Send a frame on the module's own link."""
+        assert self.sockets[module].poll(5000, zmq.POLLOUT), "the daq takes no data"
+        self.sockets[module].send(frame)
+
+    def send_periods(self, count: int, *, events: int = 20, last: bool = False) -> None:
+        """Send whole periods of all modules."""
+        for k in range(count):
+            for module in range(self.modules):
+                is_last = last and k == count - 1
+                self.send(module, self.frame(module, events, last=is_last))
+
+    def report(self) -> None:
+        """Send the final report."""
+        self.link.report(
+            SourceReport(
+                run_tag=self.run_tag,
+                singles_emitted=self.emitted,
+                frames_sent=self.sequence,
+                dead_events=[0] * self.modules,
+            )
+        )
+
+    def finish(self) -> None:
+        """Send LAST frames and the report."""
+        self.send_periods(1, last=True)
+        self.report()
+
+    def obey_stop(self) -> None:
+        """Wait for Stop, then finish."""
+        self.wait_for(Stop)
+        self.finish()
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for socket in self.sockets:
+            socket.close()
+        self.link.close()
+
+
+class Acquisition:
+    """A running ``tomoshibi acquire`` process."""
+
+    def __init__(self, folder: Path, *options: str, preexec: Callable[[], None] | None = None):
+        self.runs = folder / "runs"
+        self.endpoints = Endpoints(f"ipc://{folder}/ipc")
+        self.log = folder / "daq.log"
+        argv = ["acquire", "--preset", "bench2", "--endpoint", self.endpoints.base]
+        argv += ["--runs", str(self.runs), *options]
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daq.cli", *argv],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=preexec,
+                env=os.environ,
+            )
+        self.control = ControlClient(self.endpoints)
+        wait_until(self.answers, "the daq's first answer")
+
+    def answers(self) -> bool:
+        """Whether the daq answers."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            self.control.call("ping", timeout_s=0.3)
+        except ClientError:
+            return False
+        return True
+
+    def state(self) -> str:
+        """Return the run's state."""
+        return str(self.control.call("status")["state"])
+
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the run is in a state."""
+        wait_until(lambda: self.state() == state, f"state {state}")
+
+    def end(self) -> None:
+        """Stop the process if it still runs."""
+        self.control.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(5)
+
+
+@pytest.fixture
+def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Acquisition]]:
+    """Start acquisition processes; all are stopped at the end of the test."""
+    started: list[Acquisition] = []
+
+    def start(*options: str, **more: Any) -> Acquisition:
+        started.append(Acquisition(tmp_path_factory.mktemp("q"), *options, **more))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+@pytest.fixture
+def source() -> Iterator[Callable[[Acquisition], PlainSource]]:
+    """Attach sources; all are closed at the end of the test."""
+    made: list[PlainSource] = []
+
+    def attach(daq: Acquisition, **options: Any) -> PlainSource:
+        made.append(PlainSource(daq.endpoints, **options))
+        made[-1].attach()
+        return made[-1]
+
+    yield attach
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def bench_scanner() -> Any:
+    """The bench-top preset."""
+    return load_scanner("bench2")

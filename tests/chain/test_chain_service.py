@@ -1,0 +1,148 @@
+"""One real acquisition process, fed over real sockets: runs, books, commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from daq.client import ClientError
+from daq.resort import verify
+
+from hw.protocol import CRC_OFFSET
+
+pytestmark = pytest.mark.processes
+
+
+def start_run(daq, source) -> Path:
+    armed = daq.control.call("arm")
+    daq.control.call("start")
+    source.wait_for_start()
+    return Path(armed["run"])
+
+
+def summary_of(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_ends_with_its_last_frames_and_its_books_close(acquisition, source):
+    daq = acquisition()
+    modules = source(daq)
+    folder = start_run(daq, modules)
+    modules.send_periods(30)
+    modules.finish()
+    daq.wait_for_state("closed")
+    summary = summary_of(folder)
+    assert summary["condition"] == "good"
+    assert summary["conserved"] is True
+    assert summary["frames"]["sent"] == summary["frames"]["received"] == 62
+    assert summary["singles"]["emitted"] == 62 * 20
+    assert summary["prompts"] > 0
+    assert verify(folder).identical
+
+
+def test_stop_by_command_waits_for_the_modules_to_finish(acquisition, source):
+    daq = acquisition()
+    modules = source(daq)
+    folder = start_run(daq, modules)
+    modules.send_periods(5)
+    daq.control.send("stop")
+    modules.obey_stop()
+    daq.wait_for_state("closed")
+    assert summary_of(folder)["condition"] == "good"
+
+
+def test_one_service_takes_run_after_run(acquisition, source):
+    daq = acquisition()
+    modules = source(daq)
+    folders = []
+    for _ in range(2):
+        folders.append(start_run(daq, modules))
+        modules.send_periods(3)
+        modules.finish()
+        daq.wait_for_state("closed")
+    assert folders[0] != folders[1]
+    assert all(summary_of(folder)["conserved"] for folder in folders)
+
+
+def test_a_lost_corrupt_and_repeated_frame_are_counted_and_the_books_still_close(
+    acquisition, source
+):
+    daq = acquisition()
+    modules = source(daq)
+    folder = start_run(daq, modules)
+    modules.send_periods(4)
+    modules.frame(0, 20)  # made, never sent
+    corrupt = bytearray(modules.frame(1, 20))
+    corrupt[CRC_OFFSET] ^= 0x40
+    modules.send(1, bytes(corrupt))
+    twice = modules.frame(0, 20)
+    modules.send(0, twice)
+    modules.send(0, twice)
+    modules.send_periods(4)
+    modules.finish()
+    daq.wait_for_state("closed")
+    summary = summary_of(folder)
+    frames = summary["frames"]
+    assert (frames["lost"], frames["corrupt"], frames["duplicate"]) == (2, 1, 1)
+    assert summary["singles"]["lost"] == 40
+    assert summary["conserved"] is True
+    assert summary["condition"] == "tainted"
+    journal = (folder / "journal.jsonl").read_text(encoding="utf-8")
+    assert "data frames lost" in journal
+    assert "data frames corrupt" in journal
+
+
+def test_frames_of_another_version_run_or_module_are_refused_by_name(acquisition, source):
+    daq = acquisition()
+    modules = source(daq)
+    folder = start_run(daq, modules)
+    modules.send_periods(2)
+    modules.send(0, modules.frame(0, 5, version=7))
+    modules.send(0, modules.frame(0, 5, run_tag=1))
+    modules.send(0, modules.frame(0, 5, module=9))
+    modules.send(0, b"no frame at all")
+    modules.send_periods(2)
+    modules.finish()
+    daq.wait_for_state("closed")
+    frames = summary_of(folder)["frames"]
+    assert frames["wrong_version"] == 1
+    assert frames["other_run"] == 1
+    assert frames["unknown_module"] == 1
+    assert frames["corrupt"] == 1
+
+
+@pytest.mark.parametrize(("command", "words"), [("start", "arm"), ("stop", "arm")])
+def test_commands_that_the_state_forbids_fail_with_the_remedy(acquisition, command, words):
+    daq = acquisition()
+    with pytest.raises(ClientError, match=words):
+        daq.control.call(command)
+
+
+def test_start_without_a_source_is_refused_with_the_remedy(acquisition):
+    daq = acquisition()
+    daq.control.call("arm")
+    with pytest.raises(ClientError, match="tomoshibi emulate"):
+        daq.control.call("start")
+
+
+def test_a_source_of_another_scanner_is_refused(acquisition, source):
+    daq = acquisition()
+    source(daq, modules=3)
+    daq.control.call("arm")
+    with pytest.raises(ClientError, match=r"3 modules.*has 2.*--preset bench2"):
+        daq.control.call("start")
+
+
+def test_an_existing_run_folder_is_never_written_to(acquisition):
+    daq = acquisition("--name", "patient-1")
+    (daq.runs / "patient-1").mkdir(parents=True)
+    with pytest.raises(ClientError, match="exists already"):
+        daq.control.call("arm")
+    assert list((daq.runs / "patient-1").iterdir()) == []
+
+
+def test_a_bad_configuration_is_refused_with_the_field(acquisition):
+    daq = acquisition()
+    with pytest.raises(ClientError, match="run configuration"):
+        daq.control.call("arm", scanner_toml=3, settings={})

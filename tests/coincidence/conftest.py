@@ -1,0 +1,12 @@
+"""Kernels are compiled once, before any test's own time begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from coincidence.warm import warm_kernels
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_kernels() -> None:
+    warm_kernels()
