@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from coincidence.select import empty_singles
 from coincidence.warm import warm_kernels as warm_coincidence_kernels
 from daq.decode import Decoder
 from daq.frame_check import FrameChecker
-from coincidence.select import empty_singles
 from hw.frames import new_header, seal_frame
 from hw.protocol import pack_words
 

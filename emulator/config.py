@@ -37,7 +37,7 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     phantom: str = "brain"
     nuclide: str = "F-18"
     activity_Bq: Annotated[float, Meta(gt=0, le=MAX_ACTIVITY_BQ)] = 1e6
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
     pace: Literal["real-time", "fast"] = "real-time"
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
     look_ahead_s: Annotated[float, Meta(gt=0, le=2.0)] = 0.15

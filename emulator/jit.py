@@ -12,5 +12,11 @@ from typing import Any
 
 from hw.jit import numba  # from there, so that the cache folder is named before numba reads it
 
-bare_kernel: Callable[..., Any] = numba.njit(nogil=True, cache=True, _nrt=False, forceinline=True)
-"""Like ``hw.jit.kernel``, but must not allocate (``numpy.empty``, slices of unlike arrays, ...)."""
+bare_kernel: Callable[..., Any] = numba.njit(
+    nogil=True, cache=True, _nrt=False, forceinline=True, error_model="numpy"
+)
+"""Like ``hw.jit.kernel``, but must not allocate (``numpy.empty``, slices of unlike arrays, ...).
+
+Always inlined: a struct of arrays is passed to a function in a hundred words. Division by zero
+gives infinity, as in numpy, instead of a test and an exception at each division.
+"""

@@ -100,7 +100,9 @@ class CommandDesk:
         now_s = self._clock()
         if self.pending:
             newest = max(self.pending.values(), key=lambda command: command.sent_s)
-            stage = "sent, waiting for the daq" if newest.answered_s is None else "accepted, working"
+            stage = (
+                "sent, waiting for the daq" if newest.answered_s is None else "accepted, working"
+            )
             return Notice(f"{newest.name}: {stage} ({now_s - newest.sent_s:.0f} s)", "info", now_s)
         stays = self._notice.severity != "info" or now_s - self._notice.at_s < NOTICE_SHOWN_S
         return self._notice if stays else Notice("", "info", now_s)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyqtgraph.Qt import QtWidgets
+from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui import theme
 from gui.screenshots import EVENTS, Photographer, Shot
@@ -25,7 +25,7 @@ from hw.endpoints import EndpointError, Endpoints, default_base
 SIZE_PX = (1280, 800)
 NO_DISPLAY = (
     "no display: neither DISPLAY nor WAYLAND_DISPLAY is set. "
-    "Use headless mode with screenshots, or `ssh -X`"
+    "Use --offscreen with --screenshots FOLDER, or `ssh -X`"
 )
 
 
@@ -52,6 +52,7 @@ def application(*, headless: bool = False) -> QtWidgets.QApplication:
         return existing
     if headless:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
+        QtCore.qInstallMessageHandler(_tell_qt_message)
     elif not has_display():
         raise ConsoleError(NO_DISPLAY)
     os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.fonts=false")
@@ -60,6 +61,12 @@ def application(*, headless: bool = False) -> QtWidgets.QApplication:
         raise ConsoleError("no font is installed: apt-get install fonts-dejavu-core")
     theme.apply_theme(app)
     return app
+
+
+def _tell_qt_message(_kind: object, _context: object, text: str) -> None:
+    """Pass Qt's messages on to stderr, less the one that every offscreen window causes."""
+    if "propagateSizeHints" not in text:
+        print(f"Qt: {text}", file=sys.stderr)
 
 
 def run_console(
@@ -143,15 +150,17 @@ def _leave_on_signals(window: ConsoleWindow) -> None:
         signal.signal(number, leave)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tomoshibi console", description="The console: shows and steers a running daq."
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the console's options (without ``--endpoint`` and ``--json``, which others share)."""
     add = parser.add_argument
-    add("--endpoint", default=default_base(), help="base address (default: %(default)s)")
-    add("--headless", action="store_true", help="draw offscreen, for screenshots")
+    add("--offscreen", action="store_true", help="draw without a display, for screenshots")
     add("--size", default="1280x800", help="window size in px (default: %(default)s)")
-    add("--screenshot-dir", type=Path, help="keep a picture console.png in this folder")
+    add(
+        "--screenshots",
+        type=Path,
+        metavar="FOLDER",
+        help="keep a picture console.png there; the last one shows the closed run",
+    )
     add("--screenshot-every-s", type=float, default=5.0, help="how often (default: %(default)s)")
     add(
         "--shot",
@@ -161,9 +170,25 @@ def _parser() -> argparse.ArgumentParser:
         help=f"one more picture, at seconds or an event: {', '.join(EVENTS)}",
     )
     add("--exit-when-closed", action="store_true", help="leave when the run has closed")
-    add("--arm-args", default="{}", help="JSON object sent with the Arm command")
-    add("--json", action="store_true", help="write the exit report as one JSON object")
-    return parser
+
+
+def run_with(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the console with parsed options; returns :func:`run_console`'s report.
+
+    Raises
+    ------
+    ConsoleError, EndpointError
+        where it cannot open, or an option is wrong.
+    """
+    return run_console(
+        Endpoints(options.endpoint),
+        headless=options.offscreen,
+        size=_size(options.size),
+        screenshot_dir=options.screenshots,
+        screenshot_every_s=options.screenshot_every_s,
+        screenshots=[_shot(text) for text in options.shot],
+        exit_when_closed=options.exit_when_closed,
+    )
 
 
 def _shot(text: str) -> Shot:
@@ -189,18 +214,15 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console from the command line; returns the exit status."""
-    options = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(
+        prog="tomoshibi console", description="The console: shows and steers a running daq."
+    )
+    parser.add_argument("--endpoint", default=default_base(), help="(default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="end with the report as JSON")
+    add_arguments(parser)
+    options = parser.parse_args(argv)
     try:
-        report = run_console(
-            Endpoints(options.endpoint),
-            headless=options.headless,
-            size=_size(options.size),
-            screenshot_dir=options.screenshot_dir,
-            screenshot_every_s=options.screenshot_every_s,
-            screenshots=[_shot(text) for text in options.shot],
-            exit_when_closed=options.exit_when_closed,
-            arm_args=json.loads(options.arm_args),
-        )
+        report = run_with(options)
     except (ConsoleError, EndpointError) as error:
         print(f"console: {error}", file=sys.stderr)
         return 2

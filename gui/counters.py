@@ -27,10 +27,22 @@ FLOW = frozenset(
         "prompts",
         "delayeds",
         "multiples",
+        "bytes",
     }
 )
-# Worth a mark, but no data were lost: the daq put it right.
-MENDED = frozenset({"frames.duplicate", "frames.reordered", "frames.other_run"})
+# Worth a mark, but the run's record lost nothing by it.
+MENDED = frozenset(
+    {
+        "frames.duplicate",
+        "frames.reordered",
+        "frames.other_run",
+        "frames.module_stalls",
+        "frames.module_resets",
+        "stray_frames",
+        "invalid_messages",
+        "imager.undelivered",
+    }
+)
 # Always shown, so that a zero can be seen and not only assumed.
 WATCHED = {
     "frames.lost": "Data frames missing in a module's sequence; their singles are counted exactly",
@@ -66,13 +78,17 @@ class _LossColumn(QtWidgets.QGridLayout):
         self.setVerticalSpacing(0)
         self.setHorizontalSpacing(6)
         self.setColumnStretch(0, 1)
-        head = CalmLabel(group.upper(), size_px=theme.SMALL_PX, bold=True)
+        head = CalmLabel(
+            "FRAMES" if group == "frames" else "SINGLES AND OTHER",
+            size_px=theme.SMALL_PX,
+            bold=True,
+        )
         head.setObjectName("dim")
         head.setToolTip(teaches)
         self.addWidget(head, 0, 0, 1, 2)
         self.names = [CalmLabel() for _ in range(_ROWS)]
         self.values = [CalmLabel() for _ in range(_ROWS)]
-        for row, (name, value) in enumerate(zip(self.names, self.values), start=1):
+        for row, (name, value) in enumerate(zip(self.names, self.values, strict=False), start=1):
             value.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
             self.addWidget(name, row, 0)
             self.addWidget(value, row, 1)
@@ -80,7 +96,7 @@ class _LossColumn(QtWidgets.QGridLayout):
     def refresh(self, found: dict[str, int]) -> int:
         """Show the counters; return how many that are not zero found no room."""
         order = sorted(found, key=lambda name: not found[name])
-        for row, (name_label, value_label) in enumerate(zip(self.names, self.values)):
+        for row, (name_label, value_label) in enumerate(zip(self.names, self.values, strict=False)):
             if row >= len(order):
                 name_label.show_text("")
                 value_label.show_text("")
@@ -97,7 +113,7 @@ class _LossColumn(QtWidgets.QGridLayout):
         if shown == self._shown:
             return
         self._shown = shown
-        for label, name in zip(self.names, shown):
+        for label, name in zip(self.names, shown, strict=False):
             label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
 
 
@@ -138,7 +154,13 @@ class CountersPanel(Panel):
                 ("Multiples", "Three or more singles within one window, by the policy of the run"),
                 ("Disk free", "Room on the disk of the run's folder"),
                 ("Source lag", "How far the source is behind real time (emulated sources only)"),
-                ("Buffers", "How full the daq's bounded queues are"),
+                (
+                    "Held",
+                    (
+                        "Singles held until every live module has reported; normal is a few data\n"
+                        "frames' worth, ever more means that a module is falling behind"
+                    ),
+                ),
             )
         ):
             caption = CalmLabel(name)
@@ -169,7 +191,7 @@ class CountersPanel(Panel):
             plural = "s" if lost > 1 else ""
             self.verdict.show_text(f"⚠ LOSS: {lost} counter{plural}{more}", theme.WARNING)
         elif nonzero:
-            self.verdict.show_text("✓ NO LOSS  (link disturbed)", theme.GOOD)
+            self.verdict.show_text("✓ NO LOSS, but see ⚠", theme.GOOD)
         else:
             self.verdict.show_text("✓ NO LOSS", theme.GOOD)
 
@@ -180,17 +202,17 @@ class CountersPanel(Panel):
         self.facts["Disk free"].show_text(*_disk(telemetry.disk_free_GB))
         late = telemetry.source_lag_s > LAG_WARNING_S
         lag = f"{telemetry.source_lag_s:.2f} s"
-        self.facts["Source lag"].show_text(f"⚠ {lag}" if late else lag, theme.WARNING if late else "")
-        fullest = max(telemetry.buffers.values(), default=0.0)
-        full = fullest > 0.8
-        words = f"{100 * fullest:.0f} % full" if telemetry.buffers else "–"
-        self.facts["Buffers"].show_text(f"⚠ {words}" if full else words, theme.WARNING if full else "")
+        self.facts["Source lag"].show_text(
+            f"⚠ {lag}" if late else lag, theme.WARNING if late else ""
+        )
+        held = telemetry.buffers.get("singles_held")
+        self.facts["Held"].show_text("–" if held is None else grouped(held))
 
 
 def _disk(free_GB: float) -> tuple[str, str]:
     words = f"{grouped(free_GB, digits=1 if free_GB < 100 else 0)} GB"
     if free_GB < DISK_ALARM_GB:
-        return f"✗ {words}: ALMOST FULL", theme.ALARM
+        return f"✗ {words}", theme.ALARM
     if free_GB < DISK_WARNING_GB:
         return f"⚠ {words}", theme.WARNING
     return words, ""

@@ -15,7 +15,7 @@ from gui.wording import age_text, grouped
 from hw.messages import ImageMessage
 
 STALE_AFTER_S = 2.0
-_SHOWN_CORRECTIONS = 8
+_SHOWN_CORRECTIONS = 9
 
 TEACHES = {
     "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
@@ -94,11 +94,13 @@ class ImageFacts(QtWidgets.QWidget):
 
     def _show_corrections(self, corrections: dict[str, bool]) -> None:
         shown = sorted(corrections.items(), key=lambda item: not item[1])
-        for label, item in zip(self.corrections, [*shown, *[None] * len(self.corrections)]):
+        for label, item in zip(
+            self.corrections, [*shown, *[None] * len(self.corrections)], strict=False
+        ):
             if label.isHidden() != (item is None):
                 label.setHidden(item is None)
             if item is not None:
-                name, applied = item
+                name, applied = item[0].replace("_", " "), item[1]
                 words = f"✓ {name} corrected" if applied else f"✗ {name} not corrected"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
 
@@ -110,4 +112,6 @@ def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
         return "✓ FINAL IMAGE", theme.NOTICE
     if link.state != "connected" or stale:
         return "⚠ OLD IMAGE", theme.WARNING
+    if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
+        return f"◼ LAST IMAGE  #{grouped(image.sequence)}", theme.NOTICE
     return f"● LIVE  #{grouped(image.sequence)}", theme.GOOD

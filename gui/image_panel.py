@@ -186,12 +186,11 @@ class ImagePanel(Panel):
         if message is None:
             return
         places = (
-            grouped(centre_mm(*axis)) for axis in zip(self.cursor, message.shape, message.voxel_mm)
+            grouped(centre_mm(*axis))
+            for axis in zip(self.cursor, message.shape, message.voxel_mm, strict=False)
         )
         value = float(message.array()[tuple(self.cursor)])
-        self.at_cursor.show_text(
-            f"✛ ({', '.join(places)}) mm:  {level_text(value)} {message.unit}"
-        )
+        self.at_cursor.show_text(f"✛ ({', '.join(places)}) mm:  {level_text(value)} {message.unit}")
 
     def move_cursor(self, axis: int, index: int) -> None:
         """Move the crosshair to ``index`` along one axis, in all views."""

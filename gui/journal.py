@@ -20,7 +20,7 @@ class JournalPanel(Panel):
     """A list of time, severity (word and colour) and text; the newest is at the bottom."""
 
     def __init__(self) -> None:
-        super().__init__("JOURNAL", teaches="Events of this run, as they are written in its folder")
+        super().__init__("JOURNAL", teaches="What happened, as it is written in the run's folder")
         self.table = QtWidgets.QTableWidget(0, 3)
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().hide()
@@ -40,16 +40,15 @@ class JournalPanel(Panel):
             header.setSectionResizeMode(column, mode)
             header.resizeSection(column, width)
         self.body.addWidget(self.table, 1)
-        self._run = ""
         self._last = -1
 
     def refresh(self, telemetry: Telemetry) -> None:
-        """Append what is new; start anew with another run or a restarted daq."""
+        """Append what is new; start anew when the daq was restarted."""
         entries = telemetry.journal
         newest = max((entry.number for entry in entries), default=-1)
-        if telemetry.run != self._run or newest < self._last:
+        if newest < self._last:
             self.table.setRowCount(0)
-            self._run, self._last = telemetry.run, -1
+            self._last = -1
         for entry in sorted(entries, key=lambda entry: entry.number):
             if entry.number > self._last:
                 self._append(entry)

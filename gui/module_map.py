@@ -15,6 +15,7 @@ from hw.messages import Telemetry
 
 _LEFT_PX, _BOTTOM_PX = 26, 16
 _UNKNOWN = theme.Look("unknown", "?", theme.FAINT)
+_EXPECTED = theme.Look("not yet heard", "·", theme.FAINT)
 
 
 class ModuleGrid(QtWidgets.QWidget):
@@ -25,6 +26,7 @@ class ModuleGrid(QtWidgets.QWidget):
         self.rings, self.sectors = 1, 1
         self._rates: list[float] = []
         self._states: list[str] = []
+        self._before_run = False
         self._ceiling = 1.0
         self._table = pg.colormap.get("viridis").getLookupTable(nPts=64, alpha=False)
         self._brushes = [QtGui.QBrush(QtGui.QColor(*map(int, row))) for row in self._table]
@@ -34,10 +36,17 @@ class ModuleGrid(QtWidgets.QWidget):
     def show_modules(self, telemetry: Telemetry, ceiling: float) -> None:
         """Draw rates against ``ceiling`` (singles/s) and states."""
         self._rates, self._states = telemetry.module_rates, telemetry.module_states
+        self._before_run = telemetry.state in ("idle", "armed")
         self._ceiling = ceiling
         self.rings = max(1, telemetry.rings)
         self.sectors = max(1, len(self._states) // self.rings)
         self.update()
+
+    def forget(self) -> None:
+        """Show no modules: there is no run."""
+        if self._states:
+            self._rates, self._states = [], []
+            self.update()
 
     def cell(self, module: int) -> QtCore.QRectF:
         """Return a module's place in px."""
@@ -51,7 +60,7 @@ class ModuleGrid(QtWidgets.QWidget):
         """Draw all modules."""
         painter = QtGui.QPainter(self)
         painter.setPen(QtCore.Qt.PenStyle.NoPen)
-        for module, (rate, state) in enumerate(zip(self._rates, self._states)):
+        for module, (rate, state) in enumerate(zip(self._rates, self._states, strict=False)):
             self._paint_module(painter, self.cell(module), rate, state)
         self._paint_axes(painter)
         painter.end()
@@ -65,14 +74,17 @@ class ModuleGrid(QtWidgets.QWidget):
         if state == "live":
             return
         look = theme.MODULE_LOOKS.get(state, _UNKNOWN)
-        colour = QtGui.QColor(look.colour)
-        if state != "ended":
+        if state == "silent" and self._before_run:
+            look = _EXPECTED
+            painter.fillRect(cell, QtGui.QColor(theme.RAISED))
+        elif state != "ended":
+            colour = QtGui.QColor(look.colour)
             painter.fillRect(cell, QtGui.QColor(theme.BACKGROUND))
             painter.fillRect(cell, QtGui.QBrush(colour, QtCore.Qt.BrushStyle.BDiagPattern))
             mark = QtCore.QRectF(0, 0, cell.width(), 15)
             mark.moveCenter(cell.center())
             painter.fillRect(mark, colour)
-        painter.setPen(QtGui.QColor(theme.TEXT if state == "ended" else theme.BACKGROUND))
+        painter.setPen(QtGui.QColor(_ink(look)))
         painter.setFont(theme.font(13, bold=True))
         painter.drawText(cell, QtCore.Qt.AlignmentFlag.AlignCenter, look.symbol)
         painter.setPen(QtCore.Qt.PenStyle.NoPen)
@@ -90,9 +102,7 @@ class ModuleGrid(QtWidgets.QWidget):
         step = max(1, self.sectors // 8)
         for sector in range(0, self.sectors, step):
             cell = self.cell(sector)
-            words = QtCore.QRectF(
-                cell.left(), self.height() - _BOTTOM_PX, cell.width(), _BOTTOM_PX
-            )
+            words = QtCore.QRectF(cell.left(), self.height() - _BOTTOM_PX, cell.width(), _BOTTOM_PX)
             painter.drawText(words, flags.AlignCenter, f"{sector}")
 
     def module_at(self, point: QtCore.QPointF) -> int | None:
@@ -137,15 +147,22 @@ class ModulePanel(Panel):
         """Draw the modules as they are now."""
         states, rates = telemetry.module_states, telemetry.module_rates
         if not states or len(states) != len(rates):
-            self.summary.show_text("no modules heard yet", theme.DIM)
+            self.grid.forget()
+            self.note.show_text("")
+            self.summary.show_text("no run, no modules", theme.DIM)
             return
         self._ceiling.follow(max(rates) / 1000.0)
         self.grid.show_modules(telemetry, 1000.0 * self._ceiling.value)
         self.note.show_text(f"0 … {level_text(self._ceiling.value)} k/s")
-        self.summary.show_text(*_summary(states))
+        self.summary.show_text(*_summary(states, before_run=telemetry.state in ("idle", "armed")))
 
 
-def _summary(states: list[str]) -> tuple[str, str]:
+def _ink(look: theme.Look) -> str:
+    """Return the colour of a symbol on its ground."""
+    return theme.TEXT if look in (_EXPECTED, theme.MODULE_LOOKS["ended"]) else theme.BACKGROUND
+
+
+def _summary(states: list[str], *, before_run: bool) -> tuple[str, str]:
     missing = [
         f"{states.count(state)} {state}" for state in ("stalled", "silent") if state in states
     ]
@@ -153,6 +170,6 @@ def _summary(states: list[str]) -> tuple[str, str]:
         return f"all {len(states)} modules ended", theme.DIM
     if not missing:
         return f"✓ all {len(states)} modules live", theme.GOOD
-    if states.count("silent") == len(states):
-        return f"all {len(states)} modules silent", theme.DIM
+    if before_run and states.count("silent") == len(states):
+        return f"{len(states)} modules, none heard before the start", theme.DIM
     return f"⚠ {', '.join(missing)} of {len(states)} modules", theme.WARNING

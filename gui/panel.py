@@ -47,13 +47,28 @@ class ElidedLabel(CalmLabel):
 
     def _fitting(self) -> str:
         mode = QtCore.Qt.TextElideMode.ElideRight
-        return str(self.fontMetrics().elidedText(self._whole, mode, max(20, self.width() - 2)))
+        return str(self.fontMetrics().elidedText(self._whole, mode, max(20, self._room_px())))
+
+    def _room_px(self) -> int:
+        return int(self.width()) - 2
 
     def resizeEvent(self, event: object) -> None:
         """Fit the text to the new width."""
         super().resizeEvent(event)
         self._fitted = self._fitting()
         super().show_text(self._fitted, self._colour)
+
+
+class ReasonLabel(ElidedLabel):
+    """A reason in at most two lines: what a person must read to go on."""
+
+    def __init__(self, *, size_px: int) -> None:
+        super().__init__(size_px=size_px)
+        self.setWordWrap(True)
+        self.setMaximumHeight(2 * self.fontMetrics().lineSpacing() + 2)
+
+    def _room_px(self) -> int:
+        return int(1.8 * self.width())
 
 
 class Swatch(QtWidgets.QWidget):

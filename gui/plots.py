@@ -9,8 +9,7 @@ import pyqtgraph as pg
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui import theme
-from gui.wording import SteadyCeiling, grouped, level_text
-
+from gui.wording import SteadyCeiling, grouped
 
 _LEFT_PX = 40
 
@@ -27,7 +26,7 @@ def _short(value: float) -> str:
     for bound, divisor, suffix in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= bound:
             return f"{value / divisor:g}{suffix}"
-    return grouped(value) if value == int(value) else level_text(value)
+    return grouped(value) if value == int(value) else f"{value:g}"
 
 
 class CalmPlot(pg.PlotWidget):
@@ -37,6 +36,7 @@ class CalmPlot(pg.PlotWidget):
         axes = {"left": _CountAxis(orientation="left"), "bottom": pg.AxisItem("bottom")}
         super().__init__(axisItems=axes)
         self._ceiling = SteadyCeiling()
+        self._histograms: list[pg.PlotCurveItem] = []
         self.setMouseEnabled(x=False, y=False)
         self.setMenuEnabled(False)
         self.hideButtons()
@@ -83,8 +83,14 @@ class CalmPlot(pg.PlotWidget):
     def add_histogram(self, colour: str, *, style: str = "solid") -> pg.PlotCurveItem:
         """Add an unfilled histogram: its x has one value (edge) more than its y."""
         curve = pg.PlotCurveItem([0, 1], [0], pen=pen(colour, style=style), stepMode="center")
+        self._histograms.append(curve)
         self.addItem(curve)
         return curve
+
+    def clear_histograms(self) -> None:
+        """Empty the histograms: there is no run that they could belong to."""
+        for curve in self._histograms:
+            curve.setData([0, 1], [0])
 
     def add_marker(self, colour: str, label: str, *, side: float = 0.0) -> pg.InfiniteLine:
         """Add a vertical line with a label at its top; ``side`` 0 to its right, 1 to its left."""

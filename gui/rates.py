@@ -29,22 +29,28 @@ LINES = {
         "PROMPTS",
         theme.PROMPTS,
         "solid",
-        "Prompts: two singles within the coincidence window ±τ.\n"
-        "They hold trues, scattered pairs and randoms.",
+        (
+            "Prompts: two singles within the coincidence window ±τ.\n"
+            "They hold trues, scattered pairs and randoms."
+        ),
     ),
     "trues": (
         "TRUES (incl. scatter)",
         theme.TRUES,
         "dash",
-        "Trues: prompts − randoms. Both photons come from one decay;\n"
-        "some of them were scattered on their way.",
+        (
+            "Trues: prompts − randoms. Both photons come from one decay;\n"
+            "some of them were scattered on their way."
+        ),
     ),
     "randoms": (
         "RANDOMS",
         theme.RANDOMS,
         "dot",
-        "Randoms: pairs from two different decays, by chance within ±τ.\n"
-        "Measured live by the delayed window, where nothing else can fall.",
+        (
+            "Randoms: pairs from two different decays, by chance within ±τ.\n"
+            "Measured live by the delayed window, where nothing else can fall."
+        ),
     ),
 }
 
@@ -95,11 +101,9 @@ class RatesPanel(Panel):
         plot = CalmPlot(x_range=(-SPAN_S, 0), caption=caption)
         plot.setMinimumHeight(height)
         plot.getAxis("bottom").setTicks(
-            [[(-119.9, "−120 s"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, "now")]]
+            [[(-120, "−120"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, "now")]]
         )
-        plot.curves = {
-            name: plot.add_curve(LINES[name][1], style=LINES[name][2]) for name in names
-        }
+        plot.curves = {name: plot.add_curve(LINES[name][1], style=LINES[name][2]) for name in names}
         self.body.addWidget(plot, height)
         return plot
 

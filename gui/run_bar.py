@@ -12,7 +12,7 @@ from gui import theme
 from gui.commands import ALLOWED, CommandDesk
 from gui.link import Link, LinkState
 from gui.mark import PRODUCT, Mark
-from gui.panel import CalmLabel, ElidedLabel
+from gui.panel import CalmLabel, ElidedLabel, ReasonLabel
 from gui.wording import age_text, clock_text
 from hw.messages import Telemetry
 
@@ -81,7 +81,7 @@ class RunBar(QtWidgets.QFrame):
     def _state_block(self) -> QtWidgets.QLayout:
         self.state = CalmLabel(size_px=theme.STATE_PX, bold=True)
         self.state.setMinimumWidth(196)
-        self.reason = ElidedLabel(size_px=theme.SMALL_PX)
+        self.reason = ReasonLabel(size_px=theme.SMALL_PX)
         column = _column(self.state, self.reason)
         self._wide.append(column)
         return column

@@ -47,6 +47,9 @@ class SpectrumPanel(Panel):
         """Draw the run's spectrum."""
         spectrum = counts(telemetry.spectrum)
         self._place_window(telemetry)
+        if not spectrum.size:
+            self.plot.clear_histograms()
+            return
         edges_keV = np.arange(spectrum.size + 1) * telemetry.spectrum_bin_keV
         centres_keV = edges_keV[:-1] + 0.5 * telemetry.spectrum_bin_keV
         low_keV, high_keV = self._window_keV
@@ -77,7 +80,7 @@ class TimingPanel(Panel):
             "Delayeds (dotted) are pairs shifted apart by a delay: they can only be randoms,\n"
             "and show the floor on which the peak of trues stands.",
         )
-        self.plot = CalmPlot(x_range=(-10, 10), caption="pairs")
+        self.plot = CalmPlot(x_range=(-10, 10))
         self.plot.setMinimumHeight(110)
         self._delayeds = self.plot.add_histogram(theme.RANDOMS, style="dot")
         self._prompts = self.plot.add_histogram(theme.PROMPTS)
@@ -93,7 +96,9 @@ class TimingPanel(Panel):
         """Draw the run's time differences."""
         prompts, delayeds = counts(telemetry.timing), counts(telemetry.timing_delayed)
         self._place_scale(telemetry, prompts.size)
-        if prompts.size:
+        if not prompts.size:
+            self.plot.clear_histograms()
+        else:
             self.plot.follow(float(prompts.max()))
             self._prompts.setData(self._edges_ns, prompts)
         if delayeds.size == prompts.size and delayeds.size:
@@ -122,8 +127,4 @@ def _time_ticks(shown_ns: float) -> list[tuple[float, str]]:
     )
     steps = int(shown_ns / step_ns)
     places = [step_ns * number for number in range(-steps, steps + 1)]
-    return [(place, f"{place:g}".replace("-", "−")) for place in places] + [
-        (shown_ns, "ns")
-    ]
-
-
+    return [(place, f"{place:g}".replace("-", "−")) for place in places] + [(shown_ns, "ns")]

@@ -137,7 +137,11 @@ def _stylesheet() -> str:
 def apply_theme(app: QtWidgets.QApplication) -> None:
     """Give the application the dark look; call once, before any window is made."""
     pg.setConfigOptions(
-        background=PANEL, foreground=DIM, antialias=False, useOpenGL=False, imageAxisOrder="row-major"
+        background=PANEL,
+        foreground=DIM,
+        antialias=False,
+        useOpenGL=False,
+        imageAxisOrder="row-major",
     )
     app.setStyle("Fusion")
     app.setFont(font())

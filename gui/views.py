@@ -38,9 +38,7 @@ class SliceView(QtWidgets.QWidget):
             "Click or drag: move the crosshair. Wheel: next cut."
         )
 
-    def set_space(
-        self, shape: tuple[int, int, int], voxel_mm: tuple[float, float, float]
-    ) -> None:
+    def set_space(self, shape: tuple[int, int, int], voxel_mm: tuple[float, float, float]) -> None:
         """Take the image's shape and voxel size in mm."""
         self._shape, self._voxel_mm = shape, voxel_mm
 
@@ -215,9 +213,7 @@ class ColourBar(QtWidgets.QWidget):
         if not self._unit:
             return
         painter = QtGui.QPainter(self)
-        picture = QtGui.QImage(
-            self._table.data, 256, 1, 4 * 256, QtGui.QImage.Format.Format_RGB32
-        )
+        picture = QtGui.QImage(self._table.data, 256, 1, 4 * 256, QtGui.QImage.Format.Format_RGB32)
         bar = QtCore.QRectF(0, 1, self.width() - 1, 12)
         painter.drawImage(bar, picture)
         painter.setPen(QtGui.QColor(theme.FAINT))

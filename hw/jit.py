@@ -22,7 +22,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 def _kernel_sources() -> list[Path]:
     files = [path for room in ROOMS for path in (_ROOT / room).rglob("*.py")]
-    return sorted(path for path in files if b"hw.jit" in path.read_bytes())
+    return sorted(path for path in files if b"jit import" in path.read_bytes())
 
 
 def _cpu_name() -> str:

@@ -115,7 +115,9 @@ class Feeder:
         self._bound = threading.Event()
         self._began_s = time.monotonic()
         self._images = 0
-        self._brains = [brain(self._rng, 3e5) for _ in range(6)] if self.script.image is None else []
+        self._brains = (
+            [brain(self._rng, 3e5) for _ in range(6)] if self.script.image is None else []
+        )
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Feeder:
@@ -225,6 +227,7 @@ class Feeder:
             source_lag_s=script.source_lag_s,
             disk_free_GB=script.disk_free_GB,
             condition=script.condition,
+            buffers={"singles_held": 3120.0},
         )
 
     def _counters(self, elapsed_s: float) -> dict[str, int]:
@@ -309,9 +312,11 @@ SCENARIOS = {
         condition="incomplete",
         disk_free_GB=0.0,
     ),
-    "idle": lambda: Script(state="idle", run="", no_images=True, module_states={m: "silent" for m in range(48)}),
+    "idle": lambda: Script(
+        state="idle", run="", no_images=True, module_states=dict.fromkeys(range(48), "silent")
+    ),
     "closed": lambda: Script(
-        state="closed", final=True, module_states={m: "ended" for m in range(48)}
+        state="closed", final=True, module_states=dict.fromkeys(range(48), "ended")
     ),
 }
 

@@ -1,0 +1,123 @@
+"""The whole chain, live: emulator → acquisition → live image → console, four processes.
+
+With a display it shows the console until you close it. Without one (or with --headless) it says
+so, runs for 30 s or --duration, and leaves screenshots of the real console and the final image in
+the run's folder. Ctrl-C at any moment closes the run and stops every process within 3 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daq.cli.common import CommandError, add_json_option, add_runs_option, positive, tell
+from daq.cli.emulation import activity_for_rate, add_emulation_options, emulation_arguments
+from daq.cli.windows import add_window_options
+
+if TYPE_CHECKING:
+    from daq.cli.live_chain import ChainPlan
+    from daq.run_config import RunConfig
+
+EXAMPLES = """\
+examples:
+  tomoshibi demo
+  tomoshibi demo --headless --duration 20 --seed 7 --json
+  tomoshibi demo --preset tof_brain --phantom hot-rod --activity-MBq 2
+  tomoshibi demo --prompts-per-s 50000
+"""
+
+HEADLESS_S = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--headless", action="store_true", help="no window, only screenshots")
+    parser.add_argument("--duration", type=positive, metavar="S",
+                        help="detector time of the run; without it: until stopped "
+                        f"({HEADLESS_S:g} s when headless)")  # fmt: skip
+    parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
+    parser.add_argument("--prompts-per-s", type=positive, metavar="N",
+                        help="set the activity that yields this rate")  # fmt: skip
+    add_emulation_options(parser)
+    add_window_options(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo."""
+    from daq.cli.live_chain import LiveChain
+
+    if not options.headless and not has_display():
+        tell("no display here: running headless, screenshots go to the run's folder")
+        options.headless = True
+    if options.duration is None and options.headless:
+        options.duration = HEADLESS_S
+    warm_up()
+    if options.prompts_per_s is not None:
+        options.activity_MBq = activity_for_rate(options, options.prompts_per_s)
+        tell(f"{options.prompts_per_s:g} prompts/s need {options.activity_MBq:.3g} MBq")
+    return LiveChain(demo_plan(options)).run_and_report(options)
+
+
+def has_display() -> bool:
+    """Whether a window can be expected to open."""
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def warm_up() -> None:
+    """Compile all kernels in a process of their own, once, before several need them at once."""
+    from daq.cli.warm_command import is_warm
+
+    if is_warm():
+        return
+    tell("first start of this build: kernels are compiled once")
+    done = subprocess.run([sys.executable, "-m", "daq.cli", "warm"], stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise CommandError("the kernels could not be compiled; see the message above")
+
+
+def demo_plan(options: argparse.Namespace) -> ChainPlan:
+    """Return the plan of the demo's chain."""
+    from daq.cli.acquire_command import template
+    from daq.cli.live_chain import ChainPlan
+
+    options.mu_map = ""
+    options.duration = options.duration or 0.0
+    labels = {
+        "phantom": options.phantom,
+        "nuclide": options.nuclide,
+        "activity_MBq": options.activity_MBq,
+        "seed": options.seed,
+        "source": "emulator",
+    }
+    config = template(options, **labels)
+
+    def add_mu_map(config: RunConfig, scratch: Path) -> None:
+        config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
+
+    return ChainPlan(
+        config=config,
+        source=["emulate", *emulation_arguments(options)],
+        runs=options.runs,
+        window=not options.headless,
+        finish_plan=add_mu_map,
+        extra_result={"activity_MBq": options.activity_MBq},
+    )
+
+
+def write_mu_map(phantom: str, config: RunConfig, path: Path) -> Path:
+    """Write the phantom's µ map on the scanner's image grid; return its path."""
+    import numpy as np
+
+    from emulator.phantoms import make_phantom, mu_map_on_grid
+
+    scanner = config.scanner()
+    grid = scanner.image
+    mu_per_mm = mu_map_on_grid(make_phantom(phantom, scanner), grid.shape, grid.voxel_mm)
+    np.savez_compressed(path, mu_per_mm=mu_per_mm, voxel_mm=np.asarray(grid.voxel_mm))
+    return path

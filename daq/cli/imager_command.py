@@ -1,0 +1,30 @@
+"""Run the live imager: coincidences in, a picture several times a second out.
+
+It attaches to an acquisition service, waits for runs, and leaves on Ctrl-C. It is never waited
+for: what it has no time for is left out, intensities stay right, and the fraction used is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from daq.cli.common import add_endpoint_option
+
+EXAMPLES = """\
+examples:
+  tomoshibi imager
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_endpoint_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Image until told to leave."""
+    from hw.endpoints import Endpoints
+    from recon.live_service import run_imager
+
+    run_imager(Endpoints(options.endpoint))
+    return 0
