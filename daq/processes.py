@@ -71,6 +71,10 @@ class Children:
         child = self._children.get(name)
         return child is not None and child.process.poll() is None
 
+    def pids(self) -> dict[str, int]:
+        """Return the running children's process ids by name."""
+        return {name: child.process.pid for name, child in self._children.items()}
+
     def stop(self, *names: str, within_s: float = 2.0) -> list[str]:
         """Ask the named children (all, without names) to leave; kill those that do not.
 

@@ -181,7 +181,10 @@ class CountersPanel(Panel):
         frames = {name: value for name, value in found.items() if name.startswith("frames.")}
         others = {name: value for name, value in found.items() if name not in frames}
         hidden = self.columns["frames"].refresh(frames) + self.columns["singles"].refresh(others)
-        self._show_verdict({name for name, value in found.items() if value}, hidden=hidden)
+        if telemetry.run:
+            self._show_verdict({name for name, value in found.items() if value}, hidden=hidden)
+        else:
+            self.verdict.show_text("no run", theme.DIM)
         self._show_facts(telemetry)
 
     def _show_verdict(self, nonzero: set[str], *, hidden: int) -> None:

@@ -38,7 +38,10 @@ class Endpoints:
     base: str
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base)
+        try:
+            parts = urlsplit(self.base)
+        except ValueError as error:
+            raise EndpointError(f"endpoint {self.base!r}: {error}") from error
         if parts.scheme == "ipc":
             self._check_ipc()
         elif parts.scheme == "tcp":
@@ -49,9 +52,9 @@ class Endpoints:
             )
 
     def _check_ipc(self) -> None:
-        if not self.folder.is_absolute():
+        if not self.folder.is_absolute() or "\0" in self.base:
             raise EndpointError(f"endpoint {self.base!r}: the ipc folder must be absolute")
-        if len(str(self.folder)) + len("/coincidences") > _IPC_PATH_LIMIT:
+        if len(os.fsencode(self.folder)) + len("/coincidences") > _IPC_PATH_LIMIT:
             raise EndpointError(f"endpoint {self.base!r}: path too long for a socket, use /tmp/…")
 
     def _check_tcp(self, host: str | None, port: int) -> None:

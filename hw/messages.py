@@ -272,8 +272,19 @@ AnyMessage = (
     | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | ImageMessage | Telemetry
 )  # fmt: skip
 
+
+class _Envelope(msgspec.Struct):
+    """What every version of every message has."""
+
+    type: str
+    version: int
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(AnyMessage)
+_ENVELOPE_DECODER = msgspec.msgpack.Decoder(_Envelope)
+# msgspec lets invalid UTF-8 and deep nesting through as Python's own errors.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 M = TypeVar("M", bound=Message)
 
 
@@ -292,14 +303,28 @@ def decode(data: bytes | memoryview) -> AnyMessage:
     """
     try:
         message = _DECODER.decode(data)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
+        _refuse_other_version(data)
         raise MessageError(f"not a message of this protocol: {error}") from error
-    if message.version != MESSAGE_VERSION:
+    _check_version(type(message).__name__, message.version)
+    return message
+
+
+def _refuse_other_version(data: bytes | memoryview) -> None:
+    """Say so where a message is unreadable only because it is of another version."""
+    try:
+        envelope = _ENVELOPE_DECODER.decode(data)
+    except _UNREADABLE:
+        return
+    _check_version(envelope.type, envelope.version)
+
+
+def _check_version(name: str, version: int) -> None:
+    if version != MESSAGE_VERSION:
         raise MessageError(
-            f"{type(message).__name__} has message version {message.version}, this program "
+            f"{name} has message version {version}, this program "
             f"speaks {MESSAGE_VERSION}: start all processes from the same installation"
         )
-    return message
 
 
 def decode_as(kind: type[M], data: bytes | memoryview) -> M:

@@ -6,16 +6,37 @@ golden vectors and ``docs/protocol.md`` come from the same file (``python -m hw.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import crc32c
 import numpy as np
 import numpy.typing as npt
 
 DEFINITION_PATH = Path(__file__).with_name("protocol.toml")
 DEFINITION: dict[str, Any] = tomllib.loads(DEFINITION_PATH.read_text(encoding="utf-8"))
+
+
+def canonical_definition() -> str:
+    """Return the definition without its explaining ``text``: what two sides must agree on.
+
+    Compact JSON with sorted keys, so that rewording a comment does not change it and moving a
+    field does.
+    """
+
+    def stripped(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: stripped(item) for key, item in value.items() if key != "text"}
+        return [stripped(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(stripped(DEFINITION), sort_keys=True, separators=(",", ":"))
+
+
+SCHEMA_CRC: int = crc32c.crc32c(canonical_definition().encode())
+"""CRC-32C of the canonical definition: equal on both sides means the same layout of bytes."""
 
 VERSION: int = DEFINITION["protocol"]["version"]
 MAGIC: int = DEFINITION["protocol"]["magic"]
@@ -38,10 +59,10 @@ FLAG_LAST = FRAME_FLAGS["last"]
 FLAG_SYNC_LOST = FRAME_FLAGS["sync_lost"]
 FLAG_OVERFLOW = FRAME_FLAGS["overflow"]
 
+WORD_FLAGS: dict[str, int] = {f["name"]: 1 << f["bit"] for f in DEFINITION["word_flag"]}
+
 WORD_KINDS: dict[str, int] = {k["name"]: k["value"] for k in DEFINITION["word_kind"]}
 KIND_SINGLE = WORD_KINDS["single"]
-
-ENERGY_SATURATED = (1 << 14) - 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,7 @@ DOI_SHIFT, DOI_MASK = WORD_FIELDS["doi"].shift, WORD_FIELDS["doi"].mask
 FLAGS_SHIFT, FLAGS_MASK = WORD_FIELDS["flags"].shift, WORD_FIELDS["flags"].mask
 CRYSTAL_SHIFT, CRYSTAL_MASK = WORD_FIELDS["crystal"].shift, WORD_FIELDS["crystal"].mask
 ENERGY_SHIFT, ENERGY_MASK = WORD_FIELDS["energy"].shift, WORD_FIELDS["energy"].mask
+ENERGY_SATURATED = ENERGY_MASK
 TIME_MASK = WORD_FIELDS["time"].mask
 
 if HEADER_BYTES != 64:
@@ -119,12 +141,13 @@ def pack_words(
     energy = np.minimum(np.asarray(energy_dkeV, dtype=np.int64), ENERGY_SATURATED)
     values = {"kind": kind, "doi": doi, "flags": flags, "crystal": crystal, "energy": energy}
     values["time"] = time_ticks
-    words = np.zeros(np.broadcast(time_ticks, crystal, energy).shape, dtype=np.uint64)
+    words = np.zeros(np.broadcast(*values.values()).shape, dtype=np.uint64)
     for name, value in values.items():
         field = WORD_FIELDS[name]
         array = np.asarray(value, dtype=np.int64)
-        if array.size and (array.min() < 0 or array.max() > field.mask):
-            raise ValueError(f"event word field {name}: {array.max()} is not in 0..{field.mask}")
+        outside = array[(array < 0) | (array > field.mask)]
+        if outside.size:
+            raise ValueError(f"event word field {name}: {outside[0]} is not in 0..{field.mask}")
         words |= array.astype(np.uint64) << np.uint64(field.shift)
     return words
 

@@ -8,6 +8,8 @@ moved towards its estimate Ŝ from the events at hand, then the image is set to 
 
 The step is γ = min(1, ``GAIN`` · ΔN / N): it depends on the growth of the data only, so the image
 is not over-iterated while the count rate is low, nor does it depend on the speed of the machine.
+A little smoothing of Ŝ (EMS; B. W. Silverman et al., J. R. Statist. Soc. B 52 (1990) 271) lets the
+noise of the first seconds fade; without it, that noise stays in the image as its starting point.
 
 Ŝ always holds the new events; a sample of the older ones, as large as the budget allows, stands
 for the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med.
@@ -35,21 +37,26 @@ from recon.event_buffer import EventBuffer
 from recon.events import EventList
 from recon.grid import Image
 from recon.osem import em_quotient, uniform_image
-from recon.projector import EmSums, Projector
+from recon.projector import Projector
 from recon.sensitivity import support_mask
 from recon.system import ReconSystem
 
-GAIN = 6.0
-"""EM steps per e-fold of the data. Below 1 the first, coarse images would never be forgotten."""
+GAIN = 32.0
+"""EM steps per e-fold of the data; 32 are the updates of the usual offline 4 × 8 OSEM."""
 
-FIRST_COUNTS = 2000.0
+FIRST_COUNTS = 20_000.0
 """Counts that the uniform start is worth: few events must not empty the voxels they miss."""
+
+SMOOTHING_SHARE, SMOOTHING_FWHM_MM = 0.1, 6.0
+"""Share of Ŝ that is replaced by its Gaussian mean. On a head with hot rods of 8 to 23 mm and
+8 k prompts/s it gave after 30 s the contrast of offline OSEM at 2/3 of its noise; without it the
+noise was 1.4 times that of OSEM."""
 
 FLOOR = 1e-3
 """Least value of a voxel, of the mean: EM cannot leave 0, and early images are full of zeros."""
 
 BUFFER_EVENTS = 1_000_000
-DISPLAY_FWHM_MM = (4.0, 9.0)
+DISPLAY_FWHM_MM = (4.0, 10.0)
 FIRST_SPEED = 5e5  # events/s assumed before the first measurement
 SMALLEST_SAMPLE = 2000
 
@@ -106,7 +113,7 @@ class LiveImager:
     ) -> None:
         self.system = system
         self._clock = clock
-        self._projector = Projector(system.grid, tof=system.tof, threads=threads, lanes=2)
+        self._projector = self._new_projector(threads)
         self._plain = Projector(system.grid, threads=threads, lanes=2)
         self._buffer = EventBuffer(capacity, tof=system.tof is not None)
         self._speed = FIRST_SPEED
@@ -131,7 +138,8 @@ class LiveImager:
         self._delayeds_missing = 0
         self._origin_ps = self._watermark_ps = 0
         self._used = self._seen = 0
-        self._counts = self._buffered = 0.0  # sums of weights: of all used events, of the buffer's
+        # Sums of weights: of all used events, of those in the buffer, of those that left it.
+        self._counts = self._buffered = self._frozen_counts = 0.0
         self._phase = 0
         self._image = uniform_image(self._sensitivity, self._mask, events=1.0)
 
@@ -167,6 +175,21 @@ class LiveImager:
         self._watermark_ps = max(self._watermark_ps, watermark_ps)
 
     @property
+    def prompts_used(self) -> int:
+        """Prompts that the image is made of."""
+        return self._used
+
+    @property
+    def prompts_seen(self) -> int:
+        """Prompts of the run so far, lost ones included."""
+        return self._seen
+
+    @property
+    def fraction_used(self) -> float:
+        """Share of the run's prompts that the image is made of."""
+        return self._used / max(self._seen, 1)
+
+    @property
     def pending(self) -> int:
         """Prompts received and not yet used."""
         return self._pending.count
@@ -179,23 +202,52 @@ class LiveImager:
     def update(self, *, budget_s: float) -> LiveImage:
         """Use what is pending, refine with older events within the budget, return the image."""
         affordable = max(SMALLEST_SAMPLE, int(self._speed * budget_s))
-        new = self._take_pending(min(affordable, self._buffer.capacity))
+        new = min(self._pending.count, affordable)
+        return self._shown(self._use_pending(affordable, sample=affordable - new))
+
+    def finish(
+        self,
+        *,
+        within_s: float,
+        iterations: int = 4,
+        subsets: int = 8,
+        threads: int = 2,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> LiveImage:
+        """Use everything left, then make the best image of it that fits ``within_s``.
+
+        Where the buffer still holds every event of the run, that is offline OSEM from a uniform
+        image; in a longer run the image is refined with passes over the buffer.
+        """
+        deadline = self._clock() + within_s
+        while self._pending.count and not stopped():
+            self._use_pending(self._buffer.capacity, sample=SMALLEST_SAMPLE)
         background = self._background()
-        self._make_room(len(new), background)
-        self._step(new, background, sample=max(SMALLEST_SAMPLE, affordable - len(new)))
+        fitting = int(within_s * self._speed / max(len(self._buffer), 1))
+        if self._frozen_counts == 0 and fitting >= 2:
+            self._image = uniform_image(self._sensitivity, self._mask, events=1.0)
+        live, self._projector = self._projector, self._new_projector(threads)
+        try:
+            for subset in range(min(iterations, max(fitting, 1)) * subsets):
+                if self._clock() >= deadline or stopped() or not len(self._buffer):
+                    break
+                self._active = self._sampled(background, subset % subsets, subsets)
+                self._maximise()
+        finally:
+            self._projector.close()
+            self._projector = live
         return self._shown(background)
 
-    def finish(self, *, passes: int, subsets: int, until: float) -> LiveImage:
-        """Use everything left, then refine with whole passes until the clock says ``until``."""
-        while self._pending.count:
-            self.update(budget_s=1.0)
+    def _use_pending(self, most: int, *, sample: int) -> npt.NDArray[np.float32]:
+        """One step with at most ``most`` pending events; return the background it used."""
+        new = self._take_pending(min(most, self._buffer.capacity))
         background = self._background()
-        for subset in range(passes * subsets):
-            if self._clock() >= until or not len(self._buffer):
-                break
-            self._active = self._sampled(background, subset % subsets, subsets)
-            self._maximise()
-        return self._shown(background)
+        self._make_room(len(new), background)
+        self._step(new, background, sample=max(SMALLEST_SAMPLE, sample))
+        return background
+
+    def _new_projector(self, threads: int) -> Projector:
+        return Projector(self.system.grid, tof=self.system.tof, threads=threads, lanes=2)
 
     def _use_sensitivity(self, sensitivity: Image) -> None:
         self.system.grid.check(sensitivity, what="sensitivity")
@@ -228,9 +280,10 @@ class LiveImager:
         if not leaving:
             return
         events = self._buffer.oldest(leaving)
-        ratio, _ = self._em(events, background)
+        ratio = self._em(events, background)
         self._frozen += self._image * ratio
         weight = float(events.weight.sum(dtype=np.float64))
+        self._frozen_counts += weight
         self._active *= np.float32(max(0.0, 1 - weight / max(self._buffered, weight)))
         self._buffered = max(0.0, self._buffered - weight)
 
@@ -241,10 +294,12 @@ class LiveImager:
             self._maximise()
             return
         step = max(1, -(-len(self._buffer) // sample))
-        estimate = self._image * self._em(new, background)[0]
+        estimate = self._image * self._em(new, background)
         if len(self._buffer):
             estimate += self._sampled(background, self._phase % step, step)
             self._phase += 1
+        smooth = gaussian(estimate, self.system.grid, fwhm_mm=SMOOTHING_FWHM_MM)
+        estimate += np.float32(SMOOTHING_SHARE) * (smooth - estimate)
         self._counts += fresh
         gain = min(1.0, GAIN * fresh / (self._counts + FIRST_COUNTS))
         if self._buffered > 0:
@@ -259,7 +314,7 @@ class LiveImager:
     def _sampled(self, background: npt.NDArray[np.float32], first: int, step: int) -> Image:
         """Return the buffer's statistic, estimated from every ``step``-th event."""
         taken = len(range(first, len(self._buffer), step))
-        ratio, _ = self._em(self._buffer.events, background, first=first, step=step)
+        ratio = self._em(self._buffer.events, background, first=first, step=step)
         return self._image * (ratio * np.float32(len(self._buffer) / max(taken, 1)))
 
     def _maximise(self) -> None:
@@ -279,16 +334,16 @@ class LiveImager:
         *,
         first: int = 0,
         step: int = 1,
-    ) -> tuple[Image, EmSums]:
+    ) -> Image:
         begin = self._clock()
-        result = self._projector.em(
+        ratio, _ = self._projector.em(
             self._image, events, background=background, first=first, step=step
         )
         seconds = self._clock() - begin
         done = len(range(first, len(events), step))
         if seconds > 0 and done >= SMALLEST_SAMPLE:
             self._speed += 0.2 * (done / seconds - self._speed)
-        return result
+        return ratio
 
     def _shown(self, background: npt.NDArray[np.float32]) -> LiveImage:
         least, most = DISPLAY_FWHM_MM
@@ -300,7 +355,7 @@ class LiveImager:
             prompts_used=self._used,
             prompts_seen=self._seen,
             delayeds_used=int(self._delayeds.sum()),
-            fraction_used=self._used / max(self._seen, 1),
+            fraction_used=self.fraction_used,
             detector_time_s=self._watermark_ps * 1e-12,
             noise=noise_estimate(image, self._mask),
             fwhm_mm=fwhm,

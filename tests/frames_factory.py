@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class ModuleSender:
     frame_id: int = 0
     words_sent: int = 0
     frames_sent: int = 0
-    word_numbers: int = field(default=0)
+    events_before: int = 0
 
     def frame(
         self, words: np.ndarray | None = None, *, last: bool = False, **header: int
@@ -41,7 +41,7 @@ class ModuleSender:
         words = np.empty(0, dtype=np.uint64) if words is None else words
         fields = {
             "run_tag": self.run_tag,
-            "events_before": self.word_numbers,
+            "events_before": self.events_before,
             "flags": FLAG_LAST if last else 0,
             **header,
         }
@@ -49,7 +49,7 @@ class ModuleSender:
         frame_id = fields.pop("frame_id", self.frame_id)
         self.sequence = (sequence + 1) % 2**32
         self.frame_id = frame_id + 1
-        self.word_numbers += len(words)
+        self.events_before += len(words)
         self.words_sent += len(words)
         self.frames_sent += 1
         return seal_frame(
@@ -58,7 +58,7 @@ class ModuleSender:
 
     def restart(self) -> None:
         """Begin anew as after a reset of the module: numbers from 0, the clock goes on."""
-        self.sequence = self.word_numbers = 0
+        self.sequence = self.events_before = 0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import msgspec
 from daq.cli.common import CommandError, finish, tell
 from daq.cli.progress import ProgressLine
 from daq.client import ClientError, ControlClient, DisplayClient
+from daq.memory_meter import MemoryMeter
 from daq.processes import Child, Children
 from daq.run import SUMMARY_NAME
 from daq.run_config import RunConfig
@@ -66,6 +67,7 @@ class LiveChain:
         self.folder: Path | None = None
         self._began = time.monotonic()
         self._first_image_s = 0.0
+        self._memory = MemoryMeter()
         self._interrupted = False
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
         self._argv: dict[str, list[str]] = {}
@@ -149,6 +151,7 @@ class LiveChain:
             if display.image() is not None and not self._first_image_s:
                 self._first_image_s = time.monotonic() - self._began
                 line.done(f"first image after {self._first_image_s:.1f} s")
+            self._memory.sample(self.children.pids())
             telemetry = display.telemetry(timeout_s=0.1)
             if telemetry is None:
                 continue
@@ -230,6 +233,7 @@ class LiveChain:
             (self.folder / SUMMARY_NAME).read_text(encoding="utf-8")
         )
         summary["start_to_first_image_s"] = round(self._first_image_s, 2)
+        summary["processes"] = self._memory.report()
         summary.update(self.plan.extra_result)
         finish(options, summary, _summary_text(summary))
         if self._interrupted and self._hurry:

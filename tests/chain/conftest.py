@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from daq.client import ClientError, ControlClient
 
+from daq.client import ClientError, ControlClient
 from hw.endpoints import Endpoints
 from hw.frames import new_header, seal_frame
 from hw.messages import Hello, SourceReport, Start, Stop

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from daq.client import ClientError, DisplayClient
 from daq.rawlog import RawLogReader
 from daq.resort import verify

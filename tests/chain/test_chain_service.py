@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 from daq.client import ClientError
 from daq.resort import verify
-
 from hw.protocol import CRC_OFFSET
 
 pytestmark = pytest.mark.processes

@@ -1,0 +1,250 @@
+"""The live imager process: coincidence batches in, images and reports out.
+
+It connects to the daq's coincidence plane (PULL, bounded queue) and reports plane, and binds the
+image plane (PUB). It is never waited for: the daq counts what its queue cannot take, the sequence
+numbers tell it here. It lives through any number of runs; a RunBegin of another run resets it. The
+newest image is repeated every second for late subscribers. ``leave()``, SIGTERM or SIGINT end it
+within half a second: all waits are bounded and the long computations ask ``leaving``.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+import zmq
+
+from hw.endpoints import Endpoints
+from hw.messages import (
+    AnyMessage,
+    CoincidenceBatch,
+    ImageMessage,
+    ImagerReport,
+    MessageError,
+    RunBegin,
+    RunEnd,
+    decode,
+    encode,
+)
+from hw.scanner import ScannerError, parse_scanner
+from recon.grid import ReconError
+from recon.live import LiveImager
+from recon.live_run import LiveRun
+from recon.sensitivity import SensitivityStopped
+from recon.sensitivity_cache import cached_sensitivity
+from recon.system import ReconSystem
+from recon.warm import warm_kernels
+
+QUEUE = 512
+"""Batches queued on this side; as many wait in the daq."""
+
+POLL_S = 0.05
+REPORT_S = 1.0
+LINGER_MS = 200
+BATCHES_PER_TURN = 200
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When images are made.
+
+    period_s : from image to image
+    budget_s : time for the projector within it; the filters come on top
+    threads : of the projector while the run lasts
+    """
+
+    period_s: float = 0.125
+    budget_s: float = 0.04
+    threads: int = 1
+
+
+class LiveService:
+    """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
+
+    def __init__(
+        self, endpoints: Endpoints, *, pace: Pace | None = None, clock: Clock = time.monotonic
+    ) -> None:
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._leave = False
+        self._run: LiveRun | None = None
+        self._imager: LiveImager | None = None
+        self._imager_key: tuple[object, ...] = ()
+        self._last: ImageMessage | None = None
+        self._words = ""
+        self._refused = ""
+        context = zmq.Context.instance()
+        self._batches = _socket(context, zmq.PULL, QUEUE)
+        self._reports = _socket(context, zmq.PUSH, 10)
+        self._images = _socket(context, zmq.PUB, 2)
+        self._batches.connect(endpoints.of("coincidences"))
+        self._reports.connect(endpoints.of("reports"))
+        self._images.bind(endpoints.of("images"))
+
+    def leave(self) -> None:
+        """End serving soon."""
+        self._leave = True
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to leave."""
+        return self._leave
+
+    def serve(self) -> None:
+        """Serve runs until ``leave()``."""
+        next_image = next_report = self._clock()
+        try:
+            while not self._leave:
+                self._receive(min(POLL_S, max(0.0, next_image - self._clock())))
+                now = self._clock()
+                if now >= next_image:
+                    next_image = now + self._pace.period_s
+                    self._make_image()
+                if now >= next_report:
+                    next_report = now + REPORT_S
+                    self._report()
+                    self._repeat_image()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close sockets and threads."""
+        if self._run is not None:
+            self._run.close()
+        if self._imager is not None:
+            self._imager.close()
+        for socket in (self._batches, self._reports, self._images):
+            socket.close(linger=LINGER_MS)
+
+    def _receive(self, wait_s: float) -> None:
+        """Take in what has come, waiting at most ``wait_s`` for the first message."""
+        wait_ms = int(wait_s * 1000) + 1
+        for _ in range(BATCHES_PER_TURN):
+            if self._leave or not self._batches.poll(wait_ms):
+                return
+            wait_ms = 0
+            self._handle(self._batches.recv_multipart())
+
+    def _handle(self, parts: list[bytes]) -> None:
+        try:
+            message = decode(parts[0])
+            if isinstance(message, CoincidenceBatch) and self._run is not None:
+                self._run.take(message, *_records_of(message, parts))
+            else:
+                self._order(message)
+        except (MessageError, ReconError, ScannerError) as error:
+            self._words = str(error)
+        except SensitivityStopped:
+            self._leave = True
+
+    def _order(self, message: AnyMessage) -> None:
+        if isinstance(message, RunBegin):
+            self._begin(message)
+        elif isinstance(message, RunEnd) and self._run is not None:
+            final = self._run.end(message, stopped=lambda: self._leave)
+            if final is not None:
+                self._publish(final)
+                self._report()
+
+    def _begin(self, begin: RunBegin) -> None:
+        """Begin a run, unless it is the one that goes on or was refused before."""
+        if begin.run == self._refused:
+            return
+        if self._run is not None and self._run.begin.run == begin.run:
+            return
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        self._refused = begin.run
+        self._run = LiveRun(begin, self._prepared(begin), clock=self._clock)
+        self._refused = ""
+
+    def _prepared(self, begin: RunBegin) -> LiveImager:
+        """Return an imager for the run's scanner; the last run's where nothing changed."""
+        settings = begin.settings
+        key = (begin.scanner_toml, settings.window_ps, settings.min_sector_difference)
+        if self._imager is not None and key == self._imager_key:
+            return self._imager
+        system = ReconSystem.of(
+            parse_scanner(begin.scanner_toml),
+            window_ps=settings.window_ps,
+            min_sector_difference=settings.min_sector_difference,
+        )
+        sensitivity = cached_sensitivity(
+            system.scanner,
+            system.geometry,
+            system.allowed,
+            system.grid,
+            stopped=lambda: self._leave,
+        )
+        if self._imager is not None:
+            self._imager.close()
+        self._imager = LiveImager(
+            system, sensitivity, clock=self._clock, threads=self._pace.threads
+        )
+        self._imager_key = key
+        return self._imager
+
+    def _make_image(self) -> None:
+        if self._run is None:
+            return
+        image = self._run.image(budget_s=self._pace.budget_s)
+        if image is not None:
+            self._publish(image)
+
+    def _publish(self, image: ImageMessage) -> None:
+        self._last = image
+        self._images.send(encode(image), zmq.NOBLOCK)
+
+    def _repeat_image(self) -> None:
+        if self._last is not None and (self._run is None or self._run.final is not None):
+            self._publish(self._last)
+
+    def _report(self) -> None:
+        report = self._run.report() if self._run is not None else ImagerReport(run="")
+        if self._words:
+            report.message, self._words = self._words, ""
+        try:
+            self._reports.send(encode(report), zmq.NOBLOCK)
+        except zmq.Again:
+            return  # no daq: it will hear the next one
+
+
+def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, queue: int) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    return socket
+
+
+def _records_of(batch: CoincidenceBatch, parts: list[bytes]) -> tuple[bytes, bytes]:
+    """Return the raw prompts and delayeds; raises MessageError where they are not what it says."""
+    sizes = [len(part) for part in parts[1:]]
+    expected = [batch.prompts * 32, batch.delayeds * 32]
+    if sizes != expected:
+        raise MessageError(
+            f"coincidence batch {batch.sequence}: parts of {sizes} bytes, expected {expected} "
+            "(32 bytes per coincidence): start all processes from the same installation"
+        )
+    return parts[1], parts[2]
+
+
+def run_imager(endpoints: Endpoints, *, pace: Pace | None = None) -> None:
+    """Run the imager process until it is told to leave; installs handlers for its signals."""
+    service = LiveService(endpoints, pace=pace)
+    if threading.current_thread() is threading.main_thread():
+
+        def leave(signum: int, frame: FrameType | None) -> None:
+            service.leave()
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+    warm_kernels()
+    service.serve()
