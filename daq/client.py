@@ -17,6 +17,7 @@ from hw.endpoints import Endpoints
 from hw.messages import (
     Command,
     ImageMessage,
+    MessageError,
     Reply,
     Telemetry,
     decode_as,
@@ -60,7 +61,7 @@ class ControlClient:
         """Close the socket."""
         self._socket.close()
 
-    def send(self, name: str, **args: Any) -> int:
+    def send(self, name: str, /, **args: Any) -> int:
         """Send a command and return its id; raises ClientError where the queue is full."""
         command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
         try:
@@ -78,7 +79,7 @@ class ControlClient:
             replies.append(decode_as(Reply, self._socket.recv()))
         return replies
 
-    def call(self, name: str, *, timeout_s: float = 10.0, **args: Any) -> dict[str, Any]:
+    def call(self, name: str, /, *, timeout_s: float = 10.0, **args: Any) -> dict[str, Any]:
         """Send a command, wait until it is done, and return its result.
 
         Raises
@@ -89,7 +90,11 @@ class ControlClient:
         number = self.send(name, **args)
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0:
-            for reply in self.poll(left):
+            try:
+                replies = self.poll(left)
+            except MessageError as error:
+                raise ClientError(f"{name}: {error}") from error
+            for reply in replies:
                 if reply.id != number:
                     continue
                 if reply.status == "failed":

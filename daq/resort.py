@@ -37,6 +37,7 @@ class Resorted:
     singles: dict[str, int]
     frames: dict[str, int]
     torn_bytes: int
+    closed: bool
 
 
 def run_config(folder: Path) -> RunConfig:
@@ -97,13 +98,13 @@ def resort(
         if progress is not None:
             progress(done, total)
     pipeline.finish()
-    result = _outcome(pipeline, settings, reader.torn_bytes)
+    result = _outcome(pipeline, settings, reader)
     if writer is not None:
         writer.close({"prompts": result.prompts, "delayeds": result.delayeds, "hash": result.hash})
     return result
 
 
-def _outcome(pipeline: Pipeline, settings: SortSettings, torn_bytes: int) -> Resorted:
+def _outcome(pipeline: Pipeline, settings: SortSettings, reader: RawLogReader) -> Resorted:
     books, counts = Books(pipeline, None), pipeline.sorter.counts
     return Resorted(
         settings=settings,
@@ -113,14 +114,15 @@ def _outcome(pipeline: Pipeline, settings: SortSettings, torn_bytes: int) -> Res
         multiples=counts.multiples,
         singles=books.singles(),
         frames=books.frames(),
-        torn_bytes=torn_bytes,
+        torn_bytes=reader.torn_bytes,
+        closed=reader.end is not None,
     )
 
 
 @dataclass(frozen=True)
 class Verified:
-    """Whether a raw log sorts to what was written live. ``complete``: the run was closed well;
-    otherwise what was written before it was cut off must be where the sorting begins."""
+    """Whether a raw log sorts to what was written live. ``complete``: the raw log was closed well;
+    otherwise what was written live before it was cut off must be where the sorting begins."""
 
     identical: bool
     live_hash: str
@@ -138,12 +140,12 @@ def verify(folder: Path, *, progress: Progress | None = None) -> Verified:
         again = resort(folder, output=path, progress=progress)
         replay = ListmodeReader(path)
         live_hash, counts = live.digest()
-        replay_hash, _ = replay.digest(None if live.closed else counts)
+        replay_hash, _ = replay.digest(None if again.closed else counts)
     return Verified(
         identical=live_hash == replay_hash,
         live_hash=live_hash,
         replay_hash=replay_hash,
-        complete=live.closed,
+        complete=again.closed,
         prompts=again.prompts,
         delayeds=again.delayeds,
     )

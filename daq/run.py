@@ -199,6 +199,7 @@ class Run:
                 "rate_Hz": imager.rate_Hz,
                 "latency_ms": {"p50": imager.latency_p50_ms, "p99": imager.latency_p99_ms},
                 "fraction_used": imager.fraction_used,
+                "prompts_used": imager.prompts_used,
                 "final": imager.image_path,
             },
             "undelivered_to_imager": self.undelivered,
@@ -235,7 +236,8 @@ def _plain(value: object) -> object:
 
 
 def _new_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
-    if config.name and (Path(config.name).name != config.name or config.name.startswith(".")):
+    plain = Path(config.name).name == config.name and config.name.isprintable()
+    if not plain or config.name.startswith("."):
         raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
     stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
     names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")

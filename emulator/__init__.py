@@ -1,0 +1,5 @@
+"""A scanner that is not there: phantoms, decay, photon transport, detector, digitizer, faults.
+
+``emulator.service.run_emulator(EmulatorConfig(...))`` is the process; ``emulator.emulation`` makes
+the same frames without any. What the physics leaves out is said by the module that does it.
+"""

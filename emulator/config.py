@@ -44,3 +44,17 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     trigger_keV: Annotated[float, Meta(ge=75.0, le=500.0)] = 100.0
     endpoint: str = ""
     faults: FaultPlan = FaultPlan()
+
+
+def check_config(config: EmulatorConfig) -> None:
+    """Check every bound: structs made in Python are not checked when they are made.
+
+    Raises
+    ------
+    EmulationError
+        naming the setting and its bound.
+    """
+    try:
+        msgspec.convert(msgspec.to_builtins(config), EmulatorConfig)
+    except msgspec.ValidationError as error:
+        raise EmulationError(f"emulator setting: {error}") from error

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from emulator.config import EmulationError, EmulatorConfig
+from emulator.config import EmulationError, EmulatorConfig, check_config
 from emulator.crystal_tracking import detector_tables
 from emulator.digitizer import (
     COUNTS,
@@ -80,6 +80,7 @@ class Instrument:
 
 def prepare(config: EmulatorConfig, *, phantom: Phantom | None = None) -> Instrument:
     """Return the instrument of a configuration; ``phantom`` stands in for the named one."""
+    check_config(config)
     scanner = load_scanner(config.scanner)
     nuclide = load_nuclide(config.nuclide)
     if nuclide.beta_plus_fraction <= 0:
@@ -96,6 +97,13 @@ def prepare(config: EmulatorConfig, *, phantom: Phantom | None = None) -> Instru
         positron_fraction=float(nuclide.beta_plus_fraction),
     )
     return Instrument(scanner, phantom, nuclide, tables)
+
+
+def rehearse(instrument: Instrument) -> None:
+    """Run every kernel once on a few decays, so that none is compiled or loaded during a run."""
+    emulation = Emulation(instrument, activity_Bq=1e4, seed=0)
+    for index in range(2):
+        emulation.digitize(emulation.emulate_slice(index))
 
 
 class Totals:

@@ -176,7 +176,9 @@ def run_emulator(config: EmulatorConfig) -> None:
     EmulationError, PhantomError, ScannerError, NuclideError, EndpointError
         where the configuration cannot be emulated, before anything is connected.
     """
-    service = EmulatorService(config, prepare(config))
+    instrument = prepare(config)
+    rehearse(instrument)
+    service = EmulatorService(config, instrument)
     if threading.current_thread() is threading.main_thread():
 
         def leave(signum: int, frame: FrameType | None) -> None:

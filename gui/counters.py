@@ -203,7 +203,7 @@ class CountersPanel(Panel):
         for name in ("Prompts", "Delayeds", "Multiples"):
             self.facts[name].show_text(grouped(counters.get(name.lower(), 0)))
         self.facts["Disk free"].show_text(*_disk(telemetry.disk_free_GB))
-        late = telemetry.source_lag_s > LAG_WARNING_S
+        late = telemetry.state == "running" and telemetry.source_lag_s > LAG_WARNING_S
         lag = f"{telemetry.source_lag_s:.2f} s"
         self.facts["Source lag"].show_text(
             f"⚠ {lag}" if late else lag, theme.WARNING if late else ""

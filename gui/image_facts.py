@@ -74,7 +74,7 @@ class ImageFacts(QtWidgets.QWidget):
         running = link.telemetry is not None and link.telemetry.state == "running"
         stale = running and age_s > STALE_AFTER_S and not image.final
         latency_ms = (image.published_wall_ns - image.event_wall_ns) * 1e-6
-        text = f"{age_text(age_s)}  ·  latency {latency_ms:.0f} ms"
+        text = f"{age_text(age_s)} · latency {latency_ms:.0f} ms"
         self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
         self.badge.show_text(*_badge(link, image, stale=stale))
 
@@ -87,7 +87,7 @@ class ImageFacts(QtWidgets.QWidget):
         used = f"{100 * image.fraction_used:.0f} % of events"
         values["Used"].show_text(used if whole else f"⚠ {used}", "" if whole else theme.WARNING)
         values["Up to"].show_text(f"{image.detector_time_s:.1f} s detector time")
-        noise = f"  ·  noise {100 * image.noise:.0f} %" if image.noise > 0 else ""
+        noise = f" · noise {100 * image.noise:.0f} %" if image.noise > 0 else ""
         values["Rate"].show_text(f"{image.rate_Hz:.1f} images/s{noise}")
         self._show_corrections(image.corrections)
         self.remark.show_text(image.note, theme.DIM)

@@ -12,7 +12,7 @@ from gui import theme
 from gui.colour_maps import colour_tables
 from gui.image_facts import ImageFacts
 from gui.link import Link
-from gui.panel import CalmLabel, Panel
+from gui.panel import CalmLabel, ElidedLabel, Panel
 from gui.slices import (
     AXES,
     CORONAL,
@@ -55,12 +55,17 @@ class ImagePanel(Panel):
         for view in self.views.values():
             view.moved.connect(self.move_cursor)
 
-    def _block(self, plane: Plane) -> QtWidgets.QLayout:
-        column = QtWidgets.QVBoxLayout()
+    def _block(self, plane: Plane) -> QtWidgets.QWidget:
+        block = QtWidgets.QWidget()
+        block.setSizePolicy(
+            QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
+        )
+        column = QtWidgets.QVBoxLayout(block)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.views[plane.name], 1)
         column.addWidget(self.sliders[plane.name])
-        return column
+        return block
 
     def _share_height(self, upper: float, lower: float) -> None:
         self._rows.setStretch(0, int(upper))
@@ -73,18 +78,23 @@ class ImagePanel(Panel):
         slider.valueChanged.connect(lambda index: self.move_cursor(plane.through, index))
         return slider
 
-    def _side(self) -> QtWidgets.QLayout:
-        column = QtWidgets.QVBoxLayout()
+    def _side(self) -> QtWidgets.QWidget:
+        side = QtWidgets.QWidget()
+        side.setMinimumWidth(222)
+        side.setSizePolicy(
+            QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
+        )
+        column = QtWidgets.QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.facts)
         column.addStretch(1)
-        self.at_cursor = CalmLabel(size_px=theme.BASE_PX)
-        self.at_cursor.setToolTip("Value of the voxel at the crosshair")
+        self.at_cursor = ElidedLabel(size_px=theme.BASE_PX)
         column.addWidget(self.at_cursor)
         self.bar = ColourBar()
         column.addWidget(self.bar)
         column.addLayout(self._window_controls())
-        return column
+        return side
 
     def _window_controls(self) -> QtWidgets.QLayout:
         self.map_box = QtWidgets.QComboBox()
@@ -190,7 +200,9 @@ class ImagePanel(Panel):
             for axis in zip(self.cursor, message.shape, message.voxel_mm, strict=False)
         )
         value = float(message.array()[tuple(self.cursor)])
-        self.at_cursor.show_text(f"✛ ({', '.join(places)}) mm:  {level_text(value)} {message.unit}")
+        self.at_cursor.show_text(
+            f"✛ ({', '.join(places)}) mm:  {level_text(value)} {short_unit(message.unit)}"
+        )
 
     def move_cursor(self, axis: int, index: int) -> None:
         """Move the crosshair to ``index`` along one axis, in all views."""
@@ -243,9 +255,14 @@ class ImagePanel(Panel):
                 view.update()
 
 
-def _row(*parts: tuple[QtWidgets.QLayout, int]) -> QtWidgets.QHBoxLayout:
+def short_unit(unit: str) -> str:
+    """Return a unit without the remark that may follow it in brackets."""
+    return unit.partition(" (")[0]
+
+
+def _row(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QHBoxLayout:
     row = QtWidgets.QHBoxLayout()
     row.setSpacing(8)
     for part, share in parts:
-        row.addLayout(part, share)
+        row.addWidget(part, share)
     return row

@@ -39,6 +39,7 @@ class JournalPanel(Panel):
         ):
             header.setSectionResizeMode(column, mode)
             header.resizeSection(column, width)
+        header.sectionResized.connect(self._wrap_anew)
         self.body.addWidget(self.table, 1)
         self._last = -1
 
@@ -78,9 +79,7 @@ class JournalPanel(Panel):
         self.table.resizeRowToContents(self.table.rowCount() - 1)
         self.table.scrollToBottom()
 
-    def resizeEvent(self, event: object) -> None:
-        """Wrap the texts anew."""
-        super().resizeEvent(event)
+    def _wrap_anew(self) -> None:
         self.table.resizeRowsToContents()
         self.table.scrollToBottom()
 

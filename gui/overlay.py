@@ -12,8 +12,9 @@ from gui.wording import age_text
 class StaleVeil(QtWidgets.QWidget):
     """Greys what it covers and says why in large words; lets the mouse through."""
 
-    def __init__(self, covered: QtWidgets.QWidget) -> None:
-        super().__init__(covered)
+    def __init__(self, parent: QtWidgets.QWidget, *, covers: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._covered = covers
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setStyleSheet("background: transparent;")
         self.title = ""
@@ -35,9 +36,13 @@ class StaleVeil(QtWidgets.QWidget):
             words = ("DAQ NOT READABLE", link.fault)
         self._show(*words)
 
+    def fit(self) -> None:
+        """Lie exactly over what is covered."""
+        self.setGeometry(self._covered.geometry())
+
     def _show(self, title: str, detail: str) -> None:
         if self.isHidden():
-            self.setGeometry(self.parentWidget().rect())
+            self.fit()
             self.raise_()
             self.show()
         if (title, detail) != (self.title, self.detail):

@@ -35,7 +35,7 @@ LINES = {
         ),
     ),
     "trues": (
-        "TRUES (incl. scatter)",
+        "TRUES + SCATTER",
         theme.TRUES,
         "dash",
         (
@@ -64,19 +64,22 @@ class _Tile(QtWidgets.QWidget):
         caption = CalmLabel(title, size_px=theme.SMALL_PX)
         caption.setObjectName("dim")
         self.value = CalmLabel("–", size_px=theme.VALUE_PX, bold=True)
+        self.value.setMinimumWidth(84)
+        self.value.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
         unit = CalmLabel("k/s", size_px=theme.SMALL_PX)
         unit.setObjectName("dim")
-        bottom = QtCore.Qt.AlignmentFlag.AlignBottom
-        grid = QtWidgets.QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(0)
-        grid.setHorizontalSpacing(5)
-        grid.addWidget(Swatch(pen(colour, style=style, width=2)), 0, 0)
-        grid.addWidget(caption, 0, 1, 1, 2)
-        grid.addWidget(self.value, 1, 0, 1, 2)
-        grid.addWidget(unit, 1, 2, bottom)
-        grid.setColumnStretch(2, 1)
+        head, line = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
+        head.addWidget(Swatch(pen(colour, style=style, width=2)))
+        head.addWidget(caption, 1)
+        line.addWidget(self.value)
+        line.addWidget(unit, 1, QtCore.Qt.AlignmentFlag.AlignBottom)
         unit.setContentsMargins(0, 0, 0, 4)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for row in (head, line):
+            row.setSpacing(5)
+            column.addLayout(row)
+        column.setSpacing(0)
 
 
 class RatesPanel(Panel):

@@ -24,6 +24,9 @@ BUTTONS = (
 )
 
 
+_WALL_SHOWN_S = 2.0  # wall time is told where the source lags behind it by more
+
+
 def _column(*widgets: QtWidgets.QWidget, spacing: int = 1) -> QtWidgets.QVBoxLayout:
     column = QtWidgets.QVBoxLayout()
     column.setSpacing(spacing)
@@ -64,10 +67,10 @@ class RunBar(QtWidgets.QFrame):
         ):
             if row.count():
                 row.addWidget(_rule())
-            row.addLayout(part, 1 if part in self._wide else 0)
+            row.addLayout(part, self._shares.get(part, 0))
 
     def _brand(self) -> QtWidgets.QLayout:
-        self._wide: list[QtWidgets.QLayout] = []
+        self._shares: dict[QtWidgets.QLayout, int] = {}
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(Mark(34))
@@ -83,7 +86,7 @@ class RunBar(QtWidgets.QFrame):
         self.state.setMinimumWidth(196)
         self.reason = ReasonLabel(size_px=theme.SMALL_PX)
         column = _column(self.state, self.reason)
-        self._wide.append(column)
+        self._shares[column] = 2
         return column
 
     def _command_block(self) -> QtWidgets.QLayout:
@@ -111,7 +114,7 @@ class RunBar(QtWidgets.QFrame):
     def _clock_block(self) -> QtWidgets.QLayout:
         self.elapsed = CalmLabel("00:00", size_px=theme.VALUE_PX, bold=True)
         self.elapsed.setMinimumWidth(112)
-        self.elapsed.setToolTip("Time since the run's start, on the wall clock")
+        self.elapsed.setToolTip("Detector time of the run: what has been measured")
         self.duration = CalmLabel(size_px=theme.SMALL_PX)
         self.duration.setObjectName("dim")
         self.progress = QtWidgets.QProgressBar()
@@ -133,7 +136,7 @@ class RunBar(QtWidgets.QFrame):
             grid.addWidget(self.facts[name], row, 1)
         grid.setRowStretch(4, 1)
         grid.setColumnStretch(1, 1)
-        self._wide.append(grid)
+        self._shares[grid] = 3
         return grid
 
     def _health_block(self) -> QtWidgets.QLayout:
@@ -159,6 +162,7 @@ class RunBar(QtWidgets.QFrame):
         if link.telemetry is not None:
             self._refresh_run(link.telemetry)
         self._refresh_state(link, state)
+        self._refresh_condition(link.telemetry, current=state == "connected")
         self._refresh_buttons(link.telemetry if state == "connected" else None)
         notice = self._desk.notice
         colour = theme.SEVERITY_LOOKS[notice.severity].colour
@@ -181,19 +185,27 @@ class RunBar(QtWidgets.QFrame):
             self.reason.show_text(reason, theme.WARNING)
 
     def _refresh_run(self, telemetry: Telemetry) -> None:
-        self.elapsed.show_text(clock_text(telemetry.elapsed_s))
-        if telemetry.duration_s > 0:
-            done = min(1.0, telemetry.elapsed_s / telemetry.duration_s)
-            self.progress.setValue(int(1000 * done))
-            self.duration.show_text(f"of {clock_text(telemetry.duration_s)}")
-        else:
-            self.progress.setValue(0)
-            self.duration.show_text("no set duration")
+        measured_s, set_s = telemetry.detector_time_s, telemetry.duration_s
+        self.elapsed.show_text(clock_text(measured_s))
+        self.progress.setValue(int(1000 * min(1.0, measured_s / set_s)) if set_s > 0 else 0)
+        words = f"of {clock_text(set_s)}" if set_s > 0 else "no set duration"
+        if telemetry.elapsed_s - measured_s > _WALL_SHOWN_S:
+            words += f" · wall {clock_text(telemetry.elapsed_s)}"
+        self.duration.show_text(words)
         self.facts["Run"].show_text(telemetry.run or "none")
-        self.facts["Scanner"].show_text(telemetry.scanner_title or telemetry.scanner or "–")
+        title = telemetry.scanner_title.partition(":")[0]
+        self.facts["Scanner"].show_text(title or telemetry.scanner or "–")
         self.facts["Source"].show_text(telemetry.source or "none connected")
+
+    def _refresh_condition(self, telemetry: Telemetry | None, *, current: bool) -> None:
+        if telemetry is None or not telemetry.run:
+            self.condition.show_text("")
+            return
         look = theme.CONDITION_LOOKS[telemetry.condition]
-        self.condition.show_text(look.text if telemetry.run else "", look.colour)
+        if current:
+            self.condition.show_text(look.text, look.colour)
+        else:
+            self.condition.show_text(f"{look.word}?", theme.FAINT)
 
     def _refresh_link(self, link: Link) -> None:
         if link.fault:

@@ -19,6 +19,7 @@ from gui.link import Link
 Event = Literal["first-image", "running", "closed", "final"]
 EVENTS: tuple[Event, ...] = ("first-image", "running", "closed", "final")
 FINAL_IMAGE_BOUND_S = 10.0
+SETTLE_S = 0.25  # every panel has had its turn by then
 FILE_NAME = "console.png"
 
 
@@ -74,6 +75,7 @@ class Photographer:
         self._opened_s = time.monotonic()
         self._next_s = self._opened_s + min(2.0, every_s)
         self._closed_s: float | None = None
+        self._complete_s: float | None = None
         self._was_running = False
         self.taken: list[str] = []
         self.failure = ""
@@ -113,13 +115,18 @@ class Photographer:
         if link.image is not None and link.image_is_of_run:
             events.add("first-image")
         if telemetry.state == "running":
-            self._was_running, self._closed_s = True, None
+            self._was_running, self._closed_s, self._complete_s = True, None, None
             self.finished = False
             events.add("running")
         if telemetry.state in ("closed", "error") and self._was_running:
             self._closed_s = now_s if self._closed_s is None else self._closed_s
             events.add("closed")
-            if self._final_image(link) or now_s - self._closed_s > FINAL_IMAGE_BOUND_S:
+            if not self._final_image(link):
+                self._complete_s = None
+            elif self._complete_s is None:
+                self._complete_s = now_s
+            settled = self._complete_s is not None and now_s - self._complete_s >= SETTLE_S
+            if settled or now_s - self._closed_s > FINAL_IMAGE_BOUND_S:
                 events.add("final")
         return events
 

@@ -198,7 +198,7 @@ class ColourBar(QtWidgets.QWidget):
         self._labels: tuple[str, str, str] = ("", "", "")
         self._unit = ""
         self._table: npt.NDArray[np.uint32] = np.zeros((256, 1), dtype=np.uint32)
-        self.setFixedHeight(32)
+        self.setFixedHeight(45)
 
     def set_scale(
         self, table: npt.NDArray[np.uint32], labels: tuple[str, str, str], unit: str
@@ -206,6 +206,7 @@ class ColourBar(QtWidgets.QWidget):
         """Show the table with the words for 0, half and the upper level."""
         self._table = np.ascontiguousarray(table[None, :])
         self._labels, self._unit = labels, unit
+        self.setToolTip(f"Values in {unit}")
         self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
@@ -224,5 +225,11 @@ class ColourBar(QtWidgets.QWidget):
         flags = QtCore.Qt.AlignmentFlag
         painter.drawText(words, flags.AlignLeft, self._labels[0])
         painter.drawText(words, flags.AlignHCenter, self._labels[1])
-        painter.drawText(words, flags.AlignRight, f"{self._labels[2]} {self._unit}")
+        painter.drawText(words, flags.AlignRight, self._labels[2])
+        words.moveTop(29)
+        room = int(words.width())
+        unit = painter.fontMetrics().elidedText(
+            self._unit, QtCore.Qt.TextElideMode.ElideRight, room
+        )
+        painter.drawText(words, flags.AlignHCenter, unit)
         painter.end()

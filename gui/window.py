@@ -111,7 +111,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         column.addWidget(splitter, 1)
         column.addLayout(self._footer())
         self.setCentralWidget(central)
-        self.veil = StaleVeil(splitter)
+        self.veil = StaleVeil(central, covers=splitter)
         self._turns = (
             Turn(self.spectrum, every=2, offset=0),
             Turn(self.timing, every=2, offset=1),
@@ -194,7 +194,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         QtCore.QTimer.singleShot(0, self._fit_veil)
 
     def _fit_veil(self) -> None:
-        self.veil.setGeometry(self.veil.parentWidget().rect())
+        self.veil.fit()
 
     def toggle_columns(self) -> None:
         """Show the pictures only, or everything."""

@@ -57,7 +57,7 @@ def level_text(value: float) -> str:
 
 def nice_ceiling(value: float) -> float:
     """Return the least of 1, 2, 2.5, 4, 5, 8 × 10ⁿ that is not below ``value`` (1 for nothing)."""
-    if not math.isfinite(value) or value <= 0:
+    if not math.isfinite(value) or value < 1e-30:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     for factor in (1.0, 2.0, 2.5, 4.0, 5.0, 8.0):

@@ -52,8 +52,10 @@ class Endpoints:
             )
 
     def _check_ipc(self) -> None:
-        if not self.folder.is_absolute() or "\0" in self.base:
+        if not self.folder.is_absolute():
             raise EndpointError(f"endpoint {self.base!r}: the ipc folder must be absolute")
+        if "\0" in self.base:
+            raise EndpointError(f"endpoint {self.base!r}: a path cannot hold a null byte")
         if len(os.fsencode(self.folder)) + len("/coincidences") > _IPC_PATH_LIMIT:
             raise EndpointError(f"endpoint {self.base!r}: path too long for a socket, use /tmp/…")
 

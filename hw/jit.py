@@ -1,8 +1,9 @@
 """The one way to compile a kernel, and where its machine code is cached.
 
-numba's cache does not notice that a *callee* in another module was edited: a cached caller keeps
-the old answer. So the cache folder's name carries a hash of every kernel source of ours, numba's
-version and the CPU: any edit starts a fresh folder. Import ``kernel`` from here, never
+numba's cache does not notice that a *callee* or a *constant* in another module was edited: a
+cached caller keeps the old answer. So the cache folder's name carries a hash of every kernel
+source of ours with all that it imports, numba's version and the CPU: any edit starts a fresh
+folder. Import ``kernel`` from here, never
 ``numba.njit``, or the key is not set before numba reads it.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +22,32 @@ ROOMS = ("hw", "emulator", "coincidence", "daq", "recon")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
+_KERNEL = re.compile(r"^@\w*kernel$", re.MULTILINE)
+_IMPORT = re.compile(r"^\s*from (\w[\w.]*) import \(?([\w, ]*)", re.MULTILINE)
+
+
 def _kernel_sources() -> list[Path]:
+    """Return the kernels' files, what they import of ours, and definitions beside those."""
     files = [path for room in ROOMS for path in (_ROOT / room).rglob("*.py")]
-    return sorted(path for path in files if b"jit import" in path.read_bytes())
+    pending = [path for path in files if _KERNEL.search(path.read_text(encoding="utf-8"))]
+    found: set[Path] = set()
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += _imported_files(path.read_text(encoding="utf-8"))
+    definitions = (path.with_suffix(".toml") for path in found)
+    return sorted({*found, *(path for path in definitions if path.is_file())})
+
+
+def _imported_files(source: str) -> list[Path]:
+    files = []
+    for module, names in _IMPORT.findall(source):
+        if module.split(".")[0] in ROOMS:
+            place = _ROOT.joinpath(*module.split("."))
+            candidates = [place, *(place / name.strip() for name in names.split(","))]
+            files += [path.with_name(f"{path.name}.py") for path in candidates if path.name]
+    return [path for path in files if path.is_file()]
 
 
 def _cpu_name() -> str:

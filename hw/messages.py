@@ -41,7 +41,7 @@ class Message(msgspec.Struct, kw_only=True, tag=True):
 
 
 class Hello(Message):
-    """Source to daq, repeated once a second until welcomed: who is there."""
+    """Source to daq, repeated until welcomed: who is there."""
 
     kind: str
     scanner: str

@@ -36,7 +36,7 @@ from recon.display_filter import gaussian, noise_estimate
 from recon.event_buffer import EventBuffer
 from recon.events import EventList
 from recon.grid import Image
-from recon.osem import em_quotient, uniform_image
+from recon.osem import em_quotient, osem, uniform_image
 from recon.projector import Projector
 from recon.sensitivity import support_mask
 from recon.system import ReconSystem
@@ -223,20 +223,53 @@ class LiveImager:
         while self._pending.count and not stopped():
             self._use_pending(self._buffer.capacity, sample=SMALLEST_SAMPLE)
         background = self._background()
-        fitting = int(within_s * self._speed / max(len(self._buffer), 1))
-        if self._frozen_counts == 0 and fitting >= 2:
-            self._image = uniform_image(self._sensitivity, self._mask, events=1.0)
+        fitting = min(iterations, int(within_s * self._speed / max(len(self._buffer), 1)))
         live, self._projector = self._projector, self._new_projector(threads)
         try:
-            for subset in range(min(iterations, max(fitting, 1)) * subsets):
-                if self._clock() >= deadline or stopped() or not len(self._buffer):
-                    break
-                self._active = self._sampled(background, subset % subsets, subsets)
-                self._maximise()
+            if self._frozen_counts == 0 and fitting >= 2:
+                self._start_over(background, (fitting, subsets), deadline, stopped)
+            else:
+                self._refine(background, (max(fitting, 1), subsets), deadline, stopped)
         finally:
             self._projector.close()
             self._projector = live
         return self._shown(background)
+
+    def _start_over(
+        self,
+        background: npt.NDArray[np.float32],
+        plan: tuple[int, int],
+        deadline: float,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Replace the image by offline OSEM of all events; keep it if time is too short for two."""
+        made = osem(
+            self._projector,
+            self._buffer.events,
+            self._sensitivity * np.float32(self.seconds),
+            self._mask,
+            iterations=plan[0],
+            subsets=plan[1],
+            background=background,
+            stopped=lambda: self._clock() >= deadline or stopped(),
+        )
+        if made.iterations >= 2:
+            self._image = made.image
+
+    def _refine(
+        self,
+        background: npt.NDArray[np.float32],
+        plan: tuple[int, int],
+        deadline: float,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Whole passes over the buffer, the frozen part of the statistic standing beside it."""
+        iterations, subsets = plan
+        for subset in range(iterations * subsets):
+            if self._clock() >= deadline or stopped() or not len(self._buffer):
+                return
+            self._active = self._sampled(background, subset % subsets, subsets)
+            self._maximise()
 
     def _use_pending(self, most: int, *, sample: int) -> npt.NDArray[np.float32]:
         """One step with at most ``most`` pending events; return the background it used."""

@@ -20,8 +20,8 @@ from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
 from recon.nifti import write_nifti
 from recon.offline import UNIT, corrections
 
-FINISH_S = 5.0
-"""Time for the final image. The daq waits about twice as long for the final report."""
+ATTENUATION_WAIT_S, FINISH_S = 2.0, 5.0
+"""Time for the final image: at most 7 s and what it takes to write it. The daq waits 10 s."""
 
 Clock = Callable[[], float]
 
@@ -100,9 +100,9 @@ class LiveRun:
             missing_delayeds=missing.delayeds,
         )
         if self.attenuation is not None:
-            self.attenuation.wait(FINISH_S / 2)
+            self.attenuation.wait(ATTENUATION_WAIT_S)
             self._take_attenuation()
-        image = self._imager.finish(within_s=FINISH_S / 2, stopped=stopped)
+        image = self._imager.finish(within_s=FINISH_S, stopped=stopped)
         self.final = self._published(image, final=True)
         if self.begin.folder:
             self._write(image)

@@ -79,7 +79,7 @@ class LiveService:
         self._last: ImageMessage | None = None
         self._words = ""
         self._refused = ""
-        context = zmq.Context.instance()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._batches = _socket(context, zmq.PULL, QUEUE)
         self._reports = _socket(context, zmq.PUSH, 10)
         self._images = _socket(context, zmq.PUB, 2)

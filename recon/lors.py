@@ -50,6 +50,7 @@ class Detection:
     normal: F4
     doi_depth_mm: F4
     n_modules: int
+    modules_per_ring: int
     crystals_per_module: int
     crystal_area_mm2: float
     width_mm: float
@@ -77,6 +78,7 @@ class Detection:
             normal=geometry.crystal_normal,
             doi_depth_mm=geometry.doi_depth_mm,
             n_modules=scanner.n_modules,
+            modules_per_ring=scanner.ring.modules_per_ring,
             crystals_per_module=scanner.crystals_per_module,
             crystal_area_mm2=block.pitch_u_mm * block.pitch_v_mm,
             width_mm=block.width_mm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class MuMapError(ReconError):
 def check_mu(mu: npt.NDArray[np.floating], *, source: str = "µ map") -> None:
     """Raise :class:`MuMapError` unless ``mu`` is a plausible map in 1/mm."""
     if mu.ndim != 3 or not mu.size:
-        raise MuMapError(f"{source}: mu_per_mm has shape {mu.shape}, needs (x, y, z)")
+        raise MuMapError(f"{source}: mu_per_mm has shape {mu.shape}, must be 3-D [x, y, z]")
     if not np.isfinite(mu).all():
         raise MuMapError(f"{source}: {int((~np.isfinite(mu)).sum())} voxels are not finite")
     if mu.min() < 0 or mu.max() > MAX_MU_PER_MM:
@@ -41,7 +42,7 @@ def load_mu_map(path: Path, grid: ImageGrid) -> Image:
         with np.load(path, allow_pickle=False) as content:
             mu = np.asarray(content["mu_per_mm"], dtype=np.float32)
             voxel = tuple(float(size) for size in np.ravel(content["voxel_mm"]))
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise MuMapError(f"{path}: no µ map (npz with mu_per_mm, voxel_mm): {error}") from error
     check_mu(mu, source=str(path))
     if len(voxel) != 3 or min(voxel) <= 0:

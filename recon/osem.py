@@ -38,10 +38,12 @@ class OsemResult:
     image : emissions per second in each voxel (exposure = sensitivity · seconds)
     log_likelihood : per iteration, of the image before each of its subsets, subsets summed
     used, unexplained : events of the last iteration that some voxel, or none, explains
+    iterations : whole iterations done, fewer than asked for where it was stopped
     """
 
     image: Image
     log_likelihood: list[float]
+    iterations: int
     used: float
     unexplained: float
 
@@ -73,6 +75,7 @@ def osem(
     background: F4 | None = None,
     initial: Image | None = None,
     progress: Progress = lambda done, total, log_likelihood: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> OsemResult:
     """Return the image after ``iterations`` passes over ``events`` in ``subsets`` subsets.
 
@@ -81,6 +84,7 @@ def osem(
     exposure : sensitivity times live seconds, on the projector's grid
     mask : voxels that may hold activity; the others stay 0
     background : expected rate of each module pair's randoms (see :mod:`recon.background`), or none
+    stopped : asked before each update; True returns the image as it is
     """
     _check(iterations, subsets)
     projector.grid.check(exposure, what="exposure")
@@ -91,20 +95,22 @@ def osem(
         image = uniform_image(exposure, mask, events=float(events.weight.sum(dtype=np.float64)))
     history: list[float] = []
     used = unexplained = 0.0
-    for iteration in range(iterations):
-        used = unexplained = log_likelihood = 0.0
-        for subset in range(subsets):
-            ratio, sums = projector.em(
-                image, events, background=background, first=subset, step=subsets
-            )
-            model = float((exposure * image).sum(dtype=np.float64)) / subsets
-            used += sums.used
-            unexplained += sums.unexplained
-            log_likelihood += sums.log_likelihood - model
-            image = em_quotient(image * ratio * np.float32(subsets), exposure, mask)
-            progress(iteration * subsets + subset + 1, iterations * subsets, log_likelihood)
-        history.append(log_likelihood)
-    return OsemResult(image, history, used, unexplained)
+    for update in range(iterations * subsets):
+        subset = update % subsets
+        if stopped():
+            break
+        if subset == 0:
+            used = unexplained = log_likelihood = 0.0
+        ratio, sums = projector.em(image, events, background=background, first=subset, step=subsets)
+        model = float((exposure * image).sum(dtype=np.float64)) / subsets
+        used += sums.used
+        unexplained += sums.unexplained
+        log_likelihood += sums.log_likelihood - model
+        image = em_quotient(image * ratio * np.float32(subsets), exposure, mask)
+        progress(update + 1, iterations * subsets, log_likelihood)
+        if subset == subsets - 1:
+            history.append(log_likelihood)
+    return OsemResult(image, history, len(history), used, unexplained)
 
 
 def _check(iterations: int, subsets: int) -> None:

@@ -9,8 +9,10 @@ has the weight µ² exp(-µ t_a / cosθ_a - µ t_b / cosθ_b) / (2π d² V). Dep
 exp(-µ t), which leaves a weight near constant. Photopeak fraction and energy window are not in it:
 a constant that calibration finds.
 
-The image is smooth, so it is sampled on a grid of at least ``COARSE_MM``, smoothed by
-``SMOOTHING_FWHM_MM`` and interpolated. Attenuation c_i = exp(-∫µ) uses the fine grid.
+Near the axis the gaps between blocks that face each other line up and s changes within a few mm, so
+the geometric image is made on the full grid; the scanner's mirror planes and quarter turns multiply
+its samples by up to 16. What attenuation does to it is smooth: the ratio of the images with and
+without exp(-∫µ), of the same lines, is found on a grid of at least ``COARSE_MM`` and interpolated.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ from recon.projector import Projector
 from recon.tof import FWHM_PER_SIGMA
 
 COARSE_MM = 4.0
-SMOOTHING_FWHM_MM = 6.0
+RATIO_FWHM_MM = 6.0
+GEOMETRIC_FWHM_MM = 3.0
 SAMPLES = 2_500_000
+RATIO_SAMPLES = 800_000
 SAMPLES_PER_CHUNK = 200_000
 LEAST_RELATIVE = 0.02
 """Voxels seen with less than this share of the greatest sensitivity are masked."""
@@ -44,42 +48,64 @@ class SensitivityStopped(Exception):
     """The computation was told to stop."""
 
 
-def sensitivity_image(
+def geometric_sensitivity(
     detection: Detection,
     geometry: Geometry,
     allowed: npt.NDArray[np.bool_],
     grid: ImageGrid,
     *,
-    mu_per_mm: Image | None = None,
     samples: int = SAMPLES,
     threads: int = 1,
     stopped: Stopped = lambda: False,
 ) -> Image:
-    """Return the sensitivity (probability per emission) of each voxel of ``grid``.
+    """Return the sensitivity (probability per emission) of each voxel without attenuation.
 
     Parameters
     ----------
     allowed : (modules, modules) bool, pairs that may form a coincidence
-    mu_per_mm : µ map on ``grid``, None for no attenuation
     samples : lines in all, spread evenly over the allowed pairs
     stopped : asked now and then; True raises :class:`SensitivityStopped`
     """
+    projector = Projector(grid, threads=threads)
+    total = np.zeros(grid.shape, dtype=np.float64)
+    for lors, weight in sampled_lines(detection, geometry, allowed, grid, samples=samples):
+        if stopped():
+            raise SensitivityStopped
+        total += projector.back(weight, lors)
+    projector.close()
+    symmetric = _symmetrised(total, sectors=detection.modules_per_ring)
+    return _smoothed(symmetric, grid, fwhm_mm=GEOMETRIC_FWHM_MM).astype(np.float32)
+
+
+def attenuation_ratio(
+    detection: Detection,
+    geometry: Geometry,
+    allowed: npt.NDArray[np.bool_],
+    grid: ImageGrid,
+    mu_per_mm: Image,
+    *,
+    samples: int = RATIO_SAMPLES,
+    threads: int = 1,
+    stopped: Stopped = lambda: False,
+) -> Image:
+    """Return by which factor the µ map (1/mm, on ``grid``) lowers each voxel's sensitivity."""
+    grid.check(mu_per_mm, what="µ map")
+    check_mu(mu_per_mm)
     coarse = coarse_grid(grid)
     back = Projector(coarse, threads=threads)
     through = Projector(grid, threads=threads)
-    if mu_per_mm is not None:
-        grid.check(mu_per_mm, what="µ map")
-        check_mu(mu_per_mm)
-    total = np.zeros(coarse.shape, dtype=np.float64)
+    with_mu = np.zeros(coarse.shape, dtype=np.float64)
+    without = np.zeros(coarse.shape, dtype=np.float64)
     for lors, weight in sampled_lines(detection, geometry, allowed, coarse, samples=samples):
         if stopped():
             raise SensitivityStopped
-        if mu_per_mm is not None:
-            weight = weight * np.exp(-through.forward(mu_per_mm, lors))
-        total += back.back(weight, lors)
+        without += back.back(weight, lors)
+        with_mu += back.back(weight * np.exp(-through.forward(mu_per_mm, lors)), lors)
     back.close()
     through.close()
-    return refined(_smoothed(total, coarse), coarse, grid)
+    lowered = _smoothed(with_mu, coarse, fwhm_mm=RATIO_FWHM_MM)
+    ratio = lowered / np.maximum(_smoothed(without, coarse, fwhm_mm=RATIO_FWHM_MM), 1e-30)
+    return refined(ratio, coarse, grid)
 
 
 def coarse_grid(grid: ImageGrid) -> ImageGrid:
@@ -194,6 +220,23 @@ def _points_in(
     return position, depth
 
 
-def _smoothed(image: npt.NDArray[np.float64], grid: ImageGrid) -> npt.NDArray[np.float64]:
-    sigma = [SMOOTHING_FWHM_MM / FWHM_PER_SIGMA / size for size in grid.voxel_mm]
+def _smoothed(
+    image: npt.NDArray[np.float64], grid: ImageGrid, *, fwhm_mm: float
+) -> npt.NDArray[np.float64]:
+    sigma = [fwhm_mm / FWHM_PER_SIGMA / size for size in grid.voxel_mm]
     return np.asarray(ndimage.gaussian_filter(image, sigma, mode="nearest"))
+
+
+def _symmetrised(image: npt.NDArray[np.float64], *, sectors: int) -> npt.NDArray[np.float64]:
+    """Return the mean over the scanner's symmetries that map the grid onto itself.
+
+    Sector k stands at 2πk/sectors from +x: y and z mirrors always hold, the x mirror for an even
+    number of sectors, the quarter turn where it is a multiple of four.
+    """
+    image = (image + image[:, ::-1]) / 2
+    image = (image + image[:, :, ::-1]) / 2
+    if sectors % 2 == 0:
+        image = (image + image[::-1]) / 2
+    if sectors % 4 == 0 and image.shape[0] == image.shape[1]:
+        image = (image + image.swapaxes(0, 1)) / 2
+    return image

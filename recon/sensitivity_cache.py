@@ -23,7 +23,7 @@ from hw.jit import cache_folder
 from hw.scanner import Scanner
 from recon.grid import Image, ImageGrid
 from recon.lors import Detection
-from recon.sensitivity import sensitivity_image
+from recon.sensitivity import attenuation_ratio, geometric_sensitivity
 
 KEPT_FILES = 32
 _SOURCES = ("sensitivity.py", "lors.py", "projector_kernels.py")
@@ -64,15 +64,15 @@ def cached_sensitivity(
     known = _read(path, grid)
     if known is not None:
         return known
-    image = sensitivity_image(
-        Detection.of(scanner, geometry),
-        geometry,
-        allowed,
-        grid,
-        mu_per_mm=mu_per_mm,
-        threads=threads,
-        stopped=stopped,
-    )
+    model = (Detection.of(scanner, geometry), geometry, allowed, grid)
+    if mu_per_mm is None:
+        image = geometric_sensitivity(*model, threads=threads, stopped=stopped)
+    else:
+        geometric = cached_sensitivity(
+            scanner, geometry, allowed, grid, threads=threads, stopped=stopped
+        )
+        ratio = attenuation_ratio(*model, mu_per_mm, threads=threads, stopped=stopped)
+        image = geometric * ratio
     with contextlib.suppress(OSError):
         _write(path, image)
         _prune(path.parent)

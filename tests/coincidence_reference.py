@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Case:
-    """A stream in order of time and how it is to be sorted. ``allowed``: module pairs, both ways."""
+    """A stream in order of time and how it is sorted. ``allowed``: module pairs, both ways."""
 
     times: list[int]
     crystals: list[int]

@@ -34,9 +34,7 @@ class ModuleSender:
     frames_sent: int = 0
     events_before: int = 0
 
-    def frame(
-        self, words: np.ndarray | None = None, *, last: bool = False, **header: int
-    ) -> bytes:
+    def frame(self, words: np.ndarray | None = None, *, last: bool = False, **header: int) -> bytes:
         """Return the next frame; ``header`` overrides any field."""
         words = np.empty(0, dtype=np.uint64) if words is None else words
         fields = {

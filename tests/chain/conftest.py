@@ -89,7 +89,8 @@ class PlainSource:
         }
         self.sequence[sender] += 1
         self.emitted[sender] += n_events
-        return seal_frame(new_header(fields.pop("module", sender), sequence, sequence, **fields), words)
+        module = fields.pop("module", sender)
+        return seal_frame(new_header(module, sequence, sequence, **fields), words)
 
     def send(self, module: int, frame: bytes) -> None:
         """Send a frame on the module's own link."""

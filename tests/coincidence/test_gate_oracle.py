@@ -30,9 +30,7 @@ Pairs = list[tuple[int, int]]
 
 def sort(t_fs: np.ndarray, block: np.ndarray, *, batch: int) -> tuple[Pairs, Pairs]:
     """Return prompts and delayeds as pairs of single numbers (earlier, later)."""
-    settings = SortSettings(
-        lld_keV=0, uld_keV=1, window_ps=5 * FS_PER_NS, delay_ps=500 * FS_PER_NS
-    )
+    settings = SortSettings(lld_keV=0, uld_keV=1, window_ps=5 * FS_PER_NS, delay_ps=500 * FS_PER_NS)
     sorter = CoincidenceSorter(
         settings,
         module_of=block.astype(np.uint16),
@@ -53,7 +51,7 @@ def sort(t_fs: np.ndarray, block: np.ndarray, *, batch: int) -> tuple[Pairs, Pai
 
 
 def ends(record: np.void) -> tuple[int, int]:
-    """Return (earlier, later): in a delayed too, for tof keeps the opener's sign without the delay."""
+    """Return (earlier, later); the tof of a delayed, free of the delay, keeps the opener's sign."""
     a, b = int(record["crystal_a"]), int(record["crystal_b"])
     return (a, b) if record["tof_ps"] >= 0 else (b, a)
 

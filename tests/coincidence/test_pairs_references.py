@@ -117,7 +117,9 @@ def test_output_that_outgrows_its_room_is_the_same(case: Case, policy: str, room
 
 def test_a_long_dense_group_takes_only_the_room_of_its_good_pairs() -> None:
     n = 20_000  # all pairs of the group would be 200 M records, 6 GB
-    case = Case(list(range(n)), [k % 4 for k in range(n)], [1] * n, 1, 5, frozenset({(0, 1), (1, 0)}))
+    case = Case(
+        list(range(n)), [k % 4 for k in range(n)], [1] * n, 1, 5, frozenset({(0, 1), (1, 0)})
+    )
     sorter = sorter_for(case, "all")
     prompts, _ = sorter.push(case.singles(), int(END_OF_TIME_PS))
     expected = sum(case.may_pair(k, k + 1) for k in range(n - 1))

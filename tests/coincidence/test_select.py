@@ -58,7 +58,9 @@ def test_selection_equals_numpy(n, seed, gain, skew, low, width) -> None:
     expected["energy"] = energy[good]
     expected["time_ps"] -= calibration.skew_ps[expected["crystal"]]
     np.testing.assert_array_equal(out, expected)
-    np.testing.assert_array_equal(accepted, np.bincount(MODULE_OF[expected["crystal"]], minlength=3))
+    np.testing.assert_array_equal(
+        accepted, np.bincount(MODULE_OF[expected["crystal"]], minlength=3)
+    )
     bins = np.minimum(energy // 40, SPECTRUM_BINS - 1)
     np.testing.assert_array_equal(spectrum, np.bincount(bins, minlength=SPECTRUM_BINS))
 
@@ -105,7 +107,7 @@ def test_an_absurd_gain_is_refused_with_its_crystal(gain: float) -> None:
 
 def test_a_calibration_of_another_scanner_is_refused() -> None:
     no_calibration(6).check_fits(6)
-    with pytest.raises(CalibrationError, match="6 gains.*8 crystals"):
+    with pytest.raises(CalibrationError, match=r"6 gains.*8 crystals"):
         no_calibration(6).check_fits(8)
 
 

@@ -86,7 +86,10 @@ def test_a_single_at_the_horizon_is_held_since_an_equal_one_may_follow() -> None
         ("few distinct", lambda rng, n: rng.integers(0, 7, n)),
         ("one hours away", lambda rng, n: np.r_[rng.integers(0, 10**9, n - 1), 40 * HOUR_PS]),
         ("one far back", lambda rng, n: np.r_[rng.integers(10**16, 10**16 + 10**9, n - 1), 0]),
-        ("two clusters", lambda rng, n: rng.integers(0, 10**6, n) + HOUR_PS * rng.integers(0, 2, n)),
+        (
+            "two clusters",
+            lambda rng, n: rng.integers(0, 10**6, n) + HOUR_PS * rng.integers(0, 2, n),
+        ),
         ("exponential", lambda rng, n: np.exp(rng.uniform(0, 40, n)).astype(np.int64)),
     ],
 )

@@ -68,7 +68,9 @@ def test_only_the_good_ones_of_a_mixed_batch_are_handed_on() -> None:
     assert checked.headers["event_count"].tolist() == [3, 0, 5]
     words = np.frombuffer(checked.payload, "<u8")
     for start, frame in zip(checked.word_starts, good, strict=True):
-        np.testing.assert_array_equal(words[start:][: len(open_frame(frame)[1])], open_frame(frame)[1])
+        np.testing.assert_array_equal(
+            words[start:][: len(open_frame(frame)[1])], open_frame(frame)[1]
+        )
 
 
 def test_an_empty_batch_is_no_trouble() -> None:
@@ -99,15 +101,20 @@ def test_no_damaged_frame_is_accepted(data: st.DataObject) -> None:
 @settings(max_examples=200)
 def test_any_loss_repetition_reordering_and_damage_is_counted_exactly(data, counts) -> None:
     sender, model = ModuleSender(0), LinkModel()
-    sent = [(k, before, n) for k, (before, n) in enumerate(zip(np.cumsum([0, *counts]), counts, strict=False))]
+    sent = [
+        (k, before, n)
+        for k, (before, n) in enumerate(zip(np.cumsum([0, *counts]), counts, strict=False))
+    ]
     frames = [sender.frame(single_words(range(n))) for n in counts]
     delays = data.draw(
-        st.lists(st.sampled_from([0, 0, 0, 0, 1, 5, 63, 64, 65, 90]), min_size=len(sent), max_size=len(sent))
+        st.lists(
+            st.sampled_from([0, 0, 0, 0, 1, 5, 63, 64, 65, 90]),
+            min_size=len(sent),
+            max_size=len(sent),
+        )
     )
     order = sorted(range(len(sent)), key=lambda k: k + delays[k])
-    fates = data.draw(
-        st.lists(st.sampled_from("ooooxd2"), min_size=len(sent), max_size=len(sent))
-    )
+    fates = data.draw(st.lists(st.sampled_from("ooooxd2"), min_size=len(sent), max_size=len(sent)))
     check, batch, duplicates, damaged = checker(1), [], 0, 0
     for k in order:
         fate = fates[k]

@@ -33,7 +33,9 @@ def to_fs(time_ns: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 
 
 def rows_of_pairs(
-    pairs: dict[str, npt.NDArray[np.float64]], t_fs: npt.NDArray[np.int64], event: npt.NDArray[np.int64]
+    pairs: dict[str, npt.NDArray[np.float64]],
+    t_fs: npt.NDArray[np.int64],
+    event: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int32]:
     """Return the singles (earlier, later) of GATE's coincidences that end before the cut.
 
@@ -43,7 +45,9 @@ def rows_of_pairs(
     if len(row) != len(t_fs):
         raise ValueError("two singles share event and time: pairs cannot be told apart")
     ends = [
-        list(zip(pairs[f"EventID{k}"].tolist(), to_fs(pairs[f"GlobalTime{k}"]).tolist(), strict=True))
+        list(
+            zip(pairs[f"EventID{k}"].tolist(), to_fs(pairs[f"GlobalTime{k}"]).tolist(), strict=True)
+        )
         for k in (1, 2)
     ]
     both = [sorted((a, b), key=lambda end: end[1]) for a, b in zip(*ends, strict=True)]
@@ -58,7 +62,9 @@ def main() -> None:
     t_fs = to_fs(singles["t_ns"])
     keep = t_fs < CUT_FS
     t_fs, event, block = t_fs[keep], singles["event"][keep], singles["block"][keep]
-    prompts = rows_of_pairs(dict(np.load(folder / f"{NAME}_gate_coincidences_5ns.npz")), t_fs, event)
+    prompts = rows_of_pairs(
+        dict(np.load(folder / f"{NAME}_gate_coincidences_5ns.npz")), t_fs, event
+    )
     delayeds = rows_of_pairs(dict(np.load(folder / f"{NAME}_gate_delayed_5ns.npz")), t_fs, event)
     np.savez_compressed(
         Path(__file__).with_name("gate_sample.npz"),

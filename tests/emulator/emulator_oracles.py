@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import replace
 from typing import Any
@@ -42,7 +43,26 @@ def ideal(config: EmulatorConfig, phantom: Phantom | None = None, **response: An
 
 def decode_frame(frame: bytes) -> dict[str, Any]:
     """Decode a frame from the protocol's text, bit by bit, without the project's tables."""
-    names = ["magic", "version", "flags", "module", "sequence", "frame_id", "run_tag", "event_count", "events_before", "lost_events", "dead_events", "dead_time", "temperature", "bias", "epoch", "reserved", "reserved_2", "crc"]
+    names = [
+        "magic",
+        "version",
+        "flags",
+        "module",
+        "sequence",
+        "frame_id",
+        "run_tag",
+        "event_count",
+        "events_before",
+        "lost_events",
+        "dead_events",
+        "dead_time",
+        "temperature",
+        "bias",
+        "epoch",
+        "reserved",
+        "reserved_2",
+        "crc",
+    ]
     header = dict(zip(names, struct.unpack("<IBBHIIIIQIIIhHHHQI", frame[:64]), strict=True))
     assert header["crc"] == crc32c.crc32c(frame[64:], crc32c.crc32c(frame[:60]))
     assert len(frame) == 64 + 8 * header["event_count"]
@@ -50,8 +70,10 @@ def decode_frame(frame: bytes) -> dict[str, Any]:
     for (word,) in struct.iter_unpack("<Q", frame[64:]):
         bits = f"{word:064b}"
         cuts = (0, 3, 6, 8, 20, 34, 64)
-        fields = [int(bits[a:b], 2) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-        events.append(dict(zip(("kind", "doi", "flags", "crystal", "energy", "time"), fields, strict=True)))
+        fields = [int(bits[a:b], 2) for a, b in itertools.pairwise(cuts)]
+        events.append(
+            dict(zip(("kind", "doi", "flags", "crystal", "energy", "time"), fields, strict=True))
+        )
     return header | {"events": events}
 
 

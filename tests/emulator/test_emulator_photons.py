@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from emulator_oracles import random_state
@@ -40,7 +42,7 @@ def test_scattering_angles_follow_klein_nishina(energy_keV):
     share = np.array(
         [
             integrate.quad(klein_nishina, a, b, args=(energy_keV,))[0]
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in itertools.pairwise(edges)
         ]
     )
     assert counts.sum() == len(cosines)
@@ -103,7 +105,7 @@ def test_pairs_are_half_a_degree_from_collinear():
         photon[DX : DZ + 1] = 0, 0, 1
         turn_partner(state, photon)
         assert photon[DZ] < -0.99
-        bends_deg.append(np.degrees(photon[DX : DZ]))
+        bends_deg.append(np.degrees(photon[DX:DZ]))
     for plane in np.array(bends_deg).T:
         fwhm_deg = 2 * np.sqrt(2 * np.log(2)) * plane.std()
         assert fwhm_deg == pytest.approx(0.5, rel=0.02)

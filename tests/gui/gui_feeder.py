@@ -263,7 +263,7 @@ class Feeder:
             shape=data.shape,
             voxel_mm=VOXEL_MM,
             image=np.ascontiguousarray(data, dtype=np.float32).tobytes(),
-            unit="kBq/mL",
+            unit="kBq/mL (a made-up image)",
             detector_time_s=self.elapsed_s - 0.16,
             event_wall_ns=now_ns - 163_000_000,
             published_wall_ns=now_ns,

@@ -80,7 +80,7 @@ def test_it_leaves_by_itself_with_a_picture_of_the_closed_run(
     assert child.returncode == 0, errors
     assert errors == ""
     assert report["screenshots"] == [str(tmp_path / "first.png"), str(tmp_path / "console.png")]
-    assert report["frames"] > 5
+    assert report["frames"] > 2
     assert {"mean_Hz", "p95_frame_ms", "cpu_fraction", "images"} <= set(report)
     number, size = colours(tmp_path / "console.png")
     assert size == (1280, 800)

@@ -91,6 +91,11 @@ def test_silence_veils_the_displays_and_takes_the_buttons_away(
         feeder.script.silent = True
         pump(lambda: not console.veil.isHidden())
         assert console.veil.title == "NO DATA FROM DAQ"
+        assert console.veil.width() == 1280 - 12
+        assert all(
+            console.veil.geometry().contains(panel.mapTo(console, panel.rect().center()))
+            for panel in (console.rates, console.image, console.journal)
+        )
         assert "s old" in console.veil.detail
         assert "NO DATA" in console.run_bar.link.text()
         assert console.run_bar.state.text() == "RUNNING?"

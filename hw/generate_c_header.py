@@ -1,0 +1,227 @@
+"""The wire protocol for firmware: one C99 header without libc, made from ``protocol.toml``.
+
+The frame header becomes a struct whose natural layout is the wire's on a little-endian machine,
+proved by assertions at compile time; the event word becomes shifts, masks and inline functions
+that do not depend on the machine's byte order.
+"""
+
+from __future__ import annotations
+
+from hw.protocol import (
+    CRC_OFFSET,
+    DEFINITION,
+    FRAME_FLAGS,
+    FRAME_PERIOD_LOG2,
+    HEADER_BYTES,
+    HEADER_DTYPE,
+    MAGIC,
+    MAX_EVENTS,
+    SCHEMA_CRC,
+    TICK_PS_NUM,
+    TICK_PS_SHIFT,
+    VERSION,
+    WORD_BYTES,
+    WORD_FIELDS,
+    WORD_FLAGS,
+    WORD_KINDS,
+)
+
+_TOP = """\
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The Tomoshibi wire protocol, version {version}: data frames and event words.
+ * Generated from hw/protocol.toml by `python -m hw.generate`: do not edit.
+ * docs/protocol.md says what everything means; hw/golden/ has frames to test against.
+ *
+ * C99, no libc. Byte order: the wire is little-endian. struct tomoshibi_frame_header may be laid
+ * over a frame's bytes, aligned to 8, only on a little-endian machine, so others are refused
+ * below; tomoshibi_word_store and tomoshibi_word_load work on any machine.
+ */
+#ifndef TOMOSHIBI_PROTOCOL_H
+#define TOMOSHIBI_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "struct tomoshibi_frame_header needs a little-endian machine"
+#endif
+#endif
+
+/* _Static_assert is C11; in C99 an array of negative size stops the compiler as well. */
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define TOMOSHIBI_STATIC_ASSERT(condition, name) _Static_assert(condition, #name)
+#else
+#define TOMOSHIBI_STATIC_ASSERT(condition, name) \\
+    typedef char tomoshibi_assert_##name[(condition) ? 1 : -1]
+#endif
+"""
+
+_WORD_FUNCTIONS = """\
+/* Energy in 0.1 keV as the word's field: what does not fit becomes the field's greatest value. */
+static inline uint16_t tomoshibi_energy_code(uint32_t energy_dkeV)
+{{
+    return energy_dkeV < TOMOSHIBI_WORD_ENERGY_MASK ? (uint16_t)energy_dkeV
+                                                    : (uint16_t)TOMOSHIBI_WORD_ENERGY_MASK;
+}}
+
+/* Each field is cut to its bits, so that a value out of range never spoils its neighbours. */
+static inline uint64_t tomoshibi_word_pack(struct tomoshibi_word fields)
+{{
+    return {pack};
+}}
+
+static inline struct tomoshibi_word tomoshibi_word_unpack(uint64_t word)
+{{
+    struct tomoshibi_word fields;
+{unpack}
+    return fields;
+}}
+
+/* Write a word's eight bytes as they go on the wire, on a machine of any byte order. */
+static inline void tomoshibi_word_store(uint8_t *bytes, uint64_t word)
+{{
+    unsigned i;
+    for (i = 0; i < TOMOSHIBI_WORD_BYTES; i++) {{
+        bytes[i] = (uint8_t)(word >> (8u * i));
+    }}
+}}
+
+static inline uint64_t tomoshibi_word_load(const uint8_t *bytes)
+{{
+    uint64_t word = 0;
+    unsigned i;
+    for (i = 0; i < TOMOSHIBI_WORD_BYTES; i++) {{
+        word |= (uint64_t)bytes[i] << (8u * i);
+    }}
+    return word;
+}}
+
+#endif /* TOMOSHIBI_PROTOCOL_H */
+"""
+
+
+def c_header() -> str:
+    """Return the text of ``tomoshibi_protocol.h``."""
+    return "\n".join(
+        [
+            _TOP.format(version=VERSION),
+            _constants(),
+            _header_struct(),
+            _word_positions(),
+            _word_struct(),
+            _word_functions(),
+        ]
+    )
+
+
+def _constants() -> str:
+    values = {
+        "PROTOCOL_VERSION": f"{VERSION}u",
+        "MAGIC": f"UINT32_C(0x{MAGIC:08X})",
+        "SCHEMA_CRC": f"UINT32_C(0x{SCHEMA_CRC:08X})",
+        "HEADER_BYTES": f"{HEADER_BYTES}u",
+        "WORD_BYTES": f"{WORD_BYTES}u",
+        "MAX_EVENTS": f"UINT32_C({MAX_EVENTS})",
+        "MAX_FRAME_BYTES": f"UINT32_C({HEADER_BYTES + WORD_BYTES * MAX_EVENTS})",
+        "CRC_OFFSET": f"{CRC_OFFSET}u",
+        "TICK_PS_NUMERATOR": f"{TICK_PS_NUM}u",
+        "TICK_PS_SHIFT": f"{TICK_PS_SHIFT}u",
+        "FRAME_PERIOD_LOG2_TICKS": f"{FRAME_PERIOD_LOG2}u",
+        "FRAME_PERIOD_TICKS": f"(UINT32_C(1) << {FRAME_PERIOD_LOG2})",
+    }
+    return "\n".join(
+        [
+            "/* A tick is TICK_PS_NUMERATOR / 2**TICK_PS_SHIFT ps. SCHEMA_CRC is the CRC-32C of",
+            " * the definition: where it is equal on both sides, so is the layout of all bytes. */",
+            *(_define(name, value) for name, value in values.items()),
+            "",
+            "/* CRC-32C as RFC 3720 has it: reflected, initial value and final XOR of all ones. */",
+            _define("CRC32C_POLYNOMIAL_REFLECTED", "UINT32_C(0x82F63B78)"),
+            _define("CRC32C_OF_123456789", "UINT32_C(0xE3069283)"),
+            "",
+            *_group("frame_flag", "FRAME_FLAG", FRAME_FLAGS),
+            *_group("word_flag", "WORD_FLAG", WORD_FLAGS),
+            *_group("word_kind", "KIND", WORD_KINDS),
+        ]
+    )
+
+
+def _define(name: str, value: str) -> str:
+    return f"#define TOMOSHIBI_{name} {value}"
+
+
+def _group(table: str, prefix: str, values: dict[str, int]) -> list[str]:
+    lines: list[str] = []
+    for entry in DEFINITION[table]:
+        lines.append(f"/* {_plain(entry['text'])} */")
+        lines.append(_define(f"{prefix}_{entry['name'].upper()}", f"{values[entry['name']]}u"))
+    return [*lines, ""]
+
+
+def _header_struct() -> str:
+    lines = ["struct tomoshibi_frame_header {"]
+    asserts = [_assertion("sizeof(struct tomoshibi_frame_header)", HEADER_BYTES, "header_size")]
+    for entry in DEFINITION["header"]:
+        name, offset = entry["name"], HEADER_DTYPE.fields[entry["name"]][1]  # type: ignore[index]
+        lines.append(f"    /* {offset:2d}: {_plain(entry['text'])} */")
+        lines.append(f"    {_c_type(entry['type'])} {name};")
+        place = f"offsetof(struct tomoshibi_frame_header, {name})"
+        asserts.append(_assertion(place, offset, f"header_{name}_offset"))
+    return "\n".join([*lines, "};", *asserts, ""])
+
+
+def _c_type(code: str) -> str:
+    return f"{'int' if code[0] == 'i' else 'uint'}{8 * int(code[1:])}_t"
+
+
+def _assertion(expression: str, value: int, name: str) -> str:
+    return f"TOMOSHIBI_STATIC_ASSERT({expression} == {value},\n                        {name});"
+
+
+def _word_positions() -> str:
+    lines = ["/* A field of an event word is (word >> SHIFT) & MASK. */"]
+    for field in WORD_FIELDS.values():
+        prefix = f"WORD_{field.name.upper()}"
+        lines.append(_define(f"{prefix}_SHIFT", f"{field.shift}u"))
+        lines.append(_define(f"{prefix}_MASK", f"UINT32_C(0x{field.mask:X})"))
+    return "\n".join([*lines, ""])
+
+
+def _word_struct() -> str:
+    """The unpacked word: the widest field first, so that the struct has no holes."""
+    lines = ["/* An event word's fields, unpacked; this struct is never on the wire. */"]
+    lines.append("struct tomoshibi_word {")
+    for entry in sorted(DEFINITION["word"], key=lambda entry: -int(entry["bits"])):
+        kind = _holding_type(entry["bits"])
+        lines.append(f"    {kind} {entry['name']}; /* {_plain(entry['text'])} */")
+    return "\n".join([*lines, "};", ""])
+
+
+def _holding_type(bits: int) -> str:
+    return f"uint{next(width for width in (8, 16, 32, 64) if width >= bits)}_t"
+
+
+def _word_functions() -> str:
+    pack = [
+        f"((uint64_t)(fields.{name} & {_macro(name, 'MASK')}) << {_macro(name, 'SHIFT')})"
+        for name in WORD_FIELDS
+    ]
+    unpack = [
+        f"    fields.{name} = ({_holding_type(field.bits)})((word >> {_macro(name, 'SHIFT')}) &\n"
+        f"        {_macro(name, 'MASK')});"
+        for name, field in WORD_FIELDS.items()
+    ]
+    return _WORD_FUNCTIONS.format(pack=" |\n           ".join(pack), unpack="\n".join(unpack))
+
+
+def _macro(name: str, what: str) -> str:
+    return f"TOMOSHIBI_WORD_{name.upper()}_{what}"
+
+
+def _plain(text: str) -> str:
+    """Markdown to a C comment in ASCII."""
+    for theirs, ours in (("`", ""), ("*", ""), ("×", "x"), ("°", " deg ")):
+        text = text.replace(theirs, ours)
+    return " ".join(text.encode("ascii", "replace").decode().split())

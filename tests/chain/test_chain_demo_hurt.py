@@ -1,0 +1,131 @@
+"""The demo is interrupted and its processes are killed: clean ends, no orphans, no lost data."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from demo_process import demo, family
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+
+def wait_for_family(process: subprocess.Popen[str], *members: str) -> dict[str, psutil.Process]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = family(process)
+        if set(members) <= found.keys():
+            return found
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    raise AssertionError(f"{members} did not all start")
+
+
+def wait_for_run(runs: Path) -> Path:
+    """Wait until a run is being recorded."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        logs = [log for log in runs.glob("*/raw.tmraw") if log.stat().st_size > 50_000]
+        if logs:
+            return logs[0].parent
+        time.sleep(0.05)
+    raise AssertionError("no run was recorded")
+
+
+def assert_gone(processes: dict[str, psutil.Process], within_s: float) -> None:
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=within_s)
+    assert not alive, f"left behind: {alive}"
+
+
+def test_the_four_processes_are_really_separate(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    assert len({member.pid for member in members.values()} | {process.pid}) == 5
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+
+def test_ctrl_c_closes_the_run_and_stops_everything_within_three_seconds(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert time.monotonic() - began < 3.0
+    assert_gone(members, 0.1)
+    assert process.returncode == 130
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["conserved"] is True
+    assert summary["condition"] == "good"
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.8, 1.6])
+def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path, after_s):
+    process = demo(tmp_path, "--duration", "60")
+    time.sleep(after_s)  # wherever the start happens to be then
+    members = family(process)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert time.monotonic() - began < 3.0
+    assert_gone(members, 0.1)
+
+
+def test_killing_the_launcher_stops_every_process_and_closes_the_run(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    process.kill()
+    process.communicate(timeout=10)
+    assert_gone(members, 5.0)
+    assert (folder / "summary.json").exists()
+
+
+def test_an_emulator_killed_in_mid_run_is_told_and_nothing_recorded_is_lost(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    members["emulate"].kill()
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "source ended" in err
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["condition"] == "incomplete"
+    assert summary["conserved"] is False
+    assert summary["singles"]["received"] > 0
+    assert_gone(members, 1.0)
+
+
+def test_a_console_killed_in_mid_run_comes_back_and_the_run_is_good(tmp_path):
+    process = demo(tmp_path, "--duration", "7")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    wait_for_run(tmp_path)
+    members["console"].kill()
+    again = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    assert again["console"].pid != members["console"].pid
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "starting the console again" in err
+    result = json.loads(out.splitlines()[-1])
+    assert result["conserved"] is True
+    assert (Path(result["run"]) / "console.png").exists()
+
+
+def test_an_imager_killed_in_mid_run_comes_back_and_says_what_it_missed(tmp_path):
+    process = demo(tmp_path, "--duration", "8")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    wait_for_run(tmp_path)
+    members["imager"].kill()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert result["images"]["count"] > 0
+    assert 0 < result["images"]["prompts_used"] < result["prompts"]
+    assert result["conserved"] is True

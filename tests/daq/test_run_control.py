@@ -1,0 +1,165 @@
+"""The run's state machine, the steps of closing and what a run is watched for."""
+
+from __future__ import annotations
+
+from itertools import product
+from types import SimpleNamespace
+
+import pytest
+
+from daq.closing import DRAIN_S, HURRIED_IMAGER_S, IMAGER_S, SILENCE_S, Closing
+from daq.errors import RunError
+from daq.run_control import TRANSITIONS, RunControl
+from daq.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
+
+STATES = tuple(TRANSITIONS)
+ALLOWED = {
+    ("idle", "armed"), ("armed", "running"), ("running", "stopping"), ("stopping", "closed"),
+    ("closed", "armed"), ("closed", "idle"), ("armed", "idle"), ("error", "idle"),
+    *((state, "error") for state in ("idle", "armed", "running", "stopping", "closed")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("begin", "end"), list(product(STATES, STATES)))
+def test_only_the_drawn_transitions_are_possible(begin, end) -> None:
+    control = RunControl()
+    control.state, control.reason = begin, "because"
+    if (begin, end) in ALLOWED:
+        control.to(end, "why")
+        assert (control.state, control.reason) == (end, "why")
+    else:
+        with pytest.raises(RunError, match=f"from {begin} to {end}: .* \\(because\\)"):
+            control.to(end)
+        assert (control.state, control.reason) == (begin, "because")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_error_is_latched_with_its_first_reason_until_reset(state) -> None:
+    control = RunControl()
+    control.state = state
+    control.reason = "first" if state == "error" else ""
+    control.latch("first")
+    control.latch("second")
+    assert (control.state, control.reason) == ("error", "first")
+    for other in STATES:
+        if other != "idle":
+            with pytest.raises(RunError, match="reset"):
+                control.to(other)
+    control.to("idle")
+    assert control.reason == ""
+
+
+def test_what_the_state_does_not_allow_names_the_remedy() -> None:
+    control = RunControl()
+    control.require("idle", "closed")
+    with pytest.raises(RunError, match="the run is idle: arm a run first"):
+        control.require("running")
+
+
+def run_of(*, ended: bool = False, reports: int = 0, imager_final: bool | None = None):
+    """Return what Closing looks at of a run."""
+    tainted: list[str] = []
+    return SimpleNamespace(
+        pipeline=SimpleNamespace(decoder=SimpleNamespace(all_ended=ended)),
+        reports=[None] * reports,
+        imager=None if imager_final is None else SimpleNamespace(final=imager_final),
+        taint=tainted.append,
+        tainted=tainted,
+    )
+
+
+def test_draining_ends_when_all_last_frames_and_reports_have_come() -> None:
+    closing = Closing(100.0, sources=2, imager=False)
+    assert not closing.drain_is_over(run_of(ended=True, reports=1), 100.5, last_data_s=100.4)
+    complete = run_of(ended=True, reports=2)
+    assert closing.drain_is_over(complete, 100.5, last_data_s=100.4)
+    assert complete.tainted == []
+
+
+def test_draining_ends_after_silence_and_says_what_never_came() -> None:
+    closing, run = Closing(100.0, sources=1, imager=False), run_of()
+    assert not closing.drain_is_over(run, 100.0 + SILENCE_S, last_data_s=0.0)
+    assert not closing.drain_is_over(run, 105.0, last_data_s=104.9)
+    assert run.tainted == []
+    assert closing.drain_is_over(run, 106.0 + SILENCE_S, last_data_s=105.9)
+    assert run.tainted == ["incomplete: the modules' last frames never came"]
+
+
+def test_draining_a_source_that_never_stops_is_bounded() -> None:
+    closing, run = Closing(0.0, sources=1, imager=False), run_of()
+    assert not closing.drain_is_over(run, DRAIN_S, last_data_s=DRAIN_S)
+    assert closing.drain_is_over(run, DRAIN_S + 0.1, last_data_s=DRAIN_S + 0.1)
+
+
+def test_a_missing_report_alone_is_no_missing_data() -> None:
+    closing, run = Closing(0.0, sources=1, imager=False), run_of(ended=True)
+    assert closing.drain_is_over(run, SILENCE_S + 0.1, last_data_s=0.0)
+    assert run.tainted == []
+
+
+def test_a_hurried_closing_shortens_every_wait() -> None:
+    closing, run = Closing(0.0, sources=1, imager=True), run_of()
+    closing.hurry(0.8)
+    assert closing.drain_is_over(run, 0.9, last_data_s=0.89)
+    closing.drained_at(1.0)
+    assert not closing.imager_is_done(run, 1.0 + HURRIED_IMAGER_S)
+    assert closing.imager_is_done(run, 1.1 + HURRIED_IMAGER_S)
+
+
+def test_the_imager_is_waited_for_within_a_bound() -> None:
+    closing = Closing(0.0, sources=1, imager=True)
+    closing.drained_at(5.0)
+    assert closing.drained
+    assert not closing.imager_is_done(run_of(), 5.0 + IMAGER_S)
+    assert not closing.imager_is_done(run_of(imager_final=False), 6.0)
+    assert closing.imager_is_done(run_of(imager_final=True), 6.0)
+    assert closing.imager_is_done(run_of(), 5.1 + IMAGER_S)
+    assert Closing(0.0, sources=1, imager=False).imager_is_done(run_of(), 0.0)
+
+
+class WatchedRun:
+    """A run whose frame counters the test sets."""
+
+    def __init__(self, duration_s: float = 0.0) -> None:
+        self.frames = dict.fromkeys(WATCHED, 0)
+        self.config = SimpleNamespace(duration_s=duration_s)
+        self.tainted: list[str] = []
+        self.taint = self.tainted.append
+
+    def books(self) -> SimpleNamespace:
+        return SimpleNamespace(frames=lambda: self.frames)
+
+
+def test_silence_and_its_end_are_told_once_each() -> None:
+    watch, run = RunWatch(), WatchedRun()
+    watch.data_came(10.0)
+    assert watch.look(run, 10.0 + SILENT_S) == []
+    (severity, words), *others = watch.look(run, 10.1 + SILENT_S)
+    assert (severity, others) == ("alarm", [])
+    assert "no data for 2 s" in words
+    assert watch.look(run, 11.0 + SILENT_S) == []
+    watch.data_came(14.0)
+    assert watch.look(run, 14.1) == [("info", "data again")]
+    assert watch.look(run, 14.2) == []
+
+
+def test_losses_are_told_at_most_once_a_second_with_how_many_came_since() -> None:
+    watch, run = RunWatch(), WatchedRun()
+    watch.data_came(0.0)
+    run.frames["lost"] = 3
+    assert watch.look(run, 0.0) == [("alarm", "3 data frames lost (3 in this run)")]
+    run.frames["lost"] = 8
+    assert watch.look(run, 0.5) == []
+    assert watch.look(run, 1.1) == [("alarm", "5 data frames lost (8 in this run)")]
+    run.frames["corrupt"] = 1
+    assert watch.last_words(run) == ["1 data frames corrupt (1 in this run)"]
+    assert watch.last_words(run) == []
+    assert set(run.tainted) == {"data frames lost", "data frames corrupt"}
+
+
+def test_only_a_run_of_fixed_duration_is_given_up() -> None:
+    watch = RunWatch()
+    watch.data_came(5.0)
+    assert not watch.given_up(WatchedRun(), 1000.0)
+    assert not watch.given_up(WatchedRun(60), 5.0 + GIVE_UP_S)
+    assert watch.given_up(WatchedRun(60), 5.1 + GIVE_UP_S)

@@ -1,0 +1,59 @@
+"""Pacing by a clock that the test moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.pacing import Pacer
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_period_may_leave_only_when_it_has_ended():
+    clock = Clock()
+    pacer = Pacer(0.005, real_time=True, clock=clock)
+    assert pacer.wait_s(0) == pytest.approx(0.005)
+    assert pacer.wait_s(9) == pytest.approx(0.050)
+    clock.now_s += 0.005
+    assert pacer.wait_s(0) == pytest.approx(0, abs=1e-12)
+
+
+def test_late_period_tells_its_lag_and_leaves_at_once():
+    clock = Clock()
+    pacer = Pacer(0.005, real_time=True, clock=clock)
+    clock.now_s += 0.105
+    assert pacer.wait_s(0) == 0.0
+    pacer.sent(0)
+    assert pacer.lag_s == pytest.approx(0.1)
+
+
+def test_lag_is_caught_up_and_its_maximum_kept():
+    clock = Clock()
+    pacer = Pacer(0.005, real_time=True, clock=clock)
+    clock.now_s += 0.105
+    for period in range(25):
+        pacer.sent(period)
+    assert pacer.lag_s == 0.0
+    assert pacer.max_lag_s == pytest.approx(0.1)
+
+
+def test_mean_rate_is_real_time_whatever_the_single_waits_were():
+    clock = Clock()
+    pacer = Pacer(0.00524288, real_time=True, clock=clock)
+    for period in range(1000):
+        clock.now_s += pacer.wait_s(period) + (0.003 if period % 7 == 0 else 0.0)
+        pacer.sent(period)
+    assert clock.now_s - 100.0 == pytest.approx(1000 * 0.00524288, abs=0.004)
+
+
+def test_fast_never_waits_and_has_no_lag():
+    pacer = Pacer(0.005, real_time=False, clock=Clock())
+    assert pacer.wait_s(10_000) == 0.0
+    pacer.sent(0)
+    assert pacer.max_lag_s == 0.0
