@@ -19,7 +19,7 @@ SPECTRUM_BINS = 256
 SPECTRUM_BIN_DKEV = 40  # 4 keV: 256 bins reach 1024 keV, the last bin holds what is above
 
 
-_MAX_ENERGY = np.float32(65535)
+_MAX_ENERGY = 65535.0
 
 
 class CalibrationError(ValueError):
@@ -77,6 +77,7 @@ def select_singles(
 ) -> int:
     """Correct each single; copy those with lld ≤ energy ≤ uld (0.1 keV) to ``out``; return n.
 
+    The energy is scaled in double precision and rounded half up, at most 65535.
     ``accepted`` (modules,) i8 and ``spectrum`` (256,) i8 are counted up; ``out`` must hold one
     record more than ``singles``.
     """
@@ -84,7 +85,7 @@ def select_singles(
     for i in range(singles.shape[0]):
         single = singles[i]
         crystal = single.crystal
-        energy = int(min(single.energy * gain[crystal] + np.float32(0.5), _MAX_ENERGY))
+        energy = int(min(np.float64(single.energy) * np.float64(gain[crystal]) + 0.5, _MAX_ENERGY))
         record = out[n]
         record.time_ps = single.time_ps - skew_ps[crystal]
         record.crystal = crystal

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
+from emulator.jit import bare_kernel
 from emulator.materials import cross_sections
 from emulator.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z, scatter_compton
 from emulator.random_numbers import exponential, uniform

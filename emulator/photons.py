@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
+from emulator.jit import bare_kernel
 from emulator.random_numbers import in_disc, next_word, uniform
 
 X, Y, Z, DX, DY, DZ, ENERGY, PATH = range(8)

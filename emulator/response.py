@@ -20,7 +20,7 @@ from emulator.crystal_tracking import (
     DEPOSIT_V,
     DEPOSIT_W,
 )
-from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
+from emulator.jit import bare_kernel
 from emulator.random_numbers import normal
 from hw.scanner import Scanner
 

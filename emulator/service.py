@@ -18,7 +18,15 @@ from types import FrameType
 from emulator.config import EmulatorConfig
 from emulator.data_link import DataLink
 from emulator.digitizer import DEAD, EMITTED
-from emulator.emulation import PERIOD_S, Emulation, Instrument, SliceAhead, SliceHits, prepare
+from emulator.emulation import (
+    PERIOD_S,
+    Emulation,
+    Instrument,
+    SliceAhead,
+    SliceHits,
+    prepare,
+    rehearse,
+)
 from emulator.faults import FaultInjector
 from emulator.pacing import Pacer
 from hw.endpoints import Endpoints, default_base

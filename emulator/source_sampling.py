@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
+from emulator.jit import bare_kernel
 from emulator.phantoms import Phantom
 from emulator.photons import State
 from emulator.random_numbers import next_word

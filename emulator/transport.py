@@ -22,7 +22,7 @@ from emulator.crystal_tracking import (
     find_module,
     track_crystal,
 )
-from emulator.jit import bare_kernel  # hashed as a kernel source by hw.jit
+from emulator.jit import bare_kernel
 from emulator.object_tracking import OBJECT_CUT_KEV, ObjectTables, track_object
 from emulator.photons import (
     DX,

@@ -175,6 +175,16 @@ class LiveImager:
         self._watermark_ps = max(self._watermark_ps, watermark_ps)
 
     @property
+    def estimate(self) -> Image:
+        """The estimate itself, emissions/s in each voxel, not filtered (a copy)."""
+        return self._image.copy()
+
+    @property
+    def events(self) -> EventList:
+        """The events in the buffer."""
+        return self._buffer.events
+
+    @property
     def prompts_used(self) -> int:
         """Prompts that the image is made of."""
         return self._used

@@ -39,7 +39,7 @@ def load_mu_map(path: Path, grid: ImageGrid) -> Image:
     Both grids are centred on the scanner; outside the map µ is 0.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             mu = np.asarray(content["mu_per_mm"], dtype=np.float32)
             voxel = tuple(float(size) for size in np.ravel(content["voxel_mm"]))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -10,14 +10,15 @@ from typing import Any
 
 import psutil
 
-SMALL = ["--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.3", "--headless"]
+SMALL = ["--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.3"]
 
 
-def demo(runs: Path, *options: str) -> subprocess.Popen[str]:
-    """Start a small headless demo."""
+def demo(runs: Path, *options: str, headless: bool = True) -> subprocess.Popen[str]:
+    """Start a small demo."""
     argv = [sys.executable, "-m", "daq.cli", "demo", *SMALL, "--runs", str(runs), "--json"]
+    look = ["--headless"] if headless else []
     return subprocess.Popen(
-        [*argv, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*argv, *look, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-
 from demo_process import demo, result_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from demo_process import demo, family
+from demo_process import demo, family, result_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
@@ -93,7 +92,7 @@ def test_an_emulator_killed_in_mid_run_is_told_and_nothing_recorded_is_lost(tmp_
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
     folder = wait_for_run(tmp_path)
     members["emulate"].kill()
-    out, err = process.communicate(timeout=40)
+    _out, err = process.communicate(timeout=40)
     assert process.returncode == 1
     assert "source ended" in err
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -129,3 +128,32 @@ def test_an_imager_killed_in_mid_run_comes_back_and_says_what_it_missed(tmp_path
     assert result["images"]["count"] > 0
     assert 0 < result["images"]["prompts_used"] < result["prompts"]
     assert result["conserved"] is True
+
+
+def test_faults_done_on_purpose_are_noticed_one_by_one(tmp_path):
+    """The emulator tells what it did to its frames; the daq's counters must say the same."""
+    faults = ("corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate")
+    spoil = [word for name in faults for word in ("--fault", f"{name}=0.02")]
+    result = result_of(demo(tmp_path, "--duration", "4", "--fast", *spoil))
+    done, frames = result["source"][0]["faults"], result["frames"]
+    assert all(done[name] > 0 for name in faults)
+    assert frames["corrupt"] == done["corrupt"] + done["truncate"]
+    assert frames["wrong_version"] == done["wrong_version"]
+    assert frames["duplicate"] == done["duplicate"]
+    assert frames["reordered"] == done["reorder"]
+    gone = ("drop", "corrupt", "truncate", "wrong_version")
+    assert frames["lost"] == sum(done[name] for name in gone)
+    assert result["condition"] == "tainted"
+    assert result["conserved"] is True
+
+
+def test_without_a_display_the_demo_says_so_and_leaves_screenshots(tmp_path, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    process = demo(tmp_path, "--duration", "3", headless=False)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "no display here: running headless" in err
+    folder = Path(json.loads(out.splitlines()[-1])["run"])
+    assert (folder / "console.png").exists()
+    assert (folder / "images" / "live.nii.gz").exists()

@@ -51,8 +51,8 @@ def test_selection_equals_numpy(n, seed, gain, skew, low, width) -> None:
     singles = some_singles(n, seed)
     calibration = Calibration(np.array(gain, np.float32), np.array(skew, np.int32))
     out, accepted, spectrum = select(singles, calibration, (low, low + width))
-    scaled = singles["energy"].astype(np.float32) * calibration.gain[singles["crystal"]]
-    energy = np.minimum(np.floor(scaled + np.float32(0.5)), 65535).astype(np.int64)
+    scaled = singles["energy"].astype(np.float64) * calibration.gain[singles["crystal"]]
+    energy = np.minimum(np.floor(scaled + 0.5), 65535).astype(np.int64)
     good = (energy >= low) & (energy <= low + width)
     expected = singles[good].copy()
     expected["energy"] = energy[good]

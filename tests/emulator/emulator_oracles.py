@@ -61,9 +61,10 @@ def decode_frame(frame: bytes) -> dict[str, Any]:
         "epoch",
         "reserved",
         "reserved_2",
+        "reserved_3",
         "crc",
     ]
-    header = dict(zip(names, struct.unpack("<IBBHIIIIQIIIhHHHQI", frame[:64]), strict=True))
+    header = dict(zip(names, struct.unpack("<IBBHIIIIQIIIhHHHIII", frame[:64]), strict=True))
     assert header["crc"] == crc32c.crc32c(frame[64:], crc32c.crc32c(frame[:60]))
     assert len(frame) == 64 + 8 * header["event_count"]
     events = []

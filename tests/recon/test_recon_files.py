@@ -39,7 +39,7 @@ def test_map_of_other_voxels_keeps_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mu", "voxel", "complaint"),
     [
-        (np.full((4, 4, 4), 0.096), (1.0, 1.0, 1.0), "divided by 10"),
+        (np.full((4, 4, 4), 0.096), (1.0, 1.0, 1.0), r"divided by 10"),
         (np.full((4, 4, 4), -0.1), (1.0, 1.0, 1.0), "must lie in"),
         (np.full((4, 4, 4), np.nan), (1.0, 1.0, 1.0), "64 voxels are not finite"),
         (np.zeros((4, 4)), (1.0, 1.0, 1.0), "must be 3-D"),
@@ -90,5 +90,5 @@ def test_nifti_of_another_grid_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (4, 4, 5000)])
 def test_absurd_grids_are_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(GridError, match="1..1024"):
+    with pytest.raises(GridError, match=r"1\.\.1024"):
         ImageGrid(shape, (1.0, 1.0, 1.0))

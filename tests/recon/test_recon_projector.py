@@ -182,5 +182,5 @@ def test_tof_without_offsets_is_refused() -> None:
 def test_unknown_module_pair_is_refused() -> None:
     events = EventList.plain(random_lines(2))
     bad = EventList(events.lors, events.weight, events.pair + 5, events.factor)
-    with pytest.raises(ProjectorError, match="module pair 5"):
-        Projector(GRID).em(image_of(GRID), bad)
+    with pytest.raises(ProjectorError, match="module pair 5 but background has 3"):
+        Projector(GRID).em(image_of(GRID), bad, background=np.zeros(3, np.float32))

@@ -1,0 +1,266 @@
+"""The live estimate: like offline OSEM, honest about what it left out, never a NaN."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from recon_oracles import simulated_records
+
+from coincidence.events import COINCIDENCE
+from hw.scanner import load_scanner
+from recon.event_buffer import EventBuffer
+from recon.events import EventList, Lors
+from recon.live import LiveImager
+from recon.osem import osem
+from recon.projector import Projector
+from recon.sensitivity import attenuation_ratio, geometric_sensitivity, support_mask
+from recon.system import ReconSystem
+
+NOTHING = np.empty(0, COINCIDENCE)
+RATE_HZ = 40_000.0
+
+
+class FakeClock:
+    """Seconds that pass by ``step_s`` each time they are asked for."""
+
+    def __init__(self, step_s: float = 0.0) -> None:
+        self.now_s = 0.0
+        self.step_s = step_s
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+def coarse_brain() -> ReconSystem:
+    """The brain scanner with an image of 6 mm voxels: many counts per voxel in little time."""
+    scanner = load_scanner("caremibrain")
+    image = msgspec.structs.replace(scanner.image, shape=(30, 30, 24), voxel_mm=(6.0, 6.0, 6.0))
+    return ReconSystem.of(msgspec.structs.replace(scanner, image=image))
+
+
+SYSTEM = coarse_brain()
+MODEL = (SYSTEM.detection, SYSTEM.geometry, SYSTEM.allowed, SYSTEM.grid)
+
+
+@pytest.fixture(scope="module")
+def sensitivity() -> np.ndarray:
+    return geometric_sensitivity(*MODEL, samples=1_000_000)
+
+
+def head_points(count: int, *, seed: int = 0) -> np.ndarray:
+    """Points in a cylinder of 60 mm with a hot rod of four times its activity."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform([-60, -60, -50], [60, 60, 50], (6 * count, 3))
+    rod = np.hypot(points[:, 0] - 25, points[:, 1]) < 12
+    inside = np.hypot(points[:, 0], points[:, 1]) < 60
+    kept = rng.random(len(points)) < np.where(rod, 1.0, 0.25) * inside
+    return points[kept][:count]
+
+
+@pytest.fixture(scope="module")
+def prompts() -> np.ndarray:
+    return simulated_records(SYSTEM.scanner, SYSTEM.geometry, head_points(700_000), rate_Hz=RATE_HZ)
+
+
+def play(
+    imager: LiveImager, records: np.ndarray, *, budget_s: float = 0.1, frame_s: float = 0.125
+) -> None:
+    edges = np.arange(frame_s, records["time_ps"][-1] * 1e-12 + frame_s, frame_s)
+    ends = np.searchsorted(records["time_ps"], edges * 1e12)
+    for start, end, time_s in zip([0, *ends[:-1]], ends, edges, strict=True):
+        imager.receive(records[start:end], NOTHING, watermark_ps=int(time_s * 1e12))
+        imager.update(budget_s=budget_s)
+
+
+def offline(records: np.ndarray, sensitivity: np.ndarray, seconds: float) -> np.ndarray:
+    mask = support_mask(sensitivity, SYSTEM.grid)
+    exposure = sensitivity * np.float32(seconds)
+    return osem(Projector(SYSTEM.grid), SYSTEM.events(records), exposure, mask).image
+
+
+def object_mask() -> np.ndarray:
+    return SYSTEM.grid.cylinder(58.0) & (np.abs(SYSTEM.grid.axes_mm()[2]) < 45)
+
+
+def nrmse(image: np.ndarray, reference: np.ndarray) -> float:
+    inside = object_mask()
+    error = np.sqrt(np.mean((image[inside] - reference[inside]) ** 2))
+    return float(error / reference[inside].mean())
+
+
+def imager_of(sensitivity: np.ndarray, **options: object) -> LiveImager:
+    return LiveImager(SYSTEM, sensitivity, clock=FakeClock(), **options)  # type: ignore[arg-type]
+
+
+def test_live_image_is_like_offline_osem(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
+    imager = imager_of(sensitivity)
+    play(imager, prompts)
+    live = imager.estimate
+    finished = imager.finish(within_s=60.0)
+    reference = offline(prompts, sensitivity, imager.seconds)
+    assert nrmse(live, reference) < 0.10
+    assert nrmse(imager.estimate, reference) < 0.01
+    assert finished.fraction_used == 1.0
+
+
+def test_events_that_left_the_buffer_still_count(
+    sensitivity: np.ndarray, prompts: np.ndarray
+) -> None:
+    imager = imager_of(sensitivity, capacity=20_000)
+    play(imager, prompts)
+    imager.finish(within_s=60.0)
+    reference = offline(prompts, sensitivity, imager.seconds)
+    assert nrmse(imager.estimate, reference) < 0.12
+    inside = object_mask()
+    assert imager.estimate[inside].sum() == pytest.approx(reference[inside].sum(), rel=0.01)
+
+
+def test_overload_uses_fewer_events_and_keeps_the_intensity(
+    sensitivity: np.ndarray, prompts: np.ndarray
+) -> None:
+    imager = imager_of(sensitivity)
+    play(imager, prompts, budget_s=2500 / 5e5)  # half of the 5000 that come per image
+    image = imager.update(budget_s=0.1)
+    reference = offline(prompts, sensitivity, imager.seconds)
+    inside = object_mask()
+    assert image.fraction_used == pytest.approx(0.5, abs=0.02)
+    assert image.prompts_seen == len(prompts)
+    assert imager.estimate[inside].sum() == pytest.approx(reference[inside].sum(), rel=0.02)
+
+
+def test_lost_batches_are_made_up_for(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
+    """Of every second frame nothing comes but the news that it is lost."""
+    imager = imager_of(sensitivity)
+    edges = np.arange(0.25, prompts["time_ps"][-1] * 1e-12, 0.25)
+    ends = np.searchsorted(prompts["time_ps"], edges * 1e12)
+    for start, end, time_s in zip([0, *ends[:-1]], ends, edges, strict=True):
+        middle = (start + end) // 2
+        imager.receive(
+            prompts[start:middle],
+            NOTHING,
+            watermark_ps=int(time_s * 1e12),
+            missing_prompts=end - middle,
+        )
+        imager.update(budget_s=0.1)
+    reference = offline(prompts[: ends[-1]], sensitivity, imager.seconds)
+    inside = object_mask()
+    assert imager.fraction_used == pytest.approx(0.5, abs=0.01)
+    assert imager.estimate[inside].sum() == pytest.approx(reference[inside].sum(), rel=0.02)
+
+
+def test_first_image_is_sensible(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
+    imager = imager_of(sensitivity)
+    imager.receive(prompts[:50], NOTHING, watermark_ps=int(50 / RATE_HZ * 1e12))
+    image = imager.update(budget_s=0.05).image
+    assert np.isfinite(image).all() and image.min() >= 0
+    assert image[SYSTEM.grid.cylinder(60.0)].mean() > image[~SYSTEM.grid.cylinder(60.0)].mean()
+
+
+def test_no_events_at_all_give_a_finite_image(sensitivity: np.ndarray) -> None:
+    imager = imager_of(sensitivity)
+    imager.receive(NOTHING, NOTHING, watermark_ps=10**11)
+    assert np.isfinite(imager.update(budget_s=0.05).image).all()
+    assert np.isfinite(imager.finish(within_s=1.0).image).all()
+
+
+def test_absurd_events_give_a_finite_image(sensitivity: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    noise = np.frombuffer(rng.bytes(32 * 3000), dtype=COINCIDENCE)
+    imager = imager_of(sensitivity)
+    imager.receive(noise, noise, watermark_ps=10**11)
+    assert np.isfinite(imager.update(budget_s=0.05).image).all()
+
+
+def test_restart_forgets_the_last_run(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
+    imager = imager_of(sensitivity)
+    play(imager, prompts[:20_000])
+    first = imager.estimate
+    imager.restart()
+    assert imager.prompts_used == 0 and imager.prompts_seen == 0
+    play(imager, prompts[:20_000])
+    assert np.array_equal(imager.estimate, first)
+
+
+def test_attenuation_that_comes_late_ends_like_one_from_the_start(
+    sensitivity: np.ndarray, prompts: np.ndarray
+) -> None:
+    x, y, z = SYSTEM.grid.axes_mm()
+    mu = np.where((np.hypot(x, y) < 60) & (np.abs(z) < 50), np.float32(0.0096), np.float32(0))
+    lowered = sensitivity * attenuation_ratio(*MODEL, mu, samples=200_000)
+    early, late = imager_of(sensitivity), imager_of(sensitivity)
+    early.attenuate(mu, lowered)
+    play(early, prompts[:40_000])
+    play(late, prompts[:40_000])
+    late.attenuate(mu, lowered)
+    assert np.allclose(late.events.factor, early.events.factor, rtol=1e-4)
+    inside = object_mask()
+    assert late.estimate[inside].sum() == pytest.approx(early.estimate[inside].sum(), rel=0.03)
+    assert late.update(budget_s=0.1).attenuation
+
+
+def test_randoms_are_taken_out(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
+    """As many uniform randoms as trues; as many delayeds: the trues' intensity comes back."""
+    n = 60_000
+    rng = np.random.default_rng(2)
+    each = SYSTEM.scanner.crystals_per_module
+
+    def randoms(count: int) -> np.ndarray:
+        records = np.zeros(3 * count, dtype=COINCIDENCE)
+        ends = np.sort(rng.integers(0, SYSTEM.scanner.n_crystals, (3 * count, 2)), axis=1)
+        records["crystal_a"], records["crystal_b"] = ends.T
+        records["doi_a"], records["doi_b"] = rng.integers(0, 8, (2, 3 * count))
+        return records[SYSTEM.allowed[ends[:, 0] // each, ends[:, 1] // each]][:count]
+
+    both = np.concatenate([prompts[:n], randoms(n)])
+    rng.shuffle(both)
+    imager, clean = imager_of(sensitivity), imager_of(sensitivity)
+    seconds_ps = int(n / RATE_HZ * 1e12)
+    for part in np.array_split(both, 12):
+        imager.receive(part, randoms(len(part) // 2), watermark_ps=seconds_ps)
+        image = imager.update(budget_s=1.0)
+    for part in np.array_split(prompts[:n], 12):
+        clean.receive(part, NOTHING, watermark_ps=seconds_ps)
+        clean.update(budget_s=1.0)
+    assert image.randoms and image.delayeds_used == 12 * 5000
+    imager.finish(within_s=60.0)
+    clean.finish(within_s=60.0)
+    inside = object_mask()
+    assert imager.estimate[inside].sum() == pytest.approx(clean.estimate[inside].sum(), rel=0.05)
+
+
+def test_stopping_a_finish_keeps_the_live_image(
+    sensitivity: np.ndarray, prompts: np.ndarray
+) -> None:
+    imager = imager_of(sensitivity)
+    play(imager, prompts[:20_000])
+    before = imager.estimate
+    imager.finish(within_s=60.0, stopped=lambda: True)
+    assert np.array_equal(imager.estimate, before)
+
+
+class TestEventBuffer:
+    def events(self, first: int, count: int) -> EventList:
+        ends = np.zeros((count, 3), np.float32)
+        ends[:, 0] = np.arange(first, first + count)
+        return EventList.plain(Lors(ends, ends))
+
+    def test_keeps_the_newest(self) -> None:
+        buffer = EventBuffer(10, tof=False)
+        for first in range(0, 28, 4):
+            buffer.append(self.events(first, 4))
+        assert sorted(buffer.events.lors.start[:, 0]) == list(range(18, 28))
+
+    def test_oldest_are_those_that_will_be_overwritten(self) -> None:
+        buffer = EventBuffer(10, tof=False)
+        buffer.append(self.events(0, 8))
+        assert buffer.overflow(5) == 3
+        assert list(buffer.oldest(3).lors.start[:, 0]) == [0, 1, 2]
+        buffer.append(self.events(8, 5))
+        assert sorted(buffer.events.lors.start[:, 0]) == list(range(3, 13))
+        assert list(buffer.oldest(2).lors.start[:, 0]) == [3, 4]
+
+    def test_too_many_at_once_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="thin them first"):
+            EventBuffer(10, tof=False).append(self.events(0, 11))
