@@ -6,6 +6,7 @@ in a replay). No I/O but the logs, no clock, no thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,12 @@ from daq.listmode import ListmodeHash, ListmodeWriter
 from daq.rawlog import RawLogWriter
 from hw.geometry import Geometry, allowed_module_pairs
 from hw.messages import Telemetry
-from hw.protocol import HEADER_BYTES, WORD_BYTES
+from hw.protocol import HEADER_BYTES, TICK_PS_NUM, TICK_PS_SHIFT, WORD_BYTES
 from hw.scanner import Scanner
 from hw.settings import SortSettings
 
 Records = npt.NDArray[np.void]
-TIMING_BIN_PS = 100.0
+TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Pipeline:
         self.spectrum = np.zeros(SPECTRUM_BINS, dtype=np.int64)
         self.timing = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
         self.timing_delayed = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
-        self.timing_bin_ps = max(TIMING_BIN_PS, 2.4 * settings.window_ps / Telemetry.TIMING_BINS)
+        self.timing_bin_ps = timing_bin_ps(settings.window_ps)
         self.digest = ListmodeHash()
         self.sorter = CoincidenceSorter(
             settings,
@@ -129,6 +130,13 @@ class Pipeline:
         bins = Telemetry.TIMING_BINS
         index = np.floor(records["tof_ps"] / self.timing_bin_ps + bins / 2).astype(np.int64)
         return np.bincount(np.clip(index, 0, bins - 1), minlength=bins)
+
+
+def timing_bin_ps(window_ps: int) -> float:
+    """Return the bin of the Δt histogram: an odd number of ticks, so that no bin holds more of
+    the possible differences than another; the histogram reaches beyond ±τ."""
+    ticks = 2.4 * window_ps / Telemetry.TIMING_BINS / TICK_PS
+    return max(5, 2 * math.ceil(ticks / 2) + 1) * TICK_PS
 
 
 def pairs_in_view(scanner: Scanner, min_sector_difference: int) -> npt.NDArray[np.bool_]:

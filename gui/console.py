@@ -7,7 +7,6 @@ it shows the run again: the console holds nothing that the daq does not.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui import theme
 from gui.screenshots import EVENTS, Photographer, Shot
 from gui.window import ConsoleWindow
-from hw.endpoints import EndpointError, Endpoints, default_base
+from hw.endpoints import Endpoints
 
 SIZE_PX = (1280, 800)
 NO_DISPLAY = (
@@ -210,26 +209,3 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         raise ConsoleError(f"--size {text!r}: write WIDTHxHEIGHT, e.g. 1280x800") from None
     return width, height
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the console from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="tomoshibi console", description="The console: shows and steers a running daq."
-    )
-    parser.add_argument("--endpoint", default=default_base(), help="(default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="end with the report as JSON")
-    add_arguments(parser)
-    options = parser.parse_args(argv)
-    try:
-        report = run_with(options)
-    except (ConsoleError, EndpointError) as error:
-        print(f"console: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps(report))
-    return 1 if report["failure"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

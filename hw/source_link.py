@@ -1,8 +1,8 @@
 """The source's side of the source plane: introduce itself, stay alive, take orders, report.
 
 Used by whatever stands in for the scanner: emulator, firmware machine, replay. Never blocks
-longer than it is told to; keeps saying Hello until a daq welcomes it, so that the order in which
-the processes start does not matter.
+longer than it is told to; says Hello again and again, so that neither the order in which the
+processes start nor a restart of the daq matters.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class SourceLink:
         now = self._clock()
         if now >= self._next_s:
             self._next_s = now + (BEAT_S if self.welcomed else HELLO_S)
-            self._send(self.beat if self.welcomed else self._hello)
+            self._send(self._hello)  # always: a daq that was restarted must learn who is there
+            if self.welcomed:
+                self._send(self.beat)
 
     def _send(self, message: Message) -> None:
         try:

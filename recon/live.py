@@ -14,7 +14,8 @@ noise of the first seconds fade; without it, that noise stays in the image as it
 Ŝ always holds the new events; a sample of the older ones, as large as the budget allows, stands
 for the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med.
 Biol. 48 (2003) 1405, and its live use by H. Tashima et al., IEEE Trans. Nucl. Sci. 59 (2012) 40).
-Events that leave the buffer keep their last contribution as a frozen part of S.
+Events that leave the buffer keep their last contribution as a frozen part of S, which is slowly
+brought up to the newer image.
 
 When more events arrive than the budget allows, every k-th is used with weight k; events lost on
 the way are made up for alike. Intensities stay right and ``fraction_used`` says what was used.
@@ -55,7 +56,9 @@ noise was 1.4 times that of OSEM."""
 FLOOR = 1e-3
 """Least value of a voxel, of the mean: EM cannot leave 0, and early images are full of zeros."""
 
-BUFFER_EVENTS = 1_000_000
+BUFFER_EVENTS = 2_000_000
+"""80 MB, a minute of 33 k prompts/s."""
+
 DISPLAY_FWHM_MM = (4.0, 10.0)
 FIRST_SPEED = 5e5  # events/s assumed before the first measurement
 SMALLEST_SAMPLE = 2000
@@ -285,8 +288,8 @@ class LiveImager:
         """One step with at most ``most`` pending events; return the background it used."""
         new = self._take_pending(min(most, self._buffer.capacity))
         background = self._background()
-        self._make_room(len(new), background)
-        self._step(new, background, sample=max(SMALLEST_SAMPLE, sample))
+        leaving = self._make_room(len(new), background)
+        self._step(new, background, sample=max(SMALLEST_SAMPLE, sample), leaving=leaving)
         return background
 
     def _new_projector(self, threads: int) -> Projector:
@@ -317,29 +320,32 @@ class LiveImager:
         table = background_table(self._delayeds, self.system.allowed, duration_s=self.seconds)
         return np.asarray(table * np.float32(1 + self._delayeds_missing / seen))
 
-    def _make_room(self, coming: int, background: npt.NDArray[np.float32]) -> None:
-        """Freeze the statistic of the events that must leave the buffer."""
+    def _make_room(self, coming: int, background: npt.NDArray[np.float32]) -> int:
+        """Freeze the statistic of the events that must leave the buffer; return how many."""
         leaving = self._buffer.overflow(coming)
-        if not leaving:
-            return
-        events = self._buffer.oldest(leaving)
-        ratio = self._em(events, background)
-        self._frozen += self._image * ratio
-        weight = float(events.weight.sum(dtype=np.float64))
-        self._frozen_counts += weight
-        self._active *= np.float32(max(0.0, 1 - weight / max(self._buffered, weight)))
-        self._buffered = max(0.0, self._buffered - weight)
+        if leaving:
+            events = self._buffer.oldest(leaving)
+            weight = float(events.weight.sum(dtype=np.float64))
+            self._frozen += self._image * self._em(events, background)
+            self._frozen_counts += weight
+            self._active *= np.float32(max(0.0, 1 - weight / max(self._buffered, weight)))
+            self._buffered = max(0.0, self._buffered - weight)
+        return leaving
 
-    def _step(self, new: EventList, background: npt.NDArray[np.float32], *, sample: int) -> None:
-        """One step of online EM."""
+    def _step(
+        self, new: EventList, background: npt.NDArray[np.float32], *, sample: int, leaving: int
+    ) -> None:
+        """One step of online EM with ``new`` and a sample of the buffer but its oldest events."""
         fresh = float(new.weight.sum(dtype=np.float64))
         if not len(new):
             self._maximise()
             return
-        step = max(1, -(-len(self._buffer) // sample))
         estimate = self._image * self._em(new, background)
-        if len(self._buffer):
-            estimate += self._sampled(background, self._phase % step, step)
+        staying = len(self._buffer) - leaving
+        if staying > 0:
+            step = -(-len(self._buffer) // sample)
+            old = self._sampled(background, self._phase % step, step)
+            estimate += old * np.float32(staying / len(self._buffer))
             self._phase += 1
         smooth = gaussian(estimate, self.system.grid, fwhm_mm=SMOOTHING_FWHM_MM)
         estimate += np.float32(SMOOTHING_SHARE) * (smooth - estimate)
@@ -352,7 +358,19 @@ class LiveImager:
             self._active = estimate
         self._buffer.append(new)
         self._buffered += fresh
+        self._forget(fresh / self._counts)
         self._maximise()
+
+    def _forget(self, share: float) -> None:
+        """Replace a share of the frozen statistic by what the buffer says of the same counts.
+
+        Frozen events were explained by an earlier image. With a share of ΔN / N they count in
+        proportion to their time, which costs a quarter of the counts' worth in noise and lets the
+        first image's error die out as 1 / N².
+        """
+        if self._frozen_counts > 0:
+            scale = np.float32(self._frozen_counts / self._buffered)
+            self._frozen += np.float32(share) * (scale * self._active - self._frozen)
 
     def _sampled(self, background: npt.NDArray[np.float32], first: int, step: int) -> Image:
         """Return the buffer's statistic, estimated from every ``step``-th event."""

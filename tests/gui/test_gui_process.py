@@ -16,7 +16,7 @@ import pytest
 from gui_feeder import Feeder, Script
 from pyqtgraph.Qt import QtGui
 
-from gui.console import main
+from daq.cli import main
 from gui.screenshots import ScreenshotError, take
 from gui.window import ConsoleWindow
 from hw.endpoints import Endpoints
@@ -34,9 +34,9 @@ def start(endpoints: Endpoints) -> Iterator[Start]:
     children: list[subprocess.Popen[str]] = []
 
     def start_console(*options: str) -> subprocess.Popen[str]:
+        where = ["--endpoint", endpoints.base, "--json", "--offscreen"]
         child = subprocess.Popen(
-            [sys.executable, "-m", "gui", "--endpoint", endpoints.base, "--json", "--offscreen",
-             *options],
+            [sys.executable, "-m", "daq.cli", "console", *where, *options],
             cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -123,7 +123,7 @@ def test_without_a_display_it_says_what_to_do(
     monkeypatch.setattr(console.QtWidgets.QApplication, "instance", lambda: None)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
-    assert main(["--endpoint", "ipc:///tmp/nowhere"]) == 2
+    assert main(["console", "--endpoint", "ipc:///tmp/nowhere"]) == 1
     assert "no display" in capsys.readouterr().err
 
 
@@ -138,7 +138,7 @@ def test_without_a_display_it_says_what_to_do(
 def test_a_wrong_option_is_explained(
     options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--offscreen", *options]) == 2
+    assert main(["console", "--offscreen", *options]) == 1
     assert words in capsys.readouterr().err
 
 

@@ -1,7 +1,0 @@
-"""``python -m gui``: the console."""
-
-import sys
-
-from gui.console import main
-
-sys.exit(main())
