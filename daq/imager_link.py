@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
+
 import zmq
 
 from daq.pipeline import Output
@@ -17,17 +21,31 @@ from hw.messages import (
     encode,
 )
 
+LOST_AFTER_S = 3.5
+
 
 class ImagerLink:
     """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports."""
 
-    def __init__(self, stream: zmq.Socket[bytes], reports: zmq.Socket[bytes]) -> None:
+    def __init__(
+        self,
+        stream: zmq.Socket[bytes],
+        reports: zmq.Socket[bytes],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._stream = stream
         self._reports = reports
         self._sequence = 0
         self._prompts = 0
         self._delayeds = 0
-        self.present = False
+        self._heard_s = -math.inf
+
+    @property
+    def present(self) -> bool:
+        """Whether an imager has reported in the last seconds."""
+        return self._clock() - self._heard_s < LOST_AFTER_S
 
     def begin(self, run: Run) -> None:
         """Announce a run; repeating it does no harm and helps an imager that came late."""
@@ -80,7 +98,7 @@ class ImagerLink:
             except MessageError as error:
                 words.append(f"imager: {error}")
                 continue
-            self.present = True
+            self._heard_s = self._clock()
             if run is not None and report.run == run.name:
                 run.imager = report
             if report.message:

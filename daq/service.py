@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 
 from daq.closing import Closing
@@ -40,7 +41,8 @@ HURRIED_DRAIN_S = 0.8
 
 
 class DaqService:
-    """Runs until told to leave. ``template`` is armed where a command brings no configuration;
+    """Runs until told to leave. ``template`` is armed where a command brings no configuration (it
+    is the last one armed, later);
     with ``automatic`` set it arms and starts when a source attaches, and leaves after the run."""
 
     def __init__(
@@ -178,6 +180,8 @@ class DaqService:
             self.journal.add(severity, words)
         if run.pipeline.decoder.all_ended:
             self._begin_closing("all modules have ended")
+        elif len(run.reports) >= len(self.sources.present) > 0:
+            self._begin_closing("the sources have finished")
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
             self._begin_closing("no data for too long")
@@ -242,7 +246,7 @@ class DaqService:
         try:
             self._sockets.control.send_multipart([identity, encode(reply)], zmq.NOBLOCK)
         except zmq.ZMQError:
-            self.journal.add("warning", f"a client's queue is full: reply {reply.id} was dropped")
+            self.journal.add("warning", f"a client is gone or stuck: reply {reply.id} was dropped")
 
     def _arm(self, command: Command) -> dict[str, Any]:
         self.control.require("idle", "closed")
@@ -257,6 +261,7 @@ class DaqService:
             )
         self.run = Run(config, self.runs_root)
         self.journal.open(self.run.folder)
+        self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.control.to("armed")
         self.journal.add("info", f"armed {self.run.name}: {self.run.scanner.title}")
         return {"run": str(self.run.folder), "name": self.run.name}
@@ -266,13 +271,7 @@ class DaqService:
         assert self.run is not None
         if not self.sources.present:
             raise RunError("no source is attached: start one (`tomoshibi emulate`), then start")
-        modules = sum(source.hello.modules for source in self.sources.present)
-        if modules != self.run.scanner.n_modules:
-            raise RunError(
-                f"the sources have {modules} modules, the scanner {self.run.scanner.name} has "
-                f"{self.run.scanner.n_modules}: start the source with --preset "
-                f"{self.run.scanner.name}"
-            )
+        self._check_sources(self.run)
         self.control.to("running")
         self.run.start()
         self._clock = WallClock()
@@ -283,6 +282,18 @@ class DaqService:
         self.sources.send_all(Start(run_tag=tag, duration_s=duration_s))
         self.journal.add("info", f"started, source: {self.sources.describe()}")
         return {"run": str(self.run.folder)}
+
+    def _check_sources(self, run: Run) -> None:
+        """Refuse to start with sources that are not this run's scanner."""
+        scanner = run.scanner
+        found = {source.hello.scanner for source in self.sources.present}
+        modules = sum(source.hello.modules for source in self.sources.present)
+        if found != {scanner.name} or modules != scanner.n_modules:
+            raise RunError(
+                f"the sources are {', '.join(sorted(found))} with {modules} modules, the run is "
+                f"armed for {scanner.name} with {scanner.n_modules}: start the source with "
+                f"--preset {scanner.name}, or arm for the other scanner"
+            )
 
     def _stop(self, command: Command) -> None:
         self.control.require("running", "stopping")

@@ -58,6 +58,8 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         socket: Socket = zmq.Context.instance().socket(kind)
         socket.setsockopt(zmq.SNDHWM, queue)
         socket.setsockopt(zmq.RCVHWM, queue)
+        if kind == zmq.ROUTER:  # or a reply to a client that is gone or stuck is dropped silently
+            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         bound[plane] = socket
         try:
             socket.bind(endpoints.of(plane))

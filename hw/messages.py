@@ -112,10 +112,10 @@ class Command(Message):
 
 
 class Reply(Message):
-    """Daq to client: ``accepted`` or ``pending`` first for slow commands, then done or failed."""
+    """Daq to client: ``accepted`` first for slow commands, then done or failed."""
 
     id: int
-    status: Literal["accepted", "pending", "done", "failed"]
+    status: Literal["accepted", "done", "failed"]
     reason: str = ""
     result: dict[str, Any] = {}
 

@@ -130,7 +130,7 @@ def test_a_source_of_another_scanner_is_refused(acquisition, source):
     daq = acquisition()
     source(daq, modules=3)
     daq.control.call("arm")
-    with pytest.raises(ClientError, match=r"3 modules.*has 2.*--preset bench2"):
+    with pytest.raises(ClientError, match=r"3 modules.*bench2 with 2.*--preset bench2"):
         daq.control.call("start")
 
 
@@ -146,3 +146,26 @@ def test_a_bad_configuration_is_refused_with_the_field(acquisition):
     daq = acquisition()
     with pytest.raises(ClientError, match="run configuration"):
         daq.control.call("arm", scanner_toml=3, settings={})
+
+
+def test_arm_alone_repeats_the_last_configuration(acquisition, source):
+    daq = acquisition("--duration", "5")
+    first = daq.control.call("arm")
+    daq.control.call("reset")
+    second = daq.control.call("arm")
+    assert second["name"] != first["name"]
+    config = json.loads((Path(second["run"]) / "run.json").read_text(encoding="utf-8"))["config"]
+    assert config["duration_s"] == 5
+
+
+def test_a_source_that_finishes_without_last_frames_ends_the_run_as_incomplete(acquisition, source):
+    """As a replay of a run that was cut off does."""
+    daq = acquisition()
+    modules = source(daq)
+    folder = start_run(daq, modules)
+    modules.send_periods(5)
+    modules.report()
+    daq.wait_for_state("closed")
+    summary = summary_of(folder)
+    assert summary["condition"] == "incomplete"
+    assert summary["frames"]["received"] == 10

@@ -143,3 +143,11 @@ def test_a_single_that_could_still_find_a_partner_is_not_resolved_early() -> Non
     assert len(sorter.push(singles[:1], 105)[0]) == 0  # 105 itself may still come: Δt = τ
     assert len(sorter.push(singles[1:], 106)[0]) == 0  # and a third single could make it a multiple
     assert len(sorter.push(singles[:0], 111)[0]) == 1
+
+
+def test_a_delayed_window_that_could_still_fill_is_not_closed_early() -> None:
+    case = Case([100, 125], [0, 2], [1, 1], 5, 20, frozenset({(0, 1), (1, 0)}))
+    sorter = sorter_for(case, "all")
+    singles = case.singles()
+    assert len(sorter.push(singles[:1], 125)[1]) == 0  # 125 itself may still come: Δt = D + τ
+    assert len(sorter.push(singles[1:], 126)[1]) == 1

@@ -116,7 +116,7 @@ def test_events_that_left_the_buffer_still_count(
     reference = offline(prompts, sensitivity, imager.seconds)
     assert nrmse(imager.estimate, reference, fwhm_mm=15.0) < 0.12
     inside = object_mask()
-    assert imager.estimate[inside].sum() == pytest.approx(reference[inside].sum(), rel=0.01)
+    assert imager.estimate[inside].sum() == pytest.approx(reference[inside].sum(), rel=0.03)
 
 
 def test_overload_uses_fewer_events_and_keeps_the_intensity(

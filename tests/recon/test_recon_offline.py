@@ -1,0 +1,133 @@
+"""Offline reconstruction from records: attenuation, TOF, counts, metadata, refusals."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from recon_oracles import simulated_records
+
+from coincidence.events import COINCIDENCE
+from hw.geometry import build_geometry
+from hw.scanner import Scanner, load_scanner
+from recon.offline import reconstruct
+
+RADIUS_MM, HALF_MM, MU = 70.0, 60.0, 0.0096
+
+
+def coarse(name: str) -> Scanner:
+    scanner = load_scanner(name)
+    image = msgspec.structs.replace(scanner.image, shape=(30, 30, 24), voxel_mm=(6.0, 6.0, 6.0))
+    return msgspec.structs.replace(scanner, image=image)
+
+
+def chord_in_cylinder(points: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Length of the whole line inside the cylinder, both ways from a point within it."""
+    a = (direction[:, :2] ** 2).sum(1)
+    b = (points[:, :2] * direction[:, :2]).sum(1)
+    root = np.sqrt(b**2 + a * (RADIUS_MM**2 - (points[:, :2] ** 2).sum(1)))
+    top = (np.sign(direction[:, 2]) * HALF_MM - points[:, 2]) / direction[:, 2]
+    bottom = (-np.sign(direction[:, 2]) * HALF_MM - points[:, 2]) / direction[:, 2]
+    return np.minimum((root - b) / a, top) - np.maximum((-root - b) / a, bottom)
+
+
+@pytest.fixture(scope="module")
+def cylinder() -> np.ndarray:
+    """Prompts of a uniform, attenuating cylinder on the coarse brain scanner."""
+    scanner = coarse("caremibrain")
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-RADIUS_MM, -RADIUS_MM, -HALF_MM], [RADIUS_MM, RADIUS_MM, HALF_MM],
+                         (3_000_000, 3))  # fmt: skip
+    points = points[np.hypot(points[:, 0], points[:, 1]) < RADIUS_MM]
+    return simulated_records(
+        scanner,
+        build_geometry(scanner),
+        points,
+        survival=lambda p, d: np.exp(-MU * chord_in_cylinder(p, d)),
+    )
+
+
+def mu_of_cylinder(scanner: Scanner) -> np.ndarray:
+    axes = [
+        (np.arange(n) - (n - 1) / 2) * size
+        for n, size in zip(scanner.image.shape, scanner.image.voxel_mm, strict=True)
+    ]
+    x, y, z = np.ix_(*axes)
+    inside = (np.hypot(x, y) < RADIUS_MM) & (np.abs(z) < HALF_MM)
+    return np.where(inside, np.float32(MU), np.float32(0))
+
+
+def ring_means(image: np.ndarray) -> np.ndarray:
+    """Mean of the image in four annuli of equal width within 50 mm, away from the ends."""
+    x = (np.arange(30) - 14.5) * 6.0
+    radius = np.hypot(x[:, None], x[None, :])
+    middle = image[:, :, 7:17].mean(axis=2)
+    edges = [0, 15, 28, 40, 52]
+    return np.array(
+        [
+            middle[(radius >= a) & (radius < b)].mean()
+            for a, b in zip(edges, edges[1:], strict=False)
+        ]
+    )
+
+
+def test_attenuation_correction_makes_a_uniform_cylinder_flat(
+    cylinder: np.ndarray, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+    scanner = coarse("caremibrain")
+    plain = reconstruct(cylinder, scanner=scanner, iterations=4, subsets=4)
+    made = reconstruct(
+        cylinder, scanner=scanner, mu_map=mu_of_cylinder(scanner), iterations=4, subsets=4
+    )
+    cupped, flat = ring_means(plain.image), ring_means(made.image)
+    assert cupped[0] < 0.8 * cupped[-1]
+    assert np.allclose(flat, flat.mean(), rtol=0.03)
+    assert made.metadata["corrections"]["attenuation"]
+    assert not plain.metadata["corrections"]["attenuation"]
+
+
+def test_absolute_scale_is_emissions_per_second_and_mL(
+    cylinder: np.ndarray, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+    scanner = coarse("caremibrain")
+    seconds = 20.0
+    made = reconstruct(
+        cylinder, scanner=scanner, mu_map=mu_of_cylinder(scanner), duration_s=seconds
+    )
+    emitted = 3_000_000 * np.pi / 4  # of the box the cylinder's share
+    volume_mL = np.pi * RADIUS_MM**2 * 2 * HALF_MM / 1000
+    expected = emitted / seconds / volume_mL
+    assert ring_means(made.image).mean() == pytest.approx(expected, rel=0.03)
+
+
+def test_parts_give_the_same_as_one_array(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+    scanner = load_scanner("bench2")
+    spread = np.random.default_rng(0).normal(0, 3, (30_000, 3))
+    records = simulated_records(scanner, build_geometry(scanner), spread)
+    whole = reconstruct(records, scanner=scanner)
+    parts = reconstruct(iter(np.array_split(records, 7)), scanner=scanner)
+    assert np.array_equal(whole.image, parts.image)
+    assert whole.metadata["prompts"] == len(records)
+
+
+def test_tof_point_source_is_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong sign of TOF would put it on the other side of every line's centre."""
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+    scanner = coarse("tof_brain")
+    assert scanner.acquisition.tof
+    where = np.array([33.0, -21.0, 9.0])
+    records = simulated_records(scanner, build_geometry(scanner), np.tile(where, (20_000, 1)))
+    image = reconstruct(records, scanner=scanner, iterations=2, subsets=4).image
+    peak = (np.array(np.unravel_index(image.argmax(), image.shape)) - [14.5, 14.5, 11.5]) * 6.0
+    assert np.abs(peak - where).max() <= 3.0 + 1e-6
+
+
+def test_nothing_gives_an_empty_image_and_says_so(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+    made = reconstruct(np.empty(0, COINCIDENCE), scanner=load_scanner("bench2"))
+    assert not made.image.any() and made.metadata["prompts_used"] == 0
