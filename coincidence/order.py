@@ -1,8 +1,9 @@
 """Time order: singles that came in any order leave in the order of time, up to a watermark.
 
-Promise: every single pushed leaves exactly once; the output is the stable sort by time of all
-that was pushed (equal times keep the order of arrival), whatever the batching, provided nothing
-earlier than a watermark is pushed after it (the caller counts such singles as late).
+Promise: every single pushed leaves exactly once; the output is the stable sort by (time, crystal)
+of all that was pushed, whatever the batching, provided nothing earlier than a watermark is pushed
+after it (the caller counts such singles as late). Equal times are common (a tick is 19.5 ps);
+ordering them by crystal makes the outcome independent of which module's frames came first.
 
 Method: stable counting sort into time buckets of about one single each, then insertion within
 buckets; linear in the number of singles whatever their disorder. Where most singles crowd into few
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.select import empty_singles
-from hw.jit import Array, kernel
+from hw.jit import Array, Record, kernel
 
 _INITIAL_CAPACITY = 1 << 16
 _CROWDED = 64  # mean of the square of a bucket's occupancy; a steady stream has about 3
@@ -38,7 +39,7 @@ def take_ready(pending: Array, n_pending: int, horizon_ps: int, ready: Array) ->
 
 @kernel
 def sort_by_time(singles: Array, n: int, starts: Array, out: Array) -> None:
-    """Stable sort of ``singles[:n]`` by time into ``out``.
+    """Stable sort of ``singles[:n]`` by (time, crystal) into ``out``.
 
     ``singles`` is used up; ``starts`` : scratch (≥ n + 2,) i8; buckets are 2**shift ps wide so
     that there are ≤ n.
@@ -72,6 +73,14 @@ def sort_by_time(singles: Array, n: int, starts: Array, out: Array) -> None:
 
 
 @kernel
+def _is_before(a: Record, b: Record) -> bool:
+    """Whether a must leave before b, by time and then crystal."""
+    if a.time_ps != b.time_ps:
+        return bool(a.time_ps < b.time_ps)
+    return bool(a.crystal < b.crystal)
+
+
+@kernel
 def _merge_sort(singles: Array, spare: Array, n: int) -> None:
     """Sort in place, stably, by merging runs of doubling length; ``spare`` (≥ n,) is scratch."""
     source, target = singles, spare
@@ -82,7 +91,7 @@ def _merge_sort(singles: Array, spare: Array, n: int) -> None:
             middle, right = min(left + width, n), min(left + 2 * width, n)
             i, j = left, middle
             for k in range(left, right):
-                if i < middle and (j >= right or source[i].time_ps <= source[j].time_ps):
+                if i < middle and (j >= right or not _is_before(source[j], source[i])):
                     target[k] = source[i]
                     i += 1
                 else:
@@ -100,13 +109,15 @@ def _merge_sort(singles: Array, spare: Array, n: int) -> None:
 def _insertion_sort(singles: Array, n: int) -> None:
     """Finish a nearly sorted array in place, stably: singles move only within their bucket."""
     for i in range(1, n):
-        time_ps = singles[i].time_ps
-        if time_ps >= singles[i - 1].time_ps:
+        if not _is_before(singles[i], singles[i - 1]):
             continue
         j = i
-        crystal, energy = singles[i].crystal, singles[i].energy
+        time_ps, crystal, energy = singles[i].time_ps, singles[i].crystal, singles[i].energy
         flags, doi = singles[i].flags, singles[i].doi
-        while j > 0 and singles[j - 1].time_ps > time_ps:
+        while j > 0 and (
+            singles[j - 1].time_ps > time_ps
+            or (singles[j - 1].time_ps == time_ps and singles[j - 1].crystal > crystal)
+        ):
             singles[j] = singles[j - 1]
             j -= 1
         singles[j].time_ps = time_ps
