@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hw.jit import inline_kernel, kernel
+from recon.jit import bare_kernel
 from recon.grid import Lattice
 from recon.tof import TofTable
 
@@ -55,7 +55,7 @@ def new_scratch(lattice: Lattice) -> Scratch:
     return Scratch(np.zeros(n, np.uint32), *(np.zeros(n, np.float32) for _ in range(4)))
 
 
-@inline_kernel
+@bare_kernel
 def _clip(position: float, slope: float, size: int, low: float, high: float) -> tuple[float, float]:
     """Narrow [low, high] to the planes where position + slope · plane stays in (-1, size)."""
     if abs(slope) > 1e-12:
@@ -67,7 +67,7 @@ def _clip(position: float, slope: float, size: int, low: float, high: float) -> 
     return low, high
 
 
-@kernel
+@bare_kernel
 def _trace(
     start: F4,
     end: F4,
@@ -161,7 +161,7 @@ def _trace(
     return planes, ka, kb
 
 
-@kernel
+@bare_kernel
 def _gather(
     image: F4,
     planes: int,
@@ -198,7 +198,7 @@ def _gather(
     return (s0 + s1) + (s2 + s3)
 
 
-@kernel
+@bare_kernel
 def _scatter(
     image: F4,
     value: np.float32,
@@ -226,7 +226,7 @@ def _scatter(
         image[q + ka + kb] += fv
 
 
-@kernel
+@bare_kernel
 def forward_events(
     image: F4,
     start: F4,
@@ -252,7 +252,7 @@ def forward_events(
         out[event] = _gather(image, planes, across, beside, index, near, far, side, product)
 
 
-@kernel
+@bare_kernel
 def back_events(
     image: F4,
     start: F4,
@@ -278,7 +278,7 @@ def back_events(
         _scatter(image, value[event], planes, across, beside, index, near, far, side)
 
 
-@kernel
+@bare_kernel
 def em_events(
     image: F4,
     out: F4,

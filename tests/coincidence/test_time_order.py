@@ -1,4 +1,4 @@
-"""Time order is the stable sort by time and crystal of all that came, whatever the disorder and batching."""
+"""Time order: the stable sort by time and crystal of all that came, whatever the batching."""
 
 from __future__ import annotations
 
