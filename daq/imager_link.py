@@ -25,7 +25,10 @@ LOST_AFTER_S = 3.5
 
 
 class ImagerLink:
-    """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports."""
+    """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports.
+
+    run : name of the run that the imager is prepared for, by its last report
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class ImagerLink:
         self._prompts = 0
         self._delayeds = 0
         self._heard_s = -math.inf
+        self.run = ""
 
     @property
     def present(self) -> bool:
@@ -99,6 +103,7 @@ class ImagerLink:
                 words.append(f"imager: {error}")
                 continue
             self._heard_s = self._clock()
+            self.run = report.run
             if run is not None and report.run == run.name:
                 run.imager = report
             if report.message:

@@ -42,8 +42,11 @@ class Children:
         self.log_folder = log_folder
         self._children: dict[str, Child] = {}
 
-    def start(self, name: str, argv: Sequence[str], *, env: dict[str, str] | None = None) -> Child:
-        """Start ``python -m daq.cli ARGV`` in the background, output to its log."""
+    def start(self, name: str, argv: Sequence[str], *, niceness: int = 0) -> Child:
+        """Start ``python -m daq.cli ARGV`` in the background, output to its log.
+
+        niceness : how much it yields the processor to the others (0 to 19)
+        """
         log = self.log_folder / f"{name}.log"
         parent = os.getpid()
         with log.open("ab") as output:
@@ -52,9 +55,8 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
                 start_new_session=True,
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=lambda: _begin_child(parent, niceness),
             )
         self._children[name] = Child(name, process, log)
         return self._children[name]
@@ -104,8 +106,9 @@ def _signal(child: Child, number: signal.Signals) -> None:
         child.process.send_signal(number)
 
 
-def _die_with(parent: int) -> None:
+def _begin_child(parent: int, niceness: int) -> None:
     """In the child, before exec: leave when the parent does, even if it is gone already."""
+    os.nice(niceness)
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)

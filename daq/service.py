@@ -121,8 +121,11 @@ class DaqService:
             self._advance_closing(now)
         if self._is_due("telemetry", now, TELEMETRY_S):
             self._sockets.telemetry.send(encode(compose_telemetry(self)), zmq.NOBLOCK)
-        if self.control.state == "running" and self.run is not None:
-            self._supervise(self.run, now)
+        if self.run is not None and self.control.state in ("armed", "running"):
+            if self._is_due("begin", now, BEGIN_REPEAT_S):
+                self.imager.begin(self.run)
+            if self.control.state == "running":
+                self._supervise(self.run, now)
         if self.automatic:
             self._advance_automatic()
         return full
@@ -174,8 +177,6 @@ class DaqService:
         return frames
 
     def _supervise(self, run: Run, now: float) -> None:
-        if self._is_due("begin", now, BEGIN_REPEAT_S):
-            self.imager.begin(run)
         for severity, words in self._watch.look(run, now):
             self.journal.add(severity, words)
         if run.pipeline.decoder.all_ended:
@@ -261,6 +262,7 @@ class DaqService:
             )
         self.run = Run(config, self.runs_root)
         self.journal.open(self.run.folder)
+        self.imager.start(self.run)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.control.to("armed")
         self.journal.add("info", f"armed {self.run.name}: {self.run.scanner.title}")
@@ -277,7 +279,6 @@ class DaqService:
         self._clock = WallClock()
         self._watch = RunWatch()
         self._watch.data_came(time.monotonic())
-        self.imager.start(self.run)
         tag, duration_s = self.run.run_tag, self.run.config.duration_s
         self.sources.send_all(Start(run_tag=tag, duration_s=duration_s))
         self.journal.add("info", f"started, source: {self.sources.describe()}")
@@ -317,6 +318,7 @@ class DaqService:
             "run": str(run.folder) if run else "",
             "sources": [source.hello.kind for source in self.sources.present],
             "imager": self.imager.present,
+            "imager_run": self.imager.run,
         }
 
     def _shutdown(self, command: Command) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from hw.messages import Telemetry
 READY_S = 60.0
 CLOSE_S = 30.0
 RESTARTS = 3
+NICENESS = {"imager": 5}
+"""The picture yields to the data: taking, logging and sorting come first on a busy machine."""
 
 
 @dataclass
@@ -69,6 +71,7 @@ class LiveChain:
         self._first_image_s = 0.0
         self._memory = MemoryMeter()
         self._interrupted = False
+        self._hurry = False
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
         self._argv: dict[str, list[str]] = {}
 
@@ -94,11 +97,11 @@ class LiveChain:
         plan.finish_plan(plan.config, self.scratch)
         with ControlClient(self.endpoints) as daq:
             self._wait_for("the daq", lambda: self._ping(daq))
-            self._wait_for("the source", lambda: bool(daq.call("status")["sources"]))
-            self._wait_for("the imager", lambda: bool(daq.call("status")["imager"]))
             armed = daq.call("arm", **msgspec.to_builtins(plan.config))
             self.folder = Path(armed["run"])
             self._start_console(base)
+            self._wait_for("the source", lambda: bool(daq.call("status")["sources"]))
+            self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == armed["name"])
             daq.call("start")
             tell(f"running: {self.folder}")
             display = DisplayClient(self.endpoints)
@@ -116,7 +119,7 @@ class LiveChain:
 
     def _start(self, name: str, argv: list[str]) -> None:
         self._argv[name] = argv
-        self.children.start(name, argv)
+        self.children.start(name, argv, niceness=NICENESS.get(name, 0))
 
     def _start_console(self, base: list[str]) -> None:
         shots = ["--screenshots", str(self.folder)]
@@ -186,9 +189,9 @@ class LiveChain:
             self._start(child.name, self._argv[child.name])
 
     def _obituary(self, child: Child) -> str:
-        if self.folder is None:
-            words = child.tail(1)
-            return words.removeprefix("tomoshibi: ") or f"the {child.name} ended"
+        last = child.tail(1)
+        if last.startswith("tomoshibi: "):
+            return f"the {child.name} ended: {last.removeprefix('tomoshibi: ')}"
         return (
             f"the {child.name} ended with status {child.process.returncode}; its last words:\n"
             f"{child.tail()}"
@@ -196,7 +199,7 @@ class LiveChain:
 
     def _stop_everything(self) -> None:
         killed = self.children.stop("daq", within_s=1.9)
-        killed += self.children.stop(within_s=0.7)
+        killed += self.children.stop(within_s=0.7 if self._hurry else 3.0)
         for name in killed:
             tell(f"the {name} did not leave in time and was killed")
         if self.folder is not None and self.folder.is_dir():
@@ -205,8 +208,6 @@ class LiveChain:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        self._hurry = False
-
         def stop(number: int, frame: object) -> None:
             if not self._hurry:  # a second Ctrl-C must not interrupt the cleaning up
                 self._hurry = True
