@@ -6,7 +6,10 @@ leave when new ones need their place; they are handed out so that their statisti
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
+import numpy.typing as npt
 
 from recon.events import EventList, Lors, Selection
 
@@ -73,3 +76,12 @@ class EventBuffer:
         kept.weight[place] = new.weight
         kept.pair[place] = new.pair
         kept.factor[place] = new.factor
+
+
+@dataclass
+class PendingPrompts:
+    """What came since the last update."""
+
+    prompts: list[npt.NDArray[np.void]] = field(default_factory=list)
+    count: int = 0
+    missing: int = 0

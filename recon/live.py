@@ -19,14 +19,11 @@ brought up to the newer image.
 
 When more events arrive than the budget allows, every k-th is used with weight k; events lost on
 the way are made up for alike. Intensities stay right and ``fraction_used`` says what was used.
-
-No clock and no thread in here but the projector's: time is given by the caller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +31,10 @@ import numpy.typing as npt
 from coincidence.events import COINCIDENCE
 from recon.background import background_table
 from recon.display_filter import gaussian, noise_estimate
-from recon.event_buffer import EventBuffer
+from recon.event_buffer import EventBuffer, PendingPrompts
 from recon.events import EventList
 from recon.grid import Image
+from recon.live_image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm, smoothed_speed
 from recon.osem import em_quotient, osem, uniform_image
 from recon.projector import Projector
 from recon.sensitivity import support_mask
@@ -59,41 +57,10 @@ FLOOR = 1e-3
 BUFFER_EVENTS = 2_000_000
 """80 MB, a minute of 33 k prompts/s."""
 
-DISPLAY_FWHM_MM = (4.0, 10.0)
 FIRST_SPEED = 5e5  # events/s assumed before the first measurement
-SMALLEST_SAMPLE = 2000
 
 Records = npt.NDArray[np.void]
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class LiveImage:
-    """A live image and what is true of it.
-
-    image : emissions/s/mL [x, y, z] float32, post-filtered with ``fwhm_mm``
-    fraction_used : prompts used of all that the run had up to here
-    """
-
-    image: Image
-    prompts_used: int
-    prompts_seen: int
-    delayeds_used: int
-    fraction_used: float
-    detector_time_s: float
-    noise: float
-    fwhm_mm: float
-    attenuation: bool
-    randoms: bool
-
-
-@dataclass
-class _Pending:
-    """What came since the last update."""
-
-    prompts: list[Records] = field(default_factory=list)
-    count: int = 0
-    missing: int = 0
 
 
 class LiveImager:
@@ -119,7 +86,8 @@ class LiveImager:
         self._projector = self._new_projector(threads)
         self._plain = Projector(system.grid, threads=threads, lanes=2)
         self._buffer = EventBuffer(capacity, tof=system.tof is not None)
-        self._speed = FIRST_SPEED
+        self._speed = self._intake_speed = FIRST_SPEED
+        self._located_s = 0.0
         self._geometric = sensitivity
         self.restart()
 
@@ -133,7 +101,7 @@ class LiveImager:
         modules = self.system.detection.n_modules
         self._use_sensitivity(self._geometric)
         self._mu: Image | None = None
-        self._pending = _Pending()
+        self._pending = PendingPrompts()
         self._buffer.clear()
         self._frozen = np.zeros(self.system.grid.shape, dtype=np.float32)
         self._active = np.zeros(self.system.grid.shape, dtype=np.float32)
@@ -212,11 +180,16 @@ class LiveImager:
         """Detector time that the events cover."""
         return max((self._watermark_ps - self._origin_ps) * 1e-12, 1e-6)
 
-    def update(self, *, budget_s: float) -> LiveImage:
-        """Use what is pending, refine with older events within the budget, return the image."""
+    def update(self, *, budget_s: float, catch_up_s: float | None = None) -> LiveImage:
+        """Use what is pending, refine with older events within the budget, return the image.
+
+        New events may take ``catch_up_s`` where that is more; what does not fit is thinned.
+        """
         affordable = max(SMALLEST_SAMPLE, int(self._speed * budget_s))
-        new = min(self._pending.count, affordable)
-        return self._shown(self._use_pending(affordable, sample=affordable - new))
+        most = max(affordable, int(self._intake_speed * (catch_up_s or 0.0)))
+        return self._shown(
+            self._use_pending(most, sample=affordable - min(self._pending.count, most))
+        )
 
     def finish(
         self,
@@ -286,7 +259,9 @@ class LiveImager:
 
     def _use_pending(self, most: int, *, sample: int) -> npt.NDArray[np.float32]:
         """One step with at most ``most`` pending events; return the background it used."""
+        begin = self._clock()
         new = self._take_pending(min(most, self._buffer.capacity))
+        self._located_s = self._clock() - begin
         background = self._background()
         leaving = self._make_room(len(new), background)
         self._step(new, background, sample=max(SMALLEST_SAMPLE, sample), leaving=leaving)
@@ -308,7 +283,7 @@ class LiveImager:
             taken = records[np.arange(most) * len(records) // most]
         weight = (len(records) + self._pending.missing) / max(len(taken), 1)
         # With nothing to carry their weight, missing events wait for the next update.
-        self._pending = _Pending(missing=0 if len(taken) else self._pending.missing)
+        self._pending = PendingPrompts(missing=0 if len(taken) else self._pending.missing)
         self._used += len(taken)
         attenuation = None if self._mu is None else (self._plain, self._mu)
         return self.system.events(taken, attenuation=attenuation, weight=weight)
@@ -340,7 +315,9 @@ class LiveImager:
         if not len(new):
             self._maximise()
             return
+        begin = self._clock() - self._located_s
         estimate = self._image * self._em(new, background)
+        self._intake_speed = smoothed_speed(self._intake_speed, len(new), self._clock() - begin)
         staying = len(self._buffer) - leaving
         if staying > 0:
             step = -(-len(self._buffer) // sample)
@@ -400,15 +377,12 @@ class LiveImager:
         ratio, _ = self._projector.em(
             self._image, events, background=background, first=first, step=step
         )
-        seconds = self._clock() - begin
         done = len(range(first, len(events), step))
-        if seconds > 0 and done >= SMALLEST_SAMPLE:
-            self._speed += 0.2 * (done / seconds - self._speed)
+        self._speed = smoothed_speed(self._speed, done, self._clock() - begin)
         return ratio
 
     def _shown(self, background: npt.NDArray[np.float32]) -> LiveImage:
-        least, most = DISPLAY_FWHM_MM
-        fwhm = float(np.clip(least * (1e6 / max(self._used, 1)) ** (1 / 6), least, most))
+        fwhm = display_fwhm_mm(self._used)
         image = gaussian(self._image, self.system.grid, fwhm_mm=fwhm, mask=self._mask)
         image /= np.float32(self.system.voxel_volume_mL)
         return LiveImage(

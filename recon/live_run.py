@@ -15,7 +15,8 @@ from coincidence.events import COINCIDENCE
 from hw.messages import CoincidenceBatch, ImageMessage, ImagerReport, RunBegin, RunEnd
 from recon.attenuation_job import AttenuationJob
 from recon.grid import ReconError
-from recon.live import LiveImage, LiveImager
+from recon.live import LiveImager
+from recon.live_image import LiveImage
 from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
 from recon.nifti import write_nifti
 from recon.offline import UNIT, corrections
@@ -78,13 +79,13 @@ class LiveRun:
         self._event_wall_ns = max(self._event_wall_ns, batch.event_wall_ns)
         self._fresh = True
 
-    def image(self, *, budget_s: float) -> ImageMessage | None:
+    def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
         """Return a new image where events came since the last one."""
         if not self._fresh or self.final is not None:
             return None
         self._fresh = False
         self._take_attenuation()
-        return self._published(self._imager.update(budget_s=budget_s))
+        return self._published(self._imager.update(budget_s=budget_s, catch_up_s=catch_up_s))
 
     def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
         """Finish the run: return the final image, written to the run's folder; None if done."""

@@ -44,7 +44,7 @@ QUEUE = 512
 
 POLL_S = 0.05
 REPORT_S = 1.0
-LINGER_MS = 200
+LINGER_MS = 100
 BATCHES_PER_TURN = 200
 
 Clock = Callable[[], float]
@@ -56,11 +56,13 @@ class Pace:
 
     period_s : from image to image
     budget_s : time for the projector within it; the filters come on top
+    catch_up_s : time that new events may take where they are many, at the cost of older ones
     threads : of the projector while the run lasts
     """
 
     period_s: float = 0.125
     budget_s: float = 0.04
+    catch_up_s: float = 0.08
     threads: int = 1
 
 
@@ -194,7 +196,7 @@ class LiveService:
     def _make_image(self) -> None:
         if self._run is None:
             return
-        image = self._run.image(budget_s=self._pace.budget_s)
+        image = self._run.image(budget_s=self._pace.budget_s, catch_up_s=self._pace.catch_up_s)
         if image is not None:
             self._publish(image)
 

@@ -38,7 +38,7 @@ GEOMETRIC_FWHM_MM = 3.0
 SAMPLES = 2_500_000
 RATIO_SAMPLES = 800_000
 SAMPLES_PER_CHUNK = 200_000
-LEAST_RELATIVE = 0.02
+LEAST_RELATIVE = 0.05
 """Voxels seen with less than this share of the greatest sensitivity are masked."""
 
 Stopped = Callable[[], bool]
