@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def compose_telemetry(service: DaqService) -> Telemetry:
     """Return the telemetry of this moment."""
-    run = service.run
-    control = service.control
+    keeper = service.keeper
+    run, control = keeper.run, keeper.control
     return Telemetry(
         state=control.state,
         reason=control.reason,
@@ -42,10 +42,10 @@ def compose_telemetry(service: DaqService) -> Telemetry:
         module_rates=run.module_rates() if run else [],
         module_states=[STATE_NAMES[s] for s in run.pipeline.decoder.line["state"]] if run else [],
         rings=run.scanner.ring.n_rings if run else 0,
-        journal=list(service.journal.tail),
+        journal=list(keeper.journal.tail),
         wall_ns=time.monotonic_ns(),
         source_lag_s=service.sources.lag_s(),
-        disk_free_GB=service.disk_free / 1e9,
+        disk_free_GB=keeper.disk_free / 1e9,
         condition=run.condition() if run else "good",
         buffers={"singles_held": float(run.pipeline.order.held) if run else 0.0},
     )
@@ -54,7 +54,7 @@ def compose_telemetry(service: DaqService) -> Telemetry:
 def _counters(service: DaqService, run: Run | None) -> dict[str, int]:
     counters = {"stray_frames": service.stray_frames}
     counters["invalid_messages"] = service.sources.invalid_messages
-    counters["journal_write_errors"] = service.journal.write_errors
+    counters["journal_write_errors"] = service.keeper.journal.write_errors
     if run is None:
         return counters
     books = run.books()

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel
 from emulator.materials import cross_sections
 from emulator.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z, scatter_compton
 from emulator.random_numbers import exponential, uniform
+from hw.jit import bare_kernel
 from hw.scanner import Scanner
 
 CRYSTAL_CUT_KEV = 20.0

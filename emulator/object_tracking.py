@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel
 from emulator.materials import cross_sections
 from emulator.phantoms import Phantom
 from emulator.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z, scatter_compton
 from emulator.random_numbers import exponential, uniform
+from hw.jit import bare_kernel
 
 OBJECT_CUT_KEV = 60.0
 """Photons scattered below this are dropped: they can no longer pass a 100 keV trigger."""

@@ -11,8 +11,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel
 from emulator.random_numbers import in_disc, next_word, uniform
+from hw.jit import bare_kernel
 
 X, Y, Z, DX, DY, DZ, ENERGY, PATH = range(8)
 PHOTON_SIZE = 8

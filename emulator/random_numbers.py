@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel
+from hw.jit import bare_kernel
 
 State = npt.NDArray[np.uint64]
 _TO_UNIT = 2.0**-53

@@ -20,8 +20,8 @@ from emulator.crystal_tracking import (
     DEPOSIT_V,
     DEPOSIT_W,
 )
-from emulator.jit import bare_kernel
 from emulator.random_numbers import normal
+from hw.jit import bare_kernel
 from hw.scanner import Scanner
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))

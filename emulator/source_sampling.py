@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.jit import bare_kernel
 from emulator.phantoms import Phantom
 from emulator.photons import State
 from emulator.random_numbers import next_word
-from hw.jit import kernel
+from hw.jit import bare_kernel, kernel
 
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _10_BITS = (1 << 10) - 1

@@ -22,7 +22,6 @@ from emulator.crystal_tracking import (
     find_module,
     track_crystal,
 )
-from emulator.jit import bare_kernel
 from emulator.object_tracking import OBJECT_CUT_KEV, ObjectTables, track_object
 from emulator.photons import (
     DX,
@@ -43,6 +42,7 @@ from emulator.photons import (
 from emulator.random_numbers import exponential, normal, seed_stream, uniform
 from emulator.response import FWHM_PER_SIGMA, ResponseTables, respond
 from emulator.source_sampling import SourceTables, place_decays
+from hw.jit import bare_kernel
 
 NON_COLLINEARITY_FWHM_RAD = math.radians(0.5)
 """Water at body temperature: S. DeBenedetti et al., Phys. Rev. 77 (1950) 205; the usual 0.5°."""

@@ -23,7 +23,7 @@ from recon.sensitivity_cache import cached_sensitivity
 from recon.system import ReconSystem
 
 Records = npt.NDArray[np.void]
-UNIT = "emissions/s/mL (model sensitivity, uncalibrated)"
+UNIT = "emissions/s/mL, uncalibrated"
 
 ProgressStep = Callable[[str, float], None]
 """Called with what is being done and the share (0..1) of the whole that is done."""

@@ -9,7 +9,7 @@ What makes it fast: the list is computed in a loop without branches that LLVM ve
 dominant axis is only a choice of strides, made once per ray; indices are unsigned, so no
 wrap-around test; the image's zero border replaces bounds checks; planes outside the image, the
 LOR's ends or the TOF kernel's support are never visited; sums are split in four. Compiled as
-:mod:`recon.jit` says, cached as :mod:`hw.jit` says.
+:mod:`hw.jit` says (``bare_kernel``).
 
 Shapes: ``image`` flat padded float32 (see :mod:`recon.grid`); ``start``, ``end`` (n, 3) float32
 mm; ``offset`` (n,) float32 mm, positive towards ``end``, unused without TOF. Events
@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hw.jit import bare_kernel
 from recon.grid import Lattice
-from recon.jit import bare_kernel
 from recon.tof import TofTable
 
 F4 = npt.NDArray[np.float32]

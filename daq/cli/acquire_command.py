@@ -89,11 +89,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:
-    if service.run is None:
+    keeper = service.keeper
+    if keeper.control.state == "error":
+        raise CommandError(keeper.control.reason)
+    summary = keeper.summary()
+    if summary is None:
         return 0
-    if service.control.state == "error":
-        raise CommandError(service.control.reason)
-    summary = service.run.summary()
     finish(options, summary, f"{summary['run']}: {summary['prompts']} prompts, "
            f"{summary['delayeds']} delayeds, {summary['condition']}")  # fmt: skip
     return 0

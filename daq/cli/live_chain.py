@@ -32,6 +32,7 @@ from hw.messages import Telemetry
 
 READY_S = 60.0
 CLOSE_S = 30.0
+PICTURE_S = 5.0
 RESTARTS = 3
 NICENESS = {"imager": 5}
 """The picture yields to the data: taking, logging and sorting come first on a busy machine."""
@@ -72,6 +73,7 @@ class LiveChain:
         self._memory = MemoryMeter()
         self._interrupted = False
         self._hurry = False
+        self._failed = False
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
         self._argv: dict[str, list[str]] = {}
 
@@ -83,6 +85,11 @@ class LiveChain:
             except Stopped:
                 self._interrupted = True
                 tell("\nstopping …")
+            except CommandError as error:
+                if self.folder is None:
+                    raise
+                self._failed = True
+                tell(f"tomoshibi: {error}")
             finally:
                 self._stop_everything()
         return self._report(options)
@@ -114,8 +121,8 @@ class LiveChain:
                 display.close()
         if plan.window:
             self._wait_for_window()
-        elif self.children.alive("console"):
-            time.sleep(0.5)  # one more turn of the console: its last screenshot has the final image
+        else:
+            self._wait_for_last_picture()
 
     def _start(self, name: str, argv: list[str]) -> None:
         self._argv[name] = argv
@@ -123,7 +130,7 @@ class LiveChain:
 
     def _start_console(self, base: list[str]) -> None:
         shots = ["--screenshots", str(self.folder)]
-        look = [] if self.plan.window else ["--offscreen"]
+        look = [] if self.plan.window else ["--offscreen", "--exit-when-closed"]
         self._start("console", ["console", *base, *shots, *look])
 
     @staticmethod
@@ -175,12 +182,20 @@ class LiveChain:
             self._look_after_children()
             time.sleep(0.1)
 
+    def _wait_for_last_picture(self) -> None:
+        """The offscreen console leaves by itself with the closed run and the final image."""
+        deadline = time.monotonic() + PICTURE_S
+        while self.children.alive("console") and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     # --- children -----------------------------------------------------------------------------
 
     def _look_after_children(self) -> None:
         for child in self.children.died():
-            if child.process.returncode == 0 and child.name == "console" and self.plan.window:
-                raise Stopped
+            if child.name == "console" and child.process.returncode == 0:
+                if self.plan.window:
+                    raise Stopped
+                continue  # it has taken its last picture
             left = self._restarts.get(child.name, 0)
             if not left:
                 raise CommandError(self._obituary(child))
@@ -239,7 +254,7 @@ class LiveChain:
         finish(options, summary, _summary_text(summary))
         if self._interrupted and self._hurry:
             return 128 + signal.SIGINT
-        return 0 if summary["condition"] != "incomplete" else 1
+        return 1 if self._failed or summary["condition"] == "incomplete" else 0
 
 
 def _status_line(telemetry: Telemetry) -> str:

@@ -12,6 +12,8 @@ import psutil
 import pytest
 from demo_process import demo, family, result_of
 
+from daq.rawlog import RawLogReader
+
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 
@@ -92,13 +94,14 @@ def test_an_emulator_killed_in_mid_run_is_told_and_nothing_recorded_is_lost(tmp_
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
     folder = wait_for_run(tmp_path)
     members["emulate"].kill()
-    _out, err = process.communicate(timeout=40)
+    out, err = process.communicate(timeout=40)
     assert process.returncode == 1
     assert "source ended" in err
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["condition"] == "incomplete"
     assert summary["conserved"] is False
-    assert summary["singles"]["received"] > 0
+    assert json.loads(out.splitlines()[-1])["singles"] == summary["singles"]
+    assert sum(map(len, RawLogReader(folder / "raw.tmraw"))) == summary["frames"]["received"] > 0
     assert_gone(members, 1.0)
 
 
