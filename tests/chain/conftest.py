@@ -162,6 +162,13 @@ class Acquisition:
             return False
         return True
 
+    def start_run(self, source: PlainSource) -> Path:
+        """Arm and start a run with the source; return its folder."""
+        armed = self.control.call("arm")
+        self.control.call("start")
+        source.wait_for_start()
+        return Path(armed["run"])
+
     def state(self) -> str:
         """Return the run's state."""
         return str(self.control.call("status")["state"])

@@ -19,13 +19,6 @@ from daq.resort import verify
 pytestmark = pytest.mark.processes
 
 
-def start_run(daq, source) -> Path:
-    armed = daq.control.call("arm")
-    daq.control.call("start")
-    source.wait_for_start()
-    return Path(armed["run"])
-
-
 def received_frames(daq, count: int) -> None:
     """Wait until the daq shows that it has received so many frames: they are acknowledged."""
     display = DisplayClient(daq.endpoints)
@@ -47,7 +40,7 @@ def frames_in(folder: Path) -> int:
 def test_killing_the_daq_loses_nothing_that_was_acknowledged(acquisition, source):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(50)
     received_frames(daq, 100)
     daq.process.kill()
@@ -61,7 +54,7 @@ def test_killing_the_daq_loses_nothing_that_was_acknowledged(acquisition, source
 def test_sigterm_in_mid_run_closes_the_run_within_three_seconds(acquisition, source):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(5)
     received_frames(daq, 10)
     began = time.monotonic()
@@ -77,7 +70,7 @@ def test_sigterm_in_mid_run_closes_the_run_within_three_seconds(acquisition, sou
 def test_a_source_that_vanishes_leaves_an_incomplete_run_that_can_be_verified(acquisition, source):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(20)
     received_frames(daq, 40)
     modules.close()
@@ -96,7 +89,7 @@ def test_a_full_disk_latches_an_error_and_keeps_what_was_written(acquisition, so
 
     daq = acquisition(preexec=limit_files)
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     for _ in range(40):
         modules.send_periods(5, events=60)
         if daq.state() == "error":
@@ -156,6 +149,7 @@ def test_garbage_on_every_plane_harms_nothing(acquisition, source):
             socket.send(garbage)
         socket.close(linger=500)
     modules = source(daq)
-    start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.finish()
     daq.wait_for_state("closed")
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["conserved"] is True

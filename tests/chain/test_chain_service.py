@@ -14,13 +14,6 @@ from hw.protocol import CRC_OFFSET
 pytestmark = pytest.mark.processes
 
 
-def start_run(daq, source) -> Path:
-    armed = daq.control.call("arm")
-    daq.control.call("start")
-    source.wait_for_start()
-    return Path(armed["run"])
-
-
 def summary_of(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
@@ -28,7 +21,7 @@ def summary_of(folder: Path) -> dict:
 def test_a_run_ends_with_its_last_frames_and_its_books_close(acquisition, source):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(30)
     modules.finish()
     daq.wait_for_state("closed")
@@ -44,7 +37,7 @@ def test_a_run_ends_with_its_last_frames_and_its_books_close(acquisition, source
 def test_stop_by_command_waits_for_the_modules_to_finish(acquisition, source):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(5)
     daq.control.send("stop")
     modules.obey_stop()
@@ -57,7 +50,7 @@ def test_one_service_takes_run_after_run(acquisition, source):
     modules = source(daq)
     folders = []
     for _ in range(2):
-        folders.append(start_run(daq, modules))
+        folders.append(daq.start_run(modules))
         modules.send_periods(3)
         modules.finish()
         daq.wait_for_state("closed")
@@ -70,7 +63,7 @@ def test_a_lost_corrupt_and_repeated_frame_are_counted_and_the_books_still_close
 ):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(4)
     modules.frame(0, 20)  # made, never sent
     corrupt = bytearray(modules.frame(1, 20))
@@ -96,7 +89,7 @@ def test_a_lost_corrupt_and_repeated_frame_are_counted_and_the_books_still_close
 def test_frames_of_another_version_run_or_module_are_refused_by_name(acquisition, source):
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(2)
     modules.send(0, modules.frame(0, 5, version=7))
     modules.send(0, modules.frame(0, 5, run_tag=1))
@@ -162,7 +155,7 @@ def test_a_source_that_finishes_without_last_frames_ends_the_run_as_incomplete(a
     """As a replay of a run that was cut off does."""
     daq = acquisition()
     modules = source(daq)
-    folder = start_run(daq, modules)
+    folder = daq.start_run(modules)
     modules.send_periods(5)
     modules.report()
     daq.wait_for_state("closed")
