@@ -101,6 +101,21 @@ class Children:
         return killed
 
 
+def run_to_end(argv: Sequence[str]) -> int:
+    """Run ``python -m daq.cli ARGV`` in the foreground, output to stderr; return its status.
+
+    It too ends with this process.
+    """
+    parent = os.getpid()
+    done = subprocess.run(
+        [sys.executable, "-m", "daq.cli", *argv],
+        stdout=sys.stderr,
+        preexec_fn=lambda: _begin_child(parent, 0),
+        check=False,
+    )
+    return done.returncode
+
+
 def _signal(child: Child, number: signal.Signals) -> None:
     if child.process.poll() is None:
         child.process.send_signal(number)

@@ -82,10 +82,21 @@ class Endpoints:
         return Path(self.base.removeprefix("ipc://"))
 
     def of(self, plane: str) -> str:
-        """Return the ZeroMQ address of a plane; makes the ipc folder (0700) where it lacks."""
+        """Return the ZeroMQ address of a plane; makes the ipc folder (0700) where it lacks.
+
+        Raises
+        ------
+        EndpointError
+            where the ipc folder is another user's: whoever owns it can read and feign everything.
+        """
         number = PLANES.index(plane)
         if self.base.startswith("ipc://"):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self.folder.stat().st_uid != os.getuid():
+                raise EndpointError(
+                    f"endpoint {self.base!r}: the folder belongs to another user; "
+                    "choose one of your own, for instance ipc:///tmp/my-folder"
+                )
             return f"ipc://{self.folder}/{plane}"
         parts = urlsplit(self.base)
         host = "[::1]" if parts.hostname == "::1" else parts.hostname

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +70,12 @@ def has_display() -> bool:
 def warm_up() -> None:
     """Compile all kernels in a process of their own, once, before several need them at once."""
     from daq.cli.warm_command import is_warm
+    from daq.processes import run_to_end
 
     if is_warm():
         return
     tell("first start of this build: kernels are compiled once")
-    done = subprocess.run([sys.executable, "-m", "daq.cli", "warm"], stdout=sys.stderr, check=False)
-    if done.returncode:
+    if run_to_end(["warm"]):
         raise CommandError("the kernels could not be compiled; see the message above")
 
 

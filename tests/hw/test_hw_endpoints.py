@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -86,3 +87,10 @@ def test_the_default_is_a_folder_of_this_user(
     monkeypatch.delenv("TOMOSHIBI_ENDPOINT", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert default_base().startswith(f"ipc://{tmp_path}/tomoshibi-")
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    own = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: own + 1)
+    with pytest.raises(EndpointError, match="another user"):
+        Endpoints(f"ipc://{tmp_path}").of("data")
