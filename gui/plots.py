@@ -58,7 +58,7 @@ class CalmPlot(pg.PlotWidget):
         words = QtWidgets.QGraphicsSimpleTextItem(text, self.getPlotItem().vb)
         words.setFont(theme.font(10))
         words.setBrush(QtGui.QBrush(QtGui.QColor(theme.FAINT)))
-        words.setPos(5, 0)
+        words.setPos(5, 16)  # below where a steady rate runs
 
     def set_x(self, low: float, high: float) -> None:
         """Fix the x range."""
