@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from daq import listmode, rawlog
+from daq import calibration_set, listmode, rawlog
+from daq.calibration_set import CalibrationSet
 from daq.conservation import Books
 from daq.errors import LogError
 from daq.listmode import ListmodeReader, ListmodeWriter
@@ -30,6 +31,7 @@ class Resorted:
     """The outcome of sorting a raw log again."""
 
     settings: SortSettings
+    calibration: str
     hash: str
     prompts: int
     delayeds: int
@@ -62,14 +64,36 @@ def changed_settings(settings: SortSettings, changes: dict[str, Any]) -> SortSet
     return checked_settings(values)
 
 
+def own_calibration(folder: Path) -> CalibrationSet | None:
+    """Return the calibration set that the run was sorted with, None where there was none.
+
+    Raises
+    ------
+    CalibrationSetError
+        where the folder's set is missing, or not the one that the raw log's head names.
+    """
+    named = RawLogReader(folder / rawlog.FILE_NAME).head.get("calibration", "none")
+    if named == "none":
+        return None
+    path = folder / calibration_set.FILE_NAME
+    found = calibration_set.load_set(path)
+    if found.identity != named:
+        raise calibration_set.CalibrationSetError(
+            f"{path} is {found.identity}, but the run was sorted with {named}: put that set back"
+        )
+    return found
+
+
 def resort(
     folder: Path,
     settings: SortSettings | None = None,
     *,
+    calibration: CalibrationSet | None = None,
     output: Path | None = None,
     progress: Progress | None = None,
 ) -> Resorted:
-    """Sort a run's raw log; with its own settings (None) the bits are those of the live run.
+    """Sort a run's raw log; with its own settings and calibration (None) the bits are those of
+    the live run.
 
     Parameters
     ----------
@@ -80,14 +104,19 @@ def resort(
     config = msgspec.convert(reader.head["config"], RunConfig)
     scanner = config.scanner()
     settings = settings or config.settings
+    calibration = calibration or own_calibration(folder)
+    if calibration is not None:
+        calibration.check_scanner(scanner)
     head = {key: value for key, value in reader.head.items() if key != "format"}
     head["resorted"] = msgspec.to_builtins(settings)
+    head["calibration"] = calibration.identity if calibration else "none"
     writer = ListmodeWriter(output, head) if output else None
     pipeline = Pipeline(
         scanner,
         build_geometry(scanner),
         settings,
         run_tag=reader.head["run_tag"],
+        calibration=calibration.calibration() if calibration else None,
         stall_ps=int(config.stall_s * 1e12),
         listmode=writer,
     )
@@ -98,16 +127,19 @@ def resort(
         if progress is not None:
             progress(done, total)
     pipeline.finish()
-    result = _outcome(pipeline, settings, reader)
+    result = _outcome(pipeline, settings, head["calibration"], reader)
     if writer is not None:
         writer.close({"prompts": result.prompts, "delayeds": result.delayeds, "hash": result.hash})
     return result
 
 
-def _outcome(pipeline: Pipeline, settings: SortSettings, reader: RawLogReader) -> Resorted:
+def _outcome(
+    pipeline: Pipeline, settings: SortSettings, identity: str, reader: RawLogReader
+) -> Resorted:
     books, counts = Books(pipeline, None), pipeline.sorter.counts
     return Resorted(
         settings=settings,
+        calibration=identity,
         hash=pipeline.digest.hexdigest(),
         prompts=counts.prompts,
         delayeds=counts.delayeds,

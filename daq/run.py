@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from daq import listmode, rawlog
+from daq import calibration_set, listmode, rawlog
 from daq.conservation import Books, sent_by
 from daq.errors import RunError, StorageError
 from daq.frame_check import Frame
@@ -44,6 +44,11 @@ class Run:
         self.created = dt.datetime.now(dt.UTC)
         if config.mu_map and not Path(config.mu_map).is_file():
             raise RunError(f"µ map {config.mu_map}: no such file; no run folder was made")
+        self.calibration = (
+            calibration_set.load_set_for(Path(config.calibration), self.scanner)
+            if config.calibration
+            else None
+        )
         self.folder = _new_folder(runs_root, config, self.scanner.name, self.created)
         self.name = self.folder.name
         self.reports: list[SourceReport] = []
@@ -64,6 +69,7 @@ class Run:
             build_geometry(self.scanner),
             config.settings,
             run_tag=self.run_tag,
+            calibration=self.calibration.calibration() if self.calibration else None,
             stall_ps=int(config.stall_s * 1e12),
             raw_log=self._raw,
             listmode=self._list,
@@ -75,7 +81,7 @@ class Run:
             "run_tag": self.run_tag,
             "created": self.created.isoformat(),
             "config": msgspec.to_builtins(self.config),
-            "calibration": "none",
+            "calibration": self.calibration.identity if self.calibration else "none",
             "versions": versions(),
         }
 
@@ -85,6 +91,8 @@ class Run:
             (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
             if self.config.mu_map:
                 shutil.copyfile(self.config.mu_map, self.mu_map)
+            if self.calibration:
+                calibration_set.save_set(self.calibration, self.folder / calibration_set.FILE_NAME)
         except OSError as error:
             raise StorageError(f"cannot fill {self.folder}: {error}") from error
 

@@ -29,6 +29,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stall_s : a module this far behind the newest no longer holds the others back
     run_tag : tag of the data frames; 0 draws one. A replay takes that of the run it replays
     mu_map : path of an npz with ``mu_per_mm`` and ``voxel_mm``, copied into the run; "" for none
+    calibration : path of a calibration set, copied into the run and applied; "" for none
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
     """
 
@@ -39,6 +40,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stall_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
     run_tag: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     mu_map: str = ""
+    calibration: str = ""
     labels: dict[str, Any] = {}
 
     def scanner(self) -> Scanner:

@@ -19,6 +19,7 @@ COMMANDS = {
     "replay-source": "serve a run's raw log as a source of data",
     "replay": "replay a run: through the live chain, or --verify its bits",
     "sort": "sort a run's raw log again, with other windows or policy",
+    "calibrate": "find energy gains or time skews from a run",
     "reconstruct": "make an image of a run, as NIfTI",
     "runs": "list the runs",
     "import": "turn third-party data into a run",

@@ -31,6 +31,7 @@ EXAMPLES = """\
 examples:
   tomoshibi acquire --preset caremibrain              then: tomoshibi emulate, tomoshibi console
   tomoshibi acquire --preset bench2 --auto --duration 10 --json
+  tomoshibi acquire --preset tof_brain --calibration calibrations/today.npz
   tomoshibi acquire --endpoint tcp://127.0.0.1:7100 --runs /data/runs
 """
 
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="detector time of a run; 0 = until stopped")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
+    parser.add_argument("--calibration", default="", metavar="FILE",
+                        help="calibration set, applied and kept with the run")  # fmt: skip
     parser.add_argument("--auto", action="store_true", help="arm, start, and leave when closed")
     parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
                         help="disk space below which a run is refused or closed")  # fmt: skip
@@ -53,16 +56,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     """Return the run configuration that the options describe."""
+    from daq.calibration_set import load_set_for
     from daq.run_config import RunConfig, default_settings
     from hw.scanner import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.preset)
+    if options.calibration:  # told now, not when a run is armed
+        load_set_for(Path(options.calibration), scanner)
     return RunConfig(
         scanner_toml=scanner_to_toml_text(options.preset),
         settings=default_settings(scanner, **window_changes(options)),
         name=options.name,
         duration_s=options.duration,
         mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
+        calibration=options.calibration and str(Path(options.calibration).resolve()),
         labels={"scanner": scanner.name, **labels},
     )
 

@@ -84,7 +84,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     from daq.cli.acquire_command import template
     from daq.cli.live_chain import ChainPlan
 
-    options.mu_map = ""
+    options.mu_map = options.calibration = ""
     options.duration = options.duration or 0.0
     labels = {
         "phantom": options.phantom,

@@ -284,6 +284,7 @@ def _summary_text(summary: dict[str, Any]) -> str:
 
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     """Return the plan that streams a run's raw log through the chain again."""
+    from daq.calibration_set import FILE_NAME as CALIBRATION_NAME
     from daq.resort import run_config, run_tag
     from daq.run import MU_MAP_NAME
 
@@ -291,5 +292,7 @@ def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     config.name, config.run_tag, config.duration_s = options.name, run_tag(folder), 0.0
     config.labels = {**config.labels, "replay_of": folder.name}
     config.mu_map = str((folder / MU_MAP_NAME).resolve()) if config.mu_map else ""
+    if config.calibration:
+        config.calibration = str((folder / CALIBRATION_NAME).resolve())
     source = ["replay-source", str(folder), *(["--fast"] if options.fast else [])]
     return ChainPlan(config=config, source=source, runs=options.runs, window=not options.headless)

@@ -1,4 +1,4 @@
-"""Sort a run's raw log again, with other windows, policy or field of view.
+"""Sort a run's raw log again, with other windows, policy, field of view or calibration.
 
 What is not given is as the run had it. The run itself is never changed; with --output the
 coincidences are written to a new list-mode log.
@@ -18,6 +18,7 @@ examples:
   tomoshibi sort last --window-ns 3
   tomoshibi sort RUN --energy-keV 400:650 --policy discard --json
   tomoshibi sort RUN --window-ns 5 --delay-ns 500 --output other.tmlm
+  tomoshibi sort RUN --calibration calibrations/today.npz
 """
 
 
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a list-mode log")
+    parser.add_argument("--calibration", type=Path, metavar="FILE",
+                        help="calibration set to apply (default: the run's own)")  # fmt: skip
     add_window_options(parser)
     add_runs_option(parser)
     add_json_option(parser)
@@ -32,15 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sort and tell what came out."""
+    from daq.calibration_set import load_set
     from daq.resort import changed_settings, resort, run_config
 
     folder = find_run(options.run_folder, options.runs)
     settings = changed_settings(run_config(folder).settings, window_changes(options))
     progress = ProgressLine("sorting")
-    found = resort(folder, settings, output=options.output, progress=progress)
+    found = resort(
+        folder,
+        settings,
+        calibration=options.calibration and load_set(options.calibration),
+        output=options.output,
+        progress=progress,
+    )
     progress.done()
     result = {
         "run": str(folder),
+        "calibration": found.calibration,
         "prompts": found.prompts,
         "delayeds": found.delayeds,
         "multiples": found.multiples,
@@ -51,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     }
     singles = found.singles
     text = (
-        f"{describe(settings)}\n{singles['accepted']} of {singles['received']} singles accepted, "
+        f"{describe(settings)}; calibration {found.calibration}\n"
+        f"{singles['accepted']} of {singles['received']} singles accepted, "
         f"{found.prompts} prompts, {found.delayeds} delayeds, {found.multiples} multiples"
     )
     finish(options, result, text)
