@@ -165,8 +165,10 @@ class Run:
         return [float(rate) for rate in self._module_meter.rates()]
 
     def books(self) -> Books:
-        """Return the run's books as they stand."""
-        return Books(self.pipeline, sent_by(self.reports, self.scanner.n_modules))
+        """Return the run's books as they stand; until the end, what the sources say that they
+        sent beyond the last frame that came is on its way, not lost."""
+        reports = self.reports if self._finished else []
+        return Books(self.pipeline, sent_by(reports, self.scanner.n_modules))
 
     def hash(self) -> str:
         """Return the identity of the coincidences so far."""

@@ -48,6 +48,7 @@ class EmulatorService:
         )
         self._link = SourceLink(endpoints, hello)
         self._data_address = endpoints.of("data")
+        self._data: DataLink | None = None
         self._parent = os.getppid()
         self._leave = False
         self._stop = False
@@ -70,10 +71,13 @@ class EmulatorService:
                     order, self._next_start = self._next_start, None
                     self._run(order)
         finally:
+            self._close_data()
             self._link.close()
 
     def _run(self, order: Start) -> None:
-        run = _Run(self._config, self._instrument, order, self._data_address, self._runs)
+        self._close_data()
+        self._data = DataLink(self._data_address, self._instrument.scanner.n_modules)
+        run = _Run(self._config, self._instrument, order, self._data, self._runs)
         self._runs += 1
         self._stop = False
         self._link.beat.running = True
@@ -82,7 +86,14 @@ class EmulatorService:
             self._link.report(run.report())
         finally:
             self._link.beat.running = False
-            run.close()
+            run.ahead.close()
+
+    def _close_data(self) -> None:
+        """Close the last run's sockets: not at its end, for a receiver whose queue is full drops
+        what lies unread in a connection when the sender hangs up."""
+        if self._data is not None:
+            self._data.close()
+            self._data = None
 
     def _stream(self, run: _Run) -> None:
         for hits in run.ahead:
@@ -119,14 +130,14 @@ class EmulatorService:
 
 
 class _Run:
-    """One run's emulation, pacing, sockets and faults."""
+    """One run's emulation, pacing and faults."""
 
     def __init__(
         self,
         config: EmulatorConfig,
         instrument: Instrument,
         order: Start,
-        data_address: str,
+        data: DataLink,
         number: int,
     ) -> None:
         self.seed = config.seed + number
@@ -138,7 +149,7 @@ class _Run:
         if order.duration_s > 0:
             self.last_period = max(0, math.ceil(order.duration_s / PERIOD_S - 1e-9) - 1)
         self._faults = FaultInjector(config.faults)
-        self._data = DataLink(data_address, instrument.scanner.n_modules)
+        self._data = data
         self.ahead = SliceAhead(
             self._emulation, threads=config.threads, look_ahead_s=config.look_ahead_s
         )
@@ -169,11 +180,6 @@ class _Run:
             truth=truth,
             max_lag_s=self.pacer.max_lag_s,
         )
-
-    def close(self) -> None:
-        """End the threads and close the sockets."""
-        self.ahead.close()
-        self._data.close()
 
 
 def run_emulator(config: EmulatorConfig) -> None:

@@ -94,6 +94,19 @@ def test_a_run_without_a_sources_report_is_not_conserved(
     assert run.summary()["conserved"] is False
 
 
+def test_frames_on_their_way_after_the_report_are_lost_only_when_the_run_is_over(
+    tmp_path: Path, make_config: MakeConfig
+) -> None:
+    run = Run(make_config(), tmp_path)
+    sent = sent_run(n_modules=2, crystals_per_module=64, run_tag=run.run_tag)
+    run.process(sent.frames[:4])
+    run.reports.append(sent.report)
+    assert run.books().frames()["lost"] == 0
+    run.finish()
+    assert run.books().frames()["lost"] == sum(sent.report.frames_sent) - 4
+    assert run.books().conserved()
+
+
 def test_the_imagers_report_is_in_the_summary(tmp_path: Path, make_config: MakeConfig) -> None:
     run = finished_run(make_config(), tmp_path)
     run.imager = ImagerReport(run=run.name, images=7, latency_p99_ms=80.0, fraction_used=0.5)

@@ -69,7 +69,7 @@ class FakeDaq:
 class Bench:
     """An emulator in a thread, and its daq."""
 
-    def __init__(self, base: str, **settings: object) -> None:
+    def __init__(self, base: str, *, queue: int = 10_000, **settings: object) -> None:
         self.config = EmulatorConfig(
             **{  # type: ignore[arg-type]
                 "scanner": "bench2",
@@ -80,7 +80,7 @@ class Bench:
             }
             | settings
         )
-        self.daq = FakeDaq(base)
+        self.daq = FakeDaq(base, queue=queue)
         self.service = EmulatorService(self.config, prepare(self.config))
         self.thread = threading.Thread(target=self.service.serve)
         self.thread.start()
@@ -212,6 +212,18 @@ def test_slow_receiver_loses_nothing(bench):
     modules = by_module(one.daq.frames)
     assert [len(modules[m]) for m in (0, 1)] == report.frames_sent
     assert report.frames_sent[0] == 382
+
+
+def test_receiver_that_wakes_after_the_end_of_the_run_loses_nothing(bench):
+    one = bench(queue=4)
+    one.daq.order(Start(run_tag=1, duration_s=0.5))
+    report = one.daq.until(SourceReport, frames=False)
+    one.daq.take(1.0, frames=False)  # beyond the senders' linger
+    for _ in range(100):
+        one.daq.take(0.01)
+    modules = by_module(one.daq.frames)
+    assert [len(modules[m]) for m in (0, 1)] == report.frames_sent
+    assert modules[0][-1]["flags"] == 2
 
 
 def test_faults_are_done_and_reported(bench):
