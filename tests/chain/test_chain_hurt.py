@@ -91,7 +91,7 @@ def test_a_full_disk_latches_an_error_and_keeps_what_was_written(acquisition, so
     modules = source(daq)
     folder = daq.start_run(modules)
     modules.send_periods(30, events=60)
-    wait_until(lambda: frames_in(folder) == 60, "the first frames in the log")
+    received_frames(daq, 60)
     for _ in range(40):
         modules.send_periods(5, events=60)
         if daq.state() == "error":
