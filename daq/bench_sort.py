@@ -7,8 +7,6 @@ several passes; one core; peers run in the same process on the same singles.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +18,7 @@ from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.select import no_calibration, select_singles, window_dkeV
 from coincidence.sorter import CoincidenceSorter
+from daq.bench_timing import median_seconds
 from daq.pipeline import Pipeline, pairs_in_view
 from hw.frames import new_header, seal_frame
 from hw.geometry import build_geometry
@@ -100,14 +99,8 @@ class Workload:
 
 
 def rate(work: Callable[[], object], n: int, *, passes: int = 5) -> float:
-    """Return the median speed in M singles/s over passes, after one that does not count."""
-    work()
-    seconds = []
-    for _ in range(passes):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return n / statistics.median(seconds) / 1e6
+    """Return the median speed in M singles/s of a work on n singles."""
+    return n / median_seconds(work, passes=passes) / 1e6
 
 
 def frames_of(workload: Workload) -> list[bytes]:

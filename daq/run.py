@@ -5,6 +5,7 @@ The folder is made exclusively: an existing one is never written to. Layout in d
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -236,6 +237,8 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -5,9 +5,6 @@ The workload is the one on which the peers were measured: 2 M LORs of a 300 mm r
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ PEERS = {
 
 def measure_projector(*, lors: int) -> dict[str, Any]:
     """Return M LOR/s of forward, back and one fused EM pass, with and without TOF, two threads."""
+    from daq.bench_timing import median_seconds
     from recon.events import EventList, Lors
     from recon.grid import ImageGrid
     from recon.projector import Projector
@@ -49,7 +47,9 @@ def measure_projector(*, lors: int) -> dict[str, Any]:
             }
             for what, work in works.items():
                 suffix = "" if threads == 2 else "_one_thread"
-                result[f"{name}_{what}_MLORps{suffix}"] = lors / _median_s(work) / 1e6
+                result[f"{name}_{what}_MLORps{suffix}"] = (
+                    lors / median_seconds(work, passes=3) / 1e6
+                )
             projector.close()
     return {**result, "peers": PEERS}
 
@@ -65,13 +65,3 @@ def _lines(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ring = RING_RADIUS_MM * np.cos(angle), RING_RADIUS_MM * np.sin(angle)
         ends.append(np.stack((*ring, z), axis=1).astype(np.float32))
     return ends[0], ends[1], rng.normal(0, 40.0, n).astype(np.float32)
-
-
-def _median_s(work: Callable[[], object], passes: int = 3) -> float:
-    work()
-    seconds = []
-    for _ in range(passes):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)

@@ -192,6 +192,10 @@ def test_writing_json_is_all_or_nothing(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"n": 3, "f": 0.5, "b": True}
     with pytest.raises(StorageError, match="cannot write"):
         write_json(tmp_path / "gone" / "x.json", {})
+    (tmp_path / "taken.json").mkdir()
+    with pytest.raises(StorageError, match="cannot write"):
+        write_json(tmp_path / "taken.json", {})
+    assert {entry.name for entry in tmp_path.iterdir()} == {"x.json", "taken.json"}
 
 
 @pytest.mark.parametrize(
