@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coincidence.calibration import no_calibration
 from coincidence.events import END_OF_TIME_PS, SINGLE
-from coincidence.select import no_calibration, select_singles, window_dkeV
+from coincidence.select import select_singles, window_dkeV
 from daq.bench_sort import Workload, frames_of
 from daq.pipeline import Pipeline
 from hw.geometry import build_geometry

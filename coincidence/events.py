@@ -14,7 +14,12 @@ SINGLE = np.dtype(
     ]
 )
 """A detected photon, 16 bytes: time since the run's start in ps, global crystal index, energy in
-0.1 keV, flags of the event word, depth bin."""
+0.1 keV, flags of the event word, depth bin. A *windowed* single carries the number of its energy
+window (from 1, as in ``SortSettings.singles_windows``) in the upper six bits of its flags."""
+
+WINDOW_SHIFT = 2
+WORD_FLAGS_MASK = (1 << WINDOW_SHIFT) - 1
+"""The lower bits of a single's flags are those of the event word."""
 
 COINCIDENCE = np.dtype(
     [
@@ -33,7 +38,23 @@ COINCIDENCE = np.dtype(
 )
 """A prompt or a delayed, 32 bytes. ``crystal_a < crystal_b``; ``tof_ps = t_b − t_a``, so a
 positive value means that the photon reached a first: the source is nearer to a. ``time_ps`` is
-the earlier single's time. In a delayed the delay is already taken from the later single's time."""
+the earlier single's time. In a delayed the delay is already taken from the later single's time,
+and ``window`` is the number of its delayed window, from 0."""
+
+TRIPLE = np.dtype(
+    [
+        ("time_ps", "<i8"),
+        ("crystal", "<u4", (3,)),
+        ("after_ps", "<i4", (2,)),
+        ("energy", "<u2", (3,)),
+        ("doi", "u1", (3,)),
+        ("pairs", "u1"),
+        ("reserved", "<u2"),
+    ]
+)
+"""Three singles connected by good pairs, 40 bytes, in order of time: the first one's time, how much
+later the second and third came, ``pairs`` the good pairs among them (1 first and second, 2 first
+and third, 4 second and third)."""
 
 FLAG_DELAYED = 1
 FLAG_MULTIPLE = 2

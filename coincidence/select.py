@@ -7,8 +7,6 @@ ones (numpy's boolean indexing and an ``if`` were both slower on mixed streams).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,47 +18,6 @@ SPECTRUM_BIN_DKEV = 40  # 4 keV: 256 bins reach 1024 keV, the last bin holds wha
 
 
 _MAX_ENERGY = 65535.0
-
-
-class CalibrationError(ValueError):
-    """Corrections that cannot be applied; the message names the crystal, value and bound."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Per-crystal corrections: energy × gain, time − skew.
-
-    gain : (n_crystals,) f4, finite and positive; skew_ps : (n_crystals,) i4
-    """
-
-    gain: npt.NDArray[np.float32]
-    skew_ps: npt.NDArray[np.int32]
-
-    def __post_init__(self) -> None:
-        bad = np.flatnonzero(~(np.isfinite(self.gain) & (self.gain > 0)))
-        if len(bad):
-            raise CalibrationError(
-                f"gain of crystal {bad[0]} is {self.gain[bad[0]]}: it must be finite and above 0 "
-                f"({len(bad)} crystals are wrong); calibrate again"
-            )
-
-    def check_fits(self, n_crystals: int) -> None:
-        """Raise CalibrationError unless there is one value for each of the scanner's crystals."""
-        if not len(self.gain) == len(self.skew_ps) == n_crystals:
-            raise CalibrationError(
-                f"calibration has {len(self.gain)} gains and {len(self.skew_ps)} skews, the "
-                f"scanner has {n_crystals} crystals: it belongs to another scanner"
-            )
-
-    @property
-    def margin_ps(self) -> int:
-        """How much earlier a corrected time may be than a raw one: the watermark waits for it."""
-        return int(max(0, self.skew_ps.max(initial=0)))
-
-
-def no_calibration(n_crystals: int) -> Calibration:
-    """Return the identity: gain 1, skew 0."""
-    return Calibration(np.ones(n_crystals, np.float32), np.zeros(n_crystals, np.int32))
 
 
 @kernel

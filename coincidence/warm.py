@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from coincidence.calibration import no_calibration
 from coincidence.events import END_OF_TIME_PS
 from coincidence.order import TimeOrder
 from coincidence.select import (
     SPECTRUM_BINS,
     empty_singles,
-    no_calibration,
     select_singles,
     window_dkeV,
 )

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.calibration import no_calibration
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
-from coincidence.select import no_calibration, select_singles, window_dkeV
+from coincidence.select import select_singles, window_dkeV
 from coincidence.sorter import CoincidenceSorter
 from daq.bench_timing import median_seconds
 from daq.pipeline import Pipeline, pairs_in_view

@@ -45,6 +45,8 @@ class BlockKind(IntEnum):
     FRAMES = 2
     PROMPTS = 3
     DELAYEDS = 4
+    SINGLES = 5
+    TRIPLES = 6
     END = 9
 
 

@@ -21,7 +21,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import cg
 
-from coincidence.select import Calibration, no_calibration
+from coincidence.calibration import Calibration, no_calibration
 from daq import rawlog
 from daq.calibration_set import CalibrationSetError, Status
 from daq.pipeline import Pipeline

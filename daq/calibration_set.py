@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.select import Calibration
+from coincidence.calibration import Calibration
 from daq.errors import RunError, StorageError
 from hw.scanner import Scanner
 

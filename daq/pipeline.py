@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import END_OF_TIME_PS
+from coincidence.calibration import Calibration, no_calibration
+from coincidence.events import END_OF_TIME_PS, SINGLE, TRIPLE
 from coincidence.order import TimeOrder
 from coincidence.select import (
     SPECTRUM_BINS,
-    Calibration,
     empty_singles,
-    no_calibration,
     select_singles,
     window_dkeV,
 )
@@ -41,11 +40,21 @@ TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 
 @dataclass(frozen=True)
 class Output:
-    """What one batch of frames yielded."""
+    """What one batch of frames yielded.
+
+    prompts, delayeds : (n,) COINCIDENCE
+    accepted : (n,) SINGLE, those accepted in a coincidence window that became final, in order of
+        time; valid until the next batch
+    singles : (n,) SINGLE, windowed singles, in order of time
+    triples : (n,) TRIPLE
+    """
 
     prompts: Records
     delayeds: Records
     watermark_ps: int
+    accepted: Records
+    singles: Records
+    triples: Records
 
 
 class Pipeline:
@@ -107,15 +116,17 @@ class Pipeline:
         watermark_ps = self.decoder.watermark_ps
         horizon_ps = watermark_ps - self._calibration.margin_ps
         singles = self.order.release(new, horizon_ps)
-        return self._emit(*self.sorter.push(singles, horizon_ps), watermark_ps)
+        return self._emit(singles, *self.sorter.push(singles, horizon_ps), watermark_ps)
 
     def finish(self) -> Output:
         """Resolve everything still held: the run is over, nothing more will come."""
         singles = self.order.release(0, int(END_OF_TIME_PS))
         first = self.sorter.push(singles, int(END_OF_TIME_PS))
-        return self._emit(*first, self.decoder.newest_ps)
+        return self._emit(singles, *first, self.decoder.newest_ps)
 
-    def _emit(self, prompts: Records, delayeds: Records, watermark_ps: int) -> Output:
+    def _emit(
+        self, accepted: Records, prompts: Records, delayeds: Records, watermark_ps: int
+    ) -> Output:
         for kind, records, timing in (
             (BlockKind.PROMPTS, prompts, self.timing),
             (BlockKind.DELAYEDS, delayeds, self.timing_delayed),
@@ -124,7 +135,10 @@ class Pipeline:
             timing += self._timing_histogram(records)
             if self._listmode is not None:
                 self._listmode.append(kind, records)
-        return Output(prompts, delayeds, min(watermark_ps, self.decoder.newest_ps))
+        return Output(
+            prompts, delayeds, min(watermark_ps, self.decoder.newest_ps), accepted,
+            np.empty(0, SINGLE), np.empty(0, TRIPLE),
+        )  # fmt: skip
 
     def _timing_histogram(self, records: Records) -> npt.NDArray[np.int64]:
         bins = Telemetry.TIMING_BINS

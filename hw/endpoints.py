@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-PLANES = ("data", "source", "control", "coincidences", "reports", "telemetry", "images")
+PLANES = (
+    "data", "source", "control", "coincidences", "reports", "telemetry", "images", "events",
+)  # fmt: skip
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _IPC_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, less the longest plane name's share
 
@@ -33,7 +35,7 @@ def default_base() -> str:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The seven planes' addresses of one system."""
+    """The planes' addresses of one system."""
 
     base: str
 

@@ -6,8 +6,8 @@ as raw buffers or are ``bytes`` fields. Single events are never messages.
 
 Planes (docs/architecture.md): *data* PUSH/PULL frames; *source* DEALER/ROUTER between the daq and
 the emulator or firmware; *control* DEALER/ROUTER between clients and the daq; *coincidences*
-PUSH/PULL daq to imager; *reports* PUSH/PULL imager to daq; *telemetry* and *images* PUB/SUB,
-latest only.
+PUSH/PULL daq to imager; *reports* PUSH/PULL imager to daq; *events* PUB/SUB, every prompt, delayed
+and windowed single for whoever subscribes; *telemetry* and *images* PUB/SUB, latest only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hw.settings import SortSettings
 
-MESSAGE_VERSION = 1
+MESSAGE_VERSION = 2
 
 RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
 RunCondition = Literal["good", "tainted", "incomplete"]
@@ -181,6 +181,31 @@ class ImagerReport(Message):
     message: str = ""
 
 
+# --- event plane: daq (PUB) -> whoever subscribes (SUB) ------------------------------------------
+
+EventKind = Literal["prompts", "delayeds", "singles", "triples"]
+
+
+class EventBatch(Message):
+    """Header of a three-part message: the kind as topic, this, the raw records.
+
+    PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` says so.
+
+    sequence : counts batches of this kind and run from 0
+    before : records of this kind in the run before this batch
+    watermark_ps : detector time up to which the stream is complete with this batch
+    final : nothing follows in this run
+    """
+
+    run: str
+    kind: EventKind
+    sequence: int
+    records: int
+    before: int
+    watermark_ps: int
+    final: bool = False
+
+
 # --- display plane (PUB, single part, latest only) ----------------------------------------------
 
 
@@ -233,6 +258,13 @@ class Telemetry(Message):
     ``module_states``: "live", "stalled", "silent" (never heard) or "ended", per module.
     ``rates``: singles, accepted, prompts, randoms, trues per second over the last second.
     ``counters``: every named counter of the run (frames.*, singles.*, ...).
+    ``randoms``: the two estimates of the randoms' rate over the last seconds: delayed_cps,
+    singles_cps (2τ·S·S), their ratio delayed / singles and its standard deviation ratio_sigma;
+    empty where there are too few. ``randoms_alarm``: whether the ratio is off 1.
+    ``window_rates``: singles/s of each energy window for singles, by name.
+    ``module_live``: live fraction of each module over the last seconds, in 0..1;
+    ``pair_live``: the same of the module pairs in the field of view, their mean.
+    ``calibration``: the calibration set's name@hash, "none" without.
     """
 
     state: RunState
@@ -262,6 +294,12 @@ class Telemetry(Message):
     disk_free_GB: float = 0.0
     condition: RunCondition = "good"
     buffers: dict[str, float] = {}
+    randoms: dict[str, float] = {}
+    randoms_alarm: bool = False
+    window_rates: dict[str, float] = {}
+    module_live: list[float] = []
+    pair_live: float = 0.0
+    calibration: str = "none"
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201
@@ -269,7 +307,7 @@ class Telemetry(Message):
 
 AnyMessage = (
     Hello | Welcome | Start | Stop | Shutdown | Heartbeat | SourceReport | Command | Reply
-    | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | ImageMessage | Telemetry
+    | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Telemetry
 )  # fmt: skip
 
 

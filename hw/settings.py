@@ -10,9 +10,21 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Policy = Literal["all", "discard", "highest", "opener"]
-POLICIES: tuple[Policy, ...] = ("all", "discard", "highest", "opener")
+Policy = Literal[
+    "all", "discard", "highest", "opener",
+    "TakeAllGoods", "TakeWinnerOfGoods", "TakeIfOnlyOneGood",
+    "TakeWinnerIfIsGood", "TakeWinnerIfAllAreGoods", "RemoveMultiples",
+]  # fmt: skip
+"""Ours act on connected clusters of good pairs, GATE's (capitals) on each opener's window."""
 
+POLICIES: tuple[Policy, ...] = Policy.__args__  # type: ignore[attr-defined]
+WindowKind = Literal["coincidence", "photopeak", "scatter"]
+Sides = Literal["one", "two"]
+
+MOST_WINDOWS = 63
+"""Photopeak and scatter windows of one module: six bits of a windowed single's flags."""
+
+MOST_DELAY_WINDOWS = 16
 PositivePs = Annotated[int, msgspec.Meta(gt=0, le=1_000_000_000)]
 EnergyKeV = Annotated[float, msgspec.Meta(ge=0, le=6553.5)]
 
@@ -21,15 +33,44 @@ class SettingsError(ValueError):
     """Sorting settings that contradict each other or lie out of bounds."""
 
 
-class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Energy window, coincidence window, delayed window, multiples policy and field of view.
+class EnergyWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One energy window, lld ≤ energy ≤ uld (inclusive).
 
-    lld_keV, uld_keV : a single is accepted where lld ≤ energy ≤ uld (inclusive)
+    kind : "coincidence" replaces the run's own window for coincidences on the modules named;
+        "photopeak" and "scatter" select windowed singles (SPECT)
+    nuclide : whose line it is, for names and tables only
+    photopeak : of a scatter window, the name of the photopeak whose scatter it estimates
+    modules : the modules it holds for; () for all
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,39}$")]
+    lld_keV: EnergyKeV
+    uld_keV: EnergyKeV
+    kind: WindowKind = "photopeak"
+    nuclide: str = ""
+    photopeak: str = ""
+    modules: tuple[Annotated[int, msgspec.Meta(ge=0, le=65534)], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.lld_keV >= self.uld_keV:
+            raise SettingsError(
+                f"energy window {self.name} = {self.lld_keV:g}:{self.uld_keV:g} keV is empty: "
+                "the lower level (LLD) must be below the upper (ULD)"
+            )
+
+
+class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Energy windows, coincidence window, delayed windows, multiples policy and field of view.
+
+    lld_keV, uld_keV : a single is accepted for coincidences where lld ≤ energy ≤ uld (inclusive)
     window_ps : τ; a prompt has |Δt| ≤ τ (inclusive)
-    delay_ps : D; a delayed has D ≤ Δt ≤ D + τ, one-sided, so that its expected number is that of
-        the randoms among the prompts. 0 switches the delayed window off.
+    delay_ps : D; a delayed has D ≤ Δt ≤ D + τ (one-sided). 0 switches the delayed windows off.
+    delay_windows : how many delayed windows, at D, 2D, 3D …
+    delay_sides : "two" for the symmetric window |Δt − D| ≤ τ, which counts the randoms twice
     policy : what becomes of multiples
     min_sector_difference : least cyclic difference of the modules' sectors in a pair
+    windows : further energy windows (SPECT photopeaks and scatter, other windows of some modules)
+    triples : whether triples are stored
     """
 
     lld_keV: EnergyKeV
@@ -38,6 +79,10 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     delay_ps: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
     policy: Policy = "all"
     min_sector_difference: Annotated[int, msgspec.Meta(ge=0)] = 1
+    delay_windows: Annotated[int, msgspec.Meta(ge=1, le=MOST_DELAY_WINDOWS)] = 1
+    delay_sides: Sides = "one"
+    windows: tuple[EnergyWindow, ...] = ()
+    triples: bool = False
 
     def __post_init__(self) -> None:
         if self.lld_keV >= self.uld_keV:
@@ -50,3 +95,62 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 f"delay_ps = {self.delay_ps} must be above 2 × window_ps = {2 * self.window_ps}, "
                 "or delayeds would contain true coincidences; 0 switches them off"
             )
+        _check_windows(self.windows)
+
+    @property
+    def delayed_factor(self) -> int:
+        """How often the delayed windows together count the randoms: delayeds / randoms expected."""
+        return self.delay_windows * (2 if self.delay_sides == "two" else 1)
+
+    @property
+    def singles_windows(self) -> tuple[EnergyWindow, ...]:
+        """The windows of windowed singles; their numbers in the records count from 1."""
+        return tuple(window for window in self.windows if window.kind != "coincidence")
+
+    @property
+    def reach_ps(self) -> int:
+        """How long after a single the last one lies that can pair with it, prompt or delayed."""
+        return self.delay_windows * self.delay_ps + self.window_ps
+
+
+def _check_windows(windows: tuple[EnergyWindow, ...]) -> None:
+    names = [window.name for window in windows]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f"energy window {name} is given twice: give each its own name")
+    singles = [window for window in windows if window.kind != "coincidence"]
+    if len(singles) > MOST_WINDOWS:
+        raise SettingsError(
+            f"{len(singles)} windows for singles: at most {MOST_WINDOWS} fit a record"
+        )
+    peaks = {window.name for window in windows if window.kind == "photopeak"}
+    for window in windows:
+        if window.photopeak and window.photopeak not in peaks:
+            raise SettingsError(
+                f"scatter window {window.name} belongs to photopeak {window.photopeak!r}, which is "
+                f"not among the windows ({', '.join(sorted(peaks)) or 'there is none'})"
+            )
+        if window.kind == "coincidence" and not window.modules:
+            raise SettingsError(
+                f"coincidence window {window.name} names no modules: for all modules set "
+                "lld_keV and uld_keV instead"
+            )
+    for k, window in enumerate(windows):
+        for other in windows[:k]:
+            _check_apart(other, window)
+
+
+def _check_apart(a: EnergyWindow, b: EnergyWindow) -> None:
+    """Refuse two windows that would both claim a single; they may share an edge, which belongs to
+    the upper one. Coincidence windows and windows of singles are independent of each other."""
+    if (a.kind == "coincidence") != (b.kind == "coincidence"):
+        return
+    if a.modules and b.modules and not set(a.modules) & set(b.modules):
+        return
+    same_modules = "" if not (a.modules or b.modules) else " on the same modules"
+    if a.kind == "coincidence" or (a.lld_keV < b.uld_keV and b.lld_keV < a.uld_keV):
+        raise SettingsError(
+            f"energy windows {a.name} ({a.lld_keV:g}:{a.uld_keV:g} keV) and {b.name} "
+            f"({b.lld_keV:g}:{b.uld_keV:g} keV) overlap{same_modules}: a single belongs to one "
+            "window; narrow one of them, or record two runs"
+        )

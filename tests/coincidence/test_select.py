@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coincidence.calibration import Calibration, CalibrationError, no_calibration
 from coincidence.events import SINGLE
 from coincidence.select import (
     SPECTRUM_BINS,
-    Calibration,
-    CalibrationError,
-    no_calibration,
     select_singles,
     window_dkeV,
 )

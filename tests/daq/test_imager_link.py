@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zmq
 
-from coincidence.events import COINCIDENCE
+from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
 from daq.imager_link import ImagerLink
 from daq.pipeline import Output
 from daq.run_config import RunConfig
@@ -17,7 +17,10 @@ from hw.messages import CoincidenceBatch, Heartbeat, ImagerReport, RunBegin, Run
 
 
 def output(prompts: int, delayeds: int, watermark_ps: int = 5) -> Output:
-    return Output(np.zeros(prompts, COINCIDENCE), np.ones(delayeds, COINCIDENCE), watermark_ps)
+    return Output(
+        np.zeros(prompts, COINCIDENCE), np.ones(delayeds, COINCIDENCE), watermark_ps,
+        np.empty(0, SINGLE), np.empty(0, SINGLE), np.empty(0, TRIPLE),
+    )  # fmt: skip
 
 
 class Stage:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coincidence import order, pairs, select
-from coincidence.select import Calibration, CalibrationError, no_calibration
+from coincidence.calibration import Calibration, CalibrationError, no_calibration
 from daq import decode, frame_check
 from daq.blocks import BlockKind
 from daq.conservation import Books, sent_by

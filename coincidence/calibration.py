@@ -1,0 +1,114 @@
+"""Per-crystal corrections of energy and time: what a calibration set becomes in the event path.
+
+    E = e·(1 + curvature·(e/511 − 1)),  e = E_raw·gain·doi_gain[d]
+    t = t_raw − skew − doi_ps[d] − walk·(√(511 keV/E) − 1)
+
+Both corrections leave a 511 keV photon alone: gain and skew keep their meaning, whatever the
+curvature and the walk. The walk's shape is that of a threshold on charge whose pulse begins as t²
+(scintillation rising linearly), crossed at t ∝ 1/√E.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+REFERENCE_keV = 511.0
+WALK_LEAST_keV, WALK_MOST_keV = 25.0, 6553.5
+"""The walk is that of an energy within these: below, the time stamp means little."""
+
+DOI_BINS = 8
+Floats = npt.NDArray[np.float32]
+
+
+class CalibrationError(ValueError):
+    """Corrections that cannot be applied; the message names the crystal, value and bound."""
+
+
+def _none() -> Any:
+    return None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Per-crystal corrections; what is not given is the identity.
+
+    gain : (n_crystals,) f4, finite and positive
+    skew_ps : (n_crystals,) i4
+    curvature : (n_crystals,) f4, non-linearity of the energy
+    walk_ps : (n_crystals,) f4, time walk
+    masked : (n_crystals,) bool, dead or noisy crystals, whose singles are counted and left out
+    doi_gain, doi_ps : (8,) f4, by depth bin
+    """
+
+    gain: Floats
+    skew_ps: npt.NDArray[np.int32]
+    curvature: Floats = field(default_factory=_none)
+    walk_ps: Floats = field(default_factory=_none)
+    masked: npt.NDArray[np.bool_] = field(default_factory=_none)
+    doi_gain: Floats = field(default_factory=_none)
+    doi_ps: Floats = field(default_factory=_none)
+
+    def __post_init__(self) -> None:
+        n = len(self.gain)
+        self._fill("curvature", np.zeros(n, np.float32))
+        self._fill("walk_ps", np.zeros(n, np.float32))
+        self._fill("masked", np.zeros(n, np.bool_))
+        self._fill("doi_gain", np.ones(DOI_BINS, np.float32))
+        self._fill("doi_ps", np.zeros(DOI_BINS, np.float32))
+        for name in ("gain", "curvature", "walk_ps", "doi_gain", "doi_ps"):
+            values = getattr(self, name)
+            least = 0.0 if name.endswith("gain") else -math.inf
+            bad = np.flatnonzero(~(np.isfinite(values) & (values > least)))
+            if len(bad):
+                what = "depth bin" if name.startswith("doi") else "crystal"
+                bound = "finite and above 0" if name.endswith("gain") else "finite"
+                raise CalibrationError(
+                    f"{name} of {what} {bad[0]} is {values[bad[0]]}: it must be {bound} "
+                    f"({len(bad)} values are wrong); calibrate again"
+                )
+
+    def _fill(self, name: str, values: npt.NDArray[Any]) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, values)
+
+    def check_fits(self, n_crystals: int) -> None:
+        """Raise CalibrationError unless there is one value for each of the scanner's crystals."""
+        for name in ("gain", "skew_ps", "curvature", "walk_ps", "masked"):
+            found = len(getattr(self, name))
+            if found != n_crystals:
+                raise CalibrationError(
+                    f"calibration has {found} values of {name}, the scanner has {n_crystals} "
+                    "crystals: it belongs to another scanner"
+                )
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether there is more to it than gain, skew and mask."""
+        return bool(
+            self.curvature.any() or self.walk_ps.any() or self.doi_ps.any()
+            or (self.doi_gain != 1).any()
+        )  # fmt: skip
+
+    @property
+    def margin_ps(self) -> int:
+        """How much earlier a corrected time may be than a raw one: the watermark waits for it."""
+        least = walk_shape(WALK_MOST_keV)
+        most = walk_shape(WALK_LEAST_keV)
+        walk = np.maximum(self.walk_ps * most, self.walk_ps * least)
+        latest = (self.skew_ps + walk).max(initial=0.0) + self.doi_ps.max(initial=0.0)
+        return int(max(0, math.ceil(latest)))
+
+
+def walk_shape(energy_keV: float) -> float:
+    """Return √(511 keV/E) − 1, by which a crystal's walk is multiplied."""
+    return math.sqrt(REFERENCE_keV / energy_keV) - 1
+
+
+def no_calibration(n_crystals: int) -> Calibration:
+    """Return the identity."""
+    return Calibration(np.ones(n_crystals, np.float32), np.zeros(n_crystals, np.int32))
