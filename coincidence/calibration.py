@@ -21,7 +21,13 @@ REFERENCE_keV = 511.0
 WALK_LEAST_keV, WALK_MOST_keV = 25.0, 6553.5
 """The walk is that of an energy within these: below, the time stamp means little."""
 
+LONGEST_ps = 1e6
+"""Walk and depth corrections reach 1 µs at most: beyond any detector, and far from overflow."""
+
 DOI_BINS = 8
+POSITIONS, NO_CRYSTAL = 4096, 65535
+"""Raw positions that the wire can name, and the crystal of one that is none."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -43,6 +49,8 @@ class Calibration:
     walk_ps : (n_crystals,) f4, time walk
     masked : (n_crystals,) bool, dead or noisy crystals, whose singles are counted and left out
     doi_gain, doi_ps : (8,) f4, by depth bin
+    crystal_map : (modules, 4096) u2, crystal in its module for each raw position on the wire, 65535
+        for none; None where the wire carries crystals
     """
 
     gain: Floats
@@ -52,6 +60,7 @@ class Calibration:
     masked: npt.NDArray[np.bool_] = field(default_factory=_none)
     doi_gain: Floats = field(default_factory=_none)
     doi_ps: Floats = field(default_factory=_none)
+    crystal_map: npt.NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.gain)
@@ -63,10 +72,12 @@ class Calibration:
         for name in ("gain", "curvature", "walk_ps", "doi_gain", "doi_ps"):
             values = getattr(self, name)
             least = 0.0 if name.endswith("gain") else -math.inf
-            bad = np.flatnonzero(~(np.isfinite(values) & (values > least)))
+            most = LONGEST_ps if name.endswith("ps") else math.inf
+            bad = np.flatnonzero(~(np.isfinite(values) & (values > least) & (abs(values) <= most)))
             if len(bad):
                 what = "depth bin" if name.startswith("doi") else "crystal"
                 bound = "finite and above 0" if name.endswith("gain") else "finite"
+                bound += f", and at most {most:g} either way" if name.endswith("ps") else ""
                 raise CalibrationError(
                     f"{name} of {what} {bad[0]} is {values[bad[0]]}: it must be {bound} "
                     f"({len(bad)} values are wrong); calibrate again"
@@ -85,6 +96,29 @@ class Calibration:
                     f"calibration has {found} values of {name}, the scanner has {n_crystals} "
                     "crystals: it belongs to another scanner"
                 )
+        self._check_map(n_crystals)
+
+    def _check_map(self, n_crystals: int) -> None:
+        """Refuse a crystal map that would name another module's crystals, or none there are."""
+        if self.crystal_map is None:
+            return
+        modules = len(self.crystal_map)
+        per_module = n_crystals // max(modules, 1)
+        values = self.crystal_map
+        if values.shape != (modules, POSITIONS) or modules * per_module != n_crystals:
+            raise CalibrationError(
+                f"crystal_map has the shape {values.shape}: a row of {POSITIONS} positions for "
+                f"each module of a scanner with {n_crystals} crystals is needed; it belongs to "
+                "another scanner"
+            )
+        bad = np.argwhere((values >= per_module) & (values != NO_CRYSTAL))
+        if len(bad):
+            module, position = bad[0]
+            raise CalibrationError(
+                f"crystal_map of module {module} has crystal {values[module, position]} at "
+                f"position {position}: a module's crystals are 0 to {per_module - 1}, "
+                f"{NO_CRYSTAL} is none ({len(bad)} values are wrong); make the flood map again"
+            )
 
     @property
     def is_refined(self) -> bool:

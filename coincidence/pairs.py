@@ -1,45 +1,40 @@
-"""The pairing kernels: prompts with a multiples policy, and delayeds. docs/coincidence.md is law.
+"""The pairing kernel: prompts with a multiples policy, and triples. docs/coincidence.md is law.
 
-Both read singles in order of time and stop at the first whose partners may not have come yet
-(their *horizon* is the watermark), returning where to resume: that index is the only state.
+It reads singles in order of time and stops at the first whose partners may not have come yet (the
+*horizon* is the watermark), returning where to resume: that index is the only state.
 """
 
 from __future__ import annotations
 
-from coincidence.events import FLAG_DELAYED, FLAG_MULTIPLE
-from hw.jit import Array, Record, kernel
+from coincidence.events import FLAG_MULTIPLE
+from coincidence.records import crystal_of, energy_of, write_pair, write_triple
+from hw.jit import Array, kernel
+from hw.settings import POLICIES
 
-POLICY_ALL, POLICY_DISCARD, POLICY_HIGHEST, POLICY_OPENER = 0, 1, 2, 3
-POLICY_NUMBERS = {
-    "all": POLICY_ALL,
-    "discard": POLICY_DISCARD,
-    "highest": POLICY_HIGHEST,
-    "opener": POLICY_OPENER,
-}
+ALL, DISCARD, HIGHEST, OPENER = range(4)
+TAKE_ALL_GOODS, TAKE_WINNER_OF_GOODS, TAKE_IF_ONLY_ONE_GOOD = 4, 5, 6
+TAKE_WINNER_IF_IS_GOOD, TAKE_WINNER_IF_ALL_ARE_GOODS, REMOVE_MULTIPLES = 7, 8, 9
+POLICY_NUMBERS = {name: number for number, name in enumerate(POLICIES)}
 
-
-@kernel
-def write_pair(out: Array, n: int, early: Record, late: Record, delay_ps: int, flags: int) -> None:
-    """Write one coincidence: lower crystal first, tof = t_b − t_a with the delay removed."""
-    record = out[n]
-    tof_ps = late.time_ps - delay_ps - early.time_ps
-    record.time_ps = early.time_ps
-    if early.crystal < late.crystal:
-        a, b = early, late
-    else:
-        a, b = late, early
-        tof_ps = -tof_ps
-    record.crystal_a, record.crystal_b = a.crystal, b.crystal
-    record.tof_ps = tof_ps
-    record.energy_a, record.energy_b = a.energy, b.energy
-    record.doi_a, record.doi_b = a.doi, b.doi
-    record.flags = flags
-    record.window = 0
-    record.reserved = 0
+PROMPTS, START, MULTIPLES, TRIPLES, STORED, NEEDED = range(6)
+"""Places in a result of :func:`pair_prompts`."""
 
 
 @kernel
-def _root(parent: Array, i: int) -> int:
+def is_good(s: Array, i: int, j: int, module_of: Array, allowed: Array) -> bool:
+    """Whether two singles lie in modules that may pair."""
+    return bool(allowed[module_of[crystal_of(s, i)], module_of[crystal_of(s, j)]])
+
+
+@kernel
+def is_pair(s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array) -> bool:
+    """Whether singles i and the later j are a good pair."""
+    return bool(s[j, 0] - s[i, 0] <= window_ps and is_good(s, i, j, module_of, allowed))
+
+
+@kernel
+def root_of(parent: Array, i: int) -> int:
+    """Return the representative of single i's component, shortening the way there."""
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -47,72 +42,162 @@ def _root(parent: Array, i: int) -> int:
 
 
 @kernel
-def _pair_group(
-    s: Array,
-    i: int,
-    j: int,
-    window_ps: int,
-    module_of: Array,
-    allowed: Array,
-    policy: int,
-    scratch: Array,
-    out: Array,
-    n: int,
-) -> tuple[int, int]:
-    """Pair the singles [i, j), a group no other single can touch; return (n, multiples).
+def connect(
+    s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, scratch: Array
+) -> int:
+    """Find the connected components of the singles [i, j); return how many good pairs there are.
 
-    Good pairs are edges of a graph; its connected components are found by union-find, and the
-    policy acts on every component with more than one edge (a *multiple*). Where ``out`` has no
-    room for all good pairs nothing is written and multiples is minus their number.
+    ``scratch`` (4, ≥ j − i) i8: parent of each single; per root the edges; the best energy (−1);
+    the number of singles.
     """
-    parent, edges, best = scratch[0], scratch[1], scratch[2]
-    for k in range(i, j):
-        parent[k - i] = k - i
-        edges[k - i] = 0
-        best[k - i] = -1
+    parent, edges, best, size = scratch[0], scratch[1], scratch[2], scratch[3]
+    for k in range(j - i):
+        parent[k], edges[k], best[k], size[k] = k, 0, -1, 0
     good = 0
     for k in range(i, j):
         for m in range(k + 1, j):
-            if s[m].time_ps - s[k].time_ps > window_ps:
+            if s[m, 0] - s[k, 0] > window_ps:
                 break
-            if allowed[module_of[s[k].crystal], module_of[s[m].crystal]]:
-                a, b = _root(parent, k - i), _root(parent, m - i)
+            if is_good(s, k, m, module_of, allowed):
+                a, b = root_of(parent, k - i), root_of(parent, m - i)
                 parent[max(a, b)] = min(a, b)
                 good += 1
-    if n + good > out.shape[0]:
-        return n, -good
+    return good
+
+
+@kernel
+def measure(
+    s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, policy: int,
+    scratch: Array,
+) -> tuple[int, int]:  # fmt: skip
+    """Fill in edges, sizes and the best energies; return (multiples, components of three)."""
+    parent, edges, best, size = scratch[0], scratch[1], scratch[2], scratch[3]
     for k in range(i, j):
+        root = root_of(parent, k - i)
+        size[root] += 1
         for m in range(k + 1, j):
-            if s[m].time_ps - s[k].time_ps > window_ps:
+            if s[m, 0] - s[k, 0] > window_ps:
                 break
-            if allowed[module_of[s[k].crystal], module_of[s[m].crystal]]:
-                root = _root(parent, k - i)
+            if is_good(s, k, m, module_of, allowed):
                 edges[root] += 1
-                energy = int(s[k].energy) + int(s[m].energy)
-                first = best[root] < 0
-                if first or (policy == POLICY_HIGHEST and energy > best[root]):
+                energy = energy_of(s, k) + energy_of(s, m)
+                if best[root] < 0 or (policy == HIGHEST and energy > best[root]):
                     best[root] = energy
-    multiples = 0
+    multiples = triples = 0
     for k in range(j - i):
         multiples += int(edges[k] > 1)
+        triples += int(size[k] == 3 and edges[k] > 1)
+    return multiples, triples
+
+
+@kernel
+def write_components(
+    s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, policy: int,
+    scratch: Array, out: Array, n: int,
+) -> int:  # fmt: skip
+    """Write what the policy keeps of each component; return the new number of prompts."""
+    parent, edges, best = scratch[0], scratch[1], scratch[2]
     for k in range(i, j):
         for m in range(k + 1, j):
-            if s[m].time_ps - s[k].time_ps > window_ps:
+            if s[m, 0] - s[k, 0] > window_ps:
                 break
-            if not allowed[module_of[s[k].crystal], module_of[s[m].crystal]]:
+            if not is_good(s, k, m, module_of, allowed):
                 continue
-            root = _root(parent, k - i)
+            root = root_of(parent, k - i)
             flags = FLAG_MULTIPLE if edges[root] > 1 else 0
-            if flags and policy != POLICY_ALL:
-                if policy == POLICY_DISCARD or best[root] < 0:
+            if flags and policy != ALL:
+                if policy == DISCARD or best[root] < 0:
                     continue
-                energy = int(s[k].energy) + int(s[m].energy)
-                if policy == POLICY_HIGHEST and energy != best[root]:
+                if policy == HIGHEST and energy_of(s, k) + energy_of(s, m) != best[root]:
                     continue
                 best[root] = -1  # one pair of this component is taken: the first that qualifies
-            write_pair(out, n, s[k], s[m], 0, flags)
+            write_pair(out, n, s, k, m, 0, flags, 0)
             n += 1
-    return n, multiples
+    return n
+
+
+@kernel
+def is_kept(policy: int, pairs: int, good: int, winner_is_good: bool) -> bool:
+    """Whether a GATE policy keeps the best good pair of a window with so many pairs."""
+    if policy == TAKE_IF_ONLY_ONE_GOOD:
+        return bool(good == 1)
+    if policy == TAKE_WINNER_IF_IS_GOOD:
+        return winner_is_good
+    if policy == TAKE_WINNER_IF_ALL_ARE_GOODS:
+        return bool(good == pairs)
+    if policy == REMOVE_MULTIPLES:
+        return bool(pairs == 1)
+    return True
+
+
+@kernel
+def write_openers(
+    s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, policy: int,
+    scratch: Array, out: Array, n: int,
+) -> int:  # fmt: skip
+    """Write what one of GATE's policies keeps of each opener's window; return the new number.
+
+    A window is all later singles within τ in other modules than its opener's; the *winner* is the
+    one with the highest energy, of equal ones the first.
+    """
+    edges = scratch[1]
+    for k in range(i, j):
+        pairs = good = 0
+        winner = good_winner = -1
+        for m in range(k + 1, j):
+            if s[m, 0] - s[k, 0] > window_ps:
+                break
+            if module_of[crystal_of(s, k)] == module_of[crystal_of(s, m)]:
+                continue
+            pairs += 1
+            if winner < 0 or energy_of(s, m) > energy_of(s, winner):
+                winner = m
+            if is_good(s, k, m, module_of, allowed):
+                good += 1
+                if good_winner < 0 or energy_of(s, m) > energy_of(s, good_winner):
+                    good_winner = m
+        flags = FLAG_MULTIPLE if edges[root_of(scratch[0], k - i)] > 1 else 0
+        if policy == TAKE_ALL_GOODS:
+            for m in range(k + 1, j):
+                if s[m, 0] - s[k, 0] > window_ps:
+                    break
+                if is_good(s, k, m, module_of, allowed):
+                    write_pair(out, n, s, k, m, 0, flags, 0)
+                    n += 1
+        elif good_winner >= 0 and is_kept(policy, pairs, good, winner == good_winner):
+            write_pair(out, n, s, k, good_winner, 0, flags, 0)
+            n += 1
+    return n
+
+
+@kernel
+def write_triples(
+    s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, scratch: Array,
+    out: Array, n: int,
+) -> int:  # fmt: skip
+    """Write the components of three singles; return the new number of triples."""
+    parent, edges, size = scratch[0], scratch[1], scratch[3]
+    for k in range(i, j):
+        root = root_of(parent, k - i)
+        if root != k - i or size[root] != 3 or edges[root] < 2:
+            continue
+        second = k + 1
+        while root_of(parent, second - i) != root:
+            second += 1
+        third = second + 1
+        while root_of(parent, third - i) != root:
+            third += 1
+        near = is_pair(s, k, second, window_ps, module_of, allowed)
+        far = is_pair(s, k, third, window_ps, module_of, allowed)
+        last = is_pair(s, second, third, window_ps, module_of, allowed)
+        far = int(s[third, 0] - s[k, 0] <= window_ps and is_good(s, k, third, module_of, allowed))
+        last = int(
+            s[third, 0] - s[second, 0] <= window_ps
+            and is_good(s, second, third, module_of, allowed)
+        )
+        write_triple(out, n, s, k, second, third, int(near) | (int(far) << 1) | (int(last) << 2))
+        n += 1
+    return n
 
 
 @kernel
@@ -126,83 +211,64 @@ def pair_prompts(
     policy: int,
     scratch: Array,
     out: Array,
-) -> tuple[int, int, int, int]:
+    triples: Array,
+    result: Array,
+) -> None:
     """Write the prompts of every finished group of singles from index ``start``.
 
-    ``scratch`` : (3, ≥ len(s)) i8. A group is a longest run of singles with successive gaps ≤ τ:
-    no pair can cross its borders. It is finished once the horizon is more than τ beyond its last
-    single.
+    A group is a longest run of singles with successive gaps ≤ τ: no pair can cross its borders. It
+    is finished once the horizon is more than τ beyond its last single.
 
-    Returns
-    -------
-    (prompts, next start, multiples, room): ``room`` > 0 is how many records ``out`` would need
-    for the group at ``next start``; call again with at least that.
+    Parameters
+    ----------
+    s : (n, 2) i8, singles as words, in order of time
+    scratch : (4, ≥ n) i8
+    out : (room, 4) i8, COINCIDENCE as words
+    triples : (room, 5) i8, TRIPLE as words; without room for one none is stored
+    result : (6,) i8, filled in: prompts written, next start, multiples, triples counted and stored,
+        and how many records ``out`` and ``triples`` would need for the group at the next start
+        (0: all is done); call again with at least that
     """
-    n = 0
-    multiples = 0
+    n = multiples = n_triples = stored = 0
     total = s.shape[0]
+    room, triple_room = out.shape[0], triples.shape[0]
+    needed = 0
     i = start
     while i < total:
+        # most singles are alone: find the next gap within the window
+        while i + 1 < total and s[i + 1, 0] - s[i, 0] > window_ps:
+            i += 1
         j = i + 1
-        while j < total and s[j].time_ps - s[j - 1].time_ps <= window_ps:
+        while j < total and s[j, 0] - s[j - 1, 0] <= window_ps:
             j += 1
-        if j == total and horizon_ps - s[j - 1].time_ps <= window_ps:
+        if j == total and horizon_ps - s[j - 1, 0] <= window_ps:
             break
         size = j - i
         if size == 2:
-            if n == out.shape[0]:
-                return n, i, multiples, 1
-            if allowed[module_of[s[i].crystal], module_of[s[i + 1].crystal]]:
-                write_pair(out, n, s[i], s[i + 1], 0, 0)
+            if n == room:
+                needed = 1
+                break
+            if is_good(s, i, i + 1, module_of, allowed):
+                write_pair(out, n, s, i, i + 1, 0, 0, 0)
                 n += 1
         elif size > 2:
-            n, more = _pair_group(s, i, j, window_ps, module_of, allowed, policy, scratch, out, n)
-            if more < 0:
-                return n, i, multiples, -more
+            good = connect(s, i, j, window_ps, module_of, allowed, scratch)
+            if n + good > room or (triple_room > 0 and stored + size // 3 > triple_room):
+                needed = max(good, size // 3)
+                break
+            more, three = measure(s, i, j, window_ps, module_of, allowed, policy, scratch)
             multiples += more
+            n_triples += three
+            if three > 0 and triple_room > 0:
+                stored = write_triples(
+                    s, i, j, window_ps, module_of, allowed, scratch, triples, stored
+                )
+            if policy < TAKE_ALL_GOODS:
+                n = write_components(
+                    s, i, j, window_ps, module_of, allowed, policy, scratch, out, n
+                )
+            else:
+                n = write_openers(s, i, j, window_ps, module_of, allowed, policy, scratch, out, n)
         i = j
-    return n, i, multiples, 0
-
-
-@kernel
-def pair_delayeds(
-    s: Array,
-    start: int,
-    horizon_ps: int,
-    window_ps: int,
-    delay_ps: int,
-    module_of: Array,
-    allowed: Array,
-    out: Array,
-) -> tuple[int, int, int]:
-    """Write the delayeds of every opener from ``start`` whose whole window lies before the horizon.
-
-    One-sided: D ≤ t_j − t_i ≤ D + τ. On a merged stream either module of a pair may open, so the
-    expected number is 2τ·S₁·S₂·T, that of the randoms among the prompts (|Δt| ≤ τ): factor 1.
-    Every delayed of an allowed module pair counts, whatever the multiples policy.
-
-    Returns
-    -------
-    (delayeds, next start, room): as in :func:`pair_prompts`.
-    """
-    n = 0
-    total = s.shape[0]
-    low = start
-    for i in range(start, total):
-        opens = s[i].time_ps + delay_ps
-        closes = opens + window_ps
-        if closes >= horizon_ps:
-            return n, i, 0
-        while low < total and s[low].time_ps < opens:
-            low += 1
-        high = low
-        while high < total and s[high].time_ps <= closes:
-            high += 1
-        if n + high - low > out.shape[0]:
-            return n, i, high - low
-        module = module_of[s[i].crystal]
-        for j in range(low, high):
-            if allowed[module, module_of[s[j].crystal]]:
-                write_pair(out, n, s[i], s[j], delay_ps, FLAG_DELAYED)
-                n += 1
-    return n, total, 0
+    result[PROMPTS], result[START], result[MULTIPLES] = n, i, multiples
+    result[TRIPLES], result[STORED], result[NEEDED] = n_triples, stored, needed

@@ -1,4 +1,4 @@
-"""The coincidence sorter: ordered singles in, prompts and delayeds out, state carried exactly.
+"""The coincidence sorter: ordered singles in, prompts, delayeds and triples out, exactly.
 
 Whatever the sizes of the batches, the concatenated output is the same to the bit, because a
 single is resolved only once the watermark has passed everything that could pair with it; until
@@ -8,26 +8,43 @@ then it is carried over.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
-from coincidence.pairs import POLICY_NUMBERS, pair_delayeds, pair_prompts
+from coincidence import delayeds, pairs
+from coincidence.buffers import Records, Rotation, Words, as_words, empty_singles
+from coincidence.delayeds import pair_delayeds
+from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, TRIPLE
+from coincidence.pairs import POLICY_NUMBERS, pair_prompts
 from hw.settings import SortSettings
 
-Records = npt.NDArray[np.void]
 _INITIAL_ROOM = 1 << 14
 
 
 @dataclass
 class SortCounts:
-    """Totals since the sorter was made. ``multiples``: groups with more than one good pair."""
+    """Totals since the sorter was made.
+
+    multiples : clusters with more than one good pair; triples : those of exactly three singles
+    """
 
     singles: int = 0
     prompts: int = 0
     delayeds: int = 0
     multiples: int = 0
+    triples: int = 0
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """What became final: prompts and delayeds (n,) COINCIDENCE, triples (n,) TRIPLE (empty unless
+    they are stored); freshly allocated."""
+
+    prompts: Records
+    delayeds: Records
+    triples: Records
 
 
 class CoincidenceSorter:
@@ -51,67 +68,100 @@ class CoincidenceSorter:
         self.counts = SortCounts()
         self._module_of = module_of
         self._allowed = np.ascontiguousarray(allowed_pairs)
-        self._carried = np.empty(0, dtype=SINGLE)
+        self._stream = empty_singles(0)
+        self._carried = 0
         self._prompt_start = 0
         self._delayed_start = 0
-        self._room = _INITIAL_ROOM
+        self._scratch = Rotation(np.int64, depth=1)
+        self._likely = Rotation(np.uint8, depth=1)
+        self._room = np.empty((_INITIAL_ROOM, 4), np.int64)
+        self._triple_room = np.empty((_INITIAL_ROOM if settings.triples else 0, 5), np.int64)
+        self._result = np.zeros(6, np.int64)
 
-    def push(self, singles: Records, horizon_ps: int) -> tuple[Records, Records]:
-        """Take ordered singles; return (prompts, delayeds) that are final.
+    def push(self, singles: Records, horizon_ps: int) -> Sorted:
+        """Take ordered singles; return what is final.
 
         Parameters
         ----------
         singles : (n,) SINGLE in order of time, none before those of earlier calls
         horizon_ps : no later call will bring a single earlier than this
-
-        Returns
-        -------
-        prompts, delayeds : (n,) COINCIDENCE each, freshly allocated
         """
         self.counts.singles += len(singles)
-        stream = np.concatenate((self._carried, singles)) if len(self._carried) else singles
-        prompts = self._prompts(stream, horizon_ps)
-        delayeds = self._delayeds(stream, horizon_ps)
+        stream = self._extend(singles)
+        prompts, triples = self._prompts(stream, horizon_ps)
+        found = self._delayeds(stream, horizon_ps)
         keep = min(self._prompt_start, self._delayed_start)
-        self._carried = stream[keep:].copy()
+        self._carried = len(stream) - keep
+        stream[: self._carried] = stream[keep:].copy()
         self._prompt_start -= keep
         self._delayed_start -= keep
         self.counts.prompts += len(prompts)
-        self.counts.delayeds += len(delayeds)
-        return prompts, delayeds
+        self.counts.delayeds += len(found)
+        return Sorted(prompts, found, triples)
 
-    def finish(self) -> tuple[Records, Records]:
+    def finish(self) -> Sorted:
         """Resolve everything that is still carried; nothing may be pushed afterwards."""
         return self.push(np.empty(0, dtype=SINGLE), int(END_OF_TIME_PS))
 
-    def _prompts(self, stream: Records, horizon_ps: int) -> Records:
-        scratch = np.empty((3, max(1, len(stream))), dtype=np.int64)
-        policy = POLICY_NUMBERS[self.settings.policy]
-        parts = []
-        while True:
-            out = np.empty(self._room, dtype=COINCIDENCE)
-            n, self._prompt_start, multiples, needed = pair_prompts(
-                stream, self._prompt_start, horizon_ps, self.settings.window_ps, self._module_of,
-                self._allowed, policy, scratch, out,
-            )  # fmt: skip
-            self.counts.multiples += multiples
-            parts.append(out[:n])
-            if not needed:
-                return np.concatenate(parts)
-            self._room = max(self._room, needed)
+    def _extend(self, singles: Records) -> Words:
+        """Return what is carried and the new singles in one piece."""
+        n = self._carried + len(singles)
+        if n > len(self._stream):
+            larger = empty_singles(n + n // 2)
+            as_words(larger)[: self._carried] = as_words(self._stream)[: self._carried]
+            self._stream = larger
+        words = as_words(self._stream)
+        words[self._carried : n] = as_words(singles)
+        return words[:n]
 
-    def _delayeds(self, stream: Records, horizon_ps: int) -> Records:
-        if self.settings.delay_ps == 0:
+    def _prompts(self, stream: Words, horizon_ps: int) -> tuple[Records, Records]:
+        settings, result = self.settings, self._result
+        scratch = self._scratch.next(4 * len(stream) + 4)[: 4 * len(stream) + 4].reshape(4, -1)
+        parts, triples = [], []
+        while True:
+            pair_prompts(
+                stream, self._prompt_start, horizon_ps, settings.window_ps, self._module_of,
+                self._allowed, POLICY_NUMBERS[settings.policy], scratch, self._room,
+                self._triple_room, result,
+            )  # fmt: skip
+            self._prompt_start = int(result[pairs.START])
+            self.counts.multiples += int(result[pairs.MULTIPLES])
+            self.counts.triples += int(result[pairs.TRIPLES])
+            parts.append(self._room[: result[pairs.PROMPTS]].copy())
+            triples.append(self._triple_room[: result[pairs.STORED]].copy())
+            if not result[pairs.NEEDED]:
+                return _joined(parts, COINCIDENCE), _joined(triples, TRIPLE)
+            self._make_room(int(result[pairs.NEEDED]))
+
+    def _delayeds(self, stream: Words, horizon_ps: int) -> Records:
+        settings, result = self.settings, self._result
+        if settings.delay_ps == 0:
             self._delayed_start = len(stream)
             return np.empty(0, dtype=COINCIDENCE)
+        early_ps = settings.window_ps if settings.delay_sides == "two" else 0
+        likely = self._likely.next(len(stream))
         parts = []
         while True:
-            out = np.empty(self._room, dtype=COINCIDENCE)
-            n, self._delayed_start, needed = pair_delayeds(
-                stream, self._delayed_start, horizon_ps, self.settings.window_ps,
-                self.settings.delay_ps, self._module_of, self._allowed, out,
+            pair_delayeds(
+                stream, self._delayed_start, horizon_ps, settings.window_ps, settings.delay_ps,
+                settings.delay_windows, early_ps, self._module_of, self._allowed, likely,
+                self._room, result,
             )  # fmt: skip
-            parts.append(out[:n])
-            if not needed:
-                return np.concatenate(parts)
-            self._room = max(self._room, needed)
+            self._delayed_start = int(result[delayeds.START])
+            parts.append(self._room[: result[delayeds.DELAYEDS]].copy())
+            if not result[delayeds.NEEDED]:
+                return _joined(parts, COINCIDENCE)
+            self._make_room(int(result[delayeds.NEEDED]))
+
+    def _make_room(self, needed: int) -> None:
+        """Make the output arrays large enough for one group's records."""
+        if needed > len(self._room):
+            self._room = np.empty((2 * needed, 4), np.int64)
+        if 0 < len(self._triple_room) < needed:
+            self._triple_room = np.empty((2 * needed, 5), np.int64)
+
+
+def _joined(parts: list[npt.NDArray[np.int64]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return arrays of words end to end, as records."""
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return whole.reshape(-1).view(dtype)

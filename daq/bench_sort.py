@@ -1,208 +1,207 @@
 """The sorting benchmarks: how many singles a second each stage and the whole chain take.
 
-Reference workload (docs/performance.md): 24 modules × 256 crystals, 5 M singles/s, 20 % in true
-pairs of 300 ps FWHM, energies so that part lies outside 435–650 keV, |Δt| ≤ 2 ns. Medians of
-several passes; one core; peers run in the same process on the same singles.
+Medians of several passes over the reference workload (daq/bench_workload.py); peers run in the same
+process on the same singles. ``limits`` says what memory bandwidth alone would allow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from coincidence.calibration import no_calibration
-from coincidence.events import END_OF_TIME_PS, SINGLE
+from coincidence.buffers import Records
+from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
-from coincidence.select import select_singles, window_dkeV
-from coincidence.sorter import CoincidenceSorter
+from coincidence.ordered import pair_ordered
+from coincidence.select import Selector
+from coincidence.timing import count_timing
+from coincidence.windows import window_table
+from daq.bench_peers import measure_peers
 from daq.bench_timing import median_seconds
+from daq.bench_workload import DISORDER_PS, Workload, disordered, frames_of, some_calibration
+from daq.listmode import ListmodeWriter
 from daq.pipeline import Pipeline, pairs_in_view
-from hw.frames import new_header, seal_frame
+from daq.stages import run_stages
 from hw.geometry import build_geometry
-from hw.protocol import (
-    FLAG_LAST,
-    FRAME_PERIOD_LOG2,
-    FRAME_PERIOD_TICKS,
-    pack_words,
-    ps_to_ticks,
-)
-from hw.scanner import Scanner, parse_scanner, scanner_to_toml_text
-from hw.settings import SortSettings
 
-RATE_PER_S = 5e6
-PAIRED_FRACTION = 0.2
-CTR_SIGMA_PS = 300 / 2.3548
-WINDOW_PS = 2000
-DISORDER_PS = 10_000_000
+CHAIN_BATCH = 1 << 16
+FRAMES_A_BATCH = 24 * 8
+_DEPTH = 6
 
 
-def reference_scanner() -> Scanner:
-    """Return the workload's scanner: one ring of 24 modules of 16 × 16 crystals."""
-    text = scanner_to_toml_text("bench2")
-    for old, new in (
-        ("modules_per_ring = 2 ", "modules_per_ring = 24 "),
-        ("inradius_mm = 50.0 ", "inradius_mm = 110.0 "),
-        ("n_u = 8", "n_u = 16"),
-        ("n_v = 8", "n_v = 16"),
-    ):
-        if old not in text:
-            raise ValueError(f"bench2.toml has no {old!r} any more: adapt the reference workload")
-        text = text.replace(old, new)
-    return parse_scanner(text, source="the benchmark's scanner")
+class Batch(NamedTuple):
+    """Singles on their way through the chain, and up to where they are final."""
+
+    singles: Records
+    horizon_ps: int
 
 
-def reference_singles(n: int, *, seed: int = 1) -> npt.NDArray[np.void]:
-    """Return n singles in order of time (SINGLE), made as the reference workload says."""
-    rng = np.random.default_rng(seed)
-    pairs = int(n * PAIRED_FRACTION / 2)
-    span_ps = n / RATE_PER_S * 1e12
-    times = np.sort(rng.uniform(0, span_ps, n - pairs))
-    parents = rng.choice(n - pairs, pairs, replace=False)
-    partner = times[parents] + rng.normal(0, CTR_SIGMA_PS, pairs)
-    crystal = rng.integers(0, 24 * 256, n - pairs)
-    opposite = (crystal[parents] + 12 * 256) % (24 * 256)
-    singles = np.zeros(n, dtype=SINGLE)
-    time_ps = np.concatenate((times, np.clip(partner, 0, None))).astype(np.int64)
-    order = np.argsort(time_ps, kind="stable")
-    singles["time_ps"] = time_ps[order]
-    singles["crystal"] = np.concatenate((crystal, opposite))[order]
-    singles["energy"] = rng.integers(3000, 6500, n)
-    return singles
+class Chain:
+    """Gain, skew, spectrum, window, order, policy, delayeds and packed output, as in a run."""
 
-
-@dataclass(frozen=True)
-class Workload:
-    """Ordered singles and what is needed to sort them."""
-
-    scanner: Scanner
-    singles: npt.NDArray[np.void]
-    settings: SortSettings
-
-    @classmethod
-    def of_size(cls, n: int) -> Workload:
-        """Return the reference workload with n singles."""
-        settings = SortSettings(
-            lld_keV=435, uld_keV=650, window_ps=WINDOW_PS, delay_ps=100_000, min_sector_difference=1
+    def __init__(self, workload: Workload) -> None:
+        module_of = build_geometry(workload.scanner).crystal_module
+        table = window_table(workload.settings, workload.scanner.n_modules)
+        self._selector = Selector(
+            some_calibration(workload.scanner), table, module_of, depth=_DEPTH
         )
-        return cls(reference_scanner(), reference_singles(n), settings)
+        self._order = TimeOrder(depth=_DEPTH)
+        self._sorter = workload.sorter()
+        self._timing = np.zeros(201, np.int64)
 
-    def sorter(self) -> CoincidenceSorter:
-        """Return a fresh sorter for the workload."""
-        return CoincidenceSorter(
-            self.settings,
-            module_of=build_geometry(self.scanner).crystal_module,
-            allowed_pairs=pairs_in_view(self.scanner, self.settings.min_sector_difference),
+    def run(self, singles: Records, *, threads: int = 1) -> int:
+        """Sort singles that are disordered by up to ``DISORDER_PS``; return how many prompts."""
+        stages = (self._select, self._release, self._pair)
+        for _ in run_stages(_batches(singles), stages, threads=threads):
+            pass
+        return self._sorter.counts.prompts
+
+    def _select(self, batch: Batch) -> Batch:
+        return Batch(self._selector.select(batch.singles), batch.horizon_ps)
+
+    def _release(self, batch: Batch) -> Batch:
+        return Batch(self._order.release(*batch), batch.horizon_ps)
+
+    def _pair(self, batch: Batch) -> None:
+        found = self._sorter.push(*batch)
+        for records in (found.prompts, found.delayeds):
+            count_timing(records, 100.0, self._timing)
+
+
+def _batches(singles: Records) -> Iterator[Batch]:
+    """Yield the singles in batches; a skew of 1 ns at most and the disorder bound what is final."""
+    for start in range(0, len(singles), CHAIN_BATCH):
+        part = singles[start : start + CHAIN_BATCH]
+        last = start + CHAIN_BATCH >= len(singles)
+        final_ps = int(part["time_ps"][-1]) - 2 * DISORDER_PS - 1000
+        yield Batch(part, int(END_OF_TIME_PS) if last else final_ps)
+
+
+def frames_to_listmode(workload: Workload, frames: list[bytes], *, threads: int = 1) -> int:
+    """Sort data frames into a list-mode log in a temporary file; return how many prompts."""
+    with tempfile.TemporaryDirectory(prefix="tomoshibi-bench-") as folder:
+        writer = ListmodeWriter(Path(folder) / "listmode.tmlm", {})
+        pipeline = Pipeline(
+            workload.scanner,
+            build_geometry(workload.scanner),
+            workload.settings,
+            run_tag=0,
+            calibration=some_calibration(workload.scanner),
+            listmode=writer,
         )
+        starts = range(0, len(frames), FRAMES_A_BATCH)
+        batches = (frames[start : start + FRAMES_A_BATCH] for start in starts)
+        for _ in pipeline.stream(batches, threads=threads):
+            pass
+        pipeline.finish()
+        writer.close({})
+        return pipeline.sorter.counts.prompts
 
 
-def rate(work: Callable[[], object], n: int, *, passes: int = 5) -> float:
-    """Return the median speed in M singles/s of a work on n singles."""
-    return n / median_seconds(work, passes=passes) / 1e6
-
-
-def frames_of(workload: Workload) -> list[bytes]:
-    """Return the workload as data frames in order of arrival, one per module and period."""
-    singles, modules = workload.singles, workload.scanner.n_modules
-    per_module = workload.scanner.crystals_per_module
-    ticks = ps_to_ticks(singles["time_ps"])
-    module = singles["crystal"].astype(np.int64) // per_module
-    words = pack_words(
-        time_ticks=ticks & (FRAME_PERIOD_TICKS - 1),
-        crystal=singles["crystal"].astype(np.int64) % per_module,
-        energy_dkeV=singles["energy"],
+def sorted_window_pairs(workload: Workload) -> int:
+    """Find window and pairs of ordered singles; return how many prompts."""
+    return len(
+        pair_ordered(
+            workload.singles,
+            workload.settings,
+            module_of=build_geometry(workload.scanner).crystal_module,
+            allowed_pairs=pairs_in_view(workload.scanner, workload.settings.min_sector_difference),
+        )
     )
-    period = ticks >> FRAME_PERIOD_LOG2
-    key = period * modules + module
-    order = np.argsort(key, kind="stable")
-    count = (int(period[-1]) + 1) * modules
-    edges = np.searchsorted(key[order], np.arange(count + 1))
-    before = np.zeros(modules, dtype=np.int64)
-    frames = []
-    for k in range(count):
-        m, frame_id = k % modules, k // modules
-        chosen = words[order[edges[k] : edges[k + 1]]]
-        flags = FLAG_LAST if frame_id == int(period[-1]) else 0
-        header = new_header(m, frame_id, frame_id, events_before=int(before[m]), flags=flags)
-        frames.append(seal_frame(header, chosen))
-        before[m] += len(chosen)
-    return frames
-
-
-def _chain(workload: Workload, frames: list[bytes], batch: int) -> int:
-    pipeline = Pipeline(
-        workload.scanner, build_geometry(workload.scanner), workload.settings, run_tag=0
-    )
-    for start in range(0, len(frames), batch):
-        pipeline.process(frames[start : start + batch])
-    pipeline.finish()
-    return pipeline.sorter.counts.prompts
-
-
-def _ordering(disordered: npt.NDArray[np.void], batch: int = 1 << 16) -> int:
-    order, n = TimeOrder(), 0
-    for start in range(0, len(disordered), batch):
-        part = disordered[start : start + batch]
-        order.free_space(len(part))[: len(part)] = part
-        n += len(order.release(len(part), int(part["time_ps"].max()) - 2 * DISORDER_PS))
-    return n + len(order.release(0, int(END_OF_TIME_PS)))
-
-
-def _selecting(workload: Workload, out: npt.NDArray[np.void]) -> int:
-    calibration = no_calibration(workload.scanner.n_crystals)
-    window = window_dkeV(workload.settings.lld_keV, workload.settings.uld_keV)
-    modules = build_geometry(workload.scanner).crystal_module
-    accepted, spectrum = np.zeros(24, np.int64), np.zeros(256, np.int64)
-    count: int = select_singles(
-        workload.singles, calibration.gain, calibration.skew_ps, *window, modules, out, accepted,
-        spectrum,
-    )  # fmt: skip
-    return count
 
 
 def measure(n: int, *, passes: int = 5) -> dict[str, Any]:
     """Return the rates in M singles/s of each stage, of the chain, and of the peers."""
     workload = Workload.of_size(n)
-    singles = workload.singles
-    out = np.empty(n + 1, dtype=SINGLE)
-    rng = np.random.default_rng(2)
-    jitter = rng.integers(-DISORDER_PS, DISORDER_PS, n)
-    disordered = singles[np.argsort(singles["time_ps"] + jitter, kind="stable")]
+    mixed = disordered(workload.singles)
     frames = frames_of(workload)
-    accepted = out[: _selecting(workload, out)].copy()
+    prompts = sorted_window_pairs(workload)
+
+    def rate(work: Callable[[], object], count: int = n) -> float:
+        return count / median_seconds(work, passes=passes) / 1e6
+
+    figures: dict[str, Any] = {"singles": n, "prompts": prompts}
+    figures["sorted_window_pairs_Msps"] = rate(lambda: sorted_window_pairs(workload))
+    figures["full_chain_disordered_Msps"] = rate(lambda: Chain(workload).run(mixed))
+    figures["full_chain_two_cores_Msps"] = rate(lambda: Chain(workload).run(mixed, threads=2))
+    figures["frames_to_listmode_Msps"] = rate(lambda: frames_to_listmode(workload, frames))
+    figures["frames_to_listmode_two_cores_Msps"] = rate(
+        lambda: frames_to_listmode(workload, frames, threads=2)
+    )
+    figures["stages"] = _stages(workload, mixed, rate)
+    figures["disorder"] = _disorder(workload, mixed, rate)
+    figures["limits"] = _limits(figures, prompts / n)
+    figures["peers"] = measure_peers(workload, passes=min(passes, 3))
+    figures["ratio_to"] = {
+        name.removesuffix("_Msps"): round(figures["sorted_window_pairs_Msps"] / value, 1)
+        for name, value in figures["peers"].items()
+        if name.endswith("_Msps") and isinstance(value, float)
+    }
+    return figures
+
+
+Rate = Callable[..., float]
+
+
+def _stages(workload: Workload, mixed: Records, rate: Rate) -> dict[str, float]:
+    """Return the speed of each stage alone, in M of the singles that it is given."""
+    chain = Chain(workload)
+    batches = list(_batches(mixed))
+    selected = [Batch(chain._select(batch).singles.copy(), batch.horizon_ps) for batch in batches]
+    ordered = [Batch(chain._release(batch).singles.copy(), batch.horizon_ps) for batch in selected]
+    accepted = sum(len(batch.singles) for batch in selected)
+
+    def all_of(stage: Callable[[Batch], object], given: list[Batch]) -> None:
+        for batch in given:
+            stage(batch)
+
     return {
-        "singles": n,
-        "select_Msps": rate(lambda: _selecting(workload, out), n, passes=passes),
-        "order_disordered_Msps": rate(lambda: _ordering(disordered), n, passes=passes),
-        "pair_ordered_Msps": rate(
-            lambda: workload.sorter().push(accepted, int(END_OF_TIME_PS)),
-            len(accepted),
-            passes=passes,
-        ),
-        "frames_to_coincidences_Msps": rate(
-            lambda: _chain(workload, frames, 24 * 8), n, passes=passes
-        ),
-        "copy_GBps": _copy_speed(),
-        "peers": {"numpy_searchsorted_Msps": rate(lambda: numpy_pairs(singles), n, passes=passes)},
+        "select_Msps": rate(lambda: all_of(Chain(workload)._select, batches)),
+        "order_Msps": rate(lambda: all_of(Chain(workload)._release, selected), accepted),
+        "pair_Msps": rate(lambda: all_of(Chain(workload)._pair, ordered), accepted),
     }
 
 
-def numpy_pairs(singles: npt.NDArray[np.void]) -> int:
-    """Count window and pairs of ordered singles with numpy alone: the peer anybody can write."""
-    good = singles[(singles["energy"] >= 4350) & (singles["energy"] <= 6500)]
-    times = good["time_ps"]
-    ends = np.searchsorted(times, times + WINDOW_PS, side="right")
-    first = np.repeat(np.arange(len(times)), ends - np.arange(len(times)) - 1)
-    offset = np.arange(len(first)) - np.searchsorted(first, first)  # 0, 1, … within a window
-    second = first + 1 + offset
-    return int(np.count_nonzero(good["crystal"][first] // 256 != good["crystal"][second] // 256))
+def _disorder(workload: Workload, mixed: Records, rate: Rate) -> dict[str, float]:
+    """Return how ordering slows down as disorder grows from 50 to 5000 singles."""
+    far = disordered(workload.singles, reach_ps=100 * DISORDER_PS)
+    out = {
+        "order_10us_Msps": rate(lambda: _ordered(mixed, DISORDER_PS)),
+        "order_1000us_Msps": rate(lambda: _ordered(far, 100 * DISORDER_PS)),
+    }
+    return {**out, "slowdown": out["order_10us_Msps"] / out["order_1000us_Msps"]}
+
+
+def _ordered(singles: Records, reach_ps: int) -> int:
+    order, n = TimeOrder(), 0
+    for start in range(0, len(singles), CHAIN_BATCH):
+        part = singles[start : start + CHAIN_BATCH]
+        n += len(order.release(part, int(part["time_ps"][-1]) - 2 * reach_ps))
+    return n + len(order.release(singles[:0], int(END_OF_TIME_PS)))
+
+
+def _limits(figures: dict[str, Any], prompts_a_single: float) -> dict[str, Any]:
+    """Return what main memory allows: each single read once, each prompt written once."""
+    bytes_moved = SINGLE.itemsize + prompts_a_single * COINCIDENCE.itemsize
+    copy_GBps = _copy_speed()
+    limit = copy_GBps * 1e3 / bytes_moved
+    return {
+        "copy_GBps": copy_GBps,
+        "bytes_a_single": round(bytes_moved, 2),
+        "memory_limit_Msps": limit,
+        **{
+            f"{name.removesuffix('_Msps')}_share_of_limit": round(figures[name] / limit, 3)
+            for name in ("sorted_window_pairs_Msps", "full_chain_disordered_Msps")
+        },
+    }
 
 
 def _copy_speed() -> float:
+    """Return the speed of copying main memory, read and written bytes together, in GB/s."""
     source = np.zeros(1 << 27, dtype=np.uint8)
     target = np.empty_like(source)
-    copies = rate(lambda: np.copyto(target, source), source.size, passes=5)
-    return copies * 1e6 * 2 / 1e9
+    return 2 * source.size / median_seconds(lambda: np.copyto(target, source), passes=5) / 1e9

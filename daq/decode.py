@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.buffers import as_words
 from coincidence.events import END_OF_TIME_PS
 from daq.frame_check import CheckedFrames
 from hw.jit import Array, Record, kernel
@@ -40,6 +41,8 @@ MAX_FRAME_ID = int(END_OF_TIME_PS) // FRAME_PERIOD_PS - 5
 """The last period whose words, which may reach four periods on, stay before the end of time
 (53 days). A frame that claims a later one moves no time and its singles are invalid."""
 
+NO_CRYSTAL = 0xFFFF
+
 LIVE, STALLED, SILENT, ENDED = 0, 1, 2, 3
 STATE_NAMES = ("live", "stalled", "silent", "ended")
 
@@ -65,16 +68,21 @@ def decode_frames(
     word_starts: Array,
     words: Array,
     n_crystals: int,
+    crystal_map: Array,
     stall_ps: int,
     line: Array,
     marks: Array,
+    watermarks: Array,
     out: Array,
 ) -> int:
-    """Decode frames in order of arrival into ``out`` (SINGLE); return how many singles.
+    """Decode frames in order of arrival into ``out``; return how many singles.
 
-    ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8, [watermark_ps, newest end_ps].
-    Late singles (before the watermark at the arrival of their frame), words of unknown kind and
-    crystals outside the module or beyond ``MAX_FRAME_ID`` are counted, not written.
+    ``crystal_map`` : (modules or 1, 4096) u2, crystal in the module for each value of the word's
+    field, ``NO_CRYSTAL`` for none. ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8,
+    [watermark_ps, newest end_ps]. ``watermarks`` : (frames + 1,) i8, filled: the watermark before
+    each frame, and after the last. ``out`` : (≥ words, 2) i8, singles as words. Late singles (before
+    the watermark at the arrival of their frame), words of unknown kind and crystals outside the
+    module or beyond ``MAX_FRAME_ID`` are counted, not written.
     """
     n = 0
     for f in range(headers.shape[0]):
@@ -82,10 +90,12 @@ def decode_frames(
         module = line[h.module]
         start_ticks = np.int64(h.frame_id) << FRAME_PERIOD_LOG2
         watermark = marks[0]
+        watermarks[f] = watermark
         sane = np.int64(h.frame_id) <= MAX_FRAME_ID
         if np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
             module.late_frames += 1
-        base = np.uint32(h.module) * np.uint32(n_crystals)
+        base = np.int64(h.module) * n_crystals
+        crystals = crystal_map[h.module if crystal_map.shape[0] > 1 else 0]
         first = word_starts[f]
         for w in range(first, first + h.event_count):
             word = words[w]
@@ -93,8 +103,8 @@ def decode_frames(
                 module.other_words += 1
                 continue
             module.singles += 1
-            crystal = np.int64((word >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK))
-            if crystal >= n_crystals or not sane:
+            crystal = crystals[(word >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK)]
+            if crystal == NO_CRYSTAL or not sane:
                 module.invalid += 1
                 continue
             ticks = start_ticks + np.int64(word & np.uint64(TIME_MASK))
@@ -103,15 +113,15 @@ def decode_frames(
             if time_ps < watermark:
                 module.late += 1
                 continue
-            single = out[n]
-            single.time_ps = time_ps
-            single.crystal = base + np.uint32(crystal)
-            single.energy = (word >> np.uint64(ENERGY_SHIFT)) & np.uint64(ENERGY_MASK)
-            single.flags = (word >> np.uint64(FLAGS_SHIFT)) & np.uint64(FLAGS_MASK)
-            single.doi = (word >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK)
+            energy = np.int64((word >> np.uint64(ENERGY_SHIFT)) & np.uint64(ENERGY_MASK))
+            flags = np.int64((word >> np.uint64(FLAGS_SHIFT)) & np.uint64(FLAGS_MASK))
+            doi = np.int64((word >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK))
+            out[n, 0] = time_ps
+            out[n, 1] = (base + crystal) | (energy << 32) | (flags << 48) | (doi << 56)
             n += 1
         if sane:
             _advance(h, module, line, stall_ps, marks)
+    watermarks[headers.shape[0]] = marks[0]
     return n
 
 
@@ -141,16 +151,35 @@ def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array
 
 
 class Decoder:
-    """Decodes checked frames of one run; keeps the watermark and the modules' timelines."""
+    """Decodes checked frames of one run; keeps the watermark and the modules' timelines.
+
+    watermarks_ps : (n + 1,) i8, the watermark before each of the n frames that were decoded last,
+        and after them; a new array for each batch
+
+    Parameters
+    ----------
+    crystal_map : (modules, 4096) u2, crystal of each raw position; None where the words carry
+        crystals
+    """
 
     def __init__(
-        self, *, n_modules: int, crystals_per_module: int, stall_ps: int = DEFAULT_STALL_PS
+        self,
+        *,
+        n_modules: int,
+        crystals_per_module: int,
+        stall_ps: int = DEFAULT_STALL_PS,
+        crystal_map: npt.NDArray[np.uint16] | None = None,
     ) -> None:
         self.line = np.zeros(n_modules, dtype=TIMELINE)
         self.line["state"] = SILENT
         self._marks = np.zeros(2, dtype=np.int64)
+        self.watermarks_ps = np.zeros(1, dtype=np.int64)
         self._crystals = crystals_per_module
         self._stall_ps = stall_ps
+        if crystal_map is None:
+            crystal_map = np.full((1, CRYSTAL_MASK + 1), NO_CRYSTAL, np.uint16)
+            crystal_map[0, :crystals_per_module] = np.arange(crystals_per_module)
+        self._crystal_map = crystal_map
 
     @property
     def watermark_ps(self) -> int:
@@ -170,8 +199,9 @@ class Decoder:
     def decode(self, frames: CheckedFrames, out: npt.NDArray[np.void]) -> int:
         """Write the frames' singles to ``out`` in order of arrival; return how many."""
         words = np.frombuffer(frames.payload, dtype="<u8")
+        self.watermarks_ps = np.empty(len(frames) + 1, dtype=np.int64)
         count: int = decode_frames(
-            frames.headers, frames.word_starts, words, self._crystals, self._stall_ps,
-            self.line, self._marks, out,
+            frames.headers, frames.word_starts, words, self._crystals, self._crystal_map,
+            self._stall_ps, self.line, self._marks, self.watermarks_ps, as_words(out),
         )  # fmt: skip
         return count

@@ -1,41 +1,68 @@
 """The event path of one run: frames → raw log → singles → order → prompts and delayeds.
 
 The same object serves a live run, a replay and a re-sort; only the raw log writer differs (None
-in a replay). No I/O but the logs, no clock, no thread.
+in a replay). Three stages in a row, each with state of its own, so that each may have a thread of
+its own (``stream``): *take* checks, logs and decodes frames; *arrange* calibrates, selects and
+orders; *pair* pairs and writes the list-mode log. No clock, no I/O but the logs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.buffers import Records, Rotation
 from coincidence.calibration import Calibration, no_calibration
-from coincidence.events import END_OF_TIME_PS, SINGLE, TRIPLE
+from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
-from coincidence.select import (
-    SPECTRUM_BINS,
-    empty_singles,
-    select_singles,
-    window_dkeV,
-)
+from coincidence.select import Selector
 from coincidence.sorter import CoincidenceSorter
+from coincidence.timing import count_timing
+from coincidence.windows import window_table
 from daq.blocks import BlockKind
 from daq.decode import DEFAULT_STALL_PS, Decoder
-from daq.frame_check import FrameChecker
+from daq.frame_check import CheckedFrames, FrameChecker
 from daq.listmode import ListmodeHash, ListmodeWriter
 from daq.rawlog import RawLogWriter
+from daq.stages import run_stages
 from hw.geometry import Geometry, allowed_module_pairs
 from hw.messages import Telemetry
 from hw.protocol import HEADER_BYTES, TICK_PS_NUM, TICK_PS_SHIFT, WORD_BYTES
 from hw.scanner import Scanner
 from hw.settings import SortSettings
 
-Records = npt.NDArray[np.void]
 TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
+Frames = Sequence[bytes | memoryview]
+
+_DEPTH = 6  # arrays in flight where each stage has a thread: one made, one waiting, one used, twice
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A batch after the first stage: its accepted frames, and their singles in order of arrival."""
+
+    checked: CheckedFrames
+    watermarks_ps: npt.NDArray[np.int64]
+    singles: Records
+    watermark_ps: int
+    newest_ps: int
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """A batch after the second stage: singles that became final, in order of time.
+
+    accepted : those in a coincidence window; singles : the windowed ones
+    """
+
+    taken: Taken
+    accepted: Records
+    singles: Records
+    horizon_ps: int
 
 
 @dataclass(frozen=True)
@@ -45,8 +72,10 @@ class Output:
     prompts, delayeds : (n,) COINCIDENCE
     accepted : (n,) SINGLE, those accepted in a coincidence window that became final, in order of
         time; valid until the next batch
-    singles : (n,) SINGLE, windowed singles, in order of time
+    singles : (n,) SINGLE, windowed singles, in order of time; valid until the next batch
     triples : (n,) TRIPLE
+    checked : the n frames that were accepted
+    watermarks_ps : (n + 1,) i8, the watermark before each of them, and after the last
     """
 
     prompts: Records
@@ -55,6 +84,8 @@ class Output:
     accepted: Records
     singles: Records
     triples: Records
+    checked: CheckedFrames
+    watermarks_ps: npt.NDArray[np.int64]
 
 
 class Pipeline:
@@ -72,78 +103,106 @@ class Pipeline:
         raw_log: RawLogWriter | None = None,
         listmode: ListmodeWriter | None = None,
     ) -> None:
+        calibration = calibration or no_calibration(scanner.n_crystals)
         self.settings = settings
         self.checker = FrameChecker(n_modules=scanner.n_modules, run_tag=run_tag)
         self.decoder = Decoder(
             n_modules=scanner.n_modules,
             crystals_per_module=scanner.crystals_per_module,
             stall_ps=stall_ps,
+            crystal_map=calibration.crystal_map,
         )
-        self.accepted = np.zeros(scanner.n_modules, dtype=np.int64)
-        self.spectrum = np.zeros(SPECTRUM_BINS, dtype=np.int64)
-        self.timing = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
-        self.timing_delayed = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
-        self.timing_bin_ps = timing_bin_ps(settings.window_ps)
-        self.digest = ListmodeHash()
+        self.selector = Selector(
+            calibration,
+            window_table(settings, scanner.n_modules),
+            geometry.crystal_module,
+            depth=_DEPTH,
+        )
+        self.order = TimeOrder(depth=_DEPTH)
         self.sorter = CoincidenceSorter(
             settings,
             module_of=geometry.crystal_module,
             allowed_pairs=pairs_in_view(scanner, settings.min_sector_difference),
         )
-        self.order = TimeOrder()
-        self._module_of = geometry.crystal_module
-        self._calibration = calibration or no_calibration(scanner.n_crystals)
-        self._calibration.check_fits(scanner.n_crystals)
-        self._window_dkeV = window_dkeV(settings.lld_keV, settings.uld_keV)
+        self.timing = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
+        self.timing_delayed = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
+        self.timing_bin_ps = timing_bin_ps(settings.window_ps)
+        self.digest = ListmodeHash()
+        self._margin_ps = calibration.margin_ps
         self._raw_log = raw_log
         self._listmode = listmode
-        self._decoded = empty_singles(1 << 14)
+        self._decoded = Rotation(SINGLE, depth=_DEPTH)
 
-    def process(self, frames: Sequence[bytes | memoryview]) -> Output:
+    @property
+    def accepted(self) -> npt.NDArray[np.int64]:
+        """Singles accepted in a coincidence window, per module."""
+        return self.selector.accepted
+
+    @property
+    def spectrum(self) -> npt.NDArray[np.int64]:
+        """Calibrated energies of all singles, (256,)."""
+        return self.selector.spectrum
+
+    def process(self, frames: Frames) -> Output:
         """Take a batch of frames as received; return the coincidences that became final."""
+        return self.pair(self.arrange(self.take(frames)))
+
+    def stream(self, batches: Iterable[Frames], *, threads: int = 1) -> Iterator[Output]:
+        """Yield :meth:`process` of each batch; with ``threads`` > 1 the stages share the cores."""
+        return run_stages(batches, (self.take, self.arrange, self.pair), threads=threads)
+
+    def take(self, frames: Frames) -> Taken:
+        """First stage: check, log and decode."""
         checked = self.checker.check(frames)
         if self._raw_log is not None:
             self._raw_log.append(checked)
         words = (len(checked.payload) - HEADER_BYTES * len(checked)) // WORD_BYTES
-        if words > len(self._decoded):
-            self._decoded = empty_singles(2 * words)
-        count = self.decoder.decode(checked, self._decoded)
-        space = self.order.free_space(count)
-        new = select_singles(
-            self._decoded[:count], self._calibration.gain, self._calibration.skew_ps,
-            *self._window_dkeV, self._module_of, space, self.accepted, self.spectrum,
+        out = self._decoded.next(words)
+        count = self.decoder.decode(checked, out)
+        return Taken(
+            checked, self.decoder.watermarks_ps, out[:count], self.decoder.watermark_ps,
+            self.decoder.newest_ps,
         )  # fmt: skip
-        watermark_ps = self.decoder.watermark_ps
-        horizon_ps = watermark_ps - self._calibration.margin_ps
-        singles = self.order.release(new, horizon_ps)
-        return self._emit(singles, *self.sorter.push(singles, horizon_ps), watermark_ps)
 
-    def finish(self) -> Output:
-        """Resolve everything still held: the run is over, nothing more will come."""
-        singles = self.order.release(0, int(END_OF_TIME_PS))
-        first = self.sorter.push(singles, int(END_OF_TIME_PS))
-        return self._emit(singles, *first, self.decoder.newest_ps)
+    def arrange(self, taken: Taken) -> Arranged:
+        """Second stage: calibrate, select and order."""
+        horizon_ps = taken.watermark_ps - self._margin_ps
+        return self._arranged(taken, self.selector.select(taken.singles), horizon_ps)
 
-    def _emit(
-        self, accepted: Records, prompts: Records, delayeds: Records, watermark_ps: int
-    ) -> Output:
+    def pair(self, arranged: Arranged) -> Output:
+        """Third stage: pair, count and write."""
+        taken = arranged.taken
+        found = self.sorter.push(arranged.accepted, arranged.horizon_ps)
         for kind, records, timing in (
-            (BlockKind.PROMPTS, prompts, self.timing),
-            (BlockKind.DELAYEDS, delayeds, self.timing_delayed),
+            (BlockKind.PROMPTS, found.prompts, self.timing),
+            (BlockKind.DELAYEDS, found.delayeds, self.timing_delayed),
         ):
             self.digest.add(kind, records)
-            timing += self._timing_histogram(records)
+            count_timing(records, self.timing_bin_ps, timing)
             if self._listmode is not None:
                 self._listmode.append(kind, records)
         return Output(
-            prompts, delayeds, min(watermark_ps, self.decoder.newest_ps), accepted,
-            np.empty(0, SINGLE), np.empty(0, TRIPLE),
-        )  # fmt: skip
+            prompts=found.prompts,
+            delayeds=found.delayeds,
+            watermark_ps=min(taken.watermark_ps, taken.newest_ps),
+            accepted=arranged.accepted,
+            singles=arranged.singles,
+            triples=found.triples,
+            checked=taken.checked,
+            watermarks_ps=taken.watermarks_ps,
+        )
 
-    def _timing_histogram(self, records: Records) -> npt.NDArray[np.int64]:
-        bins = Telemetry.TIMING_BINS
-        index = np.floor(records["tof_ps"] / self.timing_bin_ps + bins / 2).astype(np.int64)
-        return np.bincount(np.clip(index, 0, bins - 1), minlength=bins)
+    def finish(self) -> Output:
+        """Resolve everything still held: the run is over, nothing more will come."""
+        nothing = self.checker.check([])
+        newest_ps = self.decoder.newest_ps
+        marks = np.array([self.decoder.watermark_ps])
+        taken = Taken(nothing, marks, np.empty(0, SINGLE), newest_ps, newest_ps)
+        return self.pair(self._arranged(taken, taken.singles, int(END_OF_TIME_PS)))
+
+    def _arranged(self, taken: Taken, new: Records, horizon_ps: int) -> Arranged:
+        ordered = self.order.release(new, horizon_ps)
+        return Arranged(taken, *self.selector.split(ordered), horizon_ps)
 
 
 def timing_bin_ps(window_ps: int) -> float:

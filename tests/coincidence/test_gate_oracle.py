@@ -42,10 +42,9 @@ def sort(t_fs: np.ndarray, block: np.ndarray, *, batch: int) -> tuple[Pairs, Pai
     earliest_left = np.minimum.accumulate(np.r_[t_fs, 2**62][::-1])[::-1]
     for begin in range(0, len(singles), batch):
         part = singles[begin : begin + batch]
-        order.free_space(len(part))[: len(part)] = part
         horizon = int(earliest_left[min(begin + batch, len(singles))])
-        results = sorter.push(order.release(len(part), horizon), horizon)
-        for pairs, records in zip(found, results, strict=True):
+        results = sorter.push(order.release(part, horizon), horizon)
+        for pairs, records in zip(found, (results.prompts, results.delayeds), strict=True):
             pairs += [ends(record) for record in records]
     return sorted(found[0]), sorted(found[1])
 

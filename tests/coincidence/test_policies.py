@@ -61,7 +61,8 @@ def sort(group, policy: str = "all", **changes: int):
     singles = np.zeros(len(group), dtype=SINGLE)
     for row, (_, time, module, energy) in zip(singles, group, strict=True):
         row["time_ps"], row["crystal"], row["energy"] = time, module * 10, energy
-    return *sorter.push(singles, int(END_OF_TIME_PS)), sorter.counts
+    found = sorter.push(singles, int(END_OF_TIME_PS))
+    return found.prompts, found.delayeds, sorter.counts
 
 
 @pytest.mark.parametrize(("group", "policy", "kept", "multiples"), TABLE)

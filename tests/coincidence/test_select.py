@@ -9,22 +9,17 @@ from hypothesis import strategies as st
 
 from coincidence.calibration import Calibration, CalibrationError, no_calibration
 from coincidence.events import SINGLE
-from coincidence.select import (
-    SPECTRUM_BINS,
-    select_singles,
-    window_dkeV,
-)
+from coincidence.select import SPECTRUM_BINS, Selector
+from coincidence.windows import COINCIDENCE_BIT, ENERGIES, WindowTable, window_dkeV
 
 MODULE_OF = np.array([0, 0, 1, 1, 2, 2], dtype=np.uint16)
 
 
 def select(singles: np.ndarray, calibration: Calibration, window: tuple[int, int]):
-    out = np.zeros(len(singles) + 1, dtype=SINGLE)
-    accepted, spectrum = np.zeros(3, np.int64), np.zeros(SPECTRUM_BINS, np.int64)
-    n = select_singles(
-        singles, calibration.gain, calibration.skew_ps, *window, MODULE_OF, out, accepted, spectrum
-    )
-    return out[:n], accepted, spectrum
+    rows = np.zeros((2, ENERGIES), np.uint8)
+    rows[1, window[0] : window[1] + 1] = COINCIDENCE_BIT
+    selector = Selector(calibration, WindowTable(rows, np.ones(3, np.uint16)), MODULE_OF)
+    return selector.select(singles), selector.accepted, selector.spectrum
 
 
 def some_singles(n: int, seed: int = 0) -> np.ndarray:
@@ -105,7 +100,7 @@ def test_an_absurd_gain_is_refused_with_its_crystal(gain: float) -> None:
 
 def test_a_calibration_of_another_scanner_is_refused() -> None:
     no_calibration(6).check_fits(6)
-    with pytest.raises(CalibrationError, match=r"6 gains.*8 crystals"):
+    with pytest.raises(CalibrationError, match=r"6 values of gain.*8 crystals"):
         no_calibration(6).check_fits(8)
 
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import coincidence.order as order_module
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 
@@ -25,8 +24,7 @@ def singles_at(times) -> np.ndarray:
 
 
 def push(order: TimeOrder, singles: np.ndarray, horizon_ps: int) -> np.ndarray:
-    order.free_space(len(singles))[: len(singles)] = singles
-    return order.release(len(singles), horizon_ps).copy()
+    return order.release(singles, horizon_ps).copy()
 
 
 def by_numpy(singles: np.ndarray) -> np.ndarray:
@@ -110,8 +108,7 @@ def test_a_straggler_hours_away_does_not_make_it_quadratic() -> None:
     )
 
 
-def test_it_grows_beyond_its_first_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_module, "_INITIAL_CAPACITY", 2)
+def test_it_grows_with_what_it_holds() -> None:
     rng = np.random.default_rng(5)
     order, all_pushed, out = TimeOrder(), [], []
     for batch in range(40):
@@ -123,7 +120,10 @@ def test_it_grows_beyond_its_first_room(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(np.concatenate(out), by_numpy(np.concatenate(all_pushed)))
 
 
-def test_free_space_holds_one_scratch_record_more() -> None:
-    order = TimeOrder()
-    for n in (0, 1, 1 << 16, 1 << 17):
-        assert len(order.free_space(n)) == n + 1
+def test_a_result_stays_valid_for_as_many_calls_as_promised() -> None:
+    order, kept = TimeOrder(depth=3), []
+    for batch in range(3):
+        singles = singles_at(np.arange(5) + 100 * batch)
+        kept.append((order.release(singles, 100 * batch + 50), by_numpy(singles)))
+    for released, expected in kept:
+        np.testing.assert_array_equal(released, expected)

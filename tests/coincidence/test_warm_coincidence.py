@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence import order, pairs, select
+from coincidence import delayeds, order, pairs, records, select, timing
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter
@@ -16,7 +16,7 @@ def signatures() -> dict[str, int]:
     """Return how many specialisations each kernel of the room has."""
     return {
         f"{module.__name__}.{name}": len(thing.signatures)
-        for module in (order, pairs, select)
+        for module in (delayeds, order, pairs, records, select, timing)
         for name, thing in vars(module).items()
         if hasattr(thing, "signatures")
     }
@@ -37,7 +37,6 @@ def test_sorting_after_warming_compiles_nothing_more() -> None:
             allowed_pairs=~np.eye(4, dtype=np.bool_),
         )
         for horizon in (6, 50_000, int(END_OF_TIME_PS)):
-            time_order.free_space(9)[:9] = singles
-            sorter.push(time_order.release(9, horizon).copy(), horizon)
+            sorter.push(time_order.release(singles, horizon), horizon)
         sorter.finish()
     assert signatures() == warm

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coincidence.events import END_OF_TIME_PS
-from coincidence.select import empty_singles
+from coincidence.buffers import empty_singles
 from daq.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.frame_check import FrameChecker
 from hw.frames import open_frame

@@ -58,6 +58,21 @@ def test_any_batching_gives_the_same_hash(data: st.DataObject, seed: int) -> Non
     np.testing.assert_array_equal(whole.timing, parts.timing)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
+    run = bench_run(periods=20, singles_per_frame=200)
+    pipeline, together = new_pipeline(), new_pipeline()
+    outputs = pipeline.stream(([frame] for frame in run.frames), threads=threads)
+    parts = [(out.prompts, out.delayeds, out.accepted.copy()) for out in outputs]
+    last = pipeline.finish()
+    process(together, [run.frames])
+    assert pipeline.digest.hexdigest() == together.digest.hexdigest()
+    assert pipeline.sorter.counts == together.sorter.counts
+    accepted = np.concatenate([*(part[2] for part in parts), last.accepted])
+    assert (np.diff(accepted["time_ps"]) >= 0).all()
+    assert len(accepted) == pipeline.accepted.sum()
+
+
 def test_batching_does_not_matter_with_skews_either() -> None:
     run = bench_run(singles_per_frame=400)
     rng = np.random.default_rng(2)
