@@ -5,7 +5,7 @@ of all that was pushed, whatever the batching, provided nothing earlier than a w
 after it (the caller counts such singles as late). Equal times are common (a tick is 19.5 ps);
 ordering them by crystal makes the outcome independent of which module's frames came first.
 
-Method: stable counting sort into time buckets, three for each single, then insertion within
+Method: stable counting sort into time buckets, one or two for each single, then insertion within
 buckets; linear in the number of singles whatever their disorder. Where most singles crowd into few
 buckets (a straggler hours away stretches them all) a merge sort takes over: n·log n at worst.
 """
@@ -14,77 +14,120 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.buffers import Records, Rotation, as_words
+from coincidence.buffers import Records, Rotation, Words, as_words
 from coincidence.events import SINGLE
 from hw.jit import Array, kernel
 
-_BUCKETS_PER_SINGLE = 3
 _CROWDED = 64  # mean of the square of a bucket's occupancy per single; a steady stream has about 1
 _CRYSTAL_FIELD = 0xFFFFFFFF
 _NEVER = np.int64(2**63 - 1)
+_ONE = np.uint64(1)
+_STEADY_PS = 1 << 40
+"""Horizons that move on by more than a second: times are looked at before buckets are laid out."""
 
 
 @kernel
-def range_before(pending: Array, n: int, horizon_ps: int) -> tuple[int, int, int]:
-    """Return (how many of ``pending[:n]`` lie before the horizon, their first and last time)."""
-    count = 0
+def range_before(singles: Array, horizon_ps: int) -> tuple[int, int]:
+    """Return the first and the last time of the singles (n, 2) i8 that lie before the horizon."""
     first, last = _NEVER, -_NEVER
-    for i in range(n):
-        time_ps = pending[i, 0]
-        ready = time_ps < horizon_ps
-        count += np.int64(ready)
-        first = min(first, time_ps)
-        last = max(last, time_ps if ready else -_NEVER)
-    return count, int(first), int(last)
+    for i in range(singles.shape[0]):
+        time_ps = singles[i, 0]
+        if time_ps < horizon_ps:
+            first, last = min(first, time_ps), max(last, time_ps)
+    return int(first), int(last)
+
+
+@kernel
+def count_buckets(
+    singles: Array, low_ps: int, horizon_ps: int, shift: int, buckets: int, starts: Array
+) -> None:
+    """Count the singles of each bucket into ``starts``; those not ready into the last one."""
+    # unsigned indices throughout: a signed one may count from the end, which costs a test each
+    width, beyond, last = np.uint64(shift), np.uint64(buckets), np.uint64(buckets - 1)
+    for i in range(singles.shape[0]):
+        time_ps = singles[i, 0]
+        bucket = min(np.uint64(max(time_ps - low_ps, 0)) >> width, last)
+        starts[bucket if time_ps < horizon_ps else beyond] += np.uint32(1)
+
+
+@kernel
+def lay_out(starts: Array, buckets: int) -> tuple[int, int]:
+    """Turn counts into places; return (how many are ready, how crowded the buckets are)."""
+    total = np.int64(0)
+    crowding = np.int64(0)
+    for b in range(buckets + 1):
+        count = np.int64(starts[b])
+        if count > _CROWDED and b < buckets:
+            crowding += count * count
+        starts[b] = total
+        total += count
+    return int(starts[buckets]), int(crowding)
+
+
+@kernel
+def scatter(
+    singles: Array,
+    low_ps: int,
+    horizon_ps: int,
+    shift: int,
+    buckets: int,
+    starts: Array,
+    out: Array,
+) -> None:
+    """Copy each single to the next place of its bucket."""
+    width, beyond, last = np.uint64(shift), np.uint64(buckets), np.uint64(buckets - 1)
+    for i in range(singles.shape[0]):
+        time_ps = singles[i, 0]
+        bucket = min(np.uint64(max(time_ps - low_ps, 0)) >> width, last)
+        bucket = bucket if time_ps < horizon_ps else beyond
+        place = starts[bucket]
+        starts[bucket] = place + np.uint32(1)
+        out[place, 0] = time_ps
+        out[place, 1] = singles[i, 1]
 
 
 @kernel
 def sort_ready(
-    pending: Array, n: int, horizon_ps: int, starts: Array, out: Array, rest: Array
+    held: Array,
+    new: Array,
+    low_ps: int,
+    high_ps: int,
+    horizon_ps: int,
+    starts: Array,
+    out: Array,
+    rest: Array,
 ) -> int:
-    """Sort those of ``pending[:n]`` before the horizon into ``out``, move the others to ``rest``.
+    """Sort those before the horizon into ``out``, move the others to ``rest``.
 
     Parameters
     ----------
-    pending, out, rest : (≥ n, 2) i8, singles as words; ``out`` may be used up beyond the result
-    starts : scratch (≥ 3n + 3,) i8; buckets are 2**shift ps wide so that there are ≤ 3n + 1
+    held, new : (n, 2) and (m, 2) i8, singles as words; those held came before
+    low_ps, high_ps : where those before the horizon lie, for laying out the buckets; singles
+        elsewhere are sorted as well, only slower
+    starts : scratch (≥ 2·(n + m) + 2,) u4; buckets are 2**shift ps wide so that there are one to
+        two for each single
+    out, rest : (≥ n + m, 2) i8
 
     Returns
     -------
-    how many are in ``out``; ``rest`` has the other n less that
+    how many are in ``out``; ``rest`` has the others
     """
-    ready, first, last = range_before(pending, n, horizon_ps)
-    if ready == 0:
-        rest[:n] = pending[:n]
+    n = held.shape[0] + new.shape[0]
+    if n == 0:
         return 0
     shift = 0
-    while ((last - first) >> shift) >= _BUCKETS_PER_SINGLE * n:
+    while ((high_ps - low_ps) >> shift) >= 2 * n:
         shift += 1
-    buckets = ((last - first) >> shift) + 1  # one more holds what is not ready
-    starts[: buckets + 2] = 0
-    for i in range(n):
-        time_ps = pending[i, 0]
-        bucket = (time_ps - first) >> shift
-        starts[(bucket if time_ps < horizon_ps else buckets) + 1] += 1
-    crowding = 0
-    total = 0
-    for b in range(1, buckets + 2):
-        total += starts[b]
-        if starts[b] > _CROWDED and b <= buckets:
-            crowding += starts[b] * starts[b]
-        starts[b] = total
-    for i in range(n):
-        time_ps = pending[i, 0]
-        bucket = (time_ps - first) >> shift
-        bucket = bucket if time_ps < horizon_ps else buckets
-        place = starts[bucket]
-        starts[bucket] = place + 1
-        out[place, 0] = time_ps
-        out[place, 1] = pending[i, 1]
-    for i in range(ready, n):
-        rest[i - ready, 0], rest[i - ready, 1] = out[i, 0], out[i, 1]
+    buckets = ((high_ps - low_ps) >> shift) + 1  # one more takes what is not ready
+    starts[: buckets + 1] = 0
+    count_buckets(held, low_ps, horizon_ps, shift, buckets, starts)
+    count_buckets(new, low_ps, horizon_ps, shift, buckets, starts)
+    ready, crowding = lay_out(starts, buckets)
+    scatter(held, low_ps, horizon_ps, shift, buckets, starts, out)
+    scatter(new, low_ps, horizon_ps, shift, buckets, starts, out)
+    rest[: n - ready] = out[ready:n]
     if crowding > _CROWDED * ready:
-        merge_sort(out, pending, ready)
+        merge_sort(out, np.empty((ready, 2), np.int64), ready)
     else:
         insertion_sort(out, ready)
     return ready
@@ -93,19 +136,24 @@ def sort_ready(
 @kernel
 def insertion_sort(singles: Array, n: int) -> None:
     """Finish a nearly sorted array in place, stably: singles move only within their bucket."""
-    for i in range(1, n):
+    before_ps = -_NEVER
+    for i in range(np.uint64(n)):
         time_ps = singles[i, 0]
-        if singles[i - 1, 0] < time_ps:
+        if before_ps < time_ps:
+            before_ps = time_ps
             continue
         word = singles[i, 1]
         crystal = word & _CRYSTAL_FIELD
-        j = i
+        j = np.uint64(i)
         while j > 0 and (
-            singles[j - 1, 0] > time_ps
-            or (singles[j - 1, 0] == time_ps and (singles[j - 1, 1] & _CRYSTAL_FIELD) > crystal)
+            singles[j - _ONE, 0] > time_ps
+            or (
+                singles[j - _ONE, 0] == time_ps
+                and (singles[j - _ONE, 1] & _CRYSTAL_FIELD) > crystal
+            )
         ):
-            singles[j, 0], singles[j, 1] = singles[j - 1, 0], singles[j - 1, 1]
-            j -= 1
+            singles[j, 0], singles[j, 1] = singles[j - _ONE, 0], singles[j - _ONE, 1]
+            j -= _ONE
         singles[j, 0], singles[j, 1] = time_ps, word
 
 
@@ -148,16 +196,16 @@ class TimeOrder:
     """
 
     def __init__(self, *, depth: int = 1) -> None:
-        self._pending = Rotation(SINGLE, depth=2)
+        self._rests = Rotation(SINGLE, depth=2)
         self._ordered = Rotation(SINGLE, depth=depth)
-        self._starts = Rotation(np.int64, depth=1)
-        self._rest = self._pending.next(0)
-        self._held = 0
+        self._starts = Rotation(np.uint32, depth=1)
+        self._held = as_words(self._rests.next(0))
+        self._final_ps = 0
 
     @property
     def held(self) -> int:
         """How many singles wait for the watermark."""
-        return self._held
+        return len(self._held)
 
     def release(self, new: Records, horizon_ps: int) -> Records:
         """Take in singles (in any order); return those now final.
@@ -166,19 +214,23 @@ class TimeOrder:
         -------
         (k,) SINGLE in order of time, all before ``horizon_ps``; valid for ``depth`` calls.
         """
-        n = self._held + len(new)
-        pending = as_words(self._room(n))
-        pending[self._held : n] = as_words(new)
-        ordered, rest = self._ordered.next(n), self._pending.next(n)
-        starts = self._starts.next(_BUCKETS_PER_SINGLE * n + 3)
-        ready: int = sort_ready(pending, n, horizon_ps, starts, as_words(ordered), as_words(rest))
-        self._rest, self._held = rest, n - ready
+        words = as_words(new)
+        n = len(self._held) + len(words)
+        low_ps, high_ps = self._range(words, horizon_ps)
+        ordered, rest = self._ordered.next(n), self._rests.next(n)
+        ready: int = sort_ready(
+            self._held, words, low_ps, high_ps, horizon_ps, self._starts.next(2 * n + 2),
+            as_words(ordered), as_words(rest),
+        )  # fmt: skip
+        self._held = as_words(rest[: n - ready])
+        self._final_ps = max(self._final_ps, horizon_ps)
         return ordered[:ready]
 
-    def _room(self, n: int) -> Records:
-        """Return what is held in an array with room for n."""
-        if len(self._rest) < n:
-            larger = np.empty(n + n // 2, SINGLE)
-            as_words(larger)[: self._held] = as_words(self._rest)[: self._held]
-            self._rest = larger
-        return self._rest
+    def _range(self, new: Words, horizon_ps: int) -> tuple[int, int]:
+        """Return where the singles to sort lie: since the last horizon, in a steady stream."""
+        low_ps, high_ps = self._final_ps, horizon_ps - 1
+        if not 0 <= high_ps - low_ps < _STEADY_PS:
+            ranges = [range_before(words, horizon_ps) for words in (self._held, new)]
+            low_ps = min(first for first, _ in ranges)
+            high_ps = max(last for _, last in ranges)
+        return (low_ps, high_ps) if low_ps <= high_ps else (0, 0)

@@ -29,20 +29,22 @@ def find_neighbours(words: Array, low: int, width: int, window_ps: int, index: A
     ``words`` : (n, 2) i8, singles as words in order of time; ``index`` : (≥ n + 2,) i8, filled in.
     Returns how many.
     """
-    n = 0
-    last, last_ps, noted = 0, _LONG_AGO, 1
+    n = noted = np.uint64(0)
+    one, shift, mask = np.uint64(1), np.uint64(32), np.uint64(0xFFFF)
+    least, span = np.uint64(low), np.uint64(width)
+    last, last_ps = 0, _LONG_AGO
     for i in range(words.shape[0]):
         time_ps = words[i, 0]
-        good = np.uint64(((words[i, 1] >> 32) & 0xFFFF) - low) <= np.uint64(width)
-        close = np.int64(good) & np.int64(time_ps - last_ps <= window_ps)
+        good = ((np.uint64(words[i, 1]) >> shift) & mask) - least <= span  # wraps below low
+        close = np.uint64(good) & np.uint64(time_ps - last_ps <= window_ps)
         index[n] = last
-        n += close & (1 - noted)
+        n += close & (one - noted)
         index[n] = i
         n += close
         noted = close if good else noted
         last_ps = time_ps if good else last_ps
         last = i if good else last
-    return n
+    return int(n)
 
 
 @kernel
@@ -74,13 +76,14 @@ def pair_ordered(
     n: int = find_neighbours(words, low, high - low, settings.window_ps, index)
     near = np.empty((n, 2), np.int64)
     gather(words, index, n, near)
+    times = near[:, 0].copy()
     scratch = np.empty((4, n + 1), np.int64)
     result = np.zeros(6, np.int64)
     room, start, parts = n, 0, []
     while True:
         out = np.empty((room, 4), np.int64)
         pair_prompts(
-            near, start, int(END_OF_TIME_PS), settings.window_ps, module_of,
+            near, times, start, int(END_OF_TIME_PS), settings.window_ps, module_of,
             np.ascontiguousarray(allowed_pairs), POLICY_NUMBERS[settings.policy], scratch, out,
             np.empty((0, 5), np.int64), result,
         )  # fmt: skip

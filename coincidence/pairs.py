@@ -6,6 +6,8 @@ It reads singles in order of time and stops at the first whose partners may not 
 
 from __future__ import annotations
 
+import numpy as np
+
 from coincidence.events import FLAG_MULTIPLE
 from coincidence.records import crystal_of, energy_of, write_pair, write_triple
 from hw.jit import Array, kernel
@@ -23,7 +25,8 @@ PROMPTS, START, MULTIPLES, TRIPLES, STORED, NEEDED = range(6)
 @kernel
 def is_good(s: Array, i: int, j: int, module_of: Array, allowed: Array) -> bool:
     """Whether two singles lie in modules that may pair."""
-    return bool(allowed[module_of[crystal_of(s, i)], module_of[crystal_of(s, j)]])
+    a, b = np.uint64(crystal_of(s, i)), np.uint64(crystal_of(s, j))
+    return bool(allowed[module_of[a], module_of[b]])
 
 
 @kernel
@@ -203,6 +206,7 @@ def write_triples(
 @kernel
 def pair_prompts(
     s: Array,
+    times: Array,
     start: int,
     horizon_ps: int,
     window_ps: int,
@@ -221,7 +225,7 @@ def pair_prompts(
 
     Parameters
     ----------
-    s : (n, 2) i8, singles as words, in order of time
+    s, times : (n, 2) i8, singles as words, in order of time, and (n,) i8, their times again
     scratch : (4, ≥ n) i8
     out : (room, 4) i8, COINCIDENCE as words
     triples : (room, 5) i8, TRIPLE as words; without room for one none is stored
@@ -236,12 +240,12 @@ def pair_prompts(
     i = start
     while i < total:
         # most singles are alone: find the next gap within the window
-        while i + 1 < total and s[i + 1, 0] - s[i, 0] > window_ps:
+        while i + 1 < total and times[np.uint64(i + 1)] - times[np.uint64(i)] > window_ps:
             i += 1
         j = i + 1
-        while j < total and s[j, 0] - s[j - 1, 0] <= window_ps:
+        while j < total and times[np.uint64(j)] - times[np.uint64(j - 1)] <= window_ps:
             j += 1
-        if j == total and horizon_ps - s[j - 1, 0] <= window_ps:
+        if j == total and horizon_ps - times[j - 1] <= window_ps:
             break
         size = j - i
         if size == 2:

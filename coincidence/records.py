@@ -6,6 +6,8 @@ layouts are those of ``coincidence.events`` (a test compares them field by field
 
 from __future__ import annotations
 
+import numpy as np
+
 from hw.jit import Array, kernel
 
 _U32 = 0xFFFFFFFF
@@ -14,19 +16,19 @@ _U32 = 0xFFFFFFFF
 @kernel
 def crystal_of(s: Array, i: int) -> int:
     """Return the crystal of single i of (n, 2) i8."""
-    return s[i, 1] & _U32
+    return s[np.uint64(i), 1] & _U32
 
 
 @kernel
 def energy_of(s: Array, i: int) -> int:
     """Return the energy of single i in 0.1 keV."""
-    return (s[i, 1] >> 32) & 0xFFFF
+    return (s[np.uint64(i), 1] >> 32) & 0xFFFF
 
 
 @kernel
 def doi_of(s: Array, i: int) -> int:
     """Return the depth bin of single i."""
-    return (s[i, 1] >> 56) & 0xFF
+    return (s[np.uint64(i), 1] >> 56) & 0xFF
 
 
 @kernel

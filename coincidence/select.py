@@ -31,8 +31,14 @@ only, in the coincidence window."""
 _REFERENCE_DKEV = 10 * REFERENCE_keV
 _WALK_LEAST_DKEV, _WALK_MOST_DKEV = 10 * WALK_LEAST_keV, 10 * WALK_MOST_keV
 _MAX_ENERGY = 65535.0
-_ENERGY_FIELD = np.int64(0xFFFF << 32)
-_CRYSTAL_FIELD = 0xFFFFFFFF
+_CRYSTAL_FIELD, _ENERGY_FIELD = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF << 32)
+_ENERGY_SHIFT, _ENERGY_MASK = np.uint64(32), np.uint64(0xFFFF)
+_DOI_SHIFT, _DOI_MASK = np.uint64(56), np.uint64(7)
+_COLUMN_SHIFT = np.uint8(6)
+_BIN_FACTOR, _BIN_SHIFT, _LAST_BIN = np.uint64(52429), np.uint64(21), np.uint64(SPECTRUM_BINS - 1)
+"""energy // 40 = (energy · 52429) >> 21 for energies below 2**16, without a division."""
+
+_NUMBER_SHIFT = np.uint64(48 + WINDOW_SHIFT)
 
 CRYSTAL = np.dtype([("gain", "<f4"), ("skew_ps", "<i4"), ("count_row", "<u2"), ("row", "<u2")])
 """What selection needs of a crystal, in one cache line: ``count_row`` is its module, or modules +
@@ -67,31 +73,29 @@ def select_singles(
     counts : (2·modules, 3) i8, counted up; the upper half is that of masked crystals
     spectrum : (256,) i8, counted up
     """
-    n = 0
+    n = np.uint64(0)  # unsigned indices: a signed one may count from the end, which costs a test
     for i in range(words.shape[0]):
-        time_ps = words[i, 0]
-        word = words[i, 1]
+        word = np.uint64(words[i, 1])
         crystal = word & _CRYSTAL_FIELD
         c = crystals[crystal]
-        e = np.float64((word >> 32) & 0xFFFF) * np.float64(c.gain)
-        time_ps -= c.skew_ps
+        e = np.float64((word >> _ENERGY_SHIFT) & _ENERGY_MASK) * np.float64(c.gain)
+        time_ps = words[i, 0] - c.skew_ps
         if refined:
             r = refinement[crystal]
-            doi = (word >> 56) & 7
+            doi = (word >> _DOI_SHIFT) & _DOI_MASK
             e *= doi_gain[doi]
             e = max(e * (1.0 + r.curvature * (e / _REFERENCE_DKEV - 1.0)), 0.0)
             within = min(max(e, _WALK_LEAST_DKEV), _WALK_MOST_DKEV)
             walk = r.walk_ps * (np.sqrt(_REFERENCE_DKEV / within) - 1.0)
             time_ps -= np.int64(np.floor(doi_ps[doi] + walk + 0.5))
-        energy = np.int64(min(e + 0.5, _MAX_ENERGY))
+        energy = np.uint64(min(e + 0.5, _MAX_ENERGY))
         kept = rows[c.row, energy]
         out[n, 0] = time_ps
-        out[n, 1] = (word & ~_ENERGY_FIELD) | (energy << 32)
-        n += np.int64(kept != 0)
-        counts[c.count_row, kept >> 6] += 1
-        # energy // 40 for energies below 2**16, without a division
-        spectrum[min(((energy >> 3) * 52429) >> 18, SPECTRUM_BINS - 1)] += 1
-    return n
+        out[n, 1] = np.int64((word & ~_ENERGY_FIELD) | (energy << _ENERGY_SHIFT))
+        n += np.uint64(kept != 0)
+        counts[c.count_row, kept >> _COLUMN_SHIFT] += 1
+        spectrum[min((energy * _BIN_FACTOR) >> _BIN_SHIFT, _LAST_BIN)] += 1
+    return int(n)
 
 
 @kernel
@@ -103,17 +107,18 @@ def split_windows(
     ``pairing``, ``windowed`` : (≥ n + 1, 2) i8. A windowed single gets its window's number into
     its flags. Returns how many of each.
     """
-    n = m = 0
+    n = m = np.uint64(0)
     for i in range(ordered.shape[0]):
-        time_ps, word = ordered[i, 0], ordered[i, 1]
-        kept = rows[crystals[word & _CRYSTAL_FIELD].row, (word >> 32) & 0xFFFF]
-        pairing[n, 0], pairing[n, 1] = time_ps, word
-        n += np.int64(kept >= COINCIDENCE_BIT)
-        number = np.int64(kept & NUMBER_MASK)
+        time_ps, word = ordered[i, 0], np.uint64(ordered[i, 1])
+        energy = (word >> _ENERGY_SHIFT) & _ENERGY_MASK
+        kept = rows[crystals[word & _CRYSTAL_FIELD].row, energy]
+        pairing[n, 0], pairing[n, 1] = time_ps, ordered[i, 1]
+        n += np.uint64(kept >= COINCIDENCE_BIT)
+        number = np.uint64(kept & NUMBER_MASK)
         windowed[m, 0] = time_ps
-        windowed[m, 1] = word | (number << (48 + WINDOW_SHIFT))
-        m += np.int64(number != 0)
-    return n, m
+        windowed[m, 1] = np.int64(word | (number << _NUMBER_SHIFT))
+        m += np.uint64(number != 0)
+    return int(n), int(m)
 
 
 class Selector:

@@ -69,6 +69,7 @@ class CoincidenceSorter:
         self._module_of = module_of
         self._allowed = np.ascontiguousarray(allowed_pairs)
         self._stream = empty_singles(0)
+        self._times = np.empty(0, np.int64)
         self._carried = 0
         self._prompt_start = 0
         self._delayed_start = 0
@@ -110,8 +111,10 @@ class CoincidenceSorter:
             larger = empty_singles(n + n // 2)
             as_words(larger)[: self._carried] = as_words(self._stream)[: self._carried]
             self._stream = larger
+            self._times = np.empty(len(larger), np.int64)
         words = as_words(self._stream)
         words[self._carried : n] = as_words(singles)
+        self._times[:n] = words[:n, 0]
         return words[:n]
 
     def _prompts(self, stream: Words, horizon_ps: int) -> tuple[Records, Records]:
@@ -120,9 +123,9 @@ class CoincidenceSorter:
         parts, triples = [], []
         while True:
             pair_prompts(
-                stream, self._prompt_start, horizon_ps, settings.window_ps, self._module_of,
-                self._allowed, POLICY_NUMBERS[settings.policy], scratch, self._room,
-                self._triple_room, result,
+                stream, self._times[: len(stream)], self._prompt_start, horizon_ps,
+                settings.window_ps, self._module_of, self._allowed,
+                POLICY_NUMBERS[settings.policy], scratch, self._room, self._triple_room, result,
             )  # fmt: skip
             self._prompt_start = int(result[pairs.START])
             self.counts.multiples += int(result[pairs.MULTIPLES])
@@ -143,9 +146,9 @@ class CoincidenceSorter:
         parts = []
         while True:
             pair_delayeds(
-                stream, self._delayed_start, horizon_ps, settings.window_ps, settings.delay_ps,
-                settings.delay_windows, early_ps, self._module_of, self._allowed, likely,
-                self._room, result,
+                stream, self._times[: len(stream)], self._delayed_start, horizon_ps,
+                settings.window_ps, settings.delay_ps, settings.delay_windows, early_ps,
+                self._module_of, self._allowed, likely, self._room, result,
             )  # fmt: skip
             self._delayed_start = int(result[delayeds.START])
             parts.append(self._room[: result[delayeds.DELAYEDS]].copy())

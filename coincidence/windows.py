@@ -74,9 +74,9 @@ def _row(settings: SortSettings, chosen: tuple[int, ...]) -> npt.NDArray[np.uint
         if window.kind != "coincidence":
             low, high = window_dkeV(window.lld_keV, window.uld_keV)
             row[low : high + 1] = numbers[window.name]
-    own = [window for window in windows if window.kind == "coincidence"] or [settings]
-    for choice in own:
-        low, high = window_dkeV(choice.lld_keV, choice.uld_keV)
+    own = [(window.lld_keV, window.uld_keV) for window in windows if window.kind == "coincidence"]
+    for lld_keV, uld_keV in own or [(settings.lld_keV, settings.uld_keV)]:
+        low, high = window_dkeV(lld_keV, uld_keV)
         row[low : high + 1] |= COINCIDENCE_BIT
     row[(row > 0) & (row < COINCIDENCE_BIT)] |= SINGLES_ONLY_BIT
     return row
