@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from coincidence.crowding import MOST_NEAR
 from coincidence.events import FLAG_DELAYED
 from coincidence.records import crystal_of, write_pair
 from hw.jit import Array, kernel
 
-DELAYEDS, START, NEEDED = range(3)
+DELAYEDS, START, NEEDED, CROWDED = range(4)
 """Places in a result of :func:`pair_delayeds`."""
 
 
@@ -93,12 +94,12 @@ def pair_delayeds(
     s, times : (n, 2) i8, singles as words, in order of time, and (n,) i8, their times again
     likely : (≥ n,) u1, scratch
     out : (room, 4) i8, COINCIDENCE as words: by opener, then window, then later single
-    result : (≥ 3,) i8, filled in: delayeds written, next start, and the records that ``out`` would
-        need for the opener at the next start (0: all is done)
+    result : (≥ 4,) i8, filled in: delayeds written, next start, the records that ``out`` would need
+        for the opener at the next start (0: all is done), and windows left out as crowded
     """
-    n = 0
+    n = crowded = 0
     total = s.shape[0]
-    result[DELAYEDS], result[START], result[NEEDED] = 0, start, 0
+    result[DELAYEDS], result[START], result[NEEDED], result[CROWDED] = 0, start, 0, 0
     end = first_at(times, start, horizon_ps - windows * delay_ps - window_ps)
     if end <= start:
         return
@@ -112,12 +113,15 @@ def pair_delayeds(
     for i in range(start, end):
         if likely[i] == 0:
             continue
-        before = n
+        before, crowded_before = n, crowded
         j = i + 1
         for w in range(windows):
             opens = times[i] + (w + 1) * delay_ps - early_ps
             closes = opens + early_ps + window_ps
             j = first_at(times, j, opens)
+            if j + MOST_NEAR < total and times[j + MOST_NEAR] <= closes:
+                crowded += 1
+                continue
             k = j
             while k < total and times[k] <= closes:
                 if allowed[module_of[crystal_of(s, i)], module_of[crystal_of(s, k)]]:
@@ -127,5 +131,6 @@ def pair_delayeds(
                 k += 1
         if n > out.shape[0]:
             result[DELAYEDS], result[START], result[NEEDED] = before, i, n - before
+            result[CROWDED] = crowded_before
             return
-    result[DELAYEDS], result[START] = n, end
+    result[DELAYEDS], result[START], result[CROWDED] = n, end, crowded

@@ -78,7 +78,7 @@ def pair_ordered(
     gather(words, index, n, near)
     times = near[:, 0].copy()
     scratch = np.empty((4, n + 1), np.int64)
-    result = np.zeros(6, np.int64)
+    result = np.zeros(7, np.int64)
     room, start, parts = n, 0, []
     while True:
         out = np.empty((room, 4), np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from coincidence.crowding import MOST_NEAR, leave_out_crowded
 from coincidence.events import FLAG_MULTIPLE
 from coincidence.records import crystal_of, energy_of, write_pair, write_triple
 from hw.jit import Array, kernel
@@ -18,7 +19,7 @@ TAKE_ALL_GOODS, TAKE_WINNER_OF_GOODS, TAKE_IF_ONLY_ONE_GOOD = 4, 5, 6
 TAKE_WINNER_IF_IS_GOOD, TAKE_WINNER_IF_ALL_ARE_GOODS, REMOVE_MULTIPLES = 7, 8, 9
 POLICY_NUMBERS = {name: number for number, name in enumerate(POLICIES)}
 
-PROMPTS, START, MULTIPLES, TRIPLES, STORED, NEEDED = range(6)
+PROMPTS, START, MULTIPLES, TRIPLES, STORED, NEEDED, CROWDED = range(7)
 """Places in a result of :func:`pair_prompts`."""
 
 
@@ -229,11 +230,11 @@ def pair_prompts(
     scratch : (4, ≥ n) i8
     out : (room, 4) i8, COINCIDENCE as words
     triples : (room, 5) i8, TRIPLE as words; without room for one none is stored
-    result : (6,) i8, filled in: prompts written, next start, multiples, triples counted and stored,
-        and how many records ``out`` and ``triples`` would need for the group at the next start
-        (0: all is done); call again with at least that
+    result : (7,) i8, filled in: prompts written, next start, multiples, triples counted and stored,
+        how many records ``out`` and ``triples`` would need for the group at the next start (0: all
+        is done; else call again with at least that), and singles left out as crowded
     """
-    n = multiples = n_triples = stored = 0
+    n = multiples = n_triples = stored = crowded = 0
     total = s.shape[0]
     room, triple_room = out.shape[0], triples.shape[0]
     needed = 0
@@ -256,23 +257,31 @@ def pair_prompts(
                 write_pair(out, n, s, i, i + 1, 0, 0, 0)
                 n += 1
         elif size > 2:
-            good = connect(s, i, j, window_ps, module_of, allowed, scratch)
+            group, a, b = s, i, j
+            if size > MOST_NEAR:
+                group, a = np.empty((size, 2), np.int64), 0
+                b = leave_out_crowded(s, i, j, window_ps, group)
+            good = connect(group, a, b, window_ps, module_of, allowed, scratch)
             if n + good > room or (triple_room > 0 and stored + size // 3 > triple_room):
                 needed = max(good, size // 3)
                 break
-            more, three = measure(s, i, j, window_ps, module_of, allowed, policy, scratch)
+            crowded += size - (b - a)
+            more, three = measure(group, a, b, window_ps, module_of, allowed, policy, scratch)
             multiples += more
             n_triples += three
             if three > 0 and triple_room > 0:
                 stored = write_triples(
-                    s, i, j, window_ps, module_of, allowed, scratch, triples, stored
+                    group, a, b, window_ps, module_of, allowed, scratch, triples, stored
                 )
             if policy < TAKE_ALL_GOODS:
                 n = write_components(
-                    s, i, j, window_ps, module_of, allowed, policy, scratch, out, n
+                    group, a, b, window_ps, module_of, allowed, policy, scratch, out, n
                 )
             else:
-                n = write_openers(s, i, j, window_ps, module_of, allowed, policy, scratch, out, n)
+                n = write_openers(
+                    group, a, b, window_ps, module_of, allowed, policy, scratch, out, n
+                )
         i = j
     result[PROMPTS], result[START], result[MULTIPLES] = n, i, multiples
     result[TRIPLES], result[STORED], result[NEEDED] = n_triples, stored, needed
+    result[CROWDED] = crowded

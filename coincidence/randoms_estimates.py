@@ -23,7 +23,7 @@ FAN_TOLERANCE = 1e-12
 class RandomsRatio:
     """Both estimates of the number of randoms and their ratio, delayed over singles.
 
-    ``ratio`` and ``sigma`` are NaN where either estimate is 0 or there are no delayed windows.
+    ``ratio`` and ``sigma`` are NaN where it cannot be known: no singles, or no delayed windows.
     """
 
     from_delayeds: float
@@ -42,14 +42,18 @@ def compare_estimates(
 ) -> RandomsRatio:
     """Return both estimates and their ratio with its standard deviation.
 
-    The delayeds are Poisson, σ²/ratio² = 1/n; the sum of products of N Poisson singles has a
-    relative variance of about 4/N, which matters only where delayeds are nearly as many.
+    The delayeds are Poisson (none counts as one, so that none where many were due stands out); the
+    sum of products of N Poisson singles has a relative variance of about 4/N, which matters only
+    where delayeds are nearly as many.
+
+    factor : how often the delayed windows count the randoms; 0 where there are none
     """
-    from_delayeds = delayeds / factor
-    if not delayeds or from_singles <= 0:
+    from_delayeds = delayeds / max(factor, 1)
+    if not factor or from_singles <= 0:
         return RandomsRatio(from_delayeds, from_singles, math.nan, math.nan)
     ratio = from_delayeds / from_singles
-    sigma = ratio * math.sqrt(1 / delayeds + 4 / max(singles, 1))
+    of_delayeds = math.sqrt(max(delayeds, 1)) / factor / from_singles
+    sigma = math.hypot(of_delayeds, 2 * ratio / math.sqrt(max(singles, 1)))
     return RandomsRatio(from_delayeds, from_singles, ratio, sigma)
 
 

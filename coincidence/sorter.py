@@ -28,6 +28,8 @@ class SortCounts:
     """Totals since the sorter was made.
 
     multiples : clusters with more than one good pair; triples : those of exactly three singles
+    crowded : singles with more than ``MOST_NEAR`` others in one window of τ, which pair with nobody
+    crowded_windows : delayed windows with more than ``MOST_NEAR`` singles, which count for nothing
     """
 
     singles: int = 0
@@ -35,6 +37,8 @@ class SortCounts:
     delayeds: int = 0
     multiples: int = 0
     triples: int = 0
+    crowded: int = 0
+    crowded_windows: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class CoincidenceSorter:
         self._likely = Rotation(np.uint8, depth=1)
         self._room = np.empty((_INITIAL_ROOM, 4), np.int64)
         self._triple_room = np.empty((_INITIAL_ROOM if settings.triples else 0, 5), np.int64)
-        self._result = np.zeros(6, np.int64)
+        self._result = np.zeros(7, np.int64)
 
     def push(self, singles: Records, horizon_ps: int) -> Sorted:
         """Take ordered singles; return what is final.
@@ -130,6 +134,7 @@ class CoincidenceSorter:
             self._prompt_start = int(result[pairs.START])
             self.counts.multiples += int(result[pairs.MULTIPLES])
             self.counts.triples += int(result[pairs.TRIPLES])
+            self.counts.crowded += int(result[pairs.CROWDED])
             parts.append(self._room[: result[pairs.PROMPTS]].copy())
             triples.append(self._triple_room[: result[pairs.STORED]].copy())
             if not result[pairs.NEEDED]:
@@ -151,6 +156,7 @@ class CoincidenceSorter:
                 self._module_of, self._allowed, likely, self._room, result,
             )  # fmt: skip
             self._delayed_start = int(result[delayeds.START])
+            self.counts.crowded_windows += int(result[delayeds.CROWDED])
             parts.append(self._room[: result[delayeds.DELAYEDS]].copy())
             if not result[delayeds.NEEDED]:
                 return _joined(parts, COINCIDENCE)

@@ -136,12 +136,19 @@ def measure(n: int, *, passes: int = 5) -> dict[str, Any]:
     figures["disorder"] = _disorder(workload, mixed, rate)
     figures["limits"] = _limits(figures, prompts / n)
     figures["peers"] = measure_peers(workload, passes=min(passes, 3))
-    figures["ratio_to"] = {
-        name.removesuffix("_Msps"): round(figures["sorted_window_pairs_Msps"] / value, 1)
+    figures["ratio_to"] = _ratios(figures)
+    return figures
+
+
+def _ratios(figures: dict[str, Any]) -> dict[str, float]:
+    """Return our speed over each peer's at the same work: window and pairs of ordered singles, or
+    (strax) time order alone."""
+    pairs, order = figures["sorted_window_pairs_Msps"], figures["disorder"]["order_10us_Msps"]
+    return {
+        name.removesuffix("_Msps"): round((order if "sort" in name else pairs) / value, 1)
         for name, value in figures["peers"].items()
         if name.endswith("_Msps") and isinstance(value, float)
     }
-    return figures
 
 
 Rate = Callable[..., float]

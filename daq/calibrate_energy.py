@@ -1,198 +1,229 @@
-"""Energy calibration: find each crystal's 511 keV photopeak in a run's singles.
+"""Energy calibration: gain, and with several lines the non-linearity, of each crystal.
 
-Each crystal's raw read-out energies are histogrammed; the histogram's photopeak is fitted with a
-Gaussian on a smoothed step, the shape of what Compton scatter leaves below a peak. gain = 511 keV
-divided by the peak's position. Spectra are pooled over the module where a crystal has too few
-counts, and over the scanner where the module has; such crystals are marked.
-Memory: 512 bytes a crystal (25 MB for 49152 crystals), whatever the run's length.
+The photopeaks of known lines are found in each crystal's spectrum of raw read-out energies. With
+one line, gain = line/peak. With several, gain and curvature are fitted together, the correction
+being that of ``coincidence.calibration``:
+
+    E = e·(1 + curvature·(e/511 keV − 1)),  e = E_raw·gain
+
+Spectra are pooled over the module where a crystal has too few counts, and over the scanner where
+the module has; such crystals are marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
-from scipy.special import erfc
 
-from coincidence.select import empty_singles
-from daq import rawlog
-from daq.calibration_set import CalibrationSetError, Status
-from daq.decode import Decoder
-from daq.frame_check import FrameChecker
-from daq.rawlog import RawLogReader
-from daq.resort import run_config
-from hw.jit import Array, kernel
-from hw.protocol import HEADER_BYTES, WORD_BYTES
+from coincidence.calibration import REFERENCE_keV
+from daq.calibration_arrays import MAX_CURVATURE, CalibrationSetError
+from daq.calibration_set import Status
+from daq.energy_spectra import BINS, LineGrid, Spectra
+from daq.photopeaks import GRID_511, Peaks, fit_peaks
 from hw.scanner import Scanner
 
 Floats = npt.NDArray[np.float64]
-Spectra = npt.NDArray[np.uint32]
-Progress = Callable[[int, int], None]
+Statuses = npt.NDArray[np.uint8]
 
-PEAK_keV = 511.0
-FIRST_keV = 200.0
-BIN_keV = 5.0
-BINS = 128  # 200 to 840 keV: a peak of 15 % FWHM is inside for read-out gains from 0.65 to 1.4
-SEARCH_keV = (330.0, 720.0)  # where the peak may be before calibration
-BELOW_SIGMA, ABOVE_SIGMA = 2.0, 2.5  # the fit's range around the peak
-MOST_ERROR = 0.01
-"""Largest standard error of a peak, as a fraction, for a fit to stand on its own."""
+LEAST_RATIO = 1.1
+"""Two lines must differ by this factor for a non-linearity to be seen."""
 
-_ITERATIONS = 12
-_AT_ONCE = 4096  # spectra fitted in one go: bounds the work arrays to some 30 MB
-CENTRES_keV = FIRST_keV + BIN_keV * (np.arange(BINS) + 0.5)
-
-
-@kernel
-def accumulate_spectra(singles: Array, first_dkeV: int, bin_dkeV: int, spectra: Array) -> None:
-    """Count singles into their crystals' spectra: (n,) SINGLE into (n_crystals, bins) u4."""
-    for i in range(singles.shape[0]):
-        bin_ = (np.int64(singles[i].energy) - first_dkeV) // bin_dkeV
-        if 0 <= bin_ < spectra.shape[1]:
-            spectra[singles[i].crystal, bin_] += 1
-
-
-def new_spectra(n_crystals: int) -> Spectra:
-    """Return empty spectra (n_crystals, BINS) u4."""
-    return np.zeros((n_crystals, BINS), dtype=np.uint32)
-
-
-def add_singles(spectra: Spectra, singles: npt.NDArray[np.void]) -> None:
-    """Count uncalibrated singles into the spectra."""
-    accumulate_spectra(singles, round(FIRST_keV * 10), round(BIN_keV * 10), spectra)
-
-
-def spectra_of_run(folder: Path, *, progress: Progress | None = None) -> Spectra:
-    """Return the spectra (n_crystals, BINS) u4 of a run's raw singles; raises LogError."""
-    reader = RawLogReader(folder / rawlog.FILE_NAME)
-    scanner = run_config(folder).scanner()
-    checker = FrameChecker(n_modules=scanner.n_modules, run_tag=reader.head["run_tag"])
-    decoder = Decoder(n_modules=scanner.n_modules, crystals_per_module=scanner.crystals_per_module)
-    spectra, singles = new_spectra(scanner.n_crystals), empty_singles(0)
-    total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
-    for frames in reader:
-        checked = checker.check(frames)
-        words = (len(checked.payload) - HEADER_BYTES * len(checked)) // WORD_BYTES
-        if words > len(singles):
-            singles = empty_singles(2 * words)
-        add_singles(spectra, singles[: decoder.decode(checked, singles)])
-        done += sum(map(len, frames))
-        if progress is not None:
-            progress(done, total)
-    return spectra
+MOST_CURVATURE_ERROR = 0.01
+_STEPS = 12
 
 
 @dataclass(frozen=True)
-class Peaks:
-    """Photopeaks of n spectra: position, width and standard error of the position, keV; (n,)."""
+class LineSpectra:
+    """Spectra (n_crystals, BINS) u4 in which a line is to be found."""
 
-    peak_keV: Floats
-    sigma_keV: Floats
-    error_keV: Floats
-
-    @property
-    def good(self) -> npt.NDArray[np.bool_]:
-        """Whether each fit stands on its own: finite, a peak's width, and precise enough."""
-        relative = self.sigma_keV / self.peak_keV
-        with np.errstate(invalid="ignore"):
-            return (
-                (self.error_keV <= MOST_ERROR * self.peak_keV)
-                & (self.peak_keV > SEARCH_keV[0])
-                & (self.peak_keV < SEARCH_keV[1])
-                & (relative > 0.01)
-                & (relative < 0.15)
-            )
-
-
-def fit_peaks(spectra: npt.NDArray[np.generic], sigma_keV: float = 35.0) -> Peaks:
-    """Fit the photopeak of each spectrum (n, BINS) by iterated weighted least squares.
-
-    Model: ``A·exp(−(E−µ)²/2σ²) + B·erfc((E−µ)/√2σ)/2`` over µ − 2σ … µ + 2.5σ, the range moving
-    with µ and σ. Weights 1/(model), the model's counts being their variance: Pearson's χ² with
-    iterated weights, whose score is that of Poisson's likelihood, so few counts do not bias it.
-
-    Parameters
-    ----------
-    sigma_keV : the width to start from, and of the smoothing that finds the highest place
-    """
-    parts = [
-        _fit(spectra[k : k + _AT_ONCE].astype(np.float64), sigma_keV)
-        for k in range(0, len(spectra), _AT_ONCE)
-    ]
-    return Peaks(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _fit(counts: Floats, start_sigma_keV: float) -> tuple[Floats, Floats, Floats]:
-    smooth = gaussian_filter1d(counts, start_sigma_keV / BIN_keV / 2, axis=1)
-    inside = (CENTRES_keV > SEARCH_keV[0]) & (CENTRES_keV < SEARCH_keV[1])
-    # Compton counts grow towards low energies: the weight E² keeps them from being the maximum
-    mu = CENTRES_keV[np.argmax(np.where(inside, smooth * CENTRES_keV**2, -1.0), axis=1)]
-    sigma = np.full(len(counts), start_sigma_keV)
-    height = np.maximum(smooth.max(axis=1, where=inside, initial=0.0), 0.1)
-    step = 0.1 * height
-    variance = np.full(len(counts), np.inf)
-    for _ in range(_ITERATIONS):
-        x = (CENTRES_keV - mu[:, None]) / sigma[:, None]
-        gauss, edge = np.exp(-0.5 * x * x), 0.5 * erfc(x / np.sqrt(2.0))
-        model = height[:, None] * gauss + step[:, None] * edge
-        weight = np.where((x > -BELOW_SIGMA) & (x < ABOVE_SIGMA), 1 / np.maximum(model, 0.02), 0.0)
-        # d edge/dx = −gauss/√2π; chain rule through x for µ and σ
-        slope = -height[:, None] * x * gauss - step[:, None] * gauss / np.sqrt(2 * np.pi)
-        jacobian = np.stack(
-            [gauss, edge, -slope / sigma[:, None], -slope * x / sigma[:, None]], axis=2
-        )
-        normal = np.einsum("nbi,nb,nbj->nij", jacobian, weight, jacobian)
-        scale = np.einsum("nii->ni", normal)
-        normal += np.eye(4) * (1e-6 * scale + 1e-12)[:, :, None]
-        right = np.einsum("nbi,nb,nb->ni", jacobian, weight, counts - model)
-        inverse = np.linalg.inv(normal)
-        change = np.einsum("nij,nj->ni", inverse, right)
-        height = np.maximum(height + change[:, 0], 1e-3)
-        step = np.maximum(step + change[:, 1], 0.0)
-        mu = np.clip(mu + np.clip(change[:, 2], -sigma, sigma), *SEARCH_keV)
-        sigma = np.clip(sigma + np.clip(change[:, 3], -sigma / 3, sigma / 3), 5.0, 100.0)
-        variance = inverse[:, 2, 2]
-    return mu, sigma, np.sqrt(np.maximum(variance, 0.0))
+    grid: LineGrid
+    spectra: Spectra
 
 
 @dataclass(frozen=True)
 class EnergyResult:
-    """Gains (n_crystals,) f8, how each was found, and the peaks as fitted per crystal."""
+    """What an energy calibration found, per crystal.
+
+    gain, curvature : (n_crystals,) f8; peaks : as fitted per crystal, one of each line
+    curvature_status : NOT_CALIBRATED with one line, whose curvature is as given
+    """
 
     gain: Floats
-    status: npt.NDArray[np.uint8]
+    status: Statuses
+    curvature: Floats
+    curvature_status: Statuses
+    peaks: list[Peaks]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a line's peak lies in each crystal, pooled where it must be; (n_crystals,)."""
+
+    raw_keV: Floats
+    error_keV: Floats
+    status: Statuses
+    module_keV: Floats
     peaks: Peaks
 
 
-def calibrate_energy(spectra: Spectra, scanner: Scanner) -> EnergyResult:
-    """Return the gains that bring each crystal's photopeak to 511 keV.
+def calibrate_energy(
+    spectra: Spectra,
+    scanner: Scanner,
+    *,
+    grid: LineGrid = GRID_511,
+    curvature: npt.NDArray[np.generic] | None = None,
+) -> EnergyResult:
+    """Return the gains that bring each crystal's photopeak to the line: ``calibrate_lines``."""
+    return calibrate_lines([LineSpectra(grid, spectra)], scanner, curvature=curvature)
+
+
+def calibrate_lines(
+    lines: Sequence[LineSpectra],
+    scanner: Scanner,
+    *,
+    curvature: npt.NDArray[np.generic] | None = None,
+) -> EnergyResult:
+    """Return the gains, and with several lines the curvatures, that bring the peaks to the lines.
+
+    Parameters
+    ----------
+    curvature : (n_crystals,), with one line: the known non-linearity (None: none)
 
     Raises
     ------
     CalibrationSetError
-        where there is no photopeak even in the sum of all crystals.
+        where a line has no photopeak even in the sum of all crystals, or lines are too alike.
     """
-    per_module = spectra.reshape(scanner.n_modules, -1, BINS).sum(axis=1, dtype=np.int64)
-    whole = fit_peaks(per_module.sum(axis=0)[None])
-    if not whole.good[0]:
-        raise CalibrationSetError(
-            f"no 511 keV photopeak between {SEARCH_keV[0]:g} and {SEARCH_keV[1]:g} keV in all "
-            f"{int(per_module.sum())} singles together: measure longer, with a positron source"
+    check_lines([line.grid.line_keV for line in lines])
+    places: list[_Places] = []
+    for line in lines:
+        near = None
+        if places:  # with one line known, the others are where a linear crystal has them
+            near = places[0].raw_keV * line.grid.line_keV / lines[0].grid.line_keV
+        places.append(_find_line(line, scanner, near))
+    known = np.zeros(scanner.n_crystals) if curvature is None else curvature.astype(np.float64)
+    if len(lines) == 1:
+        gain = _linear_keV(lines[0].grid.line_keV, known) / places[0].raw_keV
+        return EnergyResult(
+            gain, places[0].status, known, np.zeros(len(gain), np.uint8), [places[0].peaks]
         )
-    modules = fit_peaks(per_module, float(whole.sigma_keV[0]))
-    crystals = fit_peaks(spectra, float(whole.sigma_keV[0]))
-    module_of = np.repeat(np.arange(scanner.n_modules), scanner.crystals_per_module)
-    by_module = modules.good[module_of]
-    peak = np.where(
-        crystals.good,
-        crystals.peak_keV,
-        np.where(by_module, modules.peak_keV[module_of], whole.peak_keV[0]),
+    return _solve_together(lines, places, scanner)
+
+
+def check_lines(lines_keV: Sequence[float]) -> None:
+    """Raise CalibrationSetError for lines too near each other."""
+    ordered = sorted(lines_keV)
+    for low, high in pairwise(ordered):
+        if high < LEAST_RATIO * low:
+            raise CalibrationSetError(
+                f"lines of {low:g} and {high:g} keV: they must differ by a factor of at least "
+                f"{LEAST_RATIO:g} to tell gain from non-linearity; choose others"
+            )
+
+
+def _find_line(line: LineSpectra, scanner: Scanner, near_keV: Floats | None) -> _Places:
+    """Return the line's peak of each crystal, its module's where it has too few counts."""
+    grid, modules = line.grid, scanner.n_modules
+    per_module = line.spectra.reshape(modules, -1, BINS).sum(axis=1, dtype=np.int64)
+    near_module = None if near_keV is None else near_keV.reshape(modules, -1).mean(axis=1)
+    near_all = None if near_module is None else near_module.mean(keepdims=True)
+    whole = fit_peaks(per_module.sum(axis=0)[None], grid, near_keV=near_all)
+    if not whole.good[0]:
+        low, high = grid.search_keV
+        raise CalibrationSetError(
+            f"no {grid.line_keV:g} keV photopeak between {low:.0f} and {high:.0f} keV in all "
+            f"{int(per_module.sum())} singles together: measure longer, with a source of this "
+            "line (511 keV: any positron source)"
+        )
+    sigma = float(whole.sigma_keV[0])
+    of_modules = fit_peaks(per_module, grid, sigma_keV=sigma, near_keV=near_module)
+    crystals = fit_peaks(line.spectra, grid, sigma_keV=sigma, near_keV=near_keV)
+    module_of = np.repeat(np.arange(modules), scanner.crystals_per_module)
+    by_module, own = of_modules.good[module_of], crystals.good
+    module_keV = np.where(by_module, of_modules.peak_keV[module_of], whole.peak_keV[0])
+    module_error = np.where(by_module, of_modules.error_keV[module_of], whole.error_keV[0])
+    status = np.where(own, Status.FITTED, np.where(by_module, Status.MODULE, Status.SCANNER))
+    return _Places(
+        raw_keV=np.where(own, crystals.peak_keV, module_keV),
+        error_keV=np.where(own, crystals.error_keV, module_error),
+        status=status.astype(np.uint8),
+        module_keV=module_keV,
+        peaks=crystals,
     )
-    status = np.where(
-        crystals.good, Status.FITTED, np.where(by_module, Status.MODULE, Status.SCANNER)
+
+
+def _linear_keV(energy_keV: float, curvature: Floats) -> Floats:
+    """Return e with e·(1 + k·(e/511 − 1)) = E, (n,): the correction undone, by Newton's steps."""
+    e = np.full(len(curvature), energy_keV)
+    for _ in range(_STEPS):
+        value = e * (1 + curvature * (e / REFERENCE_keV - 1)) - energy_keV
+        e = e - value / (1 + curvature * (2 * e / REFERENCE_keV - 1))
+    return e
+
+
+def _solve_together(
+    lines: Sequence[LineSpectra], places: list[_Places], scanner: Scanner
+) -> EnergyResult:
+    """Fit gain and curvature to all lines; a module's curvature where a crystal's is uncertain.
+
+    A line that a crystal lacks is put where its module has it, moved with the crystal's own lines:
+    the module's peaks tell their ratios, which is what the curvature is made of.
+    """
+    energies = np.array([line.grid.line_keV for line in lines])
+    own = np.stack([place.status == Status.FITTED for place in places])
+    raw = np.stack([place.raw_keV for place in places])
+    of_module = np.stack([place.module_keV for place in places])
+    ratio = np.where(own, raw / of_module, 0.0).sum(axis=0) / np.maximum(own.sum(axis=0), 1)
+    ratio = np.where(own.any(axis=0), ratio, 1.0)
+    raw = np.where(own, raw, of_module * ratio)
+    errors = np.stack([place.error_keV for place in places])
+    gain, curvature, error = _fit_quadratic(energies, raw, errors)
+    _, module_curvature, _ = _fit_quadratic(energies, of_module, errors)
+    sure = (own.sum(axis=0) >= 2) & (error <= MOST_CURVATURE_ERROR)
+    curvature = np.clip(np.where(sure, curvature, module_curvature), -MAX_CURVATURE, MAX_CURVATURE)
+    gain = np.where(sure, gain, _gain_at(energies, raw, errors, curvature))
+    best = np.where(own.any(axis=0), Status.FITTED, np.min([p.status for p in places], axis=0))
+    pooled = np.max([place.status for place in places], axis=0)
+    return EnergyResult(
+        gain,
+        best.astype(np.uint8),
+        curvature,
+        np.where(sure, Status.FITTED, np.maximum(pooled, Status.MODULE)).astype(np.uint8),
+        [place.peaks for place in places],
     )
-    return EnergyResult(PEAK_keV / peak, status.astype(np.uint8), crystals)
+
+
+def _fit_quadratic(energies: Floats, raw: Floats, errors: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return gain, curvature and its standard error, (n,), from peaks (lines, n), by Gauss–Newton
+    steps on Σ ((E(raw) − line)/error)²."""
+    gain, curvature = np.median(energies[:, None] / raw, axis=0), np.zeros(raw.shape[1])
+    variance = curvature
+    for _ in range(_STEPS):
+        e = raw * gain
+        bend = e / REFERENCE_keV - 1
+        slope = 1 + curvature * (2 * e / REFERENCE_keV - 1)
+        miss = energies[:, None] - e * (1 + curvature * bend)
+        weight = 1 / (gain * errors) ** 2
+        of_gain, of_curvature = raw * slope, e * bend
+        a = (weight * of_gain**2).sum(axis=0)
+        b = (weight * of_gain * of_curvature).sum(axis=0)
+        c = (weight * of_curvature**2).sum(axis=0)
+        p = (weight * of_gain * miss).sum(axis=0)
+        q = (weight * of_curvature * miss).sum(axis=0)
+        determinant = np.maximum(a * c - b * b, 1e-300)
+        gain = gain + (c * p - b * q) / determinant
+        curvature = np.clip(curvature + (a * q - b * p) / determinant, -0.5, 0.5)
+        variance = a / determinant
+    return gain, curvature, np.sqrt(variance)
+
+
+def _gain_at(energies: Floats, raw: Floats, errors: Floats, curvature: Floats) -> Floats:
+    """Return the gain (n,) that fits all lines best where the curvature is known."""
+    linear = np.stack([_linear_keV(float(energy), curvature) for energy in energies])
+    weight = (raw / errors) ** 2
+    result: Floats = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
+    return result

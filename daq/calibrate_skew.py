@@ -9,33 +9,22 @@ which narrows with the solution.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import cg
 
-from coincidence.calibration import Calibration, no_calibration
-from daq import rawlog
-from daq.calibration_set import CalibrationSetError, Status
-from daq.pipeline import Pipeline
-from daq.rawlog import RawLogReader
-from daq.run_config import RunConfig
-from hw.geometry import Geometry, build_geometry
+from daq.calibration_arrays import CalibrationSetError
+from daq.calibration_set import Status
+from daq.coincidence_pairs import Position, SourceShape, expected_tof_ps
+from hw.geometry import build_geometry
 from hw.scanner import Scanner
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
-SourceShape = Literal["point", "cylinder"]
-Position = tuple[float, float, float]
 
-LIGHT_mm_per_ps = 0.299792458
 LEAST_COUNTS = 30
 """Coincidences in the window that a crystal needs for a skew of its own."""
 
@@ -43,81 +32,8 @@ WINDOW_SIGMA = 2.5
 _TRUNCATED_SIGMA = 0.9150
 """Standard deviation of a standard normal cut at ±2.5 (√(1 − 2·2.5·φ(2.5)/(2Φ(2.5) − 1)))."""
 
-_ITERATIONS = 12
-_SETTLED_PS = 0.1
-PAIR = np.dtype([("crystal_a", "<u4"), ("crystal_b", "<u4"), ("tof_ps", "<i4"),
-                 ("doi_a", "u1"), ("doi_b", "u1"), ("spare", "<u2")])  # fmt: skip
-
-
-def pairs_of_run(
-    folder: Path,
-    *,
-    gain: npt.NDArray[np.float32] | None = None,
-    most: int = 10_000_000,
-    progress: Progress | None = None,
-) -> npt.NDArray[np.void]:
-    """Return the first ``most`` prompts of a run as (n,) PAIR, sorted without any skew correction.
-
-    gain : (n_crystals,) f4 for the energy window. Memory is bounded by ``most`` × 16 bytes.
-    """
-    reader = RawLogReader(folder / rawlog.FILE_NAME)
-    config = msgspec.convert(reader.head["config"], RunConfig)
-    scanner = config.scanner()
-    identity = no_calibration(scanner.n_crystals)
-    pipeline = Pipeline(
-        scanner,
-        build_geometry(scanner),
-        config.settings,
-        run_tag=reader.head["run_tag"],
-        calibration=identity if gain is None else Calibration(gain, identity.skew_ps),
-        stall_ps=int(config.stall_s * 1e12),
-    )
-    total, done, count = (folder / rawlog.FILE_NAME).stat().st_size, 0, 0
-    parts = []
-    for frames in reader:
-        parts.append(_as_pairs(pipeline.process(frames).prompts))
-        count += len(parts[-1])
-        done += sum(map(len, frames))
-        if progress is not None:
-            progress(done, total)
-        if count >= most:
-            break
-    parts.append(_as_pairs(pipeline.finish().prompts))
-    return np.concatenate(parts)[:most]
-
-
-def _as_pairs(prompts: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    pairs = np.zeros(len(prompts), dtype=PAIR)
-    for key in ("crystal_a", "crystal_b", "tof_ps", "doi_a", "doi_b"):
-        pairs[key] = prompts[key]
-    return pairs
-
-
-def expected_tof_ps(
-    pairs: npt.NDArray[np.void],
-    geometry: Geometry,
-    *,
-    source: SourceShape,
-    position_mm: Position = (0.0, 0.0, 0.0),
-) -> Floats:
-    """Return the mean t_b − t_a that each pair's geometry gives, (n,) ps.
-
-    The annihilations of a line lie, on average, at the foot of the perpendicular from the source's
-    centre (``point``: also any ball) or from its axis along z (``cylinder``), so with p(s) =
-    a + s·(b − a) and the foot at s₀: Δt = (1 − 2·s₀)·|b − a|/c.
-    """
-    ends = [
-        geometry.crystal_front_mm[pairs[f"crystal_{side}"]].astype(np.float64)
-        + geometry.crystal_normal[pairs[f"crystal_{side}"]]
-        * geometry.doi_depth_mm[pairs[f"doi_{side}"]][:, None]
-        for side in "ab"
-    ]
-    along, to_centre = ends[1] - ends[0], np.asarray(position_mm) - ends[0]
-    used = 3 if source == "point" else 2
-    foot = (along[:, :used] * to_centre[:, :used]).sum(axis=1)
-    foot /= (along[:, :used] ** 2).sum(axis=1)
-    result: Floats = (1 - 2 * foot) * np.sqrt((along**2).sum(axis=1)) / LIGHT_mm_per_ps
-    return result
+ITERATIONS = 12
+SETTLED_PS = 0.1
 
 
 @dataclass(frozen=True)
@@ -161,21 +77,22 @@ def calibrate_skew(
     skew = np.zeros(scanner.n_crystals)
     residual, sigma, inside = before, np.inf, np.ones(len(pairs), dtype=np.bool_)
     iterations = 0
-    for iterations in range(1, _ITERATIONS + 1):
-        _check_enough(int(inside.sum()))
+    for iterations in range(1, ITERATIONS + 1):
+        check_enough(int(inside.sum()))
         change = solve_differences(a[inside], b[inside], residual[inside], scanner.n_crystals)
         skew += change
         residual = before - (skew[b] - skew[a])
-        sigma = _narrower(residual, sigma)
+        sigma = narrower(residual, sigma)
         inside = np.abs(residual) <= WINDOW_SIGMA * sigma
-        if iterations > 1 and np.abs(change).max() < _SETTLED_PS:
+        if iterations > 1 and np.abs(change).max() < SETTLED_PS:
             break
-    skew, status = _settle(skew, a[inside], b[inside], scanner)
+    skew, status = settle(skew, a[inside], b[inside], scanner)
     after = before - (skew[b] - skew[a])
     return SkewResult(skew, status, sigma, int(inside.sum()), iterations, before, after)
 
 
-def _check_enough(count: int) -> None:
+def check_enough(count: int) -> None:
+    """Raise CalibrationSetError for too few coincidences."""
     if count < LEAST_COUNTS:
         raise CalibrationSetError(
             f"{count} coincidences in the window, at least {LEAST_COUNTS} are needed (and about "
@@ -183,7 +100,7 @@ def _check_enough(count: int) -> None:
         )
 
 
-def _narrower(residual: Floats, sigma: float) -> float:
+def narrower(residual: Floats, sigma: float) -> float:
     """Return the next σ: from the median first, then from what lies within ±2.5 σ; it never
     grows, so that a flat floor of randoms cannot widen it again."""
     if not np.isfinite(sigma):
@@ -214,10 +131,13 @@ def solve_differences(
     return result
 
 
-def _settle(
+def settle(
     skew: Floats, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], scanner: Scanner
 ) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Replace what is not determined by the module's median, and set the mean to 0."""
+    """Return skews (n_crystals,) with mean 0, and how each was found.
+
+    What the coincidences (a, b) do not determine becomes the module's median.
+    """
     n = scanner.n_crystals
     counts = np.bincount(np.concatenate([a, b]), minlength=n)
     links = csr_array(coo_array((np.ones(len(a)), (a, b)), shape=(n, n)))

@@ -1,21 +1,20 @@
-"""Plots of a calibration report as PNG, painted by Qt without a display.
+"""Plots of a calibration report, as PNG and PDF, painted by Qt without a display.
 
-Only what a report needs: panels beside each other, each with histograms as stepped lines.
+Only what a report needs: panels beside each other; a panel has histograms as stepped lines,
+points, lines, or one picture. ``daq.calibration_painting`` paints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 520, 380, 56
-COLOURS = ("#9aa5b1", "#d9480f", "#1864ab")
+Values = npt.NDArray[Any]
+FORMATS = (".png", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -23,92 +22,89 @@ class Curve:
     """A histogram: (n + 1,) edges in the panel's unit and (n,) counts."""
 
     label: str
-    edges: npt.NDArray[np.float64]
-    counts: npt.NDArray[Any]
+    edges: Values
+    counts: Values
+
+
+@dataclass(frozen=True)
+class Points:
+    """Values over x: (n,) and (n,); a dot each, or joined by a line. Not finite: left out."""
+
+    label: str
+    x: Values
+    y: Values
+    line: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A grey picture (rows, columns), row 0 at the bottom, white for its least value."""
+
+    image: Values
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: a title, what the x axis is with its unit, and curves over it."""
+    """One plot: a title, what the x axis (and the y axis) is with its unit, and what is in it.
+
+    A histogram's y axis begins at 0 and needs no name.
+    """
 
     title: str
     axis: str
-    curves: tuple[Curve, ...]
+    curves: tuple[Curve | Points | Picture, ...]
+    y_axis: str = field(default="")
+
+    def limits(self) -> tuple[float, float, float, float]:
+        """Return least and most x, least and most y, with some room above."""
+        x, y = [np.zeros(0)], [np.zeros(0)]
+        for curve in self.curves:
+            of_x, of_y = _extent(curve)
+            x.append(of_x[np.isfinite(of_x)])
+            y.append(of_y[np.isfinite(of_y)])
+        low, high = _range(np.concatenate(x))
+        bottom, top = _range(np.concatenate(y))
+        if any(isinstance(curve, Picture) for curve in self.curves):
+            return low, high, bottom, top
+        room = 0.08 * (top - bottom)
+        if any(isinstance(curve, Curve) for curve in self.curves):
+            return low, high, min(bottom, 0.0), top + room
+        return low, high, bottom - room, top + room
 
 
-def histogram(
-    label: str, values: npt.NDArray[Any], low: float, high: float, *, bins: int = 120
-) -> Curve:
+def _extent(curve: Curve | Points | Picture) -> tuple[Values, Values]:
+    if isinstance(curve, Curve):
+        return curve.edges, np.append(curve.counts, 0.0)
+    if isinstance(curve, Points):
+        return curve.x.astype(float), curve.y.astype(float)
+    rows, columns = curve.image.shape
+    return np.array([0.0, columns]), np.array([0.0, rows])
+
+
+def _range(values: Values) -> tuple[float, float]:
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def histogram(label: str, values: Values, low: float, high: float, *, bins: int = 120) -> Curve:
     """Return the histogram of values between two bounds."""
     counts, edges = np.histogram(values, bins=bins, range=(low, high))
     return Curve(label, edges, counts)
 
 
-def write_plot(path: Path, panels: list[Panel]) -> None:
-    """Write the panels beside each other to a new PNG file; raises OSError."""
-    with _qt_application():
-        data = _png(panels)
-    with path.open("xb") as file:
-        file.write(data)
+def write_plots(stem: Path, panels: list[Panel]) -> list[Path]:
+    """Write the panels beside each other to ``stem`` with .png and .pdf; raises OSError.
 
+    Neither file may exist. Returns their paths.
+    """
+    from daq.calibration_painting import paint_pdf, paint_png, qt_application
 
-@contextmanager
-def _qt_application() -> Iterator[None]:
-    """Have Qt's application, which fonts need; one of our own ends with the painting, so that a
-    console may start its own in the same process."""
-    from PySide6.QtGui import QGuiApplication
-
-    if QGuiApplication.instance() is not None:
-        yield
-        return
-    application = QGuiApplication(["tomoshibi", "-platform", "offscreen"])
-    try:
-        yield
-    finally:
-        application.shutdown()
-
-
-def _png(panels: list[Panel]) -> bytes:
-    from PySide6.QtCore import QBuffer, QByteArray
-    from PySide6.QtGui import QColor, QImage, QImageWriter, QPainter
-
-    image = QImage(PANEL_WIDTH * len(panels), PANEL_HEIGHT, QImage.Format.Format_RGB32)
-    image.fill(QColor("white"))
-    painter = QPainter(image)
-    try:
-        for index, panel in enumerate(panels):
-            _paint(painter, panel, PANEL_WIDTH * index)
-    finally:
-        painter.end()
-    buffer = QBuffer()
-    buffer.open(QBuffer.OpenModeFlag.WriteOnly)
-    QImageWriter(buffer, QByteArray(b"PNG")).write(image)
-    return bytes(buffer.data().data())
-
-
-def _paint(painter: Any, panel: Panel, left: int) -> None:
-    from PySide6.QtCore import QPointF
-    from PySide6.QtGui import QColor, QPen, QPolygonF
-
-    width, height = PANEL_WIDTH - 2 * MARGIN, PANEL_HEIGHT - 2 * MARGIN
-    x0, y0 = left + MARGIN, MARGIN + height
-    low = min(float(curve.edges[0]) for curve in panel.curves)
-    high = max(float(curve.edges[-1]) for curve in panel.curves)
-    top = 1.08 * max(1.0, *(float(curve.counts.max()) for curve in panel.curves))
-    painter.setPen(QColor("black"))
-    painter.drawRect(x0, MARGIN, width, height)
-    painter.drawText(x0, MARGIN - 12, panel.title)
-    painter.drawText(x0 + width // 2 - 50, y0 + 40, panel.axis)
-    painter.drawText(left + 6, MARGIN + 6, f"{top:.3g}")
-    for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = round(x0 + fraction * width)
-        painter.drawLine(x, y0, x, y0 + 4)
-        painter.drawText(x - 14, y0 + 20, f"{low + fraction * (high - low):.4g}")
-    for number, curve in enumerate(panel.curves):
-        painter.setPen(QPen(QColor(COLOURS[number % len(COLOURS)]), 2))
-        x_px = x0 + (np.repeat(curve.edges, 2)[1:-1] - low) / (high - low) * width
-        y_px = y0 - np.repeat(curve.counts, 2) / top * height
-        painter.drawPolyline(
-            QPolygonF([QPointF(float(x), float(y)) for x, y in zip(x_px, y_px, strict=True)])
-        )
-        painter.drawText(x0 + 10, MARGIN + 18 + 16 * number, curve.label)
+    with qt_application():
+        data = {".png": paint_png(panels), ".pdf": paint_pdf(panels)}
+    paths = [stem.with_name(stem.name + suffix) for suffix in FORMATS]
+    for path in paths:
+        with path.open("xb") as file:
+            file.write(data[path.suffix])
+    return paths

@@ -1,8 +1,11 @@
 """Calibration sets: one file each, never changed once written, refused for another scanner.
 
-A set is an ``.npz`` with a gain and a skew for each crystal, how each was found, and ``about``: a
-JSON text with the format, the scanner, the date and what the set was made from. Its hash covers
-all of this, so a name with its hash says exactly what was applied to a run.
+A set is an ``.npz`` with the arrays of ``daq.calibration_arrays``, how each value was found, and
+``about``: a JSON text with the format, the scanner, the date and what the set was made from. Its
+hash covers all of this, so a name with its hash says exactly what was applied to a run.
+
+Version 1 held gains and skews only. Such a set loads, with the identity for the rest, keeps its
+hash, and is written again as what it was.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -20,28 +24,33 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.calibration import Calibration
-from daq.errors import RunError, StorageError
+from coincidence.calibration import DOI_BINS, Calibration
+from daq.calibration_arrays import (
+    SPECS,
+    STATUS_NAMES,
+    Array,
+    CalibrationSetError,
+    all_specs,
+    check_bounds,
+    check_names,
+    check_shape,
+    frozen,
+)
+from daq.errors import StorageError
 from hw.scanner import Scanner
 
 FILE_NAME = "calibration.npz"
 SUFFIX = ".npz"
 FORMAT = "tomoshibi calibration set"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-GAIN_BOUNDS = (0.2, 5.0)
-MAX_SKEW_PS = 100_000
-"""100 ns: far beyond any cable. A larger skew would hold the whole stream back for nothing."""
-
-_ARRAYS = {"gain": "<f4", "skew_ps": "<i4", "gain_status": "u1", "skew_status": "u1"}
-
-
-class CalibrationSetError(RunError):
-    """A calibration set that cannot be read, written or applied."""
+_VERSION_1 = {"gain": "gain", "skew_ps": "skew_ps", "gain_status": "gain_status",
+              "skew_status": "skew_ps_status"}  # fmt: skip
+"""Names in a file of version 1, in the order of its hash, and what they are called now."""
 
 
 class Status(IntEnum):
-    """How a crystal's value was found."""
+    """How a value was found."""
 
     NOT_CALIBRATED = 0
     FITTED = 1
@@ -72,16 +81,35 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class CalibrationSet(msgspec.Struct, frozen=True):
-    """A set in memory; its arrays are read-only.
+    """A set in memory; its arrays are read-only. What is empty is the identity.
 
-    gain : (n_crystals,) f4; skew_ps : (n_crystals,) i4; statuses : (n_crystals,) u1 of Status
+    gain, curvature, walk_ps, efficiency : (n_crystals,) f4; skew_ps : (n_crystals,) i4
+    masked : (n_crystals,) u1, 0 or why its singles are left out (MASKED_DEAD …)
+    doi_gain, doi_ps : (8,) f4, by depth bin
+    block_profile : (crystals_per_module,) f4 or empty
+    geometric : (n_modules, n_modules) f4 or empty
+    dead_time_ps : (n_modules,) f4 or empty; dead_time_model : (n_modules,) u1 or empty,
+        0 none, 1 non-paralysable, 2 paralysable
+    crystal_map : (n_modules, 4096) u2 or empty, raw position to crystal in module, 65535: none
+    statuses : by the quantity's name, u1 of Status for each crystal (dead_time_ps, crystal_map:
+        module)
     """
 
     about: About
     gain: npt.NDArray[np.float32]
     skew_ps: npt.NDArray[np.int32]
-    gain_status: npt.NDArray[np.uint8]
-    skew_status: npt.NDArray[np.uint8]
+    curvature: npt.NDArray[np.float32]
+    walk_ps: npt.NDArray[np.float32]
+    masked: npt.NDArray[np.uint8]
+    efficiency: npt.NDArray[np.float32]
+    doi_gain: npt.NDArray[np.float32]
+    doi_ps: npt.NDArray[np.float32]
+    block_profile: npt.NDArray[np.float32]
+    geometric: npt.NDArray[np.float32]
+    dead_time_ps: npt.NDArray[np.float32]
+    dead_time_model: npt.NDArray[np.uint8]
+    crystal_map: npt.NDArray[np.uint16]
+    statuses: dict[str, npt.NDArray[np.uint8]]
 
     @property
     def identity(self) -> str:
@@ -89,8 +117,20 @@ class CalibrationSet(msgspec.Struct, frozen=True):
         return f"{self.about.name}@{self.about.hash}"
 
     def calibration(self) -> Calibration:
-        """Return the corrections as the event path applies them."""
-        return Calibration(self.gain, self.skew_ps)
+        """Return the corrections as the event path applies them.
+
+        What goes into kernels as it is must be writable: numba compiles anew for read-only arrays.
+        """
+        return Calibration(
+            gain=self.gain,
+            skew_ps=self.skew_ps,
+            curvature=self.curvature,
+            walk_ps=self.walk_ps,
+            masked=self.masked != 0,
+            doi_gain=self.doi_gain.copy(),
+            doi_ps=self.doi_ps.copy(),
+            crystal_map=self.crystal_map.copy() if self.crystal_map.size else None,
+        )
 
     def check_scanner(self, scanner: Scanner) -> None:
         """Raise CalibrationSetError unless the set was made for this scanner's crystals."""
@@ -100,7 +140,9 @@ class CalibrationSet(msgspec.Struct, frozen=True):
                 f"({self.about.scanner_hash}), this is {scanner.name} ({scanner_hash(scanner)}): "
                 "make a set from a run of this scanner with `tomoshibi calibrate`"
             )
-        self.calibration().check_fits(scanner.n_crystals)
+        arrays = arrays_of(self)
+        for key, spec in all_specs().items():
+            check_shape(self.identity, spec, arrays[key], scanner)
 
 
 def scanner_hash(scanner: Scanner) -> str:
@@ -117,31 +159,36 @@ def new_set(
     scanner: Scanner,
     *,
     sources: tuple[Source, ...],
-    gain: npt.NDArray[Any] | None = None,
-    skew_ps: npt.NDArray[Any] | None = None,
-    gain_status: npt.NDArray[Any] | None = None,
-    skew_status: npt.NDArray[Any] | None = None,
+    values: Mapping[str, npt.ArrayLike] | None = None,
+    statuses: Mapping[str, npt.ArrayLike] | None = None,
     base: CalibrationSet | None = None,
 ) -> CalibrationSet:
     """Return a set; what is not given is ``base``'s, or else the identity, not calibrated.
 
+    Parameters
+    ----------
+    values : arrays by the names of ``calibration_arrays.SPECS``, such as ``{"gain": …}``
+    statuses : by the same names, Status of each crystal (or module)
+
     Raises
     ------
     CalibrationSetError
-        for values that are not finite or out of bounds, arrays of another length, another
-        scanner's base.
+        for a name there is not, values that are not finite or out of bounds, arrays of another
+        shape, another scanner's base.
     """
-    n = scanner.n_crystals
-    found = {"gain": gain, "skew_ps": skew_ps, "gain_status": gain_status,
-             "skew_status": skew_status}  # fmt: skip
+    values, statuses = values or {}, statuses or {}
+    check_names(name, values, SPECS)
+    check_names(name, statuses, dict.fromkeys(STATUS_NAMES))
+    given = {**values, **{f"{key}_status": found for key, found in statuses.items()}}
     if base is not None:
         base.check_scanner(scanner)
+    kept = arrays_of(base) if base is not None else {}
     arrays = {}
-    for key, values in found.items():
-        if values is None:
-            values = getattr(base, key) if base else np.full(n, key == "gain")
-        _check_values(name, key, values, n)
-        arrays[key] = _frozen(np.rint(values) if key == "skew_ps" else values, _ARRAYS[key])
+    for key, spec in all_specs().items():
+        found = np.asarray(given[key]) if key in given else kept.get(key, spec.nothing(scanner))
+        check_shape(name, spec, found, scanner)
+        check_bounds(name, spec, found)
+        arrays[key] = frozen(spec, found)
     about = About(
         name=name,
         scanner=scanner.name,
@@ -149,15 +196,22 @@ def new_set(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         sources=sources,
     )
-    about = msgspec.structs.replace(about, hash=_content_hash(about, arrays))
-    return CalibrationSet(about, **arrays)
+    return _as_set(msgspec.structs.replace(about, hash=_content_hash(about, arrays)), arrays)
+
+
+def arrays_of(calibration: CalibrationSet) -> dict[str, Array]:
+    """Return the set's arrays by their names in a file."""
+    arrays: dict[str, Array] = {key: getattr(calibration, key) for key in SPECS}
+    return arrays | {f"{key}_status": found for key, found in calibration.statuses.items()}
 
 
 def save_set(calibration: CalibrationSet, path: Path) -> Path:
     """Write a set to a new, read-only file; raises CalibrationSetError where there is one."""
     text = msgspec.json.encode(calibration.about)
+    arrays: dict[str, Any] = arrays_of(calibration)
+    if calibration.about.version == 1:
+        arrays = {old: arrays[key] for old, key in _VERSION_1.items()}
     buffer = io.BytesIO()
-    arrays = {key: getattr(calibration, key) for key in _ARRAYS}
     np.savez_compressed(buffer, about=np.frombuffer(text, np.uint8), **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,24 +233,24 @@ def load_set(path: Path) -> CalibrationSet:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             about = msgspec.json.decode(file["about"].tobytes(), type=About)
-            arrays = {key: _frozen(file[key], dtype) for key, dtype in _ARRAYS.items()}
+            if about.format != FORMAT or about.version not in (1, FORMAT_VERSION):
+                raise CalibrationSetError(
+                    f"{path} is a {about.format}, version {about.version}; this program reads "
+                    f"{FORMAT}, versions 1 and {FORMAT_VERSION}"
+                )
+            arrays = _read_arrays(file, about.version)
     except OSError as error:
         raise CalibrationSetError(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise CalibrationSetError(f"{path} is no calibration set: {error}") from error
-    if (about.format, about.version) != (FORMAT, FORMAT_VERSION):
-        raise CalibrationSetError(
-            f"{path} is a {about.format}, version {about.version}; this program reads "
-            f"{FORMAT}, version {FORMAT_VERSION}"
-        )
     if _content_hash(about, arrays) != about.hash:
         raise CalibrationSetError(
             f"{path}: its content does not have the hash {about.hash} that it names: it was "
             "changed or damaged after it was made; use the original, or calibrate again"
         )
-    for key, values in arrays.items():
-        _check_values(str(path), key, values, len(arrays["gain"]))
-    return CalibrationSet(about, **arrays)
+    for key, spec in all_specs().items():
+        check_bounds(str(path), spec, arrays[key])
+    return _as_set(about, arrays)
 
 
 def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
@@ -206,33 +260,49 @@ def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
     return found
 
 
-def _frozen(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
-    copy = np.array(values, dtype=dtype)
-    copy.flags.writeable = False
-    return copy
+def _read_arrays(file: Mapping[str, Array], version: int) -> dict[str, Array]:
+    """Return all arrays of a file; what version 1 did not have becomes the identity."""
+    specs = all_specs()
+    if version == FORMAT_VERSION:
+        return {key: frozen(spec, file[key]) for key, spec in specs.items()}
+    known = {key: frozen(specs[key], file[old]) for old, key in _VERSION_1.items()}
+    extents = {"crystal": len(known["gain"]), "depth": DOI_BINS}
+    for key, spec in specs.items():
+        if key not in known:
+            shape = [extents.get(axis, 0) for axis in spec.axes]
+            known[key] = frozen(spec, np.full(shape, spec.identity))
+    return {key: known[key] for key in specs}
 
 
-def _check_values(where: str, key: str, values: npt.NDArray[Any], n_crystals: int) -> None:
-    if values.shape != (n_crystals,):
-        raise CalibrationSetError(
-            f"calibration set {where}: {key} has shape {values.shape}, the scanner has "
-            f"{n_crystals} crystals"
-        )
-    least, most = {
-        "gain": GAIN_BOUNDS,
-        "skew_ps": (-MAX_SKEW_PS, MAX_SKEW_PS),
-    }.get(key, (0, max(Status)))
-    bad = np.flatnonzero(~((values >= least) & (values <= most)))  # NaN is neither
-    if len(bad):
-        raise CalibrationSetError(
-            f"calibration set {where}: {key} of crystal {bad[0]} is {values[bad[0]]}, it must be "
-            f"between {least} and {most} ({len(bad)} crystals are wrong): calibrate again"
-        )
+def _as_set(about: About, arrays: dict[str, Array]) -> CalibrationSet:
+    statuses = {key: arrays[f"{key}_status"] for key in STATUS_NAMES}
+    return CalibrationSet(about, **{key: arrays[key] for key in SPECS}, statuses=statuses)
 
 
-def _content_hash(about: About, arrays: dict[str, npt.NDArray[Any]]) -> str:
+def _content_hash(about: About, arrays: dict[str, Array]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(msgspec.json.encode(msgspec.structs.replace(about, hash=""), order="sorted"))
-    for key, dtype in _ARRAYS.items():
-        digest.update(np.ascontiguousarray(arrays[key], dtype=dtype).tobytes())
+    if about.version == 1:
+        for key in _VERSION_1.values():
+            digest.update(np.ascontiguousarray(arrays[key]).tobytes())
+        return digest.hexdigest()
+    for key, spec in all_specs().items():
+        digest.update(f"{key} {spec.dtype} {arrays[key].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[key]).tobytes())
     return digest.hexdigest()
+
+
+__all__ = [
+    "FILE_NAME",
+    "About",
+    "CalibrationSet",
+    "CalibrationSetError",
+    "Source",
+    "Status",
+    "arrays_of",
+    "load_set",
+    "load_set_for",
+    "new_set",
+    "save_set",
+    "scanner_hash",
+]

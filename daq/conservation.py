@@ -4,7 +4,7 @@ Per module, with what the source itself says it sent:
 
     frames sent     = received + lost
     singles emitted = received + lost
-    singles received = accepted + out of window + late + invalid
+    singles received = accepted + windowed + out of window + masked + late + invalid
 
 A run is *conserved* only if all of them hold for every module.
 """
@@ -51,7 +51,9 @@ class Books:
         self._links = pipeline.checker.links
         self._verdicts = pipeline.checker.verdicts
         self._line = pipeline.decoder.line
-        self._accepted = pipeline.accepted
+        self._accepted = pipeline.selector.accepted
+        self._windowed = pipeline.selector.windowed
+        self._masked = pipeline.selector.masked
         self._held = pipeline.order.held
         self.sent = sent
 
@@ -74,9 +76,10 @@ class Books:
 
     @property
     def out_of_window(self) -> Counts:
-        """Singles outside the energy window, per module."""
+        """Singles in no energy window, per module."""
         line = self._line
-        return np.asarray(line["singles"] - line["late"] - line["invalid"] - self._accepted)
+        kept = self._accepted + self._windowed + self._masked
+        return np.asarray(line["singles"] - line["late"] - line["invalid"] - kept)
 
     def conserved(self) -> bool:
         """Whether all sums close for every module, by the source's own account."""
@@ -118,7 +121,9 @@ class Books:
             "emitted": received + lost if self.sent is None else int(self.sent.singles.sum()),
             "received": received,
             "accepted": int(self._accepted.sum()),
+            "windowed": int(self._windowed.sum()),
             "out_of_window": int(self.out_of_window.sum()),
+            "masked": int(self._masked.sum()),
             "late": int(line["late"].sum()),
             "invalid": int(line["invalid"].sum()),
             "lost": lost,
@@ -136,7 +141,9 @@ class Books:
                 "frames_lost": int(self.lost_frames[m]),
                 "singles_received": int(self._line["singles"][m]),
                 "accepted": int(self._accepted[m]),
+                "windowed": int(self._windowed[m]),
                 "out_of_window": int(self.out_of_window[m]),
+                "masked": int(self._masked[m]),
                 "late": int(self._line["late"][m]),
                 "invalid": int(self._line["invalid"][m]),
                 "singles_lost": int(self.lost_singles[m]),

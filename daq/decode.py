@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.buffers import as_words
+from coincidence.calibration import NO_CRYSTAL, CalibrationError
 from coincidence.events import END_OF_TIME_PS
 from daq.frame_check import CheckedFrames
 from hw.jit import Array, Record, kernel
@@ -40,8 +41,6 @@ DEFAULT_STALL_PS = 1_000_000_000_000
 MAX_FRAME_ID = int(END_OF_TIME_PS) // FRAME_PERIOD_PS - 5
 """The last period whose words, which may reach four periods on, stay before the end of time
 (53 days). A frame that claims a later one moves no time and its singles are invalid."""
-
-NO_CRYSTAL = 0xFFFF
 
 LIVE, STALLED, SILENT, ENDED = 0, 1, 2, 3
 STATE_NAMES = ("live", "stalled", "silent", "ended")
@@ -92,7 +91,7 @@ def decode_frames(
         watermark = marks[0]
         watermarks[f] = watermark
         sane = np.int64(h.frame_id) <= MAX_FRAME_ID
-        if np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
+        if sane and np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
             module.late_frames += 1
         base = np.int64(h.module) * n_crystals
         crystals = crystal_map[h.module if crystal_map.shape[0] > 1 else 0]
@@ -179,6 +178,11 @@ class Decoder:
         if crystal_map is None:
             crystal_map = np.full((1, CRYSTAL_MASK + 1), NO_CRYSTAL, np.uint16)
             crystal_map[0, :crystals_per_module] = np.arange(crystals_per_module)
+        elif len(crystal_map) != n_modules:
+            raise CalibrationError(
+                f"crystal_map has {len(crystal_map)} rows, the scanner has {n_modules} modules: it "
+                "belongs to another scanner"
+            )
         self._crystal_map = crystal_map
 
     @property

@@ -1,54 +1,72 @@
-"""The list-mode log of a run: prompts and delayeds in blocks, and their identity as hashes."""
+"""The list-mode log of a run: prompts, delayeds and triples in blocks, and their identity."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import COINCIDENCE
+from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
 from daq.blocks import MAX_PAYLOAD, BlockKind, BlockReader, BlockWriter
 from daq.errors import LogError
 
 Records = npt.NDArray[np.void]
 FILE_NAME = "listmode.tmlm"
 FORMAT = "tomoshibi list-mode log"
-MAX_RECORDS = MAX_PAYLOAD // COINCIDENCE.itemsize
+MAX_RECORDS = MAX_PAYLOAD // TRIPLE.itemsize
+
+RECORDS: dict[BlockKind, np.dtype[np.void]] = {
+    BlockKind.PROMPTS: COINCIDENCE,
+    BlockKind.DELAYEDS: COINCIDENCE,
+    BlockKind.SINGLES: SINGLE,
+    BlockKind.TRIPLES: TRIPLE,
+}
+"""The record of each kind of block that holds events."""
 
 
-class ListmodeHash:
-    """A running BLAKE2b-128 of prompts and of delayeds, independent of how they were batched."""
+class RecordsHash:
+    """A running BLAKE2b-128 of each kind of records, independent of how they were batched."""
 
-    def __init__(self) -> None:
-        self._parts = {
-            BlockKind.PROMPTS: hashlib.blake2b(digest_size=16),
-            BlockKind.DELAYEDS: hashlib.blake2b(digest_size=16),
-        }
+    def __init__(self, *kinds: BlockKind) -> None:
+        self._parts = {kind: hashlib.blake2b(digest_size=16) for kind in kinds}
 
     def add(self, kind: BlockKind, records: Records) -> None:
         """Take in more records of a kind."""
-        self._parts[kind].update(_bytes_of(records))
+        self._parts[kind].update(bytes_of(records))
+
+    def of(self, kind: BlockKind) -> str:
+        """Return the identity of one kind's records as a hexadecimal number."""
+        return self._parts[kind].hexdigest()
+
+
+class ListmodeHash(RecordsHash):
+    """The identity of a list-mode log: of prompts and delayeds together, of triples by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(BlockKind.PROMPTS, BlockKind.DELAYEDS, BlockKind.TRIPLES)
 
     def hexdigest(self) -> str:
         """Return ``prompts-delayeds`` as two hexadecimal numbers."""
-        return "-".join(part.hexdigest() for part in self._parts.values())
+        return f"{self.of(BlockKind.PROMPTS)}-{self.of(BlockKind.DELAYEDS)}"
 
 
-class ListmodeWriter:
-    """Appends prompts and delayeds to a new list-mode log."""
+class RecordWriter:
+    """Appends records of events to a new block file; ``FORMAT`` says of which format."""
+
+    FORMAT: ClassVar[str]
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        self._blocks = BlockWriter(path, {"format": FORMAT, **head})
+        self._blocks = BlockWriter(path, {"format": self.FORMAT, **head})
 
     def append(self, kind: BlockKind, records: Records) -> None:
         """Append records of a kind in as many blocks as they need; raises StorageError."""
         for first in range(0, len(records), MAX_RECORDS):
             part = records[first : first + MAX_RECORDS]
-            self._blocks.append(kind, _bytes_of(part), items=len(part))
+            self._blocks.append(kind, bytes_of(part), items=len(part))
 
     def close(self, end: dict[str, Any]) -> None:
         """Write the totals and close."""
@@ -59,36 +77,45 @@ class ListmodeWriter:
         self._blocks.abandon()
 
 
-class ListmodeReader:
-    """Reads a list-mode log; ``head`` has the run's settings and scanner."""
+class RecordReader:
+    """Reads a block file of events; ``head`` has the run's settings and scanner."""
+
+    FORMAT: ClassVar[str]
+    KINDS: ClassVar[tuple[BlockKind, ...]]
 
     def __init__(self, path: Path) -> None:
         self._blocks = BlockReader(path)
         self.head = self._blocks.head
-        if self.head.get("format") != FORMAT:
+        if self.head.get("format") != self.FORMAT:
             raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
 
     def __iter__(self) -> Iterator[tuple[BlockKind, Records]]:
         for block in self._blocks:
-            yield block.kind, np.frombuffer(block.payload, dtype=COINCIDENCE)
+            if block.kind not in self.KINDS:
+                raise LogError(
+                    f"{self._blocks.path} has a block of {block.kind.name.lower()}, which has no "
+                    f"place in a {self.FORMAT}: written by another version?"
+                )
+            yield block.kind, np.frombuffer(block.payload, dtype=RECORDS[block.kind])
 
     def read_all(self, kind: BlockKind) -> Records:
         """Return all records of a kind in one array."""
         parts = [records for found, records in self if found is kind]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=COINCIDENCE)
+        return np.concatenate(parts) if parts else np.empty(0, dtype=RECORDS[kind])
 
-    def digest(self, limit: dict[BlockKind, int] | None = None) -> tuple[str, dict[BlockKind, int]]:
-        """Return the identity of what is in the log, and how many records of each kind that is.
+    def take_in(
+        self, digest: RecordsHash, limit: Mapping[BlockKind, int] | None = None
+    ) -> dict[BlockKind, int]:
+        """Put all records into a hash; return how many of each kind that were.
 
         limit : take only so many records of each kind, from the front
         """
-        digest = ListmodeHash()
-        counts = {BlockKind.PROMPTS: 0, BlockKind.DELAYEDS: 0}
+        counts = dict.fromkeys(self.KINDS, 0)
         for kind, records in self:
             taken = records if limit is None else records[: limit[kind] - counts[kind]]
             digest.add(kind, taken)
             counts[kind] += len(taken)
-        return digest.hexdigest(), counts
+        return counts
 
     @property
     def closed(self) -> bool:
@@ -96,6 +123,27 @@ class ListmodeReader:
         return self._blocks.end is not None
 
 
-def _bytes_of(records: Records) -> memoryview:
+class ListmodeWriter(RecordWriter):
+    """Appends prompts, delayeds and triples to a new list-mode log."""
+
+    FORMAT = FORMAT
+
+
+class ListmodeReader(RecordReader):
+    """Reads a list-mode log."""
+
+    FORMAT = FORMAT
+    KINDS = (BlockKind.PROMPTS, BlockKind.DELAYEDS, BlockKind.TRIPLES)
+
+    def digest(
+        self, limit: Mapping[BlockKind, int] | None = None
+    ) -> tuple[str, dict[BlockKind, int]]:
+        """Return the identity of the prompts and delayeds, and how many of each kind there are."""
+        digest = ListmodeHash()
+        counts = self.take_in(digest, limit)
+        return digest.hexdigest(), counts
+
+
+def bytes_of(records: Records) -> memoryview:
     """Return the records' bytes without a copy."""
     return np.ascontiguousarray(records).view(np.uint8).data

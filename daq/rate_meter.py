@@ -16,11 +16,11 @@ class RateMeter:
     """Fed with running totals at watermarks; ``trues`` is prompts − randoms."""
 
     def __init__(self) -> None:
-        self._window: deque[tuple[int, dict[str, int]]] = deque([(0, {})])
+        self._window: deque[tuple[int, dict[str, float]]] = deque([(0, {})])
         self._peak: dict[str, float] = {}
         self._rates: dict[str, float] = {}
 
-    def observe(self, watermark_ps: int, **totals: int) -> None:
+    def observe(self, watermark_ps: int, **totals: float) -> None:
         """Take in the totals at a watermark; one that does not move on is ignored."""
         if watermark_ps <= self._window[-1][0]:
             return

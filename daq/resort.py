@@ -11,15 +11,18 @@ from typing import Any
 
 import msgspec
 
-from daq import calibration_set, listmode, rawlog
+from daq import calibration_set, listmode, rawlog, singles_log
+from daq.blocks import BlockKind
 from daq.calibration_set import CalibrationSet
 from daq.conservation import Books
-from daq.errors import LogError
-from daq.listmode import ListmodeReader, ListmodeWriter
+from daq.errors import LogError, StorageError
+from daq.listmode import ListmodeHash, ListmodeReader, ListmodeWriter, RecordsHash
 from daq.pipeline import Pipeline
 from daq.rawlog import RawLogReader
 from daq.run import CONFIG_NAME
-from daq.run_config import RunConfig, checked_settings
+from daq.run_config import RunConfig, check_fits, checked_settings
+from daq.run_statistics import RunStatistics
+from daq.singles_log import FurtherStreams, SinglesReader, SinglesWriter, singles_head
 from hw.geometry import build_geometry
 from hw.settings import SortSettings
 
@@ -28,7 +31,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Resorted:
-    """The outcome of sorting a raw log again."""
+    """The outcome of sorting a raw log again.
+
+    further : windows, TEW estimates and hashes of singles and triples, as in a run's summary
+    statistics : ``randoms`` and ``live_time``, as in a run's summary
+    """
 
     settings: SortSettings
     calibration: str
@@ -36,6 +43,9 @@ class Resorted:
     prompts: int
     delayeds: int
     multiples: int
+    triples: int
+    further: dict[str, Any]
+    statistics: dict[str, Any]
     singles: dict[str, int]
     frames: dict[str, int]
     torn_bytes: int
@@ -97,53 +107,95 @@ def resort(
 
     Parameters
     ----------
-    output : a list-mode log to write, which must not exist
+    output : a list-mode log to write, which must not exist; windowed singles go to a singles log
+        beside it, of the same name with the ending ``.tmws``
     progress : called with (bytes done, bytes in all)
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config = msgspec.convert(reader.head["config"], RunConfig)
     scanner = config.scanner()
     settings = settings or config.settings
+    check_fits(settings, scanner)
     calibration = calibration or own_calibration(folder)
     if calibration is not None:
         calibration.check_scanner(scanner)
     head = {key: value for key, value in reader.head.items() if key != "format"}
     head["resorted"] = msgspec.to_builtins(settings)
     head["calibration"] = calibration.identity if calibration else "none"
+    _check_free(output, settings)
     writer = ListmodeWriter(output, head) if output else None
+    streams = FurtherStreams(
+        settings, listmode=writer, singles=_singles_writer(output, head, settings)
+    )
+    geometry, stall_ps = build_geometry(scanner), int(config.stall_s * 1e12)
+    statistics = RunStatistics(scanner, geometry, settings, stall_ps=stall_ps)
     pipeline = Pipeline(
         scanner,
-        build_geometry(scanner),
+        geometry,
         settings,
         run_tag=reader.head["run_tag"],
         calibration=calibration.calibration() if calibration else None,
-        stall_ps=int(config.stall_s * 1e12),
+        stall_ps=stall_ps,
         listmode=writer,
     )
     total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
     for frames in reader:
-        pipeline.process(frames)
+        batch = pipeline.process(frames)
+        streams.take(batch)
+        statistics.observe(batch)
         done += sum(map(len, frames))
         if progress is not None:
             progress(done, total)
-    pipeline.finish()
-    result = _outcome(pipeline, settings, head["calibration"], reader)
+    batch = pipeline.finish()
+    streams.take(batch)
+    statistics.observe(batch)
+    statistics.finish()
+    result = _outcome(pipeline, streams, statistics, head["calibration"], reader)
     if writer is not None:
         writer.close({"prompts": result.prompts, "delayeds": result.delayeds, "hash": result.hash})
+        streams.close()
     return result
 
 
+def _check_free(output: Path | None, settings: SortSettings) -> None:
+    """Refuse before anything is written where one of the outputs is there already."""
+    paths = [] if output is None else [output]
+    if output is not None and settings.singles_windows:
+        paths.append(output.with_suffix(".tmws"))
+    for path in paths:
+        if path.exists() or paths.count(path) > 1:
+            raise StorageError(
+                f"{path} exists already or is meant for two logs: choose another name, "
+                "for instance again.tmlm"
+            )
+
+
+def _singles_writer(
+    output: Path | None, head: dict[str, Any], settings: SortSettings
+) -> SinglesWriter | None:
+    if output is None or not settings.singles_windows:
+        return None
+    return SinglesWriter(output.with_suffix(".tmws"), singles_head(head, settings))
+
+
 def _outcome(
-    pipeline: Pipeline, settings: SortSettings, identity: str, reader: RawLogReader
+    pipeline: Pipeline,
+    streams: FurtherStreams,
+    statistics: RunStatistics,
+    identity: str,
+    reader: RawLogReader,
 ) -> Resorted:
     books, counts = Books(pipeline, None), pipeline.sorter.counts
     return Resorted(
-        settings=settings,
+        settings=pipeline.settings,
         calibration=identity,
         hash=pipeline.digest.hexdigest(),
         prompts=counts.prompts,
         delayeds=counts.delayeds,
         multiples=counts.multiples,
+        triples=counts.triples,
+        further=streams.summary(),
+        statistics=statistics.summary(),
         singles=books.singles(),
         frames=books.frames(),
         torn_bytes=reader.torn_bytes,
@@ -154,30 +206,68 @@ def _outcome(
 @dataclass(frozen=True)
 class Verified:
     """Whether a raw log sorts to what was written live. ``complete``: the raw log was closed well;
-    otherwise what was written live before it was cut off must be where the sorting begins."""
+    otherwise what was written live before it was cut off must be where the sorting begins.
+
+    live_hash, replay_hash : of prompts and delayeds
+    live_further, replay_further : hashes of triples and singles, where the run has such logs
+    """
 
     identical: bool
     live_hash: str
     replay_hash: str
+    live_further: dict[str, str]
+    replay_further: dict[str, str]
     complete: bool
     prompts: int
     delayeds: int
 
 
 def verify(folder: Path, *, progress: Progress | None = None) -> Verified:
-    """Sort the raw log with the run's own settings and compare to the bit with the live log."""
+    """Sort the raw log with the run's own settings and compare to the bit with the live logs."""
     live = ListmodeReader(folder / listmode.FILE_NAME)
     with tempfile.TemporaryDirectory(prefix="tomoshibi-verify-") as scratch:
         path = Path(scratch) / listmode.FILE_NAME
         again = resort(folder, output=path, progress=progress)
-        replay = ListmodeReader(path)
-        live_hash, counts = live.digest()
-        replay_hash, _ = replay.digest(None if again.closed else counts)
+        limited = not again.closed
+        pairs = _compare(live, ListmodeReader(path), limited=limited)
+        hashes = {"triples": _further(pairs)} if again.settings.triples else {}
+        if again.settings.singles_windows:
+            hashes["singles"] = _compare_singles(folder, path, limited=limited)
+    live_pairs, replay_pairs = pairs
+    live_further = {name: found[0] for name, found in hashes.items()}
+    replay_further = {name: found[1] for name, found in hashes.items()}
     return Verified(
-        identical=live_hash == replay_hash,
-        live_hash=live_hash,
-        replay_hash=replay_hash,
+        identical=live_pairs.hexdigest() == replay_pairs.hexdigest()
+        and live_further == replay_further,
+        live_hash=live_pairs.hexdigest(),
+        replay_hash=replay_pairs.hexdigest(),
+        live_further=live_further,
+        replay_further=replay_further,
         complete=again.closed,
         prompts=again.prompts,
         delayeds=again.delayeds,
     )
+
+
+def _compare(
+    live: ListmodeReader, replay: ListmodeReader, *, limited: bool
+) -> tuple[ListmodeHash, ListmodeHash]:
+    """Return the identities of two list-mode logs; ``limited``: of no more than the live one has
+    in the replayed one."""
+    first, second = ListmodeHash(), ListmodeHash()
+    counts = live.take_in(first)
+    replay.take_in(second, counts if limited else None)
+    return first, second
+
+
+def _further(pairs: tuple[ListmodeHash, ListmodeHash]) -> tuple[str, str]:
+    live, replay = pairs
+    return live.of(BlockKind.TRIPLES), replay.of(BlockKind.TRIPLES)
+
+
+def _compare_singles(folder: Path, path: Path, *, limited: bool) -> tuple[str, str]:
+    first, second = RecordsHash(BlockKind.SINGLES), RecordsHash(BlockKind.SINGLES)
+    counts = SinglesReader(folder / singles_log.FILE_NAME).take_in(first)
+    again = SinglesReader(path.with_suffix(".tmws"))
+    again.take_in(second, counts if limited else None)
+    return first.of(BlockKind.SINGLES), second.of(BlockKind.SINGLES)

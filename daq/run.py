@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,13 +19,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from daq import calibration_set, listmode, rawlog
+from daq import calibration_set, listmode, rawlog, singles_log
 from daq.conservation import Books, sent_by
 from daq.errors import RunError, StorageError
 from daq.frame_check import Frame
 from daq.pipeline import Output, Pipeline
 from daq.rate_meter import ModuleMeter, RateMeter
-from daq.run_config import RunConfig, versions
+from daq.run_config import RunConfig, check_fits, versions
+from daq.run_statistics import RunStatistics
+from daq.singles_log import FurtherStreams, SinglesWriter, singles_head
 from hw.geometry import build_geometry
 from hw.messages import ImagerReport, RunCondition, SourceReport
 
@@ -32,6 +35,9 @@ CONFIG_NAME = "run.json"
 SUMMARY_NAME = "summary.json"
 SCANNER_NAME = "scanner.toml"
 MU_MAP_NAME = "mu_map.npz"
+
+_ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
+"""In indented JSON: a list of numbers, which then goes on one line. No string has line breaks."""
 
 
 class Run:
@@ -41,6 +47,7 @@ class Run:
         """Make the folder and both logs; raises RunError or StorageError."""
         self.config = config
         self.scanner = config.scanner()
+        check_fits(config.settings, self.scanner)
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
         self.created = dt.datetime.now(dt.UTC)
         if config.mu_map and not Path(config.mu_map).is_file():
@@ -56,6 +63,7 @@ class Run:
         self.imager: ImagerReport | None = None
         self.conditions: list[str] = []
         self.undelivered = 0
+        self.randoms_alarm = False
         self.meter = RateMeter()
         self._module_meter = ModuleMeter(self.scanner.n_modules)
         self._finished = False
@@ -65,13 +73,18 @@ class Run:
         self._write_provenance(head)
         self._raw = rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head)
         self._list = listmode.ListmodeWriter(self.folder / listmode.FILE_NAME, head)
+        self.streams = FurtherStreams(
+            config.settings, listmode=self._list, singles=self._singles_writer(head)
+        )
+        geometry, stall_ps = build_geometry(self.scanner), int(config.stall_s * 1e12)
+        self.statistics = RunStatistics(self.scanner, geometry, config.settings, stall_ps=stall_ps)
         self.pipeline = Pipeline(
             self.scanner,
-            build_geometry(self.scanner),
+            geometry,
             config.settings,
             run_tag=self.run_tag,
             calibration=self.calibration.calibration() if self.calibration else None,
-            stall_ps=int(config.stall_s * 1e12),
+            stall_ps=stall_ps,
             raw_log=self._raw,
             listmode=self._list,
         )
@@ -85,6 +98,12 @@ class Run:
             "calibration": self.calibration.identity if self.calibration else "none",
             "versions": versions(),
         }
+
+    def _singles_writer(self, head: dict[str, Any]) -> SinglesWriter | None:
+        if not self.config.settings.singles_windows:
+            return None
+        head = singles_head(head, self.config.settings)
+        return SinglesWriter(self.folder / singles_log.FILE_NAME, head)
 
     def _write_provenance(self, head: dict[str, Any]) -> None:
         write_json(self.folder / CONFIG_NAME, head)
@@ -126,6 +145,7 @@ class Run:
     def process(self, frames: Sequence[Frame]) -> Output:
         """Log and sort a batch of frames; raises StorageError where the disk refuses it."""
         output = self.pipeline.process(frames)
+        self.streams.take(output)
         self._measure(output)
         return output
 
@@ -134,11 +154,15 @@ class Run:
         self._elapsed_s = self.elapsed_s
         self._finished = True
         output = self.pipeline.finish()
+        self.streams.take(output)
         self._measure(output)
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
-        self._list.close({**end, **self._coincidences()})
+        self._list.close({**end, **self.coincidences()})
+        self.streams.close()
+        self.statistics.finish()
+        self.statistics.save(self.folder)
         return output
 
     def abandon(self) -> None:
@@ -147,15 +171,17 @@ class Run:
         self._finished = True
         self._raw.abandon()
         self._list.abandon()
+        self.streams.abandon()
 
     def _measure(self, output: Output) -> None:
+        self.statistics.observe(output)
         counts = self.pipeline.sorter.counts
         self.meter.observe(
             min(output.watermark_ps, self.pipeline.decoder.newest_ps),
             singles=int(self.pipeline.decoder.line["singles"].sum()),
-            accepted=int(self.pipeline.accepted.sum()),
+            accepted=int(self.pipeline.selector.accepted.sum()),
             prompts=counts.prompts,
-            randoms=counts.delayeds,
+            randoms=counts.delayeds / self.config.settings.delayed_factor,
         )
         self._module_meter.observe(
             self.pipeline.decoder.newest_ps, self.pipeline.decoder.line["singles"]
@@ -175,12 +201,16 @@ class Run:
         """Return the identity of the coincidences so far."""
         return self.pipeline.digest.hexdigest()
 
-    def _coincidences(self) -> dict[str, int]:
+    def coincidences(self) -> dict[str, int]:
+        """Return what the sorter counted."""
         counts = self.pipeline.sorter.counts
         return {
             "prompts": counts.prompts,
             "delayeds": counts.delayeds,
             "multiples": counts.multiples,
+            "triples": counts.triples,
+            "crowded": counts.crowded,
+            "crowded_windows": counts.crowded_windows,
         }
 
     def condition(self) -> RunCondition:
@@ -203,8 +233,10 @@ class Run:
             "detector_time_s": self.pipeline.decoder.newest_ps * 1e-12,
             "frames": books.frames(),
             "singles": books.singles(),
-            **self._coincidences(),
+            **self.coincidences(),
+            **self.streams.summary(),
             "rates": self.meter.summary(),
+            **self.statistics.summary(),
             "images": {
                 "count": imager.images,
                 "rate_Hz": imager.rate_Hz,
@@ -233,6 +265,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write JSON to a new name, then move it into place; raises StorageError."""
     part = path.with_suffix(".part")
     text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
+    text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
     try:
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)

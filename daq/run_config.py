@@ -7,6 +7,7 @@ understood and replayed without this program's defaults.
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -63,19 +64,76 @@ def default_settings(scanner: Scanner, **changes: Any) -> SortSettings:
 
 
 def checked_settings(values: dict[str, Any]) -> SortSettings:
-    """Return settings made of plain values; raises SettingsError with field and bound."""
+    """Return settings made of plain values; raises SettingsError with field, value and bound."""
     try:
         return msgspec.convert(values, SortSettings)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"sorting settings: {error} in {values}") from error
+        raise SettingsError(f"sorting settings: {error}{_found(error, values)}") from error
 
 
-def config_from_args(args: dict[str, Any]) -> RunConfig:
-    """Return the configuration in an ``arm`` command's arguments; raises RunError."""
+def check_fits(settings: SortSettings, scanner: Scanner) -> None:
+    """Refuse settings that name modules which the scanner does not have.
+
+    Raises
+    ------
+    SettingsError
+        naming window, module and bound.
+    """
+    for window in settings.windows:
+        beyond = [module for module in window.modules if module >= scanner.n_modules]
+        if beyond:
+            raise SettingsError(
+                f"energy window {window.name}: {scanner.name} has no module {beyond[0]}, its "
+                f"{scanner.n_modules} modules are 0 to {scanner.n_modules - 1}; name others, or "
+                "choose the preset that has it"
+            )
+
+
+def config_from_args(args: dict[str, Any], template: RunConfig | None = None) -> RunConfig:
+    """Return the configuration in an ``arm`` command's arguments.
+
+    With ``scanner_toml`` they are a whole configuration. Without, they are laid over the template,
+    and ``settings`` over the template's settings key by key, so that a client changes the policy or
+    the windows of the next run and need know nothing else.
+
+    Raises
+    ------
+    RunError
+        naming the field that is wrong, its value and its bound.
+    """
+    values = args if "scanner_toml" in args else _laid_over(args, template)
     try:
-        return msgspec.convert(args, RunConfig)
+        return msgspec.convert(values, RunConfig)
     except msgspec.ValidationError as error:
-        raise RunError(f"run configuration: {error}") from error
+        raise RunError(f"run configuration: {error}{_found(error, values)}") from error
+
+
+def _laid_over(args: dict[str, Any], template: RunConfig | None) -> dict[str, Any]:
+    if template is None:
+        raise RunError(
+            "arm: only changes were given and there is no configuration to lay them over: arm "
+            "with a whole one first (scanner_toml, settings, …)"
+        )
+    settings = args.get("settings", {})
+    if not isinstance(settings, dict):
+        raise RunError(
+            f"arm: settings = {settings!r}: an object of the settings to change is needed, for "
+            'instance {"policy": "discard"}'
+        )
+    values: dict[str, Any] = msgspec.to_builtins(template)
+    return {**values, **args, "settings": {**values["settings"], **settings}}
+
+
+def _found(error: msgspec.ValidationError, values: Any) -> str:
+    """Return the value at the place that the error names, as `` (found …)``; "" for a whole
+    object or array, which would be no help."""
+    place = re.search(r"at `\$([^`]*)`$", str(error))
+    try:
+        for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1] if place else ""):
+            values = values[key or int(index)]
+    except (LookupError, TypeError):
+        return ""
+    return "" if isinstance(values, dict | list) else f" (found {values!r})"
 
 
 def versions() -> dict[str, str]:

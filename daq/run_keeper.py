@@ -16,9 +16,11 @@ import msgspec
 
 from daq.closing import Closing
 from daq.errors import DaqError, RunError, StorageError
+from daq.event_stream import EventStream
 from daq.frame_check import Frame
 from daq.imager_link import ImagerLink
 from daq.journal import Journal
+from daq.pipeline import Output
 from daq.run import Run
 from daq.run_config import RunConfig
 from daq.run_control import RunControl
@@ -47,6 +49,7 @@ class RunKeeper:
         *,
         sources: Sources,
         imager: ImagerLink,
+        events: EventStream,
         on_end: OnEnd,
         template: RunConfig | None = None,
         min_free_bytes: int = MIN_FREE_BYTES,
@@ -59,6 +62,7 @@ class RunKeeper:
         self.disk_free = 0
         self._sources = sources
         self._imager = imager
+        self._events = events
         self._on_end = on_end
         self._min_free_bytes = min_free_bytes
         self._clock = WallClock()
@@ -82,6 +86,7 @@ class RunKeeper:
         run = self.run = Run(config, self.runs_root)
         self.journal.open(run.folder)
         self._imager.start(run)
+        self._events.start(run.name)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.control.to("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
@@ -133,8 +138,13 @@ class RunKeeper:
         self._watch.data_came(time.monotonic())
         newest_ps = run.pipeline.decoder.newest_ps
         self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=newest_ps)
+        self._pass_on(run, output)
+
+    def _pass_on(self, run: Run, output: Output) -> None:
+        """Send what became final to the imager and to whoever subscribes; never waits."""
         wall_ns = self._clock.wall_ns(output.watermark_ps)
         self._imager.batch(run, output, event_wall_ns=wall_ns)
+        self._events.batch(output)
 
     def take_report(self, report: SourceReport) -> None:
         """Keep a source's report if it is of the open run."""
@@ -149,7 +159,8 @@ class RunKeeper:
     # --- watching -----------------------------------------------------------------------------
 
     def announce(self) -> None:
-        """Tell an imager that came late about the run."""
+        """Tell an imager that came late about the run, and slow subscribers about its end."""
+        self._events.repeat_end()
         if self.run is not None and self.control.state in ("armed", "running"):
             self._imager.begin(self.run)
 
@@ -241,10 +252,9 @@ class RunKeeper:
             self.fail(str(error))
 
     def _finish(self, run: Run) -> None:
-        output = run.finish()
-        wall_ns = self._clock.wall_ns(output.watermark_ps)
-        self._imager.batch(run, output, event_wall_ns=wall_ns)
+        self._pass_on(run, run.finish())
         self._imager.end(run)
+        self._events.end()
 
     def _close(self, run: Run) -> None:
         for words in self._watch.last_words(run):
@@ -267,6 +277,7 @@ class RunKeeper:
             self.run.taint(f"incomplete: {reason}")
             self.run.abandon()
             self._imager.end(self.run)
+            self._events.end()
             self._write_last_summary(self.run)
         self._end(False, reason)
 

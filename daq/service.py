@@ -15,6 +15,7 @@ from typing import Any
 import zmq
 
 from daq.errors import DaqError
+from daq.event_stream import EventStream
 from daq.imager_link import ImagerLink
 from daq.run_config import RunConfig, config_from_args
 from daq.run_keeper import MIN_FREE_BYTES, RunKeeper
@@ -54,6 +55,7 @@ class DaqService:
             runs_root,
             sources=self.sources,
             imager=self.imager,
+            events=EventStream(self._sockets.events),
             on_end=self._answer_waiting,
             template=template,
             min_free_bytes=min_free_bytes,
@@ -197,8 +199,11 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        run = self.keeper.arm(config_from_args(command.args) if command.args else None)
+        run = self.keeper.arm(self._config(command.args))
         return {"run": str(run.folder), "name": run.name}
+
+    def _config(self, args: dict[str, Any]) -> RunConfig | None:
+        return config_from_args(args, self.keeper.template) if args else None
 
     def _reset(self, command: Command) -> dict[str, Any]:
         self.keeper.reset()

@@ -17,6 +17,8 @@ DATA_QUEUE = 256
 """Data frames queued per module before its sender must wait (1.3 s of heartbeats)."""
 IMAGER_QUEUE = 512
 """Coincidence batches queued for a slow imager before they are counted as undelivered (5 s)."""
+EVENT_QUEUE = 64
+"""Messages of events, of at most 1 MiB each, queued for a slow subscriber before it loses some."""
 
 Socket = zmq.Socket[bytes]
 
@@ -31,13 +33,16 @@ class ServiceSockets:
     coincidences: Socket
     reports: Socket
     telemetry: Socket
+    events: Socket
     lock: IO[str] | None
 
     def close(self) -> None:
         """Close all sockets and let go of the lock."""
-        for socket in (self.data, self.source, self.control, self.reports, self.telemetry):
+        for socket in (
+            self.data, self.source, self.control, self.coincidences, self.reports,
+            self.telemetry, self.events,
+        ):  # fmt: skip
             socket.close(linger=200)
-        self.coincidences.close(linger=200)
         if self.lock is not None:
             self.lock.close()
 
@@ -53,6 +58,7 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         "coincidences": (zmq.PUSH, IMAGER_QUEUE),
         "reports": (zmq.PULL, 100),
         "telemetry": (zmq.PUB, 10),
+        "events": (zmq.XPUB, EVENT_QUEUE),
     }
     for plane, (kind, queue) in kinds.items():
         socket: Socket = zmq.Context.instance().socket(kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def compose_telemetry(service: DaqService) -> Telemetry:
         settings=run.config.settings if run else None,
         rates=run.meter.rates() if run and control.state != "closed" else {},
         counters=_counters(service, run),
-        spectrum=_bins(run.pipeline.spectrum if run else None),
+        spectrum=_bins(run.pipeline.selector.spectrum if run else None),
         spectrum_bin_keV=SPECTRUM_BIN_DKEV / 10,
         timing=_bins(run.pipeline.timing if run else None),
         timing_delayed=_bins(run.pipeline.timing_delayed if run else None),
@@ -48,7 +48,21 @@ def compose_telemetry(service: DaqService) -> Telemetry:
         disk_free_GB=keeper.disk_free / 1e9,
         condition=run.condition() if run else "good",
         buffers={"singles_held": float(run.pipeline.order.held) if run else 0.0},
+        calibration=run.calibration.identity if run and run.calibration else "none",
+        **(_statistics(run) if run and control.state != "closed" else {}),
     )
+
+
+def _statistics(run: Run) -> dict[str, Any]:
+    """Return what is told of the last seconds: randoms by both estimates, live fractions."""
+    randoms, live = run.statistics.recent_randoms(), run.statistics.recent_live()
+    return {
+        "window_rates": run.streams.rates(),
+        "randoms": randoms.telemetry() if randoms else {},
+        "randoms_alarm": run.randoms_alarm,
+        "module_live": live.modules if live else [],
+        "pair_live": live.pairs if live else 0.0,
+    }
 
 
 def _counters(service: DaqService, run: Run | None) -> dict[str, int]:
@@ -60,8 +74,7 @@ def _counters(service: DaqService, run: Run | None) -> dict[str, int]:
     books = run.books()
     counters.update({f"frames.{key}": value for key, value in books.frames().items()})
     counters.update({f"singles.{key}": value for key, value in books.singles().items()})
-    counts = run.pipeline.sorter.counts
-    counters.update(prompts=counts.prompts, delayeds=counts.delayeds, multiples=counts.multiples)
+    counters.update(run.coincidences())
     counters["imager.undelivered"] = run.undelivered
     counters["bytes"] = run.bytes_written
     return counters

@@ -7,13 +7,19 @@ a replay.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from coincidence.select import empty_singles
+from coincidence.buffers import empty_singles
+from coincidence.events import COINCIDENCE
 from coincidence.warm import warm_kernels as warm_coincidence_kernels
-from daq.decode import Decoder
-from daq.frame_check import FrameChecker
+from daq.decode import DEFAULT_STALL_PS, Decoder
+from daq.energy_spectra import accumulate_spectra, line_grid, new_spectra
+from daq.frame_check import CheckedFrames, FrameChecker
+from daq.live_time import LiveTime
+from daq.randoms_tally import RandomsTally
 from hw.frames import new_header, seal_frame
 from hw.protocol import pack_words
+from hw.settings import SortSettings
 
 _RUN_TAG = 1
 
@@ -24,4 +30,21 @@ def warm_kernels() -> None:
     words = pack_words(time_ticks=np.arange(2), crystal=0, energy_dkeV=5110)
     frame = seal_frame(new_header(0, 0, 0, run_tag=_RUN_TAG), words)
     checked = FrameChecker(n_modules=1, run_tag=_RUN_TAG).check([frame])
-    Decoder(n_modules=1, crystals_per_module=1).decode(checked, empty_singles(2))
+    decoder = Decoder(n_modules=1, crystals_per_module=1)
+    count = decoder.decode(checked, singles := empty_singles(2))
+    _warm_statistics(checked, decoder.watermarks_ps, singles[:count])
+    accumulate_spectra(singles[:count], line_grid(511.0).table(), new_spectra(1))
+
+
+def _warm_statistics(
+    checked: CheckedFrames, watermarks_ps: npt.NDArray[np.int64], singles: npt.NDArray[np.void]
+) -> None:
+    settings = SortSettings(lld_keV=0, uld_keV=1, window_ps=1, delay_ps=0)
+    tally = RandomsTally(
+        settings, module_of=np.zeros(1, np.uint16), allowed=np.zeros((1, 1), np.bool_)
+    )
+    tally.observe(singles, np.zeros(1, dtype=COINCIDENCE))
+    tally.finish()
+    live_time = LiveTime(n_modules=1, stall_ps=DEFAULT_STALL_PS)
+    live_time.observe(checked.headers, watermarks_ps)
+    live_time.finish()

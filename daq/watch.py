@@ -1,4 +1,5 @@
-"""What a running run is watched for: silence, losses, stalls. Each becomes a journal entry.
+"""What a running run is watched for: silence, losses, stalls, randoms that disagree. Each becomes
+a journal entry.
 
 New losses are told at most once a second, with how many came since: an alarm must be seen, not
 fill the journal.
@@ -7,11 +8,18 @@ fill the journal.
 from __future__ import annotations
 
 from daq.run import Run
+from daq.run_statistics import LONGEST_SPAN_PS
 from hw.messages import Severity
 
 SILENT_S = 2.0
 GIVE_UP_S = 10.0
 _EVERY_S = 1.0
+
+RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
+"""The two estimates of the randoms disagree where their ratio over the last 10 s is off 1 by more
+than both; they agree again within half of either."""
+
+_CAUSES = "a delay within the dead time, a source that pulses, noise that repeats? docs/randoms.md"
 
 WATCHED = {
     "lost": "data frames lost",
@@ -24,6 +32,7 @@ WATCHED = {
     "unknown_module": "data frames of an unknown module",
     "module_resets": "module resets",
     "module_stalls": "module stalls",
+    "crowded": "singles crowded beyond measure: a clock that stands still, or noise?",
 }
 
 
@@ -52,22 +61,42 @@ class RunWatch:
         if now >= self._next_s:
             self._next_s = now + _EVERY_S
             entries += [("alarm", words) for words in self._losses(run)]
+            entries += self._randoms(run)
         return entries
 
     def _losses(self, run: Run) -> list[str]:
         words = []
-        frames = run.books().frames()
+        counts = {**run.books().frames(), "crowded": run.coincidences()["crowded"]}
         for name, what in WATCHED.items():
-            more = frames[name] - self._told.get(name, 0)
+            more = counts[name] - self._told.get(name, 0)
             if more > 0:
-                self._told[name] = frames[name]
-                words.append(f"{more} {what} ({frames[name]} in this run)")
+                self._told[name] = counts[name]
+                words.append(f"{more} {what} ({counts[name]} in this run)")
                 run.taint(what)
         return words
 
+    def _randoms(self, run: Run) -> list[tuple[Severity, str]]:
+        """Compare the two estimates of the randoms; tell once that they disagree, once the end."""
+        recent = run.statistics.recent_randoms(LONGEST_SPAN_PS)
+        if recent is None or not recent.counts.known:
+            return []
+        off = abs(recent.counts.ratio - 1)
+        strength = min(off / RANDOMS_OFF, off / (RANDOMS_SIGMAS * recent.counts.sigma))
+        told = f"{recent.counts.ratio:.3f} ± {recent.counts.sigma:.3f}"
+        if strength > 1 and not run.randoms_alarm:
+            run.randoms_alarm = True
+            run.taint("the two estimates of the randoms disagreed")
+            words = f"randoms by delayeds over randoms by singles: {told}, not 1: {_CAUSES}"
+            return [("alarm", words)]
+        if strength <= 0.5 and run.randoms_alarm:
+            run.randoms_alarm = False
+            return [("info", f"the two estimates of the randoms agree again: {told}")]
+        return []
+
     def last_words(self, run: Run) -> list[str]:
-        """Return losses that were not told yet, at the end of a run."""
-        return self._losses(run)
+        """Return losses and disagreements that were not told yet, at the end of a run."""
+        randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
+        return self._losses(run) + randoms
 
     def given_up(self, run: Run, now: float) -> bool:
         """Whether a run of fixed duration has been without data for too long to wait on."""

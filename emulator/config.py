@@ -13,6 +13,10 @@ MAX_ACTIVITY_BQ = 1e9
 """Beyond this a period's frames do not fit the wire; a brain scan has a few 1e7 Bq."""
 
 
+Crystals = Annotated[int, Meta(ge=0)] | tuple[Annotated[int, Meta(ge=0)], ...]
+"""How many crystals, drawn by the seed; or which ones."""
+
+
 class EmulationError(Exception):
     """An emulation that cannot be done; the message says what, the bound and the remedy."""
 
@@ -22,7 +26,8 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
     scanner : preset name or TOML path
     phantom : a name of ``emulator.phantoms.phantom_names()``
-    nuclide : a name of ``hw.nuclides.nuclide_names()``
+    nuclide : a name of ``hw.nuclides.nuclide_names()``, or several with their shares of the
+        activity at the start, such as ``Ga-68:0.3+Lu-177:0.7`` (without shares: equal ones)
     activity_Bq : decays per second of the whole phantom at the start of each run
     seed : decides every random number; run n of a process uses seed + n
     pace : "real-time" keeps to the wall clock, "fast" goes as fast as data are taken
@@ -31,6 +36,9 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     trigger_keV : the digitizer's own threshold, on the read-out energy
     endpoint : base address of the system (``hw.endpoints``)
     faults : what to do wrong on purpose
+    lutetium : whether ¹⁷⁶Lu in the crystals decays
+    dead_crystals : nothing of these is ever read out
+    noisy_crystals : these trigger by themselves, ``noise_Hz`` times a second each
     """
 
     scanner: str = "caremibrain"
@@ -41,9 +49,13 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     pace: Literal["real-time", "fast"] = "real-time"
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
     look_ahead_s: Annotated[float, Meta(gt=0, le=2.0)] = 0.15
-    trigger_keV: Annotated[float, Meta(ge=75.0, le=500.0)] = 100.0
+    trigger_keV: Annotated[float, Meta(ge=30.0, le=500.0)] = 100.0
     endpoint: str = ""
     faults: FaultPlan = FaultPlan()
+    lutetium: bool = False
+    dead_crystals: Crystals = 0
+    noisy_crystals: Crystals = 0
+    noise_Hz: Annotated[float, Meta(gt=0, le=1e6)] = 20_000.0
 
 
 def check_config(config: EmulatorConfig) -> None:

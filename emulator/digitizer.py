@@ -4,6 +4,11 @@ The digitizer is sequential: its state (each module's dead time, triggers that b
 period, counters) passes from period to period, so any division of the Monte Carlo among threads
 gives the same words. Each trigger ends in exactly one counter: emitted, dead, lost (more words
 than a frame holds) or, at the end of a run, carried beyond it.
+
+Dead time is the module's, of both kinds of the textbooks (G. F. Knoll, "Radiation Detection and
+Measurement", 4th ed., section 4.7): after an accepted trigger the module records nothing for t;
+where it is paralysable each dead trigger begins the time anew. For Poisson triggers of rate n the
+rates recorded are m = n/(1 + n·t) and m = n·exp(−n·t).
 """
 
 from __future__ import annotations
@@ -44,11 +49,13 @@ class DigitizerState(NamedTuple):
     """What passes from one period to the next.
 
     free_from_ps : (modules,) i8, end of each module's dead time, from the period's start
+    unreported_ps : (modules,) i8, dead time below a header's unit, kept for the next header
     carry : (CARRY_CAPACITY,) HIT, triggers of the next period, times from its start
     carried : (1,) i8, how many
     """
 
     free_from_ps: npt.NDArray[np.int64]
+    unreported_ps: npt.NDArray[np.int64]
     carry: npt.NDArray[np.void]
     carried: npt.NDArray[np.int64]
 
@@ -56,7 +63,10 @@ class DigitizerState(NamedTuple):
 def new_digitizer_state(modules: int) -> DigitizerState:
     """Return the state at the start of a run."""
     return DigitizerState(
-        np.zeros(modules, np.int64), np.zeros(CARRY_CAPACITY, HIT), np.zeros(1, np.int64)
+        np.zeros(modules, np.int64),
+        np.zeros(modules, np.int64),
+        np.zeros(CARRY_CAPACITY, HIT),
+        np.zeros(1, np.int64),
     )
 
 
@@ -65,6 +75,7 @@ def digitize(
     hits: npt.NDArray[np.void],
     state: DigitizerState,
     dead_time_ps: int,
+    paralysable: bool,
     words: npt.NDArray[np.uint64],
     first_word: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
@@ -76,12 +87,14 @@ def digitize(
     ----------
     hits : (n,) HIT of this slice, in any order; times from the period's start
     state : changed in place
-    dead_time_ps : after each accepted trigger; triggers within do not prolong it
+    dead_time_ps : after each accepted trigger
+    paralysable : whether triggers within the dead time prolong it
     words : (>= n + carried + modules·HEADER_WORDS,) u8, output: per module HEADER_WORDS words
         left alone for the header, then its event words in order of time
     first_word : (modules + 1,) i8, output: where each module's frame begins
     counts : (modules, COUNTS) i8, output: emitted, dead and lost triggers of this period
-    dead_units : (modules,) i8, output: dead time begun in this period, in DEAD_TIME_UNIT_PS
+    dead_units : (modules,) i8, output: time for which triggers of this period made the module
+        dead, in DEAD_TIME_UNIT_PS; the sum over the periods is right to less than one unit
 
     Returns
     -------
@@ -118,17 +131,19 @@ def digitize(
     out = 0
     for module in range(modules):
         counts[module, :] = 0
-        dead_units[module] = 0
         first_word[module] = out
         out += HEADER_WORDS
         free_from = state.free_from_ps[module]
+        dead_ps = state.unreported_ps[module]
         for k in range(offset[module], offset[module + 1]):
             time_ps = times[k]
-            if time_ps < free_from:
+            in_dead_time = time_ps < free_from
+            if paralysable or not in_dead_time:
+                dead_ps += time_ps + dead_time_ps - max(time_ps, free_from)
+                free_from = time_ps + dead_time_ps
+            if in_dead_time:
                 counts[module, DEAD] += 1
                 continue
-            free_from = time_ps + dead_time_ps
-            dead_units[module] += dead_time_ps // DEAD_TIME_UNIT_PS
             if counts[module, EMITTED] == MAX_EVENTS:
                 counts[module, LOST] += 1
                 continue
@@ -145,6 +160,8 @@ def digitize(
             )
             out += 1
             counts[module, EMITTED] += 1
+        dead_units[module] = dead_ps // DEAD_TIME_UNIT_PS
+        state.unreported_ps[module] = dead_ps % DEAD_TIME_UNIT_PS
         state.free_from_ps[module] = max(free_from - FRAME_PERIOD_PS, 0)
     first_word[modules] = out
     fits = n_carry <= CARRY_CAPACITY

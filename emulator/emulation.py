@@ -21,45 +21,49 @@ from emulator.config import EmulationError, EmulatorConfig, check_config
 from emulator.crystal_tracking import detector_tables
 from emulator.digitizer import (
     COUNTS,
-    DEAD,
-    EMITTED,
     HEADER_WORDS,
-    LOST,
     digitize,
     new_digitizer_state,
 )
+from emulator.emission import Source, emission_tables, load_source
 from emulator.framing import Framer
+from emulator.lutetium import MOST_HITS, LutetiumTables, add_lutetium, lutetium_tables
+from emulator.miscalibration import Truth, choose_crystals, truth_of
+from emulator.noise import NoiseTables, add_noise, noise_tables
 from emulator.object_tracking import object_tables
 from emulator.phantoms import Phantom, make_phantom
-from emulator.response import HIT, ResponseTables, response_tables
+from emulator.response import (
+    HIT,
+    ResponseTables,
+    response_tables,
+)
 from emulator.source_sampling import source_tables
+from emulator.totals import Totals
 from emulator.transport import (
-    DECAYS,
-    DEPOSITS,
-    MOST_HITS_PER_DECAY,
+    MOST_MODULES_PER_PHOTON,
     OVERFLOWED,
-    PAIRS,
-    TALLY_SIZE,
     Scratch,
     TransportTables,
     emulate_slice,
     new_scratch,
 )
-from hw.nuclides import Nuclide, load_nuclide
 from hw.protocol import FRAME_PERIOD_PS
 from hw.scanner import Scanner, load_scanner
 
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
-_EXPECTED_HITS_PER_DECAY = 2.5  # room for hits; more than any scanner of ours detects
+_EXPECTED_HITS_PER_PHOTON = 1.25  # room for hits; more than any scanner of ours detects
 
 
 @dataclass(frozen=True)
 class SliceHits:
-    """The Monte Carlo of one slice: (n,) HIT, and its tallies (see ``emulate_slice``)."""
+    """The Monte Carlo of one slice: (n,) HIT, and its tallies (see ``emulate_slice``).
+
+    Hits are those of the source, then of lutetium, then of noise, each nearly in order of time.
+    """
 
     index: int
     hits: npt.NDArray[np.void]
-    below: npt.NDArray[np.int64]
+    missed: npt.NDArray[np.int64]
     tally: npt.NDArray[np.int64]
 
 
@@ -69,12 +73,15 @@ class Instrument:
 
     scanner: Scanner
     phantom: Phantom
-    nuclide: Nuclide
+    source: Source
     tables: TransportTables
+    truth: Truth
+    lutetium: LutetiumTables | None = None
+    noise: NoiseTables | None = None
 
     @property
     def response(self) -> ResponseTables:
-        """The truth of gain and skew that a calibration has to find."""
+        """The response as the kernels see it; ``truth`` names what a calibration has to find."""
         return self.tables.response
 
 
@@ -82,21 +89,34 @@ def prepare(config: EmulatorConfig, *, phantom: Phantom | None = None) -> Instru
     """Return the instrument of a configuration; ``phantom`` stands in for the named one."""
     check_config(config)
     scanner = load_scanner(config.scanner)
-    nuclide = load_nuclide(config.nuclide)
-    if nuclide.beta_plus_fraction <= 0:
-        raise EmulationError(
-            f"nuclide {nuclide.name} emits no positrons, so there are no pairs to detect; "
-            "choose a positron emitter such as F-18"
-        )
+    source = load_source(config.nuclide)
+    dead = choose_crystals(config.dead_crystals, scanner, seed=config.seed, what="dead_crystals")
+    noisy = choose_crystals(
+        config.noisy_crystals, scanner, seed=config.seed, what="noisy_crystals", taken=dead
+    )
     phantom = phantom or make_phantom(config.phantom, scanner)
     tables = TransportTables(
         source=source_tables(phantom),
-        matter=object_tables(phantom),
+        matter=object_tables(phantom, trigger_keV=config.trigger_keV),
         detector=detector_tables(scanner),
-        response=response_tables(scanner, seed=config.seed, trigger_keV=config.trigger_keV),
-        positron_fraction=float(nuclide.beta_plus_fraction),
+        response=response_tables(
+            scanner, seed=config.seed, trigger_keV=config.trigger_keV, dead=dead
+        ),
+        emission=emission_tables(source),
     )
-    return Instrument(scanner, phantom, nuclide, tables)
+    return Instrument(
+        scanner=scanner,
+        phantom=phantom,
+        source=source,
+        tables=tables,
+        truth=truth_of(tables.response.crystals, scanner, dead=dead, noisy=noisy),
+        lutetium=lutetium_tables(scanner) if config.lutetium else None,
+        noise=_noise(config, scanner, noisy) if len(noisy) else None,
+    )
+
+
+def _noise(config: EmulatorConfig, scanner: Scanner, noisy: npt.NDArray[np.int64]) -> NoiseTables:
+    return noise_tables(noisy, scanner, rate_Hz=config.noise_Hz, trigger_keV=config.trigger_keV)
 
 
 def rehearse(instrument: Instrument) -> None:
@@ -106,49 +126,20 @@ def rehearse(instrument: Instrument) -> None:
         emulation.digitize(emulation.emulate_slice(index))
 
 
-class Totals:
-    """What really happened in a run: the truth that the receiver's counters must meet."""
-
-    def __init__(self, modules: int) -> None:
-        self.decays = self.pairs = self.deposits = 0
-        self.below_trigger = np.zeros(modules, np.int64)
-        self.counts = np.zeros((modules, COUNTS), np.int64)
-        self.dead_units = np.zeros(modules, np.int64)
-        self.periods = 0
-        self.after_end = 0
-
-    def truth(self) -> dict[str, float]:
-        """Return the totals by name.
-
-        They close: deposits = below_trigger + emitted + dead + lost + after_end.
-        """
-        emitted, dead, lost = (int(self.counts[:, kind].sum()) for kind in (EMITTED, DEAD, LOST))
-        return {
-            "decays": self.decays,
-            "pairs": self.pairs,
-            "deposits": self.deposits,
-            "below_trigger": int(self.below_trigger.sum()),
-            "emitted": emitted,
-            "dead": dead,
-            "lost": lost,
-            "after_end": self.after_end,
-            "periods": self.periods,
-        }
-
-
 class Emulation:
     """One run. ``totals`` counts what has been digitized so far."""
 
     def __init__(
         self, instrument: Instrument, *, activity_Bq: float, seed: int, run_tag: int = 0
     ) -> None:
-        scanner, modules = instrument.scanner, instrument.scanner.n_modules
-        self.totals = Totals(modules)
-        self._tables = instrument.tables
+        source, modules = instrument.source, instrument.scanner.n_modules
+        self.totals = Totals(modules, tuple(nuclide.name for nuclide in source.nuclides))
+        self._instrument = instrument
         self._seed = seed
         self._activity_Bq = activity_Bq
-        self._decay_per_s = math.log(2) / instrument.nuclide.half_life_s
-        self._dead_time_ps = round(scanner.response.dead_time_ns * 1000)
+        self._hits_per_decay = _EXPECTED_HITS_PER_PHOTON * max(2.0, source.photons_per_decay)
+        self._dead_time_ps = instrument.truth.dead_time_ps
+        self._paralysable = instrument.truth.dead_time_model == "paralysable"
         self._framer = Framer(modules, run_tag=run_tag)
         self._state = new_digitizer_state(modules)
         self._words = np.zeros(0, np.uint64)
@@ -157,32 +148,66 @@ class Emulation:
         self._dead_units = np.zeros(modules, np.int64)
         self._threads = threading.local()
 
-    def activity_Bq(self, index: int) -> float:
-        """Return the activity in the middle of slice ``index``: A(t) = A₀·2^(−t/T½)."""
-        return self._activity_Bq * math.exp(-self._decay_per_s * (index + 0.5) * PERIOD_S)
+    def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
+        """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
+        shares = self._instrument.source.activities((index + 0.5) * PERIOD_S)
+        return np.asarray(self._activity_Bq * shares)
 
     def emulate_slice(self, index: int) -> SliceHits:
         """Return the Monte Carlo of one slice; any slice, from any thread."""
-        activity_Bq = self.activity_Bq(index)
-        expected = activity_Bq * PERIOD_S
-        decays = expected + 10 * math.sqrt(expected) + 10
-        hits = np.empty(int(decays * _EXPECTED_HITS_PER_DECAY) + 2 * MOST_HITS_PER_DECAY, HIT)
-        below = np.zeros_like(self._dead_units)
-        tally = np.zeros(TALLY_SIZE, np.int64)
+        activities_Bq = self.activities_Bq(index)
+        total_Bq = max(float(activities_Bq.sum()), 1e-300)  # a source may have died out
+        hits = np.empty(self._room(total_Bq), HIT)
+        missed = np.zeros_like(self.totals.missed)
+        tally = np.zeros_like(self.totals.tally)
         n_hits = emulate_slice(
-            self._tables,
-            activity_Bq,
+            self._instrument.tables,
+            total_Bq,
+            np.cumsum(activities_Bq) / total_Bq,
             float(FRAME_PERIOD_PS),
             self._seed,
             index,
             self._scratch(),
             hits,
-            below,
+            missed,
             tally,
         )
-        if tally[OVERFLOWED]:
+        n_hits = self._add_background(index, hits, n_hits, missed, tally)
+        if tally[OVERFLOWED] or n_hits < 0:
             raise EmulationError(f"slice {index} made more than {len(hits)} hits: a defect")
-        return SliceHits(index, hits[:n_hits], below, tally)
+        return SliceHits(index, hits[:n_hits], missed, tally)
+
+    def _room(self, activity_Bq: float) -> int:
+        """Return for how many hits of a slice there is to be room: 10 σ more than expected."""
+        instrument = self._instrument
+        most = MOST_MODULES_PER_PHOTON * instrument.tables.emission.most_photons
+        room = _most(activity_Bq * PERIOD_S) * self._hits_per_decay + 2 * most
+        if instrument.lutetium is not None:
+            room += 4 * _most(instrument.lutetium.rate_Hz * PERIOD_S) + MOST_HITS
+        if instrument.noise is not None:
+            room += _most(instrument.noise.rate_Hz * len(instrument.noise.module) * PERIOD_S)
+        return int(room)
+
+    def _add_background(
+        self,
+        index: int,
+        hits: npt.NDArray[np.void],
+        n_hits: int,
+        missed: npt.NDArray[np.int64],
+        tally: npt.NDArray[np.int64],
+    ) -> int:
+        """Add what comes without a source; return the new number of hits, or −1 for too many."""
+        instrument, scratch = self._instrument, self._scratch()
+        slice_ps = float(FRAME_PERIOD_PS)
+        if instrument.lutetium is not None:
+            lutetium, tables = instrument.lutetium, instrument.tables
+            n_hits = add_lutetium(
+                lutetium, tables, slice_ps, self._seed, index, scratch, hits, n_hits, missed, tally
+            )
+        if instrument.noise is not None:
+            noise, state = instrument.noise, scratch.state
+            n_hits = add_noise(noise, slice_ps, self._seed, index, state, hits, n_hits, tally)
+        return int(n_hits)
 
     def digitize(self, hits: SliceHits, *, last: bool = False) -> list[memoryview]:
         """Return the frames of the next period, one per module; slices must come in order.
@@ -199,6 +224,7 @@ class Emulation:
             hits.hits,
             self._state,
             self._dead_time_ps,
+            self._paralysable,
             self._words,
             self._first_word,
             self._counts,
@@ -224,15 +250,18 @@ class Emulation:
 
     def _add_up(self, hits: SliceHits, last: bool) -> None:
         totals = self.totals
-        totals.decays += int(hits.tally[DECAYS])
-        totals.pairs += int(hits.tally[PAIRS])
-        totals.deposits += int(hits.tally[DEPOSITS])
-        totals.below_trigger += hits.below
+        totals.tally += hits.tally
+        totals.missed += hits.missed
         totals.counts += self._counts
         totals.dead_units += self._dead_units
         totals.periods += 1
         if last:
             totals.after_end = int(self._state.carried[0])
+
+
+def _most(expected: float) -> float:
+    """Return a number that a Poisson number of this mean does not exceed in a lifetime."""
+    return expected + 10 * math.sqrt(expected) + 10
 
 
 class SliceAhead:

@@ -24,7 +24,8 @@ from emulator.random_numbers import exponential, uniform
 from hw.jit import bare_kernel
 
 OBJECT_CUT_KEV = 60.0
-"""Photons scattered below this are dropped: they can no longer pass a 100 keV trigger."""
+"""Photons scattered below this are dropped: they can no longer pass a 100 keV trigger. A lower
+trigger lowers it in proportion."""
 
 LEVELS, MIXED = 250, 255
 _BLOCK_SHIFT = 2
@@ -43,6 +44,7 @@ class ObjectTables(NamedTuple):
     per_voxel : (3,) f8, voxels per mm
     majorant_per_mm : (e,) f8, largest µ of the grid at i keV
     photo_fraction : (e,) f8, photoelectric share at i keV
+    cut_keV : photons scattered below this are dropped
     """
 
     kept: npt.NDArray[np.uint8]
@@ -52,9 +54,10 @@ class ObjectTables(NamedTuple):
     per_voxel: npt.NDArray[np.float64]
     majorant_per_mm: npt.NDArray[np.float64]
     photo_fraction: npt.NDArray[np.float64]
+    cut_keV: float
 
 
-def object_tables(phantom: Phantom) -> ObjectTables:
+def object_tables(phantom: Phantom, *, trigger_keV: float = 100.0) -> ObjectTables:
     """Return the tables of a phantom's µ, cropped to where there is something."""
     first, last = _filled_box(phantom.mu_per_mm)
     mu = phantom.mu_per_mm[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
@@ -71,6 +74,7 @@ def object_tables(phantom: Phantom) -> ObjectTables:
         per_voxel=1.0 / voxel,
         majorant_per_mm=most * water.mu_per_mm / water.mu_per_mm[511],
         photo_fraction=water.photo_fraction,
+        cut_keV=OBJECT_CUT_KEV * min(1.0, trigger_keV / 100.0),
     )
 
 
@@ -149,5 +153,5 @@ def track_object(state: State, photon: Photon, tables: ObjectTables) -> bool:
         if uniform(state) < tables.photo_fraction[energy_bin]:
             return False
         scatter_compton(state, photon)
-        if photon[ENERGY] < OBJECT_CUT_KEV:
+        if photon[ENERGY] < tables.cut_keV:
             return False

@@ -7,5 +7,6 @@ from emulator.emulation import prepare, rehearse
 
 
 def warm_kernels() -> None:
-    """Emulate two periods of a weak point source on the bench: this runs every kernel."""
-    rehearse(prepare(EmulatorConfig(scanner="bench2", phantom="point")))
+    """Emulate two periods of a weak point source on a noisy bench: this runs every kernel."""
+    config = EmulatorConfig(scanner="bench2", phantom="point", lutetium=True, noisy_crystals=1)
+    rehearse(prepare(config))

@@ -62,18 +62,32 @@ class CommandDesk:
     ) -> None:
         self._endpoints = endpoints
         self._args = {"arm": arm_args or {}}
+        self._sorting: dict[str, Any] = {}
+        self._sorting_sent: dict[str, Any] = {}
         self._patience_s = patience_s
         self._clock = clock
         self._client = ControlClient(endpoints)
         self.pending: dict[int, Pending] = {}
         self._notice = Notice("", "info", 0.0)
 
+    @property
+    def sorting(self) -> dict[str, Any]:
+        """The sorting settings set here and not armed yet, by their names in SortSettings."""
+        return dict(self._sorting)
+
+    def set_sorting(self, changes: dict[str, Any]) -> None:
+        """Send these sorting settings with the next Arm; {} leaves them to the daq.
+
+        A refused Arm keeps them; once one is done the daq has them, for later runs as well.
+        """
+        self._sorting = dict(changes)
+
     def send(self, name: str) -> None:
         """Send a command; what becomes of it is told by :attr:`notice`."""
         if self.is_pending(name):
             return
         try:
-            number = self._client.send(name, **self._args.get(name, {}))
+            number = self._client.send(name, **self._args_of(name))
         except ClientError as error:
             self._say(f"{name} not sent: {error}", "alarm")
             return
@@ -111,11 +125,21 @@ class CommandDesk:
         """Close the connection."""
         self._client.close()
 
+    def _args_of(self, name: str) -> dict[str, Any]:
+        """Return a command's arguments; the daq merges an Arm's settings over its own."""
+        args = self._args.get(name, {})
+        if name == "arm":
+            self._sorting_sent = self._sorting
+        if name == "arm" and self._sorting:
+            return args | {"settings": args.get("settings", {}) | self._sorting}
+        return args
+
     def _take(self, reply: Reply) -> None:
         command = self.pending.get(reply.id)
         if command is None:
             return
         if reply.status == "done":
+            self._forget_armed(command.name)
             self._say(f"✓ {command.name}: done", "info")
         elif reply.status == "failed":
             self._say(f"✗ {command.name} refused: {reply.reason or 'no reason given'}", "alarm")
@@ -123,6 +147,10 @@ class CommandDesk:
             command.answered_s = self._clock()
             return
         del self.pending[reply.id]
+
+    def _forget_armed(self, name: str) -> None:
+        if name == "arm" and self._sorting is self._sorting_sent:
+            self._sorting = {}
 
     def _give_up_overdue(self) -> None:
         now_s = self._clock()

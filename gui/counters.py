@@ -21,12 +21,15 @@ FLOW = frozenset(
         "singles.emitted",
         "singles.received",
         "singles.accepted",
+        "singles.windowed",
         "singles.out_of_window",
+        "singles.masked",
         "singles.dead",
         "singles.other_words",
         "prompts",
         "delayeds",
         "multiples",
+        "triples",
         "bytes",
     }
 )
@@ -151,7 +154,10 @@ class CountersPanel(Panel):
             (
                 ("Prompts", "Prompts since the run's start"),
                 ("Delayeds", "Pairs in the delayed window since the run's start"),
-                ("Multiples", "Three or more singles within one window, by the policy of the run"),
+                (
+                    "Multiples",
+                    "Clusters of more than one good pair, whatever the policy keeps of them",
+                ),
                 ("Disk free", "Room on the disk of the run's folder"),
                 ("Source lag", "How far the source is behind real time (emulated sources only)"),
                 (

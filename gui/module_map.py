@@ -1,21 +1,24 @@
-"""Singles rate of every module as a map of the scanner unrolled: ring by sector.
+"""Every module on a map of the scanner unrolled, ring by sector: its rate, live time or state.
 
-A module that is not live carries a symbol and hatching; its state is never told by colour alone.
+A module that is not live carries a symbol and hatching in each of them; its state is never told
+by colour alone.
 """
 
 from __future__ import annotations
+
+import math
 
 import pyqtgraph as pg
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui import theme
+from gui.module_legend import ModuleLegend, paint_state
+from gui.module_modes import MODES, Mode, ModuleScale
 from gui.panel import CalmLabel, Panel
-from gui.wording import SteadyCeiling, level_text, rate_text
+from gui.wording import fraction_text, rate_text
 from hw.messages import Telemetry
 
-_LEFT_PX, _BOTTOM_PX = 26, 16
-_UNKNOWN = theme.Look("unknown", "?", theme.FAINT)
-_EXPECTED = theme.Look("not yet heard", "·", theme.FAINT)
+_LEFT_PX, _BOTTOM_PX = 38, 15
 
 
 class ModuleGrid(QtWidgets.QWidget):
@@ -25,19 +28,22 @@ class ModuleGrid(QtWidgets.QWidget):
         super().__init__()
         self.rings, self.sectors = 1, 1
         self._rates: list[float] = []
+        self._live: list[float] = []
         self._states: list[str] = []
+        self._levels: list[float] = []
         self._before_run = False
-        self._ceiling = 1.0
-        self._table = pg.colormap.get("viridis").getLookupTable(nPts=64, alpha=False)
-        self._brushes = [QtGui.QBrush(QtGui.QColor(*map(int, row))) for row in self._table]
-        self.setMinimumHeight(64)
+        self._plain = QtGui.QColor(theme.RAISED)
+        table = pg.colormap.get("viridis").getLookupTable(nPts=64, alpha=False)
+        self.brushes = [QtGui.QBrush(QtGui.QColor(*map(int, row))) for row in table]
+        self.setMinimumHeight(60)
         self.setMouseTracking(True)
 
-    def show_modules(self, telemetry: Telemetry, ceiling: float) -> None:
-        """Draw rates against ``ceiling`` (singles/s) and states."""
+    def show_modules(self, telemetry: Telemetry, levels: list[float], plain: str) -> None:
+        """Draw the modules; ``levels`` in 0..1 give their colours, NaN the ``plain`` one."""
+        self._plain = QtGui.QColor(plain)
         self._rates, self._states = telemetry.module_rates, telemetry.module_states
+        self._live, self._levels = telemetry.module_live, levels
         self._before_run = telemetry.state in ("idle", "armed")
-        self._ceiling = ceiling
         self.rings = max(1, telemetry.rings)
         self.sectors = max(1, len(self._states) // self.rings)
         self.update()
@@ -45,7 +51,7 @@ class ModuleGrid(QtWidgets.QWidget):
     def forget(self) -> None:
         """Show no modules: there is no run."""
         if self._states:
-            self._rates, self._states = [], []
+            self._rates, self._states, self._live, self._levels = [], [], [], []
             self.update()
 
     def cell(self, module: int) -> QtCore.QRectF:
@@ -60,34 +66,17 @@ class ModuleGrid(QtWidgets.QWidget):
         """Draw all modules."""
         painter = QtGui.QPainter(self)
         painter.setPen(QtCore.Qt.PenStyle.NoPen)
-        for module, (rate, state) in enumerate(zip(self._rates, self._states, strict=False)):
-            self._paint_module(painter, self.cell(module), rate, state)
+        for module, (level, state) in enumerate(zip(self._levels, self._states, strict=False)):
+            cell = self.cell(module)
+            if not math.isnan(level):
+                painter.fillRect(cell, self.brushes[max(0, min(63, int(63 * level)))])
+            elif state in ("live", "ended"):
+                ended = QtGui.QColor(theme.RAISED)
+                painter.fillRect(cell, self._plain if state == "live" else ended)
+            if state != "live":
+                paint_state(painter, cell, state, before_run=self._before_run)
         self._paint_axes(painter)
         painter.end()
-
-    def _paint_module(
-        self, painter: QtGui.QPainter, cell: QtCore.QRectF, rate: float, state: str
-    ) -> None:
-        if state in ("live", "ended"):
-            level = max(0, min(63, int(63 * rate / self._ceiling)))
-            painter.fillRect(cell, self._brushes[level])
-        if state == "live":
-            return
-        look = theme.MODULE_LOOKS.get(state, _UNKNOWN)
-        if state == "silent" and self._before_run:
-            look = _EXPECTED
-            painter.fillRect(cell, QtGui.QColor(theme.RAISED))
-        elif state != "ended":
-            colour = QtGui.QColor(look.colour)
-            painter.fillRect(cell, QtGui.QColor(theme.BACKGROUND))
-            painter.fillRect(cell, QtGui.QBrush(colour, QtCore.Qt.BrushStyle.BDiagPattern))
-            mark = QtCore.QRectF(0, 0, cell.width(), 15)
-            mark.moveCenter(cell.center())
-            painter.fillRect(mark, colour)
-        painter.setPen(QtGui.QColor(_ink(look)))
-        painter.setFont(theme.font(13, bold=True))
-        painter.drawText(cell, QtCore.Qt.AlignmentFlag.AlignCenter, look.symbol)
-        painter.setPen(QtCore.Qt.PenStyle.NoPen)
 
     def _paint_axes(self, painter: QtGui.QPainter) -> None:
         if not self._states:
@@ -99,10 +88,12 @@ class ModuleGrid(QtWidgets.QWidget):
             cell = self.cell(ring * self.sectors)
             words = QtCore.QRectF(0, cell.top(), _LEFT_PX - 5, cell.height())
             painter.drawText(words, flags.AlignRight | flags.AlignVCenter, f"r{ring}")
-        step = max(1, self.sectors // 8)
-        for sector in range(0, self.sectors, step):
+        top = self.height() - _BOTTOM_PX
+        words = QtCore.QRectF(0, top, _LEFT_PX, _BOTTOM_PX)
+        painter.drawText(words, flags.AlignLeft | flags.AlignVCenter, "sector")
+        for sector in range(0, self.sectors, max(1, self.sectors // 8)):
             cell = self.cell(sector)
-            words = QtCore.QRectF(cell.left(), self.height() - _BOTTOM_PX, cell.width(), _BOTTOM_PX)
+            words = QtCore.QRectF(cell.left(), top, cell.width(), _BOTTOM_PX)
             painter.drawText(words, flags.AlignCenter, f"{sector}")
 
     def module_at(self, point: QtCore.QPointF) -> int | None:
@@ -113,10 +104,11 @@ class ModuleGrid(QtWidgets.QWidget):
         return None
 
     def describe(self, module: int) -> str:
-        """Return a module's place, rate and state in words."""
+        """Return a module's place, live time, rate and state in words."""
         ring, sector = divmod(module, self.sectors)
+        live = fraction_text(self._live[module]) if module < len(self._live) else "not told"
         return (
-            f"Module {module}: ring {ring}, sector {sector}\n"
+            f"Module {module}: ring {ring}, sector {sector}\nlive time {live}\n"
             f"{rate_text(self._rates[module])} k/s singles, {self._states[module]}"
         )
 
@@ -128,38 +120,72 @@ class ModuleGrid(QtWidgets.QWidget):
 
 
 class ModulePanel(Panel):
-    """The map, with a summary in words."""
+    """The map, its legend, a switch for what it shows, and a summary in words."""
 
     def __init__(self) -> None:
         super().__init__(
             "MODULES",
-            teaches="Singles per second of each detector module, the scanner unrolled:\n"
+            teaches="The detector modules, the scanner unrolled:\n"
             "rings r0… from below (−z) up, sectors counter-clockwise from +x.\n"
             "! stalled: was heard, but not lately.  × silent: never heard.  – ended.",
         )
-        self._ceiling = SteadyCeiling()
+        self.mode: Mode = "rate"
+        self._telemetry: Telemetry | None = None
+        self._scale = ModuleScale()
         self.grid = ModuleGrid()
+        self.legend = ModuleLegend(self.grid.brushes)
         self.summary = CalmLabel(size_px=theme.SMALL_PX)
-        self.body.addWidget(self.grid, 1)
-        self.body.addWidget(self.summary)
+        self._add_switch()
+        for part, share in ((self.grid, 1), (self.legend, 0), (self.summary, 0)):
+            self.body.addWidget(part, share)
+
+    def _add_switch(self) -> None:
+        self.buttons: dict[Mode, QtWidgets.QPushButton] = {}
+        group = QtWidgets.QButtonGroup(self)
+        self._head.setSpacing(4)
+        for mode, (caption, teaches) in MODES.items():
+            button = QtWidgets.QPushButton(caption)
+            button.setObjectName("small")
+            button.setFont(theme.font(theme.SMALL_PX))
+            button.setCheckable(True)
+            button.setChecked(mode == self.mode)
+            button.setToolTip(f"{teaches}\nKey M: next")
+            button.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
+            button.clicked.connect(lambda _checked=False, mode=mode: self.choose(mode))
+            group.addButton(button)
+            self._head.addWidget(button)
+            self.buttons[mode] = button
+
+    def choose(self, mode: Mode) -> None:
+        """Show rate, live time or state."""
+        self.mode = mode
+        self.buttons[mode].setChecked(True)
+        if self._telemetry is not None:
+            self.refresh(self._telemetry)
+
+    def next_mode(self) -> None:
+        """Show the next of rate, live time and state."""
+        modes = list(MODES)
+        self.choose(modes[(modes.index(self.mode) + 1) % len(modes)])
 
     def refresh(self, telemetry: Telemetry) -> None:
         """Draw the modules as they are now."""
-        states, rates = telemetry.module_states, telemetry.module_rates
-        if not states or len(states) != len(rates):
+        self._telemetry = telemetry
+        states = telemetry.module_states
+        if not states or len(states) != len(telemetry.module_rates):
             self.grid.forget()
-            self.note.show_text("")
+            self.legend.forget()
             self.summary.show_text("no run, no modules", theme.DIM)
             return
-        self._ceiling.follow(max(rates) / 1000.0)
-        self.grid.show_modules(telemetry, 1000.0 * self._ceiling.value)
-        self.note.show_text(f"0 … {level_text(self._ceiling.value)} k/s")
-        self.summary.show_text(*_summary(states, before_run=telemetry.state in ("idle", "armed")))
-
-
-def _ink(look: theme.Look) -> str:
-    """Return the colour of a symbol on its ground."""
-    return theme.TEXT if look in (_EXPECTED, theme.MODULE_LOOKS["ended"]) else theme.BACKGROUND
+        levels, low, high, unit = self._scale.of(self.mode, telemetry)
+        plain = theme.LIVE_FILL if self.mode == "state" else theme.RAISED
+        self.grid.show_modules(telemetry, levels, plain)
+        if self.mode == "state":
+            self.legend.show_states({state: states.count(state) for state in theme.MODULE_LOOKS})
+        else:
+            self.legend.show_scale(low, high, unit)
+        before_run = telemetry.state in ("idle", "armed")
+        self.summary.show_text(*_summary(states, before_run=before_run))
 
 
 def _summary(states: list[str], *, before_run: bool) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Count rates: four large numbers and their last two minutes as strips.
+"""Count rates: four large numbers, the checks on them, and their last two minutes as strips.
 
 Singles and coincidences differ by one to two orders of magnitude, so each has a strip with a
 linear axis of its own: a fall by a tenth can be seen in both.
@@ -15,6 +15,7 @@ from gui import theme
 from gui.history import RATE_NAMES, SPAN_S, RateHistory
 from gui.panel import CalmLabel, Panel, Swatch
 from gui.plots import CalmPlot, pen
+from gui.randoms_check import RandomsCheck
 from gui.wording import rate_text
 from hw.messages import Telemetry
 
@@ -96,8 +97,10 @@ class RatesPanel(Panel):
         for place, name in enumerate(LINES):
             grid.addWidget(self.tiles[name], place // 2, place % 2)
         self.body.addLayout(grid)
-        self._singles = self._strip("singles, k/s", "accepted", height=84)
-        self._pairs = self._strip("coincidences, k/s", "prompts", "trues", "randoms", height=110)
+        self.check = RandomsCheck()
+        self.body.addLayout(self.check)
+        self._singles = self._strip("singles, k/s", "accepted", height=76)
+        self._pairs = self._strip("coincidences, k/s", "prompts", "trues", "randoms", height=96)
         self._since = ""
 
     def _strip(self, caption: str, *names: str, height: int) -> CalmPlot:
@@ -118,6 +121,7 @@ class RatesPanel(Panel):
         for name, tile in self.tiles.items():
             known = rates is not None and name in rates
             tile.value.show_text(rate_text(rates[name]) if rates and known else "–")
+        self.check.refresh(telemetry)
         for plot in (self._singles, self._pairs):
             plot.follow(self.history.highest(*plot.curves))
             for name, curve in plot.curves.items():

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gui import theme
+from gui.energy_bands import EnergyBands
 from gui.panel import Panel
 from gui.plots import CalmPlot, pen
 from hw.messages import Telemetry
@@ -29,7 +30,8 @@ class SpectrumPanel(Panel):
             "ENERGY",
             teaches="Energy of every single. The photopeak of annihilation photons is at 511 keV;\n"
             "below it are photons that lost energy by Compton scatter.\n"
-            "Singles between LLD and ULD (lower, upper level discriminator) are accepted.",
+            "Singles between LLD and ULD (lower, upper level discriminator) are accepted.\n"
+            "SPECT windows: photopeaks are filled and carry their energy, scatter is hatched.",
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV), caption="singles")
         self.plot.setMinimumHeight(110)
@@ -40,6 +42,7 @@ class SpectrumPanel(Panel):
         self._inside = self.plot.add_histogram(theme.SINGLES)
         self._lld = self.plot.add_marker(theme.TEXT, "LLD", side=1.0)
         self._uld = self.plot.add_marker(theme.TEXT, "ULD")
+        self.bands = EnergyBands(self.plot.getPlotItem().vb, shown_keV=ENERGY_SHOWN_KEV)
         self.body.addWidget(self.plot)
         self._window_keV = (0.0, 0.0)
 
@@ -62,6 +65,7 @@ class SpectrumPanel(Panel):
 
     def _place_window(self, telemetry: Telemetry) -> None:
         settings = telemetry.settings
+        self.bands.show_windows(settings.singles_windows if settings else ())
         if settings is None or self._window_keV == (settings.lld_keV, settings.uld_keV):
             return
         self._window_keV = (settings.lld_keV, settings.uld_keV)
@@ -78,7 +82,7 @@ class TimingPanel(Panel):
             "TIMING Δt",
             teaches="Δt = t_b − t_a of the two singles of each prompt (solid).\n"
             "Delayeds (dotted) are pairs shifted apart by a delay: they can only be randoms,\n"
-            "and show the floor on which the peak of trues stands.",
+            "and show the floor on which the peak of trues stands (divided by their factor).",
         )
         self.plot = CalmPlot(x_range=(-10, 10))
         self.plot.setMinimumHeight(110)
@@ -102,7 +106,8 @@ class TimingPanel(Panel):
             self.plot.follow(float(prompts.max()))
             self._prompts.setData(self._edges_ns, prompts)
         if delayeds.size == prompts.size and delayeds.size:
-            self._delayeds.setData(self._edges_ns, delayeds)
+            factor = telemetry.settings.delayed_factor if telemetry.settings else 1
+            self._delayeds.setData(self._edges_ns, delayeds / factor)
 
     def _place_scale(self, telemetry: Telemetry, bins: int) -> None:
         window_ps = telemetry.settings.window_ps if telemetry.settings else 0
@@ -118,13 +123,13 @@ class TimingPanel(Panel):
         self._low.setPos(-window_ns)
         self._high.setPos(window_ns)
         self.plot.getAxis("bottom").setTicks([_time_ticks(shown_ns)])
-        self.note.show_text(f"τ = {window_ns:g} ns" if window_ns else "")
+        self.note.show_text(f"τ {window_ns:g} ns" if window_ns else "")
 
 
 def _time_ticks(shown_ns: float) -> list[tuple[float, str]]:
     step_ns = next(
         (step for step in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0) if shown_ns / step <= 4.5), 20.0
     )
-    steps = int(shown_ns / step_ns)
+    steps = int(0.9 * shown_ns / step_ns)  # the end is the unit's place
     places = [step_ns * number for number in range(-steps, steps + 1)]
     return [(place, f"{place:g}".replace("-", "−")) for place in places] + [(shown_ns, "ns")]

@@ -25,6 +25,8 @@ NOTICE = "#6cb4f5"
 WARNING = "#f5c542"
 ALARM = "#ff7a72"
 
+LIVE_FILL = "#285a46"
+
 # Line colours keep apart under the common colour-vision deficiencies (after Okabe and Ito).
 SINGLES = "#56b4e9"
 PROMPTS = "#f0b64c"
@@ -83,6 +85,21 @@ MODULE_LOOKS = {
     "ended": Look("ended", "–", NOTICE),
 }
 
+# Whether the two estimates of the randoms agree.
+RANDOMS_LOOKS = {
+    "agree": Look("AGREE", "✓", GOOD),
+    "disagree": Look("DISAGREE", "✗", ALARM),
+    "few": Look("too few counts", "·", DIM),
+    "off": Look("no delayed windows", "○", DIM),
+}
+
+# The same shapes mark a window in the table and in the energy spectrum: filled and hatched.
+WINDOW_LOOKS = {
+    "photopeak": Look("photopeak", "▮", TRUES),
+    "scatter": Look("scatter", "▨", RANDOMS),
+    "coincidence": Look("coincidence", "▯", TEXT),
+}
+
 
 def font(size_px: int = BASE_PX, *, bold: bool = False) -> QtGui.QFont:
     """Return the console's font at ``size_px`` pixels."""
@@ -131,6 +148,19 @@ def _stylesheet() -> str:
     QSplitter::handle {{ background: {BACKGROUND}; }}
     QSplitter::handle:hover {{ background: {LINE}; }}
     QTableWidget {{ border: none; gridline-color: {PANEL}; }}
+    QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: none; padding: 0 2px; }}
+    QLineEdit {{ background: {RAISED}; border: 1px solid {LINE}; border-radius: 3px;
+        padding: 2px 6px; selection-background-color: {FAINT}; }}
+    QLineEdit:focus, QDialog QComboBox:focus {{ border-color: {LAMP}; }}
+    QLineEdit[faulty="true"] {{ border: 1px solid {ALARM}; }}
+    QPushButton#small {{ padding: 0 6px; font-weight: normal; border-color: {LINE};
+        border-radius: 3px; min-height: 16px; max-height: 16px; }}
+    QFrame#panel QPushButton#small {{ background: {RAISED}; }}
+    QFrame#panel QPushButton#small[checkable="true"] {{ color: {DIM}; }}
+    QFrame#panel QPushButton#small:checked {{ background: {LINE}; border-color: {TEXT};
+        color: {TEXT}; }}
+    QFrame#panel QPushButton#small:focus {{ border: 1px solid {LAMP}; padding: 0 6px; }}
+    QFrame#panel QPushButton#small:disabled {{ background: {PANEL}; color: {FAINT}; }}
     """
 
 

@@ -25,12 +25,14 @@ from gui.pace import REFRESH_MS, FrameMeter
 from gui.panel import CalmLabel
 from gui.rates import RatesPanel
 from gui.run_bar import RunBar
+from gui.sorting_panel import SortingPanel
 from gui.spectra import SpectrumPanel, TimingPanel
 from hw.endpoints import Endpoints
 from hw.messages import Telemetry
 
 DISCLAIMER = "Research software — not a medical device"
-KEYS = """F5  arm        F6  start        F7  stop        F8  reset
+KEYS = """F4  sorting of the next run
+F5  arm        F6  start        F7  stop        F8  reset
 
 PgUp, PgDn      transaxial cut up, down (z)
 ↑, ↓            coronal cut (y)
@@ -38,6 +40,7 @@ PgUp, PgDn      transaxial cut up, down (z)
 Home            crosshair to the centre
 H               crosshair to the hottest voxel
 C               next colour map
+M               modules: rate, live time, state
 A               window follows the image, or is held
 V               pictures only, and back
 F11             full screen
@@ -93,7 +96,10 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.image = ImagePanel()
         self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
         self._left = _stack((self.rates, 46), (self.spectrum, 27), (self.timing, 27))
-        self._right = _stack((self.counters, 0), (self.modules, 34), (self.journal, 66))
+        self.sorting = SortingPanel(self.desk)
+        self._right = _stack(
+            (self.counters, 0), (self.modules, 46), (self.sorting, 0), (self.journal, 54)
+        )
         splitter = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal)
         splitter.setHandleWidth(6)
         splitter.setChildrenCollapsible(False)
@@ -118,6 +124,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             Turn(self.counters, every=4, offset=0),
             Turn(self.journal, every=4, offset=1),
             Turn(self.modules, every=4, offset=2),
+            Turn(self.sorting, every=4, offset=3),
         )
 
     def _footer(self) -> QtWidgets.QLayout:
@@ -149,6 +156,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("Home", image.centre),
             ("H", image.seek_hottest),
             ("C", image.next_map),
+            ("M", self.modules.next_mode),
             ("A", image.auto.toggle),
             ("V", self.toggle_columns),
             ("F1", self.show_keys),
@@ -173,7 +181,9 @@ class ConsoleWindow(QtWidgets.QMainWindow):
 
     def _refresh_panels(self) -> None:
         telemetry = self.link.telemetry
-        self.rates.refresh(telemetry if self.link.state == "connected" else None)
+        heard = telemetry if self.link.state == "connected" else None
+        self.rates.refresh(heard)
+        self.sorting.refresh_commands(heard)
         if telemetry is None:
             return
         for turn in self._turns:

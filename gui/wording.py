@@ -21,6 +21,14 @@ def rate_text(rate_per_s: float) -> str:
     return grouped(rate_k, digits=digits)
 
 
+def fraction_text(fraction: float) -> str:
+    """Return a fraction in 0..1 as per cent with one decimal, and 100 % only for all of it."""
+    if not math.isfinite(fraction):
+        return "–"
+    per_cent = 100 * fraction
+    return f"{min(per_cent, 99.9) if fraction < 1 else per_cent:.1f} %"
+
+
 def grouped(value: float, *, digits: int = 0) -> str:
     """Return a number with thin spaces between thousands and a true minus sign."""
     return f"{value:,.{digits}f}".replace(",", THIN).replace("-", MINUS)

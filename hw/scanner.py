@@ -21,6 +21,10 @@ from msgspec import Meta
 PRESET_FOLDER = Path(__file__).with_name("scanners")
 MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
 MAX_MODULES = 65535  # 16-bit module field of the frame header
+RAW_POSITION_BINS = 64
+"""Bins of a raw position along u and along v: 64 × 64 fill the word's 12-bit crystal field."""
+
+MAX_RAW_CRYSTALS = RAW_POSITION_BINS // 2  # along an axis: two bins each, or none is told apart
 _TOLERANCE_MM = 1e-6
 
 
@@ -86,9 +90,21 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     position_fwhm_mm : blur along u and v before binning into crystals
     doi_fwhm_mm : blur along w before binning into DOI bins; without meaning where doi_bins is 1
     integration_ns : further light within this time of a hit adds to it (pile-up)
-    dead_time_ns : per module, from each accepted hit
+    dead_time_ns : per module, from each accepted hit; also from each dead one where paralysable
     gain_spread : σ of the crystals' relative gain before calibration
     skew_spread_ps : σ of the crystals' time offset before calibration
+    walk_ps, walk_spread_ps : mean and σ of the crystals' time walk, by which √(511 keV/E) − 1 is
+        multiplied
+    curvature_spread : σ of the crystals' non-linearity of energy; 0.01 is 0.5 % at 255 keV
+    efficiency_spread : σ of the crystals' relative efficiency
+    doi_gain_range, doi_time_range_ps : change of relative gain and time stamp from the front face
+        to the back face, linear in between
+    position_readout : what the event word's crystal field holds: the crystal, or the raw position
+        u + 64·v from the sharing of light, which the host has to look up
+    raw_blur_fwhm_mm : blur of the raw position, in mm of the block's width in the raw picture
+    raw_compression : κ of the raw position's tanh law; 0: proportional to the place
+
+    Keys with a default may be left out of a preset.
     """
 
     energy_fwhm_511: Annotated[float, Meta(gt=0, lt=1)]
@@ -97,9 +113,18 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     doi_fwhm_mm: BlurMm
     integration_ns: DurationNs
     dead_time_ns: DurationNs
-    dead_time_model: Literal["non-paralysable"]
+    dead_time_model: Literal["non-paralysable", "paralysable"]
     gain_spread: Annotated[float, Meta(ge=0, le=0.5)]
     skew_spread_ps: Annotated[float, Meta(ge=0, le=1_000_000)]
+    walk_ps: Annotated[float, Meta(ge=-5000, le=5000)] = 0.0
+    walk_spread_ps: Annotated[float, Meta(ge=0, le=1000)] = 0.0
+    curvature_spread: Annotated[float, Meta(ge=0, le=0.05)] = 0.0
+    efficiency_spread: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
+    doi_gain_range: Annotated[float, Meta(ge=-0.5, le=0.5)] = 0.0
+    doi_time_range_ps: Annotated[float, Meta(ge=-5000, le=5000)] = 0.0
+    position_readout: Literal["crystal", "raw"] = "crystal"
+    raw_blur_fwhm_mm: BlurMm = 1.0
+    raw_compression: Annotated[float, Meta(ge=0, le=1.5)] = 0.8
 
 
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -245,15 +270,17 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
 def _key_mistake(document: dict[str, Any], table: type[msgspec.Struct], at: str = "") -> str | None:
     """Return what is wrong with the keys of a table and those within it, or None."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(table)}
+    fields = {field.name: field for field in msgspec.structs.fields(table)}
     for key in document:
         if key not in fields:
             return f"{at}{_short(key)} is not a key of presets; {_nearest(key, list(fields))}"
-    for key, kind in fields.items():
+    for key, field in fields.items():
         if key not in document:
+            if not field.required:
+                continue
             return f"{at}{key} is missing: add it (see a shipped preset for its meaning)"
-        value = document[key]
-        if isinstance(value, dict) and issubclass(kind, msgspec.Struct):
+        value, kind = document[key], field.type
+        if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             mistake = _key_mistake(value, kind, f"{at}{key}.")
             if mistake is not None:
                 return mistake
@@ -330,6 +357,13 @@ def _check_word(scanner: Scanner) -> str | None:
             f"module.n_u × module.n_v = {module.n_u} × {module.n_v} = "
             f"{scanner.crystals_per_module}: at most {MAX_CRYSTALS_PER_MODULE}, the crystal field "
             "of the event word has 12 bits; use fewer crystals"
+        )
+    most = max(module.n_u, module.n_v)
+    if scanner.response.position_readout == "raw" and most > MAX_RAW_CRYSTALS:
+        return (
+            f"response.position_readout = 'raw': module.n_u = {module.n_u} and module.n_v = "
+            f"{module.n_v} must be ≤ {MAX_RAW_CRYSTALS}, half of the raw position's "
+            f"{RAW_POSITION_BINS} bins; use fewer crystals or position_readout = 'crystal'"
         )
     if scanner.n_modules > MAX_MODULES:
         return (

@@ -60,10 +60,18 @@ def smooth_pair_counts(
 
 
 def background_table(
-    counts: npt.NDArray[np.int64], allowed: npt.NDArray[np.bool_], *, duration_s: float
+    counts: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.bool_],
+    *,
+    duration_s: float,
+    delayed_factor: int,
 ) -> F4:
-    """Return the randoms rate (1/s) of each module pair, flat (modules²,) float32."""
-    rate = smooth_pair_counts(counts, allowed) / max(duration_s, 1e-9)
+    """Return the randoms rate (1/s) of each module pair, flat (modules²,) float32.
+
+    counts : delayeds of all delayed windows together
+    delayed_factor : how often those windows count the randoms (``SortSettings.delayed_factor``)
+    """
+    rate = smooth_pair_counts(counts, allowed) / (delayed_factor * max(duration_s, 1e-9))
     return np.ascontiguousarray(rate.astype(np.float32).reshape(-1))
 
 

@@ -29,7 +29,6 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from recon.background import background_table
 from recon.display_filter import gaussian, noise_estimate
 from recon.event_buffer import EventBuffer, PendingPrompts
 from recon.events import EventList
@@ -96,8 +95,9 @@ class LiveImager:
         self._projector.close()
         self._plain.close()
 
-    def restart(self) -> None:
-        """Forget everything for a new run (attenuation too)."""
+    def restart(self, *, delayed_factor: int = 1) -> None:
+        """Forget everything (attenuation too); ``delayed_factor`` is of the new run's settings."""
+        self._delayed_factor = delayed_factor
         modules = self.system.detection.n_modules
         self._use_sensitivity(self._geometric)
         self._mu: Image | None = None
@@ -292,7 +292,7 @@ class LiveImager:
         seen = int(self._delayeds.sum())
         if not seen:
             return self.system.no_background()
-        table = background_table(self._delayeds, self.system.allowed, duration_s=self.seconds)
+        table = self.system.background(self._delayeds, self.seconds, self._delayed_factor)
         return np.asarray(table * np.float32(1 + self._delayeds_missing / seen))
 
     def _make_room(self, coming: int, background: npt.NDArray[np.float32]) -> int:

@@ -51,7 +51,7 @@ class LiveRun:
         self._begin_again()
 
     def _begin_again(self) -> None:
-        self._imager.restart()
+        self._imager.restart(delayed_factor=self.begin.settings.delayed_factor)
         path = self.begin.mu_map
         self.attenuation = AttenuationJob(self._imager.system, Path(path)) if path else None
 

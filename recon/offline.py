@@ -12,7 +12,6 @@ import numpy.typing as npt
 from coincidence.events import COINCIDENCE
 from hw.geometry import Geometry
 from hw.scanner import Scanner
-from recon.background import background_table
 from recon.display_filter import gaussian
 from recon.events import EventList, joined
 from recon.grid import Image
@@ -50,6 +49,7 @@ def reconstruct(
     duration_s: float | None = None,
     window_ps: int | None = None,
     min_sector_difference: int | None = None,
+    delayed_factor: int = 1,
     post_filter_fwhm_mm: float = 0.0,
     progress: ProgressStep = lambda what, share: None,
 ) -> Reconstruction:
@@ -61,6 +61,7 @@ def reconstruct(
         leaves randoms in the image, and the metadata says so
     mu_map : 1/mm on the scanner's image grid; None leaves attenuation uncorrected
     duration_s : live time; the last prompt's time where it is not given
+    delayed_factor : how often the delayed windows count the randoms (of the run's settings)
     """
     system = ReconSystem.of(
         scanner,
@@ -83,7 +84,7 @@ def reconstruct(
         system,
         events,
         sensitivity,
-        background_table(counts, system.allowed, duration_s=seconds),
+        system.background(counts, seconds, delayed_factor),
         (iterations, subsets, threads),
         seconds,
         progress,

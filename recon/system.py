@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 from hw.geometry import Geometry, allowed_module_pairs, build_geometry
 from hw.scanner import Scanner
-from recon.background import as_events, background_factor, no_background, pair_counts
+from recon.background import (
+    as_events,
+    background_factor,
+    background_table,
+    no_background,
+    pair_counts,
+)
 from recon.events import EventList
 from recon.grid import Image, ImageGrid
 from recon.lors import Detection
@@ -93,6 +99,14 @@ class ReconSystem:
     def pair_counts(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
         """Return the records of each module pair."""
         return pair_counts(records, self.detection)
+
+    def background(
+        self, counts: npt.NDArray[np.int64], duration_s: float, delayed_factor: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the randoms rate of each module pair from its delayeds in all windows together."""
+        return background_table(
+            counts, self.allowed, duration_s=duration_s, delayed_factor=delayed_factor
+        )
 
     def no_background(self) -> npt.NDArray[np.float32]:
         """Return a background table of zeros."""

@@ -1,7 +1,8 @@
 """Two slow references of the coincidence sorter, in plain Python, written from the definitions.
 
 ``brute_force`` looks at all pairs of singles and grows sets; ``sliding_list`` walks the stream once
-with a list of open singles and relabels clusters. Neither shares a line with the kernels.
+with a list of open singles and relabels clusters. Neither shares a line with the kernels. GATE's
+policies are in ``gate_policies_reference``.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from gate_policies_reference import Pair, all_openers, is_gates, open_windows
 
-from coincidence.events import COINCIDENCE, SINGLE
-
-Pair = tuple[int, int]
+from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
 
 
 @dataclass(frozen=True)
 class Case:
-    """A stream in order of time and how it is sorted. ``allowed``: module pairs, both ways."""
+    """A stream in order of time and how it is sorted.
+
+    allowed : good module pairs, both ways
+    windows, two_sided : delayed windows at delay, 2·delay, … and whether they are symmetric
+    """
 
     times: list[int]
     crystals: list[int]
@@ -28,10 +32,14 @@ class Case:
     delay: int
     allowed: frozenset[Pair]
     crystals_per_module: int = 2
+    windows: int = 1
+    two_sided: bool = False
+
+    def module(self, i: int) -> int:
+        return self.crystals[i] // self.crystals_per_module
 
     def may_pair(self, i: int, j: int) -> bool:
-        modules = tuple(self.crystals[k] // self.crystals_per_module for k in (i, j))
-        return modules in self.allowed
+        return (self.module(i), self.module(j)) in self.allowed
 
     def singles(self) -> np.ndarray:
         array = np.zeros(len(self.times), dtype=SINGLE)
@@ -47,8 +55,8 @@ class Case:
         return matrix
 
 
-def brute_force(case: Case, policy: str) -> tuple[list[Pair], set[Pair], int]:
-    """Return (prompts as index pairs, those of multiples, number of multiples)."""
+def clusters_of(case: Case) -> list[list[Pair]]:
+    """Return the connected components of the good pairs, each in order."""
     good = [
         (i, j)
         for i, j in combinations(range(len(case.times)), 2)
@@ -59,15 +67,20 @@ def brute_force(case: Case, policy: str) -> tuple[list[Pair], set[Pair], int]:
         touching = [c for c in clusters if any(set(pair) & set(other) for other in c)]
         clusters = [c for c in clusters if c not in touching]
         clusters.append({pair}.union(*touching))
+    return [sorted(cluster) for cluster in clusters]
+
+
+def brute_force(case: Case, policy: str) -> tuple[list[Pair], set[Pair], int]:
+    """Return (prompts as index pairs, those of multiples, number of multiples)."""
+    clusters = clusters_of(case)
+    multiple = {pair for cluster in clusters if len(cluster) > 1 for pair in cluster}
     prompts: list[Pair] = []
-    multiple: set[Pair] = set()
     for cluster in clusters:
-        kept = sorted(cluster)
-        if len(cluster) > 1:
-            kept = _kept_of_multiple(case, sorted(cluster), policy)
-            multiple |= set(kept)
-        prompts += kept
-    return sorted(prompts), multiple, sum(len(c) > 1 for c in clusters)
+        single_pair = len(cluster) == 1 or is_gates(policy)
+        prompts += cluster if single_pair else _kept_of_multiple(case, cluster, policy)
+    if is_gates(policy):
+        prompts = all_openers(case, policy)
+    return sorted(prompts), multiple & set(prompts), sum(len(c) > 1 for c in clusters)
 
 
 def _kept_of_multiple(case: Case, pairs: list[Pair], policy: str) -> list[Pair]:
@@ -101,36 +114,69 @@ def sliding_list(case: Case, policy: str) -> tuple[list[Pair], set[Pair], int]:
     for pair in sorted(found):
         by_label.setdefault(label[pair[0]], []).append(pair)
     prompts: list[Pair] = []
-    multiple: set[Pair] = set()
-    for pairs in by_label.values():
-        kept = pairs if len(pairs) == 1 else _kept_of_multiple(case, pairs, policy)
-        prompts += kept
-        multiple |= set(kept) if len(pairs) > 1 else set()
-    return sorted(prompts), multiple, sum(len(pairs) > 1 for pairs in by_label.values())
+    groups = list(by_label.values())
+    if is_gates(policy):
+        prompts = open_windows(case, policy)
+    else:
+        for pairs in groups:
+            prompts += pairs if len(pairs) == 1 else _kept_of_multiple(case, pairs, policy)
+    multiple = {p for pairs in groups if len(pairs) > 1 for p in pairs if p in prompts}
+    return sorted(prompts), multiple, sum(len(pairs) > 1 for pairs in groups)
 
 
-def brute_force_delayeds(case: Case) -> list[Pair]:
-    """Return all (opener, later) with D ≤ Δt ≤ D + τ, in order of opener, then of later single."""
-    return [
-        (i, j)
-        for i, j in combinations(range(len(case.times)), 2)
-        if case.delay <= case.times[j] - case.times[i] <= case.delay + case.window
-        and case.may_pair(i, j)
-    ]
+def brute_force_delayeds(case: Case) -> list[tuple[int, int, int]]:
+    """Return all (opener, later, window), in order of opener, then window, then later single.
+
+    Window w is open where (w + 1)·D ≤ Δt ≤ (w + 1)·D + τ, or |Δt − (w + 1)·D| ≤ τ on two sides.
+    """
+    found = []
+    for i, j in combinations(range(len(case.times)), 2):
+        for w in range(case.windows):
+            off = case.times[j] - case.times[i] - (w + 1) * case.delay
+            inside = abs(off) <= case.window if case.two_sided else 0 <= off <= case.window
+            if inside and case.may_pair(i, j):
+                found.append((i, j, w))
+    return sorted(found, key=lambda row: (row[0], row[2], row[1]))
 
 
-def records(case: Case, pairs: Iterable[Pair], *, multiple: set[Pair], delay: int) -> np.ndarray:
+def brute_force_triples(case: Case) -> np.ndarray:
+    """Return the TRIPLE records: clusters of good pairs among exactly three singles."""
+    singles, rows = case.singles(), []
+    for cluster in clusters_of(case):
+        members = sorted({single for pair in cluster for single in pair})
+        if len(members) != 3:
+            continue
+        i, j, k = members
+        pairs = sum(bit for bit, pair in ((1, (i, j)), (2, (i, k)), (4, (j, k))) if pair in cluster)
+        three = singles[members]
+        after = [case.times[j] - case.times[i], case.times[k] - case.times[i]]
+        row = (case.times[i], three["crystal"], after, three["energy"], three["doi"], pairs, 0)
+        rows.append((i, row))
+    rows.sort(key=lambda pair: pair[0])
+    return np.array([row for _, row in rows], dtype=TRIPLE)
+
+
+def prompt_records(case: Case, pairs: Iterable[Pair], *, multiple: set[Pair]) -> np.ndarray:
     """Return the COINCIDENCE records that the index pairs must give."""
-    singles = case.singles()
-    rows = []
-    for i, j in pairs:
-        early, late = singles[i], singles[j].copy()
-        late["time_ps"] -= delay
-        a, b = (early, late) if early["crystal"] < late["crystal"] else (late, early)
-        tof = int(b["time_ps"]) - int(a["time_ps"])
-        flags = (1 if delay else 0) | (2 if (i, j) in multiple else 0)
-        rows.append(
-            (early["time_ps"], a["crystal"], b["crystal"], tof, a["energy"], b["energy"], flags,
-             a["doi"], b["doi"], 0, 0)
-        )  # fmt: skip
+    rows = [_row(case, i, j, flags=2 if (i, j) in multiple else 0) for i, j in pairs]
     return np.array(rows, dtype=COINCIDENCE)
+
+
+def delayed_records(case: Case, found: Iterable[tuple[int, int, int]]) -> np.ndarray:
+    """Return the COINCIDENCE records that (opener, later, window) must give."""
+    rows = [_row(case, i, j, flags=1, delay=(w + 1) * case.delay, window=w) for i, j, w in found]
+    return np.array(rows, dtype=COINCIDENCE)
+
+
+def _row(
+    case: Case, i: int, j: int, *, flags: int, delay: int = 0, window: int = 0
+) -> tuple[object, ...]:
+    singles = case.singles()
+    early, late = singles[i], singles[j].copy()
+    late["time_ps"] -= delay
+    a, b = (early, late) if early["crystal"] < late["crystal"] else (late, early)
+    tof = int(b["time_ps"]) - int(a["time_ps"])
+    return (
+        early["time_ps"], a["crystal"], b["crystal"], tof, a["energy"], b["energy"], flags,
+        a["doi"], b["doi"], window, 0,
+    )  # fmt: skip

@@ -20,6 +20,7 @@ COMMANDS = {
     "replay": "replay a run: through the live chain, or --verify its bits",
     "sort": "sort a run's raw log again, with other windows or policy",
     "calibrate": "find energy gains or time skews from a run",
+    "tap": "follow a running system's prompts, delayeds, singles or triples",
     "reconstruct": "make an image of a run, as NIfTI",
     "runs": "list the runs",
     "import": "turn third-party data into a run",

@@ -21,6 +21,7 @@ from daq.cli.common import (
     finish,
     tell,
 )
+from daq.cli.outcome import describe_outcome
 from daq.cli.windows import add_window_options, describe, window_changes
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ examples:
   tomoshibi acquire --preset caremibrain              then: tomoshibi emulate, tomoshibi console
   tomoshibi acquire --preset bench2 --auto --duration 10 --json
   tomoshibi acquire --preset tof_brain --calibration calibrations/today.npz
+  tomoshibi acquire --spect Lu-177 --energy-keV 425:650      PET and SPECT at once
   tomoshibi acquire --endpoint tcp://127.0.0.1:7100 --runs /data/runs
 """
 
@@ -57,15 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     """Return the run configuration that the options describe."""
     from daq.calibration_set import load_set_for
-    from daq.run_config import RunConfig, default_settings
+    from daq.run_config import RunConfig, check_fits, default_settings
     from hw.scanner import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.preset)
     if options.calibration:  # told now, not when a run is armed
         load_set_for(Path(options.calibration), scanner)
+    settings = default_settings(scanner, **window_changes(options))
+    check_fits(settings, scanner)
     return RunConfig(
         scanner_toml=scanner_to_toml_text(options.preset),
-        settings=default_settings(scanner, **window_changes(options)),
+        settings=settings,
         name=options.name,
         duration_s=options.duration,
         mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
@@ -102,6 +106,6 @@ def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:
     summary = keeper.summary()
     if summary is None:
         return 0
-    finish(options, summary, f"{summary['run']}: {summary['prompts']} prompts, "
-           f"{summary['delayeds']} delayeds, {summary['condition']}")  # fmt: skip
+    outcome = describe_outcome(summary, keeper.run.config.settings) if keeper.run else ""
+    finish(options, summary, f"{summary['run']}: {summary['condition']}\n{outcome}")
     return 0

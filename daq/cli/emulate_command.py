@@ -16,6 +16,8 @@ examples:
   tomoshibi emulate --preset caremibrain --phantom brain --activity-MBq 1
   tomoshibi emulate --preset tof_brain --phantom hot-rod --fast --threads 2
   tomoshibi emulate --fault corrupt=0.001 --fault drop=0.001
+  tomoshibi emulate --nuclide Ga-68:0.3+Lu-177:0.7 --lutetium --trigger-keV 60
+  tomoshibi emulate --preset bench2 --phantom point --dead-crystals 3 --noisy-crystals 17,42
 """
 
 

@@ -22,7 +22,9 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("emulation")
     add_preset_option(parser)
     group.add_argument("--phantom", default="brain", help="phantom (default: %(default)s)")
-    group.add_argument("--nuclide", default="F-18", help="nuclide (default: %(default)s)")
+    group.add_argument("--nuclide", default="F-18",
+                       help="nuclide, or several with shares of the activity such as "
+                            "Ga-68:0.3+Lu-177:0.7 (default: %(default)s)")  # fmt: skip
     group.add_argument("--activity-MBq", type=positive, default=1.0, metavar="A",
                        help="activity at the start (default: %(default)g MBq)")  # fmt: skip
     group.add_argument("--seed", type=int, default=1, help="of all random numbers")
@@ -31,6 +33,32 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", type=int, default=1, help="Monte Carlo threads")
     group.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=P",
                        help=f"spoil frames with probability P: {FAULT_WORDS}")  # fmt: skip
+    group.add_argument("--trigger-keV", type=positive, default=100.0, metavar="E",
+                       help="digitizer's threshold (default: %(default)g keV)")  # fmt: skip
+    group.add_argument("--lutetium", action="store_true",
+                       help="let the crystals' own 176Lu decay")  # fmt: skip
+    group.add_argument("--dead-crystals", type=_crystals, default=0, metavar="N",
+                       help="so many crystals read out nothing; or these, such as 17,203 (one "
+                            "alone: 17,)")  # fmt: skip
+    group.add_argument("--noisy-crystals", type=_crystals, default=0, metavar="N",
+                       help="so many crystals, or these, trigger by themselves")  # fmt: skip
+    group.add_argument("--noise-Hz", type=positive, default=20_000.0, metavar="R",
+                       help="triggers/s of a noisy crystal (default: %(default)g)")  # fmt: skip
+
+
+def _crystals(text: str) -> int | tuple[int, ...]:
+    parts = text.split(",")
+    try:
+        numbers = tuple(int(part) for part in parts if part.strip())
+    except ValueError:
+        numbers = (-1,)
+    if not numbers or min(numbers) < 0:
+        raise argparse.ArgumentTypeError(f"{text}: a number of crystals, or crystals as 17,203")
+    return numbers if len(parts) > 1 else numbers[0]
+
+
+def _crystals_text(crystals: int | tuple[int, ...]) -> str:
+    return str(crystals) if isinstance(crystals, int) else "".join(f"{n}," for n in crystals)
 
 
 def _fault(text: str) -> tuple[str, float]:
@@ -56,6 +84,11 @@ def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> Emula
         "threads": options.threads,
         "endpoint": endpoint,
         "faults": {"probability": dict(options.fault), "seed": options.seed},
+        "trigger_keV": options.trigger_keV,
+        "lutetium": options.lutetium,
+        "dead_crystals": options.dead_crystals,
+        "noisy_crystals": options.noisy_crystals,
+        "noise_Hz": options.noise_Hz,
     }
     try:
         return msgspec.convert(values, EmulatorConfig)
@@ -68,6 +101,11 @@ def emulation_arguments(options: argparse.Namespace) -> list[str]:
     arguments = ["--preset", options.preset, "--phantom", options.phantom]
     arguments += ["--nuclide", options.nuclide, "--activity-MBq", repr(options.activity_MBq)]
     arguments += ["--seed", str(options.seed), "--threads", str(options.threads)]
+    arguments += ["--trigger-keV", repr(options.trigger_keV)]
+    arguments += ["--dead-crystals", _crystals_text(options.dead_crystals)]
+    arguments += ["--noisy-crystals", _crystals_text(options.noisy_crystals)]
+    arguments += ["--noise-Hz", repr(options.noise_Hz)]
+    arguments += ["--lutetium"] if options.lutetium else []
     arguments += ["--fast"] if options.fast else []
     for name, probability in options.fault:
         arguments += ["--fault", f"{name}={probability!r}"]

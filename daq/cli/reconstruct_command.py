@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
         window_ps=config.settings.window_ps,
         min_sector_difference=config.settings.min_sector_difference,
+        delayed_factor=config.settings.delayed_factor,
         post_filter_fwhm_mm=options.fwhm_mm,
         progress=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
     )

@@ -48,11 +48,17 @@ def _verify(options: argparse.Namespace, folder: Path) -> int:
     words = "identical" if found.identical else "DIFFERENT"
     text = (
         f"{folder.name}: {words}\n  live   {found.live_hash}\n  replay {found.replay_hash}\n"
-        f"  {found.prompts} prompts, {found.delayeds} delayeds"
+        + _further(found.live_further, found.replay_further)
+        + f"  {found.prompts} prompts, {found.delayeds} delayeds"
         + ("" if found.complete else "; the run was cut off: its beginning was compared")
     )
     finish(options, {"run": str(folder), **asdict(found)}, text)
     return 0 if found.identical else 1
+
+
+def _further(live: dict[str, str], replay: dict[str, str]) -> str:
+    """Return a line for each further log that was compared."""
+    return "".join(f"  {kind}: live {live[kind]}, replay {replay[kind]}\n" for kind in live)
 
 
 def _replay(options: argparse.Namespace, folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Sort a run's raw log again, with other windows, policy, field of view or calibration.
 
-What is not given is as the run had it. The run itself is never changed; with --output the
-coincidences are written to a new list-mode log.
+What is not given is as the run had it. The run itself is never changed; with --output FILE.tmlm
+coincidences are written to a new list-mode log, windowed singles to FILE.tmws.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from daq.cli.common import add_json_option, add_runs_option, find_run, finish
+from daq.cli.outcome import describe_outcome
 from daq.cli.progress import ProgressLine
 from daq.cli.windows import add_window_options, describe, window_changes
 
@@ -19,6 +20,7 @@ examples:
   tomoshibi sort RUN --energy-keV 400:650 --policy discard --json
   tomoshibi sort RUN --window-ns 5 --delay-ns 500 --output other.tmlm
   tomoshibi sort RUN --calibration calibrations/today.npz
+  tomoshibi sort RUN --spect Lu-177 --delay-windows 4 --triples --output both.tmlm
 """
 
 
@@ -54,7 +56,11 @@ def run(options: argparse.Namespace) -> int:
         "calibration": found.calibration,
         "prompts": found.prompts,
         "delayeds": found.delayeds,
+        "delayed_factor": settings.delayed_factor,
         "multiples": found.multiples,
+        "triples": found.triples,
+        **found.further,
+        **found.statistics,
         "singles": found.singles,
         "frames": found.frames,
         "hash": found.hash,
@@ -62,9 +68,9 @@ def run(options: argparse.Namespace) -> int:
     }
     singles = found.singles
     text = (
-        f"{describe(settings)}; calibration {found.calibration}\n"
-        f"{singles['accepted']} of {singles['received']} singles accepted, "
-        f"{found.prompts} prompts, {found.delayeds} delayeds, {found.multiples} multiples"
+        f"{describe(settings)}\ncalibration {found.calibration}\n"
+        f"{singles['accepted']} of {singles['received']} singles accepted for coincidences\n"
+        f"{describe_outcome(result, settings)}"
     )
     finish(options, result, text)
     return 0

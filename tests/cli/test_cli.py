@@ -59,7 +59,7 @@ def test_the_help_is_quick_because_nothing_heavy_is_imported():
         (["replay", "last", "--verify", "--runs", "/nonexistent"], "there are no runs"),
         (["demo", "--headless", "--preset", "gantry9"], "caremibrain"),
         (["demo", "--headless", "--phantom", "elephant"], "brain"),
-        (["emulate", "--nuclide", "Tc-99m"], "emits no positrons"),
+        (["emulate", "--nuclide", "Ge-68"], "emits neither positrons nor photons"),
         (["acquire", "--endpoint", "tcp://10.1.2.3:7000"], "ssh"),
         (["acquire", "--energy-keV", "600:500"], "LLD"),
         (["acquire", "--window-ns", "300", "--delay-ns", "500"], "delay"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,15 +11,18 @@ from coincidence_reference import (
     Case,
     brute_force,
     brute_force_delayeds,
-    records,
+    brute_force_triples,
+    delayed_records,
+    prompt_records,
     sliding_list,
 )
+from gate_policies_reference import is_gates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coincidence.sorter as sorter_module
 from coincidence.events import END_OF_TIME_PS, SINGLE
-from coincidence.sorter import CoincidenceSorter
+from coincidence.sorter import CoincidenceSorter, Sorted
 from hw.settings import POLICIES, SortSettings
 
 MODULES = 4
@@ -42,47 +46,87 @@ def cases(draw: st.DrawFn) -> Case:
         window=window,
         delay=draw(st.integers(2 * window + 1, 60)),
         allowed=frozenset(chosen | {(b, a) for a, b in chosen}),
+        windows=draw(st.integers(1, 4)),
+        two_sided=draw(st.booleans()),
     )
 
 
-def sorter_for(case: Case, policy: str) -> CoincidenceSorter:
+def without_own_module(case: Case) -> Case:
+    """Return the case with no module paired with itself, which GATE knows nothing of."""
+    return replace(case, allowed=frozenset((a, b) for a, b in case.allowed if a != b))
+
+
+def sorter_for(case: Case, policy: str, *, triples: bool = True) -> CoincidenceSorter:
     sort_settings = SortSettings(
-        lld_keV=0, uld_keV=1, window_ps=case.window, delay_ps=case.delay, policy=policy
+        lld_keV=0,
+        uld_keV=1,
+        window_ps=case.window,
+        delay_ps=case.delay,
+        delay_windows=case.windows,
+        delay_sides="two" if case.two_sided else "one",
+        policy=policy,
+        triples=triples,
     )
     module_of = (np.arange(2 * MODULES) // 2).astype(np.uint16)
     allowed = case.allowed_matrix(MODULES)
     return CoincidenceSorter(sort_settings, module_of=module_of, allowed_pairs=allowed)
 
 
-def sort_at_once(case: Case, policy: str) -> tuple[np.ndarray, np.ndarray, int]:
+def sort_at_once(case: Case, policy: str) -> tuple[Sorted, CoincidenceSorter]:
     sorter = sorter_for(case, policy)
-    prompts, delayeds = sorter.push(case.singles(), int(END_OF_TIME_PS))
-    assert sorter.counts.singles == len(case.times)
-    assert (sorter.counts.prompts, sorter.counts.delayeds) == (len(prompts), len(delayeds))
-    return prompts, delayeds, sorter.counts.multiples
+    found = sorter.push(case.singles(), int(END_OF_TIME_PS))
+    counts = sorter.counts
+    assert counts.singles == len(case.times)
+    assert (counts.prompts, counts.delayeds) == (len(found.prompts), len(found.delayeds))
+    assert counts.triples == len(found.triples)
+    return found, sorter
+
+
+def assert_same(one: Sorted, other: Sorted) -> None:
+    for name in ("prompts", "delayeds", "triples"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("reference", [brute_force, sliding_list])
 @given(case=cases())
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_prompts_equal_the_reference(reference, policy, case: Case) -> None:
-    prompts, _, multiples = sort_at_once(case, policy)
-    pairs, multiple, expected_multiples = reference(case, policy)
-    np.testing.assert_array_equal(prompts, records(case, pairs, multiple=multiple, delay=0))
-    assert multiples == expected_multiples
+    if is_gates(policy):
+        case = without_own_module(case)
+    found, sorter = sort_at_once(case, policy)
+    pairs, multiple, multiples = reference(case, policy)
+    np.testing.assert_array_equal(found.prompts, prompt_records(case, pairs, multiple=multiple))
+    assert sorter.counts.multiples == multiples
+
+
+@given(case=cases(), policy=st.sampled_from(POLICIES))
+@settings(max_examples=300)
+def test_delayeds_equal_all_pairs_in_the_delayed_windows(case: Case, policy: str) -> None:
+    found, _ = sort_at_once(case, policy)
+    expected = delayed_records(case, brute_force_delayeds(case))
+    np.testing.assert_array_equal(found.delayeds, expected)
 
 
 @given(case=cases(), policy=st.sampled_from(POLICIES))
 @settings(max_examples=200)
-def test_delayeds_equal_all_pairs_in_the_one_sided_window(case: Case, policy: str) -> None:
-    _, delayeds, _ = sort_at_once(case, policy)
-    expected = records(case, brute_force_delayeds(case), multiple=set(), delay=case.delay)
-    np.testing.assert_array_equal(delayeds, expected)
+def test_triples_equal_the_clusters_of_three_whatever_the_policy(case: Case, policy: str) -> None:
+    found, _ = sort_at_once(case, policy)
+    np.testing.assert_array_equal(found.triples, brute_force_triples(case))
+
+
+@given(case=cases(), policy=st.sampled_from(POLICIES))
+@settings(max_examples=50)
+def test_triples_are_counted_where_they_are_not_stored(case: Case, policy: str) -> None:
+    stored, storing = sort_at_once(case, policy)
+    sorter = sorter_for(case, policy, triples=False)
+    found = sorter.push(case.singles(), int(END_OF_TIME_PS))
+    assert len(found.triples) == 0
+    assert sorter.counts.triples == storing.counts.triples == len(stored.triples)
 
 
 @given(case=cases(), policy=st.sampled_from(POLICIES), data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=300)
 def test_any_batching_and_any_horizons_give_the_same_bits(case: Case, policy: str, data) -> None:
     n = len(case.times)
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=8)))
@@ -94,25 +138,24 @@ def test_any_batching_and_any_horizons_give_the_same_bits(case: Case, policy: st
         horizon = latest - data.draw(st.integers(0, 30))
         parts.append(sorter.push(singles[begin:end], horizon))
     parts.append(sorter.finish())
-    prompts, delayeds, multiples = sort_at_once(case, policy)
-    np.testing.assert_array_equal(np.concatenate([p for p, _ in parts]), prompts)
-    np.testing.assert_array_equal(np.concatenate([d for _, d in parts]), delayeds)
-    assert sorter.counts.multiples == multiples
+    whole, at_once = sort_at_once(case, policy)
+    for name in ("prompts", "delayeds", "triples"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(joined, getattr(whole, name), err_msg=name)
+    assert sorter.counts == at_once.counts
 
 
 @given(case=cases(), policy=st.sampled_from(POLICIES), room=st.integers(1, 3))
-@settings(max_examples=60)
+@settings(max_examples=100)
 def test_output_that_outgrows_its_room_is_the_same(case: Case, policy: str, room: int) -> None:
-    roomy = sort_at_once(case, policy)
+    roomy, _ = sort_at_once(case, policy)
     usual = sorter_module._INITIAL_ROOM
     try:
         sorter_module._INITIAL_ROOM = room
-        tight = sort_at_once(case, policy)
+        tight, _ = sort_at_once(case, policy)
     finally:
         sorter_module._INITIAL_ROOM = usual
-    np.testing.assert_array_equal(tight[0], roomy[0])
-    np.testing.assert_array_equal(tight[1], roomy[1])
-    assert tight[2] == roomy[2]
+    assert_same(tight, roomy)
 
 
 def test_a_long_dense_group_takes_only_the_room_of_its_good_pairs() -> None:
@@ -121,18 +164,18 @@ def test_a_long_dense_group_takes_only_the_room_of_its_good_pairs() -> None:
         list(range(n)), [k % 4 for k in range(n)], [1] * n, 1, 5, frozenset({(0, 1), (1, 0)})
     )
     sorter = sorter_for(case, "all")
-    prompts, _ = sorter.push(case.singles(), int(END_OF_TIME_PS))
+    prompts = sorter.push(case.singles(), int(END_OF_TIME_PS)).prompts
     expected = sum(case.may_pair(k, k + 1) for k in range(n - 1))
     assert len(prompts) == expected
-    assert sorter._room <= 2**15
+    assert len(sorter._room) <= 2**15
 
 
 def test_nothing_in_gives_nothing_out_at_any_horizon() -> None:
     case = Case([], [], [], 5, 20, frozenset())
     sorter = sorter_for(case, "all")
     for horizon in (0, 100, int(END_OF_TIME_PS)):
-        prompts, delayeds = sorter.push(np.empty(0, dtype=SINGLE), horizon)
-        assert (len(prompts), len(delayeds)) == (0, 0)
+        found = sorter.push(np.empty(0, dtype=SINGLE), horizon)
+        assert (len(found.prompts), len(found.delayeds), len(found.triples)) == (0, 0, 0)
 
 
 def test_a_single_that_could_still_find_a_partner_is_not_resolved_early() -> None:
@@ -140,14 +183,19 @@ def test_a_single_that_could_still_find_a_partner_is_not_resolved_early() -> Non
     case = Case([100, 105], [0, 2], [1, 1], 5, 20, both)
     sorter = sorter_for(case, "all")
     singles = case.singles()
-    assert len(sorter.push(singles[:1], 105)[0]) == 0  # 105 itself may still come: Δt = τ
-    assert len(sorter.push(singles[1:], 106)[0]) == 0  # and a third single could make it a multiple
-    assert len(sorter.push(singles[:0], 111)[0]) == 1
+    # 105 itself may still come: Δt = τ
+    assert len(sorter.push(singles[:1], 105).prompts) == 0
+    # and a third single could make it a multiple
+    assert len(sorter.push(singles[1:], 106).prompts) == 0
+    assert len(sorter.push(singles[:0], 111).prompts) == 1
 
 
-def test_a_delayed_window_that_could_still_fill_is_not_closed_early() -> None:
-    case = Case([100, 125], [0, 2], [1, 1], 5, 20, frozenset({(0, 1), (1, 0)}))
+@pytest.mark.parametrize(("windows", "last"), [(1, 125), (3, 165)])
+def test_a_delayed_window_that_could_still_fill_is_not_closed_early(windows, last) -> None:
+    both = frozenset({(0, 1), (1, 0)})
+    case = Case([100, last], [0, 2], [1, 1], 5, 20, both, windows=windows)
     sorter = sorter_for(case, "all")
     singles = case.singles()
-    assert len(sorter.push(singles[:1], 125)[1]) == 0  # 125 itself may still come: Δt = D + τ
-    assert len(sorter.push(singles[1:], 126)[1]) == 1
+    # the last instant of the last window may still come: Δt = W·D + τ
+    assert len(sorter.push(singles[:1], last).delayeds) == 0
+    assert sorter.push(singles[1:], last + 1).delayeds["window"].tolist() == [windows - 1]

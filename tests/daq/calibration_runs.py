@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from daq.calibrate_skew import PAIR, expected_tof_ps
+from coincidence.events import SINGLE
+from daq.coincidence_pairs import PAIR, expected_tof_ps
+from daq.decode import Decoder
+from daq.frame_check import FrameChecker
 from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run, prepare
+from emulator.emulation import Instrument, frames_of_run, prepare
+from emulator.phantoms import Phantom
 from emulator.shapes import cylinder
 from hw.geometry import build_geometry
 from hw.scanner import Scanner, load_scanner, scanner_to_toml_text
@@ -21,23 +26,34 @@ BENCH = load_scanner("bench2")
 
 @dataclass(frozen=True)
 class BenchRun:
-    """A run folder, and the gains and skews that the emulator gave its crystals."""
+    """A run folder, and what the emulator gave its crystals; the skews' mean is 0."""
 
     folder: Path
     gain: np.ndarray
     skew_ps: np.ndarray
+    walk_ps: np.ndarray
+    curvature: np.ndarray
 
 
-def emulate_bench(root: Path, *, periods: int, seed: int = 3) -> BenchRun:
-    """Measure a small water cylinder between the two modules."""
+def emulate_bench(
+    root: Path, *, periods: int, seed: int = 3, phantom: Phantom | None = None
+) -> BenchRun:
+    """Measure a small water cylinder between the two modules, or another phantom."""
     emulation = EmulatorConfig(scanner="bench2", activity_Bq=6e6, seed=seed)
-    phantom = cylinder(BENCH, radius_mm=8.0, length_mm=20.0)
+    phantom = phantom or cylinder(BENCH, radius_mm=8.0, length_mm=20.0)
+    return emulate(root, emulation, periods=periods, phantom=phantom)
+
+
+def emulate(
+    root: Path, emulation: EmulatorConfig, *, periods: int, phantom: Phantom | None = None
+) -> BenchRun:
+    """Measure a run as the emulator is configured; its folder is named after the nuclide."""
     instrument = prepare(emulation, phantom=phantom)
     run = Run(
         RunConfig(
-            scanner_toml=scanner_to_toml_text("bench2"),
-            settings=default_settings(BENCH),
-            name="bench",
+            scanner_toml=scanner_to_toml_text(emulation.scanner),
+            settings=default_settings(load_scanner(emulation.scanner)),
+            name=emulation.nuclide,
         ),
         root,
     )
@@ -46,8 +62,28 @@ def emulate_bench(root: Path, *, periods: int, seed: int = 3) -> BenchRun:
         run.process(frames)
     run.finish()
     run.write_summary()
-    response = instrument.response
-    return BenchRun(run.folder, response.gain, response.skew_ps)
+    truth = instrument.truth
+    skew_ps = truth.skew_ps - truth.skew_ps.mean()
+    return BenchRun(run.folder, truth.gain, skew_ps, truth.walk_ps, truth.curvature)
+
+
+def singles_of(
+    config: EmulatorConfig, *, periods: int, phantom: Phantom | None = None
+) -> tuple[Instrument, Iterator[np.ndarray]]:
+    """Return the emulated instrument, and its singles as decoded, period by period."""
+    scanner = load_scanner(config.scanner)
+    instrument = prepare(config, phantom=phantom)
+
+    def batches() -> Iterator[np.ndarray]:
+        checker = FrameChecker(n_modules=scanner.n_modules, run_tag=1)
+        decoder = Decoder(
+            n_modules=scanner.n_modules, crystals_per_module=scanner.crystals_per_module
+        )
+        for frames in frames_of_run(instrument, config, periods=periods, run_tag=1):
+            out = np.empty(sum(map(len, frames)) // 8, SINGLE)
+            yield out[: decoder.decode(checker.check(frames), out)]
+
+    return instrument, batches()
 
 
 def synthetic_pairs(
@@ -70,4 +106,19 @@ def synthetic_pairs(
     true = skew_ps[pairs["crystal_b"]] - skew_ps[pairs["crystal_a"]] + flight + noise
     random = rng.uniform(-4000.0, 4000.0, n)
     pairs["tof_ps"] = np.rint(np.where(rng.random(n) < randoms, random, true))
+    pairs["energy_a"] = pairs["energy_b"] = 5110
+    return pairs
+
+
+def add_walk(pairs: np.ndarray, walk_ps: np.ndarray, *, seed: int) -> np.ndarray:
+    """Give half of the photons energies from 250 to 500 keV, and all pairs the crystals' walk:
+    the threshold crossed later by (√(511 keV/E) − 1)·walk."""
+    rng, pairs = np.random.default_rng(seed), pairs.copy()
+    for side, sign in (("a", -1), ("b", 1)):
+        peak = rng.normal(511.0, 25.0, len(pairs)).clip(350, 650)
+        scattered = rng.uniform(250.0, 500.0, len(pairs))
+        energy_keV = np.where(rng.random(len(pairs)) < 0.5, peak, scattered)
+        pairs[f"energy_{side}"] = np.rint(energy_keV * 10)
+        late = walk_ps[pairs[f"crystal_{side}"]] * ((511 / energy_keV) ** 0.5 - 1)
+        pairs["tof_ps"] += np.rint(sign * late).astype(np.int32)
     return pairs

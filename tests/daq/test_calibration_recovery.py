@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from calibration_runs import BENCH, BenchRun, emulate_bench, synthetic_pairs
 
-from daq.calibrate_energy import BINS, CENTRES_keV, calibrate_energy, fit_peaks, spectra_of_run
-from daq.calibrate_skew import PAIR, calibrate_skew, expected_tof_ps, pairs_of_run
+from coincidence.calibration import Calibration, no_calibration
+from daq.calibrate_energy import calibrate_energy
+from daq.calibrate_skew import calibrate_skew
 from daq.calibration_set import CalibrationSetError, Status
+from daq.coincidence_pairs import PAIR, expected_tof_ps, pairs_of_run
+from daq.energy_spectra import BINS, spectra_of_run
+from daq.photopeaks import GRID_511, fit_peaks
 from hw.geometry import build_geometry
+
+CENTRES_keV = GRID_511.centres_keV
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +27,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
 
 
 def test_gains_of_the_emulated_bench_are_found(measured: BenchRun) -> None:
-    found = calibrate_energy(spectra_of_run(measured.folder), BENCH)
+    found = calibrate_energy(spectra_of_run(measured.folder, [GRID_511])[0], BENCH)
     assert np.mean(found.status == Status.FITTED) > 0.98
     error = (found.gain * measured.gain - 1)[found.status == Status.FITTED]
     # some 1500 photopeak counts of 26 keV σ: 0.7 keV, 0.15 %; ±1 % is what is promised
@@ -28,9 +35,12 @@ def test_gains_of_the_emulated_bench_are_found(measured: BenchRun) -> None:
     assert np.sqrt(np.mean(error**2)) < 0.004
 
 
+def known_gain(measured: BenchRun) -> Calibration:
+    return replace(no_calibration(BENCH.n_crystals), gain=(1 / measured.gain).astype(np.float32))
+
+
 def test_skews_of_the_emulated_bench_are_found(measured: BenchRun) -> None:
-    gain = (1 / measured.gain).astype(np.float32)
-    pairs = pairs_of_run(measured.folder, gain=gain)
+    pairs = pairs_of_run(measured.folder, calibration=known_gain(measured))
     found = calibrate_skew(pairs, BENCH, source="cylinder")
     truth = measured.skew_ps - measured.skew_ps.mean()
     fitted = found.status == Status.FITTED
@@ -116,7 +126,7 @@ def test_too_few_coincidences_are_refused() -> None:
 
 def test_the_bench_run_is_not_touched_by_being_calibrated(measured: BenchRun) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in Path(measured.folder).iterdir()}
-    spectra_of_run(measured.folder)
+    spectra_of_run(measured.folder, [GRID_511])
     pairs_of_run(measured.folder, most=10)
     after = {path.name: path.stat().st_mtime_ns for path in Path(measured.folder).iterdir()}
     assert before == after

@@ -31,15 +31,11 @@ N = BENCH.n_crystals
 SOURCES = (Source("energy", "some-run", "00" * 16, "511 keV photopeak"),)
 
 
-def some_set(seed: int = 1, **changes: object) -> CalibrationSet:
+def some_set(seed: int = 1, **changes: np.ndarray) -> CalibrationSet:
     rng = np.random.default_rng(seed)
-    values: dict[str, object] = {
-        "gain": rng.uniform(0.9, 1.1, N),
-        "skew_ps": rng.normal(0, 300, N),
-        "gain_status": np.full(N, Status.FITTED),
-        "skew_status": np.full(N, Status.FITTED),
-    }
-    return new_set("today", BENCH, sources=SOURCES, **{**values, **changes})  # type: ignore[arg-type]
+    values = {"gain": rng.uniform(0.9, 1.1, N), "skew_ps": rng.normal(0, 300, N)}
+    statuses = {name: np.full(N, Status.FITTED) for name in values}
+    return new_set("today", BENCH, sources=SOURCES, values=values | changes, statuses=statuses)
 
 
 def test_a_set_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
@@ -106,11 +102,12 @@ def test_another_scanners_set_is_refused_before_a_run_folder_is_made(
 
 
 def test_energy_then_skew_keeps_the_gains() -> None:
-    energy = new_set("e", BENCH, sources=SOURCES, gain=np.full(N, 1.1), gain_status=np.ones(N))
-    both = new_set("b", BENCH, sources=(), base=energy, skew_ps=np.arange(N))
+    gain = {"gain": np.full(N, 1.1)}
+    energy = new_set("e", BENCH, sources=SOURCES, values=gain, statuses={"gain": np.ones(N)})
+    both = new_set("b", BENCH, sources=(), base=energy, values={"skew_ps": np.arange(N)})
     np.testing.assert_array_equal(both.gain, energy.gain)
-    np.testing.assert_array_equal(both.gain_status, energy.gain_status)
-    assert (energy.skew_status == Status.NOT_CALIBRATED).all()
+    np.testing.assert_array_equal(both.statuses["gain"], energy.statuses["gain"])
+    assert (energy.statuses["skew_ps"] == Status.NOT_CALIBRATED).all()
 
 
 @pytest.fixture

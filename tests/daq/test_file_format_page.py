@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from frames_factory import sent_run
 
-from coincidence.events import COINCIDENCE
+from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
 from daq import listmode
 from daq.blocks import BLOCK_HEADER, BlockKind
 from daq.listmode import ListmodeReader
@@ -29,11 +29,17 @@ def run(tmp_path: Path, make_config: Callable[..., RunConfig]) -> Run:
     return run
 
 
+def written(dtype: np.dtype) -> str:
+    """A type as the page writes it."""
+    times = f" × {dtype.shape[0]}" if dtype.shape else ""
+    return dtype.base.str.lstrip("<|") + times
+
+
 def test_the_tables_offsets_and_types_are_those_of_the_records() -> None:
-    rows = re.findall(r"^\| (\d+) \| ([iu]\d) \|", PAGE, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([iu]\d(?: × \d)?) \|", PAGE, flags=re.MULTILINE)
     real = [
-        (str(dtype.fields[name][1]), dtype.fields[name][0].str.lstrip("<|"))
-        for dtype in (BLOCK_HEADER, COINCIDENCE)
+        (str(dtype.fields[name][1]), written(dtype.fields[name][0]))
+        for dtype in (BLOCK_HEADER, COINCIDENCE, TRIPLE, SINGLE)
         for name in dtype.names
     ]
     assert rows == real

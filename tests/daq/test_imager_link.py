@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
+from daq.frame_check import FrameChecker
 from daq.imager_link import ImagerLink
 from daq.pipeline import Output
 from daq.run_config import RunConfig
@@ -20,6 +21,7 @@ def output(prompts: int, delayeds: int, watermark_ps: int = 5) -> Output:
     return Output(
         np.zeros(prompts, COINCIDENCE), np.ones(delayeds, COINCIDENCE), watermark_ps,
         np.empty(0, SINGLE), np.empty(0, SINGLE), np.empty(0, TRIPLE),
+        FrameChecker(n_modules=1, run_tag=1).check([]), np.zeros(1, np.int64),
     )  # fmt: skip
 
 

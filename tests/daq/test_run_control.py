@@ -125,6 +125,8 @@ class WatchedRun:
         self.config = SimpleNamespace(duration_s=duration_s)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
+        self.statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)
+        self.randoms_alarm = False
 
     def books(self) -> SimpleNamespace:
         return SimpleNamespace(frames=lambda: self.frames)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from frames_factory import RUN_TAG, sent_run
 
-from daq import listmode, rawlog
+from daq import listmode, rawlog, run_statistics
 from daq.errors import RunError, StorageError
 from daq.listmode import ListmodeReader
 from daq.rawlog import RawLogReader
@@ -55,7 +55,8 @@ def test_a_run_folder_holds_all_that_is_needed_to_understand_it(
 ) -> None:
     run = finished_run(make_config(name="first"), tmp_path)
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {CONFIG_NAME, SCANNER_NAME, SUMMARY_NAME, rawlog.FILE_NAME, listmode.FILE_NAME}
+    logs = {rawlog.FILE_NAME, listmode.FILE_NAME}
+    assert names == {CONFIG_NAME, SCANNER_NAME, SUMMARY_NAME, *logs, run_statistics.FILE_NAME}
     head = json.loads((run.folder / CONFIG_NAME).read_text(encoding="utf-8"))
     assert head["run_tag"] == RUN_TAG
     assert head["config"]["settings"]["window_ps"] == 4000

@@ -11,7 +11,9 @@ import crc32c
 import numpy as np
 
 from emulator.config import EmulatorConfig
+from emulator.emission import EmissionTables
 from emulator.emulation import Instrument, prepare
+from emulator.miscalibration import EFFICIENCY, GAIN
 from emulator.phantoms import Phantom
 from emulator.random_numbers import seed_stream
 
@@ -30,15 +32,20 @@ def point_at(x: float, y: float = 0.0, z: float = 0.0) -> Phantom:
 
 
 def ideal(config: EmulatorConfig, phantom: Phantom | None = None, **response: Any) -> Instrument:
-    """Return an instrument without gain and skew errors, in which every decay makes a pair."""
+    """Return an instrument without errors of crystals, in which every decay makes a pair only."""
     instrument = prepare(config, phantom=phantom)
     tables = instrument.tables
-    perfect = tables.response._replace(
-        gain=np.ones_like(tables.response.gain),
-        skew_ps=np.zeros_like(tables.response.skew_ps),
-        **response,
+    crystals = np.zeros_like(tables.response.crystals)
+    crystals[:, [GAIN, EFFICIENCY]] = 1.0
+    perfect = tables.response._replace(crystals=crystals, **response)
+    pairs_only = EmissionTables(
+        positron_fraction=np.ones(1),
+        first_line=np.zeros(2, np.int64),
+        line_keV=np.zeros(0),
+        line_intensity=np.zeros(0),
+        most_photons=2,
     )
-    return replace(instrument, tables=tables._replace(response=perfect, positron_fraction=1.0))
+    return replace(instrument, tables=tables._replace(response=perfect, emission=pairs_only))
 
 
 def decode_frame(frame: bytes) -> dict[str, Any]:
@@ -79,9 +86,14 @@ def decode_frame(frame: bytes) -> dict[str, Any]:
 
 
 def digitize_slowly(
-    hits: list[tuple[int, int, int, int, int]], *, modules: int, dead_time_ps: int, periods: int
+    hits: list[tuple[int, int, int, int, int]],
+    *,
+    modules: int,
+    dead_time_ps: int,
+    periods: int,
+    paralysable: bool,
 ) -> tuple[dict[tuple[int, int], list[tuple[int, int, int, int]]], dict[tuple[int, int], int]]:
-    """Run non-paralysable dead time over all hits of a run at once, module by module.
+    """Run dead time over all hits of a run at once, module by module.
 
     hits : (time in ps from the run's start, module, crystal, energy, doi) in their order of making
 
@@ -98,10 +110,12 @@ def digitize_slowly(
             period, rest_ps = divmod(time_ps, PERIOD_PS)
             if period >= periods:
                 continue
-            if time_ps < free_from:
+            was_free_from = free_from
+            if paralysable or time_ps >= free_from:
+                free_from = time_ps + dead_time_ps
+            if time_ps < was_free_from:
                 dead[period, module] = dead.get((period, module), 0) + 1
                 continue
-            free_from = time_ps + dead_time_ps
             tick = rest_ps * 32 // 625
             events.setdefault((period, module), []).append((tick, crystal, energy, doi))
     return events, dead

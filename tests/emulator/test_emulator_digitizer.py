@@ -39,7 +39,7 @@ RUN_HITS = st.lists(
 
 
 def frames_from(
-    slices: list[np.ndarray], dead_time_ps: int
+    slices: list[np.ndarray], dead_time_ps: int, *, paralysable: bool = False
 ) -> tuple[list[list[bytes]], np.ndarray]:
     state, framer = new_digitizer_state(MODULES), Framer(MODULES, run_tag=77)
     words = np.zeros(1000 + sum(map(len, slices)), np.uint64)
@@ -47,7 +47,7 @@ def frames_from(
     units = np.zeros(MODULES, np.int64)
     frames, totals = [], np.zeros((len(slices), MODULES, COUNTS), np.int64)
     for period, hits in enumerate(slices):
-        assert digitize(hits, state, dead_time_ps, words, first, counts, units)
+        assert digitize(hits, state, dead_time_ps, paralysable, words, first, counts, units)
         totals[period] = counts
         sealed = framer.seal(period, words, first, counts, units, last=period == len(slices) - 1)
         frames.append([bytes(frame) for frame in sealed])
@@ -63,10 +63,18 @@ def slices_of(hits: list[tuple[int, int, int, int, int]], late_ps: int) -> list[
     return [np.array(part, HIT) for part in slices]
 
 
-@given(hits=RUN_HITS, dead_time_ps=st.sampled_from([0, 5_000, 175_000]))
-def test_words_and_counts_agree_with_the_slow_digitizer(hits, dead_time_ps):
-    frames, totals = frames_from(slices_of(hits, late_ps=200), dead_time_ps)
-    expected, dead = digitize_slowly(hits, modules=MODULES, dead_time_ps=dead_time_ps, periods=3)
+@given(
+    hits=RUN_HITS,
+    dead_time_ps=st.sampled_from([0, 5_000, 175_000, 1_000_000]),
+    paralysable=st.booleans(),
+)
+def test_words_and_counts_agree_with_the_slow_digitizer(hits, dead_time_ps, paralysable):
+    frames, totals = frames_from(
+        slices_of(hits, late_ps=200), dead_time_ps, paralysable=paralysable
+    )
+    expected, dead = digitize_slowly(
+        hits, modules=MODULES, dead_time_ps=dead_time_ps, periods=3, paralysable=paralysable
+    )
     for period, by_module in enumerate(frames):
         for module, frame in enumerate(by_module):
             got = decode_frame(frame)
@@ -132,20 +140,58 @@ def test_empty_frame_is_a_heartbeat_with_a_valid_checksum():
     assert all(decode_frame(frame)["flags"] == 3 for frame in frames[0])
 
 
-@pytest.mark.parametrize("rate_per_s", [1e5, 1e6, 5e6])
-def test_recorded_rate_follows_the_non_paralysable_law(rate_per_s):
-    dead_time_ps = 175_000
+def poisson_slices(rate_per_s: float, periods: int) -> list[np.ndarray]:
+    """Return triggers of module 0 at random times, slice by slice."""
     random = np.random.default_rng(3)
-    n = random.poisson(rate_per_s * FRAME_PERIOD_PS * 1e-12 * 4)
-    times = np.sort(random.integers(0, 4 * FRAME_PERIOD_PS, n))
+    n = random.poisson(rate_per_s * FRAME_PERIOD_PS * 1e-12 * periods)
+    times = np.sort(random.integers(0, periods * FRAME_PERIOD_PS, n))
     hits = np.zeros(n, HIT)
     hits["time_ps"] = times % FRAME_PERIOD_PS
-    slices = [hits[times // FRAME_PERIOD_PS == k] for k in range(4)]
-    _, totals = frames_from(slices, dead_time_ps)
+    return [hits[times // FRAME_PERIOD_PS == k] for k in range(periods)]
+
+
+LAWS = {
+    False: lambda n_t: 1 / (1 + n_t),  # non-paralysable
+    True: lambda n_t: np.exp(-n_t),
+}
+
+
+@pytest.mark.parametrize("paralysable", [False, True])
+@pytest.mark.parametrize("rate_per_s", [1e6, 4e6])
+def test_recorded_rate_follows_the_law_of_its_dead_time(rate_per_s, paralysable):
+    dead_time_ps = 175_000
+    slices = poisson_slices(rate_per_s, 12)
+    n = sum(map(len, slices))
+    frames, totals = frames_from(slices, dead_time_ps, paralysable=paralysable)
     recorded, dead = totals[:, 0, EMITTED].sum(), totals[:, 0, DEAD].sum()
     assert recorded + dead == n
-    expected = n / (1 + rate_per_s * dead_time_ps * 1e-12)
-    assert recorded == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    expected = n * LAWS[paralysable](rate_per_s * dead_time_ps * 1e-12)
+    assert recorded == pytest.approx(expected, rel=0.01)
+    # of the time that the headers leave alive, every trigger is recorded
+    dead_s = sum(decode_frame(by_module[0])["dead_time"] for by_module in frames) * 5e-9
+    live_s = 12 * FRAME_PERIOD_PS * 1e-12 - dead_s
+    assert recorded / live_s == pytest.approx(rate_per_s, rel=0.015)
+
+
+def test_paralysable_dead_time_is_the_union_of_all_triggers_dead_times():
+    times_ps = np.sort(np.random.default_rng(8).integers(0, 3_000_000, 40))
+    hits = np.zeros(40, HIT)
+    hits["time_ps"] = times_ps
+    covered = np.zeros(4_000, bool)  # of ns
+    for time_ns in times_ps // 1000:
+        covered[time_ns : time_ns + 200] = True
+    frames, totals = frames_from([hits], 200_000, paralysable=True)
+    header = decode_frame(frames[0][0])
+    assert 1 <= totals[0, 0, EMITTED] < 40
+    assert header["dead_time"] * 5 == pytest.approx(covered.sum(), abs=45)
+
+
+def test_dead_time_that_is_no_multiple_of_the_headers_unit_is_not_lost():
+    hits = np.zeros(100, HIT)
+    hits["time_ps"] = np.arange(100) * 1_000_000
+    frames, _ = frames_from([hits, hits], 7_300)
+    units = [decode_frame(by_module[0])["dead_time"] for by_module in frames]
+    assert sum(units) == 2 * 100 * 7_300 // 5_000
 
 
 def test_overflowing_energy_is_flagged():
@@ -161,7 +207,7 @@ def test_words_beyond_a_frames_capacity_are_counted_as_lost():
     words = np.zeros(len(hits) + HEADER_WORDS, np.uint64)
     first, counts = np.zeros(2, np.int64), np.zeros((1, COUNTS), np.int64)
     units = np.zeros(1, np.int64)
-    assert digitize(hits, state, 0, words, first, counts, units)
+    assert digitize(hits, state, 0, False, words, first, counts, units)
     (frame,) = framer.seal(0, words, first, counts, units, last=False)
     header = decode_frame(bytes(frame))
     assert (header["event_count"], header["lost_events"]) == (65_536, 10)

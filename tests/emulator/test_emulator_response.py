@@ -95,8 +95,7 @@ def test_gain_and_skew_are_the_seeds_truth_with_the_presets_spread():
 def test_gain_and_skew_truth_are_in_the_data():
     sharp = ideal(CONFIG, **SHARP)
     wrong = ideal(CONFIG, **SHARP)
-    gain, skew = wrong.response.gain, wrong.response.skew_ps
-    gain[:], skew[:] = 1.1, 500.0
+    wrong.response.gain[:], wrong.response.skew_ps[:] = 1.1, 500.0
     plain, changed = hits_of(sharp, slices=1), hits_of(wrong, slices=1)
     peak = np.bincount(plain["energy"]).argmax()
     assert peak == 5110

@@ -15,6 +15,7 @@ import numpy as np
 import zmq
 
 from hw.endpoints import Endpoints
+from hw.energy_windows import spect_windows
 from hw.messages import (
     Command,
     ImageMessage,
@@ -24,11 +25,26 @@ from hw.messages import (
     decode_as,
     encode,
 )
-from hw.settings import SortSettings
+from hw.settings import EnergyWindow, SortSettings
 
 RINGS, SECTORS = 3, 16
 SHAPE, VOXEL_MM = (110, 110, 78), (2.0, 2.0, 2.0)
 SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)
+SPECT = SortSettings(
+    lld_keV=425,
+    uld_keV=650,
+    window_ps=4500,
+    delay_ps=100_000,
+    delay_windows=4,
+    delay_sides="two",
+    policy="TakeWinnerOfGoods",
+    min_sector_difference=4,
+    triples=True,
+    windows=(
+        *spect_windows("Lu-177", scatter_fraction=0.06),
+        EnergyWindow(name="front", lld_keV=400, uld_keV=600, kind="coincidence", modules=(0, 1)),
+    ),
+)
 NEXT_STATE = {"arm": "armed", "start": "running", "stop": "closed", "reset": "idle"}
 
 
@@ -52,6 +68,12 @@ class Script:
     disk_free_GB: float = 214.0
     source_lag_s: float = 0.02
     prompts_per_s: float = 6200.0
+    settings: SortSettings | None = SETTINGS
+    calibration: str = "brain-2026-11@5f1c09ab"
+    randoms: dict[str, float] | None = None
+    randoms_alarm: bool = False
+    module_live: dict[int, float] = field(default_factory=dict)
+    pair_live: float = 0.9642
     image: np.ndarray | None = None
     image_run: str = ""
     raw_telemetry: bytes = b""
@@ -203,7 +225,7 @@ class Feeder:
             elapsed_s=elapsed_s,
             detector_time_s=elapsed_s,
             duration_s=script.duration_s,
-            settings=SETTINGS,
+            settings=script.settings,
             rates={k: float(v) if flows else 0.0 for k, v in rates.items()},
             counters=self._counters(elapsed_s),
             spectrum=spectrum(31 * total, rng).tobytes(),
@@ -228,7 +250,30 @@ class Feeder:
             disk_free_GB=script.disk_free_GB,
             condition=script.condition,
             buffers={"singles_held": 3120.0},
+            randoms=self._randoms(randoms) if script.randoms is None else script.randoms,
+            randoms_alarm=script.randoms_alarm,
+            window_rates=self._window_rates(),
+            module_live=[self._module_live(m, s) for m, s in enumerate(states)],
+            pair_live=script.pair_live,
+            calibration=script.calibration,
         )
+
+    def _randoms(self, delayed_cps: float) -> dict[str, float]:
+        singles_cps = delayed_cps / 1.0123
+        ratio = {"ratio": 1.0123, "ratio_sigma": 0.0081}
+        return {"delayed_cps": delayed_cps, "singles_cps": singles_cps} | ratio
+
+    def _window_rates(self) -> dict[str, float]:
+        settings = self.script.settings
+        windows = settings.singles_windows if settings else ()
+        wide = {window.name: window.uld_keV - window.lld_keV for window in windows}
+        return {name: 240.0 * keV for name, keV in wide.items()}
+
+    def _module_live(self, module: int, state: str) -> float:
+        if state in ("stalled", "silent"):
+            return 0.0
+        usual = 0.985 - 0.004 * (module % 3) if module // SECTORS == 1 else 0.992
+        return self.script.module_live.get(module, usual)
 
     def _counters(self, elapsed_s: float) -> dict[str, int]:
         total = int(self.script.prompts_per_s * elapsed_s)
@@ -293,6 +338,15 @@ def trouble() -> Script:
         fraction_used=0.62,
         disk_free_GB=6.3,
         source_lag_s=1.4,
+        randoms={
+            "delayed_cps": 812.0,
+            "singles_cps": 655.0,
+            "ratio": 1.2397,
+            "ratio_sigma": 0.0114,
+        },
+        randoms_alarm=True,
+        pair_live=0.9138,
+        module_live={7: 0.41},
         journal=[
             ("info", "armed: caremibrain, 350–650 keV, τ 5 ns, delay 500 ns"),
             ("info", "run started, source emulator, 48 modules"),
@@ -312,8 +366,15 @@ SCENARIOS = {
         condition="incomplete",
         disk_free_GB=0.0,
     ),
+    "spect": lambda: Script(settings=SPECT),
     "idle": lambda: Script(
-        state="idle", run="", no_images=True, module_states=dict.fromkeys(range(48), "silent")
+        state="idle",
+        run="",
+        settings=None,
+        calibration="none",
+        randoms={},
+        no_images=True,
+        module_states=dict.fromkeys(range(48), "silent"),
     ),
     "closed": lambda: Script(
         state="closed", final=True, module_states=dict.fromkeys(range(48), "ended")

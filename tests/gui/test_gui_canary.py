@@ -37,8 +37,10 @@ def test_every_symbol_of_the_console_has_a_glyph() -> None:
         *theme.CONDITION_LOOKS.values(),
         *theme.SEVERITY_LOOKS.values(),
         *theme.MODULE_LOOKS.values(),
+        *theme.RANDOMS_LOOKS.values(),
+        *theme.WINDOW_LOOKS.values(),
     ]
-    symbols = {look.symbol for look in looks} | set("●✛τΔ−±–…\N{NARROW NO-BREAK SPACE}")
+    symbols = {look.symbol for look in looks} | set("●✛τΔ−±–…≤·×₁₂\N{NARROW NO-BREAK SPACE}")
     assert [s for s in symbols if not metrics.inFontUcs4(ord(s))] == []
 
 
@@ -48,6 +50,8 @@ def test_no_state_is_told_by_colour_alone() -> None:
         theme.CONDITION_LOOKS,
         theme.SEVERITY_LOOKS,
         theme.MODULE_LOOKS,
+        theme.RANDOMS_LOOKS,
+        theme.WINDOW_LOOKS,
     ):
         assert len({look.word for look in looks.values()}) == len(looks)
         assert len({look.symbol for look in looks.values()}) == len(looks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from gui_drawn import drawn
 from gui_feeder import SCENARIOS, Feeder, Script, trouble
 
 from gui.counters import losses
@@ -18,16 +19,6 @@ Pump = Callable[..., None]
 
 def enabled(console: ConsoleWindow) -> set[str]:
     return {name for name, button in console.run_bar.buttons.items() if button.isEnabled()}
-
-
-def drawn(console: ConsoleWindow) -> Callable[[], bool]:
-    """Return a condition: connected, and all panels have had their turn since."""
-    first = console.meter.frames
-
-    def ready() -> bool:
-        return console.link.state == "connected" and console.meter.frames > first + 12
-
-    return ready
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from gui.wording import (
     SteadyCeiling,
     age_text,
     clock_text,
+    fraction_text,
     grouped,
     level_text,
     nice_ceiling,
@@ -49,6 +50,14 @@ def test_clock(seconds: float, text: str) -> None:
 )
 def test_ages_grow_coarser(seconds: float, text: str) -> None:
     assert age_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(0, "0.0 %"), (0.98765, "98.8 %"), (0.99999, "99.9 %"), (1, "100.0 %"), (float("nan"), "–")],
+)
+def test_a_fraction_is_whole_only_where_nothing_is_missing(fraction: float, text: str) -> None:
+    assert fraction_text(fraction) == text
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import messages as m
-from hw.settings import SortSettings
+from hw.settings import EnergyWindow, SortSettings
 
-SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)
+SETTINGS = SortSettings(
+    lld_keV=350,
+    uld_keV=650,
+    window_ps=5000,
+    delay_ps=500_000,
+    windows=(EnergyWindow(name="Tc", lld_keV=126.5, uld_keV=154.5, modules=(0, 7)),),
+)
 HISTOGRAM = np.arange(4, dtype="<u4").tobytes()
 EXAMPLES: list[m.Message] = [
     m.Hello(kind="emulator", scanner="caremibrain", modules=48, pid=7, software="0.1.0"),
@@ -45,6 +51,9 @@ EXAMPLES: list[m.Message] = [
         event_wall_ns=9,
     ),
     m.RunEnd(run="r", prompts=10, delayeds=11),
+    m.EventBatch(
+        run="r", kind="singles", sequence=4, records=5, before=2**40, watermark_ps=2**62, final=True
+    ),
     m.ImagerReport(run="r", images=3, final=True, latency_p99_ms=0.25),
     m.ImageMessage(
         run="r",
@@ -131,13 +140,13 @@ def test_another_version_is_refused_naming_both_and_the_remedy(message: m.Messag
 
 
 def test_another_version_is_named_even_where_its_fields_are_not_ours() -> None:
-    with pytest.raises(m.MessageError, match="Hello has message version 2, this program speaks"):
-        m.decode(msgpack.packb({"type": "Hello", "version": 2, "modules": "forty-eight"}))
+    with pytest.raises(m.MessageError, match="Hello has message version 1, this program speaks"):
+        m.decode(msgpack.packb({"type": "Hello", "version": 1, "modules": "forty-eight"}))
 
 
 def test_a_message_type_of_another_version_is_refused_as_such() -> None:
-    with pytest.raises(m.MessageError, match="Novelty has message version 2"):
-        m.decode(msgpack.packb({"type": "Novelty", "version": 2}))
+    with pytest.raises(m.MessageError, match="Novelty has message version 1"):
+        m.decode(msgpack.packb({"type": "Novelty", "version": 1}))
 
 
 def test_unknown_fields_are_ignored() -> None:

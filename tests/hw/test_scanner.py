@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,6 +70,13 @@ def paths_of(kinds: tuple[type, ...]) -> list[str]:
                 values = {f"{table}.{key}[{i}]": v for i, v in enumerate(value)}
             found += [path for path, v in values.items() if type(v) in kinds]
     return found
+
+
+def is_required(path: str) -> bool:
+    """Whether presets of a run made before the key existed are not readable without it."""
+    table, key = path.split("[")[0].split(".")
+    kind = {field.name: field.type for field in msgspec.structs.fields(Scanner)}[table]
+    return {field.name: field.required for field in msgspec.structs.fields(kind)}[key]
 
 
 def refusal(text: str) -> str:
@@ -213,7 +221,7 @@ def test_value_of_a_wrong_type_is_refused_with_its_key(path: str, value: object)
 
 
 @settings(deadline=None, derandomize=True)
-@given(st.sampled_from(paths_of((int, float, str, bool, list))))
+@given(st.sampled_from([p for p in paths_of((int, float, str, bool, list)) if is_required(p)]))
 def test_missing_key_is_named(path: str) -> None:
     document = tomllib.loads(TEXT)
     table, key = path.split("[")[0].split(".")
@@ -236,6 +244,65 @@ def test_message_tells_file_key_value_bound_and_remedy() -> None:
     assert refusal(changed("ring.n_rings", 0)) == (
         "mine.toml: ring.n_rings = 0: expected int >= 1; correct the value of ring.n_rings"
     )
+
+
+LATER_KEYS = (
+    "walk_ps",
+    "walk_spread_ps",
+    "curvature_spread",
+    "efficiency_spread",
+    "doi_gain_range",
+    "doi_time_range_ps",
+    "position_readout",
+    "raw_blur_fwhm_mm",
+    "raw_compression",
+)
+
+
+def test_preset_of_an_older_run_is_read_without_the_later_keys() -> None:
+    document = tomllib.loads(TEXT)
+    for key in LATER_KEYS:
+        document["response"].pop(key, None)
+    response = parse_scanner(to_toml(document)).response
+    assert response.walk_ps == response.curvature_spread == response.efficiency_spread == 0
+    assert response.position_readout == "crystal"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("walk_ps", 5001.0),
+        ("walk_spread_ps", -1.0),
+        ("curvature_spread", 0.06),
+        ("efficiency_spread", 0.3),
+        ("doi_gain_range", 0.6),
+        ("doi_time_range_ps", -5001.0),
+        ("raw_blur_fwhm_mm", -0.1),
+        ("raw_compression", 1.6),
+    ],
+)
+def test_later_keys_have_bounds_too(key: str, value: float) -> None:
+    assert f"response.{key} = {value!r}: " in refusal(changed(f"response.{key}", value))
+
+
+def test_raw_positions_need_two_bins_a_crystal() -> None:
+    document = tomllib.loads(changed("response.position_readout", "raw"))
+    assert parse_scanner(to_toml(document)).response.position_readout == "raw"
+    document["module"]["n_u"] = 33
+    message = refusal(to_toml(document))
+    assert "position_readout = 'raw': module.n_u = 33" in message
+    assert "must be ≤ 32" in message
+
+
+def test_a_table_where_a_value_belongs_is_refused() -> None:
+    text = TEXT.replace("n_rings = 3", "n_rings = {a = 1}")
+    assert "ring.n_rings = {'a': 1}: expected int" in refusal(text)
+
+
+@pytest.mark.parametrize("model", ["non-paralysable", "paralysable"])
+def test_both_dead_times_of_the_textbooks_are_known(model: str) -> None:
+    text = changed("response.dead_time_model", model)
+    assert parse_scanner(text).response.dead_time_model == model
 
 
 def test_one_of_several_numbers_is_named_by_its_index() -> None:

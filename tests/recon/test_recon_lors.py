@@ -96,7 +96,8 @@ def test_fan_sum_model_keeps_the_total_and_finds_the_true_rates() -> None:
 
 def test_no_delayeds_mean_no_background() -> None:
     allowed = allowed_module_pairs(BRAIN.scanner)
-    table = background_table(np.zeros((48, 48), np.int64), allowed, duration_s=1.0)
+    counts = np.zeros((48, 48), np.int64)
+    table = background_table(counts, allowed, duration_s=1.0, delayed_factor=1)
     assert table.shape == (48 * 48,) and not table.any()
 
 

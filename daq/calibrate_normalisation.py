@@ -1,0 +1,269 @@
+"""Component-based normalisation from a source of known shape.
+
+The trues expected of the crystals i, j in the modules M, N are
+
+    T_ij = s · P_ij · e_i b_p(i) · e_j b_p(j) · g_MN
+
+with P_ij of the source's geometry (``daq.normalisation_source``), crystal efficiencies e (mean 1 in
+each place of the block), the block profile b by the place p in the block, and geometric factors g
+that module pairs of one kind (the same rings and sector difference) share. Components after M. E.
+Casey, H. Gadagkar and D. Newport (3D Meeting 1995; Kluwer 1996) and R. D. Badawi and P. K. Marsden,
+Phys. Med. Biol. 44 (1999) 571. The efficiencies are those of greatest likelihood, found from fan
+sums by fixed-point iteration (D. Hogg, K. Thielemans, T. Spinks and N. Spyrou, IEEE NSS 2001),
+Poisson's sufficient statistics here:
+
+    ε_i = T_i / Σ_j s P_ij g_MN ε_j,   ε = e·b
+
+What only rescales modules is put into ε: g is scaled so that each module's expected fan is as
+modelled. The product is what counts; ``pair_factor`` gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.calibration_arrays import CalibrationSetError
+from daq.calibration_set import Status
+from daq.fan_sums import FanSums
+from daq.module_pairs import (
+    fit_module_pairs,
+    kinds_fitted,
+    pair_chi2,
+    pair_kinds,
+    solve_scales,
+)
+from daq.normalisation_model import SourceModel, source_model
+from daq.normalisation_source import NormalisationSource
+from hw.geometry import Geometry, build_geometry
+from hw.scanner import Scanner
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_TRUES = 100
+"""Trues expected of a crystal for an efficiency of its own: a standard error of at most 10 %."""
+
+LEAST_TOTAL = 10_000
+DEAD_BELOW = 0.05
+"""An efficiency below this, with counts enough to tell, is a dead crystal's."""
+
+_PASSES = 12
+_SETTLED = 1e-4
+
+
+@dataclass(frozen=True)
+class NormalisationResult:
+    """The components and how well they are known; n crystals, m modules.
+
+    efficiency, error : (n,) f8, e and its standard error as a fraction; status : (n,) u1
+    block_profile : (crystals_per_module,) f8; geometric : (m, m) f8, 1 for pairs without factor
+    geometric_fitted : (m, m) bool
+    trues : in all; passes : evaluations of the source model; change : of ε in the last one
+    pair_chi2_before, pair_chi2_after : per degree of freedom, of the module pairs' trues against
+        the model without and with geometric factors: what the source model does not explain
+    """
+
+    efficiency: Floats
+    error: Floats
+    status: npt.NDArray[np.uint8]
+    block_profile: Floats
+    geometric: Floats
+    geometric_fitted: npt.NDArray[np.bool_]
+    trues: float
+    passes: int
+    change: float
+    pair_chi2_before: float
+    pair_chi2_after: float
+
+    @property
+    def crystal_factor(self) -> Floats:
+        """ε = e·b, (n,)."""
+        return self.efficiency * np.tile(
+            self.block_profile, len(self.efficiency) // len(self.block_profile)
+        )
+
+
+def pair_factor(
+    crystal_a: npt.NDArray[np.integer],
+    crystal_b: npt.NDArray[np.integer],
+    *,
+    efficiency: npt.NDArray[np.floating],
+    block_profile: npt.NDArray[np.floating],
+    geometric: npt.NDArray[np.floating],
+) -> Floats:
+    """Return e_a b_a e_b b_b g_MN of crystal pairs, (k,) f8: measured over modelled sensitivity.
+
+    Empty ``block_profile`` or ``geometric`` stand for 1.
+    """
+    each = len(block_profile) or (len(efficiency) // max(len(geometric), 1))
+    factor = efficiency[crystal_a].astype(np.float64) * efficiency[crystal_b]
+    if len(block_profile):
+        factor *= block_profile[crystal_a % each] * block_profile[crystal_b % each]
+    if len(geometric):
+        factor *= geometric[crystal_a // each, crystal_b // each]
+    return factor
+
+
+def calibrate_normalisation(
+    sums: FanSums,
+    scanner: Scanner,
+    source: NormalisationSource,
+    *,
+    allowed: npt.NDArray[np.bool_],
+    on_pass: Callable[[int, int], None] | None = None,
+) -> NormalisationResult:
+    """Return the normalisation's components.
+
+    A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
+    module without counts the scanner's; they are marked.
+
+    Raises
+    ------
+    CalibrationSetError
+        for too few trues, and for coincidences that the source described cannot give.
+    """
+    geometry = build_geometry(scanner)
+    _check_counts(sums, scanner)
+    model = source_model(scanner, geometry, source, allowed=allowed)
+    kinds = pair_kinds(scanner, allowed)
+    pair_trues = np.where(allowed, sums.pair_trues, 0.0)
+    epsilon, passes, change = np.ones(scanner.n_crystals), 0, np.inf
+    known = np.zeros(scanner.n_crystals, np.bool_)
+    for passes in range(1, _PASSES + 1):
+        fans = model.expected(epsilon)
+        if passes == 1:
+            _check_explained(fans, sums, geometry)
+        expected = _by_pair(fans * epsilon[:, None], scanner)
+        scale, geometric = fit_module_pairs(expected, pair_trues, kinds)
+        found, fan = _crystal_epsilon(sums, fans, scale, geometric, geometry)
+        new, known = _gauged(found, fan, modules=scanner.n_modules)
+        change = float(np.abs(new - epsilon).max())
+        epsilon = new
+        if on_pass is not None:
+            on_pass(passes, _PASSES)
+        if change < _SETTLED:
+            break
+    return _separate(sums, scanner, model, epsilon, known, kinds, passes, change)
+
+
+def _crystal_epsilon(
+    sums: FanSums, fans: Floats, scale: Floats, geometric: Floats, geometry: Geometry
+) -> tuple[Floats, Floats]:
+    """Return T_i over the fan expected of efficiency 1, and that fan, both (n,)."""
+    expected = (fans * (geometric * scale[None, :])[geometry.crystal_module]).sum(axis=1)
+    trues = np.maximum(sums.trues, 0.0)
+    return np.divide(trues, expected, out=np.zeros_like(expected), where=expected > 0), expected
+
+
+def _gauged(
+    value: Floats, expected: Floats, *, modules: int
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Bring ε to a mean of 1 over the crystals that are known; the others take their module's."""
+    each = len(value) // modules
+    counts = (expected * value).reshape(modules, each)
+    # what an average crystal of the module would count at this place
+    ordinary = expected.reshape(modules, each) * _module_mean(value, expected, modules)[:, None]
+    known = (ordinary >= LEAST_TRUES).ravel() & (counts.sum(axis=1) > 0).repeat(each)
+    if not known.any():
+        known = expected > 0
+    value = value / value[known].mean()
+    mean = _module_mean(value, np.where(known, expected, 0.0), modules)
+    alive = mean > 0
+    mean = np.where(alive, mean, mean[alive].mean())
+    return np.where(known, value, mean.repeat(each)), known
+
+
+def _module_mean(value: Floats, expected: Floats, modules: int) -> Floats:
+    counts = (value * expected).reshape(modules, -1).sum(axis=1)
+    total = expected.reshape(modules, -1).sum(axis=1)
+    return np.divide(counts, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _by_pair(fans: Floats, scanner: Scanner) -> Floats:
+    pairs = fans.reshape(scanner.n_modules, scanner.crystals_per_module, -1).sum(axis=1)
+    return np.asarray((pairs + pairs.T) / 2)
+
+
+def _separate(
+    sums: FanSums,
+    scanner: Scanner,
+    model: SourceModel,
+    epsilon: Floats,
+    known: npt.NDArray[np.bool_],
+    kinds: npt.NDArray[np.int64],
+    passes: int,
+    change: float,
+) -> NormalisationResult:
+    """Part ε into block profile and crystal residual, and judge the module pairs."""
+    table = epsilon.reshape(scanner.n_modules, -1)
+    known_table = known.reshape(table.shape)
+    dead = table < DEAD_BELOW * np.mean(table, where=known_table)
+    typical = known_table & ~dead  # a dead crystal is no feature of the block
+    module = np.mean(table, axis=1, where=typical | ~typical.any(axis=1, keepdims=True))
+    weight = typical * sums.trues.reshape(table.shape).clip(1.0)
+    relative = table / np.maximum(module, 1e-30)[:, None]
+    profile = np.divide((relative * weight).sum(axis=0), weight.sum(axis=0),
+                        out=np.ones(table.shape[1]), where=weight.sum(axis=0) > 0)  # fmt: skip
+    profile /= profile.mean()
+    efficiency = (table / profile).ravel()
+    norm = efficiency.mean()
+    expected = _by_pair(model.expected(epsilon) * epsilon[:, None], scanner)
+    inside = kinds >= 0
+    trues = np.where(inside, sums.pair_trues, 0.0)
+    variance = np.where(inside, sums.pair_variance, 0.0)
+    scale, geometric = fit_module_pairs(expected, trues, kinds)
+    fitted = kinds_fitted(trues, kinds)
+    alive = (trues.sum(axis=1) > 0).repeat(scanner.crystals_per_module)
+    status = np.where(known, Status.FITTED, np.where(alive, Status.MODULE, Status.SCANNER))
+    plain = solve_scales(expected * inside, trues)
+    n_kinds = len(np.unique(kinds[inside]))
+    return NormalisationResult(
+        efficiency=efficiency / norm,
+        error=_relative_error(sums),
+        status=status.astype(np.uint8),
+        block_profile=profile,
+        geometric=np.where(inside, geometric, 1.0),
+        geometric_fitted=fitted,
+        trues=float(sums.trues.sum() / 2),
+        passes=passes,
+        change=change,
+        pair_chi2_before=pair_chi2(expected, plain, trues, variance, inside, 0),
+        pair_chi2_after=pair_chi2(expected * geometric, scale, trues, variance, inside, n_kinds),
+    )
+
+
+def _relative_error(sums: FanSums) -> Floats:
+    """Standard error of each fan sum as a fraction; that of the partners is far smaller."""
+    trues = np.maximum(sums.trues, 0.0)
+    return np.divide(
+        np.sqrt(sums.variance), trues, out=np.full(len(trues), np.inf), where=trues > 0
+    )
+
+
+def _check_counts(sums: FanSums, scanner: Scanner) -> None:
+    if len(sums.prompts) != scanner.n_crystals or len(sums.pair_prompts) != scanner.n_modules:
+        raise CalibrationSetError(
+            f"fan sums of {len(sums.prompts)} crystals in {len(sums.pair_prompts)} modules, "
+            f"{scanner.name} has {scanner.n_crystals} in {scanner.n_modules}"
+        )
+    trues = float(sums.trues.sum() / 2)
+    if trues < LEAST_TOTAL:
+        raise CalibrationSetError(
+            f"{trues:.0f} true coincidences: a normalisation needs at least {LEAST_TOTAL}, and "
+            f"{LEAST_TRUES} for each of the {scanner.n_crystals} crystals; measure longer"
+        )
+
+
+def _check_explained(fans: Floats, sums: FanSums, geometry: Geometry) -> None:
+    """Refuse a source from which most of the coincidences cannot come."""
+    pairs = np.zeros(sums.pair_trues.shape)
+    np.add.at(pairs, geometry.crystal_module.astype(np.int64), fans)
+    impossible = float(sums.pair_trues[pairs <= 0].sum() / max(sums.pair_trues.sum(), 1.0))
+    if impossible > 0.2:
+        raise CalibrationSetError(
+            f"{impossible:.0%} of the true coincidences join modules between which the source "
+            "described gives none: correct its shape, size or position"
+        )

@@ -1,0 +1,50 @@
+"""Options of an emulation: read, checked, and handed on to the emulator's process unchanged."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from daq.cli.common import CommandError
+from daq.cli.emulation import add_emulation_options, emulation_arguments, emulator_config
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_emulation_options(parser)
+    return parser.parse_args(list(arguments))
+
+
+FULL = (
+    *("--preset", "bench2", "--phantom", "point", "--nuclide", "Ga-68:0.3+Lu-177:0.7"),
+    *("--activity-MBq", "0.3", "--seed", "5", "--fast", "--threads", "2", "--fault", "drop=0.01"),
+    *("--trigger-keV", "62.5", "--lutetium", "--dead-crystals", "17,", "--noisy-crystals", "3,9"),
+    *("--noise-Hz", "1234.5"),
+)
+
+
+@pytest.mark.parametrize("arguments", [(), FULL, ("--dead-crystals", "4")])
+def test_options_survive_the_way_to_the_emulators_process(arguments):
+    options = parsed(*arguments)
+    assert parsed(*emulation_arguments(options)) == options
+
+
+def test_options_become_the_emulators_configuration():
+    config = emulator_config(parsed(*FULL))
+    assert config.nuclide == "Ga-68:0.3+Lu-177:0.7"
+    assert (config.trigger_keV, config.lutetium, config.noise_Hz) == (62.5, True, 1234.5)
+    assert (config.dead_crystals, config.noisy_crystals) == ((17,), (3, 9))
+    assert emulator_config(parsed("--dead-crystals", "4")).dead_crystals == 4
+
+
+@pytest.mark.parametrize("text", ["-1", "a", "3,x", ",", "", "3,-4"])
+def test_crystals_that_are_no_numbers_are_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        parsed(f"--dead-crystals={text}")
+    assert "a number of crystals, or crystals as 17,203" in capsys.readouterr().err
+
+
+def test_trigger_out_of_bounds_is_refused_by_name():
+    with pytest.raises(CommandError, match="trigger_keV"):
+        emulator_config(parsed("--trigger-keV", "20"))
