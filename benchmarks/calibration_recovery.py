@@ -109,17 +109,20 @@ def _lutetium(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     run.write_summary()
     started = time.perf_counter()
     spectra = spectra_of_run(run.folder, [LOG_GRID])[0]
-    found = calibrate_lutetium(spectra, instrument.scanner)
-    error = 100 * np.log(found.gain * instrument.truth.gain)
-    return {
+    result: dict[str, Any] = {
         "scanner": options.scanner,
         "seconds_measured": options.lutetium,
-        "singles_a_crystal": int(spectra.sum() / len(error)),
-        "gain_percent": _errors(error, found.status),
-        "share_within_1": round(float(np.mean(np.abs(error) < 1)), 4),
-        "seconds": round(time.perf_counter() - started, 1),
-        "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "singles_a_crystal": int(spectra.sum() / len(spectra)),
     }
+    truth = instrument.truth
+    for words, curvature in (("", None), ("_curvature_known", truth.curvature)):
+        found = calibrate_lutetium(spectra, instrument.scanner, curvature=curvature)
+        error = 100 * np.log(found.gain * truth.gain)
+        result[f"gain_percent{words}"] = _errors(error, found.status)
+        result[f"share_within_1{words}"] = round(float(np.mean(np.abs(error) < 1)), 4)
+    result["seconds"] = round(time.perf_counter() - started, 1)
+    result["peak_memory_MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return result
 
 
 def _new_run(scanner: str, name: str, root: Path) -> Run:

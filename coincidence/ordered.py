@@ -1,58 +1,91 @@
 """Pairs of singles that are calibrated and in order of time already: one pass, and the rare groups.
 
 The same prompts as the sorter's, for arrays in hand (simulated, exported, read back) instead of a
-stream. The pass has no branch: it notes only accepted singles with an accepted neighbour within τ,
-a few per cent; the pairing kernel sees these alone. No pair is lost by that: its singles, and all
-between them in time, are such neighbours.
+stream. The pass has no branch: it picks accepted singles with an accepted neighbour within τ, a few
+per cent; the pairing kernel sees these alone. No pair is lost by that: its singles, and all between
+them in time, are such neighbours.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from coincidence import pairs
-from coincidence.buffers import Records, as_words
+from coincidence.buffers import Records, Words, as_words
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
 from coincidence.windows import window_dkeV
 from hw.jit import Array, kernel
 from hw.settings import SortSettings
 
-_LONG_AGO = np.int64(-(2**62))
+_PIECE = 1 << 17
+_BLOCK = 8192  # singles looked at in one go: what is noted of them stays in the cache
 
 
 @kernel
-def find_neighbours(words: Array, low: int, width: int, window_ps: int, index: Array) -> int:
-    """Note the singles with low ≤ energy ≤ low + width that have another such one within τ.
-
-    ``words`` : (n, 2) i8, singles as words in order of time; ``index`` : (≥ n + 2,) i8, filled in.
-    Returns how many.
-    """
-    n = noted = np.uint64(0)
-    one, shift, mask = np.uint64(1), np.uint64(32), np.uint64(0xFFFF)
+def accept(words: Array, begin: int, end: int, low: int, width: int, at: int, times: Array,
+           index: Array) -> int:  # fmt: skip
+    """Note time and place of the singles [begin, end) with low ≤ energy ≤ low + width, from place
+    ``at`` on; return how many there are then."""
+    n = np.uint64(at)  # unsigned indices: a signed one may count from the end, which costs a test
+    shift, mask = np.uint64(32), np.uint64(0xFFFF)
     least, span = np.uint64(low), np.uint64(width)
-    last, last_ps = 0, _LONG_AGO
-    for i in range(words.shape[0]):
-        time_ps = words[i, 0]
-        good = ((np.uint64(words[i, 1]) >> shift) & mask) - least <= span  # wraps below low
-        close = np.uint64(good) & np.uint64(time_ps - last_ps <= window_ps)
-        index[n] = last
-        n += close & (one - noted)
-        index[n] = i
-        n += close
-        noted = close if good else noted
-        last_ps = time_ps if good else last_ps
-        last = i if good else last
+    for i in range(np.uint64(begin), np.uint64(end)):
+        times[n], index[n] = words[i, 0], i
+        n += np.uint64(((np.uint64(words[i, 1]) >> shift) & mask) - least <= span)  # wraps below
     return int(n)
 
 
 @kernel
-def gather(words: Array, index: Array, n: int, out: Array) -> None:
-    """Copy the singles of an index: (n, 2) i8."""
-    for k in range(n):
-        i = index[k]
-        out[k, 0], out[k, 1] = words[i, 0], words[i, 1]
+def mark_close(times: Array, n: int, window_ps: int, close: Array) -> None:
+    """Mark each of n times but the first that is within the window of the one before."""
+    for i in range(1, n):
+        close[i] = times[i] - times[i - 1] <= window_ps
+
+
+@kernel
+def pick(
+    words: Array, close: Array, n: int, index: Array, picked: Array, out: Array, at: int
+) -> int:
+    """Copy the singles close to the one before or the one after to ``out`` from place ``at`` on;
+    return how many there are then. The last of n is left to the next block."""
+    m = np.uint64(0)
+    for i in range(np.uint64(max(n - 1, 0))):
+        picked[m] = index[i]
+        m += np.uint64(close[i] | close[i + np.uint64(1)])
+    for k in range(m):
+        i = picked[k]
+        out[at, 0], out[at, 1] = words[i, 0], words[i, 1]
+        at += 1
+    return at
+
+
+@kernel
+def find_neighbours(words: Array, low: int, width: int, window_ps: int, out: Array) -> int:
+    """Copy the singles with low ≤ energy ≤ low + width that have another such one within τ.
+
+    ``words`` : (n, 2) i8, singles as words in order of time; ``out`` : (≥ n, 2) i8. Returns how
+    many.
+    """
+    times = np.empty(_BLOCK + 2, np.int64)
+    index, picked = np.empty(_BLOCK + 2, np.uint32), np.empty(_BLOCK + 2, np.uint32)
+    close = np.zeros(_BLOCK + 2, np.uint8)
+    found = carried = 0
+    for begin in range(0, words.shape[0], _BLOCK):
+        end = min(begin + _BLOCK, words.shape[0])
+        n = accept(words, begin, end, low, width, carried, times, index)
+        mark_close(times, n, window_ps, close)
+        found = pick(words, close, n, index, picked, out, found)
+        if n > 0:
+            carried = 1
+            times[0], index[0], close[0] = times[n - 1], index[n - 1], close[n - 1]
+    if carried and close[0]:
+        out[found, 0], out[found, 1] = words[index[0], 0], words[index[0], 1]
+        found += 1
+    return found
 
 
 def pair_ordered(
@@ -72,24 +105,46 @@ def pair_ordered(
     """
     words = as_words(singles)
     low, high = window_dkeV(settings.lld_keV, settings.uld_keV)
-    index = np.empty(len(words) + 2, np.int64)
-    n: int = find_neighbours(words, low, high - low, settings.window_ps, index)
-    near = np.empty((n, 2), np.int64)
-    gather(words, index, n, near)
-    times = near[:, 0].copy()
-    scratch = np.empty((4, n + 1), np.int64)
-    result = np.zeros(7, np.int64)
-    room, start, parts = n, 0, []
-    while True:
-        out = np.empty((room, 4), np.int64)
-        pair_prompts(
-            near, times, start, int(END_OF_TIME_PS), settings.window_ps, module_of,
-            np.ascontiguousarray(allowed_pairs), POLICY_NUMBERS[settings.policy], scratch, out,
-            np.empty((0, 5), np.int64), result,
-        )  # fmt: skip
-        parts.append(out[: result[pairs.PROMPTS]])
-        start, room = int(result[pairs.START]), max(n, int(result[pairs.NEEDED]))
-        if not result[pairs.NEEDED]:
-            break
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return whole.reshape(-1).view(COINCIDENCE)
+    allowed = np.ascontiguousarray(allowed_pairs)
+    no_triples, result = np.empty((0, 5), np.int64), np.zeros(7, np.int64)
+    out, n = np.empty((len(words) // 8 + 64, 4), np.int64), 0
+    near: Words = np.empty((0, 2), np.int64)
+    times: Words = np.empty(0, np.int64)
+    scratch: Words = np.empty((4, 0), np.int64)
+    for begin, end in _pieces(words, settings.window_ps):
+        if end - begin > len(near):
+            near, times = np.empty((end - begin, 2), np.int64), np.empty(end - begin, np.int64)
+            scratch = np.empty((4, end - begin), np.int64)
+        piece = words[begin:end]
+        k: int = find_neighbours(piece, low, high - low, settings.window_ps, near)
+        times[:k] = near[:k, 0]
+        start, more = 0, True
+        while more:
+            pair_prompts(
+                near[:k], times[:k], start, int(END_OF_TIME_PS), settings.window_ps, module_of,
+                allowed, POLICY_NUMBERS[settings.policy], scratch, out[n:], no_triples, result,
+            )  # fmt: skip
+            n, start = n + int(result[pairs.PROMPTS]), int(result[pairs.START])
+            more = result[pairs.NEEDED] > 0
+            if more:
+                out = _grown(out, n, int(result[pairs.NEEDED]))
+    return out[:n].reshape(-1).view(COINCIDENCE)
+
+
+def _pieces(words: Words, window_ps: int) -> Iterator[tuple[int, int]]:
+    """Yield where to cut the singles so that no pair crosses a cut: at gaps longer than τ. Pieces
+    that fit the cache, with working memory used again, took two thirds of the time of one piece."""
+    begin, n = 0, len(words)
+    while begin < n:
+        end = min(begin + _PIECE, n)
+        while end < n and words[end, 0] - words[end - 1, 0] <= window_ps:
+            end += 1
+        yield begin, end
+        begin = end
+
+
+def _grown(out: Words, n: int, needed: int) -> Words:
+    """Return a larger array with the first n rows of ``out``."""
+    larger = np.empty((n + needed + n // 2, out.shape[1]), np.int64)
+    larger[:n] = out[:n]
+    return larger

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 
+from coincidence.calibration import REFERENCE_keV
 from daq import lutetium
 from daq.calibration_arrays import CalibrationSetError
 from daq.calibration_set import Status
@@ -38,7 +39,7 @@ MOST_ERROR = 0.01
 """Largest standard error of ln gain for a fit to stand on its own."""
 
 LEAST_SINGLES = 20_000
-MOST_CHI2 = 12.0
+MOST_CHI2 = 3.5
 """Per bin, on top of a model error of ``_MODEL_ERROR``: above it the run is no background."""
 
 _MODEL_ERROR = 0.03
@@ -47,6 +48,7 @@ CLASS_mm, MOST_STEPS = 3.0, 3
 """Edge effects end within the mean free path of the 307 keV γ, some 9 mm in LYSO."""
 
 _SCALES = np.arange(-0.35, 0.36, 0.01)
+_WIDER = (1.0, 1.25, 1.5)
 _NEAR = 4  # steps either side of the best scale, for the parabola
 _LEAST_REACH = 0.2
 _ROUNDS, _STEPS, _AT_ONCE = 3, 5, 4096
@@ -81,8 +83,17 @@ class LutetiumResult:
     scales: tuple[Scale, ...]
 
 
-def calibrate_lutetium(spectra: Spectra, scanner: Scanner) -> LutetiumResult:
+def calibrate_lutetium(
+    spectra: Spectra,
+    scanner: Scanner,
+    *,
+    curvature: npt.NDArray[np.generic] | None = None,
+) -> LutetiumResult:
     """Return the gains from spectra (n_crystals, BINS) over ``LOG_GRID`` of a run without source.
+
+    Parameters
+    ----------
+    curvature : (n_crystals,), the known non-linearity (None: none)
 
     Raises
     ------
@@ -99,18 +110,41 @@ def calibrate_lutetium(spectra: Spectra, scanner: Scanner) -> LutetiumResult:
     usable = _usable(per_module)
     of_module, module_error, _ = _align(per_module, usable, np.zeros(len(per_module)))
     module_of = np.repeat(np.arange(scanner.n_modules), scanner.crystals_per_module)
-    parts = lutetium.parts(scanner.response.energy_fwhm_511)
+    fwhm = scanner.response.energy_fwhm_511
+    models = [lutetium.parts(fwhm * wider) for wider in _WIDER]
     classes = place_classes(scanner)
     log_gain, error = np.zeros(len(spectra)), np.full(len(spectra), np.inf)
     scales = []
     for place in np.unique(classes):
         here = np.flatnonzero(classes == place)
         shift, error[here], template = _align(spectra[here], usable, of_module[module_of[here]])
-        scales.append(absolute_scale(template.counts, template.usable, parts))
+        scales.append(absolute_scale(template.counts, template.usable, models))
         log_gain[here] = shift + np.log(scales[-1].gain)
+        if curvature is not None:
+            known = curvature[here].astype(np.float64)
+            log_gain[here] -= known * mean_bend(template.counts, template.usable, scales[-1].gain)
     good = (error <= MOST_ERROR) & (np.abs(log_gain) < MOST_LOG_GAIN)
     log_gain, status = _pool(log_gain, good, module_error <= MOST_ERROR, module_of)
     return LutetiumResult(np.exp(log_gain), status, error, tuple(scales))
+
+
+def mean_bend(template: Floats, usable: npt.NDArray[np.bool_], gain: float) -> float:
+    """Return by how much a crystal's ln gain comes out too large, over its curvature.
+
+    A curvature k moves the spectrum by k·(E/511 keV − 1) in ln E and squeezes it accordingly; the
+    shift of greatest likelihood is the projection of that change on the template's slope, less
+    what a change of height would explain.
+    """
+    shape = gaussian_filter1d(template / template.sum(), 0.7, mode="nearest")
+    inside = np.flatnonzero(usable)[2:-2]  # the ends' slopes are those of the edge
+    weight = np.zeros(BINS)
+    weight[inside] = 1 / np.maximum(shape[inside], 1e-9)
+    slope = np.gradient(shape)
+    free = slope - shape * (weight * shape * slope).sum() / (weight * shape * shape).sum()
+    of_511 = LOG_GRID.centres_keV * gain / REFERENCE_keV
+    # moved by (E/511 − 1) in ln E, and squeezed by its derivative, E/511
+    changed = slope * (of_511 - 1) + shape * of_511 * STEP
+    return float((weight * free * changed).sum() / (weight * free * slope).sum())
 
 
 def place_classes(scanner: Scanner) -> npt.NDArray[np.int64]:
@@ -242,17 +276,19 @@ def _shifts(
     return shift, np.sqrt(variance)
 
 
-def absolute_scale(template: Floats, usable: npt.NDArray[np.bool_], parts: Floats) -> Scale:
+def absolute_scale(template: Floats, usable: npt.NDArray[np.bool_], models: list[Floats]) -> Scale:
     """Return the gain with which the parts of ¹⁷⁶Lu's spectrum explain the template best.
 
-    parts : as ``lutetium.parts`` returns them
+    models : as ``lutetium.parts`` returns them, for several resolutions, of which the best counts:
+        crystals that could not be aligned one by one make the template wider
 
     Raises
     ------
     CalibrationSetError
         where no gain does.
     """
-    fits = [_fit_scale(template, usable, parts, scale) for scale in _SCALES]
+    each = [[_fit_scale(template, usable, parts, s) for s in _SCALES] for parts in models]
+    fits = min(each, key=lambda fits: min(fit[0] for fit in fits))
     chi2 = np.array([fit[0] for fit in fits])
     best = int(np.argmin(chi2))
     per_bin = float(chi2[best] / usable.sum())

@@ -118,7 +118,7 @@ def calibrate_normalisation(
     """Return the normalisation's components.
 
     A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
-    module without counts the scanner's; they are marked.
+    module with fewer than that the scanner's; they are marked.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def calibrate_normalisation(
             on_pass(passes, _PASSES)
         if change < _SETTLED:
             break
-    return _separate(sums, scanner, model, epsilon, known, kinds, passes, change)
+    return _judged(sums, scanner, model, epsilon, known, kinds, passes, change)
 
 
 def _crystal_epsilon(
@@ -161,19 +161,19 @@ def _crystal_epsilon(
 def _gauged(
     value: Floats, expected: Floats, *, modules: int
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Bring ε to a mean of 1 over the crystals that are known; the others take their module's."""
+    """Bring ε to a mean of 1; return it, and of which crystals it is their own.
+
+    A crystal counts too little for a value of its own where an average one of its module, at its
+    place, would: it takes the mean of all its module's counts.
+    """
     each = len(value) // modules
-    counts = (expected * value).reshape(modules, each)
-    # what an average crystal of the module would count at this place
-    ordinary = expected.reshape(modules, each) * _module_mean(value, expected, modules)[:, None]
-    known = (ordinary >= LEAST_TRUES).ravel() & (counts.sum(axis=1) > 0).repeat(each)
-    if not known.any():
-        known = expected > 0
-    value = value / value[known].mean()
-    mean = _module_mean(value, np.where(known, expected, 0.0), modules)
-    alive = mean > 0
-    mean = np.where(alive, mean, mean[alive].mean())
-    return np.where(known, value, mean.repeat(each)), known
+    mean = _module_mean(value, expected, modules)
+    counts = (value * expected).reshape(modules, each).sum(axis=1)
+    alive = counts >= LEAST_TRUES
+    known = (expected.reshape(modules, each) * mean[:, None] >= LEAST_TRUES) & alive[:, None]
+    mean = np.where(alive, mean, mean[alive].mean() if alive.any() else 1.0)
+    value = np.where(known.ravel(), value, mean.repeat(each))
+    return value / value.mean(), known.ravel()
 
 
 def _module_mean(value: Floats, expected: Floats, modules: int) -> Floats:
@@ -188,6 +188,27 @@ def _by_pair(fans: Floats, scanner: Scanner) -> Floats:
 
 
 def _separate(
+    epsilon: Floats, known: npt.NDArray[np.bool_], trues: Floats, modules: int
+) -> tuple[Floats, Floats]:
+    """Part ε (n,) into efficiencies (n,) and the block profile (n // modules,), of mean 1 both.
+
+    A crystal that is not known has the efficiency of its module's mean, at its place's profile.
+    """
+    table, known = epsilon.reshape(modules, -1), known.reshape(modules, -1)
+    dead = known & (table < DEAD_BELOW)  # ε has a mean of 1
+    typical = known & ~dead  # a dead crystal is no feature of the block
+    module = np.mean(table, axis=1, where=typical | ~typical.any(axis=1, keepdims=True))
+    weight = typical * trues.reshape(table.shape).clip(1.0)
+    relative = table / np.maximum(module, 1e-30)[:, None]
+    profile = np.ones(table.shape[1])
+    total = weight.sum(axis=0)
+    np.divide((relative * weight).sum(axis=0), total, out=profile, where=total > 0)
+    profile /= profile.mean()
+    efficiency = np.where(known, table / profile, module[:, None]).ravel()
+    return efficiency / efficiency.mean(), profile
+
+
+def _judged(
     sums: FanSums,
     scanner: Scanner,
     model: SourceModel,
@@ -197,36 +218,24 @@ def _separate(
     passes: int,
     change: float,
 ) -> NormalisationResult:
-    """Part ε into block profile and crystal residual, and judge the module pairs."""
-    table = epsilon.reshape(scanner.n_modules, -1)
-    known_table = known.reshape(table.shape)
-    dead = table < DEAD_BELOW * np.mean(table, where=known_table)
-    typical = known_table & ~dead  # a dead crystal is no feature of the block
-    module = np.mean(table, axis=1, where=typical | ~typical.any(axis=1, keepdims=True))
-    weight = typical * sums.trues.reshape(table.shape).clip(1.0)
-    relative = table / np.maximum(module, 1e-30)[:, None]
-    profile = np.divide((relative * weight).sum(axis=0), weight.sum(axis=0),
-                        out=np.ones(table.shape[1]), where=weight.sum(axis=0) > 0)  # fmt: skip
-    profile /= profile.mean()
-    efficiency = (table / profile).ravel()
-    norm = efficiency.mean()
+    """Return the components of ε, and how well the module pairs agree."""
     expected = _by_pair(model.expected(epsilon) * epsilon[:, None], scanner)
     inside = kinds >= 0
     trues = np.where(inside, sums.pair_trues, 0.0)
     variance = np.where(inside, sums.pair_variance, 0.0)
     scale, geometric = fit_module_pairs(expected, trues, kinds)
-    fitted = kinds_fitted(trues, kinds)
-    alive = (trues.sum(axis=1) > 0).repeat(scanner.crystals_per_module)
-    status = np.where(known, Status.FITTED, np.where(alive, Status.MODULE, Status.SCANNER))
     plain = solve_scales(expected * inside, trues)
+    alive = (trues.sum(axis=1) >= LEAST_TRUES).repeat(scanner.crystals_per_module)
+    status = np.where(known, Status.FITTED, np.where(alive, Status.MODULE, Status.SCANNER))
+    efficiency, profile = _separate(epsilon, known, sums.trues, scanner.n_modules)
     n_kinds = len(np.unique(kinds[inside]))
     return NormalisationResult(
-        efficiency=efficiency / norm,
+        efficiency=efficiency,
         error=_relative_error(sums),
         status=status.astype(np.uint8),
         block_profile=profile,
         geometric=np.where(inside, geometric, 1.0),
-        geometric_fitted=fitted,
+        geometric_fitted=kinds_fitted(trues, kinds),
         trues=float(sums.trues.sum() / 2),
         passes=passes,
         change=change,

@@ -79,9 +79,10 @@ def decode_frames(
     ``crystal_map`` : (modules or 1, 4096) u2, crystal in the module for each value of the word's
     field, ``NO_CRYSTAL`` for none. ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8,
     [watermark_ps, newest end_ps]. ``watermarks`` : (frames + 1,) i8, filled: the watermark before
-    each frame, and after the last. ``out`` : (≥ words, 2) i8, singles as words. Late singles (before
-    the watermark at the arrival of their frame), words of unknown kind and crystals outside the
-    module or beyond ``MAX_FRAME_ID`` are counted, not written.
+    each frame, and after the last. ``out`` : (≥ words, 2) i8, singles as words.
+
+    Late singles (before the watermark at the arrival of their frame), words of unknown kind and
+    crystals outside the module or beyond ``MAX_FRAME_ID`` are counted, not written.
     """
     n = 0
     for f in range(headers.shape[0]):

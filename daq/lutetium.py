@@ -18,6 +18,8 @@ import numpy.typing as npt
 from scipy.special import loggamma
 
 Floats = npt.NDArray[np.float64]
+Deposit = tuple[float, Floats | None]
+"""What a γ leaves: a whole energy in keV, or a spectrum."""
 
 BETA_END_keV = 593.0
 GAMMAS_keV = (88.34, 201.83, 306.78)
@@ -65,12 +67,15 @@ def parts(energy_fwhm_511: float) -> Floats:
     """Return the parts of the background's spectrum, (parts, len(ENERGY_keV)), each summing to 1.
 
     Blurred with FWHM = energy_fwhm_511·√(511 keV·E). Rows: the β with each combination of the γ
-    (missing, Compton, whole), then the γ alone (Compton and whole).
+    (missing, one Compton scatter, several, whole), then the γ alone. Several scatters leave any
+    energy up to the γ's: a flat part.
     """
     beta = beta_spectrum(ENERGY_keV)
-    deposits = [[(0.0, None), (gamma, None)] for gamma in GAMMAS_keV]
+    deposits: list[list[Deposit]] = [[(0.0, None), (gamma, None)] for gamma in GAMMAS_keV]
     for index in range(_COMPTON_FROM, len(GAMMAS_keV)):
-        deposits[index].append((0.0, compton_spectrum(GAMMAS_keV[index])))  # type: ignore[arg-type]
+        gamma = GAMMAS_keV[index]
+        flat = np.where(gamma > ENERGY_keV, STEP_keV / gamma, 0.0)
+        deposits[index] += [(0.0, compton_spectrum(gamma)), (0.0, flat / flat.sum())]
     rows = [_with(beta, combination) for combination in itertools.product(*deposits)]
     nothing = np.zeros_like(beta)
     nothing[0] = 1.0
@@ -80,7 +85,7 @@ def parts(energy_fwhm_511: float) -> Floats:
     return np.asarray(blurred / blurred.sum(axis=1, keepdims=True))
 
 
-def _with(start: Floats, deposits: tuple[tuple[float, Floats | None], ...]) -> Floats:
+def _with(start: Floats, deposits: tuple[Deposit, ...]) -> Floats:
     """Return a spectrum with what γ add to it: moved by a whole energy, or folded with Compton's.
 
     A bin's middle stands for its counts, so a fold of two moves by half a step too much.

@@ -28,7 +28,7 @@ LEAST_COUNTS = 100.0
 """In the Gaussian: with fewer, a chance heap of counts can look like a narrow, precise peak."""
 
 MOST_TIMES_WIDER = 2.0
-"""Wider or narrower than the peak of all crystals by this factor: no peak of one crystal."""
+"""Wider or narrower than the median of all crystals' peaks by this factor: no peak."""
 
 LEAST_SIGMA, MOST_SIGMA = 0.01, 0.15
 """A peak's σ at 511 keV, as a fraction; at other lines times √(511 keV/line)."""
@@ -41,7 +41,7 @@ _AT_ONCE = 4096  # spectra fitted in one go: bounds the work arrays to some 30 M
 class Peaks:
     """Photopeaks of n spectra: position, width and standard error of the position, keV; (n,).
 
-    counts : (n,) in the Gaussian; usual_sigma_keV : the width of the peaks' sum, where known
+    counts : (n,) in the Gaussian
     """
 
     peak_keV: Floats
@@ -49,27 +49,25 @@ class Peaks:
     error_keV: Floats
     counts: Floats
     grid: LineGrid
-    usual_sigma_keV: float | None = None
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
-        """Whether each fit stands on its own: finite, a peak's width, and precise enough."""
+        """Whether each fit stands on its own: finite, precise enough, and a peak's width, which
+        must be like the others'."""
         low, high = self.grid.search_keV
         relative = self.sigma_keV / self.peak_keV / self.grid.widening
-        wide = np.ones(len(relative))
-        if self.usual_sigma_keV is not None:
-            wide = self.sigma_keV / self.usual_sigma_keV
         with np.errstate(invalid="ignore"):
-            return (
+            plausible = (
                 (self.counts >= LEAST_COUNTS)
-                & (wide > 1 / MOST_TIMES_WIDER)
-                & (wide < MOST_TIMES_WIDER)
                 & (self.error_keV <= MOST_ERROR * self.peak_keV)
                 & (self.peak_keV > low)
                 & (self.peak_keV < high)
                 & (relative > LEAST_SIGMA)
                 & (relative < MOST_SIGMA)
             )
+        usual = np.median(relative[plausible]) if plausible.any() else 1.0
+        wider = relative / usual
+        return plausible & (wider < MOST_TIMES_WIDER) & (wider > 1 / MOST_TIMES_WIDER)
 
 
 def fit_peaks(
@@ -88,11 +86,10 @@ def fit_peaks(
 
     Parameters
     ----------
-    sigma_keV : the width that is known from the sum of all: to start from, for the smoothing that
-        finds the highest place, and to judge the fit; None: 16 % FWHM at 511 keV to start from
+    sigma_keV : the width to start from, and of the smoothing that finds the highest place; None:
+        16 % FWHM at 511 keV
     near_keV : (n,) where each peak is expected, within 20 %; None: anywhere in the search range
     """
-    known_sigma_keV = sigma_keV
     sigma_keV = sigma_keV or START_SIGMA * grid.line_keV * grid.widening
     near = np.full(len(spectra), np.nan) if near_keV is None else near_keV
     usable = _above_trigger(spectra)
@@ -103,7 +100,7 @@ def fit_peaks(
         for k in range(0, len(spectra), _AT_ONCE)
     ]
     peak, sigma, error, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Peaks(peak, sigma, error, counts, grid, known_sigma_keV)
+    return Peaks(peak, sigma, error, counts, grid)
 
 
 def _above_trigger(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Resorted:
     delayeds: int
     multiples: int
     triples: int
+    crowded: int
+    crowded_windows: int
     further: dict[str, Any]
     statistics: dict[str, Any]
     singles: dict[str, int]
@@ -101,6 +103,7 @@ def resort(
     calibration: CalibrationSet | None = None,
     output: Path | None = None,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> Resorted:
     """Sort a run's raw log; with its own settings and calibration (None) the bits are those of
     the live run.
@@ -110,6 +113,7 @@ def resort(
     output : a list-mode log to write, which must not exist; windowed singles go to a singles log
         beside it, of the same name with the ending ``.tmws``
     progress : called with (bytes done, bytes in all)
+    threads : 1, or more for a thread for each stage; the bits are the same
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config = msgspec.convert(reader.head["config"], RunConfig)
@@ -138,23 +142,30 @@ def resort(
         stall_ps=stall_ps,
         listmode=writer,
     )
-    total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
-    for frames in reader:
-        batch = pipeline.process(frames)
+    for batch in pipeline.stream(_batches(reader, folder, progress), threads=threads):
         streams.take(batch)
         statistics.observe(batch)
-        done += sum(map(len, frames))
-        if progress is not None:
-            progress(done, total)
-    batch = pipeline.finish()
-    streams.take(batch)
-    statistics.observe(batch)
+    last = pipeline.finish()
+    streams.take(last)
+    statistics.observe(last)
     statistics.finish()
     result = _outcome(pipeline, streams, statistics, head["calibration"], reader)
     if writer is not None:
         writer.close({"prompts": result.prompts, "delayeds": result.delayeds, "hash": result.hash})
         streams.close()
     return result
+
+
+def _batches(
+    reader: RawLogReader, folder: Path, progress: Progress | None
+) -> Iterator[list[memoryview]]:
+    """Yield the raw log's data frames, telling how far it is."""
+    total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
+    for frames in reader:
+        yield frames
+        done += sum(map(len, frames))
+        if progress is not None:
+            progress(done, total)
 
 
 def _check_free(output: Path | None, settings: SortSettings) -> None:
@@ -194,6 +205,8 @@ def _outcome(
         delayeds=counts.delayeds,
         multiples=counts.multiples,
         triples=counts.triples,
+        crowded=counts.crowded,
+        crowded_windows=counts.crowded_windows,
         further=streams.summary(),
         statistics=statistics.summary(),
         singles=books.singles(),
@@ -222,12 +235,12 @@ class Verified:
     delayeds: int
 
 
-def verify(folder: Path, *, progress: Progress | None = None) -> Verified:
+def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) -> Verified:
     """Sort the raw log with the run's own settings and compare to the bit with the live logs."""
     live = ListmodeReader(folder / listmode.FILE_NAME)
     with tempfile.TemporaryDirectory(prefix="tomoshibi-verify-") as scratch:
         path = Path(scratch) / listmode.FILE_NAME
-        again = resort(folder, output=path, progress=progress)
+        again = resort(folder, output=path, progress=progress, threads=threads)
         limited = not again.closed
         pairs = _compare(live, ListmodeReader(path), limited=limited)
         hashes = {"triples": _further(pairs)} if again.settings.triples else {}

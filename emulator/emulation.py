@@ -28,7 +28,7 @@ from emulator.digitizer import (
 from emulator.emission import Source, emission_tables, load_source
 from emulator.framing import Framer
 from emulator.lutetium import MOST_HITS, LutetiumTables, add_lutetium, lutetium_tables
-from emulator.miscalibration import Truth, choose_crystals, truth_of
+from emulator.miscalibration import Truth, choose_faulty, truth_of
 from emulator.noise import NoiseTables, add_noise, noise_tables
 from emulator.object_tracking import object_tables
 from emulator.phantoms import Phantom, make_phantom
@@ -90,10 +90,7 @@ def prepare(config: EmulatorConfig, *, phantom: Phantom | None = None) -> Instru
     check_config(config)
     scanner = load_scanner(config.scanner)
     source = load_source(config.nuclide)
-    dead = choose_crystals(config.dead_crystals, scanner, seed=config.seed, what="dead_crystals")
-    noisy = choose_crystals(
-        config.noisy_crystals, scanner, seed=config.seed, what="noisy_crystals", taken=dead
-    )
+    dead, noisy = choose_faulty(config, scanner)
     phantom = phantom or make_phantom(config.phantom, scanner)
     tables = TransportTables(
         source=source_tables(phantom),

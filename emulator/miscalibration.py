@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from emulator.config import EmulationError
+from emulator.config import EmulationError, EmulatorConfig
 from emulator.raw_position import ideal_crystal_map
 from hw.scanner import Scanner
 
@@ -100,39 +100,54 @@ def depth_errors(scanner: Scanner) -> tuple[npt.NDArray[np.float64], npt.NDArray
     return 1.0 + response.doi_gain_range * depth, response.doi_time_range_ps * depth
 
 
-def choose_crystals(
-    wanted: int | tuple[int, ...], scanner: Scanner, *, seed: int, what: str, taken: object = ()
-) -> npt.NDArray[np.int64]:
-    """Return the crystals (n,) that are named, or that many drawn at random, in order.
+def choose_faulty(
+    config: EmulatorConfig, scanner: Scanner
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the dead and the noisy crystals of a configuration, (n,) each, in order.
 
-    ``taken`` (crystals) are not drawn, and must not be named.
+    Named ones are taken as they are; those asked for by number are drawn from all others.
 
     Raises
     ------
     EmulationError
-        naming the setting ``what``, the value and the bound.
+        naming the setting, the value and the bound.
     """
-    n_crystals = scanner.n_crystals
-    used = np.asarray(taken, dtype=np.int64)
-    if isinstance(wanted, int):
-        free = np.setdiff1d(np.arange(n_crystals), used)
-        if wanted > len(free):
-            raise EmulationError(
-                f"{what} = {wanted}: {scanner.name} has {len(free)} crystals to choose from; "
-                "ask for fewer"
-            )
-        random = np.random.Generator(np.random.PCG64([seed, *what.encode()]))
-        return np.sort(random.choice(free, wanted, replace=False))
-    named = np.unique(np.asarray(wanted, dtype=np.int64))
-    if len(named) and named[-1] >= n_crystals:
-        raise EmulationError(
-            f"{what}: crystal {named[-1]} does not exist, {scanner.name} has crystals 0 to "
-            f"{n_crystals - 1}"
-        )
-    both = np.intersect1d(named, used)
+    dead = _named("dead_crystals", config.dead_crystals, scanner)
+    noisy = _named("noisy_crystals", config.noisy_crystals, scanner)
+    both = np.intersect1d(dead, noisy)
     if len(both):
-        raise EmulationError(f"{what}: crystal {both[0]} is dead; nothing of it is read out")
-    return named
+        raise EmulationError(
+            f"noisy_crystals: crystal {both[0]} is among dead_crystals, nothing of it is read "
+            "out; name it in one of them"
+        )
+    if isinstance(config.dead_crystals, int):
+        dead = _drawn("dead_crystals", config.dead_crystals, scanner, config.seed, noisy)
+    if isinstance(config.noisy_crystals, int):
+        noisy = _drawn("noisy_crystals", config.noisy_crystals, scanner, config.seed, dead)
+    return dead, noisy
+
+
+def _named(what: str, wanted: int | tuple[int, ...], scanner: Scanner) -> npt.NDArray[np.int64]:
+    crystals = np.unique(np.array([] if isinstance(wanted, int) else wanted, dtype=np.int64))
+    if len(crystals) and crystals[-1] >= scanner.n_crystals:
+        raise EmulationError(
+            f"{what}: crystal {crystals[-1]} does not exist, {scanner.name} has crystals 0 to "
+            f"{scanner.n_crystals - 1}"
+        )
+    return crystals
+
+
+def _drawn(
+    what: str, wanted: int, scanner: Scanner, seed: int, taken: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    free = np.setdiff1d(np.arange(scanner.n_crystals), taken)
+    if wanted > len(free):
+        raise EmulationError(
+            f"{what} = {wanted}: {scanner.name} has {len(free)} crystals to choose from; "
+            "ask for fewer"
+        )
+    random = np.random.Generator(np.random.PCG64([seed, *what.encode()]))
+    return np.sort(random.choice(free, wanted, replace=False))
 
 
 def truth_of(

@@ -162,7 +162,7 @@ def bend(energy_keV: float, curvature: float) -> float:
     root beyond b²·511 keV/(−4·curvature) (920 keV at −0.2): e = 2E/b goes on from there.
     """
     straight = 1.0 - curvature
-    root = straight * straight + 4.0 * curvature * energy_keV / REFERENCE_KEV
+    root = straight * straight + (4.0 / REFERENCE_KEV) * curvature * energy_keV
     return 2.0 * energy_keV / (straight + math.sqrt(max(root, 0.0)))
 
 
@@ -212,19 +212,18 @@ def respond(
     iv = bin_reflected(v, tables.height_mm, tables.n_v)
     crystal = iu + tables.n_u * iv
     index = module * (tables.n_u * tables.n_v) + crystal
-    energy += normal(state) * tables.energy_sigma * math.sqrt(energy)
-    walk_ps = tables.crystals[index, WALK]
-    if walk_ps != 0.0:
-        walk_ps *= math.sqrt(REFERENCE_KEV / max(energy, WALK_LEAST_KEV)) - 1.0
+    blurred = energy + normal(state) * tables.energy_sigma * math.sqrt(energy)
     curvature = tables.crystals[index, CURVATURE]
-    if curvature != 0.0:
-        energy = bend(energy, curvature)
+    energy = bend(blurred, curvature) if curvature != 0.0 else blurred
     energy *= tables.crystals[index, GAIN] * tables.doi_gain[doi]
     if energy < tables.trigger_keV:
         return BELOW_TRIGGER
     efficiency = tables.crystals[index, EFFICIENCY]
     if efficiency < 1.0 and uniform(state) >= efficiency:
         return UNREAD
+    walk_ps = tables.crystals[index, WALK]
+    if walk_ps != 0.0:
+        walk_ps *= math.sqrt(REFERENCE_KEV / max(blurred, WALK_LEAST_KEV)) - 1.0
     time_ps = (
         decay_ps
         + deposit[DEPOSIT_PATH] / LIGHT_MM_PER_PS

@@ -19,7 +19,7 @@ COMMANDS = {
     "replay-source": "serve a run's raw log as a source of data",
     "replay": "replay a run: through the live chain, or --verify its bits",
     "sort": "sort a run's raw log again, with other windows or policy",
-    "calibrate": "find energy gains or time skews from a run",
+    "calibrate": "find gains, skews, walks, masks and more from runs",
     "tap": "follow a running system's prompts, delayeds, singles or triples",
     "reconstruct": "make an image of a run, as NIfTI",
     "runs": "list the runs",

@@ -84,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
     from hw.endpoints import Endpoints
 
     config = template(options)
+    _warm_up()
     service = DaqService(
         Endpoints(options.endpoint),
         runs_root=options.runs,
@@ -97,6 +98,16 @@ def run(options: argparse.Namespace) -> int:
         service.automatic = True
     service.serve()
     return _tell_outcome(options, service)
+
+
+def _warm_up() -> None:
+    """Compile the event path's kernels before data can come: in a run that would hold it up."""
+    from daq.cli.warm_command import is_warm
+    from daq.warm import warm_kernels
+
+    if not is_warm():
+        tell("first start of this build: kernels are compiled once")
+        warm_kernels()
 
 
 def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:

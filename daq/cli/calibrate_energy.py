@@ -7,7 +7,8 @@ energy, Lu-177:208. Several runs with as many lines: each line is looked for in 
 the order given; one run with several lines: all in that run; several runs with one line: their
 counts are added.
 
---lutetium needs no source: the crystals' own ¹⁷⁶Lu gives the gains (1 %, no curvature).
+--lutetium needs no source: the crystals' own ¹⁷⁶Lu gives the gains, to 1 %. It gives no curvature;
+one that is in the set of --calibration is kept and allowed for.
 """
 
 from __future__ import annotations
@@ -185,7 +186,8 @@ def _find_lutetium(folders: list[Path], base: CalibrationSet | None) -> Outcome:
     from daq.calibration_plot import Curve, Panel, histogram
 
     spectra = _sum_of_runs(folders, LOG_GRID, base)
-    found = calibrate_lutetium(spectra, scanner_of(folders))
+    known = base.curvature if base is not None else None
+    found = calibrate_lutetium(spectra, scanner_of(folders), curvature=known)
     scales = found.scales
     figures = {
         **status_figures(found.status),

@@ -3,8 +3,8 @@
 A photon that deposits less crosses the threshold later, by walk·(√(511 keV/E) − 1). Energies
 other than 511 keV are needed: --lld-keV replaces the run's lower level. Take a point or a line
 source in air: a photon that scattered in an object has less energy and a longer way, which would
-be taken for walk. Give the energy calibration with --calibration. Skews are solved again together
-with the walks, and both go into the set.
+be taken for walk. Give the energy calibration with --calibration. Skews are solved together with
+the walks; they go into the set where it has none yet.
 """
 
 from __future__ import annotations
@@ -66,12 +66,15 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     progress.done()
     place = tuple(options.position_mm)
     found = calibrate_walk(pairs, scanner, source=options.source, position_mm=place)
+    values, statuses = {"walk_ps": found.walk_ps}, {"walk_ps": found.status}
+    if base is None or not base.statuses["skew_ps"].any():
+        values["skew_ps"], statuses["skew_ps"] = found.skew_ps, found.skew_status
     return Outcome(
-        {"walk_ps": found.walk_ps, "skew_ps": found.skew_ps},
+        values,
         f"coincidences above {options.lld_keV:g} keV of a {options.source} at {place} mm",
         _figures(found),
         _panels(found, float(config.settings.window_ps)),
-        {"walk_ps": found.status, "skew_ps": found.skew_status},
+        statuses,
     )
 
 

@@ -23,6 +23,13 @@ def default_runs() -> Path:
     return Path(os.environ.get("TOMOSHIBI_RUNS", "runs"))
 
 
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``, by default as many as there are cores."""
+    parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)), metavar="N",
+                        help="1: one after another; more: a thread for each stage of sorting; the "
+                        "result is the same to the bit (default: %(default)s)")  # fmt: skip
+
+
 def add_runs_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--runs``."""
     parser.add_argument(
@@ -68,6 +75,13 @@ def positive(text: str) -> float:
     if not value > 0 or value == float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def whole(text: str) -> int:
+    """Parse a whole number above 0, for argparse."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
 
 
 def tell(words: str) -> None:

@@ -15,6 +15,11 @@ def describe_outcome(result: Mapping[str, Any], settings: SortSettings) -> str:
         f"{result['multiples']} multiples, of them {result['triples']} triples"
         + (" (stored)" if settings.triples else "")
     ]
+    if result["crowded"] or result["crowded_windows"]:
+        lines.append(
+            f"left out as crowded: {result['crowded']} singles, "
+            f"{result['crowded_windows']} delayed windows (docs/coincidence.md)"
+        )
     lines += _both_estimates(result["randoms"])
     for window in settings.singles_windows:
         line = f"  {window.name}: {result['windows'][window.name]} singles"
@@ -36,9 +41,11 @@ def _both_estimates(randoms: Mapping[str, Any]) -> list[str]:
     if randoms["ratio"] is None:
         return []
     return [
-        f"randoms: {randoms['estimate_delayed']:.1f} by delayeds, "
-        f"{randoms['estimate_singles']:.1f} by the singles' rates (2τ·S·S), "
-        f"ratio {randoms['ratio']:.3f} ± {randoms['ratio_sigma']:.3f}"
+        (
+            f"randoms: {randoms['estimate_delayed']:.1f} by delayeds, "
+            f"{randoms['estimate_singles']:.1f} by the singles' rates (2τ·S·S), "
+            f"ratio {randoms['ratio']:.3f} ± {randoms['ratio_sigma']:.3f}"
+        )
     ]
 
 

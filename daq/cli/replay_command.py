@@ -11,7 +11,13 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from daq.cli.common import add_json_option, add_runs_option, find_run, finish
+from daq.cli.common import (
+    add_json_option,
+    add_runs_option,
+    add_threads_option,
+    find_run,
+    finish,
+)
 from daq.cli.progress import ProgressLine
 
 EXAMPLES = """\
@@ -29,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="no window")
     parser.add_argument("--fast", action="store_true", help="do not keep to real time")
     parser.add_argument("--name", default="", help="name of the new run's folder")
+    add_threads_option(parser)
     add_runs_option(parser)
     add_json_option(parser)
 
@@ -43,7 +50,7 @@ def _verify(options: argparse.Namespace, folder: Path) -> int:
     from daq.resort import verify
 
     progress = ProgressLine("verifying")
-    found = verify(folder, progress=progress)
+    found = verify(folder, progress=progress, threads=options.threads)
     progress.done()
     words = "identical" if found.identical else "DIFFERENT"
     text = (

@@ -9,7 +9,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from daq.cli.common import add_json_option, add_runs_option, find_run, finish
+from daq.cli.common import (
+    add_json_option,
+    add_runs_option,
+    add_threads_option,
+    find_run,
+    finish,
+)
 from daq.cli.outcome import describe_outcome
 from daq.cli.progress import ProgressLine
 from daq.cli.windows import add_window_options, describe, window_changes
@@ -31,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", type=Path, metavar="FILE",
                         help="calibration set to apply (default: the run's own)")  # fmt: skip
     add_window_options(parser)
+    add_threads_option(parser)
     add_runs_option(parser)
     add_json_option(parser)
 
@@ -49,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         calibration=options.calibration and load_set(options.calibration),
         output=options.output,
         progress=progress,
+        threads=options.threads,
     )
     progress.done()
     result = {
@@ -59,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
         "delayed_factor": settings.delayed_factor,
         "multiples": found.multiples,
         "triples": found.triples,
+        "crowded": found.crowded,
+        "crowded_windows": found.crowded_windows,
         **found.further,
         **found.statistics,
         "singles": found.singles,

@@ -15,6 +15,7 @@ import pytest
 import zmq
 
 from daq.client import ClientError, ControlClient
+from daq.warm import warm_kernels
 from hw.endpoints import Endpoints
 from hw.frames import new_header, seal_frame
 from hw.messages import Hello, SourceReport, Start, Stop
@@ -31,6 +32,12 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = W
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_kernels() -> None:
+    """Compile here, once, what every acquisition would compile before it answers."""
+    warm_kernels()
 
 
 class PlainSource:

@@ -60,8 +60,10 @@ def test_settings_are_told_back_in_words() -> None:
     line = "--delay-windows 3 --delay-sides two --triples --policy TakeWinnerOfGoods "
     text = describe(settings(line + "--module-window 0-3,7=400:600 --spect Tc-99m"))
     assert text.splitlines() == [
-        "350–650 keV, |Δt| ≤ 5 ns, 3 delayed windows every 500 ns, two-sided (delayeds = 6 "
-        + "× randoms), multiples: TakeWinnerOfGoods, triples stored",
+        (
+            "350–650 keV, |Δt| ≤ 5 ns, 3 delayed windows every 500 ns, two-sided (delayeds = 6 × "
+            "randoms), multiples: TakeWinnerOfGoods, triples stored"
+        ),
         "  modules_0-3+7: 400–600 keV, coincidences, modules 0-3, 7",
         "  Tc-99m_141_low: 123.5–126.5 keV, scatter of Tc-99m_141",
         "  Tc-99m_141: 126.5–154.6 keV, photopeak",
@@ -73,7 +75,8 @@ def test_settings_are_told_back_in_words() -> None:
 
 def test_the_outcome_says_randoms_and_scatter() -> None:
     result = {
-        "prompts": 900, "delayeds": 120, "multiples": 5, "triples": 4, "windows": {
+        "prompts": 900, "delayeds": 120, "multiples": 5, "triples": 4, "crowded": 7,
+        "crowded_windows": 0, "windows": {
             "Tc-99m_141_low": 30, "Tc-99m_141": 1000, "Tc-99m_141_high": 3},
         "tew": {"Tc-99m_141": {"scatter": 154.1, "primary": 845.9, "primary_sigma": 41.3}},
         "randoms": {"ratio": 1.25, "ratio_sigma": 0.5, "estimate_delayed": 30.0,
@@ -81,6 +84,7 @@ def test_the_outcome_says_randoms_and_scatter() -> None:
     }  # fmt: skip
     text = describe_outcome(result, settings("--spect Tc-99m --delay-windows 4"))
     assert "120 delayeds / 4 = 30.0 randoms" in text
+    assert "left out as crowded: 7 singles, 0 delayed windows" in text
     assert "24.0 by the singles' rates (2τ·S·S), ratio 1.250 ± 0.500" in text
     assert "Tc-99m_141: 1000 singles, scatter 154.1 (TEW), primary 845.9 ± 41.3" in text
 

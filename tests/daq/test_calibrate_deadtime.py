@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from frames_factory import ModuleSender, single_words
+from frames_factory import RUN_TAG, ModuleSender, single_words
 from scipy.integrate import quad
 
 from daq.calibrate_deadtime import (
@@ -18,9 +18,17 @@ from daq.calibrate_deadtime import (
 )
 from daq.calibration_arrays import CalibrationSetError
 from daq.calibration_set import Status
+from daq.frame_check import FrameChecker
 from daq.run import Run
 from daq.run_config import RunConfig
-from daq.trigger_rates import PERIOD_S, TriggerRates, joined, mean_activity, rates_of_run
+from daq.trigger_rates import (
+    PERIOD_S,
+    RateSlices,
+    TriggerRates,
+    joined,
+    mean_activity,
+    rates_of_run,
+)
 from hw.protocol import FRAME_PERIOD_TICKS, KIND_SHIFT
 
 NP, P = DeadTimeModel.NON_PARALYSABLE, DeadTimeModel.PARALYSABLE
@@ -226,6 +234,17 @@ def test_from_raw_frames_to_dead_time(
     assert (found.chosen("chi2") < 1.6 * found.chosen("dof")).all()
     with pytest.raises(CalibrationSetError, match=r"slices of 0\.1 s"):
         rates_of_run(folder, half_life_s=HALF_LIFE_S, slice_s=0.1)
+
+
+def test_frames_of_absurdly_late_periods_take_no_memory_and_are_counted() -> None:
+    slices = RateSlices(1, periods=10, decay_per_s=1.0)
+    sender = ModuleSender(0)
+    frames = [sender.frame(single_words([1, 2, 3])), sender.frame(frame_id=2**31)]
+    slices.add(FrameChecker(n_modules=1, run_tag=RUN_TAG).check(frames))
+    rates = slices.rates(activity=5.0)
+    assert rates.counts.tolist() == [[3]]
+    assert rates.beyond == 1
+    assert rates.activity[0, 0] == pytest.approx(5.0, rel=0.01)
 
 
 def test_the_counts_needed_are_those_of_the_page() -> None:

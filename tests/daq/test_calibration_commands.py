@@ -56,6 +56,7 @@ def test_energy_then_skew_then_walk_then_mask_each_add_to_the_set(
     assert found.masked[5] == MASKED_BY_HAND
     np.testing.assert_array_equal(found.gain, load_set(energy).gain)
     np.testing.assert_array_equal(found.walk_ps, load_set(walk).walk_ps)
+    np.testing.assert_array_equal(found.skew_ps, load_set(skew).skew_ps)
     assert found.walk_ps.mean() == pytest.approx(measured.walk_ps.mean(), abs=35.0)
     error = found.skew_ps - measured.skew_ps
     assert np.std(error) < 15.0

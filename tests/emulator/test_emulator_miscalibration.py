@@ -172,6 +172,11 @@ def test_number_of_dead_crystals_is_drawn_by_the_seed():
     assert (dead[0] != dead[2]).any()
 
 
+def test_crystals_drawn_dead_spare_the_noisy_ones_that_are_named():
+    truth = prepare(changed(BENCH, dead_crystals=126, noisy_crystals=(17, 42))).truth
+    assert np.flatnonzero(truth.noisy).tolist() == np.flatnonzero(~truth.dead).tolist() == [17, 42]
+
+
 def test_noisy_crystals_trigger_at_their_rate_without_a_source():
     config = changed(BENCH, noisy_crystals=(3, 70), noise_Hz=1e5)
     instrument = prepare(config)
@@ -202,7 +207,10 @@ def test_noise_is_in_the_sums():
     [
         ({"dead_crystals": (128,)}, "crystal 128 does not exist, bench2 has crystals 0 to 127"),
         ({"dead_crystals": 129}, "dead_crystals = 129: bench2 has 128 crystals"),
-        ({"dead_crystals": (5,), "noisy_crystals": (4, 5)}, "noisy_crystals: crystal 5 is dead"),
+        (
+            {"dead_crystals": (5,), "noisy_crystals": (4, 5)},
+            "noisy_crystals: crystal 5 is among dead_crystals",
+        ),
         ({"dead_crystals": 128, "noisy_crystals": 1}, "noisy_crystals = 1: bench2 has 0"),
         ({"noisy_crystals": -1}, "noisy_crystals"),
         ({"noise_Hz": 0.0}, "noise_Hz"),
