@@ -1,9 +1,13 @@
 r"""How well each calibration recovers the emulator's truth: the figures of docs/calibration.md.
 
-    python benchmarks/calibration_recovery.py --scanner bench2 --coincidences 200000
+    python benchmarks/calibration_recovery.py --scanner bench2 --coincidences 100000 --point
+    python benchmarks/calibration_recovery.py --scanner bench2 --coincidences 1000000
     python benchmarks/calibration_recovery.py --scanner tof_brain --coincidences 2000000 \
+        --activity-MBq 20 --radius-mm 20 --length-mm 120              (200000 with --one-line)
+    python benchmarks/calibration_recovery.py --scanner caremibrain --coincidences 1000000 \
         --activity-MBq 20 --radius-mm 20 --length-mm 120 --one-line
     python benchmarks/calibration_recovery.py --scanner bench2 --lutetium 100
+    python benchmarks/calibration_recovery.py --scanner tof_brain --lutetium 40
 
 Emulates a cylinder of water with F-18 until there are so many coincidences (as long with Tc-99m,
 for the non-linearity; and a line source in air, for the walk), then calibrates as
@@ -37,7 +41,7 @@ from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
 from emulator.emulation import PERIOD_S, Instrument, frames_of_run, prepare
 from emulator.phantoms import Phantom
-from emulator.shapes import cylinder, line
+from emulator.shapes import cylinder, line, point
 from hw.scanner import load_scanner, scanner_to_toml_text
 
 LLD_keV = 250.0
@@ -53,6 +57,7 @@ def main() -> None:
     parser.add_argument("--length-mm", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--one-line", action="store_true", help="511 keV only, no Tc-99m run")
+    parser.add_argument("--point", action="store_true", help="skew of a point source too")
     parser.add_argument(
         "--lutetium", type=float, metavar="S", help="instead: S seconds without a source"
     )
@@ -80,6 +85,13 @@ def _measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
             "coincidences": len(pairs),
             "seconds": round(time.perf_counter() - started, 1),
         }
+    if options.point:
+        _, bare = _emulate(
+            options, root, "F-18", options.coincidences, phantom=point(instrument.scanner)
+        )
+        pairs = pairs_of_run(bare.folder, calibration=known, most=options.coincidences)
+        skew = calibrate_skew(pairs, instrument.scanner, source="point")
+        result["skew_point"] = _errors(skew.skew_ps - truth, skew.status)
     in_air = line(instrument.scanner, length_mm=options.length_mm)
     _, bare = _emulate(options, root, "F-18", options.coincidences, phantom=in_air)
     wide = pairs_of_run(bare.folder, calibration=known, lld_keV=LLD_keV, most=options.coincidences)

@@ -39,7 +39,7 @@ MOST_ERROR = 0.01
 """Largest standard error of ln gain for a fit to stand on its own."""
 
 LEAST_SINGLES = 20_000
-MOST_CHI2 = 3.5
+MOST_CHI2 = 4.5
 """Per bin, on top of a model error of ``_MODEL_ERROR``: above it the run is no background."""
 
 _MODEL_ERROR = 0.03
@@ -48,7 +48,7 @@ CLASS_mm, MOST_STEPS = 3.0, 3
 """Edge effects end within the mean free path of the 307 keV γ, some 9 mm in LYSO."""
 
 _SCALES = np.arange(-0.35, 0.36, 0.01)
-_WIDER = (1.0, 1.25, 1.5)
+_WIDER = (1.0, 1.1, 1.25, 1.5)
 _NEAR = 4  # steps either side of the best scale, for the parabola
 _LEAST_REACH = 0.2
 _ROUNDS, _STEPS, _AT_ONCE = 3, 5, 4096

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from calibration_runs import singles_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.calibrate_mask import find_masked
 from daq.calibration_arrays import MASKED_DEAD, MASKED_NOISY
 from daq.calibration_set import CalibrationSetError, new_set
+from emulator.config import EmulatorConfig
+from emulator.shapes import cylinder
 from hw.scanner import Scanner, load_scanner
 
 TOF = load_scanner("tof_brain")
@@ -59,3 +62,16 @@ def test_a_set_hands_the_mask_to_the_event_path_as_yes_or_no() -> None:
     made = new_set("m", BENCH, sources=(), values={"masked": masked})
     assert made.calibration().masked.dtype == np.bool_
     assert np.flatnonzero(made.calibration().masked).tolist() == [4, 5]
+
+
+def test_dead_and_noisy_crystals_of_the_emulator_are_found() -> None:
+    config = EmulatorConfig(
+        scanner="bench2", activity_Bq=6e6, seed=3, dead_crystals=(5, 77), noisy_crystals=(70,)
+    )
+    instrument, batches = singles_of(config, periods=60, phantom=cylinder(BENCH, radius_mm=8.0))
+    found = np.zeros(BENCH.n_crystals, np.int64)
+    for singles in batches:
+        found += np.bincount(singles["crystal"], minlength=BENCH.n_crystals)
+    masked = find_masked(found, BENCH).masked
+    np.testing.assert_array_equal(masked == MASKED_DEAD, instrument.truth.dead)
+    np.testing.assert_array_equal(masked == MASKED_NOISY, instrument.truth.noisy)

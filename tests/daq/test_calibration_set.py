@@ -31,11 +31,13 @@ N = BENCH.n_crystals
 SOURCES = (Source("energy", "some-run", "00" * 16, "511 keV photopeak"),)
 
 
-def some_set(seed: int = 1, **changes: np.ndarray) -> CalibrationSet:
+def some_set(seed: int = 1, changes: dict[str, np.ndarray] | None = None) -> CalibrationSet:
     rng = np.random.default_rng(seed)
     values = {"gain": rng.uniform(0.9, 1.1, N), "skew_ps": rng.normal(0, 300, N)}
     statuses = {name: np.full(N, Status.FITTED) for name in values}
-    return new_set("today", BENCH, sources=SOURCES, values=values | changes, statuses=statuses)
+    return new_set(
+        "today", BENCH, sources=SOURCES, values=values | (changes or {}), statuses=statuses
+    )
 
 
 def test_a_set_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
@@ -83,12 +85,12 @@ def test_absurd_values_are_refused_naming_the_crystal(key: str, value: float) ->
     values = np.ones(N)
     values[11] = value
     with pytest.raises(CalibrationSetError, match=rf"{key} of crystal 11 is"):
-        some_set(**{key: values})
+        some_set(changes={key: values})
 
 
 def test_arrays_of_another_length_are_refused() -> None:
     with pytest.raises(CalibrationSetError, match="128 crystals"):
-        some_set(gain=np.ones(5))
+        some_set(changes={"gain": np.ones(5)})
 
 
 def test_another_scanners_set_is_refused_before_a_run_folder_is_made(

@@ -122,6 +122,7 @@ class WatchedRun:
 
     def __init__(self, duration_s: float = 0.0) -> None:
         self.frames = dict.fromkeys(WATCHED, 0)
+        self.crowded = 0
         self.config = SimpleNamespace(duration_s=duration_s)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
@@ -130,6 +131,9 @@ class WatchedRun:
 
     def books(self) -> SimpleNamespace:
         return SimpleNamespace(frames=lambda: self.frames)
+
+    def coincidences(self) -> dict[str, int]:
+        return {"crowded": self.crowded}
 
 
 def test_silence_and_its_end_are_told_once_each() -> None:
