@@ -28,7 +28,7 @@ from daq.pipeline import Pipeline, pairs_in_view
 from daq.stages import run_stages
 from hw.geometry import build_geometry
 
-CHAIN_BATCH = 1 << 16
+CHAIN_BATCH = 1 << 17
 FRAMES_A_BATCH = 24 * 8
 _DEPTH = 6
 

@@ -61,6 +61,16 @@ TIMELINE = np.dtype(
 """Per module: how far its frames reach, whether it holds the watermark, and what was decoded."""
 
 
+_KIND_SHIFT, _KIND_SINGLE = np.uint64(KIND_SHIFT), np.uint64(KIND_SINGLE)
+_CRYSTAL_SHIFT, _CRYSTAL_MASK = np.uint64(CRYSTAL_SHIFT), np.uint64(CRYSTAL_MASK)
+_ENERGY_SHIFT, _ENERGY_MASK = np.uint64(ENERGY_SHIFT), np.uint64(ENERGY_MASK)
+_FLAGS_SHIFT, _FLAGS_MASK = np.uint64(FLAGS_SHIFT), np.uint64(FLAGS_MASK)
+_DOI_SHIFT, _DOI_MASK = np.uint64(DOI_SHIFT), np.uint64(DOI_MASK)
+_TIME_MASK, _ONE = np.uint64(TIME_MASK), np.uint64(1)
+_OUT_ENERGY, _OUT_FLAGS, _OUT_DOI = np.uint64(32), np.uint64(48), np.uint64(56)
+"""Where the fields lie in a single's second word (``coincidence.buffers.as_words``)."""
+
+
 @kernel
 def decode_frames(
     headers: Array,
@@ -84,7 +94,7 @@ def decode_frames(
     Late singles (before the watermark at the arrival of their frame), words of unknown kind and
     crystals outside the module or beyond ``MAX_FRAME_ID`` are counted, not written.
     """
-    n = 0
+    n = np.uint64(0)  # unsigned indices: a signed one may count from the end, which costs a test
     for f in range(headers.shape[0]):
         h = headers[f]
         module = line[h.module]
@@ -94,35 +104,42 @@ def decode_frames(
         sane = np.int64(h.frame_id) <= MAX_FRAME_ID
         if sane and np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
             module.late_frames += 1
-        base = np.int64(h.module) * n_crystals
+        base = np.uint64(h.module) * np.uint64(n_crystals)
         crystals = crystal_map[h.module if crystal_map.shape[0] > 1 else 0]
-        first = word_starts[f]
-        for w in range(first, first + h.event_count):
+        others = invalid = late = 0
+        first = np.uint64(word_starts[f])
+        for w in range(first, first + np.uint64(h.event_count)):
             word = words[w]
-            if word >> np.uint64(KIND_SHIFT) != KIND_SINGLE:
-                module.other_words += 1
+            if word >> _KIND_SHIFT != _KIND_SINGLE:
+                others += 1
                 continue
-            module.singles += 1
-            crystal = crystals[(word >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK)]
+            crystal = crystals[(word >> _CRYSTAL_SHIFT) & _CRYSTAL_MASK]
             if crystal == NO_CRYSTAL or not sane:
-                module.invalid += 1
+                invalid += 1
                 continue
-            ticks = start_ticks + np.int64(word & np.uint64(TIME_MASK))
+            ticks = start_ticks + np.int64(word & _TIME_MASK)
             low = ((ticks & (2**TICK_PS_SHIFT - 1)) * TICK_PS_NUM) >> TICK_PS_SHIFT
             time_ps = (ticks >> TICK_PS_SHIFT) * TICK_PS_NUM + low
             if time_ps < watermark:
-                module.late += 1
+                late += 1
                 continue
-            energy = np.int64((word >> np.uint64(ENERGY_SHIFT)) & np.uint64(ENERGY_MASK))
-            flags = np.int64((word >> np.uint64(FLAGS_SHIFT)) & np.uint64(FLAGS_MASK))
-            doi = np.int64((word >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK))
+            energy = (word >> _ENERGY_SHIFT) & _ENERGY_MASK
+            flags = (word >> _FLAGS_SHIFT) & _FLAGS_MASK
+            doi = (word >> _DOI_SHIFT) & _DOI_MASK
             out[n, 0] = time_ps
-            out[n, 1] = (base + crystal) | (energy << 32) | (flags << 48) | (doi << 56)
-            n += 1
+            out[n, 1] = np.int64(
+                (base + np.uint64(crystal)) | (energy << _OUT_ENERGY) | (flags << _OUT_FLAGS)
+                | (doi << _OUT_DOI)
+            )  # fmt: skip
+            n += _ONE
+        module.singles += np.int64(h.event_count) - others
+        module.other_words += others
+        module.invalid += invalid
+        module.late += late
         if sane:
             _advance(h, module, line, stall_ps, marks)
     watermarks[headers.shape[0]] = marks[0]
-    return n
+    return int(n)
 
 
 @kernel

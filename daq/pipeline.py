@@ -2,7 +2,7 @@
 
 The same object serves a live run, a replay and a re-sort; only the raw log writer differs (None
 in a replay). Three stages in a row, each with state of its own, so that each may have a thread of
-its own (``stream``): *take* checks, logs and decodes frames; *arrange* calibrates, selects and
+its own (``stream``): *take* checks, logs and decodes frames, calibrates and selects; *arrange*
 orders; *pair* pairs and writes the list-mode log. No clock, no I/O but the logs.
 """
 
@@ -38,12 +38,13 @@ from hw.settings import SortSettings
 TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 Frames = Sequence[bytes | memoryview]
 
-_DEPTH = 6  # arrays in flight where each stage has a thread: one made, one waiting, one used, twice
+_DEPTH = 5  # arrays in flight: one made, two waiting between threads, one used, one to spare
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A batch after the first stage: its accepted frames, and their singles in order of arrival."""
+    """A batch after the first stage: its accepted frames, and the singles of them in any energy
+    window, calibrated, in order of arrival."""
 
     checked: CheckedFrames
     watermarks_ps: npt.NDArray[np.int64]
@@ -131,7 +132,7 @@ class Pipeline:
         self._margin_ps = calibration.margin_ps
         self._raw_log = raw_log
         self._listmode = listmode
-        self._decoded = Rotation(SINGLE, depth=_DEPTH)
+        self._decoded = Rotation(SINGLE, depth=1)
 
     @property
     def accepted(self) -> npt.NDArray[np.int64]:
@@ -152,7 +153,7 @@ class Pipeline:
         return run_stages(batches, (self.take, self.arrange, self.pair), threads=threads)
 
     def take(self, frames: Frames) -> Taken:
-        """First stage: check, log and decode."""
+        """First stage: check, log and decode frames, calibrate and select their singles."""
         checked = self.checker.check(frames)
         if self._raw_log is not None:
             self._raw_log.append(checked)
@@ -160,14 +161,13 @@ class Pipeline:
         out = self._decoded.next(words)
         count = self.decoder.decode(checked, out)
         return Taken(
-            checked, self.decoder.watermarks_ps, out[:count], self.decoder.watermark_ps,
-            self.decoder.newest_ps,
+            checked, self.decoder.watermarks_ps, self.selector.select(out[:count]),
+            self.decoder.watermark_ps, self.decoder.newest_ps,
         )  # fmt: skip
 
     def arrange(self, taken: Taken) -> Arranged:
-        """Second stage: calibrate, select and order."""
-        horizon_ps = taken.watermark_ps - self._margin_ps
-        return self._arranged(taken, self.selector.select(taken.singles), horizon_ps)
+        """Second stage: order what is final."""
+        return self._arranged(taken, taken.watermark_ps - self._margin_ps)
 
     def pair(self, arranged: Arranged) -> Output:
         """Third stage: pair, count and write."""
@@ -198,10 +198,10 @@ class Pipeline:
         newest_ps = self.decoder.newest_ps
         marks = np.array([self.decoder.watermark_ps])
         taken = Taken(nothing, marks, np.empty(0, SINGLE), newest_ps, newest_ps)
-        return self.pair(self._arranged(taken, taken.singles, int(END_OF_TIME_PS)))
+        return self.pair(self._arranged(taken, int(END_OF_TIME_PS)))
 
-    def _arranged(self, taken: Taken, new: Records, horizon_ps: int) -> Arranged:
-        ordered = self.order.release(new, horizon_ps)
+    def _arranged(self, taken: Taken, horizon_ps: int) -> Arranged:
+        ordered = self.order.release(taken.singles, horizon_ps)
         return Arranged(taken, *self.selector.split(ordered), horizon_ps)
 
 

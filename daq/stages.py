@@ -1,7 +1,10 @@
 """Stages in a row: each takes what the one before it made, in order; on several cores if wanted.
 
-With threads every stage works in one of its own, joined by short bounded queues. Order and results
-are those of calling the stages one after another: any number of threads gives the same bits.
+With two threads the source and the first stage work in one of their own, all further stages in the
+caller's; with three the second stage has its own as well, and so on. They are joined by short
+bounded queues: one hand-over for each item and thread, for waking a thread costs a tenth of a
+millisecond. Order and results are those of calling the stages one after another: any number of
+threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-QUEUED = 1
-"""Results that wait between two stages."""
+QUEUED = 2
+"""Results that wait between two threads."""
 
 _LOOK_S = 0.05
+
+Stage = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -27,33 +32,27 @@ _END = object()
 
 
 def run_stages(
-    source: Iterable[Any], stages: Sequence[Callable[[Any], Any]], *, threads: int = 1
+    source: Iterable[Any], stages: Sequence[Stage], *, threads: int = 1
 ) -> Iterator[Any]:
     """Yield what becomes of each item of ``source`` after all stages, in order.
 
-    threads : 1 works in the caller's thread, more gives each stage a thread. An exception in the
-        source or a stage comes out here, after the results before it; leaving the loop early stops
-        the threads.
+    threads : 1 works in the caller's thread alone. An exception in the source or a stage comes out
+        here, after the results before it; leaving the loop early stops the threads.
     """
-    if threads <= 1:
-        for item in source:
-            for stage in stages:
-                item = stage(item)
-            yield item
-        return
+    others = min(threads - 1, len(stages) - 1)
     stop = threading.Event()
-    queues: list[queue.Queue[Any]] = [queue.Queue(QUEUED) for _ in range(len(stages) + 1)]
-    workers = [threading.Thread(target=_feed, args=(source, queues[0], stop), daemon=True)]
-    workers += [
-        threading.Thread(target=_work, args=(stage, *queues[k : k + 2], stop), daemon=True)
-        for k, stage in enumerate(stages)
-    ]
+    workers: list[threading.Thread] = []
+    items = source
+    for stage in stages[: max(others, 0)]:
+        out: queue.Queue[Any] = queue.Queue(QUEUED)
+        workers.append(threading.Thread(target=_work, args=(items, stage, out, stop), daemon=True))
+        items = _taken(out, stop)
     for worker in workers:
         worker.start()
     try:
-        while (item := _take(queues[-1], stop)) is not _END:
-            if isinstance(item, _Failed):
-                raise item.error
+        for item in items:
+            for stage in stages[max(others, 0) :]:
+                item = stage(item)
             yield item
     finally:
         stop.set()
@@ -61,10 +60,11 @@ def run_stages(
             worker.join()
 
 
-def _feed(source: Iterable[Any], out: queue.Queue[Any], stop: threading.Event) -> None:
+def _work(items: Iterable[Any], stage: Stage, out: queue.Queue[Any], stop: threading.Event) -> None:
+    """Put what becomes of each item; in the end _END, or what failed."""
     try:
-        for item in source:
-            if not _put(out, item, stop):
+        for item in items:
+            if not _put(out, stage(item), stop):
                 return
     except BaseException as error:  # noqa: BLE001  (it is raised again where the results are taken)
         _put(out, _Failed(error), stop)
@@ -72,24 +72,12 @@ def _feed(source: Iterable[Any], out: queue.Queue[Any], stop: threading.Event) -
     _put(out, _END, stop)
 
 
-def _work(
-    stage: Callable[[Any], Any],
-    source: queue.Queue[Any],
-    out: queue.Queue[Any],
-    stop: threading.Event,
-) -> None:
-    while True:
-        item = _take(source, stop)
-        if item is _END or isinstance(item, _Failed):
-            _put(out, item, stop)
-            return
-        try:
-            item = stage(item)
-        except BaseException as error:  # noqa: BLE001  (raised again where the results are taken)
-            _put(out, _Failed(error), stop)
-            return
-        if not _put(out, item, stop):
-            return
+def _taken(source: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
+    """Yield the items of a queue until its end; raise what failed before it."""
+    while (item := _take(source, stop)) is not _END:
+        if isinstance(item, _Failed):
+            raise item.error
+        yield item
 
 
 def _put(out: queue.Queue[Any], item: Any, stop: threading.Event) -> bool:
