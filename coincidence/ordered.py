@@ -22,7 +22,7 @@ from hw.jit import Array, kernel
 from hw.settings import SortSettings
 
 _PIECE = 1 << 17
-_BLOCK = 8192  # singles looked at in one go: what is noted of them stays in the cache
+_BLOCK = 16384  # singles looked at in one go: what is noted of them stays in the cache
 
 
 @kernel
