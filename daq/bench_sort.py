@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coincidence.buffers import Records
+from coincidence.buffers import Records, empty_singles
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.ordered import pair_ordered
@@ -23,13 +23,15 @@ from coincidence.windows import window_table
 from daq.bench_peers import measure_peers
 from daq.bench_timing import median_seconds
 from daq.bench_workload import DISORDER_PS, Workload, disordered, frames_of, some_calibration
+from daq.decode import Decoder
+from daq.frame_check import CheckedFrames, FrameChecker
 from daq.listmode import ListmodeWriter
 from daq.pipeline import Pipeline, pairs_in_view
 from daq.stages import run_stages
 from hw.geometry import build_geometry
 
 CHAIN_BATCH = 1 << 17
-FRAMES_A_BATCH = 24 * 8
+FRAMES_A_BATCH = 24 * 4
 _DEPTH = 6
 
 
@@ -133,6 +135,7 @@ def measure(n: int, *, passes: int = 5) -> dict[str, Any]:
         lambda: frames_to_listmode(workload, frames, threads=2)
     )
     figures["stages"] = _stages(workload, mixed, rate)
+    figures["frames_ns_a_single"] = _frame_costs(workload, frames, rate, figures)
     figures["disorder"] = _disorder(workload, mixed, rate)
     figures["limits"] = _limits(figures, prompts / n)
     figures["peers"] = measure_peers(workload, passes=min(passes, 3))
@@ -171,6 +174,33 @@ def _stages(workload: Workload, mixed: Records, rate: Rate) -> dict[str, float]:
         "order_Msps": rate(lambda: all_of(Chain(workload)._release, selected), accepted),
         "pair_Msps": rate(lambda: all_of(Chain(workload)._pair, ordered), accepted),
     }
+
+
+def _frame_costs(
+    workload: Workload, frames: list[bytes], rate: Rate, figures: dict[str, Any]
+) -> dict[str, float]:
+    """Return what frames → list-mode log costs in ns a single: checks, decoding, and all the rest
+    (selection, order, pairing, hash and file)."""
+    scanner = workload.scanner
+    parts = [frames[k : k + FRAMES_A_BATCH] for k in range(0, len(frames), FRAMES_A_BATCH)]
+
+    def check() -> list[CheckedFrames]:
+        checker = FrameChecker(n_modules=scanner.n_modules, run_tag=0)
+        return [checker.check(part) for part in parts]
+
+    checked = check()
+    out = empty_singles(sum(len(part.payload) for part in checked) // len(checked))
+
+    def decode() -> None:
+        decoder = Decoder(
+            n_modules=scanner.n_modules, crystals_per_module=scanner.crystals_per_module
+        )
+        for part in checked:
+            decoder.decode(part, out)
+
+    found = {"check": 1e3 / rate(check), "decode": 1e3 / rate(decode)}
+    whole = 1e3 / figures["frames_to_listmode_Msps"]
+    return {**found, "rest": whole - sum(found.values()), "all": whole}
 
 
 def _disorder(workload: Workload, mixed: Records, rate: Rate) -> dict[str, float]:

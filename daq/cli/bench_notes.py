@@ -1,0 +1,68 @@
+"""What the performance report says beside its figures: the goals, what was tried, what limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+GOALS_Msps = {
+    "sorted_window_pairs_Msps": 500.0,
+    "full_chain_disordered_Msps": 80.0,
+    "full_chain_two_cores_Msps": 1.6 * 80.0,
+    "frames_to_listmode_Msps": 50.0,
+}
+
+SORT = """\
+One core, but for the figures named *two cores*: there the first stage has a thread of its own, and
+the results are the same bits. `stages` are in M of the singles that each stage is given; the order
+and pairing of the chain see the 60 % that the energy window leaves. `ratio_to` compares the same
+work: window and pairs of ordered singles, or (strax) time order alone. The memory limit is that of
+reading each single once and writing each prompt once; the chain is far from it, for it computes
+some 40 operations on each single and passes it through the cache eight times.
+
+What was tried for **window and pairs of ordered singles** (`coincidence/ordered.py`):
+
+- one branch-free loop that carries the last accepted single in registers: a fifth slower than
+  compacting times first and comparing contiguous ones, which the compiler does four at once;
+- the whole array in one go: a quarter slower than pieces of 2¹⁷ singles, for the first touch of
+  each page of working memory costs as much as the work done in it; blocks of 2048 to 16384
+  singles, the longest being the best;
+- the pairing kernel on all accepted singles: slower than on the few with a neighbour.
+
+What is left is about a third compaction of the accepted, a third picking the close ones, and the
+rest reading memory and pairing. Goal and figure differ from machine to machine by as much as they
+do here.
+
+What was tried for **the chain**: unsigned indices and two-word records (1.4 times as fast in all),
+32-bit bucket counts, one to eight buckets a single, no pass for the range of times where the
+watermark tells it; for the delayeds a walk of two indices, a bitmap of occupied time cells, and
+comparing the few places where a partner would lie, the fastest. Counting the spectrum in two
+copies, in a pass of its own, or together with the modules' counts gained nothing.
+
+What was tried for **frames to a list-mode log**: unsigned indices and local counters in the
+decoder (a fifth faster), one to eight periods of frames a batch. `frames_ns_a_single` says where
+the time goes. The checks are two calls into a C library for each frame and one copy of the bytes;
+scattering a module's frame over its whole period misses the first cache at most singles; hashing
+the records (BLAKE2b, a gigabyte a second) is a twentieth. Decoding and selecting in one kernel
+would save another pass, at the price of the one place where each is defined. On two cores it is
+well above the goal, and `sort` and `replay --verify` use two.
+"""
+
+NOTES = {"sort": SORT}
+
+
+def goals(figures: dict[str, Any]) -> list[str]:
+    """Return the lines of a table of what was asked and what was reached."""
+    rows = [name for name in GOALS_Msps if name in figures]
+    if not rows:
+        return []
+    lines = ["| goal, M singles/s | asked | measured | |", "|---|---:|---:|---|"]
+    for name in rows:
+        goal = GOALS_Msps[name]
+        if name == "full_chain_two_cores_Msps":
+            goal = 1.6 * figures["full_chain_disordered_Msps"]
+        share = figures[name] / goal
+        verdict = "reached" if share >= 1 else f"{share:.0%} of it"
+        lines.append(
+            f"| {name.removesuffix('_Msps')} | {goal:.0f} | {figures[name]:.0f} | {verdict} |"
+        )
+    return [*lines, ""]
