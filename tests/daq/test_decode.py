@@ -10,8 +10,8 @@ from frames_factory import RUN_TAG, ModuleSender, sent_run, single_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coincidence.events import END_OF_TIME_PS
 from coincidence.buffers import empty_singles
+from coincidence.events import END_OF_TIME_PS
 from daq.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.frame_check import FrameChecker
 from hw.frames import open_frame
