@@ -24,7 +24,7 @@ from daq.bench_peers import measure_peers
 from daq.bench_timing import median_seconds
 from daq.bench_workload import DISORDER_PS, Workload, disordered, frames_of, some_calibration
 from daq.decode import Decoder
-from daq.frame_check import CheckedFrames, FrameChecker
+from daq.frame_check import FrameChecker
 from daq.listmode import ListmodeWriter
 from daq.pipeline import Pipeline, pairs_in_view
 from daq.stages import run_stages
@@ -184,11 +184,13 @@ def _frame_costs(
     scanner = workload.scanner
     parts = [frames[k : k + FRAMES_A_BATCH] for k in range(0, len(frames), FRAMES_A_BATCH)]
 
-    def check() -> list[CheckedFrames]:
+    def check() -> None:
         checker = FrameChecker(n_modules=scanner.n_modules, run_tag=0)
-        return [checker.check(part) for part in parts]
+        for part in parts:
+            checker.check(part)
 
-    checked = check()
+    kept = FrameChecker(n_modules=scanner.n_modules, run_tag=0)
+    checked = [kept.check(part) for part in parts]
     out = empty_singles(sum(len(part.payload) for part in checked) // len(checked))
 
     def decode() -> None:

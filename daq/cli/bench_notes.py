@@ -44,7 +44,9 @@ the time goes. The checks are two calls into a C library for each frame and one 
 scattering a module's frame over its whole period misses the first cache at most singles; hashing
 the records (BLAKE2b, a gigabyte a second) is a twentieth. Decoding and selecting in one kernel
 would save another pass, at the price of the one place where each is defined. On two cores it is
-well above the goal, and `sort` and `replay --verify` use two.
+well above the goal, and `sort` and `replay --verify` use two. The figure holds the writing and
+flushing of the log to the disk, and varies with it from 30 to 44 M singles/s on the machine above;
+all figures of a shared host vary by a third within the hour.
 """
 
 NOTES = {"sort": SORT}
