@@ -39,9 +39,11 @@ from daq.energy_spectra import line_grid, spectra_of_run
 from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
-from emulator.emulation import PERIOD_S, Instrument, frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import Instrument, prepare
 from emulator.phantoms import Phantom
 from emulator.shapes import cylinder, line, point
+from emulator.slices import PERIOD_S
 from hw.scanner import load_scanner, scanner_to_toml_text
 
 LLD_keV = 250.0

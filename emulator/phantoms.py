@@ -16,6 +16,7 @@ import numpy.typing as npt
 from hw.scanner import Scanner
 
 Image = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
 Triple = tuple[float, float, float]
 
 MAX_VOXELS_PER_AXIS = 1023  # the sampling table packs a voxel into 3 × 10 bits
@@ -35,6 +36,12 @@ class Phantom:
     mu_per_mm : (x, y, z) f4, linear attenuation coefficient at 511 keV
     voxel_mm : voxel extent along x, y, z
     origin_mm : centre of voxel (0, 0, 0) in the scanner's frame
+    material : (x, y, z) u1, each voxel's composition as an index into ``materials``, at the density
+        that gives ``mu_per_mm``; None: all of the first material
+    materials : names that ``emulator.materials`` knows
+    region : (x, y, z) u1, each voxel's region of activity as an index into ``region_names``; None:
+        all of the first region
+    region_names : regions whose activity may change in time each in its own way
     """
 
     name: str
@@ -42,6 +49,10 @@ class Phantom:
     mu_per_mm: Image
     voxel_mm: Triple
     origin_mm: Triple
+    material: Labels | None = None
+    materials: tuple[str, ...] = ("water",)
+    region: Labels | None = None
+    region_names: tuple[str, ...] = ("all",)
 
     def axis_mm(self, axis: int) -> npt.NDArray[np.float64]:
         """Return the voxel centres along one axis."""

@@ -18,17 +18,11 @@ from types import FrameType
 from emulator.config import EmulatorConfig
 from emulator.data_link import DataLink
 from emulator.digitizer import DEAD, EMITTED
-from emulator.emulation import (
-    PERIOD_S,
-    Emulation,
-    Instrument,
-    SliceAhead,
-    SliceHits,
-    prepare,
-    rehearse,
-)
+from emulator.emulation import Emulation, rehearse
 from emulator.faults import FaultInjector
+from emulator.instrument import Instrument, prepare
 from emulator.pacing import Pacer
+from emulator.slices import PERIOD_S, SliceAhead, SliceHits
 from hw.endpoints import Endpoints, default_base
 from hw.messages import Hello, Shutdown, SourceReport, Start, Stop
 from hw.source_link import SourceLink
@@ -151,7 +145,7 @@ class _Run:
         self._faults = FaultInjector(config.faults)
         self._data = data
         self.ahead = SliceAhead(
-            self._emulation, threads=config.threads, look_ahead_s=config.look_ahead_s
+            self._emulation.emulate_slice, threads=config.threads, look_ahead_s=config.look_ahead_s
         )
         self.pacer = Pacer(PERIOD_S, real_time=config.pace == "real-time")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import prepare, rehearse
+from emulator.emulation import rehearse
+from emulator.instrument import prepare
 
 
 def warm_kernels() -> None:

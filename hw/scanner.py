@@ -44,15 +44,21 @@ class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How modules stand: rings of flat modules, all facing the axis.
 
     n_rings : rings along z
-    modules_per_ring : sectors of a ring; sector k is centred at 2πk/modules_per_ring from +x
+    modules_per_ring : sectors of a ring; sector k is centred at k·arc/modules_per_ring from +x
     inradius_mm : from the axis to the modules' front faces
     ring_pitch_mm : axial distance of the rings' centres
+    arc_deg : what the sectors of a ring share; 360 is a whole ring
     """
 
     n_rings: Annotated[int, Meta(ge=1, le=256)]
-    modules_per_ring: Annotated[int, Meta(ge=2, le=1024)]
+    modules_per_ring: Annotated[int, Meta(ge=1, le=1024)]
     inradius_mm: LengthMm
     ring_pitch_mm: LengthMm
+    arc_deg: Annotated[float, Meta(gt=0, le=360)] = 360.0
+
+    def sector_angle_rad(self, sector: int) -> float:
+        """Return the direction of a sector's outward normal, from +x towards +y."""
+        return math.radians(self.arc_deg) * sector / self.modules_per_ring
 
 
 class Module(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +71,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     width_mm: LengthMm
     height_mm: LengthMm
     thickness_mm: Annotated[float, Meta(gt=0, le=100)]
-    material: Literal["LYSO"]
+    material: Literal["LYSO", "NaI", "CZT"]
     monolithic: bool
     n_u: Annotated[int, Meta(ge=1, le=MAX_CRYSTALS_PER_MODULE)]
     n_v: Annotated[int, Meta(ge=1, le=MAX_CRYSTALS_PER_MODULE)]
@@ -127,6 +133,55 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     raw_compression: Annotated[float, Meta(ge=0, le=1.5)] = 0.8
 
 
+class Collimator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A parallel-hole collimator before each module; a scanner that has one is for SPECT.
+
+    name : as makers call it, such as LEHR
+    hole : shape of the holes; hexagonal ones stand on a triangular lattice with a side along v
+    hole_mm : flat to flat
+    septum_mm : wall between two holes
+    length_mm : of the holes
+    gap_mm : from the collimator's back to the crystal's front face
+    material : of the septa
+    least_keV, most_keV : energies of the lines that it is meant for
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=20)]
+    hole: Literal["hexagonal", "square"]
+    hole_mm: Annotated[float, Meta(gt=0, le=50)]
+    septum_mm: Annotated[float, Meta(gt=0, le=20)]
+    length_mm: Annotated[float, Meta(gt=0, le=200)]
+    gap_mm: Annotated[float, Meta(ge=0, le=50)]
+    material: Literal["Pb", "W"]
+    least_keV: EnergyKeV
+    most_keV: EnergyKeV
+
+
+class Backing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What lies behind a module and scatters photons back into it: light guide, sensors.
+
+    material : a name of ``emulator.materials``
+    """
+
+    material: Literal["glass"]
+    thickness_mm: Annotated[float, Meta(gt=0, le=200)]
+
+
+class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the modules can move; the angle at every time is told by angle words in the stream.
+
+    kind : gantry (all modules turn about the scanner's axis) or swivel (each column turns about its
+        own long axis, through the middle of its front face)
+    most_deg_per_s : the fastest
+    least_deg, most_deg : the range of the angle
+    """
+
+    kind: Literal["gantry", "swivel"]
+    most_deg_per_s: Annotated[float, Meta(gt=0, le=360)]
+    least_deg: Annotated[float, Meta(ge=-360, le=360)]
+    most_deg: Annotated[float, Meta(ge=-360, le=720)]
+
+
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The windows a run starts with.
 
@@ -163,6 +218,14 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     response: Response
     acquisition: Acquisition
     image: ImageGrid
+    collimator: Collimator | None = None
+    backing: Backing | None = None
+    motion: Motion | None = None
+
+    @property
+    def modality(self) -> Literal["PET", "SPECT"]:
+        """SPECT where there is a collimator; windowed singles are then what is recorded."""
+        return "PET" if self.collimator is None else "SPECT"
 
     @property
     def n_modules(self) -> int:

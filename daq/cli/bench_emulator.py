@@ -21,11 +21,13 @@ def measure_emulator(*, periods: int) -> dict[str, Any]:
 
 def _decays_per_s(periods: int, *, threads: int) -> dict[str, float]:
     from emulator.config import EmulatorConfig
-    from emulator.emulation import Emulation, SliceAhead, prepare
+    from emulator.emulation import Emulation
+    from emulator.instrument import prepare
+    from emulator.slices import SliceAhead
 
     config = EmulatorConfig(scanner="caremibrain", phantom="brain", activity_Bq=1e6, pace="fast")
     emulation = Emulation(prepare(config), activity_Bq=config.activity_Bq, seed=config.seed)
-    ahead = SliceAhead(emulation, threads=threads, look_ahead_s=config.look_ahead_s)
+    ahead = SliceAhead(emulation.emulate_slice, threads=threads, look_ahead_s=config.look_ahead_s)
     try:
         slices = iter(ahead)
         for _ in range(5):

@@ -141,7 +141,8 @@ def _prompts_per_s(options: argparse.Namespace, activity_MBq: float) -> float:
     """Emulate and sort a stretch of about 60 000 decays."""
     from daq.pipeline import Pipeline
     from daq.run_config import default_settings
-    from emulator.emulation import frames_of_run, prepare
+    from emulator.emulation import frames_of_run
+    from emulator.instrument import prepare
     from hw.geometry import build_geometry
     from hw.protocol import FRAME_PERIOD_PS
 

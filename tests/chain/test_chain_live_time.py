@@ -9,7 +9,8 @@ import numpy as np
 from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import prepare
 from hw.scanner import load_scanner, scanner_to_toml_text
 
 RUN_TAG = 9

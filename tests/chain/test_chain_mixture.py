@@ -14,7 +14,8 @@ from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from daq.singles_log import SinglesReader
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import prepare
 from hw.energy_windows import spect_windows
 from hw.scanner import load_scanner, scanner_to_toml_text
 

@@ -15,7 +15,8 @@ from daq.frame_check import FrameChecker
 from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
-from emulator.emulation import Instrument, frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import Instrument, prepare
 from emulator.phantoms import Phantom
 from emulator.shapes import cylinder
 from hw.geometry import build_geometry

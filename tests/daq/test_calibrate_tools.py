@@ -16,7 +16,8 @@ from daq.cli import main
 from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
-from emulator.emulation import Instrument, frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import Instrument, prepare
 from emulator.shapes import cylinder
 from hw.scanner import load_scanner, scanner_to_toml_text
 

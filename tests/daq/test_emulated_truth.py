@@ -15,7 +15,8 @@ from coincidence.calibration import Calibration
 from daq.pipeline import Pipeline
 from daq.run_config import default_settings
 from emulator.config import EmulatorConfig
-from emulator.emulation import Instrument, frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import Instrument, prepare
 from emulator.miscalibration import CRYSTAL_COLUMNS, EFFICIENCY, GAIN, Truth
 from emulator.shapes import cylinder
 from hw.geometry import build_geometry

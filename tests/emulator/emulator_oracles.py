@@ -12,7 +12,7 @@ import numpy as np
 
 from emulator.config import EmulatorConfig
 from emulator.emission import EmissionTables
-from emulator.emulation import Instrument, prepare
+from emulator.instrument import Instrument, prepare
 from emulator.miscalibration import EFFICIENCY, GAIN
 from emulator.phantoms import Phantom
 from emulator.random_numbers import seed_stream

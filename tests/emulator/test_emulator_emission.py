@@ -12,7 +12,8 @@ from scipy import integrate
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.emission import LEAST_LINE_KEV, emission_tables, emitted_lines, load_source
-from emulator.emulation import Emulation, Instrument, frames_of_run, prepare
+from emulator.emulation import Emulation, frames_of_run
+from emulator.instrument import Instrument, prepare
 from emulator.materials import MAX_ENERGY_KEV, cross_sections, klein_nishina
 from emulator.miscalibration import EFFICIENCY, GAIN
 from emulator.transport import DECAYS, PAIRS, PHOTONS, TALLY_SIZE

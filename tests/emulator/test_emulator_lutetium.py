@@ -11,7 +11,8 @@ from msgspec.structs import replace as changed
 from scipy import integrate
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import Emulation, prepare
+from emulator.emulation import Emulation
+from emulator.instrument import prepare
 from emulator.lutetium import activity_Bq_per_mm3, beta_spectrum, lutetium_tables
 from emulator.transport import LUTETIUM
 from hw.scanner import load_scanner

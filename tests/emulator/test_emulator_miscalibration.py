@@ -16,7 +16,8 @@ from msgspec.structs import replace as changed
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_W
-from emulator.emulation import Emulation, Instrument, prepare
+from emulator.emulation import Emulation
+from emulator.instrument import Instrument, prepare
 from emulator.miscalibration import CURVATURE, EFFICIENCY, WALK, draw_crystals
 from emulator.response import (
     BELOW_TRIGGER,

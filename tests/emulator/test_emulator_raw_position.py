@@ -13,7 +13,8 @@ from msgspec.structs import replace as changed
 
 from emulator.config import EmulatorConfig
 from emulator.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_U, DEPOSIT_V
-from emulator.emulation import frames_of_run, prepare
+from emulator.emulation import frames_of_run
+from emulator.instrument import prepare
 from emulator.raw_position import ideal_crystal_map, raw_address, raw_bin, raw_share
 from emulator.response import HIT, MADE, respond
 from hw.scanner import Scanner, load_scanner, scanner_to_toml_text

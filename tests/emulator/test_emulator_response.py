@@ -7,7 +7,8 @@ import pytest
 from emulator_oracles import ideal, point_at
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import Emulation, Instrument, prepare
+from emulator.emulation import Emulation
+from emulator.instrument import Instrument, prepare
 from emulator.response import TRIGGER_LATENCY_PS, response_tables
 from hw.geometry import build_geometry, crystal_position_mm
 from hw.scanner import load_scanner

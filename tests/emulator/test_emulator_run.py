@@ -11,7 +11,8 @@ import pytest
 from emulator_oracles import PERIOD_PS, decode_frame, ideal
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.emulation import Emulation, frames_of_run, prepare
+from emulator.emulation import Emulation, frames_of_run
+from emulator.instrument import prepare
 from emulator.phantoms import make_phantom
 from emulator.transport import DECAYS, PAIRS
 from hw.scanner import load_scanner

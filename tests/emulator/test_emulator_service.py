@@ -14,8 +14,9 @@ import zmq
 from emulator_oracles import decode_frame
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run, prepare
+from emulator.emulation import frames_of_run
 from emulator.faults import FaultPlan
+from emulator.instrument import prepare
 from emulator.service import EmulatorService
 from hw.endpoints import Endpoints
 from hw.messages import Hello, Message, Shutdown, SourceReport, Start, Stop, Welcome, decode, encode

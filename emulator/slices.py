@@ -1,0 +1,53 @@
+"""Slices of a run: what the Monte Carlo makes of one frame period, computed ahead in threads."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.protocol import FRAME_PERIOD_PS
+
+PERIOD_S = FRAME_PERIOD_PS * 1e-12
+
+
+@dataclass(frozen=True)
+class SliceHits:
+    """The Monte Carlo of one slice: (n,) HIT, and its tallies (see ``transport.emulate_slice``).
+
+    Hits are those of the source, then of lutetium, then of noise, each nearly in order of time.
+    """
+
+    index: int
+    hits: npt.NDArray[np.void]
+    missed: npt.NDArray[np.int64]
+    tally: npt.NDArray[np.int64]
+
+
+class SliceAhead:
+    """Computes slices ahead of their use in threads of its own, a bounded number of them."""
+
+    def __init__(
+        self, make_slice: Callable[[int], SliceHits], *, threads: int, look_ahead_s: float
+    ) -> None:
+        self._make_slice = make_slice
+        self._depth = max(threads + 1, math.ceil(look_ahead_s / PERIOD_S))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monte-carlo")
+        self._pending: deque[Future[SliceHits]] = deque()
+        self._next = 0
+
+    def __iter__(self) -> Iterator[SliceHits]:
+        while True:
+            while len(self._pending) < self._depth:
+                self._pending.append(self._pool.submit(self._make_slice, self._next))
+                self._next += 1
+            yield self._pending.popleft().result()
+
+    def close(self) -> None:
+        """Give up what is not begun; what runs ends within a slice's time."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
