@@ -56,6 +56,19 @@ TRIPLE = np.dtype(
 later the second and third came, ``pairs`` the good pairs among them (1 first and second, 2 first
 and third, 4 second and third)."""
 
+ANGLE = np.dtype(
+    [
+        ("time_ps", "<i8"),
+        ("steps", "<i4"),
+        ("module", "<u2"),
+        ("reserved", "<u2"),
+    ]
+)
+"""Where a module stood, 16 bytes: from this time until its next angle it stands at ``steps`` of
+``ANGLE_STEP_DEG`` (``hw.geometry.module_poses`` says what is turned)."""
+
+ANGLE_STEP_DEG = 0.001
+
 FLAG_DELAYED = 1
 FLAG_MULTIPLE = 2
 

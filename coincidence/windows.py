@@ -4,7 +4,7 @@ A table has a row for each set of windows that some modules share, and a byte fo
 0.1 keV: ``COINCIDENCE_BIT`` where the single may pair, in the six lower bits the number of its
 window for singles (0 none), and ``SINGLES_ONLY_BIT`` where it has such a window but may not pair:
 the two upper bits together tell in which column it is counted. Row 0 is empty: masked crystals
-look there.
+look there. Where no coincidences are sorted (τ = 0), no byte has ``COINCIDENCE_BIT``.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _row(settings: SortSettings, chosen: tuple[int, ...]) -> npt.NDArray[np.uint
             low, high = window_dkeV(window.lld_keV, window.uld_keV)
             row[low : high + 1] = numbers[window.name]
     own = [(window.lld_keV, window.uld_keV) for window in windows if window.kind == "coincidence"]
-    for lld_keV, uld_keV in own or [(settings.lld_keV, settings.uld_keV)]:
+    if settings.sorts_coincidences and not own:
+        own = [(settings.lld_keV, settings.uld_keV)]
+    for lld_keV, uld_keV in own:
         low, high = window_dkeV(lld_keV, uld_keV)
         row[low : high + 1] |= COINCIDENCE_BIT
     row[(row > 0) & (row < COINCIDENCE_BIT)] |= SINGLES_ONLY_BIT

@@ -47,7 +47,9 @@ class BlockKind(IntEnum):
     DELAYEDS = 4
     SINGLES = 5
     TRIPLES = 6
+    ANGLES = 7
     END = 9
+    TRUTH = 10
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hw.messages import (
     Command,
     ImageMessage,
     MessageError,
+    Projections,
     Reply,
     Telemetry,
     decode_as,
@@ -108,11 +109,12 @@ class ControlClient:
 
 
 class DisplayClient:
-    """The newest telemetry and the newest live image of a system, for displays."""
+    """The newest telemetry, live image and planar pictures of a system, for displays."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._telemetry = self._subscribe(endpoints.of("telemetry"))
         self._images = self._subscribe(endpoints.of("images"))
+        self._projections = self._subscribe(endpoints.of("projections"))
 
     @staticmethod
     def _subscribe(address: str) -> zmq.Socket[bytes]:
@@ -134,6 +136,11 @@ class DisplayClient:
         data = self._newest(self._images, timeout_s)
         return None if data is None else decode_as(ImageMessage, data)
 
+    def projections(self, timeout_s: float = 0.0) -> Projections | None:
+        """Return planar pictures newer than the last ones returned, or None."""
+        data = self._newest(self._projections, timeout_s)
+        return None if data is None else decode_as(Projections, data)
+
     @staticmethod
     def _newest(socket: zmq.Socket[bytes], timeout_s: float) -> bytes | None:
         return socket.recv() if socket.poll(int(timeout_s * 1000)) else None
@@ -142,3 +149,4 @@ class DisplayClient:
         """Close the sockets."""
         self._telemetry.close()
         self._images.close()
+        self._projections.close()

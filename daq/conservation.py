@@ -6,6 +6,9 @@ Per module, with what the source itself says it sent:
     singles emitted = received + lost
     singles received = accepted + windowed + out of window + masked + late + invalid
 
+Singles emitted and lost are counted as event words: where a source sends words of other kinds as
+well, those received are taken off what it emitted, and those lost count as singles.
+
 A run is *conserved* only if all of them hold for every module.
 """
 
@@ -55,6 +58,7 @@ class Books:
         self._windowed = pipeline.selector.windowed
         self._masked = pipeline.selector.masked
         self._held = pipeline.order.held
+        self._angles = pipeline.angles
         self.sent = sent
 
     @property
@@ -108,6 +112,10 @@ class Books:
             "wrong_version": int(verdicts[Verdict.BAD_VERSION]),
             "other_run": int(verdicts[Verdict.OTHER_RUN]),
             "unknown_module": int(verdicts[Verdict.UNKNOWN_MODULE]),
+            "out_of_step": int(verdicts[Verdict.OUT_OF_STEP]),
+            "slips": int(self._links["slips"].sum()),
+            "sync_lost": int(self._links["sync_lost"].sum()),
+            "epochs": int(self._links["epochs"].sum()),
             "module_resets": int(self._links["resets"].sum()),
             "module_stalls": int(self._line["stalls"].sum()),
         }
@@ -118,7 +126,7 @@ class Books:
         received = int(line["singles"].sum())
         lost = int(self.lost_singles.sum())
         return {
-            "emitted": received + lost if self.sent is None else int(self.sent.singles.sum()),
+            "emitted": received + lost if self.sent is None else self._emitted(),
             "received": received,
             "accepted": int(self._accepted.sum()),
             "windowed": int(self._windowed.sum()),
@@ -129,8 +137,18 @@ class Books:
             "lost": lost,
             "lost_in_module": int(self._links["lost_in_module"].sum()),
             "dead": int(self._links["dead_events"].sum()),
-            "other_words": int(line["other_words"].sum()),
+            "other_words": int(line["other_words"].sum()) - self.angles()["words"],
         }
+
+    def _emitted(self) -> int:
+        assert self.sent is not None
+        return int(self.sent.singles.sum()) - int(self._line["other_words"].sum())
+
+    def angles(self) -> dict[str, int]:
+        """Return the counters of angle words; all 0 where the scanner cannot move."""
+        if self._angles is None:
+            return dict.fromkeys(("words", "implausible", "late", "unknown_frames"), 0)
+        return self._angles.counts()
 
     def per_module(self) -> list[dict[str, Any]]:
         """Return the books of each module."""

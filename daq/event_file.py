@@ -22,6 +22,7 @@ ENDINGS: dict[EventKind, str] = {
     "delayeds": ".tmlm",
     "singles": ".tmws",
     "triples": ".tmlm",
+    "angles": ".tmws",
 }
 
 
@@ -109,5 +110,5 @@ def open_event_file(path: Path, kind: EventKind, run: str) -> EventFile:
     check_event_file(path, kind)
     if path.suffix == ".npy":
         return NpyFile(path, RECORDS[KINDS[kind]])
-    writer = SinglesWriter if kind == "singles" else ListmodeWriter
+    writer = SinglesWriter if ENDINGS[kind] == ".tmws" else ListmodeWriter
     return LogFile(writer(path, {"run": run, "tapped": kind, "windows": []}), kind)

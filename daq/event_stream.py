@@ -1,4 +1,4 @@
-"""The event plane: prompts, delayeds, windowed singles and triples for whoever subscribes.
+"""The event plane: prompts, delayeds, windowed singles, triples and angles for subscribers.
 
 Each batch is a message of three parts: the kind (the topic to subscribe to), an EventBatch, the
 raw records. Nothing here ever waits: what a slow subscriber does not take beyond its queue
@@ -30,6 +30,7 @@ KINDS: dict[EventKind, BlockKind] = {
     "delayeds": BlockKind.DELAYEDS,
     "singles": BlockKind.SINGLES,
     "triples": BlockKind.TRIPLES,
+    "angles": BlockKind.ANGLES,
 }
 
 
@@ -58,6 +59,7 @@ class EventStream:
         """Publish what a batch of frames yielded."""
         self._look_for_subscriptions()
         self._watermark_ps = output.watermark_ps
+        self._publish("angles", output.angles)  # before the singles that were seen at them
         self._publish("prompts", output.prompts)
         self._publish("delayeds", output.delayeds)
         self._publish("singles", output.singles)

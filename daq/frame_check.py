@@ -4,7 +4,9 @@ Promise: a frame is either accepted or rejected under exactly one name, and per 
 ``sent = received + lost`` follows from the sequence numbers alone, ``words sent = words received
 + words lost`` from the cumulative counter in every header. A frame that comes twice is dropped;
 one that comes after its successors (by less than 64) is accepted and no longer counts as lost. A
-module that restarts in mid-run, and so numbers from 0 again in later periods, is followed.
+module that restarts in mid-run, and so numbers from 0 again in later periods, is followed; so is
+one whose numbers begin anywhere, where its FIRST frame says so. A period that leaps ahead of the
+frame's number is refused: one bad clock must not make all other modules late.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import numpy.typing as npt
 from hw.jit import Array, Record, kernel
 from hw.protocol import (
     CRC_OFFSET,
+    FLAG_FIRST,
     FLAG_LAST,
+    FLAG_SYNC_LOST,
     HEADER_BYTES,
     HEADER_DTYPE,
     MAGIC,
@@ -42,6 +46,7 @@ class Verdict(IntEnum):
     OTHER_RUN = 6
     UNKNOWN_MODULE = 7
     DUPLICATE = 8
+    OUT_OF_STEP = 9
 
 
 CORRUPT = (Verdict.TRUNCATED, Verdict.BAD_MAGIC, Verdict.BAD_LENGTH, Verdict.BAD_CRC)
@@ -64,6 +69,11 @@ LINK = np.dtype(
         ("dead_events", "<i8"),
         ("dead_time", "<i8"),
         ("last_frame_id", "<i8"),
+        ("offset", "<i8"),
+        ("slips", "<i8"),
+        ("sync_lost", "<i8"),
+        ("epochs", "<i8"),
+        ("epoch", "<u2"),
         ("temperature", "<i2"),
         ("bias", "<u2"),
         ("flags", "u1"),
@@ -74,7 +84,12 @@ LINK = np.dtype(
 )
 """A module's link: sequence state and counters. ``seen``: bit k set = sequence next−1−k has come.
 ``frames_base``, ``words_base``: how far the counts had come when the module last began anew.
-``dead_time`` in 5 ns units."""
+``dead_time`` in 5 ns units. ``offset``: period less sequence number; ``slips``: how often it
+changed; ``sync_lost``: frames without SYNC; ``epochs``: how often ``epoch`` changed."""
+
+LEAP_PERIODS = 64
+"""A frame whose period is further ahead than this of what its number says is refused. Less is
+followed and counted: it holds nobody up, for the stall bound is longer."""
 
 _WINDOW = 64
 _ALL_SEEN = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -103,6 +118,8 @@ def judge_frames(
             verdicts[i] = 6
         elif h.module >= links.shape[0]:
             verdicts[i] = 7
+        elif _leaps(h, links[h.module]):
+            verdicts[i] = 9
         elif not _follow_sequence(h, links[h.module]):
             verdicts[i] = 8
         else:
@@ -111,14 +128,33 @@ def judge_frames(
 
 
 @kernel
-def _follow_sequence(h: Record, link: Record) -> bool:
-    """Advance the module's sequence; return False for a frame that was seen before."""
+def _ahead(h: Record, link: Record) -> int:
+    """Return how far the frame's number is ahead of the one expected, across the wrap."""
     ahead = int(h.sequence) - (link.next_sequence & 0xFFFFFFFF)
     if ahead > 0x7FFFFFFF:
         ahead -= 0x100000000
     elif ahead < -0x7FFFFFFF:
         ahead += 0x100000000
+    return ahead
+
+
+@kernel
+def _leaps(h: Record, link: Record) -> bool:
+    """Return whether the frame's period is far ahead of what its number says."""
+    ahead = _ahead(h, link)
+    if link.heard == 0 or h.flags & FLAG_FIRST or ahead < 0:
+        return False
+    return np.int64(h.frame_id) - (link.next_sequence + ahead) - link.offset > LEAP_PERIODS
+
+
+@kernel
+def _follow_sequence(h: Record, link: Record) -> bool:
+    """Advance the module's sequence; return False for a frame that was seen before."""
     count = np.int64(h.event_count)
+    periods = np.int64(h.frame_id) - link.last_frame_id
+    if h.flags & FLAG_FIRST and periods > 0:
+        _begin(h, link)
+    ahead = _ahead(h, link)
     if ahead >= 0:
         link.lost += ahead
         link.words_lost += max(np.int64(0), np.int64(h.events_before) - link.next_word)
@@ -126,8 +162,11 @@ def _follow_sequence(h: Record, link: Record) -> bool:
         link.next_word = np.int64(h.events_before) + count
         link.seen = (link.seen << np.uint64(ahead + 1)) if ahead + 1 < _WINDOW else np.uint64(0)
         link.seen |= np.uint64(1)
+        offset = np.int64(h.frame_id) - link.next_sequence + 1
+        if link.heard and offset != link.offset and not h.flags & FLAG_FIRST:
+            link.slips += 1
+        link.offset = offset
         return True
-    periods = np.int64(h.frame_id) - link.last_frame_id
     if periods > 0:  # an old number in a new period: the module began anew
         fresh = np.int64(h.sequence)
         if fresh >= periods:
@@ -138,6 +177,7 @@ def _follow_sequence(h: Record, link: Record) -> bool:
         link.lost += fresh
         link.words_lost += np.int64(h.events_before)
         link.next_sequence = fresh + 1
+        link.offset = np.int64(h.frame_id) - fresh
         link.next_word = np.int64(h.events_before) + count
         link.seen = (_ALL_SEEN << np.uint64(fresh + 1)) if fresh + 1 < _WINDOW else np.uint64(0)
         link.seen |= np.uint64(1)
@@ -154,7 +194,24 @@ def _follow_sequence(h: Record, link: Record) -> bool:
 
 
 @kernel
+def _begin(h: Record, link: Record) -> None:
+    """Let the module's numbers begin with this frame, its first one or its first again."""
+    link.resets += link.heard
+    link.frames_base += link.next_sequence - np.int64(h.sequence)
+    link.words_base += link.next_word - np.int64(h.events_before)
+    link.next_sequence = np.int64(h.sequence)
+    link.next_word = np.int64(h.events_before)
+    link.seen = _ALL_SEEN
+
+
+@kernel
 def _count_frame(h: Record, link: Record) -> None:
+    if h.flags & FLAG_SYNC_LOST:
+        link.sync_lost += 1
+    if np.int64(h.frame_id) > link.last_frame_id:
+        if link.heard and h.epoch != link.epoch:
+            link.epochs += 1
+        link.epoch = h.epoch
     link.received += 1
     link.words_received += h.event_count
     link.lost_in_module += h.lost_events
@@ -187,7 +244,7 @@ class CheckedFrames:
 class FrameChecker:
     """Checks batches of frames of one run and keeps the links' state.
 
-    verdicts : (9,) i8 counts of all frames by :class:`Verdict`
+    verdicts : (10,) i8 counts of all frames by :class:`Verdict`
     """
 
     def __init__(self, *, n_modules: int, run_tag: int) -> None:

@@ -27,6 +27,8 @@ LOST_AFTER_S = 3.5
 class ImagerLink:
     """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports.
 
+    Of a run that sorts no coincidences (SPECT) nothing is sent: there is no image to make of it.
+
     run : name of the run that the imager is prepared for, by its last report
     """
 
@@ -53,6 +55,8 @@ class ImagerLink:
 
     def begin(self, run: Run) -> None:
         """Announce a run; repeating it does no harm and helps an imager that came late."""
+        if not run.config.settings.sorts_coincidences:
+            return
         self._send([encode(self._begin_message(run))])
 
     def start(self, run: Run) -> None:
@@ -72,6 +76,8 @@ class ImagerLink:
 
     def batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
         """Send what a batch of frames yielded; count it as undelivered where the queue is full."""
+        if not run.config.settings.sorts_coincidences:
+            return
         header = CoincidenceBatch(
             run=run.name,
             sequence=self._sequence,
@@ -91,6 +97,8 @@ class ImagerLink:
 
     def end(self, run: Run) -> None:
         """Tell the imager that the run is complete."""
+        if not run.config.settings.sorts_coincidences:
+            return
         self._send([encode(RunEnd(run=run.name, prompts=self._prompts, delayeds=self._delayeds))])
 
     def poll(self, run: Run | None) -> list[str]:

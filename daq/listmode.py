@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
+from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.blocks import MAX_PAYLOAD, BlockKind, BlockReader, BlockWriter
 from daq.errors import LogError
 
@@ -24,6 +24,7 @@ RECORDS: dict[BlockKind, np.dtype[np.void]] = {
     BlockKind.DELAYEDS: COINCIDENCE,
     BlockKind.SINGLES: SINGLE,
     BlockKind.TRIPLES: TRIPLE,
+    BlockKind.ANGLES: ANGLE,
 }
 """The record of each kind of block that holds events."""
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.normalisation_source import NormalisationSource
-from hw.geometry import LINEAR_ATTENUATION_511_PER_MM, Geometry
+from hw.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
 from hw.jit import Array, bare_kernel, kernel
 from hw.scanner import Scanner
 
@@ -213,7 +213,7 @@ def source_model(
     partners = _placed(geometry, centre, module, partner_offsets * at_once, partner_depths)
     return SourceModel(
         points, depths, partners, partner_depths, module, group, geometry, allowed,
-        LINEAR_ATTENUATION_511_PER_MM[block.material], source,
+        LINEAR_ATTENUATION_PER_MM[block.material], source,
     )  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def _points_in(scanner: Scanner, side: int, scale: float) -> tuple[Floats, F4]:
     block, count = scanner.module, side * side
     middle = (np.arange(side) + 0.5) / side - 0.5
     u, v = np.tile(middle, side) * block.pitch_u_mm, np.repeat(middle, side) * block.pitch_v_mm
-    mu = LINEAR_ATTENUATION_511_PER_MM[block.material]
+    mu = LINEAR_ATTENUATION_PER_MM[block.material]
     stopping = -math.expm1(-mu * block.thickness_mm)
     # a multiplier prime to the count mixes depth with place
     order = (np.arange(count) * 7 + 3) % count if count % 7 else np.arange(count)

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from coincidence.buffers import Records, Rotation
 from coincidence.calibration import Calibration, no_calibration
-from coincidence.events import END_OF_TIME_PS, SINGLE
+from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.select import Selector
 from coincidence.sorter import CoincidenceSorter
 from coincidence.timing import count_timing
 from coincidence.windows import window_table
+from daq.angle_track import angle_track
 from daq.blocks import BlockKind
 from daq.decode import DEFAULT_STALL_PS, Decoder
 from daq.frame_check import CheckedFrames, FrameChecker
@@ -38,17 +39,19 @@ from hw.settings import SortSettings
 TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 Frames = Sequence[bytes | memoryview]
 
+_NO_ANGLES: Records = np.empty(0, ANGLE)
 _DEPTH = 5  # arrays in flight: one made, two waiting between threads, one used, one to spare
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A batch after the first stage: its accepted frames, and the singles of them in any energy
-    window, calibrated, in order of arrival."""
+    """A batch after the first stage: its accepted frames, the singles of them in any energy
+    window, calibrated, and the angles that they told, both in order of arrival."""
 
     checked: CheckedFrames
     watermarks_ps: npt.NDArray[np.int64]
     singles: Records
+    angles: Records
     watermark_ps: int
     newest_ps: int
 
@@ -75,6 +78,8 @@ class Output:
         time; valid until the next batch
     singles : (n,) SINGLE, windowed singles, in order of time; valid until the next batch
     triples : (n,) TRIPLE
+    angles : (n,) ANGLE, where modules that move stood, in order of arrival; a module's in order of
+        time. All that ``singles`` need came with them or before
     checked : the n frames that were accepted
     watermarks_ps : (n + 1,) i8, the watermark before each of them, and after the last
     """
@@ -85,6 +90,7 @@ class Output:
     accepted: Records
     singles: Records
     triples: Records
+    angles: Records
     checked: CheckedFrames
     watermarks_ps: npt.NDArray[np.int64]
 
@@ -119,6 +125,7 @@ class Pipeline:
             geometry.crystal_module,
             depth=_DEPTH,
         )
+        self.angles = angle_track(scanner)
         self.order = TimeOrder(depth=_DEPTH)
         self.sorter = CoincidenceSorter(
             settings,
@@ -160,8 +167,9 @@ class Pipeline:
         words = (len(checked.payload) - HEADER_BYTES * len(checked)) // WORD_BYTES
         out = self._decoded.next(words)
         count = self.decoder.decode(checked, out)
+        angles = self.angles.take(checked) if self.angles else _NO_ANGLES
         return Taken(
-            checked, self.decoder.watermarks_ps, self.selector.select(out[:count]),
+            checked, self.decoder.watermarks_ps, self.selector.select(out[:count]), angles,
             self.decoder.watermark_ps, self.decoder.newest_ps,
         )  # fmt: skip
 
@@ -188,6 +196,7 @@ class Pipeline:
             accepted=arranged.accepted,
             singles=arranged.singles,
             triples=found.triples,
+            angles=taken.angles,
             checked=taken.checked,
             watermarks_ps=taken.watermarks_ps,
         )
@@ -197,7 +206,8 @@ class Pipeline:
         nothing = self.checker.check([])
         newest_ps = self.decoder.newest_ps
         marks = np.array([self.decoder.watermark_ps])
-        taken = Taken(nothing, marks, np.empty(0, SINGLE), newest_ps, newest_ps)
+        none = np.empty(0, SINGLE)
+        taken = Taken(nothing, marks, none, _NO_ANGLES, newest_ps, newest_ps)
         return self.pair(self._arranged(taken, int(END_OF_TIME_PS)))
 
     def _arranged(self, taken: Taken, horizon_ps: int) -> Arranged:

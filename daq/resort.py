@@ -33,7 +33,8 @@ Progress = Callable[[int, int], None]
 class Resorted:
     """The outcome of sorting a raw log again.
 
-    further : windows, TEW estimates and hashes of singles and triples, as in a run's summary
+    further : windows, TEW estimates and hashes of singles, triples and angles, as in a run's
+        summary
     statistics : ``randoms`` and ``live_time``, as in a run's summary
     """
 
@@ -222,7 +223,7 @@ class Verified:
     otherwise what was written live before it was cut off must be where the sorting begins.
 
     live_hash, replay_hash : of prompts and delayeds
-    live_further, replay_further : hashes of triples and singles, where the run has such logs
+    live_further, replay_further : hashes of triples, singles and angles, where the run has such
     """
 
     identical: bool
@@ -245,7 +246,7 @@ def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) 
         pairs = _compare(live, ListmodeReader(path), limited=limited)
         hashes = {"triples": _further(pairs)} if again.settings.triples else {}
         if again.settings.singles_windows:
-            hashes["singles"] = _compare_singles(folder, path, limited=limited)
+            hashes |= _compare_singles(folder, path, limited=limited)
     live_pairs, replay_pairs = pairs
     live_further = {name: found[0] for name, found in hashes.items()}
     replay_further = {name: found[1] for name, found in hashes.items()}
@@ -278,9 +279,15 @@ def _further(pairs: tuple[ListmodeHash, ListmodeHash]) -> tuple[str, str]:
     return live.of(BlockKind.TRIPLES), replay.of(BlockKind.TRIPLES)
 
 
-def _compare_singles(folder: Path, path: Path, *, limited: bool) -> tuple[str, str]:
-    first, second = RecordsHash(BlockKind.SINGLES), RecordsHash(BlockKind.SINGLES)
+def _compare_singles(folder: Path, path: Path, *, limited: bool) -> dict[str, tuple[str, str]]:
+    """Return the identities of two singles logs: of the singles, and of angles where there are."""
+    kinds = BlockKind.SINGLES, BlockKind.ANGLES
+    first, second = RecordsHash(*kinds), RecordsHash(*kinds)
     counts = SinglesReader(folder / singles_log.FILE_NAME).take_in(first)
     again = SinglesReader(path.with_suffix(".tmws"))
-    again.take_in(second, counts if limited else None)
-    return first.of(BlockKind.SINGLES), second.of(BlockKind.SINGLES)
+    found = again.take_in(second, counts if limited else None)
+    return {
+        kind.name.lower(): (first.of(kind), second.of(kind))
+        for kind in kinds
+        if kind is BlockKind.SINGLES or counts[kind] or found[kind]
+    }

@@ -24,6 +24,7 @@ from daq.conservation import Books, sent_by
 from daq.errors import RunError, StorageError
 from daq.frame_check import Frame
 from daq.pipeline import Output, Pipeline
+from daq.projections import projection_counter
 from daq.rate_meter import ModuleMeter, RateMeter
 from daq.run_config import RunConfig, check_fits, versions
 from daq.run_statistics import RunStatistics
@@ -77,6 +78,7 @@ class Run:
             config.settings, listmode=self._list, singles=self._singles_writer(head)
         )
         geometry, stall_ps = build_geometry(self.scanner), int(config.stall_s * 1e12)
+        self.projections = projection_counter(self.scanner, config.settings)
         self.statistics = RunStatistics(self.scanner, geometry, config.settings, stall_ps=stall_ps)
         self.pipeline = Pipeline(
             self.scanner,
@@ -163,6 +165,8 @@ class Run:
         self.streams.close()
         self.statistics.finish()
         self.statistics.save(self.folder)
+        if self.projections is not None:
+            self.projections.save(self.folder)
         return output
 
     def abandon(self) -> None:
@@ -175,11 +179,14 @@ class Run:
 
     def _measure(self, output: Output) -> None:
         self.statistics.observe(output)
+        if self.projections is not None:
+            self.projections.observe(output.singles, output.watermark_ps)
         counts = self.pipeline.sorter.counts
         self.meter.observe(
             min(output.watermark_ps, self.pipeline.decoder.newest_ps),
             singles=int(self.pipeline.decoder.line["singles"].sum()),
             accepted=int(self.pipeline.selector.accepted.sum()),
+            windowed=int(self.pipeline.selector.windowed.sum()),
             prompts=counts.prompts,
             randoms=counts.delayeds / self.config.settings.delayed_factor,
         )
@@ -235,6 +242,7 @@ class Run:
             "singles": books.singles(),
             **self.coincidences(),
             **self.streams.summary(),
+            **({"angles": books.angles()} if self.pipeline.angles else {}),
             "rates": self.meter.summary(),
             **self.statistics.summary(),
             "images": {

@@ -6,8 +6,10 @@ understood and replayed without this program's defaults.
 
 from __future__ import annotations
 
+import math
 import platform
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -15,11 +17,14 @@ import msgspec
 
 from daq.errors import RunError
 from hw import protocol
+from hw.energy_windows import windows_behind
 from hw.messages import MESSAGE_VERSION
-from hw.scanner import Scanner, parse_scanner
-from hw.settings import SettingsError, SortSettings
+from hw.scanner import Collimator, Scanner, parse_scanner
+from hw.settings import EnergyWindow, SettingsError, SortSettings
 
 FORMAT_VERSION = 1
+ANY_ENERGY = "singles"
+"""The name of a SPECT run's one window where no nuclide is known."""
 
 
 class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -49,8 +54,26 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return parse_scanner(self.scanner_toml, source="the run's scanner preset")
 
 
-def default_settings(scanner: Scanner, **changes: Any) -> SortSettings:
-    """Return the preset's own sorting settings, with changes (None leaves a value as it is)."""
+def default_settings(
+    scanner: Scanner,
+    *,
+    nuclides: Sequence[str] = (),
+    any_collimator: bool = False,
+    **changes: Any,
+) -> SortSettings:
+    """Return the preset's own sorting settings, with changes (None leaves a value as it is).
+
+    Behind collimators (SPECT) no coincidences are sorted; singles are recorded in the windows of
+    the nuclides' photopeaks that the collimator is meant for, or, where no nuclide is known, in
+    one window from LLD to ULD.
+
+    any_collimator : whether lines that the collimator is not meant for are recorded, too
+
+    Raises
+    ------
+    SettingsError, NuclideError
+        where the collimator is meant for none of a nuclide's lines, or settings contradict.
+    """
     acquisition = scanner.acquisition
     values: dict[str, Any] = {
         "lld_keV": acquisition.lld_keV,
@@ -59,8 +82,23 @@ def default_settings(scanner: Scanner, **changes: Any) -> SortSettings:
         "delay_ps": acquisition.delay_ps,
         "min_sector_difference": acquisition.min_sector_difference,
     }
-    values.update({key: value for key, value in changes.items() if value is not None})
-    return checked_settings(values)
+    given = {key: value for key, value in changes.items() if value is not None}
+    if scanner.collimator is not None and "windows" not in given:
+        collimator = scanner.collimator
+        if any_collimator:
+            collimator = msgspec.structs.replace(collimator, least_keV=0.0, most_keV=math.inf)
+        given["windows"] = _single_photon_windows(scanner, collimator, nuclides)
+    return checked_settings(values | given)
+
+
+def _single_photon_windows(
+    scanner: Scanner, collimator: Collimator, nuclides: Sequence[str]
+) -> list[dict[str, Any]]:
+    windows = windows_behind(collimator, nuclides)
+    if not nuclides:
+        lld_keV, uld_keV = scanner.acquisition.lld_keV, scanner.acquisition.uld_keV
+        windows = (EnergyWindow(name=ANY_ENERGY, lld_keV=lld_keV, uld_keV=uld_keV),)
+    return [msgspec.to_builtins(window) for window in windows]
 
 
 def checked_settings(values: dict[str, Any]) -> SortSettings:
@@ -72,13 +110,19 @@ def checked_settings(values: dict[str, Any]) -> SortSettings:
 
 
 def check_fits(settings: SortSettings, scanner: Scanner) -> None:
-    """Refuse settings that name modules which the scanner does not have.
+    """Refuse settings that name modules which the scanner does not have, and coincidences behind
+    collimators.
 
     Raises
     ------
     SettingsError
         naming window, module and bound.
     """
+    if scanner.modality == "SPECT" and settings.sorts_coincidences:
+        raise SettingsError(
+            f"window_ps = {settings.window_ps}: {scanner.name} has collimators and records single "
+            "photons, no coincidences: leave the coincidence window out (0)"
+        )
     for window in settings.windows:
         beyond = [module for module in window.modules if module >= scanner.n_modules]
         if beyond:

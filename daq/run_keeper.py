@@ -17,6 +17,7 @@ import msgspec
 from daq.closing import Closing
 from daq.errors import DaqError, RunError, StorageError
 from daq.event_stream import EventStream
+from daq.fault_record import describe_fault, write_faults
 from daq.frame_check import Frame
 from daq.imager_link import ImagerLink
 from daq.journal import Journal
@@ -90,6 +91,9 @@ class RunKeeper:
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.control.to("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
+        if not config.settings.sorts_coincidences:
+            words = "single photons: the pictures are projections, no image is reconstructed live"
+            self.journal.add("info", words)
         return run
 
     def start(self) -> Run:
@@ -103,7 +107,9 @@ class RunKeeper:
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
         self._watch.data_came(time.monotonic())
-        self._sources.send_all(Start(run_tag=run.run_tag, duration_s=run.config.duration_s))
+        folder = str(run.folder.resolve())
+        duration_s = run.config.duration_s
+        self._sources.send_all(Start(run_tag=run.run_tag, duration_s=duration_s, folder=folder))
         self.journal.add("info", f"started, source: {self._sources.describe()}")
         return run
 
@@ -150,6 +156,8 @@ class RunKeeper:
         """Keep a source's report if it is of the open run."""
         if self.run is not None and report.run_tag == self.run.run_tag:
             self.run.reports.append(report)
+            for fault in report.fault_log:
+                self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
 
     def _open_run(self) -> Run:
         if self.run is None:
@@ -171,7 +179,7 @@ class RunKeeper:
         run = self.run
         if run is None or self.control.state != "running":
             return
-        for severity, words in self._watch.look(run, now):
+        for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
         if run.pipeline.decoder.all_ended:
             self.begin_closing("all modules have ended")
@@ -234,10 +242,15 @@ class RunKeeper:
         self.journal.add("info", f"stopping: {why}")
         self._sources.send_all(Stop())
         self._closing = Closing(
-            time.monotonic(), sources=len(self._sources.present), imager=self._imager.present
+            time.monotonic(), sources=len(self._sources.present), imager=self._awaits_image()
         )
         if drain_s is not None:
             self._closing.hurry(drain_s)
+
+    def _awaits_image(self) -> bool:
+        """Whether an imager is at work on the run."""
+        pairs = self.run is not None and self.run.config.settings.sorts_coincidences
+        return pairs and self._imager.present
 
     def _advance_closing(self, closing: Closing, now: float) -> None:
         run = self._open_run()
@@ -259,10 +272,11 @@ class RunKeeper:
     def _close(self, run: Run) -> None:
         for words in self._watch.last_words(run):
             self.journal.add("warning", words)
+        write_faults(run.folder, run.reports)
         summary = run.write_summary()
         self.journal.add(
             "info",
-            f"closed {run.name}: {summary['prompts']} prompts, {summary['delayeds']} delayeds, "
+            f"closed {run.name}: {_yield(summary)}, "
             f"{summary['condition']}, books {'close' if summary['conserved'] else 'do not close'}",
         )
         self.control.to("closed", self.control.reason)
@@ -283,6 +297,7 @@ class RunKeeper:
 
     def _write_last_summary(self, run: Run) -> None:
         try:
+            write_faults(run.folder, run.reports)
             run.write_summary()
         except StorageError as error:
             self.journal.add("alarm", f"no summary either: {error}")
@@ -307,3 +322,10 @@ class RunKeeper:
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""
         return None if self.run is None else self.run.summary()
+
+
+def _yield(summary: dict[str, Any]) -> str:
+    """Return in words what a run recorded: pairs, or singles in windows."""
+    if summary["config"]["settings"]["window_ps"]:
+        return f"{summary['prompts']} prompts, {summary['delayeds']} delayeds"
+    return ", ".join(f"{name} {count}" for name, count in summary["windows"].items())

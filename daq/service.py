@@ -16,18 +16,20 @@ import zmq
 
 from daq.errors import DaqError
 from daq.event_stream import EventStream
+from daq.fault_relay import FaultRelay
 from daq.imager_link import ImagerLink
 from daq.run_config import RunConfig, config_from_args
 from daq.run_keeper import MIN_FREE_BYTES, RunKeeper
 from daq.sockets import bind_service
 from daq.sources import Sources
-from daq.status import compose_telemetry
+from daq.status import compose_projections, compose_telemetry
 from hw.endpoints import Endpoints
 from hw.messages import Command, MessageError, Reply, Shutdown, decode_as, encode
 from hw.settings import SettingsError
 
 TURN_S = 0.010
 TELEMETRY_S = 0.050
+PICTURES_S = 0.25
 BEGIN_REPEAT_S = 1.0
 LOOK_S = 1.0
 MAX_FRAMES_A_TURN = 4096
@@ -61,8 +63,9 @@ class DaqService:
             min_free_bytes=min_free_bytes,
         )
         self._waiting: list[tuple[bytes, int]] = []
+        self._faults = FaultRelay(self.sources, self.keeper.journal, self._reply)
         self._leave = False
-        self._due = {"telemetry": 0.0, "begin": 0.0, "look": 0.0}
+        self._due = {"telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
         self._poller = zmq.Poller()
         for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
             self._poller.register(socket, zmq.POLLIN)
@@ -107,6 +110,10 @@ class DaqService:
             self._look_around()
         if self._is_due("telemetry", now, TELEMETRY_S):
             self._sockets.telemetry.send(encode(compose_telemetry(self)), zmq.NOBLOCK)
+        if self._is_due("pictures", now, PICTURES_S):
+            pictures = compose_projections(self)
+            if pictures is not None:
+                self._sockets.projections.send(encode(pictures), zmq.NOBLOCK)
         if self.automatic:
             self._advance_automatic()
         return full
@@ -153,6 +160,7 @@ class DaqService:
             self.keeper.journal.add("info", words)
         for report in reports:
             self.keeper.take_report(report)
+        self._faults.poll()
 
     def _look_around(self) -> None:
         for source in self.sources.newly_lost():
@@ -174,6 +182,9 @@ class DaqService:
 
     def _obey(self, identity: bytes, command: Command) -> Reply:
         try:
+            if command.name == "fault":
+                self._faults.order(identity, command)
+                return Reply(id=command.id, status="accepted")
             result = self._commands[command.name](command)
         except (DaqError, SettingsError, ValueError) as error:
             self.keeper.journal.add("warning", f"{command.name} refused: {error}")

@@ -2,7 +2,8 @@
 
 ``singles.tmws`` has one 16-byte record for each single in one of the run's photopeak and scatter
 windows, in order of time; the window's number is in the upper six bits of its flags. The head
-names the windows. docs/file-format.md.
+names the windows. Of a scanner that moves it also has the angles, each before the singles that
+came at it (``coincidence.angles`` brings the two together). docs/file-format.md.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FORMAT = "tomoshibi singles log"
 
 
 class SinglesWriter(RecordWriter):
-    """Appends windowed singles to a new singles log."""
+    """Appends windowed singles and angles to a new singles log."""
 
     FORMAT = FORMAT
 
@@ -37,7 +38,7 @@ class SinglesReader(RecordReader):
     """Reads a singles log; ``windows`` are its energy windows, in the order of their numbers."""
 
     FORMAT = FORMAT
-    KINDS = (BlockKind.SINGLES,)
+    KINDS = (BlockKind.SINGLES, BlockKind.ANGLES)
 
     @property
     def windows(self) -> tuple[EnergyWindow, ...]:
@@ -59,9 +60,9 @@ def singles_head(head: Mapping[str, Any], settings: SortSettings) -> dict[str, A
 
 
 class FurtherStreams:
-    """Logs and counts a run's windowed singles and triples, batch by batch.
+    """Logs and counts a run's windowed singles, triples and angles, batch by batch.
 
-    Both depend on the raw log and the settings only, so a replay comes to the same hashes.
+    They depend on the raw log and the settings only, so a replay comes to the same hashes.
     """
 
     def __init__(
@@ -75,12 +76,18 @@ class FurtherStreams:
         self._names = [window.name for window in settings.singles_windows]
         self._counts = np.zeros(len(self._names) + 1, dtype=np.int64)
         self._meter = ModuleMeter(len(self._names))
+        self._angles = 0
         self._listmode = listmode
         self._singles = singles
-        self.digest = RecordsHash(BlockKind.SINGLES, BlockKind.TRIPLES)
+        self.digest = RecordsHash(BlockKind.SINGLES, BlockKind.TRIPLES, BlockKind.ANGLES)
 
     def take(self, output: Output) -> None:
         """Log and count what a batch of frames yielded; raises StorageError."""
+        if len(output.angles):
+            self._angles += len(output.angles)
+            self.digest.add(BlockKind.ANGLES, output.angles)
+            if self._singles is not None:
+                self._singles.append(BlockKind.ANGLES, output.angles)
         if len(self._names):
             self._take_singles(output.singles)
             self._meter.observe(output.watermark_ps, self._counts[1:])
@@ -111,6 +118,7 @@ class FurtherStreams:
             "windows": self.windows(),
             "tew": {name: msgspec.to_builtins(found) for name, found in estimates.items()},
             "singles_hash": self.digest.of(BlockKind.SINGLES) if self._names else "",
+            "angles_hash": self.digest.of(BlockKind.ANGLES) if self._angles else "",
             "triples_hash": self.digest.of(BlockKind.TRIPLES) if self._settings.triples else "",
         }
 
@@ -118,7 +126,10 @@ class FurtherStreams:
         """Write the singles log's totals and close it; raises StorageError."""
         if self._singles is not None:
             summary = self.summary()
-            self._singles.close({"windows": summary["windows"], "hash": summary["singles_hash"]})
+            end = {"windows": summary["windows"], "hash": summary["singles_hash"]}
+            if self._angles:
+                end |= {"angles": self._angles, "angles_hash": summary["angles_hash"]}
+            self._singles.close(end)
 
     def abandon(self) -> None:
         """Close the singles log as it is."""

@@ -34,13 +34,14 @@ class ServiceSockets:
     reports: Socket
     telemetry: Socket
     events: Socket
+    projections: Socket
     lock: IO[str] | None
 
     def close(self) -> None:
         """Close all sockets and let go of the lock."""
         for socket in (
             self.data, self.source, self.control, self.coincidences, self.reports,
-            self.telemetry, self.events,
+            self.telemetry, self.events, self.projections,
         ):  # fmt: skip
             socket.close(linger=200)
         if self.lock is not None:
@@ -59,6 +60,7 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         "reports": (zmq.PULL, 100),
         "telemetry": (zmq.PUB, 10),
         "events": (zmq.XPUB, EVENT_QUEUE),
+        "projections": (zmq.PUB, 2),
     }
     for plane, (kind, queue) in kinds.items():
         socket: Socket = zmq.Context.instance().socket(kind)

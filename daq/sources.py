@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import zmq
 
 from hw.messages import (
+    FaultAnswer,
     Heartbeat,
     Hello,
     Message,
@@ -48,7 +49,13 @@ class Sources:
         self._socket = socket
         self._clock = clock
         self._sources: dict[bytes, Source] = {}
+        self._answers: list[FaultAnswer] = []
         self.invalid_messages = 0
+
+    def take_answers(self) -> list[FaultAnswer]:
+        """Return the answers to fault orders that came since the last time."""
+        answers, self._answers = self._answers, []
+        return answers
 
     def poll(self) -> tuple[list[Source], list[SourceReport]]:
         """Take in what has come; return the sources that are new and the reports."""
@@ -77,6 +84,8 @@ class Sources:
                 source.heartbeat = message
             elif isinstance(message, SourceReport):
                 reports.append(message)
+            elif isinstance(message, FaultAnswer):
+                self._answers.append(message)
         return new, reports
 
     def newly_lost(self) -> list[Source]:

@@ -10,7 +10,7 @@ import numpy as np
 from coincidence.select import SPECTRUM_BIN_DKEV
 from daq.decode import STATE_NAMES
 from daq.run import Run
-from hw.messages import Telemetry
+from hw.messages import Projections, Telemetry
 
 if TYPE_CHECKING:
     from daq.service import DaqService
@@ -49,8 +49,26 @@ def compose_telemetry(service: DaqService) -> Telemetry:
         condition=run.condition() if run else "good",
         buffers={"singles_held": float(run.pipeline.order.held) if run else 0.0},
         calibration=run.calibration.identity if run and run.calibration else "none",
+        module_angles_deg=angles(run) if run else [],
         **(_statistics(run) if run and control.state != "closed" else {}),
     )
+
+
+def compose_projections(service: DaqService) -> Projections | None:
+    """Return the run's planar pictures; None where it has none."""
+    run = service.keeper.run
+    if run is None or run.projections is None:
+        return None
+    pictures = run.projections.message(
+        run.name, wall_ns=time.monotonic_ns(), angles_deg=angles(run)
+    )
+    pictures.final = service.keeper.control.state == "closed"
+    return pictures
+
+
+def angles(run: Run) -> list[float | None]:
+    """Return where each module of a run's scanner stands; [] where it cannot move."""
+    return run.pipeline.angles.degrees() if run.pipeline.angles else []
 
 
 def _statistics(run: Run) -> dict[str, Any]:
@@ -75,6 +93,8 @@ def _counters(service: DaqService, run: Run | None) -> dict[str, int]:
     counters.update({f"frames.{key}": value for key, value in books.frames().items()})
     counters.update({f"singles.{key}": value for key, value in books.singles().items()})
     counters.update(run.coincidences())
+    if run.pipeline.angles:
+        counters.update({f"angles.{key}": value for key, value in books.angles().items()})
     counters["imager.undelivered"] = run.undelivered
     counters["bytes"] = run.bytes_written
     return counters

@@ -9,16 +9,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import empty_singles
+from coincidence.buffers import as_words, empty_singles
 from coincidence.events import COINCIDENCE
 from coincidence.warm import warm_kernels as warm_coincidence_kernels
+from daq.angle_track import AngleTrack
 from daq.decode import DEFAULT_STALL_PS, Decoder
 from daq.energy_spectra import accumulate_spectra, line_grid, new_spectra
 from daq.frame_check import CheckedFrames, FrameChecker
 from daq.live_time import LiveTime
+from daq.projections import count_pictures
 from daq.randoms_tally import RandomsTally
 from hw.frames import new_header, seal_frame
 from hw.protocol import pack_words
+from hw.scanner import Motion
 from hw.settings import SortSettings
 
 _RUN_TAG = 1
@@ -33,6 +36,9 @@ def warm_kernels() -> None:
     decoder = Decoder(n_modules=1, crystals_per_module=1)
     count = decoder.decode(checked, singles := empty_singles(2))
     _warm_statistics(checked, decoder.watermarks_ps, singles[:count])
+    motion = Motion(kind="gantry", most_deg_per_s=1.0, least_deg=0.0, most_deg=360.0)
+    AngleTrack(motion, 1).take(checked)
+    count_pictures(as_words(singles[:count]), np.zeros((1, 1), np.uint32))
     accumulate_spectra(singles[:count], line_grid(511.0).table(), new_spectra(1))
 
 

@@ -7,12 +7,15 @@ fill the journal.
 
 from __future__ import annotations
 
+from daq.module_watch import ModuleWatch
+from daq.rate_watch import RateWatch
 from daq.run import Run
 from daq.run_statistics import LONGEST_SPAN_PS
 from hw.messages import Severity
 
 SILENT_S = 2.0
 GIVE_UP_S = 10.0
+LAG_S = 0.5
 _EVERY_S = 1.0
 
 RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
@@ -30,8 +33,14 @@ WATCHED = {
     "wrong_version": "data frames of another protocol version",
     "other_run": "data frames of another run",
     "unknown_module": "data frames of an unknown module",
+    "out_of_step": "data frames whose time leapt away from their number: a module's clock?",
+    "slips": "slips of a module's time against its frame numbers",
+    "sync_lost": "data frames without SYNC: coincidences of those modules are off in time",
+    "lost_in_module": "events lost in modules' queues",
     "module_resets": "module resets",
     "module_stalls": "module stalls",
+    "implausible": "angles implausible: beyond the range or too fast",
+    "unknown_frames": "data frames of modules that did not tell their angle",
     "crowded": "singles crowded beyond measure: a clock that stands still, or noise?",
 }
 
@@ -44,13 +53,16 @@ class RunWatch:
         self._told: dict[str, int] = {}
         self._next_s = 0.0
         self._silent = False
+        self._lags = False
+        self._states = ModuleWatch()
+        self._rates = RateWatch()
 
     def data_came(self, now: float) -> None:
         """Note that data frames came."""
         self.last_data_s = now
 
-    def look(self, run: Run, now: float) -> list[tuple[Severity, str]]:
-        """Return what should be told now."""
+    def look(self, run: Run, now: float, *, lag_s: float = 0.0) -> list[tuple[Severity, str]]:
+        """Return what should be told now; ``lag_s``: how far the sources say they are behind."""
         entries: list[tuple[Severity, str]] = []
         silent = now - self.last_data_s > SILENT_S
         if silent and not self._silent:
@@ -62,11 +74,18 @@ class RunWatch:
             self._next_s = now + _EVERY_S
             entries += [("alarm", words) for words in self._losses(run)]
             entries += self._randoms(run)
+            entries += self._lag(lag_s)
+            entries += self._module_rates(run)
+            entries += self._states.look(run.pipeline.checker.links)
+            if run.books().frames()["epochs"]:
+                run.taint("a module's temperature left its band")
         return entries
 
     def _losses(self, run: Run) -> list[str]:
         words = []
-        counts = {**run.books().frames(), "crowded": run.coincidences()["crowded"]}
+        books = run.books()
+        counts = books.angles() | books.frames() | {"crowded": run.coincidences()["crowded"]}
+        counts["lost_in_module"] = books.singles()["lost_in_module"]
         for name, what in WATCHED.items():
             more = counts[name] - self._told.get(name, 0)
             if more > 0:
@@ -93,10 +112,28 @@ class RunWatch:
             return [("info", f"the two estimates of the randoms agree again: {told}")]
         return []
 
+    def _module_rates(self, run: Run) -> list[tuple[Severity, str]]:
+        if run.scanner.modality != "PET":
+            return []
+        decoder = run.pipeline.decoder
+        return self._rates.look(decoder.line["singles"], decoder.newest_ps)
+
+    def _lag(self, lag_s: float) -> list[tuple[Severity, str]]:
+        """Tell once that an emulated source does not keep up, and once that it does again."""
+        if lag_s > LAG_S and not self._lags:
+            self._lags = True
+            words = f"the source is {lag_s:.1f} s behind real time: its time runs slower"
+            return [("warning", f"{words}, the rates per detector second stay right")]
+        if lag_s < LAG_S / 4 and self._lags:
+            self._lags = False
+            return [("info", "the source keeps real time again")]
+        return []
+
     def last_words(self, run: Run) -> list[str]:
         """Return losses and disagreements that were not told yet, at the end of a run."""
         randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
-        return self._losses(run) + randoms
+        states = [words for _, words in self._states.look(run.pipeline.checker.links)]
+        return self._losses(run) + randoms + states
 
     def given_up(self, run: Run, now: float) -> bool:
         """Whether a run of fixed duration has been without data for too long to wait on."""

@@ -5,17 +5,20 @@ band-limited field (a sum of plane waves of about one gyrus' length) give the su
 matter is what lies within a cortex' thickness of a sulcus or of the brain's surface. The result
 is deterministic, is sampled at 1 mm and averaged to 2 mm, so that edges have partial volume.
 
-Uptake is that of ¹⁸F-FDG in round numbers: grey to white 4 : 1, nothing in the ventricles.
+Uptake is that of ¹⁸F-FDG in round numbers: grey to white 4 : 1, nothing in the ventricles. Voxels
+at edges are of the material that attenuates most in them, and of the region with most activity.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from emulator.phantoms import Phantom
+from emulator.materials import mu_per_mm
+from emulator.phantoms import Labels, Phantom
 from hw.scanner import Scanner
 
 Field = npt.NDArray[np.float32]
@@ -25,8 +28,15 @@ VOXEL_MM = 2.0
 FINE = 2  # fine cells per voxel and axis
 SHAPE = (84, 104, 84)  # voxels: 168 × 208 × 168 mm
 
-MU_SOFT_PER_MM = 0.0100  # brain and skin, ICRU-44 tissues of 1.04 to 1.09 g/cm³, 511 keV
-MU_SKULL_PER_MM = 0.0146  # ICRU-46 cranium, 1.61 g/cm³, 511 keV
+MATERIALS = ("brain", "soft_tissue", "skull", "water")
+BRAIN, SOFT, SKULL, FLUID = range(4)
+
+REGIONS = ("outside", "scalp", "skull", "fluid", "white", "grey", "striatum", "thalamus",
+           "cerebellum", "brainstem")  # fmt: skip
+""""fluid" is of ventricles and sulci; "white" and "grey" of the cerebrum, "cerebellum" is both."""
+OUTSIDE, IN_SCALP, IN_SKULL, IN_FLUID, IN_WHITE, IN_GREY, STRIATUM, THALAMUS, CEREBELLUM, STEM = (
+    range(10)
+)
 
 GREY, WHITE, SCALP, MARROW = 4.0, 1.0, 0.5, 0.3
 DEEP_GREY, CEREBELLUM_GREY = 4.2, 3.4
@@ -41,11 +51,11 @@ HEAD_CENTRE: Point = (0.0, 0.0, -2.0)
 BRAIN_RADII: Point = (64.0, 81.0, 62.0)
 SKULL_OUT_MM, SCALP_OUT_MM, MENINGES_MM = 8.5, 13.5, 2.0
 
-LATERAL_NUCLEI: dict[str, tuple[Point, Point, float]] = {
-    # centre (right side; mirrored), radii, tilt in the transaxial plane in degrees
-    "caudate": ((13.0, 20.0, 8.0), (4.5, 10.0, 8.0), -12.0),
-    "putamen": ((25.0, 8.0, 2.0), (5.0, 14.0, 9.0), 14.0),
-    "thalamus": ((10.0, -12.0, 4.0), (7.5, 12.0, 8.0), 20.0),
+LATERAL_NUCLEI: dict[str, tuple[Point, Point, float, int]] = {
+    # centre (right side; mirrored), radii, tilt in the transaxial plane in degrees, region
+    "caudate": ((13.0, 20.0, 8.0), (4.5, 10.0, 8.0), -12.0, STRIATUM),
+    "putamen": ((25.0, 8.0, 2.0), (5.0, 14.0, 9.0), 14.0, STRIATUM),
+    "thalamus": ((10.0, -12.0, 4.0), (7.5, 12.0, 8.0), 20.0, THALAMUS),
 }
 LATERAL_VENTRICLES: tuple[tuple[Point, Point, float], ...] = (
     ((7.5, 20.0, 12.0), (4.0, 15.0, 6.0), -14.0),  # frontal horn
@@ -53,6 +63,13 @@ LATERAL_VENTRICLES: tuple[tuple[Point, Point, float], ...] = (
     ((18.0, -32.0, 10.0), (5.0, 17.0, 8.0), 22.0),  # atrium and occipital horn
     ((29.0, -14.0, -10.0), (3.5, 16.0, 4.0), 10.0),  # temporal horn
 )
+
+
+class _Fine(NamedTuple):
+    """The head in fine cells: relative activity and region."""
+
+    activity: Field
+    region: Labels
 
 
 @lru_cache(maxsize=1)
@@ -64,21 +81,27 @@ def _head() -> Phantom:
     cerebrum = np.minimum(depth, floor)
     cerebellum = _ellipsoid_depth((x, y, z), (0.0, -40.0, -44.0), (50.0, 34.0, 23.0))
     stem = _ellipsoid_depth((x, y, z), (0.0, -14.0, -52.0), (12.0, 13.0, 34.0))
-    activity = _scalp_and_skull(depth)
-    mu = np.where(depth > -SCALP_OUT_MM, np.float32(MU_SOFT_PER_MM), np.float32(0.0))
-    in_skull = (depth <= -MENINGES_MM) & (depth > -SKULL_OUT_MM)
-    mu[in_skull] = MU_SKULL_PER_MM
+    fine = _scalp_and_skull(depth)
+    material = np.full(depth.shape, SOFT, np.uint8)
+    material[(depth <= -MENINGES_MM) & (depth > -SKULL_OUT_MM)] = SKULL
     inside = depth > -MENINGES_MM
-    activity[inside] = 0.0
-    _paint(activity, (stem > 0) & inside, WHITE * 1.5)
-    _paint_cerebellum(activity, cerebellum, (depth > 0) & (cerebrum <= 0), y, z)
-    _paint_cerebrum(activity, cerebrum, (x, y, z))
+    _paint(fine, inside, 0.0, IN_FLUID)
+    _paint(fine, (stem > 0) & inside, WHITE * 1.5, STEM)
+    _paint_cerebellum(fine, cerebellum, (depth > 0) & (cerebrum <= 0), y, z)
+    _paint_cerebrum(fine, cerebrum, (x, y, z))
+    material[inside] = np.where(fine.region[inside] == IN_FLUID, FLUID, BRAIN)
+    mu = np.array([mu_per_mm(name) for name in MATERIALS], np.float32)[material]
+    mu[depth <= -SCALP_OUT_MM] = 0.0
     return Phantom(
         name="brain",
-        activity=_average(activity),
+        activity=_average(fine.activity),
         mu_per_mm=_average(mu),
         voxel_mm=(VOXEL_MM,) * 3,
         origin_mm=tuple(-(n - 1) / 2 * VOXEL_MM for n in SHAPE),  # type: ignore[arg-type]
+        material=_largest(material, mu, len(MATERIALS)),
+        materials=MATERIALS,
+        region=_largest(fine.region, fine.activity + np.float32(1e-3), len(REGIONS)),
+        region_names=REGIONS,
     )
 
 
@@ -113,29 +136,31 @@ def _ellipsoid_depth(
     return np.asarray(k * (1 - k) / (steep + np.float32(1e-6)), dtype=np.float32)
 
 
-def _scalp_and_skull(depth: Field) -> Field:
-    scalp = (depth <= -SKULL_OUT_MM) & (depth > -SCALP_OUT_MM)
-    skull = (depth <= -MENINGES_MM) & (depth > -SKULL_OUT_MM)
-    return np.asarray(scalp * np.float32(SCALP) + skull * np.float32(MARROW), dtype=np.float32)
+def _scalp_and_skull(depth: Field) -> _Fine:
+    fine = _Fine(np.zeros(depth.shape, np.float32), np.full(depth.shape, OUTSIDE, np.uint8))
+    _paint(fine, (depth <= -SKULL_OUT_MM) & (depth > -SCALP_OUT_MM), SCALP, IN_SCALP)
+    _paint(fine, (depth <= -MENINGES_MM) & (depth > -SKULL_OUT_MM), MARROW, IN_SKULL)
+    return fine
 
 
-def _paint(activity: Field, where: npt.NDArray[np.bool_], value: float) -> None:
-    activity[where] = value
+def _paint(fine: _Fine, where: npt.NDArray[np.bool_], value: float, region: int) -> None:
+    fine.activity[where] = value
+    fine.region[where] = region
 
 
 def _paint_cerebellum(
-    activity: Field, depth: Field, free: npt.NDArray[np.bool_], y: Field, z: Field
+    fine: _Fine, depth: Field, free: npt.NDArray[np.bool_], y: Field, z: Field
 ) -> None:
     """Paint folia: fine curved leaves of grey over a white core."""
     where = (depth > 0) & free
     radius = np.sqrt((y + 22.0) ** 2 + (z + 34.0) ** 2)
     leaf = np.abs(np.sin(radius * np.float32(np.pi / 5.5)))
     grey = (depth < 11.0) & (leaf > 0.35)
-    _paint(activity, where, WHITE)
-    _paint(activity, where & grey, CEREBELLUM_GREY)
+    _paint(fine, where, WHITE, CEREBELLUM)
+    _paint(fine, where & grey, CEREBELLUM_GREY, CEREBELLUM)
 
 
-def _paint_cerebrum(activity: Field, depth: Field, axes: tuple[Field, Field, Field]) -> None:
+def _paint_cerebrum(fine: _Fine, depth: Field, axes: tuple[Field, Field, Field]) -> None:
     x, y, z = axes
     inside = depth > 0
     to_sulcus = _distance_to_sulcus(axes, depth)
@@ -145,17 +170,19 @@ def _paint_cerebrum(activity: Field, depth: Field, axes: tuple[Field, Field, Fie
     callosum = _ellipsoid_depth(axes, (0.0, -2.0, 22.0), (14.0, 36.0, 7.0))
     to_fissure = np.hypot(np.abs(x), np.maximum(26.0 - z, 0) * (np.abs(y) < 40))
     to_csf = np.minimum(np.minimum(to_sulcus, depth + np.float32(SULCUS_HALF_MM)), to_fissure)
-    _paint(activity, inside, WHITE)
-    _paint(activity, inside & (to_csf < CORTEX_MM + SULCUS_HALF_MM), GREY)
-    _paint(activity, inside & (to_csf < SULCUS_HALF_MM), 0.0)
-    _paint(activity, inside & (callosum > 0), WHITE)
+    _paint(fine, inside, WHITE, IN_WHITE)
+    _paint(fine, inside & (to_csf < CORTEX_MM + SULCUS_HALF_MM), GREY, IN_GREY)
+    _paint(fine, inside & (to_csf < SULCUS_HALF_MM), 0.0, IN_FLUID)
+    _paint(fine, inside & (callosum > 0), WHITE, IN_WHITE)
     mirrored = (np.abs(x), y, z)
-    for centre, radii, tilt in LATERAL_NUCLEI.values():
-        _paint(activity, inside & (_ellipsoid_depth(mirrored, centre, radii, tilt) > 0), DEEP_GREY)
+    for centre, radii, tilt, region in LATERAL_NUCLEI.values():
+        where = inside & (_ellipsoid_depth(mirrored, centre, radii, tilt) > 0)
+        _paint(fine, where, DEEP_GREY, region)
     for centre, radii, tilt in LATERAL_VENTRICLES:
-        _paint(activity, inside & (_ellipsoid_depth(mirrored, centre, radii, tilt) > 0), 0.0)
+        where = inside & (_ellipsoid_depth(mirrored, centre, radii, tilt) > 0)
+        _paint(fine, where, 0.0, IN_FLUID)
     third = _ellipsoid_depth(axes, (0.0, -8.0, 2.0), (2.0, 14.0, 10.0))
-    _paint(activity, inside & (third > 0), 0.0)
+    _paint(fine, inside & (third > 0), 0.0, IN_FLUID)
 
 
 def _distance_to_sulcus(axes: tuple[Field, Field, Field], depth: Field) -> Field:
@@ -194,3 +221,14 @@ def _average(fine: Field) -> Field:
     nx, ny, nz = SHAPE
     split = fine.reshape(nx, FINE, ny, FINE, nz, FINE)
     return np.ascontiguousarray(split.mean(axis=(1, 3, 5), dtype=np.float32))
+
+
+def _largest(labels: Labels, weight: Field, count: int) -> Labels:
+    """Return the label of each voxel whose fine cells weigh most."""
+    best = np.zeros(SHAPE, np.uint8)
+    most = np.zeros(SHAPE, np.float32)
+    for label in range(count):
+        here = _average(weight * (labels == label))
+        best[here > most] = label
+        np.maximum(most, here, out=most)
+    return best

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from emulator.fault_kinds import FaultError
 from emulator.faults import FaultPlan
+from hw.protocol import MAX_EVENTS
 
 MAX_ACTIVITY_BQ = 1e9
 """Beyond this a period's frames do not fit the wire; a brain scan has a few 1e7 Bq."""
@@ -34,11 +36,24 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     threads : Monte Carlo threads; the data do not depend on it
     look_ahead_s : how far the Monte Carlo may run ahead of what is sent (bounds memory)
     trigger_keV : the digitizer's own threshold, on the read-out energy
+    queue_words : event words that a module can queue for one data frame; more are lost in it
     endpoint : base address of the system (``hw.endpoints``)
     faults : what to do wrong on purpose
     lutetium : whether ¹⁷⁶Lu in the crystals decays
     dead_crystals : nothing of these is ever read out
     noisy_crystals : these trigger by themselves, ``noise_Hz`` times a second each
+    positron_range : whether positrons travel before they annihilate
+    tac : how the activity of each region changes beside its decay: ``bolus``, ``washout`` or the
+        path of a CSV file (``emulator.kinetics``); "" not at all
+    motion : how the object moves: ``breathing``, ``head`` or the path of a CSV file of poses
+        (``emulator.motion``); "" not at all
+    truth : folder for a truth file of each run, named by the run's tag; "run" puts it into the
+        run's own folder, "" writes none
+    library : load mode, which plays decays of an event library: its file, or "auto" for one kept
+        in the cache folder; "" for the full Monte Carlo
+    gantry : how a SPECT scanner moves: ``fixed:30``, ``step:32x10s`` or ``turn:6deg/s``; "" as
+        its preset usually does (``emulator.spect_motion``)
+    any_collimator : whether a collimator may stand before lines it is not made for
     """
 
     scanner: str = "caremibrain"
@@ -50,12 +65,20 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
     look_ahead_s: Annotated[float, Meta(gt=0, le=2.0)] = 0.15
     trigger_keV: Annotated[float, Meta(ge=30.0, le=500.0)] = 100.0
+    queue_words: Annotated[int, Meta(ge=1, le=MAX_EVENTS)] = MAX_EVENTS
     endpoint: str = ""
     faults: FaultPlan = FaultPlan()
     lutetium: bool = False
     dead_crystals: Crystals = 0
     noisy_crystals: Crystals = 0
     noise_Hz: Annotated[float, Meta(gt=0, le=1e6)] = 20_000.0
+    positron_range: bool = True
+    tac: str = ""
+    motion: str = ""
+    library: str = ""
+    truth: str = ""
+    gantry: str = ""
+    any_collimator: bool = False
 
 
 def check_config(config: EmulatorConfig) -> None:
@@ -70,3 +93,7 @@ def check_config(config: EmulatorConfig) -> None:
         msgspec.convert(msgspec.to_builtins(config), EmulatorConfig)
     except msgspec.ValidationError as error:
         raise EmulationError(f"emulator setting: {error}") from error
+    try:
+        config.faults.faults()
+    except FaultError as error:
+        raise EmulationError(str(error)) from error

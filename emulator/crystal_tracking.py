@@ -152,8 +152,15 @@ def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int, int
     along = x * dx + y * dy
     room = tables.inradius_mm * tables.inradius_mm - x * x - y * y
     if room > 0.0 and across > 1e-12:
-        circle = (math.sqrt(along * along + across * room) - along) / across
-        px, py = x + dx * circle, y + dy * circle
+        # where the ray leaves the circle within the faces; lengths are times `across`
+        circle = math.sqrt(along * along + across * room) - along
+        beyond = 0.5 * len(tables.ring_z_mm) * tables.pitch_mm * across
+        if (
+            abs(photon[Z]) * across + abs(photon[DZ]) * circle > beyond
+            and photon[Z] * photon[DZ] > 0.0
+        ):
+            return _FAR, -1, 0  # through an end already there, and going further out
+        px, py = x * across + dx * circle, y * across + dy * circle
         pseudo = py / (abs(px) + abs(py))
         if px < 0.0:
             pseudo = math.copysign(2.0, py) - pseudo

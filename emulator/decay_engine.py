@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
-from emulator.instrument import Instrument
 from emulator.lutetium import MOST_HITS, add_lutetium
 from emulator.noise import add_noise
 from emulator.response import HIT, MISSED
@@ -19,10 +19,15 @@ from emulator.transport import (
     OVERFLOWED,
     TALLY_SIZE,
     Scratch,
+    TransportTables,
     emulate_slice,
     new_scratch,
 )
+from emulator.truth import LABEL, label_noise, no_labels
 from hw.protocol import FRAME_PERIOD_PS
+
+if TYPE_CHECKING:
+    from emulator.instrument import Instrument
 
 _EXPECTED_HITS_PER_PHOTON = 1.25  # room for hits; more than any scanner of ours detects
 
@@ -30,42 +35,68 @@ _EXPECTED_HITS_PER_PHOTON = 1.25  # room for hits; more than any scanner of ours
 class DecayEngine:
     """Makes the slices of one run; any slice, from any thread, and the same whatever the order."""
 
-    def __init__(self, instrument: Instrument, *, activity_Bq: float, seed: int) -> None:
+    def __init__(
+        self, instrument: Instrument, *, activity_Bq: float, seed: int, labelled: bool = False
+    ) -> None:
         self._instrument = instrument
         self._seed = seed
         self._activity_Bq = activity_Bq
+        self._labelled = labelled
         photons_per_decay = max(2.0, instrument.source.photons_per_decay)
         self._hits_per_decay = _EXPECTED_HITS_PER_PHOTON * photons_per_decay
         self._threads = threading.local()
 
     def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
         """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
-        shares = self._instrument.source.activities((index + 0.5) * PERIOD_S)
-        return np.asarray(self._activity_Bq * shares)
+        time_s = (index + 0.5) * PERIOD_S
+        kinetics = self._instrument.kinetics
+        factor = 1.0 if kinetics is None else kinetics.activity(time_s)[0]
+        return np.asarray(self._activity_Bq * factor * self._instrument.source.activities(time_s))
+
+    def _region_share(self, index: int) -> npt.NDArray[np.float64]:
+        kinetics = self._instrument.kinetics
+        if kinetics is None:
+            return np.empty(0)
+        return kinetics.activity((index + 0.5) * PERIOD_S)[1]
+
+    def _posed_tables(self, index: int) -> TransportTables:
+        """Return the tables with the object's pose in the middle of the slice."""
+        motion, tables = self._instrument.motion, self._instrument.tables
+        if motion is None:
+            return tables
+        return tables._replace(pose=motion.pose_of((index + 0.5) * PERIOD_S))
 
     def make_slice(self, index: int) -> SliceHits:
         """Return the Monte Carlo of one slice; any slice, from any thread."""
         activities_Bq = self.activities_Bq(index)
         total_Bq = max(float(activities_Bq.sum()), 1e-300)  # a source may have died out
         hits = np.empty(self._room(total_Bq), HIT)
+        labels = np.empty(len(hits), LABEL) if self._labelled else no_labels()
+        scratch = self._scratch()._replace(labels=labels)
         missed = np.zeros((self._instrument.scanner.n_modules, MISSED), np.int64)
-        tally = np.zeros(TALLY_SIZE + len(activities_Bq), np.int64)
+        tables, region_share = self._posed_tables(index), self._region_share(index)
+        tally = np.zeros(TALLY_SIZE + len(activities_Bq) + len(region_share), np.int64)
         n_hits = emulate_slice(
-            self._instrument.tables,
+            tables,
             total_Bq,
             np.cumsum(activities_Bq) / total_Bq,
+            region_share,
             float(FRAME_PERIOD_PS),
             self._seed,
             index,
-            self._scratch(),
+            scratch,
             hits,
             missed,
             tally,
         )
-        n_hits = self._add_background(index, hits, n_hits, missed, tally)
+        if n_hits > 0 and tables.emission.line_delayed.any():
+            order = np.argsort(hits["time_ps"][:n_hits], kind="stable")
+            hits[:n_hits] = hits[order]
+            labels[:n_hits] = labels[order] if self._labelled else labels
+        n_hits = self._add_background(index, tables, scratch, hits, n_hits, missed, tally)
         if tally[OVERFLOWED] or n_hits < 0:
             raise EmulationError(f"slice {index} made more than {len(hits)} hits: a defect")
-        return SliceHits(index, hits[:n_hits], missed, tally)
+        return SliceHits(index, hits[:n_hits], missed, tally, labels[:n_hits])
 
     def _room(self, activity_Bq: float) -> int:
         """Return for how many hits of a slice there is to be room: 10 σ more than expected."""
@@ -81,22 +112,26 @@ class DecayEngine:
     def _add_background(
         self,
         index: int,
+        tables: TransportTables,
+        scratch: Scratch,
         hits: npt.NDArray[np.void],
         n_hits: int,
         missed: npt.NDArray[np.int64],
         tally: npt.NDArray[np.int64],
     ) -> int:
         """Add what comes without a source; return the new number of hits, or −1 for too many."""
-        instrument, scratch = self._instrument, self._scratch()
+        instrument, labels = self._instrument, scratch.labels
         slice_ps = float(FRAME_PERIOD_PS)
         if instrument.lutetium is not None:
-            lutetium, tables = instrument.lutetium, instrument.tables
+            lutetium = instrument.lutetium
             n_hits = add_lutetium(
                 lutetium, tables, slice_ps, self._seed, index, scratch, hits, n_hits, missed, tally
             )
         if instrument.noise is not None:
             noise, state = instrument.noise, scratch.state
+            before = n_hits
             n_hits = add_noise(noise, slice_ps, self._seed, index, state, hits, n_hits, tally)
+            label_noise(labels[before:n_hits])
         return int(n_hits)
 
     def _scratch(self) -> Scratch:

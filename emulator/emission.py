@@ -1,13 +1,13 @@
-"""What a source emits: nuclides, their shares of the activity, β⁺ and photon lines of each.
+"""What a source emits: nuclides, their shares of the activity, the β⁺ and photons of each decay.
 
-Each nuclide decays with its own half-life. A decay emits a β⁺ with the nuclide's probability, and
-each γ and X line of at least LEAST_LINE_KEV with its intensity, independently of all else: yields
-and spectra are right, correlations within a cascade or with the β⁺ are not. Lines beyond the
-cross-section tables are left out and named.
+Each nuclide decays with its own half-life, in one of its modes (``cascades``): with a β⁺ of some
+branch or none, and with each of the mode's γ and X lines of at least LEAST_LINE_KEV by its own
+probability. Lines beyond the cross-section tables are left out and named.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from emulator.cascades import Mode, decay_modes, is_delayed
 from emulator.config import EmulationError
 from emulator.materials import MAX_ENERGY_KEV
+from emulator.positron_range import RANGE_BINS, radius_quantiles_mm
 from hw.nuclides import Line, Nuclide, load_nuclide
 
 LEAST_LINE_KEV = 40.0
@@ -28,16 +30,25 @@ _SUM_TOLERANCE = 1e-3
 class EmissionTables(NamedTuple):
     """The emissions as the kernel sees them.
 
-    positron_fraction : (nuclides,) f8
-    first_line : (nuclides + 1,) i8, where each nuclide's lines begin in the next two
-    line_keV, line_intensity : (lines,) f8, photons per decay, at most 1
+    first_mode : (nuclides + 1,) i8, where each nuclide's modes begin in the next two
+    mode_share : (modes,) f8, cumulative probabilities of a nuclide's modes, the last one 1
+    positron : (modes,) i8, row of ``radii_mm`` of the mode's β⁺; −1 for no β⁺
+    first_line : (modes + 1,) i8, where each mode's lines begin in the next three
+    line_keV, line_intensity : (lines,) f8, photons per decay of the mode, at most 1
+    line_delayed : (lines,) bool, at a time of its own: from an isomer that lives long
+    radii_mm : (branches, RANGE_BINS + 1) f8, quantiles of the way from decay to annihilation in
+        water; (0, RANGE_BINS + 1) where positrons are to annihilate where they are born
     most_photons : of one decay
     """
 
-    positron_fraction: npt.NDArray[np.float64]
+    first_mode: npt.NDArray[np.int64]
+    mode_share: npt.NDArray[np.float64]
+    positron: npt.NDArray[np.int64]
     first_line: npt.NDArray[np.int64]
     line_keV: npt.NDArray[np.float64]
     line_intensity: npt.NDArray[np.float64]
+    line_delayed: npt.NDArray[np.bool_]
+    radii_mm: npt.NDArray[np.float64]
     most_photons: int
 
 
@@ -131,21 +142,48 @@ def emitted_lines(nuclide: Nuclide) -> list[Line]:
     return [x for x in nuclide.lines if x.energy_keV >= LEAST_LINE_KEV and not _beyond(x)]
 
 
-def emission_tables(source: Source) -> EmissionTables:
-    """Return the tables of a source; a line of more than one photon per decay becomes several."""
-    energies: list[float] = []
-    intensities: list[float] = []
-    first = [0]
-    for nuclide in source.nuclides:
-        for line in emitted_lines(nuclide):
-            copies = max(1, math.ceil(line.intensity))
-            energies += [line.energy_keV] * copies
-            intensities += [line.intensity / copies] * copies
-        first.append(len(energies))
+def emission_tables(source: Source, *, positron_range: bool = True) -> EmissionTables:
+    """Return the tables of a source; a line of more than one photon per decay becomes several.
+
+    positron_range : whether positrons travel before they annihilate
+    """
+    modes = [(n, mode) for n in source.nuclides for mode in decay_modes(n, emitted_lines(n))]
+    rows = [_line_rows(nuclide, mode) for nuclide, mode in modes]
+    branches = [(n, mode.positron) for n, mode in modes if mode.positron >= 0]
+    flat = [row for of_mode in rows for row in of_mode]
+    probability = np.array([mode.probability for _, mode in modes])
+    first_mode = _starts([sum(n is owner for owner, _ in modes) for n in source.nuclides])
+    share = [np.cumsum(probability[a:b]) for a, b in itertools.pairwise(first_mode)]
     return EmissionTables(
-        positron_fraction=np.array([float(n.beta_plus_fraction) for n in source.nuclides]),
-        first_line=np.array(first, np.int64),
-        line_keV=np.array(energies, np.float64),
-        line_intensity=np.array(intensities, np.float64),
-        most_photons=2 + int(np.diff(first).max()),
+        first_mode=first_mode,
+        mode_share=np.concatenate([part / part[-1] for part in share]),
+        positron=np.array(
+            [branches.index((n, m.positron)) if m.positron >= 0 else -1 for n, m in modes], np.int64
+        ),
+        first_line=_starts([len(of_mode) for of_mode in rows]),
+        line_keV=np.array([row[0] for row in flat], np.float64),
+        line_intensity=np.array([row[1] for row in flat], np.float64),
+        line_delayed=np.array([row[2] for row in flat], np.bool_),
+        radii_mm=_radii(branches if positron_range else []),
+        most_photons=max(
+            2 * (m.positron >= 0) + len(r) for (_, m), r in zip(modes, rows, strict=True)
+        ),
     )
+
+
+def _line_rows(nuclide: Nuclide, mode: Mode) -> list[tuple[float, float, bool]]:
+    """Return (keV, photons per decay of at most 1, delayed) of each line of a mode."""
+    rows = []
+    for line, photons in mode.lines:
+        copies = max(1, math.ceil(photons))
+        rows += [(line.energy_keV, photons / copies, is_delayed(nuclide, line))] * copies
+    return [row for row in rows if row[1] > 0.0]
+
+
+def _starts(counts: list[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _radii(branches: list[tuple[Nuclide, int]]) -> npt.NDArray[np.float64]:
+    rows = [radius_quantiles_mm(n.positrons[k], n.atomic_number - 1) for n, k in branches]
+    return np.array(rows).reshape(-1, RANGE_BINS + 1)

@@ -14,11 +14,23 @@ import numpy.typing as npt
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.decay_engine import DecayEngine
-from emulator.digitizer import COUNTS, HEADER_WORDS, digitize, new_digitizer_state
+from emulator.digitizer import HEADER_WORDS, NO_TAGS, Digitizer, digitizer_tables
 from emulator.framing import Framer
 from emulator.instrument import Instrument
+from emulator.library_engine import LibraryEngine
 from emulator.slices import SliceAhead, SliceHits
+from emulator.spect_engine import SpectEngine
 from emulator.totals import Totals
+from emulator.truth_file import TruthWriter
+from hw.protocol import MAX_EVENTS
+
+Engine = DecayEngine | LibraryEngine | SpectEngine
+
+
+def _engine_of(instrument: Instrument) -> type[Engine]:
+    if instrument.spect is not None:
+        return SpectEngine
+    return DecayEngine if instrument.library is None else LibraryEngine
 
 
 def rehearse(instrument: Instrument) -> None:
@@ -29,22 +41,32 @@ def rehearse(instrument: Instrument) -> None:
 
 
 class Emulation:
-    """One run. ``totals`` counts what has been digitized so far."""
+    """One run.
+
+    totals : counts what has been digitized so far
+    digitizer : holds the period's words, and where asked (``origins``) which hit each came from
+    framer : holds what the headers tell of the modules
+    """
 
     def __init__(
-        self, instrument: Instrument, *, activity_Bq: float, seed: int, run_tag: int = 0
+        self,
+        instrument: Instrument,
+        *,
+        activity_Bq: float,
+        seed: int,
+        run_tag: int = 0,
+        queue_words: int = MAX_EVENTS,
+        origins: bool = False,
     ) -> None:
         source, modules = instrument.source, instrument.scanner.n_modules
-        self.totals = Totals(modules, tuple(nuclide.name for nuclide in source.nuclides))
-        self._engine = DecayEngine(instrument, activity_Bq=activity_Bq, seed=seed)
-        self._dead_time_ps = instrument.truth.dead_time_ps
-        self._paralysable = instrument.truth.dead_time_model == "paralysable"
-        self._framer = Framer(modules, run_tag=run_tag)
-        self._state = new_digitizer_state(modules)
-        self._words = np.zeros(0, np.uint64)
-        self._first_word = np.zeros(modules + 1, np.int64)
-        self._counts = np.zeros((modules, COUNTS), np.int64)
-        self._dead_units = np.zeros(modules, np.int64)
+        regions = () if instrument.kinetics is None else instrument.kinetics.names
+        names = tuple(nuclide.name for nuclide in source.nuclides)
+        self.totals = Totals(modules, names, regions)
+        engine = _engine_of(instrument)
+        self._engine = engine(instrument, activity_Bq=activity_Bq, seed=seed, labelled=origins)
+        tables = digitizer_tables(instrument.scanner, queue_words=queue_words)
+        self.digitizer = Digitizer(modules, tables, origins=origins)
+        self.framer = Framer(modules, run_tag=run_tag)
 
     def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
         """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
@@ -54,56 +76,71 @@ class Emulation:
         """Return the Monte Carlo of one slice; any slice, from any thread."""
         return self._engine.make_slice(index)
 
-    def digitize(self, hits: SliceHits, *, last: bool = False) -> list[memoryview]:
+    def digitize(
+        self,
+        hits: SliceHits,
+        *,
+        last: bool = False,
+        tags: npt.NDArray[np.int64] = NO_TAGS,
+        first_words: npt.NDArray[np.uint64] | None = None,
+    ) -> list[memoryview]:
         """Return the frames of the next period, one per module; slices must come in order.
 
-        The frames are views of a buffer that the next call uses again.
+        Parameters
+        ----------
+        tags : (n,) i8, see ``digitizer.digitize``
+        first_words : (modules, k) u8, words that each module sends before its singles; without
+            them a camera that moves sends its angle
+
+        The frames are views of a buffer that the next call uses again. A module without power
+        makes none: an empty view stands in its place.
         """
         if hits.index != self.totals.periods:
             raise EmulationError(f"slice {hits.index} came where {self.totals.periods} was due")
-        modules = len(self._counts)
-        room = len(hits.hits) + int(self._state.carried[0]) + modules * HEADER_WORDS
-        if len(self._words) < room:
-            self._words = np.zeros(2 * room, np.uint64)
-        fits = digitize(
-            hits.hits,
-            self._state,
-            self._dead_time_ps,
-            self._paralysable,
-            self._words,
-            self._first_word,
-            self._counts,
-            self._dead_units,
-        )
-        if not fits:
+        if first_words is None and isinstance(self._engine, SpectEngine):
+            first_words = self._engine.first_words(hits.index)
+        digitizer = self.digitizer
+        digitizer.room[:] = 0 if first_words is None else first_words.shape[1]
+        if not digitizer.take(hits.hits, hits.index, tags=tags):
             raise EmulationError("too many triggers cross a frame's end; lower activity_Bq")
+        if first_words is not None:
+            places = digitizer.first_word[:-1, None] + HEADER_WORDS
+            digitizer.words[places + np.arange(first_words.shape[1])] = first_words
         self._add_up(hits, last)
-        return self._framer.seal(
-            hits.index,
-            self._words,
-            self._first_word,
-            self._counts,
-            self._dead_units,
-            last=last,
-        )
+        return self.framer.seal(hits.index, digitizer, last=last)
 
     def _add_up(self, hits: SliceHits, last: bool) -> None:
         totals = self.totals
         totals.tally += hits.tally
         totals.missed += hits.missed
-        totals.counts += self._counts
-        totals.dead_units += self._dead_units
+        totals.counts += self.digitizer.counts
+        totals.dead_units += self.digitizer.dead_units
         totals.periods += 1
         if last:
-            totals.after_end = int(self._state.carried[0])
+            totals.after_end = self.digitizer.carried
 
 
 def frames_of_run(
-    instrument: Instrument, config: EmulatorConfig, *, periods: int, run_tag: int = 0
+    instrument: Instrument,
+    config: EmulatorConfig,
+    *,
+    periods: int,
+    run_tag: int = 0,
+    truth: TruthWriter | None = None,
 ) -> Iterator[list[bytes]]:
-    """Yield each period's frames as bytes: the whole run without pacing, for tools and tests."""
+    """Yield each period's frames as bytes: the whole run without pacing, for tools and tests.
+
+    Faults that are switched (``config.faults``) are the service's: here none is done.
+
+    ``truth`` gets the truth of every word; the caller closes it.
+    """
     emulation = Emulation(
-        instrument, activity_Bq=config.activity_Bq, seed=config.seed, run_tag=run_tag
+        instrument,
+        activity_Bq=config.activity_Bq,
+        seed=config.seed,
+        run_tag=run_tag,
+        queue_words=config.queue_words,
+        origins=truth is not None,
     )
     ahead = SliceAhead(
         emulation.emulate_slice, threads=config.threads, look_ahead_s=config.look_ahead_s
@@ -111,6 +148,8 @@ def frames_of_run(
     try:
         for hits, index in zip(ahead, range(periods), strict=False):
             frames = emulation.digitize(hits, last=index == periods - 1)
+            if truth is not None:
+                truth.append(hits, frames, emulation.digitizer)
             yield [bytes(frame) for frame in frames]
     finally:
         ahead.close()

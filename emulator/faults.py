@@ -1,6 +1,7 @@
-"""Faults done on purpose to finished frames, so that the receiver's checks can be proved.
+"""Faults done on purpose to finished frames and their way, so that the receiver's checks can be
+proved.
 
-A fault is drawn per frame from (seed, module, sequence), or named exactly; the count of what was
+A fault is drawn per frame from (seed, module, period), or named exactly; the count of what was
 done is the truth that a test compares with what was noticed. At most one fault per frame; last
 frames are spared, so that a run's end is always seen.
 """
@@ -8,28 +9,22 @@ frames are spared, so that a run's end is always seen.
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
+from emulator.fault_kinds import FRAME_KINDS, Fault, parse_fault
+from emulator.fault_schedule import Entry, FaultSchedule
 from hw.frames import frame_crc
 from hw.protocol import CRC_OFFSET, FLAG_LAST, HEADER_BYTES, HEADER_DTYPE
 
 FaultKind = Literal[
     "corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate", "unknown_module"
 ]
-FAULT_KINDS: tuple[FaultKind, ...] = (
-    "corrupt",
-    "drop",
-    "duplicate",
-    "reorder",
-    "wrong_version",
-    "truncate",
-    "unknown_module",
-)
 Probability = Annotated[float, Meta(ge=0, le=1)]
 _VERSION_OFFSET = HEADER_DTYPE.fields["version"][1]  # type: ignore[index]
 _MODULE_OFFSET = HEADER_DTYPE.fields["module"][1]  # type: ignore[index]
@@ -38,58 +33,113 @@ _UNKNOWN_MODULE = 0xFFFE
 
 
 class FaultPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which faults to do.
+    """Which faults to do in each run.
 
     probability : fault name to probability per frame
-    exact : fault name to a list of (module, sequence)
+    exact : fault name to a list of (module, period)
+    schedule : any faults, as ``fault_kinds`` has them written
     seed : decides where the probable faults fall
     """
 
     probability: dict[FaultKind, Probability] = {}
     exact: dict[FaultKind, tuple[tuple[int, int], ...]] = {}
+    schedule: tuple[str, ...] = ()
     seed: int = 0
+
+    def faults(self, *, modules: int | None = None, crystals: int | None = None) -> list[Fault]:
+        """Return the faults of the plan but the exact ones; raises FaultError.
+
+        modules, crystals : how many the scanner and a module have; None where not known yet
+        """
+        probable = [
+            Fault(kind=kind, at_s=0.0, amounts={"p": p}) for kind, p in self.probability.items()
+        ]
+        return probable + [
+            parse_fault(t, modules=modules, crystals=crystals) for t in self.schedule
+        ]
 
 
 class FaultInjector:
-    """Turns each module's frames into what goes out, and counts what was done."""
+    """Turns each module's frames into what goes out, and counts what was done.
 
-    def __init__(self, plan: FaultPlan) -> None:
+    ``done`` counts by kind; each fault's own count is in the schedule.
+    """
+
+    def __init__(
+        self,
+        schedule: FaultSchedule,
+        *,
+        exact: Iterable[tuple[FaultKind, tuple[tuple[int, int], ...]]] = (),
+        seed: int = 0,
+    ) -> None:
         self.done: Counter[str] = Counter()
-        self._plan = plan
-        self._exact = {(m, s): kind for kind, where in plan.exact.items() for m, s in where}
-        self._held: dict[int, bytes] = {}
-        self.idle = not (plan.probability or plan.exact)
+        self._schedule = schedule
+        self._seed = seed
+        self._exact = {(m, s): kind for kind, where in exact for m, s in where}
+        self._late: dict[int, bytes] = {}
+        self._stalled: defaultdict[int, list[bytes]] = defaultdict(list)
+        self._spoiling: list[Entry] = []
+        self._cut: list[Entry] = []
+        self.idle = True
 
-    def apply(self, module: int, sequence: int, frame: bytes) -> list[bytes]:
+    def begin(self, period: int) -> None:
+        """Look up which faults are on in a period."""
+        self._spoiling = self._schedule.on(period, *FRAME_KINDS)
+        self._cut = self._schedule.on(period, "stalled_link", "vanished_link")
+        held = self._late or any(self._stalled.values())
+        self.idle = not (self._spoiling or self._cut or self._exact or held)
+
+    def apply(self, module: int, period: int, frame: bytes) -> list[bytes]:
         """Return the frames to send in place of this one, in order.
 
-        A reordered frame is held back and follows the module's next one.
+        A reordered frame is held back and follows the module's next one; a stalled link's frames
+        come with the first one after it.
         """
         is_last = bool(frame[_FLAGS_OFFSET] & FLAG_LAST)
-        kind = None if is_last else self._choose(module, sequence)
-        if kind == "reorder" and module in self._held:
-            kind = None
-        if kind is not None:
-            self.done[kind] += 1
+        cut = [] if is_last else [entry for entry in self._cut if entry.modules[module]]
+        for entry in cut:
+            if entry.fault.kind == "vanished_link":
+                self._count(entry, 1)
+                return []
+        out = self._spoil(module, period, frame, is_last)
+        for entry in cut:
+            self._count(entry, len(out))
+        self._stalled[module] += out
+        return [] if cut else self._stalled.pop(module)
+
+    def _spoil(self, module: int, period: int, frame: bytes, is_last: bool) -> list[bytes]:
+        kind = None if is_last else self._choose(module, period)
         if kind == "reorder":
-            self._held[module] = frame
+            self._late[module] = frame
             return []
         out = _spoil(kind, frame) if kind else [frame]
-        held = self._held.pop(module, None)
+        held = self._late.pop(module, None)
         if held is None:
             return out
         return [held, *out] if is_last else [*out, held]
 
-    def _choose(self, module: int, sequence: int) -> FaultKind | None:
-        exact = self._exact.get((module, sequence))
-        if exact is not None or not self._plan.probability:
+    def _choose(self, module: int, period: int) -> FaultKind | None:
+        """Return what to do to a frame, counted; nothing is reordered twice."""
+        exact = self._exact.get((module, period))
+        if exact is not None:
+            self.done[exact] += 1
             return exact
-        draw = np.random.Generator(np.random.PCG64([self._plan.seed, module, sequence])).random()
-        for kind, probability in self._plan.probability.items():
-            draw -= probability
+        entries = [entry for entry in self._spoiling if entry.modules[module]]
+        if not entries:
+            return None
+        draw = np.random.Generator(np.random.PCG64([self._seed, module, period])).random()
+        for entry in entries:
+            draw -= entry.fault.amounts["p"]
             if draw < 0:
-                return kind
+                if entry.fault.kind == "reorder" and module in self._late:
+                    return None
+                self._count(entry, 1)
+                return entry.fault.kind  # type: ignore[return-value]
         return None
+
+    def _count(self, entry: Entry, n: int) -> None:
+        entry.done += n
+        self.done[entry.fault.kind] += n
 
 
 def _spoil(kind: FaultKind, frame: bytes) -> list[bytes]:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import loggamma
 
 from emulator.crystal_tracking import (
     ABSORBED,
@@ -27,7 +26,8 @@ from emulator.crystal_tracking import (
     track_crystal,
 )
 from emulator.materials import DENSITY_G_PER_CM3
-from emulator.photons import ELECTRON_REST_KEV, ENERGY, PATH, X, Y, Z, aim_isotropic
+from emulator.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
+from emulator.pose import to_object
 from emulator.random_numbers import exponential, seed_stream, uniform
 from emulator.response import MADE, respond
 from emulator.transport import (
@@ -39,6 +39,8 @@ from emulator.transport import (
     TransportTables,
     fly,
 )
+from emulator.truth import LUTETIUM_DECAY, begin_photon, lutetium_number, write_label
+from hw.beta_spectrum import allowed_spectrum, energy_quantiles
 from hw.jit import kernel
 from hw.scanner import Scanner
 
@@ -48,8 +50,7 @@ ABUNDANCE = 0.02599  # J. Meija et al., Pure Appl. Chem. 88 (2016) 293: of natur
 GAMMA_KEV = (306.8, 201.8, 88.3)  # Nuclear Data Sheets for A = 176 (M. S. Basunia, 2006)
 GAMMA_INTENSITY = (0.936, 0.780, 0.145)  # the same; the rest is conversion electrons
 
-_DAUGHTER_Z, _MASS_NUMBER = 72, 176
-_FINE_STRUCTURE = 1 / 137.035999  # CODATA 2018
+_DAUGHTER_Z = 72
 _LUTETIUM_PER_FORMULA = 1.8  # Lu1.8Y0.2SiO5, as in cross_sections.csv
 _GRAMS_PER_MOL = 1.8 * 174.967 + 0.2 * 88.906 + 28.085 + 5 * 15.999
 _AVOGADRO = 6.02214076e23
@@ -93,25 +94,18 @@ def lutetium_tables(scanner: Scanner) -> LutetiumTables:
 
 
 def beta_spectrum(energy_keV: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the β spectrum of ¹⁷⁶Lu, not normalised: F(Z, W)·p·W·(Q − T)², the allowed shape.
+    """Return the β spectrum of ¹⁷⁶Lu, not normalised: the allowed shape, ``hw.beta_spectrum``.
 
-    F is Fermi's function of a point charge, 2(1 + γ)·(2pR)^(2γ−2)·e^(πη)·|Γ(γ + iη)/Γ(2γ + 1)|²
-    with γ = √(1 − (αZ)²), η = αZW/p (E. J. Konopinski, "The Theory of Beta Radioactivity", 1966);
-    constants are left out. The decay is first forbidden and not unique, for which the allowed
-    shape is the usual approximation: its mean, 182 keV, is the one published.
+    The decay is first forbidden and not unique, for which the allowed shape is the usual
+    approximation: its mean, 182 keV, is the one published.
     """
-    w = 1.0 + energy_keV / ELECTRON_REST_KEV
-    p = np.sqrt(w * w - 1.0)
-    gamma = math.sqrt(1.0 - (_FINE_STRUCTURE * _DAUGHTER_Z) ** 2)
-    eta = _FINE_STRUCTURE * _DAUGHTER_Z * w / p
-    log_fermi = 2 * loggamma(gamma + 1j * eta).real + np.pi * eta + (2 * gamma - 2) * np.log(p)
-    return np.asarray(np.exp(log_fermi) * p * w * (ENDPOINT_KEV - energy_keV) ** 2)
+    return allowed_spectrum(
+        energy_keV, endpoint_keV=ENDPOINT_KEV, daughter_z=_DAUGHTER_Z, positron=False
+    )
 
 
 def _beta_quantiles() -> npt.NDArray[np.float64]:
-    edges = np.linspace(0.0, ENDPOINT_KEV, 6001)
-    below = np.concatenate([[0.0], np.cumsum(beta_spectrum((edges[1:] + edges[:-1]) / 2))])
-    return np.interp(np.linspace(0.0, 1.0, _BETA_BINS + 1), below / below[-1], edges)
+    return energy_quantiles(ENDPOINT_KEV, _DAUGHTER_Z, positron=False, n=_BETA_BINS)
 
 
 @kernel
@@ -136,6 +130,7 @@ def add_lutetium(
     new number of hits
     """
     state, photon, deposit = scratch.state, scratch.photon, scratch.deposit
+    labels, emitted = scratch.labels, scratch.emitted
     detector = tables.detector
     seed_stream(state, np.uint64(seed), np.uint64(slice_index + _STREAM))
     sectors = len(detector.cos_sector)
@@ -147,6 +142,8 @@ def add_lutetium(
             tally[OVERFLOWED] = 1
             return n_hits
         tally[LUTETIUM] += 1
+        emitted[0].decay = lutetium_number(slice_index, tally[LUTETIUM] - 1)
+        emitted[0].kind = LUTETIUM_DECAY
         module = int(uniform(state) * modules)
         ring, sector = module // sectors, module % sectors
         c, s = detector.cos_sector[sector], detector.sin_sector[sector]
@@ -163,12 +160,13 @@ def add_lutetium(
             at_u, at_v, at_w = u, v, w
         for step in range(len(lutetium.gamma_keV)):
             given = lutetium.gamma_keV[step]
+            emitted[0].photon = 2 + step
             fate = ABSORBED
             if uniform(state) < lutetium.gamma_intensity[step]:
                 photon[X] = c * (w + detector.inradius_mm) - s * u
                 photon[Y] = s * (w + detector.inradius_mm) + c * u
                 photon[Z] = v + detector.ring_z_mm[ring]
-                photon[ENERGY], photon[PATH] = given, 0.0
+                photon[ENERGY], photon[PATH], photon[SCATTERS] = given, 0.0, 0.0
                 aim_isotropic(state, photon)
                 fate = track_crystal(state, photon, ring, sector, detector, deposit)
                 given = deposit[DEPOSIT_KEV]
@@ -183,7 +181,12 @@ def add_lutetium(
                 largest = given
                 at_u, at_v, at_w = deposit[DEPOSIT_U], deposit[DEPOSIT_V], deposit[DEPOSIT_W]
             if fate == LEFT:
-                n_hits = fly(state, photon, time_ps, tables, deposit, hits, n_hits, missed, tally)
+                if len(tables.pose) > 0:
+                    to_object(photon, tables.pose)
+                n_hits = fly(
+                    state, photon, time_ps, tables, deposit, hits, n_hits, missed, tally,
+                    labels, emitted,
+                )  # fmt: skip
         scale = 1.0 / total if detector.monolithic else 1.0
         deposit[DEPOSIT_KEV], deposit[DEPOSIT_PATH] = total, 0.0
         deposit[DEPOSIT_U], deposit[DEPOSIT_V] = at_u * scale, at_v * scale
@@ -191,6 +194,12 @@ def add_lutetium(
         tally[DEPOSITS] += 1
         fate = respond(state, deposit, module, time_ps, tables.response, hits, n_hits)
         if fate == MADE:
+            if len(labels) > 0:
+                x = c * (w + detector.inradius_mm) - s * u
+                y = s * (w + detector.inradius_mm) + c * u
+                begin_photon(emitted[0], time_ps, x, y, v + detector.ring_z_mm[ring], total)
+                emitted[0].photon = 0
+                write_label(labels[n_hits], emitted[0], total, 0.0, 0)
             n_hits += 1
         else:
             missed[module, fate] += 1

@@ -170,7 +170,9 @@ def truth_of(
         noisy=np.isin(np.arange(scanner.n_crystals), noisy),
         doi_gain=doi_gain,
         doi_ps=doi_ps,
-        dead_time_ps=round(scanner.response.dead_time_ns * 1000),
+        dead_time_ps=round(
+            max(scanner.response.dead_time_ns, scanner.response.integration_ns) * 1000
+        ),
         dead_time_model=scanner.response.dead_time_model,
         crystal_map=ideal_crystal_map(scanner) if raw else np.zeros(0, np.uint16),
     )

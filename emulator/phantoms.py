@@ -80,6 +80,9 @@ def check_phantom(phantom: Phantom, scanner: Scanner) -> Phantom:
             f"phantom {name}: {max(phantom.activity.shape)} voxels along an axis, at most "
             f"{MAX_VOXELS_PER_AXIS}; use larger voxels"
         )
+    if min(phantom.voxel_mm) <= 0 or not np.isfinite([*phantom.voxel_mm, *phantom.origin_mm]).all():
+        raise PhantomError(f"phantom {name}: voxels of {phantom.voxel_mm} mm; use finite sizes > 0")
+    _check_labels(phantom)
     _check_values(name, "activity", phantom.activity, np.inf)
     _check_values(name, "mu_per_mm", phantom.mu_per_mm, MAX_MU_PER_MM)
     if not phantom.activity.any():
@@ -87,6 +90,32 @@ def check_phantom(phantom: Phantom, scanner: Scanner) -> Phantom:
     for what, image in (("activity", phantom.activity), ("matter", phantom.mu_per_mm)):
         _check_bore(phantom, what, image, scanner)
     return phantom
+
+
+def _check_labels(phantom: Phantom) -> None:
+    from emulator.materials import MaterialError, material_name
+
+    for what, labels, names in (
+        ("material", phantom.material, phantom.materials),
+        ("region", phantom.region, phantom.region_names),
+    ):
+        if labels is None:
+            continue
+        if labels.shape != phantom.activity.shape:
+            raise PhantomError(
+                f"phantom {phantom.name}: {what} {labels.shape} and activity "
+                f"{phantom.activity.shape} must be on one (x, y, z) grid"
+            )
+        if labels.max(initial=0) >= len(names):
+            raise PhantomError(
+                f"phantom {phantom.name}: {what} has {labels.max()}, but there are {len(names)} "
+                "names; give each number its name"
+            )
+    for material in phantom.materials:
+        try:
+            material_name(material)
+        except MaterialError as error:
+            raise PhantomError(f"phantom {phantom.name}: {error}") from None
 
 
 def _check_values(name: str, what: str, image: Image, bound: float) -> None:
@@ -102,10 +131,10 @@ def _check_bore(phantom: Phantom, what: str, image: Image, scanner: Scanner) -> 
     x, y = phantom.axis_mm(0), phantom.axis_mm(1)
     filled = image.any(axis=2)
     radius = float(np.hypot(x[:, None], y[None, :])[filled].max(initial=0.0))
-    if radius >= scanner.ring.inradius_mm:
+    if radius >= scanner.bore_mm:
         raise PhantomError(
             f"phantom {phantom.name}: {what} reaches {radius:.1f} mm from the axis, the bore of "
-            f"{scanner.name} ends at {scanner.ring.inradius_mm:g} mm; choose a smaller phantom "
+            f"{scanner.name} ends at {scanner.bore_mm:g} mm; choose a smaller phantom "
             "or a wider scanner"
         )
 
@@ -116,29 +145,44 @@ def phantom_names() -> list[str]:
 
 
 def make_phantom(name: str, scanner: Scanner) -> Phantom:
-    """Return a phantom by its name, checked against the scanner.
+    """Return a phantom by its name or file (``.toml``, ``.npz``), checked against the scanner.
 
     Raises
     ------
     PhantomError
-        for an unknown name, or a phantom that does not fit into the scanner.
+        for an unknown name, a file that does not describe one, or a phantom that does not fit into
+        the scanner.
     """
+    from emulator.phantom_file import SUFFIXES, load_phantom
+
+    if name.endswith(SUFFIXES):
+        return check_phantom(load_phantom(name), scanner)
     builders = _builders()
     if name not in builders:
-        raise PhantomError(f"unknown phantom {name!r}; there are {', '.join(phantom_names())}")
+        raise PhantomError(
+            f"unknown phantom {name!r}; there are {', '.join(phantom_names())}, and files "
+            "(.toml or .npz, docs/phantoms.md)"
+        )
     return check_phantom(builders[name](scanner), scanner)
 
 
 def _builders() -> dict[str, Callable[[Scanner], Phantom]]:
     from emulator.brain import brain
+    from emulator.nema import nema_line, nema_scatter
     from emulator.shapes import cylinder, hot_rod, line, point
+    from emulator.spect_phantoms import heart, sphere, spheres
 
     return {
         "brain": brain,
         "cylinder": cylinder,
+        "heart": heart,
         "hot-rod": hot_rod,
         "line": line,
+        "nema-line": nema_line,
+        "nema-scatter": nema_scatter,
         "point": point,
+        "sphere": sphere,
+        "spheres": spheres,
     }
 
 

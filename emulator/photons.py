@@ -1,7 +1,8 @@
 """One photon in a kernel: its state, an isotropic direction, a Compton scatter.
 
-A photon is a ``(PHOTON_SIZE,)`` f8 array: position in mm, unit direction, energy in keV and the
-path flown since the decay in mm. The kernels change it in place.
+A photon is a ``(PHOTON_SIZE,)`` f8 array: position in mm, unit direction, energy in keV, the path
+flown since the decay in mm, and how often it was scattered in the object. The kernels change it in
+place; who starts a photon sets all of it, PATH and SCATTERS to 0.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emulator.random_numbers import in_disc, next_word, uniform
+from emulator.compton import ELECTRON_REST_KEV as ELECTRON_REST_KEV
+from emulator.compton import sample_compton
+from emulator.random_numbers import in_disc
 from hw.jit import bare_kernel
 
-X, Y, Z, DX, DY, DZ, ENERGY, PATH = range(8)
-PHOTON_SIZE = 8
+X, Y, Z, DX, DY, DZ, ENERGY, PATH, SCATTERS = range(9)
+PHOTON_SIZE = 9
+"""SCATTERS counts Compton and Rayleigh scatters in the object (``track_object`` adds to it), not
+those in modules or collimators."""
 
 Photon = npt.NDArray[np.float64]
 State = npt.NDArray[np.uint64]
-
-ELECTRON_REST_KEV = 510.99895  # CODATA 2018
-_TO_UNIT_32 = 1.0 / 4294967296.0
-_LOW_32 = np.uint64(0xFFFFFFFF)
 
 
 @bare_kernel
@@ -53,38 +54,32 @@ def turn(photon: Photon, cos_theta: float, cos_phi: float, sin_phi: float) -> No
 
 
 @bare_kernel
-def sample_klein_nishina(state: State, energy_keV: float) -> float:
-    """Return E/E' of a Compton scatter on a free electron at rest.
+def turn_anyhow(state: State, photon: Photon, cos_theta: float) -> None:
+    """Turn the direction by a polar angle, with random azimuth.
 
-    Exact rejection from two densities: H. Kahn, "Applications of Monte Carlo", RAND AECU-3259
-    (1956). The scattering angle follows from cos θ = 1 − (E/E' − 1)·mₑc²/E.
+    As ``turn`` with azimuth (x, y)/√(x² + y²) of a point in the disc, in one square root.
     """
-    alpha = energy_keV / ELECTRON_REST_KEV
-    most = 1.0 + 2.0 * alpha
-    while True:
-        word = next_word(state)
-        choice = np.float64(np.int64(word & _LOW_32)) * _TO_UNIT_32
-        second = np.float64(np.int64(word >> np.uint64(32))) * _TO_UNIT_32
-        if choice * (most + 8.0) < most:
-            ratio = 1.0 + 2.0 * alpha * second
-            inverse = 1.0 / ratio
-            accepted = uniform(state) <= 4.0 * (inverse - inverse * inverse)
-        else:
-            ratio = most / (1.0 + 2.0 * alpha * second)
-            cosine = 1.0 - (ratio - 1.0) / alpha
-            accepted = uniform(state) <= 0.5 * (cosine * cosine + 1.0 / ratio)
-        if accepted:
-            return ratio
+    x, y, square = in_disc(state)
+    dx, dy, dz = photon[DX], photon[DY], photon[DZ]
+    sine2 = max(0.0, 1.0 - cos_theta * cos_theta)
+    across = dx * dx + dy * dy
+    if across < 1e-12:
+        scale = math.sqrt(sine2 / square)
+        photon[DX] = scale * x
+        photon[DY] = scale * y
+        photon[DZ] = math.copysign(cos_theta, dz * cos_theta)
+        return
+    scale = math.sqrt(sine2 / (square * across))
+    photon[DX] = dx * cos_theta + scale * (dx * dz * x - dy * y)
+    photon[DY] = dy * cos_theta + scale * (dy * dz * x + dx * y)
+    photon[DZ] = dz * cos_theta - scale * across * x
 
 
 @bare_kernel
 def scatter_compton(state: State, photon: Photon) -> float:
-    """Scatter the photon: new energy and direction. Returns the energy given away, keV."""
+    """Scatter the photon on a free electron. Returns the energy given away, keV."""
     energy = photon[ENERGY]
-    ratio = sample_klein_nishina(state, energy)
-    cos_theta = 1.0 - (ratio - 1.0) * ELECTRON_REST_KEV / energy
-    x, y, square = in_disc(state)
-    scale = 1.0 / math.sqrt(square)
-    turn(photon, cos_theta, x * scale, y * scale)
+    ratio, versine = sample_compton(state, energy)
+    turn_anyhow(state, photon, 1.0 - versine)
     photon[ENERGY] = energy / ratio
     return energy - photon[ENERGY]

@@ -19,8 +19,10 @@ from hw.jit import bare_kernel
 State = npt.NDArray[np.uint64]
 _TO_UNIT = 2.0**-53
 _TO_UNIT_32 = 2.0**-32
+_TO_UNIT_24 = 2.0**-24
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _LAYER_BITS = np.uint64(0xFF)
+_ONE = np.uint64(1)  # indices stay unsigned: numba tests others for being negative
 
 _LAYERS = 256
 _NORMAL_TAIL, _NORMAL_AREA = 3.6541528853610088, 0.00492867323399  # Marsaglia & Tsang, table 1
@@ -88,18 +90,41 @@ def exponential(state: State) -> float:
     beyond = 0.0
     while True:
         word = next_word(state)
-        layer = np.int64(word & _LAYER_BITS)
+        layer = word & _LAYER_BITS
         part = np.float64(np.int64(word >> np.uint64(11))) * _TO_UNIT
         value = part * _DECAY_EDGE[layer]
-        if value < _DECAY_EDGE[layer + 1]:
+        if value < _DECAY_EDGE[layer + _ONE]:
             return beyond + value
         if layer == 0:
             beyond += _DECAY_TAIL  # the tail of an exponential is the exponential, moved
             continue
         outer = math.exp(value - _DECAY_EDGE[layer])
-        inner = math.exp(value - _DECAY_EDGE[layer + 1])
+        inner = math.exp(value - _DECAY_EDGE[layer + _ONE])
         if outer + uniform(state) * (inner - outer) < 1.0:
             return beyond + value
+
+
+@bare_kernel
+def exponential_and_uniform(state: State) -> tuple[float, float]:
+    """Return an exponential number of mean 1 and a number in [0, 1) of 24 bits, from one word.
+
+    They use other bits: 8 for the layer, 24 for the uniform number, 32 for the place in the layer.
+    """
+    beyond = 0.0
+    while True:
+        word = next_word(state)
+        layer = word & _LAYER_BITS
+        value = np.float64(np.int64(word >> np.uint64(32))) * _TO_UNIT_32 * _DECAY_EDGE[layer]
+        if value < _DECAY_EDGE[layer + _ONE]:
+            other = np.float64(np.int64((word & _LOW_32) >> np.uint64(8))) * _TO_UNIT_24
+            return beyond + value, other
+        if layer == 0:
+            beyond += _DECAY_TAIL
+            continue
+        outer = math.exp(value - _DECAY_EDGE[layer])
+        inner = math.exp(value - _DECAY_EDGE[layer + _ONE])
+        if outer + uniform(state) * (inner - outer) < 1.0:
+            return beyond + value, uniform(state)
 
 
 @bare_kernel
@@ -107,16 +132,16 @@ def normal(state: State) -> float:
     """Return a standard normal number."""
     while True:
         word = next_word(state)
-        layer = np.int64(word & _LAYER_BITS)
+        layer = word & _LAYER_BITS
         part = np.float64(np.int64(word) >> np.int64(11)) * (2.0 * _TO_UNIT)
         value = part * _NORMAL_EDGE[layer]
-        if abs(value) < _NORMAL_EDGE[layer + 1]:
+        if abs(value) < _NORMAL_EDGE[layer + _ONE]:
             return value
         if layer == 0:
             return math.copysign(_normal_tail(state), part)
         square = value * value
         outer = math.exp(0.5 * (square - _NORMAL_EDGE[layer] ** 2))
-        inner = math.exp(0.5 * (square - _NORMAL_EDGE[layer + 1] ** 2))
+        inner = math.exp(0.5 * (square - _NORMAL_EDGE[layer + _ONE] ** 2))
         if outer + uniform(state) * (inner - outer) < 1.0:
             return value
 

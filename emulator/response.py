@@ -34,7 +34,7 @@ from emulator.miscalibration import (
     depth_errors,
     draw_crystals,
 )
-from emulator.random_numbers import normal, uniform
+from emulator.random_numbers import exponential, normal, uniform
 from emulator.raw_position import raw_bin, raw_share
 from hw.jit import bare_kernel
 from hw.scanner import RAW_POSITION_BINS, Scanner
@@ -72,6 +72,7 @@ class ResponseTables(NamedTuple):
     energy_sigma : keV at 1 keV; σ(E) = energy_sigma · √E
     raw, raw_sigma, raw_compression : whether positions are raw; their blur in shares of the
         picture along u and v; κ (``raw_position``)
+    tail_share, tail_mean : see ``collect``
     """
 
     crystals: Crystals
@@ -93,6 +94,8 @@ class ResponseTables(NamedTuple):
     raw_sigma_u: float
     raw_sigma_v: float
     raw_compression: float
+    tail_share: float
+    tail_mean: float
 
     @property
     def gain(self) -> npt.NDArray[np.float32]:
@@ -140,6 +143,8 @@ def response_tables(
         raw_sigma_u=response.raw_blur_fwhm_mm / FWHM_PER_SIGMA / module.width_mm,
         raw_sigma_v=response.raw_blur_fwhm_mm / FWHM_PER_SIGMA / module.height_mm,
         raw_compression=float(response.raw_compression),
+        tail_share=float(response.tail_share),
+        tail_mean=float(response.tail_mean),
     )
 
 
@@ -164,6 +169,18 @@ def bend(energy_keV: float, curvature: float) -> float:
     straight = 1.0 - curvature
     root = straight * straight + (4.0 / REFERENCE_KEV) * curvature * energy_keV
     return 2.0 * energy_keV / (straight + math.sqrt(max(root, 0.0)))
+
+
+@bare_kernel
+def collect(state: npt.NDArray[np.uint64], energy_keV: float, tables: ResponseTables) -> float:
+    """Return the energy of which the charge is collected: a share of hits loses some.
+
+    In CZT holes are trapped and charge at a pixel's edge goes to a neighbour below its threshold:
+    spectra have a tail below the peak. Here the loss is exponential, whatever the depth.
+    """
+    if uniform(state) >= tables.tail_share:
+        return energy_keV
+    return energy_keV * max(1.0 - exponential(state) * tables.tail_mean, 0.0)
 
 
 @bare_kernel
@@ -212,6 +229,8 @@ def respond(
     iv = bin_reflected(v, tables.height_mm, tables.n_v)
     crystal = iu + tables.n_u * iv
     index = module * (tables.n_u * tables.n_v) + crystal
+    if tables.tail_share > 0.0:
+        energy = collect(state, energy, tables)
     blurred = energy + normal(state) * tables.energy_sigma * math.sqrt(energy)
     curvature = tables.crystals[index, CURVATURE]
     energy = bend(blurred, curvature) if curvature != 0.0 else blurred

@@ -12,19 +12,23 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 from emulator.config import EmulatorConfig
 from emulator.data_link import DataLink
-from emulator.digitizer import DEAD, EMITTED
+from emulator.digitizer import DEAD, PILED_UP
 from emulator.emulation import Emulation, rehearse
-from emulator.faults import FaultInjector
+from emulator.fault_desk import FaultDesk
+from emulator.fault_kinds import Fault
 from emulator.instrument import Instrument, prepare
+from emulator.link_budget import check_links
 from emulator.pacing import Pacer
+from emulator.run_faults import RunFaults, check_faults
 from emulator.slices import PERIOD_S, SliceAhead, SliceHits
+from emulator.truth_file import open_truth
 from hw.endpoints import Endpoints, default_base
-from hw.messages import Hello, Shutdown, SourceReport, Start, Stop
+from hw.messages import FaultOrder, Hello, Shutdown, SourceReport, Start, Stop
 from hw.source_link import SourceLink
 
 _IDLE_POLL_S = 0.1
@@ -37,6 +41,7 @@ class EmulatorService:
         self._config, self._instrument = config, instrument
         endpoints = Endpoints(config.endpoint or default_base())
         scanner = instrument.scanner
+        check_faults(config.faults, scanner)
         hello = Hello(
             kind="emulator", scanner=scanner.name, modules=scanner.n_modules, pid=os.getpid()
         )
@@ -48,6 +53,7 @@ class EmulatorService:
         self._stop = False
         self._next_start: Start | None = None
         self._runs = 0
+        self._desk = FaultDesk(scanner)
 
     def leave(self) -> None:
         """End serving soon."""
@@ -71,7 +77,9 @@ class EmulatorService:
     def _run(self, order: Start) -> None:
         self._close_data()
         self._data = DataLink(self._data_address, self._instrument.scanner.n_modules)
-        run = _Run(self._config, self._instrument, order, self._data, self._runs)
+        standing = self._desk.standing()
+        run = _Run(self._config, self._instrument, order, self._data, self._runs, standing)
+        self._desk.run = run.faults
         self._runs += 1
         self._stop = False
         self._link.beat.running = True
@@ -80,7 +88,8 @@ class EmulatorService:
             self._link.report(run.report())
         finally:
             self._link.beat.running = False
-            run.ahead.close()
+            self._desk.run = None
+            run.close()
 
     def _close_data(self) -> None:
         """Close the last run's sockets: not at its end, for a receiver whose queue is full drops
@@ -90,7 +99,7 @@ class EmulatorService:
             self._data = None
 
     def _stream(self, run: _Run) -> None:
-        for hits in run.ahead:
+        for hits in run.faults.stream(run.ahead):
             self._wait_until_due(run, hits.index)
             last = self._ending() or hits.index >= run.last_period
             if not run.send_period(hits, last=last, give_up=self._take_orders):
@@ -112,6 +121,8 @@ class EmulatorService:
         for order in self._link.poll(timeout_s):
             self._stop |= isinstance(order, Stop)
             self._leave |= isinstance(order, Shutdown)
+            if isinstance(order, FaultOrder):
+                self._link.answer(self._desk.obey(order))
             if isinstance(order, Start):
                 self._next_start = order
         return self._leaving()
@@ -133,16 +144,30 @@ class _Run:
         order: Start,
         data: DataLink,
         number: int,
+        standing: list[Fault],
     ) -> None:
         self.seed = config.seed + number
         self._run_tag = order.run_tag
         self._emulation = Emulation(
-            instrument, activity_Bq=config.activity_Bq, seed=self.seed, run_tag=order.run_tag
+            instrument,
+            activity_Bq=config.activity_Bq,
+            seed=self.seed,
+            run_tag=order.run_tag,
+            queue_words=config.queue_words,
+            origins=bool(config.truth),
         )
+        self._truth = open_truth(config.truth, order, config.scanner) if config.truth else None
         self.last_period = math.inf
         if order.duration_s > 0:
             self.last_period = max(0, math.ceil(order.duration_s / PERIOD_S - 1e-9) - 1)
-        self._faults = FaultInjector(config.faults)
+        self.faults = RunFaults(
+            self._emulation,
+            instrument,
+            config,
+            seed=self.seed,
+            standing=standing,
+            labelled=bool(config.truth),
+        )
         self._data = data
         self.ahead = SliceAhead(
             self._emulation.emulate_slice, threads=config.threads, look_ahead_s=config.look_ahead_s
@@ -151,41 +176,54 @@ class _Run:
 
     def send_period(self, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]) -> bool:
         """Digitize one slice and send its frames; False where given up."""
-        for module, frame in enumerate(self._emulation.digitize(hits, last=last)):
-            parts: Sequence[bytes | memoryview] = [frame]
-            if not self._faults.idle:
-                parts = self._faults.apply(module, hits.index, bytes(frame))
-            if not all(self._data.send(module, part, give_up) for part in parts):
+        hits = self.faults.disturb(hits, last=last)
+        made = self._emulation.digitize(hits, last=last)
+        if self._truth is not None:
+            self._truth.append(hits, made, self._emulation.digitizer)
+        for module, frames in self.faults.sent(hits.index, made):
+            if not all(self._data.send(module, frame, give_up) for frame in frames):
                 return False
         self.pacer.sent(hits.index)
         return True
+
+    def close(self) -> None:
+        """End the threads and close the truth file."""
+        self.ahead.close()
+        if self._truth is not None:
+            self._truth.close({"periods": self._emulation.totals.periods})
 
     def report(self) -> SourceReport:
         """Return what was really sent: frames and event words as made, before any fault."""
         totals = self._emulation.totals
         truth = totals.truth() | {"seed": float(self.seed), "messages": float(sum(self._data.sent))}
-        modules = len(totals.counts)
+        framer = self._emulation.framer
         return SourceReport(
             run_tag=self._run_tag,
-            singles_emitted=totals.counts[:, EMITTED].tolist(),
-            frames_sent=[totals.periods] * modules,
-            dead_events=totals.counts[:, DEAD].tolist(),
-            faults=dict(self._faults.done),
+            singles_emitted=framer.words_made.tolist(),
+            frames_sent=framer.frames_made.tolist(),
+            dead_events=(totals.counts[:, DEAD] + totals.counts[:, PILED_UP]).tolist(),
+            faults=self.faults.done(),
+            fault_log=self.faults.log(),
             truth=truth,
             max_lag_s=self.pacer.max_lag_s,
         )
 
 
-def run_emulator(config: EmulatorConfig) -> None:
+def run_emulator(
+    config: EmulatorConfig, *, progress: Callable[[float], None] | None = None
+) -> None:
     """Run the emulator process until it is told to leave; installs handlers for its signals.
+
+    ``progress`` is called with the share done while an event library is made.
 
     Raises
     ------
     EmulationError, PhantomError, ScannerError, NuclideError, EndpointError
         where the configuration cannot be emulated, before anything is connected.
     """
-    instrument = prepare(config)
+    instrument = prepare(config, progress=progress)
     rehearse(instrument)
+    check_links(instrument, config)
     service = EmulatorService(config, instrument)
     if threading.current_thread() is threading.main_thread():
 

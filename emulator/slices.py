@@ -6,11 +6,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from emulator.truth import no_labels
 from hw.protocol import FRAME_PERIOD_PS
 
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
@@ -21,12 +22,14 @@ class SliceHits:
     """The Monte Carlo of one slice: (n,) HIT, and its tallies (see ``transport.emulate_slice``).
 
     Hits are those of the source, then of lutetium, then of noise, each nearly in order of time.
+    ``labels`` (n,) LABEL is their truth, of no length where it was not asked for.
     """
 
     index: int
     hits: npt.NDArray[np.void]
     missed: npt.NDArray[np.int64]
     tally: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.void] = field(default_factory=no_labels)
 
 
 class SliceAhead:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emulator.digitizer import COUNTS, DEAD, EMITTED, LOST
+from emulator.digitizer import COUNTS, DEAD, EMITTED, LOST, OFF, PILED_UP
 from emulator.response import BELOW_TRIGGER, MISSED, UNREAD
 from emulator.transport import DECAYS, DEPOSITS, LUTETIUM, NOISE, PAIRS, PHOTONS, TALLY_SIZE
 
@@ -12,9 +12,12 @@ from emulator.transport import DECAYS, DEPOSITS, LUTETIUM, NOISE, PAIRS, PHOTONS
 class Totals:
     """What really happened in a run: the truth that the receiver's counters must meet."""
 
-    def __init__(self, modules: int, nuclides: tuple[str, ...]) -> None:
+    def __init__(
+        self, modules: int, nuclides: tuple[str, ...], regions: tuple[str, ...] = ()
+    ) -> None:
         self.nuclides = nuclides
-        self.tally = np.zeros(TALLY_SIZE + len(nuclides), np.int64)
+        self.regions = regions  # those whose activity changes each in its own way
+        self.tally = np.zeros(TALLY_SIZE + len(nuclides) + len(regions), np.int64)
         self.missed = np.zeros((modules, MISSED), np.int64)
         self.counts = np.zeros((modules, COUNTS), np.int64)
         self.dead_units = np.zeros(modules, np.int64)
@@ -24,11 +27,15 @@ class Totals:
     def truth(self) -> dict[str, float]:
         """Return the totals by name.
 
-        They close: deposits + noise = below_trigger + unread + emitted + dead + lost + after_end.
-        ``unread`` deposits were in crystals that are dead or missed them; ``noise`` are triggers
-        of noisy crystals; ``photons`` are the γ and X photons of the source.
+        They close: deposits + noise = below_trigger + unread + emitted + dead + piled_up + lost +
+        off + after_end. ``unread`` deposits were in crystals that are dead or missed them;
+        ``noise`` are triggers of noisy crystals and bursts; ``piled_up`` triggers added their
+        light to another's word; ``off`` ones came while their module had no power; ``photons``
+        are the γ and X photons of the source.
         """
-        emitted, dead, lost = (int(self.counts[:, kind].sum()) for kind in (EMITTED, DEAD, LOST))
+        emitted, dead, piled_up, lost, off = (
+            int(self.counts[:, kind].sum()) for kind in (EMITTED, DEAD, PILED_UP, LOST, OFF)
+        )
         return {
             "decays": int(self.tally[DECAYS]),
             "pairs": int(self.tally[PAIRS]),
@@ -40,13 +47,17 @@ class Totals:
             "unread": int(self.missed[:, UNREAD].sum()),
             "emitted": emitted,
             "dead": dead,
+            "piled_up": piled_up,
             "lost": lost,
+            "off": off,
             "after_end": self.after_end,
             "periods": self.periods,
-        } | self._decays_by_nuclide()
+        } | self._decays_by_name()
 
-    def _decays_by_nuclide(self) -> dict[str, float]:
-        if len(self.nuclides) == 1:
-            return {}
-        decays = self.tally[TALLY_SIZE:].tolist()
-        return {f"decays of {n}": d for n, d in zip(self.nuclides, decays, strict=True)}
+    def _decays_by_name(self) -> dict[str, float]:
+        """Return the decays of each nuclide where there are several, and in each region."""
+        regions = TALLY_SIZE + len(self.nuclides)
+        names = [f"decays of {nuclide}" for nuclide in self.nuclides]
+        of = dict(zip(names, self.tally[TALLY_SIZE:regions].tolist(), strict=True))
+        within = zip(self.regions, self.tally[regions:].tolist(), strict=True)
+        return (of if len(of) > 1 else {}) | {f"decays in {name}": n for name, n in within}

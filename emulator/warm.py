@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from emulator.config import EmulatorConfig
 from emulator.emulation import rehearse
 from emulator.instrument import prepare
+from emulator.library_build import build_library
+from emulator.library_tables import library_tables
 
 
 def warm_kernels() -> None:
-    """Emulate two periods of a weak point source on a noisy bench: this runs every kernel."""
+    """Emulate two periods of a point source on a noisy bench, also from a library, and two of a
+    gamma camera."""
     config = EmulatorConfig(scanner="bench2", phantom="point", lutetium=True, noisy_crystals=1)
-    rehearse(prepare(config))
+    bench = prepare(config)
+    rehearse(bench)
+    library = library_tables(build_library(bench, decays=2000), bench.response, bench.scanner)
+    rehearse(replace(bench, library=library))
+    rehearse(prepare(EmulatorConfig(scanner="gamma_head_lehr", phantom="point", nuclide="Tc-99m")))

@@ -26,6 +26,7 @@ FLOW = frozenset(
         "singles.masked",
         "singles.dead",
         "singles.other_words",
+        "angles.words",
         "prompts",
         "delayeds",
         "multiples",
@@ -41,6 +42,8 @@ MENDED = frozenset(
         "frames.other_run",
         "frames.module_stalls",
         "frames.module_resets",
+        "angles.late",
+        "frames.epochs",
         "stray_frames",
         "invalid_messages",
         "imager.undelivered",
@@ -150,14 +153,10 @@ class CountersPanel(Panel):
         grid.setContentsMargins(0, 4, 0, 0)
         grid.setVerticalSpacing(1)
         self.facts: dict[str, CalmLabel] = {}
+        self._captions: dict[str, CalmLabel] = {}
         for row, (name, teaches) in enumerate(
             (
-                ("Prompts", "Prompts since the run's start"),
-                ("Delayeds", "Pairs in the delayed window since the run's start"),
-                (
-                    "Multiples",
-                    "Clusters of more than one good pair, whatever the policy keeps of them",
-                ),
+                *((name, teaches) for name, (_, teaches) in PAIRS.items()),
                 ("Disk free", "Room on the disk of the run's folder"),
                 ("Source lag", "How far the source is behind real time (emulated sources only)"),
                 (
@@ -172,6 +171,7 @@ class CountersPanel(Panel):
             caption = CalmLabel(name)
             caption.setObjectName("dim")
             caption.setToolTip(teaches)
+            self._captions[name] = caption
             self.facts[name] = CalmLabel("–")
             self.facts[name].setToolTip(teaches)
             place, column = divmod(row, 2)
@@ -204,10 +204,22 @@ class CountersPanel(Panel):
         else:
             self.verdict.show_text("✓ NO LOSS", theme.GOOD)
 
+    def _show_yield(self, telemetry: Telemetry) -> None:
+        """Show what has been recorded: pairs, or single photons."""
+        settings = telemetry.settings
+        of_pairs = settings is None or settings.sorts_coincidences
+        for place, (name, (counter, teaches)) in zip(
+            PAIRS, (PAIRS if of_pairs else SINGLE_PHOTONS).items(), strict=True
+        ):
+            caption, value = self._captions[place], self.facts[place]
+            caption.show_text(name)
+            value.show_text(grouped(telemetry.counters.get(counter, 0)))
+            for label in (caption, value):
+                if label.toolTip() != teaches:
+                    label.setToolTip(teaches)
+
     def _show_facts(self, telemetry: Telemetry) -> None:
-        counters = telemetry.counters
-        for name in ("Prompts", "Delayeds", "Multiples"):
-            self.facts[name].show_text(grouped(counters.get(name.lower(), 0)))
+        self._show_yield(telemetry)
         self.facts["Disk free"].show_text(*_disk(telemetry.disk_free_GB))
         late = telemetry.state == "running" and telemetry.source_lag_s > LAG_WARNING_S
         lag = f"{telemetry.source_lag_s:.2f} s"
@@ -216,6 +228,22 @@ class CountersPanel(Panel):
         )
         held = telemetry.buffers.get("singles_held")
         self.facts["Held"].show_text("–" if held is None else grouped(held))
+
+
+# The first three facts: name of the counter, what it is.
+PAIRS = {
+    "Prompts": ("prompts", "Prompts since the run's start"),
+    "Delayeds": ("delayeds", "Pairs in the delayed window since the run's start"),
+    "Multiples": (
+        "multiples",
+        "Clusters of more than one good pair, whatever the policy keeps of them",
+    ),
+}
+SINGLE_PHOTONS = {
+    "In windows": ("singles.windowed", "Singles in one of the energy windows since the start"),
+    "Outside": ("singles.out_of_window", "Singles in no energy window since the start"),
+    "Angles": ("angles.words", "Angle words of modules that move since the start"),
+}
 
 
 def _disk(free_GB: float) -> tuple[str, str]:

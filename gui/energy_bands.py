@@ -22,7 +22,7 @@ class EnergyBands(QtWidgets.QGraphicsItem):
     def __init__(self, view: pg.ViewBox, *, shown_keV: float) -> None:
         super().__init__(view)
         self._view = view
-        self._shown_keV = shown_keV
+        self.shown_keV = shown_keV
         self.windows: tuple[EnergyWindow, ...] = ()
         self.setZValue(-5)
         view.sigResized.connect(self._fit)
@@ -31,6 +31,12 @@ class EnergyBands(QtWidgets.QGraphicsItem):
         """Draw these windows; does nothing where they are the same."""
         if windows != self.windows:
             self.windows = windows
+            self.update()
+
+    def set_range(self, shown_keV: float) -> None:
+        """Take another end of the x range."""
+        if shown_keV != self.shown_keV:
+            self.shown_keV = shown_keV
             self.update()
 
     def _fit(self) -> None:
@@ -43,8 +49,8 @@ class EnergyBands(QtWidgets.QGraphicsItem):
     def band(self, window: EnergyWindow) -> QtCore.QRectF:
         """Return a window's place in px."""
         area = self.boundingRect()
-        scale = area.width() / self._shown_keV
-        low, high = scale * window.lld_keV, scale * min(window.uld_keV, self._shown_keV)
+        scale = area.width() / self.shown_keV
+        low, high = scale * window.lld_keV, scale * min(window.uld_keV, self.shown_keV)
         thin = 0.5 * max(0.0, LEAST_PX - (high - low))
         top = area.top() + _LABEL_PX
         return QtCore.QRectF(
@@ -55,7 +61,7 @@ class EnergyBands(QtWidgets.QGraphicsItem):
         """Draw the bands, scatter first."""
         painter.setFont(theme.font(10))
         for window in sorted(self.windows, key=lambda window: window.kind == "photopeak"):
-            if window.lld_keV < self._shown_keV:
+            if window.lld_keV < self.shown_keV:
                 self._paint_band(painter, window)
 
     def _paint_band(self, painter: QtGui.QPainter, window: EnergyWindow) -> None:

@@ -17,9 +17,10 @@ RATE_NAMES = ("accepted", "prompts", "randoms", "trues")
 class RateHistory:
     """Rates in k/s at ``STEP_S`` spacing over ``SPAN_S``."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...] = RATE_NAMES) -> None:
         size = int(SPAN_S / STEP_S) + 1
-        self._values = np.full((size, len(RATE_NAMES)), np.nan)
+        self._names = names
+        self._values = np.full((size, len(names)), np.nan)
         self.times_s: npt.NDArray[np.float64] = np.linspace(-SPAN_S, 0.0, size)
         self._next_s = -np.inf
         self.began_s: float | None = None
@@ -34,7 +35,7 @@ class RateHistory:
         self._next_s = now_s + STEP_S if self._next_s == -np.inf else self._next_s + steps * STEP_S
         self._shift(min(steps, len(self._values)))
         if rates is not None:
-            self._values[-1] = [rates.get(name, np.nan) / 1000.0 for name in RATE_NAMES]
+            self._values[-1] = [rates.get(name, np.nan) / 1000.0 for name in self._names]
         return True
 
     def _shift(self, steps: int) -> None:
@@ -43,7 +44,7 @@ class RateHistory:
 
     def of(self, name: str) -> npt.NDArray[np.float64]:
         """Return the samples of one rate in k/s, oldest first; NaN where there were none."""
-        return self._values[:, RATE_NAMES.index(name)]
+        return self._values[:, self._names.index(name)]
 
     def highest(self, *names: str) -> float:
         """Return the highest sample of these rates in k/s, 0 without any."""

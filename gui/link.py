@@ -1,4 +1,4 @@
-"""The console's view of the daq: the newest telemetry and image, and how old they are.
+"""The console's view of the daq: the newest telemetry, image and projections, and their ages.
 
 Telemetry older than a second is no longer "the state": the link is then ``silent``, a condition
 of its own that every display shows. Ages are taken on this machine's clock; the publisher's
@@ -14,7 +14,7 @@ from typing import Literal
 
 from daq.client import DisplayClient
 from hw.endpoints import Endpoints
-from hw.messages import ImageMessage, MessageError, Telemetry
+from hw.messages import ImageMessage, MessageError, Projections, Telemetry
 
 SILENT_AFTER_S = 1.0
 
@@ -33,6 +33,7 @@ class Link:
         self._clock_lead_ns: int | None = None
         self.telemetry: Telemetry | None = None
         self.image: ImageMessage | None = None
+        self.projections: Projections | None = None
         self.fault = ""
         self.telemetries = 0
         self.images = 0
@@ -74,6 +75,20 @@ class Link:
         self.images += 1
         return True
 
+    def poll_projections(self) -> bool:
+        """Take in planar pictures that have come; return whether they are new."""
+        try:
+            pictures = self._client.projections()
+            if pictures is not None:
+                _check_projections(pictures)
+        except MessageError as error:
+            self.fault = str(error)
+            return False
+        if pictures is None:
+            return False
+        self.projections = pictures
+        return True
+
     @property
     def state(self) -> LinkState:
         """Whether the daq was heard within the last second, before it, or never."""
@@ -89,10 +104,28 @@ class Link:
     @property
     def image_age_s(self) -> float:
         """Seconds since the image was published (0 without one)."""
-        if self.image is None:
-            return 0.0
-        age_ns = self._clock_ns() - (self._clock_lead_ns or 0) - self.image.published_wall_ns
+        return self._since_s(self.image.published_wall_ns) if self.image else 0.0
+
+    @property
+    def projections_age_s(self) -> float:
+        """Seconds since the planar pictures were published (0 without any)."""
+        return self._since_s(self.projections.published_wall_ns) if self.projections else 0.0
+
+    def _since_s(self, published_wall_ns: int) -> float:
+        age_ns = self._clock_ns() - (self._clock_lead_ns or 0) - published_wall_ns
         return max(0.0, age_ns * 1e-9)
+
+    @property
+    def projections_are_of_run(self) -> bool:
+        """Whether the planar pictures belong to the run that the telemetry speaks of."""
+        pictures, telemetry = self.projections, self.telemetry
+        return bool(pictures and telemetry and pictures.run == telemetry.run)
+
+    @property
+    def single_photons(self) -> bool:
+        """Whether the daq's run sorts no coincidences: the console then shows projections."""
+        settings = self.telemetry.settings if self.telemetry else None
+        return settings is not None and not settings.sorts_coincidences
 
     @property
     def image_is_of_run(self) -> bool:
@@ -109,6 +142,17 @@ def _check_telemetry(telemetry: Telemetry) -> None:
         length = len(getattr(telemetry, name))
         if length % 4:
             raise MessageError(f"telemetry.{name} has {length} bytes, no multiple of 4 (u4 counts)")
+
+
+def _check_projections(pictures: Projections) -> None:
+    cells = len(pictures.windows) * pictures.modules * pictures.n_v * pictures.n_u
+    fits = len(pictures.counts) == len(pictures.recent) == 4 * cells
+    if not fits or min(pictures.modules, pictures.n_v, pictures.n_u) < 1:
+        raise MessageError(
+            f"projections of run {pictures.run} have {len(pictures.counts)} and "
+            f"{len(pictures.recent)} bytes, {len(pictures.windows)} windows of {pictures.modules} "
+            f"modules of {pictures.n_v} × {pictures.n_u} crystals take {4 * cells}"
+        )
 
 
 def _check_image(image: ImageMessage) -> None:

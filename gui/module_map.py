@@ -193,9 +193,13 @@ def _summary(states: list[str], *, before_run: bool) -> tuple[str, str]:
         f"{states.count(state)} {state}" for state in ("stalled", "silent") if state in states
     ]
     if "live" not in states and "ended" in states and not missing:
-        return f"all {len(states)} modules ended", theme.DIM
+        return f"all {_modules(states)} ended", theme.DIM
     if not missing:
-        return f"✓ all {len(states)} modules live", theme.GOOD
+        return f"✓ all {_modules(states)} live", theme.GOOD
     if before_run and states.count("silent") == len(states):
-        return f"{len(states)} modules, none heard before the start", theme.DIM
-    return f"⚠ {', '.join(missing)} of {len(states)} modules", theme.WARNING
+        return f"{_modules(states)}, none heard before the start", theme.DIM
+    return f"⚠ {', '.join(missing)} of {_modules(states)}", theme.WARNING
+
+
+def _modules(states: list[str]) -> str:
+    return f"{len(states)} module{'s' if len(states) != 1 else ''}"

@@ -56,7 +56,7 @@ LINES = {
 }
 
 
-class _Tile(QtWidgets.QWidget):
+class Tile(QtWidgets.QWidget):
     """One rate as a large number in k/s."""
 
     def __init__(self, title: str, colour: str, style: str, teaches: str) -> None:
@@ -90,8 +90,8 @@ class RatesPanel(Panel):
         super().__init__(
             "RATES", teaches="Counts per second, averaged by the daq over the last second"
         )
-        self.history = RateHistory()
-        self.tiles = {name: _Tile(*line) for name, line in LINES.items()}
+        self.history = RateHistory(RATE_NAMES)
+        self.tiles = {name: Tile(*line) for name, line in LINES.items()}
         grid = QtWidgets.QGridLayout()
         grid.setVerticalSpacing(2)
         for place, name in enumerate(LINES):

@@ -76,9 +76,9 @@ class RunBar(QtWidgets.QFrame):
         row.addWidget(Mark(34))
         name = CalmLabel(PRODUCT, size_px=17, bold=True)
         name.setStyleSheet(f"color: {theme.LAMP};")
-        what = CalmLabel("PET console", size_px=theme.SMALL_PX)
-        what.setObjectName("dim")
-        row.addLayout(_column(name, what))
+        self.what = CalmLabel("PET console", size_px=theme.SMALL_PX)
+        self.what.setObjectName("dim")
+        row.addLayout(_column(name, self.what))
         return row
 
     def _state_block(self) -> QtWidgets.QLayout:
@@ -193,6 +193,9 @@ class RunBar(QtWidgets.QFrame):
             words += f" · wall {clock_text(telemetry.elapsed_s)}"
         self.duration.show_text(words)
         self.facts["Run"].show_text(telemetry.run or "none")
+        if telemetry.settings is not None:
+            of_pairs = telemetry.settings.sorts_coincidences
+            self.what.show_text("PET console" if of_pairs else "SPECT console")
         title = telemetry.scanner_title.partition(":")[0]
         self.facts["Scanner"].show_text(title or telemetry.scanner or "–")
         self.facts["Source"].show_text(telemetry.source or "none connected")

@@ -112,7 +112,7 @@ class Photographer:
         if telemetry is None or link.state != "connected":
             return set()
         events: set[str] = set()
-        if link.image is not None and link.image_is_of_run:
+        if (link.image is not None and link.image_is_of_run) or _has_pictures(link):
             events.add("first-image")
         if telemetry.state == "running":
             self._was_running, self._closed_s, self._complete_s = True, None, None
@@ -132,6 +132,8 @@ class Photographer:
 
     @staticmethod
     def _final_image(link: Link) -> bool:
+        if link.single_photons:
+            return _has_pictures(link) and bool(link.projections and link.projections.final)
         return bool(link.image and link.image.final and link.image_is_of_run)
 
     def _take(self, path: Path) -> None:
@@ -142,3 +144,8 @@ class Photographer:
             return
         if str(path) not in self.taken:
             self.taken.append(str(path))
+
+
+def _has_pictures(link: Link) -> bool:
+    """Whether there are planar pictures of the run."""
+    return link.projections is not None and link.projections_are_of_run

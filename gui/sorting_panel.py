@@ -115,6 +115,9 @@ class SortingPanel(Panel):
             for name in ROWS[:-1]:
                 self._say(name, "–", "No run: no settings are in force.")
             return
+        if not settings.sorts_coincidences:
+            self._show_single_photons(settings)
+            return
         policy = POLICY_WORDS[settings.policy]
         self._say("Policy", policy.short, policy.sentence)
         self._say(
@@ -132,6 +135,15 @@ class SortingPanel(Panel):
             f"{settings.min_sector_difference}; a module never pairs with itself.\n"
             f"Triples are {'' if settings.triples else 'not '}stored.",
         )
+
+    def _show_single_photons(self, settings: SortSettings) -> None:
+        """Say that nothing is paired; the table below has the windows."""
+        for name in ("Window", "Delayeds", "Field of view"):
+            self._say(name, "–", "Single photons behind collimators: no coincidences are sorted.")
+        self._say("Policy", "single photons, no coincidences", "Each single in a window is kept.")
+        many = len(settings.singles_windows)
+        words = f"{many} window{'s' if many != 1 else ''} for singles, below"
+        self._say("Energy", words, "A single is kept where it is in one of the energy windows.")
 
     def _say(self, name: str, text: str, teaches: str) -> None:
         self.values[name].show_text(text)

@@ -5,6 +5,8 @@ Both are counts of the whole run. The windows that decide what is accepted are d
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +15,13 @@ from gui.energy_bands import EnergyBands
 from gui.panel import Panel
 from gui.plots import CalmPlot, pen
 from hw.messages import Telemetry
+from hw.settings import SortSettings
 
 ENERGY_SHOWN_KEV = 800.0
+SINGLE_PHOTONS_SHOWN_KEV = 240.0
+"""The least end of the spectrum of single photons; windows of higher lines move it out."""
+
+PET_TICKS = [(0, "0"), (200, "200"), (400, "400"), (511, "511"), (650, "650"), (800, "keV")]
 
 
 def counts(data: bytes) -> npt.NDArray[np.uint32]:
@@ -35,9 +42,7 @@ class SpectrumPanel(Panel):
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV), caption="singles")
         self.plot.setMinimumHeight(110)
-        self.plot.getAxis("bottom").setTicks(
-            [[(0, "0"), (200, "200"), (400, "400"), (511, "511"), (650, "650"), (800, "keV")]]
-        )
+        self.plot.getAxis("bottom").setTicks([PET_TICKS])
         self._outside = self.plot.add_histogram(theme.FAINT)
         self._inside = self.plot.add_histogram(theme.SINGLES)
         self._lld = self.plot.add_marker(theme.TEXT, "LLD", side=1.0)
@@ -45,6 +50,7 @@ class SpectrumPanel(Panel):
         self.bands = EnergyBands(self.plot.getPlotItem().vb, shown_keV=ENERGY_SHOWN_KEV)
         self.body.addWidget(self.plot)
         self._window_keV = (0.0, 0.0)
+        self._placed: SortSettings | None = None
 
     def refresh(self, telemetry: Telemetry) -> None:
         """Draw the run's spectrum."""
@@ -53,11 +59,12 @@ class SpectrumPanel(Panel):
         if not spectrum.size:
             self.plot.clear_histograms()
             return
+        shown_keV = self.bands.shown_keV
         edges_keV = np.arange(spectrum.size + 1) * telemetry.spectrum_bin_keV
         centres_keV = edges_keV[:-1] + 0.5 * telemetry.spectrum_bin_keV
         low_keV, high_keV = self._window_keV
         first, last = np.searchsorted(centres_keV, (low_keV, high_keV))
-        shown = spectrum[: int(np.searchsorted(edges_keV, ENERGY_SHOWN_KEV))]
+        shown = spectrum[: int(np.searchsorted(edges_keV, shown_keV))]
         self.plot.follow(float(shown.max()) if shown.size else 0.0)
         self._outside.setData(edges_keV, spectrum)
         if last > first:
@@ -66,12 +73,37 @@ class SpectrumPanel(Panel):
     def _place_window(self, telemetry: Telemetry) -> None:
         settings = telemetry.settings
         self.bands.show_windows(settings.singles_windows if settings else ())
-        if settings is None or self._window_keV == (settings.lld_keV, settings.uld_keV):
+        if settings is None or settings == self._placed:
             return
+        self._placed = settings
+        for line in (self._lld, self._uld):
+            line.setVisible(settings.sorts_coincidences)
+        if not settings.sorts_coincidences:
+            self._place_single_photons(settings)
+            return
+        self._show_up_to(ENERGY_SHOWN_KEV, PET_TICKS)
         self._window_keV = (settings.lld_keV, settings.uld_keV)
         self._lld.setPos(settings.lld_keV)
         self._uld.setPos(settings.uld_keV)
         self.note.show_text(f"window {settings.lld_keV:g} – {settings.uld_keV:g} keV")
+
+    def _place_single_photons(self, settings: SortSettings) -> None:
+        """Show the energies around the windows; which singles count, their bands tell."""
+        highest_keV = max((w.uld_keV for w in settings.singles_windows), default=0.0)
+        shown_keV = 40.0 * math.ceil(max(SINGLE_PHOTONS_SHOWN_KEV, 1.3 * highest_keV) / 40)
+        step = 40 if shown_keV <= 280 else 100
+        last_keV = int(0.9 * shown_keV)  # further right its label would run into the unit
+        ticks = [(keV, f"{keV}") for keV in range(0, last_keV, step)]
+        self._show_up_to(shown_keV, [*ticks, (int(shown_keV), "keV")])
+        self._window_keV = (0.0, 0.0)
+        self._inside.setData([0, 1], [0])
+        windows = len(settings.singles_windows)
+        self.note.show_text(f"{windows} window{'s' if windows != 1 else ''}")
+
+    def _show_up_to(self, shown_keV: float, ticks: list[tuple[int, str]]) -> None:
+        self.bands.set_range(shown_keV)
+        self.plot.set_x(0, shown_keV)
+        self.plot.getAxis("bottom").setTicks([ticks])
 
 
 class TimingPanel(Panel):

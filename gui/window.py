@@ -23,8 +23,10 @@ from gui.module_map import ModulePanel
 from gui.overlay import StaleVeil
 from gui.pace import REFRESH_MS, FrameMeter
 from gui.panel import CalmLabel
+from gui.projection_panel import ProjectionPanel
 from gui.rates import RatesPanel
 from gui.run_bar import RunBar
+from gui.singles_rates import SinglesRatesPanel
 from gui.sorting_panel import SortingPanel
 from gui.spectra import SpectrumPanel, TimingPanel
 from hw.endpoints import Endpoints
@@ -40,6 +42,7 @@ PgUp, PgDn      transaxial cut up, down (z)
 Home            crosshair to the centre
 H               crosshair to the hottest voxel
 C               next colour map
+W               next energy window (projections)
 M               modules: rate, live time, state
 A               window follows the image, or is held
 V               pictures only, and back
@@ -93,9 +96,16 @@ class ConsoleWindow(QtWidgets.QMainWindow):
     def _build(self) -> None:
         self.run_bar = RunBar(self.desk)
         self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
-        self.image = ImagePanel()
+        self.image, self.projections = ImagePanel(), ProjectionPanel()
+        self.singles_rates = SinglesRatesPanel()
+        self.singles_rates.hide()
         self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
-        self._left = _stack((self.rates, 46), (self.spectrum, 27), (self.timing, 27))
+        self._left = _stack(
+            (self.rates, 46), (self.singles_rates, 46), (self.spectrum, 27), (self.timing, 27)
+        )
+        self._pictures = QtWidgets.QStackedWidget()
+        self._pictures.addWidget(self.image)
+        self._pictures.addWidget(self.projections)
         self.sorting = SortingPanel(self.desk)
         self._right = _stack(
             (self.counters, 0), (self.modules, 46), (self.sorting, 0), (self.journal, 54)
@@ -104,7 +114,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         splitter.setHandleWidth(6)
         splitter.setChildrenCollapsible(False)
         for place, (column, share) in enumerate(
-            ((self._left, 28), (self.image, 56), (self._right, 28))
+            ((self._left, 28), (self._pictures, 56), (self._right, 28))
         ):
             splitter.addWidget(column)
             splitter.setStretchFactor(place, share)
@@ -155,7 +165,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("Left", lambda: image.step(0, -1)),
             ("Home", image.centre),
             ("H", image.seek_hottest),
-            ("C", image.next_map),
+            ("C", self._next_map),
+            ("W", self.projections.next_window),
             ("M", self.modules.next_mode),
             ("A", image.auto.toggle),
             ("V", self.toggle_columns),
@@ -168,10 +179,13 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         """Take in what is new and show it: one frame."""
         began_s = time.monotonic()
         _, new_image = self.link.poll()
+        new_projections = self.link.poll_projections()
+        self._suit(single_photons=self.link.single_photons)
         self.desk.poll()
         self.run_bar.refresh(self.link)
         self._refresh_panels()
         self.image.refresh(self.link, new_image=new_image)
+        self.projections.refresh(self.link, new=new_projections)
         self.veil.refresh(self.link, self._endpoints.base)
         if self.meter.frames % 20 == 0:
             self.pace.show_text(
@@ -179,10 +193,27 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             )
         self.meter.frame(began_s, 1000.0 * (time.monotonic() - began_s))
 
+    def _suit(self, *, single_photons: bool) -> None:
+        """Show what a run of coincidences has, or of single photons (between runs: as it was)."""
+        telemetry = self.link.telemetry
+        shown = self._pictures.currentWidget() is self.projections
+        if single_photons == shown or telemetry is None or telemetry.settings is None:
+            return
+        self._pictures.setCurrentWidget(self.projections if single_photons else self.image)
+        for panel, of_pairs in (
+            (self.rates, True), (self.timing, True), (self.singles_rates, False),
+        ):  # fmt: skip
+            panel.setVisible(of_pairs != single_photons)
+
+    def _next_map(self) -> None:
+        panel = self._pictures.currentWidget()
+        (self.projections if panel is self.projections else self.image).next_map()
+
     def _refresh_panels(self) -> None:
         telemetry = self.link.telemetry
         heard = telemetry if self.link.state == "connected" else None
         self.rates.refresh(heard)
+        self.singles_rates.refresh(heard)
         self.sorting.refresh_commands(heard)
         if telemetry is None:
             return

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hw.nuclides import Line, Nuclide, load_nuclide
+from hw.scanner import Collimator
 from hw.settings import EnergyWindow, SettingsError
 
 PHOTOPEAK_FRACTION = 0.20
@@ -71,6 +73,33 @@ def spect_windows(
             )
         windows += trio
     return tuple(windows)
+
+
+def windows_behind(
+    collimator: Collimator, nuclides: Sequence[str], **widths: Any
+) -> tuple[EnergyWindow, ...]:
+    """Return the windows of nuclides' standard photopeaks that a collimator is meant for.
+
+    widths : as :func:`spect_windows` takes them
+
+    Raises
+    ------
+    SettingsError, NuclideError
+        as :func:`spect_windows`; and where no line is within the collimator's range.
+    """
+    windows: list[EnergyWindow] = []
+    for name in nuclides:
+        lines_keV = standard_lines_keV(load_nuclide(name))
+        meant = [e for e in lines_keV if collimator.least_keV <= e <= collimator.most_keV]
+        if not meant:
+            lines = " and ".join(f"{e:g}" for e in lines_keV)
+            raise SettingsError(
+                f"{name}: its photopeak at {lines} keV is beyond the {collimator.name} collimator, "
+                f"made for {collimator.least_keV:g}–{collimator.most_keV:g} keV: choose the preset "
+                f"of another collimator, another nuclide, or windows of your own (--spect {name})"
+            )
+        windows += spect_windows(name, lines_keV=meant, **widths)
+    return tuple(sorted(windows, key=lambda window: window.lld_keV))
 
 
 def standard_lines_keV(nuclide: Nuclide) -> list[float]:

@@ -7,6 +7,7 @@ that do not depend on the machine's byte order.
 
 from __future__ import annotations
 
+from hw.angle_words import ANGLE_MASK, ANGLE_SIGN, STEPS_PER_DEGREE
 from hw.protocol import (
     CRC_OFFSET,
     DEFINITION,
@@ -79,6 +80,21 @@ static inline struct tomoshibi_word tomoshibi_word_unpack(uint64_t word)
     return fields;
 }}
 
+/* An angle word's angle in steps of 1/TOMOSHIBI_ANGLE_STEPS_PER_DEGREE degree: its 26 bits, two's
+ * complement, lie in crystal (upper 12) and energy (lower 14). */
+static inline uint64_t tomoshibi_angle_word_pack(int32_t steps, uint32_t time)
+{{
+    return ((uint64_t)TOMOSHIBI_KIND_ANGLE << TOMOSHIBI_WORD_KIND_SHIFT) |
+           (((uint64_t)(uint32_t)steps & TOMOSHIBI_ANGLE_MASK) << TOMOSHIBI_WORD_ENERGY_SHIFT) |
+           ((uint64_t)time & TOMOSHIBI_WORD_TIME_MASK);
+}}
+
+static inline int32_t tomoshibi_angle_word_steps(uint64_t word)
+{{
+    uint32_t code = (uint32_t)(word >> TOMOSHIBI_WORD_ENERGY_SHIFT) & TOMOSHIBI_ANGLE_MASK;
+    return (int32_t)(code ^ TOMOSHIBI_ANGLE_SIGN) - (int32_t)TOMOSHIBI_ANGLE_SIGN;
+}}
+
 /* Write a word's eight bytes as they go on the wire, on a machine of any byte order. */
 static inline void tomoshibi_word_store(uint8_t *bytes, uint64_t word)
 {{
@@ -144,6 +160,11 @@ def _constants() -> str:
             *_group("frame_flag", "FRAME_FLAG", FRAME_FLAGS),
             *_group("word_flag", "WORD_FLAG", WORD_FLAGS),
             *_group("word_kind", "KIND", WORD_KINDS),
+            "/* Angle words. */",
+            _define("ANGLE_STEPS_PER_DEGREE", f"{STEPS_PER_DEGREE}"),
+            _define("ANGLE_MASK", f"UINT32_C(0x{ANGLE_MASK:08X})"),
+            _define("ANGLE_SIGN", f"UINT32_C(0x{ANGLE_SIGN:08X})"),
+            "",
         ]
     )
 

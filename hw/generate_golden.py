@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw import protocol as p
+from hw.angle_words import MOST_DEG, pack_angle_words
 from hw.frames import frame_crc, new_header, seal_frame
 
 RECEIVER = {"run_tag": 0x5EED1E55, "modules": 48}
@@ -110,6 +111,10 @@ def _sound_frames() -> list[GoldenFrame]:
         flags=[0, p.WORD_FLAGS["saturated"], p.WORD_FLAGS["saturated"]],
     )
     latest = _single(p.TIME_MASK)
+    angles = pack_angle_words(
+        time_ticks=[0, 1, 2, 3, 4, 5, p.TIME_MASK],
+        angle_deg=[0, 90, 0.001, -0.001, 359.999, MOST_DEG, -MOST_DEG],
+    )
     extremes = {"frame_id": 2**32 - 1, "events_before": 2**53 + 1, "epoch": 2**16 - 1}
     extremes |= dict.fromkeys(("lost_events", "dead_events", "dead_time"), 2**32 - 1)
     extremes |= {"temperature": -(2**15), "bias": 2**16 - 1, "module": RECEIVER["modules"] - 1}
@@ -142,6 +147,11 @@ def _sound_frames() -> list[GoldenFrame]:
             "latest_time",
             "a word at 2^30 − 1 ticks, the last that fits: nearly four periods after the start",
             _frame(4, latest, events_before=sent + 3, flags=p.FLAG_SYNC_LOST),
+        ),
+        GoldenFrame(
+            "angles",
+            "angle words: 0°, 90°, 0.001°, −0.001°, 359.999°, and the most in either direction",
+            _frame(6, angles, events_before=sent + 5),
         ),
         GoldenFrame(
             "last",

@@ -17,7 +17,7 @@ from hw.settings import SortSettings
 
 _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
-_PARTS: tuple[type[msgspec.Struct], ...] = (messages.JournalEntry, SortSettings)
+_PARTS: tuple[type[msgspec.Struct], ...] = (messages.JournalEntry, messages.FaultDone, SortSettings)
 """Structs inside messages: they have no type and version of their own."""
 
 

@@ -13,6 +13,7 @@ import sys
 from importlib import metadata, resources
 from typing import Any
 
+from hw.beta_spectrum import positron_endpoint_keV
 from hw.nuclides import NUCLIDES_PATH
 
 NUCLIDES = (
@@ -21,12 +22,16 @@ NUCLIDES = (
 )
 PACKAGE = "icrp107-database"
 LEAST_LINE_KEV = 10.0  # below, nothing leaves a patient or reaches a scintillator
-LEAST_LINE_INTENSITY = 1e-3  # per decay
+LEAST_LINE_INTENSITY = 1e-3  # per decay; of β⁺ branches too
 
 # A year of ICRP 107 is the tropical one, 365.2422 d (it matters to Na-22 alone).
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SECONDS["y"] = 365.2422 * SECONDS["d"]
 LINE_KINDS = {"gamma": "gamma", "X": "x"}  # the database's word → ours
+ATOMIC_NUMBERS = {
+    "C": 6, "N": 7, "O": 8, "F": 9, "Na": 11, "Cu": 29, "Ge": 32, "Ga": 31, "Rb": 37, "Zr": 40,
+    "Tc": 43, "I": 53, "Lu": 71, "At": 85, "Ac": 89,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,12 +72,32 @@ def database_entry(name: str) -> dict[str, Any]:
 def nuclide_entry(record: dict[str, Any]) -> dict[str, Any]:
     """Return our entry for a database record: s, keV, and only lines that a scanner may see."""
     emissions = record["emissions"]
+    atomic_number = ATOMIC_NUMBERS[record["name"].partition("-")[0]]
     return {
         "name": record["name"],
+        "atomic_number": atomic_number,
         "half_life_s": _rounded(record["half_life"] * SECONDS[record["time_unit"]]),
         "beta_plus_fraction": _rounded(sum(line[1] for line in emissions.get("beta+", ()))),
+        "positrons": _positrons(emissions, atomic_number),
         "lines": _lines(emissions),
     }
+
+
+def _positrons(emissions: dict[str, Any], atomic_number: int) -> list[dict[str, Any]]:
+    """Return the β⁺ branches; the database has mean energies, of which the endpoints follow.
+
+    They are those of evaluated decay schemes within 0.7 %, but for the branch of I-124 to the
+    ground state (2138 keV), which is no allowed one: 1.4 %.
+    """
+    return [
+        {
+            "mean_keV": _rounded(1000 * mean_MeV),
+            "endpoint_keV": round(positron_endpoint_keV(1000 * mean_MeV, atomic_number - 1), 1),
+            "intensity": _rounded(intensity),
+        }
+        for mean_MeV, intensity in sorted(emissions.get("beta+", ()))
+        if intensity >= LEAST_LINE_INTENSITY
+    ]
 
 
 def _lines(emissions: dict[str, Any]) -> list[dict[str, Any]]:

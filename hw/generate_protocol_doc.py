@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from hw import protocol as p
+from hw.angle_words import pack_angle_words
 from hw.generate_golden import RECEIVER, GoldenFrame
 from hw.generate_message_tables import message_tables
 from hw.messages import MESSAGE_VERSION
@@ -23,6 +24,7 @@ _TEMPLATE = Path(__file__).with_name("protocol_doc.md.in")
 def protocol_doc(frames: list[GoldenFrame]) -> str:
     """Return the text of ``docs/protocol.md``."""
     heartbeat = next(frame for frame in frames if frame.name == "heartbeat")
+    right_angle = p.unpack_words(pack_angle_words(time_ticks=[0], angle_deg=[90.0]))
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         _numbers(),
         header_table="\n".join(_header_rows()),
@@ -32,6 +34,9 @@ def protocol_doc(frames: list[GoldenFrame]) -> str:
             f"| {entry['value']} | `{entry['name']}` | {entry['text']} |"
             for entry in p.DEFINITION["word_kind"]
         ),
+        angle_steps=p.DEFINITION["angle"]["steps_per_degree"],
+        angle_crystal=int(right_angle["crystal"][0]),
+        angle_energy=int(right_angle["energy"][0]),
         drawing=word_drawing(),
         word_table="\n".join(_word_rows()),
         golden_table="\n".join(

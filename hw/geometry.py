@@ -1,7 +1,8 @@
 """Where every crystal is: a scanner's geometry as plain arrays, in mm.
 
 Right-handed frame, z axial, origin at the scanner's centre. Module = ring·N + sector; sector k is
-centred at 2πk/N from +x, ring 0 lies at most negative z. Each module has the axes u (tangential,
+centred at ``Ring.sector_angle_rad(k)`` from +x (2πk/N on a whole ring), ring 0 lies at most
+negative z. Each module has the axes u (tangential,
 counter-clockwise seen from +z), v (axial, +z) and w (outward normal), with w = u × v. Crystal in
 module = iu + n_u·iv; global crystal = module·crystals_per_module + crystal in module.
 """
@@ -18,12 +19,15 @@ from hw.scanner import Scanner
 
 FloatArray = npt.NDArray[np.float64]
 
-LINEAR_ATTENUATION_511_PER_MM = {"LYSO": 0.083}
-"""Linear attenuation coefficient at 511 keV, 1/mm, by material.
+LINEAR_ATTENUATION_PER_MM = {"LYSO": 0.083, "NaI": 0.243, "CZT": 0.374}
+"""Linear attenuation coefficient, 1/mm, by material: of LYSO at 511 keV, of NaI and CZT, which
+stand behind collimators, at 140.5 keV.
 
 LYSO (Lu1.8Y0.2SiO5:Ce, 7.1 g/cm³): attenuation length 12 mm at 511 keV, Saint-Gobain Crystals,
-PreLude 420 data sheet. It serves the mean interaction depth only, which 5 % of µ move by 0.08 mm
-in 15 mm (d⟨depth⟩/dµ ≈ −T²/12).
+PreLude 420 data sheet. NaI (3.667 g/cm³) and Cd0.9Zn0.1Te (5.78 g/cm³): photoelectric and
+incoherent cross sections of xraydb 4.5.8 (Elam, Ravel, Sieber, Radiat. Phys. Chem. 63 (2002) 121).
+They serve the mean interaction depth only, which 5 % of µ move by 0.08 mm in 15 mm
+(d⟨depth⟩/dµ ≈ −T²/12).
 """
 
 
@@ -38,9 +42,10 @@ class Geometry:
     crystal_module : (n,) u2
     crystal_ring : (n,) u2
     doi_depth_mm : (doi_bins,) f4, depth below the entrance face that stands for a DOI bin
-    allowed_pairs : (m, m) bool, symmetric; the pairs that may form a coincidence
+    allowed_pairs : (m, m) bool, symmetric; the pairs that may form a coincidence, none for SPECT
 
-    The position of an event is ``crystal_front_mm + crystal_normal·doi_depth_mm[doi]``.
+    All at angle 0 where the scanner moves: :func:`module_poses` turns modules. The position of an
+    event is ``crystal_front_mm + crystal_normal·doi_depth_mm[doi]``.
     """
 
     module_centre_mm: FloatArray
@@ -56,9 +61,7 @@ class Geometry:
 def build_geometry(scanner: Scanner) -> Geometry:
     """Return the geometry of a scanner."""
     ring, module = scanner.ring, scanner.module
-    axes = _module_axes(scanner)
-    centre = ring.inradius_mm * axes[:, 2, :]
-    centre[:, 2] = _ring_z_mm(scanner)
+    centre, axes = module_poses(scanner)
     offset = _crystal_offsets_mm(scanner)
     front = centre[:, None, :] + offset @ axes[:, :2, :]
     of_module = np.repeat(np.arange(scanner.n_modules), scanner.crystals_per_module)
@@ -74,6 +77,34 @@ def build_geometry(scanner: Scanner) -> Geometry:
         ),
         allowed_pairs=allowed_module_pairs(scanner),
     )
+
+
+def module_poses(scanner: Scanner, angle_deg: npt.ArrayLike = 0.0) -> tuple[FloatArray, FloatArray]:
+    """Return where modules stand at an angle: centres of front faces (m, 3) mm, axes (m, 3, 3).
+
+    A gantry turns all modules about the scanner's axis; a swivel turns each about the axial line
+    through the middle of its front face, which stays where it is. Counter-clockwise seen from +z
+    is positive. A scanner that cannot move stands at 0.
+
+    Parameters
+    ----------
+    angle_deg : one angle for all modules, or (m,) each its own, as angle words tell them
+
+    Raises
+    ------
+    ValueError
+        for another angle than 0 of a scanner without motion.
+    """
+    turn = np.radians(np.broadcast_to(np.asarray(angle_deg, np.float64), (scanner.n_modules,)))
+    if scanner.motion is None and turn.any():
+        raise ValueError(f"{scanner.name} has no [motion]: its modules stand at 0°")
+    sector = _sector_angles(scanner)
+    axes = _module_axes(sector + turn)
+    swivels = scanner.motion is not None and scanner.motion.kind == "swivel"
+    outward = _module_axes(sector)[:, 2, :] if swivels else axes[:, 2, :]
+    centre = scanner.ring.inradius_mm * outward
+    centre[:, 2] = _ring_z_mm(scanner)
+    return centre, axes
 
 
 def crystal_position_mm(
@@ -130,7 +161,8 @@ def crystal_corners_mm(
 def lor_sector_difference(
     scanner: Scanner, module_a: npt.ArrayLike, module_b: npt.ArrayLike
 ) -> npt.NDArray[np.int64]:
-    """Return the cyclic difference of two modules' sectors, 0 to modules_per_ring // 2."""
+    """Return the cyclic difference of two modules' sectors, 0 to modules_per_ring // 2: of a whole
+    ring, on an arc sectors have no neighbour across its ends."""
     n = scanner.ring.modules_per_ring
     difference = np.abs(
         np.asarray(module_a, dtype=np.int64) % n - np.asarray(module_b, dtype=np.int64) % n
@@ -144,7 +176,10 @@ def allowed_module_pairs(
     """Return which modules may form a coincidence, (m, m) bool, symmetric.
 
     Any two rings may pair; the sectors must differ by the preset's minimum, or by the one given.
+    Behind collimators (SPECT) no two may.
     """
+    if scanner.modality == "SPECT":
+        return np.zeros((scanner.n_modules, scanner.n_modules), np.bool_)
     least = scanner.acquisition.min_sector_difference
     if min_sector_difference is not None:
         least = min_sector_difference
@@ -153,13 +188,14 @@ def allowed_module_pairs(
 
 
 def mean_interaction_depth_mm(thickness_mm: float, *, material: str = "LYSO") -> float:
-    """Return the mean depth of 511 keV photons that interact in a slab they enter at right angles.
+    """Return the mean depth of photons that interact in a slab they enter at right angles.
 
-    Depth is exponential with µ, cut off at the thickness T, so its mean is
+    Photons of 511 keV in LYSO, of 140.5 keV in NaI and CZT. Depth is exponential with µ, cut off
+    at the thickness T, so its mean is
 
         1/µ − T·exp(−µT) / (1 − exp(−µT)).
     """
-    mu = LINEAR_ATTENUATION_511_PER_MM[material]
+    mu = LINEAR_ATTENUATION_PER_MM[material]
     return 1 / mu - thickness_mm / math.expm1(mu * thickness_mm)
 
 
@@ -175,9 +211,13 @@ def doi_depths_mm(
     return ((np.arange(doi_bins) + 0.5) * (thickness_mm / doi_bins)).astype(np.float32)
 
 
-def _module_axes(scanner: Scanner) -> FloatArray:
-    n = scanner.ring.modules_per_ring
-    angle = 2 * np.pi * (np.arange(scanner.n_modules) % n) / n
+def _sector_angles(scanner: Scanner) -> FloatArray:
+    """Return the direction of each module's outward normal at rest, (m,) rad."""
+    ring = scanner.ring
+    return np.array([ring.sector_angle_rad(k) for k in range(ring.modules_per_ring)] * ring.n_rings)
+
+
+def _module_axes(angle: FloatArray) -> FloatArray:
     cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     return np.stack([-sin, cos, zero, zero, zero, one, cos, sin, zero], axis=1).reshape(-1, 3, 3)
 

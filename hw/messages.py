@@ -58,10 +58,12 @@ class Start(Message):
     """Daq to source: send frames from detector time 0, tagged with ``run_tag``.
 
     duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless
+    folder : the run's folder on the daq's machine, for an emulator that records its truth there
     """
 
     run_tag: int
     duration_s: float = 0.0
+    folder: str = ""
 
 
 class Stop(Message):
@@ -83,11 +85,62 @@ class Heartbeat(Message):
     running: bool = False
 
 
+class FaultOrder(Message):
+    """Daq to source: set, clear or list faults done on purpose. Emulators know them.
+
+    id : chosen by the daq, comes back in the answer
+    action : set a fault (``text`` describes it), clear one (``text`` is its number, or "all"), or
+        list those set and the kinds there are
+    """
+
+    id: int
+    action: Literal["set", "clear", "list"]
+    text: str = ""
+
+
+class FaultAnswer(Message):
+    """Source to daq: what became of a FaultOrder.
+
+    accepted : whether it was obeyed; ``reason`` says why not, with the remedy
+    faults : the faults that are set now, in words, each with its number first
+    kinds : fault kind to what it does and takes, with ``list``
+    """
+
+    id: int
+    accepted: bool
+    reason: str = ""
+    faults: list[str] = []
+    kinds: dict[str, str] = {}
+
+
+class FaultDone(msgspec.Struct, kw_only=True):
+    """The truth of one fault that was done on purpose.
+
+    number, kind, text : as set
+    modules : which ones
+    begin_period, end_period : the frame periods [begin, end) in which it was on
+    amounts : its size, such as ppm
+    done : how often it was done: frames spoilt, held back or never sent, triggers added or not
+        read out, frames with the flag set, modules reset (docs/faults.md has the list)
+    """
+
+    number: int
+    kind: str
+    text: str
+    modules: list[int]
+    begin_period: int
+    end_period: int
+    amounts: dict[str, float] = {}
+    done: int = 0
+
+
 class SourceReport(Message):
     """Source to daq at the end of a run: what was really sent, so that the sums can be closed.
 
-    singles_emitted, frames_sent : per module, length = modules
+    singles_emitted : event words sent, per module, of every kind
+    frames_sent : per module, length = modules
     faults : what was done on purpose (fault name to count)
+    fault_log : the same fault by fault, with time and place
     truth : free-form totals (decays, hits below threshold, ...)
     """
 
@@ -96,6 +149,7 @@ class SourceReport(Message):
     frames_sent: list[int]
     dead_events: list[int]
     faults: dict[str, int] = {}
+    fault_log: list[FaultDone] = []
     truth: dict[str, float] = {}
     max_lag_s: float = 0.0
 
@@ -107,7 +161,7 @@ class Command(Message):
     """Client to daq. ``id`` is chosen by the client and comes back in every reply."""
 
     id: int
-    name: Literal["ping", "arm", "start", "stop", "reset", "status", "shutdown"]
+    name: Literal["ping", "arm", "start", "stop", "reset", "status", "fault", "shutdown"]
     args: dict[str, Any] = {}
 
 
@@ -183,11 +237,13 @@ class ImagerReport(Message):
 
 # --- event plane: daq (PUB) -> whoever subscribes (SUB) ------------------------------------------
 
-EventKind = Literal["prompts", "delayeds", "singles", "triples"]
+EventKind = Literal["prompts", "delayeds", "singles", "triples", "angles"]
 
 
 class EventBatch(Message):
     """Header of a three-part message: the kind as topic, this, the raw records.
+
+    Angles (of scanners that move) come before the singles that were seen at them.
 
     PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` says so.
 
@@ -240,6 +296,40 @@ class ImageMessage(Message):
         return np.frombuffer(self.image, dtype=np.float32).reshape(self.shape)
 
 
+class Projections(Message):
+    """The planar pictures of a SPECT run, a few times a second.
+
+    windows : names of the energy windows with a picture, in the order of their numbers
+    counts, recent : little-endian u4 bytes of (windows, modules, n_v, n_u): windowed singles per
+        crystal since the start, and of the last ``recent_s`` of detector time
+    pitch_mm : distance of crystals along u and v
+    detector_time_s : the pictures are complete up to it
+    angles_deg : where each module of a scanner that moves stands; empty where it cannot
+    """
+
+    run: str
+    sequence: int
+    windows: list[str]
+    modules: int
+    n_u: int
+    n_v: int
+    pitch_mm: tuple[float, float]
+    counts: bytes
+    recent: bytes
+    detector_time_s: float
+    recent_s: float
+    angles_deg: list[float | None]
+    published_wall_ns: int
+    final: bool = False
+
+    def arrays(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """Return ``counts`` and ``recent`` as read-only (windows, modules, n_v, n_u) u4."""
+        shape = (len(self.windows), self.modules, self.n_v, self.n_u)
+        both = (np.frombuffer(data, dtype="<u4") for data in (self.counts, self.recent))
+        counts, recent = (array.reshape(shape) for array in both)
+        return counts, recent
+
+
 class JournalEntry(msgspec.Struct, kw_only=True):
     """One line of a run's journal. ``wall`` is ISO 8601 UTC."""
 
@@ -265,6 +355,8 @@ class Telemetry(Message):
     ``module_live``: live fraction of each module over the last seconds, in 0..1;
     ``pair_live``: the same of the module pairs in the field of view, their mean.
     ``calibration``: the calibration set's name@hash, "none" without.
+    ``module_angles_deg``: where each module of a scanner that moves stands, None where it has not
+    told yet; empty where the scanner cannot move.
     """
 
     state: RunState
@@ -300,14 +392,17 @@ class Telemetry(Message):
     module_live: list[float] = []
     pair_live: float = 0.0
     calibration: str = "none"
+    module_angles_deg: list[float | None] = []
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201
 
 
 AnyMessage = (
-    Hello | Welcome | Start | Stop | Shutdown | Heartbeat | SourceReport | Command | Reply
-    | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Telemetry
+    Hello | Welcome | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
+    | Command | Reply
+    | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Projections
+    | Telemetry
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Nuclides: half-life, β+ fraction and photon lines of one decay, from ICRP Publication 107.
+"""Nuclides: half-life, β+ branches and photon lines of one decay, from ICRP Publication 107.
 
 The table is of the nuclide itself, not of its daughters: Ge-68 has no β+ of its own (its daughter
 Ga-68 has), and the 218 and 440 keV lines seen with Ac-225 are Fr-221's and Bi-213's. Annihilation
@@ -32,12 +32,30 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intensity: float
 
 
+class Positron(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One β+ branch: mean and endpoint of the kinetic energy, intensity per decay.
+
+    The mean is ICRP 107's; the endpoint is that of the allowed spectrum with this mean
+    (``hw.beta_spectrum``).
+    """
+
+    mean_keV: float
+    endpoint_keV: float
+    intensity: float
+
+
 class Nuclide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One nuclide; lines of ≥ 10 keV and ≥ 0.001 per decay, in order of energy."""
+    """One nuclide; lines of ≥ 10 keV and ≥ 0.001 per decay, in order of energy.
+
+    ``positrons`` are the β+ branches of ≥ 0.001 per decay, in order of energy; weaker ones are in
+    ``beta_plus_fraction`` only.
+    """
 
     name: str
+    atomic_number: int
     half_life_s: float
     beta_plus_fraction: float
+    positrons: tuple[Positron, ...]
     lines: tuple[Line, ...]
 
     @property

@@ -2,7 +2,8 @@
 
 A preset that loads is usable: every number lies within bounds, the modules do not overlap, the
 crystals fit the wire's word, the delayed window excludes true coincidences and the image lies
-where the allowed module pairs see it fully. The error names file, key, value, bound and remedy.
+where the allowed module pairs see it fully (PET), or collimators have room before the modules
+(SPECT). The error names file, key, value, bound and remedy.
 Lengths in mm, times in the unit of the key's name, energies in keV.
 """
 
@@ -12,20 +13,22 @@ import difflib
 import math
 import re
 import tomllib
+import types
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-PRESET_FOLDER = Path(__file__).with_name("scanners")
-MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
-MAX_MODULES = 65535  # 16-bit module field of the frame header
-RAW_POSITION_BINS = 64
-"""Bins of a raw position along u and along v: 64 × 64 fill the word's 12-bit crystal field."""
+from hw.preset_checks import MAX_CRYSTALS_PER_MODULE, RAW_POSITION_BINS, contradiction
 
-MAX_RAW_CRYSTALS = RAW_POSITION_BINS // 2  # along an axis: two bins each, or none is told apart
-_TOLERANCE_MM = 1e-6
+__all__ = [
+    "MAX_CRYSTALS_PER_MODULE", "PRESET_FOLDER", "RAW_POSITION_BINS", "Acquisition", "Backing",
+    "Collimator", "ImageGrid", "Module", "Motion", "Response", "Ring", "Scanner", "ScannerError",
+    "load_scanner", "parse_scanner", "scanner_names", "scanner_to_toml_text",
+]  # fmt: skip
+
+PRESET_FOLDER = Path(__file__).with_name("scanners")
 
 
 class ScannerError(ValueError):
@@ -109,6 +112,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         u + 64·v from the sharing of light, which the host has to look up
     raw_blur_fwhm_mm : blur of the raw position, in mm of the block's width in the raw picture
     raw_compression : κ of the raw position's tanh law; 0: proportional to the place
+    tail_share, tail_mean : share of hits that lose charge (semiconductors), and the mean relative
+        loss of those, exponentially distributed
 
     Keys with a default may be left out of a preset.
     """
@@ -131,6 +136,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     position_readout: Literal["crystal", "raw"] = "crystal"
     raw_blur_fwhm_mm: BlurMm = 1.0
     raw_compression: Annotated[float, Meta(ge=0, le=1.5)] = 0.8
+    tail_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    tail_mean: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
 class Collimator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,6 +149,7 @@ class Collimator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     septum_mm : wall between two holes
     length_mm : of the holes
     gap_mm : from the collimator's back to the crystal's front face
+    cover_mm : thickness of the crystal's aluminium cover, which lies in the gap
     material : of the septa
     least_keV, most_keV : energies of the lines that it is meant for
     """
@@ -152,6 +160,7 @@ class Collimator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     septum_mm: Annotated[float, Meta(gt=0, le=20)]
     length_mm: Annotated[float, Meta(gt=0, le=200)]
     gap_mm: Annotated[float, Meta(ge=0, le=50)]
+    cover_mm: Annotated[float, Meta(ge=0, le=5)] = 0.0
     material: Literal["Pb", "W"]
     least_keV: EnergyKeV
     most_keV: EnergyKeV
@@ -185,19 +194,22 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The windows a run starts with.
 
-    lld_keV, uld_keV : a single is accepted where lld ≤ energy ≤ uld
+    lld_keV, uld_keV : a single is accepted where lld ≤ energy ≤ uld; for SPECT the one window of
+        a run whose nuclide is not known
     window_ps : τ; a prompt has |Δt| ≤ τ
     delay_ps : D of the delayed window, D ≤ Δt ≤ D + τ
     min_sector_difference : least cyclic difference of the sectors of a pair
     tof : whether Δt is used in reconstruction
+
+    The last four are needed for PET and left out for SPECT, where they are 0.
     """
 
     lld_keV: EnergyKeV
     uld_keV: EnergyKeV
-    window_ps: Annotated[int, Meta(ge=1, le=1_000_000_000)]
-    delay_ps: Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
-    min_sector_difference: Annotated[int, Meta(ge=1, le=512)]
-    tof: bool
+    window_ps: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 0
+    delay_ps: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] = 0
+    min_sector_difference: Annotated[int, Meta(ge=1, le=512)] = 0
+    tof: bool = False
 
 
 class ImageGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -226,6 +238,13 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def modality(self) -> Literal["PET", "SPECT"]:
         """SPECT where there is a collimator; windowed singles are then what is recorded."""
         return "PET" if self.collimator is None else "SPECT"
+
+    @property
+    def bore_mm(self) -> float:
+        """Radius of what is free around the axis: up to the crystals, or the collimators."""
+        if self.collimator is None:
+            return self.ring.inradius_mm
+        return self.ring.inradius_mm - self.collimator.gap_mm - self.collimator.length_mm
 
     @property
     def n_modules(self) -> int:
@@ -300,7 +319,9 @@ def parse_scanner(text: str, *, source: str = "scanner preset") -> Scanner:
         scanner = msgspec.convert(document, Scanner)
     except msgspec.ValidationError as error:
         raise ScannerError(f"{source}: {_explain(str(error), document)}") from error
-    _check_together(scanner, source)
+    complaint = contradiction(scanner)
+    if complaint is not None:
+        raise ScannerError(f"{source}: {complaint}")
     return scanner
 
 
@@ -342,12 +363,18 @@ def _key_mistake(document: dict[str, Any], table: type[msgspec.Struct], at: str 
             if not field.required:
                 continue
             return f"{at}{key} is missing: add it (see a shipped preset for its meaning)"
-        value, kind = document[key], field.type
+        value, kind = document[key], _one_type(field.type)
         if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             mistake = _key_mistake(value, kind, f"{at}{key}.")
             if mistake is not None:
                 return mistake
     return None
+
+
+def _one_type(kind: Any) -> Any:
+    """Return ``Collimator`` for ``Collimator | None``; any other type as it is."""
+    kinds = [one for one in getattr(kind, "__args__", ()) if one is not type(None)]
+    return kinds[0] if isinstance(kind, types.UnionType) and len(kinds) == 1 else kind
 
 
 def _nearest(key: str, known: list[str]) -> str:
@@ -377,98 +404,9 @@ def _choices(path: str) -> list[str]:
     """Return the words allowed for a key whose type is a ``Literal``."""
     kind: Any = Scanner
     for key in path.split("."):
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[key]
+        kind = _one_type({f.name: f.type for f in msgspec.structs.fields(kind)}[key])
     return [repr(word) for word in kind.__args__]
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _check_together(scanner: Scanner, source: str) -> None:
-    """Check what no key can tell alone."""
-    for check in (_check_layout, _check_word, _check_windows, _check_view):
-        complaint = check(scanner)
-        if complaint is not None:
-            raise ScannerError(f"{source}: {complaint}")
-
-
-def _check_layout(scanner: Scanner) -> str | None:
-    ring, module = scanner.ring, scanner.module
-    if module.height_mm > ring.ring_pitch_mm + _TOLERANCE_MM and ring.n_rings > 1:
-        return (
-            f"ring.ring_pitch_mm = {ring.ring_pitch_mm:g}: rings overlap, the pitch must be "
-            f"≥ module.height_mm = {module.height_mm:g}; widen the pitch"
-        )
-    if ring.modules_per_ring == 2:
-        return None  # two parallel faces never meet
-    # Flat modules touch first at the edges of their front faces.
-    least_mm = module.width_mm / (2 * math.tan(math.pi / ring.modules_per_ring))
-    if ring.inradius_mm < least_mm - _TOLERANCE_MM:
-        return (
-            f"ring.inradius_mm = {ring.inradius_mm:g}: neighbouring modules overlap, it must be "
-            f"≥ module.width_mm / (2 tan(π/{ring.modules_per_ring})) = {least_mm:.3f}; "
-            "widen the ring or use fewer or narrower modules"
-        )
-    return None
-
-
-def _check_word(scanner: Scanner) -> str | None:
-    module, ring = scanner.module, scanner.ring
-    if scanner.crystals_per_module > MAX_CRYSTALS_PER_MODULE:
-        return (
-            f"module.n_u × module.n_v = {module.n_u} × {module.n_v} = "
-            f"{scanner.crystals_per_module}: at most {MAX_CRYSTALS_PER_MODULE}, the crystal field "
-            "of the event word has 12 bits; use fewer crystals"
-        )
-    most = max(module.n_u, module.n_v)
-    if scanner.response.position_readout == "raw" and most > MAX_RAW_CRYSTALS:
-        return (
-            f"response.position_readout = 'raw': module.n_u = {module.n_u} and module.n_v = "
-            f"{module.n_v} must be ≤ {MAX_RAW_CRYSTALS}, half of the raw position's "
-            f"{RAW_POSITION_BINS} bins; use fewer crystals or position_readout = 'crystal'"
-        )
-    if scanner.n_modules > MAX_MODULES:
-        return (
-            f"ring.n_rings × ring.modules_per_ring = {ring.n_rings} × {ring.modules_per_ring} = "
-            f"{scanner.n_modules}: at most {MAX_MODULES}, the module field of the frame header "
-            "has 16 bits; use fewer modules"
-        )
-    return None
-
-
-def _check_windows(scanner: Scanner) -> str | None:
-    acquisition = scanner.acquisition
-    if acquisition.lld_keV >= acquisition.uld_keV:
-        return (
-            f"acquisition.lld_keV = {acquisition.lld_keV:g}: the energy window is empty, it must "
-            f"be < acquisition.uld_keV = {acquisition.uld_keV:g}; lower it or raise uld_keV"
-        )
-    if acquisition.delay_ps <= 2 * acquisition.window_ps:
-        return (
-            f"acquisition.delay_ps = {acquisition.delay_ps}: must be > 2 × acquisition.window_ps "
-            f"= {2 * acquisition.window_ps}, or delayeds would contain true coincidences; "
-            "raise the delay"
-        )
-    return None
-
-
-def _check_view(scanner: Scanner) -> str | None:
-    furthest = scanner.ring.modules_per_ring // 2
-    difference = scanner.acquisition.min_sector_difference
-    if difference > furthest:
-        return (
-            f"acquisition.min_sector_difference = {difference}: must be ≤ {furthest}, half of "
-            f"ring.modules_per_ring = {scanner.ring.modules_per_ring}, or no pair is allowed; "
-            "lower it"
-        )
-    for axis in (0, 1):
-        half_mm = scanner.image.shape[axis] * scanner.image.voxel_mm[axis] / 2
-        if half_mm > scanner.full_view_radius_mm + _TOLERANCE_MM:
-            return (
-                f"image.shape[{axis}] × image.voxel_mm[{axis}] / 2 = {half_mm:g} mm: must be ≤ "
-                f"{scanner.full_view_radius_mm:.1f} mm, the radius seen fully with "
-                f"acquisition.min_sector_difference = {difference}; make the image smaller or "
-                "lower min_sector_difference"
-            )
-    return None

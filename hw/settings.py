@@ -25,7 +25,7 @@ MOST_WINDOWS = 63
 """Photopeak and scatter windows of one module: six bits of a windowed single's flags."""
 
 MOST_DELAY_WINDOWS = 16
-PositivePs = Annotated[int, msgspec.Meta(gt=0, le=1_000_000_000)]
+WindowPs = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 EnergyKeV = Annotated[float, msgspec.Meta(ge=0, le=6553.5)]
 
 
@@ -63,7 +63,8 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Energy windows, coincidence window, delayed windows, multiples policy and field of view.
 
     lld_keV, uld_keV : a single is accepted for coincidences where lld ≤ energy ≤ uld (inclusive)
-    window_ps : τ; a prompt has |Δt| ≤ τ (inclusive)
+    window_ps : τ; a prompt has |Δt| ≤ τ (inclusive). 0: no coincidences are sorted and no single is
+        accepted for them (SPECT)
     delay_ps : D; a delayed has D ≤ Δt ≤ D + τ (one-sided). 0 switches the delayed windows off.
     delay_windows : how many delayed windows, at D, 2D, 3D …
     delay_sides : "two" for the symmetric window |Δt − D| ≤ τ, which counts the randoms twice
@@ -75,7 +76,7 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     lld_keV: EnergyKeV
     uld_keV: EnergyKeV
-    window_ps: PositivePs
+    window_ps: WindowPs
     delay_ps: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
     policy: Policy = "all"
     min_sector_difference: Annotated[int, msgspec.Meta(ge=0)] = 1
@@ -90,12 +91,19 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 f"energy window {self.lld_keV:g}:{self.uld_keV:g} keV is empty: "
                 "the lower level (LLD) must be below the upper (ULD)"
             )
+        if self.window_ps == 0:
+            _check_no_coincidences(self)
         if 0 < self.delay_ps <= 2 * self.window_ps:
             raise SettingsError(
                 f"delay_ps = {self.delay_ps} must be above 2 × window_ps = {2 * self.window_ps}, "
                 "or delayeds would contain true coincidences; 0 switches them off"
             )
         _check_windows(self.windows)
+
+    @property
+    def sorts_coincidences(self) -> bool:
+        """Whether singles are paired at all; without, windowed singles are what is recorded."""
+        return self.window_ps > 0
 
     @property
     def delayed_factor(self) -> int:
@@ -111,6 +119,21 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def reach_ps(self) -> int:
         """How long after a single the last one lies that can pair with it, prompt or delayed."""
         return self.delay_windows * self.delay_ps + self.window_ps
+
+
+def _check_no_coincidences(settings: SortSettings) -> None:
+    """Refuse what has no meaning where no coincidences are sorted."""
+    beside = [window.name for window in settings.windows if window.kind == "coincidence"]
+    for what, given in (
+        (f"delay_ps = {settings.delay_ps}", settings.delay_ps),
+        ("triples = true", settings.triples),
+        (f"coincidence window {beside[0] if beside else ''}", beside),
+    ):
+        if given:
+            raise SettingsError(
+                f"{what}: window_ps = 0 sorts no coincidences (SPECT); leave it out, or give a "
+                "coincidence window"
+            )
 
 
 def _check_windows(windows: tuple[EnergyWindow, ...]) -> None:

@@ -15,6 +15,7 @@ import zmq
 from hw.endpoints import Endpoints
 from hw.messages import (
     AnyMessage,
+    FaultAnswer,
     Heartbeat,
     Hello,
     Message,
@@ -47,7 +48,7 @@ class SourceLink:
         self._socket.connect(endpoints.of("source"))
 
     def poll(self, timeout_s: float = 0.0) -> list[AnyMessage]:
-        """Keep the link alive; return the daq's orders (Start, Stop, Shutdown) that have come."""
+        """Return the daq's orders (Start, Stop, Shutdown, FaultOrder) that came; stay alive."""
         self._keep_alive()
         orders: list[AnyMessage] = []
         while self._socket.poll(0 if orders else int(timeout_s * 1000)):
@@ -62,6 +63,10 @@ class SourceLink:
             else:
                 orders.append(message)
         return orders
+
+    def answer(self, answer: FaultAnswer) -> None:
+        """Answer a FaultOrder."""
+        self._send(answer)
 
     def report(self, report: SourceReport) -> None:
         """Send the report at the end of a run."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.geometry import LINEAR_ATTENUATION_511_PER_MM, Geometry
+from hw.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
 from hw.jit import kernel
 from hw.scanner import Scanner
 from recon.events import F4, NO_OFFSET, Lors
@@ -84,7 +84,7 @@ class Detection:
             width_mm=block.width_mm,
             height_mm=block.height_mm,
             thickness_mm=block.thickness_mm,
-            mu_per_mm=LINEAR_ATTENUATION_511_PER_MM[block.material],
+            mu_per_mm=LINEAR_ATTENUATION_PER_MM[block.material],
             tof=scanner.acquisition.tof,
         )
 

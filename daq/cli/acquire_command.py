@@ -21,6 +21,7 @@ from daq.cli.common import (
     finish,
     tell,
 )
+from daq.cli.modality import nuclide_names
 from daq.cli.outcome import describe_outcome
 from daq.cli.windows import add_window_options, describe, window_changes
 
@@ -33,6 +34,7 @@ examples:
   tomoshibi acquire --preset caremibrain              then: tomoshibi emulate, tomoshibi console
   tomoshibi acquire --preset bench2 --auto --duration 10 --json
   tomoshibi acquire --preset tof_brain --calibration calibrations/today.npz
+  tomoshibi acquire --preset gamma_head_lehr --spect Tc-99m
   tomoshibi acquire --spect Lu-177 --energy-keV 425:650      PET and SPECT at once
   tomoshibi acquire --endpoint tcp://127.0.0.1:7100 --runs /data/runs
 """
@@ -65,7 +67,12 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     scanner = load_scanner(options.preset)
     if options.calibration:  # told now, not when a run is armed
         load_set_for(Path(options.calibration), scanner)
-    settings = default_settings(scanner, **window_changes(options))
+    nuclides = nuclide_names(getattr(options, "nuclide", None) or "")
+    changes = window_changes(options)
+    any_collimator = getattr(options, "any_collimator", False)
+    settings = default_settings(
+        scanner, nuclides=nuclides, any_collimator=any_collimator, **changes
+    )
     check_fits(settings, scanner)
     return RunConfig(
         scanner_toml=scanner_to_toml_text(options.preset),
@@ -80,6 +87,7 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to leave."""
+    from daq.run_config import ANY_ENERGY
     from daq.service import DaqService
     from hw.endpoints import Endpoints
 
@@ -94,6 +102,8 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.leave())
     tell(f"acquisition at {options.endpoint}, runs in {options.runs}; {describe(config.settings)}")
+    if [window.name for window in config.settings.windows] == [ANY_ENERGY]:
+        tell("no nuclide is named: --spect Tc-99m records its photopeak and scatter windows")
     if options.auto:
         service.automatic = True
     service.serve()

@@ -1,5 +1,6 @@
 """The whole chain, live: emulator → acquisition → live image → console, four processes.
 
+A SPECT scanner has no live image yet: the console shows its projections, and no imager is started.
 With a display it shows the console until you close it. Without one (or with --headless) it says
 so, runs for 30 s or --duration, and leaves screenshots of the real console and the final image in
 the run's folder. Ctrl-C at any moment closes the run and stops every process within 3 s.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, positive, tell
 from daq.cli.emulation import activity_for_rate, add_emulation_options, emulation_arguments
+from daq.cli.modality import complete
 from daq.cli.windows import add_window_options
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ examples:
   tomoshibi demo --headless --duration 20 --seed 7 --json
   tomoshibi demo --preset tof_brain --phantom hot-rod --activity-MBq 2
   tomoshibi demo --prompts-per-s 50000
+  tomoshibi demo --preset gamma_head_lehr --nuclide Tc-99m
 """
 
 HEADLESS_S = 30.0
@@ -55,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         options.headless = True
     if options.duration is None and options.headless:
         options.duration = HEADLESS_S
+    complete(options)
     warm_up()
     if options.prompts_per_s is not None:
         options.activity_MBq = activity_for_rate(options, options.prompts_per_s)
@@ -82,8 +86,9 @@ def warm_up() -> None:
 def demo_plan(options: argparse.Namespace) -> ChainPlan:
     """Return the plan of the demo's chain."""
     from daq.cli.acquire_command import template
-    from daq.cli.live_chain import ChainPlan
+    from daq.cli.live_chain import ChainPlan, leave_as_it_is
 
+    complete(options)
     options.mu_map = options.calibration = ""
     options.duration = options.duration or 0.0
     labels = {
@@ -94,6 +99,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         "source": "emulator",
     }
     config = template(options, **labels)
+    images = config.scanner().modality == "PET"
 
     def add_mu_map(config: RunConfig, scratch: Path) -> None:
         config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
@@ -103,7 +109,8 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         source=["emulate", *emulation_arguments(options)],
         runs=options.runs,
         window=not options.headless,
-        finish_plan=add_mu_map,
+        finish_plan=add_mu_map if images else leave_as_it_is,
+        images=images,
         extra_result={"activity_MBq": options.activity_MBq},
     )
 

@@ -10,13 +10,18 @@ import argparse
 
 from daq.cli.common import add_endpoint_option, tell
 from daq.cli.emulation import add_emulation_options, emulator_config
+from daq.cli.progress import ProgressLine
 
 EXAMPLES = """\
 examples:
   tomoshibi emulate --preset caremibrain --phantom brain --activity-MBq 1
   tomoshibi emulate --preset tof_brain --phantom hot-rod --fast --threads 2
-  tomoshibi emulate --fault corrupt=0.001 --fault drop=0.001
+  tomoshibi emulate --fault corrupt=0.001 --fault clock_drift@10s:module=3,ppm=1,for=5s
   tomoshibi emulate --nuclide Ga-68:0.3+Lu-177:0.7 --lutetium --trigger-keV 60
+  tomoshibi emulate --tac bolus:full_s=300 --motion head          a dynamic scan of a restless head
+  tomoshibi emulate --phantom hot-rod --nuclide Rb-82 --motion breathing:amplitude_mm=15
+  tomoshibi emulate --tac curves.csv --motion poses.csv           as measured
+  tomoshibi emulate --activity-MBq 20 --library        load mode: many singles on few cores
   tomoshibi emulate --preset bench2 --phantom point --dead-crystals 3 --noisy-crystals 17,42
 """
 
@@ -36,5 +41,6 @@ def run(options: argparse.Namespace) -> int:
         f"emulating {config.phantom} with {config.activity_Bq / 1e6:g} MBq {config.nuclide} in "
         f"{config.scanner}, waiting at {config.endpoint}"
     )
-    run_emulator(config)
+    progress = ProgressLine("making the event library")
+    run_emulator(config, progress=lambda share: progress(share, 1.0))
     return 0

@@ -5,36 +5,46 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from daq.cli.common import CommandError, add_preset_option, positive
+from daq.cli.common import CommandError, add_preset_option, positive, whole
+from daq.cli.modality import complete, defaults_in_words
 from daq.errors import DaqError
 
 if TYPE_CHECKING:
     from emulator.config import EmulatorConfig
 
-FAULT_NAMES = (
-    "corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate", "unknown_module",
-)  # fmt: skip
-FAULT_WORDS = ", ".join(FAULT_NAMES)
+PHANTOM_WORDS = (
+    "brain, cylinder, heart, hot-rod, line, nema-line, nema-scatter, point, sphere, spheres"
+)
 
 
 def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     """Add what the emulator emulates."""
     group = parser.add_argument_group("emulation")
     add_preset_option(parser)
-    group.add_argument("--phantom", default="brain", help="phantom (default: %(default)s)")
-    group.add_argument("--nuclide", default="F-18",
+    group.add_argument("--phantom", metavar="NAME|FILE",
+                       help=f"{PHANTOM_WORDS}; or a file of shapes (.toml) or of arrays (.npz), "
+                            "which docs/phantoms.md describes "
+                            f"({defaults_in_words('phantom')})")  # fmt: skip
+    group.add_argument("--nuclide",
                        help="nuclide, or several with shares of the activity such as "
-                            "Ga-68:0.3+Lu-177:0.7 (default: %(default)s)")  # fmt: skip
-    group.add_argument("--activity-MBq", type=positive, default=1.0, metavar="A",
-                       help="activity at the start (default: %(default)g MBq)")  # fmt: skip
+                            f"Ga-68:0.3+Lu-177:0.7 ({defaults_in_words('nuclide')})")  # fmt: skip
+    group.add_argument("--activity-MBq", type=positive, metavar="A",
+                       help="activity at the start, MBq "
+                            f"({defaults_in_words('activity_MBq')})")  # fmt: skip
     group.add_argument("--seed", type=int, default=1, help="of all random numbers")
     group.add_argument("--fast", action="store_true",
                        help="as fast as the chain takes it, not in real time")  # fmt: skip
     group.add_argument("--threads", type=int, default=1, help="Monte Carlo threads")
-    group.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=P",
-                       help=f"spoil frames with probability P: {FAULT_WORDS}")  # fmt: skip
-    group.add_argument("--trigger-keV", type=positive, default=100.0, metavar="E",
-                       help="digitizer's threshold (default: %(default)g keV)")  # fmt: skip
+    group.add_argument("--fault", type=_fault, action="append", default=[], metavar="FAULT",
+                       help="a fault of the electronics, such as drop=0.01 or "
+                            "clock_drift@10s:module=3,ppm=1,for=5s; `tomoshibi fault list` and "
+                            "docs/faults.md have them all")  # fmt: skip
+    group.add_argument("--queue-words", type=whole, default=65536, metavar="N",
+                       help="events that a module can queue for one data frame; more are lost in "
+                            "it (default: %(default)s)")  # fmt: skip
+    group.add_argument("--trigger-keV", type=positive, metavar="E",
+                       help="digitizer's threshold, keV "
+                            f"({defaults_in_words('trigger_keV')})")  # fmt: skip
     group.add_argument("--lutetium", action="store_true",
                        help="let the crystals' own 176Lu decay")  # fmt: skip
     group.add_argument("--dead-crystals", type=_crystals, default=0, metavar="N",
@@ -44,6 +54,31 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
                        help="so many crystals, or these, trigger by themselves")  # fmt: skip
     group.add_argument("--noise-Hz", type=positive, default=20_000.0, metavar="R",
                        help="triggers/s of a noisy crystal (default: %(default)g)")  # fmt: skip
+    group.add_argument("--no-positron-range", dest="positron_range", action="store_false",
+                       help="let positrons annihilate where they are born")  # fmt: skip
+    group.add_argument("--tac", default="", metavar="FILE|MODEL",
+                       help="how the activity of each region changes beside its decay: bolus "
+                            "(FDG; the activity asked for is reached after an hour, or after 60 s "
+                            "with bolus:full_s=60), washout:half_time_s=600,remaining=0.2, or a "
+                            "CSV with the columns t_s and the phantom's regions, factors of their "
+                            "activity, linear between the times")  # fmt: skip
+    group.add_argument("--motion", default="", metavar="FILE|MODEL",
+                       help="how the object moves: breathing:period_s=4,amplitude_mm=10, "
+                            "head:interval_s=60,translation_mm=1.5,rotation_deg=1 (steps), or a "
+                            "CSV with the columns t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg, linear "
+                            "between the times; two rows of one time are a step")  # fmt: skip
+    group.add_argument("--library", nargs="?", const="auto", default="", metavar="FILE",
+                       help="load mode: play decays of an event library, which is made where it "
+                            "is not there (default: kept in the cache folder)")  # fmt: skip
+    group.add_argument("--gantry", default="", metavar="MOTION",
+                       help="how a SPECT scanner moves: fixed:30, step:32x10s or turn:6deg/s "
+                            "(default: a gantry stands at 0, swivels turn)")  # fmt: skip
+    group.add_argument("--any-collimator", action="store_true",
+                       help="let a collimator stand before lines it is not made for, to study "
+                            "what comes through its septa")  # fmt: skip
+    group.add_argument("--truth", nargs="?", const="run", default="", metavar="FOLDER",
+                       help="write the truth of every event, into the run's folder or into this "
+                            "one; `tomoshibi truth` joins it with the run")  # fmt: skip
 
 
 def _crystals(text: str) -> int | tuple[int, ...]:
@@ -61,11 +96,14 @@ def _crystals_text(crystals: int | tuple[int, ...]) -> str:
     return str(crystals) if isinstance(crystals, int) else "".join(f"{n}," for n in crystals)
 
 
-def _fault(text: str) -> tuple[str, float]:
-    name, _, probability = text.partition("=")
-    if name not in FAULT_NAMES:
-        raise argparse.ArgumentTypeError(f"{text}: faults are {FAULT_WORDS}")
-    return name, float(probability)
+def _fault(text: str) -> str:
+    from emulator.fault_kinds import FaultError, parse_fault
+
+    try:
+        parse_fault(text)
+    except FaultError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> EmulatorConfig:
@@ -74,6 +112,7 @@ def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> Emula
 
     from emulator.config import EmulatorConfig
 
+    complete(options)
     values = {
         "scanner": options.preset,
         "phantom": options.phantom,
@@ -83,12 +122,20 @@ def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> Emula
         "pace": "fast" if options.fast else "real-time",
         "threads": options.threads,
         "endpoint": endpoint,
-        "faults": {"probability": dict(options.fault), "seed": options.seed},
+        "faults": {"schedule": options.fault, "seed": options.seed},
+        "queue_words": options.queue_words,
         "trigger_keV": options.trigger_keV,
         "lutetium": options.lutetium,
         "dead_crystals": options.dead_crystals,
         "noisy_crystals": options.noisy_crystals,
         "noise_Hz": options.noise_Hz,
+        "library": options.library,
+        "truth": options.truth,
+        "positron_range": options.positron_range,
+        "tac": options.tac,
+        "motion": options.motion,
+        "gantry": options.gantry,
+        "any_collimator": options.any_collimator,
     }
     try:
         return msgspec.convert(values, EmulatorConfig)
@@ -98,6 +145,7 @@ def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> Emula
 
 def emulation_arguments(options: argparse.Namespace) -> list[str]:
     """Return the options again as a command line for the emulator's process."""
+    complete(options)
     arguments = ["--preset", options.preset, "--phantom", options.phantom]
     arguments += ["--nuclide", options.nuclide, "--activity-MBq", repr(options.activity_MBq)]
     arguments += ["--seed", str(options.seed), "--threads", str(options.threads)]
@@ -107,8 +155,16 @@ def emulation_arguments(options: argparse.Namespace) -> list[str]:
     arguments += ["--noise-Hz", repr(options.noise_Hz)]
     arguments += ["--lutetium"] if options.lutetium else []
     arguments += ["--fast"] if options.fast else []
-    for name, probability in options.fault:
-        arguments += ["--fault", f"{name}={probability!r}"]
+    arguments += ["--library", options.library] if options.library else []
+    arguments += ["--truth", options.truth] if options.truth else []
+    arguments += [] if options.positron_range else ["--no-positron-range"]
+    arguments += ["--tac", options.tac] if options.tac else []
+    arguments += ["--motion", options.motion] if options.motion else []
+    arguments += ["--gantry", options.gantry] if options.gantry else []
+    arguments += ["--any-collimator"] if options.any_collimator else []
+    arguments += ["--queue-words", str(options.queue_words)]
+    for fault in options.fault:
+        arguments += ["--fault", fault]
     return arguments
 
 
@@ -122,7 +178,16 @@ def activity_for_rate(options: argparse.Namespace, prompts_per_s: float) -> floa
     ------
     DaqError
         where no activity up to the emulator's bound yields the rate.
+    CommandError
+        for a SPECT scanner.
     """
+    from hw.scanner import load_scanner
+
+    if load_scanner(options.preset).modality == "SPECT":
+        raise CommandError(
+            f"--prompts-per-s: {options.preset} has collimators and sees no pairs; give "
+            "--activity-MBq (the run tells the singles per second in each window)"
+        )
     activity_MBq = 1.0
     for _ in range(2):
         measured = _prompts_per_s(options, activity_MBq)

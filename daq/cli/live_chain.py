@@ -38,6 +38,10 @@ NICENESS = {"imager": 5}
 """The picture yields to the data: taking, logging and sorting come first on a busy machine."""
 
 
+def leave_as_it_is(config: RunConfig, scratch: Path) -> None:
+    """Complete nothing: the plan is whole."""
+
+
 @dataclass
 class ChainPlan:
     """What a live chain is to run.
@@ -45,13 +49,15 @@ class ChainPlan:
     source : command line of the source of data, without --endpoint
     finish_plan : called once the other processes are starting, to complete ``config``
     window : show the console; otherwise it runs offscreen for its screenshots
+    images : whether the live imager takes part; without it the pictures are projections (SPECT)
     """
 
     config: RunConfig
     source: list[str]
     runs: Path
     window: bool
-    finish_plan: Callable[[RunConfig, Path], None] = lambda config, scratch: None
+    finish_plan: Callable[[RunConfig, Path], None] = leave_as_it_is
+    images: bool = True
     extra_result: dict[str, Any] = field(default_factory=dict)
 
 
@@ -99,7 +105,8 @@ class LiveChain:
     def _run(self) -> None:
         plan, base = self.plan, ["--endpoint", self.endpoints.base]
         self._start("daq", ["acquire", *base, "--runs", str(plan.runs)])
-        self._start("imager", ["imager", *base])
+        if plan.images:
+            self._start("imager", ["imager", *base])
         self._start("source", [*plan.source, *base])
         plan.finish_plan(plan.config, self.scratch)
         with ControlClient(self.endpoints) as daq:
@@ -108,7 +115,9 @@ class LiveChain:
             self.folder = Path(armed["run"])
             self._start_console(base)
             self._wait_for("the source", lambda: bool(daq.call("status")["sources"]))
-            self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == armed["name"])
+            if plan.images:
+                run = armed["name"]
+                self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
             daq.call("start")
             tell(f"running: {self.folder}")
             display = DisplayClient(self.endpoints)
@@ -158,7 +167,7 @@ class LiveChain:
             self._look_after_children()
             if self.plan.window and not self.children.alive("console"):
                 raise Stopped
-            if display.image() is not None and not self._first_image_s:
+            if not self._first_image_s and self._has_picture(display):
                 self._first_image_s = time.monotonic() - self._began
                 line.done(f"first image after {self._first_image_s:.1f} s")
             self._memory.sample(self.children.pids())
@@ -169,6 +178,13 @@ class LiveChain:
             if telemetry.state in ("closed", "error"):
                 line.done(_status_line(telemetry))
                 return
+
+    def _has_picture(self, display: DisplayClient) -> bool:
+        """Whether there is a picture to see: an image, or a projection with counts in it."""
+        if self.plan.images:
+            return display.image() is not None
+        pictures = display.projections()
+        return pictures is not None and bool(pictures.arrays()[0].any())
 
     def _close_by_command(self, daq: ControlClient) -> None:
         """A closed window ends the run well; Ctrl-C leaves that to the daq's own hurried end."""
@@ -258,6 +274,8 @@ class LiveChain:
 
 
 def _status_line(telemetry: Telemetry) -> str:
+    if telemetry.settings is not None and not telemetry.settings.sorts_coincidences:
+        return _singles_line(telemetry)
     rates = telemetry.rates
     lost = telemetry.counters.get("frames.lost", 0)
     lag = f", source {telemetry.source_lag_s:.1f} s behind" if telemetry.source_lag_s > 0.2 else ""
@@ -269,7 +287,21 @@ def _status_line(telemetry: Telemetry) -> str:
     )
 
 
+def _singles_line(telemetry: Telemetry) -> str:
+    lost = telemetry.counters.get("frames.lost", 0)
+    angles = [angle for angle in telemetry.module_angles_deg if angle is not None]
+    where = f"  angle {angles[0]:.1f}°" if angles else ""
+    windows = "  ".join(f"{name} {cps:.0f}/s" for name, cps in telemetry.window_rates.items())
+    return (
+        f"{telemetry.state} {telemetry.detector_time_s:6.1f} s  "
+        f"singles {telemetry.rates.get('singles', 0) / 1e3:7.2f} k/s  {windows}{where}  "
+        f"lost frames {lost}"
+    )
+
+
 def _summary_text(summary: dict[str, Any]) -> str:
+    if summary["config"]["settings"]["window_ps"] == 0:
+        return _singles_summary(summary)
     images, latency = summary["images"], summary["images"]["latency_ms"]
     books = "the books close" if summary["conserved"] else "the books do NOT close"
     return (
@@ -279,6 +311,17 @@ def _summary_text(summary: dict[str, Any]) -> str:
         f"  {images['count']} images, {images['rate_Hz']:.1f} /s, latency p50 "
         f"{latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, "
         f"{100 * images['fraction_used']:.1f} % of prompts used"
+    )
+
+
+def _singles_summary(summary: dict[str, Any]) -> str:
+    books = "the books close" if summary["conserved"] else "the books do NOT close"
+    windows = ", ".join(f"{name} {count}" for name, count in summary["windows"].items())
+    return (
+        f"{summary['run']}: {summary['condition']}, {books}\n"
+        f"  {summary['singles']['received']} singles in {summary['detector_time_s']:.1f} s\n"
+        f"  in windows: {windows}\n"
+        "  pictures: projections.npz (a SPECT image is not reconstructed yet)"
     )
 
 
@@ -295,4 +338,10 @@ def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     if config.calibration:
         config.calibration = str((folder / CALIBRATION_NAME).resolve())
     source = ["replay-source", str(folder), *(["--fast"] if options.fast else [])]
-    return ChainPlan(config=config, source=source, runs=options.runs, window=not options.headless)
+    return ChainPlan(
+        config=config,
+        source=source,
+        runs=options.runs,
+        window=not options.headless,
+        images=config.scanner().modality == "PET",
+    )

@@ -10,6 +10,8 @@ from hw.settings import SortSettings
 
 def describe_outcome(result: Mapping[str, Any], settings: SortSettings) -> str:
     """Return the lines that tell a run's summary or a re-sort's result to a person."""
+    if not settings.sorts_coincidences:
+        return "\n".join(_windows(result, settings))
     lines = [
         f"{result['prompts']} prompts, {_delayeds(result['delayeds'], settings)}, "
         f"{result['multiples']} multiples, of them {result['triples']} triples"
@@ -21,10 +23,15 @@ def describe_outcome(result: Mapping[str, Any], settings: SortSettings) -> str:
             f"{result['crowded_windows']} delayed windows (docs/coincidence.md)"
         )
     lines += _both_estimates(result["randoms"])
-    for window in settings.singles_windows:
-        line = f"  {window.name}: {result['windows'][window.name]} singles"
-        lines.append(line + _scatter(result["tew"].get(window.name)))
-    return "\n".join(lines)
+    return "\n".join(lines + _windows(result, settings))
+
+
+def _windows(result: Mapping[str, Any], settings: SortSettings) -> list[str]:
+    return [
+        f"  {window.name}: {result['windows'][window.name]} singles"
+        + _scatter(result["tew"].get(window.name))
+        for window in settings.singles_windows
+    ]
 
 
 def _delayeds(delayeds: int, settings: SortSettings) -> str:

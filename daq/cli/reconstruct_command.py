@@ -52,6 +52,11 @@ def run(options: argparse.Namespace) -> int:
     folder = find_run(options.run_folder, options.runs)
     config = run_config(folder)
     scanner = config.scanner()
+    if scanner.modality == "SPECT":
+        raise CommandError(
+            f"{folder.name} is a SPECT run: its images are not reconstructed yet. "
+            "projections.npz has its pictures, singles.tmws its photons and angles"
+        )
     log = ListmodeReader(folder / listmode.FILE_NAME)
     prompts = log.read_all(BlockKind.PROMPTS)
     if not len(prompts):

@@ -77,9 +77,11 @@ def run(options: argparse.Namespace) -> int:
         "torn_bytes": found.torn_bytes,
     }
     singles = found.singles
+    kept = "accepted" if settings.sorts_coincidences else "windowed"
+    what = "accepted for coincidences" if settings.sorts_coincidences else "in windows"
     text = (
         f"{describe(settings)}\ncalibration {found.calibration}\n"
-        f"{singles['accepted']} of {singles['received']} singles accepted for coincidences\n"
+        f"{singles[kept]} of {singles['received']} singles {what}\n"
         f"{describe_outcome(result, settings)}"
     )
     finish(options, result, text)

@@ -1,4 +1,4 @@
-"""Follow a running system's events: prompts, delayeds, windowed singles or triples.
+"""Follow a running system's events: prompts, delayeds, windowed singles, triples or angles.
 
 Subscribes to the event plane, says how many come and how many were lost, and writes them where
 asked. It ends with the run, after --count events or --seconds, or by Ctrl-C; however it ends, the
@@ -48,12 +48,12 @@ GONE_S = 3.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("kind", choices=("prompts", "delayeds", "singles", "triples"),
+    parser.add_argument("kind", choices=("prompts", "delayeds", "singles", "triples", "angles"),
                         help="what to follow")  # fmt: skip
     parser.add_argument("--count", type=_count, metavar="N", help="end after N events")
     parser.add_argument("--seconds", type=positive, metavar="S", help="end after S seconds")
     parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="write to FILE: .npy, .tmlm or (singles) .tmws")  # fmt: skip
+                        help="write to FILE: .npy, .tmlm or (singles, angles) .tmws")  # fmt: skip
     add_endpoint_option(parser)
     add_json_option(parser)
 

@@ -113,6 +113,9 @@ def _spect(
 
 def describe(settings: SortSettings) -> str:
     """Return settings in words: a line, and one more for each further energy window."""
+    if not settings.sorts_coincidences:
+        lines = ["single photons, no coincidences are sorted"]
+        return "\n".join([*lines, *(f"  {_describe_window(w)}" for w in settings.windows)])
     first = (
         f"{settings.lld_keV:g}–{settings.uld_keV:g} keV, |Δt| ≤ {settings.window_ps / 1000:g} ns, "
         f"{_describe_delay(settings)}, multiples: {settings.policy}"

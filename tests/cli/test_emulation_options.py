@@ -20,11 +20,15 @@ FULL = (
     *("--preset", "bench2", "--phantom", "point", "--nuclide", "Ga-68:0.3+Lu-177:0.7"),
     *("--activity-MBq", "0.3", "--seed", "5", "--fast", "--threads", "2", "--fault", "drop=0.01"),
     *("--trigger-keV", "62.5", "--lutetium", "--dead-crystals", "17,", "--noisy-crystals", "3,9"),
-    *("--noise-Hz", "1234.5"),
+    *("--noise-Hz", "1234.5", "--library", "--truth", "there"),
 )
+DYNAMIC = ("--tac", "bolus:full_s=60", "--motion", "breathing:period_s=5", "--no-positron-range")
 
 
-@pytest.mark.parametrize("arguments", [(), FULL, ("--dead-crystals", "4")])
+CAMERA = ("--preset", "gamma_head_lehr", "--gantry", "step:32x10s", "--any-collimator")
+
+
+@pytest.mark.parametrize("arguments", [(), FULL, ("--dead-crystals", "4"), CAMERA, DYNAMIC])
 def test_options_survive_the_way_to_the_emulators_process(arguments):
     options = parsed(*arguments)
     assert parsed(*emulation_arguments(options)) == options
@@ -35,7 +39,11 @@ def test_options_become_the_emulators_configuration():
     assert config.nuclide == "Ga-68:0.3+Lu-177:0.7"
     assert (config.trigger_keV, config.lutetium, config.noise_Hz) == (62.5, True, 1234.5)
     assert (config.dead_crystals, config.noisy_crystals) == ((17,), (3, 9))
+    assert (config.library, config.truth) == ("auto", "there")
     assert emulator_config(parsed("--dead-crystals", "4")).dead_crystals == 4
+    dynamic = emulator_config(parsed(*DYNAMIC))
+    assert (dynamic.tac, dynamic.motion) == ("bolus:full_s=60", "breathing:period_s=5")
+    assert (dynamic.positron_range, config.positron_range) == (False, True)
 
 
 @pytest.mark.parametrize("text", ["-1", "a", "3,x", ",", "", "3,-4"])

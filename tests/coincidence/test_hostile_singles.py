@@ -29,7 +29,8 @@ from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter
 from daq.decode import MAX_FRAME_ID
-from hw.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
+from daq.frame_check import Verdict
+from hw.protocol import FLAG_FIRST, FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 from hw.settings import POLICIES, SortSettings
 
 TICK_PS = 625 / 32
@@ -183,7 +184,8 @@ def test_a_frame_beyond_the_end_of_time_is_invalid_and_moves_no_time(frame_id: i
     a, b = ModuleSender(0), ModuleSender(1)
     words = single_words([1, 2])
     frames = [a.frame(words), b.frame(words)]
-    frames += [a.frame(words, frame_id=frame_id), a.frame(words, frame_id=1), b.frame(words)]
+    frames += [a.frame(words, frame_id=frame_id, flags=FLAG_FIRST)]
+    frames += [a.frame(words, frame_id=1), b.frame(words)]
     pipeline = run(frames)
     found = assert_books_close(pipeline)
     assert (found["invalid"], found["accepted"], found["late"]) == (2, 8, 0)
@@ -191,11 +193,22 @@ def test_a_frame_beyond_the_end_of_time_is_invalid_and_moves_no_time(frame_id: i
     assert pipeline.decoder.newest_ps == 2 * FRAME_PERIOD_PS
 
 
-def test_a_module_that_leaps_ahead_stalls_the_others_and_every_single_is_counted() -> None:
+def test_a_clock_that_leaps_away_from_its_frame_numbers_makes_no_other_module_late() -> None:
+    a, b = ModuleSender(0), ModuleSender(1)
+    words = single_words([1, 2, 3])
+    pipeline = run([a.frame(words), b.frame(words), a.frame(words, frame_id=10**6), b.frame(words)])
+    assert pipeline.checker.verdicts[Verdict.OUT_OF_STEP] == 1
+    assert pipeline.decoder.line["stalls"].tolist() == [0, 0]
+    found = assert_books_close(pipeline)
+    assert (found["accepted"], found["late"]) == (9, 0)
+
+
+def test_a_module_far_ahead_stalls_the_others_and_every_single_is_counted() -> None:
     a, b = ModuleSender(0), ModuleSender(1)
     words = single_words([1, 2, 3])
     pipeline = new_pipeline()
-    pipeline.process([a.frame(words), b.frame(words), a.frame(words, frame_id=10**6)])
+    far = {"frame_id": 10**6, "sequence": 10**6}
+    pipeline.process([a.frame(words), b.frame(words), a.frame(words, **far)])
     assert pipeline.decoder.watermark_ps == (10**6 + 1) * FRAME_PERIOD_PS
     assert pipeline.order.held == 0  # nothing waits for the leap to be made up
     pipeline.process([b.frame(words)])

@@ -29,7 +29,7 @@ from daq.trigger_rates import (
     mean_activity,
     rates_of_run,
 )
-from hw.protocol import FRAME_PERIOD_TICKS, KIND_SHIFT
+from hw.protocol import FLAG_FIRST, FRAME_PERIOD_TICKS, KIND_SHIFT
 
 NP, P = DeadTimeModel.NON_PARALYSABLE, DeadTimeModel.PARALYSABLE
 
@@ -239,7 +239,8 @@ def test_from_raw_frames_to_dead_time(
 def test_frames_of_absurdly_late_periods_take_no_memory_and_are_counted() -> None:
     slices = RateSlices(1, periods=10, decay_per_s=1.0)
     sender = ModuleSender(0)
-    frames = [sender.frame(single_words([1, 2, 3])), sender.frame(frame_id=2**31)]
+    frames = [sender.frame(single_words([1, 2, 3]))]
+    frames += [sender.frame(frame_id=2**31, flags=FLAG_FIRST)]
     slices.add(FrameChecker(n_modules=1, run_tag=RUN_TAG).check(frames))
     rates = slices.rates(activity=5.0)
     assert rates.counts.tolist() == [[3]]

@@ -15,6 +15,7 @@ from coincidence.events import END_OF_TIME_PS
 from daq.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.frame_check import FrameChecker
 from hw.frames import open_frame
+from hw.protocol import FLAG_FIRST
 from hw.protocol import FRAME_PERIOD_PS as PERIOD_PS
 from hw.protocol import FRAME_PERIOD_TICKS, KIND_SINGLE, pack_words, ticks_to_ps, unpack_words
 
@@ -159,7 +160,8 @@ def test_words_of_other_kinds_and_crystals_outside_the_module_are_counted() -> N
 def test_a_time_beyond_the_end_of_time_is_invalid_and_moves_nothing(frame_id: int) -> None:
     chain, a, b = Chain(), ModuleSender(0), ModuleSender(1)
     chain.decode(a.frame(), b.frame())
-    assert len(chain.decode(a.frame(single_words([1, 2]), frame_id=frame_id))) == 0
+    anew = a.frame(single_words([1, 2]), frame_id=frame_id, flags=FLAG_FIRST)
+    assert len(chain.decode(anew)) == 0
     assert chain.count("invalid") == [2, 0]
     assert (chain.watermark, chain.decoder.newest_ps) == (1, PERIOD_PS)
 

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 import daq.event_stream as event_stream
-from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
+from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.event_reader import EventReader, Tally
 from daq.event_stream import EventStream
 from hw.endpoints import Endpoints
@@ -25,6 +25,7 @@ class Yielded:
     delayeds: np.ndarray = field(default_factory=lambda: np.empty(0, COINCIDENCE))
     singles: np.ndarray = field(default_factory=lambda: np.empty(0, SINGLE))
     triples: np.ndarray = field(default_factory=lambda: np.empty(0, TRIPLE))
+    angles: np.ndarray = field(default_factory=lambda: np.empty(0, ANGLE))
     watermark_ps: int = 5
 
 
@@ -71,6 +72,7 @@ def test_each_kind_comes_to_its_subscribers_as_it_was(socket, joined) -> None:
     sent = {
         "prompts": records(COINCIDENCE, 5), "delayeds": records(COINCIDENCE, 3),
         "singles": records(SINGLE, 7), "triples": records(TRIPLE, 2),
+        "angles": records(ANGLE, 3),
     }  # fmt: skip
     stream.start("run-1")
     stream.batch(Yielded(**sent))  # type: ignore[arg-type]

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from frames_factory import sent_run
 
-from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
+from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq import listmode
 from daq.blocks import BLOCK_HEADER, BlockKind
 from daq.listmode import ListmodeReader
 from daq.run import Run
 from daq.run_config import RunConfig
+from daq.truth_file import FRAME, LABEL
 
 PAGE = (Path(__file__).parents[2] / "docs" / "file-format.md").read_text(encoding="utf-8")
 
@@ -36,10 +37,10 @@ def written(dtype: np.dtype) -> str:
 
 
 def test_the_tables_offsets_and_types_are_those_of_the_records() -> None:
-    rows = re.findall(r"^\| (\d+) \| ([iu]\d(?: × \d)?) \|", PAGE, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([iuf]\d(?: × \d)?) \|", PAGE, flags=re.MULTILINE)
     real = [
         (str(dtype.fields[name][1]), written(dtype.fields[name][0]))
-        for dtype in (BLOCK_HEADER, COINCIDENCE, TRIPLE, SINGLE)
+        for dtype in (BLOCK_HEADER, COINCIDENCE, TRIPLE, SINGLE, ANGLE, FRAME, LABEL)
         for name in dtype.names
     ]
     assert rows == real

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zmq
 
-from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
+from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.frame_check import FrameChecker
 from daq.imager_link import ImagerLink
 from daq.pipeline import Output
@@ -20,7 +20,7 @@ from hw.messages import CoincidenceBatch, Heartbeat, ImagerReport, RunBegin, Run
 def output(prompts: int, delayeds: int, watermark_ps: int = 5) -> Output:
     return Output(
         np.zeros(prompts, COINCIDENCE), np.ones(delayeds, COINCIDENCE), watermark_ps,
-        np.empty(0, SINGLE), np.empty(0, SINGLE), np.empty(0, TRIPLE),
+        np.empty(0, SINGLE), np.empty(0, SINGLE), np.empty(0, TRIPLE), np.empty(0, ANGLE),
         FrameChecker(n_modules=1, run_tag=1).check([]), np.zeros(1, np.int64),
     )  # fmt: skip
 

@@ -130,7 +130,8 @@ class WatchedRun:
         self.randoms_alarm = False
 
     def books(self) -> SimpleNamespace:
-        return SimpleNamespace(frames=lambda: self.frames)
+        other = dict.fromkeys(WATCHED, 0)
+        return SimpleNamespace(frames=lambda: self.frames, angles=dict, singles=lambda: dict(other))
 
     def coincidences(self) -> dict[str, int]:
         return {"crowded": self.crowded}

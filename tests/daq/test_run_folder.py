@@ -208,7 +208,7 @@ def test_writing_json_is_all_or_nothing(tmp_path: Path) -> None:
         ({"settings": {"lld_keV": 350}}, "settings"),
         ({"settings": {"lld_keV": 650, "uld_keV": 350, "window_ps": 1, "delay_ps": 0}}, "empty"),
         ({"settings": {"lld_keV": 1, "uld_keV": 2, "window_ps": 9, "delay_ps": 18}}, "delay_ps"),
-        ({"settings": {"lld_keV": 1, "uld_keV": 2, "window_ps": 0, "delay_ps": 0}}, "window_ps"),
+        ({"settings": {"lld_keV": 1, "uld_keV": 2, "window_ps": -1, "delay_ps": 0}}, "window_ps"),
         (
             {"settings": {"lld_keV": float("nan"), "uld_keV": 2, "window_ps": 9, "delay_ps": 0}},
             "lld_keV",

@@ -15,6 +15,7 @@ from emulator.emission import EmissionTables
 from emulator.instrument import Instrument, prepare
 from emulator.miscalibration import EFFICIENCY, GAIN
 from emulator.phantoms import Phantom
+from emulator.positron_range import RANGE_BINS
 from emulator.random_numbers import seed_stream
 
 PERIOD_PS = 5_242_880_000
@@ -32,17 +33,21 @@ def point_at(x: float, y: float = 0.0, z: float = 0.0) -> Phantom:
 
 
 def ideal(config: EmulatorConfig, phantom: Phantom | None = None, **response: Any) -> Instrument:
-    """Return an instrument without errors of crystals, in which every decay makes a pair only."""
+    """Return an instrument without errors of crystals, in which every decay makes a pair only, in place."""
     instrument = prepare(config, phantom=phantom)
     tables = instrument.tables
     crystals = np.zeros_like(tables.response.crystals)
     crystals[:, [GAIN, EFFICIENCY]] = 1.0
     perfect = tables.response._replace(crystals=crystals, **response)
     pairs_only = EmissionTables(
-        positron_fraction=np.ones(1),
+        first_mode=np.array([0, 1]),
+        mode_share=np.ones(1),
+        positron=np.zeros(1, np.int64),
         first_line=np.zeros(2, np.int64),
         line_keV=np.zeros(0),
         line_intensity=np.zeros(0),
+        line_delayed=np.zeros(0, np.bool_),
+        radii_mm=np.zeros((0, RANGE_BINS + 1)),
         most_photons=2,
     )
     return replace(instrument, tables=tables._replace(response=perfect, emission=pairs_only))

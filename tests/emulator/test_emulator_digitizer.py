@@ -8,14 +8,7 @@ from emulator_oracles import PERIOD_PS, decode_frame, digitize_slowly
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.digitizer import (
-    COUNTS,
-    DEAD,
-    EMITTED,
-    HEADER_WORDS,
-    digitize,
-    new_digitizer_state,
-)
+from emulator.digitizer import COUNTS, DEAD, EMITTED, Digitizer, DigitizerTables
 from emulator.framing import Framer
 from emulator.response import HIT
 from hw.protocol import FRAME_PERIOD_PS
@@ -38,18 +31,29 @@ RUN_HITS = st.lists(
 )
 
 
+def tables(dead_time_ps: int, *, paralysable: bool = False) -> DigitizerTables:
+    """Return the tables of digitizers that integrate for no time at all."""
+    return DigitizerTables(
+        dead_time_ps=dead_time_ps,
+        paralysable=paralysable,
+        integration_ps=0,
+        light_decay_ps=0.0,
+        shared=False,
+        row=64,
+        queue_words=65_536,
+    )
+
+
 def frames_from(
     slices: list[np.ndarray], dead_time_ps: int, *, paralysable: bool = False
 ) -> tuple[list[list[bytes]], np.ndarray]:
-    state, framer = new_digitizer_state(MODULES), Framer(MODULES, run_tag=77)
-    words = np.zeros(1000 + sum(map(len, slices)), np.uint64)
-    first, counts = np.zeros(MODULES + 1, np.int64), np.zeros((MODULES, COUNTS), np.int64)
-    units = np.zeros(MODULES, np.int64)
+    digitizer = Digitizer(MODULES, tables(dead_time_ps, paralysable=paralysable))
+    framer = Framer(MODULES, run_tag=77)
     frames, totals = [], np.zeros((len(slices), MODULES, COUNTS), np.int64)
     for period, hits in enumerate(slices):
-        assert digitize(hits, state, dead_time_ps, paralysable, words, first, counts, units)
-        totals[period] = counts
-        sealed = framer.seal(period, words, first, counts, units, last=period == len(slices) - 1)
+        assert digitizer.take(hits, period)
+        totals[period] = digitizer.counts
+        sealed = framer.seal(period, digitizer, last=period == len(slices) - 1)
         frames.append([bytes(frame) for frame in sealed])
     return frames, totals
 
@@ -203,12 +207,9 @@ def test_overflowing_energy_is_flagged():
 def test_words_beyond_a_frames_capacity_are_counted_as_lost():
     hits = np.zeros(65_536 + 10, HIT)
     hits["time_ps"] = np.arange(len(hits)) * 10
-    state, framer = new_digitizer_state(1), Framer(1, run_tag=0)
-    words = np.zeros(len(hits) + HEADER_WORDS, np.uint64)
-    first, counts = np.zeros(2, np.int64), np.zeros((1, COUNTS), np.int64)
-    units = np.zeros(1, np.int64)
-    assert digitize(hits, state, 0, False, words, first, counts, units)
-    (frame,) = framer.seal(0, words, first, counts, units, last=False)
+    digitizer, framer = Digitizer(1, tables(0)), Framer(1, run_tag=0)
+    assert digitizer.take(hits, 0)
+    (frame,) = framer.seal(0, digitizer, last=False)
     header = decode_frame(bytes(frame))
     assert (header["event_count"], header["lost_events"]) == (65_536, 10)
     assert header["flags"] == 1 | 8

@@ -181,7 +181,11 @@ def test_emitted_and_left_out_lines_are_all_lines_of_at_least_40_keV(name):
     tables = emission_tables(source)
     assert tables.line_intensity.max(initial=0.0) <= 1.0
     expected = sum(x.intensity for x in emitted_lines(nuclide))
-    assert tables.line_intensity.sum() == pytest.approx(expected)
+    shares = np.diff(tables.mode_share, prepend=0.0)
+    of_mode = np.repeat(shares, np.diff(tables.first_line))
+    assert (of_mode * tables.line_intensity).sum() == pytest.approx(expected)
+    pairs = shares[tables.positron >= 0].sum()
+    assert pairs == pytest.approx(nuclide.beta_plus_fraction)
 
 
 @pytest.mark.parametrize(

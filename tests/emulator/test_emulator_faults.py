@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from emulator.faults import FAULT_KINDS, FaultInjector, FaultPlan
+from emulator.fault_kinds import FRAME_KINDS
+from emulator.fault_schedule import FaultSchedule
+from emulator.faults import FaultInjector, FaultPlan
 from hw.frames import FrameError, new_header, open_frame, seal_frame
 from hw.protocol import FLAG_LAST, pack_words
 
@@ -17,9 +19,11 @@ def frame(sequence: int, *, module: int = 3, flags: int = 0) -> bytes:
 
 
 def sent(plan: FaultPlan, count: int = 4) -> tuple[list[bytes], FaultInjector]:
-    injector = FaultInjector(plan)
+    schedule = FaultSchedule(plan.faults(modules=4), modules=4)
+    injector = FaultInjector(schedule, exact=plan.exact.items(), seed=plan.seed)
     out: list[bytes] = []
     for sequence in range(count):
+        injector.begin(sequence)
         flags = FLAG_LAST if sequence == count - 1 else 0
         out += injector.apply(3, sequence, frame(sequence, flags=flags))
     return out, injector
@@ -63,7 +67,7 @@ def test_unknown_module_has_a_valid_checksum():
     assert int(open_frame(out[1])[0]["module"]) == 0xFFFE
 
 
-@pytest.mark.parametrize("kind", FAULT_KINDS)
+@pytest.mark.parametrize("kind", FRAME_KINDS)
 def test_last_frame_is_spared(kind):
     out, injector = sent(FaultPlan(probability={kind: 1.0}), count=1)
     assert sequences(out) == [0]

@@ -113,6 +113,6 @@ def test_lutetium_is_in_the_sums(scanner):
     for k in range(4):
         emulation.digitize(emulation.emulate_slice(k), last=k == 3)
     truth = emulation.totals.truth()
-    ends = ("below_trigger", "unread", "emitted", "dead", "lost", "after_end")
+    ends = ("below_trigger", "unread", "emitted", "dead", "piled_up", "lost", "off", "after_end")
     assert truth["lutetium_decays"] > 50
     assert truth["deposits"] == sum(truth[k] for k in ends)

@@ -198,7 +198,7 @@ def test_noisy_crystals_trigger_at_their_rate_without_a_source():
 def test_noise_is_in_the_sums():
     config = changed(BENCH, noisy_crystals=2, dead_crystals=30, noise_Hz=5e4)
     _, truth = hits_of(prepare(config), 5)
-    ends = ("below_trigger", "unread", "emitted", "dead", "lost", "after_end")
+    ends = ("below_trigger", "unread", "emitted", "dead", "piled_up", "lost", "off", "after_end")
     assert truth["noise"] == pytest.approx(2 * 5e4 * 5 * 5.24288e-3, rel=0.1)
     assert truth["deposits"] + truth["noise"] == sum(truth[k] for k in ends)
 

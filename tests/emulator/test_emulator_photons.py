@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from emulator.compton import sample_compton
 from emulator.photons import (
     DX,
     DZ,
     ENERGY,
     PHOTON_SIZE,
     aim_isotropic,
-    sample_klein_nishina,
     scatter_compton,
     turn,
 )
@@ -32,11 +32,12 @@ def klein_nishina(cosine: float, energy_keV: float) -> float:
     return ratio**2 * (ratio + 1 / ratio - (1 - cosine**2))
 
 
-@pytest.mark.parametrize("energy_keV", [80.0, 200.0, REST_KEV])
+@pytest.mark.parametrize("energy_keV", [30.0, 80.0, 140.5, 364.5, REST_KEV, 1274.5])
 def test_scattering_angles_follow_klein_nishina(energy_keV):
     state = random_state(3)
-    ratios = np.array([sample_klein_nishina(state, energy_keV) for _ in range(40_000)])
-    cosines = 1 - (ratios - 1) * REST_KEV / energy_keV
+    drawn = np.array([sample_compton(state, energy_keV) for _ in range(40_000)])
+    cosines = 1 - drawn[:, 1]
+    assert drawn[:, 0] == pytest.approx(1 + energy_keV / REST_KEV * drawn[:, 1])
     edges = np.linspace(-1, 1, 21)
     counts, _ = np.histogram(cosines, edges)
     share = np.array(

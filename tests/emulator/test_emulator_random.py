@@ -7,7 +7,15 @@ import pytest
 from emulator_oracles import random_state
 from scipy import stats
 
-from emulator.random_numbers import exponential, in_disc, next_word, normal, seed_stream, uniform
+from emulator.random_numbers import (
+    exponential,
+    exponential_and_uniform,
+    in_disc,
+    next_word,
+    normal,
+    seed_stream,
+    uniform,
+)
 
 DRAWS = 20_000
 
@@ -20,6 +28,17 @@ def test_draws_follow_their_distribution(draw, distribution):
     state = random_state(7)
     sample = np.array([draw(state) for _ in range(DRAWS)])
     assert stats.kstest(sample, distribution.cdf).pvalue > 0.001
+
+
+def test_exponential_and_uniform_of_one_word_are_independent():
+    state = random_state(17)
+    sample = np.array([exponential_and_uniform(state) for _ in range(200_000)])
+    assert stats.kstest(sample[:, 0], stats.expon.cdf).pvalue > 0.001
+    assert stats.kstest(sample[:, 1], stats.uniform.cdf).pvalue > 0.001
+    assert sample[:, 0].max() > 7.697
+    rank = np.floor(-np.expm1(-sample[:, 0]) * 20), np.floor(sample[:, 1] * 20)
+    table, *_ = np.histogram2d(*rank, bins=20)
+    assert stats.chi2_contingency(table).pvalue > 0.001
 
 
 def test_normal_tails_beyond_the_ziggurat_are_drawn():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ from hw.messages import (
     Command,
     ImageMessage,
     JournalEntry,
+    Projections,
     Reply,
     Telemetry,
     decode_as,
@@ -77,6 +79,10 @@ class Script:
     image: np.ndarray | None = None
     image_run: str = ""
     raw_telemetry: bytes = b""
+    projections: Callable[[Feeder], Projections] | None = None
+    rings: int = RINGS
+    modules: int = RINGS * SECTORS
+    angles_deg: list[float | None] = field(default_factory=list)
     journal: list[tuple[str, str]] = field(
         default_factory=lambda: [
             ("info", "armed: caremibrain, 350–650 keV, τ 5 ns, delay 500 ns"),
@@ -155,10 +161,12 @@ class Feeder:
         with zmq.Context() as context:
             control = context.socket(zmq.ROUTER)
             telemetry, images = context.socket(zmq.PUB), context.socket(zmq.PUB)
+            projections = context.socket(zmq.PUB)
             for socket, plane in (
                 (control, "control"),
                 (telemetry, "telemetry"),
                 (images, "images"),
+                (projections, "projections"),
             ):
                 socket.setsockopt(zmq.LINGER, 0)
                 socket.bind(self._endpoints.of(plane))
@@ -171,8 +179,10 @@ class Feeder:
                 telemetry.send(self.script.raw_telemetry or encode(self.telemetry()))
                 if tick % 4 == 0 and not self.script.no_images:
                     images.send(encode(self.image()))
+                if tick % 4 == 0 and self.script.projections is not None:
+                    projections.send(encode(self.script.projections(self)))
                 tick += 1
-            for socket in (control, telemetry, images):
+            for socket in (control, telemetry, images, projections):
                 socket.close()
 
     def _answer(self, control: zmq.Socket[bytes]) -> None:
@@ -211,9 +221,10 @@ class Feeder:
         }
         total = script.prompts_per_s * elapsed_s
         prompt_times, delayed_times = timing(total, 0.11 * total, rng)
-        states = [script.module_states.get(m, "live") for m in range(RINGS * SECTORS)]
-        per_module = rng.normal(31 * prompts_per_s / 48, 60, size=48)
-        per_module *= 1 - 0.12 * np.abs(np.repeat([-1, 0, 1], SECTORS))
+        states = [script.module_states.get(m, "live") for m in range(script.modules)]
+        per_module = rng.normal(31 * prompts_per_s / 48, 60, size=script.modules)
+        if script.rings == RINGS:
+            per_module *= 1 - 0.12 * np.abs(np.repeat([-1, 0, 1], SECTORS))
         return Telemetry(
             state=script.state,
             reason=script.reason,
@@ -238,7 +249,8 @@ class Feeder:
                 for r, s in zip(per_module, states, strict=True)
             ],
             module_states=states,
-            rings=RINGS,
+            rings=script.rings,
+            module_angles_deg=script.angles_deg,
             journal=[
                 JournalEntry(
                     number=n, wall=f"2026-11-21T02:5{n % 10}:0{n % 7}Z", severity=s, text=t
@@ -329,6 +341,57 @@ class Feeder:
         )
 
 
+def projections(feeder: Feeder) -> Projections:
+    """Return pictures of a hot ball in each of the run's windows, for the modules of the script."""
+    script = feeder.script
+    assert script.settings is not None
+    names = [window.name for window in script.settings.singles_windows]
+    n_v, n_u = (48, 64) if script.modules == 1 else (64, 16)
+    pitch_mm = (4.0, 4.0) if script.modules == 1 else (2.46, 2.46)
+    v, u = np.mgrid[:n_v, :n_u]
+    ball = np.exp(-((u - 0.4 * n_u) ** 2 + (v - 0.7 * n_v) ** 2) / (0.02 * n_u * n_v))
+    rng = np.random.default_rng(4)
+    shape = (len(names), script.modules, n_v, n_u)
+    weights = np.array([1.0 + 4 * ("low" not in n and "high" not in n) for n in names])
+    expected = weights[:, None, None, None] * (0.2 + ball)[None, None] * np.ones(shape)
+    whole, recent = rng.poisson(8 * expected), rng.poisson(expected)
+    return Projections(
+        run=script.run,
+        sequence=1,
+        windows=names,
+        modules=script.modules,
+        n_u=n_u,
+        n_v=n_v,
+        pitch_mm=pitch_mm,
+        counts=whole.astype("<u4").tobytes(),
+        recent=recent.astype("<u4").tobytes(),
+        detector_time_s=feeder.elapsed_s,
+        recent_s=5.2,
+        angles_deg=script.angles_deg,
+        published_wall_ns=time.monotonic_ns(),
+        final=script.final,
+    )
+
+
+def single_photons(nuclide: str, modules: int, angles_deg: list[float | None]) -> Script:
+    """Return the script of a SPECT run."""
+    settings = SortSettings(
+        lld_keV=60, uld_keV=400, window_ps=0, delay_ps=0, min_sector_difference=0,
+        windows=spect_windows(nuclide),
+    )  # fmt: skip
+    return Script(
+        settings=settings,
+        randoms={},
+        no_images=True,
+        rings=1,
+        modules=modules,
+        angles_deg=angles_deg,
+        projections=projections,
+        pair_live=0.0,
+        journal=[("info", "armed: single photons")],
+    )
+
+
 def trouble() -> Script:
     """Return a script in which everything that can be seen going wrong does."""
     return Script(
@@ -367,6 +430,8 @@ SCENARIOS = {
         disk_free_GB=0.0,
     ),
     "spect": lambda: Script(settings=SPECT),
+    "head": lambda: single_photons("Lu-177", 1, [123.4]),
+    "columns": lambda: single_photons("Tc-99m", 9, [float(10 * k - 40) for k in range(9)]),
     "idle": lambda: Script(
         state="idle",
         run="",

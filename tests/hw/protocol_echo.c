@@ -28,6 +28,11 @@ static int echo_word(const uint8_t *bytes)
     struct tomoshibi_word w = tomoshibi_word_unpack(tomoshibi_word_load(bytes));
     printf("word %u %u %u %u %u %" PRIu32 "\n", w.kind, w.doi, w.flags, w.crystal, w.energy, w.time);
     tomoshibi_word_store(again, tomoshibi_word_pack(w));
+    if (w.kind == TOMOSHIBI_KIND_ANGLE && w.doi == 0 && w.flags == 0) {
+        int32_t steps = tomoshibi_angle_word_steps(tomoshibi_word_load(bytes));
+        printf("angle %" PRId32 "\n", steps);
+        tomoshibi_word_store(again, tomoshibi_angle_word_pack(steps, w.time));
+    }
     return memcmp(again, bytes, sizeof again) == 0;
 }
 

@@ -23,18 +23,40 @@ SETTINGS = SortSettings(
 )
 HISTOGRAM = np.arange(4, dtype="<u4").tobytes()
 EXAMPLES: list[m.Message] = [
+    m.Projections(
+        run="r",
+        sequence=3,
+        windows=["peak"],
+        modules=1,
+        n_u=2,
+        n_v=1,
+        pitch_mm=(4.0, 3.0),
+        counts=np.array([1, 2], "<u4").tobytes(),
+        recent=bytes(8),
+        detector_time_s=1.5,
+        recent_s=1.0,
+        angles_deg=[12.5, None],
+        published_wall_ns=7,
+    ),
     m.Hello(kind="emulator", scanner="caremibrain", modules=48, pid=7, software="0.1.0"),
     m.Welcome(),
     m.Start(run_tag=2**32 - 1, duration_s=1.5),
     m.Stop(),
     m.Shutdown(),
     m.Heartbeat(detector_time_s=12.5, lag_s=0.1, running=True),
+    m.FaultOrder(id=4, action="set", text="drop=0.01"),
+    m.FaultAnswer(id=4, accepted=False, reason="no kind", faults=["1 drop:p=0.01"], kinds={}),
     m.SourceReport(
         run_tag=1,
         singles_emitted=[2**40, 0],
         frames_sent=[1, 2],
         dead_events=[0, 3],
         faults={"drop": 2},
+        fault_log=[
+            m.FaultDone(
+                number=1, kind="drop", text="drop", modules=[3], begin_period=2, end_period=9, done=2
+            )
+        ],
         truth={"decays": 1e9},
     ),
     m.Command(id=2**53 + 1, name="arm", args={"name": "µ", "nested": {"list": [1, 2.5, None]}}),
@@ -112,6 +134,11 @@ def raw(message: m.Message, **changes: Any) -> bytes:
     return bytes(msgpack.packb(values | changes))
 
 
+def example(kind: type[m.Message]) -> m.Message:
+    """Return the example of a kind of message."""
+    return next(message for message in EXAMPLES if type(message) is kind)
+
+
 def test_there_is_an_example_of_every_message() -> None:
     assert {type(message) for message in EXAMPLES} == set(typing.get_args(m.AnyMessage))
 
@@ -160,13 +187,13 @@ def test_a_missing_field_is_named() -> None:
 
 def test_a_field_of_the_wrong_type_is_named() -> None:
     with pytest.raises(m.MessageError, match=r"Expected `int`, got `str` - at `\$.modules`"):
-        m.decode(raw(EXAMPLES[0], modules="48"))
+        m.decode(raw(example(m.Hello), modules="48"))
 
 
 def test_settings_that_contradict_themselves_are_refused_on_arrival() -> None:
     settings = {"lld_keV": 650.0, "uld_keV": 350.0, "window_ps": 5000, "delay_ps": 0}
     with pytest.raises(m.MessageError, match="energy window 650:350 keV is empty"):
-        m.decode(raw(EXAMPLES[9], settings=settings))
+        m.decode(raw(example(m.RunBegin), settings=settings))
 
 
 def test_a_message_of_another_kind_than_expected_is_refused() -> None:

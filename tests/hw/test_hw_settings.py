@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hw.settings import POLICIES, SettingsError, SortSettings
+from hw.settings import POLICIES, EnergyWindow, SettingsError, SortSettings
 
 GOOD: dict[str, Any] = {"lld_keV": 350.0, "uld_keV": 650.0, "window_ps": 5000, "delay_ps": 500_000}
 
@@ -49,7 +49,7 @@ def test_values_at_their_bounds_are_taken(changes: dict[str, Any]) -> None:
         ({"lld_keV": -0.1}, r"Expected `float` >= 0.0 - at `\$.lld_keV`"),
         ({"uld_keV": 6553.6}, r"Expected `float` <= 6553.5 - at `\$.uld_keV`"),
         ({"lld_keV": float("nan")}, r"at `\$.lld_keV`"),
-        ({"window_ps": 0}, r"Expected `int` >= 1 - at `\$.window_ps`"),
+        ({"window_ps": -1}, r"Expected `int` >= 0 - at `\$.window_ps`"),
         ({"window_ps": 1_000_000_001}, r"at `\$.window_ps`"),
         ({"window_ps": 5000.5}, r"Expected `int`, got `float` - at `\$.window_ps`"),
         ({"delay_ps": -1}, r"at `\$.delay_ps`"),
@@ -84,3 +84,29 @@ def test_a_delay_just_beyond_the_prompts_is_taken() -> None:
 def test_a_contradiction_is_refused_on_every_way_in() -> None:
     with pytest.raises(msgspec.ValidationError, match="energy window 350:200 keV is empty"):
         entered(uld_keV=200.0)
+
+
+def test_without_a_coincidence_window_nothing_is_paired() -> None:
+    assert not SortSettings(lld_keV=60, uld_keV=400, window_ps=0, delay_ps=0).sorts_coincidences
+    assert SortSettings(**GOOD).sorts_coincidences
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"delay_ps": 1000}, "delay_ps = 1000: window_ps = 0 sorts no coincidences"),
+        ({"triples": True}, "triples = true: window_ps = 0"),
+    ],
+)
+def test_what_only_coincidences_have_is_refused_without_them(
+    given: dict[str, Any], told: str
+) -> None:
+    values = {"lld_keV": 60.0, "uld_keV": 400.0, "window_ps": 0, "delay_ps": 0}
+    with pytest.raises(SettingsError, match=told):
+        SortSettings(**(values | given))
+
+
+def test_a_window_for_coincidences_is_refused_without_them() -> None:
+    window = EnergyWindow(name="m0", lld_keV=100, uld_keV=200, kind="coincidence", modules=(0,))
+    with pytest.raises(SettingsError, match="coincidence window m0: window_ps = 0"):
+        SortSettings(lld_keV=60, uld_keV=400, window_ps=0, delay_ps=0, windows=(window,))

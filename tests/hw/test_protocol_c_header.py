@@ -97,6 +97,11 @@ def test_c_unpacks_every_word_and_packs_it_to_the_same_bytes(echo: list[str]) ->
     assert len(found) > 20
 
 
+def test_c_reads_angles_in_thousandths_of_a_degree(echo: list[str]) -> None:
+    found = [int(line.split()[1]) for line in echo if line.startswith("angle")]
+    assert found == [0, 90_000, 1, -1, 359_999, 2**25 - 1, -(2**25) + 1]
+
+
 def test_c_cuts_a_field_to_its_bits(echo: list[str]) -> None:
     assert "cut 300000000000000" in echo
 

@@ -32,7 +32,7 @@
  * the definition: where it is equal on both sides, so is the layout of all bytes. */
 #define TOMOSHIBI_PROTOCOL_VERSION 1u
 #define TOMOSHIBI_MAGIC UINT32_C(0x42534D54)
-#define TOMOSHIBI_SCHEMA_CRC UINT32_C(0x0D4D194E)
+#define TOMOSHIBI_SCHEMA_CRC UINT32_C(0x399B1CBF)
 #define TOMOSHIBI_HEADER_BYTES 64u
 #define TOMOSHIBI_WORD_BYTES 8u
 #define TOMOSHIBI_MAX_EVENTS UINT32_C(65536)
@@ -67,12 +67,17 @@
 #define TOMOSHIBI_KIND_SYNC 2u
 /* gate or trigger input; crystal = input number */
 #define TOMOSHIBI_KIND_GATE 3u
-/* gantry angle; energy field = 0.1 deg steps */
+/* angle at which the module's gantry or swivel stands, see Angle words */
 #define TOMOSHIBI_KIND_ANGLE 4u
 /* an interval of lost data ends here; energy field = its length in 5 ns units, saturating */
 #define TOMOSHIBI_KIND_LOST 5u
 /* telemetry mark */
 #define TOMOSHIBI_KIND_MARK 6u
+
+/* Angle words. */
+#define TOMOSHIBI_ANGLE_STEPS_PER_DEGREE 1000
+#define TOMOSHIBI_ANGLE_MASK UINT32_C(0x03FFFFFF)
+#define TOMOSHIBI_ANGLE_SIGN UINT32_C(0x02000000)
 
 struct tomoshibi_frame_header {
     /*  0: TMSB */
@@ -83,7 +88,7 @@ struct tomoshibi_frame_header {
     uint8_t flags;
     /*  6: module index = ring x modules per ring + sector */
     uint16_t module;
-    /*  8: counts the module's data frames of this run from 0; wraps */
+    /*  8: counts the module's data frames of this run, from 0 or whatever its FIRST frame has; wraps */
     uint32_t sequence;
     /* 12: the period covered: [frame_id, frame_id + 1) x 5.24288 ms from the run's start */
     uint32_t frame_id;
@@ -213,6 +218,21 @@ static inline struct tomoshibi_word tomoshibi_word_unpack(uint64_t word)
     fields.time = (uint32_t)((word >> TOMOSHIBI_WORD_TIME_SHIFT) &
         TOMOSHIBI_WORD_TIME_MASK);
     return fields;
+}
+
+/* An angle word's angle in steps of 1/TOMOSHIBI_ANGLE_STEPS_PER_DEGREE degree: its 26 bits, two's
+ * complement, lie in crystal (upper 12) and energy (lower 14). */
+static inline uint64_t tomoshibi_angle_word_pack(int32_t steps, uint32_t time)
+{
+    return ((uint64_t)TOMOSHIBI_KIND_ANGLE << TOMOSHIBI_WORD_KIND_SHIFT) |
+           (((uint64_t)(uint32_t)steps & TOMOSHIBI_ANGLE_MASK) << TOMOSHIBI_WORD_ENERGY_SHIFT) |
+           ((uint64_t)time & TOMOSHIBI_WORD_TIME_MASK);
+}
+
+static inline int32_t tomoshibi_angle_word_steps(uint64_t word)
+{
+    uint32_t code = (uint32_t)(word >> TOMOSHIBI_WORD_ENERGY_SHIFT) & TOMOSHIBI_ANGLE_MASK;
+    return (int32_t)(code ^ TOMOSHIBI_ANGLE_SIGN) - (int32_t)TOMOSHIBI_ANGLE_SIGN;
 }
 
 /* Write a word's eight bytes as they go on the wire, on a machine of any byte order. */

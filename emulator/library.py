@@ -1,0 +1,108 @@
+"""The event library of load mode: decays that were detected, in memory and in a file.
+
+A library holds each decay that left anything in a module as a group of *deposits*: place, energy
+without noise, time after the decay without noise. Decays that left nothing are only counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from emulator.config import EmulationError
+from hw.jit import cache_folder
+
+DEPOSIT = np.dtype(
+    [
+        ("time_ps", "<f4"),
+        ("energy_keV", "<f4"),
+        ("module", "<u2"),
+        ("crystal", "<u2"),
+        ("doi", "<u2"),
+    ]
+)
+"""One deposit: time after the decay with the trigger's latency, energy; both without noise."""
+
+KEPT_FILES = 8
+
+
+@dataclass(frozen=True)
+class Library:
+    """Decays that were detected, by nuclide.
+
+    deposits : (n,) DEPOSIT, those of one decay side by side
+    start : (decays + 1,) u4, where each decay's deposits begin
+    first : (nuclides + 1,) i8, where each nuclide's decays begin in ``start``
+    emulated : (nuclides,) i8, decays of each nuclide, also of those that left nothing
+    """
+
+    deposits: npt.NDArray[np.void]
+    start: npt.NDArray[np.uint32]
+    first: npt.NDArray[np.int64]
+    emulated: npt.NDArray[np.int64]
+
+    @property
+    def detected_fraction(self) -> npt.NDArray[np.float64]:
+        """(nuclides,) f8, the share of each nuclide's decays that left anything."""
+        return np.diff(self.first) / self.emulated
+
+
+def library_folder() -> Path:
+    """Return where libraries are cached (``TOMOSHIBI_CACHE`` moves its parent)."""
+    return cache_folder().parent.parent / "library"
+
+
+def read_library(path: Path, key: str, *, named: bool) -> Library | None:
+    """Return a library from its file; None where there is none, or a damaged one in the cache."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            found_key = str(stored["key"])
+            arrays = {field.name: stored[field.name] for field in dataclasses.fields(Library)}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if not named:
+            return None
+        raise EmulationError(
+            f"event library {path} cannot be read ({error}): delete it, or name another file"
+        ) from error
+    if found_key != key:
+        raise EmulationError(
+            f"event library {path} was made for other settings or by another version: name "
+            "another file, or none to have one made and kept"
+        )
+    return Library(**arrays)
+
+
+def write_library(path: Path, key: str, library: Library, *, named: bool) -> None:
+    """Write a library; a cache that cannot be written is no error, a named file is."""
+    arrays: dict[str, Any] = {
+        field.name: getattr(library, field.name) for field in dataclasses.fields(Library)
+    }
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, key=np.array(key), **arrays)
+        partial.replace(path)
+        if not named:
+            _keep_newest(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        if named:
+            raise EmulationError(f"cannot write event library {path}: {error.strerror}") from error
+
+
+def _keep_newest(folder: Path) -> None:
+    files = sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-KEPT_FILES]:
+        file.unlink(missing_ok=True)

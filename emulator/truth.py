@@ -1,0 +1,100 @@
+"""What is known of each trigger: the labels that the Monte Carlo writes beside its hits.
+
+One LABEL for each HIT, in an array of the same order. An array of no length switches labels off:
+the kernels then write none. Every engine fills the same labels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.jit import Record, bare_kernel
+
+ANNIHILATION, LINE, LUTETIUM_DECAY, NOISE_TRIGGER = range(4)
+"""What a trigger comes from: an annihilation photon, a γ or X photon of the source, a decay of
+¹⁷⁶Lu in a crystal, nothing but noise."""
+
+KIND_NAMES = ("annihilation", "line", "lutetium", "noise")
+
+LABEL = np.dtype(
+    [
+        ("decay", "<i8"),
+        ("time_ps", "<i8"),
+        ("x_mm", "<f4"),
+        ("y_mm", "<f4"),
+        ("z_mm", "<f4"),
+        ("emitted_keV", "<f4"),
+        ("deposit_keV", "<f4"),
+        ("kind", "u1"),
+        ("photon", "u1"),
+        ("scatters", "u1"),
+        ("modules_before", "u1"),
+    ]
+)
+"""The truth of one trigger, 40 bytes.
+
+decay : the same for all triggers of one decay of the run, ``decay_number``: ≥ 0 of the source,
+    ≤ −2 of lutetium, −1 noise
+time_ps : when the photon was emitted, from the slice's start
+x_mm, y_mm, z_mm : where the photon was emitted
+emitted_keV : with which energy; 0 for noise
+deposit_keV : what the photons left in the module; 0 for noise
+kind : ANNIHILATION, LINE, LUTETIUM_DECAY or NOISE_TRIGGER
+photon : number within the decay; annihilation photons are 0 and 1, lines from 2 on
+scatters : how often it was scattered in the object before (at most 255)
+modules_before : how many modules it had met before; of a camera 1 where it crossed septa, 2 where
+    it came back from behind the crystal, 3 both (``spect_sight``)
+"""
+
+NOISE_DECAY = -1
+_SLICE_SHIFT = 32
+
+
+@bare_kernel
+def decay_number(slice_index: int, number: int) -> int:
+    """Return the decay's number in the run: slice · 2³² + number in the slice."""
+    return int((np.int64(slice_index) << _SLICE_SHIFT) + number)
+
+
+@bare_kernel
+def lutetium_number(slice_index: int, number: int) -> int:
+    """Return the number of a ¹⁷⁶Lu decay, below NOISE_DECAY."""
+    return NOISE_DECAY - 1 - decay_number(slice_index, number)
+
+
+def no_labels() -> npt.NDArray[np.void]:
+    """Return the array that switches labels off."""
+    return np.empty(0, LABEL)
+
+
+@bare_kernel
+def begin_photon(
+    emitted: Record, decay_ps: float, x: float, y: float, z: float, energy_keV: float
+) -> None:
+    """Note where, when and with which energy a photon was emitted, in ``emitted`` (LABEL)."""
+    emitted.time_ps = np.int64(decay_ps)
+    emitted.x_mm, emitted.y_mm, emitted.z_mm = x, y, z
+    emitted.emitted_keV = energy_keV
+
+
+@bare_kernel
+def write_label(
+    label: Record, emitted: Record, deposit_keV: float, scatters: float, modules_before: int
+) -> None:
+    """Write the truth of one hit to ``label`` from what is known of its photon."""
+    label.decay = emitted.decay
+    label.time_ps = emitted.time_ps
+    label.x_mm, label.y_mm, label.z_mm = emitted.x_mm, emitted.y_mm, emitted.z_mm
+    label.emitted_keV = emitted.emitted_keV
+    label.deposit_keV = deposit_keV
+    label.kind = emitted.kind
+    label.photon = emitted.photon
+    label.scatters = min(int(scatters), 255)
+    label.modules_before = modules_before
+
+
+def label_noise(labels: npt.NDArray[np.void]) -> None:
+    """Label triggers of noise (n,) LABEL."""
+    labels[:] = np.zeros((), LABEL)
+    labels["decay"], labels["kind"] = NOISE_DECAY, NOISE_TRIGGER
