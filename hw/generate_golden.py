@@ -25,6 +25,8 @@ MODULE = 5
 Words = npt.NDArray[np.uint64]
 NO_WORDS: Words = np.empty(0, dtype=np.uint64)
 
+SOUND_VERDICTS = ("ACCEPTED", "OTHER_RUN", "UNKNOWN_MODULE", "DUPLICATE", "OUT_OF_STEP")
+
 
 @dataclass(frozen=True)
 class GoldenFrame:
@@ -39,7 +41,7 @@ class GoldenFrame:
     @property
     def intact(self) -> bool:
         """Whether the bytes are a sound frame, whatever the receiver makes of it."""
-        return self.verdict in ("ACCEPTED", "OTHER_RUN", "UNKNOWN_MODULE", "DUPLICATE")
+        return self.verdict in SOUND_VERDICTS
 
 
 def golden_frames() -> list[GoldenFrame]:
@@ -226,6 +228,13 @@ def _refused_frames() -> list[GoldenFrame]:
             "the frame `first` once more",
             _frame(0, _single(), flags=p.FLAG_FIRST),
             "DUPLICATE",
+            after=("first", "heartbeat"),
+        ),
+        GoldenFrame(
+            "out_of_step",
+            "the next number, but a period 65 further ahead than the number says",
+            _frame(2, frame_id=2 + 65, events_before=1),
+            "OUT_OF_STEP",
             after=("first", "heartbeat"),
         ),
     ]

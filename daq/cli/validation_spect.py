@@ -8,25 +8,33 @@ from typing import NamedTuple
 import numpy as np
 
 from daq.cli.validation_figure import Figure, Line, Scope, relative
+from emulator.collimator_trials import energies_behind
 from emulator.materials import cross_sections
 from emulator.spect_trials import (
     counts_per_photon,
     gaussian_fwhm_mm,
     half_maximum_mm,
+    ideal_camera,
     line_spread_mm,
+    source_before,
     triple_window,
+    window_about,
 )
 from hw.nuclides import load_nuclide
 from hw.scanner import Scanner, load_scanner
 
 DISTANCE_MM = 100.0
-SENSITIVITY_TOLERANCE, RESOLUTION_TOLERANCE = 0.05, 0.05
+SENSITIVITY_TOLERANCE, FOLLOWED_TOLERANCE, RESOLUTION_TOLERANCE = 0.07, 0.04, 0.05
+"""Photons that scatter in the collimator, 2 to 4 % of the counts, are not modelled live; where they
+are followed the tolerance has no room for them."""
+
 GATE = "GATE 10 of the same head (Siemens Symbia Intevo as opengate has it), in air, window of 20 %"
 TEW_SOURCE = (
     "GATE 10 of the same head: TEW with side windows of 6 % over the unscattered counts of the "
     "208 keV window, point 5 cm deep in water"
 )
 CZT_CPS_PER_MBQ = 398.0
+PHOTONS_AT_ONCE = 2_000_000
 
 
 class _Case(NamedTuple):
@@ -52,7 +60,7 @@ def lehr(scope: Scope) -> list[Line]:
     for done, case in enumerate(LEHR):
         lines += _camera_lines(case, scope)
         scope.progress(done + 1, len(LEHR))
-    lines.append(_narrow_window(scope))
+    lines += [_narrow_window(scope), _followed_line(LEHR[0], scope)]
     return lines
 
 
@@ -62,6 +70,7 @@ def melp(scope: Scope) -> list[Line]:
     for done, case in enumerate(MELP):
         lines += _camera_lines(case, scope)
         scope.progress(done + 1, len(MELP))
+    lines.append(_followed_line(MELP[0], scope))
     return lines
 
 
@@ -80,7 +89,8 @@ def _camera_lines(case: _Case, scope: Scope) -> list[Line]:
     expected_mm = collimator_fwhm_mm(case)
     return [
         Figure(f"{name}: counts per photon", rate, sigma, case.per_photon,
-               relative(SENSITIVITY_TOLERANCE, case.per_photon), GATE, "", ".3e"),
+               relative(SENSITIVITY_TOLERANCE, case.per_photon),
+               f"{GATE}; scatter in the collimator is not modelled live", "", ".3e"),
         Figure(f"{name}: FWHM", fwhm, fwhm_sigma, case.fwhm_mm,
                relative(RESOLUTION_TOLERANCE, case.fwhm_mm),
                f"{GATE}; half maximum after NEMA NU 1", "mm", ".2f"),
@@ -88,6 +98,31 @@ def _camera_lines(case: _Case, scope: Scope) -> list[Line]:
                expected_mm, None, "Anger's formula √(R_c² + R_i²), holes with 2/µ less length",
                "mm", ".2f"),
     ]  # fmt: skip
+
+
+def _followed_line(case: _Case, scope: Scope) -> Line:
+    """Return the counts per photon with the photons that scatter in the collimator."""
+    instrument = ideal_camera(case.preset, case.nuclide, source_before(case.preset, DISTANCE_MM))
+    low_keV, high_keV = window_about(case.energy_keV, 0.2)
+    rng = np.random.default_rng(scope.seed)
+    parts = max(1, round(scope.counts(4e7) / PHOTONS_AT_ONCE))
+    count, photons = 0, 0.0
+    for part in range(parts):
+        deposit, _, emitted = energies_behind(
+            instrument, case.energy_keV, photons=PHOTONS_AT_ONCE, distance_mm=DISTANCE_MM,
+            seed=1000 * scope.seed + part,
+        )  # fmt: skip
+        sigma = instrument.response.energy_sigma * np.sqrt(deposit)
+        read_out = deposit + sigma * rng.normal(size=len(deposit))
+        count += int(((read_out >= low_keV) & (read_out <= high_keV)).sum())
+        photons += emitted
+        scope.progress(part + 1, parts)
+    name = f"{load_collimator(case)}, {case.nuclide} {case.energy_keV:.0f} keV at 10 cm"
+    return Figure(
+        f"{name}: counts per photon, followed through the collimator", count / photons,
+        math.sqrt(count) / photons, case.per_photon, relative(FOLLOWED_TOLERANCE, case.per_photon),
+        f"{GATE}; each photon followed through holes and septa, with its scatter there", "", ".3e",
+    )  # fmt: skip
 
 
 def load_collimator(case: _Case) -> str:

@@ -15,9 +15,15 @@ from coincidence.events import END_OF_TIME_PS
 from daq.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.frame_check import FrameChecker
 from hw.frames import open_frame
-from hw.protocol import FLAG_FIRST
+from hw.protocol import (
+    FLAG_FIRST,
+    FRAME_PERIOD_TICKS,
+    KIND_SINGLE,
+    pack_words,
+    ticks_to_ps,
+    unpack_words,
+)
 from hw.protocol import FRAME_PERIOD_PS as PERIOD_PS
-from hw.protocol import FRAME_PERIOD_TICKS, KIND_SINGLE, pack_words, ticks_to_ps, unpack_words
 
 CRYSTALS = 64
 STALL = 10  # periods

@@ -5,12 +5,15 @@ from __future__ import annotations
 from itertools import product
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from daq.closing import DRAIN_S, HURRIED_IMAGER_S, IMAGER_S, SILENCE_S, Closing
 from daq.errors import RunError
+from daq.frame_check import FrameChecker
 from daq.run_control import TRANSITIONS, RunControl
 from daq.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
+from hw.scanner import load_scanner
 
 STATES = tuple(TRANSITIONS)
 ALLOWED = {
@@ -121,13 +124,17 @@ class WatchedRun:
     """A run whose frame counters the test sets."""
 
     def __init__(self, duration_s: float = 0.0) -> None:
-        self.frames = dict.fromkeys(WATCHED, 0)
+        self.frames = dict.fromkeys([*WATCHED, "epochs"], 0)
         self.crowded = 0
         self.config = SimpleNamespace(duration_s=duration_s)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
         self.statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)
         self.randoms_alarm = False
+        decoder = SimpleNamespace(line={"singles": np.zeros(4, np.int64)}, newest_ps=0)
+        checker = SimpleNamespace(links=FrameChecker(n_modules=4, run_tag=0).links)
+        self.pipeline = SimpleNamespace(decoder=decoder, checker=checker)
+        self.scanner = load_scanner("bench2")
 
     def books(self) -> SimpleNamespace:
         other = dict.fromkeys(WATCHED, 0)

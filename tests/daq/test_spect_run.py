@@ -61,7 +61,7 @@ def test_a_nuclides_windows_are_those_that_the_collimator_is_meant_for() -> None
 
 
 def test_a_nuclide_for_another_collimator_is_refused_with_the_remedy() -> None:
-    with pytest.raises(SettingsError, match="beyond the LEHR collimator.*choose the preset"):
+    with pytest.raises(SettingsError, match=r"beyond the LEHR collimator.*choose the preset"):
         default_settings(parse_scanner(TEXTS["head"]), nuclides=["I-131"])
 
 

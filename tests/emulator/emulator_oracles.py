@@ -33,7 +33,7 @@ def point_at(x: float, y: float = 0.0, z: float = 0.0) -> Phantom:
 
 
 def ideal(config: EmulatorConfig, phantom: Phantom | None = None, **response: Any) -> Instrument:
-    """Return an instrument without errors of crystals, in which every decay makes a pair only, in place."""
+    """Return an instrument without errors of crystals; each decay makes a pair only, in place."""
     instrument = prepare(config, phantom=phantom)
     tables = instrument.tables
     crystals = np.zeros_like(tables.response.crystals)

@@ -54,7 +54,13 @@ EXAMPLES: list[m.Message] = [
         faults={"drop": 2},
         fault_log=[
             m.FaultDone(
-                number=1, kind="drop", text="drop", modules=[3], begin_period=2, end_period=9, done=2
+                number=1,
+                kind="drop",
+                text="drop",
+                modules=[3],
+                begin_period=2,
+                end_period=9,
+                done=2,
             )
         ],
         truth={"decays": 1e9},
