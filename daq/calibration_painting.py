@@ -17,6 +17,7 @@ PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 520, 380, 56
 COLOURS = ("#9aa5b1", "#d9480f", "#1864ab", "#2b8a3e", "#862e9c")
 PDF_DPI = 144
 DOT = 3
+MOST_IN_A_ROW = 3
 
 
 @contextmanager
@@ -35,12 +36,19 @@ def qt_application() -> Iterator[None]:
         application.shutdown()
 
 
+def _paper(panels: list[Panel]) -> tuple[int, int, int]:
+    """Return (panels in a row, width, height): more than three stand in rows of two."""
+    columns = len(panels) if len(panels) <= MOST_IN_A_ROW else 2
+    return columns, PANEL_WIDTH * columns, PANEL_HEIGHT * -(-len(panels) // columns)
+
+
 def paint_png(panels: list[Panel]) -> bytes:
     """Return the panels as a PNG."""
     from PySide6.QtCore import QBuffer, QByteArray
     from PySide6.QtGui import QColor, QImage, QImageWriter, QPainter
 
-    image = QImage(PANEL_WIDTH * len(panels), PANEL_HEIGHT, QImage.Format.Format_RGB32)
+    _, width, height = _paper(panels)
+    image = QImage(width, height, QImage.Format.Format_RGB32)
     image.fill(QColor("white"))
     painter = QPainter(image)
     try:
@@ -58,7 +66,7 @@ def paint_pdf(panels: list[Panel]) -> bytes:
     from PySide6.QtCore import QBuffer, QMarginsF, QSizeF
     from PySide6.QtGui import QPageSize, QPainter, QPdfWriter
 
-    width, height = PANEL_WIDTH * len(panels), PANEL_HEIGHT
+    _, width, height = _paper(panels)
     buffer = QBuffer()
     buffer.open(QBuffer.OpenModeFlag.WriteOnly)
     writer = QPdfWriter(buffer)
@@ -80,17 +88,20 @@ def _paint_all(painter: Any, panels: list[Panel]) -> None:
     font = QFont()
     font.setPixelSize(12)
     painter.setFont(font)
+    columns, _, _ = _paper(panels)
     for index, panel in enumerate(panels):
-        _Painting(painter, panel, PANEL_WIDTH * index).paint()
+        row, column = divmod(index, columns)
+        _Painting(painter, panel, PANEL_WIDTH * column, PANEL_HEIGHT * row).paint()
 
 
 class _Painting:
     """One panel's frame: from its values to places on the paper."""
 
-    def __init__(self, painter: Any, panel: Panel, left: int) -> None:
+    def __init__(self, painter: Any, panel: Panel, left: int, top: int) -> None:
         self.painter, self.panel, self.left = painter, panel, left
+        self.y1 = top + MARGIN
         self.width, self.height = PANEL_WIDTH - 2 * MARGIN, PANEL_HEIGHT - 2 * MARGIN
-        self.x0, self.y0 = left + MARGIN, MARGIN + self.height
+        self.x0, self.y0 = left + MARGIN, self.y1 + self.height
         self.low, self.high, self.bottom, self.top = panel.limits()
 
     def paint(self) -> None:
@@ -104,7 +115,7 @@ class _Painting:
                 self._line(np.repeat(curve.edges, 2)[1:-1], np.repeat(curve.counts, 2))
             else:
                 self._points(curve)
-            self.painter.drawText(self.x0 + 10, MARGIN + 18 + 16 * number, curve.label)
+            self.painter.drawText(self.x0 + 10, self.y1 + 18 + 16 * number, curve.label)
         self._axes()
 
     def _colour(self, name: str, width: int = 1) -> None:
@@ -115,17 +126,23 @@ class _Painting:
     def _axes(self) -> None:
         painter = self.painter
         self._colour("black")
-        painter.drawRect(self.x0, MARGIN, self.width, self.height)
-        painter.drawText(self.x0, MARGIN - 12, self.panel.title)
+        painter.drawRect(self.x0, self.y1, self.width, self.height)
+        painter.drawText(self.x0, self.y1 - 12, self.panel.title)
         painter.drawText(self.x0 + self.width // 2 - 50, self.y0 + 40, self.panel.axis)
-        painter.drawText(self.left + 4, MARGIN + 6, f"{self.top:.3g}")
-        painter.drawText(self.left + 4, self.y0 + 4, f"{self.bottom:.3g}")
-        painter.drawText(self.left + 4, MARGIN + self.height // 2, self.panel.y_axis)
+        self._before_axis(self.y1 + 6, self.top)
+        self._before_axis(self.y0 + 4, self.bottom)
+        painter.drawText(self.left + 4, self.y1 + self.height // 2, self.panel.y_axis)
         for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
             x = round(self.x0 + fraction * self.width)
             painter.drawLine(x, self.y0, x, self.y0 + 4)
             text = f"{self.low + fraction * (self.high - self.low):.4g}"
             painter.drawText(x - 14, self.y0 + 20, text)
+
+    def _before_axis(self, y: int, value: float) -> None:
+        """Write a value to the left of the frame, up to it."""
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        width = self.painter.fontMetrics().horizontalAdvance(text)
+        self.painter.drawText(max(self.left + 2, self.x0 - 6 - width), y, text)
 
     def _places(self, x: Any, y: Any) -> list[Any]:
         from PySide6.QtCore import QPointF
@@ -157,4 +174,4 @@ class _Painting:
         grey = np.ascontiguousarray(255 - 255 * (values - values.min()) / span).astype(np.uint8)
         rows, columns = grey.shape
         image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
-        self.painter.drawImage(QRect(self.x0, MARGIN, self.width, self.height), image)
+        self.painter.drawImage(QRect(self.x0, self.y1, self.width, self.height), image)

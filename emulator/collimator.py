@@ -32,7 +32,7 @@ class CollimatorTables(NamedTuple):
     length_mm, gap_mm : of the holes; from the collimator's back to the crystal
     half_u_mm, half_v_mm : half of the face
     mu_per_mm : (e,) f8, of the septa at i keV, coherent scatter included: what is scattered at
-        all leaves the narrow range of directions that gets through
+        all is a matter of ``septa_sight``
     cover_per_mm : (e,) f8, the same of the crystal's cover
     cover_mm : the cover's thickness
     """
@@ -61,16 +61,26 @@ def collimator_tables(scanner: Scanner) -> CollimatorTables:
     assert collimator is not None  # what makes a scanner one for SPECT
     pitch = collimator.hole_mm + collimator.septum_mm
     registered = collimator.hole == "square" and math.isclose(pitch, module.pitch_u_mm)
+    return lattice_tables(collimator)._replace(
+        offset_u_mm=pitch / 2 * ((module.n_u + 1) % 2) if registered else 0.0,
+        offset_v_mm=pitch / 2 * ((module.n_v + 1) % 2) if registered else 0.0,
+        half_u_mm=module.width_mm / 2,
+        half_v_mm=module.height_mm / 2,
+    )
+
+
+def lattice_tables(collimator: Collimator) -> CollimatorTables:
+    """Return the tables of a collimator without end, with a hole's centre at the origin."""
     return CollimatorTables(
         sides=_SIDES[collimator.hole],
         half_hole_mm=collimator.hole_mm / 2,
-        half_pitch_mm=pitch / 2,
-        offset_u_mm=pitch / 2 * ((module.n_u + 1) % 2) if registered else 0.0,
-        offset_v_mm=pitch / 2 * ((module.n_v + 1) % 2) if registered else 0.0,
+        half_pitch_mm=(collimator.hole_mm + collimator.septum_mm) / 2,
+        offset_u_mm=0.0,
+        offset_v_mm=0.0,
         length_mm=float(collimator.length_mm),
         gap_mm=float(collimator.gap_mm),
-        half_u_mm=module.width_mm / 2,
-        half_v_mm=module.height_mm / 2,
+        half_u_mm=math.inf,
+        half_v_mm=math.inf,
         mu_per_mm=_whole_mu(collimator.material),
         cover_per_mm=_whole_mu("Al"),
         cover_mm=float(collimator.cover_mm),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +15,15 @@ from hw.protocol import MAX_EVENTS
 MAX_ACTIVITY_BQ = 1e9
 """Beyond this a period's frames do not fit the wire; a brain scan has a few 1e7 Bq."""
 
+
+_BOUND = re.compile(r"Expected `\w+` (?P<sign>[<>]=?) (?P<bound>\S+) - at `\$\.(?P<name>\w+)`")
+_SIGNS = {"<": "below", "<=": "at most", ">": "above", ">=": "at least"}
+_REMEDIES = {
+    "activity_Bq": " (--activity-MBq 1000), for more no link carries",
+    "threads": "; the data do not depend on it",
+    "queue_words": ", which is what a data frame holds",
+}
+"""What to say of an upper bound."""
 
 Crystals = Annotated[int, Meta(ge=0)] | tuple[Annotated[int, Meta(ge=0)], ...]
 """How many crystals, drawn by the seed; or which ones."""
@@ -81,6 +91,33 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     any_collimator: bool = False
 
 
+def make_config(values: dict[str, Any]) -> EmulatorConfig:
+    """Return the configuration of settings by their names.
+
+    Raises
+    ------
+    EmulationError
+        naming the setting, its value and its bound.
+    """
+    try:
+        return msgspec.convert(values, EmulatorConfig)
+    except msgspec.ValidationError as error:
+        raise EmulationError(_refusal(str(error), values)) from error
+
+
+def _refusal(words: str, values: dict[str, Any]) -> str:
+    """Return msgspec's words with the value and the remedy."""
+    found = _BOUND.fullmatch(words)
+    if found is None:
+        return f"emulator setting: {words}"
+    name = found["name"]
+    remedy = _REMEDIES.get(name, "") if found["sign"] == "<=" else ""
+    return (
+        f"{name} is {values[name]:.10g}: give {_SIGNS[found['sign']]} "
+        f"{float(found['bound']):.10g}{remedy}"
+    )
+
+
 def check_config(config: EmulatorConfig) -> None:
     """Check every bound: structs made in Python are not checked when they are made.
 
@@ -89,10 +126,7 @@ def check_config(config: EmulatorConfig) -> None:
     EmulationError
         naming the setting and its bound.
     """
-    try:
-        msgspec.convert(msgspec.to_builtins(config), EmulatorConfig)
-    except msgspec.ValidationError as error:
-        raise EmulationError(f"emulator setting: {error}") from error
+    make_config(msgspec.to_builtins(config))
     try:
         config.faults.faults()
     except FaultError as error:

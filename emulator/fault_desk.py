@@ -17,11 +17,11 @@ class FaultDesk:
     def __init__(self, scanner: Scanner) -> None:
         self.run: RunFaults | None = None
         self._scanner = scanner
-        self._next: list[Fault] = []
+        self._next: dict[int, Fault] = {}  # by number, which stays when others are cleared
 
     def standing(self) -> list[Fault]:
         """Hand over the faults that were set for the next run."""
-        faults, self._next = self._next, []
+        faults, self._next = list(self._next.values()), {}
         return faults
 
     def obey(self, order: FaultOrder) -> FaultAnswer:
@@ -40,7 +40,7 @@ class FaultDesk:
         scanner = self._scanner
         fault = parse_fault(text, modules=scanner.n_modules, crystals=scanner.crystals_per_module)
         if self.run is None:
-            self._next.append(fault)
+            self._next[max(self._next, default=0) + 1] = fault
         else:
             self.run.set(fault)
 
@@ -52,12 +52,10 @@ class FaultDesk:
             self.run.schedule.clear(number)
         elif number is None:
             self._next.clear()
-        elif 1 <= number <= len(self._next):
-            del self._next[number - 1]
-        else:
+        elif self._next.pop(number, None) is None:
             raise FaultError(f"no fault {number} is set; `tomoshibi fault list` has those set")
 
     def _words(self) -> list[str]:
         if self.run is None:
-            return [f"{n} {f.describe()} (next run)" for n, f in enumerate(self._next, 1)]
+            return [f"{n} {f.describe()} (next run)" for n, f in self._next.items()]
         return [f"{e.number} {e.fault.describe()}" for e in self.run.schedule.pending()]

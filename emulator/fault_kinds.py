@@ -18,6 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 MOST_STALL_S = 30.0
+WHOLE = ("periods", "before", "crystal")
+"""Amounts that count something."""
+
 MOST_CLOCK_ERROR_S = 2.6e-3  # half a frame period
 FRAME_KINDS = (
     "corrupt",
@@ -162,14 +165,12 @@ def parse_fault(text: str, *, modules: int | None = None, crystals: int | None =
     name = written["kind"]
     if name not in KINDS:
         raise FaultError(f"fault {text!r}: no kind {name!r}; there are {', '.join(KINDS)}")
-    options = [part.partition("=") for part in (written["rest"] or "").split(",") if part]
-    given = {key.strip(): value.strip() for key, _, value in options}
-    if written["p"] is not None:
-        given["p"] = written["p"]
+    given = _given(text, written["p"], written["rest"] or "")
+    lasting = given.pop("for", None)
     fault = Fault(
         kind=name,
         at_s=None if written["at"] is None else _seconds(text, "@", written["at"]),
-        for_s=_seconds(text, "for", given.pop("for", "0")),
+        for_s=0.0 if lasting is None else _lasting(text, lasting),
         modules=_modules(text, given.pop("module", "")),
         amounts=_amounts(text, KINDS[name], given),
     )
@@ -187,6 +188,8 @@ def check_fault(fault: Fault, *, modules: int | None, crystals: int | None) -> N
         raise FaultError(f"{words}: say for how long, such as for=2s")
     if fault.for_s > kind.most_s:
         raise FaultError(f"{words}: for is {fault.for_s:g} s, the bound is {kind.most_s:g} s")
+    if "off" in kind.amounts and fault.for_s:
+        raise FaultError(f"{words}: it lasts as long as the module is off; leave for out")
     if kind.at_start and fault.at_s:
         raise FaultError(f"{words}: it can only be there from a run's start; leave @ out")
     error_s = abs(fault.amounts.get("ppm", 0.0)) * 1e-6 * fault.for_s
@@ -201,6 +204,17 @@ def check_fault(fault: Fault, *, modules: int | None, crystals: int | None) -> N
     crystal = fault.amounts.get("crystal", 0)
     if crystals is not None and crystal >= crystals:
         raise FaultError(f"{words}: no crystal {crystal:g}, a module has 0 to {crystals - 1}")
+
+
+def _given(text: str, p: str | None, rest: str) -> dict[str, str]:
+    """Return the names and values that are written, each of which may be there once."""
+    given = {} if p is None else {"p": p}
+    for part in filter(None, rest.split(",")):
+        name, _, value = (word.strip() for word in part.partition("="))
+        if name in given:
+            raise FaultError(f"fault {text!r}: {name} is given twice; leave one of them out")
+        given[name] = value
+    return given
 
 
 def _amounts(text: str, kind: Kind, given: dict[str, str]) -> dict[str, float]:
@@ -219,6 +233,8 @@ def _amounts(text: str, kind: Kind, given: dict[str, str]) -> dict[str, float]:
                 f"fault {text!r}: {name} is {value:g}, the bounds are {amount.least:g} and "
                 f"{amount.most:g}"
             )
+        if name in WHOLE and value != int(value):
+            raise FaultError(f"fault {text!r}: {name} is {value:g}; give a whole number")
         amounts[name] = value
     return amounts
 
@@ -234,6 +250,15 @@ def _seconds(text: str, name: str, written: str) -> float:
     value = _number(text, name, written, seconds=True)
     if not 0 <= value <= 1e7:
         raise FaultError(f"fault {text!r}: {name} is {written!r}; give a time from 0 on, as 5s")
+    return value
+
+
+def _lasting(text: str, written: str) -> float:
+    value = _seconds(text, "for", written)
+    if value == 0:
+        raise FaultError(
+            f"fault {text!r}: for is 0; give a time, or leave it out: then until cleared"
+        )
     return value
 
 

@@ -25,6 +25,7 @@ from emulator.spect_motion import SpectMotion, load_spect_motion
 from emulator.spect_refusals import check_collimator
 from emulator.spect_tables import SpectTables, spect_tables
 from emulator.transport import TransportTables
+from emulator.truth_file import check_truth
 from hw.scanner import Scanner, load_scanner
 
 
@@ -65,11 +66,8 @@ def prepare(
     ``progress`` is called with the share done while an event library is made.
     """
     check_config(config)
-    if config.library and (config.tac or config.motion):
-        raise EmulationError(
-            "library: load mode plays decays of one object at rest with one distribution; leave "
-            "tac and motion empty, or the library for the full Monte Carlo"
-        )
+    check_library(config)
+    check_truth(config)
     scanner = scanner or load_scanner(config.scanner)
     source = load_source(config.nuclide)
     check_collimator(config, scanner, source)
@@ -98,6 +96,20 @@ def prepare(
         spect_motion=load_spect_motion(config.gantry, scanner),
     )
     return with_library(instrument, config, progress) if config.library else instrument
+
+
+def check_library(config: EmulatorConfig) -> None:
+    """Refuse what load mode cannot do; raises EmulationError."""
+    if config.library and (config.tac or config.motion):
+        raise EmulationError(
+            "library: load mode plays decays of one object at rest with one distribution; leave "
+            "tac and motion empty, or the library for the full Monte Carlo"
+        )
+    if config.library and config.truth:
+        raise EmulationError(
+            "truth: load mode keeps no truth of its events; leave truth empty, or the library for "
+            "the full Monte Carlo"
+        )
 
 
 def with_library(

@@ -1,8 +1,8 @@
 """How far positrons get: from the place of a decay to that of the annihilation.
 
 The place of annihilation of positrons of one energy is Gaussian in space about that of the decay,
-σ = R_ex/2 along each axis, R_ex their extrapolated range in the matter (M. R. Palmer, X. Zhu and
-G. L. Brownell, IEEE Trans. Med. Imag. 11 (1992) 373):
+σ = R_ex/2 along each axis, R_ex their extrapolated range in the matter (M. R. Palmer and G. L.
+Brownell, IEEE Trans. Med. Imag. 11 (1992) 373):
 
     R_ex = b₁·E²/(b₂ + E)  in mm · g/cm³, E in MeV,
     b₁ = 4.569·A/Z^1.209,  b₂ = 1/(2.873 − 0.02309·Z).

@@ -210,11 +210,15 @@ class _Run:
 
 
 def run_emulator(
-    config: EmulatorConfig, *, progress: Callable[[float], None] | None = None
+    config: EmulatorConfig,
+    *,
+    progress: Callable[[float], None] | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> None:
     """Run the emulator process until it is told to leave; installs handlers for its signals.
 
-    ``progress`` is called with the share done while an event library is made.
+    ``progress`` is called with the share done while an event library is made, ``ready`` once all
+    is accepted and prepared.
 
     Raises
     ------
@@ -232,4 +236,6 @@ def run_emulator(
 
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGINT, leave)
+    if ready is not None:
+        ready()
     service.serve()

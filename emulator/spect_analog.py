@@ -1,8 +1,9 @@
 """SPECT the slow way: every photon is emitted to all sides and followed, for tests and trials.
 
 ``spect_transport`` follows only what might be seen. Here nothing is aimed, weighted or left out,
-the septa are found by looking at many points of the way, and the object is the one of PET. The two
-must agree where a collimator is so open that this one sees something.
+photons fly through holes and septa by delta tracking, with all that happens to them there, and the
+object is the one of PET. The two must agree where a collimator is so open that this one sees
+something.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emulator.camera_head import track_head
+from emulator.atomic_scatter import scatter_bound, scatter_coherent
+from emulator.camera_head import HeadTables, between, track_head
 from emulator.collimator import CollimatorTables, cell_centre
 from emulator.crystal_tracking import DEPOSIT_KEV, DEPOSIT_U
 from emulator.object_tracking import track_object
@@ -23,20 +25,25 @@ from emulator.photons import (
     ENERGY,
     PATH,
     SCATTERS,
+    Photon,
+    State,
     X,
     Y,
     Z,
     aim_isotropic,
 )
-from emulator.random_numbers import exponential, seed_stream
+from emulator.random_numbers import exponential, seed_stream, uniform
+from emulator.septa_flight import SeptaMatter
 from emulator.source_sampling import place_decays
 from emulator.spect_sight import SpectScratch
 from emulator.spect_tables import SpectTables
 from hw.jit import bare_kernel, kernel
 
-_LOOKS = 400  # along the holes
+SEEN_KEV, SEEN_U, SEEN_SCATTERS, SEEN_KIND, SEEN_COLUMNS = range(5)
 
-SEEN_KEV, SEEN_U, SEEN_SCATTERS, SEEN_COLUMNS = 0, 1, 2, 3
+LEAST_KEV = 40.0
+CROSSED, SCATTERED, FLUORESCED, ENDED = range(4)
+"""What septa do to a photon: nothing, scatter, make it a K X-ray, or keep it."""
 
 
 @bare_kernel
@@ -53,9 +60,63 @@ def in_hole(u: float, v: float, tables: CollimatorTables) -> bool:
     return True
 
 
+@bare_kernel
+def through_septa(
+    state: State, photon: Photon, collimator: CollimatorTables, matter: SeptaMatter
+) -> int:
+    """Fly a photon from the face (w = 0) through holes and septa; return its kind.
+
+    It ends in a septum, before the face, or behind the back.
+    """
+    kind, length = CROSSED, collimator.length_mm
+    while photon[ENERGY] >= LEAST_KEV:
+        energy = photon[ENERGY]
+        mu, coherent = between(matter.mu_per_mm, energy), between(matter.coherent_per_mm, energy)
+        while True:
+            step = exponential(state) / (mu + coherent)
+            photon[X] += photon[DX] * step
+            photon[Y] += photon[DY] * step
+            photon[Z] += photon[DZ] * step
+            if not 0.0 <= photon[Z] <= length:
+                return kind if photon[Z] > length else ENDED
+            if not in_hole(photon[X], photon[Y], collimator):
+                break
+        chosen = uniform(state) * (mu + coherent)
+        if chosen < coherent:
+            scatter_coherent(state, photon, matter.scatter, 0)
+        elif chosen < coherent + mu * matter.photo_fraction[int(energy + 0.5)]:
+            k_lines = matter.k_lines
+            if energy < k_lines[1] or uniform(state) >= k_lines[0]:
+                return ENDED
+            photon[ENERGY] = k_lines[3] if uniform(state) < k_lines[4] else k_lines[2]
+            aim_isotropic(state, photon)
+            kind = FLUORESCED
+            continue
+        else:
+            scatter_bound(state, photon, matter.scatter, 0)
+        kind = max(kind, SCATTERED)
+    return ENDED
+
+
+@bare_kernel
+def to_crystal(
+    state: State, photon: Photon, collimator: CollimatorTables, head: HeadTables
+) -> bool:
+    """Take a photon from behind the back through the cover to the crystal's face, where it is."""
+    back = (collimator.length_mm + collimator.gap_mm - photon[Z]) / photon[DZ]
+    photon[X] += photon[DX] * back
+    photon[Y] += photon[DY] * back
+    photon[Z] = 0.0
+    if abs(photon[X]) > head.half_u_mm or abs(photon[Y]) > head.half_v_mm:
+        return False
+    cover = between(collimator.cover_per_mm, photon[ENERGY]) * collimator.cover_mm / photon[DZ]
+    return exponential(state) >= cover
+
+
 @kernel
 def follow_all(
     tables: SpectTables,
+    septa: SeptaMatter,
     pose: npt.NDArray[np.float64],
     energy_keV: float,
     photons: int,
@@ -66,7 +127,7 @@ def follow_all(
     """Emit photons of one energy isotropically; return how many leave energy in the camera.
 
     ``pose`` (12,) f8 is the camera's; ``seen`` (photons, SEEN_COLUMNS) f8 gets the deposit in keV,
-    its place along u in mm and the photon's scatters in the object.
+    its place along u in mm, the photon's scatters in the object, and what the septa did to it.
     """
     state, photon, places = scratch.state, scratch.photon, scratch.places
     seed_stream(state, np.uint64(seed), np.uint64(0))
@@ -91,37 +152,23 @@ def follow_all(
                 local[3 + axis] += pose[row + i] * photon[DX + i]
         if local[5] <= 0.0:
             continue
-        slope_u, slope_v = local[3] / local[5], local[4] / local[5]
-        path = 0.0
-        inside = True
-        for look in range(_LOOKS):
-            depth = (look + 0.5) / _LOOKS * collimator.length_mm
-            w = depth - collimator.length_mm - collimator.gap_mm - local[2]
-            if w < 0.0:
-                inside = False
-                break
-            u, v = local[0] + slope_u * w, local[1] + slope_v * w
-            if abs(u) > collimator.half_u_mm or abs(v) > collimator.half_v_mm:
-                inside = False
-                break
-            if not in_hole(u, v, collimator):
-                path += collimator.length_mm / _LOOKS / local[5]
-        if not inside:
+        to_face = -(collimator.length_mm + collimator.gap_mm) - local[2]
+        if to_face < 0.0:
             continue
-        below = int(photon[ENERGY])
-        part = photon[ENERGY] - below
-        mu = collimator.mu_per_mm[below] * (1 - part) + collimator.mu_per_mm[below + 1] * part
-        if exponential(state) < mu * path:
-            continue
-        u, v = local[0] - slope_u * local[2], local[1] - slope_v * local[2]
+        u = local[0] + local[3] / local[5] * to_face
+        v = local[1] + local[4] / local[5] * to_face
         if abs(u) > collimator.half_u_mm or abs(v) > collimator.half_v_mm:
             continue
         photon[X], photon[Y], photon[Z] = u, v, 0.0
         photon[DX], photon[DY], photon[DZ] = local[3], local[4], local[5]
+        kind = through_septa(state, photon, collimator, septa)
+        if kind == ENDED or not to_crystal(state, photon, collimator, tables.head):
+            continue
         track_head(state, photon, tables.head, deposit)
         if deposit[DEPOSIT_KEV] > 0.0:
             seen[found, SEEN_KEV] = deposit[DEPOSIT_KEV]
             seen[found, SEEN_U] = deposit[DEPOSIT_U]
             seen[found, SEEN_SCATTERS] = photon[SCATTERS]
+            seen[found, SEEN_KIND] = kind
             found += 1
     return found

@@ -24,16 +24,21 @@ def check_collimator(config: EmulatorConfig, scanner: Scanner, source: Source) -
         naming the nuclide, the line, the collimator's range and the presets that fit.
     """
     if scanner.collimator is None:
-        if config.any_collimator or config.gantry:
+        asked: dict[str, str | bool] = {
+            "gantry": config.gantry,
+            "any_collimator": config.any_collimator,
+        }
+        if any(asked.values()):
             raise EmulationError(
-                f"gantry, any_collimator: {scanner.name} is a PET scanner without collimators; "
-                f"leave them out or choose one of {', '.join(_spect_presets())}"
+                f"{_those(asked)}: {scanner.name} is a PET scanner without collimators; leave "
+                f"this out or choose one of {', '.join(_spect_presets())}"
             )
         return
-    if config.library or config.lutetium:
+    asked = {"library": config.library, "lutetium": config.lutetium}
+    if any(asked.values()):
         raise EmulationError(
-            f"library, lutetium: {scanner.name} is a SPECT scanner, these are for PET ones; leave "
-            "them out"
+            f"{_those(asked)}: {scanner.name} is a SPECT scanner, this is for PET ones; leave it "
+            "out or choose a PET preset"
         )
     complaint = None if config.any_collimator else _complaint(scanner.collimator, source)
     if complaint:
@@ -41,6 +46,10 @@ def check_collimator(config: EmulatorConfig, scanner: Scanner, source: Source) -
             f"nuclide {source.name} in {scanner.name}: {complaint}; {_instead(source)}, or allow "
             "it (--any-collimator) to study what comes through the septa"
         )
+
+
+def _those(asked: dict[str, str | bool]) -> str:
+    return ", ".join(name for name, value in asked.items() if value)
 
 
 def _complaint(collimator: Collimator, source: Source) -> str | None:

@@ -34,14 +34,16 @@ from emulator.photons import (
 )
 from emulator.random_numbers import exponential, uniform
 from emulator.response import MADE, respond
+from emulator.septa_sight import come_out, direction_of, draw_node, draw_record, node_weight
 from emulator.source_sampling import PLACE_SIZE
 from emulator.spect_tables import SpectTables
 from emulator.transport import DEPOSITS
 from emulator.truth import LABEL, no_labels, write_label
 from hw.jit import bare_kernel
 
-PENETRATED, BACKSCATTERED = 1, 2
-"""Bits of a label's ``modules_before``: crossed septa; came back from behind the crystal."""
+PENETRATED, BACKSCATTERED, SEPTAL = 1, 2, 4
+"""Bits of a label's ``modules_before``: crossed septa; came back from behind the crystal; scattered
+in septa or is their X-ray."""
 
 POSE_SIZE = 12
 """A camera's pose: centre of the crystal's front face in mm, then the axes u, v, w."""
@@ -137,7 +139,7 @@ def aim_at_camera(
     -------
     (bound of the transmission, cosine to the holes); bound 0 where it does not get that far
     """
-    seen, ways = scratch.seen, scratch.ways
+    seen = scratch.seen
     row = int(photon[ENERGY] / ENERGY_STEP_KEV)
     angle_bin, cosine = choose_cosine(state, row, tables.aim)
     sine = math.sqrt(max(1.0 - cosine * cosine, 0.0))
@@ -152,30 +154,93 @@ def aim_at_camera(
         seen[DX + axis] = (
             along_u * pose[3 + axis] + along_v * pose[6 + axis] + cosine * pose[9 + axis]
         )
+    most_sr = tables.channels.whole_sr[channel]
+    scale = tables.cameras * tables.aim.whole_sr[row] / most_sr
+    if not leave_object(state, photon, material, coherent, scale, -1, tables, scratch):
+        return 0.0, cosine
+    return tables.aim.bound[row, angle_bin], cosine
+
+
+@bare_kernel
+def aim_at_septa(
+    state: State,
+    photon: Photon,
+    material: int,
+    channel: int,
+    pose: npt.NDArray[np.float64],
+    tables: SpectTables,
+    scratch: SpectScratch,
+) -> tuple[int, int, int]:
+    """Send the photon, as ``scratch.seen``, to where it scatters in septa and is seen.
+
+    Returns
+    -------
+    node, record of the library and the way in which it is turned; record −1 where it does not get
+    that far
+    """
+    seen, septa = scratch.seen, tables.septa
+    node, scale = tables.channels.node[channel], 1.0
+    if material >= 0:
+        node, whole = draw_node(state, photon[ENERGY], septa)
+        scale = tables.cameras * whole / tables.channels.whole_sr[channel]
+    if septa.size[node] == 0:
+        return node, -1, 0
+    record, way = draw_record(state, node, septa)
+    for i in range(PHOTON_SIZE):
+        seen[i] = photon[i]
+    cosine = direction_of(record, way, pose, septa, seen)
+    coherent = tables.channels.coherent[channel]
+    slope = math.sqrt(1.0 - cosine * cosine) / cosine
+    if coherent == 0 and misses_face(photon, slope, pose, tables.collimator):
+        return node, -1, 0
+    hat = node if material >= 0 else -1
+    if not leave_object(state, photon, material, coherent, scale, hat, tables, scratch):
+        return node, -1, 0
+    return node, record, way
+
+
+@bare_kernel
+def leave_object(
+    state: State,
+    photon: Photon,
+    material: int,
+    coherent: int,
+    scale: float,
+    node: int,
+    tables: SpectTables,
+    scratch: SpectScratch,
+) -> bool:
+    """Let ``scratch.seen`` start into its direction by chance, after coherent scatters on its way.
+
+    ``scale`` is the probability of a Compton scatter into it over its density per sr; of a node of
+    the septa's library (−1: none) only its part counts.
+    """
+    seen, ways = scratch.seen, scratch.ways
     for n in range(coherent, 0, -1):  # from the last direction back to the first
         for axis in range(3):
             ways[n, axis] = seen[DX + axis]
         scatter_coherent(state, seen, tables.matter.scatter, tables.coherent_material)
     if material >= 0:
         density, energy = scatter_per_sr(photon, seen[DX], seen[DY], seen[DZ], material, tables)
-        most_sr = tables.channels.whole_sr[channel]
-        chance = tables.cameras * tables.aim.whole_sr[row] * density / most_sr
+        chance = scale * density
         if chance > 1.0:
             scratch.exceeded[0] += 1
+        if node >= 0:
+            chance *= node_weight(energy, node, tables.septa)
         if uniform(state) >= chance or energy < tables.matter.cut_keV:
-            return 0.0, cosine
+            return False
         seen[ENERGY] = energy
     for n in range(1, coherent + 1):
         met = next_collision(state, seen, tables.matter)
         if met < 0:
-            return 0.0, cosine
+            return False
         share = coherent_share(seen[ENERGY], met, tables.matter)
         if uniform(state) * tables.most_coherent >= share:
-            return 0.0, cosine
+            return False
         seen[SCATTERS] += 1.0
         for axis in range(3):
             seen[DX + axis] = ways[n, axis]
-    return tables.aim.bound[row, angle_bin], cosine
+    return True
 
 
 @bare_kernel
@@ -191,7 +256,7 @@ def pass_collimator(
 
     Returns
     -------
-    −1 where it does not get there, 1 where it crossed septa, else 0
+    −1 where it does not get there, PENETRATED where it crossed septa, else 0
     """
     seen, collimator = scratch.seen, tables.collimator
     x, y, z = seen[X] - pose[0], seen[Y] - pose[1], seen[Z] - pose[2]
@@ -227,7 +292,42 @@ def pass_collimator(
     seen[PATH] += -w / cosine
     seen[X], seen[Y], seen[Z] = u_end, v_end, 0.0
     seen[DX], seen[DY], seen[DZ] = along_u, along_v, cosine
-    return 1 if share > 0.0 else 0
+    return PENETRATED if share > 0.0 else 0
+
+
+@bare_kernel
+def pass_septa(
+    state: State,
+    node: int,
+    record: int,
+    way: int,
+    pose: npt.NDArray[np.float64],
+    tables: SpectTables,
+    scratch: SpectScratch,
+) -> bool:
+    """Take ``scratch.seen`` through object, septa and cover; return whether it gets to a crystal.
+
+    It is then on the crystal's face, in its frame.
+    """
+    seen, collimator = scratch.seen, tables.collimator
+    x, y, z = seen[X] - pose[0], seen[Y] - pose[1], seen[Z] - pose[2]
+    w = x * pose[9] + y * pose[10] + z * pose[11]
+    cosine = seen[DX] * pose[9] + seen[DY] * pose[10] + seen[DZ] * pose[11]
+    along_u = seen[DX] * pose[3] + seen[DY] * pose[4] + seen[DZ] * pose[5]
+    along_v = seen[DX] * pose[6] + seen[DY] * pose[7] + seen[DZ] * pose[8]
+    to_face = -(collimator.gap_mm + collimator.length_mm) - w
+    u = x * pose[3] + y * pose[4] + z * pose[5] + along_u / cosine * to_face
+    v = x * pose[6] + y * pose[7] + z * pose[8] + along_v / cosine * to_face
+    if to_face < 0.0 or abs(u) > collimator.half_u_mm or abs(v) > collimator.half_v_mm:
+        return False
+    if next_collision(state, seen, tables.matter) >= 0:
+        return False
+    seen[PATH] += to_face / cosine
+    cosine = come_out(record, way, node, u, v, collimator, tables.septa, seen)
+    if cosine <= 0.0:
+        return False
+    cover = between(collimator.cover_per_mm, seen[ENERGY]) * collimator.cover_mm / cosine
+    return exponential(state) >= cover
 
 
 @bare_kernel
@@ -248,12 +348,18 @@ def look(
     """See the photon from a camera, by chance; return the new number of hits."""
     camera = min(int(uniform(state) * len(poses)), len(poses) - 1)
     pose = poses[camera]
-    bound, cosine = aim_at_camera(state, photon, material, channel, pose, tables, scratch)
-    if bound <= 0.0:
-        return n_hits
-    penetrated = pass_collimator(state, bound, cosine, pose, tables, scratch)
-    if penetrated < 0:
-        return n_hits
+    if tables.channels.node[channel] >= 0:
+        node, record, way = aim_at_septa(state, photon, material, channel, pose, tables, scratch)
+        if record < 0 or not pass_septa(state, node, record, way, pose, tables, scratch):
+            return n_hits
+        how = SEPTAL
+    else:
+        bound, cosine = aim_at_camera(state, photon, material, channel, pose, tables, scratch)
+        if bound <= 0.0:
+            return n_hits
+        how = pass_collimator(state, bound, cosine, pose, tables, scratch)
+        if how < 0:
+            return n_hits
     deposit, labels = scratch.deposit, scratch.labels
     scatters = scratch.seen[SCATTERS]
     track_head(state, scratch.seen, tables.head, deposit)
@@ -265,6 +371,6 @@ def look(
         missed[camera, fate] += 1
         return n_hits
     if len(labels) > 0:
-        how = PENETRATED * penetrated + BACKSCATTERED * (deposit[FROM_BACKING] > 0.0)
+        how += BACKSCATTERED * (deposit[FROM_BACKING] > 0.0)
         write_label(labels[n_hits], scratch.emitted[0], deposit[DEPOSIT_KEV], scatters, how)
     return n_hits + 1

@@ -17,6 +17,7 @@ from emulator.materials import klein_nishina
 from emulator.object_tracking import ObjectTables
 from emulator.photons import ELECTRON_REST_KEV
 from emulator.response import ResponseTables
+from emulator.septa_library import SEPTA_LEAST_KEV, SeptaTables, septa_tables
 from emulator.source_sampling import SourceTables
 from hw.scanner import Scanner
 
@@ -37,15 +38,17 @@ _ANGLES = 400
 class Channels(NamedTuple):
     """The independent Poisson processes of photons that might be seen.
 
-    One for each line, without or with Compton scatters, and number of coherent scatters after them.
+    One for each line, without or with Compton scatters in the object, and number of coherent
+    scatters after them; and the same again for those that scatter in septa.
 
     nuclide : (n,) i8, index into the source's nuclides
     energy_keV : (n,) f8, of the line
     order : (n,) i8, DIRECT or SCATTERED; coherent : (n,) i8
+    node : (n,) i8, of the line in the septa's library; −1 where septa are passed or not
     tries : (n,) i8, directions tried from every place
     annihilation : (n,) bool
     whole_sr : (n,) f8, the process' rate is the line's times this: at least modules × the aim's
-        integral × the greatest density of directions
+        (or the library's) integral × the greatest density of directions
     per_decay : (n,) f8, rate of histories over the nuclide's activity
     """
 
@@ -53,6 +56,7 @@ class Channels(NamedTuple):
     energy_keV: npt.NDArray[np.float64]
     order: npt.NDArray[np.int64]
     coherent: npt.NDArray[np.int64]
+    node: npt.NDArray[np.int64]
     tries: npt.NDArray[np.int64]
     annihilation: npt.NDArray[np.bool_]
     whole_sr: npt.NDArray[np.float64]
@@ -74,6 +78,7 @@ class SpectTables(NamedTuple):
     response: ResponseTables
     collimator: CollimatorTables
     aim: AimTables
+    septa: SeptaTables
     head: HeadTables
     channels: Channels
     compton: npt.NDArray[np.float64]
@@ -102,13 +107,15 @@ def spect_tables(
     first, last = math.ceil(matter.cut_keV), math.ceil(most_keV)
     fate = matter.fate.reshape(-1, matter.materials, 2)[first : last + 1]
     coherent = (fate[:, :, 1] - fate[:, :, 0]).max()
-    channels = _channels(scanner, lines, matter, aim, peak, float(coherent))
+    septa = _septa(scanner, lines, matter)
+    channels = _channels(scanner, lines, matter, aim, septa, peak, float(coherent))
     return SpectTables(
         source=places,
         matter=matter,
         response=response,
         collimator=collimator,
         aim=aim,
+        septa=septa,
         head=head_tables(scanner),
         channels=channels,
         compton=compton,
@@ -137,6 +144,19 @@ def source_lines(source: Source) -> list[SourceLine]:
             pairs = 2 * float(nuclide.beta_plus_fraction)
             lines.append(SourceLine(k, ELECTRON_REST_KEV, pairs, True))
     return lines
+
+
+def is_empty(matter: ObjectTables) -> bool:
+    """Return whether an object is of air alone."""
+    return not bool((matter.majorant_per_mm > 0).any())
+
+
+def _septa(scanner: Scanner, lines: list[SourceLine], matter: ObjectTables) -> SeptaTables:
+    assert scanner.collimator is not None
+    strengths = tuple((line.energy_keV, line.per_decay) for line in lines)
+    least_keV = max(SEPTA_LEAST_KEV, matter.cut_keV)
+    in_object = not is_empty(matter)
+    return septa_tables(scanner.collimator, strengths, least_keV=least_keV, in_object=in_object)
 
 
 def _main_material(matter: ObjectTables) -> int:
@@ -168,27 +188,37 @@ def _channels(
     lines: list[SourceLine],
     matter: ObjectTables,
     aim: AimTables,
+    septa: SeptaTables,
     peak: npt.NDArray[np.float64],
     coherent: float,
 ) -> Channels:
-    empty = not (matter.majorant_per_mm > 0).any()
+    empty = is_empty(matter)
     rows = []
     for line in lines:
         energies = np.arange(math.ceil(matter.cut_keV), math.ceil(line.energy_keV) + 1)
         seen = aim.whole_sr[(energies / ENERGY_STEP_KEV).astype(np.int64)]
         direct = float(aim.whole_sr[int(line.energy_keV / ENERGY_STEP_KEV)]) / (4.0 * math.pi)
         scattered = float((seen * peak[energies]).max())
-        for order in (DIRECT,) if empty else (DIRECT, SCATTERED):
-            whole = scanner.n_modules * (direct if order == DIRECT else scattered)
+        node = septa.node_of(line.energy_keV)
+        followed = septa.node_keV[node] == line.energy_keV
+        by_septa = float(septa.whole_sr[node]) / (4.0 * math.pi) if followed else 0.0
+        after = [septa.scattered_sr(e) * peak[e] for e in energies[energies > septa.node_keV[0]]]
+        ways = [(-1, DIRECT, direct), (-1, SCATTERED, scattered), (node, DIRECT, by_septa)]
+        ways.append((node, SCATTERED, float(max(after, default=0.0)) if followed else 0.0))
+        for node, order, sr in ways[::2] if empty else ways:
+            whole = scanner.n_modules * sr
+            if node >= 0 and not whole > 0.0:
+                continue
             for n in range(1 if empty else MOST_COHERENT + 1):
                 rate = line.per_decay * whole * coherent**n
                 tries = math.ceil(rate / MOST_PER_DECAY)
-                rows.append((line, order, n, whole, tries, rate / tries))
+                rows.append((line, order, n, whole, tries, rate / tries, node))
     return Channels(
         nuclide=np.array([row[0].nuclide for row in rows], np.int64),
         energy_keV=np.array([row[0].energy_keV for row in rows]),
         order=np.array([row[1] for row in rows], np.int64),
         coherent=np.array([row[2] for row in rows], np.int64),
+        node=np.array([row[6] for row in rows], np.int64),
         tries=np.array([row[4] for row in rows], np.int64),
         annihilation=np.array([row[0].annihilation for row in rows]),
         whole_sr=np.array([row[3] for row in rows]),

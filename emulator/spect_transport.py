@@ -16,6 +16,9 @@ The detected photons of independent decays are a Poisson process, and so is the 
 3. What meets the collimator's face is kept with transmission/bound, both exact for its line.
 4. Crystal and backing follow, then the response: events come out unweighted.
 
+Photons that scatter in septa are processes of their own, alike but for 2 and 3: direction and fate
+are a record of ``septa_library``, drawn with the density of what comes out of the back.
+
 The product of the rates and probabilities is that of the whole process, so every number of
 scatters is right in expectation. Direct and scattered photons have histories of their own, and a
 history is seen in a few of 100 cases at most, so that hits are hardly correlated: of 100 hits about

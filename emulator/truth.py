@@ -15,8 +15,6 @@ ANNIHILATION, LINE, LUTETIUM_DECAY, NOISE_TRIGGER = range(4)
 """What a trigger comes from: an annihilation photon, a γ or X photon of the source, a decay of
 ¹⁷⁶Lu in a crystal, nothing but noise."""
 
-KIND_NAMES = ("annihilation", "line", "lutetium", "noise")
-
 LABEL = np.dtype(
     [
         ("decay", "<i8"),
@@ -43,8 +41,9 @@ deposit_keV : what the photons left in the module; 0 for noise
 kind : ANNIHILATION, LINE, LUTETIUM_DECAY or NOISE_TRIGGER
 photon : number within the decay; annihilation photons are 0 and 1, lines from 2 on
 scatters : how often it was scattered in the object before (at most 255)
-modules_before : how many modules it had met before; of a camera 1 where it crossed septa, 2 where
-    it came back from behind the crystal, 3 both (``spect_sight``)
+modules_before : how many modules it had met before; of a camera the sum of 1 where it crossed
+    septa, 2 where it came back from behind the crystal, 4 where it scattered in septa
+    (``spect_sight``)
 """
 
 NOISE_DECAY = -1

@@ -19,7 +19,7 @@ import crc32c
 import numpy as np
 import numpy.typing as npt
 
-from emulator.config import EmulationError
+from emulator.config import EmulationError, EmulatorConfig
 from emulator.digitizer import HEADER_WORDS, NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer
 from emulator.slices import SliceHits
 from emulator.truth import LABEL, NOISE_DECAY, NOISE_TRIGGER, no_labels
@@ -116,6 +116,15 @@ class TruthWriter:
                 f"cannot write the truth of the run to {self.path}: {error.strerror}"
             ) from error
         self._sequence += 1
+
+
+def check_truth(config: EmulatorConfig) -> None:
+    """Refuse a folder for truth files that is none, before any run; raises EmulationError."""
+    if config.truth not in ("", IN_RUN) and not Path(config.truth).is_dir():
+        raise EmulationError(
+            f"truth: {config.truth} is no folder; make it, name one that exists, or none for the "
+            "run's own"
+        )
 
 
 def open_truth(where: str, order: Start, scanner: str) -> TruthWriter:

@@ -4,6 +4,9 @@ A SPECT scanner has no live image yet: the console shows its projections, and no
 With a display it shows the console until you close it. Without one (or with --headless) it says
 so, runs for 30 s or --duration, and leaves screenshots of the real console and the final image in
 the run's folder. Ctrl-C at any moment closes the run and stops every process within 3 s.
+
+Every demo is a system of its own; the address that it tells is for `tomoshibi tap`, `tomoshibi
+fault` and other commands that attach to a running system, as --endpoint.
 """
 
 from __future__ import annotations
@@ -14,7 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, positive, tell
-from daq.cli.emulation import activity_for_rate, add_emulation_options, emulation_arguments
+from daq.cli.emulation import (
+    activity_for_rate,
+    add_emulation_options,
+    emulation_arguments,
+    emulator_config,
+)
 from daq.cli.modality import complete
 from daq.cli.windows import add_window_options
 
@@ -63,7 +71,9 @@ def run(options: argparse.Namespace) -> int:
     if options.prompts_per_s is not None:
         options.activity_MBq = activity_for_rate(options, options.prompts_per_s)
         tell(f"{options.prompts_per_s:g} prompts/s need {options.activity_MBq:.3g} MBq")
-    return LiveChain(demo_plan(options)).run_and_report(options)
+    chain = LiveChain(demo_plan(options))
+    tell(f"for tap, fault and console: --endpoint {chain.endpoints.base}")
+    return chain.run_and_report(options)
 
 
 def has_display() -> bool:
@@ -86,7 +96,7 @@ def warm_up() -> None:
 def demo_plan(options: argparse.Namespace) -> ChainPlan:
     """Return the plan of the demo's chain."""
     from daq.cli.acquire_command import template
-    from daq.cli.live_chain import ChainPlan, leave_as_it_is
+    from daq.cli.live_chain import ChainPlan
 
     complete(options)
     options.mu_map = options.calibration = ""
@@ -98,18 +108,25 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         "seed": options.seed,
         "source": "emulator",
     }
+    more = ("tac", "motion", "library", "gantry", "lutetium")
+    labels |= {name: getattr(options, name) for name in more if getattr(options, name)}
     config = template(options, **labels)
     images = config.scanner().modality == "PET"
 
-    def add_mu_map(config: RunConfig, scratch: Path) -> None:
-        config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
+    def complete_plan(config: RunConfig, scratch: Path) -> None:
+        """Before a run is armed: what cannot be emulated leaves no folder."""
+        from emulator.settings_check import check_settings
+
+        check_settings(emulator_config(options))
+        if images:
+            config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
 
     return ChainPlan(
         config=config,
         source=["emulate", *emulation_arguments(options)],
         runs=options.runs,
         window=not options.headless,
-        finish_plan=add_mu_map if images else leave_as_it_is,
+        finish_plan=complete_plan,
         images=images,
         extra_result={"activity_MBq": options.activity_MBq},
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from daq.cli.common import add_endpoint_option, tell
+from daq.cli.common import add_endpoint_option
 from daq.cli.emulation import add_emulation_options, emulator_config
 from daq.cli.progress import ProgressLine
 
@@ -22,6 +22,7 @@ examples:
   tomoshibi emulate --phantom hot-rod --nuclide Rb-82 --motion breathing:amplitude_mm=15
   tomoshibi emulate --tac curves.csv --motion poses.csv           as measured
   tomoshibi emulate --activity-MBq 20 --library        load mode: many singles on few cores
+  tomoshibi emulate --preset gamma_head_melp --nuclide Lu-177 --gantry step:32x10s
   tomoshibi emulate --preset bench2 --phantom point --dead-crystals 3 --noisy-crystals 17,42
 """
 
@@ -37,10 +38,12 @@ def run(options: argparse.Namespace) -> int:
     from emulator.service import run_emulator
 
     config = emulator_config(options, endpoint=options.endpoint)
-    tell(
+    words = (
         f"emulating {config.phantom} with {config.activity_Bq / 1e6:g} MBq {config.nuclide} in "
         f"{config.scanner}, waiting at {config.endpoint}"
     )
     progress = ProgressLine("making the event library")
-    run_emulator(config, progress=lambda share: progress(share, 1.0))
+    run_emulator(
+        config, progress=lambda share: progress(share, 1.0), ready=lambda: progress.done(words)
+    )
     return 0

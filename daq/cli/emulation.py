@@ -107,10 +107,8 @@ def _fault(text: str) -> str:
 
 
 def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> EmulatorConfig:
-    """Return the checked configuration that the options describe; raises CommandError."""
-    import msgspec
-
-    from emulator.config import EmulatorConfig
+    """Return the checked configuration that the options describe; raises EmulationError."""
+    from emulator.config import make_config
 
     complete(options)
     values = {
@@ -137,10 +135,7 @@ def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> Emula
         "gantry": options.gantry,
         "any_collimator": options.any_collimator,
     }
-    try:
-        return msgspec.convert(values, EmulatorConfig)
-    except msgspec.ValidationError as error:
-        raise CommandError(f"emulator: {error}") from error
+    return make_config(values)
 
 
 def emulation_arguments(options: argparse.Namespace) -> list[str]:

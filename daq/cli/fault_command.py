@@ -36,8 +36,11 @@ def run(options: argparse.Namespace) -> int:
     from daq.client import ControlClient
     from hw.endpoints import Endpoints
 
-    if bool(options.fault) == (options.action == "list"):
-        raise CommandError(f"fault {options.action}: `tomoshibi fault --help` has examples")
+    if options.action == "list" and options.fault:
+        raise CommandError("fault list: takes no fault; it lists those set and all kinds there are")
+    if options.action != "list" and not options.fault:
+        example = "set drop=0.01`" if options.action == "set" else "clear 2` or `clear all`"
+        raise CommandError(f"fault {options.action}: say which, such as `tomoshibi fault {example}")
     result: dict[str, object] = {}
     with ControlClient(Endpoints(options.endpoint)) as daq:
         for text in options.fault or [""]:

@@ -2,8 +2,8 @@
 
 Prints a table of figures: measured, expected, tolerance, verdict. The exit status is 1 where a
 figure fails. Figures against reference data need the folder that TOMOSHIBI_REFERENCE_DATA names;
-without it they are told as not run. All of it takes minutes on two cores; --quick takes a tenth of
-the counts and allows for their statistics.
+without it they are told as not run. All of it takes about five minutes on two cores; --quick takes
+a tenth of the counts and allows for their statistics.
 """
 
 from __future__ import annotations

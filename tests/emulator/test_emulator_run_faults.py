@@ -58,7 +58,8 @@ def test_a_fault_is_written_and_read_back():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_written_with_its_defaults(kind):
     needed = "crystal=1," if "crystal" in KINDS[kind].amounts else ""
-    fault = parse_fault(f"{kind}:{needed}for=1s")
+    lasting = "" if kind == "module_reset" else "for=1s"
+    fault = parse_fault(f"{kind}:{needed}{lasting}")
     assert parse_fault(fault.describe()) == fault
 
 
@@ -78,6 +79,11 @@ def test_every_kind_can_be_written_with_its_defaults(kind):
         ("stalled_link:for=100s", "the bound is 30 s"),
         ("clock_drift:ppm=1000,for=60s", "give less ppm or a shorter time"),
         ("counter_wrap@3s", "only be there from a run's start"),
+        ("drop:p=0.1,p=0.2", "p is given twice"),
+        ("drop=0.1:p=0.2", "p is given twice"),
+        ("drop:for=0s", "leave it out: then until cleared"),
+        ("dead_crystal:crystal=1.5", "give a whole number"),
+        ("module_reset:off=50ms,for=2s", "leave for out"),
         ("a b c", "write KIND@TIME"),
     ],
 )
@@ -137,6 +143,11 @@ def test_orders_between_runs_are_for_the_next_one_only():
     assert desk.obey(FaultOrder(id=3, action="clear", text="no")).reason.startswith("clear 'no'")
     assert [fault.kind for fault in desk.standing()] == ["drop"]
     assert desk.standing() == []
+    for number, text in enumerate(("drop", "corrupt", "reorder"), 1):
+        desk.obey(FaultOrder(id=number, action="set", text=text))
+    desk.obey(FaultOrder(id=4, action="clear", text="1"))
+    desk.obey(FaultOrder(id=5, action="clear", text="2"))  # numbers stay what they were
+    assert [fault.kind for fault in desk.standing()] == ["reorder"]
     assert "burst" in desk.obey(FaultOrder(id=4, action="list")).kinds
 
 

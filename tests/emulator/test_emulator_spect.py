@@ -11,16 +11,26 @@ import pytest
 
 from emulator import spect_trials
 from emulator.collimator import hole_area_mm2, open_share
+from emulator.collimator_trials import energies_behind
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.emulation import Emulation
 from emulator.instrument import Instrument, prepare
 from emulator.materials import mu_per_mm
 from emulator.phantoms import Phantom
+from emulator.septa_library import septa_matter
 from emulator.slices import PERIOD_S
-from emulator.spect_analog import SEEN_KEV, SEEN_SCATTERS, SEEN_U, follow_all
+from emulator.spect_analog import (
+    CROSSED,
+    SEEN_COLUMNS,
+    SEEN_KEV,
+    SEEN_KIND,
+    SEEN_SCATTERS,
+    SEEN_U,
+    follow_all,
+)
 from emulator.spect_engine import SpectEngine
 from emulator.spect_motion import load_spect_motion, poses_at
-from emulator.spect_sight import PENETRATED, new_spect_scratch
+from emulator.spect_sight import PENETRATED, SEPTAL, new_spect_scratch
 from emulator.spect_trials import (
     CameraEvents,
     counts_per_photon,
@@ -38,6 +48,8 @@ from hw.scanner import Scanner, load_scanner
 
 LEHR, MELP, CZT = "gamma_head_lehr", "gamma_head_melp", "czt_cardiac"
 TC_KEV = 140.511
+LIBRARY_ERROR = 0.03
+"""Of what septa scatter: σ of the records of nodes, and their interpolation."""
 replaced = msgspec.structs.replace
 
 
@@ -80,22 +92,47 @@ def test_photons_seen_are_those_seen_when_every_photon_is_followed(
     instrument = camera(monkeypatch, scanner, bone_and_water(), "Tc-99m")
     forced = see(instrument, events=25_000, activity_Bq=3e6)
     photons = 800_000
-    all_seen = np.empty((photons, 3))
+    all_seen = np.empty((photons, SEEN_COLUMNS))
     assert instrument.spect is not None
     pose = poses_at(scanner, np.zeros(1), np.empty(0))[0]
-    scratch = new_spect_scratch()
-    found = follow_all(instrument.spect, pose, TC_KEV, photons, 7, scratch, all_seen)
+    scratch, lead = new_spect_scratch(), septa_matter("Pb", TC_KEV)
+    found = follow_all(instrument.spect, lead, pose, TC_KEV, photons, 7, scratch, all_seen)
     analog = all_seen[:found]
-    analog = analog[analog[:, SEEN_KEV] > 35]
-    energy = forced.energy_keV > 35
+    analog = analog[analog[:, SEEN_KEV] > 45]
+    energy = forced.energy_keV > 45
+    by_septa = (forced.how & SEPTAL) > 0
     for order in range(5):
-        a = np.minimum(analog[:, SEEN_SCATTERS], 4) == order
-        f = (np.minimum(forced.scatters, 4) == order) & energy
-        error = math.hypot(math.sqrt(a.sum()) / photons, math.sqrt(f.sum()) / forced.photons)
-        assert abs(a.sum() / photons - f.sum() / forced.photons) < 4 * error
-        where = analog[a, SEEN_U].mean(), forced.u_mm[f].mean()
-        spread = 30 * math.hypot(a.sum() ** -0.5, f.sum() ** -0.5)
-        assert abs(where[0] - where[1]) < 4 * spread
+        for septal in (False, True):
+            a = np.minimum(analog[:, SEEN_SCATTERS], 4) == order
+            a &= (analog[:, SEEN_KIND] != CROSSED) == septal
+            f = (np.minimum(forced.scatters, 4) == order) & energy & (by_septa == septal)
+            here, there = f.sum() / forced.photons, a.sum() / photons
+            error = math.hypot(math.sqrt(a.sum()) / photons, math.sqrt(f.sum()) / forced.photons)
+            assert abs(here - there) < 4 * error + septal * LIBRARY_ERROR * there
+            where = analog[a, SEEN_U].mean(), forced.u_mm[f].mean()
+            spread = 40 * math.hypot(a.sum() ** -0.5, f.sum() ** -0.5)
+            assert abs(where[0] - where[1]) < 4 * spread
+
+
+def septal_by_energy(energy_keV: np.ndarray) -> np.ndarray:
+    """Count from the trigger's upper end, about lead's X-rays, between, and in the window."""
+    return np.histogram(energy_keV, bins=[45.0, 95.0, 126.46, 154.56])[0]
+
+
+def test_what_septa_scatter_is_that_of_photons_followed_in_the_lead() -> None:
+    """Within 4 σ and the library's own error: total, lead's K X-rays, and the energy window."""
+    instrument = ideal_camera(LEHR, "Tc-99m", source_before(LEHR, 100.0))
+    live = see(instrument, events=60_000)
+    deposits, kind, emitted = energies_behind(instrument, TC_KEV, photons=12_000_000)
+    blur = np.random.default_rng(1).normal(size=len(deposits))
+    read_out = deposits + instrument.response.energy_sigma * np.sqrt(deposits) * blur
+    for septal in (False, True):
+        here = septal_by_energy(live.energy_keV[((live.how & SEPTAL) > 0) == septal])
+        there = septal_by_energy(read_out[(kind != CROSSED) == septal])
+        error = np.hypot(np.sqrt(here) / live.photons, np.sqrt(there) / emitted)
+        error += septal * LIBRARY_ERROR * there / emitted
+        assert (abs(here / live.photons - there / emitted) < 4 * error).all()
+    assert (here > 100).sum() >= 2  # there is something to compare
 
 
 def test_counts_of_slices_are_poisson() -> None:
@@ -139,7 +176,7 @@ def test_unscattered_counts_are_angers_geometric_efficiency_times_the_crystals(
     cover = math.exp(-0.3048 * float(np.interp(energy_keV, table, septa.cover_per_mm)))
     short = 2 / float(np.interp(energy_keV, table, septa.mu_per_mm))
     open_mm2 = open_share(collimator) * hole_area_mm2(collimator) / (4 * math.pi)
-    of_line = np.abs(seen.emitted_keV - energy_keV) < 1
+    of_line = (np.abs(seen.emitted_keV - energy_keV) < 1) & ((seen.how & SEPTAL) == 0)
     lines = {"Tc-99m": 1.0, "Lu-177": 0.11 / (seen.photons / seen.decays)}
     counts = of_line.sum() / (seen.photons * lines[nuclide])
     least = open_mm2 / collimator.length_mm**2 * crystal * cover
@@ -184,9 +221,9 @@ def test_thicker_septa_are_crossed_less(monkeypatch: Any) -> None:
 def test_sensitivity_and_resolution_at_10_cm_are_those_of_gate(
     preset: str, nuclide: str, energy_keV: float, counts: float, fwhm_mm: float
 ) -> None:
-    """Within 7 %: photons that scatter in the collimator are missing, 3 to 5 % of the counts."""
+    """Within 3 %: GATE's figures have three to four digits and no error is given with them."""
     found, error = counts_per_photon(preset, nuclide, energy_keV, events=40_000)
-    assert found == pytest.approx(counts, rel=0.07, abs=3 * error)
+    assert found == pytest.approx(counts, abs=0.03 * counts + 2 * error)
     place = line_spread_mm(preset, nuclide, energy_keV, events=60_000)
     assert gaussian_fwhm_mm(place) == pytest.approx(fwhm_mm, rel=0.05)
     assert half_maximum_mm(place) == pytest.approx(fwhm_mm, rel=0.08)
@@ -334,7 +371,8 @@ def test_annihilation_photons_come_through_a_collimator_that_is_not_made_for_the
     instrument = ideal_camera(MELP, "F-18", source_before(MELP, 100.0))
     seen = see(instrument, events=2000, activity_Bq=1e7)
     assert isinstance(seen, CameraEvents)
-    assert (seen.how & PENETRATED).mean() > 0.8
+    assert ((seen.how & (PENETRATED | SEPTAL)) > 0).mean() > 0.95
+    assert (seen.how & PENETRATED).mean() > 0.4
     assert ((seen.energy_keV > 470) & (seen.energy_keV < 550)).mean() > 0.1
 
 

@@ -162,3 +162,10 @@ def test_hits_without_their_labels_are_refused(tmp_path: Path):
     with pytest.raises(EmulationError, match="and 0 labels"):
         writer.append(hits, emulation.digitize(hits), emulation.digitizer)
     writer.close({})
+
+
+def test_a_folder_that_is_none_and_load_mode_are_refused_before_any_run(tmp_path):
+    with pytest.raises(EmulationError, match="nowhere is no folder; make it, name one that exists"):
+        prepare(changed(CONFIG, truth=str(tmp_path / "nowhere")))
+    with pytest.raises(EmulationError, match="load mode keeps no truth"):
+        prepare(changed(CONFIG, truth=str(tmp_path), library="auto"))

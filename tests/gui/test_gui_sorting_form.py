@@ -53,8 +53,7 @@ def test_a_field_left_empty_is_left_to_the_daq() -> None:
         ("window_ps", "five", "“five” is no number; write for instance 4.5"),
         ("window_ps", "nan", "“nan” is no finite number"),
         ("window_ps", "inf", "“inf” is no finite number"),
-        ("window_ps", "0", "must be at least 0.001 ns"),
-        ("window_ps", "−3", "must be at least 0.001 ns"),
+        ("window_ps", "−3", "must be at least 0 ns"),
         ("window_ps", "2e6", "must be at most 1e+06 ns"),
         ("lld_keV", "-1", "must be at least 0 keV"),
         ("lld_keV", "7000", "must be at most 6553.5 keV"),
@@ -79,6 +78,10 @@ def test_nonsense_is_refused_in_words_at_its_field(name: str, text: str, words: 
     else:
         assert set(faults) == {name}
         assert words in faults[name]
+
+
+def test_without_coincidences_there_must_be_windows_for_singles() -> None:
+    assert set(read_form(SOUND | {"window_ps": "0"}, base=None).faults) == {"windows"}
 
 
 def test_several_faults_are_told_at_once() -> None:
