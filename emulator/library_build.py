@@ -157,6 +157,7 @@ def _exact(instrument: Instrument) -> Instrument:
         energy_sigma=0.0,
         time_sigma_ps=0.0,
         trigger_keV=_HOPELESS * response.trigger_keV,
+        hopeless_keV=0.0,
         raw=False,
         position_sigma_mm=0.0 if response.raw else response.position_sigma_mm,
     )

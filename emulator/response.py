@@ -70,6 +70,8 @@ class ResponseTables(NamedTuple):
     crystals : (n_crystals, CRYSTAL_COLUMNS) f4, see ``miscalibration``
     doi_gain, doi_ps : (doi_bins,) f8, factor of the energy and summand of the time by depth bin
     energy_sigma : keV at 1 keV; σ(E) = energy_sigma · √E
+    hopeless_keV : blurred energies below this trigger in no crystal. Most deposits that are too low
+        end there, before their crystal's row, which is in no near cache, has to be waited for
     raw, raw_sigma, raw_compression : whether positions are raw; their blur in shares of the
         picture along u and v; κ (``raw_position``)
     tail_share, tail_mean : see ``collect``
@@ -83,6 +85,7 @@ class ResponseTables(NamedTuple):
     position_sigma_mm: float
     doi_sigma_mm: float
     trigger_keV: float
+    hopeless_keV: float
     n_u: int
     n_v: int
     doi_bins: int
@@ -132,6 +135,7 @@ def response_tables(
         position_sigma_mm=response.position_fwhm_mm / FWHM_PER_SIGMA,
         doi_sigma_mm=response.doi_fwhm_mm / FWHM_PER_SIGMA,
         trigger_keV=float(trigger_keV),
+        hopeless_keV=_hopeless_keV(crystals, doi_gain, trigger_keV),
         n_u=module.n_u,
         n_v=module.n_v,
         doi_bins=module.doi_bins,
@@ -146,6 +150,15 @@ def response_tables(
         tail_share=float(response.tail_share),
         tail_mean=float(response.tail_mean),
     )
+
+
+def _hopeless_keV(
+    crystals: Crystals, doi_gain: npt.NDArray[np.float64], trigger_keV: float
+) -> float:
+    """Return the least blurred energy that some crystal reads out at the trigger level."""
+    read_out = trigger_keV / (np.maximum(crystals[:, GAIN], 1e-3) * doi_gain.max())
+    blurred = read_out * (1 + crystals[:, CURVATURE] * (read_out / REFERENCE_KEV - 1))
+    return float(blurred.min()) * (1 - 1e-6)
 
 
 @bare_kernel
@@ -232,7 +245,10 @@ def respond(
     if tables.tail_share > 0.0:
         energy = collect(state, energy, tables)
     blurred = energy + normal(state) * tables.energy_sigma * math.sqrt(energy)
+    if blurred < tables.hopeless_keV:
+        return BELOW_TRIGGER
     curvature = tables.crystals[index, CURVATURE]
+    jitter_ps = normal(state) * tables.time_sigma_ps  # drawn while the row is on its way
     energy = bend(blurred, curvature) if curvature != 0.0 else blurred
     energy *= tables.crystals[index, GAIN] * tables.doi_gain[doi]
     if energy < tables.trigger_keV:
@@ -247,7 +263,7 @@ def respond(
         decay_ps
         + deposit[DEPOSIT_PATH] / LIGHT_MM_PER_PS
         + TRIGGER_LATENCY_PS
-        + normal(state) * tables.time_sigma_ps
+        + jitter_ps
         + tables.crystals[index, SKEW]
         + tables.doi_ps[doi]
         + walk_ps

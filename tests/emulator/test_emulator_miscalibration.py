@@ -18,7 +18,7 @@ from emulator.config import EmulationError, EmulatorConfig
 from emulator.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_W
 from emulator.emulation import Emulation
 from emulator.instrument import Instrument, prepare
-from emulator.miscalibration import CURVATURE, EFFICIENCY, WALK, draw_crystals
+from emulator.miscalibration import CURVATURE, EFFICIENCY, GAIN, WALK, draw_crystals
 from emulator.response import (
     BELOW_TRIGGER,
     HIT,
@@ -100,6 +100,16 @@ def test_walk_and_non_linearity_of_a_crystal_are_in_its_words(energy_keV):
     assert int(read["time_ps"]) - int(plain["time_ps"]) == pytest.approx(late_ps, abs=1)
     assert plain["time_ps"] == TRIGGER_LATENCY_PS
     assert corrected_keV(read["energy"] / 10, 0.04) == pytest.approx(energy_keV, abs=0.1)
+
+
+def test_what_is_called_hopeless_would_trigger_in_no_crystal():
+    tables = response_tables(load_scanner("bench2"), seed=1, trigger_keV=100)
+    blurred = np.linspace(1.0, tables.hopeless_keV, 500)[:, None]
+    gain, curvature = tables.crystals[:, GAIN].astype(float), tables.crystals[:, CURVATURE]
+    root = np.sqrt((1 - curvature) ** 2 + 4 / 511 * curvature * blurred)
+    read_out = 2 * blurred / (1 - curvature + root) * gain * tables.doi_gain.max()
+    assert read_out.max() < 100
+    assert read_out.max() > 99.99  # and no deposit is looked up in vain
 
 
 def test_depth_errors_follow_the_depth_bin_and_are_right_in_the_mean():
