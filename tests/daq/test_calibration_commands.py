@@ -23,7 +23,7 @@ from hw.scanner import load_scanner
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
-    return emulate_bench(tmp_path_factory.mktemp("commands"), periods=300)
+    return emulate_bench(tmp_path_factory.mktemp("commands"), periods=600)
 
 
 def calibrate(*words: object) -> int:
@@ -66,7 +66,7 @@ def test_energy_then_skew_then_walk_then_mask_each_add_to_the_set(
 def test_two_runs_of_two_lines_give_the_non_linearity(measured: BenchRun, tmp_path: Path) -> None:
     emulation = EmulatorConfig(scanner="bench2", nuclide="Tc-99m", activity_Bq=6e6, seed=3)
     water = cylinder(BENCH, radius_mm=8.0, length_mm=20.0)
-    technetium = emulate(tmp_path, emulation, periods=300, phantom=water)
+    technetium = emulate(tmp_path, emulation, periods=600, phantom=water)
     np.testing.assert_array_equal(technetium.gain, measured.gain)
     words = [measured.folder, technetium.folder, "--line", "511", "--line", "Tc-99m"]
     assert calibrate("energy", *words, "--output", tmp_path / "two.npz") == 0
@@ -76,7 +76,7 @@ def test_two_runs_of_two_lines_give_the_non_linearity(measured: BenchRun, tmp_pa
     # a third of the crystals tells its curvature worse than ±0.01 and takes its module's
     assert np.std(found.curvature - measured.curvature) < 0.015
     assert abs(np.mean(found.curvature - measured.curvature)) < 0.004
-    assert np.mean(np.abs(found.gain * measured.gain - 1) < 0.01) > 0.97
+    assert np.abs(found.gain * measured.gain - 1).max() < 0.01
 
 
 def test_a_run_without_a_source_gives_gains_from_lutetium(tmp_path: Path) -> None:

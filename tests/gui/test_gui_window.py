@@ -88,7 +88,7 @@ def test_silence_veils_the_displays_and_takes_the_buttons_away(
             for panel in (console.rates, console.image, console.journal)
         )
         assert "s old" in console.veil.detail
-        assert "NO DATA" in console.run_bar.link.text()
+        pump(lambda: "NO DATA" in console.run_bar.link.text())
         assert console.run_bar.state.text() == "RUNNING?"
         assert enabled(console) == set()
         pump(lambda: console.rates.tiles["prompts"].value.text() == "–")
