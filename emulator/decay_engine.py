@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
+from emulator.engine import Engine, room_for
 from emulator.lutetium import MOST_HITS, add_lutetium
-from emulator.noise import add_noise
 from emulator.response import HIT, MISSED
 from emulator.slices import PERIOD_S, SliceHits
 from emulator.transport import (
@@ -23,7 +22,7 @@ from emulator.transport import (
     emulate_slice,
     new_scratch,
 )
-from emulator.truth import LABEL, label_noise, no_labels
+from emulator.truth import LABEL, no_labels
 from hw.protocol import FRAME_PERIOD_PS
 
 if TYPE_CHECKING:
@@ -32,32 +31,16 @@ if TYPE_CHECKING:
 _EXPECTED_HITS_PER_PHOTON = 1.25  # room for hits; more than any scanner of ours detects
 
 
-class DecayEngine:
+class DecayEngine(Engine):
     """Makes the slices of one run; any slice, from any thread, and the same whatever the order."""
 
     def __init__(
         self, instrument: Instrument, *, activity_Bq: float, seed: int, labelled: bool = False
     ) -> None:
-        self._instrument = instrument
-        self._seed = seed
-        self._activity_Bq = activity_Bq
-        self._labelled = labelled
+        super().__init__(instrument, activity_Bq=activity_Bq, seed=seed, labelled=labelled)
         photons_per_decay = max(2.0, instrument.source.photons_per_decay)
         self._hits_per_decay = _EXPECTED_HITS_PER_PHOTON * photons_per_decay
         self._threads = threading.local()
-
-    def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
-        """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
-        time_s = (index + 0.5) * PERIOD_S
-        kinetics = self._instrument.kinetics
-        factor = 1.0 if kinetics is None else kinetics.activity(time_s)[0]
-        return np.asarray(self._activity_Bq * factor * self._instrument.source.activities(time_s))
-
-    def _region_share(self, index: int) -> npt.NDArray[np.float64]:
-        kinetics = self._instrument.kinetics
-        if kinetics is None:
-            return np.empty(0)
-        return kinetics.activity((index + 0.5) * PERIOD_S)[1]
 
     def _posed_tables(self, index: int) -> TransportTables:
         """Return the tables with the object's pose in the middle of the slice."""
@@ -102,12 +85,10 @@ class DecayEngine:
         """Return for how many hits of a slice there is to be room: 10 σ more than expected."""
         instrument = self._instrument
         most = MOST_MODULES_PER_PHOTON * instrument.tables.emission.most_photons
-        room = _most(activity_Bq * PERIOD_S) * self._hits_per_decay + 2 * most
+        room = room_for(activity_Bq * PERIOD_S) * self._hits_per_decay + 2 * most
         if instrument.lutetium is not None:
-            room += 4 * _most(instrument.lutetium.rate_Hz * PERIOD_S) + MOST_HITS
-        if instrument.noise is not None:
-            room += _most(instrument.noise.rate_Hz * len(instrument.noise.module) * PERIOD_S)
-        return int(room)
+            room += 4 * room_for(instrument.lutetium.rate_Hz * PERIOD_S) + MOST_HITS
+        return int(room + self._noise_room())
 
     def _add_background(
         self,
@@ -127,20 +108,10 @@ class DecayEngine:
             n_hits = add_lutetium(
                 lutetium, tables, slice_ps, self._seed, index, scratch, hits, n_hits, missed, tally
             )
-        if instrument.noise is not None:
-            noise, state = instrument.noise, scratch.state
-            before = n_hits
-            n_hits = add_noise(noise, slice_ps, self._seed, index, state, hits, n_hits, tally)
-            label_noise(labels[before:n_hits])
-        return int(n_hits)
+        return self._add_noise(index, scratch.state, labels, hits, int(n_hits), tally)
 
     def _scratch(self) -> Scratch:
         if not hasattr(self._threads, "scratch"):
             self._threads.scratch = new_scratch()
         scratch: Scratch = self._threads.scratch
         return scratch
-
-
-def _most(expected: float) -> float:
-    """Return a number that a Poisson number of this mean does not exceed in a lifetime."""
-    return expected + 10 * math.sqrt(expected) + 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
-from emulator.noise import add_noise
+from emulator.engine import Engine, room_for
 from emulator.pose import STILL, Pose
 from emulator.response import HIT, MISSED
 from emulator.slices import PERIOD_S, SliceHits
@@ -19,7 +18,7 @@ from emulator.spect_sight import SpectScratch, new_spect_scratch
 from emulator.spect_tables import SpectTables, source_lines
 from emulator.spect_transport import emulate_spect_slice
 from emulator.transport import DECAYS, OVERFLOWED, PAIRS, PHOTONS, TALLY_SIZE
-from emulator.truth import LABEL, label_noise, no_labels
+from emulator.truth import LABEL, no_labels
 from hw.angle_words import pack_angle_words
 from hw.protocol import FRAME_PERIOD_PS
 
@@ -31,7 +30,7 @@ _HITS_PER_HISTORY = 2.0  # room for them: far more than there are
 _DECAYS_STREAM = 0x5350  # of the numbers of decays, apart from those of the kernel
 
 
-class SpectEngine:
+class SpectEngine(Engine):
     """Makes the slices of one run; any slice, from any thread, and the same whatever the order.
 
     exceeded : probabilities above 1 that the kernel met; more than 0 would be a defect
@@ -42,24 +41,14 @@ class SpectEngine:
     ) -> None:
         if instrument.spect is None:
             raise EmulationError(f"{instrument.scanner.name} has no collimator: it is not SPECT")
+        super().__init__(instrument, activity_Bq=activity_Bq, seed=seed, labelled=labelled)
         self.exceeded = 0
         self._tables: SpectTables = instrument.spect
-        self._instrument = instrument
-        self._seed = seed
-        self._activity_Bq = activity_Bq
-        self._labelled = labelled
         self._photons_per_decay = np.zeros(len(instrument.source.nuclides))
         for line in source_lines(instrument.source):
             if not line.annihilation:
                 self._photons_per_decay[line.nuclide] += line.per_decay
         self._threads = threading.local()
-
-    def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
-        """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
-        time_s = (index + 0.5) * PERIOD_S
-        kinetics = self._instrument.kinetics
-        factor = 1.0 if kinetics is None else kinetics.activity(time_s)[0]
-        return np.asarray(self._activity_Bq * factor * self._instrument.source.activities(time_s))
 
     def angles_deg(self, index: int) -> npt.NDArray[np.float64]:
         """Return where each module stands in slice ``index``, (modules,) f8; 0 for a static one.
@@ -83,7 +72,7 @@ class SpectEngine:
         activities_Bq = self.activities_Bq(index)
         rates_Hz = tables.channels.per_decay * activities_Bq[tables.channels.nuclide]
         rate_Hz = max(float(rates_Hz.sum()), 1e-300)  # a source may have died out
-        room = _HITS_PER_HISTORY * _most(rate_Hz * PERIOD_S) + _LEAST_ROOM + self._noise_room()
+        room = _HITS_PER_HISTORY * room_for(rate_Hz * PERIOD_S) + _LEAST_ROOM + self._noise_room()
         hits = np.empty(int(room), HIT)
         labels = np.empty(len(hits), LABEL) if self._labelled else no_labels()
         scratch = self._scratch()._replace(labels=labels)
@@ -105,7 +94,7 @@ class SpectEngine:
         )
         self.exceeded += int(scratch.exceeded[0])
         scratch.exceeded[0] = 0
-        n_hits = self._add_noise(index, scratch, hits, int(n_hits), tally)
+        n_hits = self._add_noise(index, scratch.state, labels, hits, int(n_hits), tally)
         if tally[OVERFLOWED] or n_hits < 0:
             raise EmulationError(f"slice {index} made more than {len(hits)} hits: a defect")
         self._to_scanner(index, labels[:n_hits])
@@ -128,12 +117,6 @@ class SpectEngine:
         for axis, row, shift in zip(axes, pose[:9].reshape(3, 3) @ place, pose[9:], strict=True):
             labels[axis] = row + shift
 
-    def _region_share(self, index: int) -> npt.NDArray[np.float64]:
-        kinetics = self._instrument.kinetics
-        if kinetics is None:
-            return np.empty(0)
-        return kinetics.activity((index + 0.5) * PERIOD_S)[1]
-
     def _tally(self, index: int, activities_Bq: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Return the slice's tally with its decays: drawn, for they are not followed one by one."""
         regions = self._region_share(index)
@@ -151,33 +134,8 @@ class SpectEngine:
         tally[PHOTONS] = random.poisson(decays * self._photons_per_decay).sum()
         return tally
 
-    def _noise_room(self) -> float:
-        noise = self._instrument.noise
-        return 0.0 if noise is None else _most(noise.rate_Hz * len(noise.module) * PERIOD_S)
-
-    def _add_noise(
-        self,
-        index: int,
-        scratch: SpectScratch,
-        hits: npt.NDArray[np.void],
-        n_hits: int,
-        tally: npt.NDArray[np.int64],
-    ) -> int:
-        noise, before = self._instrument.noise, n_hits
-        if noise is not None:
-            n_hits = add_noise(
-                noise, float(FRAME_PERIOD_PS), self._seed, index, scratch.state, hits, n_hits, tally
-            )
-            label_noise(scratch.labels[before:n_hits])
-        return int(n_hits)
-
     def _scratch(self) -> SpectScratch:
         if not hasattr(self._threads, "scratch"):
             self._threads.scratch = new_spect_scratch()
         scratch: SpectScratch = self._threads.scratch
         return scratch
-
-
-def _most(expected: float) -> float:
-    """Return a number that a Poisson number of this mean does not exceed in a lifetime."""
-    return expected + 10 * math.sqrt(expected) + 10

@@ -65,7 +65,8 @@ own sockets into a second process that counts every frame and word.
 
 What limits the **full Monte Carlo** is arithmetic and waiting for tables, some 620 ns a decay and
 40 ns for digitizer and frames: about 60 random numbers (100 ns), steps of delta tracking in the
-head, each with a voxel that is in no near cache, and the response. What was tried:
+head, each with a voxel that is in no near cache, and the response. What was tried, by
+ablation in alternating runs that no command repeats:
 
 - Klein and Nishina's angles by a table and a rejection that keeps 95 % instead of Kahn's:
   tracking in the object takes 0.85 of the time; one random word for path and acceptance 2 %, rays
