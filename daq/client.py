@@ -18,6 +18,7 @@ from hw.messages import (
     Command,
     ImageMessage,
     MessageError,
+    ModuleStates,
     Projections,
     Reply,
     Telemetry,
@@ -109,12 +110,13 @@ class ControlClient:
 
 
 class DisplayClient:
-    """The newest telemetry, live image and planar pictures of a system, for displays."""
+    """The newest of a system's telemetry, live image, planar pictures and modules, for displays."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._telemetry = self._subscribe(endpoints.of("telemetry"))
         self._images = self._subscribe(endpoints.of("images"))
         self._projections = self._subscribe(endpoints.of("projections"))
+        self._modules = self._subscribe(endpoints.of("modules"))
 
     @staticmethod
     def _subscribe(address: str) -> zmq.Socket[bytes]:
@@ -141,6 +143,11 @@ class DisplayClient:
         data = self._newest(self._projections, timeout_s)
         return None if data is None else decode_as(Projections, data)
 
+    def modules(self, timeout_s: float = 0.0) -> ModuleStates | None:
+        """Return the state of firmware modules newer than the last one returned, or None."""
+        data = self._newest(self._modules, timeout_s)
+        return None if data is None else decode_as(ModuleStates, data)
+
     @staticmethod
     def _newest(socket: zmq.Socket[bytes], timeout_s: float) -> bytes | None:
         return socket.recv() if socket.poll(int(timeout_s * 1000)) else None
@@ -150,3 +157,4 @@ class DisplayClient:
         self._telemetry.close()
         self._images.close()
         self._projections.close()
+        self._modules.close()

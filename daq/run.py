@@ -23,6 +23,7 @@ from daq import calibration_set, listmode, rawlog, singles_log
 from daq.conservation import Books, sent_by
 from daq.errors import RunError, StorageError
 from daq.frame_check import Frame
+from daq.hit_books import HitBooks
 from daq.pipeline import Output, Pipeline
 from daq.projections import projection_counter
 from daq.rate_meter import ModuleMeter, RateMeter
@@ -228,7 +229,7 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """Return the run's summary; the keys are explained in docs/file-format.md."""
-        books = self.books()
+        books, hits = self.books(), HitBooks(self.reports, self.scanner.n_modules)
         imager = self.imager or ImagerReport(run=self.name)
         return {
             "run": str(self.folder),
@@ -240,6 +241,7 @@ class Run:
             "detector_time_s": self.pipeline.decoder.newest_ps * 1e-12,
             "frames": books.frames(),
             "singles": books.singles(),
+            **({"hits": hits.summary()} if hits.known else {}),
             **self.coincidences(),
             **self.streams.summary(),
             **({"angles": books.angles()} if self.pipeline.angles else {}),
@@ -254,7 +256,7 @@ class Run:
                 "final": imager.image_path,
             },
             "undelivered_to_imager": self.undelivered,
-            "conserved": books.conserved(),
+            "conserved": books.conserved() and hits.conserved(),
             "hash": self.hash(),
             "modules": books.per_module(),
             "source": [msgspec.to_builtins(report) for report in self.reports],

@@ -28,7 +28,7 @@ from daq.run_control import RunControl
 from daq.sources import Sources
 from daq.wall_clock import WallClock
 from daq.watch import RunWatch
-from hw.messages import SourceReport, Start, Stop
+from hw.messages import Severity, SourceReport, Start, Stop
 
 MIN_FREE_BYTES = 256 * 2**20
 HURRIED_DRAIN_S = 0.8
@@ -124,6 +124,9 @@ class RunKeeper:
                 f"armed for {scanner.name} with {scanner.n_modules}: start the source with "
                 f"--preset {scanner.name}, or arm for the other scanner"
             )
+        not_ready = self._sources.not_ready()
+        if not_ready:
+            raise RunError(f"not ready: {'; '.join(not_ready)}")
 
     def takes_data(self) -> bool:
         """Whether data frames belong to an open run now."""
@@ -153,9 +156,14 @@ class RunKeeper:
         self._events.batch(output)
 
     def take_report(self, report: SourceReport) -> None:
-        """Keep a source's report if it is of the open run."""
+        """Keep a source's report if it is of the open run; one that failed ends the run."""
         if self.run is not None and report.run_tag == self.run.run_tag:
             self.run.reports.append(report)
+            if report.failed:
+                self.journal.add("alarm", f"a source gave up: {report.failed}")
+                self.run.taint(f"incomplete: {report.failed}")
+                if self.control.state == "running":
+                    self.begin_closing(report.failed)
             for fault in report.fault_log:
                 self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
 
@@ -194,6 +202,12 @@ class RunKeeper:
         self.journal.add("alarm", f"source lost: {kind} says nothing any more")
         if self.run is not None and self.control.state == "running":
             self.run.taint("incomplete: a source was lost during the run")
+
+    def module_news(self, severity: Severity, words: str) -> None:
+        """Journal what a link process tells of its modules; an alarm taints the run."""
+        self.journal.add(severity, words)
+        if severity == "alarm" and self.run is not None and self.control.state == "running":
+            self.run.taint(f"a module's fault: {words}")
 
     def watch_disk(self) -> None:
         """Look how much is free; close a run while it can still be closed well."""

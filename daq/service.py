@@ -18,6 +18,8 @@ from daq.errors import DaqError
 from daq.event_stream import EventStream
 from daq.fault_relay import FaultRelay
 from daq.imager_link import ImagerLink
+from daq.module_news import split_severity
+from daq.module_relay import ModuleRelay
 from daq.run_config import RunConfig, config_from_args
 from daq.run_keeper import MIN_FREE_BYTES, RunKeeper
 from daq.sockets import bind_service
@@ -63,7 +65,10 @@ class DaqService:
             min_free_bytes=min_free_bytes,
         )
         self._waiting: list[tuple[bytes, int]] = []
-        self._faults = FaultRelay(self.sources, self.keeper.journal, self._reply)
+        self._relays: dict[str, FaultRelay | ModuleRelay] = {
+            "fault": FaultRelay(self.sources, self.keeper.journal, self._reply),
+            "module": ModuleRelay(self.sources, self.keeper.journal, self._reply),
+        }
         self._leave = False
         self._due = {"telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
         self._poller = zmq.Poller()
@@ -126,7 +131,8 @@ class DaqService:
 
     def _advance_automatic(self) -> None:
         """Arm and start by itself once a source is there; leave when the run is over."""
-        if self.keeper.control.state == "idle" and self.sources.present:
+        ready = self.sources.present and not self.sources.not_ready()
+        if self.keeper.control.state == "idle" and ready:
             self.keeper.arm(None)
             self.keeper.start()
         elif self.keeper.control.state in ("closed", "error"):
@@ -160,7 +166,12 @@ class DaqService:
             self.keeper.journal.add("info", words)
         for report in reports:
             self.keeper.take_report(report)
-        self._faults.poll()
+        for relay in self._relays.values():
+            relay.poll()
+        for states in self.sources.take_states():
+            self._sockets.modules.send(encode(states), zmq.NOBLOCK)
+            for line in states.log:
+                self.keeper.module_news(*split_severity(line))
 
     def _look_around(self) -> None:
         for source in self.sources.newly_lost():
@@ -182,8 +193,8 @@ class DaqService:
 
     def _obey(self, identity: bytes, command: Command) -> Reply:
         try:
-            if command.name == "fault":
-                self._faults.order(identity, command)
+            if command.name in self._relays:
+                self._relays[command.name].order(identity, command)
                 return Reply(id=command.id, status="accepted")
             result = self._commands[command.name](command)
         except (DaqError, SettingsError, ValueError) as error:
@@ -227,6 +238,7 @@ class DaqService:
             "reason": keeper.control.reason,
             "run": str(keeper.run.folder) if keeper.run else "",
             "sources": [source.hello.kind for source in self.sources.present],
+            "not_ready": self.sources.not_ready(),
             "imager": self.imager.present,
             "imager_run": self.imager.run,
         }

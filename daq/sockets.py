@@ -35,13 +35,14 @@ class ServiceSockets:
     telemetry: Socket
     events: Socket
     projections: Socket
+    modules: Socket
     lock: IO[str] | None
 
     def close(self) -> None:
         """Close all sockets and let go of the lock."""
         for socket in (
             self.data, self.source, self.control, self.coincidences, self.reports,
-            self.telemetry, self.events, self.projections,
+            self.telemetry, self.events, self.projections, self.modules,
         ):  # fmt: skip
             socket.close(linger=200)
         if self.lock is not None:
@@ -61,6 +62,7 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         "telemetry": (zmq.PUB, 10),
         "events": (zmq.XPUB, EVENT_QUEUE),
         "projections": (zmq.PUB, 2),
+        "modules": (zmq.PUB, 2),
     }
     for plane, (kind, queue) in kinds.items():
         socket: Socket = zmq.Context.instance().socket(kind)

@@ -1,4 +1,4 @@
-"""The sources of data that announced themselves: emulator, firmware machine, replay.
+"""The sources of data that announced themselves: emulator, firmware's link process, replay.
 
 A source says Hello until welcomed, then Heartbeat once a second; one that is silent for
 ``LOST_AFTER_S`` is lost, which is told once. It is remembered for ``FORGET_AFTER_S``: if it wakes
@@ -11,15 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import zmq
 
 from hw.messages import (
+    AnyMessage,
     FaultAnswer,
     Heartbeat,
     Hello,
     Message,
     MessageError,
+    ModuleAnswer,
+    ModuleStates,
     SourceReport,
     Welcome,
     decode,
@@ -28,6 +32,12 @@ from hw.messages import (
 
 LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0
+
+Answer = TypeVar("Answer", FaultAnswer, ModuleAnswer)
+
+
+def _to_all(hello: Hello) -> bool:
+    return True
 
 
 @dataclass
@@ -49,13 +59,20 @@ class Sources:
         self._socket = socket
         self._clock = clock
         self._sources: dict[bytes, Source] = {}
-        self._answers: list[FaultAnswer] = []
+        self._answers: list[FaultAnswer | ModuleAnswer] = []
+        self._states: list[ModuleStates] = []
         self.invalid_messages = 0
 
-    def take_answers(self) -> list[FaultAnswer]:
-        """Return the answers to fault orders that came since the last time."""
-        answers, self._answers = self._answers, []
-        return answers
+    def take_answers(self, kind: type[Answer]) -> list[Answer]:
+        """Return the answers of a kind to orders that came since the last time."""
+        taken = [answer for answer in self._answers if isinstance(answer, kind)]
+        self._answers = [answer for answer in self._answers if not isinstance(answer, kind)]
+        return taken
+
+    def take_states(self) -> list[ModuleStates]:
+        """Return the states of modules that came since the last time, in order."""
+        states, self._states = self._states, []
+        return states
 
     def poll(self) -> tuple[list[Source], list[SourceReport]]:
         """Take in what has come; return the sources that are new and the reports."""
@@ -80,13 +97,21 @@ class Sources:
             if source.lost:
                 new.append(source)
             source.seen_s, source.lost = self._clock(), False
-            if isinstance(message, Heartbeat):
-                source.heartbeat = message
-            elif isinstance(message, SourceReport):
+            if isinstance(message, SourceReport):
                 reports.append(message)
-            elif isinstance(message, FaultAnswer):
-                self._answers.append(message)
+            else:
+                self._keep(source, message)
         return new, reports
+
+    def _keep(self, source: Source, message: AnyMessage) -> None:
+        if isinstance(message, Hello):
+            source.hello = message
+        elif isinstance(message, Heartbeat):
+            source.heartbeat = message
+        elif isinstance(message, FaultAnswer | ModuleAnswer):
+            self._answers.append(message)
+        elif isinstance(message, ModuleStates):
+            self._states.append(message)
 
     def newly_lost(self) -> list[Source]:
         """Return the sources that have just fallen silent for too long."""
@@ -99,11 +124,13 @@ class Sources:
             source.lost = True
         return lost
 
-    def send_all(self, message: Message) -> int:
-        """Send a message to every source, lost ones too; return how many are alive."""
-        for identity in self._sources:
+    def send_all(self, message: Message, *, to: Callable[[Hello], bool] = _to_all) -> int:
+        """Send a message to every source that ``to`` chooses, lost ones too; return how many of
+        them are alive."""
+        chosen = {key: source for key, source in self._sources.items() if to(source.hello)}
+        for identity in chosen:
             self._send(identity, message)
-        return len(self.present)
+        return sum(not source.lost for source in chosen.values())
 
     def _send(self, identity: bytes, message: Message) -> None:
         try:
@@ -115,6 +142,15 @@ class Sources:
     def present(self) -> list[Source]:
         """The sources that are alive."""
         return [source for source in self._sources.values() if not source.lost]
+
+    def not_ready(self) -> list[str]:
+        """Return why sources cannot begin a run now, in words; [] where all can."""
+        hellos = [source.hello for source in self.present]
+        words = [hello.not_ready for hello in hellos if hello.not_ready]
+        detector = any(hello.modules == 0 for hello in hellos)
+        if any(hello.needs_detector for hello in hellos) and not detector:
+            words.append("the modules have no detector: start `tomoshibi emulate --hits FOLDER`")
+        return words
 
     def describe(self) -> str:
         """Return the sources in words."""

@@ -64,6 +64,8 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     gantry : how a SPECT scanner moves: ``fixed:30``, ``step:32x10s`` or ``turn:6deg/s``; "" as
         its preset usually does (``emulator.spect_motion``)
     any_collimator : whether a collimator may stand before lines it is not made for
+    hits : folder of the windows of firmware modules, which then get hits and marks in place of
+        the frames that the emulator makes otherwise (``emulator.hit_writer``); "" without
     """
 
     scanner: str = "caremibrain"
@@ -89,6 +91,7 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     truth: str = ""
     gantry: str = ""
     any_collimator: bool = False
+    hits: str = ""
 
 
 def make_config(values: dict[str, Any]) -> EmulatorConfig:

@@ -82,13 +82,19 @@ class DigitizerTables(NamedTuple):
     queue_words: int
 
 
-def digitizer_tables(scanner: Scanner, *, queue_words: int = MAX_EVENTS) -> DigitizerTables:
-    """Return the tables of a scanner's digitizers."""
+def digitizer_tables(
+    scanner: Scanner, *, queue_words: int = MAX_EVENTS, dead_time: bool = True
+) -> DigitizerTables:
+    """Return the tables of a scanner's digitizers.
+
+    dead_time : False for the analogue front end alone, which integrates and piles up: the dead
+        time is that of the firmware behind it
+    """
     module, response = scanner.module, scanner.response
     raw = response.position_readout == "raw"
     return DigitizerTables(
-        dead_time_ps=round(response.dead_time_ns * 1000),
-        paralysable=response.dead_time_model == "paralysable",
+        dead_time_ps=round(response.dead_time_ns * 1000) if dead_time else 0,
+        paralysable=dead_time and response.dead_time_model == "paralysable",
         integration_ps=round(response.integration_ns * 1000),
         light_decay_ps=SCINTILLATION_NS[module.material] * 1000.0,
         shared=bool(raw or module.monolithic),

@@ -57,6 +57,7 @@ class Emulation:
         run_tag: int = 0,
         queue_words: int = MAX_EVENTS,
         origins: bool = False,
+        dead_time: bool = True,
     ) -> None:
         source, modules = instrument.source, instrument.scanner.n_modules
         regions = () if instrument.kinetics is None else instrument.kinetics.names
@@ -64,7 +65,7 @@ class Emulation:
         self.totals = Totals(modules, names, regions)
         engine = _engine_of(instrument)
         self._engine = engine(instrument, activity_Bq=activity_Bq, seed=seed, labelled=origins)
-        tables = digitizer_tables(instrument.scanner, queue_words=queue_words)
+        tables = digitizer_tables(instrument.scanner, queue_words=queue_words, dead_time=dead_time)
         self.digitizer = Digitizer(modules, tables, origins=origins)
         self.framer = Framer(modules, run_tag=run_tag)
 
@@ -95,6 +96,19 @@ class Emulation:
         The frames are views of a buffer that the next call uses again. A module without power
         makes none: an empty view stands in its place.
         """
+        self.convert(hits, last=last, tags=tags, first_words=first_words)
+        return self.framer.seal(hits.index, self.digitizer, last=last)
+
+    def convert(
+        self,
+        hits: SliceHits,
+        *,
+        last: bool = False,
+        tags: npt.NDArray[np.int64] = NO_TAGS,
+        first_words: npt.NDArray[np.uint64] | None = None,
+    ) -> None:
+        """Leave the words of the next period in ``digitizer``, without frames about them; the
+        parameters are ``digitize``'s."""
         if hits.index != self.totals.periods:
             raise EmulationError(f"slice {hits.index} came where {self.totals.periods} was due")
         if first_words is None and isinstance(self._engine, SpectEngine):
@@ -107,7 +121,6 @@ class Emulation:
             places = digitizer.first_word[:-1, None] + HEADER_WORDS
             digitizer.words[places + np.arange(first_words.shape[1])] = first_words
         self._add_up(hits, last)
-        return self.framer.seal(hits.index, digitizer, last=last)
 
     def _add_up(self, hits: SliceHits, last: bool) -> None:
         totals = self.totals

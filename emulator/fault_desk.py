@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from emulator.fault_kinds import Fault, FaultError, describe_kinds, parse_fault
 from emulator.run_faults import RunFaults
 from hw.messages import FaultAnswer, FaultOrder
@@ -12,11 +14,15 @@ class FaultDesk:
     """Obeys FaultOrders. ``run``: the faults of the run that goes on; None between runs.
 
     A fault set between runs is for the next one only, like one that is set during a run.
+    ``refuse`` raises FaultError for faults that this emulator cannot do.
     """
 
-    def __init__(self, scanner: Scanner) -> None:
+    def __init__(
+        self, scanner: Scanner, *, refuse: Callable[[Fault], None] = lambda fault: None
+    ) -> None:
         self.run: RunFaults | None = None
         self._scanner = scanner
+        self._refuse = refuse
         self._next: dict[int, Fault] = {}  # by number, which stays when others are cleared
 
     def standing(self) -> list[Fault]:
@@ -39,6 +45,7 @@ class FaultDesk:
     def _set(self, text: str) -> None:
         scanner = self._scanner
         fault = parse_fault(text, modules=scanner.n_modules, crystals=scanner.crystals_per_module)
+        self._refuse(fault)
         if self.run is None:
             self._next[max(self._next, default=0) + 1] = fault
         else:

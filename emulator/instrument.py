@@ -10,6 +10,7 @@ import numpy.typing as npt
 from emulator.config import EmulationError, EmulatorConfig, check_config
 from emulator.crystal_tracking import detector_tables
 from emulator.emission import Source, emission_tables, load_source
+from emulator.hit_mode import check_hit_mode
 from emulator.kinetics import Kinetics, check_peak, load_kinetics
 from emulator.library_build import Progress, obtain_library
 from emulator.library_tables import LibraryTables, library_tables
@@ -66,6 +67,7 @@ def prepare(
     ``progress`` is called with the share done while an event library is made.
     """
     check_config(config)
+    check_hit_mode(config)
     check_library(config)
     check_truth(config)
     scanner = scanner or load_scanner(config.scanner)

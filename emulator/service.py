@@ -1,5 +1,8 @@
 """The emulator process: waits for Start, streams frames in real time, reports, waits again.
 
+In front of firmware modules (``hits`` of the configuration) it streams hits and period marks into
+their windows instead, and the frames are theirs.
+
 Promises: Stop ends a run with LAST frames of every module and a report of what was really sent.
 Shutdown, SIGTERM, SIGINT or the parent's death do so too, and end the process within half a
 second, without LAST frames where the receiver takes nothing. Nothing is dropped to keep pace:
@@ -13,14 +16,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
-from emulator.config import EmulatorConfig
+import numpy as np
+
+from emulator.config import EmulationError, EmulatorConfig
 from emulator.data_link import DataLink
 from emulator.digitizer import DEAD, PILED_UP
 from emulator.emulation import Emulation, rehearse
 from emulator.fault_desk import FaultDesk
 from emulator.fault_kinds import Fault
+from emulator.hit_mode import check_hit_fault
+from emulator.hit_writer import HitWriter
 from emulator.instrument import Instrument, prepare
 from emulator.link_budget import check_links
 from emulator.pacing import Pacer
@@ -29,6 +37,7 @@ from emulator.slices import PERIOD_S, SliceAhead, SliceHits
 from emulator.truth_file import open_truth
 from hw.endpoints import Endpoints, default_base
 from hw.messages import FaultOrder, Hello, Shutdown, SourceReport, Start, Stop
+from hw.protocol import MAX_EVENTS
 from hw.source_link import SourceLink
 
 _IDLE_POLL_S = 0.1
@@ -43,7 +52,10 @@ class EmulatorService:
         scanner = instrument.scanner
         check_faults(config.faults, scanner)
         hello = Hello(
-            kind="emulator", scanner=scanner.name, modules=scanner.n_modules, pid=os.getpid()
+            kind="emulator",
+            scanner=scanner.name,
+            modules=0 if config.hits else scanner.n_modules,
+            pid=os.getpid(),
         )
         self._link = SourceLink(endpoints, hello)
         self._data_address = endpoints.of("data")
@@ -53,7 +65,9 @@ class EmulatorService:
         self._stop = False
         self._next_start: Start | None = None
         self._runs = 0
-        self._desk = FaultDesk(scanner)
+        self._desk = (
+            FaultDesk(scanner, refuse=check_hit_fault) if config.hits else FaultDesk(scanner)
+        )
 
     def leave(self) -> None:
         """End serving soon."""
@@ -76,12 +90,17 @@ class EmulatorService:
 
     def _run(self, order: Start) -> None:
         self._close_data()
-        self._data = DataLink(self._data_address, self._instrument.scanner.n_modules)
+        self._stop = False
+        modules, hits = self._instrument.scanner.n_modules, None
+        if self._config.hits:
+            hits = self._open_hits(order)
+            if hits is None:
+                return
+        self._data = DataLink(self._data_address, 0 if hits else modules)
         standing = self._desk.standing()
-        run = _Run(self._config, self._instrument, order, self._data, self._runs, standing)
+        run = _Run(self._config, self._instrument, order, self._data, self._runs, standing, hits)
         self._desk.run = run.faults
         self._runs += 1
-        self._stop = False
         self._link.beat.running = True
         try:
             self._stream(run)
@@ -90,6 +109,36 @@ class EmulatorService:
             self._link.beat.running = False
             self._desk.run = None
             run.close()
+
+    def _open_hits(self, order: Start) -> HitWriter | None:
+        """Return the way to the modules once all of them take the run's hits; else report why
+        they do not, and return None."""
+        modules = self._instrument.scanner.n_modules
+        real_time = self._config.pace == "real-time"
+        hits = HitWriter(Path(self._config.hits), modules, real_time=real_time)
+        failed = "the run was ended before the modules took hits"
+        try:
+            if hits.wait_for_gates(order.run_tag, self._gives_up_waiting):
+                return hits
+        except EmulationError as error:
+            failed = str(error)
+        hits.close()
+        none = [0] * modules
+        self._link.report(
+            SourceReport(
+                run_tag=order.run_tag,
+                singles_emitted=none,
+                frames_sent=none,
+                dead_events=none,
+                hits_offered=none,
+                failed=failed,
+            )
+        )
+        return None
+
+    def _gives_up_waiting(self) -> bool:
+        self._take_orders()
+        return self._ending()
 
     def _close_data(self) -> None:
         """Close the last run's sockets: not at its end, for a receiver whose queue is full drops
@@ -145,6 +194,7 @@ class _Run:
         data: DataLink,
         number: int,
         standing: list[Fault],
+        hits: HitWriter | None,
     ) -> None:
         self.seed = config.seed + number
         self._run_tag = order.run_tag
@@ -153,9 +203,11 @@ class _Run:
             activity_Bq=config.activity_Bq,
             seed=self.seed,
             run_tag=order.run_tag,
-            queue_words=config.queue_words,
+            queue_words=config.queue_words if hits is None else MAX_EVENTS,
             origins=bool(config.truth),
+            dead_time=hits is None,
         )
+        self._hits = hits
         self._truth = open_truth(config.truth, order, config.scanner) if config.truth else None
         self.last_period = math.inf
         if order.duration_s > 0:
@@ -175,8 +227,10 @@ class _Run:
         self.pacer = Pacer(PERIOD_S, real_time=config.pace == "real-time")
 
     def send_period(self, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]) -> bool:
-        """Digitize one slice and send its frames; False where given up."""
+        """Digitize one slice and send its frames, or its hits; False where given up."""
         hits = self.faults.disturb(hits, last=last)
+        if self._hits is not None:
+            return self._send_hits(self._hits, hits, last=last, give_up=give_up)
         made = self._emulation.digitize(hits, last=last)
         if self._truth is not None:
             self._truth.append(hits, made, self._emulation.digitizer)
@@ -186,22 +240,44 @@ class _Run:
         self.pacer.sent(hits.index)
         return True
 
+    def _send_hits(
+        self, writer: HitWriter, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]
+    ) -> bool:
+        emulation = self._emulation
+        emulation.convert(hits, last=last)
+        sent = writer.write(
+            hits.index,
+            emulation.digitizer,
+            emulation.framer.module,
+            last=last,
+            give_up=give_up,
+        )
+        self.pacer.sent(hits.index)
+        return sent
+
     def close(self) -> None:
-        """End the threads and close the truth file."""
+        """End the threads, close the truth file and let go of the modules."""
         self.ahead.close()
+        if self._hits is not None:
+            self._hits.close()
         if self._truth is not None:
             self._truth.close({"periods": self._emulation.totals.periods})
 
     def report(self) -> SourceReport:
-        """Return what was really sent: frames and event words as made, before any fault."""
+        """Return what was really sent: frames and event words as made, before any fault; in front
+        of firmware modules no frames, but hits."""
         totals = self._emulation.totals
         truth = totals.truth() | {"seed": float(self.seed), "messages": float(sum(self._data.sent))}
         framer = self._emulation.framer
+        dead_events = totals.counts[:, DEAD] + totals.counts[:, PILED_UP]
+        if self._hits is not None:
+            dead_events = np.zeros_like(dead_events)  # in no header: the modules count their own
         return SourceReport(
             run_tag=self._run_tag,
             singles_emitted=framer.words_made.tolist(),
             frames_sent=framer.frames_made.tolist(),
-            dead_events=(totals.counts[:, DEAD] + totals.counts[:, PILED_UP]).tolist(),
+            dead_events=dead_events.tolist(),
+            hits_offered=[] if self._hits is None else self._hits.offered.tolist(),
             faults=self.faults.done(),
             fault_log=self.faults.log(),
             truth=truth,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emulator.config import EmulatorConfig, check_config
 from emulator.emission import load_source
+from emulator.hit_mode import check_hit_mode
 from emulator.instrument import check_library
 from emulator.miscalibration import choose_faulty
 from emulator.run_faults import check_faults
@@ -25,6 +26,7 @@ def check_settings(config: EmulatorConfig) -> None:
         naming the setting, its value, the bound and the remedy.
     """
     check_config(config)
+    check_hit_mode(config)
     check_library(config)
     check_truth(config)
     scanner = load_scanner(config.scanner)

@@ -84,14 +84,21 @@ class CommandDesk:
 
     def send(self, name: str) -> None:
         """Send a command; what becomes of it is told by :attr:`notice`."""
-        if self.is_pending(name):
-            return
+        if not self.is_pending(name):
+            self._send(name, name, self._args_of(name))
+
+    def order(self, action: str, *, modules: list[int], values: dict[str, Any]) -> None:
+        """Send an order to firmware modules ([]: all), as :meth:`send` does."""
+        args = {"action": action, "modules": modules, "values": values}
+        self._send("module", f"modules, {action.replace('_', ' ')}", args)
+
+    def _send(self, name: str, called: str, args: dict[str, Any]) -> None:
         try:
-            number = self._client.send(name, **self._args_of(name))
+            number = self._client.send(name, **args)
         except ClientError as error:
-            self._say(f"{name} not sent: {error}", "alarm")
+            self._say(f"{called} not sent: {error}", "alarm")
             return
-        self.pending[number] = Pending(name, self._clock())
+        self.pending[number] = Pending(called, self._clock())
 
     def poll(self) -> None:
         """Take in replies and give up what waited too long; never blocks."""
@@ -140,7 +147,11 @@ class CommandDesk:
             return
         if reply.status == "done":
             self._forget_armed(command.name)
-            self._say(f"✓ {command.name}: done", "info")
+            refused = str(reply.result.get("reason", ""))  # by some of several modules
+            if refused:
+                self._say(f"⚠ {command.name}: not by all: {refused}", "warning")
+            else:
+                self._say(f"✓ {command.name}: done", "info")
         elif reply.status == "failed":
             self._say(f"✗ {command.name} refused: {reply.reason or 'no reason given'}", "alarm")
         else:

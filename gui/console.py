@@ -22,6 +22,7 @@ from gui.window import ConsoleWindow
 from hw.endpoints import Endpoints
 
 SIZE_PX = (1280, 800)
+MODULES_FILE = "modules.png"
 NO_DISPLAY = (
     "no display: neither DISPLAY nor WAYLAND_DISPLAY is set. "
     "Use --offscreen with --screenshots FOLDER, or `ssh -X`"
@@ -77,6 +78,7 @@ def run_console(
     screenshot_every_s: float = 5.0,
     screenshots: Sequence[Shot] = (),
     exit_when_closed: bool = False,
+    modules: bool = False,
     arm_args: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Show the console until it is closed or the process is told to end.
@@ -90,6 +92,7 @@ def run_console(
         and a last one when the run has closed and its final image has come
     screenshots : further pictures, each taken once
     exit_when_closed : leave after that last picture
+    modules : open the page of modules too; its pictures are called ``modules.png``
     arm_args : arguments of the command sent by the Arm button
 
     Returns
@@ -108,15 +111,27 @@ def run_console(
     photographer = Photographer(
         window, folder=screenshot_dir, every_s=screenshot_every_s, shots=screenshots
     )
+    photographers = [photographer]
+    if modules:
+        window.module_page.show()
+        page = Photographer(
+            window.module_page,
+            folder=screenshot_dir,
+            every_s=screenshot_every_s,
+            file_name=MODULES_FILE,
+        )
+        photographers.append(page)
     _fit(window, size, headless=headless)
     _leave_on_signals(window)
 
     def after_frame() -> None:
-        photographer.consider(window.link)
+        for one in photographers:
+            one.consider(window.link)
         if exit_when_closed and photographer.finished:
             window.leaving = True
         if window.leaving:
-            photographer.last(window.link)
+            for one in photographers:
+                one.last(window.link)
             window.close()
 
     window.timer.timeout.connect(after_frame)
@@ -126,8 +141,8 @@ def run_console(
     return window.meter.report() | {
         "telemetries": window.link.telemetries,
         "images": window.link.images,
-        "screenshots": photographer.taken,
-        "failure": photographer.failure,
+        "screenshots": [path for one in photographers for path in one.taken],
+        "failure": "; ".join(one.failure for one in photographers if one.failure),
     }
 
 
@@ -168,6 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHEN=PATH",
         help=f"one more picture, at seconds or an event: {', '.join(EVENTS)}",
     )
+    add("--modules", action="store_true", help="open the page of firmware modules (F3) too")
     add("--exit-when-closed", action="store_true", help="leave when the run has closed")
 
 
@@ -187,6 +203,7 @@ def run_with(options: argparse.Namespace) -> dict[str, Any]:
         screenshot_every_s=options.screenshot_every_s,
         screenshots=[_shot(text) for text in options.shot],
         exit_when_closed=options.exit_when_closed,
+        modules=options.modules,
     )
 
 

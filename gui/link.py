@@ -1,4 +1,4 @@
-"""The console's view of the daq: the newest telemetry, image and projections, and their ages.
+"""The console's view of the daq: newest telemetry, image, projections, modules, and their ages.
 
 Telemetry older than a second is no longer "the state": the link is then ``silent``, a condition
 of its own that every display shows. Ages are taken on this machine's clock; the publisher's
@@ -14,7 +14,7 @@ from typing import Literal
 
 from daq.client import DisplayClient
 from hw.endpoints import Endpoints
-from hw.messages import ImageMessage, MessageError, Projections, Telemetry
+from hw.messages import ImageMessage, MessageError, ModuleStates, Projections, Telemetry
 
 SILENT_AFTER_S = 1.0
 
@@ -34,6 +34,8 @@ class Link:
         self.telemetry: Telemetry | None = None
         self.image: ImageMessage | None = None
         self.projections: Projections | None = None
+        self.modules: ModuleStates | None = None
+        self._modules_heard_ns = 0
         self.fault = ""
         self.telemetries = 0
         self.images = 0
@@ -88,6 +90,22 @@ class Link:
             return False
         self.projections = pictures
         return True
+
+    def poll_modules(self) -> None:
+        """Take in the state of firmware modules that has come."""
+        try:
+            modules = self._client.modules()
+        except MessageError as error:
+            self.fault = str(error)
+            return
+        if modules is not None:
+            self.modules = modules
+            self._modules_heard_ns = self._clock_ns()
+
+    @property
+    def modules_age_s(self) -> float:
+        """Seconds since the modules' state arrived (0 before the first)."""
+        return (self._clock_ns() - self._modules_heard_ns) * 1e-9 if self.modules else 0.0
 
     @property
     def state(self) -> LinkState:

@@ -67,9 +67,11 @@ class Photographer:
         folder: Path | None = None,
         every_s: float = 5.0,
         shots: Sequence[Shot] = (),
+        file_name: str = FILE_NAME,
     ) -> None:
         self._window = window
         self._folder = folder
+        self._file_name = file_name
         self._every_s = every_s
         self._due = list(shots)
         self._opened_s = time.monotonic()
@@ -94,13 +96,13 @@ class Photographer:
         ended = "final" in events and not self.finished
         if ended or (now_s >= self._next_s and not self.finished and link.state == "connected"):
             self._next_s = now_s + self._every_s
-            self._take(self._folder / FILE_NAME)
+            self._take(self._folder / self._file_name)
         self.finished = self.finished or ended
 
     def last(self, link: Link) -> None:
         """Take a last picture when the console is told to leave, unless the final one is there."""
         if self._folder is not None and not self.finished and link.state == "connected":
-            self._take(self._folder / FILE_NAME)
+            self._take(self._folder / self._file_name)
 
     def _is_due(self, shot: Shot, events: set[str], now_s: float) -> bool:
         if isinstance(shot.when, str):

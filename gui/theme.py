@@ -147,7 +147,8 @@ def _stylesheet() -> str:
     QScrollBar::add-line, QScrollBar::sub-line {{ height: 0; }}
     QSplitter::handle {{ background: {BACKGROUND}; }}
     QSplitter::handle:hover {{ background: {LINE}; }}
-    QTableWidget {{ border: none; gridline-color: {PANEL}; }}
+    QTableWidget {{ border: none; gridline-color: {PANEL}; selection-background-color: {LINE}; }}
+    QTableWidget::item:selected {{ background: {LINE}; }}
     QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: none; padding: 0 2px; }}
     QLineEdit {{ background: {RAISED}; border: 1px solid {LINE}; border-radius: 3px;
         padding: 2px 6px; selection-background-color: {FAINT}; }}

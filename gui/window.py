@@ -20,6 +20,7 @@ from gui.journal import JournalPanel
 from gui.link import Link
 from gui.mark import PRODUCT, mark_icon
 from gui.module_map import ModulePanel
+from gui.module_page import ModulePage
 from gui.overlay import StaleVeil
 from gui.pace import REFRESH_MS, FrameMeter
 from gui.panel import CalmLabel
@@ -33,7 +34,8 @@ from hw.endpoints import Endpoints
 from hw.messages import Telemetry
 
 DISCLAIMER = "Research software — not a medical device"
-KEYS = """F4  sorting of the next run
+KEYS = """F3  modules (firmware)
+F4  sorting of the next run
 F5  arm        F6  start        F7  stop        F8  reset
 
 PgUp, PgDn      transaxial cut up, down (z)
@@ -107,6 +109,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._pictures.addWidget(self.image)
         self._pictures.addWidget(self.projections)
         self.sorting = SortingPanel(self.desk)
+        self.module_page = ModulePage(self.desk, self)
         self._right = _stack(
             (self.counters, 0), (self.modules, 46), (self.sorting, 0), (self.journal, 54)
         )
@@ -170,6 +173,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("M", self.modules.next_mode),
             ("A", image.auto.toggle),
             ("V", self.toggle_columns),
+            ("F3", self.module_page.toggle),
             ("F1", self.show_keys),
             ("F11", self.toggle_full_screen),
         ):
@@ -186,6 +190,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._refresh_panels()
         self.image.refresh(self.link, new_image=new_image)
         self.projections.refresh(self.link, new=new_projections)
+        self.link.poll_modules()
+        self.module_page.refresh(self.link)
         self.veil.refresh(self.link, self._endpoints.base)
         if self.meter.frames % 20 == 0:
             self.pace.show_text(
@@ -261,6 +267,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Stop refreshing and let the sockets go; the run goes on without the console."""
         self.timer.stop()
+        self.module_page.close()
         self.link.close()
         self.desk.close()
         super().closeEvent(event)

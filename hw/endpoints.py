@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 PLANES = (
     "data", "source", "control", "coincidences", "reports", "telemetry", "images", "events",
-    "projections",
+    "projections", "modules",
 )  # fmt: skip
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _IPC_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, less the longest plane name's share

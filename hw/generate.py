@@ -1,4 +1,4 @@
-"""Generate everything that follows from ``protocol.toml``: ``python -m hw.generate``.
+"""Generate all that follows from ``protocol.toml`` and ``control.toml``: ``python -m hw.generate``.
 
 The C header for firmware, the golden vectors that every implementation must agree with, and the
 protocol's documentation. With ``--check`` nothing is written, and the exit status is 1 where a
@@ -12,7 +12,11 @@ import sys
 from pathlib import Path
 
 from hw.generate_c_header import c_header
+from hw.generate_control_header import control_header
+from hw.generate_crc_tables import crc_header
+from hw.generate_dictionary import dictionary_header
 from hw.generate_golden import golden_frames, golden_json
+from hw.generate_golden_control import golden_control_json, golden_messages
 from hw.generate_protocol_doc import protocol_doc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,11 +26,17 @@ COMMAND = "python -m hw.generate"
 def generated_files() -> dict[str, bytes]:
     """Return path, relative to the repository, to content of every generated file."""
     frames = golden_frames()
+    messages = golden_messages()
     return {
         "hw/firmware/include/tomoshibi_protocol.h": c_header().encode(),
+        "hw/firmware/include/tomoshibi_control.h": control_header().encode(),
+        "hw/firmware/core/crc32c_data.h": crc_header().encode(),
+        "hw/firmware/core/dictionary_data.h": dictionary_header().encode(),
         "hw/golden/frames.json": golden_json(frames).encode(),
         "hw/golden/frames.bin": b"".join(frame.data for frame in frames),
-        "docs/protocol.md": protocol_doc(frames).encode(),
+        "hw/golden/control.json": golden_control_json(messages).encode(),
+        "hw/golden/control.bin": b"".join(golden.line for golden in messages),
+        "docs/protocol.md": protocol_doc(frames, messages).encode(),
     }
 
 

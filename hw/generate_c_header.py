@@ -151,53 +151,56 @@ def _constants() -> str:
         [
             "/* A tick is TICK_PS_NUMERATOR / 2**TICK_PS_SHIFT ps. SCHEMA_CRC is the CRC-32C of",
             " * the definition: where it is equal on both sides, so is the layout of all bytes. */",
-            *(_define(name, value) for name, value in values.items()),
+            *(c_define(name, value) for name, value in values.items()),
             "",
             "/* CRC-32C as RFC 3720 has it: reflected, initial value and final XOR of all ones. */",
-            _define("CRC32C_POLYNOMIAL_REFLECTED", "UINT32_C(0x82F63B78)"),
-            _define("CRC32C_OF_123456789", "UINT32_C(0xE3069283)"),
+            c_define("CRC32C_POLYNOMIAL_REFLECTED", "UINT32_C(0x82F63B78)"),
+            c_define("CRC32C_OF_123456789", "UINT32_C(0xE3069283)"),
             "",
             *_group("frame_flag", "FRAME_FLAG", FRAME_FLAGS),
             *_group("word_flag", "WORD_FLAG", WORD_FLAGS),
             *_group("word_kind", "KIND", WORD_KINDS),
             "/* Angle words. */",
-            _define("ANGLE_STEPS_PER_DEGREE", f"{STEPS_PER_DEGREE}"),
-            _define("ANGLE_MASK", f"UINT32_C(0x{ANGLE_MASK:08X})"),
-            _define("ANGLE_SIGN", f"UINT32_C(0x{ANGLE_SIGN:08X})"),
+            c_define("ANGLE_STEPS_PER_DEGREE", f"{STEPS_PER_DEGREE}"),
+            c_define("ANGLE_MASK", f"UINT32_C(0x{ANGLE_MASK:08X})"),
+            c_define("ANGLE_SIGN", f"UINT32_C(0x{ANGLE_SIGN:08X})"),
             "",
         ]
     )
 
 
-def _define(name: str, value: str) -> str:
+def c_define(name: str, value: str) -> str:
+    """Return the definition of a macro."""
     return f"#define TOMOSHIBI_{name} {value}"
 
 
 def _group(table: str, prefix: str, values: dict[str, int]) -> list[str]:
     lines: list[str] = []
     for entry in DEFINITION[table]:
-        lines.append(f"/* {_plain(entry['text'])} */")
-        lines.append(_define(f"{prefix}_{entry['name'].upper()}", f"{values[entry['name']]}u"))
+        lines.append(f"/* {c_plain(entry['text'])} */")
+        lines.append(c_define(f"{prefix}_{entry['name'].upper()}", f"{values[entry['name']]}u"))
     return [*lines, ""]
 
 
 def _header_struct() -> str:
     lines = ["struct tomoshibi_frame_header {"]
-    asserts = [_assertion("sizeof(struct tomoshibi_frame_header)", HEADER_BYTES, "header_size")]
+    asserts = [c_assertion("sizeof(struct tomoshibi_frame_header)", HEADER_BYTES, "header_size")]
     for entry in DEFINITION["header"]:
         name, offset = entry["name"], HEADER_DTYPE.fields[entry["name"]][1]  # type: ignore[index]
-        lines.append(f"    /* {offset:2d}: {_plain(entry['text'])} */")
-        lines.append(f"    {_c_type(entry['type'])} {name};")
+        lines.append(f"    /* {offset:2d}: {c_plain(entry['text'])} */")
+        lines.append(f"    {c_type(entry['type'])} {name};")
         place = f"offsetof(struct tomoshibi_frame_header, {name})"
-        asserts.append(_assertion(place, offset, f"header_{name}_offset"))
+        asserts.append(c_assertion(place, offset, f"header_{name}_offset"))
     return "\n".join([*lines, "};", *asserts, ""])
 
 
-def _c_type(code: str) -> str:
+def c_type(code: str) -> str:
+    """Return the C type of a field of type u1 … i8."""
     return f"{'int' if code[0] == 'i' else 'uint'}{8 * int(code[1:])}_t"
 
 
-def _assertion(expression: str, value: int, name: str) -> str:
+def c_assertion(expression: str, value: int, name: str) -> str:
+    """Return an assertion at compile time."""
     return f"TOMOSHIBI_STATIC_ASSERT({expression} == {value},\n                        {name});"
 
 
@@ -205,8 +208,8 @@ def _word_positions() -> str:
     lines = ["/* A field of an event word is (word >> SHIFT) & MASK. */"]
     for field in WORD_FIELDS.values():
         prefix = f"WORD_{field.name.upper()}"
-        lines.append(_define(f"{prefix}_SHIFT", f"{field.shift}u"))
-        lines.append(_define(f"{prefix}_MASK", f"UINT32_C(0x{field.mask:X})"))
+        lines.append(c_define(f"{prefix}_SHIFT", f"{field.shift}u"))
+        lines.append(c_define(f"{prefix}_MASK", f"UINT32_C(0x{field.mask:X})"))
     return "\n".join([*lines, ""])
 
 
@@ -216,7 +219,7 @@ def _word_struct() -> str:
     lines.append("struct tomoshibi_word {")
     for entry in sorted(DEFINITION["word"], key=lambda entry: -int(entry["bits"])):
         kind = _holding_type(entry["bits"])
-        lines.append(f"    {kind} {entry['name']}; /* {_plain(entry['text'])} */")
+        lines.append(f"    {kind} {entry['name']}; /* {c_plain(entry['text'])} */")
     return "\n".join([*lines, "};", ""])
 
 
@@ -241,7 +244,7 @@ def _macro(name: str, what: str) -> str:
     return f"TOMOSHIBI_WORD_{name.upper()}_{what}"
 
 
-def _plain(text: str) -> str:
+def c_plain(text: str) -> str:
     """Markdown to a C comment in ASCII."""
     for theirs, ours in (("`", ""), ("*", ""), ("×", "x"), ("°", " deg ")):
         text = text.replace(theirs, ours)

@@ -1,6 +1,6 @@
-"""Tables of the messages between processes, made from the structs in ``hw/messages.py``.
+"""Tables of the messages between processes, made from the structs that define them.
 
-Headings are that file's own section comments (``# --- plane: who -> whom ---``), the words are
+Headings are those files' own section comments (``# --- plane: who -> whom ---``), the words are
 the structs' docstrings, types and defaults are read from the structs.
 """
 
@@ -12,19 +12,27 @@ import typing
 
 import msgspec
 
-from hw import messages
+from hw import messages, module_messages
 from hw.settings import SortSettings
 
 _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
-_PARTS: tuple[type[msgspec.Struct], ...] = (messages.JournalEntry, messages.FaultDone, SortSettings)
+_PARTS: tuple[type[msgspec.Struct], ...] = (
+    messages.JournalEntry,
+    messages.FaultDone,
+    SortSettings,
+    module_messages.ModuleState,
+    module_messages.LinkState,
+    module_messages.ModuleScan,
+    module_messages.ScanPoint,
+)
 """Structs inside messages: they have no type and version of their own."""
 
 
 def message_tables() -> str:
     """Return Markdown: a section per plane, a heading and a table per message."""
     known = {kind.__name__: kind for kind in typing.get_args(messages.AnyMessage)}
-    source = inspect.getsource(messages)
+    source = inspect.getsource(messages) + inspect.getsource(module_messages)
     blocks = []
     for title, text in _sections(source):
         blocks.append(f"## {title[0].upper()}{title[1:]}")

@@ -12,7 +12,9 @@ from string import Template
 
 from hw import protocol as p
 from hw.angle_words import pack_angle_words
+from hw.generate_control_doc import control_tables
 from hw.generate_golden import RECEIVER, GoldenFrame
+from hw.generate_golden_control import GoldenMessage
 from hw.generate_message_tables import message_tables
 from hw.messages import MESSAGE_VERSION
 
@@ -21,12 +23,12 @@ _EXAMPLE = {"frame_id": 1000, "time": 123_456_789}
 _TEMPLATE = Path(__file__).with_name("protocol_doc.md.in")
 
 
-def protocol_doc(frames: list[GoldenFrame]) -> str:
+def protocol_doc(frames: list[GoldenFrame], control: list[GoldenMessage]) -> str:
     """Return the text of ``docs/protocol.md``."""
     heartbeat = next(frame for frame in frames if frame.name == "heartbeat")
     right_angle = p.unpack_words(pack_angle_words(time_ticks=[0], angle_deg=[90.0]))
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        _numbers(),
+        _numbers() | control_tables(control),
         header_table="\n".join(_header_rows()),
         frame_flags="\n".join(_flag_rows("frame_flag")),
         word_flags="\n".join(_flag_rows("word_flag")),

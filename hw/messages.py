@@ -18,36 +18,33 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hw.message_base import MESSAGE_VERSION, Message, MessageError
+from hw.module_messages import ModuleAnswer, ModuleOrder, ModuleStates
 from hw.settings import SortSettings
-
-MESSAGE_VERSION = 2
 
 RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
 RunCondition = Literal["good", "tainted", "incomplete"]
 Severity = Literal["info", "warning", "alarm"]
 
 
-class MessageError(ValueError):
-    """A message that cannot be understood; says what came and what was expected."""
-
-
-class Message(msgspec.Struct, kw_only=True, tag=True):
-    """Base of all messages; ``version`` is checked on arrival."""
-
-    version: int = MESSAGE_VERSION
-
-
 # --- source plane: daq (ROUTER) <-> emulator, firmware machine (DEALER) -------------------------
 
 
 class Hello(Message):
-    """Source to daq, repeated until welcomed: who is there."""
+    """Source to daq, repeated all the time: who is there.
+
+    modules : how many send frames through it; 0 for the detector in front of firmware modules
+    not_ready : why no run can start now, in words; "" where one can
+    needs_detector : its modules get their hits from another source, one with 0 modules
+    """
 
     kind: str
     scanner: str
     modules: int
     pid: int = 0
     software: str = ""
+    not_ready: str = ""
+    needs_detector: bool = False
 
 
 class Welcome(Message):
@@ -142,6 +139,10 @@ class SourceReport(Message):
     faults : what was done on purpose (fault name to count)
     fault_log : the same fault by fault, with time and place
     truth : free-form totals (decays, hits below threshold, ...)
+    hits_offered : of a detector in front of firmware modules: hits that it had for each module
+    hits_seen : of firmware modules: hits that each took in, threw away, or knows to be lost; -1
+        where a reset took the module's count with it
+    failed : why the run could not go on, in words; "" where it ended as ordered
     """
 
     run_tag: int
@@ -152,6 +153,9 @@ class SourceReport(Message):
     fault_log: list[FaultDone] = []
     truth: dict[str, float] = {}
     max_lag_s: float = 0.0
+    hits_offered: list[int] = []
+    hits_seen: list[int] = []
+    failed: str = ""
 
 
 # --- control plane: clients (DEALER) <-> daq (ROUTER) -------------------------------------------
@@ -161,7 +165,7 @@ class Command(Message):
     """Client to daq. ``id`` is chosen by the client and comes back in every reply."""
 
     id: int
-    name: Literal["ping", "arm", "start", "stop", "reset", "status", "fault", "shutdown"]
+    name: Literal["ping", "arm", "start", "stop", "reset", "status", "fault", "module", "shutdown"]
     args: dict[str, Any] = {}
 
 
@@ -403,6 +407,7 @@ AnyMessage = (
     | Command | Reply
     | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Projections
     | Telemetry
+    | ModuleStates | ModuleOrder | ModuleAnswer
 )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ DEFINITION_PATH = Path(__file__).with_name("protocol.toml")
 DEFINITION: dict[str, Any] = tomllib.loads(DEFINITION_PATH.read_text(encoding="utf-8"))
 
 
-def canonical_definition() -> str:
-    """Return the definition without its explaining ``text``: what two sides must agree on.
+def canonical(definition: dict[str, Any]) -> str:
+    """Return a definition without its explaining ``text``: what two sides must agree on.
 
     Compact JSON with sorted keys, so that rewording a comment does not change it and moving a
     field does.
@@ -32,7 +32,12 @@ def canonical_definition() -> str:
             return {key: stripped(item) for key, item in value.items() if key != "text"}
         return [stripped(item) for item in value] if isinstance(value, list) else value
 
-    return json.dumps(stripped(DEFINITION), sort_keys=True, separators=(",", ":"))
+    return json.dumps(stripped(definition), sort_keys=True, separators=(",", ":"))
+
+
+def canonical_definition() -> str:
+    """Return what two sides must agree on of data frames."""
+    return canonical(DEFINITION)
 
 
 SCHEMA_CRC: int = crc32c.crc32c(canonical_definition().encode())

@@ -1,6 +1,6 @@
 """The source's side of the source plane: introduce itself, stay alive, take orders, report.
 
-Used by whatever stands in for the scanner: emulator, firmware machine, replay. Never blocks
+Used by whatever stands in for the scanner: emulator, firmware's link process, replay. Never blocks
 longer than it is told to; says Hello again and again, so that neither the order in which the
 processes start nor a restart of the daq matters.
 """
@@ -20,6 +20,8 @@ from hw.messages import (
     Hello,
     Message,
     MessageError,
+    ModuleAnswer,
+    ModuleStates,
     SourceReport,
     Welcome,
     decode,
@@ -31,7 +33,7 @@ HELLO_S = 0.2
 
 
 class SourceLink:
-    """One source's connection. ``beat`` is what the next heartbeats say; keep it current."""
+    """One source's connection. ``hello`` and ``beat`` are what it says next; keep them current."""
 
     def __init__(
         self, endpoints: Endpoints, hello: Hello, *, clock: Callable[[], float] = time.monotonic
@@ -39,7 +41,7 @@ class SourceLink:
         self.beat = Heartbeat()
         self.welcomed = False
         self.invalid_messages = 0
-        self._hello = hello
+        self.hello = hello
         self._clock = clock
         self._next_s = 0.0
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
@@ -48,7 +50,7 @@ class SourceLink:
         self._socket.connect(endpoints.of("source"))
 
     def poll(self, timeout_s: float = 0.0) -> list[AnyMessage]:
-        """Return the daq's orders (Start, Stop, Shutdown, FaultOrder) that came; stay alive."""
+        """Return the daq's orders (Start, Stop, Shutdown, FaultOrder, ModuleOrder) that came; stay alive."""
         self._keep_alive()
         orders: list[AnyMessage] = []
         while self._socket.poll(0 if orders else int(timeout_s * 1000)):
@@ -64,9 +66,13 @@ class SourceLink:
                 orders.append(message)
         return orders
 
-    def answer(self, answer: FaultAnswer) -> None:
-        """Answer a FaultOrder."""
+    def answer(self, answer: FaultAnswer | ModuleAnswer) -> None:
+        """Answer a FaultOrder or a ModuleOrder."""
         self._send(answer)
+
+    def tell(self, states: ModuleStates) -> None:
+        """Tell how the modules are."""
+        self._send(states)
 
     def report(self, report: SourceReport) -> None:
         """Send the report at the end of a run."""
@@ -80,7 +86,7 @@ class SourceLink:
         now = self._clock()
         if now >= self._next_s:
             self._next_s = now + (BEAT_S if self.welcomed else HELLO_S)
-            self._send(self._hello)  # always: a daq that was restarted must learn who is there
+            self._send(self.hello)  # always: a daq that was restarted must learn who is there
             if self.welcomed:
                 self._send(self.beat)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -15,9 +18,45 @@ settings.register_profile(
 )
 settings.load_profile("repository")
 
+ONE_AT_A_TIME = (
+    "tests/chain/",
+    "tests/cli/",
+    "tests/daq/serial_link/",
+    "tests/firmware/",
+    "tests/gui/",
+    "tests/emulator/test_emulator_pacing.py",
+    "tests/emulator/test_emulator_service.py",
+)
+"""Tests that start processes or look at the clock: of several workers, one runs them all. They are
+collected first, so that is the first worker; the others yield the processor to it."""
 
-def pytest_configure() -> None:
+NICENESS = 15
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Take Ctrl-C as in a terminal: a shell starts what it runs in the background with SIGINT
     ignored, and the processes that tests start would inherit that."""
+    if getattr(config, "workerinput", {"workerid": "gw0"})["workerid"] != "gw0":
+        os.nice(NICENESS)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out among workers (``-n 2``) file by file, in the order of collection.
+
+    A file stays together, so that each of its fixtures is made once.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FileByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            waits = nodeid.startswith(ONE_AT_A_TIME)
+            return "one at a time" if waits else nodeid.split("::", 1)[0]
+
+    gone = [place for place in ONE_AT_A_TIME if not (config.rootpath / place).exists()]
+    if gone:
+        raise pytest.UsageError(f"ONE_AT_A_TIME in tests/conftest.py names {gone}: not there")
+    config.option.loadscopereorder = False
+    return FileByFile(config, log)

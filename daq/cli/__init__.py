@@ -15,6 +15,8 @@ COMMANDS = {
     "console": "open the live console on a running system",
     "acquire": "run the acquisition service",
     "emulate": "run the detector emulator as a source of data",
+    "link": "hold the serial lines of modules that run our firmware",
+    "firmware": "build, run, flash and question the modules' firmware",
     "imager": "run the live imager",
     "fault": "let the emulated electronics misbehave, while running",
     "replay-source": "serve a run's raw log as a source of data",

@@ -1,9 +1,10 @@
 """Measure this machine's speed; each figure is the median of several passes.
 
-Suites: sort (frames to coincidences), emulator (Monte Carlo), projector (list-mode EM), or all.
+Suites: sort (frames to coincidences), emulator (Monte Carlo), projector (list-mode EM), firmware
+(the modules' own, native and as the ARM image in QEMU), or all.
 Beside our figures stand those of the peers: measured in the same run where PyPI has them, quoted
 from the literature or from measurements on a comparable machine elsewhere (the source is named).
---write makes docs/performance.md.
+--write makes docs/performance.md; of one suite alone it replaces that one's section.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ EXAMPLES = """\
 examples:
   tomoshibi bench
   tomoshibi bench sort --json
+  tomoshibi bench firmware
   tomoshibi bench --write docs/performance.md --live demo.json
 """
 
-SUITES = ("sort", "emulator", "projector")
+SUITES = ("sort", "emulator", "projector", "firmware")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         tell(f"measuring: {suite} …")
         results[suite] = _measure(suite, quick=options.quick)
     if options.write:
-        write_report(options.write, results, options.live)
+        write_report(options.write, results, options.live, whole=options.suite == "all")
         tell(f"wrote {options.write}")
     flat = results if len(chosen) > 1 else results[chosen[0]]
     finish(options, {**flat, "machine": machine()}, as_text(results))
@@ -60,6 +62,23 @@ def _measure(suite: str, *, quick: bool) -> dict[str, Any]:
         from daq.cli.bench_emulator import measure_emulator
 
         return measure_emulator(periods=20 if quick else 150)
+    if suite == "firmware":
+        return _measure_firmware(quick=quick)
     from daq.cli.bench_projector import measure_projector
 
     return measure_projector(lors=100_000 if quick else 1_000_000)
+
+
+def _measure_firmware(*, quick: bool) -> dict[str, Any]:
+    """Measure what this machine has the tools for; the rest is named with the way to get it."""
+    from daq.cli.bench_firmware import measure_firmware
+    from hw.machines.toolchain import missing
+
+    lacking = {target: missing(target) for target in ("native", "qemu")}
+    here = tuple(target for target, words in lacking.items() if not words)
+    measured = measure_firmware(
+        targets=here, seconds=0.5 if quick else 1.0, passes=1 if quick else 3
+    )
+    return measured | {
+        target: {"not measured": words} for target, words in lacking.items() if words
+    }

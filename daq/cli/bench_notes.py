@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from daq.cli.bench_firmware import GOALS_PER_S as FIRMWARE_GOALS
+
 GOALS_Msps = {
     "sorted_window_pairs_Msps": 500.0,
     "full_chain_disordered_Msps": 80.0,
@@ -92,11 +94,24 @@ library, 40 bytes a decay out of some 50 MB:
 - normals from a table of 2¹⁶ instead of the ziggurat: two from one random word.
 """
 
-NOTES = {"sort": SORT, "emulator": EMULATOR}
+FIRMWARE = """\
+The modules' own firmware, one module alone: `native` is a process of this machine, `qemu` the ARM
+image (Cortex-M4F) that QEMU translates. Events go all the way: hits and marks into the module's
+queue, thresholds, gains, dead time, words, frames, checksums, over the data path (`ring`,
+`ethernet` or `serial`) to the host, which checks every frame. Goals are what a prototype of other
+sources reached on a comparable machine. `boot_to_hello_ms` is from the start of the process to the
+module's first message, `round_trip_*` from a command to its reply on the serial line.
+`stack_bound_bytes` is the deepest path through the image's call graph, `stack_bytes` the deepest
+stack that was seen. QEMU does not model the speed of a UART.
+"""
+
+NOTES = {"sort": SORT, "emulator": EMULATOR, "firmware": FIRMWARE}
 
 
 def goals(figures: dict[str, Any]) -> list[str]:
     """Return the lines of a table of what was asked and what was reached."""
+    if any(target in figures for target in FIRMWARE_GOALS):
+        return _firmware_goals(figures)
     if any(name in figures for name in GOALS):
         return _plain_goals(figures)
     rows = [name for name in GOALS_Msps if name in figures]
@@ -112,6 +127,20 @@ def goals(figures: dict[str, Any]) -> list[str]:
         lines.append(
             f"| {name.removesuffix('_Msps')} | {goal:.0f} | {figures[name]:.0f} | {verdict} |"
         )
+    return [*lines, ""]
+
+
+def _firmware_goals(figures: dict[str, Any]) -> list[str]:
+    lines = ["| goal, events/s | asked | measured | |", "|---|---:|---:|---|"]
+    for target, paths in FIRMWARE_GOALS.items():
+        for path, goal in paths.items():
+            measured = figures.get(target, {}).get(f"events_per_s_{path}")
+            if measured is None:
+                continue
+            share = measured / goal
+            verdict = "reached" if share >= 1 else f"{share:.0%} of it"
+            name = f"{target}, {path}"
+            lines.append(f"| {name} | {_figure(goal)} | {_figure(measured)} | {verdict} |")
     return [*lines, ""]
 
 

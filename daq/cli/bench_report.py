@@ -61,19 +61,41 @@ def _number(value: Any) -> str:
     return str(value)
 
 
-def write_report(path: Path, results: dict[str, Any], live: list[Path]) -> None:
-    """Write the Markdown report: every number in it comes from this call's arguments."""
+def write_report(
+    path: Path, results: dict[str, Any], live: list[Path], *, whole: bool = True
+) -> None:
+    """Write the Markdown report: every number in it comes from this call's arguments.
+
+    whole : make the file anew; else the sections of ``results`` are replaced, the others stay
+    """
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
-    parts = ["# Performance\n", PREFACE.format(about=about)]
-    for suite, figures in results.items():
-        parts.append(f"## {suite}\n\n| figure | value |\n|---|---:|")
-        parts += [f"| {name} | {value} |" for name, value in _rows(figures)]
-        parts += ["", *goals(figures)]
-        if suite in NOTES:
-            parts.append(NOTES[suite])
+    sections = {suite: _section(suite, figures) for suite, figures in results.items()}
     for file in live:
-        parts += _live_section(json.loads(file.read_text(encoding="utf-8").splitlines()[-1]))
-    path.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+        summary = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
+        head, *lines = _live_section(summary)
+        sections[head.partition("\n")[0].removeprefix("## ")] = "\n".join([head, *lines])
+    if whole or not path.exists():
+        top = "# Performance\n\n" + PREFACE.format(about=about)
+    else:
+        again = {name: f"{text.rstrip()}\n\nMeasured on: {about}.\n"
+                 for name, text in sections.items()}  # fmt: skip
+        top, kept = _read_sections(path)
+        sections = kept | again
+    parts = [top, *sections.values()]
+    path.write_text("\n".join(part.rstrip() + "\n" for part in parts), encoding="utf-8")
+
+
+def _section(suite: str, figures: dict[str, Any]) -> str:
+    parts = [f"## {suite}\n\n| figure | value |\n|---|---:|"]
+    parts += [f"| {name} | {value} |" for name, value in _rows(figures)]
+    parts += ["", *goals(figures), NOTES.get(suite, "")]
+    return "\n".join(parts)
+
+
+def _read_sections(path: Path) -> tuple[str, dict[str, str]]:
+    """Return what stands before the first section, and the sections by their names."""
+    top, *texts = path.read_text(encoding="utf-8").split("\n## ")
+    return top, {text.partition("\n")[0]: f"## {text}" for text in texts}
 
 
 def _live_section(summary: dict[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from daq.cli.emulation import (
     emulation_arguments,
     emulator_config,
 )
+from daq.cli.link_options import add_machine_options, arm_modules, check_machines
 from daq.cli.modality import complete
 from daq.cli.windows import add_window_options
 
@@ -37,6 +38,8 @@ examples:
   tomoshibi demo --preset tof_brain --phantom hot-rod --activity-MBq 2
   tomoshibi demo --prompts-per-s 50000
   tomoshibi demo --preset gamma_head_lehr --nuclide Tc-99m
+  tomoshibi demo --firmware native                every module a process of our firmware
+  tomoshibi demo --firmware qemu --arm-modules 4  four ARM images in QEMU, the others native
 """
 
 HEADLESS_S = 30.0
@@ -51,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--prompts-per-s", type=positive, metavar="N",
                         help="set the activity that yields this rate")  # fmt: skip
+    parser.add_argument("--firmware", choices=("native", "qemu"),
+                        help="run the modules' own firmware between emulator and acquisition: as "
+                             "native processes, or with ARM images in QEMU among them")  # fmt: skip
+    add_machine_options(parser)
     add_emulation_options(parser)
     add_window_options(parser)
     add_runs_option(parser)
@@ -110,14 +117,18 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     }
     more = ("tac", "motion", "library", "gantry", "lutetium")
     labels |= {name: getattr(options, name) for name in more if getattr(options, name)}
+    if options.firmware:
+        labels["firmware"] = options.firmware
     config = template(options, **labels)
     images = config.scanner().modality == "PET"
+    link = link_arguments(options, config.scanner().n_modules) if options.firmware else []
 
     def complete_plan(config: RunConfig, scratch: Path) -> None:
         """Before a run is armed: what cannot be emulated leaves no folder."""
         from emulator.settings_check import check_settings
 
-        check_settings(emulator_config(options))
+        hits = str(scratch / "machines") if options.firmware else ""
+        check_settings(emulator_config(options, hits=hits))
         if images:
             config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
 
@@ -128,8 +139,26 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         window=not options.headless,
         finish_plan=complete_plan,
         images=images,
+        link=link,
         extra_result={"activity_MBq": options.activity_MBq},
     )
+
+
+def link_arguments(options: argparse.Namespace, modules: int) -> list[str]:
+    """Return the command line of the link process that runs the firmware of all modules.
+
+    Raises
+    ------
+    CommandError
+        where compiler or QEMU are not here, with the way to get them.
+    """
+    machines = "mixed" if options.firmware == "qemu" else "native"
+    check_machines(arm_modules(machines, options.arm_modules, modules), modules)
+    arguments = ["link", "--preset", options.preset, "--machines", machines]
+    arguments += ["--arm-modules", str(options.arm_modules)]
+    arguments += ["--firmware-data", options.firmware_data]
+    arguments += ["--trigger-keV", repr(options.trigger_keV)]
+    return [*arguments, "--queue-words", str(options.queue_words)]
 
 
 def write_mu_map(phantom: str, config: RunConfig, path: Path) -> Path:

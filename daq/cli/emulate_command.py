@@ -24,6 +24,7 @@ examples:
   tomoshibi emulate --activity-MBq 20 --library        load mode: many singles on few cores
   tomoshibi emulate --preset gamma_head_melp --nuclide Lu-177 --gantry step:32x10s
   tomoshibi emulate --preset bench2 --phantom point --dead-crystals 3 --noisy-crystals 17,42
+  tomoshibi emulate --preset bench2 --phantom point --hits /tmp/modules   in front of firmware
 """
 
 
@@ -31,13 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_emulation_options(parser)
     add_endpoint_option(parser)
+    parser.add_argument("--hits", default="", metavar="FOLDER",
+                        help="give hits to firmware modules, whose windows lie in this folder "
+                             "(`tomoshibi link` runs them), in place of frames")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Emulate until told to leave."""
     from emulator.service import run_emulator
 
-    config = emulator_config(options, endpoint=options.endpoint)
+    config = emulator_config(options, endpoint=options.endpoint, hits=options.hits)
     words = (
         f"emulating {config.phantom} with {config.activity_Bq / 1e6:g} MBq {config.nuclide} in "
         f"{config.scanner}, waiting at {config.endpoint}"

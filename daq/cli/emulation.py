@@ -106,8 +106,13 @@ def _fault(text: str) -> str:
     return text
 
 
-def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> EmulatorConfig:
-    """Return the checked configuration that the options describe; raises EmulationError."""
+def emulator_config(
+    options: argparse.Namespace, *, endpoint: str = "", hits: str = ""
+) -> EmulatorConfig:
+    """Return the checked configuration that the options describe; raises EmulationError.
+
+    hits : folder of the windows of firmware modules, "" without
+    """
     from emulator.config import make_config
 
     complete(options)
@@ -134,6 +139,7 @@ def emulator_config(options: argparse.Namespace, *, endpoint: str = "") -> Emula
         "motion": options.motion,
         "gantry": options.gantry,
         "any_collimator": options.any_collimator,
+        "hits": hits,
     }
     return make_config(values)
 

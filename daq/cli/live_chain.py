@@ -47,6 +47,8 @@ class ChainPlan:
     """What a live chain is to run.
 
     source : command line of the source of data, without --endpoint
+    link : command line of the link process that runs firmware modules behind that source, without
+        --endpoint and --folder; [] without firmware
     finish_plan : called once the other processes are starting, to complete ``config``
     window : show the console; otherwise it runs offscreen for its screenshots
     images : whether the live imager takes part; without it the pictures are projections (SPECT)
@@ -58,6 +60,7 @@ class ChainPlan:
     window: bool
     finish_plan: Callable[[RunConfig, Path], None] = leave_as_it_is
     images: bool = True
+    link: list[str] = field(default_factory=list)
     extra_result: dict[str, Any] = field(default_factory=dict)
 
 
@@ -80,6 +83,7 @@ class LiveChain:
         self._interrupted = False
         self._hurry = False
         self._failed = False
+        self._waits_for = ""
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
         self._argv: dict[str, list[str]] = {}
 
@@ -107,14 +111,19 @@ class LiveChain:
         self._start("daq", ["acquire", *base, "--runs", str(plan.runs)])
         if plan.images:
             self._start("imager", ["imager", *base])
-        self._start("source", [*plan.source, *base])
+        source = [*plan.source, *base]
+        if plan.link:
+            folder = self.scratch / "machines"
+            self._start("link", [*plan.link, *base, "--folder", str(folder)])
+            source += ["--hits", str(folder)]
+        self._start("source", source)
         plan.finish_plan(plan.config, self.scratch)
         with ControlClient(self.endpoints) as daq:
             self._wait_for("the daq", lambda: self._ping(daq))
             armed = daq.call("arm", **msgspec.to_builtins(plan.config))
             self.folder = Path(armed["run"])
             self._start_console(base)
-            self._wait_for("the source", lambda: bool(daq.call("status")["sources"]))
+            self._wait_for("the source", lambda: self._sources_ready(daq))
             if plan.images:
                 run = armed["name"]
                 self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
@@ -140,7 +149,15 @@ class LiveChain:
     def _start_console(self, base: list[str]) -> None:
         shots = ["--screenshots", str(self.folder)]
         look = [] if self.plan.window else ["--offscreen", "--exit-when-closed"]
-        self._start("console", ["console", *base, *shots, *look])
+        pages = ["--modules"] if self.plan.link and not self.plan.window else []
+        self._start("console", ["console", *base, *shots, *look, *pages])
+
+    def _sources_ready(self, daq: ControlClient) -> bool:
+        """Whether all sources are there and can begin a run."""
+        status = daq.call("status")
+        self._waits_for = "; ".join(status["not_ready"])
+        expected = 2 if self.plan.link else 1
+        return len(status["sources"]) >= expected and not self._waits_for
 
     @staticmethod
     def _ping(daq: ControlClient) -> bool:
@@ -155,9 +172,12 @@ class LiveChain:
         deadline = time.monotonic() + READY_S
         while not is_ready():
             self._look_after_children()
+            why = f" ({self._waits_for})" if self._waits_for else ""
             if time.monotonic() > deadline:
-                raise CommandError(f"{what} was not ready within {READY_S:g} s: see {self._logs()}")
-            line.say(f"waiting for {what} … {time.monotonic() - self._began:.0f} s")
+                raise CommandError(
+                    f"{what} was not ready within {READY_S:g} s{why}: see {self._logs()}"
+                )
+            line.say(f"waiting for {what} … {time.monotonic() - self._began:.0f} s{why}")
             time.sleep(0.05)
         line.done()
 

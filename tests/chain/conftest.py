@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zmq
+from acquisition_process import WAIT_S, Acquisition, wait_until
 
-from daq.client import ClientError, ControlClient
 from daq.warm import warm_kernels
 from hw.endpoints import Endpoints
 from hw.frames import new_header, seal_frame
@@ -22,16 +18,6 @@ from hw.messages import Hello, SourceReport, Start, Stop
 from hw.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
 from hw.scanner import load_scanner
 from hw.source_link import SourceLink
-
-WAIT_S = 20.0
-
-
-def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = WAIT_S) -> None:
-    """Wait for a condition of another process, bounded."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -139,59 +125,6 @@ class PlainSource:
         self.link.close()
 
 
-class Acquisition:
-    """A running ``tomoshibi acquire`` process."""
-
-    def __init__(self, folder: Path, *options: str, preexec: Callable[[], None] | None = None):
-        self.runs = folder / "runs"
-        self.endpoints = Endpoints(f"ipc://{folder}/ipc")
-        self.log = folder / "daq.log"
-        argv = ["acquire", "--preset", "bench2", "--endpoint", self.endpoints.base]
-        argv += ["--runs", str(self.runs), *options]
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "daq.cli", *argv],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                preexec_fn=preexec,
-                env=os.environ,
-            )
-        self.control = ControlClient(self.endpoints)
-        wait_until(self.answers, "the daq's first answer")
-
-    def answers(self) -> bool:
-        """Whether the daq answers."""
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            self.control.call("ping", timeout_s=0.3)
-        except ClientError:
-            return False
-        return True
-
-    def start_run(self, source: PlainSource) -> Path:
-        """Arm and start a run with the source; return its folder."""
-        armed = self.control.call("arm")
-        self.control.call("start")
-        source.wait_for_start()
-        return Path(armed["run"])
-
-    def state(self) -> str:
-        """Return the run's state."""
-        return str(self.control.call("status")["state"])
-
-    def wait_for_state(self, state: str) -> None:
-        """Wait until the run is in a state."""
-        wait_until(lambda: self.state() == state, f"state {state}")
-
-    def end(self) -> None:
-        """Stop the process if it still runs."""
-        self.control.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(5)
-
-
 @pytest.fixture
 def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Acquisition]]:
     """Start acquisition processes; all are stopped at the end of the test."""
@@ -204,6 +137,22 @@ def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     yield start
     for process in started:
         process.end()
+
+
+@pytest.fixture(scope="module")
+def _one_for_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acquisition]:
+    process = Acquisition(tmp_path_factory.mktemp("q"))
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def idle_daq(_one_for_many: Acquisition) -> Iterator[Acquisition]:
+    """An acquisition without a source that all tests of a file share: idle before and after."""
+    assert _one_for_many.state() == "idle"
+    yield _one_for_many
+    if _one_for_many.state() != "idle":
+        _one_for_many.control.call("reset")
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -44,27 +46,45 @@ def assert_gone(processes: dict[str, psutil.Process], within_s: float) -> None:
     assert not alive, f"left behind: {alive}"
 
 
-def test_the_four_processes_are_really_separate(tmp_path):
-    process = demo(tmp_path, "--duration", "60")
-    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
-    assert len({member.pid for member in members.values()} | {process.pid}) == 5
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+@dataclass(frozen=True)
+class Interrupted:
+    """What a demo that got Ctrl-C in mid-run was, and what it left behind."""
+
+    launcher: int
+    members: dict[str, psutil.Process]
+    left_behind: list[psutil.Process]
+    took_s: float
+    returncode: int
+    summary: dict[str, Any]
 
 
-def test_ctrl_c_closes_the_run_and_stops_everything_within_three_seconds(tmp_path):
-    process = demo(tmp_path, "--duration", "60")
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    """One demo with all of its processes, interrupted while it recorded."""
+    runs = tmp_path_factory.mktemp("interrupted")
+    process = demo(runs, "--duration", "60")
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
-    folder = wait_for_run(tmp_path)
+    folder = wait_for_run(runs)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
-    assert time.monotonic() - began < 3.0
-    assert_gone(members, 0.1)
-    assert process.returncode == 130
+    took_s = time.monotonic() - began
+    _, alive = psutil.wait_procs(list(members.values()), timeout=0.1)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert summary["conserved"] is True
-    assert summary["condition"] == "good"
+    return Interrupted(process.pid, members, alive, took_s, process.returncode, summary)
+
+
+def test_the_four_processes_are_really_separate(interrupted):
+    pids = {member.pid for member in interrupted.members.values()}
+    assert len(pids | {interrupted.launcher}) == 5
+
+
+def test_ctrl_c_closes_the_run_and_stops_everything_within_three_seconds(interrupted):
+    assert interrupted.took_s < 3.0
+    assert not interrupted.left_behind
+    assert interrupted.returncode == 130
+    assert interrupted.summary["conserved"] is True
+    assert interrupted.summary["condition"] == "good"
 
 
 @pytest.mark.parametrize("after_s", [0.2, 0.8, 1.6])
@@ -105,29 +125,32 @@ def test_an_emulator_killed_in_mid_run_is_told_and_nothing_recorded_is_lost(tmp_
     assert_gone(members, 1.0)
 
 
-def test_a_console_killed_in_mid_run_comes_back_and_the_run_is_good(tmp_path):
-    process = demo(tmp_path, "--duration", "7")
-    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
-    wait_for_run(tmp_path)
-    members["console"].kill()
-    members["console"].wait(10)
-    wait_for_family(process, "acquire", "imager", "emulate", "console")
+@pytest.fixture(scope="module")
+def bereaved(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """A demo whose console and imager are killed in mid-run: its result, what it said."""
+    runs = tmp_path_factory.mktemp("bereaved")
+    process = demo(runs, "--duration", "12")  # both start again within it
+    everyone = ("acquire", "imager", "emulate", "console")
+    members = wait_for_family(process, *everyone)
+    wait_for_run(runs)
+    for name in ("console", "imager"):
+        members[name].kill()
+        members[name].wait(10)
+    wait_for_family(process, *everyone)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "starting the console again" in err
-    result = json.loads(out.splitlines()[-1])
+    return json.loads(out.splitlines()[-1]), err
+
+
+def test_a_console_killed_in_mid_run_comes_back_and_the_run_is_good(bereaved):
+    result, said = bereaved
+    assert "starting the console again" in said
     assert result["conserved"] is True
     assert (Path(result["run"]) / "console.png").exists()
 
 
-def test_an_imager_killed_in_mid_run_comes_back_and_says_what_it_missed(tmp_path):
-    process = demo(tmp_path, "--duration", "8")
-    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
-    wait_for_run(tmp_path)
-    members["imager"].kill()
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    result = json.loads(out.splitlines()[-1])
+def test_an_imager_killed_in_mid_run_comes_back_and_says_what_it_missed(bereaved):
+    result, _ = bereaved
     assert result["images"]["count"] > 0
     assert 0 < result["images"]["prompts_used"] < result["prompts"]
     assert result["conserved"] is True
@@ -154,7 +177,7 @@ def test_faults_done_on_purpose_are_noticed_one_by_one(tmp_path):
 def test_without_a_display_the_demo_says_so_and_leaves_screenshots(tmp_path, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    process = demo(tmp_path, "--duration", "3", headless=False)
+    process = demo(tmp_path, "--duration", "1", headless=False)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "no display here: running headless" in err

@@ -106,17 +106,15 @@ def test_frames_of_another_version_run_or_module_are_refused_by_name(acquisition
 
 
 @pytest.mark.parametrize(("command", "words"), [("start", "arm"), ("stop", "arm")])
-def test_commands_that_the_state_forbids_fail_with_the_remedy(acquisition, command, words):
-    daq = acquisition()
+def test_commands_that_the_state_forbids_fail_with_the_remedy(idle_daq, command, words):
     with pytest.raises(ClientError, match=words):
-        daq.control.call(command)
+        idle_daq.control.call(command)
 
 
-def test_start_without_a_source_is_refused_with_the_remedy(acquisition):
-    daq = acquisition()
-    daq.control.call("arm")
+def test_start_without_a_source_is_refused_with_the_remedy(idle_daq):
+    idle_daq.control.call("arm")
     with pytest.raises(ClientError, match="tomoshibi emulate"):
-        daq.control.call("start")
+        idle_daq.control.call("start")
 
 
 def test_a_source_of_another_scanner_is_refused(acquisition, source):
@@ -135,10 +133,9 @@ def test_an_existing_run_folder_is_never_written_to(acquisition):
     assert list((daq.runs / "patient-1").iterdir()) == []
 
 
-def test_a_bad_configuration_is_refused_with_the_field(acquisition):
-    daq = acquisition()
+def test_a_bad_configuration_is_refused_with_the_field(idle_daq):
     with pytest.raises(ClientError, match="run configuration"):
-        daq.control.call("arm", scanner_toml=3, settings={})
+        idle_daq.control.call("arm", scanner_toml=3, settings={})
 
 
 def test_arm_alone_repeats_the_last_configuration(acquisition, source):

@@ -53,7 +53,7 @@ def test_one_batch_leaves_as_the_stable_sort(times: list[int]) -> None:
 
 
 @given(times=any_times, data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_batching_leaves_as_the_stable_sort(times: list[int], data: st.DataObject) -> None:
     singles = singles_at(times)
     order, out, at = TimeOrder(), [], 0

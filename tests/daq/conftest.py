@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from calibration_runs import BenchRun, emulate_bench
 from frames_factory import RUN_TAG
 
 from daq.run_config import RunConfig, default_settings
@@ -23,6 +24,12 @@ def _compiled_kernels() -> None:
 def bench() -> Scanner:
     """The two-module bench: 2 × 64 crystals."""
     return load_scanner("bench2")
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
+    """Three seconds of the bench before a small water cylinder: to be read, never changed."""
+    return emulate_bench(tmp_path_factory.mktemp("measured"), periods=600)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from calibration_runs import BENCH, BenchRun, emulate, emulate_bench
+from calibration_runs import BENCH, BenchRun, emulate
 
 from daq import cli
 from daq.calibration_arrays import MASKED_BY_HAND, REJECTED
@@ -19,11 +19,6 @@ from daq.photopeaks import GRID_511
 from emulator.config import EmulatorConfig
 from emulator.shapes import cylinder
 from hw.scanner import load_scanner
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
-    return emulate_bench(tmp_path_factory.mktemp("commands"), periods=600)
 
 
 def calibrate(*words: object) -> int:

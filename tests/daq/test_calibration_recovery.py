@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calibration_runs import BENCH, BenchRun, emulate_bench, synthetic_pairs
+from calibration_runs import BENCH, BenchRun, synthetic_pairs
 
 from coincidence.calibration import Calibration, no_calibration
 from daq.calibrate_energy import calibrate_energy
@@ -19,11 +19,6 @@ from daq.photopeaks import GRID_511, fit_peaks
 from hw.geometry import build_geometry
 
 CENTRES_keV = GRID_511.centres_keV
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
-    return emulate_bench(tmp_path_factory.mktemp("calibration"), periods=600)
 
 
 def test_gains_of_the_emulated_bench_are_found(measured: BenchRun) -> None:

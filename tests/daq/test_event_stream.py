@@ -68,7 +68,10 @@ def read(reader: EventReader) -> np.ndarray:
 
 def test_each_kind_comes_to_its_subscribers_as_it_was(socket, joined) -> None:
     stream = EventStream(socket)
-    readers = {kind: joined(kind) for kind in ("prompts", "delayeds", "singles", "triples")}
+    readers = {}
+    for kind in ("prompts", "delayeds", "singles", "triples"):
+        readers[kind] = joined(kind)
+        stream.batch(Yielded())  # type: ignore[arg-type]  # takes the subscription in
     sent = {
         "prompts": records(COINCIDENCE, 5), "delayeds": records(COINCIDENCE, 3),
         "singles": records(SINGLE, 7), "triples": records(TRIPLE, 2),

@@ -129,3 +129,16 @@ def test_sending_to_a_source_that_is_gone_does_no_harm(stage: Stage) -> None:
     for _ in range(2000):
         stage.sources.send_all(Stop())
     assert len(stage.sources.present) == 1
+
+
+def test_a_source_that_is_not_ready_says_why_and_the_newest_hello_counts(stage: Stage) -> None:
+    stage.say(Hello(kind="firmware", scanner="bench2", modules=2, not_ready="module 1: no answer"))
+    assert stage.sources.not_ready() == ["module 1: no answer"]
+    stage.say(Hello(kind="firmware", scanner="bench2", modules=2))
+    assert stage.sources.not_ready() == []
+
+
+def test_modules_without_their_detector_are_not_ready(stage: Stage) -> None:
+    stage.say(Hello(kind="firmware", scanner="bench2", modules=2, needs_detector=True))
+    (words,) = stage.sources.not_ready()
+    assert "emulate --hits" in words

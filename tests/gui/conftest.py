@@ -19,6 +19,7 @@ from gui.window import ConsoleWindow
 from hw.endpoints import Endpoints
 
 BOUND_S = 10.0
+FRAME_MS = 20  # faster than for people, who need 20 frames a second
 
 
 @pytest.fixture
@@ -40,11 +41,12 @@ def no_stray_exceptions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def console(endpoints: Endpoints, no_stray_exceptions: None) -> Iterator[ConsoleWindow]:
-    """A shown, refreshing console of 1280×800."""
+    """A shown console of 1280×800 that refreshes itself."""
     application(headless=True)
     window = ConsoleWindow(endpoints)
     window.resize(1280, 800)
     window.show()
+    window.timer.setInterval(FRAME_MS)
     window.timer.start()
     yield window
     window.close()

@@ -7,6 +7,7 @@ Used by the tests of the console in a thread, and by hand as a process:
 from __future__ import annotations
 
 import argparse
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -108,6 +109,13 @@ def brain(rng: np.random.Generator, events: float) -> np.ndarray:
     return np.asarray(image * noise / noise.mean(), dtype=np.float32)
 
 
+@functools.cache
+def brains() -> tuple[np.ndarray, ...]:
+    """Return the images that every feeder shows in turn; made once, they take half a second."""
+    rng = np.random.default_rng(7)
+    return tuple(brain(rng, 3e5) for _ in range(6))
+
+
 def spectrum(singles: float, rng: np.random.Generator) -> np.ndarray:
     """Return a 511 keV spectrum with 15 % resolution, Compton continuum and back-scatter."""
     energy = (np.arange(256) + 0.5) * 4.0
@@ -143,9 +151,7 @@ class Feeder:
         self._bound = threading.Event()
         self._began_s = time.monotonic()
         self._images = 0
-        self._brains = (
-            [brain(self._rng, 3e5) for _ in range(6)] if self.script.image is None else []
-        )
+        self._brains = brains() if self.script.image is None else ()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Feeder:

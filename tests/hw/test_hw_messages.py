@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import messages as m
+from hw.module_messages import LinkState, ModuleScan, ModuleState, ScanPoint
 from hw.settings import EnergyWindow, SortSettings
 
 SETTINGS = SortSettings(
@@ -39,6 +40,9 @@ EXAMPLES: list[m.Message] = [
         published_wall_ns=7,
     ),
     m.Hello(kind="emulator", scanner="caremibrain", modules=48, pid=7, software="0.1.0"),
+    m.Hello(
+        kind="firmware", scanner="bench2", modules=2, not_ready="module 1: …", needs_detector=True
+    ),
     m.Welcome(),
     m.Start(run_tag=2**32 - 1, duration_s=1.5),
     m.Stop(),
@@ -64,7 +68,28 @@ EXAMPLES: list[m.Message] = [
             )
         ],
         truth={"decays": 1e9},
+        hits_offered=[2**40, 1],
+        hits_seen=[2**40, -1],
+        failed="modules 3 take no hits",
     ),
+    m.ModuleStates(
+        modules=[
+            ModuleState(
+                module=3,
+                machine="qemu",
+                link=LinkState(url="socket://127.0.0.1:7000", connected=True, drift_ppm=-0.25),
+                state="fault",
+                fault="interlock",
+                counters={"hits": 2**40},
+                registers={"energy_threshold": 500},
+            )
+        ],
+        scans=[ModuleScan(module=3, kind="bias", points=[ScanPoint(x=53_000, y=1.5)], steps=2)],
+        log=["alarm: module 3: the interlock is open"],
+        wall_ns=7,
+    ),
+    m.ModuleOrder(id=9, action="write", modules=[3], values={"energy_threshold": 900}),
+    m.ModuleAnswer(id=9, accepted=True, values={"3": {"energy_threshold": 900}}),
     m.Command(id=2**53 + 1, name="arm", args={"name": "µ", "nested": {"list": [1, 2.5, None]}}),
     m.Reply(id=3, status="failed", reason="no space left", result={"run": "x"}),
     m.RunBegin(run="r", folder="/runs/r", scanner_toml="[scanner]", settings=SETTINGS),

@@ -148,16 +148,15 @@ def _first_hit(
         towards = direction @ w
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = ((geometry.module_centre_mm[m] - points) @ w) / towards
-        entry = points + distance[:, None] * direction - geometry.module_centre_mm[m]
-        at = entry + drawn[:, None] * direction
+        ahead = np.flatnonzero((towards > 1e-9) & (distance > 0) & (distance < nearest))
+        entry = points[ahead] - geometry.module_centre_mm[m]
+        at = entry + (distance + drawn)[ahead, None] * direction[ahead]
         inside = (
-            (towards > 1e-9)
-            & (distance > 0)
-            & (distance < nearest)
-            & (np.abs(at @ u) <= block.width_mm / 2)
+            (np.abs(at @ u) <= block.width_mm / 2)
             & (np.abs(at @ v) <= block.height_mm / 2)
             & (at @ w <= block.thickness_mm)
         )
-        module[inside], nearest[inside] = m, distance[inside]
-        place[inside] = (at + geometry.module_centre_mm[m])[inside]
+        hit = ahead[inside]
+        module[hit], nearest[hit] = m, distance[hit]
+        place[hit] = at[inside] + geometry.module_centre_mm[m]
     return module, place

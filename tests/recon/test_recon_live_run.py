@@ -219,10 +219,14 @@ class Daq:
         self.stream.bind(self.endpoints.of("coincidences"))
         self.reports.bind(self.endpoints.of("reports"))
         self.images.setsockopt(zmq.SUBSCRIBE, b"")
+        linked = self.images.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self.images.connect(self.endpoints.of("images"))
         self.service = LiveService(self.endpoints)
         self.thread = threading.Thread(target=self.service.serve)
         self.thread.start()
+        assert linked.poll(10_000), "no link"  # an image that is published before it is lost
+        self.images.disable_monitor()
+        linked.close()
 
     def close(self) -> None:
         self.service.leave()

@@ -1,0 +1,96 @@
+"""Bringing a module up: faults that a restart leaves are cleared, registers set, the bias ramped.
+
+Called in a thread of its own; every wait is bounded. Afterwards the module takes a run.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from daq.module_link.module_setup import ModuleSetup
+from daq.serial_link.errors import SerialLinkError
+from daq.serial_link.session import ModuleSession
+from hw.control import FAULTS, REGISTERS, BiasState, State, fault_words
+
+CLEARED = ("watchdog", "brown_out", "host_lost")
+"""Faults that are over when a module has started again or has heard its host again."""
+BIAS_S = 10.0
+IDLE_S = 2.0
+_LOOK_S = 0.05
+
+
+class NotReady(SerialLinkError):
+    """A module that cannot take a run; the words say why and what to do."""
+
+
+def bring_up(session: ModuleSession, setup: ModuleSetup, module: int) -> dict[str, int]:
+    """Make a module ready for a run; return its registers.
+
+    Raises
+    ------
+    NotReady
+        where a fault stays, or the bias does not come.
+    SerialLinkError
+        where the module does not answer, or refuses.
+    """
+    _leave_fault(session)
+    _leave_run(session)
+    registers = {name: session.read(name) for name in REGISTERS}
+    for name, value in setup.of(module).items():
+        if registers.get(name) != value:
+            registers[name] = session.write(name, value)
+    registers["channels_checksum"] = session.read("channels_checksum")
+    if setup.bias_mV:
+        session.command("bias", target_mV=setup.bias_mV)
+        _wait_for_bias(session, setup.bias_mV)
+    return registers
+
+
+def latched_fault(telemetry: np.void) -> int:
+    """Return the latched fault of a module, 0 for none."""
+    return int(telemetry["fault"]) if telemetry["state"] == State.fault else 0
+
+
+def clears_itself(fault: int) -> bool:
+    """Whether a fault is over once the module answers again."""
+    return fault in FAULTS and FAULTS[fault].name in CLEARED
+
+
+def _leave_fault(session: ModuleSession) -> None:
+    fault = latched_fault(session.command("telemetry").fields)
+    if not fault:
+        return
+    if not clears_itself(fault):
+        raise NotReady(f"{fault_words(fault)}; remove the cause, then clear the fault")
+    session.command("clear_fault")
+
+
+def _leave_run(session: ModuleSession) -> None:
+    """End a run that a host before us left behind."""
+    state = session.command("telemetry").fields["state"]
+    if state in (State.running, State.stopping):
+        session.command("abort")
+    deadline = time.monotonic() + IDLE_S
+    while session.command("telemetry").fields["state"] != State.idle:
+        if time.monotonic() > deadline:
+            raise NotReady(f"the module is not idle within {IDLE_S:g} s: is it being updated?")
+        time.sleep(_LOOK_S)
+
+
+def _wait_for_bias(session: ModuleSession, target_mV: int) -> None:
+    deadline = time.monotonic() + BIAS_S
+    while True:
+        telemetry = session.command("telemetry").fields
+        fault = latched_fault(telemetry)
+        if fault:
+            raise NotReady(f"{fault_words(fault)}; remove the cause, then clear the fault")
+        if telemetry["bias_state"] == BiasState.on:
+            return
+        if time.monotonic() > deadline:
+            raise NotReady(
+                f"the bias is at {telemetry['bias_mV']} mV after {BIAS_S:g} s, {target_mV} mV were "
+                f"asked for: is bias_slew ({REGISTERS['bias_slew'].unit}) too low?"
+            )
+        time.sleep(_LOOK_S)

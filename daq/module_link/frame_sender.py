@@ -1,0 +1,122 @@
+"""Frames from the modules' lines to the daq: one PUSH socket per module, as every source has.
+
+The poller's thread hands frames over and never waits for the daq: while a daq is busy for seconds
+the modules must go on hearing their host. A thread of its own sends, in order; it looks every 2 ms
+while frames come, for waking it for each of 9000 frames a second would cost more than sending them.
+What waits is bounded by ``MOST_BYTES``; frames beyond are dropped and counted (``has_room`` lets a
+data path that can wait, such as the memory ring, hold its frames back before).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+import zmq
+
+MOST_BYTES = 256 << 20
+SPARE_BYTES = 64 << 20
+"""Kept free for data paths that cannot wait."""
+QUEUE_FRAMES = 64
+LINGER_MS = 500
+_WAIT_MS = 20
+_NAP_S = 0.002
+_NAPS = 100
+_SLEEP_S = 0.25
+
+
+class FrameSender:
+    """Sends frames. ``dropped``: frames that the daq did not take in time, by module."""
+
+    def __init__(self, address: str, modules: list[int]) -> None:
+        self.dropped = dict.fromkeys(modules, 0)
+        self._address = address
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._asleep = False
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="frame-sender", daemon=True)
+        self._thread.start()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a data path that can wait may hand frames over."""
+        return self._bytes < MOST_BYTES - SPARE_BYTES
+
+    def send(self, module: int, frame: bytes) -> None:
+        """Hand a frame over, or count it as dropped."""
+        with self._lock:
+            if self._bytes + len(frame) > MOST_BYTES:
+                self.dropped[module] += 1
+                return
+            self._bytes += len(frame)
+            self._waiting.append((module, frame))
+        if self._asleep:
+            self._news.set()
+
+    def forget(self) -> None:
+        """Throw away what waits: another run begins, or another daq."""
+        with self._lock:
+            self._waiting.clear()
+            self._bytes = 0
+
+    def _run(self) -> None:
+        sockets = {module: self._connect() for module in self.dropped}
+        naps = 0
+        while not self._closing.is_set():
+            module, frame = self._next()
+            if not frame:
+                self._rest(naps)
+                naps += 1
+                continue
+            naps = 0
+            if self._put(sockets[module], frame):
+                self._done(frame)
+        for socket in sockets.values():
+            socket.close()
+
+    def _rest(self, naps: int) -> None:
+        """Nothing is there: look again soon, or after a while of nothing when there is news."""
+        if naps < _NAPS:
+            time.sleep(_NAP_S)
+            return
+        self._asleep = True
+        self._news.wait(_SLEEP_S)
+        self._news.clear()
+        self._asleep = False
+
+    def _next(self) -> tuple[int, bytes]:
+        with self._lock:
+            return self._waiting[0] if self._waiting else (0, b"")
+
+    def _done(self, frame: bytes) -> None:
+        with self._lock:
+            if self._waiting and self._waiting[0][1] is frame:  # else they were thrown away
+                self._waiting.popleft()
+                self._bytes -= len(frame)
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+        socket.setsockopt(zmq.SNDHWM, QUEUE_FRAMES)
+        socket.setsockopt(zmq.LINGER, LINGER_MS)
+        socket.connect(self._address)
+        return socket
+
+    @staticmethod
+    def _put(socket: zmq.Socket[bytes], frame: bytes) -> bool:
+        """Send a frame; False where the daq takes none now."""
+        try:
+            socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            socket.poll(_WAIT_MS, zmq.POLLOUT)
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the thread; what ZeroMQ has queued has half a second to leave."""
+        self._closing.set()
+        self._news.set()
+        self._thread.join(2.0)

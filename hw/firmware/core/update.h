@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Firmware updates: two slots beside the factory image, and a boot record that says which starts.
+ *
+ * The factory image runs first after every reset and hands over to the slot that the record names,
+ * after it has verified it. A new image is pending: it gets TOMOSHIBI_IMAGE_TRIES starts, each
+ * written down before it happens; not confirmed by then, the old one runs again. The record is
+ * kept twice, and a slot's header is written last: a cut of power at any moment leaves a module
+ * that starts. The slot that runs and the one that was confirmed last are never written to.
+ */
+#ifndef TOMOSHIBI_UPDATE_H
+#define TOMOSHIBI_UPDATE_H
+
+#include <stdint.h>
+
+#include "tomoshibi_control.h"
+
+struct module;
+
+#define UPDATE_MAGIC UINT32_C(0x52424D54) /* TMBR */
+
+struct boot_record {
+    uint32_t magic;
+    uint32_t sequence;      /* the greater one is newer, modulo 2^32 */
+    uint32_t active;        /* slot that was confirmed last; 0: the factory image */
+    uint32_t fallback;      /* slot confirmed before that, while it is whole; 0: none */
+    uint32_t pending;       /* slot that is being tried; 0: none */
+    uint32_t tries;         /* starts that the pending one still has */
+    uint32_t reserved;      /* 0 */
+    uint32_t crc;           /* CRC-32C of the 28 bytes before */
+};
+
+struct update {
+    struct boot_record record;
+    uint32_t newest;        /* copy of the record in force, 0 or 1 */
+    uint32_t slot;          /* slot that takes in an image; 0: none */
+    uint32_t next;          /* bytes of the image taken in */
+    uint32_t erased;        /* offset in the slot up to which it is erased */
+    struct tomoshibi_image header; /* of the image that comes in */
+};
+
+/* Reads the record; in the factory image it may start another image and not return. */
+void update_start(struct module *m);
+/* Statuses: ok, bad_image, wrong_board (detail: header->board), wrong_schema, bad_state, busy,
+   storage. */
+uint16_t update_begin(struct module *m, const struct tomoshibi_image *header, uint32_t *slot);
+uint16_t update_data(struct module *m, uint32_t offset, const uint8_t *bytes, uint32_t count,
+                     uint32_t *next);
+uint16_t update_end(struct module *m, uint32_t *slot);
+uint16_t update_confirm(struct module *m); /* also where nothing is pending: ok */
+uint16_t update_abort(struct module *m);
+void update_forget(struct module *m);      /* gives up what comes in, whatever the state */
+int update_confirmed(const struct module *m); /* whether the running image was confirmed */
+
+#endif

@@ -1,0 +1,203 @@
+"""Builds firmware for a target and keeps what was built, by the hash of all that went into it.
+
+A second builder of the same sources waits for the first and takes its result; nothing half-built
+is ever seen. The build id (CRC-32C of sources and flags) is compiled in and named in HELLO.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import crc32c
+import numpy as np
+
+from hw.control import IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Board
+from hw.machines.toolchain import Kind, missing
+
+Target = Literal["native", "native-asan", "mps2", "test", "fuzzer"]
+
+SOURCES = Path(__file__).resolve().parent.parent / "firmware"
+"""Folder of the firmware's sources and Makefile."""
+PROGRAMS: dict[str, str] = {
+    "native": "tomoshibi-native",
+    "native-asan": "tomoshibi-native",
+    "mps2": "tomoshibi-mps2.elf",
+    "test": "libtomoshibi-test.so",
+    "fuzzer": "tomoshibi-fuzz",
+}
+"""In a build's folder: what a machine starts; core and the test board for cffi; the fuzzer."""
+SLOTS: dict[str, str] = {
+    "native": "tomoshibi-native-update.bin",
+    "native-asan": "tomoshibi-native-update.bin",
+    "mps2": "tomoshibi-mps2-update.bin",
+}
+"""In a build's folder: bytes of the image for an update slot, without its header."""
+WITHIN_S = 180.0
+TRIES = 4
+KEPT_DAYS = 14
+"""Builds that nobody asked for so long are removed from the cache."""
+_SUFFIXES = {".c", ".h", ".S", ".s", ".ld", ".mk", ".in"}
+_BOARDS: dict[str, int] = {
+    "native": Board.posix,
+    "native-asan": Board.posix,
+    "mps2": Board.mps2_an386,
+    "test": Board.test,
+    "fuzzer": Board.test,
+}
+
+
+class BuildError(RuntimeError):
+    """The firmware could not be built; the words are the compiler's."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built firmware.
+
+    path : what a machine starts
+    folder : everything that the build left
+    build_id : CRC-32C that HELLO names
+    slot_image : header and bytes for an update, b"" for targets without slots
+    """
+
+    path: Path
+    folder: Path
+    target: str
+    build_id: int
+    slot_image: bytes
+
+
+def build(target: Target, folder: Path | None = None, *, defines: Sequence[str] = ()) -> Image:
+    """Return the firmware built for a target, from the cache where nothing has changed.
+
+    folder : parent of the builds' folders, None for the user's cache
+    defines : preprocessor definitions, "NAME=value", for a variant with a build id of its own
+
+    Raises
+    ------
+    BuildError : a tool is missing, or the compiler refused
+    """
+    kind: Kind = "qemu" if target == "mps2" else "native"
+    if target != "mps2" or shutil.which("arm-none-eabi-gcc") is None:
+        lacking = missing(kind)
+        if lacking:
+            raise BuildError(lacking)
+    parent = folder if folder is not None else cache_folder()
+    for _ in range(TRIES):
+        identity = _sources_crc(target, defines)
+        done = parent / f"{target}-{_key(target, identity)}"
+        if done.is_dir() or _build_into(done, target, identity, defines):
+            os.utime(done)
+            _forget_old(parent)
+            return _image(done, target, identity)
+    raise BuildError(
+        f"firmware {target}: the sources in {SOURCES} change all the time; build again"
+    )
+
+
+def cache_folder() -> Path:
+    """Return the folder of all builds (``TOMOSHIBI_CACHE`` moves its parent)."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
+    return Path(os.environ.get("TOMOSHIBI_CACHE", default)) / "firmware"
+
+
+def slot_image(body: bytes, *, board: int, build_id: int) -> bytes:
+    """Return an update image: the header that the firmware verifies, then ``body``."""
+    header = np.zeros((), STRUCTS["image"])
+    header["magic"] = IMAGE["magic"]
+    header["board"] = board
+    header["control_version"] = VERSION
+    header["schema"] = SCHEMA_CRC
+    header["build"] = build_id
+    header["length"] = len(body)
+    header["crc"] = crc32c.crc32c(body)
+    header["header_crc"] = crc32c.crc32c(header.tobytes()[:-4])
+    return header.tobytes() + body
+
+
+def _source_files() -> list[Path]:
+    files = (path for path in SOURCES.rglob("*") if path.is_file())
+    return sorted(p for p in files if p.suffix in _SUFFIXES or p.name == "Makefile")
+
+
+def _sources_crc(target: str, defines: Sequence[str]) -> int:
+    crc = crc32c.crc32c(" ".join([target, *defines]).encode())
+    for path in _source_files():
+        name = path.relative_to(SOURCES).as_posix().encode()
+        crc = crc32c.crc32c(name + path.read_bytes(), crc)
+    return crc
+
+
+def _key(target: str, identity: int) -> str:
+    """Return the folder's name: build id, then what the compiler adds to it."""
+    compiler = "arm-none-eabi-gcc" if target == "mps2" else os.environ.get("CC", "gcc")
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, check=False, timeout=30
+    ).stdout
+    return f"{identity:08x}{hashlib.sha256(version).hexdigest()[:8]}"
+
+
+def _build_into(done: Path, target: str, identity: int, defines: Sequence[str]) -> bool:
+    """Build in a folder beside and move it into place whole.
+
+    Returns
+    -------
+    False where the sources were edited meanwhile: what came out is of neither version
+    """
+    done.parent.mkdir(parents=True, exist_ok=True)
+    with (done.parent / f"{done.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.is_dir():
+            return True
+        with tempfile.TemporaryDirectory(dir=done.parent, prefix="building-") as place:
+            out = Path(place) / "out"
+            out.mkdir()
+            _make(out, target, identity, defines)
+            if _sources_crc(target, defines) != identity:
+                return False
+            out.rename(done)
+            return True
+
+
+def _forget_old(parent: Path) -> None:
+    oldest = time.time() - KEPT_DAYS * 86400
+    for path in parent.iterdir():
+        with contextlib.suppress(OSError):  # another builder was faster
+            if path.stat().st_mtime < oldest:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _make(out: Path, target: str, identity: int, defines: Sequence[str]) -> None:
+    """Run make; raise with the compiler's own words."""
+    definitions = " ".join(f"-D{define}" for define in defines)
+    argv = ["make", "-s", "-j2", "-C", str(SOURCES), target]
+    argv += [f"BUILD={out}", f"BUILD_ID={identity:#010x}u", f"DEFINES={definitions}"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, timeout=WITHIN_S, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"firmware {target}: not built within {WITHIN_S:.0f} s") from None
+    if done.returncode != 0:
+        words = "\n".join((done.stderr or done.stdout).splitlines()[:20])
+        raise BuildError(f"firmware {target} does not build:\n{words}")
+
+
+def _image(folder: Path, target: str, identity: int) -> Image:
+    image = b""
+    if target in SLOTS:
+        body = (folder / SLOTS[target]).read_bytes()
+        image = slot_image(body, board=_BOARDS[target], build_id=identity)
+    return Image(folder / PROGRAMS[target], folder, target, identity, image)

@@ -1,0 +1,28 @@
+"""Whether this machine has what building and running firmware needs, and how to get it.
+
+The one place that says so: tests skip with these words, commands refuse with them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Literal
+
+Kind = Literal["native", "qemu"]
+
+APT_LINE = "apt-get install --no-install-recommends gcc make gcc-arm-none-eabi qemu-system-arm"
+NEEDED: dict[str, tuple[str, ...]] = {
+    "native": ("gcc", "make"),
+    "qemu": ("arm-none-eabi-gcc", "make", "qemu-system-arm"),
+}
+
+
+def missing(kind: Kind) -> str:
+    """Return "" where all is there, else what is missing and the line that installs it.
+
+    kind : "native" (firmware as a process) or "qemu" (the ARM image in QEMU)
+    """
+    absent = [program for program in NEEDED[kind] if shutil.which(program) is None]
+    if not absent:
+        return ""
+    return f"{kind} firmware needs {', '.join(absent)}, not found on PATH; install: {APT_LINE}"

@@ -1,0 +1,17 @@
+"""What every message between processes is: a version, checked on arrival."""
+
+from __future__ import annotations
+
+import msgspec
+
+MESSAGE_VERSION = 2
+
+
+class MessageError(ValueError):
+    """A message that cannot be understood; says what came and what was expected."""
+
+
+class Message(msgspec.Struct, kw_only=True, tag=True):
+    """Base of all messages; ``version`` is checked on arrival."""
+
+    version: int = MESSAGE_VERSION

@@ -1,0 +1,77 @@
+"""A running ``tomoshibi acquire`` process, and waiting for what another process does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from daq.client import ClientError, ControlClient
+from hw.endpoints import Endpoints
+
+WAIT_S = 20.0
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = WAIT_S) -> None:
+    """Wait for a condition of another process, bounded."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
+        time.sleep(0.02)
+
+
+class Acquisition:
+    """A running ``tomoshibi acquire`` process."""
+
+    def __init__(self, folder: Path, *options: str, preexec: Callable[[], None] | None = None):
+        self.runs = folder / "runs"
+        self.endpoints = Endpoints(f"ipc://{folder}/ipc")
+        self.log = folder / "daq.log"
+        argv = ["acquire", "--preset", "bench2", "--endpoint", self.endpoints.base]
+        argv += ["--runs", str(self.runs), *options]
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daq.cli", *argv],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=preexec,
+                env=os.environ,
+            )
+        self.control = ControlClient(self.endpoints)
+        wait_until(self.answers, "the daq's first answer")
+
+    def answers(self) -> bool:
+        """Whether the daq answers."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            self.control.call("ping", timeout_s=0.3)
+        except ClientError:
+            return False
+        return True
+
+    def start_run(self, source: Any) -> Path:
+        """Arm and start a run with the source; return its folder."""
+        armed = self.control.call("arm")
+        self.control.call("start")
+        source.wait_for_start()
+        return Path(armed["run"])
+
+    def state(self) -> str:
+        """Return the run's state."""
+        return str(self.control.call("status")["state"])
+
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the run is in a state."""
+        wait_until(lambda: self.state() == state, f"state {state}")
+
+    def end(self) -> None:
+        """Stop the process if it still runs."""
+        self.control.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(5)

@@ -1,0 +1,44 @@
+"""A module as a native process, and a session with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from daq.serial_link.session import ModuleSession
+from hw.machines.toolchain import missing
+
+
+@pytest.fixture(scope="session")
+def native_image():
+    """The native firmware, built once."""
+    reason = missing("native")
+    if reason:
+        pytest.skip(reason)
+    from hw.machines.build import build
+
+    return build("native")
+
+
+@pytest.fixture
+def machine(native_image, tmp_path):
+    """A running module on a pty."""
+    from hw.machines.native import Native
+
+    with Native(module=3, folder=tmp_path / "machine", image=native_image) as machine:
+        yield machine
+
+
+@pytest.fixture
+def journal():
+    """Lines of the session's journal."""
+    return []
+
+
+@pytest.fixture
+def session(machine, journal, tmp_path):
+    """A session with the module, its journal and its transcripts' folder."""
+    with ModuleSession.open(
+        machine.serial_url, module=3, journal=journal.append, transcripts=tmp_path / "transcripts"
+    ) as session:
+        yield session
+        assert session.poller.failures == 0, session.poller.last_failure
