@@ -50,6 +50,8 @@ class ScanPlot(QtWidgets.QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.words)
         column.addWidget(self.plot, 1)
+        column.addStretch(0)
+        self.plot.hide()
 
     def show_scan(self, scan: ModuleScan | None) -> None:
         """Show a scan; None where there is none."""
@@ -57,6 +59,7 @@ class ScanPlot(QtWidgets.QWidget):
         if shown == self._shown:
             return
         self._shown = shown
+        self.plot.setVisible(scan is not None)
         if scan is None:
             self.curve.setData([], [])
             self.marker.hide()

@@ -40,6 +40,7 @@ SCHEMA_CRC: int = crc32c.crc32c((canonical_definition() + canonical_control()).e
 """CRC-32C of both definitions: where it is equal on both sides, so is the meaning of all bytes."""
 
 VERSION: int = DEFINITION["control"]["version"]
+"""Where it is equal, an update works, whatever the schemas: of all that never changes within it."""
 MAGIC: int = DEFINITION["control"]["magic"]
 MAX_PAYLOAD: int = DEFINITION["control"]["max_payload"]
 COUNTER_HZ: int = DEFINITION["control"]["counter_Hz"]
@@ -84,6 +85,7 @@ class CommandSpec:
     request, reply : dtypes of the fixed fields
     request_tail, reply_tail : what may follow them: "", "bytes" or "u2"
     states : names of the states in which it is allowed, () for all
+    frozen : the same in all firmware of a control version, whatever its schema
     """
 
     name: str
@@ -94,6 +96,7 @@ class CommandSpec:
     request_tail: str
     reply_tail: str
     states: tuple[str, ...]
+    frozen: bool = False
 
 
 COMMANDS: dict[str, CommandSpec] = {
@@ -106,6 +109,7 @@ COMMANDS: dict[str, CommandSpec] = {
         entry.get("request_tail", ""),
         entry.get("reply_tail", ""),
         tuple(entry.get("states", ())),
+        entry.get("frozen", False),
     )
     for entry in DEFINITION["command"]
 }

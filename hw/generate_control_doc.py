@@ -57,6 +57,7 @@ def _numbers() -> dict[str, str]:
         "control_payload": str(c.MAX_PAYLOAD),
         "control_longest": str(c.MESSAGE_BYTES + c.MAX_PAYLOAD),
         "control_schema": f"0x{c.SCHEMA_CRC:08X}",
+        "frozen_commands": ", ".join(f"`{s.name}`" for s in c.COMMANDS.values() if s.frozen),
         "control_counter_MHz": f"{c.COUNTER_HZ / 1e6:g}",
         "control_wrap_s": f"{2**32 / c.COUNTER_HZ:.0f}",
         "baud_default": str(control["baud_default"]),

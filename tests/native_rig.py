@@ -8,12 +8,30 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.serial_link.session import ModuleSession
-from hw.control import MARK_LAST, MARK_SYNCED, BiasState, DataPath
+from hw.control import (
+    MARK_LAST,
+    MARK_SYNCED,
+    SCHEMA_CRC,
+    STRUCTS,
+    BiasState,
+    Board,
+    DataPath,
+)
+from hw.machines.build import Image, build, slot_image
 from hw.machines.machine import Machine
 from hw.protocol import WORD_KINDS, pack_words
 
 Words = npt.NDArray[np.uint64]
 RUN_TAG = 0x5EED
+OTHER_SCHEMA = SCHEMA_CRC ^ 0x5A5A5A5A
+
+
+def foreign_build() -> tuple[Image, bytes]:
+    """Return native firmware that says it is of another schema, and its image for updates."""
+    image = build("native", defines=[f"TOMOSHIBI_SCHEMA_OVERRIDE={OTHER_SCHEMA:#x}u"])
+    body = image.slot_image[STRUCTS["image"].itemsize :]
+    wrapped = slot_image(body, board=Board.posix, build_id=image.build_id, schema=OTHER_SCHEMA)
+    return image, wrapped
 
 
 def period_words(rng: np.random.Generator, hits: int) -> Words:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +87,30 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder where there is none yet; CommandError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"{path}: no folder, and none can be made there ({error.strerror}); give another"
+        ) from error
+    return path
+
+
+@contextlib.contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Let SIGTERM end what is done inside as Ctrl-C does, so that nothing is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def tell(words: str) -> None:
     """Say something to the person at the terminal (stderr: stdout is for results)."""
-    print(words, file=sys.stderr, flush=True)
+    print(f"{words}\n", end="", file=sys.stderr, flush=True)  # whole, also where threads speak
 
 
 def finish(options: argparse.Namespace, result: dict[str, Any], text: str) -> None:

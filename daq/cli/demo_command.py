@@ -74,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
     if options.duration is None and options.headless:
         options.duration = HEADLESS_S
     complete(options)
+    if options.firmware:
+        check_tools(options)
     warm_up()
     if options.prompts_per_s is not None:
         options.activity_MBq = activity_for_rate(options, options.prompts_per_s)
@@ -121,7 +123,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         labels["firmware"] = options.firmware
     config = template(options, **labels)
     images = config.scanner().modality == "PET"
-    link = link_arguments(options, config.scanner().n_modules) if options.firmware else []
+    link = link_arguments(options) if options.firmware else []
 
     def complete_plan(config: RunConfig, scratch: Path) -> None:
         """Before a run is armed: what cannot be emulated leaves no folder."""
@@ -144,17 +146,21 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     )
 
 
-def link_arguments(options: argparse.Namespace, modules: int) -> list[str]:
-    """Return the command line of the link process that runs the firmware of all modules.
+def check_tools(options: argparse.Namespace) -> None:
+    """Refuse, with the way to get them, where compiler or QEMU are not here."""
+    from hw.scanner import load_scanner
 
-    Raises
-    ------
-    CommandError
-        where compiler or QEMU are not here, with the way to get them.
-    """
-    machines = "mixed" if options.firmware == "qemu" else "native"
-    check_machines(arm_modules(machines, options.arm_modules, modules), modules)
-    arguments = ["link", "--preset", options.preset, "--machines", machines]
+    modules = load_scanner(options.preset).n_modules
+    check_machines(arm_modules(_machines(options), options.arm_modules, modules), modules)
+
+
+def _machines(options: argparse.Namespace) -> str:
+    return "mixed" if options.firmware == "qemu" else "native"
+
+
+def link_arguments(options: argparse.Namespace) -> list[str]:
+    """Return the command line of the link process that runs the firmware of all modules."""
+    arguments = ["link", "--preset", options.preset, "--machines", _machines(options)]
     arguments += ["--arm-modules", str(options.arm_modules)]
     arguments += ["--firmware-data", options.firmware_data]
     arguments += ["--trigger-keV", repr(options.trigger_keV)]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import CommandError, finish, tell
+from daq.cli.common import CommandError, finish, make_folder, tell
 
 if TYPE_CHECKING:
     from hw.machines.build import Image
@@ -17,6 +17,8 @@ IMAGE_SUFFIX = ".tmim"
 
 def build_images(options: argparse.Namespace) -> int:
     """Build, copy where asked, and tell."""
+    if options.output is not None:
+        make_folder(options.output)
     targets = ("native", "mps2") if options.target == "all" else (options.target,)
     result = {target: _build(target, options.output) for target in targets}
     finish(options, result, "\n".join(_words(target, made) for target, made in result.items()))
@@ -55,7 +57,6 @@ def _sizes(target: str, image: Image) -> dict[str, int]:
 
 
 def _copy(target: str, image: Image, folder: Path) -> dict[str, str]:
-    folder.mkdir(parents=True, exist_ok=True)
     program, update = folder / image.path.name, folder / f"tomoshibi-{target}{IMAGE_SUFFIX}"
     shutil.copy2(image.path, program)
     update.write_bytes(image.slot_image)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from daq.cli.common import add_json_option, positive, whole
-from daq.cli.link_options import MACHINES, add_machine_options
+from daq.cli.common import add_json_option, cleaning_up, positive, whole
+from daq.cli.link_options import MACHINES, add_baud_option, add_machine_options
 
 EXAMPLES = """\
 examples:
@@ -22,7 +22,7 @@ examples:
   tomoshibi firmware info --port /dev/ttyUSB0
   tomoshibi firmware flash images/tomoshibi-mps2.tmim --port socket://127.0.0.1:7000
   tomoshibi firmware shell --port /dev/pts/3
-  tomoshibi firmware shell --port /dev/pts/3 --command "bias 56000" --command telemetry
+  tomoshibi firmware shell --port /dev/pts/3 --command "write energy_threshold 1000" --command save
   tomoshibi firmware trace --port /dev/ttyUSB0 --seconds 10
 """
 
@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flash.add_argument("--unconfirmed", dest="confirm", action="store_false",
                        help="do not confirm it: the third start goes back to the old "
                             "firmware")  # fmt: skip
+    flash.add_argument("--any-schema", action="store_true",
+                       help="also an image that this program does not understand, of another "
+                            "release; it is confirmed by its build id alone")  # fmt: skip
     ports = actions.add_parser("ports", help="list serial ports, and the modules behind them")
     ports.add_argument("urls", nargs="*", metavar="URL",
                        help="ports that no system lists, such as "
@@ -54,8 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trace.add_argument("--seconds", type=positive, metavar="S", help="leave after this time")
     for one in (flash, info, shell, trace):
         one.add_argument("--port", required=True, metavar="URL", help="the module's serial port")
-        one.add_argument("--baud", type=whole, default=115_200,
-                         help="speed of the port (default: %(default)s)")  # fmt: skip
+        add_baud_option(one)
     for one in (build, flash, info, ports):
         add_json_option(one)
 
@@ -65,7 +67,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                         help="native processes, ARM images in QEMU, or both (default: "
                              "%(default)s)")  # fmt: skip
     parser.add_argument("--modules", type=whole, default=1, metavar="N",
-                        help="how many (default: %(default)s)")  # fmt: skip
+                        help="how many (default: %(default)s); each calls itself module 0 until "
+                             "its register `module` is set")  # fmt: skip
     parser.add_argument("--folder", type=Path, metavar="FOLDER",
                         help="for windows and logs; what the modules keep over power cycles stays "
                              "there (default: a temporary folder)")  # fmt: skip
@@ -91,4 +94,5 @@ def run(options: argparse.Namespace) -> int:
         "shell": firmware_module.shell,
         "trace": firmware_module.trace,
     }[options.action]
-    return action(options)
+    with cleaning_up():
+        return action(options)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 from daq.cli.common import tell
-from daq.cli.link_options import arm_modules, check_machines
+from daq.cli.link_options import arm_modules, check_machines, machine_folder
 
 LOOK_S = 0.2
 
@@ -27,7 +23,7 @@ def run_machines(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, frame: leave.set())
     with (
-        _folder(options.folder) as folder,
+        machine_folder(options.folder) as folder,
         MachineRing(
             folder, modules=options.modules, arm=arm, data_path=options.firmware_data, say=tell
         ) as ring,
@@ -41,13 +37,3 @@ def run_machines(options: argparse.Namespace) -> int:
                 raise dead[0].error("it ended by itself", "see its log")
             time.sleep(LOOK_S)
     return 0
-
-
-@contextlib.contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="tomoshibi-modules-") as folder:
-        yield Path(folder)

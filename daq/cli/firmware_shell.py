@@ -5,10 +5,12 @@ read [REGISTER]        a register, or all
 write REGISTER VALUE   set a register
 COMMAND [VALUE ...]    any other command of the module, its fields in order or as name=value
 faults                 the log of faults
+exit                   leave
 """
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -43,7 +45,22 @@ _WORDS: dict[str, Callable[[int], str]] = {
     "dictionary_crc": lambda value: f"{value:08x}",
     "run_tag": lambda value: f"{value:08x}",
 }
+LEAVE = ("exit", "quit")
+_HELP = {
+    "help": "help [NAME]: what there is, or what one thing does",
+    "read": "read [REGISTER ...]: registers, or all of them",
+    "write": "write REGISTER VALUE: set a register",
+    "baud": "baud BAUD: change the line's speed, here and in the module",
+    "reset": "reset: switch the bias off, start the module anew and wait for it",
+    "faults": "faults: the log of faults, newest first",
+    "exit": "exit: leave",
+}
+"""What the shell does itself, in place of the module's command of that name."""
 _HIDDEN = ("dictionary",)
+_FROZEN: dict[str, list[dict[str, Any]]] = {  # what takes a module whose dictionary is unreadable
+    "commands": [{"name": s.name, "text": s.text} for s in COMMANDS.values() if s.frozen],
+    "registers": [],
+}
 _TAILS = ("channels_write", "channels_read", "update_begin", "update_data")
 
 
@@ -79,7 +96,7 @@ class Shell:
     ) -> None:
         self._session = session
         self._say, self._complain = say, complain
-        content = session.dictionary.content
+        content = session.dictionary.content or _FROZEN
         self._commands = {entry["name"]: entry for entry in content["commands"]}
         self._registers = {entry["name"]: entry for entry in content["registers"]}
         self._own: dict[str, Callable[[list[str]], None]] = {
@@ -87,6 +104,8 @@ class Shell:
             "read": self._read,
             "write": self._write,
             "faults": self._faults,
+            "baud": self._baud,
+            "reset": self._reset,
         }
 
     def names(self) -> list[str]:
@@ -94,8 +113,9 @@ class Shell:
         return sorted({*self._own, *self._commands, *self._registers})
 
     def do_all(self, lines: Iterable[str]) -> int:
-        """Do lines until one fails; return the exit status. # begins a comment."""
-        return 0 if all(self.do(line) for line in lines) else 1
+        """Do lines until one fails or leaves; return the exit status. # begins a comment."""
+        wanted = itertools.takewhile(lambda line: line.strip() not in LEAVE, lines)
+        return 0 if all(self.do(line) for line in wanted) else 1
 
     def do(self, line: str) -> bool:
         """Do one line; return whether it went well."""
@@ -122,7 +142,7 @@ class Shell:
         if arguments:
             self._explain(arguments[0])
             return
-        self._say("help [NAME], faults; commands of this module:")
+        self._say("help [NAME], faults, exit; commands of this module:")
         for name, entry in self._commands.items():
             if name not in (*_HIDDEN, *_TAILS):
                 self._say(f"  {name:<16} {entry['text']}")
@@ -131,7 +151,9 @@ class Shell:
             self._say(f"  {name:<24} {_bounds(entry)}  {entry['text']}")
 
     def _explain(self, name: str) -> None:
-        if name in self._registers:
+        if name in _HELP:
+            self._say(_HELP[name])
+        elif name in self._registers:
             entry = self._registers[name]
             self._say(f"{name}: {entry['text']}\n  {_bounds(entry)}")
         elif name in self._commands:
@@ -150,9 +172,29 @@ class Shell:
     def _write(self, arguments: list[str]) -> None:
         if len(arguments) != 2:
             raise ShellError("give a register and a value, such as: write energy_threshold 1000")
-        name, value = arguments
-        written = self._session.write(name, _number(name, value))
+        name, value = arguments[0], _number(*arguments)
+        self._check_bounds(name, value)
+        written = self._session.write(name, value)
         self._say(f"{name} = {written} {self._unit(name)}".rstrip())
+
+    def _check_bounds(self, name: str, value: int) -> None:
+        entry = self._registers.get(name)
+        if entry is None or entry.get("read_only"):
+            return  # the session and the module say so
+        if not entry["min"] <= value <= entry["max"]:
+            raise ShellError(f"{name} is {value}, allowed is {_bounds(entry)}")
+
+    def _baud(self, arguments: list[str]) -> None:
+        if len(arguments) != 1:
+            raise ShellError("give a speed, such as: baud 921600")
+        self._session.set_baud(_number("baud", arguments[0]))
+        self._say("done")
+
+    def _reset(self, arguments: list[str]) -> None:
+        if arguments:
+            raise ShellError("takes nothing")
+        self._session.reset()
+        self._say("done")
 
     def _faults(self, arguments: list[str]) -> None:
         index, count = 0, 1
@@ -173,20 +215,27 @@ class Shell:
             index += 1
 
     def _order(self, name: str, arguments: list[str]) -> None:
-        fields = self._fields(name)
-        values: dict[str, int] = {}
-        for place, argument in enumerate(arguments):
-            field, given, value = argument.partition("=")
-            if not given:
-                if place >= len(fields):
-                    raise ShellError(f"takes {', '.join(fields) or 'nothing'}")
-                field, value = fields[place], argument
-            values[field] = _number(field, value)
+        values = self._values(self._fields(name), arguments)
         reply = self._session.command(name, b"", **values)
         for field, word in record_words(reply.fields).items():
             self._say(f"{field} = {word}")
         if not reply.fields.dtype.names:
             self._say("done")
+
+    @staticmethod
+    def _values(fields: list[str], arguments: list[str]) -> dict[str, int]:
+        """Return a command's fields, each once; ShellError says which there are."""
+        values: dict[str, int] = {}
+        for place, argument in enumerate(arguments):
+            field, given, value = argument.partition("=")
+            if not given:
+                field, value = "".join(fields[place : place + 1]), argument
+            if field not in fields or field in values:
+                break
+            values[field] = _number(field, value)
+        if len(values) != len(fields) or len(arguments) != len(fields):
+            raise ShellError(f"takes {', '.join(fields) or 'nothing'}")
+        return values
 
     def _fields(self, name: str) -> list[str]:
         names = COMMANDS[name].request.names if name in COMMANDS else ()

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,15 +19,18 @@ from daq.cli.common import (
     CommandError,
     add_endpoint_option,
     add_preset_option,
+    cleaning_up,
     positive,
     tell,
     whole,
 )
 from daq.cli.link_options import (
     MACHINES,
+    add_baud_option,
     add_machine_options,
     arm_modules,
     check_machines,
+    machine_folder,
     module_port,
 )
 
@@ -55,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=module_port, action="append", default=[],
                         metavar="MODULE=URL", help="a module's serial port: a device, socket://, "
                         "rfc2217:// or hwgrep:// (once for each module)")  # fmt: skip
-    parser.add_argument("--baud", type=whole, default=115_200,
-                        help="speed of the ports (default: %(default)s)")  # fmt: skip
+    add_baud_option(parser)
     parser.add_argument("--machines", choices=MACHINES,
                         help="run the modules here: native processes, ARM images in QEMU, or "
                              "both")  # fmt: skip
@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Hold the lines until told to leave."""
+    from hw.endpoints import Endpoints
     from hw.scanner import load_scanner
 
     if bool(options.port) == bool(options.machines):
@@ -83,23 +84,15 @@ def run(options: argparse.Namespace) -> int:
             "link: say where the modules are: --port MODULE=URL for each, or --machines native"
         )
     scanner = load_scanner(options.preset)
-    with _folder(options) as folder, contextlib.ExitStack() as stack:
+    Endpoints(options.endpoint)  # refused before anything is started
+    setup = _setup(options, scanner)
+    with cleaning_up(), machine_folder(options.folder) as folder, contextlib.ExitStack() as stack:
         if options.machines:
             ports = _start_machines(options, scanner, folder, stack)
         else:
             ports = _serial_ports(options, scanner)
-        _serve(options, scanner, ports, folder)
+        _serve(options, scanner, ports, setup, folder)
     return 0
-
-
-@contextlib.contextmanager
-def _folder(options: argparse.Namespace) -> Iterator[Path]:
-    if options.folder is not None:
-        options.folder.mkdir(parents=True, exist_ok=True)
-        yield options.folder
-        return
-    with tempfile.TemporaryDirectory(prefix="tomoshibi-modules-") as folder:
-        yield Path(folder)
 
 
 def _serial_ports(options: argparse.Namespace, scanner: Scanner) -> list[ModulePort]:
@@ -114,6 +107,10 @@ def _serial_ports(options: argparse.Namespace, scanner: Scanner) -> list[ModuleP
     twice = {module for module in numbers if numbers.count(module) > 1}
     if twice:
         raise CommandError(f"link: module {min(twice)} is given twice")
+    urls = [url for _, url in options.port]
+    shared = next((url for url in urls if urls.count(url) > 1), "")
+    if shared:
+        raise CommandError(f"link: port {shared} is given for two modules; each has its own")
     if max(numbers) >= scanner.n_modules:
         raise CommandError(
             f"link: no module {max(numbers)}: {scanner.name} has 0 to {scanner.n_modules - 1}"
@@ -151,7 +148,11 @@ def _setup(options: argparse.Namespace, scanner: Scanner) -> ModuleSetup:
 
 
 def _serve(
-    options: argparse.Namespace, scanner: Scanner, ports: list[ModulePort], folder: Path
+    options: argparse.Namespace,
+    scanner: Scanner,
+    ports: list[ModulePort],
+    setup: ModuleSetup,
+    folder: Path,
 ) -> None:
     from daq.module_link.link_service import LinkService
     from hw.endpoints import Endpoints
@@ -160,7 +161,7 @@ def _serve(
         Endpoints(options.endpoint),
         scanner,
         ports,
-        _setup(options, scanner),
+        setup,
         transcripts=folder / "transcripts",
         say=tell,
     )

@@ -6,6 +6,7 @@ Called in a thread of its own; every wait is bounded. Afterwards the module take
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,13 +26,21 @@ class NotReady(SerialLinkError):
     """A module that cannot take a run; the words say why and what to do."""
 
 
-def bring_up(session: ModuleSession, setup: ModuleSetup, module: int) -> dict[str, int]:
+def bring_up(
+    session: ModuleSession,
+    setup: ModuleSetup,
+    module: int,
+    *,
+    give_up: Callable[[], bool] = lambda: False,
+) -> dict[str, int]:
     """Make a module ready for a run; return its registers.
+
+    give_up : asked before the bias is ordered and while it ramps
 
     Raises
     ------
     NotReady
-        where a fault stays, or the bias does not come.
+        where a fault stays, the bias does not come, or ``give_up`` said so.
     SerialLinkError
         where the module does not answer, or refuses.
     """
@@ -43,8 +52,14 @@ def bring_up(session: ModuleSession, setup: ModuleSetup, module: int) -> dict[st
             registers[name] = session.write(name, value)
     registers["channels_checksum"] = session.read("channels_checksum")
     if setup.bias_mV:
+        _check_wanted(give_up)
+        if setup.bias_mV > registers["bias_max_mV"]:
+            raise NotReady(
+                f"a bias of {setup.bias_mV} mV is asked for, its bias_max_mV is "
+                f"{registers['bias_max_mV']}; ask for less, or raise bias_max_mV"
+            )
         session.command("bias", target_mV=setup.bias_mV)
-        _wait_for_bias(session, setup.bias_mV)
+        _wait_for_bias(session, setup.bias_mV, give_up)
     return registers
 
 
@@ -68,20 +83,28 @@ def _leave_fault(session: ModuleSession) -> None:
 
 
 def _leave_run(session: ModuleSession) -> None:
-    """End a run that a host before us left behind."""
+    """End a run, or an update, that a host before us left behind."""
     state = session.command("telemetry").fields["state"]
     if state in (State.running, State.stopping):
         session.command("abort")
+    if state == State.updating:
+        session.command("update_abort")
     deadline = time.monotonic() + IDLE_S
     while session.command("telemetry").fields["state"] != State.idle:
         if time.monotonic() > deadline:
-            raise NotReady(f"the module is not idle within {IDLE_S:g} s: is it being updated?")
+            raise NotReady(f"the module is not idle within {IDLE_S:g} s; reset it")
         time.sleep(_LOOK_S)
 
 
-def _wait_for_bias(session: ModuleSession, target_mV: int) -> None:
+def _check_wanted(give_up: Callable[[], bool]) -> None:
+    if give_up():
+        raise NotReady("the link process is leaving")
+
+
+def _wait_for_bias(session: ModuleSession, target_mV: int, give_up: Callable[[], bool]) -> None:
     deadline = time.monotonic() + BIAS_S
     while True:
+        _check_wanted(give_up)
         telemetry = session.command("telemetry").fields
         fault = latched_fault(telemetry)
         if fault:

@@ -182,9 +182,12 @@ class LinkService:
         """Switch the bias off, close the lines and the sockets; bounded."""
         self._desk.stop()
         modules = self.modules.values()
-        for farewell in ("abort_run", "switch_off", "close"):
-            tasks = [self._pool.submit(getattr(linked, farewell)) for linked in modules]
-            wait(tasks, timeout=LEAVE_S)
+        for linked in modules:
+            linked.leaving = True
+        there = [linked for linked in modules if linked.connected]
+        for farewell in ("abort_run", "switch_off"):  # behind what is under way: the last order
+            wait([linked.begin(getattr(linked, farewell)) for linked in there], timeout=LEAVE_S)
+        wait([self._pool.submit(linked.close) for linked in modules], timeout=LEAVE_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._poller.close()
         self._sender.close()

@@ -53,12 +53,27 @@ class ModulePort:
     receiver: Callable[[ModuleSession, HasRoom], Member] | None = None
     emulated: bool = False
 
+    @property
+    def address(self) -> str:
+        """The URL as it is now, "" where there is none: its machine is dead."""
+        if isinstance(self.url, str):
+            return self.url
+        with suppress(SerialLinkError):
+            return self.url()
+        return ""
+
+
+def naming(module: int, words: str) -> str:
+    """Return an error's words, led by the module's name where they do not begin with it."""
+    return words if words.startswith(f"module {module}") else f"module {module}: {words}"
+
 
 class LinkedModule:
     """One module.
 
     words : why it is not ready, "" where it is
     holds_bias : whether the bias is a person's to switch on
+    leaving : whether the link process ends: nothing is brought up any more
     """
 
     def __init__(
@@ -80,7 +95,7 @@ class LinkedModule:
         self.registers: dict[str, int] = {}
         self.run: ModuleRun | None = None
         self.words = "not spoken to yet"
-        self.holds_bias = False
+        self.holds_bias = self.leaving = False
         self._poller, self._pool, self._sender = poller, pool, sender
         self._tell, self._transcripts, self._clock = journal, transcripts, clock
         self._task: Future[Any] | None = None
@@ -111,8 +126,7 @@ class LinkedModule:
         """Return how the line is; its statistics are worked out every 2 s."""
         session, now = self.session, self._clock()
         if session is None:
-            url = self.port.url
-            return LinkState(url=url if isinstance(url, str) else url(), connected=False)
+            return LinkState(url=self.port.address, connected=False)
         if now >= self._statistics_s or session.connected != self._statistics.connected:
             self._statistics = session.statistics.link_state()
             self._statistics_s = now + STATISTICS_S
@@ -135,7 +149,7 @@ class LinkedModule:
 
     def step(self) -> None:
         """Begin what is due; never waits."""
-        if self.busy or self._clock() < self._retry_s:
+        if self.leaving or self.busy or self._clock() < self._retry_s:
             return
         self._collect()
         if self.session is None:
@@ -228,7 +242,7 @@ class LinkedModule:
                 self._complain("")
                 return
             setup = replace(self.setup, bias_mV=0) if self.holds_bias else self.setup
-            self.registers = bring_up(session, setup, self.module)
+            self.registers = bring_up(session, setup, self.module, give_up=lambda: self.leaving)
         except SerialLinkError as error:
             self._complain(str(error))
             raise
@@ -266,8 +280,8 @@ class LinkedModule:
 
     def _complain(self, words: str) -> None:
         """Keep why the module is not ready, and tell it once."""
-        if words and words != self.words:
-            self._tell(f"warning: module {self.module}: {words}")
+        if words and words != self.words and not self.leaving:
+            self._tell(f"warning: {naming(self.module, words)}")
         self.words = words
 
     # --- runs ---------------------------------------------------------------------------------

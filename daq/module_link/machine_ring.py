@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from daq.module_link.linked_module import HasRoom, ModulePort
 from daq.module_link.module_setup import DataPathName
 from daq.serial_link.datagrams import DatagramReceiver
+from daq.serial_link.errors import PortError
 from daq.serial_link.poller import Member
 from daq.serial_link.ring import RingReceiver
 from daq.serial_link.session import ModuleSession
+from hw.control import WINDOW
 from hw.machines.build import Image, build
-from hw.machines.machine import Machine
+from hw.machines.machine import Machine, MachineError, Started
 from hw.machines.native import Native
 from hw.machines.qemu import Qemu
 from hw.machines.window import Window
@@ -34,7 +36,7 @@ class PatientRing(RingReceiver):
         return super().turn(hung_up=hung_up) if self._has_room() else 0
 
 
-class MachineRing:
+class MachineRing(Started):
     """Machines of modules 0 to n − 1, the first ``arm`` of them ARM images in QEMU.
 
     Start it in a thread that lives as long as the machines shall. ``say`` takes words of progress.
@@ -51,23 +53,9 @@ class MachineRing:
         self._receivers: dict[int, DatagramReceiver] = {}
         self._take: dict[int, Callable[[bytes], None]] = {}
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Build what is needed and start all machines."""
+        self._check_room()
         arm = self._build("mps2", "ARM image") if self._arm else None
         native = self._build("native", "native image") if self._arm < self._modules else None
         for module in range(self._modules):
@@ -76,6 +64,18 @@ class MachineRing:
         words = [f"{self._arm} ARM images in QEMU"] if arm else []
         words += [f"{self._modules - self._arm} native processes"] if native else []
         self._say(f"modules started: {' and '.join(words)}")
+
+    def _check_room(self) -> None:
+        """Refuse a disk too small: who writes into a window that has no room is killed (SIGBUS)."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        there = sum(512 * path.stat().st_blocks for path in self._folder.glob("module-*.window"))
+        needed = self._modules * WINDOW["bytes"] - there
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise MachineError(
+                f"{self._folder}: {free >> 20} MiB free, the windows of {self._modules} modules "
+                f"take {needed >> 20} MiB; make room, or let --folder (or TMPDIR) name another disk"
+            )
 
     def _build(self, target: str, words: str) -> Image:
         self._say(f"building the {words}")
@@ -102,7 +102,7 @@ class MachineRing:
         return [
             ModulePort(
                 machine.module,
-                lambda machine=machine: machine.serial_url,  # type: ignore[misc]
+                partial(_address, machine),
                 machine=machine.kind,
                 receiver=self._receiver_of(machine),
                 emulated=True,
@@ -133,3 +133,13 @@ class MachineRing:
         for receiver in self._receivers.values():
             receiver.close()
         self._receivers.clear()
+
+
+def _address(machine: Machine) -> str:
+    """Return where a machine's serial port is; PortError where the machine is dead."""
+    if not machine.alive:
+        raise PortError(
+            f"the {machine.kind} machine of module {machine.module} ended by itself: see "
+            f"{machine.log}, then start the link process again"
+        )
+    return machine.serial_url

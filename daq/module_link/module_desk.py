@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from daq.module_link.linked_module import LinkedModule
-from daq.serial_link.errors import SerialLinkError
+from daq.module_link.image_file import check_image_file
+from daq.module_link.linked_module import LinkedModule, naming
+from daq.module_link.module_setup import SetupError, check_bounds
+from daq.serial_link.errors import ImageRefused, SerialLinkError
 from daq.serial_link.scans import breakdown_mV, scan_bias, scan_threshold
 from daq.serial_link.session import ModuleSession
 from daq.serial_link.update import update_firmware
@@ -224,11 +226,10 @@ def _in_bounds(name: str, value: int) -> int:
     register = REGISTERS[name]
     if register.read_only:
         raise OrderError(f"{name} can only be read")
-    if not register.min <= value <= register.max:
-        unit = f" {register.unit}" if register.unit else ""
-        raise OrderError(
-            f"{name} is {value}{unit}, allowed is {register.min} to {register.max}{unit}"
-        )
+    try:
+        check_bounds(name, value)
+    except SetupError as error:
+        raise OrderError(str(error)) from error
     return value
 
 
@@ -237,14 +238,12 @@ def _image(values: dict[str, Any]) -> bytes:
     if not isinstance(path, str) or not path:
         raise OrderError("update: say which image, path=FILE (`tomoshibi firmware build`)")
     try:
+        check_image_file(Path(path))
         return Path(path).read_bytes()
+    except ImageRefused as error:
+        raise OrderError(f"update: {error}") from error
     except OSError as error:
         raise OrderError(f"update: {path}: {error.strerror}") from error
-
-
-def _reason(module: int, words: str) -> str:
-    """Return an error's words, which name the module where the line said them."""
-    return words if words.startswith("module ") else f"module {module}: {words}"
 
 
 def _span(modules: dict[int, LinkedModule]) -> str:
@@ -255,7 +254,7 @@ def _span(modules: dict[int, LinkedModule]) -> str:
 
 def _answer(under: _Under) -> ModuleAnswer:
     failed = {m: task.exception() for m, task in under.tasks.items()}
-    reasons = [_reason(m, str(error)) for m, error in failed.items() if error is not None]
+    reasons = [naming(m, str(error)) for m, error in failed.items() if error is not None]
     values = {str(m): task.result() for m, task in under.tasks.items() if failed[m] is None}
     return ModuleAnswer(
         id=under.order.id,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from daq.errors import DaqError
 from hw.control import REGISTERS, DataPath
 from hw.protocol import TICK_PS_NUM, TICK_PS_SHIFT
 from hw.scanner import RAW_POSITION_BINS, Scanner
@@ -38,6 +39,20 @@ class ModuleSetup:
         return replace(self, registers={**self.registers, **values})
 
 
+class SetupError(DaqError):
+    """A setting that no module takes."""
+
+
+def check_bounds(name: str, value: int) -> None:
+    """Refuse a register's value that no module takes, naming what it may be."""
+    register = REGISTERS[name]
+    if not register.min <= value <= register.max:
+        unit = f" {register.unit}" if register.unit else ""
+        raise SetupError(
+            f"{name} is {value}{unit}, allowed is {register.min} to {register.max}{unit}"
+        )
+
+
 def setup_of(
     scanner: Scanner,
     *,
@@ -50,6 +65,11 @@ def setup_of(
 
     trigger_keV : hits below are dropped in the module
     queue_words : event words in a frame at most; None: as the firmware has it
+
+    Raises
+    ------
+    SetupError
+        a value is out of its register's range.
     """
     response = scanner.response
     raw = response.position_readout == "raw"
@@ -67,4 +87,6 @@ def setup_of(
     }
     if queue_words is not None:
         registers["queue_words"] = queue_words
+    for name, value in registers.items():
+        check_bounds(name, value)
     return ModuleSetup(registers, bias_mV)

@@ -18,6 +18,7 @@ from daq.serial_link.chronicle import Chronicle, Dump
 from daq.serial_link.dictionary import (
     Dictionary,
     status_text,
+    understands,
 )
 from daq.serial_link.errors import (
     CommandRefused,
@@ -29,7 +30,7 @@ from daq.serial_link.errors import (
 )
 from daq.serial_link.exchange import Answer, Exchange
 from daq.serial_link.frame_books import FrameBooks
-from daq.serial_link.handshake import hello, nobody, understood
+from daq.serial_link.handshake import hello, nobody, reached, understood
 from daq.serial_link.line import Line, Packet
 from daq.serial_link.link_statistics import LinkStatistics
 from daq.serial_link.orders import (
@@ -93,6 +94,7 @@ class Connection:
         tries: int = 4,
         hello_s: float = 5.0,
         silence_s: float = SILENCE_S,
+        any_schema: bool = False,
     ) -> None:
         self.module, self.timeout_s, self.tries, self.hello_s = module, timeout_s, tries, hello_s
         self.telemetry: np.void | None = None
@@ -104,6 +106,7 @@ class Connection:
         self.connected = False
         self.starts = 0
         self.bias_asked_mV: int | None = None
+        self.any_schema = any_schema
         self._url, self._wanted_baud, self._silence_s = url, baud, silence_s
         self._on_frame, self._on_notice, self._on_link = on_frame, on_notice, on_link
         self._owns_poller = poller is None
@@ -122,7 +125,7 @@ class Connection:
         self._quiet = self._ask_who = False
         self._beat_due_s = self._heard_s = 0.0
         self._watch = StartWatch()
-        self._foreign_version = 0
+        self._foreign_version, self._unread = 0, False
         self._told_lost = (0, 0, 0.0)
 
     @classmethod
@@ -136,6 +139,7 @@ class Connection:
         journal : takes lines that begin with their severity: "info: ", "warning: ", "alarm: "
         transcripts : folder of dumps, or a function that is given a reason and the lines
         timeout_s, tries : for a command's reply; hello_s : for the first one
+        any_schema : also a module of another schema, for what is frozen; see ``foreign``
 
         Raises
         ------
@@ -168,11 +172,18 @@ class Connection:
         name = "the module" if self.module is None else f"module {self.module}"
         return f"{name} on {self.url or 'its port'}"
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the module's schema is another: it takes frozen commands, its news are unread."""
+        return self._unread
+
     # --- frames ----------------------------------------------------------------------------
 
     def take_frame(self, frame: bytes) -> None:
         """Check and book a frame, of whatever data path, and hand it on. Poller's thread."""
         self.transcript.frame(len(frame))
+        if self._unread:
+            return
         good = self.books.accept(frame)
         self.statistics.frames = self.books.frames_ever
         self.statistics.lost_frames = self.books.lost_ever
@@ -245,10 +256,13 @@ class Connection:
         self._line.open(url, baud)
         self._foreign_version = 0
         identity = self._hello(within_s=self.hello_s)
-        self.dictionary = understood(self.where, identity, self._dictionary_piece)
+        self._unread = not understands(identity)
+        meet = reached if self.any_schema else understood
+        self.dictionary = meet(self.where, identity, self._dictionary_piece)
         beat = self._ask(_BEAT.code, _beat_now(), self.timeout_s, self.tries)
         self._take_answer(_BEAT.code, beat)
-        self._watch_commands()
+        if not self._unread:
+            self._watch_commands()
         self._meet(identity)
 
     def _hello(self, *, within_s: float) -> np.void:
@@ -273,10 +287,13 @@ class Connection:
         """Note who answers; notice whether the module has started since we last knew it."""
         known = getattr(self, "identity", None)
         self.identity = identity
+        self._unread = not understands(identity)
         if known is None:
             self.starts = 1
         elif self._watch.suspicious or any(known[n] != identity[n] for n in ("resets", "build")):
             self._began_anew()
+        if self._unread and not self.any_schema:
+            self._lose("its firmware has another schema now")
 
     def _watch_commands(self) -> None:
         """Notice a start while the line was away by the commands that the module counts."""
@@ -375,6 +392,8 @@ class Connection:
             self._meet(record)
         self._watch.see_notice(message.sequence)
         self.statistics.notices_missed = self._watch.missed
+        if self._unread and name != "hello":
+            return
         if name == "telemetry":
             self.telemetry = record
             self._watch.see_commands(int(record["commands"]))

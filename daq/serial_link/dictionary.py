@@ -114,6 +114,12 @@ def versions_differ(identity: np.void) -> bool:
     return int(identity["control_version"]) != VERSION
 
 
+def understands(identity: np.void) -> bool:
+    """Return whether we give all bytes of a module with this identity the meaning that it does."""
+    theirs = (int(identity["protocol_version"]), int(identity["control_version"]))
+    return theirs == (FRAME_VERSION, VERSION) and int(identity["schema"]) == SCHEMA_CRC
+
+
 def check_identity(where: str, identity: np.void, dictionary: Dictionary | None) -> None:
     """Refuse a firmware whose bytes we would misread.
 
@@ -122,15 +128,15 @@ def check_identity(where: str, identity: np.void, dictionary: Dictionary | None)
     FirmwareMismatch
         naming versions and schemas of both sides, and what differs where that is known.
     """
-    theirs = (int(identity["protocol_version"]), int(identity["control_version"]))
-    schema = int(identity["schema"])
-    if theirs == (FRAME_VERSION, VERSION) and schema == SCHEMA_CRC:
+    if understands(identity):
         return
     differences = dictionary.differences() if dictionary is not None else []
     detail = f" ({'; '.join(differences)})" if differences else ""
+    same = "" if versions_differ(identity) else " (tomoshibi firmware flash)"
     raise FirmwareMismatch(
         f"{where} runs firmware build {int(identity['build']):08x} with frame protocol "
-        f"{theirs[0]}, control protocol {theirs[1]} and schema {schema:08x}; this program speaks "
-        f"{FRAME_VERSION}, {VERSION} and {SCHEMA_CRC:08x}{detail}. Flash the firmware of this "
-        "release (tomoshibi firmware flash), or use the program that belongs to that firmware"
+        f"{int(identity['protocol_version'])}, control protocol "
+        f"{int(identity['control_version'])} and schema {int(identity['schema']):08x}; this "
+        f"program speaks {FRAME_VERSION}, {VERSION} and {SCHEMA_CRC:08x}{detail}. Flash the "
+        f"firmware of this release{same}, or use the program that belongs to that firmware"
     )

@@ -58,7 +58,7 @@ _REMEDIES = {
     Status.no_bias: "set the bias and wait until it is on",
     Status.bad_image: "build the image anew and send it whole",
     Status.wrong_board: "take the image that was built for this board",
-    Status.wrong_schema: "take the image that was built with this program's definitions",
+    Status.wrong_schema: "take an image of the module's control version",
     Status.storage: "the board's non-volatile memory fails: replace the board",
     Status.wrong_version: "use the program and the firmware of one release",
 }

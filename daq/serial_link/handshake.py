@@ -80,6 +80,24 @@ def understood(where: str, identity: np.void, piece: Callable[[int, int], bytes]
     return dictionary
 
 
+def reached(where: str, identity: np.void, piece: Callable[[int, int], bytes]) -> Dictionary:
+    """Return the dictionary of a module that we can at least update, of whatever schema.
+
+    An empty one where it cannot be read: what is to be replaced need not be whole.
+
+    Raises
+    ------
+    FirmwareMismatch
+        its control version is another one.
+    """
+    if versions_differ(identity):
+        check_identity(where, identity, None)
+    try:
+        return known_dictionary(identity) or read_dictionary(where, identity, piece)
+    except FirmwareMismatch:
+        return Dictionary({})
+
+
 def nobody(
     where: str, statistics: LinkStatistics, *, within_s: float, foreign_version: int
 ) -> SerialLinkError:

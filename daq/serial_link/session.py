@@ -14,8 +14,15 @@ from collections.abc import Callable
 import numpy as np
 
 from daq.serial_link.connection import POLL_S, Connection
-from daq.serial_link.errors import CommandRefused, LinkLost, NoAnswer, PortError
+from daq.serial_link.errors import (
+    CommandRefused,
+    FirmwareMismatch,
+    LinkLost,
+    NoAnswer,
+    PortError,
+)
 from daq.serial_link.orders import Reply, command_spec, pack_request, register_address
+from hw.control import COMMANDS, SCHEMA_CRC
 
 __all__ = ["ModuleSession", "Reply"]
 
@@ -42,6 +49,8 @@ class ModuleSession(Connection):
             the module says why not, and what to do.
         NoAnswer, LinkLost
             nothing came back in time; it was done once, or not at all.
+        FirmwareMismatch
+            the module is ``foreign`` and the command is not frozen; nothing was sent.
         SerialLinkError
             there is no such command, or its fields are not these.
         """
@@ -49,6 +58,13 @@ class ModuleSession(Connection):
         payload = pack_request(spec, fields, tail)
         if not self.connected:
             raise LinkLost(f"{self.where} is not connected; wait until it is back")
+        if self.foreign and not spec.frozen:
+            known = ", ".join(one.name for one in COMMANDS.values() if one.frozen)
+            raise FirmwareMismatch(
+                f"{self.where} has firmware of another schema ({int(self.identity['schema']):08x}, "
+                f"this program {SCHEMA_CRC:08x}): {name} may mean something else to it. It takes "
+                f"{known}; flash the firmware of this release for all others"
+            )
         if name == "run":  # its first frame may be quicker than its reply
             self.books.open_run(fields["run_tag"], fields["first_sequence"])
         answer = self._ask(spec.code, payload, timeout_s or self.timeout_s, tries or self.tries)

@@ -2,7 +2,10 @@
 
 The image is checked here before a byte is sent, by the module when it has all of it, and by its
 boot program at each start. It gets two starts; unless it is confirmed it goes back to the old one,
-so a firmware that cannot speak with this program never stays.
+so a firmware that cannot speak with this program never stays, unless it was asked for.
+
+All this uses frozen commands only (``hw/control.toml``), so it works from any schema to any other,
+for a session that was opened with ``any_schema``.
 """
 
 from __future__ import annotations
@@ -14,10 +17,16 @@ import crc32c
 import numpy as np
 
 from daq.serial_link.dictionary import board_name
-from daq.serial_link.errors import CommandRefused, ImageRefused, NoAnswer, slot_name
+from daq.serial_link.errors import (
+    CommandRefused,
+    ImageRefused,
+    NoAnswer,
+    SerialLinkError,
+    slot_name,
+)
 from daq.serial_link.orders import Reply, read_record
 from daq.serial_link.session import ModuleSession
-from hw.control import IMAGE, MAX_PAYLOAD, SCHEMA_CRC, STRUCTS, State
+from hw.control import IMAGE, MAX_PAYLOAD, SCHEMA_CRC, STRUCTS, VERSION, State
 
 _HEADER = STRUCTS["image"]
 HEADER_BYTES = _HEADER.itemsize
@@ -65,10 +74,13 @@ def update_firmware(
     progress: Callable[[int, int], None] | None = None,
     confirm: bool = True,
     restart_s: float = RESTART_S,
+    any_schema: bool = False,
 ) -> np.void:
     """Put a firmware into a module's free slot, start it, and confirm it; return its identity.
 
     progress : called with (bytes done, bytes in all)
+    any_schema : also an image of another schema, which this program cannot use afterwards. It is
+        confirmed because it answers with its build id; nothing more of it can be checked from here
 
     Raises
     ------
@@ -78,11 +90,12 @@ def update_firmware(
         the module's state forbids it, or the line failed; the old firmware runs on.
     """
     header, body = read_image(image)
-    _check_fits(session, header)
+    _check_fits(session, header, any_schema=any_schema)
+    _make_ready(session)
     transfer_image(session, header, body, progress=progress)
-    starts, build = session.starts, int(header["build"])
+    starts = session.starts
     session.command("reset")
-    identity = _wait_new_start(session, starts, build, restart_s)
+    identity = _wait_new_start(session, starts, header, restart_s)
     if confirm:
         session.command("update_confirm", timeout_s=_VERIFY_S)
         identity = session.refresh_identity()
@@ -123,25 +136,56 @@ def abort_update(session: ModuleSession) -> None:
     if not session.connected:
         return
     try:
-        if session.ask_telemetry()["state"] == State.updating:
+        if session.refresh_identity()["state"] == State.updating:
             session.command("update_abort")
     except (CommandRefused, NoAnswer) as error:
         session.tell(f"warning: {session.where}: the update could not be given up: {error}")
 
 
-def _check_fits(session: ModuleSession, header: np.void) -> None:
+def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) -> None:
     board, own = int(header["board"]), int(session.identity["board"])
     if board != own:
         raise ImageRefused(
             f"{session.where} is a {board_name(own)}, the image is for {board_name(board)}: take "
             "the image that was built for this board"
         )
-    if int(header["schema"]) != SCHEMA_CRC:
+    if int(header["control_version"]) != VERSION:
+        raise ImageRefused(
+            f"{session.where} has control version {VERSION}, the image "
+            f"{int(header['control_version'])}: no update goes from one to the other; it needs a "
+            "new factory image, by a programmer"
+        )
+    if is_foreign(header) and not any_schema:
         raise ImageRefused(
             f"{session.where}: the image has schema {int(header['schema']):08x}, this program "
             f"{SCHEMA_CRC:08x}: after the update they could not speak; take the image of this "
-            "release"
+            "release, or say --any-schema where another release shall go on with the module"
         )
+    if is_foreign(header) and not session.any_schema:
+        raise SerialLinkError(
+            f"{session.where}: for an image of another schema the session must be opened with "
+            "any_schema"
+        )
+
+
+def is_foreign(record: np.void) -> bool:
+    """Return whether an image's header, or an identity, is of another schema than ours."""
+    return int(record["schema"]) != SCHEMA_CRC
+
+
+def _make_ready(session: ModuleSession) -> None:
+    """Bring a foreign module into state idle, as far as frozen commands can."""
+    if not session.foreign:
+        return
+    state = session.refresh_identity()["state"]
+    if state in (State.running, State.stopping):
+        raise ImageRefused(
+            f"{session.where} is in a run, which this program cannot end, as its firmware has "
+            "another schema: end it with the program of that release, or switch its supply off "
+            "and on"
+        )
+    if state in (State.fault, State.updating):
+        session.reset()
 
 
 def _said_of_image(session: ModuleSession, name: str, tail: bytes = b"", **fields: int) -> Reply:
@@ -155,7 +199,10 @@ def _said_of_image(session: ModuleSession, name: str, tail: bytes = b"", **field
         raise
 
 
-def _wait_new_start(session: ModuleSession, starts: int, build: int, restart_s: float) -> np.void:
+def _wait_new_start(
+    session: ModuleSession, starts: int, header: np.void, restart_s: float
+) -> np.void:
+    build, schema = int(header["build"]), int(header["schema"])
     try:
         identity = session.wait_restart(starts, within_s=restart_s)
     except NoAnswer as error:
@@ -168,5 +215,11 @@ def _wait_new_start(session: ModuleSession, starts: int, build: int, restart_s: 
             f"{session.where}: runs build {int(identity['build']):08x} from slot "
             f"{slot_name(int(identity['slot']))}, not the new {build:08x}: it did not start or was "
             "rolled back; see the fault log"
+        )
+    if int(identity["schema"]) != schema:
+        raise ImageRefused(
+            f"{session.where}: the new firmware says schema {int(identity['schema']):08x}, its "
+            f"image {schema:08x}: it is not confirmed and goes back at its third start; build it "
+            "anew"
         )
     return identity

@@ -46,4 +46,13 @@ $(BUILD)/%.bin: $(BUILD)/%.elf
 mps2-size: $(MPS2_FACTORY)
 	$(MPS2_CROSS)size -A $<
 
+# Joins the Makefile's own cppcheck; unix32 stands for a 32-bit machine with the same types.
+.PHONY: cppcheck mps2-cppcheck
+cppcheck: mps2-cppcheck
+mps2-cppcheck:
+	cppcheck --std=c99 --platform=unix32 --enable=warning,performance,portability \
+		--error-exitcode=1 --inline-suppr --quiet --suppress=missingInclude \
+		-I$(MPS2_HERE)core -I$(MPS2_HERE)include -I$(MPS2_HERE)hal -D__BYTE_ORDER__=1 \
+		-D__ORDER_LITTLE_ENDIAN__=1 $(wildcard $(MPS2_HERE)hal/mps2/*.c)
+
 -include $(MPS2_OBJECTS:.o=.d)

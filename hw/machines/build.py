@@ -14,10 +14,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import crc32c
 import numpy as np
@@ -98,8 +98,9 @@ def build(target: Target, folder: Path | None = None, *, defines: Sequence[str] 
         identity = _sources_crc(target, defines)
         done = parent / f"{target}-{_key(target, identity)}"
         if done.is_dir() or _build_into(done, target, identity, defines):
-            os.utime(done)
-            _forget_old(parent)
+            with contextlib.suppress(OSError):  # a cache that can only be read serves as well
+                os.utime(done)
+                _forget_old(parent)
             return _image(done, target, identity)
     raise BuildError(
         f"firmware {target}: the sources in {SOURCES} change all the time; build again"
@@ -112,13 +113,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("TOMOSHIBI_CACHE", default)) / "firmware"
 
 
-def slot_image(body: bytes, *, board: int, build_id: int) -> bytes:
+def slot_image(body: bytes, *, board: int, build_id: int, schema: int = SCHEMA_CRC) -> bytes:
     """Return an update image: the header that the firmware verifies, then ``body``."""
     header = np.zeros((), STRUCTS["image"])
     header["magic"] = IMAGE["magic"]
     header["board"] = board
     header["control_version"] = VERSION
-    header["schema"] = SCHEMA_CRC
+    header["schema"] = schema
     header["build"] = build_id
     header["length"] = len(body)
     header["crc"] = crc32c.crc32c(body)
@@ -155,8 +156,7 @@ def _build_into(done: Path, target: str, identity: int, defines: Sequence[str]) 
     -------
     False where the sources were edited meanwhile: what came out is of neither version
     """
-    done.parent.mkdir(parents=True, exist_ok=True)
-    with (done.parent / f"{done.name}.lock").open("w") as lock:
+    with _lock_file(done) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if done.is_dir():
             return True
@@ -168,6 +168,17 @@ def _build_into(done: Path, target: str, identity: int, defines: Sequence[str]) 
                 return False
             out.rename(done)
             return True
+
+
+def _lock_file(done: Path) -> IO[str]:
+    try:
+        done.parent.mkdir(parents=True, exist_ok=True)
+        return (done.parent / f"{done.name}.lock").open("w")
+    except OSError as error:
+        raise BuildError(
+            f"firmware: {done.parent}: what is built cannot be kept there ({error.strerror}); let "
+            "TOMOSHIBI_CACHE name a folder that can be written"
+        ) from error
 
 
 def _forget_old(parent: Path) -> None:
@@ -182,17 +193,29 @@ def _make(out: Path, target: str, identity: int, defines: Sequence[str]) -> None
     """Run make; raise with the compiler's own words."""
     definitions = " ".join(f"-D{define}" for define in defines)
     argv = ["make", "-s", "-j2", "-C", str(SOURCES), target]
-    argv += [f"BUILD={out}", f"BUILD_ID={identity:#010x}u", f"DEFINES={definitions}"]
+    argv += [f"BUILD_ID={identity:#010x}u", f"DEFINES={definitions}"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, check=False, timeout=WITHIN_S, env=environment
-        )
+        with _plain_path(out) as path:
+            done = subprocess.run(
+                [*argv, f"BUILD={path}"],
+                capture_output=True, text=True, check=False, timeout=WITHIN_S, env=environment,
+            )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise BuildError(f"firmware {target}: not built within {WITHIN_S:.0f} s") from None
     if done.returncode != 0:
         words = "\n".join((done.stderr or done.stdout).splitlines()[:20])
         raise BuildError(f"firmware {target} does not build:\n{words}")
+
+
+@contextlib.contextmanager
+def _plain_path(folder: Path) -> Iterator[str]:
+    """Give a folder an absolute path without spaces or signs that make would read otherwise."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/{os.getpid()}/fd/{handle}"
+    finally:
+        os.close(handle)
 
 
 def _image(folder: Path, target: str, identity: int) -> Image:

@@ -20,7 +20,35 @@ class MachineError(RuntimeError):
     """A machine did not do what it was asked; the words end with the tail of its log."""
 
 
-class Machine(ABC):
+class Started(ABC):
+    """What a ``with`` starts, and closes again however it ends, also where it did not come up."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop it; harmless where it is not started."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Machine(Started):
     """What runs one module's firmware.
 
     kind : "native" or "qemu"
@@ -81,22 +109,6 @@ class Machine(ABC):
         tail = self.log_tail() or "(empty)"
         where = f"{self.kind} machine of module {self.module} ({self.folder})"
         return MachineError(f"{where}: {what}; {remedy}. Its log ends with:\n{tail}")
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop the machine and let go of its window (the file stays)."""

@@ -116,7 +116,7 @@ class Native(Machine):
             if not piece:
                 self.stop()
                 why = "it ended at once" if readable else "it did not name its serial port in time"
-                raise self.error(why, "see there")
+                raise self.error(why, "remove the cause that the log names")
             said += piece
         return said.decode().strip()
 

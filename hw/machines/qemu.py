@@ -161,7 +161,8 @@ class Qemu(Machine):
         argv = [PROGRAM, "-M", "mps2-an386,memory-backend=psram", "-object", memory]
         argv += ["-accel", f"tcg,thread=single,tb-size={TRANSLATION_MIB}"]
         argv += ["-kernel", str(image.path), "-nodefaults", "-display", "none"]
-        argv += ["-chardev", f"socket,id=line,fd={serial},server=on,wait=on,nodelay=on"]
+        # without nodelay: a byte is a system call as it is, it need not be a segment too
+        argv += ["-chardev", f"socket,id=line,fd={serial},server=on,wait=on"]
         argv += ["-serial", "chardev:line"]
         argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
         argv += ["-mon", "chardev=monitor,mode=control"]

@@ -103,7 +103,7 @@ class Window:
         if size != WINDOW["bytes"]:
             raise WindowError(
                 f"window {path}: {size} bytes, not {WINDOW['bytes']}: truncated or another file; "
-                "remove it and let Window.create make a new one"
+                "remove it, and a new one is made"
             )
         window = cls(_map(path), path)
         magic = window.world["magic"]

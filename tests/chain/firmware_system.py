@@ -65,7 +65,8 @@ class FirmwareSystem:
             for m, machine in enumerate(self.machines)
             for option in ("--port", f"{m}={urls(m, machine.serial_url)}")
         ]
-        self.link = Process(folder / "link.log", "link", *base, *ports, "--baud", "3000000")
+        ports += ["--baud", "3000000", "--folder", str(folder / "link")]  # also where it is killed
+        self.link = Process(folder / "link.log", "link", *base, *ports)
         source = ["--phantom", "point", "--activity-MBq", ACTIVITY_MBQ]
         source += ["--hits", str(self.windows)]
         self.emulator = Process(folder / "emulator.log", "emulate", *base, *source)

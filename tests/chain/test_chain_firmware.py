@@ -232,7 +232,7 @@ def test_an_update_by_order_is_confirmed_and_the_module_is_ready_again(system, t
     system.wait_for_state("the new slot", lambda state: state.slot == "a" and state.confirmed, 1)
     wait_until(lambda: "module 1: runs firmware" in system.daq_journal(), "the journal's line")
     system.wait_until_ready()
-    with pytest.raises(ClientError, match="No such file"):
+    with pytest.raises(ClientError, match="no such file"):
         system.order("update", 0, path=str(tmp_path / "absent"))
 
 

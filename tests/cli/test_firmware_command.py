@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from native_rig import foreign_build
 
 from daq.cli import main
 from daq.cli.bench_notes import goals
@@ -78,7 +79,7 @@ def test_without_the_tools_the_line_that_installs_them_is_told(monkeypatch, caps
     assert main(["firmware", "run", "--machines", "qemu"]) == 1
     assert "apt-get install" in capsys.readouterr().err
     arguments = ["demo", "--headless", "--firmware", "native", "--runs", str(tmp_path)]
-    monkeypatch.setattr("daq.cli.demo_command.warm_up", lambda: None)
+    monkeypatch.setattr("daq.cli.demo_command.warm_up", pytest.fail)  # minutes, for nothing
     assert main(arguments) == 1
     assert "apt-get install" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -151,6 +152,68 @@ def test_build_and_flash_put_a_confirmed_image_into_a_slot(url, tmp_path, capsys
     damaged.write_bytes(Path(built["image"]).read_bytes()[:-100])
     assert main(["firmware", "flash", str(damaged), "--port", url]) == 1
     assert "truncated" in capsys.readouterr().err
+
+
+@pytest.fixture
+def foreign(tmp_path) -> tuple[str, Path]:
+    """Firmware of another schema: its build id and the file of its image."""
+    build, image = foreign_build()
+    path = tmp_path / "foreign.tmim"
+    path.write_bytes(image)
+    return f"{build.build_id:08x}", path
+
+
+def told_by(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@native
+def test_another_schema_needs_to_be_asked_for_and_goes_again(tmp_path, foreign, capsys):
+    from hw.machines.native import Native
+
+    build, image = foreign
+    with Native(folder=tmp_path / "module") as machine:
+        flash = ["firmware", "flash", str(image), "--port", machine.serial_url]
+        assert main(flash) == 1
+        assert "--any-schema" in capsys.readouterr().err
+        assert main([*flash, "--any-schema"]) == 0
+        assert "confirmed because it names its image's build id" in capsys.readouterr().out
+        port = ["--port", machine.serial_url]
+        assert main(["firmware", "info", *port, "--json"]) == 0
+        told = told_by(capsys)
+        assert (told["foreign"], told["identity"]["build"]) == (True, build)
+        assert told["dictionary"]["commands"] > 20
+        assert not {"telemetry", "registers"} & set(told)
+        assert main(["firmware", "info", *port]) == 0
+        assert "`firmware flash` can update it" in capsys.readouterr().out
+        assert main(["firmware", "trace", *port, "--seconds", "0.1"]) == 1
+        assert "Flash the firmware of this release" in capsys.readouterr().err
+        ours = tmp_path / "ours.tmim"
+        ours.write_bytes(machine.image.slot_image)
+        assert main(["firmware", "flash", str(ours), *port, "--json"]) == 0
+        told = told_by(capsys)
+        assert (told["before"], told["slot"], told["confirmed"]) == (build, "b", 1)
+        assert not told["foreign"]
+        assert main(["firmware", "info", *port, "--json"]) == 0
+        assert not told_by(capsys)["foreign"]
+
+
+@native
+def test_another_schema_may_be_left_unconfirmed_and_the_shell_confirms_it(
+    tmp_path, foreign, capsys
+):
+    from hw.machines.native import Native
+
+    with Native(folder=tmp_path / "module") as machine:
+        port = ["--port", machine.serial_url]
+        flash = ["firmware", "flash", str(foreign[1]), "--any-schema", "--unconfirmed", *port]
+        assert main(flash) == 0
+        assert "the program of its release should try it before" in capsys.readouterr().out
+        assert main(["firmware", "shell", *port, "--command", "bias 50000"]) == 1
+        assert "bias may mean something else to it" in capsys.readouterr().err
+        lines = ["--command", "update_confirm", "--command", "hello"]
+        assert main(["firmware", "shell", *port, *lines]) == 0
+        assert "confirmed = 1" in capsys.readouterr().out
 
 
 @qemu

@@ -13,7 +13,7 @@ import pytest
 from daq.module_link.bring_up import NotReady, bring_up
 from daq.module_link.link_run import MARK_S, REPORT_S, STOP_S, LinkRun
 from daq.module_link.module_run import GIVEN_UP, ModuleRun
-from daq.module_link.module_setup import ModuleSetup, setup_of
+from daq.module_link.module_setup import ModuleSetup, SetupError, setup_of
 from daq.serial_link.errors import CommandRefused
 from hw.control import FAULTS, REGISTERS, STRUCTS, BiasState, DataPath, State
 from hw.messages import Start
@@ -42,6 +42,11 @@ def test_the_presets_dead_time_reaches_the_firmware_to_the_tick():
     assert registers["energy_threshold"] == 1000
     assert registers["channels"] == 1024
     assert registers["data_path"] == DataPath.ring
+
+
+def test_a_setting_that_no_module_takes_is_named_with_its_bounds():
+    with pytest.raises(SetupError, match=r"energy_threshold is 20000 0\.1 keV, allowed is 0 to"):
+        setup_of(load_scanner("bench2"), data_path="ring", trigger_keV=2000.0)
 
 
 @pytest.mark.parametrize("preset", ["caremibrain", "bench2", "tof_brain", "gamma_head_lehr"])
@@ -81,7 +86,7 @@ class ScriptedSession:
                     self.telemetry["bias_state"] = BiasState.on
             return SimpleNamespace(fields=self.telemetry[()])
         self.commands.append(name)
-        if name in ("clear_fault", "abort"):
+        if name in ("clear_fault", "abort", "update_abort"):
             self.telemetry["state"], self.telemetry["fault"] = State.idle, 0
         return SimpleNamespace(fields=None)
 
@@ -113,10 +118,27 @@ def test_other_faults_wait_for_a_person_and_the_bias_stays_off(fault):
     assert session.commands == []
 
 
-def test_a_run_that_a_host_before_left_behind_is_ended():
-    session = ScriptedSession(state=State.running)
+@pytest.mark.parametrize(
+    ("state", "command"), [(State.running, "abort"), (State.updating, "update_abort")]
+)
+def test_what_a_host_before_left_behind_is_ended(state, command):
+    session = ScriptedSession(state=state)
     up(session, ModuleSetup({}, 56_000))
-    assert session.commands[0] == "abort"
+    assert session.commands[0] == command
+
+
+def test_no_bias_is_ordered_once_the_link_process_leaves():
+    session = ScriptedSession()
+    with pytest.raises(NotReady, match="leaving"):
+        bring_up(session, ModuleSetup({}, 56_000), 3, give_up=lambda: True)  # type: ignore[arg-type]
+    assert "bias" not in session.commands
+
+
+def test_a_bias_over_the_modules_own_limit_is_not_sent():
+    session = ScriptedSession()
+    with pytest.raises(NotReady, match=r"61000 mV is asked for, its bias_max_mV is 60000"):
+        up(session, ModuleSetup({}, 61_000))
+    assert "bias" not in session.commands
 
 
 def test_a_bias_that_does_not_come_is_told_with_what_is_there(monkeypatch):

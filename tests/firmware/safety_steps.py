@@ -111,11 +111,11 @@ def image_header(content: bytes, *, damage: str = "", **fields: int) -> np.void:
     return header[()]
 
 
-def send_image(core: CoreBoard, content: bytes, *, piece: int = 128) -> int:
+def send_image(core: CoreBoard, content: bytes, *, piece: int = 128, **fields: int) -> int:
     """Transfer an image by calls of the core; return the first status that is not ok."""
     lib, module = core.lib, core.module
     header = core.ffi.new("struct tomoshibi_image *")
-    core.ffi.buffer(header)[:] = image_header(content).tobytes()
+    core.ffi.buffer(header)[:] = image_header(content, **fields).tobytes()
     slot, following = core.ffi.new("uint32_t *"), core.ffi.new("uint32_t *")
     status = lib.update_begin(module, header, slot)
     for at in range(0, len(content), piece):

@@ -131,6 +131,34 @@ def test_a_missing_tool_is_told_with_the_line_that_installs_it(sources, tmp_path
         assert APT_LINE in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["mit Leerzeichen und Ümläuten", "a#b$c"])
+def test_the_cache_may_lie_in_a_folder_of_any_name(sources, tmp_path, name):
+    image = small_build(tmp_path / name)
+    assert image.path.is_file()
+    assert image.folder.parent == tmp_path / name
+
+
+def test_a_cache_folder_that_is_given_from_here_is_made_here(sources, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert small_build(Path("cache")).path.is_file()
+    assert not (sources / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable_that_moves_it(sources, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BuildError, match=r"Not a directory.*TOMOSHIBI_CACHE"):
+        small_build(tmp_path / "file" / "cache")
+
+
+def test_a_cache_that_can_only_be_read_serves_what_it_has(sources, tmp_path, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    first = small_build(tmp_path / "out")
+    monkeypatch.setattr(building.os, "utime", refuse)
+    assert small_build(tmp_path / "out") == first
+
+
 def test_nothing_is_missing_where_all_is_there(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert missing("native") == missing("qemu") == ""

@@ -9,7 +9,7 @@ from arm_modules import arm_image, arm_module, needs_qemu, wait_until
 from daq.serial_link.errors import ImageRefused
 from daq.serial_link.session import ModuleSession
 from daq.serial_link.update import read_image, transfer_image, update_firmware
-from hw.control import WINDOW, Board, ResetCause, Slot, State
+from hw.control import SCHEMA_CRC, WINDOW, Board, ResetCause, Slot, State
 from hw.machines.build import slot_image
 
 pytestmark = needs_qemu
@@ -41,6 +41,24 @@ def test_image_that_is_not_confirmed_goes_back_at_the_third_start(tmp_path):
         assert module.session.reset()["build"] == new.build_id
         assert module.session.reset()["build"] == old.build_id
         assert module.faults()[0] == "rolled_back"
+
+
+def test_another_schema_is_started_confirmed_and_replaced(tmp_path):
+    schema = SCHEMA_CRC ^ 0x5A5A5A5A
+    foreign = arm_image(f"TOMOSHIBI_SCHEMA_OVERRIDE={schema:#x}u")
+    body = read_image(foreign.slot_image)[1]
+    build, board = foreign.build_id, Board.mps2_an386
+    image = slot_image(body, board=board, build_id=build, schema=schema)
+    with arm_module(tmp_path, any_schema=True) as module:
+        identity = update_firmware(module.session, image, any_schema=True)
+        assert (identity["build"], identity["schema"]) == (foreign.build_id, schema)
+        for _ in range(3):
+            identity = module.session.reset()
+        assert (identity["build"], identity["confirmed"]) == (foreign.build_id, 1)
+        assert module.session.foreign
+        identity = update_firmware(module.session, arm_image().slot_image)
+        assert (identity["build"], identity["slot"]) == (arm_image().build_id, Slot.b)
+        assert module.faults() == []
 
 
 def test_image_that_hangs_is_reset_by_the_watchdog_and_rolled_back(tmp_path):

@@ -19,7 +19,7 @@ from safety_steps import (
     started,
 )
 
-from hw.control import IMAGE, Board, ResetCause, Slot, State, Status
+from hw.control import IMAGE, SCHEMA_CRC, VERSION, Board, ResetCause, Slot, State, Status
 
 pytestmark = pytest.mark.firmware
 
@@ -99,6 +99,56 @@ def test_a_confirmed_image_says_so(core: CoreBoard) -> None:
     assert core.lib.update_confirmed(core.module)
 
 
+# --- other schemas -------------------------------------------------------------------------------
+
+OTHER_SCHEMA = SCHEMA_CRC ^ 0x5A5A5A5A
+
+
+def test_an_image_of_another_schema_is_taken_started_and_confirmed(core: CoreBoard) -> None:
+    core.start()
+    assert send_image(core, content(1), schema=OTHER_SCHEMA) == Status.ok
+    assert start(core) == A
+    assert confirm(core) == Status.ok
+    assert [start(core) for _ in range(4)] == [A, A, A, A]
+    assert update(core, 2) == B, "and makes room for one of ours again"
+    assert logged(core) == []
+
+
+def test_an_image_of_another_schema_that_is_not_confirmed_goes_back(core: CoreBoard) -> None:
+    core.start()
+    assert update(core, 1) == A
+    assert send_image(core, content(2), schema=OTHER_SCHEMA) == Status.ok
+    assert [start(core) for _ in range(4)] == [B, B, A, A]
+    assert logged(core) == [FAULT["rolled_back"]]
+
+
+def _put_header(core: CoreBoard, slot: int, header: np.void) -> None:
+    place = SLOT_OFFSETS[slot]
+    core.window.bytes[place : place + header.nbytes] = np.frombuffer(header.tobytes(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("fields", "runs", "faults"),
+    [
+        ({"schema": OTHER_SCHEMA}, A, []),
+        ({"control_version": VERSION + 1}, FACTORY, [FAULT["image_damaged"]]),
+        ({"board": int(Board.posix)}, FACTORY, [FAULT["image_damaged"]]),
+    ],
+)
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_what_lies_in_a_slot_is_judged_alike_at_each_start(
+    core: CoreBoard, confirmed: bool, fields: dict[str, int], runs: int, faults: list[int]
+) -> None:
+    core.start()
+    send_image(core, content(1))
+    if confirmed:
+        start(core)
+        confirm(core)
+    _put_header(core, A, image_header(content(1), **fields))
+    assert start(core) == runs
+    assert logged(core) == faults
+
+
 # --- rollback ------------------------------------------------------------------------------------
 
 
@@ -159,8 +209,8 @@ def test_a_try_that_cannot_be_written_down_does_not_happen(core: CoreBoard) -> N
         ({"length": 0xFFFFFFFF}, "", Status.bad_image, None),
         ({}, "header_crc", Status.bad_image, None),
         ({"board": int(Board.posix)}, "", Status.wrong_board, int(Board.posix)),
-        ({"schema": 1}, "", Status.wrong_schema, None),
-        ({"control_version": 99}, "", Status.wrong_schema, None),
+        ({"control_version": VERSION + 1}, "", Status.wrong_schema, VERSION),
+        ({"control_version": VERSION + 256, "schema": 1}, "", Status.wrong_schema, VERSION),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(

@@ -13,6 +13,10 @@
 #define TOMOSHIBI_BUILD 0u /* the build says which it is */
 #endif
 
+#ifndef TOMOSHIBI_SCHEMA_OVERRIDE /* tests build firmware that says it is of another schema */
+#define TOMOSHIBI_SCHEMA_OVERRIDE TOMOSHIBI_CONTROL_SCHEMA_CRC
+#endif
+
 #define REPLY_ROOM (COMMAND_REPLY_MOST - COMMAND_STATUS_BYTES)
 #define GAIN_BYTES 2u
 
@@ -36,7 +40,7 @@ void identity_fill(struct module *m, struct tomoshibi_identity *identity)
     identity->protocol_version = TOMOSHIBI_PROTOCOL_VERSION;
     identity->control_version = TOMOSHIBI_CONTROL_VERSION;
     identity->board = hal_board;
-    identity->schema = TOMOSHIBI_CONTROL_SCHEMA_CRC;
+    identity->schema = TOMOSHIBI_SCHEMA_OVERRIDE;
     identity->build = TOMOSHIBI_BUILD;
     identity->dictionary_bytes = dictionary_bytes();
     identity->dictionary_crc = dictionary_crc();
@@ -257,7 +261,9 @@ static uint16_t do_update_begin(struct module *m, struct command *c)
     uint16_t status;
     mem_copy(&header, c->payload, (uint32_t)sizeof header);
     status = update_begin(m, &header, &slot);
-    c->detail = status == TOMOSHIBI_STATUS_WRONG_BOARD ? header.board : 0;
+    c->detail = status == TOMOSHIBI_STATUS_WRONG_BOARD    ? header.board
+                : status == TOMOSHIBI_STATUS_WRONG_SCHEMA ? TOMOSHIBI_CONTROL_VERSION
+                                                          : 0;
     reply32(c, TOMOSHIBI_REPLY_UPDATE_BEGIN_SLOT, slot);
     return status;
 }

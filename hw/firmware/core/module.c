@@ -10,7 +10,7 @@
 
 #define WATCHDOG_US 1000000u
 #define IDLE_US 4000u          /* nothing goes on; a byte on the line wakes the board before */
-#define IDLE_RUNNING_US 1000u  /* hits wake nobody: they wait in their queue */
+#define IDLE_RUNNING_US 2500u  /* hits wake nobody: they wait in their queue, half a period */
 #define IDLE_SENDING_US 200u   /* the line is full */
 
 static void (*const parts[])(struct module *m) = {

@@ -2,7 +2,8 @@
  *
  * Where things lie in the non-volatile memory: offsets for hal_nv() and its kin. Everything that
  * is erased by itself begins at a sector of its own, 4096 bytes as in most NOR flash; records are
- * written once into erased bytes, never over written ones.
+ * written once into erased bytes, never over written ones. Firmware of every schema finds all of it
+ * here: what moves needs a new control version.
  */
 #ifndef TOMOSHIBI_NV_LAYOUT_H
 #define TOMOSHIBI_NV_LAYOUT_H

@@ -94,7 +94,8 @@ static int record_write(struct module *m, struct boot_record changed)
 
 /* --- images -------------------------------------------------------------------------------- */
 
-/* A header that may stand in front of an image for this board: a status. */
+/* A header that may stand in front of an image for this board: a status. The image's schema may be
+   another: what starts, updates and confirms it is the same in every image of a control version. */
 static uint16_t header_judge(const struct tomoshibi_image *header)
 {
     if (header->magic != TOMOSHIBI_IMAGE_MAGIC || header->length == 0 ||
@@ -105,8 +106,7 @@ static uint16_t header_judge(const struct tomoshibi_image *header)
     if (header->board != hal_board) {
         return TOMOSHIBI_STATUS_WRONG_BOARD;
     }
-    if (header->schema != TOMOSHIBI_CONTROL_SCHEMA_CRC ||
-        header->control_version != TOMOSHIBI_CONTROL_VERSION) {
+    if (header->control_version != TOMOSHIBI_CONTROL_VERSION) {
         return TOMOSHIBI_STATUS_WRONG_SCHEMA;
     }
     return TOMOSHIBI_STATUS_OK;

@@ -7,6 +7,9 @@
  * written down before it happens; not confirmed by then, the old one runs again. The record is
  * kept twice, and a slot's header is written last: a cut of power at any moment leaves a module
  * that starts. The slot that runs and the one that was confirmed last are never written to.
+ *
+ * The factory image and the slots' images are of different times and share the record and the
+ * slots: their layout is the same in all firmware of a control version, whatever its schema.
  */
 #ifndef TOMOSHIBI_UPDATE_H
 #define TOMOSHIBI_UPDATE_H
@@ -41,8 +44,8 @@ struct update {
 
 /* Reads the record; in the factory image it may start another image and not return. */
 void update_start(struct module *m);
-/* Statuses: ok, bad_image, wrong_board (detail: header->board), wrong_schema, bad_state, busy,
-   storage. */
+/* Statuses: ok, bad_image, wrong_board (detail: header->board), wrong_schema (the control version;
+   detail: ours), bad_state, busy, storage. */
 uint16_t update_begin(struct module *m, const struct tomoshibi_image *header, uint32_t *slot);
 uint16_t update_data(struct module *m, uint32_t offset, const uint8_t *bytes, uint32_t count,
                      uint32_t *next);

@@ -11,7 +11,7 @@
 
 #define TOMOSHIBI_CONTROL_VERSION 1u
 #define TOMOSHIBI_CONTROL_MAGIC UINT32_C(0x43534D54)
-#define TOMOSHIBI_CONTROL_SCHEMA_CRC UINT32_C(0x55169F95)
+#define TOMOSHIBI_CONTROL_SCHEMA_CRC UINT32_C(0x09931107)
 #define TOMOSHIBI_CONTROL_MAX_PAYLOAD 1024u
 #define TOMOSHIBI_COUNTER_HZ UINT32_C(25000000)
 #define TOMOSHIBI_BAUD_DEFAULT UINT32_C(115200)
@@ -71,7 +71,7 @@ TOMOSHIBI_STATIC_ASSERT(offsetof(struct tomoshibi_message_header, crc) == 12,
 #define TOMOSHIBI_STATUS_NO_BIAS 10u /* the SiPM bias is not on and steady */
 #define TOMOSHIBI_STATUS_BAD_IMAGE 11u /* the image is truncated, damaged or not where it should be */
 #define TOMOSHIBI_STATUS_WRONG_BOARD 12u /* the image is for another board; detail is that board */
-#define TOMOSHIBI_STATUS_WRONG_SCHEMA 13u /* the image speaks another protocol */
+#define TOMOSHIBI_STATUS_WRONG_SCHEMA 13u /* the image is of another control version; detail is the module's */
 #define TOMOSHIBI_STATUS_STORAGE 14u /* the non-volatile memory could not be written */
 #define TOMOSHIBI_STATUS_WRONG_VERSION 15u /* the command is of another control protocol version; detail is the module's */
 
@@ -141,7 +141,7 @@ TOMOSHIBI_STATIC_ASSERT(offsetof(struct tomoshibi_message_header, crc) == 12,
 
 struct tomoshibi_identity {
     uint8_t protocol_version; /* of data frames */
-    uint8_t control_version; /* of these messages */
+    uint8_t control_version; /* of messages and update commands, see Control version and schema */
     uint16_t board; /* see Boards */
     uint32_t schema; /* CRC-32C of both definitions: equal means that every byte has the same meaning */
     uint32_t build; /* CRC-32C that names the build */
@@ -387,7 +387,7 @@ TOMOSHIBI_STATIC_ASSERT(offsetof(struct tomoshibi_fault_entry, crc) == 28,
 struct tomoshibi_image {
     uint32_t magic; /* TMIM */
     uint16_t board; /* see Boards */
-    uint16_t control_version; /* of these messages */
+    uint16_t control_version; /* as in the identity */
     uint32_t schema; /* as in the identity */
     uint32_t build; /* as in the identity */
     uint32_t length; /* bytes of the image without this header */

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
+import numpy as np
 import pytest
+from cobs import cobs
+from native_rig import OTHER_SCHEMA, wait_until
 from scripted_module import ScriptedModule
 
-from daq.serial_link.errors import FirmwareMismatch, NoAnswer
+from daq.serial_link.errors import FirmwareMismatch, LinkLost, NoAnswer
 from daq.serial_link.packets import NOTICE, encode_message
 from daq.serial_link.session import ModuleSession
-from hw.control import COMMANDS, SCHEMA_CRC, VERSION
+from hw.control import COMMANDS, NOTICES, SCHEMA_CRC, STRUCTS, VERSION
+from hw.protocol import HEADER_DTYPE, MAGIC
 
 
 def test_identity_and_dictionary_are_read_and_checked():
@@ -68,6 +73,111 @@ def test_another_schema_is_refused_with_both_and_what_differs():
     assert "Flash the firmware of this release" in words
 
 
+def test_a_session_for_any_schema_gives_a_foreign_module_what_is_frozen_and_no_more():
+    with ScriptedModule() as module:
+        module.identity["schema"] = OTHER_SCHEMA
+        with ModuleSession.open(module.url, any_schema=True) as session:
+            assert session.foreign
+            assert "update_begin" in session.dictionary.names("commands")
+            session.command("update_confirm")
+            sent = {m.code for m in module.heard}
+            with pytest.raises(FirmwareMismatch, match=r"another schema.*bias may mean something"):
+                session.command("bias", target_mV=50_000)
+            with pytest.raises(FirmwareMismatch, match="flash the firmware of this release"):
+                session.read("module")
+        frozen = {spec.code for spec in COMMANDS.values() if spec.frozen}
+        assert sent <= frozen
+        assert {m.code for m in module.heard} == sent
+
+
+def test_a_session_for_any_schema_with_a_module_of_ours_is_like_any_other():
+    with ScriptedModule() as module, ModuleSession.open(module.url, any_schema=True) as session:
+        assert not session.foreign
+        assert session.read("module") == 0
+
+
+def test_another_version_of_data_frames_alone_is_no_reason_not_to_update():
+    with ScriptedModule() as module:
+        module.identity["protocol_version"] = 7
+        with ModuleSession.open(module.url, any_schema=True) as session:
+            assert session.foreign
+
+
+def test_another_control_version_is_refused_also_for_any_schema():
+    with ScriptedModule() as module:
+        module.identity["control_version"] = 9
+        with pytest.raises(FirmwareMismatch, match=r"control protocol 9.*this program speaks"):
+            ModuleSession.open(module.url, any_schema=True)
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"commands": [1]}'])
+@pytest.mark.parametrize("schema", [SCHEMA_CRC, OTHER_SCHEMA])
+def test_an_unreadable_dictionary_does_not_stand_in_the_way_of_an_update(schema, content):
+    with ScriptedModule() as module:
+        module.identity["schema"] = schema
+        module.dictionary = content
+        module.promise(content)
+        with ModuleSession.open(module.url, any_schema=True) as session:
+            assert session.dictionary.content == {}
+            session.command("update_confirm")
+
+
+TELEMETRY = next(code for code, (name, _) in NOTICES.items() if name == "telemetry")
+HELLO = next(code for code, (name, _) in NOTICES.items() if name == "hello")
+
+
+def _empty_frame() -> bytes:
+    header = np.zeros((), HEADER_DTYPE)
+    header["magic"] = MAGIC
+    return cobs.encode(header.tobytes()) + b"\0"
+
+
+@pytest.mark.parametrize("schema", [SCHEMA_CRC, OTHER_SCHEMA])
+def test_news_and_frames_of_a_foreign_module_are_not_read(schema):
+    def hear(command):
+        if command.code != COMMANDS["update_confirm"].code:
+            return None
+        news = encode_message(NOTICE, 1, TELEMETRY, bytes(STRUCTS["telemetry"].itemsize))
+        return news + _empty_frame() + module.reply(command)
+
+    told = []
+    with ScriptedModule(hear=hear) as module:
+        module.identity["schema"] = schema
+        with ModuleSession.open(
+            module.url, any_schema=True, on_notice=lambda name, record: told.append(name)
+        ) as session:
+            session.command("update_confirm")
+            ours = schema == SCHEMA_CRC
+            assert ("telemetry" in told) == ours
+            assert (session.telemetry is not None) == ours
+            assert session.books.invalid == int(ours), "the frame is none, but was looked at"
+
+
+def test_a_module_that_comes_back_with_another_schema_is_let_go_until_it_is_ours_again():
+    def hear(command):
+        if command.code != COMMANDS["save"].code:
+            return None
+        module.identity["schema"], module.identity["resets"] = OTHER_SCHEMA, 2
+        return encode_message(NOTICE, 0, HELLO, module.identity.tobytes()) + module.reply(command)
+
+    journal = []
+    with (
+        ScriptedModule(hear=hear) as module,
+        ModuleSession.open(module.url, journal=journal.append) as session,
+    ):
+        with contextlib.suppress(LinkLost):  # where the notice is seen before the reply
+            session.command("save")
+        wait_until(lambda: not session.connected)
+        assert any("its firmware has another schema now" in line for line in journal)
+        wait_until(lambda: any("not back yet" in line for line in journal))
+        with pytest.raises(LinkLost):
+            session.read("module")
+        module.identity["schema"], module.identity["resets"] = SCHEMA_CRC, 3
+        wait_until(lambda: session.connected)
+        assert session.read("module") == 0
+        assert session.starts == 3
+
+
 @pytest.mark.parametrize(("field", "theirs"), [("control_version", 9), ("protocol_version", 7)])
 def test_another_version_is_refused_with_both(field, theirs):
     with ScriptedModule() as module:
@@ -79,8 +189,6 @@ def test_another_version_is_refused_with_both(field, theirs):
 def test_a_module_that_speaks_another_control_protocol_altogether_is_named():
     def foreign(command):
         plain = bytearray(encode_message(NOTICE, 1, 1, b""))
-        from cobs import cobs
-
         packet = bytearray(cobs.decode(bytes(plain[:-1])))
         packet[4] = VERSION + 1
         import crc32c

@@ -50,7 +50,7 @@ def image_fields(**fields: int) -> dict[str, int]:
         ("channels_read", {"first": 4096, "count": 1}, Status.bad_value, "out of"),
         ("update_begin", IMAGE_FIELDS, Status.bad_image, "build the image anew"),
         ("update_begin", image_fields(board=2), Status.wrong_board, "built for this board"),
-        ("update_begin", image_fields(schema=5), Status.wrong_schema, "this program's definitions"),
+        ("update_begin", image_fields(control_version=9), Status.wrong_schema, "control version"),
     ],
 )
 def test_a_refusal_says_why_and_what_to_do(session, tmp_path, name, fields, status, words):
