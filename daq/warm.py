@@ -19,6 +19,7 @@ from daq.frame_check import CheckedFrames, FrameChecker
 from daq.live_time import LiveTime
 from daq.projections import count_pictures
 from daq.randoms_tally import RandomsTally
+from daq.serial_link.cobs import warm_cobs
 from hw.frames import new_header, seal_frame
 from hw.protocol import pack_words
 from hw.scanner import Motion
@@ -30,6 +31,7 @@ _RUN_TAG = 1
 def warm_kernels() -> None:
     """Run every kernel from frames to coincidences once."""
     warm_coincidence_kernels()
+    warm_cobs()
     words = pack_words(time_ticks=np.arange(2), crystal=0, energy_dkeV=5110)
     frame = seal_frame(new_header(0, 0, 0, run_tag=_RUN_TAG), words)
     checked = FrameChecker(n_modules=1, run_tag=_RUN_TAG).check([frame])

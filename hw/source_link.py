@@ -50,7 +50,7 @@ class SourceLink:
         self._socket.connect(endpoints.of("source"))
 
     def poll(self, timeout_s: float = 0.0) -> list[AnyMessage]:
-        """Return the daq's orders that came (Start, Stop, Shutdown, faults, modules); stay alive."""
+        """Return the orders that came (Start, Stop, Shutdown, faults, modules); stay alive."""
         self._keep_alive()
         orders: list[AnyMessage] = []
         while self._socket.poll(0 if orders else int(timeout_s * 1000)):

@@ -32,12 +32,19 @@ class Chronicle:
             self._journal(words)
 
     def dump(self, reason: str) -> Path | None:
-        """Write the last 1024 messages down; return the file where there is one."""
+        """Write the last 1024 messages down; return the file where there is one.
+
+        A disk that does not take it is told in the journal, and nothing else suffers.
+        """
         if self._transcripts is None:
             return None
-        if isinstance(self._transcripts, Path):
-            return self.transcript.dump(self._transcripts, self._name, reason)
-        self._transcripts(reason, self.transcript.lines())
+        try:
+            if isinstance(self._transcripts, Path):
+                return self.transcript.dump(self._transcripts, self._name, reason)
+            self._transcripts(reason, self.transcript.lines())
+        except OSError as error:
+            where = self._transcripts if isinstance(self._transcripts, Path) else "its place"
+            self.tell(f"warning: the transcript could not be written to {where}: {error.strerror}")
         return None
 
     def dump_aside(self, reason: str) -> None:

@@ -4,9 +4,7 @@ Every packet is COBS (Cheshire and Baker 1999) and one zero byte, so after any d
 puts the reader in step again: one fault costs the packets that it touched and no other. Where the
 zero itself was lost or damaged, two packets come as one; their lengths tell them apart again, so
 that this costs no more than another byte would. A packet is believed only where its form, its
-length and its CRC-32C are right; the rest is counted. COBS is decoded by the ``cobs`` package (C,
-about 3 GB/s) between zeros that ``bytes.split`` finds, which is quicker for small packets than a
-kernel's call and as quick as memory for large ones.
+length and its CRC-32C are right; the rest is counted. Zeros are found by ``bytes.split``.
 """
 
 from __future__ import annotations
@@ -15,8 +13,8 @@ from dataclasses import dataclass
 
 import crc32c
 import numpy as np
-from cobs import cobs
 
+from daq.serial_link.cobs import decoded, encoded
 from daq.serial_link.frame_books import frame_is_whole
 from hw.control import (
     MAGIC,
@@ -55,7 +53,7 @@ def encode_message(kind: int, sequence: int, code: int, payload: bytes = b"") ->
     header["sequence"], header["code"], header["length"] = sequence, code, len(payload)
     start = header.tobytes()[:MESSAGE_CRC_OFFSET]
     crc = crc32c.crc32c(payload, crc32c.crc32c(start))
-    return bytes(cobs.encode(start + crc.to_bytes(4, "little") + payload)) + b"\0"
+    return encoded(start + crc.to_bytes(4, "little") + payload) + b"\0"
 
 
 def open_message(packet: bytes) -> ControlMessage | None:
@@ -164,9 +162,8 @@ class PacketReader:
 
 
 def _decode(piece: bytes) -> ControlMessage | bytes | None:
-    try:
-        packet = bytes(cobs.decode(piece))
-    except cobs.DecodeError:
+    packet = decoded(piece)
+    if packet is None:
         return None
     if packet[:4] == _FRAME_MAGIC:
         return packet if _frame_bytes(packet) == len(packet) else None

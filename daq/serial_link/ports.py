@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import tempfile
 import warnings
@@ -130,6 +131,12 @@ class Port:
         return data
 
 
+_UNUSABLE = (
+    serial.SerialException, OSError, ValueError, AttributeError, TypeError, OverflowError, re.error,
+)  # fmt: skip
+"""What pyserial raises for addresses and speeds that it cannot use."""
+
+
 def open_port(url: str, *, baud: int = BAUD_DEFAULT) -> Port:
     """Open a port for this program alone.
 
@@ -147,7 +154,7 @@ def open_port(url: str, *, baud: int = BAUD_DEFAULT) -> Port:
             undo.callback(_unlock_address, lock)
         try:
             line = _open_line(url, baud)
-        except (serial.SerialException, OSError, ValueError, AttributeError) as error:
+        except _UNUSABLE as error:
             raise _port_error(url, error) from error
         undo.pop_all()
     return Port(url, line, lock)
@@ -201,6 +208,13 @@ def _port_error(url: str, error: Exception) -> PortError:
         return PortError(
             f"{url}: this user may not open it; add the user to the group that owns the device "
             "(on Debian: adduser NAME dialout) and log in anew"
+        )
+    if not isinstance(error, OSError) or re.search(r"'<=' not|'debug\|", text):
+        # pyserial's words for these mislead
+        return PortError(
+            f"{url}: no address or speed that can be used; write /dev/ttyUSB0, "
+            "socket://HOST:PORT, rfc2217://HOST:PORT or hwgrep://VID:PID, and a baud rate that the "
+            f"port does. {_known_ports()}"
         )
     return PortError(f"{url}: cannot be opened ({text}). {_known_ports()}")
 

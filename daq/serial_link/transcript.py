@@ -76,7 +76,11 @@ class Transcript:
         stamp = f"{time.time_ns() // 1000:020d}"
         path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}-{stamp}.txt"
         text = "\n".join((f"{reason}", *self.lines())) + "\n"
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            path.unlink(missing_ok=True)  # half of it, or nothing
+            raise
         for old in sorted(folder.glob("*.txt"), key=lambda file: file.name[-24:])[:-MOST_DUMPS]:
             old.unlink(missing_ok=True)
         return path

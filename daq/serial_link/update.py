@@ -57,8 +57,9 @@ def read_image(image: bytes | Path) -> tuple[np.void, bytes]:
         raise ImageRefused(f"{name}: its header is damaged; build it anew")
     if len(body) != int(header["length"]):
         raise ImageRefused(
-            f"{name}: truncated: {len(body)} bytes behind the header, {int(header['length'])} "
-            "belong there; copy or build it anew"
+            f"{name}: {'truncated' if len(body) < int(header['length']) else 'too long'}: "
+            f"{len(body)} bytes behind the header, {int(header['length'])} belong there; copy or "
+            "build it anew"
         )
     if len(body) > IMAGE["max_bytes"]:
         raise ImageRefused(f"{name}: {len(body)} bytes, a slot holds {IMAGE['max_bytes']}")

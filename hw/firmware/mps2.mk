@@ -11,13 +11,14 @@ MPS2_CC := $(MPS2_CROSS)gcc
 BUILD ?= build/mps2
 BUILD_ID ?= 0x00000000u
 MPS2_OPTIMISE ?= -O2
-MPS2_HERE := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+# Relative: make splits an absolute path at its spaces.
+MPS2_HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 
 MPS2_CPU := -mcpu=cortex-m4 -mthumb -mfloat-abi=soft
 MPS2_CFLAGS := -std=c99 -Wall -Wextra -Werror -pedantic -Wshadow -Wconversion $(MPS2_OPTIMISE) -g \
 	$(MPS2_CPU) -ffreestanding -ffunction-sections -fdata-sections -fno-common -fstack-usage \
 	-fno-tree-loop-distribute-patterns -DTOMOSHIBI_BUILD=$(BUILD_ID) $(DEFINES) \
-	-ffile-prefix-map=$(MPS2_HERE)= -I$(MPS2_HERE)include -I$(MPS2_HERE)core -I$(MPS2_HERE)hal
+	"-ffile-prefix-map=$(CURDIR)/=" -I$(MPS2_HERE)include -I$(MPS2_HERE)core -I$(MPS2_HERE)hal
 MPS2_LDFLAGS := $(MPS2_CPU) -nostdlib -Wl,--gc-sections -Wl,--fatal-warnings \
 	-Wl,--no-warn-rwx-segments -L$(MPS2_HERE)hal/mps2
 

@@ -157,7 +157,8 @@ class Qemu(Machine):
         self._monitor = _Monitor(ours)
 
     def _arguments(self, image: Image, serial: int, monitor: int) -> list[str]:
-        memory = f"memory-backend-file,id=psram,size=16M,mem-path={self.window.path},share=on"
+        place = str(self.window.path).replace(",", ",,")  # as QEMU wants commas written
+        memory = f"memory-backend-file,id=psram,size=16M,mem-path={place},share=on"
         argv = [PROGRAM, "-M", "mps2-an386,memory-backend=psram", "-object", memory]
         argv += ["-accel", f"tcg,thread=single,tb-size={TRANSLATION_MIB}"]
         argv += ["-kernel", str(image.path), "-nodefaults", "-display", "none"]
@@ -272,5 +273,6 @@ def _run(argv: list[str], log: IO[bytes], handed: tuple[int, ...]) -> subprocess
         stdout=log,
         stderr=log,
         pass_fds=handed,
+        start_new_session=True,  # Ctrl-C is for the host: it switches the bias off first
         preexec_fn=_die_with_parent,  # one prctl: no allocation, no lock
     )
