@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -49,16 +50,21 @@ class Children:
         """
         log = self.log_folder / f"{name}.log"
         parent = os.getpid()
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "daq.cli", *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=lambda: _begin_child(parent, niceness),
-            )
-        self._children[name] = Child(name, process, log)
+        # a signal between a child's birth and its entry here would leave it to itself
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "daq.cli", *argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=lambda: _begin_child(parent, niceness),
+                )
+            self._children[name] = Child(name, process, log)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self._children[name]
 
     def died(self) -> list[Child]:
@@ -127,3 +133,4 @@ def _begin_child(parent: int, niceness: int) -> None:
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)

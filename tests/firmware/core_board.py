@@ -97,6 +97,12 @@ class CoreBoard:
         self.lib.module_start(self.module)
         self.started = True
 
+    def forget_line(self) -> None:
+        """Lose what was sent and not read yet, as without power."""
+        lost = self.ffi.new("uint8_t[]", 1 << 16)
+        while self.lib.hal_serial_read(lost, len(lost)):
+            pass
+
     def turn(self, ticks: int = TICKS_PER_MS) -> None:
         """Move the clock on, then one turn of the main loop."""
         self.lib.test_turns(1, ticks)

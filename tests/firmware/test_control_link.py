@@ -14,7 +14,16 @@ from core_board import CoreBoard, command_packet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.control import COMMANDS, DEFINITION, NOTICES, REGISTERS, STRUCTS, MessageKind, Status
+from hw.control import (
+    COMMANDS,
+    DEFINITION,
+    NOTICES,
+    REGISTERS,
+    STRUCTS,
+    MessageKind,
+    ResetCause,
+    Status,
+)
 
 pytestmark = pytest.mark.firmware
 
@@ -310,3 +319,17 @@ def test_notices_are_numbered(core: CoreBoard) -> None:
     numbers = [int(h["sequence"]) for h, _ in core.messages() if h["kind"] == MessageKind.notice]
     assert numbers == list(range(len(numbers)))
     assert {int(code) for code in NOTICES} >= {HELLO, TELEMETRY}
+
+
+def test_no_order_outlives_a_reset(core: CoreBoard) -> None:
+    """What stood on the line behind `reset` was said to the program before."""
+    core.start()
+    telemetry_ms = REGISTERS["telemetry_ms"]
+    core.send("reset")
+    core.send("write", register=telemetry_ms.address, value=777)
+    core.run_for(50)
+    assert core.board.resets == 1
+    core.start(int(ResetCause.software))
+    core.run_for(50)
+    place = list(REGISTERS).index("telemetry_ms")
+    assert core.module.registers.values[place] == telemetry_ms.default

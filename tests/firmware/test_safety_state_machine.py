@@ -65,7 +65,9 @@ class Safety(RuleBasedStateMachine):
         return int(self.core.module.registers.values[INDEX[name]])
 
     def restart(self, cause: ResetCause) -> None:
-        """Start anew: what was ordered is void."""
+        """Start anew: what was ordered is void, also what is still on the line."""
+        if cause == ResetCause.power_on:
+            self.core.forget_line()
         self.core.start(int(cause))
         self.ordered, self.silent_ticks = False, 0
         assert self.board.dac_mV == 0, "after a reset the bias is 0"

@@ -12,6 +12,7 @@
 #include "module.h"
 
 #define READS_A_TURN 4u
+#define FORGET_READS 256u /* 128 KiB: more than any board keeps */
 #define TICKS(ms) ((uint64_t)(ms) * MODULE_TICKS_PER_MS)
 
 /* --- out ----------------------------------------------------------------------------------- */
@@ -333,10 +334,23 @@ static void look_at_clock(struct module *m)
     }
 }
 
+/* What was said to the program before a reset is void: no order outlives it. At power-on nothing
+ * is there but a host's first HELLO. Bounded, for a host may go on talking. */
+static void forget_input(struct link *l)
+{
+    uint32_t reads = FORGET_READS;
+    while (reads > 0u && hal_serial_read(l->input, LINK_INPUT_BYTES) > 0u) {
+        reads--;
+    }
+}
+
 void link_start(struct module *m)
 {
     struct link *l = &m->link;
     mem_set(l, 0, (uint32_t)sizeof *l);
+    if (hal_reset_cause() != TOMOSHIBI_RESET_POWER_ON) {
+        forget_input(l);
+    }
     cobs_decoder_start(&l->decoder, (uint8_t *)l->message, LINK_MESSAGE_MOST);
     cobs_encoder_start(&l->line, l->queue, LINK_QUEUE_BYTES);
     cobs_encoder_start(&l->stage, l->staged, LINK_STAGE_BYTES);
