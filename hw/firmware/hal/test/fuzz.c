@@ -94,6 +94,7 @@ static void must_answer(void)
 {
     static const uint8_t zero = 0;
     uint64_t before;
+    uint64_t restarts;
     uint32_t waited;
     test_board()->line_bytes_per_ms = 0;
     /* what is on its way, a reset and a new speed among it */
@@ -101,9 +102,14 @@ static void must_answer(void)
     (void)test_serial_put(&zero, 1);
     fuzz_turns(2, FUZZ_TICKS_PER_MS);
     before = fuzz.answered;
+    restarts = fuzz.restarts;
     fuzz_send_hello();
     for (waited = 0; waited < ANSWER_TURNS && fuzz.answered == before; waited++) {
         fuzz_turns(1, FUZZ_TICKS_PER_MS);
+        if (fuzz.restarts != restarts) { /* a start forgets the line: hosts ask again */
+            restarts = fuzz.restarts;
+            fuzz_send_hello();
+        }
     }
     if (fuzz.answered == before) {
         fuzz_fail("deaf: no reply to hello, in state", test_module()->state);
