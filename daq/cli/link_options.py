@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,28 +39,13 @@ def _baud(text: str) -> int:
     return int(text)
 
 
-def memory_folder(windows: int = 64) -> str | None:
-    """Return a folder in memory with ample room for so many windows, None where there is none.
-
-    Windows are rings that are written over and over; on a disk the system would write them out all
-    the while.
-    """
-    from hw.control import WINDOW
-
-    shared = "/dev/shm"
-    with contextlib.suppress(OSError):
-        if shutil.disk_usage(shared).free > 2 * windows * WINDOW["bytes"]:
-            return shared if os.access(shared, os.W_OK | os.X_OK) else None
-    return None
-
-
 @contextlib.contextmanager
 def machine_folder(given: Path | None) -> Iterator[Path]:
     """Give the folder for windows and logs: that one, or a temporary one that goes afterwards."""
     if given is not None:
         yield make_folder(given)
         return
-    with tempfile.TemporaryDirectory(prefix="tomoshibi-modules-", dir=memory_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="tomoshibi-modules-") as folder:
         yield Path(folder)
 
 

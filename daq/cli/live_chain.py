@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 
 from daq.cli.common import CommandError, finish, tell
-from daq.cli.link_options import memory_folder
 from daq.cli.progress import ProgressLine
 from daq.client import ClientError, ControlClient, DisplayClient
 from daq.memory_meter import MemoryMeter
@@ -74,8 +73,7 @@ class LiveChain:
 
     def __init__(self, plan: ChainPlan) -> None:
         self.plan = plan
-        place = memory_folder() if plan.link else None
-        self.scratch = Path(tempfile.mkdtemp(prefix="tomoshibi-", dir=place))
+        self.scratch = Path(tempfile.mkdtemp(prefix="tomoshibi-"))
         self.endpoints = Endpoints(f"ipc://{self.scratch}")
         self.children = Children(self.scratch / "logs")
         self.folder: Path | None = None
