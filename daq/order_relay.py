@@ -8,6 +8,7 @@ what was ordered must never look like a defect.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -42,10 +43,10 @@ class Waiting(Generic[Order, Answer]):
     answers: list[Answer] = field(default_factory=list)
 
 
-class OrderRelay(Generic[Order, Answer]):
+class OrderRelay(ABC, Generic[Order, Answer]):
     """Relays one kind of orders; ``reply`` sends a Reply to a client.
 
-    A kind of orders says what it is by the attributes and methods below that raise.
+    A kind of orders says what it is by the attributes and abstract methods below.
     """
 
     answer_kind: type[Answer]
@@ -71,21 +72,21 @@ class OrderRelay(Generic[Order, Answer]):
 
     # --- what a kind of orders is -------------------------------------------------------------
 
+    @abstractmethod
     def _read(self, number: int, args: dict[str, Any]) -> Order:
         """Return the order of a client's arguments; raises RunError where it is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _concerns(self, hello: Hello) -> bool:
         """Whether a source can obey."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _result(self, answers: list[Answer]) -> dict[str, Any]:
         """Return what the client is told of the answers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _words(self, order: Order) -> str:
         """Return the order for the journal; "" where it is not worth a line."""
-        raise NotImplementedError
 
     # --- the way there and back ---------------------------------------------------------------
 
