@@ -27,8 +27,11 @@ ONE_AT_A_TIME = (
     "tests/emulator/test_emulator_pacing.py",
     "tests/emulator/test_emulator_service.py",
 )
-"""Tests that start processes or look at the clock: of several workers, one runs them all. They are
-collected first, so that is the first worker; the others yield the processor to it."""
+"""Tests that start processes or look at the clock: of several workers, the first runs them all, and
+the others yield the processor to it."""
+
+FIRST = "gw0"
+TOGETHER = "one at a time"
 
 NICENESS = 15
 
@@ -36,7 +39,7 @@ NICENESS = 15
 def pytest_configure(config: pytest.Config) -> None:
     """Take Ctrl-C as in a terminal: a shell starts what it runs in the background with SIGINT
     ignored, and the processes that tests start would inherit that."""
-    if getattr(config, "workerinput", {"workerid": "gw0"})["workerid"] != "gw0":
+    if getattr(config, "workerinput", {"workerid": FIRST})["workerid"] != FIRST:
         os.nice(NICENESS)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,7 +56,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class FileByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             waits = nodeid.startswith(ONE_AT_A_TIME)
-            return "one at a time" if waits else nodeid.split("::", 1)[0]
+            return TOGETHER if waits else nodeid.split("::", 1)[0]
+
+        def _assign_work_unit(self, node: Any) -> None:
+            """Keep TOGETHER for the first worker, whichever is ready before the other."""
+            if TOGETHER in self.workqueue:
+                self.workqueue.move_to_end(TOGETHER, last=node.gateway.id != FIRST)
+            super()._assign_work_unit(node)
 
     gone = [place for place in ONE_AT_A_TIME if not (config.rootpath / place).exists()]
     if gone:

@@ -108,6 +108,19 @@ def cleaning_up() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of what is done inside.
+
+    For imports: libraries try others within ``except``, and an interrupt there would be lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def tell(words: str) -> None:
     """Say something to the person at the terminal (stderr: stdout is for results)."""
     print(f"{words}\n", end="", file=sys.stderr, flush=True)  # whole, also where threads speak

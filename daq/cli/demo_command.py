@@ -16,7 +16,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daq.cli.common import CommandError, add_json_option, add_runs_option, positive, tell
+from daq.cli.common import (
+    CommandError,
+    add_json_option,
+    add_runs_option,
+    positive,
+    signals_wait,
+    tell,
+)
 from daq.cli.emulation import (
     activity_for_rate,
     add_emulation_options,
@@ -66,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
-    from daq.cli.live_chain import LiveChain
+    with signals_wait():
+        from daq.cli.live_chain import LiveChain
 
     if not options.headless and not has_display():
         tell("no display here: running headless, screenshots go to the run's folder")
@@ -80,7 +88,9 @@ def run(options: argparse.Namespace) -> int:
     if options.prompts_per_s is not None:
         options.activity_MBq = activity_for_rate(options, options.prompts_per_s)
         tell(f"{options.prompts_per_s:g} prompts/s need {options.activity_MBq:.3g} MBq")
-    chain = LiveChain(demo_plan(options))
+    with signals_wait():
+        plan = demo_plan(options)
+    chain = LiveChain(plan)
     tell(f"for tap, fault and console: --endpoint {chain.endpoints.base}")
     return chain.run_and_report(options)
 

@@ -227,6 +227,8 @@ class LiveChain:
     # --- children -----------------------------------------------------------------------------
 
     def _look_after_children(self) -> None:
+        if self._hurry:  # Stopped was raised where somebody catches every Exception
+            raise Stopped
         for child in self.children.died():
             if child.name == "console" and child.process.returncode == 0:
                 if self.plan.window:
