@@ -16,6 +16,7 @@ F4 = npt.NDArray[np.float32]
 Selection = npt.NDArray[np.intp] | slice
 
 NO_OFFSET: F4 = np.zeros(0, dtype=np.float32)
+NO_ADDEND: F4 = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class EventList:
     weight : (n,) float32, 1, or 1/fraction where events were thinned out
     pair : (n,) uint32, module pair (a · modules + b)
     factor : (n,) float32, times the pair's background rate = the line's expected background
+    addend : (n,) float32, background of the line itself, in the same unit; empty for none
     """
 
     lors: Lors
     weight: F4
     pair: npt.NDArray[np.uint32]
     factor: F4
+    addend: F4 = field(default_factory=lambda: NO_ADDEND)
 
     def __len__(self) -> int:
         return len(self.lors)
@@ -69,8 +72,13 @@ class EventList:
 
     def take(self, chosen: Selection) -> EventList:
         """Return the chosen events."""
+        addend = self.addend[chosen] if len(self.addend) else self.addend
         return EventList(
-            self.lors.take(chosen), self.weight[chosen], self.pair[chosen], self.factor[chosen]
+            self.lors.take(chosen),
+            self.weight[chosen],
+            self.pair[chosen],
+            self.factor[chosen],
+            addend,
         )
 
 
@@ -86,7 +94,15 @@ def joined(parts: list[EventList]) -> EventList:
         np.concatenate([part.weight for part in parts]),
         np.concatenate([part.pair for part in parts]),
         np.concatenate([part.factor for part in parts]),
+        _joined_addends(parts),
     )
+
+
+def _joined_addends(parts: list[EventList]) -> F4:
+    if not any(len(part.addend) for part in parts):
+        return NO_ADDEND
+    filled = [p.addend if len(p.addend) else np.zeros(len(p), np.float32) for p in parts]
+    return np.concatenate(filled)
 
 
 def order_for_cache(lors: Lors) -> npt.NDArray[np.intp]:

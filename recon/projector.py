@@ -118,7 +118,7 @@ class Projector:
 
         def one_lane(lane: int) -> None:
             ray = self._ray(events.lors, lane, first, stop, step)
-            statistics = (events.weight, events.pair, events.factor, background)
+            statistics = (events.weight, events.pair, events.factor, events.addend, background)
             em_events(flat, self._private[lane], *ray, *statistics, totals[lane])
 
         self._run(one_lane)

@@ -295,12 +295,14 @@ def em_events(
     weight: F4,
     pair: U4,
     factor: F4,
+    addend: F4,
     pair_background: F4,
     totals: F8,
 ) -> None:
     """Add ``weight / (forward + background)`` times each ray to ``out``: the E-step's heart.
 
-    ``background`` of an event is ``factor[event] * pair_background[pair[event]]``. ``totals``
+    ``background`` of an event is ``factor[event] * pair_background[pair[event]]``, plus
+    ``addend[event]`` unless ``addend`` is empty. ``totals``
     (float64, 4) gains: sum of weights of events used, of events that no voxel explains,
     Σ weight · ln(expected), Σ weight · forward / expected (the events' share that is not
     background).
@@ -320,6 +322,8 @@ def em_events(
         projected = _gather(image, planes, across, beside, index, near, far, side, product)
         w = weight[event]
         expected = projected + factor[event] * pair_background[pair[event]]
+        if len(addend):
+            expected += addend[event]
         if not (projected > LEAST_EXPECTED and expected < 1e30):
             unexplained += w
             continue
