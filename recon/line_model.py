@@ -1,14 +1,14 @@
-"""What is expected of a line besides the image: everything that multiplies and everything that adds.
+"""What is expected of a line besides the image: all that multiplies and all that adds.
 
 In T seconds line i (crystal pair, depth bins, TOF bin) is expected to hold
 
     ȳ_i = T · ( m_i Σ_j a_ij λ_j + r_i + q_i ),      m = g · n · c · l
 
 with g the geometric detection probability (:mod:`recon.lors`), n the normalisation, c the
-attenuation, l the live share of the module pair, r randoms and q scatter per second. m of a measured
-event cancels from the EM ratio (:mod:`recon.background`), so an event needs only its *addend*
-(r + q) / m; what multiplies goes into the sensitivity image, which must be made with the same n, c
-and l.
+attenuation, l the live share of the module pair, r randoms and q scatter per second. m of a
+measured event cancels from the EM ratio (:mod:`recon.background`), so an event needs only its
+*addend* (r + q) / m; what multiplies goes into the sensitivity image, which must be made with the
+same n, c and l.
 """
 
 from __future__ import annotations
