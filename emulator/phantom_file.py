@@ -47,13 +47,13 @@ def load_phantom(path: str | Path) -> Phantom:
     return _load_arrays(path) if path.suffix == ".npz" else _load_shapes(path)
 
 
+def read_shapes(path: str | Path) -> list[Shape]:
+    """Return the shapes of a ``.toml`` file in their order; raises PhantomError as above."""
+    return _shapes(f"phantom file {path}", _content(Path(path)))
+
+
 def _load_shapes(path: Path) -> Phantom:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PhantomError(f"phantom file {path}: not TOML: {error}") from None
-    where = f"phantom file {path}"
-    _known(where, content, _TOP, {"grid", "shape"})
+    content, where = _content(path), f"phantom file {path}"
     grid = _table(where, "grid", content["grid"])
     _known(f"{where}, [grid]", grid, _GRID, {"voxel_mm", "extent_mm"})
     canvas = Canvas(
@@ -62,12 +62,30 @@ def _load_shapes(path: Path) -> Phantom:
         extent_mm=_lengths(f"{where}, [grid]", grid, "extent_mm"),
         centre_mm=_place(f"{where}, [grid]", grid),
     )
+    for shape in _shapes(where, content):
+        canvas.paint(shape)
+    return canvas.phantom()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PhantomError(f"phantom file {path}: not TOML: {error}") from None
+    except OSError as error:
+        raise PhantomError(f"phantom file {path}: {error.strerror}") from None
+    _known(f"phantom file {path}", content, _TOP, {"grid", "shape"})
+    return content
+
+
+def _shapes(where: str, content: Mapping[str, Any]) -> list[Shape]:
     shapes = content["shape"]
     if not isinstance(shapes, list):
         raise PhantomError(f"{where}: shapes are tables [[shape]], with double brackets")
-    for number, table in enumerate(shapes, 1):
-        canvas.paint(_shape(f"{where}, shape {number}", _table(where, "shape", table)))
-    return canvas.phantom()
+    return [
+        _shape(f"{where}, shape {number}", _table(where, "shape", table))
+        for number, table in enumerate(shapes, 1)
+    ]
 
 
 def _shape(where: str, table: Mapping[str, Any]) -> Shape:

@@ -37,16 +37,23 @@ def sphere(scanner: Scanner) -> Phantom:
 def spheres(scanner: Scanner) -> Phantom:
     """Return six hot spheres, 8 : 1, in a warm water cylinder of 200 mm, 180 mm long."""
     canvas = Canvas("spheres", voxel_mm=(2.0,) * 3, extent_mm=(200.0, 200.0, 180.0))
-    body = (100.0, 100.0, 90.0)
-    canvas.paint(Shape("cylinder", body, material="water", activity=1.0, region="background"))
+    for shape in spheres_shapes():
+        canvas.paint(shape)
+    return canvas.phantom()
+
+
+def spheres_shapes() -> list[Shape]:
+    """Return what that phantom is painted from: the warm cylinder, then the spheres."""
+    half = (100.0, 100.0, 90.0)
+    shapes = [Shape("cylinder", half, material="water", activity=1.0, region="background")]
     for number, diameter in enumerate(SPHERES_MM):
         angle = np.pi / 3 * number
         x, y = SPHERES_RING_MM * np.cos(angle), SPHERES_RING_MM * np.sin(angle)
+        place = (float(x), float(y), 0.0)
         half = (diameter / 2,) * 3
         region = f"{diameter:g} mm"
-        place = (float(x), float(y), 0.0)
-        canvas.paint(Shape("sphere", half, place, activity=SPHERES_CONTRAST, region=region))
-    return canvas.phantom()
+        shapes.append(Shape("sphere", half, place, activity=SPHERES_CONTRAST, region=region))
+    return shapes
 
 
 def heart(scanner: Scanner) -> Phantom:

@@ -26,6 +26,7 @@ COMMANDS = {
     "calibrate": "find gains, skews, walks, masks and more from runs",
     "tap": "follow a running system's prompts, delayeds, singles, triples or angles",
     "reconstruct": "make an image of a run, as NIfTI",
+    "analyse": "measure an image: resolution, contrast, noise, regions; a report",
     "runs": "list the runs",
     "import": "turn third-party data into a run",
     "bench": "measure this machine's speed, beside the published peers",

@@ -1,0 +1,1 @@
+"""Quality measures of an image: resolution, contrast, noise, evenness, regions; a report."""

@@ -1,0 +1,116 @@
+"""An image as it is analysed: values, where its voxels lie, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+
+from recon.grid import ReconError
+
+Floats = npt.NDArray[np.float64]
+Triple = tuple[float, float, float]
+
+
+class AnalysisError(ReconError):
+    """An image or a region that cannot be analysed; says which and why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image [x, y, z] float64; voxel (0, 0, 0) is centred at ``origin_mm``.
+
+    ``metadata`` is the JSON file beside the image, empty where there is none.
+    """
+
+    values: Floats
+    voxel_mm: Triple
+    origin_mm: Triple
+    metadata: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or not self.values.size:
+            raise AnalysisError(
+                f"{self.name}: an image has three axes, this has {self.values.shape}"
+            )
+        odd = int((~np.isfinite(self.values)).sum())
+        if odd:
+            raise AnalysisError(
+                f"{self.name}: {odd} voxels are not finite: no measure of it would mean anything"
+            )
+
+    @property
+    def unit(self) -> str:
+        """What a value means."""
+        return str(self.metadata.get("unit", ""))
+
+    @property
+    def voxel_volume_mL(self) -> float:
+        """Volume of a voxel."""
+        return float(np.prod(self.voxel_mm)) / 1000.0
+
+    def axis_mm(self, axis: int) -> Floats:
+        """Return the centres of the voxels along an axis."""
+        steps = np.arange(self.values.shape[axis], dtype=np.float64)
+        return np.asarray(self.origin_mm[axis] + steps * self.voxel_mm[axis], dtype=np.float64)
+
+    def place_mm(self, index: npt.ArrayLike) -> Triple:
+        """Return where a voxel (or a point between voxels) lies."""
+        x, y, z = np.asarray(self.origin_mm) + np.asarray(index) * np.asarray(self.voxel_mm)
+        return float(x), float(y), float(z)
+
+    def index_of(self, place_mm: Triple) -> Floats:
+        """Return the place in voxels, fractions allowed."""
+        away = np.asarray(place_mm, dtype=np.float64) - np.asarray(self.origin_mm)
+        return np.asarray(away / np.asarray(self.voxel_mm))
+
+
+def read_picture(path: Path, *, frame: int = 0) -> Picture:
+    """Return the image of a NIfTI file whose axes are those of the scanner.
+
+    frame : which one of a series (4-D), from 0
+
+    Raises
+    ------
+    AnalysisError
+        where the file is none, is rotated, or does not have the frame.
+    """
+    try:
+        nifti = nib.load(path)
+        values = np.asarray(nifti.dataobj, dtype=np.float64)
+        affine = np.asarray(nifti.affine, dtype=np.float64)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise AnalysisError(f"{path}: cannot be read as a NIfTI image: {error}") from error
+    values = _one_frame(values, frame, path)
+    scale = np.diag(affine)[:3]
+    if not np.allclose(affine[:3, :3], np.diag(scale)) or (scale <= 0).any():
+        raise AnalysisError(
+            f"{path}: its axes are turned against the scanner's: resample it to x, y, z first "
+            f"(affine {affine[:3, :3].tolist()})"
+        )
+    voxel_mm = (float(scale[0]), float(scale[1]), float(scale[2]))
+    origin = (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3]))
+    return Picture(values, voxel_mm, origin, _sidecar(path), path.name)
+
+
+def _one_frame(values: Floats, frame: int, path: Path) -> Floats:
+    frames = values.shape[3] if values.ndim == 4 else 1
+    if not 0 <= frame < frames:
+        raise AnalysisError(f"{path}: there is no frame {frame}, it has {frames} (from 0)")
+    return values[..., frame] if values.ndim == 4 else values
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    try:
+        told = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
