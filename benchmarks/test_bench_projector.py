@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from recon.events import EventList, Lors, order_for_cache
+from recon.event_order import order_for_cache
+from recon.events import EventList, Lors
 from recon.grid import ImageGrid
 from recon.projector import Projector
 from recon.tof import TofModel

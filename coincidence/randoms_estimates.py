@@ -108,7 +108,9 @@ class FanRates:
 
 
 def fan_sum_rates(
-    crystal_delayeds: Ints, module_of: npt.NDArray[np.uint16], allowed: npt.NDArray[np.bool_]
+    crystal_delayeds: Ints | Floats,
+    module_of: npt.NDArray[np.uint16],
+    allowed: npt.NDArray[np.bool_],
 ) -> FanRates:
     """Return rates r such that Σ_j r_i · r_j over each crystal's fan is its delayed fan sum D_i.
 

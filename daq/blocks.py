@@ -54,11 +54,13 @@ class BlockKind(IntEnum):
 
 @dataclass(frozen=True)
 class Block:
-    """One block as read: its kind, how many items the payload has, the payload."""
+    """One block as read: its kind, how many items the payload has, the payload and where in the
+    file it begins."""
 
     kind: BlockKind
     items: int
     payload: bytes
+    offset: int
 
 
 class BlockWriter:
@@ -196,10 +198,11 @@ class BlockReader:
         )
         if not sound:
             return None
+        offset = file.tell()
         payload = file.read(int(header["length"]))
         if len(payload) < header["length"] or crc32c.crc32c(payload) != header["payload_crc"]:
             return None
-        return Block(BlockKind(int(header["kind"])), int(header["items"]), payload)
+        return Block(BlockKind(int(header["kind"])), int(header["items"]), payload, offset)
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

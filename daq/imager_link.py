@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import zmq
 
+from daq import calibration_set
 from daq.pipeline import Output
 from daq.run import Run
 from hw.messages import (
@@ -17,17 +19,30 @@ from hw.messages import (
     MessageError,
     RunBegin,
     RunEnd,
+    SinglesBatch,
     decode_as,
     encode,
 )
+from hw.nuclides import NuclideError, load_nuclide
 
 LOST_AFTER_S = 3.5
+LIVE_SHARE_EVERY_S = 0.25
+
+
+def has_image(run: Run) -> bool:
+    """Whether a run's events can be imaged: coincidences, or single photons behind collimators."""
+    settings = run.config.settings
+    single_photons = run.scanner.modality == "SPECT" and any(
+        window.kind == "photopeak" for window in settings.singles_windows
+    )
+    return settings.sorts_coincidences or single_photons
 
 
 class ImagerLink:
     """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports.
 
-    Of a run that sorts no coincidences (SPECT) nothing is sent: there is no image to make of it.
+    Of a SPECT run the batches hold windowed singles and angles in place of coincidences. A run with
+    neither has no image: nothing is sent of it.
 
     run : name of the run that the imager is prepared for, by its last report
     """
@@ -46,6 +61,7 @@ class ImagerLink:
         self._prompts = 0
         self._delayeds = 0
         self._heard_s = -math.inf
+        self._share, self._share_s = 0.0, -math.inf
         self.run = ""
 
     @property
@@ -55,13 +71,13 @@ class ImagerLink:
 
     def begin(self, run: Run) -> None:
         """Announce a run; repeating it does no harm and helps an imager that came late."""
-        if not run.config.settings.sorts_coincidences:
-            return
-        self._send([encode(self._begin_message(run))])
+        if has_image(run):
+            self._send([encode(self._begin_message(run))])
 
     def start(self, run: Run) -> None:
         """Begin a run's numbering and announce it."""
         self._sequence = self._prompts = self._delayeds = 0
+        self._share, self._share_s = 0.0, -math.inf
         self.begin(run)
 
     @staticmethod
@@ -72,11 +88,15 @@ class ImagerLink:
             scanner_toml=run.config.scanner_toml,
             settings=run.config.settings,
             mu_map=str(run.mu_map) if run.config.mu_map else "",
+            calibration=str(run.folder / calibration_set.FILE_NAME) if run.calibration else "",
+            live=run.live,
+            half_life_s=half_life_s(run.config.labels),
         )
 
     def batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
         """Send what a batch of frames yielded; count it as undelivered where the queue is full."""
         if not run.config.settings.sorts_coincidences:
+            self._singles_batch(run, output, event_wall_ns=event_wall_ns)
             return
         header = CoincidenceBatch(
             run=run.name,
@@ -87,6 +107,7 @@ class ImagerLink:
             delayeds_before=self._delayeds,
             watermark_ps=output.watermark_ps,
             event_wall_ns=event_wall_ns,
+            live_share=self._live_share(run),
         )
         self._sequence += 1
         self._prompts += header.prompts
@@ -95,9 +116,45 @@ class ImagerLink:
         if not self._send(parts):
             run.undelivered += header.prompts
 
+    def _singles_batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
+        """Send windowed singles and angles of a SPECT run."""
+        if not has_image(run):
+            return
+        header = SinglesBatch(
+            run=run.name,
+            sequence=self._sequence,
+            singles=len(output.singles),
+            angles=len(output.angles),
+            singles_before=self._prompts,
+            watermark_ps=output.watermark_ps,
+            event_wall_ns=event_wall_ns,
+            live_share=self._module_shares(run),
+        )
+        self._sequence += 1
+        self._prompts += header.singles
+        parts = [encode(header), output.singles.tobytes(), output.angles.tobytes()]
+        if not self._send(parts):
+            run.undelivered += header.singles
+
+    def _module_shares(self, run: Run) -> list[float]:
+        """Return each module's live share of the run so far, now and then; else nothing."""
+        now, live = self._clock(), run.statistics.live_time
+        if now - self._share_s < LIVE_SHARE_EVERY_S or live.detector_s <= 0:
+            return []
+        self._share_s = now
+        return [float(seconds) / live.detector_s for seconds in live.module_s]
+
+    def _live_share(self, run: Run) -> float:
+        """Return the pairs' mean live share of the last seconds, looked up now and then."""
+        now = self._clock()
+        if now - self._share_s >= LIVE_SHARE_EVERY_S:
+            recent = run.statistics.recent_live()
+            self._share, self._share_s = (recent.pairs if recent else 0.0), now
+        return self._share
+
     def end(self, run: Run) -> None:
         """Tell the imager that the run is complete."""
-        if not run.config.settings.sorts_coincidences:
+        if not has_image(run):
             return
         self._send([encode(RunEnd(run=run.name, prompts=self._prompts, delayeds=self._delayeds))])
 
@@ -124,3 +181,11 @@ class ImagerLink:
         except zmq.Again:
             return False
         return True
+
+
+def half_life_s(labels: dict[str, Any]) -> float:
+    """Return the half-life of the one nuclide that a run's labels name; 0 where none is known."""
+    try:
+        return load_nuclide(str(labels.get("nuclide", ""))).half_life_s
+    except NuclideError:
+        return 0.0

@@ -91,13 +91,19 @@ class RecordReader:
             raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
 
     def __iter__(self) -> Iterator[tuple[BlockKind, Records]]:
+        for kind, records, _ in self.placed():
+            yield kind, records
+
+    def placed(self) -> Iterator[tuple[BlockKind, Records, int]]:
+        """Yield the records of each block, with their kind and where in the file they begin."""
         for block in self._blocks:
             if block.kind not in self.KINDS:
                 raise LogError(
                     f"{self._blocks.path} has a block of {block.kind.name.lower()}, which has no "
                     f"place in a {self.FORMAT}: written by another version?"
                 )
-            yield block.kind, np.frombuffer(block.payload, dtype=RECORDS[block.kind])
+            records = np.frombuffer(block.payload, dtype=RECORDS[block.kind])
+            yield block.kind, records, block.offset
 
     def read_all(self, kind: BlockKind) -> Records:
         """Return all records of a kind in one array."""
@@ -122,6 +128,11 @@ class RecordReader:
     def closed(self) -> bool:
         """After reading: whether the log was closed well, with its totals."""
         return self._blocks.end is not None
+
+    @property
+    def torn_bytes(self) -> int:
+        """After reading: how many bytes at the end are no whole, sound block."""
+        return self._blocks.torn_bytes
 
 
 class ListmodeWriter(RecordWriter):

@@ -43,11 +43,15 @@ _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 
 
 class Run:
-    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books."""
+    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books.
+
+    live : how it is imaged now; its beginning is ``config.live``
+    """
 
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
         """Make the folder and both logs; raises RunError or StorageError."""
         self.config = config
+        self.live = config.live
         self.scanner = config.scanner()
         check_fits(config.settings, self.scanner)
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
@@ -59,7 +63,7 @@ class Run:
             if config.calibration
             else None
         )
-        self.folder = _new_folder(runs_root, config, self.scanner.name, self.created)
+        self.folder = new_run_folder(runs_root, config, self.scanner.name, self.created)
         self.name = self.folder.name
         self.reports: list[SourceReport] = []
         self.imager: ImagerReport | None = None
@@ -291,7 +295,8 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-def _new_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
+def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
+    """Make the folder of a run, which must not exist; raises RunError or StorageError."""
     plain = Path(config.name).name == config.name and config.name.isprintable()
     if not plain or config.name.startswith("."):
         raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")

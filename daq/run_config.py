@@ -18,6 +18,7 @@ import msgspec
 from daq.errors import RunError
 from hw import protocol
 from hw.energy_windows import windows_behind
+from hw.live_settings import LiveSettings
 from hw.messages import MESSAGE_VERSION
 from hw.scanner import Collimator, Scanner, parse_scanner
 from hw.settings import EnergyWindow, SettingsError, SortSettings
@@ -37,6 +38,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mu_map : path of an npz with ``mu_per_mm`` and ``voxel_mm``, copied into the run; "" for none
     calibration : path of a calibration set, copied into the run and applied; "" for none
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
+    live : how the run is imaged while it lasts, at its beginning
     """
 
     scanner_toml: str
@@ -48,6 +50,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mu_map: str = ""
     calibration: str = ""
     labels: dict[str, Any] = {}
+    live: LiveSettings = LiveSettings()
 
     def scanner(self) -> Scanner:
         """Return the scanner that the configuration carries."""

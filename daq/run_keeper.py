@@ -19,7 +19,7 @@ from daq.errors import DaqError, RunError, StorageError
 from daq.event_stream import EventStream
 from daq.fault_record import describe_fault, write_faults
 from daq.frame_check import Frame
-from daq.imager_link import ImagerLink
+from daq.imager_link import ImagerLink, has_image
 from daq.journal import Journal
 from daq.pipeline import Output
 from daq.run import Run
@@ -28,7 +28,9 @@ from daq.run_control import RunControl
 from daq.sources import Sources
 from daq.wall_clock import WallClock
 from daq.watch import RunWatch
+from hw.live_settings import LiveSettings
 from hw.messages import Severity, SourceReport, Start, Stop
+from hw.settings import SettingsError
 
 MIN_FREE_BYTES = 256 * 2**20
 HURRIED_DRAIN_S = 0.8
@@ -231,6 +233,22 @@ class RunKeeper:
         if self.control.state == "running":
             self.begin_closing("stopped by command")
 
+    def image_as(self, changes: dict[str, Any]) -> LiveSettings:
+        """Change how the run is imaged, now and in runs armed after it; raises RunError."""
+        base = self.run.live if self.run is not None else LiveSettings()
+        values = {**msgspec.to_builtins(base), **changes}
+        try:
+            live = msgspec.convert(values, LiveSettings)
+        except (msgspec.ValidationError, SettingsError) as error:
+            raise RunError(f"live: {error}") from error
+        if self.template is not None:
+            self.template = msgspec.structs.replace(self.template, live=live)
+        if self.run is not None:
+            self.run.live = live
+            if self.control.state in ("armed", "running"):
+                self._imager.begin(self.run)
+        return live
+
     def reset(self) -> None:
         """Give up an armed run, or leave a closed or failed one behind: idle again."""
         self.control.require("armed", "closed", "error")
@@ -263,8 +281,7 @@ class RunKeeper:
 
     def _awaits_image(self) -> bool:
         """Whether an imager is at work on the run."""
-        pairs = self.run is not None and self.run.config.settings.sorts_coincidences
-        return pairs and self._imager.present
+        return self.run is not None and has_image(self.run) and self._imager.present
 
     def _advance_closing(self, closing: Closing, now: float) -> None:
         run = self._open_run()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 
 from daq.errors import DaqError
@@ -81,6 +82,7 @@ class DaqService:
             "stop": lambda command: self.keeper.stop(),
             "reset": self._reset,
             "status": self._status,
+            "live": self._image_as,
             "shutdown": self._shutdown,
         }
 
@@ -242,6 +244,10 @@ class DaqService:
             "imager": self.imager.present,
             "imager_run": self.imager.run,
         }
+
+    def _image_as(self, command: Command) -> dict[str, Any]:
+        result: dict[str, Any] = msgspec.to_builtins(self.keeper.image_as(command.args))
+        return result
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
         self.leave()

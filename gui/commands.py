@@ -92,6 +92,10 @@ class CommandDesk:
         args = {"action": action, "modules": modules, "values": values}
         self._send("module", f"modules, {action.replace('_', ' ')}", args)
 
+    def image_as(self, changes: dict[str, Any]) -> None:
+        """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
+        self._send("live", "live", changes)
+
     def _send(self, name: str, called: str, args: dict[str, Any]) -> None:
         try:
             number = self._client.send(name, **args)

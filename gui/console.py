@@ -98,8 +98,9 @@ def run_console(
     Returns
     -------
     dict
-        frames, mean_Hz, p50_frame_ms, p95_frame_ms, cpu_fraction, telemetries, images,
-        screenshots (paths), failure ("" or why a screenshot is missing)
+        frames, mean_Hz, p50_frame_ms, p95_frame_ms, cpu_fraction, images_painted,
+        p50_screen_latency_ms, p99_screen_latency_ms, telemetries, images, screenshots (paths),
+        failure ("" or why a screenshot is missing)
 
     Raises
     ------
@@ -138,12 +139,16 @@ def run_console(
     window.show()
     window.timer.start()
     app.exec()
-    return window.meter.report() | {
-        "telemetries": window.link.telemetries,
-        "images": window.link.images,
-        "screenshots": [path for one in photographers for path in one.taken],
-        "failure": "; ".join(one.failure for one in photographers if one.failure),
-    }
+    return (
+        window.meter.report()
+        | window.latency.report()
+        | {
+            "telemetries": window.link.telemetries,
+            "images": window.link.images,
+            "screenshots": [path for one in photographers for path in one.taken],
+            "failure": "; ".join(one.failure for one in photographers if one.failure),
+        }
+    )
 
 
 def _fit(window: ConsoleWindow, size: tuple[int, int], *, headless: bool) -> None:

@@ -20,11 +20,12 @@ _SHOWN_CORRECTIONS = 9
 TEACHES = {
     "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
     "publication.",
-    "Prompts": "Prompts that this image was made of.",
+    "Prompts": "Prompts that this image was made of; of a forgetting window the sum of their\n"
+    "weights.",
+    "Of": "Detector time that this image was made of.",
     "Delayeds": "Delayeds used to estimate the randoms.",
     "Used": "Share of the run's events that went into the image. Below 100 % the reconstruction\n"
     "could not keep up; intensities are scaled so that they stay right.",
-    "Up to": "Detector time of the last event in the image.",
     "Rate": "Images per second, and the relative noise that the imager estimates.",
 }
 
@@ -74,25 +75,27 @@ class ImageFacts(QtWidgets.QWidget):
         running = link.telemetry is not None and link.telemetry.state == "running"
         stale = running and age_s > STALE_AFTER_S and not image.final
         latency_ms = (image.published_wall_ns - image.event_wall_ns) * 1e-6
-        text = f"{age_text(age_s)} · latency {latency_ms:.0f} ms"
+        text = age_text(age_s)
+        if not image.final:  # it was made long after its last event, and on purpose
+            text += f" · latency {latency_ms:.0f} ms"
         self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
         self.badge.show_text(*_badge(link, image, stale=stale))
 
     def refresh_image(self, image: ImageMessage) -> None:
         """Show what a new image says of itself."""
         values = self.values
-        values["Prompts"].show_text(grouped(image.prompts_used))
+        values["Prompts"].show_text(grouped(image.prompts_in_window or image.prompts_used))
+        values["Of"].show_text(_time_words(image))
         values["Delayeds"].show_text(grouped(image.delayeds_used))
         whole = image.fraction_used >= 0.995
         used = f"{100 * image.fraction_used:.0f} % of events"
         values["Used"].show_text(used if whole else f"⚠ {used}", "" if whole else theme.WARNING)
-        values["Up to"].show_text(f"{image.detector_time_s:.1f} s detector time")
         noise = f" · noise {100 * image.noise:.0f} %" if image.noise > 0 else ""
         values["Rate"].show_text(f"{image.rate_Hz:.1f} images/s{noise}")
-        self._show_corrections(image.corrections)
+        self._show_corrections(image.corrections, image.how)
         self.remark.show_text(image.note, theme.DIM)
 
-    def _show_corrections(self, corrections: dict[str, bool]) -> None:
+    def _show_corrections(self, corrections: dict[str, bool], how: dict[str, str]) -> None:
         shown = sorted(corrections.items(), key=lambda item: not item[1])
         for label, item in zip(
             self.corrections, [*shown, *[None] * len(self.corrections)], strict=False
@@ -103,6 +106,8 @@ class ImageFacts(QtWidgets.QWidget):
                 name, applied = item[0].replace("_", " "), item[1]
                 words = f"✓ {name} corrected" if applied else f"✗ {name} not corrected"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
+                why = how.get(item[0], "applied" if applied else "not applied")
+                label.setToolTip(f"{words}: {why}")
 
 
 def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
@@ -115,3 +120,11 @@ def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
     if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
         return f"◼ LAST IMAGE  #{grouped(image.sequence)}", theme.NOTICE
     return f"● LIVE  #{grouped(image.sequence)}", theme.GOOD
+
+
+def _time_words(image: ImageMessage) -> str:
+    """Return in words which time an image is of."""
+    upto = f"up to {image.detector_time_s:.1f} s"
+    if image.window == "grow" or not image.window_s:
+        return f"all {upto}"
+    return f"{image.window_s:.1f} s {upto}"

@@ -10,6 +10,8 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui import theme
 from gui.colour_maps import colour_tables
+from gui.commands import CommandDesk
+from gui.frame_strip import FrameStrip
 from gui.image_facts import ImageFacts
 from gui.link import Link
 from gui.panel import CalmLabel, ElidedLabel, Panel
@@ -25,6 +27,7 @@ from gui.slices import (
     hottest,
 )
 from gui.views import ColourBar, SliceView
+from gui.window_chooser import WindowChooser
 from gui.wording import grouped, level_text
 from hw.messages import ImageMessage
 
@@ -34,7 +37,7 @@ PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
 class ImagePanel(Panel):
     """The live image."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: CommandDesk) -> None:
         super().__init__(
             "LIVE IMAGE",
             teaches="Reconstructed while the data arrive. Axes are the scanner's: z runs along it.",
@@ -46,12 +49,15 @@ class ImagePanel(Panel):
         self.views = {plane.name: SliceView(plane) for plane in PLANES}
         self.sliders = {plane.name: self._slider(plane) for plane in PLANES}
         self.facts = ImageFacts()
+        self.window_box = WindowChooser(desk)
+        self.strip = FrameStrip()
         self._rows = QtWidgets.QVBoxLayout()
         self._rows.setSpacing(4)
         self._rows.addLayout(_row((self._block(TRANSAXIAL), 60), (self._side(), 40)))
         self._rows.addLayout(_row((self._block(CORONAL), 1), (self._block(SAGITTAL), 1)))
         self._share_height(1.3 * 220, 156)
         self.body.addLayout(self._rows, 1)
+        self.body.addWidget(self.strip)
         for view in self.views.values():
             view.moved.connect(self.move_cursor)
 
@@ -129,6 +135,7 @@ class ImagePanel(Panel):
         self.share.setMinimumWidth(42)
         for row, (name, *controls) in enumerate(
             (
+                ("Events", self.window_box),
                 ("Colours", self.map_box),
                 ("Window 0 to", self.percentile_box, self.auto),
                 ("Level", self.level, self.share),
@@ -147,6 +154,7 @@ class ImagePanel(Panel):
         if new_image and link.image is not None:
             self._take(link.image)
         self.facts.refresh_age(link)
+        self.window_box.refresh(link)
         self._dim(bool(link.image) and not link.image_is_of_run)
 
     def _take(self, message: ImageMessage) -> None:
@@ -158,6 +166,7 @@ class ImagePanel(Panel):
         if self.auto.isChecked() or new_run:
             self._reference.follow(message.array(), at_once=new_run)
         self.facts.refresh_image(message)
+        self.window_box.follow(message)
         self._draw()
 
     def _enter_space(self, message: ImageMessage) -> None:
@@ -184,6 +193,8 @@ class ImagePanel(Panel):
         self.bar.set_scale(
             table, ("0", level_text(upper / 2), level_text(upper)), self._message.unit
         )
+        height = (self.cursor[TRANSAXIAL.through] + 0.5) / self._message.shape[TRANSAXIAL.through]
+        self.strip.show_frames(self._message.frames, height, table)
         self._say_cursor()
 
     @property

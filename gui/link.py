@@ -42,7 +42,7 @@ class Link:
 
     def poll(self) -> tuple[bool, bool]:
         """Take in what has come; return whether telemetry and image are new."""
-        return self._poll_telemetry(), self._poll_image()
+        return self._poll_telemetry(), self.poll_image()
 
     def _poll_telemetry(self) -> bool:
         try:
@@ -63,7 +63,8 @@ class Link:
             self._clock_lead_ns = lead_ns
         return True
 
-    def _poll_image(self) -> bool:
+    def poll_image(self) -> bool:
+        """Take in a live image that has come; return whether it is new."""
         try:
             image = self._client.image()
             if image is not None:
@@ -129,8 +130,13 @@ class Link:
         """Seconds since the planar pictures were published (0 without any)."""
         return self._since_s(self.projections.published_wall_ns) if self.projections else 0.0
 
+    @property
+    def now_ns(self) -> int:
+        """This moment on the publisher's clock, as far as it is known."""
+        return self._clock_ns() - (self._clock_lead_ns or 0)
+
     def _since_s(self, published_wall_ns: int) -> float:
-        age_ns = self._clock_ns() - (self._clock_lead_ns or 0) - published_wall_ns
+        age_ns = self.now_ns - published_wall_ns
         return max(0.0, age_ns * 1e-9)
 
     @property

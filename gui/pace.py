@@ -13,6 +13,50 @@ import numpy as np
 REFRESH_MS = 50  # 20 Hz
 _BIN_MS = 0.25
 _BINS = 4000  # up to 1 s; slower frames count in the last bin
+_LATENCY_BINS = 20_000  # of 1 ms; later images count in the last bin
+IMAGE_MS = 10
+"""How often the console looks for a new image between frames."""
+
+
+class ScreenLatency:
+    """From an image's last event to its painting, in milliseconds; one figure an image.
+
+    ``wait_for`` notes an image that was drawn, ``painted`` that the window has been painted.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.newest_ms = 0.0
+        self._histogram = np.zeros(_LATENCY_BINS, dtype=np.int64)
+        self._waiting_ns: int | None = None
+
+    def wait_for(self, event_wall_ns: int) -> None:
+        """Note an image whose last event happened then; it will be seen with the next painting."""
+        self._waiting_ns = event_wall_ns
+
+    def painted(self, now_ns: int) -> None:
+        """Note that everything drawn can be seen now."""
+        if self._waiting_ns is None:
+            return
+        self.newest_ms = max(0.0, (now_ns - self._waiting_ns) * 1e-6)
+        self._waiting_ns = None
+        self.images += 1
+        self._histogram[min(_LATENCY_BINS - 1, int(self.newest_ms))] += 1
+
+    def percentile_ms(self, fraction: float) -> float:
+        """Return the latency that ``fraction`` of the images did not exceed; 0 before any."""
+        if not self.images:
+            return 0.0
+        place = np.searchsorted(np.cumsum(self._histogram), fraction * self.images)
+        return float(min(int(place), _LATENCY_BINS - 1) + 1)
+
+    def report(self) -> dict[str, float]:
+        """Return how many images were painted, and their latencies."""
+        return {
+            "images_painted": self.images,
+            "p50_screen_latency_ms": self.percentile_ms(0.5),
+            "p99_screen_latency_ms": self.percentile_ms(0.99),
+        }
 
 
 class FrameMeter:

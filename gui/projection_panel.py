@@ -1,7 +1,7 @@
 """The planar pictures of a SPECT run: since its start and lately, of the energy window chosen.
 
-Both have the same colours; the levels are each picture's own, for the recent one holds fewer
-counts. Nothing here is reconstructed or corrected.
+They stand below the image, side by side. Both have the same colours; the levels are each picture's
+own, for the recent one holds fewer counts. Nothing here is reconstructed or corrected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ProjectionPanel(Panel):
         super().__init__(
             "PROJECTIONS",
             teaches="Counts of each crystal in an energy window: what the camera sees through its\n"
-            "collimator, seen from behind. No image is reconstructed of single photons yet.",
+            "collimator, seen from behind, corrected for nothing. The image is made of these.",
         )
         self._tables = colour_tables()
         self._pictures: Projections | None = None
@@ -40,9 +40,9 @@ class ProjectionPanel(Panel):
         self.whole = ProjectionView("Since the start")
         self.recent = ProjectionView("Lately")
         self.facts = ProjectionFacts()
-        pictures = QtWidgets.QVBoxLayout()
-        pictures.addWidget(self.whole, 58)
-        pictures.addWidget(self.recent, 42)
+        pictures = QtWidgets.QHBoxLayout()
+        pictures.addWidget(self.whole, 1)
+        pictures.addWidget(self.recent, 1)
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(8)
         row.addLayout(pictures, 1)

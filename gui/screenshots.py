@@ -134,8 +134,9 @@ class Photographer:
 
     @staticmethod
     def _final_image(link: Link) -> bool:
-        if link.single_photons:
-            return _has_pictures(link) and bool(link.projections and link.projections.final)
+        pictures = link.projections
+        if link.single_photons and not (_has_pictures(link) and pictures and pictures.final):
+            return False
         return bool(link.image and link.image.final and link.image_is_of_run)
 
     def _take(self, path: Path) -> None:

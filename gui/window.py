@@ -22,7 +22,7 @@ from gui.mark import PRODUCT, mark_icon
 from gui.module_map import ModulePanel
 from gui.module_page import ModulePage
 from gui.overlay import StaleVeil
-from gui.pace import REFRESH_MS, FrameMeter
+from gui.pace import IMAGE_MS, REFRESH_MS, FrameMeter, ScreenLatency
 from gui.panel import CalmLabel
 from gui.projection_panel import ProjectionPanel
 from gui.rates import RatesPanel
@@ -85,6 +85,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.link = Link(endpoints)
         self.desk = CommandDesk(endpoints, arm_args=arm_args)
         self.meter = FrameMeter()
+        self.latency = ScreenLatency()
         self.leaving = False
         self.setWindowTitle(f"{PRODUCT} console")
         self.setWindowIcon(mark_icon())
@@ -94,20 +95,23 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self.timer.setInterval(REFRESH_MS)
         self.timer.timeout.connect(self.tick)
+        self._image_timer = QtCore.QTimer(self)
+        self._image_timer.setInterval(IMAGE_MS)
+        self._image_timer.timeout.connect(self._look_for_image)
+        self._image_timer.start()
 
     def _build(self) -> None:
         self.run_bar = RunBar(self.desk)
         self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
-        self.image, self.projections = ImagePanel(), ProjectionPanel()
+        self.image, self.projections = ImagePanel(self.desk), ProjectionPanel()
         self.singles_rates = SinglesRatesPanel()
         self.singles_rates.hide()
         self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
         self._left = _stack(
             (self.rates, 46), (self.singles_rates, 46), (self.spectrum, 27), (self.timing, 27)
         )
-        self._pictures = QtWidgets.QStackedWidget()
-        self._pictures.addWidget(self.image)
-        self._pictures.addWidget(self.projections)
+        self.projections.hide()
+        self._pictures = _stack((self.image, 54), (self.projections, 46))
         self.sorting = SortingPanel(self.desk)
         self.module_page = ModulePage(self.desk, self)
         self._right = _stack(
@@ -149,7 +153,10 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         keys.setObjectName("dim")
         self.pace = CalmLabel(size_px=theme.SMALL_PX)
         self.pace.setObjectName("dim")
-        self.pace.setToolTip("Frames per second and cost of a frame (95th percentile), measured")
+        self.pace.setToolTip(
+            "Frames per second and cost of a frame (95th percentile), measured; and how long\n"
+            "after its last event an image is painted here (median)"
+        )
         row.addWidget(disclaimer)
         row.addStretch(1)
         row.addWidget(keys)
@@ -183,6 +190,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         """Take in what is new and show it: one frame."""
         began_s = time.monotonic()
         _, new_image = self.link.poll()
+        if new_image:
+            self._await_painting()
         new_projections = self.link.poll_projections()
         self._suit(single_photons=self.link.single_photons)
         self.desk.poll()
@@ -196,24 +205,37 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         if self.meter.frames % 20 == 0:
             self.pace.show_text(
                 f"display {self.meter.rate_Hz:.1f} Hz · {self.meter.percentile_ms(0.95):.1f} ms"
+                f" · image {self.latency.percentile_ms(0.5):.0f} ms after its last event"
             )
         self.meter.frame(began_s, 1000.0 * (time.monotonic() - began_s))
+
+    def _look_for_image(self) -> None:
+        """Show an image as soon as it has come: it would wait half a frame on the average."""
+        if self.link.poll_image():
+            self.image.refresh(self.link, new_image=True)
+            self._await_painting()
+
+    def _await_painting(self) -> None:
+        image = self.link.image
+        if image is not None and not image.final and self.link.image_is_of_run:
+            self.latency.wait_for(image.event_wall_ns)
 
     def _suit(self, *, single_photons: bool) -> None:
         """Show what a run of coincidences has, or of single photons (between runs: as it was)."""
         telemetry = self.link.telemetry
-        shown = self._pictures.currentWidget() is self.projections
+        shown = not self.projections.isHidden()
         if single_photons == shown or telemetry is None or telemetry.settings is None:
             return
-        self._pictures.setCurrentWidget(self.projections if single_photons else self.image)
+        self.projections.setVisible(single_photons)
         for panel, of_pairs in (
             (self.rates, True), (self.timing, True), (self.singles_rates, False),
         ):  # fmt: skip
             panel.setVisible(of_pairs != single_photons)
 
     def _next_map(self) -> None:
-        panel = self._pictures.currentWidget()
-        (self.projections if panel is self.projections else self.image).next_map()
+        self.image.next_map()
+        if not self.projections.isHidden():
+            self.projections.next_map()
 
     def _refresh_panels(self) -> None:
         telemetry = self.link.telemetry
@@ -233,6 +255,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         began_s = time.monotonic()
         handled = bool(super().event(event))
         self.meter.painted(1000.0 * (time.monotonic() - began_s))
+        self.latency.painted(self.link.now_ns)
         return handled
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
@@ -267,6 +290,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Stop refreshing and let the sockets go; the run goes on without the console."""
         self.timer.stop()
+        self._image_timer.stop()
         self.module_page.close()
         self.link.close()
         self.desk.close()

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hw.live_settings import LiveSettings
 from hw.message_base import MESSAGE_VERSION, Message, MessageError
 from hw.module_messages import ModuleAnswer, ModuleOrder, ModuleStates
 from hw.settings import SortSettings
@@ -165,7 +166,9 @@ class Command(Message):
     """Client to daq. ``id`` is chosen by the client and comes back in every reply."""
 
     id: int
-    name: Literal["ping", "arm", "start", "stop", "reset", "status", "fault", "module", "shutdown"]
+    name: Literal[
+        "ping", "arm", "start", "stop", "reset", "status", "live", "fault", "module", "shutdown"
+    ]
     args: dict[str, Any] = {}
 
 
@@ -185,6 +188,10 @@ class RunBegin(Message):
     """Starts a run on the coincidence stream; repeated every second for late joiners.
 
     mu_map : path of the µ map (npz: ``mu_per_mm`` (x,y,z) f4, ``voxel_mm`` (3,)), "" for none
+    calibration : path of the calibration set that the run applies, "" for none
+    live : how the run is imaged; a repetition may bring other settings than the one before
+    half_life_s : of the run's one nuclide, 0 where it is not known (the image then has no
+        correction of decay)
     """
 
     run: str
@@ -192,6 +199,9 @@ class RunBegin(Message):
     scanner_toml: str
     settings: SortSettings
     mu_map: str = ""
+    calibration: str = ""
+    live: LiveSettings = LiveSettings()
+    half_life_s: float = 0.0
 
 
 class CoincidenceBatch(Message):
@@ -202,6 +212,8 @@ class CoincidenceBatch(Message):
     watermark_ps : detector time up to which the stream is complete with this batch
     event_wall_ns : CLOCK_MONOTONIC time at which the batch's last event happened (the moment
         that detector time maps to, never later than the arrival of its data frame)
+    live_share : share of the last seconds in which a module pair in view could see, the mean of
+        all; 0 where it is not known
     """
 
     run: str
@@ -212,6 +224,28 @@ class CoincidenceBatch(Message):
     delayeds_before: int
     watermark_ps: int
     event_wall_ns: int
+    live_share: float = 0.0
+
+
+class SinglesBatch(Message):
+    """Header of a three-part message of a SPECT run: this, windowed singles (raw ``SINGLE``
+    records), angles (raw ``ANGLE`` records), which come no later than the singles seen at them.
+
+    sequence : counts batches of the run from 0; a gap means batches that the imager did not get
+    singles, angles : records in this batch
+    singles_before : total of the run before this batch, also of batches lost
+    watermark_ps, event_wall_ns : as in CoincidenceBatch
+    live_share : of each module, over the last seconds; empty where it is not known
+    """
+
+    run: str
+    sequence: int
+    singles: int
+    angles: int
+    singles_before: int
+    watermark_ps: int
+    event_wall_ns: int
+    live_share: list[float] = []
 
 
 class RunEnd(Message):
@@ -269,12 +303,46 @@ class EventBatch(Message):
 # --- display plane (PUB, single part, latest only) ----------------------------------------------
 
 
+class DynamicFrame(msgspec.Struct, kw_only=True):
+    """A short frame beside the live image, on voxels of 4 mm or more.
+
+    number : counts the run's frames from 0
+    begin_s, end_s : detector time; of the frame that still fills, up to now
+    image : little-endian u2 ``[x, y, z]`` C-order bytes of ``shape``, times ``scale`` in the unit
+        of the live image
+    prompts : that it is made of, estimated in all where events were left out
+    """
+
+    number: int
+    begin_s: float
+    end_s: float
+    shape: tuple[int, int, int]
+    voxel_mm: tuple[float, float, float]
+    scale: float
+    image: bytes
+    prompts: int
+    noise: float = 0.0
+    complete: bool = False
+
+    def array(self) -> npt.NDArray[np.float32]:
+        """Return the frame as float32 of ``shape`` in the image's unit."""
+        levels = np.frombuffer(self.image, dtype="<u2").reshape(self.shape)
+        return np.asarray(levels * np.float32(self.scale), dtype=np.float32)
+
+
 class ImageMessage(Message):
     """The live image. ``image`` is float32 ``[x, y, z]`` C-order bytes of ``shape``.
 
     detector_time_s : detector time of the last event in the image
     event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
+    prompts_used : of the run so far; ``prompts_in_window`` of them make up this image
+    fraction_used : prompts used of all that the run had up to here
+    noise : standard deviation of a voxel over its mean, estimated where the image is bright
     corrections : correction name to applied or not ("attenuation", "randoms", "scatter", ...)
+    how : correction name to how it is done, or why it is not, in words
+    window : the time window, as ``LiveSettings.window`` is written
+    window_s : detector time that the image is made of (of "forget": the weights' sum)
+    frames : the newest dynamic frames, oldest first, the last one still filling
     """
 
     run: str
@@ -294,6 +362,11 @@ class ImageMessage(Message):
     rate_Hz: float = 0.0
     final: bool = False
     note: str = ""
+    how: dict[str, str] = {}
+    window: str = "grow"
+    window_s: float = 0.0
+    prompts_in_window: int = 0
+    frames: list[DynamicFrame] = []
 
     def array(self) -> npt.NDArray[np.float32]:
         """Return the image as a read-only float32 array of ``shape``."""
@@ -405,7 +478,7 @@ class Telemetry(Message):
 AnyMessage = (
     Hello | Welcome | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
     | Command | Reply
-    | RunBegin | CoincidenceBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Projections
+    | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Projections
     | Telemetry
     | ModuleStates | ModuleOrder | ModuleAnswer
 )  # fmt: skip

@@ -21,10 +21,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.randoms_estimates import fan_sum_rates
 from recon.events import F4, EventList
 from recon.lors import Detection, LocatedEvents
-
-FIXED_POINT_STEPS = 40
 
 
 def pair_counts(records: npt.NDArray[np.void], detection: Detection) -> npt.NDArray[np.int64]:
@@ -47,16 +46,11 @@ def smooth_pair_counts(
     """
     pairs = (allowed | allowed.T).astype(np.float64)
     np.fill_diagonal(pairs, 0.0)
-    both = np.where(pairs > 0, counts + counts.T, 0).astype(np.float64)
-    fans = both.sum(axis=1)
-    total = fans.sum()
-    if total <= 0:
-        return np.zeros(counts.shape)
-    rate = fans / np.sqrt(total)
-    for _ in range(FIXED_POINT_STEPS):
-        rate = np.sqrt(rate * fans / np.maximum(pairs @ rate, 1e-30))
+    both = np.where(pairs > 0, counts + counts.T, 0)
+    modules = np.arange(len(counts), dtype=np.uint16)
+    rate = fan_sum_rates(both.sum(axis=1), modules, pairs > 0).rate
     model = np.triu(np.outer(rate, rate) * pairs, 1)
-    return np.asarray(model * (total / 2 / max(model.sum(), 1e-30)))
+    return np.asarray(model * (both.sum() / 2 / max(float(model.sum()), 1e-30)))
 
 
 def background_table(

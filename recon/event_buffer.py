@@ -1,87 +1,85 @@
 """The live imager's memory: the newest events, a fixed number of them.
 
 All memory is taken and touched when it is made, so a long run's memory curve is flat. Old events
-leave when new ones need their place; they are handed out so that their statistics can be kept.
+leave when new ones need their place, or when a time window has passed them.
+
+What is kept of an event is for its source of lines to say (:mod:`recon.live_lines`): a few
+*columns*, arrays of one length.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recon.events import EventList, Lors, Selection
+Column = npt.NDArray[Any]
+Columns = tuple[Column, ...]
 
 
 class EventBuffer:
-    """A ring of ``capacity`` events."""
+    """A ring of ``capacity`` events, oldest first.
 
-    def __init__(self, capacity: int, *, tof: bool) -> None:
+    Parameters
+    ----------
+    like : empty columns, whose types and further axes the ring's columns take
+    """
+
+    def __init__(self, capacity: int, like: Sequence[Column]) -> None:
         self.capacity = capacity
         self._count = 0
         self._next = 0
-        lines = Lors(
-            np.zeros((capacity, 3), np.float32),
-            np.zeros((capacity, 3), np.float32),
-            np.zeros(capacity if tof else 0, np.float32),
+        self._columns: Columns = tuple(
+            np.empty((capacity, *column.shape[1:]), dtype=column.dtype) for column in like
         )
         # Written, not only reserved: untouched pages would be added to the process as it fills.
-        self._events = EventList.plain(lines)
-        for array in (lines.start, lines.end, lines.offset_mm):
-            array.fill(1.0)
+        for column in self._columns:
+            column.view(np.uint8).fill(0)
+        self.weight = np.ones(capacity, dtype=np.float32)
 
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def events(self) -> EventList:
-        """The events held, as views, in no order."""
-        return self._events.take(slice(0, self._count))
+    def place(self, first: int, stop: int, step: int = 1) -> npt.NDArray[np.intp]:
+        """Return where the events first, first + step, … < stop lie; 0 is the oldest."""
+        return (self._next - self._count + np.arange(first, stop, step)) % self.capacity
 
-    def oldest(self, count: int) -> EventList:
-        """Return copies of the ``count`` oldest events."""
-        first = (self._next - self._count) % self.capacity
-        return self._events.take((first + np.arange(count)) % self.capacity)
+    def take(self, place: npt.NDArray[np.intp]) -> tuple[Columns, npt.NDArray[np.float32]]:
+        """Return copies of the columns and weights at ``place``."""
+        return tuple(column[place] for column in self._columns), self.weight[place]
+
+    def put(self, place: npt.NDArray[np.intp], columns: Columns) -> None:
+        """Replace the columns at ``place``."""
+        for kept, column in zip(self._columns, columns, strict=True):
+            kept[place] = column
 
     def overflow(self, coming: int) -> int:
         """Return how many events must leave before ``coming`` fit."""
         return max(0, self._count + coming - self.capacity)
 
-    def append(self, new: EventList) -> None:
+    def append(self, columns: Columns, weight: npt.NDArray[np.float32]) -> None:
         """Add events, in place of the oldest where there is no room.
 
         Raises
         ------
         ValueError
-            where ``new`` alone is more than the capacity.
+            where they alone are more than the capacity.
         """
-        if len(new) > self.capacity:
-            raise ValueError(f"{len(new)} events into a buffer of {self.capacity}: thin them first")
-        place = (self._next + np.arange(len(new))) % self.capacity
-        self._put(place, new)
-        self._next = int((self._next + len(new)) % self.capacity)
-        self._count = min(self.capacity, self._count + len(new))
+        n = len(weight)
+        if n > self.capacity:
+            raise ValueError(f"{n} events into a buffer of {self.capacity}: thin them first")
+        place = (self._next + np.arange(n)) % self.capacity
+        self.put(place, columns)
+        self.weight[place] = weight
+        self._next = int((self._next + n) % self.capacity)
+        self._count = min(self.capacity, self._count + n)
+
+    def drop(self, count: int) -> None:
+        """Forget the ``count`` oldest events."""
+        self._count = max(0, self._count - count)
 
     def clear(self) -> None:
         """Forget all events."""
         self._count = self._next = 0
-
-    def _put(self, place: Selection, new: EventList) -> None:
-        kept = self._events
-        kept.lors.start[place] = new.lors.start
-        kept.lors.end[place] = new.lors.end
-        if len(kept.lors.offset_mm):
-            kept.lors.offset_mm[place] = new.lors.offset_mm
-        kept.weight[place] = new.weight
-        kept.pair[place] = new.pair
-        kept.factor[place] = new.factor
-
-
-@dataclass
-class PendingPrompts:
-    """What came since the last update."""
-
-    prompts: list[npt.NDArray[np.void]] = field(default_factory=list)
-    count: int = 0
-    missing: int = 0

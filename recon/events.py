@@ -103,31 +103,3 @@ def _joined_addends(parts: list[EventList]) -> F4:
         return NO_ADDEND
     filled = [p.addend if len(p.addend) else np.zeros(len(p), np.float32) for p in parts]
     return np.concatenate(filled)
-
-
-def order_for_cache(lors: Lors) -> npt.NDArray[np.intp]:
-    """Return an order of the lines in which neighbours run through the same voxels.
-
-    Sorted by direction (32 sectors of the transaxial angle), distance from the axis and height;
-    random order costs 30-60 % more time. The key has 16 bits, for which numpy sorts by radix.
-    """
-    if not len(lors):
-        return np.zeros(0, dtype=np.intp)
-    along = lors.end - lors.start
-    flat = np.hypot(along[:, 0], along[:, 1]) + np.float32(1e-6)
-    angle = np.arctan2(along[:, 1], along[:, 0]) % np.float32(np.pi)
-    radial = (lors.start[:, 0] * along[:, 1] - lors.start[:, 1] * along[:, 0]) / flat
-    radial = np.where(along[:, 1] < 0, -radial, radial)
-    height = lors.start[:, 2] + lors.end[:, 2]
-    key = _level(angle, 32).astype(np.uint16) << 11
-    key |= _level(radial, 64).astype(np.uint16) << 5
-    key |= _level(height, 32).astype(np.uint16)
-    return np.argsort(key, kind="stable")
-
-
-def _level(values: F4, levels: int) -> npt.NDArray[np.int64]:
-    """Return which of ``levels`` equal steps between its extremes each value lies in."""
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    scale = (levels - 1e-3) / max(high - low, 1e-6)
-    return np.asarray((finite - low) * scale, dtype=np.int64).clip(0, levels - 1)

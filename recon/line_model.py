@@ -37,6 +37,10 @@ class LineFactor(Protocol):
     def of_lines(self, crystal_a: npt.NDArray[np.int64], crystal_b: npt.NDArray[np.int64]) -> F4:
         """Return the factor of the lines between these crystals, any order, (n,) float32."""
 
+    @property
+    def content_hash(self) -> str:
+        """What changes with any value, so that sensitivity images may be cached."""
+
 
 class LineRate(Protocol):
     """Events per second that are no trues, expected on a line: randoms, scatter."""
@@ -61,6 +65,11 @@ class LineModel:
     rates: list[LineRate] = field(default_factory=list)
     mu: tuple[Projector, Image] | None = None
 
+    def locate(self, records: Records) -> LocatedEvents:
+        """Return where the records' lines run, and their gains."""
+        volume_mm3 = self.system.grid.voxel_volume_mm3
+        return self.system.detection.locate(records, voxel_volume_mm3=volume_mm3)
+
     def multiplicative(self, records: Records, located: LocatedEvents) -> F4:
         """Return m of each record's line, (n,) float32: per emission and mm of chord."""
         seen = located.gain * self.attenuation(located.lors)
@@ -80,8 +89,7 @@ class LineModel:
 
         A line that nothing can be seen on (m = 0: masked, dead) is returned with weight 0.
         """
-        volume_mm3 = self.system.grid.voxel_volume_mm3
-        located = self.system.detection.locate(records, voxel_volume_mm3=volume_mm3)
+        located = self.locate(records)
         seen = self.multiplicative(records, located)
         visible = seen > 0
         rate = np.zeros(len(records), dtype=np.float32)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from hw.messages import DynamicFrame
 from recon.grid import Image
 
 DISPLAY_FWHM_MM = (4.0, 10.0)
@@ -21,7 +22,10 @@ class LiveImage:
     """A live image and what is true of it.
 
     image : emissions/s/mL [x, y, z] float32, post-filtered with ``fwhm_mm``
+    prompts_used, prompts_seen : of the run up to here
     fraction_used : prompts used of all that the run had up to here
+    window_s : detector time that the image is made of, where the window forgets the weights' sum
+    prompts_in_window : prompts that it is made of, counted likewise
     """
 
     image: Image
@@ -32,8 +36,10 @@ class LiveImage:
     detector_time_s: float
     noise: float
     fwhm_mm: float
-    attenuation: bool
-    randoms: bool
+    window: str = "grow"
+    window_s: float = 0.0
+    prompts_in_window: int = 0
+    frames: list[DynamicFrame] = field(default_factory=list)
 
 
 def display_fwhm_mm(prompts: int) -> float:

@@ -13,15 +13,17 @@ import numpy as np
 
 from coincidence.events import COINCIDENCE
 from hw.messages import CoincidenceBatch, ImageMessage, ImagerReport, RunBegin, RunEnd
-from recon.attenuation_job import AttenuationJob
 from recon.grid import ReconError
 from recon.live import LiveImager
+from recon.live_corrections import LiveCorrections
+from recon.live_finish import finish
 from recon.live_image import LiveImage
+from recon.live_lines import CrystalLines
 from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
 from recon.nifti import write_nifti
-from recon.offline import UNIT, corrections
+from recon.quantification import EMISSIONS
 
-ATTENUATION_WAIT_S, FINISH_S = 2.0, 5.0
+SENSITIVITY_WAIT_S, FINISH_S = 2.0, 5.0
 """Time for the final image: at most 7 s and what it takes to write it. The daq waits 10 s."""
 
 Clock = Callable[[], float]
@@ -48,17 +50,28 @@ class LiveRun:
         self._event_wall_ns = 0
         self._fresh = False
         self._image_path = ""
-        self._begin_again()
+        lines = imager.lines
+        assert isinstance(lines, CrystalLines)
+        lines.restart(delayed_factor=begin.settings.delayed_factor)
+        imager.restart(
+            window=begin.live.time_window,
+            half_life_s=begin.half_life_s,
+            frame_s=begin.live.frame_s,
+        )
+        self.scanner = lines.system.scanner.name
+        self.corrections = LiveCorrections(begin, imager, lines.system)
 
-    def _begin_again(self) -> None:
-        self._imager.restart(delayed_factor=self.begin.settings.delayed_factor)
-        path = self.begin.mu_map
-        self.attenuation = AttenuationJob(self._imager.system, Path(path)) if path else None
+    def restate(self, begin: RunBegin) -> None:
+        """Take the run's announcement again: how it is to be imaged may have changed."""
+        if begin.live != self.begin.live:
+            self.begin = begin
+            self._imager.change_window(begin.live.time_window)
+            self._imager.change_frames(begin.live.frame_s)
+            self.corrections.change(begin.live)
 
     def close(self) -> None:
         """Stop what works in the background."""
-        if self.attenuation is not None:
-            self.attenuation.stop()
+        self.corrections.close()
 
     def take(self, batch: CoincidenceBatch, prompts: bytes, delayeds: bytes) -> None:
         """Take one batch; it is used with the next image."""
@@ -66,7 +79,7 @@ class LiveRun:
         if missing is None or self.final is not None:
             return
         prompt_records = np.frombuffer(prompts, dtype=COINCIDENCE)
-        if self._ledger.joined_late and self._imager.seconds < 1e-5:
+        if self._ledger.joined_late and not self._imager.intake.seen:
             first_ps = prompt_records["time_ps"].min(initial=batch.watermark_ps)
             self._imager.begin_at(int(first_ps))
         self._imager.receive(
@@ -75,6 +88,7 @@ class LiveRun:
             watermark_ps=batch.watermark_ps,
             missing_prompts=missing.prompts,
             missing_delayeds=missing.delayeds,
+            live_share=batch.live_share,
         )
         self._event_wall_ns = max(self._event_wall_ns, batch.event_wall_ns)
         self._fresh = True
@@ -84,7 +98,7 @@ class LiveRun:
         if not self._fresh or self.final is not None:
             return None
         self._fresh = False
-        self._take_attenuation()
+        self.corrections.advance()
         return self._published(self._imager.update(budget_s=budget_s, catch_up_s=catch_up_s))
 
     def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
@@ -100,10 +114,8 @@ class LiveRun:
             missing_prompts=missing.prompts,
             missing_delayeds=missing.delayeds,
         )
-        if self.attenuation is not None:
-            self.attenuation.wait(ATTENUATION_WAIT_S)
-            self._take_attenuation()
-        image = self._imager.finish(within_s=FINISH_S, stopped=stopped)
+        self.corrections.wait(SENSITIVITY_WAIT_S)
+        image = finish(self._imager, within_s=FINISH_S, stopped=stopped)
         self.final = self._published(image, final=True)
         if self.begin.folder:
             self._write(image)
@@ -117,9 +129,9 @@ class LiveRun:
             rate_Hz=self._rate.rate_Hz,
             latency_p50_ms=self._latency.percentile(50),
             latency_p99_ms=self._latency.percentile(99),
-            fraction_used=self._imager.fraction_used,
-            prompts_used=self._imager.prompts_used,
-            prompts_seen=self._imager.prompts_seen,
+            fraction_used=self._imager.intake.fraction_used,
+            prompts_used=self._imager.intake.used,
+            prompts_seen=self._imager.intake.seen,
             batches_lost=self._ledger.batches_lost,
             final=self.final is not None,
             image_path=self._image_path,
@@ -127,71 +139,64 @@ class LiveRun:
         )
 
     def _said(self) -> str:
-        words, self.message = self.message, ""
+        words = "; ".join(one for one in (self.message, self.corrections.message) if one)
+        self.message = self.corrections.message = ""
         return words
-
-    def _take_attenuation(self) -> None:
-        job = self.attenuation
-        if job is None:
-            return
-        made = job.take()
-        if made is not None:
-            self._imager.attenuate(*made)
-        elif job.error:
-            self.message = f"attenuation is not corrected: {job.error}"
-            self.attenuation = None
 
     def _published(self, image: LiveImage, *, final: bool = False) -> ImageMessage:
         now_s = self._clock()
         if not final:  # the last image ends when the run ends, not when its last event was seen
             self._rate.add(now_s)
             self._latency.add(now_s * 1e3 - self._event_wall_ns * 1e-6)
-        grid = self._imager.system.grid
+        grid, told = self._imager.grid, self.corrections.told()
         return ImageMessage(
             run=self.begin.run,
             sequence=self._rate.count,
             shape=grid.shape,
             voxel_mm=grid.voxel_mm,
             image=image.image.tobytes(),
-            unit=UNIT,
+            unit=EMISSIONS,
             detector_time_s=image.detector_time_s,
             event_wall_ns=self._event_wall_ns,
             published_wall_ns=int(now_s * 1e9),
             prompts_used=image.prompts_used,
             delayeds_used=image.delayeds_used,
             fraction_used=image.fraction_used,
-            corrections=corrections(attenuation=image.attenuation, randoms=image.randoms),
+            corrections=told.applied(),
+            how={name: one["how"] for name, one in told.as_metadata().items()},
             noise=image.noise,
             rate_Hz=self._rate.rate_Hz,
             final=final,
-            note=self._note(image),
+            note=f"post-filter {image.fwhm_mm:.1f} mm FWHM",
+            window=image.window,
+            window_s=image.window_s,
+            prompts_in_window=image.prompts_in_window,
+            frames=image.frames,
         )
-
-    def _note(self, image: LiveImage) -> str:
-        waiting = self.begin.mu_map and not image.attenuation
-        why = "; attenuation not ready, sensitivity is geometric" if waiting else ""
-        return f"post-filter {image.fwhm_mm:.1f} mm FWHM{why}"
 
     def _write(self, image: LiveImage) -> None:
         path = Path(self.begin.folder) / "images" / "live.nii.gz"
+        grid = self._imager.grid
         about = {
             "algorithm": "live list-mode EM, finished with OSEM passes",
             "run": self.begin.run,
-            "scanner": self._imager.system.scanner.name,
-            "unit": UNIT,
-            "voxel_mm": list(self._imager.system.grid.voxel_mm),
-            "duration_s": self._imager.seconds,
+            "scanner": self.scanner,
+            "unit": EMISSIONS,
+            "voxel_mm": list(grid.voxel_mm),
+            "window": image.window,
+            "duration_s": image.window_s,
+            "prompts": image.prompts_in_window,
             "prompts_used": image.prompts_used,
             "prompts_seen": image.prompts_seen,
             "delayeds": image.delayeds_used,
             "fraction_used": image.fraction_used,
             "post_filter_fwhm_mm": image.fwhm_mm,
             "relative_noise": image.noise,
-            "corrections": corrections(attenuation=image.attenuation, randoms=image.randoms),
+            "corrections": self.corrections.told().as_metadata(),
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_nifti(path, image.image, self._imager.system.grid, about)
+            write_nifti(path, image.image, grid, about)
         except (OSError, ReconError) as error:
             self.message = f"the final image could not be written: {error}"
         else:

@@ -1,10 +1,11 @@
 """The live imager process: coincidence batches in, images and reports out.
 
 It connects to the daq's coincidence plane (PULL, bounded queue) and reports plane, and binds the
-image plane (PUB). It is never waited for: the daq counts what its queue cannot take, the sequence
-numbers tell it here. It lives through any number of runs; a RunBegin of another run resets it. The
-newest image is repeated every second for late subscribers. ``leave()``, SIGTERM or SIGINT end it
-within half a second: all waits are bounded and the long computations ask ``leaving``.
+image plane (XPUB). It is never waited for: the daq counts what its queue cannot take, the sequence
+numbers tell it here. It lives through any number of runs; a RunBegin of another run resets it, one
+of the same run may change how it is imaged. The newest image is sent again as soon as somebody
+subscribes. ``leave()``, SIGTERM or SIGINT end it within half a second: all waits are bounded and
+the long computations ask ``leaving``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import Protocol
 
+import msgspec
 import zmq
 
 from hw.endpoints import Endpoints
+from hw.live_settings import LiveSettings
 from hw.messages import (
     AnyMessage,
     CoincidenceBatch,
@@ -27,15 +31,18 @@ from hw.messages import (
     MessageError,
     RunBegin,
     RunEnd,
+    SinglesBatch,
     decode,
     encode,
 )
-from hw.scanner import ScannerError, parse_scanner
+from hw.scanner import Scanner, ScannerError, parse_scanner
 from recon.grid import ReconError
 from recon.live import LiveImager
+from recon.live_lines import CrystalLines
 from recon.live_run import LiveRun
 from recon.sensitivity import SensitivityStopped
-from recon.sensitivity_cache import cached_sensitivity
+from recon.sensitivity_cache import sensitivity as sensitivity_image
+from recon.spect.live import SpectLiveRun
 from recon.system import ReconSystem
 from recon.warm import warm_kernels
 
@@ -46,6 +53,7 @@ POLL_S = 0.05
 REPORT_S = 1.0
 LINGER_MS = 100
 BATCHES_PER_TURN = 200
+SUBSCRIBED = b"\x01"
 
 Clock = Callable[[], float]
 
@@ -60,34 +68,67 @@ class Pace:
     threads : of the projector while the run lasts
     """
 
-    period_s: float = 0.125
-    budget_s: float = 0.04
+    period_s: float = 0.085
+    budget_s: float = 0.025
     catch_up_s: float = 0.08
     threads: int = 1
+
+
+class Imaging(Protocol):
+    """What the service asks of a run's imaging, PET or SPECT."""
+
+    begin: RunBegin
+    final: ImageMessage | None
+
+    def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
+        """Return a new image where events came since the last one."""
+
+    def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
+        """Finish the run: return the final image; None if that is done."""
+
+    def report(self) -> ImagerReport:
+        """Return the statistics of this run so far."""
+
+    def restate(self, begin: RunBegin) -> None:
+        """Take the run's announcement again: how it is to be imaged may have changed."""
+
+    def close(self) -> None:
+        """Stop what works in the background."""
 
 
 class LiveService:
     """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
 
     def __init__(
-        self, endpoints: Endpoints, *, pace: Pace | None = None, clock: Clock = time.monotonic
+        self,
+        endpoints: Endpoints,
+        *,
+        pace: Pace | None = None,
+        live: LiveSettings | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
+        """Bind and connect; ``live`` is used in place of what runs ask for."""
         self._pace = pace or Pace()
+        self._live = live
         self._clock = clock
         self._leave = False
-        self._run: LiveRun | None = None
+        self._run: Imaging | None = None
         self._imager: LiveImager | None = None
         self._imager_key: tuple[object, ...] = ()
-        self._last: ImageMessage | None = None
+        self._last: bytes | None = None
         self._words = ""
         self._refused = ""
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._batches = _socket(context, zmq.PULL, QUEUE)
         self._reports = _socket(context, zmq.PUSH, 10)
-        self._images = _socket(context, zmq.PUB, 2)
+        self._images = _socket(context, zmq.XPUB, 2)
+        self._images.setsockopt(zmq.XPUB_VERBOSE, 1)  # every subscriber is told of, not the first
         self._batches.connect(endpoints.of("coincidences"))
         self._reports.connect(endpoints.of("reports"))
         self._images.bind(endpoints.of("images"))
+        self._poller = zmq.Poller()
+        self._poller.register(self._batches, zmq.POLLIN)
+        self._poller.register(self._images, zmq.POLLIN)
 
     def leave(self) -> None:
         """End serving soon."""
@@ -111,7 +152,6 @@ class LiveService:
                 if now >= next_report:
                     next_report = now + REPORT_S
                     self._report()
-                    self._repeat_image()
         finally:
             self.close()
 
@@ -126,18 +166,31 @@ class LiveService:
 
     def _receive(self, wait_s: float) -> None:
         """Take in what has come, waiting at most ``wait_s`` for the first message."""
-        wait_ms = int(wait_s * 1000) + 1
-        for _ in range(BATCHES_PER_TURN):
-            if self._leave or not self._batches.poll(wait_ms):
+        ready = dict(self._poller.poll(int(wait_s * 1000) + 1))
+        if self._images in ready:
+            self._greet()
+        for _ in range(BATCHES_PER_TURN if self._batches in ready else 0):
+            if self._leave or not self._batches.poll(0):
                 return
-            wait_ms = 0
             self._handle(self._batches.recv_multipart())
+
+    def _greet(self) -> None:
+        """Send the newest image to those who have just subscribed (and, again, to all)."""
+        subscribed = False
+        while self._images.poll(0):
+            subscribed |= self._images.recv().startswith(SUBSCRIBED)
+        if subscribed and self._last is not None:
+            self._images.send(self._last, zmq.NOBLOCK)
 
     def _handle(self, parts: list[bytes]) -> None:
         try:
             message = decode(parts[0])
-            if isinstance(message, CoincidenceBatch) and self._run is not None:
-                self._run.take(message, *_records_of(message, parts))
+            if isinstance(message, CoincidenceBatch):
+                if isinstance(self._run, LiveRun):
+                    self._run.take(message, *_records_of(message, parts))
+            elif isinstance(message, SinglesBatch):
+                if isinstance(self._run, SpectLiveRun):
+                    self._run.take_singles(message, parts[1:])
             else:
                 self._order(message)
         except (MessageError, ReconError, ScannerError) as error:
@@ -155,40 +208,47 @@ class LiveService:
                 self._report()
 
     def _begin(self, begin: RunBegin) -> None:
-        """Begin a run, unless it is the one that goes on or was refused before."""
+        """Begin a run, unless it was refused before; the one that goes on is told the news."""
         if begin.run == self._refused:
             return
+        if self._live is not None:
+            begin = msgspec.structs.replace(begin, live=self._live)
         if self._run is not None and self._run.begin.run == begin.run:
+            self._run.restate(begin)
             return
         if self._run is not None:
             self._run.close()
             self._run = None
         self._refused = begin.run
-        self._run = LiveRun(begin, self._prepared(begin), clock=self._clock)
+        self._run = self._imaging_of(begin, parse_scanner(begin.scanner_toml))
         self._refused = ""
 
-    def _prepared(self, begin: RunBegin) -> LiveImager:
+    def _imaging_of(self, begin: RunBegin, scanner: Scanner) -> Imaging:
+        if scanner.modality == "SPECT":
+            return SpectLiveRun.of(
+                begin,
+                clock=self._clock,
+                threads=self._pace.threads,
+                stopped=lambda: self._leave,
+            )
+        return LiveRun(begin, self._prepared(begin, scanner), clock=self._clock)
+
+    def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager:
         """Return an imager for the run's scanner; the last run's where nothing changed."""
         settings = begin.settings
         key = (begin.scanner_toml, settings.window_ps, settings.min_sector_difference)
         if self._imager is not None and key == self._imager_key:
             return self._imager
         system = ReconSystem.of(
-            parse_scanner(begin.scanner_toml),
+            scanner,
             window_ps=settings.window_ps,
             min_sector_difference=settings.min_sector_difference,
         )
-        sensitivity = cached_sensitivity(
-            system.scanner,
-            system.geometry,
-            system.allowed,
-            system.grid,
-            stopped=lambda: self._leave,
-        )
+        sensitivity = sensitivity_image(system, stopped=lambda: self._leave)
         if self._imager is not None:
             self._imager.close()
         self._imager = LiveImager(
-            system, sensitivity, clock=self._clock, threads=self._pace.threads
+            CrystalLines(system), sensitivity, clock=self._clock, threads=self._pace.threads
         )
         self._imager_key = key
         return self._imager
@@ -201,12 +261,8 @@ class LiveService:
             self._publish(image)
 
     def _publish(self, image: ImageMessage) -> None:
-        self._last = image
-        self._images.send(encode(image), zmq.NOBLOCK)
-
-    def _repeat_image(self) -> None:
-        if self._last is not None and (self._run is None or self._run.final is not None):
-            self._publish(self._last)
+        self._last = encode(image)
+        self._images.send(self._last, zmq.NOBLOCK)
 
     def _report(self) -> None:
         report = self._run.report() if self._run is not None else ImagerReport(run="")
@@ -238,9 +294,11 @@ def _records_of(batch: CoincidenceBatch, parts: list[bytes]) -> tuple[bytes, byt
     return parts[1], parts[2]
 
 
-def run_imager(endpoints: Endpoints, *, pace: Pace | None = None) -> None:
+def run_imager(
+    endpoints: Endpoints, *, pace: Pace | None = None, live: LiveSettings | None = None
+) -> None:
     """Run the imager process until it is told to leave; installs handlers for its signals."""
-    service = LiveService(endpoints, pace=pace)
+    service = LiveService(endpoints, pace=pace, live=live)
     if threading.current_thread() is threading.main_thread():
 
         def leave(signum: int, frame: FrameType | None) -> None:

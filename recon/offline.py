@@ -1,171 +1,334 @@
-"""The offline reconstruction of a run: from coincidence records to an image and its metadata."""
+"""The offline reconstruction of a run: from its records to a quantified image of each frame.
+
+    records ── counted per frame ─┬─ factors (normalisation, live share) ─┬─ sensitivity
+                                  ├─ randoms, scatter                     │
+                                  └─ µ map ───────────────────────────────┤
+    for each frame or gate: records ── located, corrected ── event store ─┴─ OSEM ── decay, Bq/mL
+
+Records are read again for each use and never kept whole. What every correction came to stands in
+the image's metadata (:mod:`recon.corrections`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from coincidence.events import COINCIDENCE
-from hw.geometry import Geometry
-from hw.scanner import Scanner
+from recon.corrections import Corrections
 from recon.display_filter import gaussian
-from recon.events import EventList, joined
-from recon.grid import Image
-from recon.osem import OsemResult, osem
-from recon.projector import Projector
+from recon.event_store import EventStore
+from recon.exchange.frame_times import FrameTime
+from recon.frame_models import FrameModels
+from recon.frames import TimeSelection, frame_selections
+from recon.gating import GateSignal, gated_frames
+from recon.grid import Image, ImageGrid
+from recon.iterate import iterate
+from recon.line_corrections import line_factors, mean_live, mu_map, randoms_rate
+from recon.motion import PoseStream
+from recon.options import ReconOptions
+from recon.preparation import prepared
+from recon.quantification import EMISSIONS, ActivityCalibration, Patient
+from recon.run_data import RunData
+from recon.scatter_step import scatter_rate
 from recon.sensitivity import support_mask
-from recon.sensitivity_cache import cached_sensitivity
+from recon.series import FrameImage, Quantifier
 from recon.system import ReconSystem
+from recon.tally import Counts, Tally
 
-Records = npt.NDArray[np.void]
-UNIT = "emissions/s/mL, uncalibrated"
+UNIT = EMISSIONS
 
-ProgressStep = Callable[[str, float], None]
+Progress = Callable[[str, float], None]
 """Called with what is being done and the share (0..1) of the whole that is done."""
+
+_LATE = ("decay", "calibration")
+"""Corrections that are made after the iterations."""
+
+_PREPARED, _EVENTS_READY = 0.1, 0.25
+"""Share of the whole that comes before the frames, and of a frame before its iterations."""
+
+
+class ReconstructionStopped(Exception):
+    """The reconstruction was told to stop."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """An image [x, y, z] float32 in ``metadata["unit"]`` and everything said about it."""
+    """Images [x, y, z] or, of several frames, [x, y, z, frame], float32 in ``metadata["unit"]``.
+
+    frames : one for each image
+    corrections : what was done, what was not possible
+    suv_factor : SUV per unit of the images, or None
+    """
 
     image: Image
+    grid: ImageGrid
+    frames: list[FrameTime]
+    corrections: Corrections
     metadata: dict[str, Any]
+    suv_factor: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What else a reconstruction may be given: motion, gating, calibration and patient."""
+
+    poses: PoseStream | None = None
+    gate_signal: GateSignal | None = None
+    gates: int = 0
+    calibration: ActivityCalibration | None = None
+    patient: Patient | None = None
 
 
 def reconstruct(
-    prompts: Records | Iterable[Records],
-    delayeds: Records | Iterable[Records] | None = None,
+    data: RunData,
+    options: ReconOptions | None = None,
+    extras: Extras | None = None,
     *,
-    scanner: Scanner,
-    geometry: Geometry | None = None,
-    mu_map: Image | None = None,
-    iterations: int = 4,
-    subsets: int = 8,
-    threads: int = 2,
-    duration_s: float | None = None,
-    window_ps: int | None = None,
-    min_sector_difference: int | None = None,
-    delayed_factor: int = 1,
-    post_filter_fwhm_mm: float = 0.0,
-    progress: ProgressStep = lambda what, share: None,
+    progress: Progress = lambda what, share: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Reconstruction:
-    """Reconstruct prompts with list-mode OSEM.
+    """Return the images of a measurement, one for each frame or gate.
 
-    Parameters
-    ----------
-    prompts, delayeds : ``COINCIDENCE`` records, one array or several in order; ``delayeds`` None
-        leaves randoms in the image, and the metadata says so
-    mu_map : 1/mm on the scanner's image grid; None leaves attenuation uncorrected
-    duration_s : live time; the last prompt's time where it is not given
-    delayed_factor : how often the delayed windows count the randoms (of the run's settings)
+    Raises
+    ------
+    CorrectionError
+        where a correction that ``options.require`` names is not possible.
+    ReconError
+        for options, frames, poses or calibrations that cannot be used.
+    ReconstructionStopped
+        where ``stopped`` said so.
     """
-    system = ReconSystem.of(
-        scanner,
-        geometry=geometry,
-        window_ps=window_ps,
-        min_sector_difference=min_sector_difference,
-    )
-    progress("sensitivity", 0.0)
-    sensitivity = cached_sensitivity(
-        scanner, system.geometry, system.allowed, system.grid, mu_per_mm=mu_map, threads=threads
-    )
-    progress("lines", 0.1)
-    events, last_s = _events(system, _parts(prompts), mu_map, threads)
-    seconds = duration_s if duration_s else max(last_s, 1e-9)
-    counts = sum(
-        (system.pair_counts(part) for part in _parts(delayeds)),
-        start=np.zeros((scanner.n_modules, scanner.n_modules), dtype=np.int64),
-    )
-    result = _run(
-        system,
-        events,
-        sensitivity,
-        system.background(counts, seconds, delayed_factor),
-        (iterations, subsets, threads),
-        seconds,
-        progress,
-    )
-    image = gaussian(result.image, system.grid, fwhm_mm=post_filter_fwhm_mm)
-    image = image / np.float32(system.voxel_volume_mL)
-    about = {
-        "algorithm": f"list-mode OSEM, {iterations} iterations x {subsets} subsets",
-        "scanner": scanner.name,
-        "unit": UNIT,
-        "voxel_mm": list(system.grid.voxel_mm),
-        "duration_s": seconds,
-        "prompts": len(events),
-        "prompts_used": round(result.used),
-        "prompts_outside": round(result.unexplained),
-        "delayeds": int(counts.sum()),
-        "log_likelihood": result.log_likelihood,
-        "post_filter_fwhm_mm": post_filter_fwhm_mm,
-        "tof": system.tof is not None,
-        "corrections": corrections(attenuation=mu_map is not None, randoms=delayeds is not None),
-    }
-    progress("done", 1.0)
-    return Reconstruction(image, about)
+    job = _Job(data, options or ReconOptions(), extras or Extras(), progress, stopped)
+    return job.run()
+
+
+class _Job:
+    """One reconstruction, step by step; a frame is done before the next is begun."""
+
+    def __init__(
+        self,
+        data: RunData,
+        options: ReconOptions,
+        extras: Extras,
+        progress: Progress,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.data, self.options, self.extras = data, options, extras
+        self.progress, self.stopped = progress, stopped
+        self.done = Corrections()
+        self.done.apply("sensitivity", "detection model of the crystals' geometry")
+        self.notes = list(data.notes)
+        system = ReconSystem.of(
+            data.scanner,
+            geometry=data.geometry,
+            window_ps=data.window_ps,
+            min_sector_difference=data.min_sector_difference,
+        )
+        self.system = system
+        self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
+        self.selections = self._selections()
+
+    def run(self) -> Reconstruction:
+        """Return the images."""
+        self.progress("counting", 0.0)
+        self.tally = Tally.of(self.data, self.selections)
+        self._prepare()
+        self.done.require(tuple(name for name in self.options.require if name not in _LATE))
+        frames = [self._frame(number) for number in range(len(self.selections))]
+        made = self._quantified(frames)
+        self.done.require(self.options.require)
+        self.progress("done", 1.0)
+        return made
+
+    def _selections(self) -> list[TimeSelection]:
+        frames, notes = frame_selections(self.options.frames, duration_s=self.data.duration_s)
+        self.notes += notes
+        signal = self.extras.gate_signal
+        if signal is None or self.extras.gates < 1:
+            return frames
+        gates = signal.gates(self.extras.gates, duration_s=self.data.duration_s)
+        self.notes.append(
+            f"gated by {signal.kind}: {sum(gate.duration_s for gate in gates):.6g} s of "
+            f"{self.data.duration_s:.6g} s are in a gate"
+        )
+        return gated_frames(frames, gates)
+
+    def _prepare(self) -> None:
+        """Find factors, background and µ of the whole run."""
+        data, options, done, models = self.data, self.options, self.done, self.models
+        models.factors = line_factors(data, options, done)
+        models.randoms = randoms_rate(data, self.system, self.tally, options, done)
+        self._note_motion()
+        self._note_frames()
+        self.progress("attenuation", 0.02)
+        models.mu = mu_map(
+            data,
+            self.system,
+            options,
+            done,
+            factors=models.factors,
+            rates=models.rates(self.tally, None),
+            quick=lambda mu: models.quick(self.tally, mu),
+            progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
+        )
+        self.progress("scatter", 0.07)
+        scatter_rate(models, self.tally, options, done)
+
+    def _note_motion(self) -> None:
+        if self.extras.poses is None:
+            self.done.leave("motion", "no poses given")
+            return
+        self.done.apply(
+            "motion",
+            "each event's line moved into the reference pose",
+            poses=len(self.extras.poses.rows),
+        )
+
+    def _note_frames(self) -> None:
+        live = self.done.of("dead_time")
+        if live.applied and len(self.selections) > 1:
+            how = f"{live.how}, scaled to each frame by its singles' rate (root of the delayeds')"
+            self.done.apply("dead_time", how, **live.figures)
+
+    def _frame(self, number: int) -> FrameImage:
+        """Return one frame's image, emissions per second and voxel."""
+        selection, part = self.selections[number], self.tally.parts[number]
+        about: dict[str, Any] = {
+            "name": selection.name,
+            "start_s": selection.start_s,
+            "duration_s": selection.duration_s,
+            "prompts": part.prompts,
+            "delayeds": part.delayeds,
+        }
+        if not part.prompts or selection.duration_s <= 0:
+            self.notes.append(f"{selection.name}: no prompts; its image is 0")
+            return FrameImage(selection, np.zeros(self.system.grid.shape, np.float32), about)
+        image, told = self._iterated(number, selection, part)
+        return FrameImage(selection, image, about | told)
+
+    def _iterated(
+        self, number: int, selection: TimeSelection, part: Counts
+    ) -> tuple[Image, dict[str, Any]]:
+        options, models, grid = self.options, self.models, self.system.grid
+        say = self._progress_of(number)
+        say("sensitivity", 0.0)
+        sensitivity = models.sensitivity(selection, models.mu)
+        say("preparing events", 0.02)
+        with self._stored(selection, part, say) as store:
+            result = iterate(
+                self.system,
+                store,
+                sensitivity * np.float32(selection.duration_s * self._live(part)),
+                support_mask(sensitivity, grid),
+                options,
+                progress=lambda share: say(
+                    options.algorithm.upper(), _EVENTS_READY + (1 - _EVENTS_READY) * share
+                ),
+                stopped=self.stopped,
+            )
+        if self.stopped():
+            raise ReconstructionStopped
+        image = gaussian(result.image, grid, fwhm_mm=options.post_filter_fwhm_mm)
+        return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0), result.about
+
+    def _stored(self, selection: TimeSelection, part: Counts, say: Progress) -> EventStore:
+        options = self.options
+        count = 0
+
+        def watch(records: int) -> None:
+            nonlocal count
+            if self.stopped():
+                raise ReconstructionStopped
+            count += records
+            say("preparing events", 0.02 + (_EVENTS_READY - 0.02) * count / part.prompts)
+
+        return EventStore.build(
+            prepared(
+                self.models.model(self.models.rates(self.tally, part), self.models.mu),
+                self.data.prompts(selection),
+                threads=options.threads,
+                watch=watch,
+            ),
+            folder=options.scratch,
+            subsets=1 if options.algorithm == "mlem" else min(options.subsets, part.prompts),
+            by=options.subsets_by,
+            memory_limit_bytes=int(options.memory_MB * 1e6),
+        )
+
+    def _live(self, part: Counts) -> float:
+        """Return the frame's live share over the run's."""
+        if len(self.selections) == 1 or not self.done.of("dead_time").applied:
+            return 1.0
+        return self.tally.live_scale(part, mean_live(self.data))
+
+    def _progress_of(self, number: int) -> Progress:
+        """Return the progress of one frame, put into its place in the whole by prompts."""
+        each = np.array([counts.prompts + 1.0 for counts in self.tally.parts])
+        each *= (1 - _PREPARED) / each.sum()
+        first, share = _PREPARED + float(each[:number].sum()), float(each[number])
+        frames = len(self.selections)
+        words = f"frame {number + 1} of {frames}: " if frames > 1 else ""
+        return lambda what, part: self.progress(f"{words}{what}", first + share * part)
+
+    def _quantified(self, frames: list[FrameImage]) -> Reconstruction:
+        """Return the frames as one series in the unit that was possible."""
+        quantifier = Quantifier(
+            self.data,
+            self.options,
+            self.done,
+            self.extras.calibration,
+            self.extras.patient,
+            self.notes,
+        )
+        image, times = quantifier.series(frames, self.system.voxel_volume_mL)
+        suv = quantifier.suv_factor()
+        about = {
+            **self._about(),
+            **quantifier.patient_facts(),
+            "unit": quantifier.unit,
+            "half_life_s": quantifier.nuclide.half_life_s if quantifier.nuclide else None,
+            "positron_fraction": (
+                quantifier.nuclide.beta_plus_fraction if quantifier.nuclide else None
+            ),
+            "prompts_used": sum(frame.about.get("prompts_used", 0) for frame in frames),
+            "frames": [frame.about for frame in frames],
+            "corrections": self.done.as_metadata(),
+            "notes": self.notes,
+        }
+        return Reconstruction(image, self.system.grid, times, self.done, about, suv)
+
+    def _about(self) -> dict[str, Any]:
+        data, options = self.data, self.options
+        return {
+            "algorithm": options.algorithm_words,
+            "run": data.name,
+            "created": data.start.isoformat() if data.start else "",
+            "scanner": data.scanner.name,
+            "voxel_mm": list(self.system.grid.voxel_mm),
+            "duration_s": data.duration_s,
+            "prompts": self.tally.run.prompts,
+            "delayeds": self.tally.run.delayeds,
+            "tof": self.system.tof is not None,
+            "energy_window_keV": [data.lld_keV, data.uld_keV],
+            "window_ps": self.system.window_ps,
+            "nuclide": str(data.labels.get("nuclide", "")),
+            "decay_reference_s": options.decay_reference_s,
+            "post_filter_fwhm_mm": options.post_filter_fwhm_mm,
+            "iterations": options.iterations,
+            "subsets": options.subsets,
+            "options": options.as_metadata(),
+        }
 
 
 def corrections(*, attenuation: bool, randoms: bool) -> dict[str, bool]:
     """Return every correction by name, applied or not."""
-    return {
-        "sensitivity": True,
-        "attenuation": attenuation,
-        "randoms": randoms,
-        "scatter": False,
-        "normalisation": False,
-        "dead_time": False,
-        "decay": False,
-        "calibration": False,
-    }
-
-
-def _parts(records: Records | Iterable[Records] | None) -> Iterable[Records]:
-    if records is None:
-        return []
-    return [records] if isinstance(records, np.ndarray) else records
-
-
-def _events(
-    system: ReconSystem, parts: Iterable[Records], mu_map: Image | None, threads: int
-) -> tuple[EventList, float]:
-    """Return all events and the time of the last one in seconds."""
-    plain = Projector(system.grid, threads=threads)
-    attenuation = None if mu_map is None else (plain, mu_map)
-    lists = [system.events(np.empty(0, COINCIDENCE))]
-    last_ps = 0
-    for part in parts:
-        lists.append(system.events(part, attenuation=attenuation))
-        last_ps = max(last_ps, int(part["time_ps"].max(initial=0)))
-    plain.close()
-    return joined(lists), last_ps * 1e-12
-
-
-def _run(
-    system: ReconSystem,
-    events: EventList,
-    sensitivity: Image,
-    background: npt.NDArray[np.float32],
-    plan: tuple[int, int, int],
-    seconds: float,
-    progress: ProgressStep,
-) -> OsemResult:
-    iterations, subsets, threads = plan
-    projector = Projector(system.grid, tof=system.tof, threads=threads)
-    try:
-        return osem(
-            projector,
-            events,
-            sensitivity * np.float32(seconds),
-            support_mask(sensitivity, system.grid),
-            iterations=iterations,
-            subsets=subsets,
-            background=background,
-            progress=lambda done, total, _: progress("OSEM", 0.2 + 0.8 * done / total),
-        )
-    finally:
-        projector.close()
+    done = Corrections()
+    done.apply("sensitivity", "")
+    if attenuation:
+        done.apply("attenuation", "")
+    if randoms:
+        done.apply("randoms", "")
+    return done.applied()

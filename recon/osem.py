@@ -1,34 +1,44 @@
 """List-mode OSEM: the offline image from a whole list of events.
 
-    λ ← λ / (s_j / M) · Σ_{events of the subset} w a_ij / (Aλ + r/(g c))_i
+    λ ← λ / (f E_j) · Gᵀ Σ_{events of the subset} w a_ij / (A G λ + b)_i
 
-with M subsets of every M-th event (H. M. Hudson and R. S. Larkin, IEEE Trans. Med. Imaging 13
-(1994) 601; list mode: L. Parra and H. H. Barrett, ibid. 17 (1998) 228); M = 1 is MLEM. Events are
-sorted by direction first, so that every M-th of them covers all angles alike and neighbours in the
-list meet the same voxels. See :mod:`recon.background` for s, g, c and r.
+over one of M subsets, with the share f ≈ 1/M of the events (H. M. Hudson and R. S. Larkin, IEEE
+Trans. Med. Imaging 13 (1994) 601; list mode: L. Parra and H. H. Barrett, ibid. 17 (1998) 228).
+M = 1 is MLEM. How events are dealt to subsets: :mod:`recon.event_store`; E, G and b:
+:mod:`recon.em_model`; b = (r + q) / m of the event's line: :mod:`recon.line_model`.
 
-Without background Σ_j s_j λ_j = N (the events that some voxel explains) after every full update,
-and the log-likelihood Σ w ln(Aλ + r) - Σ s λ never falls with M = 1.
+Without background Σ_j E_j λ_j = N (the events that some voxel explains) after every full update,
+and the log-likelihood Σ w ln(A G λ + b) - Σ E λ never falls with M = 1.
+
+A subset of which the present image explains nothing leaves the image as it is; if that holds for
+all of an iteration's subsets the image becomes 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from recon.events import F4, EventList, order_for_cache
-from recon.grid import Image, ReconError
+from recon.em_model import EmModel, OsemError, em_quotient, em_update, uniform_image
+from recon.event_store import EventStore, with_background
+from recon.events import F4, EventList
+from recon.grid import Image
+from recon.penalised import Bsrem
+from recon.prior import RelativeDifference
 from recon.projector import Projector
+from recon.resolution import Resolution
+from recon.stopping import Step, Stopping, Watch
+
+__all__ = ["OsemError", "OsemResult", "Progress", "em_quotient", "osem", "uniform_image"]
 
 Progress = Callable[[int, int, float], None]
 """Called with (updates done, updates in all, log-likelihood of the last pass)."""
 
-
-class OsemError(ReconError):
-    """Reconstruction parameters out of bounds."""
+DEFAULT_SUBSETS = 8
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,13 @@ class OsemResult:
 
     image : emissions per second in each voxel (exposure = sensitivity · seconds)
     log_likelihood : per iteration, of the image before each of its subsets, subsets summed
-    used, unexplained : events of the last iteration that some voxel, or none, explains
+    used, unexplained : weight of the last iteration's events that some voxel, or none, explains
     iterations : whole iterations done, fewer than asked for where it was stopped
+    subsets : subsets that the events were dealt to
+    left_out : events on lines that nothing can be seen on (weight 0)
+    change : per iteration, relative change of the image (root of the sum of squares)
+    noise : per iteration, relative noise of the image; empty where no rule asked for it
+    stopped_by : what ended it, in words
     """
 
     image: Image
@@ -46,34 +61,26 @@ class OsemResult:
     iterations: int
     used: float
     unexplained: float
-
-
-def uniform_image(
-    exposure: Image, mask: npt.NDArray[np.bool_], *, events: float, least: float = 0.0
-) -> Image:
-    """Return the uniform image on ``mask`` that expects ``events`` (at least ``least``) counts."""
-    total = float(exposure[mask].sum(dtype=np.float64))
-    level = max(events, least) / total if total > 0 else 0.0
-    return np.where(mask, np.float32(level), np.float32(0.0))
-
-
-def em_quotient(numerator: Image, exposure: Image, mask: npt.NDArray[np.bool_]) -> Image:
-    """Return numerator / exposure on ``mask``, 0 elsewhere; finite whatever comes in."""
-    quotient = np.zeros_like(numerator)
-    np.divide(numerator, exposure, out=quotient, where=mask & (exposure > 0))
-    return np.nan_to_num(quotient, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    subsets: int = 1
+    left_out: int = 0
+    change: list[float] = field(default_factory=list)
+    noise: list[float] = field(default_factory=list)
+    stopped_by: str = "iterations"
 
 
 def osem(
     projector: Projector,
-    events: EventList,
+    events: EventList | EventStore,
     exposure: Image,
     mask: npt.NDArray[np.bool_],
     *,
     iterations: int = 4,
-    subsets: int = 8,
+    subsets: int | None = None,
+    resolution: Resolution | None = None,
+    prior: RelativeDifference | None = None,
     background: F4 | None = None,
     initial: Image | None = None,
+    stopping: Stopping | None = None,
     progress: Progress = lambda done, total, log_likelihood: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> OsemResult:
@@ -83,37 +90,92 @@ def osem(
     ----------
     exposure : sensitivity times live seconds, on the projector's grid
     mask : voxels that may hold activity; the others stay 0
-    background : expected rate of each module pair's randoms (see :mod:`recon.background`), or none
+    subsets : of an event list, 8 unless given; a store has its own
+    resolution : blur of the image between emission and line
+    prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.penalised`)
+    background : expected rate of each module pair's randoms, in addition to the events' addends
+        (event lists only; see :mod:`recon.background`)
+    initial : finite and not negative; voxels that are 0 stay 0. Uniform where it is None
+    stopping : ends the iterations early
     stopped : asked before each update; True returns the image as it is
+
+    Raises
+    ------
+    OsemError
+        for plans out of bounds, and for exposures or initial images that are not finite
     """
-    _check(iterations, subsets)
-    projector.grid.check(exposure, what="exposure")
-    events = events.take(order_for_cache(events.lors))
-    subsets = max(1, min(subsets, len(events)))
-    image = initial
-    if image is None:
-        image = uniform_image(exposure, mask, events=float(events.weight.sum(dtype=np.float64)))
+    check_plan(iterations, subsets)
+    store = stored(events, subsets, background)
+    model = EmModel.of(projector, store, exposure, mask, resolution)
+    step: Step = partial(em_update, model)
+    if prior is not None:
+        step = Bsrem(model, prior.penalty(model), warm=initial is not None).step
+    watch = Watch(model, stopping or Stopping(), model.start(initial), step)
+    return _iterate(model, watch, iterations, progress, stopped)
+
+
+def check_plan(iterations: int, subsets: int | None) -> None:
+    """Raise :class:`OsemError` for numbers of iterations or subsets that make no sense."""
+    for name, value in (("iterations", iterations), ("subsets", subsets)):
+        if value is not None and not 1 <= value <= 1000:
+            raise OsemError(f"{name} = {value}: must lie in 1..1000")
+
+
+def stored(
+    events: EventList | EventStore, subsets: int | None, background: F4 | None = None
+) -> EventStore:
+    """Return events dealt to subsets, in memory if they are a list."""
+    if isinstance(events, EventStore):
+        if background is not None:
+            raise OsemError("an event store keeps no module pairs: fold background into addends")
+        if subsets not in (None, events.subsets):
+            raise OsemError(f"subsets = {subsets}, but the store was made for {events.subsets}")
+        return events
+    if background is not None:
+        events = with_background(events, background)
+    count = max(1, min(subsets or DEFAULT_SUBSETS, len(events)))
+    return EventStore.build([events], subsets=count)
+
+
+def _iterate(
+    model: EmModel,
+    watch: Watch,
+    iterations: int,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> OsemResult:
     history: list[float] = []
-    used = unexplained = 0.0
-    for update in range(iterations * subsets):
-        subset = update % subsets
+    used = unexplained = log_likelihood = 0.0
+    total = iterations * model.subsets
+    stopped_by = "iterations"
+    for update in range(total):
+        subset = update % model.subsets
         if stopped():
+            stopped_by = "the caller"
             break
         if subset == 0:
             used = unexplained = log_likelihood = 0.0
-        ratio, sums = projector.em(image, events, background=background, first=subset, step=subsets)
-        model = float((exposure * image).sum(dtype=np.float64)) / subsets
+        expected = model.expected(watch.image) * model.events.share(subset)
+        sums = watch.update(update)
         used += sums.used
         unexplained += sums.unexplained
-        log_likelihood += sums.log_likelihood - model
-        image = em_quotient(image * ratio * np.float32(subsets), exposure, mask)
-        progress(update + 1, iterations * subsets, log_likelihood)
-        if subset == subsets - 1:
+        log_likelihood += sums.log_likelihood - expected
+        progress(update + 1, total, log_likelihood)
+        if subset == model.subsets - 1:
             history.append(log_likelihood)
-    return OsemResult(image, history, len(history), used, unexplained)
-
-
-def _check(iterations: int, subsets: int) -> None:
-    for name, value, most in (("iterations", iterations, 1000), ("subsets", subsets, 1000)):
-        if not 1 <= value <= most:
-            raise OsemError(f"{name} = {value}: must lie in 1..{most}")
+            reason = watch.iteration_done(explained=used > 0)
+            if reason:
+                stopped_by = reason
+                break
+    return OsemResult(
+        image=watch.image,
+        log_likelihood=history,
+        iterations=len(history),
+        used=used,
+        unexplained=unexplained,
+        subsets=model.subsets,
+        left_out=model.events.left_out,
+        change=watch.change,
+        noise=watch.noise,
+        stopped_by=stopped_by,
+    )

@@ -1,27 +1,43 @@
 """The projector pair as an operator: threads, private images and a fixed order of summation.
 
-Results do not depend on the number of threads: events are dealt to a fixed number of *lanes*
-(lane k takes every lanes-th event), each lane has its own image and scratch, and lanes are summed
-in order. Threads only decide how many lanes run at once. Private images instead of atomic adds:
-locked additions made two threads slower than one in every peer that was measured.
+Results do not depend on the number of threads: events are dealt in batches to a fixed number of
+*lanes* (lane k takes every lanes-th batch), each lane has its own image and scratch, and lanes are
+summed in order. Threads only decide how many lanes run at once. Private images instead of atomic
+adds: locked additions made two threads slower than one in every peer that was measured. Each batch
+is put in an order that suits the cache (:mod:`recon.event_order`); results come back in the order
+of the list.
+
+A projector serves one call at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from recon.event_order import FEWEST_SORTED
 from recon.events import EventList, Lors
 from recon.grid import Image, ImageGrid, ReconError
-from recon.projector_kernels import back_events, em_events, forward_events, new_scratch
+from recon.projector_kernels import (
+    BATCH,
+    back_events,
+    em_events,
+    forward_events,
+    new_scratch,
+)
 from recon.tof import NO_TOF, TofModel
 
 F4 = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 LANES = 4
+NO_TABLE: F4 = np.zeros(0, dtype=np.float32)
 
 
 class ProjectorError(ReconError):
@@ -33,7 +49,8 @@ class EmSums:
     """What one EM pass adds up, as sums of event weights.
 
     used : events that some voxel explains
-    unexplained : events that no voxel explains (outside the grid or the support of the image)
+    unexplained : events that no voxel explains: outside the grid or the support of the image, or
+        with ends, weights or backgrounds that are not finite
     log_likelihood : Σ weight · ln(expected), without the term of the sensitivity
     signal : expected number of used events that are not background
     """
@@ -69,6 +86,7 @@ class Projector:
         self._scratch = [new_scratch(self._lattice) for _ in range(lanes)]
         n_padded = int(np.prod(grid.padded_shape))
         self._private = np.zeros((lanes, n_padded), dtype=np.float32)
+        self._touched: set[int] = set()
         self._pool = ThreadPoolExecutor(min(threads, lanes)) if threads > 1 else None
 
     def close(self) -> None:
@@ -79,21 +97,34 @@ class Projector:
     def forward(self, image: Image, lors: Lors) -> F4:
         """Return the projections (n,) of ``image`` along ``lors``: mm × the image's unit.
 
-        With TOF, the part of the line integral that falls into each event's time bin.
+        With TOF, the part of the line integral that falls into each event's time bin. A line with
+        an end that is not finite gives 0.
         """
-        self._check(lors)
-        flat = self.grid.padded(image)
+        lines = self._lines(lors)
+        flat = self._padded(image)
         out = np.zeros(len(lors), dtype=np.float32)
-        self._run(lambda lane: forward_events(flat, *self._ray(lors, lane), out))
+
+        def one_part(lane: int, part: tuple[int, int, int]) -> None:
+            forward_events(flat, *lines, *self._plan(lane), *part, out)
+
+        self._run(one_part, self._parts(len(lors)))
         return out
 
     def back(self, values: F4, lors: Lors) -> Image:
         """Return Σ values[i] · ray i, an image: the adjoint of :meth:`forward`."""
-        self._check(lors)
+        lines = self._lines(lors)
+        values = _plain(values, np.float32)
         if len(values) != len(lors):
             raise ProjectorError(f"{len(values)} values for {len(lors)} lines")
-        self._private[:] = 0.0
-        self._run(lambda lane: back_events(self._private[lane], *self._ray(lors, lane), values))
+        if not math.isfinite(float(values.sum(dtype=np.float64))):
+            wrong = len(values) - int(np.isfinite(values).sum())
+            raise ProjectorError(f"{wrong} of {len(values)} values to project back are not finite")
+        self._touched.clear()
+
+        def one_part(lane: int, part: tuple[int, int, int]) -> None:
+            back_events(self._image_of(lane), *lines, *self._plan(lane), *part, values)
+
+        self._run(one_part, self._parts(len(lors)))
         return self._sum()
 
     def em(
@@ -110,50 +141,131 @@ class Projector:
 
         ``background`` is indexed by module pair (see ``em_events``); None for none.
         """
-        self._check(events.lors)
-        background = self._pair_table(events, background)
-        flat = self.grid.padded(image)
+        end = len(events) if stop is None else min(stop, len(events))
+        return self._em(image, [(events, self._parts(end, first, step))], background)
+
+    def em_chunks(
+        self, image: Image, chunks: Iterable[EventList], *, background: F4 | None = None
+    ) -> tuple[Image, EmSums]:
+        """Return :meth:`em` of all chunks' events together: one image, one sum."""
+        return self._em(image, ((part, self._parts(len(part))) for part in chunks), background)
+
+    def _em(
+        self,
+        image: Image,
+        chunks: Iterable[tuple[EventList, list[tuple[int, int, int]]]],
+        background: F4 | None,
+    ) -> tuple[Image, EmSums]:
+        flat = self._padded(image)
         totals = np.zeros((self.lanes, 4))
-        self._private[:] = 0.0
-
-        def one_lane(lane: int) -> None:
-            ray = self._ray(events.lors, lane, first, stop, step)
-            statistics = (events.weight, events.pair, events.factor, events.addend, background)
-            em_events(flat, self._private[lane], *ray, *statistics, totals[lane])
-
-        self._run(one_lane)
+        self._touched.clear()
+        for events, parts in chunks:
+            given = (*self._lines(events.lors), *_statistics(events, background))
+            self._run(partial(self._em_part, flat, given, totals), parts)
         return self._sum(), EmSums(*(float(total) for total in totals.sum(axis=0)))
 
-    def _ray(
-        self, lors: Lors, lane: int, first: int = 0, stop: int | None = None, step: int = 1
-    ) -> tuple[object, ...]:
-        end = len(lors) if stop is None else min(stop, len(lors))
-        lines = (lors.start, lors.end, lors.offset_mm)
-        plan = (self._lattice, self._table, self._scratch[lane])
-        return (*lines, *plan, first + lane * step, end, step * self.lanes)
+    def _em_part(
+        self,
+        flat: F4,
+        given: tuple[Array, ...],
+        totals: npt.NDArray[np.float64],
+        lane: int,
+        part: tuple[int, int, int],
+    ) -> None:
+        out = self._image_of(lane)
+        em_events(flat, out, *given[:3], *self._plan(lane), *part, *given[3:], totals[lane])
 
-    def _run(self, one_lane: Callable[[int], None]) -> None:
+    def _plan(self, lane: int) -> tuple[object, ...]:
+        return self._lattice, self._table, self._scratch[lane]
+
+    def _parts(self, stop: int, first: int = 0, step: int = 1) -> list[tuple[int, int, int]]:
+        """Return (first, step, count) of the batches of every ``step``-th event."""
+        count = max(0, -(-(stop - first) // step))
+        each = min(BATCH, max(FEWEST_SORTED, -(-count // self.lanes)))
+        return [
+            (first + begin * step, step, min(each, count - begin))
+            for begin in range(0, count, each)
+        ]
+
+    def _run(
+        self,
+        one_part: Callable[[int, tuple[int, int, int]], None],
+        parts: list[tuple[int, int, int]],
+    ) -> None:
+        def one_lane(lane: int) -> None:
+            for part in parts[lane :: self.lanes]:
+                one_part(lane, part)
+
+        lanes = range(min(self.lanes, len(parts)))
         if self._pool is None:
-            for lane in range(self.lanes):
+            for lane in lanes:
                 one_lane(lane)
         else:
-            list(self._pool.map(one_lane, range(self.lanes)))
+            list(self._pool.map(one_lane, lanes))
+
+    def _image_of(self, lane: int) -> F4:
+        """Return the lane's image, zero when it is first asked for."""
+        if lane not in self._touched:
+            self._private[lane] = 0.0
+            self._touched.add(lane)
+        return self._private[lane]
 
     def _sum(self) -> Image:
-        return self.grid.unpadded(self._private.sum(axis=0, dtype=np.float32))
+        total = np.zeros(self.grid.shape, dtype=np.float32)
+        for lane in sorted(self._touched):
+            total += self._private[lane].reshape(self.grid.padded_shape)[1:-1, 1:-1, 1:-1]
+        return total
 
-    def _check(self, lors: Lors) -> None:
+    def _padded(self, image: Image) -> F4:
+        if not math.isfinite(float(np.sum(image, dtype=np.float64))):
+            raise ProjectorError(
+                f"image: {int((~np.isfinite(image)).sum())} of {image.size} voxels are not finite"
+            )
+        return self.grid.padded(image)
+
+    def _lines(self, lors: Lors) -> tuple[Array, ...]:
+        """Return start, end and offset as the kernels take them."""
         if self.tof and not lors.has_tof:
             raise ProjectorError(
                 "TOF projector: the lines carry no TOF offsets; use a projector without tof"
             )
+        for name, ends in (("start", lors.start), ("end", lors.end)):
+            if ends.shape != (len(lors), 3):
+                raise ProjectorError(
+                    f"{name} has shape {ends.shape}, {len(lors)} lines need (n, 3)"
+                )
+        return tuple(_plain(one, np.float32) for one in (lors.start, lors.end, lors.offset_mm))
 
-    def _pair_table(self, events: EventList, background: F4 | None) -> F4:
+
+def _statistics(events: EventList, background: F4 | None) -> tuple[Array, ...]:
+    """Return weight, pair, factor, addend and the table of pairs as the kernels take them."""
+    table = NO_TABLE if background is None else _plain(background, np.float32)
+    if len(table):
         highest = int(events.pair.max(initial=0))
-        if background is None:
-            return np.zeros(highest + 1, dtype=np.float32)
-        if highest >= len(background):
-            raise ProjectorError(
-                f"module pair {highest} but background has {len(background)} pairs"
-            )
-        return background
+        if highest >= len(table):
+            raise ProjectorError(f"module pair {highest} but background has {len(table)} pairs")
+    return (
+        _plain(events.weight, np.float32),
+        _plain(events.pair, np.uint32),
+        _plain(events.factor, np.float32),
+        _plain(events.addend, np.float32),
+        table,
+    )
+
+
+class _Writable:
+    """Gives numpy the memory of a read-only array without the mark that it is one."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        place = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (place, False)}
+
+
+def _plain(array: Array, kind: type[np.generic]) -> Array:
+    """Return ``array`` contiguous and of this type, as a view where it can be.
+
+    numba compiles kernels anew for read-only arrays (a memory map's); ours only read these.
+    """
+    array = np.ascontiguousarray(array, dtype=kind)
+    return array if array.flags.writeable else np.asarray(_Writable(array))

@@ -1,19 +1,20 @@
 """Joseph's projector as numba kernels: forward, back, and one fused EM pass.
 
 A ray is stepped plane by plane along its dominant axis with bilinear interpolation in the plane
-(P. M. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192). ``_trace`` writes the ray down once (voxel
-index and weights of each plane); forward and back then read the same list, so they are adjoint by
-construction and the EM pass sets each ray up once for both.
+(P. M. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192). ``_write_ray`` writes the ray down once
+(voxel and four weights of each plane); forward and back then read the same list, so they are
+adjoint by construction and the EM pass sets each ray up once for both.
 
-What makes it fast: the list is computed in a loop without branches that LLVM vectorises; the
-dominant axis is only a choice of strides, made once per ray; indices are unsigned, so no
-wrap-around test; the image's zero border replaces bounds checks; planes outside the image, the
-LOR's ends or the TOF kernel's support are never visited; sums are split in four. Compiled as
-:mod:`hw.jit` says (``bare_kernel``).
+Lines are taken in batches, each sorted so that neighbours meet the same voxels
+(:mod:`recon.event_order`), and set up ``BLOCK`` at a time in a loop without branches that LLVM
+vectorises. Planes outside the image, the line's ends or the TOF kernel's support are never
+visited; the image's zero border replaces bounds checks. What each step costs, and what was tried
+besides: docs/recon_projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
 
 Shapes: ``image`` flat padded float32 (see :mod:`recon.grid`); ``start``, ``end`` (n, 3) float32
-mm; ``offset`` (n,) float32 mm, positive towards ``end``, unused without TOF. Events
-``first, first + step, …, < stop`` are handled. A ray that misses the image contributes nothing.
+mm; ``offset`` (n,) float32 mm, positive towards ``end``, unused without TOF. Lines
+``first, first + step, …``, ``count`` of them, are handled. A line that misses the image, or whose
+ends are not finite, contributes nothing.
 """
 
 from __future__ import annotations
@@ -25,206 +26,246 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.jit import bare_kernel
+from recon.event_order import Order, new_order, put_in_order
 from recon.grid import Lattice
+from recon.projector_vectors import (
+    CHUNK,
+    add_far,
+    add_near,
+    sum_far,
+    sum_near,
+    write_chunk,
+    write_chunk_tof,
+)
 from recon.tof import TofTable
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
+I4 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int64]
 U4 = npt.NDArray[np.uint32]
 
 EDGE = 1e-6
-"""Rays stop this fraction of a voxel short of the border, so that rounding never leaves it."""
+"""Rays stop this fraction of a voxel short of the border."""
 
 LEAST_EXPECTED = 1e-25
 """Expectations below this are treated as zero: dividing by them could overflow float32."""
 
+MOST_EXPECTED = 1e30
+
+BATCH = 1 << 18
+"""Lines sorted at once: the more there are, the less often each voxel is fetched."""
+
+BLOCK = 256
+"""Lines set up at once."""
+
+
+class Block(NamedTuple):
+    """Lines set up, ``BLOCK`` long each; positions in voxels of the padded image.
+
+    a, slope_a, b, slope_b : place across and beside at the first plane, and per plane
+    chord, cell, cell_step : mm per plane; cell of the TOF table at the first plane, and per plane
+    base, planes, axis : index of the first plane, their number, dominant axis 0..2
+    """
+
+    a: F8
+    slope_a: F8
+    b: F8
+    slope_b: F8
+    chord: F4
+    cell: F4
+    cell_step: F4
+    base: I4
+    planes: I4
+    axis: I4
+
 
 class Scratch(NamedTuple):
-    """One ray written down, plane by plane; one per thread, ``max(shape) + 8`` long."""
+    """What one thread writes to: the order of a batch, a block, and one ray written down."""
 
-    voxel: U4
-    near: F4
-    far: F4
-    side: F4
-    product: F4
+    order: Order
+    block: Block
+    index: U4
+    weight: F4
+    value: F4
+    other: F4
 
 
 def new_scratch(lattice: Lattice) -> Scratch:
     """Return a scratch for one thread on this grid."""
-    n = int(lattice.size.max()) + 8
-    return Scratch(np.zeros(n, np.uint32), *(np.zeros(n, np.float32) for _ in range(4)))
+    planes = int(lattice.size.max()) + 2 * CHUNK
+    block = Block(
+        *(np.zeros(BLOCK) for _ in range(4)),
+        *(np.zeros(BLOCK, np.float32) for _ in range(3)),
+        *(np.zeros(BLOCK, np.int32) for _ in range(3)),
+    )
+    return Scratch(
+        new_order(BATCH),
+        block,
+        np.zeros(planes, np.uint32),
+        np.zeros(4 * planes, np.float32),
+        np.zeros(BATCH, np.float32),
+        np.zeros(BATCH, np.float32),
+    )
 
 
 @bare_kernel
-def _clip(position: float, slope: float, size: int, low: float, high: float) -> tuple[float, float]:
-    """Narrow [low, high] to the planes where position + slope · plane stays in (-1, size)."""
-    if abs(slope) > 1e-12:
-        one = (EDGE - 1.0 - position) / slope
-        two = (size - EDGE - position) / slope
-        return max(low, min(one, two)), min(high, max(one, two))
-    if position <= EDGE - 1.0 or position >= size - EDGE:
-        return 1.0, 0.0
+def _inside(position: float, slope: float, size: float) -> tuple[float, float]:
+    """Return between which planes position + slope · plane stays in (-1, size)."""
+    level = abs(slope) <= 1e-12
+    inverse = 1.0 / (1.0 if level else slope)
+    one = (EDGE - 1.0 - position) * inverse
+    two = (size - EDGE - position) * inverse
+    never = (position <= EDGE - 1.0) | (position >= size - EDGE)
+    low = -1e30 if level else min(one, two)
+    high = (-1e30 if never else 1e30) if level else max(one, two)
     return low, high
 
 
 @bare_kernel
-def _trace(
+def _set_up(
+    order: Order, begin: int, count: int, lattice: Lattice, tof: TofTable, out: Block
+) -> None:
+    """Set up ``count`` lines from the ``begin``-th in order: a loop without branches."""
+    size, voxel, stride = lattice
+    support_mm, cells_per_mm, _ = tof
+    a_out, slope_a_out, b_out, slope_b_out, chord, cell, cell_step, base, planes, axis = out
+    n0, n1, n2 = float(size[0]), float(size[1]), float(size[2])
+    v0, v1, v2 = voxel[0], voxel[1], voxel[2]
+    per0, per1, per2 = 1.0 / v0, 1.0 / v1, 1.0 / v2
+    k0, k1, k2 = np.int32(stride[0]), np.int32(stride[1]), np.int32(stride[2])
+    with_tof = support_mm > 0.0
+    line, _, in_order, _, _, _, _ = order
+    for r in range(count):
+        at = np.uint64(in_order[begin + r])
+        s0 = line[at, 0] * per0 + 0.5 * (n0 - 1.0)
+        s1 = line[at, 1] * per1 + 0.5 * (n1 - 1.0)
+        s2 = line[at, 2] * per2 + 0.5 * (n2 - 1.0)
+        d0 = line[at, 3] * per0 + 0.5 * (n0 - 1.0) - s0
+        d1 = line[at, 4] * per1 + 0.5 * (n1 - 1.0) - s1
+        d2 = line[at, 5] * per2 + 0.5 * (n2 - 1.0) - s2
+        m0, m1, m2 = abs(d0) * v0, abs(d1) * v1, abs(d2) * v2
+        length = math.sqrt(m0 * m0 + m1 * m1 + m2 * m2)
+        along_x = (m0 >= m1) & (m0 >= m2)
+        along_y = (not along_x) & (m1 >= m2)
+        along_z = not (along_x | along_y)
+        c = s0 if along_x else (s1 if along_y else s2)
+        dc = d0 if along_x else (d1 if along_y else d2)
+        nc = n0 if along_x else (n1 if along_y else n2)
+        inverse = 1.0 / dc
+        slope_a = (d1 if along_x else d0) * inverse
+        slope_b = (d1 if along_z else d2) * inverse
+        a = (s1 if along_x else s0) - c * slope_a
+        b = (s1 if along_z else s2) - c * slope_b
+        low_a, high_a = _inside(a, slope_a, n1 if along_x else n0)
+        low_b, high_b = _inside(b, slope_b, n1 if along_z else n2)
+        low = max(max(0.0, min(c, c + dc)), max(low_a, low_b))
+        high = min(min(nc - 1.0, max(c, c + dc)), min(high_a, high_b))
+        per_plane_mm = length * abs(inverse)
+        middle = 0.0
+        if with_tof:
+            middle = c + dc * (0.5 + line[at, 6] / length)
+            reach = support_mm / per_plane_mm
+            low = max(low, middle - reach)
+            high = min(high, middle + reach)
+        # "not" of a comparison also refuses not-a-number; infinite ends have infinite length
+        usable = (length > 1e-6) & (length < 1e9) & (low <= high)
+        first = math.ceil(low if usable else 0.0)
+        last = math.floor(high if usable else -1.0)
+        a_out[r] = a + 1.0 + first * slope_a
+        b_out[r] = b + 1.0 + first * slope_b
+        slope_a_out[r] = slope_a
+        slope_b_out[r] = slope_b
+        chord[r] = np.float32(per_plane_mm)
+        cell[r] = np.float32((first - middle) * per_plane_mm * cells_per_mm)
+        cell_step[r] = np.float32(per_plane_mm * cells_per_mm)
+        base[r] = (np.int32(first) + np.int32(1)) * (k0 if along_x else (k1 if along_y else k2))
+        planes[r] = np.int32(max(last - first + 1.0, 0.0))
+        axis[r] = np.int32(0) if along_x else (np.int32(1) if along_y else np.int32(2))
+
+
+@bare_kernel
+def _write_ray(
+    block: Block, r: int, lattice: Lattice, tof: TofTable, limit: int, index: U4, weight: F4
+) -> tuple[int, int, int]:
+    """Write ray ``r`` of the block down; return (planes, stride across, stride beside).
+
+    The place at each chunk's first plane is found in double precision, the rest of the chunk in
+    single relative to that: errors stay below 2e-6 voxels on any grid.
+    """
+    _, _, stride = lattice
+    support_mm, _, table = tof
+    all_a, all_slope_a, all_b, all_slope_b, chord, cell, cell_step, base, all_planes, axis = block
+    planes = np.int64(all_planes[r])
+    step = np.int32(stride[axis[r]])
+    across = np.int32(stride[1] if axis[r] == 0 else stride[0])
+    beside = np.int32(stride[1] if axis[r] == 2 else stride[2])
+    last_cell = np.float32(len(table) - 1)
+    slope_a, slope_b = all_slope_a[r], all_slope_b[r]
+    for first in range(0, planes, CHUNK):
+        a = all_a[r] + first * slope_a
+        b = all_b[r] + first * slope_b
+        whole_a, whole_b = math.floor(a), math.floor(b)
+        here = (
+            base[r]
+            + np.int32(first) * step
+            + np.int32(whole_a) * across
+            + np.int32(whole_b) * beside
+        )
+        if support_mm > 0.0:
+            write_chunk_tof(
+                index, weight, table, first, np.float32(a - whole_a), np.float32(b - whole_b),
+                np.float32(slope_a), np.float32(slope_b), chord[r], here, step, across, beside,
+                np.int32(planes - first), np.int32(limit),
+                cell[r] + np.float32(first) * cell_step[r], cell_step[r], last_cell,
+            )  # fmt: skip
+        else:
+            write_chunk(
+                index, weight, first, np.float32(a - whole_a), np.float32(b - whole_b),
+                np.float32(slope_a), np.float32(slope_b), chord[r], here, step, across, beside,
+                np.int32(planes - first), np.int32(limit),
+            )  # fmt: skip
+    return planes, np.int64(across), np.int64(beside)
+
+
+@bare_kernel
+def _sum(image: F4, planes: int, across: int, beside: int, index: U4, weight: F4) -> np.float32:
+    if beside == 1:
+        return sum_near(image, index, weight, planes, across)
+    return sum_far(image, index, weight, planes, across, beside)
+
+
+@bare_kernel
+def _add(
+    image: F4, value: np.float32, planes: int, across: int, beside: int, index: U4, weight: F4
+) -> None:
+    if beside == 1:
+        add_near(image, index, weight, value, planes, across)
+    else:
+        add_far(image, index, weight, value, planes, across, beside)
+
+
+@bare_kernel
+def _last_place(image: F4, lattice: Lattice) -> int:
+    """Return the last index whose neighbours are in the image; it lies in the border."""
+    return len(image) - 1 - lattice[2][0] - lattice[2][1]
+
+
+@bare_kernel
+def _sort(
     start: F4,
     end: F4,
     offset: F4,
-    event: int,
-    size: I8,
-    voxel: F8,
-    stride: I8,
-    support_mm: float,
-    cells_per_mm: float,
-    tof_weight: F4,
-    index: U4,
-    near: F4,
-    far: F4,
-    side: F4,
-) -> tuple[int, int, int]:
-    """Write the ray of ``event`` down; return (planes, stride across, stride beside).
-
-    Plane p lies at ``index[p]`` with weight ``near[p]`` (mm), its neighbour across at ``far[p]``;
-    ``side[p]`` is the share of each that goes to the neighbour beside.
-    """
-    s0 = start[event, 0] / voxel[0] + 0.5 * (size[0] - 1)
-    s1 = start[event, 1] / voxel[1] + 0.5 * (size[1] - 1)
-    s2 = start[event, 2] / voxel[2] + 0.5 * (size[2] - 1)
-    d0 = end[event, 0] / voxel[0] + 0.5 * (size[0] - 1) - s0
-    d1 = end[event, 1] / voxel[1] + 0.5 * (size[1] - 1) - s1
-    d2 = end[event, 2] / voxel[2] + 0.5 * (size[2] - 1) - s2
-    m0 = abs(d0) * voxel[0]
-    m1 = abs(d1) * voxel[1]
-    m2 = abs(d2) * voxel[2]
-    length = math.sqrt(m0 * m0 + m1 * m1 + m2 * m2)
-    if m0 >= m1 and m0 >= m2:
-        c, dc, a, da, b, db = s0, d0, s1, d1, s2, d2
-        nc, na, nb = size[0], size[1], size[2]
-        kc, ka, kb = stride[0], stride[1], stride[2]
-    elif m1 >= m2:
-        c, dc, a, da, b, db = s1, d1, s0, d0, s2, d2
-        nc, na, nb = size[1], size[0], size[2]
-        kc, ka, kb = stride[1], stride[0], stride[2]
-    else:
-        c, dc, a, da, b, db = s2, d2, s0, d0, s1, d1
-        nc, na, nb = size[2], size[0], size[1]
-        kc, ka, kb = stride[2], stride[0], stride[1]
-    if not (length > 1e-6 and length < 1e9):  # also refuses NaN and infinite ends
-        return 0, ka, kb
-
-    slope_a = da / dc
-    slope_b = db / dc
-    a -= c * slope_a
-    b -= c * slope_b
-    low = max(0.0, min(c, c + dc))
-    high = min(nc - 1.0, max(c, c + dc))
-    low, high = _clip(a, slope_a, na, low, high)
-    low, high = _clip(b, slope_b, nb, low, high)
-    middle = 0.0
-    if support_mm > 0.0:
-        middle = c + dc * (0.5 + offset[event] / length)
-        reach = support_mm * abs(dc) / length
-        low = max(low, middle - reach)
-        high = min(high, middle + reach)
-    if not low <= high:
-        return 0, ka, kb
-    first = math.ceil(low)
-    planes = math.floor(high) - first + 1
-    if planes <= 0:
-        return 0, ka, kb
-
-    a += 1.0 + first * slope_a
-    b += 1.0 + first * slope_b
-    base = np.int32((first + 1) * kc)
-    kc4, ka4, kb4 = np.int32(kc), np.int32(ka), np.int32(kb)
-    per_plane_mm = length / abs(dc)
-    chord = np.float32(per_plane_mm)
-    for p in range(planes):
-        fa = a + p * slope_a
-        fb = b + p * slope_b
-        ja = np.int32(fa)
-        jb = np.int32(fb)
-        index[p] = np.uint32(base + np.int32(p) * kc4 + ja * ka4 + jb * kb4)
-        fraction = np.float32(fa - ja) * chord
-        far[p] = fraction
-        near[p] = chord - fraction
-        side[p] = np.float32(fb - jb)
-    if support_mm > 0.0:
-        cells_per_plane = per_plane_mm * cells_per_mm
-        from_middle = first - middle
-        for p in range(planes):
-            cell = np.uint32(abs(p + from_middle) * cells_per_plane)
-            near[p] *= tof_weight[cell]
-            far[p] *= tof_weight[cell]
-    return planes, ka, kb
-
-
-@bare_kernel
-def _gather(
-    image: F4,
-    planes: int,
-    across: int,
-    beside: int,
-    index: U4,
-    near: F4,
-    far: F4,
-    side: F4,
-    product: F4,
-) -> np.float32:
-    """Return the line integral of ``image`` over the ray that was written down."""
-    ka = np.uint64(across)
-    kb = np.uint64(beside)
-    one = np.float32(1.0)
-    for p in range(planes):
-        q = np.uint64(index[p])
-        v = side[p]
-        u = one - v
-        product[p] = near[p] * (u * image[q] + v * image[q + kb]) + far[p] * (
-            u * image[q + ka] + v * image[q + ka + kb]
-        )
-    for p in range(planes, planes + 4):
-        product[p] = np.float32(0.0)
-    s0 = np.float32(0.0)
-    s1 = np.float32(0.0)
-    s2 = np.float32(0.0)
-    s3 = np.float32(0.0)
-    for p in range(0, planes, 4):
-        s0 += product[p]
-        s1 += product[p + 1]
-        s2 += product[p + 2]
-        s3 += product[p + 3]
-    return (s0 + s1) + (s2 + s3)
-
-
-@bare_kernel
-def _scatter(
-    image: F4,
-    value: np.float32,
-    planes: int,
-    across: int,
-    beside: int,
-    index: U4,
-    near: F4,
-    far: F4,
-    side: F4,
+    lattice: Lattice,
+    first: int,
+    step: int,
+    count: int,
+    order: Order,
 ) -> None:
-    """Add ``value`` times the ray that was written down to ``image``."""
-    ka = np.uint64(across)
-    kb = np.uint64(beside)
-    for p in range(planes):
-        q = np.uint64(index[p])
-        v = side[p]
-        n = near[p] * value
-        f = far[p] * value
-        nv = n * v
-        fv = f * v
-        image[q] += n - nv
-        image[q + kb] += nv
-        image[q + ka] += f - fv
-        image[q + ka + kb] += fv
+    size, voxel, _ = lattice
+    radius_mm = 0.5 * max(size[0] * voxel[0], size[1] * voxel[1])
+    height_mm = 0.5 * size[2] * voxel[2]
+    put_in_order(start, end, offset, radius_mm, height_mm, first, step, count, order)
 
 
 @bare_kernel
@@ -237,20 +278,22 @@ def forward_events(
     tof: TofTable,
     scratch: Scratch,
     first: int,
-    stop: int,
     step: int,
+    count: int,
     out: F4,
 ) -> None:
-    """``out[event]`` = line integral (mm × image unit), × TOF kernel where there is one."""
-    size, voxel, stride = lattice
-    support, cells, tof_weight = tof
-    index, near, far, side, product = scratch
-    for event in range(first, stop, step):
-        planes, across, beside = _trace(
-            start, end, offset, event, size, voxel, stride, support, cells, tof_weight,
-            index, near, far, side,
-        )  # fmt: skip
-        out[event] = _gather(image, planes, across, beside, index, near, far, side, product)
+    """``out[line]`` = line integral (mm × image unit), × TOF kernel where there is one."""
+    order, block, index, weight, value, _ = scratch
+    limit = _last_place(image, lattice)
+    _sort(start, end, offset, lattice, first, step, count, order)
+    for begin in range(0, count, BLOCK):
+        n = min(BLOCK, count - begin)
+        _set_up(order, begin, n, lattice, tof, block)
+        for r in range(n):
+            planes, across, beside = _write_ray(block, r, lattice, tof, limit, index, weight)
+            value[order[2][begin + r]] = _sum(image, planes, across, beside, index, weight)
+    for i in range(count):
+        out[first + i * step] = value[order[1][i]]
 
 
 @bare_kernel
@@ -263,20 +306,22 @@ def back_events(
     tof: TofTable,
     scratch: Scratch,
     first: int,
-    stop: int,
     step: int,
-    value: F4,
+    count: int,
+    values: F4,
 ) -> None:
-    """Add ``value[event]`` times each ray to ``image``: the adjoint of ``forward_events``."""
-    size, voxel, stride = lattice
-    support, cells, tof_weight = tof
-    index, near, far, side, _ = scratch
-    for event in range(first, stop, step):
-        planes, across, beside = _trace(
-            start, end, offset, event, size, voxel, stride, support, cells, tof_weight,
-            index, near, far, side,
-        )  # fmt: skip
-        _scatter(image, value[event], planes, across, beside, index, near, far, side)
+    """Add ``values[line]`` times each ray to ``image``: the adjoint of ``forward_events``."""
+    order, block, index, weight, value, _ = scratch
+    limit = _last_place(image, lattice)
+    _sort(start, end, offset, lattice, first, step, count, order)
+    for i in range(count):
+        value[order[1][i]] = values[first + i * step]
+    for begin in range(0, count, BLOCK):
+        n = min(BLOCK, count - begin)
+        _set_up(order, begin, n, lattice, tof, block)
+        for r in range(n):
+            planes, across, beside = _write_ray(block, r, lattice, tof, limit, index, weight)
+            _add(image, value[order[2][begin + r]], planes, across, beside, index, weight)
 
 
 @bare_kernel
@@ -290,48 +335,57 @@ def em_events(
     tof: TofTable,
     scratch: Scratch,
     first: int,
-    stop: int,
     step: int,
-    weight: F4,
+    count: int,
+    weights: F4,
     pair: U4,
     factor: F4,
     addend: F4,
     pair_background: F4,
     totals: F8,
 ) -> None:
-    """Add ``weight / (forward + background)`` times each ray to ``out``: the E-step's heart.
+    """Add weight / expected times each event's ray to ``out``.
 
-    ``background`` of an event is ``factor[event] * pair_background[pair[event]]``, plus
-    ``addend[event]`` unless ``addend`` is empty. ``totals``
+    Expected is the forward projection plus ``factor[event] · pair_background[pair[event]]`` (where
+    there is a ``pair_background``) plus ``addend[event]`` (where there is one). ``totals``
     (float64, 4) gains: sum of weights of events used, of events that no voxel explains,
     Σ weight · ln(expected), Σ weight · forward / expected (the events' share that is not
-    background).
+    background). An event whose weight is not finite counts as one that no voxel explains.
     """
-    size, voxel, stride = lattice
-    support, cells, tof_weight = tof
-    index, near, far, side, product = scratch
+    order, block, index, by, weight, background = scratch
+    limit = _last_place(image, lattice)
     used = 0.0
     unexplained = 0.0
     log_sum = 0.0
     signal = 0.0
-    for event in range(first, stop, step):
-        planes, across, beside = _trace(
-            start, end, offset, event, size, voxel, stride, support, cells, tof_weight,
-            index, near, far, side,
-        )  # fmt: skip
-        projected = _gather(image, planes, across, beside, index, near, far, side, product)
-        w = weight[event]
-        expected = projected + factor[event] * pair_background[pair[event]]
+    _sort(start, end, offset, lattice, first, step, count, order)
+    for i in range(count):
+        event = first + i * step
+        at = order[1][i]
+        rate = np.float32(0.0)
+        if len(pair_background):
+            rate += factor[event] * pair_background[pair[event]]
         if len(addend):
-            expected += addend[event]
-        if not (projected > LEAST_EXPECTED and expected < 1e30):
-            unexplained += w
-            continue
-        used += w
-        log_sum += w * math.log(expected)
-        signal += w * (projected / expected)
-        ratio = np.float32(w / expected)
-        _scatter(out, ratio, planes, across, beside, index, near, far, side)
+            rate += addend[event]
+        weight[at] = weights[event]
+        background[at] = rate
+    for begin in range(0, count, BLOCK):
+        n = min(BLOCK, count - begin)
+        _set_up(order, begin, n, lattice, tof, block)
+        for r in range(n):
+            at = order[2][begin + r]
+            planes, across, beside = _write_ray(block, r, lattice, tof, limit, index, by)
+            projected = _sum(image, planes, across, beside, index, by)
+            w = weight[at]
+            expected = np.float64(projected) + background[at]
+            explained = projected > LEAST_EXPECTED and LEAST_EXPECTED < expected < MOST_EXPECTED
+            if not (explained and abs(w) < MOST_EXPECTED):
+                unexplained += w if abs(w) < MOST_EXPECTED else 1.0
+                continue
+            used += w
+            log_sum += w * math.log(expected)
+            signal += w * (projected / expected)
+            _add(out, np.float32(w / expected), planes, across, beside, index, by)
     totals[0] += used
     totals[1] += unexplained
     totals[2] += log_sum

@@ -11,22 +11,21 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from hw.geometry import Geometry
 from hw.jit import cache_folder
-from hw.scanner import Scanner
 from recon.grid import Image, ImageGrid
-from recon.lors import Detection
-from recon.sensitivity import attenuation_ratio, geometric_sensitivity
+from recon.line_model import LineFactor
+from recon.mu_map import check_mu
+from recon.sensitivity import SensitivityRatio, geometric_sensitivity
+from recon.system import ReconSystem
 
 KEPT_FILES = 32
-_SOURCES = ("sensitivity.py", "lors.py", "projector_kernels.py")
+_SOURCES = ("sensitivity.py", "sensitivity_lines.py", "lors.py", "projector_kernels.py")
 
 
 def sensitivity_folder() -> Path:
@@ -35,48 +34,86 @@ def sensitivity_folder() -> Path:
 
 
 def sensitivity_key(
-    scanner: Scanner, allowed: npt.NDArray[np.bool_], grid: ImageGrid, mu_per_mm: Image | None
+    system: ReconSystem, factors: Sequence[LineFactor] = (), mu_per_mm: Image | None = None
 ) -> str:
-    """Return 32 hex digits that change with scanner, pairs, grid, µ map or method."""
+    """Return 32 hex digits that change with scanner, pairs, grid, factors, µ map or method."""
     digest = hashlib.sha256()
     for name in _SOURCES:
         digest.update(Path(__file__).with_name(name).read_bytes())
-    digest.update(msgspec.msgpack.encode(scanner))
-    digest.update(np.packbits(allowed).tobytes())
-    digest.update(repr(grid).encode())
+    digest.update(msgspec.msgpack.encode(system.scanner))
+    digest.update(system.geometry.module_centre_mm.tobytes())
+    digest.update(system.geometry.module_axes.tobytes())
+    digest.update(np.packbits(system.allowed).tobytes())
+    digest.update(repr(system.grid).encode())
+    digest.update(",".join(factor.content_hash for factor in factors).encode())
     if mu_per_mm is not None:
         digest.update(np.ascontiguousarray(mu_per_mm, dtype=np.float32).tobytes())
     return digest.hexdigest()[:32]
 
 
-def cached_sensitivity(
-    scanner: Scanner,
-    geometry: Geometry,
-    allowed: npt.NDArray[np.bool_],
-    grid: ImageGrid,
-    *,
+class SensitivitySource:
+    """Sensitivity images of one system; keeps what a change of factors or µ map leaves as it is.
+
+    Parameters
+    ----------
+    threads : of the projectors
+    stopped : asked now and then; True raises :class:`recon.sensitivity.SensitivityStopped`
+    """
+
+    def __init__(
+        self,
+        system: ReconSystem,
+        *,
+        threads: int = 1,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.system = system
+        self._threads = threads
+        self._stopped = stopped
+        self._ratio: SensitivityRatio | None = None
+
+    def image(self, factors: Sequence[LineFactor] = (), mu_per_mm: Image | None = None) -> Image:
+        """Return the sensitivity with these factors and this µ map, from the cache if it is there.
+
+        Raises
+        ------
+        GridError, MuMapError
+            for a µ map that does not fit the grid, or holds no attenuation coefficients.
+        """
+        if mu_per_mm is not None:
+            self.system.grid.check(mu_per_mm, what="µ map")
+            check_mu(mu_per_mm)
+        path = sensitivity_folder() / f"{sensitivity_key(self.system, factors, mu_per_mm)}.npy"
+        known = _read(path, self.system.grid)
+        if known is not None:
+            return known
+        made = self._made(factors, mu_per_mm)
+        with contextlib.suppress(OSError):
+            _write(path, made)
+            _prune(path.parent)
+        return made
+
+    def _made(self, factors: Sequence[LineFactor], mu_per_mm: Image | None) -> Image:
+        if not factors and mu_per_mm is None:
+            return geometric_sensitivity(self.system, threads=self._threads, stopped=self._stopped)
+        geometric = self.image()
+        if self._ratio is None:
+            self._ratio = SensitivityRatio(
+                self.system, threads=self._threads, stopped=self._stopped
+            )
+        return geometric * self._ratio.of(factors, mu_per_mm)
+
+
+def sensitivity(
+    system: ReconSystem,
+    factors: Sequence[LineFactor] = (),
     mu_per_mm: Image | None = None,
+    *,
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Image:
-    """Return the sensitivity image from the cache, or compute and keep it."""
-    path = sensitivity_folder() / f"{sensitivity_key(scanner, allowed, grid, mu_per_mm)}.npy"
-    known = _read(path, grid)
-    if known is not None:
-        return known
-    model = (Detection.of(scanner, geometry), geometry, allowed, grid)
-    if mu_per_mm is None:
-        image = geometric_sensitivity(*model, threads=threads, stopped=stopped)
-    else:
-        geometric = cached_sensitivity(
-            scanner, geometry, allowed, grid, threads=threads, stopped=stopped
-        )
-        ratio = attenuation_ratio(*model, mu_per_mm, threads=threads, stopped=stopped)
-        image = geometric * ratio
-    with contextlib.suppress(OSError):
-        _write(path, image)
-        _prune(path.parent)
-    return image
+    """Return one sensitivity image; a :class:`SensitivitySource` is quicker for several."""
+    return SensitivitySource(system, threads=threads, stopped=stopped).image(factors, mu_per_mm)
 
 
 def _read(path: Path, grid: ImageGrid) -> Image | None:

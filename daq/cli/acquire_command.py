@@ -21,6 +21,7 @@ from daq.cli.common import (
     finish,
     tell,
 )
+from daq.cli.live_options import add_live_options, live_settings
 from daq.cli.modality import nuclide_names
 from daq.cli.outcome import describe_outcome
 from daq.cli.windows import add_window_options, describe, window_changes
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
                         help="disk space below which a run is refused or closed")  # fmt: skip
     add_window_options(parser)
+    add_live_options(parser)
     add_endpoint_option(parser)
     add_runs_option(parser)
     add_json_option(parser)
@@ -62,6 +64,7 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     """Return the run configuration that the options describe."""
     from daq.calibration_set import load_set_for
     from daq.run_config import RunConfig, check_fits, default_settings
+    from hw.live_settings import LiveSettings
     from hw.scanner import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.preset)
@@ -82,6 +85,7 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
         mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
         calibration=options.calibration and str(Path(options.calibration).resolve()),
         labels={"scanner": scanner.name, **labels},
+        live=live_settings(options) or LiveSettings(),
     )
 
 

@@ -15,7 +15,8 @@ methods and limits.
 #   find(options, folders, base) -> daq.cli.calibration_outcome.Outcome
 #                               folders: the runs' folders; base: the set of --calibration, checked
 #                               against the scanner, or None
-# and one line in QUANTITIES. Set, report, plots and refusal of existing files are done here.
+# and one line in QUANTITIES. A module with STANDS_ALONE = True adds all options itself and has
+# run(options) in place of find: its result is no array of a set. For the others, set, report, plots and refusal of existing files are done here.
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ QUANTITIES = {
     "normalisation": "efficiency of crystals, blocks and module pairs, from a known source",
     "deadtime": "dead time and its model per module, from a decaying source",
     "flood": "crystal look-up of each module, from a flood of raw positions",
+    "activity": "factor from emissions to Bq/mL, from a cylinder of known concentration",
 }
 
 EXAMPLES = """\
@@ -43,6 +45,8 @@ examples:
   tomoshibi calibrate skew RUN --calibration calibrations/energy.npz --output calibrations/today.npz
   tomoshibi calibrate walk RUN --calibration calibrations/today.npz --output calibrations/walk.npz
   tomoshibi sort RUN --calibration calibrations/walk.npz
+
+  tomoshibi calibrate activity CYLINDER --radius-mm 100 --length-mm 150 --activity-MBq 20
 
 `tomoshibi calibrate QUANTITY --help` explains each with examples.
 """
@@ -62,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             epilog=module.EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        _add_common(sub)
+        if not _stands_alone(module):
+            _add_common(sub)
         module.add_arguments(sub)
 
 
@@ -81,11 +86,14 @@ def run(options: argparse.Namespace) -> int:
     """Calibrate, write the set and its report, and tell what was found."""
     from daq.calibration_set import load_set_for, new_set, save_set
 
+    module = _module(options.quantity)
+    if _stands_alone(module):
+        return int(module.run(options))
     folders = [find_run(text, options.runs) for text in options.run_folders]
     scanner = scanner_of(folders)
     output = _free_output(options.output)
     base = load_set_for(options.calibration, scanner) if options.calibration else None
-    outcome: Outcome = _module(options.quantity).find(options, folders, base)
+    outcome: Outcome = module.find(options, folders, base)
     made = new_set(
         output.stem,
         scanner,
@@ -129,3 +137,7 @@ def _write_report(output: Path, result: dict[str, Any], outcome: Outcome) -> Non
 
 def _module(quantity: str) -> Any:
     return importlib.import_module(f"daq.cli.calibrate_{quantity}")
+
+
+def _stands_alone(module: Any) -> bool:
+    return bool(getattr(module, "STANDS_ALONE", False))

@@ -1,6 +1,6 @@
 """The whole chain, live: emulator → acquisition → live image → console, four processes.
 
-A SPECT scanner has no live image yet: the console shows its projections, and no imager is started.
+A SPECT scanner is imaged too: the console shows the image above the projections.
 With a display it shows the console until you close it. Without one (or with --headless) it says
 so, runs for 30 s or --duration, and leaves screenshots of the real console and the final image in
 the run's folder. Ctrl-C at any moment closes the run and stops every process within 3 s.
@@ -31,6 +31,7 @@ from daq.cli.emulation import (
     emulator_config,
 )
 from daq.cli.link_options import add_machine_options, arm_modules, check_machines
+from daq.cli.live_options import add_live_options
 from daq.cli.modality import complete
 from daq.cli.windows import add_window_options
 
@@ -43,7 +44,7 @@ examples:
   tomoshibi demo
   tomoshibi demo --headless --duration 20 --seed 7 --json
   tomoshibi demo --preset tof_brain --phantom hot-rod --activity-MBq 2
-  tomoshibi demo --prompts-per-s 50000
+  tomoshibi demo --prompts-per-s 50000 --live-window slide:30s
   tomoshibi demo --preset gamma_head_lehr --nuclide Tc-99m
   tomoshibi demo --firmware native                every module a process of our firmware
   tomoshibi demo --firmware qemu --arm-modules 4  four ARM images in QEMU, the others native
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_options(parser)
     add_emulation_options(parser)
     add_window_options(parser)
+    add_live_options(parser)
     add_runs_option(parser)
     add_json_option(parser)
 
@@ -132,7 +134,6 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     if options.firmware:
         labels["firmware"] = options.firmware
     config = template(options, **labels)
-    images = config.scanner().modality == "PET"
     link = link_arguments(options) if options.firmware else []
 
     def complete_plan(config: RunConfig, scratch: Path) -> None:
@@ -141,8 +142,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
 
         hits = str(scratch / "machines") if options.firmware else ""
         check_settings(emulator_config(options, hits=hits))
-        if images:
-            config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
+        config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
 
     return ChainPlan(
         config=config,
@@ -150,7 +150,6 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         runs=options.runs,
         window=not options.headless,
         finish_plan=complete_plan,
-        images=images,
         link=link,
         extra_result={"activity_MBq": options.activity_MBq},
     )

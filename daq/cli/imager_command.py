@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 
 from daq.cli.common import add_endpoint_option
+from daq.cli.live_options import add_live_options, live_settings
 
 EXAMPLES = """\
 examples:
   tomoshibi imager
+  tomoshibi imager --live-window forget:30s --live-frames 5      whatever the runs ask for
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    add_live_options(parser)
     add_endpoint_option(parser)
 
 
@@ -26,5 +29,5 @@ def run(options: argparse.Namespace) -> int:
     from hw.endpoints import Endpoints
     from recon.live_service import run_imager
 
-    run_imager(Endpoints(options.endpoint))
+    run_imager(Endpoints(options.endpoint), live=live_settings(options))
     return 0

@@ -51,7 +51,6 @@ class ChainPlan:
         --endpoint and --folder; [] without firmware
     finish_plan : called once the other processes are starting, to complete ``config``
     window : show the console; otherwise it runs offscreen for its screenshots
-    images : whether the live imager takes part; without it the pictures are projections (SPECT)
     """
 
     config: RunConfig
@@ -59,7 +58,6 @@ class ChainPlan:
     runs: Path
     window: bool
     finish_plan: Callable[[RunConfig, Path], None] = leave_as_it_is
-    images: bool = True
     link: list[str] = field(default_factory=list)
     extra_result: dict[str, Any] = field(default_factory=dict)
 
@@ -86,6 +84,7 @@ class LiveChain:
         self._waits_for = ""
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
         self._argv: dict[str, list[str]] = {}
+        self._console_report: dict[str, Any] = {}
 
     def run_and_report(self, options: argparse.Namespace) -> int:
         """Run the chain to its end, stop everything, print the result; return the exit status."""
@@ -109,8 +108,7 @@ class LiveChain:
     def _run(self) -> None:
         plan, base = self.plan, ["--endpoint", self.endpoints.base]
         self._start("daq", ["acquire", *base, "--runs", str(plan.runs)])
-        if plan.images:
-            self._start("imager", ["imager", *base])
+        self._start("imager", ["imager", *base])
         source = [*plan.source, *base]
         if plan.link:
             folder = self.scratch / "machines"
@@ -124,9 +122,8 @@ class LiveChain:
             self.folder = Path(armed["run"])
             self._start_console(base)
             self._wait_for("the source", lambda: self._sources_ready(daq))
-            if plan.images:
-                run = armed["name"]
-                self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
+            run = armed["name"]
+            self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
             daq.call("start")
             tell(f"running: {self.folder}")
             display = DisplayClient(self.endpoints)
@@ -148,7 +145,7 @@ class LiveChain:
 
     def _start_console(self, base: list[str]) -> None:
         shots = ["--screenshots", str(self.folder)]
-        look = [] if self.plan.window else ["--offscreen", "--exit-when-closed"]
+        look = ["--json"] if self.plan.window else ["--json", "--offscreen", "--exit-when-closed"]
         pages = ["--modules"] if self.plan.link and not self.plan.window else []
         self._start("console", ["console", *base, *shots, *look, *pages])
 
@@ -201,8 +198,8 @@ class LiveChain:
 
     def _has_picture(self, display: DisplayClient) -> bool:
         """Whether there is a picture to see: an image, or a projection with counts in it."""
-        if self.plan.images:
-            return display.image() is not None
+        if display.image() is not None:
+            return True
         pictures = display.projections()
         return pictures is not None and bool(pictures.arrays()[0].any())
 
@@ -255,6 +252,7 @@ class LiveChain:
         killed += self.children.stop(within_s=0.7 if self._hurry else 3.0)
         for name in killed:
             tell(f"the {name} did not leave in time and was killed")
+        self._console_report = last_object(self.scratch / "logs" / "console.log")
         if self.folder is not None and self.folder.is_dir():
             shutil.copytree(self.scratch / "logs", self.folder / "logs", dirs_exist_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -288,11 +286,21 @@ class LiveChain:
         )
         summary["start_to_first_image_s"] = round(self._first_image_s, 2)
         summary["processes"] = self._memory.report()
+        summary["console"] = self._console_report
         summary.update(self.plan.extra_result)
         finish(options, summary, _summary_text(summary))
         if self._interrupted and self._hurry:
             return 128 + signal.SIGINT
         return 1 if self._failed or summary["condition"] == "incomplete" else 0
+
+
+def last_object(log: Path) -> dict[str, Any]:
+    """Return the JSON object on a log's last line; {} where there is none."""
+    try:
+        found = json.loads(log.read_text(encoding="utf-8", errors="replace").splitlines()[-1])
+    except (OSError, IndexError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _status_line(telemetry: Telemetry) -> str:
@@ -326,13 +334,15 @@ def _summary_text(summary: dict[str, Any]) -> str:
         return _singles_summary(summary)
     images, latency = summary["images"], summary["images"]["latency_ms"]
     books = "the books close" if summary["conserved"] else "the books do NOT close"
+    screen = summary["console"].get("p50_screen_latency_ms")
+    painted = f"; painted after {screen:.0f} ms" if screen else ""
     return (
         f"{summary['run']}: {summary['condition']}, {books}\n"
         f"  {summary['singles']['received']} singles, {summary['prompts']} prompts, "
         f"{summary['delayeds']} delayeds in {summary['detector_time_s']:.1f} s\n"
         f"  {images['count']} images, {images['rate_Hz']:.1f} /s, latency p50 "
         f"{latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, "
-        f"{100 * images['fraction_used']:.1f} % of prompts used"
+        f"{100 * images['fraction_used']:.1f} % of prompts used{painted}"
     )
 
 
@@ -343,7 +353,7 @@ def _singles_summary(summary: dict[str, Any]) -> str:
         f"{summary['run']}: {summary['condition']}, {books}\n"
         f"  {summary['singles']['received']} singles in {summary['detector_time_s']:.1f} s\n"
         f"  in windows: {windows}\n"
-        "  pictures: projections.npz (a SPECT image is not reconstructed yet)"
+        f"  {summary['images']['count']} images; pictures: projections.npz"
     )
 
 
@@ -365,5 +375,4 @@ def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
         source=source,
         runs=options.runs,
         window=not options.headless,
-        images=config.scanner().modality == "PET",
     )

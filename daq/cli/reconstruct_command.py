@@ -1,21 +1,46 @@
-"""Reconstruct a run's list-mode log offline, with list-mode OSEM, to NIfTI.
+"""Reconstruct a run's list-mode log offline: corrected, quantified, in frames or gates.
 
-Attenuation is corrected with the run's µ map where it has one, randoms with its delayeds; what
-was corrected and what was not stands in the sidecar. Scatter is not corrected yet.
+Every correction that the run allows is applied: µ map, delayeds, live times, normalisation of its
+calibration set, scatter, decay. What was applied and what was not, and why, is printed and stands in
+the image's metadata. With an activity calibration the image is in Bq/mL, with weight and injected
+activity SUV is told as well.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish
-from daq.cli.progress import ProgressLine
+from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
+from daq.cli.reconstruct_options import (
+    add_algorithm_options,
+    add_correction_options,
+    add_quantification_options,
+    add_time_options,
+    extras_of,
+    recon_options,
+)
+from daq.cli.reconstruct_output import formats_of, write_images
+from daq.cli.reconstruct_parametric import add_parametric_options, kinds_of, write_maps
+from daq.cli.reconstruct_progress import EtaLine
+from daq.cli.reconstruct_spect import add_spect_options, run_spect
+
+if TYPE_CHECKING:
+    from recon.offline import Reconstruction
 
 EXAMPLES = """\
 examples:
   tomoshibi reconstruct last
   tomoshibi reconstruct RUN --iterations 4 --subsets 8 --output brain.nii.gz --json
+  tomoshibi reconstruct RUN --attenuation contour --scatter none --psf-fwhm-mm 3
+  tomoshibi reconstruct RUN --calibration activity.json --require calibration --format nifti,dicom
+  tomoshibi reconstruct RUN --weight-kg 70 --injected-MBq 250 --injected-at -3600 --suv
+  tomoshibi reconstruct RUN --frames 10x60s,5x120s
+  tomoshibi reconstruct RUN --gates 8 --gate-signal triggers.csv
+  tomoshibi reconstruct RUN --poses poses.csv --pose-reference 0
+  tomoshibi reconstruct RUN --frames 12x10s,8x60s --parametric patlak --input plasma.csv
 """
 
 
@@ -24,65 +49,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
     parser.add_argument("--output", type=Path, metavar="FILE",
                         help="NIfTI file (default: RUN/images/osem.nii.gz)")  # fmt: skip
-    parser.add_argument("--iterations", type=int, default=4, help="default: %(default)s")
-    parser.add_argument("--subsets", type=int, default=8, help="default: %(default)s")
-    parser.add_argument("--fwhm-mm", type=float, default=0.0, metavar="MM",
-                        help="Gaussian post-filter (default: none)")  # fmt: skip
-    parser.add_argument("--no-attenuation", action="store_true", help="ignore the µ map")
-    parser.add_argument("--no-randoms", action="store_true", help="ignore the delayeds")
-    parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--format", default="nifti", metavar="NAMES",
+                        help="nifti, dicom, interfile, with commas between "
+                        "(default: %(default)s)")  # fmt: skip
+    add_algorithm_options(parser)
+    add_correction_options(parser)
+    add_time_options(parser)
+    add_quantification_options(parser)
+    add_parametric_options(parser)
+    add_spect_options(parser)
     add_runs_option(parser)
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct and write the image."""
-    from daq import listmode
-    from daq.blocks import BlockKind
-    from daq.listmode import ListmodeReader
     from daq.resort import run_config
-    from daq.run import MU_MAP_NAME
-    from recon.grid import ImageGrid
-    from recon.mu_map import load_mu_map
-    from recon.nifti import write_nifti
+
+    folder = find_run(options.run_folder, options.runs)
+    if run_config(folder).scanner().modality == "SPECT":
+        return run_spect(options, folder)
+    return _run_pet(options, folder)
+
+
+def _run_pet(options: argparse.Namespace, folder: Path) -> int:
+    from daq.cli.reconstruct_source import run_data
     from recon.offline import reconstruct
 
-    if options.iterations < 1 or options.subsets < 1:
-        raise CommandError("--iterations and --subsets must be at least 1")
-    folder = find_run(options.run_folder, options.runs)
-    config = run_config(folder)
-    scanner = config.scanner()
-    if scanner.modality == "SPECT":
-        raise CommandError(
-            f"{folder.name} is a SPECT run: its images are not reconstructed yet. "
-            "projections.npz has its pictures, singles.tmws its photons and angles"
-        )
-    log = ListmodeReader(folder / listmode.FILE_NAME)
-    prompts = log.read_all(BlockKind.PROMPTS)
-    if not len(prompts):
-        raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
-    mu_map = folder / MU_MAP_NAME
-    has_mu_map = mu_map.exists() and not options.no_attenuation
-    grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
-    progress = ProgressLine("reconstructing")
-    made = reconstruct(
-        prompts,
-        None if options.no_randoms else log.read_all(BlockKind.DELAYEDS),
-        scanner=scanner,
-        mu_map=load_mu_map(mu_map, grid) if has_mu_map else None,
-        iterations=options.iterations,
-        subsets=options.subsets,
-        threads=options.threads,
-        window_ps=config.settings.window_ps,
-        min_sector_difference=config.settings.min_sector_difference,
-        delayed_factor=config.settings.delayed_factor,
-        post_filter_fwhm_mm=options.fwhm_mm,
-        progress=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
-    )
+    formats, kinds = formats_of(options.format), kinds_of(options)
+    path = options.output or folder / "images" / f"{options.algorithm}.nii.gz"
+    progress = EtaLine("reconstructing")
+    progress("reading the log", 0.0)
+    data = run_data(folder, mu_map=options.mu_map, calibration=options.normalisation_set)
+    if options.nuclide:
+        data = replace(data, labels={**data.labels, "nuclide": options.nuclide})
+    plan = recon_options(options, data, path.parent if path.parent.is_dir() else folder)
+    made = reconstruct(data, plan, extras_of(options, folder, data), progress=progress)
     progress.done()
-    path = options.output or folder / "images" / "osem.nii.gz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_nifti(path, made.image, grid, metadata=made.metadata)
-    finish(options, {"run": str(folder), "image": str(path), **made.metadata},
-           f"{path}: {made.metadata['prompts_used']} prompts")  # fmt: skip
+    if options.suv:
+        made = _as_suv(made)
+    written = write_images(made, path, formats) + write_maps(made, options, kinds, path)
+    tell(_told(made))
+    result = {"run": str(folder), "image": str(written[0]), "images": [str(p) for p in written],
+              **made.metadata, "corrections": made.corrections.applied(),
+              "corrections_how": made.metadata["corrections"], "suv_factor": made.suv_factor}  # fmt: skip
+    finish(options, result, f"{path}: {made.metadata['prompts_used']} prompts")
     return 0
+
+
+def _as_suv(made: Reconstruction) -> Reconstruction:
+    import numpy as np
+
+    from recon.quantification import SUV
+
+    if made.suv_factor is None:
+        raise CommandError(
+            "--suv: the image could not be calibrated and corrected for decay: "
+            + "; ".join(made.metadata["notes"])
+        )
+    image = made.image * np.float32(made.suv_factor)
+    return replace(made, image=image, metadata={**made.metadata, "unit": SUV})
+
+
+def _told(made: Reconstruction) -> str:
+    """Return in words what was corrected, what could not be, and what else is to be known."""
+    applied = [name for name, on in made.corrections.applied().items() if on]
+    lines = [f"corrected: {', '.join(applied)}; unit {made.metadata['unit']}"]
+    lines += [f"NOT corrected: {name}: {why}" for name, why in made.corrections.missing().items()]
+    lines += [f"note: {words}" for words in made.metadata["notes"]]
+    return "\n".join(lines)

@@ -11,6 +11,8 @@ from coincidence.events import COINCIDENCE
 from hw.geometry import build_geometry, crystal_at
 from hw.scanner import load_scanner
 from recon.offline import reconstruct
+from recon.options import ReconOptions
+from recon.run_data import RunData
 
 
 def records_of_true_pairs(path: Path) -> np.ndarray:
@@ -53,7 +55,8 @@ def test_point_source_lies_within_half_a_voxel_of_the_centre(
     records = records_of_true_pairs(path)
     assert len(records) == pytest.approx(0.1286 * 2e5, rel=0.03)
     scanner = load_scanner("caremibrain")
-    image = reconstruct(records, scanner=scanner, iterations=2, subsets=4).image
+    data = RunData.of_records(records, scanner=scanner)
+    image = reconstruct(data, ReconOptions(iterations=2, subsets=4)).image
     peak = np.unravel_index(image.argmax(), image.shape)
     near = tuple(slice(k - 3, k + 4) for k in peak)
     weights = image[near]

@@ -11,11 +11,13 @@ from coincidence.events import COINCIDENCE
 from hw.scanner import load_scanner
 from recon.display_filter import gaussian
 from recon.event_buffer import EventBuffer
-from recon.events import EventList, Lors
+from recon.line_model import LineModel
 from recon.live import LiveImager
+from recon.live_finish import finish
+from recon.live_lines import CrystalLines
 from recon.osem import osem
 from recon.projector import Projector
-from recon.sensitivity import attenuation_ratio, geometric_sensitivity, support_mask
+from recon.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask
 from recon.system import ReconSystem
 
 NOTHING = np.empty(0, COINCIDENCE)
@@ -42,12 +44,11 @@ def coarse_brain() -> ReconSystem:
 
 
 SYSTEM = coarse_brain()
-MODEL = (SYSTEM.detection, SYSTEM.geometry, SYSTEM.allowed, SYSTEM.grid)
 
 
 @pytest.fixture(scope="module")
 def sensitivity() -> np.ndarray:
-    return geometric_sensitivity(*MODEL, samples=1_000_000)
+    return geometric_sensitivity(SYSTEM, samples=1_000_000)
 
 
 def head_points(count: int, *, seed: int = 0) -> np.ndarray:
@@ -78,7 +79,7 @@ def play(
 def offline(records: np.ndarray, sensitivity: np.ndarray, seconds: float) -> np.ndarray:
     mask = support_mask(sensitivity, SYSTEM.grid)
     exposure = sensitivity * np.float32(seconds)
-    return osem(Projector(SYSTEM.grid), SYSTEM.events(records), exposure, mask).image
+    return osem(Projector(SYSTEM.grid), LineModel(SYSTEM).events(records), exposure, mask).image
 
 
 def object_mask() -> np.ndarray:
@@ -93,14 +94,14 @@ def nrmse(image: np.ndarray, reference: np.ndarray, *, fwhm_mm: float = 0.0) -> 
 
 
 def imager_of(sensitivity: np.ndarray, **options: object) -> LiveImager:
-    return LiveImager(SYSTEM, sensitivity, clock=FakeClock(), **options)  # type: ignore[arg-type]
+    return LiveImager(CrystalLines(SYSTEM), sensitivity, clock=FakeClock(), **options)  # type: ignore[arg-type]
 
 
 def test_live_image_is_like_offline_osem(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
     imager = imager_of(sensitivity)
     play(imager, prompts)
     live = imager.estimate
-    finished = imager.finish(within_s=60.0)
+    finished = finish(imager, within_s=60.0)
     reference = offline(prompts, sensitivity, imager.seconds)
     assert nrmse(live, reference, fwhm_mm=15.0) < 0.10
     assert nrmse(imager.estimate, reference) < 0.01
@@ -112,7 +113,7 @@ def test_events_that_left_the_buffer_still_count(
 ) -> None:
     imager = imager_of(sensitivity, capacity=20_000)
     play(imager, prompts)
-    imager.finish(within_s=60.0)
+    finish(imager, within_s=60.0)
     reference = offline(prompts, sensitivity, imager.seconds)
     assert nrmse(imager.estimate, reference, fwhm_mm=15.0) < 0.12
     inside = object_mask()
@@ -148,7 +149,7 @@ def test_lost_batches_are_made_up_for(sensitivity: np.ndarray, prompts: np.ndarr
         imager.update(budget_s=0.1)
     reference = offline(prompts[: ends[-1]], sensitivity, imager.seconds)
     inside = object_mask()
-    assert imager.fraction_used == pytest.approx(0.5, abs=0.01)
+    assert imager.intake.fraction_used == pytest.approx(0.5, abs=0.01)
     assert imager.estimate[inside].sum() == pytest.approx(reference[inside].sum(), rel=0.02)
 
 
@@ -164,7 +165,7 @@ def test_no_events_at_all_give_a_finite_image(sensitivity: np.ndarray) -> None:
     imager = imager_of(sensitivity)
     imager.receive(NOTHING, NOTHING, watermark_ps=10**11)
     assert np.isfinite(imager.update(budget_s=0.05).image).all()
-    assert np.isfinite(imager.finish(within_s=1.0).image).all()
+    assert np.isfinite(finish(imager, within_s=1.0).image).all()
 
 
 def test_absurd_events_give_a_finite_image(sensitivity: np.ndarray) -> None:
@@ -180,9 +181,15 @@ def test_restart_forgets_the_last_run(sensitivity: np.ndarray, prompts: np.ndarr
     play(imager, prompts[:20_000])
     first = imager.estimate
     imager.restart()
-    assert imager.prompts_used == 0 and imager.prompts_seen == 0
+    assert imager.intake.used == 0 and imager.intake.seen == 0
     play(imager, prompts[:20_000])
     assert np.array_equal(imager.estimate, first)
+
+
+def corrected(imager: LiveImager, mu: np.ndarray, sensitivity: np.ndarray) -> None:
+    assert isinstance(imager.lines, CrystalLines)
+    imager.lines.correct([], mu)
+    imager.correct(sensitivity)
 
 
 def test_attenuation_that_comes_late_ends_like_one_from_the_start(
@@ -190,19 +197,19 @@ def test_attenuation_that_comes_late_ends_like_one_from_the_start(
 ) -> None:
     x, y, z = SYSTEM.grid.axes_mm()
     mu = np.where((np.hypot(x, y) < 60) & (np.abs(z) < 50), np.float32(0.0096), np.float32(0))
-    lowered = sensitivity * attenuation_ratio(*MODEL, mu, samples=200_000)
+    lowered = sensitivity * SensitivityRatio(SYSTEM, samples=200_000).of(mu_per_mm=mu)
     early, late = imager_of(sensitivity), imager_of(sensitivity)
-    early.attenuate(mu, lowered)
+    corrected(early, mu, lowered)
     play(early, prompts[:40_000])
     play(late, prompts[:40_000])
-    late.attenuate(mu, lowered)
-    assert np.allclose(late.events.factor, early.events.factor, rtol=1e-4)
+    corrected(late, mu, lowered)
     for imager in (early, late):
         imager.receive(prompts[40_000:60_000], NOTHING, watermark_ps=int(1.5e12))
         imager.update(budget_s=1.0)
+    kept = [imager.buffer.take(imager.buffer.place(0, 50_000))[0][1] for imager in (early, late)]
+    assert np.allclose(kept[0], kept[1], rtol=1e-4) and kept[0].min() < 0.5
     inside = object_mask()
     assert late.estimate[inside].sum() == pytest.approx(early.estimate[inside].sum(), rel=0.05)
-    assert late.update(budget_s=0.1).attenuation
 
 
 def test_randoms_are_taken_out(sensitivity: np.ndarray, prompts: np.ndarray) -> None:
@@ -228,9 +235,9 @@ def test_randoms_are_taken_out(sensitivity: np.ndarray, prompts: np.ndarray) -> 
     for part in np.array_split(prompts[:n], 12):
         clean.receive(part, NOTHING, watermark_ps=seconds_ps)
         clean.update(budget_s=1.0)
-    assert image.randoms and image.delayeds_used == 12 * 5000
-    imager.finish(within_s=60.0)
-    clean.finish(within_s=60.0)
+    assert imager.lines.randoms is not None and image.delayeds_used == 12 * 5000
+    finish(imager, within_s=60.0)
+    finish(clean, within_s=60.0)
     inside = object_mask()
     assert imager.estimate[inside].sum() == pytest.approx(clean.estimate[inside].sum(), rel=0.05)
 
@@ -241,31 +248,39 @@ def test_stopping_a_finish_keeps_the_live_image(
     imager = imager_of(sensitivity)
     play(imager, prompts[:20_000])
     before = imager.estimate
-    imager.finish(within_s=60.0, stopped=lambda: True)
+    finish(imager, within_s=60.0, stopped=lambda: True)
     assert np.array_equal(imager.estimate, before)
 
 
 class TestEventBuffer:
-    def events(self, first: int, count: int) -> EventList:
-        ends = np.zeros((count, 3), np.float32)
-        ends[:, 0] = np.arange(first, first + count)
-        return EventList.plain(Lors(ends, ends))
+    @staticmethod
+    def buffer() -> EventBuffer:
+        return EventBuffer(10, (np.empty(0, np.int64),))
 
-    def test_keeps_the_newest(self) -> None:
-        buffer = EventBuffer(10, tof=False)
+    @staticmethod
+    def add(buffer: EventBuffer, first: int, count: int) -> None:
+        buffer.append((np.arange(first, first + count),), np.ones(count, np.float32))
+
+    @staticmethod
+    def held(buffer: EventBuffer, first: int = 0, step: int = 1) -> list[int]:
+        (numbers,), _ = buffer.take(buffer.place(first, len(buffer), step))
+        return [int(number) for number in numbers]
+
+    def test_keeps_the_newest_in_order(self) -> None:
+        buffer = self.buffer()
         for first in range(0, 28, 4):
-            buffer.append(self.events(first, 4))
-        assert sorted(buffer.events.lors.start[:, 0]) == list(range(18, 28))
+            self.add(buffer, first, 4)
+        assert self.held(buffer) == list(range(18, 28))
+        assert self.held(buffer, 1, 4) == [19, 23, 27]
 
-    def test_oldest_are_those_that_will_be_overwritten(self) -> None:
-        buffer = EventBuffer(10, tof=False)
-        buffer.append(self.events(0, 8))
+    def test_the_oldest_make_room_or_are_dropped(self) -> None:
+        buffer = self.buffer()
+        self.add(buffer, 0, 8)
         assert buffer.overflow(5) == 3
-        assert list(buffer.oldest(3).lors.start[:, 0]) == [0, 1, 2]
-        buffer.append(self.events(8, 5))
-        assert sorted(buffer.events.lors.start[:, 0]) == list(range(3, 13))
-        assert list(buffer.oldest(2).lors.start[:, 0]) == [3, 4]
+        buffer.drop(3)
+        self.add(buffer, 8, 5)
+        assert self.held(buffer) == list(range(3, 13))
 
     def test_too_many_at_once_are_refused(self) -> None:
         with pytest.raises(ValueError, match="thin them first"):
-            EventBuffer(10, tof=False).append(self.events(0, 11))
+            self.add(self.buffer(), 0, 11)

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import nibabel as nib
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
 from hw.endpoints import Endpoints
+from hw.live_settings import LiveSettings
 from hw.messages import (
     CoincidenceBatch,
     ImageMessage,
@@ -26,6 +28,7 @@ from hw.messages import (
 from hw.scanner import load_scanner, scanner_to_toml_text
 from hw.settings import SortSettings
 from recon.live import LiveImager
+from recon.live_lines import CrystalLines
 from recon.live_run import LiveRun
 from recon.live_service import LiveService
 from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
@@ -67,7 +70,7 @@ def records() -> np.ndarray:
 @pytest.fixture
 def imager() -> LiveImager:
     sensitivity = np.ones(BENCH.grid.shape, np.float32) * 0.01
-    return LiveImager(BENCH, sensitivity, clock=lambda: 0.0, capacity=10_000)
+    return LiveImager(CrystalLines(BENCH), sensitivity, clock=lambda: 0.0, capacity=10_000)
 
 
 def run_of(imager: LiveImager, begin: RunBegin, now_s: list[float]) -> LiveRun:
@@ -165,8 +168,7 @@ def test_attenuation_is_taken_in_when_ready(
     mu = np.full(BENCH.grid.shape, 0.0096, np.float32)
     np.savez(tmp_path / "mu.npz", mu_per_mm=mu, voxel_mm=np.array(BENCH.grid.voxel_mm))
     run = run_of(imager, begin_message(mu_map=str(tmp_path / "mu.npz")), [0.0])
-    assert run.attenuation is not None
-    run.attenuation.wait(30.0)
+    run.corrections.wait(30.0)
     run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
     image = run.image(budget_s=0.01)
     assert image is not None and image.corrections["attenuation"]
@@ -176,8 +178,7 @@ def test_bad_map_is_said_and_the_image_goes_on(
     imager: LiveImager, records: np.ndarray, tmp_path: Path
 ) -> None:
     run = run_of(imager, begin_message(mu_map=str(tmp_path / "none.npz")), [0.0])
-    assert run.attenuation is not None
-    run.attenuation.wait(30.0)
+    run.corrections.wait(30.0)
     run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
     image = run.image(budget_s=0.01)
     assert image is not None and not image.corrections["attenuation"]
@@ -282,6 +283,38 @@ def test_service_images_a_run_from_begin_to_end(
     while (image := daq.image(final=False)).run != "two":
         pass
     assert image.prompts_used == 2000
+
+
+@pytest.mark.processes
+def test_who_subscribes_late_gets_the_newest_image_at_once(
+    daq: Daq, records: np.ndarray
+) -> None:
+    daq.stream.send(encode(begin_message()))
+    daq.stream.send_multipart([encode(batch_message(0, 2000, 0)), records.tobytes(), b""])
+    newest = daq.image(final=False)
+    late = zmq.Context.instance().socket(zmq.SUB)
+    late.setsockopt(zmq.LINGER, 0)
+    late.setsockopt(zmq.SUBSCRIBE, b"")
+    late.connect(daq.endpoints.of("images"))
+    assert late.poll(10_000), "no image, though no event will ever come"
+    assert decode_as(ImageMessage, late.recv()).array().tobytes() == newest.array().tobytes()
+    late.close()
+
+
+@pytest.mark.processes
+def test_another_window_can_be_asked_for_while_the_run_goes_on(
+    daq: Daq, records: np.ndarray
+) -> None:
+    daq.stream.send(encode(begin_message()))
+    daq.stream.send_multipart([encode(batch_message(0, 1000, 0)), records[:1000].tobytes(), b""])
+    assert daq.image(final=False).window == "grow"
+    sliding = msgspec.structs.replace(begin_message(), live=LiveSettings(window="slide:5s"))
+    daq.stream.send(encode(sliding))
+    header = batch_message(1, 1000, 1000)
+    daq.stream.send_multipart([encode(header), records[1000:].tobytes(), b""])
+    while (image := daq.image(final=False)).window != "slide:5s":
+        pass
+    assert image.prompts_in_window == 2000 and image.window_s == pytest.approx(0.2)
 
 
 @pytest.mark.processes

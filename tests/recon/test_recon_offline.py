@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from coincidence.events import COINCIDENCE
 from hw.geometry import build_geometry
 from hw.scanner import Scanner, load_scanner
 from recon.offline import reconstruct
+from recon.options import ReconOptions
+from recon.run_data import RunData
 
 RADIUS_MM, HALF_MM, MU = 70.0, 60.0, 0.0096
 
@@ -74,15 +77,15 @@ def test_attenuation_correction_makes_a_uniform_cylinder_flat(
 ) -> None:
     monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
     scanner = coarse("caremibrain")
-    plain = reconstruct(cylinder, scanner=scanner, iterations=4, subsets=4)
-    made = reconstruct(
-        cylinder, scanner=scanner, mu_map=mu_of_cylinder(scanner), iterations=4, subsets=4
-    )
+    plan = ReconOptions(iterations=4, subsets=4, scatter="none")
+    plain = reconstruct(RunData.of_records(cylinder, scanner=scanner), plan)
+    known = RunData.of_records(cylinder, scanner=scanner, mu_map=mu_of_cylinder(scanner))
+    made = reconstruct(known, plan)
     cupped, flat = ring_means(plain.image), ring_means(made.image)
     assert cupped[0] < 0.8 * cupped[-1]
     assert np.allclose(flat, flat.mean(), rtol=0.05)  # 2 % of it is noise of the innermost ring
-    assert made.metadata["corrections"]["attenuation"]
-    assert not plain.metadata["corrections"]["attenuation"]
+    assert made.corrections.applied()["attenuation"]
+    assert "µ map" in plain.corrections.missing()["attenuation"]
 
 
 def test_absolute_scale_is_emissions_per_second_and_mL(
@@ -91,23 +94,27 @@ def test_absolute_scale_is_emissions_per_second_and_mL(
     monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
     scanner = coarse("caremibrain")
     seconds = 20.0
-    made = reconstruct(
+    data = RunData.of_records(
         cylinder, scanner=scanner, mu_map=mu_of_cylinder(scanner), duration_s=seconds
     )
+    made = reconstruct(data, ReconOptions(scatter="none"))
     emitted = 3_000_000 * np.pi / 4  # of the box the cylinder's share
     volume_mL = np.pi * RADIUS_MM**2 * 2 * HALF_MM / 1000
     expected = emitted / seconds / volume_mL
     assert ring_means(made.image).mean() == pytest.approx(expected, rel=0.03)
 
 
-def test_parts_give_the_same_as_one_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_and_threads_give_the_same_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
     scanner = load_scanner("bench2")
     spread = np.random.default_rng(0).normal(0, 3, (30_000, 3))
     records = simulated_records(scanner, build_geometry(scanner), spread)
-    whole = reconstruct(records, scanner=scanner)
-    parts = reconstruct(iter(np.array_split(records, 7)), scanner=scanner)
-    assert np.array_equal(whole.image, parts.image)
+    data = RunData.of_records(records, scanner=scanner)
+    whole = reconstruct(data, ReconOptions(threads=1))
+    split = replace(data, prompt_parts=lambda start_s, end_s: np.array_split(records, 7))
+    assert np.array_equal(whole.image, reconstruct(split, ReconOptions(threads=3)).image)
     assert whole.metadata["prompts"] == len(records)
 
 
@@ -118,7 +125,8 @@ def test_tof_point_source_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert scanner.acquisition.tof
     where = np.array([33.0, -21.0, 9.0])
     records = simulated_records(scanner, build_geometry(scanner), np.tile(where, (20_000, 1)))
-    image = reconstruct(records, scanner=scanner, iterations=2, subsets=4).image
+    data = RunData.of_records(records, scanner=scanner)
+    image = reconstruct(data, ReconOptions(iterations=2, subsets=4)).image
     peak = (np.array(np.unravel_index(image.argmax(), image.shape)) - [14.5, 14.5, 11.5]) * 6.0
     assert np.abs(peak - where).max() <= 3.0 + 1e-6
 
@@ -127,5 +135,7 @@ def test_nothing_gives_an_empty_image_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
-    made = reconstruct(np.empty(0, COINCIDENCE), scanner=load_scanner("bench2"))
+    data = RunData.of_records(np.empty(0, COINCIDENCE), scanner=load_scanner("bench2"))
+    made = reconstruct(data)
     assert not made.image.any() and made.metadata["prompts_used"] == 0
+    assert any("no prompts" in note for note in made.metadata["notes"])

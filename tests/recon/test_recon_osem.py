@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from recon_oracles import dense_matrix, lines_from_points, random_lines
 
+from recon.event_store import EventStore
 from recon.events import EventList, Lors
-from recon.grid import ImageGrid
+from recon.grid import GridError, ImageGrid
 from recon.osem import OsemError, osem
 from recon.projector import Projector
 from recon.tof import TofModel
@@ -177,6 +178,59 @@ def test_stopping_keeps_the_image_so_far() -> None:
         stopped=lambda: next(calls),
     )
     assert result.iterations == 2 and result.image.any()
+
+
+def test_a_list_with_nothing_inside_the_grid_gives_an_empty_image_and_says_so() -> None:
+    outside = Lors(np.float32([[-99, 50, 0]] * 10), np.float32([[99, 50, 0]] * 10))
+    result = osem(
+        Projector(GRID), EventList.plain(outside), np.ones(GRID.shape, np.float32), EVERYWHERE
+    )
+    assert not result.image.any() and result.unexplained == 10 and result.iterations == 1
+    assert result.stopped_by == "no event can be explained"
+
+
+def test_one_event_in_eight_subsets_does_not_empty_the_image() -> None:
+    """Subsets are at most as many as events, and one that explains nothing changes nothing."""
+    both = Lors(
+        np.float32([[-99, 50, 0]] * 7 + [[-99, 1, 0]]), np.float32([[99, 50, 0]] * 7 + [[99, 2, 0]])
+    )
+    result = osem(
+        Projector(GRID), EventList.plain(both), np.ones(GRID.shape, np.float32), EVERYWHERE
+    )
+    assert result.subsets == 8 and result.image.any() and np.isfinite(result.image).all()
+    assert result.used == 1 and result.unexplained == 7
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_images_that_poison_are_refused(value: float) -> None:
+    good = np.ones(GRID.shape, np.float32)
+    bad = good.copy()
+    bad[2, 3, 4] = value
+    events = EventList.plain(blob_events(50))
+    with pytest.raises(OsemError, match="initial image: 1 voxels are negative or not finite"):
+        osem(Projector(GRID), events, good, EVERYWHERE, initial=bad)
+    with pytest.raises(OsemError, match="exposure: 1 voxels of the mask"):
+        osem(Projector(GRID), events, bad, EVERYWHERE)
+    made = osem(Projector(GRID), events, bad, np.isfinite(bad) & (bad > 0))
+    assert np.isfinite(made.image).all() and made.image[2, 3, 4] == 0
+
+
+def test_images_of_another_grid_are_refused() -> None:
+    events, good = EventList.plain(blob_events(50)), np.ones(GRID.shape, np.float32)
+    other = np.ones((3, 3, 3), np.float32)
+    for plan in ({"exposure": other}, {"initial": other}, {"mask": other > 0}):
+        with pytest.raises(GridError, match=r"has shape \(3, 3, 3\)"):
+            osem(Projector(GRID), events, **{"exposure": good, "mask": EVERYWHERE, **plan})
+
+
+def test_a_store_keeps_its_number_of_subsets() -> None:
+    good = np.ones(GRID.shape, np.float32)
+    with EventStore.build([EventList.plain(blob_events(50))], subsets=3) as store:
+        assert osem(Projector(GRID), store, good, EVERYWHERE).subsets == 3
+        with pytest.raises(OsemError, match="the store was made for 3"):
+            osem(Projector(GRID), store, good, EVERYWHERE, subsets=4)
+        with pytest.raises(OsemError, match="keeps no module pairs"):
+            osem(Projector(GRID), store, good, EVERYWHERE, background=np.ones(1, np.float32))
 
 
 @pytest.mark.parametrize(("iterations", "subsets"), [(0, 8), (4, 0), (4, 5000)])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recon_oracles import dense_matrix, random_lines, slow_forward, slow_joseph
 
-from recon.events import EventList, Lors, order_for_cache
+from recon.event_order import order_for_cache
+from recon.events import EventList, Lors
 from recon.grid import GridError, ImageGrid
 from recon.projector import Projector, ProjectorError
 from recon.tof import TofModel

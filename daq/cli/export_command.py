@@ -1,0 +1,228 @@
+"""Write a run's coincidences in another program's list-mode format.
+
+petsird  one file: scanner, prompts, delayeds. No time of single events, only of time blocks.
+         Read by STIR, YRT-PET and the petsird packages, and back by `tomoshibi import petsird`.
+castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….hscan and .lut, which
+         go to CASToR's folder config/scanner. Corrections can be stored with every event.
+safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par for
+         STIR's lm_to_projdata. No time of flight.
+
+Written with a few MB of memory, whole or not at all. docs/recon_exchange.md has the conventions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import (
+    CommandError,
+    add_json_option,
+    add_runs_option,
+    find_run,
+    finish,
+    positive,
+    whole,
+)
+from daq.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from daq.run_config import RunConfig
+    from recon.exchange.event_parts import Part
+    from recon.exchange.scan_facts import ScanFacts
+
+SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
+
+EXAMPLES = """\
+examples:
+  tomoshibi export last --format petsird
+  tomoshibi export RUN --format petsird --block-ms 10 --energy-bins 5 --output brain.petsird
+  tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
+  tomoshibi export RUN --format safir && lm_to_projdata …     (STIR)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument("--format", required=True, choices=list(SUFFIXES))
+    parser.add_argument("--output", type=Path, metavar="FILE",
+                        help="the file (default: RUN/export/NAME.petsird, .Cdh or "
+                        ".clm.safir)")  # fmt: skip
+    parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
+    parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
+                        help="petsird: length of a time block, all that is told of an event's "
+                        "time (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--energy-bins", type=whole, default=1, metavar="N",
+                        help="petsird: energy bins from LLD to ULD (default: %(default)s: no "
+                        "energies)")  # fmt: skip
+    parser.add_argument("--tof-bin-ps", type=positive, metavar="PS",
+                        help="petsird: width of a TOF bin (default: 25; one bin for a scanner "
+                        "without TOF)")  # fmt: skip
+    parser.add_argument("--corrections", default="", metavar="NAMES",
+                        help="castor: attenuation, normalisation, randoms, with commas between; "
+                        "stored with every event")  # fmt: skip
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export."""
+    from daq.resort import run_config
+    from recon.exchange.scan_facts import ScanFacts
+
+    folder = find_run(options.run_folder, options.runs)
+    config = run_config(folder)
+    if config.scanner().modality == "SPECT":
+        raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences to export")
+    if options.corrections and options.format != "castor":
+        raise CommandError(f"--corrections: {options.format} has no place for them; castor has")
+    path = options.output or folder / "export" / f"{folder.resolve().name}{_suffix(options)}"
+    facts = ScanFacts.of(_about(folder, config))
+    progress = ProgressLine("exporting")
+    writers = {"petsird": _petsird, "castor": _castor, "safir": _safir}
+    result = writers[options.format](options, folder, config, path, facts, progress)
+    progress.done()
+    words = f"{result['files'][0]}: {result['prompts']} prompts, {result['delayeds']} delayeds"
+    finish(options, {"run": str(folder), **result}, words)
+    return 0
+
+
+def _suffix(options: argparse.Namespace) -> str:
+    return SUFFIXES[options.format]
+
+
+def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
+    """Return what the run's own files say of it, for headers."""
+    about: dict[str, Any] = {"run": folder.resolve().name, "scanner": config.scanner().name}
+    for name in ("run.json", "summary.json"):
+        path = folder / name
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        about |= {key: found[key] for key in ("created", "hash") if key in found}
+    nuclide = config.labels.get("nuclide")
+    return {**about, **({"nuclide": nuclide} if nuclide else {})}
+
+
+class _Parts:
+    """A run's coincidences as exporters read them, counted on the way."""
+
+    def __init__(self, folder: Path, *, delayeds: bool, progress: ProgressLine) -> None:
+        self._folder, self._delayeds, self._progress = folder, delayeds, progress
+        self.counts = [0, 0]
+
+    def __iter__(self) -> Iterator[Part]:
+        from daq import listmode
+        from daq.blocks import BlockKind
+        from daq.listmode import ListmodeReader
+
+        path = self._folder / listmode.FILE_NAME
+        size = max(1, path.stat().st_size)
+        for kind, records, offset in ListmodeReader(path).placed():
+            delayed = kind is BlockKind.DELAYEDS
+            if kind not in (BlockKind.PROMPTS, BlockKind.DELAYEDS):
+                continue
+            if delayed and not self._delayeds:
+                continue
+            self.counts[delayed] += len(records)
+            self._progress(offset, size)
+            yield delayed, records
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many events were read."""
+        return {"prompts": self.counts[0], "delayeds": self.counts[1]}
+
+
+def _duration_s(folder: Path) -> float:
+    path = folder / "summary.json"
+    if not path.exists():
+        return 0.0
+    return float(json.loads(path.read_text(encoding="utf-8")).get("detector_time_s", 0.0))
+
+
+def _petsird(
+    options: argparse.Namespace,
+    folder: Path,
+    config: RunConfig,
+    path: Path,
+    facts: ScanFacts,
+    progress: ProgressLine,
+) -> dict[str, Any]:
+    from daq.resort import own_calibration
+    from hw.geometry import build_geometry
+    from recon.exchange.petsird import write_petsird
+    from recon.exchange.petsird_header import Binning, header_of
+
+    scanner, settings = config.scanner(), config.settings
+    binning = Binning.of(
+        scanner,
+        window_ps=settings.window_ps,
+        lld_keV=settings.lld_keV,
+        uld_keV=settings.uld_keV,
+        energy_bins=options.energy_bins,
+        tof_bin_ps=None if options.tof_bin_ps is None else max(1, round(options.tof_bin_ps)),
+    )
+    delayeds = not options.no_delayeds and settings.delay_ps > 0
+    known = own_calibration(folder)
+    has = known is not None and known.statuses["efficiency"].any()
+    header = header_of(
+        scanner, build_geometry(scanner), binning, facts, policy=settings.policy,
+        delayeds=delayeds, efficiency=known.efficiency if known is not None and has else None,
+    )  # fmt: skip
+    parts = _Parts(folder, delayeds=delayeds, progress=progress)
+    done = write_petsird(
+        path,
+        parts,
+        header,
+        binning,
+        doi_bins=scanner.module.doi_bins,
+        block_ms=options.block_ms,
+        duration_s=_duration_s(folder),
+        delayeds=delayeds,
+    )
+    return {"files": [path], "bytes": done.bytes, **parts.summary}
+
+
+def _castor(
+    options: argparse.Namespace,
+    folder: Path,
+    config: RunConfig,
+    path: Path,
+    facts: ScanFacts,
+    progress: ProgressLine,
+) -> dict[str, Any]:
+    from daq.cli.export_corrections import castor_corrections
+    from hw.geometry import build_geometry
+    from recon.exchange.castor import CastorOptions, write_castor
+
+    scanner = config.scanner()
+    wanted = [name.strip() for name in options.corrections.split(",") if name.strip()]
+    castor = CastorOptions(
+        duration_s=_duration_s(folder),
+        tof=scanner.acquisition.tof,
+        window_ps=config.settings.window_ps,
+        corrections=castor_corrections(folder, wanted),
+    )
+    parts = _Parts(folder, delayeds=False, progress=progress)
+    files = write_castor(path, parts, scanner, build_geometry(scanner), castor, facts)
+    return {"files": files, "corrections": wanted, **parts.summary}
+
+
+def _safir(
+    options: argparse.Namespace,
+    folder: Path,
+    config: RunConfig,
+    path: Path,
+    facts: ScanFacts,
+    progress: ProgressLine,
+) -> dict[str, Any]:
+    from hw.geometry import build_geometry
+    from recon.exchange.safir import write_safir
+
+    scanner = config.scanner()
+    parts = _Parts(folder, delayeds=not options.no_delayeds, progress=progress)
+    files = write_safir(path, parts, scanner, build_geometry(scanner))
+    return {"files": files, **parts.summary}

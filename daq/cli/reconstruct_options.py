@@ -1,0 +1,208 @@
+"""The options of ``tomoshibi reconstruct``, and what the reconstruction is asked for by them."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daq.cli.common import CommandError, positive
+
+if TYPE_CHECKING:
+    from recon.offline import Extras
+    from recon.options import ReconOptions
+    from recon.quantification import ActivityCalibration, Patient
+    from recon.run_data import RunData
+
+CORRECTIONS = (
+    "sensitivity",
+    "attenuation",
+    "randoms",
+    "scatter",
+    "normalisation",
+    "dead_time",
+    "decay",
+    "motion",
+    "calibration",
+)
+
+
+def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the algorithm."""
+    group = parser.add_argument_group("algorithm")
+    group.add_argument("--algorithm", choices=("osem", "mlem", "bsrem"), default="osem",
+                       help="bsrem maximises a penalised likelihood (default: %(default)s)")  # fmt: skip
+    group.add_argument("--iterations", type=int, default=4, help="default: %(default)s")
+    group.add_argument("--subsets", type=int, default=8, help="default: %(default)s")
+    group.add_argument("--subsets-by", choices=("time", "angle"), default="time",
+                       help="what subsets split (default: %(default)s)")  # fmt: skip
+    group.add_argument("--prior", choices=("none", "rdp"), default="none",
+                       help="rdp: relative differences of neighbours")  # fmt: skip
+    group.add_argument("--beta", type=float, default=0.0, help="strength of the prior")
+    group.add_argument("--psf-fwhm-mm", type=float, default=0.0, metavar="MM",
+                       help="resolution model in the image (default: none)")  # fmt: skip
+    group.add_argument("--stop", default="", metavar="RULE",
+                       help="stop early: noise=0.1, change=0.01, or both with a comma")  # fmt: skip
+    group.add_argument("--fwhm-mm", type=float, default=0.0, metavar="MM",
+                       help="Gaussian post-filter (default: none)")  # fmt: skip
+    group.add_argument("--threads", type=int, default=2, help="default: %(default)s")
+    group.add_argument("--memory-MB", type=positive, default=2000.0, metavar="MB",
+                       help="events beyond this go to a temporary file (default: %(default)g)")  # fmt: skip
+
+
+def add_correction_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the corrections."""
+    group = parser.add_argument_group("corrections (each is applied where it is possible)")
+    group.add_argument("--attenuation", choices=("map", "contour", "mlaa", "none"), default="map",
+                       help="by the run's µ map, a head contour found in the image, or MLAA "
+                       "(needs time of flight) (default: %(default)s)")  # fmt: skip
+    group.add_argument("--mu-map", type=Path, metavar="FILE", help="in place of the run's own")
+    group.add_argument("--scatter", choices=("sss", "energy", "none"), default="sss",
+                       help="single-scatter simulation, or by the two energies "
+                       "(default: %(default)s)")  # fmt: skip
+    group.add_argument("--normalisation-set", type=Path, metavar="FILE",
+                       help="calibration set with efficiencies, in place of the run's own")  # fmt: skip
+    for name, words in (
+        ("randoms", "leave randoms in"),
+        ("normalisation", "take all crystals as equal"),
+        ("dead-time", "take detector time as live time"),
+        ("decay", "leave the mean activity of each frame as it is"),
+        ("calibration", "leave the image in emissions/s/mL"),
+    ):
+        group.add_argument(f"--no-{name}", action="store_true", help=words)
+    group.add_argument("--require", action="append", default=[], choices=CORRECTIONS,
+                       metavar="NAME", help="make no image without this correction; repeatable: "
+                       + ", ".join(CORRECTIONS))  # fmt: skip
+
+
+def add_time_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of frames, gates and motion."""
+    group = parser.add_argument_group("frames, gates, motion")
+    group.add_argument("--frames", default="", metavar="FRAMES",
+                       help="lengths one after the other, 10x60s,5x120s, or times in s, "
+                       "0:60,60:300 (default: the whole run)")  # fmt: skip
+    group.add_argument("--gates", type=int, default=0, metavar="N", help="split into N gates")
+    group.add_argument("--gate-signal", type=Path, metavar="FILE",
+                       help="CSV with t_s (triggers), t_s,phase or t_s,amplitude")  # fmt: skip
+    group.add_argument("--poses", type=Path, metavar="FILE",
+                       help="correct rigid motion, event by event: CSV with "
+                       "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg as `emulate --motion`")  # fmt: skip
+    group.add_argument("--pose-reference", type=float, metavar="S",
+                       help="make the image in the pose of this time (default: of all zeros)")  # fmt: skip
+    group.add_argument("--decay-reference", default="0", metavar="TIME",
+                       help="the time that decay is corrected to: s since the run's start, or "
+                       "2026-11-21T10:30:00+00:00 (default: the run's start)")  # fmt: skip
+
+
+def add_quantification_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of calibration and SUV."""
+    group = parser.add_argument_group("quantification")
+    group.add_argument("--calibration", type=Path, metavar="FILE",
+                       help="activity calibration (`tomoshibi calibrate activity`); "
+                       "default: RUN/activity.json")  # fmt: skip
+    group.add_argument("--nuclide", metavar="NAME", help="where the run does not say it")
+    group.add_argument("--weight-kg", type=positive, metavar="KG", help="for SUV")
+    group.add_argument("--injected-MBq", type=positive, metavar="MBq", help="for SUV")
+    group.add_argument("--injected-at", default="0", metavar="TIME",
+                       help="when it was so much, as --decay-reference (default: %(default)s)")  # fmt: skip
+    group.add_argument("--suv", action="store_true", help="write SUV in place of Bq/mL")
+
+
+def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> ReconOptions:
+    """Return what is asked for, checked."""
+    from recon.frames import parse_frames
+    from recon.options import ReconOptions
+
+    return ReconOptions(
+        algorithm=options.algorithm,
+        iterations=options.iterations,
+        subsets=options.subsets,
+        subsets_by=options.subsets_by,
+        prior=options.prior,
+        beta=options.beta,
+        psf_fwhm_mm=options.psf_fwhm_mm,
+        stop=options.stop,
+        post_filter_fwhm_mm=options.fwhm_mm,
+        decay=not options.no_decay,
+        dead_time=not options.no_dead_time,
+        randoms=not options.no_randoms,
+        normalisation=not options.no_normalisation,
+        calibration=not options.no_calibration,
+        attenuation=options.attenuation,
+        scatter=options.scatter,
+        frames=parse_frames(options.frames) if options.frames else (),
+        decay_reference_s=run_time_s(options.decay_reference, data, "--decay-reference"),
+        require=tuple(options.require),
+        threads=options.threads,
+        memory_MB=options.memory_MB,
+        scratch=scratch,
+    )
+
+
+def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extras:
+    """Return motion, gating, calibration and patient, as far as they are given."""
+    from recon.gating import GateSignal
+    from recon.motion import PoseStream
+    from recon.offline import Extras
+
+    if bool(options.gates) != bool(options.gate_signal):
+        raise CommandError("--gates N and --gate-signal FILE go together: give both")
+    poses = options.poses and PoseStream.load(options.poses, reference_s=options.pose_reference)
+    return Extras(
+        poses=poses or None,
+        gate_signal=GateSignal.load(options.gate_signal) if options.gate_signal else None,
+        gates=options.gates,
+        calibration=_calibration(options, folder, data),
+        patient=_patient(options, data),
+    )
+
+
+def _calibration(
+    options: argparse.Namespace, folder: Path, data: RunData
+) -> ActivityCalibration | None:
+    from daq.calibration_set import scanner_hash
+    from recon.quantification import load_calibration
+
+    path = options.calibration or folder / "activity.json"
+    if options.calibration is None and not path.exists():
+        return None
+    found = load_calibration(path)
+    found.check(scanner=data.scanner.name, scanner_hash=scanner_hash(data.scanner))
+    return found
+
+
+def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:
+    from recon.quantification import Patient
+
+    if options.weight_kg is None and options.injected_MBq is None:
+        if options.suv:
+            raise CommandError("--suv needs --weight-kg and --injected-MBq")
+        return None
+    if options.weight_kg is None or options.injected_MBq is None:
+        raise CommandError("SUV needs both --weight-kg and --injected-MBq")
+    return Patient(
+        weight_kg=options.weight_kg,
+        injected_Bq=options.injected_MBq * 1e6,
+        injected_s=run_time_s(options.injected_at, data, "--injected-at"),
+    )
+
+
+def run_time_s(text: str, data: RunData, option: str) -> float:
+    """Return a time as s since the run's start, from a number or a date with time."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"{option} {text}: neither s since the run's start nor a date with time such as "
+            "2026-11-21T10:30:00+00:00"
+        ) from None
+    if data.start is None:
+        raise CommandError(f"{option} {text}: the run does not say when it started; give seconds")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=data.start.tzinfo)
+    return (moment - data.start).total_seconds()

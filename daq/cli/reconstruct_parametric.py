@@ -1,0 +1,76 @@
+"""The parametric maps that ``tomoshibi reconstruct --parametric`` writes beside the series."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daq.cli.common import CommandError
+
+if TYPE_CHECKING:
+    from recon.grid import Image
+    from recon.offline import Reconstruction
+
+KINDS = ("mean", "patlak", "washout")
+
+
+def add_parametric_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of parametric maps."""
+    group = parser.add_argument_group("parametric maps of a dynamic series (needs --frames)")
+    group.add_argument("--parametric", default="", metavar="NAMES",
+                       help="mean, patlak, washout, with commas between")  # fmt: skip
+    group.add_argument("--input", type=Path, metavar="FILE",
+                       help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL")  # fmt: skip
+    group.add_argument("--patlak-from", type=float, default=0.0, metavar="S",
+                       help="use frames that begin at this time or later (default: all)")  # fmt: skip
+
+
+def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the maps that are asked for, refusing what cannot be before the work begins."""
+    names = tuple(part.strip() for part in options.parametric.split(",") if part.strip())
+    for name in names:
+        if name not in KINDS:
+            raise CommandError(f"--parametric {name}: there are {', '.join(KINDS)}")
+    if names and not options.frames:
+        raise CommandError("--parametric needs a series: give --frames")
+    if "patlak" in names and options.input is None:
+        raise CommandError("--parametric patlak needs the plasma's curve: --input FILE")
+    return names
+
+
+def write_maps(
+    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...], path: Path
+) -> list[Path]:
+    """Write each map as NIfTI beside the series; return the files."""
+    from recon.nifti import write_nifti
+
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    written = []
+    for name, unit, image in _maps(made, options, kinds):
+        target = path.with_name(f"{stem}-{name}.nii.gz")
+        about = {**made.metadata, "parametric": name, "unit": unit, "series": name}
+        write_nifti(target, image, made.grid, metadata=about)
+        written.append(target)
+    return written
+
+
+def _maps(
+    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...]
+) -> list[tuple[str, str, Image]]:
+    from recon.parametric import InputFunction, mean_map, patlak_maps, washout_maps
+
+    unit = str(made.metadata["unit"])
+    maps: list[tuple[str, str, Image]] = []
+    if "mean" in kinds:
+        maps.append(("mean", unit, mean_map(made.image, made.frames)))
+    if "patlak" in kinds:
+        plasma = InputFunction.load(options.input)
+        slope, intercept = patlak_maps(
+            made.image, made.frames, plasma, from_s=options.patlak_from
+        )
+        maps += [("patlak-slope", "1/s", slope), ("patlak-intercept", "1", intercept)]
+    if "washout" in kinds:
+        rate, start = washout_maps(made.image, made.frames)
+        maps += [("washout-rate", "1/s", rate), ("washout-start", unit, start)]
+    return maps

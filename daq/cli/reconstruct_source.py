@@ -1,0 +1,209 @@
+"""A run's folder as reconstruction reads it: its log block by block, and what lies beside it.
+
+One pass finds the log's sound blocks and the times that each covers; from then on only the blocks
+of the time that is asked for are read. A log that was cut in the middle is used up to its last
+whole block, and the image says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import COINCIDENCE
+from daq import listmode
+from daq.blocks import BlockKind
+from daq.calibration_set import CalibrationSet, load_set_for, scanner_hash
+from daq.cli.common import CommandError
+from daq.listmode import ListmodeReader
+from daq.resort import own_calibration, run_config
+from daq.run import MU_MAP_NAME
+from hw.geometry import build_geometry
+from hw.scanner import Scanner, parse_scanner
+from recon.grid import ImageGrid
+from recon.mu_map import load_mu_map
+from recon.run_data import PART_RECORDS, RunData
+
+Records = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Records of one kind that lie one after the other in the log."""
+
+    offset: int
+    records: int
+    first_s: float
+    last_s: float
+
+
+class LogIndex:
+    """Where a list-mode log's records lie, and when they were; raises CommandError for none.
+
+    torn_bytes : at the log's end, which are no whole block
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        reader = ListmodeReader(path)
+        self.head = reader.head
+        self._stretches: dict[BlockKind, list[_Stretch]] = {
+            BlockKind.PROMPTS: [],
+            BlockKind.DELAYEDS: [],
+        }
+        for kind, records, offset in reader.placed():
+            if kind in self._stretches and len(records):
+                time_s = records["time_ps"] * 1e-12
+                self._stretches[kind].append(
+                    _Stretch(offset, len(records), float(time_s.min()), float(time_s.max()))
+                )
+        self.closed = reader.closed
+        self.torn_bytes = reader.torn_bytes
+
+    def count(self, kind: BlockKind) -> int:
+        """Return the number of records of a kind."""
+        return sum(one.records for one in self._stretches[kind])
+
+    @property
+    def last_s(self) -> float:
+        """Time of the last prompt or delayed."""
+        found = [one.last_s for kind in self._stretches.values() for one in kind]
+        return max(found, default=0.0)
+
+    def parts(self, kind: BlockKind, start_s: float, end_s: float) -> Iterator[Records]:
+        """Yield a kind's records, at least those of this time, in parts of a useful size."""
+        waiting: list[_Stretch] = []
+        held = 0
+        with self.path.open("rb") as file:
+            for one in self._stretches[kind]:
+                if one.last_s < start_s or one.first_s > end_s:
+                    continue
+                waiting.append(one)
+                held += one.records
+                if held >= PART_RECORDS:
+                    yield _read(file, waiting)
+                    waiting, held = [], 0
+            if waiting:
+                yield _read(file, waiting)
+
+
+def _read(file: Any, stretches: list[_Stretch]) -> Records:
+    records = np.empty(sum(one.records for one in stretches), dtype=COINCIDENCE)
+    at = 0
+    for one in stretches:
+        file.seek(one.offset)
+        file.readinto(records[at : at + one.records].view(np.uint8).data)
+        at += one.records
+    return records
+
+
+def run_data(
+    folder: Path, *, mu_map: Path | None = None, calibration: Path | None = None
+) -> RunData:
+    """Return a PET run's data.
+
+    mu_map, calibration : in place of the run's own
+    """
+    config = run_config(folder)
+    scanner = config.scanner()
+    log = LogIndex(folder / listmode.FILE_NAME)
+    _check_log(log, folder, scanner)
+    if not log.count(BlockKind.PROMPTS):
+        raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
+    statistics, notes = _statistics(folder, scanner)
+    notes += _torn(log)
+    detector_s = float(statistics.get("detector_s", 0.0))
+    duration_s = max(detector_s, log.last_s + 1e-12)
+    known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
+    path = mu_map or (folder / MU_MAP_NAME if (folder / MU_MAP_NAME).exists() else None)
+    grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
+    settings = config.settings
+    has_delayeds = bool(settings.delay_ps)
+    return RunData(
+        scanner=scanner,
+        prompt_parts=lambda start_s, end_s: log.parts(BlockKind.PROMPTS, start_s, end_s),
+        delayed_parts=(lambda start_s, end_s: log.parts(BlockKind.DELAYEDS, start_s, end_s))
+        if has_delayeds
+        else None,
+        duration_s=duration_s,
+        geometry=build_geometry(scanner),
+        window_ps=settings.window_ps,
+        min_sector_difference=settings.min_sector_difference,
+        lld_keV=settings.lld_keV,
+        uld_keV=settings.uld_keV,
+        delayed_factor=settings.delayed_factor,
+        pair_live_s=statistics.get("pair_live_s"),
+        detector_s=detector_s,
+        crystal_singles=statistics.get("crystal_singles"),
+        mu_map=load_mu_map(path, grid) if path else None,
+        labels=config.labels,
+        start=_created(folder),
+        name=folder.resolve().name,
+        notes=tuple(notes),
+        **_normalisation(known),
+    )
+
+
+def _normalisation(known: CalibrationSet | None) -> dict[str, Any]:
+    """Return the arrays of a set that has efficiencies, or none of them."""
+    if known is None or not known.statuses["efficiency"].any():
+        return {}
+    return {
+        "efficiency": known.efficiency,
+        "block_profile": known.block_profile,
+        "geometric": known.geometric,
+        "masked": known.masked,
+    }
+
+
+def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
+    """Refuse a log of another scanner than the run's."""
+    text = str(log.head.get("config", {}).get("scanner_toml", ""))
+    if not text:
+        return
+    recorded = parse_scanner(text, source=str(log.path))
+    if scanner_hash(recorded) != scanner_hash(scanner):
+        raise CommandError(
+            f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} is "
+            f"a run of {scanner.name} ({scanner_hash(scanner)}): the log belongs to another run"
+        )
+
+
+def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[str]]:
+    """Return the arrays of randoms.npz, as far as they are of this scanner, and what is wrong."""
+    path = folder / "randoms.npz"
+    if not path.exists():
+        return {}, ["the run was not closed: live times are not known"]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in ("pair_live_s", "detector_s", "crystal_singles")}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        return {}, [f"{path.name} cannot be read ({error}): live times are not known"]
+    shape = (scanner.n_modules, scanner.n_modules)
+    if found["pair_live_s"].shape != shape or len(found["crystal_singles"]) != scanner.n_crystals:
+        return {}, [f"{path.name} is of another scanner: live times are not known"]
+    return found, []
+
+
+def _torn(log: LogIndex) -> list[str]:
+    if log.closed:
+        return []
+    return [
+        f"the list-mode log was not closed: it is used up to its last whole block, "
+        f"{log.last_s:.6g} s, and {log.torn_bytes} bytes behind that are left out"
+    ]
+
+
+def _created(folder: Path) -> datetime | None:
+    try:
+        head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return datetime.fromisoformat(head["created"])
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,172 @@
+"""Reconstruction of SPECT runs: `tomoshibi reconstruct` of a run with collimators."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import CommandError, finish, positive, tell
+from daq.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from daq.singles_log import SinglesReader
+    from recon.spect.offline import Chunk, SpectOptions, SpectRun
+
+CHUNK_RECORDS = 200_000
+IMAGE_NAME = "spect.nii.gz"
+
+
+def add_spect_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only SPECT runs know."""
+    group = parser.add_argument_group("SPECT")
+    group.add_argument("--peaks", type=_names, default=(), metavar="NAMES",
+                       help="photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the "
+                            "run, as one image)")  # fmt: skip
+    group.add_argument("--scatter-windows", dest="spect_scatter", default="auto",
+                       choices=("auto", "tew", "dew", "none"),
+                       help="scatter from three or two energy windows, or none (default: tew where "
+                            "the run has the windows)")  # fmt: skip
+    group.add_argument("--no-collimator-response", action="store_true",
+                       help="take the collimator's blur as none")  # fmt: skip
+    group.add_argument("--sensitivity-cps-per-MBq", type=positive, metavar="S",
+                       help="measured sensitivity of the peaks together, instead of the computed "
+                            "one")  # fmt: skip
+    group.add_argument("--view-deg", type=positive, default=3.0, metavar="DEG",
+                       help="width of a view (default: %(default)g)")  # fmt: skip
+    group.add_argument("--list-mode", action="store_true",
+                       help="take events one by one, not pictures of counts")  # fmt: skip
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def run_spect(options: argparse.Namespace, folder: Path) -> int:
+    """Reconstruct a SPECT run's singles and write the image."""
+    from recon.nifti import write_nifti
+    from recon.spect.offline import reconstruct_spect
+
+    asked = spect_options(options)
+    progress = ProgressLine("reconstructing")
+    made = reconstruct_spect(
+        spect_run(folder, mu_map=getattr(options, "mu_map", None)),
+        asked,
+        said=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
+    )
+    progress.done()
+    for words in made.warnings:
+        tell(f"tomoshibi: {words}")
+    path = options.output or folder / "images" / IMAGE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_nifti(path, made.image, made.grid, metadata={"run": folder.name, **made.metadata})
+    finish(options, {"run": str(folder), "image": str(path), **made.metadata},
+           f"{path}: {made.metadata['prompts_used']} counts in {made.metadata['views']} views, "
+           f"{made.image.sum() * made.grid.voxel_volume_mm3 / 1e9:.4g} MBq")  # fmt: skip
+    return 0
+
+
+def spect_options(options: argparse.Namespace) -> SpectOptions:
+    """Return the options of the command line as reconstruction takes them."""
+    from recon.spect.offline import SpectOptions
+
+    def off(name: str) -> bool:
+        return bool(getattr(options, f"no_{name}", False))
+
+    return SpectOptions(
+        iterations=options.iterations,
+        subsets=options.subsets,
+        peaks=options.peaks,
+        scatter=options.spect_scatter,
+        attenuation=not off("attenuation") and getattr(options, "attenuation", "map") != "none",
+        collimator_response=not options.no_collimator_response,
+        decay=not off("decay"),
+        dead_time=not off("dead_time"),
+        sensitivity_cps_per_MBq=options.sensitivity_cps_per_MBq,
+        view_deg=options.view_deg,
+        list_mode=options.list_mode,
+        fwhm_mm=getattr(options, "fwhm_mm", 0.0),
+        threads=options.threads,
+    )
+
+
+def spect_run(folder: Path, *, mu_map: Path | None = None) -> SpectRun:
+    """Return what the files of a run tell; raises CommandError where the singles are missing."""
+    from daq.resort import run_config
+    from daq.run import MU_MAP_NAME
+    from daq.singles_log import FILE_NAME, SinglesReader
+    from recon.grid import ImageGrid
+    from recon.mu_map import load_mu_map
+    from recon.spect.offline import SpectRun
+
+    path = folder / FILE_NAME
+    if not path.exists():
+        raise CommandError(
+            f"{folder.name} has no {FILE_NAME}: it was recorded without windows for singles. Sort "
+            "its raw log again: tomoshibi sort RUN --spect NUCLIDE --output FILE"
+        )
+    config = run_config(folder)
+    scanner = config.scanner()
+    log, summary = SinglesReader(path), _summary(folder)
+    chosen = mu_map or folder / MU_MAP_NAME
+    grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
+    return SpectRun(
+        scanner=scanner,
+        windows=log.windows,
+        chunks=chunks_of(log),
+        mu=load_mu_map(chosen, grid) if mu_map or chosen.exists() else None,
+        live_share=_live_share(summary),
+        end_s=float(summary.get("detector_time_s", 0.0)),
+        calibrated=bool(config.calibration),
+    )
+
+
+def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chunk]:
+    """Yield a log's singles with the angles before them, many blocks at once."""
+    import numpy as np
+
+    from coincidence.events import ANGLE, SINGLE
+    from daq.blocks import BlockKind
+
+    parts: dict[BlockKind, list[Any]] = {BlockKind.SINGLES: [], BlockKind.ANGLES: []}
+    empty = {BlockKind.SINGLES: np.empty(0, SINGLE), BlockKind.ANGLES: np.empty(0, ANGLE)}
+
+    def chunk() -> Chunk:
+        singles, angles = (
+            np.concatenate([empty[kind], *parts[kind]])
+            for kind in (BlockKind.SINGLES, BlockKind.ANGLES)
+        )
+        ends = [int(a["time_ps"].max(initial=0)) for a in (singles, angles)]
+        return singles, angles, max(ends)
+
+    held = 0
+    for kind, found in log:
+        parts[kind].append(found)
+        held += len(found)
+        if held >= records and kind is BlockKind.SINGLES:
+            yield chunk()
+            held, parts = 0, {kind: [] for kind in parts}
+    if held:
+        yield chunk()
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    import json
+
+    from daq.run import SUMMARY_NAME
+
+    try:
+        found = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _live_share(summary: dict[str, Any]) -> tuple[float, ...] | None:
+    """Return each module's live share; None where a run was cut off and has no books."""
+    books = summary.get("live_time", {})
+    detector_s = float(books.get("detector_s", 0.0))
+    if detector_s <= 0 or not books.get("module_s"):
+        return None
+    return tuple(float(live) / detector_s for live in books["module_s"])

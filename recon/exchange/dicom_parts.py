@@ -1,0 +1,220 @@
+"""What DICOM PET and NM objects share: patient, study, equipment, orientation, codes, pixels.
+
+Nobody's name or number is ever written: the patient is a placeholder and is marked as such
+(PS3.3 C.12.1.1: patient identity removed), and the image says that it is research.
+
+Geometry. The scanner's frame is taken as RAS (:mod:`recon.nifti`: head first, supine); DICOM's is
+LPS (PS3.3 C.7.6.2.1.1), so x and y change sign. Planes are axial with columns running to the
+patient's left and rows to the back, from the lowest z up: pixel [row, column] of plane k is voxel
+[nx − 1 − column, ny − 1 − row, k], and the first pixel's centre lies at (−x_last, −y_last, z_k).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from recon.exchange.errors import ExchangeError
+from recon.exchange.scan_facts import NO_DATE, ScanFacts
+from recon.exchange.whole_files import whole_file
+from recon.grid import ImageGrid
+
+IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
+PROGRAM = "Tomoshibi"
+NOT_FOR_DIAGNOSIS = "RESEARCH ONLY. Not a medical device; not for diagnosis."
+MOST_LEVELS = 65535
+
+_SCT = "SCT"
+NUCLIDE_CODES = {
+    "C-11": ("40565003", "^11^Carbon"),
+    "N-13": ("21576001", "^13^Nitrogen"),
+    "O-15": ("129504001", "^15^Oxygen"),
+    "F-18": ("77004003", "^18^Fluorine"),
+    "Na-22": ("71633006", "^22^Sodium"),
+    "Cu-64": ("3932008", "^64^Copper"),
+    "Ge-68": ("53315004", "^68^Germanium"),
+    "Ga-68": ("35337001", "^68^Gallium"),
+    "Rb-82": ("79197006", "^82^Rubidium"),
+    "Zr-89": ("63360001", "^89^Zirconium"),
+    "Tc-99m": ("72454006", "^99m^Technetium"),
+    "I-124": ("40937006", "^124^Iodine"),
+    "I-131": ("1368003", "^131^Iodine"),
+    "Lu-177": ("447553000", "^177^Lutetium"),
+}
+"""SNOMED CT codes of PS3.16, context groups 18 and 4020."""
+
+
+def code_item(value: str, meaning: str, scheme: str = _SCT) -> Dataset:
+    """Return an item of a code sequence (PS3.3 8.8)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def new_object(sop_class: str, sop_uid: str, facts: ScanFacts, modality: str) -> Dataset:
+    """Return a dataset with patient, study, series, equipment and SOP common modules."""
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = UID(sop_class)
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = UID(sop_uid)
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    made.file_meta.ImplementationVersionName = "TOMOSHIBI"
+    made.SpecificCharacterSet = "ISO_IR 192"
+    made.Modality = modality
+    _set_patient(made, facts)
+    _set_study(made, facts)
+    _set_equipment(made, facts)
+    made.ImageComments = _text(f"{NOT_FOR_DIAGNOSIS} {facts.algorithm}; unit: {facts.unit}", 10240)
+    made.BurnedInAnnotation = "NO"
+    return made
+
+
+def _set_patient(made: Dataset, facts: ScanFacts) -> None:
+    made.PatientName = "RESEARCH^TOMOSHIBI"
+    made.PatientID = _text(facts.run, 64)
+    made.PatientBirthDate = made.PatientSex = ""
+    made.PatientIdentityRemoved = "YES"
+    made.DeidentificationMethod = "never recorded: research run without patient data"
+    weight = facts.number("weight_kg")
+    if weight is not None:
+        made.PatientWeight = decimal(weight)
+    orientation = code_item("102538003", "recumbent")
+    orientation.PatientOrientationModifierCodeSequence = Sequence([code_item("40199007", "supine")])
+    made.PatientOrientationCodeSequence = Sequence([orientation])
+    made.PatientGantryRelationshipCodeSequence = Sequence([code_item("102540008", "headfirst")])
+
+
+def _set_study(made: Dataset, facts: ScanFacts) -> None:
+    made.StudyInstanceUID = facts.uid("study")
+    made.FrameOfReferenceUID = facts.uid("frame of reference")
+    made.PositionReferenceIndicator = ""
+    known = facts.created != NO_DATE
+    made.StudyDate = date(facts, 0.0) if known else ""
+    made.StudyTime = clock(facts, 0.0) if known else ""
+    made.SeriesDate, made.SeriesTime = date(facts, 0.0), clock(facts, 0.0)
+    made.TimezoneOffsetFromUTC = "+0000"
+    made.ReferringPhysicianName = made.AccessionNumber = made.Laterality = ""
+    made.StudyID = _text(facts.run, 16)
+    made.StudyDescription = _text(f"RESEARCH {facts.run}", 64)
+    made.SeriesDescription = _text(f"RESEARCH {facts.series or facts.algorithm}", 64)
+    made.SeriesNumber = 1
+
+
+def _set_equipment(made: Dataset, facts: ScanFacts) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    made.Manufacturer = PROGRAM
+    made.ManufacturerModelName = _text(facts.scanner, 64)
+    made.DeviceSerialNumber = ""
+    try:
+        made.SoftwareVersions = version("tomoshibi")
+    except PackageNotFoundError:
+        made.SoftwareVersions = "unknown"
+
+
+def radiopharmaceutical(facts: ScanFacts) -> Dataset:
+    """Return the item of the radiopharmaceutical information sequence, empty where not known."""
+    item = Dataset()
+    item.RadionuclideCodeSequence = Sequence([])
+    if facts.nuclide is not None:
+        item.Radiopharmaceutical = facts.nuclide.name
+        code = NUCLIDE_CODES.get(facts.nuclide.name)
+        if code:
+            item.RadionuclideCodeSequence = Sequence([code_item(*code)])
+    return item
+
+
+def date(facts: ScanFacts, seconds: float) -> str:
+    """Return the day (DA) of a time of the run."""
+    return f"{facts.at(seconds):%Y%m%d}"
+
+
+def clock(facts: ScanFacts, seconds: float) -> str:
+    """Return the time of day (TM) of a time of the run."""
+    return f"{facts.at(seconds):%H%M%S.%f}"
+
+
+def decimal(value: float) -> str:
+    """Return a decimal string (DS): the most digits that fit into its 16 bytes."""
+    if not math.isfinite(value):
+        raise ExchangeError(f"{value} cannot stand in a DICOM decimal string")
+    for digits in range(16, 0, -1):
+        words = f"{value:.{digits}g}"
+        if len(words) <= 16:
+            return words
+    raise ExchangeError(f"{value} has no decimal string of 16 bytes")
+
+
+def _text(words: str, longest: int) -> str:
+    """Return words without backslashes (which part values), cut to a length."""
+    return words.replace("\\", "/")[:longest]
+
+
+def axial_planes(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return [plane, row, column] of an image [x, y, z] (see module docstring)."""
+    return np.ascontiguousarray(volume[::-1, ::-1, :].transpose(2, 1, 0))
+
+
+def first_pixel_mm(grid: ImageGrid, plane: int) -> list[str]:
+    """Return the image position (patient) of a plane, LPS mm."""
+    nx, ny, _ = grid.shape
+    x, y, z = grid.origin_mm
+    size_x, size_y, size_z = grid.voxel_mm
+    return [
+        decimal(-(x + (nx - 1) * size_x)),
+        decimal(-(y + (ny - 1) * size_y)),
+        decimal(z + plane * size_z),
+    ]
+
+
+AXIAL = ["1", "0", "0", "0", "1", "0"]
+
+
+def set_image_plane(made: Dataset, grid: ImageGrid) -> None:
+    """Set spacing and thickness (PS3.3 C.7.6.2): rows first."""
+    made.PixelSpacing = [decimal(grid.voxel_mm[1]), decimal(grid.voxel_mm[0])]
+    made.SliceThickness = decimal(grid.voxel_mm[2])
+
+
+def levels(
+    values: npt.NDArray[np.float32], *, signed: bool
+) -> tuple[npt.NDArray[np.uint16] | npt.NDArray[np.int16], str]:
+    """Return 16-bit pixel values and the slope (DS) that turns them back: value = slope · level.
+
+    Rounding is to at most half a slope: 1/131070 of the largest value (1/65534 where signed).
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    most = MOST_LEVELS // 2 if signed else MOST_LEVELS
+    slope = decimal(largest / most) if largest > 0 else "1"
+    if largest > 0 and float(slope) * (most + 0.5) <= largest:  # the string rounded down
+        slope = decimal(largest / most * (1 + 1e-9))
+    kind = np.dtype(np.int16 if signed else np.uint16)
+    return np.rint(values / float(slope)).clip(-most - 1 if signed else 0, most).astype(kind), slope
+
+
+def set_pixels(made: Dataset, pixels: npt.NDArray[np.integer[Any]]) -> None:
+    """Set the image pixel module for one plane or many, 16 bits monochrome."""
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.Rows, made.Columns = pixels.shape[-2:]
+    made.BitsAllocated = made.BitsStored = 16
+    made.HighBit = 15
+    made.PixelRepresentation = int(pixels.dtype == np.int16)
+    made.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+
+
+def save(made: Dataset, path: Path) -> Path:
+    """Write a DICOM file, whole or not at all."""
+    buffer = io.BytesIO()
+    made.save_as(buffer, enforce_file_format=True)
+    with whole_file(path) as file:
+        file.write(buffer.getbuffer())
+    return path

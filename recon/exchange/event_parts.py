@@ -1,0 +1,73 @@
+"""Coincidences as exporters read them: parts of a log, prompts and delayeds, brought into steps.
+
+A list-mode log holds prompts and delayeds in blocks of their own, each in order of time, and both
+of a moment never far from each other. Exporters need the events of one interval of time together,
+and the whole list never in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import COINCIDENCE
+
+Records = npt.NDArray[np.void]
+Part = tuple[bool, Records]
+"""Whether these ``COINCIDENCE`` records are delayeds, and the records."""
+
+SLACK_PS = 2_000_000_000_000
+"""How much later than an event of one kind the log may hold one of the other kind of that time."""
+
+ENOUGH = 1 << 18
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All events before ``until_ps`` that were not in an earlier interval, in order of time."""
+
+    prompts: Records
+    delayeds: Records
+    until_ps: int
+
+
+def intervals(
+    parts: Iterable[Part], *, step_ps: int, slack_ps: int = SLACK_PS, until_ps: int = 0
+) -> Iterator[Interval]:
+    """Yield the events of whole steps of time together.
+
+    step_ps : every interval ends at a multiple of it
+    until_ps : the last interval ends there at the earliest
+    """
+    held: tuple[list[Records], list[Records]] = ([], [])
+    newest = done = 0
+    for delayed, records in parts:
+        if not len(records):
+            continue
+        held[delayed].append(records)
+        newest = max(newest, int(records["time_ps"].max()))
+        safe = (newest - slack_ps) // step_ps * step_ps
+        if safe > done and sum(map(len, held[0] + held[1])) >= ENOUGH:
+            prompts, delayeds = (_before(kind, safe) for kind in held)
+            yield Interval(prompts, delayeds, safe)
+            done = safe
+    last = max(-(-(newest + 1) // step_ps) * step_ps, done, -(-until_ps // step_ps) * step_ps)
+    prompts, delayeds = (_before(kind, last) for kind in held)
+    yield Interval(prompts, delayeds, last)
+
+
+def _before(held: list[Records], end_ps: int) -> Records:
+    """Take the records before a time out of ``held`` and return them in order of time."""
+    if not held:
+        return np.empty(0, COINCIDENCE)
+    records = np.concatenate(held)
+    time = records["time_ps"]
+    if np.any(time[1:] < time[:-1]):
+        records = records[np.argsort(time, kind="stable")]
+        time = records["time_ps"]
+    cut = int(np.searchsorted(time, end_ps))
+    held[:] = [records[cut:]]
+    return np.ascontiguousarray(records[:cut])

@@ -1,0 +1,118 @@
+"""What an image's metadata says about the scan, in the words that exchange formats need.
+
+All keys are optional: formats leave empty what is not known (docs/recon_exchange.md lists them).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hw.nuclides import Nuclide, load_nuclide, nuclide_names
+from recon.exchange.errors import ExchangeError
+
+NO_DATE = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+"""Stands for a start that is not known, where a format demands one."""
+
+_NAMESPACE = uuid.UUID("5e3c9c2e-4f0b-5b3a-9a56-2f7d1c0b8e11")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ᵐ", "0123456789m")
+
+
+@dataclass(frozen=True)
+class ScanFacts:
+    """Facts of a scan; build it with :meth:`of`.
+
+    identity : what makes a scan itself: its hash, or its name
+    applied : corrections that were applied
+    how : in which way, by the correction's name
+    """
+
+    identity: str
+    run: str
+    series: str
+    created: dt.datetime
+    scanner: str
+    algorithm: str
+    unit: str
+    applied: frozenset[str]
+    how: Mapping[str, str]
+    nuclide: Nuclide | None
+    more: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> ScanFacts:
+        """Return the facts in an image's metadata; raises ExchangeError for a value that is none
+        (a date, a nuclide)."""
+        corrections = metadata.get("corrections", {})
+        run = str(metadata.get("run") or "unnamed")
+        return cls(
+            identity=str(metadata.get("hash") or run),
+            run=run,
+            series=str(metadata.get("series") or ""),
+            created=as_time(metadata.get("created"), "created") or NO_DATE,
+            scanner=str(metadata.get("scanner") or "unknown"),
+            algorithm=str(metadata.get("algorithm") or "not stated"),
+            unit=str(metadata.get("unit") or "arbitrary"),
+            applied=frozenset(name for name, said in corrections.items() if is_applied(said)),
+            how={name: said.get("how", "") for name, said in corrections.items()
+                 if isinstance(said, Mapping)},
+            nuclide=as_nuclide(metadata.get("nuclide")),
+            more=metadata,
+        )  # fmt: skip
+
+    def uid(self, *what: object) -> str:
+        """Return a DICOM UID (2.25 and a UUID as a number) that is the same for the same scan and
+        words: PS3.5 annex B.2."""
+        name = "/".join(map(str, (self.identity, *what)))
+        return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+    def number(self, key: str) -> float | None:
+        """Return a number of the metadata, None where it is not there."""
+        value = self.more.get(key)
+        return None if value is None else float(value)
+
+    def at(self, seconds: float) -> dt.datetime:
+        """Return the time of day so many seconds after the run's start."""
+        return self.created + dt.timedelta(seconds=seconds)
+
+    @property
+    def half_life_s(self) -> float | None:
+        """As corrected for, or of the nuclide."""
+        given = self.number("half_life_s")
+        return given if given is not None or self.nuclide is None else self.nuclide.half_life_s
+
+
+def is_applied(said: Any) -> bool:
+    """Return whether a correction's entry (a bool, or a mapping with ``applied``) says yes."""
+    return bool(said.get("applied")) if isinstance(said, Mapping) else bool(said)
+
+
+def as_time(value: Any, key: str) -> dt.datetime | None:
+    """Return an ISO 8601 time as UTC, None for None; without a zone it is taken as UTC."""
+    if value is None:
+        return None
+    try:
+        time = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise ExchangeError(
+            f"{key} = {value!r} is no ISO 8601 time, such as 2026-01-31T12:00:00Z"
+        ) from error
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+
+
+def as_nuclide(value: Any) -> Nuclide | None:
+    """Return a nuclide by any usual spelling (F-18, F18, 18F, ¹⁸F, Tc99m); None for none."""
+    if not value:
+        return None
+    plain = str(value).translate(_SUPERSCRIPTS).replace("-", "").replace(" ", "").lower()
+    turned = re.sub(r"^(\d+m?)([a-z]+)$", r"\2\1", plain)
+    for name in nuclide_names():
+        if name.replace("-", "").lower() in (plain, turned):
+            return load_nuclide(name)
+    raise ExchangeError(
+        f"nuclide {value!r} is not in the table: it has {', '.join(nuclide_names())}"
+    )

@@ -1,0 +1,75 @@
+"""The algorithms by name, over one exposure, mask and event store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.event_store import EventStore
+from recon.grid import Image
+from recon.options import ReconOptions
+from recon.osem import OsemResult, osem
+from recon.prior import RelativeDifference
+from recon.projector import Projector
+from recon.resolution import GaussianResolution
+from recon.stopping import Stopping
+from recon.system import ReconSystem
+
+
+@dataclass(frozen=True)
+class Iterated:
+    """The image in emissions per second and voxel, and what is told of the iterations."""
+
+    image: Image
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def iterate(
+    system: ReconSystem,
+    events: EventStore,
+    exposure: Image,
+    mask: npt.NDArray[np.bool_],
+    options: ReconOptions,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterated:
+    """Return the image that ``options.algorithm`` makes of the events."""
+    projector = Projector(system.grid, tof=system.tof, threads=options.threads)
+    fwhm = options.psf_fwhm_mm
+    resolution = GaussianResolution(system.grid, (fwhm, fwhm, fwhm)) if fwhm > 0 else None
+    prior = RelativeDifference(options.beta) if options.prior == "rdp" else None
+    stopping = Stopping.parse(options.stop) if options.stop else None
+    try:
+        result = osem(
+            projector,
+            events,
+            exposure,
+            mask,
+            iterations=options.iterations,
+            resolution=resolution,
+            stopping=stopping,
+            prior=prior,
+            progress=lambda done, total, _: progress(done / total),
+            stopped=stopped,
+        )
+    finally:
+        projector.close()
+    return Iterated(result.image, _about(result))
+
+
+def _about(result: OsemResult) -> dict[str, Any]:
+    return {
+        "iterations_done": result.iterations,
+        "stopped_by": result.stopped_by,
+        "prompts_used": round(result.used),
+        "prompts_outside": round(result.unexplained),
+        "prompts_on_dead_lines": result.left_out,
+        "log_likelihood": result.log_likelihood,
+        "change": result.change,
+        "noise": result.noise,
+    }

@@ -1,0 +1,84 @@
+"""What has come for the live imager and is not in the image yet, and how much came in all."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Records = npt.NDArray[np.void]
+
+
+class Intake:
+    """Records wait here for the next update; what was lost on the way is made up for by weight.
+
+    used, seen, delayeds : of the run so far; ``seen`` has the lost prompts as well
+    empty : records of no events
+    """
+
+    def __init__(self, empty: Records) -> None:
+        self._empty = empty
+        self.used = 0
+        self.seen = 0
+        self.delayeds = 0
+        self.watermark_ps = 0
+        self.count = 0
+        self.live_known = False
+        self._prompts: list[Records] = []
+        self._missing = 0
+        self._delayeds: list[Records] = []
+        self._delayeds_missing = 0
+        self._live_share = 1.0
+
+    def take(
+        self,
+        prompts: Records,
+        delayeds: Records,
+        missing_prompts: int,
+        missing_delayeds: int,
+        live_share: float,
+    ) -> None:
+        """Take in what came, and how many did not."""
+        if len(prompts):
+            self._prompts.append(prompts)
+        if len(delayeds):
+            self._delayeds.append(delayeds)
+        self.count += len(prompts)
+        self.seen += len(prompts) + missing_prompts
+        self.delayeds += len(delayeds)
+        self._missing += missing_prompts
+        self._delayeds_missing += missing_delayeds
+        if live_share > 0:
+            self._live_share, self.live_known = min(live_share, 1.0), True
+
+    @property
+    def fraction_used(self) -> float:
+        """Share of the run's prompts that were used."""
+        return self.used / max(self.seen, 1)
+
+    @property
+    def live_share(self) -> float:
+        """The newest that is known, 1 before."""
+        return self._live_share
+
+    def thinned(self, most: int) -> tuple[Records, float]:
+        """Hand out the pending prompts, every k-th where they are too many, and what each counts.
+
+        With nothing to carry their weight, missing prompts wait for the next time.
+        """
+        records = np.concatenate(self._prompts) if self._prompts else self._empty
+        taken = records
+        if len(records) > most:
+            taken = records[np.arange(most) * len(records) // most]
+        each = (len(records) + self._missing) / max(len(taken), 1)
+        self._prompts, self.count = [], 0
+        if len(taken):
+            self._missing = 0
+        self.used += len(taken)
+        return taken, each
+
+    def delayeds_of(self) -> tuple[Records, int]:
+        """Hand out the pending delayeds, and how many are missing besides."""
+        records = np.concatenate(self._delayeds) if self._delayeds else self._empty
+        missing, self._delayeds_missing = self._delayeds_missing, 0
+        self._delayeds = []
+        return records, missing

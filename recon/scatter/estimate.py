@@ -1,0 +1,188 @@
+"""The scatter of a measurement: simulated from an image, scaled to what was measured.
+
+The scale comes from the tails; where these hold few counts, from the energies of the prompts as
+well (:mod:`recon.scatter.mixture`), each weighted with 1/σ²; where neither tells it is 1, which
+leaves multiple scatter out (a quarter of all scatter with a window from 350 keV). ``about`` says
+which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.grid import Image
+from recon.line_model import LineModel, LineRate, Records
+from recon.scatter.detector import EnergyWindow, ScatterError
+from recon.scatter.energies import scaled_by
+from recon.scatter.mixture import Mixture, energy_counts, fit_mixture
+from recon.scatter.rate import ScatterRate, mean_factor
+from recon.scatter.simulation import ScatterOptions, SingleScatter
+from recon.scatter.spectra import scattered_energies, window_edges
+from recon.scatter.tails import TailFit, fit_tails, object_mask
+
+F8 = npt.NDArray[np.float64]
+
+GOOD_RELATIVE_ERROR = 0.04
+"""A tail fit more certain than this needs no energies beside it."""
+
+MOST_RELATIVE_ERROR = 0.25
+"""A scale less certain than this is not used."""
+
+SCALE_BOUNDS = (0.1, 4.0)
+"""Beyond these a scale is no scatter's: 1 to 1.5 with a corrected image, less with one that still
+holds scatter, more where matter is missing in the µ map."""
+
+
+def estimate_scatter(
+    model: LineModel,
+    activity: Image,
+    mu: Image,
+    prompts: Iterable[Records] = (),
+    *,
+    duration_s: float,
+    window: EnergyWindow | None = None,
+    randoms: LineRate | None = None,
+    options: ScatterOptions | None = None,
+    simulation: SingleScatter | None = None,
+    threads: int = 1,
+    stopped: Callable[[], bool] = lambda: False,
+) -> ScatterRate:
+    """Return the scatter rate of every line.
+
+    Parameters
+    ----------
+    model : the system and its factors, which scatter shares with trues; its rates are not used
+    activity : emissions per second in each voxel, as reconstructed with the same factors
+    mu : 1/mm on the same grid; without matter there is no scatter, and ``about`` says so
+    prompts : chunks of ``COINCIDENCE`` records for the scale; none leaves it at 1
+    duration_s : live seconds that ``prompts`` cover
+    window : of the run's settings; by default the preset's
+    randoms : their rate on the same lines, None for none
+    simulation : of the same µ map, where it is kept between estimates; saves half the time
+
+    Raises
+    ------
+    ScatterError
+        where the activity or the duration cannot be used; ``MuMapError`` for the µ map.
+    """
+    if not (math.isfinite(duration_s) and duration_s > 0):
+        raise ScatterError(f"duration {duration_s} s: needs the prompts' seconds, more than 0")
+    system = model.system
+    window = window or EnergyWindow.of(system.scanner)
+    if simulation is None:
+        simulation = SingleScatter(
+            system, mu, window, options=options, threads=threads, stopped=stopped
+        )
+    table = simulation.table(activity)
+    single = ScatterRate(system, table, tuple(model.factors))
+    if simulation.empty or not table.rates.any():
+        empty = "the µ map is empty" if simulation.empty else "there is no activity"
+        about = _about(single, simulation, f"{empty}: nothing scatters, so nothing is subtracted")
+        return replace(single, about=about)
+    tally = _Tally(prompts, window_edges(simulation.window), duration_s)
+    mask = object_mask(mu, activity, system)
+    fit = fit_tails(single, mask, tally, duration_s=duration_s, randoms=randoms, threads=threads)
+    mixture = None
+    if fit.relative_error > GOOD_RELATIVE_ERROR:
+        mixture = _by_energies(tally, fit, simulation, activity)
+    return _scaled(single, simulation, _choice(fit, mixture, single, duration_s), fit, tally)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    scale: float
+    sigma: float
+    source: str
+    note: str = ""
+
+
+def _by_energies(
+    tally: _Tally, fit: TailFit, simulation: SingleScatter, activity: Image
+) -> Mixture | None:
+    """Return what the energies say, or None where they say nothing that can be trusted."""
+    try:
+        found = fit_mixture(
+            tally.energies,
+            np.zeros_like(tally.energies),
+            simulation,
+            scattered_energies(simulation, activity),
+            randoms=fit.all_randoms,
+        )
+    except ScatterError:
+        return None
+    return found if found.calibrated else None
+
+
+def _choice(
+    fit: TailFit, mixture: Mixture | None, single: ScatterRate, duration_s: float
+) -> _Choice:
+    """Return the scale: of the tails, of the energies, or of both by their errors."""
+    options = []
+    if fit.relative_error < MOST_RELATIVE_ERROR:
+        options.append(_Choice(fit.scale, fit.scale * fit.relative_error, "tails"))
+    if mixture is not None and mixture.relative_error < MOST_RELATIVE_ERROR:
+        scale = scaled_by(single, mixture, duration_s).scale
+        options.append(_Choice(scale, scale * mixture.relative_error, "energies"))
+    if not options:
+        note = f"only {fit.prompts:g} prompts beside the object, and their energies do not tell: "
+        return _Choice(1.0, 0.0, "none", note + "multiple scatter is left out")
+    weight = np.array([1.0 / max(one.sigma, 1e-9) ** 2 for one in options])
+    scale = float(np.average([one.scale for one in options], weights=weight))
+    source = " and ".join(one.source for one in options)
+    low, high = SCALE_BOUNDS
+    if low <= scale <= high:
+        return _Choice(scale, float(weight.sum() ** -0.5), source)
+    note = f"{source} ask for a scale of {scale:.3g}, held at {low:g}..{high:g}: look at the µ map"
+    return _Choice(min(max(scale, low), high), 0.0, source, note)
+
+
+def _scaled(
+    single: ScatterRate,
+    simulation: SingleScatter,
+    choice: _Choice,
+    fit: TailFit,
+    tally: _Tally,
+) -> ScatterRate:
+    about = _about(single, simulation, choice.note)
+    result = replace(single, scale=choice.scale, about=about)
+    about["scale"], about["scale_from"] = round(choice.scale, 4), choice.source
+    about["scale_sigma"] = round(choice.sigma, 4)
+    about["tail_prompts"], about["tail_randoms"] = round(fit.prompts), round(fit.randoms)
+    about["scatter_per_s"] = result.total_per_s * mean_factor(result)
+    if tally.count:
+        share = about["scatter_per_s"] * tally.duration_s / tally.count
+        about["share_of_prompts"] = round(share, 4)
+    return result
+
+
+def _about(single: ScatterRate, simulation: SingleScatter, note: str) -> dict[str, Any]:
+    return {
+        "method": "single-scatter simulation, scaled to the tails",
+        "points": len(simulation.points),
+        "window_keV": [simulation.window.lld_keV, simulation.window.uld_keV],
+        "scale": 1.0,
+        "scale_from": "none",
+        "note": note,
+    }
+
+
+class _Tally:
+    """Chunks of records as they are, counted on the way."""
+
+    def __init__(self, parts: Iterable[Records], edges_keV: F8, duration_s: float) -> None:
+        self._parts, self._edges = parts, edges_keV
+        self.duration_s = duration_s
+        self.count = 0
+        self.energies = np.zeros((len(edges_keV) - 1, len(edges_keV) - 1))
+
+    def __iter__(self) -> Iterator[Records]:
+        for part in self._parts:
+            self.count += len(part)
+            self.energies += energy_counts(part, self._edges)
+            yield part

@@ -1,0 +1,83 @@
+"""Detector samples: a few points on each module that stand for its crystals.
+
+Scatter varies slowly, so each module is seen from ``per_side``² points, at the mean depth of
+interaction; between two modules a rate is interpolated bilinearly at both ends (and extrapolated
+over the half cell at a module's edges).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.geometry import mean_interaction_depth_mm
+from recon.system import ReconSystem
+
+I8 = npt.NDArray[np.int64]
+F8 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DetectorSamples:
+    """Points (modules · per_side², 3) mm with their module's outward normal, u fastest, and pairs.
+
+    rows : (pairs, 2) the allowed module pairs, a < b
+    row_of : (modules²,) number of each pair in ``rows``, -1 where it is not allowed
+    """
+
+    per_side: int
+    position_mm: F8
+    outward: F8
+    rows: I8
+    row_of: I8
+
+    @property
+    def per_module(self) -> int:
+        """Samples of a module."""
+        return self.per_side**2
+
+
+def detector_samples(system: ReconSystem, per_side: int) -> DetectorSamples:
+    """Return the samples of a scanner."""
+    module, geometry = system.scanner.module, system.geometry
+    share = sample_places(per_side)
+    depth = mean_interaction_depth_mm(module.thickness_mm, material=module.material)
+    v, u = np.meshgrid(share * module.height_mm, share * module.width_mm, indexing="ij")
+    local = np.stack([u.ravel(), v.ravel(), np.full(u.size, depth)], axis=1)
+    position = geometry.module_centre_mm[:, None, :] + local @ geometry.module_axes
+    outward = np.repeat(geometry.module_axes[:, 2, :], len(local), axis=0)
+    rows = np.argwhere(np.triu(system.allowed, 1)).astype(np.int64)
+    row_of = np.full(system.scanner.n_modules**2, -1, dtype=np.int64)
+    row_of[rows[:, 0] * system.scanner.n_modules + rows[:, 1]] = np.arange(len(rows))
+    return DetectorSamples(per_side, position.reshape(-1, 3), outward, rows, row_of)
+
+
+def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:
+    """Return each crystal of a module's four samples (crystals, 4) and their weights."""
+    module = system.scanner.module
+    u_sample, u_weight = _along(module.n_u, per_side)
+    v_sample, v_weight = _along(module.n_v, per_side)
+    iu = np.tile(np.arange(module.n_u), module.n_v)
+    iv = np.repeat(np.arange(module.n_v), module.n_u)
+    sample = v_sample[iv][:, :, None] * per_side + u_sample[iu][:, None, :]
+    weight = v_weight[iv][:, :, None] * u_weight[iu][:, None, :]
+    return sample.reshape(-1, 4), weight.reshape(-1, 4)
+
+
+def _along(crystals: int, samples: int) -> tuple[I8, F8]:
+    """Return the two samples nearest to each crystal along one axis, and their weights."""
+    if samples == 1:
+        return np.zeros((crystals, 2), np.int64), np.tile([1.0, 0.0], (crystals, 1))
+    node = sample_places(samples)
+    place = (np.arange(crystals) + 0.5) / crystals - 0.5
+    left = np.clip(np.searchsorted(node, place) - 1, 0, samples - 2)
+    part = (place - node[left]) / (node[left + 1] - node[left])
+    return np.stack([left, left + 1], axis=1), np.stack([1 - part, part], axis=1)
+
+
+def sample_places(samples: int) -> F8:
+    """Return where samples lie along a side of length 1, from its middle: the nodes of Gauss and
+    Legendre, of which two already integrate a parabola over the module exactly."""
+    return np.asarray(np.polynomial.legendre.leggauss(samples)[0] / 2)

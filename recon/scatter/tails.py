@@ -1,0 +1,158 @@
+"""The scale of scatter from lines that miss the object: prompts less randoms over scatter there.
+
+Single-scatter simulation leaves out photons that scattered twice and more; these have nearly the
+same distribution, so one factor α stands for them. It is found where there are no trues: on lines
+that pass the object by (Watson, Newport and Casey 1996). With n_k prompts, R_k randoms and S_k
+simulated scatter expected on the tail lines of module pair k, α maximises the Poisson likelihood,
+
+    Σ_k S_k (n_k / (α S_k + R_k) − 1) = 0,     1/σ_α² = Σ_k S_k² / (α S_k + R_k)
+
+σ is raised by √(χ²/dof) where the pairs scatter more than Poisson's law allows. Which lines are
+tails is decided line by line, on the µ map and the activity grown by ``MARGIN_MM``; what is
+expected on them is summed over quasi-random lines between the modules.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, optimize
+
+from coincidence.events import COINCIDENCE
+from recon.events import Lors
+from recon.grid import Image
+from recon.line_model import LineRate, Records
+from recon.projector import Projector
+from recon.scatter.rate import ScatterRate
+from recon.sensitivity_lines import sampled_lines
+from recon.system import ReconSystem
+
+F8 = npt.NDArray[np.float64]
+
+MARGIN_MM = 12.0
+"""Blur of position, positron range and depth put trues outside their line by a few mm."""
+
+OBJECT_MU_PER_MM = 0.002
+OBJECT_ACTIVITY = 0.1
+"""Voxels belong to the object from this µ, or from this share of the activity's 99th percentile."""
+
+LINES = 300_000
+
+
+@dataclass(frozen=True)
+class TailFit:
+    """α, its relative standard error, and what it rests on; randoms on all lines."""
+
+    scale: float
+    relative_error: float
+    prompts: float
+    randoms: float
+    scatter: float
+    all_randoms: float = 0.0
+
+
+def object_mask(mu: Image, activity: Image, system: ReconSystem) -> Image:
+    """Return 1 where the object may be, margin included, else 0."""
+    body = mu > OBJECT_MU_PER_MM
+    lit = activity[activity > 0]
+    if len(lit):
+        body = body | (activity > OBJECT_ACTIVITY * float(np.percentile(lit, 99)))
+    body = ndimage.binary_opening(body)  # a single noisy voxel is no object
+    outside = ndimage.distance_transform_edt(~body, sampling=system.grid.voxel_mm)
+    return np.asarray(outside <= MARGIN_MM if body.any() else body, dtype=np.float32)
+
+
+def fit_tails(
+    rate: ScatterRate,
+    mask: Image,
+    prompts: Iterable[Records],
+    *,
+    duration_s: float,
+    randoms: LineRate | None,
+    threads: int = 1,
+) -> TailFit:
+    """Return the scale by which ``rate`` explains the prompts on lines that miss ``mask``."""
+    system = rate.system
+    projector = Projector(system.grid, threads=threads)
+    try:
+        seen = _measured(system, projector, mask, prompts)
+        scatter, random, everywhere = _expected(rate, projector, mask, randoms)
+    finally:
+        projector.close()
+    found = solve(seen, scatter * duration_s, random * duration_s)
+    return replace(found, all_randoms=everywhere * duration_s)
+
+
+def solve(seen: F8, scatter: F8, random: F8) -> TailFit:
+    """Return the likeliest scale; its error is infinite where there is nothing to fit."""
+    used = scatter > 0
+    n, s, r = seen[used], scatter[used], random[used]
+    whole = (float(n.sum()), float(r.sum()), float(s.sum()))
+    if not len(s) or n.sum() <= r.sum():
+        return TailFit(0.0, math.inf, *whole)
+    most = float(n.sum() / s.sum()) + 1.0
+
+    def slope(scale: float) -> float:
+        return float((s * (n / (scale * s + r + 1e-12) - 1.0)).sum())
+
+    least = 1e-6
+    if slope(least) <= 0 or slope(most * 10) >= 0:
+        return TailFit(0.0, math.inf, *whole)
+    scale = float(optimize.brentq(slope, least, most * 10, xtol=1e-6))
+    expected = scale * s + r
+    spread = float(((n - expected) ** 2 / expected).sum() / max(len(s) - 1, 1))
+    sigma = math.sqrt(max(spread, 1.0) / float((s**2 / expected).sum()))
+    return TailFit(scale, sigma / scale, *whole)
+
+
+def _measured(
+    system: ReconSystem, projector: Projector, mask: Image, prompts: Iterable[Records]
+) -> F8:
+    """Return the prompts on tail lines of each module pair, (modules²,)."""
+    counts = np.zeros(system.scanner.n_modules**2)
+    for records in prompts:
+        located = system.detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
+        lors = Lors(located.lors.start, located.lors.end)
+        tail = projector.forward(mask, lors) <= 0
+        counts += np.bincount(located.pair[tail], minlength=len(counts))
+    return counts
+
+
+def _expected(
+    rate: ScatterRate, projector: Projector, mask: Image, randoms: LineRate | None
+) -> tuple[F8, F8, float]:
+    """Return scatter and randoms per second on tail lines of each module pair, (modules²,), and
+    randoms on all lines."""
+    system = rate.system
+    modules, each = system.scanner.n_modules, system.scanner.crystals_per_module
+    scatter, random = np.zeros(modules**2), np.zeros(modules**2)
+    sampled, whole = np.zeros(modules**2), np.zeros(modules**2)
+    for lines in sampled_lines(system, samples=LINES):
+        a, b = lines.crystal_a, lines.crystal_b
+        pair = a // each * modules + b // each
+        tail = projector.forward(mask, lines.lors) <= 0
+        sampled += np.bincount(pair, minlength=modules**2)
+        scatter += np.bincount(pair[tail], rate.of_lines(a[tail], b[tail]), modules**2)
+        if randoms is not None:
+            values = line_rate(randoms, system, a, b)
+            random += np.bincount(pair, values * tail, modules**2)
+            whole += np.bincount(pair, values, modules**2)
+    stands_for = each**2 / np.maximum(sampled, 1.0)
+    return scatter * stands_for, random * stands_for, float((whole * stands_for).sum())
+
+
+def line_rate(
+    rate: LineRate,
+    system: ReconSystem,
+    crystal_a: npt.NDArray[np.int64],
+    crystal_b: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Return a rate that is flat in time of flight, of crystal pairs, all TOF bins together."""
+    records = np.zeros(len(crystal_a), dtype=COINCIDENCE)
+    records["crystal_a"], records["crystal_b"] = crystal_a, crystal_b
+    located = system.detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
+    return np.asarray(rate.of_records(records, located) / system.tof_share, dtype=np.float32)

@@ -1,0 +1,180 @@
+"""Of the photons that reach a crystal, the share that is counted in an energy window.
+
+A slab without end is hit at right angles. Photons are followed through it by Monte Carlo with a
+fixed seed: photoelectric absorption, Compton scatter (Klein and Nishina, sampled by rejection after
+H. Kahn, AECU-3259, 1956) and the K X rays that leave it again (yields and mean energies below,
+xraylib). The deposits are then blurred: a Gaussian of σ(E) = σ₅₁₁ √(E/511 keV), wider by the spread
+of the crystals' gains where a run was taken without calibration, and in semiconductors a share of
+the hits loses charge, exponentially distributed (docs/physics.md).
+
+What this leaves out: light guides and shielding that scatter photons back, and collisions in the
+septa, of which a few in a hundred are counted (``SEPTAL_SCATTER``).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from hw.jit import Array, bare_kernel, kernel
+from hw.scanner import Response, Scanner
+from recon.spect.collimator import FWHM_PER_SIGMA
+from recon.spect.matter import HIGHEST_keV, mu_per_mm
+
+SEPTAL_SCATTER = {"Pb": 0.035, "W": 0.02}
+"""Counts after a collision in septa over all counts of a photopeak window, from the emulator's
+trials of LEHR (3.3 %) and MELP (3.9 %), docs/physics.md; of tungsten a guess by its higher Z."""
+
+PHOTONS = 150_000
+"""An error of 0.1 % of the share."""
+
+_TAIL_POINTS = 64
+
+
+class _XRay(NamedTuple):
+    """K fluorescence of an absorption: per absorption, keV, 1/mm of the crystal for it."""
+
+    per_absorption: float
+    energy_keV: float
+    mu_per_mm: float
+
+
+_X_RAYS = {"NaI": _XRay(0.735, 29.2, 2.55), "CZT": _XRay(0.717, 25.6, 8.5)}
+
+
+@kernel
+def deposits(
+    energy_keV: float,
+    thickness_mm: float,
+    grid_keV: Array,
+    photo: Array,
+    compton: Array,
+    x_ray: tuple[float, float, float],
+    photons: int,
+    seed: int,
+    out: Array,
+) -> None:
+    """Fill in the energies that photons leave in a slab, keV; 0 where they leave nothing.
+
+    ``grid_keV`` : (n,) energies of ``photo`` and ``compton``, 1/mm, ascending in equal steps;
+    ``out`` : (photons,) f8
+    """
+    state = np.full(1, seed, np.uint64)
+    step = grid_keV[1] - grid_keV[0]
+    for i in range(photons):
+        e, z, c = energy_keV, 0.0, 1.0
+        left = 0.0
+        while True:
+            k = min(max((e - grid_keV[0]) / step, 0.0), grid_keV.shape[0] - 1.001)
+            j = int(k)
+            f = k - j
+            mu_photo = photo[j] * (1.0 - f) + photo[j + 1] * f
+            mu_compton = compton[j] * (1.0 - f) + compton[j + 1] * f
+            z -= c * math.log(1.0 - uniform(state)) / (mu_photo + mu_compton)
+            if z < 0.0 or z > thickness_mm:
+                break
+            if uniform(state) * (mu_photo + mu_compton) < mu_photo:
+                left += e
+                if uniform(state) < x_ray[0] and e > x_ray[1]:
+                    away = 2.0 * uniform(state) - 1.0
+                    x = z - away * math.log(1.0 - uniform(state)) / x_ray[2]
+                    if x < 0.0 or x > thickness_mm:
+                        left -= x_ray[1]
+                break
+            ratio, cosine = compton_ratio(e / 510.99895, state)
+            left += e * (1.0 - ratio)
+            e *= ratio
+            azimuth = 2.0 * math.pi * uniform(state)
+            sines = math.sqrt(max(0.0, (1.0 - c * c) * (1.0 - cosine * cosine)))
+            c = min(1.0, max(-1.0, c * cosine + sines * math.cos(azimuth)))
+        out[i] = left
+
+
+@bare_kernel
+def uniform(state: Array) -> float:
+    """Return the next number in [0, 1) of splitmix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@kernel
+def compton_ratio(alpha: float, state: Array) -> tuple[float, float]:
+    """Return E'/E and the cosine of a Compton scatter of a photon of ``alpha`` mₑc²."""
+    while True:
+        r1, r2, r3 = uniform(state), uniform(state), uniform(state)
+        if r1 <= (1.0 + 2.0 * alpha) / (9.0 + 2.0 * alpha):
+            x = 1.0 + 2.0 * alpha * r2
+            if r3 <= 4.0 * (1.0 / x - 1.0 / (x * x)):
+                return 1.0 / x, 1.0 - (x - 1.0) / alpha
+        else:
+            x = (1.0 + 2.0 * alpha) / (1.0 + 2.0 * alpha * r2)
+            cosine = 1.0 - (x - 1.0) / alpha
+            if r3 <= 0.5 * (cosine * cosine + 1.0 / x):
+                return 1.0 / x, cosine
+
+
+@functools.lru_cache(maxsize=64)
+def deposit_spectrum(
+    scanner: Scanner, energy_keV: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return energies (keV) and the share of the photons on the crystal that leave each."""
+    module = scanner.module
+    grid = np.linspace(50.0, HIGHEST_keV, 240)
+    mu = np.array([mu_per_mm(module.material, e)[:2] for e in grid])
+    left = np.empty(PHOTONS)
+    x_ray = tuple(map(float, _X_RAYS[module.material]))
+    deposits(energy_keV, module.thickness_mm, grid, np.ascontiguousarray(mu[:, 0]),
+             np.ascontiguousarray(mu[:, 1]), x_ray, PHOTONS, 1, left)  # fmt: skip
+    bins = np.maximum(np.round(left[left > 0]), 1.0)
+    whole = left[left > 0] > energy_keV - 1e-6
+    values, counts = np.unique(np.where(whole, energy_keV, bins), return_counts=True)
+    return values, counts / PHOTONS
+
+
+def counted_share(
+    scanner: Scanner, energy_keV: float, lld_keV: float, uld_keV: float, *, gain_spread: float = 0.0
+) -> float:
+    """Return the share of the photons on the crystal that is read out with an energy in a window.
+
+    Collisions in the septa are included as the share of the counts that they are.
+
+    gain_spread : relative σ of the crystals' gains, where they are not calibrated
+    """
+    energies, shares = deposit_spectrum(scanner, energy_keV)
+    within = share_within(scanner.response, energies, lld_keV, uld_keV, gain_spread)
+    assert scanner.collimator is not None
+    return float((shares * within).sum()) / (1.0 - SEPTAL_SCATTER[scanner.collimator.material])
+
+
+def share_within(
+    response: Response, energy_keV: npt.NDArray[np.float64], lld_keV: float, uld_keV: float,
+    gain_spread: float = 0.0,
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    """Return the share of deposits that is read out within a window, (n,)."""
+    whole = _gaussian(response, energy_keV, lld_keV, uld_keV, gain_spread)
+    if not response.tail_share:
+        return whole
+    loss = -response.tail_mean * np.log(1 - (np.arange(_TAIL_POINTS) + 0.5) / _TAIL_POINTS)
+    lossy = energy_keV[:, None] * np.maximum(1 - loss, 1e-3)
+    tail = _gaussian(response, lossy, lld_keV, uld_keV, gain_spread).mean(axis=1)
+    return np.asarray((1 - response.tail_share) * whole + response.tail_share * tail)
+
+
+def _gaussian(
+    response: Response, energy_keV: npt.NDArray[np.float64], lld_keV: float, uld_keV: float,
+    gain_spread: float,
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    sigma = response.energy_fwhm_511 * 511.0 / FWHM_PER_SIGMA * np.sqrt(energy_keV / 511.0)
+    sigma = np.hypot(sigma, gain_spread * energy_keV)
+    return np.asarray(
+        special.ndtr((uld_keV - energy_keV) / sigma) - special.ndtr((lld_keV - energy_keV) / sigma)
+    )

@@ -1,0 +1,46 @@
+"""What the specifications of the exchange share: made records, and tools that may be absent."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coincidence.events import COINCIDENCE
+from hw.scanner import Scanner
+
+DICOM_TOOLS = "dciodvfy is not installed: apt-get install dicom3tools"
+
+
+def made_records(
+    scanner: Scanner, count: int, duration_s: float, *, seed: int = 1, delayed: bool = False
+) -> np.ndarray:
+    """Return coincidences in order of time, of two crystals that differ."""
+    rng = np.random.default_rng(seed)
+    records = np.zeros(count, COINCIDENCE)
+    records["time_ps"] = np.sort(rng.integers(0, round(duration_s * 1e12), count))
+    first = rng.integers(0, scanner.n_crystals - 1, count)
+    records["crystal_a"] = first
+    records["crystal_b"] = first + 1 + rng.integers(0, scanner.n_crystals - 1 - first)
+    window = scanner.acquisition.window_ps
+    records["tof_ps"] = rng.integers(-window, window + 1, count)
+    for name in ("doi_a", "doi_b"):
+        records[name] = rng.integers(0, scanner.module.doi_bins, count)
+    for name in ("energy_a", "energy_b"):
+        low, high = (round(10 * e) for e in (scanner.acquisition.lld_keV, 650.0))
+        records[name] = rng.integers(low, high + 1, count)
+    records["flags"] = int(delayed)
+    return records
+
+
+def dciodvfy(path: Path) -> tuple[list[str], list[str]]:
+    """Return the errors and warnings that dciodvfy has for a file; skips where it is absent."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip(DICOM_TOOLS)
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    said = (done.stdout + done.stderr).splitlines()
+    errors = [line for line in said if line.startswith("Error")]
+    return errors, [line for line in said if line.startswith("Warning")]

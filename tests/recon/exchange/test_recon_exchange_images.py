@@ -1,0 +1,99 @@
+"""Interfile and 4-D NIfTI: headers, order of voxels, times; files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from recon.exchange.errors import ExchangeError
+from recon.exchange.frame_times import FrameTime
+from recon.exchange.interfile import write_interfile
+from recon.exchange.whole_files import whole_file
+from recon.grid import ImageGrid
+from recon.nifti import write_nifti
+
+GRID = ImageGrid((6, 5, 4), (2.0, 2.5, 3.0))
+FRAMES = [FrameTime(0.0, 30.0, prompts=11), FrameTime(30.0, 60.0, decay_factor=1.02)]
+IMAGE = np.random.default_rng(5).random((*GRID.shape, 2), dtype=np.float32)
+
+
+def keys(header: Path) -> dict[str, str]:
+    lines = (line.partition(":=") for line in header.read_text().splitlines() if ":=" in line)
+    return {key.strip(" !"): value.strip() for key, _, value in lines}
+
+
+def test_interfile_has_its_voxels_where_the_header_says(tmp_path: Path) -> None:
+    header, values = write_interfile(tmp_path / "a.hv", IMAGE, GRID, FRAMES, {"nuclide": "F-18"})
+    said = keys(header)
+    shape = tuple(int(said[f"matrix size [{axis}]"]) for axis in (1, 2, 3))
+    data = np.fromfile(tmp_path / said["name of data file"], "<f4").reshape(2, *shape[::-1])
+    step = [float(said[f"scaling factor (mm/pixel) [{axis}]"]) for axis in (1, 2, 3)]
+    first = [float(said[f"first pixel offset (mm) [{axis}]"]) for axis in (1, 2, 3)]
+    for frame, i, j, k in ((0, 0, 0, 0), (1, 5, 0, 3), (0, 2, 4, 1)):
+        left_back_up = np.array(first) + np.array([i, j, k]) * step
+        ours = np.rint((left_back_up * [-1, -1, 1] - GRID.origin_mm) / GRID.voxel_mm).astype(int)
+        assert data[frame, k, j, i] == IMAGE[(*ours, frame)]
+    assert said["number of time frames"] == "2"
+    assert said["image duration (sec) [2]"] == "60"
+    assert said["image relative start time (sec) [2]"] == "30"
+    assert said["isotope name"] == "^18^F"
+    assert said["patient orientation"] == "head_in" and values.stat().st_size == IMAGE.nbytes
+
+
+def test_interfile_begins_and_ends_as_readers_expect(tmp_path: Path) -> None:
+    header, _ = write_interfile(tmp_path / "a.hv", IMAGE[..., 0], GRID, FRAMES[:1], {})
+    lines = header.read_text().splitlines()
+    assert lines[0] == "!INTERFILE :=" and lines[-1] == "!END OF INTERFILE :="
+
+
+def test_nifti_of_frames_keeps_their_times(tmp_path: Path) -> None:
+    sidecar = write_nifti(tmp_path / "a.nii.gz", IMAGE, GRID, {}, FRAMES)
+    read = nib.load(tmp_path / "a.nii.gz")
+    assert np.array_equal(np.asarray(read.dataobj), IMAGE)
+    assert read.header["pixdim"][4] == 0  # frames of unequal length have no common step
+    said = json.loads(sidecar.read_text())
+    assert said["FrameTimesStart"] == [0.0, 30.0] and said["FrameDuration"] == [30.0, 60.0]
+    assert said["DecayCorrectionFactor"] == [1.0, 1.02] and said["frame_prompts"] == [11, None]
+
+
+def test_nifti_of_equal_frames_has_their_step(tmp_path: Path) -> None:
+    frames = [FrameTime(0.0, 20.0, gate=1), FrameTime(20.0, 20.0, gate=2)]
+    sidecar = write_nifti(tmp_path / "a.nii", IMAGE, GRID, {}, frames)
+    assert nib.load(tmp_path / "a.nii").header["pixdim"][4] == 20
+    assert json.loads(sidecar.read_text())["gates"] == [1, 2]
+
+
+def test_packed_nifti_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_nifti(tmp_path / name, IMAGE, GRID, {}, FRAMES)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_volumes_without_frames_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExchangeError, match="2 volumes and 0 frames"):
+        write_nifti(tmp_path / "a.nii", IMAGE, GRID, {})
+
+
+def test_full_disk_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.v"
+    path.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as a disk that has no more
+    try:
+        with pytest.raises(ExchangeError, match="Free disk space"), whole_file(path) as file:
+            file.write(bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.v") as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
