@@ -1,11 +1,14 @@
-"""Scatter correction against the truth of emulated runs: figures and pictures of the docs.
+"""Scatter correction against the truth of emulated runs: the figures of docs/recon_scatter.md.
 
-    python benchmarks/recon_scatter.py RUN [RUN …] [--images docs/images] [--json]
+    tomoshibi demo --headless --preset caremibrain --phantom cylinder --duration 20 --truth
+    tomoshibi truth RUN
+    python benchmarks/recon_scatter.py RUN [RUN …] [--images docs/images] [--uniform-mm 100:75]
 
-A run needs its truth: emulate with ``--truth``, then ``tomoshibi truth RUN``. For each run an image
-is made with scatter corrected, then the estimates (single-scatter simulation with tail fit; by
-energies) are laid beside the true scatter: the amount, and profiles over the distance of lines
-from the axis, their angle to the transaxial plane and, with time of flight, the offset.
+Each run is reconstructed with scatter left out, simulated and by energies. Then the estimates are
+laid beside the true scatter: the amount, and its profiles over the distance of lines from the axis,
+their tilt and (with time of flight) their offset. Figures of profiles: Σ|estimate − truth| over
+Σ truth,
+and the same without the amount. ``--uniform-mm radius:half`` measures how even a cylinder is.
 """
 
 from __future__ import annotations
@@ -14,35 +17,252 @@ import argparse
 import json
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from daq import listmode
-from daq.blocks import BlockKind
-from daq.listmode import ListmodeReader
-from daq.resort import run_config
+from daq.cli.reconstruct_source import run_data
 from daq.truth_join import CLASSES
-from recon.grid import Image, ReconError
-from recon.line_model import LineModel
-from recon.mu_map import load_mu_map
-from recon.osem import osem
-from recon.projector import Projector
-from recon.randoms import CrystalRandoms, fan_counts
-from recon.scatter import (
-    EnergyScatter,
-    EnergyWindow,
-    ScatterRate,
-    SingleScatter,
-    estimate_energy_scatter,
-    estimate_scatter,
-)
-from recon.scatter.spectra import scattered_energies
-from recon.sensitivity import support_mask
-from recon.sensitivity_cache import cached_sensitivity
+from recon.corrections import Corrections
+from recon.events import Lors
+from recon.frame_models import FrameModels
+from recon.grid import Image, ImageGrid
+from recon.line_corrections import line_factors, randoms_rate
+from recon.offline import reconstruct
+from recon.options import ReconOptions, Scatter
+from recon.scatter import EnergyRate, ScatterRate
+from recon.scatter.rate import mean_factor
+from recon.scatter_step import scatter_rate
 from recon.sensitivity_lines import sampled_lines
 from recon.system import ReconSystem
+from recon.tally import Tally
 
 F8 = npt.NDArray[np.float64]
+KINDS: dict[str, Scatter] = {"off": "none", "simulated": "sss", "energies": "energy"}
+RADIAL_MM = np.linspace(0.0, 125.0, 11)  # wide against the crystals' lattice
+TILT_DEG = np.linspace(0.0, 32.0, 9)
+OFFSET_MM = np.linspace(-200.0, 200.0, 21)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run, its images by kind of scatter correction (emissions/s per mL) and its estimates."""
+
+    name: str
+    system: ReconSystem
+    duration_s: float
+    images: dict[str, Image]
+    estimates: dict[str, ScatterRate]
+    truth: dict[str, npt.NDArray[Any]]
+    records: npt.NDArray[np.void]
+
+
+def load(folder: Path, calibration: Path | None, threads: int) -> tuple[Case, dict[str, float]]:
+    """Reconstruct and estimate; also what the estimates cost in seconds."""
+    data = run_data(folder, calibration=calibration)
+    system = ReconSystem.of(
+        data.scanner,
+        window_ps=data.window_ps,
+        min_sector_difference=data.min_sector_difference,
+    )
+    if data.mu_map is None:
+        raise SystemExit(f"{folder}: the run has no µ map")
+    tally = Tally.of(data, [])
+    images, rates, cost = {}, {}, {}
+    for name, kind in KINDS.items():
+        options = ReconOptions(scatter=kind, decay=False, calibration=False, threads=threads)
+        images[name] = reconstruct(data, options).image
+        done = Corrections()
+        models = FrameModels(data, system, threads)
+        models.factors = line_factors(data, options, done)
+        models.randoms = randoms_rate(data, system, tally, options, done)
+        models.mu = data.mu_map
+        start = time.perf_counter()
+        scatter_rate(models, tally, options, done)
+        cost[f"{name}_s"] = round(time.perf_counter() - start, 1)
+        found = models.scatter
+        rates[name] = found.rate if isinstance(found, EnergyRate) else found
+    with np.load(folder / "truth.npz") as file:
+        truth = {name: file[name] for name in ("class", "scatters_a", "scatters_b")}
+    records = np.concatenate(list(data.prompts()))
+    estimates = {name: rate for name, rate in rates.items() if isinstance(rate, ScatterRate)}
+    name = f"{data.scanner.name}_{data.labels.get('phantom', 'object')}".replace("-", "_")
+    case = Case(name, system, data.duration_s, images, estimates, truth, records)
+    return case, cost
+
+
+def places(lors: Lors) -> tuple[F8, F8]:
+    """Return distance from the axis (mm) and tilt (degrees) of lines."""
+    along = (lors.end - lors.start).astype(np.float64)
+    flat = np.hypot(along[:, 0], along[:, 1])
+    radial = np.abs(lors.start[:, 0] * along[:, 1] - lors.start[:, 1] * along[:, 0]) / flat
+    return radial, np.degrees(np.arctan2(np.abs(along[:, 2]), flat))
+
+
+def true_profiles(case: Case) -> dict[str, F8]:
+    """Return counts of true scatter over radius, tilt and offset."""
+    chosen = case.truth["class"] == CLASSES.index("scattered")
+    volume = case.system.grid.voxel_volume_mm3
+    located = case.system.detection.locate(case.records[chosen], voxel_volume_mm3=volume)
+    radial, tilt = places(located.lors)
+    found = {
+        "radius": np.histogram(radial, RADIAL_MM)[0],
+        "tilt": np.histogram(tilt, TILT_DEG)[0],
+    }
+    if case.system.tof is not None:
+        found["offset"] = np.histogram(located.lors.offset_mm, OFFSET_MM)[0]
+    return {name: counts.astype(np.float64) for name, counts in found.items()}
+
+
+def estimated_profiles(case: Case, rate: ScatterRate) -> dict[str, F8]:
+    """Return the same of an estimate, summed over quasi-random lines."""
+    scanner = case.system.scanner
+    parts = []
+    for lines in sampled_lines(case.system, samples=600_000):
+        radial, tilt = places(lines.lors)
+        parts.append((radial, tilt, rate.of_lines(lines.crystal_a, lines.crystal_b)))
+    radial, tilt, value = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    pairs = np.triu(case.system.allowed, 1).sum()
+    stands_for = case.duration_s * scanner.crystals_per_module**2 * pairs / len(value)
+    found = {
+        "radius": np.histogram(radial, RADIAL_MM, weights=value)[0] * stands_for,
+        "tilt": np.histogram(tilt, TILT_DEG, weights=value)[0] * stands_for,
+    }
+    if case.system.tof is not None:
+        table = rate.table.rates.sum(axis=(0, 1, 2), dtype=np.float64)
+        place = (np.arange(len(table)) - (len(table) - 1) / 2) * rate.table.bin_mm
+        middle = (OFFSET_MM[1:] + OFFSET_MM[:-1]) / 2
+        values = np.interp(middle, place, table, left=0.0, right=0.0)
+        found["offset"] = values / values.sum() * rate.total_per_s * case.duration_s
+    return found
+
+
+def figures(case: Case, uniform: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the figures of a run."""
+    kind = case.truth["class"]
+    true, scattered = (float((kind == CLASSES.index(name)).sum()) for name in CLASSES[:2])
+    again = case.truth["scatters_a"].astype(int) + case.truth["scatters_b"] > 1
+    multiple = float((again & (kind == CLASSES.index("scattered"))).sum())
+    truth = true_profiles(case)
+    told: dict[str, Any] = {
+        "prompts": len(kind),
+        "true_scatter_fraction": scattered / (true + scattered),
+        "true_multiple_share": multiple / scattered,
+    }
+    for name, rate in case.estimates.items():
+        amount = rate.total_per_s * mean_factor(rate) * case.duration_s
+        one = {"scatter_over_truth": amount / scattered, **rate.about}
+        one["scatter_fraction"] = amount / (true + scattered)
+        for axis, counts in estimated_profiles(case, rate).items():
+            shape = counts * truth[axis].sum() / counts.sum()
+            one[f"{axis}_difference"] = float(np.abs(counts - truth[axis]).sum() / scattered)
+            one[f"{axis}_shape_difference"] = float(np.abs(shape - truth[axis]).sum() / scattered)
+        told[name] = one
+    if uniform is not None:
+        told["uniform"] = {
+            name: evenness(image, case.system.grid, *uniform) for name, image in case.images.items()
+        }
+    return told
+
+
+def evenness(image: Image, grid: ImageGrid, radius_mm: float, half_mm: float) -> dict[str, Any]:
+    """Return means of rings and of slabs of a cylinder over the mean of all, edge excluded."""
+    x, y, z = grid.axes_mm()
+    radius = np.broadcast_to(np.hypot(x, y), grid.shape)
+    height = np.broadcast_to(np.abs(z), grid.shape)
+    inner = (radius < radius_mm - 12) & (height < half_mm - 12)
+    whole = float(image[inner].mean())
+    edges = np.linspace(0.0, radius_mm - 12, 7)
+    rings = [inner & (radius >= a) & (radius < b) for a, b in pairwise(edges)]
+    slabs = [inner & (height >= a) & (height < a + 12) for a in np.arange(0.0, half_mm - 23, 12)]
+    by_ring = [float(image[ring].mean()) / whole for ring in rings]
+    by_slab = [float(image[slab].mean()) / whole for slab in slabs]
+    worst = max(abs(value - 1) for value in (*by_ring, *by_slab))
+    return {
+        "rings": [round(value, 4) for value in by_ring],
+        "slabs": [round(value, 4) for value in by_slab],
+        "worst": round(worst, 4),
+    }
+
+
+def picture(cases: list[Case], folder: Path) -> None:
+    """Draw profiles beside the truth, and images with the correction off and on."""
+    from matplotlib.figure import Figure
+
+    for case in cases:
+        truth = true_profiles(case)
+        estimates = {name: estimated_profiles(case, rate) for name, rate in case.estimates.items()}
+        edges = {"radius": RADIAL_MM, "tilt": TILT_DEG, "offset": OFFSET_MM}
+        names = {"radius": "distance from the axis, mm", "tilt": "tilt, degrees",
+                 "offset": "TOF offset, mm"}  # fmt: skip
+        figure = Figure(figsize=(4.2 * len(truth), 3.2), layout="constrained")
+        panels = np.atleast_1d(figure.subplots(1, len(truth)))
+        for panel, (axis, counts) in zip(panels, truth.items(), strict=True):
+            middle = (edges[axis][1:] + edges[axis][:-1]) / 2
+            panel.step(middle, counts, where="mid", color="0.6", label="true scatter")
+            for (label, found), style in zip(estimates.items(), ("-", "--"), strict=True):
+                panel.plot(middle, found[axis], style, lw=1.3, label=label)
+            panel.set_xlabel(names[axis])
+            panel.set_ylim(0)
+        panels[0].set_ylabel("events per bin")
+        panels[0].legend(fontsize=8, frameon=False)
+        figure.suptitle(case.name, fontsize=10)
+        figure.savefig(folder / f"recon_scatter_profile_{case.name}.png", dpi=100)
+        _draw_images(case, folder, Figure)
+
+
+def _draw_images(case: Case, folder: Path, new_figure: Any) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    figure = new_figure(figsize=(11.0, 3.4), layout="constrained")
+    panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.3])
+    middle = case.system.grid.shape[2] // 2
+    smooth = {k: gaussian_filter(image, 1.3) for k, image in case.images.items()}
+    slices = {k: v[:, :, middle - 4 : middle + 5].mean(axis=2) for k, v in smooth.items()}
+    most = float(np.percentile(slices["off"], 99.7))
+    for panel, (name, image) in zip(panels, slices.items(), strict=False):
+        panel.imshow(image.T, vmin=0, vmax=most, cmap="gray_r", origin="lower")
+        panel.set_title(f"scatter: {name}", fontsize=9)
+        panel.set_axis_off()
+    x = case.system.grid.axes_mm()[0].ravel()
+    centre = case.system.grid.shape[1] // 2
+    for name, image in slices.items():
+        panels[3].plot(x, image[:, centre - 5 : centre + 6].mean(axis=1), lw=1.2, label=name)
+    panels[3].legend(fontsize=8, frameon=False)
+    panels[3].set_xlabel("x, mm")
+    panels[3].set_ylim(0)
+    figure.savefig(folder / f"recon_scatter_image_{case.name}.png", dpi=90)
+
+
+def main() -> None:
+    """Print one JSON object, and draw where asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders with truth.npz")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="draw into this folder")
+    parser.add_argument("--uniform-mm", metavar="R:H", help="a cylinder's radius and half length")
+    parser.add_argument("--calibration", type=Path, help="a calibration set with a normalisation")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    uniform = None
+    if options.uniform_mm:
+        radius, half = (float(part) for part in options.uniform_mm.split(":"))
+        uniform = (radius, half)
+    cases, told = [], {}
+    for folder in options.runs:
+        case, cost = load(folder, options.calibration, options.threads)
+        cases.append(case)
+        told[folder.name] = figures(case, uniform) | {"cost": cost}
+    print(json.dumps(told, indent=1))
+    if options.images:
+        picture(cases, options.images)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from typing import Any
 
 import zmq
 
+from coincidence.events import ANGLE, SINGLE
 from daq import calibration_set
 from daq.pipeline import Output
 from daq.run import Run
@@ -23,19 +24,21 @@ from hw.messages import (
     decode_as,
     encode,
 )
-from hw.nuclides import NuclideError, load_nuclide
+from hw.nuclides import Nuclide, NuclideError, load_nuclide
 
 LOST_AFTER_S = 3.5
 LIVE_SHARE_EVERY_S = 0.25
+SINGLES_EVERY_S = 0.1
+"""A SPECT image needs seconds of counts: small batches would only fill the queue."""
 
 
 def has_image(run: Run) -> bool:
     """Whether a run's events can be imaged: coincidences, or single photons behind collimators."""
     settings = run.config.settings
-    single_photons = run.scanner.modality == "SPECT" and any(
-        window.kind == "photopeak" for window in settings.singles_windows
-    )
-    return settings.sorts_coincidences or single_photons
+    if settings.sorts_coincidences:
+        return True
+    peaks = [window for window in settings.singles_windows if window.kind == "photopeak"]
+    return bool(peaks) and run.scanner.modality == "SPECT"
 
 
 class ImagerLink:
@@ -62,6 +65,9 @@ class ImagerLink:
         self._delayeds = 0
         self._heard_s = -math.inf
         self._share, self._share_s = 0.0, -math.inf
+        self._singles: list[bytes] = []
+        self._angles: list[bytes] = []
+        self._sent_s, self._until = -math.inf, (0, 0)
         self.run = ""
 
     @property
@@ -77,11 +83,13 @@ class ImagerLink:
     def start(self, run: Run) -> None:
         """Begin a run's numbering and announce it."""
         self._sequence = self._prompts = self._delayeds = 0
+        self._singles, self._angles = [], []
         self._share, self._share_s = 0.0, -math.inf
         self.begin(run)
 
     @staticmethod
     def _begin_message(run: Run) -> Message:
+        nuclide = nuclide_of(run.config.labels)
         return RunBegin(
             run=run.name,
             folder=str(run.folder),
@@ -90,7 +98,8 @@ class ImagerLink:
             mu_map=str(run.mu_map) if run.config.mu_map else "",
             calibration=str(run.folder / calibration_set.FILE_NAME) if run.calibration else "",
             live=run.live,
-            half_life_s=half_life_s(run.config.labels),
+            half_life_s=nuclide.half_life_s if nuclide else 0.0,
+            beta_plus_fraction=nuclide.beta_plus_fraction if nuclide else 0.0,
         )
 
     def batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
@@ -117,23 +126,33 @@ class ImagerLink:
             run.undelivered += header.prompts
 
     def _singles_batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
-        """Send windowed singles and angles of a SPECT run."""
+        """Gather windowed singles and angles of a SPECT run; send them ten times a second."""
         if not has_image(run):
             return
+        self._singles.append(output.singles.tobytes())
+        self._angles.append(output.angles.tobytes())
+        now = self._clock()
+        if now - self._sent_s >= SINGLES_EVERY_S:
+            self._sent_s = now
+            self._send_singles(run, output.watermark_ps, event_wall_ns)
+        self._until = output.watermark_ps, event_wall_ns
+
+    def _send_singles(self, run: Run, watermark_ps: int, event_wall_ns: int) -> None:
+        singles, angles = b"".join(self._singles), b"".join(self._angles)
+        self._singles, self._angles = [], []
         header = SinglesBatch(
             run=run.name,
             sequence=self._sequence,
-            singles=len(output.singles),
-            angles=len(output.angles),
+            singles=len(singles) // SINGLE.itemsize,
+            angles=len(angles) // ANGLE.itemsize,
             singles_before=self._prompts,
-            watermark_ps=output.watermark_ps,
+            watermark_ps=watermark_ps,
             event_wall_ns=event_wall_ns,
             live_share=self._module_shares(run),
         )
         self._sequence += 1
         self._prompts += header.singles
-        parts = [encode(header), output.singles.tobytes(), output.angles.tobytes()]
-        if not self._send(parts):
+        if not self._send([encode(header), singles, angles]):
             run.undelivered += header.singles
 
     def _module_shares(self, run: Run) -> list[float]:
@@ -156,6 +175,8 @@ class ImagerLink:
         """Tell the imager that the run is complete."""
         if not has_image(run):
             return
+        if self._singles or self._angles:
+            self._send_singles(run, *self._until)
         self._send([encode(RunEnd(run=run.name, prompts=self._prompts, delayeds=self._delayeds))])
 
     def poll(self, run: Run | None) -> list[str]:
@@ -183,9 +204,9 @@ class ImagerLink:
         return True
 
 
-def half_life_s(labels: dict[str, Any]) -> float:
-    """Return the half-life of the one nuclide that a run's labels name; 0 where none is known."""
+def nuclide_of(labels: dict[str, Any]) -> Nuclide | None:
+    """Return the one nuclide that a run's labels name; None where none, or several, are known."""
     try:
-        return load_nuclide(str(labels.get("nuclide", ""))).half_life_s
+        return load_nuclide(str(labels.get("nuclide", "")))
     except NuclideError:
-        return 0.0
+        return None

@@ -83,9 +83,12 @@ def own_calibration(folder: Path) -> CalibrationSet | None:
     Raises
     ------
     CalibrationSetError
-        where the folder's set is missing, or not the one that the raw log's head names.
+        where the folder's set is missing, or not the one that the raw log's head names, or the
+        list-mode log's in a run of imported coincidences, which has no raw log.
     """
-    named = RawLogReader(folder / rawlog.FILE_NAME).head.get("calibration", "none")
+    raw = folder / rawlog.FILE_NAME
+    log = RawLogReader(raw) if raw.exists() else ListmodeReader(folder / listmode.FILE_NAME)
+    named = log.head.get("calibration", "none")
     if named == "none":
         return None
     path = folder / calibration_set.FILE_NAME

@@ -15,7 +15,7 @@ from gui.slices import TRANSAXIAL, cut, to_levels
 from gui.wording import grouped
 from hw.messages import DynamicFrame
 
-HEIGHT_PX, CAPTION_PX, GAP_PX = 92, 15, 6
+HEIGHT_PX, CAPTION_PX, GAP_PX = 84, 15, 6
 MOST = 7
 SHOWN_PERCENTILE = 99.8
 

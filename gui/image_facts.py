@@ -15,7 +15,7 @@ from gui.wording import age_text, grouped
 from hw.messages import ImageMessage
 
 STALE_AFTER_S = 2.0
-_SHOWN_CORRECTIONS = 9
+_SHOWN_CORRECTIONS = 8
 
 TEACHES = {
     "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
@@ -42,13 +42,24 @@ class ImageFacts(QtWidgets.QWidget):
         column.addWidget(self.badge)
         column.addLayout(self._grid())
         column.addSpacing(4)
-        self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in range(_SHOWN_CORRECTIONS)]
-        for label in self.corrections:
-            label.setToolTip("Correction applied (✓) or not applied (✗) to this image")
-            label.hide()
-            column.addWidget(label)
+        column.addLayout(self._list_of_corrections())
         self.remark = ElidedLabel(size_px=theme.SMALL_PX)
         column.addWidget(self.remark)
+
+    def _list_of_corrections(self) -> QtWidgets.QGridLayout:
+        """Two columns, filled downwards: what is applied comes first."""
+        grid = QtWidgets.QGridLayout()
+        grid.setVerticalSpacing(1)
+        grid.setHorizontalSpacing(8)
+        caption = CalmLabel("Corrected for (✓), not corrected for (✗)", size_px=theme.SMALL_PX)
+        caption.setObjectName("dim")
+        grid.addWidget(caption, 0, 0, 1, 2)
+        self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in range(_SHOWN_CORRECTIONS)]
+        rows = (_SHOWN_CORRECTIONS + 1) // 2
+        for number, label in enumerate(self.corrections):
+            label.hide()
+            grid.addWidget(label, 1 + number % rows, number // rows)
+        return grid
 
     def _grid(self) -> QtWidgets.QGridLayout:
         grid = QtWidgets.QGridLayout()
@@ -104,10 +115,11 @@ class ImageFacts(QtWidgets.QWidget):
                 label.setHidden(item is None)
             if item is not None:
                 name, applied = item[0].replace("_", " "), item[1]
-                words = f"✓ {name} corrected" if applied else f"✗ {name} not corrected"
+                words = f"✓ {name}" if applied else f"✗ {name}"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
-                why = how.get(item[0], "applied" if applied else "not applied")
-                label.setToolTip(f"{words}: {why}")
+                why = how.get(item[0], "")
+                state = "corrected" if applied else "not corrected"
+                label.setToolTip(f"{name}: {state}{': ' if why else ''}{why}")
 
 
 def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:

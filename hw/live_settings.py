@@ -66,12 +66,14 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     attenuation : "map" the run's µ map, "contour" a head found in the early image, "auto" the
         map where the run has one, "none" no correction
     off : corrections not to be made
+    activity : path of an activity calibration, "" for none: the image then stays in emissions/s/mL
     """
 
     window: str = "grow"
     frame_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     attenuation: AttenuationFrom = "auto"
     off: tuple[Switch, ...] = ()
+    activity: str = ""
 
     def __post_init__(self) -> None:
         TimeWindow.parse(self.window)

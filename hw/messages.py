@@ -192,6 +192,7 @@ class RunBegin(Message):
     live : how the run is imaged; a repetition may bring other settings than the one before
     half_life_s : of the run's one nuclide, 0 where it is not known (the image then has no
         correction of decay)
+    beta_plus_fraction : positrons a decay of that nuclide, 0 where it is not known
     """
 
     run: str
@@ -202,6 +203,7 @@ class RunBegin(Message):
     calibration: str = ""
     live: LiveSettings = LiveSettings()
     half_life_s: float = 0.0
+    beta_plus_fraction: float = 0.0
 
 
 class CoincidenceBatch(Message):
@@ -478,8 +480,8 @@ class Telemetry(Message):
 AnyMessage = (
     Hello | Welcome | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
     | Command | Reply
-    | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch | ImageMessage | Projections
-    | Telemetry
+    | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch
+    | ImageMessage | Projections | Telemetry
     | ModuleStates | ModuleOrder | ModuleAnswer
 )  # fmt: skip
 

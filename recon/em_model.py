@@ -4,9 +4,9 @@
 
 All algorithms need one thing of the events: the back projection of their ratios,
 
-    ratio_j = ( Gᵀ Aᵀ w / (A G λ + b) )_j      over the events of one subset,
+    ratio_j = ( Gᵀ Aᵀ w / (A G λ + b) )_j / f      over the events of one subset,
 
-which is f E_j in the mean when λ is right, f ≈ 1 / M being the subset's share of the events.
+f ≈ 1 / M being the subset's share of all events; it is E_j in the mean when λ is right.
 """
 
 from __future__ import annotations
@@ -95,10 +95,19 @@ class EmModel:
             raise OsemError(f"initial image: {bad} voxels are negative or not finite")
         return np.where(self.mask, initial, np.float32(0.0)).astype(np.float32)
 
-    def ratio(self, image: Image, subset: int) -> tuple[Image, EmSums]:
-        """Return Gᵀ Aᵀ (w / (A G image + b)) of a subset's events, and what they sum to."""
+    def ratio(self, image: Image, subset: int, half: int | None = None) -> tuple[Image, EmSums]:
+        """Return Gᵀ Aᵀ (w / (A G image + b)) / f of a subset's events, and what they sum to.
+
+        ``half`` 0 or 1 takes every other event of the subset.
+        """
         seen = image if self.resolution is None else self.resolution.apply(image)
-        back, sums = self.projector.em_chunks(seen, self.events.subset(subset))
+        chunks = self.events.subset(subset)
+        if half is not None:
+            chunks = (chunk.take(slice(half, None, 2)) for chunk in chunks)
+        back, sums = self.projector.em_chunks(seen, chunks)
+        weight = sums.used + sums.unexplained
+        if weight > 0:
+            back *= np.float32(self.events.total_weight / weight)
         return back if self.resolution is None else self.resolution.adjoint(back), sums
 
     def expected(self, image: Image) -> float:
@@ -106,12 +115,12 @@ class EmModel:
         return float(np.vdot(self.exposure.astype(np.float64), image))
 
 
-def em_update(model: EmModel, image: Image, update: int) -> tuple[Image, EmSums]:
+def em_update(
+    model: EmModel, image: Image, update: int, half: int | None = None
+) -> tuple[Image, EmSums]:
     """Return the image after the EM update of one subset, and the subset's sums."""
-    subset = update % model.subsets
-    ratio, sums = model.ratio(image, subset)
+    ratio, sums = model.ratio(image, update % model.subsets, half)
     if sums.used <= 0:
         return image, sums
     ratio *= image
-    ratio *= np.float32(1.0 / model.events.share(subset))
     return em_quotient(ratio, model.exposure, model.mask), sums

@@ -39,14 +39,14 @@ class Order(NamedTuple):
 
     line : (most, 7) start, end and TOF offset of the lines, in groups
     place : where in ``line`` the batch's i-th line went
-    sorted : the places in order
+    in_order : the places in order
     key, lower : key of the i-th line; lower half of the key at each place
-    begin : of each group or key, HALF + 1 long
+    begin, within : where each group, and within a group each key, begins; HALF + 1 long
     """
 
     line: F4
     place: U4
-    sorted: U4
+    in_order: U4
     key: U2
     lower: U2
     begin: U4
@@ -56,10 +56,13 @@ class Order(NamedTuple):
 def new_order(most: int) -> Order:
     """Return a scratch for up to ``most`` lines at once."""
     return Order(
-        np.zeros((most, 7), np.float32),
-        *(np.zeros(most, np.uint32) for _ in range(2)),
-        *(np.zeros(most, np.uint16) for _ in range(2)),
-        *(np.zeros(HALF + 1, np.uint32) for _ in range(2)),
+        line=np.zeros((most, 7), np.float32),
+        place=np.zeros(most, np.uint32),
+        in_order=np.zeros(most, np.uint32),
+        key=np.zeros(most, np.uint16),
+        lower=np.zeros(most, np.uint16),
+        begin=np.zeros(HALF + 1, np.uint32),
+        within=np.zeros(HALF + 1, np.uint32),
     )
 
 
@@ -109,12 +112,11 @@ def _begin_groups(key: U2, shift: int, low: int, high: int, begin: U4) -> None:
     for k in range(HALF + 1):
         begin[k] = np.uint32(0)
     for i in range(low, high):
-        half = (np.uint32(key[i]) >> np.uint32(shift)) & np.uint32(HALF - 1)
-        begin[half + np.uint32(1)] += np.uint32(1)
-    total = np.uint32(low)
-    for k in range(HALF + 1):
-        total += begin[k]
-        begin[k] = total
+        upper_or_lower = (np.uint32(key[i]) >> np.uint32(shift)) & np.uint32(HALF - 1)
+        begin[upper_or_lower + np.uint32(1)] += np.uint32(1)
+    begin[0] = np.uint32(low)
+    for k in range(HALF):
+        begin[k + 1] += begin[k]
 
 
 @bare_kernel
@@ -160,19 +162,18 @@ def put_in_order(
     _find_keys(start, end, radius_mm, height_mm, first, step, count, key)
     _begin_groups(key, 8, 0, count, begin)
     for i in range(count):
-        group = np.uint32(key[i]) >> np.uint32(8)
-        place[i] = begin[group]
-        begin[group] += np.uint32(1)
+        upper = np.uint32(key[i]) >> np.uint32(8)
+        place[i] = begin[upper]
+        begin[upper] += np.uint32(1)
     _copy_lines(start, end, offset, first, step, count, order)
-    low = 0
     for group in range(HALF):
+        low = np.int64(begin[group - 1]) if group else np.int64(0)
         high = np.int64(begin[group])
         _begin_groups(lower, 0, low, high, within)
         for at in range(low, high):
             half = np.uint32(lower[at]) & np.uint32(HALF - 1)
             in_order[within[half]] = np.uint32(at)
             within[half] += np.uint32(1)
-        low = high
 
 
 def order_for_cache(lors: Lors) -> npt.NDArray[np.intp]:
@@ -185,4 +186,4 @@ def order_for_cache(lors: Lors) -> npt.NDArray[np.intp]:
     put_in_order(lors.start, lors.end, lors.offset_mm, radius_mm, height_mm, 0, 1, n, order)
     number = np.empty(n, np.intp)
     number[order.place] = np.arange(n)
-    return number[order.sorted]
+    return number[order.in_order]

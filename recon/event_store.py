@@ -137,11 +137,6 @@ class EventStore:
         total = self.total_weight
         return self._weights[subset] / total if total > 0 else 1.0 / self.subsets
 
-    def events_of(self, subset: int) -> int:
-        """Return the number of events of a subset."""
-        held = sum(len(block) for block in self._held[subset])
-        return held + sum(place.events for place in self._places[subset])
-
     def subset(self, number: int) -> Iterator[EventList]:
         """Yield the blocks of one subset, in the same order every time."""
         if self._closed:

@@ -2,7 +2,7 @@
 
 ``Lors`` holds where each event's line runs; ``EventList`` adds what its statistics need: a weight
 and the factor that turns its module pair's background into this line's expected background
-(see :mod:`recon.background`).
+(see :mod:`recon.line_model`).
 """
 
 from __future__ import annotations

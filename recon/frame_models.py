@@ -95,6 +95,4 @@ class FrameModels:
         mask = support_mask(exposure, self.system.grid)
         plan = ReconOptions(iterations=QUICK_ITERATIONS, threads=self.threads)
         with EventStore.build(parts, subsets=QUICK_SUBSETS) as store:
-            return iterate(
-                self.system, store, exposure, mask, plan, stopped=self.stopped
-            ).image
+            return iterate(self.system, store, exposure, mask, plan, stopped=self.stopped).image

@@ -1,9 +1,9 @@
 """Gating: a run's time dealt out by a periodic signal, such as breath or heartbeat.
 
 By *triggers*: each cycle, from one trigger to the next, is split into N equal gates. By *phase*
-(0..1, sampled in time): gate n holds what lies in n/N..(n+1)/N. By *amplitude*: gates are bounded by
-the amplitude's quantiles in time, so that each lasts equally long. What no cycle holds (before the
-first trigger, after the last, cycles far from the usual length) is in no gate.
+(0..1, sampled in time): gate n holds what lies in n/N..(n+1)/N. By *amplitude*: gates are bounded
+by the amplitude's quantiles in time, so that each lasts equally long. What no cycle holds (before
+the first trigger, after the last, cycles far from the usual length) is in no gate.
 """
 
 from __future__ import annotations

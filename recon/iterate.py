@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recon.detector_response import detector_resolution
 from recon.event_store import EventStore
 from recon.grid import Image
 from recon.options import ReconOptions
 from recon.osem import OsemResult, osem
 from recon.prior import RelativeDifference
 from recon.projector import Projector
-from recon.resolution import GaussianResolution
+from recon.resolution import GaussianResolution, Resolution
 from recon.stopping import Stopping
 from recon.system import ReconSystem
 
@@ -40,8 +41,6 @@ def iterate(
 ) -> Iterated:
     """Return the image that ``options.algorithm`` makes of the events."""
     projector = Projector(system.grid, tof=system.tof, threads=options.threads)
-    fwhm = options.psf_fwhm_mm
-    resolution = GaussianResolution(system.grid, (fwhm, fwhm, fwhm)) if fwhm > 0 else None
     prior = RelativeDifference(options.beta) if options.prior == "rdp" else None
     stopping = Stopping.parse(options.stop) if options.stop else None
     try:
@@ -51,7 +50,7 @@ def iterate(
             exposure,
             mask,
             iterations=options.iterations,
-            resolution=resolution,
+            resolution=_resolution(system, options),
             stopping=stopping,
             prior=prior,
             progress=lambda done, total, _: progress(done / total),
@@ -60,6 +59,13 @@ def iterate(
     finally:
         projector.close()
     return Iterated(result.image, _about(result))
+
+
+def _resolution(system: ReconSystem, options: ReconOptions) -> Resolution | None:
+    if options.psf_detector:
+        return detector_resolution(system.scanner, system.grid, threads=options.threads)
+    fwhm = options.psf_fwhm_mm
+    return GaussianResolution(system.grid, (fwhm, fwhm, fwhm)) if fwhm > 0 else None
 
 
 def _about(result: OsemResult) -> dict[str, Any]:

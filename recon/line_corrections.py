@@ -26,9 +26,7 @@ Quick = Callable[[Image | None], Image]
 """Returns a quick image (emissions/s per voxel) made with this µ map, of the whole run."""
 
 
-def line_factors(
-    data: RunData, options: ReconOptions, done: Corrections
-) -> list[LineFactor]:
+def line_factors(data: RunData, options: ReconOptions, done: Corrections) -> list[LineFactor]:
     """Return normalisation and live share, as far as they are wanted and known."""
     factors: list[LineFactor] = []
     normalisation = _normalisation(data, options, done)
@@ -40,9 +38,7 @@ def line_factors(
     return factors
 
 
-def _normalisation(
-    data: RunData, options: ReconOptions, done: Corrections
-) -> Normalisation | None:
+def _normalisation(data: RunData, options: ReconOptions, done: Corrections) -> Normalisation | None:
     if not options.normalisation:
         done.leave("normalisation", "not wanted")
         return None
@@ -152,7 +148,7 @@ def mu_map(
         done.apply("attenuation", "the run's µ map", greatest_per_mm=float(data.mu_map.max()))
         return data.mu_map
     try:
-        contour = head_contour_mu(quick(None), system.grid)
+        contour = head_contour_mu(quick(None), system.grid, beyond_mm=options.contour_beyond_mm)
         how = "head contour found in the uncorrected image, uniform tissue and skull"
         found = contour
         if options.attenuation == "mlaa":
@@ -167,6 +163,8 @@ def mu_map(
                 progress=progress,
             )
             how = "MLAA: activity and attenuation together, from time of flight"
+            if not done.of("normalisation").applied:
+                how += "; without normalisation it is off by some percent"
             found = joint.mu_per_mm
     except (ContourError, MlaaError) as error:
         done.miss("attenuation", str(error))

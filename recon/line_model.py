@@ -6,9 +6,13 @@ In T seconds line i (crystal pair, depth bins, TOF bin) is expected to hold
 
 with g the geometric detection probability (:mod:`recon.lors`), n the normalisation, c the
 attenuation, l the live share of the module pair, r randoms and q scatter per second. m of a
-measured event cancels from the EM ratio (:mod:`recon.background`), so an event needs only its
-*addend* (r + q) / m; what multiplies goes into the sensitivity image, which must be made with the
-same n, c and l.
+measured event cancels from the EM ratio,
+
+    λ_j ← λ_j / s_j · Σ_events m a_j / (m Σ_k a_k λ_k + r + q)
+        = λ_j / s_j · Σ_events a_j / (Σ_k a_k λ_k + (r + q) / m),
+
+so an event needs only its *addend* (r + q) / m; what multiplies goes into the sensitivity image,
+which must be made with the same n, c and l.
 """
 
 from __future__ import annotations

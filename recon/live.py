@@ -25,7 +25,6 @@ import numpy.typing as npt
 
 from hw.live_settings import TimeWindow
 from recon.display_filter import noise_estimate
-from recon.event_buffer import EventBuffer
 from recon.events import EventList, joined
 from recon.grid import Image
 from recon.live_estimate import OnlineEstimate
@@ -33,6 +32,7 @@ from recon.live_frames import LiveFrames
 from recon.live_image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm
 from recon.live_intake import Intake
 from recon.live_lines import CrystalLines, LiveLines, LorLines
+from recon.live_memory import EventMemory
 from recon.live_window import Update, WindowBooks
 
 GAIN = 32.0
@@ -41,14 +41,11 @@ GAIN = 32.0
 FIRST_COUNTS = 20_000.0
 """Counts that the uniform start is worth: few events must not empty the voxels they miss."""
 
-BUFFER_EVENTS = 2_000_000
-"""80 MB, a minute of 33 k prompts/s."""
+BUFFER_EVENTS = 4_000_000
+"""160 MB, 40 s of 100 k prompts/s."""
 
 FRAME_SHARE = 4
 """A frame's earlier events are sampled with one part in so many of the image's sample."""
-
-RESTATED_AT_ONCE = 60_000
-"""Kept events whose lines are given new corrections in one update, some 20 ms."""
 
 Records = npt.NDArray[np.void]
 Clock = Callable[[], float]
@@ -88,7 +85,7 @@ class LiveImager:
         self.estimate_of_all = OnlineEstimate(
             lines.grid, sensitivity, tof=lines.tof, clock=clock, threads=threads
         )
-        self.buffer = EventBuffer(capacity, lines.empty)
+        self.memory = EventMemory(capacity, lines)
         self.frames: LiveFrames | None = None
         self._geometric = sensitivity
         self.restart(frame_s=frame_s)
@@ -111,15 +108,11 @@ class LiveImager:
     ) -> None:
         """Forget everything, corrections too."""
         self.intake = Intake(self.lines.empty[0])
-        self.books = WindowBooks(window or TimeWindow(), half_life_s=half_life_s)
+        self.memory.begin(window or TimeWindow(), half_life_s=half_life_s)
         self.exposure_of = exposure_of or ExposureOf()
-        self.buffer.clear()
         self.estimate_of_all.use_sensitivity(self._geometric)
         self.estimate_of_all.clear()
         self.frozen_counts = 0.0
-        self._buffered = 0.0
-        self._phase = 0
-        self._to_restate = 0
         self._booked_ps = 0
         self._have_frames(frame_s)
 
@@ -171,22 +164,17 @@ class LiveImager:
         self.estimate_of_all.use_sensitivity(sensitivity)
         if self.frames is not None:
             self.frames.use_sensitivity(sensitivity)
-        self._to_restate = len(self.buffer)
+        self.memory.lines_changed()
         self._maximise()
 
     def change_window(self, window: TimeWindow) -> None:
         """Image another time window from now on, with what the buffer holds of it."""
-        if window == self.books.window:
-            return
-        self._drop(self.books.change(window))
-        self.frozen_counts = 0.0
-        self.estimate_of_all.frozen.fill(0.0)
-        self._expire()
-        weights = self.books.event_weights()
-        self.buffer.weight[self.buffer.place(0, len(self.buffer))] = weights
-        before, self._buffered = self._buffered, float(weights.sum(dtype=np.float64))
-        self.estimate_of_all.scale(self._buffered / before if before > 0 else 0.0)
-        self._maximise()
+        if window != self.books.window:
+            scale = self.memory.change_window(window, self._booked_ps)
+            self.frozen_counts = 0.0
+            self.estimate_of_all.frozen.fill(0.0)
+            self.estimate_of_all.scale(scale)
+            self._maximise()
 
     def change_frames(self, frame_s: float) -> None:
         """Make frames of another length from now on; 0 for none."""
@@ -194,6 +182,11 @@ class LiveImager:
             self._have_frames(frame_s)
 
     # --- what is true of it -------------------------------------------------------------------
+
+    @property
+    def books(self) -> WindowBooks:
+        """The books of what the image is made of."""
+        return self.memory.books
 
     @property
     def estimate(self) -> Image:
@@ -226,27 +219,25 @@ class LiveImager:
 
     def use_pending(self, most: int, *, sample: int) -> None:
         """One step with at most ``most`` pending events and about ``sample`` older ones."""
-        self._restate(RESTATED_AT_ONCE)
+        memory = self.memory
+        memory.restate()
         begin_ps, end_ps = self._booked_ps, max(self._booked_ps, self.intake.watermark_ps)
         self._take_delayeds((end_ps - begin_ps) * 1e-12)
-        records, each = self.intake.thinned(min(most, self.buffer.capacity))
-        every = self._keeps_every()
-        kept = len(records[::every])
+        records, each = self.intake.thinned(min(most, memory.buffer.capacity))
+        kept = -(-len(records) // memory.keeps_every)
         self._make_room(kept)
         weight, live_share = len(records) * each, self.intake.live_share
         booked = self.books.book(begin_ps, end_ps, kept=kept, weight=weight, live_share=live_share)
         self._booked_ps = end_ps
-        self._expire()
-        self._take_in(records, each, every, max(SMALLEST_SAMPLE, sample), booked)
+        self.estimate_of_all.lose(memory.expire(end_ps))
+        self._take_in(records, each, max(SMALLEST_SAMPLE, sample), booked)
         self._rescale()
         self._maximise()
 
-    def _take_in(
-        self, records: Records, each: float, every: int, sample: int, booked: Update
-    ) -> None:
-        """Move image and frame by the new events, and keep every so many of them."""
+    def _take_in(self, records: Records, each: float, sample: int, booked: Update) -> None:
+        """Move image and frame by the new events, and keep them."""
         columns = self.lines.columns(records)
-        relative = self.books.relative(self._booked_ps)
+        relative = self.books.relative(booked.middle_ps)
         weights = np.full(len(records), each * relative, dtype=np.float32)
         new = self.lines.events(columns, weights)
         if len(new):
@@ -254,9 +245,7 @@ class LiveImager:
         if self.frames is not None:
             self._step_frame(self.frames, new, sample=sample // FRAME_SHARE, booked=booked)
         if len(new):
-            share = np.float32(len(records) / booked.kept)
-            self.buffer.append(tuple(one[::every] for one in columns), weights[::every] * share)
-            self._buffered += len(records) * each * relative
+            self.memory.add(columns, weights, booked)
 
     def _take_delayeds(self, seconds: float) -> None:
         delayeds, missing = self.intake.delayeds_of()
@@ -271,141 +260,56 @@ class LiveImager:
             wall_s = self.books.wall_s
             self.lines.time_share = wall_s / self.exposure_s if wall_s > 0 else 1.0
 
-    def _keeps_every(self) -> int:
-        """Return which part of new events is kept, so that a sliding window fits the buffer."""
-        window = self.books.window
-        if window.kind != "slide" or self.books.wall_s <= 0:
-            return 1
-        coming = self.books.prompts / self.books.wall_s * window.seconds
-        return max(1, int(np.ceil(1.05 * coming / self.buffer.capacity)))
-
     def _step(self, new: EventList, *, sample: int) -> None:
         """Move the statistic by the new events and a sample of the kept ones."""
         fresh = float(new.weight.sum(dtype=np.float64))
-        old = self.sampled(0, sample)
+        old = self.memory.sampled(0, sample)
         estimate = self.estimate_of_all
         ratio = estimate.ratio(joined([new, old]) if len(old) else new)
-        if self._buffered <= 0 or fresh <= 0:
-            estimate.move(ratio, keep=0.0 if self._buffered <= 0 else 1.0, gain=float(fresh > 0))
+        if self.memory.weight <= 0:
+            estimate.move(ratio, keep=0.0, gain=1.0)
             return
         relative = self.books.relative(self._booked_ps)
         gain = min(1.0, GAIN * fresh / (self.books.prompts + FIRST_COUNTS * relative))
-        estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / self._buffered), gain=gain)
+        estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / self.memory.weight), gain=gain)
         if self.frozen_counts > 0:
             share = fresh / self.books.prompts
-            estimate.renew_frozen(share, self.frozen_counts / (self._buffered + fresh))
+            estimate.renew_frozen(share, self.frozen_counts / (self.memory.weight + fresh))
 
     def _step_frame(
         self, frames: LiveFrames, new: EventList, *, sample: int, booked: Update
     ) -> None:
-        first = len(self.buffer) - min(frames.kept, len(self.buffer))
+        first = len(self.memory) - min(frames.kept, len(self.memory))
+        relative = self.books.relative(booked.middle_ps)
         of = self.exposure_of
         frames.take(
-            self._plain(new),
-            self._plain(self.sampled(first, sample)),
+            _plain(new, relative),
+            _plain(self.memory.sampled(first, sample), relative),
             exposure_s=booked.exposure_s(live=of.live, decay=of.decay),
             end_ps=self._booked_ps,
             kept=booked.kept,
         )
 
-    def _plain(self, events: EventList) -> EventList:
-        """Return events with weights in prompts: a frame forgets nothing."""
-        relative = self.books.relative(self._booked_ps)
-        if relative == 1.0:
-            return events
-        weight = events.weight / np.float32(relative)
-        return EventList(events.lors, weight, events.pair, events.factor, events.addend)
-
-    def sampled(self, first: int, sample: int) -> EventList:
-        """Return about ``sample`` of the kept events from ``first`` on, weighted to be all."""
-        n = len(self.buffer)
-        step = max(1, -(-(n - first) // max(sample, 1)))
-        start = first + self._phase % step
-        self._phase += 1
-        place = self.buffer.place(start, n, step) if start < n else self.buffer.place(0, 0)
-        columns, weight = self.buffer.take(place)
-        weight = weight * np.float32((n - first) / max(len(place), 1))
-        return self.lines.events(columns, weight)
-
-    def all_events(self) -> EventList:
-        """Return all kept events."""
-        return self.lines.events(*self.buffer.take(self.buffer.place(0, len(self.buffer))))
-
-    def newest_records(self, most: int) -> tuple[Records, float]:
-        """Return about so many of the newest kept records, and the seconds that they stand for.
-
-        Where only a part of the events was used or kept, they stand for that part of the time.
-        """
-        count, seconds = 0, 0.0
-        for one in reversed(self.books.updates):
-            if count + one.kept > most and count:
-                break
-            count += one.kept
-            seconds += one.wall_s * one.kept / one.weight if one.weight > 0 else one.wall_s
-        columns, _ = self.buffer.take(self.buffer.place(len(self.buffer) - count, len(self.buffer)))
-        return columns[0], seconds
-
     def pass_over(self, share: float) -> None:
         """Move the statistic to what a share of the kept events tells of the image now."""
-        events = self.sampled(0, max(SMALLEST_SAMPLE, int(len(self.buffer) * share)))
+        events = self.memory.sampled(0, max(SMALLEST_SAMPLE, int(len(self.memory) * share)))
         estimate = self.estimate_of_all
         np.multiply(estimate.image, estimate.ratio(events), out=estimate.active)
         self._maximise()
 
     def _make_room(self, coming: int) -> None:
-        """Freeze the statistic of events that must leave the buffer; a sliding window drops them"""
-        leaving = self.buffer.overflow(coming)
-        if not leaving:
-            return
-        if self.books.window.kind == "slide":
-            self._drop(self.books.release_whole(leaving))
-            return
-        columns, weights = self.buffer.take(self.buffer.place(0, leaving))
-        weight = float(weights.sum(dtype=np.float64))
-        ratio = self.estimate_of_all.ratio(self.lines.events(columns, weights))
-        self.estimate_of_all.freeze(ratio, leaving=weight / max(self._buffered, weight))
-        self.frozen_counts += weight
-        self._buffered = max(0.0, self._buffered - weight)
-        self.books.release(leaving)
-        self.buffer.drop(leaving)
-        self._to_restate = min(self._to_restate, len(self.buffer))
-
-    def _expire(self) -> None:
-        self._drop(self.books.expire(self._booked_ps))
-
-    def _drop(self, leaving: int) -> None:
-        """Forget the oldest events and their share of the statistic."""
-        if leaving <= 0:
-            return
-        weight = float(self.buffer.weight[self.buffer.place(0, leaving)].sum(dtype=np.float64))
-        self.estimate_of_all.active *= np.float32(
-            max(0.0, 1.0 - weight / max(self._buffered, weight))
-        )
-        self._buffered = max(0.0, self._buffered - weight)
-        self.buffer.drop(leaving)
-        self._to_restate = min(self._to_restate, len(self.buffer))
+        """Freeze the statistic of events that must leave; a sliding window forgets them."""
+        gone, share = self.memory.make_room(coming)
+        self.estimate_of_all.lose(share)
+        if gone is not None:
+            self.estimate_of_all.freeze(self.estimate_of_all.ratio(gone))
+            self.frozen_counts += float(gone.weight.sum(dtype=np.float64))
 
     def _rescale(self) -> None:
-        divided_by = self.books.rescale(self._booked_ps)
+        divided_by = self.memory.rescale(self._booked_ps)
         if divided_by != 1.0:
             self.estimate_of_all.scale(1.0 / divided_by)
-            self.buffer.weight /= np.float32(divided_by)
-            self._buffered /= divided_by
             self.frozen_counts /= divided_by
-
-    def _restate(self, at_once: int) -> None:
-        """Give the next kept events, newest first, the lines' present corrections."""
-        if self._to_restate > 0:
-            first = max(0, self._to_restate - at_once)
-            place = self.buffer.place(first, self._to_restate)
-            columns, _ = self.buffer.take(place)
-            self.buffer.put(place, self.lines.columns(columns[0]))
-            self._to_restate = first
-
-    def restate_all(self) -> None:
-        """Give all kept events the lines' present corrections."""
-        while self._to_restate > 0:
-            self._restate(RESTATED_AT_ONCE)
 
     def _maximise(self) -> None:
         self.estimate_of_all.maximise(self.exposure_s)
@@ -413,7 +317,7 @@ class LiveImager:
     def shown(self) -> LiveImage:
         """Return the image as it stands."""
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
-        fwhm_mm = display_fwhm_mm(in_window)
+        fwhm_mm = display_fwhm_mm(round(in_window * self.intake.fraction_used))
         image = self.estimate_of_all.shown(
             fwhm_mm=fwhm_mm, voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0
         )
@@ -431,3 +335,11 @@ class LiveImager:
             prompts_in_window=in_window,
             frames=self.frames.frames() if self.frames is not None else [],
         )
+
+
+def _plain(events: EventList, relative: float) -> EventList:
+    """Return events with weights in prompts: a frame forgets nothing."""
+    if relative == 1.0:
+        return events
+    weight = events.weight / np.float32(relative)
+    return EventList(events.lors, weight, events.pair, events.factor, events.addend)

@@ -32,6 +32,7 @@ from recon.live_job import LiveJob
 from recon.live_lines import CrystalLines
 from recon.mu_map import load_mu_map
 from recon.normalisation import Normalisation
+from recon.quantification import BQ_PER_ML, EMISSIONS, load_calibration
 from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
 from recon.sensitivity_cache import sensitivity
 from recon.system import ReconSystem
@@ -72,6 +73,8 @@ class LiveCorrections:
         self._scatter_at: tuple[float, int] = (0.0, 0)
         self.message = ""
         self._settings = begin.live
+        self._factor: float | None = None
+        self._load_factor(begin.live.activity)
         self._apply(begin.live)
 
     @property
@@ -82,6 +85,8 @@ class LiveCorrections:
     def change(self, settings: LiveSettings) -> None:
         """Ask for other corrections from now on."""
         if settings != self._settings:
+            if settings.activity != self._settings.activity:
+                self._load_factor(settings.activity)
             self._settings = settings
             self._apply(settings)
 
@@ -145,10 +150,13 @@ class LiveCorrections:
         self._begin_scatter()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for the sensitivity, at most so long, and take it."""
-        if self._job is not None:
-            self._job.wait(timeout_s)
-        self.advance()
+        """Wait for what is being made, at most so long, and take it."""
+        began = self._imager.clock()
+        for job in (self._job, self._scatter_job):
+            if job is not None:
+                job.wait(max(0.0, timeout_s - (self._imager.clock() - began)))
+        self._take_lines()
+        self._take_scatter()
 
     def _take_lines(self) -> None:
         job = self._job
@@ -207,7 +215,9 @@ class LiveCorrections:
             return
         self._scatter_at = (now_s, prompts)
         image = imager.estimate
-        records, seconds = imager.newest_records(SCATTER_SAMPLE)
+        records, seconds = imager.memory.newest_records(SCATTER_SAMPLE)
+        known = self._lines.scatter
+        previous = known if isinstance(known, ScatterRate) else None
         randoms, model = self._lines.randoms, LineModel(self._system, factors=self._lines.factors)
         settings = self._begin.settings
         window = EnergyWindow.of(
@@ -219,7 +229,7 @@ class LiveCorrections:
                 self._simulation = SingleScatter(self._system, mu, window, stopped=stopped)
             return estimate_scatter(
                 model, image, mu, [records], duration_s=seconds, window=window, randoms=randoms,
-                simulation=self._simulation, stopped=stopped,
+                simulation=self._simulation, previous=previous, stopped=stopped,
             )  # fmt: skip
 
         self._scatter_job = LiveJob("scatter", work)
@@ -239,9 +249,45 @@ class LiveCorrections:
         self._tell_lines(told)
         self._tell_rates(told)
         self._tell_times(told)
-        told.leave("motion", "not made live")
-        told.miss("calibration", "the live image has no activity calibration")
+        self._tell_scale(told)
         return told
+
+    def _tell_scale(self, told: Corrections) -> None:
+        if self.unit == BQ_PER_ML:
+            told.apply("calibration", "the scanner's activity calibration")
+        elif not self._settings.wants("calibration"):
+            told.leave("calibration", "switched off")
+        else:
+            told.miss("calibration", self._errors.get("calibration", "no activity calibration"))
+
+    @property
+    def scale(self) -> float:
+        """What emissions/s/mL are multiplied by for :attr:`unit`."""
+        if self._factor is None or not self._settings.wants("calibration"):
+            return 1.0
+        return self._factor / self._begin.beta_plus_fraction
+
+    @property
+    def unit(self) -> str:
+        """The unit of the image."""
+        known = self._factor is not None and self._settings.wants("calibration")
+        return BQ_PER_ML if known else EMISSIONS
+
+    def _load_factor(self, path: str) -> None:
+        self._factor = None
+        if not path:
+            return
+        if not self._begin.beta_plus_fraction:
+            self._fail("calibration", "the run's nuclide is not known")
+            return
+        try:
+            found = load_calibration(Path(path))
+            # its hash of the scanner is the daq's to know; the name must do here
+            found.check(scanner=self._system.scanner.name, scanner_hash=found.scanner_hash)
+        except ReconError as error:
+            self._fail("calibration", str(error))
+            return
+        self._factor = found.factor
 
     def _tell_lines(self, told: Corrections) -> None:
         ready = "not ready yet" if self._job is not None else ""

@@ -107,10 +107,14 @@ class OnlineEstimate:
         flat = (one.reshape(-1) for one in (self.active, self.image, ratio, smooth))
         move_statistic(*flat, keep, gain, SMOOTHING_SHARE)
 
-    def freeze(self, ratio: Image, *, leaving: float) -> None:
-        """Move the share ``leaving`` of the active part out, and what its events tell, in."""
+    def lose(self, share: float) -> None:
+        """Take a share of the active part out: so much of what it is of has left."""
+        if share > 0:
+            self.active *= np.float32(max(0.0, 1.0 - share))
+
+    def freeze(self, ratio: Image) -> None:
+        """Add what events tell to the frozen part."""
         self.frozen += self.image * ratio
-        self.active *= np.float32(max(0.0, 1.0 - leaving))
 
     def renew_frozen(self, share: float, scale: float) -> None:
         """Replace a share of the frozen part by what the active one says of as many counts.

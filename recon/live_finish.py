@@ -14,6 +14,9 @@ from recon.live_image import SMALLEST_SAMPLE, LiveImage
 from recon.osem import osem
 from recon.projector import Projector
 
+THREADS_GAIN = 0.8
+"""Share of a thread's speed that each of several has."""
+
 
 def finish(
     imager: LiveImager,
@@ -27,11 +30,13 @@ def finish(
     """Use everything left, then make the best image of it that fits ``within_s``."""
     deadline = imager.clock() + within_s
     while imager.intake.count and not stopped():
-        imager.use_pending(imager.buffer.capacity, sample=SMALLEST_SAMPLE)
+        imager.use_pending(imager.memory.buffer.capacity, sample=SMALLEST_SAMPLE)
     imager.use_pending(1, sample=SMALLEST_SAMPLE)
-    imager.restate_all()
+    while imager.memory.restate():
+        pass
     estimate = imager.estimate_of_all
-    fitting = min(iterations, int(within_s * estimate.speed / max(len(imager.buffer), 1)))
+    passes_s = estimate.speed * THREADS_GAIN * threads
+    fitting = min(iterations, int(within_s * passes_s / max(len(imager.memory), 1)))
     live = estimate.use_projector(estimate.new_projector(threads))
 
     def too_late() -> bool:
@@ -54,7 +59,7 @@ def _start_over(
     estimate = imager.estimate_of_all
     made = osem(
         projector,
-        imager.all_events(),
+        imager.memory.all_events(),
         estimate.sensitivity * imager.exposure_s,
         estimate.mask,
         iterations=plan[0],
@@ -68,6 +73,6 @@ def _start_over(
 def _refine(imager: LiveImager, updates: int, subsets: int, too_late: Callable[[], bool]) -> None:
     """Whole passes over the buffer."""
     for _ in range(updates):
-        if too_late() or not len(imager.buffer):
+        if too_late() or not len(imager.memory):
             return
         imager.pass_over(1.0 / subsets)

@@ -27,11 +27,17 @@ from recon.tof import TofModel
 
 FRAME_VOXEL_MM = 4.0
 FRAMES_KEPT = 6
-FRAME_GAIN = 24.0
+FRAME_GAIN = 16.0
 """EM steps per e-fold of a frame's data, see recon.live."""
 
 FIRST_FRAME_COUNTS = 5_000.0
+FRAME_FILTER = 1.4
+"""Width of a frame's post-filter over that of an image of as many prompts: frames are compared, and
+small."""
+
 U2 = 65535
+LEAST_SHARE = 0.05
+"""A frame is shown beside complete ones when so much of its time has come."""
 
 
 def frame_grid(grid: ImageGrid) -> ImageGrid:
@@ -157,8 +163,10 @@ class LiveFrames:
         self._estimate.clear()
 
     def frames(self) -> list[DynamicFrame]:
-        """Return the newest frames, oldest first, the one that fills last."""
-        filling = self._shown(complete=False)
+        """Return the newest frames, oldest first, the one that fills last, once it has begun."""
+        now = self._filling
+        begun = (now.end_ps - now.begin_ps) * 1e-12 > LEAST_SHARE * self.seconds
+        filling = self._shown(complete=False) if begun or not self._complete else None
         return [*self._complete, *([] if filling is None else [filling])]
 
     def _shown(self, *, complete: bool) -> DynamicFrame | None:
@@ -166,7 +174,7 @@ class LiveFrames:
         if now.prompts <= 0:
             return None
         image = self._estimate.shown(
-            fwhm_mm=max(display_fwhm_mm(round(now.prompts)), 1.5 * FRAME_VOXEL_MM),
+            fwhm_mm=FRAME_FILTER * display_fwhm_mm(round(now.prompts)),
             voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0,
         )
         top = float(image.max(initial=0.0))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from hw.messages import CoincidenceBatch, ImageMessage, ImagerReport, RunBegin, RunEnd
-from recon.grid import ReconError
+from hw.messages import CoincidenceBatch, DynamicFrame, ImageMessage, ImagerReport, RunBegin, RunEnd
+from recon.grid import Image, ReconError
 from recon.live import LiveImager
 from recon.live_corrections import LiveCorrections
 from recon.live_finish import finish
@@ -21,10 +22,9 @@ from recon.live_image import LiveImage
 from recon.live_lines import CrystalLines
 from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
 from recon.nifti import write_nifti
-from recon.quantification import EMISSIONS
 
-SENSITIVITY_WAIT_S, FINISH_S = 2.0, 5.0
-"""Time for the final image: at most 7 s and what it takes to write it. The daq waits 10 s."""
+CORRECTIONS_WAIT_S, FINISH_S = 1.5, 6.5
+"""Time for the final image: at most 8 s and what it takes to write it. The daq waits 10 s."""
 
 Clock = Callable[[], float]
 
@@ -114,7 +114,7 @@ class LiveRun:
             missing_prompts=missing.prompts,
             missing_delayeds=missing.delayeds,
         )
-        self.corrections.wait(SENSITIVITY_WAIT_S)
+        self.corrections.wait(CORRECTIONS_WAIT_S)
         image = finish(self._imager, within_s=FINISH_S, stopped=stopped)
         self.final = self._published(image, final=True)
         if self.begin.folder:
@@ -154,16 +154,16 @@ class LiveRun:
             sequence=self._rate.count,
             shape=grid.shape,
             voxel_mm=grid.voxel_mm,
-            image=image.image.tobytes(),
-            unit=EMISSIONS,
+            image=self._scaled(image).tobytes(),
+            unit=self.corrections.unit,
             detector_time_s=image.detector_time_s,
             event_wall_ns=self._event_wall_ns,
             published_wall_ns=int(now_s * 1e9),
             prompts_used=image.prompts_used,
             delayeds_used=image.delayeds_used,
             fraction_used=image.fraction_used,
-            corrections=told.applied(),
-            how={name: one["how"] for name, one in told.as_metadata().items()},
+            corrections={name: made for name, made in told.applied().items() if name in told.done},
+            how={name: one.how for name, one in told.done.items()},
             noise=image.noise,
             rate_Hz=self._rate.rate_Hz,
             final=final,
@@ -171,8 +171,15 @@ class LiveRun:
             window=image.window,
             window_s=image.window_s,
             prompts_in_window=image.prompts_in_window,
-            frames=image.frames,
+            frames=[self._scaled_frame(frame) for frame in image.frames],
         )
+
+    def _scaled(self, image: LiveImage) -> Image:
+        scale = self.corrections.scale
+        return image.image if scale == 1.0 else image.image * np.float32(scale)
+
+    def _scaled_frame(self, frame: DynamicFrame) -> DynamicFrame:
+        return msgspec.structs.replace(frame, scale=frame.scale * self.corrections.scale)
 
     def _write(self, image: LiveImage) -> None:
         path = Path(self.begin.folder) / "images" / "live.nii.gz"
@@ -181,7 +188,7 @@ class LiveRun:
             "algorithm": "live list-mode EM, finished with OSEM passes",
             "run": self.begin.run,
             "scanner": self.scanner,
-            "unit": EMISSIONS,
+            "unit": self.corrections.unit,
             "voxel_mm": list(grid.voxel_mm),
             "window": image.window,
             "duration_s": image.window_s,
@@ -196,7 +203,7 @@ class LiveRun:
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_nifti(path, image.image, grid, about)
+            write_nifti(path, self._scaled(image), grid, about)
         except (OSError, ReconError) as error:
             self.message = f"the final image could not be written: {error}"
         else:

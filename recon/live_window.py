@@ -55,6 +55,11 @@ class Update:
     decayed_live_s: float
     thinned: bool = False
 
+    @property
+    def middle_ps(self) -> int:
+        """The time that all of it counts at."""
+        return (self.begin_ps + self.end_ps) // 2
+
     def exposure_s(self, *, live: bool, decay: bool) -> float:
         """Return what it adds to the exposure, by what is corrected."""
         if decay:
@@ -141,7 +146,7 @@ class WindowBooks:
     def exposure_s(self, *, live: bool, decay: bool) -> float:
         """Return E in units of the relative weights; see :meth:`relative`."""
         return math.fsum(
-            self.relative(_middle_ps(one)) * one.exposure_s(live=live, decay=decay)
+            self.relative(one.middle_ps) * one.exposure_s(live=live, decay=decay)
             for one in self.updates
         )
 
@@ -155,19 +160,19 @@ class WindowBooks:
     def event_weights(self) -> npt.NDArray[np.float32]:
         """Return the weights of all kept events, oldest first."""
         each = [
-            self.relative(_middle_ps(one)) * one.weight / max(one.kept, 1) for one in self.updates
+            self.relative(one.middle_ps) * one.weight / max(one.kept, 1) for one in self.updates
         ]
         return np.repeat(np.array(each, np.float32), [one.kept for one in self.updates])
 
     @property
     def wall_s(self) -> float:
         """Detector time that the window holds, in units of the relative weights."""
-        return math.fsum(self.relative(_middle_ps(one)) * one.wall_s for one in self.updates)
+        return math.fsum(self.relative(one.middle_ps) * one.wall_s for one in self.updates)
 
     @property
     def prompts(self) -> float:
         """Prompts that the window holds, in units of the relative weights."""
-        return math.fsum(self.relative(_middle_ps(one)) * one.weight for one in self.updates)
+        return math.fsum(self.relative(one.middle_ps) * one.weight for one in self.updates)
 
     def rescale(self, now_ps: int) -> float:
         """Move t₀ to now where weights have grown large; return what all weights are divided by."""
@@ -191,7 +196,3 @@ class WindowBooks:
             for one, other in zip(pairs[0::2], pairs[1::2], strict=False):
                 one.join(other)
             self.updates = deque(pairs[0::2])
-
-
-def _middle_ps(update: Update) -> int:
-    return (update.begin_ps + update.end_ps) // 2

@@ -30,15 +30,13 @@ from recon.line_corrections import line_factors, mean_live, mu_map, randoms_rate
 from recon.motion import PoseStream
 from recon.options import ReconOptions
 from recon.preparation import prepared
-from recon.quantification import EMISSIONS, ActivityCalibration, Patient
+from recon.quantification import ActivityCalibration, Patient
 from recon.run_data import RunData
 from recon.scatter_step import scatter_rate
 from recon.sensitivity import support_mask
 from recon.series import FrameImage, Quantifier
 from recon.system import ReconSystem
 from recon.tally import Counts, Tally
-
-UNIT = EMISSIONS
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share (0..1) of the whole that is done."""
@@ -305,6 +303,7 @@ class _Job:
         return {
             "algorithm": options.algorithm_words,
             "run": data.name,
+            "hash": data.hash,
             "created": data.start.isoformat() if data.start else "",
             "scanner": data.scanner.name,
             "voxel_mm": list(self.system.grid.voxel_mm),
@@ -321,14 +320,3 @@ class _Job:
             "subsets": options.subsets,
             "options": options.as_metadata(),
         }
-
-
-def corrections(*, attenuation: bool, randoms: bool) -> dict[str, bool]:
-    """Return every correction by name, applied or not."""
-    done = Corrections()
-    done.apply("sensitivity", "")
-    if attenuation:
-        done.apply("attenuation", "")
-    if randoms:
-        done.apply("randoms", "")
-    return done.applied()

@@ -29,10 +29,12 @@ class ReconOptions:
     algorithm : osem; mlem is one subset; bsrem converges to the penalised maximum
     subsets_by : what is split into subsets: time, or the directions of the lines
     beta : strength of the prior
-    psf_fwhm_mm : width of the resolution model, 0 for none
+    psf_fwhm_mm : width of a Gaussian resolution model, 0 for none
+    psf_detector : resolution model from the crystals' geometry instead, which varies in the image
     stop : rule to stop early, "noise=0.1" or "change=0.01"; "" for none
     decay, dead_time, randoms, normalisation, calibration : corrections, on where they are possible
     attenuation : by the run's µ map; by a head contour found in the image; by MLAA (TOF); or not
+    contour_beyond_mm : how far the head reaches beyond what the tracer shows
     scatter : single-scatter simulation; by the two energies; or not
     frames : (start, end) in s since the run's start; () for the whole run
     decay_reference_s : the time to which activity is corrected, s since the run's start
@@ -47,6 +49,7 @@ class ReconOptions:
     prior: Prior = "none"
     beta: float = 0.0
     psf_fwhm_mm: float = 0.0
+    psf_detector: bool = False
     stop: str = ""
     post_filter_fwhm_mm: float = 0.0
     decay: bool = True
@@ -55,6 +58,7 @@ class ReconOptions:
     normalisation: bool = True
     calibration: bool = True
     attenuation: Attenuation = "map"
+    contour_beyond_mm: float = 0.0
     scatter: Scatter = "sss"
     frames: tuple[tuple[float, float], ...] = ()
     decay_reference_s: float = 0.0
@@ -70,6 +74,7 @@ class ReconOptions:
             "beta": (0, 1e9),
             "psf_fwhm_mm": (0, 100),
             "post_filter_fwhm_mm": (0, 100),
+            "contour_beyond_mm": (0, 50),
             "threads": (1, 1024),
             "memory_MB": (1, 1e9),
         }
@@ -119,6 +124,8 @@ class ReconOptions:
         words = f"list-mode {name}, {self.iterations} iterations x {subsets} subsets"
         if self.prior != "none":
             words += f", {self.prior} prior, beta {self.beta:g}"
-        if self.psf_fwhm_mm:
+        if self.psf_detector:
+            words += ", resolution of the detectors"
+        elif self.psf_fwhm_mm:
             words += f", resolution {self.psf_fwhm_mm:g} mm"
         return words

@@ -17,7 +17,7 @@ all of an iteration's subsets the image becomes 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,7 @@ from recon.events import F4, EventList
 from recon.grid import Image
 from recon.penalised import Bsrem
 from recon.prior import RelativeDifference
-from recon.projector import Projector
+from recon.projector import EmSums, Projector
 from recon.resolution import Resolution
 from recon.stopping import Step, Stopping, Watch
 
@@ -48,6 +48,7 @@ class OsemResult:
     image : emissions per second in each voxel (exposure = sensitivity · seconds)
     log_likelihood : per iteration, of the image before each of its subsets, subsets summed
     used, unexplained : weight of the last iteration's events that some voxel, or none, explains
+    expected : per iteration, trues that its image expects, Σ E λ; equals used without background
     iterations : whole iterations done, fewer than asked for where it was stopped
     subsets : subsets that the events were dealt to
     left_out : events on lines that nothing can be seen on (weight 0)
@@ -63,6 +64,7 @@ class OsemResult:
     unexplained: float
     subsets: int = 1
     left_out: int = 0
+    expected: list[float] = field(default_factory=list)
     change: list[float] = field(default_factory=list)
     noise: list[float] = field(default_factory=list)
     stopped_by: str = "iterations"
@@ -94,7 +96,7 @@ def osem(
     resolution : blur of the image between emission and line
     prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.penalised`)
     background : expected rate of each module pair's randoms, in addition to the events' addends
-        (event lists only; see :mod:`recon.background`)
+        (event lists only)
     initial : finite and not negative; voxels that are 0 stay 0. Uniform where it is None
     stopping : ends the iterations early
     stopped : asked before each update; True returns the image as it is
@@ -137,6 +139,20 @@ def stored(
     return EventStore.build([events], subsets=count)
 
 
+@dataclass
+class _Pass:
+    """Sums of one iteration."""
+
+    used: float = 0.0
+    unexplained: float = 0.0
+    log_likelihood: float = 0.0
+
+    def add(self, sums: EmSums, expected: float) -> None:
+        self.used += sums.used
+        self.unexplained += sums.unexplained
+        self.log_likelihood += sums.log_likelihood - expected
+
+
 def _iterate(
     model: EmModel,
     watch: Watch,
@@ -144,38 +160,32 @@ def _iterate(
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> OsemResult:
-    history: list[float] = []
-    used = unexplained = log_likelihood = 0.0
+    likelihoods: list[float] = []
+    counts: list[float] = []
     total = iterations * model.subsets
-    stopped_by = "iterations"
+    one, reason = _Pass(), ""
     for update in range(total):
-        subset = update % model.subsets
         if stopped():
-            stopped_by = "the caller"
+            reason = "the caller"
             break
-        if subset == 0:
-            used = unexplained = log_likelihood = 0.0
+        subset = update % model.subsets
+        one = _Pass() if subset == 0 else one
         expected = model.expected(watch.image) * model.events.share(subset)
-        sums = watch.update(update)
-        used += sums.used
-        unexplained += sums.unexplained
-        log_likelihood += sums.log_likelihood - expected
-        progress(update + 1, total, log_likelihood)
+        one.add(watch.update(update), expected)
+        progress(update + 1, total, one.log_likelihood)
         if subset == model.subsets - 1:
-            history.append(log_likelihood)
-            reason = watch.iteration_done(explained=used > 0)
+            likelihoods.append(one.log_likelihood)
+            counts.append(model.expected(watch.image))
+            reason = watch.iteration_done(explained=one.used > 0)
             if reason:
-                stopped_by = reason
                 break
-    return OsemResult(
-        image=watch.image,
-        log_likelihood=history,
-        iterations=len(history),
-        used=used,
-        unexplained=unexplained,
+    made = OsemResult(watch.image, likelihoods, len(likelihoods), one.used, one.unexplained)
+    return replace(
+        made,
         subsets=model.subsets,
         left_out=model.events.left_out,
+        expected=counts,
         change=watch.change,
         noise=watch.noise,
-        stopped_by=stopped_by,
+        stopped_by=reason or "iterations",
     )

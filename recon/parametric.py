@@ -76,9 +76,9 @@ class InputFunction:
         area = np.concatenate([[0.0], np.cumsum(np.diff(knots) * (values[1:] + values[:-1]) / 2)])
         inside = np.clip(times_s, knots[0], knots[-1])
         number = np.clip(np.searchsorted(knots, inside, side="right") - 1, 0, len(knots) - 2)
-        here = values[number] + (values[number + 1] - values[number]) * (
-            inside - knots[number]
-        ) / (knots[number + 1] - knots[number])
+        here = values[number] + (values[number + 1] - values[number]) * (inside - knots[number]) / (
+            knots[number + 1] - knots[number]
+        )
         within = area[number] + (values[number] + here) / 2 * (inside - knots[number])
         return np.asarray(within + np.maximum(times_s - knots[-1], 0.0) * values[-1])
 

@@ -44,17 +44,16 @@ class Bsrem:
         counts = np.full(model.mask.shape, model.events.total_weight, dtype=np.float32)
         self._most = em_quotient(counts, model.exposure, model.mask)
 
-    def step(self, image: Image, update: int) -> tuple[Image, EmSums]:
+    def step(self, image: Image, update: int, half: int | None = None) -> tuple[Image, EmSums]:
         """Return the image after one update, and the sums of its subset."""
         model = self.model
         if update < model.subsets and not self.warm:
-            return em_update(model, image, update)
-        subset = update % model.subsets
-        ratio, sums = model.ratio(image, subset)
+            return em_update(model, image, update, half)
+        ratio, sums = model.ratio(image, update % model.subsets, half)
         if sums.used <= 0:
             return image, sums
         _, slope, curvature = self.penalty.of(image)
-        gradient = np.float32(1.0 / model.events.share(subset)) * ratio - model.exposure - slope
+        gradient = ratio - model.exposure - slope
         scale = np.maximum(image, self._least)
         scale = em_quotient(scale, model.exposure + 2 * image * curvature, model.mask)
         relaxed = np.float32(relaxation(update // model.subsets))

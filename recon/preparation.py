@@ -58,9 +58,7 @@ def prepared(
             yield _next(waiting, watch)
 
 
-def _next(
-    waiting: deque[tuple[int, Future[EventList]]], watch: Callable[[int], None]
-) -> EventList:
+def _next(waiting: deque[tuple[int, Future[EventList]]], watch: Callable[[int], None]) -> EventList:
     records, future = waiting.popleft()
     events = future.result()
     watch(records)

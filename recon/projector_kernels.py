@@ -11,16 +11,15 @@ vectorises. Planes outside the image, the line's ends or the TOF kernel's suppor
 visited; the image's zero border replaces bounds checks. What each step costs, and what was tried
 besides: docs/recon_projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
 
-Shapes: ``image`` flat padded float32 (see :mod:`recon.grid`); ``start``, ``end`` (n, 3) float32
-mm; ``offset`` (n,) float32 mm, positive towards ``end``, unused without TOF. Lines
-``first, first + step, …``, ``count`` of them, are handled. A line that misses the image, or whose
-ends are not finite, contributes nothing.
+Shapes: ``image`` flat padded float32 (:mod:`recon.grid`); ``start``, ``end`` (n, 3) and ``offset``
+(n,) float32 mm (:mod:`recon.events`). ``count`` lines ``first, first + step, …`` are handled. A
+line that misses the image, or whose ends are not finite, contributes nothing.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +41,6 @@ from recon.tof import TofTable
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
 I4 = npt.NDArray[np.int32]
-I8 = npt.NDArray[np.int64]
 U4 = npt.NDArray[np.uint32]
 
 EDGE = 1e-6
@@ -66,6 +64,7 @@ class Block(NamedTuple):
     a, slope_a, b, slope_b : place across and beside at the first plane, and per plane
     chord, cell, cell_step : mm per plane; cell of the TOF table at the first plane, and per plane
     base, planes, axis : index of the first plane, their number, dominant axis 0..2
+    line : (7, BLOCK), start, end and TOF offset
     """
 
     a: F8
@@ -78,14 +77,20 @@ class Block(NamedTuple):
     base: I4
     planes: I4
     axis: I4
+    line: F4
 
 
 class Scratch(NamedTuple):
-    """What one thread writes to: the order of a batch, a block, and one ray written down."""
+    """What one lane writes to.
+
+    order, block : of the lines at hand
+    voxel, weight : one ray written down
+    value, other : (BATCH,) numbers of each line, at its place in ``order.line``
+    """
 
     order: Order
     block: Block
-    index: U4
+    voxel: U4
     weight: F4
     value: F4
     other: F4
@@ -94,18 +99,17 @@ class Scratch(NamedTuple):
 def new_scratch(lattice: Lattice) -> Scratch:
     """Return a scratch for one thread on this grid."""
     planes = int(lattice.size.max()) + 2 * CHUNK
-    block = Block(
-        *(np.zeros(BLOCK) for _ in range(4)),
-        *(np.zeros(BLOCK, np.float32) for _ in range(3)),
-        *(np.zeros(BLOCK, np.int32) for _ in range(3)),
-    )
+    single, double, whole = np.float32, np.float64, np.int32
+    kinds = [double] * 4 + [single] * 3 + [whole] * 3
+    arrays: list[Any] = [np.zeros(BLOCK, kind) for kind in kinds]
+    arrays.append(np.zeros((7, BLOCK), single))
     return Scratch(
         new_order(BATCH),
-        block,
-        np.zeros(planes, np.uint32),
-        np.zeros(4 * planes, np.float32),
-        np.zeros(BATCH, np.float32),
-        np.zeros(BATCH, np.float32),
+        Block(*arrays),
+        voxel=np.zeros(planes, np.uint32),
+        weight=np.zeros(4 * planes, np.float32),
+        value=np.zeros(BATCH, np.float32),
+        other=np.zeros(BATCH, np.float32),
     )
 
 
@@ -129,21 +133,23 @@ def _set_up(
     """Set up ``count`` lines from the ``begin``-th in order: a loop without branches."""
     size, voxel, stride = lattice
     support_mm, cells_per_mm, _ = tof
-    a_out, slope_a_out, b_out, slope_b_out, chord, cell, cell_step, base, planes, axis = out
+    a_out, slope_a_out, b_out, slope_b_out, chord, cell, cell_step, base, planes, axis, line = out
     n0, n1, n2 = float(size[0]), float(size[1]), float(size[2])
     v0, v1, v2 = voxel[0], voxel[1], voxel[2]
     per0, per1, per2 = 1.0 / v0, 1.0 / v1, 1.0 / v2
     k0, k1, k2 = np.int32(stride[0]), np.int32(stride[1]), np.int32(stride[2])
     with_tof = support_mm > 0.0
-    line, _, in_order, _, _, _, _ = order
+    for r in range(count):  # apart, for LLVM does not vectorise a loop that picks its input
+        at = np.uint64(order[2][begin + r])
+        for k in range(7):
+            line[k, r] = order[0][at, k]
     for r in range(count):
-        at = np.uint64(in_order[begin + r])
-        s0 = line[at, 0] * per0 + 0.5 * (n0 - 1.0)
-        s1 = line[at, 1] * per1 + 0.5 * (n1 - 1.0)
-        s2 = line[at, 2] * per2 + 0.5 * (n2 - 1.0)
-        d0 = line[at, 3] * per0 + 0.5 * (n0 - 1.0) - s0
-        d1 = line[at, 4] * per1 + 0.5 * (n1 - 1.0) - s1
-        d2 = line[at, 5] * per2 + 0.5 * (n2 - 1.0) - s2
+        s0 = line[0, r] * per0 + 0.5 * (n0 - 1.0)
+        s1 = line[1, r] * per1 + 0.5 * (n1 - 1.0)
+        s2 = line[2, r] * per2 + 0.5 * (n2 - 1.0)
+        d0 = line[3, r] * per0 + 0.5 * (n0 - 1.0) - s0
+        d1 = line[4, r] * per1 + 0.5 * (n1 - 1.0) - s1
+        d2 = line[5, r] * per2 + 0.5 * (n2 - 1.0) - s2
         m0, m1, m2 = abs(d0) * v0, abs(d1) * v1, abs(d2) * v2
         length = math.sqrt(m0 * m0 + m1 * m1 + m2 * m2)
         along_x = (m0 >= m1) & (m0 >= m2)
@@ -164,7 +170,7 @@ def _set_up(
         per_plane_mm = length * abs(inverse)
         middle = 0.0
         if with_tof:
-            middle = c + dc * (0.5 + line[at, 6] / length)
+            middle = c + dc * (0.5 + line[6, r] / length)
             reach = support_mm / per_plane_mm
             low = max(low, middle - reach)
             high = min(high, middle + reach)
@@ -187,7 +193,7 @@ def _set_up(
 @bare_kernel
 def _write_ray(
     block: Block, r: int, lattice: Lattice, tof: TofTable, limit: int, index: U4, weight: F4
-) -> tuple[int, int, int]:
+) -> tuple[np.int64, np.int64, np.int64]:
     """Write ray ``r`` of the block down; return (planes, stride across, stride beside).
 
     The place at each chunk's first plane is found in double precision, the rest of the chunk in
@@ -195,7 +201,9 @@ def _write_ray(
     """
     _, _, stride = lattice
     support_mm, _, table = tof
-    all_a, all_slope_a, all_b, all_slope_b, chord, cell, cell_step, base, all_planes, axis = block
+    all_a, all_slope_a, all_b, all_slope_b, chord, cell, cell_step, base, all_planes, axis, _ = (
+        block
+    )
     planes = np.int64(all_planes[r])
     step = np.int32(stride[axis[r]])
     across = np.int32(stride[1] if axis[r] == 0 else stride[0])

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]  # numba's own
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic

@@ -12,8 +12,8 @@ depend on the nuclide.
 
     SUV_bw = C(t) [Bq/mL] · weight [g] / (A_injected [Bq] · 2^(−(t − t_injected)/T))
 
-in g/mL (QIBA, FDG-PET/CT Technical Committee, SUV as body weight, 2013); t is the time that decay is
-corrected to.
+in g/mL (QIBA, FDG-PET/CT Technical Committee, SUV as body weight, 2013); t is the time that decay
+is corrected to.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
                 "`tomoshibi calibrate activity`"
             )
 
-    def differences(
-        self, applied: dict[str, bool], lld_keV: float, uld_keV: float
-    ) -> list[str]:
+    def differences(self, applied: dict[str, bool], lld_keV: float, uld_keV: float) -> list[str]:
         """Return in words what differs between the factor's making and an image."""
         words = [
             f"{name} {'on' if was else 'off'} there and {'off' if was else 'on'} here"

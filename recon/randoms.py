@@ -34,6 +34,9 @@ OVERDISPERSION = 1.2
 delayeds: 1.08 (tof_brain) to 1.14 (caremibrain) with a head. Too large costs a little resolution of
 crystals, too small lets noise in."""
 
+MOST_RESIDUAL = 0.01
+"""Of all delayeds: by more than this no module's fan may be missed."""
+
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
@@ -78,10 +81,11 @@ class CrystalRandoms:
         if crystal_singles is not None:
             singles = checked(crystal_singles, (n,), name="crystal_singles")
         smooth, own_share = smoothed_fans(fans, singles, system)
-        found = fan_sum_rates(smooth, system.geometry.crystal_module, system.allowed)
-        rate = found.rate / np.sqrt(max(delayed_factor, 1) * max(duration_s, 1e-9))
-        pairs = system.allowed | system.allowed.T
-        lines = PairProduct(single_precision(rate), single_precision(pairs.astype(np.float64)))
+        pairs = (system.allowed | system.allowed.T).astype(np.float64)
+        np.fill_diagonal(pairs, 0.0)
+        rate = _fitted(smooth, pairs, system)
+        rate = rate / np.sqrt(max(delayed_factor, 1) * max(duration_s, 1e-9))
+        lines = PairProduct(single_precision(rate), single_precision(pairs))
         return cls(lines, system.tof_share, round(float(fans.sum() / 2)), own_share)
 
     def of_records(self, records: Records, located: LocatedEvents) -> F4:
@@ -139,6 +143,21 @@ def shrink(counts: Floats, expected: Floats) -> tuple[Floats, float]:
     variance = max(excess / square, 0.0)
     weight = variance * expected / (1.0 + variance * expected)
     return np.where(seen, expected + weight * (counts - expected), 0.0), float(weight[seen].mean())
+
+
+def _fitted(fans: Floats, pairs: Floats, system: ReconSystem) -> Floats:
+    """Return r with Σ r_a r_b over each fan = D_a; where there is none, r in proportion to D.
+
+    There is none for delayeds of module pairs that are not allowed, which a list of another sorter
+    may hold.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found = fan_sum_rates(fans, system.geometry.crystal_module, system.allowed)
+    if found.residual < MOST_RESIDUAL and np.isfinite(found.rate).all():
+        return found.rate
+    of_module = fans.reshape(len(pairs), -1).sum(axis=1)
+    lines = float(of_module @ np.triu(pairs, 1) @ of_module)
+    return np.asarray(fans * np.sqrt(fans.sum() / 2 / lines) if lines > 0 else np.zeros_like(fans))
 
 
 def _share(table: Floats) -> Floats:

@@ -41,6 +41,7 @@ class RunData:
     mu_map : 1/mm on the scanner's image grid, or None
     labels : free words, of them known: nuclide, activity_MBq
     start : wall clock of the run's start, or None
+    hash : identity of the records, "" where it is not known
     notes : what is wrong with the data, in words for the image
     """
 
@@ -65,6 +66,7 @@ class RunData:
     labels: dict[str, Any] = field(default_factory=dict)
     start: datetime | None = None
     name: str = ""
+    hash: str = ""
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -83,7 +85,7 @@ class RunData:
         """
         acquisition = scanner.acquisition
         last_ps = int(prompts["time_ps"].max(initial=0))
-        settings = {
+        settings: dict[str, Any] = {
             "geometry": build_geometry(scanner),
             "window_ps": acquisition.window_ps,
             "min_sector_difference": acquisition.min_sector_difference,

@@ -1,22 +1,32 @@
 """The scatter correction of a run: quick image, estimate, image again.
 
-The first image still holds the scatter and is a third too bright; the second is made with the first
-estimate. That is close enough: scatter depends on the activity only through integrals over the
-object, and its scale is fitted to the data. Where the object moved, scatter is that of the
+The first image still holds the scatter; each next one is made with the estimate before. Scatter
+depends on the activity only through integrals over the object, and its scale is fitted to the data,
+so that a few rounds do (docs/recon_scatter.md). Where the object moved, scatter is that of the
 reference pose.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from recon.corrections import Corrections
 from recon.frame_models import FrameModels
 from recon.options import ReconOptions
 from recon.preparation import thinned
-from recon.scatter import EnergyWindow, ScatterError, ScatterRate, SingleScatter, estimate_scatter
+from recon.scatter import (
+    EnergyScatter,
+    EnergyWindow,
+    ScatterError,
+    ScatterRate,
+    SingleScatter,
+    estimate_energy_scatter,
+    estimate_scatter,
+)
 from recon.tally import Tally
 
 TAIL_EVENTS = 2_000_000
-ROUNDS = 2
+ROUNDS = 3
 
 
 def scatter_rate(
@@ -33,37 +43,66 @@ def scatter_rate(
         done.miss("scatter", "no prompts")
         return
     try:
-        rate = _simulated(models, tally)
+        window = EnergyWindow.of(
+            models.data.scanner, lld_keV=models.data.lld_keV, uld_keV=models.data.uld_keV
+        )
+        simulation = SingleScatter(
+            models.system, models.mu, window, threads=models.threads, stopped=models.stopped
+        )
+        by_energies = options.scatter == "energy"
+        about = (_by_energies if by_energies else _simulated)(models, tally, simulation)
     except ScatterError as error:
         models.scatter = None
         done.miss("scatter", str(error))
         return
-    models.scatter = rate
-    note = f"; {rate.about['note']}" if rate.about.get("note") else ""
-    facts = {key: value for key, value in rate.about.items() if key not in ("method", "note")}
-    done.apply("scatter", f"{rate.about['method']}{note}", **facts)
+    note = f"; {about['note']}" if about.get("note") else ""
+    facts = {key: value for key, value in about.items() if key not in ("method", "note")}
+    done.apply("scatter", f"{about['method']}{note}", **facts)
 
 
-def _simulated(models: FrameModels, tally: Tally) -> ScatterRate:
-    """Return the estimate of ``ROUNDS`` rounds of image and simulation."""
-    data, system = models.data, models.system
+def _simulated(models: FrameModels, tally: Tally, simulation: SingleScatter) -> dict[str, Any]:
+    """Set the estimate of ``ROUNDS`` rounds of image and simulation; return what is told of it."""
+    data = models.data
     every = max(1, -(-tally.run.prompts // TAIL_EVENTS))
-    window = EnergyWindow.of(data.scanner, lld_keV=data.lld_keV, uld_keV=data.uld_keV)
-    simulation = SingleScatter(
-        system, models.mu, window, threads=models.threads, stopped=models.stopped
-    )
+    found: ScatterRate | None = None
     for _ in range(ROUNDS):
         found = estimate_scatter(
             models.model([], None),
             models.quick(tally, models.mu),
-            models.mu,
+            simulation.mu,
             thinned(data.prompts(), every),
             duration_s=data.duration_s / every,
-            window=window,
             randoms=models.randoms,
             simulation=simulation,
+            previous=found,
             threads=models.threads,
             stopped=models.stopped,
         )
         models.scatter = found
-    return found
+    return {} if found is None else found.about
+
+
+def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -> dict[str, Any]:
+    """Set scatter and randoms relative by energy, after rounds without energies."""
+    data = models.data
+    found: EnergyScatter | None = None
+    for _ in range(ROUNDS):
+        found = estimate_energy_scatter(
+            models.model([], None),
+            models.quick(tally, models.mu),
+            simulation.mu,
+            data.prompts(),
+            data.delayeds(),
+            duration_s=data.duration_s,
+            delayed_factor=data.delayed_factor,
+            randoms=models.randoms,
+            simulation=simulation,
+            previous=None if found is None else found.plain,
+            threads=models.threads,
+            stopped=models.stopped,
+        )
+        models.scatter = found.plain
+    if found is None:
+        return {}
+    models.scatter, models.randoms = found.scatter, found.randoms
+    return found.about

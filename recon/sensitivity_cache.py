@@ -25,7 +25,10 @@ from recon.sensitivity import SensitivityRatio, geometric_sensitivity
 from recon.system import ReconSystem
 
 KEPT_FILES = 32
-_SOURCES = ("sensitivity.py", "sensitivity_lines.py", "lors.py", "projector_kernels.py")
+_SOURCES = (
+    "sensitivity.py", "sensitivity_lines.py", "lors.py", "projector_kernels.py",
+    "projector_vectors.py",
+)  # fmt: skip
 
 
 def sensitivity_folder() -> Path:

@@ -114,9 +114,7 @@ class Quantifier:
     def _decay(self, selection: TimeSelection) -> float:
         if self.nuclide is None or not self.options.decay:
             return 1.0
-        return decay_factor(
-            selection, self.nuclide.half_life_s, self.options.decay_reference_s
-        )
+        return decay_factor(selection, self.nuclide.half_life_s, self.options.decay_reference_s)
 
     def _scale(self) -> float:
         """Return Bq per emission/s, 1 where that is not known."""

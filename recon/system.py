@@ -9,17 +9,8 @@ import numpy.typing as npt
 
 from hw.geometry import Geometry, allowed_module_pairs, build_geometry
 from hw.scanner import Scanner
-from recon.background import (
-    as_events,
-    background_factor,
-    background_table,
-    no_background,
-    pair_counts,
-)
-from recon.events import EventList
-from recon.grid import Image, ImageGrid
+from recon.grid import ImageGrid
 from recon.lors import Detection
-from recon.projector import Projector
 from recon.tof import HALF_C_MM_PER_PS, TofModel
 
 TOF_BIN_PS = 25
@@ -74,40 +65,3 @@ class ReconSystem:
     def voxel_volume_mL(self) -> float:
         """Volume of a voxel in mL."""
         return self.grid.voxel_volume_mm3 / 1000.0
-
-    def events(
-        self,
-        records: npt.NDArray[np.void],
-        *,
-        attenuation: tuple[Projector, Image] | None = None,
-        weight: float = 1.0,
-    ) -> EventList:
-        """Return coincidence records as events ready for EM.
-
-        attenuation : a projector without TOF and the µ map (1/mm) on this grid
-        """
-        located = self.detection.locate(records, voxel_volume_mm3=self.grid.voxel_volume_mm3)
-        through = None
-        if attenuation is not None:
-            projector, mu = attenuation
-            through = np.exp(-projector.forward(mu, located.lors))
-        factor = background_factor(
-            located, self.detection, attenuation=through, tof_share=self.tof_share
-        )
-        return as_events(located, factor, weight=weight)
-
-    def pair_counts(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-        """Return the records of each module pair."""
-        return pair_counts(records, self.detection)
-
-    def background(
-        self, counts: npt.NDArray[np.int64], duration_s: float, delayed_factor: int
-    ) -> npt.NDArray[np.float32]:
-        """Return the randoms rate of each module pair from its delayeds in all windows together."""
-        return background_table(
-            counts, self.allowed, duration_s=duration_s, delayed_factor=delayed_factor
-        )
-
-    def no_background(self) -> npt.NDArray[np.float32]:
-        """Return a background table of zeros."""
-        return no_background(self.detection)

@@ -6,8 +6,8 @@ one number:
     randoms     delayeds per second of the frame over the run's; by the square of the prompts' where
                 the frame has fewer than ``LEAST_DELAYEDS``
     scatter     prompts less randoms per second of the frame over the run's
-    live share  1 - l_frame = (1 - l_run) · singles' rate of the frame over the run's, the rate being
-                the root of the randoms' (dead time in proportion to the rate)
+    live share  1 - l_frame = (1 - l_run) · singles' rate of the frame over the run's, the rate
+                being the root of the randoms' (dead time in proportion to the rate)
 """
 
 from __future__ import annotations

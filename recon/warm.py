@@ -8,14 +8,21 @@ import numpy as np
 
 from coincidence.events import COINCIDENCE
 from hw.scanner import load_scanner
+from recon.event_order import order_for_cache
+from recon.event_store import EventStore
 from recon.events import EventList
 from recon.exchange.petsird_kernels import warm_petsird
 from recon.grid import ImageGrid
 from recon.live import LiveImager
 from recon.live_lines import CrystalLines
+from recon.motion import MovingLineModel, PoseStream
+from recon.normalisation import Normalisation
 from recon.prior import neighbours, relative_differences
 from recon.projector import Projector
 from recon.radial_resolution import RadialResolution
+from recon.randoms import CrystalRandoms
+from recon.scatter.warm import warm_scatter
+from recon.spect.warm import warm_spect
 from recon.system import ReconSystem
 from recon.tof import TofModel
 
@@ -23,20 +30,36 @@ from recon.tof import TofModel
 def warm_kernels() -> None:
     """Run every kernel once on one event; TOF and plain take the same compiled code."""
     system = ReconSystem.of(load_scanner("bench2"))
-    events = system.events(np.zeros(1, dtype=COINCIDENCE))
+    events = _warm_lines(system)
     grid = ImageGrid((4, 4, 4), (1.0, 1.0, 1.0))
     projector = Projector(grid, tof=_TOF if events.lors.has_tof else None, lanes=1)
     image = np.ones(grid.shape, dtype=np.float32)
     values = projector.forward(image, events.lors)
     projector.back(values, events.lors)
     projector.em(image, EventList.plain(events.lors))
-    _warm_algorithms(grid)
+    order_for_cache(events.lors)
+    _warm_algorithms(grid, events)
     _warm_live(system)
     warm_petsird()
+    warm_spect()
+    warm_scatter(system)
 
 
-def _warm_algorithms(grid: ImageGrid) -> None:
-    """Blur and penalise an image of ones."""
+def _warm_lines(system: ReconSystem) -> EventList:
+    """Give one line a normalisation, and randoms."""
+    scanner = system.scanner
+    one = np.ones(scanner.n_crystals)
+    factor = Normalisation.of_set(one, [], [], scanner)
+    randoms = CrystalRandoms.of_delayeds(one, system, duration_s=1.0, delayed_factor=1)
+    factor.of_lines(np.zeros(1, np.int64), np.ones(1, np.int64))
+    poses = PoseStream(np.zeros((1, 7)))
+    model = MovingLineModel(system, [factor], [randoms], poses=poses)
+    return model.events(np.zeros(1, dtype=COINCIDENCE))
+
+
+def _warm_algorithms(grid: ImageGrid, events: EventList) -> None:
+    """Store events; blur and penalise an image of ones."""
+    EventStore.build([EventList.plain(events.lors)], subsets=1).close()
     image = np.ones(grid.shape, dtype=np.float32)
     width = np.ones(grid.shape[:2])
     blur = RadialResolution(grid, radial_mm=width, tangential_mm=width, axial_mm=0.0)

@@ -56,6 +56,12 @@ GOALS = {
     "two_cores_gain": 1.7,
     "library_singles_per_s": 20e6,
     "frames_singles_per_s": 5e6,
+    "nontof_forward_MLORps": 5.5,
+    "nontof_back_MLORps": 3.5,
+    "nontof_em_MLORps": 2.5,
+    "tof_forward_MLORps": 12.0,
+    "tof_back_MLORps": 8.0,
+    "tof_em_MLORps": 5.0,
 }
 
 EMULATOR = """\
@@ -115,7 +121,14 @@ lone program: a pipe 0.4 µs, which pyserial cannot open, a pty 1.9 µs, a Unix 
 line is for control and slow data: the other paths are there for events.
 """
 
-NOTES = {"sort": SORT, "emulator": EMULATOR, "firmware": FIRMWARE}
+PROJECTOR = """\
+Two threads unless the figure says otherwise; the lines come in no order, and sorting them is in
+the time. Peers' figures are quoted, of the same workload on a comparable machine of two cores;
+goals are two to eight times the best of them. What makes it fast, what was tried and what limits
+it: [recon_projector.md](recon_projector.md).
+"""
+
+NOTES = {"sort": SORT, "emulator": EMULATOR, "projector": PROJECTOR, "firmware": FIRMWARE}
 
 
 def goals(figures: dict[str, Any]) -> list[str]:

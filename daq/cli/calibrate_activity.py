@@ -19,12 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daq.cli.calibration_outcome import one_run
-from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, positive
+from daq.cli.common import (
+    CommandError,
+    add_json_option,
+    add_runs_option,
+    find_run,
+    finish,
+    positive,
+)
 from daq.cli.reconstruct_options import (
     add_algorithm_options,
     add_correction_options,
     recon_options,
     run_time_s,
+    sources_of,
 )
 from daq.cli.reconstruct_progress import EtaLine
 
@@ -50,26 +58,50 @@ MARGIN_MM = 15.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("run_folders", nargs="+", metavar="RUN",
-                        help='a run: folder, name, or "last"')  # fmt: skip
-    parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="the file to write (default: RUN/activity.json); it must not exist")  # fmt: skip
+    parser.add_argument(
+        "run_folders", nargs="+", metavar="RUN", help='a run: folder, name, or "last"'
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: RUN/activity.json); it must not exist",
+    )
     source = parser.add_argument_group("the cylinder")
     source.add_argument("--radius-mm", type=positive, metavar="R", help="of what is filled")
     source.add_argument("--length-mm", type=positive, metavar="L", help="of what is filled")
-    source.add_argument("--centre-mm", type=float, nargs=3, default=(0.0, 0.0, 0.0),
-                        metavar=("X", "Y", "Z"), help="(default: the scanner's)")  # fmt: skip
+    source.add_argument(
+        "--centre-mm",
+        type=float,
+        nargs=3,
+        default=(0.0, 0.0, 0.0),
+        metavar=("X", "Y", "Z"),
+        help="(default: the scanner's)",
+    )
     source.add_argument("--activity-MBq", type=positive, metavar="A", help="in all of it")
-    source.add_argument("--concentration-Bq-mL", type=positive, metavar="C",
-                        help="in place of activity and size")  # fmt: skip
-    source.add_argument("--activity-at", default="0", metavar="TIME",
-                        help="when it was so much: s since the run's start, or a date with time "
-                        "(default: the run's start)")  # fmt: skip
-    source.add_argument("--activity-error-percent", type=float, default=0.0, metavar="P",
-                        help="standard error of the activity (default: %(default)g)")  # fmt: skip
-    source.add_argument("--region", metavar="R,L",
-                        help="radius and length in mm of where the mean is taken (default: the "
-                        f"cylinder less {MARGIN_MM:g} mm on all sides)")  # fmt: skip
+    source.add_argument(
+        "--concentration-Bq-mL", type=positive, metavar="C", help="in place of activity and size"
+    )
+    source.add_argument(
+        "--activity-at",
+        default="0",
+        metavar="TIME",
+        help="when it was so much: s since the run's start, or a date with time "
+        "(default: the run's start)",
+    )
+    source.add_argument(
+        "--activity-error-percent",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="standard error of the activity (default: %(default)g)",
+    )
+    source.add_argument(
+        "--region",
+        metavar="R,L",
+        help="radius and length in mm of where the mean is taken (default: the "
+        f"cylinder less {MARGIN_MM:g} mm on all sides)",
+    )
     parser.add_argument("--nuclide", metavar="NAME", help="where the run does not say it")
     add_algorithm_options(parser)
     add_correction_options(parser)
@@ -90,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     if output.exists():
         raise CommandError(f"{output} exists already and is never written over: choose --output")
     region = region_of(options)
-    data = run_data(folder, mu_map=options.mu_map, calibration=options.normalisation_set)
+    data = run_data(folder, **sources_of(options))
     if options.nuclide:
         from dataclasses import replace
 
@@ -104,9 +136,13 @@ def run(options: argparse.Namespace) -> int:
     calibration = _calibration(options, data, made, found, known, region)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
-    result = {"activity_calibration": str(output), **msgspec.to_builtins(calibration),
-              "mean_emissions_per_s_mL": found.mean, "voxels": found.voxels,
-              "notes": made.metadata["notes"]}  # fmt: skip
+    result = {
+        "activity_calibration": str(output),
+        **msgspec.to_builtins(calibration),
+        "mean_emissions_per_s_mL": found.mean,
+        "voxels": found.voxels,
+        "notes": made.metadata["notes"],
+    }
     finish(options, result, _told(output, calibration, found, made))
     return 0
 

@@ -16,7 +16,8 @@ methods and limits.
 #                               folders: the runs' folders; base: the set of --calibration, checked
 #                               against the scanner, or None
 # and one line in QUANTITIES. A module with STANDS_ALONE = True adds all options itself and has
-# run(options) in place of find: its result is no array of a set. For the others, set, report, plots and refusal of existing files are done here.
+# run(options) in place of find: its result is no array of a set. For the others, set, report, plots
+# and refusal of existing files are done here.
 
 from __future__ import annotations
 

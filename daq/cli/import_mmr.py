@@ -54,9 +54,7 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     prompts, delayeds = ssrb(events) if options.span == 1 else span11(events)
     with whole_file(folder / "sinograms.npz") as file:
-        np.savez_compressed(
-            file, prompts=prompts.astype(np.uint16), delayeds=delayeds.astype(np.uint16)
-        )
+        np.savez_compressed(file, prompts=prompts, delayeds=delayeds)
     _write_lines(folder / "lines.npz", events)
     result = {
         "folder": str(folder),

@@ -69,7 +69,9 @@ def _config(
     options: argparse.Namespace, fitted: FittedScanner, header: dict[str, Any]
 ) -> RunConfig:
     from daq.run_config import RunConfig, default_settings
+    from recon.exchange.petsird_header import nuclide_of
 
+    nuclide = nuclide_of(header)
     has_delayeds = bool(header["scanner"]["delayedEventPolicy"])
     changes: dict[str, Any] = {} if has_delayeds else {"delay_ps": 0}
     return RunConfig(
@@ -81,6 +83,7 @@ def _config(
             "imported": options.file.name,
             "format": "petsird",
             "turned_deg": round(fitted.turned_deg, 6),
+            **({"nuclide": nuclide} if nuclide else {}),
         },
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--live-off", action="append", default=[], metavar="CORRECTION",
                        help="leave a correction out: decay, dead_time, randoms, normalisation, "
                             "scatter, calibration (repeatable)")  # fmt: skip
+    group.add_argument("--live-activity", metavar="FILE",
+                       help="activity calibration (`tomoshibi calibrate activity`): the image is "
+                            "then in Bq/mL")  # fmt: skip
 
 
 def live_settings(options: argparse.Namespace) -> LiveSettings | None:
@@ -46,6 +50,7 @@ def live_settings(options: argparse.Namespace) -> LiveSettings | None:
         "frame_s": options.live_frames,
         "attenuation": options.attenuation,
         "off": options.live_off or None,
+        "activity": options.live_activity and str(Path(options.live_activity).resolve()),
     }
     given = {name: value for name, value in values.items() if value is not None}
     if not given:

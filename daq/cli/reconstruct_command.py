@@ -1,9 +1,9 @@
 """Reconstruct a run's list-mode log offline: corrected, quantified, in frames or gates.
 
 Every correction that the run allows is applied: µ map, delayeds, live times, normalisation of its
-calibration set, scatter, decay. What was applied and what was not, and why, is printed and stands in
-the image's metadata. With an activity calibration the image is in Bq/mL, with weight and injected
-activity SUV is told as well.
+calibration set, scatter, decay. What was applied and what was not, and why, is printed and stands
+in the image's metadata. With an activity calibration the image is in Bq/mL, with weight and
+injected activity SUV is told as well. SPECT runs are reconstructed from their singles.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from daq.cli.reconstruct_options import (
     add_time_options,
     extras_of,
     recon_options,
+    sources_of,
 )
 from daq.cli.reconstruct_output import formats_of, write_images
 from daq.cli.reconstruct_parametric import add_parametric_options, kinds_of, write_maps
@@ -34,7 +35,7 @@ EXAMPLES = """\
 examples:
   tomoshibi reconstruct last
   tomoshibi reconstruct RUN --iterations 4 --subsets 8 --output brain.nii.gz --json
-  tomoshibi reconstruct RUN --attenuation contour --scatter none --psf-fwhm-mm 3
+  tomoshibi reconstruct RUN --attenuation contour --scatter none --psf 3
   tomoshibi reconstruct RUN --calibration activity.json --require calibration --format nifti,dicom
   tomoshibi reconstruct RUN --weight-kg 70 --injected-MBq 250 --injected-at -3600 --suv
   tomoshibi reconstruct RUN --frames 10x60s,5x120s
@@ -47,11 +48,15 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="NIfTI file (default: RUN/images/osem.nii.gz)")  # fmt: skip
-    parser.add_argument("--format", default="nifti", metavar="NAMES",
-                        help="nifti, dicom, interfile, with commas between "
-                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="NIfTI file (default: RUN/images/osem.nii.gz)"
+    )
+    parser.add_argument(
+        "--format",
+        default="nifti",
+        metavar="NAMES",
+        help="nifti, dicom, interfile, with commas between (default: %(default)s)",
+    )
     add_algorithm_options(parser)
     add_correction_options(parser)
     add_time_options(parser)
@@ -80,7 +85,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     path = options.output or folder / "images" / f"{options.algorithm}.nii.gz"
     progress = EtaLine("reconstructing")
     progress("reading the log", 0.0)
-    data = run_data(folder, mu_map=options.mu_map, calibration=options.normalisation_set)
+    data = run_data(folder, **sources_of(options))
     if options.nuclide:
         data = replace(data, labels={**data.labels, "nuclide": options.nuclide})
     plan = recon_options(options, data, path.parent if path.parent.is_dir() else folder)
@@ -90,9 +95,15 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
         made = _as_suv(made)
     written = write_images(made, path, formats) + write_maps(made, options, kinds, path)
     tell(_told(made))
-    result = {"run": str(folder), "image": str(written[0]), "images": [str(p) for p in written],
-              **made.metadata, "corrections": made.corrections.applied(),
-              "corrections_how": made.metadata["corrections"], "suv_factor": made.suv_factor}  # fmt: skip
+    result = {
+        "run": str(folder),
+        "image": str(written[0]),
+        "images": [str(p) for p in written],
+        **made.metadata,
+        "corrections": made.corrections.applied(),
+        "corrections_how": made.metadata["corrections"],
+        "suv_factor": made.suv_factor,
+    }
     finish(options, result, f"{path}: {made.metadata['prompts_used']} prompts")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daq.cli.common import CommandError, positive
 
@@ -31,38 +31,98 @@ CORRECTIONS = (
 def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the algorithm."""
     group = parser.add_argument_group("algorithm")
-    group.add_argument("--algorithm", choices=("osem", "mlem", "bsrem"), default="osem",
-                       help="bsrem maximises a penalised likelihood (default: %(default)s)")  # fmt: skip
+    group.add_argument(
+        "--algorithm",
+        choices=("osem", "mlem", "bsrem"),
+        default="osem",
+        help="bsrem maximises a penalised likelihood (default: %(default)s)",
+    )
     group.add_argument("--iterations", type=int, default=4, help="default: %(default)s")
     group.add_argument("--subsets", type=int, default=8, help="default: %(default)s")
-    group.add_argument("--subsets-by", choices=("time", "angle"), default="time",
-                       help="what subsets split (default: %(default)s)")  # fmt: skip
-    group.add_argument("--prior", choices=("none", "rdp"), default="none",
-                       help="rdp: relative differences of neighbours")  # fmt: skip
+    group.add_argument(
+        "--subsets-by",
+        choices=("time", "angle"),
+        default="time",
+        help="what subsets split (default: %(default)s)",
+    )
+    group.add_argument(
+        "--prior",
+        choices=("none", "rdp"),
+        default="none",
+        help="rdp: relative differences of neighbours",
+    )
     group.add_argument("--beta", type=float, default=0.0, help="strength of the prior")
-    group.add_argument("--psf-fwhm-mm", type=float, default=0.0, metavar="MM",
-                       help="resolution model in the image (default: none)")  # fmt: skip
-    group.add_argument("--stop", default="", metavar="RULE",
-                       help="stop early: noise=0.1, change=0.01, or both with a comma")  # fmt: skip
-    group.add_argument("--fwhm-mm", type=float, default=0.0, metavar="MM",
-                       help="Gaussian post-filter (default: none)")  # fmt: skip
+    group.add_argument(
+        "--psf",
+        type=_psf,
+        default="0",
+        metavar="MM|detector",
+        help="resolution model: a Gaussian of this FWHM, or what follows from the "
+        "crystals (default: none)",
+    )
+    group.add_argument(
+        "--stop",
+        default="",
+        metavar="RULE",
+        help="stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two "
+        "halves of the counts agree best; three times the time)",
+    )
+    group.add_argument(
+        "--fwhm-mm",
+        type=float,
+        default=0.0,
+        metavar="MM",
+        help="Gaussian post-filter (default: none)",
+    )
     group.add_argument("--threads", type=int, default=2, help="default: %(default)s")
-    group.add_argument("--memory-MB", type=positive, default=2000.0, metavar="MB",
-                       help="events beyond this go to a temporary file (default: %(default)g)")  # fmt: skip
+    group.add_argument(
+        "--memory-MB",
+        type=positive,
+        default=2000.0,
+        metavar="MB",
+        help="events beyond this go to a temporary file (default: %(default)g)",
+    )
 
 
 def add_correction_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the corrections."""
     group = parser.add_argument_group("corrections (each is applied where it is possible)")
-    group.add_argument("--attenuation", choices=("map", "contour", "mlaa", "none"), default="map",
-                       help="by the run's µ map, a head contour found in the image, or MLAA "
-                       "(needs time of flight) (default: %(default)s)")  # fmt: skip
-    group.add_argument("--mu-map", type=Path, metavar="FILE", help="in place of the run's own")
-    group.add_argument("--scatter", choices=("sss", "energy", "none"), default="sss",
-                       help="single-scatter simulation, or by the two energies "
-                       "(default: %(default)s)")  # fmt: skip
-    group.add_argument("--normalisation-set", type=Path, metavar="FILE",
-                       help="calibration set with efficiencies, in place of the run's own")  # fmt: skip
+    group.add_argument(
+        "--attenuation",
+        choices=("map", "contour", "mlaa", "none"),
+        default="map",
+        help="by the run's µ map, a head contour found in the image, or MLAA "
+        "(needs time of flight) (default: %(default)s)",
+    )
+    group.add_argument(
+        "--mu-map", type=Path, metavar="FILE", help="in place of the run's own: npz or NIfTI"
+    )
+    group.add_argument(
+        "--mu-unit",
+        choices=("auto", "per-mm", "per-cm", "hu"),
+        default="auto",
+        help="of a NIfTI µ map (default: %(default)s)",
+    )
+    group.add_argument(
+        "--contour-beyond-mm",
+        type=float,
+        default=0.0,
+        metavar="MM",
+        help="how far the head reaches beyond what the tracer shows: about 13 for "
+        "a tracer of the brain alone (default: %(default)g)",
+    )
+    group.add_argument(
+        "--scatter",
+        choices=("sss", "energy", "none"),
+        default="sss",
+        help="single-scatter simulation, or by the two energies (default: %(default)s)",
+    )
+    group.add_argument(
+        "--normalisation-set",
+        type=Path,
+        metavar="FILE",
+        help="calibration set with efficiencies, in place of the run's own",
+    )
     for name, words in (
         ("randoms", "leave randoms in"),
         ("normalisation", "take all crystals as equal"),
@@ -71,42 +131,90 @@ def add_correction_options(parser: argparse.ArgumentParser) -> None:
         ("calibration", "leave the image in emissions/s/mL"),
     ):
         group.add_argument(f"--no-{name}", action="store_true", help=words)
-    group.add_argument("--require", action="append", default=[], choices=CORRECTIONS,
-                       metavar="NAME", help="make no image without this correction; repeatable: "
-                       + ", ".join(CORRECTIONS))  # fmt: skip
+    group.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        choices=CORRECTIONS,
+        metavar="NAME",
+        help="make no image without this correction; repeatable: " + ", ".join(CORRECTIONS),
+    )
 
 
 def add_time_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of frames, gates and motion."""
     group = parser.add_argument_group("frames, gates, motion")
-    group.add_argument("--frames", default="", metavar="FRAMES",
-                       help="lengths one after the other, 10x60s,5x120s, or times in s, "
-                       "0:60,60:300 (default: the whole run)")  # fmt: skip
+    group.add_argument(
+        "--frames",
+        default="",
+        metavar="FRAMES",
+        help="lengths one after the other, 10x60s,5x120s, or times in s, "
+        "0:60,60:300 (default: the whole run)",
+    )
     group.add_argument("--gates", type=int, default=0, metavar="N", help="split into N gates")
-    group.add_argument("--gate-signal", type=Path, metavar="FILE",
-                       help="CSV with t_s (triggers), t_s,phase or t_s,amplitude")  # fmt: skip
-    group.add_argument("--poses", type=Path, metavar="FILE",
-                       help="correct rigid motion, event by event: CSV with "
-                       "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg as `emulate --motion`")  # fmt: skip
-    group.add_argument("--pose-reference", type=float, metavar="S",
-                       help="make the image in the pose of this time (default: of all zeros)")  # fmt: skip
-    group.add_argument("--decay-reference", default="0", metavar="TIME",
-                       help="the time that decay is corrected to: s since the run's start, or "
-                       "2026-11-21T10:30:00+00:00 (default: the run's start)")  # fmt: skip
+    group.add_argument(
+        "--gate-signal",
+        type=Path,
+        metavar="FILE",
+        help="CSV with t_s (triggers), t_s,phase or t_s,amplitude",
+    )
+    group.add_argument(
+        "--poses",
+        type=Path,
+        metavar="FILE",
+        help="correct rigid motion, event by event: CSV with "
+        "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg as `emulate --motion`",
+    )
+    group.add_argument(
+        "--pose-reference",
+        type=float,
+        metavar="S",
+        help="make the image in the pose of this time (default: of all zeros)",
+    )
+    group.add_argument(
+        "--decay-reference",
+        default="0",
+        metavar="TIME",
+        help="the time that decay is corrected to: s since the run's start, or "
+        "2026-11-21T10:30:00+00:00 (default: the run's start)",
+    )
 
 
 def add_quantification_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of calibration and SUV."""
     group = parser.add_argument_group("quantification")
-    group.add_argument("--calibration", type=Path, metavar="FILE",
-                       help="activity calibration (`tomoshibi calibrate activity`); "
-                       "default: RUN/activity.json")  # fmt: skip
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="activity calibration (`tomoshibi calibrate activity`); default: RUN/activity.json",
+    )
     group.add_argument("--nuclide", metavar="NAME", help="where the run does not say it")
     group.add_argument("--weight-kg", type=positive, metavar="KG", help="for SUV")
     group.add_argument("--injected-MBq", type=positive, metavar="MBq", help="for SUV")
-    group.add_argument("--injected-at", default="0", metavar="TIME",
-                       help="when it was so much, as --decay-reference (default: %(default)s)")  # fmt: skip
+    group.add_argument(
+        "--injected-at",
+        default="0",
+        metavar="TIME",
+        help="when it was so much, as --decay-reference (default: %(default)s)",
+    )
     group.add_argument("--suv", action="store_true", help="write SUV in place of Bq/mL")
+
+
+def _psf(text: str) -> str:
+    """Check a width in mm, or the word, for argparse."""
+    if text != "detector":
+        float(text)
+    return text
+
+
+def sources_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is to be read in place of the run's own."""
+    return {
+        "mu_map": options.mu_map,
+        "mu_unit": options.mu_unit.replace("-", "_"),
+        "calibration": options.normalisation_set,
+    }
 
 
 def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> ReconOptions:
@@ -121,7 +229,8 @@ def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> 
         subsets_by=options.subsets_by,
         prior=options.prior,
         beta=options.beta,
-        psf_fwhm_mm=options.psf_fwhm_mm,
+        psf_fwhm_mm=0.0 if options.psf == "detector" else float(options.psf),
+        psf_detector=options.psf == "detector",
         stop=options.stop,
         post_filter_fwhm_mm=options.fwhm_mm,
         decay=not options.no_decay,
@@ -130,6 +239,7 @@ def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> 
         normalisation=not options.no_normalisation,
         calibration=not options.no_calibration,
         attenuation=options.attenuation,
+        contour_beyond_mm=options.contour_beyond_mm,
         scatter=options.scatter,
         frames=parse_frames(options.frames) if options.frames else (),
         decay_reference_s=run_time_s(options.decay_reference, data, "--decay-reference"),

@@ -18,12 +18,25 @@ KINDS = ("mean", "patlak", "washout")
 def add_parametric_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of parametric maps."""
     group = parser.add_argument_group("parametric maps of a dynamic series (needs --frames)")
-    group.add_argument("--parametric", default="", metavar="NAMES",
-                       help="mean, patlak, washout, with commas between")  # fmt: skip
-    group.add_argument("--input", type=Path, metavar="FILE",
-                       help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL")  # fmt: skip
-    group.add_argument("--patlak-from", type=float, default=0.0, metavar="S",
-                       help="use frames that begin at this time or later (default: all)")  # fmt: skip
+    group.add_argument(
+        "--parametric",
+        default="",
+        metavar="NAMES",
+        help="mean, patlak, washout, with commas between",
+    )
+    group.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL",
+    )
+    group.add_argument(
+        "--patlak-from",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="use frames that begin at this time or later (default: all)",
+    )
 
 
 def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
@@ -66,9 +79,7 @@ def _maps(
         maps.append(("mean", unit, mean_map(made.image, made.frames)))
     if "patlak" in kinds:
         plasma = InputFunction.load(options.input)
-        slope, intercept = patlak_maps(
-            made.image, made.frames, plasma, from_s=options.patlak_from
-        )
+        slope, intercept = patlak_maps(made.image, made.frames, plasma, from_s=options.patlak_from)
         maps += [("patlak-slope", "1/s", slope), ("patlak-intercept", "1", intercept)]
     if "washout" in kinds:
         rate, start = washout_maps(made.image, made.frames)

@@ -28,7 +28,7 @@ from daq.run import MU_MAP_NAME
 from hw.geometry import build_geometry
 from hw.scanner import Scanner, parse_scanner
 from recon.grid import ImageGrid
-from recon.mu_map import load_mu_map
+from recon.mu_map import MuUnit, load_mu_map
 from recon.run_data import PART_RECORDS, RunData
 
 Records = npt.NDArray[np.void]
@@ -105,7 +105,11 @@ def _read(file: Any, stretches: list[_Stretch]) -> Records:
 
 
 def run_data(
-    folder: Path, *, mu_map: Path | None = None, calibration: Path | None = None
+    folder: Path,
+    *,
+    mu_map: Path | None = None,
+    mu_unit: MuUnit = "auto",
+    calibration: Path | None = None,
 ) -> RunData:
     """Return a PET run's data.
 
@@ -142,10 +146,11 @@ def run_data(
         pair_live_s=statistics.get("pair_live_s"),
         detector_s=detector_s,
         crystal_singles=statistics.get("crystal_singles"),
-        mu_map=load_mu_map(path, grid) if path else None,
+        mu_map=load_mu_map(path, grid, unit=mu_unit) if path else None,
         labels=config.labels,
         start=_created(folder),
         name=folder.resolve().name,
+        hash=_hash(folder),
         notes=tuple(notes),
         **_normalisation(known),
     )
@@ -171,8 +176,8 @@ def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
     recorded = parse_scanner(text, source=str(log.path))
     if scanner_hash(recorded) != scanner_hash(scanner):
         raise CommandError(
-            f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} is "
-            f"a run of {scanner.name} ({scanner_hash(scanner)}): the log belongs to another run"
+            f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} "
+            f"is a run of {scanner.name} ({scanner_hash(scanner)}): the log is another run's"
         )
 
 
@@ -180,7 +185,7 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
     """Return the arrays of randoms.npz, as far as they are of this scanner, and what is wrong."""
     path = folder / "randoms.npz"
     if not path.exists():
-        return {}, ["the run was not closed: live times are not known"]
+        return {}, ["live times are not known: there is no randoms.npz beside the log"]
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in ("pair_live_s", "detector_s", "crystal_singles")}
@@ -195,10 +200,19 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
 def _torn(log: LogIndex) -> list[str]:
     if log.closed:
         return []
-    return [
+    words = (
         f"the list-mode log was not closed: it is used up to its last whole block, "
         f"{log.last_s:.6g} s, and {log.torn_bytes} bytes behind that are left out"
-    ]
+    )
+    return [words]
+
+
+def _hash(folder: Path) -> str:
+    """Return the identity of prompts and delayeds; "" of a run that was not closed."""
+    try:
+        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hash"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _created(folder: Path) -> datetime | None:

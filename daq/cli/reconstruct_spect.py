@@ -12,7 +12,7 @@ from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from daq.singles_log import SinglesReader
-    from recon.spect.offline import Chunk, SpectOptions, SpectRun
+    from recon.spect.offline import Chunk, SpectImage, SpectOptions, SpectRun
 
 CHUNK_RECORDS = 200_000
 IMAGE_NAME = "spect.nii.gz"
@@ -45,13 +45,13 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run_spect(options: argparse.Namespace, folder: Path) -> int:
     """Reconstruct a SPECT run's singles and write the image."""
-    from recon.nifti import write_nifti
+    from daq.cli.reconstruct_output import formats_of
     from recon.spect.offline import reconstruct_spect
 
-    asked = spect_options(options)
+    asked, formats = spect_options(options), formats_of(options.format)
     progress = ProgressLine("reconstructing")
     made = reconstruct_spect(
-        spect_run(folder, mu_map=getattr(options, "mu_map", None)),
+        spect_run(folder, mu_map=options.mu_map),
         asked,
         said=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
     )
@@ -59,12 +59,38 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     for words in made.warnings:
         tell(f"tomoshibi: {words}")
     path = options.output or folder / "images" / IMAGE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_nifti(path, made.image, made.grid, metadata={"run": folder.name, **made.metadata})
-    finish(options, {"run": str(folder), "image": str(path), **made.metadata},
-           f"{path}: {made.metadata['prompts_used']} counts in {made.metadata['views']} views, "
-           f"{made.image.sum() * made.grid.voxel_volume_mm3 / 1e9:.4g} MBq")  # fmt: skip
+    written = _write(made, path, {"run": folder.name, **made.metadata}, formats)
+    total_MBq = float(made.image.sum()) * made.grid.voxel_volume_mm3 / 1e9
+    finish(options, {"run": str(folder), "image": str(path), "images": list(map(str, written)),
+                     "total_MBq": total_MBq, **made.metadata},
+           f"{written[0]}: {made.metadata['prompts_used']} counts in {made.metadata['views']} "
+           f"views, {total_MBq:.4g} MBq")  # fmt: skip
     return 0
+
+
+def _write(
+    made: SpectImage, path: Path, metadata: dict[str, Any], formats: tuple[str, ...]
+) -> list[Path]:
+    """Write the image in every format; ``path`` is the NIfTI's, the others go beside it."""
+    from recon.exchange.dicom_nm import write_dicom_nm
+    from recon.exchange.frame_times import FrameTime
+    from recon.exchange.interfile import write_interfile
+    from recon.nifti import write_nifti
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    counts = made.metadata["prompts_used"]
+    frames, written = [FrameTime(0.0, made.metadata["duration_s"], prompts=counts)], []
+    if "nifti" in formats:
+        write_nifti(path, made.image, made.grid, metadata)
+        written.append(path)
+    if "dicom" in formats:
+        target = path.with_name(f"{stem}.dcm")
+        written += write_dicom_nm(target, made.image, made.grid, frames, metadata)
+    if "interfile" in formats:
+        target = path.with_name(f"{stem}.hv")
+        written += write_interfile(target, made.image, made.grid, frames, metadata)[:1]
+    return written
 
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:
@@ -78,15 +104,15 @@ def spect_options(options: argparse.Namespace) -> SpectOptions:
         iterations=options.iterations,
         subsets=options.subsets,
         peaks=options.peaks,
-        scatter=options.spect_scatter,
-        attenuation=not off("attenuation") and getattr(options, "attenuation", "map") != "none",
+        scatter="none" if options.scatter == "none" else options.spect_scatter,
+        attenuation=options.attenuation != "none",
         collimator_response=not options.no_collimator_response,
         decay=not off("decay"),
         dead_time=not off("dead_time"),
         sensitivity_cps_per_MBq=options.sensitivity_cps_per_MBq,
         view_deg=options.view_deg,
         list_mode=options.list_mode,
-        fwhm_mm=getattr(options, "fwhm_mm", 0.0),
+        fwhm_mm=options.fwhm_mm,
         threads=options.threads,
     )
 

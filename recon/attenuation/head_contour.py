@@ -33,7 +33,7 @@ BONE_PER_MM = 0.0172
 """The most that bone attenuates: compact, without marrow."""
 
 SCALP_MM, SKULL_MM = 5.0, 6.5
-SMOOTHING_FWHM_MM = 8.0
+SMOOTHING_FWHM_MM = 6.0
 FIRST_LEVEL = 0.25
 """Of the mean within the head: where the search for the surface begins."""
 
@@ -46,6 +46,7 @@ STEP_MM = 2.0
 LEAST_SLOPE = 0.5
 """The first slope from outside that is a maximum, and this share of the steep ones, is the edge."""
 
+OPENING = 1
 DIRECTIONS = 48
 LEAST_LITRES, MOST_LITRES = 0.4, 7.0
 """Of the part in the field of view; a whole head has 3.5 to 5.5 litres, a phantom may have less."""
@@ -167,6 +168,8 @@ def _robust_mean(smooth: Image) -> float:
 
 
 def _largest_piece(mask: Mask) -> Mask:
+    """Return the largest piece of what is thicker than noise, which a hull would follow."""
+    mask = ndimage.binary_opening(mask, iterations=OPENING)
     labels, count = ndimage.label(mask)
     if count == 0:
         return mask
@@ -188,6 +191,7 @@ def _convex_slices(piece: Mask, grid: ImageGrid) -> Mask:
         np.sin(angle)[:, None, None] * y[None, :, :, 0]
     )
     support = np.array([[a[piece[:, :, k]].max(initial=-1e3) for a in along] for k in slices])
+    support += min(grid.voxel_mm[:2]) / 2  # to the voxel's edge
     slices, support = _closed(slices, _repaired(support), piece.shape[2], grid.voxel_mm[2])
     result = np.zeros_like(piece)
     for k, distance in zip(slices, support, strict=True):

@@ -15,7 +15,8 @@ is made with quasi-random lines as the sensitivity image is, so that nothing is 
 What the likelihood leaves open is fixed: µ is 0 outside a support around the start map; the median
 µ deep in the head is that of soft tissue, which is the constant; numerator and denominator are
 smoothed (a sieve: steps of µ are of at least ``SIEVE_FWHM_MM``), because a short scan knows no
-finer; and µ stays between 0 and bone. The grid has voxels of at least 4 mm.
+finer; a weak Gaussian prior holds µ at the start map; and µ stays between 0 and bone. The grid has
+voxels of at least 4 mm.
 """
 
 from __future__ import annotations
@@ -44,18 +45,19 @@ from recon.tof import FWHM_PER_SIGMA
 
 Mask = npt.NDArray[np.bool_]
 
-ITERATIONS = 16
+ITERATIONS = 10
 FIRST_ITERATIONS = 2  # of the activity alone
 SUBSETS = 8
 LINES = 400_000
 SIEVE_FWHM_MM = 14.0
-SIEVE = SIEVE_FWHM_MM
 SUPPORT_MARGIN_MM = 4.0
 DEEP_MM = 20.0
 """Deeper than this under the start map's surface a head is soft tissue: scalp and skull are 12."""
 
-PRIOR_SHARE = float(__import__("os").environ.get("PS", "0.05"))
-LEAST_EVENTS = 50_000
+PRIOR_SHARE = 0.05
+"""How firmly µ is held at the start map, against the data deep in the head."""
+
+LEAST_EVENTS = 20_000
 LEAST_MU = 0.2 * SOFT_TISSUE_PER_MM
 
 
@@ -91,6 +93,7 @@ def mlaa(
     rates: Sequence[LineRate] = (),
     iterations: int = ITERATIONS,
     soft_per_mm: float = SOFT_TISSUE_PER_MM,
+    lines: int = LINES,
     threads: int = 1,
     progress: Callable[[float], None] = lambda share: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -100,7 +103,9 @@ def mlaa(
     Parameters
     ----------
     prompts : ``COINCIDENCE`` records in parts; all are held in memory (44 bytes each)
-    factors, rates : as of the line model of the reconstruction; scatter left in it raises µ
+    factors, rates : as of the line model of the reconstruction. Scatter that is not among the
+        rates, and efficiencies that are not among the factors, end in µ
+    lines : quasi-random lines that stand for all lines
     stopped : asked once an iteration; True ends with what there is
 
     Raises
@@ -109,7 +114,7 @@ def mlaa(
         without TOF, with too few prompts, or with a start map that holds no object.
     """
     _check(system, start_mu_per_mm, duration_s)
-    joint = _Joint(system, start_mu_per_mm, factors, duration_s, threads, soft_per_mm)
+    joint = _Joint(system, start_mu_per_mm, factors, duration_s, threads, soft_per_mm, lines)
     try:
         joint.take(prompts, rates)
         for _ in range(FIRST_ITERATIONS):
@@ -136,7 +141,8 @@ class _Joint:
         factors: Sequence[LineFactor],
         duration_s: float,
         threads: int,
-        soft_per_mm: float,
+        soft_per_mm: float = SOFT_TISSUE_PER_MM,
+        lines: int = LINES,
     ) -> None:
         self.fine = system
         self.system = replace(system, grid=coarse_grid(system.grid))
@@ -146,7 +152,7 @@ class _Joint:
         self.mu = resample(start, system.grid.voxel_mm, self.system.grid)
         self._start = self.mu
         self.support, self.deep = self._regions()
-        self._lines, self._weight = self._model_lines()
+        self._lines, self._weight = self._model_lines(lines)
         self._geometric = resample(
             sensitivity(system, threads=threads), system.grid.voxel_mm, self.system.grid
         )
@@ -198,9 +204,13 @@ class _Joint:
         expected *= np.float32(share.sum() / max(float(expected.sum()), 1e-30))
         missing = self._plain.back(expected, self._lines)
         missing -= self._plain.back(share.astype(np.float32), self._event_lines)
-        curvature = self._smooth(self._plain.back(expected * self._length, self._lines), SIEVE)
+        curvature = self._smooth(
+            self._plain.back(expected * self._length, self._lines), SIEVE_FWHM_MM
+        )
         pull = np.float32(PRIOR_SHARE * float(np.median(curvature[self.deep])))
-        step = (self._smooth(missing, SIEVE) + pull * (self._start - self.mu)) / (curvature + pull)
+        step = (self._smooth(missing, SIEVE_FWHM_MM) + pull * (self._start - self.mu)) / (
+            curvature + pull
+        )
         new = np.clip(self.mu + step, 0.0, BONE_PER_MM) * self.support
         self.scale = self.soft_per_mm / max(float(np.median(new[self.deep])), LEAST_MU)
         new = np.clip(new * self.scale, 0.0, BONE_PER_MM).astype(np.float32)
@@ -223,11 +233,11 @@ class _Joint:
         radius = min(n * v / 2 for n, v in zip(self.system.grid.shape[:2], voxel[:2], strict=True))
         return outer & self.system.grid.cylinder(radius), deep
 
-    def _model_lines(self) -> tuple[Lors, F4]:
+    def _model_lines(self, count: int) -> tuple[Lors, F4]:
         """Return the quasi-random lines that meet the support, and their weights."""
         inside = self.support.astype(np.float32)
         starts, ends, weights = [], [], []
-        for lines in sampled_lines(self.system, samples=LINES):
+        for lines in sampled_lines(self.system, samples=count):
             met = self._plain.forward(inside, lines.lors) > 0
             weight = lines.weight.copy()
             for factor in self.factors:

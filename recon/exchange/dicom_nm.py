@@ -21,21 +21,22 @@ from pydicom.uid import NuclearMedicineImageStorage
 
 from recon.exchange.dicom_parts import (
     AXIAL,
-    axial_planes,
     clock,
     code_item,
     date,
     decimal,
+    file_bytes,
     first_pixel_mm,
     levels,
     new_object,
     radiopharmaceutical,
-    save,
     set_image_plane,
     set_pixels,
 )
 from recon.exchange.frame_times import FrameTime, as_volumes
+from recon.exchange.patient_axes import lps_planes
 from recon.exchange.scan_facts import ScanFacts
+from recon.exchange.whole_files import whole_file
 from recon.grid import Image, ImageGrid
 
 UCUM = {
@@ -74,7 +75,9 @@ def write_dicom_nm(
         one = path if len(frames) == 1 else path.with_name(f"{path.stem}-{number + 1:03d}.dcm")
         made = _object(facts, grid, frame, volumes[..., number], f"{series_uid}/{number}")
         made.SeriesInstanceUID, made.InstanceNumber = series_uid, number + 1
-        paths.append(save(made, one))
+        with whole_file(one) as file:
+            file.write(file_bytes(made))
+        paths.append(one)
     return paths
 
 
@@ -89,7 +92,7 @@ def _object(
     _set_detector(made, facts, grid)
     _set_rotation(made, facts, frame)
     _set_reconstruction(made, facts, grid)
-    pixels, slope = levels(axial_planes(volume), signed=bool(volume.min() < 0))
+    pixels, slope = levels(lps_planes(volume), signed=bool(volume.min() < 0))
     set_pixels(made, pixels)
     _set_mapping(made, facts, slope, pixels)
     return made

@@ -3,17 +3,13 @@
 Nobody's name or number is ever written: the patient is a placeholder and is marked as such
 (PS3.3 C.12.1.1: patient identity removed), and the image says that it is research.
 
-Geometry. The scanner's frame is taken as RAS (:mod:`recon.nifti`: head first, supine); DICOM's is
-LPS (PS3.3 C.7.6.2.1.1), so x and y change sign. Planes are axial with columns running to the
-patient's left and rows to the back, from the lowest z up: pixel [row, column] of plane k is voxel
-[nx − 1 − column, ny − 1 − row, k], and the first pixel's centre lies at (−x_last, −y_last, z_k).
+Planes are axial, in the patient axes of PS3.3 C.7.6.2.1.1 (:mod:`recon.exchange.patient_axes`).
 """
 
 from __future__ import annotations
 
 import io
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,33 +19,15 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from recon.exchange.errors import ExchangeError
-from recon.exchange.scan_facts import NO_DATE, ScanFacts
-from recon.exchange.whole_files import whole_file
+from recon.exchange.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm
+from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 from recon.grid import ImageGrid
 
 IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
 PROGRAM = "Tomoshibi"
-NOT_FOR_DIAGNOSIS = "RESEARCH ONLY. Not a medical device; not for diagnosis."
 MOST_LEVELS = 65535
 
 _SCT = "SCT"
-NUCLIDE_CODES = {
-    "C-11": ("40565003", "^11^Carbon"),
-    "N-13": ("21576001", "^13^Nitrogen"),
-    "O-15": ("129504001", "^15^Oxygen"),
-    "F-18": ("77004003", "^18^Fluorine"),
-    "Na-22": ("71633006", "^22^Sodium"),
-    "Cu-64": ("3932008", "^64^Copper"),
-    "Ge-68": ("53315004", "^68^Germanium"),
-    "Ga-68": ("35337001", "^68^Gallium"),
-    "Rb-82": ("79197006", "^82^Rubidium"),
-    "Zr-89": ("63360001", "^89^Zirconium"),
-    "Tc-99m": ("72454006", "^99m^Technetium"),
-    "I-124": ("40937006", "^124^Iodine"),
-    "I-131": ("1368003", "^131^Iodine"),
-    "Lu-177": ("447553000", "^177^Lutetium"),
-}
-"""SNOMED CT codes of PS3.16, context groups 18 and 4020."""
 
 
 def code_item(value: str, meaning: str, scheme: str = _SCT) -> Dataset:
@@ -159,21 +137,9 @@ def _text(words: str, longest: int) -> str:
     return words.replace("\\", "/")[:longest]
 
 
-def axial_planes(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return [plane, row, column] of an image [x, y, z] (see module docstring)."""
-    return np.ascontiguousarray(volume[::-1, ::-1, :].transpose(2, 1, 0))
-
-
 def first_pixel_mm(grid: ImageGrid, plane: int) -> list[str]:
-    """Return the image position (patient) of a plane, LPS mm."""
-    nx, ny, _ = grid.shape
-    x, y, z = grid.origin_mm
-    size_x, size_y, size_z = grid.voxel_mm
-    return [
-        decimal(-(x + (nx - 1) * size_x)),
-        decimal(-(y + (ny - 1) * size_y)),
-        decimal(z + plane * size_z),
-    ]
+    """Return the image position (patient) of a plane."""
+    return [decimal(value) for value in first_voxel_mm(grid, plane)]
 
 
 AXIAL = ["1", "0", "0", "0", "1", "0"]
@@ -211,10 +177,8 @@ def set_pixels(made: Dataset, pixels: npt.NDArray[np.integer[Any]]) -> None:
     made.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
 
 
-def save(made: Dataset, path: Path) -> Path:
-    """Write a DICOM file, whole or not at all."""
+def file_bytes(made: Dataset) -> memoryview:
+    """Return a dataset as the bytes of a DICOM file."""
     buffer = io.BytesIO()
     made.save_as(buffer, enforce_file_format=True)
-    with whole_file(path) as file:
-        file.write(buffer.getbuffer())
-    return path
+    return buffer.getbuffer()

@@ -22,19 +22,19 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from recon.exchange.dicom_parts import (
     AXIAL,
-    axial_planes,
     clock,
     date,
     decimal,
+    file_bytes,
     first_pixel_mm,
     levels,
     new_object,
     radiopharmaceutical,
-    save,
     set_image_plane,
     set_pixels,
 )
 from recon.exchange.frame_times import FrameTime, as_volumes
+from recon.exchange.patient_axes import lps_planes
 from recon.exchange.scan_facts import ScanFacts, as_time
 from recon.exchange.whole_files import whole_folder
 from recon.grid import Image, ImageGrid
@@ -79,12 +79,14 @@ def write_dicom_pet(
     with whole_folder(folder, suffixes=frozenset({".dcm"})) as part:
         for number, frame in enumerate(frames):
             signed = bool(volumes.min() < 0)
-            pixels, slope = levels(axial_planes(volumes[..., number]), signed=signed)
+            pixels, slope = levels(lps_planes(volumes[..., number]), signed=signed)
             for plane in range(grid.shape[2]):
                 made = series.plane(number, frame, plane, slope)
                 set_pixels(made, pixels[plane])
-                paths.append(save(made, part / f"PT{made.ImageIndex:06d}.dcm").name)
-    return [folder / name for name in paths]
+                name = f"PT{made.ImageIndex:06d}.dcm"
+                (part / name).write_bytes(file_bytes(made))
+                paths.append(folder / name)
+    return paths
 
 
 class _SeriesFacts:

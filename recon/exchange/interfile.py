@@ -13,10 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from recon.exchange.dicom_parts import NOT_FOR_DIAGNOSIS, first_pixel_mm
 from recon.exchange.frame_times import FrameTime, as_volumes
+from recon.exchange.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm, lps_planes
 from recon.exchange.scan_facts import NO_DATE, ScanFacts
 from recon.exchange.whole_files import whole_file
 from recon.grid import Image, ImageGrid
@@ -41,8 +39,7 @@ def write_interfile(
     header, values = path.with_suffix(".hv"), path.with_suffix(".v")
     with whole_file(values) as file:
         for number in range(len(frames)):
-            turned = volumes[::-1, ::-1, :, number].transpose(2, 1, 0)
-            file.write(np.ascontiguousarray(turned, dtype="<f4").data)
+            file.write(lps_planes(volumes[..., number]).astype("<f4", copy=False).data)
     with whole_file(header) as file:
         file.write("\n".join(_header(values.name, grid, frames, facts)).encode() + b"\n")
     return [header, values]
@@ -90,13 +87,13 @@ def _study(grid: ImageGrid, *, pet: bool) -> list[str]:
         "!number of bytes per pixel := 4",
         "number of dimensions := 3",
     ]
-    first_mm = first_pixel_mm(grid, 0)
+    first_mm = first_voxel_mm(grid)
     for axis, name in enumerate("xyz", 1):
         lines += [
             f"matrix axis label [{axis}] := {name}",
             f"!matrix size [{axis}] := {grid.shape[axis - 1]}",
             f"scaling factor (mm/pixel) [{axis}] := {grid.voxel_mm[axis - 1]:.9g}",
-            f"first pixel offset (mm) [{axis}] := {first_mm[axis - 1]}",
+            f"first pixel offset (mm) [{axis}] := {first_mm[axis - 1]:.9g}",
         ]
     return lines
 

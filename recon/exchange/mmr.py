@@ -34,6 +34,7 @@ DEPTH_MM = 7.0
 """Mean depth of interaction, as STIR has it for this scanner."""
 
 I8 = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def line_count(header: MmrHeader) -> int:
     return int(((d1 % GAP_EVERY != 0) & (d2 % GAP_EVERY != 0)).sum()) * header.sinograms
 
 
-def ssrb(events: MmrEvents) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def ssrb(events: MmrEvents) -> tuple[Counts, Counts]:
     """Return prompts and delayeds as sinograms [2·rings − 1, views, bins]: single-slice rebinning,
     every line in the plane in the middle of its rings (M. E. Daube-Witherspoon, G. Muehllehner,
     J. Nucl. Med. 28 (1987) 1717)."""
@@ -226,7 +227,7 @@ def ssrb(events: MmrEvents) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32
     return _histograms(events, plane, 2 * events.header.rings - 1)
 
 
-def span11(events: MmrEvents) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def span11(events: MmrEvents) -> tuple[Counts, Counts]:
     """Return prompts and delayeds as the vendor's usual sinograms, 837 planes of span 11: segment k
     holds ring differences 11k − 5 … 11k + 5, in the order 0, +1, −1 …"""
     rings = ring_pairs(events.header)[events.sinogram]
@@ -241,15 +242,17 @@ def span11(events: MmrEvents) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int
     return _histograms(events, plane, int(first[-1]))
 
 
-def _histograms(
-    events: MmrEvents, plane: I8, planes: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _histograms(events: MmrEvents, plane: I8, planes: int) -> tuple[Counts, Counts]:
     shape = (planes, events.header.views, events.header.bins)
     made = []
     for kind in (~events.delayed, events.delayed):
         cell = np.ravel_multi_index((plane[kind], events.view[kind], events.bin[kind]), shape)
-        counts = np.zeros(shape, np.int32)
+        counts = np.zeros(shape, np.uint16)
         where, number = np.unique(cell, return_counts=True)
+        if number.max(initial=0) > 65535:
+            raise ExchangeError(
+                f"{number.max()} counts in one bin: import a shorter part of the list"
+            )
         counts.reshape(-1)[where] = number
         made.append(counts)
     return made[0], made[1]

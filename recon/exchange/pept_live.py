@@ -44,7 +44,7 @@ def play(
             if speed > 0:
                 sleep(max(0.0, due - clock()))
             imager.receive_events(events, watermark_ps=round(end_s * 1e12))
-            image = imager.update(budget_s=step_s / max(speed, 1.0))
+            image = imager.update(budget_s=step_s / 2 / max(speed, 1.0))
             shown(image, clock() - due if speed > 0 else 0.0)
         for _ in range(FINAL_PASSES):
             imager.pass_over(1.0)

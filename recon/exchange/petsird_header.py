@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from hw.geometry import Geometry
 from hw.scanner import Scanner
-from recon.exchange.scan_facts import NO_DATE, ScanFacts
+from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 from recon.tof import HALF_C_MM_PER_PS
 
 SCHEMA_PATH = Path(__file__).with_name("petsird_schema.json")
@@ -239,9 +239,40 @@ def _exam(facts: ScanFacts) -> dict[str, Any]:
             "patientOrientationModifierCodeSequence": _code("40199007", "supine"),
             "patientGantryRelationshipCodeSequence": _code("102540008", "headfirst"),
         },
-        "radiopharmaceuticals": [],
+        "radiopharmaceuticals": _radiopharmaceuticals(facts, start_ns),
         "externalSignals": [],
     }  # fmt: skip
+
+
+def _radiopharmaceuticals(facts: ScanFacts, start_ns: int) -> list[dict[str, Any]]:
+    """Return the nuclide, where it is known and has a code."""
+    code = NUCLIDE_CODES.get(facts.nuclide.name) if facts.nuclide is not None else None
+    if code is None:
+        return []
+    nothing = {**_code("", ""), "codingSchemeDesignator": ""}
+    return [
+        {
+            "radiopharmaceuticalVolume": 0.0,
+            "radiopharmaceuticalStartDateTime": start_ns,
+            "radiopharmaceuticalStopDateTime": start_ns,
+            "radionuclideTotalDose": (facts.number("administered_activity_Bq") or 0.0) * 1e-6,
+            "radiopharmaceuticalAdministrationEventUID": "",
+            "radiopharmaceuticalSpecificActivity": 0.0,
+            "radiopharmaceuticalCodeSequence": nothing,
+            "radionuclideCodeSequence": _code(*code),
+        }
+    ]
+
+
+def nuclide_of(header: dict[str, Any]) -> str:
+    """Return the nuclide that a header names by its SNOMED CT code, "" for none."""
+    exam = header["exam"]
+    for one in exam["radiopharmaceuticals"] if exam else []:
+        value = one["radionuclideCodeSequence"]["codeValue"]
+        for name, (code, _) in NUCLIDE_CODES.items():
+            if code == value:
+                return name
+    return ""
 
 
 def _code(value: str, meaning: str) -> dict[str, str]:

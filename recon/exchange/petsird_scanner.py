@@ -133,7 +133,8 @@ def _block(centre: F8, half: F8) -> _Block:
     for axis, words in enumerate(("tangential", "axial", "radial")):
         steps = np.unique(np.round(local[:, axis] / TOLERANCE_MM).astype(np.int64))
         levels = steps[np.r_[True, np.diff(steps) > 1]] * TOLERANCE_MM
-        step = float(np.diff(levels).mean()) if len(levels) > 1 else 2 * float(half[axis])
+        extent = float(np.ptp(local[:, axis]))
+        step = extent / (len(levels) - 1) if len(levels) > 1 else 2 * float(half[axis])
         if len(levels) > 1 and np.ptp(np.diff(levels)) > 3 * TOLERANCE_MM:
             raise ExchangeError(f"{words} distances of the elements are not equal: {ADVICE}")
         n.append(len(levels))

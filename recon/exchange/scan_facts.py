@@ -18,6 +18,24 @@ from recon.exchange.errors import ExchangeError
 NO_DATE = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 """Stands for a start that is not known, where a format demands one."""
 
+NUCLIDE_CODES = {
+    "C-11": ("40565003", "^11^Carbon"),
+    "N-13": ("21576001", "^13^Nitrogen"),
+    "O-15": ("129504001", "^15^Oxygen"),
+    "F-18": ("77004003", "^18^Fluorine"),
+    "Na-22": ("71633006", "^22^Sodium"),
+    "Cu-64": ("3932008", "^64^Copper"),
+    "Ge-68": ("53315004", "^68^Germanium"),
+    "Ga-68": ("35337001", "^68^Gallium"),
+    "Rb-82": ("79197006", "^82^Rubidium"),
+    "Zr-89": ("63360001", "^89^Zirconium"),
+    "Tc-99m": ("72454006", "^99m^Technetium"),
+    "I-124": ("40937006", "^124^Iodine"),
+    "I-131": ("1368003", "^131^Iodine"),
+    "Lu-177": ("447553000", "^177^Lutetium"),
+}
+"""SNOMED CT codes of PS3.16, context groups 18 and 4020."""
+
 _NAMESPACE = uuid.UUID("5e3c9c2e-4f0b-5b3a-9a56-2f7d1c0b8e11")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ᵐ", "0123456789m")
 

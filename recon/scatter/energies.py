@@ -27,7 +27,7 @@ from recon.line_model import LineModel, LineRate, Records
 from recon.lors import LocatedEvents
 from recon.scatter.detector import EnergyWindow
 from recon.scatter.mixture import Mixture, energy_bins, energy_counts, fit_mixture
-from recon.scatter.rate import ScatterRate, mean_factor
+from recon.scatter.rate import ScatterRate, mean_factor, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
 
@@ -81,6 +81,7 @@ def estimate_energy_scatter(
     randoms: LineRate | None = None,
     options: ScatterOptions | None = None,
     simulation: SingleScatter | None = None,
+    previous: ScatterRate | None = None,
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> EnergyScatter:
@@ -103,7 +104,9 @@ def estimate_energy_scatter(
             model.system, mu, window, options=options, threads=threads, stopped=stopped
         )
     edges = window_edges(simulation.window)
-    single = ScatterRate(model.system, simulation.table(activity), tuple(model.factors))
+    activity = settled(activity, previous)
+    table = simulation.table(activity, stopped=stopped)
+    single = ScatterRate(model.system, table, tuple(model.factors), activity=activity)
     delayed = _counted(delayeds, edges)
     found = fit_mixture(
         _counted(prompts, edges),

@@ -4,6 +4,11 @@ The scale comes from the tails; where these hold few counts, from the energies o
 well (:mod:`recon.scatter.mixture`), each weighted with 1/σ²; where neither tells it is 1, which
 leaves multiple scatter out (a quarter of all scatter with a window from 350 keV). ``about`` says
 which.
+
+Image and estimate depend on each other. Too much scatter subtracted leaves the middle of the object
+too dark, from which too little follows next, and so on: with a wide window this goes back and forth
+without end. So each simulation after the first is of the mean of the image and of what the
+``previous`` one was of, which ends the swing in one step (docs/recon_scatter.md).
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from recon.line_model import LineModel, LineRate, Records
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.energies import scaled_by
 from recon.scatter.mixture import Mixture, energy_counts, fit_mixture
-from recon.scatter.rate import ScatterRate, mean_factor
+from recon.scatter.rate import ScatterRate, mean_factor, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
 from recon.scatter.tails import TailFit, fit_tails, object_mask
@@ -50,6 +55,7 @@ def estimate_scatter(
     randoms: LineRate | None = None,
     options: ScatterOptions | None = None,
     simulation: SingleScatter | None = None,
+    previous: ScatterRate | None = None,
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> ScatterRate:
@@ -65,6 +71,7 @@ def estimate_scatter(
     window : of the run's settings; by default the preset's
     randoms : their rate on the same lines, None for none
     simulation : of the same µ map, where it is kept between estimates; saves half the time
+    previous : the estimate that ``activity`` was reconstructed with, if any: see above
 
     Raises
     ------
@@ -79,8 +86,9 @@ def estimate_scatter(
         simulation = SingleScatter(
             system, mu, window, options=options, threads=threads, stopped=stopped
         )
-    table = simulation.table(activity)
-    single = ScatterRate(system, table, tuple(model.factors))
+    activity = settled(activity, previous)
+    table = simulation.table(activity, stopped=stopped)
+    single = ScatterRate(system, table, tuple(model.factors), activity=activity)
     if simulation.empty or not table.rates.any():
         empty = "the µ map is empty" if simulation.empty else "there is no activity"
         about = _about(single, simulation, f"{empty}: nothing scatters, so nothing is subtracted")

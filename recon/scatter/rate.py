@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
 from recon.events import F4
+from recon.grid import Image
 from recon.line_model import LineFactor, Records
 from recon.lors import LocatedEvents
 from recon.scatter.detector import ScatterError
@@ -35,6 +36,7 @@ class ScatterRate:
 
     scale : α; what the table, which holds single scatter only, is multiplied by
     about : for the image's metadata: method, scale, scatter_fraction, note and more
+    activity : what it was simulated from, where that is kept for the next estimate
     """
 
     system: ReconSystem
@@ -42,6 +44,7 @@ class ScatterRate:
     factors: Sequence[LineFactor] = ()
     scale: float = 1.0
     about: dict[str, Any] = field(default_factory=dict)
+    activity: Image | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.scale) and 0.0 <= self.scale < 100.0):
@@ -120,3 +123,12 @@ def mean_factor(rate: ScatterRate) -> float:
     with_factors = rate.of_lines(a, b)
     plain = replace(rate, factors=()).of_lines(a, b)
     return float(with_factors.sum(dtype=np.float64) / max(plain.sum(dtype=np.float64), 1e-300))
+
+
+def settled(activity: Image, previous: ScatterRate | None) -> Image:
+    """Return the mean of an image and, at the same total, of what the previous estimate was of."""
+    before = None if previous is None else previous.activity
+    if before is None or not before.any() or before.shape != activity.shape:
+        return activity
+    ratio = float(activity.sum(dtype=np.float64) / before.sum(dtype=np.float64))
+    return np.asarray((activity + np.float32(ratio) * before) / 2, dtype=np.float32)

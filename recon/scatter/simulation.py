@@ -117,6 +117,7 @@ class SingleScatter:
         check_mu(mu)
         self.system = system
         self.window = window
+        self.mu = mu
         self.options = options or ScatterOptions()
         self.points = scatter_points(mu, system.grid, self.options.spacing_mm)
         self.samples = detector_samples(system, self.options.per_side)
@@ -134,8 +135,12 @@ class SingleScatter:
         """Whether there is nothing that scatters."""
         return len(self.points) == 0
 
-    def table(self, activity: Image) -> ScatterTable:
-        """Return the scatter of an activity (emissions per second and voxel, on the grid)."""
+    def table(self, activity: Image, *, stopped: Callable[[], bool] | None = None) -> ScatterTable:
+        """Return the scatter of an activity (emissions per second and voxel, on the grid).
+
+        stopped : in place of the one given when the simulation was made
+        """
+        self._stopped = stopped or self._stopped
         system = self.system
         system.grid.check(activity, what="activity")
         _check_activity(activity)

@@ -26,12 +26,14 @@ from coincidence.events import COINCIDENCE
 from recon.events import Lors
 from recon.grid import Image
 from recon.line_model import LineRate, Records
+from recon.lors import LocatedEvents
 from recon.projector import Projector
 from recon.scatter.rate import ScatterRate
 from recon.sensitivity_lines import sampled_lines
 from recon.system import ReconSystem
 
 F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
 
 MARGIN_MM = 12.0
 """Blur of position, positron range and depth put trues outside their line by a few mm."""
@@ -116,8 +118,7 @@ def _measured(
     counts = np.zeros(system.scanner.n_modules**2)
     for records in prompts:
         located = system.detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
-        lors = Lors(located.lors.start, located.lors.end)
-        tail = projector.forward(mask, lors) <= 0
+        tail = _misses(projector, mask, located)
         counts += np.bincount(located.pair[tail], minlength=len(counts))
     return counts
 
@@ -131,28 +132,40 @@ def _expected(
     modules, each = system.scanner.n_modules, system.scanner.crystals_per_module
     scatter, random = np.zeros(modules**2), np.zeros(modules**2)
     sampled, whole = np.zeros(modules**2), np.zeros(modules**2)
+    rng = np.random.default_rng(4)
     for lines in sampled_lines(system, samples=LINES):
         a, b = lines.crystal_a, lines.crystal_b
-        pair = a // each * modules + b // each
-        tail = projector.forward(mask, lines.lors) <= 0
+        located, pair = _as_measured(system, a, b, rng), a // each * modules + b // each
+        tail = _misses(projector, mask, located)
         sampled += np.bincount(pair, minlength=modules**2)
         scatter += np.bincount(pair[tail], rate.of_lines(a[tail], b[tail]), modules**2)
         if randoms is not None:
-            values = line_rate(randoms, system, a, b)
+            records = _records(a, b)
+            values = randoms.of_records(records, located) / system.tof_share
             random += np.bincount(pair, values * tail, modules**2)
             whole += np.bincount(pair, values, modules**2)
     stands_for = each**2 / np.maximum(sampled, 1.0)
     return scatter * stands_for, random * stands_for, float((whole * stands_for).sum())
 
 
-def line_rate(
-    rate: LineRate,
-    system: ReconSystem,
-    crystal_a: npt.NDArray[np.int64],
-    crystal_b: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float32]:
-    """Return a rate that is flat in time of flight, of crystal pairs, all TOF bins together."""
-    records = np.zeros(len(crystal_a), dtype=COINCIDENCE)
-    records["crystal_a"], records["crystal_b"] = crystal_a, crystal_b
-    located = system.detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
-    return np.asarray(rate.of_records(records, located) / system.tof_share, dtype=np.float32)
+def _misses(projector: Projector, mask: Image, located: LocatedEvents) -> npt.NDArray[np.bool_]:
+    lors = Lors(located.lors.start, located.lors.end)
+    return np.asarray(projector.forward(mask, lors) <= 0)
+
+
+def _records(a: I8, b: I8) -> Records:
+    records = np.zeros(len(a), dtype=COINCIDENCE)
+    records["crystal_a"], records["crystal_b"] = a, b
+    return records
+
+
+def _as_measured(system: ReconSystem, a: I8, b: I8, rng: np.random.Generator) -> LocatedEvents:
+    """Return the lines of crystal pairs where records of theirs would lie, depths drawn: with large
+    crystals it matters that a line is a tail by its crystals' middles."""
+    records = _records(a, b)
+    detection = system.detection
+    share = np.exp(-detection.mu_per_mm * detection.doi_depth_mm.astype(np.float64))
+    share /= share.sum()
+    for name in ("doi_a", "doi_b"):
+        records[name] = rng.choice(len(share), size=len(a), p=share)
+    return detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)

@@ -7,12 +7,12 @@ mean taken over where it meets the face. The share of an isotropic source's phot
 
 the same at all distances, and the blur at the distance b before the face is T itself, magnified:
 
-    σ_c(b) = σ_t · (b + L + z),     σ_t² = ½ ∫ T t² d²t / ∫ T d²t
+    σ_c(b) = σ_t · (b + L + z),     σ_t = FWHM of ∫ T dt_v as a function of t_u, over 2.355
 
-with L the holes' length and z from their back to the mean depth of interaction. Without penetration
-σ_t·L would be that of a hexagon's autocorrelation, √(5/36)·d, d flat to flat. Penetration widens it
-as H. O. Anger's effective length does (L − 2/µ; J. Nucl. Med. 5 (1964) 515); here it comes out of
-the integral, over directions up to twice the holes' own reach. FWHM(b)² = R_int² + (2.355 σ_c)²
+with L the holes' length and z from their back to the mean depth of interaction: a Gaussian of the
+line spread function's own FWHM. Penetration widens it as H. O. Anger's effective length does
+(L − 2/µ; J. Nucl. Med. 5 (1964) 515); here it comes out of the integral, over directions up to twice
+the holes' own reach. FWHM(b)² = R_int² + (2.355 σ_c)²
 (S. C. Moore, K. Kouris, I. Cullum, Eur. J. Nucl. Med. 19 (1992) 138).
 
 Square holes registered to the pixels blur by a trapezium instead: the boxes a(b + l)/l and a·b/l
@@ -102,6 +102,7 @@ def collimator_response(scanner: Scanner, energy_keV: float) -> CollimatorRespon
     )
 
 
+@functools.lru_cache(maxsize=64)
 def _transmission(collimator: Collimator, mu: float) -> tuple[float, float]:
     """Return g and σ_t by the sums that the module's docstring has as integrals."""
     widest = collimator.hole_mm * (2 / math.sqrt(3) if collimator.hole == "hexagonal" else 1.42)
@@ -119,8 +120,16 @@ def _transmission(collimator: Collimator, mu: float) -> tuple[float, float]:
     passed = np.exp(-mu * path[:, None, None] * share).mean(axis=(1, 2))
     ring = 2 * math.pi * tangent * (most / _DIRECTIONS)
     efficiency = float((passed * ring * (1 + tangent**2) ** -1.5).sum() / (4 * math.pi))
-    variance = float((passed * ring * tangent**2).sum() / (passed * ring).sum() / 2)
-    return efficiency, math.sqrt(variance)
+    return efficiency, _line_spread_fwhm(tangent, passed) / FWHM_PER_SIGMA
+
+
+def _line_spread_fwhm(tangent: F8, passed: F8) -> float:
+    """Return the full width at half maximum of what passes, integrated along one axis."""
+    along = np.linspace(0.0, float(tangent[-1]), 400)
+    across = np.linspace(-float(tangent[-1]), float(tangent[-1]), 801)
+    distance = np.hypot(along[:, None], across[None, :])
+    spread = np.interp(distance, tangent, passed, right=0.0).sum(axis=1)
+    return 2.0 * float(np.interp(-0.5 * spread[0], -spread, along))
 
 
 def _places(collimator: Collimator) -> F8:

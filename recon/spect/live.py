@@ -127,7 +127,9 @@ class SpectLiveRun:
             )
         if batch.run != self.begin.run or batch.sequence < self._next or self.final is not None:
             return
-        self._lost += batch.sequence - self._next
+        if batch.sequence > self._next:
+            self._lost += batch.sequence - self._next
+            self._counter.gap()
         self._missing += max(0, batch.singles_before - self._seen - self._missing)
         self._next = batch.sequence + 1
         self._seen += batch.singles
@@ -196,9 +198,11 @@ class SpectLiveRun:
         return self._counter.placed / total if total else 1.0
 
     def _shared(self) -> tuple[float, ...]:
-        """Return each module's live share, less what of the stream did not come here."""
+        """Return each module's live share. Time without a known angle is in no view anyway; of
+        modules that cannot move it is the share of the stream that came here."""
         total = self._seen + self._missing
-        came = self._seen / total if total else 1.0
+        whole = self._run.scanner.motion is not None or not total
+        came = 1.0 if whole else self._seen / total
         shares = self._shares or [1.0] * self._run.scanner.n_modules
         return tuple(share * came for share in shares)
 

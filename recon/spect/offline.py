@@ -262,6 +262,13 @@ def turn_seen_deg(views: Sequence[View]) -> float:
     return 360.0 - float(np.diff([*normals, normals[0] + 360.0]).max())
 
 
+def _normals(views: ViewSet) -> list[float]:
+    """Return where cameras looked from: the first direction, the step, how many; 0° is +x."""
+    found = sorted({round(math.degrees(math.atan2(v.w[1], v.w[0])) % 360, 1) for v in views.views})
+    step = float(np.median(np.diff(found))) if len(found) > 1 else 0.0
+    return [found[0], round(step, 3), len(found)]
+
+
 def _about(
     run: SpectRun, views: ViewSet, peaks: tuple[Peak, ...],
     scatter: dict[str, npt.NDArray[np.float32]], counter: ViewCounter, options: SpectOptions,
@@ -280,13 +287,14 @@ def _about(
         "voxel_mm": list(run.scanner.image.voxel_mm),
         "duration_s": counter.end_ps * 1e-12,
         "prompts_used": sum(counts.values()),
-        "counts": counts,
+        "counts_per_peak": counts,
         "singles_without_angle": counter.without_angle,
         "views": len(views),
         "view_deg": options.view_deg,
-        "angles_deg": [round(view.angle_deg, 3) for view in views.views],
+        "angles_deg": _normals(views),
+        "view_angles_deg": [round(view.angle_deg, 3) for view in views.views],
         "energy_windows": [
-            {"name": p.name, "lower_keV": p.lld_keV, "upper_keV": p.uld_keV,
+            {"name": p.name, "low_keV": p.lld_keV, "high_keV": p.uld_keV,
              "line_keV": round(p.energy_keV, 2)} for p in peaks
         ],
         "collimator": collimator.name,

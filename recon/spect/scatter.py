@@ -32,8 +32,10 @@ from recon.spect.views import ViewSet
 
 F4 = npt.NDArray[np.float32]
 ScatterMethod = Literal["tew", "dew", "none"]
-SMOOTH_FWHM_MM = 25.0
-SMOOTH_SIGMA_DEG = 8.0
+SMOOTH_FWHM_MM = 12.0
+SMOOTH_SIGMA_DEG = 4.0
+"""As little as noise allows: 25 mm and 8° spread a hot sphere's scatter over its surroundings, and
+leave 1.3 % too much in a sphere of 60 mm (benchmarks/recon_spect.py's head, 400 MBq)."""
 
 
 def usable_method(peaks: tuple[Peak, ...], asked: str) -> tuple[ScatterMethod, str]:

@@ -121,8 +121,7 @@ class ViewCounter:
                 "not fit into memory: make views wider (--view-deg)"
             )
         self.counts = np.zeros((windows, slots, module.n_u, module.n_v), np.uint32)
-        self._seconds, self._decayed = np.zeros(slots), np.zeros(slots)
-        self._moment = np.zeros(slots)
+        self._spent = np.zeros((3, slots))  # seconds; decayed seconds; seconds · degrees off
         self._last: list[Records | None] = [None] * scanner.n_modules
         self._known = np.empty(0, ANGLE)
         self._kept: list[npt.NDArray[np.int64]] | None = [] if keep_events else None
@@ -160,6 +159,11 @@ class ViewCounter:
         self.without_angle += int((slot < 0).sum())
         self._forget(int(singles["time_ps"][-1]))
 
+    def gap(self) -> None:
+        """Forget where the modules stand: the stream has a hole, whose time is in no view."""
+        self._last = [None] * self._scanner.n_modules
+        self._known = np.empty(0, ANGLE)
+
     def views(self, live_share: Sequence[float] | None = None, *, decay: bool = True) -> ViewSet:
         """Return the views in which any time was spent.
 
@@ -171,7 +175,7 @@ class ViewCounter:
             where no module of a scanner that moves has told an angle.
         """
         share = np.ones(self._scanner.n_modules) if live_share is None else np.array(live_share)
-        seconds, decayed = self._until_now()
+        seconds, decayed, moment = self._until_now()
         chosen = np.flatnonzero(seconds > 0)
         if not len(chosen):
             raise SpectError(
@@ -182,7 +186,8 @@ class ViewCounter:
         for slot in chosen:
             module, place = divmod(int(slot), self._bins)
             spent = decayed[slot] if decay else seconds[slot]
-            made.append(self._view(module, place, int(slot), seconds, spent * share[module]))
+            angle = (place + self._first) * self._step + moment[slot] / seconds[slot]
+            made.append(self._view(module, angle, seconds[slot], spent * share[module]))
         return ViewSet(tuple(made), self.counts[:, chosen].astype(np.float32))
 
     def events(self, window: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -190,32 +195,33 @@ class ViewCounter:
         kept = self._kept or [np.empty((3, 0), np.int64)]
         windows, slot, pixel = np.concatenate(kept, axis=1)
         module = self._scanner.module
-        number = np.full(len(self._seconds) + 1, -1)
-        seconds, _ = self._until_now()
+        number = np.full(self._spent.shape[1] + 1, -1)
+        seconds = self._until_now()[0]
         chosen = np.flatnonzero(seconds > 0)
         number[chosen] = np.arange(len(chosen))
         own = windows == window
         iv, iu = np.divmod(pixel[own], module.n_u)
         return number[slot[own]], iu * module.n_v + iv
 
-    def _view(self, module: int, place: int, slot: int, seconds: F8, exposure_s: float) -> View:
-        angle = (place + self._first) * self._step + self._moment[slot] / seconds[slot]
-        turned = 0.0 if self._scanner.motion is None else angle
+    def _view(self, module: int, angle_deg: float, seconds: float, exposure_s: float) -> View:
+        turned = 0.0 if self._scanner.motion is None else angle_deg
         centre, axes = module_poses(self._scanner, turned)
         u, w = axes[module, 0], axes[module, 2]
         x, y, z = (float(place_mm) for place_mm in centre[module])
         return View(
-            module, float(angle), (float(u[0]), float(u[1])), (float(w[0]), float(w[1])),
-            (x, y, z), float(seconds[slot]), float(exposure_s),
+            module, float(angle_deg), (float(u[0]), float(u[1])), (float(w[0]), float(w[1])),
+            (x, y, z), float(seconds), float(exposure_s),
         )  # fmt: skip
 
     def _slots(self, module: npt.NDArray[np.integer], angle_deg: F8) -> npt.NDArray[np.int64]:
-        angle = np.nan_to_num(angle_deg)
-        angle = angle % 360.0 if self._wraps else angle
+        angle = self._wrapped(np.nan_to_num(angle_deg))
         place = np.rint(angle / self._step).astype(np.int64) - self._first
         place = place % self._bins if self._wraps else np.clip(place, 0, self._bins - 1)
         slot = module.astype(np.int64) * self._bins + place
         return np.where(np.isfinite(angle_deg), slot, -1)
+
+    def _wrapped(self, angle_deg: F8) -> F8:
+        return np.asarray(angle_deg % 360.0) if self._wraps else angle_deg
 
     def _forget(self, time_ps: int) -> None:
         """Keep the angles after a time, and each module's last one before it."""
@@ -235,36 +241,32 @@ class ViewCounter:
             own = angles[angles["module"] == module]
             last = self._last[module]
             steps = own if last is None else np.concatenate([last, own])
-            self._add(steps[:-1], steps["time_ps"][1:], self._seconds, self._decayed, moment=True)
+            self._add(steps[:-1], steps["time_ps"][1:], self._spent)
             self._last[module] = steps[-1:].copy()
 
-    def _add(
-        self, angles: Records, until_ps: npt.NDArray[np.int64], seconds: F8, decayed: F8, *,
-        moment: bool,
-    ) -> None:  # fmt: skip
+    def _add(self, angles: Records, until_ps: npt.NDArray[np.int64], spent: F8) -> None:
+        """Add the time from each angle until a moment to ``spent``."""
         begin, end = angles["time_ps"] * 1e-12, until_ps * 1e-12
-        spent = np.maximum(end - begin, 0.0)
+        seconds = np.maximum(end - begin, 0.0)
         angle = angles["steps"] * ANGLE_STEP_DEG
-        slot = self._slots(angles["module"], angle)
-        np.add.at(seconds, slot, spent)
+        slot, wrapped = self._slots(angles["module"], angle), self._wrapped(angle)
         middle = (begin + end) / 2  # within a stay of a second, decay is linear
-        np.add.at(decayed, slot, spent * np.exp(-self._rate * middle))
-        if moment:
-            off = angle - np.rint(angle / self._step) * self._step
-            np.add.at(self._moment, slot, spent * off)
+        off = wrapped - np.rint(wrapped / self._step) * self._step
+        for row, value in zip(spent, (1.0, np.exp(-self._rate * middle), off), strict=True):
+            np.add.at(row, slot, seconds * value)
 
-    def _until_now(self) -> tuple[F8, F8]:
+    def _until_now(self) -> F8:
         """Return the times with what was spent since the last angles."""
-        seconds, decayed = self._seconds.copy(), self._decayed.copy()
+        spent = self._spent.copy()
         if self._scanner.motion is None:
             span = self.end_ps * 1e-12
-            seconds[:] = span
-            decayed[:] = -math.expm1(-self._rate * span) / self._rate if self._rate else span
-            return seconds, decayed
+            spent[0] = span
+            spent[1] = -math.expm1(-self._rate * span) / self._rate if self._rate else span
+            return spent
         for last in self._last:
             if last is not None:
-                self._add(last, np.array([self.end_ps]), seconds, decayed, moment=False)
-        return seconds, decayed
+                self._add(last, np.array([self.end_ps]), spent)
+        return spent
 
 
 NO_ANGLES = np.empty(0, ANGLE)

@@ -20,6 +20,7 @@ from hw.endpoints import Endpoints
 from hw.energy_windows import spect_windows
 from hw.messages import (
     Command,
+    DynamicFrame,
     ImageMessage,
     JournalEntry,
     Projections,
@@ -79,6 +80,8 @@ class Script:
     pair_live: float = 0.9642
     image: np.ndarray | None = None
     image_run: str = ""
+    window: str = "grow"
+    frames: int = 0
     raw_telemetry: bytes = b""
     projections: Callable[[Feeder], Projections] | None = None
     rings: int = RINGS
@@ -341,10 +344,32 @@ class Feeder:
                 "dead time": False,
                 "decay": False,
             },
+            how={"attenuation": "the run's µ map", "scatter": "the image has no µ map"},
             noise=0.17,
             rate_Hz=5.0,
             final=script.final,
+            window=script.window,
+            window_s=60.0,
+            prompts_in_window=int(events),
+            frames=[dynamic_frame(number) for number in range(script.frames)],
         )
+
+
+def dynamic_frame(number: int) -> DynamicFrame:
+    """Return a frame of 10 s of a ball whose activity falls."""
+    x, y, z = np.mgrid[-7:8, -7:8, -5:6]
+    ball = np.where(x**2 + y**2 + z**2 < 20, 60_000 / (1 + number), 0).astype("<u2")
+    return DynamicFrame(
+        number=number,
+        begin_s=10.0 * number,
+        end_s=10.0 * (number + 1),
+        shape=ball.shape,
+        voxel_mm=(4.0, 4.0, 4.0),
+        scale=1e-3,
+        image=ball.tobytes(),
+        prompts=50_000,
+        complete=True,
+    )
 
 
 def projections(feeder: Feeder) -> Projections:

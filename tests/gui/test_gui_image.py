@@ -17,6 +17,7 @@ pytestmark = pytest.mark.gui
 
 Pump = Callable[..., None]
 SHAPE = (30, 24, 18)
+FORGET_30 = {"window": "forget:30s"}
 BRIGHT = (24, 18, 14)  # +x, +y, +z of the centre
 
 
@@ -99,11 +100,45 @@ def test_corrections_are_told_applied_or_not(
     with Feeder(endpoints, Script(image=bright_image())):
         pump(lambda: console.link.images > 0)
         words = [label.text() for label in console.image.facts.corrections]
-        assert words[:3] == [
-            "✓ attenuation corrected",
-            "✓ randoms corrected",
-            "✗ scatter not corrected",
-        ]
+        assert words[:3] == ["✓ attenuation", "✓ randoms", "✗ scatter"]
+        teaches = console.image.facts.corrections[2].toolTip()
+        assert teaches == "scatter: not corrected: the image has no µ map"
+
+
+def test_the_window_is_the_images_and_a_choice_is_a_command(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    with Feeder(endpoints, Script(image=bright_image(), window="slide:60s")) as feeder:
+        box = console.image.window_box
+        pump(lambda: box.currentText() == "Last 60 s")
+        pump(lambda: box.isEnabled())
+        assert console.image.facts.values["Of"].text().startswith("60.0 s up to")
+        box.setCurrentIndex(box.findData("forget:30s"))
+        box.activated.emit(box.currentIndex())
+        pump(lambda: [(c.name, c.args) for c in feeder.commands] == [("live", FORGET_30)])
+        feeder.script.window = "forget:30s"
+        pump(lambda: box.window_shown == "forget:30s")
+
+
+def test_dynamic_frames_stand_in_a_row_with_their_times(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    with Feeder(endpoints, Script(image=bright_image())) as feeder:
+        pump(lambda: console.link.images > 0)
+        assert console.image.strip.isHidden()
+        feeder.script.frames = 3
+        pump(lambda: console.image.strip.captions == ["0–10 s", "10–20 s", "20–30 s"])
+        assert not console.image.strip.isHidden()
+
+
+def test_latency_is_taken_when_the_image_is_painted(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    with Feeder(endpoints, Script(image=bright_image())):
+        pump(lambda: console.latency.images > 2)
+        assert 163.0 <= console.latency.newest_ms < 5000.0  # the feeder's events are 163 ms old
+        report = console.latency.report()
+        assert 163.0 <= report["p50_screen_latency_ms"] <= report["p99_screen_latency_ms"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,10 @@ EXAMPLES: list[m.Message] = [
         watermark_ps=2**62,
         event_wall_ns=9,
     ),
+    m.SinglesBatch(
+        run="r", sequence=3, singles=2, angles=1, singles_before=9, watermark_ps=10**12,
+        event_wall_ns=5,
+    ),
     m.RunEnd(run="r", prompts=10, delayeds=11),
     m.EventBatch(
         run="r", kind="singles", sequence=4, records=5, before=2**40, watermark_ps=2**62, final=True

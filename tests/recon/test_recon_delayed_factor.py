@@ -12,11 +12,12 @@ from coincidence.events import COINCIDENCE
 from hw.messages import CoincidenceBatch, RunBegin
 from hw.scanner import load_scanner, scanner_to_toml_text
 from hw.settings import SortSettings
-from recon.background import background_table
 from recon.live import LiveImager
+from recon.live_lines import CrystalLines
 from recon.live_run import LiveRun
 from recon.offline import reconstruct
 from recon.options import ReconOptions
+from recon.randoms import CrystalRandoms, fan_counts
 from recon.run_data import RunData
 from recon.system import ReconSystem
 
@@ -44,9 +45,9 @@ def delayeds(copies: int) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [1, 2, 8])
 def test_the_background_is_the_randoms_rate_whatever_the_factor(factor: int) -> None:
-    counts = BENCH.pair_counts(delayeds(factor))
-    table = background_table(counts, BENCH.allowed, duration_s=5.0, delayed_factor=factor)
-    assert table.sum() == pytest.approx(320 / 5.0, rel=1e-6)
+    fans = fan_counts(delayeds(factor), BENCH.scanner.n_crystals)
+    made = CrystalRandoms.of_delayeds(fans, BENCH, duration_s=5.0, delayed_factor=factor)
+    assert made.total_per_s == pytest.approx(320 / 5.0, rel=1e-5)
 
 
 def test_an_offline_image_is_the_same_with_eight_windows(
@@ -69,7 +70,7 @@ def test_an_offline_image_is_the_same_with_eight_windows(
 def live_image(prompts: np.ndarray, settings: SortSettings) -> np.ndarray:
     """Return the live image of one batch in a run with these settings."""
     sensitivity = np.full(BENCH.grid.shape, 0.01, np.float32)
-    imager = LiveImager(BENCH, sensitivity, clock=lambda: 0.0, capacity=10_000)
+    imager = LiveImager(CrystalLines(BENCH), sensitivity, clock=lambda: 0.0, capacity=10_000)
     begin = RunBegin(
         run="r", folder="", scanner_toml=scanner_to_toml_text("bench2"), settings=settings
     )

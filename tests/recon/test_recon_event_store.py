@@ -48,7 +48,6 @@ def test_every_event_comes_back_once_and_whole(limit: int, by: str, tof: bool) -
         parts_of(events, 700), subsets=6, by=by, memory_limit_bytes=limit
     ) as store:
         assert store.on_disk == (limit == 0) and len(store) == 5000
-        assert sum(store.events_of(k) for k in range(6)) == 5000
         assert store.total_weight == pytest.approx(5000 * 5001 / 2)
         seen = []
         for block in (block for blocks in blocks_of(store) for block in blocks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_gates_by_amplitude_last_equally_long_and_part_the_signal() -> None:
     gates = GateSignal("amplitude", times, signal).gates(4, duration_s=40)
     assert [gate.duration_s for gate in gates] == pytest.approx([10] * 4, abs=0.05)
     inside = [signal[gate.holds((times * 1e12).astype(np.int64))] for gate in gates]
-    for low, high in zip(inside, inside[1:], strict=False):
+    for low, high in pairwise(inside):
         assert low.max() < high.min() + 0.02  # one sample of the signal
 
 

@@ -206,7 +206,10 @@ def test_attenuation_that_comes_late_ends_like_one_from_the_start(
     for imager in (early, late):
         imager.receive(prompts[40_000:60_000], NOTHING, watermark_ps=int(1.5e12))
         imager.update(budget_s=1.0)
-    kept = [imager.buffer.take(imager.buffer.place(0, 50_000))[0][1] for imager in (early, late)]
+    kept = [
+        imager.memory.buffer.take(imager.memory.buffer.place(0, 50_000))[0][1]
+        for imager in (early, late)
+    ]
     assert np.allclose(kept[0], kept[1], rtol=1e-4) and kept[0].min() < 0.5
     inside = object_mask()
     assert late.estimate[inside].sum() == pytest.approx(early.estimate[inside].sum(), rel=0.05)

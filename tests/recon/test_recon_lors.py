@@ -1,4 +1,4 @@
-"""From coincidence records to lines: endpoints, depth, TOF sign, gain, randoms per line."""
+"""From coincidence records to lines: endpoints, depth, TOF sign, gain."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import allowed_module_pairs, crystal_position_mm
+from hw.geometry import crystal_position_mm
 from hw.scanner import load_scanner
-from recon.background import background_table, smooth_pair_counts
+from recon.line_model import LineModel
 from recon.system import ReconSystem
 
 BRAIN = ReconSystem.of(load_scanner("caremibrain"))
@@ -34,7 +34,7 @@ def facing_crystals(system: ReconSystem) -> tuple[int, int]:
 @pytest.mark.parametrize("doi", [0, 7])
 def test_ends_lie_at_the_depth_of_the_doi_bin(doi: int) -> None:
     a, b = facing_crystals(BRAIN)
-    lors = BRAIN.events(records_between(BRAIN, a, b, doi=doi)).lors
+    lors = LineModel(BRAIN).events(records_between(BRAIN, a, b, doi=doi)).lors
     assert np.allclose(lors.start[0], crystal_position_mm(BRAIN.geometry, a, doi), atol=1e-4)
     assert np.allclose(lors.end[0], crystal_position_mm(BRAIN.geometry, b, doi), atol=1e-4)
 
@@ -42,7 +42,7 @@ def test_ends_lie_at_the_depth_of_the_doi_bin(doi: int) -> None:
 def test_photon_detected_first_at_a_means_source_nearer_to_a() -> None:
     """tof = t_b - t_a > 0: the source lies towards a, at -c·tof/2 when counted towards b."""
     a, b = facing_crystals(TOF_BRAIN)
-    lors = TOF_BRAIN.events(records_between(TOF_BRAIN, a, b, tof_ps=400)).lors
+    lors = LineModel(TOF_BRAIN).events(records_between(TOF_BRAIN, a, b, tof_ps=400)).lors
     assert lors.offset_mm[0] == pytest.approx(-0.299792458 * 200)
     middle = (lors.start[0] + lors.end[0]) / 2
     along = (lors.end[0] - lors.start[0]) / np.linalg.norm(lors.end[0] - lors.start[0])
@@ -52,7 +52,7 @@ def test_photon_detected_first_at_a_means_source_nearer_to_a() -> None:
 
 def test_scanner_without_tof_has_no_offsets() -> None:
     a, b = facing_crystals(BRAIN)
-    assert not BRAIN.events(records_between(BRAIN, a, b, tof_ps=400)).lors.has_tof
+    assert not LineModel(BRAIN).events(records_between(BRAIN, a, b, tof_ps=400)).lors.has_tof
 
 
 def test_gain_is_solid_angle_times_stopping_power() -> None:
@@ -68,7 +68,7 @@ def test_gain_is_solid_angle_times_stopping_power() -> None:
 
 
 def test_unknown_crystals_become_a_line_that_meets_nothing() -> None:
-    events = BRAIN.events(records_between(BRAIN, 5, 4_000_000_000))
+    events = LineModel(BRAIN).events(records_between(BRAIN, 5, 4_000_000_000))
     assert np.array_equal(events.lors.start, events.lors.end)
     assert np.isfinite(events.factor).all()
 
@@ -76,38 +76,7 @@ def test_unknown_crystals_become_a_line_that_meets_nothing() -> None:
 def test_read_only_records_are_taken_as_they_come_from_a_socket() -> None:
     a, b = facing_crystals(BRAIN)
     received = np.frombuffer(records_between(BRAIN, a, b).tobytes(), dtype=COINCIDENCE)
-    assert len(BRAIN.events(received)) == 1
-
-
-def test_fan_sum_model_keeps_the_total_and_finds_the_true_rates() -> None:
-    allowed = allowed_module_pairs(BRAIN.scanner)
-    rng = np.random.default_rng(3)
-    singles = rng.uniform(0.5, 2.0, len(allowed))
-    truth = np.triu(np.outer(singles, singles) * allowed, 1) * 3.0
-    counts = rng.poisson(truth)
-    model = smooth_pair_counts(counts, allowed)
-    assert model.sum() == pytest.approx(counts.sum())
-    on = truth > 0
-    raw_error = np.sqrt(np.mean((counts[on] / truth[on] - 1) ** 2))
-    model_error = np.sqrt(np.mean((model[on] / truth[on] - 1) ** 2))
-    assert model_error < 0.25 * raw_error
-    assert not model[~np.triu(allowed, 1)].any()
-
-
-def test_no_delayeds_mean_no_background() -> None:
-    allowed = allowed_module_pairs(BRAIN.scanner)
-    counts = np.zeros((48, 48), np.int64)
-    table = background_table(counts, allowed, duration_s=1.0, delayed_factor=1)
-    assert table.shape == (48 * 48,) and not table.any()
-
-
-def test_randoms_of_all_lines_of_a_pair_sum_to_the_pairs_rate() -> None:
-    """factor · gain = share of one line; crystals² lines of a pair make up its whole rate."""
-    a, b = facing_crystals(BRAIN)
-    record = records_between(BRAIN, a, b)
-    located = BRAIN.detection.locate(record, voxel_volume_mm3=BRAIN.grid.voxel_volume_mm3)
-    share = BRAIN.events(record).factor[0] * located.gain[0]
-    assert share * BRAIN.scanner.crystals_per_module**2 == pytest.approx(1.0, rel=1e-5)
+    assert len(LineModel(BRAIN).events(received)) == 1
 
 
 def test_tof_bins_share_the_coincidence_window() -> None:

@@ -137,11 +137,17 @@ def test_a_moving_source_becomes_a_point_of_the_right_activity(
         np.testing.assert_allclose(centre, ball, atol=0.6)  # 0.1 voxel
 
 
-@pytest.mark.parametrize("text, error, words", [
-    ("t_s,x_mm\n0,1\n", TableError, "no column y_mm"),
-    ("t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n1,0,0,0,0,0,0\n0,0,0,0,0,0,0\n", MotionError, "back"),
-    ("t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n1,0,0,0,0,0,far\n", TableError, "row 2"),
-])  # fmt: skip
+NAMES = "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n"
+
+
+@pytest.mark.parametrize(
+    "text, error, words",
+    [
+        ("t_s,x_mm\n0,1\n", TableError, "no column y_mm"),
+        (NAMES + "1,0,0,0,0,0,0\n0,0,0,0,0,0,0\n", MotionError, "back"),
+        (NAMES + "1,0,0,0,0,0,far\n", TableError, "row 2"),
+    ],
+)
 def test_a_pose_file_of_nonsense_is_refused(
     text: str, error: type[Exception], words: str, tmp_path: Path
 ) -> None:

@@ -106,8 +106,10 @@ def test_patlak_gives_back_slope_and_intercept_of_an_irreversible_tissue() -> No
     slope, intercept = 4e-4, 0.35
     curve = [
         quad(
-            lambda t: slope * (50 * t - 9e5 * np.expm1(-t / 900))
-            + intercept * (1000 * np.exp(-t / 900) + 50),
+            lambda t: (
+                slope * (50 * t - 9e5 * np.expm1(-t / 900))
+                + intercept * (1000 * np.exp(-t / 900) + 50)
+            ),
             f.start_s,
             f.end_s,
         )[0]

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from exchange_data import dciodvfy
 
 from recon.exchange.dicom_nm import write_dicom_nm
 from recon.exchange.dicom_pet import write_dicom_pet
@@ -17,8 +18,6 @@ from recon.exchange.errors import ExchangeError
 from recon.exchange.frame_times import FrameTime
 from recon.grid import ImageGrid
 from recon.nifti import write_nifti
-
-from exchange_data import dciodvfy
 
 GRID = ImageGrid((6, 5, 4), (2.0, 2.5, 3.0))
 ABOUT: dict[str, Any] = {

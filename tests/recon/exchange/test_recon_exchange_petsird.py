@@ -1,4 +1,4 @@
-"""PETSIRD: our bytes are those of the reference writer, and what is read back is what was written."""
+"""PETSIRD: our bytes are the reference writer's, and what is read back is what was written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from recon.exchange.yardl import Schema, YardlError
 from recon.tof import HALF_C_MM_PER_PS
 
 BENCH = load_scanner("bench2")
-FACTS = ScanFacts.of({"run": "x", "hash": "1-2", "created": "2026-11-21T10:00:00Z"})
+FACTS = ScanFacts.of(
+    {"run": "x", "hash": "1-2", "created": "2026-11-21T10:00:00Z", "nuclide": "F-18"}
+)
 DURATION_S = 0.02
 PROMPTS = made_records(BENCH, 900, DURATION_S)
 DELAYEDS = made_records(BENCH, 150, DURATION_S, seed=2, delayed=True)
@@ -63,7 +65,7 @@ def reference_events(records: np.ndarray, begin_ms: int, binning: Binning) -> li
             bins.append(element * binning.energy_bins + min(energy, binning.energy_bins - 1))
         tof_mm = float(r["tof_ps"]) * HALF_C_MM_PER_PS
         edges = binning.tof_edges_mm.astype(float)
-        place = int(np.searchsorted(edges + 1e-4, tof_mm, side="right")) - 1  # edges are float32
+        place = int(np.searchsorted(edges - 1e-4, tof_mm, side="right")) - 1  # edges are float32
         events.append(petsird.CoincidenceEvent(detection_bins=bins, tof_idx=max(place, 0)))
     return events
 
@@ -191,7 +193,7 @@ def test_turned_ring_is_turned_back(tmp_path: Path) -> None:
 def test_scanner_that_is_no_ring_of_blocks_is_refused(tmp_path: Path) -> None:
     for spoil, words in (
         (lambda m: m["transforms"].pop(), "no rings of equal sectors"),
-        (lambda m: m["transforms"][1]["matrix"].__setitem__((0, 3), 60.0), "misses an element"),
+        (lambda m: m["transforms"][1]["matrix"].__setitem__((0, 3), -53.0), "misses an element"),
         (lambda m: m["object"]["detectingElements"]["transforms"].pop(), "do not fill a grid"),
     ):
         header = header_of(BENCH, build_geometry(BENCH), bins_of(BENCH), FACTS)

@@ -1,0 +1,160 @@
+"""`tomoshibi reconstruct` and `calibrate activity` on a small emulated run, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from daq.blocks import BlockKind
+from daq.cli import main
+from daq.cli.common import CommandError
+from daq.cli.reconstruct_source import LogIndex, run_data
+from daq.listmode import FILE_NAME, ListmodeReader
+from daq.run import Run
+from daq.run_config import RunConfig, default_settings
+from emulator.config import EmulatorConfig
+from emulator.emulation import frames_of_run
+from emulator.instrument import prepare
+from hw.scanner import load_scanner, scanner_to_toml_text
+from recon.frames import TimeSelection
+
+PERIODS, ACTIVITY_BQ = 60, 4e6
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed run of a point source in bench2, 0.31 s."""
+    config = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=ACTIVITY_BQ, seed=5)
+    run = Run(
+        RunConfig(
+            scanner_toml=scanner_to_toml_text("bench2"),
+            settings=default_settings(load_scanner("bench2")),
+            run_tag=9,
+            name="point",
+            labels={"nuclide": "F-18"},
+        ),
+        tmp_path_factory.mktemp("runs"),
+    )
+    for frames in frames_of_run(prepare(config), config, periods=PERIODS, run_tag=9):
+        run.process([bytes(frame) for frame in frames])
+    run.finish()
+    return run.folder
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(list(arguments)) == 0, capsys.readouterr().err
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_the_log_is_read_in_parts_by_time(run_folder: Path) -> None:
+    data = run_data(run_folder)
+    whole = ListmodeReader(run_folder / FILE_NAME).read_all(BlockKind.PROMPTS)
+    assert np.array_equal(np.concatenate(list(data.prompts())), whole)
+    middle = TimeSelection.frame(0.1, 0.2)
+    chosen = whole[(whole["time_ps"] >= 0.1e12) & (whole["time_ps"] < 0.2e12)]
+    assert np.array_equal(np.concatenate(list(data.prompts(middle))), chosen)
+    index = LogIndex(run_folder / FILE_NAME)
+    read = sum(len(part) for part in index.parts(BlockKind.PROMPTS, 0.1, 0.2))
+    assert read < 0.5 * index.count(BlockKind.PROMPTS)
+
+
+def test_frames_sum_up_and_the_image_says_what_was_done(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "frames.nii.gz"
+    asked = ("--frames", "0:0.1,0.1:0.3,5:6", "--iterations", "1", "--subsets", "2")
+    made = said(capsys, "reconstruct", str(run_folder), *asked, "--parametric", "mean",
+                "--output", str(target), "--json")  # fmt: skip
+    image = nib.load(target).get_fdata()
+    assert image.shape == (32, 32, 32, 3) and np.isfinite(image).all()
+    assert not image[..., 2].any()
+    assert sum(frame["prompts"] for frame in made["frames"]) <= made["prompts"]
+    totals = image.sum(axis=(0, 1, 2))[:2]
+    assert totals[1] == pytest.approx(totals[0], rel=0.1)  # 4,000 prompts: 2 %, and its dead time
+    applied = made["corrections"]
+    assert applied["dead_time"] and applied["decay"] and not applied["attenuation"]
+    words = " ".join(made["notes"])
+    assert "beyond the run's end" in words and "no prompts" in words
+    assert (tmp_path / "frames-mean.nii.gz").exists()
+
+
+def test_what_is_required_and_not_possible_is_an_error(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", str(run_folder), "--require", "attenuation"]) == 1
+    assert "correction attenuation is required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked, words", [
+    (("--frames", "0:0"), "0 ≤ start < end"),
+    (("--gates", "4"), "go together"),
+    (("--format", "jpeg"), "there are nifti"),
+    (("--parametric", "mean"), "give --frames"),
+    (("--frames", "2x0.1", "--parametric", "patlak"), "--input"),
+    (("--suv",), "--weight-kg"),
+    (("--decay-reference", "noon"), "neither s since"),
+    (("--prior", "rdp"), "bsrem"),
+    (("--iterations", "0"), "must lie in"),
+])  # fmt: skip
+def test_nonsense_is_refused_in_words(
+    asked: tuple[str, ...], words: str, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", str(run_folder), *asked]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_log_cut_in_the_middle_is_used_as_far_as_it_goes(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(run_folder, torn)
+    log = torn / FILE_NAME
+    log.write_bytes(log.read_bytes()[: log.stat().st_size * 2 // 3])
+    (torn / "randoms.npz").unlink()
+    data, whole = run_data(torn), run_data(run_folder)
+    found = np.concatenate(list(data.prompts()))
+    assert np.array_equal(found, np.concatenate(list(whole.prompts()))[: len(found)])
+    assert 0.5 * whole.duration_s < data.duration_s < 0.8 * whole.duration_s
+    assert "last whole block" in " ".join(data.notes)
+    assert data.pair_live_s is None and "live times" in " ".join(data.notes)
+
+
+def test_a_log_of_another_scanner_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_folder, other)
+    head = json.loads((other / "run.json").read_text())
+    head["config"]["scanner_toml"] = scanner_to_toml_text("caremibrain")
+    (other / "run.json").write_text(json.dumps(head))
+    with pytest.raises(CommandError, match="another run's"):
+        run_data(other)
+
+
+def test_a_factor_brings_the_region_back_to_what_was_filled_in(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    factor = tmp_path / "activity.json"
+    region = ("--region", "6,8", "--iterations", "2", "--subsets", "2")
+    made = said(capsys, "calibrate", "activity", str(run_folder), "--concentration-Bq-mL", "1e6",
+                *region, "--output", str(factor), "--json")  # fmt: skip
+    assert made["factor"] == pytest.approx(json.loads(factor.read_text())["factor"])
+    target = tmp_path / "image.nii.gz"
+    plan = ("--iterations", "2", "--subsets", "2", "--calibration", str(factor))
+    image = said(capsys, "reconstruct", str(run_folder), *plan, "--output", str(target), "--json")
+    assert image["unit"] == "Bq/mL" and image["corrections"]["calibration"]
+    data = nib.load(target).get_fdata()
+    place = (np.arange(32) - 15.5) * 1.0
+    x, y, z = np.ix_(place, place, place)
+    inside = (x**2 + y**2 <= 36) & (np.abs(z) <= 4)
+    assert data[inside].mean() == pytest.approx(1e6, rel=1e-4)
+    with_suv = ("--weight-kg", "0.001", "--injected-MBq", "1", "--suv")
+    suv = said(capsys, "reconstruct", str(run_folder), *plan, *with_suv,
+               "--output", str(target), "--json")  # fmt: skip
+    assert suv["unit"] == "SUV"
+    assert nib.load(target).get_fdata()[inside].mean() == pytest.approx(1.0, rel=1e-4)
