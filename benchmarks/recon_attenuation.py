@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ from recon.sensitivity_lines import sampled_lines
 from recon.system import ReconSystem
 
 INSIDE_MM = 14.0  # deeper than scalp and skull
+SHOWN_FWHM_MM = 6.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def of_sensitivity(head: Head) -> dict[str, float]:
     }
 
 
-def image_of(head: Head, mu: Image | None, scatter: str) -> Image:
+def image_of(head: Head, mu: Image | None, scatter: Literal["sss", "none"] = "sss") -> Image:
     """Reconstruct the run with a µ map, or without."""
     data = replace(head.data, mu_map=mu)
     options = ReconOptions(
@@ -197,7 +198,7 @@ def image_error(head: Head, image: Image, truth: Image) -> dict[str, float]:
 def draw(
     maps: dict[str, Image], images: dict[str, Image], grid: ImageGrid, path: Path, title: str
 ) -> None:
-    """Draw the middle slices of µ maps above those of the images made with them."""
+    """Draw the middle slices of µ maps above those of the images, smoothed, made with them."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -206,21 +207,23 @@ def draw(
     middle = grid.shape[2] // 2
     columns = list(images)
     figure, axes = plt.subplots(2, len(columns), figsize=(2.3 * len(columns), 4.9), dpi=90)
-    top = float(np.percentile(images["true map"][:, :, middle], 99.7))
+    sigma = [SHOWN_FWHM_MM / 2.355 / size for size in grid.voxel_mm]
+    images = {name: ndimage.gaussian_filter(image, sigma) for name, image in images.items()}
     for column, name in enumerate(columns):
         mu = maps.get(name)
         if mu is not None:
             axes[0, column].imshow(mu[:, :, middle].T * 10, vmin=0, vmax=0.17, cmap="gray",
                                    origin="lower")  # fmt: skip
-        axes[1, column].imshow(images[name][:, :, middle].T, vmin=0, vmax=top, cmap="gray_r",
-                               origin="lower")  # fmt: skip
+        shown = images[name][:, :, middle]
+        axes[1, column].imshow(shown.T, vmin=0, vmax=float(np.percentile(shown, 99.7)),
+                               cmap="gray_r", origin="lower")  # fmt: skip
         axes[0, column].set_title(name, fontsize=9)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
         axis.set_frame_on(False)
     axes[0, 0].set_ylabel("µ, 0 to 0.17 per cm", fontsize=8)
-    axes[1, 0].set_ylabel("activity", fontsize=8)
+    axes[1, 0].set_ylabel("activity, each to its own maximum", fontsize=8)
     figure.suptitle(title, fontsize=9)
     figure.tight_layout()
     figure.savefig(path)

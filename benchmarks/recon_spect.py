@@ -77,10 +77,20 @@ def spheres(folder: Path, pictures: Path) -> dict[str, Any]:
             **measured(made[name], activity_Bq),
             "seconds": round(time.perf_counter() - began, 1),
         }
-    draw(made, level_of(activity_Bq), pictures / f"recon_{folder.name}.png")
+    path = pictures / f"recon_spect_{_nuclide(made)}.png"
+    draw(made, level_of(activity_Bq), path)
     last = made[STEPS[-1][0]].metadata
-    return {"run": folder.name, "counts": last["counts_per_peak"], "scatter_share": last["scatter_share"],
-            "steps": told}  # fmt: skip
+    return {
+        "run": folder.name,
+        "counts": last["counts_per_peak"],
+        "scatter_share": last["scatter_share"],
+        "steps": told,
+    }
+
+
+def _nuclide(made: dict[str, SpectImage]) -> str:
+    """Return a nuclide as a file's name has it: Tc-99m is tc99m."""
+    return str(made[STEPS[0][0]].metadata["nuclide"]).replace("-", "").lower()
 
 
 def level_of(activity_Bq: float) -> float:
@@ -190,7 +200,7 @@ def camera() -> Iterator[dict[str, Any]]:
             "camera": preset, "keV": energy, "counts_per_photon": response.efficiency * share,
             "emulator": seen, "emulator_sigma": sigma,
         }  # fmt: skip
-        for distance in (50.0, 100.0, 200.0):
+        for distance in (50.0, 100.0, 200.0) if scanner.module.monolithic else ():
             place = line_spread_mm(
                 preset, nuclide, energy, distance_mm=distance, events=40_000, seed=2
             )

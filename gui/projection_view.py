@@ -153,7 +153,7 @@ class ProjectionView(QtWidgets.QWidget):
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.DIM), 2))
         end = frame.left() + 50 * scale
         painter.drawLine(QtCore.QPointF(frame.left() + 1, y), QtCore.QPointF(end, y))
-        painter.drawText(QtCore.QPointF(end + 5, y + 4), "50 mm   u → right, z ↑ up, from behind")
+        painter.drawText(QtCore.QPointF(end + 5, y + 4), "50 mm   u →  z ↑  from behind")
 
     def describe(self, point: QtCore.QPointF) -> str:
         """Return the crystal under a point and its counts in words; "" beside the pictures."""

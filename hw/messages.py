@@ -7,7 +7,8 @@ as raw buffers or are ``bytes`` fields. Single events are never messages.
 Planes (docs/architecture.md): *data* PUSH/PULL frames; *source* DEALER/ROUTER between the daq and
 the emulator or firmware; *control* DEALER/ROUTER between clients and the daq; *coincidences*
 PUSH/PULL daq to imager; *reports* PUSH/PULL imager to daq; *events* PUB/SUB, every prompt, delayed
-and windowed single for whoever subscribes; *telemetry* and *images* PUB/SUB, latest only.
+and windowed single for whoever subscribes; *telemetry* and *images* PUB/SUB, latest only (images:
+XPUB, which tells of late subscribers).
 """
 
 from __future__ import annotations

@@ -133,11 +133,14 @@ def mu_map(
     done: Corrections,
     *,
     factors: list[LineFactor],
-    rates: list[LineRate],
+    rates: Callable[[Image], list[LineRate]],
     quick: Quick,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Image | None:
-    """Return the µ map (1/mm) of the way that was asked for, or None."""
+    """Return the µ map (1/mm) of the way that was asked for, or None.
+
+    rates : randoms and scatter, given a first µ map: what MLAA is not told of ends in its µ
+    """
     if options.attenuation == "none":
         done.leave("attenuation", "not wanted")
         return None
@@ -158,7 +161,7 @@ def mu_map(
                 contour,
                 duration_s=data.duration_s,
                 factors=factors,
-                rates=rates,
+                rates=rates(contour),
                 threads=options.threads,
                 progress=progress,
             )

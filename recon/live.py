@@ -67,6 +67,11 @@ class LiveImager:
     lines : where events come from
     sensitivity : on their grid, of the corrections in force; :meth:`correct` brings another
     clock : seconds, monotonic; measures the projector's speed
+
+    Attributes
+    ----------
+    true_share : of the prompts, less what is subtracted; N prompts of it have the noise of
+        N · true_share² trues (noise-equivalent counts), by which the post-filter goes
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class LiveImager:
         self.exposure_of = exposure_of or ExposureOf()
         self.estimate_of_all.use_sensitivity(self._geometric)
         self.estimate_of_all.clear()
+        self.true_share = 1.0
         self.frozen_counts = 0.0
         self._booked_ps = 0
         self._have_frames(frame_s)
@@ -317,7 +323,8 @@ class LiveImager:
     def shown(self) -> LiveImage:
         """Return the image as it stands."""
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
-        fwhm_mm = display_fwhm_mm(round(in_window * self.intake.fraction_used))
+        worth = self.intake.fraction_used * self.true_share**2
+        fwhm_mm = display_fwhm_mm(round(in_window * worth))
         image = self.estimate_of_all.shown(
             fwhm_mm=fwhm_mm, voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0
         )
@@ -333,7 +340,7 @@ class LiveImager:
             window=str(self.books.window),
             window_s=self.seconds,
             prompts_in_window=in_window,
-            frames=self.frames.frames() if self.frames is not None else [],
+            frames=self.frames.frames(worth=worth) if self.frames is not None else [],
         )
 
 

@@ -33,6 +33,7 @@ from recon.live_lines import CrystalLines
 from recon.mu_map import load_mu_map
 from recon.normalisation import Normalisation
 from recon.quantification import BQ_PER_ML, EMISSIONS, load_calibration
+from recon.randoms import CrystalRandoms
 from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
 from recon.sensitivity_cache import sensitivity
 from recon.system import ReconSystem
@@ -41,6 +42,7 @@ CONTOUR_PROMPTS = 200_000
 SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 20.0
 SCATTER_GROWTH = 1.5
+LEAST_TRUE_SHARE = 0.1
 SCATTER_SAMPLE = 300_000
 """Prompts that the scatter's tails are fitted to, the newest."""
 
@@ -148,6 +150,17 @@ class LiveCorrections:
         self._find_contour()
         self._take_scatter()
         self._begin_scatter()
+        self._imager.true_share = self._true_share()
+
+    def _true_share(self) -> float:
+        """Return the share of the prompts that nothing is subtracted from."""
+        imager, share = self._imager, 1.0
+        if isinstance(self._lines.randoms, CrystalRandoms) and imager.seconds > 0:
+            per_s = imager.books.prompts / max(imager.books.wall_s, 1e-9)
+            share -= self._lines.randoms.total_per_s / max(per_s, 1e-9)
+        if isinstance(self._lines.scatter, ScatterRate):
+            share -= float(self._lines.scatter.about.get("share_of_prompts") or 0.0)
+        return min(1.0, max(share, LEAST_TRUE_SHARE))
 
     def wait(self, timeout_s: float) -> None:
         """Wait for what is being made, at most so long, and take it."""
@@ -321,8 +334,8 @@ class LiveCorrections:
         if not self._settings.wants("scatter"):
             told.leave("scatter", "switched off")
         elif isinstance(scatter, ScatterRate):
-            share = scatter.about.get("scatter_fraction")
-            words = f", {100 * share:.0f} % of the trues" if isinstance(share, float) else ""
+            share = float(scatter.about.get("share_of_prompts") or 0.0)
+            words = f", {100 * share:.0f} % of the prompts" if share > 0 else ""
             told.apply("scatter", f"simulated from the image at {self._scatter_at[0]:.0f} s{words}")
         elif self._lines.mu_per_mm is None:
             told.miss("scatter", "needs attenuation")

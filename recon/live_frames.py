@@ -81,6 +81,7 @@ class LiveFrames:
         self.grid = frame_grid(grid)
         self.seconds = seconds
         self._fine = grid
+        self._worth = 1.0
         self._volumes = self.grid.voxel_volume_mm3 / grid.voxel_volume_mm3
         self._estimate = OnlineEstimate(
             self.grid, self._coarse(sensitivity), tof=tof, clock=clock, threads=1
@@ -162,8 +163,12 @@ class LiveFrames:
         self._filling = _Filling(number, begin_ps, begin_ps)
         self._estimate.clear()
 
-    def frames(self) -> list[DynamicFrame]:
-        """Return the newest frames, oldest first, the one that fills last, once it has begun."""
+    def frames(self, *, worth: float = 1.0) -> list[DynamicFrame]:
+        """Return the newest frames, oldest first, the one that fills last, once it has begun.
+
+        worth : noise-equivalent counts of a prompt
+        """
+        self._worth = worth
         now = self._filling
         begun = (now.end_ps - now.begin_ps) * 1e-12 > LEAST_SHARE * self.seconds
         filling = self._shown(complete=False) if begun or not self._complete else None
@@ -174,7 +179,7 @@ class LiveFrames:
         if now.prompts <= 0:
             return None
         image = self._estimate.shown(
-            fwhm_mm=FRAME_FILTER * display_fwhm_mm(round(now.prompts)),
+            fwhm_mm=FRAME_FILTER * display_fwhm_mm(round(now.prompts * self._worth)),
             voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0,
         )
         top = float(image.max(initial=0.0))

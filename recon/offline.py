@@ -12,7 +12,7 @@ the image's metadata (:mod:`recon.corrections`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,9 @@ from recon.gating import GateSignal, gated_frames
 from recon.grid import Image, ImageGrid
 from recon.iterate import iterate
 from recon.line_corrections import line_factors, mean_live, mu_map, randoms_rate
+from recon.line_model import LineRate
 from recon.motion import PoseStream
-from recon.options import ReconOptions
+from recon.options import ReconOptions, Scatter
 from recon.preparation import prepared
 from recon.quantification import ActivityCalibration, Patient
 from recon.run_data import RunData
@@ -168,12 +169,19 @@ class _Job:
             options,
             done,
             factors=models.factors,
-            rates=models.rates(self.tally, None),
+            rates=self._rates_within,
             quick=lambda mu: models.quick(self.tally, mu),
             progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
         )
         self.progress("scatter", 0.07)
         scatter_rate(models, self.tally, options, done)
+
+    def _rates_within(self, contour: Image) -> list[LineRate]:
+        """Return the run's background with the scatter of a first µ map."""
+        simple: Scatter = "none" if self.options.scatter == "none" else "sss"
+        self.models.mu = contour
+        scatter_rate(self.models, self.tally, replace(self.options, scatter=simple), Corrections())
+        return self.models.rates(self.tally, None)
 
     def _note_motion(self) -> None:
         if self.extras.poses is None:

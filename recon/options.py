@@ -47,7 +47,7 @@ class ReconOptions:
     subsets: int = 8
     subsets_by: SubsetsBy = "time"
     prior: Prior = "none"
-    beta: float = 0.0
+    beta: float = 0.01
     psf_fwhm_mm: float = 0.0
     psf_detector: bool = False
     stop: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -92,11 +93,15 @@ class Quantifier:
         patient = self.patient
         if patient is None:
             return {}
-        return {
+        facts: dict[str, Any] = {
             "weight_kg": patient.weight_kg,
             "administered_activity_Bq": patient.injected_Bq,
             "injected_s": patient.injected_s,
         }
+        if self.data.start is not None:
+            moment = self.data.start + timedelta(seconds=patient.injected_s)
+            facts["administered_at"] = moment.isoformat()
+        return facts
 
     def _note_decay(self) -> None:
         if not self.options.decay:

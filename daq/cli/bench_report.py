@@ -99,7 +99,7 @@ def _read_sections(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def _live_section(summary: dict[str, Any]) -> list[str]:
-    labels = summary["config"]["labels"]
+    labels, console = summary["config"]["labels"], summary.get("console", {})
     rows = {
         "detector time, s": summary["detector_time_s"],
         "wall time, s": summary["elapsed_s"],
@@ -111,6 +111,8 @@ def _live_section(summary: dict[str, Any]) -> list[str]:
         "images per second": summary["images"]["rate_Hz"],
         "image latency p50, ms": summary["images"]["latency_ms"]["p50"],
         "image latency p99, ms": summary["images"]["latency_ms"]["p99"],
+        "latency to the screen p50, ms": console.get("p50_screen_latency_ms", "not measured"),
+        "latency to the screen p99, ms": console.get("p99_screen_latency_ms", "not measured"),
         "fraction of prompts used": summary["images"]["fraction_used"],
         "start to first image, s": summary["start_to_first_image_s"],
         **{

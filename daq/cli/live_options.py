@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; each defaults to None, "as it is otherwise"."""
+    from hw.live_settings import SWITCHES
+
     group = parser.add_argument_group("live image")
     group.add_argument("--live-window", metavar="WINDOW",
                        help="events that it is made of: grow (all since the start), slide:60s (the "
@@ -23,9 +25,10 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--attenuation", choices=("auto", "map", "contour", "none"),
                        help="by the run's µ map; by a head contour found in the early image; auto: "
                             "the map where there is one")  # fmt: skip
-    group.add_argument("--live-off", action="append", default=[], metavar="CORRECTION",
-                       help="leave a correction out: decay, dead_time, randoms, normalisation, "
-                            "scatter, calibration (repeatable)")  # fmt: skip
+    group.add_argument("--live-off", action="append", default=[], choices=SWITCHES,
+                       metavar="CORRECTION",
+                       help=f"leave a correction out: {', '.join(SWITCHES)} "
+                            "(repeatable)")  # fmt: skip
     group.add_argument("--live-activity", metavar="FILE",
                        help="activity calibration (`tomoshibi calibrate activity`): the image is "
                             "then in Bq/mL")  # fmt: skip

@@ -51,7 +51,12 @@ def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="rdp: relative differences of neighbours",
     )
-    group.add_argument("--beta", type=float, default=0.0, help="strength of the prior")
+    group.add_argument(
+        "--beta",
+        type=float,
+        default=0.01,
+        help="strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
+    )
     group.add_argument(
         "--psf",
         type=_psf,

@@ -37,7 +37,7 @@ SMOOTHING_FWHM_MM = 6.0
 FIRST_LEVEL = 0.25
 """Of the mean within the head: where the search for the surface begins."""
 
-ROUNDS = 6
+ROUNDS = 8
 LEVEL_SLICES = 16
 BAND_MM = (-16.0, 16.0)
 STEP_MM = 2.0
@@ -116,7 +116,7 @@ def head_mask(activity_image: Image, grid: ImageGrid) -> Mask:
     middle = _middle_slices(smooth > level)
     for _ in range(ROUNDS):
         surface = _convex_slices(_largest_piece(smooth[:, :, middle] > level), grid) & view[..., :1]
-        level = _edge_level(smooth[:, :, middle], surface, grid, level)
+        level = (level + _edge_level(smooth[:, :, middle], surface, grid, level)) / 2
     return _convex_slices(_largest_piece(smooth > level), grid) & view
 
 
@@ -145,7 +145,9 @@ def _edge_level(image: Image, surface: Mask, grid: ImageGrid, level: float) -> f
     if not found.any():
         return level
     first = int(np.argmax(found)) + 1
-    return float(profile[first : first + 2].mean())
+    left, here, right = slope[first - 1 : first + 2]
+    place = first + 0.5 + 0.5 * (left - right) / min(left - 2 * here + right, -1e-30)  # a parabola
+    return float(np.interp(place, np.arange(len(profile)), profile))
 
 
 def _typical(slope: Floats) -> float:

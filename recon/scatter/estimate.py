@@ -1,9 +1,8 @@
 """The scatter of a measurement: simulated from an image, scaled to what was measured.
 
-The scale comes from the tails; where these hold few counts, from the energies of the prompts as
-well (:mod:`recon.scatter.mixture`), each weighted with 1/σ²; where neither tells it is 1, which
-leaves multiple scatter out (a quarter of all scatter with a window from 350 keV). ``about`` says
-which.
+The scale comes from the tails and, where they are calibrated, from the energies of the prompts
+(:mod:`recon.scatter.mixture`), each weighted with 1/σ²; where neither tells it is 1, which leaves
+multiple scatter out (a quarter of all scatter with a window from 350 keV). ``about`` says which.
 
 Image and estimate depend on each other. Too much scatter subtracted leaves the middle of the object
 too dark, from which too little follows next, and so on: with a wide window this goes back and forth
@@ -33,8 +32,9 @@ from recon.scatter.tails import TailFit, fit_tails, object_mask
 
 F8 = npt.NDArray[np.float64]
 
-GOOD_RELATIVE_ERROR = 0.04
-"""A tail fit more certain than this needs no energies beside it."""
+TAIL_ERROR = 0.09
+"""Relative error of the tails' scale beside that of counting: photons that scattered twice fly
+wider than the simulated ones, so the tails of a head ask for too much (docs/recon_scatter.md)."""
 
 MOST_RELATIVE_ERROR = 0.25
 """A scale less certain than this is not used."""
@@ -96,9 +96,8 @@ def estimate_scatter(
     tally = _Tally(prompts, window_edges(simulation.window), duration_s)
     mask = object_mask(mu, activity, system)
     fit = fit_tails(single, mask, tally, duration_s=duration_s, randoms=randoms, threads=threads)
-    mixture = None
-    if fit.relative_error > GOOD_RELATIVE_ERROR:
-        mixture = _by_energies(tally, fit, simulation, activity)
+    mixture = _by_energies(tally, fit, simulation, activity)
+    fit = replace(fit, relative_error=math.hypot(fit.relative_error, TAIL_ERROR))
     return _scaled(single, simulation, _choice(fit, mixture, single, duration_s), fit, tally)
 
 

@@ -11,8 +11,8 @@ the same at all distances, and the blur at the distance b before the face is T i
 
 with L the holes' length and z from their back to the mean depth of interaction: a Gaussian of the
 line spread function's own FWHM. Penetration widens it as H. O. Anger's effective length does
-(L − 2/µ; J. Nucl. Med. 5 (1964) 515); here it comes out of the integral, over directions up to twice
-the holes' own reach. FWHM(b)² = R_int² + (2.355 σ_c)²
+(L − 2/µ; J. Nucl. Med. 5 (1964) 515); here it comes out of the integral, over directions up to
+twice the holes' own reach. FWHM(b)² = R_int² + (2.355 σ_c)²
 (S. C. Moore, K. Kouris, I. Cullum, Eur. J. Nucl. Med. 19 (1992) 138).
 
 Square holes registered to the pixels blur by a trapezium instead: the boxes a(b + l)/l and a·b/l

@@ -267,6 +267,3 @@ class ViewCounter:
             if last is not None:
                 self._add(last, np.array([self.end_ps]), spent)
         return spent
-
-
-NO_ANGLES = np.empty(0, ANGLE)

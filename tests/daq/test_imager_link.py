@@ -11,9 +11,10 @@ import zmq
 
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.frame_check import FrameChecker
-from daq.imager_link import ImagerLink
+from daq.imager_link import ImagerLink, nuclide_of
 from daq.pipeline import Output
 from daq.run_config import RunConfig
+from daq.run_statistics import RecentLive
 from hw.messages import CoincidenceBatch, Heartbeat, ImagerReport, RunBegin, RunEnd, decode, encode
 
 
@@ -34,7 +35,8 @@ class Stage:
         self.link = ImagerLink(self.stream, self.reports)
         self.run = SimpleNamespace(
             name="run-1", folder=Path("/runs/run-1"), mu_map=Path("/runs/run-1/mu_map.npz"),
-            config=config, undelivered=0, imager=None,
+            config=config, undelivered=0, imager=None, calibration=None, live=config.live,
+            statistics=SimpleNamespace(recent_live=lambda: RecentLive([0.9, 0.8], 0.72)),
         )  # fmt: skip
 
     def next(self) -> list[bytes]:
@@ -58,6 +60,19 @@ def test_a_run_is_announced_with_all_an_imager_needs(stage: Stage) -> None:
     assert isinstance(begin, RunBegin)
     assert (begin.run, begin.folder, begin.mu_map) == ("run-1", "/runs/run-1", "")
     assert begin.settings == stage.run.config.settings
+    assert begin.live.window == "grow" and begin.calibration == ""
+
+
+def test_the_runs_nuclide_is_told_where_there_is_one() -> None:
+    found = nuclide_of({"nuclide": "F-18"})
+    assert found is not None and found.half_life_s == pytest.approx(6586.2)
+    assert nuclide_of({}) is None and nuclide_of({"nuclide": "Ga-68:0.3+Lu-177:0.7"}) is None
+
+
+def test_batches_tell_the_live_share(stage: Stage) -> None:
+    stage.link.batch(stage.run, output(1, 0), event_wall_ns=1)
+    batch = decode(stage.next()[0])
+    assert isinstance(batch, CoincidenceBatch) and batch.live_share == 0.72
     stage.run.config.mu_map = "/somewhere/else.npz"
     stage.link.begin(stage.run)
     assert decode(stage.next()[0]).mu_map == "/runs/run-1/mu_map.npz"

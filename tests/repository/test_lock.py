@@ -30,7 +30,8 @@ def test_every_declared_requirement_is_pinned_within_its_bounds(declared: str) -
 
 def test_every_pin_has_a_hash() -> None:
     entries = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)[1:]
-    assert len(entries) == len(pins())
+    # a package may have two versions, for old and for new Pythons
+    assert {canonicalize_name(entry.split("==")[0]) for entry in entries} == pins().keys()
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
