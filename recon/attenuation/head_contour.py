@@ -14,8 +14,9 @@ Bergström et al., J. Comput. Assist. Tomogr. 6 (1982) 365). The steps:
 
 µ at 511 keV: soft tissue as water, 0.096/cm (NIST XCOM: water 0.0960, brain at 1.04 g/cm³ 0.0992).
 Skull 0.146/cm: cranium, 1.61 g/cm³ (ICRU Report 46; XCOM 0.0906 cm²/g), which is cortical bone
-(0.172/cm at 1.92 g/cm³) with its diploë. Skull 6.5 mm and scalp 5 mm thick are round numbers for adults; what such maps are good for:
-H. Zaidi, M.-L. Montandon and S. Meikle, NeuroImage 34 (2007) 518.
+(0.172/cm at 1.92 g/cm³) with its diploë. Skull 6.5 mm and scalp 5 mm thick are round numbers for
+adults; what such maps are good for: H. Zaidi, M.-L. Montandon and S. Meikle, NeuroImage 34 (2007)
+518.
 """
 
 from __future__ import annotations
