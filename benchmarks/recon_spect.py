@@ -49,8 +49,9 @@ STEPS = (
     ("no correction", OFF),
     ("+ attenuation", replace(OFF, attenuation=True)),
     ("+ scatter (TEW)", replace(OFF, attenuation=True, scatter="tew")),
+    ("+ what TEW misses", replace(OFF, attenuation=True, scatter="auto")),
     ("+ collimator response",
-     replace(OFF, attenuation=True, scatter="tew", collimator_response=True)),
+     replace(OFF, attenuation=True, scatter="auto", collimator_response=True)),
 )  # fmt: skip
 BODY_MM = (100.0, 180.0)
 MARGIN_MM = 12.0
@@ -84,6 +85,7 @@ def spheres(folder: Path, pictures: Path) -> dict[str, Any]:
         "run": folder.name,
         "counts": last["counts_per_peak"],
         "scatter_share": last["scatter_share"],
+        "scatter_share_tew": made["+ scatter (TEW)"].metadata["scatter_share"],
         "steps": told,
     }
 
@@ -140,7 +142,7 @@ def draw(made: dict[str, SpectImage], level: float, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(made) + 1, figsize=(12.5, 2.9), constrained_layout=True)
+    figure, axes = plt.subplots(1, len(made) + 1, figsize=(15.0, 2.9), constrained_layout=True)
     top, shown = SPHERES_CONTRAST * level / 1e3, None
     for axis, (name, one) in zip(axes, made.items(), strict=False):
         n_z = one.image.shape[2]

@@ -118,7 +118,7 @@ def calibrate_normalisation(
     """Return the normalisation's components.
 
     A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
-    module with fewer than that the scanner's; they are marked.
+    module with fewer than that the scanner's, times the block profile; they are marked.
 
     Raises
     ------
@@ -164,7 +164,8 @@ def _gauged(
     """Bring ε to a mean of 1; return it, and of which crystals it is their own.
 
     A crystal counts too little for a value of its own where an average one of its module, at its
-    place, would: it takes the mean of all its module's counts.
+    place, would: it takes the mean of all its module's counts, times what crystals at its place
+    count in all modules together.
     """
     each = len(value) // modules
     mean = _module_mean(value, expected, modules)
@@ -172,8 +173,20 @@ def _gauged(
     alive = counts >= LEAST_TRUES
     known = (expected.reshape(modules, each) * mean[:, None] >= LEAST_TRUES) & alive[:, None]
     mean = np.where(alive, mean, mean[alive].mean() if alive.any() else 1.0)
-    value = np.where(known.ravel(), value, mean.repeat(each))
+    typical = alive[:, None] & ~(
+        known & (value.reshape(modules, each) < DEAD_BELOW * mean[:, None])
+    )
+    profile = _place_profile(value * typical.ravel(), expected, mean[:, None] * typical)
+    value = np.where(known.ravel(), value, (mean[:, None] * profile).ravel())
     return value / value.mean(), known.ravel()
+
+
+def _place_profile(value: Floats, expected: Floats, mean: Floats) -> Floats:
+    """Return trues over those of crystals like their module's ``mean`` (m, each), by place (each,);
+    1 at a place that counts too little in all modules together."""
+    counts = (value * expected).reshape(mean.shape).sum(axis=0)
+    total = (mean * expected.reshape(mean.shape)).sum(axis=0)
+    return np.divide(counts, total, out=np.ones_like(total), where=total >= LEAST_TRUES)
 
 
 def _module_mean(value: Floats, expected: Floats, modules: int) -> Floats:
@@ -196,7 +209,7 @@ def _separate(
     """
     table, known = epsilon.reshape(modules, -1), known.reshape(modules, -1)
     dead = known & (table < DEAD_BELOW)  # ε has a mean of 1
-    typical = known & ~dead  # a dead crystal is no feature of the block
+    typical = ~dead  # a dead crystal is no feature of the block
     module = np.mean(table, axis=1, where=typical | ~typical.any(axis=1, keepdims=True))
     weight = typical * trues.reshape(table.shape).clip(1.0)
     relative = table / np.maximum(module, 1e-30)[:, None]

@@ -61,7 +61,7 @@ def run_config(folder: Path) -> RunConfig:
     try:
         head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return msgspec.convert(head["config"], RunConfig)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{path} is no run configuration: {error}") from error
 
 

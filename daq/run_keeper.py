@@ -299,6 +299,8 @@ class RunKeeper:
         self._pass_on(run, run.finish())
         self._imager.end(run)
         self._events.end()
+        write_faults(run.folder, run.reports)
+        run.write_summary()  # of all but the image, which may be waited for long
 
     def _close(self, run: Run) -> None:
         for words in self._watch.last_words(run):

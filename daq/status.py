@@ -50,6 +50,7 @@ def compose_telemetry(service: DaqService) -> Telemetry:
         buffers={"singles_held": float(run.pipeline.order.held) if run else 0.0},
         calibration=run.calibration.identity if run and run.calibration else "none",
         module_angles_deg=angles(run) if run else [],
+        finishing=_finishing(run) if control.state == "stopping" else 0.0,
         **(_statistics(run) if run and control.state != "closed" else {}),
     )
 
@@ -69,6 +70,11 @@ def compose_projections(service: DaqService) -> Projections | None:
 def angles(run: Run) -> list[float | None]:
     """Return where each module of a run's scanner stands; [] where it cannot move."""
     return run.pipeline.angles.degrees() if run.pipeline.angles else []
+
+
+def _finishing(run: Run | None) -> float:
+    """Return how far the imager is with the final image."""
+    return run.imager.finishing if run is not None and run.imager is not None else 0.0
 
 
 def _statistics(run: Run) -> dict[str, Any]:

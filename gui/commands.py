@@ -17,7 +17,8 @@ from hw.endpoints import Endpoints
 from hw.messages import MessageError, Reply, RunState
 
 PATIENCE_S = 5.0
-WORKING_BOUND_S = 60.0
+WORKING_BOUND_S = 150.0
+"""Stop is done when the run is closed: drained, and the final image made."""
 NOTICE_SHOWN_S = 8.0
 
 # Which commands each state allows (docs/architecture.md, run control).
@@ -171,7 +172,10 @@ class CommandDesk:
         now_s = self._clock()
         for number, command in list(self.pending.items()):
             if command.answered_s is not None and now_s - command.sent_s > WORKING_BOUND_S:
-                self._say(f"⚠ {command.name}: accepted but not done after 60 s", "warning")
+                self._say(
+                    f"⚠ {command.name}: accepted but not done after {WORKING_BOUND_S:g} s",
+                    "warning",
+                )
                 del self.pending[number]
             elif command.answered_s is None and now_s - command.sent_s >= self._patience_s:
                 self._withdraw(command)

@@ -13,7 +13,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui import theme
 from gui.slices import TRANSAXIAL, cut, to_levels
 from gui.wording import grouped
-from hw.messages import DynamicFrame
+from hw.picture_messages import DynamicFrame
 
 HEIGHT_PX, CAPTION_PX, GAP_PX = 84, 15, 6
 MOST = 7

@@ -129,6 +129,8 @@ def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
         return "✓ FINAL IMAGE", theme.NOTICE
     if link.state != "connected" or stale:
         return "⚠ OLD IMAGE", theme.WARNING
+    if link.telemetry is not None and link.telemetry.finishing > 0:
+        return f"● FINISHING {100 * link.telemetry.finishing:.0f} %", theme.NOTICE
     if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
         return f"◼ LAST IMAGE  #{grouped(image.sequence)}", theme.NOTICE
     return f"● LIVE  #{grouped(image.sequence)}", theme.GOOD

@@ -14,7 +14,7 @@ from gui.commands import CommandDesk
 from gui.frame_strip import FrameStrip
 from gui.image_facts import ImageFacts
 from gui.link import Link
-from gui.panel import CalmLabel, ElidedLabel, Panel
+from gui.panel import CalmLabel, ElidedLabel, Panel, scrolling
 from gui.slices import (
     AXES,
     CORONAL,
@@ -100,7 +100,7 @@ class ImagePanel(Panel):
         self.bar = ColourBar()
         column.addWidget(self.bar)
         column.addLayout(self._window_controls())
-        return side
+        return scrolling(side)
 
     def _window_controls(self) -> QtWidgets.QLayout:
         self.map_box = QtWidgets.QComboBox()

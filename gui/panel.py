@@ -116,3 +116,15 @@ class Panel(QtWidgets.QFrame):
         self._head.insertSpacing(place, 6)
         self._head.insertWidget(place + 1, Swatch(pen))
         self._head.insertWidget(place + 2, caption)
+
+
+def scrolling(content: QtWidgets.QWidget) -> QtWidgets.QScrollArea:
+    """Return the content in a frameless area, which scrolls where it is not high enough."""
+    area = QtWidgets.QScrollArea()
+    area.setWidget(content)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setMinimumHeight(120)
+    area.setMinimumWidth(content.minimumWidth())
+    return area

@@ -13,7 +13,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui import theme
 from gui.colour_maps import colour_tables
 from gui.link import Link
-from gui.panel import CalmLabel, Panel
+from gui.panel import CalmLabel, Panel, scrolling
 from gui.projection_facts import ProjectionFacts
 from gui.projection_view import Counts, ProjectionView
 from gui.views import ColourBar
@@ -60,7 +60,7 @@ class ProjectionPanel(Panel):
         self.bar = ColourBar()
         column.addWidget(self.bar)
         column.addLayout(self._controls())
-        return side
+        return scrolling(side)
 
     def _controls(self) -> QtWidgets.QLayout:
         self.window_box, self.map_box = QtWidgets.QComboBox(), QtWidgets.QComboBox()

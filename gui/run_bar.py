@@ -44,6 +44,13 @@ def _rule() -> QtWidgets.QFrame:
     return rule
 
 
+def _reason(telemetry: Telemetry) -> str:
+    """Return why the state is what it is; while the final image is made, how far that is."""
+    if telemetry.state == "stopping" and telemetry.finishing > 0:
+        return f"finishing the image, {100 * telemetry.finishing:.0f} %"
+    return telemetry.reason
+
+
 class RunBar(QtWidgets.QFrame):
     """Product, state and reason, commands, clock, the run's facts, condition and link."""
 
@@ -178,7 +185,7 @@ class RunBar(QtWidgets.QFrame):
         if state == "connected":
             self.state.show_text(look.text, look.colour)
             alarmed = telemetry.state == "error"
-            self.reason.show_text(telemetry.reason, theme.ALARM if alarmed else theme.DIM)
+            self.reason.show_text(_reason(telemetry), theme.ALARM if alarmed else theme.DIM)
         else:
             self.state.show_text(f"{look.word}?", theme.FAINT)
             reason = link.fault or f"last known state, {age_text(link.age_s)} old"

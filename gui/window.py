@@ -111,7 +111,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             (self.rates, 46), (self.singles_rates, 46), (self.spectrum, 27), (self.timing, 27)
         )
         self.projections.hide()
-        self._pictures = _stack((self.image, 54), (self.projections, 46))
+        self._pictures = _stack((self.image, 56), (self.projections, 44))
         self.sorting = SortingPanel(self.desk)
         self.module_page = ModulePage(self.desk, self)
         self._right = _stack(

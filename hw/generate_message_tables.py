@@ -12,7 +12,7 @@ import typing
 
 import msgspec
 
-from hw import messages, module_messages
+from hw import messages, module_messages, picture_messages
 from hw.settings import SortSettings
 
 _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
@@ -21,6 +21,7 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
     messages.JournalEntry,
     messages.FaultDone,
     SortSettings,
+    picture_messages.DynamicFrame,
     module_messages.ModuleState,
     module_messages.LinkState,
     module_messages.ModuleScan,
@@ -32,7 +33,8 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
 def message_tables() -> str:
     """Return Markdown: a section per plane, a heading and a table per message."""
     known = {kind.__name__: kind for kind in typing.get_args(messages.AnyMessage)}
-    source = inspect.getsource(messages) + inspect.getsource(module_messages)
+    parts = (messages, picture_messages, module_messages)
+    source = "".join(inspect.getsource(part) for part in parts)
     blocks = []
     for title, text in _sections(source):
         blocks.append(f"## {title[0].upper()}{title[1:]}")

@@ -16,12 +16,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from hw.live_settings import LiveSettings
 from hw.message_base import MESSAGE_VERSION, Message, MessageError
 from hw.module_messages import ModuleAnswer, ModuleOrder, ModuleStates
+from hw.picture_messages import ImageMessage, Projections
 from hw.settings import SortSettings
 
 RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
@@ -260,7 +259,10 @@ class RunEnd(Message):
 
 
 class ImagerReport(Message):
-    """Imager to daq (reports plane), once a second and, with ``final``, at the end of a run."""
+    """Imager to daq (reports plane), once a second and, with ``final``, at the end of a run.
+
+    finishing : share of the final image's work that is done; 0 before the run's end
+    """
 
     run: str
     images: int = 0
@@ -274,6 +276,7 @@ class ImagerReport(Message):
     final: bool = False
     image_path: str = ""
     message: str = ""
+    finishing: float = 0.0
 
 
 # --- event plane: daq (PUB) -> whoever subscribes (SUB) ------------------------------------------
@@ -303,111 +306,7 @@ class EventBatch(Message):
     final: bool = False
 
 
-# --- display plane (PUB, single part, latest only) ----------------------------------------------
-
-
-class DynamicFrame(msgspec.Struct, kw_only=True):
-    """A short frame beside the live image, on voxels of 4 mm or more.
-
-    number : counts the run's frames from 0
-    begin_s, end_s : detector time; of the frame that still fills, up to now
-    image : little-endian u2 ``[x, y, z]`` C-order bytes of ``shape``, times ``scale`` in the unit
-        of the live image
-    prompts : that it is made of, estimated in all where events were left out
-    """
-
-    number: int
-    begin_s: float
-    end_s: float
-    shape: tuple[int, int, int]
-    voxel_mm: tuple[float, float, float]
-    scale: float
-    image: bytes
-    prompts: int
-    noise: float = 0.0
-    complete: bool = False
-
-    def array(self) -> npt.NDArray[np.float32]:
-        """Return the frame as float32 of ``shape`` in the image's unit."""
-        levels = np.frombuffer(self.image, dtype="<u2").reshape(self.shape)
-        return np.asarray(levels * np.float32(self.scale), dtype=np.float32)
-
-
-class ImageMessage(Message):
-    """The live image. ``image`` is float32 ``[x, y, z]`` C-order bytes of ``shape``.
-
-    detector_time_s : detector time of the last event in the image
-    event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
-    prompts_used : of the run so far; ``prompts_in_window`` of them make up this image
-    fraction_used : prompts used of all that the run had up to here
-    noise : standard deviation of a voxel over its mean, estimated where the image is bright
-    corrections : correction name to applied or not ("attenuation", "randoms", "scatter", ...)
-    how : correction name to how it is done, or why it is not, in words
-    window : the time window, as ``LiveSettings.window`` is written
-    window_s : detector time that the image is made of (of "forget": the weights' sum)
-    frames : the newest dynamic frames, oldest first, the last one still filling
-    """
-
-    run: str
-    sequence: int
-    shape: tuple[int, int, int]
-    voxel_mm: tuple[float, float, float]
-    image: bytes
-    unit: str
-    detector_time_s: float
-    event_wall_ns: int
-    published_wall_ns: int
-    prompts_used: int
-    delayeds_used: int
-    fraction_used: float
-    corrections: dict[str, bool]
-    noise: float = 0.0
-    rate_Hz: float = 0.0
-    final: bool = False
-    note: str = ""
-    how: dict[str, str] = {}
-    window: str = "grow"
-    window_s: float = 0.0
-    prompts_in_window: int = 0
-    frames: list[DynamicFrame] = []
-
-    def array(self) -> npt.NDArray[np.float32]:
-        """Return the image as a read-only float32 array of ``shape``."""
-        return np.frombuffer(self.image, dtype=np.float32).reshape(self.shape)
-
-
-class Projections(Message):
-    """The planar pictures of a SPECT run, a few times a second.
-
-    windows : names of the energy windows with a picture, in the order of their numbers
-    counts, recent : little-endian u4 bytes of (windows, modules, n_v, n_u): windowed singles per
-        crystal since the start, and of the last ``recent_s`` of detector time
-    pitch_mm : distance of crystals along u and v
-    detector_time_s : the pictures are complete up to it
-    angles_deg : where each module of a scanner that moves stands; empty where it cannot
-    """
-
-    run: str
-    sequence: int
-    windows: list[str]
-    modules: int
-    n_u: int
-    n_v: int
-    pitch_mm: tuple[float, float]
-    counts: bytes
-    recent: bytes
-    detector_time_s: float
-    recent_s: float
-    angles_deg: list[float | None]
-    published_wall_ns: int
-    final: bool = False
-
-    def arrays(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """Return ``counts`` and ``recent`` as read-only (windows, modules, n_v, n_u) u4."""
-        shape = (len(self.windows), self.modules, self.n_v, self.n_u)
-        both = (np.frombuffer(data, dtype="<u4") for data in (self.counts, self.recent))
-        counts, recent = (array.reshape(shape) for array in both)
-        return counts, recent
+# --- telemetry plane: daq (PUB) -> displays (SUB), single part, latest only ----------------------
 
 
 class JournalEntry(msgspec.Struct, kw_only=True):
@@ -437,6 +336,7 @@ class Telemetry(Message):
     ``calibration``: the calibration set's name@hash, "none" without.
     ``module_angles_deg``: where each module of a scanner that moves stands, None where it has not
     told yet; empty where the scanner cannot move.
+    ``finishing``: share of the final image's work that is done, 0 while none is being made.
     """
 
     state: RunState
@@ -473,6 +373,7 @@ class Telemetry(Message):
     pair_live: float = 0.0
     calibration: str = "none"
     module_angles_deg: list[float | None] = []
+    finishing: float = 0.0
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201

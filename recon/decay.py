@@ -14,10 +14,19 @@ steady within a frame.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from recon.frames import TimeSelection
+from recon.grid import ReconError
+
+MOST_HALF_LIVES = 60.0
+"""Beyond it (a factor of 1e18) nothing that was measured can be of that activity."""
+
+
+class DecayError(ReconError):
+    """A time of reference that is too far away; says how far."""
 
 
 def mean_decay(selection: TimeSelection, half_life_s: float) -> float:
@@ -32,4 +41,13 @@ def mean_decay(selection: TimeSelection, half_life_s: float) -> float:
 
 def decay_factor(selection: TimeSelection, half_life_s: float, reference_s: float) -> float:
     """Return by what a frame's mean activity must be multiplied for that at the reference time."""
-    return 2.0 ** (-reference_s / half_life_s) / mean_decay(selection, half_life_s)
+    start_s = selection.start_s if len(selection.intervals_s) else selection.asked_s[0]
+    half_lives = (start_s - reference_s) / half_life_s
+    if abs(half_lives) > MOST_HALF_LIVES:
+        raise DecayError(
+            f"{selection.name} begins {half_lives:.4g} half-lives ({half_life_s:g} s) after the "
+            f"time that decay is corrected to, {reference_s:g} s: at most {MOST_HALF_LIVES:g} "
+            "either way. Give a nearer --decay-reference, the right --nuclide, or --no-decay"
+        )
+    shifted = replace(selection, intervals_s=selection.intervals_s - reference_s)
+    return 1.0 / mean_decay(shifted, half_life_s)

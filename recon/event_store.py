@@ -17,6 +17,7 @@ Events of weight 0 (lines on which nothing can be seen) are left out and counted
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -154,7 +155,8 @@ class EventStore:
         self._map = None
         self._closed = True
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of what a full disk could not take
+                self._file.close()
             self._file = None
 
     def _fill(self, parts: Iterable[EventList]) -> None:
@@ -171,7 +173,6 @@ class EventStore:
                 count += len(piece)
         self._store(waiting)
         if self._file is not None:
-            self._file.flush()
             # private, so that the arrays are writable: kernels for read-only ones are others
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
 
@@ -228,6 +229,7 @@ class EventStore:
                     self._places[number].append(_Place(self._file.tell(), len(block)))
                     for column in _columns(block):
                         self._file.write(column.data)
+            self._file.flush()
         except OSError as error:
             raise EventStoreError(
                 f"cannot keep {needed / 1e6:.0f} MB more of events in {where} "

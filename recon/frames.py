@@ -16,7 +16,7 @@ import numpy.typing as npt
 from recon.grid import ReconError
 
 PS_PER_S = 1e12
-MOST_FRAMES = 2000
+MOST_FRAMES, MOST_DIGITS = 2000, 18
 
 Records = npt.NDArray[np.void]
 
@@ -88,7 +88,7 @@ def parse_frames(text: str) -> tuple[tuple[float, float], ...]:
             frames.append((_seconds(start, part), _seconds(end, part)))
         else:
             count, times, length = part.rpartition("x")
-            if times and not count.strip().isdecimal():
+            if times and not (count.strip().isdecimal() and len(count) < MOST_DIGITS):
                 raise FrameError(f'frames: {part!r} is neither "10x60s" nor "0:60" (s)')
             for _ in range(int(count) if times else 1):
                 start_s = frames[-1][1] if frames else 0.0

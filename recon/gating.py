@@ -67,12 +67,18 @@ class GateSignal:
         if not 1 <= count <= MOST_GATES:
             raise GateError(f"{count} gates: must lie in 1..{MOST_GATES}")
         pieces = self._cycles(count) if self.kind == "trigger" else self._levels(count)
-        return [
+        found = [
             TimeSelection(
-                f"gate {number}/{count}", joined_intervals(found), number, (0.0, duration_s)
+                f"gate {number}/{count}", joined_intervals(intervals), number, (0.0, duration_s)
             ).within(0.0, duration_s)
-            for number, found in enumerate(pieces, start=1)
+            for number, intervals in enumerate(pieces, start=1)
         ]
+        if not any(gate.duration_s > 0 for gate in found):
+            raise GateError(
+                f"gate signal: its times, {self.times_s[0]:g} to {self.times_s[-1]:g} s, hold none "
+                f"of the run's 0 to {duration_s:g} s: give seconds since the run's start"
+            )
+        return found
 
     def _cycles(self, count: int) -> list[Floats]:
         length = np.diff(self.times_s)

@@ -9,7 +9,8 @@ speed of the machine.
 for the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med.
 Biol. 48 (2003) 1405, and its live use by H. Tashima et al., IEEE Trans. Nucl. Sci. 59 (2012) 40).
 Events that leave the buffer for want of room keep their last contribution as a frozen part of S,
-which is slowly brought up to the newer image; under a sliding window they are gone.
+which is slowly brought up to the newer image; under a sliding window they are gone. For the final
+image (:mod:`recon.live_finish`) they may be spooled to disk (:mod:`recon.live_spool`).
 
 When more events arrive than the budget allows, every k-th is used with weight k; events lost on
 the way are made up for alike. Intensities stay right and ``fraction_used`` says what was used.
@@ -33,6 +34,7 @@ from recon.live_image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm
 from recon.live_intake import Intake
 from recon.live_lines import CrystalLines, LiveLines, LorLines
 from recon.live_memory import EventMemory
+from recon.live_spool import EventSpool
 from recon.live_window import Update, WindowBooks
 
 GAIN = 32.0
@@ -96,7 +98,8 @@ class LiveImager:
         self.restart(frame_s=frame_s)
 
     def close(self) -> None:
-        """Stop the projectors' threads."""
+        """Stop the projectors' threads, and let spooled events go."""
+        self.memory.forget_spooled()
         self.estimate_of_all.close()
         if self.frames is not None:
             self.frames.close()
@@ -110,10 +113,11 @@ class LiveImager:
         half_life_s: float = 0.0,
         frame_s: float = 0.0,
         exposure_of: ExposureOf | None = None,
+        spool: EventSpool | None = None,
     ) -> None:
-        """Forget everything, corrections too."""
+        """Forget everything, corrections too; ``spool`` is for what memory has no room for."""
         self.intake = Intake(self.lines.empty[0])
-        self.memory.begin(window or TimeWindow(), half_life_s=half_life_s)
+        self.memory.begin(window or TimeWindow(), half_life_s=half_life_s, spool=spool)
         self.exposure_of = exposure_of or ExposureOf()
         self.estimate_of_all.use_sensitivity(self._geometric)
         self.estimate_of_all.clear()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.messages import DynamicFrame
+from hw.picture_messages import DynamicFrame
 from recon.display_filter import noise_estimate
 from recon.events import EventList
 from recon.grid import Image, ImageGrid

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.messages import DynamicFrame
+from hw.picture_messages import DynamicFrame
 from recon.grid import Image
 
 DISPLAY_FWHM_MM = (4.0, 10.0)
@@ -26,6 +26,7 @@ class LiveImage:
     fraction_used : prompts used of all that the run had up to here
     window_s : detector time that the image is made of, where the window forgets the weights' sum
     prompts_in_window : prompts that it is made of, counted likewise
+    how : the last image of a run: how it was made, in words
     """
 
     image: Image
@@ -40,6 +41,7 @@ class LiveImage:
     window_s: float = 0.0
     prompts_in_window: int = 0
     frames: list[DynamicFrame] = field(default_factory=list)
+    how: str = ""
 
 
 def display_fwhm_mm(prompts: int) -> float:

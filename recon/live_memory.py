@@ -1,9 +1,12 @@
 """What the live imager remembers: events in a ring, their books, and samples of them.
 
 The ring and the books go together: what the books let go leaves the ring, and the other way round.
+Where the window grows, events that leave for want of room go to a spool on disk, if there is one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ from hw.live_settings import TimeWindow
 from recon.event_buffer import Columns, EventBuffer
 from recon.events import EventList
 from recon.live_lines import LiveLines
+from recon.live_spool import EventSpool
 from recon.live_window import Update, WindowBooks
 
 Records = npt.NDArray[np.void]
@@ -24,15 +28,21 @@ class EventMemory:
     """The events kept for one window.
 
     weight : the sum of their weights, lost and left out events made up for
+    spool : holds events of the window that have left the ring; None for none
     """
 
     def __init__(self, capacity: int, lines: LiveLines) -> None:
         self.buffer = EventBuffer(capacity, lines.empty)
         self._lines = lines
+        self.spool: EventSpool | None = None
         self.begin(TimeWindow(), half_life_s=0.0)
 
-    def begin(self, window: TimeWindow, *, half_life_s: float) -> None:
+    def begin(
+        self, window: TimeWindow, *, half_life_s: float, spool: EventSpool | None = None
+    ) -> None:
         """Forget everything and keep the books of this window."""
+        self.forget_spooled()
+        self.spool = spool
         self.books = WindowBooks(window, half_life_s=half_life_s)
         self.buffer.clear()
         self.weight = 0.0
@@ -70,9 +80,37 @@ class EventMemory:
         weight = weight * np.float32((n - first) / max(len(place), 1))
         return self._lines.events(columns, weight)
 
-    def all_events(self) -> EventList:
-        """Return all kept events."""
-        return self._lines.events(*self.buffer.take(self.buffer.place(0, len(self.buffer))))
+    @property
+    def held(self) -> int:
+        """How many events of the window there are, in the ring and spooled."""
+        return len(self.buffer) + self._spooled
+
+    @property
+    def complete(self) -> bool:
+        """Whether no event of the window has left both ring and spool."""
+        return self._left == self._spooled
+
+    def parts(self, events: int) -> Iterator[EventList]:
+        """Yield all events of the window, so many at once, with the corrections of now.
+
+        Raises OSError where spooled ones cannot be read.
+        """
+        for records, weight in self.spool.parts(events) if self.spool is not None else ():
+            yield self._lines.events(self._lines.columns(records), weight)
+        n = len(self.buffer)
+        for first in range(0, n, events):
+            place = self.buffer.place(first, min(first + events, n))
+            yield self._lines.events(*self.buffer.take(place))
+
+    def forget_spooled(self) -> None:
+        """Let the spooled events go for good."""
+        self._left = 0
+        if self.spool is not None:
+            self.spool.clear()
+
+    @property
+    def _spooled(self) -> int:
+        return len(self.spool) if self.spool is not None else 0
 
     def newest_records(self, most: int) -> tuple[Records, float]:
         """Return about so many of the newest kept records, and the seconds that they stand for.
@@ -106,13 +144,18 @@ class EventMemory:
             return None, 0.0
         if self.books.window.kind == "slide":
             return None, self._drop(self.books.release_whole(leaving))
-        gone = self._lines.events(*self.buffer.take(self.buffer.place(0, leaving)))
+        columns, weight = self.buffer.take(self.buffer.place(0, leaving))
+        gone = self._lines.events(columns, weight)
+        self._left += leaving
+        if self.spool is not None and self.books.window.kind == "grow":
+            self.spool.append(columns[0], weight)
         self.books.release(leaving)
         return gone, self._drop(leaving)
 
     def change_window(self, window: TimeWindow, now_ps: int) -> float:
         """Take another window; return by what the statistic of the kept events is to be scaled."""
         before = self.weight
+        self.forget_spooled()
         self._drop(self.books.change(window))
         self.expire(now_ps)
         weights = self.books.event_weights()

@@ -13,18 +13,21 @@ import msgspec
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from hw.messages import CoincidenceBatch, DynamicFrame, ImageMessage, ImagerReport, RunBegin, RunEnd
+from hw.messages import CoincidenceBatch, ImageMessage, ImagerReport, RunBegin, RunEnd
+from hw.picture_messages import DynamicFrame
 from recon.grid import Image, ReconError
 from recon.live import LiveImager
 from recon.live_corrections import LiveCorrections
 from recon.live_finish import finish
 from recon.live_image import LiveImage
 from recon.live_lines import CrystalLines
+from recon.live_spool import EventSpool
 from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
 from recon.nifti import write_nifti
 
-CORRECTIONS_WAIT_S, FINISH_S = 1.5, 6.5
-"""Time for the final image: at most 8 s and what it takes to write it. The daq waits 10 s."""
+CORRECTIONS_WAIT_S, FINISH_S = 1.5, 90.0
+"""Time for the final image, at most, besides what it takes to write it. The daq waits longer while
+it is told of progress (daq/closing.py)."""
 
 Clock = Callable[[], float]
 
@@ -42,6 +45,7 @@ class LiveRun:
         self.begin = begin
         self.final: ImageMessage | None = None
         self.message = ""
+        self._finishing = 0.0
         self._clock = clock
         self._imager = imager
         self._ledger = StreamLedger(begin.run)
@@ -50,6 +54,10 @@ class LiveRun:
         self._event_wall_ns = 0
         self._fresh = False
         self._image_path = ""
+        folder = Path(begin.folder)
+        where = folder if begin.folder and folder.is_dir() else None
+        self._spool = EventSpool(imager.lines.empty[0], folder=where)
+        self._spool_told = False
         lines = imager.lines
         assert isinstance(lines, CrystalLines)
         lines.restart(delayed_factor=begin.settings.delayed_factor)
@@ -57,6 +65,7 @@ class LiveRun:
             window=begin.live.time_window,
             half_life_s=begin.half_life_s,
             frame_s=begin.live.frame_s,
+            spool=self._spool,
         )
         self.scanner = lines.system.scanner.name
         self.corrections = LiveCorrections(begin, imager, lines.system)
@@ -70,8 +79,9 @@ class LiveRun:
             self.corrections.change(begin.live)
 
     def close(self) -> None:
-        """Stop what works in the background."""
+        """Stop what works in the background; give the disk back."""
         self.corrections.close()
+        self._spool.clear()
 
     def take(self, batch: CoincidenceBatch, prompts: bytes, delayeds: bytes) -> None:
         """Take one batch; it is used with the next image."""
@@ -102,7 +112,10 @@ class LiveRun:
         return self._published(self._imager.update(budget_s=budget_s, catch_up_s=catch_up_s))
 
     def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
-        """Finish the run: return the final image, written to the run's folder; None if done."""
+        """Finish the run: return the final image, written to the run's folder; None if done.
+
+        ``stopped`` is asked all the time: reports may be sent from there.
+        """
         if end.run != self.begin.run or self.final is not None:
             return None
         missing = self._ledger.end(end)
@@ -115,11 +128,17 @@ class LiveRun:
             missing_delayeds=missing.delayeds,
         )
         self.corrections.wait(CORRECTIONS_WAIT_S)
-        image = finish(self._imager, within_s=FINISH_S, stopped=stopped)
+        image = finish(
+            self._imager, within_s=FINISH_S, stopped=stopped, progress=self._finishing_at
+        )
+        self._spool.clear()
         self.final = self._published(image, final=True)
         if self.begin.folder:
             self._write(image)
         return self.final
+
+    def _finishing_at(self, share: float) -> None:
+        self._finishing = share
 
     def report(self) -> ImagerReport:
         """Return the statistics of this run so far."""
@@ -135,11 +154,16 @@ class LiveRun:
             batches_lost=self._ledger.batches_lost,
             final=self.final is not None,
             image_path=self._image_path,
+            finishing=self._finishing,
             message=self._said(),
         )
 
     def _said(self) -> str:
-        words = "; ".join(one for one in (self.message, self.corrections.message) if one)
+        spool = ""
+        if self._spool.broken and not self._spool_told:
+            spool = f"the final image will be a refined one: {self._spool.broken}"
+            self._spool_told = True
+        words = "; ".join(one for one in (self.message, self.corrections.message, spool) if one)
         self.message = self.corrections.message = ""
         return words
 
@@ -167,7 +191,7 @@ class LiveRun:
             noise=image.noise,
             rate_Hz=self._rate.rate_Hz,
             final=final,
-            note=f"post-filter {image.fwhm_mm:.1f} mm FWHM",
+            note=f"post-filter {image.fwhm_mm:.1f} mm FWHM{image.how and '; '}{image.how}",
             window=image.window,
             window_s=image.window_s,
             prompts_in_window=image.prompts_in_window,
@@ -185,7 +209,7 @@ class LiveRun:
         path = Path(self.begin.folder) / "images" / "live.nii.gz"
         grid = self._imager.grid
         about = {
-            "algorithm": "live list-mode EM, finished with OSEM passes",
+            "algorithm": image.how,
             "run": self.begin.run,
             "scanner": self.scanner,
             "unit": self.corrections.unit,

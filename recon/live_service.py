@@ -10,6 +10,7 @@ the long computations ask ``leaving``.
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -84,7 +85,7 @@ class Imaging(Protocol):
         """Return a new image where events came since the last one."""
 
     def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
-        """Finish the run: return the final image; None if that is done."""
+        """Finish the run: return the final image; None if that is done. Asks all the time."""
 
     def report(self) -> ImagerReport:
         """Return the statistics of this run so far."""
@@ -112,12 +113,14 @@ class LiveService:
         self._live = live
         self._clock = clock
         self._leave = False
+        self.serving = False
         self._run: Imaging | None = None
         self._imager: LiveImager | None = None
         self._imager_key: tuple[object, ...] = ()
         self._last: bytes | None = None
         self._words = ""
         self._refused = ""
+        self._reported = -math.inf
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._batches = _socket(context, zmq.PULL, QUEUE)
         self._reports = _socket(context, zmq.PUSH, 10)
@@ -141,7 +144,8 @@ class LiveService:
 
     def serve(self) -> None:
         """Serve runs until ``leave()``."""
-        next_image = next_report = self._clock()
+        self.serving = True
+        next_image = self._clock()
         try:
             while not self._leave:
                 self._receive(min(POLL_S, max(0.0, next_image - self._clock())))
@@ -149,8 +153,8 @@ class LiveService:
                 if now >= next_image:
                     next_image = now + self._pace.period_s
                     self._make_image()
-                if now >= next_report:
-                    next_report = now + REPORT_S
+                if now - self._reported >= REPORT_S:
+                    self._reported = now
                     self._report()
         finally:
             self.close()
@@ -202,10 +206,21 @@ class LiveService:
         if isinstance(message, RunBegin):
             self._begin(message)
         elif isinstance(message, RunEnd) and self._run is not None:
-            final = self._run.end(message, stopped=lambda: self._leave)
+            final = self._run.end(message, stopped=self._must_end)
             if final is not None:
                 self._publish(final)
                 self._report()
+
+    def _must_end(self) -> bool:
+        """Report once a second while the final image is made; return whether to make no more of it.
+
+        That is where the process is to leave, or where the next run waits.
+        """
+        if (now := self._clock()) - self._reported >= REPORT_S:
+            self._reported = now
+            self._greet()
+            self._report()
+        return self._leave or bool(self._batches.poll(0))
 
     def _begin(self, begin: RunBegin) -> None:
         """Begin a run, unless it was refused before; the one that goes on is told the news."""
@@ -303,8 +318,14 @@ def run_imager(
 
         def leave(signum: int, frame: FrameType | None) -> None:
             service.leave()
+            if not service.serving:  # loading kernels takes a second or more, and asks nobody
+                raise SystemExit
 
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGINT, leave)
-    warm_kernels()
+    try:
+        warm_kernels()
+    except SystemExit:
+        service.close()
+        raise
     service.serve()

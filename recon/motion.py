@@ -15,6 +15,7 @@ Med. Imaging 27 (2008) 1018, whose event-by-event method and time-averaged sensi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from recon.tables import read_table
 
 COLUMNS = ("t_s", "x_mm", "y_mm", "z_mm", "rx_deg", "ry_deg", "rz_deg")
 POSES_SAMPLED = 48
+FARTHEST_MM, MOST_DEG = 10_000.0, 3600.0
 _SAME_MM, _SAME_DEG = 0.05, 0.05
 """Poses that differ by less are one for the sensitivity, which changes over centimetres."""
 
@@ -60,6 +62,12 @@ class PoseStream:
             raise MotionError("poses: some numbers are not finite")
         if (np.diff(self.rows[:, 0]) < 0).any():
             raise MotionError("poses: their times must not go back")
+        farthest_mm, most_deg = np.abs(self.rows[:, 1:4]).max(), np.abs(self.rows[:, 4:]).max()
+        if farthest_mm > FARTHEST_MM or most_deg > MOST_DEG:
+            raise MotionError(
+                f"poses reach {farthest_mm:g} mm and {most_deg:g}°: at most {FARTHEST_MM:g} mm and "
+                f"{MOST_DEG:g}°; are the columns in mm and degrees?"
+            )
 
     @classmethod
     def load(cls, path: Path, *, reference_s: float | None = None) -> PoseStream:
@@ -70,7 +78,14 @@ class PoseStream:
         stream = cls(read_table(path, COLUMNS))
         if reference_s is None:
             return stream
+        if not math.isfinite(reference_s):
+            raise MotionError(f"the poses' time of reference is {reference_s} s: must be finite")
         return cls(stream.rows, stream.pose(reference_s))
+
+    def held_s(self, duration_s: float) -> float:
+        """Return for how long of a run there is no pose, so that the nearest one is taken."""
+        first, last = np.clip(self.rows[[0, -1], 0], 0.0, duration_s)
+        return float(duration_s - (last - first))
 
     def pose(self, time_s: float) -> Floats:
         """Return R by rows and t at a time, (12,)."""

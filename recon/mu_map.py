@@ -13,12 +13,11 @@ At 80 kVp bone comes out some 10 % too high with them.
 
 from __future__ import annotations
 
-import zipfile
+import math
 from pathlib import Path
 from typing import Literal
 
 import nibabel as nib
-import nibabel.filebasedimages
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -31,6 +30,9 @@ MAX_MU_PER_MM = 0.05
 
 
 MAX_PER_CM, LEAST_MAX_MU = 0.5, 0.003
+
+VOXEL_BOUNDS_MM = (0.01, 500.0)
+MOST_VOXELS = 1 << 30
 
 MuUnit = Literal["auto", "per_mm", "per_cm", "hu"]
 
@@ -82,13 +84,17 @@ def hu_to_mu(hounsfield: npt.NDArray[np.floating]) -> Image:
 def _load_nifti(path: Path, grid: ImageGrid, unit: MuUnit) -> Image:
     try:
         file = nib.load(path)
-        values = np.asarray(file.dataobj, dtype=np.float32)
+        shape = tuple(file.shape)
+        size = math.prod(shape)
+        values = np.asarray(file.dataobj if size <= MOST_VOXELS else 0, dtype=np.float32)
         affine = np.asarray(file.affine, dtype=np.float64)
-    except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+    except Exception as error:
         raise MuMapError(f"{path}: no NIfTI image: {error}") from error
-    values = values.reshape(values.shape[:3]) if values.ndim > 3 else values
-    if values.ndim != 3 or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
-        raise MuMapError(f"{path}: shape {values.shape} or its affine is none of a 3-D image")
+    if math.prod(shape[:3]) != size or len(shape) < 3 or not 0 < size <= MOST_VOXELS:
+        raise MuMapError(f"{path}: an image of {shape} voxels: a µ map is one 3-D image")
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
+        raise MuMapError(f"{path}: its affine places no 3-D image: {affine.tolist()}")
+    values = values.reshape(shape[:3])
     mu = _in_per_mm(values, unit, path)
     check_mu(mu, source=str(path))
     # index on our grid → RAS mm → index in the file
@@ -127,13 +133,14 @@ def _in_per_mm(values: Image, unit: MuUnit, path: Path) -> Image:
 def _load_npz(path: Path, grid: ImageGrid) -> Image:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            mu = np.asarray(content["mu_per_mm"], dtype=np.float32)
+            mu = content["mu_per_mm"].astype(np.float32, casting="same_kind")
             voxel = tuple(float(size) for size in np.ravel(content["voxel_mm"]))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise MuMapError(f"{path}: no µ map (npz with mu_per_mm, voxel_mm): {error}") from error
     check_mu(mu, source=str(path))
-    if len(voxel) != 3 or min(voxel) <= 0:
-        raise MuMapError(f"{path}: voxel_mm = {voxel}, needs three sizes > 0 mm")
+    least, most = VOXEL_BOUNDS_MM
+    if len(voxel) != 3 or not all(least <= size <= most for size in voxel):
+        raise MuMapError(f"{path}: voxel_mm = {voxel}: three sizes in {least:g}..{most:g} mm")
     return resample(mu, voxel, grid)
 
 

@@ -90,6 +90,8 @@ class LiveShare(PairProduct):
         if not 0.0 < duration_s < np.inf:
             raise LineArrayError(f"duration_s is {duration_s}: live shares need a time above 0")
         share = (live + live.T) / 2 / duration_s
+        if not (share > 0).any():
+            raise LineArrayError("pair_live_s is 0 for all pairs: a run has some live time")
         if share.max(initial=0.0) > 1.0 + MARGIN:
             raise LineArrayError(
                 f"pair_live_s reaches {live.max():.6g} s in {duration_s:.6g} s measured: both must "

@@ -45,6 +45,12 @@ Progress = Callable[[str, float], None]
 _LATE = ("decay", "calibration")
 """Corrections that are made after the iterations."""
 
+LEAST_PER_SUBSET = 100
+"""Prompts: with a handful each, OSEM ends in a few bright voxels."""
+
+POSES_MISSING, OUTSIDE = 0.01, 0.5
+"""Shares of a run's time, and of a frame's prompts, beyond which the image says so."""
+
 _PREPARED, _EVENTS_READY = 0.1, 0.25
 """Share of the whole that comes before the frames, and of a frame before its iterations."""
 
@@ -129,6 +135,10 @@ class _Job:
         self.system = system
         self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
         self.selections = self._selections()
+        self.quantifier = Quantifier(
+            data, options, self.done, extras.calibration, extras.patient, self.notes
+        )
+        self.quantifier.check(self.selections)
 
     def run(self) -> Reconstruction:
         """Return the images."""
@@ -192,6 +202,12 @@ class _Job:
             "each event's line moved into the reference pose",
             poses=len(self.extras.poses.rows),
         )
+        held_s = self.extras.poses.held_s(self.data.duration_s)
+        if held_s > POSES_MISSING * self.data.duration_s:
+            self.notes.append(
+                f"no pose is known for {held_s:.6g} s of {self.data.duration_s:.6g} s: the nearest "
+                "one was taken"
+            )
 
     def _note_frames(self) -> None:
         live = self.done.of("dead_time")
@@ -213,6 +229,11 @@ class _Job:
             self.notes.append(f"{selection.name}: no prompts; its image is 0")
             return FrameImage(selection, np.zeros(self.system.grid.shape, np.float32), about)
         image, told = self._iterated(number, selection, part)
+        if told["prompts_outside"] > OUTSIDE * part.prompts:
+            self.notes.append(
+                f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
+                "voxel that can be seen: check scanner, poses and image size"
+            )
         return FrameImage(selection, image, about | told)
 
     def _iterated(
@@ -259,10 +280,21 @@ class _Job:
                 watch=watch,
             ),
             folder=options.scratch,
-            subsets=1 if options.algorithm == "mlem" else min(options.subsets, part.prompts),
+            subsets=self._subsets(selection, part),
             by=options.subsets_by,
             memory_limit_bytes=int(options.memory_MB * 1e6),
         )
+
+    def _subsets(self, selection: TimeSelection, part: Counts) -> int:
+        """Return the subsets asked for, fewer where each would hold too little to update from."""
+        asked = 1 if self.options.algorithm == "mlem" else self.options.subsets
+        possible = min(asked, max(part.prompts // LEAST_PER_SUBSET, 1))
+        if possible < asked:
+            self.notes.append(
+                f"{selection.name}: {possible} subsets in place of {asked}, for {part.prompts} "
+                "prompts"
+            )
+        return possible
 
     def _live(self, part: Counts) -> float:
         """Return the frame's live share over the run's."""
@@ -281,14 +313,7 @@ class _Job:
 
     def _quantified(self, frames: list[FrameImage]) -> Reconstruction:
         """Return the frames as one series in the unit that was possible."""
-        quantifier = Quantifier(
-            self.data,
-            self.options,
-            self.done,
-            self.extras.calibration,
-            self.extras.patient,
-            self.notes,
-        )
+        quantifier = self.quantifier
         image, times = quantifier.series(frames, self.system.voxel_volume_mL)
         suv = quantifier.suv_factor()
         about = {

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from recon.corrections import NAMES
 from recon.frames import check_frames
 from recon.grid import ReconError
+from recon.stopping import Stopping
 
 Algorithm = Literal["osem", "mlem", "bsrem"]
 SubsetsBy = Literal["time", "angle"]
@@ -71,7 +72,7 @@ class ReconOptions:
         bounds: dict[str, tuple[float, float]] = {
             "iterations": (1, 1000),
             "subsets": (1, 1000),
-            "beta": (0, 1e9),
+            "beta": (0, 1e6),
             "psf_fwhm_mm": (0, 100),
             "post_filter_fwhm_mm": (0, 100),
             "contour_beyond_mm": (0, 50),
@@ -93,6 +94,8 @@ class ReconOptions:
         for name in self.require:
             if name not in NAMES:
                 raise OptionsError(f"require: no correction {name}; there are {', '.join(NAMES)}")
+        if self.stop:
+            Stopping.parse(self.stop)
         if self.frames:
             check_frames(self.frames)
 

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.nuclides import Nuclide, NuclideError, load_nuclide
+from recon.decay import MOST_HALF_LIVES
 from recon.grid import Image, ImageGrid, ReconError
 
 EMISSIONS = "emissions/s/mL, uncalibrated"
@@ -95,18 +96,25 @@ class Patient:
     injected_s: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, most in (
-            ("weight_kg", self.weight_kg, 1000.0),
-            ("injected_Bq", self.injected_Bq, 1e13),
+        for name, value, least, most in (
+            ("weight_kg", self.weight_kg, 1e-3, 1e3),
+            ("injected_Bq", self.injected_Bq, 1.0, 1e13),
         ):
-            if not 0.0 < value <= most:
-                raise QuantificationError(f"{name} = {value:g}: must lie in 0..{most:g}")
+            if not least <= value <= most:
+                raise QuantificationError(f"{name} = {value:g}: must lie in {least:g}..{most:g}")
         if not math.isfinite(self.injected_s):
             raise QuantificationError(f"injected_s = {self.injected_s}: must be finite")
 
     def suv_per_Bq_per_mL(self, half_life_s: float, reference_s: float) -> float:
         """Return SUV per Bq/mL, both at the reference time."""
-        left_Bq = self.injected_Bq * 2.0 ** (-(reference_s - self.injected_s) / half_life_s)
+        half_lives = (reference_s - self.injected_s) / half_life_s
+        if abs(half_lives) > MOST_HALF_LIVES:
+            raise QuantificationError(
+                f"injected at {self.injected_s:g} s, {half_lives:.4g} half-lives ({half_life_s:g} "
+                f"s) before the time that decay is corrected to, {reference_s:g} s: at most "
+                f"{MOST_HALF_LIVES:g}. Give the right --injected-at and --decay-reference"
+            )
+        left_Bq = self.injected_Bq * 2.0**-half_lives
         return self.weight_kg * 1000.0 / left_Bq
 
 

@@ -83,7 +83,8 @@ def _simulated(models: FrameModels, tally: Tally, simulation: SingleScatter) -> 
 
 
 def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -> dict[str, Any]:
-    """Set scatter and randoms relative by energy, after rounds without energies."""
+    """Set scatter and randoms relative by energy, after rounds without energies; where energies
+    are not calibrated, what ``_simulated`` sets."""
     data = models.data
     found: EnergyScatter | None = None
     for _ in range(ROUNDS):
@@ -101,8 +102,24 @@ def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -
             threads=models.threads,
             stopped=models.stopped,
         )
+        if not found.mixture.calibrated:
+            return _without_energies(models, tally, simulation, found)
         models.scatter = found.plain
     if found is None:
         return {}
     models.scatter, models.randoms = found.scatter, found.randoms
     return found.about
+
+
+def _without_energies(
+    models: FrameModels, tally: Tally, simulation: SingleScatter, refused: EnergyScatter
+) -> dict[str, Any]:
+    """Set simulated scatter in place of one by energies that cannot be trusted, and say so."""
+    models.scatter = None
+    about = _simulated(models, tally, simulation)
+    notes = (refused.about["note"], about.get("note"))
+    return about | {
+        "method": f"{about['method']} (scatter = energy was asked for)",
+        "note": "; ".join(note for note in notes if note),
+        "fwhm_511_found": refused.about["fwhm_511_found"],
+    }

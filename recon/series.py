@@ -61,6 +61,13 @@ class Quantifier:
         self.nuclide, self._no_nuclide = nuclide_of(self.data.labels)
         self.unit = EMISSIONS
 
+    def check(self, selections: list[TimeSelection]) -> None:
+        """Refuse times from which there is no correcting decay, before any work is done."""
+        for selection in selections:
+            self._decay(selection)
+        if self.patient is not None and self.nuclide is not None:
+            self.patient.suv_per_Bq_per_mL(self.nuclide.half_life_s, self.options.decay_reference_s)
+
     def series(
         self, frames: list[FrameImage], voxel_volume_mL: float
     ) -> tuple[Image, list[FrameTime]]:

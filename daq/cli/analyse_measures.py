@@ -30,6 +30,8 @@ TOLD = (
 )
 """What of the image's own words the report repeats; corrections are told apart."""
 
+WIDEST_MM = 10_000.0
+
 
 class Measures:
     """Collects sections and results, measure by measure."""
@@ -178,7 +180,7 @@ class Measures:
             across = float(width) if width else 0.0
         except ValueError:
             across = -1.0
-        if axis not in ("x", "y", "z") or across < 0:
+        if axis not in ("x", "y", "z") or not 0 <= across <= WIDEST_MM:
             raise CommandError(
                 f"--profile {text}: needs AXIS:x,y,z or AXIS:x,y,z:WIDTH in mm, such as x:0,30,0:10"
             )

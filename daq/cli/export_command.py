@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from recon.exchange.event_parts import Part
     from recon.exchange.scan_facts import ScanFacts
 
+MOST_ENERGY_BINS = 1000
 SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
 
 EXAMPLES = """\
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
+    from daq.listmode import FILE_NAME
     from daq.resort import run_config
     from recon.exchange.scan_facts import ScanFacts
 
@@ -81,6 +83,12 @@ def run(options: argparse.Namespace) -> int:
     if options.corrections and options.format != "castor":
         raise CommandError(f"--corrections: {options.format} has no place for them; castor has")
     path = options.output or folder / "export" / f"{folder.resolve().name}{_suffix(options)}"
+    if not path.name or path.is_dir():
+        raise CommandError(f"--output {path} is a folder: give the name of a file in it")
+    if options.energy_bins > MOST_ENERGY_BINS:
+        raise CommandError(f"--energy-bins {options.energy_bins}: at most {MOST_ENERGY_BINS}")
+    if not (folder / FILE_NAME).is_file():
+        raise CommandError(f"{folder / FILE_NAME} is missing: there is no list to export")
     facts = ScanFacts.of(_about(folder, config))
     progress = ProgressLine("exporting")
     writers = {"petsird": _petsird, "castor": _castor, "safir": _safir}
@@ -100,7 +108,7 @@ def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
     about: dict[str, Any] = {"run": folder.resolve().name, "scanner": config.scanner().name}
     for name in ("run.json", "summary.json"):
         path = folder / name
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = _facts_in(path)
         about |= {key: found[key] for key in ("created", "hash") if key in found}
     nuclide = config.labels.get("nuclide")
     return {**about, **({"nuclide": nuclide} if nuclide else {})}
@@ -137,10 +145,19 @@ class _Parts:
 
 
 def _duration_s(folder: Path) -> float:
-    path = folder / "summary.json"
-    if not path.exists():
+    try:
+        return float(_facts_in(folder / "summary.json")["detector_time_s"])
+    except (KeyError, TypeError, ValueError):
         return 0.0
-    return float(json.loads(path.read_text(encoding="utf-8")).get("detector_time_s", 0.0))
+
+
+def _facts_in(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; none of a file that is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _petsird(

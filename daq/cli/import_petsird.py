@@ -36,6 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Import."""
+    from recon.exchange.errors import ExchangeError
+
+    try:
+        return _imported(options)
+    except ExchangeError as error:
+        told = str(error)
+        raise CommandError(
+            told if str(options.file) in told else f"{options.file}: {told}"
+        ) from error
+
+
+def _imported(options: argparse.Namespace) -> int:
     from daq.importers.coincidences import write_coincidence_run
     from recon.exchange.petsird_reader import PetsirdFile
     from recon.exchange.petsird_scanner import fit_scanner

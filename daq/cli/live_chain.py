@@ -31,8 +31,17 @@ from hw.endpoints import Endpoints
 from hw.messages import Telemetry
 
 READY_S = 60.0
-CLOSE_S = 30.0
+CLOSE_S = 150.0
+"""Closing takes the drain, and as long as the imager makes progress with the final image."""
+
 PICTURE_S = 5.0
+LEAVE_S = 10.0
+"""For a process that is told to leave, unless Ctrl-C was pressed: on a busy machine the quarter of
+a second that it takes to end may become several seconds, and nobody waits."""
+
+HURRIED_LEAVE_S = 2.6
+"""For all of them together after Ctrl-C; the imager may still write its image."""
+
 RESTARTS = 3
 NICENESS = {"imager": 5}
 """The picture yields to the data: taking, logging and sorting come first on a busy machine."""
@@ -130,7 +139,7 @@ class LiveChain:
             try:
                 self._watch_run(display)
             except Stopped:
-                self._close_by_command(daq)
+                self._close_by_command(daq, display)
                 raise
             finally:
                 display.close()
@@ -203,11 +212,19 @@ class LiveChain:
         pictures = display.projections()
         return pictures is not None and bool(pictures.arrays()[0].any())
 
-    def _close_by_command(self, daq: ControlClient) -> None:
+    def _close_by_command(self, daq: ControlClient, display: DisplayClient) -> None:
         """A closed window ends the run well; Ctrl-C leaves that to the daq's own hurried end."""
-        if not self._hurry:
-            with contextlib.suppress(ClientError):
-                daq.call("stop", timeout_s=CLOSE_S)
+        if self._hurry:
+            return
+        line, deadline = ProgressLine("run"), time.monotonic() + CLOSE_S
+        with contextlib.suppress(ClientError):
+            daq.send("stop")
+        while self.children.alive("daq") and time.monotonic() < deadline:
+            telemetry = display.telemetry(timeout_s=0.1)
+            if telemetry is not None:
+                line.say(_status_line(telemetry))
+                if telemetry.state not in ("running", "stopping"):
+                    return
 
     def _wait_for_window(self) -> None:
         tell("the run is closed; close the console's window to leave")
@@ -248,8 +265,10 @@ class LiveChain:
         )
 
     def _stop_everything(self) -> None:
-        killed = self.children.stop("daq", within_s=1.9)
-        killed += self.children.stop(within_s=0.7 if self._hurry else 3.0)
+        began = time.monotonic()
+        killed = self.children.stop("daq", within_s=1.9 if self._hurry else LEAVE_S)
+        left_s = max(0.7, HURRIED_LEAVE_S - (time.monotonic() - began))
+        killed += self.children.stop(within_s=left_s if self._hurry else LEAVE_S)
         for name in killed:
             tell(f"the {name} did not leave in time and was killed")
         self._console_report = last_object(self.scratch / "logs" / "console.log")
@@ -304,6 +323,8 @@ def last_object(log: Path) -> dict[str, Any]:
 
 
 def _status_line(telemetry: Telemetry) -> str:
+    if telemetry.finishing > 0:
+        return f"finishing the image … {100 * telemetry.finishing:.0f} %"
     if telemetry.settings is not None and not telemetry.settings.sorts_coincidences:
         return _singles_line(telemetry)
     rates = telemetry.rates

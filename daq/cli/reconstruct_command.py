@@ -14,17 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
+from daq.cli.reconstruct_foreign import refuse_foreign
 from daq.cli.reconstruct_options import (
     add_algorithm_options,
     add_correction_options,
     add_quantification_options,
     add_time_options,
+    check_suv,
     extras_of,
     recon_options,
     sources_of,
 )
-from daq.cli.reconstruct_output import formats_of, write_images
-from daq.cli.reconstruct_parametric import add_parametric_options, kinds_of, write_maps
+from daq.cli.reconstruct_output import check_output, formats_of, write_images
+from daq.cli.reconstruct_parametric import (
+    add_parametric_options,
+    check_frames,
+    kinds_of,
+    write_maps,
+)
 from daq.cli.reconstruct_progress import EtaLine
 from daq.cli.reconstruct_spect import add_spect_options, run_spect
 
@@ -72,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
     from daq.resort import run_config
 
     folder = find_run(options.run_folder, options.runs)
-    if run_config(folder).scanner().modality == "SPECT":
-        return run_spect(options, folder)
-    return _run_pet(options, folder)
+    modality = run_config(folder).scanner().modality
+    refuse_foreign(options, modality)
+    return run_spect(options, folder) if modality == "SPECT" else _run_pet(options, folder)
 
 
 def _run_pet(options: argparse.Namespace, folder: Path) -> int:
@@ -82,14 +89,17 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     from recon.offline import reconstruct
 
     formats, kinds = formats_of(options.format), kinds_of(options)
-    path = options.output or folder / "images" / f"{options.algorithm}.nii.gz"
+    path = check_output(options.output or folder / "images" / f"{options.algorithm}.nii.gz")
     progress = EtaLine("reconstructing")
     progress("reading the log", 0.0)
     data = run_data(folder, **sources_of(options))
     if options.nuclide:
         data = replace(data, labels={**data.labels, "nuclide": options.nuclide})
-    plan = recon_options(options, data, path.parent if path.parent.is_dir() else folder)
-    made = reconstruct(data, plan, extras_of(options, folder, data), progress=progress)
+    plan, extras = recon_options(options, data, path.parent), extras_of(options, folder, data)
+    check_frames(kinds, plan)
+    if options.suv:
+        check_suv(plan, extras, data)
+    made = reconstruct(data, plan, extras, progress=progress)
     progress.done()
     if options.suv:
         made = _as_suv(made)

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import CommandError, positive
+from daq.cli.common import CommandError, positive, whole
 
 if TYPE_CHECKING:
     from recon.offline import Extras
@@ -156,7 +156,7 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
         help="lengths one after the other, 10x60s,5x120s, or times in s, "
         "0:60,60:300 (default: the whole run)",
     )
-    group.add_argument("--gates", type=int, default=0, metavar="N", help="split into N gates")
+    group.add_argument("--gates", type=whole, default=0, metavar="N", help="split into N gates")
     group.add_argument(
         "--gate-signal",
         type=Path,
@@ -208,9 +208,12 @@ def add_quantification_options(parser: argparse.ArgumentParser) -> None:
 
 def _psf(text: str) -> str:
     """Check a width in mm, or the word, for argparse."""
-    if text != "detector":
-        float(text)
-    return text
+    try:
+        return text if text == "detector" else str(float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is neither a width in mm nor "detector"'
+        ) from None
 
 
 def sources_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -263,6 +266,8 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
 
     if bool(options.gates) != bool(options.gate_signal):
         raise CommandError("--gates N and --gate-signal FILE go together: give both")
+    if options.pose_reference is not None and options.poses is None:
+        raise CommandError("--pose-reference needs the poses: give --poses FILE")
     poses = options.poses and PoseStream.load(options.poses, reference_s=options.pose_reference)
     return Extras(
         poses=poses or None,
@@ -301,6 +306,22 @@ def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:
         injected_Bq=options.injected_MBq * 1e6,
         injected_s=run_time_s(options.injected_at, data, "--injected-at"),
     )
+
+
+def check_suv(plan: ReconOptions, extras: Extras, data: RunData) -> None:
+    """Refuse --suv before the work, where the image could not be in Bq/mL at a known time."""
+    from recon.quantification import nuclide_of
+
+    lacking = {
+        "no activity calibration: `tomoshibi calibrate activity` makes one for --calibration": (
+            extras.calibration is None
+        ),
+        "--no-calibration and --no-decay exclude it": not (plan.calibration and plan.decay),
+        nuclide_of(data.labels)[1]: nuclide_of(data.labels)[0] is None,
+    }
+    if any(lacking.values()):
+        reasons = "; ".join(words for words, lacks in lacking.items() if lacks)
+        raise CommandError(f"--suv needs Bq/mL, corrected for decay: {reasons}")
 
 
 def run_time_s(text: str, data: RunData, option: str) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import CommandError
+from daq.cli.common import CommandError, make_folder
 
 if TYPE_CHECKING:
     from recon.offline import Reconstruction
 
 FORMATS = ("nifti", "dicom", "interfile")
+RUN_FILES = ("run.json", "summary.json", "activity.json")
+"""Files of a run that the JSON beside an image must not overwrite."""
 
 
 def formats_of(text: str) -> tuple[str, ...]:
@@ -24,14 +27,33 @@ def formats_of(text: str) -> tuple[str, ...]:
     return names
 
 
+def check_output(path: Path) -> Path:
+    """Return the path, refused before the work where no file can be written there."""
+    if not path.name or path.is_dir():
+        raise CommandError(f"--output {path} is a folder: give the name of a file in it")
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise CommandError(f"--output {path}: its name must end in .nii or .nii.gz")
+    if (path.parent / "run.json").exists() and f"{_stem(path)}.json" in RUN_FILES:
+        raise CommandError(f"--output {path} would overwrite a file of the run: give another name")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"--output {path} is no file: give another")
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise CommandError(f"--output: {path.parent} cannot be written to: give another folder")
+    return path
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
 def write_images(made: Reconstruction, path: Path, formats: tuple[str, ...]) -> list[Path]:
     """Write the image in every format; ``path`` is the NIfTI's, the others go beside it."""
     from recon.exchange.dicom_pet import write_dicom_pet
     from recon.exchange.interfile import write_interfile
     from recon.nifti import write_nifti
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    stem = _stem(path)
     written: list[Path] = []
     if "nifti" in formats:
         write_nifti(path, made.image, made.grid, metadata=made.metadata, frames=made.frames)

@@ -11,7 +11,10 @@ from daq.cli.common import CommandError
 if TYPE_CHECKING:
     from recon.grid import Image
     from recon.offline import Reconstruction
+    from recon.options import ReconOptions
+    from recon.parametric import InputFunction
 
+LEAST_FRAMES = 2
 KINDS = ("mean", "patlak", "washout")
 
 
@@ -47,9 +50,25 @@ def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
             raise CommandError(f"--parametric {name}: there are {', '.join(KINDS)}")
     if names and not options.frames:
         raise CommandError("--parametric needs a series: give --frames")
-    if "patlak" in names and options.input is None:
-        raise CommandError("--parametric patlak needs the plasma's curve: --input FILE")
+    if names and options.gates:
+        raise CommandError("--parametric needs a course of time: leave --gates out")
+    if "patlak" in names:
+        _plasma(options)
     return names
+
+
+def check_frames(kinds: tuple[str, ...], plan: ReconOptions) -> None:
+    """Refuse maps of a single frame."""
+    if kinds and len(plan.frames) < LEAST_FRAMES:
+        raise CommandError(f"--parametric needs a series: {LEAST_FRAMES} --frames or more")
+
+
+def _plasma(options: argparse.Namespace) -> InputFunction:
+    from recon.parametric import InputFunction
+
+    if options.input is None:
+        raise CommandError("--parametric patlak needs the plasma's curve: --input FILE")
+    return InputFunction.load(options.input)
 
 
 def write_maps(
@@ -71,15 +90,16 @@ def write_maps(
 def _maps(
     made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...]
 ) -> list[tuple[str, str, Image]]:
-    from recon.parametric import InputFunction, mean_map, patlak_maps, washout_maps
+    from recon.parametric import mean_map, patlak_maps, washout_maps
 
     unit = str(made.metadata["unit"])
     maps: list[tuple[str, str, Image]] = []
     if "mean" in kinds:
         maps.append(("mean", unit, mean_map(made.image, made.frames)))
     if "patlak" in kinds:
-        plasma = InputFunction.load(options.input)
-        slope, intercept = patlak_maps(made.image, made.frames, plasma, from_s=options.patlak_from)
+        slope, intercept = patlak_maps(
+            made.image, made.frames, _plasma(options), from_s=options.patlak_from
+        )
         maps += [("patlak-slope", "1/s", slope), ("patlak-intercept", "1", intercept)]
     if "washout" in kinds:
         rate, start = washout_maps(made.image, made.frames)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ from recon.mu_map import MuUnit, load_mu_map
 from recon.run_data import PART_RECORDS, RunData
 
 Records = npt.NDArray[np.void]
+
+_LONGEST_S = 9e6  # int64 in ps
+_MOST = {"pair_live_s": _LONGEST_S, "detector_s": _LONGEST_S, "crystal_singles": 1e15}
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ def run_data(
     statistics, notes = _statistics(folder, scanner)
     notes += _torn(log)
     detector_s = float(statistics.get("detector_s", 0.0))
-    duration_s = max(detector_s, log.last_s + 1e-12)
+    recorded_s = log.last_s + 1e-12
+    duration_s = max(detector_s, recorded_s) if log.closed else recorded_s
     known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
     path = mu_map or (folder / MU_MAP_NAME if (folder / MU_MAP_NAME).exists() else None)
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
@@ -186,15 +190,25 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
     path = folder / "randoms.npz"
     if not path.exists():
         return {}, ["live times are not known: there is no randoms.npz beside the log"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "pair_live_s": (scanner.n_modules, scanner.n_modules),
+        "detector_s": (),
+        "crystal_singles": (scanner.n_crystals,),
+    }
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ("pair_live_s", "detector_s", "crystal_singles")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found = {name: file[name] for name in shapes}
+    except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
         return {}, [f"{path.name} cannot be read ({error}): live times are not known"]
-    shape = (scanner.n_modules, scanner.n_modules)
-    if found["pair_live_s"].shape != shape or len(found["crystal_singles"]) != scanner.n_crystals:
+    if any(found[name].shape != shape for name, shape in shapes.items()):
         return {}, [f"{path.name} is of another scanner: live times are not known"]
+    if not all(_is_sound(values, _MOST[name]) for name, values in found.items()):
+        return {}, [f"{path.name} holds what is no time or count: live times are not known"]
     return found, []
+
+
+def _is_sound(values: npt.NDArray[Any], most: float) -> bool:
+    return values.dtype.kind in "iuf" and bool(((values >= 0) & (values < most)).all())
 
 
 def _torn(log: LogIndex) -> list[str]:
@@ -211,13 +225,14 @@ def _hash(folder: Path) -> str:
     """Return the identity of prompts and delayeds; "" of a run that was not closed."""
     try:
         return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hash"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
 def _created(folder: Path) -> datetime | None:
     try:
         head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return datetime.fromisoformat(head["created"])
-    except (OSError, ValueError, KeyError):
+        created = datetime.fromisoformat(head["created"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return created if created.tzinfo else created.replace(tzinfo=UTC)

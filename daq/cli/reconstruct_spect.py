@@ -12,10 +12,23 @@ from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from daq.singles_log import SinglesReader
+    from recon.mu_map import MuUnit
     from recon.spect.offline import Chunk, SpectImage, SpectOptions, SpectRun
 
 CHUNK_RECORDS = 200_000
 IMAGE_NAME = "spect.nii.gz"
+BOUNDS = {
+    "iterations": (1, 1000),
+    "subsets": (1, 1000),
+    "threads": (1, 64),
+    "fwhm_mm": (0, 100),
+    "view_deg": (0.1, 90),
+    "sensitivity_cps_per_MBq": (1e-3, 1e7),
+}
+LONGEST_S = 9e6
+"""Times are int64 in ps."""
+MARGIN = 1e-3
+"""By which live shares may exceed 1: a run's last period may reach beyond its end."""
 
 
 def add_spect_options(parser: argparse.ArgumentParser) -> None:
@@ -45,24 +58,27 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run_spect(options: argparse.Namespace, folder: Path) -> int:
     """Reconstruct a SPECT run's singles and write the image."""
-    from daq.cli.reconstruct_output import formats_of
+    from daq.cli.reconstruct_output import check_output, formats_of
     from recon.spect.offline import reconstruct_spect
 
     asked, formats = spect_options(options), formats_of(options.format)
+    path = check_output(options.output or folder / "images" / IMAGE_NAME)
     progress = ProgressLine("reconstructing")
     made = reconstruct_spect(
-        spect_run(folder, mu_map=options.mu_map),
+        spect_run(folder, mu_map=options.mu_map, mu_unit=options.mu_unit.replace("-", "_")),
         asked,
         said=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
     )
     progress.done()
-    for words in made.warnings:
+    _check_required(made, options.require)
+    warnings = [*_about_cut(folder), *made.warnings]
+    for words in warnings:
         tell(f"tomoshibi: {words}")
-    path = options.output or folder / "images" / IMAGE_NAME
-    written = _write(made, path, {"run": folder.name, **made.metadata}, formats)
+    about = {"run": folder.name, **made.metadata, "warnings": warnings}
+    written = _write(made, path, about, formats)
     total_MBq = float(made.image.sum()) * made.grid.voxel_volume_mm3 / 1e9
     finish(options, {"run": str(folder), "image": str(path), "images": list(map(str, written)),
-                     "total_MBq": total_MBq, **made.metadata},
+                     "total_MBq": total_MBq, **about},
            f"{written[0]}: {made.metadata['prompts_used']} counts in {made.metadata['views']} "
            f"views, {total_MBq:.4g} MBq")  # fmt: skip
     return 0
@@ -77,7 +93,6 @@ def _write(
     from recon.exchange.interfile import write_interfile
     from recon.nifti import write_nifti
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
     counts = made.metadata["prompts_used"]
     frames, written = [FrameTime(0.0, made.metadata["duration_s"], prompts=counts)], []
@@ -94,8 +109,14 @@ def _write(
 
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:
-    """Return the options of the command line as reconstruction takes them."""
+    """Return the options of the command line as reconstruction takes them, checked."""
     from recon.spect.offline import SpectOptions
+
+    for name, (least, most) in BOUNDS.items():
+        value = getattr(options, name, None)
+        if value is not None and not least <= value <= most:
+            option = f"--{name.replace('_', '-')}"
+            raise CommandError(f"{option} {value:g}: must lie in {least:g}..{most:g}")
 
     def off(name: str) -> bool:
         return bool(getattr(options, f"no_{name}", False))
@@ -117,7 +138,24 @@ def spect_options(options: argparse.Namespace) -> SpectOptions:
     )
 
 
-def spect_run(folder: Path, *, mu_map: Path | None = None) -> SpectRun:
+def _about_cut(folder: Path) -> list[str]:
+    from daq.singles_log import FILE_NAME
+
+    if is_whole(folder / FILE_NAME):
+        return []
+    return ["the singles log was not closed: it is used up to its last whole block"]
+
+
+def _check_required(made: SpectImage, names: list[str]) -> None:
+    for name in names:
+        if not made.metadata["corrections"].get(name, {"applied": False})["applied"]:
+            raise CommandError(
+                f"correction {name} is required, and this run or these options do not have it: "
+                f"{'; '.join(made.warnings) or 'see --help'}"
+            )
+
+
+def spect_run(folder: Path, *, mu_map: Path | None = None, mu_unit: MuUnit = "auto") -> SpectRun:
     """Return what the files of a run tell; raises CommandError where the singles are missing."""
     from daq.resort import run_config
     from daq.run import MU_MAP_NAME
@@ -141,11 +179,21 @@ def spect_run(folder: Path, *, mu_map: Path | None = None) -> SpectRun:
         scanner=scanner,
         windows=log.windows,
         chunks=chunks_of(log),
-        mu=load_mu_map(chosen, grid) if mu_map or chosen.exists() else None,
-        live_share=_live_share(summary),
-        end_s=float(summary.get("detector_time_s", 0.0)),
+        mu=load_mu_map(chosen, grid, unit=mu_unit) if mu_map or chosen.exists() else None,
+        live_share=live_share(summary, scanner.n_modules),
+        end_s=end_s(summary) if is_whole(path) else 0.0,
         calibrated=bool(config.calibration),
     )
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a singles log was closed: one that was cut ends with its last whole block."""
+    from daq.singles_log import SinglesReader
+
+    log = SinglesReader(path)
+    for _ in log:
+        pass
+    return log.closed
 
 
 def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chunk]:
@@ -189,10 +237,22 @@ def _summary(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _live_share(summary: dict[str, Any]) -> tuple[float, ...] | None:
-    """Return each module's live share; None where a run was cut off and has no books."""
-    books = summary.get("live_time", {})
-    detector_s = float(books.get("detector_s", 0.0))
-    if detector_s <= 0 or not books.get("module_s"):
+def live_share(summary: dict[str, Any], modules: int) -> tuple[float, ...] | None:
+    """Return each module's live share; None where a run was cut off and has no sound books."""
+    try:
+        books = summary["live_time"]
+        detector_s = float(books["detector_s"])
+        share = tuple(float(live) / detector_s for live in books["module_s"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    return tuple(float(live) / detector_s for live in books["module_s"])
+    sound = len(share) == modules and all(0 < part <= 1 + MARGIN for part in share)
+    return share if sound else None
+
+
+def end_s(summary: dict[str, Any]) -> float:
+    """Return how long a run was, 0 where that is not known."""
+    try:
+        end_s = float(summary["detector_time_s"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+    return end_s if 0 < end_s < LONGEST_S else 0.0

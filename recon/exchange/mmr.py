@@ -33,6 +33,9 @@ GAP_EVERY = 9
 DEPTH_MM = 7.0
 """Mean depth of interaction, as STIR has it for this scanner."""
 
+MOST = 1e6
+"""Above every number of a header."""
+
 I8 = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint16]
 
@@ -93,7 +96,10 @@ def read_header(path: Path) -> MmrHeader:
 
     def number(key: str) -> float:
         try:
-            return float(keys[key])
+            value = float(keys[key])
+            if not 0 < value < MOST:
+                raise ValueError(keys[key])
+            return value
         except (KeyError, ValueError) as error:
             raise ExchangeError(f"{path} has no number for {key!r}: no mMR header") from error
 

@@ -29,6 +29,7 @@ DEPTH_SHARE = 0.6
 """Part of the screens' distance, about the middle, that the image holds."""
 
 SAMPLED_LINES = 400_000
+FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class PeptList:
         """Return the grid of an image of what lies between the screens."""
         extent = np.array([*(2 * self.half_mm), DEPTH_SHARE * self.separation_mm])
         x, y, z = (max(1, int(n)) for n in np.ceil(extent / voxel_mm))
+        if x * y * z > MOST_VOXELS:
+            raise ExchangeError(
+                f"{x} x {y} x {z} voxels of {voxel_mm:g} mm: at most {MOST_VOXELS}; take larger"
+            )
         return ImageGrid((x, y, z), (voxel_mm, voxel_mm, voxel_mm))
 
     def parts(self, step_s: float) -> Iterator[tuple[float, EventList]]:
@@ -85,7 +90,12 @@ def read_pept(path: Path) -> PeptList:
         raise ExchangeError(
             f"{path}: no line 'Separation= … ' (mm between the screens): no PEPT list"
         )
-    separation = float(found[1])
+    try:
+        separation = float(found[1])
+    except ValueError:
+        separation = 0.0
+    if not 1.0 <= separation <= FARTHEST_MM:
+        raise ExchangeError(f"{path}: Separation= {found[1]} mm: must lie in 1..{FARTHEST_MM:g}")
     lines = text[text.find("\n", found.end()) :].splitlines()
     rows, other = [], 0
     for line in lines:
@@ -101,6 +111,12 @@ def read_pept(path: Path) -> PeptList:
     table = np.array(rows).reshape(-1, 5)
     if not len(table) or not np.isfinite(table).all():
         raise ExchangeError(f"{path}: {len(table)} rows of t, x1, y1, x2, y2, all must be finite")
+    farthest_mm, longest_ms = np.abs(table[:, 1:]).max(), float(np.ptp(table[:, 0]))
+    if farthest_mm > FARTHEST_MM or longest_ms > LONGEST_MS:
+        raise ExchangeError(
+            f"{path}: places up to {farthest_mm:g} mm and {longest_ms:g} ms: at most "
+            f"{FARTHEST_MM:g} mm and {LONGEST_MS:g} ms; a row is damaged, or the units are others"
+        )
     return _centred(table, separation, other)
 
 
@@ -150,10 +166,12 @@ def point_sources(image: Image, grid: ImageGrid, count: int, *, apart_mm: float 
     left = image.astype(np.float64)
     found = []
     for _ in range(count):
+        if not left.any():
+            break
         at = np.unravel_index(int(np.argmax(left)), left.shape)
         hottest = [axis.reshape(-1)[i] for axis, i in zip((x, y, z), at, strict=True)]
         distance = np.sqrt(sum((a - p) ** 2 for a, p in zip((x, y, z), hottest, strict=True)))
         near = np.where(distance <= apart_mm / 3, left, 0.0)
         found.append([float((near * axis).sum() / max(near.sum(), 1e-30)) for axis in (x, y, z)])
         left[distance <= apart_mm] = 0.0
-    return np.array(found)
+    return np.array(found).reshape(-1, 3)

@@ -25,7 +25,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     ExchangeError
         where the disk refuses it; nothing is left then, and what was at ``path`` stays.
     """
-    part = path.with_name(f".part-{path.name}")
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
     with _told(path), _gone_unless_done(part):
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
@@ -44,12 +44,12 @@ def whole_folder(folder: Path, *, suffixes: frozenset[str]) -> Iterator[Path]:
     """
     if folder.exists():
         _check_replaceable(folder, suffixes)
-    part = folder.with_name(f".part-{folder.name}")
+    part = folder.with_name(f".part-{os.getpid()}-{folder.name}")
     with _told(folder), _gone_unless_done(part):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         yield part
-        old = folder.with_name(f".old-{folder.name}")
+        old = folder.with_name(f".old-{os.getpid()}-{folder.name}")
         if folder.exists():
             folder.rename(old)
         part.rename(folder)

@@ -63,29 +63,32 @@ class Schema:
         """Return how a type is defined, None where the schema does not have it."""
         return self._types.get(name)
 
-    def codec(self, kind: Any, given: Mapping[str, Any] | None = None) -> Codec:
-        """Return the codec of a type as it stands in a schema.
+    def codec(self, kind: Any) -> Codec:
+        """Return the codec of a type as it stands in the schema; raises YardlError."""
+        try:
+            return self._codec(kind, {})
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise YardlError(f"the file's schema is damaged at {kind}: {error!r}") from error
 
-        given : what the parameters of a generic type stand for
-        """
-        given = given or {}
+    def _codec(self, kind: Any, given: Mapping[str, Any]) -> Codec:
+        """``given``: what the parameters of a generic type stand for."""
         if isinstance(kind, str):
             return self._named(kind, [], given)
         if isinstance(kind, list):
             return self._union(kind, given)
         if "vector" in kind:
-            items = self.codec(kind["vector"]["items"], given)
+            items = self._codec(kind["vector"]["items"], given)
             length = kind["vector"].get("length")
             return _vector(items) if length is None else _fixed_vector(items, length)
         if "array" in kind:
-            return _array(self.codec(kind["array"]["items"], given), kind["array"])
+            return _array(self._codec(kind["array"]["items"], given), kind["array"])
         if "name" in kind:
             return self._named(kind["name"], kind.get("typeArguments", []), given)
         raise YardlError(f"type {json.dumps(kind)[:80]} of the schema is not known here")
 
     def _named(self, name: str, arguments: list[Any], given: Mapping[str, Any]) -> Codec:
         if name in given:
-            return self.codec(*given[name])
+            return self._codec(*given[name])
         if name in _PLAIN:
             return _PLAIN[name]
         entry = self._types.get(name.rpartition(".")[2])
@@ -96,13 +99,13 @@ class Schema:
         bound = [(argument, given) for argument in arguments]
         inner = dict(zip(entry.get("typeParameters", []), bound, strict=True))
         if "fields" in entry:
-            fields = [(f["name"], self.codec(f["type"], inner)) for f in entry["fields"]]
+            fields = [(f["name"], self._codec(f["type"], inner)) for f in entry["fields"]]
             return _record(name, fields)
-        return self.codec(entry["type"], inner)
+        return self._codec(entry["type"], inner)
 
     def _union(self, cases: list[Any], given: Mapping[str, Any]) -> Codec:
         kinds = [case.get("type", case) if isinstance(case, dict) else case for case in cases]
-        codecs = [None if kind is None else self.codec(kind, given) for kind in kinds]
+        codecs = [None if kind is None else self._codec(kind, given) for kind in kinds]
         if len(codecs) == 2 and codecs[0] is None and codecs[1] is not None:
             return _optional(codecs[1])
         return _union_of(codecs)

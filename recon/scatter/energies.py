@@ -25,7 +25,7 @@ from recon.events import F4
 from recon.grid import Image
 from recon.line_model import LineModel, LineRate, Records
 from recon.lors import LocatedEvents
-from recon.scatter.detector import EnergyWindow
+from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.mixture import Mixture, energy_bins, energy_counts, fit_mixture
 from recon.scatter.rate import ScatterRate, mean_factor, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
@@ -34,8 +34,8 @@ from recon.scatter.spectra import scattered_energies, window_edges
 F8 = npt.NDArray[np.float64]
 
 UNCALIBRATED = (
-    "the energy peak is {:.1%} wide, much more than this scanner's: calibrate energies first, or "
-    "the amount of scatter cannot be trusted; until then use scatter = sss"
+    "the energy peak is {:.1%} wide, much more than this scanner's: scatter by energies cannot be "
+    "trusted; calibrate energies first, until then use scatter = sss"
 )
 
 
@@ -103,6 +103,8 @@ def estimate_energy_scatter(
         simulation = SingleScatter(
             model.system, mu, window, options=options, threads=threads, stopped=stopped
         )
+    if simulation.empty:
+        raise ScatterError("nothing in the µ map scatters, so that energies tell no scatter")
     edges = window_edges(simulation.window)
     activity = settled(activity, previous)
     table = simulation.table(activity, stopped=stopped)

@@ -171,10 +171,9 @@ def fit_mixture(
     shifted = spectra(simulation, arriving, fwhm_511=fwhm, gain=gain + PEAK_ERROR)
     moved = _fitted(both[used], _templates(shifted)[:, used], background[used])[1]
     by_peak = abs(moved[1:].sum() / max(numbers[1:].sum(), 1e-300) - 1.0)
+    error = math.hypot(error, by_peak, SPECTRA_ERROR)
     trues, single, multiple = (float(n) for n in numbers)
-    return Mixture(
-        found, trues, single, multiple, randoms, random, per_bin, math.hypot(error, by_peak), start
-    )
+    return Mixture(found, trues, single, multiple, randoms, random, per_bin, error, start)
 
 
 def _scatter_error(expected: Callable[[F8], F8], best: F8) -> float:

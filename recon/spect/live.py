@@ -33,17 +33,18 @@ from recon.live_stream import LatencyHistogram, RateMeter
 from recon.mu_map import load_mu_map
 from recon.nifti import write_nifti
 from recon.spect.offline import (
-    UNIT,
     Problem,
     SpectOptions,
     SpectRun,
     counter_of,
     in_Bq_per_mL,
     problem_of,
+    solved,
     turn_seen_deg,
 )
 from recon.spect.osem import SpectOsem
 from recon.spect.peaks import SpectError, peaks_of
+from recon.spect.sidecar import UNIT
 
 VIEWS_PER_UPDATE = 6
 PERIOD_S, REFRESH_S, FINISH_S = 0.25, 2.0, 7.0
@@ -236,8 +237,9 @@ class SpectLiveRun:
 
     def _finished(self, stopped: Callable[[], bool]) -> tuple[Image, dict[str, object]]:
         """Return the image that offline reconstruction makes of the same counts."""
-        problem = problem_of(self._state(), self._counter, self._options, self._peaks)
-        image = problem.osem.run(self._options.iterations, stopped=stopped)
+        state = self._state()
+        problem = problem_of(state, self._counter, self._options, self._peaks)
+        image = solved(problem, state, self._options, stopped=stopped)
         self._problem = problem
         return in_Bq_per_mL(image, problem.grid), problem.metadata(problem.osem)
 

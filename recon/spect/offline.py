@@ -23,14 +23,23 @@ from recon.spect.osem import Channel, Counts, Events, SpectOsem, ViewData
 from recon.spect.peaks import Peak, SpectError, half_life_s, peaks_of
 from recon.spect.projector import SpectProjector, field_radius_mm
 from recon.spect.scatter import ScatterMethod, scatter_counts, usable_method
+from recon.spect.scatter_trial import tew_defect
+from recon.spect.sidecar import about_run
 from recon.spect.views import VIEW_DEG, Records, View, ViewCounter, ViewSet
 
-UNIT = "Bq/mL"
 Said = Callable[[str, float], None]
 Chunk = tuple[Records, Records, int]
 """Singles, angles that came before them, and the time up to which both are complete, ps."""
 
 FEW_DEGREES = 150.0
+UNCALIBRATED = (
+    "no energy calibration in this run: gains that are off move counts out of the window, and "
+    "activities by several per cent. Calibrate before the run (docs/calibration.md), or give a "
+    "measured sensitivity (--sensitivity-cps-per-MBq)"
+)
+FIRST_UPDATES = 8
+"""Before scatter is computed from the image: it is smoother than the image."""
+
 MM3_PER_ML = 1000.0
 
 
@@ -39,7 +48,8 @@ class SpectOptions:
     """What is asked for.
 
     peaks : names of photopeak windows; () for all of the run
-    scatter : ``auto`` takes TEW where the run has the windows, and says so where not
+    scatter : ``auto`` takes TEW where the run has the windows, with what it misses by a trial
+        where there is a µ map, and says so where not; ``tew`` and ``dew`` take the windows alone
     attenuation, collimator_response, decay, dead_time : whether corrected
     sensitivity_cps_per_MBq : measured, of all peaks chosen together, in place of the computed one
     list_mode : whether events are taken one by one
@@ -131,16 +141,11 @@ def image_of(
 ) -> SpectImage:
     """Return the image of singles that were sorted into views."""
     problem = problem_of(run, counter, options, peaks)
-    osem = problem.osem
-    image = osem.run(
-        options.iterations,
-        progress=lambda done, total, _: said("reconstructing", done / total),
-        stopped=stopped,
-    )
+    image = solved(problem, run, options, said=said, stopped=stopped)
     image = in_Bq_per_mL(image, problem.grid, options.fwhm_mm)
     if not np.isfinite(image).all():
         raise SpectError("the image has voxels that are no numbers: please report this run")
-    return SpectImage(image, problem.grid, problem.metadata(osem), problem.warnings)
+    return SpectImage(image, problem.grid, problem.metadata(problem.osem), problem.warnings)
 
 
 @dataclass
@@ -149,8 +154,12 @@ class Problem:
 
     grid: ImageGrid
     osem: SpectOsem
+    views: ViewSet
+    method: ScatterMethod
+    mu: Image | None
     about: dict[str, Any]
     warnings: tuple[str, ...]
+    by_trial: bool = False
 
     def metadata(self, osem: SpectOsem) -> dict[str, Any]:
         """Return what is true of the image."""
@@ -178,6 +187,9 @@ def problem_of(
     if options.attenuation and mu is None:
         warnings.append("no µ map: attenuation is not corrected, activities come out too low")
     grid = ImageGrid(run.scanner.image.shape, run.scanner.image.voxel_mm)
+    unknown_gains = not run.calibrated and run.scanner.response.gain_spread > 0
+    if unknown_gains and options.sensitivity_cps_per_MBq is None:
+        warnings.append(UNCALIBRATED)
     if mu is not None:
         grid.check(mu, what="µ map")
     scatter = {peak.name: scatter_counts(views, peak, run.scanner, method) for peak in peaks}
@@ -193,8 +205,59 @@ def problem_of(
     ]  # fmt: skip
     mask = grid.cylinder(field_radius_mm(run.scanner, grid))
     osem = SpectOsem(channels, views.views, mask, _subsets(options.subsets, len(views)))
-    about = _about(run, views, peaks, scatter, counter, options, mu is not None, method)
-    return Problem(grid, osem, about, tuple(warnings))
+    about = about_run(run, views, peaks, scatter, counter, options, mu is not None, method)
+    trial = options.scatter == "auto" and method == "tew" and mu is not None
+    return Problem(grid, osem, views, method, mu, about, tuple(warnings), trial)
+
+
+def solved(
+    problem: Problem,
+    run: SpectRun,
+    options: SpectOptions,
+    *,
+    said: Said = lambda what, share: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Image:
+    """Return the image in Bq a voxel, with scatter brought up to date on the way."""
+    initial = None
+    if problem.by_trial:
+        said("scatter", 0.0)
+        initial = with_trial(problem, run, options, stopped)
+    return problem.osem.run(
+        options.iterations,
+        initial=initial,
+        progress=lambda done, total, _: said("reconstructing", done / total),
+        stopped=stopped,
+    )
+
+
+def with_trial(
+    problem: Problem, run: SpectRun, options: SpectOptions, stopped: Callable[[], bool]
+) -> Image:
+    """Add to the scatter what TEW misses of the image after a few updates; return that image."""
+    osem, mu = problem.osem, problem.mu
+    assert mu is not None
+    image = osem.run(math.ceil(FIRST_UPDATES / osem.subsets), stopped=stopped)
+    osem.log_likelihood.clear()
+    if stopped():
+        return image
+    channels = []
+    for channel in osem.channels:
+        peak = channel.projector.peak
+        defect = tew_defect(
+            image, mu, problem.grid, run.scanner, run.windows, peak, osem.views, problem.method,
+            threads=options.threads,
+        )  # fmt: skip
+        scatter = scatter_counts(problem.views, peak, run.scanner, problem.method, defect)
+        share = float(scatter.sum()) / max(problem.about["counts_per_peak"][peak.name], 1)
+        problem.about["scatter_share"][peak.name] = share
+        channels.append(replace(channel, data=channel.data.with_scatter(scatter)))
+    osem.channels = channels
+    shares = ", ".join(f"{100 * s:.0f} %" for s in problem.about["scatter_share"].values())
+    problem.about["corrections"]["scatter"]["how"] = (
+        f"tew and what it misses by Monte Carlo, {shares} of the counts"
+    )
+    return image
 
 
 def in_Bq_per_mL(image: Image, grid: ImageGrid, fwhm_mm: float = 0.0) -> Image:
@@ -260,79 +323,3 @@ def turn_seen_deg(views: Sequence[View]) -> float:
         return 0.0
     normals = sorted(math.degrees(math.atan2(v.w[1], v.w[0])) % 360 for v in views)
     return 360.0 - float(np.diff([*normals, normals[0] + 360.0]).max())
-
-
-def _normals(views: ViewSet) -> list[float]:
-    """Return where cameras looked from: the first direction, the step, how many; 0° is +x."""
-    found = sorted({round(math.degrees(math.atan2(v.w[1], v.w[0])) % 360, 1) for v in views.views})
-    step = float(np.median(np.diff(found))) if len(found) > 1 else 0.0
-    return [found[0], round(step, 3), len(found)]
-
-
-def _about(
-    run: SpectRun, views: ViewSet, peaks: tuple[Peak, ...],
-    scatter: dict[str, npt.NDArray[np.float32]], counter: ViewCounter, options: SpectOptions,
-    attenuated: bool, method: ScatterMethod,
-) -> dict[str, Any]:  # fmt: skip
-    counts = {peak.name: int(views.counts[peak.number].sum()) for peak in peaks}
-    share = {p.name: float(scatter[p.name].sum()) / max(counts[p.name], 1) for p in peaks}
-    collimator = run.scanner.collimator
-    assert collimator is not None
-    return {
-        "modality": "SPECT",
-        "algorithm": "list-mode OSEM" if options.list_mode else "projection OSEM",
-        "scanner": run.scanner.name,
-        "nuclide": peaks[0].nuclide,
-        "unit": UNIT,
-        "voxel_mm": list(run.scanner.image.voxel_mm),
-        "duration_s": counter.end_ps * 1e-12,
-        "prompts_used": sum(counts.values()),
-        "counts_per_peak": counts,
-        "singles_without_angle": counter.without_angle,
-        "views": len(views),
-        "view_deg": options.view_deg,
-        "angles_deg": _normals(views),
-        "view_angles_deg": [round(view.angle_deg, 3) for view in views.views],
-        "energy_windows": [
-            {"name": p.name, "low_keV": p.lld_keV, "high_keV": p.uld_keV,
-             "line_keV": round(p.energy_keV, 2)} for p in peaks
-        ],
-        "collimator": collimator.name,
-        "radius_mm": run.scanner.bore_mm,
-        "sensitivity_cps_per_MBq": {p.name: 1e6 * p.counts_per_decay for p in peaks},
-        "scatter_share": share,
-        "post_filter_fwhm_mm": options.fwhm_mm,
-        "corrections": corrections(
-            run, peaks, options, attenuated=attenuated, method=method, share=share
-        ),
-    }  # fmt: skip
-
-
-def corrections(
-    run: SpectRun, peaks: tuple[Peak, ...], options: SpectOptions, *, attenuated: bool,
-    method: ScatterMethod, share: dict[str, float],
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """Return each correction, whether it was applied, and how."""
-    energies = ", ".join(f"{peak.energy_keV:.0f}" for peak in peaks)
-    shares = ", ".join(f"{100 * part:.0f} %" for part in share.values())
-    live = options.dead_time and run.live_share is not None
-    measured = options.sensitivity_cps_per_MBq is not None
-    how = {
-        "decay": (options.decay, f"each view to the run's start, {peaks[0].nuclide}"),
-        "dead_time": (live, "views' times by the modules' live share"),
-        "randoms": (False, "single photons have none"),
-        "normalisation": (False, "crystals are taken as equal"),
-        "attenuation": (attenuated, f"µ map of the run, scaled from 511 keV to {energies} keV"),
-        "scatter": (method != "none", f"{method} from the windows beside, {shares} of the counts"),
-        "collimator_response": (
-            options.collimator_response, "by distance, from the holes, with penetration"
-        ),
-        "calibration": (True, "measured sensitivity" if measured else
-                        "computed from collimator, crystal and energy window"),
-        "sensitivity": (True, "the same model as the projector's"),
-    }  # fmt: skip
-    off = "not applied"
-    return {
-        name: {"applied": applied, "how": words if applied or name == "randoms" else off}
-        for name, (applied, words) in how.items()
-    }

@@ -14,7 +14,7 @@ With one subset and S = 0, Σ_j s_j λ_j = Σ y after every update, and the log-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,9 @@ class ViewData(Protocol):
     def total(self) -> float:
         """Return the sum of y less what is expected to be scatter."""
 
+    def with_scatter(self, scatter: F4) -> ViewData:
+        """Return the same measurement with another expectation of scatter."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -61,6 +64,10 @@ class Counts:
     def total(self) -> float:
         """See :class:`ViewData`."""
         return float(self.counts.sum(dtype=np.float64) - self.scatter.sum(dtype=np.float64))
+
+    def with_scatter(self, scatter: F4) -> Counts:
+        """See :class:`ViewData`."""
+        return replace(self, scatter=scatter)
 
 
 @kernel
@@ -114,6 +121,10 @@ class Events:
     def total(self) -> float:
         """See :class:`ViewData`."""
         return float(self.weight.sum(dtype=np.float64) - self.scatter.sum(dtype=np.float64))
+
+    def with_scatter(self, scatter: F4) -> Events:
+        """See :class:`ViewData`."""
+        return replace(self, scatter=scatter)
 
 
 @dataclass(frozen=True)

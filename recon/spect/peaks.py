@@ -46,6 +46,7 @@ class Peak:
     number : of its window among the run's windows for singles, from 0
     per_decay : photons of the peak's lines in a decay
     counts_per_decay : q, counts per second and Bq without attenuation
+    gain_spread : relative σ of the crystals' gains, where they are not calibrated
     """
 
     name: str
@@ -59,6 +60,7 @@ class Peak:
     counts_per_decay: float
     response: CollimatorResponse
     scatter: tuple[ScatterWindow, ...]
+    gain_spread: float = 0.0
 
 
 def peaks_of(
@@ -135,6 +137,7 @@ def _peak(
             )
             for w in beside
         ),
+        gain_spread=gain_spread,
     )
 
 

@@ -27,7 +27,7 @@ from scipy import ndimage
 
 from hw.scanner import Scanner
 from recon.spect.collimator import FWHM_PER_SIGMA
-from recon.spect.peaks import Peak, SpectError
+from recon.spect.peaks import Peak, ScatterWindow, SpectError
 from recon.spect.views import ViewSet
 
 F4 = npt.NDArray[np.float32]
@@ -62,28 +62,34 @@ def usable_method(peaks: tuple[Peak, ...], asked: str) -> tuple[ScatterMethod, s
     return "none", words
 
 
-def scatter_counts(views: ViewSet, peak: Peak, scanner: Scanner, method: ScatterMethod) -> F4:
-    """Return the scatter expected in each pixel of each view, (views, n_u, n_v) float32."""
+def scatter_counts(
+    views: ViewSet, peak: Peak, scanner: Scanner, method: ScatterMethod, defect: F4 | None = None
+) -> F4:
+    """Return the scatter expected in each pixel of each view, (views, n_u, n_v) float32.
+
+    defect : what the windows miss (:mod:`recon.spect.scatter_trial`)
+    """
     nothing = np.zeros(views.counts.shape[1:], np.float32)
     if method == "none":
         return nothing
-    chosen = [w for w in peak.scatter if w.below or method == "tew"]
     exposure = np.array([view.exposure_s for view in views.views])
     spread = _neighbours(views)
-    rate = np.zeros(views.counts.shape[1:])
-    spill = 0.0
-    for low in (True, False):
-        side = [w for w in chosen if w.below == low]
-        width = sum(w.width_keV for w in side)
-        if not side:
-            continue
-        factor = peak.width_keV / 2 / width
-        counts = sum(views.counts[w.number] for w in side)
-        rate += factor * _smooth(np.asarray(counts), exposure, spread, scanner)
-        spill += factor * sum(w.spill for w in side)
+    rate, spill = np.zeros(views.counts.shape[1:]), 0.0
+    for factor, window in chosen_windows(peak, method):
+        rate += factor * _smooth(views.counts[window.number], exposure, spread, scanner)
+        spill += factor * window.spill
     peak_rate = _smooth(views.counts[peak.number], exposure, spread, scanner)
-    estimate = (rate - spill * peak_rate) / max(0.05, 1.0 - spill)
-    return np.asarray(np.clip(estimate, 0.0, peak_rate) * exposure[:, None, None], np.float32)
+    estimate = (rate - spill * peak_rate) / max(0.05, 1.0 - spill) * exposure[:, None, None]
+    if defect is not None:
+        estimate += defect
+    return np.asarray(np.clip(estimate, 0.0, peak_rate * exposure[:, None, None]), np.float32)
+
+
+def chosen_windows(peak: Peak, method: ScatterMethod) -> list[tuple[float, ScatterWindow]]:
+    """Return the windows that a method takes, and by which factor each one's counts."""
+    chosen = [w for w in peak.scatter if w.below or method == "tew"]
+    width = {low: sum(w.width_keV for w in chosen if w.below == low) for low in (True, False)}
+    return [(peak.width_keV / 2 / width[w.below], w) for w in chosen]
 
 
 def _neighbours(views: ViewSet) -> npt.NDArray[np.float64]:

@@ -102,6 +102,18 @@ def test_what_is_required_and_not_possible_is_an_error(
     (("--decay-reference", "noon"), "neither s since"),
     (("--prior", "rdp"), "bsrem"),
     (("--iterations", "0"), "must lie in"),
+    (("--stop", "soon"), "stop rule"),
+    (("--peaks", "Lu-177_208"), "for SPECT runs"),
+    (("--pose-reference", "1"), "--poses"),
+    (("--decay-reference", "1e9"), "half-lives"),
+    (("--decay-reference=-1e12",), "half-lives"),
+    (("--suv", "--weight-kg", "70", "--injected-MBq", "100"), "no activity calibration"),
+    (("--frames", "0:0.2", "--parametric", "mean"), "2 --frames or more"),
+    (("--frames", "2x0.1", "--parametric", "patlak", "--input", "none.csv"), "none.csv"),
+    (("--output", "image.txt"), ".nii"),
+    (("--output", "."), "folder"),
+    (("--output", "/dev/null/image.nii"), "folder"),
+    (("--mu-map", "none.nii.gz"), "none.nii.gz"),
 ])  # fmt: skip
 def test_nonsense_is_refused_in_words(
     asked: tuple[str, ...], words: str, run_folder: Path, capsys: pytest.CaptureFixture[str]
@@ -124,6 +136,50 @@ def test_a_log_cut_in_the_middle_is_used_as_far_as_it_goes(
     assert 0.5 * whole.duration_s < data.duration_s < 0.8 * whole.duration_s
     assert "last whole block" in " ".join(data.notes)
     assert data.pair_live_s is None and "live times" in " ".join(data.notes)
+    shutil.copy(run_folder / "randoms.npz", torn)  # of the whole run, longer than the log
+    assert run_data(torn).duration_s == data.duration_s
+
+
+@pytest.mark.parametrize("name, made_of", [
+    ("detector_s", np.nan), ("detector_s", 1e30), ("detector_s", "x"), ("detector_s", np.ones(3)),
+    ("crystal_singles", -1.0), ("pair_live_s", np.inf), ("pair_live_s", None),
+])  # fmt: skip
+def test_damaged_live_times_are_left_out_and_told(
+    name: str, made_of: Any, run_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(run_folder, folder)
+    path = folder / "randoms.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    if made_of is None:
+        path.write_bytes(path.read_bytes()[:-300])  # no zip archive any more
+    else:
+        same = np.ndim(made_of) == 0 and name != "detector_s"
+        arrays[name] = np.full(arrays[name].shape, made_of) if same else np.array(made_of)
+        np.savez(path, **arrays)
+    data = run_data(folder)
+    assert data.pair_live_s is None and "randoms.npz" in " ".join(data.notes)
+    assert data.duration_s < 1.0
+
+
+def test_a_damaged_configuration_is_named(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(run_folder, folder)
+    (folder / "summary.json").write_text("[]")
+    assert run_data(folder).hash == ""
+    (folder / "run.json").write_text("[]")
+    assert main(["reconstruct", str(folder)]) == 1
+    assert str(folder / "run.json") in capsys.readouterr().err
+
+
+def test_an_image_does_not_overwrite_a_file_of_the_run(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", str(run_folder), "--output", str(run_folder / "run.nii.gz")]) == 1
+    assert "overwrite" in capsys.readouterr().err
 
 
 def test_a_log_of_another_scanner_is_refused(run_folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from daq.closing import DRAIN_S, HURRIED_IMAGER_S, IMAGER_S, SILENCE_S, Closing
+from daq.closing import DRAIN_S, HURRIED_IMAGER_S, IMAGER_MOST_S, IMAGER_S, SILENCE_S, Closing
 from daq.errors import RunError
 from daq.frame_check import FrameChecker
 from daq.run_control import TRANSITIONS, RunControl
@@ -59,13 +59,21 @@ def test_what_the_state_does_not_allow_names_the_remedy() -> None:
         control.require("running")
 
 
-def run_of(*, ended: bool = False, reports: int = 0, imager_final: bool | None = None):
+def run_of(
+    *,
+    ended: bool = False,
+    reports: int = 0,
+    imager_final: bool | None = None,
+    finishing: float = 0.0,
+):
     """Return what Closing looks at of a run."""
     tainted: list[str] = []
     return SimpleNamespace(
         pipeline=SimpleNamespace(decoder=SimpleNamespace(all_ended=ended)),
         reports=[None] * reports,
-        imager=None if imager_final is None else SimpleNamespace(final=imager_final),
+        imager=None
+        if imager_final is None
+        else SimpleNamespace(final=imager_final, finishing=finishing),
         taint=tainted.append,
         tainted=tainted,
     )
@@ -118,6 +126,37 @@ def test_the_imager_is_waited_for_within_a_bound() -> None:
     assert closing.imager_is_done(run_of(imager_final=True), 6.0)
     assert closing.imager_is_done(run_of(), 5.1 + IMAGER_S)
     assert Closing(0.0, sources=1, imager=False).imager_is_done(run_of(), 0.0)
+
+
+def test_an_imager_that_makes_progress_is_waited_for_longer() -> None:
+    closing, now = Closing(0.0, sources=1, imager=True), 0.0
+    closing.drained_at(now)
+    for percent in (10, 20, 30, 40):
+        now += IMAGER_S
+        assert not closing.imager_is_done(run_of(imager_final=False, finishing=percent / 100), now)
+    stuck = run_of(imager_final=False, finishing=0.4)
+    assert not closing.imager_is_done(stuck, now + IMAGER_S)
+    assert closing.imager_is_done(stuck, now + IMAGER_S + 0.1)
+    assert closing.imager_is_done(run_of(imager_final=True, finishing=1.0), now + 0.1)
+
+
+def test_progress_too_is_waited_for_within_a_bound() -> None:
+    closing = Closing(0.0, sources=1, imager=True)
+    closing.drained_at(0.0)
+    for second in range(int(IMAGER_MOST_S) + 1):
+        slow = run_of(imager_final=False, finishing=1e-3 * (second + 1))
+        assert not closing.imager_is_done(slow, float(second))
+    assert closing.imager_is_done(slow, IMAGER_MOST_S + 0.1)
+
+
+def test_told_to_leave_the_daq_waits_for_no_progress() -> None:
+    closing = Closing(0.0, sources=1, imager=True)
+    closing.drained_at(0.0)
+    closing.hurry(0.8)
+    for tenth in range(6):
+        slow = run_of(imager_final=False, finishing=0.1 * (tenth + 1))
+        assert not closing.imager_is_done(slow, 0.1 * tenth)
+    assert closing.imager_is_done(slow, HURRIED_IMAGER_S + 0.1)
 
 
 class WatchedRun:

@@ -20,7 +20,6 @@ from hw.endpoints import Endpoints
 from hw.energy_windows import spect_windows
 from hw.messages import (
     Command,
-    DynamicFrame,
     ImageMessage,
     JournalEntry,
     Projections,
@@ -29,6 +28,7 @@ from hw.messages import (
     decode_as,
     encode,
 )
+from hw.picture_messages import DynamicFrame
 from hw.settings import EnergyWindow, SortSettings
 
 RINGS, SECTORS = 3, 16

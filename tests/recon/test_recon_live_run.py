@@ -145,6 +145,21 @@ def test_end_writes_the_image_and_the_final_report(
     assert run.end(RunEnd(run="one", prompts=2000, delayeds=0), stopped=lambda: False) is None
 
 
+def test_progress_with_the_final_image_is_reported(imager: LiveImager, records: np.ndarray) -> None:
+    run = run_of(imager, begin_message(), [1.0])
+    run.take(batch_message(0, 2000, 0), records.tobytes(), b"")
+    shares: list[float] = []
+
+    def stopped() -> bool:
+        shares.append(run.report().finishing)
+        return False
+
+    final = run.end(RunEnd(run="one", prompts=2000, delayeds=0), stopped=stopped)
+    assert final is not None and "OSEM of all events" in final.note
+    assert shares[0] == 0 and shares == sorted(shares) and len(set(shares)) > 20
+    assert run.report().finishing == 1.0
+
+
 def test_end_counts_what_never_came(imager: LiveImager, records: np.ndarray) -> None:
     run = run_of(imager, begin_message(), [1.0])
     run.take(batch_message(0, 1000, 0), records[:1000].tobytes(), b"")

@@ -14,8 +14,11 @@ from scatter_gate import gate_run
 from coincidence.events import COINCIDENCE
 from hw.scanner import load_scanner
 from recon.line_model import LineModel
+from recon.offline import reconstruct
+from recon.options import ReconOptions
 from recon.projector import Projector
 from recon.randoms import CrystalRandoms, fan_counts
+from recon.run_data import RunData
 from recon.scatter import (
     EnergyWindow,
     ScatterError,
@@ -26,7 +29,7 @@ from recon.scatter import (
     estimate_scatter,
 )
 from recon.scatter.rate import settled
-from recon.scatter.spectra import scattered_energies, spectra
+from recon.scatter.spectra import Spectra, scattered_energies, spectra
 from recon.scatter.tails import solve
 from recon.system import ReconSystem
 
@@ -183,24 +186,48 @@ def test_each_estimate_is_of_the_mean_with_the_one_before(
     assert settled(other, None) is other
 
 
-def test_energies_tell_the_amount_that_was_drawn(
-    system: ReconSystem, simulation: SingleScatter, activity: np.ndarray
-) -> None:
+def drawn_energies(real: Spectra) -> np.ndarray:
+    """Return records of one line: 60,000 trues, 30,000 single and 6,000 multiple scatter."""
     rng = np.random.default_rng(2)
-    arriving = scattered_energies(simulation, activity)
-    real = spectra(simulation, arriving, fwhm_511=0.13, gain=1.01)  # not the preset's 0.12 and 1
-    numbers = {"trues": 60_000, "single": 30_000, "multiple": 6_000}
-    templates = (real.of_trues(), real.of_single(), real.of_multiple())
     drawn = [
         rng.choice(template.size, number, p=template.ravel())
-        for template, number in zip(templates, numbers.values(), strict=True)
+        for template, number in (
+            (real.of_trues(), 60_000),
+            (real.of_single(), 30_000),
+            (real.of_multiple(), 6_000),
+        )
     ]
-    bins = len(real.trues)
     middle = (real.edges_keV[1:] + real.edges_keV[:-1]) / 2
-    bin_a, bin_b = np.divmod(np.concatenate(drawn), bins)
+    bin_a, bin_b = np.divmod(np.concatenate(drawn), len(real.trues))
     records = np.zeros(len(bin_a), dtype=COINCIDENCE)
     records["crystal_b"] = 64
     records["energy_a"], records["energy_b"] = middle[bin_a] * 10, middle[bin_b] * 10
+    return records
+
+
+def test_energies_of_a_peak_too_wide_give_way_to_the_simulation(
+    system: ReconSystem, simulation: SingleScatter, activity: np.ndarray
+) -> None:
+    arriving = scattered_energies(simulation, activity)
+    wide = drawn_energies(spectra(simulation, arriving, fwhm_511=0.18, gain=1.0))  # 0.12 by design
+    data = RunData.of_records(
+        wide[::20], scanner=system.scanner, duration_s=SECONDS, mu_map=simulation.mu
+    )
+    found = reconstruct(data, ReconOptions(iterations=1, subsets=1, scatter="energy"))
+    scatter = found.metadata["corrections"]["scatter"]
+    assert scatter["applied"]
+    assert "calibrate energies" in scatter["how"]
+    assert "scatter = energy was asked for" in scatter["how"]
+    assert scatter["scale_from"] in ("tails", "none")
+    assert np.isfinite(found.image).all()
+
+
+def test_energies_tell_the_amount_that_was_drawn(
+    system: ReconSystem, simulation: SingleScatter, activity: np.ndarray
+) -> None:
+    arriving = scattered_energies(simulation, activity)
+    real = spectra(simulation, arriving, fwhm_511=0.13, gain=1.01)  # not the preset's 0.12 and 1
+    records, bins = drawn_energies(real), len(real.trues)
     found = estimate_energy_scatter(
         LineModel(system), activity, simulation.mu, [records],
         duration_s=SECONDS, simulation=simulation,

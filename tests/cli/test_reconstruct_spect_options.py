@@ -1,0 +1,74 @@
+"""What `tomoshibi reconstruct` takes and refuses of a SPECT run, and of its damaged books."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coincidence.events import SINGLE
+from daq.blocks import BlockKind
+from daq.cli import build_parser
+from daq.cli.common import CommandError
+from daq.cli.reconstruct_foreign import PET_ONLY, SPECT_ONLY, refuse_foreign
+from daq.cli.reconstruct_spect import end_s, is_whole, live_share, spect_options
+from daq.singles_log import SinglesWriter
+
+
+def parsed(*arguments: str) -> Any:
+    return build_parser("reconstruct").parse_args(["reconstruct", "RUN", *arguments])
+
+
+def test_what_was_not_given_is_of_no_modality() -> None:
+    options = parsed()
+    for name, default in (PET_ONLY | SPECT_ONLY).items():
+        assert getattr(options, name) == default, name
+    refuse_foreign(options, "PET")
+    refuse_foreign(options, "SPECT")
+
+
+@pytest.mark.parametrize("modality, asked", [
+    ("SPECT", "--frames=0:1"), ("SPECT", "--psf=3"), ("SPECT", "--attenuation=mlaa"),
+    ("SPECT", "--scatter=energy"), ("PET", "--list-mode"), ("PET", "--scatter-windows=dew"),
+])  # fmt: skip
+def test_options_of_the_other_modality_are_refused(modality: str, asked: str) -> None:
+    with pytest.raises(CommandError, match=asked.partition("=")[0]):
+        refuse_foreign(parsed(asked), modality)
+
+
+@pytest.mark.parametrize("asked", [
+    "--iterations=0", "--subsets=2000", "--threads=0", "--fwhm-mm=nan", "--view-deg=1e-9",
+    "--sensitivity-cps-per-MBq=1e-300",
+])  # fmt: skip
+def test_numbers_out_of_bounds_are_refused_before_the_log_is_read(asked: str) -> None:
+    with pytest.raises(CommandError, match="must lie in"):
+        spect_options(parsed(asked))
+
+
+@pytest.mark.parametrize("books", [
+    None, "x", {"detector_s": 0, "module_s": [1]}, {"detector_s": float("nan"), "module_s": [1]},
+    {"detector_s": 2, "module_s": [1, 1]}, {"detector_s": 2, "module_s": [0]},
+    {"detector_s": 2, "module_s": ["x"]}, {"detector_s": 2, "module_s": [3]},
+])  # fmt: skip
+def test_books_that_cannot_be_of_the_run_are_not_used(books: Any) -> None:
+    assert live_share({"live_time": books}, 1) is None
+    assert live_share({"live_time": {"detector_s": 2, "module_s": [1.5]}}, 1) == (0.75,)
+
+
+def test_a_run_lasts_as_long_as_its_books_say_where_they_can_be_right() -> None:
+    assert end_s({"detector_time_s": 12.5}) == 12.5
+    for damaged in ({}, {"detector_time_s": "x"}, {"detector_time_s": 1e30},
+                    {"detector_time_s": -1}, {"detector_time_s": float("nan")}):  # fmt: skip
+        assert end_s(damaged) == 0.0
+
+
+def test_a_singles_log_that_was_cut_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "singles.tmws"
+    log = SinglesWriter(path, {"windows": []})
+    log.append(BlockKind.SINGLES, np.zeros(100, SINGLE))
+    log.close({})
+    assert is_whole(path)
+    path.write_bytes(path.read_bytes()[:-10])
+    assert not is_whole(path)
