@@ -36,7 +36,7 @@ RATIO_FWHM_MM = 6.0
 GEOMETRIC_FWHM_MM = 3.0
 SAMPLES = 2_500_000
 RATIO_SAMPLES = 800_000
-LEAST_RELATIVE = 0.05
+LEAST_RELATIVE = 0.01
 """Voxels seen with less than this share of the greatest sensitivity are masked."""
 
 F4 = npt.NDArray[np.float32]

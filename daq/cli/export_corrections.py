@@ -49,7 +49,7 @@ def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, 
         if name not in makers:
             raise CommandError(f"--corrections {name}: there are {', '.join(makers)}")
         found[name] = makers[name](data, system)
-    order = ("attenuation", "randoms", "normalisation")
+    order: tuple[Correction, ...] = ("attenuation", "randoms", "normalisation")
     return {name: found[name] for name in order if name in found}
 
 

@@ -104,7 +104,12 @@ EXAMPLES: list[m.Message] = [
         event_wall_ns=9,
     ),
     m.SinglesBatch(
-        run="r", sequence=3, singles=2, angles=1, singles_before=9, watermark_ps=10**12,
+        run="r",
+        sequence=3,
+        singles=2,
+        angles=1,
+        singles_before=9,
+        watermark_ps=10**12,
         event_wall_ns=5,
     ),
     m.RunEnd(run="r", prompts=10, delayeds=11),

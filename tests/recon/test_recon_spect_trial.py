@@ -55,8 +55,8 @@ def test_a_single_scatter_is_klein_and_nishinas() -> None:
 def test_a_ball_in_water_comes_out_right_only_with_what_tew_misses() -> None:
     """The emulator's camera before a ball of 60 mm in water: counts less scatter, over primaries.
 
-    5 %: the noise of 4000 primaries is 1.6 %, and some 2 % of what A expects is spread beyond 12 mm by
-    septa and coherent scatter.
+    5 %: the noise of 4000 primaries is 1.6 %, and some 2 % of what A expects is spread beyond
+    12 mm by septa and coherent scatter.
     """
     canvas = Canvas("ball", voxel_mm=(4.0,) * 3, extent_mm=(200.0, 200.0, 160.0))
     canvas.paint(Shape("cylinder", (100.0, 100.0, 80.0), material="water"))
