@@ -5,8 +5,8 @@ are made by a :class:`recon.live_job.LiveJob` and taken when ready:
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
 - a **head contour** in place of a µ map, of the first image of ``CONTOUR_PROMPTS``;
-- **scatter** from the present image, of ``SCATTER_PROMPTS`` and again when the prompts have grown
-  by half or ``SCATTER_EVERY_S`` have passed.
+- **scatter** from the present image, of ``SCATTER_PROMPTS`` and again when the prompts have
+  doubled or ``SCATTER_EVERY_S`` have passed.
 
 Meanwhile the image goes on with what there is, and says so.
 """
@@ -40,8 +40,8 @@ from recon.system import ReconSystem
 
 CONTOUR_PROMPTS = 200_000
 SCATTER_PROMPTS = 200_000
-SCATTER_EVERY_S = 20.0
-SCATTER_GROWTH = 1.5
+SCATTER_EVERY_S = 30.0
+SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
 SCATTER_SAMPLE = 300_000
 """Prompts that the scatter's tails are fitted to, the newest."""

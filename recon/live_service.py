@@ -69,8 +69,8 @@ class Pace:
     threads : of the projector while the run lasts
     """
 
-    period_s: float = 0.085
-    budget_s: float = 0.025
+    period_s: float = 0.08
+    budget_s: float = 0.02
     catch_up_s: float = 0.08
     threads: int = 1
 
