@@ -126,6 +126,14 @@ Two threads unless the figure says otherwise; the lines come in no order, and so
 the time. Peers' figures are quoted, of the same workload on a comparable machine of two cores;
 goals are two to eight times the best of them. What makes it fast, what was tried and what limits
 it: [recon_projector.md](recon_projector.md).
+
+Medians move by a tenth and more with what else the host does: three runs gave 5.3 to 8.0 M/s for
+forward without TOF, 10.1 to 11.3 with it (goal 12), and 4.7 to 6.8 for an EM pass with TOF (goal
+5). A TOF line costs 180 to 200 ns on a core, of which 18 are for sorting, 17 for its set-up, 77
+for writing down 48 planes and 64 for summing them (`python benchmarks/projector_steps.py`): 12
+M/s would be 167 ns. Without sorting it is slower; smaller tables of the kernel's weights give 3
+to 7 % and are 4 to 8 times less exact; shorter chunks of planes, sorting indices only and huge
+pages gave nothing.
 """
 
 NOTES = {"sort": SORT, "emulator": EMULATOR, "projector": PROJECTOR, "firmware": FIRMWARE}
