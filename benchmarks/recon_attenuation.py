@@ -67,9 +67,7 @@ class Head:
 def load(folder: Path, threads: int) -> Head:
     """Read a run and its truth."""
     data = run_data(folder)
-    system = ReconSystem.of(
-        data.scanner, window_ps=data.window_ps, min_sector_difference=data.min_sector_difference
-    )
+    system = data.system()
     if data.mu_map is None:
         raise SystemExit(f"{folder}: the run has no µ map")
     with np.load(folder / "truth.npz") as file:

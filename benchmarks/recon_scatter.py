@@ -63,11 +63,7 @@ class Case:
 def load(folder: Path, calibration: Path | None, threads: int) -> tuple[Case, dict[str, float]]:
     """Reconstruct and estimate; also what the estimates cost in seconds."""
     data = run_data(folder, calibration=calibration)
-    system = ReconSystem.of(
-        data.scanner,
-        window_ps=data.window_ps,
-        min_sector_difference=data.min_sector_difference,
-    )
+    system = data.system()
     if data.mu_map is None:
         raise SystemExit(f"{folder}: the run has no µ map")
     tally = Tally.of(data, [])

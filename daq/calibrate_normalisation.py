@@ -113,9 +113,10 @@ def calibrate_normalisation(
     source: NormalisationSource,
     *,
     allowed: npt.NDArray[np.bool_],
+    energies_keV: tuple[float, float] | None = None,
     on_pass: Callable[[int, int], None] | None = None,
 ) -> NormalisationResult:
-    """Return the normalisation's components.
+    """Return the normalisation's components; ``energies_keV`` as of :func:`source_model`.
 
     A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
     module with fewer than that the scanner's, times the block profile; they are marked.
@@ -127,7 +128,7 @@ def calibrate_normalisation(
     """
     geometry = build_geometry(scanner)
     _check_counts(sums, scanner)
-    model = source_model(scanner, geometry, source, allowed=allowed)
+    model = source_model(scanner, geometry, source, allowed=allowed, energies_keV=energies_keV)
     kinds = pair_kinds(scanner, allowed)
     pair_trues = np.where(allowed, sums.pair_trues, 0.0)
     epsilon, passes, change = np.ones(scanner.n_crystals), 0, np.inf

@@ -42,7 +42,12 @@ from hw.scanner import Scanner
 FILE_NAME = "calibration.npz"
 SUFFIX = ".npz"
 FORMAT = "tomoshibi calibration set"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+NORMALISATION_SINCE = 3
+"""Efficiencies of older sets were found with a detection model without block efficiency: they hold
+it, and would be corrected for it twice."""
+
+NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric")
 
 _VERSION_1 = {"gain": "gain", "skew_ps": "skew_ps", "gain_status": "gain_status",
               "skew_status": "skew_ps_status"}  # fmt: skip
@@ -116,6 +121,11 @@ class CalibrationSet(msgspec.Struct, frozen=True):
         """Name and hash: what a run's provenance says."""
         return f"{self.about.name}@{self.about.hash}"
 
+    @property
+    def has_current_normalisation(self) -> bool:
+        """Whether its efficiencies belong to the detection model of this program."""
+        return self.about.version >= NORMALISATION_SINCE
+
     def calibration(self) -> Calibration:
         """Return the corrections as the event path applies them.
 
@@ -165,6 +175,8 @@ def new_set(
 ) -> CalibrationSet:
     """Return a set; what is not given is ``base``'s, or else the identity, not calibrated.
 
+    A normalisation of a base of before version ``NORMALISATION_SINCE`` is left out.
+
     Parameters
     ----------
     values : arrays by the names of ``calibration_arrays.SPECS``, such as ``{"gain": …}``
@@ -183,6 +195,8 @@ def new_set(
     if base is not None:
         base.check_scanner(scanner)
     kept = arrays_of(base) if base is not None else {}
+    if base is not None and not base.has_current_normalisation:
+        kept = {key: array for key, array in kept.items() if key not in NORMALISATION}
     arrays = {}
     for key, spec in all_specs().items():
         found = np.asarray(given[key]) if key in given else kept.get(key, spec.nothing(scanner))
@@ -233,10 +247,10 @@ def load_set(path: Path) -> CalibrationSet:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             about = msgspec.json.decode(file["about"].tobytes(), type=About)
-            if about.format != FORMAT or about.version not in (1, FORMAT_VERSION):
+            if about.format != FORMAT or not 1 <= about.version <= FORMAT_VERSION:
                 raise CalibrationSetError(
                     f"{path} is a {about.format}, version {about.version}; this program reads "
-                    f"{FORMAT}, versions 1 and {FORMAT_VERSION}"
+                    f"{FORMAT}, versions 1 to {FORMAT_VERSION}"
                 )
             arrays = _read_arrays(file, about.version)
     except OSError as error:
@@ -263,7 +277,7 @@ def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
 def _read_arrays(file: Mapping[str, Array], version: int) -> dict[str, Array]:
     """Return all arrays of a file; what version 1 did not have becomes the identity."""
     specs = all_specs()
-    if version == FORMAT_VERSION:
+    if version != 1:
         return {key: frozen(spec, file[key]) for key, spec in specs.items()}
     known = {key: frozen(specs[key], file[old]) for old, key in _VERSION_1.items()}
     extents = {"crystal": len(known["gain"]), "depth": DOI_BINS}

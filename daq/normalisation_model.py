@@ -2,12 +2,13 @@
 
 A pair of points inside two blocks sees the source's line of emission through both with
 
-    w = µ² exp(−µ(t_a/cosθ_a + t_b/cosθ_b)) / d² · ℓ · exp(−µ_s ℓ_s)
+    w = µ² exp(−µ(t_a/cosθ_a + t_b/cosθ_b)) η_a η_b / d² · ℓ · exp(−µ_s ℓ_s)
 
-(depths t, angles θ to the faces' normals, distance d, chord ℓ of the activity, chord ℓ_s of the
-source's body of attenuation µ_s): the same detection model as the reconstruction's sensitivity.
-Scatter in the source, escape from a block's edge and penetration through its sides are not in it;
-the block profile and the geometric factors of the normalisation hold what they change.
+(depths t, angles θ to the faces' normals, distance d, block efficiency η, chord ℓ of the activity,
+chord ℓ_s of the source's body of attenuation µ_s): the same detection model as the
+reconstruction's sensitivity. Scatter in the source is not in it; the block profile and the
+geometric factors of the normalisation hold what it changes, and where the blocks differ from
+:mod:`hw.block_efficiency`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.normalisation_source import NormalisationSource
+from hw.block_efficiency import BlockEfficiency, efficiency_at
 from hw.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
 from hw.jit import Array, bare_kernel, kernel
 from hw.scanner import Scanner
@@ -89,17 +91,27 @@ def emission(
     return (chord - inner) * length * math.exp(-source[7] * chord * length)
 
 
+@bare_kernel
+def _along(axes: Array, module: int, axis: int, dx: float, dy: float, dz: float) -> float:
+    """Return a vector's component along an axis of a module."""
+    towards = axes[module, axis, 0] * dx + axes[module, axis, 1] * dy
+    return float(towards + axes[module, axis, 2] * dz)
+
+
 @kernel
 def expected_fans(
     points: Array,
-    normals: Array,
     depths: Array,
     module_of: Array,
     partner_points: Array,
     partner_depths: Array,
     partner_module: Array,
     partner_weight: Array,
+    places: Array,
+    partner_places: Array,
     axes: Array,
+    along_u: Array,
+    along_v: Array,
     allowed: Array,
     mu_per_mm: float,
     source: Array,
@@ -110,12 +122,13 @@ def expected_fans(
     points : (n, p, 3) f4 points in each crystal; depths : (p,) f4 below the face
     partner_points : (g, q, 3) f4 in each group of partners, (q,) depths, (g,) module and summed
         efficiency
-    axes : (m, 3) f8 outward normals; normals : (n, 3) f4, of each crystal's module
+    places : (n, 2) f8, of crystals in their blocks, 0 to 1; partner_places : (g, 2) f8
+    axes : (m, 3, 3) f8, rows u, v, w of the modules
+    along_u, along_v : f4, the block efficiency's
     """
     share = 1.0 / (points.shape[1] * partner_points.shape[1])
     for i in range(points.shape[0]):
         fans[i, :] = 0.0
-        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
         own = module_of[i]
         for g in range(partner_points.shape[0]):
             other = partner_module[g]
@@ -137,14 +150,22 @@ def expected_fans(
                     seen = emission(x, y, z, dx, dy, dz, length, source)
                     if seen <= 0.0:
                         continue
-                    out_a = -(nx * dx + ny * dy + nz * dz)
-                    out_b = axes[other, 0] * dx + axes[other, 1] * dy + axes[other, 2] * dz
+                    out_a = -_along(axes, own, 2, dx, dy, dz)
+                    out_b = _along(axes, other, 2, dx, dy, dz)
                     if out_a < 0.01 * length or out_b < 0.01 * length:
                         continue
                     # the points are spread by exp(−µt): only the slant's further path is left
                     path = depths[p] * (length / out_a - 1) + partner_depths[q] * (
                         length / out_b - 1
                     )
+                    seen *= efficiency_at(
+                        along_u, along_v, -_along(axes, own, 0, dx, dy, dz) / length,
+                        -_along(axes, own, 1, dx, dy, dz) / length, places[i, 0], places[i, 1],
+                    ) * efficiency_at(
+                        along_u, along_v, _along(axes, other, 0, dx, dy, dz) / length,
+                        _along(axes, other, 1, dx, dy, dz) / length, partner_places[g, 0],
+                        partner_places[g, 1],
+                    )  # fmt: skip
                     total += seen * math.exp(-mu_per_mm * path) / square
             fans[i, other] += total * share * partner_weight[g]
 
@@ -159,6 +180,9 @@ class SourceModel:
     partner_depths: F4
     partner_module: npt.NDArray[np.int64]
     group_of: npt.NDArray[np.int64]
+    places: Floats
+    partner_places: Floats
+    blocks: BlockEfficiency
     geometry: Geometry
     allowed: npt.NDArray[np.bool_]
     mu_per_mm: float
@@ -176,10 +200,11 @@ class SourceModel:
         fans = np.empty((len(self.points), len(self.allowed)))
         geometry = self.geometry
         expected_fans(
-            self.points, geometry.crystal_normal, self.depths,
-            geometry.crystal_module.astype(np.int64), self.partner_points, self.partner_depths,
-            self.partner_module, weight, np.ascontiguousarray(geometry.module_axes[:, 2, :]),
-            self.allowed, self.mu_per_mm, self.source.numbers(), fans,
+            self.points, self.depths, geometry.crystal_module.astype(np.int64),
+            self.partner_points, self.partner_depths, self.partner_module, weight,
+            self.places, self.partner_places, np.ascontiguousarray(geometry.module_axes),
+            self.blocks.along_u, self.blocks.along_v, self.allowed, self.mu_per_mm,
+            self.source.numbers(), fans,
         )  # fmt: skip
         return fans
 
@@ -190,11 +215,13 @@ def source_model(
     source: NormalisationSource,
     *,
     allowed: npt.NDArray[np.bool_],
+    energies_keV: tuple[float, float] | None = None,
     most_lines: int = MOST_LINES,
 ) -> SourceModel:
     """Return the model of a source in a scanner, as fine as ``most_lines`` allows.
 
     allowed : (m, m) bool, module pairs that may form a coincidence
+    energies_keV : LLD and ULD, for the block efficiency; None: geometry alone
     """
     block, n = scanner.module, scanner.n_crystals
     at_once = 1
@@ -210,11 +237,26 @@ def source_model(
     partner_offsets, partner_depths = _points_in(scanner, side, 1.0)
     partner_depths = np.ascontiguousarray(partner_depths[::-1])
     points = _placed(geometry, geometry.crystal_front_mm, geometry.crystal_module, offsets, depths)
+    places, members = _places(scanner), np.bincount(group)
+    middles = [np.bincount(group, places[:, k]) / members for k in range(2)]
+    blocks = BlockEfficiency.none()
+    if energies_keV is not None:
+        lld, uld = energies_keV
+        blocks = BlockEfficiency.of(scanner, geometry, lld_keV=lld, uld_keV=uld)
     partners = _placed(geometry, centre, module, partner_offsets * at_once, partner_depths)
     return SourceModel(
-        points, depths, partners, partner_depths, module, group, geometry, allowed,
+        points, depths, partners, partner_depths, module, group, places,
+        np.stack(middles, axis=1), blocks, geometry, allowed,
         LINEAR_ATTENUATION_PER_MM[block.material], source,
     )  # fmt: skip
+
+
+def _places(scanner: Scanner) -> Floats:
+    """Return the middle of each crystal in its block, (n, 2), 0 to 1."""
+    block = scanner.module
+    place = np.arange(scanner.n_crystals) % scanner.crystals_per_module
+    u, v = place % block.n_u, place // block.n_u
+    return np.stack([(u + 0.5) / block.n_u, (v + 0.5) / block.n_v], axis=1)
 
 
 def _groups(

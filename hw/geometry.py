@@ -19,15 +19,14 @@ from hw.scanner import Scanner
 
 FloatArray = npt.NDArray[np.float64]
 
-LINEAR_ATTENUATION_PER_MM = {"LYSO": 0.083, "NaI": 0.243, "CZT": 0.374}
-"""Linear attenuation coefficient, 1/mm, by material: of LYSO at 511 keV, of NaI and CZT, which
-stand behind collimators, at 140.5 keV.
+LINEAR_ATTENUATION_PER_MM = {"LYSO": 0.0774, "NaI": 0.243, "CZT": 0.374}
+"""Linear attenuation without coherent scatter, 1/mm, by material: of LYSO at 511 keV, of NaI and
+CZT, which stand behind collimators, at 140.5 keV.
 
-LYSO (Lu1.8Y0.2SiO5:Ce, 7.1 g/cm³): attenuation length 12 mm at 511 keV, Saint-Gobain Crystals,
-PreLude 420 data sheet. NaI (3.667 g/cm³) and Cd0.9Zn0.1Te (5.78 g/cm³): photoelectric and
-incoherent cross sections of xraydb 4.5.8 (Elam, Ravel, Sieber, Radiat. Phys. Chem. 63 (2002) 121).
-They serve the mean interaction depth only, which 5 % of µ move by 0.08 mm in 15 mm
-(d⟨depth⟩/dµ ≈ −T²/12).
+Photoelectric and incoherent cross sections of xraydb 4.5.8 (Elam, Ravel, Sieber, Radiat. Phys.
+Chem. 63 (2002) 121) for Lu1.8Y0.2SiO5:Ce of 7.1 g/cm³, NaI of 3.667 and Cd0.9Zn0.1Te of 5.78.
+Coherent scatter, 5 % more in LYSO, takes no photon away; data sheets' attenuation lengths (12 mm:
+Saint-Gobain Crystals, PreLude 420) include it.
 """
 
 

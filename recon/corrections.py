@@ -13,6 +13,7 @@ from recon.grid import ReconError
 
 NAMES = (
     "sensitivity",
+    "block_efficiency",
     "attenuation",
     "randoms",
     "scatter",

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from hw.live_settings import LiveSettings
@@ -43,6 +44,9 @@ SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
 SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
+NORMALISATION_SINCE = 3
+"""Version of calibration sets whose efficiencies belong to this detection model."""
+
 SCATTER_SAMPLE = 300_000
 """Prompts that the scatter's tails are fitted to, the newest."""
 
@@ -259,6 +263,10 @@ class LiveCorrections:
         """Return every correction with what is done, or why it is not."""
         told = Corrections()
         told.apply("sensitivity", "geometry and stopping power")
+        if self._system.detection.efficiency.known:
+            settings = self._begin.settings
+            window = f"{settings.lld_keV:g}-{settings.uld_keV:g} keV"
+            told.apply("block_efficiency", f"photons followed through a block, {window}")
         self._tell_lines(told)
         self._tell_rates(told)
         self._tell_times(told)
@@ -361,12 +369,18 @@ def load_normalisation(path: Path, scanner: Scanner) -> Normalisation:
     """Return the normalisation in a run's calibration set."""
     try:
         with np.load(path, allow_pickle=False) as found:
+            version = msgspec.json.decode(found["about"].tobytes())["version"]
             arrays = {
                 name: np.asarray(found[name]) if name in found else np.zeros(0, np.float32)
                 for name in ("efficiency", "block_profile", "geometric", "masked")
             }
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ReconError(f"{path}: no calibration set: {error}") from error
+    if version < NORMALISATION_SINCE:
+        raise ReconError(
+            f"{path}: a normalisation of version {version}, made with an older detection model: "
+            "make it again with `tomoshibi calibrate normalisation`"
+        )
     if not arrays["efficiency"].size:
         raise ReconError(f"{path}: the calibration set has no efficiencies")
     masked = arrays["masked"] if arrays["masked"].size else None

@@ -251,13 +251,17 @@ class LiveService:
     def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager:
         """Return an imager for the run's scanner; the last run's where nothing changed."""
         settings = begin.settings
-        key = (begin.scanner_toml, settings.window_ps, settings.min_sector_difference)
+        energies_keV = (settings.lld_keV, settings.uld_keV)
+        key = (
+            begin.scanner_toml, settings.window_ps, settings.min_sector_difference, *energies_keV
+        )  # fmt: skip
         if self._imager is not None and key == self._imager_key:
             return self._imager
         system = ReconSystem.of(
             scanner,
             window_ps=settings.window_ps,
             min_sector_difference=settings.min_sector_difference,
+            energies_keV=energies_keV,
         )
         sensitivity = sensitivity_image(system, stopped=lambda: self._leave)
         if self._imager is not None:

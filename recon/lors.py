@@ -3,11 +3,12 @@
 Endpoints are the crystal's front face plus the depth of interaction that its DOI bin stands for.
 ``gain`` is the geometric detection probability of the *crystal pair* per emission and mm of chord:
 
-    g = (A cosθ_a)(A cosθ_b) ε_a ε_b / (2π d² V),      ε = 1 - exp(-µ T / cosθ)
+    g = (A cosθ_a)(A cosθ_b) ε_a ε_b η_a η_b / (2π d² V),      ε = 1 - exp(-µ T / cosθ)
 
-with crystal face A, distance d of the endpoints, voxel volume V and block thickness T: an
-isotropic line of emission through a tube that ends in two area elements (2π, not 4π, because
-either photon may go to either side). The number expected in a LOR is then
+with crystal face A, distance d of the endpoints, voxel volume V, block thickness T and block
+efficiency η (:mod:`hw.block_efficiency`; 1 where only geometry is wanted): an isotropic line of
+emission through a tube that ends in two area elements (2π, not 4π, because either photon may go to
+either side). The number expected in a LOR is then
 ``g · att · Σ_j a_j λ_j`` for λ_j emissions in voxel j and chords a_j in mm.
 """
 
@@ -19,12 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.block_efficiency import BlockEfficiency, efficiency_at
 from hw.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
 from hw.jit import kernel
 from hw.scanner import Scanner
 from recon.events import F4, NO_OFFSET, Lors
 from recon.grid import ReconError
 from recon.tof import HALF_C_MM_PER_PS
+
+F8 = npt.NDArray[np.float64]
 
 MAX_MODULES = 2048  # the table of module pairs has MAX_MODULES² entries
 
@@ -47,17 +51,24 @@ class Detection:
     """What the detection model needs of a scanner; build it with :meth:`of`."""
 
     front_mm: F4
-    normal: F4
+    axes: F8
     doi_depth_mm: F4
     n_modules: int
     modules_per_ring: int
-    crystals_per_module: int
+    n_u: int
+    n_v: int
     crystal_area_mm2: float
     width_mm: float
     height_mm: float
     thickness_mm: float
     mu_per_mm: float
     tof: bool
+    efficiency: BlockEfficiency
+
+    @property
+    def crystals_per_module(self) -> int:
+        """Crystals of a block."""
+        return self.n_u * self.n_v
 
     @property
     def module_area_mm2(self) -> float:
@@ -65,8 +76,10 @@ class Detection:
         return self.width_mm * self.height_mm
 
     @classmethod
-    def of(cls, scanner: Scanner, geometry: Geometry) -> Detection:
-        """Return the detection model of a scanner."""
+    def of(
+        cls, scanner: Scanner, geometry: Geometry, efficiency: BlockEfficiency | None = None
+    ) -> Detection:
+        """Return the detection model of a scanner, by geometry alone for efficiency None."""
         if scanner.n_modules > MAX_MODULES:
             raise LorError(
                 f"scanner {scanner.name}: {scanner.n_modules} modules, reconstruction keeps a "
@@ -75,17 +88,19 @@ class Detection:
         block = scanner.module
         return cls(
             front_mm=geometry.crystal_front_mm,
-            normal=geometry.crystal_normal,
+            axes=np.ascontiguousarray(geometry.module_axes),
             doi_depth_mm=geometry.doi_depth_mm,
             n_modules=scanner.n_modules,
             modules_per_ring=scanner.ring.modules_per_ring,
-            crystals_per_module=scanner.crystals_per_module,
+            n_u=block.n_u,
+            n_v=block.n_v,
             crystal_area_mm2=block.pitch_u_mm * block.pitch_v_mm,
             width_mm=block.width_mm,
             height_mm=block.height_mm,
             thickness_mm=block.thickness_mm,
             mu_per_mm=LINEAR_ATTENUATION_PER_MM[block.material],
             tof=scanner.acquisition.tof,
+            efficiency=efficiency or BlockEfficiency.none(),
         )
 
     def locate(self, records: npt.NDArray[np.void], *, voxel_volume_mm3: float) -> LocatedEvents:
@@ -100,9 +115,10 @@ class Detection:
         offset, gain = np.empty(n, np.float32), np.empty(n, np.float32)
         pair = np.empty(n, np.uint32)
         scale = self.crystal_area_mm2**2 / (2 * math.pi * voxel_volume_mm3)
-        block = (self.front_mm, self.normal, self.doi_depth_mm)
-        numbers = (self.crystals_per_module, self.n_modules, self.mu_per_mm, self.thickness_mm)
-        locate_events(records, *block, *numbers, scale, start, end, offset, pair, gain)
+        block = (self.front_mm, self.axes, self.doi_depth_mm, self.n_u, self.n_v)
+        matter = (self.mu_per_mm, self.thickness_mm)
+        seen = (self.efficiency.along_u, self.efficiency.along_v)
+        locate_events(records, *block, *matter, *seen, scale, start, end, offset, pair, gain)
         return LocatedEvents(Lors(start, end, offset if self.tof else NO_OFFSET), pair, gain)
 
 
@@ -110,12 +126,14 @@ class Detection:
 def locate_events(
     records: npt.NDArray[np.void],
     front: F4,
-    normal: F4,
+    axes: F8,
     doi_depth: F4,
-    crystals_per_module: int,
-    n_modules: int,
+    n_u: int,
+    n_v: int,
     mu_per_mm: float,
     thickness_mm: float,
+    along_u: F4,
+    along_v: F4,
     scale: float,
     start: F4,
     end: F4,
@@ -124,7 +142,7 @@ def locate_events(
     gain: F4,
 ) -> None:
     """Fill ``start``, ``end``, ``offset``, ``pair`` and ``gain`` from coincidence records."""
-    n_crystals = len(front)
+    n_crystals, n_modules, crystals_per_module = len(front), len(axes), n_u * n_v
     last_doi = np.int64(len(doi_depth) - 1)
     along = np.zeros(3)
     for i in range(len(records)):
@@ -137,25 +155,36 @@ def locate_events(
             pair[i] = 0
             gain[i] = 1.0
             continue
+        block_a = a // crystals_per_module
+        block_b = b // crystals_per_module
         depth_a = doi_depth[min(np.int64(records[i].doi_a), last_doi)]
         depth_b = doi_depth[min(np.int64(records[i].doi_b), last_doi)]
         square = 0.0
         for k in range(3):
-            start[i, k] = front[a, k] + normal[a, k] * depth_a
-            end[i, k] = front[b, k] + normal[b, k] * depth_b
+            start[i, k] = front[a, k] + axes[block_a, 2, k] * depth_a
+            end[i, k] = front[b, k] + axes[block_b, 2, k] * depth_b
             along[k] = end[i, k] - start[i, k]
             square += along[k] * along[k]
-        dot_a = 0.0
-        dot_b = 0.0
-        for k in range(3):
-            dot_a -= normal[a, k] * along[k]
-            dot_b += normal[b, k] * along[k]
         distance = math.sqrt(max(square, 1e-6))
-        # A line grazing a face would get gain 0, and its background factor would be infinite.
-        cos_a = max(dot_a / distance, 0.01)
-        cos_b = max(dot_b / distance, 0.01)
-        efficiency = math.expm1(-mu_per_mm * thickness_mm / cos_a) * math.expm1(
-            -mu_per_mm * thickness_mm / cos_b
-        )
-        gain[i] = scale * cos_a * cos_b * efficiency / (distance * distance)
-        pair[i] = (a // crystals_per_module) * n_modules + b // crystals_per_module
+        gain[i] = scale / (distance * distance)
+        pair[i] = block_a * n_modules + block_b
+        for side in range(2):
+            # the photon's direction along u, v and w of the block it meets
+            sign = -1.0 if side == 0 else 1.0
+            block, crystal = (block_a, a) if side == 0 else (block_b, b)
+            du = dv = dw = 0.0
+            for k in range(3):
+                du += axes[block, 0, k] * along[k]
+                dv += axes[block, 1, k] * along[k]
+                dw += axes[block, 2, k] * along[k]
+            du, dv, dw = sign * du / distance, sign * dv / distance, sign * dw / distance
+            # A line grazing a face would get gain 0, and its background factor would be infinite.
+            dw = max(dw, 0.01)
+            place = crystal % crystals_per_module
+            gain[i] *= (
+                -math.expm1(-mu_per_mm * thickness_mm / dw)
+                * dw
+                * efficiency_at(
+                    along_u, along_v, du, dv, (place % n_u + 0.5) / n_u, (place // n_u + 0.5) / n_v
+                )
+            )

@@ -36,7 +36,6 @@ from recon.run_data import RunData
 from recon.scatter_step import scatter_rate
 from recon.sensitivity import support_mask
 from recon.series import FrameImage, Quantifier
-from recon.system import ReconSystem
 from recon.tally import Counts, Tally
 
 Progress = Callable[[str, float], None]
@@ -126,12 +125,12 @@ class _Job:
         self.done = Corrections()
         self.done.apply("sensitivity", "detection model of the crystals' geometry")
         self.notes = list(data.notes)
-        system = ReconSystem.of(
-            data.scanner,
-            geometry=data.geometry,
-            window_ps=data.window_ps,
-            min_sector_difference=data.min_sector_difference,
-        )
+        system = data.system(block_efficiency=options.block_efficiency)
+        if options.block_efficiency:
+            window = f"{data.lld_keV:g}-{data.uld_keV:g} keV"
+            self.done.apply("block_efficiency", f"photons followed through a block, {window}")
+        else:
+            self.done.leave("block_efficiency", "not wanted")
         self.system = system
         self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
         self.selections = self._selections()

@@ -34,6 +34,7 @@ class ReconOptions:
     psf_detector : resolution model from the crystals' geometry instead, which varies in the image
     stop : rule to stop early, "noise=0.1" or "change=0.01"; "" for none
     decay, dead_time, randoms, normalisation, calibration : corrections, on where they are possible
+    block_efficiency : of the photons stopped, count the share that is read in the energy window
     attenuation : by the run's µ map; by a head contour found in the image; by MLAA (TOF); or not
     contour_beyond_mm : how far the head reaches beyond what the tracer shows
     scatter : single-scatter simulation; by the two energies; or not
@@ -58,6 +59,7 @@ class ReconOptions:
     randoms: bool = True
     normalisation: bool = True
     calibration: bool = True
+    block_efficiency: bool = True
     attenuation: Attenuation = "map"
     contour_beyond_mm: float = 0.0
     scatter: Scatter = "sss"

@@ -35,6 +35,9 @@ EMISSIONS = "emissions/s/mL, uncalibrated"
 BQ_PER_ML = "Bq/mL"
 SUV = "SUV"
 FORMAT = "tomoshibi activity calibration"
+VERSION = 2
+"""Since 2 with block efficiency: factors of before are larger by what it takes away."""
+
 FACTOR_BOUNDS = (1e-3, 1e3)
 
 
@@ -57,7 +60,7 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     region: str = ""
     created: str = ""
     format: str = FORMAT
-    version: int = 1
+    version: int = VERSION
 
     def check(self, *, scanner: str, scanner_hash: str) -> None:
         """Refuse a factor of another scanner."""
@@ -124,6 +127,12 @@ def load_calibration(path: Path) -> ActivityCalibration:
         found = msgspec.json.decode(path.read_bytes(), type=ActivityCalibration)
     except (OSError, msgspec.MsgspecError) as error:
         raise QuantificationError(f"{path}: no activity calibration: {error}") from error
+    if found.version != VERSION:
+        raise QuantificationError(
+            f"{path}: an activity calibration of version {found.version}, made with another "
+            f"detection model than this program's (version {VERSION}): make it again with "
+            "`tomoshibi calibrate activity`"
+        )
     least, most = FACTOR_BOUNDS
     if found.format != FORMAT or not least <= found.factor <= most or not 0 <= found.error <= 1:
         raise QuantificationError(

@@ -17,6 +17,7 @@ from hw.geometry import Geometry, build_geometry
 from hw.scanner import Scanner
 from recon.frames import PS_PER_S, TimeSelection
 from recon.grid import Image
+from recon.system import ReconSystem
 
 Records = npt.NDArray[np.void]
 Parts = Callable[[float, float], Iterable[Records]]
@@ -98,6 +99,16 @@ class RunData:
             delayed_parts=None if delayeds is None else lambda start_s, end_s: in_parts(delayeds),
             duration_s=duration_s or (last_ps + 1) / PS_PER_S,
             **(settings | about),
+        )
+
+    def system(self, *, block_efficiency: bool = True) -> ReconSystem:
+        """Return what the measurement fixes for its reconstruction."""
+        return ReconSystem.of(
+            self.scanner,
+            geometry=self.geometry,
+            window_ps=self.window_ps,
+            min_sector_difference=self.min_sector_difference,
+            energies_keV=(self.lld_keV, self.uld_keV) if block_efficiency else None,
         )
 
     def prompts(self, selection: TimeSelection | None = None) -> Iterator[Records]:

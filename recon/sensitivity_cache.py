@@ -47,7 +47,8 @@ def sensitivity_key(
     digest.update(system.geometry.module_centre_mm.tobytes())
     digest.update(system.geometry.module_axes.tobytes())
     digest.update(np.packbits(system.allowed).tobytes())
-    digest.update(repr(system.grid).encode())
+    digest.update(repr((system.grid, system.detection.mu_per_mm)).encode())
+    digest.update(system.detection.efficiency.content_hash.encode())
     digest.update(",".join(factor.content_hash for factor in factors).encode())
     if mu_per_mm is not None:
         digest.update(np.ascontiguousarray(mu_per_mm, dtype=np.float32).tobytes())

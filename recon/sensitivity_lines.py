@@ -3,8 +3,9 @@
 The sum over all lines is an integral over pairs of blocks. A photon that crosses a slab at angle θ
 interacts at depth t with density (µ / cosθ) exp(-µ t / cosθ) and the flux through the face carries
 cosθ, so the cosines cancel: a pair of points inside two blocks has the weight
-µ² exp(-µ t_a / cosθ_a - µ t_b / cosθ_b) / (2π d² V). Depths are drawn from exp(-µ t), which leaves
-a weight near constant. The crystals are those that the points lie in.
+µ² exp(-µ t_a / cosθ_a - µ t_b / cosθ_b) η_a η_b / (2π d² V), η the block efficiency. Depths are
+drawn from exp(-µ t), which leaves a weight near constant. The crystals are those that the points
+lie in.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.block_efficiency import lower_by_efficiency
 from recon.events import F4, Lors
 from recon.lors import Detection
 from recon.system import ReconSystem
@@ -77,6 +79,10 @@ def _lines(system: ReconSystem, pairs: Ints, points: Floats) -> SampledLines:
     volumes = 2 * math.pi * system.grid.voxel_volume_mm3 * points.shape[1]
     scale = (detection.module_area_mm2 * stopping) ** 2 / volumes
     weight = np.where(facing, scale * np.exp(-mu * path) / distance**2, 0.0)
+    if detection.efficiency.known:
+        towards = along / distance[..., None]
+        _lower(detection, pairs[:, 0], -towards, points[..., :2], weight)
+        _lower(detection, pairs[:, 1], towards, points[..., 3:5], weight)
     lors = Lors(
         np.ascontiguousarray(start.reshape(-1, 3), dtype=np.float32),
         np.ascontiguousarray(end.reshape(-1, 3), dtype=np.float32),
@@ -87,6 +93,18 @@ def _lines(system: ReconSystem, pairs: Ints, points: Floats) -> SampledLines:
         _crystals(system, pairs[:, 0], points[..., :2]),
         _crystals(system, pairs[:, 1], points[..., 3:5]),
     )
+
+
+def _lower(
+    detection: Detection, module: Ints, towards: Floats, places: Floats, weight: Floats
+) -> None:
+    """Multiply weights (pairs, each) by the block efficiency of their ends in ``module``."""
+    seen, each = detection.efficiency, weight.shape[1]
+    ends = np.ascontiguousarray(towards.reshape(-1, 3)), np.ascontiguousarray(places.reshape(-1, 2))
+    lower_by_efficiency(
+        seen.along_u, seen.along_v, detection.axes, np.repeat(module, each), *ends,
+        weight.reshape(-1),
+    )  # fmt: skip
 
 
 def _points_in(system: ReconSystem, module: Ints, points: Floats) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.block_efficiency import BlockEfficiency
 from hw.geometry import Geometry, allowed_module_pairs, build_geometry
 from hw.scanner import Scanner
 from recon.grid import ImageGrid
@@ -37,18 +38,27 @@ class ReconSystem:
         geometry: Geometry | None = None,
         window_ps: int | None = None,
         min_sector_difference: int | None = None,
+        energies_keV: tuple[float, float] | None = None,
     ) -> ReconSystem:
-        """Return the system of a scanner; window and pairs are the preset's unless given."""
+        """Return the system of a scanner; window and pairs are the preset's unless given.
+
+        energies_keV : LLD and ULD of the singles, for the block efficiency; None: geometry alone,
+            as if every photon that is stopped were counted
+        """
         geometry = geometry or build_geometry(scanner)
         response, acquisition = scanner.response, scanner.acquisition
         tof = (
             TofModel.from_ctr(response.ctr_fwhm_ps, bin_ps=TOF_BIN_PS) if acquisition.tof else None
         )
+        seen = None
+        if energies_keV is not None:
+            lld, uld = energies_keV
+            seen = BlockEfficiency.of(scanner, geometry, lld_keV=lld, uld_keV=uld)
         return cls(
             scanner=scanner,
             geometry=geometry,
             allowed=allowed_module_pairs(scanner, min_sector_difference=min_sector_difference),
-            detection=Detection.of(scanner, geometry),
+            detection=Detection.of(scanner, geometry, seen),
             grid=ImageGrid(scanner.image.shape, scanner.image.voxel_mm),
             tof=tof,
             window_ps=window_ps or acquisition.window_ps,

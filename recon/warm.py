@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from coincidence.events import COINCIDENCE
+from hw.block_efficiency import warm_blocks
 from hw.scanner import load_scanner
 from recon.event_order import order_for_cache
 from recon.event_store import EventStore
@@ -30,6 +31,7 @@ from recon.tof import TofModel
 def warm_kernels() -> None:
     """Run every kernel once on one event; TOF and plain take the same compiled code."""
     system = ReconSystem.of(load_scanner("bench2"))
+    warm_blocks(system.scanner, system.geometry)
     events = _warm_lines(system)
     grid = ImageGrid((4, 4, 4), (1.0, 1.0, 1.0))
     projector = Projector(grid, tof=_TOF if events.lors.has_tof else None, lanes=1)

@@ -76,7 +76,10 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     progress.done()
     allowed = pairs_in_view(scanner, config.settings.min_sector_difference)
     model = ProgressLine("source model")
-    found = calibrate_normalisation(sums, scanner, source, allowed=allowed, on_pass=model)
+    energies_keV = config.settings.lld_keV, config.settings.uld_keV
+    found = calibrate_normalisation(
+        sums, scanner, source, allowed=allowed, energies_keV=energies_keV, on_pass=model
+    )
     model.done()
     return Outcome(
         {

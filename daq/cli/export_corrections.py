@@ -30,7 +30,6 @@ def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, 
     if not wanted:
         return {}
     from daq.cli.reconstruct_source import run_data
-    from recon.system import ReconSystem
 
     makers: dict[str, Callable[[RunData, ReconSystem], Values]] = {
         "attenuation": _attenuation,
@@ -38,12 +37,7 @@ def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, 
         "randoms": _randoms,
     }
     data = run_data(folder)
-    system = ReconSystem.of(
-        data.scanner,
-        geometry=data.geometry,
-        window_ps=data.window_ps,
-        min_sector_difference=data.min_sector_difference,
-    )
+    system = data.system()
     found: dict[Any, Values] = {}
     for name in wanted:
         if name not in makers:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CORRECTIONS = (
     "sensitivity",
+    "block_efficiency",
     "attenuation",
     "randoms",
     "scatter",
@@ -131,6 +132,10 @@ def add_correction_options(parser: argparse.ArgumentParser) -> None:
     for name, words in (
         ("randoms", "leave randoms in"),
         ("normalisation", "take all crystals as equal"),
+        (
+            "block-efficiency",
+            "count every photon that a block stops",
+        ),
         ("dead-time", "take detector time as live time"),
         ("decay", "leave the mean activity of each frame as it is"),
         ("calibration", "leave the image in emissions/s/mL"),
@@ -245,6 +250,7 @@ def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> 
         dead_time=not options.no_dead_time,
         randoms=not options.no_randoms,
         normalisation=not options.no_normalisation,
+        block_efficiency=not options.no_block_efficiency,
         calibration=not options.no_calibration,
         attenuation=options.attenuation,
         contour_beyond_mm=options.contour_beyond_mm,

@@ -126,10 +126,11 @@ def run_data(
         raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
     statistics, notes = _statistics(folder, scanner)
     notes += _torn(log)
+    known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
+    notes += _outdated(known)
     detector_s = float(statistics.get("detector_s", 0.0))
     recorded_s = log.last_s + 1e-12
     duration_s = max(detector_s, recorded_s) if log.closed else recorded_s
-    known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
     path = mu_map or (folder / MU_MAP_NAME if (folder / MU_MAP_NAME).exists() else None)
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
     settings = config.settings
@@ -164,12 +165,26 @@ def _normalisation(known: CalibrationSet | None) -> dict[str, Any]:
     """Return the arrays of a set that has efficiencies, or none of them."""
     if known is None or not known.statuses["efficiency"].any():
         return {}
+    if not known.has_current_normalisation:
+        return {}
     return {
         "efficiency": known.efficiency,
         "block_profile": known.block_profile,
         "geometric": known.geometric,
         "masked": known.masked,
     }
+
+
+def _outdated(known: CalibrationSet | None) -> list[str]:
+    if known is None or not known.statuses["efficiency"].any() or known.has_current_normalisation:
+        return []
+    about = known.about
+    words = (
+        f"the normalisation of {known.identity} is of format version {about.version}, made with "
+        "an older detection model, and left out: make it again with "
+        "`tomoshibi calibrate normalisation`"
+    )
+    return [words]
 
 
 def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:

@@ -24,26 +24,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from hw.compton import ELECTRON_REST_KEV, klein_nishina
 from hw.geometry import LINEAR_ATTENUATION_PER_MM
 from hw.scanner import Module, Scanner
+from hw.scintillator import PHOTO_ENERGIES_KEV, photo_share, relative_attenuation
 from recon.grid import ReconError
-from recon.scatter.physics import (
-    ELECTRON_REST_KEV,
-    attenuation_scale,
-    klein_nishina,
-)
 from recon.tof import FWHM_PER_SIGMA
 
 Array = npt.NDArray[np.float64]
-
-PHOTO_ENERGIES_KEV = (70.0, 100.0, 150.0, 200.0, 300.0, 400.0, 511.0)
-PHOTO_SHARE = {
-    "LYSO": (59.92, 23.76, 8.425, 4.105, 1.553, 0.8144, 0.4879),
-    "NaI": (34.09, 12.78, 4.288, 2.019, 0.7315, 0.3729, 0.2189),
-    "CZT": (35.17, 13.00, 4.310, 2.013, 0.7227, 0.3669, 0.2147),
-}
-"""Photoelectric over Compton cross-section (xraydb 4.5.8: Elam, Ravel, Sieber, Radiat. Phys. Chem.
-63 (2002) 121), log-log interpolated between; below the first energy photons are absorbed."""
 
 NODES_KEV = np.array([170.0, 210.0, 250.0, 290.0, 330.0, 370.0, 410.0, 450.0, 480.0, 511.0])
 ENERGIES_KEV = np.linspace(170.3, ELECTRON_REST_KEV, 70)
@@ -147,23 +135,6 @@ def deposit_places_keV(energy_keV: Array) -> Array:
     share = (np.arange(DEPOSIT_BINS) + 0.5) / DEPOSIT_BINS
     share[-1] = 1.0
     return np.asarray(energy_keV * share)
-
-
-def photo_share(material: str, energy_keV: npt.ArrayLike) -> Array:
-    """Return photoelectric over Compton cross-section."""
-    log = np.interp(
-        np.log(np.asarray(energy_keV, dtype=np.float64)),
-        np.log(PHOTO_ENERGIES_KEV),
-        np.log(PHOTO_SHARE[material]),
-    )
-    return np.asarray(np.exp(log))
-
-
-def relative_attenuation(material: str, energy_keV: npt.ArrayLike) -> Array:
-    """Return µ(E) / µ(511 keV) without coherent scatter."""
-    of_511 = 1.0 + photo_share(material, ELECTRON_REST_KEV)
-    compton = attenuation_scale(energy_keV)
-    return np.asarray(compton * (1.0 + photo_share(material, energy_keV)) / of_511)
 
 
 @functools.cache

@@ -29,17 +29,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from recon.grid import Image
-from recon.mu_map import check_mu
-from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
-from recon.scatter.kernels import RAY_COLUMNS, follow_rays, pair_rates
-from recon.scatter.physics import (
+from hw.compton import (
     ELECTRON_REST_KEV,
     attenuation_scale,
     energy_after,
     klein_nishina,
     total_cross_section,
 )
+from recon.grid import Image
+from recon.mu_map import check_mu
+from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
+from recon.scatter.kernels import RAY_COLUMNS, follow_rays, pair_rates
 from recon.scatter.points import CoarseImage, coarse_image, scatter_points
 from recon.scatter.samples import DetectorSamples, detector_samples
 from recon.system import ReconSystem

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.compton import ELECTRON_REST_KEV
 from recon.grid import Image
 from recon.scatter.detector import BlockResponse, EnergyWindow
-from recon.scatter.physics import ELECTRON_REST_KEV
 from recon.scatter.simulation import SingleScatter
 
 F8 = npt.NDArray[np.float64]

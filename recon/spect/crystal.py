@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from hw.jit import Array, bare_kernel, kernel
+from hw.jit import Array, kernel
+from hw.photon_kernels import compton_ratio, uniform
 from hw.scanner import Response, Scanner
 from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.matter import HIGHEST_keV, mu_per_mm
@@ -93,33 +94,6 @@ def deposits(
             sines = math.sqrt(max(0.0, (1.0 - c * c) * (1.0 - cosine * cosine)))
             c = min(1.0, max(-1.0, c * cosine + sines * math.cos(azimuth)))
         out[i] = left
-
-
-@bare_kernel
-def uniform(state: Array) -> float:
-    """Return the next number in [0, 1) of splitmix64 (Steele, Lea, Flood, OOPSLA 2014)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@kernel
-def compton_ratio(alpha: float, state: Array) -> tuple[float, float]:
-    """Return E'/E and the cosine of a Compton scatter of a photon of ``alpha`` mₑc²."""
-    while True:
-        r1, r2, r3 = uniform(state), uniform(state), uniform(state)
-        if r1 <= (1.0 + 2.0 * alpha) / (9.0 + 2.0 * alpha):
-            x = 1.0 + 2.0 * alpha * r2
-            if r3 <= 4.0 * (1.0 / x - 1.0 / (x * x)):
-                return 1.0 / x, 1.0 - (x - 1.0) / alpha
-        else:
-            x = (1.0 + 2.0 * alpha) / (1.0 + 2.0 * alpha * r2)
-            cosine = 1.0 - (x - 1.0) / alpha
-            if r3 <= 0.5 * (cosine * cosine + 1.0 / x):
-                return 1.0 / x, cosine
 
 
 @functools.lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
-from recon.spect.crystal import compton_ratio, uniform
+from hw.photon_kernels import compton_ratio, turned, uniform
 
 ELECTRON_keV = 510.99895
 keV_A = 12.398420
@@ -72,7 +72,7 @@ def scattered_counts(
             energy *= ratio
             if energy < span[0]:
                 break
-            dx, dy, dz = _turned(dx, dy, dz, cosine, 2.0 * math.pi * uniform(state))
+            dx, dy, dz = turned(dx, dy, dz, cosine, 2.0 * math.pi * uniform(state))
 
 
 @bare_kernel
@@ -131,23 +131,6 @@ def _scatter(energy: float, bound: Array, state: Array) -> tuple[float, float]:
         ratio, cosine = compton_ratio(energy / ELECTRON_keV, state)
         if uniform(state) < bound_at(bound, energy, cosine):
             return ratio, cosine
-
-
-@bare_kernel
-def _turned(
-    dx: float, dy: float, dz: float, cosine: float, turn: float
-) -> tuple[float, float, float]:
-    """Return a direction turned by an angle, about itself by ``turn``."""
-    sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
-    a, b = sine * math.cos(turn), sine * math.sin(turn)
-    across = math.sqrt(dx * dx + dy * dy)
-    if across < 1e-6:
-        return a, b, cosine * dz
-    return (
-        dx * cosine + (dx * dz * a - dy * b) / across,
-        dy * cosine + (dy * dz * a + dx * b) / across,
-        dz * cosine - across * a,
-    )
 
 
 @bare_kernel

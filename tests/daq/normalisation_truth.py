@@ -14,7 +14,7 @@ from daq.fan_sums import FanSums, add_pairs, empty_fan_sums
 from hw.geometry import build_geometry
 from hw.scanner import Scanner, parse_scanner, scanner_to_toml_text
 
-MU_LYSO = 0.083
+MU_LYSO = 0.0774
 
 
 def small_ring() -> Scanner:

@@ -45,9 +45,10 @@ def every_pair(scanner: Scanner, source: NormalisationSource) -> np.ndarray:
     n, module = scanner.n_crystals, geometry.crystal_module.astype(np.int64)
     pairs = np.empty((n, n))
     expected_fans(
-        model.points, geometry.crystal_normal, model.depths, module, model.partner_points,
-        model.partner_depths, np.arange(n), np.ones(n), geometry.crystal_normal.astype(float),
-        allowed[:, module], model.mu_per_mm, source.numbers(), pairs,
+        model.points, model.depths, np.arange(n), model.partner_points, model.partner_depths,
+        np.arange(n), np.ones(n), model.places, model.partner_places,
+        geometry.module_axes[module], model.blocks.along_u, model.blocks.along_v,
+        allowed[module][:, module], model.mu_per_mm, source.numbers(), pairs,
     )  # fmt: skip
     return (pairs + pairs.T) / 2
 
@@ -134,7 +135,8 @@ def test_geometric_factors_of_the_kinds_of_pairs_are_recovered() -> None:
     ratio = got / wanted / np.mean(got / wanted)
     for kind in np.unique(kinds[a // 16, b // 16][sums.pair_trues[a // 16, b // 16] > 1e4]):
         of_kind = kinds[a // 16, b // 16] == kind
-        assert np.mean(ratio[of_kind]) == pytest.approx(1.0, abs=0.005)
+        # one standard error of the least of them
+        assert np.mean(ratio[of_kind]) == pytest.approx(1.0, abs=0.01)
     assert found.pair_chi2_before > 20 > 2 > found.pair_chi2_after
     # each module's fan is left as modelled, so a module's own efficiency is in its crystals
     assert (found.geometric == found.geometric.T).all()
@@ -246,11 +248,12 @@ def _fans_of(model: SourceModel, crystals: np.ndarray) -> np.ndarray:
     geometry = model.geometry
     fans = np.empty((len(crystals), len(model.allowed)))
     expected_fans(
-        model.points, geometry.crystal_normal[crystals], model.depths,
+        model.points, model.depths,
         geometry.crystal_module[crystals].astype(np.int64), model.partner_points,
         model.partner_depths, model.partner_module,
         np.bincount(model.group_of).astype(float),
-        np.ascontiguousarray(geometry.module_axes[:, 2, :]), model.allowed, model.mu_per_mm,
+        model.places[crystals], model.partner_places, np.ascontiguousarray(geometry.module_axes),
+        model.blocks.along_u, model.blocks.along_v, model.allowed, model.mu_per_mm,
         model.source.numbers(), fans,
     )  # fmt: skip
     return fans.sum(axis=1)

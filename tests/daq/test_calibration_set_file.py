@@ -13,6 +13,7 @@ from calibration_runs import BENCH
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daq import calibration_set
 from daq.calibration_arrays import REJECTED, SPECS, STATUS_NAMES
 from daq.calibration_set import (
     CalibrationSet,
@@ -136,6 +137,13 @@ def write_version_1(path: Path, gain: np.ndarray, skew_ps: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def as_version(made: CalibrationSet, version: int) -> CalibrationSet:
+    """Return a set as another version's program made it, with that one's hash."""
+    about = msgspec.structs.replace(made.about, version=version, hash="")
+    found = calibration_set._content_hash(about, calibration_set.arrays_of(made))
+    return msgspec.structs.replace(made, about=msgspec.structs.replace(about, hash=found))
+
+
 def test_a_set_of_version_1_loads_and_is_copied_as_what_it_was(tmp_path: Path) -> None:
     gain, skew_ps = np.linspace(0.9, 1.1, N), np.arange(N)
     wanted = write_version_1(tmp_path / "old.npz", gain, skew_ps)
@@ -151,18 +159,34 @@ def test_a_set_of_version_1_loads_and_is_copied_as_what_it_was(tmp_path: Path) -
         assert sorted(file.files) == ["about", "gain", "gain_status", "skew_ps", "skew_status"]
 
 
-def test_what_is_added_to_a_set_of_version_1_makes_one_of_version_2(tmp_path: Path) -> None:
+def test_what_is_added_to_a_set_of_version_1_makes_one_of_the_present(tmp_path: Path) -> None:
     write_version_1(tmp_path / "old.npz", np.ones(N), np.arange(N))
     old = load_set(tmp_path / "old.npz")
     new = new_set("new", BENCH, sources=(), values={"walk_ps": np.full(N, 50.0)}, base=old)
-    assert new.about.version == 2
+    assert new.about.version == 3
     np.testing.assert_array_equal(new.skew_ps, old.skew_ps)
     assert load_set(save_set(new, tmp_path / "new.npz")).identity == new.identity
 
 
 def test_a_set_of_a_later_version_is_refused(tmp_path: Path) -> None:
     made = full_set()
-    later = msgspec.structs.replace(made, about=msgspec.structs.replace(made.about, version=3))
+    later = msgspec.structs.replace(made, about=msgspec.structs.replace(made.about, version=4))
     path = save_set(later, tmp_path / "later.npz")
-    with pytest.raises(CalibrationSetError, match="version 3; this program reads"):
+    with pytest.raises(CalibrationSetError, match="version 4; this program reads"):
         load_set(path)
+
+
+def test_an_old_normalisation_is_kept_in_its_file_and_not_carried_over(tmp_path: Path) -> None:
+    """Its efficiencies were found with another detection model (docs/recon_attenuation.md)."""
+    values = {"efficiency": np.full(N, 0.5), "walk_ps": np.full(N, 50.0)}
+    statuses = {"efficiency": np.full(N, Status.FITTED)}
+    made = new_set("old", BENCH, sources=(), values=values, statuses=statuses)
+    assert made.has_current_normalisation
+    old = load_set(save_set(as_version(made, 2), tmp_path / "old.npz"))
+    assert not old.has_current_normalisation
+    assert old.efficiency[0] == np.float32(0.5)  # the run that it belongs to can be replayed
+    new = new_set("new", BENCH, sources=(), values={"skew_ps": np.arange(N)}, base=old)
+    assert new.has_current_normalisation
+    np.testing.assert_array_equal(new.efficiency, np.ones(N))
+    np.testing.assert_array_equal(new.statuses["efficiency"], np.zeros(N))
+    np.testing.assert_array_equal(new.walk_ps, old.walk_ps)

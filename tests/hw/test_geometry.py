@@ -44,7 +44,7 @@ def position_by_trigonometry(name: str, crystal: int, doi: int) -> tuple[float, 
     ring_number, sector = divmod(module, ring["modules_per_ring"])
     depth = (2 * doi + 1) * block["thickness_mm"] / (2 * block["doi_bins"])
     if block["doi_bins"] == 1:
-        depth = 5.9825  # see the test of the mean interaction depth
+        depth = 6.0803  # see the test of the mean interaction depth
     across = (2 * column + 1 - block["n_u"]) * block["width_mm"] / (2 * block["n_u"])
     outward = ring["inradius_mm"] + depth
     radius = math.hypot(outward, across)
@@ -239,7 +239,7 @@ def test_depth_bins_start_at_the_entrance_face() -> None:
 
 
 def test_mean_depth_is_that_of_sampled_photons() -> None:
-    depth_mm = np.random.default_rng(11).exponential(1 / 0.083, 2_000_000)
+    depth_mm = np.random.default_rng(11).exponential(1 / 0.0774, 2_000_000)
     interacting = depth_mm[depth_mm < 15]
     error_mm = interacting.std() / math.sqrt(len(interacting))
     assert mean_interaction_depth_mm(15.0) == pytest.approx(interacting.mean(), abs=4 * error_mm)
@@ -247,7 +247,7 @@ def test_mean_depth_is_that_of_sampled_photons() -> None:
 
 def test_mean_depth_of_a_thin_slab_is_its_middle_and_of_a_thick_one_the_free_path() -> None:
     assert mean_interaction_depth_mm(0.01) == pytest.approx(0.005, rel=1e-3)
-    assert mean_interaction_depth_mm(2000.0) == pytest.approx(1 / 0.083)
+    assert mean_interaction_depth_mm(2000.0) == pytest.approx(1 / 0.0774)
 
 
 # Pairs

@@ -24,13 +24,6 @@ SCANNER = load_scanner("bench2")
 PLAN = ReconOptions(iterations=1, subsets=2, scatter="none")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cache of sensitivities for all tests of this file."""
-    folder = tmp_path_factory.getbasetemp() / "corrections-cache"
-    monkeypatch.setenv("TOMOSHIBI_CACHE", str(folder))
-
-
 @pytest.fixture(scope="module")
 def ball() -> RunData:
     """A ball in the middle, 100 s."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from recon_oracles import simulated_records
@@ -50,10 +48,7 @@ def test_the_background_is_the_randoms_rate_whatever_the_factor(factor: int) -> 
     assert made.total_per_s == pytest.approx(320 / 5.0, rel=1e-5)
 
 
-def test_an_offline_image_is_the_same_with_eight_windows(
-    prompts: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+def test_an_offline_image_is_the_same_with_eight_windows(prompts: np.ndarray) -> None:
     one, eight, forgotten = (
         reconstruct(
             RunData.of_records(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -46,15 +47,16 @@ def records_of_true_pairs(path: Path) -> np.ndarray:
 
 @pytest.mark.reference_data
 def test_point_source_lies_within_half_a_voxel_of_the_centre(
-    reference_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reference_data: Path,
 ) -> None:
-    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
     path = reference_data / "gate" / "point_center_2e5decays_singles.npz"
     if not path.exists():
         pytest.skip(f"{path} is absent")
     records = records_of_true_pairs(path)
     assert len(records) == pytest.approx(0.1286 * 2e5, rel=0.03)
     scanner = load_scanner("caremibrain")
+    coarse = msgspec.structs.replace(scanner.image, shape=(55, 55, 39), voxel_mm=(4.0, 4.0, 4.0))
+    scanner = msgspec.structs.replace(scanner, image=coarse)
     data = RunData.of_records(records, scanner=scanner)
     image = reconstruct(data, ReconOptions(iterations=2, subsets=4)).image
     peak = np.unravel_index(image.argmax(), image.shape)
@@ -65,4 +67,4 @@ def test_point_source_lies_within_half_a_voxel_of_the_centre(
     ):
         place = (np.arange(k - 3, k + 4) - (n - 1) / 2) * size
         centroid = np.average(place, weights=weights.sum(axis=tuple({0, 1, 2} - {axis})))
-        assert abs(centroid) < size / 2
+        assert abs(centroid) < 1.0  # half a voxel of the preset's, a quarter of these

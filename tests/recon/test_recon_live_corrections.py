@@ -143,7 +143,6 @@ def test_a_calibration_that_cannot_be_read_is_said(records: np.ndarray, tmp_path
 def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(recon.live_corrections, "SCATTER_PROMPTS", 1000)
     played = Played(records, mu_map=mu_map(tmp_path))
     played.image()

@@ -270,8 +270,7 @@ class Daq:
 
 
 @pytest.fixture
-def daq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path / "cache"))
+def daq(tmp_path: Path):
     side = Daq(tmp_path)
     yield side
     side.close()

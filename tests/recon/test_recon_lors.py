@@ -62,7 +62,7 @@ def test_gain_is_solid_angle_times_stopping_power() -> None:
     distance = np.linalg.norm(end - start)
     cos = abs((end - start) @ BRAIN.geometry.crystal_normal[a]) / distance
     area = 1.5625**2
-    stopped = 1 - np.exp(-0.083 * 15 / cos)
+    stopped = 1 - np.exp(-0.0774 * 15 / cos)
     expected = (area * cos * stopped) ** 2 / (2 * np.pi * distance**2 * 8.0)
     assert located.gain[0] == pytest.approx(expected, rel=1e-4)
 

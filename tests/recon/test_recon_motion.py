@@ -31,7 +31,7 @@ STEPS = np.array([
 
 def coarse() -> Scanner:
     scanner = load_scanner("caremibrain")
-    image = msgspec.structs.replace(scanner.image, shape=(36, 36, 30), voxel_mm=(5.0, 5.0, 5.0))
+    image = msgspec.structs.replace(scanner.image, shape=(30, 30, 24), voxel_mm=(6.0, 6.0, 6.0))
     return msgspec.structs.replace(scanner, image=image)
 
 
@@ -99,15 +99,12 @@ def test_sampled_poses_share_the_time_out() -> None:
     assert len(poses) == 2 and share.tolist() == [0.5, 0.5]
 
 
-def test_a_moving_source_becomes_a_point_of_the_right_activity(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_moving_source_becomes_a_point_of_the_right_activity() -> None:
     """Two balls on a body that moves by up to 10 mm and 20°: corrected, they are as if at rest."""
-    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
     scanner = coarse()
     geometry = build_geometry(scanner)
     rng = np.random.default_rng(3)
-    balls = np.array([[45.0, 0, 0], [-30.0, 25, 15]])
+    balls = np.array([[45.0, 3, 3], [-33.0, 27, 15]])  # in voxels' middles: regions are symmetric
     points = balls[rng.integers(0, 2, 240_000)] + rng.normal(0, 2.0, (240_000, 3))
     times = np.sort(rng.uniform(0, 4, len(points)))
     stream = PoseStream(STEPS)
@@ -130,11 +127,11 @@ def test_a_moving_source_becomes_a_point_of_the_right_activity(
     for ball in balls:
         near = sum((a - b) ** 2 for a, b in zip(grid.axes_mm(), ball, strict=True)) < 12.0**2
         total = made.image[near].sum() / rest.image[near].sum()
-        assert total == pytest.approx(1, abs=0.04)  # 1 % noise, and the image's edge voxels
+        assert total == pytest.approx(1, abs=0.04)  # 1 % of noise
         assert smeared.image[near].sum() < 0.85 * rest.image[near].sum()
         centre = [np.average(np.broadcast_to(axis, near.shape)[near], weights=made.image[near])
                   for axis in grid.axes_mm()]  # fmt: skip
-        np.testing.assert_allclose(centre, ball, atol=0.6)  # 0.1 voxel
+        np.testing.assert_allclose(centre, ball, atol=0.1)  # six draws: within 0.03
 
 
 NAMES = "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n"

@@ -118,7 +118,7 @@ def test_detector_blur_equals_drawn_detections() -> None:
     width = rng.normal(0, scanner.response.position_fwhm_mm / FWHM_PER_SIGMA, (2, count))
     width += rng.uniform(-0.5, 0.5, (2, count)) * block.pitch_u_mm
     doi = scanner.response.doi_fwhm_mm / FWHM_PER_SIGMA
-    depth = rng.exponential(1 / 0.083, (2, 3 * count))
+    depth = rng.exponential(1 / 0.0774, (2, 3 * count))
     depth = depth[:, (depth < block.thickness_mm).all(axis=0)][:, :count]
     said = np.digitize(depth + rng.normal(0, doi, depth.shape), np.arange(1, 8) * 1.875)
     stands_for = np.array([depth[said == k].mean() for k in range(8)])

@@ -9,6 +9,12 @@ import pytest
 from scatter_oracle import single_scatter
 
 from coincidence.events import COINCIDENCE
+from hw.compton import (
+    cosine_of,
+    energy_after,
+    klein_nishina,
+    total_cross_section,
+)
 from hw.geometry import mean_interaction_depth_mm
 from hw.scanner import load_scanner
 from recon.mu_map import MuMapError
@@ -19,12 +25,6 @@ from recon.scatter import (
     ScatterRate,
     ScatterStopped,
     SingleScatter,
-)
-from recon.scatter.physics import (
-    cosine_of,
-    energy_after,
-    klein_nishina,
-    total_cross_section,
 )
 from recon.system import ReconSystem
 

@@ -1,0 +1,53 @@
+"""Random numbers, and what a Compton scatter does to a photon, for kernels that follow photons."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hw.jit import Array, bare_kernel, kernel
+
+
+@bare_kernel
+def uniform(state: Array) -> float:
+    """Return the next number in [0, 1) of splitmix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@kernel
+def compton_ratio(alpha: float, state: Array) -> tuple[float, float]:
+    """Return E'/E and the cosine of a Compton scatter of a photon of ``alpha`` mₑc²."""
+    while True:
+        r1, r2, r3 = uniform(state), uniform(state), uniform(state)
+        if r1 <= (1.0 + 2.0 * alpha) / (9.0 + 2.0 * alpha):
+            x = 1.0 + 2.0 * alpha * r2
+            if r3 <= 4.0 * (1.0 / x - 1.0 / (x * x)):
+                return 1.0 / x, 1.0 - (x - 1.0) / alpha
+        else:
+            x = (1.0 + 2.0 * alpha) / (1.0 + 2.0 * alpha * r2)
+            cosine = 1.0 - (x - 1.0) / alpha
+            if r3 <= 0.5 * (cosine * cosine + 1.0 / x):
+                return 1.0 / x, cosine
+
+
+@bare_kernel
+def turned(
+    dx: float, dy: float, dz: float, cosine: float, turn: float
+) -> tuple[float, float, float]:
+    """Return a direction turned by an angle, about itself by ``turn``."""
+    sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
+    a, b = sine * math.cos(turn), sine * math.sin(turn)
+    across = math.sqrt(dx * dx + dy * dy)
+    if across < 1e-6:
+        return a, b, cosine * dz
+    return (
+        dx * cosine + (dx * dz * a - dy * b) / across,
+        dy * cosine + (dy * dz * a + dx * b) / across,
+        dz * cosine - across * a,
+    )
