@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from recon_runs import demo, normalisation, text_file
 from scipy import ndimage
 
 from daq.cli.reconstruct_source import run_data
@@ -54,25 +54,6 @@ POOR = {
     "window_ps": 20000,
 }
 """What is not as in the preset: energies and times are ideal, so that no other set is needed."""
-
-ANNULUS = """\
-name = "annulus in air"
-[grid]
-voxel_mm = 2.0
-extent_mm = [184, 184, 156]
-[[shape]]
-kind = "cylinder"
-radius_mm = 90
-length_mm = 152
-material = "air"
-activity = 1.0
-[[shape]]
-kind = "cylinder"
-radius_mm = 80
-length_mm = 152
-material = "air"
-activity = 0.0
-"""
 
 
 @dataclass(frozen=True)
@@ -111,37 +92,16 @@ def main() -> None:
 
 
 def make(folder: Path) -> None:
-    """Make scanner, phantom, runs and normalisation, as far as they are not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make scanner, runs and normalisation, as far as they are not there; all with the same seed,
+    which is that of the crystals too."""
     text = scanner_to_toml_text("caremibrain")
     for name, value in POOR.items():
         text = re.sub(rf"^{name} = [-\d.e]+", f"{name} = {value}", text, flags=re.MULTILINE)
-    (folder / "poor.toml").write_text(text)
-    (folder / "annulus.toml").write_text(ANNULUS)
-    annulus = str(folder / "annulus.toml")
-    demo(
-        folder, "o15", "cylinder", "--nuclide", "O-15", "--activity-MBq", "2.5", "--duration", "40"
-    )
-    demo(folder, "norm", annulus, "--activity-MBq", "1", "--duration", "40")
-    demo(folder, "f18", "cylinder", "--activity-MBq", "1", "--duration", "25")
-    if not (folder / "norm.npz").exists():
-        tomoshibi("calibrate", "normalisation", str(folder / "norm"), "--radius-mm", "90",
-                  "--inner-radius-mm", "80", "--length-mm", "152",
-                  "--output", str(folder / "norm.npz"))  # fmt: skip
-
-
-def demo(folder: Path, name: str, phantom: str, *options: str) -> None:
-    """Make a run; the seed is that of the crystals too, so it is the same for all."""
-    if (folder / name / "summary.json").exists():
-        return
-    tomoshibi("demo", "--headless", "--fast", "--live-frames", "0", "--seed", "6",
-              "--preset", str(folder / "poor.toml"), "--runs", str(folder), "--name", name,
-              "--phantom", phantom, *options)  # fmt: skip
-
-
-def tomoshibi(*words: str) -> None:
-    """Run a command to its end; what it tells goes to stderr."""
-    subprocess.run([sys.executable, "-m", "daq.cli", *words], check=True, stdout=sys.stderr)
+    poor = ("--seed", "6", "--preset", text_file(folder / "poor.toml", text))
+    demo(folder, "o15", *poor, "--phantom", "cylinder", "--nuclide", "O-15",
+         "--activity-MBq", "2.5", "--duration", "40")  # fmt: skip
+    normalisation(folder, *poor, "--activity-MBq", "1", "--duration", "40")
+    demo(folder, "f18", *poor, "--phantom", "cylinder", "--activity-MBq", "1", "--duration", "25")
 
 
 def coarse(data: RunData) -> RunData:

@@ -1,31 +1,46 @@
-"""Concentrations found in emulated cylinders, and a picture of motion, for the docs.
+"""Concentrations, motion, hot rods and few counts: docs/recon_quantification.md quotes them.
 
-docs/recon_quantification.md quotes them.
+    python benchmarks/recon_quantification.py FOLDER [PART …]
 
-    D="tomoshibi demo --headless --fast --runs RUNS"
-    $D --name norm --phantom annulus.toml --activity-MBq 0.5 --duration 40 --seed 21
-    $D --name cyl1 --phantom cylinder --activity-MBq 1 --duration 20 --seed 1
-    $D --name cyl3 --phantom cylinder --activity-MBq 3 --duration 8 --seed 7
-    $D --name o15 --phantom cylinder --nuclide O-15 --activity-MBq 1.5 --duration 60 --seed 4
-    $D --name move --phantom hot-rod --motion poses.csv --duration 20 --seed 3
-    tomoshibi calibrate normalisation norm --radius-mm 90 --inner-radius-mm 80 --length-mm 152 \\
-        --runs RUNS --output norm.npz
-    python benchmarks/recon_quantification.py RUNS --normalisation norm.npz --factor-from o15 \\
-        --cylinders cyl1,cyl3,o15 --move move --poses poses.csv --image docs/images/recon_motion.png
+| part | prints or draws | runs of FOLDER |
+|---|---|---|
+| cylinders | Bq/mL found in cylinders and frames, by the factor of ``o15`` | o15, cyl1, cyl3 |
+| motion | docs/images/recon_motion.png (--image), without and with poses | move |
+| rods | the valleys between hot rods, by diameter | rods |
+| counts | how much higher six frames read than all of the run | o15 |
 
-annulus.toml is a cylinder of activity in air of radius 90 mm and length 152 mm, and within it one
-of radius 80 mm without activity.
+Without PART it is all of them. Runs that FOLDER has already are used; the others are made as
+
+    tomoshibi demo --headless --fast --live-frames 0 --runs FOLDER --name NAME …
+
+    norm    --phantom annulus.toml --activity-MBq 0.5 --duration 40 --seed 21
+    cyl1    --phantom cylinder --activity-MBq 1 --duration 20 --seed 1
+    cyl3    --phantom cylinder --activity-MBq 3 --duration 8 --seed 7
+    o15     --phantom cylinder --nuclide O-15 --activity-MBq 1.5 --duration 60 --seed 4
+    move    --phantom hot-rod --motion poses.csv --activity-MBq 1 --duration 20 --seed 3
+    rods    --phantom hot-rod --activity-MBq 1 --duration 20 --seed 6
+
+with ``annulus.toml`` (``recon_runs.py``) and ``poses.csv`` written there; ``norm.npz`` comes of
+``norm`` by ``tomoshibi calibrate normalisation``.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from recon_runs import demo, normalisation, text_file
+
 from daq.cli.reconstruct_source import run_data
+from emulator.shapes import HOT_ROD_DIAMETERS_MM, _rod_centres_mm
 from hw.nuclides import load_nuclide
+from recon.analysis.picture import Picture
+from recon.analysis.regions import Region as Roi
+from recon.analysis.regions import measure
 from recon.grid import Image
 from recon.motion import PoseStream
 from recon.offline import Extras, Reconstruction, reconstruct
@@ -36,28 +51,56 @@ from recon.run_data import RunData
 CYLINDER_ML = math.pi * 10.0**2 * 15.0
 REGION = Region(85.0, 120.0)
 PLAN = ReconOptions(psf_fwhm_mm=3.0)
+RODS_MM = 60.0
+SIX = tuple((10.0 * k, 10.0 * k + 10.0) for k in range(6))
+RUNS = {
+    "cyl1": "--phantom cylinder --activity-MBq 1 --duration 20 --seed 1",
+    "cyl3": "--phantom cylinder --activity-MBq 3 --duration 8 --seed 7",
+    "o15": "--phantom cylinder --nuclide O-15 --activity-MBq 1.5 --duration 60 --seed 4",
+    "move": "--phantom hot-rod --activity-MBq 1 --duration 20 --seed 3 --motion",
+    "rods": "--phantom hot-rod --activity-MBq 1 --duration 20 --seed 6",
+}
+POSES = """\
+t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg
+0,0,0,0,0,0,0
+5,0,0,0,0,0,0
+5,8,-5,6,3,-4,10
+10,8,-5,6,3,-4,10
+20,-6,4,-5,-2,3,-12
+"""
 
 
-def main() -> None:
-    """Reconstruct, compare, print, draw."""
-    options = _options()
-    source = options.runs / options.factor_from
-    data = run_data(source, calibration=options.normalisation)
+@dataclass(frozen=True)
+class Runs:
+    """The folder of runs, and where the picture goes."""
+
+    folder: Path
+    image: Path
+
+    @property
+    def poses(self) -> Path:
+        """The body's way while ``move`` was measured."""
+        return Path(text_file(self.folder / "poses.csv", POSES))
+
+    def data(self, name: str) -> RunData:
+        """Return a run with its normalisation; both are made if they are not there."""
+        words = RUNS[name].split() + ([str(self.poses)] if name == "move" else [])
+        norm = ("--activity-MBq", "0.5", "--duration", "40", "--seed", "21")
+        return run_data(
+            demo(self.folder, name, *words), calibration=normalisation(self.folder, *norm)
+        )
+
+
+def cylinders(runs: Runs) -> None:
+    """Print the factor of one cylinder, and what it finds in that one's frames and in others."""
+    data = runs.data("o15")
     factor = factor_of(data)
-    print(f"factor {factor.factor:.4f} ± {100 * factor.error:.2g} % from {source.name}")
+    print(f"factor {factor.factor:.4f} ± {100 * factor.error:.2g} % from {data.name}")
     extras = Extras(calibration=factor)
-    for name in filter(None, options.cylinders.split(",")):
-        data = run_data(options.runs / name, calibration=options.normalisation)
+    for name in ("cyl1", "cyl3", "o15"):
+        data = runs.data(name)
         tell(name, data, reconstruct(data, PLAN, extras))
-        if data.labels["nuclide"] == "O-15":
-            six = tuple((10.0 * k, 10.0 * k + 10.0) for k in range(6))
-            tell(f"{name}, frames", data, reconstruct(data, replace(PLAN, frames=six), extras))
-    if options.move:
-        data = run_data(options.runs / options.move, calibration=options.normalisation)
-        moved = Extras(poses=PoseStream.load(options.poses))
-        plain = replace(PLAN, psf_fwhm_mm=0.0)
-        images = [reconstruct(data, plain, given).image for given in (None, moved)]
-        draw(images, options.image)
+    tell("o15, frames", data, reconstruct(data, replace(PLAN, frames=SIX), extras))
 
 
 def factor_of(data: RunData) -> ActivityCalibration:
@@ -88,6 +131,57 @@ def tell(name: str, data: RunData, made: Reconstruction) -> None:
         )
 
 
+def counts(runs: Runs) -> None:
+    """Print the mean of six frames, decay-corrected, over that of all their counts in one image."""
+    data = runs.data("o15")
+    for psf_mm in (0.0, 4.0):
+        plan = replace(PLAN, psf_fwhm_mm=psf_mm, calibration=False)
+        whole, six = (reconstruct(data, replace(plan, frames=f)) for f in ((), SIX))
+        all_of_it = mean_in(whole.image, whole.grid, REGION).mean
+        means = [mean_in(six.image[..., k], six.grid, REGION).mean for k in range(len(SIX))]
+        prompts = [frame.prompts for frame in six.frames]
+        print(
+            f"--psf {psf_mm:g}: {min(prompts)} to {max(prompts)} prompts read "
+            f"{100 * (np.mean(means) / all_of_it - 1):+.1f} % of {sum(prompts)}"
+        )
+
+
+def rods(runs: Runs) -> None:
+    """Print 1 − c/h of each sector: h the mean of its rods, c that midway between neighbours."""
+    data = runs.data("rods")
+    made = reconstruct(data, PLAN)
+    print(f"rods: {made.frames[0].prompts} prompts")
+    x_mm, y_mm, z_mm = (float(mm) for mm in made.grid.origin_mm)
+    picture = Picture(made.image.astype(np.float64), made.grid.voxel_mm, (x_mm, y_mm, z_mm))
+    for sector, diameter in enumerate(HOT_ROD_DIAMETERS_MM):
+        centres = np.array(_rod_centres_mm(diameter, sector))
+        hot, cold = (mean_of(picture, places, diameter) for places in (centres, between(centres)))
+        print(f"{diameter:g} mm, {len(centres)} rods: 1 - c/h = {1 - cold / hot:.2f}")
+
+
+def between(centres: np.ndarray) -> np.ndarray:
+    """Return the places midway between rods and their nearest neighbours."""
+    one, two = np.triu_indices(len(centres), 1)
+    apart = np.hypot(*(centres[one] - centres[two]).T)
+    near = apart < 1.01 * apart.min()
+    return np.asarray((centres[one] + centres[two])[near] / 2)
+
+
+def mean_of(picture: Picture, places: np.ndarray, diameter_mm: float) -> float:
+    """Return the mean over discs of a rod's diameter, ``RODS_MM`` long."""
+    size = (diameter_mm, RODS_MM)
+    rois = [Roi("rod", "cylinder", (float(x), float(y), 0.0), size) for x, y in places]
+    return float(np.mean([measure(roi, picture).mean for roi in rois]))
+
+
+def motion(runs: Runs) -> None:
+    """Draw hot rods that move, without and with their poses."""
+    data = runs.data("move")
+    moved = Extras(poses=PoseStream.load(runs.poses))
+    plain = replace(PLAN, psf_fwhm_mm=0.0)
+    draw([reconstruct(data, plain, given).image for given in (None, moved)], runs.image)
+
+
 def draw(images: list[Image], path: Path) -> None:
     """Draw transverse slabs without and with correction."""
     import matplotlib as mpl
@@ -107,16 +201,25 @@ def draw(images: list[Image], path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--normalisation", type=Path)
-    parser.add_argument("--factor-from", required=True)
-    parser.add_argument("--cylinders", default="")
-    parser.add_argument("--move", default="")
-    parser.add_argument("--poses", type=Path)
+PARTS: dict[str, Callable[[Runs], None]] = {
+    "cylinders": cylinders, "motion": motion, "rods": rods, "counts": counts,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Do the parts that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--image", type=Path, default=Path("docs/images/recon_motion.png"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    for name in options.parts or PARTS:
+        PARTS[name](Runs(options.folder, options.image))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@
 Each run is reconstructed with scatter left out, simulated and by energies. Then the estimates are
 laid beside the true scatter: the amount, and its profiles over the distance of lines from the axis,
 their tilt and (with time of flight) their offset. Figures of profiles: Σ|estimate − truth| over
-Σ truth,
-and the same without the amount. ``--uniform-mm radius:half`` measures how even a cylinder is.
+Σ truth, and the same without the amount. ``--uniform-mm radius:half`` measures how even a cylinder
+is, in these images and in one of the true coincidences alone (by the truth; attenuation, dead time
+and, with ``--calibration``, normalisation).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from recon.grid import Image, ImageGrid
 from recon.line_corrections import line_factors, randoms_rate
 from recon.offline import reconstruct
 from recon.options import ReconOptions, Scatter
+from recon.run_data import RunData
 from recon.scatter import EnergyRate, ScatterRate
 from recon.scatter.rate import mean_factor
 from recon.scatter_step import scatter_rate
@@ -58,6 +60,8 @@ class Case:
     estimates: dict[str, ScatterRate]
     truth: dict[str, npt.NDArray[Any]]
     records: npt.NDArray[np.void]
+    data: RunData
+    threads: int
 
 
 def load(folder: Path, calibration: Path | None, threads: int) -> tuple[Case, dict[str, float]]:
@@ -86,7 +90,7 @@ def load(folder: Path, calibration: Path | None, threads: int) -> tuple[Case, di
     records = np.concatenate(list(data.prompts()))
     estimates = {name: rate for name, rate in rates.items() if isinstance(rate, ScatterRate)}
     name = f"{data.scanner.name}_{data.labels.get('phantom', 'object')}".replace("-", "_")
-    case = Case(name, system, data.duration_s, images, estimates, truth, records)
+    case = Case(name, system, data.duration_s, images, estimates, truth, records, data, threads)
     return case, cost
 
 
@@ -158,10 +162,21 @@ def figures(case: Case, uniform: tuple[float, float] | None) -> dict[str, Any]:
             one[f"{axis}_shape_difference"] = float(np.abs(shape - truth[axis]).sum() / scattered)
         told[name] = one
     if uniform is not None:
+        images = case.images | {"trues alone": of_trues(case)}
         told["uniform"] = {
-            name: evenness(image, case.system.grid, *uniform) for name, image in case.images.items()
+            name: evenness(image, case.system.grid, *uniform) for name, image in images.items()
         }
     return told
+
+
+def of_trues(case: Case) -> Image:
+    """Return the image of the true coincidences alone, to which nothing is added."""
+    trues = case.records[case.truth["class"] == CLASSES.index("true")]
+    data = replace(case.data, prompt_parts=lambda start_s, end_s: [trues])
+    options = ReconOptions(
+        scatter="none", randoms=False, decay=False, calibration=False, threads=case.threads
+    )
+    return np.asarray(reconstruct(data, options).image)
 
 
 def evenness(image: Image, grid: ImageGrid, radius_mm: float, half_mm: float) -> dict[str, Any]:

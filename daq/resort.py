@@ -84,11 +84,9 @@ def own_calibration(folder: Path) -> CalibrationSet | None:
     ------
     CalibrationSetError
         where the folder's set is missing, or not the one that the raw log's head names, or the
-        list-mode log's in a run of imported coincidences, which has no raw log.
+        list-mode log's in a run whose raw log is missing (imported coincidences) or damaged.
     """
-    raw = folder / rawlog.FILE_NAME
-    log = RawLogReader(raw) if raw.exists() else ListmodeReader(folder / listmode.FILE_NAME)
-    named = log.head.get("calibration", "none")
+    named = _head_of_logs(folder).get("calibration", "none")
     if named == "none":
         return None
     path = folder / calibration_set.FILE_NAME
@@ -98,6 +96,13 @@ def own_calibration(folder: Path) -> CalibrationSet | None:
             f"{path} is {found.identity}, but the run was sorted with {named}: put that set back"
         )
     return found
+
+
+def _head_of_logs(folder: Path) -> dict[str, Any]:
+    try:
+        return RawLogReader(folder / rawlog.FILE_NAME).head
+    except LogError:
+        return ListmodeReader(folder / listmode.FILE_NAME).head
 
 
 def resort(

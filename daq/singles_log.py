@@ -17,6 +17,7 @@ import numpy as np
 from coincidence.events import WINDOW_SHIFT
 from coincidence.tew import tew_of_run
 from daq.blocks import BlockKind
+from daq.errors import LogError
 from daq.listmode import ListmodeWriter, RecordReader, Records, RecordsHash, RecordWriter
 from daq.rate_meter import ModuleMeter
 from hw.settings import EnergyWindow, SortSettings
@@ -42,8 +43,18 @@ class SinglesReader(RecordReader):
 
     @property
     def windows(self) -> tuple[EnergyWindow, ...]:
-        """The energy windows; number k of the records is ``windows[k - 1]``."""
-        return msgspec.convert(self.head["windows"], tuple[EnergyWindow, ...])
+        """The energy windows; number k of the records is ``windows[k - 1]``; may raise LogError."""
+        try:
+            found = msgspec.convert(self.head["windows"], tuple[EnergyWindow, ...])
+        except (KeyError, msgspec.ValidationError) as error:
+            raise LogError(
+                f"{self._blocks.path}: its head does not tell the energy windows: {error}; put a "
+                "sound copy back, or sort the raw log again: tomoshibi sort RUN --output FILE"
+            ) from error
+        names = [window.name for window in found]
+        if len(set(names)) < len(names):
+            raise LogError(f"{self._blocks.path}: two energy windows have one name: {names}")
+        return found
 
     def read_window(self, name: str) -> Records:
         """Return the singles of one window by its name; raises ValueError where there is none."""

@@ -16,6 +16,9 @@ import numpy.typing as npt
 from recon.grid import ReconError
 
 PS_PER_S = 1e12
+MOST_S = 9e6
+"""Times are int64 in ps."""
+
 MOST_FRAMES, MOST_DIGITS = 2000, 18
 
 Records = npt.NDArray[np.void]
@@ -62,7 +65,8 @@ class TimeSelection:
 
     def holds(self, time_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return which of these times lie in an interval, (n,) bool."""
-        edges = np.rint(self.intervals_s.reshape(-1) * PS_PER_S).astype(np.int64)
+        edges_s = np.minimum(self.intervals_s.reshape(-1), MOST_S)
+        edges = np.rint(edges_s * PS_PER_S).astype(np.int64)
         return np.asarray(np.searchsorted(edges, time_ps, side="right") % 2 == 1)
 
     def take(self, records: Records) -> Records:

@@ -19,6 +19,9 @@ import numpy.typing as npt
 from hw.scanner import Scanner
 from recon.pair_product import LineArrayError, PairProduct, checked, single_precision
 
+LEAST_FACTOR = 1e-6
+"""Of the best line: less is no line of a scanner whose mean is 1."""
+
 MARGIN = 1e-3
 """By which live shares may exceed 1: a run's last period may reach beyond its end."""
 
@@ -47,7 +50,8 @@ class Normalisation(PairProduct):
         Raises
         ------
         LineArrayError
-            for arrays of another scanner, values that are no efficiencies, or all of them 0.
+            for arrays of another scanner, values that are no efficiencies, or such that no line
+            would see anything.
         """
         n, m, each = scanner.n_crystals, scanner.n_modules, scanner.crystals_per_module
         crystal = checked(efficiency, (n,), name="efficiency")
@@ -58,8 +62,9 @@ class Normalisation(PairProduct):
         pair = np.ones((m, m))
         if np.size(geometric):
             pair = checked(geometric, (m, m), name="geometric")
-        _check_alive(crystal)
-        return cls(single_precision(crystal), single_precision((pair + pair.T) / 2))
+        pair = (pair + pair.T) / 2
+        _check_alive(crystal.reshape(m, each), pair)
+        return cls(single_precision(crystal), single_precision(pair))
 
     @property
     def dead_crystals(self) -> int:
@@ -101,9 +106,17 @@ class LiveShare(PairProduct):
         return cls(ones, single_precision(np.minimum(share, 1.0)))
 
 
-def _check_alive(crystal: npt.NDArray[np.float64]) -> None:
+def _check_alive(crystal: npt.NDArray[np.float64], pair: npt.NDArray[np.float64]) -> None:
     if not (crystal > 0).any():
         raise LineArrayError(
             "no crystal has an efficiency above 0: this normalisation would blank the scanner; "
             "calibrate again"
+        )
+    best = crystal.max(axis=1)
+    factor = np.outer(best, best) * pair
+    np.fill_diagonal(factor, 0.0)
+    if factor.max() < LEAST_FACTOR:
+        raise LineArrayError(
+            f"the greatest factor of a line between two modules is {factor.max():.3g}: this "
+            "normalisation would blank the scanner (1 is the mean); calibrate again"
         )

@@ -1,14 +1,22 @@
-"""The command line: the one place that may import every room, each only when its command runs."""
+"""The command line: the one place that may import every room, each only when its command runs.
+
+Nearly everything is imported behind ``main``, so that Ctrl-C is told in one word from the first
+moment on.
+"""
 
 from __future__ import annotations
 
-import argparse
-import importlib
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import CommandError, report_error
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 COMMANDS = {
     "demo": "the whole chain, live: emulator, acquisition, picture, console",
@@ -37,6 +45,9 @@ COMMANDS = {
     "warm": "compile and cache all kernels",
 }
 
+AGAIN_S = 0.05
+"""Ctrl-C while modules are loaded waits for as long."""
+
 DESCRIPTION = """\
 Tomoshibi: acquisition system of a portable PET/SPECT scanner, from the photon to the picture.
 Research software, not a medical device.
@@ -57,6 +68,9 @@ examples:
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; ``only`` loads one command's options and leaves the rest as names."""
+    import argparse
+    import importlib
+
     parser = argparse.ArgumentParser(
         prog="tomoshibi",
         description=DESCRIPTION,
@@ -83,7 +97,48 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    ours = _exchanged(signal.default_int_handler, _interrupt)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        if ours:  # of a process that ends, Ctrl-C once more is to make it end at once
+            _exchanged(_interrupt, signal.SIG_DFL if argv is None else signal.default_int_handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but while modules are loaded: try again a little later.
+
+    Libraries try others within ``except``, and make other errors of what they catch there.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            import threading
+
+            again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def _exchanged(old: Handler, new: Handler) -> bool:
+    """Handle SIGINT in a new way where the old one is in force; return whether that was so."""
+    try:
+        if signal.getsignal(signal.SIGINT) is not old:
+            return False
+        signal.signal(signal.SIGINT, new)
+    except ValueError:  # only the main thread may
+        return False
+    return True
+
+
+def _run(arguments: list[str]) -> int:
+    from daq.cli.common import report_error
+
     name = next((word for word in arguments if not word.startswith("-")), None)
     parser = build_parser(only=name if name in COMMANDS else None)
     if name == "test":  # everything behind it is pytest's
@@ -96,13 +151,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         return int(options.run(options))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
-    except CommandError as error:
-        return report_error(error)
     except Exception as error:  # noqa: BLE001  (the last net: known errors are told in one line)
         return report_error(error)
 

@@ -25,6 +25,7 @@ from daq.cli.common import (
     add_runs_option,
     find_run,
     finish,
+    make_folder,
     positive,
 )
 from daq.cli.reconstruct_options import (
@@ -51,6 +52,8 @@ examples:
 
 STANDS_ALONE = True
 """The result is no array of a calibration set."""
+
+MOST_ERROR_PERCENT = 100.0
 
 MARGIN_MM = 15.0
 """Of the cylinder's edges: beyond scatter of the resolution and of voxels that are cut."""
@@ -114,6 +117,7 @@ def run(options: argparse.Namespace) -> int:
     import msgspec
 
     from daq.cli.reconstruct_source import run_data
+    from recon.exchange.whole_files import whole_file
     from recon.offline import reconstruct
     from recon.quantification import mean_in
 
@@ -122,6 +126,12 @@ def run(options: argparse.Namespace) -> int:
     if output.exists():
         raise CommandError(f"{output} exists already and is never written over: choose --output")
     region = region_of(options)
+    error = options.activity_error_percent
+    if not 0 <= error <= MOST_ERROR_PERCENT:
+        raise CommandError(
+            f"--activity-error-percent {error:g}: must lie in 0..{MOST_ERROR_PERCENT:g}"
+        )
+    make_folder(output.parent)
     data = run_data(folder, **sources_of(options))
     if options.nuclide:
         from dataclasses import replace
@@ -134,8 +144,8 @@ def run(options: argparse.Namespace) -> int:
     progress.done()
     found = mean_in(made.image, made.grid, region)
     calibration = _calibration(options, data, made, found, known, region)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
+    with whole_file(output) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
     result = {
         "activity_calibration": str(output),
         **msgspec.to_builtins(calibration),
@@ -154,9 +164,11 @@ def region_of(options: argparse.Namespace) -> Region:
     centre = tuple(options.centre_mm)
     if options.region:
         try:
-            radius_mm, length_mm = (float(part) for part in options.region.split(","))
-        except ValueError:
-            raise CommandError(f"--region {options.region}: give radius,length in mm") from None
+            radius_mm, length_mm = (positive(part) for part in options.region.split(","))
+        except (ValueError, argparse.ArgumentTypeError):
+            raise CommandError(
+                f"--region {options.region}: give radius,length in mm, both above 0"
+            ) from None
         return Region(radius_mm, length_mm, centre)
     if options.radius_mm is None or options.length_mm is None:
         raise CommandError("give the cylinder's --radius-mm and --length-mm, or --region R,L")
@@ -171,12 +183,20 @@ def region_of(options: argparse.Namespace) -> Region:
 
 def concentration_Bq_per_mL(options: argparse.Namespace, data: RunData) -> float:
     """Return what was filled in, at the run's start."""
+    from recon.decay import MOST_HALF_LIVES
     from recon.quantification import nuclide_of
 
     nuclide, why = nuclide_of(data.labels)
     if nuclide is None:
         raise CommandError(f"{why}: say --nuclide")
+    if not nuclide.beta_plus_fraction:
+        raise CommandError(f"{nuclide.name} emits no positrons: PET cannot measure it")
     at_s = run_time_s(options.activity_at, data, "--activity-at")
+    if not abs(at_s) <= MOST_HALF_LIVES * nuclide.half_life_s:
+        raise CommandError(
+            f"--activity-at {options.activity_at}: {at_s:g} s after the run's start are more than "
+            f"{MOST_HALF_LIVES:g} half-lives of {nuclide.name}"
+        )
     decayed = 2.0 ** (at_s / nuclide.half_life_s)
     if options.concentration_Bq_mL is not None:
         return float(options.concentration_Bq_mL) * decayed
@@ -198,16 +218,23 @@ def _calibration(
     region: Region,
 ) -> ActivityCalibration:
     from daq.calibration_set import scanner_hash
-    from recon.quantification import ActivityCalibration, nuclide_of
+    from recon.quantification import FACTOR_BOUNDS, ActivityCalibration, nuclide_of
 
     nuclide, _ = nuclide_of(data.labels)
     if nuclide is None or found.mean <= 0:
         raise CommandError(f"the image is empty in the {region}: is the cylinder there?")
     if not made.corrections.of("decay").applied:
         raise CommandError("an activity calibration needs decay correction: leave --no-decay out")
+    factor, (least, most) = known_Bq_per_mL * nuclide.beta_plus_fraction / found.mean, FACTOR_BOUNDS
+    if not least <= factor <= most:
+        raise CommandError(
+            f"a factor of {factor:.3g} is beyond {least:g}..{most:g}: {found.mean:.4g} "
+            f"emissions/s/mL were found where {known_Bq_per_mL:.4g} Bq/mL should be; are activity, "
+            "size and place of the cylinder right?"
+        )
     return ActivityCalibration(
-        factor=known_Bq_per_mL * nuclide.beta_plus_fraction / found.mean,
-        error=math.hypot(found.error, options.activity_error_percent / 100),
+        factor=factor,
+        error=min(math.hypot(found.error, options.activity_error_percent / 100), 1.0),
         scanner=data.scanner.name,
         scanner_hash=scanner_hash(data.scanner),
         lld_keV=data.lld_keV,

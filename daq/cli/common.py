@@ -16,6 +16,8 @@ from typing import Any
 from daq.errors import DaqError
 from hw.endpoints import default_base
 
+MOST_THREADS = 64
+
 
 class CommandError(DaqError):
     """A command that cannot do what was asked; the message says what to do next."""
@@ -85,6 +87,14 @@ def whole(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return int(text)
+
+
+def thread_count(text: str) -> int:
+    """Parse a number of threads, each of which has images of its own, for argparse."""
+    value = whole(text)
+    if value > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text} threads: at most {MOST_THREADS}")
+    return value
 
 
 def make_folder(path: Path) -> Path:

@@ -25,6 +25,7 @@ from daq.cli.common import (
     find_run,
     finish,
     positive,
+    tell,
     whole,
 )
 from daq.cli.progress import ProgressLine
@@ -72,7 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
-    from daq.listmode import FILE_NAME
     from daq.resort import run_config
     from recon.exchange.scan_facts import ScanFacts
 
@@ -87,16 +87,29 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"--output {path} is a folder: give the name of a file in it")
     if options.energy_bins > MOST_ENERGY_BINS:
         raise CommandError(f"--energy-bins {options.energy_bins}: at most {MOST_ENERGY_BINS}")
-    if not (folder / FILE_NAME).is_file():
-        raise CommandError(f"{folder / FILE_NAME} is missing: there is no list to export")
+    _check_there(folder)
     facts = ScanFacts.of(_about(folder, config))
     progress = ProgressLine("exporting")
     writers = {"petsird": _petsird, "castor": _castor, "safir": _safir}
     result = writers[options.format](options, folder, config, path, facts, progress)
     progress.done()
+    for note in result["notes"]:
+        tell(f"note: {note}")
     words = f"{result['files'][0]}: {result['prompts']} prompts, {result['delayeds']} delayeds"
     finish(options, {"run": str(folder), **result}, words)
     return 0
+
+
+def _check_there(folder: Path) -> None:
+    """Refuse a run whose list cannot be read, before anything is written."""
+    from daq.cli.reconstruct_source import remedy_for
+    from daq.errors import LogError
+    from daq.listmode import FILE_NAME, ListmodeReader
+
+    try:
+        ListmodeReader(folder / FILE_NAME)
+    except LogError as error:
+        raise CommandError(f"{error}; {remedy_for(folder / FILE_NAME)}") from error
 
 
 def _suffix(options: argparse.Namespace) -> str:
@@ -120,6 +133,7 @@ class _Parts:
     def __init__(self, folder: Path, *, delayeds: bool, progress: ProgressLine) -> None:
         self._folder, self._delayeds, self._progress = folder, delayeds, progress
         self.counts = [0, 0]
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Part]:
         from daq import listmode
@@ -128,7 +142,8 @@ class _Parts:
 
         path = self._folder / listmode.FILE_NAME
         size = max(1, path.stat().st_size)
-        for kind, records, offset in ListmodeReader(path).placed():
+        reader = ListmodeReader(path)
+        for kind, records, offset in reader.placed():
             delayed = kind is BlockKind.DELAYEDS
             if kind not in (BlockKind.PROMPTS, BlockKind.DELAYEDS):
                 continue
@@ -137,11 +152,17 @@ class _Parts:
             self.counts[delayed] += len(records)
             self._progress(offset, size)
             yield delayed, records
+        if not reader.closed:
+            words = (
+                "the list-mode log was not closed, or is damaged: it is used up to its last whole "
+                f"block, and {reader.torn_bytes} bytes behind that are left out"
+            )
+            self.notes = [words]
 
     @property
-    def summary(self) -> dict[str, int]:
-        """How many events were read."""
-        return {"prompts": self.counts[0], "delayeds": self.counts[1]}
+    def summary(self) -> dict[str, Any]:
+        """How many events were read, and what is to be said of them."""
+        return {"prompts": self.counts[0], "delayeds": self.counts[1], "notes": self.notes}
 
 
 def _duration_s(folder: Path) -> float:

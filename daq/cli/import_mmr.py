@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from daq.cli.common import add_json_option, finish, whole
+from daq.cli.common import add_json_option, finish, thread_count, whole
 from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "837 (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-image", action="store_true", help="sinograms and lines only")
     parser.add_argument("--iterations", type=whole, default=4, help="default: %(default)s")
-    parser.add_argument("--threads", type=whole, default=2, help="default: %(default)s")
+    parser.add_argument("--threads", type=thread_count, default=2, help="default: %(default)s")
     add_json_option(parser)
 
 

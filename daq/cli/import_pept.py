@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from daq.cli.common import add_json_option, finish, positive, whole
+from daq.cli.common import add_json_option, finish, positive, thread_count, whole
 from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="points to look for (default: %(default)s)")  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FOLDER",
                         help="default: NAME-imported in this folder")  # fmt: skip
-    parser.add_argument("--threads", type=whole, default=2, help="default: %(default)s")
+    parser.add_argument("--threads", type=thread_count, default=2, help="default: %(default)s")
     add_json_option(parser)
 
 

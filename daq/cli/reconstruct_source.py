@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from daq import listmode
+from daq import listmode, rawlog
 from daq.blocks import BlockKind
 from daq.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.cli.common import CommandError
+from daq.errors import LogError
 from daq.listmode import ListmodeReader
 from daq.resort import own_calibration, run_config
 from daq.run import MU_MAP_NAME
@@ -33,6 +34,7 @@ from recon.run_data import PART_RECORDS, RunData
 
 Records = npt.NDArray[np.void]
 
+LEAST_S = 1e-6
 _LONGEST_S = 9e6  # int64 in ps
 _MOST = {"pair_live_s": _LONGEST_S, "detector_s": _LONGEST_S, "crystal_singles": 1e15}
 
@@ -75,6 +77,12 @@ class LogIndex:
         return sum(one.records for one in self._stretches[kind])
 
     @property
+    def first_s(self) -> float:
+        """Time of the first prompt or delayed."""
+        found = [one.first_s for kind in self._stretches.values() for one in kind]
+        return min(found, default=0.0)
+
+    @property
     def last_s(self) -> float:
         """Time of the last prompt or delayed."""
         found = [one.last_s for kind in self._stretches.values() for one in kind]
@@ -107,6 +115,52 @@ def _read(file: Any, stretches: list[_Stretch]) -> Records:
     return records
 
 
+def log_of(folder: Path) -> LogIndex:
+    """Return a run's list-mode log; raises CommandError, with what to do, where there is none."""
+    path = folder / listmode.FILE_NAME
+    try:
+        return LogIndex(path)
+    except (LogError, OSError) as error:
+        raise CommandError(f"{error}; {remedy_for(path)}") from error
+
+
+def remedy_for(path: Path) -> str:
+    """Return in words how a list-mode log can be had again."""
+    if not (path.parent / rawlog.FILE_NAME).exists():
+        return "put a sound copy back"
+    away = "move it away and " if path.exists() else ""
+    return f"{away}make it again from the raw log: tomoshibi sort {path.parent} --output {path}"
+
+
+def _duration_s(log: LogIndex, detector_s: float) -> float:
+    recorded_s = log.last_s + 1e-12
+    duration_s = max(detector_s, recorded_s) if log.closed else recorded_s
+    if duration_s < LEAST_S:
+        raise CommandError(
+            f"{log.path}: all events lie within {duration_s:g} s and no randoms.npz says how long "
+            "the run was: there is no rate to reconstruct"
+        )
+    return duration_s
+
+
+def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
+    """Refuse a log of another scanner than the run's, one without prompts, and absurd times."""
+    text = str(log.head.get("config", {}).get("scanner_toml", ""))
+    recorded = parse_scanner(text, source=str(log.path)) if text else scanner
+    if scanner_hash(recorded) != scanner_hash(scanner):
+        raise CommandError(
+            f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} "
+            f"is a run of {scanner.name} ({scanner_hash(scanner)}): the log is another run's"
+        )
+    if not log.count(BlockKind.PROMPTS):
+        raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
+    if log.first_s < 0 or log.last_s > _LONGEST_S:
+        raise CommandError(
+            f"{log.path} has events at {log.first_s:.6g} to {log.last_s:.6g} s, must be 0 to "
+            f"{_LONGEST_S:g} s: it is damaged; {remedy_for(log.path)}"
+        )
+
+
 def run_data(
     folder: Path,
     *,
@@ -120,17 +174,15 @@ def run_data(
     """
     config = run_config(folder)
     scanner = config.scanner()
-    log = LogIndex(folder / listmode.FILE_NAME)
+    if scanner.modality == "SPECT":
+        raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences")
+    log = log_of(folder)
     _check_log(log, folder, scanner)
-    if not log.count(BlockKind.PROMPTS):
-        raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
     statistics, notes = _statistics(folder, scanner)
     notes += _torn(log)
     known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
     notes += _outdated(known)
     detector_s = float(statistics.get("detector_s", 0.0))
-    recorded_s = log.last_s + 1e-12
-    duration_s = max(detector_s, recorded_s) if log.closed else recorded_s
     path = mu_map or (folder / MU_MAP_NAME if (folder / MU_MAP_NAME).exists() else None)
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
     settings = config.settings
@@ -141,7 +193,7 @@ def run_data(
         delayed_parts=(lambda start_s, end_s: log.parts(BlockKind.DELAYEDS, start_s, end_s))
         if has_delayeds
         else None,
-        duration_s=duration_s,
+        duration_s=_duration_s(log, detector_s),
         geometry=build_geometry(scanner),
         window_ps=settings.window_ps,
         min_sector_difference=settings.min_sector_difference,
@@ -187,19 +239,6 @@ def _outdated(known: CalibrationSet | None) -> list[str]:
     return [words]
 
 
-def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
-    """Refuse a log of another scanner than the run's."""
-    text = str(log.head.get("config", {}).get("scanner_toml", ""))
-    if not text:
-        return
-    recorded = parse_scanner(text, source=str(log.path))
-    if scanner_hash(recorded) != scanner_hash(scanner):
-        raise CommandError(
-            f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} "
-            f"is a run of {scanner.name} ({scanner_hash(scanner)}): the log is another run's"
-        )
-
-
 def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[str]]:
     """Return the arrays of randoms.npz, as far as they are of this scanner, and what is wrong."""
     path = folder / "randoms.npz"
@@ -230,7 +269,7 @@ def _torn(log: LogIndex) -> list[str]:
     if log.closed:
         return []
     words = (
-        f"the list-mode log was not closed: it is used up to its last whole block, "
+        f"the list-mode log was not closed, or is damaged: it is used up to its last whole block, "
         f"{log.last_s:.6g} s, and {log.torn_bytes} bytes behind that are left out"
     )
     return [words]

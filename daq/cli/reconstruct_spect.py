@@ -148,7 +148,10 @@ def _about_cut(folder: Path) -> list[str]:
 
 def _check_required(made: SpectImage, names: list[str]) -> None:
     for name in names:
-        if not made.metadata["corrections"].get(name, {"applied": False})["applied"]:
+        known = made.metadata["corrections"].get(name)
+        if known is None or name in ("normalisation", "randoms"):
+            raise CommandError(f"--require {name}: SPECT images have no such correction")
+        if not known["applied"]:
             raise CommandError(
                 f"correction {name} is required, and this run or these options do not have it: "
                 f"{'; '.join(made.warnings) or 'see --help'}"

@@ -12,11 +12,13 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from recon.analysis.picture import AnalysisError
+from recon.exchange.errors import ExchangeError
+from recon.exchange.whole_files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase, SubFigure
@@ -66,14 +68,13 @@ def write_report(path: Path, title: str, sections: list[Section]) -> Path:
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise AnalysisError(f"{path}: a report ends in .pdf or .html")
-    part = path.with_name(f".part-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer(part, title, sections)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise AnalysisError(f"{path}: the report cannot be written: {error}") from error
+        with whole_file(path) as file:
+            writer(file, title, sections)
+    except ExchangeError as error:
+        raise AnalysisError(
+            f"{path}: the report cannot be written: {error.__cause__ or error}"
+        ) from error
     return path
 
 
@@ -86,13 +87,12 @@ def _new_figure(width: float, height: float) -> Figure:
 # --- HTML ----------------------------------------------------------------------------------------
 
 
-def _write_html(path: Path, title: str, sections: list[Section]) -> None:
+def _write_html(file: BinaryIO, title: str, sections: list[Section]) -> None:
     body = "".join(_html_section(section) for section in sections)
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    path.write_text(
+    file.write(
         f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{html.escape(title)}</h1>'
-        f'<p class="note">{DISCLAIMER}</p>{body}</body></html>\n',
-        encoding="utf-8",
+        f'<p class="note">{DISCLAIMER}</p>{body}</body></html>\n'.encode()
     )
 
 
@@ -125,10 +125,10 @@ def _html_table(table: Table) -> str:
 # --- PDF -----------------------------------------------------------------------------------------
 
 
-def _write_pdf(path: Path, title: str, sections: list[Section]) -> None:
+def _write_pdf(file: BinaryIO, title: str, sections: list[Section]) -> None:
     from matplotlib.backends.backend_pdf import PdfPages
 
-    with path.open("wb") as file, PdfPages(file) as pages:
+    with PdfPages(file) as pages:
         for number, section in enumerate(sections):
             for page in _pdf_pages(title if number == 0 else "", section):
                 pages.savefig(page)

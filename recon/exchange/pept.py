@@ -65,10 +65,11 @@ class PeptList:
     def parts(self, step_s: float) -> Iterator[tuple[float, EventList]]:
         """Yield the events of each step of time and the time where it ends, since the first."""
         time = self.time_s - self.time_s[0]
-        edges = np.arange(0.0, time[-1] + step_s, step_s)
-        places = np.searchsorted(time, edges[1:], side="right")
+        ends = step_s * np.arange(1, max(1, np.ceil(time[-1] / step_s)) + 1)
+        ends[-1] = max(ends[-1], time[-1])
+        places = np.searchsorted(time, ends, side="right")
         first = 0
-        for end_s, stop in zip(edges[1:], places, strict=True):
+        for end_s, stop in zip(ends, places, strict=True):
             yield float(end_s), EventList.plain(self.lors.take(slice(first, int(stop))))
             first = int(stop)
 

@@ -40,6 +40,8 @@ def play(
         _load_kernels(imager, listed)
         began = clock()
         for end_s, events in listed.parts(step_s):
+            if speed <= 0 and not len(events):
+                continue
             due = began + (end_s / speed if speed > 0 else 0.0)
             if speed > 0:
                 sleep(max(0.0, due - clock()))

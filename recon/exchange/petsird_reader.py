@@ -26,7 +26,10 @@ from recon.exchange.petsird_kernels import DONE, FULL, OTHER, TORN, decode_block
 from recon.exchange.yardl import Schema, YardlError, read_opening
 from recon.tof import HALF_C_MM_PER_PS
 
+F8 = npt.NDArray[np.float64]
+
 ROWS = 1 << 20
+MOST_KEV, MOST_TOF_MM = 1e5, 1e5
 _EVENT_TYPES = ("TimeBlock", "EventTimeBlock", "TimeInterval", "CoincidenceEvent", "DetectionBin")
 _MOVEMENTS = {2: "bed movement", 3: "gantry movement"}
 
@@ -223,13 +226,23 @@ def energy_middles(edges_keV: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.u
     """Return the middle of each energy bin in 0.1 keV; one of 0 where there are no edges."""
     if len(edges_keV) < 2:
         return np.zeros(1, np.uint16)
-    edges = np.asarray(edges_keV, np.float64)
-    return np.clip(np.rint((edges[1:] + edges[:-1]) * 5), 0, 65535).astype(np.uint16)
+    middles_keV = _middles(edges_keV, MOST_KEV, "energy")
+    return np.clip(np.rint(middles_keV * 10), 0, 65535).astype(np.uint16)
 
 
 def tof_middles(edges_mm: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int32]:
     """Return t_first − t_second (ps) in the middle of each TOF bin; 0 for a single bin."""
     if len(edges_mm) < 3:
         return np.zeros(1, np.int32)
-    edges = np.asarray(edges_mm, np.float64) / HALF_C_MM_PER_PS
-    return np.rint((edges[1:] + edges[:-1]) / 2).astype(np.int32)
+    middles_mm = _middles(edges_mm, MOST_TOF_MM, "time-of-flight")
+    return np.rint(middles_mm / HALF_C_MM_PER_PS).astype(np.int32)
+
+
+def _middles(edges: npt.NDArray[np.floating[Any]], most: float, what: str) -> F8:
+    """Return the middles of bins, whose edges must ascend and be no more than ``most``."""
+    found = np.asarray(edges, np.float64)
+    if not ((np.abs(found) <= most).all() and (np.diff(found) > 0).all()):
+        raise ExchangeError(
+            f"the edges of the {what} bins do not ascend within ±{most:g}: the file is damaged"
+        )
+    return np.asarray((found[1:] + found[:-1]) / 2)

@@ -37,6 +37,9 @@ class FittedScanner:
     turned_deg: float
 
 
+FARTHEST_MM = 1e5
+
+
 @dataclass(frozen=True)
 class _Block:
     """Elements of a module on a grid: sizes n (u, v, w), pitch and box (mm), inner face, and the
@@ -86,6 +89,10 @@ def _element_boxes(modules: dict[str, Any]) -> tuple[F8, F8]:
         raise ExchangeError(f"detecting elements are turned within their module: {ADVICE}")
     middle = within[:, :, :3] @ corners.mean(axis=0) + within[:, :, 3]
     centre = np.einsum("mij,ej->mei", placed[:, :, :3], middle) + placed[:, None, :, 3]
+    if not (np.abs(centre) < FARTHEST_MM).all():  # also where they are no numbers
+        raise ExchangeError(
+            f"detecting elements lie beyond {FARTHEST_MM:g} mm of the centre: the file is damaged"
+        )
     outward = _outward(placed[0], middle.mean(axis=0))
     return centre, (np.ptp(corners, axis=0) / 2)[outward]
 

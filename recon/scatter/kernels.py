@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from hw.block_efficiency import efficiency_at
 from hw.jit import bare_kernel, kernel
 
 F4 = npt.NDArray[np.float32]
@@ -15,7 +16,7 @@ I8 = npt.NDArray[np.int64]
 
 RAY_COLUMNS = 7
 """Of a ray from a detector sample to a scatter point: unit vector (3), its length mm, cosine of
-incidence / length², ∫µ of the object, crystal thickness / cosine mm."""
+incidence · block efficiency / length², ∫µ of the object, crystal thickness / cosine mm."""
 
 
 @bare_kernel
@@ -38,7 +39,10 @@ def trilinear(image: F4, x: float, y: float, z: float) -> float:
 @kernel
 def follow_rays(
     detector: F8,
-    outward: F8,
+    axes: F8,
+    places: F8,
+    along_u: F4,
+    along_v: F4,
     thickness_mm: float,
     points: F8,
     image: F4,
@@ -53,6 +57,8 @@ def follow_rays(
 ) -> None:
     """Fill rays of detectors ``first`` to ``stop`` and the integrals of ``image`` along them.
 
+    axes : (modules, 3, 3), rows u, v, w; places : (samples of a module, 2), 0 to 1
+    along_u, along_v : the block efficiency's, for photons of 511 keV
     rays : (detectors, points, RAY_COLUMNS); its column of ∫µ is left alone
     integrals : (detectors, points, bins): by distance from the point in bins of ``bin_mm``
     """
@@ -60,6 +66,7 @@ def follow_rays(
     at = np.zeros(3)
     to = np.zeros(3)
     for d in range(first, stop):
+        module, place = d // len(places), places[d % len(places)]
         for p in range(len(points)):
             square = 0.0
             for k in range(3):
@@ -67,10 +74,13 @@ def follow_rays(
                 square += to[k] * to[k]
             length = math.sqrt(square)
             cosine = 0.0
+            du = dv = 0.0
             reach = length
             for k in range(3):
                 to[k] /= length
-                cosine += to[k] * outward[d, k]
+                cosine += to[k] * axes[module, 2, k]
+                du += to[k] * axes[module, 0, k]
+                dv += to[k] * axes[module, 1, k]
                 rays[d, p, k] = -to[k]
                 # where the ray leaves the image's box
                 edge = origin[k] if to[k] < 0 else origin[k] + (image.shape[k] - 1) * voxel[k]
@@ -78,7 +88,9 @@ def follow_rays(
                     reach = min(reach, (edge - points[p, k]) / to[k])
             cosine = max(cosine, 0.02)
             rays[d, p, 3] = length
-            rays[d, p, 4] = cosine / square
+            rays[d, p, 4] = (
+                cosine / square * efficiency_at(along_u, along_v, du, dv, place[0], place[1])
+            )
             rays[d, p, 6] = thickness_mm / cosine
             for b in range(bins):
                 integrals[d, p, b] = 0.0

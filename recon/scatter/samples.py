@@ -21,15 +21,16 @@ F8 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DetectorSamples:
-    """Points (modules · per_side², 3) mm with their module's outward normal, u fastest, and pairs.
+    """Points (modules · per_side², 3) mm, u fastest, and pairs.
 
+    places : (per_side², 2) where they are in their modules, 0 to 1 along u and v
     rows : (pairs, 2) the allowed module pairs, a < b
     row_of : (modules²,) number of each pair in ``rows``, -1 where it is not allowed
     """
 
     per_side: int
     position_mm: F8
-    outward: F8
+    places: F8
     rows: I8
     row_of: I8
 
@@ -47,11 +48,11 @@ def detector_samples(system: ReconSystem, per_side: int) -> DetectorSamples:
     v, u = np.meshgrid(share * module.height_mm, share * module.width_mm, indexing="ij")
     local = np.stack([u.ravel(), v.ravel(), np.full(u.size, depth)], axis=1)
     position = geometry.module_centre_mm[:, None, :] + local @ geometry.module_axes
-    outward = np.repeat(geometry.module_axes[:, 2, :], len(local), axis=0)
+    places = np.stack(np.meshgrid(share + 0.5, share + 0.5), axis=-1).reshape(-1, 2)
     rows = np.argwhere(np.triu(system.allowed, 1)).astype(np.int64)
     row_of = np.full(system.scanner.n_modules**2, -1, dtype=np.int64)
     row_of[rows[:, 0] * system.scanner.n_modules + rows[:, 1]] = np.arange(len(rows))
-    return DetectorSamples(per_side, position.reshape(-1, 3), outward, rows, row_of)
+    return DetectorSamples(per_side, position.reshape(-1, 3), places, rows, row_of)
 
 
 def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:

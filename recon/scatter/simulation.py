@@ -5,13 +5,15 @@ Nuclear Medicine* (1996) 255; C. C. Watson, IEEE Trans. Nucl. Sci. 47 (2000) 158
 time of flight: C. C. Watson, IEEE Trans. Nucl. Sci. 54 (2007) 1679. A pair of crystals of face A
 and a volume of matter dV at the point S, at the distances R from it, detect per second
 
-    dq_ab = A² cosθ_a cosθ_b / (2π R_a² R_b²) · µ dV · (1/σ dσ/dΩ) · (I_a + I_b)
+    dq_ab = A² cosθ_a η_a cosθ_b η_b / (2π R_a² R_b²) · µ dV · (1/σ dσ/dΩ) · (I_a + I_b)
     I_a = ε_a(511) ε_b(E') w(E')/w(511) · exp(−∫_S^a µ − κ(E') ∫_S^b µ) · ∫_S^a ρ ds
 
 with ρ the emissions per second and mm³, θ the angle between the ray from a and the ray to b, E' the
 energy after a scatter by θ, κ = µ(E')/µ(511), ε and w of :mod:`recon.scatter.detector`. The factor
-is 1/2π as in :mod:`recon.lors` (any of the two photons may go to a), and w enters relative to
-511 keV because reconstructed activity is the emissions times w(511)²: so q has the unit of g Σ a λ.
+is 1/2π as in :mod:`recon.lors` (any of the two photons may go to a). η is the block efficiency of
+photons of 511 keV, by direction; w, relative to 511 keV, lowers it for others. Where η is left out
+of the reconstruction (1), its activity is the emissions times η²: q has the unit of g Σ a λ either
+way.
 
 With time of flight an emission at s from S towards a is measured at the offset
 −(s + (R_b − R_a)/2) from the line's middle, one towards b at s + (R_a − R_b)/2; histograms over the
@@ -195,9 +197,11 @@ class SingleScatter:
     def _integrals(self, image: CoarseImage, bins: int) -> F4:
         detectors = len(self.samples.position_mm)
         integrals = np.zeros((detectors, len(self.points), bins), dtype=np.float32)
+        seen = self.system.detection.efficiency
         lines = (
-            self.samples.position_mm, self.samples.outward,
-            self.system.scanner.module.thickness_mm, self.points.position_mm,
+            self.samples.position_mm, self.system.detection.axes, self.samples.places,
+            seen.along_u, seen.along_v, self.system.scanner.module.thickness_mm,
+            self.points.position_mm,
         )  # fmt: skip
         step_mm = float(image.voxel_mm.min()) / 2
         content = (image.values, image.origin_mm, image.voxel_mm, step_mm, OFFSET_BIN_MM)

@@ -190,6 +190,11 @@ def problem_of(
     unknown_gains = not run.calibrated and run.scanner.response.gain_spread > 0
     if unknown_gains and options.sensitivity_cps_per_MBq is None:
         warnings.append(UNCALIBRATED)
+    if options.dead_time and run.live_share is None:
+        warnings.append(
+            "the run's books do not tell live times: dead time is not corrected, activities come "
+            "out too low"
+        )
     if mu is not None:
         grid.check(mu, what="µ map")
     scatter = {peak.name: scatter_counts(views, peak, run.scanner, method) for peak in peaks}
@@ -298,6 +303,7 @@ def _check_counts(views: ViewSet, peaks: tuple[Peak, ...], counter: ViewCounter)
     if counts > 0:
         return
     lost = f"; {counter.without_angle} singles came before any angle" * bool(counter.without_angle)
+    lost += f"; {counter.damaged} damaged records were left out" * bool(counter.damaged)
     names = ", ".join(peak.name for peak in peaks)
     raise SpectError(f"no counts in {names}{lost}: there is nothing to reconstruct")
 
@@ -305,6 +311,8 @@ def _check_counts(views: ViewSet, peaks: tuple[Peak, ...], counter: ViewCounter)
 def _about_angles(views: ViewSet, scanner: Scanner, counter: ViewCounter) -> list[str]:
     """Return warnings where a camera did not go round far enough."""
     words = []
+    if counter.damaged:
+        words.append(f"{counter.damaged} damaged records were left out: the log is not sound")
     if counter.without_angle:
         words.append(f"{counter.without_angle} singles without a known angle were left out")
     if scanner.motion is not None and scanner.motion.kind == "gantry":

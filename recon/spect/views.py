@@ -33,6 +33,8 @@ VIEW_DEG = 3.0
 """At 128 mm from the axis 3° are 6.7 mm, below the FWHM of any preset there."""
 
 MOST_CELLS = 1 << 28
+MOST_PS = 1 << 61
+"""No time of a run: 27 days."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class ViewCounter:
     Attributes
     ----------
     placed, without_angle : singles with a view, and those whose module had told no angle yet
+    damaged : singles and angles left out: of no crystal or module there is, or no time there can be
     """
 
     def __init__(
@@ -128,18 +131,20 @@ class ViewCounter:
         self._module_of = np.repeat(
             np.arange(scanner.n_modules, dtype=np.uint16), scanner.crystals_per_module
         )
-        self.placed = self.without_angle = 0
+        self.placed = self.without_angle = self.damaged = 0
         self.end_ps = 0
 
     def take(self, singles: Records, angles: Records, *, watermark_ps: int) -> None:
         """Take in angles and the singles that came after them, complete up to a watermark."""
+        angles = self._sound(angles, angles["module"] < self._scanner.n_modules)
+        singles = self._sound(singles, singles["crystal"] < self._scanner.n_crystals)
         if len(angles):
             self._known = np.concatenate([self._known, angles])
             self._spend(angles)
-        self.end_ps = max(self.end_ps, watermark_ps)
+        if watermark_ps < MOST_PS:
+            self.end_ps = max(self.end_ps, watermark_ps)
         if not len(singles):
             return
-        singles = singles[singles["crystal"] < self._scanner.n_crystals]
         if self._scanner.motion is None:
             slot = self._module_of[singles["crystal"]].astype(np.int64) * self._bins
         else:
@@ -158,6 +163,14 @@ class ViewCounter:
         self.placed += placed
         self.without_angle += int((slot < 0).sum())
         self._forget(int(singles["time_ps"][-1]))
+
+    def _sound(self, records: Records, exists: npt.NDArray[np.bool_]) -> Records:
+        """Return the records of what exists at times that can be; count the others."""
+        sound = exists & (records["time_ps"] >= 0) & (records["time_ps"] < MOST_PS)
+        if sound.all():
+            return records
+        self.damaged += int((~sound).sum())
+        return records[sound]
 
     def gap(self) -> None:
         """Forget where the modules stand: the stream has a hole, whose time is in no view."""
@@ -227,8 +240,8 @@ class ViewCounter:
         """Keep the angles after a time, and each module's last one before it."""
         later = self._known["time_ps"] > time_ps
         before = self._known[~later]
-        module, place = np.unique(before["module"][::-1], return_index=True)
-        last = before[len(before) - 1 - place[module < self._scanner.n_modules]]
+        _, place = np.unique(before["module"][::-1], return_index=True)
+        last = before[len(before) - 1 - place]
         self._known = np.concatenate([last, self._known[later]])
 
     def _spend(self, angles: Records) -> None:
@@ -236,8 +249,6 @@ class ViewCounter:
         if self._scanner.motion is None:
             return
         for module in np.unique(angles["module"]):
-            if module >= self._scanner.n_modules:
-                continue
             own = angles[angles["module"] == module]
             last = self._last[module]
             steps = own if last is None else np.concatenate([last, own])

@@ -15,7 +15,7 @@ from daq.blocks import BlockKind
 from daq.cli import main
 from daq.cli.common import CommandError
 from daq.cli.reconstruct_source import LogIndex, run_data
-from daq.listmode import FILE_NAME, ListmodeReader
+from daq.listmode import FILE_NAME, ListmodeReader, ListmodeWriter
 from daq.run import Run
 from daq.run_config import RunConfig, default_settings
 from emulator.config import EmulatorConfig
@@ -214,3 +214,81 @@ def test_a_factor_brings_the_region_back_to_what_was_filled_in(
                "--output", str(target), "--json")  # fmt: skip
     assert suv["unit"] == "SUV"
     assert nib.load(target).get_fdata()[inside].mean() == pytest.approx(1.0, rel=1e-4)
+
+
+def damaged(run_folder: Path, tmp_path: Path, **files: bytes | None) -> Path:
+    """A copy of the run with other content in some of its files, or without them."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(run_folder, folder)
+    for name, content in files.items():
+        path = folder / {"log": FILE_NAME, "raw": "raw.tmraw"}[name]
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff" * 100])
+@pytest.mark.parametrize("command", [("reconstruct",), ("export", "--format", "castor")])
+def test_a_log_that_is_gone_or_damaged_is_named_with_the_way_to_make_it_again(
+    content: bytes | None, command: tuple[str, ...], run_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = damaged(run_folder, tmp_path, log=content)
+    assert main([*command, str(folder)]) == 1
+    told = capsys.readouterr().err
+    assert str(folder / FILE_NAME) in told and "tomoshibi sort" in told
+
+
+def test_a_log_cut_in_the_middle_is_exported_with_a_note(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = damaged(run_folder, tmp_path, log=(run_folder / FILE_NAME).read_bytes()[:-5000])
+    path = tmp_path / "cut.petsird"
+    made = said(capsys, "export", str(folder), "--format", "petsird", "--output", str(path),
+                "--json")  # fmt: skip
+    assert made["prompts"] > 1000 and "left out" in made["notes"][0]
+
+
+def test_a_damaged_raw_log_does_not_hinder_an_image_of_the_list(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    assert run_data(damaged(run_folder, tmp_path, raw=b"\xff" * 100)).efficiency is None
+
+
+@pytest.mark.parametrize("time_ps, words", [
+    (-1, "damaged"), (2**63 - 1, "damaged"), (0, "no rate"),
+])  # fmt: skip
+def test_times_that_cannot_be_a_run_s_are_refused(
+    time_ps: int, words: str, run_folder: Path, tmp_path: Path
+) -> None:
+    folder = damaged(run_folder, tmp_path, log=None)
+    (folder / "randoms.npz").unlink()
+    whole = ListmodeReader(run_folder / FILE_NAME)
+    prompts = whole.read_all(BlockKind.PROMPTS)[:100].copy()
+    prompts["time_ps"] = time_ps
+    log = ListmodeWriter(folder / FILE_NAME, {k: v for k, v in whole.head.items() if k != "format"})
+    log.append(BlockKind.PROMPTS, prompts)
+    log.close({})
+    with pytest.raises(CommandError, match=words):
+        run_data(folder)
+
+
+@pytest.mark.parametrize("asked, words", [
+    (("--activity-error-percent", "nan"), "0..100"),
+    (("--activity-at", "1e300"), "half-lives"),
+    (("--activity-at", "nan"), "half-lives"),
+    (("--region=-5,3",), "above 0"),
+    (("--nuclide", "Tc-99m"), "no positrons"),
+    (("--concentration-Bq-mL", "1e30"), "beyond"),
+    (("--output", "/proc/none/a.json"), "no folder"),
+])  # fmt: skip
+def test_a_calibration_that_no_image_could_use_is_not_written(
+    asked: tuple[str, ...], words: str, run_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    target = tmp_path / "activity.json"
+    usual = ("--concentration-Bq-mL", "5000", "--region", "10,20", "--iterations", "1",
+             "--subsets", "1", "--output", str(target))  # fmt: skip
+    assert main(["calibrate", "activity", str(run_folder), *usual, *asked]) == 1
+    assert words in capsys.readouterr().err and not target.exists()

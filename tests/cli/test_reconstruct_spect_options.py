@@ -14,7 +14,8 @@ from daq.cli import build_parser
 from daq.cli.common import CommandError
 from daq.cli.reconstruct_foreign import PET_ONLY, SPECT_ONLY, refuse_foreign
 from daq.cli.reconstruct_spect import end_s, is_whole, live_share, spect_options
-from daq.singles_log import SinglesWriter
+from daq.errors import LogError
+from daq.singles_log import SinglesReader, SinglesWriter
 
 
 def parsed(*arguments: str) -> Any:
@@ -29,9 +30,20 @@ def test_what_was_not_given_is_of_no_modality() -> None:
     refuse_foreign(options, "SPECT")
 
 
+def test_every_option_is_known_to_be_of_one_modality_or_of_both() -> None:
+    both = {
+        "command", "run", "run_folder", "runs", "json", "output", "format", "require", "iterations",
+        "subsets", "fwhm_mm", "threads", "attenuation", "mu_map", "mu_unit", "scatter", "no_decay",
+        "no_dead_time",
+    }  # fmt: skip
+    assert set(vars(parsed())) == both | set(PET_ONLY) | set(SPECT_ONLY)
+
+
 @pytest.mark.parametrize("modality, asked", [
     ("SPECT", "--frames=0:1"), ("SPECT", "--psf=3"), ("SPECT", "--attenuation=mlaa"),
-    ("SPECT", "--scatter=energy"), ("PET", "--list-mode"), ("PET", "--scatter-windows=dew"),
+    ("SPECT", "--scatter=energy"), ("SPECT", "--calibration=activity.json"),
+    ("SPECT", "--no-normalisation"), ("SPECT", "--nuclide=I-123"), ("PET", "--list-mode"),
+    ("PET", "--scatter-windows=dew"),
 ])  # fmt: skip
 def test_options_of_the_other_modality_are_refused(modality: str, asked: str) -> None:
     with pytest.raises(CommandError, match=asked.partition("=")[0]):
@@ -72,3 +84,14 @@ def test_a_singles_log_that_was_cut_is_known(tmp_path: Path) -> None:
     assert is_whole(path)
     path.write_bytes(path.read_bytes()[:-10])
     assert not is_whole(path)
+
+
+@pytest.mark.parametrize("head", [
+    {}, {"windows": None}, {"windows": [{"name": "a", "lld_keV": 9, "uld_keV": 1}]},
+    {"windows": 2 * [{"name": "a", "lld_keV": 1, "uld_keV": 9}]},
+])  # fmt: skip
+def test_a_singles_log_without_sound_windows_is_named(head: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "singles.tmws"
+    SinglesWriter(path, head).close({})
+    with pytest.raises(LogError, match=r"singles\.tmws"):
+        _ = SinglesReader(path).windows

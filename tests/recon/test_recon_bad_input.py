@@ -16,6 +16,7 @@ from recon.decay import MOST_HALF_LIVES, DecayError, decay_factor
 from recon.event_store import EventStore, EventStoreError
 from recon.exchange.errors import ExchangeError
 from recon.exchange.pept import read_pept
+from recon.exchange.petsird_reader import energy_middles, tof_middles
 from recon.exchange.whole_files import whole_file
 from recon.exchange.yardl import Schema, YardlError
 from recon.frames import TimeSelection
@@ -140,6 +141,46 @@ def test_two_writers_of_one_file_do_not_share_its_parts(tmp_path: Path) -> None:
         file.write(b"first")
         names = [one.name for one in tmp_path.iterdir()]
     assert len(names) == 1 and names[0] != ".part-image.nii"
+
+
+@pytest.mark.parametrize("dead", ["one side", "all pairs", "all but nothing"])
+def test_a_normalisation_that_no_line_survives_is_left_out_and_told(
+    point: np.ndarray, dead: str
+) -> None:
+    scanner = load_scanner("bench2")
+    efficiency = np.ones(scanner.n_crystals, np.float32)
+    pairs = np.ones((2, 2), np.float32)
+    if dead == "one side":
+        efficiency[: len(efficiency) // 2] = 0
+    elif dead == "all pairs":
+        pairs[:] = 0
+    else:
+        efficiency *= np.float32(1e-30)  # products are 0 in single precision
+    data = RunData.of_records(point, scanner=scanner, efficiency=efficiency, geometric=pairs)
+    made = reconstruct(data, ReconOptions(iterations=1, subsets=1, scatter="none"))
+    assert "would blank the scanner" in made.corrections.missing()["normalisation"]
+    assert made.image.any() and np.isfinite(made.image).all()
+
+
+def test_times_beyond_what_is_counted_in_are_of_no_frame() -> None:
+    most = TimeSelection.frame(0.0, 1e300)
+    times_ps = np.array([-(2**63), -1, 0, 10**18, 2**63 - 1])
+    assert most.holds(times_ps).tolist() == [False, False, True, True, False]
+
+
+def test_lines_of_one_moment_are_one_part(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("Separation= 700\n\n" + "5 200 300 210 310\n" * 3)
+    (part,) = read_pept(path).parts(0.05)
+    assert len(part[1]) == 3
+
+
+@pytest.mark.parametrize("edges", [[0, 1, np.nan], [0, 1, np.inf], [0, 2, 1], [0, 1, 1e30]])
+def test_bins_whose_edges_do_not_ascend_are_refused(edges: list[float]) -> None:
+    with pytest.raises(ExchangeError, match="ascend"):
+        tof_middles(np.array(edges))
+    with pytest.raises(ExchangeError, match="ascend"):
+        energy_middles(np.array(edges))
 
 
 @pytest.mark.parametrize("text, words", [

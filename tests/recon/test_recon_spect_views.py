@@ -156,3 +156,27 @@ def test_scatter_windows_that_are_not_there_are_said_or_refused() -> None:
     with pytest.raises(SpectError, match="--spect NUCLIDE"):
         usable_method(bare, "tew")
     assert usable_method((peak_of(scanner),), "auto") == ("tew", "")
+
+
+@pytest.mark.parametrize(
+    "name, value", [("time_ps", -(2**63)), ("time_ps", 2**63 - 1), ("crystal", 2**32 - 1)]
+)
+def test_damaged_singles_are_left_out_and_counted(name: str, value: int) -> None:
+    counter = ViewCounter(small_head(), 3, view_deg=3.0)
+    damaged = singles_at([1.0])
+    damaged[name] = value
+    counter.take(damaged, angle_words([0.0], [0.0]), watermark_ps=2 * S)
+    counter.take(singles_at([3.0]), angle_words([], []), watermark_ps=4 * S)
+    assert counter.damaged == 1 and counter.placed == 1
+    assert counter.views().views[0].seconds == pytest.approx(4.0)
+
+
+def test_damaged_angles_are_left_out_and_counted() -> None:
+    counter = ViewCounter(small_head(), 3, view_deg=3.0)
+    words = angle_words([0.0, 1.0, 2.0, 3.0], [0.0, 90.0, 90.0, 90.0])
+    words["module"][1] = 65535
+    words["time_ps"][2:] = -(2**63), 2**63 - 1
+    counter.take(singles_at([3.5]), words, watermark_ps=4 * S)
+    assert counter.damaged == 3
+    assert [v.angle_deg for v in counter.views().views] == [0.0]
+    assert counter.views().views[0].exposure_s == pytest.approx(4.0)
