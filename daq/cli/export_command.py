@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,8 @@ from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from daq.run_config import RunConfig
+    from hw.geometry import Geometry
+    from hw.scanner import Scanner
     from recon.exchange.event_parts import Part
     from recon.exchange.scan_facts import ScanFacts
 
@@ -74,7 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export."""
     from daq.resort import run_config
-    from recon.exchange.scan_facts import ScanFacts
 
     folder = find_run(options.run_folder, options.runs)
     config = run_config(folder)
@@ -88,10 +91,10 @@ def run(options: argparse.Namespace) -> int:
     if options.energy_bins > MOST_ENERGY_BINS:
         raise CommandError(f"--energy-bins {options.energy_bins}: at most {MOST_ENERGY_BINS}")
     _check_there(folder)
-    facts = ScanFacts.of(_about(folder, config))
     progress = ProgressLine("exporting")
+    job = _Export(options, folder, config, path, progress)
     writers = {"petsird": _petsird, "castor": _castor, "safir": _safir}
-    result = writers[options.format](options, folder, config, path, facts, progress)
+    result = writers[options.format](job)
     progress.done()
     for note in result["notes"]:
         tell(f"note: {note}")
@@ -165,13 +168,6 @@ class _Parts:
         return {"prompts": self.counts[0], "delayeds": self.counts[1], "notes": self.notes}
 
 
-def _duration_s(folder: Path) -> float:
-    try:
-        return float(_facts_in(folder / "summary.json")["detector_time_s"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-
-
 def _facts_in(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; none of a file that is missing or damaged."""
     try:
@@ -181,86 +177,107 @@ def _facts_in(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _petsird(
-    options: argparse.Namespace,
-    folder: Path,
-    config: RunConfig,
-    path: Path,
-    facts: ScanFacts,
-    progress: ProgressLine,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Export:
+    """What is exported, and where to: the same for all formats."""
+
+    options: argparse.Namespace
+    folder: Path
+    config: RunConfig
+    path: Path
+    progress: ProgressLine
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """The run's scanner."""
+        return self.config.scanner()
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Where its crystals are."""
+        from hw.geometry import build_geometry
+
+        return build_geometry(self.scanner)
+
+    @property
+    def facts(self) -> ScanFacts:
+        """What headers say of the run."""
+        from recon.exchange.scan_facts import ScanFacts
+
+        return ScanFacts.of(_about(self.folder, self.config))
+
+    @property
+    def duration_s(self) -> float:
+        """Detector time by the run's summary; 0 where that is missing or damaged."""
+        try:
+            return float(_facts_in(self.folder / "summary.json")["detector_time_s"])
+        except (KeyError, TypeError, ValueError):
+            return 0.0
+
+    @property
+    def delayeds(self) -> bool:
+        """Whether delayeds are wanted."""
+        return not self.options.no_delayeds
+
+    def parts(self, *, delayeds: bool) -> _Parts:
+        """Return the run's coincidences, to be read once."""
+        return _Parts(self.folder, delayeds=delayeds, progress=self.progress)
+
+
+def _petsird(job: _Export) -> dict[str, Any]:
     from daq.resort import own_calibration
-    from hw.geometry import build_geometry
     from recon.exchange.petsird import write_petsird
     from recon.exchange.petsird_header import Binning, header_of
 
-    scanner, settings = config.scanner(), config.settings
+    options, settings = job.options, job.config.settings
     binning = Binning.of(
-        scanner,
+        job.scanner,
         window_ps=settings.window_ps,
         lld_keV=settings.lld_keV,
         uld_keV=settings.uld_keV,
         energy_bins=options.energy_bins,
         tof_bin_ps=None if options.tof_bin_ps is None else max(1, round(options.tof_bin_ps)),
     )
-    delayeds = not options.no_delayeds and settings.delay_ps > 0
-    known = own_calibration(folder)
+    delayeds = job.delayeds and settings.delay_ps > 0
+    known = own_calibration(job.folder)
     has = known is not None and known.statuses["efficiency"].any()
     header = header_of(
-        scanner, build_geometry(scanner), binning, facts, policy=settings.policy,
+        job.scanner, job.geometry, binning, job.facts, policy=settings.policy,
         delayeds=delayeds, efficiency=known.efficiency if known is not None and has else None,
     )  # fmt: skip
-    parts = _Parts(folder, delayeds=delayeds, progress=progress)
+    parts = job.parts(delayeds=delayeds)
     done = write_petsird(
-        path,
+        job.path,
         parts,
         header,
         binning,
-        doi_bins=scanner.module.doi_bins,
+        doi_bins=job.scanner.module.doi_bins,
         block_ms=options.block_ms,
-        duration_s=_duration_s(folder),
+        duration_s=job.duration_s,
         delayeds=delayeds,
     )
-    return {"files": [path], "bytes": done.bytes, **parts.summary}
+    return {"files": [job.path], "bytes": done.bytes, **parts.summary}
 
 
-def _castor(
-    options: argparse.Namespace,
-    folder: Path,
-    config: RunConfig,
-    path: Path,
-    facts: ScanFacts,
-    progress: ProgressLine,
-) -> dict[str, Any]:
+def _castor(job: _Export) -> dict[str, Any]:
     from daq.cli.export_corrections import castor_corrections
-    from hw.geometry import build_geometry
     from recon.exchange.castor import CastorOptions, write_castor
 
-    scanner = config.scanner()
-    wanted = [name.strip() for name in options.corrections.split(",") if name.strip()]
+    wanted = [name.strip() for name in job.options.corrections.split(",") if name.strip()]
     castor = CastorOptions(
-        duration_s=_duration_s(folder),
-        tof=scanner.acquisition.tof,
-        window_ps=config.settings.window_ps,
-        corrections=castor_corrections(folder, wanted),
+        duration_s=job.duration_s,
+        tof=job.scanner.acquisition.tof,
+        window_ps=job.config.settings.window_ps,
+        corrections=castor_corrections(job.folder, wanted),
     )
-    parts = _Parts(folder, delayeds=False, progress=progress)
-    files = write_castor(path, parts, scanner, build_geometry(scanner), castor, facts)
+    parts = job.parts(delayeds=False)
+    files = write_castor(job.path, parts, job.scanner, job.geometry, castor, job.facts)
     return {"files": files, "corrections": wanted, **parts.summary}
 
 
-def _safir(
-    options: argparse.Namespace,
-    folder: Path,
-    config: RunConfig,
-    path: Path,
-    facts: ScanFacts,
-    progress: ProgressLine,
-) -> dict[str, Any]:
-    from hw.geometry import build_geometry
+def _safir(job: _Export) -> dict[str, Any]:
     from recon.exchange.safir import write_safir
 
-    scanner = config.scanner()
-    parts = _Parts(folder, delayeds=not options.no_delayeds, progress=progress)
-    files = write_safir(path, parts, scanner, build_geometry(scanner))
+    parts = job.parts(delayeds=job.delayeds)
+    files = write_safir(job.path, parts, job.scanner, job.geometry)
     return {"files": files, **parts.summary}

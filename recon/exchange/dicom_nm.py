@@ -8,7 +8,6 @@ gates, become one object each in one series.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,21 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import NuclearMedicineImageStorage
 
 from recon.exchange.dicom_parts import (
-    AXIAL,
-    clock,
     code_item,
-    date,
+    content_hash,
+    convolution_kernel,
+    corrected_image,
     decimal,
+    energy_range,
     file_bytes,
-    first_pixel_mm,
     levels,
     new_object,
     radiopharmaceutical,
     set_image_plane,
     set_pixels,
+    set_place,
+    set_rescale,
+    set_times,
 )
 from recon.exchange.frame_times import FrameTime, as_volumes
 from recon.exchange.patient_axes import lps_planes
@@ -44,6 +46,16 @@ UCUM = {
     "SUV": ("g/ml{SUVbw}", "Standardized Uptake Value body weight"),
 }
 """Units of PS3.16 context group 84; every other image has no units."""
+
+CORRECTED_IMAGE = {
+    "attenuation": "ATTN",
+    "scatter": "SCAT",
+    "decay": "DECY",
+    "dead_time": "DTIM",
+    "normalisation": "UNIF",
+    "resolution": "COLL",
+}
+"""Our names of corrections and the defined terms of corrected image (0028,0051)."""
 
 
 def write_dicom_nm(
@@ -68,13 +80,12 @@ def write_dicom_nm(
     """
     volumes = as_volumes(image, grid, frames)
     facts = ScanFacts.of(metadata)
-    content = hashlib.blake2b(np.ascontiguousarray(volumes).data, digest_size=16).hexdigest()
-    series_uid = facts.uid("series", facts.series, facts.algorithm, content)
+    series = facts.uid("series", facts.series, facts.algorithm, content_hash(volumes))
     paths = []
     for number, frame in enumerate(frames):
         one = path if len(frames) == 1 else path.with_name(f"{path.stem}-{number + 1:03d}.dcm")
-        made = _object(facts, grid, frame, volumes[..., number], f"{series_uid}/{number}")
-        made.SeriesInstanceUID, made.InstanceNumber = series_uid, number + 1
+        made = _object(facts, grid, frame, volumes[..., number], f"{series}/{number}")
+        made.SeriesInstanceUID, made.InstanceNumber = series, number + 1
         with whole_file(one) as file:
             file.write(file_bytes(made))
         paths.append(one)
@@ -99,18 +110,10 @@ def _object(
 
 
 def _set_image(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
-    made.AcquisitionDate = made.ContentDate = date(facts, frame.start_s)
-    made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
+    set_times(made, facts, frame)
     counts = frame.prompts if frame.prompts is not None else facts.more.get("counts")
     made.CountsAccumulated = "" if counts is None else int(counts)
-    made.CorrectedImage = [
-        term
-        for name, term in (
-            ("attenuation", "ATTN"), ("scatter", "SCAT"), ("decay", "DECY"), ("dead_time", "DTIM"),
-            ("normalisation", "UNIF"), ("resolution", "COLL"),
-        )
-        if name in facts.applied
-    ]  # fmt: skip
+    made.CorrectedImage = corrected_image(facts, CORRECTED_IMAGE)
 
 
 def _set_multi_frame(made: Dataset, grid: ImageGrid) -> None:
@@ -132,9 +135,7 @@ def _set_isotope(made: Dataset, facts: ScanFacts) -> None:
 
 
 def _energy_window(window: Mapping[str, Any]) -> Dataset:
-    limits = Dataset()
-    limits.EnergyWindowLowerLimit = decimal(float(window["low_keV"]))
-    limits.EnergyWindowUpperLimit = decimal(float(window["high_keV"]))
+    limits = energy_range(float(window["low_keV"]), float(window["high_keV"]))
     made = Dataset()
     made.EnergyWindowName = str(window.get("name", ""))[:16]
     made.EnergyWindowRangeSequence = Items([limits])
@@ -145,8 +146,7 @@ def _set_detector(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:
     detector = Dataset()
     detector.CollimatorGridName = str(facts.more.get("collimator") or "")[:16]
     detector.CollimatorType, detector.FocalDistance = "PARA", "0"
-    detector.ImageOrientationPatient = AXIAL
-    detector.ImagePositionPatient = first_pixel_mm(grid, 0)
+    set_place(detector, grid, 0)
     made.NumberOfDetectors = 1
     made.DetectorInformationSequence = Items([detector])
 
@@ -177,8 +177,7 @@ def _set_rotation(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
 def _set_reconstruction(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:
     made.SpacingBetweenSlices = decimal(grid.voxel_mm[2])
     made.ReconstructionDiameter = decimal(grid.shape[0] * grid.voxel_mm[0])
-    width = facts.number("post_filter_fwhm_mm") or 0.0
-    made.ConvolutionKernel = f"Gaussian {width:g} mm" if width > 0 else "none"
+    made.ConvolutionKernel = convolution_kernel(facts)
 
 
 def _set_mapping(
@@ -195,4 +194,4 @@ def _set_mapping(
     mapping.LUTLabel = facts.unit[:16]
     mapping.MeasurementUnitsCodeSequence = Items([code_item(code, meaning, "UCUM")])
     made.RealWorldValueMappingSequence = Items([mapping])
-    made.RescaleIntercept, made.RescaleSlope = "0", slope
+    set_rescale(made, slope)

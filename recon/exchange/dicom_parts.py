@@ -8,8 +8,10 @@ Planes are axial, in the patient axes of PS3.3 C.7.6.2.1.1 (:mod:`recon.exchange
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from recon.exchange.errors import ExchangeError
+from recon.exchange.frame_times import FrameTime
 from recon.exchange.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm
 from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 from recon.grid import ImageGrid
@@ -137,12 +140,46 @@ def _text(words: str, longest: int) -> str:
     return words.replace("\\", "/")[:longest]
 
 
-def first_pixel_mm(grid: ImageGrid, plane: int) -> list[str]:
-    """Return the image position (patient) of a plane."""
-    return [decimal(value) for value in first_voxel_mm(grid, plane)]
+def set_times(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
+    """Set when a frame's events came."""
+    made.AcquisitionDate = made.ContentDate = date(facts, frame.start_s)
+    made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
 
 
-AXIAL = ["1", "0", "0", "0", "1", "0"]
+def corrected_image(facts: ScanFacts, terms: Mapping[str, str]) -> list[str]:
+    """Return corrected image (0028,0051): the terms of the corrections that were applied."""
+    return [term for name, term in terms.items() if name in facts.applied]
+
+
+def convolution_kernel(facts: ScanFacts) -> str:
+    """Return the post-filter in words."""
+    width = facts.number("post_filter_fwhm_mm") or 0.0
+    return f"Gaussian {width:g} mm" if width > 0 else "none"
+
+
+def energy_range(low_keV: float, high_keV: float) -> Dataset:
+    """Return an item of the energy window range sequence."""
+    item = Dataset()
+    item.EnergyWindowLowerLimit, item.EnergyWindowUpperLimit = map(decimal, (low_keV, high_keV))
+    return item
+
+
+def content_hash(volumes: npt.NDArray[np.float32], words: str = "") -> str:
+    """Return 32 hex digits that are others for other voxels or words."""
+    content = hashlib.blake2b(np.ascontiguousarray(volumes).data, digest_size=16)
+    content.update(words.encode())
+    return content.hexdigest()
+
+
+def set_place(made: Dataset, grid: ImageGrid, plane: int) -> None:
+    """Set an axial plane's orientation and position (patient), PS3.3 C.7.6.2.1.1."""
+    made.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+    made.ImagePositionPatient = [decimal(value) for value in first_voxel_mm(grid, plane)]
+
+
+def set_rescale(made: Dataset, slope: str) -> None:
+    """Set the slope that turns pixel values back."""
+    made.RescaleIntercept, made.RescaleSlope = "0", slope
 
 
 def set_image_plane(made: Dataset, grid: ImageGrid) -> None:

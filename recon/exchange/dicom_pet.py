@@ -7,7 +7,6 @@ image list, decay correction and method texts come from the corrections of the i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,17 +20,20 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from recon.exchange.dicom_parts import (
-    AXIAL,
-    clock,
-    date,
+    content_hash,
+    convolution_kernel,
+    corrected_image,
     decimal,
+    energy_range,
     file_bytes,
-    first_pixel_mm,
     levels,
     new_object,
     radiopharmaceutical,
     set_image_plane,
     set_pixels,
+    set_place,
+    set_rescale,
+    set_times,
 )
 from recon.exchange.frame_times import FrameTime, as_volumes
 from recon.exchange.patient_axes import lps_planes
@@ -103,9 +105,7 @@ class _SeriesFacts:
         self.gated = all(frame.gate is not None for frame in frames) and len(frames) > 1
         self.kind = "GATED" if self.gated else "DYNAMIC" if len(frames) > 1 else "STATIC"
         said = json.dumps(dict(facts.more), sort_keys=True, default=str)
-        content = hashlib.blake2b(np.ascontiguousarray(volumes).data, digest_size=16)
-        content.update(said.encode())
-        self.uid = facts.uid("series", facts.series, content.hexdigest())
+        self.uid = facts.uid("series", facts.series, content_hash(volumes, said))
 
     def plane(self, number: int, frame: FrameTime, plane: int, slope: str) -> Dataset:
         """Return the object of a plane of a frame, without its pixels."""
@@ -120,10 +120,9 @@ class _SeriesFacts:
         self._set_corrections(made)
         _set_isotope(made, facts)
         self._set_times(made, frame)
-        made.RescaleIntercept, made.RescaleSlope = "0", slope
+        set_rescale(made, slope)
         set_image_plane(made, self.grid)
-        made.ImageOrientationPatient = AXIAL
-        made.ImagePositionPatient = first_pixel_mm(self.grid, plane)
+        set_place(made, self.grid, plane)
         made.SliceLocation = made.ImagePositionPatient[2]
         return made
 
@@ -143,19 +142,16 @@ class _SeriesFacts:
         made.TypeOfDetectorMotion = "NONE"
         made.FieldOfViewShape = "CYLINDRICAL RING"
         made.ReconstructionMethod = facts.algorithm[:64]
-        width = facts.number("post_filter_fwhm_mm") or 0.0
-        made.ConvolutionKernel = f"Gaussian {width:g} mm" if width > 0 else "none"
+        made.ConvolutionKernel = convolution_kernel(facts)
         window = facts.more.get("energy_window_keV")
         if window is not None:
-            item = Dataset()
-            item.EnergyWindowLowerLimit, item.EnergyWindowUpperLimit = map(decimal, window)
-            made.EnergyWindowRangeSequence = Items([item])
+            made.EnergyWindowRangeSequence = Items([energy_range(*window)])
         if facts.number("window_ps") is not None:
             made.CoincidenceWindowWidth = decimal(2e-3 * float(facts.more["window_ps"]))
 
     def _set_corrections(self, made: Dataset) -> None:
         applied, how = self.facts.applied, self.facts.how
-        made.CorrectedImage = [term for name, term in CORRECTED_IMAGE.items() if name in applied]
+        made.CorrectedImage = corrected_image(self.facts, CORRECTED_IMAGE)
         made.DecayCorrection = self._decay_correction()
         made.RandomsCorrectionMethod = "NONE"
         if "randoms" in applied:
@@ -175,8 +171,7 @@ class _SeriesFacts:
 
     def _set_times(self, made: Dataset, frame: FrameTime) -> None:
         facts = self.facts
-        made.AcquisitionDate = made.ContentDate = date(facts, frame.start_s)
-        made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
+        set_times(made, facts, frame)
         made.ActualFrameDuration = max(1, round(frame.duration_s * 1000))
         made.FrameReferenceTime = decimal(1000 * self._reference_s(frame))
         if made.DecayCorrection != "NONE":

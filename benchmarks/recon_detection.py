@@ -1,0 +1,137 @@
+"""The detection model against the truth: figures of docs/recon_quantification.md.
+
+    tomoshibi demo --headless --fast --truth --preset ideal.toml --phantom cylinder --duration 25
+    tomoshibi truth RUN
+    python benchmarks/recon_detection.py RUN [RUN …] [--radius-mm 100] [--half-mm 75]
+
+RUN is of a uniform cylinder of water, of a scanner whose crystals are all alike (``ideal.toml``: a
+preset with the spreads of gain, skew, walk, curvature and efficiency 0). Its true pairs, which
+nothing has turned and which are no randoms, are laid beside what geometry, attenuation and block
+efficiency predict of them: by the distance of the lines from the axis, by their tilt, and in all.
+Then they are reconstructed with attenuation alone, and the image's rings and slabs are compared.
+Everything is printed with the block efficiency and without.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from recon_scatter import evenness, places
+
+from daq.cli.reconstruct_source import run_data
+from daq.truth_join import CLASSES
+from emulator.materials import MU_WATER_511_PER_MM
+from hw.nuclides import load_nuclide
+from recon.events import Lors
+from recon.offline import reconstruct
+from recon.options import ReconOptions
+from recon.run_data import RunData
+from recon.sensitivity_lines import sampled_lines
+
+F8 = npt.NDArray[np.float64]
+SAMPLES = 2_000_000
+RADIAL_MM = np.arange(0.0, 101.0, 10.0)
+TILT_DEG = np.arange(0.0, 33.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """A uniform cylinder of water along the axis, in the middle."""
+
+    radius_mm: float
+    half_mm: float
+
+    @property
+    def volume_mm3(self) -> float:
+        """Its volume."""
+        return float(2 * np.pi * self.radius_mm**2 * self.half_mm)
+
+    def chords_mm(self, lors: Lors) -> F8:
+        """Return the length of each line in it."""
+        start = lors.start.astype(np.float64)
+        along = lors.end.astype(np.float64) - start
+        length = np.linalg.norm(along, axis=1)
+        along /= length[:, None]
+        a, b = (along[:, :2] ** 2).sum(1), (start[:, :2] * along[:, :2]).sum(1)
+        room = b * b - a * ((start[:, :2] ** 2).sum(1) - self.radius_mm**2)
+        half = np.sqrt(np.maximum(room, 0.0))
+        along[:, 2] = np.where(np.abs(along[:, 2]) < 1e-9, 1e-9, along[:, 2])
+        ends = np.sort((np.array([[-self.half_mm], [self.half_mm]]) - start[:, 2]) / along[:, 2], 0)
+        low, high = np.maximum((-b - half) / a, ends[0]), np.minimum((half - b) / a, ends[1])
+        return np.where(room > 0, np.maximum(high - low, 0.0), 0.0)
+
+
+def true_pairs(folder: Path, data: RunData) -> npt.NDArray[np.void]:
+    """Return the prompts that are true pairs."""
+    path = folder / "truth.npz"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: record with --truth, then `tomoshibi truth {folder}`")
+    with np.load(path) as file:
+        kind = file["class"]
+    return np.asarray(np.concatenate(list(data.prompts()))[kind == CLASSES.index("true")])
+
+
+def lines(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks: bool) -> None:
+    """Print true pairs over what is expected of them."""
+    system = data.system(block_efficiency=blocks)
+    voxel_mm3 = system.grid.voxel_volume_mm3
+    emitted_per_s = 1e6 * float(data.labels["activity_MBq"])
+    emitted_per_s *= load_nuclide(str(data.labels["nuclide"])).beta_plus_fraction
+    per_voxel = emitted_per_s * data.duration_s * voxel_mm3 / body.volume_mm3
+    expected = [np.zeros(len(RADIAL_MM) - 1), np.zeros(len(TILT_DEG) - 1)]
+    total = 0.0
+    for part in sampled_lines(system, samples=SAMPLES):
+        chord = body.chords_mm(part.lors)
+        weight = part.weight * chord * np.exp(-MU_WATER_511_PER_MM * chord) * per_voxel
+        total += float(weight.sum())
+        for sums, place, edges in zip(
+            expected, places(part.lors), (RADIAL_MM, TILT_DEG), strict=True
+        ):
+            sums += np.histogram(place, edges, weights=weight)[0]
+    located = system.detection.locate(pairs, voxel_volume_mm3=voxel_mm3)
+    print(f"  true pairs {len(pairs)}, over the model's {len(pairs) / total:.4f}")
+    for name, sums, place, edges in zip(
+        ("distance from the axis, mm", "tilt, degrees"),
+        expected, places(located.lors), (RADIAL_MM, TILT_DEG), strict=True,
+    ):  # fmt: skip
+        seen = np.histogram(place, edges)[0]
+        ratio = seen / sums / (len(pairs) / total)
+        error = ratio / np.sqrt(np.maximum(seen, 1))
+        words = " ".join(f"{r:.3f}±{e:.3f}" for r, e in zip(ratio, error, strict=True))
+        print(f"  by {name} ({edges[0]:g} to {edges[-1]:g}): {words}")
+
+
+def image(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks: bool) -> None:
+    """Print how even the image of the true pairs is."""
+    alone = replace(
+        RunData.of_records(pairs, scanner=data.scanner, duration_s=data.duration_s),
+        mu_map=data.mu_map, lld_keV=data.lld_keV, uld_keV=data.uld_keV,
+    )  # fmt: skip
+    plan = ReconOptions(scatter="none", decay=False, iterations=3, block_efficiency=blocks)
+    made = reconstruct(alone, plan)
+    print(f"  image {evenness(made.image, made.grid, body.radius_mm, body.half_mm)}")
+
+
+def main() -> None:
+    """Print the figures of each run."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--radius-mm", type=float, default=100.0)
+    parser.add_argument("--half-mm", type=float, default=75.0)
+    options = parser.parse_args()
+    body = Cylinder(options.radius_mm, options.half_mm)
+    for folder in options.runs:
+        data = run_data(folder)
+        pairs = true_pairs(folder, data)
+        for blocks in (True, False):
+            print(f"{folder.name}, {'with' if blocks else 'without'} block efficiency")
+            lines(data, pairs, body, blocks=blocks)
+            image(data, pairs, body, blocks=blocks)
+
+
+if __name__ == "__main__":
+    main()
