@@ -111,7 +111,7 @@ def image(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks:
         RunData.of_records(pairs, scanner=data.scanner, duration_s=data.duration_s),
         mu_map=data.mu_map, lld_keV=data.lld_keV, uld_keV=data.uld_keV,
     )  # fmt: skip
-    plan = ReconOptions(scatter="none", decay=False, iterations=3, block_efficiency=blocks)
+    plan = ReconOptions(scatter="none", decay=False, psf_fwhm_mm=4.0, block_efficiency=blocks)
     made = reconstruct(alone, plan)
     print(f"  image {evenness(made.image, made.grid, body.radius_mm, body.half_mm)}")
 

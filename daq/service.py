@@ -202,6 +202,10 @@ class DaqService:
         except (DaqError, SettingsError, ValueError) as error:
             self.keeper.journal.add("warning", f"{command.name} refused: {error}")
             return Reply(id=command.id, status="failed", reason=str(error))
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            words = f"internal error in {command.name}, please report: {error!r}"
+            self.keeper.journal.add("alarm", words)
+            return Reply(id=command.id, status="failed", reason=words)
         if result is None:
             self._waiting.append((identity, command.id))
             return Reply(id=command.id, status="accepted")

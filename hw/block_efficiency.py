@@ -8,8 +8,14 @@ catches photons through its sides, and stands in the shadow of its neighbours. S
     η(direction, u, v) = area counted in the energy window / area that the slab stops photons of
 
 which is found by following photons (:mod:`hw.block_tracking`) through a block and its neighbours in
-the scanner, once for each scanner and energy window. It is kept as a product of a function of u
-and one of v for each direction: at corners that is a few percent off, elsewhere within the noise.
+the scanner, once for each scanner and energy window. η is kept as a product of a function of u and
+one of v for each direction: at corners that is a few percent off, elsewhere within the noise.
+
+The same photons tell the *apparent depth*. The measured place (an energy-weighted mean, or that of
+the largest deposit) lies beside the photon's ray, since photons that scatter towards the back
+escape more easily than those that scatter towards the front; so much deeper it lies on the ray in
+the mean.
+
 Crystals of a block are taken as one body, as in the emulator; light guides, fluorescence and the
 spread of gains of a scanner without calibration are left out.
 """
@@ -68,10 +74,14 @@ class BlockEfficiency:
     along_u : (directions, directions, places) f4, η averaged over v; the directions are steps of
         |du| and |dv| from 0 to 1, of photons that come in towards growing u and v
     along_v : the same over its own mean
+    depth_mm : the apparent depth of all photons, for blocks that do not measure it
+    deeper_mm : by how much the apparent depth exceeds the measured one
     """
 
     along_u: F4
     along_v: F4
+    depth_mm: float = 0.0
+    deeper_mm: float = 0.0
 
     @classmethod
     def none(cls) -> BlockEfficiency:
@@ -88,7 +98,16 @@ class BlockEfficiency:
         if found is None:
             found = _followed(scanner, geometry, lld_keV, uld_keV)
             _keep(_path(scanner, geometry, lld_keV, uld_keV), found)
-        return cls(*found)
+        depth, measured, slopes = (float(value) for value in found[2])
+        return cls(*found[:2], depth_mm=depth / slopes, deeper_mm=(depth - measured) / slopes)
+
+    def doi_depths_mm(self, geometry: Geometry) -> F4:
+        """Return the apparent depth that stands for each DOI bin, (doi_bins,) f4."""
+        if not self.known:
+            return geometry.doi_depth_mm
+        if len(geometry.doi_depth_mm) == 1:
+            return np.array([self.depth_mm], np.float32)
+        return np.asarray(geometry.doi_depth_mm + np.float32(self.deeper_mm))
 
     @property
     def known(self) -> bool:
@@ -100,6 +119,7 @@ class BlockEfficiency:
         """32 hex digits that change with any value."""
         digest = hashlib.sha256(self.along_u.tobytes())
         digest.update(self.along_v.tobytes())
+        digest.update(repr((self.depth_mm, self.deeper_mm)).encode())
         return digest.hexdigest()[:32]
 
 
@@ -146,7 +166,7 @@ def lower_by_efficiency(
 
 def _followed(
     scanner: Scanner, geometry: Geometry, lld_keV: float, uld_keV: float
-) -> tuple[F4, F4]:
+) -> tuple[F4, F4, F8]:
     """Follow photons from all directions, and refine the table of them."""
     block = scanner.module
     size = np.array([block.width_mm, block.height_mm, block.thickness_mm])
@@ -158,23 +178,29 @@ def _followed(
     grid = np.arange(STEPS + 1) / STEPS
     nodes = np.argwhere(grid[:, None] ** 2 + grid**2 < STEEPEST)
 
-    def follow(node: npt.NDArray[np.int64]) -> tuple[F8, F8]:
-        counts = np.zeros(places[0]), np.zeros(places[1])
+    def follow(node: npt.NDArray[np.int64]) -> tuple[F8, F8, F8]:
+        counts, depths = (np.zeros(places[0]), np.zeros(places[1])), np.zeros(3)
         seed = int(node[0]) * 1000 + int(node[1])
         du, dv = (float(d) for d in grid[node])
         about = (centres, axes, size, MARGIN_MM, *tables, block.monolithic, blur_mm)
-        counts_from(du, dv, *about, PHOTONS, seed, *counts)
+        counts_from(du, dv, *about, PHOTONS, seed, *counts, depths)
         slab = _stopped_mm2(du, dv, size, tables[0][511])
-        return counts[0] * places[0] / slab, counts[1] * places[1] / slab
+        return counts[0] * places[0] / slab, counts[1] * places[1] / slab, depths
 
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         found = list(pool.map(follow, nodes))
     shape = (STEPS + 1, STEPS + 1)
     sides = [np.zeros((*shape, n)) for n in places]
     for node, counts in zip(nodes, found, strict=True):
-        for side, values in zip(sides, counts, strict=True):
+        for side, values in zip(sides, counts[:2], strict=True):
             side[tuple(node)] = values
-    return _refined(sides[0], sides[1], nodes)
+    usual = [one[2] for one, node in zip(found, nodes, strict=True) if _usual(node)]
+    return *_refined(sides[0], sides[1], nodes), np.sum(usual, axis=0)
+
+
+def _usual(node: npt.NDArray[np.int64]) -> bool:
+    """Return whether a direction is within 45° of the normal."""
+    return bool((node**2).sum() <= STEPS**2 / 2)
 
 
 def _stopped_mm2(du: float, dv: float, size_mm: F8, mu_per_mm: float) -> float:
@@ -237,9 +263,10 @@ def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int
 def warm_blocks(scanner: Scanner, geometry: Geometry) -> None:
     """Compile the kernels: one photon, and one value of what is known of it."""
     tables, one = _energy_tables(scanner, 350.0, 650.0), np.ones(1)
-    size, counts = np.ones(3), np.zeros(1)
+    size, counts, depths = np.ones(3), np.zeros(1), np.zeros(3)
     centres, axes = geometry.module_centre_mm[:1], geometry.module_axes[:1]
-    counts_from(0.0, 0.0, centres, axes, size, 0.0, *tables, False, 1.0, 1, 1, counts, counts)
+    about = (centres, axes, size, 0.0, *tables, False, 1.0, 1, 1)
+    counts_from(0.0, 0.0, *about, counts, counts, depths)
     table, place = np.ones((1, 1, 1), np.float32), np.zeros((1, 2))
     module = np.zeros(1, np.int64)
     lower_by_efficiency(table, table, geometry.module_axes, module, np.ones((1, 3)), place, one)
@@ -263,7 +290,7 @@ def _path(scanner: Scanner, geometry: Geometry, lld_keV: float, uld_keV: float) 
 
 def _kept(
     scanner: Scanner, geometry: Geometry, lld_keV: float, uld_keV: float
-) -> tuple[F4, F4] | None:
+) -> tuple[F4, F4, F8] | None:
     path = _path(scanner, geometry, lld_keV, uld_keV)
     try:
         return _read(path)
@@ -272,21 +299,22 @@ def _kept(
 
 
 @functools.lru_cache(maxsize=8)
-def _read(path: Path) -> tuple[F4, F4]:
+def _read(path: Path) -> tuple[F4, F4, F8]:
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        tables = file["along_u"], file["along_v"]
-    if not all(t.dtype == np.float32 and t.ndim == 3 and np.isfinite(t).all() for t in tables):
+        tables, depths = (file["along_u"], file["along_v"]), file["depths"]
+    sound = all(t.dtype == np.float32 and t.ndim == 3 and np.isfinite(t).all() for t in tables)
+    if not sound or depths.shape != (3,) or not np.isfinite(depths).all():
         raise ValueError(f"{path} is damaged")
-    return tables
+    return *tables, depths
 
 
-def _keep(path: Path, tables: tuple[F4, F4]) -> None:
+def _keep(path: Path, tables: tuple[F4, F4, F8]) -> None:
     """Write beside and rename; a cache that cannot be written is no error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, along_u=tables[0], along_v=tables[1])
+            np.savez(file, along_u=tables[0], along_v=tables[1], depths=tables[2])
         Path(name).replace(path)
     except OSError:
         return

@@ -80,6 +80,7 @@ def counts_from(
     seed: int,
     along_u: Array,
     along_v: Array,
+    depths: Array,
 ) -> None:
     """Add what the first block counts of photons from one direction: areas in mm², by place.
 
@@ -93,6 +94,8 @@ def counts_from(
     monolithic : the place is the energy-weighted mean (True) or that of the largest deposit
     blur_mm : σ of the place as read
     along_u, along_v : (n,) f8, by place in the block
+    depths : (3,) f8, sums over photons that are counted, of them s·a, s·s w and s·s: slopes s of
+        the ray along u and v, place a beside where the ray meets the face, depth w, as measured
     """
     state = np.full(1, seed, np.uint64)
     half_u, half_v, thickness = 0.5 * size[0], 0.5 * size[1], size[2]
@@ -108,12 +111,12 @@ def counts_from(
     enters, ways = np.empty(blocks), np.empty(blocks)
     for i in range(photons):
         # the R2 sequence of M. Roberts (2018) covers the rectangle evenly
-        u = low_u + (high_u - low_u) * ((0.5 + i * 0.7548776662466927) % 1.0)
-        v = low_v + (high_v - low_v) * ((0.5 + i * 0.5698402909980532) % 1.0)
+        face_u = low_u + (high_u - low_u) * ((0.5 + i * 0.7548776662466927) % 1.0)
+        face_v = low_v + (high_v - low_v) * ((0.5 + i * 0.5698402909980532) % 1.0)
         dx, dy, dz = first_x, first_y, first_z
-        x = centres[0, 0] + u * axes[0, 0, 0] + v * axes[0, 1, 0]
-        y = centres[0, 1] + u * axes[0, 0, 1] + v * axes[0, 1, 1]
-        z = centres[0, 2] + u * axes[0, 0, 2] + v * axes[0, 1, 2]
+        x = centres[0, 0] + face_u * axes[0, 0, 0] + face_v * axes[0, 1, 0]
+        y = centres[0, 1] + face_u * axes[0, 0, 1] + face_v * axes[0, 1, 1]
+        z = centres[0, 2] + face_u * axes[0, 0, 2] + face_v * axes[0, 1, 2]
         back = (x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12)
         x, y, z = x - back * dx, y - back * dy, z - back * dz
         total = 0.0
@@ -141,7 +144,8 @@ def counts_from(
         step = enters[inside] + way
         x, y, z = x + step * dx, y + step * dy, z + step * dz
         energy, given_here, largest = _REST_KEV, 0.0, 0.0
-        mean_u, mean_v = 0.0, 0.0
+        mean_u, mean_v, mean_w = 0.0, 0.0, 0.0
+        straight = inside == 0
         while True:
             ratio, cosine = 0.0, 1.0
             if energy >= ABSORBED_BELOW_KEV and uniform(state) >= photo[int(energy)]:
@@ -151,11 +155,13 @@ def counts_from(
                 px, py, pz = x - centres[0, 0], y - centres[0, 1], z - centres[0, 2]
                 u = px * axes[0, 0, 0] + py * axes[0, 0, 1] + pz * axes[0, 0, 2]
                 v = px * axes[0, 1, 0] + py * axes[0, 1, 1] + pz * axes[0, 1, 2]
+                w = px * axes[0, 2, 0] + py * axes[0, 2, 1] + pz * axes[0, 2, 2]
                 given_here += given
                 if monolithic:
                     mean_u, mean_v = mean_u + given * u, mean_v + given * v
+                    mean_w += given * w
                 elif given > largest:
-                    largest, mean_u, mean_v = given, u, v
+                    largest, mean_u, mean_v, mean_w = given, u, v, w
             energy *= ratio
             if energy <= 0.0:
                 break
@@ -186,11 +192,16 @@ def counts_from(
             continue
         if monolithic:
             mean_u, mean_v = mean_u / given_here, mean_v / given_here
+            mean_w /= given_here
+        weight = stands_for * chance * counted[min(int(given_here + 0.5), 511)]
+        if straight:
+            depths[0] += weight * ((mean_u - face_u) * du + (mean_v - face_v) * dv) / dw
+            depths[1] += weight * mean_w * (du * du + dv * dv) / (dw * dw)
+            depths[2] += weight * (du * du + dv * dv) / (dw * dw)
         radius = blur_mm * math.sqrt(-2.0 * math.log(1.0 - uniform(state)))
         turn = 2.0 * math.pi * uniform(state)
         mean_u = _reflected(mean_u + radius * math.cos(turn), half_u)
         mean_v = _reflected(mean_v + radius * math.sin(turn), half_v)
-        weight = stands_for * chance * counted[min(int(given_here + 0.5), 511)]
         cell = int((mean_u / size[0] + 0.5) * len(along_u))
         along_u[min(max(cell, 0), len(along_u) - 1)] += weight
         cell = int((mean_v / size[1] + 0.5) * len(along_v))

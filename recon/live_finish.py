@@ -13,6 +13,8 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from recon.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.events import EventList
 from recon.live import LiveImager
@@ -155,6 +157,9 @@ def _start_over(imager: LiveImager, plan: _Plan) -> str:
             stopped=plan.too_late,
             progress=lambda done, total, value: plan.passed(1.0 + done / subsets),
         )
+    if made.iterations and not made.used:
+        estimate.image = np.zeros_like(estimate.image)
+        return "no event meets a voxel that can be seen: the image is 0"
     if made.iterations < LEAST_ITERATIONS:
         raise _Stopped
     estimate.image = made.image

@@ -1,6 +1,7 @@
 """From coincidence records to lines of response: where they run and how well they are seen.
 
-Endpoints are the crystal's front face plus the depth of interaction that its DOI bin stands for.
+Endpoints are the crystal's front face plus the depth of interaction that its DOI bin stands for;
+with the block efficiency the apparent depth.
 ``gain`` is the geometric detection probability of the *crystal pair* per emission and mm of chord:
 
     g = (A cosθ_a)(A cosθ_b) ε_a ε_b η_a η_b / (2π d² V),      ε = 1 - exp(-µ T / cosθ)
@@ -85,11 +86,11 @@ class Detection:
                 f"scanner {scanner.name}: {scanner.n_modules} modules, reconstruction keeps a "
                 f"table of module pairs for at most {MAX_MODULES}"
             )
-        block = scanner.module
+        block, seen = scanner.module, efficiency or BlockEfficiency.none()
         return cls(
             front_mm=geometry.crystal_front_mm,
             axes=np.ascontiguousarray(geometry.module_axes),
-            doi_depth_mm=geometry.doi_depth_mm,
+            doi_depth_mm=seen.doi_depths_mm(geometry),
             n_modules=scanner.n_modules,
             modules_per_ring=scanner.ring.modules_per_ring,
             n_u=block.n_u,
@@ -100,7 +101,7 @@ class Detection:
             thickness_mm=block.thickness_mm,
             mu_per_mm=LINEAR_ATTENUATION_PER_MM[block.material],
             tof=scanner.acquisition.tof,
-            efficiency=efficiency or BlockEfficiency.none(),
+            efficiency=seen,
         )
 
     def locate(self, records: npt.NDArray[np.void], *, voxel_volume_mm3: float) -> LocatedEvents:

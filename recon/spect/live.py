@@ -54,6 +54,9 @@ BUDGET_S = 0.12
 LIVE_FWHM_MM = 8.0
 """Post-filter of images on the way: they have few counts, and the last one has none."""
 
+SHARE_MARGIN = 1e-3
+"""By which live shares may exceed 1: a period may reach beyond a batch's end."""
+
 Clock = Callable[[], float]
 
 
@@ -134,7 +137,8 @@ class SpectLiveRun:
         self._missing += max(0, batch.singles_before - self._seen - self._missing)
         self._next = batch.sequence + 1
         self._seen += batch.singles
-        self._shares = batch.live_share or self._shares
+        if self._are_shares(batch.live_share):
+            self._shares = batch.live_share
         singles, angles = (np.frombuffer(p, t) for p, t in zip(parts, (SINGLE, ANGLE), strict=True))
         if batch.watermark_ps < 2**61:  # the flush at the end of a run has no time
             self._counter.take(singles, angles, watermark_ps=batch.watermark_ps)
@@ -142,6 +146,10 @@ class SpectLiveRun:
             self._counter.take(singles, angles, watermark_ps=self._counter.end_ps)
         self._event_wall_ns = max(self._event_wall_ns, batch.event_wall_ns)
         self._fresh = self._fresh or bool(batch.singles)
+
+    def _are_shares(self, shares: Sequence[float]) -> bool:
+        sound = all(0.0 <= share <= 1.0 + SHARE_MARGIN for share in shares) and any(shares)
+        return sound and len(shares) == self._run.scanner.n_modules
 
     def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
         """Return a new image where singles came since the last one; at most every PERIOD_S."""
@@ -277,6 +285,8 @@ class SpectLiveRun:
         words = [f"{len(views)} views"]
         if self._run.scanner.motion is not None and self._run.scanner.motion.kind == "gantry":
             words.append(f"{turn_seen_deg(views):.0f}° seen")
+        if self._counter.damaged:
+            words.append(f"{self._counter.damaged} damaged records left out")
         words.append(f"post-filter {fwhm_mm:g} mm FWHM" if fwhm_mm else "no post-filter")
         return ", ".join(words)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from daq.calibration_set import new_set, save_set
 from daq.client import ClientError
 from daq.resort import verify
 from hw.protocol import CRC_OFFSET
+from hw.scanner import load_scanner
 
 pytestmark = pytest.mark.processes
 
@@ -131,6 +133,17 @@ def test_an_existing_run_folder_is_never_written_to(acquisition):
     with pytest.raises(ClientError, match="exists already"):
         daq.control.call("arm")
     assert list((daq.runs / "patient-1").iterdir()) == []
+
+
+def test_a_damaged_calibration_set_is_refused_and_the_daq_goes_on(idle_daq, tmp_path):
+    path = save_set(new_set("sound", load_scanner("bench2"), sources=()), tmp_path / "set.npz")
+    content = bytearray(path.read_bytes())
+    content[60:100] = b"\xff" * 40  # within the first array's compressed bytes
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(content)
+    with pytest.raises(ClientError, match=r"damaged\.npz|internal error"):
+        idle_daq.control.call("arm", calibration=str(damaged))
+    assert idle_daq.control.call("status")["state"] == "idle"
 
 
 def test_a_bad_configuration_is_refused_with_the_field(idle_daq):

@@ -167,6 +167,19 @@ def test_end_counts_what_never_came(imager: LiveImager, records: np.ndarray) -> 
     assert run.report().fraction_used == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("events", [0, 500])
+def test_a_run_of_nothing_ends_with_an_image_of_0(
+    imager: LiveImager, records: np.ndarray, events: int
+) -> None:
+    run = run_of(imager, begin_message(), [1.0])
+    lost = records[:events].copy()
+    lost["tof_ps"] = 2**31 - 1  # from far beyond the scanner
+    run.take(batch_message(0, events, 0), lost.tobytes(), b"")
+    final = run.end(RunEnd(run="one", prompts=events, delayeds=0), stopped=lambda: False)
+    assert final is not None and not final.array().any()
+    assert final.noise == 0.0 and "no event meets a voxel" in final.note
+
+
 def test_unwritable_folder_is_said_and_kills_nothing(
     imager: LiveImager, records: np.ndarray, tmp_path: Path
 ) -> None:

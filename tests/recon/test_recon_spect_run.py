@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
@@ -235,7 +236,28 @@ def test_nonsense_in_the_stream_is_refused_or_left(
     with pytest.raises(MessageError, match="16 bytes a record"):
         live.take_singles(header, [parts[0][:-1], parts[1]])
     assert live.image(budget_s=0.05) is None
+    damaged = chunks[0][0].copy()
+    damaged["crystal"] = 2**32 - 1
+    header, parts = batch_of(0, 0, (damaged, *chunks[0][1:]))
+    live.take_singles(header, parts)
     final = live.end(RunEnd(run="live", prompts=0, delayeds=0), stopped=lambda: False)
     assert final is not None
     assert not final.array().any()
     assert "no image" in live.report().message
+    assert f"{len(damaged)} damaged records" in final.note
+
+
+@pytest.mark.parametrize(
+    "shares", [[float("nan")], [0.0], [-1.0], [float("inf")], [2.0], [1.0, 1.0]]
+)
+def test_live_shares_that_cannot_be_are_not_taken(
+    shares: list[float], stream: tuple[SpectRun, list[Second]], tmp_path: Path
+) -> None:
+    run, chunks = stream
+    assert run.mu is not None
+    live = live_run(tmp_path, run.mu)
+    header, parts = batch_of(0, 0, chunks[0])
+    live.take_singles(header, parts)
+    live.take_singles(msgspec.structs.replace(header, sequence=1, live_share=shares), parts)
+    image = live.image(budget_s=0.0)
+    assert image is not None and image.array().any() and np.isfinite(image.array()).all()
