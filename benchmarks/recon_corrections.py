@@ -76,7 +76,9 @@ ROWS = {
 
 def main() -> None:
     """Make what is missing, reconstruct, print, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--image", type=Path, default=Path("docs/images/recon_corrections.png"))
     options = parser.parse_args()

@@ -11,7 +11,7 @@ The first takes runs of the phantom `spheres`, made with
 
 where P is gamma_head_lehr (gamma_head_melp with --nuclide Lu-177 --activity-MBq 900), as a file
 with gain_spread = 0 in place of a calibration. Pictures go to docs/images (--pictures FOLDER).
-Prints one JSON object.
+Prints one JSON object. A ball of 60 mm, by labels and reconstructed: ``recon_spect_ball.py``.
 """
 
 from __future__ import annotations
@@ -243,7 +243,9 @@ def _view(scanner: Any, k: int) -> View:
 
 def main() -> None:
     """Run the part that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=("spheres", "camera", "projector"))
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--pictures", type=Path, default=Path("docs/images"))

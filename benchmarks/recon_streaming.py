@@ -126,7 +126,9 @@ def measured(millions: float, options: argparse.Namespace) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print one line of JSON per length."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--millions", type=float, nargs="+", default=[2.0, 8.0, 24.0])
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--subsets", type=int, default=8)

@@ -97,13 +97,15 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    ours = _exchanged(signal.default_int_handler, _interrupt)
+    ours, told = _exchanged(signal.default_int_handler, _interrupt), sys.unraisablehook
+    sys.unraisablehook = lambda what: _again_if_lost(what) or told(what)
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     finally:
+        sys.unraisablehook = told
         if ours:  # of a process that ends, Ctrl-C once more is to make it end at once
             _exchanged(_interrupt, signal.SIG_DFL if argv is None else signal.default_int_handler)
 
@@ -115,14 +117,26 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            import threading
-
-            again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
-            again.daemon = True
-            again.start()
+            _again(number)
             return
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _again_if_lost(what: sys.UnraisableHookArgs) -> bool:
+    """Return whether that is an interrupt that came in a destructor or callback: it comes again."""
+    lost = issubclass(what.exc_type, KeyboardInterrupt)
+    if lost:
+        _again(signal.SIGINT)
+    return lost
+
+
+def _again(number: int) -> None:
+    import threading
+
+    timer = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 def _exchanged(old: Handler, new: Handler) -> bool:

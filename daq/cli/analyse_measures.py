@@ -191,6 +191,8 @@ def triple(text: str, option: str) -> Triple:
     """Return the three numbers of ``x,y,z``; CommandError names the option otherwise."""
     try:
         x, y, z = (float(word) for word in text.split(","))
+        if not np.isfinite((x, y, z)).all():
+            raise ValueError(text)
     except ValueError as error:
         raise CommandError(f"{option} {text}: needs a place x,y,z in mm, such as 0,30,0") from error
     return x, y, z

@@ -1,4 +1,7 @@
-"""Single-scatter simulation: how much scatter each pair of detector samples sees.
+"""Scatter simulation: how much scatter each pair of detector samples sees.
+
+Single scatter by integration, as below, times what multiple scatter adds to it between the two
+modules (:mod:`recon.scatter.multiple`).
 
 C. C. Watson, D. Newport, M. E. Casey, in *Three-Dimensional Image Reconstruction in Radiology and
 Nuclear Medicine* (1996) 255; C. C. Watson, IEEE Trans. Nucl. Sci. 47 (2000) 1587, eq. 1 to 3; with
@@ -42,6 +45,7 @@ from recon.grid import Image
 from recon.mu_map import check_mu
 from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
 from recon.scatter.kernels import RAY_COLUMNS, follow_rays, pair_rates
+from recon.scatter.multiple import MOST_MODULES, scattered_pairs
 from recon.scatter.points import CoarseImage, coarse_image, scatter_points
 from recon.scatter.samples import DetectorSamples, detector_samples
 from recon.system import ReconSystem
@@ -50,6 +54,9 @@ F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
 
 COSINE_CELLS = 512
+MOST_MULTIPLE = 3.0
+"""Times the single scatter: more is a module pair that hardly sees any, and noise."""
+
 OFFSET_BIN_MM = 10.0
 _CHUNKS = 32
 
@@ -65,11 +72,13 @@ class ScatterOptions:
     spacing_mm : distance of scatter points
     per_side : detector samples along each side of a module
     cell_mm : voxels of the activity and of µ along the rays
+    chains : decays followed for multiple scatter, of each of two kinds; 0 leaves it out
     """
 
     spacing_mm: float = 18.0
     per_side: int = 2
     cell_mm: float = 6.0
+    chains: int = 100_000
 
     def __post_init__(self) -> None:
         for name, least, most in (("spacing_mm", 1.0, 60.0), ("cell_mm", 0.5, 30.0)):
@@ -77,6 +86,8 @@ class ScatterOptions:
                 raise ScatterError(
                     f"scatter {name} = {getattr(self, name):g}: must lie in {least:g}..{most:g}"
                 )
+        if not 0 <= self.chains <= 10_000_000:
+            raise ScatterError(f"scatter chains = {self.chains}: must lie in 0..10,000,000")
         if not 1 <= self.per_side <= 16:
             raise ScatterError(f"scatter per_side = {self.per_side}: must lie in 1..16")
 
@@ -154,10 +165,27 @@ class SingleScatter:
         if not self.empty and activity.any():
             integrals = self._integrals(coarse, bins)
             self._add_up(integrals, rates)
+            rates *= 1.0 + self._multiple_share(rates, activity)
         each = self.samples.per_module
         rates *= system.detection.crystal_area_mm2**2
         shaped = rates.reshape(len(self.samples.rows), each, each, n_offsets)
         return ScatterTable(self.samples, self._in_tof_bins(shaped), OFFSET_BIN_MM)
+
+    def _multiple_share(self, rates: F8, activity: Image) -> F8:
+        """Return multiple over single scatter of each pair of samples, (pairs, 1)."""
+        modules, rows = self.system.scanner.n_modules, self.samples.rows
+        if not self.options.chains or modules > MOST_MODULES:
+            return np.zeros((len(rates), 1))
+        _, again = scattered_pairs(
+            self.system, self.response, activity, self.mu, chains=self.options.chains,
+            threads=self._threads, check=self._check,
+        )  # fmt: skip
+        each = self.samples.per_module**2
+        single = rates.sum(axis=1).reshape(len(rows), each).mean(axis=1)
+        emitted = float(activity.sum(dtype=np.float64))
+        multiple = again[rows[:, 0], rows[:, 1]] * emitted
+        share = np.divide(multiple, single, out=np.zeros_like(single), where=single > 0)
+        return np.repeat(np.minimum(share, MOST_MULTIPLE), each)[:, None]
 
     def sampled_energies(
         self, activity: Image, rng: np.random.Generator, count: int
@@ -243,12 +271,15 @@ class SingleScatter:
         )
         return np.asarray(blurred * (tof.bin_mm / OFFSET_BIN_MM), dtype=np.float32)
 
+    def _check(self) -> None:
+        if self._stopped():
+            raise ScatterStopped
+
     def _in_parts(self, count: int, work: Callable[[int, int], None]) -> None:
         edges = np.linspace(0, count, _CHUNKS + 1).astype(int)
 
         def one(part: int) -> None:
-            if self._stopped():
-                raise ScatterStopped
+            self._check()
             work(int(edges[part]), int(edges[part + 1]))
 
         if self._threads <= 1:

@@ -67,6 +67,7 @@ def test_the_text_says_what_is_not_corrected(image, capsys):
         (["--roi", "hot"], "NAME:KIND"),
         (["--warm", "0,0:5"], "--warm"),
         (["--profile", "q:0,0,0"], "AXIS"),
+        (["--profile", "x:nan,0,0"], "x,y,z"),
         (["--phantom", "nobody"], "file of shapes"),
         (["--report", "/nowhere/at/all.doc"], "ends in .pdf or .html"),
         (["--report", "/proc/at/all.pdf"], "cannot be written"),

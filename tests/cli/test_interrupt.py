@@ -39,3 +39,30 @@ def test_ctrl_c_is_handled_as_before_after_a_command() -> None:
     before = signal.getsignal(signal.SIGINT)
     main([])
     assert signal.getsignal(signal.SIGINT) is before
+
+
+LOST = """
+import os, signal, sys, time
+import daq.cli
+
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)  # the handler runs here, and what it raises goes nowhere
+
+def drop(arguments):
+    dropped = Dropped()
+    del dropped
+    time.sleep(30)
+
+daq.cli._run = drop
+sys.exit(daq.cli.main([]))
+"""
+
+
+@pytest.mark.processes
+def test_ctrl_c_that_comes_in_a_destructor_is_not_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

@@ -1,0 +1,127 @@
+"""Scatter of pairs that scattered more than once, over that of pairs that scattered once.
+
+A quarter of the scatter of a head from 350 keV on has scattered twice or more, and it is narrower
+than single scatter: with the shape of single scatter the middle of the image gets too little. So
+some ten thousand decays are followed by Monte Carlo; at each collision the chance that the photon
+leaves towards every module, and is counted there, is added in full (forced detection: F. J.
+Beekman, H. W. A. M. de Jong, S. van Geloven, IEEE Trans. Med. Imaging 21 (2002) 867). Collisions
+are forced too: a photon's weight is the chance of it.
+
+- *directed* chains: one photon reaches a module as it is, the other one scatters k ≥ 1 times;
+- the rest: both photons scatter, each at least once.
+
+Directed chains of k = 1 are single scatter, the same integral as :mod:`recon.scatter.simulation`
+has; a test compares them. What is used is the ratio of all others to it, by module pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from hw.compton import ELECTRON_REST_KEV, attenuation_scale, klein_nishina
+from hw.geometry import mean_interaction_depth_mm
+from recon.grid import Image, ImageGrid
+from recon.scatter.detector import BlockResponse
+from recon.scatter.multiple_kernels import follow_chains
+from recon.scatter.points import CoarseImage, coarse_image
+from recon.system import ReconSystem
+
+F8 = npt.NDArray[np.float64]
+
+CELL_MM = 8.0
+MOST_COLLISIONS = 3
+MOST_MODULES = 400
+"""Both photons' modules are combined: beyond so many the chains take too long."""
+
+_ROWS = 256
+_PARTS = 16
+_CLASSICAL_UNITS = 2.0
+
+
+def scattered_pairs(
+    system: ReconSystem,
+    response: BlockResponse,
+    activity: Image,
+    mu: Image,
+    *,
+    chains: int,
+    threads: int = 1,
+    seed: int = 1,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[F8, F8]:
+    """Return pairs per decay and (mm² of face)² of module pairs: scattered once, and more often.
+
+    Both (modules, modules) f8, filled for a < b.
+
+    Parameters
+    ----------
+    activity, mu : on the system's grid, any scale, and 1/mm at 511 keV
+    chains : decays followed, of each of the two kinds
+    check : called now and then; may raise
+    """
+    lit, matter = (_cubes(image, system.grid) for image in (activity, mu))
+    sums = np.cumsum(lit.values, dtype=np.float64)
+    n = system.scanner.n_modules
+    once, again = np.zeros((_PARTS, n, n)), np.zeros((_PARTS, n, n))
+    if sums[-1] <= 0 or not matter.values.any():
+        return once[0], again[0]
+    detection, module = system.detection, system.scanner.module
+    depth = mean_interaction_depth_mm(module.thickness_mm, material=module.material)
+    middles = system.geometry.module_centre_mm + depth * detection.axes[:, 2]
+    size = np.array([module.width_mm, module.height_mm, module.thickness_mm])
+    table, least, per_keV = _by_energy(response)
+    seen = detection.efficiency
+    about = (
+        sums / sums[-1], matter.values, matter.origin_mm, float(matter.voxel_mm[0]), middles,
+        detection.axes, seen.along_u, seen.along_v, size, table, least, per_keV,
+    )  # fmt: skip
+
+    def part(number: int) -> None:
+        check()
+        for directed in (True, False):
+            drawn = (2 * number + directed + 1) * 1_000_003 + seed
+            follow_chains(
+                *about, directed, max(chains // _PARTS, 1), MOST_COLLISIONS, drawn,
+                once[number], again[number],
+            )  # fmt: skip
+
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        list(pool.map(part, range(_PARTS)))
+    return once.mean(axis=0), again.mean(axis=0)
+
+
+def _cubes(image: Image, grid: ImageGrid) -> CoarseImage:
+    """Return an image in cubes of about ``CELL_MM``, with a border of zeros."""
+    coarse = coarse_image(image, grid, CELL_MM)
+    side = float(coarse.voxel_mm.min())
+    scale = side / coarse.voxel_mm
+    if (scale == 1.0).all():
+        return coarse
+    shape = tuple(int(n) for n in np.ceil((np.array(coarse.values.shape) - 1) / scale) + 1)
+    values = ndimage.affine_transform(coarse.values, scale, output_shape=shape, order=1)
+    return CoarseImage(np.ascontiguousarray(values), np.full(3, side), coarse.origin_mm)
+
+
+def _by_energy(response: BlockResponse) -> tuple[F8, float, float]:
+    """Return the kernel's table over energy, where it begins, and its rows per keV."""
+    every = np.linspace(60.0, ELECTRON_REST_KEV, 1000)
+    least = float(every[np.argmax(response.recorded_share(every) > 1e-3)])
+    energy = np.linspace(least, ELECTRON_REST_KEV, _ROWS)
+    cosine = np.linspace(-1.0, 1.0, 401)
+    density = np.array([klein_nishina(cosine, float(e)) for e in energy])
+    total = 2 * np.pi * np.trapezoid(density, cosine, axis=1)
+    # the kernel's density is in units of r_e²/2, which is klein_nishina's forward value over 2
+    unit = klein_nishina(np.ones(1), ELECTRON_REST_KEV)[0] / _CLASSICAL_UNITS
+    columns = (
+        response.recorded_share(energy),
+        attenuation_scale(energy),
+        response.attenuation_per_mm(energy),
+        unit / total,
+    )
+    table = np.ascontiguousarray(np.stack(columns, axis=1))
+    return table, least, (_ROWS - 1) / (ELECTRON_REST_KEV - least)
