@@ -28,7 +28,7 @@ import os
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,14 @@ class BlockEfficiency:
     along_v : the same over its own mean
     depth_mm : the apparent depth of all photons, for blocks that do not measure it
     deeper_mm : by how much the apparent depth exceeds the measured one
+    spectrum : (512,) f8, share of the photons that leave something by what they leave, keV
     """
 
     along_u: F4
     along_v: F4
     depth_mm: float = 0.0
     deeper_mm: float = 0.0
+    spectrum: F8 = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def none(cls) -> BlockEfficiency:
@@ -98,8 +100,9 @@ class BlockEfficiency:
         if found is None:
             found = _followed(scanner, geometry, lld_keV, uld_keV)
             _keep(_path(scanner, geometry, lld_keV, uld_keV), found)
-        depth, measured, slopes = (float(value) for value in found[2])
-        return cls(*found[:2], depth_mm=depth / slopes, deeper_mm=(depth - measured) / slopes)
+        depth, measured, slopes = (float(value) for value in found[2][:3])
+        spectrum = found[2][3:] / found[2][3:].sum()
+        return cls(found[0], found[1], depth / slopes, (depth - measured) / slopes, spectrum)
 
     def doi_depths_mm(self, geometry: Geometry) -> F4:
         """Return the apparent depth that stands for each DOI bin, (doi_bins,) f4."""
@@ -179,13 +182,13 @@ def _followed(
     nodes = np.argwhere(grid[:, None] ** 2 + grid**2 < STEEPEST)
 
     def follow(node: npt.NDArray[np.int64]) -> tuple[F8, F8, F8]:
-        counts, depths = (np.zeros(places[0]), np.zeros(places[1])), np.zeros(3)
+        counts, whole = (np.zeros(places[0]), np.zeros(places[1])), np.zeros(3 + 512)
         seed = int(node[0]) * 1000 + int(node[1])
         du, dv = (float(d) for d in grid[node])
         about = (centres, axes, size, MARGIN_MM, *tables, block.monolithic, blur_mm)
-        counts_from(du, dv, *about, PHOTONS, seed, *counts, depths)
+        counts_from(du, dv, *about, PHOTONS, seed, *counts, whole[:3], whole[3:])
         slab = _stopped_mm2(du, dv, size, tables[0][511])
-        return counts[0] * places[0] / slab, counts[1] * places[1] / slab, depths
+        return counts[0] * places[0] / slab, counts[1] * places[1] / slab, whole
 
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         found = list(pool.map(follow, nodes))
@@ -263,10 +266,10 @@ def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int
 def warm_blocks(scanner: Scanner, geometry: Geometry) -> None:
     """Compile the kernels: one photon, and one value of what is known of it."""
     tables, one = _energy_tables(scanner, 350.0, 650.0), np.ones(1)
-    size, counts, depths = np.ones(3), np.zeros(1), np.zeros(3)
+    size, counts, whole = np.ones(3), np.zeros(1), np.zeros(3 + 512)
     centres, axes = geometry.module_centre_mm[:1], geometry.module_axes[:1]
     about = (centres, axes, size, 0.0, *tables, False, 1.0, 1, 1)
-    counts_from(0.0, 0.0, *about, counts, counts, depths)
+    counts_from(0.0, 0.0, *about, counts, counts, whole[:3], whole[3:])
     table, place = np.ones((1, 1, 1), np.float32), np.zeros((1, 2))
     module = np.zeros(1, np.int64)
     lower_by_efficiency(table, table, geometry.module_axes, module, np.ones((1, 3)), place, one)
@@ -301,11 +304,11 @@ def _kept(
 @functools.lru_cache(maxsize=8)
 def _read(path: Path) -> tuple[F4, F4, F8]:
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        tables, depths = (file["along_u"], file["along_v"]), file["depths"]
+        tables, sums = (file["along_u"], file["along_v"]), file["sums"]
     sound = all(t.dtype == np.float32 and t.ndim == 3 and np.isfinite(t).all() for t in tables)
-    if not sound or depths.shape != (3,) or not np.isfinite(depths).all():
+    if not sound or sums.shape != (3 + 512,) or not np.isfinite(sums).all():
         raise ValueError(f"{path} is damaged")
-    return *tables, depths
+    return *tables, sums
 
 
 def _keep(path: Path, tables: tuple[F4, F4, F8]) -> None:
@@ -314,7 +317,7 @@ def _keep(path: Path, tables: tuple[F4, F4, F8]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, along_u=tables[0], along_v=tables[1], depths=tables[2])
+            np.savez(file, along_u=tables[0], along_v=tables[1], sums=tables[2])
         Path(name).replace(path)
     except OSError:
         return

@@ -81,6 +81,7 @@ def counts_from(
     along_u: Array,
     along_v: Array,
     depths: Array,
+    spectrum: Array,
 ) -> None:
     """Add what the first block counts of photons from one direction: areas in mm², by place.
 
@@ -96,6 +97,7 @@ def counts_from(
     along_u, along_v : (n,) f8, by place in the block
     depths : (3,) f8, sums over photons that are counted, of them s·a, s·s w and s·s: slopes s of
         the ray along u and v, place a beside where the ray meets the face, depth w, as measured
+    spectrum : (512,) f8, areas by the energy left in the block, keV
     """
     state = np.full(1, seed, np.uint64)
     half_u, half_v, thickness = 0.5 * size[0], 0.5 * size[1], size[2]
@@ -193,7 +195,9 @@ def counts_from(
         if monolithic:
             mean_u, mean_v = mean_u / given_here, mean_v / given_here
             mean_w /= given_here
-        weight = stands_for * chance * counted[min(int(given_here + 0.5), 511)]
+        energy_bin = min(int(given_here + 0.5), 511)
+        spectrum[energy_bin] += stands_for * chance
+        weight = stands_for * chance * counted[energy_bin]
         if straight:
             depths[0] += weight * ((mean_u - face_u) * du + (mean_v - face_v) * dv) / dw
             depths[1] += weight * mean_w * (du * du + dv * dv) / (dw * dw)

@@ -13,9 +13,12 @@ At 80 kVp bone comes out some 10 % too high with them.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -130,9 +133,20 @@ def _in_per_mm(values: Image, unit: MuUnit, path: Path) -> Image:
     return values if unit == "per_mm" else np.asarray(values / np.float32(10.0))
 
 
+@contextlib.contextmanager
+def opened_npz(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Open an npz; of another file numpy would say how to unpickle it, which nobody should."""
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is no npz archive, or damaged")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as content:
+            yield content
+
+
 def _load_npz(path: Path, grid: ImageGrid) -> Image:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with opened_npz(path) as content:
             mu = content["mu_per_mm"].astype(np.float32, casting="same_kind")
             voxel = tuple(float(size) for size in np.ravel(content["voxel_mm"]))
     except Exception as error:

@@ -29,7 +29,7 @@ from daq.run import MU_MAP_NAME
 from hw.geometry import build_geometry
 from hw.scanner import Scanner, parse_scanner
 from recon.grid import ImageGrid
-from recon.mu_map import MuUnit, load_mu_map
+from recon.mu_map import MuUnit, load_mu_map, opened_npz
 from recon.run_data import PART_RECORDS, RunData
 
 Records = npt.NDArray[np.void]
@@ -167,10 +167,12 @@ def run_data(
     mu_map: Path | None = None,
     mu_unit: MuUnit = "auto",
     calibration: Path | None = None,
+    attenuated: bool = True,
 ) -> RunData:
     """Return a PET run's data.
 
     mu_map, calibration : in place of the run's own
+    attenuated : whether the µ map is read
     """
     config = run_config(folder)
     scanner = config.scanner()
@@ -183,7 +185,8 @@ def run_data(
     known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
     notes += _outdated(known)
     detector_s = float(statistics.get("detector_s", 0.0))
-    path = mu_map or (folder / MU_MAP_NAME if (folder / MU_MAP_NAME).exists() else None)
+    path = mu_map or folder / MU_MAP_NAME
+    has_mu = attenuated and (mu_map is not None or path.exists())
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
     settings = config.settings
     has_delayeds = bool(settings.delay_ps)
@@ -203,7 +206,7 @@ def run_data(
         pair_live_s=statistics.get("pair_live_s"),
         detector_s=detector_s,
         crystal_singles=statistics.get("crystal_singles"),
-        mu_map=load_mu_map(path, grid, unit=mu_unit) if path else None,
+        mu_map=load_mu_map(path, grid, unit=mu_unit) if has_mu else None,
         labels=config.labels,
         start=_created(folder),
         name=folder.resolve().name,
@@ -250,7 +253,7 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
         "crystal_singles": (scanner.n_crystals,),
     }
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with opened_npz(path) as file:
             found = {name: file[name] for name in shapes}
     except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
         return {}, [f"{path.name} cannot be read ({error}): live times are not known"]

@@ -64,8 +64,9 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     asked, formats = spect_options(options), formats_of(options.format)
     path = check_output(options.output or folder / "images" / IMAGE_NAME)
     progress = ProgressLine("reconstructing")
+    unit, attenuated = options.mu_unit.replace("-", "_"), asked.attenuation
     made = reconstruct_spect(
-        spect_run(folder, mu_map=options.mu_map, mu_unit=options.mu_unit.replace("-", "_")),
+        spect_run(folder, mu_map=options.mu_map, mu_unit=unit, attenuated=attenuated),
         asked,
         said=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
     )
@@ -158,8 +159,17 @@ def _check_required(made: SpectImage, names: list[str]) -> None:
             )
 
 
-def spect_run(folder: Path, *, mu_map: Path | None = None, mu_unit: MuUnit = "auto") -> SpectRun:
-    """Return what the files of a run tell; raises CommandError where the singles are missing."""
+def spect_run(
+    folder: Path,
+    *,
+    mu_map: Path | None = None,
+    mu_unit: MuUnit = "auto",
+    attenuated: bool = True,
+) -> SpectRun:
+    """Return what the files of a run tell; raises CommandError where the singles are missing.
+
+    attenuated : whether the µ map is read
+    """
     from daq.resort import run_config
     from daq.run import MU_MAP_NAME
     from daq.singles_log import FILE_NAME, SinglesReader
@@ -177,12 +187,13 @@ def spect_run(folder: Path, *, mu_map: Path | None = None, mu_unit: MuUnit = "au
     scanner = config.scanner()
     log, summary = SinglesReader(path), _summary(folder)
     chosen = mu_map or folder / MU_MAP_NAME
+    has_mu = attenuated and (mu_map is not None or chosen.exists())
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
     return SpectRun(
         scanner=scanner,
         windows=log.windows,
         chunks=chunks_of(log),
-        mu=load_mu_map(chosen, grid, unit=mu_unit) if mu_map or chosen.exists() else None,
+        mu=load_mu_map(chosen, grid, unit=mu_unit) if has_mu else None,
         live_share=live_share(summary, scanner.n_modules),
         end_s=end_s(summary) if is_whole(path) else 0.0,
         calibrated=bool(config.calibration),

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from hw.block_efficiency import BlockEfficiency
 from hw.compton import ELECTRON_REST_KEV, klein_nishina
 from hw.geometry import LINEAR_ATTENUATION_PER_MM
 from hw.scanner import Module, Scanner
@@ -101,14 +102,24 @@ class BlockResponse:
     recorded: Array
 
     @classmethod
-    def of(cls, scanner: Scanner, window: EnergyWindow) -> BlockResponse:
-        """Return the response of a scanner's modules; deposits are found once and kept."""
+    def of(
+        cls, scanner: Scanner, window: EnergyWindow, whole: BlockEfficiency | None = None
+    ) -> BlockResponse:
+        """Return the response of a scanner's modules; deposits are found once and kept.
+
+        whole : knows what photons of 511 keV leave in a block that stands among others
+        """
         deposits = _deposits(scanner.module, scanner.ring.inradius_mm)
         shapes = np.array([np.interp(ENERGIES_KEV, NODES_KEV, bin_) for bin_ in deposits.T]).T
         place = deposit_places_keV(ENERGIES_KEV[:, None])
         sigma = window.sigma_keV(place)
         passed = ndtr((window.uld_keV - place) / sigma) - ndtr((window.lld_keV - place) / sigma)
-        return cls(scanner, window, shapes, np.asarray((shapes * passed).sum(axis=1)))
+        recorded = np.asarray((shapes * passed).sum(axis=1))
+        if whole is not None and whole.known:
+            share = np.arange(len(whole.spectrum)) / ELECTRON_REST_KEV
+            bins = np.minimum((share * DEPOSIT_BINS).astype(np.int64), DEPOSIT_BINS - 1)
+            shapes[-1] = np.bincount(bins, whole.spectrum, DEPOSIT_BINS)
+        return cls(scanner, window, shapes, recorded)
 
     def recorded_share(self, energy_keV: npt.ArrayLike) -> Array:
         """Return w(E) / w(511 keV)."""

@@ -134,7 +134,7 @@ class SingleScatter:
         self.options = options or ScatterOptions()
         self.points = scatter_points(mu, system.grid, self.options.spacing_mm)
         self.samples = detector_samples(system, self.options.per_side)
-        self.response = BlockResponse.of(system.scanner, window)
+        self.response = BlockResponse.of(system.scanner, window, system.detection.efficiency)
         self._threads = threads
         self._stopped = stopped
         self._pairs = _sample_pairs(self.samples)

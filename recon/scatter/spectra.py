@@ -81,8 +81,11 @@ def spectra(simulation: SingleScatter, arriving: F8, *, fwhm_511: float, gain: f
     """Return the spectra for a resolution and gain; ``arriving`` is φ."""
     window = simulation.window
     edges = window_edges(window)
+    system = simulation.system
     read = BlockResponse.of(
-        simulation.system.scanner, EnergyWindow(window.lld_keV, window.uld_keV, fwhm_511)
+        system.scanner,
+        EnergyWindow(window.lld_keV, window.uld_keV, fwhm_511),
+        system.detection.efficiency,
     )
     middle = (_ARRIVING_KEV[1:] + _ARRIVING_KEV[:-1]) / 2
     rows = np.array([read.read_density(float(energy), edges / gain) for energy in middle])

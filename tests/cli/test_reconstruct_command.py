@@ -228,7 +228,7 @@ def damaged(run_folder: Path, tmp_path: Path, **files: bytes | None) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff" * 100])
+@pytest.mark.parametrize("content", [None, b"", b"\xff" * 100], ids=["gone", "empty", "damaged"])
 @pytest.mark.parametrize("command", [("reconstruct",), ("export", "--format", "castor")])
 def test_a_log_that_is_gone_or_damaged_is_named_with_the_way_to_make_it_again(
     content: bytes | None, command: tuple[str, ...], run_folder: Path, tmp_path: Path,

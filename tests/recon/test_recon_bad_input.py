@@ -53,6 +53,13 @@ def test_a_map_whose_voxels_have_no_size_is_no_map(size: float, tmp_path: Path) 
         load_mu_map(path, GRID)
 
 
+def test_nobody_is_told_to_unpickle_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mu.npz").write_bytes(b"no archive")
+    with pytest.raises(MuMapError, match="no npz archive") as raised:
+        load_mu_map(tmp_path / "mu.npz", GRID)
+    assert "pickle" not in str(raised.value)
+
+
 def test_a_damaged_map_is_named_whatever_its_reader_says(tmp_path: Path) -> None:
     image = nib.Nifti1Image(np.random.default_rng(0).random((8, 8, 8), np.float32) / 100, np.eye(4))
     nib.save(image, tmp_path / "mu.nii")
