@@ -13,7 +13,7 @@ Meanwhile the image goes on with what there is, and says so.
 
 from __future__ import annotations
 
-import zipfile
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,8 @@ from recon.system import ReconSystem
 CONTOUR_PROMPTS = 200_000
 SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
+NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric", "masked")
+LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
 SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
 NORMALISATION_SINCE = 3
@@ -114,6 +116,7 @@ class LiveCorrections:
     def _wanted(self) -> tuple[bool, bool]:
         """Whether normalisation and a µ map should be in force, as far as the run has them."""
         normalised = bool(self._begin.calibration) and self._settings.wants("normalisation")
+        normalised &= "normalisation" not in self._errors
         return normalised, self._mu_from() == "map" or self._contour_used() is not None
 
     def _mu_from(self) -> str:
@@ -141,7 +144,10 @@ class LiveCorrections:
             mu = contour if path is None else load_mu_map(path, grid)
             factors: list[LineFactor] = []
             if calibration is not None:
-                factors = [load_normalisation(calibration, system.scanner)]
+                try:
+                    factors = [load_normalisation(calibration, system.scanner)]
+                except ReconError as error:  # the image goes on with the rest
+                    self._fail("normalisation", str(error))
             return _Lines(factors, mu, sensitivity(system, factors, mu, stopped=stopped))
 
         self._job = LiveJob("sensitivity", work)
@@ -257,7 +263,8 @@ class LiveCorrections:
         return self._imager.intake.live_known and self._settings.wants("dead_time")
 
     def _decay(self) -> bool:
-        return self._begin.half_life_s > 0 and self._settings.wants("decay")
+        half_life_s = self._begin.half_life_s
+        return LEAST_HALF_LIFE_S <= half_life_s < math.inf and self._settings.wants("decay")
 
     def told(self) -> Corrections:
         """Return every correction with what is done, or why it is not."""
@@ -298,7 +305,7 @@ class LiveCorrections:
         self._factor = None
         if not path:
             return
-        if not self._begin.beta_plus_fraction:
+        if not LEAST_FRACTION <= self._begin.beta_plus_fraction <= 1.0:
             self._fail("calibration", "the run's nuclide is not known")
             return
         try:
@@ -329,7 +336,7 @@ class LiveCorrections:
         elif not self._settings.wants("normalisation"):
             told.leave("normalisation", "switched off")
         else:
-            told.miss("normalisation", self._errors.get("attenuation", ready))
+            told.miss("normalisation", self._errors.get("normalisation", ready))
 
     def _tell_rates(self, told: Corrections) -> None:
         if not self._settings.wants("randoms"):
@@ -369,20 +376,20 @@ def load_normalisation(path: Path, scanner: Scanner) -> Normalisation:
     """Return the normalisation in a run's calibration set."""
     try:
         with np.load(path, allow_pickle=False) as found:
-            version = msgspec.json.decode(found["about"].tobytes())["version"]
+            version = int(msgspec.json.decode(found["about"].tobytes())["version"])
             arrays = {
                 name: np.asarray(found[name]) if name in found else np.zeros(0, np.float32)
-                for name in ("efficiency", "block_profile", "geometric", "masked")
+                for name in NORMALISATION
             }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
         raise ReconError(f"{path}: no calibration set: {error}") from error
+    if not arrays["efficiency_status"].any():
+        raise ReconError(f"{path}: the calibration set has no efficiencies")
     if version < NORMALISATION_SINCE:
         raise ReconError(
             f"{path}: a normalisation of version {version}, made with an older detection model: "
             "make it again with `tomoshibi calibrate normalisation`"
         )
-    if not arrays["efficiency"].size:
-        raise ReconError(f"{path}: the calibration set has no efficiencies")
     masked = arrays["masked"] if arrays["masked"].size else None
     return Normalisation.of_set(
         arrays["efficiency"], arrays["block_profile"], arrays["geometric"], scanner, masked=masked

@@ -228,6 +228,13 @@ class _Job:
             self.notes.append(f"{selection.name}: no prompts; its image is 0")
             return FrameImage(selection, np.zeros(self.system.grid.shape, np.float32), about)
         image, told = self._iterated(number, selection, part)
+        dead = told["prompts_on_dead_lines"]
+        if dead > OUTSIDE * part.prompts:
+            self.notes.append(
+                f"{selection.name}: {dead} of {part.prompts} prompts lie on lines that can see "
+                "nothing (normalisation, live times, pairs of modules): is it the right "
+                "calibration set?"
+            )
         if told["prompts_outside"] > OUTSIDE * part.prompts:
             self.notes.append(
                 f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +16,8 @@ import msgspec
 import numpy as np
 
 from hw.jit import cache_folder
+from recon.exchange.errors import ExchangeError
+from recon.exchange.whole_files import whole_file
 from recon.grid import Image, ImageGrid
 from recon.line_model import LineFactor
 from recon.mu_map import check_mu
@@ -92,7 +92,7 @@ class SensitivitySource:
         if known is not None:
             return known
         made = self._made(factors, mu_per_mm)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ExchangeError):
             _write(path, made)
             _prune(path.parent)
         return made
@@ -130,15 +130,8 @@ def _read(path: Path, grid: ImageGrid) -> Image | None:
 
 
 def _write(path: Path, image: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, image)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        np.save(file, image)
 
 
 def _prune(folder: Path) -> None:

@@ -290,6 +290,8 @@ def _calibration(
     from daq.calibration_set import scanner_hash
     from recon.quantification import load_calibration
 
+    if options.no_calibration:
+        return None
     path = options.calibration or folder / "activity.json"
     if options.calibration is None and not path.exists():
         return None

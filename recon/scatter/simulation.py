@@ -148,6 +148,11 @@ class SingleScatter:
         """Whether there is nothing that scatters."""
         return len(self.points) == 0
 
+    @property
+    def with_multiple(self) -> bool:
+        """Whether multiple scatter is simulated, too."""
+        return bool(self.options.chains) and self.system.scanner.n_modules <= MOST_MODULES
+
     def table(self, activity: Image, *, stopped: Callable[[], bool] | None = None) -> ScatterTable:
         """Return the scatter of an activity (emissions per second and voxel, on the grid).
 
@@ -173,9 +178,9 @@ class SingleScatter:
 
     def _multiple_share(self, rates: F8, activity: Image) -> F8:
         """Return multiple over single scatter of each pair of samples, (pairs, 1)."""
-        modules, rows = self.system.scanner.n_modules, self.samples.rows
-        if not self.options.chains or modules > MOST_MODULES:
+        if not self.with_multiple:
             return np.zeros((len(rates), 1))
+        rows = self.samples.rows
         _, again = scattered_pairs(
             self.system, self.response, activity, self.mu, chains=self.options.chains,
             threads=self._threads, check=self._check,

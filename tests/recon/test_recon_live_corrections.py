@@ -169,3 +169,37 @@ def test_where_no_head_is_found_the_contour_is_not_used_and_said(
     assert not image.corrections["attenuation"]
     assert "attenuation is not corrected" in played.run.report().message
     played.close()
+
+
+@pytest.mark.parametrize("version, status, words", [
+    (2, 0, "no efficiencies"), (2, 1, "older detection model"), (3, 0, "no efficiencies"),
+])  # fmt: skip
+def test_a_set_without_a_normalisation_costs_no_attenuation(
+    version: int, status: int, words: str, records: np.ndarray, tmp_path: Path
+) -> None:
+    """Sets that hold gains alone are the usual ones."""
+    n = BENCH.scanner.n_crystals
+    about = np.frombuffer(msgspec.json.encode({"version": version}), np.uint8)
+    np.savez(
+        tmp_path / "set.npz", about=about, efficiency=np.ones(n, np.float32),
+        efficiency_status=np.full(n, status, np.uint8), masked=np.zeros(n, np.uint8),
+    )  # fmt: skip
+    played = Played(records, mu_map=mu_map(tmp_path), calibration=str(tmp_path / "set.npz"))
+    played.run.corrections.wait(60.0)
+    image = played.image()
+    assert image.corrections["attenuation"] and not image.corrections["normalisation"]
+    assert words in image.how["normalisation"]
+    assert "normalisation is not corrected" in played.run.report().message
+    played.close()
+
+
+@pytest.mark.parametrize("fraction", [np.nan, np.inf, -1.0, 1e-300])
+def test_a_nuclide_that_cannot_be_makes_no_unit(
+    fraction: float, records: np.ndarray, tmp_path: Path
+) -> None:
+    live = LiveSettings(activity=str(tmp_path / "none.json"))
+    played = Played(records, live=live, beta_plus_fraction=fraction, half_life_s=fraction)
+    image = played.image()
+    assert np.isfinite(image.array()).all() and "nuclide" in image.how["calibration"]
+    assert not image.corrections["decay"]
+    played.close()
