@@ -33,6 +33,7 @@ from recon.tables import read_table
 COLUMNS = ("t_s", "x_mm", "y_mm", "z_mm", "rx_deg", "ry_deg", "rz_deg")
 POSES_SAMPLED = 48
 FARTHEST_MM, MOST_DEG = 10_000.0, 3600.0
+GAP_STEPS = 10.0
 _SAME_MM, _SAME_DEG = 0.05, 0.05
 """Poses that differ by less are one for the sensitivity, which changes over centimetres."""
 
@@ -86,6 +87,19 @@ class PoseStream:
         """Return for how long of a run there is no pose, so that the nearest one is taken."""
         first, last = np.clip(self.rows[[0, -1], 0], 0.0, duration_s)
         return float(duration_s - (last - first))
+
+    def gap_s(self) -> float:
+        """Return the longest time without a pose, far beyond the usual, in which the object moved.
+
+        0 where there is none. In between poses are taken from a straight line.
+        """
+        step_s, moved = np.diff(self.rows[:, 0]), np.abs(np.diff(self.rows[:, 1:], axis=0))
+        if not (step_s > 0).any():
+            return 0.0
+        usual_s = float(np.median(step_s[step_s > 0]))
+        size = np.array([_SAME_MM] * 3 + [_SAME_DEG] * 3)
+        gaps_s = step_s[(moved > size).any(axis=1) & (step_s > GAP_STEPS * usual_s)]
+        return float(gaps_s.max(initial=0.0))
 
     def pose(self, time_s: float) -> Floats:
         """Return R by rows and t at a time, (12,)."""

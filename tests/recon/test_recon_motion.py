@@ -152,3 +152,14 @@ def test_a_pose_file_of_nonsense_is_refused(
     path.write_text(text)
     with pytest.raises(error, match=words):
         PoseStream.load(path)
+
+
+@pytest.mark.parametrize("shift_mm, gap_s", [(0.0, 0.0), (5.0, 30.0)])
+def test_a_gap_is_told_where_the_object_moved_in_it(shift_mm: float, gap_s: float) -> None:
+    rows = np.zeros((40, 7))
+    rows[:, 0] = np.arange(40) * 0.1
+    rows[20:, 0] += 30.0 - 0.1
+    rows[20:, 1] = shift_mm
+    assert PoseStream(rows).gap_s() == pytest.approx(gap_s)
+    assert PoseStream(rows[::30]).gap_s() == 0.0  # two poses: that is how they come
+    assert PoseStream(rows[:1]).gap_s() == 0.0

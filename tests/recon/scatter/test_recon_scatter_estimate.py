@@ -141,7 +141,7 @@ def test_without_counts_the_scale_is_one_and_says_so(
         )  # fmt: skip
         assert rate.scale == 1.0
         assert rate.about["scale_from"] == "none"
-        assert "multiple scatter is left out" in rate.about["note"]
+        assert "the amount is the simulation's" in rate.about["note"]
 
 
 def test_nothing_to_scatter_is_no_scatter(system: ReconSystem, activity: np.ndarray) -> None:
@@ -280,7 +280,7 @@ def test_scatter_fraction_of_gates_cylinder(reference_data: Path) -> None:
     assert len(run.delayeds) == pytest.approx(run.random.sum(), abs=4 * math.sqrt(1000))
     simulation = SingleScatter(
         system, water * np.float32(0.0096), EnergyWindow.of(scanner),
-        options=ScatterOptions(spacing_mm=28.0, cell_mm=10.0),
+        options=ScatterOptions(spacing_mm=28.0, cell_mm=10.0, chains=10_000),
     )  # fmt: skip
     arguments = {"duration_s": run.duration_s, "randoms": randoms, "simulation": simulation}
     model, image = LineModel(system), np.asarray(water * (1e6 / water.sum()), dtype=np.float32)
