@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
-from hw.jit import cache_folder
+from hw.jit import cache_root
 
 DEPOSIT = np.dtype(
     [
@@ -57,7 +57,7 @@ class Library:
 
 def library_folder() -> Path:
     """Return where libraries are cached (``TOMOSHIBI_CACHE`` moves its parent)."""
-    return cache_folder().parent.parent / "library"
+    return cache_root() / "library"
 
 
 def read_library(path: Path, key: str, *, named: bool) -> Library | None:

@@ -41,7 +41,7 @@ from scipy.special import ndtr
 from hw.block_tracking import ABSORBED_BELOW_KEV, counts_from
 from hw.compton import ELECTRON_REST_KEV
 from hw.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-from hw.jit import bare_kernel, cache_folder, kernel
+from hw.jit import bare_kernel, cache_root, kernel
 from hw.scanner import Scanner
 from hw.scintillator import photo_share, relative_attenuation
 
@@ -288,7 +288,7 @@ def _path(scanner: Scanner, geometry: Geometry, lld_keV: float, uld_keV: float) 
     about += [LINEAR_ATTENUATION_PER_MM[scanner.module.material]]
     digest.update(msgspec.msgpack.encode(about))
     digest.update(geometry.module_centre_mm.tobytes() + geometry.module_axes.tobytes())
-    return cache_folder().parent.parent / "blocks" / f"{digest.hexdigest()[:32]}.npz"
+    return cache_root() / "blocks" / f"{digest.hexdigest()[:32]}.npz"
 
 
 def _kept(

@@ -69,10 +69,15 @@ def cache_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def cache_folder() -> Path:
-    """Return the folder for compiled kernels (``TOMOSHIBI_CACHE`` moves its parent)."""
+def cache_root() -> Path:
+    """Return the folder of everything that is cached (``TOMOSHIBI_CACHE`` names another)."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
-    return Path(os.environ.get("TOMOSHIBI_CACHE", default)) / "kernels" / cache_key()
+    return Path(os.environ.get("TOMOSHIBI_CACHE", default))
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled kernels; all sources are read for its name, some 0.1 s."""
+    return cache_root() / "kernels" / cache_key()
 
 
 if "NUMBA_CACHE_DIR" not in os.environ:

@@ -207,6 +207,12 @@ class _Job:
                 f"no pose is known for {held_s:.6g} s of {self.data.duration_s:.6g} s: the nearest "
                 "one was taken"
             )
+        gap_s = self.extras.poses.gap_s()
+        if gap_s > 0:
+            self.notes.append(
+                f"the poses have a gap of {gap_s:.6g} s in which the object moved: a straight "
+                "line was taken"
+            )
 
     def _note_frames(self) -> None:
         live = self.done.of("dead_time")
@@ -238,7 +244,7 @@ class _Job:
         if told["prompts_outside"] > OUTSIDE * part.prompts:
             self.notes.append(
                 f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
-                "voxel that can be seen: check scanner, poses and image size"
+                "voxel that can be seen: check scanner, time of flight, poses and image size"
             )
         return FrameImage(selection, image, about | told)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from hw.jit import cache_folder
+from hw.jit import cache_root
 from recon.exchange.errors import ExchangeError
 from recon.exchange.whole_files import whole_file
 from recon.grid import Image, ImageGrid
@@ -33,7 +33,7 @@ _SOURCES = (
 
 def sensitivity_folder() -> Path:
     """Return where sensitivity images are kept (``TOMOSHIBI_CACHE`` moves its parent)."""
-    return cache_folder().parent.parent / "sensitivity"
+    return cache_root() / "sensitivity"
 
 
 def sensitivity_key(

@@ -121,13 +121,18 @@ def _suffix(options: argparse.Namespace) -> str:
 
 def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
     """Return what the run's own files say of it, for headers."""
+    from recon.exchange.scan_facts import nameable
+
     about: dict[str, Any] = {"run": folder.resolve().name, "scanner": config.scanner().name}
     for name in ("run.json", "summary.json"):
         path = folder / name
         found = _facts_in(path)
         about |= {key: found[key] for key in ("created", "hash") if key in found}
     nuclide = config.labels.get("nuclide")
-    return {**about, **({"nuclide": nuclide} if nuclide else {})}
+    known = nameable({**about, **({"nuclide": nuclide} if nuclide else {})})
+    if nuclide and not known["nuclide"]:
+        tell(f"note: nuclide {nuclide} is not in the table: the file names none")
+    return known
 
 
 class _Parts:

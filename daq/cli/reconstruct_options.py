@@ -227,6 +227,7 @@ def sources_of(options: argparse.Namespace) -> dict[str, Any]:
         "mu_map": options.mu_map,
         "mu_unit": options.mu_unit.replace("-", "_"),
         "calibration": options.normalisation_set,
+        "attenuated": options.attenuation == "map",
     }
 
 

@@ -51,20 +51,21 @@ def write_images(made: Reconstruction, path: Path, formats: tuple[str, ...]) -> 
     """Write the image in every format; ``path`` is the NIfTI's, the others go beside it."""
     from recon.exchange.dicom_pet import write_dicom_pet
     from recon.exchange.interfile import write_interfile
+    from recon.exchange.scan_facts import nameable
     from recon.nifti import write_nifti
 
-    stem = _stem(path)
+    stem, about = _stem(path), nameable(made.metadata)
     written: list[Path] = []
     if "nifti" in formats:
         write_nifti(path, made.image, made.grid, metadata=made.metadata, frames=made.frames)
         written.append(path)
     if "dicom" in formats:
         folder = path.with_name(f"{stem}-dicom")
-        write_dicom_pet(folder, made.image, made.grid, made.frames, _flat(made.metadata))
+        write_dicom_pet(folder, made.image, made.grid, made.frames, _flat(about))
         written.append(folder)
     if "interfile" in formats:
         target = path.with_name(f"{stem}.hv")
-        written += write_interfile(target, made.image, made.grid, made.frames, made.metadata)[:1]
+        written += write_interfile(target, made.image, made.grid, made.frames, about)[:1]
     return written
 
 

@@ -110,8 +110,8 @@ def is_applied(said: Any) -> bool:
 
 
 def as_time(value: Any, key: str) -> dt.datetime | None:
-    """Return an ISO 8601 time as UTC, None for None; without a zone it is taken as UTC."""
-    if value is None:
+    """Return an ISO 8601 time as UTC, None for nothing; without a zone it is taken as UTC."""
+    if value is None or value == "":
         return None
     try:
         time = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
@@ -120,6 +120,18 @@ def as_time(value: Any, key: str) -> dt.datetime | None:
             f"{key} = {value!r} is no ISO 8601 time, such as 2026-01-31T12:00:00Z"
         ) from error
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+
+
+def nameable(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's metadata without a nuclide that no format could name.
+
+    Labels of runs are free words: mixtures, other nuclides than those of the table.
+    """
+    try:
+        as_nuclide(metadata.get("nuclide"))
+    except ExchangeError:
+        return {**metadata, "nuclide": ""}
+    return dict(metadata)
 
 
 def as_nuclide(value: Any) -> Nuclide | None:

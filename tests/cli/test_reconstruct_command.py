@@ -292,3 +292,18 @@ def test_a_calibration_that_no_image_could_use_is_not_written(
              "--subsets", "1", "--output", str(target))  # fmt: skip
     assert main(["calibrate", "activity", str(run_folder), *usual, *asked]) == 1
     assert words in capsys.readouterr().err and not target.exists()
+
+
+@pytest.mark.parametrize("nuclide", ["F-18+Ga-68", None])
+def test_labels_are_free_words_and_hinder_no_file(
+    nuclide: Any, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = damaged(run_folder, tmp_path)
+    head = json.loads((folder / "run.json").read_text())
+    head["created"], head["config"]["labels"]["nuclide"] = "", nuclide
+    (folder / "run.json").write_text(json.dumps(head))
+    image, lines = tmp_path / "image.nii", tmp_path / "lines.petsird"
+    said(capsys, "reconstruct", str(folder), "--format", "nifti,interfile,dicom", "--iterations",
+         "1", "--subsets", "1", "--output", str(image), "--json")  # fmt: skip
+    assert (tmp_path / "image.hv").exists() and (tmp_path / "image-dicom").is_dir()
+    said(capsys, "export", str(folder), "--format", "petsird", "--output", str(lines), "--json")
