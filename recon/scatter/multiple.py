@@ -10,6 +10,8 @@ are forced too: a photon's weight is the chance of it.
 - *directed* chains: one photon reaches a module as it is, the other one scatters k ≥ 1 times;
 - the rest: both photons scatter, each at least once.
 
+Modules are met anywhere on their faces, at another place by each chain.
+
 Directed chains of k = 1 are single scatter, the same integral as :mod:`recon.scatter.simulation`
 has; a test compares them. What is used is the ratio of all others to it, by module pair.
 """

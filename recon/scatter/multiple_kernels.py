@@ -64,19 +64,20 @@ def _at(table: Array, row: float, column: int) -> float:
 @bare_kernel
 def _served(
     mu: Array, shape: Array, origin: Array, voxel_mm: float, modules: Array, axes: Array,
-    along_u: Array, along_v: Array, thickness_mm: float, table: Array, least_keV: float,
-    per_keV: float, x: float, y: float, z: float, dx: float, dy: float, dz: float, energy: float,
-    weight: float, out: Array,
+    along_u: Array, along_v: Array, size: Array, place_u: float, place_v: float, table: Array,
+    least_keV: float, per_keV: float, x: float, y: float, z: float, dx: float, dy: float,
+    dz: float, energy: float, weight: float, out: Array,
 ) -> None:  # fmt: skip
     """Add the chance, per mm² of face, that a photon which scatters here is counted to each module.
 
-    (x, y, z) in voxels from the image's first; ``table``: see :func:`recon.scatter.multiple`
+    (x, y, z) in voxels from the image's first; a module is met at ``place_u``, ``place_v``, 0 to 1
     """
+    u, v = (place_u - 0.5) * size[0], (place_v - 0.5) * size[1]
     norm = weight * _at(table, (energy - least_keV) * per_keV, 3)
     for m in range(len(modules)):
-        tx = modules[m, 0] - origin[0] - x * voxel_mm
-        ty = modules[m, 1] - origin[1] - y * voxel_mm
-        tz = modules[m, 2] - origin[2] - z * voxel_mm
+        tx = modules[m, 0] + u * axes[m, 0, 0] + v * axes[m, 1, 0] - origin[0] - x * voxel_mm
+        ty = modules[m, 1] + u * axes[m, 0, 1] + v * axes[m, 1, 1] - origin[1] - y * voxel_mm
+        tz = modules[m, 2] + u * axes[m, 0, 2] + v * axes[m, 1, 2] - origin[2] - z * voxel_mm
         square = tx * tx + ty * ty + tz * tz
         length = math.sqrt(square)
         tx, ty, tz = tx / length, ty / length, tz / length
@@ -92,8 +93,8 @@ def _served(
         through, _ = _path(mu, shape, x, y, z, tx, ty, tz, length / voxel_mm, _FAR)
         chance = norm * ratio * ratio * (ratio + 1.0 / ratio - 1.0 + cosine * cosine)
         chance *= math.exp(-_at(table, row, 1) * through * voxel_mm) * incidence / square
-        chance *= -math.expm1(-_at(table, row, 2) * thickness_mm / incidence)
-        chance *= efficiency_at(along_u, along_v, du, dv, 0.5, 0.5)
+        chance *= -math.expm1(-_at(table, row, 2) * size[2] / incidence)
+        chance *= efficiency_at(along_u, along_v, du, dv, place_u, place_v)
         out[m] += chance * _at(table, row, 0)
 
 
@@ -130,9 +131,11 @@ def follow_chains(
         ey = place // nz % ny + uniform(state) - 0.5
         ez = place % nz + uniform(state) - 0.5
         weight, a = 1.0 / chains, 0
+        place_u, place_v = uniform(state), uniform(state)
         if directed:
             a = int(uniform(state) * count)
-            u, v = (uniform(state) - 0.5) * size[0], (uniform(state) - 0.5) * size[1]
+            at_u, at_v = uniform(state), uniform(state)
+            u, v = (at_u - 0.5) * size[0], (at_v - 0.5) * size[1]
             dx = modules[a, 0] + u * axes[a, 0, 0] + v * axes[a, 1, 0] - origin[0] - ex * voxel_mm
             dy = modules[a, 1] + u * axes[a, 0, 1] + v * axes[a, 1, 1] - origin[1] - ey * voxel_mm
             dz = modules[a, 2] + u * axes[a, 0, 2] + v * axes[a, 1, 2] - origin[2] - ez * voxel_mm
@@ -148,7 +151,7 @@ def follow_chains(
             last = table.shape[0] - 1
             weight *= count * incidence / (2.0 * math.pi * square) * math.exp(-through * voxel_mm)
             weight *= -math.expm1(-table[last, 2] * size[2] / incidence)
-            weight *= efficiency_at(along_u, along_v, du, dv, 0.5, 0.5)
+            weight *= efficiency_at(along_u, along_v, du, dv, at_u, at_v)
         else:
             dz = 2.0 * uniform(state) - 1.0
             turn, sine = 2.0 * math.pi * uniform(state), math.sqrt(1.0 - dz * dz)
@@ -169,8 +172,8 @@ def follow_chains(
                 x, y, z = x + way * px, y + way * py, z + way * pz
                 target = first[photon] if order == 0 else seen[photon]
                 _served(
-                    mu, shape, origin, voxel_mm, modules, axes, along_u, along_v, size[2], table,
-                    least_keV, per_keV, x, y, z, px, py, pz, energy, part, target,
+                    mu, shape, origin, voxel_mm, modules, axes, along_u, along_v, size, place_u,
+                    place_v, table, least_keV, per_keV, x, y, z, px, py, pz, energy, part, target,
                 )  # fmt: skip
                 ratio, cosine = compton_ratio(energy / _REST, state)
                 energy *= ratio

@@ -170,18 +170,22 @@ class SingleScatter:
         if not self.empty and activity.any():
             integrals = self._integrals(coarse, bins)
             self._add_up(integrals, rates)
-            rates *= 1.0 + self._multiple_share(rates, activity)
+            rates *= self._more(rates, activity)
         each = self.samples.per_module
         rates *= system.detection.crystal_area_mm2**2
         shaped = rates.reshape(len(self.samples.rows), each, each, n_offsets)
         return ScatterTable(self.samples, self._in_tof_bins(shaped), OFFSET_BIN_MM)
 
-    def _multiple_share(self, rates: F8, activity: Image) -> F8:
-        """Return multiple over single scatter of each pair of samples, (pairs, 1)."""
+    def _more(self, rates: F8, activity: Image) -> F8:
+        """Return all scatter over the integral's, of each pair of samples, (pairs, 1).
+
+        That is what multiple scatter adds, and by how much the mean over a module of few samples is
+        off (2 %).
+        """
         if not self.with_multiple:
-            return np.zeros((len(rates), 1))
+            return np.ones((len(rates), 1))
         rows = self.samples.rows
-        _, again = scattered_pairs(
+        once, again = scattered_pairs(
             self.system, self.response, activity, self.mu, chains=self.options.chains,
             threads=self._threads, check=self._check,
         )  # fmt: skip
@@ -190,7 +194,8 @@ class SingleScatter:
         emitted = float(activity.sum(dtype=np.float64))
         multiple = again[rows[:, 0], rows[:, 1]] * emitted
         share = np.divide(multiple, single, out=np.zeros_like(single), where=single > 0)
-        return np.repeat(np.minimum(share, MOST_MULTIPLE), each)[:, None]
+        of_integral = once[rows[:, 0], rows[:, 1]].sum() * emitted / max(single.sum(), 1e-300)
+        return np.repeat(of_integral + np.minimum(share, MOST_MULTIPLE), each)[:, None]
 
     def sampled_energies(
         self, activity: Image, rng: np.random.Generator, count: int
