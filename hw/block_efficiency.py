@@ -102,6 +102,8 @@ class BlockEfficiency:
             _keep(_path(scanner, geometry, lld_keV, uld_keV), found)
         depth, measured, slopes = (float(value) for value in found[2][:3])
         spectrum = found[2][3:] / found[2][3:].sum()
+        if slopes <= 0.0:  # a window that nothing reaches
+            return cls(found[0], found[1], float(geometry.doi_depth_mm[0]), 0.0, spectrum)
         return cls(found[0], found[1], depth / slopes, (depth - measured) / slopes, spectrum)
 
     def doi_depths_mm(self, geometry: Geometry) -> F4:
@@ -228,7 +230,7 @@ def _refined(side_u: F8, side_v: F8, nodes: npt.NDArray[np.int64]) -> tuple[F4, 
     profiles = []
     for side in (side_u, side_v):
         filled = side[tuple(nearest)]
-        profile = filled / filled.mean(axis=2, keepdims=True)
+        profile = filled / np.maximum(filled.mean(axis=2, keepdims=True), 1e-30)
         smooth = ndimage.gaussian_filter(profile, (0.8, 0.8, 0.0), mode="nearest")
         profiles.append(on_fine(smooth))
     return (

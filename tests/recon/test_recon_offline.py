@@ -95,6 +95,7 @@ def test_attenuation_correction_makes_a_uniform_cylinder_flat(
     # 3 sigma: a ring's mean varies by 2.7 to 3.2 % over eight draws, which are flat within 1 %
     assert np.allclose(flat, flat.mean(), rtol=0.09)
     assert corrected.corrections.applied()["attenuation"]
+    assert not corrected.corrections.applied()["block_efficiency"]
     assert "µ map" in plain.corrections.missing()["attenuation"]
 
 
@@ -115,6 +116,7 @@ def test_parts_and_threads_give_the_same_image() -> None:
     split = replace(data, prompt_parts=lambda start_s, end_s: np.array_split(records, 7))
     assert np.array_equal(whole.image, reconstruct(split, ReconOptions(threads=3)).image)
     assert whole.metadata["prompts"] == len(records)
+    assert whole.corrections.applied()["block_efficiency"]
 
 
 def test_tof_point_source_is_found() -> None:

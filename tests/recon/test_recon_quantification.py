@@ -76,6 +76,9 @@ def test_a_factor_of_another_scanner_or_of_nonsense_is_refused(tmp_path: Path) -
         found.check(scanner="b", scanner_hash="1")
     assert "scatter on there and off here" in found.differences({"scatter": False}, 350, 650)
     assert "435" in " ".join(found.differences({"scatter": True}, 435, 650))
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(made, version=1)))
+    with pytest.raises(QuantificationError, match="version 1, made with another detection model"):
+        load_calibration(path)
     for text in ("{}", '{"factor": 1e9, "error": 0.1, "scanner": "a"}', "no"):
         path.write_text(text)
         with pytest.raises(QuantificationError):
