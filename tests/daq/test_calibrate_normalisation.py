@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from normalisation_truth import (
     thinned,
 )
 
+from coincidence.events import COINCIDENCE
 from daq.calibrate_normalisation import (
     NormalisationResult,
     calibrate_normalisation,
@@ -30,18 +32,26 @@ from daq.normalisation_model import SourceModel, expected_fans, source_model
 from daq.normalisation_source import NormalisationSource
 from daq.run import Run
 from daq.run_config import RunConfig
+from hw import block_efficiency
 from hw.geometry import build_geometry
 from hw.scanner import Scanner, load_scanner
+from recon.system import ReconSystem
 
 BENCH, RING = load_scanner("bench2"), small_ring()
 SOURCE = NormalisationSource(radius_mm=15.0, length_mm=40.0, mu_per_mm=0.0096)
 BENCH_SOURCE = NormalisationSource(radius_mm=8.0, length_mm=20.0, mu_per_mm=0.0096)
 
 
-def every_pair(scanner: Scanner, source: NormalisationSource) -> np.ndarray:
+def every_pair(
+    scanner: Scanner,
+    source: NormalisationSource,
+    energies_keV: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Return the model's P (n, n): each partner crystal stands as a module of its own."""
     geometry, allowed = build_geometry(scanner), allowed_pairs(scanner)
-    model: SourceModel = source_model(scanner, geometry, source, allowed=allowed)
+    model: SourceModel = source_model(
+        scanner, geometry, source, allowed=allowed, energies_keV=energies_keV
+    )
     n, module = scanner.n_crystals, geometry.crystal_module.astype(np.int64)
     pairs = np.empty((n, n))
     expected_fans(
@@ -140,6 +150,27 @@ def test_geometric_factors_of_the_kinds_of_pairs_are_recovered() -> None:
     assert found.pair_chi2_before > 20 > 2 > found.pair_chi2_after
     # each module's fan is left as modelled, so a module's own efficiency is in its crystals
     assert (found.geometric == found.geometric.T).all()
+
+
+def test_blocks_lower_the_model_as_they_lower_the_reconstructions_gains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both divide by the same efficiency, or a normalised image would hold it twice or not."""
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
+    monkeypatch.setattr(block_efficiency, "PHOTONS", 2_000)
+    plain, lowered = every_pair(BENCH, BENCH_SOURCE), every_pair(BENCH, BENCH_SOURCE, (350, 650))
+    a, b = (k.ravel() for k in np.meshgrid(np.arange(64), 64 + np.arange(64)))
+    lines = np.zeros(len(a), dtype=COINCIDENCE)
+    lines["crystal_a"], lines["crystal_b"] = a, b
+    gains = [
+        system.detection.locate(lines, voxel_volume_mm3=1.0).gain
+        for system in (ReconSystem.of(BENCH), ReconSystem.of(BENCH, energies_keV=(350, 650)))
+    ]
+    lit = plain[a, b] > 0.1 * plain.max()  # the source fills the crystals' line well
+    ratio = lowered[a, b][lit] / plain[a, b][lit] * (gains[0] / gains[1])[lit]
+    # 2 %: 2,000 photons a direction, and middles of crystals against points within them
+    assert np.abs(ratio.mean() - 1) < 0.015
+    assert ratio.std() < 0.02
 
 
 def test_the_source_model_agrees_with_a_plain_monte_carlo_of_the_bench() -> None:
