@@ -157,7 +157,7 @@ def test_blocks_lower_the_model_as_they_lower_the_reconstructions_gains(
 ) -> None:
     """Both divide by the same efficiency, or a normalised image would hold it twice or not."""
     monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
-    monkeypatch.setattr(block_efficiency, "PHOTONS", 2_000)
+    monkeypatch.setattr(block_efficiency, "PHOTONS", 8_000)
     plain, lowered = every_pair(BENCH, BENCH_SOURCE), every_pair(BENCH, BENCH_SOURCE, (350, 650))
     a, b = (k.ravel() for k in np.meshgrid(np.arange(64), 64 + np.arange(64)))
     lines = np.zeros(len(a), dtype=COINCIDENCE)
@@ -168,9 +168,9 @@ def test_blocks_lower_the_model_as_they_lower_the_reconstructions_gains(
     ]
     lit = plain[a, b] > 0.1 * plain.max()  # the source fills the crystals' line well
     ratio = lowered[a, b][lit] / plain[a, b][lit] * (gains[0] / gains[1])[lit]
-    # 2 %: 2,000 photons a direction, and middles of crystals against points within them
-    assert np.abs(ratio.mean() - 1) < 0.015
-    assert ratio.std() < 0.02
+    # points all over a crystal against its middle, with tables that know each place to 2 %
+    assert np.abs(ratio.mean() - 1) < 0.01
+    assert ratio.std() < 0.03
 
 
 def test_the_source_model_agrees_with_a_plain_monte_carlo_of_the_bench() -> None:
