@@ -35,7 +35,9 @@ from recon.system import ReconSystem
 
 F8 = npt.NDArray[np.float64]
 
-CELL_MM = 8.0
+CELL_MM, CELLS_ACROSS = 8.0, 24
+"""Photons fly through cubes of this size, or smaller ones where the image is small."""
+
 MOST_COLLISIONS = 3
 MOST_MODULES = 400
 """Both photons' modules are combined: beyond so many the chains take too long."""
@@ -98,8 +100,9 @@ def scattered_pairs(
 
 
 def _cubes(image: Image, grid: ImageGrid) -> CoarseImage:
-    """Return an image in cubes of about ``CELL_MM``, with a border of zeros."""
-    coarse = coarse_image(image, grid, CELL_MM)
+    """Return an image in cubes of at most ``CELL_MM``, with a border of zeros."""
+    across = max(n * size for n, size in zip(grid.shape, grid.voxel_mm, strict=True))
+    coarse = coarse_image(image, grid, min(CELL_MM, across / CELLS_ACROSS))
     side = float(coarse.voxel_mm.min())
     scale = side / coarse.voxel_mm
     if (scale == 1.0).all():

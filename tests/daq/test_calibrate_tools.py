@@ -146,14 +146,15 @@ def test_normalisation_of_an_emulated_bench(
     assert report["trues"] > 30_000
     factor = found.efficiency.reshape(2, 64) * found.block_profile
     ratio = factor / truth.reshape(2, 64)
-    # crystals at the edge lose scattered photons, which the model does not know: a block's profile
+    # what the model of the block does not know is left in its profile
     ratio /= ratio.mean(axis=1, keepdims=True)
     edges = ratio.mean(axis=0)
     pull = (ratio / edges - 1) / (report["error_median_percent"] / 100)
     assert np.sqrt(np.mean(pull**2) * 2) < 1.25  # the mean of two takes half of the variance
     inner = edges.reshape(8, 8)[1:-1, 1:-1]
     assert inner.std() < 0.05, "3 % are the counts"
-    assert 0.85 < (edges.sum() - inner.sum()) / 28 / inner.mean() < 1.0
+    # edges lose 15 % of their counts to escape, which the block efficiency knows within 5 %
+    assert 0.95 < (edges.sum() - inner.sum()) / 28 / inner.mean() < 1.08
     assert found.geometric.shape == (2, 2)
     assert np.array(report["block_profile"]).shape == (8, 8)
 
