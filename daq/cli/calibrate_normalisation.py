@@ -141,7 +141,9 @@ def _figures(found: NormalisationResult, *, gains_known: bool) -> dict[str, Any]
         **status_figures(found.status),
         "dead": int((fitted & (found.efficiency <= DEAD_BELOW)).sum()),
         "trues": round(found.trues),
-        "efficiency_spread": round(float(found.efficiency[fitted].std()), 4),
+        "efficiency_spread": round(float(found.efficiency[fitted].std()), 4)
+        if fitted.any()
+        else None,
         "error_median_percent": round(float(np.median(error)) * 100, 3) if len(error) else None,
         "block_profile_least": round(float(found.block_profile.min()), 4),
         "block_profile_most": round(float(found.block_profile.max()), 4),
