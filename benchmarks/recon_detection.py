@@ -9,13 +9,16 @@ preset with the spreads of gain, skew, walk, curvature and efficiency 0). Its tr
 nothing has turned and which are no randoms, are laid beside what geometry, attenuation and block
 efficiency predict of them: by the distance of the lines from the axis, by their tilt, and in all.
 Then they are reconstructed with attenuation alone, and the image's rings and slabs are compared.
-Everything is printed with the block efficiency and without.
+Everything is printed with the block efficiency and without. Last, the scatter that is simulated
+from the true activity is laid beside the true scatter, single and multiple, and the rings of the
+image with all corrections are printed for four quarters of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,7 @@ from recon.events import Lors
 from recon.offline import reconstruct
 from recon.options import ReconOptions
 from recon.run_data import RunData
+from recon.scatter import EnergyWindow, ScatterOptions, ScatterRate, SingleScatter
 from recon.sensitivity_lines import sampled_lines
 
 F8 = npt.NDArray[np.float64]
@@ -116,6 +120,48 @@ def image(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks:
     print(f"  image {evenness(made.image, made.grid, body.radius_mm, body.half_mm)}")
 
 
+def scatter(folder: Path, data: RunData, pairs: int, body: Cylinder) -> None:
+    """Print simulated scatter per second over the true one, at the true pairs' own scale."""
+    system = data.system()
+    if data.mu_map is None:
+        raise SystemExit(f"{folder}: the run has no µ map")
+    lit = np.asarray(data.mu_map > data.mu_map.max() / 2, np.float32)
+    seen = 0.0
+    for part in sampled_lines(system, samples=SAMPLES):
+        chord = body.chords_mm(part.lors)
+        seen += float((part.weight * chord * np.exp(-MU_WATER_511_PER_MM * chord)).sum())
+    activity = lit * np.float32(pairs / data.duration_s / seen)
+    window = EnergyWindow.of(data.scanner, lld_keV=data.lld_keV, uld_keV=data.uld_keV)
+    with np.load(folder / "truth.npz") as file:
+        turned = file["scatters_a"].astype(int) + file["scatters_b"]
+        turned = turned[file["class"] == CLASSES.index("scattered")]
+    true_per_s = len(turned) / data.duration_s
+    found = {}
+    for name, chains in (("integral of single scatter", 0), ("all", 400_000)):
+        options = ScatterOptions(chains=chains)
+        simulation = SingleScatter(system, data.mu_map, window, options=options, threads=2)
+        found[name] = ScatterRate(system, simulation.table(activity)).total_per_s
+    single = float((turned == 1).mean())
+    print(f"  scatter: simulated over true {found['all'] / true_per_s:.3f}, the integral of single "
+          f"scatter {found['integral of single scatter'] / true_per_s / single:.3f} of it; "
+          f"true multiple over single {1 / single - 1:.3f}")  # fmt: skip
+
+
+def quarters(data: RunData, body: Cylinder) -> None:
+    """Print how even the images of four quarters of the run are, with all corrections."""
+    edges = np.linspace(0.0, data.duration_s, 5)
+    frames = tuple((float(a), float(b)) for a, b in pairwise(edges))
+    plan = ReconOptions(decay=False, calibration=False, psf_fwhm_mm=4.0, frames=frames)
+    made = reconstruct(data, plan)
+    rings = [
+        evenness(made.image[..., k], made.grid, body.radius_mm, body.half_mm)["rings"]
+        for k in range(len(frames))
+    ]
+    error = np.std(rings, axis=0, ddof=1) / 2
+    words = " ".join(f"{m:.3f}±{e:.3f}" for m, e in zip(np.mean(rings, axis=0), error, strict=True))
+    print(f"  all corrections, four quarters: rings {words}")
+
+
 def main() -> None:
     """Print the figures of each run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -131,6 +177,8 @@ def main() -> None:
             print(f"{folder.name}, {'with' if blocks else 'without'} block efficiency")
             lines(data, pairs, body, blocks=blocks)
             image(data, pairs, body, blocks=blocks)
+        scatter(folder, data, len(pairs), body)
+        quarters(data, body)
 
 
 if __name__ == "__main__":

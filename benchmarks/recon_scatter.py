@@ -44,6 +44,7 @@ from recon.tally import Tally
 
 F8 = npt.NDArray[np.float64]
 KINDS: dict[str, Scatter] = {"off": "none", "simulated": "sss", "energies": "energy"}
+PLAN = ReconOptions(psf_fwhm_mm=4.0, decay=False, calibration=False)
 RADIAL_MM = np.linspace(0.0, 125.0, 11)  # wide against the crystals' lattice
 TILT_DEG = np.linspace(0.0, 32.0, 9)
 OFFSET_MM = np.linspace(-200.0, 200.0, 21)
@@ -73,7 +74,7 @@ def load(folder: Path, calibration: Path | None, threads: int) -> tuple[Case, di
     tally = Tally.of(data, [])
     images, rates, cost = {}, {}, {}
     for name, kind in KINDS.items():
-        options = ReconOptions(scatter=kind, decay=False, calibration=False, threads=threads)
+        options = replace(PLAN, scatter=kind, threads=threads)
         images[name] = reconstruct(data, options).image
         done = Corrections()
         models = FrameModels(data, system, threads)
@@ -173,9 +174,7 @@ def of_trues(case: Case) -> Image:
     """Return the image of the true coincidences alone, to which nothing is added."""
     trues = case.records[case.truth["class"] == CLASSES.index("true")]
     data = replace(case.data, prompt_parts=lambda start_s, end_s: [trues])
-    options = ReconOptions(
-        scatter="none", randoms=False, decay=False, calibration=False, threads=case.threads
-    )
+    options = replace(PLAN, scatter="none", randoms=False, threads=case.threads)
     return np.asarray(reconstruct(data, options).image)
 
 
