@@ -180,7 +180,7 @@ class SingleScatter:
         """Return all scatter over the integral's, of each pair of samples, (pairs, 1).
 
         That is what multiple scatter adds, and by how much the mean over a module of few samples is
-        off (2 %).
+        off (4 %).
         """
         if not self.with_multiple:
             return np.ones((len(rates), 1))
