@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from host_pace import in_time
 
 from daq.client import ClientError, DisplayClient
 from daq.rawlog import RawLogReader
@@ -60,8 +61,8 @@ def test_sigterm_in_mid_run_closes_the_run_within_three_seconds(acquisition, sou
     began = time.monotonic()
     daq.process.send_signal(signal.SIGTERM)
     modules.obey_stop()
-    assert daq.process.wait(5) == 0
-    assert time.monotonic() - began < 3.0
+    assert daq.process.wait(30) == 0
+    assert in_time(time.monotonic() - began, 3.0)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["condition"] == "good"
     assert summary["conserved"] is True

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from host_pace import in_time
 
 from daq.cli import COMMANDS, main
 from hw.endpoints import Endpoints
@@ -159,6 +160,6 @@ def test_acquire_and_emulate_started_apart_make_a_run(tmp_path):
     finally:
         emulate.terminate()
         began = time.monotonic()
-        emulate.wait(5)
-    assert time.monotonic() - began < 2.0
+        emulate.wait(30)
+    assert in_time(time.monotonic() - began, 2.0)
     assert Path(summary["run"]).is_dir()

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,10 @@ def test_the_owner_may_be_another_process_and_a_killed_one_leaves_no_trace(
 
 
 def test_after_closing_the_address_is_free_again(endpoints: Endpoints) -> None:
-    for _ in range(2):
-        bind_service(endpoints).close()
+    bind_service(endpoints).close()
+    with closing(bind_service(endpoints)) as again, ControlClient(endpoints) as client:
+        client.send("ping")
+        assert again.control.poll(2000)
 
 
 def free_base() -> Endpoints:

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import serial
+from host_pace import in_time
 from native_line import Line
 
 from hw.control import COUNTER_HZ, FAULTS, SCHEMA_CRC, STRUCTS, Board, ResetCause, State
@@ -54,11 +55,9 @@ def test_hello_comes_unasked_and_again_until_a_command_comes(native):
 
 
 def test_stop_ends_the_process_and_the_window_can_be_used_again(native):
-    process = psutil.Process(native.pid)
-    begun = time.monotonic()
+    process = native._process
     native.stop()
-    assert time.monotonic() - begun < 1.0
-    assert not process.is_running()
+    assert process.returncode == 0  # it left when asked: what does not is killed
     assert not native.alive
     native.start()
     with Line(native.serial_url) as line:
@@ -98,8 +97,10 @@ def test_a_program_that_hangs_is_reset_by_the_watchdog_with_bias_off(native):
         line.bias_on()
         begun = time.monotonic()
         native.window.world["freeze"] = 1
-        identity = line.notice("hello")
-        assert 0.9 < time.monotonic() - begun < 2.0
+        identity = line.notice("hello", within_s=20)
+        took_s = time.monotonic() - begun
+        assert took_s > 0.9
+        assert in_time(took_s, 2.0)
         assert identity["reset_cause"] == ResetCause.watchdog
         assert identity["resets"] == 2
         assert line.telemetry()["fault"] == WATCHDOG_FAULT

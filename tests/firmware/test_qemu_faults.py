@@ -15,6 +15,7 @@ from arm_modules import (
 )
 from events_rig import random_hits
 from firmware_reference import Settings
+from host_pace import in_time
 
 from daq.serial_link.session import ModuleSession
 from hw.control import WINDOW, BiasState, DataPath, ResetCause, State
@@ -106,8 +107,8 @@ def test_host_that_vanishes_leaves_a_safe_bias(tmp_path):
         assert not bias_is_safe(module)
         module.session.close()
         gone = time.monotonic()
-        wait_until(lambda: bias_is_safe(module), "safe bias", within_s=5)
-        assert time.monotonic() - gone < 2.0
+        wait_until(lambda: bias_is_safe(module), "safe bias", within_s=20)
+        assert in_time(time.monotonic() - gone, 2.0)
         with ModuleSession.open(module.machine.serial_url, module=0) as session:
             assert session.ask_telemetry()["state"] == State.fault
             module.session = session

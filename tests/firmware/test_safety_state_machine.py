@@ -50,8 +50,9 @@ IMAGE = bytes(range(200))
 class Safety(RuleBasedStateMachine):
     """A module, its host, its weather and its power."""
 
-    def __init__(self, library: CoreLibrary) -> None:
+    def __init__(self, library: CoreLibrary, seen: set[State]) -> None:
         super().__init__()
+        self.seen = seen
         self.core = CoreBoard(library)
         self.board = self.core.board
         self.ordered = False
@@ -89,6 +90,7 @@ class Safety(RuleBasedStateMachine):
     def check(self) -> None:
         """What must hold between turns."""
         module, dac = self.core.module, int(self.board.dac_mV)
+        self.seen.add(State(module.state))
         assert dac <= self.register("bias_max_mV")
         world = self.core.window.world
         silent_ms = self.silent_ticks / TICKS_PER_MS
@@ -224,7 +226,7 @@ class Safety(RuleBasedStateMachine):
     @precondition(lambda self: not self.core.module.faults.latched)
     @rule()
     def fair_weather_and_a_host_keep_it_on(self) -> None:
-        """Not all is forbidden: in fair weather the bias does come on."""
+        """Not all is forbidden: in fair weather the bias does come on, and a run begins."""
         self.core.window.world.update(
             {"ambient_cC": 2450, "interlock_closed": 1, "short_uA": 0, "bias_stuck": 0,
              "light_uA": 0, "nv_broken": 0}
@@ -234,6 +236,8 @@ class Safety(RuleBasedStateMachine):
             self.say("write", register=REGISTERS[name].address, value=REGISTERS[name].default)
         self.bring_on()
         assert self.core.module.bias.state == BiasState.on
+        assert self.say("run", run_tag=5, periods=0) == Status.ok
+        assert self.core.module.state == State.running
 
     @invariant()
     def no_two_truths(self) -> None:
@@ -242,7 +246,9 @@ class Safety(RuleBasedStateMachine):
 
 
 def test_the_bias_is_safe_whatever_happens(core_library: CoreLibrary) -> None:
+    seen: set[State] = set()
     run_state_machine_as_test(
-        lambda: Safety(core_library),
+        lambda: Safety(core_library, seen),
         settings=settings(max_examples=60, stateful_step_count=40, deadline=None),
     )
+    assert seen >= {State.running, State.fault, State.updating}

@@ -156,6 +156,8 @@ def test_the_image_says_what_it_is(
     script.image = bright_image()
     with Feeder(endpoints, script):
         pump(lambda: console.image.facts.badge.text().startswith(badge))
+        age = console.image.facts.values["Age"].text()
+        assert ("latency" in age) is not script.final  # that one was made late on purpose
 
 
 def test_an_image_that_no_longer_comes_grows_old_visibly(
@@ -172,9 +174,13 @@ def test_an_image_of_zeros_or_nan_does_no_harm(
     endpoints: Endpoints, console: ConsoleWindow, pump: Pump
 ) -> None:
     with Feeder(endpoints, Script(image=np.zeros(SHAPE, dtype=np.float32))) as feeder:
-        pump(lambda: console.link.images > 0)
+        pump(lambda: console.image.at_cursor.text().endswith(":  0 kBq/mL"))
         feeder.script.image = np.full(SHAPE, np.nan, dtype=np.float32)
         pump(lambda: console.image.at_cursor.text().endswith("– kBq/mL"))
+        assert console.image.upper == 0
+        feeder.script.image = bright_image()
+        pump(lambda: console.image.at_cursor.text().endswith(":  1.00 kBq/mL"))
+        assert console.image.upper == 1  # 99.5 % of its voxels
 
 
 def test_the_window_is_held_when_it_does_not_follow(

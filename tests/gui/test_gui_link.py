@@ -72,11 +72,11 @@ def test_junk_is_a_fault_and_no_crash(endpoints: Endpoints, junk: bytes) -> None
 
 def test_a_torn_histogram_is_a_fault(endpoints: Endpoints) -> None:
     link = Link(endpoints)
-    with Feeder(endpoints) as feeder:
-        torn = feeder.telemetry()
-        torn.spectrum = torn.spectrum[:-1]
-        feeder.script.raw_telemetry = encode(torn)
+    torn = Feeder(endpoints).telemetry()
+    torn.spectrum = torn.spectrum[:-1]
+    with Feeder(endpoints, Script(raw_telemetry=encode(torn))):
         wait_for(link, lambda: "telemetry.spectrum has 1023 bytes" in link.fault)
+        assert link.telemetry is None
     link.close()
 
 

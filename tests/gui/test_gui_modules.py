@@ -113,6 +113,8 @@ def test_a_silent_link_process_is_an_alarm_and_not_a_still_picture(
     with Feeder(endpoints, Script(no_images=True)), ModuleFeeder(endpoints) as modules:
         page = show(modules, [well(0)])
         pump(lambda: "old: the link process is silent" in page._age.text())
+        assert page._age.text().startswith("⚠ ")
+        assert theme.ALARM in page._age.styleSheet()
 
 
 def test_orders_go_to_the_chosen_modules_with_their_values(
@@ -188,10 +190,12 @@ def test_a_refusal_is_shown_at_the_foot(
 ) -> None:
     refuse = "module 5: overcurrent is still there"
     script = Script(no_images=True, refuse=refuse)
-    with Feeder(endpoints, script), ModuleFeeder(endpoints) as modules:
+    with Feeder(endpoints, script) as daq, ModuleFeeder(endpoints) as modules:
         page = show(modules, [faulty(5, 1, "overcurrent")])
         page.orders.buttons["clear_fault"].click()
         pump(lambda: page.notice.toolTip() == f"✗ modules, clear fault refused: {refuse}")
+        assert theme.ALARM in page.notice.styleSheet()
+        assert [command.args["action"] for command in orders(daq)] == ["clear_fault"]
 
 
 def test_a_scan_is_ordered_of_the_module_looked_at_and_drawn_as_it_comes(

@@ -63,6 +63,7 @@ def test_without_a_run_there_are_no_settings(
         pump(lambda: values["Policy"].text() == "all good pairs")
         feeder.script.settings, feeder.script.state, feeder.script.run = None, "idle", ""
         pump(lambda: {value.text() for value in values.values()} == {"–"})
+        assert all(value.toolTip().startswith("No run: no ") for value in values.values())
 
 
 def test_every_policy_has_its_own_words_and_sentence() -> None:
@@ -117,6 +118,8 @@ def test_the_live_time_of_the_pairs_is_a_number_and_silence_takes_it_away(
         pump(lambda: live.text() == "96.4 % of the module pairs")
         feeder.script.silent = True
         pump(lambda: {v.text() for v in console.rates.check.values.values()} == {"–"})
+        assert console.link.telemetry.pair_live == 0.9642  # it is still known, but is the past
+        assert "96.4" not in live.toolTip()
 
 
 def test_the_map_of_modules_shows_rate_live_time_or_state(

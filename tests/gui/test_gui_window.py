@@ -67,10 +67,13 @@ def test_a_pending_command_is_shown_and_cannot_be_sent_twice(
 def test_a_refused_command_says_why(
     endpoints: Endpoints, console: ConsoleWindow, pump: Pump
 ) -> None:
-    with Feeder(endpoints, Script(state="armed", refuse="no source", no_images=True)):
+    script = Script(state="armed", refuse="no source", no_images=True)
+    with Feeder(endpoints, script) as feeder:
         pump(lambda: "start" in enabled(console))
         console.run_bar.buttons["start"].click()
         pump(lambda: console.run_bar.notice.toolTip() == "✗ start refused: no source")
+        assert enabled(console) == {"start", "reset"}  # it may be tried again
+        assert [command.name for command in feeder.commands] == ["start"]
 
 
 def test_silence_veils_the_displays_and_takes_the_buttons_away(
@@ -111,6 +114,8 @@ def test_the_console_survives_a_restart_of_the_daq(
     with Feeder(endpoints, Script(run="second", journal=[("info", "daq ready")])):
         pump(lambda: console.run_bar.facts["Run"].text() == "second")
         pump(lambda: console.journal.table.rowCount() == 1)
+        assert console.journal.table.item(0, 2).text() == "daq ready"
+        assert console.veil.isHidden()
 
 
 def test_loss_is_highlighted_and_zero_is_calm(
@@ -130,6 +135,8 @@ def test_a_mended_disturbance_is_marked_but_is_no_loss(
 ) -> None:
     with Feeder(endpoints, Script(losses={"frames.duplicate": 2})):
         pump(lambda: console.counters.verdict.text() == "✓ NO LOSS, but see ⚠")
+        first = console.counters.columns["frames"]
+        assert (first.names[0].text(), first.values[0].text()) == ("⚠ duplicate", "2")
 
 
 def test_a_counter_unknown_to_this_console_counts_as_loss() -> None:

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import zmq
+from host_pace import in_time
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
@@ -356,6 +357,6 @@ def test_service_leaves_within_half_a_second(daq: Daq) -> None:
     daq.report(final=False)
     began = time.monotonic()
     daq.service.leave()
-    daq.thread.join(5.0)
-    assert not daq.thread.is_alive() and time.monotonic() - began < 5.0
+    daq.thread.join(30.0)
+    assert not daq.thread.is_alive() and in_time(time.monotonic() - began, 0.5)
     assert COINCIDENCE.itemsize == 32

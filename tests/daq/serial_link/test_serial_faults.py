@@ -9,7 +9,7 @@ from native_rig import bring_up, feed, mark, wait_until
 
 from daq.serial_link.errors import CommandRefused
 from daq.serial_link.session import ModuleSession
-from hw.control import FAULTS, BiasState, State, Status
+from hw.control import FAULTS, REGISTERS, BiasState, ResetCause, State, Status
 
 pytestmark = pytest.mark.firmware
 
@@ -122,7 +122,10 @@ def test_a_supply_that_sags_resets_and_says_so(session, machine):
     weather(machine, supply_mV=5000)
     wait_until(lambda: session.starts == 2 and session.connected)
     wait_until(lambda: int(session.ask_telemetry()["fault"]) == BY_NAME["brown_out"].value)
+    assert session.identity["reset_cause"] == ResetCause.brown_out
     wait_until(lambda: _cleared(session))
+    telemetry = session.ask_telemetry()
+    assert (telemetry["state"], telemetry["bias_state"]) == (State.idle, BiasState.off)
 
 
 def test_a_power_cycle_is_noticed_though_the_count_of_starts_is_the_same(session, machine):
@@ -156,18 +159,22 @@ def test_a_lost_sync_is_told(session, machine, journal):
         feed(machine, pack_words(time_ticks=[period], crystal=0, energy_dkeV=0, kind=kind))
     text = BY_NAME["sync_lost"].text
     wait_until(lambda: any(text in line for line in journal))
+    assert session.ask_telemetry()["state"] == State.running
     session.command("abort")
+    assert session.ask_telemetry()["state"] == State.idle
 
 
 def test_a_damaged_configuration_is_told_after_the_next_start(session, machine, journal):
-    session.command("save")
     from hw.control import WINDOW
 
+    session.write("energy_threshold", 777)
+    session.command("save")
     start = WINDOW["nv"]
     machine.window.bytes[start : start + WINDOW["nv_bytes"]] &= 0x5A
     session.reset()
     text = BY_NAME["config_defaults"].text
     wait_until(lambda: any(text in line for line in journal) or _logged(session, "config_defaults"))
+    assert session.read("energy_threshold") == REGISTERS["energy_threshold"].default
 
 
 def _logged(session: ModuleSession, name: str) -> bool:

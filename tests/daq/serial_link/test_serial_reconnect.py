@@ -180,7 +180,5 @@ def test_a_tcp_line_is_lost_and_found_again(native_image, tmp_path):
 def test_closing_a_session_in_the_middle_of_getting_back_ends_it(line, proxy):
     proxy.unplug()
     wait_until(lambda: not line.connected)
-    began = time.monotonic()
     line.close()
-    assert time.monotonic() - began < 5.0
     assert not [t for t in threading.enumerate() if t.name == "serial-link-recovery"]
