@@ -6,17 +6,22 @@ of its own so that Ctrl-C reaches only the launcher, and is killed if it outlive
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+LEAVE_S = 2.0
+KILLED_S = 5.0
+"""For the kernel to end what was killed."""
+
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -50,21 +55,16 @@ class Children:
         """
         log = self.log_folder / f"{name}.log"
         parent = os.getpid()
-        # a signal between a child's birth and its entry here would leave it to itself
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        try:
-            with log.open("ab") as output:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "daq.cli", *argv],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=lambda: _begin_child(parent, niceness),
-                )
+        with _signals_held(), log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "daq.cli", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: _begin_child(parent, niceness),
+            )
             self._children[name] = Child(name, process, log)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self._children[name]
 
     def died(self) -> list[Child]:
@@ -83,7 +83,7 @@ class Children:
         """Return the running children's process ids by name."""
         return {name: child.process.pid for name, child in self._children.items()}
 
-    def stop(self, *names: str, within_s: float = 2.0) -> list[str]:
+    def stop(self, *names: str, within_s: float = LEAVE_S) -> list[str]:
         """Ask the named children (all, without names) to leave; kill those that do not.
 
         Returns
@@ -103,28 +103,66 @@ class Children:
             except subprocess.TimeoutExpired:
                 killed.append(child.name)
                 _signal(child, signal.SIGKILL)
-                child.process.wait(5.0)
+                child.process.wait(KILLED_S)
         return killed
 
 
 def run_to_end(argv: Sequence[str]) -> int:
     """Run ``python -m daq.cli ARGV`` in the foreground, output to stderr; return its status.
 
-    It too ends with this process.
+    It too ends with this process, and before an exception (Ctrl-C) leaves here.
     """
     parent = os.getpid()
-    done = subprocess.run(
-        [sys.executable, "-m", "daq.cli", *argv],
-        stdout=sys.stderr,
-        preexec_fn=lambda: _begin_child(parent, 0),
-        check=False,
-    )
-    return done.returncode
+    with _signals_held() as before:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daq.cli", *argv],
+            stdout=sys.stderr,
+            preexec_fn=lambda: _begin_child(parent, 0),
+        )
+        try:
+            with _signals_as(before):
+                return process.wait()
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a child that still runs, by force where it outlives its bound; leave no zombie."""
+    try:
+        process.terminate()  # nothing where it has ended
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LEAVE_S)
+    finally:  # also where one more Ctrl-C ends the waiting
+        process.kill()
+        process.wait(KILLED_S)
 
 
 def _signal(child: Child, number: signal.Signals) -> None:
     if child.process.poll() is None:
         child.process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[set[int | signal.Signals]]:
+    """Let Ctrl-C and SIGTERM wait; yield the mask of before.
+
+    Between a child's birth and its being known here they would leave it to itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _signals_as(before: set[int | signal.Signals]) -> Iterator[None]:
+    """Take signals as before, within :func:`_signals_held`."""
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has waited is raised here
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
 def _begin_child(parent: int, niceness: int) -> None:

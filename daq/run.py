@@ -43,7 +43,8 @@ _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 
 
 class Run:
-    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books.
+    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books, as does
+    ``put_away`` of a run that never started.
 
     live : how it is imaged now; its beginning is ``config.live``
     """
@@ -163,16 +164,32 @@ class Run:
         output = self.pipeline.finish()
         self.streams.take(output)
         self._measure(output)
+        self._close_logs()
+        self.statistics.finish()
+        self._save_tables()
+        return output
+
+    def put_away(self) -> None:
+        """Close a run that never started; raises StorageError.
+
+        The folder is that of :meth:`finish`. But as nothing came, nothing is held: no kernel is
+        needed, whose first use takes half a second, and several where other processes start too.
+        """
+        self._finished = True
+        self._close_logs()
+        self._save_tables()
+
+    def _close_logs(self) -> None:
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
         self._list.close({**end, **self.coincidences()})
         self.streams.close()
-        self.statistics.finish()
+
+    def _save_tables(self) -> None:
         self.statistics.save(self.folder)
         if self.projections is not None:
             self.projections.save(self.folder)
-        return output
 
     def abandon(self) -> None:
         """Close the logs as they are after an error."""

@@ -340,7 +340,7 @@ class RunKeeper:
         run = self._open_run()
         run.taint(f"incomplete: never started ({why})")
         try:
-            run.finish()
+            run.put_away()
         except StorageError as error:
             self.journal.add("alarm", str(error))
         self._write_last_summary(run)

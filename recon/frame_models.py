@@ -80,7 +80,7 @@ class FrameModels:
         ratio = np.divide(lowered, still, out=np.ones_like(still), where=still > 0)
         return np.asarray(moved * ratio, dtype=np.float32)
 
-    def quick(self, tally: Tally, mu: Image | None) -> Image:
+    def quick(self, tally: Tally, mu: Image | None, *, psf_fwhm_mm: float = 0.0) -> Image:
         """Return an image of the whole run from few events and iterations, emissions/s per voxel;
         with the background that is known so far."""
         whole = TimeSelection.frame(0.0, self.data.duration_s)
@@ -93,6 +93,8 @@ class FrameModels:
         )
         exposure = self.sensitivity(whole, mu) * np.float32(self.data.duration_s)
         mask = support_mask(exposure, self.system.grid)
-        plan = ReconOptions(iterations=QUICK_ITERATIONS, threads=self.threads)
+        plan = ReconOptions(
+            iterations=QUICK_ITERATIONS, psf_fwhm_mm=psf_fwhm_mm, threads=self.threads
+        )
         with EventStore.build(parts, subsets=QUICK_SUBSETS) as store:
             return iterate(self.system, store, exposure, mask, plan, stopped=self.stopped).image

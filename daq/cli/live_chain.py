@@ -1,7 +1,8 @@
 """The launcher of a live system: starts its processes, runs one run, stops them as one.
 
 Source, daq, imager and console are separate processes; this one only starts, watches and stops
-them. Ctrl-C at any moment: the daq closes the run, everything is gone within 3 s.
+them. Ctrl-C at any moment: the daq closes the run, everything is gone within 3 s; on a machine
+that is busy it may take 10 s.
 """
 
 from __future__ import annotations
@@ -39,8 +40,16 @@ LEAVE_S = 10.0
 """For a process that is told to leave, unless Ctrl-C was pressed: on a busy machine the quarter of
 a second that it takes to end may become several seconds, and nobody waits."""
 
+HURRIED_DAQ_S = 8.0
+"""For the daq after Ctrl-C, to close the run and write its summary. It takes a good second; where
+other work has the machine, several times that. Late is better than a run without its summary."""
+
 HURRIED_LEAVE_S = 2.6
 """For all of them together after Ctrl-C; the imager may still write its image."""
+
+HURRIED_OTHERS_S = (0.7, 2.0)
+"""For all but the daq, whatever it has left them: at least, and at most. Where it took long, the
+machine is slow, and they are given as long as it took."""
 
 RESTARTS = 3
 NICENESS = {"imager": 5}
@@ -266,9 +275,9 @@ class LiveChain:
 
     def _stop_everything(self) -> None:
         began = time.monotonic()
-        killed = self.children.stop("daq", within_s=1.9 if self._hurry else LEAVE_S)
-        left_s = max(0.7, HURRIED_LEAVE_S - (time.monotonic() - began))
-        killed += self.children.stop(within_s=left_s if self._hurry else LEAVE_S)
+        killed = self.children.stop("daq", within_s=HURRIED_DAQ_S if self._hurry else LEAVE_S)
+        left_s = others_leave_s(time.monotonic() - began) if self._hurry else LEAVE_S
+        killed += self.children.stop(within_s=left_s)
         for name in killed:
             tell(f"the {name} did not leave in time and was killed")
         self._console_report = last_object(self.scratch / "logs" / "console.log")
@@ -311,6 +320,12 @@ class LiveChain:
         if self._interrupted and self._hurry:
             return 128 + signal.SIGINT
         return 1 if self._failed or summary["condition"] == "incomplete" else 0
+
+
+def others_leave_s(took_s: float) -> float:
+    """Return how long the others may take after Ctrl-C, once the daq has left in ``took_s``."""
+    least_s, most_s = HURRIED_OTHERS_S
+    return max(least_s, min(took_s, most_s), HURRIED_LEAVE_S - took_s)
 
 
 def last_object(log: Path) -> dict[str, Any]:

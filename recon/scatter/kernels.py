@@ -36,6 +36,13 @@ def trilinear(image: F4, x: float, y: float, z: float) -> float:
     return low * (1 - fx) + high * fx
 
 
+@bare_kernel
+def slab_depth_mm(thickness_mm: float, mu_per_mm: float, cosine: float) -> float:
+    """Return the mean depth of photons that interact in a slab, which they meet at a slant."""
+    through = mu_per_mm * thickness_mm / cosine
+    return float(cosine / mu_per_mm - thickness_mm / math.expm1(through))
+
+
 @kernel
 def follow_rays(
     detector: F8,
@@ -44,6 +51,7 @@ def follow_rays(
     along_u: F4,
     along_v: F4,
     thickness_mm: float,
+    mu_per_mm: float,
     points: F8,
     image: F4,
     origin: F8,
@@ -57,23 +65,31 @@ def follow_rays(
 ) -> None:
     """Fill rays of detectors ``first`` to ``stop`` and the integrals of ``image`` along them.
 
+    detector : (n, 3) at the mean depth of photons that come at right angles; rays end at theirs
     axes : (modules, 3, 3), rows u, v, w; places : (samples of a module, 2), 0 to 1
     along_u, along_v : the block efficiency's, for photons of 511 keV
     rays : (detectors, points, RAY_COLUMNS); its column of ∫µ is left alone
     integrals : (detectors, points, bins): by distance from the point in bins of ``bin_mm``
     """
     bins = integrals.shape[2]
+    at_right_angles = slab_depth_mm(thickness_mm, mu_per_mm, 1.0)
     at = np.zeros(3)
     to = np.zeros(3)
     for d in range(first, stop):
         module, place = d // len(places), places[d % len(places)]
         for p in range(len(points)):
-            square = 0.0
+            square = cosine = 0.0
             for k in range(3):
                 to[k] = detector[d, k] - points[p, k]
                 square += to[k] * to[k]
+                cosine += to[k] * axes[module, 2, k]
+            cosine = max(cosine / math.sqrt(square), 0.02)
+            higher = at_right_angles - slab_depth_mm(thickness_mm, mu_per_mm, cosine)
+            square = cosine = 0.0
+            for k in range(3):
+                to[k] -= higher * axes[module, 2, k]
+                square += to[k] * to[k]
             length = math.sqrt(square)
-            cosine = 0.0
             du = dv = 0.0
             reach = length
             for k in range(3):

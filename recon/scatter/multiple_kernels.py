@@ -62,22 +62,43 @@ def _at(table: Array, row: float, column: int) -> float:
 
 
 @bare_kernel
+def _drawn_depth(table: Array, thickness_mm: float, state: Array) -> float:
+    """Return a depth at which a photon of 511 keV interacts that comes at right angles."""
+    mu = table[table.shape[0] - 1, 2]
+    return float(-math.log1p(uniform(state) * math.expm1(-mu * thickness_mm)) / mu)
+
+
+@bare_kernel
+def _stopped(
+    table: Array, mu: float, thickness_mm: float, depth_mm: float, incidence: float
+) -> float:
+    """Return cosθ · density of interactions at a depth, over that of which the depth is drawn."""
+    of_511 = table[table.shape[0] - 1, 2]
+    drawn = of_511 * math.exp(-of_511 * depth_mm) / -math.expm1(-of_511 * thickness_mm)
+    return float(mu * math.exp(-mu * depth_mm / incidence) / drawn)
+
+
+@bare_kernel
 def _served(
     mu: Array, shape: Array, origin: Array, voxel_mm: float, modules: Array, axes: Array,
-    along_u: Array, along_v: Array, size: Array, place_u: float, place_v: float, table: Array,
-    least_keV: float, per_keV: float, x: float, y: float, z: float, dx: float, dy: float,
-    dz: float, energy: float, weight: float, out: Array,
+    along_u: Array, along_v: Array, size: Array, place_u: float, place_v: float, depth_mm: float,
+    table: Array, least_keV: float, per_keV: float, x: float, y: float, z: float, dx: float,
+    dy: float, dz: float, energy: float, weight: float, out: Array,
 ) -> None:  # fmt: skip
     """Add the chance, per mm² of face, that a photon which scatters here is counted to each module.
 
-    (x, y, z) in voxels from the image's first; a module is met at ``place_u``, ``place_v``, 0 to 1
+    (x, y, z) in voxels from the image's first; in a module the photon interacts at ``place_u``,
+    ``place_v``, 0 to 1, and ``depth_mm``, drawn as of 511 keV at right angles
     """
     u, v = (place_u - 0.5) * size[0], (place_v - 0.5) * size[1]
     norm = weight * _at(table, (energy - least_keV) * per_keV, 3)
     for m in range(len(modules)):
-        tx = modules[m, 0] + u * axes[m, 0, 0] + v * axes[m, 1, 0] - origin[0] - x * voxel_mm
-        ty = modules[m, 1] + u * axes[m, 0, 1] + v * axes[m, 1, 1] - origin[1] - y * voxel_mm
-        tz = modules[m, 2] + u * axes[m, 0, 2] + v * axes[m, 1, 2] - origin[2] - z * voxel_mm
+        tx = modules[m, 0] + u * axes[m, 0, 0] + v * axes[m, 1, 0] + depth_mm * axes[m, 2, 0]
+        ty = modules[m, 1] + u * axes[m, 0, 1] + v * axes[m, 1, 1] + depth_mm * axes[m, 2, 1]
+        tz = modules[m, 2] + u * axes[m, 0, 2] + v * axes[m, 1, 2] + depth_mm * axes[m, 2, 2]
+        tx -= origin[0] + x * voxel_mm
+        ty -= origin[1] + y * voxel_mm
+        tz -= origin[2] + z * voxel_mm
         square = tx * tx + ty * ty + tz * tz
         length = math.sqrt(square)
         tx, ty, tz = tx / length, ty / length, tz / length
@@ -92,8 +113,8 @@ def _served(
         dv = tx * axes[m, 1, 0] + ty * axes[m, 1, 1] + tz * axes[m, 1, 2]
         through, _ = _path(mu, shape, x, y, z, tx, ty, tz, length / voxel_mm, _FAR)
         chance = norm * ratio * ratio * (ratio + 1.0 / ratio - 1.0 + cosine * cosine)
-        chance *= math.exp(-_at(table, row, 1) * through * voxel_mm) * incidence / square
-        chance *= -math.expm1(-_at(table, row, 2) * size[2] / incidence)
+        chance *= math.exp(-_at(table, row, 1) * through * voxel_mm) / square
+        chance *= _stopped(table, _at(table, row, 2), size[2], depth_mm, incidence)
         chance *= efficiency_at(along_u, along_v, du, dv, place_u, place_v)
         out[m] += chance * _at(table, row, 0)
 
@@ -113,7 +134,7 @@ def follow_chains(
     ----------
     cumulative : (voxels,) f8, sums of the activity over its total; mu : (x, y, z) f4, 1/mm, of the
         same voxels, cubes of ``voxel_mm``, the first at ``origin``
-    modules : (m, 3) f8, their middles at the mean depth of interaction; axes : (m, 3, 3) f8
+    modules : (m, 3) f8, the middles of their faces; axes : (m, 3, 3) f8
     size : (3,) f8, width, height and thickness of a module
     table : (n, 4) f8, by energy from ``least_keV`` on, ``per_keV`` rows a keV: w(E)/w(511),
         µ(E)/µ(511) of the object, µ(E) of the crystal, 2 / ∫ dσ/dΩ in units of r_e²
@@ -132,13 +153,18 @@ def follow_chains(
         ez = place % nz + uniform(state) - 0.5
         weight, a = 1.0 / chains, 0
         place_u, place_v = uniform(state), uniform(state)
+        depth_mm = _drawn_depth(table, size[2], state)
         if directed:
             a = int(uniform(state) * count)
             at_u, at_v = uniform(state), uniform(state)
             u, v = (at_u - 0.5) * size[0], (at_v - 0.5) * size[1]
-            dx = modules[a, 0] + u * axes[a, 0, 0] + v * axes[a, 1, 0] - origin[0] - ex * voxel_mm
-            dy = modules[a, 1] + u * axes[a, 0, 1] + v * axes[a, 1, 1] - origin[1] - ey * voxel_mm
-            dz = modules[a, 2] + u * axes[a, 0, 2] + v * axes[a, 1, 2] - origin[2] - ez * voxel_mm
+            w = _drawn_depth(table, size[2], state)
+            dx = modules[a, 0] + u * axes[a, 0, 0] + v * axes[a, 1, 0] + w * axes[a, 2, 0]
+            dy = modules[a, 1] + u * axes[a, 0, 1] + v * axes[a, 1, 1] + w * axes[a, 2, 1]
+            dz = modules[a, 2] + u * axes[a, 0, 2] + v * axes[a, 1, 2] + w * axes[a, 2, 2]
+            dx -= origin[0] + ex * voxel_mm
+            dy -= origin[1] + ey * voxel_mm
+            dz -= origin[2] + ez * voxel_mm
             square = dx * dx + dy * dy + dz * dz
             length = math.sqrt(square)
             dx, dy, dz = dx / length, dy / length, dz / length
@@ -149,8 +175,8 @@ def follow_chains(
             dv = dx * axes[a, 1, 0] + dy * axes[a, 1, 1] + dz * axes[a, 1, 2]
             through, _ = _path(mu, shape, ex, ey, ez, dx, dy, dz, length / voxel_mm, _FAR)
             last = table.shape[0] - 1
-            weight *= count * incidence / (2.0 * math.pi * square) * math.exp(-through * voxel_mm)
-            weight *= -math.expm1(-table[last, 2] * size[2] / incidence)
+            weight *= count / (2.0 * math.pi * square) * math.exp(-through * voxel_mm)
+            weight *= _stopped(table, table[last, 2], size[2], w, incidence)
             weight *= efficiency_at(along_u, along_v, du, dv, at_u, at_v)
         else:
             dz = 2.0 * uniform(state) - 1.0
@@ -173,7 +199,8 @@ def follow_chains(
                 target = first[photon] if order == 0 else seen[photon]
                 _served(
                     mu, shape, origin, voxel_mm, modules, axes, along_u, along_v, size, place_u,
-                    place_v, table, least_keV, per_keV, x, y, z, px, py, pz, energy, part, target,
+                    place_v, depth_mm, table, least_keV, per_keV, x, y, z, px, py, pz, energy, part,
+                    target,
                 )  # fmt: skip
                 ratio, cosine = compton_ratio(energy / _REST, state)
                 energy *= ratio

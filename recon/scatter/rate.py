@@ -22,7 +22,7 @@ from recon.line_model import LineFactor, Records
 from recon.lors import LocatedEvents
 from recon.scatter.detector import ScatterError
 from recon.scatter.kernels import line_rates
-from recon.scatter.samples import crystal_weights
+from recon.scatter.samples import crystal_weights, mean_weights
 from recon.scatter.simulation import ScatterTable
 from recon.system import ReconSystem
 from recon.tof import HALF_C_MM_PER_PS
@@ -76,16 +76,9 @@ class ScatterRate:
     def total_per_s(self) -> float:
         """Scatter per second of the whole scanner, but for the factors."""
         whole = self._over_all_offsets()
-        weight = whole.mean_weight
+        weight = mean_weights(self.system, self.table.samples.per_side)
         each = np.einsum("rab,a,b->", whole.table.rates[..., 0].astype(np.float64), weight, weight)
         return float(each) * self.system.scanner.crystals_per_module**2 * self.scale
-
-    @property
-    def mean_weight(self) -> npt.NDArray[np.float64]:
-        """Share of a module's crystals that each of its samples stands for."""
-        sample, weight = crystal_weights(self.system, self.table.samples.per_side)
-        total = np.bincount(sample.ravel(), weight.ravel(), self.table.samples.per_module)
-        return np.asarray(total / len(sample))
 
     def scaled(self, factor: float) -> ScatterRate:
         """Return the same scatter times ``factor``."""

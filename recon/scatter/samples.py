@@ -16,7 +16,11 @@ from hw.geometry import mean_interaction_depth_mm
 from recon.system import ReconSystem
 
 I8 = npt.NDArray[np.int64]
+F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
+
+USUAL_SQUARE = 0.5
+"""sin² of the directions, 45° about the normal, over which a block's edges are averaged."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,26 @@ def detector_samples(system: ReconSystem, per_side: int) -> DetectorSamples:
 
 
 def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:
-    """Return each crystal of a module's four samples (crystals, 4) and their weights."""
-    module = system.scanner.module
+    """Return each crystal of a module's four samples (crystals, 4) and their weights.
+
+    Where a block's edge counts less than its middle, so do the weights of the crystals there.
+    """
+    module, seen = system.scanner.module, system.detection.efficiency
     u_sample, u_weight = _along(module.n_u, per_side)
     v_sample, v_weight = _along(module.n_v, per_side)
+    u_weight *= _over_samples(seen.along_u, u_sample, per_side)
+    v_weight *= _over_samples(seen.along_v, v_sample, per_side)
     iu = np.tile(np.arange(module.n_u), module.n_v)
     iv = np.repeat(np.arange(module.n_v), module.n_u)
     sample = v_sample[iv][:, :, None] * per_side + u_sample[iu][:, None, :]
     weight = v_weight[iv][:, :, None] * u_weight[iu][:, None, :]
     return sample.reshape(-1, 4), weight.reshape(-1, 4)
+
+
+def mean_weights(system: ReconSystem, per_side: int) -> F8:
+    """Return the share of a module's crystals that each of its samples stands for, (samples,)."""
+    sample, weight = crystal_weights(system, per_side)
+    return np.bincount(sample.ravel(), weight.ravel(), per_side**2) / len(sample)
 
 
 def _along(crystals: int, samples: int) -> tuple[I8, F8]:
@@ -76,6 +91,23 @@ def _along(crystals: int, samples: int) -> tuple[I8, F8]:
     left = np.clip(np.searchsorted(node, place) - 1, 0, samples - 2)
     part = (place - node[left]) / (node[left + 1] - node[left])
     return np.stack([left, left + 1], axis=1), np.stack([1 - part, part], axis=1)
+
+
+def _over_samples(along: F4, sample: I8, samples: int) -> F8:
+    """Return the block efficiency at each crystal over that at its two samples, (crystals, 2)."""
+    if along.size == 0:
+        return np.ones(sample.shape)
+    directions, places = along.shape[0], along.shape[2]
+    du, dv = np.indices(along.shape[:2]) / (directions - 1)
+    profile = along[du**2 + dv**2 <= USUAL_SQUARE].mean(axis=0, dtype=np.float64)
+    profile = (profile + profile[::-1]) / 2  # from both sides
+
+    def at(share: F8) -> F8:
+        return profile[np.clip((share * places).astype(np.int64), 0, places - 1)]
+
+    crystals = len(sample)
+    here = at((np.arange(crystals) + 0.5) / crystals)
+    return np.asarray(here[:, None] / at(sample_places(samples) + 0.5)[sample])
 
 
 def sample_places(samples: int) -> F8:

@@ -45,9 +45,9 @@ from recon.grid import Image
 from recon.mu_map import check_mu
 from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
 from recon.scatter.kernels import RAY_COLUMNS, follow_rays, pair_rates
-from recon.scatter.multiple import MOST_MODULES, scattered_pairs
+from recon.scatter.multiple import MOST_MODULES, scattered_pairs, smooth_ratio
 from recon.scatter.points import CoarseImage, coarse_image, scatter_points
-from recon.scatter.samples import DetectorSamples, detector_samples
+from recon.scatter.samples import DetectorSamples, detector_samples, mean_weights
 from recon.system import ReconSystem
 
 F4 = npt.NDArray[np.float32]
@@ -78,7 +78,7 @@ class ScatterOptions:
     spacing_mm: float = 18.0
     per_side: int = 2
     cell_mm: float = 6.0
-    chains: int = 100_000
+    chains: int = 200_000
 
     def __post_init__(self) -> None:
         for name, least, most in (("spacing_mm", 1.0, 60.0), ("cell_mm", 0.5, 30.0)):
@@ -179,8 +179,8 @@ class SingleScatter:
     def _more(self, rates: F8, activity: Image) -> F8:
         """Return all scatter over the integral's, of each pair of samples, (pairs, 1).
 
-        That is what multiple scatter adds, and by how much the mean over a module of few samples is
-        off (4 %).
+        That is what multiple scatter adds, and by how much the integral is off, with its few samples
+        of a module and one depth for each ray (2 %).
         """
         if not self.with_multiple:
             return np.ones((len(rates), 1))
@@ -189,13 +189,14 @@ class SingleScatter:
             self.system, self.response, activity, self.mu, chains=self.options.chains,
             threads=self._threads, check=self._check,
         )  # fmt: skip
-        each = self.samples.per_module**2
-        single = rates.sum(axis=1).reshape(len(rows), each).mean(axis=1)
+        each = self.samples.per_module
+        weight = mean_weights(self.system, self.options.per_side)
+        single = rates.sum(axis=1).reshape(len(rows), each, each) @ weight @ weight
         emitted = float(activity.sum(dtype=np.float64))
         multiple = again[rows[:, 0], rows[:, 1]] * emitted
-        share = np.divide(multiple, single, out=np.zeros_like(single), where=single > 0)
+        share = smooth_ratio(self.system, rows, multiple, single)
         of_integral = once[rows[:, 0], rows[:, 1]].sum() * emitted / max(single.sum(), 1e-300)
-        return np.repeat(of_integral + np.minimum(share, MOST_MULTIPLE), each)[:, None]
+        return np.repeat(of_integral + np.clip(share, 0.0, MOST_MULTIPLE), each**2)[:, None]
 
     def sampled_energies(
         self, activity: Image, rng: np.random.Generator, count: int
@@ -239,7 +240,7 @@ class SingleScatter:
         lines = (
             self.samples.position_mm, self.system.detection.axes, self.samples.places,
             seen.along_u, seen.along_v, self.system.scanner.module.thickness_mm,
-            self.points.position_mm,
+            float(self.response.attenuation_per_mm(ELECTRON_REST_KEV)), self.points.position_mm,
         )  # fmt: skip
         step_mm = float(image.voxel_mm.min()) / 2
         content = (image.values, image.origin_mm, image.voxel_mm, step_mm, OFFSET_BIN_MM)

@@ -15,6 +15,7 @@ import pytest
 from demo_process import demo, family, result_of
 from host_pace import in_time
 
+from daq.cli.live_chain import HURRIED_DAQ_S, others_leave_s
 from daq.rawlog import RawLogReader
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
@@ -40,6 +41,16 @@ def wait_for_run(runs: Path) -> Path:
             return logs[0].parent
         time.sleep(0.05)
     raise AssertionError("no run was recorded")
+
+
+def wait_for_any(folder: Path, pattern: str) -> Path:
+    """Wait until there is a file of this pattern."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for found in folder.glob(pattern):
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"no {pattern} appeared")
 
 
 def wait_for_our_code(process: subprocess.Popen[str]) -> None:
@@ -106,6 +117,60 @@ def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path, after_s):
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert_gone(members, 0.1)
+
+
+def test_ctrl_c_while_the_run_is_armed_leaves_a_run_that_says_so(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    imager = wait_for_family(process, "imager")["imager"]
+    imager.suspend()  # the run is not started before the imager is ready
+    folder = wait_for_any(tmp_path, "*/journal.jsonl").parent
+    members = wait_for_family(process, "acquire", "imager", "emulate")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    imager.resume()
+    _, err = process.communicate(timeout=30)
+    assert in_time(time.monotonic() - began, 3.0)
+    assert process.returncode == 130, err
+    assert "daq did not leave" not in err
+    assert_gone(members, 0.1)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["conditions"] == ["incomplete: never started (the daq was told to leave)"]
+
+
+def test_a_daq_that_gets_no_time_is_waited_for_until_it_has_written_its_summary(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    members["acquire"].suspend()
+    process.send_signal(signal.SIGINT)
+    time.sleep(3.0)  # longer than all of them have on a machine that is not busy
+    members["acquire"].resume()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "daq did not leave" not in err
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["frames"]["received"] > 0
+    assert RawLogReader(folder / "raw.tmraw").head["run"] == summary["name"]
+    assert_gone(members, 0.1)
+
+
+@pytest.mark.parametrize("daq_took_s", [0.1, 1.0, 2.5, HURRIED_DAQ_S])
+def test_the_whole_stop_is_bounded_and_a_slow_machine_is_given_more(daq_took_s):
+    others_s = others_leave_s(daq_took_s)
+    assert daq_took_s + others_s <= 10.0
+    assert others_s >= min(daq_took_s, 2.0)
+
+
+def test_ctrl_c_while_kernels_are_compiled_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path / "cache"))
+    process = demo(tmp_path / "runs", "--duration", "60")
+    members = wait_for_family(process, "warm")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert_gone(members, 0.1)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_killing_the_launcher_stops_every_process_and_closes_the_run(tmp_path):

@@ -16,6 +16,7 @@ from host_pace import in_time
 from daq.client import ClientError, DisplayClient
 from daq.rawlog import RawLogReader
 from daq.resort import verify
+from hw.messages import Shutdown
 
 pytestmark = pytest.mark.processes
 
@@ -66,6 +67,28 @@ def test_sigterm_in_mid_run_closes_the_run_within_three_seconds(acquisition, sou
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["condition"] == "good"
     assert summary["conserved"] is True
+
+
+def test_an_armed_run_that_is_told_to_leave_keeps_a_whole_folder_that_says_so(acquisition, source):
+    daq = acquisition()
+    modules = source(daq)
+    folder = Path(daq.control.call("arm")["run"])
+    began = time.monotonic()
+    daq.process.send_signal(signal.SIGTERM)
+    assert daq.process.wait(30) == 0
+    assert in_time(time.monotonic() - began, 1.0)
+    modules.wait_for(Shutdown)
+    assert list(daq.runs.iterdir()) == [folder]
+    logs, tables = {"raw.tmraw", "listmode.tmlm", "journal.jsonl"}, {"randoms.npz"}
+    described = {"run.json", "scanner.toml", "summary.json"}
+    assert {path.name for path in folder.iterdir()} == logs | tables | described
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["condition"] == "incomplete"
+    assert summary["conditions"] == ["incomplete: never started (the daq was told to leave)"]
+    assert summary["frames"]["received"] == summary["prompts"] == 0
+    found = verify(folder)
+    assert (found.identical, found.complete) == (True, True)
+    assert "was never started" in (folder / "journal.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_source_that_vanishes_leaves_an_incomplete_run_that_can_be_verified(acquisition, source):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from frames_factory import RUN_TAG, sent_run
@@ -86,6 +89,44 @@ def test_the_summary_keeps_the_contract_and_its_sums_close(
     )
     assert summary["hash"] == ListmodeReader(run.folder / listmode.FILE_NAME).digest()[0]
     assert summary["condition"] == "good"
+
+
+PUT_AWAY = """
+import gc, sys
+from pathlib import Path
+import msgspec
+from numba.core.dispatcher import Dispatcher
+from daq.run import Run
+from daq.run_config import RunConfig
+
+run = Run(msgspec.json.decode(sys.argv[1], type=RunConfig), Path(sys.argv[2]))
+run.put_away()
+run.write_summary()
+print([kernel.__name__ for kernel in gc.get_objects()
+       if isinstance(kernel, Dispatcher) and kernel.overloads])
+"""
+
+
+def test_a_run_that_never_started_is_put_away_without_a_kernel(
+    tmp_path: Path, make_config: MakeConfig
+) -> None:
+    """Their first use takes half a second, which a process that must leave has not."""
+    config = make_config(name="armed")
+    argv = [sys.executable, "-c", PUT_AWAY, msgspec.json.encode(config).decode(), str(tmp_path)]
+    loaded = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert loaded.strip() == "[]"
+    finished = Run(config, tmp_path / "other")
+    finished.finish()
+    finished.write_summary()
+    put_away = tmp_path / "armed"
+    names = {path.name for path in put_away.iterdir()}
+    assert names == {path.name for path in finished.folder.iterdir()}
+    summaries = [json.loads((f / SUMMARY_NAME).read_text()) for f in (put_away, finished.folder)]
+    for summary in summaries:
+        del summary["created"], summary["run"]
+    assert summaries[0] == summaries[1]
+    assert RawLogReader(put_away / rawlog.FILE_NAME).head["run"] == "armed"
+    assert ListmodeReader(put_away / listmode.FILE_NAME).digest()[0] == summaries[0]["hash"]
 
 
 def test_a_run_without_a_sources_report_is_not_conserved(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
+from hw.block_efficiency import BlockEfficiency
+from hw.jit import kernel
 from hw.scanner import load_scanner
 from recon.scatter import EnergyWindow, ScatterOptions, SingleScatter
 from recon.scatter.detector import BlockResponse
-from recon.scatter.multiple import scattered_pairs
+from recon.scatter.kernels import slab_depth_mm
+from recon.scatter.multiple import scattered_pairs, smooth_ratio
+from recon.scatter.multiple_kernels import _drawn_depth, _stopped
+from recon.scatter.samples import crystal_weights, mean_weights
 from recon.system import ReconSystem
 
 RADIUS_MM, HALF_MM, MU = 60.0, 40.0, 0.0096
@@ -47,6 +53,63 @@ def test_single_scatter_by_chains_is_that_by_integration(
     by_chains *= system.detection.crystal_area_mm2**2
     # 4 %: 2 % noise of the chains; a module's middle stands for it, points lie every 18 mm
     assert by_chains == pytest.approx(float(integral), rel=0.04)
+
+
+@kernel
+def drawn_at_a_slant(table: np.ndarray, mu: float, incidence: float, out: np.ndarray) -> None:
+    state = np.full(1, 7, np.uint64)
+    for i in range(out.shape[0]):
+        out[i, 0] = _drawn_depth(table, 15.0, state)
+        out[i, 1] = _stopped(table, mu, 15.0, out[i, 0], incidence)
+
+
+@pytest.mark.parametrize("incidence", [1.0, 0.6, 0.3])
+@pytest.mark.parametrize("mu", [0.0774, 0.11])  # of 511 keV and of a scattered photon
+def test_drawn_depths_are_those_of_a_slab_at_any_slant(mu: float, incidence: float) -> None:
+    out = np.zeros((200_000, 2))
+    drawn_at_a_slant(np.array([[0.0, 0.0, 0.0774, 0.0]]), mu, incidence, out)
+    depth, weight = out.T
+    through = mu * 15.0 / incidence
+    error = weight.std() / math.sqrt(len(weight))
+    assert weight.mean() == pytest.approx(-incidence * math.expm1(-through), abs=4 * error + 1e-9)
+    density = np.exp(-np.linspace(0.0, through, 100_001))
+    mean = np.average(np.linspace(0.0, 15.0, 100_001), weights=density)
+    assert slab_depth_mm(15.0, mu, incidence) == pytest.approx(mean, rel=1e-3)
+    assert np.average(depth, weights=weight) == pytest.approx(mean, rel=0.01)  # noise: 0.5 %
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.3])
+def test_the_smoothed_ratio_follows_a_bend_and_loses_noise(
+    system: ReconSystem, bend: float
+) -> None:
+    rng = np.random.default_rng(3)
+    rows = np.argwhere(np.triu(system.allowed, 1))
+    axes = system.detection.axes[:, 2]
+    cosine = (axes[rows[:, 0]] * axes[rows[:, 1]]).sum(axis=1)
+    true = 0.5 - bend * (1 + cosine)  # of scatter in a head: least where the modules are near
+    single = rng.uniform(1.0, 2.0, len(rows))
+    noisy = single * true * rng.normal(1.0, 0.15, len(rows))
+    exact = smooth_ratio(system, rows, single * true, single)
+    found = smooth_ratio(system, rows, noisy, single)
+    inner = cosine < math.cos(math.radians(120))
+    assert exact[inner] == pytest.approx(true[inner], rel=0.02)
+    assert np.std((found - exact) / true) < 0.15 / 1.5  # neighbours have 0.3 of the weight
+
+
+def test_a_crystal_at_a_blocks_edge_has_the_weight_that_it_counts(system: ReconSystem) -> None:
+    module = system.scanner.module
+    of_place = np.linspace(0.5, 1.0, module.n_u // 2)
+    of_place = np.concatenate([of_place, of_place[::-1]]).astype(np.float32)
+    along_u = np.tile(of_place, (49, 49, 1))
+    seen = BlockEfficiency(along_u, np.full((49, 49, 4), 0.7, np.float32))
+    edged = replace(system, detection=replace(system.detection, efficiency=seen))
+    weight = [
+        crystal_weights(one, 2)[1].reshape(module.n_v, module.n_u, 4) for one in (edged, system)
+    ]
+    node = int((0.5 - 0.5 / math.sqrt(3)) * module.n_u)  # of Gauss and Legendre
+    expected = np.broadcast_to(of_place / of_place[node], weight[0].shape[:2])
+    assert weight[0].sum(axis=2) / weight[1].sum(axis=2) == pytest.approx(expected, rel=1e-6)
+    assert mean_weights(edged, 2).sum() == pytest.approx(expected.mean(), rel=1e-6)
 
 
 def isotropic(rng: np.random.Generator, count: int) -> np.ndarray:
