@@ -37,6 +37,7 @@ from recon.options import ReconOptions, Scatter
 from recon.run_data import RunData
 from recon.scatter import EnergyRate, ScatterRate
 from recon.scatter.rate import mean_factor
+from recon.scatter.tails import as_measured
 from recon.scatter_step import scatter_rate
 from recon.sensitivity_lines import sampled_lines
 from recon.system import ReconSystem
@@ -45,7 +46,7 @@ from recon.tally import Tally
 F8 = npt.NDArray[np.float64]
 KINDS: dict[str, Scatter] = {"off": "none", "simulated": "sss", "energies": "energy"}
 PLAN = ReconOptions(psf_fwhm_mm=4.0, decay=False, calibration=False)
-RADIAL_MM = np.linspace(0.0, 125.0, 11)  # wide against the crystals' lattice
+RADIAL_MM = np.linspace(0.0, 125.0, 11)
 TILT_DEG = np.linspace(0.0, 32.0, 9)
 OFFSET_MM = np.linspace(-200.0, 200.0, 21)
 
@@ -65,16 +66,18 @@ class Case:
     threads: int
 
 
-def load(folder: Path, calibration: Path | None, threads: int) -> tuple[Case, dict[str, float]]:
+def load(
+    folder: Path, calibration: Path | None, threads: int, *, tof: bool
+) -> tuple[Case, dict[str, float]]:
     """Reconstruct and estimate; also what the estimates cost in seconds."""
     data = run_data(folder, calibration=calibration)
-    system = data.system()
+    system = data.system(tof=tof)
     if data.mu_map is None:
         raise SystemExit(f"{folder}: the run has no µ map")
     tally = Tally.of(data, [])
     images, rates, cost = {}, {}, {}
     for name, kind in KINDS.items():
-        options = replace(PLAN, scatter=kind, threads=threads)
+        options = replace(PLAN, scatter=kind, threads=threads, tof=tof)
         images[name] = reconstruct(data, options).image
         done = Corrections()
         models = FrameModels(data, system, threads)
@@ -121,10 +124,11 @@ def true_profiles(case: Case) -> dict[str, F8]:
 def estimated_profiles(case: Case, rate: ScatterRate) -> dict[str, F8]:
     """Return the same of an estimate, summed over quasi-random lines."""
     scanner = case.system.scanner
-    parts = []
-    for lines in sampled_lines(case.system, samples=600_000):
-        radial, tilt = places(lines.lors)
-        parts.append((radial, tilt, rate.of_lines(lines.crystal_a, lines.crystal_b)))
+    parts, rng = [], np.random.default_rng(9)
+    for lines in sampled_lines(case.system, samples=2_000_000):
+        a, b = lines.crystal_a, lines.crystal_b
+        radial, tilt = places(as_measured(case.system, a, b, rng).lors)
+        parts.append((radial, tilt, rate.of_lines(a, b)))
     radial, tilt, value = (np.concatenate([part[k] for part in parts]) for k in range(3))
     pairs = np.triu(case.system.allowed, 1).sum()
     stands_for = case.duration_s * scanner.crystals_per_module**2 * pairs / len(value)
@@ -174,7 +178,8 @@ def of_trues(case: Case) -> Image:
     """Return the image of the true coincidences alone, to which nothing is added."""
     trues = case.records[case.truth["class"] == CLASSES.index("true")]
     data = replace(case.data, prompt_parts=lambda start_s, end_s: [trues])
-    options = replace(PLAN, scatter="none", randoms=False, threads=case.threads)
+    tof = case.system.tof is not None
+    options = replace(PLAN, scatter="none", randoms=False, threads=case.threads, tof=tof)
     return np.asarray(reconstruct(data, options).image)
 
 
@@ -258,6 +263,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="draw into this folder")
     parser.add_argument("--uniform-mm", metavar="R:H", help="a cylinder's radius and half length")
     parser.add_argument("--calibration", type=Path, help="a calibration set with a normalisation")
+    parser.add_argument("--no-tof", action="store_true", help="leave the times of flight out")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     uniform = None
@@ -266,7 +272,7 @@ def main() -> None:
         uniform = (radius, half)
     cases, told = [], {}
     for folder in options.runs:
-        case, cost = load(folder, options.calibration, options.threads)
+        case, cost = load(folder, options.calibration, options.threads, tof=not options.no_tof)
         cases.append(case)
         told[folder.name] = figures(case, uniform) | {"cost": cost}
     print(json.dumps(told, indent=1))

@@ -125,7 +125,7 @@ class _Job:
         self.done = Corrections()
         self.done.apply("sensitivity", "detection model of the crystals' geometry")
         self.notes = list(data.notes)
-        system = data.system(block_efficiency=options.block_efficiency)
+        system = data.system(block_efficiency=options.block_efficiency, tof=options.tof)
         if options.block_efficiency:
             window = f"{data.lld_keV:g}-{data.uld_keV:g} keV"
             self.done.apply("block_efficiency", f"photons followed through a block, {window}")

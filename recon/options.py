@@ -33,6 +33,7 @@ class ReconOptions:
     psf_fwhm_mm : width of a Gaussian resolution model, 0 for none
     psf_detector : resolution model from the crystals' geometry instead, which varies in the image
     stop : rule to stop early, "noise=0.1" or "change=0.01"; "" for none
+    tof : use the measured time differences, where the scanner has time of flight
     decay, dead_time, randoms, normalisation, calibration : corrections, on where they are possible
     block_efficiency : of the photons stopped, count the share that is read in the energy window
     attenuation : by the run's µ map; by a head contour found in the image; by MLAA (TOF); or not
@@ -53,6 +54,7 @@ class ReconOptions:
     psf_fwhm_mm: float = 0.0
     psf_detector: bool = False
     stop: str = ""
+    tof: bool = True
     post_filter_fwhm_mm: float = 0.0
     decay: bool = True
     dead_time: bool = True
@@ -91,6 +93,8 @@ class ReconOptions:
                 f"algorithm = {self.algorithm} with prior = {self.prior}: bsrem, and it alone, "
                 "needs a prior: say algorithm bsrem with prior rdp and beta, or neither"
             )
+        if self.attenuation == "mlaa" and not self.tof:
+            raise OptionsError("attenuation = mlaa without tof: MLAA needs the times of flight")
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         for name in self.require:

@@ -6,7 +6,7 @@ Records are asked for again and again, never kept: memory does not depend on the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -101,15 +101,16 @@ class RunData:
             **(settings | about),
         )
 
-    def system(self, *, block_efficiency: bool = True) -> ReconSystem:
+    def system(self, *, block_efficiency: bool = True, tof: bool = True) -> ReconSystem:
         """Return what the measurement fixes for its reconstruction."""
-        return ReconSystem.of(
+        system = ReconSystem.of(
             self.scanner,
             geometry=self.geometry,
             window_ps=self.window_ps,
             min_sector_difference=self.min_sector_difference,
             energies_keV=(self.lld_keV, self.uld_keV) if block_efficiency else None,
         )
+        return system if tof else replace(system, tof=None)
 
     def prompts(self, selection: TimeSelection | None = None) -> Iterator[Records]:
         """Yield the prompts of a selection (None: all), part by part, none empty."""

@@ -22,6 +22,7 @@ PET_ONLY: dict[str, Any] = {
     "beta": 0.01,
     "psf": "0.0",
     "stop": "",
+    "no_tof": False,
     "memory_MB": 2000.0,
     "contour_beyond_mm": 0.0,
     "normalisation_set": None,

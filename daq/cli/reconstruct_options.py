@@ -74,6 +74,12 @@ def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
         "halves of the counts agree best; three times the time)",
     )
     group.add_argument(
+        "--no-tof",
+        action="store_true",
+        help="leave the times of flight out (those of a scanner whose times are not calibrated "
+        "mislead)",
+    )
+    group.add_argument(
         "--fwhm-mm",
         type=float,
         default=0.0,
@@ -246,6 +252,7 @@ def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> 
         psf_fwhm_mm=0.0 if options.psf == "detector" else float(options.psf),
         psf_detector=options.psf == "detector",
         stop=options.stop,
+        tof=not options.no_tof,
         post_filter_fwhm_mm=options.fwhm_mm,
         decay=not options.no_decay,
         dead_time=not options.no_dead_time,

@@ -179,8 +179,8 @@ class SingleScatter:
     def _more(self, rates: F8, activity: Image) -> F8:
         """Return all scatter over the integral's, of each pair of samples, (pairs, 1).
 
-        That is what multiple scatter adds, and by how much the integral is off, with its few samples
-        of a module and one depth for each ray (2 %).
+        That is what multiple scatter adds, and by how much the integral is off, which has few
+        samples of a module and one depth for each ray (2 %).
         """
         if not self.with_multiple:
             return np.ones((len(rates), 1))

@@ -135,7 +135,7 @@ def _expected(
     rng = np.random.default_rng(4)
     for lines in sampled_lines(system, samples=LINES):
         a, b = lines.crystal_a, lines.crystal_b
-        located, pair = _as_measured(system, a, b, rng), a // each * modules + b // each
+        located, pair = as_measured(system, a, b, rng), a // each * modules + b // each
         tail = _misses(projector, mask, located)
         sampled += np.bincount(pair, minlength=modules**2)
         scatter += np.bincount(pair[tail], rate.of_lines(a[tail], b[tail]), modules**2)
@@ -159,7 +159,7 @@ def _records(a: I8, b: I8) -> Records:
     return records
 
 
-def _as_measured(system: ReconSystem, a: I8, b: I8, rng: np.random.Generator) -> LocatedEvents:
+def as_measured(system: ReconSystem, a: I8, b: I8, rng: np.random.Generator) -> LocatedEvents:
     """Return the lines of crystal pairs where records of theirs would lie, depths drawn: with large
     crystals it matters that a line is a tail by its crystals' middles."""
     records = _records(a, b)

@@ -126,9 +126,24 @@ def test_tof_point_source_is_found() -> None:
     where = np.array([33.0, -21.0, 9.0])
     records = simulated_records(scanner, build_geometry(scanner), np.tile(where, (20_000, 1)))
     data = RunData.of_records(records, scanner=scanner)
-    image = reconstruct(data, ReconOptions(iterations=2, subsets=4)).image
-    peak = (np.array(np.unravel_index(image.argmax(), image.shape)) - [14.5, 14.5, 11.5]) * 6.0
-    assert np.abs(peak - where).max() <= 3.0 + 1e-6
+    for plan in (ReconOptions(iterations=2, subsets=4), ReconOptions(subsets=4, tof=False)):
+        made = reconstruct(data, plan)
+        assert made.metadata["tof"] is made.metadata["options"]["tof"] is plan.tof
+        peak = np.unravel_index(made.image.argmax(), made.image.shape)
+        peak_mm = (np.array(peak) - [14.5, 14.5, 11.5]) * 6.0
+        assert np.abs(peak_mm - where).max() <= 3.0 + 1e-6
+
+
+def test_without_tof_wrong_times_do_no_harm() -> None:
+    scanner = coarse("tof_brain")
+    records = simulated_records(scanner, build_geometry(scanner), np.tile(np.zeros(3), (5_000, 1)))
+    late = records.copy()
+    late["tof_ps"] += 600  # 90 mm
+    images = [
+        reconstruct(RunData.of_records(one, scanner=scanner), ReconOptions(tof=False)).image
+        for one in (records, late)
+    ]
+    assert np.array_equal(*images)
 
 
 def test_nothing_gives_an_empty_image_and_says_so() -> None:
