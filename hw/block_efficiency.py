@@ -66,6 +66,9 @@ MARGIN_MM = 10.0
 
 NEIGHBOURS = 15
 
+SOURCES = ("block_efficiency", "block_tracking", "photon_kernels", "scintillator", "compton")
+"""Files whose change makes what is kept useless."""
+
 
 @dataclass(frozen=True)
 class BlockEfficiency:
@@ -283,8 +286,8 @@ def warm_blocks(scanner: Scanner, geometry: Geometry) -> None:
 def _path(scanner: Scanner, geometry: Geometry, lld_keV: float, uld_keV: float) -> Path:
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for name in ("block_efficiency.py", "block_tracking.py", "scintillator.py", "compton.py"):
-        digest.update(folder.joinpath(name).read_bytes())
+    for name in SOURCES:
+        digest.update(folder.joinpath(f"{name}.py").read_bytes())
     about: list[Any] = [scanner.module, scanner.ring, scanner.response.position_fwhm_mm]
     about += [scanner.response.energy_fwhm_511, lld_keV, uld_keV]
     about += [LINEAR_ATTENUATION_PER_MM[scanner.module.material]]

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
+
+
+class Ray(NamedTuple):
+    """A photon in flight: where it is, in mm or voxels of a cubic grid, and its direction, |d| = 1.
+
+    A new one is made at each step: kernels hand it on as six numbers, at no cost.
+    """
+
+    x: float
+    y: float
+    z: float
+    dx: float
+    dy: float
+    dz: float
 
 
 @bare_kernel
@@ -51,3 +66,19 @@ def turned(
         dy * cosine + (dy * dz * a + dx * b) / across,
         dz * cosine - across * a,
     )
+
+
+@bare_kernel
+def moved(ray: Ray, way: float) -> Ray:
+    """Return the photon ``way`` further on, in the unit of its place."""
+    return Ray(
+        ray.x + way * ray.dx, ray.y + way * ray.dy, ray.z + way * ray.dz, ray.dx, ray.dy, ray.dz
+    )
+
+
+@bare_kernel
+def scattered(ray: Ray, cosine: float, state: Array) -> Ray:
+    """Return the photon turned by an angle, given as its cosine, and at random about itself."""
+    turn = 2.0 * math.pi * uniform(state)
+    dx, dy, dz = turned(ray.dx, ray.dy, ray.dz, cosine, turn)
+    return Ray(ray.x, ray.y, ray.z, dx, dy, dz)

@@ -27,8 +27,8 @@ from recon.tally import Tally
 
 TAIL_EVENTS = 2_000_000
 ROUNDS = 4
-"""A cylinder's first image has twice its activity, the second nine tenths; from the fourth on it
-changes by 1 % (docs/recon_scatter.md)."""
+"""The first image holds all scatter, the second lacks some of the activity; from the fourth on the
+estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
 
 PSF_FWHM_MM = 4.0
 """Of the quick images: with blurred edges scatter is too much in the middle."""
@@ -70,6 +70,7 @@ def _simulated(models: FrameModels, tally: Tally, simulation: SingleScatter) -> 
     data = models.data
     every = max(1, -(-tally.run.prompts // TAIL_EVENTS))
     found: ScatterRate | None = None
+    shares: list[float] = []
     for _ in range(ROUNDS):
         found = estimate_scatter(
             models.model([], None),
@@ -84,7 +85,8 @@ def _simulated(models: FrameModels, tally: Tally, simulation: SingleScatter) -> 
             stopped=models.stopped,
         )
         models.scatter = found
-    return {} if found is None else found.about
+        shares.append(found.about.get("share_of_prompts", 0.0))
+    return {} if found is None else found.about | {"share_by_round": shares}
 
 
 def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -> dict[str, Any]:

@@ -3,27 +3,81 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from hw.block_efficiency import efficiency_at
 from hw.compton import ELECTRON_REST_KEV
 from hw.jit import Array, bare_kernel, kernel
-from hw.photon_kernels import compton_ratio, turned, uniform
+from hw.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
 from recon.scatter.kernels import trilinear
 
 _REST = ELECTRON_REST_KEV
 _FAR = 1e30
-UNSEEN_PATH = 12.0
-"""∫µ beyond which a photon counts as lost."""
+
+_EDGE_ON = 0.02
+"""Cosine of the incidence below which a module is taken to see nothing."""
+
+_NO_CHANCE = 1e-9
+"""Chance of a collision below which a photon is taken to leave."""
+
+
+class _Matter(NamedTuple):
+    """What photons fly through: µ of 511 keV in cubes.
+
+    mu : (x, y, z) f4, 1/mm; shape : (3,) f8, of it
+    origin : (3,) f8, mm, middle of its first voxel; voxel_mm : side
+    """
+
+    mu: Array
+    shape: Array
+    origin: Array
+    voxel_mm: float
+
+
+class _Modules(NamedTuple):
+    """The modules of the scanner, all of one size.
+
+    faces : (m, 3) f8, mm, middles of their faces; axes : (m, 3, 3) f8, rows u, v, w
+    width, height, thickness : mm; along_u, along_v : see :func:`hw.block_efficiency.efficiency_at`
+    """
+
+    faces: Array
+    axes: Array
+    width: float
+    height: float
+    thickness: float
+    along_u: Array
+    along_v: Array
+
+
+class _Energies(NamedTuple):
+    """A table over energy, its rows ``per_keV`` from ``least_keV`` on; see follow_chains."""
+
+    table: Array
+    least_keV: float
+    per_keV: float
+
+
+class _Spot(NamedTuple):
+    """A place in a module: 0 to 1 along u and v, and mm below the face."""
+
+    part_u: float
+    part_v: float
+    depth_mm: float
 
 
 @bare_kernel
-def _reach(shape: Array, x: float, y: float, z: float, dx: float, dy: float, dz: float) -> float:
-    """Return how far a ray runs in the box of an image; all in voxels of it."""
+def _reach(shape: Array, ray: Ray) -> float:
+    """Return how far a ray runs in the box of an image of ``shape`` voxels; all in voxels of it."""
     far = _FAR
     for k in range(3):
-        place, slope = (x, dx) if k == 0 else ((y, dy) if k == 1 else (z, dz))
+        place, slope = ray.x, ray.dx
+        if k == 1:
+            place, slope = ray.y, ray.dy
+        elif k == 2:
+            place, slope = ray.z, ray.dz
         if abs(slope) > 1e-12:
             edge = 0.0 if slope < 0.0 else shape[k] - 1.0
             far = min(far, (edge - place) / slope)
@@ -31,22 +85,19 @@ def _reach(shape: Array, x: float, y: float, z: float, dx: float, dy: float, dz:
 
 
 @bare_kernel
-def _path(
-    mu: Array, shape: Array, x: float, y: float, z: float, dx: float, dy: float, dz: float,
-    far: float, wanted: float,
-) -> tuple[float, float]:  # fmt: skip
+def _path(matter: _Matter, ray: Ray, far: float, wanted: float) -> tuple[float, float]:
     """Return ∫µ ds along a ray up to ``far`` or until ``wanted`` is reached, and how far that is.
 
     Places and lengths are in voxels, which are cubes; so is ∫µ, in 1/mm · voxels.
     """
-    far = min(far, _reach(shape, x, y, z, dx, dy, dz))
+    far = min(far, _reach(matter.shape, ray))
     steps = math.ceil(far)
     if steps == 0:
         return 0.0, 0.0
     width, total = far / steps, 0.0
     for i in range(steps):
-        s = (i + 0.5) * width
-        here = trilinear(mu, x + s * dx, y + s * dy, z + s * dz) * width
+        at = moved(ray, (i + 0.5) * width)
+        here = trilinear(matter.mu, at.x, at.y, at.z) * width
         if total + here >= wanted:
             return wanted, (i + (wanted - total) / here) * width
         total += here
@@ -54,8 +105,9 @@ def _path(
 
 
 @bare_kernel
-def _at(table: Array, row: float, column: int) -> float:
-    """Return a column of the table over energy between its rows."""
+def _at(energies: _Energies, energy: float, column: int) -> float:
+    """Return a column of the table at an energy in keV, between its rows."""
+    table, row = energies.table, (energy - energies.least_keV) * energies.per_keV
     i = min(max(int(row), 0), table.shape[0] - 2)
     part = min(max(row - i, 0.0), 1.0)
     return float(table[i, column] * (1.0 - part) + table[i + 1, column] * part)
@@ -79,44 +131,172 @@ def _stopped(
 
 
 @bare_kernel
-def _served(
-    mu: Array, shape: Array, origin: Array, voxel_mm: float, modules: Array, axes: Array,
-    along_u: Array, along_v: Array, size: Array, place_u: float, place_v: float, depth_mm: float,
-    table: Array, least_keV: float, per_keV: float, x: float, y: float, z: float, dx: float,
-    dy: float, dz: float, energy: float, weight: float, out: Array,
+def _drawn_spot(modules: _Modules, energies: _Energies, state: Array) -> _Spot:
+    """Return a place in a module, at random over the face and by depth as 511 keV goes in."""
+    part_u, part_v = uniform(state), uniform(state)
+    return _Spot(part_u, part_v, _drawn_depth(energies.table, modules.thickness, state))
+
+
+@bare_kernel
+def _drawn_decay(place: int, mu: Array, state: Array) -> tuple[float, float, float]:
+    """Return where a decay in a voxel (flat index) is, in voxels from the middle of the first."""
+    ny, nz = mu.shape[1], mu.shape[2]
+    x = place // (ny * nz) + uniform(state) - 0.5
+    y = place // nz % ny + uniform(state) - 0.5
+    z = place % nz + uniform(state) - 0.5
+    return x, y, z
+
+
+@bare_kernel
+def _drawn_ray(x: float, y: float, z: float, state: Array) -> Ray:
+    """Return a photon from there (voxels) into any direction, each with the same chance."""
+    dz = 2.0 * uniform(state) - 1.0
+    turn, sine = 2.0 * math.pi * uniform(state), math.sqrt(1.0 - dz * dz)
+    return Ray(x, y, z, sine * math.cos(turn), sine * math.sin(turn), dz)
+
+
+@bare_kernel
+def _towards(
+    m: int, spot: _Spot, modules: _Modules, matter: _Matter, x: float, y: float, z: float
+) -> tuple[Ray, float]:
+    """Return the ray from a place, in voxels, to a spot of a module, and its length² in mm²."""
+    faces, axes = modules.faces, modules.axes
+    u, v = (spot.part_u - 0.5) * modules.width, (spot.part_v - 0.5) * modules.height
+    w = spot.depth_mm
+    tx = faces[m, 0] + u * axes[m, 0, 0] + v * axes[m, 1, 0] + w * axes[m, 2, 0]
+    ty = faces[m, 1] + u * axes[m, 0, 1] + v * axes[m, 1, 1] + w * axes[m, 2, 1]
+    tz = faces[m, 2] + u * axes[m, 0, 2] + v * axes[m, 1, 2] + w * axes[m, 2, 2]
+    tx -= matter.origin[0] + x * matter.voxel_mm
+    ty -= matter.origin[1] + y * matter.voxel_mm
+    tz -= matter.origin[2] + z * matter.voxel_mm
+    square = tx * tx + ty * ty + tz * tz
+    length = math.sqrt(square)
+    return Ray(x, y, z, tx / length, ty / length, tz / length), square
+
+
+@bare_kernel
+def _along_axes(ray: Ray, m: int, modules: _Modules) -> tuple[float, float, float]:
+    """Return a ray's direction along a module's u, v and w; the last is the incidence's cosine."""
+    axes = modules.axes
+    du = ray.dx * axes[m, 0, 0] + ray.dy * axes[m, 0, 1] + ray.dz * axes[m, 0, 2]
+    dv = ray.dx * axes[m, 1, 0] + ray.dy * axes[m, 1, 1] + ray.dz * axes[m, 1, 2]
+    dw = ray.dx * axes[m, 2, 0] + ray.dy * axes[m, 2, 1] + ray.dz * axes[m, 2, 2]
+    return du, dv, dw
+
+
+@bare_kernel
+def _serve(
+    ray: Ray, energy: float, weight: float, spot: _Spot, modules: _Modules, matter: _Matter,
+    energies: _Energies, found: Array, photon: int, later: int,
 ) -> None:  # fmt: skip
     """Add the chance, per mm² of face, that a photon which scatters here is counted to each module.
 
-    (x, y, z) in voxels from the image's first; in a module the photon interacts at ``place_u``,
-    ``place_v``, 0 to 1, and ``depth_mm``, drawn as of 511 keV at right angles
+    ray : of the photon that comes, in voxels, with ``energy`` in keV; in a module it interacts at
+        the ``spot``; found : see :func:`_follow_photon`
     """
-    u, v = (place_u - 0.5) * size[0], (place_v - 0.5) * size[1]
-    norm = weight * _at(table, (energy - least_keV) * per_keV, 3)
-    for m in range(len(modules)):
-        tx = modules[m, 0] + u * axes[m, 0, 0] + v * axes[m, 1, 0] + depth_mm * axes[m, 2, 0]
-        ty = modules[m, 1] + u * axes[m, 0, 1] + v * axes[m, 1, 1] + depth_mm * axes[m, 2, 1]
-        tz = modules[m, 2] + u * axes[m, 0, 2] + v * axes[m, 1, 2] + depth_mm * axes[m, 2, 2]
-        tx -= origin[0] + x * voxel_mm
-        ty -= origin[1] + y * voxel_mm
-        tz -= origin[2] + z * voxel_mm
-        square = tx * tx + ty * ty + tz * tz
-        length = math.sqrt(square)
-        tx, ty, tz = tx / length, ty / length, tz / length
-        cosine = tx * dx + ty * dy + tz * dz
+    norm = weight * _at(energies, energy, 3)
+    for m in range(len(modules.faces)):
+        out, square = _towards(m, spot, modules, matter, ray.x, ray.y, ray.z)
+        cosine = out.dx * ray.dx + out.dy * ray.dy + out.dz * ray.dz
         ratio = 1.0 / (1.0 + energy / _REST * (1.0 - cosine))
         after = energy * ratio
-        incidence = tx * axes[m, 2, 0] + ty * axes[m, 2, 1] + tz * axes[m, 2, 2]
-        if after < least_keV or incidence < 0.02:
+        du, dv, incidence = _along_axes(out, m, modules)
+        if after < energies.least_keV or incidence < _EDGE_ON:
             continue
-        row = (after - least_keV) * per_keV
-        du = tx * axes[m, 0, 0] + ty * axes[m, 0, 1] + tz * axes[m, 0, 2]
-        dv = tx * axes[m, 1, 0] + ty * axes[m, 1, 1] + tz * axes[m, 1, 2]
-        through, _ = _path(mu, shape, x, y, z, tx, ty, tz, length / voxel_mm, _FAR)
+        through, _ = _path(matter, out, math.sqrt(square) / matter.voxel_mm, _FAR)
         chance = norm * ratio * ratio * (ratio + 1.0 / ratio - 1.0 + cosine * cosine)
-        chance *= math.exp(-_at(table, row, 1) * through * voxel_mm) / square
-        chance *= _stopped(table, _at(table, row, 2), size[2], depth_mm, incidence)
-        chance *= efficiency_at(along_u, along_v, du, dv, place_u, place_v)
-        out[m] += chance * _at(table, row, 0)
+        chance *= math.exp(-_at(energies, after, 1) * through * matter.voxel_mm) / square
+        mu = _at(energies, after, 2)
+        chance *= _stopped(energies.table, mu, modules.thickness, spot.depth_mm, incidence)
+        chance *= efficiency_at(modules.along_u, modules.along_v, du, dv, spot.part_u, spot.part_v)
+        found[photon, later, m] += chance * _at(energies, after, 0)
+
+
+@bare_kernel
+def _collided(
+    ray: Ray, energy: float, matter: _Matter, energies: _Energies, state: Array
+) -> tuple[float, Ray]:
+    """Force a photon of ``energy`` keV to collide; return the chance of it, and the photon there.
+
+    With next to no chance it stays where it is.
+    """
+    scale = _at(energies, energy, 1) * matter.voxel_mm
+    whole, _ = _path(matter, ray, _FAR, _FAR)
+    chance = -math.expm1(-whole * scale)
+    if chance <= _NO_CHANCE:
+        return chance, ray
+    wanted = -math.log(1.0 - uniform(state) * chance) / scale
+    _, way = _path(matter, ray, _FAR, wanted)
+    return chance, moved(ray, way)
+
+
+@bare_kernel
+def _follow_photon(
+    ray: Ray, photon: int, most: int, spot: _Spot, modules: _Modules, matter: _Matter,
+    energies: _Energies, state: Array, found: Array,
+) -> None:  # fmt: skip
+    """Follow a photon of 511 keV over up to ``most`` collisions, each of them forced.
+
+    found : (2, 2, m) f8, by photon, first or later collision, and module: the chance per mm² of
+        face that it is counted there, which is added to
+    """
+    energy, weight = _REST, 1.0
+    for order in range(most):
+        chance, ray = _collided(ray, energy, matter, energies, state)
+        if chance <= _NO_CHANCE:
+            break
+        weight *= chance
+        later = min(order, 1)
+        _serve(ray, energy, weight, spot, modules, matter, energies, found, photon, later)
+        ratio, cosine = compton_ratio(energy / _REST, state)
+        energy *= ratio
+        if energy < energies.least_keV:
+            break
+        ray = scattered(ray, cosine, state)
+
+
+@bare_kernel
+def _sent(
+    x: float, y: float, z: float, weight: float, modules: _Modules, matter: _Matter,
+    energies: _Energies, state: Array,
+) -> tuple[int, float, Ray]:  # fmt: skip
+    """Send one photon of a decay, its place in voxels, to a module drawn.
+
+    Return the module (-1: seen edge-on), the weight and the photon. The weight is multiplied by the
+    chance that either photon counts there unscattered, per mm² of face, over that of the draw.
+    """
+    count, table = len(modules.faces), energies.table
+    m = int(uniform(state) * count)
+    spot = _drawn_spot(modules, energies, state)
+    ray, square = _towards(m, spot, modules, matter, x, y, z)
+    du, dv, incidence = _along_axes(ray, m, modules)
+    if incidence < _EDGE_ON:
+        return -1, 0.0, ray
+    through, _ = _path(matter, ray, math.sqrt(square) / matter.voxel_mm, _FAR)
+    mu = table[table.shape[0] - 1, 2]
+    weight *= count / (2.0 * math.pi * square) * math.exp(-through * matter.voxel_mm)
+    weight *= _stopped(table, mu, modules.thickness, spot.depth_mm, incidence)
+    weight *= efficiency_at(modules.along_u, modules.along_v, du, dv, spot.part_u, spot.part_v)
+    return m, weight, ray
+
+
+@bare_kernel
+def _add_directed(found: Array, weight: float, a: int, once: Array, again: Array) -> None:
+    """Add the pairs of a photon in module ``a`` and the other one, which scattered."""
+    for b in range(found.shape[2]):
+        once[min(a, b), max(a, b)] += weight * found[0, 0, b]
+        again[min(a, b), max(a, b)] += weight * found[0, 1, b]
+
+
+@bare_kernel
+def _add_both(found: Array, weight: float, again: Array) -> None:
+    """Add the pairs of two photons that both scattered, from all modules to all."""
+    for b in range(found.shape[2]):
+        one = found[0, 0, b] + found[0, 1, b]
+        if one > 0.0:
+            for c in range(found.shape[2]):
+                other = found[1, 0, c] + found[1, 1, c]
+                again[min(b, c), max(b, c)] += weight * one * other
 
 
 @kernel
@@ -141,79 +321,27 @@ def follow_chains(
     most : collisions of a photon
     """
     state = np.full(1, seed, np.uint64)
-    count = len(modules)
-    shape = np.array(mu.shape, dtype=np.float64)
-    first, seen = np.zeros((2, count)), np.zeros((2, count))
-    ny, nz = mu.shape[1], mu.shape[2]
+    matter = _Matter(mu, np.array(mu.shape, dtype=np.float64), origin, voxel_mm)
+    every = _Modules(modules, axes, size[0], size[1], size[2], along_u, along_v)
+    energies = _Energies(table, least_keV, per_keV)
+    found = np.zeros((2, 2, len(modules)))
     for chain in range(chains):
-        place = np.searchsorted(cumulative, (chain + uniform(state)) / chains)
-        place = min(place, len(cumulative) - 1)
-        ex = place // (ny * nz) + uniform(state) - 0.5
-        ey = place // nz % ny + uniform(state) - 0.5
-        ez = place % nz + uniform(state) - 0.5
-        weight, a = 1.0 / chains, 0
-        place_u, place_v = uniform(state), uniform(state)
-        depth_mm = _drawn_depth(table, size[2], state)
+        voxel = np.searchsorted(cumulative, (chain + uniform(state)) / chains)
+        x, y, z = _drawn_decay(min(voxel, len(cumulative) - 1), mu, state)
+        spot = _drawn_spot(every, energies, state)
+        a, weight = 0, 1.0 / chains
         if directed:
-            a = int(uniform(state) * count)
-            at_u, at_v = uniform(state), uniform(state)
-            u, v = (at_u - 0.5) * size[0], (at_v - 0.5) * size[1]
-            w = _drawn_depth(table, size[2], state)
-            dx = modules[a, 0] + u * axes[a, 0, 0] + v * axes[a, 1, 0] + w * axes[a, 2, 0]
-            dy = modules[a, 1] + u * axes[a, 0, 1] + v * axes[a, 1, 1] + w * axes[a, 2, 1]
-            dz = modules[a, 2] + u * axes[a, 0, 2] + v * axes[a, 1, 2] + w * axes[a, 2, 2]
-            dx -= origin[0] + ex * voxel_mm
-            dy -= origin[1] + ey * voxel_mm
-            dz -= origin[2] + ez * voxel_mm
-            square = dx * dx + dy * dy + dz * dz
-            length = math.sqrt(square)
-            dx, dy, dz = dx / length, dy / length, dz / length
-            incidence = dx * axes[a, 2, 0] + dy * axes[a, 2, 1] + dz * axes[a, 2, 2]
-            if incidence < 0.02:
+            a, weight, ray = _sent(x, y, z, weight, every, matter, energies, state)
+            if a < 0:
                 continue
-            du = dx * axes[a, 0, 0] + dy * axes[a, 0, 1] + dz * axes[a, 0, 2]
-            dv = dx * axes[a, 1, 0] + dy * axes[a, 1, 1] + dz * axes[a, 1, 2]
-            through, _ = _path(mu, shape, ex, ey, ez, dx, dy, dz, length / voxel_mm, _FAR)
-            last = table.shape[0] - 1
-            weight *= count / (2.0 * math.pi * square) * math.exp(-through * voxel_mm)
-            weight *= _stopped(table, table[last, 2], size[2], w, incidence)
-            weight *= efficiency_at(along_u, along_v, du, dv, at_u, at_v)
         else:
-            dz = 2.0 * uniform(state) - 1.0
-            turn, sine = 2.0 * math.pi * uniform(state), math.sqrt(1.0 - dz * dz)
-            dx, dy = sine * math.cos(turn), sine * math.sin(turn)
-        first[:], seen[:] = 0.0, 0.0
+            ray = _drawn_ray(x, y, z, state)
+        found[:] = 0.0
         for photon in range(1 if directed else 2):
-            px, py, pz = (-dx, -dy, -dz) if photon == 0 else (dx, dy, dz)
-            x, y, z, energy, part = ex, ey, ez, _REST, 1.0
-            for order in range(most):
-                scale = _at(table, (energy - least_keV) * per_keV, 1) * voxel_mm
-                whole, _ = _path(mu, shape, x, y, z, px, py, pz, _FAR, _FAR)
-                collides = -math.expm1(-whole * scale)
-                if collides <= 1e-9:
-                    break
-                part *= collides
-                wanted = -math.log(1.0 - uniform(state) * collides) / scale
-                _, way = _path(mu, shape, x, y, z, px, py, pz, _FAR, wanted)
-                x, y, z = x + way * px, y + way * py, z + way * pz
-                target = first[photon] if order == 0 else seen[photon]
-                _served(
-                    mu, shape, origin, voxel_mm, modules, axes, along_u, along_v, size, place_u,
-                    place_v, depth_mm, table, least_keV, per_keV, x, y, z, px, py, pz, energy, part,
-                    target,
-                )  # fmt: skip
-                ratio, cosine = compton_ratio(energy / _REST, state)
-                energy *= ratio
-                if energy < least_keV:
-                    break
-                px, py, pz = turned(px, py, pz, cosine, 2.0 * math.pi * uniform(state))
-        for b in range(count):
-            if directed:
-                once[min(a, b), max(a, b)] += weight * first[0, b]
-                again[min(a, b), max(a, b)] += weight * seen[0, b]
-                continue
-            one = first[0, b] + seen[0, b]
-            if one > 0.0:
-                for c in range(count):
-                    other = first[1, c] + seen[1, c]
-                    again[min(b, c), max(b, c)] += weight * one * other
+            sign = 2.0 * photon - 1.0
+            one = Ray(x, y, z, sign * ray.dx, sign * ray.dy, sign * ray.dz)
+            _follow_photon(one, photon, most, spot, every, matter, energies, state, found)
+        if directed:
+            _add_directed(found, weight, a, once, again)
+        else:
+            _add_both(found, weight, again)
