@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from daq.cli.reconstruct_source import run_data
 from daq.truth_join import CLASSES
+from hw.protocol import TICK_PS_NUM, TICK_PS_SHIFT
 from recon.corrections import Corrections
 from recon.events import Lors
 from recon.frame_models import FrameModels
@@ -42,13 +43,16 @@ from recon.scatter_step import scatter_rate
 from recon.sensitivity_lines import sampled_lines
 from recon.system import ReconSystem
 from recon.tally import Tally
+from recon.tof import HALF_C_MM_PER_PS
 
 F8 = npt.NDArray[np.float64]
 KINDS: dict[str, Scatter] = {"off": "none", "simulated": "sss", "energies": "energy"}
 PLAN = ReconOptions(psf_fwhm_mm=4.0, decay=False, calibration=False)
 RADIAL_MM = np.linspace(0.0, 125.0, 11)
 TILT_DEG = np.linspace(0.0, 32.0, 9)
-OFFSET_MM = np.linspace(-200.0, 200.0, 21)
+TICK_MM = HALF_C_MM_PER_PS * TICK_PS_NUM / 2**TICK_PS_SHIFT
+OFFSET_MM = (np.arange(22) - 10.5) * 7 * TICK_MM
+"""Each bin holds as many of the offsets that whole ticks of the time can give."""
 
 
 @dataclass(frozen=True)
