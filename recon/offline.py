@@ -50,8 +50,9 @@ LEAST_PER_SUBSET = 100
 POSES_MISSING, OUTSIDE = 0.01, 0.5
 """Shares of a run's time, and of a frame's prompts, beyond which the image says so."""
 
-_PREPARED, _EVENTS_READY = 0.1, 0.25
-"""Share of the whole that comes before the frames, and of a frame before its iterations."""
+_PREPARED, _SCATTER, _EVENTS_READY = 0.1, 0.25, 0.25
+"""Share of the whole that comes before the frames, scatter's, and of a frame before its iterations;
+of 20 M prompts (scatter takes as long for 1 M)."""
 
 
 class ReconstructionStopped(Exception):
@@ -183,7 +184,13 @@ class _Job:
             progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
         )
         self.progress("scatter", 0.07)
-        scatter_rate(models, self.tally, options, done)
+        scatter_rate(
+            models,
+            self.tally,
+            options,
+            done,
+            lambda share: self.progress("scatter", 0.07 + (self._prepared - 0.07) * share),
+        )
 
     def _rates_within(self, contour: Image) -> list[LineRate]:
         """Return the run's background with the scatter of a first µ map."""
@@ -317,11 +324,16 @@ class _Job:
     def _progress_of(self, number: int) -> Progress:
         """Return the progress of one frame, put into its place in the whole by prompts."""
         each = np.array([counts.prompts + 1.0 for counts in self.tally.parts])
-        each *= (1 - _PREPARED) / each.sum()
-        first, share = _PREPARED + float(each[:number].sum()), float(each[number])
+        each *= (1 - self._prepared) / each.sum()
+        first, share = self._prepared + float(each[:number].sum()), float(each[number])
         frames = len(self.selections)
         words = f"frame {number + 1} of {frames}: " if frames > 1 else ""
         return lambda what, part: self.progress(f"{words}{what}", first + share * part)
+
+    @property
+    def _prepared(self) -> float:
+        """Share of the whole that comes before the frames."""
+        return _PREPARED + (0.0 if self.options.scatter == "none" else _SCATTER)
 
     def _quantified(self, frames: list[FrameImage]) -> Reconstruction:
         """Return the frames as one series in the unit that was possible."""

@@ -8,6 +8,7 @@ reference pose.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from recon.corrections import Corrections
@@ -25,6 +26,9 @@ from recon.scatter import (
 )
 from recon.tally import Tally
 
+Progress = Callable[[float], None]
+"""Called with the share (0..1) that is done."""
+
 TAIL_EVENTS = 2_000_000
 ROUNDS = 4
 """The first image holds all scatter, the second lacks some of the activity; from the fourth on the
@@ -35,7 +39,11 @@ PSF_FWHM_MM = 4.0
 
 
 def scatter_rate(
-    models: FrameModels, tally: Tally, options: ReconOptions, done: Corrections
+    models: FrameModels,
+    tally: Tally,
+    options: ReconOptions,
+    done: Corrections,
+    progress: Progress = lambda share: None,
 ) -> None:
     """Put the run's scatter into ``models``, as far as it is wanted and possible."""
     if options.scatter == "none":
@@ -55,7 +63,8 @@ def scatter_rate(
             models.system, models.mu, window, threads=models.threads, stopped=models.stopped
         )
         by_energies = options.scatter == "energy"
-        about = (_by_energies if by_energies else _simulated)(models, tally, simulation)
+        estimate = _by_energies if by_energies else _simulated
+        about = estimate(models, tally, simulation, progress)
     except ScatterError as error:
         models.scatter = None
         done.miss("scatter", str(error))
@@ -65,13 +74,16 @@ def scatter_rate(
     done.apply("scatter", f"{about['method']}{note}", **facts)
 
 
-def _simulated(models: FrameModels, tally: Tally, simulation: SingleScatter) -> dict[str, Any]:
+def _simulated(
+    models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
+) -> dict[str, Any]:
     """Set the estimate of ``ROUNDS`` rounds of image and simulation; return what is told of it."""
     data = models.data
     every = max(1, -(-tally.run.prompts // TAIL_EVENTS))
     found: ScatterRate | None = None
     shares: list[float] = []
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
+        progress(done / ROUNDS)
         found = estimate_scatter(
             models.model([], None),
             models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM),
@@ -89,12 +101,15 @@ def _simulated(models: FrameModels, tally: Tally, simulation: SingleScatter) -> 
     return {} if found is None else found.about | {"share_by_round": shares}
 
 
-def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -> dict[str, Any]:
+def _by_energies(
+    models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
+) -> dict[str, Any]:
     """Set scatter and randoms relative by energy, after rounds without energies; where energies
     are not calibrated, what ``_simulated`` sets."""
     data = models.data
     found: EnergyScatter | None = None
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
+        progress(done / ROUNDS)
         found = estimate_energy_scatter(
             models.model([], None),
             models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM),
@@ -110,7 +125,7 @@ def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -
             stopped=models.stopped,
         )
         if not found.mixture.calibrated:
-            return _without_energies(models, tally, simulation, found)
+            return _without_energies(models, tally, simulation, progress, found)
         models.scatter = found.plain
     if found is None:
         return {}
@@ -119,11 +134,15 @@ def _by_energies(models: FrameModels, tally: Tally, simulation: SingleScatter) -
 
 
 def _without_energies(
-    models: FrameModels, tally: Tally, simulation: SingleScatter, refused: EnergyScatter
+    models: FrameModels,
+    tally: Tally,
+    simulation: SingleScatter,
+    progress: Progress,
+    refused: EnergyScatter,
 ) -> dict[str, Any]:
     """Set simulated scatter in place of one by energies that cannot be trusted, and say so."""
     models.scatter = None
-    about = _simulated(models, tally, simulation)
+    about = _simulated(models, tally, simulation, progress)
     notes = (refused.about["note"], about.get("note"))
     return about | {
         "method": f"{about['method']} (scatter = energy was asked for)",
