@@ -251,7 +251,7 @@ def _draw_images(case: Case, folder: Path, new_figure: Any) -> None:
     for name, image in slices.items():
         panels[3].plot(x, image[:, centre - 5 : centre + 6].mean(axis=1), lw=1.2, label=name)
     panels[3].legend(fontsize=8, frameon=False)
-    panels[3].set_xlabel("x, mm")
+    panels[3].set(xlabel="x, mm", ylabel="emissions/s per mL")
     panels[3].set_ylim(0)
     figure.savefig(folder / f"recon_scatter_image_{case.name}.png", dpi=90)
 
