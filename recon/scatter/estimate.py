@@ -2,8 +2,8 @@
 
 The scale comes from the tails and, where they are calibrated, from the energies of the prompts
 (:mod:`recon.scatter.mixture`); and where the image had an estimate subtracted already, from the
-simulation itself, which is then right in absolute terms: 1 ± ``SIMULATED_ERROR``. They are weighted
-with 1/σ². ``about`` says which.
+simulation itself, which is then right in absolute terms, if the whole object is in the image:
+1 ± ``SIMULATED_ERROR``. They are weighted with 1/σ². ``about`` says which.
 
 Image and estimate depend on each other. Too much scatter subtracted leaves the middle of the object
 too dark, from which too little follows next, and so on: with a wide window this goes back and forth
@@ -40,6 +40,9 @@ cylinder, 14 % with a head (docs/recon_scatter.md)."""
 SIMULATED_ERROR = 0.05
 """Of the simulation's own scale, of an image whose scatter was subtracted; against the truth of
 emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
+
+END_SLICES, REACHES_BEYOND = 2, 0.3
+"""Of the µ map at each end, and how much they hold over the mean slice where the object goes on."""
 
 MOST_RELATIVE_ERROR = 0.25
 """A scale less certain than this is not used."""
@@ -103,9 +106,20 @@ def estimate_scatter(
     fit = fit_tails(single, mask, tally, duration_s=duration_s, randoms=randoms, threads=threads)
     mixture = _by_energies(tally, fit, simulation, activity)
     fit = replace(fit, relative_error=math.hypot(fit.relative_error, TAIL_ERROR))
-    absolute = previous is not None and simulation.with_multiple
+    absolute = previous is not None and simulation.with_multiple and not reaches_beyond(mu)
     choice = _choice(fit, mixture, single, duration_s, absolute=absolute)
     return _scaled(single, simulation, choice, fit, tally)
+
+
+def reaches_beyond(mu: Image) -> bool:
+    """Return whether the object goes on beyond the image along the axis.
+
+    What is active there scatters into the image, which the simulation does not know: with a
+    cylinder 24 mm longer than the image it was a fifth too little (docs/recon_scatter.md).
+    """
+    slices = mu.sum(axis=(0, 1), dtype=np.float64)
+    ends = max(slices[:END_SLICES].mean(), slices[-END_SLICES:].mean())
+    return bool(ends > REACHES_BEYOND * slices.mean())
 
 
 @dataclass(frozen=True)

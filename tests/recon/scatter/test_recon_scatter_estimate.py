@@ -28,6 +28,7 @@ from recon.scatter import (
     estimate_energy_scatter,
     estimate_scatter,
 )
+from recon.scatter.estimate import reaches_beyond
 from recon.scatter.rate import settled
 from recon.scatter.spectra import Spectra, scattered_energies, spectra
 from recon.scatter.tails import solve
@@ -102,6 +103,21 @@ def test_scale_is_found_in_the_tails(
         assert rate.scale * brighter == pytest.approx(MULTIPLE, rel=0.08)
         assert 0.09 < rate.about["scale_sigma"] / rate.scale < 0.11
         assert rate.about["tail_prompts"] > 500
+
+
+def test_the_simulations_own_scale_counts_where_all_of_the_object_is_in_the_image(
+    system: ReconSystem, simulation: SingleScatter, activity: np.ndarray, prompts: np.ndarray
+) -> None:
+    longer = simulation.mu.copy()
+    longer[:] = longer.max(axis=2, keepdims=True)  # to both ends of the image and beyond
+    known = {"duration_s": SECONDS, "simulation": simulation}
+    first = estimate_scatter(LineModel(system), activity, simulation.mu, [prompts], **known)
+    for mu, source in ((simulation.mu, "tails, simulation"), (longer, "tails")):
+        again = estimate_scatter(
+            LineModel(system), activity, mu, [prompts], previous=first, **known
+        )
+        assert again.about["scale_from"] == source
+        assert reaches_beyond(mu) is (mu is longer)
 
 
 def test_factors_lower_scatter_as_they_lower_trues(
