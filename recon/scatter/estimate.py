@@ -41,8 +41,8 @@ SIMULATED_ERROR = 0.05
 """Of the simulation's own scale, of an image whose scatter was subtracted; against the truth of
 emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
 
-END_SLICES, REACHES_BEYOND = 2, 0.3
-"""Of the µ map at each end, and how much they hold over the mean slice where the object goes on."""
+REACHES_BEYOND = 0.3
+"""Of the µ map's mean slice: where the first or last one holds more, the object goes on."""
 
 MOST_RELATIVE_ERROR = 0.25
 """A scale less certain than this is not used."""
@@ -118,8 +118,7 @@ def reaches_beyond(mu: Image) -> bool:
     cylinder 24 mm longer than the image it was a fifth too little (docs/recon_scatter.md).
     """
     slices = mu.sum(axis=(0, 1), dtype=np.float64)
-    ends = max(slices[:END_SLICES].mean(), slices[-END_SLICES:].mean())
-    return bool(ends > REACHES_BEYOND * slices.mean())
+    return bool(max(slices[0], slices[-1]) > REACHES_BEYOND * slices.mean())
 
 
 @dataclass(frozen=True)
