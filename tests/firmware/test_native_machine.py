@@ -57,7 +57,8 @@ def test_hello_comes_unasked_and_again_until_a_command_comes(native):
 def test_stop_ends_the_process_and_the_window_can_be_used_again(native):
     process = native._process
     native.stop()
-    assert process.returncode == 0  # it left when asked: what does not is killed
+    # it left when asked, or while it was still starting: what does not is killed
+    assert process.returncode in (0, -signal.SIGTERM)
     assert not native.alive
     native.start()
     with Line(native.serial_url) as line:
