@@ -34,7 +34,7 @@ I8 = npt.NDArray[np.int64]
 class ScatterRate:
     """A ``LineRate``: the scatter expected on lines.
 
-    scale : α; what the table, which holds single scatter only, is multiplied by
+    scale : α; what the table is multiplied by
     about : for the image's metadata: method, scale, scatter_fraction, note and more
     activity : what it was simulated from, where that is kept for the next estimate
     """
