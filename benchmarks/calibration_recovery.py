@@ -29,22 +29,22 @@ from typing import Any
 import numpy as np
 
 from coincidence.calibration import Calibration, no_calibration
-from daq.calibrate_energy import LineSpectra, calibrate_lines
-from daq.calibrate_lutetium import LOG_GRID, calibrate_lutetium
-from daq.calibrate_skew import calibrate_skew
-from daq.calibrate_walk import calibrate_walk
-from daq.calibration_set import Status
-from daq.coincidence_pairs import pairs_of_run
-from daq.energy_spectra import line_grid, spectra_of_run
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
+from daq.calibration.coincidence_pairs import pairs_of_run
+from daq.calibration.energy_fit import LineSpectra, calibrate_lines
+from daq.calibration.energy_spectra import line_grid, spectra_of_run
+from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
+from daq.calibration.skew_fit import calibrate_skew
+from daq.calibration.walk_fit import calibrate_walk
+from daq.folder.calibration_set import Status
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import Instrument, prepare
-from emulator.phantoms import Phantom
-from emulator.shapes import cylinder, line, point
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import Instrument, prepare
+from emulator.object.catalogue import Phantom
+from emulator.object.shapes import cylinder, line, point
 from emulator.slices import PERIOD_S
-from hw.scanner import load_scanner, scanner_to_toml_text
+from hw.scanner.description import load_scanner, scanner_to_toml_text
 
 LLD_keV = 250.0
 

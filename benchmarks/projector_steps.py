@@ -16,10 +16,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from daq.cli.projector_workload import ring_workload
+from daq.cli.bench.projector_workload import ring_workload
 from hw.jit import bare_kernel
-from recon.event_order import put_in_order
-from recon.projector_kernels import (
+from recon.core.tof import NO_TOF
+from recon.projector.event_order import put_in_order
+from recon.projector.joseph_kernels import (
     BLOCK,
     _set_up,
     _write_ray,
@@ -28,7 +29,6 @@ from recon.projector_kernels import (
     forward_events,
     new_scratch,
 )
-from recon.tof import NO_TOF
 
 PASSES = 9
 

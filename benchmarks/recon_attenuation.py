@@ -25,22 +25,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from daq.cli.reconstruct_source import run_data
-from daq.truth_join import CLASSES
+from daq.replay.truth_join import CLASSES
 from recon.attenuation.head_contour import head_contour_mu
 from recon.attenuation.mlaa import mlaa
-from recon.grid import Image, ImageGrid
-from recon.line_model import LineModel
-from recon.normalisation import LiveShare, Normalisation
-from recon.offline import reconstruct
-from recon.options import ReconOptions
-from recon.projector import Projector
-from recon.randoms import CrystalRandoms, fan_counts
-from recon.run_data import RunData
+from recon.core.grid import Image, ImageGrid
+from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity import SensitivityRatio, geometric_sensitivity
+from recon.em.sensitivity_lines import sampled_lines
+from recon.lines.model import LineModel
+from recon.lines.normalisation import LiveShare, Normalisation
+from recon.lines.randoms import CrystalRandoms, fan_counts
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import reconstruct
+from recon.offline.run_data import RunData
+from recon.offline.run_reader import run_data
+from recon.projector.operator import Projector
 from recon.scatter import EnergyWindow, estimate_scatter
-from recon.sensitivity import SensitivityRatio, geometric_sensitivity
-from recon.sensitivity_lines import sampled_lines
-from recon.system import ReconSystem
 
 INSIDE_MM = 14.0  # deeper than scalp and skull
 SHOWN_FWHM_MM = 6.0

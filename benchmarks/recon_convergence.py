@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from recon.em_model import EmModel, em_update
-from recon.event_store import EventStore
-from recon.events import EventList, Lors
-from recon.grid import Image, ImageGrid
-from recon.penalised import Bsrem
-from recon.prior import RelativeDifference
-from recon.projector import Projector
-from recon.resolution import GaussianResolution
-from recon.stopping import Step
+from recon.core.events import EventList, Lors
+from recon.core.grid import Image, ImageGrid
+from recon.core.resolution import GaussianResolution
+from recon.em.event_store import EventStore
+from recon.em.penalised import Bsrem
+from recon.em.prior import RelativeDifference
+from recon.em.problem import EmModel, em_update
+from recon.em.stopping import Step
+from recon.projector.operator import Projector
 
 F8 = npt.NDArray[np.float64]
 RADIUS_MM, HALF_MM = 130.0, 60.0

@@ -24,18 +24,18 @@ import numpy as np
 from recon_runs import demo, normalisation, text_file
 from scipy import ndimage
 
-from daq.cli.reconstruct_source import run_data
-from emulator.shapes import CYLINDER_LENGTH_MM, CYLINDER_RADIUS_MM
-from hw.nuclides import load_nuclide
-from hw.scanner import scanner_to_toml_text
+from emulator.object.shapes import CYLINDER_LENGTH_MM, CYLINDER_RADIUS_MM
+from hw.physics.nuclides import load_nuclide
+from hw.scanner.description import scanner_to_toml_text
 from recon.analysis.contrast import Warm
 from recon.analysis.picture import Picture
 from recon.analysis.uniformity import uniformity
-from recon.grid import Image, ImageGrid
-from recon.offline import Extras, reconstruct
-from recon.options import ReconOptions
-from recon.quantification import ActivityCalibration, Region, load_calibration, mean_in
-from recon.run_data import RunData
+from recon.core.grid import Image, ImageGrid
+from recon.core.quantification import ActivityCalibration, Region, load_calibration, mean_in
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import Extras, reconstruct
+from recon.offline.run_data import RunData
+from recon.offline.run_reader import run_data
 
 CYLINDER_ML = math.pi * CYLINDER_RADIUS_MM**2 * CYLINDER_LENGTH_MM / 1000
 CYLINDER = Warm((0.0, 0.0, 0.0), 2 * CYLINDER_RADIUS_MM, CYLINDER_LENGTH_MM)

@@ -25,16 +25,16 @@ import numpy as np
 import numpy.typing as npt
 from recon_scatter import evenness, places
 
-from daq.cli.reconstruct_source import run_data
-from daq.truth_join import CLASSES
-from emulator.materials import MU_WATER_511_PER_MM
-from hw.nuclides import load_nuclide
-from recon.events import Lors
-from recon.offline import reconstruct
-from recon.options import ReconOptions
-from recon.run_data import RunData
+from daq.replay.truth_join import CLASSES
+from emulator.physics.materials import MU_WATER_511_PER_MM
+from hw.physics.nuclides import load_nuclide
+from recon.core.events import Lors
+from recon.em.sensitivity_lines import sampled_lines
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import reconstruct
+from recon.offline.run_data import RunData
+from recon.offline.run_reader import run_data
 from recon.scatter import EnergyWindow, ScatterOptions, ScatterRate, SingleScatter
-from recon.sensitivity_lines import sampled_lines
 
 F8 = npt.NDArray[np.float64]
 SAMPLES = 2_000_000

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, load_scanner
-from recon.exchange.castor import CastorOptions, write_castor
-from recon.exchange.petsird import write_petsird
-from recon.exchange.petsird_header import Binning, header_of
-from recon.exchange.petsird_reader import PetsirdFile
-from recon.exchange.petsird_scanner import fit_scanner
-from recon.exchange.safir import write_safir
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import build_geometry
+from recon.exchange.listmode.castor import CastorOptions, write_castor
+from recon.exchange.listmode.safir import write_safir
+from recon.exchange.petsird.header import Binning, header_of
+from recon.exchange.petsird.reader import PetsirdFile
+from recon.exchange.petsird.scanner_fit import fit_scanner
+from recon.exchange.petsird.writer import write_petsird
 from recon.exchange.scan_facts import ScanFacts
 
 RATE_PER_S = 1e5

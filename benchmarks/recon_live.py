@@ -22,19 +22,19 @@ from pathlib import Path
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from daq.cli.reconstruct_source import run_data
-from recon.display_filter import gaussian
-from recon.event_store import EventStore
-from recon.grid import Image
-from recon.line_model import LineModel
-from recon.live import LiveImager
-from recon.live_finish import finish
-from recon.live_lines import CrystalLines
-from recon.osem import osem
-from recon.projector import Projector
-from recon.sensitivity import support_mask
-from recon.sensitivity_cache import sensitivity
-from recon.system import ReconSystem
+from recon.core.display_filter import gaussian
+from recon.core.grid import Image
+from recon.core.scanner_tables import ReconSystem
+from recon.em.event_store import EventStore
+from recon.em.list_mode_osem import osem
+from recon.em.sensitivity import support_mask
+from recon.em.sensitivity_cache import sensitivity
+from recon.lines.model import LineModel
+from recon.live.final_image import finish
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+from recon.offline.run_reader import run_data
+from recon.projector.operator import Projector
 
 TURN_S, BUDGET_S, FINISH_S = 0.08, 0.02, 90.0
 PART = 500_000

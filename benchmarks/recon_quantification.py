@@ -35,18 +35,18 @@ from pathlib import Path
 import numpy as np
 from recon_runs import demo, normalisation, text_file
 
-from daq.cli.reconstruct_source import run_data
-from emulator.shapes import HOT_ROD_DIAMETERS_MM, _rod_centres_mm
-from hw.nuclides import load_nuclide
+from emulator.object.shapes import HOT_ROD_DIAMETERS_MM, _rod_centres_mm
+from hw.physics.nuclides import load_nuclide
 from recon.analysis.picture import Picture
 from recon.analysis.regions import Region as Roi
 from recon.analysis.regions import measure
-from recon.grid import Image
-from recon.motion import PoseStream
-from recon.offline import Extras, Reconstruction, reconstruct
-from recon.options import ReconOptions
-from recon.quantification import ActivityCalibration, Region, mean_in
-from recon.run_data import RunData
+from recon.core.grid import Image
+from recon.core.quantification import ActivityCalibration, Region, mean_in
+from recon.offline.motion import PoseStream
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import Extras, Reconstruction, reconstruct
+from recon.offline.run_data import RunData
+from recon.offline.run_reader import run_data
 
 CYLINDER_ML = math.pi * 10.0**2 * 15.0
 REGION = Region(85.0, 120.0)

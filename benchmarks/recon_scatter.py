@@ -25,25 +25,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daq.cli.reconstruct_source import run_data
-from daq.truth_join import CLASSES
-from hw.protocol import TICK_PS_NUM, TICK_PS_SHIFT
-from recon.corrections import Corrections
-from recon.events import Lors
-from recon.frame_models import FrameModels
-from recon.grid import Image, ImageGrid
-from recon.line_corrections import line_factors, randoms_rate
-from recon.offline import reconstruct
-from recon.options import ReconOptions, Scatter
-from recon.run_data import RunData
+from daq.replay.truth_join import CLASSES
+from hw.wire.protocol import TICK_PS_NUM, TICK_PS_SHIFT
+from recon.core.correction_record import Corrections
+from recon.core.events import Lors
+from recon.core.grid import Image, ImageGrid
+from recon.core.scanner_tables import ReconSystem
+from recon.core.tof import HALF_C_MM_PER_PS
+from recon.em.sensitivity_lines import sampled_lines
+from recon.offline.frame_counts import Tally
+from recon.offline.frame_setup import FrameModels
+from recon.offline.line_corrections import line_factors, randoms_rate
+from recon.offline.options import ReconOptions, Scatter
+from recon.offline.reconstruction import reconstruct
+from recon.offline.run_data import RunData
+from recon.offline.run_reader import run_data
+from recon.offline.scatter_step import scatter_rate
 from recon.scatter import EnergyRate, ScatterRate
 from recon.scatter.rate import mean_factor
 from recon.scatter.tails import as_measured
-from recon.scatter_step import scatter_rate
-from recon.sensitivity_lines import sampled_lines
-from recon.system import ReconSystem
-from recon.tally import Tally
-from recon.tof import HALF_C_MM_PER_PS
 
 F8 = npt.NDArray[np.float64]
 KINDS: dict[str, Scatter] = {"off": "none", "simulated": "sss", "energies": "energy"}

@@ -30,14 +30,14 @@ from typing import Any
 import numpy as np
 from recon_runs import demo, text_file
 
-from daq.cli.reconstruct_spect import spect_run
-from emulator.painting import Canvas, Shape
-from emulator.phantoms import make_phantom, mu_map_on_grid
-from emulator.spect_trials import SQUARE_BINS, ideal_camera, see
-from hw.energy_windows import spect_windows
-from hw.geometry import module_poses
-from hw.scanner import Scanner, load_scanner
-from recon.grid import ImageGrid
+from daq.cli.images.reconstruct_spect import spect_run
+from emulator.object.catalogue import make_phantom, mu_map_on_grid
+from emulator.object.painting import Canvas, Shape
+from emulator.trials.cameras import SQUARE_BINS, ideal_camera, see
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import module_poses
+from recon.core.grid import ImageGrid
 from recon.spect.offline import SpectOptions, reconstruct_spect
 from recon.spect.peaks import peaks_of
 from recon.spect.projector import SpectProjector

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
 
 PERIODS = 20  # of 5.24 ms: about 105 000 decays at 1 MBq
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from recon.event_order import order_for_cache
-from recon.events import EventList, Lors
-from recon.grid import ImageGrid
-from recon.projector import Projector
-from recon.tof import TofModel
+from recon.core.events import EventList, Lors
+from recon.core.grid import ImageGrid
+from recon.core.tof import TofModel
+from recon.projector.event_order import order_for_cache
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((120, 120, 50), (2.0, 2.0, 2.0))
 LINES = 200_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daq.bench_sort import Chain, frames_to_listmode, sorted_window_pairs
-from daq.bench_workload import Workload, disordered, frames_of
+from daq.cli.bench.sorting_speed import Chain, frames_to_listmode, sorted_window_pairs
+from daq.cli.bench.sorting_workload import Workload, disordered, frames_of
 
 SINGLES = 500_000
 

@@ -65,7 +65,7 @@ ANGLE = np.dtype(
     ]
 )
 """Where a module stood, 16 bytes: from this time until its next angle it stands at ``steps`` of
-``ANGLE_STEP_DEG`` (``hw.geometry.module_poses`` says what is turned)."""
+``ANGLE_STEP_DEG`` (``hw.scanner.geometry.module_poses`` says what is turned)."""
 
 ANGLE_STEP_DEG = 0.001
 

@@ -19,7 +19,7 @@ from coincidence.events import COINCIDENCE, END_OF_TIME_PS
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
 from coincidence.windows import window_dkeV
 from hw.jit import Array, kernel
-from hw.settings import SortSettings
+from hw.messages.sort_settings import SortSettings
 
 _PIECE = 1 << 17
 _BLOCK = 16384  # singles looked at in one go: what is noted of them stays in the cache

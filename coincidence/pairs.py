@@ -12,7 +12,7 @@ from coincidence.crowding import MOST_NEAR, leave_out_crowded
 from coincidence.events import FLAG_MULTIPLE
 from coincidence.records import crystal_of, energy_of, write_pair, write_triple
 from hw.jit import Array, kernel
-from hw.settings import POLICIES
+from hw.messages.sort_settings import POLICIES
 
 ALL, DISCARD, HIGHEST, OPENER = range(4)
 TAKE_ALL_GOODS, TAKE_WINNER_OF_GOODS, TAKE_IF_ONLY_ONE_GOOD = 4, 5, 6

@@ -18,7 +18,7 @@ from coincidence.buffers import Records, Rotation, Words, as_words, empty_single
 from coincidence.delayeds import pair_delayeds
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, TRIPLE
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
-from hw.settings import SortSettings
+from hw.messages.sort_settings import SortSettings
 
 _INITIAL_ROOM = 1 << 14
 

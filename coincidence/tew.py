@@ -19,8 +19,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hw.energy_windows import claimed_keV
-from hw.settings import EnergyWindow, SortSettings
+from hw.messages.sort_settings import EnergyWindow, SortSettings
+from hw.physics.energy_windows import claimed_keV
 
 
 @dataclass(frozen=True)

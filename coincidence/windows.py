@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.settings import SettingsError, SortSettings
+from hw.messages.sort_settings import SettingsError, SortSettings
 
 COINCIDENCE_BIT = 0x80
 SINGLES_ONLY_BIT = 0x40

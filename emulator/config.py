@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from emulator.fault_kinds import FaultError
-from emulator.faults import FaultPlan
-from hw.protocol import MAX_EVENTS
+from emulator.faults.frames import FaultPlan
+from hw.wire.protocol import MAX_EVENTS
 
 MAX_ACTIVITY_BQ = 1e9
 """Beyond this a period's frames do not fit the wire; a brain scan has a few 1e7 Bq."""
@@ -37,8 +37,8 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     """The settings of an emulator process.
 
     scanner : preset name or TOML path
-    phantom : a name of ``emulator.phantoms.phantom_names()``
-    nuclide : a name of ``hw.nuclides.nuclide_names()``, or several with their shares of the
+    phantom : a name of ``emulator.object.catalogue.phantom_names()``
+    nuclide : a name of ``hw.physics.nuclides.nuclide_names()``, or several with their shares of the
         activity at the start, such as ``Ga-68:0.3+Lu-177:0.7`` (without shares: equal ones)
     activity_Bq : decays per second of the whole phantom at the start of each run
     seed : decides every random number; run n of a process uses seed + n
@@ -47,25 +47,25 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     look_ahead_s : how far the Monte Carlo may run ahead of what is sent (bounds memory)
     trigger_keV : the digitizer's own threshold, on the read-out energy
     queue_words : event words that a module can queue for one data frame; more are lost in it
-    endpoint : base address of the system (``hw.endpoints``)
+    endpoint : base address of the system (``hw.messages.endpoints``)
     faults : what to do wrong on purpose
     lutetium : whether ¹⁷⁶Lu in the crystals decays
     dead_crystals : nothing of these is ever read out
     noisy_crystals : these trigger by themselves, ``noise_Hz`` times a second each
     positron_range : whether positrons travel before they annihilate
     tac : how the activity of each region changes beside its decay: ``bolus``, ``washout`` or the
-        path of a CSV file (``emulator.kinetics``); "" not at all
+        path of a CSV file (``emulator.object.kinetics``); "" not at all
     motion : how the object moves: ``breathing``, ``head`` or the path of a CSV file of poses
-        (``emulator.motion``); "" not at all
+        (``emulator.object.motion``); "" not at all
     truth : folder for a truth file of each run, named by the run's tag; "run" puts it into the
         run's own folder, "" writes none
     library : load mode, which plays decays of an event library: its file, or "auto" for one kept
         in the cache folder; "" for the full Monte Carlo
     gantry : how a SPECT scanner moves: ``fixed:30``, ``step:32x10s`` or ``turn:6deg/s``; "" as
-        its preset usually does (``emulator.spect_motion``)
+        its preset usually does (``emulator.spect.gantry_motion``)
     any_collimator : whether a collimator may stand before lines it is not made for
     hits : folder of the windows of firmware modules, which then get hits and marks in place of
-        the frames that the emulator makes otherwise (``emulator.hit_writer``); "" without
+        the frames that the emulator makes otherwise (``emulator.process.hit_writer``); "" without
     """
 
     scanner: str = "caremibrain"

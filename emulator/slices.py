@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from emulator.truth import no_labels
-from hw.protocol import FRAME_PERIOD_PS
+from emulator.truth_labels import no_labels
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
 

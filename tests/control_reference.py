@@ -1,6 +1,6 @@
 """A receiver of control messages written from docs/protocol.md alone, slow and plain.
 
-Nothing here comes from ``hw.control``: COBS by whole blocks on lists, the CRC bit by bit, the
+Nothing here comes from ``hw.wire.control``: COBS by whole blocks on lists, the CRC bit by bit, the
 header by the standard library's struct module.
 """
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.frames import new_header, seal_frame
-from hw.messages import SourceReport
-from hw.protocol import FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
+from hw.messages.codec import SourceReport
+from hw.wire.frames import new_header, seal_frame
+from hw.wire.protocol import FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
 
 RUN_TAG = 0x5EED
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-START = (sys.executable, "-c", "import daq.cli.live_chain")
+START = (sys.executable, "-c", "import daq.cli.launch.live_chain")
 
 QUIET_START_S = 0.5
 """What START takes on two quiet cores of the machines that this is developed on."""

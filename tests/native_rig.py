@@ -7,19 +7,11 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from daq.serial_link.session import ModuleSession
-from hw.control import (
-    MARK_LAST,
-    MARK_SYNCED,
-    SCHEMA_CRC,
-    STRUCTS,
-    BiasState,
-    Board,
-    DataPath,
-)
+from daq.link.serial.session import ModuleSession
 from hw.machines.build import Image, build, slot_image
 from hw.machines.machine import Machine
-from hw.protocol import WORD_KINDS, pack_words
+from hw.wire.control import MARK_LAST, MARK_SYNCED, SCHEMA_CRC, STRUCTS, BiasState, Board, DataPath
+from hw.wire.protocol import WORD_KINDS, pack_words
 
 Words = npt.NDArray[np.uint64]
 RUN_TAG = 0x5EED

@@ -66,6 +66,11 @@ examples:
 """
 
 
+def module_of(command: str) -> str:
+    """Return the name of a command's module in ``daq.cli.commands``."""
+    return "import_data" if command == "import" else command.replace("-", "_")
+
+
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; ``only`` loads one command's options and leaves the rest as names."""
     import argparse
@@ -82,7 +87,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         if only is None or name != only:
             commands.add_parser(name, help=words, add_help=False)
             continue
-        module = importlib.import_module(f"daq.cli.{name.replace('-', '_')}_command")
+        module = importlib.import_module(f"daq.cli.commands.{module_of(name)}")
         sub = commands.add_parser(
             name,
             help=words,
@@ -156,7 +161,7 @@ def _run(arguments: list[str]) -> int:
     name = next((word for word in arguments if not word.startswith("-")), None)
     parser = build_parser(only=name if name in COMMANDS else None)
     if name == "test":  # everything behind it is pytest's
-        from daq.cli.test_command import run_tests
+        from daq.cli.commands.test import run_tests
 
         return run_tests(arguments[arguments.index("test") + 1 :])
     options = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daq.errors import DaqError
-from hw.endpoints import default_base
+from hw.messages.endpoints import default_base
 
 MOST_THREADS = 64
 
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
 def find_run(text: str, runs: Path) -> Path:
     """Return the folder of a run given as a path, as a name below ``runs``, or as "last"."""
     if text == "last":
-        from daq.catalogue import Catalogue
+        from daq.folder.catalogue import Catalogue
 
         rows = Catalogue(runs).rows()
         if not rows:

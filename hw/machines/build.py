@@ -22,8 +22,8 @@ from typing import IO, Literal
 import crc32c
 import numpy as np
 
-from hw.control import IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Board
 from hw.machines.toolchain import Kind, missing
+from hw.wire.control import IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Board
 
 Target = Literal["native", "native-asan", "mps2", "test", "fuzzer"]
 

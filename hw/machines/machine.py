@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from hw.machines.window import Window
+from hw.machines.memory_window import Window
 
 LOG_LINES = 8
 

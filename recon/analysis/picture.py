@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from recon.grid import ReconError
+from recon.core.grid import ReconError
 
 Floats = npt.NDArray[np.float64]
 Triple = tuple[float, float, float]

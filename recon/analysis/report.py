@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from hw.whole_file import whole_file
 from recon.analysis.picture import AnalysisError
 from recon.exchange.errors import ExchangeError
-from recon.exchange.whole_files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase, SubFigure

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from recon.grid import Image, ImageGrid, ReconError
-from recon.tof import FWHM_PER_SIGMA
+from recon.core.grid import Image, ImageGrid, ReconError
+from recon.core.tof import FWHM_PER_SIGMA
 
 SOFT_TISSUE_PER_MM = 0.0096
 SKULL_PER_MM = 0.0146

@@ -29,19 +29,19 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from recon.attenuation.head_contour import BONE_PER_MM, SOFT_TISSUE_PER_MM
-from recon.em_model import em_quotient
-from recon.event_order import order_for_cache
-from recon.events import EventList, Lors, joined
-from recon.grid import Image, ReconError
-from recon.line_model import LineFactor, LineModel, LineRate
-from recon.mu_map import check_mu, resample
-from recon.pair_product import F4, Records
-from recon.projector import Projector
-from recon.sensitivity import RATIO_FWHM_MM, coarse_grid, refined
-from recon.sensitivity_cache import sensitivity
-from recon.sensitivity_lines import sampled_lines
-from recon.system import ReconSystem
-from recon.tof import FWHM_PER_SIGMA
+from recon.core.events import EventList, Lors, joined
+from recon.core.grid import Image, ReconError
+from recon.core.mu_map import check_mu, resample
+from recon.core.scanner_tables import ReconSystem
+from recon.core.tof import FWHM_PER_SIGMA
+from recon.em.problem import em_quotient
+from recon.em.sensitivity import RATIO_FWHM_MM, coarse_grid, refined
+from recon.em.sensitivity_cache import sensitivity
+from recon.em.sensitivity_lines import sampled_lines
+from recon.lines.crystal_products import F4, Records
+from recon.lines.model import LineFactor, LineModel, LineRate
+from recon.projector.event_order import order_for_cache
+from recon.projector.operator import Projector
 
 Mask = npt.NDArray[np.bool_]
 

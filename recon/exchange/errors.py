@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recon.grid import ReconError
+from recon.core.grid import ReconError
 
 
 class ExchangeError(ReconError):

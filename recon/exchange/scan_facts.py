@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hw.nuclides import Nuclide, load_nuclide, nuclide_names
+from hw.physics.nuclides import Nuclide, load_nuclide, nuclide_names
 from recon.exchange.errors import ExchangeError
 
 NO_DATE = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)

@@ -8,11 +8,11 @@ so that the energy window takes away most of those that were turned far. Needed 
     p(e' | E) = ∫ D(e | E) Gauss(e'; e, σ₅₁₁ √(e/511)) de
     w(E) = ∫_lld^uld p(e' | E) de'         the share of the stopped that is recorded
 
-µ(E) keeps the convention of :mod:`recon.lors` at 511 keV; its course is Klein–Nishina's for
-Compton scatter plus photoelectric absorption by ``PHOTO_SHARE``. D is found by following photons
-through the block (from a ball around the scanner's centre to anywhere on the face; absorption, or
-Compton scatter drawn from a table of Klein–Nishina's angles, until absorbed or out), once per
-scanner, with a fixed seed. Fluorescence and coherent scatter are left out.
+µ(E) keeps the convention of :mod:`recon.core.event_location` at 511 keV; its course is
+Klein–Nishina's for Compton scatter plus photoelectric absorption by ``PHOTO_SHARE``. D is found by
+following photons through the block (from a ball around the scanner's centre to anywhere on the
+face; absorption, or Compton scatter drawn from a table of Klein–Nishina's angles, until absorbed or
+out), once per scanner, with a fixed seed. Fluorescence and coherent scatter are left out.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from hw.block_efficiency import BlockEfficiency
-from hw.compton import ELECTRON_REST_KEV, klein_nishina
-from hw.geometry import LINEAR_ATTENUATION_PER_MM
-from hw.scanner import Module, Scanner
-from hw.scintillator import PHOTO_ENERGIES_KEV, photo_share, relative_attenuation
-from recon.grid import ReconError
-from recon.tof import FWHM_PER_SIGMA
+from hw.physics.block_efficiency import BlockEfficiency
+from hw.physics.compton import ELECTRON_REST_KEV, klein_nishina
+from hw.physics.scintillator import PHOTO_ENERGIES_KEV, photo_share, relative_attenuation
+from hw.scanner.description import Module, Scanner
+from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM
+from recon.core.grid import ReconError
+from recon.core.tof import FWHM_PER_SIGMA
 
 Array = npt.NDArray[np.float64]
 

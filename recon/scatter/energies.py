@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recon.events import F4
-from recon.grid import Image
-from recon.line_model import LineModel, LineRate, Records
-from recon.lors import LocatedEvents
+from recon.core.event_location import LocatedEvents
+from recon.core.events import F4
+from recon.core.grid import Image
+from recon.lines.model import LineModel, LineRate, Records
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.mixture import Mixture, energy_bins, energy_counts, fit_mixture
 from recon.scatter.rate import ScatterRate, mean_factor, settled

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recon.grid import Image
-from recon.line_model import LineModel, LineRate, Records
+from recon.core.grid import Image
+from recon.lines.model import LineModel, LineRate, Records
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.energies import scaled_by
 from recon.scatter.mixture import Mixture, energy_counts, fit_mixture

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from hw.compton import ELECTRON_REST_KEV
-from recon.line_model import Records
+from hw.physics.compton import ELECTRON_REST_KEV
+from recon.lines.model import Records
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.simulation import SingleScatter
 from recon.scatter.spectra import Spectra, spectra, window_edges

@@ -26,12 +26,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.compton import ELECTRON_REST_KEV, attenuation_scale, klein_nishina
-from recon.grid import Image, ImageGrid
+from hw.physics.compton import ELECTRON_REST_KEV, attenuation_scale, klein_nishina
+from recon.core.grid import Image, ImageGrid
+from recon.core.scanner_tables import ReconSystem
 from recon.scatter.detector import BlockResponse
 from recon.scatter.multiple_kernels import follow_chains
 from recon.scatter.points import CoarseImage, coarse_image
-from recon.system import ReconSystem
 
 F8 = npt.NDArray[np.float64]
 

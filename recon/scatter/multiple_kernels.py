@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw.block_efficiency import efficiency_at
-from hw.compton import ELECTRON_REST_KEV
 from hw.jit import Array, bare_kernel, kernel
-from hw.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
-from recon.scatter.kernels import trilinear
+from hw.physics.block_efficiency import efficiency_at
+from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
+from recon.scatter.single_kernels import trilinear
 
 _REST = ELECTRON_REST_KEV
 _FAR = 1e30
@@ -40,7 +40,8 @@ class _Modules(NamedTuple):
     """The modules of the scanner, all of one size.
 
     faces : (m, 3) f8, mm, middles of their faces; axes : (m, 3, 3) f8, rows u, v, w
-    width, height, thickness : mm; along_u, along_v : see :func:`hw.block_efficiency.efficiency_at`
+    width, height, thickness : mm; along_u, along_v : see
+    :func:`hw.physics.block_efficiency.efficiency_at`
     """
 
     faces: Array

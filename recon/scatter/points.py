@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recon.grid import Image, ImageGrid
+from recon.core.grid import Image, ImageGrid
 
 LEAST_MU_PER_MM = 2e-4
 """Thinner matter (air) scatters nothing worth a point."""

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from recon.events import F4
-from recon.grid import Image
-from recon.line_model import LineFactor, Records
-from recon.lors import LocatedEvents
+from recon.core.event_location import LocatedEvents
+from recon.core.events import F4
+from recon.core.grid import Image
+from recon.core.scanner_tables import ReconSystem
+from recon.core.tof import HALF_C_MM_PER_PS
+from recon.lines.model import LineFactor, Records
 from recon.scatter.detector import ScatterError
-from recon.scatter.kernels import line_rates
 from recon.scatter.samples import crystal_weights, mean_weights
 from recon.scatter.simulation import ScatterTable
-from recon.system import ReconSystem
-from recon.tof import HALF_C_MM_PER_PS
+from recon.scatter.single_kernels import line_rates
 
 I8 = npt.NDArray[np.int64]
 

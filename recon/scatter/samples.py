@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.geometry import mean_interaction_depth_mm
-from recon.system import ReconSystem
+from hw.scanner.geometry import mean_interaction_depth_mm
+from recon.core.scanner_tables import ReconSystem
 
 I8 = npt.NDArray[np.int64]
 F4 = npt.NDArray[np.float32]

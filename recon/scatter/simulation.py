@@ -13,10 +13,10 @@ and a volume of matter dV at the point S, at the distances R from it, detect per
 
 with ρ the emissions per second and mm³, θ the angle between the ray from a and the ray to b, E' the
 energy after a scatter by θ, κ = µ(E')/µ(511), ε and w of :mod:`recon.scatter.detector`. The factor
-is 1/2π as in :mod:`recon.lors` (any of the two photons may go to a). η is the block efficiency of
-photons of 511 keV, by direction; w, relative to 511 keV, lowers it for others. Where η is left out
-of the reconstruction (1), its activity is the emissions times η²: q has the unit of g Σ a λ either
-way.
+is 1/2π as in :mod:`recon.core.event_location` (any of the two photons may go to a). η is the block
+efficiency of photons of 511 keV, by direction; w, relative to 511 keV, lowers it for others. Where
+η is left out of the reconstruction (1), its activity is the emissions times η²: q has the unit of g
+Σ a λ either way.
 
 With time of flight an emission at s from S towards a is measured at the offset
 −(s + (R_b − R_a)/2) from the line's middle, one towards b at s + (R_a − R_b)/2; histograms over the
@@ -34,21 +34,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.compton import (
+from hw.physics.compton import (
     ELECTRON_REST_KEV,
     attenuation_scale,
     energy_after,
     klein_nishina,
     total_cross_section,
 )
-from recon.grid import Image
-from recon.mu_map import check_mu
+from recon.core.grid import Image
+from recon.core.mu_map import check_mu
+from recon.core.scanner_tables import ReconSystem
 from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
-from recon.scatter.kernels import RAY_COLUMNS, follow_rays, pair_rates
 from recon.scatter.multiple import MOST_MODULES, scattered_pairs, smooth_ratio
 from recon.scatter.points import CoarseImage, coarse_image, scatter_points
 from recon.scatter.samples import DetectorSamples, detector_samples, mean_weights
-from recon.system import ReconSystem
+from recon.scatter.single_kernels import RAY_COLUMNS, follow_rays, pair_rates
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]

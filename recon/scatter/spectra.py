@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.compton import ELECTRON_REST_KEV
-from recon.grid import Image
+from hw.physics.compton import ELECTRON_REST_KEV
+from recon.core.grid import Image
 from recon.scatter.detector import BlockResponse, EnergyWindow
 from recon.scatter.simulation import SingleScatter
 

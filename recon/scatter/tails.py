@@ -23,14 +23,14 @@ import numpy.typing as npt
 from scipy import ndimage, optimize
 
 from coincidence.events import COINCIDENCE
-from recon.events import Lors
-from recon.grid import Image
-from recon.line_model import LineRate, Records
-from recon.lors import LocatedEvents
-from recon.projector import Projector
+from recon.core.event_location import LocatedEvents
+from recon.core.events import Lors
+from recon.core.grid import Image
+from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity_lines import sampled_lines
+from recon.lines.model import LineRate, Records
+from recon.projector.operator import Projector
 from recon.scatter.rate import ScatterRate
-from recon.sensitivity_lines import sampled_lines
-from recon.system import ReconSystem
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]

@@ -28,9 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.geometry import mean_interaction_depth_mm
 from hw.jit import Array, kernel
-from hw.scanner import Collimator, Scanner
+from hw.scanner.description import Collimator, Scanner
+from hw.scanner.geometry import mean_interaction_depth_mm
 from recon.spect.matter import mu_per_mm
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from scipy import special
 
 from hw.jit import Array, kernel
-from hw.photon_kernels import compton_ratio, uniform
-from hw.scanner import Response, Scanner
+from hw.physics.photon_kernels import compton_ratio, uniform
+from hw.scanner.description import Response, Scanner
 from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.matter import HIGHEST_keV, mu_per_mm
 

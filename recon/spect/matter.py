@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from recon.grid import Image
+from recon.core.grid import Image
 
 Matter = Literal["NaI", "CZT", "W", "Pb", "water", "bone", "Al"]
 LOWEST_keV, HIGHEST_keV = 49.8, 511.0

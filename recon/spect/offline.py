@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.scanner import Scanner
-from hw.settings import EnergyWindow
-from recon.grid import Image, ImageGrid
+from hw.messages.sort_settings import EnergyWindow
+from hw.scanner.description import Scanner
+from recon.core.grid import Image, ImageGrid
 from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.osem import Channel, Counts, Events, SpectOsem, ViewData
 from recon.spect.peaks import Peak, SpectError, half_life_s, peaks_of

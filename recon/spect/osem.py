@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.jit import Array, kernel
-from recon.grid import Image
+from recon.core.grid import Image
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
 from recon.spect.views import View

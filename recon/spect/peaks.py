@@ -15,11 +15,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw.energy_windows import claimed_keV
-from hw.nuclides import NuclideError, load_nuclide
-from hw.scanner import Scanner
-from hw.settings import EnergyWindow
-from recon.grid import ReconError
+from hw.messages.sort_settings import EnergyWindow
+from hw.physics.energy_windows import claimed_keV
+from hw.physics.nuclides import NuclideError, load_nuclide
+from hw.scanner.description import Scanner
+from recon.core.grid import ReconError
 from recon.spect.collimator import CollimatorResponse, collimator_response
 from recon.spect.crystal import counted_share
 

@@ -22,13 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.scanner import Scanner
-from recon.grid import Image, ImageGrid
+from hw.scanner.description import Scanner
+from recon.core.grid import Image, ImageGrid
 from recon.spect.collimator import CollimatorResponse
-from recon.spect.kernels import Turn, project, project_back, survival
 from recon.spect.matter import scale_mu
 from recon.spect.peaks import Peak, SpectError
 from recon.spect.response import REACH_SIGMA, BlurTables, blur_tables
+from recon.spect.rotation_kernels import Turn, project, project_back, survival
 from recon.spect.views import View
 
 F4 = npt.NDArray[np.float32]

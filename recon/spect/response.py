@@ -34,7 +34,7 @@ _LEAST_SHARE = 1e-5
 
 @dataclass(frozen=True)
 class BlurTables:
-    """See :func:`recon.spect.kernels.project`."""
+    """See :func:`recon.spect.rotation_kernels.project`."""
 
     across: F4
     a_range: I4

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.scanner import Scanner
+from hw.scanner.description import Scanner
 from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.peaks import Peak, ScatterWindow, SpectError
 from recon.spect.views import ViewSet

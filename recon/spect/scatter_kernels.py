@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
-from hw.photon_kernels import compton_ratio, turned, uniform
+from hw.physics.photon_kernels import compton_ratio, turned, uniform
 
 ELECTRON_keV = 510.99895
 keV_A = 12.398420

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.scanner import Scanner
-from hw.settings import EnergyWindow
-from recon.grid import Image, ImageGrid
+from hw.messages.sort_settings import EnergyWindow
+from hw.scanner.description import Scanner
+from recon.core.grid import Image, ImageGrid
 from recon.spect.collimator import FWHM_PER_SIGMA, collimator_response
 from recon.spect.crystal import counted_share
 from recon.spect.matter import mu_per_mm, scale_mu

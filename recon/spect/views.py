@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from coincidence.angles import angles_of_singles
 from coincidence.events import ANGLE, ANGLE_STEP_DEG, WINDOW_SHIFT
-from hw.geometry import module_poses
 from hw.jit import Array, kernel
-from hw.scanner import Scanner
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import module_poses
 from recon.spect.peaks import SpectError
 
 Records = npt.NDArray[np.void]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daq.client import ClientError, ControlClient
-from hw.endpoints import Endpoints
+from daq.client.client import ClientError, ControlClient
+from hw.messages.endpoints import Endpoints
 
 WAIT_S = 20.0
 

@@ -11,13 +11,13 @@ import pytest
 import zmq
 from acquisition_process import WAIT_S, Acquisition, wait_until
 
-from daq.warm import warm_kernels
-from hw.endpoints import Endpoints
-from hw.frames import new_header, seal_frame
-from hw.messages import Hello, SourceReport, Start, Stop
-from hw.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
-from hw.scanner import load_scanner
-from hw.source_link import SourceLink
+from daq.service.warm_up import warm_kernels
+from hw.messages.codec import Hello, SourceReport, Start, Stop
+from hw.messages.endpoints import Endpoints
+from hw.messages.source_link import SourceLink
+from hw.scanner.description import load_scanner
+from hw.wire.frames import new_header, seal_frame
+from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
 
 
 @pytest.fixture(scope="session", autouse=True)

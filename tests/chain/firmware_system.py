@@ -11,9 +11,9 @@ from typing import Any
 
 from acquisition_process import WAIT_S, Acquisition, wait_until
 
-from daq.client import DisplayClient
-from daq.module_link.machine_ring import MachineRing
-from hw.module_messages import ModuleState, ModuleStates
+from daq.client.client import DisplayClient
+from daq.link.modules.own_machines import MachineRing
+from hw.messages.modules import ModuleState, ModuleStates
 
 ACTIVITY_MBQ = "0.3"
 

@@ -15,8 +15,8 @@ import pytest
 from demo_process import demo, family, result_of
 from host_pace import in_time
 
-from daq.cli.live_chain import HURRIED_DAQ_S, others_leave_s
-from daq.rawlog import RawLogReader
+from daq.cli.launch.live_chain import HURRIED_DAQ_S, others_leave_s
+from daq.folder.raw_log import RawLogReader
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from daq.client import ClientError, ControlClient
-from daq.fault_record import read_faults
-from daq.resort import verify
+from daq.client.client import ClientError, ControlClient
+from daq.replay.sort_again import verify
+from daq.service.fault_record import read_faults
 from emulator.config import EmulatorConfig
-from emulator.emulation import rehearse
-from emulator.faults import FaultPlan
-from emulator.instrument import Instrument, prepare
-from emulator.service import EmulatorService
-from hw.messages import FaultDone
+from emulator.engines.emulation import rehearse
+from emulator.engines.instrument import Instrument, prepare
+from emulator.faults.frames import FaultPlan
+from emulator.process.service import EmulatorService
+from hw.messages.codec import FaultDone
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 

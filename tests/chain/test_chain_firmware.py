@@ -16,8 +16,8 @@ from acquisition_process import wait_until
 from firmware_system import FirmwareSystem
 from line_proxy import LineProxy
 
-from daq.client import ClientError
-from daq.resort import verify
+from daq.client.client import ClientError
+from daq.replay.sort_again import verify
 from hw.machines.build import build
 from hw.machines.toolchain import missing
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from host_pace import in_time
 
-from daq.client import ClientError, DisplayClient
-from daq.rawlog import RawLogReader
-from daq.resort import verify
-from hw.messages import Shutdown
+from daq.client.client import ClientError, DisplayClient
+from daq.folder.raw_log import RawLogReader
+from daq.replay.sort_again import verify
+from hw.messages.codec import Shutdown
 
 pytestmark = pytest.mark.processes
 

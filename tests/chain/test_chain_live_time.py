@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
-from hw.scanner import load_scanner, scanner_to_toml_text
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from hw.scanner.description import load_scanner, scanner_to_toml_text
 
 RUN_TAG = 9
 

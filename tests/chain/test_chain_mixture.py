@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from daq.resort import verify
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
-from daq.singles_log import SinglesReader
+from daq.folder.run_config import RunConfig, default_settings
+from daq.folder.singles_log import SinglesReader
+from daq.replay.sort_again import verify
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
-from hw.energy_windows import spect_windows
-from hw.scanner import load_scanner, scanner_to_toml_text
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.description import load_scanner, scanner_to_toml_text
 
 PEAK = "Lu-177_208"
 PERIODS = 60

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from daq.calibration_set import new_set, save_set
-from daq.client import ClientError
-from daq.resort import verify
-from hw.protocol import CRC_OFFSET
-from hw.scanner import load_scanner
+from daq.client.client import ClientError
+from daq.folder.calibration_set import new_set, save_set
+from daq.replay.sort_again import verify
+from hw.scanner.description import load_scanner
+from hw.wire.protocol import CRC_OFFSET
 
 pytestmark = pytest.mark.processes
 

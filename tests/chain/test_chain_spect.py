@@ -13,19 +13,20 @@ import pytest
 from demo_process import result_of
 
 from coincidence.angles import angles_of_singles
-from daq import projections, singles_log
-from daq.blocks import BlockKind
-from daq.cli.reconstruct_spect import spect_run
-from daq.resort import verify
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
-from daq.singles_log import SinglesReader
+from daq.cli.images.reconstruct_spect import spect_run
+from daq.folder import singles_log
+from daq.folder.blocks import BlockKind
+from daq.folder.run_config import RunConfig, default_settings
+from daq.folder.singles_log import SinglesReader
+from daq.path.takers import projections
+from daq.replay.sort_again import verify
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import Emulation
-from emulator.instrument import prepare
-from hw.geometry import build_geometry
-from hw.messages import SourceReport
-from hw.scanner import load_scanner, scanner_to_toml_text
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import prepare
+from hw.messages.codec import SourceReport
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.geometry import build_geometry
 from recon.spect.offline import SpectOptions, reconstruct_spect
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daq.blocks import BlockKind
-from daq.client import ClientError
-from daq.event_reader import EventReader
-from daq.listmode import ListmodeReader
-from daq.resort import verify
-from daq.singles_log import SinglesReader
+from daq.client.client import ClientError
+from daq.client.event_reader import EventReader
+from daq.folder.blocks import BlockKind
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.singles_log import SinglesReader
+from daq.replay.sort_again import verify
 
 pytestmark = pytest.mark.processes
 

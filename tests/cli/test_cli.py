@@ -13,7 +13,7 @@ import pytest
 from host_pace import in_time
 
 from daq.cli import COMMANDS, main
-from hw.endpoints import Endpoints
+from hw.messages.endpoints import Endpoints
 
 
 def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -98,7 +98,7 @@ def test_options_that_cannot_be_are_refused_with_status_2(arguments, words):
 
 
 def test_a_preset_with_a_mistake_names_file_key_value_and_bound(tmp_path):
-    from hw.scanner import scanner_to_toml_text
+    from hw.scanner.description import scanner_to_toml_text
 
     path = tmp_path / "mine.toml"
     text = scanner_to_toml_text("bench2").replace("lld_keV = 400.0", "lld_keV = -4.0")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from daq.cli import main
-from recon.grid import ImageGrid
-from recon.nifti import write_nifti
+from recon.core.grid import ImageGrid
+from recon.exchange.images.nifti import write_nifti
 
 GRID = ImageGrid((40, 40, 30), (2.0, 2.0, 2.0))
 

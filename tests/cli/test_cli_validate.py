@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daq.cli import main
-from daq.cli import validation_matter as matter
+from daq.cli.validate import matter
 
 FAST = ("--quick", "--threads", "1", "--only", "attenuation", "--only", "compton")
 

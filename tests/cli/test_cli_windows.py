@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from daq.cli.outcome import describe_outcome
-from daq.cli.windows import add_window_options, describe, window_changes
-from daq.run_config import checked_settings
-from hw.settings import SettingsError, SortSettings
+from daq.cli.options.sorting import add_window_options, describe, window_changes
+from daq.cli.sorting_outcome import describe_outcome
+from daq.folder.run_config import checked_settings
+from hw.messages.sort_settings import SettingsError, SortSettings
 
 PLAIN = {"lld_keV": 350.0, "uld_keV": 650.0, "window_ps": 5000, "delay_ps": 500_000}
 
@@ -140,9 +140,9 @@ def test_acquire_refuses_modules_that_the_scanner_lacks(tmp_path: Path) -> None:
 
 
 def test_a_run_is_sorted_again_with_spect_windows(tmp_path: Path) -> None:
-    from daq.run import Run
-    from daq.run_config import RunConfig, default_settings
-    from hw.scanner import load_scanner, scanner_to_toml_text
+    from daq.folder.run_config import RunConfig, default_settings
+    from daq.service.run import Run
+    from hw.scanner.description import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner("bench2")
     run = Run(

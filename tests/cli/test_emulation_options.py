@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from daq.cli.emulation import add_emulation_options, emulation_arguments, emulator_config
+from daq.cli.options.emulation import add_emulation_options, emulation_arguments, emulator_config
 from emulator.config import EmulationError
 
 

@@ -15,13 +15,13 @@ import pytest
 from native_rig import foreign_build
 
 from daq.cli import main
-from daq.cli.bench_notes import goals
-from daq.cli.bench_report import write_report
-from daq.cli.firmware_shell import Shell, record_words
-from daq.serial_link.errors import CommandRefused
-from hw.control import STRUCTS
-from hw.generate_dictionary import dictionary
+from daq.cli.bench.notes import goals
+from daq.cli.bench.speed_report import write_report
+from daq.cli.firmware.shell import Shell, record_words
+from daq.link.serial.line_errors import CommandRefused
 from hw.machines.toolchain import missing
+from hw.wire.control import STRUCTS
+from hw.wire.generate.dictionary import dictionary
 
 
 def native(test: Callable[..., Any]) -> Any:
@@ -79,7 +79,7 @@ def test_without_the_tools_the_line_that_installs_them_is_told(monkeypatch, caps
     assert main(["firmware", "run", "--machines", "qemu"]) == 1
     assert "apt-get install" in capsys.readouterr().err
     arguments = ["demo", "--headless", "--firmware", "native", "--runs", str(tmp_path)]
-    monkeypatch.setattr("daq.cli.demo_command.warm_up", pytest.fail)  # minutes, for nothing
+    monkeypatch.setattr("daq.cli.commands.demo.warm_up", pytest.fail)  # minutes, for nothing
     assert main(arguments) == 1
     assert "apt-get install" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

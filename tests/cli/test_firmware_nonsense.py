@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from daq.cli import main
-from daq.cli.firmware_module import shell
-from daq.cli.firmware_shell import Shell
-from daq.module_link.image_file import MOST_BYTES
-from daq.module_link.machine_ring import MachineRing
-from hw.control import STRUCTS
-from hw.generate_dictionary import dictionary
+from daq.cli.firmware.one_module import shell
+from daq.cli.firmware.shell import Shell
+from daq.link.modules.own_machines import MachineRing
+from daq.link.serial.image_file import MOST_BYTES
 from hw.machines.machine import MachineError
 from hw.machines.toolchain import missing
+from hw.wire.control import STRUCTS
+from hw.wire.generate.dictionary import dictionary
 
 
 def native(test: Callable[..., Any]) -> Any:
@@ -46,7 +46,7 @@ def native(test: Callable[..., Any]) -> Any:
 def test_the_link_process_refuses_before_it_starts_a_machine(
     options, complaint, capsys, monkeypatch
 ):
-    monkeypatch.setattr("daq.cli.link_command._start_machines", pytest.fail)
+    monkeypatch.setattr("daq.cli.commands.link._start_machines", pytest.fail)
     assert main(["link", "--preset", "bench2", *options]) == 1
     assert complaint in capsys.readouterr().err
 
@@ -63,7 +63,7 @@ def test_a_file_where_a_folder_should_be_is_told_before_anything_is_built(
     command, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("hw.machines.build.build", pytest.fail)
-    monkeypatch.setattr("daq.cli.firmware_run.check_machines", lambda arm, modules: None)
+    monkeypatch.setattr("daq.cli.commands.firmware_run.check_machines", lambda arm, modules: None)
     (tmp_path / "file").touch()
     assert main(["firmware", *command, str(tmp_path / "file")]) == 1
     assert "no folder, and none can be made there" in capsys.readouterr().err
@@ -85,7 +85,7 @@ def test_what_can_be_no_image_is_refused_before_the_port_is_opened(tmp_path, cap
 
 def test_a_disk_without_room_for_the_windows_is_refused(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=20 << 20)
-    monkeypatch.setattr("daq.module_link.machine_ring.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("daq.link.modules.own_machines.shutil.disk_usage", lambda folder: usage)
     ring = MachineRing(tmp_path, modules=2, arm=0, data_path="ring", say=pytest.fail)
     with pytest.raises(MachineError, match=r"20 MiB free, the windows of 2 modules take 32 MiB"):
         ring.__enter__()
@@ -171,7 +171,7 @@ def test_a_bias_that_is_left_on_is_told(monkeypatch, capsys, asked_mV, told):
     session = Session()
     session.bias_asked_mV, session.foreign = asked_mV, False  # type: ignore[assignment,attr-defined]
     opened = type("O", (), {"__enter__": lambda s: session, "__exit__": lambda s, *e: None})
-    monkeypatch.setattr("daq.cli.firmware_module._open", lambda *a, **k: opened())
+    monkeypatch.setattr("daq.cli.firmware.one_module._open", lambda *a, **k: opened())
     assert shell(SimpleNamespace(lines=["hello"])) == 0  # type: ignore[arg-type]
     assert ("the bias is left on" in (words := capsys.readouterr().err)) == bool(told)
     assert told in words
@@ -181,7 +181,7 @@ def test_a_closed_stdin_is_told_with_the_other_way(monkeypatch, capsys):
     session = Session()
     session.foreign = False  # type: ignore[attr-defined]
     opened = type("O", (), {"__enter__": lambda s: session, "__exit__": lambda s, *e: None})
-    monkeypatch.setattr("daq.cli.firmware_module._open", lambda *a, **k: opened())
+    monkeypatch.setattr("daq.cli.firmware.one_module._open", lambda *a, **k: opened())
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["firmware", "shell", "--port", "x"]) == 1
     assert "stdin is closed; give --command LINE" in capsys.readouterr().err
@@ -192,8 +192,8 @@ def test_a_closed_stdin_is_told_with_the_other_way(monkeypatch, capsys):
 
 @native
 def test_an_update_that_a_killed_host_left_behind_is_given_up(tmp_path, capsys):
-    from daq.serial_link.session import ModuleSession
-    from daq.serial_link.update import read_image
+    from daq.link.serial.session import ModuleSession
+    from daq.link.serial.update import read_image
     from hw.machines.native import Native
 
     with Native(folder=tmp_path) as machine:
@@ -222,7 +222,7 @@ def test_a_terminated_link_leaves_no_folder_however_early(tmp_path):
 
 @native
 def test_a_machine_that_ended_by_itself_is_named_in_place_of_its_port(tmp_path):
-    from daq.serial_link.errors import PortError
+    from daq.link.serial.line_errors import PortError
 
     with MachineRing(tmp_path, modules=1, arm=0, data_path="ring", say=lambda words: None) as ring:
         (port,) = ring.ports()

@@ -9,8 +9,8 @@ import pytest
 from spect_presets import COLUMNS, HEAD, as_toml
 
 from daq.cli.common import CommandError
-from daq.cli.emulation import activity_for_rate, add_emulation_options, emulator_config
-from daq.cli.modality import complete, nuclide_names
+from daq.cli.options.emulation import activity_for_rate, add_emulation_options, emulator_config
+from daq.cli.options.emulation_defaults import complete, nuclide_names
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

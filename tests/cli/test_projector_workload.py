@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from daq.cli import main
-from daq.cli.bench_projector import save_projections
-from daq.cli.projector_workload import WorkloadError, read_workload, ring_workload
+from daq.cli.bench.projector_speed import save_projections
+from daq.cli.bench.projector_workload import WorkloadError, read_workload, ring_workload
 
 SIGMA_MM, WIDTH_MM = 6.0, 4.0
 

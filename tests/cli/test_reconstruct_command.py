@@ -11,18 +11,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from daq.blocks import BlockKind
 from daq.cli import main
 from daq.cli.common import CommandError
-from daq.cli.reconstruct_source import LogIndex, run_data
-from daq.listmode import FILE_NAME, ListmodeReader, ListmodeWriter
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
+from daq.folder.blocks import BlockKind
+from daq.folder.listmode_log import FILE_NAME, ListmodeReader, ListmodeWriter
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
-from hw.scanner import load_scanner, scanner_to_toml_text
-from recon.frames import TimeSelection
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from recon.core.frames import TimeSelection
+from recon.offline.run_reader import LogIndex, run_data
 
 PERIODS, ACTIVITY_BQ = 60, 4e6
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from coincidence.events import SINGLE
-from daq.blocks import BlockKind
 from daq.cli import build_parser
 from daq.cli.common import CommandError
-from daq.cli.reconstruct_foreign import PET_ONLY, SPECT_ONLY, refuse_foreign
-from daq.cli.reconstruct_spect import end_s, is_whole, live_share, spect_options
+from daq.cli.images.reconstruct_foreign import PET_ONLY, SPECT_ONLY, refuse_foreign
+from daq.cli.images.reconstruct_spect import end_s, is_whole, live_share, spect_options
 from daq.errors import LogError
-from daq.singles_log import SinglesReader, SinglesWriter
+from daq.folder.blocks import BlockKind
+from daq.folder.singles_log import SinglesReader, SinglesWriter
 
 
 def parsed(*arguments: str) -> Any:

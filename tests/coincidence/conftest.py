@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coincidence.warm import warm_kernels
+from coincidence.warm_up import warm_kernels
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,10 +9,10 @@ from coincidence.calibration import DOI_BINS, Calibration
 from coincidence.events import SINGLE
 from coincidence.select import Selector
 from coincidence.windows import window_table
-from daq.pipeline import Pipeline
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
-from hw.settings import SortSettings
+from daq.path.pipeline import Pipeline
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)

@@ -12,7 +12,7 @@ from coincidence_reference import Case, brute_force, sliding_list
 from coincidence.crowding import MOST_NEAR
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, TRIPLE
 from coincidence.sorter import CoincidenceSorter
-from hw.settings import POLICIES, SortSettings
+from hw.messages.sort_settings import POLICIES, SortSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coincidence.md").read_text(encoding="utf-8")
 TAU_PS, SECTORS = 1000, 8

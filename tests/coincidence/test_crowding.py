@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from coincidence.crowding import MOST_NEAR
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.sorter import CoincidenceSorter, Sorted
-from daq.pipeline import Pipeline
-from daq.run_config import default_settings
-from hw.geometry import build_geometry
-from hw.protocol import MAX_EVENTS
-from hw.scanner import load_scanner
-from hw.settings import POLICIES, SortSettings
+from daq.folder.run_config import default_settings
+from daq.path.pipeline import Pipeline
+from hw.messages.sort_settings import POLICIES, SortSettings
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
+from hw.wire.protocol import MAX_EVENTS
 
 TAU_PS, DELAY_PS, MODULES = 1000, 50_000, 4
 LEFT_OUT = MOST_NEAR + 1

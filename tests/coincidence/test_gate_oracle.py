@@ -16,9 +16,9 @@ import pytest
 from coincidence.events import SINGLE
 from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter
-from daq.pipeline import pairs_in_view
-from hw.scanner import load_scanner
-from hw.settings import SortSettings
+from daq.path.pipeline import pairs_in_view
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner
 
 FS_PER_NS = 1_000_000
 SAMPLE = Path(__file__).parent.parent / "data" / "gate_sample.npz"

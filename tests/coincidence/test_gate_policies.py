@@ -14,7 +14,7 @@ import pytest
 
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.sorter import CoincidenceSorter
-from hw.settings import POLICIES, SortSettings
+from hw.messages.sort_settings import POLICIES, SortSettings
 
 FILE = Path(__file__).parent.parent / "data" / "gate_policies.npz"
 STREAMS = ("any", "view", "rings")

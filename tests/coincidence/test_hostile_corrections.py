@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coincidence.calibration import DOI_BINS, Calibration, CalibrationError
-from daq.run_config import checked_settings
-from hw.protocol import FRAME_PERIOD_PS
-from hw.settings import SettingsError
+from daq.folder.run_config import checked_settings
+from hw.messages.sort_settings import SettingsError
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 
 def test_a_masked_crystal_is_counted_and_pairs_with_nobody() -> None:

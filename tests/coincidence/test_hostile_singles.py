@@ -28,10 +28,10 @@ from coincidence.calibration import Calibration, no_calibration
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter
-from daq.decode import MAX_FRAME_ID
-from daq.frame_check import Verdict
-from hw.protocol import FLAG_FIRST, FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
-from hw.settings import POLICIES, SortSettings
+from daq.path.decode import MAX_FRAME_ID
+from daq.path.frame_check import Verdict
+from hw.messages.sort_settings import POLICIES, SortSettings
+from hw.wire.protocol import FLAG_FIRST, FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 
 TICK_PS = 625 / 32
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coincidence.live_time import (
+from daq.path.live_time_kernel import (
     DEAD,
     LIVE,
     LOST,
@@ -23,7 +23,7 @@ from coincidence.live_time import (
     fold_periods,
     note_frames,
 )
-from hw.protocol import FRAME_PERIOD_PS, HEADER_DTYPE
+from hw.wire.protocol import FRAME_PERIOD_PS, HEADER_DTYPE
 
 STALL_PERIODS = 6
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.ordered import pair_ordered
 from coincidence.sorter import CoincidenceSorter
-from hw.settings import POLICIES, Policy, SortSettings
+from hw.messages.sort_settings import POLICIES, Policy, SortSettings
 
 MODULE_OF = np.repeat(np.arange(4, dtype=np.uint16), 3)
 ALLOWED = ~np.eye(4, dtype=np.bool_)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import coincidence.sorter as sorter_module
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.sorter import CoincidenceSorter, Sorted
-from hw.settings import POLICIES, SortSettings
+from hw.messages.sort_settings import POLICIES, SortSettings
 
 MODULES = 4
 

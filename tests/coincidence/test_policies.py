@@ -7,7 +7,7 @@ import pytest
 
 from coincidence.events import END_OF_TIME_PS, FLAG_DELAYED, FLAG_MULTIPLE, SINGLE
 from coincidence.sorter import CoincidenceSorter
-from hw.settings import SortSettings
+from hw.messages.sort_settings import SortSettings
 
 TAU_PS = 1000
 DELAY_PS = 50_000

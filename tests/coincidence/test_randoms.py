@@ -16,7 +16,7 @@ import pytest
 
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.sorter import CoincidenceSorter, Sorted
-from hw.settings import SortSettings
+from hw.messages.sort_settings import SortSettings
 
 TAU_PS = 5_000
 DELAY_PS = 500_000

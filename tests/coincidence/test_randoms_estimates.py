@@ -19,7 +19,7 @@ from coincidence.randoms_estimates import (
     singles_rate_randoms,
 )
 from coincidence.sorter import CoincidenceSorter
-from hw.settings import SortSettings
+from hw.messages.sort_settings import SortSettings
 
 SLICE_PS = 1_000_000_000  # 1 ms
 TAU_PS = 4_000

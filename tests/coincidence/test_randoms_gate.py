@@ -18,9 +18,9 @@ from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.randoms import close_slice, count_delayeds, count_singles
 from coincidence.randoms_estimates import compare_estimates, fan_sum_rates, singles_rate_randoms
 from coincidence.sorter import CoincidenceSorter
-from daq.pipeline import pairs_in_view
-from hw.scanner import load_scanner
-from hw.settings import SortSettings
+from daq.path.pipeline import pairs_in_view
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner
 
 SAMPLE = Path(__file__).parent.parent / "data" / "gate_sample.npz"
 WHOLE = (

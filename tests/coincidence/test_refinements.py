@@ -11,7 +11,7 @@ from coincidence.calibration import Calibration, CalibrationError
 from coincidence.events import SINGLE
 from coincidence.select import Selector
 from coincidence.windows import window_table
-from hw.settings import SortSettings
+from hw.messages.sort_settings import SortSettings
 
 MODULE_OF = np.zeros(5, dtype=np.uint16)
 ALL = SortSettings(lld_keV=0, uld_keV=6553.5, window_ps=1, delay_ps=0)

@@ -7,8 +7,8 @@ import pytest
 
 from coincidence.tew import tew, tew_of_run
 from coincidence.windows import NUMBER_MASK, window_table
-from hw.energy_windows import claimed_keV, spect_windows
-from hw.settings import EnergyWindow, SortSettings
+from hw.messages.sort_settings import EnergyWindow, SortSettings
+from hw.physics.energy_windows import claimed_keV, spect_windows
 
 
 def settings_with(*windows: EnergyWindow) -> SortSettings:

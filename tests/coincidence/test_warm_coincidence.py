@@ -8,8 +8,8 @@ from coincidence import delayeds, order, pairs, records, select, timing
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter
-from coincidence.warm import warm_kernels
-from hw.settings import SortSettings
+from coincidence.warm_up import warm_kernels
+from hw.messages.sort_settings import SortSettings
 
 
 def signatures() -> dict[str, int]:

@@ -11,7 +11,7 @@ from coincidence.calibration import Calibration, no_calibration
 from coincidence.events import SINGLE, WINDOW_SHIFT
 from coincidence.select import Selector
 from coincidence.windows import window_table
-from hw.settings import EnergyWindow, SettingsError, SortSettings
+from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 
 MODULE_OF = np.array([0, 0, 1, 1], dtype=np.uint16)
 

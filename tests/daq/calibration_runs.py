@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from coincidence.events import SINGLE
-from daq.coincidence_pairs import PAIR, expected_tof_ps
-from daq.decode import Decoder
-from daq.frame_check import FrameChecker
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
+from daq.calibration.coincidence_pairs import PAIR, expected_tof_ps
+from daq.folder.run_config import RunConfig, default_settings
+from daq.path.decode import Decoder
+from daq.path.frame_check import FrameChecker
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import Instrument, prepare
-from emulator.phantoms import Phantom
-from emulator.shapes import cylinder
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, load_scanner, scanner_to_toml_text
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import Instrument, prepare
+from emulator.object.catalogue import Phantom
+from emulator.object.shapes import cylinder
+from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
+from hw.scanner.geometry import build_geometry
 
 BENCH = load_scanner("bench2")
 

@@ -10,9 +10,9 @@ import zmq
 from calibration_runs import BenchRun, emulate_bench
 from frames_factory import RUN_TAG
 
-from daq.run_config import RunConfig, default_settings
-from daq.warm import warm_kernels
-from hw.scanner import Scanner, load_scanner, scanner_to_toml_text
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.warm_up import warm_kernels
+from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
 
 
 @pytest.fixture(scope="session", autouse=True)

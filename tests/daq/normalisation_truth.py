@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daq.fan_sums import FanSums, add_pairs, empty_fan_sums
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, parse_scanner, scanner_to_toml_text
+from daq.calibration.fan_sums import FanSums, add_pairs, empty_fan_sums
+from hw.scanner.description import Scanner, parse_scanner, scanner_to_toml_text
+from hw.scanner.geometry import build_geometry
 
 MU_LYSO = 0.0774
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from daq.errors import RunError
-from daq.run_config import RunConfig, check_fits, checked_settings, config_from_args
-from hw.protocol import FRAME_PERIOD_PS
-from hw.scanner import Scanner
-from hw.settings import SettingsError
+from daq.folder.run_config import RunConfig, check_fits, checked_settings, config_from_args
+from hw.messages.sort_settings import SettingsError
+from hw.scanner.description import Scanner
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 MakeConfig = Callable[..., RunConfig]
 PLAIN: dict[str, Any] = {"lld_keV": 350, "uld_keV": 650, "window_ps": 5000, "delay_ps": 500_000}

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from daq.bench_peers import PEERS, Peer, measure_peers, peer_input
-from daq.bench_workload import Workload
+from daq.cli.bench.peer_speed import PEERS, Peer, measure_peers, peer_input
+from daq.cli.bench.sorting_workload import Workload
 
 SINGLES = 30_000
 MISSING_PAIRS = {"pandas_asof", "polars_asof"}
@@ -70,7 +70,7 @@ def test_an_absent_peer_is_reported_with_reason_and_quoted_speed(workload: Workl
 def test_a_slow_peer_sees_the_first_singles_only_and_the_report_says_how_many(
     workload: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daq.bench_peers.SLOW_PEER_SINGLES", 10_000)
+    monkeypatch.setattr("daq.cli.bench.peer_speed.SLOW_PEER_SINGLES", 10_000)
     slow = dataclasses.replace(PEERS[0], slow=True)
     report = measure_peers(workload, passes=1, peers=(slow,))
     assert report["numpy_searchsorted_singles"] == 10_000

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import daq.blocks as blocks_module
-from daq.blocks import HEADER_BYTES, BlockKind, BlockReader, BlockWriter
+import daq.folder.blocks as blocks_module
 from daq.errors import LogError, StorageError
+from daq.folder.blocks import HEADER_BYTES, BlockKind, BlockReader, BlockWriter
 
 HEAD = {"format": "a test", "µ": 1}
 PAYLOADS = [b"first", b"", b"x" * 300, b"last one"]
@@ -157,7 +157,7 @@ def test_a_block_no_reader_would_take_is_never_written(
 DISK_FULL = """
 import resource, signal, sys
 from pathlib import Path
-from daq.blocks import BlockKind, BlockWriter
+from daq.folder.blocks import BlockKind, BlockWriter
 from daq.errors import StorageError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))

@@ -10,18 +10,8 @@ import pytest
 from frames_factory import RUN_TAG, ModuleSender, single_words
 from scipy.integrate import quad
 
-from daq.calibrate_deadtime import (
-    DeadTimeModel,
-    calibrate_deadtime,
-    fit_model,
-    measured_rate,
-)
-from daq.calibration_arrays import CalibrationSetError
-from daq.calibration_set import Status
-from daq.frame_check import FrameChecker
-from daq.run import Run
-from daq.run_config import RunConfig
-from daq.trigger_rates import (
+from daq.calibration.deadtime_fit import DeadTimeModel, calibrate_deadtime, fit_model, measured_rate
+from daq.calibration.trigger_rates import (
     PERIOD_S,
     RateSlices,
     TriggerRates,
@@ -29,7 +19,12 @@ from daq.trigger_rates import (
     mean_activity,
     rates_of_run,
 )
-from hw.protocol import FLAG_FIRST, FRAME_PERIOD_TICKS, KIND_SHIFT
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
+from daq.folder.run_config import RunConfig
+from daq.path.frame_check import FrameChecker
+from daq.service.run import Run
+from hw.wire.protocol import FLAG_FIRST, FRAME_PERIOD_TICKS, KIND_SHIFT
 
 NP, P = DeadTimeModel.NON_PARALYSABLE, DeadTimeModel.PARALYSABLE
 

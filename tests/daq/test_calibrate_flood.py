@@ -10,21 +10,21 @@ import pytest
 from frames_factory import ModuleSender
 from scipy.stats import norm
 
-from daq.calibrate_flood import (
+from daq.calibration.flood_fit import (
     calibrate_flood,
     equalised_map,
     expected_from_centre,
     module_map,
 )
-from daq.calibration_arrays import REJECTED, CalibrationSetError
-from daq.calibration_set import Status
-from daq.flood_map import POSITIONS, SIDE, flood_of_run, mosaic, picture
-from daq.flood_peaks import FloodError, peaks_map
-from daq.run import Run
-from daq.run_config import RunConfig
-from hw.geometry import build_geometry
-from hw.protocol import FRAME_PERIOD_TICKS, pack_words
-from hw.scanner import Scanner, load_scanner
+from daq.calibration.flood_map import POSITIONS, SIDE, flood_of_run, mosaic, picture
+from daq.calibration.flood_peaks import FloodError, peaks_map
+from daq.folder.calibration_arrays import REJECTED, CalibrationSetError
+from daq.folder.calibration_set import Status
+from daq.folder.run_config import RunConfig
+from daq.service.run import Run
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import build_geometry
+from hw.wire.protocol import FRAME_PERIOD_TICKS, pack_words
 
 BENCH = load_scanner("bench2")
 

@@ -18,24 +18,24 @@ from normalisation_truth import (
 )
 
 from coincidence.events import COINCIDENCE
-from daq.calibrate_normalisation import (
+from daq.calibration.fan_sums import FanSums, fan_sums_of_run, with_delayeds
+from daq.calibration.module_pairs import pair_kinds
+from daq.calibration.normalisation_fit import (
     NormalisationResult,
     calibrate_normalisation,
     pair_factor,
 )
-from daq.calibration_arrays import CalibrationSetError
-from daq.calibration_set import Status
-from daq.fan_sums import FanSums, fan_sums_of_run, with_delayeds
-from daq.listmode import FILE_NAME, BlockKind, ListmodeReader
-from daq.module_pairs import pair_kinds
-from daq.normalisation_model import SourceModel, expected_fans, source_model
-from daq.normalisation_source import NormalisationSource
-from daq.run import Run
-from daq.run_config import RunConfig
-from hw import block_efficiency
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, load_scanner
-from recon.system import ReconSystem
+from daq.calibration.normalisation_model import SourceModel, expected_fans, source_model
+from daq.calibration.normalisation_source import NormalisationSource
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
+from daq.folder.listmode_log import FILE_NAME, BlockKind, ListmodeReader
+from daq.folder.run_config import RunConfig
+from daq.service.run import Run
+from hw.physics import block_efficiency
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import build_geometry
+from recon.core.scanner_tables import ReconSystem
 
 BENCH, RING = load_scanner("bench2"), small_ring()
 SOURCE = NormalisationSource(radius_mm=15.0, length_mm=40.0, mu_per_mm=0.0096)

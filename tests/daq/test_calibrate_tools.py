@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daq.calibration_set import CalibrationSet, Status, load_set
 from daq.cli import main
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
+from daq.folder.calibration_set import CalibrationSet, Status, load_set
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import Instrument, prepare
-from emulator.shapes import cylinder
-from hw.scanner import load_scanner, scanner_to_toml_text
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import Instrument, prepare
+from emulator.object.shapes import cylinder
+from hw.scanner.description import load_scanner, scanner_to_toml_text
 
 RADIUS_mm, LENGTH_mm = 8.0, 20.0
 

@@ -11,14 +11,14 @@ import pytest
 from calibration_runs import BENCH, BenchRun, emulate
 
 from daq import cli
-from daq.calibration_arrays import MASKED_BY_HAND, REJECTED
-from daq.calibration_set import CalibrationSetError, load_set, new_set, save_set
-from daq.cli.calibrate_command import QUANTITIES
-from daq.energy_spectra import check_map, spectra_of_run
-from daq.photopeaks import GRID_511
+from daq.calibration.energy_spectra import check_map, spectra_of_run
+from daq.calibration.photopeaks import GRID_511
+from daq.cli.commands.calibrate import QUANTITIES
+from daq.folder.calibration_arrays import MASKED_BY_HAND, REJECTED
+from daq.folder.calibration_set import CalibrationSetError, load_set, new_set, save_set
 from emulator.config import EmulatorConfig
-from emulator.shapes import cylinder
-from hw.scanner import load_scanner
+from emulator.object.shapes import cylinder
+from hw.scanner.description import load_scanner
 
 
 def calibrate(*words: object) -> int:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from calibration_runs import BENCH
 
-from daq.calibrate_energy import LineSpectra, calibrate_energy, calibrate_lines
-from daq.calibration_set import CalibrationSetError, Status
-from daq.energy_lines import parse_line
-from daq.energy_spectra import BINS, line_grid
+from daq.calibration.energy_fit import LineSpectra, calibrate_energy, calibrate_lines
+from daq.calibration.energy_lines import parse_line
+from daq.calibration.energy_spectra import BINS, line_grid
+from daq.folder.calibration_set import CalibrationSetError, Status
 
 N = BENCH.n_crystals
 

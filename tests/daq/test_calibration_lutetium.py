@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from calibration_runs import BENCH, singles_of
 
-from daq.calibrate_lutetium import LOG_GRID, calibrate_lutetium
-from daq.calibration_set import CalibrationSetError, Status
-from daq.energy_spectra import BINS, accumulate_spectra, new_spectra
-from daq.lutetium import BETA_END_keV, ENERGY_keV, STEP_keV, beta_spectrum, parts
+from daq.calibration.energy_spectra import BINS, accumulate_spectra, new_spectra
+from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
+from daq.calibration.lutetium_spectra import (
+    BETA_END_keV,
+    ENERGY_keV,
+    STEP_keV,
+    beta_spectrum,
+    parts,
+)
+from daq.folder.calibration_set import CalibrationSetError, Status
 from emulator.config import EmulatorConfig
-from hw.scanner import load_scanner
+from hw.scanner.description import load_scanner
 
 N = BENCH.n_crystals
 TRIGGER_keV = 100.0

@@ -8,12 +8,12 @@ from calibration_runs import singles_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.calibrate_mask import find_masked
-from daq.calibration_arrays import MASKED_DEAD, MASKED_NOISY
-from daq.calibration_set import CalibrationSetError, new_set
+from daq.calibration.masked_crystals import find_masked
+from daq.folder.calibration_arrays import MASKED_DEAD, MASKED_NOISY
+from daq.folder.calibration_set import CalibrationSetError, new_set
 from emulator.config import EmulatorConfig
-from emulator.shapes import cylinder
-from hw.scanner import Scanner, load_scanner
+from emulator.object.shapes import cylinder
+from hw.scanner.description import Scanner, load_scanner
 
 TOF = load_scanner("tof_brain")
 BENCH = load_scanner("bench2")

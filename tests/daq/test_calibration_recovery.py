@@ -10,13 +10,13 @@ import pytest
 from calibration_runs import BENCH, BenchRun, synthetic_pairs
 
 from coincidence.calibration import Calibration, no_calibration
-from daq.calibrate_energy import calibrate_energy
-from daq.calibrate_skew import calibrate_skew
-from daq.calibration_set import CalibrationSetError, Status
-from daq.coincidence_pairs import PAIR, expected_tof_ps, pairs_of_run
-from daq.energy_spectra import BINS, spectra_of_run
-from daq.photopeaks import GRID_511, fit_peaks
-from hw.geometry import build_geometry
+from daq.calibration.coincidence_pairs import PAIR, expected_tof_ps, pairs_of_run
+from daq.calibration.energy_fit import calibrate_energy
+from daq.calibration.energy_spectra import BINS, spectra_of_run
+from daq.calibration.photopeaks import GRID_511, fit_peaks
+from daq.calibration.skew_fit import calibrate_skew
+from daq.folder.calibration_set import CalibrationSetError, Status
+from hw.scanner.geometry import build_geometry
 
 CENTRES_keV = GRID_511.centres_keV
 

@@ -12,7 +12,7 @@ from calibration_runs import BENCH, emulate_bench
 from frames_factory import sent_run
 
 from daq import cli
-from daq.calibration_set import (
+from daq.folder.calibration_set import (
     FILE_NAME,
     CalibrationSet,
     CalibrationSetError,
@@ -22,10 +22,10 @@ from daq.calibration_set import (
     new_set,
     save_set,
 )
-from daq.resort import resort, verify
-from daq.run import Run
-from daq.run_config import RunConfig
-from hw.scanner import load_scanner
+from daq.folder.run_config import RunConfig
+from daq.replay.sort_again import resort, verify
+from daq.service.run import Run
+from hw.scanner.description import load_scanner
 
 N = BENCH.n_crystals
 SOURCES = (Source("energy", "some-run", "00" * 16, "511 keV photopeak"),)

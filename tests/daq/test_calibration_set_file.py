@@ -13,9 +13,9 @@ from calibration_runs import BENCH
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq import calibration_set
-from daq.calibration_arrays import REJECTED, SPECS, STATUS_NAMES
-from daq.calibration_set import (
+from daq.folder import calibration_set
+from daq.folder.calibration_arrays import REJECTED, SPECS, STATUS_NAMES
+from daq.folder.calibration_set import (
     CalibrationSet,
     CalibrationSetError,
     Status,
@@ -24,7 +24,7 @@ from daq.calibration_set import (
     save_set,
     scanner_hash,
 )
-from hw.scanner import load_scanner
+from hw.scanner.description import load_scanner
 
 N, MODULES, PLACES = BENCH.n_crystals, BENCH.n_modules, BENCH.crystals_per_module
 

@@ -10,19 +10,19 @@ import pytest
 from calibration_runs import BENCH, emulate_bench
 
 from coincidence.calibration import no_calibration
-from daq.activity_of_lines import centre_and_spread
-from daq.calibrate_skew import calibrate_skew
-from daq.calibration_set import Status
-from daq.coincidence_pairs import (
+from daq.calibration.activity_of_lines import centre_and_spread
+from daq.calibration.coincidence_pairs import (
     PAIR,
     Position,
     SourceShape,
     expected_tof_ps,
     pairs_of_run,
 )
-from emulator.shapes import point
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
+from daq.calibration.skew_fit import calibrate_skew
+from daq.folder.calibration_set import Status
+from emulator.object.shapes import point
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
 
 N = BENCH.n_crystals
 

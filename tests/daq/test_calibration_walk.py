@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from calibration_runs import BENCH, add_walk, synthetic_pairs
 
-from daq.calibrate_walk import MOST_ERROR_PS, WalkResult, calibrate_walk
-from daq.calibration_set import CalibrationSetError, Status
-from daq.coincidence_pairs import PAIR
+from daq.calibration.coincidence_pairs import PAIR
+from daq.calibration.walk_fit import MOST_ERROR_PS, WalkResult, calibrate_walk
+from daq.folder.calibration_set import CalibrationSetError, Status
 
 N = BENCH.n_crystals
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.catalogue import FILE_NAME, Catalogue
+from daq.folder.catalogue import FILE_NAME, Catalogue
 
 
 def make_run(root: Path, name: str, *, number: int = 1, summary: object = ...) -> Path:

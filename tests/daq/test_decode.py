@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from coincidence.buffers import empty_singles
 from coincidence.events import END_OF_TIME_PS
-from daq.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
-from daq.frame_check import FrameChecker
-from hw.frames import open_frame
-from hw.protocol import (
+from daq.path.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
+from daq.path.frame_check import FrameChecker
+from hw.wire.frames import open_frame
+from hw.wire.protocol import (
     FLAG_FIRST,
     FRAME_PERIOD_TICKS,
     KIND_SINGLE,
@@ -23,7 +23,7 @@ from hw.protocol import (
     ticks_to_ps,
     unpack_words,
 )
-from hw.protocol import FRAME_PERIOD_PS as PERIOD_PS
+from hw.wire.protocol import FRAME_PERIOD_PS as PERIOD_PS
 
 CRYSTALS = 64
 STALL = 10  # periods

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from coincidence.calibration import Calibration
-from daq.pipeline import Pipeline
-from daq.run_config import default_settings
+from daq.folder.run_config import default_settings
+from daq.path.pipeline import Pipeline
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import Instrument, prepare
-from emulator.miscalibration import CRYSTAL_COLUMNS, EFFICIENCY, GAIN, Truth
-from emulator.shapes import cylinder
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner, scanner_to_toml_text
+from emulator.detector.miscalibration import CRYSTAL_COLUMNS, EFFICIENCY, GAIN, Truth
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import Instrument, prepare
+from emulator.object.shapes import cylinder
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.geometry import build_geometry
 
 PERIODS = 100
 FAULTY = """[response]

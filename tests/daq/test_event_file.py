@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
-from daq.blocks import BlockKind
 from daq.errors import StorageError
-from daq.event_file import check_event_file, open_event_file
-from daq.listmode import ListmodeReader
-from daq.singles_log import SinglesReader
+from daq.folder.blocks import BlockKind
+from daq.folder.event_file import check_event_file, open_event_file
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.singles_log import SinglesReader
 
 
 def records(dtype: np.dtype, n: int) -> np.ndarray:

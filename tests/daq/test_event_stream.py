@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import zmq
 
-import daq.event_stream as event_stream
+import daq.service.event_stream as event_stream
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
-from daq.event_reader import EventReader, Tally
-from daq.event_stream import EventStream
-from hw.endpoints import Endpoints
-from hw.messages import EventBatch, MessageError, decode_as, encode
+from daq.client.event_reader import EventReader, Tally
+from daq.service.event_stream import EventStream
+from hw.messages.codec import EventBatch, MessageError, decode_as, encode
+from hw.messages.endpoints import Endpoints
 
 
 @dataclass

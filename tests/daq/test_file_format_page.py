@@ -11,12 +11,12 @@ import pytest
 from frames_factory import sent_run
 
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
-from daq import listmode
-from daq.blocks import BLOCK_HEADER, BlockKind
-from daq.listmode import ListmodeReader
-from daq.run import Run
-from daq.run_config import RunConfig
-from daq.truth_file import FRAME, LABEL
+from daq.folder import listmode_log as listmode
+from daq.folder.blocks import BLOCK_HEADER, BlockKind
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.run_config import RunConfig
+from daq.folder.truth_file import FRAME, LABEL
+from daq.service.run import Run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "file-format.md").read_text(encoding="utf-8")
 

@@ -11,9 +11,9 @@ from frames_factory import RUN_TAG, ModuleSender, single_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.frame_check import FrameChecker, Verdict
-from hw.frames import open_frame
-from hw.protocol import FLAG_LAST, HEADER_BYTES, MAX_EVENTS
+from daq.path.frame_check import FrameChecker, Verdict
+from hw.wire.frames import open_frame
+from hw.wire.protocol import FLAG_LAST, HEADER_BYTES, MAX_EVENTS
 
 
 def checker(n_modules: int = 2) -> FrameChecker:

@@ -10,12 +10,20 @@ import pytest
 import zmq
 
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
-from daq.frame_check import FrameChecker
-from daq.imager_link import ImagerLink, nuclide_of
-from daq.pipeline import Output
-from daq.run_config import RunConfig
-from daq.run_statistics import RecentLive
-from hw.messages import CoincidenceBatch, Heartbeat, ImagerReport, RunBegin, RunEnd, decode, encode
+from daq.folder.run_config import RunConfig
+from daq.path.frame_check import FrameChecker
+from daq.path.pipeline import Output
+from daq.path.takers.statistics import RecentLive
+from daq.service.imager_link import ImagerLink, nuclide_of
+from hw.messages.codec import (
+    CoincidenceBatch,
+    Heartbeat,
+    ImagerReport,
+    RunBegin,
+    RunEnd,
+    decode,
+    encode,
+)
 
 
 def output(prompts: int, delayeds: int, watermark_ps: int = 5) -> Output:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import zmq
 
-from daq.client import ControlClient
-from daq.run_config import RunConfig
-from daq.service import DaqService
-from hw.endpoints import Endpoints
-from hw.live_settings import LiveSettings
-from hw.messages import Reply, RunBegin, decode
+from daq.client.client import ControlClient
+from daq.folder.run_config import RunConfig
+from daq.service.service import DaqService
+from hw.messages.codec import Reply, RunBegin, decode
+from hw.messages.endpoints import Endpoints
+from hw.messages.live_settings import LiveSettings
 
 pytestmark = pytest.mark.processes
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from frames_factory import RUN_TAG, ModuleSender, single_words
 
-import daq.listmode as listmode_module
+import daq.folder.listmode_log as listmode_module
 from coincidence.events import COINCIDENCE
-from daq.blocks import BlockKind, BlockReader, BlockWriter
 from daq.errors import LogError
-from daq.frame_check import FrameChecker
-from daq.listmode import ListmodeHash, ListmodeReader, ListmodeWriter
-from daq.rawlog import RawLogReader, RawLogWriter, split_frames
+from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
+from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter
+from daq.folder.raw_log import RawLogReader, RawLogWriter, split_frames
+from daq.path.frame_check import FrameChecker
 
 
 def some_records(n: int, seed: int = 0) -> np.ndarray:

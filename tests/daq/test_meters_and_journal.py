@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.journal import FILE_NAME, Journal
-from daq.rate_meter import ModuleMeter, RateMeter
-from daq.wall_clock import WallClock
+from daq.folder.journal import FILE_NAME, Journal
+from daq.path.takers.rates import ModuleMeter, RateMeter
+from daq.service.wall_clock import WallClock
 
 S_PS = 10**12
 

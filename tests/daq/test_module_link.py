@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daq.module_link.bring_up import NotReady, bring_up
-from daq.module_link.link_run import MARK_S, REPORT_S, STOP_S, LinkRun
-from daq.module_link.module_run import GIVEN_UP, ModuleRun
-from daq.module_link.module_setup import ModuleSetup, SetupError, setup_of
-from daq.serial_link.errors import CommandRefused
-from hw.control import FAULTS, REGISTERS, STRUCTS, BiasState, DataPath, State
-from hw.messages import Start
-from hw.scanner import load_scanner
+from daq.link.modules.bring_up import NotReady, bring_up
+from daq.link.modules.joint_run import MARK_S, REPORT_S, STOP_S, LinkRun
+from daq.link.modules.run_outcome import GIVEN_UP, ModuleRun
+from daq.link.modules.setup import ModuleSetup, SetupError, setup_of
+from daq.link.serial.line_errors import CommandRefused
+from hw.messages.codec import Start
+from hw.scanner.description import load_scanner
+from hw.wire.control import FAULTS, REGISTERS, STRUCTS, BiasState, DataPath, State
 
 FAULT_OF = {fault.name: fault.value for fault in FAULTS.values()}
 
@@ -142,7 +142,7 @@ def test_a_bias_over_the_modules_own_limit_is_not_sent():
 
 
 def test_a_bias_that_does_not_come_is_told_with_what_is_there(monkeypatch):
-    monkeypatch.setattr("daq.module_link.bring_up.BIAS_S", 0.1)
+    monkeypatch.setattr("daq.link.modules.bring_up.BIAS_S", 0.1)
     session = ScriptedSession(bias_after=10**6)
     with pytest.raises(NotReady, match=r"at 0 mV after 0\.1 s, 56000 mV were asked for"):
         up(session, ModuleSetup({}, 56_000))

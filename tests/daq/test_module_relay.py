@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from daq.errors import RunError
-from daq.fault_relay import FaultRelay
-from daq.hit_books import HitBooks
-from daq.journal import Journal
-from daq.module_news import split_severity
-from daq.module_relay import ModuleRelay
-from hw.messages import (
+from daq.folder.journal import Journal
+from daq.path.hit_books import HitBooks
+from daq.service.fault_relay import FaultRelay
+from daq.service.module_news import split_severity
+from daq.service.relays import ModuleRelay
+from hw.messages.codec import (
     Command,
     FaultAnswer,
     FaultOrder,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from frames_factory import RUN_TAG, ModuleSender, single_words
 
-from daq.decode import MAX_FRAME_ID
-from daq.fault_record import describe_fault, read_faults, write_faults
-from daq.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
-from daq.module_watch import ModuleWatch, named
-from daq.watch import LAG_S, RunWatch
-from hw.messages import FaultDone, SourceReport
-from hw.protocol import FLAG_FIRST, FLAG_SYNC_LOST
+from daq.path.decode import MAX_FRAME_ID
+from daq.path.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
+from daq.service.fault_record import describe_fault, read_faults, write_faults
+from daq.service.module_watch import ModuleWatch, named
+from daq.service.watch import LAG_S, RunWatch
+from hw.messages.codec import FaultDone, SourceReport
+from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
 
 
 def checker(n_modules: int = 1) -> FrameChecker:

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from frames_factory import RUN_TAG, ModuleSender, single_words
 
-from daq import listmode, singles_log
-from daq.blocks import BlockKind
 from daq.errors import StorageError
-from daq.listmode import ListmodeHash, ListmodeReader, ListmodeWriter
-from daq.resort import resort, run_config, verify
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
-from daq.singles_log import SinglesReader
-from hw.energy_windows import spect_windows
-from hw.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
-from hw.scanner import Scanner
-from hw.settings import SettingsError
+from daq.folder import listmode_log as listmode
+from daq.folder import singles_log
+from daq.folder.blocks import BlockKind
+from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter
+from daq.folder.run_config import RunConfig, default_settings
+from daq.folder.singles_log import SinglesReader
+from daq.replay.sort_again import resort, run_config, verify
+from daq.service.run import Run
+from hw.messages.sort_settings import SettingsError
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.description import Scanner
+from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 
 PERIODS = 5
 PAIRS, PHOTONS = 150, 400  # of each period; photons: of each module and period

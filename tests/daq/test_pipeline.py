@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from coincidence import order, pairs, select
 from coincidence.calibration import Calibration, CalibrationError, no_calibration
-from daq import decode, frame_check
-from daq.blocks import BlockKind
-from daq.conservation import Books, sent_by
-from daq.listmode import ListmodeReader, ListmodeWriter
-from daq.pipeline import Pipeline, pairs_in_view
-from daq.rawlog import RawLogReader, RawLogWriter
-from daq.run_config import default_settings
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
+from daq.folder.blocks import BlockKind
+from daq.folder.listmode_log import ListmodeReader, ListmodeWriter
+from daq.folder.raw_log import RawLogReader, RawLogWriter
+from daq.folder.run_config import default_settings
+from daq.path import decode, frame_check
+from daq.path.books import Books, sent_by
+from daq.path.pipeline import Pipeline, pairs_in_view
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)

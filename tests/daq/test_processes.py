@@ -15,7 +15,7 @@ import pytest
 WAITING = """
 import json, sys
 import psutil
-from daq.processes import run_to_end
+from daq.cli.launch.processes import run_to_end
 
 sys.executable = sys.argv[1]
 try:

@@ -8,12 +8,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from daq.closing import DRAIN_S, HURRIED_IMAGER_S, IMAGER_MOST_S, IMAGER_S, SILENCE_S, Closing
 from daq.errors import RunError
-from daq.frame_check import FrameChecker
-from daq.run_control import TRANSITIONS, RunControl
-from daq.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
-from hw.scanner import load_scanner
+from daq.path.frame_check import FrameChecker
+from daq.service.closing import (
+    DRAIN_S,
+    HURRIED_IMAGER_S,
+    IMAGER_MOST_S,
+    IMAGER_S,
+    SILENCE_S,
+    Closing,
+)
+from daq.service.run_control import TRANSITIONS, RunControl
+from daq.service.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
+from hw.scanner.description import load_scanner
 
 STATES = tuple(TRANSITIONS)
 ALLOWED = {

@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 from frames_factory import RUN_TAG, sent_run
 
-from daq import listmode, rawlog, run_statistics
 from daq.errors import RunError, StorageError
-from daq.listmode import ListmodeReader
-from daq.rawlog import RawLogReader
-from daq.run import CONFIG_NAME, MU_MAP_NAME, SCANNER_NAME, SUMMARY_NAME, Run, write_json
-from daq.run_config import RunConfig, config_from_args, default_settings
-from hw.messages import ImagerReport
-from hw.scanner import Scanner, ScannerError
-from hw.settings import SettingsError
+from daq.folder import listmode_log as listmode
+from daq.folder import raw_log as rawlog
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.raw_log import RawLogReader
+from daq.folder.run_config import RunConfig, config_from_args, default_settings
+from daq.path.takers import statistics as run_statistics
+from daq.service.run import CONFIG_NAME, MU_MAP_NAME, SCANNER_NAME, SUMMARY_NAME, Run, write_json
+from hw.messages.codec import ImagerReport
+from hw.messages.sort_settings import SettingsError
+from hw.scanner.description import Scanner, ScannerError
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -96,8 +98,8 @@ import gc, sys
 from pathlib import Path
 import msgspec
 from numba.core.dispatcher import Dispatcher
-from daq.run import Run
-from daq.run_config import RunConfig
+from daq.service.run import Run
+from daq.folder.run_config import RunConfig
 
 run = Run(msgspec.json.decode(sys.argv[1], type=RunConfig), Path(sys.argv[2]))
 run.put_away()

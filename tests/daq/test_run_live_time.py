@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from frames_factory import ModuleSender, single_words
 
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
-from hw.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
-from hw.scanner import load_scanner
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.run import Run
+from hw.scanner.description import load_scanner
+from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 
 MakeConfig = Callable[..., RunConfig]
 PERIOD_S = FRAME_PERIOD_PS * 1e-12

@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from frames_factory import ModuleSender, single_words
 
-from coincidence import live_time, randoms
+from coincidence import randoms
 from daq.errors import StorageError
-from daq.resort import resort
-from daq.run import Run, write_json
-from daq.run_config import RunConfig, default_settings
-from daq.run_statistics import FILE_NAME, LONGEST_SPAN_PS
-from daq.status import compose_telemetry
-from daq.watch import RunWatch
-from hw.messages import Telemetry, decode_as, encode
-from hw.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
-from hw.scanner import load_scanner
+from daq.folder.run_config import RunConfig, default_settings
+from daq.path import live_time_kernel as live_time
+from daq.path.takers.statistics import FILE_NAME, LONGEST_SPAN_PS
+from daq.replay.sort_again import resort
+from daq.service.run import Run, write_json
+from daq.service.status import compose_telemetry
+from daq.service.watch import RunWatch
+from hw.messages.codec import Telemetry, decode_as, encode
+from hw.scanner.description import load_scanner
+from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 
 MakeConfig = Callable[..., RunConfig]
 BENCH = load_scanner("bench2")

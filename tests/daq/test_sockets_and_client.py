@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 import zmq
 
-from daq.client import ClientError, ControlClient, DisplayClient
+from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.errors import ServiceError
-from daq.sockets import ServiceSockets, bind_service
-from hw.endpoints import PLANES, Endpoints
-from hw.messages import Command, ImageMessage, Message, Reply, decode, encode
+from daq.service.sockets import ServiceSockets, bind_service
+from hw.messages.codec import Command, ImageMessage, Message, Reply, decode, encode
+from hw.messages.endpoints import PLANES, Endpoints
 
 OWNER = """
 import sys, time
-from daq.sockets import bind_service
-from hw.endpoints import Endpoints
+from daq.service.sockets import bind_service
+from hw.messages.endpoints import Endpoints
 bound = bind_service(Endpoints(sys.argv[1]))
 print("bound", flush=True)
 time.sleep(60)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import zmq
 
-from daq.sources import FORGET_AFTER_S, LOST_AFTER_S, Sources
-from hw.messages import (
+from daq.service.data_sources import FORGET_AFTER_S, LOST_AFTER_S, Sources
+from hw.messages.codec import (
     Heartbeat,
     Hello,
     Message,

@@ -13,17 +13,18 @@ from spect_presets import COLUMNS, HEAD, as_toml
 
 from coincidence.angles import angles_of_singles
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
-from daq import projections, singles_log
-from daq.blocks import BlockKind
-from daq.resort import resort, verify
-from daq.run import Run
-from daq.run_config import ANY_ENERGY, RunConfig, check_fits, default_settings
-from daq.singles_log import SinglesReader
-from daq.watch import RunWatch
-from hw.angle_words import pack_angle_words
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, parse_scanner
-from hw.settings import SettingsError, SortSettings
+from daq.folder import singles_log
+from daq.folder.blocks import BlockKind
+from daq.folder.run_config import ANY_ENERGY, RunConfig, check_fits, default_settings
+from daq.folder.singles_log import SinglesReader
+from daq.path.takers import projections
+from daq.replay.sort_again import resort, verify
+from daq.service.run import Run
+from daq.service.watch import RunWatch
+from hw.messages.sort_settings import SettingsError, SortSettings
+from hw.scanner.description import Scanner, parse_scanner
+from hw.scanner.geometry import build_geometry
+from hw.wire.angle_words import pack_angle_words
 
 TEXTS = {"head": as_toml(HEAD), "columns": as_toml(COLUMNS)}
 

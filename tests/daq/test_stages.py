@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daq.stages import run_stages
+from daq.path.stage_threads import run_stages
 
 
 def add_one(x: int) -> int:

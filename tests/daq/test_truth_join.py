@@ -10,26 +10,26 @@ import numpy as np
 import pytest
 
 from coincidence.calibration import no_calibration
-from daq import truth_file
-from daq.blocks import BlockKind
 from daq.cli import main
 from daq.errors import LogError
-from daq.frame_check import FrameChecker
-from daq.listmode import ListmodeReader
-from daq.run import Run
-from daq.run_config import RunConfig, default_settings
-from daq.truth_file import UNKNOWN, TruthReader
-from daq.truth_join import CLASSES, Joined, classify, join
-from daq.truth_singles import LabelledSingles
+from daq.folder import truth_file
+from daq.folder.blocks import BlockKind
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.run_config import RunConfig, default_settings
+from daq.folder.truth_file import UNKNOWN, TruthReader
+from daq.path.frame_check import FrameChecker
+from daq.replay.truth_join import CLASSES, Joined, classify, join
+from daq.replay.truth_singles import LabelledSingles
+from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
-from emulator.phantoms import Phantom
-from emulator.shapes import cylinder
-from emulator.truth import ANNIHILATION, LABEL, LINE, LUTETIUM_DECAY, NOISE_TRIGGER
-from emulator.truth_file import FILE_NAME, FORMAT, FRAME, TruthWriter
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner, scanner_to_toml_text
+from emulator.detector.truth_file import FILE_NAME, FORMAT, FRAME, TruthWriter
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from emulator.object.catalogue import Phantom
+from emulator.object.shapes import cylinder
+from emulator.truth_labels import ANNIHILATION, LABEL, LINE, LUTETIUM_DECAY, NOISE_TRIGGER
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.geometry import build_geometry
 
 SCANNER = "bench2"
 BENCH = load_scanner(SCANNER)

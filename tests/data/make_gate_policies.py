@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import uproot
 
-from daq.bench_peer_sorters import load_gate_sorter
-from hw.settings import POLICIES
+from daq.cli.bench.peer_sorters import load_gate_sorter
+from hw.messages.sort_settings import POLICIES
 
 SINGLES = 2000
 WINDOW_PS = 4000

@@ -11,12 +11,12 @@ import crc32c
 import numpy as np
 
 from emulator.config import EmulatorConfig
-from emulator.emission import EmissionTables
-from emulator.instrument import Instrument, prepare
-from emulator.miscalibration import EFFICIENCY, GAIN
-from emulator.phantoms import Phantom
-from emulator.positron_range import RANGE_BINS
-from emulator.random_numbers import seed_stream
+from emulator.detector.miscalibration import EFFICIENCY, GAIN
+from emulator.engines.instrument import Instrument, prepare
+from emulator.object.catalogue import Phantom
+from emulator.physics.emission import EmissionTables
+from emulator.physics.positron_range import RANGE_BINS
+from emulator.physics.random_numbers import seed_stream
 
 PERIOD_PS = 5_242_880_000
 

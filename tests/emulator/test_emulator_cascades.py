@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from emulator.cascades import SCHEMES, decay_modes, is_delayed
 from emulator.config import EmulatorConfig
-from emulator.decay_engine import DecayEngine
-from emulator.emission import emitted_lines
-from emulator.instrument import prepare
-from emulator.truth import ANNIHILATION, LINE
-from hw.nuclides import load_nuclide, nuclide_names
+from emulator.engines.decay_engine import DecayEngine
+from emulator.engines.instrument import prepare
+from emulator.physics.cascades import SCHEMES, decay_modes, is_delayed
+from emulator.physics.emission import emitted_lines
+from emulator.truth_labels import ANNIHILATION, LINE
+from hw.physics.nuclides import load_nuclide, nuclide_names
 
 
 @pytest.mark.parametrize("name", nuclide_names())

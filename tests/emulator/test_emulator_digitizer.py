@@ -8,10 +8,10 @@ from emulator_oracles import PERIOD_PS, decode_frame, digitize_slowly
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.digitizer import COUNTS, DEAD, EMITTED, Digitizer, DigitizerTables
-from emulator.framing import Framer
-from emulator.response import HIT
-from hw.protocol import FRAME_PERIOD_PS
+from emulator.detector.digitizer import COUNTS, DEAD, EMITTED, Digitizer, DigitizerTables
+from emulator.detector.framing import Framer
+from emulator.detector.response import HIT
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 MODULES = 3
 NEAR_EDGES = st.one_of(

@@ -11,13 +11,13 @@ from msgspec.structs import replace as changed
 from scipy import integrate
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.emission import LEAST_LINE_KEV, emission_tables, emitted_lines, load_source
-from emulator.emulation import Emulation, frames_of_run
-from emulator.instrument import Instrument, prepare
-from emulator.materials import MAX_ENERGY_KEV, cross_sections, klein_nishina
-from emulator.miscalibration import EFFICIENCY, GAIN
-from emulator.transport import DECAYS, PAIRS, PHOTONS, TALLY_SIZE
-from hw.nuclides import NuclideError, load_nuclide, nuclide_names
+from emulator.detector.miscalibration import EFFICIENCY, GAIN
+from emulator.engines.emulation import Emulation, frames_of_run
+from emulator.engines.instrument import Instrument, prepare
+from emulator.pet.pair_transport import DECAYS, PAIRS, PHOTONS, TALLY_SIZE
+from emulator.physics.emission import LEAST_LINE_KEV, emission_tables, emitted_lines, load_source
+from emulator.physics.materials import MAX_ENERGY_KEV, cross_sections, klein_nishina
+from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_names
 
 POINT = EmulatorConfig(scanner="caremibrain", phantom="point", trigger_keV=60.0)
 SHARP = {"time_sigma_ps": 0.0, "energy_sigma": 0.0, "position_sigma_mm": 0.0, "doi_sigma_mm": 0.0}

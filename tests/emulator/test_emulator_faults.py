@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from emulator.fault_kinds import FRAME_KINDS
-from emulator.fault_schedule import FaultSchedule
-from emulator.faults import FaultInjector, FaultPlan
-from hw.frames import FrameError, new_header, open_frame, seal_frame
-from hw.protocol import FLAG_LAST, pack_words
+from emulator.faults.frames import FaultInjector, FaultPlan
+from emulator.faults.schedule import FaultSchedule
+from hw.wire.frames import FrameError, new_header, open_frame, seal_frame
+from hw.wire.protocol import FLAG_LAST, pack_words
 
 WORDS = pack_words(time_ticks=[10, 20], crystal=[1, 2], energy_dkeV=[5110, 5110])
 

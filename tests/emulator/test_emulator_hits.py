@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from emulator.config import EmulationError, EmulatorConfig, make_config
-from emulator.digitizer import Digitizer, digitizer_tables
-from emulator.emulation import Emulation
-from emulator.fault_desk import FaultDesk
-from emulator.faults import FaultPlan
-from emulator.framing import ModuleState
+from emulator.detector.digitizer import Digitizer, digitizer_tables
+from emulator.detector.framing import ModuleState
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import prepare
+from emulator.faults.frames import FaultPlan
 from emulator.hit_mode import check_hit_fault, check_hit_mode
-from emulator.hit_writer import HitWriter, mark_word, window_path
-from emulator.instrument import prepare
-from emulator.service import EmulatorService
-from hw.control import MARK_LAST, MARK_SYNCED, RING, WINDOW
-from hw.machines.window import Window
-from hw.messages import FaultOrder, SourceReport, Start
-from hw.protocol import KIND_SINGLE, WORD_KINDS, unpack_words
-from hw.scanner import load_scanner
+from emulator.process.fault_desk import FaultDesk
+from emulator.process.hit_writer import HitWriter, mark_word, window_path
+from emulator.process.service import EmulatorService
+from hw.machines.memory_window import Window
+from hw.messages.codec import FaultOrder, SourceReport, Start
+from hw.scanner.description import load_scanner
+from hw.wire.control import MARK_LAST, MARK_SYNCED, RING, WINDOW
+from hw.wire.protocol import KIND_SINGLE, WORD_KINDS, unpack_words
 
 RUN_TAG = 77
 
@@ -113,7 +113,7 @@ def test_nothing_is_written_before_all_gates_are_open(modules):
 )
 def test_gates_that_stay_closed_are_named(modules, monkeypatch, made, words):
     modules.make(made)
-    monkeypatch.setattr("emulator.hit_writer.GATES_S", 0.05)
+    monkeypatch.setattr("emulator.process.hit_writer.GATES_S", 0.05)
     writer = HitWriter(modules.folder, 2, real_time=False)
     with pytest.raises(EmulationError, match=words):
         writer.wait_for_gates(RUN_TAG, lambda: False)
@@ -196,7 +196,7 @@ def test_a_fast_emulator_waits_for_room_and_loses_nothing(modules):
 
 
 def test_a_module_that_takes_nothing_holds_the_others_up_once_only(modules, monkeypatch):
-    monkeypatch.setattr("emulator.hit_writer.FULL_S", 0.2)
+    monkeypatch.setattr("emulator.process.hit_writer.FULL_S", 0.2)
     both = modules.make(2)
     for module in both:
         module.gate(RUN_TAG)
@@ -322,7 +322,7 @@ def test_the_service_reports_the_hits_that_the_modules_were_offered(modules):
 
 
 def test_modules_that_never_take_hits_end_the_run_with_words(modules, monkeypatch):
-    monkeypatch.setattr("emulator.hit_writer.GATES_S", 0.1)
+    monkeypatch.setattr("emulator.process.hit_writer.GATES_S", 0.1)
     modules.make(2)
     report = serve(
         modules.folder, Line(Start(run_tag=RUN_TAG, duration_s=0.1)), while_running=lambda: None

@@ -11,13 +11,13 @@ from msgspec.structs import replace as changed
 from scipy import integrate, optimize
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.emission import load_source
-from emulator.emulation import Emulation
-from emulator.instrument import prepare
-from emulator.kinetics import Kinetics, check_peak, load_kinetics
-from emulator.phantoms import Phantom
-from emulator.tracer_models import GREY, WHITE, plasma_curve, tissue_curve
-from emulator.transport import DECAYS
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import prepare
+from emulator.object.catalogue import Phantom
+from emulator.object.kinetics import Kinetics, check_peak, load_kinetics
+from emulator.object.tracer_models import GREY, WHITE, plasma_curve, tissue_curve
+from emulator.pet.pair_transport import DECAYS
+from emulator.physics.emission import load_source
 
 PERIOD_S = PERIOD_PS * 1e-12
 POINT = EmulatorConfig(phantom="point")

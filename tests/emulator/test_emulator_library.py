@@ -11,14 +11,14 @@ from emulator_oracles import PERIOD_PS
 from msgspec.structs import replace as changed
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.decay_engine import DecayEngine
-from emulator.emulation import Emulation, frames_of_run
-from emulator.instrument import Instrument, prepare, with_library
-from emulator.library import Library, library_folder
-from emulator.library_build import build_library, library_key, obtain_library
-from emulator.library_engine import LibraryEngine
-from emulator.library_tables import NORMALS, library_tables, normal_table
-from emulator.transport import DECAYS, DEPOSITS, TALLY_SIZE
+from emulator.engines.decay_engine import DecayEngine
+from emulator.engines.emulation import Emulation, frames_of_run
+from emulator.engines.instrument import Instrument, prepare, with_library
+from emulator.engines.library_build import build_library, library_key, obtain_library
+from emulator.engines.library_engine import LibraryEngine
+from emulator.library.event_library import Library, library_folder
+from emulator.library.kernel_tables import NORMALS, library_tables, normal_table
+from emulator.pet.pair_transport import DECAYS, DEPOSITS, TALLY_SIZE
 
 CONFIG = EmulatorConfig(scanner="caremibrain", phantom="point", activity_Bq=5e6, seed=2)
 LIBRARY_DECAYS = 300_000
@@ -246,7 +246,7 @@ def test_what_a_library_cannot_hold_is_refused(fields: dict[str, str], words: st
 
 
 def test_configuration_names_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("emulator.library_build.DECAYS_IN_LIBRARY", 20_000)
+    monkeypatch.setattr("emulator.engines.library_build.DECAYS_IN_LIBRARY", 20_000)
     config = changed(SMALL, library=str(tmp_path / "mine.npz"))
     made = with_library(prepare(SMALL), config)
     assert made.library is not None and (tmp_path / "mine.npz").is_file()

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.digitizer import digitizer_tables
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
-from emulator.link_budget import LinkBudget, check_links, link_budget
+from emulator.detector.digitizer import digitizer_tables
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from emulator.process.link_budget import LinkBudget, check_links, link_budget
 from emulator.slices import PERIOD_S
-from hw.protocol import HEADER_BYTES, MAX_EVENTS
-from hw.scanner import load_scanner
+from hw.scanner.description import load_scanner
+from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS
 
 TABLES = digitizer_tables(load_scanner("bench2"))
 

@@ -10,20 +10,20 @@ import pytest
 from emulator_oracles import random_state
 from scipy import integrate, stats
 
-from emulator.atomic_scatter import scatter_bound, scatter_coherent, scatter_tables
-from emulator.compton import MOST_KEV, density, sample_compton
-from emulator.cross_sections_generate import mass_fractions
-from emulator.materials import (
+from emulator.object.catalogue import Phantom
+from emulator.object.matter_classes import MOST_KINDS, attenuation, kinds_of
+from emulator.object.photon_tracking import object_tables, track_object
+from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent, scatter_tables
+from emulator.physics.compton import MOST_KEV, density, sample_compton
+from emulator.physics.generate_cross_sections import mass_fractions
+from emulator.physics.materials import (
     DENSITY_G_PER_CM3,
     MaterialError,
     cross_sections,
     mu_per_mm,
     scattering_functions,
 )
-from emulator.object_classes import MOST_KINDS, attenuation, kinds_of
-from emulator.object_tracking import object_tables, track_object
-from emulator.phantoms import Phantom
-from emulator.photons import DX, DZ, ENERGY, PHOTON_SIZE, SCATTERS, X
+from emulator.physics.photons import DX, DZ, ENERGY, PHOTON_SIZE, SCATTERS, X
 
 REST_KEV = 510.99895
 PER_ANGSTROM = 1 / 12.39842  # of a photon's energy in keV
@@ -91,7 +91,7 @@ def test_element_may_be_called_by_its_symbol_and_a_misspelling_is_guessed():
 
 def test_steps_of_the_compton_table_lie_above_the_density_everywhere():
     """Else the rejection would not be exact: looked at between the table's own points."""
-    from emulator import compton
+    from emulator.physics import compton
 
     edges = compton._EDGE.reshape(-1, compton._STEPS + 1).astype(np.float64)
     part = np.linspace(0, 1, 13)

@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_W
-from emulator.emulation import Emulation
-from emulator.instrument import Instrument, prepare
-from emulator.miscalibration import CURVATURE, EFFICIENCY, GAIN, WALK, draw_crystals
-from emulator.response import (
+from emulator.detector.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_W
+from emulator.detector.miscalibration import CURVATURE, EFFICIENCY, GAIN, WALK, draw_crystals
+from emulator.detector.response import (
     BELOW_TRIGGER,
     HIT,
     MADE,
@@ -30,7 +28,9 @@ from emulator.response import (
     respond,
     response_tables,
 )
-from hw.scanner import Scanner, load_scanner, scanner_to_toml_text
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import Instrument, prepare
+from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
 
 SHARP = {"time_sigma_ps": 0.0, "energy_sigma": 0.0, "doi_sigma_mm": 0.0}
 BENCH = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=4e6, seed=11)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from emulator.config import EmulatorConfig
-from emulator.pacing import Pacer
-from emulator.pacing_trial import measure_pacing
+from emulator.process.pacing import Pacer
+from emulator.trials.pacing import measure_pacing
 
 
 class Clock:

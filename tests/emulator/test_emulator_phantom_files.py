@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import emulator
-from emulator.materials import mu_per_mm
-from emulator.phantom_file import load_phantom
-from emulator.phantoms import PhantomError, make_phantom
-from hw.scanner import load_scanner
+from emulator.object.catalogue import PhantomError, make_phantom
+from emulator.object.phantom_file import load_phantom
+from emulator.physics.materials import mu_per_mm
+from hw.scanner.description import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
 PAGE = Path(emulator.__file__).parent.parent / "docs" / "phantoms.md"

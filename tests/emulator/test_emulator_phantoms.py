@@ -10,9 +10,8 @@ from emulator_oracles import point_at, random_state
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.cli.emulation import PHANTOM_WORDS
-from emulator.materials import MU_WATER_511_PER_MM, cross_sections
-from emulator.phantoms import (
+from daq.cli.options.emulation import PHANTOM_WORDS
+from emulator.object.catalogue import (
     Phantom,
     PhantomError,
     check_phantom,
@@ -20,8 +19,9 @@ from emulator.phantoms import (
     mu_map_on_grid,
     phantom_names,
 )
-from emulator.source_sampling import PLACE_SIZE, place_decays, source_tables
-from hw.scanner import load_scanner
+from emulator.object.source_sampling import PLACE_SIZE, place_decays, source_tables
+from emulator.physics.materials import MU_WATER_511_PER_MM, cross_sections
+from hw.scanner.description import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
 
@@ -94,7 +94,7 @@ def test_brain_has_materials_and_regions_where_they_belong():
 
 
 def test_brain_is_the_same_every_time():
-    from emulator import brain as module
+    from emulator.object import brain as module
 
     first = make_phantom("brain", CAREMIBRAIN).activity.tobytes()
     module._head.cache_clear()
@@ -111,7 +111,7 @@ def test_brain_fits_the_brain_scanners_axial_view():
 def test_hot_rods_have_their_diameters():
     rods = make_phantom("hot-rod", CAREMIBRAIN)
     area_mm2 = rods.activity[:, :, 0].sum() * rods.voxel_mm[0] * rods.voxel_mm[1]
-    from emulator.shapes import HOT_ROD_DIAMETERS_MM, _rod_centres_mm
+    from emulator.object.shapes import HOT_ROD_DIAMETERS_MM, _rod_centres_mm
 
     exact = sum(
         len(_rod_centres_mm(d, k)) * np.pi * d**2 / 4 for k, d in enumerate(HOT_ROD_DIAMETERS_MM)

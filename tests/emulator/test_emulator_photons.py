@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from emulator.compton import sample_compton
-from emulator.photons import (
+from emulator.pet.pair_transport import turn_partner
+from emulator.physics.compton import sample_compton
+from emulator.physics.photons import (
     DX,
     DZ,
     ENERGY,
@@ -21,7 +22,6 @@ from emulator.photons import (
     scatter_compton,
     turn,
 )
-from emulator.transport import turn_partner
 
 REST_KEV = 510.99895
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.config import EmulatorConfig
-from emulator.digitizer import (
+from emulator.detector.digitizer import (
     DEAD,
     EMITTED,
     OFF,
@@ -20,12 +20,12 @@ from emulator.digitizer import (
     DigitizerTables,
     digitizer_tables,
 )
-from emulator.framing import Framer
-from emulator.instrument import prepare
-from emulator.pile_up import SCINTILLATION_NS
-from emulator.response import HIT
-from hw.protocol import FRAME_PERIOD_PS
-from hw.scanner import load_scanner
+from emulator.detector.framing import Framer
+from emulator.detector.pile_up import SCINTILLATION_NS
+from emulator.detector.response import HIT
+from emulator.engines.instrument import prepare
+from hw.scanner.description import load_scanner
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 GATE_PS, TAU_PS = 200_000, 40_000.0
 

@@ -10,15 +10,15 @@ from emulator_oracles import random_state
 from scipy import integrate
 
 from emulator.config import EmulatorConfig
-from emulator.decay_sampling import AT_ONCE, MODE, draw_decays, new_drawn
-from emulator.emission import emission_tables, load_source
-from emulator.emulation import Emulation
-from emulator.instrument import prepare
-from emulator.phantoms import Phantom
-from emulator.positron_range import extrapolated_range_mm, radius_quantiles_mm, range_scale
-from emulator.source_sampling import source_tables
-from hw.beta_spectrum import allowed_spectrum
-from hw.nuclides import load_nuclide
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import prepare
+from emulator.object.catalogue import Phantom
+from emulator.object.source_sampling import source_tables
+from emulator.pet.decay_sampling import AT_ONCE, MODE, draw_decays, new_drawn
+from emulator.physics.emission import emission_tables, load_source
+from emulator.physics.positron_range import extrapolated_range_mm, radius_quantiles_mm, range_scale
+from hw.physics.beta_spectrum import allowed_spectrum
+from hw.physics.nuclides import load_nuclide
 
 WATER_PER_MM = 0.009577
 

@@ -7,7 +7,7 @@ import pytest
 from emulator_oracles import random_state
 from scipy import stats
 
-from emulator.random_numbers import (
+from emulator.physics.random_numbers import (
     exponential,
     exponential_and_uniform,
     in_disc,

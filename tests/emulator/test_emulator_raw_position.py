@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
 from emulator.config import EmulatorConfig
-from emulator.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_U, DEPOSIT_V
-from emulator.emulation import frames_of_run
-from emulator.instrument import prepare
-from emulator.raw_position import ideal_crystal_map, raw_address, raw_bin, raw_share
-from emulator.response import HIT, MADE, respond
-from hw.scanner import Scanner, load_scanner, scanner_to_toml_text
+from emulator.detector.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSIT_U, DEPOSIT_V
+from emulator.detector.raw_position import ideal_crystal_map, raw_address, raw_bin, raw_share
+from emulator.detector.response import HIT, MADE, respond
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
 
 NAMES = ("bench2", "caremibrain", "tof_brain")
 

@@ -7,11 +7,11 @@ import pytest
 from emulator_oracles import ideal, point_at
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import Emulation
-from emulator.instrument import Instrument, prepare
-from emulator.response import TRIGGER_LATENCY_PS, response_tables
-from hw.geometry import build_geometry, crystal_position_mm
-from hw.scanner import load_scanner
+from emulator.detector.response import TRIGGER_LATENCY_PS, response_tables
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import Instrument, prepare
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry, crystal_position_mm
 
 CAREMIBRAIN = load_scanner("caremibrain")
 CONFIG = EmulatorConfig(scanner="caremibrain", phantom="point", trigger_keV=75.0)

@@ -11,11 +11,11 @@ import pytest
 from emulator_oracles import PERIOD_PS, decode_frame, ideal
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.emulation import Emulation, frames_of_run
-from emulator.instrument import prepare
-from emulator.phantoms import make_phantom
-from emulator.transport import DECAYS, PAIRS
-from hw.scanner import load_scanner
+from emulator.engines.emulation import Emulation, frames_of_run
+from emulator.engines.instrument import prepare
+from emulator.object.catalogue import make_phantom
+from emulator.pet.pair_transport import DECAYS, PAIRS
+from hw.scanner.description import load_scanner
 
 BENCH = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=2e6, seed=11)
 

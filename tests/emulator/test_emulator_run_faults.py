@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from emulator_oracles import PERIOD_PS, decode_frame
 
-from emulator.clock_faults import Clocks
 from emulator.config import EmulationError, EmulatorConfig, check_config
-from emulator.crystal_faults import CrystalFaults
-from emulator.emulation import Emulation
-from emulator.fault_desk import FaultDesk
+from emulator.detector.raw_position import raw_address
+from emulator.detector.response import BELOW_TRIGGER, HIT, MISSED, UNREAD
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import Instrument, prepare
 from emulator.fault_kinds import KINDS, FaultError, parse_fault
-from emulator.fault_schedule import FaultSchedule
-from emulator.faults import FaultPlan
-from emulator.instrument import Instrument, prepare
-from emulator.raw_position import raw_address
-from emulator.response import BELOW_TRIGGER, HIT, MISSED, UNREAD
-from emulator.run_faults import RunFaults, check_faults
+from emulator.faults.clocks import Clocks
+from emulator.faults.crystals import CrystalFaults
+from emulator.faults.frames import FaultPlan
+from emulator.faults.schedule import FaultSchedule
+from emulator.pet.pair_transport import NOISE, TALLY_SIZE
+from emulator.process.fault_desk import FaultDesk
+from emulator.process.run_faults import RunFaults, check_faults
 from emulator.slices import SliceHits
-from emulator.transport import NOISE, TALLY_SIZE
-from emulator.truth import LABEL, NOISE_TRIGGER
-from hw.messages import FaultOrder
-from hw.scanner import load_scanner
+from emulator.truth_labels import LABEL, NOISE_TRIGGER
+from hw.messages.codec import FaultOrder
+from hw.scanner.description import load_scanner
 
 BENCH = load_scanner("bench2")
 PERIOD_S = PERIOD_PS * 1e-12

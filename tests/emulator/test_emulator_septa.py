@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emulator.collimator import lattice_tables
-from emulator.septa_flight import IN_U, IN_W, IS_K, OUT_KEV, OUT_U, OUT_W
-from emulator.septa_library import K_LINES, SeptaTables, septa_tables
-from emulator.septa_sight import node_weight, turned
-from emulator.spect_analog import in_hole
-from hw.scanner import Collimator, load_scanner
+from emulator.spect.collimator import lattice_tables
+from emulator.spect.septa_flight import IN_U, IN_W, IS_K, OUT_KEV, OUT_U, OUT_W
+from emulator.spect.septa_library import K_LINES, SeptaTables, septa_tables
+from emulator.spect.septa_playback import node_weight, turned
+from emulator.trials.analog_cameras import in_hole
+from hw.scanner.description import Collimator, load_scanner
 
 
 def collimator_of(preset: str) -> Collimator:

@@ -14,12 +14,22 @@ import zmq
 from emulator_oracles import decode_frame
 
 from emulator.config import EmulatorConfig
-from emulator.emulation import frames_of_run
-from emulator.faults import FaultPlan
-from emulator.instrument import prepare
-from emulator.service import EmulatorService
-from hw.endpoints import Endpoints
-from hw.messages import Hello, Message, Shutdown, SourceReport, Start, Stop, Welcome, decode, encode
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.instrument import prepare
+from emulator.faults.frames import FaultPlan
+from emulator.process.service import EmulatorService
+from hw.messages.codec import (
+    Hello,
+    Message,
+    Shutdown,
+    SourceReport,
+    Start,
+    Stop,
+    Welcome,
+    decode,
+    encode,
+)
+from hw.messages.endpoints import Endpoints
 
 BOUND_S = 20.0
 PERIOD_S = 0.00524288
@@ -246,7 +256,7 @@ def test_signal_ends_a_running_process_cleanly(tmp_path, signum):
     daq = FakeDaq(base)
     code = (
         "from emulator.config import EmulatorConfig\n"
-        "from emulator.service import run_emulator\n"
+        "from emulator.process.service import run_emulator\n"
         "run_emulator(EmulatorConfig(scanner='bench2', phantom='point', activity_Bq=1e5,"
         f" endpoint={base!r}))"
     )

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.faults import FaultPlan
-from emulator.settings_check import check_settings
-from hw.nuclides import NuclideError
-from hw.scanner import ScannerError
+from emulator.faults.frames import FaultPlan
+from emulator.process.settings_check import check_settings
+from hw.physics.nuclides import NuclideError
+from hw.scanner.description import ScannerError
 
 HEAD = "gamma_head_lehr"
 

@@ -9,17 +9,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from emulator import spect_trials
-from emulator.collimator import hole_area_mm2, open_share
-from emulator.collimator_trials import energies_behind
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.emulation import Emulation
-from emulator.instrument import Instrument, prepare
-from emulator.materials import mu_per_mm
-from emulator.phantoms import Phantom
-from emulator.septa_library import septa_matter
+from emulator.engines.emulation import Emulation
+from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.spect_engine import SpectEngine
+from emulator.object.catalogue import Phantom
+from emulator.physics.materials import mu_per_mm
 from emulator.slices import PERIOD_S
-from emulator.spect_analog import (
+from emulator.spect.collimator import hole_area_mm2, open_share
+from emulator.spect.gantry_motion import load_spect_motion, poses_at
+from emulator.spect.septa_library import septa_matter
+from emulator.spect.sight_of_camera import PENETRATED, SEPTAL, new_spect_scratch
+from emulator.trials import cameras as spect_trials
+from emulator.trials.analog_cameras import (
     CROSSED,
     SEEN_COLUMNS,
     SEEN_KEV,
@@ -28,10 +30,8 @@ from emulator.spect_analog import (
     SEEN_U,
     follow_all,
 )
-from emulator.spect_engine import SpectEngine
-from emulator.spect_motion import load_spect_motion, poses_at
-from emulator.spect_sight import PENETRATED, SEPTAL, new_spect_scratch
-from emulator.spect_trials import (
+from emulator.trials.bare_collimator import energies_behind
+from emulator.trials.cameras import (
     CameraEvents,
     counts_per_photon,
     gaussian_fwhm_mm,
@@ -42,9 +42,9 @@ from emulator.spect_trials import (
     source_before,
     triple_window,
 )
-from hw.angle_words import angles_deg
-from hw.protocol import FRAME_PERIOD_PS
-from hw.scanner import Scanner, load_scanner
+from hw.scanner.description import Scanner, load_scanner
+from hw.wire.angle_words import angles_deg
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 LEHR, MELP, CZT = "gamma_head_lehr", "gamma_head_melp", "czt_cardiac"
 TC_KEV = 140.511
@@ -379,7 +379,7 @@ def test_annihilation_photons_come_through_a_collimator_that_is_not_made_for_the
 def test_a_phantom_that_reaches_into_the_collimator_is_refused() -> None:
     scanner = load_scanner(LEHR)
     near = replaced(scanner, ring=replaced(scanner.ring, inradius_mm=100.0))
-    from emulator.phantoms import PhantomError, make_phantom
+    from emulator.object.catalogue import PhantomError, make_phantom
 
     with pytest.raises(PhantomError, match="bore"):
         make_phantom("cylinder", near)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from emulator_oracles import random_state
 
-from emulator.crystal_tracking import (
+from emulator.detector.crystal_tracking import (
     ABSORBED,
     DEPOSIT_KEV,
     DEPOSIT_PATH,
@@ -19,12 +19,12 @@ from emulator.crystal_tracking import (
     find_module,
     track_crystal,
 )
-from emulator.materials import MaterialError, cross_sections
-from emulator.object_tracking import object_tables, track_object
-from emulator.phantoms import Phantom
-from emulator.photons import DX, DY, DZ, ENERGY, PATH, PHOTON_SIZE, X, Y, Z
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
+from emulator.object.catalogue import Phantom
+from emulator.object.photon_tracking import object_tables, track_object
+from emulator.physics.materials import MaterialError, cross_sections
+from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, PHOTON_SIZE, X, Y, Z
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
 
 PHOTONS = 20_000
 

@@ -13,12 +13,13 @@ from emulator_oracles import PERIOD_PS
 from msgspec.structs import replace as changed
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.decay_engine import DecayEngine
-from emulator.emulation import Emulation, frames_of_run
-from emulator.instrument import Instrument, prepare
-from emulator.shapes import cylinder
+from emulator.detector.truth_file import FILE_NAME, FRAME, IN_RUN, TruthWriter, open_truth
+from emulator.engines.decay_engine import DecayEngine
+from emulator.engines.emulation import Emulation, frames_of_run
+from emulator.engines.instrument import Instrument, prepare
+from emulator.object.shapes import cylinder
 from emulator.slices import SliceHits
-from emulator.truth import (
+from emulator.truth_labels import (
     ANNIHILATION,
     LABEL,
     LINE,
@@ -28,9 +29,8 @@ from emulator.truth import (
     decay_number,
     lutetium_number,
 )
-from emulator.truth_file import FILE_NAME, FRAME, IN_RUN, TruthWriter, open_truth
-from hw.messages import Start
-from hw.scanner import load_scanner
+from hw.messages.codec import Start
+from hw.scanner.description import load_scanner
 
 CONFIG = EmulatorConfig(
     scanner="bench2", phantom="point", nuclide="Na-22", activity_Bq=4e6, seed=4, lutetium=True,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coincidence.events import COINCIDENCE
-from daq.cli.validation_necr import NecrCurve, NecrPoint, necr_point
-from daq.cli.validation_sinogram import (
+from daq.cli.validate.necr import NecrCurve, NecrPoint, necr_point
+from daq.cli.validate.sinogram import (
     ELEMENT_MM,
     StripCounts,
     aligned_profile,
@@ -17,10 +17,10 @@ from daq.cli.validation_sinogram import (
     sinogram,
     strip_counts,
 )
-from emulator.materials import mu_per_mm
-from emulator.nema import nema_line, nema_scatter
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
+from emulator.object.nema import nema_line, nema_scatter
+from emulator.physics.materials import mu_per_mm
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
 
 CAREMIBRAIN = load_scanner("caremibrain")
 GEOMETRY = build_geometry(CAREMIBRAIN)

@@ -10,17 +10,13 @@ import threading
 import numpy as np
 import pytest
 
-from daq.cli.validation_checks import CHECKS, run_check
-from daq.cli.validation_figure import FAIL, NOT_RUN, PASS, Figure, Scope
-from daq.cli.validation_matter import (
-    NIST_WATER_CM2_PER_G,
-    klein_nishina_shares,
-    nist_water_per_cm,
-)
-from daq.cli.validation_rates import expected_randoms
-from daq.cli.validation_spectra import BINS, spectrum_chi2
-from daq.cli.validation_trials import ideal_instrument, labels_of_pairs, run_trial
-from hw.scanner import load_scanner
+from daq.cli.validate.checks import CHECKS, run_check
+from daq.cli.validate.count_rates import expected_randoms
+from daq.cli.validate.emulator_runs import ideal_instrument, labels_of_pairs, run_trial
+from daq.cli.validate.matter import NIST_WATER_CM2_PER_G, klein_nishina_shares, nist_water_per_cm
+from daq.cli.validate.result_line import FAIL, NOT_RUN, PASS, Figure, Scope
+from daq.cli.validate.spectra import BINS, spectrum_chi2
+from hw.scanner.description import load_scanner
 
 QUICK = Scope(quick=True, seed=2)
 BY_NAME = {check.name: check for check in CHECKS}

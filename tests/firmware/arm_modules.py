@@ -16,15 +16,15 @@ import pytest
 from events_rig import mark, random_hits
 from firmware_reference import ReferenceRun, Settings
 
-from daq.serial_link.datagrams import DatagramReceiver
-from daq.serial_link.errors import CommandRefused
-from daq.serial_link.ring import RingReceiver
-from daq.serial_link.session import ModuleSession
-from hw.control import FAULTS, STRUCTS, BiasState, DataPath
+from daq.link.serial.datagrams import DatagramReceiver
+from daq.link.serial.line_errors import CommandRefused
+from daq.link.serial.memory_ring import RingReceiver
+from daq.link.serial.session import ModuleSession
 from hw.machines.build import Image, build
 from hw.machines.qemu import Qemu
 from hw.machines.toolchain import missing
-from hw.protocol import HEADER_BYTES, HEADER_DTYPE
+from hw.wire.control import FAULTS, STRUCTS, BiasState, DataPath
+from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE
 
 BIAS_MV = 56_000
 OF_THE_WEATHER = ("temperature", "bias", "epoch", "crc")

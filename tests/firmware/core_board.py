@@ -16,7 +16,9 @@ import crc32c
 import numpy as np
 from cobs import cobs
 
-from hw.control import (
+from hw.machines.build import Image
+from hw.machines.memory_window import Window
+from hw.wire.control import (
     COMMANDS,
     COUNTER_HZ,
     MAGIC,
@@ -27,8 +29,6 @@ from hw.control import (
     MessageKind,
     ResetCause,
 )
-from hw.machines.build import Image
-from hw.machines.window import Window
 
 TICKS_PER_MS = COUNTER_HZ // 1000
 NO_CUT = 0xFFFFFFFF

@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw.control import MARK_SYNCED, REGISTERS, STRUCTS, WINDOW, BiasState, DataPath, State, Status
-from hw.protocol import TIME_MASK, WORD_FIELDS, WORD_KINDS, pack_words
+from hw.wire.control import (
+    MARK_SYNCED,
+    REGISTERS,
+    STRUCTS,
+    WINDOW,
+    BiasState,
+    DataPath,
+    State,
+    Status,
+)
+from hw.wire.protocol import TIME_MASK, WORD_FIELDS, WORD_KINDS, pack_words
 
 TICKS_PER_MS = 25_000
 WEATHER = {"temperature": 2450, "bias": 5650, "epoch": 3}

@@ -1,8 +1,8 @@
 """What the firmware must make of hits and marks, slow and obvious: one word after another.
 
-Written from hw/control.toml and docs/protocol.md, not from the C code: times are whole numbers that
-never wrap, each channel's dead time lies in a dictionary, a frame is sealed by ``hw.frames``. The
-report's fields are those of the struct ``report``.
+Written from hw/wire/control.toml and docs/protocol.md, not from the C code: times are whole numbers
+that never wrap, each channel's dead time lies in a dictionary, a frame is sealed by
+``hw.wire.frames``. The report's fields are those of the struct ``report``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hw.control import MARK_LAST, MARK_SYNCED
-from hw.frames import new_header, seal_frame
-from hw.protocol import (
+from hw.wire.control import MARK_LAST, MARK_SYNCED
+from hw.wire.frames import new_header, seal_frame
+from hw.wire.protocol import (
     ENERGY_SATURATED,
     FLAG_FIRST,
     FLAG_LAST,

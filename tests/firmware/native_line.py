@@ -10,7 +10,7 @@ import serial
 from cobs import cobs
 from core_board import command_packet
 
-from hw.control import (
+from hw.wire.control import (
     COMMANDS,
     MAGIC,
     MESSAGE_BYTES,

@@ -9,7 +9,7 @@ import crc32c
 import numpy as np
 from core_board import CoreBoard
 
-from hw.control import (
+from hw.wire.control import (
     FAULTS,
     IMAGE,
     REGISTERS,

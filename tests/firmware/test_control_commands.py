@@ -13,7 +13,7 @@ from core_board import CoreBoard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.control import (
+from hw.wire.control import (
     COMMANDS,
     MAX_PAYLOAD,
     REGISTERS,
@@ -25,8 +25,8 @@ from hw.control import (
     State,
     Status,
 )
-from hw.generate_dictionary import dictionary_json
-from hw.protocol import VERSION as FRAMES_VERSION
+from hw.wire.generate.dictionary import dictionary_json
+from hw.wire.protocol import VERSION as FRAMES_VERSION
 
 pytestmark = pytest.mark.firmware
 

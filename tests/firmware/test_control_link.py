@@ -14,7 +14,7 @@ from core_board import CoreBoard, command_packet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.control import (
+from hw.wire.control import (
     COMMANDS,
     DEFINITION,
     NOTICES,
@@ -27,7 +27,7 @@ from hw.control import (
 
 pytestmark = pytest.mark.firmware
 
-GOLDEN = Path(__file__).resolve().parents[2] / "hw" / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "hw" / "wire" / "golden"
 TABLE = json.loads((GOLDEN / "control.json").read_text(encoding="utf-8"))["messages"]
 LINE = (GOLDEN / "control.bin").read_bytes()
 HELLO, TELEMETRY = 1, 2

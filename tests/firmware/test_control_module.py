@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from core_board import TICKS_PER_MS, CoreBoard
 
-from hw.control import (
+from hw.wire.control import (
     COUNTER_HZ,
     FAULTS,
     REGISTERS,

@@ -9,10 +9,10 @@ import pytest
 from events_rig import EventsRig, books_close, mark, random_hits, single, word, words_of
 from firmware_reference import CHANNEL_OFF
 
-from daq.frame_check import FrameChecker, Verdict
-from hw.control import REGISTERS, RING, STRUCTS, WINDOW, Status
-from hw.frames import open_frame
-from hw.protocol import FLAG_FIRST, FLAG_OVERFLOW
+from daq.path.frame_check import FrameChecker, Verdict
+from hw.wire.control import REGISTERS, RING, STRUCTS, WINDOW, Status
+from hw.wire.frames import open_frame
+from hw.wire.protocol import FLAG_FIRST, FLAG_OVERFLOW
 
 pytestmark = pytest.mark.firmware
 

@@ -14,10 +14,10 @@ import pytest
 from events_rig import WEATHER, EventsRig, mark, random_hits, single, words_of
 from firmware_reference import PERIOD_TICKS, ReferenceRun, Settings
 
-from emulator.digitizer import DEAD, LOST, Digitizer, DigitizerTables
-from emulator.response import HIT
-from hw.frames import open_frame
-from hw.protocol import FLAG_OVERFLOW, pack_words
+from emulator.detector.digitizer import DEAD, LOST, Digitizer, DigitizerTables
+from emulator.detector.response import HIT
+from hw.wire.frames import open_frame
+from hw.wire.protocol import FLAG_OVERFLOW, pack_words
 
 pytestmark = pytest.mark.firmware
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from events_rig import TICKS_PER_MS, EventsRig, books_close, mark, random_hits, single, words_of
 
-from hw.control import DATAGRAM, RING, STRUCTS, WINDOW, DataPath
-from hw.frames import open_frame
-from hw.protocol import HEADER_BYTES, KIND_SHIFT, MAGIC
+from hw.wire.control import DATAGRAM, RING, STRUCTS, WINDOW, DataPath
+from hw.wire.frames import open_frame
+from hw.wire.protocol import HEADER_BYTES, KIND_SHIFT, MAGIC
 
 pytestmark = pytest.mark.firmware
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from events_rig import TICKS_PER_MS, EventsRig, books_close, mark, single, word, words_of
 
-from hw.control import FAULTS, MARK_LAST, MARK_SYNCED, BiasState, Lock, State, Status
-from hw.frames import open_frame
-from hw.protocol import FLAG_FIRST, FLAG_LAST, FLAG_SYNC_LOST
+from hw.wire.control import FAULTS, MARK_LAST, MARK_SYNCED, BiasState, Lock, State, Status
+from hw.wire.frames import open_frame
+from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FLAG_SYNC_LOST
 
 pytestmark = pytest.mark.firmware
 

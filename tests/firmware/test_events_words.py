@@ -11,9 +11,9 @@ from firmware_reference import CHANNEL_OFF, ReferenceRun, Settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.control import MARK_LAST, MARK_SYNCED
-from hw.frames import open_frame
-from hw.protocol import unpack_words
+from hw.wire.control import MARK_LAST, MARK_SYNCED
+from hw.wire.frames import open_frame
+from hw.wire.protocol import unpack_words
 
 pytestmark = pytest.mark.firmware
 

@@ -12,11 +12,11 @@ import crc32c
 import numpy as np
 import pytest
 
-from hw.control import IMAGE, SCHEMA_CRC, STRUCTS, Board
 from hw.machines import build as building
 from hw.machines import toolchain
 from hw.machines.build import BuildError, build, slot_image
 from hw.machines.toolchain import APT_LINE, missing
+from hw.wire.control import IMAGE, SCHEMA_CRC, STRUCTS, Board
 
 SMALL_MAKEFILE = """
 native native-asan test:

@@ -17,10 +17,10 @@ import serial
 from host_pace import in_time
 from native_line import Line
 
-from hw.control import COUNTER_HZ, FAULTS, SCHEMA_CRC, STRUCTS, Board, ResetCause, State
 from hw.machines.build import build
 from hw.machines.machine import MachineError
 from hw.machines.native import Native
+from hw.wire.control import COUNTER_HZ, FAULTS, SCHEMA_CRC, STRUCTS, Board, ResetCause, State
 
 pytestmark = pytest.mark.firmware
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.control import RING, WINDOW, WORLD_DEFAULTS
 from hw.machines.machine import MachineError
+from hw.machines.memory_window import RECORD_BYTES, SKIP, Window, WindowError
 from hw.machines.native import Native
-from hw.machines.window import RECORD_BYTES, SKIP, Window, WindowError
+from hw.wire.control import RING, WINDOW, WORLD_DEFAULTS
 
 
 @pytest.fixture

@@ -8,7 +8,16 @@ import numpy as np
 from arm_modules import arm_image, arm_module, header_of, needs_qemu, periods_of_hits, wait_until
 from host_pace import in_time
 
-from hw.control import COMMANDS, COUNTER_HZ, SCHEMA_CRC, Board, DataPath, ResetCause, Slot, State
+from hw.wire.control import (
+    COMMANDS,
+    COUNTER_HZ,
+    SCHEMA_CRC,
+    Board,
+    DataPath,
+    ResetCause,
+    Slot,
+    State,
+)
 
 pytestmark = needs_qemu
 

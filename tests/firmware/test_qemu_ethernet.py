@@ -9,10 +9,10 @@ import numpy as np
 from arm_modules import arm_image, needs_qemu
 from events_rig import mark
 
-from daq.serial_link.session import ModuleSession
-from hw.control import DATAGRAM, STRUCTS, BiasState, DataPath
+from daq.link.serial.session import ModuleSession
 from hw.machines.qemu import DATAGRAM_HEADERS_BYTES, Qemu
-from hw.protocol import HEADER_BYTES
+from hw.wire.control import DATAGRAM, STRUCTS, BiasState, DataPath
+from hw.wire.protocol import HEADER_BYTES
 
 pytestmark = needs_qemu
 

@@ -19,9 +19,9 @@ from arm_modules import (
 from events_rig import books_close, mark
 from firmware_reference import Settings
 
-from hw.control import DataPath, Lock, State
 from hw.machines.image_figures import image_figures
-from hw.protocol import FLAG_SYNC_LOST, HEADER_BYTES, pack_words
+from hw.wire.control import DataPath, Lock, State
+from hw.wire.protocol import FLAG_SYNC_LOST, HEADER_BYTES, pack_words
 
 pytestmark = needs_qemu
 

@@ -17,8 +17,8 @@ from events_rig import random_hits
 from firmware_reference import Settings
 from host_pace import in_time
 
-from daq.serial_link.session import ModuleSession
-from hw.control import WINDOW, BiasState, DataPath, ResetCause, State
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import WINDOW, BiasState, DataPath, ResetCause, State
 
 pytestmark = needs_qemu
 

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 from arm_modules import arm_image, needs_qemu
 
-from hw.control import IMAGE
 from hw.machines.image_figures import (
     CROSS,
     Function,
@@ -17,6 +16,7 @@ from hw.machines.image_figures import (
     image_figures,
     stack_bound,
 )
+from hw.wire.control import IMAGE
 
 pytestmark = needs_qemu
 

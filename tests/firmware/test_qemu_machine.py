@@ -16,8 +16,8 @@ from arm_modules import arm_image, needs_qemu, wait_until
 
 from hw.machines.build import Image
 from hw.machines.machine import MachineError
+from hw.machines.memory_window import WindowError
 from hw.machines.qemu import Qemu
-from hw.machines.window import WindowError
 
 pytestmark = needs_qemu
 

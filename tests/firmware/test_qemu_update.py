@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from arm_modules import arm_image, arm_module, needs_qemu, wait_until
 
-from daq.serial_link.errors import ImageRefused
-from daq.serial_link.session import ModuleSession
-from daq.serial_link.update import read_image, transfer_image, update_firmware
-from hw.control import SCHEMA_CRC, WINDOW, Board, ResetCause, Slot, State
+from daq.link.serial.line_errors import ImageRefused
+from daq.link.serial.session import ModuleSession
+from daq.link.serial.update import read_image, transfer_image, update_firmware
 from hw.machines.build import slot_image
+from hw.wire.control import SCHEMA_CRC, WINDOW, Board, ResetCause, Slot, State
 
 pytestmark = needs_qemu
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safety_steps import FAULT, bring_bias_on, is_safe, logged, read, started, write
 
-from hw.control import COUNTER_HZ, BiasState, Status
+from hw.wire.control import COUNTER_HZ, BiasState, Status
 
 pytestmark = pytest.mark.firmware
 

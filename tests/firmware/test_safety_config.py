@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safety_steps import FAULT, SECTOR, Memories, logged, power_cut_after, read, started, write
 
-from hw.control import REGISTERS, WINDOW, Status
+from hw.wire.control import REGISTERS, WINDOW, Status
 
 pytestmark = pytest.mark.firmware
 

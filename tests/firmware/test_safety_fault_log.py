@@ -15,7 +15,7 @@ from safety_steps import (
     started,
 )
 
-from hw.control import COUNTER_HZ, FAULTS, WINDOW, Status
+from hw.wire.control import COUNTER_HZ, FAULTS, WINDOW, Status
 
 pytestmark = pytest.mark.firmware
 

@@ -10,7 +10,7 @@ import pytest
 from core_board import CoreBoard
 from safety_steps import ENTRY, FAULT, bring_bias_on, fault_log, is_safe, logged, started, write
 
-from hw.control import NOTICES, WINDOW, BiasState, MessageKind, ResetCause, State, Status
+from hw.wire.control import NOTICES, WINDOW, BiasState, MessageKind, ResetCause, State, Status
 
 pytestmark = pytest.mark.firmware
 

@@ -21,15 +21,7 @@ from hypothesis.stateful import (
 )
 from safety_steps import image_header
 
-from hw.control import (
-    COUNTER_HZ,
-    REGISTERS,
-    BiasState,
-    MessageKind,
-    ResetCause,
-    State,
-    Status,
-)
+from hw.wire.control import COUNTER_HZ, REGISTERS, BiasState, MessageKind, ResetCause, State, Status
 
 pytestmark = pytest.mark.firmware
 

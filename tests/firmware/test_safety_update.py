@@ -19,7 +19,7 @@ from safety_steps import (
     started,
 )
 
-from hw.control import IMAGE, SCHEMA_CRC, VERSION, Board, ResetCause, Slot, State, Status
+from hw.wire.control import IMAGE, SCHEMA_CRC, VERSION, Board, ResetCause, Slot, State, Status
 
 pytestmark = pytest.mark.firmware
 

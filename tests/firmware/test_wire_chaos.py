@@ -14,11 +14,11 @@ import pytest
 from native_rig import begin_run, bring_up, feed, mark, period_words, wait_until
 from wire_proxy import BURST, DROP, DUPLICATE, FLIP, STALL, UNPLUG, WireProxy
 
-from daq.serial_link.errors import LinkLost, NoAnswer, SerialLinkError
-from daq.serial_link.session import ModuleSession
-from hw.frames import open_frame
+from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
+from daq.link.serial.session import ModuleSession
 from hw.machines.native import Native
 from hw.machines.toolchain import missing
+from hw.wire.frames import open_frame
 
 pytestmark = pytest.mark.firmware
 PERIODS = 400

@@ -14,9 +14,9 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from gui.console import application
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.console import application
+from gui.app.window import ConsoleWindow
+from hw.messages.endpoints import Endpoints
 
 BOUND_S = 10.0
 FRAME_MS = 20  # faster than for people, who need 20 frames a second

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gui.window import ConsoleWindow
+from gui.app.window import ConsoleWindow
 
 TURNS = 8  # frames in which every panel has had its turn twice
 

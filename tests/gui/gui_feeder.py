@@ -16,9 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import zmq
 
-from hw.endpoints import Endpoints
-from hw.energy_windows import spect_windows
-from hw.messages import (
+from hw.messages.codec import (
     Command,
     ImageMessage,
     JournalEntry,
@@ -28,8 +26,10 @@ from hw.messages import (
     decode_as,
     encode,
 )
-from hw.picture_messages import DynamicFrame
-from hw.settings import EnergyWindow, SortSettings
+from hw.messages.endpoints import Endpoints
+from hw.messages.pictures import DynamicFrame
+from hw.messages.sort_settings import EnergyWindow, SortSettings
+from hw.physics.energy_windows import spect_windows
 
 RINGS, SECTORS = 3, 16
 SHAPE, VOXEL_MM = (110, 110, 78), (2.0, 2.0, 2.0)

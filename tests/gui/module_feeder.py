@@ -11,10 +11,10 @@ import time
 
 import zmq
 
-from hw.control import fault_words
-from hw.endpoints import Endpoints
-from hw.messages import encode
-from hw.module_messages import LinkState, ModuleScan, ModuleState, ModuleStates, ScanPoint
+from hw.messages.codec import encode
+from hw.messages.endpoints import Endpoints
+from hw.messages.modules import LinkState, ModuleScan, ModuleState, ModuleStates, ScanPoint
+from hw.wire.control import fault_words
 
 
 def well(module: int) -> ModuleState:

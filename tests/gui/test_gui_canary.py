@@ -7,8 +7,8 @@ import sys
 import pytest
 from pyqtgraph.Qt import QT_LIB, QtCore, QtGui, QtWidgets
 
-from gui import theme
-from gui.console import application
+from gui.app.console import application
+from gui.kit import theme
 
 pytestmark = pytest.mark.gui
 

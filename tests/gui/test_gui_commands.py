@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from gui_feeder import Feeder, Script
 
-from gui.commands import ALLOWED, CommandDesk
-from hw.endpoints import Endpoints
+from gui.link.command_desk import ALLOWED, CommandDesk
+from hw.messages.endpoints import Endpoints
 
 pytestmark = pytest.mark.gui
 

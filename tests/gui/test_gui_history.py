@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gui.history import SPAN_S, STEP_S, RateHistory
+from gui.rates.history import SPAN_S, STEP_S, RateHistory
 
 RATES = {"accepted": 1000.0, "prompts": 200.0, "randoms": 50.0, "trues": 150.0}
 

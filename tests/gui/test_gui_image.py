@@ -9,9 +9,9 @@ import pytest
 from gui_feeder import Feeder, Script
 from pyqtgraph.Qt import QtCore, QtGui
 
-from gui.slices import PLANES, Plane
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.window import ConsoleWindow
+from gui.image.slices import PLANES, Plane
+from hw.messages.endpoints import Endpoints
 
 pytestmark = pytest.mark.gui
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from gui_feeder import Feeder, Script
 
-from gui.link import Link
-from hw.endpoints import Endpoints
-from hw.messages import MESSAGE_VERSION, encode
+from gui.link.daq_view import Link
+from hw.messages.codec import MESSAGE_VERSION, encode
+from hw.messages.endpoints import Endpoints
 
 pytestmark = pytest.mark.gui
 

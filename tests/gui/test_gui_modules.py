@@ -8,13 +8,13 @@ import pytest
 from gui_feeder import Feeder, Script
 from module_feeder import ModuleFeeder, a_ring, faulty, i_v_curve, staircase, well
 
-from gui import theme
-from gui.module_page import NONE_WORDS, ModulePage
-from gui.module_words import COLUMNS, CONDITION, condition, facts, row
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
-from hw.messages import Command
-from hw.module_messages import ModuleState
+from gui.app.window import ConsoleWindow
+from gui.kit import theme
+from gui.modules.condition_words import COLUMNS, CONDITION, condition, facts, row
+from gui.modules.page import NONE_WORDS, ModulePage
+from hw.messages.codec import Command
+from hw.messages.endpoints import Endpoints
+from hw.messages.modules import ModuleState
 
 pytestmark = pytest.mark.gui
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.window import ConsoleWindow
+from hw.messages.endpoints import Endpoints
 
 pytestmark = [pytest.mark.gui, pytest.mark.processes]
 ROOT = Path(__file__).parents[2]

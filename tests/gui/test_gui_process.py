@@ -17,9 +17,9 @@ from gui_feeder import Feeder, Script
 from pyqtgraph.Qt import QtGui
 
 from daq.cli import main
-from gui.screenshots import ScreenshotError, take
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.screenshots import ScreenshotError, take
+from gui.app.window import ConsoleWindow
+from hw.messages.endpoints import Endpoints
 
 pytestmark = [pytest.mark.gui, pytest.mark.processes]
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_killed_and_reopened_it_shows_the_run_again(
 def test_without_a_display_it_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gui import console
+    from gui.app import console
 
     monkeypatch.setattr(console.QtWidgets.QApplication, "instance", lambda: None)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):

@@ -9,10 +9,10 @@ import pytest
 from gui_feeder import SCENARIOS, Feeder, single_photons
 from pyqtgraph.Qt import QtCore
 
-from gui.projection_panel import ALL_PHOTOPEAKS
-from gui.projection_view import ProjectionView, angle_text
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.window import ConsoleWindow
+from gui.projections.planar_panel import ALL_PHOTOPEAKS
+from gui.projections.planar_view import ProjectionView, angle_text
+from hw.messages.endpoints import Endpoints
 
 pytestmark = pytest.mark.gui
 Pump = Callable[..., None]

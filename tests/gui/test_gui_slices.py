@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gui.slices import (
+from gui.image.slices import (
     CORONAL,
     PLANES,
     SAGITTAL,

@@ -10,15 +10,15 @@ from gui_drawn import drawn
 from gui_feeder import SETTINGS, SPECT, Feeder, Script, trouble
 from pyqtgraph.Qt import QtGui
 
-from gui import theme
-from gui.counters import losses
-from gui.energy_bands import LEAST_PX
-from gui.module_modes import ModuleScale
-from gui.sorting_words import POLICY_WORDS, delayed_text, window_sentence
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
-from hw.messages import encode
-from hw.settings import POLICIES
+from gui.app.window import ConsoleWindow
+from gui.kit import theme
+from gui.modules.map_modes import ModuleScale
+from gui.rates.energy_bands import LEAST_PX
+from gui.rates.loss_counters import losses
+from gui.sorting.settings_words import POLICY_WORDS, delayed_text, window_sentence
+from hw.messages.codec import encode
+from hw.messages.endpoints import Endpoints
+from hw.messages.sort_settings import POLICIES
 
 pytestmark = pytest.mark.gui
 

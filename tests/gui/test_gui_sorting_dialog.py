@@ -9,10 +9,10 @@ import pytest
 from gui_drawn import drawn
 from gui_feeder import SETTINGS, SPECT, Feeder, Script
 
-from gui.commands import CommandDesk
-from gui.sorting_dialog import AS_THE_DAQ_HAS_IT, NOT_NOW, SortingDialog
-from gui.window import ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.window import ConsoleWindow
+from gui.link.command_desk import CommandDesk
+from gui.sorting.dialog import AS_THE_DAQ_HAS_IT, NOT_NOW, SortingDialog
+from hw.messages.endpoints import Endpoints
 
 pytestmark = pytest.mark.gui
 

@@ -8,8 +8,8 @@ from gui_feeder import SETTINGS, SPECT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gui.sorting_form import FIELDS, nuclides_text, read_form
-from hw.settings import POLICIES, SortSettings
+from gui.sorting.form import FIELDS, nuclides_text, read_form
+from hw.messages.sort_settings import POLICIES, SortSettings
 
 # τ and D in ns, as a person writes them.
 SOUND = {

@@ -8,9 +8,9 @@ import pytest
 from gui_drawn import drawn
 from gui_feeder import SCENARIOS, Feeder, Script, trouble
 
-from gui.counters import losses
-from gui.window import DISCLAIMER, ConsoleWindow
-from hw.endpoints import Endpoints
+from gui.app.window import DISCLAIMER, ConsoleWindow
+from gui.rates.loss_counters import losses
+from hw.messages.endpoints import Endpoints
 
 pytestmark = pytest.mark.gui
 
@@ -189,7 +189,7 @@ def test_a_reset_clears_the_plots_of_the_run(
         empty.state, empty.run, empty.settings, empty.rates = "idle", "", None, {}
         empty.spectrum = empty.timing = empty.timing_delayed = b""
         empty.module_rates, empty.module_states, empty.rings = [], [], 0
-        from hw.messages import encode
+        from hw.messages.codec import encode
 
         feeder.script.raw_telemetry = encode(empty)
         pump(lambda: console.run_bar.facts["Run"].text() == "none")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gui.wording import (
+from gui.kit.wording import (
     SteadyCeiling,
     age_text,
     clock_text,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw.beta_spectrum import allowed_spectrum, energy_quantiles, mean_energy_keV
-from hw.nuclides import load_nuclide
+from hw.physics.beta_spectrum import allowed_spectrum, energy_quantiles, mean_energy_keV
+from hw.physics.nuclides import load_nuclide
 
 EVALUATED_keV = [
     ("C-11", 960.4), ("N-13", 1198.5), ("O-15", 1731.9), ("F-18", 633.5), ("Na-22", 546.4),

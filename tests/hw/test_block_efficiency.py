@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from emulator.crystal_tracking import (
+from emulator.detector.crystal_tracking import (
     DEPOSIT_KEV,
     DEPOSIT_SIZE,
     LEFT,
@@ -17,12 +17,12 @@ from emulator.crystal_tracking import (
     find_module,
     track_crystal,
 )
-from emulator.photons import DX, DY, DZ, ENERGY, PHOTON_SIZE, X, Y, Z
-from emulator.random_numbers import seed_stream
-from hw import block_efficiency
-from hw.block_efficiency import BlockEfficiency, efficiency_at, lower_by_efficiency
-from hw.geometry import LINEAR_ATTENUATION_PER_MM, build_geometry
-from hw.scanner import Scanner, load_scanner
+from emulator.physics.photons import DX, DY, DZ, ENERGY, PHOTON_SIZE, X, Y, Z
+from emulator.physics.random_numbers import seed_stream
+from hw.physics import block_efficiency
+from hw.physics.block_efficiency import BlockEfficiency, efficiency_at, lower_by_efficiency
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, build_geometry
 
 BRAIN = load_scanner("caremibrain")
 MU = LINEAR_ATTENUATION_PER_MM["LYSO"]

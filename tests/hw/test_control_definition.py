@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw import control
-from hw.control import COMMANDS, DEFINITION, FAULTS, IMAGE, REGISTERS, RING, STRUCTS, WINDOW, WORLD
-from hw.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
+from hw.wire import control
+from hw.wire.control import (
+    COMMANDS,
+    DEFINITION,
+    FAULTS,
+    IMAGE,
+    REGISTERS,
+    RING,
+    STRUCTS,
+    WINDOW,
+    WORLD,
+)
+from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
 LISTS = {
     **dict.fromkeys(("message_kind", "status", "state", "bias_state", "lock"), "value"),

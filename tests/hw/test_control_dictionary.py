@@ -8,8 +8,17 @@ from pathlib import Path
 
 import crc32c
 
-from hw.control import COMMANDS, FAULTS, MAX_PAYLOAD, REGISTERS, SCHEMA_CRC, STRUCTS, State, Status
-from hw.generate_dictionary import dictionary, dictionary_header, dictionary_json
+from hw.wire.control import (
+    COMMANDS,
+    FAULTS,
+    MAX_PAYLOAD,
+    REGISTERS,
+    SCHEMA_CRC,
+    STRUCTS,
+    State,
+    Status,
+)
+from hw.wire.generate.dictionary import dictionary, dictionary_header, dictionary_json
 
 CORE = Path(__file__).resolve().parents[2] / "hw" / "firmware" / "core"
 SIZES = {f"{sign}{size}": size for sign in "ui" for size in (1, 2, 4, 8)}

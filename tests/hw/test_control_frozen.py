@@ -8,8 +8,8 @@ from typing import Any
 import crc32c
 import pytest
 
-from hw.control import COMMANDS, DEFINITION, VERSION
-from hw.protocol import canonical
+from hw.wire.control import COMMANDS, DEFINITION, VERSION
+from hw.wire.protocol import canonical
 
 FROZEN_COMMANDS = {
     *("hello", "dictionary", "beat", "reset"),

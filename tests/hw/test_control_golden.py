@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from control_reference import HEADER_NAMES, cobs_encoded, received
 
-from hw.control import COMMANDS, NOTICES, Status
+from hw.wire.control import COMMANDS, NOTICES, Status
 
-FOLDER = Path(__file__).resolve().parents[2] / "hw" / "golden"
+FOLDER = Path(__file__).resolve().parents[2] / "hw" / "wire" / "golden"
 TABLE = json.loads((FOLDER / "control.json").read_text(encoding="utf-8"))
 BYTES = (FOLDER / "control.bin").read_bytes()
 MESSAGES: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in TABLE["messages"]}

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from hw.energy_windows import claimed_keV, spect_windows
-from hw.nuclides import NuclideError
-from hw.settings import EnergyWindow, SettingsError, SortSettings
+from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
+from hw.physics.energy_windows import claimed_keV, spect_windows
+from hw.physics.nuclides import NuclideError
 
 
 def levels(*args: object, **options: object) -> dict[str, tuple[float, float]]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.geometry import (
+from hw.scanner.description import PRESET_FOLDER, Scanner, load_scanner
+from hw.scanner.geometry import (
     Geometry,
     allowed_module_pairs,
     build_geometry,
@@ -22,7 +23,6 @@ from hw.geometry import (
     lor_sector_difference,
     mean_interaction_depth_mm,
 )
-from hw.scanner import PRESET_FOLDER, Scanner, load_scanner
 
 PRESETS = ("bench2", "caremibrain", "tof_brain")
 SCANNERS = {name: load_scanner(name) for name in PRESETS}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.endpoints import PLANES, EndpointError, Endpoints, default_base
+from hw.messages.endpoints import PLANES, EndpointError, Endpoints, default_base
 
 
 def test_tcp_planes_take_consecutive_ports_in_their_order() -> None:

@@ -15,8 +15,8 @@ FILES = {
     "hw/constants.toml": "shift = 5\n",
     "hw/origin.py": "SHIFT = 5\n",
     "coincidence/pairs.py": KERNEL,
-    "daq/service.py": "from hw.jit import cache_folder\nfrom coincidence.pairs import f\n",
-    "gui/window.py": "from hw.jit import kernel\n\n@kernel\ndef g(): ...\n",
+    "daq/service/service.py": "from hw.jit import cache_folder\nfrom coincidence.pairs import f\n",
+    "gui/app/window.py": "from hw.jit import kernel\n\n@kernel\ndef g(): ...\n",
 }
 
 
@@ -47,7 +47,7 @@ def test_an_edit_that_may_change_a_kernel_changes_the_key(name: str, house: Path
     assert jit.cache_key() != before
 
 
-@pytest.mark.parametrize("name", ["daq/service.py", "gui/window.py"])
+@pytest.mark.parametrize("name", ["daq/service/service.py", "gui/app/window.py"])
 def test_an_edit_elsewhere_keeps_the_key(name: str, house: Path) -> None:
     before = jit.cache_key()
     edit(house / name)
@@ -77,7 +77,12 @@ def test_another_cpu_changes_the_key(house: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_kernel_of_the_product_and_the_protocol_are_hashed() -> None:
     root = Path(jit.__file__).resolve().parents[1]
     hashed = {path.relative_to(root).as_posix() for path in jit._kernel_sources()}
-    wanted = {"hw/protocol.py", "hw/protocol.toml", "coincidence/events.py", "daq/decode.py"}
+    wanted = {
+        "hw/wire/protocol.py",
+        "hw/wire/protocol.toml",
+        "coincidence/events.py",
+        "daq/path/decode.py",
+    }
     assert wanted <= hashed
     for room in jit.ROOMS:
         for path in (root / room).rglob("*.py"):

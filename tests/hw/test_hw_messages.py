@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw import messages as m
-from hw.module_messages import LinkState, ModuleScan, ModuleState, ScanPoint
-from hw.settings import EnergyWindow, SortSettings
+from hw.messages import codec as m
+from hw.messages.modules import LinkState, ModuleScan, ModuleState, ScanPoint
+from hw.messages.sort_settings import EnergyWindow, SortSettings
 
 SETTINGS = SortSettings(
     lld_keV=350,

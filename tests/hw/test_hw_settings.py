@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hw.settings import POLICIES, EnergyWindow, SettingsError, SortSettings
+from hw.messages.sort_settings import POLICIES, EnergyWindow, SettingsError, SortSettings
 
 GOOD: dict[str, Any] = {"lld_keV": 350.0, "uld_keV": 650.0, "window_ps": 5000, "delay_ps": 500_000}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hw.generate_nuclides as generator
-import hw.nuclides as nuclides
-from hw.nuclides import NuclideError, load_nuclide, nuclide_names, nuclide_source
+import hw.physics.generate_nuclides as generator
+import hw.physics.nuclides as nuclides
+from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_names, nuclide_source
 
 needs_database = pytest.mark.skipif(
     importlib.util.find_spec("icrp107_database") is None,
@@ -136,7 +136,7 @@ def test_stale_table_is_told_then_written(
     file = tmp_path / "nuclides.json"
     monkeypatch.setattr(generator, "NUCLIDES_PATH", file)
     assert generator.main(["--check"]) == 1
-    assert "is stale: run python -m hw.generate_nuclides" in capsys.readouterr().err
+    assert "is stale: run python -m hw.physics.generate_nuclides" in capsys.readouterr().err
     assert generator.main([]) == 0
     assert generator.main(["--check"]) == 0
     assert file.read_bytes() == nuclides.NUCLIDES_PATH.read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hw import protocol
+from hw.wire import protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "hw" / "firmware" / "include" / "tomoshibi_protocol.h"
@@ -50,12 +50,14 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def golden_bytes() -> bytes:
     """The binary file of golden frames."""
-    return (ROOT / "hw" / "golden" / "frames.bin").read_bytes()
+    return (ROOT / "hw" / "wire" / "golden" / "frames.bin").read_bytes()
 
 
 def sound_frames() -> list[dict]:  # type: ignore[type-arg]
     """The golden frames whose bytes are sound."""
-    table = json.loads((ROOT / "hw" / "golden" / "frames.json").read_text(encoding="utf-8"))
+    table = json.loads(
+        (ROOT / "hw" / "wire" / "golden" / "frames.json").read_text(encoding="utf-8")
+    )
     return [frame for frame in table["frames"] if "header" in frame]
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from hw import generate, protocol
-from hw.generate_message_tables import message_tables
-from hw.generate_protocol_doc import word_drawing
-from hw.messages import AnyMessage
+from hw.messages.codec import AnyMessage
+from hw.wire import protocol
+from hw.wire.generate import __main__ as generate
+from hw.wire.generate.message_tables import message_tables
+from hw.wire.generate.protocol_doc import word_drawing
 
 DOC = (generate.ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 
 def test_the_files_in_the_repository_are_up_to_date() -> None:
-    assert generate.stale_files(generate.ROOT) == [], "run python -m hw.generate"
+    assert generate.stale_files(generate.ROOT) == [], "run python -m hw.wire.generate"
 
 
 def test_generating_twice_gives_the_same_bytes() -> None:
@@ -39,7 +40,7 @@ def test_the_check_names_a_stale_file_and_the_remedy(
     generate.write_files(tmp_path)
     (tmp_path / path).write_bytes((tmp_path / path).read_bytes() + b" ")
     assert generate.main(["--root", str(tmp_path), "--check"]) == 1
-    assert capsys.readouterr().err == f"{path} is stale: run python -m hw.generate\n"
+    assert capsys.readouterr().err == f"{path} is stale: run python -m hw.wire.generate\n"
 
 
 def test_the_check_names_every_absent_file_and_writes_none(
@@ -87,7 +88,7 @@ def test_the_schema_crc_stands_in_header_vectors_and_documentation() -> None:
     text = f"0x{protocol.SCHEMA_CRC:08X}"
     assert text in files["hw/firmware/include/tomoshibi_protocol.h"].decode()
     assert text in files["docs/protocol.md"].decode()
-    assert f'"schema_crc": {protocol.SCHEMA_CRC},' in files["hw/golden/frames.json"].decode()
+    assert f'"schema_crc": {protocol.SCHEMA_CRC},' in files["hw/wire/golden/frames.json"].decode()
 
 
 def test_the_documentation_explains_every_name_of_the_definition() -> None:

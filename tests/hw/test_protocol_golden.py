@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from daq.frame_check import FrameChecker, Verdict
-from hw.frames import FrameError, open_frame
+from daq.path.frame_check import FrameChecker, Verdict
+from hw.wire.frames import FrameError, open_frame
 
-FOLDER = Path(__file__).resolve().parents[2] / "hw" / "golden"
+FOLDER = Path(__file__).resolve().parents[2] / "hw" / "wire" / "golden"
 TABLE = json.loads((FOLDER / "frames.json").read_text(encoding="utf-8"))
 BYTES = (FOLDER / "frames.bin").read_bytes()
 FRAMES: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in TABLE["frames"]}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hw import protocol
-from hw.protocol import pack_words, ps_to_ticks, ticks_to_ps, unpack_words
+from hw.wire import protocol
+from hw.wire.protocol import pack_words, ps_to_ticks, ticks_to_ps, unpack_words
 
 # The layout as docs/protocol.md states it, written down here a second time on purpose.
 BITS = {"kind": 3, "doi": 3, "flags": 2, "crystal": 12, "energy": 14, "time": 30}

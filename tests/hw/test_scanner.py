@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.scanner import (
+from hw.scanner.description import (
     PRESET_FOLDER,
     Scanner,
     ScannerError,

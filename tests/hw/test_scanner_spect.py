@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from spect_presets import COLUMNS, HEAD, as_toml
 
-from hw.scanner import Scanner, ScannerError, parse_scanner, scanner_to_toml_text
+from hw.scanner.description import Scanner, ScannerError, parse_scanner, scanner_to_toml_text
 
 
 def scanner(document: dict[str, Any], **changes: Any) -> Scanner:

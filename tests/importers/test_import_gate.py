@@ -12,12 +12,12 @@ import pytest
 
 from daq.cli import main
 from daq.errors import ImportDataError
-from daq.importers.gate import frames_of, read_gate_singles
-from daq.run_config import RunConfig
-from hw.frames import open_frame
-from hw.geometry import build_geometry
-from hw.protocol import ticks_to_ps, unpack_words
-from hw.scanner import load_scanner
+from daq.folder.run_config import RunConfig
+from daq.importers.gate_singles import frames_of, read_gate_singles
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
+from hw.wire.frames import open_frame
+from hw.wire.protocol import ticks_to_ps, unpack_words
 
 REFERENCE = os.environ.get("TOMOSHIBI_REFERENCE_DATA", "")
 

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import Geometry, crystal_at
-from hw.scanner import Scanner
-from recon.events import Lors
-from recon.grid import ImageGrid
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import Geometry, crystal_at
+from recon.core.events import Lors
+from recon.core.grid import ImageGrid
 
 Array = np.ndarray
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, special
 
-from hw.energy_windows import spect_windows
-from hw.geometry import module_poses
-from hw.scanner import Scanner, load_scanner
-from recon.grid import ImageGrid
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import module_poses
+from recon.core.grid import ImageGrid
 from recon.spect.peaks import Peak, peaks_of
 from recon.spect.projector import SpectProjector
 from recon.spect.views import View

@@ -9,29 +9,29 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
+from hw.whole_file import whole_file
 from recon.analysis.picture import AnalysisError, read_picture
-from recon.decay import MOST_HALF_LIVES, DecayError, decay_factor
-from recon.event_store import EventStore, EventStoreError
+from recon.core.decay import MOST_HALF_LIVES, DecayError, decay_factor
+from recon.core.frames import TimeSelection
+from recon.core.grid import ImageGrid
+from recon.core.mu_map import MuMapError, load_mu_map
+from recon.core.quantification import Patient, QuantificationError
+from recon.core.scanner_tables import ReconSystem
+from recon.em.event_store import EventStore, EventStoreError
 from recon.exchange.errors import ExchangeError
-from recon.exchange.pept import read_pept
-from recon.exchange.petsird_reader import energy_middles, tof_middles
-from recon.exchange.whole_files import whole_file
-from recon.exchange.yardl import Schema, YardlError
-from recon.frames import TimeSelection
-from recon.gating import GateError, GateSignal
-from recon.grid import ImageGrid
-from recon.line_model import LineModel
-from recon.motion import MotionError, PoseStream
-from recon.mu_map import MuMapError, load_mu_map
-from recon.normalisation import LiveShare
-from recon.offline import Extras, reconstruct
-from recon.options import ReconOptions
-from recon.pair_product import LineArrayError
-from recon.quantification import Patient, QuantificationError
-from recon.run_data import RunData
-from recon.system import ReconSystem
+from recon.exchange.listmode.pept import read_pept
+from recon.exchange.petsird.reader import energy_middles, tof_middles
+from recon.exchange.petsird.yardl import Schema, YardlError
+from recon.lines.crystal_products import LineArrayError
+from recon.lines.model import LineModel
+from recon.lines.normalisation import LiveShare
+from recon.offline.gating import GateError, GateSignal
+from recon.offline.motion import MotionError, PoseStream
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import Extras, reconstruct
+from recon.offline.run_data import RunData
 
 GRID = ImageGrid((8, 8, 8), (2.0, 2.0, 2.0))
 WATER = np.full((8, 8, 8), 0.0096, dtype=np.float32)
@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_also_at_the_last_byte(
     def refuse(*, dir: Path, prefix: str) -> object:
         return Path("/dev/full").open("r+b")
 
-    monkeypatch.setattr("recon.event_store.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("recon.em.event_store.tempfile.TemporaryFile", refuse)
     system = ReconSystem.of(load_scanner("bench2"))
     with pytest.raises(EventStoreError, match="free some room"):
         EventStore.build([LineModel(system).events(point[:10])], memory_limit_bytes=1)

@@ -13,11 +13,11 @@ import itertools
 import numpy as np
 import pytest
 
-from recon.events import EventList, Lors
-from recon.grid import ImageGrid
-from recon.osem import OsemResult, osem
-from recon.projector import Projector
-from recon.tof import TofModel
+from recon.core.events import EventList, Lors
+from recon.core.grid import ImageGrid
+from recon.core.tof import TofModel
+from recon.em.list_mode_osem import OsemResult, osem
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((12, 12, 5), (3.0, 3.0, 4.0))
 EVERYWHERE = np.ones(GRID.shape, dtype=bool)
@@ -180,7 +180,7 @@ def test_the_right_background_gives_the_right_level() -> None:
 
 
 def test_subsets_by_angle_and_in_time_end_near_mlem() -> None:
-    from recon.event_store import EventStore
+    from recon.em.event_store import EventStore
 
     events = listed(BACKGROUND)
     history = mlem(events, iterations=24).log_likelihood

@@ -10,15 +10,15 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import build_geometry
-from hw.scanner import load_scanner
-from recon.corrections import NAMES, CorrectionError
-from recon.frames import TimeSelection
-from recon.offline import Extras, reconstruct
-from recon.options import OptionsError, ReconOptions
-from recon.quantification import ActivityCalibration
-from recon.run_data import RunData
-from recon.tally import Tally
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry
+from recon.core.correction_record import NAMES, CorrectionError
+from recon.core.frames import TimeSelection
+from recon.core.quantification import ActivityCalibration
+from recon.offline.frame_counts import Tally
+from recon.offline.options import OptionsError, ReconOptions
+from recon.offline.reconstruction import Extras, reconstruct
+from recon.offline.run_data import RunData
 
 SCANNER = load_scanner("bench2")
 PLAN = ReconOptions(iterations=1, subsets=2, scatter="none")
@@ -121,7 +121,7 @@ def test_frames_scale_the_runs_randoms_by_their_delayeds() -> None:
 
 def test_gates_of_a_breathing_source_part_it(tmp_path: Path) -> None:
     """A ball that jumps between two places every second is found in one place by each gate."""
-    from recon.gating import GateSignal
+    from recon.offline.gating import GateSignal
 
     rng = np.random.default_rng(2)
     geometry = build_geometry(SCANNER)

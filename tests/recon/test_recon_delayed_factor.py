@@ -7,17 +7,17 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.messages import CoincidenceBatch, RunBegin
-from hw.scanner import load_scanner, scanner_to_toml_text
-from hw.settings import SortSettings
-from recon.live import LiveImager
-from recon.live_lines import CrystalLines
-from recon.live_run import LiveRun
-from recon.offline import reconstruct
-from recon.options import ReconOptions
-from recon.randoms import CrystalRandoms, fan_counts
-from recon.run_data import RunData
-from recon.system import ReconSystem
+from hw.messages.codec import CoincidenceBatch, RunBegin
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from recon.core.scanner_tables import ReconSystem
+from recon.imager.pet_run import LiveRun
+from recon.lines.randoms import CrystalRandoms, fan_counts
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import reconstruct
+from recon.offline.run_data import RunData
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from recon_oracles import random_lines
 
-from recon.event_order import FEWEST_SORTED, order_for_cache
-from recon.events import Lors
-from recon.grid import ImageGrid
-from recon.projector import Projector
+from recon.core.events import Lors
+from recon.core.grid import ImageGrid
+from recon.projector.event_order import FEWEST_SORTED, order_for_cache
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((20, 24, 12), (2.0, 1.5, 3.0))
 

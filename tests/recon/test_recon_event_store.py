@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from recon_oracles import random_lines
 
-from recon.event_store import EventStore, EventStoreError, view_of, with_background
-from recon.events import EventList, Lors
-from recon.grid import ImageGrid
-from recon.osem import osem
-from recon.projector import Projector
+from recon.core.events import EventList, Lors
+from recon.core.grid import ImageGrid
+from recon.em.event_store import EventStore, EventStoreError, view_of, with_background
+from recon.em.list_mode_osem import osem
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((12, 12, 10), (4.0, 4.0, 4.0))
 

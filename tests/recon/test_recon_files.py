@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recon.grid import GridError, ImageGrid
-from recon.mu_map import MuMapError, load_mu_map
-from recon.nifti import write_nifti
+from recon.core.grid import GridError, ImageGrid
+from recon.core.mu_map import MuMapError, load_mu_map
+from recon.exchange.images.nifti import write_nifti
 
 GRID = ImageGrid((10, 12, 8), (2.0, 2.0, 2.5))
 

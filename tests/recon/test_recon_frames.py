@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.frames import FrameError, TimeSelection, frame_selections, parse_frames
-from recon.gating import GateError, GateSignal, gated_frames
-from recon.tables import TableError
+from recon.core.csv_tables import TableError
+from recon.core.frames import FrameError, TimeSelection, frame_selections, parse_frames
+from recon.offline.gating import GateError, GateSignal, gated_frames
 
 
 def test_lengths_follow_each_other_and_times_stand_as_they_are() -> None:

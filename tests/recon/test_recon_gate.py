@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import build_geometry, crystal_at
-from hw.scanner import load_scanner
-from recon.offline import reconstruct
-from recon.options import ReconOptions
-from recon.run_data import RunData
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry, crystal_at
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import reconstruct
+from recon.offline.run_data import RunData
 
 
 def records_of_true_pairs(path: Path) -> np.ndarray:

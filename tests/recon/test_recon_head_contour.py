@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from emulator.brain import brain
-from hw.scanner import load_scanner
+from emulator.object.brain import brain
+from hw.scanner.description import load_scanner
 from recon.attenuation.head_contour import ContourError, head_contour_mu
-from recon.grid import ImageGrid
-from recon.mu_map import resample
-from recon.projector import Projector
-from recon.sensitivity_lines import sampled_lines
-from recon.system import ReconSystem
+from recon.core.grid import ImageGrid
+from recon.core.mu_map import resample
+from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity_lines import sampled_lines
+from recon.projector.operator import Projector
 
 
 def coarse() -> ReconSystem:

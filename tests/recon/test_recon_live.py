@@ -8,17 +8,17 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.scanner import load_scanner
-from recon.display_filter import gaussian
-from recon.event_buffer import EventBuffer
-from recon.line_model import LineModel
-from recon.live import LiveImager
-from recon.live_finish import finish
-from recon.live_lines import CrystalLines
-from recon.osem import osem
-from recon.projector import Projector
-from recon.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask
-from recon.system import ReconSystem
+from hw.scanner.description import load_scanner
+from recon.core.display_filter import gaussian
+from recon.core.scanner_tables import ReconSystem
+from recon.em.list_mode_osem import osem
+from recon.em.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask
+from recon.lines.model import LineModel
+from recon.live.event_buffer import EventBuffer
+from recon.live.final_image import finish
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+from recon.projector.operator import Projector
 
 NOTHING = np.empty(0, COINCIDENCE)
 RATE_HZ = 40_000.0

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-import recon.live_corrections
-from hw.live_settings import LiveSettings
-from hw.messages import CoincidenceBatch, ImageMessage, RunBegin
-from hw.scanner import load_scanner, scanner_to_toml_text
-from hw.settings import SortSettings
-from recon.live import LiveImager
-from recon.live_lines import CrystalLines
-from recon.live_run import LiveRun
-from recon.system import ReconSystem
+import recon.live.corrections
+from hw.messages.codec import CoincidenceBatch, ImageMessage, RunBegin
+from hw.messages.live_settings import LiveSettings
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from recon.core.scanner_tables import ReconSystem
+from recon.imager.pet_run import LiveRun
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
 SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)
@@ -143,7 +143,7 @@ def test_a_calibration_that_cannot_be_read_is_said(records: np.ndarray, tmp_path
 def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recon.live_corrections, "SCATTER_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.corrections, "SCATTER_PROMPTS", 1000)
     played = Played(records, mu_map=mu_map(tmp_path))
     played.image()
     played.run.corrections.wait(120.0)
@@ -162,7 +162,7 @@ def test_scatter_follows_attenuation_and_tells_of_when_it_is(
 def test_where_no_head_is_found_the_contour_is_not_used_and_said(
     records: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recon.live_corrections, "CONTOUR_PROMPTS", 400)
+    monkeypatch.setattr(recon.live.corrections, "CONTOUR_PROMPTS", 400)
     played = Played(records, live=LiveSettings(attenuation="contour"))
     assert "waits for 400 prompts" in played.image().how["attenuation"]
     image = played.image()

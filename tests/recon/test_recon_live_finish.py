@@ -10,18 +10,18 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.live_settings import LiveSettings
-from hw.scanner import load_scanner
-from recon import live_spool
-from recon.line_model import LineModel
-from recon.live import LiveImager
-from recon.live_finish import finish
-from recon.live_lines import CrystalLines
-from recon.live_spool import EventSpool
-from recon.osem import osem
-from recon.projector import Projector
-from recon.sensitivity import support_mask
-from recon.system import ReconSystem
+from hw.messages.live_settings import LiveSettings
+from hw.scanner.description import load_scanner
+from recon.core.scanner_tables import ReconSystem
+from recon.em.list_mode_osem import osem
+from recon.em.sensitivity import support_mask
+from recon.lines.model import LineModel
+from recon.live import spool as live_spool
+from recon.live.final_image import finish
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+from recon.live.spool import EventSpool
+from recon.projector.operator import Projector
 
 
 def coarse_brain() -> ReconSystem:

@@ -15,9 +15,7 @@ from host_pace import in_time
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.endpoints import Endpoints
-from hw.live_settings import LiveSettings
-from hw.messages import (
+from hw.messages.codec import (
     CoincidenceBatch,
     ImageMessage,
     ImagerReport,
@@ -26,14 +24,16 @@ from hw.messages import (
     decode_as,
     encode,
 )
-from hw.scanner import load_scanner, scanner_to_toml_text
-from hw.settings import SortSettings
-from recon.live import LiveImager
-from recon.live_lines import CrystalLines
-from recon.live_run import LiveRun
-from recon.live_service import LiveService
-from recon.live_stream import LatencyHistogram, RateMeter, StreamLedger
-from recon.system import ReconSystem
+from hw.messages.endpoints import Endpoints
+from hw.messages.live_settings import LiveSettings
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from recon.core.scanner_tables import ReconSystem
+from recon.imager.pet_run import LiveRun
+from recon.imager.service import LiveService
+from recon.imager.stream_ledger import LatencyHistogram, RateMeter, StreamLedger
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
 SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)

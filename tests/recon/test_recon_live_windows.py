@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from recon_oracles import lines_from_points
 
-from hw.live_settings import LiveSettings, TimeWindow
-from hw.settings import SettingsError
-from recon.events import EventList
-from recon.grid import ImageGrid
-from recon.live import ExposureOf, LiveImager
-from recon.live_finish import finish
-from recon.live_lines import LorLines
-from recon.live_window import MOST_ENTRIES, WindowBooks
+from hw.messages.live_settings import LiveSettings, TimeWindow
+from hw.messages.sort_settings import SettingsError
+from recon.core.events import EventList
+from recon.core.grid import ImageGrid
+from recon.live.final_image import finish
+from recon.live.imager import ExposureOf, LiveImager
+from recon.live.lines import LorLines
+from recon.live.time_window import MOST_ENTRIES, WindowBooks
 
 GRID = ImageGrid((24, 24, 16), (3.0, 3.0, 3.0))
 SENSITIVITY = np.full(GRID.shape, 0.01, dtype=np.float32)

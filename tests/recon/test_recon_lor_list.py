@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles.lor_list import LorListError, lor_list
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import build_geometry, crystal_position_mm
-from hw.scanner import load_scanner
-from recon.events import EventList, Lors
-from recon.grid import ImageGrid
-from recon.lor_list import LorListError, lor_list
-from recon.lors import Detection
-from recon.projector import Projector
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry, crystal_position_mm
+from recon.core.event_location import Detection
+from recon.core.events import EventList, Lors
+from recon.core.grid import ImageGrid
+from recon.projector.operator import Projector
 
 SCANNER = load_scanner("bench2")
 GEOMETRY = build_geometry(SCANNER)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import crystal_position_mm
-from hw.scanner import load_scanner
-from recon.line_model import LineModel
-from recon.system import ReconSystem
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import crystal_position_mm
+from recon.core.scanner_tables import ReconSystem
+from recon.lines.model import LineModel
 
 BRAIN = ReconSystem.of(load_scanner("caremibrain"))
 TOF_BRAIN = ReconSystem.of(load_scanner("tof_brain"))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.scanner import load_scanner
+from hw.scanner.description import load_scanner
 from recon.attenuation.mlaa import MlaaError, mlaa
-from recon.system import ReconSystem
+from recon.core.scanner_tables import ReconSystem
 
 RADIUS_MM, HALF_MM, MU = 60.0, 50.0, 0.0096
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, load_scanner
-from recon.frames import TimeSelection
-from recon.grid import ImageGrid
-from recon.lors import Detection
-from recon.motion import MotionError, PoseStream, moved_image
-from recon.offline import Extras, reconstruct
-from recon.options import ReconOptions
-from recon.run_data import RunData
-from recon.tables import TableError
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import build_geometry
+from recon.core.csv_tables import TableError
+from recon.core.event_location import Detection
+from recon.core.frames import TimeSelection
+from recon.core.grid import ImageGrid
+from recon.offline.motion import MotionError, PoseStream, moved_image
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import Extras, reconstruct
+from recon.offline.run_data import RunData
 
 STEPS = np.array([
     [0, 0, 0, 0, 0, 0, 0],

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recon.grid import ImageGrid
-from recon.mu_map import MuMapError, hu_to_mu, load_mu_map
+from recon.core.grid import ImageGrid
+from recon.core.mu_map import MuMapError, hu_to_mu, load_mu_map
 
 GRID = ImageGrid((20, 20, 20), (4.0, 4.0, 4.0))
 

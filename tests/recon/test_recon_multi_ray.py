@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracles.multi_ray import CrystalPairs, MultiRayError, multi_ray, unit_points
 from recon_oracles import slow_forward
 
-from hw.geometry import (
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import (
     LINEAR_ATTENUATION_PER_MM,
     build_geometry,
     crystal_corners_mm,
     crystal_position_mm,
 )
-from hw.scanner import load_scanner
-from recon.events import NO_OFFSET, Lors
-from recon.grid import ImageGrid
-from recon.lors import Detection
-from recon.multi_ray import CrystalPairs, MultiRayError, multi_ray, unit_points
-from recon.projector import Projector
-from recon.tof import TofModel
+from recon.core.event_location import Detection
+from recon.core.events import NO_OFFSET, Lors
+from recon.core.grid import ImageGrid
+from recon.core.tof import TofModel
+from recon.projector.operator import Projector
 
 SCANNER = load_scanner("bench2")
 GEOMETRY = build_geometry(SCANNER)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from daq.calibrate_normalisation import pair_factor
-from hw.scanner import load_scanner
-from recon.line_model import LineModel
-from recon.normalisation import LiveShare, Normalisation
-from recon.pair_product import LineArrayError
-from recon.system import ReconSystem
+from daq.calibration.normalisation_fit import pair_factor
+from hw.scanner.description import load_scanner
+from recon.core.scanner_tables import ReconSystem
+from recon.lines.crystal_products import LineArrayError
+from recon.lines.model import LineModel
+from recon.lines.normalisation import LiveShare, Normalisation
 
 SYSTEM = ReconSystem.of(load_scanner("bench2"))
 SCANNER = SYSTEM.scanner

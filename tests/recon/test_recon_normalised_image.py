@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.scanner import load_scanner
-from recon.line_model import LineModel
-from recon.normalisation import Normalisation
-from recon.osem import osem
-from recon.projector import Projector
-from recon.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask
-from recon.system import ReconSystem
+from hw.scanner.description import load_scanner
+from recon.core.scanner_tables import ReconSystem
+from recon.em.list_mode_osem import osem
+from recon.em.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask
+from recon.lines.model import LineModel
+from recon.lines.normalisation import Normalisation
+from recon.projector.operator import Projector
 
 RADIUS_MM, HALF_MM = 60.0, 50.0
 POINTS = 300_000

@@ -11,11 +11,11 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import build_geometry
-from hw.scanner import Scanner, load_scanner
-from recon.offline import Reconstruction, reconstruct
-from recon.options import ReconOptions
-from recon.run_data import RunData
+from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.geometry import build_geometry
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import Reconstruction, reconstruct
+from recon.offline.run_data import RunData
 
 RADIUS_MM, HALF_MM, MU = 70.0, 60.0, 0.0096
 DRAWN, SECONDS = 1_500_000, 20.0

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from recon_oracles import dense_matrix, lines_from_points, random_lines
 
-from recon.event_store import EventStore
-from recon.events import EventList, Lors
-from recon.grid import GridError, ImageGrid
-from recon.osem import OsemError, osem
-from recon.projector import Projector
-from recon.tof import TofModel
+from recon.core.events import EventList, Lors
+from recon.core.grid import GridError, ImageGrid
+from recon.core.tof import TofModel
+from recon.em.event_store import EventStore
+from recon.em.list_mode_osem import OsemError, osem
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((7, 6, 5), (4.0, 4.0, 5.0))
 EVERYWHERE = np.ones(GRID.shape, dtype=bool)

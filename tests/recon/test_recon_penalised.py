@@ -10,14 +10,14 @@ import pytest
 from recon_oracles import random_lines
 from scipy.optimize import minimize
 
-from recon.em_model import EmModel, OsemError
-from recon.event_store import EventStore
-from recon.events import EventList, Lors
-from recon.grid import ImageGrid
-from recon.osem import osem
-from recon.penalised import Bsrem, relaxation
-from recon.prior import Penalty, RelativeDifference, neighbours
-from recon.projector import Projector
+from recon.core.events import EventList, Lors
+from recon.core.grid import ImageGrid
+from recon.em.event_store import EventStore
+from recon.em.list_mode_osem import osem
+from recon.em.penalised import Bsrem, relaxation
+from recon.em.prior import Penalty, RelativeDifference, neighbours
+from recon.em.problem import EmModel, OsemError
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((7, 6, 5), (4.0, 4.0, 5.0))
 BACKGROUND = 0.3

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recon_oracles import dense_matrix, random_lines, slow_forward, slow_joseph
 
-from recon.events import EventList, Lors
-from recon.grid import GridError, ImageGrid
-from recon.projector import Projector, ProjectorError
-from recon.tof import TofModel
+from recon.core.events import EventList, Lors
+from recon.core.grid import GridError, ImageGrid
+from recon.core.tof import TofModel
+from recon.projector.operator import Projector, ProjectorError
 
 GRID = ImageGrid((20, 24, 12), (2.0, 1.5, 3.0))
 TOF = TofModel(sigma_mm=8.0, bin_mm=2.0)

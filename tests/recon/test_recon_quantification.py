@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from hw.nuclides import load_nuclide
-from recon.decay import decay_factor, mean_decay
-from recon.exchange.frame_times import FrameTime
-from recon.frames import TimeSelection
-from recon.grid import ImageGrid
-from recon.parametric import InputFunction, ParametricError, mean_map, patlak_maps, washout_maps
-from recon.quantification import (
+from hw.physics.nuclides import load_nuclide
+from recon.core.decay import decay_factor, mean_decay
+from recon.core.frame_times import FrameTime
+from recon.core.frames import TimeSelection
+from recon.core.grid import ImageGrid
+from recon.core.quantification import (
     ActivityCalibration,
     Patient,
     QuantificationError,
@@ -23,6 +22,13 @@ from recon.quantification import (
     load_calibration,
     mean_in,
     nuclide_of,
+)
+from recon.offline.parametric import (
+    InputFunction,
+    ParametricError,
+    mean_map,
+    patlak_maps,
+    washout_maps,
 )
 
 HALF_LIFE_S = 122.24

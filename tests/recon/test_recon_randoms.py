@@ -10,12 +10,12 @@ import pytest
 
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
 from coincidence.sorter import CoincidenceSorter
-from hw.scanner import load_scanner
-from hw.settings import SortSettings
-from recon.line_model import LineModel
-from recon.pair_product import LineArrayError
-from recon.randoms import CrystalRandoms, fan_counts, shrink
-from recon.system import ReconSystem
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import load_scanner
+from recon.core.scanner_tables import ReconSystem
+from recon.lines.crystal_products import LineArrayError
+from recon.lines.model import LineModel
+from recon.lines.randoms import CrystalRandoms, fan_counts, shrink
 
 GATE = Path(os.environ.get("TOMOSHIBI_REFERENCE_DATA", "")) / "gate"
 SYSTEM = ReconSystem.of(load_scanner("tof_brain"))

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from recon_oracles import lines_from_points, random_lines
 
-from hw.scanner import load_scanner
-from recon.detector_response import DetectorBlur, detector_resolution
-from recon.events import EventList
-from recon.grid import ImageGrid
-from recon.osem import osem
-from recon.projector import Projector
-from recon.radial_resolution import RadialResolution
-from recon.resolution import GaussianResolution, Resolution, ResolutionError
+from hw.scanner.description import load_scanner
+from recon.core.detector_response import DetectorBlur, detector_resolution
+from recon.core.events import EventList
+from recon.core.grid import ImageGrid
+from recon.core.radial_resolution import RadialResolution
+from recon.core.resolution import GaussianResolution, Resolution, ResolutionError
+from recon.em.list_mode_osem import osem
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((21, 19, 17), (2.0, 2.5, 3.0))
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))

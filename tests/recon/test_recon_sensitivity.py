@@ -6,26 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.sensitivity_full import FullSensitivityError, full_sensitivity
 from recon_oracles import simulated_records
 from scipy.ndimage import gaussian_filter
 
-import recon.sensitivity_cache as cache
-from hw import block_efficiency
-from hw.scanner import load_scanner
-from recon.grid import GridError
-from recon.mu_map import MuMapError
-from recon.normalisation import LiveShare, Normalisation
-from recon.projector import Projector
-from recon.sensitivity import (
+import recon.em.sensitivity_cache as cache
+from hw.physics import block_efficiency
+from hw.scanner.description import load_scanner
+from recon.core.grid import GridError
+from recon.core.mu_map import MuMapError
+from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity import (
     SensitivityRatio,
     SensitivityStopped,
     coarse_grid,
     geometric_sensitivity,
     support_mask,
 )
-from recon.sensitivity_full import FullSensitivityError, full_sensitivity
-from recon.sensitivity_lines import sampled_lines
-from recon.system import ReconSystem
+from recon.em.sensitivity_lines import sampled_lines
+from recon.lines.normalisation import LiveShare, Normalisation
+from recon.projector.operator import Projector
 
 BRAIN = ReconSystem.of(load_scanner("caremibrain"))
 FEW = 300_000

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from spect_camera import peak_of, small_head
 
-from hw.energy_windows import spect_windows
-from hw.scanner import load_scanner
-from hw.settings import EnergyWindow
+from hw.messages.sort_settings import EnergyWindow
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.description import load_scanner
 from recon.spect.collimator import collimator_response
 from recon.spect.crystal import counted_share
 from recon.spect.matter import mu_per_mm, scale_mu

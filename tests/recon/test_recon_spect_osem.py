@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from spect_camera import dense_row, grid_of, peak_of, small_head, view_at
 
-from recon.grid import Image, ImageGrid
+from recon.core.grid import Image, ImageGrid
 from recon.spect.osem import Channel, Counts, Events, SpectOsem
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from spect_camera import grid_of, peak_of, small_head, view_at
 
-import emulator.spect_tables
-from emulator.painting import Canvas, Shape
-from emulator.phantoms import mu_map_on_grid
-from emulator.spect_trials import SQUARE_BINS, ideal_camera, see
-from hw.energy_windows import spect_windows
-from hw.scanner import load_scanner
-from recon.grid import ImageGrid
+import emulator.spect.camera_tables
+from emulator.object.catalogue import mu_map_on_grid
+from emulator.object.painting import Canvas, Shape
+from emulator.trials.cameras import SQUARE_BINS, ideal_camera, see
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.description import load_scanner
+from recon.core.grid import ImageGrid
 from recon.spect.peaks import peaks_of
 from recon.spect.projector import SpectProjector
 from recon.spect.scatter import scatter_counts
@@ -62,7 +62,7 @@ def test_a_ball_in_water_comes_out_right_only_with_what_tew_misses(
     12 mm by septa and coherent scatter. The windows begin at 123.5 keV, more than two standard
     deviations above what is left out.
     """
-    monkeypatch.setattr(emulator.spect_tables, "SEPTA_LEAST_KEV", 110.0)
+    monkeypatch.setattr(emulator.spect.camera_tables, "SEPTA_LEAST_KEV", 110.0)
     canvas = Canvas("ball", voxel_mm=(4.0,) * 3, extent_mm=(200.0, 200.0, 160.0))
     canvas.paint(Shape("cylinder", (100.0, 100.0, 80.0), material="water"))
     canvas.paint(Shape("sphere", (30.0,) * 3, activity=1.0, region="ball"))

@@ -7,12 +7,12 @@ import pytest
 from recon_oracles import lines_from_points, random_lines
 from scipy.ndimage import gaussian_filter
 
-from recon.em_model import OsemError
-from recon.events import EventList
-from recon.grid import ImageGrid
-from recon.osem import OsemResult, osem
-from recon.projector import Projector
-from recon.stopping import OBJECT_FWHM_VOXELS, OBJECT_SHARE, Stopping
+from recon.core.events import EventList
+from recon.core.grid import ImageGrid
+from recon.em.list_mode_osem import OsemResult, osem
+from recon.em.problem import OsemError
+from recon.em.stopping import OBJECT_FWHM_VOXELS, OBJECT_SHARE, Stopping
+from recon.projector.operator import Projector
 
 GRID = ImageGrid((10, 10, 8), (4.0, 4.0, 4.0))
 

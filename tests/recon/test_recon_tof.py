@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from recon.tof import TofError, TofModel
+from recon.core.tof import TofError, TofModel
 
 
 def test_ctr_becomes_sigma_along_the_line() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.exchange.whole_files import whole_file, whole_folder
+from hw.whole_file import whole_file, whole_folder
 
 DICOM = frozenset({".dcm"})
 

@@ -66,7 +66,7 @@ def test_an_import_against_the_layers_is_caught(rooms: Path, importer: str, impo
 def test_the_command_line_alone_may_import_every_room(rooms: Path) -> None:
     lines = "".join(f"    import {room}\n" for room in ROOMS if room != "daq")
     (rooms / "daq/cli/demo.py").write_text(f"def start() -> None:\n{lines}")
-    (rooms / "gui/console.py").write_text("import daq.client\nimport hw\n")
-    (rooms / "daq/client.py").touch()
+    (rooms / "gui/app/console.py").write_text("import daq.client.client\nimport hw\n")
+    (rooms / "daq/client/client.py").touch()
     done = check_layers(rooms)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -42,8 +42,8 @@ def test_every_module_and_data_file_of_the_rooms_is_in_the_wheel(wheel: zipfile.
         if path.suffix in DATA_SUFFIXES | {".py"} and "build" not in path.parts
     }
     assert wanted - names(wheel) == set()
-    assert any(name.startswith("hw/scanners/") for name in wanted)
-    assert "hw/nuclides.json" in wanted
+    assert any(name.startswith("hw/scanner/presets/") for name in wanted)
+    assert "hw/physics/nuclides.json" in wanted
 
 
 def test_no_bytecode_and_no_tests_are_shipped(wheel: zipfile.Path) -> None:

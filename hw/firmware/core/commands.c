@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One function a command; the table of lengths and states is generated from hw/control.toml.
+ * One function a command; the table of lengths and states is generated from hw/wire/control.toml.
  */
 #include "commands.h"
 

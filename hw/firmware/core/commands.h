@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every command of hw/control.toml: length, state and values are checked before anything is done,
+ * Every command of hw/wire/control.toml: length, state and values are checked before anything is done,
  * and a refusal says which and why. A refused command changes nothing.
  */
 #ifndef TOMOSHIBI_COMMANDS_H

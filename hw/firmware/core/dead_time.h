@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Dead time, of the whole module or of each channel, non-paralysable or paralysable; the same sums
- * as the emulator's digitizer (emulator/digitizer.py).
+ * as the emulator's digitizer (emulator/detector/digitizer.py).
  *
  * Times are ticks since the run's start, kept modulo 2^32. A hit at T is dead where the counter's
  * end E lies ahead of it by at most twice the dead time: 0 < E - T <= 2 dead, unsigned. In a stream

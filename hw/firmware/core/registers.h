@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The registers of hw/control.toml: 32 bits, signed, each within its bounds at all times.
+ * The registers of hw/wire/control.toml: 32 bits, signed, each within its bounds at all times.
  */
 #ifndef TOMOSHIBI_REGISTERS_H
 #define TOMOSHIBI_REGISTERS_H

@@ -15,7 +15,7 @@
 
 struct module;
 
-#define SYNC_LEAP 64u /* as the host's bound (daq/frame_check.py) */
+#define SYNC_LEAP 64u /* as the host's bound (daq/path/frame_check.py) */
 
 struct sync {
     uint32_t lock;        /* TOMOSHIBI_LOCK_x */

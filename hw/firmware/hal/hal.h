@@ -33,7 +33,7 @@ uint32_t hal_serial_write(const uint8_t *bytes, uint32_t count);  /* how many it
 uint32_t hal_serial_waiting(void);          /* bytes taken by hal_serial_write, not sent yet */
 void hal_serial_baud(uint32_t baud);
 
-/* --- the detector: a queue of hit words and period marks, see hw/control.toml -------------- */
+/* --- the detector: a queue of hit words and period marks, see hw/wire/control.toml -------------- */
 uint32_t hal_hits_peek(const uint64_t **words);  /* how many lie there in one piece */
 void hal_hits_take(uint32_t count);
 void hal_hits_discard(uint32_t count);      /* take and count as thrown away */
@@ -59,7 +59,7 @@ int hal_interlock_closed(void);
 void hal_comparator(uint32_t millivolt);
 uint32_t hal_comparator_count(void);        /* crossings, ever; wraps */
 
-/* --- non-volatile memory: offsets in the window's nv and slots, see hw/control.toml --------- */
+/* --- non-volatile memory: offsets in the window's nv and slots, see hw/wire/control.toml --------- */
 /* Mapped for reading. Writing returns 0, or -1 where the memory refused. Erased bytes are 0xFF. */
 const uint8_t *hal_nv(uint32_t offset);     /* offset from TOMOSHIBI_WINDOW_x */
 int hal_nv_erase(uint32_t offset, uint32_t bytes);

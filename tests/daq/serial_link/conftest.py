@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daq.serial_link.session import ModuleSession
+from daq.link.serial.session import ModuleSession
 from hw.machines.toolchain import missing
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from cobs import cobs
 
-from daq.serial_link.packets import COMMAND, REPLY, ControlMessage, encode_message, open_message
-from hw.control import COMMANDS, SCHEMA_CRC, STRUCTS, VERSION
-from hw.generate_dictionary import dictionary_json
-from hw.protocol import VERSION as FRAME_VERSION
+from daq.link.serial.packets import COMMAND, REPLY, ControlMessage, encode_message, open_message
+from hw.wire.control import COMMANDS, SCHEMA_CRC, STRUCTS, VERSION
+from hw.wire.generate.dictionary import dictionary_json
+from hw.wire.protocol import VERSION as FRAME_VERSION
 
 
 class ScriptedModule:

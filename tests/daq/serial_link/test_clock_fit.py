@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daq.serial_link.clock_fit import ClockFit, fit_line
-from hw.control import COUNTER_HZ
+from daq.link.serial.clock_fit import ClockFit, fit_line
+from hw.wire.control import COUNTER_HZ
 
 
 def beats(rng, drift: float, n: int, *, start: int = 0, spikes: float = 0.1):

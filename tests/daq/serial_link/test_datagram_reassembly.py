@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.serial_link.datagrams import DatagramReceiver, Reassembly, strip_ethernet
-from daq.serial_link.errors import PortBusy
-from daq.serial_link.poller import Poller
-from hw.control import DATAGRAM, STRUCTS
-from hw.frames import new_header, seal_frame
+from daq.link.serial.datagrams import DatagramReceiver, Reassembly, strip_ethernet
+from daq.link.serial.line_errors import PortBusy
+from daq.link.serial.poller import Poller
+from hw.wire.control import DATAGRAM, STRUCTS
+from hw.wire.frames import new_header, seal_frame
 
 
 def frame_of(sequence: int, words: int) -> bytes:

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.serial_link.frame_books import FrameBooks, frame_is_whole
-from hw.control import STRUCTS
-from hw.frames import new_header, seal_frame
-from hw.protocol import FLAG_FIRST, FLAG_LAST
+from daq.link.serial.frame_books import FrameBooks, frame_is_whole
+from hw.wire.control import STRUCTS
+from hw.wire.frames import new_header, seal_frame
+from hw.wire.protocol import FLAG_FIRST, FLAG_LAST
 
 
 def frames_of_a_run(counts: list[int], *, first: int = 0, run_tag: int = 7) -> list[bytes]:

@@ -6,7 +6,7 @@ from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.serial_link.cobs import decoded, encoded
+from daq.link.serial.cobs import decoded, encoded
 
 RUNS = st.tuples(st.sampled_from([b"\0", b"\x01", b"\xfe", b"\xff", b"x"]), st.integers(0, 600))
 PACKETS = st.lists(RUNS, max_size=6).map(lambda runs: b"".join(byte * n for byte, n in runs))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from native_rig import RUN_TAG, begin_run, bring_up, feed, mark, period_words, wait_until
 
-from daq.serial_link.errors import CommandRefused, PortError
-from daq.serial_link.session import ModuleSession
-from hw.control import COMMANDS, REGISTERS, BiasState, DataPath, Slot, State, Status
-from hw.frames import open_frame
-from hw.protocol import FLAG_FIRST, FLAG_LAST, TIME_MASK
+from daq.link.serial.line_errors import CommandRefused, PortError
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import COMMANDS, REGISTERS, BiasState, DataPath, Slot, State, Status
+from hw.wire.frames import open_frame
+from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, TIME_MASK
 
 pytestmark = pytest.mark.firmware
 
@@ -73,8 +73,8 @@ def test_bias_ramps_on_and_off(session):
 
 @pytest.mark.parametrize("path", [DataPath.serial, DataPath.ring, DataPath.ethernet])
 def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path):
-    from daq.serial_link.datagrams import DatagramReceiver
-    from daq.serial_link.ring import RingReceiver
+    from daq.link.serial.datagrams import DatagramReceiver
+    from daq.link.serial.memory_ring import RingReceiver
     from hw.machines.native import Native
 
     frames: list[bytes] = []

@@ -9,9 +9,9 @@ from native_rig import RUN_TAG, begin_run, bring_up, wait_until
 from scripted_module import ScriptedModule
 from wire_proxy import WireProxy
 
-from daq.serial_link.errors import LinkLost, NoAnswer, SerialLinkError
-from daq.serial_link.session import ModuleSession
-from hw.control import COMMANDS, State
+from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import COMMANDS, State
 
 
 def lose_first(name: str):
@@ -92,8 +92,8 @@ def test_a_callback_may_not_send_commands():
     with ScriptedModule() as module, ModuleSession.open(module.url, on_notice=on_notice) as session:
         from os import write
 
-        from daq.serial_link.packets import NOTICE, encode_message
-        from hw.control import STRUCTS
+        from daq.link.serial.packets import NOTICE, encode_message
+        from hw.wire.control import STRUCTS
 
         notice = encode_message(NOTICE, 0, 2, bytes(STRUCTS["telemetry"].itemsize))
         write(module.master, notice)

@@ -7,9 +7,9 @@ import time
 import pytest
 from native_rig import bring_up, feed, mark, wait_until
 
-from daq.serial_link.errors import CommandRefused
-from daq.serial_link.session import ModuleSession
-from hw.control import FAULTS, REGISTERS, BiasState, ResetCause, State, Status
+from daq.link.serial.line_errors import CommandRefused
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import FAULTS, REGISTERS, BiasState, ResetCause, State, Status
 
 pytestmark = pytest.mark.firmware
 
@@ -149,7 +149,7 @@ def test_a_detector_that_falls_silent_in_a_run_is_told_and_is_no_reason_to_stop(
 
 
 def test_a_lost_sync_is_told(session, machine, journal):
-    from hw.protocol import WORD_KINDS, pack_words
+    from hw.wire.protocol import WORD_KINDS, pack_words
 
     bring_up(session)
     session.command("run", run_tag=7, periods=0, first_sequence=0)
@@ -165,7 +165,7 @@ def test_a_lost_sync_is_told(session, machine, journal):
 
 
 def test_a_damaged_configuration_is_told_after_the_next_start(session, machine, journal):
-    from hw.control import WINDOW
+    from hw.wire.control import WINDOW
 
     session.write("energy_threshold", 777)
     session.command("save")

@@ -11,11 +11,11 @@ from cobs import cobs
 from native_rig import OTHER_SCHEMA, wait_until
 from scripted_module import ScriptedModule
 
-from daq.serial_link.errors import FirmwareMismatch, LinkLost, NoAnswer
-from daq.serial_link.packets import NOTICE, encode_message
-from daq.serial_link.session import ModuleSession
-from hw.control import COMMANDS, NOTICES, SCHEMA_CRC, STRUCTS, VERSION
-from hw.protocol import HEADER_DTYPE, MAGIC
+from daq.link.serial.line_errors import FirmwareMismatch, LinkLost, NoAnswer
+from daq.link.serial.packets import NOTICE, encode_message
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import COMMANDS, NOTICES, SCHEMA_CRC, STRUCTS, VERSION
+from hw.wire.protocol import HEADER_DTYPE, MAGIC
 
 
 def test_identity_and_dictionary_are_read_and_checked():

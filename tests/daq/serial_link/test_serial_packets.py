@@ -8,7 +8,7 @@ from cobs import cobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.serial_link.packets import (
+from daq.link.serial.packets import (
     COMMAND,
     NOTICE,
     REPLY,
@@ -17,8 +17,8 @@ from daq.serial_link.packets import (
     encode_message,
     open_message,
 )
-from hw.control import MAX_PAYLOAD, VERSION
-from hw.frames import new_header, seal_frame
+from hw.wire.control import MAX_PAYLOAD, VERSION
+from hw.wire.frames import new_header, seal_frame
 
 MESSAGES = st.builds(
     ControlMessage,

@@ -14,10 +14,10 @@ import serial
 from scripted_module import ScriptedModule
 from serial.rfc2217 import PortManager
 
-from daq.serial_link.discovery import discover
-from daq.serial_link.errors import LinkLost, PortBusy, PortError
-from daq.serial_link.ports import open_port
-from daq.serial_link.session import ModuleSession
+from daq.link.serial.discovery import discover
+from daq.link.serial.line_errors import LinkLost, PortBusy, PortError
+from daq.link.serial.ports import open_port
+from daq.link.serial.session import ModuleSession
 
 
 def test_a_second_host_in_this_program_is_refused_and_told_whom_to_ask():
@@ -34,7 +34,7 @@ def test_a_second_host_in_this_program_is_refused_and_told_whom_to_ask():
 
 def test_another_program_on_the_port_is_named():
     hold = (
-        "import sys; from daq.serial_link.ports import open_port\n"
+        "import sys; from daq.link.serial.ports import open_port\n"
         "port = open_port(sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
     )
     with ScriptedModule() as module:

@@ -10,9 +10,9 @@ import pytest
 from native_rig import begin_run, bring_up, feed, mark, period_words, wait_until
 from wire_proxy import WireProxy
 
-from daq.serial_link.errors import LinkLost, NoAnswer, SerialLinkError
-from daq.serial_link.session import ModuleSession
-from hw.control import State
+from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import State
 
 pytestmark = pytest.mark.firmware
 

@@ -7,9 +7,9 @@ import pytest
 from native_rig import begin_run, bring_up
 from scripted_module import ScriptedModule
 
-from daq.serial_link.errors import CommandRefused, FirmwareMismatch, SerialLinkError
-from daq.serial_link.session import ModuleSession
-from hw.control import COMMANDS, IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Status
+from daq.link.serial.line_errors import CommandRefused, FirmwareMismatch, SerialLinkError
+from daq.link.serial.session import ModuleSession
+from hw.wire.control import COMMANDS, IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Status
 
 
 def refusal(session: ModuleSession, name: str, tail: bytes = b"", **fields: int) -> CommandRefused:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from native_rig import bring_up, wait_until
 
-from daq.serial_link.errors import ScanError
-from daq.serial_link.scans import breakdown_mV, scan_bias, scan_threshold
-from hw.control import BiasState, State
-from hw.module_messages import ScanPoint
+from daq.link.serial.line_errors import ScanError
+from daq.link.serial.scans import breakdown_mV, scan_bias, scan_threshold
+from hw.messages.modules import ScanPoint
+from hw.wire.control import BiasState, State
 
 
 @pytest.mark.firmware
@@ -66,7 +66,7 @@ def test_a_scan_that_trips_says_so_and_leaves_the_bias_off(session, machine):
 
 @pytest.mark.firmware
 def test_the_bias_asked_for_is_known_to_a_host_that_came_later(session, machine):
-    from daq.serial_link.scans import asked_bias_mV
+    from daq.link.serial.scans import asked_bias_mV
 
     machine.window.world["ambient_cC"] = 3000
     bring_up(session)

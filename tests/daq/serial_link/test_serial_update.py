@@ -9,17 +9,17 @@ import pytest
 from native_rig import OTHER_SCHEMA, begin_run, bring_up, foreign_build, wait_until
 from scripted_module import ScriptedModule
 
-from daq.serial_link.errors import (
+from daq.link.serial.line_errors import (
     CommandRefused,
     FirmwareMismatch,
     ImageRefused,
     LinkLost,
     SerialLinkError,
 )
-from daq.serial_link.session import ModuleSession
-from daq.serial_link.update import HEADER_BYTES, read_image, transfer_image, update_firmware
-from hw.control import SCHEMA_CRC, VERSION, Board, Slot, State, Status
+from daq.link.serial.session import ModuleSession
+from daq.link.serial.update import HEADER_BYTES, read_image, transfer_image, update_firmware
 from hw.machines.build import build, slot_image
+from hw.wire.control import SCHEMA_CRC, VERSION, Board, Slot, State, Status
 
 pytestmark = pytest.mark.firmware
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from daq.serial_link.poller import Poller
-from daq.serial_link.start_watch import StartWatch
-from hw.control import COUNTER_HZ
+from daq.link.serial.poller import Poller
+from daq.link.serial.start_watch import StartWatch
+from hw.wire.control import COUNTER_HZ
 
 
 def test_a_counter_that_goes_back_is_a_start_and_one_that_leaps_ahead_is_none():

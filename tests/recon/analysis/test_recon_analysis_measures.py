@@ -10,9 +10,9 @@ from scipy.special import erf
 
 from recon.analysis.contrast import Sphere, Warm, background_places, sphere_contrasts
 from recon.analysis.picture import AnalysisError, Picture
+from recon.analysis.point_width import point_widths
 from recon.analysis.profile import axis_profile
 from recon.analysis.regions import Region, measure, parse_region
-from recon.analysis.resolution import point_widths
 from recon.analysis.uniformity import uniformity
 
 FWHM_PER_SIGMA = 2.354820045

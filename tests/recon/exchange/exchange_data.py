@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.scanner import Scanner
+from hw.scanner.description import Scanner
 
 DICOM_TOOLS = "dciodvfy is not installed: apt-get install dicom3tools"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from exchange_data import made_records
 
-from hw.geometry import build_geometry, crystal_position_mm
-from hw.scanner import load_scanner
-from recon.exchange.castor import CastorOptions, write_castor
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry, crystal_position_mm
+from recon.exchange.listmode.castor import CastorOptions, write_castor
 from recon.exchange.scan_facts import ScanFacts
 
 BENCH = load_scanner("bench2")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from exchange_data import made_records
 
-from daq.blocks import BlockKind
 from daq.cli import main
-from daq.importers.coincidences import write_coincidence_run
-from daq.listmode import ListmodeReader
-from daq.run_config import RunConfig, default_settings
-from hw.scanner import load_scanner, scanner_to_toml_text
-from recon.exchange.safir import read_safir
+from daq.folder.blocks import BlockKind
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.run_config import RunConfig, default_settings
+from daq.importers.coincidence_run import write_coincidence_run
+from hw.scanner.description import load_scanner, scanner_to_toml_text
+from recon.exchange.listmode.safir import read_safir
 
 BENCH = load_scanner("bench2")
 PROMPTS = made_records(BENCH, 400, 0.5)

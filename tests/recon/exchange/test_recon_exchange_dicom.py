@@ -12,12 +12,12 @@ import pydicom
 import pytest
 from exchange_data import dciodvfy
 
-from recon.exchange.dicom_nm import write_dicom_nm
-from recon.exchange.dicom_pet import write_dicom_pet
+from recon.core.frame_times import FrameTime
+from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
-from recon.exchange.frame_times import FrameTime
-from recon.grid import ImageGrid
-from recon.nifti import write_nifti
+from recon.exchange.images.dicom_nm import write_dicom_nm
+from recon.exchange.images.dicom_pet import write_dicom_pet
+from recon.exchange.images.nifti import write_nifti
 
 GRID = ImageGrid((6, 5, 4), (2.0, 2.5, 3.0))
 ABOUT: dict[str, Any] = {

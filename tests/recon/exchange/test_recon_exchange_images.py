@@ -10,12 +10,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from hw.whole_file import whole_file
+from recon.core.frame_times import FrameTime
+from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
-from recon.exchange.frame_times import FrameTime
-from recon.exchange.interfile import write_interfile
-from recon.exchange.whole_files import whole_file
-from recon.grid import ImageGrid
-from recon.nifti import write_nifti
+from recon.exchange.images.interfile import write_interfile
+from recon.exchange.images.nifti import write_nifti
 
 GRID = ImageGrid((6, 5, 4), (2.0, 2.5, 3.0))
 FRAMES = [FrameTime(0.0, 30.0, prompts=11), FrameTime(30.0, 60.0, decay_factor=1.02)]

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
-from recon.exchange.mmr import (
+from recon.exchange.listmode.mmr import (
     GAP_EVERY,
     MmrHeader,
     all_addresses,
@@ -22,8 +23,7 @@ from recon.exchange.mmr import (
     span11,
     ssrb,
 )
-from recon.exchange.mmr_image import mmr_image
-from recon.grid import ImageGrid
+from recon.offline.mmr_image import mmr_image
 
 RINGS = 64
 TABLE = (RINGS, *(n for k in range(1, 61) for n in (RINGS - k, RINGS - k)))

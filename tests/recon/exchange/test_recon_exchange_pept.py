@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
-from recon.exchange.pept import PeptList, point_sources, read_pept
-from recon.exchange.pept_live import play
-from recon.grid import ImageGrid
+from recon.exchange.listmode.pept import PeptList, point_sources, read_pept
+from recon.live.pept_playback import play
 
 POINTS = np.array([[140.0, 130.0, 75.0], [170.0, 190.0, 210.0]])
 SEPARATION = 300.0

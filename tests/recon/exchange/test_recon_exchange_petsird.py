@@ -13,16 +13,16 @@ from exchange_data import made_records
 from petsird.helpers.geometry import get_detecting_box
 from petsird.protocols import PETSIRDWriterBase
 
-from hw.geometry import build_geometry, crystal_corners_mm
-from hw.scanner import Scanner, load_scanner, parse_scanner
+from hw.scanner.description import Scanner, load_scanner, parse_scanner
+from hw.scanner.geometry import build_geometry, crystal_corners_mm
+from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
-from recon.exchange.petsird import write_petsird
-from recon.exchange.petsird_header import SCHEMA_PATH, Binning, header_of
-from recon.exchange.petsird_reader import PetsirdFile
-from recon.exchange.petsird_scanner import fit_scanner
+from recon.exchange.petsird.header import SCHEMA_PATH, Binning, header_of
+from recon.exchange.petsird.reader import PetsirdFile
+from recon.exchange.petsird.scanner_fit import fit_scanner
+from recon.exchange.petsird.writer import write_petsird
+from recon.exchange.petsird.yardl import Schema, YardlError
 from recon.exchange.scan_facts import ScanFacts
-from recon.exchange.yardl import Schema, YardlError
-from recon.tof import HALF_C_MM_PER_PS
 
 BENCH = load_scanner("bench2")
 FACTS = ScanFacts.of(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from exchange_data import made_records
 
-from hw.geometry import build_geometry, crystal_position_mm
-from hw.scanner import load_scanner
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import build_geometry, crystal_position_mm
 from recon.exchange.errors import ExchangeError
-from recon.exchange.safir import read_crystal_map, read_safir, safir_index, write_safir
+from recon.exchange.listmode.safir import read_crystal_map, read_safir, safir_index, write_safir
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)

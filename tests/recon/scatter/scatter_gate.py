@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from hw.geometry import build_geometry, crystal_at
-from hw.scanner import Scanner
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import build_geometry, crystal_at
 
 WINDOW_NS = 5.0
 DELAY_NS = 500.0

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scatter_gate import GateRun, gate_run
 
-import recon.scatter_step
-from hw.scanner import load_scanner
-from recon.grid import Image, ImageGrid
-from recon.offline import Reconstruction, reconstruct
-from recon.options import ReconOptions
-from recon.run_data import RunData
+import recon.offline.scatter_step
+from hw.scanner.description import load_scanner
+from recon.core.grid import Image, ImageGrid
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import Reconstruction, reconstruct
+from recon.offline.run_data import RunData
 from recon.scatter import ScatterOptions, SingleScatter
 
 RINGS_MM = 85 * np.sqrt(np.arange(5) / 4)
@@ -70,7 +70,7 @@ def test_gates_cylinder_is_uniform_with_all_corrections(
     # within 1 %
     few = ScatterOptions(spacing_mm=28.0, cell_mm=10.0, chains=10_000)
     coarse = partial(SingleScatter, options=few)
-    monkeypatch.setattr(recon.scatter_step, "SingleScatter", coarse)
+    monkeypatch.setattr(recon.offline.scatter_step, "SingleScatter", coarse)
     made = reconstructed(run, corrected=True)
     about = made.metadata["corrections"]
     for name in ("attenuation", "randoms", "scatter"):

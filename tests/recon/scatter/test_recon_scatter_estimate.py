@@ -12,13 +12,14 @@ import pytest
 from scatter_gate import gate_run
 
 from coincidence.events import COINCIDENCE
-from hw.scanner import load_scanner
-from recon.line_model import LineModel
-from recon.offline import reconstruct
-from recon.options import ReconOptions
-from recon.projector import Projector
-from recon.randoms import CrystalRandoms, fan_counts
-from recon.run_data import RunData
+from hw.scanner.description import load_scanner
+from recon.core.scanner_tables import ReconSystem
+from recon.lines.model import LineModel
+from recon.lines.randoms import CrystalRandoms, fan_counts
+from recon.offline.options import ReconOptions
+from recon.offline.reconstruction import reconstruct
+from recon.offline.run_data import RunData
+from recon.projector.operator import Projector
 from recon.scatter import (
     EnergyWindow,
     ScatterError,
@@ -32,7 +33,6 @@ from recon.scatter.estimate import reaches_beyond
 from recon.scatter.rate import settled
 from recon.scatter.spectra import Spectra, scattered_energies, spectra
 from recon.scatter.tails import solve
-from recon.system import ReconSystem
 
 RADIUS_MM, MU = 8.0, 0.04
 MULTIPLE = 1.4  # what single scatter is multiplied by in the drawn counts

@@ -9,16 +9,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from hw.block_efficiency import BlockEfficiency
 from hw.jit import kernel
-from hw.scanner import load_scanner
+from hw.physics.block_efficiency import BlockEfficiency
+from hw.scanner.description import load_scanner
+from recon.core.scanner_tables import ReconSystem
 from recon.scatter import EnergyWindow, ScatterOptions, SingleScatter
 from recon.scatter.detector import BlockResponse
-from recon.scatter.kernels import slab_depth_mm
 from recon.scatter.multiple import scattered_pairs, smooth_ratio
 from recon.scatter.multiple_kernels import _drawn_depth, _stopped
 from recon.scatter.samples import crystal_weights, mean_weights
-from recon.system import ReconSystem
+from recon.scatter.single_kernels import slab_depth_mm
 
 RADIUS_MM, HALF_MM, MU = 60.0, 40.0, 0.0096
 

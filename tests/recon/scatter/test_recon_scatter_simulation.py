@@ -9,15 +9,11 @@ import pytest
 from scatter_oracle import single_scatter
 
 from coincidence.events import COINCIDENCE
-from hw.compton import (
-    cosine_of,
-    energy_after,
-    klein_nishina,
-    total_cross_section,
-)
-from hw.geometry import mean_interaction_depth_mm
-from hw.scanner import load_scanner
-from recon.mu_map import MuMapError
+from hw.physics.compton import cosine_of, energy_after, klein_nishina, total_cross_section
+from hw.scanner.description import load_scanner
+from hw.scanner.geometry import mean_interaction_depth_mm
+from recon.core.mu_map import MuMapError
+from recon.core.scanner_tables import ReconSystem
 from recon.scatter import (
     EnergyWindow,
     ScatterError,
@@ -26,7 +22,6 @@ from recon.scatter import (
     ScatterStopped,
     SingleScatter,
 )
-from recon.system import ReconSystem
 
 HALF_MM = np.array([12.0, 12.0, 12.0])
 MU = 0.02  # twice water: attenuation and scatter both matter in 24 mm

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The analogue world of a simulated board: bias supply, SiPMs, comparator, thermometer, supply and
- * interlock, as the world page ([[world]] in hw/control.toml) sets them. Integers only, without
+ * interlock, as the world page ([[world]] in hw/wire/control.toml) sets them. Integers only, without
  * noise: equal inputs give equal readings, on every board. For HALs of simulated boards; a real
  * board has the real thing. Formulas and their numbers: board_model.c.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The window ([window] in hw/control.toml) as the detector's queue, the frames' memory and the
+ * The window ([window] in hw/wire/control.toml) as the detector's queue, the frames' memory and the
  * non-volatile memory of a simulated board. window.c defines hal_hits_x(), hal_frames_x(),
  * hal_memory_barrier(), hal_nv() and hal_serial_number(); a HAL that uses it defines
  * window_memory() alone.

@@ -96,7 +96,7 @@ void mps2_on_serial_in(void);
 void mps2_on_serial_out(void);
 int main(void);
 
-/* A field of the world page, see [[world]] in hw/control.toml. */
+/* A field of the world page, see [[world]] in hw/wire/control.toml. */
 static inline volatile uint32_t *mps2_window(uint32_t offset)
 {
     return (volatile uint32_t *)(MPS2_WINDOW + offset);

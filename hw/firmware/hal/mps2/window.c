@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The memory that module, detector and host share (PSRAM): hit queue, frames, non-volatile memory
- * and update slots, and the world page that tests set. Layout: [window] of hw/control.toml.
+ * and update slots, and the world page that tests set. Layout: [window] of hw/wire/control.toml.
  */
 #include "mps2.h"
 

@@ -1,0 +1,229 @@
+"""Energy calibration: gain, and with several lines the non-linearity, of each crystal.
+
+The photopeaks of known lines are found in each crystal's spectrum of raw read-out energies. With
+one line, gain = line/peak. With several, gain and curvature are fitted together, the correction
+being that of ``coincidence.calibration``:
+
+    E = e·(1 + curvature·(e/511 keV − 1)),  e = E_raw·gain
+
+Spectra are pooled over the module where a crystal has too few counts, and over the scanner where
+the module has; such crystals are marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.calibration import REFERENCE_keV
+from daq.calibration.energy_spectra import BINS, LineGrid, Spectra
+from daq.calibration.photopeaks import GRID_511, Peaks, fit_peaks
+from daq.folder.calibration_arrays import MAX_CURVATURE, CalibrationSetError
+from daq.folder.calibration_set import Status
+from hw.scanner.description import Scanner
+
+Floats = npt.NDArray[np.float64]
+Statuses = npt.NDArray[np.uint8]
+
+LEAST_RATIO = 1.1
+"""Two lines must differ by this factor for a non-linearity to be seen."""
+
+MOST_CURVATURE_ERROR = 0.01
+_STEPS = 12
+
+
+@dataclass(frozen=True)
+class LineSpectra:
+    """Spectra (n_crystals, BINS) u4 in which a line is to be found."""
+
+    grid: LineGrid
+    spectra: Spectra
+
+
+@dataclass(frozen=True)
+class EnergyResult:
+    """What an energy calibration found, per crystal.
+
+    gain, curvature : (n_crystals,) f8; peaks : as fitted per crystal, one of each line
+    curvature_status : NOT_CALIBRATED with one line, whose curvature is as given
+    """
+
+    gain: Floats
+    status: Statuses
+    curvature: Floats
+    curvature_status: Statuses
+    peaks: list[Peaks]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a line's peak lies in each crystal, pooled where it must be; (n_crystals,)."""
+
+    raw_keV: Floats
+    error_keV: Floats
+    status: Statuses
+    module_keV: Floats
+    peaks: Peaks
+
+
+def calibrate_energy(
+    spectra: Spectra,
+    scanner: Scanner,
+    *,
+    grid: LineGrid = GRID_511,
+    curvature: npt.NDArray[np.generic] | None = None,
+) -> EnergyResult:
+    """Return the gains that bring each crystal's photopeak to the line: ``calibrate_lines``."""
+    return calibrate_lines([LineSpectra(grid, spectra)], scanner, curvature=curvature)
+
+
+def calibrate_lines(
+    lines: Sequence[LineSpectra],
+    scanner: Scanner,
+    *,
+    curvature: npt.NDArray[np.generic] | None = None,
+) -> EnergyResult:
+    """Return the gains, and with several lines the curvatures, that bring the peaks to the lines.
+
+    Parameters
+    ----------
+    curvature : (n_crystals,), with one line: the known non-linearity (None: none)
+
+    Raises
+    ------
+    CalibrationSetError
+        where a line has no photopeak even in the sum of all crystals, or lines are too alike.
+    """
+    check_lines([line.grid.line_keV for line in lines])
+    places: list[_Places] = []
+    for line in lines:
+        near = None
+        if places:  # with one line known, the others are where a linear crystal has them
+            near = places[0].raw_keV * line.grid.line_keV / lines[0].grid.line_keV
+        places.append(_find_line(line, scanner, near))
+    known = np.zeros(scanner.n_crystals) if curvature is None else curvature.astype(np.float64)
+    if len(lines) == 1:
+        gain = _linear_keV(lines[0].grid.line_keV, known) / places[0].raw_keV
+        return EnergyResult(
+            gain, places[0].status, known, np.zeros(len(gain), np.uint8), [places[0].peaks]
+        )
+    return _solve_together(lines, places, scanner)
+
+
+def check_lines(lines_keV: Sequence[float]) -> None:
+    """Raise CalibrationSetError for lines too near each other."""
+    ordered = sorted(lines_keV)
+    for low, high in pairwise(ordered):
+        if high < LEAST_RATIO * low:
+            raise CalibrationSetError(
+                f"lines of {low:g} and {high:g} keV: they must differ by a factor of at least "
+                f"{LEAST_RATIO:g} to tell gain from non-linearity; choose others"
+            )
+
+
+def _find_line(line: LineSpectra, scanner: Scanner, near_keV: Floats | None) -> _Places:
+    """Return the line's peak of each crystal, its module's where it has too few counts."""
+    grid, modules = line.grid, scanner.n_modules
+    per_module = line.spectra.reshape(modules, -1, BINS).sum(axis=1, dtype=np.int64)
+    near_module = None if near_keV is None else near_keV.reshape(modules, -1).mean(axis=1)
+    near_all = None if near_module is None else near_module.mean(keepdims=True)
+    whole = fit_peaks(per_module.sum(axis=0)[None], grid, near_keV=near_all)
+    if not whole.good[0]:
+        low, high = grid.search_keV
+        raise CalibrationSetError(
+            f"no {grid.line_keV:g} keV photopeak between {low:.0f} and {high:.0f} keV in all "
+            f"{int(per_module.sum())} singles together: measure longer, with a source of this "
+            "line (511 keV: any positron source)"
+        )
+    sigma = float(whole.sigma_keV[0])
+    of_modules = fit_peaks(per_module, grid, sigma_keV=sigma, near_keV=near_module)
+    crystals = fit_peaks(line.spectra, grid, sigma_keV=sigma, near_keV=near_keV)
+    module_of = np.repeat(np.arange(modules), scanner.crystals_per_module)
+    by_module, own = of_modules.good[module_of], crystals.good
+    module_keV = np.where(by_module, of_modules.peak_keV[module_of], whole.peak_keV[0])
+    module_error = np.where(by_module, of_modules.error_keV[module_of], whole.error_keV[0])
+    status = np.where(own, Status.FITTED, np.where(by_module, Status.MODULE, Status.SCANNER))
+    return _Places(
+        raw_keV=np.where(own, crystals.peak_keV, module_keV),
+        error_keV=np.where(own, crystals.error_keV, module_error),
+        status=status.astype(np.uint8),
+        module_keV=module_keV,
+        peaks=crystals,
+    )
+
+
+def _linear_keV(energy_keV: float, curvature: Floats) -> Floats:
+    """Return e with e·(1 + k·(e/511 − 1)) = E, (n,): the correction undone, by Newton's steps."""
+    e = np.full(len(curvature), energy_keV)
+    for _ in range(_STEPS):
+        value = e * (1 + curvature * (e / REFERENCE_keV - 1)) - energy_keV
+        e = e - value / (1 + curvature * (2 * e / REFERENCE_keV - 1))
+    return e
+
+
+def _solve_together(
+    lines: Sequence[LineSpectra], places: list[_Places], scanner: Scanner
+) -> EnergyResult:
+    """Fit gain and curvature to all lines; a module's curvature where a crystal's is uncertain.
+
+    A line that a crystal lacks is put where its module has it, moved with the crystal's own lines:
+    the module's peaks tell their ratios, which is what the curvature is made of.
+    """
+    energies = np.array([line.grid.line_keV for line in lines])
+    own = np.stack([place.status == Status.FITTED for place in places])
+    raw = np.stack([place.raw_keV for place in places])
+    of_module = np.stack([place.module_keV for place in places])
+    ratio = np.where(own, raw / of_module, 0.0).sum(axis=0) / np.maximum(own.sum(axis=0), 1)
+    ratio = np.where(own.any(axis=0), ratio, 1.0)
+    raw = np.where(own, raw, of_module * ratio)
+    errors = np.stack([place.error_keV for place in places])
+    gain, curvature, error = _fit_quadratic(energies, raw, errors)
+    _, module_curvature, _ = _fit_quadratic(energies, of_module, errors)
+    sure = (own.sum(axis=0) >= 2) & (error <= MOST_CURVATURE_ERROR)
+    curvature = np.clip(np.where(sure, curvature, module_curvature), -MAX_CURVATURE, MAX_CURVATURE)
+    gain = np.where(sure, gain, _gain_at(energies, raw, errors, curvature))
+    best = np.where(own.any(axis=0), Status.FITTED, np.min([p.status for p in places], axis=0))
+    pooled = np.max([place.status for place in places], axis=0)
+    return EnergyResult(
+        gain,
+        best.astype(np.uint8),
+        curvature,
+        np.where(sure, Status.FITTED, np.maximum(pooled, Status.MODULE)).astype(np.uint8),
+        [place.peaks for place in places],
+    )
+
+
+def _fit_quadratic(energies: Floats, raw: Floats, errors: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return gain, curvature and its standard error, (n,), from peaks (lines, n), by Gauss–Newton
+    steps on Σ ((E(raw) − line)/error)²."""
+    gain, curvature = np.median(energies[:, None] / raw, axis=0), np.zeros(raw.shape[1])
+    variance = curvature
+    for _ in range(_STEPS):
+        e = raw * gain
+        bend = e / REFERENCE_keV - 1
+        slope = 1 + curvature * (2 * e / REFERENCE_keV - 1)
+        miss = energies[:, None] - e * (1 + curvature * bend)
+        weight = 1 / (gain * errors) ** 2
+        of_gain, of_curvature = raw * slope, e * bend
+        a = (weight * of_gain**2).sum(axis=0)
+        b = (weight * of_gain * of_curvature).sum(axis=0)
+        c = (weight * of_curvature**2).sum(axis=0)
+        p = (weight * of_gain * miss).sum(axis=0)
+        q = (weight * of_curvature * miss).sum(axis=0)
+        determinant = np.maximum(a * c - b * b, 1e-300)
+        gain = gain + (c * p - b * q) / determinant
+        curvature = np.clip(curvature + (a * q - b * p) / determinant, -0.5, 0.5)
+        variance = a / determinant
+    return gain, curvature, np.sqrt(variance)
+
+
+def _gain_at(energies: Floats, raw: Floats, errors: Floats, curvature: Floats) -> Floats:
+    """Return the gain (n,) that fits all lines best where the curvature is known."""
+    linear = np.stack([_linear_keV(float(energy), curvature) for energy in energies])
+    weight = (raw / errors) ** 2
+    result: Floats = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
+    return result

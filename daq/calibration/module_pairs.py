@@ -1,0 +1,94 @@
+"""Module pairs of a normalisation: scales of modules, geometric factors of kinds of pairs, χ².
+
+Pairs of the same two rings and the same sector difference are of one *kind*: a symmetric scanner
+sees a centred source alike in all of them, so they share one factor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import lor_sector_difference
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_PAIR_TRUES = 1000
+"""Trues of a kind of module pairs for a geometric factor of its own: 3 %."""
+
+_MODULE_STEPS = 400
+
+
+def pair_kinds(scanner: Scanner, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return which kind each module pair is of, (m, m) i8: the same two rings and the same sector
+    difference; −1 where the pair is not allowed."""
+    module = np.arange(scanner.n_modules)
+    ring = module // scanner.ring.modules_per_ring
+    low = np.minimum(ring[:, None], ring[None, :])
+    high = np.maximum(ring[:, None], ring[None, :])
+    sector = lor_sector_difference(scanner, module[:, None], module[None, :])
+    code = (low * scanner.ring.n_rings + high) * scanner.ring.modules_per_ring + sector
+    _, kind = np.unique(code, return_inverse=True)
+    return np.where(allowed, kind.reshape(code.shape), -1)
+
+
+def fit_module_pairs(
+    expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Return module scales x (m,) and geometric factors g (m, m) with x_M x_N g E = T in all fans
+    and, for kinds with counts enough, in each kind; g leaves each module's fan as modelled."""
+    scale, geometric = solve_scales(expected, trues), np.ones_like(expected)
+    inside = kinds >= 0
+    for _ in range(20):
+        model = expected * np.outer(scale, scale)
+        modelled = np.bincount(kinds[inside], model[inside])
+        counted = np.bincount(kinds[inside], trues[inside], len(modelled))
+        # every pair is in the table twice, so are the counts
+        enough = (counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0)
+        factor = np.divide(counted, modelled, out=np.ones_like(modelled), where=enough)
+        new = np.where(inside, factor[kinds], 1.0)
+        new = _fans_as_modelled(new, expected * inside)
+        settled = np.abs(new - geometric).max() < 1e-9
+        geometric, scale = new, solve_scales(expected * new, trues)
+        if settled:
+            break
+    return scale, geometric
+
+
+def solve_scales(expected: Floats, trues: Floats) -> Floats:
+    """Return x with x_M Σ_N E_MN x_N = T_M, by damped fixed-point iteration."""
+    fans = np.maximum(trues.sum(axis=1), 0.0)
+    total = max(float(expected.sum()), 1e-300)
+    x = np.full(len(expected), np.sqrt(fans.sum() / total))
+    for _ in range(_MODULE_STEPS):
+        fan = expected @ x
+        new = np.sqrt(x * np.divide(fans, fan, out=np.zeros_like(fans), where=fan > 0))
+        done = np.abs(new - x).max() <= 1e-12 * max(float(new.max()), 1e-300)
+        x = new
+        if done:
+            break
+    return x
+
+
+def _fans_as_modelled(geometric: Floats, expected: Floats) -> Floats:
+    y = solve_scales(expected * geometric, expected)
+    y = np.where(y > 0, y, 1.0)
+    return geometric * np.outer(y, y)
+
+
+def kinds_fitted(trues: Floats, kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    inside = kinds >= 0
+    counted = np.bincount(kinds[inside], trues[inside], int(kinds.max()) + 1)
+    return np.asarray(inside & (counted[kinds] >= 2 * LEAST_PAIR_TRUES))
+
+
+def pair_chi2(
+    expected: Floats, scale: Floats, trues: Floats, variance: Floats,
+    inside: npt.NDArray[np.bool_], parameters: int,
+) -> float:  # fmt: skip
+    """Return χ² per degree of freedom over the pairs M < N."""
+    used = np.triu(inside & (variance >= 10), 1)
+    pull2 = (trues - expected * np.outer(scale, scale)) ** 2 / np.maximum(variance, 1.0)
+    dof = int(used.sum()) - len(expected) - parameters
+    return float(pull2[used].sum() / dof) if dof > 0 else float("nan")

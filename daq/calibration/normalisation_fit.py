@@ -1,0 +1,292 @@
+"""Component-based normalisation from a source of known shape.
+
+The trues expected of the crystals i, j in the modules M, N are
+
+    T_ij = s · P_ij · e_i b_p(i) · e_j b_p(j) · g_MN
+
+with P_ij of the source's geometry (``daq.calibration.normalisation_source``), crystal efficiencies
+e (mean 1 in each place of the block), the block profile b by the place p in the block, and
+geometric factors g that module pairs of one kind (the same rings and sector difference) share.
+Components after M. E. Casey, H. Gadagkar and D. Newport (3D Meeting 1995; Kluwer 1996) and R. D.
+Badawi and P. K. Marsden, Phys. Med. Biol. 44 (1999) 571. The efficiencies are those of greatest
+likelihood, found from fan sums by fixed-point iteration (D. Hogg, K. Thielemans, T. Spinks and N.
+Spyrou, IEEE NSS 2001), Poisson's sufficient statistics here:
+
+    ε_i = T_i / Σ_j s P_ij g_MN ε_j,   ε = e·b
+
+What only rescales modules is put into ε: g is scaled so that each module's expected fan is as
+modelled. The product is what counts; ``pair_factor`` gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.calibration.fan_sums import FanSums
+from daq.calibration.module_pairs import (
+    fit_module_pairs,
+    kinds_fitted,
+    pair_chi2,
+    pair_kinds,
+    solve_scales,
+)
+from daq.calibration.normalisation_model import SourceModel, source_model
+from daq.calibration.normalisation_source import NormalisationSource
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import Geometry, build_geometry
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_TRUES = 100
+"""Trues expected of a crystal for an efficiency of its own: a standard error of at most 10 %."""
+
+LEAST_TOTAL = 10_000
+DEAD_BELOW = 0.05
+"""An efficiency below this, with counts enough to tell, is a dead crystal's."""
+
+_PASSES = 12
+_SETTLED = 1e-4
+
+
+@dataclass(frozen=True)
+class NormalisationResult:
+    """The components and how well they are known; n crystals, m modules.
+
+    efficiency, error : (n,) f8, e and its standard error as a fraction; status : (n,) u1
+    block_profile : (crystals_per_module,) f8; geometric : (m, m) f8, 1 for pairs without factor
+    geometric_fitted : (m, m) bool
+    trues : in all; passes : evaluations of the source model; change : of ε in the last one
+    pair_chi2_before, pair_chi2_after : per degree of freedom, of the module pairs' trues against
+        the model without and with geometric factors: what the source model does not explain
+    """
+
+    efficiency: Floats
+    error: Floats
+    status: npt.NDArray[np.uint8]
+    block_profile: Floats
+    geometric: Floats
+    geometric_fitted: npt.NDArray[np.bool_]
+    trues: float
+    passes: int
+    change: float
+    pair_chi2_before: float
+    pair_chi2_after: float
+
+    @property
+    def crystal_factor(self) -> Floats:
+        """ε = e·b, (n,)."""
+        return self.efficiency * np.tile(
+            self.block_profile, len(self.efficiency) // len(self.block_profile)
+        )
+
+
+def pair_factor(
+    crystal_a: npt.NDArray[np.integer],
+    crystal_b: npt.NDArray[np.integer],
+    *,
+    efficiency: npt.NDArray[np.floating],
+    block_profile: npt.NDArray[np.floating],
+    geometric: npt.NDArray[np.floating],
+) -> Floats:
+    """Return e_a b_a e_b b_b g_MN of crystal pairs, (k,) f8: measured over modelled sensitivity.
+
+    Empty ``block_profile`` or ``geometric`` stand for 1.
+    """
+    each = len(block_profile) or (len(efficiency) // max(len(geometric), 1))
+    factor = efficiency[crystal_a].astype(np.float64) * efficiency[crystal_b]
+    if len(block_profile):
+        factor *= block_profile[crystal_a % each] * block_profile[crystal_b % each]
+    if len(geometric):
+        factor *= geometric[crystal_a // each, crystal_b // each]
+    return factor
+
+
+def calibrate_normalisation(
+    sums: FanSums,
+    scanner: Scanner,
+    source: NormalisationSource,
+    *,
+    allowed: npt.NDArray[np.bool_],
+    energies_keV: tuple[float, float] | None = None,
+    on_pass: Callable[[int, int], None] | None = None,
+) -> NormalisationResult:
+    """Return the normalisation's components; ``energies_keV`` as of :func:`source_model`.
+
+    A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
+    module with fewer than that the scanner's, times the block profile; they are marked.
+
+    Raises
+    ------
+    CalibrationSetError
+        for too few trues, and for coincidences that the source described cannot give.
+    """
+    geometry = build_geometry(scanner)
+    _check_counts(sums, scanner)
+    model = source_model(scanner, geometry, source, allowed=allowed, energies_keV=energies_keV)
+    kinds = pair_kinds(scanner, allowed)
+    pair_trues = np.where(allowed, sums.pair_trues, 0.0)
+    epsilon, passes, change = np.ones(scanner.n_crystals), 0, np.inf
+    known = np.zeros(scanner.n_crystals, np.bool_)
+    for passes in range(1, _PASSES + 1):
+        fans = model.expected(epsilon)
+        if passes == 1:
+            _check_explained(fans, sums, geometry)
+        expected = _by_pair(fans * epsilon[:, None], scanner)
+        scale, geometric = fit_module_pairs(expected, pair_trues, kinds)
+        found, fan = _crystal_epsilon(sums, fans, scale, geometric, geometry)
+        new, known = _gauged(found, fan, modules=scanner.n_modules)
+        change = float(np.abs(new - epsilon).max())
+        epsilon = new
+        if on_pass is not None:
+            on_pass(passes, _PASSES)
+        if change < _SETTLED:
+            break
+    return _judged(sums, scanner, model, epsilon, known, kinds, passes, change)
+
+
+def _crystal_epsilon(
+    sums: FanSums, fans: Floats, scale: Floats, geometric: Floats, geometry: Geometry
+) -> tuple[Floats, Floats]:
+    """Return T_i over the fan expected of efficiency 1, and that fan, both (n,)."""
+    expected = (fans * (geometric * scale[None, :])[geometry.crystal_module]).sum(axis=1)
+    trues = np.maximum(sums.trues, 0.0)
+    return np.divide(trues, expected, out=np.zeros_like(expected), where=expected > 0), expected
+
+
+def _gauged(
+    value: Floats, expected: Floats, *, modules: int
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Bring ε to a mean of 1; return it, and of which crystals it is their own.
+
+    A crystal counts too little for a value of its own where an average one of its module, at its
+    place, would: it takes the mean of all its module's counts, times what crystals at its place
+    count in all modules together.
+    """
+    each = len(value) // modules
+    mean = _module_mean(value, expected, modules)
+    counts = (value * expected).reshape(modules, each).sum(axis=1)
+    alive = counts >= LEAST_TRUES
+    known = (expected.reshape(modules, each) * mean[:, None] >= LEAST_TRUES) & alive[:, None]
+    mean = np.where(alive, mean, mean[alive].mean() if alive.any() else 1.0)
+    typical = alive[:, None] & ~(
+        known & (value.reshape(modules, each) < DEAD_BELOW * mean[:, None])
+    )
+    profile = _place_profile(value * typical.ravel(), expected, mean[:, None] * typical)
+    value = np.where(known.ravel(), value, (mean[:, None] * profile).ravel())
+    return value / value.mean(), known.ravel()
+
+
+def _place_profile(value: Floats, expected: Floats, mean: Floats) -> Floats:
+    """Return trues over those of crystals like their module's ``mean`` (m, each), by place (each,);
+    1 at a place that counts too little in all modules together."""
+    counts = (value * expected).reshape(mean.shape).sum(axis=0)
+    total = (mean * expected.reshape(mean.shape)).sum(axis=0)
+    return np.divide(counts, total, out=np.ones_like(total), where=total >= LEAST_TRUES)
+
+
+def _module_mean(value: Floats, expected: Floats, modules: int) -> Floats:
+    counts = (value * expected).reshape(modules, -1).sum(axis=1)
+    total = expected.reshape(modules, -1).sum(axis=1)
+    return np.divide(counts, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _by_pair(fans: Floats, scanner: Scanner) -> Floats:
+    pairs = fans.reshape(scanner.n_modules, scanner.crystals_per_module, -1).sum(axis=1)
+    return np.asarray((pairs + pairs.T) / 2)
+
+
+def _separate(
+    epsilon: Floats, known: npt.NDArray[np.bool_], trues: Floats, modules: int
+) -> tuple[Floats, Floats]:
+    """Part ε (n,) into efficiencies (n,) and the block profile (n // modules,), of mean 1 both.
+
+    A crystal that is not known has the efficiency of its module's mean, at its place's profile.
+    """
+    table, known = epsilon.reshape(modules, -1), known.reshape(modules, -1)
+    dead = known & (table < DEAD_BELOW)  # ε has a mean of 1
+    typical = ~dead  # a dead crystal is no feature of the block
+    module = np.mean(table, axis=1, where=typical | ~typical.any(axis=1, keepdims=True))
+    weight = typical * trues.reshape(table.shape).clip(1.0)
+    relative = table / np.maximum(module, 1e-30)[:, None]
+    profile = np.ones(table.shape[1])
+    total = weight.sum(axis=0)
+    np.divide((relative * weight).sum(axis=0), total, out=profile, where=total > 0)
+    profile /= profile.mean()
+    efficiency = np.where(known, table / profile, module[:, None]).ravel()
+    return efficiency / efficiency.mean(), profile
+
+
+def _judged(
+    sums: FanSums,
+    scanner: Scanner,
+    model: SourceModel,
+    epsilon: Floats,
+    known: npt.NDArray[np.bool_],
+    kinds: npt.NDArray[np.int64],
+    passes: int,
+    change: float,
+) -> NormalisationResult:
+    """Return the components of ε, and how well the module pairs agree."""
+    expected = _by_pair(model.expected(epsilon) * epsilon[:, None], scanner)
+    inside = kinds >= 0
+    trues = np.where(inside, sums.pair_trues, 0.0)
+    variance = np.where(inside, sums.pair_variance, 0.0)
+    scale, geometric = fit_module_pairs(expected, trues, kinds)
+    plain = solve_scales(expected * inside, trues)
+    alive = (trues.sum(axis=1) >= LEAST_TRUES).repeat(scanner.crystals_per_module)
+    status = np.where(known, Status.FITTED, np.where(alive, Status.MODULE, Status.SCANNER))
+    efficiency, profile = _separate(epsilon, known, sums.trues, scanner.n_modules)
+    n_kinds = len(np.unique(kinds[inside]))
+    return NormalisationResult(
+        efficiency=efficiency,
+        error=_relative_error(sums),
+        status=status.astype(np.uint8),
+        block_profile=profile,
+        geometric=np.where(inside, geometric, 1.0),
+        geometric_fitted=kinds_fitted(trues, kinds),
+        trues=float(sums.trues.sum() / 2),
+        passes=passes,
+        change=change,
+        pair_chi2_before=pair_chi2(expected, plain, trues, variance, inside, 0),
+        pair_chi2_after=pair_chi2(expected * geometric, scale, trues, variance, inside, n_kinds),
+    )
+
+
+def _relative_error(sums: FanSums) -> Floats:
+    """Standard error of each fan sum as a fraction; that of the partners is far smaller."""
+    trues = np.maximum(sums.trues, 0.0)
+    return np.divide(
+        np.sqrt(sums.variance), trues, out=np.full(len(trues), np.inf), where=trues > 0
+    )
+
+
+def _check_counts(sums: FanSums, scanner: Scanner) -> None:
+    if len(sums.prompts) != scanner.n_crystals or len(sums.pair_prompts) != scanner.n_modules:
+        raise CalibrationSetError(
+            f"fan sums of {len(sums.prompts)} crystals in {len(sums.pair_prompts)} modules, "
+            f"{scanner.name} has {scanner.n_crystals} in {scanner.n_modules}"
+        )
+    trues = float(sums.trues.sum() / 2)
+    if trues < LEAST_TOTAL:
+        raise CalibrationSetError(
+            f"{trues:.0f} true coincidences: a normalisation needs at least {LEAST_TOTAL}, and "
+            f"{LEAST_TRUES} for each of the {scanner.n_crystals} crystals; measure longer"
+        )
+
+
+def _check_explained(fans: Floats, sums: FanSums, geometry: Geometry) -> None:
+    """Refuse a source from which most of the coincidences cannot come."""
+    pairs = np.zeros(sums.pair_trues.shape)
+    np.add.at(pairs, geometry.crystal_module.astype(np.int64), fans)
+    impossible = float(sums.pair_trues[pairs <= 0].sum() / max(sums.pair_trues.sum(), 1.0))
+    if impossible > 0.2:
+        raise CalibrationSetError(
+            f"{impossible:.0%} of the true coincidences join modules between which the source "
+            "described gives none: correct its shape, size or position"
+        )

@@ -1,0 +1,91 @@
+"""What each calibration hands back to the command, and what their modules share."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import CommandError
+
+if TYPE_CHECKING:
+    from daq.calibration.calibration_plot import Panel
+    from daq.folder.calibration_set import CalibrationSet, Source
+    from hw.scanner.description import Scanner
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a calibration found.
+
+    values, statuses : arrays for the set, by their names (``daq.folder.calibration_arrays``)
+    method : how, in a few words, for the set's provenance
+    figures : what the report and the command say, plain numbers and words
+    panels : the plots
+    details : what only the report says: tables, lists
+    """
+
+    values: dict[str, Any]
+    method: str
+    figures: dict[str, Any]
+    panels: list[Panel]
+    statuses: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def scanner_of(folders: list[Path]) -> Scanner:
+    """Return the runs' scanner; raises CommandError where they have several."""
+    from daq.folder.calibration_set import scanner_hash
+    from daq.replay.sort_again import run_config
+
+    scanners = [run_config(folder).scanner() for folder in folders]
+    for folder, scanner in zip(folders, scanners, strict=True):
+        if scanner_hash(scanner) != scanner_hash(scanners[0]):
+            raise CommandError(
+                f"{folder} is a run of {scanner.name}, {folders[0]} of {scanners[0].name} or "
+                "another version of it: calibrate one scanner at a time"
+            )
+    return scanners[0]
+
+
+def sources_of(
+    folders: list[Path], quantity: str, method: str, base: CalibrationSet | None
+) -> tuple[Source, ...]:
+    """Return what the set is made from: the base's sources of other quantities, and these runs."""
+    from daq.folder import raw_log as rawlog
+    from daq.folder.calibration_set import Source
+
+    kept = [s for s in base.about.sources if s.quantity != quantity] if base else []
+    for folder in folders:
+        with (folder / rawlog.FILE_NAME).open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+        kept.append(Source(quantity, folder.resolve().name, digest.hexdigest(), method))
+    return tuple(kept)
+
+
+def status_figures(status: Any) -> dict[str, int]:
+    """Return how many values were fitted, and how many are a module's or the scanner's."""
+    from daq.folder.calibration_set import Status
+
+    return {
+        "fitted": int((status == Status.FITTED).sum()),
+        "from_module": int((status == Status.MODULE).sum()),
+        "from_scanner": int((status == Status.SCANNER).sum()),
+    }
+
+
+def median_of(values: Any, digits: int = 3) -> float | None:
+    """Return the median, rounded; None of nothing."""
+    import numpy as np
+
+    return round(float(np.median(values)), digits) if len(values) else None
+
+
+def one_run(folders: list[Path], quantity: str) -> Path:
+    """Return the one run; raises CommandError where there are several."""
+    if len(folders) != 1:
+        raise CommandError(
+            f"calibrate {quantity} takes one run, {len(folders)} were given: choose one"
+        )
+    return folders[0]

@@ -1,0 +1,153 @@
+"""Run the acquisition service: it owns the run, logs the data frames and sorts coincidences.
+
+Sources (`tomoshibi emulate`, firmware, a digitizer), the imager and the console attach to it when
+they like. With --auto it arms and starts a run as soon as a source is there, and leaves when the
+run is closed. Ctrl-C closes an open run cleanly and leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import (
+    CommandError,
+    add_endpoint_option,
+    add_json_option,
+    add_preset_option,
+    add_runs_option,
+    finish,
+    tell,
+)
+from daq.cli.options.emulation_defaults import nuclide_names
+from daq.cli.options.imaging import add_live_options, live_settings
+from daq.cli.options.sorting import add_window_options, describe, window_changes
+from daq.cli.sorting_outcome import describe_outcome
+
+if TYPE_CHECKING:
+    from daq.folder.run_config import RunConfig
+    from daq.service.service import DaqService
+
+EXAMPLES = """\
+examples:
+  tomoshibi acquire --preset caremibrain              then: tomoshibi emulate, tomoshibi console
+  tomoshibi acquire --preset bench2 --auto --duration 10 --json
+  tomoshibi acquire --preset tof_brain --calibration calibrations/today.npz
+  tomoshibi acquire --preset gamma_head_lehr --spect Tc-99m
+  tomoshibi acquire --spect Lu-177 --energy-keV 425:650      PET and SPECT at once
+  tomoshibi acquire --endpoint tcp://127.0.0.1:7100 --runs /data/runs
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_preset_option(parser)
+    parser.add_argument("--duration", type=float, default=0.0, metavar="S",
+                        help="detector time of a run; 0 = until stopped")  # fmt: skip
+    parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
+    parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
+    parser.add_argument("--calibration", default="", metavar="FILE",
+                        help="calibration set, applied and kept with the run")  # fmt: skip
+    parser.add_argument("--auto", action="store_true", help="arm, start, and leave when closed")
+    parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
+                        help="disk space below which a run is refused or closed")  # fmt: skip
+    add_window_options(parser)
+    add_live_options(parser)
+    add_endpoint_option(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
+    """Return the run configuration that the options describe."""
+    from daq.folder.calibration_set import load_set_for
+    from daq.folder.run_config import RunConfig, check_fits, default_settings
+    from hw.messages.live_settings import LiveSettings
+    from hw.scanner.description import load_scanner, scanner_to_toml_text
+
+    scanner = load_scanner(options.preset)
+    if options.calibration:  # told now, not when a run is armed
+        load_set_for(Path(options.calibration), scanner)
+    nuclides = nuclide_names(getattr(options, "nuclide", None) or "")
+    changes = window_changes(options)
+    any_collimator = getattr(options, "any_collimator", False)
+    settings = default_settings(
+        scanner, nuclides=nuclides, any_collimator=any_collimator, **changes
+    )
+    check_fits(settings, scanner)
+    return RunConfig(
+        scanner_toml=scanner_to_toml_text(options.preset),
+        settings=settings,
+        name=options.name,
+        duration_s=options.duration,
+        mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
+        calibration=options.calibration and str(Path(options.calibration).resolve()),
+        labels={"scanner": scanner.name, **labels},
+        live=live_settings(options) or LiveSettings(),
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to leave."""
+    from daq.folder.run_config import ANY_ENERGY
+    from daq.service.service import DaqService
+    from hw.messages.endpoints import Endpoints
+
+    config = template(options)
+    _warm_up()
+    service = DaqService(
+        Endpoints(options.endpoint),
+        runs_root=options.runs,
+        template=config,
+        min_free_bytes=int(options.min_free_MB * 2**20),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.leave())
+    tell(f"acquisition at {options.endpoint}, runs in {options.runs}; {describe(config.settings)}")
+    if [window.name for window in config.settings.windows] == [ANY_ENERGY]:
+        tell("no nuclide is named: --spect Tc-99m records its photopeak and scatter windows")
+    if options.auto:
+        service.automatic = True
+    service.serve()
+    try:
+        return _tell_outcome(options, service)
+    finally:
+        _end_quickly()
+
+
+def _end_quickly() -> None:
+    """Spare Python's end the search of all kernels for garbage: a third of a second, waited for.
+
+    What is never collected never sends its last messages either, so they are waited for before, by
+    each socket's own bound.
+    """
+    import gc
+
+    import zmq
+
+    zmq.Context.instance().destroy()  # term would wait for ever for a socket left open
+    gc.freeze()
+
+
+def _warm_up() -> None:
+    """Compile the event path's kernels before data can come: in a run that would hold it up."""
+    from daq.cli.commands.warm import is_warm
+    from daq.service.warm_up import warm_kernels
+
+    if not is_warm():
+        tell("first start of this build: kernels are compiled once")
+        warm_kernels()
+
+
+def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:
+    keeper = service.keeper
+    if keeper.control.state == "error":
+        raise CommandError(keeper.control.reason)
+    summary = keeper.summary()
+    if summary is None:
+        return 0
+    outcome = describe_outcome(summary, keeper.run.config.settings) if keeper.run else ""
+    finish(options, summary, f"{summary['run']}: {summary['condition']}\n{outcome}")
+    return 0

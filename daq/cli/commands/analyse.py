@@ -1,0 +1,91 @@
+"""Measure an image: point sources, spheres, uniformity, regions, profiles; with a report.
+
+IMAGE is a NIfTI file, or a run, of which the newest image is taken. Without options the image is
+described and shown. All places are mm in the scanner's frame, x,y,z.
+
+--point          width of a point source, NEMA NU 2-2018 section 3
+--phantom        contrast recovery and background variability of its spheres (section 7), and the
+                 evenness of its warm cylinder: `spheres`, `cylinder`, or a file of shapes
+--warm           evenness and noise of a warm cylinder along z
+--roi, --profile mean, deviation and extremes in a region; values along an axis
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
+
+EXAMPLES = """\
+examples:
+  tomoshibi analyse RUN                                   the newest image of a run
+  tomoshibi analyse point.nii.gz --point                  FWHM and FWTM along x, y and z
+  tomoshibi analyse RUN --phantom spheres --report quality.pdf
+  tomoshibi analyse image.nii.gz --roi hot:sphere:0,30,0:12 --roi warm:cylinder:0,0,0:150,80
+  tomoshibi analyse image.nii.gz --profile x:0,30,0 --profile z:0,0,0:10 --report image.html
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("image", metavar="IMAGE", help='NIfTI file, run folder, name, or "last"')
+    parser.add_argument("--frame", type=int, default=0, metavar="N",
+                        help="which one of a series, from 0 (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--point", nargs="?", const="", metavar="x,y,z",
+                        help="measure a point source: the brightest, or the one there")  # fmt: skip
+    parser.add_argument("--phantom", metavar="NAME|FILE",
+                        help="spheres, cylinder, or a file of shapes")  # fmt: skip
+    parser.add_argument("--warm", metavar="x,y,z:D,L",
+                        help="a warm cylinder along z: centre, diameter, length")  # fmt: skip
+    parser.add_argument("--roi", action="append", default=[], metavar="NAME:KIND:x,y,z:SIZE",
+                        help="a region: sphere (diameter), cylinder (diameter,length) or box "
+                             "(x,y,z); may be repeated")  # fmt: skip
+    parser.add_argument("--profile", action="append", default=[], metavar="AXIS:x,y,z[:WIDTH]",
+                        help="values along x, y or z through a place; may be repeated")  # fmt: skip
+    parser.add_argument("--report", type=Path, metavar="FILE",
+                        help="write tables and pictures to a .pdf or .html file")  # fmt: skip
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print, and write the report."""
+    from daq.cli.images.measures import Measures
+    from recon.analysis.picture import read_picture
+    from recon.analysis.report import write_report
+
+    path = image_path(options)
+    measures = Measures(read_picture(path, frame=options.frame), path)
+    measures.describe(options.roi)
+    if options.point is not None:
+        measures.point(options.point)
+    if options.phantom:
+        measures.phantom(options.phantom)
+    if options.warm:
+        measures.uniform(options.warm)
+    if options.roi:
+        measures.regions(options.roi)
+    if options.profile:
+        measures.profiles(options.profile)
+    if options.report:
+        write_report(options.report, f"Tomoshibi: {path.name}", measures.sections)
+        tell(f"report: {options.report}")
+    finish(options, measures.result, measures.text())
+    return 0
+
+
+def image_path(options: argparse.Namespace) -> Path:
+    """Return the image that is meant: a file, or the newest NIfTI image of a run."""
+    path = Path(options.image)
+    if path.is_file():
+        return path
+    if path.suffix in (".nii", ".gz"):
+        raise CommandError(f"{path} does not exist; give a NIfTI file or a run")
+    folder = find_run(options.image, options.runs)
+    images = [*folder.glob("images/*.nii.gz"), *folder.glob("images/*.nii")]
+    if not images:
+        raise CommandError(
+            f"{folder.name} has no image yet: make one with `tomoshibi reconstruct {folder.name}`"
+        )
+    return max(images, key=lambda image: image.stat().st_mtime_ns)

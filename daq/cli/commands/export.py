@@ -1,0 +1,288 @@
+"""Write a run's coincidences in another program's list-mode format.
+
+petsird  one file: scanner, prompts, delayeds. No time of single events, only of time blocks.
+         Read by STIR, YRT-PET and the petsird packages, and back by `tomoshibi import petsird`.
+castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….hscan and .lut, which
+         go to CASToR's folder config/scanner. Corrections can be stored with every event.
+safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par for
+         STIR's lm_to_projdata. No time of flight.
+
+Written with a few MB of memory, whole or not at all. docs/recon_exchange.md has the conventions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import (
+    CommandError,
+    add_json_option,
+    add_runs_option,
+    find_run,
+    finish,
+    positive,
+    tell,
+    whole,
+)
+from daq.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from daq.folder.run_config import RunConfig
+    from hw.scanner.description import Scanner
+    from hw.scanner.geometry import Geometry
+    from recon.exchange.event_parts import Part
+    from recon.exchange.scan_facts import ScanFacts
+
+MOST_ENERGY_BINS = 1000
+SUFFIXES = {"petsird": ".petsird", "castor": ".Cdh", "safir": ".clm.safir"}
+
+EXAMPLES = """\
+examples:
+  tomoshibi export last --format petsird
+  tomoshibi export RUN --format petsird --block-ms 10 --energy-bins 5 --output brain.petsird
+  tomoshibi export RUN --format castor --corrections attenuation,randoms --output brain.Cdh
+  tomoshibi export RUN --format safir && lm_to_projdata …     (STIR)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument("--format", required=True, choices=list(SUFFIXES))
+    parser.add_argument("--output", type=Path, metavar="FILE",
+                        help="the file (default: RUN/export/NAME.petsird, .Cdh or "
+                        ".clm.safir)")  # fmt: skip
+    parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
+    parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
+                        help="petsird: length of a time block, all that is told of an event's "
+                        "time (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--energy-bins", type=whole, default=1, metavar="N",
+                        help="petsird: energy bins from LLD to ULD (default: %(default)s: no "
+                        "energies)")  # fmt: skip
+    parser.add_argument("--tof-bin-ps", type=positive, metavar="PS",
+                        help="petsird: width of a TOF bin (default: 25; one bin for a scanner "
+                        "without TOF)")  # fmt: skip
+    parser.add_argument("--corrections", default="", metavar="NAMES",
+                        help="castor: attenuation, normalisation, randoms, with commas between; "
+                        "stored with every event")  # fmt: skip
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export."""
+    from daq.replay.sort_again import run_config
+
+    folder = find_run(options.run_folder, options.runs)
+    config = run_config(folder)
+    if config.scanner().modality == "SPECT":
+        raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences to export")
+    if options.corrections and options.format != "castor":
+        raise CommandError(f"--corrections: {options.format} has no place for them; castor has")
+    path = options.output or folder / "export" / f"{folder.resolve().name}{_suffix(options)}"
+    if not path.name or path.is_dir():
+        raise CommandError(f"--output {path} is a folder: give the name of a file in it")
+    if options.energy_bins > MOST_ENERGY_BINS:
+        raise CommandError(f"--energy-bins {options.energy_bins}: at most {MOST_ENERGY_BINS}")
+    _check_there(folder)
+    progress = ProgressLine("exporting")
+    job = _Export(options, folder, config, path, progress)
+    writers = {"petsird": _petsird, "castor": _castor, "safir": _safir}
+    result = writers[options.format](job)
+    progress.done()
+    for note in result["notes"]:
+        tell(f"note: {note}")
+    words = f"{result['files'][0]}: {result['prompts']} prompts, {result['delayeds']} delayeds"
+    finish(options, {"run": str(folder), **result}, words)
+    return 0
+
+
+def _check_there(folder: Path) -> None:
+    """Refuse a run whose list cannot be read, before anything is written."""
+    from daq.errors import LogError
+    from daq.folder.listmode_log import FILE_NAME, ListmodeReader
+    from recon.offline.run_reader import remedy_for
+
+    try:
+        ListmodeReader(folder / FILE_NAME)
+    except LogError as error:
+        raise CommandError(f"{error}; {remedy_for(folder / FILE_NAME)}") from error
+
+
+def _suffix(options: argparse.Namespace) -> str:
+    return SUFFIXES[options.format]
+
+
+def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
+    """Return what the run's own files say of it, for headers."""
+    from recon.exchange.scan_facts import nameable
+
+    about: dict[str, Any] = {"run": folder.resolve().name, "scanner": config.scanner().name}
+    for name in ("run.json", "summary.json"):
+        path = folder / name
+        found = _facts_in(path)
+        about |= {key: found[key] for key in ("created", "hash") if key in found}
+    nuclide = config.labels.get("nuclide")
+    known = nameable({**about, **({"nuclide": nuclide} if nuclide else {})})
+    if nuclide and not known["nuclide"]:
+        tell(f"note: nuclide {nuclide} is not in the table: the file names none")
+    return known
+
+
+class _Parts:
+    """A run's coincidences as exporters read them, counted on the way."""
+
+    def __init__(self, folder: Path, *, delayeds: bool, progress: ProgressLine) -> None:
+        self._folder, self._delayeds, self._progress = folder, delayeds, progress
+        self.counts = [0, 0]
+        self.notes: list[str] = []
+
+    def __iter__(self) -> Iterator[Part]:
+        from daq.folder import listmode_log as listmode
+        from daq.folder.blocks import BlockKind
+        from daq.folder.listmode_log import ListmodeReader
+
+        path = self._folder / listmode.FILE_NAME
+        size = max(1, path.stat().st_size)
+        reader = ListmodeReader(path)
+        for kind, records, offset in reader.placed():
+            delayed = kind is BlockKind.DELAYEDS
+            if kind not in (BlockKind.PROMPTS, BlockKind.DELAYEDS):
+                continue
+            if delayed and not self._delayeds:
+                continue
+            self.counts[delayed] += len(records)
+            self._progress(offset, size)
+            yield delayed, records
+        if not reader.closed:
+            words = (
+                "the list-mode log was not closed, or is damaged: it is used up to its last whole "
+                f"block, and {reader.torn_bytes} bytes behind that are left out"
+            )
+            self.notes = [words]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """How many events were read, and what is to be said of them."""
+        return {"prompts": self.counts[0], "delayeds": self.counts[1], "notes": self.notes}
+
+
+def _facts_in(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; none of a file that is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What is exported, and where to: the same for all formats."""
+
+    options: argparse.Namespace
+    folder: Path
+    config: RunConfig
+    path: Path
+    progress: ProgressLine
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """The run's scanner."""
+        return self.config.scanner()
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Where its crystals are."""
+        from hw.scanner.geometry import build_geometry
+
+        return build_geometry(self.scanner)
+
+    @property
+    def facts(self) -> ScanFacts:
+        """What headers say of the run."""
+        from recon.exchange.scan_facts import ScanFacts
+
+        return ScanFacts.of(_about(self.folder, self.config))
+
+    @property
+    def duration_s(self) -> float:
+        """Detector time by the run's summary; 0 where that is missing or damaged."""
+        try:
+            return float(_facts_in(self.folder / "summary.json")["detector_time_s"])
+        except (KeyError, TypeError, ValueError):
+            return 0.0
+
+    @property
+    def delayeds(self) -> bool:
+        """Whether delayeds are wanted."""
+        return not self.options.no_delayeds
+
+    def parts(self, *, delayeds: bool) -> _Parts:
+        """Return the run's coincidences, to be read once."""
+        return _Parts(self.folder, delayeds=delayeds, progress=self.progress)
+
+
+def _petsird(job: _Export) -> dict[str, Any]:
+    from daq.replay.sort_again import own_calibration
+    from recon.exchange.petsird.header import Binning, header_of
+    from recon.exchange.petsird.writer import write_petsird
+
+    options, settings = job.options, job.config.settings
+    binning = Binning.of(
+        job.scanner,
+        window_ps=settings.window_ps,
+        lld_keV=settings.lld_keV,
+        uld_keV=settings.uld_keV,
+        energy_bins=options.energy_bins,
+        tof_bin_ps=None if options.tof_bin_ps is None else max(1, round(options.tof_bin_ps)),
+    )
+    delayeds = job.delayeds and settings.delay_ps > 0
+    known = own_calibration(job.folder)
+    has = known is not None and known.statuses["efficiency"].any()
+    header = header_of(
+        job.scanner, job.geometry, binning, job.facts, policy=settings.policy,
+        delayeds=delayeds, efficiency=known.efficiency if known is not None and has else None,
+    )  # fmt: skip
+    parts = job.parts(delayeds=delayeds)
+    done = write_petsird(
+        job.path,
+        parts,
+        header,
+        binning,
+        doi_bins=job.scanner.module.doi_bins,
+        block_ms=options.block_ms,
+        duration_s=job.duration_s,
+        delayeds=delayeds,
+    )
+    return {"files": [job.path], "bytes": done.bytes, **parts.summary}
+
+
+def _castor(job: _Export) -> dict[str, Any]:
+    from recon.exchange.listmode.castor import CastorOptions, write_castor
+    from recon.offline.castor_corrections import castor_corrections
+
+    wanted = [name.strip() for name in job.options.corrections.split(",") if name.strip()]
+    castor = CastorOptions(
+        duration_s=job.duration_s,
+        tof=job.scanner.acquisition.tof,
+        window_ps=job.config.settings.window_ps,
+        corrections=castor_corrections(job.folder, wanted),
+    )
+    parts = job.parts(delayeds=False)
+    files = write_castor(job.path, parts, job.scanner, job.geometry, castor, job.facts)
+    return {"files": files, "corrections": wanted, **parts.summary}
+
+
+def _safir(job: _Export) -> dict[str, Any]:
+    from recon.exchange.listmode.safir import write_safir
+
+    parts = job.parts(delayeds=job.delayeds)
+    files = write_safir(job.path, parts, job.scanner, job.geometry)
+    return {"files": files, **parts.summary}

@@ -1,0 +1,50 @@
+"""Read third-party data: as a run, or as lines of response with a picture.
+
+gate     GATE 10 / opengate singles (npz), packed into data frames and sorted like a live run
+petsird  PETSIRD list mode: a run of coincidences, to be reconstructed and exported
+mmr      Siemens mMR list mode (32-bit PETLINK): sinograms, lines, a simple picture
+pept     a positron camera's list of lines (text): played through the live imager
+
+`tomoshibi import FORMAT --help` explains each with examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+FORMATS = {
+    "gate": "GATE 10 / opengate singles as a run",
+    "petsird": "PETSIRD list mode as a run",
+    "mmr": "Siemens mMR list mode as sinograms and lines",
+    "pept": "a positron camera's lines, live",
+}
+
+EXAMPLES = """\
+examples:
+  tomoshibi import gate singles.npz --scanner caremibrain
+  tomoshibi import petsird brain.petsird && tomoshibi reconstruct last
+  tomoshibi import mmr small_listmode_file.l
+  tomoshibi import pept sample_2p_static.csv --play
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the formats, each with its own options."""
+    formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True, title="formats")
+    for name, words in FORMATS.items():
+        module = importlib.import_module(f"daq.cli.imports.{name}")
+        sub = formats.add_parser(
+            name,
+            help=words,
+            description=module.__doc__,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(import_run=module.run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Import."""
+    return int(options.import_run(options))

@@ -1,0 +1,141 @@
+"""Reconstruct a run's list-mode log offline: corrected, quantified, in frames or gates.
+
+Every correction that the run allows is applied: µ map, delayeds, live times, normalisation of its
+calibration set, scatter, decay. What was applied and what was not, and why, is printed and stands
+in the image's metadata. With an activity calibration the image is in Bq/mL, with weight and
+injected activity SUV is told as well. SPECT runs are reconstructed from their singles.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
+from daq.cli.images.output_files import check_output, formats_of, write_images
+from daq.cli.images.parametric_maps import (
+    add_parametric_options,
+    check_frames,
+    kinds_of,
+    write_maps,
+)
+from daq.cli.images.reconstruct_foreign import refuse_foreign
+from daq.cli.images.reconstruct_options import (
+    add_algorithm_options,
+    add_correction_options,
+    add_quantification_options,
+    add_time_options,
+    check_suv,
+    extras_of,
+    recon_options,
+    sources_of,
+)
+from daq.cli.images.reconstruct_spect import add_spect_options, run_spect
+from daq.cli.reconstruct_progress import EtaLine
+
+if TYPE_CHECKING:
+    from recon.offline.reconstruction import Reconstruction
+
+EXAMPLES = """\
+examples:
+  tomoshibi reconstruct last
+  tomoshibi reconstruct RUN --iterations 4 --subsets 8 --output brain.nii.gz --json
+  tomoshibi reconstruct RUN --attenuation contour --scatter none --psf 3
+  tomoshibi reconstruct RUN --calibration activity.json --require calibration --format nifti,dicom
+  tomoshibi reconstruct RUN --weight-kg 70 --injected-MBq 250 --injected-at -3600 --suv
+  tomoshibi reconstruct RUN --frames 10x60s,5x120s
+  tomoshibi reconstruct RUN --gates 8 --gate-signal triggers.csv
+  tomoshibi reconstruct RUN --poses poses.csv --pose-reference 0
+  tomoshibi reconstruct RUN --frames 12x10s,8x60s --parametric patlak --input plasma.csv
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="NIfTI file (default: RUN/images/osem.nii.gz)"
+    )
+    parser.add_argument(
+        "--format",
+        default="nifti",
+        metavar="NAMES",
+        help="nifti, dicom, interfile, with commas between (default: %(default)s)",
+    )
+    add_algorithm_options(parser)
+    add_correction_options(parser)
+    add_time_options(parser)
+    add_quantification_options(parser)
+    add_parametric_options(parser)
+    add_spect_options(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reconstruct and write the image."""
+    from daq.replay.sort_again import run_config
+
+    folder = find_run(options.run_folder, options.runs)
+    modality = run_config(folder).scanner().modality
+    refuse_foreign(options, modality)
+    return run_spect(options, folder) if modality == "SPECT" else _run_pet(options, folder)
+
+
+def _run_pet(options: argparse.Namespace, folder: Path) -> int:
+    from recon.offline.reconstruction import reconstruct
+    from recon.offline.run_reader import run_data
+
+    formats, kinds = formats_of(options.format), kinds_of(options)
+    path = check_output(options.output or folder / "images" / f"{options.algorithm}.nii.gz")
+    progress = EtaLine("reconstructing")
+    progress("reading the log", 0.0)
+    data = run_data(folder, **sources_of(options))
+    if options.nuclide:
+        data = replace(data, labels={**data.labels, "nuclide": options.nuclide})
+    plan, extras = recon_options(options, data, path.parent), extras_of(options, folder, data)
+    check_frames(kinds, plan)
+    if options.suv:
+        check_suv(plan, extras, data)
+    made = reconstruct(data, plan, extras, progress=progress)
+    progress.done()
+    if options.suv:
+        made = _as_suv(made)
+    written = write_images(made, path, formats) + write_maps(made, options, kinds, path)
+    tell(_told(made))
+    result = {
+        "run": str(folder),
+        "image": str(written[0]),
+        "images": [str(p) for p in written],
+        **made.metadata,
+        "corrections": made.corrections.applied(),
+        "corrections_how": made.metadata["corrections"],
+        "suv_factor": made.suv_factor,
+    }
+    finish(options, result, f"{path}: {made.metadata['prompts_used']} prompts")
+    return 0
+
+
+def _as_suv(made: Reconstruction) -> Reconstruction:
+    import numpy as np
+
+    from recon.core.quantification import SUV
+
+    if made.suv_factor is None:
+        raise CommandError(
+            "--suv: the image could not be calibrated and corrected for decay: "
+            + "; ".join(made.metadata["notes"])
+        )
+    image = made.image * np.float32(made.suv_factor)
+    return replace(made, image=image, metadata={**made.metadata, "unit": SUV})
+
+
+def _told(made: Reconstruction) -> str:
+    """Return in words what was corrected, what could not be, and what else is to be known."""
+    applied = [name for name, on in made.corrections.applied().items() if on]
+    lines = [f"corrected: {', '.join(applied)}; unit {made.metadata['unit']}"]
+    lines += [f"NOT corrected: {name}: {why}" for name, why in made.corrections.missing().items()]
+    lines += [f"note: {words}" for words in made.metadata["notes"]]
+    return "\n".join(lines)

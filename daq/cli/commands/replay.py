@@ -1,0 +1,74 @@
+"""Replay a run.
+
+--verify sorts the raw log again and compares the coincidences with those written live, to the
+bit; the exit status is 0 only where they are identical. Without it the raw log is streamed
+through the live chain as if the scanner were there: a new run, a live image, the console.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from daq.cli.common import (
+    add_json_option,
+    add_runs_option,
+    add_threads_option,
+    find_run,
+    finish,
+)
+from daq.cli.progress import ProgressLine
+
+EXAMPLES = """\
+examples:
+  tomoshibi replay last --verify
+  tomoshibi replay RUN                      in the console, in real time
+  tomoshibi replay RUN --headless --fast    as fast as the chain takes it
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument("--verify", action="store_true", help="compare the bits, show nothing")
+    parser.add_argument("--headless", action="store_true", help="no window")
+    parser.add_argument("--fast", action="store_true", help="do not keep to real time")
+    parser.add_argument("--name", default="", help="name of the new run's folder")
+    add_threads_option(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify or replay."""
+    folder = find_run(options.run_folder, options.runs)
+    return _verify(options, folder) if options.verify else _replay(options, folder)
+
+
+def _verify(options: argparse.Namespace, folder: Path) -> int:
+    from daq.replay.sort_again import verify
+
+    progress = ProgressLine("verifying")
+    found = verify(folder, progress=progress, threads=options.threads)
+    progress.done()
+    words = "identical" if found.identical else "DIFFERENT"
+    text = (
+        f"{folder.name}: {words}\n  live   {found.live_hash}\n  replay {found.replay_hash}\n"
+        + _further(found.live_further, found.replay_further)
+        + f"  {found.prompts} prompts, {found.delayeds} delayeds"
+        + ("" if found.complete else "; the run was cut off: its beginning was compared")
+    )
+    finish(options, {"run": str(folder), **asdict(found)}, text)
+    return 0 if found.identical else 1
+
+
+def _further(live: dict[str, str], replay: dict[str, str]) -> str:
+    """Return a line for each further log that was compared."""
+    return "".join(f"  {kind}: live {live[kind]}, replay {replay[kind]}\n" for kind in live)
+
+
+def _replay(options: argparse.Namespace, folder: Path) -> int:
+    from daq.cli.launch.live_chain import LiveChain, replay_plan
+
+    return LiveChain(replay_plan(options, folder)).run_and_report(options)

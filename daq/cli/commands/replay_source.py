@@ -1,0 +1,41 @@
+"""Serve a run's raw log as a source of data (the part of `tomoshibi replay` that sends).
+
+It attaches to an acquisition service and sends the frames when a run is started whose run tag is
+that of the log (`tomoshibi replay` arranges that).
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+
+from daq.cli.common import add_endpoint_option, add_runs_option, find_run
+
+EXAMPLES = """\
+examples:
+  tomoshibi replay-source RUN --fast
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument("--fast", action="store_true", help="do not keep to real time")
+    add_endpoint_option(parser)
+    add_runs_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to leave."""
+    from daq.replay.raw_log_source import ReplaySource
+    from daq.replay.sort_again import run_config
+    from hw.messages.endpoints import Endpoints
+
+    folder = find_run(options.run_folder, options.runs)
+    source = ReplaySource(
+        folder, run_config(folder), Endpoints(options.endpoint), fast=options.fast
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: source.leave())
+    source.serve()
+    return 0

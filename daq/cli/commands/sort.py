@@ -1,0 +1,88 @@
+"""Sort a run's raw log again, with other windows, policy, field of view or calibration.
+
+What is not given is as the run had it. The run itself is never changed; with --output FILE.tmlm
+coincidences are written to a new list-mode log, windowed singles to FILE.tmws.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from daq.cli.common import (
+    add_json_option,
+    add_runs_option,
+    add_threads_option,
+    find_run,
+    finish,
+)
+from daq.cli.options.sorting import add_window_options, describe, window_changes
+from daq.cli.progress import ProgressLine
+from daq.cli.sorting_outcome import describe_outcome
+
+EXAMPLES = """\
+examples:
+  tomoshibi sort last --window-ns 3
+  tomoshibi sort RUN --energy-keV 400:650 --policy discard --json
+  tomoshibi sort RUN --window-ns 5 --delay-ns 500 --output other.tmlm
+  tomoshibi sort RUN --calibration calibrations/today.npz
+  tomoshibi sort RUN --spect Lu-177 --delay-windows 4 --triples --output both.tmlm
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write a list-mode log")
+    parser.add_argument("--calibration", type=Path, metavar="FILE",
+                        help="calibration set to apply (default: the run's own)")  # fmt: skip
+    add_window_options(parser)
+    add_threads_option(parser)
+    add_runs_option(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sort and tell what came out."""
+    from daq.folder.calibration_set import load_set
+    from daq.replay.sort_again import changed_settings, resort, run_config
+
+    folder = find_run(options.run_folder, options.runs)
+    settings = changed_settings(run_config(folder).settings, window_changes(options))
+    progress = ProgressLine("sorting")
+    found = resort(
+        folder,
+        settings,
+        calibration=options.calibration and load_set(options.calibration),
+        output=options.output,
+        progress=progress,
+        threads=options.threads,
+    )
+    progress.done()
+    result = {
+        "run": str(folder),
+        "calibration": found.calibration,
+        "prompts": found.prompts,
+        "delayeds": found.delayeds,
+        "delayed_factor": settings.delayed_factor,
+        "multiples": found.multiples,
+        "triples": found.triples,
+        "crowded": found.crowded,
+        "crowded_windows": found.crowded_windows,
+        **found.further,
+        **found.statistics,
+        "singles": found.singles,
+        "frames": found.frames,
+        "hash": found.hash,
+        "torn_bytes": found.torn_bytes,
+    }
+    singles = found.singles
+    kept = "accepted" if settings.sorts_coincidences else "windowed"
+    what = "accepted for coincidences" if settings.sorts_coincidences else "in windows"
+    text = (
+        f"{describe(settings)}\ncalibration {found.calibration}\n"
+        f"{singles[kept]} of {singles['received']} singles {what}\n"
+        f"{describe_outcome(result, settings)}"
+    )
+    finish(options, result, text)
+    return 0

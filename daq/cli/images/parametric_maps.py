@@ -1,0 +1,107 @@
+"""The parametric maps that ``tomoshibi reconstruct --parametric`` writes beside the series."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daq.cli.common import CommandError
+
+if TYPE_CHECKING:
+    from recon.core.grid import Image
+    from recon.offline.options import ReconOptions
+    from recon.offline.parametric import InputFunction
+    from recon.offline.reconstruction import Reconstruction
+
+LEAST_FRAMES = 2
+KINDS = ("mean", "patlak", "washout")
+
+
+def add_parametric_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of parametric maps."""
+    group = parser.add_argument_group("parametric maps of a dynamic series (needs --frames)")
+    group.add_argument(
+        "--parametric",
+        default="",
+        metavar="NAMES",
+        help="mean, patlak, washout, with commas between",
+    )
+    group.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL",
+    )
+    group.add_argument(
+        "--patlak-from",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="use frames that begin at this time or later (default: all)",
+    )
+
+
+def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the maps that are asked for, refusing what cannot be before the work begins."""
+    names = tuple(part.strip() for part in options.parametric.split(",") if part.strip())
+    for name in names:
+        if name not in KINDS:
+            raise CommandError(f"--parametric {name}: there are {', '.join(KINDS)}")
+    if names and not options.frames:
+        raise CommandError("--parametric needs a series: give --frames")
+    if names and options.gates:
+        raise CommandError("--parametric needs a course of time: leave --gates out")
+    if "patlak" in names:
+        _plasma(options)
+    return names
+
+
+def check_frames(kinds: tuple[str, ...], plan: ReconOptions) -> None:
+    """Refuse maps of a single frame."""
+    if kinds and len(plan.frames) < LEAST_FRAMES:
+        raise CommandError(f"--parametric needs a series: {LEAST_FRAMES} --frames or more")
+
+
+def _plasma(options: argparse.Namespace) -> InputFunction:
+    from recon.offline.parametric import InputFunction
+
+    if options.input is None:
+        raise CommandError("--parametric patlak needs the plasma's curve: --input FILE")
+    return InputFunction.load(options.input)
+
+
+def write_maps(
+    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...], path: Path
+) -> list[Path]:
+    """Write each map as NIfTI beside the series; return the files."""
+    from recon.exchange.images.nifti import write_nifti
+
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    written = []
+    for name, unit, image in _maps(made, options, kinds):
+        target = path.with_name(f"{stem}-{name}.nii.gz")
+        about = {**made.metadata, "parametric": name, "unit": unit, "series": name}
+        write_nifti(target, image, made.grid, metadata=about)
+        written.append(target)
+    return written
+
+
+def _maps(
+    made: Reconstruction, options: argparse.Namespace, kinds: tuple[str, ...]
+) -> list[tuple[str, str, Image]]:
+    from recon.offline.parametric import mean_map, patlak_maps, washout_maps
+
+    unit = str(made.metadata["unit"])
+    maps: list[tuple[str, str, Image]] = []
+    if "mean" in kinds:
+        maps.append(("mean", unit, mean_map(made.image, made.frames)))
+    if "patlak" in kinds:
+        slope, intercept = patlak_maps(
+            made.image, made.frames, _plasma(options), from_s=options.patlak_from
+        )
+        maps += [("patlak-slope", "1/s", slope), ("patlak-intercept", "1", intercept)]
+    if "washout" in kinds:
+        rate, start = washout_maps(made.image, made.frames)
+        maps += [("washout-rate", "1/s", rate), ("washout-start", unit, start)]
+    return maps

@@ -1,0 +1,83 @@
+"""The ideal read-out that the references had, made of the emulator's own digitizer.
+
+It adds up what the photons of one decay leave in a block, but never two decays: an integration of
+MERGE_PS and no dead time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import SINGLE
+from emulator.config import EmulationError
+from emulator.detector.digitizer import NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer, digitizer_tables
+from emulator.engines.instrument import Instrument
+from emulator.slices import SliceHits
+from emulator.truth_labels import LABEL, no_labels
+from hw.wire.protocol import (
+    CRYSTAL_MASK,
+    CRYSTAL_SHIFT,
+    DOI_MASK,
+    DOI_SHIFT,
+    ENERGY_MASK,
+    ENERGY_SHIFT,
+    FRAME_PERIOD_PS,
+    TICK_PS_NUM,
+    TICK_PS_SHIFT,
+    TIME_MASK,
+)
+
+Records = npt.NDArray[np.void]
+
+MERGE_PS = 2_000
+"""Longer than a photon takes through the scanner, far shorter than the time between decays."""
+
+
+class ReadOut:
+    """The ideal read-out: singles of slices, in order of number, with the labels of each."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        scanner = instrument.scanner
+        tables = digitizer_tables(scanner)._replace(
+            dead_time_ps=0, integration_ps=MERGE_PS, light_decay_ps=0.0
+        )
+        self._digitizer = Digitizer(scanner.n_modules, tables, origins=True)
+        self._crystals = scanner.crystals_per_module
+        self._before = no_labels()
+
+    def take(self, hits: SliceHits) -> tuple[Records, Records]:
+        """Return (n,) SINGLE, module by module, and the (n,) LABEL of the first hit of each."""
+        digitizer = self._digitizer
+        if not digitizer.take(hits.hits, hits.index):
+            raise EmulationError("too many triggers cross a frame's end; lower activity_Bq")
+        end = int(digitizer.first_word[-1])
+        event = digitizer.origin[:end] != NO_ORIGIN
+        module = np.repeat(np.arange(len(digitizer.counts)), np.diff(digitizer.first_word))
+        singles = self._decode(digitizer.words[:end][event], module[event], hits.index)
+        labels = self._labels(digitizer.origin[:end][event], hits)
+        self._before = hits.labels
+        return singles, labels
+
+    def _decode(self, words: npt.NDArray[Any], module: npt.NDArray[Any], index: int) -> Records:
+        singles = np.zeros(len(words), SINGLE)
+        ticks = (words & np.uint64(TIME_MASK)).astype(np.int64)
+        singles["time_ps"] = ((ticks * TICK_PS_NUM) >> TICK_PS_SHIFT) + index * FRAME_PERIOD_PS
+        crystal = (words >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK)
+        singles["crystal"] = module * self._crystals + crystal.astype(np.int64)
+        singles["energy"] = (words >> np.uint64(ENERGY_SHIFT)) & np.uint64(ENERGY_MASK)
+        singles["doi"] = (words >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK)
+        return singles
+
+    def _labels(self, tags: npt.NDArray[np.int64], hits: SliceHits) -> Records:
+        """Return each tag's label; a few tags are of the slice before."""
+        if len(hits.labels) == 0:
+            return hits.labels
+        number = tags & ((1 << TAG_PERIOD_SHIFT) - 1)
+        own = tags >> TAG_PERIOD_SHIFT == hits.index
+        labels = np.empty(len(tags), LABEL)
+        labels[own] = hits.labels[number[own]]
+        labels[~own] = self._before[number[~own]]
+        return labels

@@ -1,0 +1,323 @@
+"""Calibration sets: one file each, never changed once written, refused for another scanner.
+
+A set is an ``.npz`` with the arrays of ``daq.folder.calibration_arrays``, how each value was found,
+and ``about``: a JSON text with the format, the scanner, the date and what the set was made from.
+Its hash covers all of this, so a name with its hash says exactly what was applied to a run.
+
+Version 1 held gains and skews only. Such a set loads, with the identity for the rest, keeps its
+hash, and is written again as what it was.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.calibration import DOI_BINS, Calibration
+from daq.errors import StorageError
+from daq.folder.calibration_arrays import (
+    SPECS,
+    STATUS_NAMES,
+    Array,
+    CalibrationSetError,
+    all_specs,
+    check_bounds,
+    check_names,
+    check_shape,
+    frozen,
+)
+from hw.scanner.description import Scanner
+
+FILE_NAME = "calibration.npz"
+SUFFIX = ".npz"
+FORMAT = "tomoshibi calibration set"
+FORMAT_VERSION = 3
+NORMALISATION_SINCE = 3
+"""Efficiencies of older sets were found with a detection model without block efficiency: they hold
+it, and would be corrected for it twice."""
+
+NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric")
+
+_VERSION_1 = {"gain": "gain", "skew_ps": "skew_ps", "gain_status": "gain_status",
+              "skew_status": "skew_ps_status"}  # fmt: skip
+"""Names in a file of version 1, in the order of its hash, and what they are called now."""
+
+
+class Status(IntEnum):
+    """How a value was found."""
+
+    NOT_CALIBRATED = 0
+    FITTED = 1
+    MODULE = 2  # too few counts: its module's value
+    SCANNER = 3  # too few counts in the module as well: the scanner's
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run that a set was made from. ``raw_hash``: BLAKE2b-128 of its raw log's bytes."""
+
+    quantity: str
+    run: str
+    raw_hash: str
+    method: str
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a set is; written into its file. ``hash``: of all else here and of the arrays."""
+
+    name: str
+    scanner: str
+    scanner_hash: str
+    created: str
+    sources: tuple[Source, ...]
+    format: str = FORMAT
+    version: int = FORMAT_VERSION
+    hash: str = ""
+
+
+class CalibrationSet(msgspec.Struct, frozen=True):
+    """A set in memory; its arrays are read-only. What is empty is the identity.
+
+    gain, curvature, walk_ps, efficiency : (n_crystals,) f4; skew_ps : (n_crystals,) i4
+    masked : (n_crystals,) u1, 0 or why its singles are left out (MASKED_DEAD …)
+    doi_gain, doi_ps : (8,) f4, by depth bin
+    block_profile : (crystals_per_module,) f4 or empty
+    geometric : (n_modules, n_modules) f4 or empty
+    dead_time_ps : (n_modules,) f4 or empty; dead_time_model : (n_modules,) u1 or empty,
+        0 none, 1 non-paralysable, 2 paralysable
+    crystal_map : (n_modules, 4096) u2 or empty, raw position to crystal in module, 65535: none
+    statuses : by the quantity's name, u1 of Status for each crystal (dead_time_ps, crystal_map:
+        module)
+    """
+
+    about: About
+    gain: npt.NDArray[np.float32]
+    skew_ps: npt.NDArray[np.int32]
+    curvature: npt.NDArray[np.float32]
+    walk_ps: npt.NDArray[np.float32]
+    masked: npt.NDArray[np.uint8]
+    efficiency: npt.NDArray[np.float32]
+    doi_gain: npt.NDArray[np.float32]
+    doi_ps: npt.NDArray[np.float32]
+    block_profile: npt.NDArray[np.float32]
+    geometric: npt.NDArray[np.float32]
+    dead_time_ps: npt.NDArray[np.float32]
+    dead_time_model: npt.NDArray[np.uint8]
+    crystal_map: npt.NDArray[np.uint16]
+    statuses: dict[str, npt.NDArray[np.uint8]]
+
+    @property
+    def identity(self) -> str:
+        """Name and hash: what a run's provenance says."""
+        return f"{self.about.name}@{self.about.hash}"
+
+    @property
+    def has_current_normalisation(self) -> bool:
+        """Whether its efficiencies belong to the detection model of this program."""
+        return self.about.version >= NORMALISATION_SINCE
+
+    def calibration(self) -> Calibration:
+        """Return the corrections as the event path applies them.
+
+        What goes into kernels as it is must be writable: numba compiles anew for read-only arrays.
+        """
+        return Calibration(
+            gain=self.gain,
+            skew_ps=self.skew_ps,
+            curvature=self.curvature,
+            walk_ps=self.walk_ps,
+            masked=self.masked != 0,
+            doi_gain=self.doi_gain.copy(),
+            doi_ps=self.doi_ps.copy(),
+            crystal_map=self.crystal_map.copy() if self.crystal_map.size else None,
+        )
+
+    def check_scanner(self, scanner: Scanner) -> None:
+        """Raise CalibrationSetError unless the set was made for this scanner's crystals."""
+        if self.about.scanner_hash != scanner_hash(scanner):
+            raise CalibrationSetError(
+                f"calibration set {self.identity} was made for scanner {self.about.scanner} "
+                f"({self.about.scanner_hash}), this is {scanner.name} ({scanner_hash(scanner)}): "
+                "make a set from a run of this scanner with `tomoshibi calibrate`"
+            )
+        arrays = arrays_of(self)
+        for key, spec in all_specs().items():
+            check_shape(self.identity, spec, arrays[key], scanner)
+
+
+def scanner_hash(scanner: Scanner) -> str:
+    """Return BLAKE2b-64 of what makes a crystal's index and place: name, ring and module.
+
+    Windows, image and comments of the preset may change without making a set void.
+    """
+    parts = msgspec.json.encode([scanner.name, scanner.ring, scanner.module], order="sorted")
+    return hashlib.blake2b(parts, digest_size=8).hexdigest()
+
+
+def new_set(
+    name: str,
+    scanner: Scanner,
+    *,
+    sources: tuple[Source, ...],
+    values: Mapping[str, npt.ArrayLike] | None = None,
+    statuses: Mapping[str, npt.ArrayLike] | None = None,
+    base: CalibrationSet | None = None,
+) -> CalibrationSet:
+    """Return a set; what is not given is ``base``'s, or else the identity, not calibrated.
+
+    A normalisation of a base of before version ``NORMALISATION_SINCE`` is left out.
+
+    Parameters
+    ----------
+    values : arrays by the names of ``calibration_arrays.SPECS``, such as ``{"gain": …}``
+    statuses : by the same names, Status of each crystal (or module)
+
+    Raises
+    ------
+    CalibrationSetError
+        for a name there is not, values that are not finite or out of bounds, arrays of another
+        shape, another scanner's base.
+    """
+    values, statuses = values or {}, statuses or {}
+    check_names(name, values, SPECS)
+    check_names(name, statuses, dict.fromkeys(STATUS_NAMES))
+    given = {**values, **{f"{key}_status": found for key, found in statuses.items()}}
+    if base is not None:
+        base.check_scanner(scanner)
+    kept = arrays_of(base) if base is not None else {}
+    if base is not None and not base.has_current_normalisation:
+        kept = {key: array for key, array in kept.items() if key not in NORMALISATION}
+    arrays = {}
+    for key, spec in all_specs().items():
+        found = np.asarray(given[key]) if key in given else kept.get(key, spec.nothing(scanner))
+        check_shape(name, spec, found, scanner)
+        check_bounds(name, spec, found)
+        arrays[key] = frozen(spec, found)
+    about = About(
+        name=name,
+        scanner=scanner.name,
+        scanner_hash=scanner_hash(scanner),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        sources=sources,
+    )
+    return _as_set(msgspec.structs.replace(about, hash=_content_hash(about, arrays)), arrays)
+
+
+def arrays_of(calibration: CalibrationSet) -> dict[str, Array]:
+    """Return the set's arrays by their names in a file."""
+    arrays: dict[str, Array] = {key: getattr(calibration, key) for key in SPECS}
+    return arrays | {f"{key}_status": found for key, found in calibration.statuses.items()}
+
+
+def save_set(calibration: CalibrationSet, path: Path) -> Path:
+    """Write a set to a new, read-only file; raises CalibrationSetError where there is one."""
+    text = msgspec.json.encode(calibration.about)
+    arrays: dict[str, Any] = arrays_of(calibration)
+    if calibration.about.version == 1:
+        arrays = {old: arrays[key] for old, key in _VERSION_1.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, about=np.frombuffer(text, np.uint8), **arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        with os.fdopen(number, "wb") as file:
+            file.write(buffer.getbuffer())
+    except FileExistsError as error:
+        raise CalibrationSetError(
+            f"{path} exists already and a calibration set is never written over: choose another "
+            "--output"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def load_set(path: Path) -> CalibrationSet:
+    """Return the set in a file; raises CalibrationSetError where it is none, or was changed."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            about = msgspec.json.decode(file["about"].tobytes(), type=About)
+            if about.format != FORMAT or not 1 <= about.version <= FORMAT_VERSION:
+                raise CalibrationSetError(
+                    f"{path} is a {about.format}, version {about.version}; this program reads "
+                    f"{FORMAT}, versions 1 to {FORMAT_VERSION}"
+                )
+            arrays = _read_arrays(file, about.version)
+    except OSError as error:
+        raise CalibrationSetError(f"{path}: {error.strerror or error}") from error
+    except CalibrationSetError:
+        raise
+    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
+        raise CalibrationSetError(f"{path} is no calibration set: {error}") from error
+    if _content_hash(about, arrays) != about.hash:
+        raise CalibrationSetError(
+            f"{path}: its content does not have the hash {about.hash} that it names: it was "
+            "changed or damaged after it was made; use the original, or calibrate again"
+        )
+    for key, spec in all_specs().items():
+        check_bounds(str(path), spec, arrays[key])
+    return _as_set(about, arrays)
+
+
+def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
+    """Return the set in a file, checked against the scanner."""
+    found = load_set(path)
+    found.check_scanner(scanner)
+    return found
+
+
+def _read_arrays(file: Mapping[str, Array], version: int) -> dict[str, Array]:
+    """Return all arrays of a file; what version 1 did not have becomes the identity."""
+    specs = all_specs()
+    if version != 1:
+        return {key: frozen(spec, file[key]) for key, spec in specs.items()}
+    known = {key: frozen(specs[key], file[old]) for old, key in _VERSION_1.items()}
+    extents = {"crystal": len(known["gain"]), "depth": DOI_BINS}
+    for key, spec in specs.items():
+        if key not in known:
+            shape = [extents.get(axis, 0) for axis in spec.axes]
+            known[key] = frozen(spec, np.full(shape, spec.identity))
+    return {key: known[key] for key in specs}
+
+
+def _as_set(about: About, arrays: dict[str, Array]) -> CalibrationSet:
+    statuses = {key: arrays[f"{key}_status"] for key in STATUS_NAMES}
+    return CalibrationSet(about, **{key: arrays[key] for key in SPECS}, statuses=statuses)
+
+
+def _content_hash(about: About, arrays: dict[str, Array]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(msgspec.json.encode(msgspec.structs.replace(about, hash=""), order="sorted"))
+    if about.version == 1:
+        for key in _VERSION_1.values():
+            digest.update(np.ascontiguousarray(arrays[key]).tobytes())
+        return digest.hexdigest()
+    for key, spec in all_specs().items():
+        digest.update(f"{key} {spec.dtype} {arrays[key].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[key]).tobytes())
+    return digest.hexdigest()
+
+
+__all__ = [
+    "FILE_NAME",
+    "About",
+    "CalibrationSet",
+    "CalibrationSetError",
+    "Source",
+    "Status",
+    "arrays_of",
+    "load_set",
+    "load_set_for",
+    "new_set",
+    "save_set",
+    "scanner_hash",
+]

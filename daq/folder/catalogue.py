@@ -1,0 +1,132 @@
+"""The catalogue of runs: an SQLite index over the run folders, rebuilt whenever it is in doubt.
+
+The folders are the record; the index is a cache. Every reading first brings it up to date by
+looking at which folders changed, so that runs copied in or deleted by hand are noticed. A damaged
+or outdated index is made anew; where none can be kept (a read-only disk) one in memory serves.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from daq.service.run import CONFIG_NAME, SUMMARY_NAME
+
+FILE_NAME = "runs.sqlite"
+T = TypeVar("T")
+_COLUMNS = (
+    "name TEXT PRIMARY KEY, created TEXT, scanner TEXT, condition TEXT, detector_time_s REAL, "
+    "singles INTEGER, prompts INTEGER, delayeds INTEGER, images INTEGER, bytes INTEGER, "
+    "conserved INTEGER, stamp REAL"
+)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as listed. ``condition`` is "open" where no summary was written (yet)."""
+
+    name: str
+    created: str
+    scanner: str
+    condition: str
+    detector_time_s: float
+    singles: int
+    prompts: int
+    delayeds: int
+    images: int
+    bytes: int
+    conserved: bool
+    stamp: float
+
+
+class Catalogue:
+    """The runs below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._path = root / FILE_NAME
+
+    def rows(self) -> list[RunRow]:
+        """Return all runs, newest first, after bringing the index up to date."""
+        if not self.root.is_dir():
+            return []
+        try:
+            return self._read(self._path)
+        except (sqlite3.DatabaseError, ValueError):
+            return self._read_anew()
+
+    def _read_anew(self) -> list[RunRow]:
+        try:
+            self._path.unlink(missing_ok=True)
+            return self._read(self._path)
+        except (sqlite3.DatabaseError, OSError):
+            return self._read(":memory:")
+
+    def _read(self, path: Path | str) -> list[RunRow]:
+        with closing(sqlite3.connect(path, timeout=5.0)) as database, database:
+            database.execute(f"CREATE TABLE IF NOT EXISTS runs ({_COLUMNS})")
+            self._refresh(database)
+            found = database.execute("SELECT * FROM runs ORDER BY created DESC, name DESC")
+            return [_as_row(row) for row in found]
+
+    def _refresh(self, database: sqlite3.Connection) -> None:
+        known = dict(database.execute("SELECT name, stamp FROM runs").fetchall())
+        folders = {path.parent.name: path.parent for path in self.root.glob(f"*/{CONFIG_NAME}")}
+        database.executemany(
+            "DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - folders.keys()]
+        )
+        for name, folder in folders.items():
+            stamp = _stamp(folder)
+            if known.get(name) != stamp:
+                row = asdict(_row(folder, stamp))
+                marks = ",".join("?" * len(row))
+                database.execute(f"REPLACE INTO runs VALUES ({marks})", tuple(row.values()))
+
+
+def _as_row(values: tuple[Any, ...]) -> RunRow:
+    row = dict(zip((field.name for field in fields(RunRow)), values, strict=True))
+    return RunRow(**{**row, "conserved": bool(row["conserved"])})
+
+
+def _stamp(folder: Path) -> float:
+    paths = (folder / CONFIG_NAME, folder / SUMMARY_NAME)
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+
+def _row(folder: Path, stamp: float) -> RunRow:
+    config = _load(folder / CONFIG_NAME)
+    summary = _load(folder / SUMMARY_NAME)
+    return RunRow(
+        name=folder.name,
+        created=_at(config, "created", ""),
+        scanner=_at(config, "config.labels.scanner", ""),
+        condition=_at(summary, "condition", "open"),
+        detector_time_s=_at(summary, "detector_time_s", 0.0),
+        singles=_at(summary, "singles.received", 0),
+        prompts=_at(summary, "prompts", 0),
+        delayeds=_at(summary, "delayeds", 0),
+        images=_at(summary, "images.count", 0),
+        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        conserved=_at(summary, "conserved", False),
+        stamp=stamp,
+    )
+
+
+def _at(document: dict[str, Any], path: str, default: T) -> T:
+    """Return the value at a dotted path, or ``default`` where there is none of its type."""
+    value: Any = document
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, type(default)) else default
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,46 @@
+"""The journal of a run: what happened when, one JSON object a line, and the tail for displays."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from hw.messages.codec import JournalEntry, Severity
+
+FILE_NAME = "journal.jsonl"
+_TAIL = 50
+
+
+class Journal:
+    """Numbers entries through the service's life; writes them to the open run's folder too."""
+
+    def __init__(self) -> None:
+        self.tail: deque[JournalEntry] = deque(maxlen=_TAIL)
+        self.write_errors = 0
+        self._path: Path | None = None
+        self._number = 0
+
+    def open(self, folder: Path) -> None:
+        """Write to the folder's journal from now on."""
+        self._path = folder / FILE_NAME
+
+    def close(self) -> None:
+        """Stop writing to a folder."""
+        self._path = None
+
+    def add(self, severity: Severity, text: str) -> None:
+        """Add an entry; a disk that refuses it is counted, never fatal: the tail still shows it."""
+        self._number += 1
+        wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        entry = JournalEntry(number=self._number, wall=wall, severity=severity, text=text)
+        self.tail.append(entry)
+        if self._path is None:
+            return
+        try:
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(entry) + b"\n")
+        except OSError:
+            self.write_errors += 1

@@ -1,0 +1,161 @@
+"""The list-mode log of a run: prompts, delayeds and triples in blocks, and their identity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
+from daq.errors import LogError
+from daq.folder.blocks import MAX_PAYLOAD, BlockKind, BlockReader, BlockWriter
+
+Records = npt.NDArray[np.void]
+FILE_NAME = "listmode.tmlm"
+FORMAT = "tomoshibi list-mode log"
+MAX_RECORDS = MAX_PAYLOAD // TRIPLE.itemsize
+
+RECORDS: dict[BlockKind, np.dtype[np.void]] = {
+    BlockKind.PROMPTS: COINCIDENCE,
+    BlockKind.DELAYEDS: COINCIDENCE,
+    BlockKind.SINGLES: SINGLE,
+    BlockKind.TRIPLES: TRIPLE,
+    BlockKind.ANGLES: ANGLE,
+}
+"""The record of each kind of block that holds events."""
+
+
+class RecordsHash:
+    """A running BLAKE2b-128 of each kind of records, independent of how they were batched."""
+
+    def __init__(self, *kinds: BlockKind) -> None:
+        self._parts = {kind: hashlib.blake2b(digest_size=16) for kind in kinds}
+
+    def add(self, kind: BlockKind, records: Records) -> None:
+        """Take in more records of a kind."""
+        self._parts[kind].update(bytes_of(records))
+
+    def of(self, kind: BlockKind) -> str:
+        """Return the identity of one kind's records as a hexadecimal number."""
+        return self._parts[kind].hexdigest()
+
+
+class ListmodeHash(RecordsHash):
+    """The identity of a list-mode log: of prompts and delayeds together, of triples by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(BlockKind.PROMPTS, BlockKind.DELAYEDS, BlockKind.TRIPLES)
+
+    def hexdigest(self) -> str:
+        """Return ``prompts-delayeds`` as two hexadecimal numbers."""
+        return f"{self.of(BlockKind.PROMPTS)}-{self.of(BlockKind.DELAYEDS)}"
+
+
+class RecordWriter:
+    """Appends records of events to a new block file; ``FORMAT`` says of which format."""
+
+    FORMAT: ClassVar[str]
+
+    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+        self._blocks = BlockWriter(path, {"format": self.FORMAT, **head})
+
+    def append(self, kind: BlockKind, records: Records) -> None:
+        """Append records of a kind in as many blocks as they need; raises StorageError."""
+        for first in range(0, len(records), MAX_RECORDS):
+            part = records[first : first + MAX_RECORDS]
+            self._blocks.append(kind, bytes_of(part), items=len(part))
+
+    def close(self, end: dict[str, Any]) -> None:
+        """Write the totals and close."""
+        self._blocks.close(end)
+
+    def abandon(self) -> None:
+        """Close as it is."""
+        self._blocks.abandon()
+
+
+class RecordReader:
+    """Reads a block file of events; ``head`` has the run's settings and scanner."""
+
+    FORMAT: ClassVar[str]
+    KINDS: ClassVar[tuple[BlockKind, ...]]
+
+    def __init__(self, path: Path) -> None:
+        self._blocks = BlockReader(path)
+        self.head = self._blocks.head
+        if self.head.get("format") != self.FORMAT:
+            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
+
+    def __iter__(self) -> Iterator[tuple[BlockKind, Records]]:
+        for kind, records, _ in self.placed():
+            yield kind, records
+
+    def placed(self) -> Iterator[tuple[BlockKind, Records, int]]:
+        """Yield the records of each block, with their kind and where in the file they begin."""
+        for block in self._blocks:
+            if block.kind not in self.KINDS:
+                raise LogError(
+                    f"{self._blocks.path} has a block of {block.kind.name.lower()}, which has no "
+                    f"place in a {self.FORMAT}: written by another version?"
+                )
+            records = np.frombuffer(block.payload, dtype=RECORDS[block.kind])
+            yield block.kind, records, block.offset
+
+    def read_all(self, kind: BlockKind) -> Records:
+        """Return all records of a kind in one array."""
+        parts = [records for found, records in self if found is kind]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=RECORDS[kind])
+
+    def take_in(
+        self, digest: RecordsHash, limit: Mapping[BlockKind, int] | None = None
+    ) -> dict[BlockKind, int]:
+        """Put all records into a hash; return how many of each kind that were.
+
+        limit : take only so many records of each kind, from the front
+        """
+        counts = dict.fromkeys(self.KINDS, 0)
+        for kind, records in self:
+            taken = records if limit is None else records[: limit[kind] - counts[kind]]
+            digest.add(kind, taken)
+            counts[kind] += len(taken)
+        return counts
+
+    @property
+    def closed(self) -> bool:
+        """After reading: whether the log was closed well, with its totals."""
+        return self._blocks.end is not None
+
+    @property
+    def torn_bytes(self) -> int:
+        """After reading: how many bytes at the end are no whole, sound block."""
+        return self._blocks.torn_bytes
+
+
+class ListmodeWriter(RecordWriter):
+    """Appends prompts, delayeds and triples to a new list-mode log."""
+
+    FORMAT = FORMAT
+
+
+class ListmodeReader(RecordReader):
+    """Reads a list-mode log."""
+
+    FORMAT = FORMAT
+    KINDS = (BlockKind.PROMPTS, BlockKind.DELAYEDS, BlockKind.TRIPLES)
+
+    def digest(
+        self, limit: Mapping[BlockKind, int] | None = None
+    ) -> tuple[str, dict[BlockKind, int]]:
+        """Return the identity of the prompts and delayeds, and how many of each kind there are."""
+        digest = ListmodeHash()
+        counts = self.take_in(digest, limit)
+        return digest.hexdigest(), counts
+
+
+def bytes_of(records: Records) -> memoryview:
+    """Return the records' bytes without a copy."""
+    return np.ascontiguousarray(records).view(np.uint8).data

@@ -1,0 +1,86 @@
+"""The raw log: the accepted data frames of a run as they came, behind a self-describing head.
+
+It is the record of the run. Everything else in a run folder can be made again from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daq.errors import LogError
+from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
+from daq.path.frame_check import CheckedFrames
+from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
+
+FILE_NAME = "raw.tmraw"
+FORMAT = "tomoshibi raw log"
+COUNT_OFFSET: int = HEADER_DTYPE.fields["event_count"][1]  # type: ignore[index]
+
+
+class RawLogWriter:
+    """Appends accepted frames to a new raw log, one block per batch."""
+
+    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+        self._blocks = BlockWriter(path, {"format": FORMAT, **head})
+
+    @property
+    def bytes_written(self) -> int:
+        """The log's size so far."""
+        return self._blocks.bytes_written
+
+    def append(self, frames: CheckedFrames) -> None:
+        """Write the batch; on return it outlives this process. Raises StorageError."""
+        if len(frames):
+            self._blocks.append(BlockKind.FRAMES, frames.payload, items=len(frames))
+
+    def close(self, end: dict[str, Any]) -> None:
+        """Write the totals and close."""
+        self._blocks.close(end)
+
+    def abandon(self) -> None:
+        """Close as it is."""
+        self._blocks.abandon()
+
+
+class RawLogReader:
+    """Reads a raw log back as batches of frames; ``head`` describes the run."""
+
+    def __init__(self, path: Path) -> None:
+        self._blocks = BlockReader(path)
+        self.head = self._blocks.head
+        if self.head.get("format") != FORMAT:
+            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
+
+    @property
+    def torn_bytes(self) -> int:
+        """After iteration: bytes at the end that were no whole block."""
+        return self._blocks.torn_bytes
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """After iteration: the totals written at the end, None where the run was cut off."""
+        return self._blocks.end
+
+    def __iter__(self) -> Iterator[list[memoryview]]:
+        """Yield the frames of each block."""
+        for block in self._blocks:
+            yield split_frames(block.payload)
+
+
+def split_frames(payload: bytes) -> list[memoryview]:
+    """Cut frames laid end to end apart; each header tells its own length."""
+    view, frames, start = memoryview(payload), [], 0
+    while start < len(view):
+        end = start + HEADER_BYTES
+        if end <= len(view):
+            at = start + COUNT_OFFSET
+            end += WORD_BYTES * int(np.frombuffer(view[at : at + 4], dtype="<u4")[0])
+        if end > len(view):
+            raise LogError(f"raw log block: a frame at byte {start} runs beyond the block's end")
+        frames.append(view[start:end])
+        start = end
+    return frames

@@ -1,0 +1,199 @@
+"""What a run is to be: scanner, windows, duration, and everything worth knowing later.
+
+It is written into the run folder (``run.json``) and the head of both logs, so that a run can be
+understood and replayed without this program's defaults.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import msgspec
+
+from daq.errors import RunError
+from hw.messages.codec import MESSAGE_VERSION
+from hw.messages.live_settings import LiveSettings
+from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
+from hw.physics.energy_windows import windows_behind
+from hw.scanner.description import Collimator, Scanner, parse_scanner
+from hw.wire import protocol
+
+FORMAT_VERSION = 1
+ANY_ENERGY = "singles"
+"""The name of a SPECT run's one window where no nuclide is known."""
+
+
+class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The configuration of one run.
+
+    name : folder name; "" makes one of date, time and scanner
+    duration_s : detector time, 0 = until stopped
+    stall_s : a module this far behind the newest no longer holds the others back
+    run_tag : tag of the data frames; 0 draws one. A replay takes that of the run it replays
+    mu_map : path of an npz with ``mu_per_mm`` and ``voxel_mm``, copied into the run; "" for none
+    calibration : path of a calibration set, copied into the run and applied; "" for none
+    labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
+    live : how the run is imaged while it lasts, at its beginning
+    """
+
+    scanner_toml: str
+    settings: SortSettings
+    name: str = ""
+    duration_s: Annotated[float, msgspec.Meta(ge=0, le=864000)] = 0.0
+    stall_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
+    run_tag: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    mu_map: str = ""
+    calibration: str = ""
+    labels: dict[str, Any] = {}
+    live: LiveSettings = LiveSettings()
+
+    def scanner(self) -> Scanner:
+        """Return the scanner that the configuration carries."""
+        return parse_scanner(self.scanner_toml, source="the run's scanner preset")
+
+
+def default_settings(
+    scanner: Scanner,
+    *,
+    nuclides: Sequence[str] = (),
+    any_collimator: bool = False,
+    **changes: Any,
+) -> SortSettings:
+    """Return the preset's own sorting settings, with changes (None leaves a value as it is).
+
+    Behind collimators (SPECT) no coincidences are sorted; singles are recorded in the windows of
+    the nuclides' photopeaks that the collimator is meant for, or, where no nuclide is known, in
+    one window from LLD to ULD.
+
+    any_collimator : whether lines that the collimator is not meant for are recorded, too
+
+    Raises
+    ------
+    SettingsError, NuclideError
+        where the collimator is meant for none of a nuclide's lines, or settings contradict.
+    """
+    acquisition = scanner.acquisition
+    values: dict[str, Any] = {
+        "lld_keV": acquisition.lld_keV,
+        "uld_keV": acquisition.uld_keV,
+        "window_ps": acquisition.window_ps,
+        "delay_ps": acquisition.delay_ps,
+        "min_sector_difference": acquisition.min_sector_difference,
+    }
+    given = {key: value for key, value in changes.items() if value is not None}
+    if scanner.collimator is not None and "windows" not in given:
+        collimator = scanner.collimator
+        if any_collimator:
+            collimator = msgspec.structs.replace(collimator, least_keV=0.0, most_keV=math.inf)
+        given["windows"] = _single_photon_windows(scanner, collimator, nuclides)
+    return checked_settings(values | given)
+
+
+def _single_photon_windows(
+    scanner: Scanner, collimator: Collimator, nuclides: Sequence[str]
+) -> list[dict[str, Any]]:
+    windows = windows_behind(collimator, nuclides)
+    if not nuclides:
+        lld_keV, uld_keV = scanner.acquisition.lld_keV, scanner.acquisition.uld_keV
+        windows = (EnergyWindow(name=ANY_ENERGY, lld_keV=lld_keV, uld_keV=uld_keV),)
+    return [msgspec.to_builtins(window) for window in windows]
+
+
+def checked_settings(values: dict[str, Any]) -> SortSettings:
+    """Return settings made of plain values; raises SettingsError with field, value and bound."""
+    try:
+        return msgspec.convert(values, SortSettings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"sorting settings: {error}{_found(error, values)}") from error
+
+
+def check_fits(settings: SortSettings, scanner: Scanner) -> None:
+    """Refuse settings that name modules which the scanner does not have, and coincidences behind
+    collimators.
+
+    Raises
+    ------
+    SettingsError
+        naming window, module and bound.
+    """
+    if scanner.modality == "SPECT" and settings.sorts_coincidences:
+        raise SettingsError(
+            f"window_ps = {settings.window_ps}: {scanner.name} has collimators and records single "
+            "photons, no coincidences: leave the coincidence window out (0)"
+        )
+    for window in settings.windows:
+        beyond = [module for module in window.modules if module >= scanner.n_modules]
+        if beyond:
+            raise SettingsError(
+                f"energy window {window.name}: {scanner.name} has no module {beyond[0]}, its "
+                f"{scanner.n_modules} modules are 0 to {scanner.n_modules - 1}; name others, or "
+                "choose the preset that has it"
+            )
+
+
+def config_from_args(args: dict[str, Any], template: RunConfig | None = None) -> RunConfig:
+    """Return the configuration in an ``arm`` command's arguments.
+
+    With ``scanner_toml`` they are a whole configuration. Without, they are laid over the template,
+    and ``settings`` over the template's settings key by key, so that a client changes the policy or
+    the windows of the next run and need know nothing else.
+
+    Raises
+    ------
+    RunError
+        naming the field that is wrong, its value and its bound.
+    """
+    values = args if "scanner_toml" in args else _laid_over(args, template)
+    try:
+        return msgspec.convert(values, RunConfig)
+    except msgspec.ValidationError as error:
+        raise RunError(f"run configuration: {error}{_found(error, values)}") from error
+
+
+def _laid_over(args: dict[str, Any], template: RunConfig | None) -> dict[str, Any]:
+    if template is None:
+        raise RunError(
+            "arm: only changes were given and there is no configuration to lay them over: arm "
+            "with a whole one first (scanner_toml, settings, …)"
+        )
+    settings = args.get("settings", {})
+    if not isinstance(settings, dict):
+        raise RunError(
+            f"arm: settings = {settings!r}: an object of the settings to change is needed, for "
+            'instance {"policy": "discard"}'
+        )
+    values: dict[str, Any] = msgspec.to_builtins(template)
+    return {**values, **args, "settings": {**values["settings"], **settings}}
+
+
+def _found(error: msgspec.ValidationError, values: Any) -> str:
+    """Return the value at the place that the error names, as `` (found …)``; "" for a whole
+    object or array, which would be no help."""
+    place = re.search(r"at `\$([^`]*)`$", str(error))
+    try:
+        for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1] if place else ""):
+            values = values[key or int(index)]
+    except (LookupError, TypeError):
+        return ""
+    return "" if isinstance(values, dict | list) else f" (found {values!r})"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that matter for reproducing a run."""
+    found = {
+        "python": platform.python_version(),
+        "protocol": str(protocol.VERSION),
+        "messages": str(MESSAGE_VERSION),
+        "format": str(FORMAT_VERSION),
+    }
+    for package in ("tomoshibi", "numpy", "numba", "pyzmq"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found

@@ -1,0 +1,110 @@
+"""Reading a truth file: what an emulator knows of each event word that its modules sent.
+
+The labels of a data frame are found by the frame's own header (module, frame id, events before),
+so that frames which came late, twice or not at all move nothing. docs/file-format.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.errors import LogError
+from daq.folder.blocks import Block, BlockKind, BlockReader
+
+Records = npt.NDArray[np.void]
+FILE_NAME = "truth.tmtruth"
+FORMAT = "tomoshibi truth"
+
+FRAME = np.dtype(
+    [
+        ("module", "<u2"),
+        ("reserved", "<u2"),
+        ("frame_id", "<u4"),
+        ("events_before", "<u8"),
+        ("words", "<u4"),
+        ("sequence", "<u4"),
+    ]
+)
+
+LABEL = np.dtype(
+    [
+        ("decay", "<i8"),
+        ("time_ps", "<i8"),
+        ("x_mm", "<f4"),
+        ("y_mm", "<f4"),
+        ("z_mm", "<f4"),
+        ("emitted_keV", "<f4"),
+        ("deposit_keV", "<f4"),
+        ("kind", "u1"),
+        ("photon", "u1"),
+        ("scatters", "u1"),
+        ("modules_before", "u1"),
+    ]
+)
+
+ANNIHILATION, LINE, LUTETIUM, NOISE = range(4)
+UNKNOWN = 254
+"""Kind of a word that the truth file does not know."""
+
+_AHEAD = 512
+"""Periods by which a frame may be later than others: far beyond what is not late for good."""
+
+Key = tuple[int, int, int]
+
+
+class TruthReader:
+    """The labels of a run's frames, read as far as they are asked for; ``head`` as written."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = BlockReader(path)
+        self.head = self._reader.head
+        if self.head.get("format") != FORMAT:
+            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
+        self._blocks: Iterator[Block] = iter(self._reader)
+        self._frames: dict[Key, Records] = {}
+        self._periods: list[tuple[int, list[Key]]] = []
+        self._newest = -1
+
+    def labels_of(self, header: np.void) -> Records:
+        """Return the labels of a data frame's words, (event_count,) LABEL.
+
+        Words that the file does not know have the kind UNKNOWN.
+        """
+        key = (int(header["module"]), int(header["frame_id"]), int(header["events_before"]))
+        while key not in self._frames and self._newest <= key[1] + _AHEAD and self._read_block():
+            pass
+        found = self._frames.get(key)
+        count = int(header["event_count"])
+        if found is None or len(found) != count:
+            found = np.zeros(count, LABEL)
+            found["kind"] = UNKNOWN
+        return found
+
+    def _read_block(self) -> bool:
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        if block.kind is not BlockKind.TRUTH:
+            raise LogError(f"{self._reader.path} has a block of {block.kind.name.lower()}")
+        table = np.frombuffer(block.payload, FRAME, block.items)
+        labels = np.frombuffer(block.payload, LABEL, offset=table.nbytes)
+        ends = np.cumsum(table["words"], dtype=np.int64)
+        keys = [
+            (int(row["module"]), int(row["frame_id"]), int(row["events_before"])) for row in table
+        ]
+        for key, words, end in zip(keys, table["words"], ends, strict=True):
+            self._frames[key] = labels[end - int(words) : end]
+        self._newest = max([self._newest, *(key[1] for key in keys)])
+        self._periods.append((self._newest, keys))
+        self._forget()
+        return True
+
+    def _forget(self) -> None:
+        """Forget periods so old that their frames can be late only; memory stays bounded."""
+        while self._periods and self._periods[0][0] < self._newest - 2 * _AHEAD:
+            for key in self._periods.pop(0)[1]:
+                self._frames.pop(key, None)

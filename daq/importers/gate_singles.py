@@ -1,0 +1,151 @@
+"""GATE 10 / opengate singles (npz) as data frames.
+
+Arrays read: ``t_ns`` f8, ``E_keV`` f4, ``xyz_mm`` (n, 3) f4, ``block`` integer and, where times
+are relative to their decay, ``event``. Singles are put into the virtual crystal and depth bin in
+which they lie; time becomes ticks of 19.53 ps (floor), energy steps of 0.1 keV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.errors import ImportDataError
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import Geometry, crystal_at
+from hw.wire.frames import new_header, seal_frame
+from hw.wire.protocol import (
+    FLAG_FIRST,
+    FLAG_LAST,
+    FRAME_PERIOD_LOG2,
+    FRAME_PERIOD_TICKS,
+    TICK_PS_NUM,
+    TICK_PS_SHIFT,
+    pack_words,
+)
+
+NEEDED = ("t_ns", "E_keV", "xyz_mm", "block")
+PS_PER_TICK = TICK_PS_NUM / 2**TICK_PS_SHIFT
+LONGEST_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class GateSingles:
+    """Singles in order of time. ticks i8, module i8, crystal in module i8, doi u1, energy i8."""
+
+    ticks: npt.NDArray[np.int64]
+    module: npt.NDArray[np.int64]
+    crystal: npt.NDArray[np.int64]
+    doi: npt.NDArray[np.uint8]
+    energy_dkeV: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+
+def read_gate_singles(
+    path: Path, scanner: Scanner, geometry: Geometry, *, decays_per_s: float | None = None
+) -> GateSingles:
+    """Read a file of singles.
+
+    Parameters
+    ----------
+    decays_per_s : for files whose times are relative to each decay: decay number ``event`` is
+        placed at ``event / decays_per_s``. None for files with absolute times.
+
+    Raises
+    ------
+    ImportDataError
+        naming the file, the array, what was found and what is needed.
+    """
+    arrays = _load(path)
+    time_ns = np.asarray(arrays["t_ns"], dtype=np.float64)
+    if decays_per_s is not None:
+        if "event" not in arrays:
+            raise ImportDataError(f"{path}: no array 'event': relative times cannot be placed")
+        time_ns = time_ns + np.asarray(arrays["event"], dtype=np.float64) * (1e9 / decays_per_s)
+    elif "event" in arrays and len(time_ns) > 1000 and np.ptp(time_ns) < 1e4:
+        raise ImportDataError(
+            f"{path}: all {len(time_ns)} times lie within {np.ptp(time_ns):.0f} ns, so they are "
+            "relative to each decay: give --decays-per-s to place the decays in time"
+        )
+    block = np.asarray(arrays["block"], dtype=np.int64)
+    _check(path, scanner, time_ns, block, arrays["E_keV"])
+    order = np.argsort(time_ns, kind="stable")
+    crystal, doi = crystal_at(scanner, geometry, block[order], arrays["xyz_mm"][order])
+    return GateSingles(
+        ticks=np.floor(time_ns[order] * (1000 / PS_PER_TICK)).astype(np.int64),
+        module=block[order],
+        crystal=crystal.astype(np.int64) % scanner.crystals_per_module,
+        doi=doi,
+        energy_dkeV=np.floor(np.asarray(arrays["E_keV"], np.float64)[order] * 10).astype(np.int64),
+    )
+
+
+def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise ImportDataError(f"{path} cannot be read as npz: {error}") from error
+    missing = [name for name in NEEDED if name not in arrays]
+    if missing:
+        raise ImportDataError(
+            f"{path}: no array {', '.join(missing)}; it has {', '.join(arrays) or 'none'}"
+        )
+    lengths = {name: len(arrays[name]) for name in NEEDED}
+    if len(set(lengths.values())) != 1 or not lengths["t_ns"]:
+        raise ImportDataError(f"{path}: arrays must be of one length above 0, found {lengths}")
+    return arrays
+
+
+def _check(
+    path: Path,
+    scanner: Scanner,
+    time_ns: npt.NDArray[np.float64],
+    block: npt.NDArray[np.int64],
+    energy_keV: npt.NDArray[np.generic],
+) -> None:
+    if block.min() < 0 or block.max() >= scanner.n_modules:
+        raise ImportDataError(
+            f"{path}: block {block.max()} is not in {scanner.name}, which has blocks "
+            f"0 to {scanner.n_modules - 1}: choose the --scanner that was simulated"
+        )
+    if not np.isfinite(time_ns).all() or time_ns.min() < 0 or time_ns.max() > LONGEST_S * 1e9:
+        raise ImportDataError(f"{path}: t_ns must be finite and in 0 to {LONGEST_S} s")
+    energy = np.asarray(energy_keV, dtype=np.float64)
+    if not np.isfinite(energy).all() or energy.min() < 0:
+        raise ImportDataError(f"{path}: E_keV must be finite and not negative")
+
+
+def frames_of(singles: GateSingles, scanner: Scanner, *, run_tag: int) -> Iterator[list[bytes]]:
+    """Yield each period's data frames, one for every module, as the modules would send them."""
+    period = singles.ticks >> FRAME_PERIOD_LOG2
+    by_module = np.lexsort((np.arange(len(singles)), singles.module, period))
+    last = int(period[-1])
+    modules = scanner.n_modules
+    key = period[by_module] * modules + singles.module[by_module]
+    before = np.zeros(modules, dtype=np.int64)
+    for frame_id in range(last + 1):
+        edges = np.searchsorted(key, np.arange(modules + 1) + frame_id * modules)
+        frames = []
+        for module in range(modules):
+            chosen = by_module[edges[module] : edges[module + 1]]
+            words = pack_words(
+                time_ticks=singles.ticks[chosen] & (FRAME_PERIOD_TICKS - 1),
+                crystal=singles.crystal[chosen],
+                energy_dkeV=singles.energy_dkeV[chosen],
+                doi=singles.doi[chosen],
+            )
+            flags = (FLAG_FIRST if frame_id == 0 else 0) | (FLAG_LAST if frame_id == last else 0)
+            header = new_header(
+                module, frame_id, frame_id,
+                events_before=int(before[module]), run_tag=run_tag, flags=flags,
+            )  # fmt: skip
+            frames.append(seal_frame(header, words))
+            before[module] += len(words)
+        yield frames

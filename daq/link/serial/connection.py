@@ -1,0 +1,438 @@
+"""The connection to one module: opened, kept alive, listened to, got back when it is lost.
+
+What a session stands on (``session``). All that comes is taken in by the poller's thread; questions
+are asked by others, one at a time, each within a bound.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from daq.link.serial.chronicle import Chronicle, Dump
+from daq.link.serial.dictionary import Dictionary, status_text, understands
+from daq.link.serial.exchange import Answer, Exchange
+from daq.link.serial.frame_books import FrameBooks
+from daq.link.serial.handshake import hello, nobody, reached, understood
+from daq.link.serial.line import Line, Packet
+from daq.link.serial.line_errors import (
+    CommandRefused,
+    FirmwareMismatch,
+    LinkLost,
+    NoAnswer,
+    SerialLinkError,
+    remedy_for,
+)
+from daq.link.serial.line_statistics import LinkStatistics
+from daq.link.serial.orders import (
+    STATUS_BYTES,
+    Reply,
+    command_spec,
+    open_reply,
+    pack_request,
+    read_record,
+)
+from daq.link.serial.packets import NOTICE, REPLY, ControlMessage
+from daq.link.serial.poller import Poller
+from daq.link.serial.ports import BAUD_DEFAULT
+from daq.link.serial.recovery import Recovery
+from daq.link.serial.start_watch import StartWatch
+from hw.wire.control import COMMANDS, NOTICES, STRUCTS, VERSION, ResetCause, Status, fault_words
+
+BEAT_S = 0.5
+SILENCE_S = 3.0
+POLL_S = 0.02
+_IDENTITY = STRUCTS["identity"]
+_BEAT = COMMANDS["beat"]
+_HELLO = COMMANDS["hello"]
+_DICTIONARY = COMMANDS["dictionary"]
+_TELEMETRY = COMMANDS["telemetry"]
+
+Url = str | Callable[[], str]
+
+
+class Connection:
+    """A module on a serial line; made by ``open``.
+
+    identity, dictionary : what it said of itself; telemetry : its latest, None before the first
+    statistics : the line's; books : its data frames'; starts : counts its starts that we noticed
+    """
+
+    identity: np.void
+    dictionary: Dictionary
+
+    def __init__(
+        self,
+        url: Url,
+        *,
+        baud: int = BAUD_DEFAULT,
+        module: int | None = None,
+        poller: Poller | None = None,
+        on_frame: Callable[[bytes], None] | None = None,
+        on_notice: Callable[[str, np.void], None] | None = None,
+        on_link: Callable[[bool, str], None] | None = None,
+        journal: Callable[[str], None] | None = None,
+        transcripts: Dump | None = None,
+        timeout_s: float = 0.25,
+        tries: int = 4,
+        hello_s: float = 5.0,
+        silence_s: float = SILENCE_S,
+        any_schema: bool = False,
+    ) -> None:
+        self.module, self.timeout_s, self.tries, self.hello_s = module, timeout_s, tries, hello_s
+        self.telemetry: np.void | None = None
+        self.statistics = LinkStatistics()
+        self.books = FrameBooks()
+        name = "module" if module is None else f"module-{module:03d}"
+        self._chronicle = Chronicle(name, journal=journal, transcripts=transcripts)
+        self.transcript = self._chronicle.transcript
+        self.connected = False
+        self.starts = 0
+        self.bias_asked_mV: int | None = None
+        self.any_schema = any_schema
+        self._url, self._wanted_baud, self._silence_s = url, baud, silence_s
+        self._on_frame, self._on_notice, self._on_link = on_frame, on_notice, on_link
+        self._owns_poller = poller is None
+        self.poller = poller or Poller()
+        self._line = Line(
+            self.poller,
+            self.statistics,
+            take=self._take,
+            when_broken=self._line_broke,
+            tick=self._tick,
+        )
+        self._exchange = Exchange(self._line.send, self.statistics, self.transcript)
+        self._one_at_a_time = threading.RLock()
+        self._losing = threading.Lock()
+        self._recovery = Recovery(self._come_back, self._line.close, self.tell)
+        self._quiet = self._ask_who = False
+        self._beat_due_s = self._heard_s = 0.0
+        self._watch = StartWatch()
+        self._foreign_version, self._unread = 0, False
+        self._told_lost = (0, 0, 0.0)
+
+    @classmethod
+    def open(cls, url: Url, **options: object) -> Self:
+        """Open a module's port, find out who it is, and keep it alive from then on.
+
+        url : what pyserial opens, or a function that says so, asked again at each reconnect
+        baud, module : speed at start; index for the words of errors
+        poller : shared by the sessions of a process; None: one of its own
+        on_frame, on_notice, on_link : callbacks, see the module's docstring
+        journal : takes lines that begin with their severity: "info: ", "warning: ", "alarm: "
+        transcripts : folder of dumps, or a function that is given a reason and the lines
+        timeout_s, tries : for a command's reply; hello_s : for the first one
+        any_schema : also a module of another schema, for what is frozen; see ``foreign``
+
+        Raises
+        ------
+        PortBusy, PortError, NoAnswer, FirmwareMismatch, LinkLost
+        """
+        session = cls(url, **options)  # type: ignore[arg-type]
+        try:
+            session._connect(session._wanted_baud)
+        except BaseException:
+            session.close()
+            raise
+        session._now_connected("connected")
+        return session
+
+    # --- what is known ---------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The port as it was last opened."""
+        return self.statistics.url
+
+    @property
+    def baud(self) -> int:
+        """The line's present speed."""
+        return self.statistics.baud
+
+    @property
+    def where(self) -> str:
+        """Words that name this module in errors."""
+        name = "the module" if self.module is None else f"module {self.module}"
+        return f"{name} on {self.url or 'its port'}"
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the module's schema is another: it takes frozen commands, its news are unread."""
+        return self._unread
+
+    # --- frames ----------------------------------------------------------------------------
+
+    def take_frame(self, frame: bytes) -> None:
+        """Check and book a frame, of whatever data path, and hand it on. Poller's thread."""
+        self.transcript.frame(len(frame))
+        if self._unread:
+            return
+        good = self.books.accept(frame)
+        self.statistics.frames = self.books.frames_ever
+        self.statistics.lost_frames = self.books.lost_ever
+        self.statistics.invalid_frames = self.books.invalid
+        if good and self._on_frame is not None:
+            self._on_frame(frame)
+
+    # --- what happened ---------------------------------------------------------------------
+
+    def dump(self, reason: str) -> Path | None:
+        """Write the last 1024 messages down; return the file where there is one."""
+        return self._chronicle.dump(f"{self.where}: {reason}")
+
+    def tell(self, words: str) -> None:
+        """Write a line into the journal and the transcript."""
+        self._chronicle.tell(words)
+
+    def close(self) -> None:
+        """Let the port go. May be called twice."""
+        self._recovery.close()
+        self.connected = self.statistics.connected = False
+        self._exchange.fail(f"{self.where}: the session was closed")
+        self._line.close()
+        self._chronicle.close()
+        if self._owns_poller:
+            self.poller.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- asking ----------------------------------------------------------------------------
+
+    def _ask(self, code: int, payload: bytes, timeout_s: float, tries: int) -> Answer:
+        if self.poller.is_this_thread:
+            raise SerialLinkError(f"{self.where}: a callback may not send commands; hand it over")
+        with self._one_at_a_time:
+            try:
+                return self._exchange.ask(code, payload, timeout_s=timeout_s, tries=tries)
+            except (NoAnswer, LinkLost) as error:
+                if isinstance(error, LinkLost):
+                    self._lose(str(error))
+                raise type(error)(f"{self.where}: {error}") from error
+
+    def _open(self, name: str, answer: Answer) -> Reply:
+        status = int.from_bytes(answer.payload[:2], "little")
+        detail = int.from_bytes(answer.payload[2:4], "little")
+        if status != Status.ok:
+            raise self._refusal(name, status, detail)
+        took = (answer.received_ns - answer.sent_ns) * 1e-9 if answer.tries == 1 else 0.0
+        return open_reply(command_spec(name), answer.payload, took)
+
+    def _refusal(self, name: str, status: int, detail: int) -> SerialLinkError:
+        self.statistics.refusals += 1
+        words = status_text(status)
+        if status not in {int(known) for known in Status}:
+            return FirmwareMismatch(f"{self.where} answered {name} with {words}")
+        remedy = remedy_for(status, detail)
+        said = f"{words}; {remedy}" if remedy else words
+        error = CommandRefused(self.where, name, status, detail, said)
+        self.dump(f"refused {name}: {words}")
+        return error
+
+    # --- connecting ------------------------------------------------------------------------
+
+    def _connect(self, baud: int) -> None:
+        url = self._url if isinstance(self._url, str) else self._url()
+        self._line.open(url, baud)
+        self._foreign_version = 0
+        identity = self._hello(within_s=self.hello_s)
+        self._unread = not understands(identity)
+        meet = reached if self.any_schema else understood
+        self.dictionary = meet(self.where, identity, self._dictionary_piece)
+        beat = self._ask(_BEAT.code, _beat_now(), self.timeout_s, self.tries)
+        self._take_answer(_BEAT.code, beat)
+        if not self._unread:
+            self._watch_commands()
+        self._meet(identity)
+
+    def _hello(self, *, within_s: float) -> np.void:
+        """Return who is there; what was written too early is lost, so ask again and again."""
+
+        def once() -> np.void:
+            answer = self._ask(_HELLO.code, b"", self.timeout_s, 1)
+            return self._open("hello", answer).fields
+
+        def why_not() -> SerialLinkError:
+            foreign = self._foreign_version
+            return nobody(self.where, self.statistics, within_s=within_s, foreign_version=foreign)
+
+        return hello(once, why_not, within_s=within_s)
+
+    def _dictionary_piece(self, offset: int, count: int) -> bytes:
+        payload = pack_request(_DICTIONARY, {"offset": offset, "count": count}, b"")
+        answer = self._ask(_DICTIONARY.code, payload, self.timeout_s, self.tries)
+        return self._open("dictionary", answer).tail
+
+    def _meet(self, identity: np.void) -> None:
+        """Note who answers; notice whether the module has started since we last knew it."""
+        known = getattr(self, "identity", None)
+        self.identity = identity
+        self._unread = not understands(identity)
+        if known is None:
+            self.starts = 1
+        elif self._watch.suspicious or any(known[n] != identity[n] for n in ("resets", "build")):
+            self._began_anew()
+        if self._unread and not self.any_schema:
+            self._lose("its firmware has another schema now")
+
+    def _watch_commands(self) -> None:
+        """Notice a start while the line was away by the commands that the module counts."""
+        least = self._watch.commands + 1  # this one
+        answer = self._ask(_TELEMETRY.code, b"", self.timeout_s, self.tries)
+        commands = int(self._open("telemetry", answer).fields["commands"])
+        self._watch.see_commands(commands, least=least)
+
+    def _began_anew(self) -> None:
+        """The module has started since we last knew it: what it remembered is gone."""
+        self._watch.begin()
+        self.starts += 1
+        self.statistics.resets += 1
+        self.statistics.clock.begin()
+        self.bias_asked_mV = None
+        causes = {int(cause): cause.name for cause in ResetCause}
+        cause = causes.get(int(self.identity["reset_cause"]), "unknown cause")
+        self.tell(f"warning: {self.where} started anew ({cause})")
+
+    def _now_connected(self, words: str) -> None:
+        self._heard_s = time.monotonic()
+        self.connected = self.statistics.connected = True
+        self.poller.wake()
+        self.tell(f"info: {self.where}: {words}, build {int(self.identity['build']):08x}")
+        if self._on_link is not None:
+            self._on_link(True, words)
+        if self._line.broken:  # before anybody was there to notice
+            self._lose("the port went away")
+
+    # --- losing and coming back ------------------------------------------------------------
+
+    def _line_broke(self, words: str) -> None:
+        self._exchange.fail(words)
+        self._lose(words)
+
+    def _lose(self, words: str) -> None:
+        """Begin to get the module back; once for each loss."""
+        with self._losing:
+            if not self.connected:
+                return
+            self.connected = self.statistics.connected = False
+        self._exchange.fail(words)
+        self.tell(f"alarm: {self.where}: link lost: {words}")
+        self._chronicle.dump_aside(f"{self.where}: link lost: {words}")
+        if self._on_link is not None:
+            self._on_link(False, words)
+        self._recovery.start()
+
+    def _come_back(self, attempt: int) -> None:
+        """Try once to get the module back, at the speed of before or the one it starts with."""
+        before = (self.books.frames_ever, self.books.lost_ever)
+        self._connect(self._wanted_baud if attempt % 2 == 0 else BAUD_DEFAULT)
+        self.statistics.reconnects += 1
+        self._told_lost = (before[1], self.books.lost_words, time.monotonic())
+        self._now_connected(f"connected again at attempt {attempt + 1}")
+
+    # --- listening (poller's thread) ---------------------------------------------------------
+
+    def _take(self, packet: Packet) -> None:
+        if isinstance(packet, bytes):
+            self.take_frame(packet)
+            return
+        self.transcript.received(packet)
+        if packet.version != VERSION:
+            self._foreign_version = packet.version
+            self.statistics.foreign_messages += 1
+        elif packet.kind == REPLY:
+            self._heard_s = time.monotonic()
+            answer = self._exchange.take_reply(packet)
+            if answer is not None:
+                self._take_answer(packet.code, answer)
+        elif packet.kind == NOTICE:
+            self._take_notice(packet)
+
+    def _take_answer(self, code: int, answer: Answer) -> None:
+        if int.from_bytes(answer.payload[:2], "little") != Status.ok:
+            return
+        body = answer.payload[STATUS_BYTES:]
+        if code == _BEAT.code and len(body) >= _BEAT.reply.itemsize:
+            counter = int(read_record(_BEAT.reply, body)["counter"])
+            self.statistics.clock.add(answer.sent_ns, answer.received_ns, counter)
+            if answer.tries == 1:  # a repeat's counter is that of the first time
+                self._ask_who |= self._watch.see_counter(counter)
+        elif code == _HELLO.code and len(body) >= _IDENTITY.itemsize:
+            self._ask_who = False
+            self._meet(read_record(_IDENTITY, body))
+            self._hand_on("hello", self.identity)
+
+    def _take_notice(self, message: ControlMessage) -> None:
+        name, dtype = NOTICES.get(message.code, ("", None))
+        if dtype is None or len(message.payload) < dtype.itemsize or not hasattr(self, "identity"):
+            return
+        record = read_record(dtype, message.payload)
+        if name == "hello" and self.connected:
+            self._watch.see_hello(message.sequence)
+            self._meet(record)
+        self._watch.see_notice(message.sequence)
+        self.statistics.notices_missed = self._watch.missed
+        if self._unread and name != "hello":
+            return
+        if name == "telemetry":
+            self.telemetry = record
+            self._watch.see_commands(int(record["commands"]))
+            self._ask_who |= bool(record["resets"] != self.identity["resets"])
+            self._watch.see_counter(int(record["counter"]))
+            self._ask_who |= self._watch.suspicious
+        elif name == "fault":
+            self._note_fault(record)
+        self._hand_on(name, record)
+
+    def _note_fault(self, entry: np.void) -> None:
+        words = fault_words(int(entry["fault"]))
+        self.tell(
+            f"alarm: {self.where}: fault: {words} (measured {int(entry['value'])}, "
+            f"allowed {int(entry['limit'])})"
+        )
+        self._chronicle.dump_aside(f"{self.where}: fault: {words}")
+
+    def _hand_on(self, name: str, record: np.void) -> None:
+        if self._on_notice is not None:
+            self._on_notice(name, record)
+
+    def _tick(self, now_s: float) -> float:
+        self._tell_losses(now_s)
+        if not self.connected or self._quiet or now_s < self._beat_due_s:
+            return max(self._beat_due_s, now_s + POLL_S)
+        self._beat_due_s = now_s + BEAT_S
+        if self._exchange.unanswered:
+            self.statistics.silent_beats += 1
+            if now_s - self._heard_s > self._silence_s:
+                self._lose(f"no reply for {now_s - self._heard_s:.1f} s")
+                return self._beat_due_s
+        try:
+            if self._ask_who:
+                self._exchange.mention(_HELLO.code, b"")
+            else:
+                self._exchange.mention(_BEAT.code, _beat_now())
+        except LinkLost as error:
+            self._line_broke(str(error))
+        return self._beat_due_s
+
+    def _tell_losses(self, now_s: float) -> None:
+        """Journal what was lost since the last time, at most once a second."""
+        frames, words, told_s = self._told_lost
+        if self.books.lost_ever > frames and now_s - told_s >= 1.0:
+            self.tell(
+                f"warning: {self.where}: {self.books.lost_ever - frames} data frames lost, with "
+                f"{max(0, self.books.lost_words - words)} event words"
+            )
+            self._told_lost = (self.books.lost_ever, self.books.lost_words, now_s)
+
+
+def _beat_now() -> bytes:
+    return pack_request(_BEAT, {"host_time_ns": time.monotonic_ns()}, b"")

@@ -1,0 +1,142 @@
+"""The data dictionary that a module serves: what its firmware calls things, and whether we agree.
+
+Read in pieces, checked by length and CRC-32C against the module's identity. The schema's CRC tells
+whether host and firmware give every byte the same meaning; where it differs the dictionary says in
+words what does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import crc32c
+import numpy as np
+
+from daq.link.serial.line_errors import FirmwareMismatch
+from hw.wire.control import (
+    COMMANDS,
+    DEFINITION,
+    FAULTS,
+    MAX_PAYLOAD,
+    REGISTERS,
+    SCHEMA_CRC,
+    VERSION,
+    Board,
+)
+from hw.wire.protocol import VERSION as FRAME_VERSION
+
+MOST_BYTES = 1 << 20
+PIECE_BYTES = MAX_PAYLOAD - 4
+_STATUS_TEXTS = {entry["value"]: entry["text"] for entry in DEFINITION["status"]}
+_KNOWN: dict[tuple[int, int], Dictionary] = {}
+_MOST_KNOWN = 16
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """What a firmware said of itself; ``content`` is the JSON as it came."""
+
+    content: dict[str, Any]
+
+    def names(self, table: str) -> dict[str, int]:
+        """Return names and codes of "commands", "notices", "registers" or "faults"."""
+        key = "address" if table == "registers" else "code"
+        return {entry["name"]: int(entry[key]) for entry in self.content.get(table, [])}
+
+    def differences(self) -> list[str]:
+        """Return in words how the firmware's definition differs from this program's, by names."""
+        words = []
+        faults = {fault.name: fault.value for fault in FAULTS.values()}
+        ours = {
+            "commands": {spec.name: spec.code for spec in COMMANDS.values()},
+            "registers": {spec.name: spec.address for spec in REGISTERS.values()},
+            "faults": faults,
+        }
+        for table, known in ours.items():
+            theirs = self.names(table)
+            gone = sorted(set(known) - set(theirs))
+            new = sorted(set(theirs) - set(known))
+            moved = sorted(name for name in set(known) & set(theirs) if known[name] != theirs[name])
+            for what, names in (("lacks", gone), ("adds", new), ("renumbers", moved)):
+                if names:
+                    words.append(f"it {what} the {table} {', '.join(names[:8])}")
+        return words
+
+
+def status_text(status: int) -> str:
+    """Return a reply status in words."""
+    return str(_STATUS_TEXTS.get(status, f"status {status}, which this program does not know"))
+
+
+def board_name(board: int) -> str:
+    """Return a board's name."""
+    known = {int(entry): entry.name for entry in Board}
+    return known.get(board, f"board {board}")
+
+
+def known_dictionary(identity: np.void) -> Dictionary | None:
+    """Return a dictionary that was read before from a module with the same one."""
+    return _KNOWN.get((int(identity["dictionary_crc"]), int(identity["dictionary_bytes"])))
+
+
+def parse_dictionary(where: str, identity: np.void, data: bytes) -> Dictionary:
+    """Return the dictionary in these bytes.
+
+    Raises
+    ------
+    FirmwareMismatch
+        length, CRC or form are not what the identity promises.
+    """
+    length, crc = int(identity["dictionary_bytes"]), int(identity["dictionary_crc"])
+    if len(data) != length or crc32c.crc32c(data) != crc:
+        raise FirmwareMismatch(
+            f"{where}: its dictionary has {len(data)} bytes with CRC {crc32c.crc32c(data):#010x}, "
+            f"its identity promises {length} with {crc:#010x}: the firmware is damaged; flash it"
+        )
+    try:
+        content = json.loads(data)
+        dictionary = Dictionary(content)
+        dictionary.differences()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FirmwareMismatch(
+            f"{where}: its dictionary is not what this program can read ({error}); flash it"
+        ) from error
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[crc, length] = dictionary
+    return dictionary
+
+
+def versions_differ(identity: np.void) -> bool:
+    """Return whether so little agrees that not even the dictionary can be asked for."""
+    return int(identity["control_version"]) != VERSION
+
+
+def understands(identity: np.void) -> bool:
+    """Return whether we give all bytes of a module with this identity the meaning that it does."""
+    theirs = (int(identity["protocol_version"]), int(identity["control_version"]))
+    return theirs == (FRAME_VERSION, VERSION) and int(identity["schema"]) == SCHEMA_CRC
+
+
+def check_identity(where: str, identity: np.void, dictionary: Dictionary | None) -> None:
+    """Refuse a firmware whose bytes we would misread.
+
+    Raises
+    ------
+    FirmwareMismatch
+        naming versions and schemas of both sides, and what differs where that is known.
+    """
+    if understands(identity):
+        return
+    differences = dictionary.differences() if dictionary is not None else []
+    detail = f" ({'; '.join(differences)})" if differences else ""
+    same = "" if versions_differ(identity) else " (tomoshibi firmware flash)"
+    raise FirmwareMismatch(
+        f"{where} runs firmware build {int(identity['build']):08x} with frame protocol "
+        f"{int(identity['protocol_version'])}, control protocol "
+        f"{int(identity['control_version'])} and schema {int(identity['schema']):08x}; this "
+        f"program speaks {FRAME_VERSION}, {VERSION} and {SCHEMA_CRC:08x}{detail}. Flash the "
+        f"firmware of this release{same}, or use the program that belongs to that firmware"
+    )

@@ -1,0 +1,167 @@
+"""Commands out, replies in: one at a time, sent again where no reply comes, done exactly once.
+
+The module remembers its last command by sequence number and CRC and answers a repeat from memory.
+That holds only while nothing else is sent between a command and its repeat, so beats and other
+questions of the background go out only while no command waits. They are never repeated, so a
+command may follow one at once. Sequence numbers begin anywhere: a module that outlived its last
+host must not take our first command for that host's last.
+
+Round trips count only where the command was sent once (Karn and Partridge, *Improving round-trip
+time estimates in reliable transport protocols*, SIGCOMM 1987): of a repeat nobody knows which of
+its copies was answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
+from daq.link.serial.line_statistics import LinkStatistics
+from daq.link.serial.packets import COMMAND, ControlMessage, encode_message
+from daq.link.serial.transcript import Transcript
+from hw.wire.control import VERSION
+
+_FRESH = b"\0"
+"""In front of each command: what damage left at the module's end must not spoil it as well."""
+
+
+@dataclass
+class _Waiting:
+    sequence: int
+    code: int
+    sent_ns: int = 0
+    received_ns: int = 0
+    payload: bytes | None = None
+    failed: SerialLinkError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply's payload and when it came, monotonic ns; ``tries``: how often the command went."""
+
+    payload: bytes
+    sent_ns: int
+    received_ns: int
+    tries: int
+
+
+class Exchange:
+    """The sequence numbers of one module. ``take_reply`` is called by the poller's thread."""
+
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        statistics: LinkStatistics,
+        transcript: Transcript,
+        *,
+        sequence: int | None = None,
+    ) -> None:
+        self._send, self._statistics, self._transcript = send, statistics, transcript
+        self._lock = threading.Lock()
+        self._sequence = secrets.randbits(16) if sequence is None else sequence
+        self._waiting: _Waiting | None = None
+        self._background: _Waiting | None = None
+
+    def ask(self, code: int, payload: bytes, *, timeout_s: float, tries: int) -> Answer:
+        """Send a command and wait for its reply. The caller sees to it that one runs at a time.
+
+        Raises
+        ------
+        NoAnswer
+            no reply within ``tries`` × ``timeout_s``; the command was done once, or not at all.
+        LinkLost
+            the line went away meanwhile; likewise.
+        """
+        with self._lock:
+            waiting = self._waiting = _Waiting(self._next_sequence(), code)
+        message = ControlMessage(VERSION, COMMAND, waiting.sequence, code, payload)
+        data = _FRESH + encode_message(COMMAND, waiting.sequence, code, payload)
+        try:
+            for attempt in range(1, tries + 1):
+                self._put(waiting, message, data, again=attempt > 1)
+                if waiting.done.wait(timeout_s):
+                    return self._answer(waiting, attempt)
+        finally:
+            with self._lock:
+                self._waiting = None
+        self._statistics.timeouts += 1
+        raise NoAnswer(f"no reply within {tries} × {timeout_s:g} s")
+
+    def mention(self, code: int, payload: bytes) -> bool:
+        """Send a question of the background, once; return False while a command waits."""
+        with self._lock:
+            if self._waiting is not None:
+                return False
+            asked = _Waiting(self._next_sequence(), code, time.monotonic_ns())
+            self._background = asked
+            message = ControlMessage(VERSION, COMMAND, asked.sequence, code, payload)
+            self._transcript.sent(message)
+            self._send(_FRESH + encode_message(COMMAND, asked.sequence, code, payload))
+        return True
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the last question of the background still waits."""
+        return self._background is not None
+
+    def take_reply(self, message: ControlMessage) -> Answer | None:
+        """Take a reply in; return it where it answers a question of the background."""
+        now = time.monotonic_ns()
+        with self._lock:
+            waiting, asked = self._waiting, self._background
+            if _answers(message, waiting):
+                assert waiting is not None
+                waiting.received_ns, waiting.payload = now, message.payload
+                waiting.done.set()
+                return None
+            if not _answers(message, asked):
+                self._statistics.late_replies += 1
+                return None
+            assert asked is not None
+            self._background = None
+        self._statistics.round_trips_s.append((now - asked.sent_ns) * 1e-9)
+        return Answer(message.payload, asked.sent_ns, now, 1)
+
+    def fail(self, words: str) -> None:
+        """Tell who waits that no reply will come."""
+        with self._lock:
+            self._background = None
+            if self._waiting is not None:
+                self._waiting.failed = LinkLost(words)
+                self._waiting.done.set()
+
+    def _next_sequence(self) -> int:
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        return self._sequence
+
+    def _put(self, waiting: _Waiting, message: ControlMessage, data: bytes, *, again: bool) -> None:
+        self._transcript.sent(message)
+        if again:
+            self._statistics.retransmits += 1
+        else:
+            self._statistics.commands += 1
+            waiting.sent_ns = time.monotonic_ns()
+        self._send(data)
+
+    def _answer(self, waiting: _Waiting, attempt: int) -> Answer:
+        if waiting.failed is not None:
+            raise waiting.failed
+        assert waiting.payload is not None
+        if attempt == 1:
+            took = (waiting.received_ns - waiting.sent_ns) * 1e-9
+            self._statistics.round_trips_s.append(took)
+        return Answer(waiting.payload, waiting.sent_ns, waiting.received_ns, attempt)
+
+
+def _answers(message: ControlMessage, waiting: _Waiting | None) -> bool:
+    return (
+        waiting is not None
+        and message.sequence == waiting.sequence
+        and message.code == waiting.code
+        and len(message.payload) >= 4
+    )

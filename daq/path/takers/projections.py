@@ -1,0 +1,131 @@
+"""Planar pictures of a SPECT run: windowed singles per crystal, since the start and lately.
+
+Counts only: no uniformity, no scatter, no collimator is corrected for. Memory is fixed: one array
+of all pictures, one more for each second of the recent past. A window or crystal that would not fit
+``MOST_CELLS`` is left out of the pictures, never of the logs, and the number of windows says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.buffers import as_words
+from coincidence.events import WINDOW_SHIFT
+from daq.errors import StorageError
+from daq.path.takers.recent import Recent
+from hw.jit import Array, kernel
+from hw.messages.codec import Projections
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.description import Scanner
+
+FILE_NAME = "projections.npz"
+RECENT_S = 5
+"""The recent pictures are of the last 5 s of detector time, or what there is of them."""
+
+MOST_CELLS = 1 << 21
+"""Windows × crystals: 8 MiB of counts. 63 windows of 8 heads of 4096 crystals just fit."""
+
+_STEP_PS = 1_000_000_000_000
+_NUMBER_SHIFT = np.uint64(48 + WINDOW_SHIFT)
+_NUMBER_MASK = np.uint64(0xFF >> WINDOW_SHIFT)
+_CRYSTAL_FIELD = np.uint64(0xFFFFFFFF)
+
+Counts = npt.NDArray[np.uint32]
+
+
+@kernel
+def count_pictures(words: Array, counts: Array) -> int:
+    """Count windowed singles into ``counts`` (windows, crystals) u4; return how many found a place.
+
+    ``words`` : (n, 2) i8, singles as words with the window's number in their flags
+    """
+    n = 0
+    for i in range(words.shape[0]):
+        word = np.uint64(words[i, 1])
+        window = np.int64((word >> _NUMBER_SHIFT) & _NUMBER_MASK) - 1
+        crystal = np.int64(word & _CRYSTAL_FIELD)
+        if 0 <= window < counts.shape[0] and crystal < counts.shape[1]:
+            counts[window, crystal] += np.uint32(1)
+            n += 1
+    return n
+
+
+class ProjectionCounter:
+    """Counts a run's pictures; fed with every batch's windowed singles, in order.
+
+    counts : (windows, crystals) u4 since the start
+    """
+
+    def __init__(self, scanner: Scanner, settings: SortSettings) -> None:
+        room = MOST_CELLS // scanner.n_crystals
+        self.windows = tuple(w.name for w in settings.singles_windows[:room])
+        self._scanner = scanner
+        self.counts: Counts = np.zeros((len(self.windows), scanner.n_crystals), np.uint32)
+        self._recent = Recent(self.counts.copy(), span_ps=RECENT_S * _STEP_PS, step_ps=_STEP_PS)
+        self._watermark_ps = 0
+        self._published = 0
+
+    def observe(self, singles: npt.NDArray[np.void], watermark_ps: int) -> None:
+        """Take in windowed singles, complete up to a watermark."""
+        count_pictures(as_words(singles), self.counts)
+        self._watermark_ps = max(self._watermark_ps, watermark_ps)
+        if self._recent.due(self._watermark_ps):
+            self._recent.add(self._watermark_ps, self.counts.copy())
+
+    def recent(self) -> tuple[Counts, float]:
+        """Return the counts of the last seconds (windows, crystals) u4, and how many seconds."""
+        (begin_ps, before), _ = self._recent.ends(RECENT_S * _STEP_PS)
+        return self.counts - before, max(0, self._watermark_ps - begin_ps) * 1e-12
+
+    def message(self, run: str, *, angles_deg: list[float | None], wall_ns: int) -> Projections:
+        """Return the pictures as they are published."""
+        self._published += 1
+        block, (recent, recent_s) = self._scanner.module, self.recent()
+        return Projections(
+            run=run,
+            sequence=self._published,
+            windows=list(self.windows),
+            modules=self._scanner.n_modules,
+            n_u=block.n_u,
+            n_v=block.n_v,
+            pitch_mm=(block.pitch_u_mm, block.pitch_v_mm),
+            counts=self.counts.tobytes(),
+            recent=recent.tobytes(),
+            detector_time_s=self._watermark_ps * 1e-12,
+            recent_s=recent_s,
+            angles_deg=angles_deg,
+            published_wall_ns=wall_ns,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``projections.npz`` into a run's folder; raises StorageError."""
+        block = self._scanner.module
+        shape = (len(self.windows), self._scanner.n_modules, block.n_v, block.n_u)
+        buffer, path = io.BytesIO(), folder / FILE_NAME
+        np.savez_compressed(
+            buffer,
+            counts=self.counts.reshape(shape),
+            windows=np.array(self.windows, dtype=np.str_),
+            pitch_mm=np.array([block.pitch_u_mm, block.pitch_v_mm]),
+            detector_s=self._watermark_ps * 1e-12,
+        )
+        part = path.with_suffix(".part")
+        try:
+            part.write_bytes(buffer.getvalue())
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def projection_counter(scanner: Scanner, settings: SortSettings) -> ProjectionCounter | None:
+    """Return what counts a run's pictures; None where it is no SPECT run."""
+    if scanner.modality != "SPECT" or not settings.singles_windows:
+        return None
+    return ProjectionCounter(scanner, settings)

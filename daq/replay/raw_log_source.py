@@ -1,0 +1,112 @@
+"""A raw log as a source: its data frames sent again, in the order in which they came.
+
+One PUSH socket carries all modules, so that the order is kept and the new run's coincidences are
+the old run's to the bit. In real time the frames of a period leave when it ends; fast mode sends
+as quickly as the daq takes them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import zmq
+
+from daq.folder import raw_log as rawlog
+from daq.folder.raw_log import RawLogReader
+from daq.folder.run_config import RunConfig
+from daq.path.frame_check import FrameChecker
+from hw.messages.codec import Hello, Shutdown, SourceReport, Start, Stop
+from hw.messages.endpoints import Endpoints
+from hw.messages.source_link import SourceLink
+from hw.wire.protocol import FRAME_PERIOD_PS, HEADER_DTYPE
+
+QUEUE = 1024
+_ID_OFFSET: int = HEADER_DTYPE.fields["frame_id"][1]  # type: ignore[index]
+
+
+class ReplaySource:
+    """Serves one run's raw log. ``leave`` may be called from a signal handler."""
+
+    def __init__(
+        self, folder: Path, config: RunConfig, endpoints: Endpoints, *, fast: bool
+    ) -> None:
+        self._path = folder / rawlog.FILE_NAME
+        self._fast = fast
+        self._leave = False
+        self._stop = False
+        scanner = config.scanner()
+        self._modules = scanner.n_modules
+        hello = Hello(kind="replay", scanner=scanner.name, modules=self._modules, pid=os.getpid())
+        self._link = SourceLink(endpoints, hello)
+        self._data: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+        self._data.setsockopt(zmq.SNDHWM, QUEUE)
+        self._data.setsockopt(zmq.LINGER, 500)
+        self._data.connect(endpoints.of("data"))
+
+    def leave(self) -> None:
+        """End serving soon."""
+        self._leave = True
+
+    def serve(self) -> None:
+        """Wait for Start, send the log, report; again for the next run, until told to leave."""
+        try:
+            while not self._leave:
+                for order in self._link.poll(0.1):
+                    if isinstance(order, Shutdown):
+                        return
+                    if isinstance(order, Start):
+                        self._send_log(order)
+        finally:
+            self._data.close()
+            self._link.close()
+
+    def _send_log(self, order: Start) -> None:
+        checker = FrameChecker(n_modules=self._modules, run_tag=order.run_tag)
+        began = time.monotonic()
+        self._stop = False
+        self._link.beat.running = True
+        for frames in RawLogReader(self._path):
+            for frame in frames:
+                self._wait_until_due(frame, began)
+                if self._leave or self._stop or not self._send(frame):
+                    break
+                checker.check([frame])
+        self._link.beat.running = False
+        self._link.report(_report(checker, order.run_tag))
+
+    def _wait_until_due(self, frame: memoryview, began: float) -> None:
+        """In real time wait for the end of the frame's period, keeping the link alive."""
+        frame_id = int(np.frombuffer(frame[_ID_OFFSET : _ID_OFFSET + 4], dtype="<u4")[0])
+        due = began + (0.0 if self._fast else (frame_id + 1) * FRAME_PERIOD_PS * 1e-12)
+        self._link.beat.detector_time_s = (frame_id + 1) * FRAME_PERIOD_PS * 1e-12
+        self._link.beat.lag_s = max(0.0, time.monotonic() - due) if not self._fast else 0.0
+        while (wait_s := due - time.monotonic()) > 0 and not (self._leave or self._stop):
+            self._take_orders(min(wait_s, 0.1))
+
+    def _send(self, frame: memoryview) -> bool:
+        while not (self._leave or self._stop):
+            try:
+                self._data.send(frame, zmq.NOBLOCK)
+                return True
+            except zmq.Again:
+                self._take_orders(0.002)
+        return False
+
+    def _take_orders(self, timeout_s: float) -> None:
+        for order in self._link.poll(timeout_s):
+            self._stop |= isinstance(order, Stop)
+            self._leave |= isinstance(order, Shutdown)
+
+
+def _report(checker: FrameChecker, run_tag: int) -> SourceReport:
+    """What was sent is what the log holds and what its gaps show was lost before it."""
+    links = checker.links
+    return SourceReport(
+        run_tag=run_tag,
+        singles_emitted=[int(n) for n in links["next_word"]],
+        frames_sent=[int(n) for n in links["next_sequence"]],
+        dead_events=[int(n) for n in links["dead_events"]],
+    )

@@ -1,0 +1,303 @@
+"""Sorting a run's raw log again: the same bits (verify), or with other settings."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daq.errors import LogError, StorageError
+from daq.folder import calibration_set, singles_log
+from daq.folder import listmode_log as listmode
+from daq.folder import raw_log as rawlog
+from daq.folder.blocks import BlockKind
+from daq.folder.calibration_set import CalibrationSet
+from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter, RecordsHash
+from daq.folder.raw_log import RawLogReader
+from daq.folder.run_config import RunConfig, check_fits, checked_settings
+from daq.folder.singles_log import FurtherStreams, SinglesReader, SinglesWriter, singles_head
+from daq.path.books import Books
+from daq.path.pipeline import Pipeline
+from daq.path.takers.statistics import RunStatistics
+from daq.service.run import CONFIG_NAME
+from hw.messages.sort_settings import SortSettings
+from hw.scanner.geometry import build_geometry
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Resorted:
+    """The outcome of sorting a raw log again.
+
+    further : windows, TEW estimates and hashes of singles, triples and angles, as in a run's
+        summary
+    statistics : ``randoms`` and ``live_time``, as in a run's summary
+    """
+
+    settings: SortSettings
+    calibration: str
+    hash: str
+    prompts: int
+    delayeds: int
+    multiples: int
+    triples: int
+    crowded: int
+    crowded_windows: int
+    further: dict[str, Any]
+    statistics: dict[str, Any]
+    singles: dict[str, int]
+    frames: dict[str, int]
+    torn_bytes: int
+    closed: bool
+
+
+def run_config(folder: Path) -> RunConfig:
+    """Return the configuration in a run folder; raises LogError where it is unreadable."""
+    path = folder / CONFIG_NAME
+    try:
+        head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(head["config"], RunConfig)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(f"{path} is no run configuration: {error}") from error
+
+
+def run_tag(folder: Path) -> int:
+    """Return the tag that the run's data frames carry."""
+    return int(RawLogReader(folder / rawlog.FILE_NAME).head["run_tag"])
+
+
+def changed_settings(settings: SortSettings, changes: dict[str, Any]) -> SortSettings:
+    """Return settings with changes; None leaves a value as it is."""
+    values = msgspec.to_builtins(settings)
+    values.update({key: value for key, value in changes.items() if value is not None})
+    return checked_settings(values)
+
+
+def own_calibration(folder: Path) -> CalibrationSet | None:
+    """Return the calibration set that the run was sorted with, None where there was none.
+
+    Raises
+    ------
+    CalibrationSetError
+        where the folder's set is missing, or not the one that the raw log's head names, or the
+        list-mode log's in a run whose raw log is missing (imported coincidences) or damaged.
+    """
+    named = _head_of_logs(folder).get("calibration", "none")
+    if named == "none":
+        return None
+    path = folder / calibration_set.FILE_NAME
+    found = calibration_set.load_set(path)
+    if found.identity != named:
+        raise calibration_set.CalibrationSetError(
+            f"{path} is {found.identity}, but the run was sorted with {named}: put that set back"
+        )
+    return found
+
+
+def _head_of_logs(folder: Path) -> dict[str, Any]:
+    try:
+        return RawLogReader(folder / rawlog.FILE_NAME).head
+    except LogError:
+        return ListmodeReader(folder / listmode.FILE_NAME).head
+
+
+def resort(
+    folder: Path,
+    settings: SortSettings | None = None,
+    *,
+    calibration: CalibrationSet | None = None,
+    output: Path | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> Resorted:
+    """Sort a run's raw log; with its own settings and calibration (None) the bits are those of
+    the live run.
+
+    Parameters
+    ----------
+    output : a list-mode log to write, which must not exist; windowed singles go to a singles log
+        beside it, of the same name with the ending ``.tmws``
+    progress : called with (bytes done, bytes in all)
+    threads : 1, or more for a thread for each stage; the bits are the same
+    """
+    reader = RawLogReader(folder / rawlog.FILE_NAME)
+    config = msgspec.convert(reader.head["config"], RunConfig)
+    scanner = config.scanner()
+    settings = settings or config.settings
+    check_fits(settings, scanner)
+    calibration = calibration or own_calibration(folder)
+    if calibration is not None:
+        calibration.check_scanner(scanner)
+    head = {key: value for key, value in reader.head.items() if key != "format"}
+    head["resorted"] = msgspec.to_builtins(settings)
+    head["calibration"] = calibration.identity if calibration else "none"
+    _check_free(output, settings)
+    writer = ListmodeWriter(output, head) if output else None
+    streams = FurtherStreams(
+        settings, listmode=writer, singles=_singles_writer(output, head, settings)
+    )
+    geometry, stall_ps = build_geometry(scanner), int(config.stall_s * 1e12)
+    statistics = RunStatistics(scanner, geometry, settings, stall_ps=stall_ps)
+    pipeline = Pipeline(
+        scanner,
+        geometry,
+        settings,
+        run_tag=reader.head["run_tag"],
+        calibration=calibration.calibration() if calibration else None,
+        stall_ps=stall_ps,
+        listmode=writer,
+    )
+    for batch in pipeline.stream(_batches(reader, folder, progress), threads=threads):
+        streams.take(batch)
+        statistics.observe(batch)
+    last = pipeline.finish()
+    streams.take(last)
+    statistics.observe(last)
+    statistics.finish()
+    result = _outcome(pipeline, streams, statistics, head["calibration"], reader)
+    if writer is not None:
+        writer.close({"prompts": result.prompts, "delayeds": result.delayeds, "hash": result.hash})
+        streams.close()
+    return result
+
+
+def _batches(
+    reader: RawLogReader, folder: Path, progress: Progress | None
+) -> Iterator[list[memoryview]]:
+    """Yield the raw log's data frames, telling how far it is."""
+    total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
+    for frames in reader:
+        yield frames
+        done += sum(map(len, frames))
+        if progress is not None:
+            progress(done, total)
+
+
+def _check_free(output: Path | None, settings: SortSettings) -> None:
+    """Refuse before anything is written where one of the outputs is there already."""
+    paths = [] if output is None else [output]
+    if output is not None and settings.singles_windows:
+        paths.append(output.with_suffix(".tmws"))
+    for path in paths:
+        if path.exists() or paths.count(path) > 1:
+            raise StorageError(
+                f"{path} exists already or is meant for two logs: choose another name, "
+                "for instance again.tmlm"
+            )
+
+
+def _singles_writer(
+    output: Path | None, head: dict[str, Any], settings: SortSettings
+) -> SinglesWriter | None:
+    if output is None or not settings.singles_windows:
+        return None
+    return SinglesWriter(output.with_suffix(".tmws"), singles_head(head, settings))
+
+
+def _outcome(
+    pipeline: Pipeline,
+    streams: FurtherStreams,
+    statistics: RunStatistics,
+    identity: str,
+    reader: RawLogReader,
+) -> Resorted:
+    books, counts = Books(pipeline, None), pipeline.sorter.counts
+    return Resorted(
+        settings=pipeline.settings,
+        calibration=identity,
+        hash=pipeline.digest.hexdigest(),
+        prompts=counts.prompts,
+        delayeds=counts.delayeds,
+        multiples=counts.multiples,
+        triples=counts.triples,
+        crowded=counts.crowded,
+        crowded_windows=counts.crowded_windows,
+        further=streams.summary(),
+        statistics=statistics.summary(),
+        singles=books.singles(),
+        frames=books.frames(),
+        torn_bytes=reader.torn_bytes,
+        closed=reader.end is not None,
+    )
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Whether a raw log sorts to what was written live. ``complete``: the raw log was closed well;
+    otherwise what was written live before it was cut off must be where the sorting begins.
+
+    live_hash, replay_hash : of prompts and delayeds
+    live_further, replay_further : hashes of triples, singles and angles, where the run has such
+    """
+
+    identical: bool
+    live_hash: str
+    replay_hash: str
+    live_further: dict[str, str]
+    replay_further: dict[str, str]
+    complete: bool
+    prompts: int
+    delayeds: int
+
+
+def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) -> Verified:
+    """Sort the raw log with the run's own settings and compare to the bit with the live logs."""
+    live = ListmodeReader(folder / listmode.FILE_NAME)
+    with tempfile.TemporaryDirectory(prefix="tomoshibi-verify-") as scratch:
+        path = Path(scratch) / listmode.FILE_NAME
+        again = resort(folder, output=path, progress=progress, threads=threads)
+        limited = not again.closed
+        pairs = _compare(live, ListmodeReader(path), limited=limited)
+        hashes = {"triples": _further(pairs)} if again.settings.triples else {}
+        if again.settings.singles_windows:
+            hashes |= _compare_singles(folder, path, limited=limited)
+    live_pairs, replay_pairs = pairs
+    live_further = {name: found[0] for name, found in hashes.items()}
+    replay_further = {name: found[1] for name, found in hashes.items()}
+    return Verified(
+        identical=live_pairs.hexdigest() == replay_pairs.hexdigest()
+        and live_further == replay_further,
+        live_hash=live_pairs.hexdigest(),
+        replay_hash=replay_pairs.hexdigest(),
+        live_further=live_further,
+        replay_further=replay_further,
+        complete=again.closed,
+        prompts=again.prompts,
+        delayeds=again.delayeds,
+    )
+
+
+def _compare(
+    live: ListmodeReader, replay: ListmodeReader, *, limited: bool
+) -> tuple[ListmodeHash, ListmodeHash]:
+    """Return the identities of two list-mode logs; ``limited``: of no more than the live one has
+    in the replayed one."""
+    first, second = ListmodeHash(), ListmodeHash()
+    counts = live.take_in(first)
+    replay.take_in(second, counts if limited else None)
+    return first, second
+
+
+def _further(pairs: tuple[ListmodeHash, ListmodeHash]) -> tuple[str, str]:
+    live, replay = pairs
+    return live.of(BlockKind.TRIPLES), replay.of(BlockKind.TRIPLES)
+
+
+def _compare_singles(folder: Path, path: Path, *, limited: bool) -> dict[str, tuple[str, str]]:
+    """Return the identities of two singles logs: of the singles, and of angles where there are."""
+    kinds = BlockKind.SINGLES, BlockKind.ANGLES
+    first, second = RecordsHash(*kinds), RecordsHash(*kinds)
+    counts = SinglesReader(folder / singles_log.FILE_NAME).take_in(first)
+    again = SinglesReader(path.with_suffix(".tmws"))
+    found = again.take_in(second, counts if limited else None)
+    return {
+        kind.name.lower(): (first.of(kind), second.of(kind))
+        for kind in kinds
+        if kind is BlockKind.SINGLES or counts[kind] or found[kind]
+    }

@@ -1,0 +1,161 @@
+"""The sources of data that announced themselves: emulator, firmware's link process, replay.
+
+A source says Hello until welcomed, then Heartbeat once a second; one that is silent for
+``LOST_AFTER_S`` is lost, which is told once. It is remembered for ``FORGET_AFTER_S``: if it wakes
+(a suspended laptop, a debugger) it counts as new again without another Hello, and its report is
+not missed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import zmq
+
+from hw.messages.codec import (
+    AnyMessage,
+    FaultAnswer,
+    Heartbeat,
+    Hello,
+    Message,
+    MessageError,
+    ModuleAnswer,
+    ModuleStates,
+    SourceReport,
+    Welcome,
+    decode,
+    encode,
+)
+
+LOST_AFTER_S = 3.0
+FORGET_AFTER_S = 3600.0
+
+Answer = TypeVar("Answer", FaultAnswer, ModuleAnswer)
+
+
+def _to_all(hello: Hello) -> bool:
+    return True
+
+
+@dataclass
+class Source:
+    """One source. ``seen_s``: monotonic time of its last message."""
+
+    hello: Hello
+    seen_s: float
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    lost: bool = False
+
+
+class Sources:
+    """Serves the source plane; never blocks."""
+
+    def __init__(
+        self, socket: zmq.Socket[bytes], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._sources: dict[bytes, Source] = {}
+        self._answers: list[FaultAnswer | ModuleAnswer] = []
+        self._states: list[ModuleStates] = []
+        self.invalid_messages = 0
+
+    def take_answers(self, kind: type[Answer]) -> list[Answer]:
+        """Return the answers of a kind to orders that came since the last time."""
+        taken = [answer for answer in self._answers if isinstance(answer, kind)]
+        self._answers = [answer for answer in self._answers if not isinstance(answer, kind)]
+        return taken
+
+    def take_states(self) -> list[ModuleStates]:
+        """Return the states of modules that came since the last time, in order."""
+        states, self._states = self._states, []
+        return states
+
+    def poll(self) -> tuple[list[Source], list[SourceReport]]:
+        """Take in what has come; return the sources that are new and the reports."""
+        new: list[Source] = []
+        reports: list[SourceReport] = []
+        while self._socket.poll(0):
+            identity, *parts = self._socket.recv_multipart()
+            try:
+                message = decode(parts[-1] if parts else b"")
+            except MessageError:
+                self.invalid_messages += 1
+                continue
+            if isinstance(message, Hello):
+                if identity not in self._sources:
+                    new.append(Source(message, self._clock()))
+                    self._sources[identity] = new[-1]
+                self._send(identity, Welcome())
+            source = self._sources.get(identity)
+            if source is None:
+                self.invalid_messages += 1
+                continue
+            if source.lost:
+                new.append(source)
+            source.seen_s, source.lost = self._clock(), False
+            if isinstance(message, SourceReport):
+                reports.append(message)
+            else:
+                self._keep(source, message)
+        return new, reports
+
+    def _keep(self, source: Source, message: AnyMessage) -> None:
+        if isinstance(message, Hello):
+            source.hello = message
+        elif isinstance(message, Heartbeat):
+            source.heartbeat = message
+        elif isinstance(message, FaultAnswer | ModuleAnswer):
+            self._answers.append(message)
+        elif isinstance(message, ModuleStates):
+            self._states.append(message)
+
+    def newly_lost(self) -> list[Source]:
+        """Return the sources that have just fallen silent for too long."""
+        now = self._clock()
+        forgotten = [k for k, s in self._sources.items() if s.seen_s < now - FORGET_AFTER_S]
+        for key in forgotten:
+            del self._sources[key]
+        lost = [source for source in self.present if source.seen_s < now - LOST_AFTER_S]
+        for source in lost:
+            source.lost = True
+        return lost
+
+    def send_all(self, message: Message, *, to: Callable[[Hello], bool] = _to_all) -> int:
+        """Send a message to every source that ``to`` chooses, lost ones too; return how many of
+        them are alive."""
+        chosen = {key: source for key, source in self._sources.items() if to(source.hello)}
+        for identity in chosen:
+            self._send(identity, message)
+        return sum(not source.lost for source in chosen.values())
+
+    def _send(self, identity: bytes, message: Message) -> None:
+        try:
+            self._socket.send_multipart([identity, encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            self.invalid_messages += 1  # its queue is full or it is gone: newly_lost will tell
+
+    @property
+    def present(self) -> list[Source]:
+        """The sources that are alive."""
+        return [source for source in self._sources.values() if not source.lost]
+
+    def not_ready(self) -> list[str]:
+        """Return why sources cannot begin a run now, in words; [] where all can."""
+        hellos = [source.hello for source in self.present]
+        words = [hello.not_ready for hello in hellos if hello.not_ready]
+        detector = any(hello.modules == 0 for hello in hellos)
+        if any(hello.needs_detector for hello in hellos) and not detector:
+            words.append("the modules have no detector: start `tomoshibi emulate --hits FOLDER`")
+        return words
+
+    def describe(self) -> str:
+        """Return the sources in words."""
+        return ", ".join(f"{s.hello.kind} ({s.hello.scanner})" for s in self.present) or "none"
+
+    def lag_s(self) -> float:
+        """Return how far the slowest source's time is behind the wall clock."""
+        return max((s.heartbeat.lag_s for s in self.present), default=0.0)

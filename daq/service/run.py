@@ -1,0 +1,339 @@
+"""One open run: its folder, logs and pipeline, from arming to the summary.
+
+The folder is made exclusively: an existing one is never written to. Layout in docs/file-format.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from daq.errors import RunError, StorageError
+from daq.folder import calibration_set, singles_log
+from daq.folder import listmode_log as listmode
+from daq.folder import raw_log as rawlog
+from daq.folder.run_config import RunConfig, check_fits, versions
+from daq.folder.singles_log import FurtherStreams, SinglesWriter, singles_head
+from daq.path.books import Books, sent_by
+from daq.path.frame_check import Frame
+from daq.path.hit_books import HitBooks
+from daq.path.pipeline import Output, Pipeline
+from daq.path.takers.projections import projection_counter
+from daq.path.takers.rates import ModuleMeter, RateMeter
+from daq.path.takers.statistics import RunStatistics
+from hw.messages.codec import ImagerReport, RunCondition, SourceReport
+from hw.scanner.geometry import build_geometry
+
+CONFIG_NAME = "run.json"
+SUMMARY_NAME = "summary.json"
+SCANNER_NAME = "scanner.toml"
+MU_MAP_NAME = "mu_map.npz"
+
+_ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
+"""In indented JSON: a list of numbers, which then goes on one line. No string has line breaks."""
+
+
+class Run:
+    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books, as does
+    ``put_away`` of a run that never started.
+
+    live : how it is imaged now; its beginning is ``config.live``
+    """
+
+    def __init__(self, config: RunConfig, runs_root: Path) -> None:
+        """Make the folder and both logs; raises RunError or StorageError."""
+        self.config = config
+        self.live = config.live
+        self.scanner = config.scanner()
+        check_fits(config.settings, self.scanner)
+        self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
+        self.created = dt.datetime.now(dt.UTC)
+        if config.mu_map and not Path(config.mu_map).is_file():
+            raise RunError(f"µ map {config.mu_map}: no such file; no run folder was made")
+        self.calibration = (
+            calibration_set.load_set_for(Path(config.calibration), self.scanner)
+            if config.calibration
+            else None
+        )
+        self.folder = new_run_folder(runs_root, config, self.scanner.name, self.created)
+        self.name = self.folder.name
+        self.reports: list[SourceReport] = []
+        self.imager: ImagerReport | None = None
+        self.conditions: list[str] = []
+        self.undelivered = 0
+        self.randoms_alarm = False
+        self.meter = RateMeter()
+        self._module_meter = ModuleMeter(self.scanner.n_modules)
+        self._finished = False
+        self._started_ns = 0
+        self._elapsed_s = 0.0
+        head = self._head()
+        self._write_provenance(head)
+        self._raw = rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head)
+        self._list = listmode.ListmodeWriter(self.folder / listmode.FILE_NAME, head)
+        self.streams = FurtherStreams(
+            config.settings, listmode=self._list, singles=self._singles_writer(head)
+        )
+        geometry, stall_ps = build_geometry(self.scanner), int(config.stall_s * 1e12)
+        self.projections = projection_counter(self.scanner, config.settings)
+        self.statistics = RunStatistics(self.scanner, geometry, config.settings, stall_ps=stall_ps)
+        self.pipeline = Pipeline(
+            self.scanner,
+            geometry,
+            config.settings,
+            run_tag=self.run_tag,
+            calibration=self.calibration.calibration() if self.calibration else None,
+            stall_ps=stall_ps,
+            raw_log=self._raw,
+            listmode=self._list,
+        )
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "run": self.name,
+            "run_tag": self.run_tag,
+            "created": self.created.isoformat(),
+            "config": msgspec.to_builtins(self.config),
+            "calibration": self.calibration.identity if self.calibration else "none",
+            "versions": versions(),
+        }
+
+    def _singles_writer(self, head: dict[str, Any]) -> SinglesWriter | None:
+        if not self.config.settings.singles_windows:
+            return None
+        head = singles_head(head, self.config.settings)
+        return SinglesWriter(self.folder / singles_log.FILE_NAME, head)
+
+    def _write_provenance(self, head: dict[str, Any]) -> None:
+        write_json(self.folder / CONFIG_NAME, head)
+        try:
+            (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
+            if self.config.mu_map:
+                shutil.copyfile(self.config.mu_map, self.mu_map)
+            if self.calibration:
+                calibration_set.save_set(self.calibration, self.folder / calibration_set.FILE_NAME)
+        except OSError as error:
+            raise StorageError(f"cannot fill {self.folder}: {error}") from error
+
+    @property
+    def mu_map(self) -> Path:
+        """Where the run keeps its µ map, if it has one."""
+        return self.folder / MU_MAP_NAME
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of the raw log so far."""
+        return self._raw.bytes_written
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall time since the start, 0 before it, fixed after the end."""
+        if self._finished or not self._started_ns:
+            return self._elapsed_s
+        return (time.monotonic_ns() - self._started_ns) * 1e-9
+
+    def start(self) -> None:
+        """Note the moment of the start."""
+        self._started_ns = time.monotonic_ns()
+
+    def taint(self, reason: str) -> None:
+        """Note once why the run is not simply good."""
+        if reason not in self.conditions:
+            self.conditions.append(reason)
+
+    def process(self, frames: Sequence[Frame]) -> Output:
+        """Log and sort a batch of frames; raises StorageError where the disk refuses it."""
+        output = self.pipeline.process(frames)
+        self.streams.take(output)
+        self._measure(output)
+        return output
+
+    def finish(self) -> Output:
+        """Resolve what is held and close both logs; raises StorageError."""
+        self._elapsed_s = self.elapsed_s
+        self._finished = True
+        output = self.pipeline.finish()
+        self.streams.take(output)
+        self._measure(output)
+        self._close_logs()
+        self.statistics.finish()
+        self._save_tables()
+        return output
+
+    def put_away(self) -> None:
+        """Close a run that never started; raises StorageError.
+
+        The folder is that of :meth:`finish`. But as nothing came, nothing is held: no kernel is
+        needed, whose first use takes half a second, and several where other processes start too.
+        """
+        self._finished = True
+        self._close_logs()
+        self._save_tables()
+
+    def _close_logs(self) -> None:
+        books = self.books()
+        end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
+        self._raw.close(end)
+        self._list.close({**end, **self.coincidences()})
+        self.streams.close()
+
+    def _save_tables(self) -> None:
+        self.statistics.save(self.folder)
+        if self.projections is not None:
+            self.projections.save(self.folder)
+
+    def abandon(self) -> None:
+        """Close the logs as they are after an error."""
+        self._elapsed_s = self.elapsed_s
+        self._finished = True
+        self._raw.abandon()
+        self._list.abandon()
+        self.streams.abandon()
+
+    def _measure(self, output: Output) -> None:
+        self.statistics.observe(output)
+        if self.projections is not None:
+            self.projections.observe(output.singles, output.watermark_ps)
+        counts = self.pipeline.sorter.counts
+        self.meter.observe(
+            min(output.watermark_ps, self.pipeline.decoder.newest_ps),
+            singles=int(self.pipeline.decoder.line["singles"].sum()),
+            accepted=int(self.pipeline.selector.accepted.sum()),
+            windowed=int(self.pipeline.selector.windowed.sum()),
+            prompts=counts.prompts,
+            randoms=counts.delayeds / self.config.settings.delayed_factor,
+        )
+        self._module_meter.observe(
+            self.pipeline.decoder.newest_ps, self.pipeline.decoder.line["singles"]
+        )
+
+    def module_rates(self) -> list[float]:
+        """Return the singles per second of each module over the last second."""
+        return [float(rate) for rate in self._module_meter.rates()]
+
+    def books(self) -> Books:
+        """Return the run's books as they stand; until the end, what the sources say that they
+        sent beyond the last frame that came is on its way, not lost."""
+        reports = self.reports if self._finished else []
+        return Books(self.pipeline, sent_by(reports, self.scanner.n_modules))
+
+    def hash(self) -> str:
+        """Return the identity of the coincidences so far."""
+        return self.pipeline.digest.hexdigest()
+
+    def coincidences(self) -> dict[str, int]:
+        """Return what the sorter counted."""
+        counts = self.pipeline.sorter.counts
+        return {
+            "prompts": counts.prompts,
+            "delayeds": counts.delayeds,
+            "multiples": counts.multiples,
+            "triples": counts.triples,
+            "crowded": counts.crowded,
+            "crowded_windows": counts.crowded_windows,
+        }
+
+    def condition(self) -> RunCondition:
+        """Good, tainted (something was lost or odd) or incomplete (cut off)."""
+        if any(reason.startswith("incomplete") for reason in self.conditions):
+            return "incomplete"
+        return "tainted" if self.conditions else "good"
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run's summary; the keys are explained in docs/file-format.md."""
+        books, hits = self.books(), HitBooks(self.reports, self.scanner.n_modules)
+        imager = self.imager or ImagerReport(run=self.name)
+        return {
+            "run": str(self.folder),
+            "name": self.name,
+            "created": self.created.isoformat(),
+            "condition": self.condition(),
+            "conditions": self.conditions,
+            "elapsed_s": round(self._elapsed_s, 3),
+            "detector_time_s": self.pipeline.decoder.newest_ps * 1e-12,
+            "frames": books.frames(),
+            "singles": books.singles(),
+            **({"hits": hits.summary()} if hits.known else {}),
+            **self.coincidences(),
+            **self.streams.summary(),
+            **({"angles": books.angles()} if self.pipeline.angles else {}),
+            "rates": self.meter.summary(),
+            **self.statistics.summary(),
+            "images": {
+                "count": imager.images,
+                "rate_Hz": imager.rate_Hz,
+                "latency_ms": {"p50": imager.latency_p50_ms, "p99": imager.latency_p99_ms},
+                "fraction_used": imager.fraction_used,
+                "prompts_used": imager.prompts_used,
+                "final": imager.image_path,
+            },
+            "undelivered_to_imager": self.undelivered,
+            "conserved": books.conserved() and hits.conserved(),
+            "hash": self.hash(),
+            "modules": books.per_module(),
+            "source": [msgspec.to_builtins(report) for report in self.reports],
+            "config": msgspec.to_builtins(self.config),
+            "versions": versions(),
+        }
+
+    def write_summary(self) -> dict[str, Any]:
+        """Write ``summary.json`` and return what is in it; raises StorageError."""
+        summary = self.summary()
+        write_json(self.folder / SUMMARY_NAME, summary)
+        return summary
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON to a new name, then move it into place; raises StorageError."""
+    part = path.with_suffix(".part")
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
+    text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
+    """Make the folder of a run, which must not exist; raises RunError or StorageError."""
+    plain = Path(config.name).name == config.name and config.name.isprintable()
+    if not plain or config.name.startswith("."):
+        raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
+    stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
+    names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
+    for name in names:
+        try:
+            (root / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StorageError(f"cannot make {root / name}: {error.strerror}") from error
+        return (root / name).resolve()
+    raise RunError(
+        f"run folder {root / names[0]} exists already and is never written to again: "
+        "choose another --name, or move it away"
+    )
+
+
+def _automatic_names(base: str) -> list[str]:
+    return [base, *(f"{base}-{number}" for number in range(2, 100))]

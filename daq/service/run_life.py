@@ -1,0 +1,364 @@
+"""The life of a run inside the daq: arm, start, watch, close, or fail. No socket of its own.
+
+Every way a run can end goes through here and leaves a folder with closed logs, a journal and a
+summary that says how it ended. Nothing here waits: closing advances turn by turn.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daq.errors import DaqError, RunError, StorageError
+from daq.folder.journal import Journal
+from daq.folder.run_config import RunConfig
+from daq.path.frame_check import Frame
+from daq.path.pipeline import Output
+from daq.service.closing import Closing
+from daq.service.data_sources import Sources
+from daq.service.event_stream import EventStream
+from daq.service.fault_record import describe_fault, write_faults
+from daq.service.imager_link import ImagerLink, has_image
+from daq.service.run import Run
+from daq.service.run_control import RunControl
+from daq.service.wall_clock import WallClock
+from daq.service.watch import RunWatch
+from hw.messages.codec import Severity, SourceReport, Start, Stop
+from hw.messages.live_settings import LiveSettings
+from hw.messages.sort_settings import SettingsError
+
+MIN_FREE_BYTES = 256 * 2**20
+HURRIED_DRAIN_S = 0.8
+
+OnEnd = Callable[[bool, str], None]
+"""Called when a run has ended: whether well, and its folder or the reason."""
+
+
+class RunKeeper:
+    """Owns the state, the journal and the open run.
+
+    template : what "arm" without a configuration arms; later the last one armed
+    on_end : told when closing, or failing, is complete
+    """
+
+    def __init__(
+        self,
+        runs_root: Path,
+        *,
+        sources: Sources,
+        imager: ImagerLink,
+        events: EventStream,
+        on_end: OnEnd,
+        template: RunConfig | None = None,
+        min_free_bytes: int = MIN_FREE_BYTES,
+    ) -> None:
+        self.runs_root = runs_root
+        self.template = template
+        self.control = RunControl()
+        self.journal = Journal()
+        self.run: Run | None = None
+        self.disk_free = 0
+        self._sources = sources
+        self._imager = imager
+        self._events = events
+        self._on_end = on_end
+        self._min_free_bytes = min_free_bytes
+        self._clock = WallClock()
+        self._watch = RunWatch()
+        self._closing: Closing | None = None
+
+    # --- from arming to data ------------------------------------------------------------------
+
+    def arm(self, config: RunConfig | None) -> Run:
+        """Make the run's folder and logs; raises RunError or StorageError with the remedy."""
+        self.control.require("idle", "closed")
+        config = config or self.template
+        if config is None:
+            raise RunError("arm: no configuration was given and the daq was started without one")
+        self.watch_disk()
+        if self.disk_free < self._min_free_bytes:
+            raise StorageError(
+                f"only {self.disk_free / 2**20:.0f} MiB free in {self.runs_root}, a run needs "
+                f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
+            )
+        run = self.run = Run(config, self.runs_root)
+        self.journal.open(run.folder)
+        self._imager.start(run)
+        self._events.start(run.name)
+        self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
+        self.control.to("armed")
+        self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
+        if not config.settings.sorts_coincidences:
+            words = "single photons: the pictures are projections, no image is reconstructed live"
+            self.journal.add("info", words)
+        return run
+
+    def start(self) -> Run:
+        """Start the sources; raises RunError where there are none, or others than armed for."""
+        self.control.require("armed")
+        run = self._open_run()
+        if not self._sources.present:
+            raise RunError("no source is attached: start one (`tomoshibi emulate`), then start")
+        self._check_sources(run)
+        self.control.to("running")
+        run.start()
+        self._clock, self._watch = WallClock(), RunWatch()
+        self._watch.data_came(time.monotonic())
+        folder = str(run.folder.resolve())
+        duration_s = run.config.duration_s
+        self._sources.send_all(Start(run_tag=run.run_tag, duration_s=duration_s, folder=folder))
+        self.journal.add("info", f"started, source: {self._sources.describe()}")
+        return run
+
+    def _check_sources(self, run: Run) -> None:
+        """Refuse to start with sources that are not this run's scanner."""
+        scanner = run.scanner
+        found = {source.hello.scanner for source in self._sources.present}
+        modules = sum(source.hello.modules for source in self._sources.present)
+        if found != {scanner.name} or modules != scanner.n_modules:
+            raise RunError(
+                f"the sources are {', '.join(sorted(found))} with {modules} modules, the run is "
+                f"armed for {scanner.name} with {scanner.n_modules}: start the source with "
+                f"--preset {scanner.name}, or arm for the other scanner"
+            )
+        not_ready = self._sources.not_ready()
+        if not_ready:
+            raise RunError(f"not ready: {'; '.join(not_ready)}")
+
+    def takes_data(self) -> bool:
+        """Whether data frames belong to an open run now."""
+        drained = self._closing is not None and self._closing.drained
+        return self.control.state in ("running", "stopping") and not drained
+
+    def take(self, frames: Sequence[Frame]) -> None:
+        """Log and sort data frames, pass the coincidences on. Any failure is latched."""
+        run, arrival_ns = self._open_run(), time.monotonic_ns()
+        try:
+            output = run.process(frames)
+        except DaqError as error:
+            self.fail(str(error))
+            return
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.fail(f"internal error in the event path, please report: {error!r}")
+            return
+        self._watch.data_came(time.monotonic())
+        newest_ps = run.pipeline.decoder.newest_ps
+        self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=newest_ps)
+        self._pass_on(run, output)
+
+    def _pass_on(self, run: Run, output: Output) -> None:
+        """Send what became final to the imager and to whoever subscribes; never waits."""
+        wall_ns = self._clock.wall_ns(output.watermark_ps)
+        self._imager.batch(run, output, event_wall_ns=wall_ns)
+        self._events.batch(output)
+
+    def take_report(self, report: SourceReport) -> None:
+        """Keep a source's report if it is of the open run; one that failed ends the run."""
+        if self.run is not None and report.run_tag == self.run.run_tag:
+            self.run.reports.append(report)
+            if report.failed:
+                self.journal.add("alarm", f"a source gave up: {report.failed}")
+                self.run.taint(f"incomplete: {report.failed}")
+                if self.control.state == "running":
+                    self.begin_closing(report.failed)
+            for fault in report.fault_log:
+                self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
+
+    def _open_run(self) -> Run:
+        if self.run is None:
+            raise RunError("there is no run: arm one first")
+        return self.run
+
+    # --- watching -----------------------------------------------------------------------------
+
+    def announce(self) -> None:
+        """Tell an imager that came late about the run, and slow subscribers about its end."""
+        self._events.repeat_end()
+        if self.run is not None and self.control.state in ("armed", "running"):
+            self._imager.begin(self.run)
+
+    def supervise(self, now: float) -> None:
+        """Journal what is new, end a run that has come to its end, advance one that closes."""
+        if self._closing is not None:
+            self._advance_closing(self._closing, now)
+        run = self.run
+        if run is None or self.control.state != "running":
+            return
+        for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
+            self.journal.add(severity, words)
+        if run.pipeline.decoder.all_ended:
+            self.begin_closing("all modules have ended")
+        elif len(run.reports) >= len(self._sources.present) > 0:
+            self.begin_closing("the sources have finished")
+        elif self._watch.given_up(run, now):
+            run.taint("incomplete: the source fell silent")
+            self.begin_closing("no data for too long")
+
+    def source_lost(self, kind: str) -> None:
+        """Note that a source says nothing any more."""
+        self.journal.add("alarm", f"source lost: {kind} says nothing any more")
+        if self.run is not None and self.control.state == "running":
+            self.run.taint("incomplete: a source was lost during the run")
+
+    def module_news(self, severity: Severity, words: str) -> None:
+        """Journal what a link process tells of its modules; an alarm taints the run."""
+        self.journal.add(severity, words)
+        if severity == "alarm" and self.run is not None and self.control.state == "running":
+            self.run.taint(f"a module's fault: {words}")
+
+    def watch_disk(self) -> None:
+        """Look how much is free; close a run while it can still be closed well."""
+        try:
+            self.runs_root.mkdir(parents=True, exist_ok=True)
+            self.disk_free = shutil.disk_usage(self.runs_root).free
+        except OSError as error:
+            self.journal.add("alarm", f"{self.runs_root}: {error.strerror}")
+            return
+        if self.disk_free < self._min_free_bytes and self.control.state == "running":
+            words = f"disk nearly full: {self.disk_free / 2**20:.0f} MiB left in {self.runs_root}"
+            self.journal.add("alarm", f"{words}; the run is stopped while it can be closed well")
+            self._open_run().taint(f"incomplete: {words}")
+            self.begin_closing(words)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin to close a running run; nothing more where that has begun already."""
+        self.control.require("running", "stopping")
+        if self.control.state == "running":
+            self.begin_closing("stopped by command")
+
+    def image_as(self, changes: dict[str, Any]) -> LiveSettings:
+        """Change how the run is imaged, now and in runs armed after it; raises RunError."""
+        base = self.run.live if self.run is not None else LiveSettings()
+        values = {**msgspec.to_builtins(base), **changes}
+        try:
+            live = msgspec.convert(values, LiveSettings)
+        except (msgspec.ValidationError, SettingsError) as error:
+            raise RunError(f"live: {error}") from error
+        if self.template is not None:
+            self.template = msgspec.structs.replace(self.template, live=live)
+        if self.run is not None:
+            self.run.live = live
+            if self.control.state in ("armed", "running"):
+                self._imager.begin(self.run)
+        return live
+
+    def reset(self) -> None:
+        """Give up an armed run, or leave a closed or failed one behind: idle again."""
+        self.control.require("armed", "closed", "error")
+        if self.control.state == "armed":
+            self._discard("reset")
+        self.control.to("idle")
+        self.run = None
+
+    def hurry(self) -> bool:
+        """The process must leave: close what is open, quickly; return whether that is done."""
+        if self.control.state == "running":
+            self.begin_closing("the daq was told to leave", drain_s=HURRIED_DRAIN_S)
+        elif self.control.state == "armed":
+            self._discard("the daq was told to leave")
+            self.control.to("idle")
+        elif self._closing is not None:
+            self._closing.hurry(HURRIED_DRAIN_S)
+        return self.control.state in ("idle", "closed", "error")
+
+    def begin_closing(self, why: str, drain_s: float | None = None) -> None:
+        """Ask the sources to finish; :meth:`supervise` does the rest."""
+        self.control.to("stopping", why)
+        self.journal.add("info", f"stopping: {why}")
+        self._sources.send_all(Stop())
+        self._closing = Closing(
+            time.monotonic(), sources=len(self._sources.present), imager=self._awaits_image()
+        )
+        if drain_s is not None:
+            self._closing.hurry(drain_s)
+
+    def _awaits_image(self) -> bool:
+        """Whether an imager is at work on the run."""
+        return self.run is not None and has_image(self.run) and self._imager.present
+
+    def _advance_closing(self, closing: Closing, now: float) -> None:
+        run = self._open_run()
+        try:
+            if not closing.drained:
+                if closing.drain_is_over(run, now, last_data_s=self._watch.last_data_s):
+                    closing.drained_at(now)
+                    self._finish(run)
+            elif closing.imager_is_done(run, now):
+                self._close(run)
+        except StorageError as error:
+            self.fail(str(error))
+
+    def _finish(self, run: Run) -> None:
+        self._pass_on(run, run.finish())
+        self._imager.end(run)
+        self._events.end()
+        write_faults(run.folder, run.reports)
+        run.write_summary()  # of all but the image, which may be waited for long
+
+    def _close(self, run: Run) -> None:
+        for words in self._watch.last_words(run):
+            self.journal.add("warning", words)
+        write_faults(run.folder, run.reports)
+        summary = run.write_summary()
+        self.journal.add(
+            "info",
+            f"closed {run.name}: {_yield(summary)}, "
+            f"{summary['condition']}, books {'close' if summary['conserved'] else 'do not close'}",
+        )
+        self.control.to("closed", self.control.reason)
+        self._end(True, str(run.folder))
+
+    def fail(self, reason: str) -> None:
+        """Latch an error: the run is cut off here, with everything before it safe."""
+        self.journal.add("alarm", reason)
+        self.control.latch(reason)
+        self._sources.send_all(Stop())
+        if self.run is not None:
+            self.run.taint(f"incomplete: {reason}")
+            self.run.abandon()
+            self._imager.end(self.run)
+            self._events.end()
+            self._write_last_summary(self.run)
+        self._end(False, reason)
+
+    def _write_last_summary(self, run: Run) -> None:
+        try:
+            write_faults(run.folder, run.reports)
+            run.write_summary()
+        except StorageError as error:
+            self.journal.add("alarm", f"no summary either: {error}")
+
+    def _discard(self, why: str) -> None:
+        """Close an armed run that never started; its folder stays, with the reason."""
+        run = self._open_run()
+        run.taint(f"incomplete: never started ({why})")
+        try:
+            run.put_away()
+        except StorageError as error:
+            self.journal.add("alarm", str(error))
+        self._write_last_summary(run)
+        self.journal.add("info", f"{run.name} was never started: {why}")
+        self.journal.close()
+
+    def _end(self, well: bool, words: str) -> None:
+        self._closing = None
+        self.journal.close()
+        self._on_end(well, words)
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return the last run's summary, None where there was no run."""
+        return None if self.run is None else self.run.summary()
+
+
+def _yield(summary: dict[str, Any]) -> str:
+    """Return in words what a run recorded: pairs, or singles in windows."""
+    if summary["config"]["settings"]["window_ps"]:
+        return f"{summary['prompts']} prompts, {summary['delayeds']} delayeds"
+    return ", ".join(f"{name} {count}" for name, count in summary["windows"].items())

@@ -1,0 +1,258 @@
+"""The daq service: one process, one loop, owner of the run.
+
+Every turn (about 10 ms): take all data frames that have come, log and sort them, pass the
+coincidences on, serve commands, sources and the imager, publish telemetry. Nothing in the loop
+waits for another process; every queue is bounded (daq/service/sockets.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from daq.errors import DaqError
+from daq.folder.run_config import RunConfig, config_from_args
+from daq.service.data_sources import Sources
+from daq.service.event_stream import EventStream
+from daq.service.fault_relay import FaultRelay
+from daq.service.imager_link import ImagerLink
+from daq.service.module_news import split_severity
+from daq.service.relays import ModuleRelay
+from daq.service.run_life import MIN_FREE_BYTES, RunKeeper
+from daq.service.sockets import bind_service
+from daq.service.status import compose_projections, compose_telemetry
+from hw.messages.codec import Command, MessageError, Reply, Shutdown, decode_as, encode
+from hw.messages.endpoints import Endpoints
+from hw.messages.sort_settings import SettingsError
+
+TURN_S = 0.010
+TELEMETRY_S = 0.050
+PICTURES_S = 0.25
+BEGIN_REPEAT_S = 1.0
+LOOK_S = 1.0
+MAX_FRAMES_A_TURN = 4096
+
+
+class DaqService:
+    """Runs until told to leave. ``template`` is armed where a command brings no configuration (it
+    is the last one armed, later); with ``automatic`` set it arms and starts when a source
+    attaches, and leaves after the run."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        runs_root: Path,
+        template: RunConfig | None = None,
+        min_free_bytes: int = MIN_FREE_BYTES,
+    ) -> None:
+        self.stray_frames = 0
+        self.automatic = False
+        self._sockets = bind_service(endpoints)
+        self.sources = Sources(self._sockets.source)
+        self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
+        self.keeper = RunKeeper(
+            runs_root,
+            sources=self.sources,
+            imager=self.imager,
+            events=EventStream(self._sockets.events),
+            on_end=self._answer_waiting,
+            template=template,
+            min_free_bytes=min_free_bytes,
+        )
+        self._waiting: list[tuple[bytes, int]] = []
+        self._relays: dict[str, FaultRelay | ModuleRelay] = {
+            "fault": FaultRelay(self.sources, self.keeper.journal, self._reply),
+            "module": ModuleRelay(self.sources, self.keeper.journal, self._reply),
+        }
+        self._leave = False
+        self._due = {"telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
+        self._poller = zmq.Poller()
+        for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
+            self._poller.register(socket, zmq.POLLIN)
+        self._commands: dict[str, Callable[[Command], dict[str, Any] | None]] = {
+            "ping": lambda command: {},
+            "arm": self._arm,
+            "start": lambda command: {"run": str(self.keeper.start().folder)},
+            "stop": lambda command: self.keeper.stop(),
+            "reset": self._reset,
+            "status": self._status,
+            "live": self._image_as,
+            "shutdown": self._shutdown,
+        }
+
+    def leave(self) -> None:
+        """Ask the loop to close an open run quickly and return (safe in a signal handler)."""
+        self._leave = True
+
+    def serve(self) -> None:
+        """Work until :meth:`leave` or a shutdown command; always closes an open run."""
+        self.keeper.journal.add("info", f"daq ready, runs go to {self.keeper.runs_root}")
+        try:
+            while not (self._leave and self.keeper.hurry()):
+                full = self.turn()
+                if not full:
+                    self._poller.poll(int(TURN_S * 1000))
+        finally:
+            self.sources.send_all(Shutdown())
+            self._sockets.close()
+
+    def turn(self) -> bool:
+        """Do one turn of the loop; return whether more data are waiting already."""
+        full = self._take_data()
+        self._serve_commands()
+        self._serve_sources()
+        for words in self.imager.poll(self.keeper.run):
+            self.keeper.journal.add("warning", words)
+        now = time.monotonic()
+        self.keeper.supervise(now)
+        if self._is_due("begin", now, BEGIN_REPEAT_S):
+            self.keeper.announce()
+        if self._is_due("look", now, LOOK_S):
+            self._look_around()
+        if self._is_due("telemetry", now, TELEMETRY_S):
+            self._sockets.telemetry.send(encode(compose_telemetry(self)), zmq.NOBLOCK)
+        if self._is_due("pictures", now, PICTURES_S):
+            pictures = compose_projections(self)
+            if pictures is not None:
+                self._sockets.projections.send(encode(pictures), zmq.NOBLOCK)
+        if self.automatic:
+            self._advance_automatic()
+        return full
+
+    def _is_due(self, what: str, now: float, every_s: float) -> bool:
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + every_s
+        return True
+
+    def _advance_automatic(self) -> None:
+        """Arm and start by itself once a source is there; leave when the run is over."""
+        ready = self.sources.present and not self.sources.not_ready()
+        if self.keeper.control.state == "idle" and ready:
+            self.keeper.arm(None)
+            self.keeper.start()
+        elif self.keeper.control.state in ("closed", "error"):
+            self.leave()
+
+    # --- data and sources ---------------------------------------------------------------------
+
+    def _take_data(self) -> bool:
+        frames = self._receive()
+        if not self.keeper.takes_data():
+            self.stray_frames += len(frames)
+        elif frames:
+            self.keeper.take(frames)
+        return len(frames) >= MAX_FRAMES_A_TURN
+
+    def _receive(self) -> list[bytes]:
+        frames: list[bytes] = []
+        receive = self._sockets.data.recv
+        try:
+            while len(frames) < MAX_FRAMES_A_TURN:
+                frames.append(receive(zmq.NOBLOCK))
+        except zmq.Again:
+            pass
+        return frames
+
+    def _serve_sources(self) -> None:
+        new, reports = self.sources.poll()
+        for source in new:
+            hello = source.hello
+            words = f"source attached: {hello.kind}, {hello.modules} modules"
+            self.keeper.journal.add("info", words)
+        for report in reports:
+            self.keeper.take_report(report)
+        for relay in self._relays.values():
+            relay.poll()
+        for states in self.sources.take_states():
+            self._sockets.modules.send(encode(states), zmq.NOBLOCK)
+            for line in states.log:
+                self.keeper.module_news(*split_severity(line))
+
+    def _look_around(self) -> None:
+        for source in self.sources.newly_lost():
+            self.keeper.source_lost(source.hello.kind)
+        self.keeper.watch_disk()
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def _serve_commands(self) -> None:
+        while self._sockets.control.poll(0):
+            identity, *parts = self._sockets.control.recv_multipart()
+            try:
+                command = decode_as(Command, parts[-1] if parts else b"")
+            except MessageError as error:
+                words = f"a client sent what is no command: {error}"
+                self.keeper.journal.add("warning", words)
+                continue
+            self._reply(identity, self._obey(identity, command))
+
+    def _obey(self, identity: bytes, command: Command) -> Reply:
+        try:
+            if command.name in self._relays:
+                self._relays[command.name].order(identity, command)
+                return Reply(id=command.id, status="accepted")
+            result = self._commands[command.name](command)
+        except (DaqError, SettingsError, ValueError) as error:
+            self.keeper.journal.add("warning", f"{command.name} refused: {error}")
+            return Reply(id=command.id, status="failed", reason=str(error))
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            words = f"internal error in {command.name}, please report: {error!r}"
+            self.keeper.journal.add("alarm", words)
+            return Reply(id=command.id, status="failed", reason=words)
+        if result is None:
+            self._waiting.append((identity, command.id))
+            return Reply(id=command.id, status="accepted")
+        return Reply(id=command.id, status="done", result=result)
+
+    def _reply(self, identity: bytes, reply: Reply) -> None:
+        try:
+            self._sockets.control.send_multipart([identity, encode(reply)], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            words = f"a client is gone or stuck: reply {reply.id} was dropped"
+            self.keeper.journal.add("warning", words)
+
+    def _answer_waiting(self, well: bool, words: str) -> None:
+        for identity, number in self._waiting:
+            if well:
+                self._reply(identity, Reply(id=number, status="done", result={"run": words}))
+            else:
+                self._reply(identity, Reply(id=number, status="failed", reason=words))
+        self._waiting.clear()
+
+    def _arm(self, command: Command) -> dict[str, Any]:
+        run = self.keeper.arm(self._config(command.args))
+        return {"run": str(run.folder), "name": run.name}
+
+    def _config(self, args: dict[str, Any]) -> RunConfig | None:
+        return config_from_args(args, self.keeper.template) if args else None
+
+    def _reset(self, command: Command) -> dict[str, Any]:
+        self.keeper.reset()
+        return {}
+
+    def _status(self, command: Command) -> dict[str, Any]:
+        keeper = self.keeper
+        return {
+            "state": keeper.control.state,
+            "reason": keeper.control.reason,
+            "run": str(keeper.run.folder) if keeper.run else "",
+            "sources": [source.hello.kind for source in self.sources.present],
+            "not_ready": self.sources.not_ready(),
+            "imager": self.imager.present,
+            "imager_run": self.imager.run,
+        }
+
+    def _image_as(self, command: Command) -> dict[str, Any]:
+        result: dict[str, Any] = msgspec.to_builtins(self.keeper.image_as(command.args))
+        return result
+
+    def _shutdown(self, command: Command) -> dict[str, Any]:
+        self.leave()
+        return {}

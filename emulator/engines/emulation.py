@@ -1,0 +1,168 @@
+"""The emulation of one run: slices of Monte Carlo in any order, then the digitizer in sequence.
+
+``emulate_slice`` may be called for any slice from any thread; ``digitize`` takes the slices in
+order, one by one. One slice is one frame period. The bytes depend on the settings and the seed
+only, not on threads or on how fast it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from emulator.config import EmulationError, EmulatorConfig
+from emulator.detector.digitizer import HEADER_WORDS, NO_TAGS, Digitizer, digitizer_tables
+from emulator.detector.framing import Framer
+from emulator.detector.truth_file import TruthWriter
+from emulator.engines.decay_engine import DecayEngine
+from emulator.engines.instrument import Instrument
+from emulator.engines.library_engine import LibraryEngine
+from emulator.engines.spect_engine import SpectEngine
+from emulator.engines.totals import Totals
+from emulator.slices import SliceAhead, SliceHits
+from hw.wire.protocol import MAX_EVENTS
+
+Engine = DecayEngine | LibraryEngine | SpectEngine
+
+
+def _engine_of(instrument: Instrument) -> type[Engine]:
+    if instrument.spect is not None:
+        return SpectEngine
+    return DecayEngine if instrument.library is None else LibraryEngine
+
+
+def rehearse(instrument: Instrument) -> None:
+    """Run every kernel once on a few decays, so that none is compiled or loaded during a run."""
+    emulation = Emulation(instrument, activity_Bq=1e4, seed=0)
+    for index in range(2):
+        emulation.digitize(emulation.emulate_slice(index))
+
+
+class Emulation:
+    """One run.
+
+    totals : counts what has been digitized so far
+    digitizer : holds the period's words, and where asked (``origins``) which hit each came from
+    framer : holds what the headers tell of the modules
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        *,
+        activity_Bq: float,
+        seed: int,
+        run_tag: int = 0,
+        queue_words: int = MAX_EVENTS,
+        origins: bool = False,
+        dead_time: bool = True,
+    ) -> None:
+        source, modules = instrument.source, instrument.scanner.n_modules
+        regions = () if instrument.kinetics is None else instrument.kinetics.names
+        names = tuple(nuclide.name for nuclide in source.nuclides)
+        self.totals = Totals(modules, names, regions)
+        engine = _engine_of(instrument)
+        self._engine = engine(instrument, activity_Bq=activity_Bq, seed=seed, labelled=origins)
+        tables = digitizer_tables(instrument.scanner, queue_words=queue_words, dead_time=dead_time)
+        self.digitizer = Digitizer(modules, tables, origins=origins)
+        self.framer = Framer(modules, run_tag=run_tag)
+
+    def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
+        """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
+        return self._engine.activities_Bq(index)
+
+    def emulate_slice(self, index: int) -> SliceHits:
+        """Return the Monte Carlo of one slice; any slice, from any thread."""
+        return self._engine.make_slice(index)
+
+    def digitize(
+        self,
+        hits: SliceHits,
+        *,
+        last: bool = False,
+        tags: npt.NDArray[np.int64] = NO_TAGS,
+        first_words: npt.NDArray[np.uint64] | None = None,
+    ) -> list[memoryview]:
+        """Return the frames of the next period, one per module; slices must come in order.
+
+        Parameters
+        ----------
+        tags : (n,) i8, see ``digitizer.digitize``
+        first_words : (modules, k) u8, words that each module sends before its singles; without
+            them a camera that moves sends its angle
+
+        The frames are views of a buffer that the next call uses again. A module without power
+        makes none: an empty view stands in its place.
+        """
+        self.convert(hits, last=last, tags=tags, first_words=first_words)
+        return self.framer.seal(hits.index, self.digitizer, last=last)
+
+    def convert(
+        self,
+        hits: SliceHits,
+        *,
+        last: bool = False,
+        tags: npt.NDArray[np.int64] = NO_TAGS,
+        first_words: npt.NDArray[np.uint64] | None = None,
+    ) -> None:
+        """Leave the words of the next period in ``digitizer``, without frames about them; the
+        parameters are ``digitize``'s."""
+        if hits.index != self.totals.periods:
+            raise EmulationError(f"slice {hits.index} came where {self.totals.periods} was due")
+        if first_words is None and isinstance(self._engine, SpectEngine):
+            first_words = self._engine.first_words(hits.index)
+        digitizer = self.digitizer
+        digitizer.room[:] = 0 if first_words is None else first_words.shape[1]
+        if not digitizer.take(hits.hits, hits.index, tags=tags):
+            raise EmulationError("too many triggers cross a frame's end; lower activity_Bq")
+        if first_words is not None:
+            places = digitizer.first_word[:-1, None] + HEADER_WORDS
+            digitizer.words[places + np.arange(first_words.shape[1])] = first_words
+        self._add_up(hits, last)
+
+    def _add_up(self, hits: SliceHits, last: bool) -> None:
+        totals = self.totals
+        totals.tally += hits.tally
+        totals.missed += hits.missed
+        totals.counts += self.digitizer.counts
+        totals.dead_units += self.digitizer.dead_units
+        totals.periods += 1
+        if last:
+            totals.after_end = self.digitizer.carried
+
+
+def frames_of_run(
+    instrument: Instrument,
+    config: EmulatorConfig,
+    *,
+    periods: int,
+    run_tag: int = 0,
+    truth: TruthWriter | None = None,
+) -> Iterator[list[bytes]]:
+    """Yield each period's frames as bytes: the whole run without pacing, for tools and tests.
+
+    Faults that are switched (``config.faults``) are the service's: here none is done.
+
+    ``truth`` gets the truth of every word; the caller closes it.
+    """
+    emulation = Emulation(
+        instrument,
+        activity_Bq=config.activity_Bq,
+        seed=config.seed,
+        run_tag=run_tag,
+        queue_words=config.queue_words,
+        origins=truth is not None,
+    )
+    ahead = SliceAhead(
+        emulation.emulate_slice, threads=config.threads, look_ahead_s=config.look_ahead_s
+    )
+    try:
+        for hits, index in zip(ahead, range(periods), strict=False):
+            frames = emulation.digitize(hits, last=index == periods - 1)
+            if truth is not None:
+                truth.append(hits, frames, emulation.digitizer)
+            yield [bytes(frame) for frame in frames]
+    finally:
+        ahead.close()

@@ -1,0 +1,317 @@
+"""The emulator process: waits for Start, streams frames in real time, reports, waits again.
+
+In front of firmware modules (``hits`` of the configuration) it streams hits and period marks into
+their windows instead, and the frames are theirs.
+
+Promises: Stop ends a run with LAST frames of every module and a report of what was really sent.
+Shutdown, SIGTERM, SIGINT or the parent's death do so too, and end the process within half a
+second, without LAST frames where the receiver takes nothing. Nothing is dropped to keep pace:
+emulated time falls behind and says so.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from emulator.config import EmulationError, EmulatorConfig
+from emulator.detector.digitizer import DEAD, PILED_UP
+from emulator.detector.truth_file import open_truth
+from emulator.engines.emulation import Emulation, rehearse
+from emulator.engines.instrument import Instrument, prepare
+from emulator.fault_kinds import Fault
+from emulator.hit_mode import check_hit_fault
+from emulator.process.data_link import DataLink
+from emulator.process.fault_desk import FaultDesk
+from emulator.process.hit_writer import HitWriter
+from emulator.process.link_budget import check_links
+from emulator.process.pacing import Pacer
+from emulator.process.run_faults import RunFaults, check_faults
+from emulator.slices import PERIOD_S, SliceAhead, SliceHits
+from hw.messages.codec import FaultOrder, Hello, Shutdown, SourceReport, Start, Stop
+from hw.messages.endpoints import Endpoints, default_base
+from hw.messages.source_link import SourceLink
+from hw.wire.protocol import MAX_EVENTS
+
+_IDLE_POLL_S = 0.1
+
+
+class EmulatorService:
+    """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
+
+    def __init__(self, config: EmulatorConfig, instrument: Instrument) -> None:
+        self._config, self._instrument = config, instrument
+        endpoints = Endpoints(config.endpoint or default_base())
+        scanner = instrument.scanner
+        check_faults(config.faults, scanner)
+        hello = Hello(
+            kind="emulator",
+            scanner=scanner.name,
+            modules=0 if config.hits else scanner.n_modules,
+            pid=os.getpid(),
+        )
+        self._link = SourceLink(endpoints, hello)
+        self._data_address = endpoints.of("data")
+        self._data: DataLink | None = None
+        self._parent = os.getppid()
+        self._leave = False
+        self._stop = False
+        self._next_start: Start | None = None
+        self._runs = 0
+        self._desk = (
+            FaultDesk(scanner, refuse=check_hit_fault) if config.hits else FaultDesk(scanner)
+        )
+
+    def leave(self) -> None:
+        """End serving soon."""
+        self._leave = True
+
+    def serve(self) -> None:
+        """Serve runs until Shutdown, ``leave()`` or the parent's death.
+
+        A Start during a run ends that run first: a daq that was restarted begins anew.
+        """
+        try:
+            while not self._leaving():
+                self._take_orders(_IDLE_POLL_S)
+                if self._next_start is not None and not self._leaving():
+                    order, self._next_start = self._next_start, None
+                    self._run(order)
+        finally:
+            self._close_data()
+            self._link.close()
+
+    def _run(self, order: Start) -> None:
+        self._close_data()
+        self._stop = False
+        modules, hits = self._instrument.scanner.n_modules, None
+        if self._config.hits:
+            hits = self._open_hits(order)
+            if hits is None:
+                return
+        self._data = DataLink(self._data_address, 0 if hits else modules)
+        standing = self._desk.standing()
+        run = _Run(self._config, self._instrument, order, self._data, self._runs, standing, hits)
+        self._desk.run = run.faults
+        self._runs += 1
+        self._link.beat.running = True
+        try:
+            self._stream(run)
+            self._link.report(run.report())
+        finally:
+            self._link.beat.running = False
+            self._desk.run = None
+            run.close()
+
+    def _open_hits(self, order: Start) -> HitWriter | None:
+        """Return the way to the modules once all of them take the run's hits; else report why
+        they do not, and return None."""
+        modules = self._instrument.scanner.n_modules
+        real_time = self._config.pace == "real-time"
+        hits = HitWriter(Path(self._config.hits), modules, real_time=real_time)
+        failed = "the run was ended before the modules took hits"
+        try:
+            if hits.wait_for_gates(order.run_tag, self._gives_up_waiting):
+                return hits
+        except EmulationError as error:
+            failed = str(error)
+        hits.close()
+        none = [0] * modules
+        self._link.report(
+            SourceReport(
+                run_tag=order.run_tag,
+                singles_emitted=none,
+                frames_sent=none,
+                dead_events=none,
+                hits_offered=none,
+                failed=failed,
+            )
+        )
+        return None
+
+    def _gives_up_waiting(self) -> bool:
+        self._take_orders()
+        return self._ending()
+
+    def _close_data(self) -> None:
+        """Close the last run's sockets: not at its end, for a receiver whose queue is full drops
+        what lies unread in a connection when the sender hangs up."""
+        if self._data is not None:
+            self._data.close()
+            self._data = None
+
+    def _stream(self, run: _Run) -> None:
+        for hits in run.faults.stream(run.ahead):
+            self._wait_until_due(run, hits.index)
+            last = self._ending() or hits.index >= run.last_period
+            if not run.send_period(hits, last=last, give_up=self._take_orders):
+                return
+            self._link.beat.detector_time_s = (hits.index + 1) * PERIOD_S
+            self._link.beat.lag_s = run.pacer.lag_s
+            if last:
+                return
+
+    def _wait_until_due(self, run: _Run, period: int) -> None:
+        while True:
+            wait_s = min(run.pacer.wait_s(period), _IDLE_POLL_S)
+            self._take_orders(math.ceil(wait_s * 1000) / 1000)
+            if wait_s == 0.0 or self._leaving():
+                return
+
+    def _take_orders(self, timeout_s: float = 0.0) -> bool:
+        """Take in the daq's orders; return whether to give up at once what is being done."""
+        for order in self._link.poll(timeout_s):
+            self._stop |= isinstance(order, Stop)
+            self._leave |= isinstance(order, Shutdown)
+            if isinstance(order, FaultOrder):
+                self._link.answer(self._desk.obey(order))
+            if isinstance(order, Start):
+                self._next_start = order
+        return self._leaving()
+
+    def _ending(self) -> bool:
+        return self._stop or self._next_start is not None or self._leaving()
+
+    def _leaving(self) -> bool:
+        return self._leave or os.getppid() != self._parent
+
+
+class _Run:
+    """One run's emulation, pacing and faults."""
+
+    def __init__(
+        self,
+        config: EmulatorConfig,
+        instrument: Instrument,
+        order: Start,
+        data: DataLink,
+        number: int,
+        standing: list[Fault],
+        hits: HitWriter | None,
+    ) -> None:
+        self.seed = config.seed + number
+        self._run_tag = order.run_tag
+        self._emulation = Emulation(
+            instrument,
+            activity_Bq=config.activity_Bq,
+            seed=self.seed,
+            run_tag=order.run_tag,
+            queue_words=config.queue_words if hits is None else MAX_EVENTS,
+            origins=bool(config.truth),
+            dead_time=hits is None,
+        )
+        self._hits = hits
+        self._truth = open_truth(config.truth, order, config.scanner) if config.truth else None
+        self.last_period = math.inf
+        if order.duration_s > 0:
+            self.last_period = max(0, math.ceil(order.duration_s / PERIOD_S - 1e-9) - 1)
+        self.faults = RunFaults(
+            self._emulation,
+            instrument,
+            config,
+            seed=self.seed,
+            standing=standing,
+            labelled=bool(config.truth),
+        )
+        self._data = data
+        self.ahead = SliceAhead(
+            self._emulation.emulate_slice, threads=config.threads, look_ahead_s=config.look_ahead_s
+        )
+        self.pacer = Pacer(PERIOD_S, real_time=config.pace == "real-time")
+
+    def send_period(self, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]) -> bool:
+        """Digitize one slice and send its frames, or its hits; False where given up."""
+        hits = self.faults.disturb(hits, last=last)
+        if self._hits is not None:
+            return self._send_hits(self._hits, hits, last=last, give_up=give_up)
+        made = self._emulation.digitize(hits, last=last)
+        if self._truth is not None:
+            self._truth.append(hits, made, self._emulation.digitizer)
+        for module, frames in self.faults.sent(hits.index, made):
+            if not all(self._data.send(module, frame, give_up) for frame in frames):
+                return False
+        self.pacer.sent(hits.index)
+        return True
+
+    def _send_hits(
+        self, writer: HitWriter, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]
+    ) -> bool:
+        emulation = self._emulation
+        emulation.convert(hits, last=last)
+        sent = writer.write(
+            hits.index,
+            emulation.digitizer,
+            emulation.framer.module,
+            last=last,
+            give_up=give_up,
+        )
+        self.pacer.sent(hits.index)
+        return sent
+
+    def close(self) -> None:
+        """End the threads, close the truth file and let go of the modules."""
+        self.ahead.close()
+        if self._hits is not None:
+            self._hits.close()
+        if self._truth is not None:
+            self._truth.close({"periods": self._emulation.totals.periods})
+
+    def report(self) -> SourceReport:
+        """Return what was really sent: frames and event words as made, before any fault; in front
+        of firmware modules no frames, but hits."""
+        totals = self._emulation.totals
+        truth = totals.truth() | {"seed": float(self.seed), "messages": float(sum(self._data.sent))}
+        framer = self._emulation.framer
+        dead_events = totals.counts[:, DEAD] + totals.counts[:, PILED_UP]
+        if self._hits is not None:
+            dead_events = np.zeros_like(dead_events)  # in no header: the modules count their own
+        return SourceReport(
+            run_tag=self._run_tag,
+            singles_emitted=framer.words_made.tolist(),
+            frames_sent=framer.frames_made.tolist(),
+            dead_events=dead_events.tolist(),
+            hits_offered=[] if self._hits is None else self._hits.offered.tolist(),
+            faults=self.faults.done(),
+            fault_log=self.faults.log(),
+            truth=truth,
+            max_lag_s=self.pacer.max_lag_s,
+        )
+
+
+def run_emulator(
+    config: EmulatorConfig,
+    *,
+    progress: Callable[[float], None] | None = None,
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Run the emulator process until it is told to leave; installs handlers for its signals.
+
+    ``progress`` is called with the share done while an event library is made, ``ready`` once all
+    is accepted and prepared.
+
+    Raises
+    ------
+    EmulationError, PhantomError, ScannerError, NuclideError, EndpointError
+        where the configuration cannot be emulated, before anything is connected.
+    """
+    instrument = prepare(config, progress=progress)
+    rehearse(instrument)
+    check_links(instrument, config)
+    service = EmulatorService(config, instrument)
+    if threading.current_thread() is threading.main_thread():
+
+        def leave(signum: int, frame: FrameType | None) -> None:
+            service.leave()
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+    if ready is not None:
+        ready()
+    service.serve()

@@ -1,0 +1,22 @@
+"""Compiles every kernel of the emulator, in one process, with the types used live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from emulator.config import EmulatorConfig
+from emulator.engines.emulation import rehearse
+from emulator.engines.instrument import prepare
+from emulator.engines.library_build import build_library
+from emulator.library.kernel_tables import library_tables
+
+
+def warm_kernels() -> None:
+    """Emulate two periods of a point source on a noisy bench, also from a library, and two of a
+    gamma camera."""
+    config = EmulatorConfig(scanner="bench2", phantom="point", lutetium=True, noisy_crystals=1)
+    bench = prepare(config)
+    rehearse(bench)
+    library = library_tables(build_library(bench, decays=2000), bench.response, bench.scanner)
+    rehearse(replace(bench, library=library))
+    rehearse(prepare(EmulatorConfig(scanner="gamma_head_lehr", phantom="point", nuclide="Tc-99m")))

@@ -1,0 +1,148 @@
+"""One slice of time in a SPECT scanner: only photons that might be seen are followed.
+
+Of all photons about one in ten thousand passes a collimator, so each decay need not be followed.
+The detected photons of independent decays are a Poisson process, and so is the emulator's:
+
+1. A history of one channel (line, direct or scattered, coherent scatters) begins at the line's rate
+   times
+
+       M · max(p) · ∫ bound dΩ / tries,
+
+   M the number of cameras, p the density of directions per sr (1/4π of an emission, Klein-Nishina
+   of a scatter), bound the greatest transmission of a collimator (``aiming``).
+2. It is flown as any photon. From where it is emitted (direct) or at every Compton scatter
+   (scattered), ``tries`` times a camera is drawn, and a direction to it by the bound; it is kept
+   with probability p(direction)/max(p), and lost if it collides before it leaves the object.
+3. What meets the collimator's face is kept with transmission/bound, both exact for its line.
+4. Crystal and backing follow, then the response: events come out unweighted.
+
+Photons that scatter in septa are processes of their own, alike but for 2 and 3: direction and fate
+are a record of ``septa_library``, drawn with the density of what comes out of the back.
+
+The product of the rates and probabilities is that of the whole process, so every number of
+scatters is right in expectation. Direct and scattered photons have histories of their own, and a
+history is seen in a few of 100 cases at most, so that hits are hardly correlated: of 100 hits about
+one shares its history with another. Such a hit gets a time of its own in the slice, for in truth
+it comes from another decay.
+
+Coherent scatter after the last Compton scatter turns the photon by some degrees, more than a hole
+accepts. Its density is steep, so it cannot be bounded as in 2; instead the last direction is drawn
+first, and the one before by scattering back from it (the density is symmetric). The collision on
+the way is forced and kept with its share of coherent scatter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from emulator.object.photon_flight import ABSORBED_THERE, COHERENT_THERE, draw_fate, next_collision
+from emulator.object.source_sampling import place_decays
+from emulator.pet.pair_transport import OVERFLOWED
+from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent
+from emulator.physics.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
+from emulator.physics.random_numbers import exponential, seed_stream, uniform
+from emulator.spect.camera_tables import DIRECT, SpectTables
+from emulator.spect.sight_of_camera import SpectScratch, look
+from emulator.truth_labels import ANNIHILATION, LINE, begin_photon, decay_number
+from hw.jit import bare_kernel
+
+
+@bare_kernel
+def emulate_spect_slice(
+    tables: SpectTables,
+    poses: npt.NDArray[np.float64],
+    rate_Hz: float,
+    share: npt.NDArray[np.float64],
+    region_share: npt.NDArray[np.float64],
+    slice_ps: float,
+    seed: int,
+    slice_index: int,
+    scratch: SpectScratch,
+    hits: npt.NDArray[np.void],
+    missed: npt.NDArray[np.int64],
+    tally: npt.NDArray[np.int64],
+) -> int:
+    """Emulate what cameras see in one slice of time.
+
+    Parameters
+    ----------
+    poses : (cameras, POSE_SIZE) f8, in the object's frame
+    rate_Hz : histories per second, of all channels
+    share : (channels,) f8, cumulative shares of the channels in them, the last one 1
+    region_share : (regions,) f8, cumulative shares of the regions; of length 0: all alike
+    scratch : the thread's own working space
+    hits : (capacity,) HIT, filled in the order of the histories' times
+    missed : (modules, MISSED) i8; tally : i8, see ``transport.emulate_slice``: gets deposits, and
+        OVERFLOWED where the capacity did not suffice
+
+    Returns
+    -------
+    number of hits
+    """
+    state, photon, places = scratch.state, scratch.photon, scratch.places
+    seed_stream(state, np.uint64(seed), np.uint64(slice_index))
+    channels, matter = tables.channels, tables.matter
+    placed, number = len(places), 0
+    mean_gap_ps = 1e12 / rate_Hz
+    time_ps, n_hits = 0.0, 0
+    while True:
+        time_ps += exponential(state) * mean_gap_ps
+        if time_ps >= slice_ps:
+            return n_hits
+        chosen = uniform(state)
+        low, high = 0, len(share) - 1
+        while low < high:
+            middle = (low + high) >> 1
+            if share[middle] > chosen:
+                high = middle
+            else:
+                low = middle + 1
+        channel = low
+        if placed == len(places):
+            place_decays(state, tables.source, region_share, places)
+            placed = 0
+        for axis in range(3):
+            photon[X + axis] = places[placed, axis]
+        placed += 1
+        number += 1
+        photon[ENERGY] = channels.energy_keV[channel]
+        photon[PATH] = photon[SCATTERS] = 0.0
+        if len(scratch.labels) > 0:
+            origin = scratch.emitted[0]
+            origin.decay = decay_number(slice_index, number - 1)
+            origin.kind = ANNIHILATION if channels.annihilation[channel] else LINE
+            origin.photon = 2
+            begin_photon(origin, time_ps, photon[X], photon[Y], photon[Z], photon[ENERGY])
+        scattered = channels.order[channel] != DIRECT
+        if scattered:
+            aim_isotropic(state, photon)
+        seen_ps, material = time_ps, -1
+        while True:
+            if scattered:
+                material = next_collision(state, photon, matter)
+                if material < 0:
+                    break
+                fate = draw_fate(state, photon[ENERGY], material, matter)
+                if fate == ABSORBED_THERE:
+                    break
+                photon[SCATTERS] += 1.0
+                if fate == COHERENT_THERE:
+                    scatter_coherent(state, photon, matter.scatter, material)
+                    continue
+            for _ in range(channels.tries[channel]):
+                before = n_hits
+                n_hits = look(
+                    state, photon, material, channel, seen_ps, poses, tables, scratch,
+                    hits, n_hits, missed, tally,
+                )  # fmt: skip
+                if n_hits > before:
+                    seen_ps = uniform(state) * slice_ps
+                    if n_hits == len(hits):
+                        tally[OVERFLOWED] = 1
+                        return n_hits
+            if not scattered:
+                break
+            scatter_bound(state, photon, matter.scatter, material)
+            if photon[ENERGY] < matter.cut_keV:
+                break

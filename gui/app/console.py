@@ -1,0 +1,233 @@
+"""The console as a process: open the window, refresh it, leave when told.
+
+SIGTERM and SIGINT end it within a frame or two (50 ms each). Killed and opened again in mid-run,
+it shows the run again: the console holds nothing that the daq does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.app.screenshots import EVENTS, Photographer, Shot
+from gui.app.window import ConsoleWindow
+from gui.kit import theme
+from hw.messages.endpoints import Endpoints
+
+SIZE_PX = (1280, 800)
+MODULES_FILE = "modules.png"
+NO_DISPLAY = (
+    "no display: neither DISPLAY nor WAYLAND_DISPLAY is set. "
+    "Use --offscreen with --screenshots FOLDER, or `ssh -X`"
+)
+
+
+class ConsoleError(Exception):
+    """A console that cannot open; the message says why and what to do."""
+
+
+def has_display() -> bool:
+    """Whether there is a display to open a window on (or a Qt platform was chosen already)."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    return any(os.environ.get(name) for name in names)
+
+
+def application(*, headless: bool = False) -> QtWidgets.QApplication:
+    """Return the process's Qt application in the console's look, made where there is none.
+
+    Raises
+    ------
+    ConsoleError
+        without a display, unless ``headless``; without any font.
+    """
+    existing = QtWidgets.QApplication.instance()
+    if existing is not None:
+        return existing
+    if headless:
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+        QtCore.qInstallMessageHandler(_tell_qt_message)
+    elif not has_display():
+        raise ConsoleError(NO_DISPLAY)
+    os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.fonts=false")
+    app = QtWidgets.QApplication(["tomoshibi"])
+    if not theme.has_fonts():
+        raise ConsoleError("no font is installed: apt-get install fonts-dejavu-core")
+    theme.apply_theme(app)
+    return app
+
+
+def _tell_qt_message(_kind: object, _context: object, text: str) -> None:
+    """Pass Qt's messages on to stderr, less the one that every offscreen window causes."""
+    if "propagateSizeHints" not in text:
+        print(f"Qt: {text}", file=sys.stderr)
+
+
+def run_console(
+    endpoints: Endpoints,
+    *,
+    headless: bool = False,
+    size: tuple[int, int] = SIZE_PX,
+    screenshot_dir: Path | None = None,
+    screenshot_every_s: float = 5.0,
+    screenshots: Sequence[Shot] = (),
+    exit_when_closed: bool = False,
+    modules: bool = False,
+    arm_args: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Show the console until it is closed or the process is told to end.
+
+    Parameters
+    ----------
+    endpoints : where the daq is; it need not be there yet
+    headless : draw offscreen, without a display
+    size : width and height of the window in px
+    screenshot_dir : keep a picture ``console.png`` there, renewed every ``screenshot_every_s``,
+        and a last one when the run has closed and its final image has come
+    screenshots : further pictures, each taken once
+    exit_when_closed : leave after that last picture
+    modules : open the page of modules too; its pictures are called ``modules.png``
+    arm_args : arguments of the command sent by the Arm button
+
+    Returns
+    -------
+    dict
+        frames, mean_Hz, p50_frame_ms, p95_frame_ms, cpu_fraction, images_painted,
+        p50_screen_latency_ms, p99_screen_latency_ms, telemetries, images, screenshots (paths),
+        failure ("" or why a screenshot is missing)
+
+    Raises
+    ------
+    ConsoleError
+        where no window can be opened.
+    """
+    app = application(headless=headless)
+    window = ConsoleWindow(endpoints, arm_args=arm_args)
+    photographer = Photographer(
+        window, folder=screenshot_dir, every_s=screenshot_every_s, shots=screenshots
+    )
+    photographers = [photographer]
+    if modules:
+        window.module_page.show()
+        page = Photographer(
+            window.module_page,
+            folder=screenshot_dir,
+            every_s=screenshot_every_s,
+            file_name=MODULES_FILE,
+        )
+        photographers.append(page)
+    _fit(window, size, headless=headless)
+    _leave_on_signals(window)
+
+    def after_frame() -> None:
+        for one in photographers:
+            one.consider(window.link)
+        if exit_when_closed and photographer.finished:
+            window.leaving = True
+        if window.leaving:
+            for one in photographers:
+                one.last(window.link)
+            window.close()
+
+    window.timer.timeout.connect(after_frame)
+    window.show()
+    window.timer.start()
+    app.exec()
+    return (
+        window.meter.report()
+        | window.latency.report()
+        | {
+            "telemetries": window.link.telemetries,
+            "images": window.link.images,
+            "screenshots": [path for one in photographers for path in one.taken],
+            "failure": "; ".join(one.failure for one in photographers if one.failure),
+        }
+    )
+
+
+def _fit(window: ConsoleWindow, size: tuple[int, int], *, headless: bool) -> None:
+    width, height = size
+    if not headless:
+        room = window.screen().availableGeometry()
+        width, height = min(width, room.width()), min(height, room.height())
+    window.resize(width, height)
+
+
+def _leave_on_signals(window: ConsoleWindow) -> None:
+    """Let the next frame close the window; Python runs the handler when the timer wakes it."""
+
+    def leave(_signal: int, _frame: object) -> None:
+        window.leaving = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the console's options (without ``--endpoint`` and ``--json``, which others share)."""
+    add = parser.add_argument
+    add("--offscreen", action="store_true", help="draw without a display, for screenshots")
+    add("--size", default="1280x800", help="window size in px (default: %(default)s)")
+    add(
+        "--screenshots",
+        type=Path,
+        metavar="FOLDER",
+        help="keep a picture console.png there; the last one shows the closed run",
+    )
+    add("--screenshot-every-s", type=float, default=5.0, help="how often (default: %(default)s)")
+    add(
+        "--shot",
+        action="append",
+        default=[],
+        metavar="WHEN=PATH",
+        help=f"one more picture, at seconds or an event: {', '.join(EVENTS)}",
+    )
+    add("--modules", action="store_true", help="open the page of firmware modules (F3) too")
+    add("--exit-when-closed", action="store_true", help="leave when the run has closed")
+
+
+def run_with(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the console with parsed options; returns :func:`run_console`'s report.
+
+    Raises
+    ------
+    ConsoleError, EndpointError
+        where it cannot open, or an option is wrong.
+    """
+    return run_console(
+        Endpoints(options.endpoint),
+        headless=options.offscreen,
+        size=_size(options.size),
+        screenshot_dir=options.screenshots,
+        screenshot_every_s=options.screenshot_every_s,
+        screenshots=[_shot(text) for text in options.shot],
+        exit_when_closed=options.exit_when_closed,
+        modules=options.modules,
+    )
+
+
+def _shot(text: str) -> Shot:
+    when, _, path = text.partition("=")
+    for event in EVENTS:
+        if when == event:
+            return Shot(event, Path(path))
+    try:
+        return Shot(float(when), Path(path))
+    except ValueError:
+        raise ConsoleError(
+            f"--shot {text!r}: WHEN must be seconds or one of {', '.join(EVENTS)}"
+        ) from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.split("x"))
+    except ValueError:
+        raise ConsoleError(f"--size {text!r}: write WIDTHxHEIGHT, e.g. 1280x800") from None
+    return width, height

@@ -1,0 +1,92 @@
+"""The run's journal: what happened, when, and how much it matters.
+
+Telemetry carries the newest entries; the console keeps those it has seen, up to a bound.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import Panel
+from hw.messages.codec import JournalEntry, Telemetry
+
+KEPT = 500
+
+
+class JournalPanel(Panel):
+    """A list of time, severity (word and colour) and text; the newest is at the bottom."""
+
+    def __init__(self) -> None:
+        super().__init__("JOURNAL", teaches="What happened, as it is written in the run's folder")
+        self.table = QtWidgets.QTableWidget(0, 3)
+        self.table.verticalHeader().hide()
+        self.table.horizontalHeader().hide()
+        self.table.setShowGrid(False)
+        self.table.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        self.table.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setVerticalScrollMode(QtWidgets.QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.table.setMinimumHeight(70)
+        header = self.table.horizontalHeader()
+        modes = QtWidgets.QHeaderView.ResizeMode
+        header.setMinimumSectionSize(20)
+        for column, (mode, width) in enumerate(
+            ((modes.Fixed, 58), (modes.Fixed, 66), (modes.Stretch, 100))
+        ):
+            header.setSectionResizeMode(column, mode)
+            header.resizeSection(column, width)
+        header.sectionResized.connect(self._wrap_anew)
+        self.body.addWidget(self.table, 1)
+        self._last = -1
+
+    def refresh(self, telemetry: Telemetry) -> None:
+        """Append what is new; start anew when the daq was restarted."""
+        entries = telemetry.journal
+        newest = max((entry.number for entry in entries), default=-1)
+        if newest < self._last:
+            self.table.setRowCount(0)
+            self._last = -1
+        for entry in sorted(entries, key=lambda entry: entry.number):
+            if entry.number > self._last:
+                self._append(entry)
+        self._last = max(newest, self._last)
+
+    def _append(self, entry: JournalEntry) -> None:
+        row = self.table.rowCount()
+        self.table.insertRow(row)
+        look = theme.SEVERITY_LOOKS[entry.severity]
+        calm = entry.severity == "info"
+        texts = (
+            (local_time(entry.wall), theme.FAINT),
+            (look.text, look.colour),
+            (entry.text, theme.TEXT if calm else look.colour),
+        )
+        for column, (text, colour) in enumerate(texts):
+            item = QtWidgets.QTableWidgetItem(text)
+            item.setForeground(QtGui.QColor(colour))
+            item.setTextAlignment(
+                QtCore.Qt.AlignmentFlag.AlignLeft | QtCore.Qt.AlignmentFlag.AlignTop
+            )
+            item.setToolTip(f"{entry.wall}\n{entry.text}")
+            item.setFont(theme.font(theme.SMALL_PX, bold=column == 1 and not calm))
+            self.table.setItem(row, column, item)
+        if self.table.rowCount() > KEPT:
+            self.table.removeRow(0)
+        self.table.resizeRowToContents(self.table.rowCount() - 1)
+        self.table.scrollToBottom()
+
+    def _wrap_anew(self) -> None:
+        self.table.resizeRowsToContents()
+        self.table.scrollToBottom()
+
+
+def local_time(wall: str) -> str:
+    """Return an ISO 8601 UTC time as local hours, minutes and seconds."""
+    try:
+        return f"{datetime.fromisoformat(wall).astimezone():%H:%M:%S}"
+    except ValueError:
+        return wall[-8:]

@@ -1,0 +1,244 @@
+"""The top of the console: what state the run is in, and the four commands that change it.
+
+Buttons are enabled by the state machine of the daq and never by guesswork: without telemetry
+there is no state, so there is nothing to click.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import CalmLabel, ElidedLabel, ReasonLabel
+from gui.kit.product_mark import PRODUCT, Mark
+from gui.kit.wording import age_text, clock_text
+from gui.link.command_desk import ALLOWED, CommandDesk
+from gui.link.daq_view import Link, LinkState
+from hw.messages.codec import Telemetry
+
+BUTTONS = (
+    ("arm", "Arm", "F5", "Prepare a run: make its folder, check source, disk and settings."),
+    ("start", "Start", "F6", "Begin to acquire: detector time starts at zero."),
+    ("stop", "Stop", "F7", "End the run: the source finishes, all data are written, sums closed."),
+    ("reset", "Reset", "F8", "Put the run away, or clear a latched error, and return to idle."),
+)
+
+
+_WALL_SHOWN_S = 2.0  # wall time is told where the source lags behind it by more
+
+
+def _column(*widgets: QtWidgets.QWidget, spacing: int = 1) -> QtWidgets.QVBoxLayout:
+    column = QtWidgets.QVBoxLayout()
+    column.setSpacing(spacing)
+    column.addStretch(1)
+    for widget in widgets:
+        column.addWidget(widget)
+    column.addStretch(1)
+    return column
+
+
+def _rule() -> QtWidgets.QFrame:
+    rule = QtWidgets.QFrame()
+    rule.setFixedWidth(1)
+    rule.setStyleSheet(f"background: {theme.LINE};")
+    return rule
+
+
+def _reason(telemetry: Telemetry) -> str:
+    """Return why the state is what it is; while the final image is made, how far that is."""
+    if telemetry.state == "stopping" and telemetry.finishing > 0:
+        return f"finishing the image, {100 * telemetry.finishing:.0f} %"
+    return telemetry.reason
+
+
+class RunBar(QtWidgets.QFrame):
+    """Product, state and reason, commands, clock, the run's facts, condition and link."""
+
+    def __init__(self, desk: CommandDesk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._state: str = ""
+        self.setObjectName("panel")
+        self.setFixedHeight(74)
+        self.buttons: dict[str, QtWidgets.QPushButton] = {}
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(12, 4, 12, 4)
+        row.setSpacing(12)
+        for part in (
+            self._brand(),
+            self._state_block(),
+            self._command_block(),
+            self._clock_block(),
+            self._facts_block(),
+            self._health_block(),
+        ):
+            if row.count():
+                row.addWidget(_rule())
+            row.addLayout(part, self._shares.get(part, 0))
+
+    def _brand(self) -> QtWidgets.QLayout:
+        self._shares: dict[QtWidgets.QLayout, int] = {}
+        row = QtWidgets.QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(Mark(34))
+        name = CalmLabel(PRODUCT, size_px=17, bold=True)
+        name.setStyleSheet(f"color: {theme.LAMP};")
+        self.what = CalmLabel("PET console", size_px=theme.SMALL_PX)
+        self.what.setObjectName("dim")
+        row.addLayout(_column(name, self.what))
+        return row
+
+    def _state_block(self) -> QtWidgets.QLayout:
+        self.state = CalmLabel(size_px=theme.STATE_PX, bold=True)
+        self.state.setMinimumWidth(196)
+        self.reason = ReasonLabel(size_px=theme.SMALL_PX)
+        column = _column(self.state, self.reason)
+        self._shares[column] = 2
+        return column
+
+    def _command_block(self) -> QtWidgets.QLayout:
+        row = QtWidgets.QHBoxLayout()
+        row.setSpacing(6)
+        for name, caption, key, teaches in BUTTONS:
+            button = QtWidgets.QPushButton(caption)
+            button.setFixedSize(70, 32)
+            button.setFont(theme.font(13, bold=True))
+            button.setToolTip(f"{teaches}\nKey: {key}")
+            button.setEnabled(False)
+            button.clicked.connect(lambda _checked=False, name=name: self._desk.send(name))
+            QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
+            self.buttons[name] = button
+            row.addWidget(button)
+        self.notice = ElidedLabel(size_px=theme.SMALL_PX)
+        column = QtWidgets.QVBoxLayout()
+        column.setSpacing(3)
+        column.addStretch(1)
+        column.addLayout(row)
+        column.addWidget(self.notice)
+        column.addStretch(1)
+        return column
+
+    def _clock_block(self) -> QtWidgets.QLayout:
+        self.elapsed = CalmLabel("00:00", size_px=theme.VALUE_PX, bold=True)
+        self.elapsed.setMinimumWidth(112)
+        self.elapsed.setToolTip("Detector time of the run: what has been measured")
+        self.duration = CalmLabel(size_px=theme.SMALL_PX)
+        self.duration.setObjectName("dim")
+        self.progress = QtWidgets.QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        return _column(self.elapsed, self.progress, self.duration, spacing=2)
+
+    def _facts_block(self) -> QtWidgets.QLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setSpacing(1)
+        grid.setHorizontalSpacing(8)
+        self.facts: dict[str, ElidedLabel] = {}
+        grid.setRowStretch(0, 1)
+        for row, name in enumerate(("Run", "Scanner", "Source"), start=1):
+            caption = CalmLabel(name, size_px=theme.SMALL_PX)
+            caption.setObjectName("dim")
+            self.facts[name] = ElidedLabel(size_px=theme.BASE_PX)
+            grid.addWidget(caption, row, 0)
+            grid.addWidget(self.facts[name], row, 1)
+        grid.setRowStretch(4, 1)
+        grid.setColumnStretch(1, 1)
+        self._shares[grid] = 3
+        return grid
+
+    def _health_block(self) -> QtWidgets.QLayout:
+        self.link = CalmLabel(size_px=13, bold=True)
+        self.link.setMinimumWidth(132)
+        self.link.setToolTip(
+            "CONNECTED: telemetry arrives, about 20 times a second.\n"
+            "NO DATA: none for more than a second; what is shown is the past."
+        )
+        self.condition = CalmLabel(size_px=13, bold=True)
+        self.condition.setToolTip(
+            "Condition of this run's data.\n"
+            "GOOD: complete and nothing lost.\n"
+            "TAINTED: data were lost or late; the counters say how many.\n"
+            "INCOMPLETE: the run did not end as it should."
+        )
+        return _column(self.link, self.condition, spacing=5)
+
+    def refresh(self, link: Link) -> None:
+        """Show the state as it is now."""
+        self._refresh_link(link)
+        state = link.state
+        if link.telemetry is not None:
+            self._refresh_run(link.telemetry)
+        self._refresh_state(link, state)
+        self._refresh_condition(link.telemetry, current=state == "connected")
+        self._refresh_buttons(link.telemetry if state == "connected" else None)
+        notice = self._desk.notice
+        colour = theme.SEVERITY_LOOKS[notice.severity].colour
+        self.notice.show_text(notice.text, colour)
+
+    def _refresh_state(self, link: Link, state: LinkState) -> None:
+        telemetry = link.telemetry
+        if telemetry is None:
+            self.state.show_text(theme.UNKNOWN_STATE.text, theme.UNKNOWN_STATE.colour)
+            self.reason.show_text(link.fault or "no daq heard yet", theme.DIM)
+            return
+        look = theme.STATE_LOOKS[telemetry.state]
+        if state == "connected":
+            self.state.show_text(look.text, look.colour)
+            alarmed = telemetry.state == "error"
+            self.reason.show_text(_reason(telemetry), theme.ALARM if alarmed else theme.DIM)
+        else:
+            self.state.show_text(f"{look.word}?", theme.FAINT)
+            reason = link.fault or f"last known state, {age_text(link.age_s)} old"
+            self.reason.show_text(reason, theme.WARNING)
+
+    def _refresh_run(self, telemetry: Telemetry) -> None:
+        measured_s, set_s = telemetry.detector_time_s, telemetry.duration_s
+        self.elapsed.show_text(clock_text(measured_s))
+        self.progress.setValue(int(1000 * min(1.0, measured_s / set_s)) if set_s > 0 else 0)
+        words = f"of {clock_text(set_s)}" if set_s > 0 else "no set duration"
+        if telemetry.elapsed_s - measured_s > _WALL_SHOWN_S:
+            words += f" · wall {clock_text(telemetry.elapsed_s)}"
+        self.duration.show_text(words)
+        self.facts["Run"].show_text(telemetry.run or "none")
+        if telemetry.settings is not None:
+            of_pairs = telemetry.settings.sorts_coincidences
+            self.what.show_text("PET console" if of_pairs else "SPECT console")
+        title = telemetry.scanner_title.partition(":")[0]
+        self.facts["Scanner"].show_text(title or telemetry.scanner or "–")
+        self.facts["Source"].show_text(telemetry.source or "none connected")
+
+    def _refresh_condition(self, telemetry: Telemetry | None, *, current: bool) -> None:
+        if telemetry is None or not telemetry.run:
+            self.condition.show_text("")
+            return
+        look = theme.CONDITION_LOOKS[telemetry.condition]
+        if current:
+            self.condition.show_text(look.text, look.colour)
+        else:
+            self.condition.show_text(f"{look.word}?", theme.FAINT)
+
+    def _refresh_link(self, link: Link) -> None:
+        if link.fault:
+            self.link.show_text("✗ NOT READABLE", theme.ALARM)
+        elif link.state == "connected":
+            self.link.show_text("● CONNECTED", theme.GOOD)
+        elif link.state == "waiting":
+            self.link.show_text("○ WAITING", theme.WARNING)
+        else:
+            self.link.show_text("✗ NO DATA", theme.ALARM)
+
+    def _refresh_buttons(self, telemetry: Telemetry | None) -> None:
+        allowed = ALLOWED[telemetry.state] if telemetry else frozenset()
+        for name, caption, _key, _teaches in BUTTONS:
+            pending = self._desk.is_pending(name)
+            button = self.buttons[name]
+            enabled = name in allowed and not pending
+            if button.isEnabled() != enabled:
+                button.setEnabled(enabled)
+            text = f"{caption} …" if pending else caption
+            if button.text() != text:
+                button.setText(text)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        """Leave the width to the window."""
+        return QtCore.QSize(900, 74)

@@ -1,0 +1,154 @@
+"""Pictures of the real window while it shows live data, for runs without a display and for docs.
+
+A picture replaces its predecessor at once (written beside it, then renamed), so that whoever
+looks at the file never finds half of one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.link.daq_view import Link
+
+Event = Literal["first-image", "running", "closed", "final"]
+EVENTS: tuple[Event, ...] = ("first-image", "running", "closed", "final")
+FINAL_IMAGE_BOUND_S = 10.0
+SETTLE_S = 0.25  # every panel has had its turn by then
+FILE_NAME = "console.png"
+
+
+class ScreenshotError(Exception):
+    """A picture that could not be written; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture to take once: at seconds since the console opened, or at an event."""
+
+    when: float | Event
+    path: Path
+
+
+def take(window: QtWidgets.QWidget, path: Path) -> None:
+    """Write a picture of ``window`` as PNG to ``path``, replacing it in one step.
+
+    Raises
+    ------
+    ScreenshotError
+        where the file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not window.grab().save(str(beside), "PNG", 70):
+            raise OSError("Qt could not encode or write it")
+        beside.replace(path)
+    except OSError as error:
+        raise ScreenshotError(f"screenshot {path}: {error}; is the disk full?") from error
+
+
+class Photographer:
+    """Takes the pictures when they are due.
+
+    ``finished`` becomes true when the run has closed and its final image is in the last picture
+    (or has not come within 10 s, which the picture then shows as well).
+    """
+
+    def __init__(
+        self,
+        window: QtWidgets.QWidget,
+        *,
+        folder: Path | None = None,
+        every_s: float = 5.0,
+        shots: Sequence[Shot] = (),
+        file_name: str = FILE_NAME,
+    ) -> None:
+        self._window = window
+        self._folder = folder
+        self._file_name = file_name
+        self._every_s = every_s
+        self._due = list(shots)
+        self._opened_s = time.monotonic()
+        self._next_s = self._opened_s + min(2.0, every_s)
+        self._closed_s: float | None = None
+        self._complete_s: float | None = None
+        self._was_running = False
+        self.taken: list[str] = []
+        self.failure = ""
+        self.finished = False
+
+    def consider(self, link: Link) -> None:
+        """Take what is due now."""
+        now_s = time.monotonic()
+        events = self._events(link, now_s)
+        for shot in [shot for shot in self._due if self._is_due(shot, events, now_s)]:
+            self._due.remove(shot)
+            self._take(shot.path)
+        if self._folder is None:
+            self.finished = self.finished or "final" in events
+            return
+        ended = "final" in events and not self.finished
+        if ended or (now_s >= self._next_s and not self.finished and link.state == "connected"):
+            self._next_s = now_s + self._every_s
+            self._take(self._folder / self._file_name)
+        self.finished = self.finished or ended
+
+    def last(self, link: Link) -> None:
+        """Take a last picture when the console is told to leave, unless the final one is there."""
+        if self._folder is not None and not self.finished and link.state == "connected":
+            self._take(self._folder / self._file_name)
+
+    def _is_due(self, shot: Shot, events: set[str], now_s: float) -> bool:
+        if isinstance(shot.when, str):
+            return shot.when in events
+        return now_s - self._opened_s >= shot.when
+
+    def _events(self, link: Link, now_s: float) -> set[str]:
+        telemetry = link.telemetry
+        if telemetry is None or link.state != "connected":
+            return set()
+        events: set[str] = set()
+        if (link.image is not None and link.image_is_of_run) or _has_pictures(link):
+            events.add("first-image")
+        if telemetry.state == "running":
+            self._was_running, self._closed_s, self._complete_s = True, None, None
+            self.finished = False
+            events.add("running")
+        if telemetry.state in ("closed", "error") and self._was_running:
+            self._closed_s = now_s if self._closed_s is None else self._closed_s
+            events.add("closed")
+            if not self._final_image(link):
+                self._complete_s = None
+            elif self._complete_s is None:
+                self._complete_s = now_s
+            settled = self._complete_s is not None and now_s - self._complete_s >= SETTLE_S
+            if settled or now_s - self._closed_s > FINAL_IMAGE_BOUND_S:
+                events.add("final")
+        return events
+
+    @staticmethod
+    def _final_image(link: Link) -> bool:
+        pictures = link.projections
+        if link.single_photons and not (_has_pictures(link) and pictures and pictures.final):
+            return False
+        return bool(link.image and link.image.final and link.image_is_of_run)
+
+    def _take(self, path: Path) -> None:
+        try:
+            take(self._window, path)
+        except ScreenshotError as error:
+            self.failure = str(error)
+            return
+        if str(path) not in self.taken:
+            self.taken.append(str(path))
+
+
+def _has_pictures(link: Link) -> bool:
+    """Whether there are planar pictures of the run."""
+    return link.projections is not None and link.projections_are_of_run

@@ -1,0 +1,72 @@
+"""The veil over displays that are no longer true: the daq is silent, or was never heard."""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+
+from gui.kit import theme
+from gui.kit.wording import age_text
+from gui.link.daq_view import Link
+
+
+class StaleVeil(QtWidgets.QWidget):
+    """Greys what it covers and says why in large words; lets the mouse through."""
+
+    def __init__(self, parent: QtWidgets.QWidget, *, covers: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._covered = covers
+        self.setAttribute(QtCore.Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setStyleSheet("background: transparent;")
+        self.title = ""
+        self.detail = ""
+        self.hide()
+
+    def refresh(self, link: Link, address: str) -> None:
+        """Show or hide the veil."""
+        state = link.state
+        if state == "connected":
+            if not self.isHidden():
+                self.hide()
+            return
+        if state == "waiting":
+            words = ("WAITING FOR THE DAQ", f"nothing heard yet at {address}")
+        else:
+            words = ("NO DATA FROM DAQ", f"what is shown is {age_text(link.age_s)} old")
+        if link.fault:
+            words = ("DAQ NOT READABLE", link.fault)
+        self._show(*words)
+
+    def fit(self) -> None:
+        """Lie exactly over what is covered."""
+        self.setGeometry(self._covered.geometry())
+
+    def _show(self, title: str, detail: str) -> None:
+        if self.isHidden():
+            self.fit()
+            self.raise_()
+            self.show()
+        if (title, detail) != (self.title, self.detail):
+            self.title, self.detail = title, detail
+            self.update()
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        """Draw the wash and the words."""
+        painter = QtGui.QPainter(self)
+        wash = QtGui.QColor(theme.BACKGROUND)
+        wash.setAlpha(165)
+        painter.fillRect(self.rect(), wash)
+        box = QtCore.QRectF(0, 0, min(720.0, self.width() - 40.0), 92)
+        box.moveCenter(QtCore.QPointF(self.rect().center()))
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.setBrush(QtGui.QColor(theme.BACKGROUND))
+        painter.setPen(QtGui.QPen(QtGui.QColor(theme.ALARM), 2))
+        painter.drawRoundedRect(box, 6, 6)
+        flags = QtCore.Qt.AlignmentFlag
+        painter.setFont(theme.font(26, bold=True))
+        painter.setPen(QtGui.QColor(theme.ALARM))
+        painter.drawText(box.adjusted(0, 12, 0, -40), flags.AlignCenter, f"✗ {self.title}")
+        painter.setFont(theme.font(13))
+        painter.setPen(QtGui.QColor(theme.TEXT))
+        words = flags.AlignCenter | QtCore.Qt.TextFlag.TextWordWrap
+        painter.drawText(box.adjusted(16, 52, -16, -8), words, self.detail)
+        painter.end()

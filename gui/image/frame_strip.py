@@ -1,0 +1,97 @@
+"""The dynamic frames beside the live image: a row of small transaxial cuts, oldest first.
+
+All frames have one scale, from 0 to the brightest of them, so that uptake and washout are seen as
+such. They are cut where the crosshair of the large views is; a click shows a frame's time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+
+from gui.image.slices import TRANSAXIAL, cut, to_levels
+from gui.kit import theme
+from gui.kit.wording import grouped
+from hw.messages.pictures import DynamicFrame
+
+HEIGHT_PX, CAPTION_PX, GAP_PX = 84, 15, 6
+MOST = 7
+SHOWN_PERCENTILE = 99.8
+
+
+class FrameStrip(QtWidgets.QWidget):
+    """The newest frames; hidden while there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames: list[DynamicFrame] = []
+        self._pictures: list[tuple[QtGui.QImage, npt.NDArray[np.uint32], str]] = []
+        self.setFixedHeight(HEIGHT_PX)
+        self.setToolTip(
+            "Short dynamic frames, oldest first; the last one still fills. All on one scale, cut\n"
+            "at the height of the crosshair, on coarser voxels than the image above."
+        )
+        self.hide()
+
+    @property
+    def captions(self) -> list[str]:
+        """What stands below the frames."""
+        return [caption for _, _, caption in self._pictures]
+
+    def show_frames(
+        self, frames: list[DynamicFrame], place: float, table: npt.NDArray[np.uint32]
+    ) -> None:
+        """Show frames cut at ``place``, a share 0..1 of the way along z, in these colours."""
+        self._frames = frames[-MOST:]
+        if self.isHidden() == bool(self._frames):
+            self.setHidden(not self._frames)
+        if not self._frames:
+            return
+        images = [frame.array() for frame in self._frames]
+        cuts = [cut(image, TRANSAXIAL, _index(place, image.shape[2])) for image in images]
+        upper = max(float(np.percentile(one, SHOWN_PERCENTILE)) for one in cuts)
+        self._pictures = [
+            self._picture(one, upper, table, frame)
+            for one, frame in zip(cuts, self._frames, strict=True)
+        ]
+        self.update()
+
+    @staticmethod
+    def _picture(
+        values: npt.NDArray[np.float32],
+        upper: float,
+        table: npt.NDArray[np.uint32],
+        frame: DynamicFrame,
+    ) -> tuple[QtGui.QImage, npt.NDArray[np.uint32], str]:
+        pixels = table[to_levels(values, upper)]
+        rows, columns = pixels.shape
+        picture = QtGui.QImage(
+            pixels.data, columns, rows, 4 * columns, QtGui.QImage.Format.Format_RGB32
+        )
+        caption = f"{grouped(frame.begin_s)}–{grouped(frame.end_s)} s"
+        return picture, pixels, caption
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        """Draw the frames, each with its time below."""
+        painter = QtGui.QPainter(self)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setFont(theme.font(theme.SMALL_PX))
+        side = min(HEIGHT_PX - CAPTION_PX, (self.width() + GAP_PX) // MOST - GAP_PX)
+        for number, (picture, _, caption) in enumerate(self._pictures):
+            left = number * (side + GAP_PX)
+            ratio = picture.height() / max(picture.width(), 1)
+            frame = QtCore.QRectF(left, 0, side, side * min(ratio, 1.0))
+            painter.drawImage(frame, picture)
+            last = number == len(self._pictures) - 1 and not self._frames[-1].complete
+            painter.setPen(QtGui.QColor(theme.NOTICE if last else theme.LINE))
+            painter.drawRect(frame)
+            painter.setPen(QtGui.QColor(theme.TEXT if last else theme.DIM))
+            words = QtCore.QRectF(left - GAP_PX / 2, side + 1, side + GAP_PX, CAPTION_PX)
+            centre = QtCore.Qt.AlignmentFlag.AlignHCenter | QtCore.Qt.AlignmentFlag.AlignTop
+            painter.drawText(words, centre, caption)
+        painter.end()
+
+
+def _index(place: float, size: int) -> int:
+    return int(np.clip(round(place * size - 0.5), 0, size - 1))

@@ -1,0 +1,144 @@
+"""What is true of the displayed image: age, counts, what was corrected and what was not.
+
+The picture is honest or it is not shown as fresh: an old image, one of another run, or one made
+of a part of the events says so in words.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.wording import age_text, grouped
+from gui.link.daq_view import Link
+from hw.messages.codec import ImageMessage
+
+STALE_AFTER_S = 2.0
+_SHOWN_CORRECTIONS = 8
+
+TEACHES = {
+    "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
+    "publication.",
+    "Prompts": "Prompts that this image was made of; of a forgetting window the sum of their\n"
+    "weights.",
+    "Of": "Detector time that this image was made of.",
+    "Delayeds": "Delayeds used to estimate the randoms.",
+    "Used": "Share of the run's events that went into the image. Below 100 % the reconstruction\n"
+    "could not keep up; intensities are scaled so that they stay right.",
+    "Rate": "Images per second, and the relative noise that the imager estimates.",
+}
+
+
+class ImageFacts(QtWidgets.QWidget):
+    """A column of words beside the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(4, 0, 0, 0)
+        column.setSpacing(2)
+        self.badge = CalmLabel("no image yet", size_px=15, bold=True)
+        column.addWidget(self.badge)
+        column.addLayout(self._grid())
+        column.addSpacing(4)
+        column.addLayout(self._list_of_corrections())
+        self.remark = ElidedLabel(size_px=theme.SMALL_PX)
+        column.addWidget(self.remark)
+
+    def _list_of_corrections(self) -> QtWidgets.QGridLayout:
+        """Two columns, filled downwards: what is applied comes first."""
+        grid = QtWidgets.QGridLayout()
+        grid.setVerticalSpacing(1)
+        grid.setHorizontalSpacing(8)
+        caption = CalmLabel("Corrected for (✓), not corrected for (✗)", size_px=theme.SMALL_PX)
+        caption.setObjectName("dim")
+        grid.addWidget(caption, 0, 0, 1, 2)
+        self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in range(_SHOWN_CORRECTIONS)]
+        rows = (_SHOWN_CORRECTIONS + 1) // 2
+        for number, label in enumerate(self.corrections):
+            label.hide()
+            grid.addWidget(label, 1 + number % rows, number // rows)
+        return grid
+
+    def _grid(self) -> QtWidgets.QGridLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setVerticalSpacing(1)
+        grid.setHorizontalSpacing(8)
+        self.values: dict[str, CalmLabel] = {}
+        for row, (name, teaches) in enumerate(TEACHES.items()):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            caption.setToolTip(teaches)
+            self.values[name] = CalmLabel("–")
+            self.values[name].setToolTip(teaches)
+            grid.addWidget(caption, row, 0)
+            grid.addWidget(self.values[name], row, 1)
+        grid.setColumnStretch(1, 1)
+        return grid
+
+    def refresh_age(self, link: Link) -> None:
+        """Show how old the image is; cheap, for every frame."""
+        image = link.image
+        if image is None:
+            return
+        age_s = link.image_age_s
+        running = link.telemetry is not None and link.telemetry.state == "running"
+        stale = running and age_s > STALE_AFTER_S and not image.final
+        latency_ms = (image.published_wall_ns - image.event_wall_ns) * 1e-6
+        text = age_text(age_s)
+        if not image.final:  # it was made long after its last event, and on purpose
+            text += f" · latency {latency_ms:.0f} ms"
+        self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
+        self.badge.show_text(*_badge(link, image, stale=stale))
+
+    def refresh_image(self, image: ImageMessage) -> None:
+        """Show what a new image says of itself."""
+        values = self.values
+        values["Prompts"].show_text(grouped(image.prompts_in_window or image.prompts_used))
+        values["Of"].show_text(_time_words(image))
+        values["Delayeds"].show_text(grouped(image.delayeds_used))
+        whole = image.fraction_used >= 0.995
+        used = f"{100 * image.fraction_used:.0f} % of events"
+        values["Used"].show_text(used if whole else f"⚠ {used}", "" if whole else theme.WARNING)
+        noise = f" · noise {100 * image.noise:.0f} %" if image.noise > 0 else ""
+        values["Rate"].show_text(f"{image.rate_Hz:.1f} images/s{noise}")
+        self._show_corrections(image.corrections, image.how)
+        self.remark.show_text(image.note, theme.DIM)
+
+    def _show_corrections(self, corrections: dict[str, bool], how: dict[str, str]) -> None:
+        shown = sorted(corrections.items(), key=lambda item: not item[1])
+        for label, item in zip(
+            self.corrections, [*shown, *[None] * len(self.corrections)], strict=False
+        ):
+            if label.isHidden() != (item is None):
+                label.setHidden(item is None)
+            if item is not None:
+                name, applied = item[0].replace("_", " "), item[1]
+                words = f"✓ {name}" if applied else f"✗ {name}"
+                label.show_text(words, theme.GOOD if applied else theme.DIM)
+                why = how.get(item[0], "")
+                state = "corrected" if applied else "not corrected"
+                label.setToolTip(f"{name}: {state}{': ' if why else ''}{why}")
+
+
+def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
+    if not link.image_is_of_run:
+        return "⚠ OF EARLIER RUN", theme.WARNING
+    if image.final:
+        return "✓ FINAL IMAGE", theme.NOTICE
+    if link.state != "connected" or stale:
+        return "⚠ OLD IMAGE", theme.WARNING
+    if link.telemetry is not None and link.telemetry.finishing > 0:
+        return f"● FINISHING {100 * link.telemetry.finishing:.0f} %", theme.NOTICE
+    if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
+        return f"◼ LAST IMAGE  #{grouped(image.sequence)}", theme.NOTICE
+    return f"● LIVE  #{grouped(image.sequence)}", theme.GOOD
+
+
+def _time_words(image: ImageMessage) -> str:
+    """Return in words which time an image is of."""
+    upto = f"up to {image.detector_time_s:.1f} s"
+    if image.window == "grow" or not image.window_s:
+        return f"all {upto}"
+    return f"{image.window_s:.1f} s {upto}"

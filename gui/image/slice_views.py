@@ -1,0 +1,235 @@
+"""One of three linked orthogonal views of the live image, in true proportion, with its scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+
+from gui.image.slices import AXES, Image, Plane, centre_mm, cut, to_levels
+from gui.kit import theme
+from gui.kit.wording import MINUS, grouped
+
+_TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
+
+
+class SliceView(QtWidgets.QWidget):
+    """One plane: the cut, its place, the axes' names, a crosshair and a scale bar.
+
+    ``moved`` tells the axis and index that the user chose: click or drag to move the crosshair,
+    wheel or slider to leaf through the cuts.
+    """
+
+    moved = QtCore.Signal(int, int)
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__()
+        self.plane = plane
+        self._shape: tuple[int, int, int] = (1, 1, 1)
+        self._voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self._cursor = [0, 0, 0]
+        self._pixels: npt.NDArray[np.uint32] = np.zeros((1, 1), dtype=np.uint32)
+        self._picture: QtGui.QImage | None = None
+        self.dimmed = False
+        self.setMinimumSize(150, 110)
+        self.setCursor(QtCore.Qt.CursorShape.CrossCursor)
+        self.setToolTip(
+            f"{plane.name} cut in the scanner's frame (the patient's position is not known here).\n"
+            "Click or drag: move the crosshair. Wheel: next cut."
+        )
+
+    def set_space(self, shape: tuple[int, int, int], voxel_mm: tuple[float, float, float]) -> None:
+        """Take the image's shape and voxel size in mm."""
+        self._shape, self._voxel_mm = shape, voxel_mm
+
+    def show_cut(
+        self, image: Image, cursor: list[int], upper: float, table: npt.NDArray[np.uint32]
+    ) -> None:
+        """Draw the cut through ``cursor`` in the window 0..``upper``."""
+        self._cursor = list(cursor)
+        levels = to_levels(cut(image, self.plane, cursor[self.plane.through]), upper)
+        self._pixels = table[levels]
+        rows, columns = self._pixels.shape
+        self._picture = QtGui.QImage(
+            self._pixels.data, columns, rows, 4 * columns, QtGui.QImage.Format.Format_RGB32
+        )
+        self.update()
+
+    def extent_mm(self) -> tuple[float, float]:
+        """Return the cut's width and height in mm."""
+        right, up = self.plane.right, self.plane.up
+        return (
+            self._shape[right] * self._voxel_mm[right],
+            self._shape[up] * self._voxel_mm[up],
+        )
+
+    def scale_px_mm(self) -> float:
+        """Return the scale at which the whole cut fits, in px/mm."""
+        width_mm, height_mm = self.extent_mm()
+        fitting = min(
+            (self.width() - 2 * _SIDE_PX) / width_mm,
+            (self.height() - _TOP_PX - _BOTTOM_PX) / height_mm,
+        )
+        return max(0.05, fitting)
+
+    def frame(self) -> QtCore.QRectF:
+        """Return where in the widget the cut is drawn, in px."""
+        width_mm, height_mm = self.extent_mm()
+        scale_px_mm = self.scale_px_mm()
+        width, height = width_mm * scale_px_mm, height_mm * scale_px_mm
+        room = self.height() - _TOP_PX - _BOTTOM_PX
+        return QtCore.QRectF(
+            (self.width() - width) / 2, _TOP_PX + (room - height) / 2, width, height
+        )
+
+    def place_of(self, right: int, up: int) -> QtCore.QPointF:
+        """Return the point in px at which the voxel (right, up) of the cut is centred."""
+        frame = self.frame()
+        columns, rows = self._shape[self.plane.right], self._shape[self.plane.up]
+        return QtCore.QPointF(
+            frame.left() + (right + 0.5) / columns * frame.width(),
+            frame.bottom() - (up + 0.5) / rows * frame.height(),
+        )
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        """Draw the picture, the crosshair and the words around them."""
+        painter = QtGui.QPainter(self)
+        frame = self.frame()
+        if self._picture is None:
+            painter.setPen(QtGui.QColor(theme.FAINT))
+            painter.drawText(
+                self.rect(), QtCore.Qt.AlignmentFlag.AlignCenter, f"{self.plane.name}\nno image yet"
+            )
+        else:
+            self._paint_picture(painter, frame)
+            self._paint_crosshair(painter, frame)
+            self._paint_words(painter, frame)
+        painter.end()
+
+    def _paint_picture(self, painter: QtGui.QPainter, frame: QtCore.QRectF) -> None:
+        painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setOpacity(0.3 if self.dimmed else 1.0)
+        painter.drawImage(frame, self._picture)
+        painter.setOpacity(1.0)
+        painter.setPen(QtGui.QColor(theme.LINE))
+        painter.drawRect(frame)
+
+    def _paint_crosshair(self, painter: QtGui.QPainter, frame: QtCore.QRectF) -> None:
+        centre = self.place_of(self._cursor[self.plane.right], self._cursor[self.plane.up])
+        gap = 9.0
+        colour = QtGui.QColor("#2f8fd8")
+        colour.setAlpha(190)
+        painter.setPen(QtGui.QPen(colour, 1))
+        x, y = round(centre.x()), round(centre.y())
+        for start, end in (
+            ((frame.left(), y), (x - gap, y)),
+            ((x + gap, y), (frame.right(), y)),
+            ((x, frame.top()), (x, y - gap)),
+            ((x, y + gap), (x, frame.bottom())),
+        ):
+            painter.drawLine(QtCore.QPointF(*start), QtCore.QPointF(*end))
+
+    def _paint_words(self, painter: QtGui.QPainter, frame: QtCore.QRectF) -> None:
+        flags = QtCore.Qt.AlignmentFlag
+        painter.setFont(theme.font(theme.SMALL_PX, bold=True))
+        painter.setPen(QtGui.QColor(theme.TEXT))
+        top = QtCore.QRectF(frame.left(), frame.top() - _TOP_PX, frame.width(), _TOP_PX - 3)
+        painter.drawText(top, flags.AlignLeft | flags.AlignVCenter, self.plane.name)
+        painter.setFont(theme.font(theme.SMALL_PX))
+        painter.setPen(QtGui.QColor(theme.DIM))
+        painter.drawText(top, flags.AlignRight | flags.AlignVCenter, self.place_text())
+        right, up = AXES[self.plane.right], AXES[self.plane.up]
+        painter.drawText(top, flags.AlignCenter, f"+{up}")
+        side = QtCore.QRectF(frame.right() + 2, frame.top(), _SIDE_PX - 2, frame.height())
+        painter.drawText(side, flags.AlignLeft | flags.AlignVCenter, f"+{right}")
+        side.moveLeft(frame.left() - _SIDE_PX)
+        painter.drawText(side, flags.AlignRight | flags.AlignVCenter, f"{MINUS}{right}")
+        below = QtCore.QRectF(frame.left(), frame.bottom() + 1, frame.width(), _BOTTOM_PX)
+        painter.drawText(below, flags.AlignHCenter | flags.AlignTop, f"{MINUS}{up}")
+        self._paint_scale_bar(painter, below)
+
+    def _paint_scale_bar(self, painter: QtGui.QPainter, below: QtCore.QRectF) -> None:
+        length = 50.0 * self.scale_px_mm()
+        y = below.top() + 7
+        painter.setPen(QtGui.QPen(QtGui.QColor(theme.DIM), 2))
+        painter.drawLine(
+            QtCore.QPointF(below.left() + 1, y), QtCore.QPointF(below.left() + length, y)
+        )
+        painter.setFont(theme.font(10))
+        painter.drawText(QtCore.QPointF(below.left() + length + 4, y + 4), "50 mm")
+
+    def place_text(self) -> str:
+        """Return where the cut lies, e.g. ``z = −12 mm``."""
+        axis = self.plane.through
+        place = centre_mm(self._cursor[axis], self._shape[axis], self._voxel_mm[axis])
+        return f"{AXES[axis]} = {grouped(place, digits=0)} mm"
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        """Move the crosshair to the click."""
+        self._pick(event.position())
+
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
+        """Drag the crosshair."""
+        self._pick(event.position())
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        """Leaf through the cuts."""
+        steps = 1 if event.angleDelta().y() > 0 else -1
+        self._move(self.plane.through, self._cursor[self.plane.through] + steps)
+        event.accept()
+
+    def _pick(self, point: QtCore.QPointF) -> None:
+        frame = self.frame()
+        across = (point.x() - frame.left()) / frame.width()
+        upward = (frame.bottom() - point.y()) / frame.height()
+        self._move(self.plane.right, int(across * self._shape[self.plane.right]))
+        self._move(self.plane.up, int(upward * self._shape[self.plane.up]))
+
+    def _move(self, axis: int, index: int) -> None:
+        if self._picture is not None:
+            self.moved.emit(axis, max(0, min(self._shape[axis] - 1, index)))
+
+
+class ColourBar(QtWidgets.QWidget):
+    """The window 0..upper as a bar, with its levels and the image's unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._labels: tuple[str, str, str] = ("", "", "")
+        self._unit = ""
+        self._table: npt.NDArray[np.uint32] = np.zeros((256, 1), dtype=np.uint32)
+        self.setFixedHeight(45)
+
+    def set_scale(
+        self, table: npt.NDArray[np.uint32], labels: tuple[str, str, str], unit: str
+    ) -> None:
+        """Show the table with the words for 0, half and the upper level."""
+        self._table = np.ascontiguousarray(table[None, :])
+        self._labels, self._unit = labels, unit
+        self.setToolTip(f"Values in {unit}")
+        self.update()
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        """Draw the bar and its words."""
+        if not self._unit:
+            return
+        painter = QtGui.QPainter(self)
+        picture = QtGui.QImage(self._table.data, 256, 1, 4 * 256, QtGui.QImage.Format.Format_RGB32)
+        bar = QtCore.QRectF(0, 1, self.width() - 1, 12)
+        painter.drawImage(bar, picture)
+        painter.setPen(QtGui.QColor(theme.FAINT))
+        painter.drawRect(bar)
+        painter.setPen(QtGui.QColor(theme.DIM))
+        painter.setFont(theme.font(theme.SMALL_PX))
+        words = QtCore.QRectF(0, 15, self.width(), 16)
+        flags = QtCore.Qt.AlignmentFlag
+        painter.drawText(words, flags.AlignLeft, self._labels[0])
+        painter.drawText(words, flags.AlignHCenter, self._labels[1])
+        painter.drawText(words, flags.AlignRight, self._labels[2])
+        words.moveTop(29)
+        room = int(words.width())
+        unit = painter.fontMetrics().elidedText(
+            self._unit, QtCore.Qt.TextElideMode.ElideRight, room
+        )
+        painter.drawText(words, flags.AlignHCenter, unit)
+        painter.end()

@@ -1,0 +1,194 @@
+"""Commands to the daq, without ever waiting for them.
+
+A command is *sent*, then perhaps *accepted*, then *done* or *failed*. One that the daq does not
+answer within the patience is given up, and its connection is dropped with it: a "start" clicked
+while the daq was away must not start a run minutes later, when the daq comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from daq.client.client import ClientError, ControlClient
+from hw.messages.codec import MessageError, Reply, RunState
+from hw.messages.endpoints import Endpoints
+
+PATIENCE_S = 5.0
+WORKING_BOUND_S = 150.0
+"""Stop is done when the run is closed: drained, and the final image made."""
+NOTICE_SHOWN_S = 8.0
+
+# Which commands each state allows (docs/architecture.md, run control).
+ALLOWED: dict[RunState, frozenset[str]] = {
+    "idle": frozenset({"arm"}),
+    "armed": frozenset({"start", "reset"}),
+    "running": frozenset({"stop"}),
+    "stopping": frozenset(),
+    "closed": frozenset({"arm", "reset"}),
+    "error": frozenset({"reset"}),
+}
+
+
+@dataclass
+class Pending:
+    """A command on its way; ``answered_s`` is when the daq last said something about it."""
+
+    name: str
+    sent_s: float
+    answered_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What there is to say about the last command; ``severity`` as in the journal."""
+
+    text: str
+    severity: str
+    at_s: float
+
+
+class CommandDesk:
+    """Sends commands, follows their replies, and says how each one stands."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        arm_args: dict[str, Any] | None = None,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoints = endpoints
+        self._args = {"arm": arm_args or {}}
+        self._sorting: dict[str, Any] = {}
+        self._sorting_sent: dict[str, Any] = {}
+        self._patience_s = patience_s
+        self._clock = clock
+        self._client = ControlClient(endpoints)
+        self.pending: dict[int, Pending] = {}
+        self._notice = Notice("", "info", 0.0)
+
+    @property
+    def sorting(self) -> dict[str, Any]:
+        """The sorting settings set here and not armed yet, by their names in SortSettings."""
+        return dict(self._sorting)
+
+    def set_sorting(self, changes: dict[str, Any]) -> None:
+        """Send these sorting settings with the next Arm; {} leaves them to the daq.
+
+        A refused Arm keeps them; once one is done the daq has them, for later runs as well.
+        """
+        self._sorting = dict(changes)
+
+    def send(self, name: str) -> None:
+        """Send a command; what becomes of it is told by :attr:`notice`."""
+        if not self.is_pending(name):
+            self._send(name, name, self._args_of(name))
+
+    def order(self, action: str, *, modules: list[int], values: dict[str, Any]) -> None:
+        """Send an order to firmware modules ([]: all), as :meth:`send` does."""
+        args = {"action": action, "modules": modules, "values": values}
+        self._send("module", f"modules, {action.replace('_', ' ')}", args)
+
+    def image_as(self, changes: dict[str, Any]) -> None:
+        """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
+        self._send("live", "live", changes)
+
+    def _send(self, name: str, called: str, args: dict[str, Any]) -> None:
+        try:
+            number = self._client.send(name, **args)
+        except ClientError as error:
+            self._say(f"{called} not sent: {error}", "alarm")
+            return
+        self.pending[number] = Pending(called, self._clock())
+
+    def poll(self) -> None:
+        """Take in replies and give up what waited too long; never blocks."""
+        try:
+            replies = self._client.poll()
+        except MessageError as error:
+            self._say(f"a reply could not be read: {error}", "alarm")
+            return
+        for reply in replies:
+            self._take(reply)
+        self._give_up_overdue()
+
+    def is_pending(self, name: str) -> bool:
+        """Whether a command of that name is on its way."""
+        return any(command.name == name for command in self.pending.values())
+
+    @property
+    def notice(self) -> Notice:
+        """How the newest command stands; empty when there is nothing (more) to say."""
+        now_s = self._clock()
+        if self.pending:
+            newest = max(self.pending.values(), key=lambda command: command.sent_s)
+            stage = (
+                "sent, waiting for the daq" if newest.answered_s is None else "accepted, working"
+            )
+            return Notice(f"{newest.name}: {stage} ({now_s - newest.sent_s:.0f} s)", "info", now_s)
+        stays = self._notice.severity != "info" or now_s - self._notice.at_s < NOTICE_SHOWN_S
+        return self._notice if stays else Notice("", "info", now_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _args_of(self, name: str) -> dict[str, Any]:
+        """Return a command's arguments; the daq merges an Arm's settings over its own."""
+        args = self._args.get(name, {})
+        if name == "arm":
+            self._sorting_sent = self._sorting
+        if name == "arm" and self._sorting:
+            return args | {"settings": args.get("settings", {}) | self._sorting}
+        return args
+
+    def _take(self, reply: Reply) -> None:
+        command = self.pending.get(reply.id)
+        if command is None:
+            return
+        if reply.status == "done":
+            self._forget_armed(command.name)
+            refused = str(reply.result.get("reason", ""))  # by some of several modules
+            if refused:
+                self._say(f"⚠ {command.name}: not by all: {refused}", "warning")
+            else:
+                self._say(f"✓ {command.name}: done", "info")
+        elif reply.status == "failed":
+            self._say(f"✗ {command.name} refused: {reply.reason or 'no reason given'}", "alarm")
+        else:
+            command.answered_s = self._clock()
+            return
+        del self.pending[reply.id]
+
+    def _forget_armed(self, name: str) -> None:
+        if name == "arm" and self._sorting is self._sorting_sent:
+            self._sorting = {}
+
+    def _give_up_overdue(self) -> None:
+        now_s = self._clock()
+        for number, command in list(self.pending.items()):
+            if command.answered_s is not None and now_s - command.sent_s > WORKING_BOUND_S:
+                self._say(
+                    f"⚠ {command.name}: accepted but not done after {WORKING_BOUND_S:g} s",
+                    "warning",
+                )
+                del self.pending[number]
+            elif command.answered_s is None and now_s - command.sent_s >= self._patience_s:
+                self._withdraw(command)
+                return
+
+    def _withdraw(self, command: Pending) -> None:
+        self._say(
+            f"⚠ {command.name}: no answer from the daq for {self._patience_s:g} s; withdrawn",
+            "alarm",
+        )
+        self.pending.clear()
+        self._client.close()
+        self._client = ControlClient(self._endpoints)
+
+    def _say(self, text: str, severity: str) -> None:
+        self._notice = Notice(text, severity, self._clock())

@@ -1,0 +1,188 @@
+"""The console's view of the daq: newest telemetry, image, projections, modules, and their ages.
+
+Telemetry older than a second is no longer "the state": the link is then ``silent``, a condition
+of its own that every display shows. Ages are taken on this machine's clock; the publisher's
+``CLOCK_MONOTONIC`` is mapped to it by the least delay seen, so that a console behind an ssh
+tunnel, on a machine with another boot time, still shows true ages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from daq.client.client import DisplayClient
+from hw.messages.codec import ImageMessage, MessageError, ModuleStates, Projections, Telemetry
+from hw.messages.endpoints import Endpoints
+
+SILENT_AFTER_S = 1.0
+
+LinkState = Literal["waiting", "connected", "silent"]
+
+
+class Link:
+    """Polls the display plane; ``poll`` never blocks."""
+
+    def __init__(
+        self, endpoints: Endpoints, *, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._client = DisplayClient(endpoints)
+        self._clock_ns = clock_ns
+        self._heard_ns = 0
+        self._clock_lead_ns: int | None = None
+        self.telemetry: Telemetry | None = None
+        self.image: ImageMessage | None = None
+        self.projections: Projections | None = None
+        self.modules: ModuleStates | None = None
+        self._modules_heard_ns = 0
+        self.fault = ""
+        self.telemetries = 0
+        self.images = 0
+
+    def poll(self) -> tuple[bool, bool]:
+        """Take in what has come; return whether telemetry and image are new."""
+        return self._poll_telemetry(), self.poll_image()
+
+    def _poll_telemetry(self) -> bool:
+        try:
+            telemetry = self._client.telemetry()
+            if telemetry is not None:
+                _check_telemetry(telemetry)
+        except MessageError as error:
+            self.fault = str(error)
+            return False
+        if telemetry is None:
+            return False
+        self.telemetry = telemetry
+        self.telemetries += 1
+        self.fault = ""
+        self._heard_ns = self._clock_ns()
+        lead_ns = self._heard_ns - telemetry.wall_ns
+        if self._clock_lead_ns is None or lead_ns < self._clock_lead_ns:
+            self._clock_lead_ns = lead_ns
+        return True
+
+    def poll_image(self) -> bool:
+        """Take in a live image that has come; return whether it is new."""
+        try:
+            image = self._client.image()
+            if image is not None:
+                _check_image(image)
+        except MessageError as error:
+            self.fault = str(error)
+            return False
+        if image is None:
+            return False
+        self.image = image
+        self.images += 1
+        return True
+
+    def poll_projections(self) -> bool:
+        """Take in planar pictures that have come; return whether they are new."""
+        try:
+            pictures = self._client.projections()
+            if pictures is not None:
+                _check_projections(pictures)
+        except MessageError as error:
+            self.fault = str(error)
+            return False
+        if pictures is None:
+            return False
+        self.projections = pictures
+        return True
+
+    def poll_modules(self) -> None:
+        """Take in the state of firmware modules that has come."""
+        try:
+            modules = self._client.modules()
+        except MessageError as error:
+            self.fault = str(error)
+            return
+        if modules is not None:
+            self.modules = modules
+            self._modules_heard_ns = self._clock_ns()
+
+    @property
+    def modules_age_s(self) -> float:
+        """Seconds since the modules' state arrived (0 before the first)."""
+        return (self._clock_ns() - self._modules_heard_ns) * 1e-9 if self.modules else 0.0
+
+    @property
+    def state(self) -> LinkState:
+        """Whether the daq was heard within the last second, before it, or never."""
+        if self.telemetry is None:
+            return "waiting"
+        return "connected" if self.age_s <= SILENT_AFTER_S else "silent"
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last telemetry arrived (0 before the first)."""
+        return (self._clock_ns() - self._heard_ns) * 1e-9 if self.telemetry else 0.0
+
+    @property
+    def image_age_s(self) -> float:
+        """Seconds since the image was published (0 without one)."""
+        return self._since_s(self.image.published_wall_ns) if self.image else 0.0
+
+    @property
+    def projections_age_s(self) -> float:
+        """Seconds since the planar pictures were published (0 without any)."""
+        return self._since_s(self.projections.published_wall_ns) if self.projections else 0.0
+
+    @property
+    def now_ns(self) -> int:
+        """This moment on the publisher's clock, as far as it is known."""
+        return self._clock_ns() - (self._clock_lead_ns or 0)
+
+    def _since_s(self, published_wall_ns: int) -> float:
+        age_ns = self.now_ns - published_wall_ns
+        return max(0.0, age_ns * 1e-9)
+
+    @property
+    def projections_are_of_run(self) -> bool:
+        """Whether the planar pictures belong to the run that the telemetry speaks of."""
+        pictures, telemetry = self.projections, self.telemetry
+        return bool(pictures and telemetry and pictures.run == telemetry.run)
+
+    @property
+    def single_photons(self) -> bool:
+        """Whether the daq's run sorts no coincidences: the console then shows projections."""
+        settings = self.telemetry.settings if self.telemetry else None
+        return settings is not None and not settings.sorts_coincidences
+
+    @property
+    def image_is_of_run(self) -> bool:
+        """Whether the image belongs to the run that the telemetry speaks of."""
+        return bool(self.image and self.telemetry and self.image.run == self.telemetry.run)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _check_telemetry(telemetry: Telemetry) -> None:
+    for name in ("spectrum", "timing", "timing_delayed"):
+        length = len(getattr(telemetry, name))
+        if length % 4:
+            raise MessageError(f"telemetry.{name} has {length} bytes, no multiple of 4 (u4 counts)")
+
+
+def _check_projections(pictures: Projections) -> None:
+    cells = len(pictures.windows) * pictures.modules * pictures.n_v * pictures.n_u
+    fits = len(pictures.counts) == len(pictures.recent) == 4 * cells
+    if not fits or min(pictures.modules, pictures.n_v, pictures.n_u) < 1:
+        raise MessageError(
+            f"projections of run {pictures.run} have {len(pictures.counts)} and "
+            f"{len(pictures.recent)} bytes, {len(pictures.windows)} windows of {pictures.modules} "
+            f"modules of {pictures.n_v} × {pictures.n_u} crystals take {4 * cells}"
+        )
+
+
+def _check_image(image: ImageMessage) -> None:
+    expected = 4 * image.shape[0] * image.shape[1] * image.shape[2]
+    if min(image.shape) < 1 or len(image.image) != expected:
+        raise MessageError(
+            f"image {image.sequence} of run {image.run} has {len(image.image)} bytes, "
+            f"its shape {image.shape} takes {expected}"
+        )

@@ -1,0 +1,146 @@
+"""Orders to modules: bias, thresholds, faults, reset, save, update. Sent, never waited for.
+
+What cannot be taken back, or takes a module out of work, is asked for once more: bias on, reset,
+update. Switching bias off is never asked for: it is what a person wants at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.theme import ALARM, BASE_PX
+from hw.messages.modules import ModuleState
+from hw.wire.control import REGISTERS
+
+Send = Callable[[str, list[int], dict[str, Any]], None]
+
+ADJUSTED = ("energy_threshold", "comparator_mV", "current_trip_nA", "temperature_trip_cC")
+"""Registers that are set here; the others with `tomoshibi firmware shell`."""
+
+PLAIN = {
+    "clear_fault": ("Clear fault", "Leave the fault state, where its cause is gone"),
+    "save": ("Save", "Keep the registers over power cycles"),
+    "confirm": ("Confirm image", "The running firmware is good: keep it"),
+}
+
+
+class OrderForm(QtWidgets.QWidget):
+    """The buttons and fields; ``send`` gets the action, the modules and its values."""
+
+    def __init__(self, send: Send, ask: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._send = send
+        self._ask = ask
+        self._modules: list[int] = []
+        self.target = CalmLabel("orders go to: all modules", bold=True)
+        self.complaint = ElidedLabel(size_px=BASE_PX)
+        self.bias_V = QtWidgets.QLineEdit()
+        self.bias_V.setPlaceholderText("V")
+        self.register = QtWidgets.QComboBox()
+        for name in ADJUSTED:
+            spec = REGISTERS[name]
+            self.register.addItem(f"{name}  [{spec.unit}]" if spec.unit else name, name)
+            self.register.setItemData(self.register.count() - 1, spec.text, 3)
+        self.value = QtWidgets.QLineEdit()
+        self.buttons: dict[str, QtWidgets.QPushButton] = {}
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        column.addWidget(self.target)
+        for widgets in self._rows():
+            row = QtWidgets.QHBoxLayout()
+            row.setSpacing(6)
+            for widget, share in widgets:
+                row.addWidget(widget, share)
+            column.addLayout(row)
+        column.addWidget(self.complaint)
+
+    def _rows(self) -> list[list[tuple[QtWidgets.QWidget, int]]]:
+        bias_on = self._button("bias_on", "Ramp bias", "Ramp to this voltage at the slew limit",
+                               self._ramp)  # fmt: skip
+        bias_off = self._button("bias_off", "Bias OFF", "Ramp the bias to 0", self._bias_off)
+        write = self._button("write", "Set", "Set the register", self._write)
+        plain = [
+            (self._button(name, title, teaches, lambda _=False, n=name: self._order(n)), 1)
+            for name, (title, teaches) in PLAIN.items()
+        ]
+        reset = self._button("reset", "Reset…", "Bias off, then start anew", self._reset)
+        update = self._button("update", "Update…", "Load another firmware image", self._update)
+        return [
+            [(CalmLabel("Bias"), 0), (self.bias_V, 1), (bias_on, 1), (bias_off, 1)],
+            [(self.register, 3), (self.value, 1), (write, 0)],
+            plain,
+            [(reset, 1), (update, 1)],
+        ]
+
+    def _button(
+        self, name: str, title: str, teaches: str, act: Callable[..., None]
+    ) -> QtWidgets.QPushButton:
+        button = QtWidgets.QPushButton(title)
+        button.setToolTip(teaches)
+        button.clicked.connect(act)
+        self.buttons[name] = button
+        return button
+
+    def aim(self, modules: list[int], states: list[ModuleState]) -> None:
+        """Let orders go to these modules ([]: all)."""
+        self._modules = modules
+        count = len(modules) or len(states)
+        words = ", ".join(map(str, modules[:8])) + (" …" if len(modules) > 8 else "")
+        self.target.show_text(f"orders go to: {f'module {words}' if modules else f'all {count}'}")
+        for button in self.buttons.values():
+            button.setEnabled(bool(states))
+
+    def _order(self, action: str, **values: Any) -> None:
+        self.complaint.show_text("")
+        self._send(action, list(self._modules), values)
+
+    def _complain(self, words: str) -> None:
+        self.complaint.show_text(f"✗ {words}", ALARM)
+
+    def _named(self) -> str:
+        return f"module {', '.join(map(str, self._modules))}" if self._modules else "ALL modules"
+
+    def _ramp(self) -> None:
+        try:
+            target_mV = round(float(self.bias_V.text().replace(",", ".")) * 1000)
+        except (ValueError, OverflowError):
+            self._complain("the bias is a voltage in V, such as 56.5")
+            return
+        highest = REGISTERS["bias_max_mV"].max
+        if not 0 <= target_mV <= highest:
+            self._complain(f"the bias must be 0 to {highest / 1000:g} V")
+        elif self._ask(f"Ramp the bias of {self._named()} to {target_mV / 1000:g} V?"):
+            self._order("bias", target_mV=target_mV)
+
+    def _bias_off(self) -> None:
+        self._order("bias", target_mV=0)
+
+    def _write(self) -> None:
+        spec = REGISTERS[str(self.register.currentData())]
+        try:
+            value = int(self.value.text())
+        except ValueError:
+            self._complain(f"{spec.name} is a whole number in {spec.unit or 'its own unit'}")
+            return
+        if not spec.min <= value <= spec.max:
+            self._complain(f"{spec.name} must be {spec.min} to {spec.max} {spec.unit}")
+            return
+        self._order("write", **{spec.name: value})
+
+    def _reset(self) -> None:
+        if self._ask(
+            f"Reset {self._named()}? Bias goes off, a run loses them until they are back."
+        ):
+            self._order("reset")
+
+    def _update(self) -> None:
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(
+            self, "Firmware image", "", "Images (*.tmim *.bin);;All files (*)"
+        )
+        if path and self._ask(f"Load {path} into {self._named()}? No run is possible meanwhile."):
+            self._order("update", path=path)

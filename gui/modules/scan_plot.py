@@ -1,0 +1,146 @@
+"""Threshold and I-V scans of a module: what to scan, the plot, and what was found."""
+
+from __future__ import annotations
+
+import math
+
+import pyqtgraph as pg
+from pyqtgraph.Qt import QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.plots import pen
+from hw.messages.modules import ModuleScan
+
+KINDS = {
+    "threshold": ("Threshold scan", "comparator threshold / mV", "crossings / s", (2, 100, 2)),
+    "bias": ("I–V scan", "bias / V", "current / nA", (50_000, 57_000, 100)),
+}
+"""Kind to title, axes, and the usual from, to and step in mV."""
+
+FLOOR = 0.5
+"""A scaler that counted nothing is drawn here, below one: the axis is logarithmic."""
+
+
+class ScanPlot(QtWidgets.QWidget):
+    """One scan, as far as it has come, on a logarithmic axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[object, ...] = ()
+        self.words = ElidedLabel(size_px=theme.BASE_PX)
+        self.words.show_text("no scan yet", theme.DIM)
+        self.plot = pg.PlotWidget()
+        self.plot.setMouseEnabled(x=False, y=False)
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        self.plot.setLogMode(x=False, y=True)
+        self.plot.showGrid(x=True, y=True, alpha=0.15)
+        self.curve = self.plot.plot(
+            pen=pen(theme.SINGLES, width=2), symbol="o", symbolSize=4, symbolBrush=theme.SINGLES,
+            symbolPen=None,
+        )  # fmt: skip
+        self.marker = pg.InfiniteLine(
+            angle=90, pen=pen(theme.LAMP, style="dash"), label="", labelOpts={"position": 0.9}
+        )
+        self.marker.label.setColor(theme.LAMP)
+        self.marker.hide()
+        self.plot.addItem(self.marker)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.words)
+        column.addWidget(self.plot, 1)
+        column.addStretch(0)
+        self.plot.hide()
+
+    def show_scan(self, scan: ModuleScan | None) -> None:
+        """Show a scan; None where there is none."""
+        shown = () if scan is None else (scan.module, scan.kind, len(scan.points), scan.done)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self.plot.setVisible(scan is not None)
+        if scan is None:
+            self.curve.setData([], [])
+            self.marker.hide()
+            self.words.show_text("no scan yet", theme.DIM)
+            return
+        self._draw(scan)
+        self.words.show_text(*_words(scan))
+
+    def _draw(self, scan: ModuleScan) -> None:
+        _, across, up, _ = KINDS[scan.kind]
+        per_unit = 1000.0 if scan.kind == "bias" else 1.0
+        for side, text in (("bottom", across), ("left", up)):
+            self.plot.setLabel(side, text, color=theme.DIM)
+        x = [point.x / per_unit for point in scan.points]
+        self.curve.setData(x, [max(point.y, FLOOR) for point in scan.points])
+        breakdown_mV = scan.found.get("breakdown_mV")
+        self.marker.setVisible(breakdown_mV is not None)
+        if breakdown_mV is not None:
+            self.marker.setValue(breakdown_mV / per_unit)
+            self.marker.label.setFormat(f"breakdown {breakdown_mV / 1000:.2f} V")
+
+
+def _words(scan: ModuleScan) -> tuple[str, str]:
+    title = f"{KINDS[scan.kind][0]} of module {scan.module}"
+    if scan.failed:
+        return f"✗ {title}: {scan.failed}", theme.ALARM
+    if not scan.done:
+        return f"{title}: point {len(scan.points)} of {scan.steps} …", theme.NOTICE
+    found = scan.found.get("breakdown_mV")
+    if found is not None and math.isfinite(found):
+        return f"✓ {title}: breakdown at {found / 1000:.2f} V", theme.GOOD
+    if scan.kind == "bias":
+        return f"⚠ {title}: no breakdown within the scan", theme.WARNING
+    return f"✓ {title}", theme.GOOD
+
+
+class ScanForm(QtWidgets.QHBoxLayout):
+    """From, to and step of a scan in mV, and its buttons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSpacing(6)
+        self.kind = QtWidgets.QComboBox()
+        for kind, (title, *_) in KINDS.items():
+            self.kind.addItem(title, kind)
+        self.kind.currentIndexChanged.connect(self.fill)
+        self.addWidget(self.kind)
+        self.fields: dict[str, QtWidgets.QLineEdit] = {}
+        for name, caption in (("from_mV", "from"), ("to_mV", "to"), ("step_mV", "step")):
+            label = CalmLabel(caption)
+            label.setObjectName("dim")
+            self.fields[name] = QtWidgets.QLineEdit()
+            self.fields[name].setFixedWidth(72)
+            self.addWidget(label)
+            self.addWidget(self.fields[name])
+        self.addWidget(CalmLabel("mV"))
+        self.start = QtWidgets.QPushButton("Scan")
+        self.halt = QtWidgets.QPushButton("Stop scan")
+        self.addStretch(1)
+        self.addWidget(self.start)
+        self.addWidget(self.halt)
+        self.fill()
+
+    def fill(self) -> None:
+        """Put in what is usual for the kind of scan."""
+        for name, value in zip(self.fields, KINDS[self.chosen_kind][3], strict=True):
+            self.fields[name].setText(str(value))
+
+    @property
+    def chosen_kind(self) -> str:
+        """ "threshold" or "bias"."""
+        return str(self.kind.currentData())
+
+    def values(self) -> dict[str, int] | str:
+        """Return the three values in mV, or what is wrong with them."""
+        try:
+            values = {name: int(field.text()) for name, field in self.fields.items()}
+        except ValueError:
+            return "from, to and step are whole numbers of mV"
+        if values["step_mV"] < 1 or values["to_mV"] <= values["from_mV"] or values["from_mV"] < 0:
+            return "needs 0 ≤ from < to, and a step of at least 1 mV"
+        if (values["to_mV"] - values["from_mV"]) // values["step_mV"] > 2000:
+            return "more than 2000 points: take a larger step"
+        return values

@@ -1,0 +1,109 @@
+"""What is true of the pictures shown: age, counts, time, angle, and that nothing was corrected."""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import CalmLabel
+from gui.kit.wording import age_text, clock_text, grouped, rate_text
+from gui.link.daq_view import Link
+from gui.projections.planar_view import Angles, angle_text
+from hw.messages.codec import Projections
+
+STALE_AFTER_S = 2.0
+
+TEACHES = {
+    "Counts": "Singles of this window since the run's start, all modules together.",
+    "Rate": "Singles of this window per second, over the last second.",
+    "Time": "Detector time that the pictures hold.",
+    "Angle": "Where the modules stand: the gantry's angle, or each column's about its own axis.",
+    "Live time": "Live fraction of the modules over the last seconds: dead time, lost data frames\n"
+    "and stalls count as not live.",
+    "Age": "Seconds since these pictures were published.",
+}
+NOT_CORRECTED = ("uniformity", "scatter", "attenuation", "decay", "dead time")
+
+
+class ProjectionFacts(QtWidgets.QWidget):
+    """A column of words beside the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(4, 0, 0, 0)
+        column.setSpacing(2)
+        self.badge = CalmLabel("no picture yet", size_px=15, bold=True)
+        column.addWidget(self.badge)
+        grid = QtWidgets.QGridLayout()
+        grid.setVerticalSpacing(1)
+        grid.setHorizontalSpacing(8)
+        self.values: dict[str, CalmLabel] = {}
+        for row, (name, teaches) in enumerate(TEACHES.items()):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            self.values[name] = CalmLabel("–")
+            for place, label in enumerate((caption, self.values[name])):
+                label.setToolTip(teaches)
+                grid.addWidget(label, row, place)
+        grid.setColumnStretch(1, 1)
+        column.addLayout(grid)
+        column.addSpacing(4)
+        for name in NOT_CORRECTED:
+            label = CalmLabel(f"✗ {name} not corrected")
+            label.setObjectName("dim")
+            label.setToolTip("The pictures are counts, as the crystals saw them")
+            column.addWidget(label)
+
+    def refresh_age(self, link: Link) -> None:
+        """Show how old the pictures are; cheap, for every frame."""
+        pictures = link.projections
+        if pictures is None:
+            return
+        age_s = link.projections_age_s
+        running = link.telemetry is not None and link.telemetry.state == "running"
+        stale = running and age_s > STALE_AFTER_S and not pictures.final
+        text = age_text(age_s)
+        self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
+        self.badge.show_text(*_badge(link, pictures, stale=stale))
+
+    def refresh(self, link: Link, pictures: Projections, *, names: list[str], counts: int) -> None:
+        """Show what new pictures of the windows ``names`` (shown as one) say."""
+        telemetry = link.telemetry
+        rates = telemetry.window_rates if telemetry else {}
+        known = [rates[name] for name in names if name in rates]
+        values = self.values
+        values["Counts"].show_text(grouped(counts))
+        values["Rate"].show_text(f"{rate_text(sum(known))} k/s" if known else "–")
+        values["Time"].show_text(f"{clock_text(pictures.detector_time_s)} since the start")
+        started = pictures.detector_time_s > 0
+        values["Angle"].show_text(*_angle(pictures.angles_deg, started=started))
+        live = telemetry.module_live if telemetry else []
+        values["Live time"].show_text(f"{100 * min(live):.1f} % at least" if live else "–")
+
+
+def _angle(angles: Angles, *, started: bool) -> tuple[str, str]:
+    if not angles:
+        return "fixed", ""
+    told = [angle for angle in angles if angle is not None]
+    if not started:
+        return "not told yet", theme.DIM
+    if len(told) < len(angles):
+        return f"⚠ unknown of {len(angles) - len(told)} / {len(angles)}", theme.WARNING
+    low, high = min(told), max(told)
+    same = high - low < 0.05
+    return angle_text(high) if same else f"{angle_text(low)} to {angle_text(high)}", ""
+
+
+def _badge(link: Link, pictures: Projections, *, stale: bool) -> tuple[str, str]:
+    if not link.projections_are_of_run:
+        return "⚠ OF EARLIER RUN", theme.WARNING
+    if pictures.final:
+        return "✓ FINAL PICTURES", theme.NOTICE
+    if link.state != "connected" or stale:
+        return "⚠ OLD PICTURES", theme.WARNING
+    if link.telemetry is not None and link.telemetry.state == "armed":
+        return "no picture yet", theme.DIM
+    if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
+        return "◼ LAST PICTURES", theme.NOTICE
+    return "● LIVE", theme.GOOD

@@ -1,0 +1,190 @@
+"""The planar pictures of a SPECT run: since its start and lately, of the energy window chosen.
+
+They stand below the image, side by side. Both have the same colours; the levels are each picture's
+own, for the recent one holds fewer counts. Nothing here is reconstructed or corrected.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.image.slice_views import ColourBar
+from gui.kit import theme
+from gui.kit.colour_maps import colour_tables
+from gui.kit.panels import CalmLabel, Panel, scrolling
+from gui.kit.wording import level_text
+from gui.link.daq_view import Link
+from gui.projections.planar_facts import ProjectionFacts
+from gui.projections.planar_view import Counts, ProjectionView
+from hw.messages.codec import Projections
+from hw.messages.sort_settings import EnergyWindow
+
+PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
+ALL_PHOTOPEAKS = "all photopeaks"
+
+
+class ProjectionPanel(Panel):
+    """Two rows of pictures, what is true of them, and how they are shown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PROJECTIONS",
+            teaches="Counts of each crystal in an energy window: what the camera sees through its\n"
+            "collimator, seen from behind, corrected for nothing. The image is made of these.",
+        )
+        self._tables = colour_tables()
+        self._pictures: Projections | None = None
+        self._windows: tuple[EnergyWindow, ...] = ()
+        self.whole = ProjectionView("Since the start")
+        self.recent = ProjectionView("Lately")
+        self.facts = ProjectionFacts()
+        pictures = QtWidgets.QHBoxLayout()
+        pictures.addWidget(self.whole, 1)
+        pictures.addWidget(self.recent, 1)
+        row = QtWidgets.QHBoxLayout()
+        row.setSpacing(8)
+        row.addLayout(pictures, 1)
+        row.addWidget(self._side())
+        self.body.addLayout(row, 1)
+
+    def _side(self) -> QtWidgets.QWidget:
+        side = QtWidgets.QWidget()
+        side.setFixedWidth(214)
+        column = QtWidgets.QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.facts)
+        column.addStretch(1)
+        self.bar = ColourBar()
+        column.addWidget(self.bar)
+        column.addLayout(self._controls())
+        return scrolling(side)
+
+    def _controls(self) -> QtWidgets.QLayout:
+        self.window_box, self.map_box = QtWidgets.QComboBox(), QtWidgets.QComboBox()
+        self.percentile_box = QtWidgets.QComboBox()
+        self.window_box.setToolTip("Energy window whose singles are shown (key W: next)")
+        self.map_box.addItems(list(self._tables))
+        self.map_box.setToolTip("Colour map (key C: next). Inverted grey: black is hot")
+        self.percentile_box.addItems(list(PERCENTILES))
+        self.percentile_box.setCurrentIndex(1)
+        self.percentile_box.setToolTip("Upper end: this percentile of the crystals with counts")
+        self.level = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self.level.setRange(5, 200)
+        self.level.setValue(100)
+        self.level.setToolTip("Upper end, as a share of the percentile's level")
+        for box in (self.window_box, self.map_box, self.percentile_box):
+            box.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
+            box.currentIndexChanged.connect(self._draw)
+        self.level.valueChanged.connect(self._draw)
+        grid = QtWidgets.QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(4)
+        for row, (name, control) in enumerate(
+            (
+                ("Window", self.window_box),
+                ("Colours", self.map_box),
+                ("0 to", self.percentile_box),
+                ("Level", self.level),
+            )
+        ):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            grid.addWidget(caption, row, 0)
+            grid.addWidget(control, row, 1)
+        grid.setColumnStretch(1, 1)
+        return grid
+
+    def refresh(self, link: Link, *, new: bool) -> None:
+        """Show new pictures where there are some, and the age of the old ones anyway."""
+        if new and link.projections is not None:
+            self._take(link, link.projections)
+        self.facts.refresh_age(link)
+        self._dim(dimmed=link.projections is not None and not link.projections_are_of_run)
+
+    def _take(self, link: Link, pictures: Projections) -> None:
+        self._pictures = pictures
+        settings = link.telemetry.settings if link.telemetry else None
+        if settings is not None and settings.singles_windows != self._windows:
+            self._windows = settings.singles_windows
+            self._offer_windows(pictures.windows)
+        self._draw()
+        counts = sum(int(pictures.arrays()[0][k].sum()) for k in self._chosen())
+        names = [pictures.windows[k] for k in self._chosen()]
+        self.facts.refresh(link, pictures, names=names, counts=counts)
+
+    def _offer_windows(self, names: list[str]) -> None:
+        """Offer the windows that have pictures, photopeaks first."""
+        kinds = {window.name: window.kind for window in self._windows}
+        peaks = [name for name in names if kinds.get(name) == "photopeak"]
+        rest = [name for name in names if name not in peaks]
+        self.window_box.blockSignals(True)
+        self.window_box.clear()
+        for name in peaks + rest:
+            look = theme.WINDOW_LOOKS[kinds.get(name, "photopeak")]
+            self.window_box.addItem(f"{look.symbol} {name}", [name])
+        if len(peaks) > 1:
+            self.window_box.insertItem(len(peaks), ALL_PHOTOPEAKS, peaks)
+        self.window_box.blockSignals(False)
+
+    def _chosen(self) -> list[int]:
+        """Return which of the windows with pictures are shown as one."""
+        names = self.window_box.currentData() or []
+        windows = self._pictures.windows if self._pictures else []
+        return [k for k, name in enumerate(windows) if name in names] or [0][: len(windows)]
+
+    def next_window(self) -> None:
+        """Show the next energy window."""
+        if self.window_box.count():
+            self.window_box.setCurrentIndex(
+                (self.window_box.currentIndex() + 1) % self.window_box.count()
+            )
+
+    def next_map(self) -> None:
+        """Take the next colour map."""
+        self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
+
+    def upper(self, counts: Counts) -> float:
+        """Return the upper end of the colours for a picture, at least one count."""
+        seen = counts[counts > 0]
+        if not seen.size:
+            return 1.0
+        percentile = PERCENTILES[self.percentile_box.currentText()]
+        return max(1.0, float(np.percentile(seen, percentile)) * self.level.value() / 100)
+
+    def _draw(self) -> None:
+        pictures = self._pictures
+        if pictures is None or not pictures.windows:
+            return
+        table = self._tables[self.map_box.currentText()]
+        chosen = self._chosen()
+        whole, recent = (array[chosen].sum(axis=0, dtype=np.uint32) for array in pictures.arrays())
+        upper = self.upper(whole)
+        self._show(self.whole, whole, table, upper, f"0 … {level_text(upper)} counts")
+        lately = self.upper(recent)
+        self.recent.title = f"Last {pictures.recent_s:.0f} s"
+        self._show(self.recent, recent, table, lately, f"0 … {level_text(lately)} counts")
+        labels = ("0", level_text(upper / 2), level_text(upper))
+        self.bar.set_scale(table, labels, "counts per crystal since the start")
+
+    def _show(
+        self,
+        view: ProjectionView,
+        counts: Counts,
+        table: npt.NDArray[np.uint32],
+        upper: float,
+        note: str,
+    ) -> None:
+        assert self._pictures is not None
+        view.show_pictures(
+            counts, self._pictures.pitch_mm, self._pictures.angles_deg, upper=upper, table=table,
+            note=note,
+        )  # fmt: skip
+
+    def _dim(self, *, dimmed: bool) -> None:
+        for view in (self.whole, self.recent):
+            if view.dimmed != dimmed:
+                view.dimmed = dimmed
+                view.update()

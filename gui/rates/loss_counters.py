@@ -1,0 +1,255 @@
+"""What was lost, and what is left: the counters that should be zero, and the room on the disk.
+
+Every counter of the daq that is not known to be harmless is treated as a loss: one that a newer
+daq has added is highlighted rather than overlooked.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import CalmLabel, Panel
+from gui.kit.wording import grouped
+from hw.messages.codec import Telemetry
+
+# Counters that say how much there was, not what went wrong.
+FLOW = frozenset(
+    {
+        "frames.sent",
+        "frames.received",
+        "singles.emitted",
+        "singles.received",
+        "singles.accepted",
+        "singles.windowed",
+        "singles.out_of_window",
+        "singles.masked",
+        "singles.dead",
+        "singles.other_words",
+        "angles.words",
+        "prompts",
+        "delayeds",
+        "multiples",
+        "triples",
+        "bytes",
+    }
+)
+# Worth a mark, but the run's record lost nothing by it.
+MENDED = frozenset(
+    {
+        "frames.duplicate",
+        "frames.reordered",
+        "frames.other_run",
+        "frames.module_stalls",
+        "frames.module_resets",
+        "angles.late",
+        "frames.epochs",
+        "stray_frames",
+        "invalid_messages",
+        "imager.undelivered",
+    }
+)
+# Always shown, so that a zero can be seen and not only assumed.
+WATCHED = {
+    "frames.lost": "Data frames missing in a module's sequence; their singles are counted exactly",
+    "frames.corrupt": "Data frames whose checksum (CRC-32C) was wrong; not used",
+    "frames.late": "Data frames that came after their time had been closed; not used",
+    "frames.duplicate": "Data frames that came twice; used once",
+    "singles.lost": "Singles in lost frames, or dropped by a module itself",
+    "singles.late": "Singles older than the time already sorted: counted, not sorted in",
+    "singles.invalid": "Event words that make no sense (unknown crystal or kind)",
+}
+_ROWS = 6
+DISK_WARNING_GB, DISK_ALARM_GB = 10.0, 2.0
+LAG_WARNING_S = 0.5
+
+
+def losses(counters: dict[str, int]) -> dict[str, int]:
+    """Return the counters that tell of loss: the watched ones, then any other not harmless."""
+    result = {name: counters.get(name, 0) for name in WATCHED}
+    extra = {
+        name: value for name, value in counters.items() if name not in FLOW and name not in result
+    }
+    nonzero = {name: value for name, value in extra.items() if value}
+    return result | nonzero
+
+
+class _LossColumn(QtWidgets.QGridLayout):
+    """The counters of one kind; those that are not zero come first."""
+
+    def __init__(self, group: str, teaches: str) -> None:
+        super().__init__()
+        self._group = group
+        self._shown: list[str] = []
+        self.setVerticalSpacing(0)
+        self.setHorizontalSpacing(6)
+        self.setColumnStretch(0, 1)
+        head = CalmLabel(
+            "FRAMES" if group == "frames" else "SINGLES AND OTHER",
+            size_px=theme.SMALL_PX,
+            bold=True,
+        )
+        head.setObjectName("dim")
+        head.setToolTip(teaches)
+        self.addWidget(head, 0, 0, 1, 2)
+        self.names = [CalmLabel() for _ in range(_ROWS)]
+        self.values = [CalmLabel() for _ in range(_ROWS)]
+        for row, (name, value) in enumerate(zip(self.names, self.values, strict=False), start=1):
+            value.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+            self.addWidget(name, row, 0)
+            self.addWidget(value, row, 1)
+
+    def refresh(self, found: dict[str, int]) -> int:
+        """Show the counters; return how many that are not zero found no room."""
+        order = sorted(found, key=lambda name: not found[name])
+        for row, (name_label, value_label) in enumerate(zip(self.names, self.values, strict=False)):
+            if row >= len(order):
+                name_label.show_text("")
+                value_label.show_text("")
+                continue
+            name, value = order[row], found[order[row]]
+            caption = name.removeprefix(f"{self._group}.").replace(".", " ").replace("_", " ")
+            colour = theme.WARNING if value else ""
+            name_label.show_text(f"⚠ {caption}" if value else caption, colour or theme.DIM)
+            value_label.show_text(grouped(value), colour)
+        self._explain(order[:_ROWS])
+        return sum(1 for name in order[_ROWS:] if found[name])
+
+    def _explain(self, shown: list[str]) -> None:
+        if shown == self._shown:
+            return
+        self._shown = shown
+        for label, name in zip(self.names, shown, strict=False):
+            label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
+
+
+class CountersPanel(Panel):
+    """Loss, flow, disk and source."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATA INTEGRITY",
+            teaches="Nothing is lost in silence: each way of losing data has a counter.\n"
+            "0 is calm; anything else is marked ⚠.",
+        )
+        self.verdict = CalmLabel("–", size_px=15, bold=True)
+        self.body.addWidget(self.verdict)
+        columns = QtWidgets.QHBoxLayout()
+        columns.setSpacing(18)
+        self.columns = {
+            group: _LossColumn(group, teaches)
+            for group, teaches in (
+                ("frames", "Data frames: one per module and 5.24 ms"),
+                ("singles", "Singles: photons detected, one event word each"),
+            )
+        }
+        for column in self.columns.values():
+            columns.addLayout(column, 1)
+        self.body.addLayout(columns)
+        self.body.addLayout(self._footing())
+
+    def _footing(self) -> QtWidgets.QLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setContentsMargins(0, 4, 0, 0)
+        grid.setVerticalSpacing(1)
+        self.facts: dict[str, CalmLabel] = {}
+        self._captions: dict[str, CalmLabel] = {}
+        for row, (name, teaches) in enumerate(
+            (
+                *((name, teaches) for name, (_, teaches) in PAIRS.items()),
+                ("Disk free", "Room on the disk of the run's folder"),
+                ("Source lag", "How far the source is behind real time (emulated sources only)"),
+                (
+                    "Held",
+                    (
+                        "Singles held until every live module has reported; normal is a few data\n"
+                        "frames' worth, ever more means that a module is falling behind"
+                    ),
+                ),
+            )
+        ):
+            caption = CalmLabel(name)
+            caption.setObjectName("dim")
+            caption.setToolTip(teaches)
+            self._captions[name] = caption
+            self.facts[name] = CalmLabel("–")
+            self.facts[name].setToolTip(teaches)
+            place, column = divmod(row, 2)
+            grid.addWidget(caption, place, 2 * column)
+            grid.addWidget(self.facts[name], place, 2 * column + 1)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        return grid
+
+    def refresh(self, telemetry: Telemetry) -> None:
+        """Show the counters as they are now."""
+        found = losses(telemetry.counters)
+        frames = {name: value for name, value in found.items() if name.startswith("frames.")}
+        others = {name: value for name, value in found.items() if name not in frames}
+        hidden = self.columns["frames"].refresh(frames) + self.columns["singles"].refresh(others)
+        if telemetry.run:
+            self._show_verdict({name for name, value in found.items() if value}, hidden=hidden)
+        else:
+            self.verdict.show_text("no run", theme.DIM)
+        self._show_facts(telemetry)
+
+    def _show_verdict(self, nonzero: set[str], *, hidden: int) -> None:
+        lost = len(nonzero - MENDED)
+        more = f" (+{hidden} not shown)" if hidden else ""
+        if lost:
+            plural = "s" if lost > 1 else ""
+            self.verdict.show_text(f"⚠ LOSS: {lost} counter{plural}{more}", theme.WARNING)
+        elif nonzero:
+            self.verdict.show_text("✓ NO LOSS, but see ⚠", theme.GOOD)
+        else:
+            self.verdict.show_text("✓ NO LOSS", theme.GOOD)
+
+    def _show_yield(self, telemetry: Telemetry) -> None:
+        """Show what has been recorded: pairs, or single photons."""
+        settings = telemetry.settings
+        of_pairs = settings is None or settings.sorts_coincidences
+        for place, (name, (counter, teaches)) in zip(
+            PAIRS, (PAIRS if of_pairs else SINGLE_PHOTONS).items(), strict=True
+        ):
+            caption, value = self._captions[place], self.facts[place]
+            caption.show_text(name)
+            value.show_text(grouped(telemetry.counters.get(counter, 0)))
+            for label in (caption, value):
+                if label.toolTip() != teaches:
+                    label.setToolTip(teaches)
+
+    def _show_facts(self, telemetry: Telemetry) -> None:
+        self._show_yield(telemetry)
+        self.facts["Disk free"].show_text(*_disk(telemetry.disk_free_GB))
+        late = telemetry.state == "running" and telemetry.source_lag_s > LAG_WARNING_S
+        lag = f"{telemetry.source_lag_s:.2f} s"
+        self.facts["Source lag"].show_text(
+            f"⚠ {lag}" if late else lag, theme.WARNING if late else ""
+        )
+        held = telemetry.buffers.get("singles_held")
+        self.facts["Held"].show_text("–" if held is None else grouped(held))
+
+
+# The first three facts: name of the counter, what it is.
+PAIRS = {
+    "Prompts": ("prompts", "Prompts since the run's start"),
+    "Delayeds": ("delayeds", "Pairs in the delayed window since the run's start"),
+    "Multiples": (
+        "multiples",
+        "Clusters of more than one good pair, whatever the policy keeps of them",
+    ),
+}
+SINGLE_PHOTONS = {
+    "In windows": ("singles.windowed", "Singles in one of the energy windows since the start"),
+    "Outside": ("singles.out_of_window", "Singles in no energy window since the start"),
+    "Angles": ("angles.words", "Angle words of modules that move since the start"),
+}
+
+
+def _disk(free_GB: float) -> tuple[str, str]:
+    words = f"{grouped(free_GB, digits=1 if free_GB < 100 else 0)} GB"
+    if free_GB < DISK_ALARM_GB:
+        return f"✗ {words}", theme.ALARM
+    if free_GB < DISK_WARNING_GB:
+        return f"⚠ {words}", theme.WARNING
+    return words, ""

@@ -1,0 +1,119 @@
+"""Messages that hold pictures: the live image with its dynamic frames, and planar projections.
+
+They go to displays, latest only: images from the imager (XPUB, which tells of late subscribers),
+projections from the daq (PUB).
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from hw.messages.base import Message
+
+# --- images and projections planes: imager, daq (PUB) -> displays (SUB), latest only -------------
+
+
+class DynamicFrame(msgspec.Struct, kw_only=True):
+    """A short frame beside the live image, on voxels of 4 mm or more.
+
+    number : counts the run's frames from 0
+    begin_s, end_s : detector time; of the frame that still fills, up to now
+    image : little-endian u2 ``[x, y, z]`` C-order bytes of ``shape``, times ``scale`` in the unit
+        of the live image
+    prompts : that it is made of, estimated in all where events were left out
+    """
+
+    number: int
+    begin_s: float
+    end_s: float
+    shape: tuple[int, int, int]
+    voxel_mm: tuple[float, float, float]
+    scale: float
+    image: bytes
+    prompts: int
+    noise: float = 0.0
+    complete: bool = False
+
+    def array(self) -> npt.NDArray[np.float32]:
+        """Return the frame as float32 of ``shape`` in the image's unit."""
+        levels = np.frombuffer(self.image, dtype="<u2").reshape(self.shape)
+        return np.asarray(levels * np.float32(self.scale), dtype=np.float32)
+
+
+class ImageMessage(Message):
+    """The live image. ``image`` is float32 ``[x, y, z]`` C-order bytes of ``shape``.
+
+    detector_time_s : detector time of the last event in the image
+    event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
+    prompts_used : of the run so far; ``prompts_in_window`` of them make up this image
+    fraction_used : prompts used of all that the run had up to here
+    noise : standard deviation of a voxel over its mean, estimated where the image is bright
+    corrections : correction name to applied or not ("attenuation", "randoms", "scatter", ...)
+    how : correction name to how it is done, or why it is not, in words
+    window : the time window, as ``LiveSettings.window`` is written
+    window_s : detector time that the image is made of (of "forget": the weights' sum)
+    frames : the newest dynamic frames, oldest first, the last one still filling
+    """
+
+    run: str
+    sequence: int
+    shape: tuple[int, int, int]
+    voxel_mm: tuple[float, float, float]
+    image: bytes
+    unit: str
+    detector_time_s: float
+    event_wall_ns: int
+    published_wall_ns: int
+    prompts_used: int
+    delayeds_used: int
+    fraction_used: float
+    corrections: dict[str, bool]
+    noise: float = 0.0
+    rate_Hz: float = 0.0
+    final: bool = False
+    note: str = ""
+    how: dict[str, str] = {}
+    window: str = "grow"
+    window_s: float = 0.0
+    prompts_in_window: int = 0
+    frames: list[DynamicFrame] = []
+
+    def array(self) -> npt.NDArray[np.float32]:
+        """Return the image as a read-only float32 array of ``shape``."""
+        return np.frombuffer(self.image, dtype=np.float32).reshape(self.shape)
+
+
+class Projections(Message):
+    """The planar pictures of a SPECT run, a few times a second.
+
+    windows : names of the energy windows with a picture, in the order of their numbers
+    counts, recent : little-endian u4 bytes of (windows, modules, n_v, n_u): windowed singles per
+        crystal since the start, and of the last ``recent_s`` of detector time
+    pitch_mm : distance of crystals along u and v
+    detector_time_s : the pictures are complete up to it
+    angles_deg : where each module of a scanner that moves stands; empty where it cannot
+    """
+
+    run: str
+    sequence: int
+    windows: list[str]
+    modules: int
+    n_u: int
+    n_v: int
+    pitch_mm: tuple[float, float]
+    counts: bytes
+    recent: bytes
+    detector_time_s: float
+    recent_s: float
+    angles_deg: list[float | None]
+    published_wall_ns: int
+    final: bool = False
+
+    def arrays(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """Return ``counts`` and ``recent`` as read-only (windows, modules, n_v, n_u) u4."""
+        shape = (len(self.windows), self.modules, self.n_v, self.n_u)
+        both = (np.frombuffer(data, dtype="<u4") for data in (self.counts, self.recent))
+        counts, recent = (array.reshape(shape) for array in both)
+        return counts, recent

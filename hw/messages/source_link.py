@@ -1,0 +1,97 @@
+"""The source's side of the source plane: introduce itself, stay alive, take orders, report.
+
+Used by whatever stands in for the scanner: emulator, firmware's link process, replay. Never blocks
+longer than it is told to; says Hello again and again, so that neither the order in which the
+processes start nor a restart of the daq matters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import zmq
+
+from hw.messages.codec import (
+    AnyMessage,
+    FaultAnswer,
+    Heartbeat,
+    Hello,
+    Message,
+    MessageError,
+    ModuleAnswer,
+    ModuleStates,
+    SourceReport,
+    Welcome,
+    decode,
+    encode,
+)
+from hw.messages.endpoints import Endpoints
+
+BEAT_S = 1.0
+HELLO_S = 0.2
+
+
+class SourceLink:
+    """One source's connection. ``hello`` and ``beat`` are what it says next; keep them current."""
+
+    def __init__(
+        self, endpoints: Endpoints, hello: Hello, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.beat = Heartbeat()
+        self.welcomed = False
+        self.invalid_messages = 0
+        self.hello = hello
+        self._clock = clock
+        self._next_s = 0.0
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 500)
+        self._socket.setsockopt(zmq.SNDHWM, 100)
+        self._socket.connect(endpoints.of("source"))
+
+    def poll(self, timeout_s: float = 0.0) -> list[AnyMessage]:
+        """Return the orders that came (Start, Stop, Shutdown, faults, modules); stay alive."""
+        self._keep_alive()
+        orders: list[AnyMessage] = []
+        while self._socket.poll(0 if orders else int(timeout_s * 1000)):
+            try:
+                message = decode(self._socket.recv_multipart()[-1])
+            except MessageError:
+                self.invalid_messages += 1
+                continue
+            if isinstance(message, Welcome):
+                self.welcomed = True
+                timeout_s = 0.0
+            else:
+                orders.append(message)
+        return orders
+
+    def answer(self, answer: FaultAnswer | ModuleAnswer) -> None:
+        """Answer a FaultOrder or a ModuleOrder."""
+        self._send(answer)
+
+    def tell(self, states: ModuleStates) -> None:
+        """Tell how the modules are."""
+        self._send(states)
+
+    def report(self, report: SourceReport) -> None:
+        """Send the report at the end of a run."""
+        self._send(report)
+
+    def close(self) -> None:
+        """Close the socket, giving what is queued half a second to leave."""
+        self._socket.close()
+
+    def _keep_alive(self) -> None:
+        now = self._clock()
+        if now >= self._next_s:
+            self._next_s = now + (BEAT_S if self.welcomed else HELLO_S)
+            self._send(self.hello)  # always: a daq that was restarted must learn who is there
+            if self.welcomed:
+                self._send(self.beat)
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._socket.send(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            self.invalid_messages += 1  # nobody reads: the daq will miss the heartbeat

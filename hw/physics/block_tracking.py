@@ -1,0 +1,356 @@
+"""Photons of 511 keV followed through blocks, from one direction: where one of them counts what.
+
+The photons' rays cover the block evenly, with a margin for those that scatter over from a
+neighbour. They start where they pass the scanner's axis, fly to the blocks and interact there for
+sure, with the chance of it as their weight; from then on they are followed as they come:
+photoelectric absorption or Compton scatter until absorbed or gone, through any of the blocks. The
+first block of the list is the one whose counts are wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hw.jit import Array, bare_kernel, kernel
+from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
+
+ABSORBED_BELOW_KEV = 70
+"""Such photons do not get 0.2 mm further in LYSO."""
+
+_REST_KEV = ELECTRON_REST_KEV
+_FAR = 1e30
+_CLEAR_MM = 1e-6
+
+
+class _Blocks(NamedTuple):
+    """Blocks of one size; the first is the one whose counts are wanted.
+
+    centres : (b, 3) f8, mm, middles of the front faces; axes : (b, 3, 3) f8, rows u, v, w
+    half_u, half_v, thickness : mm; along w a block begins at its centre
+    """
+
+    centres: Array
+    axes: Array
+    half_u: float
+    half_v: float
+    thickness: float
+
+
+class _Crystal(NamedTuple):
+    """What a photon of i keV meets: µ in 1/mm and its photoelectric share, (512,) f8 each."""
+
+    mu_per_mm: Array
+    photo: Array
+
+
+class _Beam(NamedTuple):
+    """Photons of one direction that cover a rectangle in the plane of the first block's face.
+
+    du, dv, dw : direction along the block's axes; dx, dy, dz : along the scanner's
+    low_u, high_u, low_v, high_v : mm, the rectangle
+    photon_mm2 : area across the beam that one photon stands for
+    """
+
+    du: float
+    dv: float
+    dw: float
+    dx: float
+    dy: float
+    dz: float
+    low_u: float
+    high_u: float
+    low_v: float
+    high_v: float
+    photon_mm2: float
+
+
+class _Deposit(NamedTuple):
+    """What one photon left in the first block.
+
+    total, largest : keV, of all its interactions there and of one
+    u, v, w : place in mm, of the largest; for monolithic blocks of all, times keV until divided
+    """
+
+    total: float
+    largest: float
+    u: float
+    v: float
+    w: float
+
+
+@bare_kernel
+def _beam(du: float, dv: float, blocks: _Blocks, margin_mm: float, photons: int) -> _Beam:
+    """Return the beam that reaches all of the first block, and ``margin_mm`` beside it."""
+    axes, half_u, half_v, thickness = blocks.axes, blocks.half_u, blocks.half_v, blocks.thickness
+    dw = math.sqrt(max(1e-6, 1.0 - du * du - dv * dv))
+    slant_u, slant_v = -thickness * du / dw, -thickness * dv / dw
+    low_u, high_u = min(0.0, slant_u) - half_u - margin_mm, max(0.0, slant_u) + half_u + margin_mm
+    low_v, high_v = min(0.0, slant_v) - half_v - margin_mm, max(0.0, slant_v) + half_v + margin_mm
+    photon_mm2 = (high_u - low_u) * (high_v - low_v) * dw / photons
+    dx = du * axes[0, 0, 0] + dv * axes[0, 1, 0] + dw * axes[0, 2, 0]
+    dy = du * axes[0, 0, 1] + dv * axes[0, 1, 1] + dw * axes[0, 2, 1]
+    dz = du * axes[0, 0, 2] + dv * axes[0, 1, 2] + dw * axes[0, 2, 2]
+    return _Beam(du, dv, dw, dx, dy, dz, low_u, high_u, low_v, high_v, photon_mm2)
+
+
+@bare_kernel
+def _aimed_at(beam: _Beam, number: int) -> tuple[float, float]:
+    """Return where the photon of this number crosses the plane of the face: u and v in mm.
+
+    The R2 sequence of M. Roberts (2018) covers the rectangle evenly.
+    """
+    part_u = (0.5 + number * 0.7548776662466927) % 1.0
+    part_v = (0.5 + number * 0.5698402909980532) % 1.0
+    return (
+        beam.low_u + (beam.high_u - beam.low_u) * part_u,
+        beam.low_v + (beam.high_v - beam.low_v) * part_v,
+    )
+
+
+@bare_kernel
+def _started(face_u: float, face_v: float, beam: _Beam, blocks: _Blocks) -> Ray:
+    """Return the photon that crosses the face there (mm), set back to the scanner's axis."""
+    centres, axes = blocks.centres, blocks.axes
+    x = centres[0, 0] + face_u * axes[0, 0, 0] + face_v * axes[0, 1, 0]
+    y = centres[0, 1] + face_u * axes[0, 0, 1] + face_v * axes[0, 1, 1]
+    z = centres[0, 2] + face_u * axes[0, 0, 2] + face_v * axes[0, 1, 2]
+    dx, dy, dz = beam.dx, beam.dy, beam.dz
+    back = (x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12)
+    return moved(Ray(x, y, z, dx, dy, dz), -back)
+
+
+@bare_kernel
+def _crossing(ray: Ray, block: int, blocks: _Blocks) -> tuple[float, float]:
+    """Return after how many mm a photon enters and leaves a block; not ahead of it: (far, 0)."""
+    centres, axes = blocks.centres, blocks.axes
+    enter, leave = 0.0, _FAR
+    x, y, z = ray.x - centres[block, 0], ray.y - centres[block, 1], ray.z - centres[block, 2]
+    for k in range(3):
+        place = axes[block, k, 0] * x + axes[block, k, 1] * y + axes[block, k, 2] * z
+        slope = axes[block, k, 0] * ray.dx + axes[block, k, 1] * ray.dy + axes[block, k, 2] * ray.dz
+        low, high = -blocks.half_u, blocks.half_u
+        if k == 1:
+            low, high = -blocks.half_v, blocks.half_v
+        elif k == 2:
+            low, high = 0.0, blocks.thickness
+        if abs(slope) < 1e-12:
+            if place < low or place > high:
+                return _FAR, 0.0
+            continue
+        a, b = (low - place) / slope, (high - place) / slope
+        enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
+    return enter, leave
+
+
+@bare_kernel
+def _cross_all(ray: Ray, blocks: _Blocks, enters: Array, ways: Array) -> float:
+    """Write where a photon enters each block and its way through it, mm; return all ways' sum."""
+    total = 0.0
+    for b in range(len(ways)):
+        enters[b], leave = _crossing(ray, b, blocks)
+        ways[b] = max(leave - enters[b], 0.0)
+        total += ways[b]
+    return total
+
+
+@bare_kernel
+def _first_interaction(way: float, enters: Array, ways: Array) -> tuple[int, float]:
+    """Return the block in which a photon has flown ``way`` mm through blocks, and how far that is.
+
+    enters, ways : (b,) mm, see :func:`_cross_all`; the ways before are set to 0. Beyond the last
+    block, which only rounding can do: (-1, 0)
+    """
+    for _ in range(len(ways)):
+        nearest = -1
+        for b in range(len(ways)):
+            if ways[b] > 0.0 and (nearest < 0 or enters[b] < enters[nearest]):
+                nearest = b
+        if way <= ways[nearest]:
+            return nearest, enters[nearest] + way
+        way -= ways[nearest]
+        ways[nearest] = 0.0
+    return -1, 0.0
+
+
+@bare_kernel
+def _next_block(ray: Ray, blocks: _Blocks) -> tuple[int, float]:
+    """Return the next block on a photon's way and the distance to it, mm; none: (-1, far)."""
+    found, nearest = -1, _FAR
+    for b in range(len(blocks.centres)):
+        enter, leave = _crossing(ray, b, blocks)
+        if leave > enter and enter < nearest:
+            found, nearest = b, enter
+    return found, nearest
+
+
+@bare_kernel
+def _next_interaction(ray: Ray, inside: int, way: float, blocks: _Blocks) -> tuple[int, Ray]:
+    """Fly a photon ``way`` mm through blocks, from inside one; return in which it is (-1: gone)."""
+    while inside >= 0:
+        _, leave = _crossing(ray, inside, blocks)
+        if way <= leave:
+            return inside, moved(ray, way)
+        way -= leave
+        ray = moved(ray, leave + _CLEAR_MM)
+        inside, distance = _next_block(ray, blocks)
+        if inside >= 0:
+            ray = moved(ray, distance)
+    return inside, ray
+
+
+@bare_kernel
+def _collision(energy: float, crystal: _Crystal, state: Array) -> tuple[float, float]:
+    """Return the share of its energy (keV) that a photon keeps, 0 if absorbed, and cosθ."""
+    if energy >= ABSORBED_BELOW_KEV and uniform(state) >= crystal.photo[int(energy)]:
+        return compton_ratio(energy / _REST_KEV, state)
+    return 0.0, 1.0
+
+
+@bare_kernel
+def _added(before: _Deposit, given: float, ray: Ray, blocks: _Blocks, monolithic: bool) -> _Deposit:
+    """Return the deposit with ``given`` keV more, left in the first block where the photon is."""
+    centres, axes = blocks.centres, blocks.axes
+    x, y, z = ray.x - centres[0, 0], ray.y - centres[0, 1], ray.z - centres[0, 2]
+    u = x * axes[0, 0, 0] + y * axes[0, 0, 1] + z * axes[0, 0, 2]
+    v = x * axes[0, 1, 0] + y * axes[0, 1, 1] + z * axes[0, 1, 2]
+    w = x * axes[0, 2, 0] + y * axes[0, 2, 1] + z * axes[0, 2, 2]
+    total, largest = before.total + given, max(before.largest, given)
+    if monolithic:
+        u, v, w = before.u + given * u, before.v + given * v, before.w + given * w
+    elif given <= before.largest:
+        u, v, w = before.u, before.v, before.w
+    return _Deposit(total, largest, u, v, w)
+
+
+@bare_kernel
+def _followed(
+    ray: Ray, inside: int, blocks: _Blocks, crystal: _Crystal, monolithic: bool, state: Array
+) -> _Deposit:
+    """Follow a photon of 511 keV from its first interaction on; return its deposit."""
+    deposit = _Deposit(0.0, 0.0, 0.0, 0.0, 0.0)
+    energy = _REST_KEV
+    while inside >= 0:
+        ratio, cosine = _collision(energy, crystal, state)
+        if inside == 0:
+            deposit = _added(deposit, energy * (1.0 - ratio), ray, blocks, monolithic)
+        energy *= ratio
+        if energy <= 0.0:
+            break
+        ray = scattered(ray, cosine, state)
+        way = -math.log(1.0 - uniform(state)) / crystal.mu_per_mm[int(energy)]
+        inside, ray = _next_interaction(ray, inside, way, blocks)
+    total, largest, u, v, w = deposit
+    if monolithic and total > 0.0:
+        u, v, w = u / total, v / total, w / total
+    return _Deposit(total, largest, u, v, w)
+
+
+@bare_kernel
+def _add_depth(
+    deposit: _Deposit, face_u: float, face_v: float, beam: _Beam, weight: float, depths: Array
+) -> None:
+    """Add to the sums over slopes, places and depths (mm) of a photon aimed at ``face_u, face_v``.
+
+    Its shift beside where it meets the face is the depth times the slope, but for its scatter.
+    """
+    du, dv, dw = beam.du, beam.dv, beam.dw
+    depths[0] += weight * ((deposit.u - face_u) * du + (deposit.v - face_v) * dv) / dw
+    depths[1] += weight * deposit.w * (du * du + dv * dv) / (dw * dw)
+    depths[2] += weight * (du * du + dv * dv) / (dw * dw)
+
+
+@bare_kernel
+def _reflected(place: float, half: float) -> float:
+    """Return a blurred position brought back into the block: no light leaves it."""
+    if place > half:
+        place = 2.0 * half - place
+    elif place < -half:
+        place = -2.0 * half - place
+    return min(max(place, -half), half)
+
+
+@bare_kernel
+def _blurred(
+    u: float, v: float, blur_mm: float, blocks: _Blocks, state: Array
+) -> tuple[float, float]:
+    """Return a place in a block, mm, as it is read: ``blur_mm`` is σ of a Gaussian."""
+    radius = blur_mm * math.sqrt(-2.0 * math.log(1.0 - uniform(state)))
+    turn = 2.0 * math.pi * uniform(state)
+    return (
+        _reflected(u + radius * math.cos(turn), blocks.half_u),
+        _reflected(v + radius * math.sin(turn), blocks.half_v),
+    )
+
+
+@bare_kernel
+def _count(along: Array, place: float, half: float, weight: float) -> None:
+    """Add ``weight`` (mm²) to the cell of a place from -half to half, mm."""
+    cell = int((place / (2.0 * half) + 0.5) * len(along))
+    along[min(max(cell, 0), len(along) - 1)] += weight
+
+
+@kernel
+def counts_from(
+    du: float,
+    dv: float,
+    centres: Array,
+    axes: Array,
+    size: Array,
+    margin_mm: float,
+    mu_per_mm: Array,
+    photo: Array,
+    counted: Array,
+    monolithic: bool,
+    blur_mm: float,
+    photons: int,
+    seed: int,
+    along_u: Array,
+    along_v: Array,
+    depths: Array,
+    spectrum: Array,
+) -> None:
+    """Add what the first block counts of photons from one direction: areas in mm², by place.
+
+    Parameters
+    ----------
+    du, dv : the photons' direction along the first block's u and v; along w it is positive
+    centres : (b, 3) f8, middles of the front faces; axes : (b, 3, 3) f8, rows u, v, w
+    size : (3,) f8, width, height and thickness of every block; margin_mm : see above
+    mu_per_mm, photo, counted : (512,) f8 by energy in keV: attenuation, the share of it that is
+        photoelectric, the chance that a deposit is read within the energy window
+    monolithic : the place is the energy-weighted mean (True) or that of the largest deposit
+    blur_mm : σ of the place as read
+    along_u, along_v : (n,) f8, by place in the block
+    depths : (3,) f8, sums over photons that are counted, of them s·a, s·s w and s·s: slopes s of
+        the ray along u and v, place a beside where the ray meets the face, depth w, as measured
+    spectrum : (512,) f8, areas by the energy left in the block, keV
+    """
+    state = np.full(1, seed, np.uint64)
+    blocks = _Blocks(centres, axes, 0.5 * size[0], 0.5 * size[1], size[2])
+    crystal = _Crystal(mu_per_mm, photo)
+    beam = _beam(du, dv, blocks, margin_mm, photons)
+    enters, ways = np.empty(len(centres)), np.empty(len(centres))
+    for i in range(photons):
+        face_u, face_v = _aimed_at(beam, i)
+        ray = _started(face_u, face_v, beam, blocks)
+        total = _cross_all(ray, blocks, enters, ways)
+        if total <= 0.0:
+            continue
+        chance = -math.expm1(-mu_per_mm[511] * total)
+        way = -math.log(1.0 - uniform(state) * chance) / mu_per_mm[511]
+        inside, distance = _first_interaction(way, enters, ways)
+        deposit = _followed(moved(ray, distance), inside, blocks, crystal, monolithic, state)
+        if deposit.total <= 0.0:
+            continue
+        energy_bin = min(int(deposit.total + 0.5), 511)
+        spectrum[energy_bin] += beam.photon_mm2 * chance
+        weight = beam.photon_mm2 * chance * counted[energy_bin]
+        if inside == 0:
+            _add_depth(deposit, face_u, face_v, beam, weight, depths)
+        u, v = _blurred(deposit.u, deposit.v, blur_mm, blocks, state)
+        _count(along_u, u, blocks.half_u, weight)
+        _count(along_v, v, blocks.half_v, weight)

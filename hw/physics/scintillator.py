@@ -1,0 +1,40 @@
+"""How scintillators and semiconductors attenuate photons up to 511 keV: its course with energy.
+
+Klein and Nishina's for Compton scatter, plus photoelectric absorption by ``PHOTO_SHARE``; coherent
+scatter is left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.physics.compton import ELECTRON_REST_KEV, attenuation_scale
+
+Array = npt.NDArray[np.float64]
+
+PHOTO_ENERGIES_KEV = (70.0, 100.0, 150.0, 200.0, 300.0, 400.0, 511.0)
+PHOTO_SHARE = {
+    "LYSO": (59.92, 23.76, 8.425, 4.105, 1.553, 0.8144, 0.4879),
+    "NaI": (34.09, 12.78, 4.288, 2.019, 0.7315, 0.3729, 0.2189),
+    "CZT": (35.17, 13.00, 4.310, 2.013, 0.7227, 0.3669, 0.2147),
+}
+"""Photoelectric over Compton cross-section (xraydb 4.5.8: Elam, Ravel, Sieber, Radiat. Phys. Chem.
+63 (2002) 121), log-log interpolated between; below the first energy photons are absorbed."""
+
+
+def photo_share(material: str, energy_keV: npt.ArrayLike) -> Array:
+    """Return photoelectric over Compton cross-section."""
+    log = np.interp(
+        np.log(np.asarray(energy_keV, dtype=np.float64)),
+        np.log(PHOTO_ENERGIES_KEV),
+        np.log(PHOTO_SHARE[material]),
+    )
+    return np.asarray(np.exp(log))
+
+
+def relative_attenuation(material: str, energy_keV: npt.ArrayLike) -> Array:
+    """Return µ(E) / µ(511 keV) without coherent scatter."""
+    of_511 = 1.0 + photo_share(material, ELECTRON_REST_KEV)
+    compton = attenuation_scale(energy_keV)
+    return np.asarray(compton * (1.0 + photo_share(material, energy_keV)) / of_511)

@@ -1,0 +1,412 @@
+"""Scanner presets: TOML in, a frozen and checked `Scanner` out, or a `ScannerError`.
+
+A preset that loads is usable: every number lies within bounds, the modules do not overlap, the
+crystals fit the wire's word, the delayed window excludes true coincidences and the image lies
+where the allowed module pairs see it fully (PET), or collimators have room before the modules
+(SPECT). The error names file, key, value, bound and remedy.
+Lengths in mm, times in the unit of the key's name, energies in keV.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hw.scanner.checks import MAX_CRYSTALS_PER_MODULE, RAW_POSITION_BINS, contradiction
+
+__all__ = [
+    "MAX_CRYSTALS_PER_MODULE", "PRESET_FOLDER", "RAW_POSITION_BINS", "Acquisition", "Backing",
+    "Collimator", "ImageGrid", "Module", "Motion", "Response", "Ring", "Scanner", "ScannerError",
+    "load_scanner", "parse_scanner", "scanner_names", "scanner_to_toml_text",
+]  # fmt: skip
+
+PRESET_FOLDER = Path(__file__).with_name("presets")
+
+
+class ScannerError(ValueError):
+    """A scanner preset that cannot be used; the message names file, key, value and bound."""
+
+
+LengthMm = Annotated[float, Meta(gt=0, le=2000)]
+BlurMm = Annotated[float, Meta(ge=0, le=100)]
+DurationNs = Annotated[float, Meta(ge=0, le=1_000_000)]
+EnergyKeV = Annotated[float, Meta(ge=0, le=1638.2)]  # 14 bits of 0.1 keV, the last one: overflow
+Extent = Annotated[int, Meta(ge=1, le=1024)]
+VoxelMm = Annotated[float, Meta(ge=0.05, le=50)]
+
+
+class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How modules stand: rings of flat modules, all facing the axis.
+
+    n_rings : rings along z
+    modules_per_ring : sectors of a ring; sector k is centred at k·arc/modules_per_ring from +x
+    inradius_mm : from the axis to the modules' front faces
+    ring_pitch_mm : axial distance of the rings' centres
+    arc_deg : what the sectors of a ring share; 360 is a whole ring
+    """
+
+    n_rings: Annotated[int, Meta(ge=1, le=256)]
+    modules_per_ring: Annotated[int, Meta(ge=1, le=1024)]
+    inradius_mm: LengthMm
+    ring_pitch_mm: LengthMm
+    arc_deg: Annotated[float, Meta(gt=0, le=360)] = 360.0
+
+    def sector_angle_rad(self, sector: int) -> float:
+        """Return the direction of a sector's outward normal, from +x towards +y."""
+        return math.radians(self.arc_deg) * sector / self.modules_per_ring
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One detector module: a block of scintillator read out as n_u × n_v × doi_bins elements.
+
+    width_mm, height_mm, thickness_mm : extent along u (tangential), v (axial) and w (outward)
+    monolithic : True where the crystals are virtual bins of one continuous block
+    """
+
+    width_mm: LengthMm
+    height_mm: LengthMm
+    thickness_mm: Annotated[float, Meta(gt=0, le=100)]
+    material: Literal["LYSO", "NaI", "CZT"]
+    monolithic: bool
+    n_u: Annotated[int, Meta(ge=1, le=MAX_CRYSTALS_PER_MODULE)]
+    n_v: Annotated[int, Meta(ge=1, le=MAX_CRYSTALS_PER_MODULE)]
+    doi_bins: Annotated[int, Meta(ge=1, le=8)]  # 3 bits of the event word
+
+    @property
+    def pitch_u_mm(self) -> float:
+        """Distance of neighbouring crystals' centres along u."""
+        return self.width_mm / self.n_u
+
+    @property
+    def pitch_v_mm(self) -> float:
+        """Distance of neighbouring crystals' centres along v."""
+        return self.height_mm / self.n_v
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What detector and electronics do to a photon; FWHM unless σ is said.
+
+    energy_fwhm_511 : relative energy resolution at 511 keV, FWHM / 511 keV
+    ctr_fwhm_ps : coincidence time resolution, so one module has ctr/√2
+    position_fwhm_mm : blur along u and v before binning into crystals
+    doi_fwhm_mm : blur along w before binning into DOI bins; without meaning where doi_bins is 1
+    integration_ns : further light within this time of a hit adds to it (pile-up)
+    dead_time_ns : per module, from each accepted hit; also from each dead one where paralysable
+    gain_spread : σ of the crystals' relative gain before calibration
+    skew_spread_ps : σ of the crystals' time offset before calibration
+    walk_ps, walk_spread_ps : mean and σ of the crystals' time walk, by which √(511 keV/E) − 1 is
+        multiplied
+    curvature_spread : σ of the crystals' non-linearity of energy; 0.01 is 0.5 % at 255 keV
+    efficiency_spread : σ of the crystals' relative efficiency
+    doi_gain_range, doi_time_range_ps : change of relative gain and time stamp from the front face
+        to the back face, linear in between
+    position_readout : what the event word's crystal field holds: the crystal, or the raw position
+        u + 64·v from the sharing of light, which the host has to look up
+    raw_blur_fwhm_mm : blur of the raw position, in mm of the block's width in the raw picture
+    raw_compression : κ of the raw position's tanh law; 0: proportional to the place
+    tail_share, tail_mean : share of hits that lose charge (semiconductors), and the mean relative
+        loss of those, exponentially distributed
+
+    Keys with a default may be left out of a preset.
+    """
+
+    energy_fwhm_511: Annotated[float, Meta(gt=0, lt=1)]
+    ctr_fwhm_ps: Annotated[float, Meta(gt=0, le=100_000)]
+    position_fwhm_mm: BlurMm
+    doi_fwhm_mm: BlurMm
+    integration_ns: DurationNs
+    dead_time_ns: DurationNs
+    dead_time_model: Literal["non-paralysable", "paralysable"]
+    gain_spread: Annotated[float, Meta(ge=0, le=0.5)]
+    skew_spread_ps: Annotated[float, Meta(ge=0, le=1_000_000)]
+    walk_ps: Annotated[float, Meta(ge=-5000, le=5000)] = 0.0
+    walk_spread_ps: Annotated[float, Meta(ge=0, le=1000)] = 0.0
+    curvature_spread: Annotated[float, Meta(ge=0, le=0.05)] = 0.0
+    efficiency_spread: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
+    doi_gain_range: Annotated[float, Meta(ge=-0.5, le=0.5)] = 0.0
+    doi_time_range_ps: Annotated[float, Meta(ge=-5000, le=5000)] = 0.0
+    position_readout: Literal["crystal", "raw"] = "crystal"
+    raw_blur_fwhm_mm: BlurMm = 1.0
+    raw_compression: Annotated[float, Meta(ge=0, le=1.5)] = 0.8
+    tail_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    tail_mean: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
+class Collimator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A parallel-hole collimator before each module; a scanner that has one is for SPECT.
+
+    name : as makers call it, such as LEHR
+    hole : shape of the holes; hexagonal ones stand on a triangular lattice with a side along v
+    hole_mm : flat to flat
+    septum_mm : wall between two holes
+    length_mm : of the holes
+    gap_mm : from the collimator's back to the crystal's front face
+    cover_mm : thickness of the crystal's aluminium cover, which lies in the gap
+    material : of the septa
+    least_keV, most_keV : energies of the lines that it is meant for
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=20)]
+    hole: Literal["hexagonal", "square"]
+    hole_mm: Annotated[float, Meta(gt=0, le=50)]
+    septum_mm: Annotated[float, Meta(gt=0, le=20)]
+    length_mm: Annotated[float, Meta(gt=0, le=200)]
+    gap_mm: Annotated[float, Meta(ge=0, le=50)]
+    cover_mm: Annotated[float, Meta(ge=0, le=5)] = 0.0
+    material: Literal["Pb", "W"]
+    least_keV: EnergyKeV
+    most_keV: EnergyKeV
+
+
+class Backing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What lies behind a module and scatters photons back into it: light guide, sensors.
+
+    material : a name of ``emulator.physics.materials``
+    """
+
+    material: Literal["glass"]
+    thickness_mm: Annotated[float, Meta(gt=0, le=200)]
+
+
+class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the modules can move; the angle at every time is told by angle words in the stream.
+
+    kind : gantry (all modules turn about the scanner's axis) or swivel (each column turns about its
+        own long axis, through the middle of its front face)
+    most_deg_per_s : the fastest
+    least_deg, most_deg : the range of the angle
+    """
+
+    kind: Literal["gantry", "swivel"]
+    most_deg_per_s: Annotated[float, Meta(gt=0, le=360)]
+    least_deg: Annotated[float, Meta(ge=-360, le=360)]
+    most_deg: Annotated[float, Meta(ge=-360, le=720)]
+
+
+class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The windows a run starts with.
+
+    lld_keV, uld_keV : a single is accepted where lld ≤ energy ≤ uld; for SPECT the one window of
+        a run whose nuclide is not known
+    window_ps : τ; a prompt has |Δt| ≤ τ
+    delay_ps : D of the delayed window, D ≤ Δt ≤ D + τ
+    min_sector_difference : least cyclic difference of the sectors of a pair
+    tof : whether Δt is used in reconstruction
+
+    The last four are needed for PET and left out for SPECT, where they are 0.
+    """
+
+    lld_keV: EnergyKeV
+    uld_keV: EnergyKeV
+    window_ps: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 0
+    delay_ps: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] = 0
+    min_sector_difference: Annotated[int, Meta(ge=1, le=512)] = 0
+    tof: bool = False
+
+
+class ImageGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The image reconstructed by default, centred in the scanner: voxels [x, y, z] and their mm."""
+
+    shape: tuple[Extent, Extent, Extent]
+    voxel_mm: tuple[VoxelMm, VoxelMm, VoxelMm]
+
+
+class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole preset; load it with `load_scanner`, which is also what checks it."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    title: Annotated[str, Meta(min_length=1, max_length=200)]
+    status: Literal["model of a published scanner", "design", "bench"]
+    ring: Ring
+    module: Module
+    response: Response
+    acquisition: Acquisition
+    image: ImageGrid
+    collimator: Collimator | None = None
+    backing: Backing | None = None
+    motion: Motion | None = None
+
+    @property
+    def modality(self) -> Literal["PET", "SPECT"]:
+        """SPECT where there is a collimator; windowed singles are then what is recorded."""
+        return "PET" if self.collimator is None else "SPECT"
+
+    @property
+    def bore_mm(self) -> float:
+        """Radius of what is free around the axis: up to the crystals, or the collimators."""
+        if self.collimator is None:
+            return self.ring.inradius_mm
+        return self.ring.inradius_mm - self.collimator.gap_mm - self.collimator.length_mm
+
+    @property
+    def n_modules(self) -> int:
+        """Modules of all rings."""
+        return self.ring.n_rings * self.ring.modules_per_ring
+
+    @property
+    def crystals_per_module(self) -> int:
+        """Crystals (or virtual crystals) of one module."""
+        return self.module.n_u * self.module.n_v
+
+    @property
+    def n_crystals(self) -> int:
+        """Crystals of the scanner."""
+        return self.n_modules * self.crystals_per_module
+
+    @property
+    def axial_mm(self) -> float:
+        """Extent along z, from the first ring's edge to the last one's."""
+        return (self.ring.n_rings - 1) * self.ring.ring_pitch_mm + self.module.height_mm
+
+    @property
+    def full_view_radius_mm(self) -> float:
+        """Radius of the cylinder that no excluded pair's LOR, from hit to hit, enters.
+
+        The excluded pairs nearest to the axis have sectors d = min_sector_difference − 1 apart
+        and use the far edges of both front faces. These edges lie at the radius √(r² + (w/2)²)
+        and 2πd/N + 2·atan(w/2r) apart, so their chord passes the axis at
+
+            √(r² + (w/2)²) · cos(πd/N + atan(w/2r)).
+
+        Within that radius every direction in the plane is seen, but for the gaps of the modules.
+        """
+        r, half_width = self.ring.inradius_mm, self.module.width_mm / 2
+        excluded = self.acquisition.min_sector_difference - 1
+        half_angle = math.pi * excluded / self.ring.modules_per_ring + math.atan2(half_width, r)
+        return math.hypot(r, half_width) * math.cos(half_angle)
+
+
+def scanner_names() -> list[str]:
+    """Return the names of the presets that come with the package, sorted."""
+    return sorted(path.stem for path in PRESET_FOLDER.glob("*.toml"))
+
+
+def load_scanner(name_or_path: str | Path) -> Scanner:
+    """Load a preset by its name (``"caremibrain"``) or from a TOML file (``"./mine.toml"``).
+
+    Raises
+    ------
+    ScannerError
+        naming the file, the key, the value found, the bound and the remedy.
+    """
+    path = _preset_path(name_or_path)
+    return parse_scanner(_read(path), source=str(path))
+
+
+def scanner_to_toml_text(name_or_path: str | Path) -> str:
+    """Return a preset's TOML text as it stands in the file (for a run's provenance), checked."""
+    path = _preset_path(name_or_path)
+    text = _read(path)
+    parse_scanner(text, source=str(path))
+    return text
+
+
+def parse_scanner(text: str, *, source: str = "scanner preset") -> Scanner:
+    """Return the scanner that a TOML text describes; ``source`` names it in errors."""
+    document = _parse_toml(text, source)
+    mistake = _key_mistake(document, Scanner)
+    if mistake is not None:
+        raise ScannerError(f"{source}: {mistake}")
+    try:
+        scanner = msgspec.convert(document, Scanner)
+    except msgspec.ValidationError as error:
+        raise ScannerError(f"{source}: {_explain(str(error), document)}") from error
+    complaint = contradiction(scanner)
+    if complaint is not None:
+        raise ScannerError(f"{source}: {complaint}")
+    return scanner
+
+
+def _preset_path(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        return path
+    preset = PRESET_FOLDER / f"{path}.toml"
+    if not preset.is_file():
+        raise ScannerError(
+            f"unknown scanner {str(name_or_path)!r}: the presets are {', '.join(scanner_names())}; "
+            "for a file of your own give its path, ending in .toml"
+        )
+    return preset
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScannerError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, a deep nest
+        raise ScannerError(f"{source}: not valid TOML: {error}; correct that line") from error
+
+
+def _key_mistake(document: dict[str, Any], table: type[msgspec.Struct], at: str = "") -> str | None:
+    """Return what is wrong with the keys of a table and those within it, or None."""
+    fields = {field.name: field for field in msgspec.structs.fields(table)}
+    for key in document:
+        if key not in fields:
+            return f"{at}{_short(key)} is not a key of presets; {_nearest(key, list(fields))}"
+    for key, field in fields.items():
+        if key not in document:
+            if not field.required:
+                continue
+            return f"{at}{key} is missing: add it (see a shipped preset for its meaning)"
+        value, kind = document[key], _one_type(field.type)
+        if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            mistake = _key_mistake(value, kind, f"{at}{key}.")
+            if mistake is not None:
+                return mistake
+    return None
+
+
+def _one_type(kind: Any) -> Any:
+    """Return ``Collimator`` for ``Collimator | None``; any other type as it is."""
+    kinds = [one for one in getattr(kind, "__args__", ()) if one is not type(None)]
+    return kinds[0] if isinstance(kind, types.UnionType) and len(kinds) == 1 else kind
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    guess = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {guess[0]}?" if guess else f"known here are {', '.join(known)}"
+
+
+def _explain(complaint: str, document: dict[str, Any]) -> str:
+    """Turn msgspec's complaint, which tells bound and path, into one that tells the value too."""
+    what, _, where = complaint.rpartition(" - at ")
+    path = where.strip("`").removeprefix("$.")
+    found = _short(repr(_value_at(document, path)))
+    if what.startswith("Invalid enum value"):
+        what = f"Expected one of {', '.join(_choices(path))}"
+    wanted = (what[0].lower() + what[1:]).replace("`", "").replace("object", "table")
+    return f"{path} = {found}: {wanted}; correct the value of {path}"
+
+
+def _value_at(document: Any, path: str) -> object:
+    """Return the document's value at a path such as ``image.shape[0]``."""
+    for key, index in re.findall(r"(\w+)|\[(\d+)\]", path):
+        document = document[int(index)] if index else document[key]
+    return document
+
+
+def _choices(path: str) -> list[str]:
+    """Return the words allowed for a key whose type is a ``Literal``."""
+    kind: Any = Scanner
+    for key in path.split("."):
+        kind = _one_type({f.name: f.type for f in msgspec.structs.fields(kind)}[key])
+    return [repr(word) for word in kind.__args__]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

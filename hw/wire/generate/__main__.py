@@ -1,0 +1,79 @@
+"""Generate all that follows from ``protocol.toml`` and ``control.toml``: ``python -m
+hw.wire.generate``.
+
+The C header for firmware, the golden vectors that every implementation must agree with, and the
+protocol's documentation. With ``--check`` nothing is written, and the exit status is 1 where a
+file is stale, each named. The same definition always gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hw.wire.generate.c_header import c_header
+from hw.wire.generate.control_header import control_header
+from hw.wire.generate.dictionary import dictionary_header
+from hw.wire.generate.generate_crc_tables import crc_header
+from hw.wire.generate.golden_frames import golden_frames, golden_json
+from hw.wire.generate.golden_messages import golden_control_json, golden_messages
+from hw.wire.generate.protocol_doc import protocol_doc
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+COMMAND = "python -m hw.wire.generate"
+
+
+def generated_files() -> dict[str, bytes]:
+    """Return path, relative to the repository, to content of every generated file."""
+    frames = golden_frames()
+    messages = golden_messages()
+    return {
+        "hw/firmware/include/tomoshibi_protocol.h": c_header().encode(),
+        "hw/firmware/include/tomoshibi_control.h": control_header().encode(),
+        "hw/firmware/core/crc32c_data.h": crc_header().encode(),
+        "hw/firmware/core/dictionary_data.h": dictionary_header().encode(),
+        "hw/wire/golden/frames.json": golden_json(frames).encode(),
+        "hw/wire/golden/frames.bin": b"".join(frame.data for frame in frames),
+        "hw/wire/golden/control.json": golden_control_json(messages).encode(),
+        "hw/wire/golden/control.bin": b"".join(golden.line for golden in messages),
+        "docs/protocol.md": protocol_doc(frames, messages).encode(),
+    }
+
+
+def stale_files(root: Path) -> list[str]:
+    """Return the paths of the generated files under ``root`` that are absent or differ."""
+    return [
+        path
+        for path, content in generated_files().items()
+        if not (root / path).is_file() or (root / path).read_bytes() != content
+    ]
+
+
+def write_files(root: Path) -> None:
+    """Write every generated file under ``root``; those that are current stay untouched."""
+    stale = set(stale_files(root))
+    for path, content in generated_files().items():
+        if path in stale:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+            print(f"wrote {path}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the generated files; return the exit status."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a file is stale")
+    parser.add_argument("--root", type=Path, default=ROOT, help="repository (%(default)s)")
+    options = parser.parse_args(arguments)
+    if not options.check:
+        write_files(options.root)
+        return 0
+    stale = stale_files(options.root)
+    for path in stale:
+        print(f"{path} is stale: run {COMMAND}", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

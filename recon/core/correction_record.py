@@ -1,0 +1,96 @@
+"""What was done to an image, correction by correction, in words that travel with it.
+
+Every image says of each correction whether it was applied and how, or why not: a correction that
+was wanted and not possible is *missing*, which a command prints and ``--require`` makes an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from recon.core.grid import ReconError
+
+NAMES = (
+    "sensitivity",
+    "block_efficiency",
+    "attenuation",
+    "randoms",
+    "scatter",
+    "normalisation",
+    "dead_time",
+    "decay",
+    "motion",
+    "calibration",
+)
+"""Every correction by its name in metadata, messages and ``--require``."""
+
+
+class CorrectionError(ReconError):
+    """A correction that was required and cannot be applied; says why and what is needed."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One correction of an image.
+
+    wanted : asked for; wanted and not applied means that it was not possible, ``how`` says why
+    figures : numbers about it, such as the scatter fraction
+    """
+
+    applied: bool
+    how: str
+    wanted: bool = True
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Corrections:
+    """The corrections of an image, filled while it is made; what is not named was not applied."""
+
+    done: dict[str, Correction] = field(default_factory=dict)
+
+    def apply(self, name: str, how: str, **figures: Any) -> None:
+        """Note that a correction is applied, and how."""
+        self._set(name, Correction(True, how, figures=figures))
+
+    def leave(self, name: str, why: str) -> None:
+        """Note that a correction was not wanted."""
+        self._set(name, Correction(False, why, wanted=False))
+
+    def miss(self, name: str, why: str) -> None:
+        """Note that a correction was wanted and is not possible."""
+        self._set(name, Correction(False, why))
+
+    def _set(self, name: str, correction: Correction) -> None:
+        if name not in NAMES:
+            raise KeyError(f"{name} is no correction; there are {', '.join(NAMES)}")
+        self.done[name] = correction
+
+    def of(self, name: str) -> Correction:
+        """Return what is known of a correction."""
+        return self.done.get(name, Correction(False, "not asked for", wanted=False))
+
+    def applied(self) -> dict[str, bool]:
+        """Return every correction's name and whether it is applied."""
+        return {name: self.of(name).applied for name in NAMES}
+
+    def missing(self) -> dict[str, str]:
+        """Return the corrections that were wanted and not possible, and why."""
+        found = {name: self.of(name) for name in NAMES}
+        return {name: one.how for name, one in found.items() if one.wanted and not one.applied}
+
+    def require(self, names: tuple[str, ...]) -> None:
+        """Raise :class:`CorrectionError` for the first of ``names`` that is not applied."""
+        for name in names:
+            found = self.of(name)
+            if not found.applied:
+                raise CorrectionError(f"correction {name} is required and not applied: {found.how}")
+
+    def as_metadata(self) -> dict[str, dict[str, Any]]:
+        """Return plain values for an image's metadata, in the order of ``NAMES``."""
+        return {
+            name: {"applied": one.applied, "how": one.how, **one.figures}
+            for name in NAMES
+            for one in (self.of(name),)
+        }

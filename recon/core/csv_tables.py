@@ -1,0 +1,56 @@
+"""Small tables of numbers in CSV files: poses, gate signals, input functions."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.core.grid import ReconError
+
+MOST_ROWS = 10_000_000
+
+
+class TableError(ReconError):
+    """A table that cannot be read; says file, line and what is needed."""
+
+
+def read_columns(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    """Return the names in a CSV file's first line, and its rows (n, columns) f8."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(row for row in file if row.strip() and not row.startswith("#"))
+            names = tuple(name.strip() for name in next(lines, []))
+            rows = [_numbers(path, k, line, len(names)) for k, line in enumerate(lines, start=2)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
+    if not rows:
+        raise TableError(f"{path}: no rows below the line of names")
+    return names, np.array(rows, dtype=np.float64)
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """Return the named columns of a CSV file, in this order, (n, columns) f8."""
+    names, rows = read_columns(path)
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise TableError(
+            f"{path}: no column {missing[0]}; its first line must name {','.join(columns)} "
+            f"(found {','.join(names)})"
+        )
+    return np.ascontiguousarray(rows[:, [names.index(name) for name in columns]])
+
+
+def _numbers(path: Path, line: int, cells: list[str], wanted: int) -> list[float]:
+    if len(cells) != wanted:
+        raise TableError(f"{path}, row {line}: {len(cells)} cells, the first line has {wanted}")
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError as error:
+        raise TableError(f"{path}, row {line}: {error}") from error
+    if not all(math.isfinite(value) for value in values):
+        raise TableError(f"{path}, row {line}: every number must be finite")
+    return values

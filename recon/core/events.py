@@ -1,0 +1,105 @@
+"""Lines of response as arrays: what projectors and reconstruction work on.
+
+``Lors`` holds where each event's line runs; ``EventList`` adds what its statistics need: a weight
+and the factor that turns its module pair's background into this line's expected background
+(see :mod:`recon.lines.model`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+
+F4 = npt.NDArray[np.float32]
+Selection = npt.NDArray[np.intp] | slice
+
+NO_OFFSET: F4 = np.zeros(0, dtype=np.float32)
+NO_ADDEND: F4 = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Lors:
+    """Lines from ``start`` to ``end``, (n, 3) float32 mm, C-contiguous.
+
+    ``offset_mm`` (n,) float32 is the TOF displacement from the line's centre, positive towards
+    ``end`` (see :mod:`recon.core.tof`); empty without time of flight.
+    """
+
+    start: F4
+    end: F4
+    offset_mm: F4 = field(default_factory=lambda: NO_OFFSET)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def has_tof(self) -> bool:
+        """Whether every line carries a TOF offset."""
+        return len(self.offset_mm) == len(self.start)
+
+    def take(self, chosen: Selection) -> Lors:
+        """Return the chosen lines."""
+        offset = self.offset_mm[chosen] if len(self.offset_mm) else self.offset_mm
+        return Lors(self.start[chosen], self.end[chosen], offset)
+
+
+@dataclass(frozen=True)
+class EventList:
+    """Events ready for EM: lines, weights and background factors, all of one length n.
+
+    weight : (n,) float32, 1, or 1/fraction where events were thinned out
+    pair : (n,) uint32, module pair (a · modules + b)
+    factor : (n,) float32, times the pair's background rate = the line's expected background
+    addend : (n,) float32, background of the line itself, in the same unit; empty for none
+    """
+
+    lors: Lors
+    weight: F4
+    pair: npt.NDArray[np.uint32]
+    factor: F4
+    addend: F4 = field(default_factory=lambda: NO_ADDEND)
+
+    def __len__(self) -> int:
+        return len(self.lors)
+
+    @classmethod
+    def plain(cls, lors: Lors) -> EventList:
+        """Return events of weight 1 without background."""
+        n = len(lors)
+        return cls(lors, np.ones(n, np.float32), np.zeros(n, np.uint32), np.zeros(n, np.float32))
+
+    def take(self, chosen: Selection) -> EventList:
+        """Return the chosen events."""
+        addend = self.addend[chosen] if len(self.addend) else self.addend
+        return EventList(
+            self.lors.take(chosen),
+            self.weight[chosen],
+            self.pair[chosen],
+            self.factor[chosen],
+            addend,
+        )
+
+
+def joined(parts: list[EventList]) -> EventList:
+    """Return one list of all events of ``parts``, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    lors = Lors(
+        *(np.concatenate([getattr(part.lors, one.name) for part in parts]) for one in fields(Lors))
+    )
+    return EventList(
+        lors,
+        np.concatenate([part.weight for part in parts]),
+        np.concatenate([part.pair for part in parts]),
+        np.concatenate([part.factor for part in parts]),
+        _joined_addends(parts),
+    )
+
+
+def _joined_addends(parts: list[EventList]) -> F4:
+    if not any(len(part.addend) for part in parts):
+        return NO_ADDEND
+    filled = [p.addend if len(p.addend) else np.zeros(len(p), np.float32) for p in parts]
+    return np.concatenate(filled)

@@ -1,0 +1,191 @@
+"""List-mode OSEM: the offline image from a whole list of events.
+
+    λ ← λ / (f E_j) · Gᵀ Σ_{events of the subset} w a_ij / (A G λ + b)_i
+
+over one of M subsets, with the share f ≈ 1/M of the events (H. M. Hudson and R. S. Larkin, IEEE
+Trans. Med. Imaging 13 (1994) 601; list mode: L. Parra and H. H. Barrett, ibid. 17 (1998) 228).
+M = 1 is MLEM. How events are dealt to subsets: :mod:`recon.em.event_store`; E, G and b:
+:mod:`recon.em.problem`; b = (r + q) / m of the event's line: :mod:`recon.lines.model`.
+
+Without background Σ_j E_j λ_j = N (the events that some voxel explains) after every full update,
+and the log-likelihood Σ w ln(A G λ + b) - Σ E λ never falls with M = 1.
+
+A subset of which the present image explains nothing leaves the image as it is; if that holds for
+all of an iteration's subsets the image becomes 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.core.events import F4, EventList
+from recon.core.grid import Image
+from recon.core.resolution import Resolution
+from recon.em.event_store import EventStore, with_background
+from recon.em.penalised import Bsrem
+from recon.em.prior import RelativeDifference
+from recon.em.problem import EmModel, OsemError, em_quotient, em_update, uniform_image
+from recon.em.stopping import Step, Stopping, Watch
+from recon.projector.operator import EmSums, Projector
+
+__all__ = ["OsemError", "OsemResult", "Progress", "em_quotient", "osem", "uniform_image"]
+
+Progress = Callable[[int, int, float], None]
+"""Called with (updates done, updates in all, log-likelihood of the last pass)."""
+
+DEFAULT_SUBSETS = 8
+
+
+@dataclass(frozen=True)
+class OsemResult:
+    """The image, and how the passes went.
+
+    image : emissions per second in each voxel (exposure = sensitivity · seconds)
+    log_likelihood : per iteration, of the image before each of its subsets, subsets summed
+    used, unexplained : weight of the last iteration's events that some voxel, or none, explains
+    expected : per iteration, trues that its image expects, Σ E λ; equals used without background
+    iterations : whole iterations done, fewer than asked for where it was stopped
+    subsets : subsets that the events were dealt to
+    left_out : events on lines that nothing can be seen on (weight 0)
+    change : per iteration, relative change of the image (root of the sum of squares)
+    noise : per iteration, relative noise of the image; empty where no rule asked for it
+    stopped_by : what ended it, in words
+    """
+
+    image: Image
+    log_likelihood: list[float]
+    iterations: int
+    used: float
+    unexplained: float
+    subsets: int = 1
+    left_out: int = 0
+    expected: list[float] = field(default_factory=list)
+    change: list[float] = field(default_factory=list)
+    noise: list[float] = field(default_factory=list)
+    stopped_by: str = "iterations"
+
+
+def osem(
+    projector: Projector,
+    events: EventList | EventStore,
+    exposure: Image,
+    mask: npt.NDArray[np.bool_],
+    *,
+    iterations: int = 4,
+    subsets: int | None = None,
+    resolution: Resolution | None = None,
+    prior: RelativeDifference | None = None,
+    background: F4 | None = None,
+    initial: Image | None = None,
+    stopping: Stopping | None = None,
+    progress: Progress = lambda done, total, log_likelihood: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> OsemResult:
+    """Return the image after ``iterations`` passes over ``events`` in ``subsets`` subsets.
+
+    Parameters
+    ----------
+    exposure : sensitivity times live seconds, on the projector's grid
+    mask : voxels that may hold activity; the others stay 0
+    subsets : of an event list, 8 unless given; a store has its own
+    resolution : blur of the image between emission and line
+    prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.em.penalised`)
+    background : expected rate of each module pair's randoms, in addition to the events' addends
+        (event lists only)
+    initial : finite and not negative; voxels that are 0 stay 0. Uniform where it is None
+    stopping : ends the iterations early
+    stopped : asked before each update; True returns the image as it is
+
+    Raises
+    ------
+    OsemError
+        for plans out of bounds, and for exposures or initial images that are not finite
+    """
+    check_plan(iterations, subsets)
+    store = stored(events, subsets, background)
+    model = EmModel.of(projector, store, exposure, mask, resolution)
+    step: Step = partial(em_update, model)
+    if prior is not None:
+        step = Bsrem(model, prior.penalty(model), warm=initial is not None).step
+    watch = Watch(model, stopping or Stopping(), model.start(initial), step)
+    return _iterate(model, watch, iterations, progress, stopped)
+
+
+def check_plan(iterations: int, subsets: int | None) -> None:
+    """Raise :class:`OsemError` for numbers of iterations or subsets that make no sense."""
+    for name, value in (("iterations", iterations), ("subsets", subsets)):
+        if value is not None and not 1 <= value <= 1000:
+            raise OsemError(f"{name} = {value}: must lie in 1..1000")
+
+
+def stored(
+    events: EventList | EventStore, subsets: int | None, background: F4 | None = None
+) -> EventStore:
+    """Return events dealt to subsets, in memory if they are a list."""
+    if isinstance(events, EventStore):
+        if background is not None:
+            raise OsemError("an event store keeps no module pairs: fold background into addends")
+        if subsets not in (None, events.subsets):
+            raise OsemError(f"subsets = {subsets}, but the store was made for {events.subsets}")
+        return events
+    if background is not None:
+        events = with_background(events, background)
+    count = max(1, min(subsets or DEFAULT_SUBSETS, len(events)))
+    return EventStore.build([events], subsets=count)
+
+
+@dataclass
+class _Pass:
+    """Sums of one iteration."""
+
+    used: float = 0.0
+    unexplained: float = 0.0
+    log_likelihood: float = 0.0
+
+    def add(self, sums: EmSums, expected: float) -> None:
+        self.used += sums.used
+        self.unexplained += sums.unexplained
+        self.log_likelihood += sums.log_likelihood - expected
+
+
+def _iterate(
+    model: EmModel,
+    watch: Watch,
+    iterations: int,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> OsemResult:
+    likelihoods: list[float] = []
+    counts: list[float] = []
+    total = iterations * model.subsets
+    one, reason = _Pass(), ""
+    for update in range(total):
+        if stopped():
+            reason = "the caller"
+            break
+        subset = update % model.subsets
+        one = _Pass() if subset == 0 else one
+        expected = model.expected(watch.image) * model.events.share(subset)
+        one.add(watch.update(update), expected)
+        progress(update + 1, total, one.log_likelihood)
+        if subset == model.subsets - 1:
+            likelihoods.append(one.log_likelihood)
+            counts.append(model.expected(watch.image))
+            reason = watch.iteration_done(explained=one.used > 0)
+            if reason:
+                break
+    made = OsemResult(watch.image, likelihoods, len(likelihoods), one.used, one.unexplained)
+    return replace(
+        made,
+        subsets=model.subsets,
+        left_out=model.events.left_out,
+        expected=counts,
+        change=watch.change,
+        noise=watch.noise,
+        stopped_by=reason or "iterations",
+    )

@@ -1,0 +1,165 @@
+"""When to stop iterating: enough noise, too little change, or no more that the counts tell.
+
+*Change* is ‖λ_k - λ_(k-1)‖ / ‖λ_k‖ from one whole iteration to the next.
+
+*Noise* comes from two more images, updated alike, each with every other event of every subset and
+half the exposure. They differ by noise alone; the image of all events has half their difference d
+as its deviation (independent halves: σ(λ) = σ(d) / 2):
+
+    noise = sqrt( mean (λ_one - λ_two)² ) / 2 / mean λ      over the object,
+
+the object being the voxels above a quarter of the maximum after a blur of 3 voxels FWHM. It grows
+with every iteration, and the image returned is the last one within the bound (the first iteration's
+at least).
+
+*Counts* asks the two halves whether they agree: the log-likelihood of either's image for the events
+of the other rises as long as what an iteration adds is in both, and falls when it is noise (cross-
+validation: K. J. Coakley, IEEE Trans. Nucl. Sci. 38 (1991) 9). The image at its greatest value is
+returned. It has no bound to choose: more counts are worth more iterations.
+
+Asking for noise doubles the time, asking for counts makes it three times as long; without either
+no halves are made.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from recon.core.grid import Image
+from recon.core.tof import FWHM_PER_SIGMA
+from recon.em.problem import EmModel, OsemError
+from recon.projector.joseph_kernels import LEAST_EXPECTED
+from recon.projector.operator import EmSums
+
+
+class Step(Protocol):
+    """One update of an algorithm."""
+
+    def __call__(self, image: Image, update: int, half: int | None = None) -> tuple[Image, EmSums]:
+        """Return the image after an update (counted over all iterations), and its sums."""
+
+
+LEAST_LOG = math.log(LEAST_EXPECTED)
+"""Log-likelihood of an event that an image cannot explain."""
+
+OBJECT_SHARE = 0.25
+OBJECT_FWHM_VOXELS = 3.0
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Bounds; None is no bound. ``noise`` and ``change`` are relative (0.1 is 10 %)."""
+
+    noise: float | None = None
+    change: float | None = None
+    counts: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "change"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < 10.0:
+                raise OsemError(f"stop at {name} = {value:g}: must lie in 0..10")
+
+    @classmethod
+    def parse(cls, text: str) -> Stopping:
+        """Return the rule written as ``noise=0.1``, ``change=0.01``, ``counts``, or with commas."""
+        rules = [part.strip() for part in text.split(",")]
+        bounds: dict[str, float] = {}
+        for rule in rules:
+            name, _, value = rule.partition("=")
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if rule != "counts" and (name not in ("noise", "change") or math.isnan(number)):
+                raise OsemError(f'stop rule "{rule}": write noise=0.1, change=0.01 or counts')
+            if rule != "counts":
+                bounds[name] = number
+        return cls(**bounds, counts="counts" in rules)
+
+
+@dataclass
+class Watch:
+    """The image being made by ``step``, and what its stopping rule has to know of it."""
+
+    model: EmModel
+    stopping: Stopping
+    image: Image
+    step: Step
+    change: list[float] = field(default_factory=list)
+    noise: list[float] = field(default_factory=list)
+    agreement: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._before = self.image
+        halved = self.stopping.noise is not None or self.stopping.counts
+        self._halves = [self.image, self.image] if halved else []
+
+    def update(self, update: int) -> EmSums:
+        """Update the image, and the halves' images if there are any, with one subset."""
+        for half, image in enumerate(self._halves):
+            self._halves[half] = self.step(image, update, half)[0]
+        self.image, sums = self.step(self.image, update)
+        return sums
+
+    def iteration_done(self, *, explained: bool) -> str:
+        """Note change, noise and agreement; return why to stop, or nothing."""
+        if not explained:
+            self.image = np.zeros_like(self.image)
+            return "no event can be explained"
+        before, self._before = self._before, self.image
+        self.change.append(_relative_change(before, self.image))
+        if self._halves:
+            self.noise.append(relative_noise(self.image, self._halves[0], self._halves[1]))
+        if self.stopping.counts:
+            self.agreement.append(self._agreement())
+        too_far = self._too_far()
+        if too_far and len(self.change) > 1:
+            self.image = before
+            return f"{too_far}: the image is that of the iteration before"
+        return too_far or self._still()
+
+    def _too_far(self) -> str:
+        bound = self.stopping.noise
+        if bound is not None and self.noise[-1] > bound:
+            return f"noise {100 * self.noise[-1]:.3g} % above {100 * bound:.3g} %"
+        if len(self.agreement) > 1 and self.agreement[-1] < self.agreement[-2]:
+            return "the halves of the counts agree less"
+        return ""
+
+    def _still(self) -> str:
+        bound = self.stopping.change
+        if bound is not None and self.change[-1] < bound:
+            return f"change {100 * self.change[-1]:.3g} % below {100 * bound:.3g} %"
+        return ""
+
+    def _agreement(self) -> float:
+        """Return the log-likelihood of each half's image for the other half's events."""
+        total = 0.0
+        for half, image in enumerate(self._halves):
+            total -= self.model.expected(image) / 2
+            for subset in range(self.model.subsets):
+                sums = self.model.ratio(image, subset, 1 - half)[1]
+                total += sums.log_likelihood + sums.unexplained * LEAST_LOG
+        return total
+
+
+def relative_noise(image: Image, one: Image, two: Image) -> float:
+    """Return the relative noise of ``image`` in the object, from the images of its halves."""
+    smooth = gaussian_filter(image, OBJECT_FWHM_VOXELS / FWHM_PER_SIGMA)
+    inside = smooth > OBJECT_SHARE * smooth.max(initial=0.0)
+    mean = float(image[inside].mean(dtype=np.float64)) if inside.any() else 0.0
+    if mean <= 0:
+        return 0.0
+    difference = (one[inside].astype(np.float64) - two[inside]) / 2
+    return float(np.sqrt((difference**2).mean())) / mean
+
+
+def _relative_change(before: Image, after: Image) -> float:
+    size = float(np.linalg.norm(after))
+    return float(np.linalg.norm(after - before)) / size if size > 0 else 0.0

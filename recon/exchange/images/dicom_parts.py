@@ -1,0 +1,222 @@
+"""What DICOM PET and NM objects share: patient, study, equipment, orientation, codes, pixels.
+
+Nobody's name or number is ever written: the patient is a placeholder and is marked as such
+(PS3.3 C.12.1.1: patient identity removed), and the image says that it is research.
+
+Planes are axial, in the patient axes of PS3.3 C.7.6.2.1.1
+(:mod:`recon.exchange.images.patient_axes`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from recon.core.frame_times import FrameTime
+from recon.core.grid import ImageGrid
+from recon.exchange.errors import ExchangeError
+from recon.exchange.images.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm
+from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
+
+IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
+PROGRAM = "Tomoshibi"
+MOST_LEVELS = 65535
+
+_SCT = "SCT"
+
+
+def code_item(value: str, meaning: str, scheme: str = _SCT) -> Dataset:
+    """Return an item of a code sequence (PS3.3 8.8)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def new_object(sop_class: str, sop_uid: str, facts: ScanFacts, modality: str) -> Dataset:
+    """Return a dataset with patient, study, series, equipment and SOP common modules."""
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = UID(sop_class)
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = UID(sop_uid)
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    made.file_meta.ImplementationVersionName = "TOMOSHIBI"
+    made.SpecificCharacterSet = "ISO_IR 192"
+    made.Modality = modality
+    _set_patient(made, facts)
+    _set_study(made, facts)
+    _set_equipment(made, facts)
+    made.ImageComments = _text(f"{NOT_FOR_DIAGNOSIS} {facts.algorithm}; unit: {facts.unit}", 10240)
+    made.BurnedInAnnotation = "NO"
+    return made
+
+
+def _set_patient(made: Dataset, facts: ScanFacts) -> None:
+    made.PatientName = "RESEARCH^TOMOSHIBI"
+    made.PatientID = _text(facts.run, 64)
+    made.PatientBirthDate = made.PatientSex = ""
+    made.PatientIdentityRemoved = "YES"
+    made.DeidentificationMethod = "never recorded: research run without patient data"
+    weight = facts.number("weight_kg")
+    if weight is not None:
+        made.PatientWeight = decimal(weight)
+    orientation = code_item("102538003", "recumbent")
+    orientation.PatientOrientationModifierCodeSequence = Sequence([code_item("40199007", "supine")])
+    made.PatientOrientationCodeSequence = Sequence([orientation])
+    made.PatientGantryRelationshipCodeSequence = Sequence([code_item("102540008", "headfirst")])
+
+
+def _set_study(made: Dataset, facts: ScanFacts) -> None:
+    made.StudyInstanceUID = facts.uid("study")
+    made.FrameOfReferenceUID = facts.uid("frame of reference")
+    made.PositionReferenceIndicator = ""
+    known = facts.created != NO_DATE
+    made.StudyDate = date(facts, 0.0) if known else ""
+    made.StudyTime = clock(facts, 0.0) if known else ""
+    made.SeriesDate, made.SeriesTime = date(facts, 0.0), clock(facts, 0.0)
+    made.TimezoneOffsetFromUTC = "+0000"
+    made.ReferringPhysicianName = made.AccessionNumber = made.Laterality = ""
+    made.StudyID = _text(facts.run, 16)
+    made.StudyDescription = _text(f"RESEARCH {facts.run}", 64)
+    made.SeriesDescription = _text(f"RESEARCH {facts.series or facts.algorithm}", 64)
+    made.SeriesNumber = 1
+
+
+def _set_equipment(made: Dataset, facts: ScanFacts) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    made.Manufacturer = PROGRAM
+    made.ManufacturerModelName = _text(facts.scanner, 64)
+    made.DeviceSerialNumber = ""
+    try:
+        made.SoftwareVersions = version("tomoshibi")
+    except PackageNotFoundError:
+        made.SoftwareVersions = "unknown"
+
+
+def radiopharmaceutical(facts: ScanFacts) -> Dataset:
+    """Return the item of the radiopharmaceutical information sequence, empty where not known."""
+    item = Dataset()
+    item.RadionuclideCodeSequence = Sequence([])
+    if facts.nuclide is not None:
+        item.Radiopharmaceutical = facts.nuclide.name
+        code = NUCLIDE_CODES.get(facts.nuclide.name)
+        if code:
+            item.RadionuclideCodeSequence = Sequence([code_item(*code)])
+    return item
+
+
+def date(facts: ScanFacts, seconds: float) -> str:
+    """Return the day (DA) of a time of the run."""
+    return f"{facts.at(seconds):%Y%m%d}"
+
+
+def clock(facts: ScanFacts, seconds: float) -> str:
+    """Return the time of day (TM) of a time of the run."""
+    return f"{facts.at(seconds):%H%M%S.%f}"
+
+
+def decimal(value: float) -> str:
+    """Return a decimal string (DS): the most digits that fit into its 16 bytes."""
+    if not math.isfinite(value):
+        raise ExchangeError(f"{value} cannot stand in a DICOM decimal string")
+    for digits in range(16, 0, -1):
+        words = f"{value:.{digits}g}"
+        if len(words) <= 16:
+            return words
+    raise ExchangeError(f"{value} has no decimal string of 16 bytes")
+
+
+def _text(words: str, longest: int) -> str:
+    """Return words without backslashes (which part values), cut to a length."""
+    return words.replace("\\", "/")[:longest]
+
+
+def set_times(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
+    """Set when a frame's events came."""
+    made.AcquisitionDate = made.ContentDate = date(facts, frame.start_s)
+    made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
+
+
+def corrected_image(facts: ScanFacts, terms: Mapping[str, str]) -> list[str]:
+    """Return corrected image (0028,0051): the terms of the corrections that were applied."""
+    return [term for name, term in terms.items() if name in facts.applied]
+
+
+def convolution_kernel(facts: ScanFacts) -> str:
+    """Return the post-filter in words."""
+    width = facts.number("post_filter_fwhm_mm") or 0.0
+    return f"Gaussian {width:g} mm" if width > 0 else "none"
+
+
+def energy_range(low_keV: float, high_keV: float) -> Dataset:
+    """Return an item of the energy window range sequence."""
+    item = Dataset()
+    item.EnergyWindowLowerLimit, item.EnergyWindowUpperLimit = map(decimal, (low_keV, high_keV))
+    return item
+
+
+def content_hash(volumes: npt.NDArray[np.float32], words: str = "") -> str:
+    """Return 32 hex digits that are others for other voxels or words."""
+    content = hashlib.blake2b(np.ascontiguousarray(volumes).data, digest_size=16)
+    content.update(words.encode())
+    return content.hexdigest()
+
+
+def set_place(made: Dataset, grid: ImageGrid, plane: int) -> None:
+    """Set an axial plane's orientation and position (patient), PS3.3 C.7.6.2.1.1."""
+    made.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+    made.ImagePositionPatient = [decimal(value) for value in first_voxel_mm(grid, plane)]
+
+
+def set_rescale(made: Dataset, slope: str) -> None:
+    """Set the slope that turns pixel values back."""
+    made.RescaleIntercept, made.RescaleSlope = "0", slope
+
+
+def set_image_plane(made: Dataset, grid: ImageGrid) -> None:
+    """Set spacing and thickness (PS3.3 C.7.6.2): rows first."""
+    made.PixelSpacing = [decimal(grid.voxel_mm[1]), decimal(grid.voxel_mm[0])]
+    made.SliceThickness = decimal(grid.voxel_mm[2])
+
+
+def levels(
+    values: npt.NDArray[np.float32], *, signed: bool
+) -> tuple[npt.NDArray[np.uint16] | npt.NDArray[np.int16], str]:
+    """Return 16-bit pixel values and the slope (DS) that turns them back: value = slope · level.
+
+    Rounding is to at most half a slope: 1/131070 of the largest value (1/65534 where signed).
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    most = MOST_LEVELS // 2 if signed else MOST_LEVELS
+    slope = decimal(largest / most) if largest > 0 else "1"
+    if largest > 0 and float(slope) * (most + 0.5) <= largest:  # the string rounded down
+        slope = decimal(largest / most * (1 + 1e-9))
+    kind = np.dtype(np.int16 if signed else np.uint16)
+    return np.rint(values / float(slope)).clip(-most - 1 if signed else 0, most).astype(kind), slope
+
+
+def set_pixels(made: Dataset, pixels: npt.NDArray[np.integer[Any]]) -> None:
+    """Set the image pixel module for one plane or many, 16 bits monochrome."""
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.Rows, made.Columns = pixels.shape[-2:]
+    made.BitsAllocated = made.BitsStored = 16
+    made.HighBit = 15
+    made.PixelRepresentation = int(pixels.dtype == np.int16)
+    made.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+
+
+def file_bytes(made: Dataset) -> memoryview:
+    """Return a dataset as the bytes of a DICOM file."""
+    buffer = io.BytesIO()
+    made.save_as(buffer, enforce_file_format=True)
+    return buffer.getbuffer()

@@ -1,0 +1,114 @@
+"""Interfile images (.hv header, .v values) as STIR reads and writes them.
+
+Interfile 3.3 (A. Todd-Pokropek, T. Cradduck, F. Deconinck, Nucl. Med. Commun. 13 (1992) 673) with
+STIR's keys for PET (STIR, "Interfile" in its glossary and ``interfile_keys``). Values are float32,
+little-endian, x fastest, frames one after another. STIR's image axes for a patient lying head in
+and supine are LPS: x to the patient's left, y to the back, z to the head; ours are RAS, so x and y
+are turned round. ``first pixel offset`` is the centre of the first voxel from the scanner's centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw.whole_file import whole_file
+from recon.core.frame_times import FrameTime, as_volumes
+from recon.core.grid import Image, ImageGrid
+from recon.exchange.images.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm, lps_planes
+from recon.exchange.scan_facts import NO_DATE, ScanFacts
+
+
+def write_interfile(
+    path: Path,
+    image: Image,
+    grid: ImageGrid,
+    frames: Sequence[FrameTime],
+    metadata: Mapping[str, Any],
+) -> list[Path]:
+    """Write an image as ``path`` (.hv) and the values beside it (.v); return both.
+
+    Raises
+    ------
+    ExchangeError
+        for voxels that are not finite, a shape that fits nothing, a disk that is full.
+    """
+    volumes = as_volumes(image, grid, frames)
+    facts = ScanFacts.of(metadata)
+    header, values = path.with_suffix(".hv"), path.with_suffix(".v")
+    with whole_file(values) as file:
+        for number in range(len(frames)):
+            file.write(lps_planes(volumes[..., number]).astype("<f4", copy=False).data)
+    with whole_file(header) as file:
+        file.write("\n".join(_header(values.name, grid, frames, facts)).encode() + b"\n")
+    return [header, values]
+
+
+def _header(
+    values: str, grid: ImageGrid, frames: Sequence[FrameTime], facts: ScanFacts
+) -> list[str]:
+    pet = str(facts.more.get("modality", "PET")) != "SPECT"
+    lines = [
+        "!INTERFILE :=",
+        f"!imaging modality := {'PT' if pet else 'nucmed'}",
+        "!originating system := " + _words(facts.scanner),
+        f"; {NOT_FOR_DIAGNOSIS}",
+        f"; run {_words(facts.run)}; {_words(facts.algorithm)}",
+        f"; unit {_words(facts.unit)}",
+        f"; corrections {', '.join(sorted(facts.applied)) or 'none'}",
+        "!version of keys := STIR4.0" if pet else "!version of keys := 3.3",
+        f"!name of data file := {values}",
+        "!GENERAL DATA :=",
+        "!GENERAL IMAGE DATA :=",
+        f"!type of data := {'PET' if pet else 'Tomographic'}",
+        "imagedata byte order := LITTLEENDIAN",
+        "patient orientation := head_in",
+        "patient rotation := supine",
+    ]
+    if facts.created != NO_DATE:
+        lines.append(f"!study date (UTC) := {facts.created:%Y:%m:%d}")
+        lines.append(f"!study time (UTC) := {facts.created:%H:%M:%S}")
+    if facts.nuclide is not None:
+        element, mass = facts.nuclide.name.split("-")
+        lines += [
+            "number of isotopes := 1" if pet else "number of radionuclides := 1",
+            f"isotope name := ^{mass}^{element}",
+            f"isotope halflife (sec)[1] := {facts.nuclide.half_life_s:.9g}",
+        ]
+    return lines + _study(grid, pet=pet) + _times(frames) + ["!END OF INTERFILE :="]
+
+
+def _study(grid: ImageGrid, *, pet: bool) -> list[str]:
+    lines = ["!PET STUDY (General) :=", "!PET data type := Image"] if pet else []
+    lines += [
+        "process status := Reconstructed",
+        "!number format := float",
+        "!number of bytes per pixel := 4",
+        "number of dimensions := 3",
+    ]
+    first_mm = first_voxel_mm(grid)
+    for axis, name in enumerate("xyz", 1):
+        lines += [
+            f"matrix axis label [{axis}] := {name}",
+            f"!matrix size [{axis}] := {grid.shape[axis - 1]}",
+            f"scaling factor (mm/pixel) [{axis}] := {grid.voxel_mm[axis - 1]:.9g}",
+            f"first pixel offset (mm) [{axis}] := {first_mm[axis - 1]:.9g}",
+        ]
+    return lines
+
+
+def _times(frames: Sequence[FrameTime]) -> list[str]:
+    lines = [f"!number of time frames := {len(frames)}"]
+    for number, frame in enumerate(frames, 1):
+        lines += [
+            f"image relative start time (sec) [{number}] := {frame.start_s:.9g}",
+            f"!image duration (sec) [{number}] := {frame.duration_s:.9g}",
+        ]
+        if frame.gate is not None:
+            lines.append(f"; frame {number} is gate {frame.gate}")
+    return lines
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,119 @@
+"""NIfTI: the image with its orientation, and a JSON file beside it that says the rest.
+
+The scanner's frame is right-handed with z along the bore. The patient is assumed head first and
+supine: +z is superior and +y (the ceiling) anterior, so +x = y × z is the patient's right. The
+frame then *is* NIfTI's RAS and the affine is diagonal. Who lies otherwise must be turned by the
+reader; the sidecar states the assumption.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from hw.whole_file import whole_file
+from recon.core.frame_times import FrameTime, as_volumes
+from recon.core.grid import ImageGrid
+from recon.exchange.scan_facts import is_applied
+
+ORIENTATION = (
+    "head first supine assumed: +x right, +y anterior, +z superior (RAS), origin at the centre "
+    "of the scanner"
+)
+
+
+def nifti_affine(grid: ImageGrid) -> np.ndarray:
+    """Return the 4 × 4 affine from voxel indices to RAS mm."""
+    affine = np.diag([*grid.voxel_mm, 1.0])
+    affine[:3, 3] = grid.origin_mm
+    return affine
+
+
+def write_nifti(
+    path: Path,
+    image: npt.NDArray[np.floating[Any]],
+    grid: ImageGrid,
+    metadata: Mapping[str, Any],
+    frames: Sequence[FrameTime] = (),
+) -> Path:
+    """Write ``image`` to ``path`` (.nii or .nii.gz) and ``metadata`` to the .json beside it.
+
+    Returns the path of the JSON file. The header's 79-byte description names counts and
+    corrections; everything is in the JSON.
+
+    Parameters
+    ----------
+    image : [x, y, z], or [x, y, z, frame]
+    frames : one for each volume of a 4-D image; the JSON has their times. The header's fourth step
+        is theirs where all are equally long, else 0 (NIfTI knows no other)
+
+    Raises
+    ------
+    ExchangeError
+        for another shape, voxels that are not finite, a disk that refuses.
+    """
+    if frames or np.ndim(image) != 3:
+        volumes: npt.NDArray[Any] = as_volumes(image, grid, frames)
+        volumes = volumes[..., 0] if np.ndim(image) == 3 else volumes
+    else:
+        grid.check(image)
+        volumes = np.asarray(image, dtype=np.float32)
+    nifti = nib.Nifti1Image(volumes, nifti_affine(grid))
+    nifti.header.set_xyzt_units("mm", "sec")
+    nifti.set_sform(nifti_affine(grid), code=1)
+    nifti.set_qform(nifti_affine(grid), code=1)
+    if volumes.ndim == 4:
+        nifti.header["pixdim"][4] = _common_duration_s(frames)
+    nifti.header["descrip"] = description(metadata).encode("ascii", "replace")[:79]
+    with whole_file(path) as file:
+        _write_image(nifti, file, packed=path.name.endswith(".gz"))
+    sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    about = {"orientation": ORIENTATION, "shape": list(volumes.shape), **metadata}
+    if frames:
+        about |= _frame_times(frames)
+    with whole_file(sidecar) as file:
+        file.write((json.dumps(about, indent=2, default=str) + "\n").encode())
+    return sidecar
+
+
+def _write_image(nifti: Any, file: BinaryIO, *, packed: bool) -> None:
+    if not packed:
+        nifti.to_stream(file)
+        return
+    # without a name and a time the same image gives the same bytes
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, mtime=0, fileobj=file) as stream:
+        nifti.to_stream(stream)
+
+
+def _common_duration_s(frames: Sequence[FrameTime]) -> float:
+    durations = {frame.duration_s for frame in frames}
+    return durations.pop() if len(durations) == 1 else 0.0
+
+
+def _frame_times(frames: Sequence[FrameTime]) -> dict[str, list[Any]]:
+    """Return frame times under the keys of BIDS (PET, "FrameTimesStart", s), and what more is
+    known of the frames."""
+    times: dict[str, list[Any]] = {
+        "FrameTimesStart": [frame.start_s for frame in frames],
+        "FrameDuration": [frame.duration_s for frame in frames],
+        "DecayCorrectionFactor": [frame.decay_factor for frame in frames],
+    }
+    if any(frame.gate is not None for frame in frames):
+        times["gates"] = [frame.gate for frame in frames]
+    if any(frame.prompts is not None for frame in frames):
+        times["frame_prompts"] = [frame.prompts for frame in frames]
+    return times
+
+
+def description(metadata: Mapping[str, Any]) -> str:
+    """Return the short description: software, counts, and which corrections were applied."""
+    applied = [name[:5] for name, on in metadata.get("corrections", {}).items() if is_applied(on)]
+    counts = metadata.get("prompts_used", 0)
+    return f"tomoshibi {counts} prompts; corr: {','.join(applied) or 'none'}"

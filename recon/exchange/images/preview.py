@@ -1,0 +1,76 @@
+"""Pictures of imported data: three cuts through an image, its lines or sinograms beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.whole_file import whole_file
+from recon.core.grid import Image, ImageGrid
+
+F8 = npt.NDArray[np.float64]
+CUTS = ((2, "x", "y"), (1, "x", "z"), (0, "y", "z"))
+
+
+def save_cuts(
+    path: Path,
+    image: Image,
+    grid: ImageGrid,
+    *,
+    title: str,
+    beside: tuple[str, npt.NDArray[Any]] | None = None,
+    points_mm: Sequence[F8] = (),
+    at_mm: F8 | None = None,
+    projected: bool = False,
+) -> Path:
+    """Write a PNG of three cuts, inverted grey from 0 to the cut's 99.9th percentile.
+
+    beside : a title and a 2-D array (a sinogram) shown first
+    points_mm : marked with rings
+    at_mm : where the cuts lie; the middle of the image's activity where it is not given
+    projected : show the greatest value along each axis in place of a cut, up to a fifth of all
+    """
+    from matplotlib.figure import Figure
+
+    panels = len(CUTS) + (beside is not None)
+    figure = Figure(figsize=(3.3 * panels, 3.9), dpi=72, layout="constrained")
+    axes = list(np.atleast_1d(figure.subplots(1, panels)))
+    if beside is not None:
+        words, array = beside
+        panel = axes.pop(0)
+        panel.imshow(array, cmap="gray_r", vmin=0, vmax=np.percentile(array, 99.9), aspect="auto")
+        panel.set(title=words, xlabel="bin", ylabel="view")
+    middle = _middle(image, grid) if at_mm is None else at_mm
+    for panel, (axis, across, up) in zip(axes, CUTS, strict=True):
+        _draw(panel, image, grid, axis, middle, projected)
+        panel.set(xlabel=f"{across} / mm", ylabel=f"{up} / mm")
+        kept = [k for k in range(3) if k != axis]
+        for point in points_mm:
+            panel.plot(*point[kept], "o", ms=13, mfc="none", mec="tab:red", mew=1.5)
+    figure.suptitle(title, fontsize=10)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
+    return path
+
+
+def _middle(image: Image, grid: ImageGrid) -> F8:
+    total = float(image.sum()) or 1.0
+    return np.array([float((image * axis).sum()) / total for axis in grid.axes_mm()])
+
+
+def _draw(panel: Any, image: Image, grid: ImageGrid, axis: int, at_mm: F8, projected: bool) -> None:
+    place = round((at_mm[axis] - grid.origin_mm[axis]) / grid.voxel_mm[axis])
+    place = int(np.clip(place, 0, grid.shape[axis] - 1))
+    shown = image.max(axis=axis) if projected else image.take(place, axis=axis)
+    kept = [k for k in range(3) if k != axis]
+    half = [grid.shape[k] * grid.voxel_mm[k] / 2 for k in kept]
+    extent = (-half[0], half[0], -half[1], half[1])
+    top = 0.2 * float(shown.max()) if projected else float(np.percentile(shown, 99.9))
+    top = max(top, 1e-30)
+    panel.imshow(shown.T, origin="lower", extent=extent, cmap="gray_r", vmin=0, vmax=top)
+    where = "greatest along" if projected else f"{at_mm[axis]:.0f} mm on"
+    panel.set_title(f"{where} {'xyz'[axis]}", fontsize=9)

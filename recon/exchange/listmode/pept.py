@@ -1,0 +1,178 @@
+"""Lines of response of a positron camera with two parallel screens (PEPT), as text.
+
+Format of the University of Birmingham's Positron Imaging Centre: a header that ends in a blank
+line and names the screens' distance, then rows ``t x1 y1 x2 y2``: ms, and mm on each screen; a row
+of another number of values (the file's last) is counted. D. J. Parker et al., Nucl. Instrum.
+Methods A 326 (1993) 592.
+
+The frame here is right-handed with z from the first screen to the second; its origin is the middle
+between the screens, and of all that was hit on them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.core.events import EventList, Lors
+from recon.core.grid import Image, ImageGrid
+from recon.exchange.errors import ExchangeError
+from recon.projector.operator import Projector
+
+F8 = npt.NDArray[np.float64]
+DEPTH_SHARE = 0.6
+"""Part of the screens' distance, about the middle, that the image holds."""
+
+SAMPLED_LINES = 400_000
+FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
+
+
+@dataclass(frozen=True)
+class PeptList:
+    """Lines in order of time.
+
+    time_s : (n,) since the file's own zero
+    origin_mm : of this frame in the file's coordinates, z from the first screen
+    half_mm : half the extent of what was hit along x and y
+    other_rows : rows that are no lines
+    """
+
+    lors: Lors
+    time_s: F8
+    separation_mm: float
+    origin_mm: F8
+    half_mm: F8
+    other_rows: int
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+    def grid(self, voxel_mm: float) -> ImageGrid:
+        """Return the grid of an image of what lies between the screens."""
+        extent = np.array([*(2 * self.half_mm), DEPTH_SHARE * self.separation_mm])
+        x, y, z = (max(1, int(n)) for n in np.ceil(extent / voxel_mm))
+        if x * y * z > MOST_VOXELS:
+            raise ExchangeError(
+                f"{x} x {y} x {z} voxels of {voxel_mm:g} mm: at most {MOST_VOXELS}; take larger"
+            )
+        return ImageGrid((x, y, z), (voxel_mm, voxel_mm, voxel_mm))
+
+    def parts(self, step_s: float) -> Iterator[tuple[float, EventList]]:
+        """Yield the events of each step of time and the time where it ends, since the first."""
+        time = self.time_s - self.time_s[0]
+        ends = step_s * np.arange(1, max(1, np.ceil(time[-1] / step_s)) + 1)
+        ends[-1] = max(ends[-1], time[-1])
+        places = np.searchsorted(time, ends, side="right")
+        first = 0
+        for end_s, stop in zip(ends, places, strict=True):
+            yield float(end_s), EventList.plain(self.lors.take(slice(first, int(stop))))
+            first = int(stop)
+
+
+def read_pept(path: Path) -> PeptList:
+    """Read a file.
+
+    Raises
+    ------
+    ExchangeError
+        where there are no rows, no distance of the screens, or values that are not finite.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExchangeError(f"{path} cannot be read as text: {error}") from error
+    found = re.search(r"Separation\s*=\s*([\d.]+)", text)
+    if found is None:
+        raise ExchangeError(
+            f"{path}: no line 'Separation= … ' (mm between the screens): no PEPT list"
+        )
+    try:
+        separation = float(found[1])
+    except ValueError:
+        separation = 0.0
+    if not 1.0 <= separation <= FARTHEST_MM:
+        raise ExchangeError(f"{path}: Separation= {found[1]} mm: must lie in 1..{FARTHEST_MM:g}")
+    lines = text[text.find("\n", found.end()) :].splitlines()
+    rows, other = [], 0
+    for line in lines:
+        values = line.split()
+        try:
+            row = [float(value) for value in values]
+        except ValueError:
+            continue  # words of the header
+        if len(row) == 5:
+            rows.append(row)
+        elif row:
+            other += 1
+    table = np.array(rows).reshape(-1, 5)
+    if not len(table) or not np.isfinite(table).all():
+        raise ExchangeError(f"{path}: {len(table)} rows of t, x1, y1, x2, y2, all must be finite")
+    farthest_mm, longest_ms = np.abs(table[:, 1:]).max(), float(np.ptp(table[:, 0]))
+    if farthest_mm > FARTHEST_MM or longest_ms > LONGEST_MS:
+        raise ExchangeError(
+            f"{path}: places up to {farthest_mm:g} mm and {longest_ms:g} ms: at most "
+            f"{FARTHEST_MM:g} mm and {LONGEST_MS:g} ms; a row is damaged, or the units are others"
+        )
+    return _centred(table, separation, other)
+
+
+def _centred(table: F8, separation: float, other: int) -> PeptList:
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    places = np.concatenate([table[:, 1:3], table[:, 3:5]])
+    low, high = places.min(axis=0), places.max(axis=0)
+    middle = (low + high) / 2
+    height = np.full((len(table), 1), separation / 2)
+    start = np.hstack([table[:, 1:3] - middle, -height]).astype(np.float32)
+    end = np.hstack([table[:, 3:5] - middle, height]).astype(np.float32)
+    return PeptList(
+        Lors(np.ascontiguousarray(start), np.ascontiguousarray(end)),
+        table[:, 0] / 1000,
+        separation,
+        np.array([*middle, separation / 2]),
+        (high - low) / 2,
+        other,
+    )
+
+
+def screens_sensitivity(listed: PeptList, grid: ImageGrid, *, seed: int = 0) -> Image:
+    """Return how well the two screens see each voxel, 1 at best: back-projected from lines that
+    are drawn evenly between the areas that were hit."""
+    rng = np.random.default_rng(seed)
+    z = np.full((SAMPLED_LINES, 1), listed.separation_mm / 2)
+    ends = [
+        np.hstack([rng.uniform(-listed.half_mm, listed.half_mm, (SAMPLED_LINES, 2)), side * z])
+        for side in (-1, 1)
+    ]
+    start, end = (np.ascontiguousarray(one, dtype=np.float32) for one in ends)
+    projector = Projector(grid)
+    try:
+        seen = projector.back(np.ones(SAMPLED_LINES, np.float32), Lors(start, end))
+    finally:
+        projector.close()
+    return np.asarray(seen / seen.max(), dtype=np.float32)
+
+
+def point_sources(image: Image, grid: ImageGrid, count: int, *, apart_mm: float = 30.0) -> F8:
+    """Return where the hottest points of an image lie, (count, 3) mm, the hottest first.
+
+    Each is the centre of gravity within a third of ``apart_mm`` of the hottest voxel that is
+    further than ``apart_mm`` from those before.
+    """
+    x, y, z = grid.axes_mm()
+    left = image.astype(np.float64)
+    found = []
+    for _ in range(count):
+        if not left.any():
+            break
+        at = np.unravel_index(int(np.argmax(left)), left.shape)
+        hottest = [axis.reshape(-1)[i] for axis, i in zip((x, y, z), at, strict=True)]
+        distance = np.sqrt(sum((a - p) ** 2 for a, p in zip((x, y, z), hottest, strict=True)))
+        near = np.where(distance <= apart_mm / 3, left, 0.0)
+        found.append([float((near * axis).sum() / max(near.sum(), 1e-30)) for axis in (x, y, z)])
+        left[distance <= apart_mm] = 0.0
+    return np.array(found).reshape(-1, 3)

@@ -1,0 +1,289 @@
+"""STIR's SAFIR list mode: 8-byte records behind a 32-byte header, crystal map, template.
+
+Format: STIR 6, CListRecordSAFIR.h, CListModeDataSAFIR.cxx, DetectorCoordinateMap; checked against
+the files of STIR's examples (SAFIR_genericScanner). A record is a little-endian word of 64 bits:
+
+    event   ring A (8 bits), ring B (8), detector A (16), detector B (16), layer A (4), layer B (4),
+            6 reserved, random (1: a delayed), type 0
+    time    ms (48), 15 reserved, type 1
+
+Rings count axial crystals from the lowest z, detectors crystals around from +x counter-clockwise,
+layers DOI bins. The crystal map gives each its place. STIR's axes for a patient head in and supine
+are LPS, ours RAS (:mod:`recon.exchange.images.nifti`): places in the map are turned by 180° about
+z, so that STIR's image lies as it should. Times of flight are not in this format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import Geometry, crystal_position_mm, mean_interaction_depth_mm
+from hw.whole_file import whole_file
+from recon.exchange.errors import ExchangeError
+from recon.exchange.event_parts import Part, Records, intervals
+
+MAGIC = b"MUPET CListModeData"
+MAGICS = (MAGIC, b"SAFIR CListModeData")
+HEADER_BYTES = 32
+MOST_RINGS, MOST_DETECTORS, MOST_LAYERS = 256, 65536, 16
+STEP_PS = 1_000_000_000
+TIME_BIT = np.uint64(1 << 63)
+RANDOM_BIT = np.uint64(1 << 62)
+U64 = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class SafirEvents:
+    """Records read: of each event its time (ms), rings, detectors, layers (n, 2), and whether it is
+    a delayed."""
+
+    time_ms: npt.NDArray[np.int64]
+    ring: npt.NDArray[np.int64]
+    detector: npt.NDArray[np.int64]
+    layer: npt.NDArray[np.int64]
+    delayed: npt.NDArray[np.bool_]
+
+
+def safir_index(scanner: Scanner, crystal: npt.ArrayLike) -> tuple[U64, U64]:
+    """Return ring and detector of global crystals."""
+    module, place = np.divmod(np.asarray(crystal, np.int64), scanner.crystals_per_module)
+    ring, sector = np.divmod(module, scanner.ring.modules_per_ring)
+    iv, iu = np.divmod(place, scanner.module.n_u)
+    rings = ring * scanner.module.n_v + iv
+    detectors = sector * scanner.module.n_u + iu
+    return rings.astype(np.uint64), detectors.astype(np.uint64)
+
+
+def safir_words(records: Records, scanner: Scanner, *, delayed: bool = False) -> U64:
+    """Return records as words of the format, without times."""
+    ring_a, detector_a = safir_index(scanner, records["crystal_a"])
+    ring_b, detector_b = safir_index(scanner, records["crystal_b"])
+    layers = records["doi_a"].astype(np.uint64) | records["doi_b"].astype(np.uint64) << np.uint64(4)
+    words = (
+        ring_a
+        | ring_b << np.uint64(8)
+        | detector_a << np.uint64(16)
+        | detector_b << np.uint64(32)
+        | layers << np.uint64(48)
+    )
+    return words | RANDOM_BIT if delayed else words
+
+
+def write_safir(
+    path: Path,
+    parts: Iterable[Part],
+    scanner: Scanner,
+    geometry: Geometry,
+    *,
+    delayeds: bool = True,
+    progress: Callable[[int], None] = lambda events: None,
+) -> list[Path]:
+    """Write ``path`` (.clm.safir), its crystal map, the template of projections (.hs) and the .par
+    that STIR is given; return them.
+
+    Raises
+    ------
+    ExchangeError
+        for a scanner whose rings, detectors or layers do not fit the bits, or a disk that refuses.
+    """
+    _check_fits(scanner)
+    stem = path.name.removesuffix(".safir").removesuffix(".clm")
+    crystal_map, template, par = (
+        path.with_name(f"{stem}{end}") for end in ("_crystals.txt", "_template.hs", ".par")
+    )
+    events = 0
+    with whole_file(path) as file:
+        file.write(MAGIC.ljust(HEADER_BYTES, b"\0"))
+        for interval in intervals(parts, step_ps=STEP_PS):
+            chosen = interval.delayeds if delayeds else interval.delayeds[:0]
+            file.write(_timed(interval.prompts, chosen, scanner).data)
+            events += len(interval.prompts) + len(chosen)
+            progress(events)
+    with whole_file(crystal_map) as file:
+        file.write(_map_text(scanner, geometry).encode())
+    with whole_file(template) as file:
+        file.write(_template(scanner, crystal_map.name, stem).encode())
+    with whole_file(par) as file:
+        file.write(_par(path.name, crystal_map.name, template.name).encode())
+    return [path, crystal_map, template, par]
+
+
+def _check_fits(scanner: Scanner) -> None:
+    rings = scanner.ring.n_rings * scanner.module.n_v
+    detectors = scanner.ring.modules_per_ring * scanner.module.n_u
+    for what, number, most in (
+        ("axial crystals", rings, MOST_RINGS),
+        ("crystals around", detectors, MOST_DETECTORS),
+        ("depth bins", scanner.module.doi_bins, MOST_LAYERS),
+    ):
+        if number > most:
+            raise ExchangeError(
+                f"{scanner.name} has {number} {what}, SAFIR's records hold {most}: export PETSIRD"
+            )
+
+
+def _timed(prompts: Records, delayeds: Records, scanner: Scanner) -> npt.NDArray[np.uint64]:
+    """Return all events in order of time, with a time record before the first of each ms."""
+    words = np.concatenate(
+        [safir_words(prompts, scanner), safir_words(delayeds, scanner, delayed=True)]
+    )
+    ms = np.concatenate([prompts["time_ps"], delayeds["time_ps"]]) // STEP_PS
+    order = np.argsort(ms, kind="stable")
+    words, ms = words[order], ms[order]
+    new = np.flatnonzero(np.diff(ms, prepend=-1))
+    made = np.insert(words, new, ms[new].astype(np.uint64) | TIME_BIT)
+    return made.astype("<u8")
+
+
+def read_safir(path: Path) -> SafirEvents:
+    """Read a file of SAFIR records, ours or another's.
+
+    Raises
+    ------
+    ExchangeError
+        where it is none, or ends within a record.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ExchangeError(f"{path} cannot be read: {error.strerror}") from error
+    if not raw.startswith(MAGICS) or len(raw) < HEADER_BYTES:
+        raise ExchangeError(f"{path} does not begin with {MAGIC.decode()}: no SAFIR list mode")
+    if len(raw) % 8:
+        raise ExchangeError(f"{path} ends within a record ({len(raw)} bytes): copy it again")
+    words = np.frombuffer(raw, "<u8", offset=HEADER_BYTES)
+    is_time = words & TIME_BIT != 0
+    ms = np.where(is_time, words & np.uint64((1 << 48) - 1), 0).astype(np.int64)
+    events = words[~is_time]
+
+    def bits(first: int, count: int) -> npt.NDArray[np.int64]:
+        part = events >> np.uint64(first) & np.uint64((1 << count) - 1)
+        return np.asarray(part.astype(np.int64))
+
+    return SafirEvents(
+        time_ms=np.maximum.accumulate(ms)[~is_time],
+        ring=np.stack([bits(0, 8), bits(8, 8)], axis=1),
+        detector=np.stack([bits(16, 16), bits(32, 16)], axis=1),
+        layer=np.stack([bits(48, 4), bits(52, 4)], axis=1),
+        delayed=events & RANDOM_BIT != 0,
+    )
+
+
+def read_crystal_map(path: Path) -> dict[tuple[int, int, int], tuple[float, float, float]]:
+    """Read a crystal map: (ring, detector, layer) → (x, y, z) mm; the layer may be left out."""
+    places = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        values = line.split("#")[0].split()
+        if not values:
+            continue
+        if len(values) not in (5, 6):
+            raise ExchangeError(f"{path}:{number}: ring, detector, (layer,) x, y, z are needed")
+        index = [int(value) for value in values[:-3]]
+        x, y, z = (float(value) for value in values[-3:])
+        places[index[0], index[1], index[2] if len(index) == 3 else 0] = (x, y, z)
+    return places
+
+
+def _map_text(scanner: Scanner, geometry: Geometry) -> str:
+    lines = ["#ring\t#detector\t#layer\tx\ty\tz"]
+    crystals = np.arange(scanner.n_crystals)
+    rings, detectors = (index.astype(np.int64) for index in safir_index(scanner, crystals))
+    order = np.lexsort((detectors, rings))
+    for layer in range(scanner.module.doi_bins):
+        place = crystal_position_mm(geometry, crystals, np.full(len(crystals), layer))
+        lines += [
+            f"{rings[i]}\t{detectors[i]}\t{layer}\t"
+            f"{-place[i, 0]:.4f}\t{-place[i, 1]:.4f}\t{place[i, 2]:.4f}"
+            for i in order
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _template(scanner: Scanner, crystal_map: str, stem: str) -> str:
+    """Return a template of projection data of the scanner in STIR's "Generic" geometry."""
+    module, ring = scanner.module, scanner.ring
+    rings = ring.n_rings * module.n_v
+    around = ring.modules_per_ring * module.n_u
+    segments = np.arange(-(rings - 1), rings)
+    sizes = ",".join(str(rings - abs(k)) for k in segments)
+    differences = ",".join(map(str, segments))
+    bins = max(2, around // 2 // 2 * 2)
+    depth_cm = _mean_depth_cm(scanner)
+    return f"""\
+!INTERFILE  :=
+!imaging modality := PT
+name of data file := {stem}.s
+originating system := {scanner.name}
+!version of keys := STIR4.0
+!GENERAL DATA :=
+!GENERAL IMAGE DATA :=
+!type of data := PET
+imagedata byte order := LITTLEENDIAN
+!PET STUDY (General) :=
+!PET data type := Emission
+applied corrections := {{None}}
+!number format := float
+!number of bytes per pixel := 4
+number of dimensions := 4
+matrix axis label [4] := segment
+!matrix size [4] := {2 * rings - 1}
+matrix axis label [3] := view
+!matrix size [3] := {around // 2}
+matrix axis label [2] := axial coordinate
+!matrix size [2] := {{ {sizes}}}
+matrix axis label [1] := tangential coordinate
+!matrix size [1] := {bins}
+minimum ring difference per segment := {{ {differences}}}
+maximum ring difference per segment := {{ {differences}}}
+Scanner parameters:=
+Scanner type := {scanner.name}
+Number of rings := {rings}
+Number of detectors per ring := {around}
+Inner ring diameter (cm) := {ring.inradius_mm / 5:.6g}
+Average depth of interaction (cm) := {depth_cm:.6g}
+Distance between rings (cm) := {module.pitch_v_mm / 10:.6g}
+Default bin size (cm) := {module.pitch_u_mm / 20:.6g}
+View offset (degrees) := 0
+Maximum number of non-arc-corrected bins := {bins}
+Default number of arc-corrected bins := {bins}
+Energy resolution := {scanner.response.energy_fwhm_511:.6g}
+Reference energy (in keV) := 511
+Number of blocks per bucket in transaxial direction := 1
+Number of blocks per bucket in axial direction := 1
+Number of crystals per block in axial direction := {module.n_v}
+Number of crystals per block in transaxial direction := {module.n_u}
+Number of detector layers := {module.doi_bins}
+Number of crystals per singles unit in axial direction := 1
+Number of crystals per singles unit in transaxial direction := 1
+Scanner geometry (BlocksOnCylindrical/Cylindrical/Generic) := Generic
+Name of crystal map := {crystal_map}
+Distance between crystals in axial direction (cm) := {module.pitch_v_mm / 10:.6g}
+Distance between crystals in transaxial direction (cm) := {module.pitch_u_mm / 10:.6g}
+Distance between blocks in axial direction (cm) := {ring.ring_pitch_mm / 10:.6g}
+Distance between blocks in transaxial direction (cm) := {module.width_mm / 10:.6g}
+end scanner parameters:=
+effective central bin size (cm) := {module.pitch_u_mm / 20:.6g}
+number of time frames := 1
+!END OF INTERFILE :=
+"""
+
+
+def _mean_depth_cm(scanner: Scanner) -> float:
+    module = scanner.module
+    return mean_interaction_depth_mm(module.thickness_mm, material=module.material) / 10
+
+
+def _par(data: str, crystal_map: str, template: str) -> str:
+    return f"""\
+CListModeDataSAFIR Parameters:=
+  listmode data filename:= {data}
+  crystal map filename:= {crystal_map}
+  template projection data filename:= {template}
+END CListModeDataSAFIR Parameters:=
+"""

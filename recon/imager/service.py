@@ -1,0 +1,335 @@
+"""The live imager process: coincidence batches in, images and reports out.
+
+It connects to the daq's coincidence plane (PULL, bounded queue) and reports plane, and binds the
+image plane (XPUB). It is never waited for: the daq counts what its queue cannot take, the sequence
+numbers tell it here. It lives through any number of runs; a RunBegin of another run resets it, one
+of the same run may change how it is imaged. The newest image is sent again as soon as somebody
+subscribes. ``leave()``, SIGTERM or SIGINT end it within half a second: all waits are bounded and
+the long computations ask ``leaving``.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Protocol
+
+import msgspec
+import zmq
+
+from hw.messages.codec import (
+    AnyMessage,
+    CoincidenceBatch,
+    ImageMessage,
+    ImagerReport,
+    MessageError,
+    RunBegin,
+    RunEnd,
+    SinglesBatch,
+    decode,
+    encode,
+)
+from hw.messages.endpoints import Endpoints
+from hw.messages.live_settings import LiveSettings
+from hw.scanner.description import Scanner, ScannerError, parse_scanner
+from recon.core.grid import ReconError
+from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity import SensitivityStopped
+from recon.em.sensitivity_cache import sensitivity as sensitivity_image
+from recon.imager.pet_run import LiveRun
+from recon.imager.spect_run import SpectLiveRun
+from recon.imager.warm_up import warm_kernels
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+
+QUEUE = 512
+"""Batches queued on this side; as many wait in the daq."""
+
+POLL_S = 0.05
+REPORT_S = 1.0
+LINGER_MS = 100
+BATCHES_PER_TURN = 200
+SUBSCRIBED = b"\x01"
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When images are made.
+
+    period_s : from image to image
+    budget_s : time for the projector within it; the filters come on top
+    catch_up_s : time that new events may take where they are many, at the cost of older ones
+    threads : of the projector while the run lasts
+    """
+
+    period_s: float = 0.08
+    budget_s: float = 0.02
+    catch_up_s: float = 0.08
+    threads: int = 1
+
+
+class Imaging(Protocol):
+    """What the service asks of a run's imaging, PET or SPECT."""
+
+    begin: RunBegin
+    final: ImageMessage | None
+
+    def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
+        """Return a new image where events came since the last one."""
+
+    def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
+        """Finish the run: return the final image; None if that is done. Asks all the time."""
+
+    def report(self) -> ImagerReport:
+        """Return the statistics of this run so far."""
+
+    def restate(self, begin: RunBegin) -> None:
+        """Take the run's announcement again: how it is to be imaged may have changed."""
+
+    def close(self) -> None:
+        """Stop what works in the background."""
+
+
+class LiveService:
+    """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        pace: Pace | None = None,
+        live: LiveSettings | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Bind and connect; ``live`` is used in place of what runs ask for."""
+        self._pace = pace or Pace()
+        self._live = live
+        self._clock = clock
+        self._leave = False
+        self.serving = False
+        self._run: Imaging | None = None
+        self._imager: LiveImager | None = None
+        self._imager_key: tuple[object, ...] = ()
+        self._last: bytes | None = None
+        self._words = ""
+        self._refused = ""
+        self._reported = -math.inf
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._batches = _socket(context, zmq.PULL, QUEUE)
+        self._reports = _socket(context, zmq.PUSH, 10)
+        self._images = _socket(context, zmq.XPUB, 2)
+        self._images.setsockopt(zmq.XPUB_VERBOSE, 1)  # every subscriber is told of, not the first
+        self._batches.connect(endpoints.of("coincidences"))
+        self._reports.connect(endpoints.of("reports"))
+        self._images.bind(endpoints.of("images"))
+        self._poller = zmq.Poller()
+        self._poller.register(self._batches, zmq.POLLIN)
+        self._poller.register(self._images, zmq.POLLIN)
+
+    def leave(self) -> None:
+        """End serving soon."""
+        self._leave = True
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to leave."""
+        return self._leave
+
+    def serve(self) -> None:
+        """Serve runs until ``leave()``."""
+        self.serving = True
+        next_image = self._clock()
+        try:
+            while not self._leave:
+                self._receive(min(POLL_S, max(0.0, next_image - self._clock())))
+                now = self._clock()
+                if now >= next_image:
+                    next_image = now + self._pace.period_s
+                    self._make_image()
+                if now - self._reported >= REPORT_S:
+                    self._reported = now
+                    self._report()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close sockets and threads."""
+        if self._run is not None:
+            self._run.close()
+        if self._imager is not None:
+            self._imager.close()
+        for socket in (self._batches, self._reports, self._images):
+            socket.close(linger=LINGER_MS)
+
+    def _receive(self, wait_s: float) -> None:
+        """Take in what has come, waiting at most ``wait_s`` for the first message."""
+        ready = dict(self._poller.poll(int(wait_s * 1000) + 1))
+        if self._images in ready:
+            self._greet()
+        for _ in range(BATCHES_PER_TURN if self._batches in ready else 0):
+            if self._leave or not self._batches.poll(0):
+                return
+            self._handle(self._batches.recv_multipart())
+
+    def _greet(self) -> None:
+        """Send the newest image to those who have just subscribed (and, again, to all)."""
+        subscribed = False
+        while self._images.poll(0):
+            subscribed |= self._images.recv().startswith(SUBSCRIBED)
+        if subscribed and self._last is not None:
+            self._images.send(self._last, zmq.NOBLOCK)
+
+    def _handle(self, parts: list[bytes]) -> None:
+        try:
+            message = decode(parts[0])
+            if isinstance(message, CoincidenceBatch):
+                if isinstance(self._run, LiveRun):
+                    self._run.take(message, *_records_of(message, parts))
+            elif isinstance(message, SinglesBatch):
+                if isinstance(self._run, SpectLiveRun):
+                    self._run.take_singles(message, parts[1:])
+            else:
+                self._order(message)
+        except (MessageError, ReconError, ScannerError) as error:
+            self._words = str(error)
+        except SensitivityStopped:
+            self._leave = True
+
+    def _order(self, message: AnyMessage) -> None:
+        if isinstance(message, RunBegin):
+            self._begin(message)
+        elif isinstance(message, RunEnd) and self._run is not None:
+            final = self._run.end(message, stopped=self._must_end)
+            if final is not None:
+                self._publish(final)
+                self._report()
+
+    def _must_end(self) -> bool:
+        """Report once a second while the final image is made; return whether to make no more of it.
+
+        That is where the process is to leave, or where the next run waits.
+        """
+        if (now := self._clock()) - self._reported >= REPORT_S:
+            self._reported = now
+            self._greet()
+            self._report()
+        return self._leave or bool(self._batches.poll(0))
+
+    def _begin(self, begin: RunBegin) -> None:
+        """Begin a run, unless it was refused before; the one that goes on is told the news."""
+        if begin.run == self._refused:
+            return
+        if self._live is not None:
+            begin = msgspec.structs.replace(begin, live=self._live)
+        if self._run is not None and self._run.begin.run == begin.run:
+            self._run.restate(begin)
+            return
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        self._refused = begin.run
+        self._run = self._imaging_of(begin, parse_scanner(begin.scanner_toml))
+        self._refused = ""
+
+    def _imaging_of(self, begin: RunBegin, scanner: Scanner) -> Imaging:
+        if scanner.modality == "SPECT":
+            return SpectLiveRun.of(
+                begin,
+                clock=self._clock,
+                threads=self._pace.threads,
+                stopped=lambda: self._leave,
+            )
+        return LiveRun(begin, self._prepared(begin, scanner), clock=self._clock)
+
+    def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager:
+        """Return an imager for the run's scanner; the last run's where nothing changed."""
+        settings = begin.settings
+        energies_keV = (settings.lld_keV, settings.uld_keV)
+        key = (
+            begin.scanner_toml, settings.window_ps, settings.min_sector_difference, *energies_keV
+        )  # fmt: skip
+        if self._imager is not None and key == self._imager_key:
+            return self._imager
+        system = ReconSystem.of(
+            scanner,
+            window_ps=settings.window_ps,
+            min_sector_difference=settings.min_sector_difference,
+            energies_keV=energies_keV,
+        )
+        sensitivity = sensitivity_image(system, stopped=lambda: self._leave)
+        if self._imager is not None:
+            self._imager.close()
+        self._imager = LiveImager(
+            CrystalLines(system), sensitivity, clock=self._clock, threads=self._pace.threads
+        )
+        self._imager_key = key
+        return self._imager
+
+    def _make_image(self) -> None:
+        if self._run is None:
+            return
+        image = self._run.image(budget_s=self._pace.budget_s, catch_up_s=self._pace.catch_up_s)
+        if image is not None:
+            self._publish(image)
+
+    def _publish(self, image: ImageMessage) -> None:
+        self._last = encode(image)
+        self._images.send(self._last, zmq.NOBLOCK)
+
+    def _report(self) -> None:
+        report = self._run.report() if self._run is not None else ImagerReport(run="")
+        if self._words:
+            report.message, self._words = self._words, ""
+        try:
+            self._reports.send(encode(report), zmq.NOBLOCK)
+        except zmq.Again:
+            return  # no daq: it will hear the next one
+
+
+def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, queue: int) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    return socket
+
+
+def _records_of(batch: CoincidenceBatch, parts: list[bytes]) -> tuple[bytes, bytes]:
+    """Return the raw prompts and delayeds; raises MessageError where they are not what it says."""
+    sizes = [len(part) for part in parts[1:]]
+    expected = [batch.prompts * 32, batch.delayeds * 32]
+    if sizes != expected:
+        raise MessageError(
+            f"coincidence batch {batch.sequence}: parts of {sizes} bytes, expected {expected} "
+            "(32 bytes per coincidence): start all processes from the same installation"
+        )
+    return parts[1], parts[2]
+
+
+def run_imager(
+    endpoints: Endpoints, *, pace: Pace | None = None, live: LiveSettings | None = None
+) -> None:
+    """Run the imager process until it is told to leave; installs handlers for its signals."""
+    service = LiveService(endpoints, pace=pace, live=live)
+    if threading.current_thread() is threading.main_thread():
+
+        def leave(signum: int, frame: FrameType | None) -> None:
+            service.leave()
+            if not service.serving:  # loading kernels takes a second or more, and asks nobody
+                raise SystemExit
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+    try:
+        warm_kernels()
+    except SystemExit:
+        service.close()
+        raise
+    service.serve()

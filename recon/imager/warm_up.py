@@ -1,0 +1,86 @@
+"""Compiles every kernel of reconstruction, in one process, with the types used live."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from coincidence.events import COINCIDENCE
+from hw.physics.block_efficiency import warm_blocks
+from hw.scanner.description import load_scanner
+from recon.core.events import EventList
+from recon.core.grid import ImageGrid
+from recon.core.radial_resolution import RadialResolution
+from recon.core.scanner_tables import ReconSystem
+from recon.core.tof import TofModel
+from recon.em.event_store import EventStore
+from recon.em.prior import neighbours, relative_differences
+from recon.exchange.petsird.time_blocks import warm_petsird
+from recon.imager.scatter_warm import warm_scatter
+from recon.imager.spect_warm import warm_spect
+from recon.lines.normalisation import Normalisation
+from recon.lines.randoms import CrystalRandoms
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+from recon.offline.motion import MovingLineModel, PoseStream
+from recon.projector.event_order import order_for_cache
+from recon.projector.operator import Projector
+
+
+def warm_kernels() -> None:
+    """Run every kernel once on one event; TOF and plain take the same compiled code."""
+    system = ReconSystem.of(load_scanner("bench2"))
+    warm_blocks(system.scanner, system.geometry)
+    events = _warm_lines(system)
+    grid = ImageGrid((4, 4, 4), (1.0, 1.0, 1.0))
+    projector = Projector(grid, tof=_TOF if events.lors.has_tof else None, lanes=1)
+    image = np.ones(grid.shape, dtype=np.float32)
+    values = projector.forward(image, events.lors)
+    projector.back(values, events.lors)
+    projector.em(image, EventList.plain(events.lors))
+    order_for_cache(events.lors)
+    _warm_algorithms(grid, events)
+    _warm_live(system)
+    warm_petsird()
+    warm_spect()
+    warm_scatter(system)
+
+
+def _warm_lines(system: ReconSystem) -> EventList:
+    """Give one line a normalisation, and randoms."""
+    scanner = system.scanner
+    one = np.ones(scanner.n_crystals)
+    factor = Normalisation.of_set(one, [], [], scanner)
+    randoms = CrystalRandoms.of_delayeds(one, system, duration_s=1.0, delayed_factor=1)
+    factor.of_lines(np.zeros(1, np.int64), np.ones(1, np.int64))
+    poses = PoseStream(np.zeros((1, 7)))
+    model = MovingLineModel(system, [factor], [randoms], poses=poses)
+    return model.events(np.zeros(1, dtype=COINCIDENCE))
+
+
+def _warm_algorithms(grid: ImageGrid, events: EventList) -> None:
+    """Store events; blur and penalise an image of ones."""
+    EventStore.build([EventList.plain(events.lors)], subsets=1).close()
+    image = np.ones(grid.shape, dtype=np.float32)
+    width = np.ones(grid.shape[:2])
+    blur = RadialResolution(grid, radial_mm=width, tangential_mm=width, axial_mm=0.0)
+    blur.adjoint(blur.apply(image))
+    out = (np.zeros_like(image), np.zeros_like(image), np.zeros(1))
+    one = np.float32(1.0)
+    relative_differences(image, image, *neighbours(grid), one, one, one, *out)
+
+
+def _warm_live(system: ReconSystem) -> None:
+    """Make a live image of one event."""
+    sensitivity = np.ones(system.grid.shape, dtype=np.float32)
+    clock = time.monotonic
+    imager = LiveImager(CrystalLines(system), sensitivity, clock=clock, capacity=8, frame_s=1.0)
+    one = np.zeros(1, dtype=COINCIDENCE)
+    one["crystal_b"] = system.scanner.n_crystals - 1
+    imager.receive(one, one, watermark_ps=10**9)
+    imager.update(budget_s=0.01)
+    imager.close()
+
+
+_TOF = TofModel(sigma_mm=10.0, bin_mm=1.0)

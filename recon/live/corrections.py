@@ -1,0 +1,396 @@
+"""What a live image is corrected for: what the run has is found, made beside the image, and told.
+
+Cheap corrections (randoms, live time, decay) hold from the first image. Those that take seconds
+are made by a :class:`recon.live.live_job.LiveJob` and taken when ready:
+
+- **sensitivity** with normalisation and µ map, at the start and whenever either changes;
+- a **head contour** in place of a µ map, of the first image of ``CONTOUR_PROMPTS``;
+- **scatter** from the present image, of ``SCATTER_PROMPTS`` and again when the prompts have
+  doubled or ``SCATTER_EVERY_S`` have passed.
+
+Meanwhile the image goes on with what there is, and says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from hw.messages.codec import RunBegin
+from hw.messages.live_settings import LiveSettings
+from hw.scanner.description import Scanner
+from recon.attenuation.head_contour import head_contour_mu
+from recon.core.correction_record import Corrections
+from recon.core.grid import Image, ReconError
+from recon.core.mu_map import load_mu_map
+from recon.core.quantification import BQ_PER_ML, EMISSIONS, load_calibration
+from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity_cache import sensitivity
+from recon.lines.model import LineFactor, LineModel
+from recon.lines.normalisation import Normalisation
+from recon.lines.randoms import CrystalRandoms
+from recon.live.imager import ExposureOf, LiveImager
+from recon.live.lines import CrystalLines
+from recon.live.live_job import LiveJob
+from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
+
+CONTOUR_PROMPTS = 200_000
+SCATTER_PROMPTS = 200_000
+SCATTER_EVERY_S = 30.0
+NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric", "masked")
+LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
+SCATTER_GROWTH = 2.0
+LEAST_TRUE_SHARE = 0.1
+NORMALISATION_SINCE = 3
+"""Version of calibration sets whose efficiencies belong to this detection model."""
+
+SCATTER_SAMPLE = 300_000
+"""Prompts that the scatter's tails are fitted to, the newest."""
+
+Stopped = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Factors and µ map, and the sensitivity made with them."""
+
+    factors: list[LineFactor]
+    mu_per_mm: Image | None
+    sensitivity: Image
+
+
+class LiveCorrections:
+    """The corrections of one run; :meth:`advance` before every image."""
+
+    def __init__(self, begin: RunBegin, imager: LiveImager, system: ReconSystem) -> None:
+        assert isinstance(imager.lines, CrystalLines)
+        self._begin = begin
+        self._imager = imager
+        self._lines = imager.lines
+        self._system = system
+        self._contour: Image | None = None
+        self._job: LiveJob[_Lines] | None = None
+        self._scatter_job: LiveJob[ScatterRate] | None = None
+        self._simulation: SingleScatter | None = None
+        self._errors: dict[str, str] = {}
+        self._scatter_at: tuple[float, int] = (0.0, 0)
+        self.message = ""
+        self._settings = begin.live
+        self._factor: float | None = None
+        self._load_factor(begin.live.activity)
+        self._apply(begin.live)
+
+    @property
+    def settings(self) -> LiveSettings:
+        """What is asked for now."""
+        return self._settings
+
+    def change(self, settings: LiveSettings) -> None:
+        """Ask for other corrections from now on."""
+        if settings != self._settings:
+            if settings.activity != self._settings.activity:
+                self._load_factor(settings.activity)
+            self._settings = settings
+            self._apply(settings)
+
+    def close(self) -> None:
+        """Stop what works beside."""
+        for job in (self._job, self._scatter_job):
+            if job is not None:
+                job.stop()
+
+    # --- what is in force ---------------------------------------------------------------------
+
+    def _apply(self, settings: LiveSettings) -> None:
+        self._lines.switch_randoms(on=settings.wants("randoms"))
+        if not settings.wants("scatter"):
+            self._lines.scatter = None
+        if self._wanted() != (bool(self._lines.factors), self._lines.mu_per_mm is not None):
+            self._make_lines()
+
+    def _wanted(self) -> tuple[bool, bool]:
+        """Whether normalisation and a µ map should be in force, as far as the run has them."""
+        normalised = bool(self._begin.calibration) and self._settings.wants("normalisation")
+        normalised &= "normalisation" not in self._errors
+        return normalised, self._mu_from() == "map" or self._contour_used() is not None
+
+    def _mu_from(self) -> str:
+        asked = self._settings.attenuation
+        if asked == "auto":
+            return "map" if self._begin.mu_map else "none"
+        if asked == "map" and not self._begin.mu_map:
+            return "none"
+        return asked
+
+    def _contour_used(self) -> Image | None:
+        return self._contour if self._mu_from() == "contour" else None
+
+    def _make_lines(self) -> None:
+        if self._job is not None:
+            self._job.stop()
+        normalised, _ = self._wanted()
+        path = Path(self._begin.mu_map) if self._mu_from() == "map" else None
+        contour, grid = self._contour_used(), self._system.grid
+        calibration = Path(self._begin.calibration) if normalised else None
+        system = self._system
+        self._lines.scatter, self._simulation = None, None
+
+        def work(stopped: Stopped) -> _Lines:
+            mu = contour if path is None else load_mu_map(path, grid)
+            factors: list[LineFactor] = []
+            if calibration is not None:
+                try:
+                    factors = [load_normalisation(calibration, system.scanner)]
+                except ReconError as error:  # the image goes on with the rest
+                    self._fail("normalisation", str(error))
+            return _Lines(factors, mu, sensitivity(system, factors, mu, stopped=stopped))
+
+        self._job = LiveJob("sensitivity", work)
+
+    def advance(self) -> None:
+        """Take what is ready and begin what is due."""
+        of = ExposureOf(live=self._dead_time(), decay=self._decay())
+        self._imager.exposure_of = of
+        self._take_lines()
+        self._find_contour()
+        self._take_scatter()
+        self._begin_scatter()
+        self._imager.true_share = self._true_share()
+
+    def _true_share(self) -> float:
+        """Return the share of the prompts that nothing is subtracted from."""
+        imager, share = self._imager, 1.0
+        if isinstance(self._lines.randoms, CrystalRandoms) and imager.seconds > 0:
+            per_s = imager.books.prompts / max(imager.books.wall_s, 1e-9)
+            share -= self._lines.randoms.total_per_s / max(per_s, 1e-9)
+        if isinstance(self._lines.scatter, ScatterRate):
+            share -= float(self._lines.scatter.about.get("share_of_prompts") or 0.0)
+        return min(1.0, max(share, LEAST_TRUE_SHARE))
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for what is being made, at most so long, and take it."""
+        began = self._imager.clock()
+        for job in (self._job, self._scatter_job):
+            if job is not None:
+                job.wait(max(0.0, timeout_s - (self._imager.clock() - began)))
+        self._take_lines()
+        self._take_scatter()
+
+    def _take_lines(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        made = job.take()
+        if made is not None:
+            self._lines.correct(made.factors, made.mu_per_mm)
+            self._imager.correct(made.sensitivity)
+            self._job = None
+        elif job.error:
+            self._fail("attenuation", job.error)
+            self._job = None
+
+    def _fail(self, name: str, why: str) -> None:
+        if self._errors.get(name) != why and why != "stopped":
+            self._errors[name] = why
+            self.message = f"{name} is not corrected: {why}"
+
+    def _find_contour(self) -> None:
+        if self._mu_from() != "contour" or self._contour is not None or self._job is not None:
+            return
+        if self._imager.books.prompts < CONTOUR_PROMPTS or "attenuation" in self._errors:
+            return
+        try:
+            smooth = self._imager.shown().image
+            self._contour = head_contour_mu(smooth, self._system.grid)
+        except ReconError as error:
+            self._fail("attenuation", str(error))
+            return
+        self._make_lines()
+
+    # --- scatter ------------------------------------------------------------------------------
+
+    def _take_scatter(self) -> None:
+        job = self._scatter_job
+        if job is None:
+            return
+        made = job.take()
+        if made is not None:
+            self._lines.scatter = made if self._settings.wants("scatter") else None
+            self._errors.pop("scatter", None)
+        elif job.error:
+            self._fail("scatter", job.error)
+        if not job.running:
+            self._scatter_job = None
+
+    def _begin_scatter(self) -> None:
+        imager, mu = self._imager, self._lines.mu_per_mm
+        if mu is None or self._scatter_job is not None or not self._settings.wants("scatter"):
+            return
+        now_s, prompts = imager.intake.watermark_ps * 1e-12, imager.intake.used
+        at_s, at_prompts = self._scatter_at
+        due = prompts >= SCATTER_GROWTH * at_prompts or now_s - at_s >= SCATTER_EVERY_S
+        if prompts < SCATTER_PROMPTS or not due:
+            return
+        self._scatter_at = (now_s, prompts)
+        image = imager.estimate
+        records, seconds = imager.memory.newest_records(SCATTER_SAMPLE)
+        known = self._lines.scatter
+        previous = known if isinstance(known, ScatterRate) else None
+        randoms, model = self._lines.randoms, LineModel(self._system, factors=self._lines.factors)
+        settings = self._begin.settings
+        window = EnergyWindow.of(
+            self._system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV
+        )
+
+        def work(stopped: Stopped) -> ScatterRate:
+            if self._simulation is None:
+                self._simulation = SingleScatter(self._system, mu, window, stopped=stopped)
+            return estimate_scatter(
+                model, image, mu, [records], duration_s=seconds, window=window, randoms=randoms,
+                simulation=self._simulation, previous=previous, stopped=stopped,
+            )  # fmt: skip
+
+        self._scatter_job = LiveJob("scatter", work)
+
+    # --- what is told -------------------------------------------------------------------------
+
+    def _dead_time(self) -> bool:
+        return self._imager.intake.live_known and self._settings.wants("dead_time")
+
+    def _decay(self) -> bool:
+        half_life_s = self._begin.half_life_s
+        return LEAST_HALF_LIFE_S <= half_life_s < math.inf and self._settings.wants("decay")
+
+    def told(self) -> Corrections:
+        """Return every correction with what is done, or why it is not."""
+        told = Corrections()
+        told.apply("sensitivity", "geometry and stopping power")
+        if self._system.detection.efficiency.known:
+            settings = self._begin.settings
+            window = f"{settings.lld_keV:g}-{settings.uld_keV:g} keV"
+            told.apply("block_efficiency", f"photons followed through a block, {window}")
+        self._tell_lines(told)
+        self._tell_rates(told)
+        self._tell_times(told)
+        self._tell_scale(told)
+        return told
+
+    def _tell_scale(self, told: Corrections) -> None:
+        if self.unit == BQ_PER_ML:
+            told.apply("calibration", "the scanner's activity calibration")
+        elif not self._settings.wants("calibration"):
+            told.leave("calibration", "switched off")
+        else:
+            told.miss("calibration", self._errors.get("calibration", "no activity calibration"))
+
+    @property
+    def scale(self) -> float:
+        """What emissions/s/mL are multiplied by for :attr:`unit`."""
+        if self._factor is None or not self._settings.wants("calibration"):
+            return 1.0
+        return self._factor / self._begin.beta_plus_fraction
+
+    @property
+    def unit(self) -> str:
+        """The unit of the image."""
+        known = self._factor is not None and self._settings.wants("calibration")
+        return BQ_PER_ML if known else EMISSIONS
+
+    def _load_factor(self, path: str) -> None:
+        self._factor = None
+        if not path:
+            return
+        if not LEAST_FRACTION <= self._begin.beta_plus_fraction <= 1.0:
+            self._fail("calibration", "the run's nuclide is not known")
+            return
+        try:
+            found = load_calibration(Path(path))
+            # its hash of the scanner is the daq's to know; the name must do here
+            found.check(scanner=self._system.scanner.name, scanner_hash=found.scanner_hash)
+        except ReconError as error:
+            self._fail("calibration", str(error))
+            return
+        self._factor = found.factor
+
+    def _tell_lines(self, told: Corrections) -> None:
+        ready = "not ready yet" if self._job is not None else ""
+        way = self._mu_from()
+        if self._lines.mu_per_mm is not None:
+            how = {"map": "the run's µ map", "contour": "head contour found in the early image"}
+            told.apply("attenuation", how.get(way, way))
+        elif way == "none":
+            without = "the run has no µ map" if not self._begin.mu_map else "switched off"
+            told.leave("attenuation", without)
+        else:
+            waiting = ready or f"waits for {CONTOUR_PROMPTS} prompts"
+            told.miss("attenuation", self._errors.get("attenuation", waiting))
+        if self._lines.factors:
+            told.apply("normalisation", "the run's calibration set")
+        elif not self._begin.calibration:
+            told.leave("normalisation", "the run has no calibration set")
+        elif not self._settings.wants("normalisation"):
+            told.leave("normalisation", "switched off")
+        else:
+            told.miss("normalisation", self._errors.get("normalisation", ready))
+
+    def _tell_rates(self, told: Corrections) -> None:
+        if not self._settings.wants("randoms"):
+            told.leave("randoms", "switched off")
+        elif self._lines.randoms is None:
+            told.miss("randoms", "no delayeds have come")
+        else:
+            told.apply("randoms", f"fan sums of {self._lines.delayeds} delayeds")
+        scatter = self._lines.scatter
+        if not self._settings.wants("scatter"):
+            told.leave("scatter", "switched off")
+        elif isinstance(scatter, ScatterRate):
+            share = float(scatter.about.get("share_of_prompts") or 0.0)
+            words = f", {100 * share:.0f} % of the prompts" if share > 0 else ""
+            told.apply("scatter", f"simulated from the image at {self._scatter_at[0]:.0f} s{words}")
+        elif self._lines.mu_per_mm is None:
+            told.miss("scatter", "needs attenuation")
+        else:
+            told.miss("scatter", self._errors.get("scatter", "not ready yet"))
+
+    def _tell_times(self, told: Corrections) -> None:
+        if self._dead_time():
+            told.apply("dead_time", f"live share {self._imager.intake.live_share:.3f} of the pairs")
+        elif not self._settings.wants("dead_time"):
+            told.leave("dead_time", "switched off")
+        else:
+            told.miss("dead_time", "live times have not been told")
+        if self._decay():
+            told.apply("decay", f"to the start, half-life {self._begin.half_life_s:.5g} s")
+        elif not self._settings.wants("decay"):
+            told.leave("decay", "switched off")
+        else:
+            told.miss("decay", "the run's nuclide is not known")
+
+
+def load_normalisation(path: Path, scanner: Scanner) -> Normalisation:
+    """Return the normalisation in a run's calibration set."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            version = int(msgspec.json.decode(found["about"].tobytes())["version"])
+            arrays = {
+                name: np.asarray(found[name]) if name in found else np.zeros(0, np.float32)
+                for name in NORMALISATION
+            }
+    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
+        raise ReconError(f"{path}: no calibration set: {error}") from error
+    if not arrays["efficiency_status"].any():
+        raise ReconError(f"{path}: the calibration set has no efficiencies")
+    if version < NORMALISATION_SINCE:
+        raise ReconError(
+            f"{path}: a normalisation of version {version}, made with an older detection model: "
+            "make it again with `tomoshibi calibrate normalisation`"
+        )
+    masked = arrays["masked"] if arrays["masked"].size else None
+    return Normalisation.of_set(
+        arrays["efficiency"], arrays["block_profile"], arrays["geometric"], scanner, masked=masked
+    )

@@ -1,0 +1,203 @@
+"""Short dynamic frames beside the long image: an image of its own every few seconds.
+
+Frames lie end to end on detector time. Each is an online EM of its own on voxels of at least
+``FRAME_VOXEL_MM``, begun from a uniform image and fed with the same events as the long one; the
+events of the frame that the buffer still holds are passed over again as the budget allows. The
+newest ``FRAMES_KEPT`` complete ones are kept, so memory is bounded. A frame costs half of what the
+long image costs an event, and an eighth or less a voxel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.messages.pictures import DynamicFrame
+from recon.core.display_filter import noise_estimate
+from recon.core.events import EventList
+from recon.core.grid import Image, ImageGrid
+from recon.core.mu_map import resample
+from recon.core.tof import TofModel
+from recon.live.image import display_fwhm_mm
+from recon.live.online_estimate import OnlineEstimate
+
+FRAME_VOXEL_MM = 4.0
+FRAMES_KEPT = 6
+FRAME_GAIN = 16.0
+"""EM steps per e-fold of a frame's data, see recon.live.imager."""
+
+FIRST_FRAME_COUNTS = 5_000.0
+FRAME_FILTER = 1.4
+"""Width of a frame's post-filter over that of an image of as many prompts: frames are compared, and
+small."""
+
+U2 = 65535
+LEAST_SHARE = 0.05
+"""A frame is shown beside complete ones when so much of its time has come."""
+
+
+def frame_grid(grid: ImageGrid) -> ImageGrid:
+    """Return a centred grid of voxels of about ``FRAME_VOXEL_MM`` that covers ``grid``."""
+    factor = [max(1, math.floor(FRAME_VOXEL_MM / size + 1e-6)) for size in grid.voxel_mm]
+    x, y, z = (math.ceil(n / f) for n, f in zip(grid.shape, factor, strict=True))
+    by_x, by_y, by_z = (size * f for size, f in zip(grid.voxel_mm, factor, strict=True))
+    return ImageGrid((x, y, z), (by_x, by_y, by_z))
+
+
+@dataclass
+class _Filling:
+    """The frame that fills: its number, and what came so far."""
+
+    number: int
+    begin_ps: int
+    end_ps: int
+    exposure_s: float = 0.0
+    prompts: float = 0.0
+    kept: int = 0
+
+
+class LiveFrames:
+    """The frames of one run.
+
+    Parameters
+    ----------
+    grid, sensitivity : of the long image
+    seconds : length of a frame
+    """
+
+    def __init__(
+        self,
+        grid: ImageGrid,
+        sensitivity: Image,
+        *,
+        seconds: float,
+        tof: TofModel | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.grid = frame_grid(grid)
+        self.seconds = seconds
+        self._fine = grid
+        self._worth = 1.0
+        self._volumes = self.grid.voxel_volume_mm3 / grid.voxel_volume_mm3
+        self._estimate = OnlineEstimate(
+            self.grid, self._coarse(sensitivity), tof=tof, clock=clock, threads=1
+        )
+        self._complete: deque[DynamicFrame] = deque(maxlen=FRAMES_KEPT)
+        self._filling = _Filling(0, 0, 0)
+
+    def close(self) -> None:
+        """Stop the projector's threads."""
+        self._estimate.close()
+
+    def restart(self, *, at_ps: int = 0) -> None:
+        """Forget all frames; the next one begins at ``at_ps``."""
+        self._complete.clear()
+        self._estimate.clear()
+        self._filling = _Filling(0, at_ps, at_ps)
+
+    def use_sensitivity(self, sensitivity: Image) -> None:
+        """Use another sensitivity (on the long image's grid) from now on."""
+        self._estimate.use_sensitivity(self._coarse(sensitivity))
+
+    @property
+    def kept(self) -> int:
+        """How many of the newest events in the buffer are of the frame that fills."""
+        return self._filling.kept
+
+    def take(
+        self, new: EventList, old: EventList, *, exposure_s: float, end_ps: int, kept: int
+    ) -> None:
+        """Take an update: its events, and a sample of the frame's earlier ones, to scale.
+
+        exposure_s : by which the frame's exposure grows
+        kept : of the new events, those that the buffer keeps
+        """
+        if end_ps - self._filling.begin_ps > self.seconds * 1e12:
+            self._finish(end_ps)
+        now = self._filling
+        fresh = float(new.weight.sum(dtype=np.float64))
+        now.exposure_s += exposure_s
+        now.end_ps = end_ps
+        if fresh > 0:
+            self._move(new, old, fresh)
+        now.prompts += fresh
+        now.kept += kept
+        self._estimate.maximise(now.exposure_s)
+
+    def _move(self, new: EventList, old: EventList, fresh: float) -> None:
+        before = self._filling.prompts
+        gain = min(1.0, FRAME_GAIN * fresh / (before + fresh + FIRST_FRAME_COUNTS))
+        if before <= 0:
+            self._estimate.move(self._ratio(new), keep=0.0, gain=1.0)
+            return
+        if not len(old):
+            # the new events stand for the frame's others
+            ratio = self._ratio(new) * np.float32((before + fresh) / fresh)
+        else:
+            ratio = self._ratio(new) + self._ratio(old)
+        self._estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / before), gain=gain)
+
+    def _ratio(self, events: EventList) -> Image:
+        """A line's gain goes with 1 / voxel volume, and its addend with the volume."""
+        scaled = EventList(
+            events.lors,
+            events.weight,
+            events.pair,
+            events.factor,
+            events.addend * np.float32(self._volumes),
+        )
+        return self._estimate.ratio(scaled)
+
+    def _finish(self, end_ps: int) -> None:
+        frame = self._shown(complete=True)
+        if frame is not None:
+            self._complete.append(frame)
+        length_ps = round(self.seconds * 1e12)
+        number = self._filling.number + 1
+        # after a gap in the data a frame begins where the last one would have ended
+        begin_ps = max(self._filling.begin_ps + length_ps, end_ps - length_ps)
+        self._filling = _Filling(number, begin_ps, begin_ps)
+        self._estimate.clear()
+
+    def frames(self, *, worth: float = 1.0) -> list[DynamicFrame]:
+        """Return the newest frames, oldest first, the one that fills last, once it has begun.
+
+        worth : noise-equivalent counts of a prompt
+        """
+        self._worth = worth
+        now = self._filling
+        begun = (now.end_ps - now.begin_ps) * 1e-12 > LEAST_SHARE * self.seconds
+        filling = self._shown(complete=False) if begun or not self._complete else None
+        return [*self._complete, *([] if filling is None else [filling])]
+
+    def _shown(self, *, complete: bool) -> DynamicFrame | None:
+        now = self._filling
+        if now.prompts <= 0:
+            return None
+        image = self._estimate.shown(
+            fwhm_mm=FRAME_FILTER * display_fwhm_mm(round(now.prompts * self._worth)),
+            voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0,
+        )
+        top = float(image.max(initial=0.0))
+        scale = top / U2 if top > 0 else 1.0
+        levels = np.rint(image / np.float32(scale)).astype("<u2")
+        return DynamicFrame(
+            number=now.number,
+            begin_s=now.begin_ps * 1e-12,
+            end_s=now.end_ps * 1e-12,
+            shape=self.grid.shape,
+            voxel_mm=self.grid.voxel_mm,
+            scale=scale,
+            image=levels.tobytes(),
+            prompts=round(now.prompts),
+            noise=noise_estimate(image, self._estimate.mask),
+            complete=complete,
+        )
+
+    def _coarse(self, sensitivity: Image) -> Image:
+        coarse = resample(sensitivity, self._fine.voxel_mm, self.grid)
+        return np.maximum(coarse, np.float32(0.0))

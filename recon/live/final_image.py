@@ -1,0 +1,193 @@
+"""The last image of a run: offline OSEM of all events of the window, as far as time allows.
+
+Where every event of the window is still held, in memory or spooled on disk, the image is replaced
+by OSEM from a uniform one, with the corrections of the end for all of them. Where some have gone
+for good (a forgetting window, a spool that came to its bound), where two iterations would take too
+long, or where the disk has no room for prepared events, it is refined with passes over memory, the
+frozen part of the statistic standing beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recon.core.events import EventList
+from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
+from recon.em.list_mode_osem import osem
+from recon.live.image import SMALLEST_SAMPLE, LiveImage
+from recon.live.imager import LiveImager
+
+THREADS_GAIN = 0.8
+"""Share of a thread's speed that each of several has."""
+
+MOST_THREADS = 8
+LEAST_ITERATIONS = 2
+PART_EVENTS = 100_000
+"""Events prepared at once: some 0.1 s, after which it may stop."""
+
+STORED_BYTES = 36
+PREPARATION_PASSES = 1.0
+"""What preparing costs, in passes of EM over the same events by one thread."""
+
+
+class _Stopped(Exception):
+    """No time is left, or the process is to leave."""
+
+
+class _WatchedStore(EventStore):
+    """Asks between blocks, not only between subsets, whether to go on."""
+
+    stopped: Callable[[], bool] = staticmethod(lambda: False)
+
+    def subset(self, number: int) -> Iterator[EventList]:
+        """Yield the blocks of one subset, until it is stopped."""
+        for block in super().subset(number):
+            if self.stopped():
+                raise _Stopped
+            yield block
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the last image is made, and what is asked and told meanwhile.
+
+    iterations, fitting : wanted, and those of OSEM that there is time for
+    """
+
+    iterations: int
+    fitting: int
+    subsets: int
+    stopped: Callable[[], bool]
+    too_late: Callable[[], bool]
+    progress: Callable[[float], None]
+
+    def passed(self, passes: float) -> None:
+        """Tell how far it is: preparing counts as one pass."""
+        self.progress(min(1.0, passes / (self.fitting + 1)))
+
+
+def finish(
+    imager: LiveImager,
+    *,
+    within_s: float,
+    iterations: int = 4,
+    subsets: int = 8,
+    threads: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[float], None] = lambda share: None,
+) -> LiveImage:
+    """Use everything left, then make the best image of it that fits ``within_s``.
+
+    threads : 0 for as many as there are cores, at most ``MOST_THREADS``
+    stopped : asked every tenth of a second or so; the image stays as it is with True
+    progress : told the share of the work that is done
+    """
+    deadline = imager.clock() + within_s
+    threads = threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
+
+    def too_late() -> bool:
+        return imager.clock() >= deadline or stopped()
+
+    _use_the_rest(imager, stopped)
+    fitting = min(iterations, _fitting(imager, within_s, threads))
+    plan = _Plan(iterations, fitting, subsets, stopped, too_late, progress)
+    estimate = imager.estimate_of_all
+    live = estimate.use_projector(estimate.new_projector(threads))
+    try:
+        how = _best(imager, plan)
+    finally:
+        estimate.use_projector(live).close()
+    return replace(imager.shown(), how=how)
+
+
+def _use_the_rest(imager: LiveImager, stopped: Callable[[], bool]) -> None:
+    """Use every pending event, and bring all kept lines up to the corrections of now."""
+    while imager.intake.count and not stopped():
+        imager.use_pending(imager.memory.buffer.capacity, sample=SMALLEST_SAMPLE)
+    imager.use_pending(1, sample=SMALLEST_SAMPLE)
+    while not stopped() and imager.memory.restate():
+        pass
+
+
+def _fitting(imager: LiveImager, within_s: float, threads: int) -> int:
+    """Return how many iterations over all held events fit."""
+    speed, held = imager.estimate_of_all.speed, max(imager.memory.held, 1)
+    left_s = within_s - PREPARATION_PASSES * held / speed
+    return int(left_s * speed * THREADS_GAIN * threads / held)
+
+
+def _best(imager: LiveImager, plan: _Plan) -> str:
+    """Make the best image that can be made; return how, in words."""
+    if not imager.memory.complete:
+        why = "not all events are held"
+    elif plan.fitting < LEAST_ITERATIONS:
+        why = "OSEM would take too long"
+    else:
+        try:
+            return _start_over(imager, plan)
+        except _Stopped:
+            return "live image as it was when it was stopped"
+        except (EventStoreError, OSError) as error:
+            why = str(error)
+    _refine(imager, plan)
+    return f"live image refined with OSEM passes ({why})"
+
+
+def _start_over(imager: LiveImager, plan: _Plan) -> str:
+    """Replace the image by offline OSEM; keep it if time is too short for two iterations."""
+    estimate, memory = imager.estimate_of_all, imager.memory
+    folder = memory.spool.folder if memory.spool is not None else None
+    subsets = max(1, min(plan.subsets, memory.held))
+    _check_room(imager)
+    with _WatchedStore.build(_prepared(imager, plan), folder=folder, subsets=subsets) as store:
+        if memory.spool is not None:
+            memory.spool.clear()
+        assert isinstance(store, _WatchedStore)
+        store.stopped = plan.stopped
+        made = osem(
+            estimate.projector,
+            store,
+            estimate.sensitivity * imager.exposure_s,
+            estimate.mask,
+            iterations=plan.fitting,
+            stopped=plan.too_late,
+            progress=lambda done, total, value: plan.passed(1.0 + done / subsets),
+        )
+    if made.iterations and not made.used:
+        estimate.image = np.zeros_like(estimate.image)
+        return "no event meets a voxel that can be seen: the image is 0"
+    if made.iterations < LEAST_ITERATIONS:
+        raise _Stopped
+    estimate.image = made.image
+    return f"OSEM of all events, {made.iterations} iterations of {subsets} subsets"
+
+
+def _prepared(imager: LiveImager, plan: _Plan) -> Iterator[EventList]:
+    done, held = 0, max(imager.memory.held, 1)
+    for part in imager.memory.parts(PART_EVENTS):
+        if plan.too_late():
+            raise _Stopped
+        yield part
+        done += len(part)
+        plan.passed(done / held)
+
+
+def _check_room(imager: LiveImager) -> None:
+    """Raise EventStoreError where prepared events would leave the disk too little room."""
+    spool, needed = imager.memory.spool, STORED_BYTES * imager.memory.held
+    if spool is not None and needed > MEMORY_LIMIT_BYTES and spool.free_bytes() < needed:
+        raise EventStoreError(f"no room for {needed / 1e6:.0f} MB of events in {spool.folder}")
+
+
+def _refine(imager: LiveImager, plan: _Plan) -> None:
+    """Whole passes over memory."""
+    updates = plan.iterations * plan.subsets
+    for update in range(updates):
+        if plan.too_late() or not len(imager.memory):
+            return
+        imager.pass_over(1.0 / plan.subsets)
+        plan.progress((update + 1) / updates)

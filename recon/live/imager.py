@@ -1,0 +1,356 @@
+"""The live image of a run: online EM over a stream of events, within a budget of time.
+
+What one step does is in :mod:`recon.live.online_estimate`, which events count in
+:mod:`recon.live.time_window`. The step is γ = min(1, ``GAIN`` · ΔN / N): it depends on the growth
+of the data only, so the image is not over-iterated while the count rate is low, nor does it depend
+on the speed of the machine.
+
+Ŝ always holds the new events; a sample of the older ones, as large as the budget allows, stands
+for the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med.
+Biol. 48 (2003) 1405, and its live use by H. Tashima et al., IEEE Trans. Nucl. Sci. 59 (2012) 40).
+Events that leave the buffer for want of room keep their last contribution as a frozen part of S,
+which is slowly brought up to the newer image; under a sliding window they are gone. For the final
+image (:mod:`recon.live.final_image`) they may be spooled to disk (:mod:`recon.live.spool`).
+
+When more events arrive than the budget allows, every k-th is used with weight k; events lost on
+the way are made up for alike. Intensities stay right and ``fraction_used`` says what was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.messages.live_settings import TimeWindow
+from recon.core.display_filter import noise_estimate
+from recon.core.events import EventList, joined
+from recon.core.grid import Image
+from recon.live.dynamic_frames import LiveFrames
+from recon.live.image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm
+from recon.live.intake import Intake
+from recon.live.lines import CrystalLines, LiveLines, LorLines
+from recon.live.memory import EventMemory
+from recon.live.online_estimate import OnlineEstimate
+from recon.live.spool import EventSpool
+from recon.live.time_window import Update, WindowBooks
+
+GAIN = 32.0
+"""EM steps per e-fold of the data; 32 are the updates of the usual offline 4 × 8 OSEM."""
+
+FIRST_COUNTS = 20_000.0
+"""Counts that the uniform start is worth: few events must not empty the voxels they miss."""
+
+BUFFER_EVENTS = 4_000_000
+"""160 MB, 40 s of 100 k prompts/s."""
+
+FRAME_SHARE = 4
+"""A frame's earlier events are sampled with one part in so many of the image's sample."""
+
+Records = npt.NDArray[np.void]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class ExposureOf:
+    """What the exposure holds: whether only live time, and whether decay."""
+
+    live: bool = False
+    decay: bool = False
+
+
+class LiveImager:
+    """The image of one run; :meth:`receive` events, :meth:`update` within a budget.
+
+    Parameters
+    ----------
+    lines : where events come from
+    sensitivity : on their grid, of the corrections in force; :meth:`correct` brings another
+    clock : seconds, monotonic; measures the projector's speed
+
+    Attributes
+    ----------
+    true_share : of the prompts, less what is subtracted; N prompts of it have the noise of
+        N · true_share² trues (noise-equivalent counts), by which the post-filter goes
+    """
+
+    def __init__(
+        self,
+        lines: LiveLines,
+        sensitivity: Image,
+        *,
+        clock: Clock,
+        threads: int = 1,
+        capacity: int = BUFFER_EVENTS,
+        frame_s: float = 0.0,
+    ) -> None:
+        self.lines = lines
+        self.grid = lines.grid
+        self.clock = clock
+        self.estimate_of_all = OnlineEstimate(
+            lines.grid, sensitivity, tof=lines.tof, clock=clock, threads=threads
+        )
+        self.memory = EventMemory(capacity, lines)
+        self.frames: LiveFrames | None = None
+        self._geometric = sensitivity
+        self.restart(frame_s=frame_s)
+
+    def close(self) -> None:
+        """Stop the projectors' threads, and let spooled events go."""
+        self.memory.forget_spooled()
+        self.estimate_of_all.close()
+        if self.frames is not None:
+            self.frames.close()
+        if isinstance(self.lines, CrystalLines):
+            self.lines.close()
+
+    def restart(
+        self,
+        *,
+        window: TimeWindow | None = None,
+        half_life_s: float = 0.0,
+        frame_s: float = 0.0,
+        exposure_of: ExposureOf | None = None,
+        spool: EventSpool | None = None,
+    ) -> None:
+        """Forget everything, corrections too; ``spool`` is for what memory has no room for."""
+        self.intake = Intake(self.lines.empty[0])
+        self.memory.begin(window or TimeWindow(), half_life_s=half_life_s, spool=spool)
+        self.exposure_of = exposure_of or ExposureOf()
+        self.estimate_of_all.use_sensitivity(self._geometric)
+        self.estimate_of_all.clear()
+        self.true_share = 1.0
+        self.frozen_counts = 0.0
+        self._booked_ps = 0
+        self._have_frames(frame_s)
+
+    def _have_frames(self, frame_s: float) -> None:
+        if self.frames is not None and self.frames.seconds != frame_s:
+            self.frames.close()
+            self.frames = None
+        if self.frames is None and frame_s > 0:
+            sensitivity = self.estimate_of_all.sensitivity
+            self.frames = LiveFrames(
+                self.grid, sensitivity, seconds=frame_s, tof=self.lines.tof, clock=self.clock
+            )
+        if self.frames is not None:
+            self.frames.use_sensitivity(self.estimate_of_all.sensitivity)
+            self.frames.restart(at_ps=self._booked_ps)
+
+    # --- what is told to it -------------------------------------------------------------------
+
+    def begin_at(self, time_ps: int) -> None:
+        """Say from which detector time on events are seen (an imager that joined late)."""
+        self.intake.watermark_ps = self._booked_ps = time_ps
+        if self.frames is not None:
+            self.frames.restart(at_ps=time_ps)
+
+    def receive(
+        self,
+        prompts: Records,
+        delayeds: Records,
+        *,
+        watermark_ps: int,
+        missing_prompts: int = 0,
+        missing_delayeds: int = 0,
+        live_share: float = 0.0,
+    ) -> None:
+        """Take events that are complete up to ``watermark_ps``; ``missing`` ones were lost.
+
+        live_share : of the scanner in this time, 0 where it is not known
+        """
+        self.intake.take(prompts, delayeds, missing_prompts, missing_delayeds, live_share)
+        self.intake.watermark_ps = max(self.intake.watermark_ps, watermark_ps)
+
+    def receive_events(self, events: EventList, *, watermark_ps: int) -> None:
+        """Take lines that belong to no crystals, complete up to ``watermark_ps`` (LorLines)."""
+        records = LorLines.records(events)
+        self.receive(records, records[:0], watermark_ps=watermark_ps)
+
+    def correct(self, sensitivity: Image) -> None:
+        """Take a sensitivity that belongs to the lines' corrections as they now are."""
+        self.estimate_of_all.use_sensitivity(sensitivity)
+        if self.frames is not None:
+            self.frames.use_sensitivity(sensitivity)
+        self.memory.lines_changed()
+        self._maximise()
+
+    def change_window(self, window: TimeWindow) -> None:
+        """Image another time window from now on, with what the buffer holds of it."""
+        if window != self.books.window:
+            scale = self.memory.change_window(window, self._booked_ps)
+            self.frozen_counts = 0.0
+            self.estimate_of_all.frozen.fill(0.0)
+            self.estimate_of_all.scale(scale)
+            self._maximise()
+
+    def change_frames(self, frame_s: float) -> None:
+        """Make frames of another length from now on; 0 for none."""
+        if frame_s != (self.frames.seconds if self.frames else 0.0):
+            self._have_frames(frame_s)
+
+    # --- what is true of it -------------------------------------------------------------------
+
+    @property
+    def books(self) -> WindowBooks:
+        """The books of what the image is made of."""
+        return self.memory.books
+
+    @property
+    def estimate(self) -> Image:
+        """The estimate itself, emissions/s in each voxel, not filtered (a copy)."""
+        return self.estimate_of_all.image.copy()
+
+    @property
+    def exposure_s(self) -> float:
+        """What the image is divided by, in units of the events' weights."""
+        of = self.exposure_of
+        return max(self.books.exposure_s(live=of.live, decay=of.decay), 1e-6)
+
+    @property
+    def seconds(self) -> float:
+        """Detector time that the image is made of (where the window forgets, the weights' sum)."""
+        return self.books.wall_s / self.books.relative(self._booked_ps)
+
+    # --- imaging ------------------------------------------------------------------------------
+
+    def update(self, *, budget_s: float, catch_up_s: float | None = None) -> LiveImage:
+        """Use what is pending, refine with older events within the budget, return the image.
+
+        New events may take ``catch_up_s`` where that is more; what does not fit is thinned.
+        """
+        speed = self.estimate_of_all.speed
+        affordable = max(SMALLEST_SAMPLE, int(speed * budget_s))
+        most = max(affordable, int(speed * (catch_up_s or 0.0)))
+        self.use_pending(most, sample=affordable - min(self.intake.count, most))
+        return self.shown()
+
+    def use_pending(self, most: int, *, sample: int) -> None:
+        """One step with at most ``most`` pending events and about ``sample`` older ones."""
+        memory = self.memory
+        memory.restate()
+        begin_ps, end_ps = self._booked_ps, max(self._booked_ps, self.intake.watermark_ps)
+        self._take_delayeds((end_ps - begin_ps) * 1e-12)
+        records, each = self.intake.thinned(min(most, memory.buffer.capacity))
+        kept = -(-len(records) // memory.keeps_every)
+        self._make_room(kept)
+        weight, live_share = len(records) * each, self.intake.live_share
+        booked = self.books.book(begin_ps, end_ps, kept=kept, weight=weight, live_share=live_share)
+        self._booked_ps = end_ps
+        self.estimate_of_all.lose(memory.expire(end_ps))
+        self._take_in(records, each, max(SMALLEST_SAMPLE, sample), booked)
+        self._rescale()
+        self._maximise()
+
+    def _take_in(self, records: Records, each: float, sample: int, booked: Update) -> None:
+        """Move image and frame by the new events, and keep them."""
+        columns = self.lines.columns(records)
+        relative = self.books.relative(booked.middle_ps)
+        weights = np.full(len(records), each * relative, dtype=np.float32)
+        new = self.lines.events(columns, weights)
+        if len(new):
+            self._step(new, sample=sample)
+        if self.frames is not None:
+            self._step_frame(self.frames, new, sample=sample // FRAME_SHARE, booked=booked)
+        if len(new):
+            self.memory.add(columns, weights, booked)
+
+    def _take_delayeds(self, seconds: float) -> None:
+        delayeds, missing = self.intake.delayeds_of()
+        if isinstance(self.lines, CrystalLines):
+            window = self.books.window
+            keep = 1.0
+            if window.kind == "slide":
+                keep = float(np.exp(-seconds / window.seconds))
+            elif window.kind == "forget":
+                keep = 2.0 ** (-seconds / window.seconds)
+            self.lines.take_delayeds(delayeds, seconds=seconds, keep=keep, missing=missing)
+            wall_s = self.books.wall_s
+            self.lines.time_share = wall_s / self.exposure_s if wall_s > 0 else 1.0
+
+    def _step(self, new: EventList, *, sample: int) -> None:
+        """Move the statistic by the new events and a sample of the kept ones."""
+        fresh = float(new.weight.sum(dtype=np.float64))
+        old = self.memory.sampled(0, sample)
+        estimate = self.estimate_of_all
+        ratio = estimate.ratio(joined([new, old]) if len(old) else new)
+        if self.memory.weight <= 0:
+            estimate.move(ratio, keep=0.0, gain=1.0)
+            return
+        relative = self.books.relative(self._booked_ps)
+        gain = min(1.0, GAIN * fresh / (self.books.prompts + FIRST_COUNTS * relative))
+        estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / self.memory.weight), gain=gain)
+        if self.frozen_counts > 0:
+            share = fresh / self.books.prompts
+            estimate.renew_frozen(share, self.frozen_counts / (self.memory.weight + fresh))
+
+    def _step_frame(
+        self, frames: LiveFrames, new: EventList, *, sample: int, booked: Update
+    ) -> None:
+        first = len(self.memory) - min(frames.kept, len(self.memory))
+        relative = self.books.relative(booked.middle_ps)
+        of = self.exposure_of
+        frames.take(
+            _plain(new, relative),
+            _plain(self.memory.sampled(first, sample), relative),
+            exposure_s=booked.exposure_s(live=of.live, decay=of.decay),
+            end_ps=self._booked_ps,
+            kept=booked.kept,
+        )
+
+    def pass_over(self, share: float) -> None:
+        """Move the statistic to what a share of the kept events tells of the image now."""
+        events = self.memory.sampled(0, max(SMALLEST_SAMPLE, int(len(self.memory) * share)))
+        estimate = self.estimate_of_all
+        np.multiply(estimate.image, estimate.ratio(events), out=estimate.active)
+        self._maximise()
+
+    def _make_room(self, coming: int) -> None:
+        """Freeze the statistic of events that must leave; a sliding window forgets them."""
+        gone, share = self.memory.make_room(coming)
+        self.estimate_of_all.lose(share)
+        if gone is not None:
+            self.estimate_of_all.freeze(self.estimate_of_all.ratio(gone))
+            self.frozen_counts += float(gone.weight.sum(dtype=np.float64))
+
+    def _rescale(self) -> None:
+        divided_by = self.memory.rescale(self._booked_ps)
+        if divided_by != 1.0:
+            self.estimate_of_all.scale(1.0 / divided_by)
+            self.frozen_counts /= divided_by
+
+    def _maximise(self) -> None:
+        self.estimate_of_all.maximise(self.exposure_s)
+
+    def shown(self) -> LiveImage:
+        """Return the image as it stands."""
+        in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
+        worth = self.intake.fraction_used * self.true_share**2
+        fwhm_mm = display_fwhm_mm(round(in_window * worth))
+        image = self.estimate_of_all.shown(
+            fwhm_mm=fwhm_mm, voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0
+        )
+        return LiveImage(
+            image=image,
+            prompts_used=self.intake.used,
+            prompts_seen=self.intake.seen,
+            delayeds_used=self.intake.delayeds,
+            fraction_used=self.intake.fraction_used,
+            detector_time_s=self.intake.watermark_ps * 1e-12,
+            noise=noise_estimate(image, self.estimate_of_all.mask),
+            fwhm_mm=fwhm_mm,
+            window=str(self.books.window),
+            window_s=self.seconds,
+            prompts_in_window=in_window,
+            frames=self.frames.frames(worth=worth) if self.frames is not None else [],
+        )
+
+
+def _plain(events: EventList, relative: float) -> EventList:
+    """Return events with weights in prompts: a frame forgets nothing."""
+    if relative == 1.0:
+        return events
+    weight = events.weight / np.float32(relative)
+    return EventList(events.lors, weight, events.pair, events.factor, events.addend)

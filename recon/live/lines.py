@@ -1,0 +1,203 @@
+"""Where a live image's events come from, and what is expected of their lines besides the image.
+
+The imager keeps raw records and turns the few it needs in an update into events at that moment:
+corrections that arrive late, or change, then hold for old events as well, without touching the
+millions that are kept. What costs a projection (attenuation) is kept beside the record.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import COINCIDENCE
+from recon.core.events import F4, EventList, Lors
+from recon.core.grid import Image, ImageGrid
+from recon.core.mu_map import resample
+from recon.core.scanner_tables import ReconSystem
+from recon.core.tof import TofModel
+from recon.em.sensitivity import coarse_grid
+from recon.lines.model import LineFactor, LineModel, LineRate
+from recon.lines.randoms import CrystalRandoms, fan_counts
+from recon.live.event_buffer import Columns
+from recon.projector.operator import Projector
+
+Records = npt.NDArray[np.void]
+
+RANDOMS_EVERY_S, RANDOMS_GROWTH = 1.0, 0.2
+"""Detector time, or growth of the delayeds, after which randoms are estimated anew: up to 20 ms."""
+
+LOR_EVENT = np.dtype(
+    [("start", "<f4", (3,)), ("end", "<f4", (3,)), ("offset_mm", "<f4"), ("addend", "<f4")]
+)
+"""A line that belongs to no crystals, 32 bytes: ends and TOF offset in mm, expected background."""
+
+
+class LiveLines(Protocol):
+    """A source of events for the live imager."""
+
+    @property
+    def grid(self) -> ImageGrid:
+        """The image's grid."""
+
+    @property
+    def tof(self) -> TofModel | None:
+        """The kernel of the lines' TOF offsets, None without."""
+
+    @property
+    def empty(self) -> Columns:
+        """What is kept of no events at all; the records first."""
+
+    def columns(self, records: Records) -> Columns:
+        """Return what is to be kept of records."""
+
+    def events(self, columns: Columns, weight: F4) -> EventList:
+        """Return what was kept as events ready for EM, with all that is known by now."""
+
+
+class LorLines:
+    """Lines given as such (:data:`LOR_EVENT`), of detectors without crystals or of a list."""
+
+    def __init__(self, grid: ImageGrid, *, tof: TofModel | None = None) -> None:
+        self.grid = grid
+        self.tof = tof
+        self.empty: Columns = (np.empty(0, LOR_EVENT),)
+
+    @staticmethod
+    def records(events: EventList) -> Records:
+        """Return an event list as records; its weights do not go with them."""
+        records = np.zeros(len(events), dtype=LOR_EVENT)
+        records["start"], records["end"] = events.lors.start, events.lors.end
+        if events.lors.has_tof:
+            records["offset_mm"] = events.lors.offset_mm
+        if len(events.addend):
+            records["addend"] = events.addend
+        return records
+
+    def columns(self, records: Records) -> Columns:
+        """Return the records themselves."""
+        return (records,)
+
+    def events(self, columns: Columns, weight: F4) -> EventList:
+        """Return the records as events."""
+        (records,) = columns
+        offset = records["offset_mm"] if self.tof else records["offset_mm"][:0]
+        start, end = np.ascontiguousarray(records["start"]), np.ascontiguousarray(records["end"])
+        lors = Lors(start, end, np.ascontiguousarray(offset))
+        return _event_list(lors, weight, np.ascontiguousarray(records["addend"]))
+
+
+class CrystalLines:
+    """Coincidences of a scanner's crystals, under the line model of :mod:`recon.lines.model`.
+
+    randoms, scatter : expected per second, over the time and in the mean over it; ``time_share``
+        turns that into what belongs to the image's exposure: time / exposure
+    """
+
+    def __init__(self, system: ReconSystem) -> None:
+        self.system = system
+        self.grid, self.tof = system.grid, system.tof
+        self.empty: Columns = (np.empty(0, COINCIDENCE), np.empty(0, np.float32))
+        self._coarse = coarse_grid(system.grid)
+        self._through = Projector(self._coarse, lanes=1)
+        self._mu: Image | None = None
+        self.restart()
+
+    def close(self) -> None:
+        """Stop the projector's threads."""
+        self._through.close()
+
+    def restart(self, *, delayed_factor: int = 1) -> None:
+        """Forget all corrections and delayeds; ``delayed_factor`` is of the new run's settings."""
+        self.model = LineModel(self.system)
+        self._mu = None
+        self.randoms: LineRate | None = None
+        self.scatter: LineRate | None = None
+        self.with_randoms = True
+        self.time_share = 1.0
+        self.delayeds = 0
+        self._delayed_factor = delayed_factor
+        self._fans = np.zeros(self.system.scanner.n_crystals)
+        self._fans_s = 0.0
+        self._unused, self._unused_s = 0, 0.0
+
+    def correct(self, factors: list[LineFactor], mu_per_mm: Image | None) -> None:
+        """Use these factors and this µ map (1/mm, None for none) from now on.
+
+        A line's own attenuation is taken from coarser voxels: it only divides the background.
+        What :meth:`columns` returned before is of the old ones; :meth:`restated` renews it.
+        """
+        self._mu, mu = mu_per_mm, None
+        if mu_per_mm is not None:
+            mu = (self._through, resample(mu_per_mm, self.grid.voxel_mm, self._coarse))
+        self.model = LineModel(self.system, factors=factors, mu=mu)
+
+    @property
+    def mu_per_mm(self) -> Image | None:
+        """The µ map in use."""
+        return self._mu
+
+    @property
+    def factors(self) -> list[LineFactor]:
+        """The factors in use."""
+        return self.model.factors
+
+    def take_delayeds(self, records: Records, *, seconds: float, keep: float, missing: int) -> None:
+        """Add the delayeds of ``seconds``; what was known before is worth ``keep`` of it."""
+        self.delayeds += len(records) + missing
+        made_up = 1.0 + missing / len(records) if len(records) else 1.0
+        self._fans *= keep
+        self._fans += made_up * fan_counts(records, len(self._fans))
+        self._fans_s = self._fans_s * keep + seconds
+        self._unused_s += seconds
+        self._unused += len(records)
+        counted = self._fans.sum() / 2
+        due = self._unused_s >= RANDOMS_EVERY_S or self._unused > RANDOMS_GROWTH * counted
+        if self.with_randoms and counted > 0 and due:
+            self._unused, self._unused_s = 0, 0.0
+            self.randoms = CrystalRandoms.of_delayeds(
+                self._fans,
+                self.system,
+                duration_s=self._fans_s,
+                delayed_factor=self._delayed_factor,
+            )
+
+    def switch_randoms(self, *, on: bool) -> None:
+        """Take randoms out from now on, or leave them in the image."""
+        self.with_randoms = on
+        self._unused_s = RANDOMS_EVERY_S
+        if not on:
+            self.randoms = None
+
+    def columns(self, records: Records) -> Columns:
+        """Return the records and the factors that multiply their lines, but for the gain."""
+        return records, self._beyond_gain(records)
+
+    restated = columns
+
+    def events(self, columns: Columns, weight: F4) -> EventList:
+        """Return the events; those on lines that nothing can be seen on have weight 0."""
+        records, beyond_gain = columns
+        located = self.model.locate(records)
+        seen = located.gain * beyond_gain
+        visible = seen > 0
+        addend = np.zeros(len(records), dtype=np.float32)
+        for rate in (self.randoms, self.scatter):
+            if rate is not None:
+                addend += rate.of_records(records, located)
+        np.divide(addend * np.float32(self.time_share), seen, out=addend, where=visible)
+        return _event_list(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
+
+    def _beyond_gain(self, records: Records) -> F4:
+        if not self.model.factors and self.model.mu is None:
+            return np.ones(len(records), dtype=np.float32)
+        located = self.model.locate(records)
+        seen = self.model.multiplicative(records, located)
+        return np.asarray(seen / np.maximum(located.gain, 1e-30), dtype=np.float32)
+
+
+def _event_list(lors: Lors, weight: F4, addend: F4) -> EventList:
+    n = len(lors)
+    return EventList(lors, weight, np.zeros(n, np.uint32), np.zeros(n, np.float32), addend)

@@ -1,0 +1,200 @@
+"""What the live imager remembers: events in a ring, their books, and samples of them.
+
+The ring and the books go together: what the books let go leaves the ring, and the other way round.
+Where the window grows, events that leave for want of room go to a spool on disk, if there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.messages.live_settings import TimeWindow
+from recon.core.events import EventList
+from recon.live.event_buffer import Columns, EventBuffer
+from recon.live.lines import LiveLines
+from recon.live.spool import EventSpool
+from recon.live.time_window import Update, WindowBooks
+
+Records = npt.NDArray[np.void]
+
+RESTATED_AT_ONCE = 60_000
+"""Kept events whose lines are given new corrections in one update, some 20 ms."""
+
+
+class EventMemory:
+    """The events kept for one window.
+
+    weight : the sum of their weights, lost and left out events made up for
+    spool : holds events of the window that have left the ring; None for none
+    """
+
+    def __init__(self, capacity: int, lines: LiveLines) -> None:
+        self.buffer = EventBuffer(capacity, lines.empty)
+        self._lines = lines
+        self.spool: EventSpool | None = None
+        self.begin(TimeWindow(), half_life_s=0.0)
+
+    def begin(
+        self, window: TimeWindow, *, half_life_s: float, spool: EventSpool | None = None
+    ) -> None:
+        """Forget everything and keep the books of this window."""
+        self.forget_spooled()
+        self.spool = spool
+        self.books = WindowBooks(window, half_life_s=half_life_s)
+        self.buffer.clear()
+        self.weight = 0.0
+        self._phase = 0
+        self._to_restate = 0
+
+    def __len__(self) -> int:
+        return len(self.buffer)
+
+    @property
+    def keeps_every(self) -> int:
+        """Which part of new events is to be kept, so that a sliding window fits the ring."""
+        window = self.books.window
+        if window.kind != "slide" or self.books.wall_s <= 0:
+            return 1
+        coming = self.books.prompts / self.books.wall_s * window.seconds
+        return max(1, int(np.ceil(1.05 * coming / self.buffer.capacity)))
+
+    def add(self, columns: Columns, weights: npt.NDArray[np.float32], booked: Update) -> None:
+        """Keep as many of new events as were booked, to stand for all of them."""
+        total = float(weights.sum(dtype=np.float64))
+        every = -(-len(weights) // booked.kept)
+        share = np.float32(len(weights) / booked.kept)
+        self.buffer.append(tuple(one[::every] for one in columns), weights[::every] * share)
+        self.weight += total
+
+    def sampled(self, first: int, sample: int) -> EventList:
+        """Return about ``sample`` of the kept events from ``first`` on, weighted to be all."""
+        n = len(self.buffer)
+        step = max(1, -(-(n - first) // max(sample, 1)))
+        start = first + self._phase % step
+        self._phase += 1
+        place = self.buffer.place(min(start, n), n, step)
+        columns, weight = self.buffer.take(place)
+        weight = weight * np.float32((n - first) / max(len(place), 1))
+        return self._lines.events(columns, weight)
+
+    @property
+    def held(self) -> int:
+        """How many events of the window there are, in the ring and spooled."""
+        return len(self.buffer) + self._spooled
+
+    @property
+    def complete(self) -> bool:
+        """Whether no event of the window has left both ring and spool."""
+        return self._left == self._spooled
+
+    def parts(self, events: int) -> Iterator[EventList]:
+        """Yield all events of the window, so many at once, with the corrections of now.
+
+        Raises OSError where spooled ones cannot be read.
+        """
+        for records, weight in self.spool.parts(events) if self.spool is not None else ():
+            yield self._lines.events(self._lines.columns(records), weight)
+        n = len(self.buffer)
+        for first in range(0, n, events):
+            place = self.buffer.place(first, min(first + events, n))
+            yield self._lines.events(*self.buffer.take(place))
+
+    def forget_spooled(self) -> None:
+        """Let the spooled events go for good."""
+        self._left = 0
+        if self.spool is not None:
+            self.spool.clear()
+
+    @property
+    def _spooled(self) -> int:
+        return len(self.spool) if self.spool is not None else 0
+
+    def newest_records(self, most: int) -> tuple[Records, float]:
+        """Return about so many of the newest kept records, and the seconds that they stand for.
+
+        Where only a part of the events was used or kept, they stand for that part of the time.
+        """
+        count, seconds = 0, 0.0
+        for one in reversed(self.books.updates):
+            if count + one.kept > most and count:
+                break
+            count += one.kept
+            seconds += one.wall_s * one.kept / one.weight if one.weight > 0 else one.wall_s
+        n = len(self.buffer)
+        columns, _ = self.buffer.take(self.buffer.place(n - count, n))
+        return columns[0], seconds
+
+    # --- events that leave --------------------------------------------------------------------
+
+    def expire(self, now_ps: int) -> float:
+        """Forget what the window has passed; return which share of the weight that is."""
+        return self._drop(self.books.expire(now_ps))
+
+    def make_room(self, coming: int) -> tuple[EventList | None, float]:
+        """Let the oldest events go before ``coming`` new ones.
+
+        Returns them, where their statistic is to be kept (a sliding window keeps none), and which
+        share of the weight they are.
+        """
+        leaving = self.buffer.overflow(coming)
+        if not leaving:
+            return None, 0.0
+        if self.books.window.kind == "slide":
+            return None, self._drop(self.books.release_whole(leaving))
+        columns, weight = self.buffer.take(self.buffer.place(0, leaving))
+        gone = self._lines.events(columns, weight)
+        self._left += leaving
+        if self.spool is not None and self.books.window.kind == "grow":
+            self.spool.append(columns[0], weight)
+        self.books.release(leaving)
+        return gone, self._drop(leaving)
+
+    def change_window(self, window: TimeWindow, now_ps: int) -> float:
+        """Take another window; return by what the statistic of the kept events is to be scaled."""
+        before = self.weight
+        self.forget_spooled()
+        self._drop(self.books.change(window))
+        self.expire(now_ps)
+        weights = self.books.event_weights()
+        self.buffer.weight[self.buffer.place(0, len(self.buffer))] = weights
+        share = self.weight / before if before > 0 else 0.0
+        left, self.weight = self.weight, float(weights.sum(dtype=np.float64))
+        return share * self.weight / left if left > 0 else 0.0
+
+    def rescale(self, now_ps: int) -> float:
+        """Divide all weights where they have grown large; return by what."""
+        divided_by = self.books.rescale(now_ps)
+        if divided_by != 1.0:
+            self.buffer.weight /= np.float32(divided_by)
+            self.weight /= divided_by
+        return divided_by
+
+    def _drop(self, leaving: int) -> float:
+        """Forget the oldest events; return their share of the weight."""
+        if leaving <= 0:
+            return 0.0
+        weight = float(self.buffer.weight[self.buffer.place(0, leaving)].sum(dtype=np.float64))
+        share = min(1.0, weight / max(self.weight, weight, 1e-30))
+        self.weight = max(0.0, self.weight - weight)
+        self.buffer.drop(leaving)
+        self._to_restate = max(0, self._to_restate - leaving)
+        return share
+
+    # --- corrections that change --------------------------------------------------------------
+
+    def lines_changed(self) -> None:
+        """Note that the corrections of the kept events' lines have changed."""
+        self._to_restate = len(self.buffer)
+
+    def restate(self, at_once: int = RESTATED_AT_ONCE) -> bool:
+        """Renew the lines of the next kept events, newest first; return whether any are left."""
+        if self._to_restate > 0:
+            first = max(0, self._to_restate - at_once)
+            place = self.buffer.place(first, self._to_restate)
+            columns, _ = self.buffer.take(place)
+            self.buffer.put(place, self._lines.columns(columns[0]))
+            self._to_restate = first
+        return self._to_restate > 0

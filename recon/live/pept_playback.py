@@ -1,0 +1,63 @@
+"""A list of lines played through the live imager, as fast as it was measured or faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from recon.core.grid import Image, ImageGrid
+from recon.exchange.listmode.pept import PeptList, screens_sensitivity
+from recon.live.image import LiveImage
+from recon.live.imager import LiveImager
+from recon.live.lines import LorLines
+
+STEP_S = 0.05
+FINAL_PASSES = 4
+
+
+def play(
+    listed: PeptList,
+    grid: ImageGrid,
+    *,
+    speed: float = 1.0,
+    step_s: float = STEP_S,
+    threads: int = 2,
+    shown: Callable[[LiveImage, float], None] = lambda image, late_s: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[Image, LiveImage]:
+    """Return the estimate (not filtered) and the last image, after the whole list and
+    ``FINAL_PASSES`` over all its events, as a live run ends.
+
+    Parameters
+    ----------
+    speed : seconds of the list in a second; 0: as fast as it goes
+    shown : called with each image and how late it is against the list's own time
+    """
+    sensitivity = screens_sensitivity(listed, grid)
+    imager = LiveImager(LorLines(grid), sensitivity, clock=clock, threads=threads)
+    try:
+        _load_kernels(imager, listed)
+        began = clock()
+        for end_s, events in listed.parts(step_s):
+            if speed <= 0 and not len(events):
+                continue
+            due = began + (end_s / speed if speed > 0 else 0.0)
+            if speed > 0:
+                sleep(max(0.0, due - clock()))
+            imager.receive_events(events, watermark_ps=round(end_s * 1e12))
+            image = imager.update(budget_s=step_s / 2 / max(speed, 1.0))
+            shown(image, clock() - due if speed > 0 else 0.0)
+        for _ in range(FINAL_PASSES):
+            imager.pass_over(1.0)
+        return imager.estimate, imager.shown()
+    finally:
+        imager.close()
+
+
+def _load_kernels(imager: LiveImager, listed: PeptList) -> None:
+    """Let the first update, which loads machine code, lie before the clock starts."""
+    _, events = next(listed.parts(STEP_S))
+    imager.receive_events(events, watermark_ps=1)
+    imager.update(budget_s=STEP_S)
+    imager.restart()

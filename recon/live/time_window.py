@@ -1,0 +1,198 @@
+"""Which events a live image is made of, what they count, and for how long they were collected.
+
+Updates are booked one after the other: prompts, events kept, wall and live seconds. A window makes
+of them the sum of weights N and the exposure E that the image is divided by:
+
+    grow              N = Σ n,                        E = Σ e
+    slide, N s        the same over the last N s;     older updates leave
+    forget, half h    N = Σ n 2^(−age/h),             E = Σ e 2^(−age/h)
+    e = ∫ L(t) 2^(−t/T½) dt of an update, L the live share and T½ the half-life
+
+so that the image of each is the activity at the start of the run where decay is corrected, else the
+mean over the window. Forgetting is done with weights that *grow*: an event at t has the weight
+2^((t − t₀)/h) for good, and all sums with it; the common factor cancels. t₀ is moved now and then
+(:meth:`rescale`), before numbers get large.
+
+Memory is bounded: neighbouring updates are joined where there are more than ``MOST_ENTRIES``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.messages.live_settings import TimeWindow
+
+MOST_ENTRIES = 1024
+LARGEST_WEIGHT = 2.0**20
+HALF_LIVES_KEPT = 25.0
+"""After so many an event counts 3e-8 of a new one and is forgotten."""
+
+
+@dataclass
+class Update:
+    """What one update brought.
+
+    kept : of its events, how many the buffer still holds
+    weight : the prompts that these stand for
+    wall_s, live_s : time that it covers, and the part in which the scanner was live
+    decayed_s, decayed_live_s : the same, each moment times 2^(−t/T½)
+    thinned : whether some of its events have left the buffer
+    """
+
+    begin_ps: int
+    end_ps: int
+    kept: int
+    weight: float
+    wall_s: float
+    live_s: float
+    decayed_s: float
+    decayed_live_s: float
+    thinned: bool = False
+
+    @property
+    def middle_ps(self) -> int:
+        """The time that all of it counts at."""
+        return (self.begin_ps + self.end_ps) // 2
+
+    def exposure_s(self, *, live: bool, decay: bool) -> float:
+        """Return what it adds to the exposure, by what is corrected."""
+        if decay:
+            return self.decayed_live_s if live else self.decayed_s
+        return self.live_s if live else self.wall_s
+
+    def join(self, other: Update) -> None:
+        """Take in the update that follows."""
+        self.end_ps = other.end_ps
+        self.kept += other.kept
+        self.weight += other.weight
+        self.wall_s += other.wall_s
+        self.live_s += other.live_s
+        self.decayed_s += other.decayed_s
+        self.decayed_live_s += other.decayed_live_s
+
+
+class WindowBooks:
+    """The books of one run under one window; see the module's formulae.
+
+    Parameters
+    ----------
+    half_life_s : of the nuclide, 0 where it is not known
+    """
+
+    def __init__(self, window: TimeWindow, *, half_life_s: float = 0.0) -> None:
+        self.window = window
+        self.half_life_s = half_life_s
+        self.updates: deque[Update] = deque()
+        self._zero_ps = 0
+
+    def relative(self, time_ps: int) -> float:
+        """Return the weight of an event at a time: 1 unless the window forgets."""
+        if self.window.kind != "forget":
+            return 1.0
+        exponent = (time_ps - self._zero_ps) * 1e-12 / self.window.seconds
+        return float(2.0 ** max(exponent, -100.0))
+
+    def book(
+        self, begin_ps: int, end_ps: int, *, kept: int, weight: float, live_share: float
+    ) -> Update:
+        """Add and return an update; ``weight`` in prompts, ``live_share`` 1 where not known."""
+        wall_s = max(end_ps - begin_ps, 0) * 1e-12
+        decayed_s = wall_s * self._decay((begin_ps + end_ps) / 2)
+        update = Update(
+            begin_ps, end_ps, kept, weight, wall_s, wall_s * live_share,
+            decayed_s, decayed_s * live_share,
+        )  # fmt: skip
+        self.updates.append(update)
+        self._join_short()
+        return dataclasses.replace(update)
+
+    def expire(self, now_ps: int) -> int:
+        """Drop updates that the window has passed; return how many kept events leave."""
+        lasts = {"grow": math.inf, "slide": 1.0, "forget": HALF_LIVES_KEPT}[self.window.kind]
+        oldest_ps = now_ps - lasts * self.window.seconds * 1e12 if self.window.seconds else -1
+        leaving = 0
+        while self.updates and self.updates[0].end_ps <= oldest_ps:
+            leaving += self.updates.popleft().kept
+        return leaving
+
+    def change(self, window: TimeWindow) -> int:
+        """Take another window; return how many of the oldest events leave the buffer.
+
+        Of updates whose events have left the buffer only a sum is known, which no other window
+        can be made of: they are dropped, and the new window begins after them.
+        """
+        self.window, self._zero_ps = window, self.updates[-1].end_ps if self.updates else 0
+        leaving = 0
+        while self.updates and self.updates[0].thinned:
+            leaving += self.updates.popleft().kept
+        return leaving
+
+    def release(self, count: int) -> None:
+        """Note that the oldest ``count`` kept events have left the buffer for want of room."""
+        for update in self.updates:
+            if count <= 0:
+                return
+            gone = min(count, update.kept)
+            update.kept -= gone
+            update.thinned = True
+            count -= gone
+
+    def exposure_s(self, *, live: bool, decay: bool) -> float:
+        """Return E in units of the relative weights; see :meth:`relative`."""
+        return math.fsum(
+            self.relative(one.middle_ps) * one.exposure_s(live=live, decay=decay)
+            for one in self.updates
+        )
+
+    def release_whole(self, count: int) -> int:
+        """Drop the oldest updates until ``count`` kept events have left; return how many did."""
+        leaving = 0
+        while self.updates and leaving < count:
+            leaving += self.updates.popleft().kept
+        return leaving
+
+    def event_weights(self) -> npt.NDArray[np.float32]:
+        """Return the weights of all kept events, oldest first."""
+        each = [
+            self.relative(one.middle_ps) * one.weight / max(one.kept, 1) for one in self.updates
+        ]
+        return np.repeat(np.array(each, np.float32), [one.kept for one in self.updates])
+
+    @property
+    def wall_s(self) -> float:
+        """Detector time that the window holds, in units of the relative weights."""
+        return math.fsum(self.relative(one.middle_ps) * one.wall_s for one in self.updates)
+
+    @property
+    def prompts(self) -> float:
+        """Prompts that the window holds, in units of the relative weights."""
+        return math.fsum(self.relative(one.middle_ps) * one.weight for one in self.updates)
+
+    def rescale(self, now_ps: int) -> float:
+        """Move t₀ to now where weights have grown large; return what all weights are divided by."""
+        largest = self.relative(now_ps)
+        if largest < LARGEST_WEIGHT:
+            return 1.0
+        self._zero_ps = now_ps
+        return largest
+
+    def _decay(self, time_ps: float) -> float:
+        return 2.0 ** (-time_ps * 1e-12 / self.half_life_s) if self.half_life_s > 0 else 1.0
+
+    def _join_short(self) -> None:
+        """Join the newest two where both are short against what may be kept of the window."""
+        shortest_s = self.window.seconds / 1000 if self.window.kind != "grow" else 0.0
+        if len(self.updates) >= 2 and self.updates[-2].wall_s < shortest_s:
+            last = self.updates.pop()
+            self.updates[-1].join(last)
+        if len(self.updates) > MOST_ENTRIES:
+            pairs = list(self.updates)
+            for one, other in zip(pairs[0::2], pairs[1::2], strict=False):
+                one.join(other)
+            self.updates = deque(pairs[0::2])

@@ -1,0 +1,81 @@
+"""The algorithms by name, over one exposure, mask and event store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.core.detector_response import detector_resolution
+from recon.core.grid import Image
+from recon.core.resolution import GaussianResolution, Resolution
+from recon.core.scanner_tables import ReconSystem
+from recon.em.event_store import EventStore
+from recon.em.list_mode_osem import OsemResult, osem
+from recon.em.prior import RelativeDifference
+from recon.em.stopping import Stopping
+from recon.offline.options import ReconOptions
+from recon.projector.operator import Projector
+
+
+@dataclass(frozen=True)
+class Iterated:
+    """The image in emissions per second and voxel, and what is told of the iterations."""
+
+    image: Image
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def iterate(
+    system: ReconSystem,
+    events: EventStore,
+    exposure: Image,
+    mask: npt.NDArray[np.bool_],
+    options: ReconOptions,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterated:
+    """Return the image that ``options.algorithm`` makes of the events."""
+    projector = Projector(system.grid, tof=system.tof, threads=options.threads)
+    prior = RelativeDifference(options.beta) if options.prior == "rdp" else None
+    stopping = Stopping.parse(options.stop) if options.stop else None
+    try:
+        result = osem(
+            projector,
+            events,
+            exposure,
+            mask,
+            iterations=options.iterations,
+            resolution=_resolution(system, options),
+            stopping=stopping,
+            prior=prior,
+            progress=lambda done, total, _: progress(done / total),
+            stopped=stopped,
+        )
+    finally:
+        projector.close()
+    return Iterated(result.image, _about(result))
+
+
+def _resolution(system: ReconSystem, options: ReconOptions) -> Resolution | None:
+    if options.psf_detector:
+        return detector_resolution(system.scanner, system.grid, threads=options.threads)
+    fwhm = options.psf_fwhm_mm
+    return GaussianResolution(system.grid, (fwhm, fwhm, fwhm)) if fwhm > 0 else None
+
+
+def _about(result: OsemResult) -> dict[str, Any]:
+    return {
+        "iterations_done": result.iterations,
+        "stopped_by": result.stopped_by,
+        "prompts_used": round(result.used),
+        "prompts_outside": round(result.unexplained),
+        "prompts_on_dead_lines": result.left_out,
+        "log_likelihood": result.log_likelihood,
+        "change": result.change,
+        "noise": result.noise,
+    }

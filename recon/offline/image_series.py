@@ -1,0 +1,152 @@
+"""The frames of a reconstruction made one series, in the unit that was possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from hw.physics.nuclides import Nuclide
+from recon.core.correction_record import Corrections
+from recon.core.decay import decay_factor
+from recon.core.frame_times import FrameTime
+from recon.core.frames import TimeSelection
+from recon.core.grid import Image
+from recon.core.quantification import BQ_PER_ML, EMISSIONS, ActivityCalibration, Patient, nuclide_of
+from recon.offline.options import ReconOptions
+from recon.offline.run_data import RunData
+
+
+@dataclass
+class FrameImage:
+    """One frame's image, emissions/s per voxel, and what is told of it."""
+
+    selection: TimeSelection
+    image: Image
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def time(self, decay: float) -> FrameTime:
+        """Return when it was; as asked for, where the run has nothing of it."""
+        start_s, end_s = self.selection.asked_s
+        known = self.selection.duration_s > 0
+        return FrameTime(
+            start_s=self.selection.start_s if known else start_s,
+            duration_s=self.selection.duration_s if known else end_s - start_s,
+            gate=self.selection.gate,
+            decay_factor=decay,
+            prompts=self.about["prompts"],
+        )
+
+
+@dataclass
+class Quantifier:
+    """Brings images to the time of reference and to Bq/mL, as far as that is possible."""
+
+    data: RunData
+    options: ReconOptions
+    done: Corrections
+    calibration: ActivityCalibration | None
+    patient: Patient | None
+    notes: list[str]
+
+    def __post_init__(self) -> None:
+        self.nuclide, self._no_nuclide = nuclide_of(self.data.labels)
+        self.unit = EMISSIONS
+
+    def check(self, selections: list[TimeSelection]) -> None:
+        """Refuse times from which there is no correcting decay, before any work is done."""
+        for selection in selections:
+            self._decay(selection)
+        if self.patient is not None and self.nuclide is not None:
+            self.patient.suv_per_Bq_per_mL(self.nuclide.half_life_s, self.options.decay_reference_s)
+
+    def series(
+        self, frames: list[FrameImage], voxel_volume_mL: float
+    ) -> tuple[Image, list[FrameTime]]:
+        """Return the images as one array, and when each was."""
+        self._note_decay()
+        scale = self._scale() / voxel_volume_mL
+        times = []
+        for frame in frames:
+            decay = self._decay(frame.selection)
+            frame.image *= np.float32(scale * decay)
+            frame.about["decay_factor"] = decay
+            times.append(frame.time(decay))
+        if len(frames) == 1:
+            return frames[0].image, times
+        return np.ascontiguousarray(np.stack([one.image for one in frames], axis=-1)), times
+
+    def suv_factor(self) -> float | None:
+        """Return SUV per Bq/mL, or None where that is not known."""
+        if self.patient is None:
+            return None
+        if self.unit != BQ_PER_ML or self.nuclide is None or not self.done.of("decay").applied:
+            self.notes.append("no SUV: it needs decay correction and calibration to Bq/mL")
+            return None
+        return self.patient.suv_per_Bq_per_mL(
+            self.nuclide.half_life_s, self.options.decay_reference_s
+        )
+
+    def patient_facts(self) -> dict[str, Any]:
+        """Return weight and injected activity for the metadata, where they are known."""
+        patient = self.patient
+        if patient is None:
+            return {}
+        facts: dict[str, Any] = {
+            "weight_kg": patient.weight_kg,
+            "administered_activity_Bq": patient.injected_Bq,
+            "injected_s": patient.injected_s,
+        }
+        if self.data.start is not None:
+            moment = self.data.start + timedelta(seconds=patient.injected_s)
+            facts["administered_at"] = moment.isoformat()
+        return facts
+
+    def _note_decay(self) -> None:
+        if not self.options.decay:
+            self.done.leave("decay", "not wanted")
+        elif self.nuclide is None:
+            self.done.miss("decay", self._no_nuclide)
+        else:
+            self.done.apply(
+                "decay",
+                f"{self.nuclide.name}, within each frame and to "
+                f"{self.options.decay_reference_s:g} s after the run's start",
+                half_life_s=self.nuclide.half_life_s,
+            )
+
+    def _decay(self, selection: TimeSelection) -> float:
+        if self.nuclide is None or not self.options.decay:
+            return 1.0
+        return decay_factor(selection, self.nuclide.half_life_s, self.options.decay_reference_s)
+
+    def _scale(self) -> float:
+        """Return Bq per emission/s, 1 where that is not known."""
+        if not self.options.calibration:
+            self.done.leave("calibration", "not wanted")
+        elif self.calibration is None:
+            self.done.miss("calibration", "no activity calibration: `tomoshibi calibrate activity`")
+        elif self.nuclide is None:
+            self.done.miss("calibration", self._no_nuclide)
+        elif self.nuclide.beta_plus_fraction <= 0:
+            self.done.miss("calibration", f"{self.nuclide.name} emits no positrons")
+        else:
+            self.unit = BQ_PER_ML
+            return self._calibrated(self.calibration, self.nuclide)
+        return 1.0
+
+    def _calibrated(self, calibration: ActivityCalibration, nuclide: Nuclide) -> float:
+        self.done.apply(
+            "calibration",
+            f"factor {calibration.factor:.4g} ± {100 * calibration.error:.2g} % from "
+            f"{calibration.run or 'a run'}, β⁺ fraction {nuclide.beta_plus_fraction:.4g} of "
+            f"{nuclide.name}",
+            factor=calibration.factor,
+            relative_error=calibration.error,
+        )
+        window = self.data.lld_keV, self.data.uld_keV
+        for words in calibration.differences(self.done.applied(), *window):
+            self.notes.append(f"the activity calibration was made otherwise: {words}")
+        return calibration.factor / nuclide.beta_plus_fraction

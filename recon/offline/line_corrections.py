@@ -1,0 +1,182 @@
+"""Which corrections a measurement allows, and the factors, rates and µ map that they come to.
+
+Each function returns what it could make and writes into ``Corrections`` what it did, or why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recon.attenuation.head_contour import ContourError, head_contour_mu
+from recon.attenuation.mlaa import MlaaError, mlaa
+from recon.core.correction_record import Corrections
+from recon.core.grid import Image
+from recon.core.scanner_tables import ReconSystem
+from recon.lines.crystal_products import LineArrayError
+from recon.lines.model import LineFactor, LineRate
+from recon.lines.normalisation import LiveShare, Normalisation
+from recon.lines.randoms import CrystalRandoms
+from recon.offline.frame_counts import LEAST_DELAYEDS, Tally
+from recon.offline.options import ReconOptions
+from recon.offline.run_data import RunData
+
+Quick = Callable[[Image | None], Image]
+"""Returns a quick image (emissions/s per voxel) made with this µ map, of the whole run."""
+
+
+def line_factors(data: RunData, options: ReconOptions, done: Corrections) -> list[LineFactor]:
+    """Return normalisation and live share, as far as they are wanted and known."""
+    factors: list[LineFactor] = []
+    normalisation = _normalisation(data, options, done)
+    if normalisation is not None:
+        factors.append(normalisation)
+    live = _live_share(data, options, done)
+    if live is not None:
+        factors.append(live)
+    return factors
+
+
+def _normalisation(data: RunData, options: ReconOptions, done: Corrections) -> Normalisation | None:
+    if not options.normalisation:
+        done.leave("normalisation", "not wanted")
+        return None
+    if data.efficiency is None:
+        done.miss("normalisation", "the run's calibration set has no efficiencies")
+        return None
+    try:
+        found = Normalisation.of_set(
+            data.efficiency,
+            _or_empty(data.block_profile),
+            _or_empty(data.geometric),
+            data.scanner,
+            masked=data.masked,
+        )
+    except LineArrayError as error:
+        done.miss("normalisation", str(error))
+        return None
+    done.apply(
+        "normalisation",
+        "crystal efficiencies, block profile and module pair factors of the calibration set",
+        dead_crystals=found.dead_crystals,
+    )
+    return found
+
+
+def _or_empty(array: Image | None) -> Image:
+    return np.zeros(0, dtype=np.float32) if array is None else array
+
+
+def _live_share(data: RunData, options: ReconOptions, done: Corrections) -> LiveShare | None:
+    if not options.dead_time:
+        done.leave("dead_time", "not wanted")
+        return None
+    if data.pair_live_s is None or data.detector_s <= 0:
+        done.miss("dead_time", "the run has no live times (randoms.npz is missing)")
+        return None
+    try:
+        found = LiveShare.of_pairs(data.pair_live_s, data.detector_s, data.scanner)
+    except LineArrayError as error:
+        done.miss("dead_time", str(error))
+        return None
+    done.apply(
+        "dead_time",
+        "live share of each module pair over the whole run",
+        mean_live_share=round(mean_live(data), 5),
+    )
+    return found
+
+
+def mean_live(data: RunData) -> float:
+    """Return the mean live share of all module pairs that have one, 1 where it is not known."""
+    if data.pair_live_s is None or data.detector_s <= 0:
+        return 1.0
+    seen = data.pair_live_s[data.pair_live_s > 0]
+    return min(float(seen.mean()) / data.detector_s, 1.0) if len(seen) else 1.0
+
+
+def randoms_rate(
+    data: RunData, system: ReconSystem, tally: Tally, options: ReconOptions, done: Corrections
+) -> LineRate | None:
+    """Return the run's randoms, from its delayeds."""
+    if not options.randoms:
+        done.leave("randoms", "not wanted")
+        return None
+    if data.delayed_parts is None:
+        done.miss("randoms", "the run has no delayed window")
+        return None
+    if not tally.run.delayeds:
+        done.miss("randoms", "the run has no delayeds: there is nothing to estimate randoms from")
+        return None
+    found = CrystalRandoms.of_delayeds(
+        tally.crystal_delayeds,
+        system,
+        duration_s=data.duration_s,
+        delayed_factor=data.delayed_factor,
+        crystal_singles=data.crystal_singles,
+    )
+    few = " (few: the estimate is rough)" if tally.run.delayeds < LEAST_DELAYEDS else ""
+    done.apply(
+        "randoms",
+        f"fan sums of {tally.run.delayeds} delayeds{few}",
+        randoms_per_s=round(found.total_per_s, 3),
+        fraction=round(found.total_per_s * data.duration_s / max(tally.run.prompts, 1), 4),
+    )
+    return found
+
+
+def mu_map(
+    data: RunData,
+    system: ReconSystem,
+    options: ReconOptions,
+    done: Corrections,
+    *,
+    factors: list[LineFactor],
+    rates: Callable[[Image], list[LineRate]],
+    quick: Quick,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Image | None:
+    """Return the µ map (1/mm) of the way that was asked for, or None.
+
+    rates : randoms and scatter, given a first µ map: what MLAA is not told of ends in its µ
+    """
+    if options.attenuation == "none":
+        done.leave("attenuation", "not wanted")
+        return None
+    if options.attenuation == "map":
+        if data.mu_map is None:
+            done.miss("attenuation", "the run has no µ map; a head contour or MLAA needs none")
+            return None
+        done.apply("attenuation", "the run's µ map", greatest_per_mm=float(data.mu_map.max()))
+        return data.mu_map
+    try:
+        contour = head_contour_mu(quick(None), system.grid, beyond_mm=options.contour_beyond_mm)
+        how = "head contour found in the uncorrected image, uniform tissue and skull"
+        found = contour
+        if options.attenuation == "mlaa":
+            joint = mlaa(
+                system,
+                data.prompts(),
+                contour,
+                duration_s=data.duration_s,
+                factors=factors,
+                rates=rates(contour),
+                threads=options.threads,
+                progress=progress,
+            )
+            how = "MLAA: activity and attenuation together, from time of flight"
+            if not done.of("normalisation").applied:
+                how += "; without normalisation it is off by some percent"
+            found = joint.mu_per_mm
+    except (ContourError, MlaaError) as error:
+        done.miss("attenuation", str(error))
+        return None
+    inside = found[found > 0]
+    done.apply(
+        "attenuation",
+        how,
+        mean_per_mm=round(float(inside.mean()), 6) if len(inside) else 0.0,
+        volume_mL=round(len(inside) * system.voxel_volume_mL, 1),
+    )
+    return found

@@ -1,0 +1,176 @@
+"""Event-by-event correction of rigid motion, from a stream of poses.
+
+Each event's line is moved into the object's reference frame by the pose of its time
+(:mod:`recon.offline.motion_kernels`), where neither the activity nor µ moves: lines meet the µ map
+where they met the matter. What a line was worth belongs to the crystals that saw it: gain,
+normalisation, live share and randoms stay those of the record. The sensitivity of a point of the
+object is the mean over time of that of the places where it was,
+
+    s(x) = c(x) · 1/T ∫ s_0(R(t)·x + τ(t)) dt
+
+with s_0 the scanner's without attenuation, and c the ratio by which the object attenuates, taken
+in the reference pose: over a full ring it hardly depends on the pose (A. Rahmim et al., IEEE Trans.
+Med. Imaging 27 (2008) 1018, whose event-by-event method and time-averaged sensitivity this is).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from recon.core.csv_tables import read_table
+from recon.core.event_location import LocatedEvents
+from recon.core.frames import TimeSelection
+from recon.core.grid import Image, ImageGrid, ReconError
+from recon.lines.model import LineModel, Records
+from recon.offline.motion_kernels import move_lines, pose_at
+
+COLUMNS = ("t_s", "x_mm", "y_mm", "z_mm", "rx_deg", "ry_deg", "rz_deg")
+POSES_SAMPLED = 48
+FARTHEST_MM, MOST_DEG = 10_000.0, 3600.0
+GAP_STEPS = 10.0
+_SAME_MM, _SAME_DEG = 0.05, 0.05
+"""Poses that differ by less are one for the sensitivity, which changes over centimetres."""
+
+Floats = npt.NDArray[np.float64]
+NO_MOVE: Floats = np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
+
+
+class MotionError(ReconError):
+    """A pose stream that cannot be used; says file, line and what is wrong."""
+
+
+@dataclass(frozen=True)
+class PoseStream:
+    """Poses of the object at times since the run's start.
+
+    rows : (n, 7) f8, columns as in ``COLUMNS``, in order of time; two rows of one time are a step
+    reference : (12,) f8, R by rows and t: the pose in which the image is made
+    """
+
+    rows: Floats
+    reference: Floats = field(default_factory=lambda: NO_MOVE)
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 2 or self.rows.shape[1] != len(COLUMNS) or not len(self.rows):
+            raise MotionError(f"poses of shape {self.rows.shape}: rows of {', '.join(COLUMNS)}")
+        if not np.isfinite(self.rows).all():
+            raise MotionError("poses: some numbers are not finite")
+        if (np.diff(self.rows[:, 0]) < 0).any():
+            raise MotionError("poses: their times must not go back")
+        farthest_mm, most_deg = np.abs(self.rows[:, 1:4]).max(), np.abs(self.rows[:, 4:]).max()
+        if farthest_mm > FARTHEST_MM or most_deg > MOST_DEG:
+            raise MotionError(
+                f"poses reach {farthest_mm:g} mm and {most_deg:g}°: at most {FARTHEST_MM:g} mm and "
+                f"{MOST_DEG:g}°; are the columns in mm and degrees?"
+            )
+
+    @classmethod
+    def load(cls, path: Path, *, reference_s: float | None = None) -> PoseStream:
+        """Return the stream of a CSV file with the columns ``COLUMNS``.
+
+        reference_s : make the image in the pose of this time; None: in the pose of all zeros
+        """
+        stream = cls(read_table(path, COLUMNS))
+        if reference_s is None:
+            return stream
+        if not math.isfinite(reference_s):
+            raise MotionError(f"the poses' time of reference is {reference_s} s: must be finite")
+        return cls(stream.rows, stream.pose(reference_s))
+
+    def held_s(self, duration_s: float) -> float:
+        """Return for how long of a run there is no pose, so that the nearest one is taken."""
+        first, last = np.clip(self.rows[[0, -1], 0], 0.0, duration_s)
+        return float(duration_s - (last - first))
+
+    def gap_s(self) -> float:
+        """Return the longest time without a pose, far beyond the usual, in which the object moved.
+
+        0 where there is none. In between poses are taken from a straight line.
+        """
+        step_s, moved = np.diff(self.rows[:, 0]), np.abs(np.diff(self.rows[:, 1:], axis=0))
+        if not (step_s > 0).any():
+            return 0.0
+        usual_s = float(np.median(step_s[step_s > 0]))
+        size = np.array([_SAME_MM] * 3 + [_SAME_DEG] * 3)
+        gaps_s = step_s[(moved > size).any(axis=1) & (step_s > GAP_STEPS * usual_s)]
+        return float(gaps_s.max(initial=0.0))
+
+    def pose(self, time_s: float) -> Floats:
+        """Return R by rows and t at a time, (12,)."""
+        found = np.empty(12)
+        row = int(np.searchsorted(self.rows[:, 0], time_s, side="right")) - 1
+        pose_at(self.rows, row, time_s, found)
+        return found
+
+    def move(self, records: Records, located: LocatedEvents) -> None:
+        """Move the records' lines, in place, into the reference pose."""
+        move_lines(
+            np.require(records, requirements=["C", "W"]),
+            self.rows,
+            self.reference,
+            located.lors.start,
+            located.lors.end,
+        )
+
+    def sampled(self, selection: TimeSelection) -> tuple[Floats, Floats]:
+        """Return the poses of a selection's time (n, 12), and the share of it in each (n,)."""
+        length = np.diff(selection.intervals_s, axis=1)[:, 0]
+        total = float(length.sum())
+        at = (np.arange(POSES_SAMPLED) + 0.5) / POSES_SAMPLED * total
+        before = np.concatenate([[0.0], np.cumsum(length)])
+        interval = (np.searchsorted(before, at, side="right") - 1).clip(0, len(length) - 1)
+        times = selection.intervals_s[interval, 0] + at - before[interval]
+        six = np.stack([np.interp(times, self.rows[:, 0], self.rows[:, k]) for k in range(1, 7)], 1)
+        size = np.array([_SAME_MM] * 3 + [_SAME_DEG] * 3)
+        _, first, count = np.unique(
+            np.rint(six / size), axis=0, return_index=True, return_counts=True
+        )
+        poses = np.stack([self.pose(float(times[one])) for one in first])
+        return poses, count / count.sum()
+
+    def mean_over(self, image: Image, grid: ImageGrid, selection: TimeSelection) -> Image:
+        """Return the mean over a selection's time of a scanner's image where the object was."""
+        total = np.zeros(grid.shape)
+        back = _inverse(self.reference)
+        for pose, share in zip(*self.sampled(selection), strict=True):
+            total += share * moved_image(image, grid, _product(pose, back))
+        return total.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MovingLineModel(LineModel):
+    """A line model whose object moves: lines are located in the reference pose."""
+
+    poses: PoseStream = field(default_factory=lambda: PoseStream(np.zeros((1, 7))))
+
+    def locate(self, records: Records) -> LocatedEvents:
+        """Return where the records' lines run in the reference pose, and their gains."""
+        located = super().locate(records)
+        self.poses.move(records, located)
+        return located
+
+
+def moved_image(image: Image, grid: ImageGrid, pose: Floats) -> npt.NDArray[np.float64]:
+    """Return image(R·x + t) for every voxel centre x (trilinear, its edge value outside)."""
+    size = np.array(grid.voxel_mm)
+    rotation, shift = pose[:9].reshape(3, 3), pose[9:]
+    matrix = rotation * size[None, :] / size[:, None]
+    offset = (rotation @ grid.origin_mm + shift - grid.origin_mm) / size
+    return np.asarray(ndimage.affine_transform(image, matrix, offset, order=1, mode="nearest"))
+
+
+def _inverse(pose: Floats) -> Floats:
+    rotation = pose[:9].reshape(3, 3).T
+    return np.concatenate([rotation.ravel(), -rotation @ pose[9:]])
+
+
+def _product(first: Floats, second: Floats) -> Floats:
+    """Return the pose that moves by ``second``, then by ``first``."""
+    one, two = first[:9].reshape(3, 3), second[:9].reshape(3, 3)
+    return np.concatenate([(one @ two).ravel(), one @ second[9:] + first[9:]])

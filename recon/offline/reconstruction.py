@@ -1,0 +1,379 @@
+"""The offline reconstruction of a run: from its records to a quantified image of each frame.
+
+    records ── counted per frame ─┬─ factors (normalisation, live share) ─┬─ sensitivity
+                                  ├─ randoms, scatter                     │
+                                  └─ µ map ───────────────────────────────┤
+    for each frame or gate: records ── located, corrected ── event store ─┴─ OSEM ── decay, Bq/mL
+
+Records are read again for each use and never kept whole. What every correction came to stands in
+the image's metadata (:mod:`recon.core.correction_record`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recon.core.correction_record import Corrections
+from recon.core.display_filter import gaussian
+from recon.core.frame_times import FrameTime
+from recon.core.frames import TimeSelection, frame_selections
+from recon.core.grid import Image, ImageGrid
+from recon.core.quantification import ActivityCalibration, Patient
+from recon.em.event_store import EventStore
+from recon.em.sensitivity import support_mask
+from recon.lines.model import LineRate
+from recon.offline.algorithms import iterate
+from recon.offline.event_preparation import prepared
+from recon.offline.frame_counts import Counts, Tally
+from recon.offline.frame_setup import FrameModels
+from recon.offline.gating import GateSignal, gated_frames
+from recon.offline.image_series import FrameImage, Quantifier
+from recon.offline.line_corrections import line_factors, mean_live, mu_map, randoms_rate
+from recon.offline.motion import PoseStream
+from recon.offline.options import ReconOptions, Scatter
+from recon.offline.run_data import RunData
+from recon.offline.scatter_step import scatter_rate
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share (0..1) of the whole that is done."""
+
+_LATE = ("decay", "calibration")
+"""Corrections that are made after the iterations."""
+
+LEAST_PER_SUBSET = 100
+"""Prompts: with a handful each, OSEM ends in a few bright voxels."""
+
+POSES_MISSING, OUTSIDE = 0.01, 0.5
+"""Shares of a run's time, and of a frame's prompts, beyond which the image says so."""
+
+_PREPARED, _SCATTER, _EVENTS_READY = 0.1, 0.25, 0.25
+"""Share of the whole that comes before the frames, scatter's, and of a frame before its iterations;
+of 20 M prompts (scatter takes as long for 1 M)."""
+
+
+class ReconstructionStopped(Exception):
+    """The reconstruction was told to stop."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Images [x, y, z] or, of several frames, [x, y, z, frame], float32 in ``metadata["unit"]``.
+
+    frames : one for each image
+    corrections : what was done, what was not possible
+    suv_factor : SUV per unit of the images, or None
+    """
+
+    image: Image
+    grid: ImageGrid
+    frames: list[FrameTime]
+    corrections: Corrections
+    metadata: dict[str, Any]
+    suv_factor: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What else a reconstruction may be given: motion, gating, calibration and patient."""
+
+    poses: PoseStream | None = None
+    gate_signal: GateSignal | None = None
+    gates: int = 0
+    calibration: ActivityCalibration | None = None
+    patient: Patient | None = None
+
+
+def reconstruct(
+    data: RunData,
+    options: ReconOptions | None = None,
+    extras: Extras | None = None,
+    *,
+    progress: Progress = lambda what, share: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Reconstruction:
+    """Return the images of a measurement, one for each frame or gate.
+
+    Raises
+    ------
+    CorrectionError
+        where a correction that ``options.require`` names is not possible.
+    ReconError
+        for options, frames, poses or calibrations that cannot be used.
+    ReconstructionStopped
+        where ``stopped`` said so.
+    """
+    job = _Job(data, options or ReconOptions(), extras or Extras(), progress, stopped)
+    return job.run()
+
+
+class _Job:
+    """One reconstruction, step by step; a frame is done before the next is begun."""
+
+    def __init__(
+        self,
+        data: RunData,
+        options: ReconOptions,
+        extras: Extras,
+        progress: Progress,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.data, self.options, self.extras = data, options, extras
+        self.progress, self.stopped = progress, stopped
+        self.done = Corrections()
+        self.done.apply("sensitivity", "detection model of the crystals' geometry")
+        self.notes = list(data.notes)
+        system = data.system(block_efficiency=options.block_efficiency, tof=options.tof)
+        if options.block_efficiency:
+            window = f"{data.lld_keV:g}-{data.uld_keV:g} keV"
+            self.done.apply("block_efficiency", f"photons followed through a block, {window}")
+        else:
+            self.done.leave("block_efficiency", "not wanted")
+        self.system = system
+        self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
+        self.selections = self._selections()
+        self.quantifier = Quantifier(
+            data, options, self.done, extras.calibration, extras.patient, self.notes
+        )
+        self.quantifier.check(self.selections)
+
+    def run(self) -> Reconstruction:
+        """Return the images."""
+        self.progress("counting", 0.0)
+        self.tally = Tally.of(self.data, self.selections)
+        self._prepare()
+        self.done.require(tuple(name for name in self.options.require if name not in _LATE))
+        frames = [self._frame(number) for number in range(len(self.selections))]
+        made = self._quantified(frames)
+        self.done.require(self.options.require)
+        self.progress("done", 1.0)
+        return made
+
+    def _selections(self) -> list[TimeSelection]:
+        frames, notes = frame_selections(self.options.frames, duration_s=self.data.duration_s)
+        self.notes += notes
+        signal = self.extras.gate_signal
+        if signal is None or self.extras.gates < 1:
+            return frames
+        gates = signal.gates(self.extras.gates, duration_s=self.data.duration_s)
+        self.notes.append(
+            f"gated by {signal.kind}: {sum(gate.duration_s for gate in gates):.6g} s of "
+            f"{self.data.duration_s:.6g} s are in a gate"
+        )
+        return gated_frames(frames, gates)
+
+    def _prepare(self) -> None:
+        """Find factors, background and µ of the whole run."""
+        data, options, done, models = self.data, self.options, self.done, self.models
+        models.factors = line_factors(data, options, done)
+        models.randoms = randoms_rate(data, self.system, self.tally, options, done)
+        self._note_motion()
+        self._note_frames()
+        self.progress("attenuation", 0.02)
+        models.mu = mu_map(
+            data,
+            self.system,
+            options,
+            done,
+            factors=models.factors,
+            rates=self._rates_within,
+            quick=lambda mu: models.quick(self.tally, mu),
+            progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
+        )
+        self.progress("scatter", 0.07)
+        scatter_rate(
+            models,
+            self.tally,
+            options,
+            done,
+            lambda share: self.progress("scatter", 0.07 + (self._prepared - 0.07) * share),
+        )
+
+    def _rates_within(self, contour: Image) -> list[LineRate]:
+        """Return the run's background with the scatter of a first µ map."""
+        simple: Scatter = "none" if self.options.scatter == "none" else "sss"
+        self.models.mu = contour
+        scatter_rate(self.models, self.tally, replace(self.options, scatter=simple), Corrections())
+        return self.models.rates(self.tally, None)
+
+    def _note_motion(self) -> None:
+        if self.extras.poses is None:
+            self.done.leave("motion", "no poses given")
+            return
+        self.done.apply(
+            "motion",
+            "each event's line moved into the reference pose",
+            poses=len(self.extras.poses.rows),
+        )
+        held_s = self.extras.poses.held_s(self.data.duration_s)
+        if held_s > POSES_MISSING * self.data.duration_s:
+            self.notes.append(
+                f"no pose is known for {held_s:.6g} s of {self.data.duration_s:.6g} s: the nearest "
+                "one was taken"
+            )
+        gap_s = self.extras.poses.gap_s()
+        if gap_s > 0:
+            self.notes.append(
+                f"the poses have a gap of {gap_s:.6g} s in which the object moved: a straight "
+                "line was taken"
+            )
+
+    def _note_frames(self) -> None:
+        live = self.done.of("dead_time")
+        if live.applied and len(self.selections) > 1:
+            how = f"{live.how}, scaled to each frame by its singles' rate (root of the delayeds')"
+            self.done.apply("dead_time", how, **live.figures)
+
+    def _frame(self, number: int) -> FrameImage:
+        """Return one frame's image, emissions per second and voxel."""
+        selection, part = self.selections[number], self.tally.parts[number]
+        about: dict[str, Any] = {
+            "name": selection.name,
+            "start_s": selection.start_s,
+            "duration_s": selection.duration_s,
+            "prompts": part.prompts,
+            "delayeds": part.delayeds,
+        }
+        if not part.prompts or selection.duration_s <= 0:
+            self.notes.append(f"{selection.name}: no prompts; its image is 0")
+            return FrameImage(selection, np.zeros(self.system.grid.shape, np.float32), about)
+        image, told = self._iterated(number, selection, part)
+        dead = told["prompts_on_dead_lines"]
+        if dead > OUTSIDE * part.prompts:
+            self.notes.append(
+                f"{selection.name}: {dead} of {part.prompts} prompts lie on lines that can see "
+                "nothing (normalisation, live times, pairs of modules): is it the right "
+                "calibration set?"
+            )
+        if told["prompts_outside"] > OUTSIDE * part.prompts:
+            self.notes.append(
+                f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
+                "voxel that can be seen: check scanner, time of flight, poses and image size"
+            )
+        return FrameImage(selection, image, about | told)
+
+    def _iterated(
+        self, number: int, selection: TimeSelection, part: Counts
+    ) -> tuple[Image, dict[str, Any]]:
+        options, models, grid = self.options, self.models, self.system.grid
+        say = self._progress_of(number)
+        say("sensitivity", 0.0)
+        sensitivity = models.sensitivity(selection, models.mu)
+        say("preparing events", 0.02)
+        with self._stored(selection, part, say) as store:
+            result = iterate(
+                self.system,
+                store,
+                sensitivity * np.float32(selection.duration_s * self._live(part)),
+                support_mask(sensitivity, grid),
+                options,
+                progress=lambda share: say(
+                    options.algorithm.upper(), _EVENTS_READY + (1 - _EVENTS_READY) * share
+                ),
+                stopped=self.stopped,
+            )
+        if self.stopped():
+            raise ReconstructionStopped
+        image = gaussian(result.image, grid, fwhm_mm=options.post_filter_fwhm_mm)
+        return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0), result.about
+
+    def _stored(self, selection: TimeSelection, part: Counts, say: Progress) -> EventStore:
+        options = self.options
+        count = 0
+
+        def watch(records: int) -> None:
+            nonlocal count
+            if self.stopped():
+                raise ReconstructionStopped
+            count += records
+            say("preparing events", 0.02 + (_EVENTS_READY - 0.02) * count / part.prompts)
+
+        return EventStore.build(
+            prepared(
+                self.models.model(self.models.rates(self.tally, part), self.models.mu),
+                self.data.prompts(selection),
+                threads=options.threads,
+                watch=watch,
+            ),
+            folder=options.scratch,
+            subsets=self._subsets(selection, part),
+            by=options.subsets_by,
+            memory_limit_bytes=int(options.memory_MB * 1e6),
+        )
+
+    def _subsets(self, selection: TimeSelection, part: Counts) -> int:
+        """Return the subsets asked for, fewer where each would hold too little to update from."""
+        asked = 1 if self.options.algorithm == "mlem" else self.options.subsets
+        possible = min(asked, max(part.prompts // LEAST_PER_SUBSET, 1))
+        if possible < asked:
+            self.notes.append(
+                f"{selection.name}: {possible} subsets in place of {asked}, for {part.prompts} "
+                "prompts"
+            )
+        return possible
+
+    def _live(self, part: Counts) -> float:
+        """Return the frame's live share over the run's."""
+        if len(self.selections) == 1 or not self.done.of("dead_time").applied:
+            return 1.0
+        return self.tally.live_scale(part, mean_live(self.data))
+
+    def _progress_of(self, number: int) -> Progress:
+        """Return the progress of one frame, put into its place in the whole by prompts."""
+        each = np.array([counts.prompts + 1.0 for counts in self.tally.parts])
+        each *= (1 - self._prepared) / each.sum()
+        first, share = self._prepared + float(each[:number].sum()), float(each[number])
+        frames = len(self.selections)
+        words = f"frame {number + 1} of {frames}: " if frames > 1 else ""
+        return lambda what, part: self.progress(f"{words}{what}", first + share * part)
+
+    @property
+    def _prepared(self) -> float:
+        """Share of the whole that comes before the frames."""
+        return _PREPARED + (0.0 if self.options.scatter == "none" else _SCATTER)
+
+    def _quantified(self, frames: list[FrameImage]) -> Reconstruction:
+        """Return the frames as one series in the unit that was possible."""
+        quantifier = self.quantifier
+        image, times = quantifier.series(frames, self.system.voxel_volume_mL)
+        suv = quantifier.suv_factor()
+        about = {
+            **self._about(),
+            **quantifier.patient_facts(),
+            "unit": quantifier.unit,
+            "half_life_s": quantifier.nuclide.half_life_s if quantifier.nuclide else None,
+            "positron_fraction": (
+                quantifier.nuclide.beta_plus_fraction if quantifier.nuclide else None
+            ),
+            "prompts_used": sum(frame.about.get("prompts_used", 0) for frame in frames),
+            "frames": [frame.about for frame in frames],
+            "corrections": self.done.as_metadata(),
+            "notes": self.notes,
+        }
+        return Reconstruction(image, self.system.grid, times, self.done, about, suv)
+
+    def _about(self) -> dict[str, Any]:
+        data, options = self.data, self.options
+        return {
+            "algorithm": options.algorithm_words,
+            "run": data.name,
+            "hash": data.hash,
+            "created": data.start.isoformat() if data.start else "",
+            "scanner": data.scanner.name,
+            "voxel_mm": list(self.system.grid.voxel_mm),
+            "duration_s": data.duration_s,
+            "prompts": self.tally.run.prompts,
+            "delayeds": self.tally.run.delayeds,
+            "tof": self.system.tof is not None,
+            "energy_window_keV": [data.lld_keV, data.uld_keV],
+            "window_ps": self.system.window_ps,
+            "nuclide": str(data.labels.get("nuclide", "")),
+            "decay_reference_s": options.decay_reference_s,
+            "post_filter_fwhm_mm": options.post_filter_fwhm_mm,
+            "iterations": options.iterations,
+            "subsets": options.subsets,
+            "options": options.as_metadata(),
+        }

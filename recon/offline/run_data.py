@@ -1,0 +1,139 @@
+"""A measurement as reconstruction reads it: records in parts, and what is known of them.
+
+Records are asked for again and again, never kept: memory does not depend on the length of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.scanner.description import Scanner
+from hw.scanner.geometry import Geometry, build_geometry
+from recon.core.frames import PS_PER_S, TimeSelection
+from recon.core.grid import Image
+from recon.core.scanner_tables import ReconSystem
+
+Records = npt.NDArray[np.void]
+Parts = Callable[[float, float], Iterable[Records]]
+"""Called with a start and an end in s: parts that hold at least the records of that time."""
+
+PART_RECORDS = 500_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """One PET measurement.
+
+    prompt_parts, delayed_parts : yield ``COINCIDENCE`` records in parts; delayeds None: the run
+        has no delayed window
+    duration_s : detector time
+    delayed_factor : how often the delayed windows count the randoms
+    pair_live_s : (modules, modules) live time of each module pair, or None where it is not known
+    detector_s : the time that pair_live_s is of
+    efficiency, block_profile, geometric : normalisation of a calibration set, or None
+    masked : (n_crystals,), not 0 where a crystal's singles are left out, or None
+    crystal_singles : (n_crystals,) singles accepted for coincidences, or None
+    mu_map : 1/mm on the scanner's image grid, or None
+    labels : free words, of them known: nuclide, activity_MBq
+    start : wall clock of the run's start, or None
+    hash : identity of the records, "" where it is not known
+    notes : what is wrong with the data, in words for the image
+    """
+
+    scanner: Scanner
+    prompt_parts: Parts
+    delayed_parts: Parts | None = None
+    duration_s: float
+    geometry: Geometry
+    window_ps: int
+    min_sector_difference: int
+    lld_keV: float
+    uld_keV: float
+    delayed_factor: int = 1
+    pair_live_s: npt.NDArray[np.float64] | None = None
+    detector_s: float = 0.0
+    efficiency: npt.NDArray[np.float32] | None = None
+    block_profile: npt.NDArray[np.float32] | None = None
+    geometric: npt.NDArray[np.float32] | None = None
+    masked: npt.NDArray[np.uint8] | None = None
+    crystal_singles: npt.NDArray[np.int64] | None = None
+    mu_map: Image | None = None
+    labels: dict[str, Any] = field(default_factory=dict)
+    start: datetime | None = None
+    name: str = ""
+    hash: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_records(
+        cls,
+        prompts: Records,
+        delayeds: Records | None = None,
+        *,
+        scanner: Scanner,
+        duration_s: float | None = None,
+        **about: Any,
+    ) -> RunData:
+        """Return records in memory as a measurement; what is not given is the preset's.
+
+        duration_s : the last prompt's time where it is not given
+        """
+        acquisition = scanner.acquisition
+        last_ps = int(prompts["time_ps"].max(initial=0))
+        settings: dict[str, Any] = {
+            "geometry": build_geometry(scanner),
+            "window_ps": acquisition.window_ps,
+            "min_sector_difference": acquisition.min_sector_difference,
+            "lld_keV": acquisition.lld_keV,
+            "uld_keV": acquisition.uld_keV,
+        }
+        return cls(
+            scanner=scanner,
+            prompt_parts=lambda start_s, end_s: in_parts(prompts),
+            delayed_parts=None if delayeds is None else lambda start_s, end_s: in_parts(delayeds),
+            duration_s=duration_s or (last_ps + 1) / PS_PER_S,
+            **(settings | about),
+        )
+
+    def system(self, *, block_efficiency: bool = True, tof: bool = True) -> ReconSystem:
+        """Return what the measurement fixes for its reconstruction."""
+        system = ReconSystem.of(
+            self.scanner,
+            geometry=self.geometry,
+            window_ps=self.window_ps,
+            min_sector_difference=self.min_sector_difference,
+            energies_keV=(self.lld_keV, self.uld_keV) if block_efficiency else None,
+        )
+        return system if tof else replace(system, tof=None)
+
+    def prompts(self, selection: TimeSelection | None = None) -> Iterator[Records]:
+        """Yield the prompts of a selection (None: all), part by part, none empty."""
+        return _chosen(self.prompt_parts, selection)
+
+    def delayeds(self, selection: TimeSelection | None = None) -> Iterator[Records]:
+        """Yield the delayeds of a selection (None: all), part by part, none empty."""
+        if self.delayed_parts is None:
+            return iter(())
+        return _chosen(self.delayed_parts, selection)
+
+
+def in_parts(records: Records) -> Iterator[Records]:
+    """Yield records in parts of at most ``PART_RECORDS``."""
+    for first in range(0, len(records), PART_RECORDS):
+        yield records[first : first + PART_RECORDS]
+
+
+def _chosen(parts: Parts, selection: TimeSelection | None) -> Iterator[Records]:
+    if selection is None:
+        yield from (part for part in parts(0.0, np.inf) if len(part))
+        return
+    for part in parts(selection.start_s, selection.end_s):
+        chosen = selection.take(part)
+        if len(chosen):
+            yield chosen

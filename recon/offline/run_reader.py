@@ -1,0 +1,296 @@
+"""A run's folder as reconstruction reads it: its log block by block, and what lies beside it.
+
+One pass finds the log's sound blocks and the times that each covers; from then on only the blocks
+of the time that is asked for are read. A log that was cut in the middle is used up to its last
+whole block, and the image says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from coincidence.events import COINCIDENCE
+from daq.cli.common import CommandError
+from daq.errors import LogError
+from daq.folder import listmode_log as listmode
+from daq.folder import raw_log as rawlog
+from daq.folder.blocks import BlockKind
+from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
+from daq.folder.listmode_log import ListmodeReader
+from daq.replay.sort_again import own_calibration, run_config
+from daq.service.run import MU_MAP_NAME
+from hw.scanner.description import Scanner, parse_scanner
+from hw.scanner.geometry import build_geometry
+from recon.core.grid import ImageGrid
+from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
+from recon.offline.run_data import PART_RECORDS, RunData
+
+Records = npt.NDArray[np.void]
+
+LEAST_S = 1e-6
+_LONGEST_S = 9e6  # int64 in ps
+_MOST = {"pair_live_s": _LONGEST_S, "detector_s": _LONGEST_S, "crystal_singles": 1e15}
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Records of one kind that lie one after the other in the log."""
+
+    offset: int
+    records: int
+    first_s: float
+    last_s: float
+
+
+class LogIndex:
+    """Where a list-mode log's records lie, and when they were; raises CommandError for none.
+
+    torn_bytes : at the log's end, which are no whole block
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        reader = ListmodeReader(path)
+        self.head = reader.head
+        self._stretches: dict[BlockKind, list[_Stretch]] = {
+            BlockKind.PROMPTS: [],
+            BlockKind.DELAYEDS: [],
+        }
+        for kind, records, offset in reader.placed():
+            if kind in self._stretches and len(records):
+                time_s = records["time_ps"] * 1e-12
+                self._stretches[kind].append(
+                    _Stretch(offset, len(records), float(time_s.min()), float(time_s.max()))
+                )
+        self.closed = reader.closed
+        self.torn_bytes = reader.torn_bytes
+
+    def count(self, kind: BlockKind) -> int:
+        """Return the number of records of a kind."""
+        return sum(one.records for one in self._stretches[kind])
+
+    @property
+    def first_s(self) -> float:
+        """Time of the first prompt or delayed."""
+        found = [one.first_s for kind in self._stretches.values() for one in kind]
+        return min(found, default=0.0)
+
+    @property
+    def last_s(self) -> float:
+        """Time of the last prompt or delayed."""
+        found = [one.last_s for kind in self._stretches.values() for one in kind]
+        return max(found, default=0.0)
+
+    def parts(self, kind: BlockKind, start_s: float, end_s: float) -> Iterator[Records]:
+        """Yield a kind's records, at least those of this time, in parts of a useful size."""
+        waiting: list[_Stretch] = []
+        held = 0
+        with self.path.open("rb") as file:
+            for one in self._stretches[kind]:
+                if one.last_s < start_s or one.first_s > end_s:
+                    continue
+                waiting.append(one)
+                held += one.records
+                if held >= PART_RECORDS:
+                    yield _read(file, waiting)
+                    waiting, held = [], 0
+            if waiting:
+                yield _read(file, waiting)
+
+
+def _read(file: Any, stretches: list[_Stretch]) -> Records:
+    records = np.empty(sum(one.records for one in stretches), dtype=COINCIDENCE)
+    at = 0
+    for one in stretches:
+        file.seek(one.offset)
+        file.readinto(records[at : at + one.records].view(np.uint8).data)
+        at += one.records
+    return records
+
+
+def log_of(folder: Path) -> LogIndex:
+    """Return a run's list-mode log; raises CommandError, with what to do, where there is none."""
+    path = folder / listmode.FILE_NAME
+    try:
+        return LogIndex(path)
+    except (LogError, OSError) as error:
+        raise CommandError(f"{error}; {remedy_for(path)}") from error
+
+
+def remedy_for(path: Path) -> str:
+    """Return in words how a list-mode log can be had again."""
+    if not (path.parent / rawlog.FILE_NAME).exists():
+        return "put a sound copy back"
+    away = "move it away and " if path.exists() else ""
+    return f"{away}make it again from the raw log: tomoshibi sort {path.parent} --output {path}"
+
+
+def _duration_s(log: LogIndex, detector_s: float) -> float:
+    recorded_s = log.last_s + 1e-12
+    duration_s = max(detector_s, recorded_s) if log.closed else recorded_s
+    if duration_s < LEAST_S:
+        raise CommandError(
+            f"{log.path}: all events lie within {duration_s:g} s and no randoms.npz says how long "
+            "the run was: there is no rate to reconstruct"
+        )
+    return duration_s
+
+
+def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
+    """Refuse a log of another scanner than the run's, one without prompts, and absurd times."""
+    text = str(log.head.get("config", {}).get("scanner_toml", ""))
+    recorded = parse_scanner(text, source=str(log.path)) if text else scanner
+    if scanner_hash(recorded) != scanner_hash(scanner):
+        raise CommandError(
+            f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} "
+            f"is a run of {scanner.name} ({scanner_hash(scanner)}): the log is another run's"
+        )
+    if not log.count(BlockKind.PROMPTS):
+        raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
+    if log.first_s < 0 or log.last_s > _LONGEST_S:
+        raise CommandError(
+            f"{log.path} has events at {log.first_s:.6g} to {log.last_s:.6g} s, must be 0 to "
+            f"{_LONGEST_S:g} s: it is damaged; {remedy_for(log.path)}"
+        )
+
+
+def run_data(
+    folder: Path,
+    *,
+    mu_map: Path | None = None,
+    mu_unit: MuUnit = "auto",
+    calibration: Path | None = None,
+    attenuated: bool = True,
+) -> RunData:
+    """Return a PET run's data.
+
+    mu_map, calibration : in place of the run's own
+    attenuated : whether the µ map is read
+    """
+    config = run_config(folder)
+    scanner = config.scanner()
+    if scanner.modality == "SPECT":
+        raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences")
+    log = log_of(folder)
+    _check_log(log, folder, scanner)
+    statistics, notes = _statistics(folder, scanner)
+    notes += _torn(log)
+    known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
+    notes += _outdated(known)
+    detector_s = float(statistics.get("detector_s", 0.0))
+    path = mu_map or folder / MU_MAP_NAME
+    has_mu = attenuated and (mu_map is not None or path.exists())
+    grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
+    settings = config.settings
+    has_delayeds = bool(settings.delay_ps)
+    return RunData(
+        scanner=scanner,
+        prompt_parts=lambda start_s, end_s: log.parts(BlockKind.PROMPTS, start_s, end_s),
+        delayed_parts=(lambda start_s, end_s: log.parts(BlockKind.DELAYEDS, start_s, end_s))
+        if has_delayeds
+        else None,
+        duration_s=_duration_s(log, detector_s),
+        geometry=build_geometry(scanner),
+        window_ps=settings.window_ps,
+        min_sector_difference=settings.min_sector_difference,
+        lld_keV=settings.lld_keV,
+        uld_keV=settings.uld_keV,
+        delayed_factor=settings.delayed_factor,
+        pair_live_s=statistics.get("pair_live_s"),
+        detector_s=detector_s,
+        crystal_singles=statistics.get("crystal_singles"),
+        mu_map=load_mu_map(path, grid, unit=mu_unit) if has_mu else None,
+        labels=config.labels,
+        start=_created(folder),
+        name=folder.resolve().name,
+        hash=_hash(folder),
+        notes=tuple(notes),
+        **_normalisation(known),
+    )
+
+
+def _normalisation(known: CalibrationSet | None) -> dict[str, Any]:
+    """Return the arrays of a set that has efficiencies, or none of them."""
+    if known is None or not known.statuses["efficiency"].any():
+        return {}
+    if not known.has_current_normalisation:
+        return {}
+    return {
+        "efficiency": known.efficiency,
+        "block_profile": known.block_profile,
+        "geometric": known.geometric,
+        "masked": known.masked,
+    }
+
+
+def _outdated(known: CalibrationSet | None) -> list[str]:
+    if known is None or not known.statuses["efficiency"].any() or known.has_current_normalisation:
+        return []
+    about = known.about
+    words = (
+        f"the normalisation of {known.identity} is of format version {about.version}, made with "
+        "an older detection model, and left out: make it again with "
+        "`tomoshibi calibrate normalisation`"
+    )
+    return [words]
+
+
+def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[str]]:
+    """Return the arrays of randoms.npz, as far as they are of this scanner, and what is wrong."""
+    path = folder / "randoms.npz"
+    if not path.exists():
+        return {}, ["live times are not known: there is no randoms.npz beside the log"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "pair_live_s": (scanner.n_modules, scanner.n_modules),
+        "detector_s": (),
+        "crystal_singles": (scanner.n_crystals,),
+    }
+    try:
+        with opened_npz(path) as file:
+            found = {name: file[name] for name in shapes}
+    except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
+        return {}, [f"{path.name} cannot be read ({error}): live times are not known"]
+    if any(found[name].shape != shape for name, shape in shapes.items()):
+        return {}, [f"{path.name} is of another scanner: live times are not known"]
+    if not all(_is_sound(values, _MOST[name]) for name, values in found.items()):
+        return {}, [f"{path.name} holds what is no time or count: live times are not known"]
+    return found, []
+
+
+def _is_sound(values: npt.NDArray[Any], most: float) -> bool:
+    return values.dtype.kind in "iuf" and bool(((values >= 0) & (values < most)).all())
+
+
+def _torn(log: LogIndex) -> list[str]:
+    if log.closed:
+        return []
+    words = (
+        f"the list-mode log was not closed, or is damaged: it is used up to its last whole block, "
+        f"{log.last_s:.6g} s, and {log.torn_bytes} bytes behind that are left out"
+    )
+    return [words]
+
+
+def _hash(folder: Path) -> str:
+    """Return the identity of prompts and delayeds; "" of a run that was not closed."""
+    try:
+        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _created(folder: Path) -> datetime | None:
+    try:
+        head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        created = datetime.fromisoformat(head["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return created if created.tzinfo else created.replace(tzinfo=UTC)

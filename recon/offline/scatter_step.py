@@ -1,0 +1,151 @@
+"""The scatter correction of a run: quick image, estimate, image again.
+
+The first image still holds the scatter; each next one is made with the estimate before. Scatter
+depends on the activity only through integrals over the object, and its scale is fitted to the data,
+so that a few rounds do (docs/recon_scatter.md). Where the object moved, scatter is that of the
+reference pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from recon.core.correction_record import Corrections
+from recon.offline.event_preparation import thinned
+from recon.offline.frame_counts import Tally
+from recon.offline.frame_setup import FrameModels
+from recon.offline.options import ReconOptions
+from recon.scatter import (
+    EnergyScatter,
+    EnergyWindow,
+    ScatterError,
+    ScatterRate,
+    SingleScatter,
+    estimate_energy_scatter,
+    estimate_scatter,
+)
+
+Progress = Callable[[float], None]
+"""Called with the share (0..1) that is done."""
+
+TAIL_EVENTS = 2_000_000
+ROUNDS = 4
+"""The first image holds all scatter, the second lacks some of the activity; from the fourth on the
+estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
+
+PSF_FWHM_MM = 4.0
+"""Of the quick images: with blurred edges scatter is too much in the middle."""
+
+
+def scatter_rate(
+    models: FrameModels,
+    tally: Tally,
+    options: ReconOptions,
+    done: Corrections,
+    progress: Progress = lambda share: None,
+) -> None:
+    """Put the run's scatter into ``models``, as far as it is wanted and possible."""
+    if options.scatter == "none":
+        done.leave("scatter", "not wanted")
+        return
+    if models.mu is None:
+        done.miss("scatter", "what scatters is not known without attenuation")
+        return
+    if not tally.run.prompts:
+        done.miss("scatter", "no prompts")
+        return
+    try:
+        window = EnergyWindow.of(
+            models.data.scanner, lld_keV=models.data.lld_keV, uld_keV=models.data.uld_keV
+        )
+        simulation = SingleScatter(
+            models.system, models.mu, window, threads=models.threads, stopped=models.stopped
+        )
+        by_energies = options.scatter == "energy"
+        estimate = _by_energies if by_energies else _simulated
+        about = estimate(models, tally, simulation, progress)
+    except ScatterError as error:
+        models.scatter = None
+        done.miss("scatter", str(error))
+        return
+    note = f"; {about['note']}" if about.get("note") else ""
+    facts = {key: value for key, value in about.items() if key not in ("method", "note")}
+    done.apply("scatter", f"{about['method']}{note}", **facts)
+
+
+def _simulated(
+    models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
+) -> dict[str, Any]:
+    """Set the estimate of ``ROUNDS`` rounds of image and simulation; return what is told of it."""
+    data = models.data
+    every = max(1, -(-tally.run.prompts // TAIL_EVENTS))
+    found: ScatterRate | None = None
+    shares: list[float] = []
+    for done in range(ROUNDS):
+        progress(done / ROUNDS)
+        found = estimate_scatter(
+            models.model([], None),
+            models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM),
+            simulation.mu,
+            thinned(data.prompts(), every),
+            duration_s=data.duration_s / every,
+            randoms=models.randoms,
+            simulation=simulation,
+            previous=found,
+            threads=models.threads,
+            stopped=models.stopped,
+        )
+        models.scatter = found
+        shares.append(found.about.get("share_of_prompts", 0.0))
+    return {} if found is None else found.about | {"share_by_round": shares}
+
+
+def _by_energies(
+    models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
+) -> dict[str, Any]:
+    """Set scatter and randoms relative by energy, after rounds without energies; where energies
+    are not calibrated, what ``_simulated`` sets."""
+    data = models.data
+    found: EnergyScatter | None = None
+    for done in range(ROUNDS):
+        progress(done / ROUNDS)
+        found = estimate_energy_scatter(
+            models.model([], None),
+            models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM),
+            simulation.mu,
+            data.prompts(),
+            data.delayeds(),
+            duration_s=data.duration_s,
+            delayed_factor=data.delayed_factor,
+            randoms=models.randoms,
+            simulation=simulation,
+            previous=None if found is None else found.plain,
+            threads=models.threads,
+            stopped=models.stopped,
+        )
+        if not found.mixture.calibrated:
+            return _without_energies(models, tally, simulation, progress, found)
+        models.scatter = found.plain
+    if found is None:
+        return {}
+    models.scatter, models.randoms = found.scatter, found.randoms
+    return found.about
+
+
+def _without_energies(
+    models: FrameModels,
+    tally: Tally,
+    simulation: SingleScatter,
+    progress: Progress,
+    refused: EnergyScatter,
+) -> dict[str, Any]:
+    """Set simulated scatter in place of one by energies that cannot be trusted, and say so."""
+    models.scatter = None
+    about = _simulated(models, tally, simulation, progress)
+    notes = (refused.about["note"], about.get("note"))
+    return about | {
+        "method": f"{about['method']} (scatter = energy was asked for)",
+        "note": "; ".join(note for note in notes if note),
+        "fwhm_511_found": refused.about["fwhm_511_found"],
+    }
