@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from coincidence.calibration import Calibration, no_calibration
+from coincidence.select import Calibration, no_calibration
 from daq.calibration.coincidence_pairs import pairs_of_run
 from daq.calibration.energy_fit import LineSpectra, calibrate_lines
 from daq.calibration.energy_spectra import line_grid, spectra_of_run
@@ -40,11 +40,12 @@ from daq.folder.run_config import RunConfig, default_settings
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import Instrument, prepare
-from emulator.object.catalogue import Phantom
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from emulator.object.phantom import Phantom
 from emulator.object.shapes import cylinder, line, point
 from emulator.slices import PERIOD_S
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 LLD_keV = 250.0
 

@@ -24,8 +24,7 @@ from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.core.resolution import GaussianResolution
 from recon.em.event_store import EventStore
-from recon.em.penalised import Bsrem
-from recon.em.prior import RelativeDifference
+from recon.em.penalised import Bsrem, RelativeDifference
 from recon.em.problem import EmModel, em_update
 from recon.em.stopping import Step
 from recon.projector.operator import Projector

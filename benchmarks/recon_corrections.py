@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from emulator.object.shapes import CYLINDER_LENGTH_MM, CYLINDER_RADIUS_MM
 from hw.physics.nuclides import load_nuclide
-from hw.scanner.description import scanner_to_toml_text
+from hw.scanner.preset_file import scanner_to_toml_text
 from recon.analysis.contrast import Warm
 from recon.analysis.picture import Picture
 from recon.analysis.uniformity import uniformity

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from recon.exchange.listmode.castor import CastorOptions, write_castor
 from recon.exchange.listmode.safir import write_safir
 from recon.exchange.petsird.header import Binning, header_of

@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.detector_response import DetectorBlur, detector_resolution
 from recon.core.grid import ImageGrid
 from recon.core.resolution import GaussianResolution, Resolution

@@ -27,19 +27,20 @@ from typing import Any
 
 import numpy as np
 
-from daq.cli.images.reconstruct_spect import spect_run
 from emulator.object.camera_phantoms import SPHERES_CONTRAST, SPHERES_MM, SPHERES_RING_MM
 from emulator.object.catalogue import make_phantom, mu_map_on_grid
 from emulator.trials.cameras import counts_per_photon, gaussian_fwhm_mm, line_spread_mm
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import module_poses
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import Image, ImageGrid
 from recon.spect.collimator import collimator_response
 from recon.spect.crystal import counted_share
-from recon.spect.offline import SpectImage, SpectOptions, reconstruct_spect
+from recon.spect.offline import SpectImage, reconstruct_spect
 from recon.spect.peaks import peaks_of
 from recon.spect.projector import SpectProjector
+from recon.spect.run import SpectOptions
+from recon.spect.run_input import spect_run
 from recon.spect.views import View
 
 OFF = SpectOptions(

@@ -30,17 +30,19 @@ from typing import Any
 import numpy as np
 from recon_runs import demo, text_file
 
-from daq.cli.images.reconstruct_spect import spect_run
 from emulator.object.catalogue import make_phantom, mu_map_on_grid
 from emulator.object.painting import Canvas, Shape
 from emulator.trials.cameras import SQUARE_BINS, ideal_camera, see
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import module_poses
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import ImageGrid
-from recon.spect.offline import SpectOptions, reconstruct_spect
+from recon.spect.offline import reconstruct_spect
 from recon.spect.peaks import peaks_of
 from recon.spect.projector import SpectProjector
+from recon.spect.run import SpectOptions
+from recon.spect.run_input import spect_run
 from recon.spect.scatter import scatter_counts
 from recon.spect.scatter_trial import tew_defect
 from recon.spect.views import View, ViewSet

@@ -24,7 +24,7 @@ from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.em.event_store import EventStore
 from recon.em.list_mode_osem import osem
-from recon.em.prior import RelativeDifference
+from recon.em.penalised import RelativeDifference
 from recon.projector.operator import Projector
 
 RADIUS_MM, HALF_LENGTH_MM, SPHERE_MM = 134.0, 77.0, 90.0
@@ -92,7 +92,7 @@ def measured(millions: float, options: argparse.Namespace) -> dict[str, float]:
     built = time.process_time() - begun - sum(drawing)
     resolution = None
     if options.psf:
-        from hw.scanner.description import load_scanner
+        from hw.scanner.preset_file import load_scanner
 
         resolution = detector_resolution(load_scanner("caremibrain"), GRID, threads=options.threads)
     projector = TimedProjector(GRID, threads=options.threads)

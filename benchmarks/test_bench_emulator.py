@@ -6,7 +6,7 @@ from collections import deque
 
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
+from emulator.engines.prepare import prepare
 
 PERIODS = 20  # of 5.24 ms: about 105 000 decays at 1 MBq
 

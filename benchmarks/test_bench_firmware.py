@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from daq.cli.bench.bench_firmware_paths import measure_path
-from daq.cli.bench.firmware_speed import PATHS
+from daq.cli.bench.firmware_speed import PATHS, measure_path
 from hw.machines.toolchain import Kind, missing
 
 

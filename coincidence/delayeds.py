@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.crowding import MOST_NEAR
-from coincidence.events import FLAG_DELAYED
-from coincidence.records import crystal_of, write_pair
+from coincidence.events import FLAG_DELAYED, crystal_of, write_pair
+from coincidence.pairs import MOST_NEAR
 from hw.jit import Array, kernel
 
 DELAYEDS, START, NEEDED, CROWDED = range(4)

@@ -1,8 +1,26 @@
-"""The records of singles and coincidences: one layout for kernels, files and messages."""
+"""The records of singles and coincidences: one layout for kernels, files and messages.
+
+The angle at which a single was seen: that of its module's last angle word before it.
+
+Working memory of the event path: arrays used in turn, grown where they must be, never freed.
+
+A batch's array stays valid until ``depth`` later ones were asked for, so that stages in threads of
+their own can hand arrays on without a copy (fresh memory would cost a page fault every 4 KiB).
+
+Reading singles and writing coincidences as 64-bit words inside kernels.
+
+A structured record is copied field by field; the same bytes as words go several times faster. The
+layouts are those of ``coincidence.events`` (a test compares them field by field).
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+
+from hw.jit import Array, kernel
 
 SINGLE = np.dtype(
     [
@@ -68,9 +86,119 @@ ANGLE = np.dtype(
 ``ANGLE_STEP_DEG`` (``hw.scanner.geometry.module_poses`` says what is turned)."""
 
 ANGLE_STEP_DEG = 0.001
-
 FLAG_DELAYED = 1
 FLAG_MULTIPLE = 2
-
 END_OF_TIME_PS = np.int64(2**62)
 """A watermark beyond every event: used once, to flush at the end of a run."""
+
+
+def angles_of_singles(
+    singles: npt.NDArray[np.void],
+    angles: npt.NDArray[np.void],
+    module_of: npt.NDArray[np.uint16],
+) -> npt.NDArray[np.float64]:
+    """Return the angle of each single's module at its time, (n,) f8 in degrees.
+
+    NaN where the module had not told any angle yet.
+
+    Parameters
+    ----------
+    singles : (n,) SINGLE
+    angles : (k,) ANGLE, those of a module in order of time (as the daq logs and publishes them)
+    module_of : (n_crystals,) u2
+    """
+    found = np.full(len(singles), np.nan)
+    modules = module_of[singles["crystal"]]
+    for module in np.unique(modules):
+        own = angles[angles["module"] == module]
+        here = np.flatnonzero(modules == module)
+        place = np.searchsorted(own["time_ps"], singles["time_ps"][here], side="right") - 1
+        known = place >= 0
+        found[here[known]] = own["steps"][place[known]] * ANGLE_STEP_DEG
+    return found
+
+
+Records = npt.NDArray[np.void]
+Words = npt.NDArray[np.int64]
+_LEAST = 1 << 14
+
+
+class Rotation:
+    """Arrays of one dtype, handed out in turn."""
+
+    def __init__(self, dtype: npt.DTypeLike, *, depth: int) -> None:
+        self._dtype = np.dtype(dtype)
+        self._arrays = [np.empty(0, self._dtype) for _ in range(depth)]
+        self._turn = 0
+
+    def next(self, n: int) -> npt.NDArray[Any]:
+        """Return an array of at least n elements, with whatever was in it."""
+        self._turn = (self._turn + 1) % len(self._arrays)
+        if len(self._arrays[self._turn]) < n:
+            self._arrays[self._turn] = np.empty(max(_LEAST, n + n // 2), self._dtype)
+        return self._arrays[self._turn]
+
+
+def as_words(singles: Records) -> Words:
+    """Return SINGLE records as (n, 2) i8: time, and crystal | energy·2³² | flags·2⁴⁸ | doi·2⁵⁶.
+
+    Kernels copy and compare two words much faster than six fields. No copy is made where the
+    records are contiguous.
+    """
+    return np.ascontiguousarray(singles).view(np.int64).reshape(-1, 2)
+
+
+def empty_singles(n: int) -> Records:
+    """Return an uninitialised array of n singles."""
+    return np.empty(n, dtype=SINGLE)
+
+
+_U32 = 0xFFFFFFFF
+
+
+@kernel
+def crystal_of(s: Array, i: int) -> int:
+    """Return the crystal of single i of (n, 2) i8."""
+    return s[np.uint64(i), 1] & _U32
+
+
+@kernel
+def energy_of(s: Array, i: int) -> int:
+    """Return the energy of single i in 0.1 keV."""
+    return (s[np.uint64(i), 1] >> 32) & 0xFFFF
+
+
+@kernel
+def doi_of(s: Array, i: int) -> int:
+    """Return the depth bin of single i."""
+    return (s[np.uint64(i), 1] >> 56) & 0xFF
+
+
+@kernel
+def write_pair(
+    out: Array, n: int, s: Array, early: int, late: int, delay_ps: int, flags: int, window: int
+) -> None:
+    """Write a coincidence of two singles to ``out`` (≥ n + 1, 4) i8, COINCIDENCE as words: lower
+    crystal first, tof = t_b − t_a with the delay removed from the later single's time."""
+    tof_ps = s[late, 0] - delay_ps - s[early, 0]
+    a, b = early, late
+    if crystal_of(s, early) >= crystal_of(s, late):
+        a, b = late, early
+        tof_ps = -tof_ps
+    out[n, 0] = s[early, 0]
+    out[n, 1] = crystal_of(s, a) | (crystal_of(s, b) << 32)
+    out[n, 2] = (tof_ps & _U32) | (energy_of(s, a) << 32) | (energy_of(s, b) << 48)
+    out[n, 3] = flags | (doi_of(s, a) << 8) | (doi_of(s, b) << 16) | (window << 24)
+
+
+@kernel
+def write_triple(out: Array, n: int, s: Array, i: int, j: int, k: int, pairs: int) -> None:
+    """Write three singles in order of time to ``out`` (≥ n + 1, 5) i8, TRIPLE as words."""
+    out[n, 0] = s[i, 0]
+    out[n, 1] = crystal_of(s, i) | (crystal_of(s, j) << 32)
+    out[n, 2] = crystal_of(s, k) | ((s[j, 0] - s[i, 0]) << 32)
+    out[n, 3] = (s[k, 0] - s[i, 0]) | (energy_of(s, i) << 32) | (energy_of(s, j) << 48)
+    out[n, 4] = (
+        energy_of(s, k) | (doi_of(s, i) << 16) | (doi_of(s, j) << 24) | (doi_of(s, k) << 32)
+        | (pairs << 40)
+    )  # fmt: skip

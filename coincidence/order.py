@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.buffers import Records, Rotation, Words, as_words
-from coincidence.events import SINGLE
+from coincidence.events import SINGLE, Records, Rotation, Words, as_words
 from hw.jit import Array, kernel
 
 _CROWDED = 64  # mean of the square of a bucket's occupancy per single; a steady stream has about 1

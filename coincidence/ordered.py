@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence import pairs
-from coincidence.buffers import Records, Words, as_words
-from coincidence.events import COINCIDENCE, END_OF_TIME_PS
+from coincidence.events import COINCIDENCE, END_OF_TIME_PS, Records, Words, as_words
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
-from coincidence.windows import window_dkeV
+from coincidence.select import window_dkeV
 from hw.jit import Array, kernel
 from hw.messages.sort_settings import SortSettings
 

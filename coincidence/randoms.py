@@ -1,9 +1,20 @@
 """Counting for the estimates of randoms: singles by slices of time, delayeds by their fans.
 
-Kernels only; what is made of the counts is in :mod:`coincidence.randoms_estimates`.
+Kernels only; what is made of the counts is in :mod:`coincidence.randoms`.
+
+Randoms three ways: delayeds over their factor, 2τ·S·S, and per LOR from delayed fan sums.
+
+Each formula stands with its source; docs/randoms.md says what makes them differ. Plain numpy: they
+are evaluated a few times a second, or once a run.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from hw.jit import Array, kernel
 
@@ -69,3 +80,134 @@ def count_delayeds(delayeds: Array, module_of: Array, crystals: Array, pairs: Ar
         crystals[b] += 1
         m, n = module_of[a], module_of[b]
         pairs[min(m, n), max(m, n)] += 1
+
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+FAN_STEPS = 1_000
+FAN_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class RandomsRatio:
+    """Both estimates of the number of randoms and their ratio, delayed over singles.
+
+    ``ratio`` and ``sigma`` are NaN where it cannot be known: no singles, or no delayed windows.
+    """
+
+    from_delayeds: float
+    from_singles: float
+    ratio: float
+    sigma: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a ratio."""
+        return math.isfinite(self.ratio)
+
+
+def compare_estimates(
+    delayeds: int, factor: int, from_singles: float, *, singles: int
+) -> RandomsRatio:
+    """Return both estimates and their ratio with its standard deviation.
+
+    The delayeds are Poisson (none counts as one, so that none where many were due stands out); the
+    sum of products of N Poisson singles has a relative variance of about 4/N, which matters only
+    where delayeds are nearly as many.
+
+    factor : how often the delayed windows count the randoms; 0 where there are none
+    """
+    from_delayeds = delayeds / max(factor, 1)
+    if not factor or from_singles <= 0:
+        return RandomsRatio(from_delayeds, from_singles, math.nan, math.nan)
+    ratio = from_delayeds / from_singles
+    of_delayeds = math.sqrt(max(delayeds, 1)) / factor / from_singles
+    sigma = math.hypot(of_delayeds, 2 * ratio / math.sqrt(max(singles, 1)))
+    return RandomsRatio(from_delayeds, from_singles, ratio, sigma)
+
+
+def singles_rate_randoms(
+    products: Ints, allowed: npt.NDArray[np.bool_], *, window_ps: int, slice_ps: int
+) -> Floats:
+    """Return the randoms expected of each allowed module pair, (modules, modules), row < column.
+
+    R_mn = Σ over slices of 2τ · N_m · N_n / Δt, the singles-rate estimate of C. W. Stearns et al.,
+    IEEE NSS Conf. Rec. 2003, 5, 3067 (G. F. Knoll, 4th ed., ch. 17 V: chance coincidences, with
+    2τ the full width). ``products`` : Σ N_m · N_n, as count_singles gives it.
+    """
+    either = np.triu(allowed | allowed.T, 1)
+    return np.asarray(np.where(either, products, 0) * (2 * window_ps / slice_ps))
+
+
+def singles_rate_of_lines(
+    crystal_a: npt.NDArray[np.integer],
+    crystal_b: npt.NDArray[np.integer],
+    *,
+    pair_randoms: Floats,
+    crystal_singles: Ints,
+    module_of: npt.NDArray[np.uint16],
+) -> Floats:
+    """Return the randoms expected on each LOR: R_ij = R_mn · (s_i / S_m) · (s_j / S_n), (n,) f8.
+
+    pair_randoms : (modules, modules), row < column, from :func:`singles_rate_randoms`
+    crystal_singles : (n_crystals,) singles s of the run; S their sum over a module
+    """
+    module_singles = np.bincount(module_of, weights=crystal_singles, minlength=len(pair_randoms))
+    share = crystal_singles / np.maximum(module_singles[module_of], 1)
+    m, n = module_of[crystal_a], module_of[crystal_b]
+    pair = pair_randoms[np.minimum(m, n), np.maximum(m, n)]
+    return np.asarray(pair * share[crystal_a] * share[crystal_b])
+
+
+@dataclass(frozen=True)
+class FanRates:
+    """Delayeds smoothed by their fan sums: r_i · r_j are expected on the LOR of crystals i and j.
+
+    rate : (n_crystals,) f8; residual : largest |Σ_j r_i r_j − D_i| of a module, over all delayeds
+    """
+
+    rate: Floats
+    residual: float
+
+    def lines(
+        self, crystal_a: npt.NDArray[np.integer], crystal_b: npt.NDArray[np.integer]
+    ) -> Floats:
+        """Return what is expected on each LOR, (n,) f8; LORs must be of allowed pairs."""
+        return np.asarray(self.rate[crystal_a] * self.rate[crystal_b])
+
+
+def fan_sum_rates(
+    crystal_delayeds: Ints | Floats,
+    module_of: npt.NDArray[np.uint16],
+    allowed: npt.NDArray[np.bool_],
+) -> FanRates:
+    """Return rates r such that Σ_j r_i · r_j over each crystal's fan is its delayed fan sum D_i.
+
+    Randoms of a line are proportional to the product of its crystals' singles rates, so the fan
+    sums are the sufficient statistic of Poisson delayeds and r is their maximum-likelihood
+    estimate (M. E. Casey and E. J. Hoffman, J. Comput. Assist. Tomogr. 10 (1986) 845; iterated as
+    in V. Y. Panin et al., IEEE NSS Conf. Rec. 2007, and STIR's find_ML_singles_from_delayed).
+    All crystals of a module have the same fan, so the fixed point is one of modules:
+    R_m = D_m / Σ_n R_n over allowed n, and r_i = R_m · D_i / D_m. The geometric mean with the step
+    before keeps the iteration from swinging.
+
+    Parameters
+    ----------
+    crystal_delayeds : (n_crystals,) delayeds in which each crystal is one of the two
+    allowed : (modules, modules) bool
+    """
+    fans = (allowed | allowed.T).astype(np.float64)
+    np.fill_diagonal(fans, 0.0)
+    wanted = np.bincount(module_of, weights=crystal_delayeds, minlength=len(fans))
+    total = wanted.sum()
+    if total <= 0:
+        return FanRates(np.zeros(len(crystal_delayeds)), 0.0)
+    rate, residual = wanted / math.sqrt(total), math.inf
+    for _ in range(FAN_STEPS):
+        seen = fans @ rate
+        residual = float(np.abs(rate * seen - wanted).max() / total)
+        if residual < FAN_TOLERANCE:
+            break
+        rate = np.sqrt(rate * wanted / np.maximum(seen, 1e-300))
+    of_module = rate / np.maximum(wanted, 1e-300)
+    return FanRates(np.asarray(of_module[module_of] * crystal_delayeds), residual)

@@ -3,27 +3,244 @@
 Selection comes before ordering because it needs no order and thins the stream. The kernel has no
 branch on the energy: every single is written, and the write position moves only for accepted
 ones (numpy's boolean indexing and an ``if`` were both slower on mixed streams).
+
+Per-crystal corrections of energy and time: what a calibration set becomes in the event path.
+
+    E = e·(1 + curvature·(e/511 − 1)),  e = E_raw·gain·doi_gain[d]
+    t = t_raw − skew − doi_ps[d] − walk·(√(511 keV/E) − 1)
+
+Both corrections leave a 511 keV photon alone: gain and skew keep their meaning, whatever the
+curvature and the walk. The walk's shape is that of a threshold on charge whose pulse begins as t²
+(scintillation rising linearly), crossed at t ∝ 1/√E.
+
+Energy windows as tables: which window a calibrated energy belongs to, looked up in one step.
+
+A table has a row for each set of windows that some modules share, and a byte for each energy in
+0.1 keV: ``COINCIDENCE_BIT`` where the single may pair, in the six lower bits the number of its
+window for singles (0 none), and ``SINGLES_ONLY_BIT`` where it has such a window but may not pair:
+the two upper bits together tell in which column it is counted. Row 0 is empty: masked crystals
+look there. Where no coincidences are sorted (τ = 0), no byte has ``COINCIDENCE_BIT``.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import Records, Rotation, as_words
-from coincidence.calibration import (
-    Calibration,
-    REFERENCE_keV,
-    WALK_LEAST_keV,
-    WALK_MOST_keV,
-)
-from coincidence.events import SINGLE, WINDOW_SHIFT
-from coincidence.windows import COINCIDENCE_BIT, NUMBER_MASK, WindowTable
+from coincidence.events import SINGLE, WINDOW_SHIFT, Records, Rotation, as_words
 from hw.jit import Array, kernel
+from hw.messages.sort_settings import SettingsError, SortSettings
+
+REFERENCE_keV = 511.0
+WALK_LEAST_keV, WALK_MOST_keV = 25.0, 6553.5
+"""The walk is that of an energy within these: below, the time stamp means little."""
+
+LONGEST_ps = 1e6
+"""Walk and depth corrections reach 1 µs at most: beyond any detector, and far from overflow."""
+
+DOI_BINS = 8
+POSITIONS, NO_CRYSTAL = 4096, 65535
+"""Raw positions that the wire can name, and the crystal of one that is none."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class CalibrationError(ValueError):
+    """Corrections that cannot be applied; the message names the crystal, value and bound."""
+
+
+def _none() -> Any:
+    return None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Per-crystal corrections; what is not given is the identity.
+
+    gain : (n_crystals,) f4, finite and positive
+    skew_ps : (n_crystals,) i4
+    curvature : (n_crystals,) f4, non-linearity of the energy
+    walk_ps : (n_crystals,) f4, time walk
+    masked : (n_crystals,) bool, dead or noisy crystals, whose singles are counted and left out
+    doi_gain, doi_ps : (8,) f4, by depth bin
+    crystal_map : (modules, 4096) u2, crystal in its module for each raw position on the wire, 65535
+        for none; None where the wire carries crystals
+    """
+
+    gain: Floats
+    skew_ps: npt.NDArray[np.int32]
+    curvature: Floats = field(default_factory=_none)
+    walk_ps: Floats = field(default_factory=_none)
+    masked: npt.NDArray[np.bool_] = field(default_factory=_none)
+    doi_gain: Floats = field(default_factory=_none)
+    doi_ps: Floats = field(default_factory=_none)
+    crystal_map: npt.NDArray[np.uint16] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.gain)
+        self._fill("curvature", np.zeros(n, np.float32))
+        self._fill("walk_ps", np.zeros(n, np.float32))
+        self._fill("masked", np.zeros(n, np.bool_))
+        self._fill("doi_gain", np.ones(DOI_BINS, np.float32))
+        self._fill("doi_ps", np.zeros(DOI_BINS, np.float32))
+        for name in ("gain", "curvature", "walk_ps", "doi_gain", "doi_ps"):
+            values = getattr(self, name)
+            least = 0.0 if name.endswith("gain") else -math.inf
+            most = LONGEST_ps if name.endswith("ps") else math.inf
+            bad = np.flatnonzero(~(np.isfinite(values) & (values > least) & (abs(values) <= most)))
+            if len(bad):
+                what = "depth bin" if name.startswith("doi") else "crystal"
+                bound = "finite and above 0" if name.endswith("gain") else "finite"
+                bound += f", and at most {most:g} either way" if name.endswith("ps") else ""
+                raise CalibrationError(
+                    f"{name} of {what} {bad[0]} is {values[bad[0]]}: it must be {bound} "
+                    f"({len(bad)} values are wrong); calibrate again"
+                )
+
+    def _fill(self, name: str, values: npt.NDArray[Any]) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, values)
+
+    def check_fits(self, n_crystals: int) -> None:
+        """Raise CalibrationError unless there is one value for each of the scanner's crystals."""
+        for name in ("gain", "skew_ps", "curvature", "walk_ps", "masked"):
+            found = len(getattr(self, name))
+            if found != n_crystals:
+                raise CalibrationError(
+                    f"calibration has {found} values of {name}, the scanner has {n_crystals} "
+                    "crystals: it belongs to another scanner"
+                )
+        self._check_map(n_crystals)
+
+    def _check_map(self, n_crystals: int) -> None:
+        """Refuse a crystal map that would name another module's crystals, or none there are."""
+        if self.crystal_map is None:
+            return
+        modules = len(self.crystal_map)
+        per_module = n_crystals // max(modules, 1)
+        values = self.crystal_map
+        if values.shape != (modules, POSITIONS) or modules * per_module != n_crystals:
+            raise CalibrationError(
+                f"crystal_map has the shape {values.shape}: a row of {POSITIONS} positions for "
+                f"each module of a scanner with {n_crystals} crystals is needed; it belongs to "
+                "another scanner"
+            )
+        bad = np.argwhere((values >= per_module) & (values != NO_CRYSTAL))
+        if len(bad):
+            module, position = bad[0]
+            raise CalibrationError(
+                f"crystal_map of module {module} has crystal {values[module, position]} at "
+                f"position {position}: a module's crystals are 0 to {per_module - 1}, "
+                f"{NO_CRYSTAL} is none ({len(bad)} values are wrong); make the flood map again"
+            )
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether there is more to it than gain, skew and mask."""
+        return bool(
+            self.curvature.any() or self.walk_ps.any() or self.doi_ps.any()
+            or (self.doi_gain != 1).any()
+        )  # fmt: skip
+
+    @property
+    def margin_ps(self) -> int:
+        """How much earlier a corrected time may be than a raw one: the watermark waits for it."""
+        least = walk_shape(WALK_MOST_keV)
+        most = walk_shape(WALK_LEAST_keV)
+        walk = np.maximum(self.walk_ps * most, self.walk_ps * least)
+        latest = (self.skew_ps + walk).max(initial=0.0) + self.doi_ps.max(initial=0.0)
+        return int(max(0, math.ceil(latest)))
+
+
+def walk_shape(energy_keV: float) -> float:
+    """Return √(511 keV/E) − 1, by which a crystal's walk is multiplied."""
+    return math.sqrt(REFERENCE_keV / energy_keV) - 1
+
+
+def no_calibration(n_crystals: int) -> Calibration:
+    """Return the identity."""
+    return Calibration(np.ones(n_crystals, np.float32), np.zeros(n_crystals, np.int32))
+
+
+COINCIDENCE_BIT = 0x80
+SINGLES_ONLY_BIT = 0x40
+NUMBER_MASK = 0x3F
+ENERGIES = 1 << 16
+
+
+@dataclass(frozen=True)
+class WindowTable:
+    """``rows`` : (n, 65536) u1; ``row_of_module`` : (modules,) u2, never 0."""
+
+    rows: npt.NDArray[np.uint8]
+    row_of_module: npt.NDArray[np.uint16]
+
+    @property
+    def has_singles(self) -> bool:
+        """Whether any window selects windowed singles."""
+        return bool((self.rows & NUMBER_MASK).any())
+
+
+def window_table(settings: SortSettings, n_modules: int) -> WindowTable:
+    """Return the table of a run's windows.
+
+    Raises
+    ------
+    SettingsError
+        where a window names a module that the scanner does not have.
+    """
+    by_windows: dict[tuple[int, ...], int] = {}
+    row_of_module = np.zeros(n_modules, np.uint16)
+    rows = [np.zeros(ENERGIES, np.uint8)]
+    for window in settings.windows:
+        beyond = [module for module in window.modules if module >= n_modules]
+        if beyond:
+            raise SettingsError(
+                f"energy window {window.name} names module {beyond[0]}: the scanner has "
+                f"{n_modules} modules, numbered from 0"
+            )
+    for module in range(n_modules):
+        chosen = tuple(
+            k for k, window in enumerate(settings.windows)
+            if not window.modules or module in window.modules
+        )  # fmt: skip
+        if chosen not in by_windows:
+            by_windows[chosen] = len(rows)
+            rows.append(_row(settings, chosen))
+        row_of_module[module] = by_windows[chosen]
+    return WindowTable(np.stack(rows), row_of_module)
+
+
+def _row(settings: SortSettings, chosen: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Fill in the windows from low to high energy, so that a shared edge is the upper one's."""
+    row = np.zeros(ENERGIES, np.uint8)
+    numbers = {window.name: k + 1 for k, window in enumerate(settings.singles_windows)}
+    windows = [settings.windows[k] for k in chosen]
+    for window in sorted(windows, key=lambda w: w.lld_keV):
+        if window.kind != "coincidence":
+            low, high = window_dkeV(window.lld_keV, window.uld_keV)
+            row[low : high + 1] = numbers[window.name]
+    own = [(window.lld_keV, window.uld_keV) for window in windows if window.kind == "coincidence"]
+    if settings.sorts_coincidences and not own:
+        own = [(settings.lld_keV, settings.uld_keV)]
+    for lld_keV, uld_keV in own:
+        low, high = window_dkeV(lld_keV, uld_keV)
+        row[low : high + 1] |= COINCIDENCE_BIT
+    row[(row > 0) & (row < COINCIDENCE_BIT)] |= SINGLES_ONLY_BIT
+    return row
+
+
+def window_dkeV(lld_keV: float, uld_keV: float) -> tuple[int, int]:
+    """Return the inclusive window in 0.1 keV that holds exactly the energies in [lld, uld]."""
+    return int(np.ceil(round(lld_keV * 10, 6))), int(np.floor(round(uld_keV * 10, 6)))
+
 
 SPECTRUM_BINS = 256
 SPECTRUM_BIN_DKEV = 40  # 4 keV: 256 bins reach 1024 keV, the last bin holds what is above
-
 OUTSIDE, WINDOWED, ACCEPTED = 0, 1, 2
 """Columns of the counts, the two upper bits of a table's byte: in no window, in one for singles
 only, in the coincidence window."""
@@ -39,7 +256,6 @@ _BIN_FACTOR, _BIN_SHIFT, _LAST_BIN = np.uint64(52429), np.uint64(21), np.uint64(
 """energy // 40 = (energy · 52429) >> 21 for energies below 2**16, without a division."""
 
 _NUMBER_SHIFT = np.uint64(48 + WINDOW_SHIFT)
-
 CRYSTAL = np.dtype([("gain", "<f4"), ("skew_ps", "<i4"), ("count_row", "<u2"), ("row", "<u2")])
 """What selection needs of a crystal, in one cache line: ``count_row`` is its module, or modules +
 its module where it is masked; ``row`` its row of the window table."""

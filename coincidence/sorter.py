@@ -3,6 +3,8 @@
 Whatever the sizes of the batches, the concatenated output is the same to the bit, because a
 single is resolved only once the watermark has passed everything that could pair with it; until
 then it is carried over.
+
+The histogram of time differences, for displays.
 """
 
 from __future__ import annotations
@@ -14,10 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence import delayeds, pairs
-from coincidence.buffers import Records, Rotation, Words, as_words, empty_singles
 from coincidence.delayeds import pair_delayeds
-from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, TRIPLE
+from coincidence.events import (
+    COINCIDENCE,
+    END_OF_TIME_PS,
+    SINGLE,
+    TRIPLE,
+    Records,
+    Rotation,
+    Words,
+    as_words,
+    empty_singles,
+)
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
+from hw.jit import Array, kernel
 from hw.messages.sort_settings import SortSettings
 
 _INITIAL_ROOM = 1 << 14
@@ -174,3 +186,18 @@ def _joined(parts: list[npt.NDArray[np.int64]], dtype: npt.DTypeLike) -> npt.NDA
     """Return arrays of words end to end, as records."""
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return whole.reshape(-1).view(dtype)
+
+
+def count_timing(records: Records, bin_ps: float, histogram: npt.NDArray[np.int64]) -> None:
+    """Count the tof of (n,) COINCIDENCE into bins of ``bin_ps`` around 0, (bins,) i8; the outer
+    bins take what lies beyond."""
+    count_tofs(np.ascontiguousarray(records).view(np.int32).reshape(-1, 8), bin_ps, histogram)
+
+
+@kernel
+def count_tofs(rows: Array, bin_ps: float, histogram: Array) -> None:
+    """``rows`` : (n, 8) i4, COINCIDENCE as 32-bit words, the fifth being ``tof_ps``."""
+    bins = histogram.shape[0]
+    for i in range(rows.shape[0]):
+        place = int(np.floor(rows[i, 4] / bin_ps + bins / 2))
+        histogram[min(max(place, 0), bins - 1)] += 1

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.buffers import empty_singles
-from coincidence.calibration import no_calibration
-from coincidence.events import END_OF_TIME_PS
+from coincidence.events import END_OF_TIME_PS, empty_singles
 from coincidence.order import TimeOrder
-from coincidence.select import Selector
-from coincidence.sorter import CoincidenceSorter
-from coincidence.timing import count_timing
-from coincidence.windows import window_table
+from coincidence.select import Selector, no_calibration, window_table
+from coincidence.sorter import CoincidenceSorter, count_timing
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 
 _MODULES = 2

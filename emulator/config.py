@@ -1,4 +1,11 @@
-"""What an emulation is: everything that decides its data, checked where it enters."""
+"""What an emulation is: everything that decides its data, checked where it enters.
+
+Hits mode: what an emulator that stands in front of firmware modules does, and what it cannot do.
+
+Frames, their numbers and their way are the firmware's and the link's there: faults of frames are
+refused. Faults of clocks, crystals, temperature and power show in the hits, the marks and the
+weather of the window.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +15,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from emulator.fault_kinds import FaultError
-from emulator.faults.frames import FaultPlan
+from emulator.fault_kinds import FRAME_KINDS, Fault, FaultError, FaultPlan
 from hw.wire.protocol import MAX_EVENTS
 
 MAX_ACTIVITY_BQ = 1e9
 """Beyond this a period's frames do not fit the wire; a brain scan has a few 1e7 Bq."""
-
 
 _BOUND = re.compile(r"Expected `\w+` (?P<sign>[<>]=?) (?P<bound>\S+) - at `\$\.(?P<name>\w+)`")
 _SIGNS = {"<": "below", "<=": "at most", ">": "above", ">=": "at least"}
@@ -132,5 +137,35 @@ def check_config(config: EmulatorConfig) -> None:
     make_config(msgspec.to_builtins(config))
     try:
         config.faults.faults()
+    except FaultError as error:
+        raise EmulationError(str(error)) from error
+
+
+REFUSED = (*FRAME_KINDS, "stalled_link", "vanished_link", "counter_wrap")
+
+
+def check_hit_fault(fault: Fault) -> None:
+    """Refuse a fault of frames; raises FaultError."""
+    if fault.kind in REFUSED:
+        raise FaultError(
+            f"fault {fault.describe()}: with firmware modules the frames are theirs, not the "
+            "emulator's; choose a fault of clocks, crystals, temperature or power"
+        )
+
+
+def check_hit_mode(config: EmulatorConfig) -> None:
+    """Refuse what hits mode cannot do; raises EmulationError."""
+    if not config.hits:
+        return
+    if config.truth:
+        raise EmulationError(
+            "truth: which event words the firmware makes of the hits is not known to the "
+            "emulator; leave --truth out, or run without firmware"
+        )
+    if config.faults.exact or config.faults.probability:
+        raise EmulationError("faults of frames: with firmware modules the frames are theirs")
+    try:
+        for fault in config.faults.faults():
+            check_hit_fault(fault)
     except FaultError as error:
         raise EmulationError(str(error)) from error

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 MOST_STALL_S = 30.0
 WHOLE = ("periods", "before", "crystal")
@@ -274,3 +275,36 @@ def _number(text: str, name: str, written: str, *, seconds: bool = False) -> flo
     if not math.isfinite(value):
         raise FaultError(f"fault {text!r}: {name} is {written!r}, not a number")
     return value
+
+
+FaultKind = Literal[
+    "corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate", "unknown_module"
+]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class FaultPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which faults to do in each run.
+
+    probability : fault name to probability per frame
+    exact : fault name to a list of (module, period)
+    schedule : any faults, as ``fault_kinds`` has them written
+    seed : decides where the probable faults fall
+    """
+
+    probability: dict[FaultKind, Probability] = {}
+    exact: dict[FaultKind, tuple[tuple[int, int], ...]] = {}
+    schedule: tuple[str, ...] = ()
+    seed: int = 0
+
+    def faults(self, *, modules: int | None = None, crystals: int | None = None) -> list[Fault]:
+        """Return the faults of the plan but the exact ones; raises FaultError.
+
+        modules, crystals : how many the scanner and a module have; None where not known yet
+        """
+        probable = [
+            Fault(kind=kind, at_s=0.0, amounts={"p": p}) for kind, p in self.probability.items()
+        ]
+        return probable + [
+            parse_fault(t, modules=modules, crystals=crystals) for t in self.schedule
+        ]

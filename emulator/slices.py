@@ -14,6 +14,12 @@ import numpy.typing as npt
 from emulator.truth_labels import no_labels
 from hw.wire.protocol import FRAME_PERIOD_PS
 
+DECAYS, PAIRS, PHOTONS, DEPOSITS, OVERFLOWED, LUTETIUM, NOISE = range(7)
+TALLY_SIZE = 7
+"""Decays of the source, β⁺ pairs, γ and X photons, deposits, too little room for hits, decays of
+¹⁷⁶Lu, triggers of noise; the decays of each nuclide of the source follow, then those in each region
+where regions have activities of their own."""
+
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.messages.codec import SourceReport
+from hw.messages.source import SourceReport
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from frames_factory import RUN_TAG, ModuleSender, single_words
 
-from hw.messages.codec import SourceReport
+from hw.messages.source import SourceReport
 from hw.scanner.description import Scanner
 from hw.wire.angle_words import pack_angle_words
 from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS

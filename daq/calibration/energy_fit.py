@@ -2,12 +2,14 @@
 
 The photopeaks of known lines are found in each crystal's spectrum of raw read-out energies. With
 one line, gain = line/peak. With several, gain and curvature are fitted together, the correction
-being that of ``coincidence.calibration``:
+being that of ``coincidence.select``:
 
     E = e·(1 + curvature·(e/511 keV − 1)),  e = E_raw·gain
 
 Spectra are pooled over the module where a crystal has too few counts, and over the scanner where
 the module has; such crystals are marked.
+
+The lines an energy calibration can use, from the words a person gives.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.calibration import REFERENCE_keV
+from coincidence.select import REFERENCE_keV
 from daq.calibration.energy_spectra import BINS, LineGrid, Spectra
 from daq.calibration.photopeaks import GRID_511, Peaks, fit_peaks
 from daq.folder.calibration_arrays import MAX_CURVATURE, CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.physics.nuclides import NuclideError, load_nuclide
 from hw.scanner.description import Scanner
 
 Floats = npt.NDArray[np.float64]
 Statuses = npt.NDArray[np.uint8]
-
 LEAST_RATIO = 1.1
 """Two lines must differ by this factor for a non-linearity to be seen."""
 
@@ -227,3 +229,49 @@ def _gain_at(energies: Floats, raw: Floats, errors: Floats, curvature: Floats) -
     weight = (raw / errors) ** 2
     result: Floats = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
     return result
+
+
+ANNIHILATION_keV = 511.0
+
+
+def parse_line(text: str) -> float:
+    """Return a line's energy in keV.
+
+    Parameters
+    ----------
+    text : a number in keV; a nuclide, for its strongest γ line, or 511 keV where it has more
+        annihilation photons; or a nuclide and about what energy, ``Lu-177:208``
+
+    Raises
+    ------
+    CalibrationSetError
+        for what is none of these, a nuclide without a line, or with none within 5 keV.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        name, _, about = text.partition(":")
+    try:
+        nuclide = load_nuclide(name)
+    except NuclideError as error:
+        raise CalibrationSetError(f"line {text!r} is no number in keV and an {error}") from error
+    lines = {line.energy_keV: line.intensity for line in nuclide.lines if line.kind == "gamma"}
+    if nuclide.beta_plus_fraction > 0:
+        lines[ANNIHILATION_keV] = 2 * nuclide.beta_plus_fraction
+    if not lines:
+        raise CalibrationSetError(f"line {text!r}: {name} has no γ line in the table")
+    if not about:
+        return max(lines, key=lambda energy: lines[energy])
+    return _nearest(text, about, lines)
+
+
+def _nearest(text: str, about: str, lines: dict[float, float]) -> float:
+    try:
+        wanted = float(about)
+    except ValueError as error:
+        raise CalibrationSetError(f"line {text!r}: {about!r} is no energy in keV") from error
+    found = min(lines, key=lambda energy: abs(energy - wanted))
+    if abs(found - wanted) > 5.0:
+        known = ", ".join(f"{energy:g}" for energy in sorted(lines))
+        raise CalibrationSetError(f"line {text!r}: there is none within 5 keV; there are {known}")
+    return found

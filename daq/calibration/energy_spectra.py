@@ -17,9 +17,9 @@ from coincidence.events import SINGLE
 from daq.folder import raw_log as rawlog
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.raw_log import RawLogReader
+from daq.folder.run_folder import run_config
 from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
-from daq.replay.sort_again import run_config
 from hw.jit import Array, kernel
 from hw.scanner.description import Scanner
 from hw.wire.protocol import HEADER_BYTES, WORD_BYTES

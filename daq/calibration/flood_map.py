@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
+from daq.folder.run_folder import run_config
 from daq.path.frame_check import CheckedFrames, FrameChecker
-from daq.replay.sort_again import run_config
 from hw.jit import Array, kernel
 from hw.scanner.description import MAX_CRYSTALS_PER_MODULE
 from hw.wire.protocol import (

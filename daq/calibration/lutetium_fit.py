@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 
-from coincidence.calibration import REFERENCE_keV
+from coincidence.select import REFERENCE_keV
 from daq.calibration import lutetium_spectra as lutetium
 from daq.calibration.energy_spectra import BINS, Grid, Spectra
 from daq.folder.calibration_arrays import CalibrationSetError

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from daq.folder import raw_log as rawlog
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.raw_log import RawLogReader
+from daq.folder.run_folder import run_config
 from daq.path.frame_check import CheckedFrames, FrameChecker
-from daq.replay.sort_again import run_config
 from hw.jit import Array, kernel
 from hw.wire.protocol import FLAG_LAST, FRAME_PERIOD_PS, KIND_SHIFT, KIND_SINGLE
 

@@ -14,17 +14,16 @@ from typing import Any, Self
 import zmq
 
 from hw.messages.codec import (
-    Command,
     ImageMessage,
     MessageError,
     ModuleStates,
     Projections,
-    Reply,
-    Telemetry,
     decode_as,
     encode,
 )
+from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import Telemetry
 
 
 class ClientError(Exception):

@@ -14,10 +14,10 @@ import numpy as np
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from daq.folder.listmode_log import RECORDS, Records
-from daq.service.event_stream import KINDS
-from hw.messages.codec import EventBatch, EventKind, MessageError, decode_as
+from daq.folder.listmode_log import KINDS, RECORDS, Records
+from hw.messages.codec import MessageError, decode_as
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import EventBatch, EventKind
 
 _LINKS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 READER_QUEUE = 1024

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.calibration import DOI_BINS
+from coincidence.select import DOI_BINS
 from daq.errors import RunError
 from hw.scanner.description import MAX_CRYSTALS_PER_MODULE, Scanner
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daq.service.run import CONFIG_NAME, SUMMARY_NAME
+from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME
 
 FILE_NAME = "runs.sqlite"
 T = TypeVar("T")

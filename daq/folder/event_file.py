@@ -12,10 +12,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from daq.errors import StorageError
-from daq.folder.listmode_log import RECORDS, ListmodeWriter, Records, RecordWriter, bytes_of
+from daq.folder.listmode_log import KINDS, RECORDS, ListmodeWriter, Records, RecordWriter, bytes_of
 from daq.folder.singles_log import SinglesWriter
-from daq.service.event_stream import KINDS
-from hw.messages.codec import EventKind
+from hw.messages.telemetry import EventKind
 
 ENDINGS: dict[EventKind, str] = {
     "prompts": ".tmlm",

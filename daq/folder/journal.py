@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hw.messages.codec import JournalEntry, Severity
+from hw.messages.telemetry import JournalEntry, Severity
 
 FILE_NAME = "journal.jsonl"
 _TAIL = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,22 @@ import numpy.typing as npt
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.errors import LogError
 from daq.folder.blocks import MAX_PAYLOAD, BlockKind, BlockReader, BlockWriter
+from hw.messages.telemetry import EventKind
 
+if TYPE_CHECKING:
+    pass
+
+KINDS: dict[EventKind, BlockKind] = {
+    "prompts": BlockKind.PROMPTS,
+    "delayeds": BlockKind.DELAYEDS,
+    "singles": BlockKind.SINGLES,
+    "triples": BlockKind.TRIPLES,
+    "angles": BlockKind.ANGLES,
+}
 Records = npt.NDArray[np.void]
 FILE_NAME = "listmode.tmlm"
 FORMAT = "tomoshibi list-mode log"
 MAX_RECORDS = MAX_PAYLOAD // TRIPLE.itemsize
-
 RECORDS: dict[BlockKind, np.dtype[np.void]] = {
     BlockKind.PROMPTS: COINCIDENCE,
     BlockKind.DELAYEDS: COINCIDENCE,

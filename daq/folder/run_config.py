@@ -20,7 +20,8 @@ from hw.messages.codec import MESSAGE_VERSION
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 from hw.physics.energy_windows import windows_behind
-from hw.scanner.description import Collimator, Scanner, parse_scanner
+from hw.scanner.description import Collimator, Scanner
+from hw.scanner.preset_file import parse_scanner
 from hw.wire import protocol
 
 FORMAT_VERSION = 1

@@ -22,7 +22,13 @@ from daq.folder import listmode_log as listmode
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeWriter
 from daq.folder.run_config import RunConfig, check_fits, versions
-from daq.service.run import CONFIG_NAME, SCANNER_NAME, SUMMARY_NAME, new_run_folder, write_json
+from daq.folder.run_folder import (
+    CONFIG_NAME,
+    SCANNER_NAME,
+    SUMMARY_NAME,
+    new_run_folder,
+    write_json,
+)
 
 Records = npt.NDArray[np.void]
 NO_SINGLES = "imported coincidences: no raw log, no singles, live times are not known"

@@ -12,8 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import Rotation
-from coincidence.events import ANGLE
+from coincidence.events import ANGLE, Rotation
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import CheckedFrames
 from hw.jit import Array, kernel

@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import as_words
-from coincidence.calibration import NO_CRYSTAL, CalibrationError
-from coincidence.events import END_OF_TIME_PS
+from coincidence.events import END_OF_TIME_PS, as_words
+from coincidence.select import NO_CRYSTAL, CalibrationError
 from daq.path.frame_check import CheckedFrames
 from hw.jit import Array, Record, kernel
 from hw.wire.protocol import (
@@ -68,7 +67,7 @@ _FLAGS_SHIFT, _FLAGS_MASK = np.uint64(FLAGS_SHIFT), np.uint64(FLAGS_MASK)
 _DOI_SHIFT, _DOI_MASK = np.uint64(DOI_SHIFT), np.uint64(DOI_MASK)
 _TIME_MASK, _ONE = np.uint64(TIME_MASK), np.uint64(1)
 _OUT_ENERGY, _OUT_FLAGS, _OUT_DOI = np.uint64(32), np.uint64(48), np.uint64(56)
-"""Where the fields lie in a single's second word (``coincidence.buffers.as_words``)."""
+"""Where the fields lie in a single's second word (``coincidence.events.as_words``)."""
 
 
 @kernel

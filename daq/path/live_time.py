@@ -1,8 +1,26 @@
 """The live time of a run, of each module and module pair, kept from data frame headers alone.
 
 Decided frame by frame in detector time, so that any batching and a replay give the same numbers.
-The rule is in :mod:`daq.path.live_time_kernel`; docs/live-time.md says how to correct a rate with
+The rule is in :mod:`daq.path.live_time`; docs/live-time.md says how to correct a rate with
 it.
+
+How long each module, and each pair of modules, was able to see: folded from data frame headers.
+
+For every period and module there is a live fraction f. It is 0 where no frame of the period could
+be used (lost, damaged, late, or the module stalled or ended), and otherwise
+
+    f = (1 − d) · (1 − l)
+
+with d the dead time's share of the period (G. F. Knoll, Radiation Detection and Measurement, 4th
+ed., ch. 4 VII: true rate = recorded counts / live time, for non-paralysable and paralysable dead
+time alike, where the dead time is measured) and l = lost / (lost + sent) the share of events that
+the module recorded but could not queue. A module's live time is Σ f · period, a pair's is
+Σ f_m · f_n · period: the dead times of two modules are taken as independent within a period, while
+lost frames and stalls, which are whole periods, are exact.
+
+A period is folded once the watermark has passed it, so that late frames are known to be late. What
+is not folded yet waits in a ring of one row a period; a gap of any length costs one pass over the
+ring.
 """
 
 from __future__ import annotations
@@ -11,8 +29,103 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.path.decode import MAX_FRAME_ID
-from daq.path.live_time_kernel import DEAD, LIVE, LOST, SHARES, STALLED, fold_periods, note_frames
+from hw.jit import Array, kernel
 from hw.wire.protocol import FRAME_PERIOD_PS
+
+DEAD_TIME_UNIT_PS = 5_000
+"""The unit of a header's ``dead_time`` (docs/protocol.md)."""
+
+UNITS_PER_PERIOD = FRAME_PERIOD_PS / DEAD_TIME_UNIT_PS
+LIVE, DEAD, LOST, STALLED = 0, 1, 2, 3
+SHARES = 4
+"""Columns of ``shares``: into these every folded period of every module is divided, sum 1.
+LOST holds queue losses and frames that were lost, damaged or late; STALLED the periods that the
+watermark passed without the module: stalled, never heard, or ended."""
+
+
+@kernel
+def note_frames(
+    headers: Array,
+    watermarks_ps: Array,
+    last_period: int,
+    ends: Array,
+    edges: Array,
+    live: Array,
+    dead: Array,
+    shares: Array,
+    pairs: Array,
+) -> None:
+    """Take in accepted frames in order of arrival, folding what the watermark passes.
+
+    Parameters
+    ----------
+    headers : (n,) HEADER_DTYPE
+    watermarks_ps : (n + 1,) i8, before each frame, and after the last
+    last_period : frames that claim a later period are ignored, as the decoder does
+    ends : (modules,) i8, periods up to which each module's frames reach; updated
+    edges : (2,) i8, [periods folded, newest end of any module]; updated
+    live, dead : (slots, modules) f8, the ring: shares of periods not folded yet, 0 where no frame
+        came. ``slots`` must be the stall bound in periods, and two more
+    shares : (modules, SHARES) f8, sums over folded periods; updated
+    pairs : (modules, modules) f8, sums of f_m · f_n for m < n; updated
+    """
+    slots = live.shape[0]
+    for f in range(headers.shape[0]):
+        h = headers[f]
+        period = np.int64(h.frame_id)
+        if period > last_period:
+            continue
+        m = h.module
+        passed = watermarks_ps[f + 1] // FRAME_PERIOD_PS
+        ends[m] = max(ends[m], period + 1)
+        edges[1] = max(edges[1], period + 1)
+        if period >= watermarks_ps[f] // FRAME_PERIOD_PS and period >= edges[0]:
+            room = max(min(period, passed), period + 1 - slots)
+            fold_periods(room, ends, edges, live, dead, shares, pairs)
+            dead_share = min(1.0, h.dead_time / UNITS_PER_PERIOD)
+            recorded = float(h.event_count) + float(h.lost_events)
+            kept = h.event_count / recorded if recorded > 0 else 1.0
+            fraction = (1.0 - dead_share) * kept
+            row = period % slots
+            if live[row, m] + dead[row, m] == 0 or fraction < live[row, m]:
+                live[row, m] = fraction
+                dead[row, m] = dead_share
+        fold_periods(min(passed, edges[1]), ends, edges, live, dead, shares, pairs)
+
+
+@kernel
+def fold_periods(
+    upto: int, ends: Array, edges: Array, live: Array, dead: Array, shares: Array, pairs: Array
+) -> None:
+    """Fold all periods before ``upto``, which then are final; arguments as in note_frames."""
+    slots, modules = live.shape
+    first = edges[0]
+    if upto <= first:
+        return
+    for period in range(first, min(upto, first + slots)):
+        row = period % slots
+        for m in range(modules):
+            f, d = live[row, m], dead[row, m]
+            if f + d == 0:
+                shares[m, LOST if ends[m] > period else STALLED] += 1.0
+                continue
+            shares[m, LIVE] += f
+            shares[m, DEAD] += d
+            shares[m, LOST] += max(0.0, 1.0 - f - d)
+            if f > 0:
+                for n in range(m + 1, modules):
+                    pairs[m, n] += f * live[row, n]
+        for m in range(modules):
+            live[row, m] = 0.0
+            dead[row, m] = 0.0
+    if upto > first + slots:  # beyond the ring no frame came
+        begin = first + slots
+        for m in range(modules):
+            lost = min(max(ends[m], begin), upto) - begin
+            shares[m, LOST] += lost
+            shares[m, STALLED] += upto - begin - lost
+    edges[0] = upto
+
 
 Floats = npt.NDArray[np.float64]
 PERIOD_S = FRAME_PERIOD_PS * 1e-12

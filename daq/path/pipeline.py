@@ -15,14 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import Records, Rotation
-from coincidence.calibration import Calibration, no_calibration
-from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE
+from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE, Records, Rotation
 from coincidence.order import TimeOrder
-from coincidence.select import Selector
-from coincidence.sorter import CoincidenceSorter
-from coincidence.timing import count_timing
-from coincidence.windows import window_table
+from coincidence.select import Calibration, Selector, no_calibration, window_table
+from coincidence.sorter import CoincidenceSorter, count_timing
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeWriter
 from daq.folder.raw_log import RawLogWriter
@@ -30,8 +26,8 @@ from daq.path.angles import angle_track
 from daq.path.decode import DEFAULT_STALL_PS, Decoder
 from daq.path.frame_check import CheckedFrames, FrameChecker
 from daq.path.stage_threads import run_stages
-from hw.messages.codec import Telemetry
 from hw.messages.sort_settings import SortSettings
+from hw.messages.telemetry import Telemetry
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, allowed_module_pairs
 from hw.wire.protocol import HEADER_BYTES, TICK_PS_NUM, TICK_PS_SHIFT, WORD_BYTES

@@ -18,8 +18,8 @@ from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import FrameChecker
-from hw.messages.codec import Hello, Shutdown, SourceReport, Start, Stop
 from hw.messages.endpoints import Endpoints
+from hw.messages.source import Hello, Shutdown, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
 from hw.wire.protocol import FRAME_PERIOD_PS, HEADER_DTYPE
 

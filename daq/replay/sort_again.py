@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,20 +10,21 @@ from typing import Any
 
 import msgspec
 
-from daq.errors import LogError, StorageError
-from daq.folder import calibration_set, singles_log
+from daq.errors import StorageError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
+from daq.folder import singles_log
 from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter, RecordsHash
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, check_fits, checked_settings
-from daq.folder.singles_log import FurtherStreams, SinglesReader, SinglesWriter, singles_head
+from daq.folder.run_folder import own_calibration
+from daq.folder.singles_log import SinglesReader, SinglesWriter, singles_head
 from daq.path.books import Books
 from daq.path.pipeline import Pipeline
 from daq.path.takers.statistics import RunStatistics
-from daq.service.run import CONFIG_NAME
+from daq.path.takers.streams import FurtherStreams
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
 
@@ -57,54 +57,11 @@ class Resorted:
     closed: bool
 
 
-def run_config(folder: Path) -> RunConfig:
-    """Return the configuration in a run folder; raises LogError where it is unreadable."""
-    path = folder / CONFIG_NAME
-    try:
-        head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(head["config"], RunConfig)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LogError(f"{path} is no run configuration: {error}") from error
-
-
-def run_tag(folder: Path) -> int:
-    """Return the tag that the run's data frames carry."""
-    return int(RawLogReader(folder / rawlog.FILE_NAME).head["run_tag"])
-
-
 def changed_settings(settings: SortSettings, changes: dict[str, Any]) -> SortSettings:
     """Return settings with changes; None leaves a value as it is."""
     values = msgspec.to_builtins(settings)
     values.update({key: value for key, value in changes.items() if value is not None})
     return checked_settings(values)
-
-
-def own_calibration(folder: Path) -> CalibrationSet | None:
-    """Return the calibration set that the run was sorted with, None where there was none.
-
-    Raises
-    ------
-    CalibrationSetError
-        where the folder's set is missing, or not the one that the raw log's head names, or the
-        list-mode log's in a run whose raw log is missing (imported coincidences) or damaged.
-    """
-    named = _head_of_logs(folder).get("calibration", "none")
-    if named == "none":
-        return None
-    path = folder / calibration_set.FILE_NAME
-    found = calibration_set.load_set(path)
-    if found.identity != named:
-        raise calibration_set.CalibrationSetError(
-            f"{path} is {found.identity}, but the run was sorted with {named}: put that set back"
-        )
-    return found
-
-
-def _head_of_logs(folder: Path) -> dict[str, Any]:
-    try:
-        return RawLogReader(folder / rawlog.FILE_NAME).head
-    except LogError:
-        return ListmodeReader(folder / listmode.FILE_NAME).head
 
 
 def resort(

@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.calibration import no_calibration
+from coincidence.select import no_calibration
 from daq.errors import LogError
 from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
+from daq.folder.run_folder import own_calibration
 from daq.folder.truth_file import FILE_NAME, LINE, LUTETIUM, NOISE, UNKNOWN, Records, TruthReader
 from daq.path.pipeline import Output, Pipeline
-from daq.replay.sort_again import own_calibration
 from daq.replay.truth_singles import LabelledSingles
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry

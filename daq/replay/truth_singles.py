@@ -12,10 +12,15 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.calibration import NO_CRYSTAL, Calibration
 from coincidence.events import SINGLE
-from coincidence.select import Selector
-from coincidence.windows import COINCIDENCE_BIT, ENERGIES, WindowTable
+from coincidence.select import (
+    COINCIDENCE_BIT,
+    ENERGIES,
+    NO_CRYSTAL,
+    Calibration,
+    Selector,
+    WindowTable,
+)
 from daq.folder.truth_file import LABEL, UNKNOWN, Records, TruthReader
 from daq.path.frame_check import CheckedFrames
 from hw.scanner.description import Scanner

@@ -17,18 +17,14 @@ import zmq
 
 from hw.messages.codec import (
     AnyMessage,
-    FaultAnswer,
-    Heartbeat,
-    Hello,
     Message,
     MessageError,
     ModuleAnswer,
     ModuleStates,
-    SourceReport,
-    Welcome,
     decode,
     encode,
 )
+from hw.messages.source import FaultAnswer, Heartbeat, Hello, SourceReport, Welcome
 
 LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0

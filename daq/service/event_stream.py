@@ -17,22 +17,15 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from daq.folder.blocks import BlockKind
-from daq.folder.listmode_log import Records, bytes_of
-from hw.messages.codec import EventBatch, EventKind, encode
+from daq.folder.listmode_log import KINDS, Records, bytes_of
+from hw.messages.codec import encode
+from hw.messages.telemetry import EventBatch, EventKind
 
 if TYPE_CHECKING:
     from daq.path.pipeline import Output
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Longer batches are cut, so that a subscriber's queue is bounded in bytes, too."""
-KINDS: dict[EventKind, BlockKind] = {
-    "prompts": BlockKind.PROMPTS,
-    "delayeds": BlockKind.DELAYEDS,
-    "singles": BlockKind.SINGLES,
-    "triples": BlockKind.TRIPLES,
-    "angles": BlockKind.ANGLES,
-}
 
 
 class EventStream:

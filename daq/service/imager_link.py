@@ -13,17 +13,8 @@ from coincidence.events import ANGLE, SINGLE
 from daq.folder import calibration_set
 from daq.path.pipeline import Output
 from daq.service.run import Run
-from hw.messages.codec import (
-    CoincidenceBatch,
-    ImagerReport,
-    Message,
-    MessageError,
-    RunBegin,
-    RunEnd,
-    SinglesBatch,
-    decode_as,
-    encode,
-)
+from hw.messages.codec import Message, MessageError, decode_as, encode
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.physics.nuclides import Nuclide, NuclideError, load_nuclide
 
 LOST_AFTER_S = 3.5

@@ -1,15 +1,140 @@
-"""Orders to modules that run our firmware: to the link process, and back."""
+"""Orders to modules that run our firmware: to the link process, and back.
+
+Orders for faults done on purpose: to the sources that emulate, and back.
+
+Lines that the link process has for the journal, severity first: ``alarm: module 3: …``.
+
+Orders on their way: from a client to the sources that can obey, and their answers back.
+
+Nothing here knows what an order means. Each goes to the sources that it concerns; the client is
+answered when all of them have answered, or when one has not in time. The journal notes each, for
+what was ordered must never look like a defect.
+"""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
 from daq.errors import RunError
-from daq.service.order_relay import OrderRelay
-from hw.messages.codec import Hello, ModuleAnswer, ModuleOrder
+from daq.folder.journal import Journal
+from daq.service.data_sources import Sources
+from hw.messages.codec import ModuleAnswer, ModuleOrder
+from hw.messages.commands import Command, Reply
 from hw.messages.modules import ModuleAction
+from hw.messages.source import FaultAnswer, FaultOrder, Hello
+from hw.messages.telemetry import Severity
+
+Order = TypeVar("Order", FaultOrder, ModuleOrder)
+Answer = TypeVar("Answer", FaultAnswer, ModuleAnswer)
+
+
+@dataclass
+class Waiting(Generic[Order, Answer]):
+    """An order that was handed on, and the answers so far."""
+
+    identity: bytes
+    command: int
+    order: Order
+    sources: int
+    until_s: float
+    answers: list[Answer] = field(default_factory=list)
+
+
+class OrderRelay(ABC, Generic[Order, Answer]):
+    """Relays one kind of orders; ``reply`` sends a Reply to a client.
+
+    A kind of orders says what it is by the attributes and abstract methods below.
+    """
+
+    answer_kind: type[Answer]
+    answer_s = 5.0
+    silence = "the source did not answer"
+    nobody = "no source is attached"
+    obeyed = ""
+
+    def __init__(
+        self,
+        sources: Sources,
+        journal: Journal,
+        reply: Callable[[bytes, Reply], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sources = sources
+        self._journal = journal
+        self._reply = reply
+        self._clock = clock
+        self._waiting: dict[int, Waiting[Order, Answer]] = {}
+        self._orders = 0
+
+    # --- what a kind of orders is -------------------------------------------------------------
+
+    @abstractmethod
+    def _read(self, number: int, args: dict[str, Any]) -> Order:
+        """Return the order of a client's arguments; raises RunError where it is none."""
+
+    @abstractmethod
+    def _concerns(self, hello: Hello) -> bool:
+        """Whether a source can obey."""
+
+    @abstractmethod
+    def _result(self, answers: list[Answer]) -> dict[str, Any]:
+        """Return what the client is told of the answers."""
+
+    @abstractmethod
+    def _words(self, order: Order) -> str:
+        """Return the order for the journal; "" where it is not worth a line."""
+
+    # --- the way there and back ---------------------------------------------------------------
+
+    def order(self, identity: bytes, command: Command) -> None:
+        """Hand a client's order on; raises RunError where there is nobody, or it is none."""
+        order = self._read(self._orders + 1, command.args)
+        self._orders += 1
+        sources = self._sources.send_all(order, to=self._concerns)
+        if not sources:
+            raise RunError(self.nobody)
+        until_s = self._clock() + self.answer_s
+        self._waiting[order.id] = Waiting(identity, command.id, order, sources, until_s)
+
+    def poll(self) -> None:
+        """Take in the sources' answers, and answer the clients."""
+        for answer in self._sources.take_answers(self.answer_kind):
+            waiting = self._waiting.get(answer.id)
+            if waiting is None:
+                continue  # too late: its client was told so
+            waiting.answers.append(answer)
+            if len(waiting.answers) == waiting.sources:
+                del self._waiting[answer.id]
+                self._finish(waiting)
+        now = self._clock()
+        for number in [n for n, w in self._waiting.items() if now > w.until_s]:
+            self._refuse(self._waiting.pop(number), f"{self.silence} within {self.answer_s:g} s")
+
+    def _finish(self, waiting: Waiting[Order, Answer]) -> None:
+        refused = [answer.reason for answer in waiting.answers if not answer.accepted]
+        if len(refused) == len(waiting.answers):
+            self._refuse(waiting, refused[0])
+            return
+        self._tell("info", waiting, self.obeyed)
+        result = self._result(waiting.answers)
+        self._reply(waiting.identity, Reply(id=waiting.command, status="done", result=result))
+
+    def _refuse(self, waiting: Waiting[Order, Answer], words: str) -> None:
+        self._tell("warning", waiting, f" refused: {words}")
+        self._reply(waiting.identity, Reply(id=waiting.command, status="failed", reason=words))
+
+    def _tell(self, severity: Severity, waiting: Waiting[Order, Answer], became: str) -> None:
+        words = self._words(waiting.order)
+        if words:
+            self._journal.add(severity, words + became)
+
 
 ACTIONS: tuple[str, ...] = get_args(ModuleAction)
 
@@ -52,3 +177,45 @@ class ModuleRelay(OrderRelay[ModuleOrder, ModuleAnswer]):
             values.update(answer.values)
         refused = [answer.reason for answer in answers if answer.reason]
         return {"values": values, "reason": "; ".join(refused)}
+
+
+FAULT_ACTIONS = ("set", "clear", "list")
+
+
+class FaultRelay(OrderRelay[FaultOrder, FaultAnswer]):
+    """Relays fault orders. The daq knows no fault: it hands the words on."""
+
+    answer_kind = FaultAnswer
+    silence = "the source did not answer (is it alive, and an emulator?)"
+    nobody = "no source is attached: start one (`tomoshibi emulate`), then set faults"
+    obeyed = ", on purpose"
+
+    def _read(self, number: int, args: dict[str, Any]) -> FaultOrder:
+        action = args.get("action")
+        if action not in FAULT_ACTIONS:
+            raise RunError(f"fault: action is {action!r}; there are {', '.join(FAULT_ACTIONS)}")
+        return FaultOrder(id=number, action=action, text=str(args.get("text", "")))
+
+    def _concerns(self, hello: Hello) -> bool:
+        return hello.kind != "firmware"
+
+    def _words(self, order: FaultOrder) -> str:
+        return "" if order.action == "list" else f"fault {order.action} {order.text}"
+
+    def _result(self, answers: list[FaultAnswer]) -> dict[str, Any]:
+        kinds: dict[str, str] = {}
+        for answer in answers:
+            kinds.update(answer.kinds)
+        return {"faults": [words for answer in answers for words in answer.faults], "kinds": kinds}
+
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+def split_severity(line: str) -> tuple[Severity, str]:
+    """Return the severity and the words of a line; one without a severity is information."""
+    first, _, words = line.partition(": ")
+    for severity in SEVERITIES:
+        if first == severity:
+            return severity, words
+    return "info", line

@@ -5,11 +5,8 @@ The folder is made exclusively: an existing one is never written to. Layout in d
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,31 +14,32 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from daq.errors import RunError, StorageError
 from daq.folder import calibration_set, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.run_config import RunConfig, check_fits, versions
-from daq.folder.singles_log import FurtherStreams, SinglesWriter, singles_head
-from daq.path.books import Books, sent_by
+from daq.folder.run_folder import (
+    CONFIG_NAME,
+    MU_MAP_NAME,
+    SCANNER_NAME,
+    SUMMARY_NAME,
+    new_run_folder,
+    write_json,
+)
+from daq.folder.singles_log import SinglesWriter, singles_head
+from daq.path.books import Books, HitBooks, sent_by
 from daq.path.frame_check import Frame
-from daq.path.hit_books import HitBooks
 from daq.path.pipeline import Output, Pipeline
 from daq.path.takers.projections import projection_counter
 from daq.path.takers.rates import ModuleMeter, RateMeter
 from daq.path.takers.statistics import RunStatistics
-from hw.messages.codec import ImagerReport, RunCondition, SourceReport
+from daq.path.takers.streams import FurtherStreams
+from hw.messages.imager import ImagerReport
+from hw.messages.source import SourceReport
+from hw.messages.telemetry import RunCondition
 from hw.scanner.geometry import build_geometry
-
-CONFIG_NAME = "run.json"
-SUMMARY_NAME = "summary.json"
-SCANNER_NAME = "scanner.toml"
-MU_MAP_NAME = "mu_map.npz"
-
-_ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
-"""In indented JSON: a list of numbers, which then goes on one line. No string has line breaks."""
 
 
 class Run:
@@ -292,48 +290,3 @@ class Run:
         summary = self.summary()
         write_json(self.folder / SUMMARY_NAME, summary)
         return summary
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON to a new name, then move it into place; raises StorageError."""
-    part = path.with_suffix(".part")
-    text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
-    text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
-    try:
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
-
-
-def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
-    """Make the folder of a run, which must not exist; raises RunError or StorageError."""
-    plain = Path(config.name).name == config.name and config.name.isprintable()
-    if not plain or config.name.startswith("."):
-        raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
-    stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
-    names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
-    for name in names:
-        try:
-            (root / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise StorageError(f"cannot make {root / name}: {error.strerror}") from error
-        return (root / name).resolve()
-    raise RunError(
-        f"run folder {root / names[0]} exists already and is never written to again: "
-        "choose another --name, or move it away"
-    )
-
-
-def _automatic_names(base: str) -> list[str]:
-    return [base, *(f"{base}-{number}" for number in range(2, 100))]

@@ -2,12 +2,29 @@
 
 Every way a run can end goes through here and leaves a folder with closed logs, a journal and a
 summary that says how it ended. Nothing here waits: closing advances turn by turn.
+
+The steps of closing a run, each bounded in time: drain the links, then wait for the image.
+
+An imager that tells of progress with the final image is waited for longer, within a bound.
+
+What was done to a run on purpose, as its sources reported it: ``faults.json`` in its folder.
+
+The run's state machine: idle → armed → running → stopping → closed, and error, latched.
+
+Pure logic; the service drives it. An error stays with its reason until ``reset``.
+
+Detector time to wall time, as honestly as arrivals allow.
+
+A data frame cannot arrive before the period that it covers has ended, so
+``arrival − frame end`` is never below the true offset of the two clocks; its smallest value over
+the last second is the estimate. It follows a source whose time runs slow within that second.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,24 +34,171 @@ import msgspec
 from daq.errors import DaqError, RunError, StorageError
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
+from daq.folder.run_folder import write_json
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
-from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
-from daq.service.fault_record import describe_fault, write_faults
 from daq.service.imager_link import ImagerLink, has_image
 from daq.service.run import Run
-from daq.service.run_control import RunControl
-from daq.service.wall_clock import WallClock
-from daq.service.watch import RunWatch
-from hw.messages.codec import Severity, SourceReport, Start, Stop
+from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
+from hw.messages.source import FaultDone, SourceReport, Start, Stop
+from hw.messages.telemetry import RunState, Severity
+from hw.wire.protocol import FRAME_PERIOD_PS
+
+DRAIN_S = 15.0
+SILENCE_S = 1.0
+IMAGER_S = 10.0
+"""For the imager's final report, or news of progress."""
+
+IMAGER_MOST_S = 120.0
+HURRIED_IMAGER_S = 0.5
+
+
+class Closing:
+    """Tells the service when each step of closing is over. Times are monotonic seconds."""
+
+    def __init__(self, now: float, *, sources: int, imager: bool) -> None:
+        self.drained = False
+        self._sources = sources
+        self._imager = imager
+        self._began = now
+        self._drain_s, self._imager_s, self._silence_s = DRAIN_S, IMAGER_S, SILENCE_S
+        self._imager_most_s = IMAGER_MOST_S
+        self._drained_at = 0.0
+        self._finishing, self._progress_at = 0.0, 0.0
+
+    def hurry(self, drain_s: float) -> None:
+        """Shorten all waits: the process must leave."""
+        self._drain_s = min(self._drain_s, drain_s)
+        self._silence_s = min(self._silence_s, drain_s / 2)
+        self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
+
+    def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
+        """Whether all has come: every LAST frame and report; or silence; or the bound."""
+        complete = run.pipeline.decoder.all_ended and len(run.reports) >= self._sources
+        silent = now - max(last_data_s, self._began) > self._silence_s
+        expired = now - self._began > self._drain_s
+        if (silent or expired) and not complete and not run.pipeline.decoder.all_ended:
+            run.taint("incomplete: the modules' last frames never came")
+        return complete or silent or expired
+
+    def drained_at(self, now: float) -> None:
+        """Note that draining is over."""
+        self.drained, self._drained_at, self._progress_at = True, now, now
+
+    def imager_is_done(self, run: Run, now: float) -> bool:
+        """Whether the imager has finished the picture, is absent, or has had its time."""
+        if run.imager is not None:
+            if run.imager.final:
+                return True
+            if run.imager.finishing > self._finishing:
+                self._finishing, self._progress_at = run.imager.finishing, now
+        stuck = now - self._progress_at > self._imager_s
+        return stuck or not self._imager or now - self._drained_at > self._imager_most_s
+
+
+FILE_NAME = "faults.json"
+PERIOD_S = FRAME_PERIOD_PS * 1e-12
+
+
+def write_faults(folder: Path, reports: list[SourceReport]) -> None:
+    """Write the file where a source reported any fault; raises StorageError."""
+    faults = [msgspec.to_builtins(fault) for report in reports for fault in report.fault_log]
+    if faults:
+        write_json(folder / FILE_NAME, {"period_s": PERIOD_S, "faults": faults})
+
+
+def read_faults(folder: Path) -> list[FaultDone]:
+    """Return what was done to a run on purpose; nothing where it has no such file."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return []
+    content = msgspec.json.decode(path.read_bytes())
+    return msgspec.convert(content["faults"], list[FaultDone])
+
+
+def describe_fault(fault: FaultDone) -> str:
+    """Return one fault in words."""
+    begin_s, end_s = fault.begin_period * PERIOD_S, fault.end_period * PERIOD_S
+    return (
+        f"{fault.text}, {named(fault.modules)}, from {begin_s:.2f} to {end_s:.2f} s, "
+        f"{fault.done} times"
+    )
+
+
+TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
+    "idle": ("armed", "error"),
+    "armed": ("running", "idle", "error"),
+    "running": ("stopping", "error"),
+    "stopping": ("closed", "error"),
+    "closed": ("armed", "idle", "error"),
+    "error": ("idle",),
+}
+_REMEDY: dict[RunState, str] = {
+    "idle": "arm a run first",
+    "armed": "start the run, or reset it",
+    "running": "stop the run first",
+    "stopping": "the run is being closed, wait a moment",
+    "closed": "arm a new run",
+    "error": "read the reason, then reset",
+}
+
+
+class RunControl:
+    """Holds the state and the reason for it; refuses what the state does not allow."""
+
+    def __init__(self) -> None:
+        self.state: RunState = "idle"
+        self.reason = ""
+
+    def to(self, state: RunState, reason: str = "") -> None:
+        """Go to ``state``; raises RunError, naming the remedy, where that is not allowed."""
+        if state not in TRANSITIONS[self.state]:
+            raise RunError(
+                f"cannot go from {self.state} to {state}: {_REMEDY[self.state]}"
+                + (f" ({self.reason})" if self.reason else "")
+            )
+        self.state, self.reason = state, reason
+
+    def require(self, *states: RunState) -> None:
+        """Raise RunError unless the state is one of ``states``."""
+        if self.state not in states:
+            raise RunError(f"the run is {self.state}: {_REMEDY[self.state]}")
+
+    def latch(self, reason: str) -> None:
+        """Enter the error state from any other; the first reason is kept."""
+        if self.state != "error":
+            self.state, self.reason = "error", reason
+
+
+_SPAN_NS = 1_000_000_000
+
+
+class WallClock:
+    """Sliding minimum of (arrival − frame end), in ns, over the last second of arrivals."""
+
+    def __init__(self) -> None:
+        self._minima: deque[tuple[int, int]] = deque()  # (arrival_ns, offset_ns), offsets rising
+
+    def observe(self, *, arrival_ns: int, frame_end_ps: int) -> None:
+        """Take in that data up to ``frame_end_ps`` had come at ``arrival_ns``."""
+        offset = arrival_ns - frame_end_ps // 1000
+        while self._minima and self._minima[-1][1] >= offset:
+            self._minima.pop()
+        self._minima.append((arrival_ns, offset))
+        while self._minima[0][0] < arrival_ns - _SPAN_NS:
+            self._minima.popleft()
+
+    def wall_ns(self, time_ps: int) -> int:
+        """Return the CLOCK_MONOTONIC time at which detector time ``time_ps`` was; 0 if unknown."""
+        return self._minima[0][1] + time_ps // 1000 if self._minima else 0
+
 
 MIN_FREE_BYTES = 256 * 2**20
 HURRIED_DRAIN_S = 0.8
-
 OnEnd = Callable[[bool, str], None]
 """Called when a run has ended: whether well, and its folder or the reason."""
 

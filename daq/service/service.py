@@ -19,16 +19,16 @@ from daq.errors import DaqError
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
-from daq.service.fault_relay import FaultRelay
 from daq.service.imager_link import ImagerLink
-from daq.service.module_news import split_severity
-from daq.service.relays import ModuleRelay
+from daq.service.relays import FaultRelay, ModuleRelay, split_severity
 from daq.service.run_life import MIN_FREE_BYTES, RunKeeper
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
-from hw.messages.codec import Command, MessageError, Reply, Shutdown, decode_as, encode
+from hw.messages.codec import MessageError, decode_as, encode
+from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
+from hw.messages.source import Shutdown
 
 TURN_S = 0.010
 TELEMETRY_S = 0.050

@@ -10,7 +10,8 @@ import numpy as np
 from coincidence.select import SPECTRUM_BIN_DKEV
 from daq.path.decode import STATE_NAMES
 from daq.service.run import Run
-from hw.messages.codec import Projections, Telemetry
+from hw.messages.codec import Projections
+from hw.messages.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from daq.service.service import DaqService

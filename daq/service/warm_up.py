@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import as_words, empty_singles
-from coincidence.events import COINCIDENCE
+from coincidence.events import COINCIDENCE, as_words, empty_singles
 from coincidence.warm_up import warm_kernels as warm_coincidence_kernels
 from daq.calibration.energy_spectra import accumulate_spectra, line_grid, new_spectra
 from daq.link.serial.cobs import warm_cobs

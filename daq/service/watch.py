@@ -3,27 +3,166 @@ a journal entry.
 
 New losses are told at most once a second, with how many came since: an alarm must be seen, not
 fill the journal.
+
+What the modules say of themselves in their headers: SYNC lost and found, epochs of temperature.
+
+Told when it changes, by module; many modules at once in one entry.
+
+Tells a module that triggers far more often than the others say it should: noise, interference.
+
+Each module's singles since the last look are compared with its own before, in units of what all
+modules together did: a bolus raises all of them and is no alarm. Not for SPECT, where a detector
+that turns comes near to the source and away again, nor below three modules.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
 from daq.path.takers.statistics import LONGEST_SPAN_PS
-from daq.service.module_watch import ModuleWatch
-from daq.service.rate_watch import RateWatch
 from daq.service.run import Run
-from hw.messages.codec import Severity
+from hw.messages.telemetry import Severity
+from hw.wire.protocol import FLAG_SYNC_LOST
+
+MOST_NAMED = 6
+
+
+class ModuleWatch:
+    """Compares the links of one run with what was told of them."""
+
+    def __init__(self) -> None:
+        self._unsynchronised: frozenset[int] = frozenset()
+        self._without_sync: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._epochs: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def look(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+        """Return what should be told now; ``links`` (modules,) LINK of the frame checker."""
+        return [*self._sync(links), *self._temperature(links)]
+
+    def _sync(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+        """Compare the counts too: SYNC may have been lost and found between two looks."""
+        if len(self._without_sync) != len(links):
+            self._without_sync = np.zeros(len(links), np.int64)
+        seen = frozenset(np.flatnonzero(links["sync_lost"] > self._without_sync).tolist())
+        self._without_sync = links["sync_lost"].astype(np.int64)
+        now = frozenset(np.flatnonzero(links["flags"] & FLAG_SYNC_LOST).tolist())
+        lost, found = seen - self._unsynchronised, (seen | self._unsynchronised) - now
+        self._unsynchronised = now
+        entries: list[tuple[Severity, str]] = []
+        if lost:
+            entries.append(("alarm", f"SYNC lost: {named(lost)}"))
+        if found:
+            entries.append(("info", f"SYNC again: {named(found)}"))
+        return entries
+
+    def _temperature(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+        if len(self._epochs) != len(links):
+            self._epochs = np.zeros(len(links), np.int64)
+        changed = np.flatnonzero(links["epochs"] > self._epochs)
+        self._epochs = links["epochs"].astype(np.int64)
+        if not len(changed):
+            return []
+        degrees = links["temperature"][changed] / 100
+        span = f"{degrees.min():.1f} °C"
+        if degrees.max() - degrees.min() >= 0.1:
+            span = f"{degrees.min():.1f} to {degrees.max():.1f} °C"
+        words = f"new epoch at {span}: {named(changed.tolist())}; the gain may have changed"
+        return [("warning", words)]
+
+
+def named(modules: Iterable[int]) -> str:
+    """Return modules in words, the first few of many."""
+    numbers = sorted(modules)
+    few = ", ".join(map(str, numbers[:MOST_NAMED]))
+    more = len(numbers) - MOST_NAMED
+    return f"module{'s' if len(numbers) > 1 else ''} {few}" + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
+LEAST_S = 0.5
+LEAST_COUNTS = 100
+LEAST_MODULES = 3
+RATIO, SIGMAS = 2.0, 6.0
+"""A module's rate is alarming where it is more than RATIO times, and by more than SIGMAS of
+counting statistics, what it was before, against the median module; and no more below √RATIO."""
+
+Counts = npt.NDArray[np.int64]
+
+
+class RateWatch:
+    """Watches the modules' rates in one run."""
+
+    def __init__(self) -> None:
+        self._last: Counts | None = None
+        self._last_ps = 0
+        self._usual: Counts = np.zeros(0, np.int64)
+        self._told: frozenset[int] = frozenset()
+
+    def look(self, singles: Counts, detector_ps: int) -> list[tuple[Severity, str]]:
+        """Return what should be told now.
+
+        singles : (modules,) i8, of the run up to ``detector_ps``
+        """
+        if len(singles) < LEAST_MODULES or detector_ps < self._last_ps + LEAST_S * 1e12:
+            return []
+        if self._last is None:
+            self._last, self._last_ps = singles.copy(), detector_ps
+            self._usual = singles.copy()
+            return []
+        new = singles - self._last
+        self._last, self._last_ps = singles.copy(), detector_ps
+        ratio, sigma = _against_before(new, self._usual)
+        loud = (ratio > RATIO) & (np.log(ratio) > SIGMAS * sigma)
+        calm = ratio < np.sqrt(RATIO)
+        now = frozenset(np.flatnonzero(loud).tolist())
+        now |= {m for m in self._told if not calm[m]}
+        if not now:
+            self._usual += new
+        return self._tell(now, ratio)
+
+    def _tell(
+        self, now: frozenset[int], ratio: npt.NDArray[np.float64]
+    ) -> list[tuple[Severity, str]]:
+        risen, fallen = now - self._told, self._told - now
+        self._told = now
+        entries: list[tuple[Severity, str]] = []
+        if risen:
+            most = max(float(ratio[m]) for m in risen)
+            words = f"{named(risen)} triggers up to {most:.1f} times as often as before: noise?"
+            entries.append(("alarm", words))
+        if fallen:
+            entries.append(("info", f"{named(fallen)} triggers as often as before again"))
+        return entries
+
+
+def _against_before(
+    new: Counts, usual: Counts
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return each module's rate over its usual one against the median module's, and the standard
+    deviation of its logarithm; 1 where there are too few counts."""
+    enough = (usual >= LEAST_COUNTS) & (new > 0)
+    ratio, sigma = np.ones(len(new)), np.ones(len(new))
+    if enough.sum() < LEAST_MODULES:
+        return ratio, sigma
+    share = new[enough] / usual[enough]
+    ratio[enough] = share / np.median(share)
+    sigma[enough] = np.sqrt(1 / new[enough] + 1 / usual[enough])
+    return ratio, sigma
+
 
 SILENT_S = 2.0
 GIVE_UP_S = 10.0
 LAG_S = 0.5
 _EVERY_S = 1.0
-
 RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
 """The two estimates of the randoms disagree where their ratio over the last 10 s is off 1 by more
 than both; they agree again within half of either."""
 
 _CAUSES = "a delay within the dead time, a source that pulses, noise that repeats? docs/randoms.md"
-
 WATCHED = {
     "lost": "data frames lost",
     "corrupt": "data frames corrupt",

@@ -5,7 +5,7 @@ block's faces, so that no light is lost), time with CTR/√2. Each crystal has e
 linearity, walk and efficiency, the truth that a calibration has to find (``miscalibration``).
 
 The host corrects E = e·(1 + curvature·(e/511 keV − 1)) and t −= walk·(√(511 keV/E) − 1)
-(``coincidence/calibration.py``); here stand the inverse of the first and the same shape of the
+(``coincidence/select.py``); here stand the inverse of the first and the same shape of the
 second, written again because an emulator that shared the host's code would share its mistakes.
 """
 

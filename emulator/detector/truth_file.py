@@ -23,7 +23,7 @@ from emulator.config import EmulationError, EmulatorConfig
 from emulator.detector.digitizer import HEADER_WORDS, NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer
 from emulator.slices import SliceHits
 from emulator.truth_labels import LABEL, NOISE_DECAY, NOISE_TRIGGER, no_labels
-from hw.messages.codec import Start
+from hw.messages.source import Start
 from hw.wire.protocol import FRAME_PERIOD_PS, HEADER_BYTES, HEADER_DTYPE
 
 FILE_NAME = "truth.tmtruth"

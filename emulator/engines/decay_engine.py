@@ -14,14 +14,12 @@ from emulator.engines.engine import Engine, room_for
 from emulator.pet.lutetium import MOST_HITS, add_lutetium
 from emulator.pet.pair_transport import (
     MOST_MODULES_PER_PHOTON,
-    OVERFLOWED,
-    TALLY_SIZE,
     Scratch,
     TransportTables,
     emulate_slice,
     new_scratch,
 )
-from emulator.slices import PERIOD_S, SliceHits
+from emulator.slices import OVERFLOWED, PERIOD_S, TALLY_SIZE, SliceHits
 from emulator.truth_labels import LABEL, no_labels
 from hw.wire.protocol import FRAME_PERIOD_PS
 

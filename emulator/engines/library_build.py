@@ -9,16 +9,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from emulator.config import EmulationError
-from emulator.detector.miscalibration import CRYSTAL_COLUMNS, EFFICIENCY, GAIN
+from emulator.config import EmulationError, EmulatorConfig
+from emulator.detector.miscalibration import (
+    CRYSTAL_COLUMNS,
+    EFFICIENCY,
+    GAIN,
+)
 from emulator.detector.response import ResponseTables
 from emulator.engines.decay_engine import DecayEngine
+from emulator.engines.instrument import Instrument
 from emulator.library.event_library import (
     DEPOSIT,
     Library,
@@ -26,8 +32,8 @@ from emulator.library.event_library import (
     read_library,
     write_library,
 )
-from emulator.pet.pair_transport import DECAYS
-from emulator.slices import PERIOD_S, SliceAhead, SliceHits
+from emulator.library.kernel_tables import library_tables
+from emulator.slices import DECAYS, PERIOD_S, SliceAhead, SliceHits
 from hw.jit import cache_key
 
 if TYPE_CHECKING:
@@ -40,7 +46,6 @@ AUTOMATIC = "auto"
 _HOPELESS = 0.35  # as in ``response``: lower deposits never reach the trigger
 _DECAYS_A_SLICE = 100_000
 _FORMAT = 1
-
 Progress = Callable[[float], None]
 
 
@@ -189,3 +194,12 @@ def _groups(made: SliceHits) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64
     for name in ("module", "crystal", "doi"):
         deposits[name] = hits[name]
     return deposits, sizes
+
+
+def with_library(
+    instrument: Instrument, config: EmulatorConfig, progress: Progress | None = None
+) -> Instrument:
+    """Return the instrument in load mode, with the event library that the configuration names."""
+    library = obtain_library(instrument, config.library, threads=config.threads, progress=progress)
+    tables = library_tables(library, instrument.response, instrument.scanner)
+    return replace(instrument, library=tables)

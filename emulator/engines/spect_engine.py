@@ -12,8 +12,7 @@ from emulator.config import EmulationError
 from emulator.detector.response import HIT, MISSED
 from emulator.engines.engine import Engine, room_for
 from emulator.object.pose import STILL, Pose
-from emulator.pet.pair_transport import DECAYS, OVERFLOWED, PAIRS, PHOTONS, TALLY_SIZE
-from emulator.slices import PERIOD_S, SliceHits
+from emulator.slices import DECAYS, OVERFLOWED, PAIRS, PERIOD_S, PHOTONS, TALLY_SIZE, SliceHits
 from emulator.spect.camera_tables import SpectTables, source_lines
 from emulator.spect.camera_transport import emulate_spect_slice
 from emulator.spect.gantry_motion import poses_at

@@ -17,8 +17,7 @@ from emulator.detector.noise import NOISE_EXCESS
 from emulator.detector.raw_position import ideal_crystal_map, raw_address
 from emulator.detector.response import BELOW_TRIGGER, ENERGY_SATURATED_DKEV, HIT, UNREAD
 from emulator.faults.schedule import Entry, FaultSchedule
-from emulator.pet.pair_transport import NOISE
-from emulator.slices import PERIOD_S, SliceHits
+from emulator.slices import NOISE, PERIOD_S, SliceHits
 from emulator.truth_labels import LABEL, label_noise
 from hw.scanner.description import Scanner
 from hw.wire.protocol import FRAME_PERIOD_PS

@@ -11,52 +11,18 @@ from __future__ import annotations
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
-from msgspec import Meta
 
-from emulator.fault_kinds import FRAME_KINDS, Fault, parse_fault
+from emulator.fault_kinds import FRAME_KINDS, FaultKind
 from emulator.faults.schedule import Entry, FaultSchedule
 from hw.wire.frames import frame_crc
 from hw.wire.protocol import CRC_OFFSET, FLAG_LAST, HEADER_BYTES, HEADER_DTYPE
 
-FaultKind = Literal[
-    "corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate", "unknown_module"
-]
-Probability = Annotated[float, Meta(ge=0, le=1)]
 _VERSION_OFFSET = HEADER_DTYPE.fields["version"][1]  # type: ignore[index]
 _MODULE_OFFSET = HEADER_DTYPE.fields["module"][1]  # type: ignore[index]
 _FLAGS_OFFSET = HEADER_DTYPE.fields["flags"][1]  # type: ignore[index]
 _UNKNOWN_MODULE = 0xFFFE
-
-
-class FaultPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which faults to do in each run.
-
-    probability : fault name to probability per frame
-    exact : fault name to a list of (module, period)
-    schedule : any faults, as ``fault_kinds`` has them written
-    seed : decides where the probable faults fall
-    """
-
-    probability: dict[FaultKind, Probability] = {}
-    exact: dict[FaultKind, tuple[tuple[int, int], ...]] = {}
-    schedule: tuple[str, ...] = ()
-    seed: int = 0
-
-    def faults(self, *, modules: int | None = None, crystals: int | None = None) -> list[Fault]:
-        """Return the faults of the plan but the exact ones; raises FaultError.
-
-        modules, crystals : how many the scanner and a module have; None where not known yet
-        """
-        probable = [
-            Fault(kind=kind, at_s=0.0, amounts={"p": p}) for kind, p in self.probability.items()
-        ]
-        return probable + [
-            parse_fault(t, modules=modules, crystals=crystals) for t in self.schedule
-        ]
 
 
 class FaultInjector:

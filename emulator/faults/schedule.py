@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from emulator.fault_kinds import KINDS, Fault, FaultError
 from emulator.slices import PERIOD_S
-from hw.messages.codec import FaultDone
+from hw.messages.source import FaultDone
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Labels, Phantom
+from emulator.object.phantom import Labels, Phantom
 from emulator.physics.materials import mu_per_mm
 from hw.scanner.description import Scanner
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from emulator.object.catalogue import Phantom, Triple
 from emulator.object.painting import Canvas, Shape
+from emulator.object.phantom import Phantom, Triple
 from hw.scanner.description import Scanner
 
 SPHERE_MM = 20.0

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import MAX_ACTIVITY_BQ, EmulationError
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.object.settings_text import read_header, read_numbers, read_table
 from emulator.object.tracer_models import bolus_factors, washout_factors
 from emulator.physics.emission import Source

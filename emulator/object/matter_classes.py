@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.physics.materials import cross_sections
 
 MOST_KINDS = 254

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.spatial import ConvexHull
 
 from emulator.config import EmulationError
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.object.pose import STILL, Pose, make_pose, to_object, to_scanner
 from emulator.object.settings_text import EXAMPLES_OF_MOTION, read_numbers, read_table
 from hw.scanner.description import Scanner

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.physics.materials import mu_per_mm
 from hw.scanner.description import Scanner
 

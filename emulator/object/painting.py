@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import MAX_VOXELS_PER_AXIS, Phantom, PhantomError, Triple
+from emulator.object.phantom import MAX_VOXELS_PER_AXIS, Phantom, PhantomError, Triple
 from emulator.physics.materials import material_name, mu_per_mm
 
 MAX_VOXELS = 60_000_000

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from emulator.object.catalogue import Phantom, PhantomError, Triple
 from emulator.object.painting import Canvas, Kind, Shape
+from emulator.object.phantom import Phantom, PhantomError, Triple
 from emulator.physics.materials import MaterialError, material_name
 
 SUFFIXES = (".toml", ".npz")

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Phantom
 from emulator.object.matter_classes import attenuation, kinds_of
+from emulator.object.phantom import Phantom
 from emulator.physics.atomic_scatter import (
     ScatterTables,
     scatter_bound,

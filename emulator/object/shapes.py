@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Phantom, Triple
+from emulator.object.phantom import Phantom, Triple
 from emulator.physics.materials import MU_WATER_511_PER_MM
 from hw.scanner.description import Scanner
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.physics.materials import cross_sections
 from emulator.physics.photons import State
 from emulator.physics.positron_range import range_scale

@@ -54,6 +54,7 @@ from emulator.physics.photons import (
     aim_isotropic,
 )
 from emulator.physics.random_numbers import exponential, normal, seed_stream, uniform
+from emulator.slices import DECAYS, DEPOSITS, OVERFLOWED, PAIRS, PHOTONS, TALLY_SIZE
 from emulator.truth_labels import (
     ANNIHILATION,
     LABEL,
@@ -70,12 +71,6 @@ NON_COLLINEARITY_FWHM_RAD = math.radians(0.5)
 
 _NON_COLLINEARITY_SIGMA = NON_COLLINEARITY_FWHM_RAD / FWHM_PER_SIGMA
 MOST_MODULES_PER_PHOTON = 8
-
-DECAYS, PAIRS, PHOTONS, DEPOSITS, OVERFLOWED, LUTETIUM, NOISE = range(7)
-TALLY_SIZE = 7
-"""Decays of the source, β⁺ pairs, γ and X photons, deposits, too little room for hits, decays of
-¹⁷⁶Lu, triggers of noise; the decays of each nuclide of the source follow, then those in each region
-where regions have activities of their own."""
 
 
 class Scratch(NamedTuple):

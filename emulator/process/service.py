@@ -7,6 +7,11 @@ Promises: Stop ends a run with LAST frames of every module and a report of what 
 Shutdown, SIGTERM, SIGINT or the parent's death do so too, and end the process within half a
 second, without LAST frames where the receiver takes nothing. Nothing is dropped to keep pace:
 emulated time falls behind and says so.
+
+Emulated time against the wall clock: when a period may leave, and how late it is.
+
+Real time never skips: where the Monte Carlo or the receiver is too slow, emulated time falls
+behind, the lag is told, and the activity stays what it was.
 """
 
 from __future__ import annotations
@@ -15,30 +20,63 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 
-from emulator.config import EmulationError, EmulatorConfig
+from emulator.config import EmulationError, EmulatorConfig, check_hit_fault
 from emulator.detector.digitizer import DEAD, PILED_UP
 from emulator.detector.truth_file import open_truth
 from emulator.engines.emulation import Emulation, rehearse
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.fault_kinds import Fault
-from emulator.hit_mode import check_hit_fault
 from emulator.process.data_link import DataLink
-from emulator.process.fault_desk import FaultDesk
 from emulator.process.hit_writer import HitWriter
-from emulator.process.link_budget import check_links
-from emulator.process.pacing import Pacer
-from emulator.process.run_faults import RunFaults, check_faults
+from emulator.process.run_faults import FaultDesk, RunFaults, check_faults
+from emulator.process.settings_check import check_links
 from emulator.slices import PERIOD_S, SliceAhead, SliceHits
-from hw.messages.codec import FaultOrder, Hello, Shutdown, SourceReport, Start, Stop
 from hw.messages.endpoints import Endpoints, default_base
+from hw.messages.source import FaultOrder, Hello, Shutdown, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
 from hw.wire.protocol import MAX_EVENTS
+
+
+class Pacer:
+    """Paces periods of equal length from the moment it is made."""
+
+    def __init__(
+        self,
+        period_s: float,
+        *,
+        real_time: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lag_s = 0.0
+        self.max_lag_s = 0.0
+        self._period_s = period_s
+        self._real_time = real_time
+        self._clock = clock
+        self._start_s = clock()
+
+    def wait_s(self, period: int) -> float:
+        """Return how long to wait until this period has ended on the wall clock (0: it has)."""
+        if not self._real_time:
+            return 0.0
+        return max(0.0, self._due_s(period) - self._clock())
+
+    def sent(self, period: int) -> None:
+        """Note that the period has left; updates ``lag_s`` and ``max_lag_s``."""
+        if self._real_time:
+            self.lag_s = max(0.0, self._clock() - self._due_s(period))
+            self.max_lag_s = max(self.max_lag_s, self.lag_s)
+
+    def _due_s(self, period: int) -> float:
+        return self._start_s + (period + 1) * self._period_s
+
 
 _IDLE_POLL_S = 0.1
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import rehearse
-from emulator.engines.instrument import prepare
 from emulator.engines.library_build import build_library
+from emulator.engines.prepare import prepare
 from emulator.library.kernel_tables import library_tables
 
 

@@ -38,10 +38,10 @@ import numpy.typing as npt
 
 from emulator.object.photon_flight import ABSORBED_THERE, COHERENT_THERE, draw_fate, next_collision
 from emulator.object.source_sampling import place_decays
-from emulator.pet.pair_transport import OVERFLOWED
 from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent
 from emulator.physics.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
 from emulator.physics.random_numbers import exponential, seed_stream, uniform
+from emulator.slices import OVERFLOWED
 from emulator.spect.camera_tables import DIRECT, SpectTables
 from emulator.spect.sight_of_camera import SpectScratch, look
 from emulator.truth_labels import ANNIHILATION, LINE, begin_photon, decay_number

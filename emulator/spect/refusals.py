@@ -5,7 +5,8 @@ from __future__ import annotations
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.physics.emission import Source
 from emulator.spect.camera_tables import source_lines
-from hw.scanner.description import Collimator, Scanner, load_scanner, scanner_names
+from hw.scanner.description import Collimator, Scanner
+from hw.scanner.preset_file import load_scanner, scanner_names
 
 LEAST_SHARE = 0.1
 """Lines that emit less than this share of a source's photons are not what it is imaged by."""

@@ -15,7 +15,6 @@ from emulator.detector.crystal_tracking import DEPOSIT_KEV
 from emulator.detector.response import MADE, respond
 from emulator.object.photon_flight import bound_share, coherent_share, next_collision
 from emulator.object.source_sampling import PLACE_SIZE
-from emulator.pet.pair_transport import DEPOSITS
 from emulator.physics.atomic_scatter import scatter_coherent
 from emulator.physics.photons import (
     DX,
@@ -33,6 +32,7 @@ from emulator.physics.photons import (
     Z,
 )
 from emulator.physics.random_numbers import exponential, uniform
+from emulator.slices import DEPOSITS
 from emulator.spect.aiming import ENERGY_STEP_KEV, choose_cosine, klein_nishina_per_sr
 from emulator.spect.camera_head import FROM_BACKING, HEAD_DEPOSIT_SIZE, between, track_head
 from emulator.spect.camera_tables import SpectTables

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.object.photon_tracking import ObjectTables, object_tables, track_object
 from emulator.physics.materials import mu_per_mm
 from emulator.physics.photons import (

@@ -16,13 +16,15 @@ import numpy.typing as npt
 from emulator.config import EmulatorConfig
 from emulator.detector.miscalibration import EFFICIENCY, GAIN
 from emulator.detector.response import FWHM_PER_SIGMA
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.engines.spect_engine import SpectEngine
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.physics.materials import mu_per_mm
 from emulator.slices import PERIOD_S
 from emulator.spect.camera_tables import source_lines
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner
 
 FINE_BINS = (1024, 4)
 """Along u and v: a quarter of a millimetre in a head of 256 mm; they fill the word's field."""

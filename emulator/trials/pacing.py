@@ -17,11 +17,13 @@ import zmq
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.engines.emulation import rehearse
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.process.service import EmulatorService
 from emulator.slices import PERIOD_S
-from hw.messages.codec import Hello, Message, SourceReport, Start, Welcome, decode, encode
+from hw.messages.codec import Message, decode, encode
 from hw.messages.endpoints import Endpoints
+from hw.messages.source import Hello, SourceReport, Start, Welcome
 from hw.wire.protocol import HEADER_DTYPE
 
 MOST_SLOWER = 10

@@ -11,7 +11,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import Panel
-from hw.messages.codec import JournalEntry, Telemetry
+from hw.messages.telemetry import JournalEntry, Telemetry
 
 KEPT = 500
 

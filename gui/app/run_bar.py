@@ -14,7 +14,7 @@ from gui.kit.product_mark import PRODUCT, Mark
 from gui.kit.wording import age_text, clock_text
 from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.link.daq_view import Link, LinkState
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 BUTTONS = (
     ("arm", "Arm", "F5", "Prepare a run: make its folder, check source, disk and settings."),

@@ -30,8 +30,8 @@ from gui.rates.loss_counters import CountersPanel
 from gui.rates.singles_rates import SinglesRatesPanel
 from gui.rates.spectra import SpectrumPanel, TimingPanel
 from gui.sorting.summary import SortingPanel
-from hw.messages.codec import Telemetry
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import Telemetry
 
 DISCLAIMER = "Research software — not a medical device"
 KEYS = """F3  modules (firmware)

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
-from gui.image.slices import TRANSAXIAL, cut, to_levels
+from gui.image.slices import TRANSAXIAL, cut
 from gui.kit import theme
+from gui.kit.colour_maps import to_levels
 from gui.kit.wording import grouped
 from hw.messages.pictures import DynamicFrame
 

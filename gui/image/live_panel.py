@@ -10,7 +10,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.image.frame_strip import FrameStrip
 from gui.image.shown_facts import ImageFacts
-from gui.image.slice_views import ColourBar, SliceView
+from gui.image.slice_views import SliceView
 from gui.image.slices import (
     AXES,
     CORONAL,
@@ -24,7 +24,7 @@ from gui.image.slices import (
 )
 from gui.image.time_windows import WindowChooser
 from gui.kit import theme
-from gui.kit.colour_maps import colour_tables
+from gui.kit.colour_maps import ColourBar, colour_tables
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
 from gui.kit.wording import grouped, level_text
 from gui.link.command_desk import CommandDesk

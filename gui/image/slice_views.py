@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
-from gui.image.slices import AXES, Image, Plane, centre_mm, cut, to_levels
+from gui.image.slices import AXES, Plane, centre_mm, cut
 from gui.kit import theme
+from gui.kit.colour_maps import Image, to_levels
 from gui.kit.wording import MINUS, grouped
 
 _TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
@@ -188,48 +189,3 @@ class SliceView(QtWidgets.QWidget):
     def _move(self, axis: int, index: int) -> None:
         if self._picture is not None:
             self.moved.emit(axis, max(0, min(self._shape[axis] - 1, index)))
-
-
-class ColourBar(QtWidgets.QWidget):
-    """The window 0..upper as a bar, with its levels and the image's unit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._labels: tuple[str, str, str] = ("", "", "")
-        self._unit = ""
-        self._table: npt.NDArray[np.uint32] = np.zeros((256, 1), dtype=np.uint32)
-        self.setFixedHeight(45)
-
-    def set_scale(
-        self, table: npt.NDArray[np.uint32], labels: tuple[str, str, str], unit: str
-    ) -> None:
-        """Show the table with the words for 0, half and the upper level."""
-        self._table = np.ascontiguousarray(table[None, :])
-        self._labels, self._unit = labels, unit
-        self.setToolTip(f"Values in {unit}")
-        self.update()
-
-    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        """Draw the bar and its words."""
-        if not self._unit:
-            return
-        painter = QtGui.QPainter(self)
-        picture = QtGui.QImage(self._table.data, 256, 1, 4 * 256, QtGui.QImage.Format.Format_RGB32)
-        bar = QtCore.QRectF(0, 1, self.width() - 1, 12)
-        painter.drawImage(bar, picture)
-        painter.setPen(QtGui.QColor(theme.FAINT))
-        painter.drawRect(bar)
-        painter.setPen(QtGui.QColor(theme.DIM))
-        painter.setFont(theme.font(theme.SMALL_PX))
-        words = QtCore.QRectF(0, 15, self.width(), 16)
-        flags = QtCore.Qt.AlignmentFlag
-        painter.drawText(words, flags.AlignLeft, self._labels[0])
-        painter.drawText(words, flags.AlignHCenter, self._labels[1])
-        painter.drawText(words, flags.AlignRight, self._labels[2])
-        words.moveTop(29)
-        room = int(words.width())
-        unit = painter.fontMetrics().elidedText(
-            self._unit, QtCore.Qt.TextElideMode.ElideRight, room
-        )
-        painter.drawText(words, flags.AlignHCenter, unit)
-        painter.end()

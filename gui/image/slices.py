@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.float32]
+from gui.kit.colour_maps import Image
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ def cut(image: Image, plane: Plane, index: int) -> Image:
 def centre_mm(index: int, size: int, voxel_mm: float) -> float:
     """Return a voxel centre's coordinate in mm; the image's centre is the scanner's origin."""
     return (index - 0.5 * (size - 1)) * voxel_mm
-
-
-def to_levels(values: Image, upper: float) -> npt.NDArray[np.uint8]:
-    """Return values as display levels 0..255 of the window 0..``upper``; NaN becomes 0."""
-    scaled = np.nan_to_num(values * np.float32(255.0 / upper) if upper > 0 else values * 0)
-    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 def hottest(image: Image) -> tuple[int, int, int]:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from daq.client.client import ClientError, ControlClient
-from hw.messages.codec import MessageError, Reply, RunState
+from hw.messages.codec import MessageError
+from hw.messages.commands import Reply
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import RunState
 
 PATIENCE_S = 5.0
 WORKING_BOUND_S = 150.0

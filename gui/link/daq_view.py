@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from daq.client.client import DisplayClient
-from hw.messages.codec import ImageMessage, MessageError, ModuleStates, Projections, Telemetry
+from hw.messages.codec import ImageMessage, MessageError, ModuleStates, Projections
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import Telemetry
 
 SILENT_AFTER_S = 1.0
 

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from gui.kit.wording import SteadyCeiling, level_text
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 Mode = Literal["rate", "live", "state"]
 

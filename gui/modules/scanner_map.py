@@ -16,7 +16,7 @@ from gui.kit.panels import CalmLabel, Panel
 from gui.kit.wording import fraction_text, rate_text
 from gui.modules.legend import ModuleLegend, paint_state
 from gui.modules.map_modes import MODES, Mode, ModuleScale
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 _LEFT_PX, _BOTTOM_PX = 38, 15
 

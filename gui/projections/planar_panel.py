@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pyqtgraph.Qt import QtCore, QtWidgets
 
-from gui.image.slice_views import ColourBar
 from gui.kit import theme
-from gui.kit.colour_maps import colour_tables
+from gui.kit.colour_maps import ColourBar, colour_tables
 from gui.kit.panels import CalmLabel, Panel, scrolling
 from gui.kit.wording import level_text
 from gui.link.daq_view import Link

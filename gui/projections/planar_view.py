@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
-from gui.image.slices import to_levels
 from gui.kit import theme
+from gui.kit.colour_maps import to_levels
 from gui.kit.wording import MINUS, grouped
 
 Counts = npt.NDArray[np.uint32]

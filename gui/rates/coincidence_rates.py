@@ -17,7 +17,7 @@ from gui.kit.plots import CalmPlot, pen
 from gui.kit.wording import rate_text
 from gui.rates.history import RATE_NAMES, SPAN_S, RateHistory
 from gui.rates.randoms_check import RandomsCheck
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 LINES = {
     "accepted": (

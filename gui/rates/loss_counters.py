@@ -11,7 +11,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, Panel
 from gui.kit.wording import grouped
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 # Counters that say how much there was, not what went wrong.
 FLOW = frozenset(

@@ -9,7 +9,7 @@ from pyqtgraph.Qt import QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.wording import fraction_text, rate_text
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 TEACHES = {
     "Live time": (

@@ -12,7 +12,7 @@ from gui.kit.plots import CalmPlot
 from gui.kit.wording import fraction_text, rate_text
 from gui.rates.coincidence_rates import Tile
 from gui.rates.history import SPAN_S, RateHistory
-from hw.messages.codec import Telemetry
+from hw.messages.telemetry import Telemetry
 
 LINES = {
     "singles": (

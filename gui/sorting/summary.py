@@ -20,8 +20,8 @@ from gui.sorting.settings_words import (
     field_of_view_text,
 )
 from gui.sorting.window_table import WindowTable
-from hw.messages.codec import Telemetry
 from hw.messages.sort_settings import SortSettings
+from hw.messages.telemetry import Telemetry
 
 ROWS = ("Policy", "Window", "Energy", "Delayeds", "Field of view", "Calibration")
 KEY = "F4"

@@ -14,19 +14,15 @@ import zmq
 
 from hw.messages.codec import (
     AnyMessage,
-    FaultAnswer,
-    Heartbeat,
-    Hello,
     Message,
     MessageError,
     ModuleAnswer,
     ModuleStates,
-    SourceReport,
-    Welcome,
     decode,
     encode,
 )
 from hw.messages.endpoints import Endpoints
+from hw.messages.source import FaultAnswer, Heartbeat, Hello, SourceReport, Welcome
 
 BEAT_S = 1.0
 HELLO_S = 0.2

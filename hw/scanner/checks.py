@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from hw.scanner.description import MAX_CRYSTALS_PER_MODULE, RAW_POSITION_BINS
+
 if TYPE_CHECKING:
     from hw.scanner.description import Scanner
 
-MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
 MAX_MODULES = 65535  # 16-bit module field of the frame header
-RAW_POSITION_BINS = 64
-"""Bins of a raw position along u and along v: 64 × 64 fill the word's 12-bit crystal field."""
-
 MAX_RAW_CRYSTALS = RAW_POSITION_BINS // 2  # along an axis: two bins each, or none is told apart
 _TOLERANCE_MM = 1e-6
 _COINCIDENCE_KEYS = ("window_ps", "delay_ps", "min_sector_difference")

@@ -27,8 +27,7 @@ from recon.core.events import F4, EventList
 from recon.core.grid import Image
 from recon.core.resolution import Resolution
 from recon.em.event_store import EventStore, with_background
-from recon.em.penalised import Bsrem
-from recon.em.prior import RelativeDifference
+from recon.em.penalised import Bsrem, RelativeDifference
 from recon.em.problem import EmModel, OsemError, em_quotient, em_update, uniform_image
 from recon.em.stopping import Step, Stopping, Watch
 from recon.projector.operator import EmSums, Projector

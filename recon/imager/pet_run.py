@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from coincidence.events import COINCIDENCE
-from hw.messages.codec import CoincidenceBatch, ImageMessage, ImagerReport, RunBegin, RunEnd
+from hw.messages.codec import ImageMessage
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd
 from hw.messages.pictures import DynamicFrame
 from recon.core.grid import Image, ReconError
 from recon.exchange.images.nifti import write_nifti
@@ -27,7 +28,7 @@ from recon.live.spool import EventSpool
 
 CORRECTIONS_WAIT_S, FINISH_S = 1.5, 90.0
 """Time for the final image, at most, besides what it takes to write it. The daq waits longer while
-it is told of progress (daq/service/closing.py)."""
+it is told of progress (daq/service/run_life.py)."""
 
 Clock = Callable[[], float]
 

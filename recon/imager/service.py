@@ -22,21 +22,12 @@ from typing import Protocol
 import msgspec
 import zmq
 
-from hw.messages.codec import (
-    AnyMessage,
-    CoincidenceBatch,
-    ImageMessage,
-    ImagerReport,
-    MessageError,
-    RunBegin,
-    RunEnd,
-    SinglesBatch,
-    decode,
-    encode,
-)
+from hw.messages.codec import AnyMessage, ImageMessage, MessageError, decode, encode
 from hw.messages.endpoints import Endpoints
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.messages.live_settings import LiveSettings
-from hw.scanner.description import Scanner, ScannerError, parse_scanner
+from hw.scanner.description import Scanner, ScannerError
+from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import ReconError
 from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity import SensitivityStopped

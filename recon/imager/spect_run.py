@@ -17,33 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from coincidence.events import ANGLE, SINGLE
-from hw.messages.codec import (
-    CoincidenceBatch,
-    ImageMessage,
-    ImagerReport,
-    MessageError,
-    RunBegin,
-    RunEnd,
-    SinglesBatch,
-)
+from hw.messages.codec import ImageMessage, MessageError
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.messages.sort_settings import EnergyWindow
-from hw.scanner.description import parse_scanner
+from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.mu_map import load_mu_map
 from recon.exchange.images.nifti import write_nifti
 from recon.imager.stream_ledger import LatencyHistogram, RateMeter
-from recon.spect.offline import (
-    Problem,
-    SpectOptions,
-    SpectRun,
-    counter_of,
-    in_Bq_per_mL,
-    problem_of,
-    solved,
-    turn_seen_deg,
-)
+from recon.spect.offline import Problem, counter_of, in_Bq_per_mL, problem_of, solved, turn_seen_deg
 from recon.spect.osem import SpectOsem
 from recon.spect.peaks import SpectError, peaks_of
+from recon.spect.run import SpectOptions, SpectRun
 from recon.spect.sidecar import UNIT
 
 VIEWS_PER_UPDATE = 6

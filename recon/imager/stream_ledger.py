@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.messages.codec import CoincidenceBatch, RunEnd
+from hw.messages.imager import CoincidenceBatch, RunEnd
 
 LATENCY_BINS_MS = 60_000
 

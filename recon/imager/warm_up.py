@@ -1,24 +1,29 @@
-"""Compiles every kernel of reconstruction, in one process, with the types used live."""
+"""Compiles every kernel of reconstruction, in one process, with the types used live.
+
+Compiles the kernels of scatter estimation; with and without time of flight they are the same.
+
+Compiles the kernels of SPECT with the types used live: a handful of singles, one iteration.
+"""
 
 from __future__ import annotations
 
 import time
 
+import msgspec
 import numpy as np
 
-from coincidence.events import COINCIDENCE
+from coincidence.events import ANGLE, COINCIDENCE, SINGLE, WINDOW_SHIFT
 from hw.physics.block_efficiency import warm_blocks
-from hw.scanner.description import load_scanner
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.preset_file import load_scanner
 from recon.core.events import EventList
-from recon.core.grid import ImageGrid
+from recon.core.grid import Image, ImageGrid
 from recon.core.radial_resolution import RadialResolution
 from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import TofModel
 from recon.em.event_store import EventStore
-from recon.em.prior import neighbours, relative_differences
+from recon.em.penalised import neighbours, relative_differences
 from recon.exchange.petsird.time_blocks import warm_petsird
-from recon.imager.scatter_warm import warm_scatter
-from recon.imager.spect_warm import warm_spect
 from recon.lines.normalisation import Normalisation
 from recon.lines.randoms import CrystalRandoms
 from recon.live.imager import LiveImager
@@ -26,6 +31,37 @@ from recon.live.lines import CrystalLines
 from recon.offline.motion import MovingLineModel, PoseStream
 from recon.projector.event_order import order_for_cache
 from recon.projector.operator import Projector
+from recon.scatter.detector import EnergyWindow
+from recon.scatter.rate import ScatterRate
+from recon.scatter.simulation import ScatterOptions, SingleScatter
+from recon.spect.offline import reconstruct_spect
+from recon.spect.run import SpectOptions, SpectRun
+
+
+def warm_scatter(system: ReconSystem) -> None:
+    """Simulate the scatter of a small object."""
+    matter = np.full(system.grid.shape, 0.01, dtype=np.float32)
+    coarse = ScatterOptions(spacing_mm=60.0, per_side=1, cell_mm=30.0)
+    window = EnergyWindow.of(system.scanner)
+    simulation = SingleScatter(system, matter, window, options=coarse)
+    rate = ScatterRate(system, simulation.table(matter))
+    one = np.zeros(1, dtype=COINCIDENCE)
+    rate.of_records(one, system.detection.locate(one, voxel_volume_mm3=1.0))
+
+
+def warm_spect() -> None:
+    """Reconstruct a few singles, from counts and as a list."""
+    scanner = load_scanner("gamma_head_lehr")
+    image = msgspec.structs.replace(scanner.image, shape=(4, 4, 4), voxel_mm=(16.0, 16.0, 16.0))
+    small = msgspec.structs.replace(scanner, image=image)
+    singles, angles = np.zeros(4, SINGLE), np.zeros(2, ANGLE)
+    singles["time_ps"], singles["flags"], singles["crystal"] = 10**9, 2 << WINDOW_SHIFT, 2080
+    angles["time_ps"] = [0, 10**9]
+    mu: Image = np.full((4, 4, 4), 0.01, np.float32)
+    run = SpectRun(small, spect_windows("Tc-99m"), [(singles, angles, 10**10)], mu)
+    for list_mode in (False, True):
+        options = SpectOptions(iterations=1, subsets=1, list_mode=list_mode)
+        reconstruct_spect(run, options)
 
 
 def warm_kernels() -> None:

@@ -13,6 +13,8 @@ measured event cancels from the EM ratio,
 
 so an event needs only its *addend* (r + q) / m; what multiplies goes into the sensitivity image,
 which must be made with the same n, c and l.
+
+A whole run's rate of background events, scaled to a frame of it.
 """
 
 from __future__ import annotations
@@ -108,3 +110,15 @@ class LineModel:
             np.zeros(len(records), dtype=np.float32),
             addend,
         )
+
+
+@dataclass(frozen=True)
+class ScaledRate:
+    """A ``LineRate``: ``rate`` times ``scale``."""
+
+    rate: LineRate
+    scale: float
+
+    def of_records(self, records: npt.NDArray[np.void], located: LocatedEvents) -> F4:
+        """Return the scaled rate (1/s) of each record's line and TOF bin, (n,) float32."""
+        return self.rate.of_records(records, located) * np.float32(self.scale)

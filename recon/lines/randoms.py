@@ -3,7 +3,7 @@
 Randoms of a line are in proportion to the product of its crystals' singles rates, so the fan sums
 D_a (delayeds in which crystal a is one of the two) are the sufficient statistic of all delayeds
 (M. E. Casey and E. J. Hoffman, J. Comput. Assist. Tomogr. 10 (1986) 845); the fixed point is
-``coincidence.randoms_estimates.fan_sum_rates``'s. k counts the delayed windows.
+``coincidence.randoms.fan_sum_rates``'s. k counts the delayed windows.
 
 Few delayeds leave a crystal with D_a of order 1. Fan sums are therefore shrunk towards what is
 known better, level by level, each keeping the total of its module:
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.randoms_estimates import fan_sum_rates
+from coincidence.randoms import fan_sum_rates
 from recon.core.event_location import LocatedEvents
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.crystal_products import F4, PairProduct, Records, checked, single_precision

@@ -1,7 +1,7 @@
 """What a live image is corrected for: what the run has is found, made beside the image, and told.
 
 Cheap corrections (randoms, live time, decay) hold from the first image. Those that take seconds
-are made by a :class:`recon.live.live_job.LiveJob` and taken when ready:
+are made by a :class:`recon.live.corrections.LiveJob` and taken when ready:
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
 - a **head contour** in place of a µ map, of the first image of ``CONTOUR_PROMPTS``;
@@ -9,19 +9,25 @@ are made by a :class:`recon.live.live_job.LiveJob` and taken when ready:
   doubled or ``SCATTER_EVERY_S`` have passed.
 
 Meanwhile the image goes on with what there is, and says so.
+
+A computation beside the live image: in a thread of its own, at low priority, handed out once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 import numpy as np
 
-from hw.messages.codec import RunBegin
+from hw.messages.imager import RunBegin
 from hw.messages.live_settings import LiveSettings
 from hw.scanner.description import Scanner
 from recon.attenuation.head_contour import head_contour_mu
@@ -30,14 +36,68 @@ from recon.core.grid import Image, ReconError
 from recon.core.mu_map import load_mu_map
 from recon.core.quantification import BQ_PER_ML, EMISSIONS, load_calibration
 from recon.core.scanner_tables import ReconSystem
+from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor, LineModel
 from recon.lines.normalisation import Normalisation
 from recon.lines.randoms import CrystalRandoms
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
-from recon.live.live_job import LiveJob
 from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
+from recon.scatter.simulation import ScatterStopped
+
+NICENESS = 10
+STOP_S = 0.4
+Result = TypeVar("Result")
+
+
+class LiveJob(Generic[Result]):
+    """Begins at once. ``error`` says why there will be no result.
+
+    Parameters
+    ----------
+    work : called with a function that says whether to give up; may raise ReconError
+    """
+
+    def __init__(self, name: str, work: Callable[[Callable[[], bool]], Result]) -> None:
+        self.error = ""
+        self._work = work
+        self._made: Result | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still works."""
+        return self._thread.is_alive()
+
+    def take(self) -> Result | None:
+        """Return the result if it is there and was not taken yet."""
+        made, self._made = self._made, None
+        return made
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the end of the work, at most so long."""
+        self._thread.join(timeout_s)
+
+    def stop(self) -> None:
+        """Give up; returns within about the time of one part of the work."""
+        self._stop.set()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # Linux: the priority of this thread
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        try:
+            self._made = self._work(self._stop.is_set)
+        except ReconError as error:
+            self.error = str(error)
+        except (SensitivityStopped, ScatterStopped):
+            self.error = "stopped"
+        except Exception as error:  # noqa: BLE001  (a defect must be told, not end a thread silently)
+            self.error = f"internal error, please report: {error!r}"
+
 
 CONTOUR_PROMPTS = 200_000
 SCATTER_PROMPTS = 200_000

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
+
+from recon.core.events import Lors
 from recon.core.grid import Image, ImageGrid
-from recon.exchange.listmode.pept import PeptList, screens_sensitivity
+from recon.exchange.listmode.pept import PeptList
 from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
 from recon.live.lines import LorLines
+from recon.projector.operator import Projector
 
 STEP_S = 0.05
 FINAL_PASSES = 4
@@ -61,3 +65,24 @@ def _load_kernels(imager: LiveImager, listed: PeptList) -> None:
     imager.receive_events(events, watermark_ps=1)
     imager.update(budget_s=STEP_S)
     imager.restart()
+
+
+SAMPLED_LINES = 400_000
+
+
+def screens_sensitivity(listed: PeptList, grid: ImageGrid, *, seed: int = 0) -> Image:
+    """Return how well the two screens see each voxel, 1 at best: back-projected from lines that
+    are drawn evenly between the areas that were hit."""
+    rng = np.random.default_rng(seed)
+    z = np.full((SAMPLED_LINES, 1), listed.separation_mm / 2)
+    ends = [
+        np.hstack([rng.uniform(-listed.half_mm, listed.half_mm, (SAMPLED_LINES, 2)), side * z])
+        for side in (-1, 1)
+    ]
+    start, end = (np.ascontiguousarray(one, dtype=np.float32) for one in ends)
+    projector = Projector(grid)
+    try:
+        seen = projector.back(np.ones(SAMPLED_LINES, np.float32), Lors(start, end))
+    finally:
+        projector.close()
+    return np.asarray(seen / seen.max(), dtype=np.float32)

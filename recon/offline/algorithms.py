@@ -15,7 +15,7 @@ from recon.core.resolution import GaussianResolution, Resolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.event_store import EventStore
 from recon.em.list_mode_osem import OsemResult, osem
-from recon.em.prior import RelativeDifference
+from recon.em.penalised import RelativeDifference
 from recon.em.stopping import Stopping
 from recon.offline.options import ReconOptions
 from recon.projector.operator import Projector

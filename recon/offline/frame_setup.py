@@ -17,8 +17,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.em.event_store import EventStore
 from recon.em.sensitivity import support_mask
 from recon.em.sensitivity_cache import SensitivitySource
-from recon.lines.model import LineFactor, LineModel, LineRate
-from recon.lines.scaled_rate import ScaledRate
+from recon.lines.model import LineFactor, LineModel, LineRate, ScaledRate
 from recon.offline.algorithms import iterate
 from recon.offline.event_preparation import prepared, thinned
 from recon.offline.frame_counts import Counts, Tally

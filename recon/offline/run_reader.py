@@ -25,10 +25,10 @@ from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader
-from daq.replay.sort_again import own_calibration, run_config
-from daq.service.run import MU_MAP_NAME
-from hw.scanner.description import Scanner, parse_scanner
+from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import ImageGrid
 from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
 from recon.offline.run_data import PART_RECORDS, RunData

@@ -7,9 +7,9 @@ left out visibly: in ``corrections`` and in ``warnings``; what cannot make an im
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,13 @@ from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.osem import Channel, Counts, Events, SpectOsem, ViewData
 from recon.spect.peaks import Peak, SpectError, half_life_s, peaks_of
 from recon.spect.projector import SpectProjector, field_radius_mm
+from recon.spect.run import SpectOptions, SpectRun
 from recon.spect.scatter import ScatterMethod, scatter_counts, usable_method
 from recon.spect.scatter_trial import tew_defect
 from recon.spect.sidecar import about_run
-from recon.spect.views import VIEW_DEG, Records, View, ViewCounter, ViewSet
+from recon.spect.views import View, ViewCounter, ViewSet
 
 Said = Callable[[str, float], None]
-Chunk = tuple[Records, Records, int]
-"""Singles, angles that came before them, and the time up to which both are complete, ps."""
-
 FEW_DEGREES = 150.0
 UNCALIBRATED = (
     "no energy calibration in this run: gains that are off move counts out of the window, and "
@@ -41,52 +39,6 @@ FIRST_UPDATES = 8
 """Before scatter is computed from the image: it is smoother than the image."""
 
 MM3_PER_ML = 1000.0
-
-
-@dataclass(frozen=True)
-class SpectOptions:
-    """What is asked for.
-
-    peaks : names of photopeak windows; () for all of the run
-    scatter : ``auto`` takes TEW where the run has the windows, with what it misses by a trial
-        where there is a µ map, and says so where not; ``tew`` and ``dew`` take the windows alone
-    attenuation, collimator_response, decay, dead_time : whether corrected
-    sensitivity_cps_per_MBq : measured, of all peaks chosen together, in place of the computed one
-    list_mode : whether events are taken one by one
-    """
-
-    iterations: int = 4
-    subsets: int = 8
-    peaks: tuple[str, ...] = ()
-    scatter: Literal["auto", "tew", "dew", "none"] = "auto"
-    attenuation: bool = True
-    collimator_response: bool = True
-    decay: bool = True
-    dead_time: bool = True
-    sensitivity_cps_per_MBq: float | None = None
-    view_deg: float = VIEW_DEG
-    list_mode: bool = False
-    fwhm_mm: float = 0.0
-    threads: int = 2
-
-
-@dataclass(frozen=True)
-class SpectRun:
-    """What is known of a run.
-
-    mu : µ at 511 keV on the scanner's image grid, 1/mm, where there is a map
-    live_share : of each module, where the run's books have it
-    end_s : how long the run was; 0: until its last single
-    calibrated : whether the crystals' gains were calibrated
-    """
-
-    scanner: Scanner
-    windows: tuple[EnergyWindow, ...]
-    chunks: Iterable[Chunk]
-    mu: Image | None = None
-    live_share: tuple[float, ...] | None = None
-    end_s: float = 0.0
-    calibrated: bool = True
 
 
 @dataclass(frozen=True)

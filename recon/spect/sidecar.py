@@ -13,7 +13,7 @@ from recon.spect.scatter import ScatterMethod
 from recon.spect.views import ViewCounter, ViewSet
 
 if TYPE_CHECKING:
-    from recon.spect.offline import SpectOptions, SpectRun
+    from recon.spect.run import SpectOptions, SpectRun
 
 UNIT = "Bq/mL"
 

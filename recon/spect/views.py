@@ -20,8 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.angles import angles_of_singles
-from coincidence.events import ANGLE, ANGLE_STEP_DEG, WINDOW_SHIFT
+from coincidence.events import ANGLE, ANGLE_STEP_DEG, WINDOW_SHIFT, angles_of_singles
 from hw.jit import Array, kernel
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import module_poses

@@ -12,10 +12,10 @@ import zmq
 from acquisition_process import WAIT_S, Acquisition, wait_until
 
 from daq.service.warm_up import warm_kernels
-from hw.messages.codec import Hello, SourceReport, Start, Stop
 from hw.messages.endpoints import Endpoints
+from hw.messages.source import Hello, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
 

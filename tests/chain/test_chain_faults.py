@@ -19,13 +19,14 @@ import pytest
 
 from daq.client.client import ClientError, ControlClient
 from daq.replay.sort_again import verify
-from daq.service.fault_record import read_faults
+from daq.service.run_life import read_faults
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import rehearse
-from emulator.engines.instrument import Instrument, prepare
-from emulator.faults.frames import FaultPlan
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from emulator.fault_kinds import FaultPlan
 from emulator.process.service import EmulatorService
-from hw.messages.codec import FaultDone
+from hw.messages.source import FaultDone
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 

@@ -16,7 +16,7 @@ from host_pace import in_time
 from daq.client.client import ClientError, DisplayClient
 from daq.folder.raw_log import RawLogReader
 from daq.replay.sort_again import verify
-from hw.messages.codec import Shutdown
+from hw.messages.source import Shutdown
 
 pytestmark = pytest.mark.processes
 

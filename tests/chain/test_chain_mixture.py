@@ -15,9 +15,9 @@ from daq.replay.sort_again import verify
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
+from emulator.engines.prepare import prepare
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 PEAK = "Lu-177_208"
 PERIODS = 60

@@ -10,7 +10,7 @@ import pytest
 from daq.client.client import ClientError
 from daq.folder.calibration_set import new_set, save_set
 from daq.replay.sort_again import verify
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import CRC_OFFSET
 
 pytestmark = pytest.mark.processes

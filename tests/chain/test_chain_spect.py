@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from demo_process import result_of
 
-from coincidence.angles import angles_of_singles
-from daq.cli.images.reconstruct_spect import spect_run
+from coincidence.events import angles_of_singles
 from daq.folder import singles_log
 from daq.folder.blocks import BlockKind
 from daq.folder.run_config import RunConfig, default_settings
@@ -23,11 +22,13 @@ from daq.replay.sort_again import verify
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import prepare
-from hw.messages.codec import SourceReport
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from emulator.engines.prepare import prepare
+from hw.messages.source import SourceReport
 from hw.scanner.geometry import build_geometry
-from recon.spect.offline import SpectOptions, reconstruct_spect
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from recon.spect.offline import reconstruct_spect
+from recon.spect.run import SpectOptions
+from recon.spect.run_input import spect_run
 
 
 def emulated(

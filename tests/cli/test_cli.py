@@ -98,7 +98,7 @@ def test_options_that_cannot_be_are_refused_with_status_2(arguments, words):
 
 
 def test_a_preset_with_a_mistake_names_file_key_value_and_bound(tmp_path):
-    from hw.scanner.description import scanner_to_toml_text
+    from hw.scanner.preset_file import scanner_to_toml_text
 
     path = tmp_path / "mine.toml"
     text = scanner_to_toml_text("bench2").replace("lld_keV = 400.0", "lld_keV = -4.0")

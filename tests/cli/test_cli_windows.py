@@ -142,7 +142,7 @@ def test_acquire_refuses_modules_that_the_scanner_lacks(tmp_path: Path) -> None:
 def test_a_run_is_sorted_again_with_spect_windows(tmp_path: Path) -> None:
     from daq.folder.run_config import RunConfig, default_settings
     from daq.service.run import Run
-    from hw.scanner.description import load_scanner, scanner_to_toml_text
+    from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner("bench2")
     run = Run(

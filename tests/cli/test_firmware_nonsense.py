@@ -18,7 +18,7 @@ from daq.cli import main
 from daq.cli.firmware.one_module import shell
 from daq.cli.firmware.shell import Shell
 from daq.link.modules.own_machines import MachineRing
-from daq.link.serial.image_file import MOST_BYTES
+from daq.link.serial.update import MOST_BYTES
 from hw.machines.machine import MachineError
 from hw.machines.toolchain import missing
 from hw.wire.control import STRUCTS
@@ -63,7 +63,7 @@ def test_a_file_where_a_folder_should_be_is_told_before_anything_is_built(
     command, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("hw.machines.build.build", pytest.fail)
-    monkeypatch.setattr("daq.cli.commands.firmware_run.check_machines", lambda arm, modules: None)
+    monkeypatch.setattr("daq.cli.commands.firmware.check_machines", lambda arm, modules: None)
     (tmp_path / "file").touch()
     assert main(["firmware", *command, str(tmp_path / "file")]) == 1
     assert "no folder, and none can be made there" in capsys.readouterr().err

@@ -19,8 +19,8 @@ from daq.folder.run_config import RunConfig, default_settings
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from emulator.engines.prepare import prepare
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from recon.core.frames import TimeSelection
 from recon.offline.run_reader import LogIndex, run_data
 

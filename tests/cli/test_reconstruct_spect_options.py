@@ -11,11 +11,12 @@ import pytest
 from coincidence.events import SINGLE
 from daq.cli import build_parser
 from daq.cli.common import CommandError
-from daq.cli.images.reconstruct_foreign import PET_ONLY, SPECT_ONLY, refuse_foreign
-from daq.cli.images.reconstruct_spect import end_s, is_whole, live_share, spect_options
+from daq.cli.images.reconstruct_options import PET_ONLY, SPECT_ONLY, refuse_foreign
+from daq.cli.images.reconstruct_spect import spect_options
 from daq.errors import LogError
 from daq.folder.blocks import BlockKind
 from daq.folder.singles_log import SinglesReader, SinglesWriter
+from recon.spect.run_input import end_s, is_whole, live_share
 
 
 def parsed(*arguments: str) -> Any:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 from frames_factory import RUN_TAG
 
-from coincidence.calibration import DOI_BINS, Calibration
 from coincidence.events import SINGLE
-from coincidence.select import Selector
-from coincidence.windows import window_table
+from coincidence.select import DOI_BINS, Calibration, Selector, window_table
 from daq.path.pipeline import Pipeline
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from coincidence_reference import Case, brute_force, sliding_list
 
-from coincidence.crowding import MOST_NEAR
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, TRIPLE
+from coincidence.pairs import MOST_NEAR
 from coincidence.sorter import CoincidenceSorter
 from hw.messages.sort_settings import POLICIES, SortSettings
 

@@ -10,14 +10,14 @@ from frames_factory import RUN_TAG, ModuleSender, single_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coincidence.crowding import MOST_NEAR
 from coincidence.events import END_OF_TIME_PS, SINGLE
+from coincidence.pairs import MOST_NEAR
 from coincidence.sorter import CoincidenceSorter, Sorted
 from daq.folder.run_config import default_settings
 from daq.path.pipeline import Pipeline
 from hw.messages.sort_settings import POLICIES, SortSettings
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import MAX_EVENTS
 
 TAU_PS, DELAY_PS, MODULES = 1000, 50_000, 4

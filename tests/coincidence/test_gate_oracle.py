@@ -18,7 +18,7 @@ from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter
 from daq.path.pipeline import pairs_in_view
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 FS_PER_NS = 1_000_000
 SAMPLE = Path(__file__).parent.parent / "data" / "gate_sample.npz"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.path.live_time_kernel import (
+from daq.path.live_time import (
     DEAD,
     LIVE,
     LOST,

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
-from coincidence.randoms import close_slice, count_delayeds, count_singles
-from coincidence.randoms_estimates import (
+from coincidence.randoms import (
+    close_slice,
     compare_estimates,
+    count_delayeds,
+    count_singles,
     fan_sum_rates,
     singles_rate_of_lines,
     singles_rate_randoms,

@@ -15,12 +15,18 @@ import numpy as np
 import pytest
 
 from coincidence.events import END_OF_TIME_PS, SINGLE
-from coincidence.randoms import close_slice, count_delayeds, count_singles
-from coincidence.randoms_estimates import compare_estimates, fan_sum_rates, singles_rate_randoms
+from coincidence.randoms import (
+    close_slice,
+    compare_estimates,
+    count_delayeds,
+    count_singles,
+    fan_sum_rates,
+    singles_rate_randoms,
+)
 from coincidence.sorter import CoincidenceSorter
 from daq.path.pipeline import pairs_in_view
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 SAMPLE = Path(__file__).parent.parent / "data" / "gate_sample.npz"
 WHOLE = (

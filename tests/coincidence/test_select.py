@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coincidence.calibration import Calibration, CalibrationError, no_calibration
 from coincidence.events import SINGLE
-from coincidence.select import SPECTRUM_BINS, Selector
-from coincidence.windows import COINCIDENCE_BIT, ENERGIES, WindowTable, window_dkeV
+from coincidence.select import (
+    COINCIDENCE_BIT,
+    ENERGIES,
+    SPECTRUM_BINS,
+    Calibration,
+    CalibrationError,
+    Selector,
+    WindowTable,
+    no_calibration,
+    window_dkeV,
+)
 
 MODULE_OF = np.array([0, 0, 1, 1, 2, 2], dtype=np.uint16)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coincidence.select import NUMBER_MASK, window_table
 from coincidence.tew import tew, tew_of_run
-from coincidence.windows import NUMBER_MASK, window_table
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.physics.energy_windows import claimed_keV, spect_windows
 

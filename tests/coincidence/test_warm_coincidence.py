@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence import delayeds, order, pairs, records, select, timing
+from coincidence import delayeds, order, pairs, select
+from coincidence import events as records
+from coincidence import sorter as timing
 from coincidence.events import END_OF_TIME_PS, SINGLE
 from coincidence.order import TimeOrder
 from coincidence.sorter import CoincidenceSorter

@@ -16,11 +16,13 @@ from daq.path.frame_check import FrameChecker
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import Instrument, prepare
-from emulator.object.catalogue import Phantom
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from emulator.object.phantom import Phantom
 from emulator.object.shapes import cylinder
-from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 BENCH = load_scanner("bench2")
 

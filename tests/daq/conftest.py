@@ -12,7 +12,8 @@ from frames_factory import RUN_TAG
 
 from daq.folder.run_config import RunConfig, default_settings
 from daq.service.warm_up import warm_kernels
-from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 
 @pytest.fixture(scope="session", autouse=True)

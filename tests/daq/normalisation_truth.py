@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from daq.calibration.fan_sums import FanSums, add_pairs, empty_fan_sums
-from hw.scanner.description import Scanner, parse_scanner, scanner_to_toml_text
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
 
 MU_LYSO = 0.0774
 

@@ -22,8 +22,9 @@ from daq.folder.calibration_arrays import REJECTED, CalibrationSetError
 from daq.folder.calibration_set import Status
 from daq.folder.run_config import RunConfig
 from daq.service.run import Run
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_TICKS, pack_words
 
 BENCH = load_scanner("bench2")

@@ -33,8 +33,9 @@ from daq.folder.listmode_log import FILE_NAME, BlockKind, ListmodeReader
 from daq.folder.run_config import RunConfig
 from daq.service.run import Run
 from hw.physics import block_efficiency
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 
 BENCH, RING = load_scanner("bench2"), small_ring()

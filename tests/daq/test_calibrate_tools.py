@@ -17,9 +17,10 @@ from daq.folder.run_config import RunConfig, default_settings
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.object.shapes import cylinder
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 RADIUS_mm, LENGTH_mm = 8.0, 20.0
 

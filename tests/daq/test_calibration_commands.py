@@ -18,7 +18,7 @@ from daq.folder.calibration_arrays import MASKED_BY_HAND, REJECTED
 from daq.folder.calibration_set import CalibrationSetError, load_set, new_set, save_set
 from emulator.config import EmulatorConfig
 from emulator.object.shapes import cylinder
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 
 def calibrate(*words: object) -> int:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from calibration_runs import BENCH
 
-from daq.calibration.energy_fit import LineSpectra, calibrate_energy, calibrate_lines
-from daq.calibration.energy_lines import parse_line
+from daq.calibration.energy_fit import LineSpectra, calibrate_energy, calibrate_lines, parse_line
 from daq.calibration.energy_spectra import BINS, line_grid
 from daq.folder.calibration_set import CalibrationSetError, Status
 

@@ -17,7 +17,7 @@ from daq.calibration.lutetium_spectra import (
 )
 from daq.folder.calibration_set import CalibrationSetError, Status
 from emulator.config import EmulatorConfig
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 N = BENCH.n_crystals
 TRIGGER_keV = 100.0

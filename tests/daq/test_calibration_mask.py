@@ -13,7 +13,8 @@ from daq.folder.calibration_arrays import MASKED_DEAD, MASKED_NOISY
 from daq.folder.calibration_set import CalibrationSetError, new_set
 from emulator.config import EmulatorConfig
 from emulator.object.shapes import cylinder
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner
 
 TOF = load_scanner("tof_brain")
 BENCH = load_scanner("bench2")

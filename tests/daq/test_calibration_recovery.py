@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from calibration_runs import BENCH, BenchRun, synthetic_pairs
 
-from coincidence.calibration import Calibration, no_calibration
+from coincidence.select import Calibration, no_calibration
 from daq.calibration.coincidence_pairs import PAIR, expected_tof_ps, pairs_of_run
 from daq.calibration.energy_fit import calibrate_energy
 from daq.calibration.energy_spectra import BINS, spectra_of_run

@@ -25,7 +25,7 @@ from daq.folder.calibration_set import (
 from daq.folder.run_config import RunConfig
 from daq.replay.sort_again import resort, verify
 from daq.service.run import Run
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 N = BENCH.n_crystals
 SOURCES = (Source("energy", "some-run", "00" * 16, "511 keV photopeak"),)

@@ -24,7 +24,7 @@ from daq.folder.calibration_set import (
     save_set,
     scanner_hash,
 )
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 N, MODULES, PLACES = BENCH.n_crystals, BENCH.n_modules, BENCH.crystals_per_module
 

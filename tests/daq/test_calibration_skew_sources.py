@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from calibration_runs import BENCH, emulate_bench
 
-from coincidence.calibration import no_calibration
+from coincidence.select import no_calibration
 from daq.calibration.activity_of_lines import centre_and_spread
 from daq.calibration.coincidence_pairs import (
     PAIR,
@@ -21,8 +21,8 @@ from daq.calibration.coincidence_pairs import (
 from daq.calibration.skew_fit import calibrate_skew
 from daq.folder.calibration_set import Status
 from emulator.object.shapes import point
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 N = BENCH.n_crystals
 

@@ -10,8 +10,7 @@ from frames_factory import RUN_TAG, ModuleSender, sent_run, single_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coincidence.buffers import empty_singles
-from coincidence.events import END_OF_TIME_PS
+from coincidence.events import END_OF_TIME_PS, empty_singles
 from daq.path.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.path.frame_check import FrameChecker
 from hw.wire.frames import open_frame

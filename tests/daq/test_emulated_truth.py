@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coincidence.calibration import Calibration
+from coincidence.select import Calibration
 from daq.folder.run_config import default_settings
 from daq.path.pipeline import Pipeline
 from emulator.config import EmulatorConfig
 from emulator.detector.miscalibration import CRYSTAL_COLUMNS, EFFICIENCY, GAIN, Truth
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.object.shapes import cylinder
-from hw.scanner.description import load_scanner, scanner_to_toml_text
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 PERIODS = 100
 FAULTY = """[response]

@@ -13,8 +13,9 @@ import daq.service.event_stream as event_stream
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.client.event_reader import EventReader, Tally
 from daq.service.event_stream import EventStream
-from hw.messages.codec import EventBatch, MessageError, decode_as, encode
+from hw.messages.codec import MessageError, decode_as, encode
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import EventBatch
 
 
 @dataclass

@@ -15,15 +15,9 @@ from daq.path.frame_check import FrameChecker
 from daq.path.pipeline import Output
 from daq.path.takers.statistics import RecentLive
 from daq.service.imager_link import ImagerLink, nuclide_of
-from hw.messages.codec import (
-    CoincidenceBatch,
-    Heartbeat,
-    ImagerReport,
-    RunBegin,
-    RunEnd,
-    decode,
-    encode,
-)
+from hw.messages.codec import decode, encode
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd
+from hw.messages.source import Heartbeat
 
 
 def output(prompts: int, delayeds: int, watermark_ps: int = 5) -> Output:

@@ -12,8 +12,10 @@ import zmq
 from daq.client.client import ControlClient
 from daq.folder.run_config import RunConfig
 from daq.service.service import DaqService
-from hw.messages.codec import Reply, RunBegin, decode
+from hw.messages.codec import decode
+from hw.messages.commands import Reply
 from hw.messages.endpoints import Endpoints
+from hw.messages.imager import RunBegin
 from hw.messages.live_settings import LiveSettings
 
 pytestmark = pytest.mark.processes

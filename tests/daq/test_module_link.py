@@ -15,8 +15,8 @@ from daq.link.modules.joint_run import MARK_S, REPORT_S, STOP_S, LinkRun
 from daq.link.modules.run_outcome import GIVEN_UP, ModuleRun
 from daq.link.modules.setup import ModuleSetup, SetupError, setup_of
 from daq.link.serial.line_errors import CommandRefused
-from hw.messages.codec import Start
-from hw.scanner.description import load_scanner
+from hw.messages.source import Start
+from hw.scanner.preset_file import load_scanner
 from hw.wire.control import FAULTS, REGISTERS, STRUCTS, BiasState, DataPath, State
 
 FAULT_OF = {fault.name: fault.value for fault in FAULTS.values()}

@@ -9,20 +9,11 @@ import pytest
 
 from daq.errors import RunError
 from daq.folder.journal import Journal
-from daq.path.hit_books import HitBooks
-from daq.service.fault_relay import FaultRelay
-from daq.service.module_news import split_severity
-from daq.service.relays import ModuleRelay
-from hw.messages.codec import (
-    Command,
-    FaultAnswer,
-    FaultOrder,
-    Hello,
-    ModuleAnswer,
-    ModuleOrder,
-    Reply,
-    SourceReport,
-)
+from daq.path.books import HitBooks
+from daq.service.relays import FaultRelay, ModuleRelay, split_severity
+from hw.messages.codec import ModuleAnswer, ModuleOrder
+from hw.messages.commands import Command, Reply
+from hw.messages.source import FaultAnswer, FaultOrder, Hello, SourceReport
 
 EMULATOR = Hello(kind="emulator", scanner="bench2", modules=0)
 LINK = Hello(kind="firmware", scanner="bench2", modules=2)

@@ -8,10 +8,9 @@ from frames_factory import RUN_TAG, ModuleSender, single_words
 
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
-from daq.service.fault_record import describe_fault, read_faults, write_faults
-from daq.service.module_watch import ModuleWatch, named
-from daq.service.watch import LAG_S, RunWatch
-from hw.messages.codec import FaultDone, SourceReport
+from daq.service.run_life import describe_fault, read_faults, write_faults
+from daq.service.watch import LAG_S, ModuleWatch, RunWatch, named
+from hw.messages.source import FaultDone, SourceReport
 from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
 
 

@@ -17,8 +17,9 @@ from daq.folder import singles_log
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter
 from daq.folder.run_config import RunConfig, default_settings
+from daq.folder.run_folder import run_config
 from daq.folder.singles_log import SinglesReader
-from daq.replay.sort_again import resort, run_config, verify
+from daq.replay.sort_again import resort, verify
 from daq.service.run import Run
 from hw.messages.sort_settings import SettingsError
 from hw.physics.energy_windows import spect_windows

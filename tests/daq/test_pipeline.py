@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coincidence import order, pairs, select
-from coincidence.calibration import Calibration, CalibrationError, no_calibration
+from coincidence.select import Calibration, CalibrationError, no_calibration
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader, ListmodeWriter
 from daq.folder.raw_log import RawLogReader, RawLogWriter
@@ -20,8 +20,8 @@ from daq.folder.run_config import default_settings
 from daq.path import decode, frame_check
 from daq.path.books import Books, sent_by
 from daq.path.pipeline import Pipeline, pairs_in_view
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)

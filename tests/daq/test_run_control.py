@@ -10,17 +10,18 @@ import pytest
 
 from daq.errors import RunError
 from daq.path.frame_check import FrameChecker
-from daq.service.closing import (
+from daq.service.run_life import (
     DRAIN_S,
     HURRIED_IMAGER_S,
     IMAGER_MOST_S,
     IMAGER_S,
     SILENCE_S,
+    TRANSITIONS,
     Closing,
+    RunControl,
 )
-from daq.service.run_control import TRANSITIONS, RunControl
 from daq.service.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 STATES = tuple(TRANSITIONS)
 ALLOWED = {

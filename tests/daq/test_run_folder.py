@@ -20,9 +20,10 @@ from daq.folder import raw_log as rawlog
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, config_from_args, default_settings
+from daq.folder.run_folder import CONFIG_NAME, MU_MAP_NAME, SCANNER_NAME, SUMMARY_NAME, write_json
 from daq.path.takers import statistics as run_statistics
-from daq.service.run import CONFIG_NAME, MU_MAP_NAME, SCANNER_NAME, SUMMARY_NAME, Run, write_json
-from hw.messages.codec import ImagerReport
+from daq.service.run import Run
+from hw.messages.imager import ImagerReport
 from hw.messages.sort_settings import SettingsError
 from hw.scanner.description import Scanner, ScannerError
 

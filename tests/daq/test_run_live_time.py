@@ -13,7 +13,7 @@ from frames_factory import ModuleSender, single_words
 
 from daq.folder.run_config import RunConfig, default_settings
 from daq.service.run import Run
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 
 MakeConfig = Callable[..., RunConfig]

@@ -15,14 +15,16 @@ from frames_factory import ModuleSender, single_words
 from coincidence import randoms
 from daq.errors import StorageError
 from daq.folder.run_config import RunConfig, default_settings
-from daq.path import live_time_kernel as live_time
+from daq.folder.run_folder import write_json
+from daq.path import live_time
 from daq.path.takers.statistics import FILE_NAME, LONGEST_SPAN_PS
 from daq.replay.sort_again import resort
-from daq.service.run import Run, write_json
+from daq.service.run import Run
 from daq.service.status import compose_telemetry
 from daq.service.watch import RunWatch
-from hw.messages.codec import Telemetry, decode_as, encode
-from hw.scanner.description import load_scanner
+from hw.messages.codec import decode_as, encode
+from hw.messages.telemetry import Telemetry
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 
 MakeConfig = Callable[..., RunConfig]

@@ -18,7 +18,8 @@ import zmq
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.errors import ServiceError
 from daq.service.sockets import ServiceSockets, bind_service
-from hw.messages.codec import Command, ImageMessage, Message, Reply, decode, encode
+from hw.messages.codec import ImageMessage, Message, decode, encode
+from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import PLANES, Endpoints
 
 OWNER = """

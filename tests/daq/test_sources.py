@@ -6,18 +6,9 @@ import pytest
 import zmq
 
 from daq.service.data_sources import FORGET_AFTER_S, LOST_AFTER_S, Sources
-from hw.messages.codec import (
-    Heartbeat,
-    Hello,
-    Message,
-    RunEnd,
-    SourceReport,
-    Start,
-    Stop,
-    Welcome,
-    decode,
-    encode,
-)
+from hw.messages.codec import Message, decode, encode
+from hw.messages.imager import RunEnd
+from hw.messages.source import Heartbeat, Hello, SourceReport, Start, Stop, Welcome
 
 HELLO = Hello(kind="emulator", scanner="bench2", modules=2)
 REPORT = SourceReport(run_tag=1, singles_emitted=[1, 2], frames_sent=[3, 4], dead_events=[0, 0])

@@ -11,8 +11,7 @@ from frames_factory import RUN_TAG, ModuleSender
 from spect_frames import SpectRun, spect_run
 from spect_presets import COLUMNS, HEAD, as_toml
 
-from coincidence.angles import angles_of_singles
-from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
+from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT, angles_of_singles
 from daq.folder import singles_log
 from daq.folder.blocks import BlockKind
 from daq.folder.run_config import ANY_ENERGY, RunConfig, check_fits, default_settings
@@ -22,8 +21,9 @@ from daq.replay.sort_again import resort, verify
 from daq.service.run import Run
 from daq.service.watch import RunWatch
 from hw.messages.sort_settings import SettingsError, SortSettings
-from hw.scanner.description import Scanner, parse_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import parse_scanner
 from hw.wire.angle_words import pack_angle_words
 
 TEXTS = {"head": as_toml(HEAD), "columns": as_toml(COLUMNS)}

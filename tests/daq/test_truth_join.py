@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coincidence.calibration import no_calibration
+from coincidence.select import no_calibration
 from daq.cli import main
 from daq.errors import LogError
 from daq.folder import truth_file
@@ -24,12 +24,12 @@ from daq.service.run import Run
 from emulator.config import EmulatorConfig
 from emulator.detector.truth_file import FILE_NAME, FORMAT, FRAME, TruthWriter
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
-from emulator.object.catalogue import Phantom
+from emulator.engines.prepare import prepare
+from emulator.object.phantom import Phantom
 from emulator.object.shapes import cylinder
 from emulator.truth_labels import ANNIHILATION, LABEL, LINE, LUTETIUM_DECAY, NOISE_TRIGGER
-from hw.scanner.description import load_scanner, scanner_to_toml_text
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 SCANNER = "bench2"
 BENCH = load_scanner(SCANNER)

@@ -12,8 +12,9 @@ import numpy as np
 
 from emulator.config import EmulatorConfig
 from emulator.detector.miscalibration import EFFICIENCY, GAIN
-from emulator.engines.instrument import Instrument, prepare
-from emulator.object.catalogue import Phantom
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from emulator.object.phantom import Phantom
 from emulator.physics.emission import EmissionTables
 from emulator.physics.positron_range import RANGE_BINS
 from emulator.physics.random_numbers import seed_stream

@@ -9,7 +9,7 @@ import pytest
 
 from emulator.config import EmulatorConfig
 from emulator.engines.decay_engine import DecayEngine
-from emulator.engines.instrument import prepare
+from emulator.engines.prepare import prepare
 from emulator.physics.cascades import SCHEMES, decay_modes, is_delayed
 from emulator.physics.emission import emitted_lines
 from emulator.truth_labels import ANNIHILATION, LINE

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from emulator.spect.aiming import ENERGY_STEP_KEV, aim_tables
 from emulator.spect.collimator import collimator_tables, hole_area_mm2, open_share, septa_share
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner
 
 LEHR = load_scanner("gamma_head_lehr")
 CZT = load_scanner("czt_cardiac")

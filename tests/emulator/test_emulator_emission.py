@@ -13,10 +13,11 @@ from scipy import integrate
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.detector.miscalibration import EFFICIENCY, GAIN
 from emulator.engines.emulation import Emulation, frames_of_run
-from emulator.engines.instrument import Instrument, prepare
-from emulator.pet.pair_transport import DECAYS, PAIRS, PHOTONS, TALLY_SIZE
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.physics.emission import LEAST_LINE_KEV, emission_tables, emitted_lines, load_source
 from emulator.physics.materials import MAX_ENERGY_KEV, cross_sections, klein_nishina
+from emulator.slices import DECAYS, PAIRS, PHOTONS, TALLY_SIZE
 from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_names
 
 POINT = EmulatorConfig(scanner="caremibrain", phantom="point", trigger_keV=60.0)

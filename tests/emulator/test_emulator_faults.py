@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from emulator.fault_kinds import FRAME_KINDS
-from emulator.faults.frames import FaultInjector, FaultPlan
+from emulator.fault_kinds import FRAME_KINDS, FaultPlan
+from emulator.faults.frames import FaultInjector
 from emulator.faults.schedule import FaultSchedule
 from hw.wire.frames import FrameError, new_header, open_frame, seal_frame
 from hw.wire.protocol import FLAG_LAST, pack_words

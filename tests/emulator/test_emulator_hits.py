@@ -11,19 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emulator.config import EmulationError, EmulatorConfig, make_config
+from emulator.config import (
+    EmulationError,
+    EmulatorConfig,
+    check_hit_fault,
+    check_hit_mode,
+    make_config,
+)
 from emulator.detector.digitizer import Digitizer, digitizer_tables
 from emulator.detector.framing import ModuleState
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import prepare
-from emulator.faults.frames import FaultPlan
-from emulator.hit_mode import check_hit_fault, check_hit_mode
-from emulator.process.fault_desk import FaultDesk
+from emulator.engines.prepare import prepare
+from emulator.fault_kinds import FaultPlan
 from emulator.process.hit_writer import HitWriter, mark_word, window_path
+from emulator.process.run_faults import FaultDesk
 from emulator.process.service import EmulatorService
 from hw.machines.memory_window import Window
-from hw.messages.codec import FaultOrder, SourceReport, Start
-from hw.scanner.description import load_scanner
+from hw.messages.source import FaultOrder, SourceReport, Start
+from hw.scanner.preset_file import load_scanner
 from hw.wire.control import MARK_LAST, MARK_SYNCED, RING, WINDOW
 from hw.wire.protocol import KIND_SINGLE, WORD_KINDS, unpack_words
 

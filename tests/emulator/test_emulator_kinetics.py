@@ -12,12 +12,12 @@ from scipy import integrate, optimize
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import prepare
-from emulator.object.catalogue import Phantom
+from emulator.engines.prepare import prepare
 from emulator.object.kinetics import Kinetics, check_peak, load_kinetics
+from emulator.object.phantom import Phantom
 from emulator.object.tracer_models import GREY, WHITE, plasma_curve, tissue_curve
-from emulator.pet.pair_transport import DECAYS
 from emulator.physics.emission import load_source
+from emulator.slices import DECAYS
 
 PERIOD_S = PERIOD_PS * 1e-12
 POINT = EmulatorConfig(phantom="point")

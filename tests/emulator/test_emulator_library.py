@@ -13,12 +13,13 @@ from msgspec.structs import replace as changed
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.engines.decay_engine import DecayEngine
 from emulator.engines.emulation import Emulation, frames_of_run
-from emulator.engines.instrument import Instrument, prepare, with_library
-from emulator.engines.library_build import build_library, library_key, obtain_library
+from emulator.engines.instrument import Instrument
+from emulator.engines.library_build import build_library, library_key, obtain_library, with_library
 from emulator.engines.library_engine import LibraryEngine
+from emulator.engines.prepare import prepare
 from emulator.library.event_library import Library, library_folder
 from emulator.library.kernel_tables import NORMALS, library_tables, normal_table
-from emulator.pet.pair_transport import DECAYS, DEPOSITS, TALLY_SIZE
+from emulator.slices import DECAYS, DEPOSITS, TALLY_SIZE
 
 CONFIG = EmulatorConfig(scanner="caremibrain", phantom="point", activity_Bq=5e6, seed=2)
 LIBRARY_DECAYS = 300_000

@@ -11,10 +11,10 @@ import pytest
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.detector.digitizer import digitizer_tables
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
-from emulator.process.link_budget import LinkBudget, check_links, link_budget
+from emulator.engines.prepare import prepare
+from emulator.process.settings_check import LinkBudget, check_links, link_budget
 from emulator.slices import PERIOD_S
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS
 
 TABLES = digitizer_tables(load_scanner("bench2"))

@@ -12,10 +12,10 @@ from scipy import integrate
 
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import prepare
+from emulator.engines.prepare import prepare
 from emulator.pet.lutetium import activity_Bq_per_mm3, beta_spectrum, lutetium_tables
-from emulator.pet.pair_transport import LUTETIUM
-from hw.scanner.description import load_scanner
+from emulator.slices import LUTETIUM
+from hw.scanner.preset_file import load_scanner
 
 CONFIG = EmulatorConfig(
     scanner="bench2", phantom="point", activity_Bq=1.0, trigger_keV=30.0, lutetium=True

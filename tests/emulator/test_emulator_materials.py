@@ -10,8 +10,8 @@ import pytest
 from emulator_oracles import random_state
 from scipy import integrate, stats
 
-from emulator.object.catalogue import Phantom
 from emulator.object.matter_classes import MOST_KINDS, attenuation, kinds_of
+from emulator.object.phantom import Phantom
 from emulator.object.photon_tracking import object_tables, track_object
 from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent, scatter_tables
 from emulator.physics.compton import MOST_KEV, density, sample_compton

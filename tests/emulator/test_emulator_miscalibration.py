@@ -29,8 +29,10 @@ from emulator.detector.response import (
     response_tables,
 )
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import Instrument, prepare
-from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 SHARP = {"time_sigma_ps": 0.0, "energy_sigma": 0.0, "doi_sigma_mm": 0.0}
 BENCH = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=4e6, seed=11)

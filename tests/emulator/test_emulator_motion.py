@@ -11,13 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import prepare
+from emulator.engines.prepare import prepare
 from emulator.object.catalogue import make_phantom
 from emulator.object.motion import Breathing, HeadSteps, PoseTable, check_motion, load_motion
 from emulator.object.pose import make_pose, to_object, to_scanner
 from emulator.physics.photons import DX, DZ, PHOTON_SIZE, X, Z
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 POINT = EmulatorConfig(phantom="point", activity_Bq=4e6)
 HEADER = "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.config import EmulatorConfig
-from emulator.process.pacing import Pacer
+from emulator.process.service import Pacer
 from emulator.trials.pacing import measure_pacing
 
 

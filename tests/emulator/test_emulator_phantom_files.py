@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import emulator
-from emulator.object.catalogue import PhantomError, make_phantom
+from emulator.object.catalogue import make_phantom
+from emulator.object.phantom import PhantomError
 from emulator.object.phantom_file import load_phantom
 from emulator.physics.materials import mu_per_mm
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
 PAGE = Path(emulator.__file__).parent.parent / "docs" / "phantoms.md"

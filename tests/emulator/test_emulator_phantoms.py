@@ -11,17 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.cli.options.emulation import PHANTOM_WORDS
-from emulator.object.catalogue import (
-    Phantom,
-    PhantomError,
-    check_phantom,
-    make_phantom,
-    mu_map_on_grid,
-    phantom_names,
-)
+from emulator.object.catalogue import make_phantom, mu_map_on_grid, phantom_names
+from emulator.object.phantom import Phantom, PhantomError, check_phantom
 from emulator.object.source_sampling import PLACE_SIZE, place_decays, source_tables
 from emulator.physics.materials import MU_WATER_511_PER_MM, cross_sections
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
 

@@ -23,8 +23,8 @@ from emulator.detector.digitizer import (
 from emulator.detector.framing import Framer
 from emulator.detector.pile_up import SCINTILLATION_NS
 from emulator.detector.response import HIT
-from emulator.engines.instrument import prepare
-from hw.scanner.description import load_scanner
+from emulator.engines.prepare import prepare
+from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 GATE_PS, TAU_PS = 200_000, 40_000.0

@@ -11,8 +11,8 @@ from scipy import integrate
 
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import prepare
-from emulator.object.catalogue import Phantom
+from emulator.engines.prepare import prepare
+from emulator.object.phantom import Phantom
 from emulator.object.source_sampling import source_tables
 from emulator.pet.decay_sampling import AT_ONCE, MODE, draw_decays, new_drawn
 from emulator.physics.emission import emission_tables, load_source

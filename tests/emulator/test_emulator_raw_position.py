@@ -16,8 +16,9 @@ from emulator.detector.crystal_tracking import DEPOSIT_KEV, DEPOSIT_SIZE, DEPOSI
 from emulator.detector.raw_position import ideal_crystal_map, raw_address, raw_bin, raw_share
 from emulator.detector.response import HIT, MADE, respond
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
-from hw.scanner.description import Scanner, load_scanner, scanner_to_toml_text
+from emulator.engines.prepare import prepare
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
 NAMES = ("bench2", "caremibrain", "tof_brain")
 

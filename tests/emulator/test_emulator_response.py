@@ -9,9 +9,10 @@ from emulator_oracles import ideal, point_at
 from emulator.config import EmulatorConfig
 from emulator.detector.response import TRIGGER_LATENCY_PS, response_tables
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import Instrument, prepare
-from hw.scanner.description import load_scanner
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from hw.scanner.geometry import build_geometry, crystal_position_mm
+from hw.scanner.preset_file import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
 CONFIG = EmulatorConfig(scanner="caremibrain", phantom="point", trigger_keV=75.0)

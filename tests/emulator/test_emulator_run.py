@@ -12,10 +12,10 @@ from emulator_oracles import PERIOD_PS, decode_frame, ideal
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.engines.emulation import Emulation, frames_of_run
-from emulator.engines.instrument import prepare
+from emulator.engines.prepare import prepare
 from emulator.object.catalogue import make_phantom
-from emulator.pet.pair_transport import DECAYS, PAIRS
-from hw.scanner.description import load_scanner
+from emulator.slices import DECAYS, PAIRS
+from hw.scanner.preset_file import load_scanner
 
 BENCH = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=2e6, seed=11)
 

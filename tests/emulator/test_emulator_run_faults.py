@@ -13,19 +13,17 @@ from emulator.config import EmulationError, EmulatorConfig, check_config
 from emulator.detector.raw_position import raw_address
 from emulator.detector.response import BELOW_TRIGGER, HIT, MISSED, UNREAD
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import Instrument, prepare
-from emulator.fault_kinds import KINDS, FaultError, parse_fault
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from emulator.fault_kinds import KINDS, FaultError, FaultPlan, parse_fault
 from emulator.faults.clocks import Clocks
 from emulator.faults.crystals import CrystalFaults
-from emulator.faults.frames import FaultPlan
 from emulator.faults.schedule import FaultSchedule
-from emulator.pet.pair_transport import NOISE, TALLY_SIZE
-from emulator.process.fault_desk import FaultDesk
-from emulator.process.run_faults import RunFaults, check_faults
-from emulator.slices import SliceHits
+from emulator.process.run_faults import FaultDesk, RunFaults, check_faults
+from emulator.slices import NOISE, TALLY_SIZE, SliceHits
 from emulator.truth_labels import LABEL, NOISE_TRIGGER
-from hw.messages.codec import FaultOrder
-from hw.scanner.description import load_scanner
+from hw.messages.source import FaultOrder
+from hw.scanner.preset_file import load_scanner
 
 BENCH = load_scanner("bench2")
 PERIOD_S = PERIOD_PS * 1e-12

@@ -10,7 +10,8 @@ from emulator.spect.septa_flight import IN_U, IN_W, IS_K, OUT_KEV, OUT_U, OUT_W
 from emulator.spect.septa_library import K_LINES, SeptaTables, septa_tables
 from emulator.spect.septa_playback import node_weight, turned
 from emulator.trials.analog_cameras import in_hole
-from hw.scanner.description import Collimator, load_scanner
+from hw.scanner.description import Collimator
+from hw.scanner.preset_file import load_scanner
 
 
 def collimator_of(preset: str) -> Collimator:

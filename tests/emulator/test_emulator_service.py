@@ -15,21 +15,12 @@ from emulator_oracles import decode_frame
 
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
-from emulator.engines.instrument import prepare
-from emulator.faults.frames import FaultPlan
+from emulator.engines.prepare import prepare
+from emulator.fault_kinds import FaultPlan
 from emulator.process.service import EmulatorService
-from hw.messages.codec import (
-    Hello,
-    Message,
-    Shutdown,
-    SourceReport,
-    Start,
-    Stop,
-    Welcome,
-    decode,
-    encode,
-)
+from hw.messages.codec import Message, decode, encode
 from hw.messages.endpoints import Endpoints
+from hw.messages.source import Hello, Shutdown, SourceReport, Start, Stop, Welcome
 
 BOUND_S = 20.0
 PERIOD_S = 0.00524288

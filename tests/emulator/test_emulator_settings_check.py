@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.faults.frames import FaultPlan
+from emulator.fault_kinds import FaultPlan
 from emulator.process.settings_check import check_settings
 from hw.physics.nuclides import NuclideError
 from hw.scanner.description import ScannerError

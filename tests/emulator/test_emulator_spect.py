@@ -11,9 +11,10 @@ import pytest
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.engines.spect_engine import SpectEngine
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.physics.materials import mu_per_mm
 from emulator.slices import PERIOD_S
 from emulator.spect.collimator import hole_area_mm2, open_share
@@ -42,7 +43,8 @@ from emulator.trials.cameras import (
     source_before,
     triple_window,
 )
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner
 from hw.wire.angle_words import angles_deg
 from hw.wire.protocol import FRAME_PERIOD_PS
 
@@ -379,7 +381,8 @@ def test_annihilation_photons_come_through_a_collimator_that_is_not_made_for_the
 def test_a_phantom_that_reaches_into_the_collimator_is_refused() -> None:
     scanner = load_scanner(LEHR)
     near = replaced(scanner, ring=replaced(scanner.ring, inradius_mm=100.0))
-    from emulator.object.catalogue import PhantomError, make_phantom
+    from emulator.object.catalogue import make_phantom
+    from emulator.object.phantom import PhantomError
 
     with pytest.raises(PhantomError, match="bore"):
         make_phantom("cylinder", near)

@@ -19,12 +19,12 @@ from emulator.detector.crystal_tracking import (
     find_module,
     track_crystal,
 )
-from emulator.object.catalogue import Phantom
+from emulator.object.phantom import Phantom
 from emulator.object.photon_tracking import object_tables, track_object
 from emulator.physics.materials import MaterialError, cross_sections
 from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, PHOTON_SIZE, X, Y, Z
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 PHOTONS = 20_000
 

@@ -16,7 +16,8 @@ from emulator.config import EmulationError, EmulatorConfig
 from emulator.detector.truth_file import FILE_NAME, FRAME, IN_RUN, TruthWriter, open_truth
 from emulator.engines.decay_engine import DecayEngine
 from emulator.engines.emulation import Emulation, frames_of_run
-from emulator.engines.instrument import Instrument, prepare
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
 from emulator.object.shapes import cylinder
 from emulator.slices import SliceHits
 from emulator.truth_labels import (
@@ -29,8 +30,8 @@ from emulator.truth_labels import (
     decay_number,
     lutetium_number,
 )
-from hw.messages.codec import Start
-from hw.scanner.description import load_scanner
+from hw.messages.source import Start
+from hw.scanner.preset_file import load_scanner
 
 CONFIG = EmulatorConfig(
     scanner="bench2", phantom="point", nuclide="Na-22", activity_Bq=4e6, seed=4, lutetium=True,

@@ -19,8 +19,8 @@ from daq.cli.validate.sinogram import (
 )
 from emulator.object.nema import nema_line, nema_scatter
 from emulator.physics.materials import mu_per_mm
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 CAREMIBRAIN = load_scanner("caremibrain")
 GEOMETRY = build_geometry(CAREMIBRAIN)

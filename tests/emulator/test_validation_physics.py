@@ -16,7 +16,7 @@ from daq.cli.validate.emulator_runs import ideal_instrument, labels_of_pairs, ru
 from daq.cli.validate.matter import NIST_WATER_CM2_PER_G, klein_nishina_shares, nist_water_per_cm
 from daq.cli.validate.result_line import FAIL, NOT_RUN, PASS, Figure, Scope
 from daq.cli.validate.spectra import BINS, spectrum_chi2
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 
 QUICK = Scope(quick=True, seed=2)
 BY_NAME = {check.name: check for check in CHECKS}

@@ -16,7 +16,7 @@ import pytest
 import serial
 from arm_modules import arm_image, needs_qemu
 
-from daq.link.serial.orders import pack_request, register_address
+from daq.link.serial.exchange import pack_request, register_address
 from daq.link.serial.packets import COMMAND, NOTICE, REPLY, PacketReader, encode_message
 from hw.machines.qemu import Qemu
 from hw.wire.control import COMMANDS, COUNTER_HZ, FAULTS, NOTICES

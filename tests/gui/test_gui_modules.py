@@ -12,7 +12,7 @@ from gui.app.window import ConsoleWindow
 from gui.kit import theme
 from gui.modules.condition_words import COLUMNS, CONDITION, condition, facts, row
 from gui.modules.page import NONE_WORDS, ModulePage
-from hw.messages.codec import Command
+from hw.messages.commands import Command
 from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleState
 

@@ -17,8 +17,8 @@ from gui.image.slices import (
     centre_mm,
     cut,
     hottest,
-    to_levels,
 )
+from gui.kit.colour_maps import to_levels
 
 SHAPE = (7, 6, 5)
 

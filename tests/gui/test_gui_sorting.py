@@ -13,8 +13,8 @@ from pyqtgraph.Qt import QtGui
 from gui.app.window import ConsoleWindow
 from gui.kit import theme
 from gui.modules.map_modes import ModuleScale
-from gui.rates.energy_bands import LEAST_PX
 from gui.rates.loss_counters import losses
+from gui.rates.spectra import LEAST_PX
 from gui.sorting.settings_words import POLICY_WORDS, delayed_text, window_sentence
 from hw.messages.codec import encode
 from hw.messages.endpoints import Endpoints

@@ -21,8 +21,9 @@ from emulator.physics.photons import DX, DY, DZ, ENERGY, PHOTON_SIZE, X, Y, Z
 from emulator.physics.random_numbers import seed_stream
 from hw.physics import block_efficiency
 from hw.physics.block_efficiency import BlockEfficiency, efficiency_at, lower_by_efficiency
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, build_geometry
+from hw.scanner.preset_file import load_scanner
 
 BRAIN = load_scanner("caremibrain")
 MU = LINEAR_ATTENUATION_PER_MM["LYSO"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.scanner.description import PRESET_FOLDER, Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import (
     Geometry,
     allowed_module_pairs,
@@ -23,6 +23,7 @@ from hw.scanner.geometry import (
     lor_sector_difference,
     mean_interaction_depth_mm,
 )
+from hw.scanner.preset_file import PRESET_FOLDER, load_scanner
 
 PRESETS = ("bench2", "caremibrain", "tof_brain")
 SCANNERS = {name: load_scanner(name) for name in PRESETS}

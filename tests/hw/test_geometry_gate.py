@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry, crystal_at, crystal_position_mm
+from hw.scanner.preset_file import load_scanner
 
 FOLDER = os.environ.get("TOMOSHIBI_REFERENCE_DATA", "")
 FILE = Path(FOLDER) / "gate" / "point_center_2e5decays_singles.npz"

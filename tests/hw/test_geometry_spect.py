@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from spect_presets import COLUMNS, HEAD, as_toml
 
-from hw.scanner.description import load_scanner, parse_scanner
 from hw.scanner.geometry import build_geometry, mean_interaction_depth_mm, module_poses
+from hw.scanner.preset_file import load_scanner, parse_scanner
 
 head, columns = parse_scanner(as_toml(HEAD)), parse_scanner(as_toml(COLUMNS))
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw.messages import codec as m
+from hw.messages import source, telemetry
 from hw.messages.modules import LinkState, ModuleScan, ModuleState, ScanPoint
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 
@@ -57,7 +58,7 @@ EXAMPLES: list[m.Message] = [
         dead_events=[0, 3],
         faults={"drop": 2},
         fault_log=[
-            m.FaultDone(
+            source.FaultDone(
                 number=1,
                 kind="drop",
                 text="drop",
@@ -154,7 +155,9 @@ EXAMPLES: list[m.Message] = [
         module_rates=[1.0],
         module_states=["live"],
         rings=3,
-        journal=[m.JournalEntry(number=1, wall="2025-01-01T00:00:00Z", severity="info", text="…")],
+        journal=[
+            telemetry.JournalEntry(number=1, wall="2025-01-01T00:00:00Z", severity="info", text="…")
+        ],
         wall_ns=1,
     ),
 ]

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.scanner.description import (
+from hw.scanner.description import Scanner, ScannerError
+from hw.scanner.preset_file import (
     PRESET_FOLDER,
-    Scanner,
-    ScannerError,
     load_scanner,
     parse_scanner,
     scanner_names,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from spect_presets import COLUMNS, HEAD, as_toml
 
-from hw.scanner.description import Scanner, ScannerError, parse_scanner, scanner_to_toml_text
+from hw.scanner.description import Scanner, ScannerError
+from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
 
 
 def scanner(document: dict[str, Any], **changes: Any) -> Scanner:

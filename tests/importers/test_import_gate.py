@@ -14,8 +14,8 @@ from daq.cli import main
 from daq.errors import ImportDataError
 from daq.folder.run_config import RunConfig
 from daq.importers.gate_singles import frames_of, read_gate_singles
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from hw.wire.frames import open_frame
 from hw.wire.protocol import ticks_to_ps, unpack_words
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from scipy import ndimage, special
 
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import module_poses
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import ImageGrid
 from recon.spect.peaks import Peak, peaks_of
 from recon.spect.projector import SpectProjector

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from hw.whole_file import whole_file
 from recon.analysis.picture import AnalysisError, read_picture
 from recon.core.decay import MOST_HALF_LIVES, DecayError, decay_factor

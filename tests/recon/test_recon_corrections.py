@@ -10,8 +10,8 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from recon.core.correction_record import NAMES, CorrectionError
 from recon.core.frames import TimeSelection
 from recon.core.quantification import ActivityCalibration

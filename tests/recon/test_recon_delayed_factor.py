@@ -7,9 +7,9 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.messages.codec import CoincidenceBatch, RunBegin
+from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from recon.core.scanner_tables import ReconSystem
 from recon.imager.pet_run import LiveRun
 from recon.lines.randoms import CrystalRandoms, fan_counts

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry, crystal_at
+from hw.scanner.preset_file import load_scanner
 from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import reconstruct
 from recon.offline.run_data import RunData

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from emulator.object.brain import brain
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.attenuation.head_contour import ContourError, head_contour_mu
 from recon.core.grid import ImageGrid
 from recon.core.mu_map import resample

@@ -8,7 +8,7 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.display_filter import gaussian
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem

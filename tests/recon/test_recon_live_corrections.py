@@ -10,10 +10,11 @@ import pytest
 from recon_oracles import simulated_records
 
 import recon.live.corrections
-from hw.messages.codec import CoincidenceBatch, ImageMessage, RunBegin
+from hw.messages.codec import ImageMessage
+from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from recon.core.scanner_tables import ReconSystem
 from recon.imager.pet_run import LiveRun
 from recon.live.imager import LiveImager

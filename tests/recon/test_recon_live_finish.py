@@ -11,7 +11,7 @@ from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
 from hw.messages.live_settings import LiveSettings
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem
 from recon.em.sensitivity import support_mask

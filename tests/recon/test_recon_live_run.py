@@ -15,19 +15,12 @@ from host_pace import in_time
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.messages.codec import (
-    CoincidenceBatch,
-    ImageMessage,
-    ImagerReport,
-    RunBegin,
-    RunEnd,
-    decode_as,
-    encode,
-)
+from hw.messages.codec import ImageMessage, decode_as, encode
 from hw.messages.endpoints import Endpoints
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from recon.core.scanner_tables import ReconSystem
 from recon.imager.pet_run import LiveRun
 from recon.imager.service import LiveService

@@ -9,8 +9,8 @@ import pytest
 from oracles.lor_list import LorListError, lor_list
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry, crystal_position_mm
+from hw.scanner.preset_file import load_scanner
 from recon.core.event_location import Detection
 from recon.core.events import EventList, Lors
 from recon.core.grid import ImageGrid

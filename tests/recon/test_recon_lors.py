@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import crystal_position_mm
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.model import LineModel
 

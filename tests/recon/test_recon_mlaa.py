@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.attenuation.mlaa import MlaaError, mlaa
 from recon.core.scanner_tables import ReconSystem
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from recon.core.csv_tables import TableError
 from recon.core.event_location import Detection
 from recon.core.frames import TimeSelection

@@ -7,13 +7,13 @@ import pytest
 from oracles.multi_ray import CrystalPairs, MultiRayError, multi_ray, unit_points
 from recon_oracles import slow_forward
 
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import (
     LINEAR_ATTENUATION_PER_MM,
     build_geometry,
     crystal_corners_mm,
     crystal_position_mm,
 )
+from hw.scanner.preset_file import load_scanner
 from recon.core.event_location import Detection
 from recon.core.events import NO_OFFSET, Lors
 from recon.core.grid import ImageGrid

@@ -7,7 +7,7 @@ import pytest
 
 from coincidence.events import COINCIDENCE
 from daq.calibration.normalisation_fit import pair_factor
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.crystal_products import LineArrayError
 from recon.lines.model import LineModel

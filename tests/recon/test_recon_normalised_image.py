@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from recon_oracles import simulated_records
 
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem
 from recon.em.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask

@@ -11,8 +11,9 @@ import pytest
 from recon_oracles import simulated_records
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Reconstruction, reconstruct
 from recon.offline.run_data import RunData

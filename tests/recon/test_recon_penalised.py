@@ -14,8 +14,7 @@ from recon.core.events import EventList, Lors
 from recon.core.grid import ImageGrid
 from recon.em.event_store import EventStore
 from recon.em.list_mode_osem import osem
-from recon.em.penalised import Bsrem, relaxation
-from recon.em.prior import Penalty, RelativeDifference, neighbours
+from recon.em.penalised import Bsrem, Penalty, RelativeDifference, neighbours, relaxation
 from recon.em.problem import EmModel, OsemError
 from recon.projector.operator import Projector
 

@@ -11,7 +11,7 @@ import pytest
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
 from coincidence.sorter import CoincidenceSorter
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.crystal_products import LineArrayError
 from recon.lines.model import LineModel

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from recon_oracles import lines_from_points, random_lines
 
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.detector_response import DetectorBlur, detector_resolution
 from recon.core.events import EventList
 from recon.core.grid import ImageGrid

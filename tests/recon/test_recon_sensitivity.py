@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import recon.em.sensitivity_cache as cache
 from hw.physics import block_efficiency
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import GridError
 from recon.core.mu_map import MuMapError
 from recon.core.scanner_tables import ReconSystem

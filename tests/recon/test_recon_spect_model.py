@@ -10,7 +10,7 @@ from spect_camera import peak_of, small_head
 
 from hw.messages.sort_settings import EnergyWindow
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.spect.collimator import collimator_response
 from recon.spect.crystal import counted_share
 from recon.spect.matter import mu_per_mm, scale_mu

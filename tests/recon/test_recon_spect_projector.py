@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from spect_camera import dense_row, grid_of, peak_of, small_head, view_at
 
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import GridError, ImageGrid
 from recon.spect.projector import SpectProjector
 

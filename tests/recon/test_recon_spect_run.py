@@ -14,15 +14,17 @@ import pytest
 from spect_camera import grid_of, peak_of, small_head, view_at
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
-from hw.messages.codec import MessageError, RunBegin, RunEnd, SinglesBatch
+from hw.messages.codec import MessageError
+from hw.messages.imager import RunBegin, RunEnd, SinglesBatch
 from hw.messages.sort_settings import SortSettings
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import parse_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
 from recon.core.grid import GridError, Image
 from recon.imager.spect_run import SpectLiveRun
-from recon.spect.offline import SpectOptions, SpectRun, reconstruct_spect
+from recon.spect.offline import reconstruct_spect
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
+from recon.spect.run import SpectOptions, SpectRun
 from recon.spect.views import Records
 
 STEP_S, STEPS, STEP_DEG = 2.0, 40, 9.0

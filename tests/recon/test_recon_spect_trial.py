@@ -14,7 +14,7 @@ from emulator.object.catalogue import mu_map_on_grid
 from emulator.object.painting import Canvas, Shape
 from emulator.trials.cameras import SQUARE_BINS, ideal_camera, see
 from hw.physics.energy_windows import spect_windows
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import ImageGrid
 from recon.spect.peaks import peaks_of
 from recon.spect.projector import SpectProjector

@@ -10,7 +10,8 @@ from spect_camera import peak_of, small_head
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
 from hw.physics.energy_windows import spect_windows
 from hw.physics.nuclides import load_nuclide
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner
 from recon.spect.peaks import SpectError, peaks_of
 from recon.spect.scatter import scatter_counts, usable_method
 from recon.spect.views import ViewCounter, ViewSet

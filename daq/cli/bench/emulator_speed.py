@@ -97,7 +97,8 @@ def _medians(results: list[dict[str, float]]) -> dict[str, float]:
 def _instruments() -> tuple[Instrument, Instrument]:
     """Return the instrument of the full Monte Carlo and that of load mode."""
     from emulator.config import EmulatorConfig
-    from emulator.engines.instrument import prepare, with_library
+    from emulator.engines.library_build import with_library
+    from emulator.engines.prepare import prepare
 
     config = EmulatorConfig(pace="fast", library="auto", threads=2)
     carlo = prepare(EmulatorConfig(pace="fast"))

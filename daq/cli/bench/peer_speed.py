@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from coincidence.events import END_OF_TIME_PS
-from coincidence.windows import window_dkeV
+from coincidence.select import window_dkeV
 from daq.cli.bench import peer_sorters as sorters
 from daq.cli.bench.measuring import median_seconds
 from daq.cli.bench.peer_sorters import PeerInput, Work

@@ -13,13 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coincidence.buffers import Records, empty_singles
-from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
+from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, Records, empty_singles
 from coincidence.order import TimeOrder
 from coincidence.ordered import pair_ordered
-from coincidence.select import Selector
-from coincidence.timing import count_timing
-from coincidence.windows import window_table
+from coincidence.select import Selector, window_table
+from coincidence.sorter import count_timing
 from daq.cli.bench.measuring import median_seconds
 from daq.cli.bench.peer_speed import measure_peers
 from daq.cli.bench.sorting_workload import (

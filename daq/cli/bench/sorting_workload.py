@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.calibration import Calibration
 from coincidence.events import SINGLE
+from coincidence.select import Calibration
 from coincidence.sorter import CoincidenceSorter
 from daq.path.pipeline import pairs_in_view
 from hw.messages.sort_settings import SortSettings
-from hw.scanner.description import Scanner, parse_scanner, scanner_to_toml_text
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import (
     FLAG_LAST,

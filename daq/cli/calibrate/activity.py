@@ -35,7 +35,7 @@ from daq.cli.images.reconstruct_options import (
     run_time_s,
     sources_of,
 )
-from daq.cli.reconstruct_progress import EtaLine
+from daq.cli.progress import EtaLine
 
 if TYPE_CHECKING:
     from recon.core.quantification import ActivityCalibration, MeanInRegion, Region

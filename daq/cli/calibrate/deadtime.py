@@ -82,7 +82,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
 
 
 def _half_life_s(options: argparse.Namespace, folders: list[Path]) -> float:
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
     from hw.physics.nuclides import load_nuclide
 
     if options.half_life_s:
@@ -101,7 +101,7 @@ def _half_life_s(options: argparse.Namespace, folders: list[Path]) -> float:
 
 
 def _activities(options: argparse.Namespace, folders: list[Path]) -> list[float]:
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     if options.activities:
         if len(options.activities) != len(folders):

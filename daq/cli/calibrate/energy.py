@@ -57,8 +57,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
 
 
 def _find_lines(words: list[str], folders: list[Path], base: CalibrationSet | None) -> Outcome:
-    from daq.calibration.energy_fit import calibrate_lines, check_lines
-    from daq.calibration.energy_lines import parse_line
+    from daq.calibration.energy_fit import calibrate_lines, check_lines, parse_line
     from daq.calibration.energy_spectra import line_grid
 
     lines = [parse_line(word) for word in words]

@@ -48,7 +48,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     """Count the flood and find the crystals."""
     from daq.calibration.flood_fit import calibrate_flood
     from daq.calibration.flood_map import flood_of_run
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     folder = one_run(folders, "flood")
     scanner = run_config(folder).scanner()

@@ -63,8 +63,8 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     """Sum the coincidences up and fit the components."""
     from daq.calibration.fan_sums import fan_sums_of_run
     from daq.calibration.normalisation_fit import calibrate_normalisation
+    from daq.folder.run_folder import run_config
     from daq.path.pipeline import pairs_in_view
-    from daq.replay.sort_again import run_config
 
     source = _source(options)
     folder = one_run(folders, "normalisation")

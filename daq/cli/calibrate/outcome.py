@@ -37,7 +37,7 @@ class Outcome:
 def scanner_of(folders: list[Path]) -> Scanner:
     """Return the runs' scanner; raises CommandError where they have several."""
     from daq.folder.calibration_set import scanner_hash
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     scanners = [run_config(folder).scanner() for folder in folders]
     for folder, scanner in zip(folders, scanners, strict=True):

@@ -47,7 +47,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     from daq.calibration.calibration_plot import Panel, histogram
     from daq.calibration.coincidence_pairs import pairs_of_run
     from daq.calibration.skew_fit import calibrate_skew
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     folder = one_run(folders, "skew")
     config = run_config(folder)

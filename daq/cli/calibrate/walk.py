@@ -47,7 +47,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
 
     from daq.calibration.coincidence_pairs import pairs_of_run
     from daq.calibration.walk_fit import calibrate_walk
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     folder = one_run(folders, "walk")
     config = run_config(folder)

@@ -65,7 +65,7 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     from daq.folder.calibration_set import load_set_for
     from daq.folder.run_config import RunConfig, check_fits, default_settings
     from hw.messages.live_settings import LiveSettings
-    from hw.scanner.description import load_scanner, scanner_to_toml_text
+    from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.preset)
     if options.calibration:  # told now, not when a run is armed

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and report."""
-    from daq.cli.bench.speed_report import as_text, machine, write_report
+    from daq.cli.bench.measuring import machine
+    from daq.cli.bench.speed_report import as_text, write_report
 
     _check(options)
     chosen = SUITES if options.suite == "all" else (options.suite,)

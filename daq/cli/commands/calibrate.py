@@ -130,7 +130,7 @@ def _free_output(wanted: Path) -> Path:
 
 def _write_report(output: Path, result: dict[str, Any], outcome: Outcome) -> None:
     from daq.calibration.calibration_plot import write_plots
-    from daq.service.run import write_json
+    from daq.folder.run_folder import write_json
 
     write_json(output.with_suffix(".json"), result)
     write_plots(output.with_suffix(""), outcome.panels)

@@ -157,7 +157,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
 
 def check_tools(options: argparse.Namespace) -> None:
     """Refuse, with the way to get them, where compiler or QEMU are not here."""
-    from hw.scanner.description import load_scanner
+    from hw.scanner.preset_file import load_scanner
 
     modules = load_scanner(options.preset).n_modules
     check_machines(arm_modules(_machines(options), options.arm_modules, modules), modules)

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export."""
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     folder = find_run(options.run_folder, options.runs)
     config = run_config(folder)
@@ -230,7 +230,7 @@ class _Export:
 
 
 def _petsird(job: _Export) -> dict[str, Any]:
-    from daq.replay.sort_again import own_calibration
+    from daq.folder.run_folder import own_calibration
     from recon.exchange.petsird.header import Binning, header_of
     from recon.exchange.petsird.writer import write_petsird
 

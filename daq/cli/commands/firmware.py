@@ -3,15 +3,27 @@
 `build` makes the native program and the ARM image, each with an image for updates. `run` starts
 modules on this machine and tells their serial ports, until Ctrl-C. The others speak with one module
 behind a port (a device, socket://, rfc2217:// or hwgrep://), which nobody else may hold meanwhile.
+
+`tomoshibi firmware run`: modules on this machine, without an acquisition.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
+import time
 from pathlib import Path
 
-from daq.cli.common import add_json_option, cleaning_up, positive, whole
-from daq.cli.options.firmware_modules import MACHINES, add_baud_option, add_machine_options
+from daq.cli.common import add_json_option, cleaning_up, positive, tell, whole
+from daq.cli.options.firmware_modules import (
+    MACHINES,
+    add_baud_option,
+    add_machine_options,
+    arm_modules,
+    check_machines,
+    machine_folder,
+)
 
 EXAMPLES = """\
 examples:
@@ -82,8 +94,6 @@ def run(options: argparse.Namespace) -> int:
 
         return build_images(options)
     if options.action == "run":
-        from daq.cli.commands.firmware_run import run_machines
-
         return run_machines(options)
     from daq.cli.firmware import one_module as firmware_module
 
@@ -96,3 +106,32 @@ def run(options: argparse.Namespace) -> int:
     }[options.action]
     with cleaning_up():
         return action(options)
+
+
+LOOK_S = 0.2
+
+
+def run_machines(options: argparse.Namespace) -> int:
+    """Run modules until Ctrl-C; their serial ports are told on stdout, one a line."""
+    from daq.link.modules.own_machines import MachineRing
+
+    arm = arm_modules(options.machines, options.arm_modules, options.modules)
+    check_machines(arm, options.modules)
+    leave = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: leave.set())
+    with (
+        machine_folder(options.folder) as folder,
+        MachineRing(
+            folder, modules=options.modules, arm=arm, data_path=options.firmware_data, say=tell
+        ) as ring,
+    ):
+        for machine in ring.machines:
+            print(f"module {machine.module} {machine.kind} {machine.serial_url}", flush=True)
+        tell(f"windows and logs in {folder}; Ctrl-C stops the modules")
+        while not leave.is_set():
+            dead = [machine for machine in ring.machines if not machine.alive]
+            if dead:
+                raise dead[0].error("it ended by itself", "see its log")
+            time.sleep(LOOK_S)
+    return 0

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Hold the lines until told to leave."""
     from hw.messages.endpoints import Endpoints
-    from hw.scanner.description import load_scanner
+    from hw.scanner.preset_file import load_scanner
 
     if bool(options.port) == bool(options.machines):
         raise CommandError(

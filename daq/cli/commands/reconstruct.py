@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
-from daq.cli.images.output_files import check_output, formats_of, write_images
+from daq.cli.images.output_files import check_output
 from daq.cli.images.parametric_maps import (
     add_parametric_options,
     check_frames,
     kinds_of,
     write_maps,
 )
-from daq.cli.images.reconstruct_foreign import refuse_foreign
 from daq.cli.images.reconstruct_options import (
     add_algorithm_options,
     add_correction_options,
@@ -30,10 +29,12 @@ from daq.cli.images.reconstruct_options import (
     check_suv,
     extras_of,
     recon_options,
+    refuse_foreign,
     sources_of,
 )
 from daq.cli.images.reconstruct_spect import add_spect_options, run_spect
-from daq.cli.reconstruct_progress import EtaLine
+from daq.cli.progress import EtaLine
+from recon.exchange.images.formats import formats_of, write_images
 
 if TYPE_CHECKING:
     from recon.offline.reconstruction import Reconstruction
@@ -76,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct and write the image."""
-    from daq.replay.sort_again import run_config
+    from daq.folder.run_folder import run_config
 
     folder = find_run(options.run_folder, options.runs)
     modality = run_config(folder).scanner().modality

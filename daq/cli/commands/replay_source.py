@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to leave."""
+    from daq.folder.run_folder import run_config
     from daq.replay.raw_log_source import ReplaySource
-    from daq.replay.sort_again import run_config
     from hw.messages.endpoints import Endpoints
 
     folder = find_run(options.run_folder, options.runs)

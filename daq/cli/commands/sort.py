@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Sort and tell what came out."""
     from daq.folder.calibration_set import load_set
-    from daq.replay.sort_again import changed_settings, resort, run_config
+    from daq.folder.run_folder import run_config
+    from daq.replay.sort_again import changed_settings, resort
 
     folder = find_run(options.run_folder, options.runs)
     settings = changed_settings(run_config(folder).settings, window_changes(options))

@@ -22,8 +22,7 @@ PROMPT = "module> "
 
 def flash(options: argparse.Namespace) -> int:
     """Put an image onto a module, of whatever schema, start it and confirm it."""
-    from daq.link.serial.image_file import check_image_file
-    from daq.link.serial.update import abort_update, is_foreign, update_firmware
+    from daq.link.serial.update import abort_update, check_image_file, is_foreign, update_firmware
 
     check_image_file(options.image)
     line = ProgressLine("flashing")
@@ -54,7 +53,7 @@ def flash(options: argparse.Namespace) -> int:
 
 def ports(options: argparse.Namespace) -> int:
     """List the serial ports and who is behind them."""
-    from daq.link.serial.discovery import discover
+    from daq.link.serial.session import discover
 
     found = discover(also=options.urls)
     rows = [

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daq.cli.common import CommandError, finish, positive, tell
 from daq.cli.progress import ProgressLine
+from recon.spect.run_input import is_whole, spect_run
 
 if TYPE_CHECKING:
-    from daq.folder.singles_log import SinglesReader
-    from recon.core.mu_map import MuUnit
-    from recon.spect.offline import Chunk, SpectImage, SpectOptions, SpectRun
+    from recon.spect.offline import SpectImage
+    from recon.spect.run import SpectOptions
 
-CHUNK_RECORDS = 200_000
 IMAGE_NAME = "spect.nii.gz"
 BOUNDS = {
     "iterations": (1, 1000),
@@ -25,10 +23,6 @@ BOUNDS = {
     "view_deg": (0.1, 90),
     "sensitivity_cps_per_MBq": (1e-3, 1e7),
 }
-LONGEST_S = 9e6
-"""Times are int64 in ps."""
-MARGIN = 1e-3
-"""By which live shares may exceed 1: a run's last period may reach beyond its end."""
 
 
 def add_spect_options(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +52,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run_spect(options: argparse.Namespace, folder: Path) -> int:
     """Reconstruct a SPECT run's singles and write the image."""
-    from daq.cli.images.output_files import check_output, formats_of
+    from daq.cli.images.output_files import check_output
+    from recon.exchange.images.formats import formats_of
     from recon.spect.offline import reconstruct_spect
 
     asked, formats = spect_options(options), formats_of(options.format)
@@ -111,7 +106,7 @@ def _write(
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:
     """Return the options of the command line as reconstruction takes them, checked."""
-    from recon.spect.offline import SpectOptions
+    from recon.spect.run import SpectOptions
 
     for name, (least, most) in BOUNDS.items():
         value = getattr(options, name, None)
@@ -157,116 +152,3 @@ def _check_required(made: SpectImage, names: list[str]) -> None:
                 f"correction {name} is required, and this run or these options do not have it: "
                 f"{'; '.join(made.warnings) or 'see --help'}"
             )
-
-
-def spect_run(
-    folder: Path,
-    *,
-    mu_map: Path | None = None,
-    mu_unit: MuUnit = "auto",
-    attenuated: bool = True,
-) -> SpectRun:
-    """Return what the files of a run tell; raises CommandError where the singles are missing.
-
-    attenuated : whether the µ map is read
-    """
-    from daq.folder.singles_log import FILE_NAME, SinglesReader
-    from daq.replay.sort_again import run_config
-    from daq.service.run import MU_MAP_NAME
-    from recon.core.grid import ImageGrid
-    from recon.core.mu_map import load_mu_map
-    from recon.spect.offline import SpectRun
-
-    path = folder / FILE_NAME
-    if not path.exists():
-        raise CommandError(
-            f"{folder.name} has no {FILE_NAME}: it was recorded without windows for singles. Sort "
-            "its raw log again: tomoshibi sort RUN --spect NUCLIDE --output FILE"
-        )
-    config = run_config(folder)
-    scanner = config.scanner()
-    log, summary = SinglesReader(path), _summary(folder)
-    chosen = mu_map or folder / MU_MAP_NAME
-    has_mu = attenuated and (mu_map is not None or chosen.exists())
-    grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
-    return SpectRun(
-        scanner=scanner,
-        windows=log.windows,
-        chunks=chunks_of(log),
-        mu=load_mu_map(chosen, grid, unit=mu_unit) if has_mu else None,
-        live_share=live_share(summary, scanner.n_modules),
-        end_s=end_s(summary) if is_whole(path) else 0.0,
-        calibrated=bool(config.calibration),
-    )
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a singles log was closed: one that was cut ends with its last whole block."""
-    from daq.folder.singles_log import SinglesReader
-
-    log = SinglesReader(path)
-    for _ in log:
-        pass
-    return log.closed
-
-
-def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chunk]:
-    """Yield a log's singles with the angles before them, many blocks at once."""
-    import numpy as np
-
-    from coincidence.events import ANGLE, SINGLE
-    from daq.folder.blocks import BlockKind
-
-    parts: dict[BlockKind, list[Any]] = {BlockKind.SINGLES: [], BlockKind.ANGLES: []}
-    empty = {BlockKind.SINGLES: np.empty(0, SINGLE), BlockKind.ANGLES: np.empty(0, ANGLE)}
-
-    def chunk() -> Chunk:
-        singles, angles = (
-            np.concatenate([empty[kind], *parts[kind]])
-            for kind in (BlockKind.SINGLES, BlockKind.ANGLES)
-        )
-        ends = [int(a["time_ps"].max(initial=0)) for a in (singles, angles)]
-        return singles, angles, max(ends)
-
-    held = 0
-    for kind, found in log:
-        parts[kind].append(found)
-        held += len(found)
-        if held >= records and kind is BlockKind.SINGLES:
-            yield chunk()
-            held, parts = 0, {kind: [] for kind in parts}
-    if held:
-        yield chunk()
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    import json
-
-    from daq.service.run import SUMMARY_NAME
-
-    try:
-        found = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def live_share(summary: dict[str, Any], modules: int) -> tuple[float, ...] | None:
-    """Return each module's live share; None where a run was cut off and has no sound books."""
-    try:
-        books = summary["live_time"]
-        detector_s = float(books["detector_s"])
-        share = tuple(float(live) / detector_s for live in books["module_s"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    sound = len(share) == modules and all(0 < part <= 1 + MARGIN for part in share)
-    return share if sound else None
-
-
-def end_s(summary: dict[str, Any]) -> float:
-    """Return how long a run was, 0 where that is not known."""
-    try:
-        end_s = float(summary["detector_time_s"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-    return end_s if 0 < end_s < LONGEST_S else 0.0

@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
     from daq.folder.run_config import RunConfig, default_settings
     from daq.importers.gate_singles import frames_of, read_gate_singles
     from daq.service.run import Run
-    from hw.messages.codec import SourceReport
-    from hw.scanner.description import load_scanner, scanner_to_toml_text
+    from hw.messages.source import SourceReport
     from hw.scanner.geometry import build_geometry
+    from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.scanner)
     changes = window_changes(options)

@@ -27,9 +27,9 @@ from daq.cli.launch.processes import Child, Children
 from daq.cli.progress import ProgressLine
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.folder.run_config import RunConfig
-from daq.service.run import SUMMARY_NAME
-from hw.messages.codec import Telemetry
+from daq.folder.run_folder import SUMMARY_NAME
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import Telemetry
 
 READY_S = 60.0
 CLOSE_S = 150.0
@@ -396,8 +396,7 @@ def _singles_summary(summary: dict[str, Any]) -> str:
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     """Return the plan that streams a run's raw log through the chain again."""
     from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
-    from daq.replay.sort_again import run_config, run_tag
-    from daq.service.run import MU_MAP_NAME
+    from daq.folder.run_folder import MU_MAP_NAME, run_config, run_tag
 
     config = run_config(folder)
     config.name, config.run_tag, config.duration_s = options.name, run_tag(folder), 0.0

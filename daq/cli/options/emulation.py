@@ -182,7 +182,7 @@ def activity_for_rate(options: argparse.Namespace, prompts_per_s: float) -> floa
     CommandError
         for a SPECT scanner.
     """
-    from hw.scanner.description import load_scanner
+    from hw.scanner.preset_file import load_scanner
 
     if load_scanner(options.preset).modality == "SPECT":
         raise CommandError(
@@ -208,7 +208,7 @@ def _prompts_per_s(options: argparse.Namespace, activity_MBq: float) -> float:
     from daq.folder.run_config import default_settings
     from daq.path.pipeline import Pipeline
     from emulator.engines.emulation import frames_of_run
-    from emulator.engines.instrument import prepare
+    from emulator.engines.prepare import prepare
     from hw.scanner.geometry import build_geometry
     from hw.wire.protocol import FRAME_PERIOD_PS
 

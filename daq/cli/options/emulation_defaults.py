@@ -39,7 +39,7 @@ def complete(options: argparse.Namespace) -> None:
     missing = [name for name in PET if getattr(options, name) is None]
     if not missing:
         return
-    from hw.scanner.description import load_scanner
+    from hw.scanner.preset_file import load_scanner
 
     values = default_source(load_scanner(options.preset))
     for name in missing:

@@ -24,11 +24,11 @@ from emulator.config import EmulatorConfig
 from emulator.detector.miscalibration import CRYSTAL_COLUMNS, EFFICIENCY, GAIN
 from emulator.engines.decay_engine import DecayEngine
 from emulator.engines.emulation import Emulation
-from emulator.engines.instrument import Instrument, prepare
-from emulator.object.catalogue import Phantom
-from emulator.pet.pair_transport import DECAYS
+from emulator.engines.instrument import Instrument
+from emulator.engines.prepare import prepare
+from emulator.object.phantom import Phantom
 from emulator.physics.positron_range import RANGE_BINS
-from emulator.slices import PERIOD_S, SliceAhead, SliceHits
+from emulator.slices import DECAYS, PERIOD_S, SliceAhead, SliceHits
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import allowed_module_pairs, build_geometry
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from daq.cli.validate.emulator_runs import ideal_instrument, run_trial, slices_of
 from daq.cli.validate.result_line import Figure, Line, Scope, relative
-from emulator.object.catalogue import Phantom
 from emulator.object.nema import SLEEVE_WALL_MM, SLEEVES_MM, nema_line
+from emulator.object.phantom import Phantom
 from emulator.object.shapes import point as point_at
 from emulator.slices import PERIOD_S
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner
 
 F18_HALF_LIFE_MIN = 109.728
 F18_SOURCE = "109.728 ± 0.019 min (DDEP, Table of Radionuclides, LNHB)"

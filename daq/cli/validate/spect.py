@@ -21,7 +21,8 @@ from emulator.trials.cameras import (
     window_about,
 )
 from hw.physics.nuclides import load_nuclide
-from hw.scanner.description import Scanner, load_scanner
+from hw.scanner.description import Scanner
+from hw.scanner.preset_file import load_scanner
 
 DISTANCE_MM = 100.0
 SENSITIVITY_TOLERANCE, FOLLOWED_TOLERANCE, RESOLUTION_TOLERANCE = 0.04, 0.04, 0.05

@@ -20,8 +20,8 @@ from daq.calibration.calibration_plot import Curve, Panel
 from daq.cli.validate.emulator_runs import ideal_instrument, slices_of
 from daq.cli.validate.ideal_read_out import ReadOut
 from daq.cli.validate.result_line import Figure, Line, NotRun, Scope
-from emulator.pet.pair_transport import DECAYS
-from hw.scanner.description import load_scanner
+from emulator.slices import DECAYS
+from hw.scanner.preset_file import load_scanner
 
 PICTURE = "validation_spectra.png"
 LOW_KEV, HIGH_KEV, BINS = 100.0, 660.0, 28

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from daq.cli.bench.speed_report import machine
+from daq.cli.bench.measuring import machine
 from daq.cli.validate.result_line import FAIL, INFORMATION, PASS, Figure, Line, NotRun
 
 COLUMNS = ("figure", "measured", "expected", "tolerance", "verdict", "source")

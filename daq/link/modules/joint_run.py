@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from daq.link.modules.linked_module import LinkedModule
-from hw.messages.codec import SourceReport, Start
+from hw.messages.source import SourceReport, Start
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 MARK_S = 0.3

@@ -16,11 +16,10 @@ from typing import Any, cast
 
 from daq.link.modules.linked_module import LinkedModule, naming
 from daq.link.modules.setup import SetupError, check_bounds
-from daq.link.serial.image_file import check_image_file
 from daq.link.serial.line_errors import ImageRefused, SerialLinkError
 from daq.link.serial.scans import breakdown_mV, scan_bias, scan_threshold
 from daq.link.serial.session import ModuleSession
-from daq.link.serial.update import update_firmware
+from daq.link.serial.update import check_image_file, update_firmware
 from hw.messages.modules import ModuleAnswer, ModuleOrder, ModuleScan, ScanPoint
 from hw.wire.control import REGISTERS
 

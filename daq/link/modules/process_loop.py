@@ -23,9 +23,10 @@ from daq.link.modules.order_desk import ModuleDesk
 from daq.link.modules.setup import ModuleSetup
 from daq.link.modules.states import state_of
 from daq.link.serial.poller import Poller
-from hw.messages.codec import AnyMessage, Hello, Shutdown, Start, Stop
+from hw.messages.codec import AnyMessage
 from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleOrder, ModuleStates
+from hw.messages.source import Hello, Shutdown, Start, Stop
 from hw.messages.source_link import SourceLink
 from hw.scanner.description import Scanner
 

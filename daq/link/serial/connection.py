@@ -2,6 +2,14 @@
 
 What a session stands on (``session``). All that comes is taken in by the poller's thread; questions
 are asked by others, one at a time, each within a bound.
+
+Whether a module has started anew since we last knew it, also where no one told us.
+
+The count of starts in its identity begins anew with the supply, so after a power cycle it can be
+the same. Three more things cannot happen without a start: its counter goes back, its count of good
+commands is no greater although one more was done, and a HELLO comes unasked in the middle of a
+session, its number not going on from the last notice's. Nothing here depends on the host's clock:
+a busy host, or a simulated module that stands still for a while, is no start.
 """
 
 from __future__ import annotations
@@ -14,11 +22,26 @@ from typing import Self
 
 import numpy as np
 
-from daq.link.serial.chronicle import Chronicle, Dump
-from daq.link.serial.dictionary import Dictionary, status_text, understands
-from daq.link.serial.exchange import Answer, Exchange
+from daq.link.serial.dictionary import (
+    Dictionary,
+    hello,
+    nobody,
+    reached,
+    status_text,
+    understands,
+    understood,
+)
+from daq.link.serial.exchange import (
+    STATUS_BYTES,
+    Answer,
+    Exchange,
+    Reply,
+    command_spec,
+    open_reply,
+    pack_request,
+    read_record,
+)
 from daq.link.serial.frame_books import FrameBooks
-from daq.link.serial.handshake import hello, nobody, reached, understood
 from daq.link.serial.line import Line, Packet
 from daq.link.serial.line_errors import (
     CommandRefused,
@@ -29,20 +52,67 @@ from daq.link.serial.line_errors import (
     remedy_for,
 )
 from daq.link.serial.line_statistics import LinkStatistics
-from daq.link.serial.orders import (
-    STATUS_BYTES,
-    Reply,
-    command_spec,
-    open_reply,
-    pack_request,
-    read_record,
-)
 from daq.link.serial.packets import NOTICE, REPLY, ControlMessage
 from daq.link.serial.poller import Poller
 from daq.link.serial.ports import BAUD_DEFAULT
 from daq.link.serial.recovery import Recovery
-from daq.link.serial.start_watch import StartWatch
-from hw.wire.control import COMMANDS, NOTICES, STRUCTS, VERSION, ResetCause, Status, fault_words
+from daq.link.serial.transcript import Chronicle, Dump
+from hw.wire.control import (
+    COMMANDS,
+    COUNTER_HZ,
+    NOTICES,
+    STRUCTS,
+    VERSION,
+    ResetCause,
+    Status,
+    fault_words,
+)
+
+_BACKWARDS = COUNTER_HZ // 100  # two threads may take two messages in the other order
+
+
+class StartWatch:
+    """What was last seen of a module.
+
+    suspicious : it has begun anew since ``begin`` was called; commands : its count as last seen
+    missed : notices that did not come, by their numbers
+    """
+
+    def __init__(self) -> None:
+        self.missed = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the last start's numbers."""
+        self.suspicious = False
+        self._counter = self.commands = 0
+        self._notice: int | None = None
+
+    def see_counter(self, counter: int) -> bool:
+        """Take the module's counter; return whether it went back."""
+        last, self._counter = self._counter, counter
+        back = counter < last - _BACKWARDS
+        self.suspicious |= back
+        return back
+
+    def see_commands(self, commands: int, *, least: int | None = None) -> None:
+        """Take its count of good commands; ``least``: what it must be, None: as last seen."""
+        self.suspicious |= commands < (self.commands if least is None else least)
+        self.commands = max(self.commands, commands) if least is not None else commands
+
+    def see_hello(self, number: int) -> None:
+        """Take an unasked HELLO's number, before ``see_notice`` does."""
+        last = self._notice
+        follows = last is not None and 0 < (number - last) & 0xFFFF < 0x8000
+        self.suspicious |= not follows
+
+    def see_notice(self, number: int) -> None:
+        """Take a notice's number; count those that are missing before it."""
+        if self._notice is not None:
+            missed = (number - self._notice - 1) & 0xFFFF
+            self.missed += missed if missed < 0x8000 else 0
+        self._notice = number
+
 
 BEAT_S = 0.5
 SILENCE_S = 3.0
@@ -52,7 +122,6 @@ _BEAT = COMMANDS["beat"]
 _HELLO = COMMANDS["hello"]
 _DICTIONARY = COMMANDS["dictionary"]
 _TELEMETRY = COMMANDS["telemetry"]
-
 Url = str | Callable[[], str]
 
 

@@ -4,27 +4,32 @@ Promise: ``command`` returns its reply or raises within a bound, and what it ask
 not at all. A module that restarts, a line that breaks and one that comes back are noticed, counted
 and told; the session goes on by itself. Callbacks run in the poller's thread: they must be short
 and may not send commands. All public methods may be called from any other thread.
+
+Which serial ports this machine has, and which of them have a module behind.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
+from serial.tools import list_ports
 
 from daq.link.serial.connection import POLL_S, Connection
+from daq.link.serial.exchange import Reply, command_spec, pack_request, register_address
 from daq.link.serial.line_errors import (
     CommandRefused,
     FirmwareMismatch,
     LinkLost,
     NoAnswer,
     PortError,
+    SerialLinkError,
 )
-from daq.link.serial.orders import Reply, command_spec, pack_request, register_address
+from daq.link.serial.poller import Poller
 from hw.wire.control import COMMANDS, SCHEMA_CRC
-
-__all__ = ["ModuleSession", "Reply"]
 
 
 class ModuleSession(Connection):
@@ -179,3 +184,48 @@ class ModuleSession(Connection):
             raise PortError(
                 f"{self.where}: {baud} baud does not work on this line; {old} is in force again"
             ) from error
+
+
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Found:
+    """A port. description : the system's words; identity : of the module that answered, or None;
+    problem : why there is none, "" where there is or nobody was asked
+    """
+
+    url: str
+    description: str
+    identity: np.void | None
+    problem: str
+
+
+def discover(*, also: Iterable[str] = (), ask: bool = True, hello_s: float = 1.0) -> list[Found]:
+    """List the machine's serial ports and those in ``also`` (URLs that no system lists).
+
+    ask : say HELLO on each; what is no module gets a few bytes that it may not understand
+    hello_s : how long to wait for each; they are asked at the same time, 16 at once
+    """
+    listed = {port.device: port.description or "" for port in list_ports.comports()}
+    words = {**listed, **{url: "" for url in also if url not in listed}}
+    if not ask:
+        return [Found(url, text, None, "") for url, text in words.items()]
+    with Poller() as poller, ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(
+            threads.map(lambda item: _ask(item[0], item[1], poller, hello_s), words.items())
+        )
+
+
+def _ask(url: str, description: str, poller: Poller, hello_s: float) -> Found:
+    try:
+        with ModuleSession.open(url, poller=poller, hello_s=hello_s) as session:
+            return Found(url, description, session.identity, "")
+    except SerialLinkError as error:
+        return Found(url, description, None, str(error))
+
+
+__all__ = [
+    "ModuleSession",
+    "Reply",
+]

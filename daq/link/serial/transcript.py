@@ -3,6 +3,8 @@
 Data frames are not listed one by one, which would push the commands out within seconds: those that
 come between two messages are one line. A dump goes to a file of its own in the session's folder,
 at most 64 of them, the oldest making room.
+
+What is written down of a module's line: journal lines, the transcript and its dumps.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +139,55 @@ def _fields_words(dtype: np.dtype[np.void], payload: bytes) -> str:
     ]
     more = f" +{len(payload) - dtype.itemsize} bytes" if len(payload) > dtype.itemsize else ""
     return " " + " ".join(shown[:_MOST_FIELDS]) + (" …" if len(shown) > _MOST_FIELDS else "") + more
+
+
+Dump = Path | Callable[[str, list[str]], None]
+
+
+class Chronicle:
+    """Tells the journal and dumps the transcript. May be called from any thread.
+
+    name : of the dumps' files; journal : takes lines that begin with their severity; transcripts :
+    folder of dumps, a function that is given the reason and the lines, or None
+    """
+
+    def __init__(
+        self, name: str, *, journal: Callable[[str], None] | None, transcripts: Dump | None
+    ) -> None:
+        self.transcript = Transcript()
+        self._name, self._journal, self._transcripts = name, journal, transcripts
+        self._threads: list[threading.Thread] = []
+
+    def tell(self, words: str) -> None:
+        """Write a line into the journal and the transcript."""
+        self.transcript.event(words)
+        if self._journal is not None:
+            self._journal(words)
+
+    def dump(self, reason: str) -> Path | None:
+        """Write the last 1024 messages down; return the file where there is one.
+
+        A disk that does not take it is told in the journal, and nothing else suffers.
+        """
+        if self._transcripts is None:
+            return None
+        try:
+            if isinstance(self._transcripts, Path):
+                return self.transcript.dump(self._transcripts, self._name, reason)
+            self._transcripts(reason, self.transcript.lines())
+        except OSError as error:
+            where = self._transcripts if isinstance(self._transcripts, Path) else "its place"
+            self.tell(f"warning: the transcript could not be written to {where}: {error.strerror}")
+        return None
+
+    def dump_aside(self, reason: str) -> None:
+        """Dump without holding up the caller, which may be the poller."""
+        if self._transcripts is not None:
+            thread = threading.Thread(target=self.dump, args=(reason,), daemon=True)
+            self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+            thread.start()
+
+    def close(self) -> None:
+        """Wait until what is being written is written (bounded)."""
+        for thread in self._threads:
+            thread.join(5.0)

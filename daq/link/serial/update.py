@@ -6,6 +6,8 @@ so a firmware that cannot speak with this program never stays, unless it was ask
 
 All this uses frozen commands only (``hw/wire/control.toml``), so it works from any schema to any
 other, for a session that was opened with ``any_schema``.
+
+What a person names as a firmware image: looked at before any of it is read.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import crc32c
 import numpy as np
 
 from daq.link.serial.dictionary import board_name
+from daq.link.serial.exchange import Reply, read_record
 from daq.link.serial.line_errors import (
     CommandRefused,
     ImageRefused,
@@ -24,7 +27,6 @@ from daq.link.serial.line_errors import (
     SerialLinkError,
     slot_name,
 )
-from daq.link.serial.orders import Reply, read_record
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import IMAGE, MAX_PAYLOAD, SCHEMA_CRC, STRUCTS, VERSION, State
 
@@ -33,7 +35,6 @@ HEADER_BYTES = _HEADER.itemsize
 PIECE_BYTES = (MAX_PAYLOAD - 4) // 32 * 32
 _VERIFY_S = 2.0
 RESTART_S = 10.0
-
 Progress = Callable[[int, int], None]
 
 
@@ -224,3 +225,24 @@ def _wait_new_start(
             "anew"
         )
     return identity
+
+
+MOST_BYTES: int = IMAGE["max_bytes"] + STRUCTS["image"].itemsize
+
+
+def check_image_file(path: Path) -> None:
+    """Refuse what no image can be: a folder, a device, a file that is not there or too long.
+
+    Raises
+    ------
+    ImageRefused
+        with the reason; what is in the file is looked at by ``read_image``.
+    """
+    remedy = "give an image for updates (*.tmim), of `tomoshibi firmware build`"
+    if not path.exists():
+        raise ImageRefused(f"{path}: there is no such file; {remedy}")
+    if not path.is_file():
+        raise ImageRefused(f"{path}: a folder or device, no file; {remedy}")
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ImageRefused(f"{path}: {size} bytes, an image has {MOST_BYTES} at most; {remedy}")

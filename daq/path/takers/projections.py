@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.buffers import as_words
-from coincidence.events import WINDOW_SHIFT
+from coincidence.events import WINDOW_SHIFT, as_words
 from daq.errors import StorageError
-from daq.path.takers.recent import Recent
+from daq.path.takers.rates import Recent
 from hw.jit import Array, kernel
 from hw.messages.codec import Projections
 from hw.messages.sort_settings import SortSettings

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.randoms import close_slice, count_delayeds, count_singles
-from coincidence.randoms_estimates import (
+from coincidence.randoms import (
     FanRates,
     RandomsRatio,
+    close_slice,
     compare_estimates,
+    count_delayeds,
+    count_singles,
     fan_sum_rates,
     singles_rate_randoms,
 )

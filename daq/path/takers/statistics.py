@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.randoms_estimates import RandomsRatio, compare_estimates
+from coincidence.randoms import RandomsRatio, compare_estimates
 from daq.errors import StorageError
 from daq.path.live_time import LiveTime
 from daq.path.pipeline import Output, pairs_in_view
 from daq.path.takers.randoms import RandomsTally
-from daq.path.takers.recent import Recent
+from daq.path.takers.rates import Recent
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry

@@ -12,10 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from hw.wire.generate.c_header import c_header
+from hw.wire.generate.c_header import c_header, crc_header
 from hw.wire.generate.control_header import control_header
 from hw.wire.generate.dictionary import dictionary_header
-from hw.wire.generate.generate_crc_tables import crc_header
 from hw.wire.generate.golden_frames import golden_frames, golden_json
 from hw.wire.generate.golden_messages import golden_control_json, golden_messages
 from hw.wire.generate.protocol_doc import protocol_doc

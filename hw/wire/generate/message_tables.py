@@ -12,37 +12,35 @@ import typing
 
 import msgspec
 
-from hw.messages import codec as messages
-from hw.messages import modules as module_messages
-from hw.messages import pictures as picture_messages
+from hw.messages import codec, commands, imager, modules, pictures, source, telemetry
 from hw.messages.sort_settings import SortSettings
 
 _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
 _PARTS: tuple[type[msgspec.Struct], ...] = (
-    messages.JournalEntry,
-    messages.FaultDone,
+    telemetry.JournalEntry,
+    source.FaultDone,
     SortSettings,
-    picture_messages.DynamicFrame,
-    module_messages.ModuleState,
-    module_messages.LinkState,
-    module_messages.ModuleScan,
-    module_messages.ScanPoint,
+    pictures.DynamicFrame,
+    modules.ModuleState,
+    modules.LinkState,
+    modules.ModuleScan,
+    modules.ScanPoint,
 )
 """Structs inside messages: they have no type and version of their own."""
 
 
 def message_tables() -> str:
     """Return Markdown: a section per plane, a heading and a table per message."""
-    known = {kind.__name__: kind for kind in typing.get_args(messages.AnyMessage)}
-    parts = (messages, picture_messages, module_messages)
-    source = "".join(inspect.getsource(part) for part in parts)
+    known = {kind.__name__: kind for kind in typing.get_args(codec.AnyMessage)}
+    parts = (source, commands, imager, telemetry, pictures, modules)
+    text_of_all = "".join(inspect.getsource(part) for part in parts)
     blocks = []
-    for title, text in _sections(source):
+    for title, text in _sections(text_of_all):
         blocks.append(f"## {title[0].upper()}{title[1:]}")
         blocks += [_message(known.pop(name)) for name in _CLASS.findall(text) if name in known]
     if known:
-        raise ValueError(f"{messages.__file__}: {sorted(known)} stand under no `# ---` heading")
+        raise ValueError(f"{codec.__file__}: {sorted(known)} stand under no `# ---` heading")
     return "\n\n".join([*blocks, "## Parts of messages", *(_message(kind) for kind in _PARTS)])
 
 

@@ -22,13 +22,11 @@ import numpy.typing as npt
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.exchange.errors import ExchangeError
-from recon.projector.operator import Projector
 
 F8 = npt.NDArray[np.float64]
 DEPTH_SHARE = 0.6
 """Part of the screens' distance, about the middle, that the image holds."""
 
-SAMPLED_LINES = 400_000
 FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
 
 
@@ -137,24 +135,6 @@ def _centred(table: F8, separation: float, other: int) -> PeptList:
         (high - low) / 2,
         other,
     )
-
-
-def screens_sensitivity(listed: PeptList, grid: ImageGrid, *, seed: int = 0) -> Image:
-    """Return how well the two screens see each voxel, 1 at best: back-projected from lines that
-    are drawn evenly between the areas that were hit."""
-    rng = np.random.default_rng(seed)
-    z = np.full((SAMPLED_LINES, 1), listed.separation_mm / 2)
-    ends = [
-        np.hstack([rng.uniform(-listed.half_mm, listed.half_mm, (SAMPLED_LINES, 2)), side * z])
-        for side in (-1, 1)
-    ]
-    start, end = (np.ascontiguousarray(one, dtype=np.float32) for one in ends)
-    projector = Projector(grid)
-    try:
-        seen = projector.back(np.ones(SAMPLED_LINES, np.float32), Lors(start, end))
-    finally:
-        projector.close()
-    return np.asarray(seen / seen.max(), dtype=np.float32)
 
 
 def point_sources(image: Image, grid: ImageGrid, count: int, *, apart_mm: float = 30.0) -> F8:

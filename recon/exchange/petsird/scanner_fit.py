@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw.scanner.description import Scanner, parse_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import parse_scanner
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
 from recon.exchange.petsird.reader import BinMap, energy_middles, tof_middles

@@ -14,10 +14,9 @@ import serial
 from scripted_module import ScriptedModule
 from serial.rfc2217 import PortManager
 
-from daq.link.serial.discovery import discover
 from daq.link.serial.line_errors import LinkLost, PortBusy, PortError
 from daq.link.serial.ports import open_port
-from daq.link.serial.session import ModuleSession
+from daq.link.serial.session import ModuleSession, discover
 
 
 def test_a_second_host_in_this_program_is_refused_and_told_whom_to_ask():

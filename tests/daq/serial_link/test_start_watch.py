@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from daq.link.serial.connection import StartWatch
 from daq.link.serial.poller import Poller
-from daq.link.serial.start_watch import StartWatch
 from hw.wire.control import COUNTER_HZ
 
 

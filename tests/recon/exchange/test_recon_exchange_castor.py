@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from exchange_data import made_records
 
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry, crystal_position_mm
+from hw.scanner.preset_file import load_scanner
 from recon.exchange.listmode.castor import CastorOptions, write_castor
 from recon.exchange.scan_facts import ScanFacts
 

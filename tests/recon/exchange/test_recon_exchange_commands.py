@@ -15,7 +15,7 @@ from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig, default_settings
 from daq.importers.coincidence_run import write_coincidence_run
-from hw.scanner.description import load_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from recon.exchange.listmode.safir import read_safir
 
 BENCH = load_scanner("bench2")

@@ -13,8 +13,9 @@ from exchange_data import made_records
 from petsird.helpers.geometry import get_detecting_box
 from petsird.protocols import PETSIRDWriterBase
 
-from hw.scanner.description import Scanner, load_scanner, parse_scanner
+from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry, crystal_corners_mm
+from hw.scanner.preset_file import load_scanner, parse_scanner
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
 from recon.exchange.petsird.header import SCHEMA_PATH, Binning, header_of

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from exchange_data import made_records
 
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import build_geometry, crystal_position_mm
+from hw.scanner.preset_file import load_scanner
 from recon.exchange.errors import ExchangeError
 from recon.exchange.listmode.safir import read_crystal_map, read_safir, safir_index, write_safir
 

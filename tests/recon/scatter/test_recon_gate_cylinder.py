@@ -11,7 +11,7 @@ import pytest
 from scatter_gate import GateRun, gate_run
 
 import recon.offline.scatter_step
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.grid import Image, ImageGrid
 from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Reconstruction, reconstruct

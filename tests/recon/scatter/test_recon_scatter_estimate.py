@@ -12,7 +12,7 @@ import pytest
 from scatter_gate import gate_run
 
 from coincidence.events import COINCIDENCE
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.model import LineModel
 from recon.lines.randoms import CrystalRandoms, fan_counts

@@ -11,7 +11,7 @@ import pytest
 
 from hw.jit import kernel
 from hw.physics.block_efficiency import BlockEfficiency
-from hw.scanner.description import load_scanner
+from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.scatter import EnergyWindow, ScatterOptions, SingleScatter
 from recon.scatter.detector import BlockResponse

@@ -10,8 +10,8 @@ from scatter_oracle import single_scatter
 
 from coincidence.events import COINCIDENCE
 from hw.physics.compton import cosine_of, energy_after, klein_nishina, total_cross_section
-from hw.scanner.description import load_scanner
 from hw.scanner.geometry import mean_interaction_depth_mm
+from hw.scanner.preset_file import load_scanner
 from recon.core.mu_map import MuMapError
 from recon.core.scanner_tables import ReconSystem
 from recon.scatter import (

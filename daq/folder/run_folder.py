@@ -1,0 +1,118 @@
+"""What lies in a run folder under which name; its configuration, tag and own calibration."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from daq.errors import LogError, RunError, StorageError
+from daq.folder import calibration_set
+from daq.folder import listmode_log as listmode
+from daq.folder import raw_log as rawlog
+from daq.folder.calibration_set import CalibrationSet
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.raw_log import RawLogReader
+from daq.folder.run_config import RunConfig
+
+
+def run_config(folder: Path) -> RunConfig:
+    """Return the configuration in a run folder; raises LogError where it is unreadable."""
+    path = folder / CONFIG_NAME
+    try:
+        head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(head["config"], RunConfig)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(f"{path} is no run configuration: {error}") from error
+
+
+def run_tag(folder: Path) -> int:
+    """Return the tag that the run's data frames carry."""
+    return int(RawLogReader(folder / rawlog.FILE_NAME).head["run_tag"])
+
+
+def own_calibration(folder: Path) -> CalibrationSet | None:
+    """Return the calibration set that the run was sorted with, None where there was none.
+
+    Raises
+    ------
+    CalibrationSetError
+        where the folder's set is missing, or not the one that the raw log's head names, or the
+        list-mode log's in a run whose raw log is missing (imported coincidences) or damaged.
+    """
+    named = _head_of_logs(folder).get("calibration", "none")
+    if named == "none":
+        return None
+    path = folder / calibration_set.FILE_NAME
+    found = calibration_set.load_set(path)
+    if found.identity != named:
+        raise calibration_set.CalibrationSetError(
+            f"{path} is {found.identity}, but the run was sorted with {named}: put that set back"
+        )
+    return found
+
+
+def _head_of_logs(folder: Path) -> dict[str, Any]:
+    try:
+        return RawLogReader(folder / rawlog.FILE_NAME).head
+    except LogError:
+        return ListmodeReader(folder / listmode.FILE_NAME).head
+
+
+CONFIG_NAME = "run.json"
+SUMMARY_NAME = "summary.json"
+SCANNER_NAME = "scanner.toml"
+MU_MAP_NAME = "mu_map.npz"
+_ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
+"""In indented JSON: a list of numbers, which then goes on one line. No string has line breaks."""
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON to a new name, then move it into place; raises StorageError."""
+    part = path.with_suffix(".part")
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
+    text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
+    """Make the folder of a run, which must not exist; raises RunError or StorageError."""
+    plain = Path(config.name).name == config.name and config.name.isprintable()
+    if not plain or config.name.startswith("."):
+        raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
+    stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
+    names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
+    for name in names:
+        try:
+            (root / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StorageError(f"cannot make {root / name}: {error.strerror}") from error
+        return (root / name).resolve()
+    raise RunError(
+        f"run folder {root / names[0]} exists already and is never written to again: "
+        "choose another --name, or move it away"
+    )
+
+
+def _automatic_names(base: str) -> list[str]:
+    return [base, *(f"{base}-{number}" for number in range(2, 100))]

@@ -1,0 +1,28 @@
+"""Commands of clients to the daq, and its replies."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from hw.messages.base import Message
+
+# --- control plane: clients (DEALER) <-> daq (ROUTER) -------------------------------------------
+
+
+class Command(Message):
+    """Client to daq. ``id`` is chosen by the client and comes back in every reply."""
+
+    id: int
+    name: Literal[
+        "ping", "arm", "start", "stop", "reset", "status", "live", "fault", "module", "shutdown"
+    ]
+    args: dict[str, Any] = {}
+
+
+class Reply(Message):
+    """Daq to client: ``accepted`` first for slow commands, then done or failed."""
+
+    id: int
+    status: Literal["accepted", "done", "failed"]
+    reason: str = ""
+    result: dict[str, Any] = {}

@@ -1,0 +1,104 @@
+"""The stream of coincidences or windowed singles to the imager, and what it reports."""
+
+from __future__ import annotations
+
+from hw.messages.base import Message
+from hw.messages.live_settings import LiveSettings
+from hw.messages.sort_settings import SortSettings
+
+# --- coincidence plane: daq (PUSH) -> imager (PULL) ---------------------------------------------
+
+
+class RunBegin(Message):
+    """Starts a run on the coincidence stream; repeated every second for late joiners.
+
+    mu_map : path of the µ map (npz: ``mu_per_mm`` (x,y,z) f4, ``voxel_mm`` (3,)), "" for none
+    calibration : path of the calibration set that the run applies, "" for none
+    live : how the run is imaged; a repetition may bring other settings than the one before
+    half_life_s : of the run's one nuclide, 0 where it is not known (the image then has no
+        correction of decay)
+    beta_plus_fraction : positrons a decay of that nuclide, 0 where it is not known
+    """
+
+    run: str
+    folder: str
+    scanner_toml: str
+    settings: SortSettings
+    mu_map: str = ""
+    calibration: str = ""
+    live: LiveSettings = LiveSettings()
+    half_life_s: float = 0.0
+    beta_plus_fraction: float = 0.0
+
+
+class CoincidenceBatch(Message):
+    """Header of a three-part message: this, prompts, delayeds (raw ``COINCIDENCE`` records).
+
+    sequence : counts batches of the run from 0; a gap means batches that the imager did not get
+    prompts_before, delayeds_before : totals of the run before this batch, also of batches lost
+    watermark_ps : detector time up to which the stream is complete with this batch
+    event_wall_ns : CLOCK_MONOTONIC time at which the batch's last event happened (the moment
+        that detector time maps to, never later than the arrival of its data frame)
+    live_share : share of the last seconds in which a module pair in view could see, the mean of
+        all; 0 where it is not known
+    """
+
+    run: str
+    sequence: int
+    prompts: int
+    delayeds: int
+    prompts_before: int
+    delayeds_before: int
+    watermark_ps: int
+    event_wall_ns: int
+    live_share: float = 0.0
+
+
+class SinglesBatch(Message):
+    """Header of a three-part message of a SPECT run: this, windowed singles (raw ``SINGLE``
+    records), angles (raw ``ANGLE`` records), which come no later than the singles seen at them.
+
+    sequence : counts batches of the run from 0; a gap means batches that the imager did not get
+    singles, angles : records in this batch
+    singles_before : total of the run before this batch, also of batches lost
+    watermark_ps, event_wall_ns : as in CoincidenceBatch
+    live_share : of each module, over the last seconds; empty where it is not known
+    """
+
+    run: str
+    sequence: int
+    singles: int
+    angles: int
+    singles_before: int
+    watermark_ps: int
+    event_wall_ns: int
+    live_share: list[float] = []
+
+
+class RunEnd(Message):
+    """Ends a run on the coincidence stream: finish the image and send the final ImagerReport."""
+
+    run: str
+    prompts: int
+    delayeds: int
+
+
+class ImagerReport(Message):
+    """Imager to daq (reports plane), once a second and, with ``final``, at the end of a run.
+
+    finishing : share of the final image's work that is done; 0 before the run's end
+    """
+
+    run: str
+    images: int = 0
+    rate_Hz: float = 0.0
+    latency_p50_ms: float = 0.0
+    latency_p99_ms: float = 0.0
+    fraction_used: float = 0.0
+    prompts_used: int = 0
+    prompts_seen: int = 0
+    batches_lost: int = 0
+    final: bool = False
+    image_path: str = ""
+    message: str = ""
+    finishing: float = 0.0

@@ -1,0 +1,139 @@
+"""What the daq and a source of data (emulator, firmware, replay) say to each other."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hw.messages.base import Message
+
+# --- source plane: daq (ROUTER) <-> emulator, firmware machine (DEALER) -------------------------
+
+
+class Hello(Message):
+    """Source to daq, repeated all the time: who is there.
+
+    modules : how many send frames through it; 0 for the detector in front of firmware modules
+    not_ready : why no run can start now, in words; "" where one can
+    needs_detector : its modules get their hits from another source, one with 0 modules
+    """
+
+    kind: str
+    scanner: str
+    modules: int
+    pid: int = 0
+    software: str = ""
+    not_ready: str = ""
+    needs_detector: bool = False
+
+
+class Welcome(Message):
+    """Daq to source: you are known; wait for Start."""
+
+
+class Start(Message):
+    """Daq to source: send frames from detector time 0, tagged with ``run_tag``.
+
+    duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless
+    folder : the run's folder on the daq's machine, for an emulator that records its truth there
+    """
+
+    run_tag: int
+    duration_s: float = 0.0
+    folder: str = ""
+
+
+class Stop(Message):
+    """Daq to source: finish the current period, send LAST frames, then a SourceReport."""
+
+
+class Shutdown(Message):
+    """Daq to source: leave."""
+
+
+class Heartbeat(Message):
+    """Source to daq, once a second while it lives: where it is and whether it keeps up.
+
+    lag_s : how far emulated time is behind the wall clock (0 for real hardware)
+    """
+
+    detector_time_s: float = 0.0
+    lag_s: float = 0.0
+    running: bool = False
+
+
+class FaultOrder(Message):
+    """Daq to source: set, clear or list faults done on purpose. Emulators know them.
+
+    id : chosen by the daq, comes back in the answer
+    action : set a fault (``text`` describes it), clear one (``text`` is its number, or "all"), or
+        list those set and the kinds there are
+    """
+
+    id: int
+    action: Literal["set", "clear", "list"]
+    text: str = ""
+
+
+class FaultAnswer(Message):
+    """Source to daq: what became of a FaultOrder.
+
+    accepted : whether it was obeyed; ``reason`` says why not, with the remedy
+    faults : the faults that are set now, in words, each with its number first
+    kinds : fault kind to what it does and takes, with ``list``
+    """
+
+    id: int
+    accepted: bool
+    reason: str = ""
+    faults: list[str] = []
+    kinds: dict[str, str] = {}
+
+
+class FaultDone(msgspec.Struct, kw_only=True):
+    """The truth of one fault that was done on purpose.
+
+    number, kind, text : as set
+    modules : which ones
+    begin_period, end_period : the frame periods [begin, end) in which it was on
+    amounts : its size, such as ppm
+    done : how often it was done: frames spoilt, held back or never sent, triggers added or not
+        read out, frames with the flag set, modules reset (docs/faults.md has the list)
+    """
+
+    number: int
+    kind: str
+    text: str
+    modules: list[int]
+    begin_period: int
+    end_period: int
+    amounts: dict[str, float] = {}
+    done: int = 0
+
+
+class SourceReport(Message):
+    """Source to daq at the end of a run: what was really sent, so that the sums can be closed.
+
+    singles_emitted : event words sent, per module, of every kind
+    frames_sent : per module, length = modules
+    faults : what was done on purpose (fault name to count)
+    fault_log : the same fault by fault, with time and place
+    truth : free-form totals (decays, hits below threshold, ...)
+    hits_offered : of a detector in front of firmware modules: hits that it had for each module
+    hits_seen : of firmware modules: hits that each took in, threw away, or knows to be lost; -1
+        where a reset took the module's count with it
+    failed : why the run could not go on, in words; "" where it ended as ordered
+    """
+
+    run_tag: int
+    singles_emitted: list[int]
+    frames_sent: list[int]
+    dead_events: list[int]
+    faults: dict[str, int] = {}
+    fault_log: list[FaultDone] = []
+    truth: dict[str, float] = {}
+    max_lag_s: float = 0.0
+    hits_offered: list[int] = []
+    hits_seen: list[int] = []
+    failed: str = ""

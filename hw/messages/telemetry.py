@@ -1,0 +1,113 @@
+"""What the daq tells: every event to whoever subscribes, and the state of the run, latest only."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from hw.messages.base import Message
+from hw.messages.sort_settings import SortSettings
+
+RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
+RunCondition = Literal["good", "tainted", "incomplete"]
+Severity = Literal["info", "warning", "alarm"]
+
+# --- event plane: daq (PUB) -> whoever subscribes (SUB) ------------------------------------------
+
+EventKind = Literal["prompts", "delayeds", "singles", "triples", "angles"]
+
+
+class EventBatch(Message):
+    """Header of a three-part message: the kind as topic, this, the raw records.
+
+    Angles (of scanners that move) come before the singles that were seen at them.
+
+    PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` says so.
+
+    sequence : counts batches of this kind and run from 0
+    before : records of this kind in the run before this batch
+    watermark_ps : detector time up to which the stream is complete with this batch
+    final : nothing follows in this run
+    """
+
+    run: str
+    kind: EventKind
+    sequence: int
+    records: int
+    before: int
+    watermark_ps: int
+    final: bool = False
+
+
+# --- telemetry plane: daq (PUB) -> displays (SUB), single part, latest only ----------------------
+
+
+class JournalEntry(msgspec.Struct, kw_only=True):
+    """One line of a run's journal. ``wall`` is ISO 8601 UTC."""
+
+    number: int
+    wall: str
+    severity: Severity
+    text: str
+
+
+class Telemetry(Message):
+    """The daq's state for displays, about 20 times a second.
+
+    Histograms are whole-run counts as little-endian u4 bytes: ``spectrum`` (bins of
+    ``spectrum_bin_keV`` from 0), ``timing`` (Δt = t_b - t_a of prompts in ``timing_bin_ps`` bins,
+    centred), ``timing_delayed`` the same of delayeds. ``module_rates`` singles/s per module.
+    ``module_states``: "live", "stalled", "silent" (never heard) or "ended", per module.
+    ``rates``: singles, accepted, prompts, randoms, trues per second over the last second.
+    ``counters``: every named counter of the run (frames.*, singles.*, ...).
+    ``randoms``: the two estimates of the randoms' rate over the last seconds: delayed_cps,
+    singles_cps (2τ·S·S), their ratio delayed / singles and its standard deviation ratio_sigma;
+    empty where there are too few. ``randoms_alarm``: whether the ratio is off 1.
+    ``window_rates``: singles/s of each energy window for singles, by name.
+    ``module_live``: live fraction of each module over the last seconds, in 0..1;
+    ``pair_live``: the same of the module pairs in the field of view, their mean.
+    ``calibration``: the calibration set's name@hash, "none" without.
+    ``module_angles_deg``: where each module of a scanner that moves stands, None where it has not
+    told yet; empty where the scanner cannot move.
+    ``finishing``: share of the final image's work that is done, 0 while none is being made.
+    """
+
+    state: RunState
+    reason: str
+    run: str
+    folder: str
+    scanner: str
+    scanner_title: str
+    source: str
+    elapsed_s: float
+    detector_time_s: float
+    duration_s: float
+    settings: SortSettings | None
+    rates: dict[str, float]
+    counters: dict[str, int]
+    spectrum: bytes
+    spectrum_bin_keV: float
+    timing: bytes
+    timing_delayed: bytes
+    timing_bin_ps: float
+    module_rates: list[float]
+    module_states: list[str]
+    rings: int
+    journal: list[JournalEntry]
+    wall_ns: int
+    source_lag_s: float = 0.0
+    disk_free_GB: float = 0.0
+    condition: RunCondition = "good"
+    buffers: dict[str, float] = {}
+    randoms: dict[str, float] = {}
+    randoms_alarm: bool = False
+    window_rates: dict[str, float] = {}
+    module_live: list[float] = []
+    pair_live: float = 0.0
+    calibration: str = "none"
+    module_angles_deg: list[float | None] = []
+    finishing: float = 0.0
+
+    SPECTRUM_BINS: ClassVar[int] = 256
+    TIMING_BINS: ClassVar[int] = 201
