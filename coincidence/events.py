@@ -85,6 +85,15 @@ ANGLE = np.dtype(
 """Where a module stood, 16 bytes: from this time until its next angle it stands at ``steps`` of
 ``ANGLE_STEP_DEG`` (``hw.scanner.geometry.module_poses`` says what is turned)."""
 
+RECORD_OF_KIND = {
+    "prompts": COINCIDENCE,
+    "delayeds": COINCIDENCE,
+    "singles": SINGLE,
+    "triples": TRIPLE,
+    "angles": ANGLE,
+}
+"""The record of each kind of event, by the name that the event plane and the logs give it."""
+
 ANGLE_STEP_DEG = 0.001
 FLAG_DELAYED = 1
 FLAG_MULTIPLE = 2

@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import SINGLE, WINDOW_SHIFT, Records, Rotation, as_words
+from hw.errors import TomoshibiError
 from hw.jit import Array, kernel
 from hw.messages.sort_settings import SettingsError, SortSettings
 
@@ -49,7 +50,7 @@ POSITIONS, NO_CRYSTAL = 4096, 65535
 Floats = npt.NDArray[np.float32]
 
 
-class CalibrationError(ValueError):
+class CalibrationError(TomoshibiError, ValueError):
     """Corrections that cannot be applied; the message names the crystal, value and bound."""
 
 

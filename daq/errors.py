@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hw.errors import TomoshibiError
 
-class DaqError(Exception):
+
+class DaqError(TomoshibiError):
     """Base of all errors of the acquisition."""
 
 

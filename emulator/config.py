@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from emulator.fault_kinds import FRAME_KINDS, Fault, FaultError, FaultPlan
+from hw.errors import TomoshibiError
 from hw.wire.protocol import MAX_EVENTS
 
 MAX_ACTIVITY_BQ = 1e9
@@ -34,7 +35,7 @@ Crystals = Annotated[int, Meta(ge=0)] | tuple[Annotated[int, Meta(ge=0)], ...]
 """How many crystals, drawn by the seed; or which ones."""
 
 
-class EmulationError(Exception):
+class EmulationError(TomoshibiError):
     """An emulation that cannot be done; the message says what, the bound and the remedy."""
 
 

@@ -18,6 +18,8 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from hw.errors import TomoshibiError
+
 MOST_STALL_S = 30.0
 WHOLE = ("periods", "before", "crystal")
 """Amounts that count something."""
@@ -34,7 +36,7 @@ FRAME_KINDS = (
 )
 
 
-class FaultError(ValueError):
+class FaultError(TomoshibiError, ValueError):
     """A fault that cannot be done; the message names the bound and the remedy."""
 
 

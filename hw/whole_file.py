@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from recon.exchange.errors import ExchangeError
+from hw.errors import FileWriteError
 
 
 @contextlib.contextmanager
@@ -24,11 +24,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    ExchangeError
+    FileWriteError
         where the disk refuses it; nothing is left then, and what was at ``path`` stays.
     """
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    with _told(path), _gone_unless_done(part):
+    with _reported(path), _gone_unless_done(part):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         with part.open("wb") as file:
@@ -49,7 +49,7 @@ def whole_folder(folder: Path, *, suffixes: frozenset[str]) -> Iterator[Path]:
     if folder.exists():
         _check_replaceable(folder, suffixes)
     part = folder.with_name(f".part-{os.getpid()}-{folder.name}")
-    with _told(folder), _gone_unless_done(part), contextlib.ExitStack() as held:
+    with _reported(folder), _gone_unless_done(part), contextlib.ExitStack() as held:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         _sweep(folder.parent)
@@ -120,21 +120,21 @@ def _remove(part: Path) -> None:
 
 def _check_replaceable(folder: Path, suffixes: frozenset[str]) -> None:
     if not folder.is_dir():
-        raise ExchangeError(f"{folder} is a file: give the name of a folder")
+        raise FileWriteError(f"{folder} is a file: give the name of a folder")
     foreign = [path.name for path in folder.iterdir() if path.suffix not in suffixes]
     if foreign:
-        raise ExchangeError(
+        raise FileWriteError(
             f"{folder} holds {foreign[0]}, which is none of the files ({', '.join(suffixes)}) that "
             "are written there: give a new folder, or empty it"
         )
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExchangeError(
+        raise FileWriteError(
             f"cannot write {path}: {error.strerror or error}; nothing was left half-written. "
             "Free disk space or give another --output"
         ) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daq.errors import DaqError
+from hw.errors import TomoshibiError
 from hw.messages.endpoints import default_base
 
 MOST_THREADS = 64
@@ -174,9 +175,7 @@ def report_error(error: Exception) -> int:
     """Print an error in one line (with ``TOMOSHIBI_DEBUG`` set, its traceback); return 1."""
     if os.environ.get("TOMOSHIBI_DEBUG"):
         traceback.print_exception(error)
-    known = isinstance(error, DaqError | ValueError | OSError) or type(error).__name__.endswith(
-        "Error"
-    )
+    known = isinstance(error, TomoshibiError | ValueError | OSError)
     kind = "" if known and str(error) else f"{type(error).__name__}: "
     tell(f"tomoshibi: {kind}{error}")
     if not known:

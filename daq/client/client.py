@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import zmq
 
+from hw.errors import TomoshibiError
 from hw.messages.codec import (
     ImageMessage,
     MessageError,
@@ -26,7 +27,7 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Telemetry
 
 
-class ClientError(Exception):
+class ClientError(TomoshibiError):
     """A command that failed or was never answered; the message says which and why."""
 
 

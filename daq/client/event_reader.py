@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from daq.folder.listmode_log import KINDS, RECORDS, Records
+from coincidence.events import RECORD_OF_KIND
 from hw.messages.codec import MessageError, decode_as
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import EventBatch, EventKind
@@ -70,7 +71,7 @@ class EventReader:
         self.kind = kind
         self.tally = Tally()
         self.invalid_messages = 0
-        self._dtype = RECORDS[KINDS[kind]]
+        self._dtype = RECORD_OF_KIND[kind]
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, queue)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -106,7 +107,7 @@ class EventReader:
             self._linked = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
         return self._linked
 
-    def read(self, timeout_s: float = 0.0) -> Records | None:
+    def read(self, timeout_s: float = 0.0) -> npt.NDArray[np.void] | None:
         """Return the records of the next message, waiting at most ``timeout_s`` for it.
 
         Returns

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
+from coincidence.events import RECORD_OF_KIND, TRIPLE
 from daq.errors import LogError
 from daq.folder.blocks import MAX_PAYLOAD, BlockKind, BlockReader, BlockWriter
 from hw.messages.telemetry import EventKind
-
-if TYPE_CHECKING:
-    pass
 
 KINDS: dict[EventKind, BlockKind] = {
     "prompts": BlockKind.PROMPTS,
@@ -29,13 +26,7 @@ Records = npt.NDArray[np.void]
 FILE_NAME = "listmode.tmlm"
 FORMAT = "tomoshibi list-mode log"
 MAX_RECORDS = MAX_PAYLOAD // TRIPLE.itemsize
-RECORDS: dict[BlockKind, np.dtype[np.void]] = {
-    BlockKind.PROMPTS: COINCIDENCE,
-    BlockKind.DELAYEDS: COINCIDENCE,
-    BlockKind.SINGLES: SINGLE,
-    BlockKind.TRIPLES: TRIPLE,
-    BlockKind.ANGLES: ANGLE,
-}
+RECORDS = {block: RECORD_OF_KIND[kind] for kind, block in KINDS.items()}
 """The record of each kind of block that holds events."""
 
 

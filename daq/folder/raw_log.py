@@ -13,7 +13,6 @@ import numpy as np
 
 from daq.errors import LogError
 from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
-from daq.path.frame_check import CheckedFrames
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
 
 FILE_NAME = "raw.tmraw"
@@ -32,10 +31,13 @@ class RawLogWriter:
         """The log's size so far."""
         return self._blocks.bytes_written
 
-    def append(self, frames: CheckedFrames) -> None:
-        """Write the batch; on return it outlives this process. Raises StorageError."""
-        if len(frames):
-            self._blocks.append(BlockKind.FRAMES, frames.payload, items=len(frames))
+    def append(self, payload: bytes | memoryview, *, frames: int) -> None:
+        """Write frames laid end to end; on return they outlive this process.
+
+        Raises StorageError.
+        """
+        if frames:
+            self._blocks.append(BlockKind.FRAMES, payload, items=frames)
 
     def close(self, end: dict[str, Any]) -> None:
         """Write the totals and close."""

@@ -9,7 +9,7 @@ came at it (``coincidence.events`` brings the two together). docs/file-format.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -18,9 +18,6 @@ from daq.errors import LogError
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import RecordReader, Records, RecordWriter
 from hw.messages.sort_settings import EnergyWindow, SortSettings
-
-if TYPE_CHECKING:
-    pass
 
 FILE_NAME = "singles.tmws"
 FORMAT = "tomoshibi singles log"

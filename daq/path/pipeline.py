@@ -159,7 +159,7 @@ class Pipeline:
         """First stage: check, log and decode frames, calibrate and select their singles."""
         checked = self.checker.check(frames)
         if self._raw_log is not None:
-            self._raw_log.append(checked)
+            self._raw_log.append(checked.payload, frames=len(checked))
         words = (len(checked.payload) - HEADER_BYTES * len(checked)) // WORD_BYTES
         out = self._decoded.next(words)
         count = self.decoder.decode(checked, out)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from coincidence.events import COINCIDENCE, as_words, empty_singles
 from coincidence.warm_up import warm_kernels as warm_coincidence_kernels
 from daq.calibration.energy_spectra import accumulate_spectra, line_grid, new_spectra
-from daq.link.serial.cobs import warm_cobs
 from daq.path.angles import AngleTrack
 from daq.path.decode import DEFAULT_STALL_PS, Decoder
 from daq.path.frame_check import CheckedFrames, FrameChecker
@@ -30,7 +29,6 @@ _RUN_TAG = 1
 def warm_kernels() -> None:
     """Run every kernel from frames to coincidences once."""
     warm_coincidence_kernels()
-    warm_cobs()
     words = pack_words(time_ticks=np.arange(2), crystal=0, energy_dkeV=5110)
     frame = seal_frame(new_header(0, 0, 0, run_tag=_RUN_TAG), words)
     checked = FrameChecker(n_modules=1, run_tag=_RUN_TAG).check([frame])

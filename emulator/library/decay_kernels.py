@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ from emulator.physics.photons import State
 from emulator.physics.random_numbers import exponential, next_word, seed_stream, uniform
 from emulator.slices import DECAYS, DEPOSITS, TALLY_SIZE
 from hw.jit import bare_kernel
-
-if TYPE_CHECKING:
-    pass
 
 MOST_DEPOSITS_OF_A_DECAY = 64
 _BATCH = 64

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.errors import TomoshibiError
 from hw.scanner.description import Scanner
 
 Image = npt.NDArray[np.float32]
@@ -16,7 +17,7 @@ MAX_VOXELS_PER_AXIS = 1023  # the sampling table packs a voxel into 3 × 10 bits
 MAX_MU_PER_MM = 1.0  # lead has 0.18 at 511 keV: more is a mistake of units
 
 
-class PhantomError(ValueError):
+class PhantomError(TomoshibiError, ValueError):
     """A phantom that cannot be; the message names the quantity, the bound and the remedy."""
 
 

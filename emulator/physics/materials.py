@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.physics.compositions import DENSITY_G_PER_CM3, SYMBOLS
+from hw.errors import TomoshibiError
 
 __all__ = [
     "DENSITY_G_PER_CM3",
@@ -39,7 +40,7 @@ MAX_ENERGY_KEV = 2000
 MU_WATER_511_PER_MM = 0.009577  # the table's own value, for phantoms
 
 
-class MaterialError(ValueError):
+class MaterialError(TomoshibiError, ValueError):
     """A material that the emulator has no cross-sections for."""
 
 

@@ -19,6 +19,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui.app.screenshots import EVENTS, Photographer, Shot
 from gui.app.window import ConsoleWindow
 from gui.kit import theme
+from hw.errors import TomoshibiError
 from hw.messages.endpoints import Endpoints
 
 SIZE_PX = (1280, 800)
@@ -29,7 +30,7 @@ NO_DISPLAY = (
 )
 
 
-class ConsoleError(Exception):
+class ConsoleError(TomoshibiError):
     """A console that cannot open; the message says why and what to do."""
 
 

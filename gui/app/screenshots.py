@@ -15,6 +15,7 @@ from typing import Literal
 from pyqtgraph.Qt import QtWidgets
 
 from gui.link.daq_view import Link
+from hw.errors import TomoshibiError
 
 Event = Literal["first-image", "running", "closed", "final"]
 EVENTS: tuple[Event, ...] = ("first-image", "running", "closed", "final")
@@ -23,7 +24,7 @@ SETTLE_S = 0.25  # every panel has had its turn by then
 FILE_NAME = "console.png"
 
 
-class ScreenshotError(Exception):
+class ScreenshotError(TomoshibiError):
     """A picture that could not be written; the message says where and why."""
 
 

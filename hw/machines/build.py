@@ -22,6 +22,7 @@ from typing import IO, Literal
 import crc32c
 import numpy as np
 
+from hw.errors import TomoshibiError
 from hw.machines.toolchain import Kind, missing
 from hw.wire.control import IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Board
 
@@ -57,7 +58,7 @@ _BOARDS: dict[str, int] = {
 }
 
 
-class BuildError(RuntimeError):
+class BuildError(TomoshibiError, RuntimeError):
     """The firmware could not be built; the words are the compiler's."""
 
 

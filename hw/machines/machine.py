@@ -11,12 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from hw.errors import TomoshibiError
 from hw.machines.memory_window import Window
 
 LOG_LINES = 8
 
 
-class MachineError(RuntimeError):
+class MachineError(TomoshibiError, RuntimeError):
     """A machine did not do what it was asked; the words end with the tail of its log."""
 
 

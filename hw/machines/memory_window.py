@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hw.errors import TomoshibiError
 from hw.wire.control import DEFINITION, RING, WINDOW, WORLD, WORLD_DEFAULTS
 from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
@@ -31,7 +32,7 @@ _COUNTS = 0xFFFFFFFF
 _SIGNED = frozenset(e["name"] for e in DEFINITION["world"] if "signed" in e["text"])
 
 
-class WindowError(RuntimeError):
+class WindowError(TomoshibiError, RuntimeError):
     """A window file cannot be used, or what lies in it is damaged."""
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from hw.errors import TomoshibiError
+
 MESSAGE_VERSION = 2
 
 
-class MessageError(ValueError):
+class MessageError(TomoshibiError, ValueError):
     """A message that cannot be understood; says what came and what was expected."""
 
 

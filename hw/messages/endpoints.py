@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hw.errors import TomoshibiError
+
 PLANES = (
     "data", "source", "control", "coincidences", "reports", "telemetry", "images", "events",
     "projections", "modules",
@@ -21,7 +23,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _IPC_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, less the longest plane name's share
 
 
-class EndpointError(ValueError):
+class EndpointError(TomoshibiError, ValueError):
     """A base address that cannot be used; the message says why and what to use."""
 
 

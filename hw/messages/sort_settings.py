@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from hw.errors import TomoshibiError
+
 Policy = Literal[
     "all", "discard", "highest", "opener",
     "TakeAllGoods", "TakeWinnerOfGoods", "TakeIfOnlyOneGood",
@@ -29,7 +31,7 @@ WindowPs = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 EnergyKeV = Annotated[float, msgspec.Meta(ge=0, le=6553.5)]
 
 
-class SettingsError(ValueError):
+class SettingsError(TomoshibiError, ValueError):
     """Sorting settings that contradict each other or lie out of bounds."""
 
 

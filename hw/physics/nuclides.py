@@ -17,10 +17,12 @@ from typing import Literal
 
 import msgspec
 
+from hw.errors import TomoshibiError
+
 NUCLIDES_PATH = Path(__file__).with_name("nuclides.json")
 
 
-class NuclideError(ValueError):
+class NuclideError(TomoshibiError, ValueError):
     """An unknown nuclide, or a table that cannot be read."""
 
 

@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from hw.errors import TomoshibiError
+
 MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
 RAW_POSITION_BINS = 64
 """Bins of a raw position along u and along v: 64 × 64 fill the word's 12-bit crystal field."""
@@ -25,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ScannerError(ValueError):
+class ScannerError(TomoshibiError, ValueError):
     """A scanner preset that cannot be used; the message names file, key, value and bound."""
 
 

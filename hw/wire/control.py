@@ -3,7 +3,7 @@
 Names, codes and layouts only: control messages, registers, faults, the memory that a module shares
 with its detector. What is sent and when is the firmware's (``hw/firmware``) and the serial link's
 (``daq/serial``). The C header, the firmware's dictionary and ``docs/protocol.md`` come from the
-same file (``python -m hw.wire.generate``).
+same file (``python -m hw.generate``).
 """
 
 from __future__ import annotations

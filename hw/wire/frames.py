@@ -11,10 +11,11 @@ import crc32c
 import numpy as np
 import numpy.typing as npt
 
+from hw.errors import TomoshibiError
 from hw.wire.protocol import CRC_OFFSET, HEADER_BYTES, HEADER_DTYPE, MAGIC, MAX_EVENTS, VERSION
 
 
-class FrameError(ValueError):
+class FrameError(TomoshibiError, ValueError):
     """A data frame that cannot be used; the message says why."""
 
 

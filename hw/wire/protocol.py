@@ -1,7 +1,7 @@
 """The wire protocol as numpy sees it, read from ``protocol.toml``, the one definition.
 
 Constants, the header dtype and the positions of the fields in an event word. The C header, the
-golden vectors and ``docs/protocol.md`` come from the same file (``python -m hw.wire.generate``).
+golden vectors and ``docs/protocol.md`` come from the same file (``python -m hw.generate``).
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from hw.errors import FileWriteError
 from hw.whole_file import whole_file
 from recon.analysis.picture import AnalysisError
-from recon.exchange.errors import ExchangeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase, SubFigure
@@ -71,7 +71,7 @@ def write_report(path: Path, title: str, sections: list[Section]) -> Path:
     try:
         with whole_file(path) as file:
             writer(file, title, sections)
-    except ExchangeError as error:
+    except FileWriteError as error:
         raise AnalysisError(
             f"{path}: the report cannot be written: {error.__cause__ or error}"
         ) from error

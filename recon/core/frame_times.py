@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recon.core.grid import ImageGrid
-from recon.exchange.errors import ExchangeError
+from recon.core.grid import GridError, ImageGrid
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def as_volumes(
 
     Raises
     ------
-    ExchangeError
+    GridError
         for another shape than the grid's, another number of frames, a value that is not finite,
         or a frame without duration.
     """
@@ -50,21 +49,21 @@ def as_volumes(
     if volumes.ndim == 3:
         volumes = volumes[..., None]
     if volumes.ndim != 4 or volumes.shape[:3] != grid.shape:
-        raise ExchangeError(
+        raise GridError(
             f"an image of shape {np.shape(image)} on a grid of {grid.shape}: give [x, y, z] or "
             "[x, y, z, frame] on that grid"
         )
     if volumes.shape[3] != len(frames):
-        raise ExchangeError(
+        raise GridError(
             f"{volumes.shape[3]} volumes and {len(frames)} frames: give one FrameTime for each"
         )
     for number, frame in enumerate(frames, 1):
         if not (np.isfinite(frame.start_s) and 0 < frame.duration_s < np.inf):
-            raise ExchangeError(
+            raise GridError(
                 f"frame {number} from {frame.start_s} s for {frame.duration_s} s: a finite start "
                 "and a duration above 0 are needed"
             )
     if not np.isfinite(volumes).all():
         bad = int(np.count_nonzero(~np.isfinite(volumes)))
-        raise ExchangeError(f"{bad} voxels are not finite: such an image is not written")
+        raise GridError(f"{bad} voxels are not finite: such an image is not written")
     return volumes

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hw.errors import TomoshibiError
+
 Image = npt.NDArray[np.float32]
 
 
-class ReconError(Exception):
+class ReconError(TomoshibiError):
     """Base of everything that reconstruction refuses to do."""
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from hw.errors import FileWriteError
 from hw.jit import cache_root
 from hw.whole_file import whole_file
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import check_mu
 from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity import SensitivityRatio, geometric_sensitivity
-from recon.exchange.errors import ExchangeError
 from recon.lines.model import LineFactor
 
 KEPT_FILES = 32
@@ -92,7 +92,7 @@ class SensitivitySource:
         if known is not None:
             return known
         made = self._made(factors, mu_per_mm)
-        with contextlib.suppress(OSError, ExchangeError):
+        with contextlib.suppress(OSError, FileWriteError):
             _write(path, made)
             _prune(path.parent)
         return made

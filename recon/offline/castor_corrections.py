@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from daq.cli.common import CommandError
+from recon.core.grid import ReconError
 
 if TYPE_CHECKING:
     from recon.core.scanner_tables import ReconSystem
@@ -24,7 +24,7 @@ def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, 
 
     Raises
     ------
-    CommandError
+    ReconError
         for a correction that there is not, or that the run has no data for.
     """
     if not wanted:
@@ -41,7 +41,7 @@ def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, 
     found: dict[Any, Values] = {}
     for name in wanted:
         if name not in makers:
-            raise CommandError(f"--corrections {name}: there are {', '.join(makers)}")
+            raise ReconError(f"--corrections {name}: there are {', '.join(makers)}")
         found[name] = makers[name](data, system)
     order: tuple[Correction, ...] = ("attenuation", "randoms", "normalisation")
     return {name: found[name] for name in order if name in found}
@@ -51,7 +51,7 @@ def _attenuation(data: RunData, system: ReconSystem) -> Values:
     from recon.projector.operator import Projector
 
     if data.mu_map is None:
-        raise CommandError(f"{data.name} has no µ map: leave attenuation out of --corrections")
+        raise ReconError(f"{data.name} has no µ map: leave attenuation out of --corrections")
     projector, mu = Projector(system.grid), data.mu_map
 
     def factor(records: Records) -> npt.NDArray[np.float32]:
@@ -66,7 +66,7 @@ def _normalisation(data: RunData, system: ReconSystem) -> Values:
     from recon.lines.normalisation import Normalisation
 
     if data.efficiency is None:
-        raise CommandError(
+        raise ReconError(
             f"{data.name} has no calibration set with efficiencies: leave normalisation out of "
             "--corrections"
         )
@@ -94,7 +94,7 @@ def _randoms(data: RunData, system: ReconSystem) -> Values:
     for part in data.delayeds():
         counts += fan_counts(part, data.scanner.n_crystals)
     if not counts.any():
-        raise CommandError(f"{data.name} has no delayeds: leave randoms out of --corrections")
+        raise ReconError(f"{data.name} has no delayeds: leave randoms out of --corrections")
     rate = CrystalRandoms.of_delayeds(
         counts,
         system,

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from daq.cli.common import CommandError
 from daq.errors import LogError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
@@ -29,7 +28,7 @@ from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
-from recon.core.grid import ImageGrid
+from recon.core.grid import ImageGrid, ReconError
 from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
 from recon.offline.run_data import PART_RECORDS, RunData
 
@@ -51,7 +50,7 @@ class _Stretch:
 
 
 class LogIndex:
-    """Where a list-mode log's records lie, and when they were; raises CommandError for none.
+    """Where a list-mode log's records lie, and when they were; raises ReconError for none.
 
     torn_bytes : at the log's end, which are no whole block
     """
@@ -117,12 +116,12 @@ def _read(file: Any, stretches: list[_Stretch]) -> Records:
 
 
 def log_of(folder: Path) -> LogIndex:
-    """Return a run's list-mode log; raises CommandError, with what to do, where there is none."""
+    """Return a run's list-mode log; raises ReconError, with what to do, where there is none."""
     path = folder / listmode.FILE_NAME
     try:
         return LogIndex(path)
     except (LogError, OSError) as error:
-        raise CommandError(f"{error}; {remedy_for(path)}") from error
+        raise ReconError(f"{error}; {remedy_for(path)}") from error
 
 
 def remedy_for(path: Path) -> str:
@@ -137,7 +136,7 @@ def _duration_s(log: LogIndex, detector_s: float) -> float:
     recorded_s = log.last_s + 1e-12
     duration_s = max(detector_s, recorded_s) if log.closed else recorded_s
     if duration_s < LEAST_S:
-        raise CommandError(
+        raise ReconError(
             f"{log.path}: all events lie within {duration_s:g} s and no randoms.npz says how long "
             "the run was: there is no rate to reconstruct"
         )
@@ -149,14 +148,14 @@ def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
     text = str(log.head.get("config", {}).get("scanner_toml", ""))
     recorded = parse_scanner(text, source=str(log.path)) if text else scanner
     if scanner_hash(recorded) != scanner_hash(scanner):
-        raise CommandError(
+        raise ReconError(
             f"{log.path} is of scanner {recorded.name} ({scanner_hash(recorded)}), {folder.name} "
             f"is a run of {scanner.name} ({scanner_hash(scanner)}): the log is another run's"
         )
     if not log.count(BlockKind.PROMPTS):
-        raise CommandError(f"{folder.name} has no prompts: there is nothing to reconstruct")
+        raise ReconError(f"{folder.name} has no prompts: there is nothing to reconstruct")
     if log.first_s < 0 or log.last_s > _LONGEST_S:
-        raise CommandError(
+        raise ReconError(
             f"{log.path} has events at {log.first_s:.6g} to {log.last_s:.6g} s, must be 0 to "
             f"{_LONGEST_S:g} s: it is damaged; {remedy_for(log.path)}"
         )
@@ -178,7 +177,7 @@ def run_data(
     config = run_config(folder)
     scanner = config.scanner()
     if scanner.modality == "SPECT":
-        raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences")
+        raise ReconError(f"{folder.name} is a SPECT run: it has no coincidences")
     log = log_of(folder)
     _check_log(log, folder, scanner)
     statistics, notes = _statistics(folder, scanner)

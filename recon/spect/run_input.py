@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import CommandError
+from recon.core.grid import ReconError
 
 if TYPE_CHECKING:
     from daq.folder.singles_log import SinglesReader
@@ -28,7 +28,7 @@ def spect_run(
     mu_unit: MuUnit = "auto",
     attenuated: bool = True,
 ) -> SpectRun:
-    """Return what the files of a run tell; raises CommandError where the singles are missing.
+    """Return what the files of a run tell; raises ReconError where the singles are missing.
 
     attenuated : whether the µ map is read
     """
@@ -40,7 +40,7 @@ def spect_run(
 
     path = folder / FILE_NAME
     if not path.exists():
-        raise CommandError(
+        raise ReconError(
             f"{folder.name} has no {FILE_NAME}: it was recorded without windows for singles. Sort "
             "its raw log again: tomoshibi sort RUN --spect NUCLIDE --output FILE"
         )

@@ -19,9 +19,9 @@ from daq.cli.bench.notes import goals
 from daq.cli.bench.speed_report import write_report
 from daq.cli.firmware.shell import Shell, record_words
 from daq.link.serial.line_errors import CommandRefused
+from hw.generate.dictionary import dictionary
 from hw.machines.toolchain import missing
 from hw.wire.control import STRUCTS
-from hw.wire.generate.dictionary import dictionary
 
 
 def native(test: Callable[..., Any]) -> Any:

@@ -19,10 +19,10 @@ from daq.cli.firmware.one_module import shell
 from daq.cli.firmware.shell import Shell
 from daq.link.modules.own_machines import MachineRing
 from daq.link.serial.update import MOST_BYTES
+from hw.generate.dictionary import dictionary
 from hw.machines.machine import MachineError
 from hw.machines.toolchain import missing
 from hw.wire.control import STRUCTS
-from hw.wire.generate.dictionary import dictionary
 
 
 def native(test: Callable[..., Any]) -> Any:

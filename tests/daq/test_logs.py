@@ -31,7 +31,8 @@ def test_frames_come_back_as_they_were_batch_by_batch(tmp_path: Path) -> None:
     frames, checker = frames_of(9), FrameChecker(n_modules=1, run_tag=RUN_TAG)
     log = RawLogWriter(tmp_path / "raw", {"run_tag": RUN_TAG})
     for batch in (frames[:4], [], [b"bad"], frames[4:]):
-        log.append(checker.check(batch))
+        checked = checker.check(batch)
+        log.append(checked.payload, frames=len(checked))
     log.close({"frames": 9})
     assert log.bytes_written == (tmp_path / "raw").stat().st_size
     reader = RawLogReader(tmp_path / "raw")
@@ -43,7 +44,8 @@ def test_frames_come_back_as_they_were_batch_by_batch(tmp_path: Path) -> None:
 
 def test_a_raw_log_without_an_end_tells_so(tmp_path: Path) -> None:
     log = RawLogWriter(tmp_path / "raw", {})
-    log.append(FrameChecker(n_modules=1, run_tag=RUN_TAG).check(frames_of(3)))
+    checked = FrameChecker(n_modules=1, run_tag=RUN_TAG).check(frames_of(3))
+    log.append(checked.payload, frames=len(checked))
     log.abandon()
     with (tmp_path / "raw").open("ab") as file:
         file.write(b"torn")

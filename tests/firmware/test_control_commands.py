@@ -13,6 +13,7 @@ from core_board import CoreBoard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hw.generate.dictionary import dictionary_json
 from hw.wire.control import (
     COMMANDS,
     MAX_PAYLOAD,
@@ -25,7 +26,6 @@ from hw.wire.control import (
     State,
     Status,
 )
-from hw.wire.generate.dictionary import dictionary_json
 from hw.wire.protocol import VERSION as FRAMES_VERSION
 
 pytestmark = pytest.mark.firmware

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import crc32c
 
+from hw.generate.dictionary import dictionary, dictionary_header, dictionary_json
 from hw.wire.control import (
     COMMANDS,
     FAULTS,
@@ -18,7 +19,6 @@ from hw.wire.control import (
     State,
     Status,
 )
-from hw.wire.generate.dictionary import dictionary, dictionary_header, dictionary_json
 
 CORE = Path(__file__).resolve().parents[2] / "hw" / "firmware" / "core"
 SIZES = {f"{sign}{size}": size for sign in "ui" for size in (1, 2, 4, 8)}

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from hw.generate import __main__ as generate
+from hw.generate.message_tables import message_tables
+from hw.generate.protocol_doc import word_drawing
 from hw.messages.codec import AnyMessage
 from hw.wire import protocol
-from hw.wire.generate import __main__ as generate
-from hw.wire.generate.message_tables import message_tables
-from hw.wire.generate.protocol_doc import word_drawing
 
 DOC = (generate.ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 
 def test_the_files_in_the_repository_are_up_to_date() -> None:
-    assert generate.stale_files(generate.ROOT) == [], "run python -m hw.wire.generate"
+    assert generate.stale_files(generate.ROOT) == [], "run python -m hw.generate"
 
 
 def test_generating_twice_gives_the_same_bytes() -> None:
@@ -40,7 +40,7 @@ def test_the_check_names_a_stale_file_and_the_remedy(
     generate.write_files(tmp_path)
     (tmp_path / path).write_bytes((tmp_path / path).read_bytes() + b" ")
     assert generate.main(["--root", str(tmp_path), "--check"]) == 1
-    assert capsys.readouterr().err == f"{path} is stale: run python -m hw.wire.generate\n"
+    assert capsys.readouterr().err == f"{path} is stale: run python -m hw.generate\n"
 
 
 def test_the_check_names_every_absent_file_and_writes_none(

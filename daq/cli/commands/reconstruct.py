@@ -34,7 +34,6 @@ from daq.cli.images.reconstruct_options import (
 )
 from daq.cli.images.reconstruct_spect import add_spect_options, run_spect
 from daq.cli.progress import EtaLine
-from recon.exchange.images.formats import formats_of, write_images
 
 if TYPE_CHECKING:
     from recon.offline.reconstruction import Reconstruction
@@ -86,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_pet(options: argparse.Namespace, folder: Path) -> int:
+    from recon.exchange.images.formats import MadeImage, formats_of, write_images
     from recon.offline.reconstruction import reconstruct
     from recon.offline.run_reader import run_data
 
@@ -104,7 +104,8 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     progress.done()
     if options.suv:
         made = _as_suv(made)
-    written = write_images(made, path, formats) + write_maps(made, options, kinds, path)
+    image = MadeImage(made.image, made.grid, made.frames, made.metadata)
+    written = write_images(image, path, formats) + write_maps(made, options, kinds, path)
     tell(_told(made))
     result = {
         "run": str(folder),

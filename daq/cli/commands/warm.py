@@ -32,6 +32,10 @@ def run(options: argparse.Namespace) -> int:
     for number, room in enumerate(ROOMS, 1):
         tell(f"preparing kernels {number}/{len(ROOMS)}: {room}")
         importlib.import_module(f"{room}.warm_up").warm_kernels()
+        if room == "daq.service":
+            from daq.link.serial.cobs import warm_cobs
+
+            warm_cobs()
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "warm").write_text("all kernels were compiled\n", encoding="utf-8")

@@ -20,6 +20,7 @@ import numpy as np
 
 from daq.link.serial.line_errors import CommandRefused, SerialLinkError
 from daq.link.serial.session import ModuleSession
+from hw.errors import TomoshibiError
 from hw.wire.control import (
     COMMANDS,
     BiasState,
@@ -64,7 +65,7 @@ _FROZEN: dict[str, list[dict[str, Any]]] = {  # what takes a module whose dictio
 _TAILS = ("channels_write", "channels_read", "update_begin", "update_data")
 
 
-class ShellError(Exception):
+class ShellError(TomoshibiError):
     """A line that cannot be done; the message says why and what could."""
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, make_folder
-from recon.exchange.images.formats import _stem
-
-if TYPE_CHECKING:
-    pass
+from recon.exchange.images.formats import stem_of
 
 RUN_FILES = ("run.json", "summary.json", "activity.json")
 """Files of a run that the JSON beside an image must not overwrite."""
@@ -22,7 +18,7 @@ def check_output(path: Path) -> Path:
         raise CommandError(f"--output {path} is a folder: give the name of a file in it")
     if not path.name.endswith((".nii", ".nii.gz")):
         raise CommandError(f"--output {path}: its name must end in .nii or .nii.gz")
-    if (path.parent / "run.json").exists() and f"{_stem(path)}.json" in RUN_FILES:
+    if (path.parent / "run.json").exists() and f"{stem_of(path)}.json" in RUN_FILES:
         raise CommandError(f"--output {path} would overwrite a file of the run: give another name")
     if path.exists() and not path.is_file():
         raise CommandError(f"--output {path} is no file: give another")

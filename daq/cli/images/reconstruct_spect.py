@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, finish, positive, tell
 from daq.cli.progress import ProgressLine
@@ -53,7 +53,8 @@ def _names(text: str) -> tuple[str, ...]:
 def run_spect(options: argparse.Namespace, folder: Path) -> int:
     """Reconstruct a SPECT run's singles and write the image."""
     from daq.cli.images.output_files import check_output
-    from recon.exchange.images.formats import formats_of
+    from recon.core.frame_times import FrameTime
+    from recon.exchange.images.formats import MadeImage, formats_of, write_images
     from recon.spect.offline import reconstruct_spect
 
     asked, formats = spect_options(options), formats_of(options.format)
@@ -71,37 +72,15 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     for words in warnings:
         tell(f"tomoshibi: {words}")
     about = {"run": folder.name, **made.metadata, "warnings": warnings}
-    written = _write(made, path, about, formats)
+    frames = [FrameTime(0.0, about["duration_s"], prompts=about["prompts_used"])]
+    image = MadeImage(made.image, made.grid, frames, about, modality="SPECT")
+    written = write_images(image, path, formats)
     total_MBq = float(made.image.sum()) * made.grid.voxel_volume_mm3 / 1e9
     finish(options, {"run": str(folder), "image": str(path), "images": list(map(str, written)),
                      "total_MBq": total_MBq, **about},
            f"{written[0]}: {made.metadata['prompts_used']} counts in {made.metadata['views']} "
            f"views, {total_MBq:.4g} MBq")  # fmt: skip
     return 0
-
-
-def _write(
-    made: SpectImage, path: Path, metadata: dict[str, Any], formats: tuple[str, ...]
-) -> list[Path]:
-    """Write the image in every format; ``path`` is the NIfTI's, the others go beside it."""
-    from recon.core.frame_times import FrameTime
-    from recon.exchange.images.dicom_nm import write_dicom_nm
-    from recon.exchange.images.interfile import write_interfile
-    from recon.exchange.images.nifti import write_nifti
-
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    counts = made.metadata["prompts_used"]
-    frames, written = [FrameTime(0.0, made.metadata["duration_s"], prompts=counts)], []
-    if "nifti" in formats:
-        write_nifti(path, made.image, made.grid, metadata)
-        written.append(path)
-    if "dicom" in formats:
-        target = path.with_name(f"{stem}.dcm")
-        written += write_dicom_nm(target, made.image, made.grid, frames, metadata)
-    if "interfile" in formats:
-        target = path.with_name(f"{stem}.hv")
-        written += write_interfile(target, made.image, made.grid, frames, metadata)[:1]
-    return written
 
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:

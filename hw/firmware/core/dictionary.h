@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The data dictionary that the module serves: JSON, UTF-8, made by `python -m hw.wire.generate`. With
+ * The data dictionary that the module serves: JSON, UTF-8, made by `python -m hw.generate`. With
  * it a program that has never seen this firmware can drive it.
  */
 #ifndef TOMOSHIBI_DICTIONARY_H

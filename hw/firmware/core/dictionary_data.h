@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The data dictionary: JSON, 13142 bytes. hw/wire/generate/dictionary.py says what is in it.
- * Generated from hw/wire/control.toml by `python -m hw.wire.generate`: do not edit.
+ * The data dictionary: JSON, 13142 bytes. hw/generate/dictionary.py says what is in it.
+ * Generated from hw/wire/control.toml by `python -m hw.generate`: do not edit.
  */
 #ifndef TOMOSHIBI_DICTIONARY_DATA_H
 #define TOMOSHIBI_DICTIONARY_DATA_H

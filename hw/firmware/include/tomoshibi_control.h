@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How the host speaks with a module: control messages, registers, faults, shared memory.
- * Generated from hw/wire/control.toml by `python -m hw.wire.generate`: do not edit.
+ * Generated from hw/wire/control.toml by `python -m hw.generate`: do not edit.
  * docs/protocol.md says what everything means.
  */
 #ifndef TOMOSHIBI_CONTROL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The Tomoshibi wire protocol, version 1: data frames and event words.
- * Generated from hw/wire/protocol.toml by `python -m hw.wire.generate`: do not edit.
+ * Generated from hw/wire/protocol.toml by `python -m hw.generate`: do not edit.
  * docs/protocol.md says what everything means; hw/wire/golden/ has frames to test against.
  *
  * C99, no libc. Byte order: the wire is little-endian. struct tomoshibi_frame_header may be laid

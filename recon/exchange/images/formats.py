@@ -1,56 +1,100 @@
-"""The image formats that can be written, by name."""
+"""The image formats that can be written: one table, for PET and SPECT, offline and from a notebook.
+
+A new format is one function and one line in :data:`WRITERS`; the command line, the refusals and
+the help texts read their names from here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from daq.cli.common import CommandError
-
-if TYPE_CHECKING:
-    from recon.offline.reconstruction import Reconstruction
-
-FORMATS = ("nifti", "dicom", "interfile")
-
-
-def formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats in a list such as ``nifti,dicom``."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for name in names:
-        if name not in FORMATS:
-            raise CommandError(f"--format {name}: there are {', '.join(FORMATS)}")
-    if not names:
-        raise CommandError(f"--format: name one or more of {', '.join(FORMATS)}")
-    return names
+from recon.core.frame_times import FrameTime
+from recon.core.grid import Image, ImageGrid
+from recon.exchange.errors import ExchangeError
+from recon.exchange.images.dicom_nm import write_dicom_nm
+from recon.exchange.images.dicom_pet import write_dicom_pet
+from recon.exchange.images.interfile import write_interfile
+from recon.exchange.images.nifti import write_nifti
+from recon.exchange.scan_facts import nameable
 
 
-def _stem(path: Path) -> str:
+@dataclass(frozen=True)
+class MadeImage:
+    """An image with all that the formats tell of it.
+
+    image : (x, y, z) or (x, y, z, frame) f4
+    frames : the time of each volume
+    metadata : what was applied, counted and measured; becomes the JSON beside a NIfTI file
+    modality : which of DICOM's image kinds it is
+    """
+
+    image: Image
+    grid: ImageGrid
+    frames: Sequence[FrameTime]
+    metadata: dict[str, Any]
+    modality: Literal["PET", "SPECT"] = "PET"
+
+
+Writer = Callable[[MadeImage, Path], Path]
+"""Writes one format; the path is the NIfTI file's, the result is what a person would open."""
+
+
+def stem_of(path: Path) -> str:
+    """Return a NIfTI file's name without .nii or .nii.gz."""
     return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
-def write_images(made: Reconstruction, path: Path, formats: tuple[str, ...]) -> list[Path]:
-    """Write the image in every format; ``path`` is the NIfTI's, the others go beside it."""
-    from recon.exchange.images.dicom_pet import write_dicom_pet
-    from recon.exchange.images.interfile import write_interfile
-    from recon.exchange.images.nifti import write_nifti
-    from recon.exchange.scan_facts import nameable
-
-    stem, about = _stem(path), nameable(made.metadata)
-    written: list[Path] = []
-    if "nifti" in formats:
-        write_nifti(path, made.image, made.grid, metadata=made.metadata, frames=made.frames)
-        written.append(path)
-    if "dicom" in formats:
-        folder = path.with_name(f"{stem}-dicom")
-        write_dicom_pet(folder, made.image, made.grid, made.frames, _flat(about))
-        written.append(folder)
-    if "interfile" in formats:
-        target = path.with_name(f"{stem}.hv")
-        written += write_interfile(target, made.image, made.grid, made.frames, about)[:1]
-    return written
+def _nifti(made: MadeImage, path: Path) -> Path:
+    frames = made.frames if made.modality == "PET" else ()
+    write_nifti(path, made.image, made.grid, metadata=made.metadata, frames=frames)
+    return path
 
 
-def _flat(metadata: dict[str, Any]) -> dict[str, Any]:
+def _dicom(made: MadeImage, path: Path) -> Path:
+    if made.modality == "SPECT":
+        file = path.with_name(f"{stem_of(path)}.dcm")
+        return write_dicom_nm(file, made.image, made.grid, made.frames, made.metadata)[0]
+    folder = path.with_name(f"{stem_of(path)}-dicom")
+    write_dicom_pet(folder, made.image, made.grid, made.frames, _with_scatter(made.metadata))
+    return folder
+
+
+def _interfile(made: MadeImage, path: Path) -> Path:
+    header = path.with_name(f"{stem_of(path)}.hv")
+    return write_interfile(header, made.image, made.grid, made.frames, made.metadata)[0]
+
+
+def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the metadata with what DICOM asks for of the scatter."""
     fraction = metadata["corrections"]["scatter"].get("fraction")
     return metadata if fraction is None else {**metadata, "scatter_fraction": fraction}
+
+
+WRITERS: dict[str, Writer] = {"nifti": _nifti, "dicom": _dicom, "interfile": _interfile}
+"""Every format by its name; insertion order is the order in help texts."""
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    """Return the formats in a list such as ``nifti,dicom``; raises ExchangeError for others."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in names:
+        if name not in WRITERS:
+            raise ExchangeError(f"--format {name}: there are {', '.join(WRITERS)}")
+    if not names:
+        raise ExchangeError(f"--format: name one or more of {', '.join(WRITERS)}")
+    return names
+
+
+def write_images(made: MadeImage, path: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the image in every format; ``path`` is the NIfTI's, the others go beside it.
+
+    Raises
+    ------
+    ExchangeError, FileWriteError
+        where a format cannot hold the image, or the disk refuses it.
+    """
+    known = replace(made, metadata=nameable(made.metadata)) if made.modality == "PET" else made
+    return [WRITERS[name](made if name == "nifti" else known, path) for name in formats]

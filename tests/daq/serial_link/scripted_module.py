@@ -12,8 +12,8 @@ import numpy as np
 from cobs import cobs
 
 from daq.link.serial.packets import COMMAND, REPLY, ControlMessage, encode_message, open_message
+from hw.generate.dictionary import dictionary_json
 from hw.wire.control import COMMANDS, SCHEMA_CRC, STRUCTS, VERSION
-from hw.wire.generate.dictionary import dictionary_json
 from hw.wire.protocol import VERSION as FRAME_VERSION
 
 

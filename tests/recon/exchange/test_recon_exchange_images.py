@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from hw.errors import FileWriteError
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime
 from recon.core.grid import ImageGrid
@@ -85,7 +86,7 @@ def test_full_disk_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as a disk that has no more
     try:
-        with pytest.raises(ExchangeError, match="Free disk space"), whole_file(path) as file:
+        with pytest.raises(FileWriteError, match="Free disk space"), whole_file(path) as file:
             file.write(bytes(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,5 +1,5 @@
 """Generate all that follows from ``protocol.toml`` and ``control.toml``: ``python -m
-hw.wire.generate``.
+hw.generate``.
 
 The C header for firmware, the golden vectors that every implementation must agree with, and the
 protocol's documentation. With ``--check`` nothing is written, and the exit status is 1 where a
@@ -12,15 +12,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from hw.wire.generate.c_header import c_header, crc_header
-from hw.wire.generate.control_header import control_header
-from hw.wire.generate.dictionary import dictionary_header
-from hw.wire.generate.golden_frames import golden_frames, golden_json
-from hw.wire.generate.golden_messages import golden_control_json, golden_messages
-from hw.wire.generate.protocol_doc import protocol_doc
+from hw.generate.c_header import c_header, crc_header
+from hw.generate.control_header import control_header
+from hw.generate.dictionary import dictionary_header
+from hw.generate.golden_frames import golden_frames, golden_json
+from hw.generate.golden_messages import golden_control_json, golden_messages
+from hw.generate.protocol_doc import protocol_doc
 
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
-COMMAND = "python -m hw.wire.generate"
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = "python -m hw.generate"
 
 
 def generated_files() -> dict[str, bytes]:

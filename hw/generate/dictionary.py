@@ -32,8 +32,8 @@ _BYTES_A_LINE = 24
 _C_TOP = """\
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The data dictionary: JSON, {count} bytes. hw/wire/generate/dictionary.py says what is in it.
- * Generated from hw/wire/control.toml by `python -m hw.wire.generate`: do not edit.
+ * The data dictionary: JSON, {count} bytes. hw/generate/dictionary.py says what is in it.
+ * Generated from hw/wire/control.toml by `python -m hw.generate`: do not edit.
  */
 #ifndef TOMOSHIBI_DICTIONARY_DATA_H
 #define TOMOSHIBI_DICTIONARY_DATA_H

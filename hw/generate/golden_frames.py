@@ -57,7 +57,7 @@ def golden_json(frames: list[GoldenFrame]) -> str:
         offset += len(frame.data)
     table = {
         "about": "Data frames in frames.bin, generated from hw/wire/protocol.toml by "
-        "python -m hw.wire.generate. Words as [kind, doi, flags, crystal, energy, time].",
+        "python -m hw.generate. Words as [kind, doi, flags, crystal, energy, time].",
         "protocol_version": p.VERSION,
         "schema_crc": p.SCHEMA_CRC,
         "receiver": RECEIVER,

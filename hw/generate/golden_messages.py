@@ -17,8 +17,8 @@ import crc32c
 import numpy as np
 from cobs import cobs
 
+from hw.generate.golden_frames import golden_frames
 from hw.wire import control as c
-from hw.wire.generate.golden_frames import golden_frames
 
 ZERO = b"\0"
 _LONGEST = c.MESSAGE_BYTES + c.MAX_PAYLOAD
@@ -70,7 +70,7 @@ def golden_control_json(messages: list[GoldenMessage]) -> str:
         offset += len(golden.line)
     table = {
         "about": "Control messages in control.bin as they lie on the serial line, generated from "
-        "hw/wire/control.toml by python -m hw.wire.generate. See docs/protocol.md.",
+        "hw/wire/control.toml by python -m hw.generate. See docs/protocol.md.",
         "control_version": c.VERSION,
         "schema_crc": c.SCHEMA_CRC,
         "messages": entries,

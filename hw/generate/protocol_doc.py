@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 from string import Template
 
+from hw.generate.control_doc import control_tables
+from hw.generate.golden_frames import RECEIVER, GoldenFrame
+from hw.generate.golden_messages import GoldenMessage
+from hw.generate.message_tables import message_tables
 from hw.messages.codec import MESSAGE_VERSION
 from hw.wire import protocol as p
 from hw.wire.angle_words import pack_angle_words
-from hw.wire.generate.control_doc import control_tables
-from hw.wire.generate.golden_frames import RECEIVER, GoldenFrame
-from hw.wire.generate.golden_messages import GoldenMessage
-from hw.wire.generate.message_tables import message_tables
 
 _EXAMPLE = {"frame_id": 1000, "time": 123_456_789}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from hw.generate.dictionary import dictionary
+from hw.generate.golden_messages import GoldenMessage, message, on_line
 from hw.wire import control as c
-from hw.wire.generate.dictionary import dictionary
-from hw.wire.generate.golden_messages import GoldenMessage, message, on_line
 
 _EXAMPLE_VALUE = 4000
 _EXAMPLE_SEQUENCE = 7

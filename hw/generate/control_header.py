@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.generate.c_header import c_assertion, c_define, c_plain, c_type
 from hw.wire.control import (
     COMMANDS,
     DEFINITION,
@@ -21,7 +22,6 @@ from hw.wire.control import (
     CommandSpec,
     State,
 )
-from hw.wire.generate.c_header import c_assertion, c_define, c_plain, c_type
 
 _TAIL_UNITS = {"": 0, "bytes": 1, "u2": 2}
 
@@ -63,7 +63,7 @@ _TOP = """\
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How the host speaks with a module: control messages, registers, faults, shared memory.
- * Generated from hw/wire/control.toml by `python -m hw.wire.generate`: do not edit.
+ * Generated from hw/wire/control.toml by `python -m hw.generate`: do not edit.
  * docs/protocol.md says what everything means.
  */
 #ifndef TOMOSHIBI_CONTROL_H

@@ -1,0 +1,15 @@
+"""The base of every error vocabulary: what a person at the terminal is told in one line.
+
+A room's own base derives from :class:`TomoshibiError`; the message says what, where and what to do
+next. Anything else that reaches the command line is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class TomoshibiError(Exception):
+    """An error that the user can do something about; the message says what."""
+
+
+class FileWriteError(TomoshibiError):
+    """A file or folder that could not be written; nothing half-written was left."""
