@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -87,3 +88,13 @@ def test_no_folder_is_too_full_to_see() -> None:
 def test_no_file_name_stands_for_two_things_in_a_room(room: str) -> None:
     names = Counter(path.name for path in SOURCES if path.relative_to(ROOT).parts[0] == room)
     assert [name for name, count in names.items() if count > 1 and name != "__init__.py"] == []
+
+
+def test_the_places_named_for_changes_exist() -> None:
+    page = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    table = page.split("## Adding things", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in table.splitlines() if line.startswith("| a")]
+    assert len(rows) >= 10
+    places = [place for row in rows for place in re.findall(r"`([a-z_]+/[\w./]*)`", row)]
+    assert len(places) >= len(rows)
+    assert [place for place in places if not (ROOT / place).exists()] == []
