@@ -1,9 +1,16 @@
-"""The lock: every requirement pinned and hashed, no host named, the project's bounds met."""
+"""The locks: every requirement pinned and hashed, no host named, bounds met, one version for all.
+
+And what is declared is what is imported, the other way round too.
+"""
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,41 +18,120 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+LOCKS = {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("requirements/*.lock")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DECLARED = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+RUN = PROJECT["project"]["dependencies"]
+GROUPS = PROJECT["dependency-groups"]
+DECLARED = [("run", line) for line in RUN] + [("test", line) for line in RUN + GROUPS["test"]]
+DECLARED += [("docs", line) for line in GROUPS["docs"]]
+ROOMS = ("hw", "emulator", "coincidence", "daq", "recon", "gui")
+
+# Used otherwise than by an import.
+COMMANDS = {"import-linter", "mypy", "ruff"}
+PLUGINS = {"pytest-benchmark", "pytest-cov", "pytest-timeout", "pytest-xdist"}
+BY_OTHERS = {"editables"}  # hatchling writes an editable wheel with it
+DATA = {"icrp107-database"}  # hw/physics/generate_nuclides.py reads its files
 
 
-def pins() -> dict[str, str]:
-    """Return version by canonical name."""
-    found = re.findall(r"^([\w.-]+)==([^\s;]+)", LOCK, flags=re.MULTILINE)
-    return {canonicalize_name(name): version for name, version in found}
+def pins(lock: str) -> dict[str, set[str]]:
+    """Return versions by canonical name; there may be two, for old and for new Pythons."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", LOCKS[lock], flags=re.MULTILINE):
+        found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
 
 
-@pytest.mark.parametrize("declared", DECLARED)
-def test_every_declared_requirement_is_pinned_within_its_bounds(declared: str) -> None:
+def names_of(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def imported_distributions(files: Iterable[Path]) -> set[str]:
+    """Return the distributions, of other people, that these files import."""
+    found = packages_distributions()
+    modules: set[str] = set()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules.add(node.module.split(".")[0])
+    foreign = modules - sys.stdlib_module_names - set(ROOMS)
+    return {canonicalize_name(name) for module in foreign for name in found.get(module, ())}
+
+
+# --- the locks --------------------------------------------------------------------------------
+
+
+def test_there_is_a_lock_for_each_purpose() -> None:
+    assert set(LOCKS) == {"run", "test", "docs"}
+
+
+@pytest.mark.parametrize(("lock", "declared"), DECLARED)
+def test_every_declared_requirement_is_pinned_within_its_bounds(lock: str, declared: str) -> None:
     requirement = Requirement(declared)
-    assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)])
+    versions = pins(lock)[canonicalize_name(requirement.name)]
+    assert all(requirement.specifier.contains(version) for version in versions)
 
 
-def test_every_pin_has_a_hash() -> None:
-    entries = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)[1:]
-    # a package may have two versions, for old and for new Pythons
-    assert {canonicalize_name(entry.split("==")[0]) for entry in entries} == pins().keys()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_has_a_hash(lock: str) -> None:
+    entries = re.split(r"^(?=[A-Za-z0-9])", LOCKS[lock], flags=re.MULTILINE)[1:]
+    assert {canonicalize_name(entry.split("==")[0]) for entry in entries} == pins(lock).keys()
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-def test_no_host_is_named() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_host_is_named(lock: str) -> None:
     options = ("://", "index-url ", "find-links ", "trusted-host ")
-    body = [line for line in LOCK.splitlines() if not line.startswith("#")]
+    body = [line for line in LOCKS[lock].splitlines() if not line.startswith("#")]
     assert [line for line in body if any(option in line for option in options)] == []
-    assert "://" not in LOCK
+    assert "://" not in LOCKS[lock]
 
 
-def test_build_backend_and_its_editable_part_are_pinned_too() -> None:
-    assert {"hatchling", "editables"} <= pins().keys()
+def test_tests_run_on_what_users_run_on() -> None:
+    assert pins("run").items() <= pins("test").items()
+
+
+@pytest.mark.parametrize("other", ["run", "test"])
+def test_documents_are_built_in_the_same_environment(other: str) -> None:
+    both = pins("docs").keys() & pins(other).keys()
+    assert {n: pins("docs")[n] for n in both} == {n: pins(other)[n] for n in both}
+
+
+def test_a_demo_is_spared_the_tools_of_the_tests() -> None:
+    assert not pins("run").keys() & names_of(GROUPS["test"]) - {"packaging", "cffi"}
 
 
 def test_qt_is_below_the_release_that_kills_python_3_11() -> None:
-    major, minor = map(int, pins()["pyside6-essentials"].split(".")[:2])
-    assert (6, 10) <= (major, minor) < (6, 12)
+    for version in pins("run")["pyside6-essentials"]:
+        major, minor = map(int, version.split(".")[:2])
+        assert (6, 10) <= (major, minor) < (6, 12)
+
+
+# --- declared and used ------------------------------------------------------------------------
+
+
+def is_generator(path: Path) -> bool:
+    """Return whether a file of a room only writes others, for a developer."""
+    return "generate" in path.relative_to(ROOT).as_posix()
+
+
+def files_of(*folders: str) -> set[Path]:
+    return {path for folder in folders for path in (ROOT / folder).rglob("*.py")}
+
+
+def test_the_rooms_import_what_the_project_declares_and_nothing_else() -> None:
+    used = imported_distributions(path for path in files_of(*ROOMS) if not is_generator(path))
+    assert used - names_of(GROUPS["peers"]) == names_of(RUN)
+
+
+def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:
+    generators = {path for path in files_of(*ROOMS) if is_generator(path)}
+    used = imported_distributions(files_of("tests", "benchmarks", "docs") | generators)
+    used |= COMMANDS | PLUGINS | BY_OTHERS | DATA
+    assert used - names_of(RUN) - names_of(GROUPS["peers"]) == names_of(GROUPS["test"])
+
+
+def test_msgpack_the_owners_format_is_read_by_another_program_than_wrote_it() -> None:
+    assert "msgpack" in names_of(GROUPS["test"])
+    assert "msgpack" in imported_distributions((ROOT / "tests").rglob("*.py"))

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-LIBRARIES = ("numpy", "numba", "zmq", "msgspec", "msgpack", "crc32c", "serial", "nibabel", "scipy")
+LIBRARIES = ("numpy", "numba", "zmq", "msgspec", "crc32c", "serial", "nibabel", "scipy")
 QT_APT = (
     "sudo apt-get install libgl1 libegl1 libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 "
     "fonts-dejavu-core"
