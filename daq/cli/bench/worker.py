@@ -1,0 +1,65 @@
+"""What measures one build for `tomoshibi bench compare`: JSON lines in on stdin and out on stdout.
+
+Each build is measured by its own code, so this protocol is all that two builds need to have in
+common; ``PROTOCOL`` is raised where it changes, and then the two cannot be compared.
+
+- first the worker says ``{"protocol": 1, "root": FOLDER, "figures": {NAME: UNIT, …}}``;
+- asked ``{"figure": NAME, "passes": N}`` it repeats that figure's work and answers
+  ``{"seconds": [N numbers], "values": [N numbers]}``, or ``{"error": WORDS}``; before the first
+  answer it prepares the workload and runs it ``IDLE_PASSES`` times, which compiles and warms up;
+- where stdin ends, it ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from daq.cli.bench.warm_figures import FIGURES, Work
+
+PROTOCOL = 1
+IDLE_PASSES = 2
+
+
+def serve() -> None:
+    """Answer until stdin ends; whatever else is printed goes to stderr."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    figures = {name: figure.unit for name, figure in FIGURES.items()}
+    root = str(Path(__file__).resolve().parents[3])
+    _say(answers, {"protocol": PROTOCOL, "root": root, "figures": figures})
+    ready: dict[str, Work] = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            answer = _measured(asked["figure"], asked["passes"], ready)
+        except Exception as error:  # noqa: BLE001  (of another build: its words are the answer)
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        _say(answers, answer)
+
+
+def _say(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def _measured(name: str, passes: int, ready: dict[str, Work]) -> dict[str, Any]:
+    figure = FIGURES[name]
+    if name not in ready:
+        ready[name] = figure.prepare()
+        for _ in range(IDLE_PASSES):
+            ready[name]()
+    gc.collect()
+    seconds = [_seconds(ready[name]) for _ in range(passes)]
+    return {"seconds": seconds, "values": [figure.of_seconds(one) for one in seconds]}
+
+
+def _seconds(work: Work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
