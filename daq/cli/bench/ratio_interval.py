@@ -17,8 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
-FEWEST_SITTINGS = 6
-"""Of fewer, an exact interval of 95 % does not exist."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from daq.cli.bench.compare import HISTORY
 from daq.cli.common import CommandError
 
-FILE = Path("benchmarks") / "history" / "warm_figures.jsonl"
+FILE = Path(HISTORY)
 
 
 def newest_commit(root: Path) -> str | None:

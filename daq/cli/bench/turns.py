@@ -19,7 +19,6 @@ from pathlib import Path
 from daq.cli.bench.build_worker import BuildWorker, CannotCompare
 from daq.cli.bench.ratio_interval import RatioInterval, ratio_interval
 
-SITTINGS = 8
 TURN_S = 0.35
 FEWEST_PASSES, MOST_PASSES = 3, 20
 

@@ -61,11 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    inherit = parser.argument_default is argparse.SUPPRESS
     parser.add_argument("--quick", action="store_true", help="small workloads, few passes")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the report as Markdown")
     parser.add_argument("--live", action="append", type=Path, metavar="JSON",
-                        **({} if inherit else {"default": []}),
                         help="with --write: a result of `demo --json` to report too")  # fmt: skip
     parser.add_argument("--workload", type=Path, metavar="NPZ",
                         help="projector: project these lines instead of our own")  # fmt: skip
@@ -100,7 +98,7 @@ def _run_suites(options: argparse.Namespace) -> int:
         tell(f"measuring: {suite} …")
         results[suite] = _measure(suite, options)
     if options.write:
-        write_report(options.write, results, options.live, whole=options.suite == "all")
+        write_report(options.write, results, options.live or [], whole=options.suite == "all")
         tell(f"wrote {options.write}")
     flat = results if len(chosen) > 1 else results[chosen[0]]
     finish(options, {**flat, "machine": machine()}, as_text(results))
