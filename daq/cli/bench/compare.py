@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, default=LIMIT_PERCENT, metavar="PERCENT",
                         help="how much slower is too slow (default: %(default)g)")  # fmt: skip
     parser.add_argument("--record", action="store_true", default=False,
-                        help="where nothing is slower, add a line for HEAD to the history")  # fmt: skip
+                        help="where nothing is slower, add a line to the history")  # fmt: skip
     add_json_option(parser)
 
 
