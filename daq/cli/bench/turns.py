@@ -106,8 +106,9 @@ def measure_in_turns(
         tell(f"sitting {sitting + 1}/{sittings}" + (f", {left:.0f} s left" if sitting else ""))
         with _both(base, here) as (one, other):
             _warm(figures, one, other)
-            for measured_name, measured in figures.items():
-                _sit(measured_name, measured, one, other, base_first=sitting % 2 == 0)
+            for name, measured in figures.items():
+                first = len(measured.base_s) % 2 == 0
+                _sit(name, measured, one, other, base_first=first)
 
 
 def _warm(figures: dict[str, Measured], one: BuildWorker, other: BuildWorker) -> None:
