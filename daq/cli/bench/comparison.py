@@ -8,8 +8,8 @@ from typing import Any
 
 from daq.cli.bench.base_checkout import ROOT, checked_out, commit_of, named_slower, uncommitted
 from daq.cli.bench.build_worker import CannotCompare
+from daq.cli.bench.measuring import machine
 from daq.cli.bench.speed_history import FILE, append_line, newest_commit
-from daq.cli.bench.speed_report import machine
 from daq.cli.bench.turns import Build, Measured, compile_both, measure_in_turns
 from daq.cli.common import CommandError, cleaning_up, tell
 

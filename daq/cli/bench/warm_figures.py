@@ -78,7 +78,7 @@ def _projector() -> Work:
 def _emulator() -> Work:
     from daq.cli.bench.emulator_speed import MONTE_CARLO_BQ, one_core
     from emulator.config import EmulatorConfig
-    from emulator.engines.instrument import prepare
+    from emulator.engines.prepare import prepare
 
     instrument = prepare(EmulatorConfig(pace="fast"))
     return lambda: one_core(instrument, MONTE_CARLO_BQ, PERIODS)
@@ -91,7 +91,7 @@ def _live_latency() -> Work:
     from daq.path.pipeline import pairs_in_view
     from hw.messages.codec import CoincidenceBatch, RunBegin, decode_as, encode
     from hw.messages.sort_settings import SortSettings
-    from hw.scanner.description import load_scanner, scanner_to_toml_text
+    from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
     from recon.core.scanner_tables import ReconSystem
     from recon.imager.pet_run import LiveRun
     from recon.live.imager import LiveImager
