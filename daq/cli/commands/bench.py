@@ -89,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
 def _run_suites(options: argparse.Namespace) -> int:
     from daq.cli.bench.measuring import machine
     from daq.cli.bench.speed_report import as_text, write_report
+    from daq.cli.bench.yardstick import yardstick
 
     options.suite = options.suite or "all"
     _check(options)
@@ -96,7 +97,7 @@ def _run_suites(options: argparse.Namespace) -> int:
     results: dict[str, Any] = {}
     for suite in chosen:
         tell(f"measuring: {suite} …")
-        results[suite] = _measure(suite, options)
+        results[suite] = _measure(suite, options) | {"yardstick": yardstick()}
     if options.write:
         write_report(options.write, results, options.live or [], whole=options.suite == "all")
         tell(f"wrote {options.write}")
