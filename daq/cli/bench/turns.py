@@ -77,6 +77,8 @@ def compile_both(
     """
     with _both(base, here) as (one, other):
         _check_known(wanted, one, other)
+        for name in sorted(one.figures.keys() ^ other.figures.keys()):
+            tell(f"note: {name!r} is a figure of one build alone, and not compared")
         figures = {name: Measured(unit) for name, unit in other.figures.items()
                    if name in one.figures and (not wanted or name in wanted)}  # fmt: skip
         for number, (name, measured) in enumerate(figures.items(), 1):

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from daq.cli.bench.warm_figures import FIGURES, Work
+from daq.cli.common import cleaning_up
 
 PROTOCOL = 1
 IDLE_PASSES = 2
@@ -39,13 +40,16 @@ def serve() -> None:
     root = str(Path(__file__).resolve().parents[3])
     _say(answers, {"protocol": PROTOCOL, "root": root, "figures": figures})
     ready: dict[str, Work] = {}
-    for line in sys.stdin:
-        asked = json.loads(line)
-        try:
-            answer = _measured(asked["figure"], asked["passes"], ready)
-        except Exception as error:  # noqa: BLE001  (of another build: its words are the answer)
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        _say(answers, answer)
+    with cleaning_up():  # a work may hold a temporary folder
+        for line in sys.stdin:
+            _say(answers, _answer(json.loads(line), ready))
+
+
+def _answer(asked: dict[str, Any], ready: dict[str, Work]) -> dict[str, Any]:
+    try:
+        return _measured(asked["figure"], asked["passes"], ready)
+    except Exception as error:  # noqa: BLE001  (its words are the answer)
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _say(answers: TextIO, message: dict[str, Any]) -> None:

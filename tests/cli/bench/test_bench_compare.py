@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -340,3 +341,25 @@ def test_what_ci_calls_is_understood_and_status_2_means_what_it_takes_it_for() -
     parsed = build_parser("bench").parse_args(called[0].split())
     assert parsed.base is None and not parsed.record
     assert comparison.CANNOT_COMPARE == 2 and "$status -ne 2" in text
+
+
+@pytest.mark.processes
+def test_a_worker_that_is_ended_in_a_pass_leaves_no_logs_in_memory(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(repository, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    path = repository / "daq/cli/bench/warm_figures.py"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace('Path("/dev/shm")', f"Path({str(tmp_path)!r})"))
+    try:
+        worker = BuildWorker(repository, "base", cache=tmp_path / "cache")
+        worker.ask("full chain", 1)
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("tomoshibi-bench-*")) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert list(tmp_path.glob("tomoshibi-bench-*"))
+        worker.close()
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert not list(tmp_path.glob("tomoshibi-bench-*"))
