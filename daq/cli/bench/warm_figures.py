@@ -17,7 +17,7 @@ import numpy as np
 
 SINGLES = 2_000_000
 LINES = 100_000
-PERIODS = 16
+PERIODS = 8
 PROMPTS, DELAYEDS = 10_000, 3_000
 BATCH_PS = 10**11
 MEMORY = Path("/dev/shm")
