@@ -54,7 +54,7 @@ def compared(keep: Path) -> None:
     for sitting in range(SITTINGS):
         tell(f"sitting {sitting + 1}/{SITTINGS}")
         measure_in_turns(one, other, figures, sittings=1, tell=lambda words: None)
-        line = {name: math.log(m.here_s[-1] / m.base_s[-1]) for name, m in figures.items()}
+        line = {name: measured.logs()[-1] for name, measured in figures.items()}
         with keep.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

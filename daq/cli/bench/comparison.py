@@ -28,7 +28,7 @@ def compare(
     """Compare this checkout with ``base``; return the command's exit status."""
     try:
         with cleaning_up():
-            commit = commit_of(base or _newest())
+            commit, here = commit_of(base or _newest()), commit_of("HEAD")
             if record:
                 _check_recordable(figures)
             measured = _measured(commit, figures, sittings)
@@ -40,7 +40,7 @@ def compare(
     result |= {"sittings": sittings, "figures": verdicts, "machine": machine()}
     slower = any(verdict["slower"] for verdict in verdicts.values())
     if record and not slower:
-        tell(f"wrote a line to {_record(result)}")
+        tell(f"wrote a line to {_record(here, result)}")
     tell_result(result, as_text(result))
     return SLOWER if slower else 0
 
@@ -105,10 +105,10 @@ def _verdict(measured: Measured, limit_percent: float, reason: str | None) -> di
     }
 
 
-def _record(result: dict[str, Any]) -> Path:
+def _record(commit: str, result: dict[str, Any]) -> Path:
     figures = result["figures"]
     line = {
-        "commit": commit_of("HEAD"),
+        "commit": commit,
         "machine": {name: value for name, value in result["machine"].items() if name != "date"},
         "figures": {
             f"{name}, {one['unit']}": float(f"{one['here']:.4g}") for name, one in figures.items()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daq.cli.bench.build_worker import BuildWorker, CannotCompare
+from daq.cli.bench.measuring import DURATION
 from daq.cli.bench.ratio_interval import RatioInterval, ratio_interval
 
 TURN_S = 0.35
@@ -40,29 +41,32 @@ class Build:
 
 @dataclass
 class Measured:
-    """One figure of both builds: a fastest pass per sitting, in s and in the figure's unit."""
+    """One figure of both builds, the best pass of each sitting; in ms, or in work per second."""
 
     unit: str
     passes: int = FEWEST_PASSES
-    base_s: list[float] = field(default_factory=list)
-    here_s: list[float] = field(default_factory=list)
-    base_values: list[float] = field(default_factory=list)
-    here_values: list[float] = field(default_factory=list)
+    bases: list[float] = field(default_factory=list)
+    heres: list[float] = field(default_factory=list)
 
     @property
     def base(self) -> float:
         """The base's figure."""
-        return statistics.median(self.base_values)
+        return statistics.median(self.bases)
 
     @property
     def here(self) -> float:
         """This build's figure."""
-        return statistics.median(self.here_values)
+        return statistics.median(self.heres)
+
+    def logs(self) -> list[float]:
+        """Return, for each sitting, the logarithm of this build's time over the base's, for the
+        same work: how much of it a pass holds may differ."""
+        sign = 1 if self.unit == DURATION else -1
+        return [sign * math.log(h / b) for h, b in zip(self.heres, self.bases, strict=True)]
 
     def interval(self) -> RatioInterval:
         """How much longer this build takes than the base."""
-        pairs = zip(self.here_s, self.base_s, strict=True)
-        return ratio_interval([math.log(here / base) for here, base in pairs])
+        return ratio_interval(self.logs())
 
 
 def compile_both(
@@ -77,10 +81,11 @@ def compile_both(
     """
     with _both(base, here) as (one, other):
         _check_known(wanted, one, other)
-        for name in sorted(one.figures.keys() ^ other.figures.keys()):
-            tell(f"note: {name!r} is a figure of one build alone, and not compared")
+        for name in sorted({name for name, _ in one.figures.items() ^ other.figures.items()}):
+            tell(f"note: {name!r} has another unit in the other build, or is none of its figures: "
+                 "not compared")  # fmt: skip
         figures = {name: Measured(unit) for name, unit in other.figures.items()
-                   if name in one.figures and (not wanted or name in wanted)}  # fmt: skip
+                   if one.figures.get(name) == unit and (not wanted or name in wanted)}  # fmt: skip
         for number, (name, measured) in enumerate(figures.items(), 1):
             tell(f"compiling both builds, {number}/{len(figures)}: {name}")
             for worker in (one, other):
@@ -109,7 +114,7 @@ def measure_in_turns(
         with _both(base, here) as (one, other):
             _warm(figures, one, other)
             for name, measured in figures.items():
-                first = len(measured.base_s) % 2 == 0
+                first = len(measured.bases) % 2 == 0
                 _sit(name, measured, one, other, base_first=first)
 
 
@@ -125,18 +130,13 @@ def _sit(
     name: str, measured: Measured, base: BuildWorker, here: BuildWorker, *, base_first: bool
 ) -> None:
     turns = (base, here, here, base) if base_first else (here, base, base, here)
-    passes: dict[BuildWorker, list[tuple[float, float]]] = {base: [], here: []}
+    values: dict[BuildWorker, list[float]] = {base: [], here: []}
     for worker in turns:
         worker.ask(name, measured.passes)
-        found = worker.answer()
-        passes[worker] += zip(found["seconds"], found["values"], strict=True)
-    for worker, seconds, values in (
-        (base, measured.base_s, measured.base_values),
-        (here, measured.here_s, measured.here_values),
-    ):
-        fastest = min(passes[worker])
-        seconds.append(fastest[0])
-        values.append(fastest[1])
+        values[worker] += worker.answer()["values"]
+    best = min if measured.unit == DURATION else max
+    measured.bases.append(best(values[base]))
+    measured.heres.append(best(values[here]))
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from daq.cli.bench.measuring import DURATION
+
 SINGLES = 2_000_000
 LINES = 100_000
 PERIODS = 8
@@ -37,7 +39,7 @@ class Figure:
 
     def of_seconds(self, seconds: float) -> float:
         """Return the figure for a pass of so many seconds: a rate, or milliseconds."""
-        return seconds * 1e3 if self.unit == "ms" else self.amount / seconds
+        return seconds * 1e3 if self.unit == DURATION else self.amount / seconds
 
 
 def _event_path() -> Work:
@@ -150,6 +152,6 @@ FIGURES = {
         "M decays/s", PERIODS * 5.24288e-3, _emulator,
     ),
     "live latency": Figure(
-        f"a batch of {PROMPTS:,} prompts to the image's message", "ms", 1.0, _live_latency
+        f"a batch of {PROMPTS:,} prompts to the image's message", DURATION, 1.0, _live_latency
     ),
 }  # fmt: skip
