@@ -18,7 +18,7 @@ from daq.cli.common import CommandError
 
 HELLO_WITHIN_S = 60.0
 COMPILED_WITHIN_S = 900.0
-LEAVES_WITHIN_S = 5.0
+LEAVES_WITHIN_S = 2.0
 UNKNOWN = "invalid choice: 'worker'"
 _MOST_WORDS = 500
 
