@@ -4,7 +4,8 @@
 
 One thread, the workload of `tomoshibi bench projector`, plain and TOF; each step holds the ones
 before it (order, set-up, write down, then forward or back, or both in EM). The least of several
-passes, in CPU time: on a busy machine compare ratios. Prints one JSON object.
+passes, in CPU time: on a busy machine compare ratios, also to the yardstick that is printed with
+them. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from daq.cli.bench.projector_workload import ring_workload
+from daq.cli.bench.yardstick import yardstick
 from hw.jit import bare_kernel
 from recon.core.tof import NO_TOF
 from recon.projector.event_order import put_in_order
@@ -94,7 +96,7 @@ def main() -> None:
         report[name] = {what: least_ns(work, n) for what, work in steps.items()}
         planes = write_all(*writing, scratch.voxel, scratch.weight)
         report[name]["planes_a_line"] = round(planes / n, 1)
-    print(json.dumps(report))
+    print(json.dumps(report | {"yardstick": yardstick()}))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daq.cli.bench.yardstick import yardstick
 from recon.core.detector_response import detector_resolution
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
@@ -138,7 +139,7 @@ def main() -> None:
     options = parser.parse_args()
     measured(0.05, options)  # compiles
     for millions in options.millions:
-        print(json.dumps(measured(millions, options)), flush=True)
+        print(json.dumps(measured(millions, options) | {"yardstick": yardstick()}), flush=True)
 
 
 if __name__ == "__main__":

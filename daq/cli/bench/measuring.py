@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+DURATION = "ms"
+"""Unit of figures of which less is better; all others are rates."""
+
 
 def median_seconds(work: Callable[[], object], *, passes: int) -> float:
     """Return the median duration of ``work`` in seconds."""

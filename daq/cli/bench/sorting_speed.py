@@ -28,6 +28,7 @@ from daq.cli.bench.sorting_workload import (
     some_calibration,
 )
 from daq.folder.listmode_log import ListmodeWriter
+from daq.folder.raw_log import RawLogWriter
 from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
 from daq.path.pipeline import Pipeline, pairs_in_view
@@ -90,22 +91,43 @@ def _batches(singles: Records) -> Iterator[Batch]:
 def frames_to_listmode(workload: Workload, frames: list[bytes], *, threads: int = 1) -> int:
     """Sort data frames into a list-mode log in a temporary file; return how many prompts."""
     with tempfile.TemporaryDirectory(prefix="tomoshibi-bench-") as folder:
-        writer = ListmodeWriter(Path(folder) / "listmode.tmlm", {})
-        pipeline = Pipeline(
-            workload.scanner,
-            build_geometry(workload.scanner),
-            workload.settings,
-            run_tag=0,
-            calibration=some_calibration(workload.scanner),
-            listmode=writer,
-        )
-        starts = range(0, len(frames), FRAMES_A_BATCH)
-        batches = (frames[start : start + FRAMES_A_BATCH] for start in starts)
-        for _ in pipeline.stream(batches, threads=threads):
-            pass
-        pipeline.finish()
-        writer.close({})
-        return pipeline.sorter.counts.prompts
+        return _frames_to_files(workload, frames, Path(folder), None, threads=threads)
+
+
+def frames_to_logs(workload: Workload, frames: list[bytes], folder: Path) -> int:
+    """Write data frames to a raw log and sort them into a list-mode log in ``folder``, as a run
+    does; return how many prompts."""
+    raw_log = RawLogWriter(folder / "raw.tmraw", {})
+    prompts = _frames_to_files(workload, frames, folder, raw_log)
+    raw_log.close({})
+    return prompts
+
+
+def _frames_to_files(
+    workload: Workload,
+    frames: list[bytes],
+    folder: Path,
+    raw_log: RawLogWriter | None,
+    *,
+    threads: int = 1,
+) -> int:
+    writer = ListmodeWriter(folder / "listmode.tmlm", {})
+    pipeline = Pipeline(
+        workload.scanner,
+        build_geometry(workload.scanner),
+        workload.settings,
+        run_tag=0,
+        calibration=some_calibration(workload.scanner),
+        raw_log=raw_log,
+        listmode=writer,
+    )
+    starts = range(0, len(frames), FRAMES_A_BATCH)
+    batches = (frames[start : start + FRAMES_A_BATCH] for start in starts)
+    for _ in pipeline.stream(batches, threads=threads):
+        pass
+    pipeline.finish()
+    writer.close({})
+    return pipeline.sorter.counts.prompts
 
 
 def sorted_window_pairs(workload: Workload) -> int:

@@ -1,10 +1,9 @@
-"""Measure this machine's speed; each figure is the median of several passes.
+"""Measure this machine's speed, each figure the median of several passes; or compare two builds.
 
-Suites: sort (frames to coincidences), emulator (Monte Carlo), projector (list-mode EM), firmware
-(the modules' own, native and as the ARM image in QEMU), or all; and, asked for by name, live: the
-whole chain at 100 k prompts/s for a minute, with the latency to the screen.
 Beside our figures stand those of the peers: measured in the same run where PyPI has them, quoted
 from the literature or from measurements on a comparable machine elsewhere (the source is named).
+Without a suite, all but live are measured. `compare` tells whether this build is slower than
+another (`tomoshibi bench compare --help`).
 --workload projects the lines of an npz (see docs/recon_projector.md) and --save keeps the result.
 --write makes docs/performance.md; of one suite alone it replaces that one's section.
 """
@@ -25,17 +24,46 @@ examples:
   tomoshibi bench projector --workload lines.npz --json --save projections.npz
   tomoshibi bench live --json                     on a machine that does nothing else
   tomoshibi bench --write docs/performance.md --live demo.json
+  tomoshibi bench compare main                    is this build slower than that one?
 """
 
-SUITES = ("sort", "emulator", "projector", "firmware")
+SUITES = {
+    "sort": "frames to coincidences, beside other people's sorters",
+    "emulator": "Monte Carlo and load mode",
+    "projector": "list-mode EM",
+    "firmware": "the modules' own, native and as the ARM image in QEMU",
+}
+MORE_SUITES = {
+    "live": "the whole chain at 100 k prompts/s for a minute, with the latency to the screen",
+    "all": "all of these but live",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.add_argument("suite", nargs="?", choices=[*SUITES, "live", "all"], default="all")
+    """Add the suites, the comparison, and the options that suites share, before them or behind."""
+    from daq.cli.bench import compare
+
+    _add_options(parser)
+    actions = parser.add_subparsers(dest="suite", metavar="SUITE", title="suites")
+    for name, words in (SUITES | MORE_SUITES).items():
+        suite = actions.add_parser(name, help=words, argument_default=argparse.SUPPRESS)
+        _add_options(suite)
+    comparing = actions.add_parser(
+        "compare",
+        help="is this build slower than another?",
+        argument_default=argparse.SUPPRESS,
+        description=compare.__doc__,
+        epilog=compare.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_arguments(comparing)
+    actions.add_parser("worker", description="Measures this build for `compare`; not for people.")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="small workloads, few passes")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the report as Markdown")
-    parser.add_argument("--live", action="append", default=[], type=Path, metavar="JSON",
+    parser.add_argument("--live", action="append", type=Path, metavar="JSON",
                         help="with --write: a result of `demo --json` to report too")  # fmt: skip
     parser.add_argument("--workload", type=Path, metavar="NPZ",
                         help="projector: project these lines instead of our own")  # fmt: skip
@@ -45,18 +73,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and report."""
+    """Measure and report, or compare."""
+    if options.suite == "compare":
+        from daq.cli.bench import compare
+
+        return compare.run(options)
+    if options.suite == "worker":
+        from daq.cli.bench.worker import serve
+
+        serve()
+        return 0
+    return _run_suites(options)
+
+
+def _run_suites(options: argparse.Namespace) -> int:
     from daq.cli.bench.measuring import machine
     from daq.cli.bench.speed_report import as_text, write_report
+    from daq.cli.bench.yardstick import yardstick
 
+    options.suite = options.suite or "all"
     _check(options)
-    chosen = SUITES if options.suite == "all" else (options.suite,)
+    chosen = tuple(SUITES) if options.suite == "all" else (options.suite,)
     results: dict[str, Any] = {}
     for suite in chosen:
         tell(f"measuring: {suite} …")
-        results[suite] = _measure(suite, options)
+        results[suite] = _measure(suite, options) | {"yardstick": yardstick()}
     if options.write:
-        write_report(options.write, results, options.live, whole=options.suite == "all")
+        write_report(options.write, results, options.live or [], whole=options.suite == "all")
         tell(f"wrote {options.write}")
     flat = results if len(chosen) > 1 else results[chosen[0]]
     finish(options, {**flat, "machine": machine()}, as_text(results))
