@@ -21,11 +21,11 @@ settings.load_profile("repository")
 ONE_AT_A_TIME = (
     "tests/chain/",
     "tests/cli/",
-    "tests/daq/serial_link/",
+    "tests/daq/link/serial/",
     "tests/firmware/",
     "tests/gui/",
-    "tests/emulator/test_emulator_pacing.py",
-    "tests/emulator/test_emulator_service.py",
+    "tests/emulator/process/test_pacing.py",
+    "tests/emulator/process/test_service.py",
 )
 """Tests that start processes or look at the clock: of several workers, the first runs them all, and
 the others yield the processor to it."""

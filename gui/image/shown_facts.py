@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
-from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.panels import CalmLabel, ElidedLabel, FactsGrid
 from gui.kit.wording import age_text, grouped
 from gui.link.daq_view import Link
 from hw.messages.codec import ImageMessage
@@ -40,7 +40,9 @@ class ImageFacts(QtWidgets.QWidget):
         column.setSpacing(2)
         self.badge = CalmLabel("no image yet", size_px=15, bold=True)
         column.addWidget(self.badge)
-        column.addLayout(self._grid())
+        facts = FactsGrid(TEACHES)
+        self.values = facts.values
+        column.addLayout(facts)
         column.addSpacing(4)
         column.addLayout(self._list_of_corrections())
         self.remark = ElidedLabel(size_px=theme.SMALL_PX)
@@ -59,22 +61,6 @@ class ImageFacts(QtWidgets.QWidget):
         for number, label in enumerate(self.corrections):
             label.hide()
             grid.addWidget(label, 1 + number % rows, number // rows)
-        return grid
-
-    def _grid(self) -> QtWidgets.QGridLayout:
-        grid = QtWidgets.QGridLayout()
-        grid.setVerticalSpacing(1)
-        grid.setHorizontalSpacing(8)
-        self.values: dict[str, CalmLabel] = {}
-        for row, (name, teaches) in enumerate(TEACHES.items()):
-            caption = CalmLabel(name)
-            caption.setObjectName("dim")
-            caption.setToolTip(teaches)
-            self.values[name] = CalmLabel("–")
-            self.values[name].setToolTip(teaches)
-            grid.addWidget(caption, row, 0)
-            grid.addWidget(self.values[name], row, 1)
-        grid.setColumnStretch(1, 1)
         return grid
 
     def refresh_age(self, link: Link) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit.theme import BASE_PX, SMALL_PX, font
@@ -116,6 +118,29 @@ class Panel(QtWidgets.QFrame):
         self._head.insertSpacing(place, 6)
         self._head.insertWidget(place + 1, Swatch(pen))
         self._head.insertWidget(place + 2, caption)
+
+
+class FactsGrid(QtWidgets.QGridLayout):
+    """Captions and their values, filled row by row; the tooltip of both says what it is.
+
+    values, captions : the labels by the facts' names
+    """
+
+    def __init__(self, teaches: Mapping[str, str], *, columns: int = 1) -> None:
+        super().__init__()
+        self.setVerticalSpacing(1)
+        self.setHorizontalSpacing(8)
+        self.captions: dict[str, CalmLabel] = {}
+        self.values: dict[str, CalmLabel] = {}
+        for number, (name, words) in enumerate(teaches.items()):
+            row, column = divmod(number, columns)
+            self.captions[name], self.values[name] = CalmLabel(name), CalmLabel("–")
+            self.captions[name].setObjectName("dim")
+            for place, label in enumerate((self.captions[name], self.values[name])):
+                label.setToolTip(words)
+                self.addWidget(label, row, 2 * column + place)
+        for column in range(columns):
+            self.setColumnStretch(2 * column + 1, 1)
 
 
 def scrolling(content: QtWidgets.QWidget) -> QtWidgets.QScrollArea:

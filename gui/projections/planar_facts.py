@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
-from gui.kit.panels import CalmLabel
+from gui.kit.panels import CalmLabel, FactsGrid
 from gui.kit.wording import age_text, clock_text, grouped, rate_text
 from gui.link.daq_view import Link
 from gui.projections.planar_view import Angles, angle_text
@@ -35,19 +35,9 @@ class ProjectionFacts(QtWidgets.QWidget):
         column.setSpacing(2)
         self.badge = CalmLabel("no picture yet", size_px=15, bold=True)
         column.addWidget(self.badge)
-        grid = QtWidgets.QGridLayout()
-        grid.setVerticalSpacing(1)
-        grid.setHorizontalSpacing(8)
-        self.values: dict[str, CalmLabel] = {}
-        for row, (name, teaches) in enumerate(TEACHES.items()):
-            caption = CalmLabel(name)
-            caption.setObjectName("dim")
-            self.values[name] = CalmLabel("–")
-            for place, label in enumerate((caption, self.values[name])):
-                label.setToolTip(teaches)
-                grid.addWidget(label, row, place)
-        grid.setColumnStretch(1, 1)
-        column.addLayout(grid)
+        facts = FactsGrid(TEACHES)
+        self.values = facts.values
+        column.addLayout(facts)
         column.addSpacing(4)
         for name in NOT_CORRECTED:
             label = CalmLabel(f"✗ {name} not corrected")

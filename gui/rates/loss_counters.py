@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
-from gui.kit.panels import CalmLabel, Panel
+from gui.kit.panels import CalmLabel, FactsGrid, Panel
 from gui.kit.wording import grouped
 from hw.messages.telemetry import Telemetry
 
@@ -123,6 +123,14 @@ class _LossColumn(QtWidgets.QGridLayout):
             label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
 
 
+_STATE = {
+    "Disk free": "Room on the disk of the run's folder",
+    "Source lag": "How far the source is behind real time (emulated sources only)",
+    "Held": "Singles held until every live module has reported; normal is a few data\n"
+    "frames' worth, ever more means that a module is falling behind",
+}
+
+
 class CountersPanel(Panel):
     """Loss, flow, disk and source."""
 
@@ -149,36 +157,10 @@ class CountersPanel(Panel):
         self.body.addLayout(self._footing())
 
     def _footing(self) -> QtWidgets.QLayout:
-        grid = QtWidgets.QGridLayout()
+        recorded = {name: teaches for name, (_, teaches) in PAIRS.items()}
+        grid = FactsGrid(recorded | _STATE, columns=2)
         grid.setContentsMargins(0, 4, 0, 0)
-        grid.setVerticalSpacing(1)
-        self.facts: dict[str, CalmLabel] = {}
-        self._captions: dict[str, CalmLabel] = {}
-        for row, (name, teaches) in enumerate(
-            (
-                *((name, teaches) for name, (_, teaches) in PAIRS.items()),
-                ("Disk free", "Room on the disk of the run's folder"),
-                ("Source lag", "How far the source is behind real time (emulated sources only)"),
-                (
-                    "Held",
-                    (
-                        "Singles held until every live module has reported; normal is a few data\n"
-                        "frames' worth, ever more means that a module is falling behind"
-                    ),
-                ),
-            )
-        ):
-            caption = CalmLabel(name)
-            caption.setObjectName("dim")
-            caption.setToolTip(teaches)
-            self._captions[name] = caption
-            self.facts[name] = CalmLabel("–")
-            self.facts[name].setToolTip(teaches)
-            place, column = divmod(row, 2)
-            grid.addWidget(caption, place, 2 * column)
-            grid.addWidget(self.facts[name], place, 2 * column + 1)
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 1)
+        self.facts, self._captions = grid.values, grid.captions
         return grid
 
     def refresh(self, telemetry: Telemetry) -> None:

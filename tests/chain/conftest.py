@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from acquisition_process import WAIT_S, Acquisition, wait_until
 
 from daq.service.warm_up import warm_kernels
 from hw.messages.endpoints import Endpoints
@@ -18,6 +17,7 @@ from hw.messages.source_link import SourceLink
 from hw.scanner.preset_file import load_scanner
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
+from rigs.acquisition_process import WAIT_S, Acquisition, wait_until
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ PAGE_S = 600.0
 @pytest.mark.timeout(PAGE_S + 20)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_reader_sees_what_the_tutorial_shows(page: Path) -> None:
-    command = [sys.executable, str(ROOT / "tests/chain/tutorial.py"), str(page)]
+    command = [sys.executable, str(ROOT / "tests/tutorial.py"), str(page)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PAGE_S, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_rig import foreign_build
 
 from daq.cli import main
 from daq.cli.bench.notes import goals
@@ -22,6 +21,7 @@ from daq.link.serial.line_errors import CommandRefused
 from hw.generate.dictionary import dictionary
 from hw.machines.toolchain import missing
 from hw.wire.control import STRUCTS
+from rigs.native_rig import foreign_build
 
 
 def native(test: Callable[..., Any]) -> Any:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coincidence_reference import Case, brute_force, sliding_list
 
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE, TRIPLE
 from coincidence.pairs import MOST_NEAR
 from coincidence.sorter import CoincidenceSorter
 from hw.messages.sort_settings import POLICIES, SortSettings
+from oracles.coincidence_reference import Case, brute_force, sliding_list
 
 PAGE = (Path(__file__).parents[2] / "docs" / "coincidence.md").read_text(encoding="utf-8")
 TAU_PS, SECTORS = 1000, 8

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from frames_factory import RUN_TAG, ModuleSender, single_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from hw.messages.sort_settings import POLICIES, SortSettings
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import MAX_EVENTS
+from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
 TAU_PS, DELAY_PS, MODULES = 1000, 50_000, 4
 LEFT_OUT = MOST_NEAR + 1

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from frames_factory import ModuleSender, single_words
-from hostile_bench import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coincidence.select import DOI_BINS, Calibration, CalibrationError
+from daq.folder.run_config import checked_settings
+from hw.messages.sort_settings import SettingsError
+from hw.wire.protocol import FRAME_PERIOD_PS
+from rigs.frames_factory import ModuleSender, single_words
+from rigs.hostile_bench import (
     BENCH,
     CRYSTALS,
     assert_books_close,
@@ -15,13 +22,6 @@ from hostile_bench import (
     selected,
     some_singles,
 )  # fmt: skip
-from hypothesis import given
-from hypothesis import strategies as st
-
-from coincidence.select import DOI_BINS, Calibration, CalibrationError
-from daq.folder.run_config import checked_settings
-from hw.messages.sort_settings import SettingsError
-from hw.wire.protocol import FRAME_PERIOD_PS
 
 
 def test_a_masked_crystal_is_counted_and_pairs_with_nobody() -> None:

@@ -10,17 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from frames_factory import ModuleSender, single_words
-from hostile_bench import (
-    BENCH,
-    CRYSTALS,
-    NARROW,
-    assert_books_close,
-    new_pipeline,
-    run,
-    selected,
-    some_singles,
-)  # fmt: skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +21,17 @@ from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import Verdict
 from hw.messages.sort_settings import POLICIES, SortSettings
 from hw.wire.protocol import FLAG_FIRST, FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
+from rigs.frames_factory import ModuleSender, single_words
+from rigs.hostile_bench import (
+    BENCH,
+    CRYSTALS,
+    NARROW,
+    assert_books_close,
+    new_pipeline,
+    run,
+    selected,
+    some_singles,
+)  # fmt: skip
 
 TICK_PS = 625 / 32
 

@@ -7,7 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from coincidence_reference import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import coincidence.sorter as sorter_module
+from coincidence.events import END_OF_TIME_PS, SINGLE
+from coincidence.sorter import CoincidenceSorter, Sorted
+from hw.messages.sort_settings import POLICIES, SortSettings
+from oracles.coincidence_reference import (
     Case,
     brute_force,
     brute_force_delayeds,
@@ -16,14 +23,7 @@ from coincidence_reference import (
     prompt_records,
     sliding_list,
 )
-from gate_policies_reference import is_gates
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-import coincidence.sorter as sorter_module
-from coincidence.events import END_OF_TIME_PS, SINGLE
-from coincidence.sorter import CoincidenceSorter, Sorted
-from hw.messages.sort_settings import POLICIES, SortSettings
+from oracles.gate_policies_reference import is_gates
 
 MODULES = 4
 

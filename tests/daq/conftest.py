@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import zmq
-from calibration_runs import BenchRun, emulate_bench
-from frames_factory import RUN_TAG
 
 from daq.folder.run_config import RunConfig, default_settings
 from daq.service.warm_up import warm_kernels
 from hw.scanner.description import Scanner
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from rigs.calibration_runs import BenchRun, emulate_bench
+from rigs.frames_factory import RUN_TAG
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,9 +14,8 @@ def core_library():
     if reason:
         pytest.skip(reason)
     pytest.importorskip("cffi")
-    from core_board import CoreLibrary
-
     from hw.machines.build import build
+    from rigs.core_board import CoreLibrary
 
     return CoreLibrary(build("test"))
 
@@ -24,7 +23,7 @@ def core_library():
 @pytest.fixture
 def core(core_library):
     """A new board with the core on it, not started: ``core.start()`` (core_board.CoreBoard)."""
-    from core_board import CoreBoard
+    from rigs.core_board import CoreBoard
 
     return CoreBoard(core_library)
 

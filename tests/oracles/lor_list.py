@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from oracles.multi_ray import CrystalPairs
 
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, crystal_position_mm
+from oracles.multi_ray import CrystalPairs
 from recon.core.events import NO_OFFSET, Lors
 from recon.core.grid import ReconError
 

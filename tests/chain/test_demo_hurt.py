@@ -1,0 +1,260 @@
+"""The demo is interrupted and its processes are killed: clean ends, no orphans, no lost data."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from daq.cli.launch.live_chain import HURRIED_DAQ_S, others_leave_s
+from daq.folder.raw_log import RawLogReader
+from rigs.demo_process import demo, family, result_of
+from rigs.host_pace import in_time
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+
+def wait_for_family(process: subprocess.Popen[str], *members: str) -> dict[str, psutil.Process]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = family(process)
+        if set(members) <= found.keys():
+            return found
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    raise AssertionError(f"{members} did not all start")
+
+
+def wait_for_run(runs: Path) -> Path:
+    """Wait until a run is being recorded."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        logs = [log for log in runs.glob("*/raw.tmraw") if log.stat().st_size > 50_000]
+        if logs:
+            return logs[0].parent
+        time.sleep(0.05)
+    raise AssertionError("no run was recorded")
+
+
+def wait_for_any(folder: Path, pattern: str) -> Path:
+    """Wait until there is a file of this pattern."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for found in folder.glob(pattern):
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"no {pattern} appeared")
+
+
+def wait_for_our_code(process: subprocess.Popen[str]) -> None:
+    """Wait until Python's own start is surely over: Ctrl-C in that is not ours to tell."""
+    while sum(psutil.Process(process.pid).cpu_times()[:2]) < 0.15:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+
+
+def assert_gone(processes: dict[str, psutil.Process], within_s: float) -> None:
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=within_s)
+    assert not alive, f"left behind: {alive}"
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """What a demo that got Ctrl-C in mid-run was, and what it left behind."""
+
+    launcher: int
+    members: dict[str, psutil.Process]
+    left_behind: list[psutil.Process]
+    took_s: float
+    returncode: int
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    """One demo with all of its processes, interrupted while it recorded."""
+    runs = tmp_path_factory.mktemp("interrupted")
+    process = demo(runs, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(runs)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    took_s = time.monotonic() - began
+    _, alive = psutil.wait_procs(list(members.values()), timeout=0.1)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return Interrupted(process.pid, members, alive, took_s, process.returncode, summary)
+
+
+def test_the_four_processes_are_really_separate(interrupted):
+    pids = {member.pid for member in interrupted.members.values()}
+    assert len(pids | {interrupted.launcher}) == 5
+
+
+def test_ctrl_c_closes_the_run_and_stops_everything_within_three_seconds(interrupted):
+    assert in_time(interrupted.took_s, 3.0)
+    assert not interrupted.left_behind
+    assert interrupted.returncode == 130
+    assert interrupted.summary["conserved"] is True
+    assert interrupted.summary["condition"] == "good"
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.8, 1.6])
+def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path, after_s):
+    process = demo(tmp_path, "--duration", "60")
+    time.sleep(after_s)  # wherever the start happens to be then
+    wait_for_our_code(process)
+    members = family(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert_gone(members, 0.1)
+
+
+def test_ctrl_c_while_the_run_is_armed_leaves_a_run_that_says_so(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    imager = wait_for_family(process, "imager")["imager"]
+    imager.suspend()  # the run is not started before the imager is ready
+    folder = wait_for_any(tmp_path, "*/journal.jsonl").parent
+    members = wait_for_family(process, "acquire", "imager", "emulate")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    imager.resume()
+    _, err = process.communicate(timeout=30)
+    assert in_time(time.monotonic() - began, 3.0)
+    assert process.returncode == 130, err
+    assert "daq did not leave" not in err
+    assert_gone(members, 0.1)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["conditions"] == ["incomplete: never started (the daq was told to leave)"]
+
+
+def test_a_daq_that_gets_no_time_is_waited_for_until_it_has_written_its_summary(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    members["acquire"].suspend()
+    process.send_signal(signal.SIGINT)
+    time.sleep(3.0)  # longer than all of them have on a machine that is not busy
+    members["acquire"].resume()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "daq did not leave" not in err
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["frames"]["received"] > 0
+    assert RawLogReader(folder / "raw.tmraw").head["run"] == summary["name"]
+    assert_gone(members, 0.1)
+
+
+@pytest.mark.parametrize("daq_took_s", [0.1, 1.0, 2.5, HURRIED_DAQ_S])
+def test_the_whole_stop_is_bounded_and_a_slow_machine_is_given_more(daq_took_s):
+    others_s = others_leave_s(daq_took_s)
+    assert daq_took_s + others_s <= 10.0
+    assert others_s >= min(daq_took_s, 2.0)
+
+
+def test_ctrl_c_while_kernels_are_compiled_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path / "cache"))
+    process = demo(tmp_path / "runs", "--duration", "60")
+    members = wait_for_family(process, "warm")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert_gone(members, 0.1)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_killing_the_launcher_stops_every_process_and_closes_the_run(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    process.kill()
+    process.communicate(timeout=10)
+    assert_gone(members, 5.0)
+    assert (folder / "summary.json").exists()
+
+
+def test_an_emulator_killed_in_mid_run_is_told_and_nothing_recorded_is_lost(tmp_path):
+    process = demo(tmp_path, "--duration", "60")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    members["emulate"].kill()
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "source ended" in err
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["condition"] == "incomplete"
+    assert summary["conserved"] is False
+    assert json.loads(out.splitlines()[-1])["singles"] == summary["singles"]
+    assert sum(map(len, RawLogReader(folder / "raw.tmraw"))) == summary["frames"]["received"] > 0
+    assert_gone(members, 1.0)
+
+
+@pytest.fixture(scope="module")
+def bereaved(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """A demo whose console and imager are killed in mid-run: its result, what it said."""
+    runs = tmp_path_factory.mktemp("bereaved")
+    process = demo(runs, "--duration", "12")  # both start again within it
+    everyone = ("acquire", "imager", "emulate", "console")
+    members = wait_for_family(process, *everyone)
+    wait_for_run(runs)
+    for name in ("console", "imager"):
+        members[name].kill()
+        members[name].wait(10)
+    wait_for_family(process, *everyone)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1]), err
+
+
+def test_a_console_killed_in_mid_run_comes_back_and_the_run_is_good(bereaved):
+    result, said = bereaved
+    assert "starting the console again" in said
+    assert result["conserved"] is True
+    assert (Path(result["run"]) / "console.png").exists()
+
+
+def test_an_imager_killed_in_mid_run_comes_back_and_says_what_it_missed(bereaved):
+    result, _ = bereaved
+    assert result["images"]["count"] > 0
+    assert 0 < result["images"]["prompts_used"] < result["prompts"]
+    assert result["conserved"] is True
+
+
+def test_faults_done_on_purpose_are_noticed_one_by_one(tmp_path):
+    """The emulator tells what it did to its frames; the daq's counters must say the same."""
+    faults = ("corrupt", "drop", "duplicate", "reorder", "wrong_version", "truncate")
+    spoil = [word for name in faults for word in ("--fault", f"{name}=0.02")]
+    result = result_of(demo(tmp_path, "--duration", "4", "--fast", *spoil))
+    done, frames = result["source"][0]["faults"], result["frames"]
+    assert all(done[name] > 0 for name in faults)
+    assert frames["corrupt"] == done["corrupt"] + done["truncate"]
+    assert frames["wrong_version"] == done["wrong_version"]
+    assert frames["duplicate"] == done["duplicate"]
+    # a frame held back whose successor was dropped comes in order after all
+    assert 0 <= done["reorder"] - frames["reordered"] <= 3
+    gone = ("drop", "corrupt", "truncate", "wrong_version")
+    assert frames["lost"] == sum(done[name] for name in gone)
+    assert result["condition"] == "tainted"
+    assert result["conserved"] is True
+
+
+def test_without_a_display_the_demo_says_so_and_leaves_screenshots(tmp_path, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    process = demo(tmp_path, "--duration", "1", headless=False)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "no display here: running headless" in err
+    folder = Path(json.loads(out.splitlines()[-1])["run"])
+    assert (folder / "console.png").exists()
+    assert (folder / "images" / "live.nii.gz").exists()

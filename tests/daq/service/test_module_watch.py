@@ -1,0 +1,155 @@
+"""What modules say of themselves is told once, by name; what looks wrong is counted by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from daq.path.decode import MAX_FRAME_ID
+from daq.path.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
+from daq.service.run_life import describe_fault, read_faults, write_faults
+from daq.service.watch import LAG_S, ModuleWatch, RunWatch, named
+from hw.messages.source import FaultDone, SourceReport
+from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
+from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
+
+
+def checker(n_modules: int = 1) -> FrameChecker:
+    return FrameChecker(n_modules=n_modules, run_tag=RUN_TAG)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def test_numbers_may_begin_anywhere_where_the_first_frame_says_so():
+    check, sender = checker(), ModuleSender(0)
+    sender.sequence, sender.events_before = 2**32 - 3, 7
+    frames = [sender.frame(single_words([k]), flags=FLAG_FIRST if k == 0 else 0) for k in range(9)]
+    del frames[5]
+    assert len(check.check([*frames, frames[0]])) == 8
+    link = check.links[0]
+    assert (link["received"], link["lost"], link["words_lost"], link["resets"]) == (8, 1, 1, 0)
+    assert link["frames_base"] + link["next_sequence"] == 9
+    assert link["words_base"] + link["next_word"] == 9
+    assert check.verdicts[Verdict.DUPLICATE] == 1
+
+
+@pytest.mark.parametrize("before", [5, 2**32 - 3])
+def test_a_first_frame_in_mid_run_is_a_reset_whatever_the_numbers_were(before):
+    """Numbers that fall from just below 2³² to 0 would look like a small gap without it."""
+    check, sender = checker(), ModuleSender(0)
+    sender.sequence = before
+    check.check([sender.frame(flags=FLAG_FIRST), sender.frame(single_words([1]))])
+    sender.restart()
+    sender.frame_id += 10
+    check.check([sender.frame(single_words([1, 2]), flags=FLAG_FIRST), sender.frame()])
+    link = check.links[0]
+    assert (link["resets"], link["received"], link["lost"], link["slips"]) == (1, 4, 0, 0)
+    assert link["frames_base"] + link["next_sequence"] == 4
+    assert (link["words_received"], link["words_lost"]) == (3, 0)
+
+
+def test_a_first_frame_overtaken_by_its_successor_is_no_reset():
+    check, sender = checker(), ModuleSender(0)
+    first, second = sender.frame(flags=FLAG_FIRST), sender.frame()
+    check.check([second, first])
+    assert check.links[0][["resets", "received", "lost"]].tolist() == (0, 2, 0)
+
+
+def test_a_period_that_leaps_ahead_of_its_number_is_refused_and_counts_as_lost():
+    check, sender = checker(), ModuleSender(0)
+    good = [sender.frame() for _ in range(5)]
+    leapt = [sender.frame(frame_id=5 + k + LEAP_PERIODS + 1) for k in range(3)]
+    sender.frame_id = 8
+    assert len(check.check([*good, *leapt, sender.frame()])) == 6
+    assert check.verdicts[Verdict.OUT_OF_STEP] == 3
+    assert (check.links[0]["lost"], check.links[0]["slips"]) == (3, 0)
+    assert check.links[0]["last_frame_id"] == 8
+
+
+def test_a_small_slip_is_followed_and_counted_there_and_back():
+    check, sender = checker(), ModuleSender(0)
+    frames = [sender.frame() for _ in range(3)]
+    sender.frame_id += 2
+    frames += [sender.frame() for _ in range(3)]
+    sender.frame_id -= 2
+    frames += [sender.frame() for _ in range(3)]
+    assert len(check.check(frames)) == 9
+    assert (check.links[0]["slips"], check.links[0]["lost"]) == (2, 0)
+
+
+def test_lost_frames_are_no_leap_for_period_and_number_go_together():
+    check, sender = checker(), ModuleSender(0)
+    first = sender.frame()
+    for _ in range(1000):
+        sender.frame()
+    assert len(check.check([first, sender.frame()])) == 2
+    assert check.links[0]["lost"] == 1000
+    assert MAX_FRAME_ID > 1000
+
+
+# --- what modules tell ----------------------------------------------------------------------------
+
+
+def test_sync_lost_and_found_is_told_once_by_module():
+    check, watch = checker(3), ModuleWatch()
+    senders = [ModuleSender(m) for m in range(3)]
+    check.check([s.frame(flags=FLAG_SYNC_LOST * (s.module > 0)) for s in senders])
+    assert watch.look(check.links) == [("alarm", "SYNC lost: modules 1, 2")]
+    check.check([s.frame(flags=FLAG_SYNC_LOST * (s.module == 2)) for s in senders])
+    assert watch.look(check.links) == [("info", "SYNC again: module 1")]
+    assert watch.look(check.links) == []
+    assert check.links["sync_lost"].tolist() == [0, 1, 2]
+
+
+def test_sync_lost_and_found_between_two_looks_is_told_all_the_same():
+    check, watch, sender = checker(), ModuleWatch(), ModuleSender(0)
+    check.check([sender.frame(flags=FLAG_SYNC_LOST), sender.frame()])
+    assert [words for _, words in watch.look(check.links)] == [
+        "SYNC lost: module 0",
+        "SYNC again: module 0",
+    ]
+
+
+def test_a_new_epoch_is_told_with_its_temperature():
+    check, watch = checker(2), ModuleWatch()
+    senders = [ModuleSender(m) for m in range(2)]
+    check.check([s.frame(temperature=2450, epoch=0) for s in senders])
+    assert watch.look(check.links) == []
+    check.check([s.frame(temperature=2700 + 50 * s.module, epoch=1) for s in senders])
+    ((severity, words),) = watch.look(check.links)
+    assert severity == "warning"
+    assert words.startswith("new epoch at 27.0 to 27.5 °C: modules 0, 1")
+    assert check.links["epochs"].tolist() == [1, 1]
+
+
+def test_many_modules_are_told_in_one_entry():
+    assert named([5]) == "module 5"
+    assert named(range(48)) == "modules 0, 1, 2, 3, 4, 5 and 42 more"
+    assert ModuleWatch().look(np.zeros(4, LINK)) == []
+
+
+def test_a_source_that_falls_behind_is_told_once_and_when_it_keeps_up_again():
+    watch = RunWatch()
+    told = [watch._lag(lag_s) for lag_s in (0.1, LAG_S + 1, LAG_S + 2, LAG_S / 2, 0.0, 0.0)]
+    assert [entry[0][0] if entry else "" for entry in told] == ["", "warning", "", "", "info", ""]
+    assert "1.5 s behind real time" in told[1][0][1]
+
+
+# --- the truth ------------------------------------------------------------------------------------
+
+
+def test_the_truth_of_faults_is_kept_in_the_runs_folder(tmp_path):
+    fault = FaultDone(
+        number=1, kind="drop", text="drop:module=3,p=1", modules=[3], begin_period=191,
+        end_period=286, amounts={"p": 1.0}, done=95,
+    )  # fmt: skip
+    report = SourceReport(
+        run_tag=1, singles_emitted=[], frames_sent=[], dead_events=[], fault_log=[fault]
+    )
+    assert read_faults(tmp_path) == []
+    write_faults(tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
+    write_faults(tmp_path, [report])
+    assert read_faults(tmp_path) == [fault]
+    assert describe_fault(fault) == "drop:module=3,p=1, module 3, from 1.00 to 1.50 s, 95 times"

@@ -1,0 +1,236 @@
+"""One daq per address, and a client that never waits longer than it was told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zmq
+
+from daq.client.client import ClientError, ControlClient, DisplayClient
+from daq.errors import ServiceError
+from daq.service.sockets import ServiceSockets, bind_service
+from hw.messages.codec import ImageMessage, Message, decode, encode
+from hw.messages.commands import Command, Reply
+from hw.messages.endpoints import PLANES, Endpoints
+
+OWNER = """
+import sys, time
+from daq.service.sockets import bind_service
+from hw.messages.endpoints import Endpoints
+bound = bind_service(Endpoints(sys.argv[1]))
+print("bound", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def endpoints(ipc_base: str) -> Endpoints:
+    return Endpoints(ipc_base)
+
+
+@pytest.fixture
+def service(endpoints: Endpoints) -> Iterator[ServiceSockets]:
+    bound = bind_service(endpoints)
+    yield bound
+    bound.close()
+
+
+def test_a_second_daq_on_the_same_folder_is_refused_with_the_owners_pid(
+    service: ServiceSockets, endpoints: Endpoints
+) -> None:
+    with pytest.raises(ServiceError, match=f"another daq \\(pid {os.getpid()}\\) owns"):
+        bind_service(endpoints)
+    with ControlClient(endpoints) as client:  # and the first one still has its sockets
+        client.send("ping")
+        assert service.control.poll(2000)
+
+
+@pytest.mark.processes
+def test_the_owner_may_be_another_process_and_a_killed_one_leaves_no_trace(
+    endpoints: Endpoints,
+) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, endpoints.base],
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "bound\n"
+        with pytest.raises(ServiceError, match=f"pid {owner.pid}"):
+            bind_service(endpoints)
+    finally:
+        owner.kill()
+        owner.wait(10)
+        owner.stdout.close()
+    bind_service(endpoints).close()
+
+
+def test_after_closing_the_address_is_free_again(endpoints: Endpoints) -> None:
+    bind_service(endpoints).close()
+    with closing(bind_service(endpoints)) as again, ControlClient(endpoints) as client:
+        client.send("ping")
+        assert again.control.poll(2000)
+
+
+def free_base() -> Endpoints:
+    """Return a tcp base whose plane ports were free a moment ago."""
+    for port in range(20_000 + os.getpid() % 20_000, 60_000, 10):
+        try:
+            for k in range(len(PLANES)):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + k))
+        except OSError:
+            continue
+        return Endpoints(f"tcp://127.0.0.1:{port}")
+    raise AssertionError("no free ports")
+
+
+@pytest.mark.parametrize("plane", ["data", "control", "telemetry"])
+def test_a_taken_port_is_a_service_error_and_lets_the_other_ports_go(plane: str) -> None:
+    endpoints = free_base()
+    port = int(endpoints.of(plane).rsplit(":", 1)[1])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(ServiceError, match=f"cannot bind {plane}.*choose another --endpoint"):
+            bind_service(endpoints)
+    bind_within(5.0, endpoints).close()
+
+
+def bind_within(seconds: float, endpoints: Endpoints) -> ServiceSockets:
+    """Bind, patiently: ZeroMQ lets a closed socket's port go a moment later, in its own thread."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return bind_service(endpoints)
+        except ServiceError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def test_a_failed_bind_lets_the_folder_go(endpoints: Endpoints) -> None:
+    (endpoints.folder / "telemetry").mkdir(parents=True)
+    with pytest.raises(ServiceError, match="cannot bind telemetry"):
+        bind_service(endpoints)
+    (endpoints.folder / "telemetry").rmdir()
+    bind_within(5.0, endpoints).close()
+
+
+def test_a_folder_that_cannot_be_used_is_a_service_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ServiceError, match="cannot use"):
+        bind_service(Endpoints(f"ipc://{tmp_path}/file/x"))
+
+
+def answering(
+    service: ServiceSockets, reply: Callable[[Command], list[Message]]
+) -> threading.Thread:
+    """Answer one command in a thread, as the service would."""
+
+    def answer() -> None:
+        if service.control.poll(5000):
+            identity, data = service.control.recv_multipart()
+            command = decode(data)
+            assert isinstance(command, Command)
+            for message in reply(command):
+                service.control.send_multipart([identity, encode(message)])
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return thread
+
+
+def test_a_call_waits_through_accepted_until_done(
+    service: ServiceSockets, endpoints: Endpoints
+) -> None:
+    def reply(command: Command) -> list[Message]:
+        return [
+            Reply(id=command.id + 1000, status="done", result={"of": "another"}),
+            Reply(id=command.id, status="accepted"),
+            Reply(id=command.id, status="done", result={"args": command.args}),
+        ]
+
+    with ControlClient(endpoints) as client:
+        thread = answering(service, reply)
+        assert client.call("arm", timeout_s=5, name="x") == {"args": {"name": "x"}}
+        thread.join()
+
+
+def test_a_failed_command_is_an_error_with_the_daqs_reason(
+    service: ServiceSockets, endpoints: Endpoints
+) -> None:
+    with ControlClient(endpoints) as client:
+        thread = answering(
+            service, lambda c: [Reply(id=c.id, status="failed", reason="arm a run first")]
+        )
+        with pytest.raises(ClientError, match="start: arm a run first"):
+            client.call("start", timeout_s=5)
+        thread.join()
+
+
+def test_a_daq_of_another_version_is_a_client_error(
+    service: ServiceSockets, endpoints: Endpoints
+) -> None:
+    with ControlClient(endpoints) as client:
+        thread = answering(service, lambda c: [Reply(id=c.id, status="done", version=1)])
+        with pytest.raises(ClientError, match="version 1"):
+            client.call("ping", timeout_s=5)
+        thread.join()
+
+
+def test_no_answer_is_an_error_within_the_bound_that_says_what_to_do(endpoints: Endpoints) -> None:
+    with ControlClient(endpoints) as client:
+        with pytest.raises(ClientError, match=r"ping: no answer .* within 0\.05 s; is it running"):
+            client.call("ping", timeout_s=0.05)
+        assert client.poll() == []
+
+
+def test_commands_to_nobody_fill_a_bounded_queue(endpoints: Endpoints) -> None:
+    with ControlClient(endpoints) as client, pytest.raises(ClientError, match="is the daq running"):
+        for _ in range(1000):
+            client.send("ping")
+
+
+def test_ids_tell_commands_apart(endpoints: Endpoints) -> None:
+    with ControlClient(endpoints) as client:
+        assert [client.send("ping") for _ in range(3)] == [1, 2, 3]
+
+
+def image(sequence: int) -> bytes:
+    return encode(
+        ImageMessage(
+            run="r", sequence=sequence, shape=(1, 1, 1), voxel_mm=(1, 1, 1), image=b"\0" * 4,
+            unit="", detector_time_s=0, event_wall_ns=0, published_wall_ns=0, prompts_used=0,
+            delayeds_used=0, fraction_used=1, corrections={},
+        )
+    )  # fmt: skip
+
+
+def test_a_slow_display_gets_the_newest_only(endpoints: Endpoints) -> None:
+    publisher = zmq.Context.instance().socket(zmq.XPUB)
+    publisher.bind(endpoints.of("images"))
+    display = DisplayClient(endpoints)
+    try:
+        assert publisher.poll(5000)  # the subscription has come
+        publisher.recv()
+        for sequence in range(20):
+            publisher.send(image(sequence))
+        newest = None
+        while (found := display.image(timeout_s=0.3)) is not None:
+            newest = found
+        assert newest is not None
+        assert newest.sequence == 19
+        assert display.telemetry() is None
+    finally:
+        display.close()
+        publisher.close(linger=0)
