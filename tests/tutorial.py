@@ -124,7 +124,7 @@ class Session:
 @contextlib.contextmanager
 def session() -> Iterator[Session]:
     """Begin in an empty folder, with `tomoshibi` on the path and an address of its own."""
-    here = Path.cwd()
+    here, environment = Path.cwd(), dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="tomoshibi-tutorial-") as name:
         folder = Path(name) / "work"
         (bin_folder := Path(name) / "bin").mkdir()
@@ -144,6 +144,8 @@ def session() -> Iterator[Session]:
         finally:
             reader.close()
             os.chdir(here)
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 def _renewed(shown: str, printed: str) -> list[str]:

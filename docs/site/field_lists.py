@@ -1,7 +1,8 @@
-"""Lists of fields in docstrings, as lists on the site.
+"""Lists of fields and examples in docstrings, as such on the site.
 
 The house style names fields, arguments and returned arrays as lines of ``name : what it is``, often
-without a heading. Markdown would run them together; here each becomes an item.
+without a heading. Markdown would run them together; here each becomes an item, and lines behind
+``>>>`` become code.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ UNDERLINE = re.compile(r"^-{3,}$", re.M)
 
 
 def as_items(paragraph: str) -> str:
-    """Return a paragraph as a list where it is one of fields, otherwise as it is."""
+    """Return a list of fields as a list, an example as code, another paragraph as it is."""
     lines = paragraph.splitlines()
+    if lines and lines[0].startswith(">>> "):
+        code = [line[4:].split("  # doctest:")[0] for line in lines]
+        return "\n".join(["```python", *code, "```"])
     if not lines or not ITEM.fullmatch(lines[0]) or UNDERLINE.search(paragraph):
         return paragraph
     items = []
