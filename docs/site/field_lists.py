@@ -13,6 +13,7 @@ from typing import Any
 from griffe import Extension
 
 ITEM = re.compile(r"(?P<names>[A-Za-z_`][\w`, .*]*?) : (?P<words>\S.*)")
+ROLE = re.compile(r":\w+:`[~.]?([^`]+)`")
 UNDERLINE = re.compile(r"^-{3,}$", re.M)
 
 
@@ -41,5 +42,5 @@ class FieldLists(Extension):
     def on_instance(self, *, obj: Any, **_: Any) -> None:
         """Make lists of the paragraphs that are lists."""
         if obj.docstring:
-            parts = obj.docstring.value.split("\n\n")
+            parts = ROLE.sub(r"`\1`", obj.docstring.value).split("\n\n")
             obj.docstring.value = "\n\n".join(as_items(part) for part in parts)
