@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,3 +94,31 @@ def test_citation_tells_the_version_and_licence_of_the_package() -> None:
 def test_ci_elsewhere_does_what_ci_run_does_and_nothing_else() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     assert re.findall(r"\brun: *(.+)", workflow) == [".ci/run"]
+
+
+def _on_the_site(markdown: str, repo_url: str | None = None) -> str:
+    """Return a page of docs/ as the site's hook leaves it."""
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs/site/hooks.py")
+    assert spec and spec.loader
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    config = SimpleNamespace(
+        docs_dir=str(ROOT / "docs"), config_file_path=str(ROOT / "mkdocs.yml"), repo_url=repo_url
+    )
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="page.md"))
+    return str(hooks.on_page_markdown(markdown, page, config, None))
+
+
+def test_the_site_names_files_of_the_repository_in_place_of_a_link() -> None:
+    assert _on_the_site("[hw/wire](../hw/wire/)") == "hw/wire"
+    assert _on_the_site("[how](../README.md)") == "how (`README.md`)"
+    assert _on_the_site("[how](install.md)") == "[how](install.md)"
+    linked = _on_the_site("[how](../README.md)", "https://example.org/repository/")
+    assert linked == "[how](https://example.org/repository/blob/HEAD/README.md)"
+
+
+def test_the_site_warns_of_a_link_to_a_file_that_is_not_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _on_the_site("[gone](../gone.py)")
+    assert "../gone.py" in caplog.text
