@@ -7,24 +7,23 @@ python tests/coverage_by_room.py --write FILE.md          put it between the fil
 from __future__ import annotations
 
 import argparse
-import io
 import json
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-
-import coverage
 
 BEGIN, END = "<!-- coverage -->\n", "<!-- /coverage -->"
 
 
 def table() -> str:
     """Return the table of what coverage's data file holds."""
-    measured = coverage.Coverage()
-    measured.load()
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        measured.json_report(outfile=file.name, ignore_errors=True)
-        files = json.load(io.TextIOWrapper(file, encoding="utf-8"))["files"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "coverage.json"
+        command = [sys.executable, "-m", "coverage", "json", "-q", "-i", "-o", str(report)]
+        subprocess.run(command, check=True, timeout=300)
+        files = json.loads(report.read_text(encoding="utf-8"))["files"]
     lines, run, kernels = Counter[str](), Counter[str](), Counter[str]()
     for name, one in files.items():
         for key in (Path(name).parts[0], "all"):
