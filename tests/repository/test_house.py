@@ -98,16 +98,3 @@ def test_the_places_named_for_changes_exist() -> None:
     places = [place for row in rows for place in re.findall(r"`([a-z_]+/[\w./]*)`", row)]
     assert len(places) >= len(rows)
     assert [place for place in places if not (ROOT / place).exists()] == []
-
-
-def test_documents_name_files_that_exist() -> None:
-    named = {
-        (page.name, place)
-        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-        for place in re.findall(
-            r"`((?:hw|emulator|coincidence|daq|recon|gui|tests|benchmarks)/[\w/.-]+)`",
-            page.read_text(encoding="utf-8"),
-        )
-    }
-    assert len(named) > 50
-    assert sorted(pair for pair in named if not (ROOT / pair[1]).exists()) == []
