@@ -78,10 +78,10 @@ class Closing:
 
     def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
         """Whether all has come: every LAST frame and report; or silence; or the bound."""
-        complete = run.pipeline.decoder.all_ended and len(run.reports) >= self._sources
+        complete = run.pipeline.all_ended and len(run.reports) >= self._sources
         silent = now - max(last_data_s, self._began) > self._silence_s
         expired = now - self._began > self._drain_s
-        if (silent or expired) and not complete and not run.pipeline.decoder.all_ended:
+        if (silent or expired) and not complete and not run.pipeline.all_ended:
             run.taint("incomplete: the modules' last frames never came")
         return complete or silent or expired
 
@@ -311,7 +311,7 @@ class RunKeeper:
             self.fail(f"internal error in the event path, please report: {error!r}")
             return
         self._watch.data_came(time.monotonic())
-        newest_ps = run.pipeline.decoder.newest_ps
+        newest_ps = run.pipeline.newest_ps
         self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=newest_ps)
         self._pass_on(run, output)
 
@@ -355,7 +355,7 @@ class RunKeeper:
             return
         for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
-        if run.pipeline.decoder.all_ended:
+        if run.pipeline.all_ended:
             self.begin_closing("all modules have ended")
         elif len(run.reports) >= len(self._sources.present) > 0:
             self.begin_closing("the sources have finished")

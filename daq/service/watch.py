@@ -102,19 +102,19 @@ class RateWatch:
         self._usual: Counts = np.zeros(0, np.int64)
         self._told: frozenset[int] = frozenset()
 
-    def look(self, singles: Counts, detector_ps: int) -> list[tuple[Severity, str]]:
+    def look(self, singles: Counts, newest_ps: int) -> list[tuple[Severity, str]]:
         """Return what should be told now.
 
-        singles : (modules,) i8, of the run up to ``detector_ps``
+        singles : (modules,) i8, of the run up to ``newest_ps``
         """
-        if len(singles) < LEAST_MODULES or detector_ps < self._last_ps + LEAST_S * 1e12:
+        if len(singles) < LEAST_MODULES or newest_ps < self._last_ps + LEAST_S * 1e12:
             return []
         if self._last is None:
-            self._last, self._last_ps = singles.copy(), detector_ps
+            self._last, self._last_ps = singles.copy(), newest_ps
             self._usual = singles.copy()
             return []
         new = singles - self._last
-        self._last, self._last_ps = singles.copy(), detector_ps
+        self._last, self._last_ps = singles.copy(), newest_ps
         ratio, sigma = _against_before(new, self._usual)
         loud = (ratio > RATIO) & (np.log(ratio) > SIGMAS * sigma)
         calm = ratio < np.sqrt(RATIO)
@@ -215,7 +215,7 @@ class RunWatch:
             entries += self._randoms(run)
             entries += self._lag(lag_s)
             entries += self._module_rates(run)
-            entries += self._states.look(run.pipeline.checker.links)
+            entries += self._states.look(run.pipeline.links)
             if run.books().frames()["epochs"]:
                 run.taint("a module's temperature left its band")
         return entries
@@ -235,7 +235,7 @@ class RunWatch:
 
     def _randoms(self, run: Run) -> list[tuple[Severity, str]]:
         """Compare the two estimates of the randoms; tell once that they disagree, once the end."""
-        recent = run.statistics.recent_randoms(LONGEST_SPAN_PS)
+        recent = run.takers.statistics.recent_randoms(LONGEST_SPAN_PS)
         if recent is None or not recent.counts.known:
             return []
         off = abs(recent.counts.ratio - 1)
@@ -254,8 +254,7 @@ class RunWatch:
     def _module_rates(self, run: Run) -> list[tuple[Severity, str]]:
         if run.scanner.modality != "PET":
             return []
-        decoder = run.pipeline.decoder
-        return self._rates.look(decoder.line["singles"], decoder.newest_ps)
+        return self._rates.look(run.pipeline.module_singles, run.pipeline.newest_ps)
 
     def _lag(self, lag_s: float) -> list[tuple[Severity, str]]:
         """Tell once that an emulated source does not keep up, and once that it does again."""
@@ -271,7 +270,7 @@ class RunWatch:
     def last_words(self, run: Run) -> list[str]:
         """Return losses and disagreements that were not told yet, at the end of a run."""
         randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
-        states = [words for _, words in self._states.look(run.pipeline.checker.links)]
+        states = [words for _, words in self._states.look(run.pipeline.links)]
         return self._losses(run) + randoms + states
 
     def given_up(self, run: Run, now: float) -> bool:

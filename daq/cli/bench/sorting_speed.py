@@ -32,6 +32,7 @@ from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
 from daq.path.pipeline import Pipeline, pairs_in_view
 from daq.path.stage_threads import run_stages
+from daq.path.takers.streams import PairStream
 from hw.scanner.geometry import build_geometry
 
 CHAIN_BATCH = 1 << 17
@@ -90,22 +91,21 @@ def _batches(singles: Records) -> Iterator[Batch]:
 def frames_to_listmode(workload: Workload, frames: list[bytes], *, threads: int = 1) -> int:
     """Sort data frames into a list-mode log in a temporary file; return how many prompts."""
     with tempfile.TemporaryDirectory(prefix="tomoshibi-bench-") as folder:
-        writer = ListmodeWriter(Path(folder) / "listmode.tmlm", {})
+        pairs = PairStream(workload.settings, ListmodeWriter(Path(folder) / "listmode.tmlm", {}))
         pipeline = Pipeline(
             workload.scanner,
             build_geometry(workload.scanner),
             workload.settings,
             run_tag=0,
             calibration=some_calibration(workload.scanner),
-            listmode=writer,
         )
         starts = range(0, len(frames), FRAMES_A_BATCH)
         batches = (frames[start : start + FRAMES_A_BATCH] for start in starts)
-        for _ in pipeline.stream(batches, threads=threads):
-            pass
-        pipeline.finish()
-        writer.close({})
-        return pipeline.sorter.counts.prompts
+        for output in pipeline.stream(batches, threads=threads):
+            pairs.take(output)
+        pairs.take(pipeline.finish())
+        pairs.close({})
+        return pipeline.counts.prompts
 
 
 def sorted_window_pairs(workload: Workload) -> int:

@@ -131,7 +131,8 @@ def test_after_last_frames_of_all_the_watermark_passes_everything() -> None:
     chain.decode(a.frame(last=True))
     assert (chain.watermark, chain.decoder.all_ended, chain.states[0]) == (0, False, "ended")
     chain.decode(b.frame(), b.frame(last=True))
-    assert chain.decoder.watermark_ps == END_OF_TIME_PS
+    assert chain.decoder.horizon_ps == END_OF_TIME_PS
+    assert chain.decoder.watermark_ps == chain.decoder.newest_ps
     assert chain.decoder.newest_ps == 2 * PERIOD_PS
     assert chain.decoder.all_ended
 
@@ -197,7 +198,7 @@ def test_any_batching_decides_the_same(data: st.DataObject, seed: int) -> None:
     parts = [in_parts.decode(*frames[i:j]) for i, j in pairwise([0, *cuts, len(frames)])]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     np.testing.assert_array_equal(in_parts.decoder.line, at_once.decoder.line)
-    assert in_parts.decoder.watermark_ps == at_once.decoder.watermark_ps
+    assert in_parts.decoder.horizon_ps == at_once.decoder.horizon_ps
     line = at_once.decoder.line
     words = sum(len(open_frame(frame)[1]) for frame in frames)
     assert line["singles"].sum() <= words

@@ -77,7 +77,7 @@ def run_of(
     """Return what Closing looks at of a run."""
     tainted: list[str] = []
     return SimpleNamespace(
-        pipeline=SimpleNamespace(decoder=SimpleNamespace(all_ended=ended)),
+        pipeline=SimpleNamespace(all_ended=ended),
         reports=[None] * reports,
         imager=None
         if imager_final is None
@@ -176,11 +176,13 @@ class WatchedRun:
         self.config = SimpleNamespace(duration_s=duration_s)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
-        self.statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)
+        statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)
+        self.takers = SimpleNamespace(statistics=statistics)
         self.randoms_alarm = False
-        decoder = SimpleNamespace(line={"singles": np.zeros(4, np.int64)}, newest_ps=0)
-        checker = SimpleNamespace(links=FrameChecker(n_modules=4, run_tag=0).links)
-        self.pipeline = SimpleNamespace(decoder=decoder, checker=checker)
+        links = FrameChecker(n_modules=4, run_tag=0).links
+        self.pipeline = SimpleNamespace(
+            module_singles=np.zeros(4, np.int64), newest_ps=0, links=links
+        )
         self.scanner = load_scanner("bench2")
 
     def books(self) -> SimpleNamespace:
