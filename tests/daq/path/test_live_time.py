@@ -121,7 +121,7 @@ def test_any_batching_of_a_bad_link_gives_the_same_live_times(
     config = make_config(stall_s=3.5 * PERIOD_S)
     pieces = [frames[i:j] for i, j in zip([0, *cuts], [*cuts, len(frames)], strict=True)]
     live = [
-        processed(config, tmp_path / str(k), batches).statistics.live_time
+        processed(config, tmp_path / str(k), batches).takers.statistics.live_time
         for k, batches in enumerate([pieces, [frames], [[frame] for frame in frames]])
     ]
     assert live[0].lost_s.min() > 0
