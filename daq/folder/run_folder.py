@@ -70,6 +70,7 @@ def _head_of_logs(folder: Path) -> dict[str, Any]:
 
 CONFIG_NAME = "run.json"
 SUMMARY_NAME = "summary.json"
+FAULTS_NAME = "faults.json"
 SCANNER_NAME = "scanner.toml"
 MU_MAP_NAME = "mu_map.npz"
 _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")

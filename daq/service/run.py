@@ -23,6 +23,7 @@ from daq.folder import raw_log as rawlog
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
     CONFIG_NAME,
+    FAULTS_NAME,
     MU_MAP_NAME,
     SCANNER_NAME,
     SUMMARY_NAME,
@@ -37,6 +38,7 @@ from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
 from hw.scanner.geometry import build_geometry
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 
 class Run:
@@ -237,7 +239,14 @@ class Run:
         }
 
     def write_summary(self) -> dict[str, Any]:
-        """Write ``summary.json`` and return what is in it; raises StorageError."""
+        """Write ``summary.json`` and return what is in it; where a source reported any fault,
+        ``faults.json`` too: what was done to the run on purpose. Raises StorageError."""
+        faults = [
+            msgspec.to_builtins(fault) for source in self.reports for fault in source.fault_log
+        ]
+        if faults:
+            period_s = FRAME_PERIOD_PS * 1e-12
+            write_json(self.folder / FAULTS_NAME, {"period_s": period_s, "faults": faults})
         summary = self.summary()
         write_json(self.folder / SUMMARY_NAME, summary)
         return summary

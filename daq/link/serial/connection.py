@@ -1,7 +1,7 @@
 """The connection to one module: opened, kept alive, listened to, got back when it is lost.
 
-What a session's orders go over (``session``). All that comes is taken in by the poller's thread; questions
-are asked by others, one at a time, each within a bound.
+A session (``session``) gives its orders over it. All that comes is taken in by the poller's thread;
+questions are asked by others, one at a time, each within a bound.
 
 Whether a module has started anew since we last knew it, also where no one told us.
 
@@ -57,7 +57,8 @@ from daq.link.serial.packets import NOTICE, REPLY, ControlMessage
 from daq.link.serial.poller import Poller
 from daq.link.serial.ports import BAUD_DEFAULT
 from daq.link.serial.recovery import Recovery
-from daq.link.serial.transcript import Chronicle, Dump
+from daq.link.serial.transcript import Chronicle, Dump, Tell
+from hw.messages.telemetry import Severity
 from hw.wire.control import (
     COMMANDS,
     COUNTER_HZ,
@@ -145,7 +146,7 @@ class Connection:
         on_frame: Callable[[bytes], None] | None = None,
         on_notice: Callable[[str, np.void], None] | None = None,
         on_link: Callable[[bool, str], None] | None = None,
-        journal: Callable[[str], None] | None = None,
+        journal: Tell | None = None,
         transcripts: Dump | None = None,
         timeout_s: float = 0.25,
         tries: int = 4,
@@ -192,7 +193,7 @@ class Connection:
         baud, module : speed at start; index for the words of errors
         poller : shared by the sessions of a process; None: one of its own
         on_frame, on_notice, on_link : callbacks, see the module's docstring
-        journal : takes lines that begin with their severity: "info: ", "warning: ", "alarm: "
+        journal : takes lines, each with its severity
         transcripts : folder of dumps, or a function that is given a reason and the lines
         timeout_s, tries : for a command's reply; hello_s : for the first one
         any_schema : also a module of another schema, for what is frozen; see ``foreign``
@@ -253,9 +254,9 @@ class Connection:
         """Write the last 1024 messages down; return the file where there is one."""
         return self._chronicle.dump(f"{self.where}: {reason}")
 
-    def tell(self, words: str) -> None:
+    def tell(self, severity: Severity, words: str) -> None:
         """Write a line into the journal and the transcript."""
-        self._chronicle.tell(words)
+        self._chronicle.tell(severity, words)
 
     def close(self) -> None:
         """Let the port go. May be called twice."""
@@ -376,13 +377,13 @@ class Connection:
         self.statistics.clock.begin()
         causes = {int(cause): cause.name for cause in ResetCause}
         cause = causes.get(int(self.identity["reset_cause"]), "unknown cause")
-        self.tell(f"warning: {self.where} started anew ({cause})")
+        self.tell("warning", f"{self.where} started anew ({cause})")
 
     def _now_connected(self, words: str) -> None:
         self._heard_s = time.monotonic()
         self.connected = self.statistics.connected = True
         self.poller.wake()
-        self.tell(f"info: {self.where}: {words}, build {int(self.identity['build']):08x}")
+        self.tell("info", f"{self.where}: {words}, build {int(self.identity['build']):08x}")
         if self._on_link is not None:
             self._on_link(True, words)
         if self._line.broken:  # before anybody was there to notice
@@ -409,7 +410,7 @@ class Connection:
             finally:
                 self._quiet = False
         self._wanted_baud = baud
-        self.tell(f"info: {self.where}: {baud} baud")
+        self.tell("info", f"{self.where}: {baud} baud")
 
     def _try_baud(self, baud: int, old: int) -> None:
         """Speak at the new speed within the module's second, or wait for the old one."""
@@ -437,7 +438,7 @@ class Connection:
                 return
             self.connected = self.statistics.connected = False
         self._exchange.fail(words)
-        self.tell(f"alarm: {self.where}: link lost: {words}")
+        self.tell("alarm", f"{self.where}: link lost: {words}")
         self._chronicle.dump_aside(f"{self.where}: link lost: {words}")
         if self._on_link is not None:
             self._on_link(False, words)
@@ -508,8 +509,9 @@ class Connection:
     def _note_fault(self, entry: np.void) -> None:
         words = fault_words(int(entry["fault"]))
         self.tell(
-            f"alarm: {self.where}: fault: {words} (measured {int(entry['value'])}, "
-            f"allowed {int(entry['limit'])})"
+            "alarm",
+            f"{self.where}: fault: {words} (measured {int(entry['value'])}, "
+            f"allowed {int(entry['limit'])})",
         )
         self._chronicle.dump_aside(f"{self.where}: fault: {words}")
 
@@ -541,8 +543,9 @@ class Connection:
         frames, words, told_s = self._told_lost
         if self.books.lost_ever > frames and now_s - told_s >= 1.0:
             self.tell(
-                f"warning: {self.where}: {self.books.lost_ever - frames} data frames lost, with "
-                f"{max(0, self.books.lost_words - words)} event words"
+                "warning",
+                f"{self.where}: {self.books.lost_ever - frames} data frames lost, with "
+                f"{max(0, self.books.lost_words - words)} event words",
             )
             self._told_lost = (self.books.lost_ever, self.books.lost_words, now_s)
 

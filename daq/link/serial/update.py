@@ -129,7 +129,7 @@ def transfer_image(
     except BaseException:
         abort_update(session)
         raise
-    session.connection.tell(f"info: {session.where}: image in slot {slot_name(slot)} is verified")
+    session.connection.tell("info", f"{session.where}: image in slot {slot_name(slot)} is verified")
     return slot
 
 
@@ -142,7 +142,7 @@ def abort_update(session: ModuleSession) -> None:
             session.command("update_abort")
     except (CommandRefused, NoAnswer) as error:
         session.connection.tell(
-            f"warning: {session.where}: the update could not be given up: {error}"
+            "warning", f"{session.where}: the update could not be given up: {error}"
         )
 
 

@@ -139,26 +139,26 @@ def test_the_telemetry_tells_the_last_seconds_and_crosses_the_wire(
     tmp_path: Path, make_config: MakeConfig
 ) -> None:
     run = Run(make_config(), tmp_path)
-    keeper = SimpleNamespace(
+    life = SimpleNamespace(
         run=run,
-        control=SimpleNamespace(state="running", reason=""),
+        state="running",
+        reason="",
         journal=SimpleNamespace(tail=[], write_errors=0),
         disk_free=10**9,
     )
     sources = SimpleNamespace(describe=lambda: "", lag_s=lambda: 0.0, invalid_messages=0)
-    service = SimpleNamespace(keeper=keeper, sources=sources, stray_frames=0)
-    before = compose_telemetry(service)
+    before = compose_telemetry(life, sources, stray_frames=0)
     assert (before.randoms, before.module_live, before.pair_live) == ({}, [], 0.0)
     for frames in periods(60):
         run.process(frames)
     run.randoms_alarm = True
-    told = decode_as(Telemetry, encode(compose_telemetry(service)))
+    told = decode_as(Telemetry, encode(compose_telemetry(life, sources, stray_frames=0)))
     assert told.randoms.keys() == {"delayed_cps", "singles_cps", "ratio", "ratio_sigma"}
     assert told.randoms["ratio"] == pytest.approx(1, abs=4 * told.randoms["ratio_sigma"])
     assert (told.module_live, told.pair_live, told.randoms_alarm) == ([1.0, 1.0], 1.0, True)
     assert (told.calibration, told.window_rates) == ("none", {})
-    keeper.control.state = "closed"
-    assert compose_telemetry(service).randoms == {}
+    life.state = "closed"
+    assert compose_telemetry(life, sources, stray_frames=0).randoms == {}
     run.abandon()
 
 

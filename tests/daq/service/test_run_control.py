@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from daq.service.run_life import (
     SILENCE_S,
     TRANSITIONS,
     Closing,
-    RunControl,
+    RunLife,
 )
 from daq.service.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
 from hw.scanner.preset_file import load_scanner
@@ -31,40 +33,46 @@ ALLOWED = {
 }  # fmt: skip
 
 
+def new_life() -> RunLife:
+    """A life whose states alone are asked for: nothing behind it is touched."""
+    nobody: Any = None
+    return RunLife(Path(), sources=nobody, imager=nobody, events=nobody, on_end=nobody)
+
+
 @pytest.mark.parametrize(("begin", "end"), list(product(STATES, STATES)))
 def test_only_the_drawn_transitions_are_possible(begin, end) -> None:
-    control = RunControl()
-    control.state, control.reason = begin, "because"
+    life = new_life()
+    life.state, life.reason = begin, "because"
     if (begin, end) in ALLOWED:
-        control.to(end, "why")
-        assert (control.state, control.reason) == (end, "why")
+        life.enter(end, "why")
+        assert (life.state, life.reason) == (end, "why")
     else:
         with pytest.raises(RunError, match=f"from {begin} to {end}: .* \\(because\\)"):
-            control.to(end)
-        assert (control.state, control.reason) == (begin, "because")
+            life.enter(end)
+        assert (life.state, life.reason) == (begin, "because")
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_an_error_is_latched_with_its_first_reason_until_reset(state) -> None:
-    control = RunControl()
-    control.state = state
-    control.reason = "first" if state == "error" else ""
-    control.latch("first")
-    control.latch("second")
-    assert (control.state, control.reason) == ("error", "first")
+    life = new_life()
+    life.state = state
+    life.reason = "first" if state == "error" else ""
+    life.latch("first")
+    life.latch("second")
+    assert (life.state, life.reason) == ("error", "first")
     for other in STATES:
         if other != "idle":
             with pytest.raises(RunError, match="reset"):
-                control.to(other)
-    control.to("idle")
-    assert control.reason == ""
+                life.enter(other)
+    life.enter("idle")
+    assert life.reason == ""
 
 
 def test_what_the_state_does_not_allow_names_the_remedy() -> None:
-    control = RunControl()
-    control.require("idle", "closed")
+    life = new_life()
+    life.require("idle", "closed")
     with pytest.raises(RunError, match="the run is idle: arm a run first"):
-        control.require("running")
+        life.require("running")
 
 
 def run_of(

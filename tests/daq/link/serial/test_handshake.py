@@ -14,6 +14,7 @@ from daq.link.serial.packets import NOTICE, encode_message
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, NOTICES, SCHEMA_CRC, STRUCTS, VERSION
 from hw.wire.protocol import HEADER_DTYPE, MAGIC
+from rigs.line_journal import LineJournal
 from rigs.native_rig import OTHER_SCHEMA, wait_until
 from rigs.scripted_module import ScriptedModule
 
@@ -160,10 +161,10 @@ def test_a_module_that_comes_back_with_another_schema_is_let_go_until_it_is_ours
         module.identity["schema"], module.identity["resets"] = OTHER_SCHEMA, 2
         return encode_message(NOTICE, 0, HELLO, module.identity.tobytes()) + module.reply(command)
 
-    journal = []
+    journal = LineJournal()
     with (
         ScriptedModule(hear=hear) as module,
-        ModuleSession.open(module.url, journal=journal.append) as session,
+        ModuleSession.open(module.url, journal=journal.tell) as session,
     ):
         with contextlib.suppress(LinkLost):  # where the notice is seen before the reply
             session.command("save")

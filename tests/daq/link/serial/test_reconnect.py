@@ -30,7 +30,7 @@ def line(proxy, journal, tmp_path):
     with ModuleSession.open(
         proxy.url,
         module=3,
-        journal=journal.append,
+        journal=journal.tell,
         transcripts=tmp_path / "transcripts",
         on_link=lambda connected, words: links.append((connected, words)),
         silence_s=1.0,
