@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from daq.calibration.calibration_painting import paint_png, qt_application
-from daq.calibration.calibration_plot import Curve, Panel
+from daq.calibration.plots import Curve, Panel, plot_bytes
 from daq.cli.validate.emulator_runs import ideal_instrument, slices_of
 from daq.cli.validate.ideal_read_out import ReadOut
 from daq.cli.validate.result_line import Figure, Line, NotRun, Scope
@@ -68,8 +67,7 @@ def spectra(scope: Scope) -> list[Line]:
         panels += _panels(case, found)
     if scope.plots is not None:
         scope.plots.mkdir(parents=True, exist_ok=True)
-        with qt_application():
-            (scope.plots / PICTURE).write_bytes(paint_png(panels))
+        (scope.plots / PICTURE).write_bytes(plot_bytes(panels))
     return lines
 
 
