@@ -17,14 +17,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, median_of, scanner_of, status_figures
 from daq.cli.common import CommandError
 from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
     from daq.calibration.energy_fit import EnergyResult, LineSpectra
     from daq.calibration.energy_spectra import Grid, Spectra
+    from daq.calibration.plots import Panel
     from daq.folder.calibration_set import CalibrationSet
 
 EXAMPLES = """\
@@ -134,7 +135,7 @@ def _figures(lines: list[LineSpectra], found: EnergyResult) -> dict[str, Any]:
 
 
 def _panels(lines: list[LineSpectra], found: EnergyResult) -> list[Panel]:
-    from daq.calibration.calibration_plot import Panel, histogram
+    from daq.calibration.plots import Panel, histogram
 
     panels = [
         spectrum_panel(f"All singles, {line.grid.line_keV:g} keV", line.grid, line.spectra,
@@ -154,7 +155,7 @@ def spectrum_panel(
     title: str, grid: Grid, spectra: Spectra, gain: Any, curvature: Any | None = None
 ) -> Panel:
     """Return the plot of all spectra together, as read out and calibrated."""
-    from daq.calibration.calibration_plot import Curve, Panel
+    from daq.calibration.plots import Curve, Panel
 
     widths = grid.edges_keV[1:] - grid.edges_keV[:-1]
     per_keV = spectra.sum(axis=0, dtype="i8") / widths
@@ -181,8 +182,8 @@ def _aligned(spectra: Spectra, gain: Any, curvature: Any | None, grid: Grid) -> 
 def _find_lutetium(folders: list[Path], base: CalibrationSet | None) -> Outcome:
     import numpy as np
 
-    from daq.calibration.calibration_plot import Curve, Panel, histogram
     from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
+    from daq.calibration.plots import Curve, Panel, histogram
 
     spectra = _sum_of_runs(folders, LOG_GRID, base)
     known = base.curvature if base is not None else None
@@ -213,3 +214,14 @@ def _find_lutetium(folders: list[Path], base: CalibrationSet | None) -> Outcome:
     ]
     return Outcome({"gain": found.gain}, "¹⁷⁶Lu background", figures, panels,
                    {"gain": found.status})  # fmt: skip
+
+
+KIND = CalibrationKind(
+    name="energy",
+    words="gain (and non-linearity) of each crystal, from photopeaks or from ¹⁷⁶Lu",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=1,
+    add_arguments=add_arguments,
+    find=find,
+)
