@@ -161,6 +161,16 @@ class Books:
             return dict.fromkeys(("words", "implausible", "late", "unknown_frames"), 0)
         return self._angles.counts()
 
+    def counters(self) -> dict[str, int]:
+        """Return all of them by their full names; those of angles where the scanner can move.
+
+        ``hw.messages.counters`` says how bad each one is.
+        """
+        groups = {"frames": self.frames(), "singles": self.singles()}
+        if self._angles is not None:
+            groups["angles"] = self.angles()
+        return {f"{kind}.{key}": n for kind, group in groups.items() for key, n in group.items()}
+
     def per_module(self) -> list[dict[str, Any]]:
         """Return the books of each module."""
         return [

@@ -197,6 +197,15 @@ class Run:
         """Return what the sorter counted."""
         return asdict(self.pipeline.counts)
 
+    def counters(self) -> dict[str, int]:
+        """Return every counter of the run by its full name (``hw.messages.counters``)."""
+        return {
+            **self.books().counters(),
+            **self.coincidences(),
+            "imager.undelivered": self.undelivered,
+            "bytes": self.bytes_written,
+        }
+
     def condition(self) -> RunCondition:
         """Good, tainted (something was lost or odd) or incomplete (cut off)."""
         if any(reason.startswith("incomplete") for reason in self.conditions):

@@ -87,20 +87,12 @@ def _statistics(run: Run) -> dict[str, Any]:
 
 
 def _counters(life: RunLife, sources: Sources, stray_frames: int) -> dict[str, int]:
-    run, counters = life.run, {"stray_frames": stray_frames}
-    counters["invalid_messages"] = sources.invalid_messages
-    counters["journal_write_errors"] = life.journal.write_errors
-    if run is None:
-        return counters
-    books = run.books()
-    counters.update({f"frames.{key}": value for key, value in books.frames().items()})
-    counters.update({f"singles.{key}": value for key, value in books.singles().items()})
-    counters.update(run.coincidences())
-    if run.pipeline.angles:
-        counters.update({f"angles.{key}": value for key, value in books.angles().items()})
-    counters["imager.undelivered"] = run.undelivered
-    counters["bytes"] = run.bytes_written
-    return counters
+    return {
+        "stray_frames": stray_frames,
+        "invalid_messages": sources.invalid_messages,
+        "journal_write_errors": life.journal.write_errors,
+        **(life.run.counters() if life.run else {}),
+    }
 
 
 def _bins(histogram: np.ndarray | None) -> bytes:

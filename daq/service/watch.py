@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from daq.path.takers.statistics import LONGEST_SPAN_PS
 from daq.service.run import Run
+from hw.messages.counters import ALARMING
 from hw.messages.telemetry import Severity
 from hw.wire.protocol import FLAG_SYNC_LOST
 
@@ -163,25 +164,6 @@ RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
 than both; they agree again within half of either."""
 
 _CAUSES = "a delay within the dead time, a source that pulses, noise that repeats? docs/randoms.md"
-WATCHED = {
-    "lost": "data frames lost",
-    "corrupt": "data frames corrupt",
-    "late": "data frames late",
-    "duplicate": "data frames twice",
-    "reordered": "data frames out of order",
-    "wrong_version": "data frames of another protocol version",
-    "other_run": "data frames of another run",
-    "unknown_module": "data frames of an unknown module",
-    "out_of_step": "data frames whose time leapt away from their number: a module's clock?",
-    "slips": "slips of a module's time against its frame numbers",
-    "sync_lost": "data frames without SYNC: coincidences of those modules are off in time",
-    "lost_in_module": "events lost in modules' queues",
-    "module_resets": "module resets",
-    "module_stalls": "module stalls",
-    "implausible": "angles implausible: beyond the range or too fast",
-    "unknown_frames": "data frames of modules that did not tell their angle",
-    "crowded": "singles crowded beyond measure: a clock that stands still, or noise?",
-}
 
 
 class RunWatch:
@@ -216,17 +198,15 @@ class RunWatch:
             entries += self._lag(lag_s)
             entries += self._module_rates(run)
             entries += self._states.look(run.pipeline.links)
-            if run.books().frames()["epochs"]:
+            if run.counters()["frames.epochs"]:
                 run.taint("a module's temperature left its band")
         return entries
 
     def _losses(self, run: Run) -> list[str]:
         words = []
-        books = run.books()
-        counts = books.angles() | books.frames() | {"crowded": run.coincidences()["crowded"]}
-        counts["lost_in_module"] = books.singles()["lost_in_module"]
-        for name, what in WATCHED.items():
-            more = counts[name] - self._told.get(name, 0)
+        counts = run.counters()
+        for name, what in ALARMING.items():
+            more = counts.get(name, 0) - self._told.get(name, 0)
             if more > 0:
                 self._told[name] = counts[name]
                 words.append(f"{more} {what} ({counts[name]} in this run)")

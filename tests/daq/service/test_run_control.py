@@ -22,7 +22,8 @@ from daq.service.run_life import (
     Closing,
     RunLife,
 )
-from daq.service.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
+from daq.service.watch import GIVE_UP_S, SILENT_S, RunWatch
+from hw.messages.counters import COUNTERS
 from hw.scanner.preset_file import load_scanner
 
 STATES = tuple(TRANSITIONS)
@@ -179,8 +180,7 @@ class WatchedRun:
     """A run whose frame counters the test sets."""
 
     def __init__(self, duration_s: float = 0.0) -> None:
-        self.frames = dict.fromkeys([*WATCHED, "epochs"], 0)
-        self.crowded = 0
+        self.counts = dict.fromkeys(COUNTERS, 0)
         self.config = SimpleNamespace(duration_s=duration_s)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
@@ -193,12 +193,8 @@ class WatchedRun:
         )
         self.scanner = load_scanner("bench2")
 
-    def books(self) -> SimpleNamespace:
-        other = dict.fromkeys(WATCHED, 0)
-        return SimpleNamespace(frames=lambda: self.frames, angles=dict, singles=lambda: dict(other))
-
-    def coincidences(self) -> dict[str, int]:
-        return {"crowded": self.crowded}
+    def counters(self) -> dict[str, int]:
+        return self.counts
 
 
 def test_silence_and_its_end_are_told_once_each() -> None:
@@ -217,12 +213,12 @@ def test_silence_and_its_end_are_told_once_each() -> None:
 def test_losses_are_told_at_most_once_a_second_with_how_many_came_since() -> None:
     watch, run = RunWatch(), WatchedRun()
     watch.data_came(0.0)
-    run.frames["lost"] = 3
+    run.counts["frames.lost"] = 3
     assert watch.look(run, 0.0) == [("alarm", "3 data frames lost (3 in this run)")]
-    run.frames["lost"] = 8
+    run.counts["frames.lost"] = 8
     assert watch.look(run, 0.5) == []
     assert watch.look(run, 1.1) == [("alarm", "5 data frames lost (8 in this run)")]
-    run.frames["corrupt"] = 1
+    run.counts["frames.corrupt"] = 1
     assert watch.last_words(run) == ["1 data frames corrupt (1 in this run)"]
     assert watch.last_words(run) == []
     assert set(run.tainted) == {"data frames lost", "data frames corrupt"}
