@@ -36,8 +36,8 @@ from coincidence.events import SINGLE, WINDOW_SHIFT, Records, Rotation, as_words
 from hw.errors import TomoshibiError
 from hw.jit import Array, kernel
 from hw.messages.sort_settings import SettingsError, SortSettings
+from hw.physics.constants import REFERENCE_KEV
 
-REFERENCE_keV = 511.0
 WALK_LEAST_keV, WALK_MOST_keV = 25.0, 6553.5
 """The walk is that of an energy within these: below, the time stamp means little."""
 
@@ -160,7 +160,7 @@ class Calibration:
 
 def walk_shape(energy_keV: float) -> float:
     """Return √(511 keV/E) − 1, by which a crystal's walk is multiplied."""
-    return math.sqrt(REFERENCE_keV / energy_keV) - 1
+    return math.sqrt(REFERENCE_KEV / energy_keV) - 1
 
 
 def no_calibration(n_crystals: int) -> Calibration:
@@ -247,7 +247,7 @@ OUTSIDE, WINDOWED, ACCEPTED = 0, 1, 2
 """Columns of the counts, the two upper bits of a table's byte: in no window, in one for singles
 only, in the coincidence window."""
 
-_REFERENCE_DKEV = 10 * REFERENCE_keV
+_REFERENCE_DKEV = 10 * REFERENCE_KEV
 _WALK_LEAST_DKEV, _WALK_MOST_DKEV = 10 * WALK_LEAST_keV, 10 * WALK_MOST_keV
 _MAX_ENERGY = 65535.0
 _CRYSTAL_FIELD = np.uint64(events.CRYSTAL_FIELD)

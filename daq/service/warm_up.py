@@ -19,6 +19,7 @@ from daq.path.live_time import LiveTime
 from daq.path.takers.projections import count_pictures
 from daq.path.takers.randoms import RandomsTally
 from hw.messages.sort_settings import SortSettings
+from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Motion
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import pack_words
@@ -38,7 +39,7 @@ def warm_kernels() -> None:
     motion = Motion(kind="gantry", most_deg_per_s=1.0, least_deg=0.0, most_deg=360.0)
     AngleTrack(motion, 1).take(checked)
     count_pictures(as_words(singles[:count]), np.zeros((1, 1), np.uint32))
-    accumulate_spectra(singles[:count], line_grid(511.0).table(), new_spectra(1))
+    accumulate_spectra(singles[:count], line_grid(REFERENCE_KEV).table(), new_spectra(1))
 
 
 def _warm_statistics(

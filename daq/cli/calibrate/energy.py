@@ -21,6 +21,7 @@ from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, median_of, scanner_of, status_figures
 from daq.cli.common import CommandError
 from daq.cli.progress import ProgressLine
+from hw.physics.constants import FWHM_PER_SIGMA, REFERENCE_KEV
 
 if TYPE_CHECKING:
     from daq.calibration.energy_fit import EnergyResult, LineSpectra
@@ -123,7 +124,8 @@ def _figures(lines: list[LineSpectra], found: EnergyResult) -> dict[str, Any]:
         "gain_spread": round(float(found.gain.std()), 5),
         "peak_error_keV": [median_of(peaks.error_keV[peaks.good]) for peaks in found.peaks],
         "fwhm_keV": [
-            median_of(2.3548 * (peaks.sigma_keV * found.gain)[peaks.good]) for peaks in found.peaks
+            median_of(FWHM_PER_SIGMA * (peaks.sigma_keV * found.gain)[peaks.good])
+            for peaks in found.peaks
         ],
     }
     if len(lines) > 1:
@@ -173,7 +175,7 @@ def _aligned(spectra: Spectra, gain: Any, curvature: Any | None, grid: Grid) -> 
     for k in range(0, len(spectra), 4096):  # bounds the table of moved energies
         moved = centres[None, :] * gain[k : k + 4096, None]
         if curvature is not None:
-            moved = moved * (1 + curvature[k : k + 4096, None] * (moved / 511 - 1))
+            moved = moved * (1 + curvature[k : k + 4096, None] * (moved / REFERENCE_KEV - 1))
         weights = spectra[k : k + 4096].ravel()
         total += np.histogram(moved, bins=grid.edges_keV, weights=weights.reshape(moved.shape))[0]
     return total

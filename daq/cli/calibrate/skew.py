@@ -14,6 +14,7 @@ from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, one_run, status_figures
 from daq.cli.common import positive
 from daq.cli.progress import ProgressLine
+from hw.physics.constants import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from daq.folder.calibration_set import CalibrationSet
@@ -64,7 +65,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
         "coincidences": len(pairs),
         "coincidences_used": found.used,
         "iterations": found.iterations,
-        "residual_fwhm_ps": round(2.3548 * found.sigma_ps, 1),
+        "residual_fwhm_ps": round(FWHM_PER_SIGMA * found.sigma_ps, 1),
         "skew_spread_ps": round(float(found.skew_ps.std()), 1),
     }
     reach = float(config.settings.window_ps)

@@ -18,6 +18,7 @@ from daq.cli.calibrate.outcome import Outcome, median_of, one_run, status_figure
 from daq.cli.calibrate.skew import add_source_options
 from daq.cli.common import CommandError, positive
 from daq.cli.progress import ProgressLine
+from hw.physics.constants import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from daq.calibration.plots import Panel
@@ -89,7 +90,7 @@ def _figures(found: WalkResult) -> dict[str, Any]:
         "walk_mean_ps": round(float(found.walk_ps.mean()), 1),
         "walk_spread_ps": round(float(found.walk_ps.std()), 1),
         "walk_error_ps": median_of(found.error_ps[np.isfinite(found.error_ps)], 1),
-        "residual_fwhm_ps": round(2.3548 * found.sigma_ps, 1),
+        "residual_fwhm_ps": round(FWHM_PER_SIGMA * found.sigma_ps, 1),
     }
 
 

@@ -25,6 +25,7 @@ from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from hw.wire.angle_words import pack_angle_words
+from hw.messages.counters import COUNTERS
 
 TEXTS = {"head": as_toml(HEAD), "columns": as_toml(COLUMNS)}
 
@@ -129,6 +130,7 @@ def test_the_books_close_and_nothing_is_said_of_pairs(text: str, tmp_path: Path)
     assert singles["other_words"] == 0
     assert summary["prompts"] == summary["delayeds"] == summary["crowded"] == 0
     assert summary["randoms"]["ratio"] is None
+    assert {f"angles.{key}" for key in summary["angles"]} <= set(COUNTERS)
     assert summary["angles"] == {
         "words": len(sent.angles), "implausible": 0, "late": 0, "unknown_frames": 0,
     }  # fmt: skip

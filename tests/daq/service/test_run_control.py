@@ -12,6 +12,7 @@ import pytest
 
 from daq.errors import RunError
 from daq.path.frame_check import FrameChecker
+from daq.service.run import Run
 from daq.service.run_life import (
     DRAIN_S,
     HURRIED_IMAGER_S,
@@ -23,7 +24,7 @@ from daq.service.run_life import (
     RunLife,
 )
 from daq.service.watch import GIVE_UP_S, SILENT_S, RunWatch
-from hw.messages.counters import COUNTERS
+from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
 
 STATES = tuple(TRANSITIONS)
@@ -174,6 +175,16 @@ def test_told_to_leave_the_daq_waits_for_no_progress() -> None:
         slow = run_of(imager_final=False, finishing=0.1 * (tenth + 1))
         assert not closing.imager_is_done(slow, 0.1 * tenth)
     assert closing.imager_is_done(slow, HURRIED_IMAGER_S + 0.1)
+
+
+def test_every_counter_of_a_run_has_its_row_in_the_table(tmp_path, make_config) -> None:
+    run = Run(make_config(), tmp_path)
+    run.put_away()
+    assert set(run.counters()) <= set(COUNTERS)
+    assert {name for name in COUNTERS if name.split(".")[0] in ("frames", "singles")} <= set(
+        run.counters()
+    )
+    assert harm_of("singles.devoured_by_grues") == "loss"
 
 
 class WatchedRun:
