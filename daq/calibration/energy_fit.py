@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.calibration.energy_spectra import BINS, LineGrid, Spectra
-from daq.calibration.photopeaks import GRID_511, Peaks, fit_peaks
+from daq.calibration.photopeaks import Peaks, fit_peaks
 from daq.folder.calibration_arrays import MAX_CURVATURE, CalibrationSetError
 from daq.folder.calibration_set import Status
 from hw.physics.constants import REFERENCE_KEV
@@ -70,17 +70,6 @@ class _Places:
     status: Statuses
     module_keV: Floats
     peaks: Peaks
-
-
-def calibrate_energy(
-    spectra: Spectra,
-    scanner: Scanner,
-    *,
-    grid: LineGrid = GRID_511,
-    curvature: npt.NDArray[np.generic] | None = None,
-) -> EnergyResult:
-    """Return the gains that bring each crystal's photopeak to the line: ``calibrate_lines``."""
-    return calibrate_lines([LineSpectra(grid, spectra)], scanner, curvature=curvature)
 
 
 def calibrate_lines(

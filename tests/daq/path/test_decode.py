@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from coincidence.events import END_OF_TIME_PS, empty_singles
 from daq.path.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.path.frame_check import FrameChecker
-from hw.wire.frames import open_frame
 from hw.wire.protocol import (
     FLAG_FIRST,
     FRAME_PERIOD_TICKS,
@@ -22,6 +21,7 @@ from hw.wire.protocol import (
     unpack_words,
 )
 from hw.wire.protocol import FRAME_PERIOD_PS as PERIOD_PS
+from oracles.frame_reader import open_frame
 from rigs.frames_factory import RUN_TAG, ModuleSender, sent_run, single_words
 
 CRYSTALS = 64

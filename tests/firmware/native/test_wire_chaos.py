@@ -16,7 +16,7 @@ from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
 from daq.link.serial.session import ModuleSession
 from hw.machines.native import Native
 from hw.machines.toolchain import missing
-from hw.wire.frames import open_frame
+from oracles.frame_reader import open_frame
 from rigs.line_journal import LineJournal
 from rigs.native_rig import begin_run, bring_up, feed, mark, period_words, wait_until
 from rigs.wire_proxy import BURST, DROP, DUPLICATE, FLIP, STALL, UNPLUG, WireProxy

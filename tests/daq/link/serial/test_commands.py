@@ -11,8 +11,8 @@ import pytest
 from daq.link.serial.line_errors import CommandRefused, PortError
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, REGISTERS, BiasState, DataPath, Slot, State, Status
-from hw.wire.frames import open_frame
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, TIME_MASK
+from oracles.frame_reader import open_frame
 from rigs.native_rig import RUN_TAG, begin_run, bring_up, feed, mark, period_words, wait_until
 
 pytestmark = pytest.mark.firmware
