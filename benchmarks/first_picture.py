@@ -2,11 +2,12 @@
 
     sudo python3 benchmarks/first_picture.py [BASE] [--turns 2] [--suite trixie] [--only-setup]
 
-Needs root, ``debootstrap`` and 6 GB in the temporary folder; nothing of this checkout's environment.
-A bare Debian (minbase and python3) is made once and copied for each turn; in the copy a clone of the
-commit runs ``./tomoshibi --apt demo``. pip's and the certificates' configuration is the host's; the
-copies start without any cache. Prints one JSON object: by commit, for each turn, the second at which
-each line of the start appeared. Compare the two: machines and links differ more than commits do.
+Needs root, ``debootstrap`` and 6 GB in the temporary folder; nothing of this checkout's
+environment. A bare Debian (minbase and python3) is made once and copied for each turn; in the copy
+a clone of the commit runs ``./tomoshibi --apt demo``. pip's and the certificates' configuration is
+the host's; the copies start without any cache. Prints one JSON object: by commit, for each turn,
+the second at which each line of the start appeared. Compare the two: machines and links differ more
+than commits do.
 """
 
 from __future__ import annotations

@@ -36,7 +36,6 @@ SINGLE = np.dtype(
 window (from 1, as in ``SortSettings.singles_windows``) in the upper six bits of its flags."""
 
 WINDOW_SHIFT = 2
-WORD_FLAGS_MASK = (1 << WINDOW_SHIFT) - 1
 """The lower bits of a single's flags are those of the event word."""
 
 COINCIDENCE = np.dtype(
@@ -152,7 +151,7 @@ def as_words(singles: Records) -> Words:
     """Return SINGLE records as (n, 2) i8: time, and crystal | energy·2³² | flags·2⁴⁸ | doi·2⁵⁶.
 
     Kernels copy and compare two words much faster than six fields. No copy is made where the
-    records are contiguous.
+    records are contiguous. ``CRYSTAL_FIELD``, ``ENERGY_SHIFT`` ... say where the fields lie.
     """
     return np.ascontiguousarray(singles).view(np.int64).reshape(-1, 2)
 
@@ -162,25 +161,27 @@ def empty_singles(n: int) -> Records:
     return np.empty(n, dtype=SINGLE)
 
 
-_U32 = 0xFFFFFFFF
+CRYSTAL_FIELD, ENERGY_FIELD, BYTE_FIELD = 0xFFFFFFFF, 0xFFFF, 0xFF
+ENERGY_SHIFT, FLAGS_SHIFT, DOI_SHIFT = 32, 48, 56
+"""Where the fields lie in the second word of a single (``as_words``); flags and doi are a byte."""
 
 
 @kernel
 def crystal_of(s: Array, i: int) -> int:
     """Return the crystal of single i of (n, 2) i8."""
-    return s[np.uint64(i), 1] & _U32
+    return s[np.uint64(i), 1] & CRYSTAL_FIELD
 
 
 @kernel
 def energy_of(s: Array, i: int) -> int:
     """Return the energy of single i in 0.1 keV."""
-    return (s[np.uint64(i), 1] >> 32) & 0xFFFF
+    return (s[np.uint64(i), 1] >> ENERGY_SHIFT) & ENERGY_FIELD
 
 
 @kernel
 def doi_of(s: Array, i: int) -> int:
     """Return the depth bin of single i."""
-    return (s[np.uint64(i), 1] >> 56) & 0xFF
+    return (s[np.uint64(i), 1] >> DOI_SHIFT) & BYTE_FIELD
 
 
 @kernel
@@ -196,7 +197,7 @@ def write_pair(
         tof_ps = -tof_ps
     out[n, 0] = s[early, 0]
     out[n, 1] = crystal_of(s, a) | (crystal_of(s, b) << 32)
-    out[n, 2] = (tof_ps & _U32) | (energy_of(s, a) << 32) | (energy_of(s, b) << 48)
+    out[n, 2] = (tof_ps & CRYSTAL_FIELD) | (energy_of(s, a) << 32) | (energy_of(s, b) << 48)
     out[n, 3] = flags | (doi_of(s, a) << 8) | (doi_of(s, b) << 16) | (window << 24)
 
 

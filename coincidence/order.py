@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from coincidence.events import SINGLE, Records, Rotation, Words, as_words
+from coincidence.events import CRYSTAL_FIELD, SINGLE, Records, Rotation, Words, as_words
 from hw.jit import Array, kernel
 
 _CROWDED = 64  # mean of the square of a bucket's occupancy per single; a steady stream has about 1
-_CRYSTAL_FIELD = 0xFFFFFFFF
 _NEVER = np.int64(2**63 - 1)
 _ONE = np.uint64(1)
 _STEADY_PS = 1 << 40
@@ -142,13 +141,12 @@ def insertion_sort(singles: Array, n: int) -> None:
             before_ps = time_ps
             continue
         word = singles[i, 1]
-        crystal = word & _CRYSTAL_FIELD
+        crystal = word & CRYSTAL_FIELD
         j = np.uint64(i)
         while j > 0 and (
             singles[j - _ONE, 0] > time_ps
             or (
-                singles[j - _ONE, 0] == time_ps
-                and (singles[j - _ONE, 1] & _CRYSTAL_FIELD) > crystal
+                singles[j - _ONE, 0] == time_ps and (singles[j - _ONE, 1] & CRYSTAL_FIELD) > crystal
             )
         ):
             singles[j, 0], singles[j, 1] = singles[j - _ONE, 0], singles[j - _ONE, 1]
@@ -161,7 +159,7 @@ def is_before(a: Array, i: int, j: int) -> bool:
     """Whether single i must leave before single j, by time and then crystal."""
     if a[i, 0] != a[j, 0]:
         return bool(a[i, 0] < a[j, 0])
-    return bool((a[i, 1] & _CRYSTAL_FIELD) < (a[j, 1] & _CRYSTAL_FIELD))
+    return bool((a[i, 1] & CRYSTAL_FIELD) < (a[j, 1] & CRYSTAL_FIELD))
 
 
 @kernel

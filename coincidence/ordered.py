@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence import pairs
-from coincidence.events import COINCIDENCE, END_OF_TIME_PS, Records, Words, as_words
+from coincidence.events import (
+    COINCIDENCE,
+    END_OF_TIME_PS,
+    ENERGY_FIELD,
+    ENERGY_SHIFT,
+    Records,
+    Words,
+    as_words,
+)
 from coincidence.pairs import POLICY_NUMBERS, pair_prompts
 from coincidence.select import window_dkeV
 from hw.jit import Array, kernel
@@ -30,7 +38,7 @@ def accept(words: Array, begin: int, end: int, low: int, width: int, at: int, ti
     """Note time and place of the singles [begin, end) with low ≤ energy ≤ low + width, from place
     ``at`` on; return how many there are then."""
     n = np.uint64(at)  # unsigned indices: a signed one may count from the end, which costs a test
-    shift, mask = np.uint64(32), np.uint64(0xFFFF)
+    shift, mask = np.uint64(ENERGY_SHIFT), np.uint64(ENERGY_FIELD)
     least, span = np.uint64(low), np.uint64(width)
     for i in range(np.uint64(begin), np.uint64(end)):
         times[n], index[n] = words[i, 0], i

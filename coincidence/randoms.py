@@ -139,26 +139,6 @@ def singles_rate_randoms(
     return np.asarray(np.where(either, products, 0) * (2 * window_ps / slice_ps))
 
 
-def singles_rate_of_lines(
-    crystal_a: npt.NDArray[np.integer],
-    crystal_b: npt.NDArray[np.integer],
-    *,
-    pair_randoms: Floats,
-    crystal_singles: Ints,
-    module_of: npt.NDArray[np.uint16],
-) -> Floats:
-    """Return the randoms expected on each LOR: R_ij = R_mn · (s_i / S_m) · (s_j / S_n), (n,) f8.
-
-    pair_randoms : (modules, modules), row < column, from :func:`singles_rate_randoms`
-    crystal_singles : (n_crystals,) singles s of the run; S their sum over a module
-    """
-    module_singles = np.bincount(module_of, weights=crystal_singles, minlength=len(pair_randoms))
-    share = crystal_singles / np.maximum(module_singles[module_of], 1)
-    m, n = module_of[crystal_a], module_of[crystal_b]
-    pair = pair_randoms[np.minimum(m, n), np.maximum(m, n)]
-    return np.asarray(pair * share[crystal_a] * share[crystal_b])
-
-
 @dataclass(frozen=True)
 class FanRates:
     """Delayeds smoothed by their fan sums: r_i · r_j are expected on the LOR of crystals i and j.

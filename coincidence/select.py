@@ -31,12 +31,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from coincidence import events
 from coincidence.events import SINGLE, WINDOW_SHIFT, Records, Rotation, as_words
 from hw.errors import TomoshibiError
 from hw.jit import Array, kernel
 from hw.messages.sort_settings import SettingsError, SortSettings
+from hw.physics.constants import REFERENCE_KEV
 
-REFERENCE_keV = 511.0
 WALK_LEAST_keV, WALK_MOST_keV = 25.0, 6553.5
 """The walk is that of an energy within these: below, the time stamp means little."""
 
@@ -159,7 +160,7 @@ class Calibration:
 
 def walk_shape(energy_keV: float) -> float:
     """Return √(511 keV/E) − 1, by which a crystal's walk is multiplied."""
-    return math.sqrt(REFERENCE_keV / energy_keV) - 1
+    return math.sqrt(REFERENCE_KEV / energy_keV) - 1
 
 
 def no_calibration(n_crystals: int) -> Calibration:
@@ -246,17 +247,18 @@ OUTSIDE, WINDOWED, ACCEPTED = 0, 1, 2
 """Columns of the counts, the two upper bits of a table's byte: in no window, in one for singles
 only, in the coincidence window."""
 
-_REFERENCE_DKEV = 10 * REFERENCE_keV
+_REFERENCE_DKEV = 10 * REFERENCE_KEV
 _WALK_LEAST_DKEV, _WALK_MOST_DKEV = 10 * WALK_LEAST_keV, 10 * WALK_MOST_keV
 _MAX_ENERGY = 65535.0
-_CRYSTAL_FIELD, _ENERGY_FIELD = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF << 32)
-_ENERGY_SHIFT, _ENERGY_MASK = np.uint64(32), np.uint64(0xFFFF)
-_DOI_SHIFT, _DOI_MASK = np.uint64(56), np.uint64(7)
+_CRYSTAL_FIELD = np.uint64(events.CRYSTAL_FIELD)
+_ENERGY_SHIFT, _ENERGY_MASK = np.uint64(events.ENERGY_SHIFT), np.uint64(events.ENERGY_FIELD)
+_ENERGY_FIELD = _ENERGY_MASK << _ENERGY_SHIFT
+_DOI_SHIFT, _DOI_MASK = np.uint64(events.DOI_SHIFT), np.uint64(DOI_BINS - 1)
 _COLUMN_SHIFT = np.uint8(6)
 _BIN_FACTOR, _BIN_SHIFT, _LAST_BIN = np.uint64(52429), np.uint64(21), np.uint64(SPECTRUM_BINS - 1)
 """energy // 40 = (energy · 52429) >> 21 for energies below 2**16, without a division."""
 
-_NUMBER_SHIFT = np.uint64(48 + WINDOW_SHIFT)
+_NUMBER_SHIFT = np.uint64(events.FLAGS_SHIFT + WINDOW_SHIFT)
 CRYSTAL = np.dtype([("gain", "<f4"), ("skew_ps", "<i4"), ("count_row", "<u2"), ("row", "<u2")])
 """What selection needs of a crystal, in one cache line: ``count_row`` is its module, or modules +
 its module where it is masked; ``row`` its row of the window table."""

@@ -44,7 +44,6 @@ class SortCounts:
     crowded_windows : delayed windows with more than ``MOST_NEAR`` singles, which count for nothing
     """
 
-    singles: int = 0
     prompts: int = 0
     delayeds: int = 0
     multiples: int = 0
@@ -64,7 +63,7 @@ class Sorted:
 
 
 class CoincidenceSorter:
-    """Pairs singles that come in order of time.
+    """Pairs singles that come in order of time; ``singles`` is how many came.
 
     Parameters
     ----------
@@ -82,6 +81,7 @@ class CoincidenceSorter:
     ) -> None:
         self.settings = settings
         self.counts = SortCounts()
+        self.singles = 0
         self._module_of = module_of
         self._allowed = np.ascontiguousarray(allowed_pairs)
         self._stream = empty_singles(0)
@@ -103,7 +103,7 @@ class CoincidenceSorter:
         singles : (n,) SINGLE in order of time, none before those of earlier calls
         horizon_ps : no later call will bring a single earlier than this
         """
-        self.counts.singles += len(singles)
+        self.singles += len(singles)
         stream = self._extend(singles)
         prompts, triples = self._prompts(stream, horizon_ps)
         found = self._delayeds(stream, horizon_ps)

@@ -10,43 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.jit import Record, bare_kernel
-
-ANNIHILATION, LINE, LUTETIUM_DECAY, NOISE_TRIGGER = range(4)
-"""What a trigger comes from: an annihilation photon, a γ or X photon of the source, a decay of
-¹⁷⁶Lu in a crystal, nothing but noise."""
-
-LABEL = np.dtype(
-    [
-        ("decay", "<i8"),
-        ("time_ps", "<i8"),
-        ("x_mm", "<f4"),
-        ("y_mm", "<f4"),
-        ("z_mm", "<f4"),
-        ("emitted_keV", "<f4"),
-        ("deposit_keV", "<f4"),
-        ("kind", "u1"),
-        ("photon", "u1"),
-        ("scatters", "u1"),
-        ("modules_before", "u1"),
-    ]
-)
-"""The truth of one trigger, 40 bytes.
-
-decay : the same for all triggers of one decay of the run, ``decay_number``: ≥ 0 of the source,
-    ≤ −2 of lutetium, −1 noise
-time_ps : when the photon was emitted, from the slice's start
-x_mm, y_mm, z_mm : where the photon was emitted
-emitted_keV : with which energy; 0 for noise
-deposit_keV : what the photons left in the module; 0 for noise
-kind : ANNIHILATION, LINE, LUTETIUM_DECAY or NOISE_TRIGGER
-photon : number within the decay; annihilation photons are 0 and 1, lines from 2 on
-scatters : how often it was scattered in the object before (at most 255)
-modules_before : how many modules it had met before; of a camera the sum of 1 where it crossed
-    septa, 2 where it came back from behind the crystal, 4 where it scattered in septa
-    (``spect_sight``)
-"""
+from hw.wire.truth_layout import LABEL, NOISE_TRIGGER
 
 NOISE_DECAY = -1
+"""The decay of a trigger of noise; lutetium's are below (``lutetium_number``)."""
+
 _SLICE_SHIFT = 32
 
 

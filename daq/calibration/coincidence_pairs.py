@@ -19,6 +19,7 @@ from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, checked_settings
 from daq.path.pipeline import Pipeline
 from hw.messages.sort_settings import SortSettings
+from hw.physics.constants import LIGHT_MM_PER_PS
 from hw.scanner.geometry import Geometry, build_geometry
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,6 @@ Progress = Callable[[int, int], None]
 SourceShape = Literal["point", "cylinder", "all"]
 Position = tuple[float, float, float]
 
-LIGHT_mm_per_ps = 0.299792458
 PAIR = np.dtype(
     [
         ("crystal_a", "<u4"),
@@ -123,7 +123,7 @@ def expected_tof_ps(
         weighted = along * (1.0, 1.0, 1.0 if source == "point" else 0.0)
         place = (weighted * (np.asarray(position_mm) - start)).sum(axis=1)
         place /= (weighted * along).sum(axis=1)
-    result: Floats = (1 - 2 * place) * np.sqrt((along**2).sum(axis=1)) / LIGHT_mm_per_ps
+    result: Floats = (1 - 2 * place) * np.sqrt((along**2).sum(axis=1)) / LIGHT_MM_PER_PS
     return result
 
 

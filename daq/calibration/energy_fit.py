@@ -21,11 +21,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from coincidence.select import REFERENCE_keV
 from daq.calibration.energy_spectra import BINS, LineGrid, Spectra
-from daq.calibration.photopeaks import GRID_511, Peaks, fit_peaks
+from daq.calibration.photopeaks import Peaks, fit_peaks
 from daq.folder.calibration_arrays import MAX_CURVATURE, CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.physics.constants import REFERENCE_KEV
 from hw.physics.nuclides import NuclideError, load_nuclide
 from hw.scanner.description import Scanner
 
@@ -70,17 +70,6 @@ class _Places:
     status: Statuses
     module_keV: Floats
     peaks: Peaks
-
-
-def calibrate_energy(
-    spectra: Spectra,
-    scanner: Scanner,
-    *,
-    grid: LineGrid = GRID_511,
-    curvature: npt.NDArray[np.generic] | None = None,
-) -> EnergyResult:
-    """Return the gains that bring each crystal's photopeak to the line: ``calibrate_lines``."""
-    return calibrate_lines([LineSpectra(grid, spectra)], scanner, curvature=curvature)
 
 
 def calibrate_lines(
@@ -162,8 +151,8 @@ def _linear_keV(energy_keV: float, curvature: Floats) -> Floats:
     """Return e with e·(1 + k·(e/511 − 1)) = E, (n,): the correction undone, by Newton's steps."""
     e = np.full(len(curvature), energy_keV)
     for _ in range(_STEPS):
-        value = e * (1 + curvature * (e / REFERENCE_keV - 1)) - energy_keV
-        e = e - value / (1 + curvature * (2 * e / REFERENCE_keV - 1))
+        value = e * (1 + curvature * (e / REFERENCE_KEV - 1)) - energy_keV
+        e = e - value / (1 + curvature * (2 * e / REFERENCE_KEV - 1))
     return e
 
 
@@ -206,8 +195,8 @@ def _fit_quadratic(energies: Floats, raw: Floats, errors: Floats) -> tuple[Float
     variance = curvature
     for _ in range(_STEPS):
         e = raw * gain
-        bend = e / REFERENCE_keV - 1
-        slope = 1 + curvature * (2 * e / REFERENCE_keV - 1)
+        bend = e / REFERENCE_KEV - 1
+        slope = 1 + curvature * (2 * e / REFERENCE_KEV - 1)
         miss = energies[:, None] - e * (1 + curvature * bend)
         weight = 1 / (gain * errors) ** 2
         of_gain, of_curvature = raw * slope, e * bend
@@ -229,9 +218,6 @@ def _gain_at(energies: Floats, raw: Floats, errors: Floats, curvature: Floats) -
     weight = (raw / errors) ** 2
     result: Floats = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
     return result
-
-
-ANNIHILATION_keV = 511.0
 
 
 def parse_line(text: str) -> float:
@@ -257,7 +243,7 @@ def parse_line(text: str) -> float:
         raise CalibrationSetError(f"line {text!r} is no number in keV and an {error}") from error
     lines = {line.energy_keV: line.intensity for line in nuclide.lines if line.kind == "gamma"}
     if nuclide.beta_plus_fraction > 0:
-        lines[ANNIHILATION_keV] = 2 * nuclide.beta_plus_fraction
+        lines[REFERENCE_KEV] = 2 * nuclide.beta_plus_fraction
     if not lines:
         raise CalibrationSetError(f"line {text!r}: {name} has no γ line in the table")
     if not about:

@@ -21,6 +21,7 @@ from daq.folder.run_folder import run_config
 from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
 from hw.jit import Array, kernel
+from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
 from hw.wire.protocol import HEADER_BYTES, WORD_BYTES
 
@@ -80,7 +81,7 @@ class LineGrid(Grid):
     @property
     def widening(self) -> float:
         """How much wider, relative to the line, a peak is than at 511 keV: FWHM ∝ √E."""
-        return float(np.sqrt(511.0 / self.line_keV))
+        return float(np.sqrt(REFERENCE_KEV / self.line_keV))
 
 
 def line_grid(line_keV: float) -> LineGrid:
@@ -90,7 +91,7 @@ def line_grid(line_keV: float) -> LineGrid:
             f"line {line_keV:g} keV: an energy calibration takes lines from {LEAST_LINE_keV:g} to "
             f"{MOST_LINE_keV:g} keV"
         )
-    bin_dkeV = round(10 * _BIN_OF_511_keV * line_keV / 511)
+    bin_dkeV = round(10 * _BIN_OF_511_keV * line_keV / REFERENCE_KEV)
     edges = (np.arange(BINS + 1) + _FIRST_BIN) * bin_dkeV / 10
     return LineGrid(edges, line_keV)
 

@@ -19,11 +19,11 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 
-from coincidence.select import REFERENCE_keV
 from daq.calibration import lutetium_spectra as lutetium
 from daq.calibration.energy_spectra import BINS, Grid, Spectra
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
 
 Floats = npt.NDArray[np.float64]
@@ -142,7 +142,7 @@ def mean_bend(template: Floats, usable: npt.NDArray[np.bool_], gain: float) -> f
     weight[inside] = 1 / np.maximum(shape[inside], 1e-9)
     slope = np.gradient(shape)
     free = slope - shape * (weight * shape * slope).sum() / (weight * shape * shape).sum()
-    of_511 = LOG_GRID.centres_keV * gain / REFERENCE_keV
+    of_511 = LOG_GRID.centres_keV * gain / REFERENCE_KEV
     # moved by (E/511 − 1) in ln E, and squeezed by its derivative, E/511
     changed = slope * (of_511 - 1) + shape * of_511 * STEP
     return float((weight * free * changed).sum() / (weight * free * slope).sum())

@@ -15,7 +15,7 @@ Spyrou, IEEE NSS 2001), Poisson's sufficient statistics here:
     ε_i = T_i / Σ_j s P_ij g_MN ε_j,   ε = e·b
 
 What only rescales modules is put into ε: g is scaled so that each module's expected fan is as
-modelled. The product is what counts; ``pair_factor`` gives it.
+modelled. The product is what counts.
 """
 
 from __future__ import annotations
@@ -77,34 +77,6 @@ class NormalisationResult:
     change: float
     pair_chi2_before: float
     pair_chi2_after: float
-
-    @property
-    def crystal_factor(self) -> Floats:
-        """ε = e·b, (n,)."""
-        return self.efficiency * np.tile(
-            self.block_profile, len(self.efficiency) // len(self.block_profile)
-        )
-
-
-def pair_factor(
-    crystal_a: npt.NDArray[np.integer],
-    crystal_b: npt.NDArray[np.integer],
-    *,
-    efficiency: npt.NDArray[np.floating],
-    block_profile: npt.NDArray[np.floating],
-    geometric: npt.NDArray[np.floating],
-) -> Floats:
-    """Return e_a b_a e_b b_b g_MN of crystal pairs, (k,) f8: measured over modelled sensitivity.
-
-    Empty ``block_profile`` or ``geometric`` stand for 1.
-    """
-    each = len(block_profile) or (len(efficiency) // max(len(geometric), 1))
-    factor = efficiency[crystal_a].astype(np.float64) * efficiency[crystal_b]
-    if len(block_profile):
-        factor *= block_profile[crystal_a % each] * block_profile[crystal_b % each]
-    if len(geometric):
-        factor *= geometric[crystal_a // each, crystal_b // each]
-    return factor
 
 
 def calibrate_normalisation(

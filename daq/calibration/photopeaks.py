@@ -10,11 +10,12 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import erfc
 
 from daq.calibration.energy_spectra import LineGrid, line_grid
+from hw.physics.constants import REFERENCE_KEV
 
 Floats = npt.NDArray[np.float64]
 
-GRID_511 = line_grid(511.0)
-START_SIGMA = 35.0 / 511.0
+GRID_511 = line_grid(REFERENCE_KEV)
+START_SIGMA = 35.0 / REFERENCE_KEV
 """σ to start from at 511 keV, of the line: 16 % FWHM."""
 
 BELOW_SIGMA, ABOVE_SIGMA = 2.0, 2.5  # the fit's range around the peak

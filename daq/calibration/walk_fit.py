@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import cg
 
-from coincidence.select import REFERENCE_keV, WALK_LEAST_keV, WALK_MOST_keV
+from coincidence.select import WALK_LEAST_keV, WALK_MOST_keV
 from daq.calibration.coincidence_pairs import Position, SourceShape, expected_tof_ps
 from daq.calibration.skew_fit import ITERATIONS, WINDOW_SIGMA, check_enough, narrower, settle
 from daq.folder.calibration_arrays import MAX_WALK_PS, CalibrationSetError
 from daq.folder.calibration_set import Status
+from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 
@@ -97,7 +98,7 @@ def calibrate_walk(
 def walk_shape_of(energy_dkeV: npt.NDArray[np.generic]) -> Floats:
     """Return f(E) = √(511 keV/E) − 1 of energies in 0.1 keV, within the walk's own bounds."""
     energy_keV = np.clip(energy_dkeV.astype(np.float64) / 10, WALK_LEAST_keV, WALK_MOST_keV)
-    result: Floats = np.sqrt(REFERENCE_keV / energy_keV) - 1
+    result: Floats = np.sqrt(REFERENCE_KEV / energy_keV) - 1
     return result
 
 

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +19,16 @@ import crc32c
 import numpy as np
 
 from daq.errors import LogError, StorageError
-
-BLOCK_MAGIC = 0x4B424D54  # "TMBK"
-BLOCK_HEADER = np.dtype(
-    [
-        ("magic", "<u4"),
-        ("kind", "<u2"),
-        ("flags", "<u2"),
-        ("sequence", "<u4"),
-        ("items", "<u4"),
-        ("length", "<u8"),
-        ("payload_crc", "<u4"),
-        ("header_crc", "<u4"),
-    ]
+from hw.wire.block_layout import (
+    BLOCK_HEADER,
+    BLOCK_HEADER_BYTES,
+    BLOCK_MAGIC,
+    MAX_PAYLOAD,
+    BlockKind,
+    block_header,
 )
-HEADER_BYTES = BLOCK_HEADER.itemsize
-MAX_PAYLOAD = 1 << 30
 
-
-class BlockKind(IntEnum):
-    """What a block's payload is."""
-
-    HEAD = 1
-    FRAMES = 2
-    PROMPTS = 3
-    DELAYEDS = 4
-    SINGLES = 5
-    TRIPLES = 6
-    ANGLES = 7
-    END = 9
-    TRUTH = 10
+__all__ = ["Block", "BlockKind", "BlockReader", "BlockWriter"]
 
 
 @dataclass(frozen=True)
@@ -93,14 +72,9 @@ class BlockWriter:
         """
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
-        header = np.zeros((), dtype=BLOCK_HEADER)
-        header["magic"], header["kind"] = BLOCK_MAGIC, kind
-        header["sequence"], header["items"] = self._sequence, items
-        header["length"], header["payload_crc"] = len(payload), crc32c.crc32c(payload)
-        header["header_crc"] = crc32c.crc32c(header.tobytes()[:-4])
-        self._write_all(header.tobytes(), payload)
+        self._write_all(block_header(kind, payload, sequence=self._sequence, items=items), payload)
         self._sequence += 1
-        self.bytes_written += HEADER_BYTES + len(payload)
+        self.bytes_written += BLOCK_HEADER_BYTES + len(payload)
 
     def _write_all(self, header: bytes, payload: bytes | memoryview) -> None:
         parts: list[bytes | memoryview] = [header, payload]
@@ -185,8 +159,8 @@ class BlockReader:
 
     @staticmethod
     def _next(file: Any, sequence: int) -> Block | None:
-        raw = file.read(HEADER_BYTES)
-        if len(raw) < HEADER_BYTES:
+        raw = file.read(BLOCK_HEADER_BYTES)
+        if len(raw) < BLOCK_HEADER_BYTES:
             return None
         header = np.frombuffer(raw, dtype=BLOCK_HEADER)[0]
         sound = (

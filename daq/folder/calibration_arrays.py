@@ -1,4 +1,4 @@
-"""The arrays of a calibration set: name, type, shape, identity and bounds of each, in one table.
+"""The arrays of a calibration set: name, type, unit, shape, identity and bounds, in one table.
 
 A further quantity is one more row of ``SPECS`` and one more field of ``CalibrationSet``.
 """
@@ -45,6 +45,7 @@ class ArraySpec:
 
     axes : what it is indexed by; "place" is the crystal in its module, "depth" the depth bin,
         "position" the module's raw position index
+    unit : of its values; "1" for factors, "" for numbers that name something
     identity : the value that changes nothing
     optional : may be empty, which means the identity (of a crystal map: crystal = position)
     status : whether there is a ``<name>_status`` beside it, by its first axis
@@ -52,6 +53,7 @@ class ArraySpec:
 
     name: str
     dtype: str
+    unit: str
     axes: tuple[Axis, ...]
     identity: float
     least: float
@@ -80,20 +82,20 @@ class ArraySpec:
 
 CRYSTALS: tuple[Axis, ...] = ("crystal",)
 _ALL = (
-    ArraySpec("gain", "<f4", CRYSTALS, 1, *GAIN_BOUNDS, status=True),
-    ArraySpec("skew_ps", "<i4", CRYSTALS, 0, -MAX_SKEW_PS, MAX_SKEW_PS, status=True),
-    ArraySpec("curvature", "<f4", CRYSTALS, 0, -MAX_CURVATURE, MAX_CURVATURE, status=True),
-    ArraySpec("walk_ps", "<f4", CRYSTALS, 0, -MAX_WALK_PS, MAX_WALK_PS, status=True),
-    ArraySpec("masked", "u1", CRYSTALS, 0, MASKED_NOT, MASKED_BY_HAND),
-    ArraySpec("efficiency", "<f4", CRYSTALS, 1, 0, 100, status=True),
-    ArraySpec("doi_gain", "<f4", ("depth",), 1, *GAIN_BOUNDS),
-    ArraySpec("doi_ps", "<f4", ("depth",), 0, -MAX_WALK_PS, MAX_WALK_PS),
-    ArraySpec("block_profile", "<f4", ("place",), 1, 0, 100, optional=True),
-    ArraySpec("geometric", "<f4", ("module", "module"), 1, 0, 100, optional=True),
-    ArraySpec("dead_time_ps", "<f4", ("module",), 0, 0, MAX_DEAD_TIME_PS,
+    ArraySpec("gain", "<f4", "1", CRYSTALS, 1, *GAIN_BOUNDS, status=True),
+    ArraySpec("skew_ps", "<i4", "ps", CRYSTALS, 0, -MAX_SKEW_PS, MAX_SKEW_PS, status=True),
+    ArraySpec("curvature", "<f4", "1", CRYSTALS, 0, -MAX_CURVATURE, MAX_CURVATURE, status=True),
+    ArraySpec("walk_ps", "<f4", "ps", CRYSTALS, 0, -MAX_WALK_PS, MAX_WALK_PS, status=True),
+    ArraySpec("masked", "u1", "", CRYSTALS, 0, MASKED_NOT, MASKED_BY_HAND),
+    ArraySpec("efficiency", "<f4", "1", CRYSTALS, 1, 0, 100, status=True),
+    ArraySpec("doi_gain", "<f4", "1", ("depth",), 1, *GAIN_BOUNDS),
+    ArraySpec("doi_ps", "<f4", "ps", ("depth",), 0, -MAX_WALK_PS, MAX_WALK_PS),
+    ArraySpec("block_profile", "<f4", "1", ("place",), 1, 0, 100, optional=True),
+    ArraySpec("geometric", "<f4", "1", ("module", "module"), 1, 0, 100, optional=True),
+    ArraySpec("dead_time_ps", "<f4", "ps", ("module",), 0, 0, MAX_DEAD_TIME_PS,
               optional=True, status=True),
-    ArraySpec("dead_time_model", "u1", ("module",), 0, 0, 2, optional=True),
-    ArraySpec("crystal_map", "<u2", ("module", "position"), REJECTED, 0, REJECTED,
+    ArraySpec("dead_time_model", "u1", "", ("module",), 0, 0, 2, optional=True),
+    ArraySpec("crystal_map", "<u2", "", ("module", "position"), REJECTED, 0, REJECTED,
               optional=True, status=True),
 )  # fmt: skip
 SPECS = {spec.name: spec for spec in _ALL}
@@ -113,7 +115,7 @@ def status_spec(name: str) -> ArraySpec:
     """Return the spec of a quantity's status array: u1 of Status, by its first axis."""
     spec = SPECS[name]
     return ArraySpec(
-        f"{name}_status", "u1", spec.axes[:1], 0, 0, MOST_STATUS, optional=spec.optional
+        f"{name}_status", "u1", "", spec.axes[:1], 0, 0, MOST_STATUS, optional=spec.optional
     )
 
 

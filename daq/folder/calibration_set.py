@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -39,7 +39,6 @@ from daq.folder.calibration_arrays import (
 from hw.scanner.description import Scanner
 
 FILE_NAME = "calibration.npz"
-SUFFIX = ".npz"
 FORMAT = "tomoshibi calibration set"
 FORMAT_VERSION = 3
 NORMALISATION_SINCE = 3
@@ -84,6 +83,21 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     hash: str = ""
 
 
+class NormalisationFactors(NamedTuple):
+    """What images need of a set; read-only.
+
+    efficiency : (n_crystals,) f4
+    block_profile : (crystals_per_module,) f4, or empty for 1
+    geometric : (n_modules, n_modules) f4, or empty for 1
+    masked : (n_crystals,) u1, not 0 where a crystal's singles are left out
+    """
+
+    efficiency: npt.NDArray[np.float32]
+    block_profile: npt.NDArray[np.float32]
+    geometric: npt.NDArray[np.float32]
+    masked: npt.NDArray[np.uint8]
+
+
 class CalibrationSet(msgspec.Struct, frozen=True):
     """A set in memory; its arrays are read-only. What is empty is the identity.
 
@@ -124,6 +138,25 @@ class CalibrationSet(msgspec.Struct, frozen=True):
     def has_current_normalisation(self) -> bool:
         """Whether its efficiencies belong to the detection model of this program."""
         return self.about.version >= NORMALISATION_SINCE
+
+    @property
+    def has_normalisation(self) -> bool:
+        """Whether efficiencies were found, of whatever detection model."""
+        return bool(self.statuses["efficiency"].any())
+
+    def normalisation(self) -> NormalisationFactors:
+        """Return the factors for images; raises CalibrationSetError where there are none, or they
+        belong to an older detection model."""
+        if not self.has_normalisation:
+            raise CalibrationSetError(f"{self.identity}: the calibration set has no efficiencies")
+        if not self.has_current_normalisation:
+            raise CalibrationSetError(
+                f"{self.identity}: a normalisation of version {self.about.version}, made with an "
+                "older detection model: make it again with `tomoshibi calibrate normalisation`"
+            )
+        return NormalisationFactors(
+            self.efficiency, self.block_profile, self.geometric, self.masked
+        )
 
     def calibration(self) -> Calibration:
         """Return the corrections as the event path applies them.
@@ -275,6 +308,19 @@ def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
     return found
 
 
+def load_normalisation(path: Path, scanner: Scanner) -> NormalisationFactors:
+    """Return the factors of the set in a file: the one way to them, for images live and offline
+    alike (``Normalisation.of_set`` takes them).
+
+    Raises
+    ------
+    CalibrationSetError
+        where the file is no set, was changed, is another scanner's, has no efficiencies, or those
+        of an older detection model; an image can be made without.
+    """
+    return load_set_for(path, scanner).normalisation()
+
+
 def _read_arrays(file: Mapping[str, Array], version: int) -> dict[str, Array]:
     """Return all arrays of a file; what version 1 did not have becomes the identity."""
     specs = all_specs()
@@ -312,9 +358,11 @@ __all__ = [
     "About",
     "CalibrationSet",
     "CalibrationSetError",
+    "NormalisationFactors",
     "Source",
     "Status",
     "arrays_of",
+    "load_normalisation",
     "load_set",
     "load_set_for",
     "new_set",

@@ -6,8 +6,9 @@ import contextlib
 import datetime as dt
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -20,6 +21,8 @@ from daq.folder.calibration_set import CalibrationSet
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
+from hw.errors import FileWriteError
+from hw.whole_file import whole_file
 
 
 def run_config(folder: Path) -> RunConfig:
@@ -67,6 +70,7 @@ def _head_of_logs(folder: Path) -> dict[str, Any]:
 
 CONFIG_NAME = "run.json"
 SUMMARY_NAME = "summary.json"
+FAULTS_NAME = "faults.json"
 SCANNER_NAME = "scanner.toml"
 MU_MAP_NAME = "mu_map.npz"
 _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
@@ -74,17 +78,26 @@ _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON to a new name, then move it into place; raises StorageError."""
-    part = path.with_suffix(".part")
+    """Write a JSON file, whole or not at all; raises StorageError."""
     text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
     text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
+    with _stored(path) as file:
+        file.write(f"{text}\n".encode())
+
+
+def write_arrays(path: Path, *, compressed: bool = False, **arrays: Any) -> None:
+    """Write arrays to an ``.npz`` file, whole or not at all; raises StorageError."""
+    with _stored(path) as file:
+        (np.savez_compressed if compressed else np.savez)(file, **arrays)
+
+
+@contextlib.contextmanager
+def _stored(path: Path) -> Iterator[BinaryIO]:
     try:
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        with whole_file(path) as file:
+            yield file
+    except FileWriteError as error:
+        raise StorageError(str(error)) from error
 
 
 def _plain(value: object) -> object:

@@ -13,10 +13,9 @@ from typing import Any
 
 import msgspec
 
-from coincidence.events import WINDOW_SHIFT
 from daq.errors import LogError
 from daq.folder.blocks import BlockKind
-from daq.folder.listmode_log import RecordReader, Records, RecordWriter
+from daq.folder.listmode_log import RecordReader, RecordWriter
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 
 FILE_NAME = "singles.tmws"
@@ -49,14 +48,6 @@ class SinglesReader(RecordReader):
         if len(set(names)) < len(names):
             raise LogError(f"{self._blocks.path}: two energy windows have one name: {names}")
         return found
-
-    def read_window(self, name: str) -> Records:
-        """Return the singles of one window by its name; raises ValueError where there is none."""
-        names = [window.name for window in self.windows]
-        if name not in names:
-            raise ValueError(f"no window {name!r} in {self._blocks.path}: {', '.join(names)}")
-        singles = self.read_all(BlockKind.SINGLES)
-        return singles[singles["flags"] >> WINDOW_SHIFT == names.index(name) + 1]
 
 
 def singles_head(head: Mapping[str, Any], settings: SortSettings) -> dict[str, Any]:

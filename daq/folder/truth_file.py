@@ -14,42 +14,9 @@ import numpy.typing as npt
 
 from daq.errors import LogError
 from daq.folder.blocks import Block, BlockKind, BlockReader
+from hw.wire.truth_layout import FORMAT, FRAME, LABEL, UNKNOWN
 
 Records = npt.NDArray[np.void]
-FILE_NAME = "truth.tmtruth"
-FORMAT = "tomoshibi truth"
-
-FRAME = np.dtype(
-    [
-        ("module", "<u2"),
-        ("reserved", "<u2"),
-        ("frame_id", "<u4"),
-        ("events_before", "<u8"),
-        ("words", "<u4"),
-        ("sequence", "<u4"),
-    ]
-)
-
-LABEL = np.dtype(
-    [
-        ("decay", "<i8"),
-        ("time_ps", "<i8"),
-        ("x_mm", "<f4"),
-        ("y_mm", "<f4"),
-        ("z_mm", "<f4"),
-        ("emitted_keV", "<f4"),
-        ("deposit_keV", "<f4"),
-        ("kind", "u1"),
-        ("photon", "u1"),
-        ("scatters", "u1"),
-        ("modules_before", "u1"),
-    ]
-)
-
-ANNIHILATION, LINE, LUTETIUM, NOISE = range(4)
-UNKNOWN = 254
-"""Kind of a word that the truth file does not know."""
-
 _AHEAD = 512
 """Periods by which a frame may be later than others: far beyond what is not late for good."""
 

@@ -32,8 +32,10 @@ import numpy.typing as npt
 from daq.path.frame_check import CORRUPT, Verdict
 from daq.path.pipeline import Pipeline
 from hw.messages.source import SourceReport
+from hw.wire.protocol import DEAD_TIME_UNIT_PS
 
 Counts = npt.NDArray[np.int64]
+_DEAD_TIME_UNIT_S = DEAD_TIME_UNIT_PS / 1e12
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,16 @@ class Books:
             return dict.fromkeys(("words", "implausible", "late", "unknown_frames"), 0)
         return self._angles.counts()
 
+    def counters(self) -> dict[str, int]:
+        """Return all of them by their full names; those of angles where the scanner can move.
+
+        ``hw.messages.counters`` says how bad each one is.
+        """
+        groups = {"frames": self.frames(), "singles": self.singles()}
+        if self._angles is not None:
+            groups["angles"] = self.angles()
+        return {f"{kind}.{key}": n for kind, group in groups.items() for key, n in group.items()}
+
     def per_module(self) -> list[dict[str, Any]]:
         """Return the books of each module."""
         return [
@@ -175,7 +187,7 @@ class Books:
                 "invalid": int(self._line["invalid"][m]),
                 "singles_lost": int(self.lost_singles[m]),
                 "dead_events": int(self._links["dead_events"][m]),
-                "dead_time_s": float(self._links["dead_time"][m]) * 5e-9,
+                "dead_time_s": float(self._links["dead_time"][m]) * _DEAD_TIME_UNIT_S,
                 "stalls": int(self._line["stalls"][m]),
             }
             for m in range(len(self._links))

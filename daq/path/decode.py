@@ -1,9 +1,12 @@
 """From accepted frames to singles: unpack event words, advance the watermark, judge lateness.
 
-The watermark is the smallest frame end over the *live* modules. A module whose frames are more
-than ``stall_ps`` behind the newest is *stalled*: it no longer holds the others back until its
-frames reach the watermark again. Both are decided frame by frame from detector time alone, never
-from the wall clock or the batch, so that a replay decides the same.
+Three times say how far a run is. The *watermark* is how far the frames of all *live* modules have
+come: the smallest of their ends. The *horizon* is what is final: a single before it is late. It is
+the watermark, and the end of time once every module has ended. The *newest* is the newest frame end
+of any module. A module whose frames are more than ``stall_ps`` behind the newest is *stalled*: it
+no longer holds the others back until its frames reach the watermark again. All is decided frame by
+frame from detector time alone, never from the wall clock or the batch, so that a replay decides the
+same.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from coincidence import events
 from coincidence.events import END_OF_TIME_PS, as_words
 from coincidence.select import NO_CRYSTAL, CalibrationError
 from daq.path.frame_check import CheckedFrames
@@ -66,8 +70,8 @@ _ENERGY_SHIFT, _ENERGY_MASK = np.uint64(ENERGY_SHIFT), np.uint64(ENERGY_MASK)
 _FLAGS_SHIFT, _FLAGS_MASK = np.uint64(FLAGS_SHIFT), np.uint64(FLAGS_MASK)
 _DOI_SHIFT, _DOI_MASK = np.uint64(DOI_SHIFT), np.uint64(DOI_MASK)
 _TIME_MASK, _ONE = np.uint64(TIME_MASK), np.uint64(1)
-_OUT_ENERGY, _OUT_FLAGS, _OUT_DOI = np.uint64(32), np.uint64(48), np.uint64(56)
-"""Where the fields lie in a single's second word (``coincidence.events.as_words``)."""
+_OUT_ENERGY, _OUT_FLAGS = np.uint64(events.ENERGY_SHIFT), np.uint64(events.FLAGS_SHIFT)
+_OUT_DOI = np.uint64(events.DOI_SHIFT)
 
 
 @kernel
@@ -80,17 +84,17 @@ def decode_frames(
     stall_ps: int,
     line: Array,
     marks: Array,
-    watermarks: Array,
+    horizons: Array,
     out: Array,
 ) -> int:
     """Decode frames in order of arrival into ``out``; return how many singles.
 
     ``crystal_map`` : (modules or 1, 4096) u2, crystal in the module for each value of the word's
     field, ``NO_CRYSTAL`` for none. ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8,
-    [watermark_ps, newest end_ps]. ``watermarks`` : (frames + 1,) i8, filled: the watermark before
-    each frame, and after the last. ``out`` : (≥ words, 2) i8, singles as words.
+    [horizon_ps, newest_ps]. ``horizons`` : (frames + 1,) i8, filled: the horizon before each
+    frame, and after the last. ``out`` : (≥ words, 2) i8, singles as words.
 
-    Late singles (before the watermark at the arrival of their frame), words of unknown kind and
+    Late singles (before the horizon at the arrival of their frame), words of unknown kind and
     crystals outside the module or beyond ``MAX_FRAME_ID`` are counted, not written.
     """
     n = np.uint64(0)  # unsigned indices: a signed one may count from the end, which costs a test
@@ -98,10 +102,10 @@ def decode_frames(
         h = headers[f]
         module = line[h.module]
         start_ticks = np.int64(h.frame_id) << FRAME_PERIOD_LOG2
-        watermark = marks[0]
-        watermarks[f] = watermark
+        horizon = marks[0]
+        horizons[f] = horizon
         sane = np.int64(h.frame_id) <= MAX_FRAME_ID
-        if sane and np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= watermark:
+        if sane and np.int64(h.frame_id + 1) * FRAME_PERIOD_PS <= horizon:
             module.late_frames += 1
         base = np.uint64(h.module) * np.uint64(n_crystals)
         crystals = crystal_map[h.module if crystal_map.shape[0] > 1 else 0]
@@ -119,7 +123,7 @@ def decode_frames(
             ticks = start_ticks + np.int64(word & _TIME_MASK)
             low = ((ticks & (2**TICK_PS_SHIFT - 1)) * TICK_PS_NUM) >> TICK_PS_SHIFT
             time_ps = (ticks >> TICK_PS_SHIFT) * TICK_PS_NUM + low
-            if time_ps < watermark:
+            if time_ps < horizon:
                 late += 1
                 continue
             energy = (word >> _ENERGY_SHIFT) & _ENERGY_MASK
@@ -137,20 +141,20 @@ def decode_frames(
         module.late += late
         if sane:
             _advance(h, module, line, stall_ps, marks)
-    watermarks[headers.shape[0]] = marks[0]
+    horizons[headers.shape[0]] = marks[0]
     return int(n)
 
 
 @kernel
 def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array) -> None:
-    """Move the module's end and the watermark after its frame was decoded."""
+    """Move the module's end, the newest and the horizon after its frame was decoded."""
     module.end_ps = max(module.end_ps, np.int64(h.frame_id + 1) * FRAME_PERIOD_PS)
     marks[1] = max(marks[1], module.end_ps)
     if h.flags & FLAG_LAST:
         module.state = ENDED
     elif module.state != ENDED and module.end_ps >= marks[0]:
         module.state = LIVE
-    watermark = marks[1]  # where only stalled modules are left they may still rejoin
+    horizon = marks[1]  # where only stalled modules are left they may still rejoin
     ended = 0
     for m in range(line.shape[0]):
         if line[m].state == ENDED:
@@ -160,17 +164,17 @@ def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array
             line[m].state = STALLED
             line[m].stalls += 1
         if line[m].state != STALLED:
-            watermark = min(watermark, line[m].end_ps)
+            horizon = min(horizon, line[m].end_ps)
     if ended == line.shape[0]:
-        watermark = np.int64(END_OF_TIME_PS)
-    marks[0] = max(marks[0], watermark)
+        horizon = np.int64(END_OF_TIME_PS)
+    marks[0] = max(marks[0], horizon)
 
 
 class Decoder:
-    """Decodes checked frames of one run; keeps the watermark and the modules' timelines.
+    """Decodes checked frames of one run; keeps its three times and the modules' timelines.
 
-    watermarks_ps : (n + 1,) i8, the watermark before each of the n frames that were decoded last,
-        and after them; a new array for each batch
+    horizons_ps : (n + 1,) i8, the horizon before each of the n frames that were decoded last, and
+        after them; a new array for each batch
 
     Parameters
     ----------
@@ -189,7 +193,7 @@ class Decoder:
         self.line = np.zeros(n_modules, dtype=TIMELINE)
         self.line["state"] = SILENT
         self._marks = np.zeros(2, dtype=np.int64)
-        self.watermarks_ps = np.zeros(1, dtype=np.int64)
+        self.horizons_ps = np.zeros(1, dtype=np.int64)
         self._crystals = crystals_per_module
         self._stall_ps = stall_ps
         if crystal_map is None:
@@ -204,7 +208,12 @@ class Decoder:
 
     @property
     def watermark_ps(self) -> int:
-        """Every later single at or after this time is in time; END_OF_TIME_PS after the end."""
+        """How far the frames of all live modules have come; at the end the newest."""
+        return int(self._marks.min())
+
+    @property
+    def horizon_ps(self) -> int:
+        """What is final: a later single before this is late; END_OF_TIME_PS after the end."""
         return int(self._marks[0])
 
     @property
@@ -220,9 +229,9 @@ class Decoder:
     def decode(self, frames: CheckedFrames, out: npt.NDArray[np.void]) -> int:
         """Write the frames' singles to ``out`` in order of arrival; return how many."""
         words = np.frombuffer(frames.payload, dtype="<u8")
-        self.watermarks_ps = np.empty(len(frames) + 1, dtype=np.int64)
+        self.horizons_ps = np.empty(len(frames) + 1, dtype=np.int64)
         count: int = decode_frames(
             frames.headers, frames.word_starts, words, self._crystals, self._crystal_map,
-            self._stall_ps, self.line, self._marks, self.watermarks_ps, as_words(out),
+            self._stall_ps, self.line, self._marks, self.horizons_ps, as_words(out),
         )  # fmt: skip
         return count

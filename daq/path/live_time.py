@@ -18,7 +18,7 @@ the module recorded but could not queue. A module's live time is Σ f · period,
 Σ f_m · f_n · period: the dead times of two modules are taken as independent within a period, while
 lost frames and stalls, which are whole periods, are exact.
 
-A period is folded once the watermark has passed it, so that late frames are known to be late. What
+A period is folded once the horizon has passed it, so that late frames are known to be late. What
 is not folded yet waits in a ring of one row a period; a gap of any length costs one pass over the
 ring.
 """
@@ -30,23 +30,20 @@ import numpy.typing as npt
 
 from daq.path.decode import MAX_FRAME_ID
 from hw.jit import Array, kernel
-from hw.wire.protocol import FRAME_PERIOD_PS
-
-DEAD_TIME_UNIT_PS = 5_000
-"""The unit of a header's ``dead_time`` (docs/protocol.md)."""
+from hw.wire.protocol import DEAD_TIME_UNIT_PS, FRAME_PERIOD_PS
 
 UNITS_PER_PERIOD = FRAME_PERIOD_PS / DEAD_TIME_UNIT_PS
 LIVE, DEAD, LOST, STALLED = 0, 1, 2, 3
 SHARES = 4
 """Columns of ``shares``: into these every folded period of every module is divided, sum 1.
 LOST holds queue losses and frames that were lost, damaged or late; STALLED the periods that the
-watermark passed without the module: stalled, never heard, or ended."""
+horizon passed without the module: stalled, never heard, or ended."""
 
 
 @kernel
 def note_frames(
     headers: Array,
-    watermarks_ps: Array,
+    horizons_ps: Array,
     last_period: int,
     ends: Array,
     edges: Array,
@@ -55,12 +52,12 @@ def note_frames(
     shares: Array,
     pairs: Array,
 ) -> None:
-    """Take in accepted frames in order of arrival, folding what the watermark passes.
+    """Take in accepted frames in order of arrival, folding what the horizon passes.
 
     Parameters
     ----------
     headers : (n,) HEADER_DTYPE
-    watermarks_ps : (n + 1,) i8, before each frame, and after the last
+    horizons_ps : (n + 1,) i8, before each frame, and after the last
     last_period : frames that claim a later period are ignored, as the decoder does
     ends : (modules,) i8, periods up to which each module's frames reach; updated
     edges : (2,) i8, [periods folded, newest end of any module]; updated
@@ -76,10 +73,10 @@ def note_frames(
         if period > last_period:
             continue
         m = h.module
-        passed = watermarks_ps[f + 1] // FRAME_PERIOD_PS
+        passed = horizons_ps[f + 1] // FRAME_PERIOD_PS
         ends[m] = max(ends[m], period + 1)
         edges[1] = max(edges[1], period + 1)
-        if period >= watermarks_ps[f] // FRAME_PERIOD_PS and period >= edges[0]:
+        if period >= horizons_ps[f] // FRAME_PERIOD_PS and period >= edges[0]:
             room = max(min(period, passed), period + 1 - slots)
             fold_periods(room, ends, edges, live, dead, shares, pairs)
             dead_share = min(1.0, h.dead_time / UNITS_PER_PERIOD)
@@ -148,14 +145,14 @@ class LiveTime:
         self._shares = np.zeros((n_modules, SHARES))
         self._pairs = np.zeros((n_modules, n_modules))
 
-    def observe(self, headers: npt.NDArray[np.void], watermarks_ps: npt.NDArray[np.int64]) -> None:
+    def observe(self, headers: npt.NDArray[np.void], horizons_ps: npt.NDArray[np.int64]) -> None:
         """Take in accepted frames in order of arrival.
 
         headers : (n,) HEADER_DTYPE
-        watermarks_ps : (n + 1,) i8, the watermark before each frame, and after the last
+        horizons_ps : (n + 1,) i8, the horizon before each frame, and after the last
         """
         note_frames(
-            headers, watermarks_ps, MAX_FRAME_ID, self._ends, self._edges, self._live, self._dead,
+            headers, horizons_ps, MAX_FRAME_ID, self._ends, self._edges, self._live, self._dead,
             self._shares, self._pairs,
         )  # fmt: skip
 
@@ -167,14 +164,14 @@ class LiveTime:
         )  # fmt: skip
 
     @property
-    def detector_ps(self) -> int:
+    def folded_ps(self) -> int:
         """The detector time that is folded."""
         return int(self._edges[0]) * FRAME_PERIOD_PS
 
     @property
     def detector_s(self) -> float:
         """The detector time that is folded."""
-        return self.detector_ps * 1e-12
+        return self.folded_ps * 1e-12
 
     @property
     def module_s(self) -> Floats:
@@ -193,7 +190,7 @@ class LiveTime:
 
     @property
     def stalled_s(self) -> Floats:
-        """Time that the watermark passed without the module, (modules,)."""
+        """Time that the horizon passed without the module, (modules,)."""
         return self._column(STALLED)
 
     def _column(self, share: int) -> Floats:

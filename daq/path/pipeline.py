@@ -1,16 +1,18 @@
 """The event path of one run: frames → raw log → singles → order → prompts and delayeds.
 
-The same object serves a live run, a replay and a re-sort; only the raw log writer differs (None
+The same object serves a live run, a replay and sorting again; only the raw log writer differs (None
 in a replay). Three stages in a row, each with state of its own, so that each may have a thread of
 its own (``stream``): *take* checks, logs and decodes frames, calibrates and selects; *arrange*
-orders; *pair* pairs and writes the list-mode log. No clock, no I/O but the logs.
+orders; *pair* pairs. What becomes of the output is the business of :mod:`daq.path.takers`. No
+clock, no I/O but the raw log.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,25 +20,37 @@ import numpy.typing as npt
 from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE, Records, Rotation
 from coincidence.order import TimeOrder
 from coincidence.select import Calibration, Selector, no_calibration, window_table
-from coincidence.sorter import CoincidenceSorter, count_timing
-from daq.folder.blocks import BlockKind
-from daq.folder.listmode_log import ListmodeHash, ListmodeWriter
+from coincidence.sorter import CoincidenceSorter, SortCounts
 from daq.folder.raw_log import RawLogWriter
 from daq.path.angles import angle_track
-from daq.path.decode import DEFAULT_STALL_PS, Decoder
+from daq.path.decode import DEFAULT_STALL_PS, STATE_NAMES, Decoder
 from daq.path.frame_check import CheckedFrames, FrameChecker
 from daq.path.stage_threads import run_stages
 from hw.messages.sort_settings import SortSettings
-from hw.messages.telemetry import Telemetry
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, allowed_module_pairs
-from hw.wire.protocol import HEADER_BYTES, TICK_PS_NUM, TICK_PS_SHIFT, WORD_BYTES
+from hw.wire.protocol import HEADER_BYTES, WORD_BYTES
 
-TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 Frames = Sequence[bytes | memoryview]
 
 _NO_ANGLES: Records = np.empty(0, ANGLE)
 _DEPTH = 5  # arrays in flight: one made, two waiting between threads, one used, one to spare
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run had come when a batch was through the first stage, counted since its start.
+
+    watermark_ps, newest_ps : how far all live modules' frames came, and the newest of any
+    decoded : (modules,) i8, singles of each module
+    accepted, windowed : singles in a coincidence window, and in windows for singles
+    """
+
+    watermark_ps: int
+    newest_ps: int
+    decoded: npt.NDArray[np.int64]
+    accepted: int
+    windowed: int
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,11 @@ class Taken:
     window, calibrated, and the angles that they told, both in order of arrival."""
 
     checked: CheckedFrames
-    watermarks_ps: npt.NDArray[np.int64]
+    horizons_ps: npt.NDArray[np.int64]
     singles: Records
     angles: Records
-    watermark_ps: int
-    newest_ps: int
+    horizon_ps: int
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,6 @@ class Arranged:
     taken: Taken
     accepted: Records
     singles: Records
-    horizon_ps: int
 
 
 @dataclass(frozen=True)
@@ -77,18 +90,41 @@ class Output:
     angles : (n,) ANGLE, where modules that move stood, in order of arrival; a module's in order of
         time. All that ``singles`` need came with them or before
     checked : the n frames that were accepted
-    watermarks_ps : (n + 1,) i8, the watermark before each of them, and after the last
+    horizons_ps : (n + 1,) i8, the horizon before each of them, and after the last
     """
 
     prompts: Records
     delayeds: Records
-    watermark_ps: int
     accepted: Records
     singles: Records
     triples: Records
     angles: Records
     checked: CheckedFrames
-    watermarks_ps: npt.NDArray[np.int64]
+    horizons_ps: npt.NDArray[np.int64]
+    progress: Progress
+
+    @property
+    def watermark_ps(self) -> int:
+        """How far the frames of all live modules have come."""
+        return self.progress.watermark_ps
+
+
+class Taker:
+    """Takes a run's outputs, one after another, and says in the end what came of them."""
+
+    def take(self, output: Output) -> None:
+        """Take what a batch of frames yielded; may raise StorageError."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Close what is open: the last output was taken."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return its keys of the run's summary (docs/file-format.md)."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write its tables into a run's folder; raises StorageError."""
 
 
 class Pipeline:
@@ -104,7 +140,6 @@ class Pipeline:
         calibration: Calibration | None = None,
         stall_ps: int = DEFAULT_STALL_PS,
         raw_log: RawLogWriter | None = None,
-        listmode: ListmodeWriter | None = None,
     ) -> None:
         calibration = calibration or no_calibration(scanner.n_crystals)
         self.settings = settings
@@ -128,13 +163,8 @@ class Pipeline:
             module_of=geometry.crystal_module,
             allowed_pairs=pairs_in_view(scanner, settings.min_sector_difference),
         )
-        self.timing = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
-        self.timing_delayed = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
-        self.timing_bin_ps = timing_bin_ps(settings.window_ps)
-        self.digest = ListmodeHash()
         self._margin_ps = calibration.margin_ps
         self._raw_log = raw_log
-        self._listmode = listmode
         self._decoded = Rotation(SINGLE, depth=1)
 
     @property
@@ -146,6 +176,46 @@ class Pipeline:
     def spectrum(self) -> npt.NDArray[np.int64]:
         """Calibrated energies of all singles, (256,)."""
         return self.selector.spectrum
+
+    @property
+    def counts(self) -> SortCounts:
+        """What the sorter counted: prompts, delayeds, multiples ..."""
+        return self.sorter.counts
+
+    @property
+    def newest_ps(self) -> int:
+        """The newest frame end of any module: the run's detector time."""
+        return self.decoder.newest_ps
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every module has sent its LAST frame."""
+        return self.decoder.all_ended
+
+    @property
+    def held(self) -> int:
+        """Singles that wait for the horizon."""
+        return self.order.held
+
+    @property
+    def links(self) -> npt.NDArray[np.void]:
+        """What the frame checker knows of each module's link, (modules,) LINK."""
+        return self.checker.links
+
+    @property
+    def module_singles(self) -> npt.NDArray[np.int64]:
+        """Singles decoded of each module, (modules,)."""
+        return np.asarray(self.decoder.line["singles"])
+
+    @property
+    def module_states(self) -> list[str]:
+        """Whether each module is live, stalled, silent or ended."""
+        return [STATE_NAMES[state] for state in self.decoder.line["state"]]
+
+    @property
+    def module_angles_deg(self) -> list[float | None]:
+        """Where each module stands; [] where the scanner cannot move."""
+        return self.angles.degrees() if self.angles else []
 
     def process(self, frames: Frames) -> Output:
         """Take a batch of frames as received; return the coincidences that became final."""
@@ -164,58 +234,50 @@ class Pipeline:
         out = self._decoded.next(words)
         count = self.decoder.decode(checked, out)
         angles = self.angles.take(checked) if self.angles else _NO_ANGLES
+        singles = self.selector.select(out[:count])
+        horizon_ps = self.decoder.horizon_ps - self._margin_ps
         return Taken(
-            checked, self.decoder.watermarks_ps, self.selector.select(out[:count]), angles,
-            self.decoder.watermark_ps, self.decoder.newest_ps,
-        )  # fmt: skip
+            checked, self.decoder.horizons_ps, singles, angles, horizon_ps, self._progress()
+        )
 
     def arrange(self, taken: Taken) -> Arranged:
         """Second stage: order what is final."""
-        return self._arranged(taken, taken.watermark_ps - self._margin_ps)
+        ordered = self.order.release(taken.singles, taken.horizon_ps)
+        return Arranged(taken, *self.selector.split(ordered))
 
     def pair(self, arranged: Arranged) -> Output:
-        """Third stage: pair, count and write."""
+        """Third stage: pair."""
         taken = arranged.taken
-        found = self.sorter.push(arranged.accepted, arranged.horizon_ps)
-        for kind, records, timing in (
-            (BlockKind.PROMPTS, found.prompts, self.timing),
-            (BlockKind.DELAYEDS, found.delayeds, self.timing_delayed),
-        ):
-            self.digest.add(kind, records)
-            count_timing(records, self.timing_bin_ps, timing)
-            if self._listmode is not None:
-                self._listmode.append(kind, records)
+        found = self.sorter.push(arranged.accepted, taken.horizon_ps)
         return Output(
             prompts=found.prompts,
             delayeds=found.delayeds,
-            watermark_ps=min(taken.watermark_ps, taken.newest_ps),
             accepted=arranged.accepted,
             singles=arranged.singles,
             triples=found.triples,
             angles=taken.angles,
             checked=taken.checked,
-            watermarks_ps=taken.watermarks_ps,
+            horizons_ps=taken.horizons_ps,
+            progress=taken.progress,
         )
 
     def finish(self) -> Output:
         """Resolve everything still held: the run is over, nothing more will come."""
         nothing = self.checker.check([])
-        newest_ps = self.decoder.newest_ps
-        marks = np.array([self.decoder.watermark_ps])
-        none = np.empty(0, SINGLE)
-        taken = Taken(nothing, marks, none, _NO_ANGLES, newest_ps, newest_ps)
-        return self.pair(self._arranged(taken, int(END_OF_TIME_PS)))
+        horizons_ps = np.array([self.decoder.horizon_ps])
+        all_ps, none = int(END_OF_TIME_PS), np.empty(0, SINGLE)
+        progress = replace(self._progress(), watermark_ps=self.newest_ps)
+        taken = Taken(nothing, horizons_ps, none, _NO_ANGLES, all_ps, progress)
+        return self.pair(self.arrange(taken))
 
-    def _arranged(self, taken: Taken, horizon_ps: int) -> Arranged:
-        ordered = self.order.release(taken.singles, horizon_ps)
-        return Arranged(taken, *self.selector.split(ordered), horizon_ps)
-
-
-def timing_bin_ps(window_ps: int) -> float:
-    """Return the bin of the Δt histogram: an odd number of ticks, so that no bin holds more of
-    the possible differences than another; the histogram reaches beyond ±τ."""
-    ticks = 2.4 * window_ps / Telemetry.TIMING_BINS / TICK_PS
-    return max(5, 2 * math.ceil(ticks / 2) + 1) * TICK_PS
+    def _progress(self) -> Progress:
+        return Progress(
+            watermark_ps=self.decoder.watermark_ps,
+            newest_ps=self.decoder.newest_ps,
+            decoded=self.module_singles.copy(),
+            accepted=int(self.selector.accepted.sum()),
+            windowed=int(self.selector.windowed.sum()),
+        )
 
 
 def pairs_in_view(scanner: Scanner, min_sector_difference: int) -> npt.NDArray[np.bool_]:

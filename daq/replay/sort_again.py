@@ -10,21 +10,21 @@ from typing import Any
 
 import msgspec
 
+from coincidence.sorter import SortCounts
 from daq.errors import StorageError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder import singles_log
 from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet
-from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter, RecordsHash
+from daq.folder.listmode_log import ListmodeHash, ListmodeReader, RecordsHash
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, check_fits, checked_settings
 from daq.folder.run_folder import own_calibration
-from daq.folder.singles_log import SinglesReader, SinglesWriter, singles_head
+from daq.folder.singles_log import SinglesReader
 from daq.path.books import Books
 from daq.path.pipeline import Pipeline
-from daq.path.takers.statistics import RunStatistics
-from daq.path.takers.streams import FurtherStreams
+from daq.path.takers import RunTakers
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
 
@@ -35,22 +35,16 @@ Progress = Callable[[int, int], None]
 class Resorted:
     """The outcome of sorting a raw log again.
 
-    further : windows, TEW estimates and hashes of singles, triples and angles, as in a run's
-        summary
-    statistics : ``randoms`` and ``live_time``, as in a run's summary
+    counts : what the sorter counted
+    summary : what the takers tell, as in a run's summary: windows, TEW estimates, hashes, rates,
+        ``randoms`` and ``live_time``
     """
 
     settings: SortSettings
     calibration: str
     hash: str
-    prompts: int
-    delayeds: int
-    multiples: int
-    triples: int
-    crowded: int
-    crowded_windows: int
-    further: dict[str, Any]
-    statistics: dict[str, Any]
+    counts: SortCounts
+    summary: dict[str, Any]
     singles: dict[str, int]
     frames: dict[str, int]
     torn_bytes: int
@@ -95,12 +89,16 @@ def resort(
     head["resorted"] = msgspec.to_builtins(settings)
     head["calibration"] = calibration.identity if calibration else "none"
     _check_free(output, settings)
-    writer = ListmodeWriter(output, head) if output else None
-    streams = FurtherStreams(
-        settings, listmode=writer, singles=_singles_writer(output, head, settings)
-    )
     geometry, stall_ps = build_geometry(scanner), int(config.stall_s * 1e12)
-    statistics = RunStatistics(scanner, geometry, settings, stall_ps=stall_ps)
+    takers = RunTakers(
+        scanner,
+        geometry,
+        settings,
+        stall_ps=stall_ps,
+        listmode=output,
+        singles=output and output.with_suffix(".tmws"),
+        head=head,
+    )
     pipeline = Pipeline(
         scanner,
         geometry,
@@ -108,20 +106,24 @@ def resort(
         run_tag=reader.head["run_tag"],
         calibration=calibration.calibration() if calibration else None,
         stall_ps=stall_ps,
-        listmode=writer,
     )
     for batch in pipeline.stream(_batches(reader, folder, progress), threads=threads):
-        streams.take(batch)
-        statistics.observe(batch)
-    last = pipeline.finish()
-    streams.take(last)
-    statistics.observe(last)
-    statistics.finish()
-    result = _outcome(pipeline, streams, statistics, head["calibration"], reader)
-    if writer is not None:
-        writer.close({"prompts": result.prompts, "delayeds": result.delayeds, "hash": result.hash})
-        streams.close()
-    return result
+        takers.take(batch)
+    takers.take(pipeline.finish())
+    takers.finish()
+    books, counts, identity = Books(pipeline, None), pipeline.counts, takers.pairs.hash()
+    takers.close_logs({"prompts": counts.prompts, "delayeds": counts.delayeds, "hash": identity})
+    return Resorted(
+        settings=settings,
+        calibration=head["calibration"],
+        hash=identity,
+        counts=counts,
+        summary=takers.summary(),
+        singles=books.singles(),
+        frames=books.frames(),
+        torn_bytes=reader.torn_bytes,
+        closed=reader.end is not None,
+    )
 
 
 def _batches(
@@ -147,41 +149,6 @@ def _check_free(output: Path | None, settings: SortSettings) -> None:
                 f"{path} exists already or is meant for two logs: choose another name, "
                 "for instance again.tmlm"
             )
-
-
-def _singles_writer(
-    output: Path | None, head: dict[str, Any], settings: SortSettings
-) -> SinglesWriter | None:
-    if output is None or not settings.singles_windows:
-        return None
-    return SinglesWriter(output.with_suffix(".tmws"), singles_head(head, settings))
-
-
-def _outcome(
-    pipeline: Pipeline,
-    streams: FurtherStreams,
-    statistics: RunStatistics,
-    identity: str,
-    reader: RawLogReader,
-) -> Resorted:
-    books, counts = Books(pipeline, None), pipeline.sorter.counts
-    return Resorted(
-        settings=pipeline.settings,
-        calibration=identity,
-        hash=pipeline.digest.hexdigest(),
-        prompts=counts.prompts,
-        delayeds=counts.delayeds,
-        multiples=counts.multiples,
-        triples=counts.triples,
-        crowded=counts.crowded,
-        crowded_windows=counts.crowded_windows,
-        further=streams.summary(),
-        statistics=statistics.summary(),
-        singles=books.singles(),
-        frames=books.frames(),
-        torn_bytes=reader.torn_bytes,
-        closed=reader.end is not None,
-    )
 
 
 @dataclass(frozen=True)
@@ -225,8 +192,8 @@ def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) 
         live_further=live_further,
         replay_further=replay_further,
         complete=again.closed,
-        prompts=again.prompts,
-        delayeds=again.delayeds,
+        prompts=again.counts.prompts,
+        delayeds=again.counts.delayeds,
     )
 
 

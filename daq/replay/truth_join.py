@@ -23,11 +23,12 @@ from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import own_calibration
-from daq.folder.truth_file import FILE_NAME, LINE, LUTETIUM, NOISE, UNKNOWN, Records, TruthReader
+from daq.folder.truth_file import Records, TruthReader
 from daq.path.pipeline import Output, Pipeline
 from daq.replay.truth_singles import LabelledSingles
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
+from hw.wire.truth_layout import FILE_NAME, LINE, LUTETIUM_DECAY, NOISE_TRIGGER, UNKNOWN
 
 CLASSES = (
     "true", "scattered", "random", "prompt_gamma", "same_photon", "lutetium", "noise", "unknown",
@@ -183,8 +184,8 @@ class _Joiner:
             own = number == k
             counts["primary"] += int((own & of_source & ~scattered).sum())
             counts["scattered"] += int((own & of_source & scattered).sum())
-            counts["lutetium"] += int((own & (kind == LUTETIUM)).sum())
-            counts["noise"] += int((own & (kind == NOISE)).sum())
+            counts["lutetium"] += int((own & (kind == LUTETIUM_DECAY)).sum())
+            counts["noise"] += int((own & (kind == NOISE_TRIGGER)).sum())
             counts["unknown"] += int((own & (kind == UNKNOWN)).sum())
 
     def result(self) -> Joined:
@@ -227,10 +228,10 @@ def classify(a: Records, b: Records) -> npt.NDArray[np.uint8]:
         return (a["kind"] == kind) | (b["kind"] == kind)
 
     conditions: dict[int, npt.NDArray[Any]] = {
-        NOT_KNOWN: (a["kind"] > NOISE) | (b["kind"] > NOISE),
-        OF_NOISE: either(NOISE),
+        NOT_KNOWN: (a["kind"] > NOISE_TRIGGER) | (b["kind"] > NOISE_TRIGGER),
+        OF_NOISE: either(NOISE_TRIGGER),
         RANDOM: a["decay"] != b["decay"],
-        OWN_LUTETIUM: either(LUTETIUM),
+        OWN_LUTETIUM: either(LUTETIUM_DECAY),
         SAME_PHOTON: a["photon"] == b["photon"],
         PROMPT_GAMMA: either(LINE),
         SCATTERED: (a["scatters"] > 0) | (b["scatters"] > 0),

@@ -21,7 +21,7 @@ from coincidence.select import (
     Selector,
     WindowTable,
 )
-from daq.folder.truth_file import LABEL, UNKNOWN, Records, TruthReader
+from daq.folder.truth_file import Records, TruthReader
 from daq.path.frame_check import CheckedFrames
 from hw.scanner.description import Scanner
 from hw.wire.protocol import (
@@ -40,6 +40,7 @@ from hw.wire.protocol import (
     TICK_PS_SHIFT,
     TIME_MASK,
 )
+from hw.wire.truth_layout import LABEL, UNKNOWN
 
 
 class LabelledSingles:

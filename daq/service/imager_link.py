@@ -148,7 +148,7 @@ class ImagerLink:
 
     def _module_shares(self, run: Run) -> list[float]:
         """Return each module's live share of the run so far, now and then; else nothing."""
-        now, live = self._clock(), run.statistics.live_time
+        now, live = self._clock(), run.takers.statistics.live_time
         if now - self._share_s < LIVE_SHARE_EVERY_S or live.detector_s <= 0:
             return []
         self._share_s = now
@@ -158,7 +158,7 @@ class ImagerLink:
         """Return the pairs' mean live share of the last seconds, looked up now and then."""
         now = self._clock()
         if now - self._share_s >= LIVE_SHARE_EVERY_S:
-            recent = run.statistics.recent_live()
+            recent = run.takers.statistics.recent_live()
             self._share, self._share_s = (recent.pairs if recent else 0.0), now
         return self._share
 

@@ -2,8 +2,6 @@
 
 Orders for faults done on purpose: to the sources that emulate, and back.
 
-Lines that the link process has for the journal, severity first: ``alarm: module 3: …``.
-
 Orders on their way: from a client to the sources that can obey, and their answers back.
 
 Nothing here knows what an order means. Each goes to the sources that it concerns; the client is
@@ -207,15 +205,3 @@ class FaultRelay(OrderRelay[FaultOrder, FaultAnswer]):
         for answer in answers:
             kinds.update(answer.kinds)
         return {"faults": [words for answer in answers for words in answer.faults], "kinds": kinds}
-
-
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-
-
-def split_severity(line: str) -> tuple[Severity, str]:
-    """Return the severity and the words of a line; one without a severity is information."""
-    first, _, words = line.partition(": ")
-    for severity in SEVERITIES:
-        if first == severity:
-            return severity, words
-    return "info", line

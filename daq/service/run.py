@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +23,22 @@ from daq.folder import raw_log as rawlog
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
     CONFIG_NAME,
+    FAULTS_NAME,
     MU_MAP_NAME,
     SCANNER_NAME,
     SUMMARY_NAME,
     new_run_folder,
     write_json,
 )
-from daq.folder.singles_log import SinglesWriter, singles_head
 from daq.path.books import Books, HitBooks, sent_by
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output, Pipeline
-from daq.path.takers.projections import projection_counter
-from daq.path.takers.rates import ModuleMeter, RateMeter
-from daq.path.takers.statistics import RunStatistics
-from daq.path.takers.streams import FurtherStreams
+from daq.path.takers import RunTakers
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
 from hw.scanner.geometry import build_geometry
+from hw.wire.protocol import FRAME_PERIOD_PS
 
 
 class Run:
@@ -71,21 +70,22 @@ class Run:
         self.conditions: list[str] = []
         self.undelivered = 0
         self.randoms_alarm = False
-        self.meter = RateMeter()
-        self._module_meter = ModuleMeter(self.scanner.n_modules)
         self._finished = False
         self._started_ns = 0
         self._elapsed_s = 0.0
         head = self._head()
         self._write_provenance(head)
         self._raw = rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head)
-        self._list = listmode.ListmodeWriter(self.folder / listmode.FILE_NAME, head)
-        self.streams = FurtherStreams(
-            config.settings, listmode=self._list, singles=self._singles_writer(head)
-        )
         geometry, stall_ps = build_geometry(self.scanner), int(config.stall_s * 1e12)
-        self.projections = projection_counter(self.scanner, config.settings)
-        self.statistics = RunStatistics(self.scanner, geometry, config.settings, stall_ps=stall_ps)
+        self.takers = RunTakers(
+            self.scanner,
+            geometry,
+            config.settings,
+            stall_ps=stall_ps,
+            listmode=self.folder / listmode.FILE_NAME,
+            singles=self.folder / singles_log.FILE_NAME,
+            head=head,
+        )
         self.pipeline = Pipeline(
             self.scanner,
             geometry,
@@ -94,7 +94,6 @@ class Run:
             calibration=self.calibration.calibration() if self.calibration else None,
             stall_ps=stall_ps,
             raw_log=self._raw,
-            listmode=self._list,
         )
 
     def _head(self) -> dict[str, Any]:
@@ -106,12 +105,6 @@ class Run:
             "calibration": self.calibration.identity if self.calibration else "none",
             "versions": versions(),
         }
-
-    def _singles_writer(self, head: dict[str, Any]) -> SinglesWriter | None:
-        if not self.config.settings.singles_windows:
-            return None
-        head = singles_head(head, self.config.settings)
-        return SinglesWriter(self.folder / singles_log.FILE_NAME, head)
 
     def _write_provenance(self, head: dict[str, Any]) -> None:
         write_json(self.folder / CONFIG_NAME, head)
@@ -153,20 +146,18 @@ class Run:
     def process(self, frames: Sequence[Frame]) -> Output:
         """Log and sort a batch of frames; raises StorageError where the disk refuses it."""
         output = self.pipeline.process(frames)
-        self.streams.take(output)
-        self._measure(output)
+        self.takers.take(output)
         return output
 
     def finish(self) -> Output:
-        """Resolve what is held and close both logs; raises StorageError."""
+        """Resolve what is held, close the logs, save the tables; raises StorageError."""
         self._elapsed_s = self.elapsed_s
         self._finished = True
         output = self.pipeline.finish()
-        self.streams.take(output)
-        self._measure(output)
+        self.takers.take(output)
+        self.takers.finish()
         self._close_logs()
-        self.statistics.finish()
-        self._save_tables()
+        self.takers.save(self.folder)
         return output
 
     def put_away(self) -> None:
@@ -177,48 +168,20 @@ class Run:
         """
         self._finished = True
         self._close_logs()
-        self._save_tables()
+        self.takers.save(self.folder)
 
     def _close_logs(self) -> None:
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
-        self._list.close({**end, **self.coincidences()})
-        self.streams.close()
-
-    def _save_tables(self) -> None:
-        self.statistics.save(self.folder)
-        if self.projections is not None:
-            self.projections.save(self.folder)
+        self.takers.close_logs({**end, **self.coincidences()})
 
     def abandon(self) -> None:
         """Close the logs as they are after an error."""
         self._elapsed_s = self.elapsed_s
         self._finished = True
         self._raw.abandon()
-        self._list.abandon()
-        self.streams.abandon()
-
-    def _measure(self, output: Output) -> None:
-        self.statistics.observe(output)
-        if self.projections is not None:
-            self.projections.observe(output.singles, output.watermark_ps)
-        counts = self.pipeline.sorter.counts
-        self.meter.observe(
-            min(output.watermark_ps, self.pipeline.decoder.newest_ps),
-            singles=int(self.pipeline.decoder.line["singles"].sum()),
-            accepted=int(self.pipeline.selector.accepted.sum()),
-            windowed=int(self.pipeline.selector.windowed.sum()),
-            prompts=counts.prompts,
-            randoms=counts.delayeds / self.config.settings.delayed_factor,
-        )
-        self._module_meter.observe(
-            self.pipeline.decoder.newest_ps, self.pipeline.decoder.line["singles"]
-        )
-
-    def module_rates(self) -> list[float]:
-        """Return the singles per second of each module over the last second."""
-        return [float(rate) for rate in self._module_meter.rates()]
+        self.takers.abandon_logs()
 
     def books(self) -> Books:
         """Return the run's books as they stand; until the end, what the sources say that they
@@ -228,18 +191,19 @@ class Run:
 
     def hash(self) -> str:
         """Return the identity of the coincidences so far."""
-        return self.pipeline.digest.hexdigest()
+        return self.takers.pairs.hash()
 
     def coincidences(self) -> dict[str, int]:
         """Return what the sorter counted."""
-        counts = self.pipeline.sorter.counts
+        return asdict(self.pipeline.counts)
+
+    def counters(self) -> dict[str, int]:
+        """Return every counter of the run by its full name (``hw.messages.counters``)."""
         return {
-            "prompts": counts.prompts,
-            "delayeds": counts.delayeds,
-            "multiples": counts.multiples,
-            "triples": counts.triples,
-            "crowded": counts.crowded,
-            "crowded_windows": counts.crowded_windows,
+            **self.books().counters(),
+            **self.coincidences(),
+            "imager.undelivered": self.undelivered,
+            "bytes": self.bytes_written,
         }
 
     def condition(self) -> RunCondition:
@@ -259,15 +223,13 @@ class Run:
             "condition": self.condition(),
             "conditions": self.conditions,
             "elapsed_s": round(self._elapsed_s, 3),
-            "detector_time_s": self.pipeline.decoder.newest_ps * 1e-12,
+            "detector_time_s": self.pipeline.newest_ps * 1e-12,
             "frames": books.frames(),
             "singles": books.singles(),
             **({"hits": hits.summary()} if hits.known else {}),
             **self.coincidences(),
-            **self.streams.summary(),
             **({"angles": books.angles()} if self.pipeline.angles else {}),
-            "rates": self.meter.summary(),
-            **self.statistics.summary(),
+            **self.takers.summary(),
             "images": {
                 "count": imager.images,
                 "rate_Hz": imager.rate_Hz,
@@ -286,7 +248,14 @@ class Run:
         }
 
     def write_summary(self) -> dict[str, Any]:
-        """Write ``summary.json`` and return what is in it; raises StorageError."""
+        """Write ``summary.json`` and return what is in it; where a source reported any fault,
+        ``faults.json`` too: what was done to the run on purpose. Raises StorageError."""
+        faults = [
+            msgspec.to_builtins(fault) for source in self.reports for fault in source.fault_log
+        ]
+        if faults:
+            period_s = FRAME_PERIOD_PS * 1e-12
+            write_json(self.folder / FAULTS_NAME, {"period_s": period_s, "faults": faults})
         summary = self.summary()
         write_json(self.folder / SUMMARY_NAME, summary)
         return summary

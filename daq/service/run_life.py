@@ -1,23 +1,14 @@
-"""The life of a run inside the daq: arm, start, watch, close, or fail. No socket of its own.
+"""The life of a run inside the daq: one state machine, no socket of its own.
+
+              arm            start            stop, end of data        all written
+      idle ────────▶ armed ────────▶ running ───────────────▶ stopping ────────▶ closed
+
+    closed: arm or reset; armed: reset, back to idle; any state that fails: error, latched with its
+    first reason until reset
 
 Every way a run can end goes through here and leaves a folder with closed logs, a journal and a
-summary that says how it ended. Nothing here waits: closing advances turn by turn.
-
-The steps of closing a run, each bounded in time: drain the links, then wait for the image.
-
-An imager that tells of progress with the final image is waited for longer, within a bound.
-
-What was done to a run on purpose, as its sources reported it: ``faults.json`` in its folder.
-
-The run's state machine: idle → armed → running → stopping → closed, and error, latched.
-
-Pure logic; the service drives it. An error stays with its reason until ``reset``.
-
-Detector time to wall time, as honestly as arrivals allow.
-
-A data frame cannot arrive before the period that it covers has ended, so
-``arrival − frame end`` is never below the true offset of the two clocks; its smallest value over
-the last second is the estimate. It follows a source whose time runs slow within that second.
+summary that says how it ended. Nothing here waits: stopping advances turn by turn, in two steps,
+each bounded in time: drain the links, then wait for the final image.
 """
 
 from __future__ import annotations
@@ -34,7 +25,6 @@ import msgspec
 from daq.errors import DaqError, RunError, StorageError
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
-from daq.folder.run_folder import write_json
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
 from daq.service.data_sources import Sources
@@ -45,89 +35,8 @@ from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import FaultDone, SourceReport, Start, Stop
-from hw.messages.telemetry import RunState, Severity
+from hw.messages.telemetry import JournalLine, RunState
 from hw.wire.protocol import FRAME_PERIOD_PS
-
-DRAIN_S = 15.0
-SILENCE_S = 1.0
-IMAGER_S = 10.0
-"""For the imager's final report, or news of progress."""
-
-IMAGER_MOST_S = 120.0
-HURRIED_IMAGER_S = 0.5
-
-
-class Closing:
-    """Tells the service when each step of closing is over. Times are monotonic seconds."""
-
-    def __init__(self, now: float, *, sources: int, imager: bool) -> None:
-        self.drained = False
-        self._sources = sources
-        self._imager = imager
-        self._began = now
-        self._drain_s, self._imager_s, self._silence_s = DRAIN_S, IMAGER_S, SILENCE_S
-        self._imager_most_s = IMAGER_MOST_S
-        self._drained_at = 0.0
-        self._finishing, self._progress_at = 0.0, 0.0
-
-    def hurry(self, drain_s: float) -> None:
-        """Shorten all waits: the process must leave."""
-        self._drain_s = min(self._drain_s, drain_s)
-        self._silence_s = min(self._silence_s, drain_s / 2)
-        self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
-
-    def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
-        """Whether all has come: every LAST frame and report; or silence; or the bound."""
-        complete = run.pipeline.decoder.all_ended and len(run.reports) >= self._sources
-        silent = now - max(last_data_s, self._began) > self._silence_s
-        expired = now - self._began > self._drain_s
-        if (silent or expired) and not complete and not run.pipeline.decoder.all_ended:
-            run.taint("incomplete: the modules' last frames never came")
-        return complete or silent or expired
-
-    def drained_at(self, now: float) -> None:
-        """Note that draining is over."""
-        self.drained, self._drained_at, self._progress_at = True, now, now
-
-    def imager_is_done(self, run: Run, now: float) -> bool:
-        """Whether the imager has finished the picture, is absent, or has had its time."""
-        if run.imager is not None:
-            if run.imager.final:
-                return True
-            if run.imager.finishing > self._finishing:
-                self._finishing, self._progress_at = run.imager.finishing, now
-        stuck = now - self._progress_at > self._imager_s
-        return stuck or not self._imager or now - self._drained_at > self._imager_most_s
-
-
-FILE_NAME = "faults.json"
-PERIOD_S = FRAME_PERIOD_PS * 1e-12
-
-
-def write_faults(folder: Path, reports: list[SourceReport]) -> None:
-    """Write the file where a source reported any fault; raises StorageError."""
-    faults = [msgspec.to_builtins(fault) for report in reports for fault in report.fault_log]
-    if faults:
-        write_json(folder / FILE_NAME, {"period_s": PERIOD_S, "faults": faults})
-
-
-def read_faults(folder: Path) -> list[FaultDone]:
-    """Return what was done to a run on purpose; nothing where it has no such file."""
-    path = folder / FILE_NAME
-    if not path.is_file():
-        return []
-    content = msgspec.json.decode(path.read_bytes())
-    return msgspec.convert(content["faults"], list[FaultDone])
-
-
-def describe_fault(fault: FaultDone) -> str:
-    """Return one fault in words."""
-    begin_s, end_s = fault.begin_period * PERIOD_S, fault.end_period * PERIOD_S
-    return (
-        f"{fault.text}, {named(fault.modules)}, from {begin_s:.2f} to {end_s:.2f} s, "
-        f"{fault.done} times"
-    )
-
 
 TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
     "idle": ("armed", "error"),
@@ -146,15 +55,57 @@ _REMEDY: dict[RunState, str] = {
     "error": "read the reason, then reset",
 }
 
+DRAIN_S = 15.0
+SILENCE_S = 1.0
+IMAGER_S = 10.0
+"""For the imager's final report, or news of progress."""
 
-class RunControl:
-    """Holds the state and the reason for it; refuses what the state does not allow."""
+IMAGER_MOST_S = 120.0
+HURRIED_DRAIN_S, HURRIED_IMAGER_S = 0.8, 0.5
+MIN_FREE_BYTES = 256 * 2**20
+OnEnd = Callable[[bool, str], None]
+"""Called when a run has ended: whether well, and its folder or the reason."""
 
-    def __init__(self) -> None:
+
+class RunLife:
+    """Owns the state, the journal and the open run.
+
+    state, reason : where the life is, and why
+    run : the run that is armed, goes on, or was the last
+    template : what "arm" without a configuration arms; later the last one armed
+    on_end : told when closing, or failing, is complete
+    """
+
+    def __init__(
+        self,
+        runs_root: Path,
+        *,
+        sources: Sources,
+        imager: ImagerLink,
+        events: EventStream,
+        on_end: OnEnd,
+        template: RunConfig | None = None,
+        min_free_bytes: int = MIN_FREE_BYTES,
+    ) -> None:
         self.state: RunState = "idle"
         self.reason = ""
+        self.runs_root = runs_root
+        self.template = template
+        self.journal = Journal()
+        self.run: Run | None = None
+        self.disk_free = 0
+        self._sources = sources
+        self._imager = imager
+        self._events = events
+        self._on_end = on_end
+        self._min_free_bytes = min_free_bytes
+        self._clock = WallClock()
+        self._watch = RunWatch()
+        self._closing = Closing(0.0, sources=0, imager=False)
 
-    def to(self, state: RunState, reason: str = "") -> None:
+    # --- states -------------------------------------------------------------------------------
+
+    def enter(self, state: RunState, reason: str = "") -> None:
         """Go to ``state``; raises RunError, naming the remedy, where that is not allowed."""
         if state not in TRANSITIONS[self.state]:
             raise RunError(
@@ -171,76 +122,31 @@ class RunControl:
     def latch(self, reason: str) -> None:
         """Enter the error state from any other; the first reason is kept."""
         if self.state != "error":
-            self.state, self.reason = "error", reason
+            self.enter("error", reason)
 
+    @property
+    def takes_data(self) -> bool:
+        """Whether data frames belong to an open run now."""
+        draining = self.state == "stopping" and not self._closing.drained
+        return self.state == "running" or draining
 
-_SPAN_NS = 1_000_000_000
+    def supervise(self, now: float) -> None:
+        """Do what the state asks for at ``now``, in monotonic seconds; to be called every turn."""
+        if self.state == "stopping":
+            self._advance_closing(now)
+        elif self.state == "running":
+            self._look_after(self._open_run(), now)
 
+    def _open_run(self) -> Run:
+        if self.run is None:
+            raise RunError("there is no run: arm one first")
+        return self.run
 
-class WallClock:
-    """Sliding minimum of (arrival − frame end), in ns, over the last second of arrivals."""
-
-    def __init__(self) -> None:
-        self._minima: deque[tuple[int, int]] = deque()  # (arrival_ns, offset_ns), offsets rising
-
-    def observe(self, *, arrival_ns: int, frame_end_ps: int) -> None:
-        """Take in that data up to ``frame_end_ps`` had come at ``arrival_ns``."""
-        offset = arrival_ns - frame_end_ps // 1000
-        while self._minima and self._minima[-1][1] >= offset:
-            self._minima.pop()
-        self._minima.append((arrival_ns, offset))
-        while self._minima[0][0] < arrival_ns - _SPAN_NS:
-            self._minima.popleft()
-
-    def wall_ns(self, time_ps: int) -> int:
-        """Return the CLOCK_MONOTONIC time at which detector time ``time_ps`` was; 0 if unknown."""
-        return self._minima[0][1] + time_ps // 1000 if self._minima else 0
-
-
-MIN_FREE_BYTES = 256 * 2**20
-HURRIED_DRAIN_S = 0.8
-OnEnd = Callable[[bool, str], None]
-"""Called when a run has ended: whether well, and its folder or the reason."""
-
-
-class RunKeeper:
-    """Owns the state, the journal and the open run.
-
-    template : what "arm" without a configuration arms; later the last one armed
-    on_end : told when closing, or failing, is complete
-    """
-
-    def __init__(
-        self,
-        runs_root: Path,
-        *,
-        sources: Sources,
-        imager: ImagerLink,
-        events: EventStream,
-        on_end: OnEnd,
-        template: RunConfig | None = None,
-        min_free_bytes: int = MIN_FREE_BYTES,
-    ) -> None:
-        self.runs_root = runs_root
-        self.template = template
-        self.control = RunControl()
-        self.journal = Journal()
-        self.run: Run | None = None
-        self.disk_free = 0
-        self._sources = sources
-        self._imager = imager
-        self._events = events
-        self._on_end = on_end
-        self._min_free_bytes = min_free_bytes
-        self._clock = WallClock()
-        self._watch = RunWatch()
-        self._closing: Closing | None = None
-
-    # --- from arming to data ------------------------------------------------------------------
+    # --- idle or closed → armed → running -----------------------------------------------------
 
     def arm(self, config: RunConfig | None) -> Run:
         """Make the run's folder and logs; raises RunError or StorageError with the remedy."""
-        self.control.require("idle", "closed")
+        self.require("idle", "closed")
         config = config or self.template
         if config is None:
             raise RunError("arm: no configuration was given and the daq was started without one")
@@ -255,7 +161,7 @@ class RunKeeper:
         self._imager.start(run)
         self._events.start(run.name)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
-        self.control.to("armed")
+        self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
         if not config.settings.sorts_coincidences:
             words = "single photons: the pictures are projections, no image is reconstructed live"
@@ -264,12 +170,12 @@ class RunKeeper:
 
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""
-        self.control.require("armed")
+        self.require("armed")
         run = self._open_run()
         if not self._sources.present:
             raise RunError("no source is attached: start one (`tomoshibi emulate`), then start")
         self._check_sources(run)
-        self.control.to("running")
+        self.enter("running")
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
         self._watch.data_came(time.monotonic())
@@ -294,10 +200,29 @@ class RunKeeper:
         if not_ready:
             raise RunError(f"not ready: {'; '.join(not_ready)}")
 
-    def takes_data(self) -> bool:
-        """Whether data frames belong to an open run now."""
-        drained = self._closing is not None and self._closing.drained
-        return self.control.state in ("running", "stopping") and not drained
+    def image_as(self, changes: dict[str, Any]) -> LiveSettings:
+        """Change how the run is imaged, now and in runs armed after it; raises RunError."""
+        base = self.run.live if self.run is not None else LiveSettings()
+        values = {**msgspec.to_builtins(base), **changes}
+        try:
+            live = msgspec.convert(values, LiveSettings)
+        except (msgspec.ValidationError, SettingsError) as error:
+            raise RunError(f"live: {error}") from error
+        if self.template is not None:
+            self.template = msgspec.structs.replace(self.template, live=live)
+        if self.run is not None:
+            self.run.live = live
+            if self.state in ("armed", "running"):
+                self._imager.begin(self.run)
+        return live
+
+    def announce(self) -> None:
+        """Tell an imager that came late about the run, and slow subscribers about its end."""
+        self._events.repeat_end()
+        if self.run is not None and self.state in ("armed", "running"):
+            self._imager.begin(self.run)
+
+    # --- running ------------------------------------------------------------------------------
 
     def take(self, frames: Sequence[Frame]) -> None:
         """Log and sort data frames, pass the coincidences on. Any failure is latched."""
@@ -311,8 +236,7 @@ class RunKeeper:
             self.fail(f"internal error in the event path, please report: {error!r}")
             return
         self._watch.data_came(time.monotonic())
-        newest_ps = run.pipeline.decoder.newest_ps
-        self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=newest_ps)
+        self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=run.pipeline.newest_ps)
         self._pass_on(run, output)
 
     def _pass_on(self, run: Run, output: Output) -> None:
@@ -323,57 +247,29 @@ class RunKeeper:
 
     def take_report(self, report: SourceReport) -> None:
         """Keep a source's report if it is of the open run; one that failed ends the run."""
-        if self.run is not None and report.run_tag == self.run.run_tag:
-            self.run.reports.append(report)
-            if report.failed:
-                self.journal.add("alarm", f"a source gave up: {report.failed}")
-                self.run.taint(f"incomplete: {report.failed}")
-                if self.control.state == "running":
-                    self.begin_closing(report.failed)
-            for fault in report.fault_log:
-                self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
-
-    def _open_run(self) -> Run:
-        if self.run is None:
-            raise RunError("there is no run: arm one first")
-        return self.run
-
-    # --- watching -----------------------------------------------------------------------------
-
-    def announce(self) -> None:
-        """Tell an imager that came late about the run, and slow subscribers about its end."""
-        self._events.repeat_end()
-        if self.run is not None and self.control.state in ("armed", "running"):
-            self._imager.begin(self.run)
-
-    def supervise(self, now: float) -> None:
-        """Journal what is new, end a run that has come to its end, advance one that closes."""
-        if self._closing is not None:
-            self._advance_closing(self._closing, now)
         run = self.run
-        if run is None or self.control.state != "running":
+        if run is None or report.run_tag != run.run_tag:
             return
-        for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
-            self.journal.add(severity, words)
-        if run.pipeline.decoder.all_ended:
-            self.begin_closing("all modules have ended")
-        elif len(run.reports) >= len(self._sources.present) > 0:
-            self.begin_closing("the sources have finished")
-        elif self._watch.given_up(run, now):
-            run.taint("incomplete: the source fell silent")
-            self.begin_closing("no data for too long")
+        run.reports.append(report)
+        if report.failed:
+            self.journal.add("alarm", f"a source gave up: {report.failed}")
+            run.taint(f"incomplete: {report.failed}")
+            if self.state == "running":
+                self._begin_closing(report.failed)
+        for fault in report.fault_log:
+            self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
 
     def source_lost(self, kind: str) -> None:
         """Note that a source says nothing any more."""
         self.journal.add("alarm", f"source lost: {kind} says nothing any more")
-        if self.run is not None and self.control.state == "running":
-            self.run.taint("incomplete: a source was lost during the run")
+        if self.state == "running":
+            self._open_run().taint("incomplete: a source was lost during the run")
 
-    def module_news(self, severity: Severity, words: str) -> None:
+    def module_news(self, line: JournalLine) -> None:
         """Journal what a link process tells of its modules; an alarm taints the run."""
-        self.journal.add(severity, words)
-        if severity == "alarm" and self.run is not None and self.control.state == "running":
-            self.run.taint(f"a module's fault: {words}")
+        self.journal.add(line.severity, line.text)
+        if line.severity == "alarm" and self.state == "running":
+            self._open_run().taint(f"a module's fault: {line.text}")
 
     def watch_disk(self) -> None:
         """Look how much is free; close a run while it can still be closed well."""
@@ -383,72 +279,55 @@ class RunKeeper:
         except OSError as error:
             self.journal.add("alarm", f"{self.runs_root}: {error.strerror}")
             return
-        if self.disk_free < self._min_free_bytes and self.control.state == "running":
+        if self.disk_free < self._min_free_bytes and self.state == "running":
             words = f"disk nearly full: {self.disk_free / 2**20:.0f} MiB left in {self.runs_root}"
             self.journal.add("alarm", f"{words}; the run is stopped while it can be closed well")
             self._open_run().taint(f"incomplete: {words}")
-            self.begin_closing(words)
+            self._begin_closing(words)
 
-    # --- the end ------------------------------------------------------------------------------
+    def _look_after(self, run: Run, now: float) -> None:
+        """Journal what is new; end a run that has come to its end."""
+        for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
+            self.journal.add(severity, words)
+        if run.pipeline.all_ended:
+            self._begin_closing("all modules have ended")
+        elif len(run.reports) >= len(self._sources.present) > 0:
+            self._begin_closing("the sources have finished")
+        elif self._watch.given_up(run, now):
+            run.taint("incomplete: the source fell silent")
+            self._begin_closing("no data for too long")
+
+    # --- running → stopping → closed ----------------------------------------------------------
 
     def stop(self) -> None:
         """Begin to close a running run; nothing more where that has begun already."""
-        self.control.require("running", "stopping")
-        if self.control.state == "running":
-            self.begin_closing("stopped by command")
-
-    def image_as(self, changes: dict[str, Any]) -> LiveSettings:
-        """Change how the run is imaged, now and in runs armed after it; raises RunError."""
-        base = self.run.live if self.run is not None else LiveSettings()
-        values = {**msgspec.to_builtins(base), **changes}
-        try:
-            live = msgspec.convert(values, LiveSettings)
-        except (msgspec.ValidationError, SettingsError) as error:
-            raise RunError(f"live: {error}") from error
-        if self.template is not None:
-            self.template = msgspec.structs.replace(self.template, live=live)
-        if self.run is not None:
-            self.run.live = live
-            if self.control.state in ("armed", "running"):
-                self._imager.begin(self.run)
-        return live
-
-    def reset(self) -> None:
-        """Give up an armed run, or leave a closed or failed one behind: idle again."""
-        self.control.require("armed", "closed", "error")
-        if self.control.state == "armed":
-            self._discard("reset")
-        self.control.to("idle")
-        self.run = None
+        self.require("running", "stopping")
+        if self.state == "running":
+            self._begin_closing("stopped by command")
 
     def hurry(self) -> bool:
         """The process must leave: close what is open, quickly; return whether that is done."""
-        if self.control.state == "running":
-            self.begin_closing("the daq was told to leave", drain_s=HURRIED_DRAIN_S)
-        elif self.control.state == "armed":
-            self._discard("the daq was told to leave")
-            self.control.to("idle")
-        elif self._closing is not None:
+        if self.state == "running":
+            self._begin_closing("the daq was told to leave")
             self._closing.hurry(HURRIED_DRAIN_S)
-        return self.control.state in ("idle", "closed", "error")
+        elif self.state == "armed":
+            self._discard("the daq was told to leave")
+        elif self.state == "stopping":
+            self._closing.hurry(HURRIED_DRAIN_S)
+        return self.state in ("idle", "closed", "error")
 
-    def begin_closing(self, why: str, drain_s: float | None = None) -> None:
+    def _begin_closing(self, why: str) -> None:
         """Ask the sources to finish; :meth:`supervise` does the rest."""
-        self.control.to("stopping", why)
+        self.enter("stopping", why)
         self.journal.add("info", f"stopping: {why}")
         self._sources.send_all(Stop())
+        imager_works = has_image(self._open_run()) and self._imager.present
         self._closing = Closing(
-            time.monotonic(), sources=len(self._sources.present), imager=self._awaits_image()
+            time.monotonic(), sources=len(self._sources.present), imager=imager_works
         )
-        if drain_s is not None:
-            self._closing.hurry(drain_s)
 
-    def _awaits_image(self) -> bool:
-        """Whether an imager is at work on the run."""
-        return self.run is not None and has_image(self.run) and self._imager.present
-
-    def _advance_closing(self, closing: Closing, now: float) -> None:
-        run = self._open_run()
+    def _advance_closing(self, now: float) -> None:
+        run, closing = self._open_run(), self._closing
         try:
             if not closing.drained:
                 if closing.drain_is_over(run, now, last_data_s=self._watch.last_data_s):
@@ -463,26 +342,30 @@ class RunKeeper:
         self._pass_on(run, run.finish())
         self._imager.end(run)
         self._events.end()
-        write_faults(run.folder, run.reports)
         run.write_summary()  # of all but the image, which may be waited for long
 
     def _close(self, run: Run) -> None:
         for words in self._watch.last_words(run):
             self.journal.add("warning", words)
-        write_faults(run.folder, run.reports)
         summary = run.write_summary()
         self.journal.add(
             "info",
             f"closed {run.name}: {_yield(summary)}, "
             f"{summary['condition']}, books {'close' if summary['conserved'] else 'do not close'}",
         )
-        self.control.to("closed", self.control.reason)
+        self.enter("closed", self.reason)
         self._end(True, str(run.folder))
+
+    def _end(self, well: bool, words: str) -> None:
+        self.journal.close()
+        self._on_end(well, words)
+
+    # --- error, and back to idle --------------------------------------------------------------
 
     def fail(self, reason: str) -> None:
         """Latch an error: the run is cut off here, with everything before it safe."""
         self.journal.add("alarm", reason)
-        self.control.latch(reason)
+        self.latch(reason)
         self._sources.send_all(Stop())
         if self.run is not None:
             self.run.taint(f"incomplete: {reason}")
@@ -492,12 +375,14 @@ class RunKeeper:
             self._write_last_summary(self.run)
         self._end(False, reason)
 
-    def _write_last_summary(self, run: Run) -> None:
-        try:
-            write_faults(run.folder, run.reports)
-            run.write_summary()
-        except StorageError as error:
-            self.journal.add("alarm", f"no summary either: {error}")
+    def reset(self) -> None:
+        """Give up an armed run, or leave a closed or failed one behind: idle again."""
+        self.require("armed", "closed", "error")
+        if self.state == "armed":
+            self._discard("reset")
+        else:
+            self.enter("idle")
+        self.run = None
 
     def _discard(self, why: str) -> None:
         """Close an armed run that never started; its folder stays, with the reason."""
@@ -510,15 +395,102 @@ class RunKeeper:
         self._write_last_summary(run)
         self.journal.add("info", f"{run.name} was never started: {why}")
         self.journal.close()
+        self.enter("idle")
 
-    def _end(self, well: bool, words: str) -> None:
-        self._closing = None
-        self.journal.close()
-        self._on_end(well, words)
+    def _write_last_summary(self, run: Run) -> None:
+        try:
+            run.write_summary()
+        except StorageError as error:
+            self.journal.add("alarm", f"no summary either: {error}")
 
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""
         return None if self.run is None else self.run.summary()
+
+
+class Closing:
+    """When each of the two steps of stopping is over. Times are monotonic seconds.
+
+    drained : whether the first one is
+    """
+
+    def __init__(self, now: float, *, sources: int, imager: bool) -> None:
+        self.drained = False
+        self._sources = sources
+        self._imager = imager
+        self._began = now
+        self._drain_s, self._imager_s, self._silence_s = DRAIN_S, IMAGER_S, SILENCE_S
+        self._imager_most_s = IMAGER_MOST_S
+        self._drained_at = 0.0
+        self._finishing, self._progress_at = 0.0, 0.0
+
+    def hurry(self, drain_s: float) -> None:
+        """Shorten all waits: the process must leave."""
+        self._drain_s = min(self._drain_s, drain_s)
+        self._silence_s = min(self._silence_s, drain_s / 2)
+        self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
+
+    def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
+        """Whether all has come: every LAST frame and report; or silence; or the bound."""
+        complete = run.pipeline.all_ended and len(run.reports) >= self._sources
+        silent = now - max(last_data_s, self._began) > self._silence_s
+        expired = now - self._began > self._drain_s
+        if (silent or expired) and not run.pipeline.all_ended:
+            run.taint("incomplete: the modules' last frames never came")
+        return complete or silent or expired
+
+    def drained_at(self, now: float) -> None:
+        """Note that draining is over."""
+        self.drained, self._drained_at, self._progress_at = True, now, now
+
+    def imager_is_done(self, run: Run, now: float) -> bool:
+        """Whether the imager has finished the picture, is absent, or has had its time: longer,
+        within a bound, while it tells of progress."""
+        if run.imager is not None:
+            if run.imager.final:
+                return True
+            if run.imager.finishing > self._finishing:
+                self._finishing, self._progress_at = run.imager.finishing, now
+        stuck = now - self._progress_at > self._imager_s
+        return stuck or not self._imager or now - self._drained_at > self._imager_most_s
+
+
+_SPAN_NS = 1_000_000_000
+
+
+class WallClock:
+    """Detector time to wall time, as honestly as arrivals allow.
+
+    A data frame cannot arrive before the period that it covers has ended, so ``arrival − frame
+    end`` is never below the true offset of the two clocks; its smallest value over the last second
+    is the estimate. It follows a source whose time runs slow within that second.
+    """
+
+    def __init__(self) -> None:
+        self._minima: deque[tuple[int, int]] = deque()  # (arrival_ns, offset_ns), offsets rising
+
+    def observe(self, *, arrival_ns: int, frame_end_ps: int) -> None:
+        """Take in that data up to ``frame_end_ps`` had come at ``arrival_ns``."""
+        offset = arrival_ns - frame_end_ps // 1000
+        while self._minima and self._minima[-1][1] >= offset:
+            self._minima.pop()
+        self._minima.append((arrival_ns, offset))
+        while self._minima[0][0] < arrival_ns - _SPAN_NS:
+            self._minima.popleft()
+
+    def wall_ns(self, time_ps: int) -> int:
+        """Return the CLOCK_MONOTONIC time at which detector time ``time_ps`` was; 0 if unknown."""
+        return self._minima[0][1] + time_ps // 1000 if self._minima else 0
+
+
+def describe_fault(fault: FaultDone) -> str:
+    """Return one fault in words."""
+    period_s = FRAME_PERIOD_PS * 1e-12
+    begin_s, end_s = fault.begin_period * period_s, fault.end_period * period_s
+    return (
+        f"{fault.text}, {named(fault.modules)}, from {begin_s:.2f} to {end_s:.2f} s, "
+        f"{fault.done} times"
+    )
 
 
 def _yield(summary: dict[str, Any]) -> str:

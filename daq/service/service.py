@@ -20,8 +20,8 @@ from daq.folder.run_config import RunConfig, config_from_args
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
-from daq.service.relays import FaultRelay, ModuleRelay, split_severity
-from daq.service.run_life import MIN_FREE_BYTES, RunKeeper
+from daq.service.relays import FaultRelay, ModuleRelay
+from daq.service.run_life import MIN_FREE_BYTES, RunLife
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
 from hw.messages.codec import MessageError, decode_as, encode
@@ -56,7 +56,7 @@ class DaqService:
         self._sockets = bind_service(endpoints)
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
-        self.keeper = RunKeeper(
+        self.life = RunLife(
             runs_root,
             sources=self.sources,
             imager=self.imager,
@@ -67,8 +67,8 @@ class DaqService:
         )
         self._waiting: list[tuple[bytes, int]] = []
         self._relays: dict[str, FaultRelay | ModuleRelay] = {
-            "fault": FaultRelay(self.sources, self.keeper.journal, self._reply),
-            "module": ModuleRelay(self.sources, self.keeper.journal, self._reply),
+            "fault": FaultRelay(self.sources, self.life.journal, self._reply),
+            "module": ModuleRelay(self.sources, self.life.journal, self._reply),
         }
         self._leave = False
         self._due = {"telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
@@ -78,8 +78,8 @@ class DaqService:
         self._commands: dict[str, Callable[[Command], dict[str, Any] | None]] = {
             "ping": lambda command: {},
             "arm": self._arm,
-            "start": lambda command: {"run": str(self.keeper.start().folder)},
-            "stop": lambda command: self.keeper.stop(),
+            "start": lambda command: {"run": str(self.life.start().folder)},
+            "stop": lambda command: self.life.stop(),
             "reset": self._reset,
             "status": self._status,
             "live": self._image_as,
@@ -92,9 +92,9 @@ class DaqService:
 
     def serve(self) -> None:
         """Work until :meth:`leave` or a shutdown command; always closes an open run."""
-        self.keeper.journal.add("info", f"daq ready, runs go to {self.keeper.runs_root}")
+        self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
         try:
-            while not (self._leave and self.keeper.hurry()):
+            while not (self._leave and self.life.hurry()):
                 full = self.turn()
                 if not full:
                     self._poller.poll(int(TURN_S * 1000))
@@ -107,18 +107,21 @@ class DaqService:
         full = self._take_data()
         self._serve_commands()
         self._serve_sources()
-        for words in self.imager.poll(self.keeper.run):
-            self.keeper.journal.add("warning", words)
+        for words in self.imager.poll(self.life.run):
+            self.life.journal.add("warning", words)
         now = time.monotonic()
-        self.keeper.supervise(now)
+        self.life.supervise(now)
         if self._is_due("begin", now, BEGIN_REPEAT_S):
-            self.keeper.announce()
+            self.life.announce()
         if self._is_due("look", now, LOOK_S):
             self._look_around()
         if self._is_due("telemetry", now, TELEMETRY_S):
-            self._sockets.telemetry.send(encode(compose_telemetry(self)), zmq.NOBLOCK)
+            self._sockets.telemetry.send(
+                encode(compose_telemetry(self.life, self.sources, stray_frames=self.stray_frames)),
+                zmq.NOBLOCK,
+            )
         if self._is_due("pictures", now, PICTURES_S):
-            pictures = compose_projections(self)
+            pictures = compose_projections(self.life)
             if pictures is not None:
                 self._sockets.projections.send(encode(pictures), zmq.NOBLOCK)
         if self.automatic:
@@ -134,20 +137,20 @@ class DaqService:
     def _advance_automatic(self) -> None:
         """Arm and start by itself once a source is there; leave when the run is over."""
         ready = self.sources.present and not self.sources.not_ready()
-        if self.keeper.control.state == "idle" and ready:
-            self.keeper.arm(None)
-            self.keeper.start()
-        elif self.keeper.control.state in ("closed", "error"):
+        if self.life.state == "idle" and ready:
+            self.life.arm(None)
+            self.life.start()
+        elif self.life.state in ("closed", "error"):
             self.leave()
 
     # --- data and sources ---------------------------------------------------------------------
 
     def _take_data(self) -> bool:
         frames = self._receive()
-        if not self.keeper.takes_data():
+        if not self.life.takes_data:
             self.stray_frames += len(frames)
         elif frames:
-            self.keeper.take(frames)
+            self.life.take(frames)
         return len(frames) >= MAX_FRAMES_A_TURN
 
     def _receive(self) -> list[bytes]:
@@ -165,20 +168,20 @@ class DaqService:
         for source in new:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
-            self.keeper.journal.add("info", words)
+            self.life.journal.add("info", words)
         for report in reports:
-            self.keeper.take_report(report)
+            self.life.take_report(report)
         for relay in self._relays.values():
             relay.poll()
         for states in self.sources.take_states():
             self._sockets.modules.send(encode(states), zmq.NOBLOCK)
             for line in states.log:
-                self.keeper.module_news(*split_severity(line))
+                self.life.module_news(line)
 
     def _look_around(self) -> None:
         for source in self.sources.newly_lost():
-            self.keeper.source_lost(source.hello.kind)
-        self.keeper.watch_disk()
+            self.life.source_lost(source.hello.kind)
+        self.life.watch_disk()
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -189,7 +192,7 @@ class DaqService:
                 command = decode_as(Command, parts[-1] if parts else b"")
             except MessageError as error:
                 words = f"a client sent what is no command: {error}"
-                self.keeper.journal.add("warning", words)
+                self.life.journal.add("warning", words)
                 continue
             self._reply(identity, self._obey(identity, command))
 
@@ -200,11 +203,11 @@ class DaqService:
                 return Reply(id=command.id, status="accepted")
             result = self._commands[command.name](command)
         except (DaqError, SettingsError, ValueError) as error:
-            self.keeper.journal.add("warning", f"{command.name} refused: {error}")
+            self.life.journal.add("warning", f"{command.name} refused: {error}")
             return Reply(id=command.id, status="failed", reason=str(error))
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
             words = f"internal error in {command.name}, please report: {error!r}"
-            self.keeper.journal.add("alarm", words)
+            self.life.journal.add("alarm", words)
             return Reply(id=command.id, status="failed", reason=words)
         if result is None:
             self._waiting.append((identity, command.id))
@@ -216,7 +219,7 @@ class DaqService:
             self._sockets.control.send_multipart([identity, encode(reply)], zmq.NOBLOCK)
         except zmq.ZMQError:
             words = f"a client is gone or stuck: reply {reply.id} was dropped"
-            self.keeper.journal.add("warning", words)
+            self.life.journal.add("warning", words)
 
     def _answer_waiting(self, well: bool, words: str) -> None:
         for identity, number in self._waiting:
@@ -227,22 +230,22 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        run = self.keeper.arm(self._config(command.args))
+        run = self.life.arm(self._config(command.args))
         return {"run": str(run.folder), "name": run.name}
 
     def _config(self, args: dict[str, Any]) -> RunConfig | None:
-        return config_from_args(args, self.keeper.template) if args else None
+        return config_from_args(args, self.life.template) if args else None
 
     def _reset(self, command: Command) -> dict[str, Any]:
-        self.keeper.reset()
+        self.life.reset()
         return {}
 
     def _status(self, command: Command) -> dict[str, Any]:
-        keeper = self.keeper
+        life = self.life
         return {
-            "state": keeper.control.state,
-            "reason": keeper.control.reason,
-            "run": str(keeper.run.folder) if keeper.run else "",
+            "state": life.state,
+            "reason": life.reason,
+            "run": str(life.run.folder) if life.run else "",
             "sources": [source.hello.kind for source in self.sources.present],
             "not_ready": self.sources.not_ready(),
             "imager": self.imager.present,
@@ -250,7 +253,7 @@ class DaqService:
         }
 
     def _image_as(self, command: Command) -> dict[str, Any]:
-        result: dict[str, Any] = msgspec.to_builtins(self.keeper.image_as(command.args))
+        result: dict[str, Any] = msgspec.to_builtins(self.life.image_as(command.args))
         return result
 
     def _shutdown(self, command: Command) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from daq.path.live_time import LiveTime
 from daq.path.takers.projections import count_pictures
 from daq.path.takers.randoms import RandomsTally
 from hw.messages.sort_settings import SortSettings
+from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Motion
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import pack_words
@@ -34,15 +35,15 @@ def warm_kernels() -> None:
     checked = FrameChecker(n_modules=1, run_tag=_RUN_TAG).check([frame])
     decoder = Decoder(n_modules=1, crystals_per_module=1)
     count = decoder.decode(checked, singles := empty_singles(2))
-    _warm_statistics(checked, decoder.watermarks_ps, singles[:count])
+    _warm_statistics(checked, decoder.horizons_ps, singles[:count])
     motion = Motion(kind="gantry", most_deg_per_s=1.0, least_deg=0.0, most_deg=360.0)
     AngleTrack(motion, 1).take(checked)
     count_pictures(as_words(singles[:count]), np.zeros((1, 1), np.uint32))
-    accumulate_spectra(singles[:count], line_grid(511.0).table(), new_spectra(1))
+    accumulate_spectra(singles[:count], line_grid(REFERENCE_KEV).table(), new_spectra(1))
 
 
 def _warm_statistics(
-    checked: CheckedFrames, watermarks_ps: npt.NDArray[np.int64], singles: npt.NDArray[np.void]
+    checked: CheckedFrames, horizons_ps: npt.NDArray[np.int64], singles: npt.NDArray[np.void]
 ) -> None:
     settings = SortSettings(lld_keV=0, uld_keV=1, window_ps=1, delay_ps=0)
     tally = RandomsTally(
@@ -51,5 +52,5 @@ def _warm_statistics(
     tally.observe(singles, np.zeros(1, dtype=COINCIDENCE))
     tally.finish()
     live_time = LiveTime(n_modules=1, stall_ps=DEFAULT_STALL_PS)
-    live_time.observe(checked.headers, watermarks_ps)
+    live_time.observe(checked.headers, horizons_ps)
     live_time.finish()

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from daq.path.takers.statistics import LONGEST_SPAN_PS
 from daq.service.run import Run
+from hw.messages.counters import ALARMING
 from hw.messages.telemetry import Severity
 from hw.wire.protocol import FLAG_SYNC_LOST
 
@@ -102,19 +103,19 @@ class RateWatch:
         self._usual: Counts = np.zeros(0, np.int64)
         self._told: frozenset[int] = frozenset()
 
-    def look(self, singles: Counts, detector_ps: int) -> list[tuple[Severity, str]]:
+    def look(self, singles: Counts, newest_ps: int) -> list[tuple[Severity, str]]:
         """Return what should be told now.
 
-        singles : (modules,) i8, of the run up to ``detector_ps``
+        singles : (modules,) i8, of the run up to ``newest_ps``
         """
-        if len(singles) < LEAST_MODULES or detector_ps < self._last_ps + LEAST_S * 1e12:
+        if len(singles) < LEAST_MODULES or newest_ps < self._last_ps + LEAST_S * 1e12:
             return []
         if self._last is None:
-            self._last, self._last_ps = singles.copy(), detector_ps
+            self._last, self._last_ps = singles.copy(), newest_ps
             self._usual = singles.copy()
             return []
         new = singles - self._last
-        self._last, self._last_ps = singles.copy(), detector_ps
+        self._last, self._last_ps = singles.copy(), newest_ps
         ratio, sigma = _against_before(new, self._usual)
         loud = (ratio > RATIO) & (np.log(ratio) > SIGMAS * sigma)
         calm = ratio < np.sqrt(RATIO)
@@ -163,25 +164,6 @@ RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
 than both; they agree again within half of either."""
 
 _CAUSES = "a delay within the dead time, a source that pulses, noise that repeats? docs/randoms.md"
-WATCHED = {
-    "lost": "data frames lost",
-    "corrupt": "data frames corrupt",
-    "late": "data frames late",
-    "duplicate": "data frames twice",
-    "reordered": "data frames out of order",
-    "wrong_version": "data frames of another protocol version",
-    "other_run": "data frames of another run",
-    "unknown_module": "data frames of an unknown module",
-    "out_of_step": "data frames whose time leapt away from their number: a module's clock?",
-    "slips": "slips of a module's time against its frame numbers",
-    "sync_lost": "data frames without SYNC: coincidences of those modules are off in time",
-    "lost_in_module": "events lost in modules' queues",
-    "module_resets": "module resets",
-    "module_stalls": "module stalls",
-    "implausible": "angles implausible: beyond the range or too fast",
-    "unknown_frames": "data frames of modules that did not tell their angle",
-    "crowded": "singles crowded beyond measure: a clock that stands still, or noise?",
-}
 
 
 class RunWatch:
@@ -215,18 +197,16 @@ class RunWatch:
             entries += self._randoms(run)
             entries += self._lag(lag_s)
             entries += self._module_rates(run)
-            entries += self._states.look(run.pipeline.checker.links)
-            if run.books().frames()["epochs"]:
+            entries += self._states.look(run.pipeline.links)
+            if run.counters()["frames.epochs"]:
                 run.taint("a module's temperature left its band")
         return entries
 
     def _losses(self, run: Run) -> list[str]:
         words = []
-        books = run.books()
-        counts = books.angles() | books.frames() | {"crowded": run.coincidences()["crowded"]}
-        counts["lost_in_module"] = books.singles()["lost_in_module"]
-        for name, what in WATCHED.items():
-            more = counts[name] - self._told.get(name, 0)
+        counts = run.counters()
+        for name, what in ALARMING.items():
+            more = counts.get(name, 0) - self._told.get(name, 0)
             if more > 0:
                 self._told[name] = counts[name]
                 words.append(f"{more} {what} ({counts[name]} in this run)")
@@ -235,7 +215,7 @@ class RunWatch:
 
     def _randoms(self, run: Run) -> list[tuple[Severity, str]]:
         """Compare the two estimates of the randoms; tell once that they disagree, once the end."""
-        recent = run.statistics.recent_randoms(LONGEST_SPAN_PS)
+        recent = run.takers.statistics.recent_randoms(LONGEST_SPAN_PS)
         if recent is None or not recent.counts.known:
             return []
         off = abs(recent.counts.ratio - 1)
@@ -254,8 +234,7 @@ class RunWatch:
     def _module_rates(self, run: Run) -> list[tuple[Severity, str]]:
         if run.scanner.modality != "PET":
             return []
-        decoder = run.pipeline.decoder
-        return self._rates.look(decoder.line["singles"], decoder.newest_ps)
+        return self._rates.look(run.pipeline.module_singles, run.pipeline.newest_ps)
 
     def _lag(self, lag_s: float) -> list[tuple[Severity, str]]:
         """Tell once that an emulated source does not keep up, and once that it does again."""
@@ -271,7 +250,7 @@ class RunWatch:
     def last_words(self, run: Run) -> list[str]:
         """Return losses and disagreements that were not told yet, at the end of a run."""
         randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
-        states = [words for _, words in self._states.look(run.pipeline.checker.links)]
+        states = [words for _, words in self._states.look(run.pipeline.links)]
         return self._losses(run) + randoms + states
 
     def given_up(self, run: Run, now: float) -> bool:

@@ -36,6 +36,7 @@ from hw.jit import bare_kernel, kernel
 from hw.scanner.description import RAW_POSITION_BINS, Scanner
 from hw.wire.protocol import (
     CRYSTAL_SHIFT,
+    DEAD_TIME_UNIT_PS,
     DOI_SHIFT,
     ENERGY_SATURATED,
     ENERGY_SHIFT,
@@ -50,7 +51,6 @@ from hw.wire.protocol import (
     WORD_BYTES,
 )
 
-DEAD_TIME_UNIT_PS = 5_000
 HEADER_WORDS = HEADER_BYTES // WORD_BYTES
 FLAG_SATURATED = 2
 CARRY_CAPACITY = 65_536

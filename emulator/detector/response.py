@@ -37,15 +37,11 @@ from emulator.detector.miscalibration import (
 from emulator.detector.raw_position import raw_bin, raw_share
 from emulator.physics.random_numbers import exponential, normal, uniform
 from hw.jit import bare_kernel
+from hw.physics.constants import FWHM_PER_SIGMA, LIGHT_MM_PER_PS, REFERENCE_KEV
 from hw.scanner.description import RAW_POSITION_BINS, Scanner
 
-FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
-LIGHT_MM_PER_PS = 0.299792458
 TRIGGER_LATENCY_PS = 20_000
 """From the light's arrival to the time stamp, the same for all modules; keeps blurred times ≥ 0."""
-
-REFERENCE_KEV = 511.0
-"""Non-linearity and walk leave this energy alone."""
 
 WALK_LEAST_KEV = 25.0  # the walk of lower energies is that of this one
 
@@ -130,7 +126,7 @@ def response_tables(
         crystals=crystals,
         doi_gain=doi_gain,
         doi_ps=doi_ps,
-        energy_sigma=response.energy_fwhm_511 * math.sqrt(511.0) / FWHM_PER_SIGMA,
+        energy_sigma=response.energy_fwhm_511 * math.sqrt(REFERENCE_KEV) / FWHM_PER_SIGMA,
         time_sigma_ps=response.ctr_fwhm_ps / math.sqrt(2.0) / FWHM_PER_SIGMA,
         position_sigma_mm=response.position_fwhm_mm / FWHM_PER_SIGMA,
         doi_sigma_mm=response.doi_fwhm_mm / FWHM_PER_SIGMA,

@@ -1,8 +1,7 @@
 """The truth file of a run: what each event word that the modules sent really was.
 
-A file of blocks as docs/file-format.md describes them, written here again because an emulator that
-shared the host's code would share its mistakes. One block a period: a FRAME for each data frame as
-it left the digitizer, before any fault of the link, then a LABEL for each of their words in order.
+A file of blocks (``hw.wire.truth_layout``). One block a period: a FRAME for each data frame as it
+left the digitizer, before any fault of the link, then a LABEL for each of their words in order.
 A word is found by its frame (module, frame id, events before) and its place in it, so that frames
 that are lost, repeated or damaged on the way move nothing.
 """
@@ -10,43 +9,23 @@ that are lost, repeated or damaged on the way move nothing.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import crc32c
 import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError, EmulatorConfig
 from emulator.detector.digitizer import HEADER_WORDS, NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer
 from emulator.slices import SliceHits
-from emulator.truth_labels import LABEL, NOISE_DECAY, NOISE_TRIGGER, no_labels
+from emulator.truth_labels import NOISE_DECAY, no_labels
 from hw.messages.source import Start
+from hw.wire.block_layout import BlockKind, block_header
 from hw.wire.protocol import FRAME_PERIOD_PS, HEADER_BYTES, HEADER_DTYPE
+from hw.wire.truth_layout import FILE_NAME, FORMAT, FRAME, LABEL, NO_SINGLE, NOISE_TRIGGER
 
-FILE_NAME = "truth.tmtruth"
-FORMAT = "tomoshibi truth"
 IN_RUN = "run"
-
-FRAME = np.dtype(
-    [
-        ("module", "<u2"),
-        ("reserved", "<u2"),
-        ("frame_id", "<u4"),
-        ("events_before", "<u8"),
-        ("words", "<u4"),
-        ("sequence", "<u4"),
-    ]
-)
-"""A data frame as sent, 24 bytes: the fields of its header, and how many words it has."""
-
-NO_SINGLE = 255
-"""Kind of a label whose word is no single."""
-
-_MAGIC = 0x4B424D54  # "TMBK"
-_HEAD, _TRUTH, _END = 1, 10, 9
 _TAG_MASK = (1 << TAG_PERIOD_SHIFT) - 1
 
 
@@ -67,7 +46,7 @@ class TruthWriter:
                 "that exists with --truth FOLDER"
             ) from error
         names = {"label": LABEL.descr, "frame": FRAME.descr}
-        self._append(_HEAD, _json({"format": FORMAT, **names, **head}), items=1)
+        self._append(BlockKind.HEAD, _json({"format": FORMAT, **names, **head}), items=1)
 
     def append(self, hits: SliceHits, frames: Sequence[memoryview], digitizer: Digitizer) -> None:
         """Write the truth of one period's frames, as ``Emulation.digitize`` returned them."""
@@ -76,13 +55,13 @@ class TruthWriter:
             raise EmulationError(f"slice {hits.index} has {found}: a defect")
         table = _frames(frames)
         labels = self._labels(hits, digitizer, table)
-        self._append(_TRUTH, table.tobytes() + labels.tobytes(), items=len(table))
+        self._append(BlockKind.TRUTH, table.tobytes() + labels.tobytes(), items=len(table))
         self._before = hits.labels
         self.words += len(labels)
 
     def close(self, end: dict[str, Any]) -> None:
         """Write the totals and close."""
-        self._append(_END, _json({"words": self.words, **end}), items=1)
+        self._append(BlockKind.END, _json({"words": self.words, **end}), items=1)
         self._file.close()
 
     def _labels(
@@ -103,13 +82,9 @@ class TruthWriter:
             labels["time_ps"][of_it] += period * FRAME_PERIOD_PS
         return labels
 
-    def _append(self, kind: int, payload: bytes, *, items: int) -> None:
-        checksum = crc32c.crc32c(payload)
-        head = struct.pack(
-            "<IHHIIQI", _MAGIC, kind, 0, self._sequence, items, len(payload), checksum
-        )
+    def _append(self, kind: BlockKind, payload: bytes, *, items: int) -> None:
         try:
-            self._file.write(head + struct.pack("<I", crc32c.crc32c(head)))
+            self._file.write(block_header(kind, payload, sequence=self._sequence, items=items))
             self._file.write(payload)
         except OSError as error:
             raise EmulationError(

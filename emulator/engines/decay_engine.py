@@ -20,8 +20,9 @@ from emulator.pet.pair_transport import (
     new_scratch,
 )
 from emulator.slices import OVERFLOWED, PERIOD_S, TALLY_SIZE, SliceHits
-from emulator.truth_labels import LABEL, no_labels
+from emulator.truth_labels import no_labels
 from hw.wire.protocol import FRAME_PERIOD_PS
+from hw.wire.truth_layout import LABEL
 
 if TYPE_CHECKING:
     from emulator.engines.instrument import Instrument

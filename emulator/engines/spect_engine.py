@@ -17,9 +17,10 @@ from emulator.spect.camera_tables import SpectTables, source_lines
 from emulator.spect.camera_transport import emulate_spect_slice
 from emulator.spect.gantry_motion import poses_at
 from emulator.spect.sight_of_camera import SpectScratch, new_spect_scratch
-from emulator.truth_labels import LABEL, no_labels
+from emulator.truth_labels import no_labels
 from hw.wire.angle_words import pack_angle_words
 from hw.wire.protocol import FRAME_PERIOD_PS
+from hw.wire.truth_layout import LABEL
 
 if TYPE_CHECKING:
     from emulator.engines.instrument import Instrument

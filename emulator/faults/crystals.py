@@ -18,9 +18,10 @@ from emulator.detector.raw_position import ideal_crystal_map, raw_address
 from emulator.detector.response import BELOW_TRIGGER, ENERGY_SATURATED_DKEV, HIT, UNREAD
 from emulator.faults.schedule import Entry, FaultSchedule
 from emulator.slices import NOISE, PERIOD_S, SliceHits
-from emulator.truth_labels import LABEL, label_noise
+from emulator.truth_labels import label_noise
 from hw.scanner.description import Scanner
 from hw.wire.protocol import FRAME_PERIOD_PS
+from hw.wire.truth_layout import LABEL
 
 MOST_ADDED = 200_000
 """Triggers that a fault adds to one module in one period at most: more than any frame holds."""

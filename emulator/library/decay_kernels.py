@@ -12,7 +12,6 @@ from emulator.detector.response import (
     BELOW_TRIGGER,
     ENERGY_SATURATED_DKEV,
     MADE,
-    REFERENCE_KEV,
     UNREAD,
     WALK_LEAST_KEV,
 )
@@ -21,6 +20,7 @@ from emulator.physics.photons import State
 from emulator.physics.random_numbers import exponential, next_word, seed_stream, uniform
 from emulator.slices import DECAYS, DEPOSITS, TALLY_SIZE
 from hw.jit import bare_kernel
+from hw.physics.constants import REFERENCE_KEV
 
 MOST_DEPOSITS_OF_A_DECAY = 64
 _BATCH = 64

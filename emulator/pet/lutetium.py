@@ -32,18 +32,23 @@ from emulator.physics.materials import DENSITY_G_PER_CM3
 from emulator.physics.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
 from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.slices import DEPOSITS, LUTETIUM, OVERFLOWED
-from emulator.truth_labels import LUTETIUM_DECAY, begin_photon, lutetium_number, write_label
+from emulator.truth_labels import begin_photon, lutetium_number, write_label
 from hw.jit import kernel
-from hw.physics.beta_spectrum import allowed_spectrum, energy_quantiles
+from hw.physics.beta_spectrum import energy_quantiles
+from hw.physics.lutetium import (
+    ABUNDANCE,
+    DAUGHTER_Z,
+    ENDPOINT_KEV,
+    GAMMA_INTENSITY,
+    GAMMA_KEV,
+    HALF_LIFE_S,
+)
 from hw.scanner.description import Scanner
+from hw.wire.truth_layout import LUTETIUM_DECAY
 
-ENDPOINT_KEV = 593.0  # Alva-Sánchez et al. 2018; the mean energy they give is 182 keV
-HALF_LIFE_S = 3.76e10 * 365.2422 * 86400.0  # ICRP 107, Alva-Sánchez et al. 2018
-ABUNDANCE = 0.02599  # J. Meija et al., Pure Appl. Chem. 88 (2016) 293: of natural lutetium
-GAMMA_KEV = (306.8, 201.8, 88.3)  # Nuclear Data Sheets for A = 176 (M. S. Basunia, 2006)
-GAMMA_INTENSITY = (0.936, 0.780, 0.145)  # the same; the rest is conversion electrons
+DRAWN_GAMMA_KEV = tuple(round(energy, 1) for energy in GAMMA_KEV)
+"""To 0.1 keV, the unit of an event word's energy."""
 
-_DAUGHTER_Z = 72
 _LUTETIUM_PER_FORMULA = 1.8  # Lu1.8Y0.2SiO5, as in cross_sections.csv
 _GRAMS_PER_MOL = 1.8 * 174.967 + 0.2 * 88.906 + 28.085 + 5 * 15.999
 _AVOGADRO = 6.02214076e23
@@ -81,25 +86,13 @@ def lutetium_tables(scanner: Scanner) -> LutetiumTables:
     return LutetiumTables(
         rate_Hz=activity_Bq_per_mm3() * volume_mm3,
         beta_keV=_beta_quantiles(),
-        gamma_keV=np.array(GAMMA_KEV),
+        gamma_keV=np.array(DRAWN_GAMMA_KEV),
         gamma_intensity=np.array(GAMMA_INTENSITY),
     )
 
 
-def beta_spectrum(energy_keV: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the β spectrum of ¹⁷⁶Lu, not normalised: the allowed shape,
-    ``hw.physics.beta_spectrum``.
-
-    The decay is first forbidden and not unique, for which the allowed shape is the usual
-    approximation: its mean, 182 keV, is the one published.
-    """
-    return allowed_spectrum(
-        energy_keV, endpoint_keV=ENDPOINT_KEV, daughter_z=_DAUGHTER_Z, positron=False
-    )
-
-
 def _beta_quantiles() -> npt.NDArray[np.float64]:
-    return energy_quantiles(ENDPOINT_KEV, _DAUGHTER_Z, positron=False, n=_BETA_BINS)
+    return energy_quantiles(ENDPOINT_KEV, DAUGHTER_Z, positron=False, n=_BETA_BINS)
 
 
 @kernel

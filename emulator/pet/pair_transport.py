@@ -23,7 +23,7 @@ from emulator.detector.crystal_tracking import (
     find_module,
     track_crystal,
 )
-from emulator.detector.response import FWHM_PER_SIGMA, MADE, ResponseTables, respond
+from emulator.detector.response import MADE, ResponseTables, respond
 from emulator.object.photon_tracking import ObjectTables, track_object
 from emulator.object.pose import STILL, Pose, to_object, to_scanner
 from emulator.object.source_sampling import SourceTables
@@ -55,16 +55,10 @@ from emulator.physics.photons import (
 )
 from emulator.physics.random_numbers import exponential, normal, seed_stream, uniform
 from emulator.slices import DECAYS, DEPOSITS, OVERFLOWED, PAIRS, PHOTONS, TALLY_SIZE
-from emulator.truth_labels import (
-    ANNIHILATION,
-    LABEL,
-    LINE,
-    begin_photon,
-    decay_number,
-    no_labels,
-    write_label,
-)
+from emulator.truth_labels import begin_photon, decay_number, no_labels, write_label
 from hw.jit import bare_kernel
+from hw.physics.constants import FWHM_PER_SIGMA
+from hw.wire.truth_layout import ANNIHILATION, LABEL, LINE
 
 NON_COLLINEARITY_FWHM_RAD = math.radians(0.5)
 """Water at body temperature: S. DeBenedetti et al., Phys. Rev. 77 (1950) 205; the usual 0.5°."""

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from emulator.physics.random_numbers import next_word
 from hw.jit import bare_kernel
+from hw.physics.constants import ELECTRON_REST_KEV as ELECTRON_REST_KEV
 
-ELECTRON_REST_KEV = 510.99895  # CODATA 2018
 MOST_KEV = 2007.0
 """Rows end here; a higher energy would not be drawn rightly."""
 

@@ -44,8 +44,9 @@ from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.slices import OVERFLOWED
 from emulator.spect.camera_tables import DIRECT, SpectTables
 from emulator.spect.sight_of_camera import SpectScratch, look
-from emulator.truth_labels import ANNIHILATION, LINE, begin_photon, decay_number
+from emulator.truth_labels import begin_photon, decay_number
 from hw.jit import bare_kernel
+from hw.wire.truth_layout import ANNIHILATION, LINE
 
 
 @bare_kernel

@@ -44,8 +44,9 @@ from emulator.spect.septa_playback import (
     draw_record,
     node_weight,
 )
-from emulator.truth_labels import LABEL, no_labels, write_label
+from emulator.truth_labels import no_labels, write_label
 from hw.jit import bare_kernel
+from hw.wire.truth_layout import LABEL
 
 PENETRATED, BACKSCATTERED, SEPTAL = 1, 2, 4
 """Bits of a label's ``modules_before``: crossed septa; came back from behind the crystal; scattered

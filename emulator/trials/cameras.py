@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from emulator.config import EmulatorConfig
 from emulator.detector.miscalibration import EFFICIENCY, GAIN
-from emulator.detector.response import FWHM_PER_SIGMA
 from emulator.engines.instrument import Instrument
 from emulator.engines.prepare import prepare
 from emulator.engines.spect_engine import SpectEngine
@@ -23,6 +22,7 @@ from emulator.object.phantom import Phantom
 from emulator.physics.materials import mu_per_mm
 from emulator.slices import PERIOD_S
 from emulator.spect.camera_tables import source_lines
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from hw.scanner.preset_file import load_scanner
 

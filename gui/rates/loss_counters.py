@@ -11,44 +11,9 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, FactsGrid, Panel
 from gui.kit.wording import grouped
+from hw.messages.counters import harm_of
 from hw.messages.telemetry import Telemetry
 
-# Counters that say how much there was, not what went wrong.
-FLOW = frozenset(
-    {
-        "frames.sent",
-        "frames.received",
-        "singles.emitted",
-        "singles.received",
-        "singles.accepted",
-        "singles.windowed",
-        "singles.out_of_window",
-        "singles.masked",
-        "singles.dead",
-        "singles.other_words",
-        "angles.words",
-        "prompts",
-        "delayeds",
-        "multiples",
-        "triples",
-        "bytes",
-    }
-)
-# Worth a mark, but the run's record lost nothing by it.
-MENDED = frozenset(
-    {
-        "frames.duplicate",
-        "frames.reordered",
-        "frames.other_run",
-        "frames.module_stalls",
-        "frames.module_resets",
-        "angles.late",
-        "frames.epochs",
-        "stray_frames",
-        "invalid_messages",
-        "imager.undelivered",
-    }
-)
 # Always shown, so that a zero can be seen and not only assumed.
 WATCHED = {
     "frames.lost": "Data frames missing in a module's sequence; their singles are counted exactly",
@@ -68,7 +33,9 @@ def losses(counters: dict[str, int]) -> dict[str, int]:
     """Return the counters that tell of loss: the watched ones, then any other not harmless."""
     result = {name: counters.get(name, 0) for name in WATCHED}
     extra = {
-        name: value for name, value in counters.items() if name not in FLOW and name not in result
+        name: value
+        for name, value in counters.items()
+        if harm_of(name) != "none" and name not in result
     }
     nonzero = {name: value for name, value in extra.items() if value}
     return result | nonzero
@@ -176,7 +143,7 @@ class CountersPanel(Panel):
         self._show_facts(telemetry)
 
     def _show_verdict(self, nonzero: set[str], *, hidden: int) -> None:
-        lost = len(nonzero - MENDED)
+        lost = sum(harm_of(name) == "loss" for name in nonzero)
         more = f" (+{hidden} not shown)" if hidden else ""
         if lost:
             plural = "s" if lost > 1 else ""

@@ -6,7 +6,7 @@ import msgspec
 
 from hw.errors import TomoshibiError
 
-MESSAGE_VERSION = 2
+MESSAGE_VERSION = 3
 
 
 class MessageError(TomoshibiError, ValueError):

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from hw.messages.base import Message
+from hw.messages.telemetry import JournalLine
 
 ModuleAction = Literal[
     "bias",
@@ -123,14 +124,13 @@ class ModuleScan(msgspec.Struct, kw_only=True):
 class ModuleStates(Message):
     """Link process to daq, four times a second, and daq to displays: all modules.
 
-    log : lines for the journal since the message before, each begun with its severity, such as
-        ``alarm: module 3: the interlock is open``
+    log : lines for the journal since the message before
     wall_ns : CLOCK_MONOTONIC of this state
     """
 
     modules: list[ModuleState]
     scans: list[ModuleScan] = []
-    log: list[str] = []
+    log: list[JournalLine] = []
     wall_ns: int = 0
 
 

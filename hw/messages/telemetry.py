@@ -43,6 +43,13 @@ class EventBatch(Message):
 # --- telemetry plane: daq (PUB) -> displays (SUB), single part, latest only ----------------------
 
 
+class JournalLine(msgspec.Struct):
+    """What has happened, before the journal gave it a number and a time."""
+
+    severity: Severity
+    text: str
+
+
 class JournalEntry(msgspec.Struct, kw_only=True):
     """One line of a run's journal. ``wall`` is ISO 8601 UTC."""
 

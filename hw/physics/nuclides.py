@@ -76,11 +76,6 @@ def nuclide_names() -> list[str]:
     return [nuclide.name for nuclide in _table().nuclides]
 
 
-def nuclide_source() -> str:
-    """Return where the table's numbers come from, for a run's provenance."""
-    return _table().source
-
-
 def load_nuclide(name: str) -> Nuclide:
     """Return a nuclide by its name, such as ``"F-18"`` or ``"Tc-99m"``.
 

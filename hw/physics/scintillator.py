@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hw.physics.compton import ELECTRON_REST_KEV, attenuation_scale
+from hw.physics.compton import attenuation_scale
+from hw.physics.constants import ELECTRON_REST_KEV
 
 Array = npt.NDArray[np.float64]
 

@@ -56,6 +56,9 @@ HEADER_DTYPE = np.dtype([(f["name"], "<" + f["type"]) for f in DEFINITION["heade
 """64 bytes, packed, little-endian: the header of a data frame."""
 HEADER_BYTES = HEADER_DTYPE.itemsize
 WORD_BYTES = 8
+DEAD_TIME_UNIT_PS = 5_000
+"""The unit of a header's ``dead_time``: 5 ns."""
+
 CRC_OFFSET: int = HEADER_DTYPE.fields["crc"][1]  # type: ignore[index]
 
 FRAME_FLAGS: dict[str, int] = {f["name"]: 1 << f["bit"] for f in DEFINITION["frame_flag"]}

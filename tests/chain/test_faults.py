@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from daq.client.client import ClientError, ControlClient
 from daq.replay.sort_again import verify
-from daq.service.run_life import read_faults
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import rehearse
 from emulator.engines.instrument import Instrument
@@ -86,7 +86,9 @@ class Outcome:
 def outcome_of(folder: Path) -> Outcome:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     journal = (folder / "journal.jsonl").read_text(encoding="utf-8")
-    faults = read_faults(folder)
+    path = folder / "faults.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"faults": []}
+    faults = msgspec.convert(kept["faults"], list[FaultDone])
     assert summary["conserved"] is True
     assert verify(folder).identical
     return Outcome(folder, summary["frames"], summary["singles"], summary, journal, faults)

@@ -27,7 +27,7 @@ def test_emulated_rates_over_live_time_are_the_trigger_rates(tmp_path: Path) -> 
     for frames in frames_of_run(prepare(config), config, periods=40, run_tag=RUN_TAG):
         run.process([bytes(frame) for frame in frames])
     run.finish()
-    live = run.statistics.live_time
+    live = run.takers.statistics.live_time
     recorded = run.pipeline.decoder.line["singles"]
     triggers = recorded + run.pipeline.checker.links["dead_events"]
     assert (live.dead_s / live.detector_s > 0.06).all()

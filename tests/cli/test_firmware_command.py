@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -247,7 +248,7 @@ class ScriptedSession:
     """Answers with what it was told; knows the dictionary of this program."""
 
     def __init__(self) -> None:
-        self.dictionary = type("D", (), {"content": dictionary()})
+        self.connection = SimpleNamespace(dictionary=SimpleNamespace(content=dictionary()))
         self.asked: list[tuple[str, dict[str, int]]] = []
 
     def command(self, name: str, tail: bytes = b"", **fields: int) -> Any:

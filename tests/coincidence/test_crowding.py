@@ -64,7 +64,7 @@ def test_the_bound_is_exact(n: int, left_out: int, spread_ps: int) -> None:
     found = sort(sorter, singles_at(np.linspace(0, spread_ps, n).astype(np.int64)))
     assert sorter.counts.crowded == left_out
     assert (len(found.prompts) > 0) == (left_out == 0)
-    assert sorter.counts.singles == n
+    assert sorter.singles == n
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -115,6 +115,6 @@ def test_a_stuck_clock_neither_stops_the_run_nor_fills_the_memory() -> None:
     pipeline.process([s.frame(stuck) for s in senders])
     pipeline.process([s.frame(single_words([1000]), last=True) for s in senders])
     pipeline.finish()
-    counts = pipeline.sorter.counts
-    assert (counts.singles, counts.crowded) == (2 * MAX_EVENTS + 2, 2 * MAX_EVENTS)
+    counts = pipeline.counts
+    assert (pipeline.sorter.singles, counts.crowded) == (2 * MAX_EVENTS + 2, 2 * MAX_EVENTS)
     assert (counts.prompts, counts.delayeds) == (1, 0)

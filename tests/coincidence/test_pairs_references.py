@@ -76,7 +76,7 @@ def sort_at_once(case: Case, policy: str) -> tuple[Sorted, CoincidenceSorter]:
     sorter = sorter_for(case, policy)
     found = sorter.push(case.singles(), int(END_OF_TIME_PS))
     counts = sorter.counts
-    assert counts.singles == len(case.times)
+    assert sorter.singles == len(case.times)
     assert (counts.prompts, counts.delayeds) == (len(found.prompts), len(found.delayeds))
     assert counts.triples == len(found.triples)
     return found, sorter

@@ -6,11 +6,11 @@ import numpy as np
 
 from coincidence.events import SINGLE
 from coincidence.select import DOI_BINS, Calibration, Selector, window_table
-from daq.path.pipeline import Pipeline
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from rigs.frames_factory import RUN_TAG
+from rigs.hashed_pipeline import HashedPipeline
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)
@@ -19,11 +19,11 @@ WIDE = SortSettings(lld_keV=0, uld_keV=6553.5, window_ps=5000, delay_ps=200_000)
 NARROW = SortSettings(lld_keV=400, uld_keV=650, window_ps=5000, delay_ps=200_000)
 
 
-def new_pipeline(sort_settings: SortSettings = WIDE, **changes: object) -> Pipeline:
-    return Pipeline(BENCH, GEOMETRY, sort_settings, run_tag=RUN_TAG, **changes)  # type: ignore[arg-type]
+def new_pipeline(sort_settings: SortSettings = WIDE, **changes: object) -> HashedPipeline:
+    return HashedPipeline(BENCH, GEOMETRY, sort_settings, run_tag=RUN_TAG, **changes)  # type: ignore[arg-type]
 
 
-def run(frames: list[bytes], *, batch: int = 10**6, **changes: object) -> Pipeline:
+def run(frames: list[bytes], *, batch: int = 10**6, **changes: object) -> HashedPipeline:
     """Return the pipeline after a run whose modules need not have ended."""
     pipeline = new_pipeline(**changes)  # type: ignore[arg-type]
     for begin in range(0, len(frames), batch):
@@ -32,7 +32,7 @@ def run(frames: list[bytes], *, batch: int = 10**6, **changes: object) -> Pipeli
     return pipeline
 
 
-def places(pipeline: Pipeline) -> dict[str, int]:
+def places(pipeline: HashedPipeline) -> dict[str, int]:
     """Return how many singles went where; they must add up to all that were decoded."""
     line = pipeline.decoder.line
     accepted, masked = int(pipeline.accepted.sum()), int(pipeline.selector.masked.sum())
@@ -46,10 +46,10 @@ def places(pipeline: Pipeline) -> dict[str, int]:
     }
 
 
-def assert_books_close(pipeline: Pipeline) -> dict[str, int]:
+def assert_books_close(pipeline: HashedPipeline) -> dict[str, int]:
     found = places(pipeline)
     assert found["received"] == sum(found.values()) - found["received"]
-    assert pipeline.sorter.counts.singles == found["accepted"]
+    assert pipeline.sorter.singles == found["accepted"]
     assert pipeline.order.held == 0
     return found
 

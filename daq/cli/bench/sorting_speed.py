@@ -33,6 +33,7 @@ from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
 from daq.path.pipeline import Pipeline, pairs_in_view
 from daq.path.stage_threads import run_stages
+from daq.path.takers.streams import PairStream
 from hw.scanner.geometry import build_geometry
 
 CHAIN_BATCH = 1 << 17
@@ -111,7 +112,7 @@ def _frames_to_files(
     *,
     threads: int = 1,
 ) -> int:
-    writer = ListmodeWriter(folder / "listmode.tmlm", {})
+    pairs = PairStream(workload.settings, ListmodeWriter(folder / "listmode.tmlm", {}))
     pipeline = Pipeline(
         workload.scanner,
         build_geometry(workload.scanner),
@@ -119,15 +120,14 @@ def _frames_to_files(
         run_tag=0,
         calibration=some_calibration(workload.scanner),
         raw_log=raw_log,
-        listmode=writer,
     )
     starts = range(0, len(frames), FRAMES_A_BATCH)
     batches = (frames[start : start + FRAMES_A_BATCH] for start in starts)
-    for _ in pipeline.stream(batches, threads=threads):
-        pass
-    pipeline.finish()
-    writer.close({})
-    return pipeline.sorter.counts.prompts
+    for output in pipeline.stream(batches, threads=threads):
+        pairs.take(output)
+    pairs.take(pipeline.finish())
+    pairs.close({})
+    return pipeline.counts.prompts
 
 
 def sorted_window_pairs(workload: Workload) -> int:

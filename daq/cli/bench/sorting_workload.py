@@ -16,6 +16,7 @@ from coincidence.select import Calibration
 from coincidence.sorter import CoincidenceSorter
 from daq.path.pipeline import pairs_in_view
 from hw.messages.sort_settings import SortSettings
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
@@ -30,7 +31,7 @@ from hw.wire.protocol import (
 
 RATE_PER_S = 5e6
 PAIRED_FRACTION = 0.2
-CTR_SIGMA_PS = 300 / 2.3548
+CTR_SIGMA_PS = 300 / FWHM_PER_SIGMA
 WINDOW_PS = 2000
 DISORDER_PS = 10_000_000
 

@@ -18,6 +18,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import one_run
 from daq.cli.common import (
     CommandError,
@@ -49,9 +50,6 @@ examples:
       --activity-at 2026-11-21T09:12:00+00:00 --activity-error-percent 2
   tomoshibi calibrate activity RUN --concentration-Bq-mL 5300 --region 80,100 --output today.json
 """
-
-STANDS_ALONE = True
-"""The result is no array of a calibration set."""
 
 MOST_ERROR_PERCENT = 100.0
 
@@ -257,3 +255,14 @@ def _told(
         f"{found.mean:.5g} emissions/s/mL where {calibration.concentration_Bq_per_mL:.5g} Bq/mL are"
     )
     return "\n".join(lines)
+
+
+KIND = CalibrationKind(
+    name="activity",
+    words="factor from emissions to Bq/mL, from a cylinder of known concentration",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=8,
+    add_arguments=add_arguments,
+    run=run,
+)

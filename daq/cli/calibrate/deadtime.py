@@ -16,13 +16,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, status_figures
 from daq.cli.common import CommandError, positive
 from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
     from daq.calibration.deadtime_fit import DeadTimeResult
+    from daq.calibration.plots import Panel
     from daq.calibration.trigger_rates import TriggerRates
     from daq.folder.calibration_set import CalibrationSet
 
@@ -183,8 +184,8 @@ def _plain(value: Any) -> float | None:
 def _panels(found: DeadTimeResult, rates: TriggerRates) -> list[Panel]:
     import numpy as np
 
-    from daq.calibration.calibration_plot import Panel, Points, histogram
     from daq.calibration.deadtime_fit import DeadTimeModel, measured_rate
+    from daq.calibration.plots import Panel, Points, histogram
     from daq.folder.calibration_set import Status
 
     fitted = np.flatnonzero(found.status == Status.FITTED)
@@ -212,3 +213,14 @@ def _panels(found: DeadTimeResult, rates: TriggerRates) -> list[Panel]:
               (Points("", rates.activity[k][used] / top, ratio),)),
         Panel("Dead times of the modules", "ns", (histogram("τ", tau, low, high, bins=60),)),
     ]  # fmt: skip
+
+
+KIND = CalibrationKind(
+    name="deadtime",
+    words="dead time and its model per module, from a decaying source",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=6,
+    add_arguments=add_arguments,
+    find=find,
+)

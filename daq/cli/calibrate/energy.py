@@ -17,14 +17,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, median_of, scanner_of, status_figures
 from daq.cli.common import CommandError
 from daq.cli.progress import ProgressLine
+from hw.physics.constants import FWHM_PER_SIGMA, REFERENCE_KEV
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
     from daq.calibration.energy_fit import EnergyResult, LineSpectra
     from daq.calibration.energy_spectra import Grid, Spectra
+    from daq.calibration.plots import Panel
     from daq.folder.calibration_set import CalibrationSet
 
 EXAMPLES = """\
@@ -122,7 +124,8 @@ def _figures(lines: list[LineSpectra], found: EnergyResult) -> dict[str, Any]:
         "gain_spread": round(float(found.gain.std()), 5),
         "peak_error_keV": [median_of(peaks.error_keV[peaks.good]) for peaks in found.peaks],
         "fwhm_keV": [
-            median_of(2.3548 * (peaks.sigma_keV * found.gain)[peaks.good]) for peaks in found.peaks
+            median_of(FWHM_PER_SIGMA * (peaks.sigma_keV * found.gain)[peaks.good])
+            for peaks in found.peaks
         ],
     }
     if len(lines) > 1:
@@ -134,7 +137,7 @@ def _figures(lines: list[LineSpectra], found: EnergyResult) -> dict[str, Any]:
 
 
 def _panels(lines: list[LineSpectra], found: EnergyResult) -> list[Panel]:
-    from daq.calibration.calibration_plot import Panel, histogram
+    from daq.calibration.plots import Panel, histogram
 
     panels = [
         spectrum_panel(f"All singles, {line.grid.line_keV:g} keV", line.grid, line.spectra,
@@ -154,7 +157,7 @@ def spectrum_panel(
     title: str, grid: Grid, spectra: Spectra, gain: Any, curvature: Any | None = None
 ) -> Panel:
     """Return the plot of all spectra together, as read out and calibrated."""
-    from daq.calibration.calibration_plot import Curve, Panel
+    from daq.calibration.plots import Curve, Panel
 
     widths = grid.edges_keV[1:] - grid.edges_keV[:-1]
     per_keV = spectra.sum(axis=0, dtype="i8") / widths
@@ -172,7 +175,7 @@ def _aligned(spectra: Spectra, gain: Any, curvature: Any | None, grid: Grid) -> 
     for k in range(0, len(spectra), 4096):  # bounds the table of moved energies
         moved = centres[None, :] * gain[k : k + 4096, None]
         if curvature is not None:
-            moved = moved * (1 + curvature[k : k + 4096, None] * (moved / 511 - 1))
+            moved = moved * (1 + curvature[k : k + 4096, None] * (moved / REFERENCE_KEV - 1))
         weights = spectra[k : k + 4096].ravel()
         total += np.histogram(moved, bins=grid.edges_keV, weights=weights.reshape(moved.shape))[0]
     return total
@@ -181,8 +184,8 @@ def _aligned(spectra: Spectra, gain: Any, curvature: Any | None, grid: Grid) -> 
 def _find_lutetium(folders: list[Path], base: CalibrationSet | None) -> Outcome:
     import numpy as np
 
-    from daq.calibration.calibration_plot import Curve, Panel, histogram
     from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
+    from daq.calibration.plots import Curve, Panel, histogram
 
     spectra = _sum_of_runs(folders, LOG_GRID, base)
     known = base.curvature if base is not None else None
@@ -213,3 +216,14 @@ def _find_lutetium(folders: list[Path], base: CalibrationSet | None) -> Outcome:
     ]
     return Outcome({"gain": found.gain}, "¹⁷⁶Lu background", figures, panels,
                    {"gain": found.status})  # fmt: skip
+
+
+KIND = CalibrationKind(
+    name="energy",
+    words="gain (and non-linearity) of each crystal, from photopeaks or from ¹⁷⁶Lu",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=1,
+    add_arguments=add_arguments,
+    find=find,
+)

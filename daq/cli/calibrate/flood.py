@@ -15,14 +15,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, one_run, status_figures
 from daq.cli.common import CommandError, positive
 from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
     from daq.calibration.flood_fit import FloodResult
     from daq.calibration.flood_map import FloodMap
+    from daq.calibration.plots import Panel
     from daq.folder.calibration_set import CalibrationSet
     from hw.scanner.description import Scanner
 
@@ -139,8 +140,8 @@ def _panels(found: FloodResult, flood: FloodMap, scanner: Scanner) -> list[Panel
     """The worst, the median and the best module with their borders, and all floods together."""
     import numpy as np
 
-    from daq.calibration.calibration_plot import Panel, Picture
     from daq.calibration.flood_map import mosaic, picture
+    from daq.calibration.plots import Panel, Picture
     from daq.folder.calibration_set import Status
 
     fitted = np.flatnonzero(found.status == Status.FITTED)
@@ -157,3 +158,14 @@ def _panels(found: FloodResult, flood: FloodMap, scanner: Scanner) -> list[Panel
         panels.append(Panel(f"Module {m}{note}", "u, sixths of a raw bin", (Picture(image),), "v"))
     panels.append(Panel("All modules, in rows", "", (Picture(mosaic(flood.counts)),)))
     return panels
+
+
+KIND = CalibrationKind(
+    name="flood",
+    words="crystal look-up of each module, from a flood of raw positions",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=7,
+    add_arguments=add_arguments,
+    find=find,
+)

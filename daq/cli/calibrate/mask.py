@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, scanner_of
 from daq.cli.common import CommandError
 from daq.cli.progress import ProgressLine
@@ -35,9 +36,9 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     """Count the crystals' singles, and judge."""
     import numpy as np
 
-    from daq.calibration.calibration_plot import Panel, Points
     from daq.calibration.energy_spectra import counts_of_run
     from daq.calibration.masked_crystals import find_masked
+    from daq.calibration.plots import Panel, Points
     from daq.folder.calibration_arrays import MASKED_BY_HAND, MASKED_DEAD, MASKED_NOISY
 
     scanner = scanner_of(folders)
@@ -73,3 +74,14 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
                   (Points("kept", crystals[good], logarithm[good]),
                    Points("masked", crystals[out], logarithm[out])), "log10")  # fmt: skip
     return Outcome({"masked": masked}, "singles against the module's median", figures, [panel])
+
+
+KIND = CalibrationKind(
+    name="mask",
+    words="dead and noisy crystals, from a run's singles",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=4,
+    add_arguments=add_arguments,
+    find=find,
+)

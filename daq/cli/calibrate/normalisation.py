@@ -18,14 +18,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, one_run, status_figures
 from daq.cli.common import CommandError, positive
 from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
     from daq.calibration.normalisation_fit import NormalisationResult
     from daq.calibration.normalisation_source import NormalisationSource
+    from daq.calibration.plots import Panel
     from daq.folder.calibration_set import CalibrationSet
     from hw.scanner.description import Scanner
 
@@ -186,7 +187,7 @@ def _details(found: NormalisationResult, scanner: Scanner, allowed: Any) -> dict
 def _panels(found: NormalisationResult, scanner: Scanner) -> list[Panel]:
     import numpy as np
 
-    from daq.calibration.calibration_plot import Panel, Picture, Points, histogram
+    from daq.calibration.plots import Panel, Picture, Points, histogram
 
     block = scanner.module
     shown = np.arange(0, scanner.n_crystals, max(1, scanner.n_crystals // MOST_DOTS))
@@ -203,3 +204,14 @@ def _panels(found: NormalisationResult, scanner: Scanner) -> list[Panel]:
               (Picture(profile),), "v"),
         Panel("Geometric factors", "sectors apart", (Points("", apart, found.geometric[a, b]),)),
     ]  # fmt: skip
+
+
+KIND = CalibrationKind(
+    name="normalisation",
+    words="efficiency of crystals, blocks and module pairs, from a known source",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=5,
+    add_arguments=add_arguments,
+    find=find,
+)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from daq.cli.common import CommandError
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
+    from daq.calibration.plots import Panel
     from daq.folder.calibration_set import CalibrationSet, Source
     from hw.scanner.description import Scanner
 

@@ -10,9 +10,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, one_run, status_figures
 from daq.cli.common import positive
 from daq.cli.progress import ProgressLine
+from hw.physics.constants import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from daq.folder.calibration_set import CalibrationSet
@@ -44,8 +46,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet | None) -> Outcome:
     """Solve for the skews."""
-    from daq.calibration.calibration_plot import Panel, histogram
     from daq.calibration.coincidence_pairs import pairs_of_run
+    from daq.calibration.plots import Panel, histogram
     from daq.calibration.skew_fit import calibrate_skew
     from daq.folder.run_folder import run_config
 
@@ -63,7 +65,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
         "coincidences": len(pairs),
         "coincidences_used": found.used,
         "iterations": found.iterations,
-        "residual_fwhm_ps": round(2.3548 * found.sigma_ps, 1),
+        "residual_fwhm_ps": round(FWHM_PER_SIGMA * found.sigma_ps, 1),
         "skew_spread_ps": round(float(found.skew_ps.std()), 1),
     }
     reach = float(config.settings.window_ps)
@@ -75,3 +77,14 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     ]  # fmt: skip
     return Outcome({"skew_ps": found.skew_ps}, f"coincidences of a {options.source} at {place} mm",
                    figures, panels, {"skew_ps": found.status})  # fmt: skip
+
+
+KIND = CalibrationKind(
+    name="skew",
+    words="time offset of each crystal, from coincidences",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=2,
+    add_arguments=add_arguments,
+    find=find,
+)

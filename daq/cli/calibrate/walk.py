@@ -13,13 +13,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daq.cli.calibrate.kind import CalibrationKind
 from daq.cli.calibrate.outcome import Outcome, median_of, one_run, status_figures
 from daq.cli.calibrate.skew import add_source_options
 from daq.cli.common import CommandError, positive
 from daq.cli.progress import ProgressLine
+from hw.physics.constants import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
-    from daq.calibration.calibration_plot import Panel
+    from daq.calibration.plots import Panel
     from daq.calibration.walk_fit import WalkResult
     from daq.folder.calibration_set import CalibrationSet
 
@@ -88,12 +90,12 @@ def _figures(found: WalkResult) -> dict[str, Any]:
         "walk_mean_ps": round(float(found.walk_ps.mean()), 1),
         "walk_spread_ps": round(float(found.walk_ps.std()), 1),
         "walk_error_ps": median_of(found.error_ps[np.isfinite(found.error_ps)], 1),
-        "residual_fwhm_ps": round(2.3548 * found.sigma_ps, 1),
+        "residual_fwhm_ps": round(FWHM_PER_SIGMA * found.sigma_ps, 1),
     }
 
 
 def _panels(found: WalkResult, reach_ps: float) -> list[Panel]:
-    from daq.calibration.calibration_plot import Panel, Points, histogram
+    from daq.calibration.plots import Panel, Points, histogram
 
     shape = found.shape_b - found.shape_a
     before = _median_over(shape, found.residual_before)
@@ -118,3 +120,14 @@ def _median_over(x: Any, y: Any) -> tuple[Any, Any]:
     of = np.digitize(x, edges) - 1
     medians = [np.median(y[of == k]) if (of == k).sum() >= 30 else np.nan for k in range(25)]
     return (edges[1:] + edges[:-1]) / 2, np.array(medians)
+
+
+KIND = CalibrationKind(
+    name="walk",
+    words="how each crystal's time depends on energy, from coincidences",
+    teaches=__doc__,
+    examples=EXAMPLES,
+    order=3,
+    add_arguments=add_arguments,
+    find=find,
+)

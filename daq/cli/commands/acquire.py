@@ -142,12 +142,12 @@ def _warm_up() -> None:
 
 
 def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:
-    keeper = service.keeper
-    if keeper.control.state == "error":
-        raise CommandError(keeper.control.reason)
-    summary = keeper.summary()
+    life = service.life
+    if life.state == "error":
+        raise CommandError(life.reason)
+    summary = life.summary()
     if summary is None:
         return 0
-    outcome = describe_outcome(summary, keeper.run.config.settings) if keeper.run else ""
+    outcome = describe_outcome(summary, life.run.config.settings) if life.run else ""
     finish(options, summary, f"{summary['run']}: {summary['condition']}\n{outcome}")
     return 0

@@ -7,38 +7,15 @@ the next quantity, which keeps what is in it and adds its own. Apply a set with
 methods and limits.
 """
 
-# To add a quantity: write daq/cli/calibrate_<name>.py with
-#   __doc__                     what `tomoshibi calibrate <name> --help` teaches
-#   EXAMPLES                    its examples
-#   add_arguments(parser)       its own options; RUN, --output, --calibration, --runs and --json
-#                               are there already (imports stay inside the functions)
-#   find(options, folders, base) -> daq.cli.calibrate.outcome.Outcome
-#                               folders: the runs' folders; base: the set of --calibration, checked
-#                               against the scanner, or None
-# and one line in QUANTITIES. A module with STANDS_ALONE = True adds all options itself and has
-# run(options) in place of find: its result is no array of a set. For the others, set, report, plots
-# and refusal of existing files are done here.
-
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 from typing import Any
 
+from daq.cli.calibrate.kind import calibration_kinds
 from daq.cli.calibrate.outcome import Outcome, scanner_of, sources_of
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish
-
-QUANTITIES = {
-    "energy": "gain (and non-linearity) of each crystal, from photopeaks or from ¹⁷⁶Lu",
-    "skew": "time offset of each crystal, from coincidences",
-    "walk": "how each crystal's time depends on energy, from coincidences",
-    "mask": "dead and noisy crystals, from a run's singles",
-    "normalisation": "efficiency of crystals, blocks and module pairs, from a known source",
-    "deadtime": "dead time and its model per module, from a decaying source",
-    "flood": "crystal look-up of each module, from a flood of raw positions",
-    "activity": "factor from emissions to Bq/mL, from a cylinder of known concentration",
-}
 
 EXAMPLES = """\
 examples:
@@ -58,18 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     quantities = parser.add_subparsers(
         dest="quantity", metavar="QUANTITY", title="quantities", required=True
     )
-    for name, words in QUANTITIES.items():
-        module = _module(name)
+    for kind in calibration_kinds().values():
         sub = quantities.add_parser(
-            name,
-            help=words,
-            description=module.__doc__,
-            epilog=module.EXAMPLES,
+            kind.name,
+            help=kind.words,
+            description=kind.teaches,
+            epilog=kind.examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if not _stands_alone(module):
+        if kind.find is not None:
             _add_common(sub)
-        module.add_arguments(sub)
+        kind.add_arguments(sub)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -87,14 +63,15 @@ def run(options: argparse.Namespace) -> int:
     """Calibrate, write the set and its report, and tell what was found."""
     from daq.folder.calibration_set import load_set_for, new_set, save_set
 
-    module = _module(options.quantity)
-    if _stands_alone(module):
-        return int(module.run(options))
+    kind = calibration_kinds()[options.quantity]
+    if kind.run is not None:
+        return kind.run(options)
+    assert kind.find is not None
     folders = [find_run(text, options.runs) for text in options.run_folders]
     scanner = scanner_of(folders)
     output = _free_output(options.output)
     base = load_set_for(options.calibration, scanner) if options.calibration else None
-    outcome: Outcome = module.find(options, folders, base)
+    outcome = kind.find(options, folders, base)
     made = new_set(
         output.stem,
         scanner,
@@ -129,16 +106,8 @@ def _free_output(wanted: Path) -> Path:
 
 
 def _write_report(output: Path, result: dict[str, Any], outcome: Outcome) -> None:
-    from daq.calibration.calibration_plot import write_plots
+    from daq.calibration.plots import write_plots
     from daq.folder.run_folder import write_json
 
     write_json(output.with_suffix(".json"), result)
     write_plots(output.with_suffix(""), outcome.panels)
-
-
-def _module(quantity: str) -> Any:
-    return importlib.import_module(f"daq.cli.calibrate.{quantity}")
-
-
-def _stands_alone(module: Any) -> bool:
-    return bool(getattr(module, "STANDS_ALONE", False))

@@ -7,6 +7,7 @@ coincidences are written to a new list-mode log, windowed singles to FILE.tmws.
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from daq.cli.common import (
@@ -63,15 +64,9 @@ def run(options: argparse.Namespace) -> int:
     result = {
         "run": str(folder),
         "calibration": found.calibration,
-        "prompts": found.prompts,
-        "delayeds": found.delayeds,
+        **asdict(found.counts),
         "delayed_factor": settings.delayed_factor,
-        "multiples": found.multiples,
-        "triples": found.triples,
-        "crowded": found.crowded,
-        "crowded_windows": found.crowded_windows,
-        **found.further,
-        **found.statistics,
+        **found.summary,
         "singles": found.singles,
         "frames": found.frames,
         "hash": found.hash,

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from daq.cli.common import CommandError, finish, tell
@@ -14,6 +13,8 @@ from daq.cli.firmware.shell import LEAVE, Shell, record_words
 from daq.cli.progress import ProgressLine
 from daq.link.serial.line_errors import SerialLinkError
 from daq.link.serial.session import ModuleSession
+from daq.link.serial.transcript import Tell
+from hw.messages.telemetry import Severity
 from hw.wire.control import REGISTERS, SCHEMA_CRC
 
 NEWS_S = 0.05
@@ -26,7 +27,7 @@ def flash(options: argparse.Namespace) -> int:
 
     check_image_file(options.image)
     line = ProgressLine("flashing")
-    with _open(options, journal=lambda line: None, any_schema=True) as session:
+    with _open(options, journal=lambda severity, words: None, any_schema=True) as session:
         before = f"{int(session.identity['build']):08x}"
         abort_update(session)  # of a host that was killed: the port is ours alone
         identity = update_firmware(
@@ -84,7 +85,9 @@ def info(options: argparse.Namespace) -> int:
         if not session.foreign:
             result["telemetry"] = record_words(session.ask_telemetry())
         tables = ("commands", "registers", "faults")
-        result["dictionary"] = {table: len(session.dictionary.names(table)) for table in tables}
+        result["dictionary"] = {
+            table: len(session.connection.dictionary.names(table)) for table in tables
+        }
         if not session.foreign:
             result["registers"] = {name: session.read(name) for name in REGISTERS}
         remark = _foreign_words(session) if session.foreign else ""
@@ -100,9 +103,9 @@ def _foreign_words(session: ModuleSession) -> str:
         "can update it, and the shell reset and confirm it; for all else use the program of its "
         "release"
     )
-    if not session.dictionary.content:
+    if not session.connection.dictionary.content:
         return f"{words}\nits dictionary cannot be read"
-    return "\n".join([words, *session.dictionary.differences()])
+    return "\n".join([words, *session.connection.dictionary.differences()])
 
 
 def _info_lines(result: dict[str, dict[str, Any]]) -> list[str]:
@@ -181,23 +184,23 @@ def trace(options: argparse.Namespace) -> int:
     with _open(options) as session:
         shown = 0
         while options.seconds is None or time.monotonic() - began < options.seconds:
-            news, shown = session.transcript.since(shown)
+            news, shown = session.connection.transcript.since(shown)
             for at_s, way, words in news:
                 print(f"{at_s - began:10.6f} {way} {words}", flush=True)
             time.sleep(NEWS_S)
     return 0
 
 
-def _complain(line: str) -> None:
+def _complain(severity: Severity, words: str) -> None:
     """Tell what the session has to say, but for plain news."""
-    if not line.startswith("info: "):
-        tell(line)
+    if severity != "info":
+        tell(f"{severity}: {words}")
 
 
 def _open(
     options: argparse.Namespace,
     *,
-    journal: Callable[[str], None] = _complain,
+    journal: Tell = _complain,
     any_schema: bool = False,
 ) -> ModuleSession:
     return ModuleSession.open(

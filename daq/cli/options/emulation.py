@@ -222,4 +222,4 @@ def _prompts_per_s(options: argparse.Namespace, activity_MBq: float) -> float:
     for frames in frames_of_run(instrument, config, periods=periods):
         pipeline.process(frames)
     pipeline.finish()
-    return pipeline.sorter.counts.prompts / (periods * period_s)
+    return pipeline.counts.prompts / (periods * period_s)

@@ -16,7 +16,7 @@ from emulator.config import EmulationError
 from emulator.detector.digitizer import NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer, digitizer_tables
 from emulator.engines.instrument import Instrument
 from emulator.slices import SliceHits
-from emulator.truth_labels import LABEL, no_labels
+from emulator.truth_labels import no_labels
 from hw.wire.protocol import (
     CRYSTAL_MASK,
     CRYSTAL_SHIFT,
@@ -29,6 +29,7 @@ from hw.wire.protocol import (
     TICK_PS_SHIFT,
     TIME_MASK,
 )
+from hw.wire.truth_layout import LABEL
 
 Records = npt.NDArray[np.void]
 

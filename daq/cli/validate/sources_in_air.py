@@ -12,6 +12,7 @@ from emulator.object.nema import SLEEVE_WALL_MM, SLEEVES_MM, nema_line
 from emulator.object.phantom import Phantom
 from emulator.object.shapes import point as point_at
 from emulator.slices import PERIOD_S
+from hw.physics.constants import LIGHT_MM_PER_PS
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 
@@ -24,7 +25,6 @@ EFFICIENCY = 0.974
 PUBLISHED_LINE = 13.82
 POINT_PAIRS, POINT_SINGLES = 0.1286, 0.493
 
-LIGHT_MM_PER_PS = 0.299792458
 TOF_OFFSET_MM = 50.0
 
 

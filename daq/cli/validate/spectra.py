@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from daq.calibration.calibration_painting import paint_png, qt_application
-from daq.calibration.calibration_plot import Curve, Panel
+from daq.calibration.plots import Curve, Panel, plot_bytes
 from daq.cli.validate.emulator_runs import ideal_instrument, slices_of
 from daq.cli.validate.ideal_read_out import ReadOut
 from daq.cli.validate.result_line import Figure, Line, NotRun, Scope
 from emulator.slices import DECAYS
+from hw.physics.constants import FWHM_PER_SIGMA, REFERENCE_KEV
 from hw.scanner.preset_file import load_scanner
 
 PICTURE = "validation_spectra.png"
@@ -68,8 +68,7 @@ def spectra(scope: Scope) -> list[Line]:
         panels += _panels(case, found)
     if scope.plots is not None:
         scope.plots.mkdir(parents=True, exist_ok=True)
-        with qt_application():
-            (scope.plots / PICTURE).write_bytes(paint_png(panels))
+        (scope.plots / PICTURE).write_bytes(plot_bytes(panels))
     return lines
 
 
@@ -81,9 +80,9 @@ def edges_keV(fine: int = 1) -> Counts:
 def _measure(case: _Case, scope: Scope, path: Path) -> _Spectra:
     with np.load(path) as data:
         deposited = data["E_keV"].astype(np.float64)
-    sigma = load_scanner("caremibrain").response.energy_fwhm_511 / 2.354820 * 511.0
+    sigma = load_scanner("caremibrain").response.energy_fwhm_511 / FWHM_PER_SIGMA * REFERENCE_KEV
     noise = np.random.default_rng(scope.seed).normal(size=len(deposited))
-    blurred = deposited + noise * sigma * np.sqrt(deposited / 511.0)
+    blurred = deposited + noise * sigma * np.sqrt(deposited / REFERENCE_KEV)
     instrument = ideal_instrument(phantom=case.phantom)
     read_out = ReadOut(instrument)
     ours, deposits, decays = np.zeros(BINS), np.zeros(4 * BINS), 0

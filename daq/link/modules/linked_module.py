@@ -26,12 +26,12 @@ from daq.link.modules.setup import ModuleSetup
 from daq.link.serial.line_errors import CommandRefused, SerialLinkError
 from daq.link.serial.poller import Member, Poller
 from daq.link.serial.session import ModuleSession
+from daq.link.serial.transcript import Tell
 from hw.messages.modules import LinkState
 from hw.wire.control import BiasState, ResetCause, State, fault_words
 
 RETRY_S = 1.0
 STATISTICS_S = 2.0
-Journal = Callable[[str], None]
 HasRoom = Callable[[], bool]
 
 
@@ -84,7 +84,7 @@ class LinkedModule:
         poller: Poller,
         pool: ThreadPoolExecutor,
         sender: FrameSender,
-        journal: Journal,
+        journal: Tell,
         transcripts: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -186,7 +186,7 @@ class LinkedModule:
             return
         self._retry_s = self._clock() + RETRY_S
         if not isinstance(error, SerialLinkError):
-            self._tell(f"alarm: module {self.module}: {error!r} in the link process")
+            self._tell("alarm", f"module {self.module}: {error!r} in the link process")
 
     @property
     def _fresh(self) -> bool:
@@ -205,7 +205,7 @@ class LinkedModule:
             state = session.command("telemetry")["state"]
             return run.is_over or state in (State.running, State.stopping)
         cause = ResetCause(int(session.identity["reset_cause"])).name.replace("_", " ")
-        self._tell(f"alarm: module {self.module} began anew in the run ({cause})")
+        self._tell("alarm", f"module {self.module} began anew in the run ({cause})")
         run.began_anew()
         return False
 
@@ -250,7 +250,8 @@ class LinkedModule:
         identity = session.identity
         bias = f"{setup.bias_mV / 1000:g} V" if setup.bias_mV else "off"
         self._tell(
-            f"info: module {self.module} is set: firmware {int(identity['build']):08x}, bias {bias}"
+            "info",
+            f"module {self.module} is set: firmware {int(identity['build']):08x}, bias {bias}",
         )
 
     def _should_join(self) -> bool:
@@ -265,7 +266,7 @@ class LinkedModule:
         session.command("run", run_tag=run.run_tag, periods=run.periods, first_sequence=0)
         run.joined, run.ended, run.joins = True, 0, run.joins + 1
         if again:
-            self._tell(f"warning: module {self.module} takes part in the run again")
+            self._tell("warning", f"module {self.module} takes part in the run again")
 
     def _open_session(self) -> ModuleSession:
         if self.session is None:
@@ -281,7 +282,7 @@ class LinkedModule:
     def _complain(self, words: str) -> None:
         """Keep why the module is not ready, and tell it once."""
         if words and words != self.words and not self.leaving:
-            self._tell(f"warning: {naming(self.module, words)}")
+            self._tell("warning", f"{naming(self.module, words)}")
         self.words = words
 
     # --- runs ---------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ class LinkedModule:
         if name == "run_ended" and self.run is not None:
             self.run.take_report(payload)
             if self.run.ended == GIVEN_UP:
-                self._tell(f"alarm: module {self.module} gave up the run")
+                self._tell("alarm", f"module {self.module} gave up the run")
 
     # --- the end ------------------------------------------------------------------------------
 

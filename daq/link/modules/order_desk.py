@@ -19,6 +19,7 @@ from daq.link.modules.setup import SetupError, check_bounds
 from daq.link.serial.line_errors import ImageRefused, SerialLinkError
 from daq.link.serial.scans import breakdown_mV, scan_bias, scan_threshold
 from daq.link.serial.session import ModuleSession
+from daq.link.serial.transcript import Tell
 from daq.link.serial.update import check_image_file, update_firmware
 from hw.messages.modules import ModuleAnswer, ModuleOrder, ModuleScan, ScanPoint
 from hw.wire.control import REGISTERS
@@ -43,7 +44,7 @@ class ModuleDesk:
     """Obeys orders. ``scans``: the last scan of each kind of each module; ``running``: a run is
     under way."""
 
-    def __init__(self, modules: dict[int, LinkedModule], tell: Callable[[str], None]) -> None:
+    def __init__(self, modules: dict[int, LinkedModule], tell: Tell) -> None:
         self.running = False
         self.scans: dict[tuple[int, str], ModuleScan] = {}
         self._modules = modules
@@ -141,14 +142,14 @@ class ModuleDesk:
             percent = 100 * done // max(total, 1)
             if percent // _STEPS_PERCENT > told:
                 told = percent // _STEPS_PERCENT
-                self._tell(f"info: {name}: update {percent} %")
+                self._tell("info", f"{name}: update {percent} %")
 
         try:
             identity = update_firmware(session, image, progress=progress)
         except SerialLinkError as error:
-            self._tell(f"alarm: {name}: update failed: {error}")
+            self._tell("alarm", f"{name}: update failed: {error}")
             raise
-        self._tell(f"info: {name}: runs firmware {int(identity['build']):08x} now")
+        self._tell("info", f"{name}: runs firmware {int(identity['build']):08x} now")
         return {}
 
     def _scan(
@@ -167,7 +168,7 @@ class ModuleDesk:
                         break
         except SerialLinkError as error:
             scan.failed = str(error)
-            self._tell(f"warning: module {linked.module}: {kind} scan failed: {error}")
+            self._tell("warning", f"module {linked.module}: {kind} scan failed: {error}")
             raise
         finally:
             scan.found = _found(kind, scan.points)

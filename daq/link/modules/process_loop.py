@@ -28,6 +28,7 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleOrder, ModuleStates
 from hw.messages.source import Hello, Shutdown, Start, Stop
 from hw.messages.source_link import SourceLink
+from hw.messages.telemetry import JournalLine, Severity
 from hw.scanner.description import Scanner
 
 TURN_S = 0.01
@@ -55,7 +56,7 @@ class LinkService:
     ) -> None:
         self._n_modules = scanner.n_modules
         self._say = say
-        self._lines: deque[str] = deque(maxlen=MOST_LINES)
+        self._lines: deque[JournalLine] = deque(maxlen=MOST_LINES)
         self._poller = Poller()
         self._pool = ThreadPoolExecutor(len(ports) + 2, thread_name_prefix="module")
         self._sender = FrameSender(endpoints.of("data"), [port.module for port in ports])
@@ -144,16 +145,16 @@ class LinkService:
 
     # --- what is told -------------------------------------------------------------------------
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, severity: Severity, words: str) -> None:
         """Keep a line for the journal; from any thread."""
-        self._lines.append(line)
-        self._say(line)
+        self._lines.append(JournalLine(severity, words))
+        self._say(f"{severity}: {words}")
 
     def _tell_states(self) -> None:
         words = "" if self._run is not None else self._not_ready()
         self._link.hello = msgspec.structs.replace(self._link.hello, not_ready=words)
         if not words and not self._was_ready:
-            self._tell(f"info: all {len(self.modules)} modules are ready")
+            self._tell("info", f"all {len(self.modules)} modules are ready")
         self._was_ready = not words
         lines = (
             [self._lines.popleft() for _ in range(len(self._lines))] if self._link.welcomed else []

@@ -1,7 +1,7 @@
 """The connection to one module: opened, kept alive, listened to, got back when it is lost.
 
-What a session stands on (``session``). All that comes is taken in by the poller's thread; questions
-are asked by others, one at a time, each within a bound.
+A session (``session``) gives its orders over it. All that comes is taken in by the poller's thread;
+questions are asked by others, one at a time, each within a bound.
 
 Whether a module has started anew since we last knew it, also where no one told us.
 
@@ -48,6 +48,7 @@ from daq.link.serial.line_errors import (
     FirmwareMismatch,
     LinkLost,
     NoAnswer,
+    PortError,
     SerialLinkError,
     remedy_for,
 )
@@ -56,7 +57,8 @@ from daq.link.serial.packets import NOTICE, REPLY, ControlMessage
 from daq.link.serial.poller import Poller
 from daq.link.serial.ports import BAUD_DEFAULT
 from daq.link.serial.recovery import Recovery
-from daq.link.serial.transcript import Chronicle, Dump
+from daq.link.serial.transcript import Chronicle, Dump, Tell
+from hw.messages.telemetry import Severity
 from hw.wire.control import (
     COMMANDS,
     COUNTER_HZ,
@@ -121,7 +123,6 @@ _IDENTITY = STRUCTS["identity"]
 _BEAT = COMMANDS["beat"]
 _HELLO = COMMANDS["hello"]
 _DICTIONARY = COMMANDS["dictionary"]
-_TELEMETRY = COMMANDS["telemetry"]
 Url = str | Callable[[], str]
 
 
@@ -145,7 +146,7 @@ class Connection:
         on_frame: Callable[[bytes], None] | None = None,
         on_notice: Callable[[str, np.void], None] | None = None,
         on_link: Callable[[bool, str], None] | None = None,
-        journal: Callable[[str], None] | None = None,
+        journal: Tell | None = None,
         transcripts: Dump | None = None,
         timeout_s: float = 0.25,
         tries: int = 4,
@@ -162,7 +163,6 @@ class Connection:
         self.transcript = self._chronicle.transcript
         self.connected = False
         self.starts = 0
-        self.bias_asked_mV: int | None = None
         self.any_schema = any_schema
         self._url, self._wanted_baud, self._silence_s = url, baud, silence_s
         self._on_frame, self._on_notice, self._on_link = on_frame, on_notice, on_link
@@ -193,7 +193,7 @@ class Connection:
         baud, module : speed at start; index for the words of errors
         poller : shared by the sessions of a process; None: one of its own
         on_frame, on_notice, on_link : callbacks, see the module's docstring
-        journal : takes lines that begin with their severity: "info: ", "warning: ", "alarm: "
+        journal : takes lines, each with its severity
         transcripts : folder of dumps, or a function that is given a reason and the lines
         timeout_s, tries : for a command's reply; hello_s : for the first one
         any_schema : also a module of another schema, for what is frozen; see ``foreign``
@@ -202,14 +202,14 @@ class Connection:
         ------
         PortBusy, PortError, NoAnswer, FirmwareMismatch, LinkLost
         """
-        session = cls(url, **options)  # type: ignore[arg-type]
+        connection = cls(url, **options)  # type: ignore[arg-type]
         try:
-            session._connect(session._wanted_baud)
+            connection._connect(connection._wanted_baud)
         except BaseException:
-            session.close()
+            connection.close()
             raise
-        session._now_connected("connected")
-        return session
+        connection._now_connected("connected")
+        return connection
 
     # --- what is known ---------------------------------------------------------------------
 
@@ -254,9 +254,9 @@ class Connection:
         """Write the last 1024 messages down; return the file where there is one."""
         return self._chronicle.dump(f"{self.where}: {reason}")
 
-    def tell(self, words: str) -> None:
+    def tell(self, severity: Severity, words: str) -> None:
         """Write a line into the journal and the transcript."""
-        self._chronicle.tell(words)
+        self._chronicle.tell(severity, words)
 
     def close(self) -> None:
         """Let the port go. May be called twice."""
@@ -275,6 +275,19 @@ class Connection:
         self.close()
 
     # --- asking ----------------------------------------------------------------------------
+
+    def ask(
+        self, name: str, payload: bytes, *, timeout_s: float | None = None, tries: int | None = None
+    ) -> Reply:
+        """Send a command and return its reply.
+
+        Raises
+        ------
+        CommandRefused, NoAnswer, LinkLost, FirmwareMismatch
+        """
+        code = command_spec(name).code
+        answer = self._ask(code, payload, timeout_s or self.timeout_s, tries or self.tries)
+        return self._open(name, answer)
 
     def _ask(self, code: int, payload: bytes, timeout_s: float, tries: int) -> Answer:
         if self.poller.is_this_thread:
@@ -320,14 +333,13 @@ class Connection:
         self._take_answer(_BEAT.code, beat)
         if not self._unread:
             self._watch_commands()
-        self._meet(identity)
+        self.meet(identity)
 
     def _hello(self, *, within_s: float) -> np.void:
         """Return who is there; what was written too early is lost, so ask again and again."""
 
         def once() -> np.void:
-            answer = self._ask(_HELLO.code, b"", self.timeout_s, 1)
-            return self._open("hello", answer).fields
+            return self.ask("hello", b"", tries=1).fields
 
         def why_not() -> SerialLinkError:
             foreign = self._foreign_version
@@ -337,10 +349,9 @@ class Connection:
 
     def _dictionary_piece(self, offset: int, count: int) -> bytes:
         payload = pack_request(_DICTIONARY, {"offset": offset, "count": count}, b"")
-        answer = self._ask(_DICTIONARY.code, payload, self.timeout_s, self.tries)
-        return self._open("dictionary", answer).tail
+        return self.ask("dictionary", payload).tail
 
-    def _meet(self, identity: np.void) -> None:
+    def meet(self, identity: np.void) -> None:
         """Note who answers; notice whether the module has started since we last knew it."""
         known = getattr(self, "identity", None)
         self.identity = identity
@@ -355,8 +366,7 @@ class Connection:
     def _watch_commands(self) -> None:
         """Notice a start while the line was away by the commands that the module counts."""
         least = self._watch.commands + 1  # this one
-        answer = self._ask(_TELEMETRY.code, b"", self.timeout_s, self.tries)
-        commands = int(self._open("telemetry", answer).fields["commands"])
+        commands = int(self.ask("telemetry", b"").fields["commands"])
         self._watch.see_commands(commands, least=least)
 
     def _began_anew(self) -> None:
@@ -365,20 +375,55 @@ class Connection:
         self.starts += 1
         self.statistics.resets += 1
         self.statistics.clock.begin()
-        self.bias_asked_mV = None
         causes = {int(cause): cause.name for cause in ResetCause}
         cause = causes.get(int(self.identity["reset_cause"]), "unknown cause")
-        self.tell(f"warning: {self.where} started anew ({cause})")
+        self.tell("warning", f"{self.where} started anew ({cause})")
 
     def _now_connected(self, words: str) -> None:
         self._heard_s = time.monotonic()
         self.connected = self.statistics.connected = True
         self.poller.wake()
-        self.tell(f"info: {self.where}: {words}, build {int(self.identity['build']):08x}")
+        self.tell("info", f"{self.where}: {words}, build {int(self.identity['build']):08x}")
         if self._on_link is not None:
             self._on_link(True, words)
         if self._line.broken:  # before anybody was there to notice
             self._lose("the port went away")
+
+    # --- the line's speed ------------------------------------------------------------------
+
+    def set_baud(self, baud: int) -> None:
+        """Change the line's speed; where the new one does not work both go back to the old.
+
+        Raises
+        ------
+        PortError
+            the new speed does not work on this line; the old one is in force again.
+        CommandRefused
+            the module does not do it.
+        """
+        old = self.baud
+        with self._one_at_a_time:
+            self._quiet = True
+            try:
+                self.ask("baud", pack_request(COMMANDS["baud"], {"baud": baud}, b""))
+                self._try_baud(baud, old)
+            finally:
+                self._quiet = False
+        self._wanted_baud = baud
+        self.tell("info", f"{self.where}: {baud} baud")
+
+    def _try_baud(self, baud: int, old: int) -> None:
+        """Speak at the new speed within the module's second, or wait for the old one."""
+        time.sleep(0.02)
+        try:
+            self._line.set_baud(baud)
+            self.ask("beat", _beat_now(), timeout_s=0.2, tries=4)
+        except (NoAnswer, PortError) as error:
+            self._line.set_baud(old)
+            self._hello(within_s=self.hello_s)
+            raise PortError(
+                f"{self.where}: {baud} baud does not work on this line; {old} is in force again"
+            ) from error
 
     # --- losing and coming back ------------------------------------------------------------
 
@@ -393,7 +438,7 @@ class Connection:
                 return
             self.connected = self.statistics.connected = False
         self._exchange.fail(words)
-        self.tell(f"alarm: {self.where}: link lost: {words}")
+        self.tell("alarm", f"{self.where}: link lost: {words}")
         self._chronicle.dump_aside(f"{self.where}: link lost: {words}")
         if self._on_link is not None:
             self._on_link(False, words)
@@ -436,7 +481,7 @@ class Connection:
                 self._ask_who |= self._watch.see_counter(counter)
         elif code == _HELLO.code and len(body) >= _IDENTITY.itemsize:
             self._ask_who = False
-            self._meet(read_record(_IDENTITY, body))
+            self.meet(read_record(_IDENTITY, body))
             self._hand_on("hello", self.identity)
 
     def _take_notice(self, message: ControlMessage) -> None:
@@ -446,7 +491,7 @@ class Connection:
         record = read_record(dtype, message.payload)
         if name == "hello" and self.connected:
             self._watch.see_hello(message.sequence)
-            self._meet(record)
+            self.meet(record)
         self._watch.see_notice(message.sequence)
         self.statistics.notices_missed = self._watch.missed
         if self._unread and name != "hello":
@@ -464,8 +509,9 @@ class Connection:
     def _note_fault(self, entry: np.void) -> None:
         words = fault_words(int(entry["fault"]))
         self.tell(
-            f"alarm: {self.where}: fault: {words} (measured {int(entry['value'])}, "
-            f"allowed {int(entry['limit'])})"
+            "alarm",
+            f"{self.where}: fault: {words} (measured {int(entry['value'])}, "
+            f"allowed {int(entry['limit'])})",
         )
         self._chronicle.dump_aside(f"{self.where}: fault: {words}")
 
@@ -497,8 +543,9 @@ class Connection:
         frames, words, told_s = self._told_lost
         if self.books.lost_ever > frames and now_s - told_s >= 1.0:
             self.tell(
-                f"warning: {self.where}: {self.books.lost_ever - frames} data frames lost, with "
-                f"{max(0, self.books.lost_words - words)} event words"
+                "warning",
+                f"{self.where}: {self.books.lost_ever - frames} data frames lost, with "
+                f"{max(0, self.books.lost_words - words)} event words",
             )
             self._told_lost = (self.books.lost_ever, self.books.lost_words, now_s)
 

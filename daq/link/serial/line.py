@@ -52,10 +52,6 @@ class Line:
     def descriptor(self) -> int | None:
         return self._port.descriptor if self._port is not None else None
 
-    @property
-    def is_open(self) -> bool:
-        return self._port is not None
-
     def open(self, url: str, baud: int) -> None:
         """Open the port and listen; errors as ``open_port``."""
         self.close()

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 
 from daq.link.serial.line_errors import FirmwareMismatch, SerialLinkError
+from daq.link.serial.transcript import Tell
+from hw.messages.telemetry import Severity
 
 FIRST_WAIT_S = 0.1
 MOST_WAIT_S = 2.0
@@ -25,7 +27,7 @@ class Recovery:
         self,
         attempt: Callable[[int], None],
         give_up: Callable[[], None],
-        tell: Callable[[str], None],
+        tell: Tell,
     ) -> None:
         self._attempt, self._give_up, self._tell = attempt, give_up, tell
         self._lock = threading.Lock()
@@ -71,10 +73,10 @@ class Recovery:
                 self._attempt(number)
                 return True
             except SerialLinkError as error:
-                severity = "alarm" if isinstance(error, FirmwareMismatch) else "info"
+                severity: Severity = "alarm" if isinstance(error, FirmwareMismatch) else "info"
                 if str(error) != told:
                     told = str(error)
-                    self._tell(f"{severity}: not back yet: {told}")
+                    self._tell(severity, f"not back yet: {told}")
             self._give_up()
             number += 1
             wait_s = min(2.0 * wait_s, MOST_WAIT_S)

@@ -14,26 +14,107 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from serial.tools import list_ports
 
-from daq.link.serial.connection import POLL_S, Connection
+from daq.link.serial.connection import POLL_S, Connection, Url
 from daq.link.serial.exchange import Reply, command_spec, pack_request, register_address
+from daq.link.serial.frame_books import FrameBooks
 from daq.link.serial.line_errors import (
     CommandRefused,
     FirmwareMismatch,
     LinkLost,
     NoAnswer,
-    PortError,
     SerialLinkError,
 )
+from daq.link.serial.line_statistics import LinkStatistics
 from daq.link.serial.poller import Poller
 from hw.wire.control import COMMANDS, SCHEMA_CRC
 
 
-class ModuleSession(Connection):
-    """A module on a serial line; made by ``open``."""
+class ModuleSession:
+    """Orders to a module over its connection; made by ``open``.
+
+    connection : the line, its statistics, what comes in by itself
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._bias_mV, self._bias_since = 0, 0
+
+    @classmethod
+    def open(cls, url: Url, **options: object) -> Self:
+        """Open a module's port; options and errors are those of :meth:`Connection.open`."""
+        return cls(Connection.open(url, **options))
+
+    def close(self) -> None:
+        """Let the port go. May be called twice."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what is known ---------------------------------------------------------------------
+
+    @property
+    def identity(self) -> np.void:
+        """What the module said of itself."""
+        return self.connection.identity
+
+    @property
+    def telemetry(self) -> np.void | None:
+        """Its latest telemetry, None before the first."""
+        return self.connection.telemetry
+
+    @property
+    def connected(self) -> bool:
+        """Whether the module is there now."""
+        return self.connection.connected
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the module's schema is another: it takes frozen commands, its news are unread."""
+        return self.connection.foreign
+
+    @property
+    def starts(self) -> int:
+        """How many starts of the module were noticed."""
+        return self.connection.starts
+
+    @property
+    def where(self) -> str:
+        """Words that name this module in errors."""
+        return self.connection.where
+
+    @property
+    def url(self) -> str:
+        """The port as it was last opened."""
+        return self.connection.url
+
+    @property
+    def baud(self) -> int:
+        """The line's present speed."""
+        return self.connection.baud
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        """The line's statistics."""
+        return self.connection.statistics
+
+    @property
+    def books(self) -> FrameBooks:
+        """The books of its data frames."""
+        return self.connection.books
+
+    @property
+    def bias_asked_mV(self) -> int | None:
+        """The bias that was asked for since the module's last start, None where none was."""
+        return self._bias_mV if self._bias_since == self.starts else None
 
     # --- orders ----------------------------------------------------------------------------
 
@@ -59,29 +140,32 @@ class ModuleSession(Connection):
         SerialLinkError
             there is no such command, or its fields are not these.
         """
-        spec = command_spec(name)
-        payload = pack_request(spec, fields, tail)
+        payload = pack_request(command_spec(name), fields, tail)
+        self._check_takes(name)
+        starts = self.starts
+        if name == "run":  # its first frame may be quicker than its reply
+            self.books.open_run(fields["run_tag"], fields["first_sequence"])
+        try:
+            reply = self.connection.ask(name, payload, timeout_s=timeout_s, tries=tries)
+        except CommandRefused:
+            if name == "run":
+                self.books.withdraw()
+            raise
+        if name == "bias":
+            self._bias_mV, self._bias_since = fields["target_mV"], starts
+        return reply
+
+    def _check_takes(self, name: str) -> None:
+        """Refuse what a module that is away, or of another schema, cannot be told."""
         if not self.connected:
             raise LinkLost(f"{self.where} is not connected; wait until it is back")
-        if self.foreign and not spec.frozen:
+        if self.foreign and not command_spec(name).frozen:
             known = ", ".join(one.name for one in COMMANDS.values() if one.frozen)
             raise FirmwareMismatch(
                 f"{self.where} has firmware of another schema ({int(self.identity['schema']):08x}, "
                 f"this program {SCHEMA_CRC:08x}): {name} may mean something else to it. It takes "
                 f"{known}; flash the firmware of this release for all others"
             )
-        if name == "run":  # its first frame may be quicker than its reply
-            self.books.open_run(fields["run_tag"], fields["first_sequence"])
-        answer = self._ask(spec.code, payload, timeout_s or self.timeout_s, tries or self.tries)
-        try:
-            reply = self._open(name, answer)
-        except CommandRefused:
-            if name == "run":
-                self.books.withdraw()
-            raise
-        if name == "bias":
-            self.bias_asked_mV = fields["target_mV"]
-        return reply
 
     def read(self, register: str) -> int:
         """Return a register's value."""
@@ -94,8 +178,8 @@ class ModuleSession(Connection):
 
     def ask_telemetry(self) -> np.void:
         """Ask how the module is now."""
-        self.telemetry = self.command("telemetry").fields
-        return self.telemetry
+        self.connection.telemetry = telemetry = self.command("telemetry").fields
+        return telemetry
 
     def wait_for(self, holds: Callable[[np.void], bool], *, within_s: float, what: str) -> np.void:
         """Ask for telemetry until ``holds`` does; NoAnswer names ``what`` was waited for."""
@@ -122,7 +206,7 @@ class ModuleSession(Connection):
 
     def refresh_identity(self) -> np.void:
         """Ask the module anew who it is."""
-        self._meet(self.command("hello").fields)
+        self.connection.meet(self.command("hello").fields)
         return self.identity
 
     def reset(self, *, within_s: float = 5.0) -> np.void:
@@ -141,16 +225,8 @@ class ModuleSession(Connection):
         CommandRefused
             the module does not do it.
         """
-        old = self.baud
-        with self._one_at_a_time:
-            self._quiet = True
-            try:
-                self.command("baud", baud=baud)
-                self._try_baud(baud, old)
-            finally:
-                self._quiet = False
-        self._wanted_baud = baud
-        self.tell(f"info: {self.where}: {baud} baud")
+        self._check_takes("baud")
+        self.connection.set_baud(baud)
 
     def close_books(self, report: np.void | None = None, *, within_s: float = 2.0) -> int:
         """End a run's books once its last frames are in; return how many frames were lost.
@@ -171,19 +247,6 @@ class ModuleSession(Connection):
         self.books.close(report)
         self.statistics.lost_frames = self.books.lost_ever
         return self.books.lost_frames
-
-    def _try_baud(self, baud: int, old: int) -> None:
-        """Speak at the new speed within the module's second, or wait for the old one."""
-        time.sleep(0.02)
-        try:
-            self._line.set_baud(baud)
-            self.command("beat", host_time_ns=time.monotonic_ns(), timeout_s=0.2, tries=4)
-        except (NoAnswer, PortError) as error:
-            self._line.set_baud(old)
-            self._hello(within_s=self.hello_s)
-            raise PortError(
-                f"{self.where}: {baud} baud does not work on this line; {old} is in force again"
-            ) from error
 
 
 _AT_ONCE = 16

@@ -20,6 +20,7 @@ import numpy as np
 
 from daq.link.serial.dictionary import status_text
 from daq.link.serial.packets import COMMAND, REPLY, ControlMessage
+from hw.messages.telemetry import Severity
 from hw.wire.control import COMMANDS, NOTICES, CommandSpec, Status
 
 MESSAGES = 1024
@@ -142,27 +143,27 @@ def _fields_words(dtype: np.dtype[np.void], payload: bytes) -> str:
 
 
 Dump = Path | Callable[[str, list[str]], None]
+Tell = Callable[[Severity, str], None]
+"""Takes a line for the journal: how severe, and the words."""
 
 
 class Chronicle:
     """Tells the journal and dumps the transcript. May be called from any thread.
 
-    name : of the dumps' files; journal : takes lines that begin with their severity; transcripts :
-    folder of dumps, a function that is given the reason and the lines, or None
+    name : of the dumps' files; journal : takes lines with their severity; transcripts : folder of
+    dumps, a function that is given the reason and the lines, or None
     """
 
-    def __init__(
-        self, name: str, *, journal: Callable[[str], None] | None, transcripts: Dump | None
-    ) -> None:
+    def __init__(self, name: str, *, journal: Tell | None, transcripts: Dump | None) -> None:
         self.transcript = Transcript()
         self._name, self._journal, self._transcripts = name, journal, transcripts
         self._threads: list[threading.Thread] = []
 
-    def tell(self, words: str) -> None:
+    def tell(self, severity: Severity, words: str) -> None:
         """Write a line into the journal and the transcript."""
-        self.transcript.event(words)
+        self.transcript.event(f"{severity}: {words}")
         if self._journal is not None:
-            self._journal(words)
+            self._journal(severity, words)
 
     def dump(self, reason: str) -> Path | None:
         """Write the last 1024 messages down; return the file where there is one.
@@ -177,7 +178,8 @@ class Chronicle:
             self._transcripts(reason, self.transcript.lines())
         except OSError as error:
             where = self._transcripts if isinstance(self._transcripts, Path) else "its place"
-            self.tell(f"warning: the transcript could not be written to {where}: {error.strerror}")
+            words = f"the transcript could not be written to {where}: {error.strerror}"
+            self.tell("warning", words)
         return None
 
     def dump_aside(self, reason: str) -> None:

@@ -7,15 +7,15 @@ of all pictures, one more for each second of the recent past. A window or crysta
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from coincidence import events
 from coincidence.events import WINDOW_SHIFT, as_words
-from daq.errors import StorageError
+from daq.folder.run_folder import write_arrays
+from daq.path.pipeline import Output, Taker
 from daq.path.takers.rates import Recent
 from hw.jit import Array, kernel
 from hw.messages.codec import Projections
@@ -30,9 +30,9 @@ MOST_CELLS = 1 << 21
 """Windows × crystals: 8 MiB of counts. 63 windows of 8 heads of 4096 crystals just fit."""
 
 _STEP_PS = 1_000_000_000_000
-_NUMBER_SHIFT = np.uint64(48 + WINDOW_SHIFT)
-_NUMBER_MASK = np.uint64(0xFF >> WINDOW_SHIFT)
-_CRYSTAL_FIELD = np.uint64(0xFFFFFFFF)
+_NUMBER_SHIFT = np.uint64(events.FLAGS_SHIFT + WINDOW_SHIFT)
+_NUMBER_MASK = np.uint64(events.BYTE_FIELD >> WINDOW_SHIFT)
+_CRYSTAL_FIELD = np.uint64(events.CRYSTAL_FIELD)
 
 Counts = npt.NDArray[np.uint32]
 
@@ -54,8 +54,8 @@ def count_pictures(words: Array, counts: Array) -> int:
     return n
 
 
-class ProjectionCounter:
-    """Counts a run's pictures; fed with every batch's windowed singles, in order.
+class ProjectionCounter(Taker):
+    """Counts a run's pictures of windowed singles.
 
     counts : (windows, crystals) u4 since the start
     """
@@ -68,6 +68,9 @@ class ProjectionCounter:
         self._recent = Recent(self.counts.copy(), span_ps=RECENT_S * _STEP_PS, step_ps=_STEP_PS)
         self._watermark_ps = 0
         self._published = 0
+
+    def take(self, output: Output) -> None:
+        self.observe(output.singles, output.watermark_ps)
 
     def observe(self, singles: npt.NDArray[np.void], watermark_ps: int) -> None:
         """Take in windowed singles, complete up to a watermark."""
@@ -102,25 +105,16 @@ class ProjectionCounter:
         )
 
     def save(self, folder: Path) -> None:
-        """Write ``projections.npz`` into a run's folder; raises StorageError."""
         block = self._scanner.module
         shape = (len(self.windows), self._scanner.n_modules, block.n_v, block.n_u)
-        buffer, path = io.BytesIO(), folder / FILE_NAME
-        np.savez_compressed(
-            buffer,
+        write_arrays(
+            folder / FILE_NAME,
+            compressed=True,
             counts=self.counts.reshape(shape),
             windows=np.array(self.windows, dtype=np.str_),
             pitch_mm=np.array([block.pitch_u_mm, block.pitch_v_mm]),
             detector_s=self._watermark_ps * 1e-12,
         )
-        part = path.with_suffix(".part")
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def projection_counter(scanner: Scanner, settings: SortSettings) -> ProjectionCounter | None:

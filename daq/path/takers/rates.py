@@ -1,15 +1,18 @@
 """Rates in detector time: over the last second for displays, mean and peak for the summary.
 
-Running totals remembered for a while, so that what came in the last seconds can be told.
+:class:`Recent` remembers totals for a while, so that what came in the last seconds can be told.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from daq.path.pipeline import Output, Taker
+from hw.messages.sort_settings import SortSettings
 
 Counts = npt.NDArray[np.int64]
 _SPAN_PS = 1_000_000_000_000
@@ -75,6 +78,40 @@ class ModuleMeter:
         (begin_ps, before), (end_ps, after) = self._window[0], self._window[-1]
         seconds = max((end_ps - begin_ps) * 1e-12, 1e-12)
         return np.asarray((after - before) / seconds)
+
+
+class RunRates(Taker):
+    """The rates of a run, of all and of each module's singles."""
+
+    def __init__(self, n_modules: int, settings: SortSettings) -> None:
+        self._meter, self._modules = RateMeter(), ModuleMeter(n_modules)
+        self._factor = settings.delayed_factor
+        self._prompts = self._delayeds = 0
+
+    def take(self, output: Output) -> None:
+        progress = output.progress
+        self._prompts += len(output.prompts)
+        self._delayeds += len(output.delayeds)
+        self._meter.observe(
+            progress.watermark_ps,
+            singles=int(progress.decoded.sum()),
+            accepted=progress.accepted,
+            windowed=progress.windowed,
+            prompts=self._prompts,
+            randoms=self._delayeds / self._factor,
+        )
+        self._modules.observe(progress.newest_ps, progress.decoded)
+
+    def now(self) -> dict[str, float]:
+        """Return the rates per second over the last second of detector time."""
+        return self._meter.rates()
+
+    def of_modules(self) -> list[float]:
+        """Return the singles per second of each module over the last second."""
+        return [float(rate) for rate in self._modules.rates()]
+
+    def summary(self) -> dict[str, Any]:
+        return {"rates": self._meter.summary()}
 
 
 def _with_trues(rates: dict[str, float]) -> dict[str, float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.randoms import RandomsRatio, compare_estimates
-from daq.errors import StorageError
+from daq.folder.run_folder import write_arrays
 from daq.path.live_time import LiveTime
-from daq.path.pipeline import Output, pairs_in_view
+from daq.path.pipeline import Output, Taker, pairs_in_view
 from daq.path.takers.randoms import RandomsTally
 from daq.path.takers.rates import Recent
 from hw.messages.sort_settings import SortSettings
@@ -62,8 +60,8 @@ class RecentLive:
     pairs: float
 
 
-class RunStatistics:
-    """Fed with every batch's output, in order.
+class RunStatistics(Taker):
+    """Estimates of randoms, and live time.
 
     Parameters
     ----------
@@ -81,17 +79,15 @@ class RunStatistics:
         self._randoms = Recent(tally.totals(0), span_ps=LONGEST_SPAN_PS, step_ps=_STEP_PS)
         self._live = Recent(self._live_totals(), span_ps=DISPLAY_SPAN_PS, step_ps=_STEP_PS)
 
-    def observe(self, output: Output) -> None:
-        """Take in what a batch yielded."""
+    def take(self, output: Output) -> None:
         self.tally.observe(output.accepted, output.delayeds)
-        self.live_time.observe(output.checked.headers, output.watermarks_ps)
+        self.live_time.observe(output.checked.headers, output.horizons_ps)
         if self._randoms.due(output.watermark_ps):
             self._randoms.add(output.watermark_ps, self.tally.totals(output.watermark_ps))
-        if self._live.due(self.live_time.detector_ps):
-            self._live.add(self.live_time.detector_ps, self._live_totals())
+        if self._live.due(self.live_time.folded_ps):
+            self._live.add(self.live_time.folded_ps, self._live_totals())
 
     def finish(self) -> None:
-        """Close what is open: the run is over, the last output was observed."""
         self.tally.finish()
         self.live_time.finish()
 
@@ -130,7 +126,6 @@ class RunStatistics:
         return self.live_time.module_s, self.live_time.mean_pair_s(self._allowed)
 
     def summary(self) -> dict[str, Any]:
-        """Return ``randoms`` and ``live_time`` of the run's summary (docs/file-format.md)."""
         return {"randoms": randoms_summary(self.tally), "live_time": self._live_summary()}
 
     def _live_summary(self) -> dict[str, Any]:
@@ -148,12 +143,9 @@ class RunStatistics:
         }
 
     def save(self, folder: Path) -> None:
-        """Write ``randoms.npz`` into a run's folder; raises StorageError."""
         tally, live, settings = self.tally, self.live_time, self.tally.settings
-        path, part = folder / FILE_NAME, folder / "randoms.part"
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
+        write_arrays(
+            folder / FILE_NAME,
             crystal_singles=tally.crystal_singles,
             crystal_delayeds=tally.crystal_delayeds,
             crystal_fan_rate=tally.fan_rates().rate / math.sqrt(settings.delayed_factor),
@@ -165,13 +157,6 @@ class RunStatistics:
             tau_ps=settings.window_ps,
             factor=settings.delayed_factor,
         )
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def randoms_summary(tally: RandomsTally) -> dict[str, Any]:

@@ -1,29 +1,72 @@
-"""The run's further streams: windowed singles, triples and gantry angles, hashed and logged."""
+"""The run's streams of events, hashed and logged: prompts and delayeds; windowed singles, triples
+and gantry angles. They depend on the raw log and the settings alone: a replay has the same hashes.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from coincidence.events import WINDOW_SHIFT
+from coincidence.sorter import count_timing
 from coincidence.tew import tew_of_run
 from daq.folder.blocks import BlockKind
-from daq.folder.listmode_log import ListmodeWriter, Records, RecordsHash
+from daq.folder.listmode_log import ListmodeHash, ListmodeWriter, Records, RecordsHash
 from daq.folder.singles_log import SinglesWriter
+from daq.path.pipeline import Output, Taker
 from daq.path.takers.rates import ModuleMeter
 from hw.messages.sort_settings import SortSettings
+from hw.messages.telemetry import Telemetry
+from hw.wire.protocol import TICK_PS_NUM, TICK_PS_SHIFT
 
-if TYPE_CHECKING:
-    from daq.path.pipeline import Output
+TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 
 
-class FurtherStreams:
-    """Logs and counts a run's windowed singles, triples and angles, batch by batch.
+class PairStream(Taker):
+    """Logs prompts and delayeds, tells their identity and counts the histograms of their Δt.
 
-    They depend on the raw log and the settings only, so a replay comes to the same hashes.
+    timing, timing_delayed : (TIMING_BINS,) i8, in bins of ``timing_bin_ps`` around 0
     """
+
+    def __init__(self, settings: SortSettings, log: ListmodeWriter | None = None) -> None:
+        self.timing = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
+        self.timing_delayed = np.zeros(Telemetry.TIMING_BINS, dtype=np.int64)
+        self.timing_bin_ps = timing_bin_ps(settings.window_ps)
+        self._digest = ListmodeHash()
+        self._log = log
+
+    def take(self, output: Output) -> None:
+        for kind, records, timing in (
+            (BlockKind.PROMPTS, output.prompts, self.timing),
+            (BlockKind.DELAYEDS, output.delayeds, self.timing_delayed),
+        ):
+            self._digest.add(kind, records)
+            count_timing(records, self.timing_bin_ps, timing)
+            if self._log is not None:
+                self._log.append(kind, records)
+
+    def hash(self) -> str:
+        """Return the identity of the prompts and delayeds so far."""
+        return self._digest.hexdigest()
+
+    def close(self, end: dict[str, Any]) -> None:
+        """Write the log's totals and close it; raises StorageError."""
+        if self._log is not None:
+            self._log.close(end)
+
+
+def timing_bin_ps(window_ps: int) -> float:
+    """Return the bin of the Δt histogram: an odd number of ticks, so that no bin holds more of
+    the possible differences than another; the histogram reaches beyond ±τ."""
+    ticks = 2.4 * window_ps / Telemetry.TIMING_BINS / TICK_PS
+    return max(5, 2 * math.ceil(ticks / 2) + 1) * TICK_PS
+
+
+class FurtherStreams(Taker):
+    """Logs and counts a run's windowed singles, triples and angles, batch by batch."""
 
     def __init__(
         self,
@@ -42,7 +85,6 @@ class FurtherStreams:
         self.digest = RecordsHash(BlockKind.SINGLES, BlockKind.TRIPLES, BlockKind.ANGLES)
 
     def take(self, output: Output) -> None:
-        """Log and count what a batch of frames yielded; raises StorageError."""
         if len(output.angles):
             self._angles += len(output.angles)
             self.digest.add(BlockKind.ANGLES, output.angles)
@@ -72,7 +114,6 @@ class FurtherStreams:
         return dict(zip(self._names, map(float, self._meter.rates()), strict=True))
 
     def summary(self) -> dict[str, Any]:
-        """Return the keys of the run's summary; docs/file-format.md explains them."""
         estimates = tew_of_run(self._settings, self.windows())
         return {
             "windows": self.windows(),
@@ -90,8 +131,3 @@ class FurtherStreams:
             if self._angles:
                 end |= {"angles": self._angles, "angles_hash": summary["angles_hash"]}
             self._singles.close(end)
-
-    def abandon(self) -> None:
-        """Close the singles log as it is."""
-        if self._singles is not None:
-            self._singles.abandon()

@@ -82,7 +82,7 @@ def test_recorded_rates_follow_theory_and_live_time_gives_the_true_rate(
     for frames in zip(*modules, strict=True):
         run.process(list(frames))
     run.finish()
-    live, seconds = run.statistics.live_time, PERIODS * PERIOD_NS * 1e-9
+    live, seconds = run.takers.statistics.live_time, PERIODS * PERIOD_NS * 1e-9
     factor = 1 / (1 + load) if model == "non-paralysable" else math.exp(-load)
     counts = run.pipeline.selector.accepted
     assert counts.sum() / (2 * seconds * true_rate) == pytest.approx(factor, rel=0.01)

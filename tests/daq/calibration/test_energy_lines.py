@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daq.calibration.energy_fit import LineSpectra, calibrate_energy, calibrate_lines, parse_line
+from daq.calibration.energy_fit import LineSpectra, calibrate_lines, parse_line
 from daq.calibration.energy_spectra import BINS, line_grid
 from daq.folder.calibration_set import CalibrationSetError, Status
 from rigs.calibration_runs import BENCH
@@ -69,7 +69,7 @@ def test_the_order_of_the_lines_does_not_matter_to_what_is_found() -> None:
 def test_one_other_line_gives_the_gain(line_keV: float) -> None:
     gain = truth(5)[0].clip(0.95, 1.05)
     line = spectra_of_line(line_keV, gain, np.zeros(N), counts=15_000, seed=6)
-    found = calibrate_energy(line.spectra, BENCH, grid=line.grid)
+    found = calibrate_lines([line], BENCH)
     assert np.abs(found.gain / gain - 1).max() < 0.01
     assert (found.curvature_status == Status.NOT_CALIBRATED).all()
 
@@ -77,7 +77,7 @@ def test_one_other_line_gives_the_gain(line_keV: float) -> None:
 def test_one_line_respects_a_curvature_that_is_known() -> None:
     gain, curvature = truth(7)
     line = spectra_of_line(140.5, gain, curvature, counts=15_000, seed=8)
-    found = calibrate_energy(line.spectra, BENCH, grid=line.grid, curvature=curvature)
+    found = calibrate_lines([line], BENCH, curvature=curvature)
     assert np.abs(found.gain / gain - 1).max() < 0.01
 
 

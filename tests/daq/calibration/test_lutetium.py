@@ -8,14 +8,13 @@ import pytest
 from daq.calibration.energy_spectra import BINS, accumulate_spectra, new_spectra
 from daq.calibration.lutetium_fit import LOG_GRID, calibrate_lutetium
 from daq.calibration.lutetium_spectra import (
-    BETA_END_keV,
     ENERGY_keV,
     STEP_keV,
-    beta_spectrum,
     parts,
 )
 from daq.folder.calibration_set import CalibrationSetError, Status
 from emulator.config import EmulatorConfig
+from hw.physics.lutetium import ENDPOINT_KEV, beta_spectrum
 from hw.scanner.preset_file import load_scanner
 from rigs.calibration_runs import BENCH, singles_of
 
@@ -26,7 +25,7 @@ TRIGGER_keV = 100.0
 def drawn_decays(rng: np.random.Generator, n: int) -> np.ndarray:
     """Draw the energies that n decays leave in a block: each γ is stopped wholly, leaves part of
     its energy or escapes; one in ten singles is a γ of another block."""
-    ticks = np.arange(1.0, BETA_END_keV)
+    ticks = np.arange(1.0, ENDPOINT_KEV)
     shape = beta_spectrum(ticks)
     energy = rng.choice(ticks, n, p=shape / shape.sum()) + rng.uniform(-0.5, 0.5, n)
     other = rng.random(n) < 0.1

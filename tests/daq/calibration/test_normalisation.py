@@ -12,11 +12,7 @@ import pytest
 from coincidence.events import COINCIDENCE
 from daq.calibration.fan_sums import FanSums, fan_sums_of_run, with_delayeds
 from daq.calibration.module_pairs import pair_kinds
-from daq.calibration.normalisation_fit import (
-    NormalisationResult,
-    calibrate_normalisation,
-    pair_factor,
-)
+from daq.calibration.normalisation_fit import NormalisationResult, calibrate_normalisation
 from daq.calibration.normalisation_model import SourceModel, expected_fans, source_model
 from daq.calibration.normalisation_source import NormalisationSource
 from daq.folder.calibration_arrays import CalibrationSetError
@@ -28,6 +24,7 @@ from hw.physics import block_efficiency
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
+from oracles.normalisation_factors import crystal_factor, pair_factor
 from oracles.normalisation_truth import (
     Cylinder,
     allowed_pairs,
@@ -104,7 +101,7 @@ def found_of(sums: FanSums, scanner: Scanner, source: NormalisationSource) -> No
 def error_within_modules(found: NormalisationResult, truth: np.ndarray, modules: int) -> np.ndarray:
     """Return found over true ε less 1, (modules, crystals), each module's mean taken off: two
     modules that only see each other tell the product of their efficiencies, not which has what."""
-    ratio = (found.crystal_factor / truth).reshape(modules, -1)
+    ratio = (crystal_factor(found) / truth).reshape(modules, -1)
     return ratio / ratio.mean(axis=1, keepdims=True) - 1
 
 
@@ -211,12 +208,12 @@ def test_dead_crystals_and_silent_modules() -> None:
     truth[[5, 77]] = 0.0  # dead
     truth[32:48] = 0.0  # a module without counts
     found = found_of(drawn_sums(RING, SOURCE, truth, trues=1e6, seed=10), RING, SOURCE)
-    np.testing.assert_allclose(found.crystal_factor[[5, 77]], 0.0, atol=1e-9)
+    np.testing.assert_allclose(crystal_factor(found)[[5, 77]], 0.0, atol=1e-9)
     assert (found.status[[5, 77]] == Status.FITTED).all(), "zero is what was measured"
     assert (found.status[32:48] == Status.SCANNER).all()
     assert found.efficiency[32] == pytest.approx(found.efficiency[truth > 0].mean(), rel=0.05)
     alive = np.flatnonzero(truth)
-    assert np.std((found.crystal_factor / truth.clip(0.1))[alive]) < 0.03
+    assert np.std((crystal_factor(found) / truth.clip(0.1))[alive]) < 0.03
 
 
 def test_thin_crystals_take_the_mean_of_their_modules_counts() -> None:
@@ -230,7 +227,7 @@ def test_thin_crystals_take_the_mean_of_their_modules_counts() -> None:
     for module in np.flatnonzero(few.any(axis=1)):
         values = efficiency[module][few[module]]
         assert np.ptp(values) < 1e-12, "the module's mean, at the block profile of its place"
-    ratio = found.crystal_factor.reshape(16, 16).mean(axis=1) / by_module
+    ratio = crystal_factor(found).reshape(16, 16).mean(axis=1) / by_module
     # some 1400 counts a module are 2.7 %; opposite modules' errors go against each other
     assert np.std(ratio / ratio.mean()) < 0.08
 

@@ -10,7 +10,7 @@ import pytest
 
 from coincidence.select import Calibration, no_calibration
 from daq.calibration.coincidence_pairs import PAIR, expected_tof_ps, pairs_of_run
-from daq.calibration.energy_fit import calibrate_energy
+from daq.calibration.energy_fit import LineSpectra, calibrate_lines
 from daq.calibration.energy_spectra import BINS, spectra_of_run
 from daq.calibration.photopeaks import GRID_511, fit_peaks
 from daq.calibration.skew_fit import calibrate_skew
@@ -22,7 +22,9 @@ CENTRES_keV = GRID_511.centres_keV
 
 
 def test_gains_of_the_emulated_bench_are_found(measured: BenchRun) -> None:
-    found = calibrate_energy(spectra_of_run(measured.folder, [GRID_511])[0], BENCH)
+    found = calibrate_lines(
+        [LineSpectra(GRID_511, spectra_of_run(measured.folder, [GRID_511])[0])], BENCH
+    )
     assert np.mean(found.status == Status.FITTED) > 0.98
     error = (found.gain * measured.gain - 1)[found.status == Status.FITTED]
     # some 4600 counts a crystal: rms 0.24 % (seeds 3 and 4), so ±1 %, which is promised, is 4 σ
@@ -104,14 +106,16 @@ def test_empty_and_thin_crystals_are_pooled_over_their_module() -> None:
     spectra = peak_spectra(rng, np.full(BENCH.n_crystals, 480.0), 3000)
     spectra[3] = 0
     spectra[70] = peak_spectra(rng, np.full(1, 480.0), 8)[0]
-    found = calibrate_energy(spectra, BENCH)
+    found = calibrate_lines([LineSpectra(GRID_511, spectra)], BENCH)
     assert set(np.flatnonzero(found.status == Status.MODULE)) == {3, 70}
     np.testing.assert_allclose(found.gain[[3, 70]], 511 / 480, rtol=0.005)
 
 
 def test_a_run_without_a_peak_is_refused() -> None:
     with pytest.raises(CalibrationSetError, match=r"no 511 keV photopeak.*measure longer"):
-        calibrate_energy(np.zeros((BENCH.n_crystals, BINS), np.uint32), BENCH)
+        calibrate_lines(
+            [LineSpectra(GRID_511, np.zeros((BENCH.n_crystals, BINS), np.uint32))], BENCH
+        )
 
 
 def test_too_few_coincidences_are_refused() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import daq.folder.blocks as blocks_module
 from daq.errors import LogError, StorageError
-from daq.folder.blocks import HEADER_BYTES, BlockKind, BlockReader, BlockWriter
+from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
+from hw.wire.block_layout import BLOCK_HEADER_BYTES
 
 HEAD = {"format": "a test", "µ": 1}
 PAYLOADS = [b"first", b"", b"x" * 300, b"last one"]
@@ -181,7 +182,7 @@ def test_a_full_disk_keeps_all_that_was_acknowledged(tmp_path: Path) -> None:
         check=True, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     acknowledged, written, message = done.stdout.split("|")
-    assert int(acknowledged) == (5000 - HEADER_BYTES - 2) // (700 + HEADER_BYTES)
+    assert int(acknowledged) == (5000 - BLOCK_HEADER_BYTES - 2) // (700 + BLOCK_HEADER_BYTES)
     assert "cannot write" in message
     assert "Free disk space" in message
     assert path.stat().st_size == int(written)

@@ -11,11 +11,11 @@ import pytest
 
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.folder import listmode_log as listmode
-from daq.folder.blocks import BLOCK_HEADER, BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig
-from daq.folder.truth_file import FRAME, LABEL
 from daq.service.run import Run
+from hw.wire.block_layout import BLOCK_HEADER, BlockKind
+from hw.wire.truth_layout import FRAME, LABEL
 from rigs.frames_factory import sent_run
 
 PAGE = (Path(__file__).parents[3] / "docs" / "file-format.md").read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ from daq.folder.run_config import RunConfig
 from daq.importers.gate_singles import frames_of, read_gate_singles
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
-from hw.wire.frames import open_frame
 from hw.wire.protocol import ticks_to_ps, unpack_words
+from oracles.frame_reader import open_frame
 
 REFERENCE = os.environ.get("TOMOSHIBI_REFERENCE_DATA", "")
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from coincidence.events import END_OF_TIME_PS, empty_singles
 from daq.path.decode import MAX_FRAME_ID, STATE_NAMES, Decoder
 from daq.path.frame_check import FrameChecker
-from hw.wire.frames import open_frame
 from hw.wire.protocol import (
     FLAG_FIRST,
     FRAME_PERIOD_TICKS,
@@ -22,6 +21,7 @@ from hw.wire.protocol import (
     unpack_words,
 )
 from hw.wire.protocol import FRAME_PERIOD_PS as PERIOD_PS
+from oracles.frame_reader import open_frame
 from rigs.frames_factory import RUN_TAG, ModuleSender, sent_run, single_words
 
 CRYSTALS = 64
@@ -131,7 +131,8 @@ def test_after_last_frames_of_all_the_watermark_passes_everything() -> None:
     chain.decode(a.frame(last=True))
     assert (chain.watermark, chain.decoder.all_ended, chain.states[0]) == (0, False, "ended")
     chain.decode(b.frame(), b.frame(last=True))
-    assert chain.decoder.watermark_ps == END_OF_TIME_PS
+    assert chain.decoder.horizon_ps == END_OF_TIME_PS
+    assert chain.decoder.watermark_ps == chain.decoder.newest_ps
     assert chain.decoder.newest_ps == 2 * PERIOD_PS
     assert chain.decoder.all_ended
 
@@ -197,7 +198,7 @@ def test_any_batching_decides_the_same(data: st.DataObject, seed: int) -> None:
     parts = [in_parts.decode(*frames[i:j]) for i, j in pairwise([0, *cuts, len(frames)])]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     np.testing.assert_array_equal(in_parts.decoder.line, at_once.decoder.line)
-    assert in_parts.decoder.watermark_ps == at_once.decoder.watermark_ps
+    assert in_parts.decoder.horizon_ps == at_once.decoder.horizon_ps
     line = at_once.decoder.line
     words = sum(len(open_frame(frame)[1]) for frame in frames)
     assert line["singles"].sum() <= words

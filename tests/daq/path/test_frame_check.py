@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daq.path.frame_check import FrameChecker, Verdict
-from hw.wire.frames import open_frame
 from hw.wire.protocol import FLAG_LAST, HEADER_BYTES, MAX_EVENTS
 from oracles.frame_model import LinkModel
+from oracles.frame_reader import open_frame
 from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
 

@@ -74,7 +74,7 @@ def test_dropped_frames_lower_the_live_time_and_no_corrected_rate(
         for frames, row in zip(whole, kept, strict=True)
     ]
     run = processed(make_config(stall_s=60), tmp_path, batches)
-    live, summary = run.statistics.live_time, run.summary()
+    live, summary = run.takers.statistics.live_time, run.summary()
     np.testing.assert_allclose(live.module_s, kept.sum(axis=0) * PERIOD_S)
     np.testing.assert_allclose(live.lost_s, (~kept).sum(axis=0) * PERIOD_S)
     np.testing.assert_allclose(live.pair_s[0, 1], kept.all(axis=1).sum() * PERIOD_S)
@@ -96,7 +96,7 @@ def test_a_module_that_stalls_and_comes_back_was_dead_in_between(
     whole = pair_frames(120, seed=3)
     batches = [frames if not 30 <= k < 90 else frames[:1] for k, frames in enumerate(whole)]
     run = processed(make_config(stall_s=20 * PERIOD_S), tmp_path, batches)
-    live, books = run.statistics.live_time, run.books()
+    live, books = run.takers.statistics.live_time, run.books()
     assert books.frames()["module_stalls"] == 1
     late = books.frames()["late"]
     np.testing.assert_allclose(live.module_s, np.array([120, 60 - late]) * PERIOD_S)
@@ -121,7 +121,7 @@ def test_any_batching_of_a_bad_link_gives_the_same_live_times(
     config = make_config(stall_s=3.5 * PERIOD_S)
     pieces = [frames[i:j] for i, j in zip([0, *cuts], [*cuts, len(frames)], strict=True)]
     live = [
-        processed(config, tmp_path / str(k), batches).statistics.live_time
+        processed(config, tmp_path / str(k), batches).takers.statistics.live_time
         for k, batches in enumerate([pieces, [frames], [[frame] for frame in frames]])
     ]
     assert live[0].lost_s.min() > 0
@@ -135,7 +135,7 @@ def test_a_run_cut_off_counts_up_to_its_newest_frame(
 ) -> None:
     batches = pair_frames(8, seed=1)[:5]
     run = processed(make_config(), tmp_path, [*batches, pair_frames(8, seed=1)[5][:1]])
-    live = run.statistics.live_time
+    live = run.takers.statistics.live_time
     np.testing.assert_allclose(live.module_s, np.array([6, 5]) * PERIOD_S)
     assert live.detector_s == pytest.approx(6 * PERIOD_S)
 

@@ -18,30 +18,31 @@ from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_config import default_settings
 from daq.path import decode, frame_check
 from daq.path.books import Books, sent_by
-from daq.path.pipeline import Pipeline, pairs_in_view
+from daq.path.pipeline import pairs_in_view
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from rigs.frames_factory import RUN_TAG, SentRun, sent_run
+from rigs.hashed_pipeline import HashedPipeline
 
 BENCH = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH)
 CRYSTALS = BENCH.crystals_per_module
 
 
-def new_pipeline(**changes: object) -> Pipeline:
+def new_pipeline(**changes: object) -> HashedPipeline:
     settings = changes.pop("settings", default_settings(BENCH))
-    return Pipeline(BENCH, GEOMETRY, settings, run_tag=RUN_TAG, **changes)  # type: ignore[arg-type]
+    return HashedPipeline(BENCH, GEOMETRY, settings, run_tag=RUN_TAG, **changes)  # type: ignore[arg-type]
 
 
 def bench_run(**changes: int) -> SentRun:
     return sent_run(n_modules=2, crystals_per_module=CRYSTALS, **changes)
 
 
-def process(pipeline: Pipeline, batches: list[list[bytes]]) -> str:
+def process(pipeline: HashedPipeline, batches: list[list[bytes]]) -> str:
     for batch in batches:
         pipeline.process(batch)
     pipeline.finish()
-    return pipeline.digest.hexdigest()
+    return pipeline.pairs.hash()
 
 
 @given(data=st.data(), seed=st.integers(0, 50))
@@ -55,7 +56,7 @@ def test_any_batching_gives_the_same_hash(data: st.DataObject, seed: int) -> Non
     assert whole.sorter.counts == parts.sorter.counts
     assert whole.sorter.counts.prompts > 100
     np.testing.assert_array_equal(whole.spectrum, parts.spectrum)
-    np.testing.assert_array_equal(whole.timing, parts.timing)
+    np.testing.assert_array_equal(whole.pairs.timing, parts.pairs.timing)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -66,7 +67,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
     parts = [(out.prompts, out.delayeds, out.accepted.copy()) for out in outputs]
     last = pipeline.finish()
     process(together, [run.frames])
-    assert pipeline.digest.hexdigest() == together.digest.hexdigest()
+    assert pipeline.pairs.hash() == together.pairs.hash()
     assert pipeline.sorter.counts == together.sorter.counts
     accepted = np.concatenate([*(part[2] for part in parts), last.accepted])
     assert (np.diff(accepted["time_ps"]) >= 0).all()
@@ -129,10 +130,10 @@ def test_the_books_close_whatever_happens_on_the_way(seed: int) -> None:
     assert singles["emitted"] == singles["received"] + singles["lost"]
     places = ("accepted", "out_of_window", "late", "invalid")
     assert singles["received"] == sum(singles[name] for name in places)
-    assert pipeline.sorter.counts.singles == singles["accepted"]
+    assert pipeline.sorter.singles == singles["accepted"]
     assert pipeline.spectrum.sum() == singles["accepted"] + singles["out_of_window"]
-    assert pipeline.timing.sum() == pipeline.sorter.counts.prompts
-    assert pipeline.timing_delayed.sum() == pipeline.sorter.counts.delayeds
+    assert pipeline.pairs.timing.sum() == pipeline.sorter.counts.prompts
+    assert pipeline.pairs.timing_delayed.sum() == pipeline.sorter.counts.delayeds
     for key in ("accepted", "late", "invalid"):
         assert singles[key] == sum(module[key] for module in books.per_module())
 

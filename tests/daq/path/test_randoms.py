@@ -79,7 +79,7 @@ def test_the_summary_has_both_estimates_and_they_agree_with_the_truth(
     assert found["ratio"] == pytest.approx(found["estimate_delayed"] / truth, abs=1e-5)
     assert abs(found["ratio"] - 1) < 3 * found["ratio_sigma"]
     assert found["ratio_sigma"] == pytest.approx(1 / math.sqrt(found["delayed"]), rel=0.1)
-    rates = run.meter.summary()["mean"]
+    rates = run.takers.rates.summary()["rates"]["mean"]
     assert rates["randoms"] == pytest.approx(
         found["estimate_delayed"] / run.summary()["detector_time_s"], rel=1e-3
     )
@@ -127,7 +127,7 @@ def test_the_singles_rate_alone_is_told_where_there_are_no_delayeds_and_no_alarm
     run = Run(make_config(settings=default_settings(BENCH, delay_ps=0)), tmp_path)
     for frames in periods(60):
         run.process(frames)
-    recent = run.statistics.recent_randoms()
+    recent = run.takers.statistics.recent_randoms()
     assert recent is not None
     assert recent.telemetry().keys() == {"singles_cps"}
     RunWatch().look(run, 0.0)
@@ -139,26 +139,26 @@ def test_the_telemetry_tells_the_last_seconds_and_crosses_the_wire(
     tmp_path: Path, make_config: MakeConfig
 ) -> None:
     run = Run(make_config(), tmp_path)
-    keeper = SimpleNamespace(
+    life = SimpleNamespace(
         run=run,
-        control=SimpleNamespace(state="running", reason=""),
+        state="running",
+        reason="",
         journal=SimpleNamespace(tail=[], write_errors=0),
         disk_free=10**9,
     )
     sources = SimpleNamespace(describe=lambda: "", lag_s=lambda: 0.0, invalid_messages=0)
-    service = SimpleNamespace(keeper=keeper, sources=sources, stray_frames=0)
-    before = compose_telemetry(service)
+    before = compose_telemetry(life, sources, stray_frames=0)
     assert (before.randoms, before.module_live, before.pair_live) == ({}, [], 0.0)
     for frames in periods(60):
         run.process(frames)
     run.randoms_alarm = True
-    told = decode_as(Telemetry, encode(compose_telemetry(service)))
+    told = decode_as(Telemetry, encode(compose_telemetry(life, sources, stray_frames=0)))
     assert told.randoms.keys() == {"delayed_cps", "singles_cps", "ratio", "ratio_sigma"}
     assert told.randoms["ratio"] == pytest.approx(1, abs=4 * told.randoms["ratio_sigma"])
     assert (told.module_live, told.pair_live, told.randoms_alarm) == ([1.0, 1.0], 1.0, True)
     assert (told.calibration, told.window_rates) == ("none", {})
-    keeper.control.state = "closed"
-    assert compose_telemetry(service).randoms == {}
+    life.state = "closed"
+    assert compose_telemetry(life, sources, stray_frames=0).randoms == {}
     run.abandon()
 
 
@@ -175,7 +175,7 @@ def test_a_disk_that_refuses_the_file_is_a_storage_error(
 ) -> None:
     run = run_of(make_config(), tmp_path, periods(1))
     with pytest.raises(StorageError, match=r"cannot write .*randoms\.npz"):
-        run.statistics.save(tmp_path / "gone")
+        run.takers.statistics.save(run.folder / "run.json")
 
 
 def test_nothing_is_compiled_in_a_run(tmp_path: Path, make_config: MakeConfig) -> None:
@@ -198,8 +198,9 @@ def test_any_batching_and_a_resort_give_the_same_estimates(
     ).read_bytes()
     for key in ("randoms", "live_time"):
         assert one_by_one.summary()[key] == together.summary()[key]
-    again = resort(together.folder).statistics
-    assert again == {key: together.summary()[key] for key in ("randoms", "live_time")}
+    again, summary = resort(together.folder).summary, together.summary()
+    assert again == {key: summary[key] for key in again}
+    assert {"randoms", "live_time", "rates", "windows", "triples_hash"} <= again.keys()
 
 
 def test_a_lost_frame_moves_no_estimate_against_the_other(
@@ -217,11 +218,11 @@ def test_the_recent_estimates_are_rates_of_detector_time(
     tmp_path: Path, make_config: MakeConfig
 ) -> None:
     run = Run(make_config(), tmp_path)
-    assert run.statistics.recent_randoms() is None
-    assert run.statistics.recent_live() is None
+    assert run.takers.statistics.recent_randoms() is None
+    assert run.takers.statistics.recent_live() is None
     for frames in periods(150):
         run.process(frames)
-    recent, live = run.statistics.recent_randoms(), run.statistics.recent_live()
+    recent, live = run.takers.statistics.recent_randoms(), run.takers.statistics.recent_live()
     truth_cps = 2 * 4e-9 * (SINGLES / FRAME_PERIOD_PS * 1e12) ** 2
     assert recent is not None
     assert live is not None

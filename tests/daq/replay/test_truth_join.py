@@ -16,20 +16,30 @@ from daq.folder import truth_file
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig, default_settings
-from daq.folder.truth_file import UNKNOWN, TruthReader
+from daq.folder.truth_file import TruthReader
 from daq.path.frame_check import FrameChecker
 from daq.replay.truth_join import CLASSES, Joined, classify, join
 from daq.replay.truth_singles import LabelledSingles
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
-from emulator.detector.truth_file import FILE_NAME, FORMAT, FRAME, TruthWriter
+from emulator.detector.truth_file import TruthWriter
 from emulator.engines.emulation import frames_of_run
 from emulator.engines.prepare import prepare
 from emulator.object.phantom import Phantom
 from emulator.object.shapes import cylinder
-from emulator.truth_labels import ANNIHILATION, LABEL, LINE, LUTETIUM_DECAY, NOISE_TRIGGER
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.wire.truth_layout import (
+    ANNIHILATION,
+    FILE_NAME,
+    FORMAT,
+    FRAME,
+    LABEL,
+    LINE,
+    LUTETIUM_DECAY,
+    NOISE_TRIGGER,
+    UNKNOWN,
+)
 
 SCANNER = "bench2"
 BENCH = load_scanner(SCANNER)

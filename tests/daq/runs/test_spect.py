@@ -25,6 +25,7 @@ from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from hw.wire.angle_words import pack_angle_words
+from hw.messages.counters import COUNTERS
 
 TEXTS = {"head": as_toml(HEAD), "columns": as_toml(COLUMNS)}
 
@@ -129,6 +130,7 @@ def test_the_books_close_and_nothing_is_said_of_pairs(text: str, tmp_path: Path)
     assert singles["other_words"] == 0
     assert summary["prompts"] == summary["delayeds"] == summary["crowded"] == 0
     assert summary["randoms"]["ratio"] is None
+    assert {f"angles.{key}" for key in summary["angles"]} <= set(COUNTERS)
     assert summary["angles"] == {
         "words": len(sent.angles), "implausible": 0, "late": 0, "unknown_frames": 0,
     }  # fmt: skip
@@ -154,8 +156,8 @@ def test_pictures_are_the_counts_of_the_log(text: str, tmp_path: Path) -> None:
             by_hand[1 if energy == 1405 else 0, module, row, column] += 1
     assert names == ["Tc-99m_141_low", "Tc-99m_141", "Tc-99m_141_high"]
     assert np.array_equal(counts, by_hand)
-    assert run.projections is not None
-    message = run.projections.message(run.name, angles_deg=[], wall_ns=1)
+    assert run.takers.projections is not None
+    message = run.takers.projections.message(run.name, angles_deg=[], wall_ns=1)
     assert np.array_equal(message.arrays()[0], by_hand)
 
 
@@ -195,8 +197,8 @@ def test_the_raw_log_gives_the_same_singles_and_angles_again(text: str, tmp_path
     summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
     assert checked.replay_further["angles"] == summary["angles_hash"]
     again = resort(run.folder, threads=2)
-    assert again.further["angles_hash"] == summary["angles_hash"]
-    assert again.further["singles_hash"] == summary["singles_hash"]
+    assert again.summary["angles_hash"] == summary["angles_hash"]
+    assert again.summary["singles_hash"] == summary["singles_hash"]
 
 
 def test_batches_do_not_matter(tmp_path: Path) -> None:
@@ -205,7 +207,7 @@ def test_batches_do_not_matter(tmp_path: Path) -> None:
     hashes = set()
     for batch in (1, 5, 1000):
         run = taken(config(text, name=f"by-{batch}"), sent, tmp_path, batch=batch)
-        further = run.streams.summary()
+        further = run.takers.streams.summary()
         hashes.add((further["singles_hash"], further["angles_hash"]))
     assert len(hashes) == 1
 

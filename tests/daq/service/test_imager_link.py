@@ -12,7 +12,7 @@ import zmq
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import FrameChecker
-from daq.path.pipeline import Output
+from daq.path.pipeline import Output, Progress
 from daq.path.takers.statistics import RecentLive
 from daq.service.imager_link import ImagerLink, nuclide_of
 from hw.messages.codec import decode, encode
@@ -22,9 +22,10 @@ from hw.messages.source import Heartbeat
 
 def output(prompts: int, delayeds: int, watermark_ps: int = 5) -> Output:
     return Output(
-        np.zeros(prompts, COINCIDENCE), np.ones(delayeds, COINCIDENCE), watermark_ps,
+        np.zeros(prompts, COINCIDENCE), np.ones(delayeds, COINCIDENCE),
         np.empty(0, SINGLE), np.empty(0, SINGLE), np.empty(0, TRIPLE), np.empty(0, ANGLE),
         FrameChecker(n_modules=1, run_tag=1).check([]), np.zeros(1, np.int64),
+        Progress(watermark_ps, watermark_ps, np.zeros(1, np.int64), accepted=0, windowed=0),
     )  # fmt: skip
 
 
@@ -38,7 +39,9 @@ class Stage:
         self.run = SimpleNamespace(
             name="run-1", folder=Path("/runs/run-1"), mu_map=Path("/runs/run-1/mu_map.npz"),
             config=config, undelivered=0, imager=None, calibration=None, live=config.live,
-            statistics=SimpleNamespace(recent_live=lambda: RecentLive([0.9, 0.8], 0.72)),
+            takers=SimpleNamespace(
+                statistics=SimpleNamespace(recent_live=lambda: RecentLive([0.9, 0.8], 0.72))
+            ),
         )  # fmt: skip
 
     def next(self) -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.path.books import HitBooks
-from daq.service.relays import FaultRelay, ModuleRelay, split_severity
+from daq.service.relays import FaultRelay, ModuleRelay
 from hw.messages.codec import ModuleAnswer, ModuleOrder
 from hw.messages.commands import Command, Reply
 from hw.messages.source import FaultAnswer, FaultOrder, Hello, SourceReport
@@ -139,19 +139,6 @@ def test_answers_of_two_emulators_make_one_reply():
     stage.faults.poll()
     assert stage.replies[0].result["faults"] == ["1 drop"]
     assert stage.told() == ["info: fault set drop=1, on purpose"]
-
-
-@pytest.mark.parametrize(
-    ("line", "severity", "words"),
-    [
-        ("alarm: module 3: the interlock is open", "alarm", "module 3: the interlock is open"),
-        ("info: ready", "info", "ready"),
-        ("module 3: odd", "info", "module 3: odd"),
-        ("", "info", ""),
-    ],
-)
-def test_a_line_of_news_begins_with_its_severity(line, severity, words):
-    assert split_severity(line) == (severity, words)
 
 
 def report(**fields: Any) -> SourceReport:

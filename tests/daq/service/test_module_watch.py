@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import numpy as np
 import pytest
 
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
-from daq.service.run_life import describe_fault, read_faults, write_faults
+from daq.service.run import Run
+from daq.service.run_life import describe_fault
 from daq.service.watch import LAG_S, ModuleWatch, RunWatch, named
 from hw.messages.source import FaultDone, SourceReport
 from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
@@ -139,7 +143,7 @@ def test_a_source_that_falls_behind_is_told_once_and_when_it_keeps_up_again():
 # --- the truth ------------------------------------------------------------------------------------
 
 
-def test_the_truth_of_faults_is_kept_in_the_runs_folder(tmp_path):
+def test_the_truth_of_faults_is_kept_in_the_runs_folder(tmp_path, make_config):
     fault = FaultDone(
         number=1, kind="drop", text="drop:module=3,p=1", modules=[3], begin_period=191,
         end_period=286, amounts={"p": 1.0}, done=95,
@@ -147,9 +151,12 @@ def test_the_truth_of_faults_is_kept_in_the_runs_folder(tmp_path):
     report = SourceReport(
         run_tag=1, singles_emitted=[], frames_sent=[], dead_events=[], fault_log=[fault]
     )
-    assert read_faults(tmp_path) == []
-    write_faults(tmp_path, [])
-    assert list(tmp_path.iterdir()) == []
-    write_faults(tmp_path, [report])
-    assert read_faults(tmp_path) == [fault]
+    run = Run(make_config(), tmp_path)
+    run.put_away()
+    run.write_summary()
+    assert not (run.folder / "faults.json").exists()
+    run.reports.append(report)
+    run.write_summary()
+    kept = json.loads((run.folder / "faults.json").read_text(encoding="utf-8"))
+    assert msgspec.convert(kept["faults"], list[FaultDone]) == [fault]
     assert describe_fault(fault) == "drop:module=3,p=1, module 3, from 1.00 to 1.50 s, 95 times"

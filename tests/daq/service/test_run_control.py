@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from daq.errors import RunError
 from daq.path.frame_check import FrameChecker
+from daq.service.run import Run
 from daq.service.run_life import (
     DRAIN_S,
     HURRIED_IMAGER_S,
@@ -18,9 +21,10 @@ from daq.service.run_life import (
     SILENCE_S,
     TRANSITIONS,
     Closing,
-    RunControl,
+    RunLife,
 )
-from daq.service.watch import GIVE_UP_S, SILENT_S, WATCHED, RunWatch
+from daq.service.watch import GIVE_UP_S, SILENT_S, RunWatch
+from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
 
 STATES = tuple(TRANSITIONS)
@@ -31,40 +35,46 @@ ALLOWED = {
 }  # fmt: skip
 
 
+def new_life() -> RunLife:
+    """A life whose states alone are asked for: nothing behind it is touched."""
+    nobody: Any = None
+    return RunLife(Path(), sources=nobody, imager=nobody, events=nobody, on_end=nobody)
+
+
 @pytest.mark.parametrize(("begin", "end"), list(product(STATES, STATES)))
 def test_only_the_drawn_transitions_are_possible(begin, end) -> None:
-    control = RunControl()
-    control.state, control.reason = begin, "because"
+    life = new_life()
+    life.state, life.reason = begin, "because"
     if (begin, end) in ALLOWED:
-        control.to(end, "why")
-        assert (control.state, control.reason) == (end, "why")
+        life.enter(end, "why")
+        assert (life.state, life.reason) == (end, "why")
     else:
         with pytest.raises(RunError, match=f"from {begin} to {end}: .* \\(because\\)"):
-            control.to(end)
-        assert (control.state, control.reason) == (begin, "because")
+            life.enter(end)
+        assert (life.state, life.reason) == (begin, "because")
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_an_error_is_latched_with_its_first_reason_until_reset(state) -> None:
-    control = RunControl()
-    control.state = state
-    control.reason = "first" if state == "error" else ""
-    control.latch("first")
-    control.latch("second")
-    assert (control.state, control.reason) == ("error", "first")
+    life = new_life()
+    life.state = state
+    life.reason = "first" if state == "error" else ""
+    life.latch("first")
+    life.latch("second")
+    assert (life.state, life.reason) == ("error", "first")
     for other in STATES:
         if other != "idle":
             with pytest.raises(RunError, match="reset"):
-                control.to(other)
-    control.to("idle")
-    assert control.reason == ""
+                life.enter(other)
+    life.enter("idle")
+    assert life.reason == ""
 
 
 def test_what_the_state_does_not_allow_names_the_remedy() -> None:
-    control = RunControl()
-    control.require("idle", "closed")
+    life = new_life()
+    life.require("idle", "closed")
     with pytest.raises(RunError, match="the run is idle: arm a run first"):
-        control.require("running")
+        life.require("running")
 
 
 def run_of(
@@ -77,7 +87,7 @@ def run_of(
     """Return what Closing looks at of a run."""
     tainted: list[str] = []
     return SimpleNamespace(
-        pipeline=SimpleNamespace(decoder=SimpleNamespace(all_ended=ended)),
+        pipeline=SimpleNamespace(all_ended=ended),
         reports=[None] * reports,
         imager=None
         if imager_final is None
@@ -167,28 +177,35 @@ def test_told_to_leave_the_daq_waits_for_no_progress() -> None:
     assert closing.imager_is_done(slow, HURRIED_IMAGER_S + 0.1)
 
 
+def test_every_counter_of_a_run_has_its_row_in_the_table(tmp_path, make_config) -> None:
+    run = Run(make_config(), tmp_path)
+    run.put_away()
+    assert set(run.counters()) <= set(COUNTERS)
+    assert {name for name in COUNTERS if name.split(".")[0] in ("frames", "singles")} <= set(
+        run.counters()
+    )
+    assert harm_of("singles.devoured_by_grues") == "loss"
+
+
 class WatchedRun:
     """A run whose frame counters the test sets."""
 
     def __init__(self, duration_s: float = 0.0) -> None:
-        self.frames = dict.fromkeys([*WATCHED, "epochs"], 0)
-        self.crowded = 0
+        self.counts = dict.fromkeys(COUNTERS, 0)
         self.config = SimpleNamespace(duration_s=duration_s)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
-        self.statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)
+        statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)
+        self.takers = SimpleNamespace(statistics=statistics)
         self.randoms_alarm = False
-        decoder = SimpleNamespace(line={"singles": np.zeros(4, np.int64)}, newest_ps=0)
-        checker = SimpleNamespace(links=FrameChecker(n_modules=4, run_tag=0).links)
-        self.pipeline = SimpleNamespace(decoder=decoder, checker=checker)
+        links = FrameChecker(n_modules=4, run_tag=0).links
+        self.pipeline = SimpleNamespace(
+            module_singles=np.zeros(4, np.int64), newest_ps=0, links=links
+        )
         self.scanner = load_scanner("bench2")
 
-    def books(self) -> SimpleNamespace:
-        other = dict.fromkeys(WATCHED, 0)
-        return SimpleNamespace(frames=lambda: self.frames, angles=dict, singles=lambda: dict(other))
-
-    def coincidences(self) -> dict[str, int]:
-        return {"crowded": self.crowded}
+    def counters(self) -> dict[str, int]:
+        return self.counts
 
 
 def test_silence_and_its_end_are_told_once_each() -> None:
@@ -207,12 +224,12 @@ def test_silence_and_its_end_are_told_once_each() -> None:
 def test_losses_are_told_at_most_once_a_second_with_how_many_came_since() -> None:
     watch, run = RunWatch(), WatchedRun()
     watch.data_came(0.0)
-    run.frames["lost"] = 3
+    run.counts["frames.lost"] = 3
     assert watch.look(run, 0.0) == [("alarm", "3 data frames lost (3 in this run)")]
-    run.frames["lost"] = 8
+    run.counts["frames.lost"] = 8
     assert watch.look(run, 0.5) == []
     assert watch.look(run, 1.1) == [("alarm", "5 data frames lost (8 in this run)")]
-    run.frames["corrupt"] = 1
+    run.counts["frames.corrupt"] = 1
     assert watch.last_words(run) == ["1 data frames corrupt (1 in this run)"]
     assert watch.last_words(run) == []
     assert set(run.tainted) == {"data frames lost", "data frames corrupt"}

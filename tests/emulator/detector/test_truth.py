@@ -12,25 +12,25 @@ import pytest
 from msgspec.structs import replace as changed
 
 from emulator.config import EmulationError, EmulatorConfig
-from emulator.detector.truth_file import FILE_NAME, FRAME, IN_RUN, TruthWriter, open_truth
+from emulator.detector.truth_file import IN_RUN, TruthWriter, open_truth
 from emulator.engines.decay_engine import DecayEngine
 from emulator.engines.emulation import Emulation, frames_of_run
 from emulator.engines.instrument import Instrument
 from emulator.engines.prepare import prepare
 from emulator.object.shapes import cylinder
 from emulator.slices import SliceHits
-from emulator.truth_labels import (
+from emulator.truth_labels import NOISE_DECAY, decay_number, lutetium_number
+from hw.messages.source import Start
+from hw.scanner.preset_file import load_scanner
+from hw.wire.truth_layout import (
     ANNIHILATION,
+    FILE_NAME,
+    FRAME,
     LABEL,
     LINE,
     LUTETIUM_DECAY,
-    NOISE_DECAY,
     NOISE_TRIGGER,
-    decay_number,
-    lutetium_number,
 )
-from hw.messages.source import Start
-from hw.scanner.preset_file import load_scanner
 from oracles.emulation import PERIOD_PS
 
 CONFIG = EmulatorConfig(

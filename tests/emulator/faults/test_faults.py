@@ -8,8 +8,9 @@ import pytest
 from emulator.fault_kinds import FRAME_KINDS, FaultPlan
 from emulator.faults.frames import FaultInjector
 from emulator.faults.schedule import FaultSchedule
-from hw.wire.frames import FrameError, new_header, open_frame, seal_frame
+from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FLAG_LAST, pack_words
+from oracles.frame_reader import FrameError, open_frame
 
 WORDS = pack_words(time_ticks=[10, 20], crystal=[1, 2], energy_dkeV=[5110, 5110])
 

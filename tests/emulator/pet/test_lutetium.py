@@ -12,8 +12,9 @@ from scipy import integrate
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import Emulation
 from emulator.engines.prepare import prepare
-from emulator.pet.lutetium import activity_Bq_per_mm3, beta_spectrum, lutetium_tables
+from emulator.pet.lutetium import activity_Bq_per_mm3, lutetium_tables
 from emulator.slices import LUTETIUM
+from hw.physics.lutetium import beta_spectrum
 from hw.scanner.preset_file import load_scanner
 from oracles.emulation import PERIOD_PS, ideal
 

@@ -12,8 +12,8 @@ from emulator.engines.decay_engine import DecayEngine
 from emulator.engines.prepare import prepare
 from emulator.physics.cascades import SCHEMES, decay_modes, is_delayed
 from emulator.physics.emission import emitted_lines
-from emulator.truth_labels import ANNIHILATION, LINE
 from hw.physics.nuclides import load_nuclide, nuclide_names
+from hw.wire.truth_layout import ANNIHILATION, LINE
 
 
 @pytest.mark.parametrize("name", nuclide_names())

@@ -20,9 +20,9 @@ from emulator.faults.crystals import CrystalFaults
 from emulator.faults.schedule import FaultSchedule
 from emulator.process.run_faults import FaultDesk, RunFaults, check_faults
 from emulator.slices import NOISE, TALLY_SIZE, SliceHits
-from emulator.truth_labels import LABEL, NOISE_TRIGGER
 from hw.messages.source import FaultOrder
 from hw.scanner.preset_file import load_scanner
+from hw.wire.truth_layout import LABEL, NOISE_TRIGGER
 from oracles.emulation import PERIOD_PS, decode_frame
 
 BENCH = load_scanner("bench2")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hw.wire.control import DATAGRAM, RING, STRUCTS, WINDOW, DataPath
-from hw.wire.frames import open_frame
 from hw.wire.protocol import HEADER_BYTES, KIND_SHIFT, MAGIC
+from oracles.frame_reader import open_frame
 from rigs.events_rig import (
     TICKS_PER_MS,
     EventsRig,

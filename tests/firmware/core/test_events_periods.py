@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hw.wire.control import FAULTS, MARK_LAST, MARK_SYNCED, BiasState, Lock, State, Status
-from hw.wire.frames import open_frame
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FLAG_SYNC_LOST
+from oracles.frame_reader import open_frame
 from rigs.events_rig import TICKS_PER_MS, EventsRig, books_close, mark, single, word, words_of
 
 pytestmark = pytest.mark.firmware

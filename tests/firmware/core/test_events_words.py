@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw.wire.control import MARK_LAST, MARK_SYNCED
-from hw.wire.frames import open_frame
 from hw.wire.protocol import unpack_words
 from oracles.firmware_reference import CHANNEL_OFF, ReferenceRun, Settings
+from oracles.frame_reader import open_frame
 from rigs.events_rig import WEATHER, EventsRig, books_close, mark, single, word, words_of
 
 pytestmark = pytest.mark.firmware

@@ -16,7 +16,8 @@ from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
 from daq.link.serial.session import ModuleSession
 from hw.machines.native import Native
 from hw.machines.toolchain import missing
-from hw.wire.frames import open_frame
+from oracles.frame_reader import open_frame
+from rigs.line_journal import LineJournal
 from rigs.native_rig import begin_run, bring_up, feed, mark, period_words, wait_until
 from rigs.wire_proxy import BURST, DROP, DUPLICATE, FLIP, STALL, UNPLUG, WireProxy
 
@@ -39,7 +40,7 @@ class Experiment:
 
     def __init__(self, image, folder, seed: int) -> None:
         self.frames: list[bytes] = []
-        self.journal: list[str] = []
+        self.journal = LineJournal()
         self.machine = Native(folder=folder, image=image)
         self.machine.start()
         self.proxy = WireProxy(self.machine.serial_url, folder, seed=seed)
@@ -47,7 +48,7 @@ class Experiment:
             self.proxy.url,
             module=0,
             on_frame=self.frames.append,
-            journal=self.journal.append,
+            journal=self.journal.tell,
             timeout_s=0.15,
             tries=8,
         )
@@ -109,7 +110,7 @@ class Experiment:
         assert books.frames == len(self.frames)
         assert books.frames + books.lost_frames == len(self.sent)
         assert books.words + books.lost_words == sum(map(len, self.sent)) == report["words"]
-        assert self.session.poller.failures == 0
+        assert self.session.connection.poller.failures == 0
         return report
 
 

@@ -15,6 +15,7 @@ from hw.messages import codec as m
 from hw.messages import source, telemetry
 from hw.messages.modules import LinkState, ModuleScan, ModuleState, ScanPoint
 from hw.messages.sort_settings import EnergyWindow, SortSettings
+from hw.messages.telemetry import JournalLine
 
 SETTINGS = SortSettings(
     lld_keV=350,
@@ -86,7 +87,7 @@ EXAMPLES: list[m.Message] = [
             )
         ],
         scans=[ModuleScan(module=3, kind="bias", points=[ScanPoint(x=53_000, y=1.5)], steps=2)],
-        log=["alarm: module 3: the interlock is open"],
+        log=[JournalLine("alarm", "module 3: the interlock is open")],
         wall_ns=7,
     ),
     m.ModuleOrder(id=9, action="write", modules=[3], values={"energy_threshold": 900}),

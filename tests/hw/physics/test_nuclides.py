@@ -12,7 +12,7 @@ import pytest
 
 import hw.physics.generate_nuclides as generator
 import hw.physics.nuclides as nuclides
-from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_names, nuclide_source
+from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_names
 
 needs_database = pytest.mark.skipif(
     importlib.util.find_spec("icrp107_database") is None,
@@ -171,6 +171,5 @@ def test_strong_lines_of_the_database_are_all_there(name: str) -> None:
 
 
 def test_source_names_publication_and_package() -> None:
-    assert nuclide_source().startswith("ICRP Publication 107 (2008), from icrp107-database ")
     table = json.loads(nuclides.NUCLIDES_PATH.read_text(encoding="utf-8"))
-    assert table["source"] == nuclide_source()
+    assert table["source"].startswith("ICRP Publication 107 (2008), from icrp107-database ")

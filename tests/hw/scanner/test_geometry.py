@@ -17,13 +17,13 @@ from hw.scanner.geometry import (
     allowed_module_pairs,
     build_geometry,
     crystal_at,
-    crystal_corners_mm,
     crystal_position_mm,
     doi_depths_mm,
     lor_sector_difference,
     mean_interaction_depth_mm,
 )
 from hw.scanner.preset_file import PRESET_FOLDER, load_scanner
+from oracles.crystal_corners import crystal_corners_mm
 
 PRESETS = ("bench2", "caremibrain", "tof_brain")
 SCANNERS = {name: load_scanner(name) for name in PRESETS}

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.wire import protocol
-from hw.wire.frames import FrameError, frame_crc, new_header, open_frame, seal_frame
+from hw.wire.frames import frame_crc, new_header, seal_frame
+from oracles.frame_reader import FrameError, open_frame
 
 words_lists = st.lists(st.integers(0, 2**64 - 1), max_size=40)
 u4 = st.integers(0, 2**32 - 1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daq.path.frame_check import FrameChecker, Verdict
-from hw.wire.frames import FrameError, open_frame
+from oracles.frame_reader import FrameError, open_frame
 
 FOLDER = Path(__file__).resolve().parents[3] / "hw" / "wire" / "golden"
 TABLE = json.loads((FOLDER / "frames.json").read_text(encoding="utf-8"))

@@ -13,8 +13,9 @@ from petsird.helpers.geometry import get_detecting_box
 from petsird.protocols import PETSIRDWriterBase
 
 from hw.scanner.description import Scanner
-from hw.scanner.geometry import build_geometry, crystal_corners_mm
+from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, parse_scanner
+from oracles.crystal_corners import crystal_corners_mm
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
 from recon.exchange.petsird.header import SCHEMA_PATH, Binning, header_of

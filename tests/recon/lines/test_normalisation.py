@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from daq.calibration.normalisation_fit import pair_factor
 from hw.scanner.preset_file import load_scanner
+from oracles.normalisation_factors import pair_factor
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.crystal_products import LineArrayError
 from recon.lines.model import LineModel

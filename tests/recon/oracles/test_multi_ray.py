@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw.scanner.geometry import (
-    LINEAR_ATTENUATION_PER_MM,
-    build_geometry,
-    crystal_corners_mm,
-    crystal_position_mm,
-)
+from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, build_geometry, crystal_position_mm
 from hw.scanner.preset_file import load_scanner
+from oracles.crystal_corners import crystal_corners_mm
 from oracles.multi_ray import CrystalPairs, MultiRayError, multi_ray, unit_points
 from oracles.reconstruction import slow_forward
 from recon.core.event_location import Detection

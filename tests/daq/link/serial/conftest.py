@@ -6,6 +6,7 @@ import pytest
 
 from daq.link.serial.session import ModuleSession
 from hw.machines.toolchain import missing
+from rigs.line_journal import LineJournal
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +32,14 @@ def machine(native_image, tmp_path):
 @pytest.fixture
 def journal():
     """Lines of the session's journal."""
-    return []
+    return LineJournal()
 
 
 @pytest.fixture
 def session(machine, journal, tmp_path):
     """A session with the module, its journal and its transcripts' folder."""
     with ModuleSession.open(
-        machine.serial_url, module=3, journal=journal.append, transcripts=tmp_path / "transcripts"
+        machine.serial_url, module=3, journal=journal.tell, transcripts=tmp_path / "transcripts"
     ) as session:
         yield session
-        assert session.poller.failures == 0, session.poller.last_failure
+        assert session.connection.poller.failures == 0, session.connection.poller.last_failure

@@ -11,8 +11,8 @@ import pytest
 from daq.link.serial.line_errors import CommandRefused, PortError
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, REGISTERS, BiasState, DataPath, Slot, State, Status
-from hw.wire.frames import open_frame
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, TIME_MASK
+from oracles.frame_reader import open_frame
 from rigs.native_rig import RUN_TAG, begin_run, bring_up, feed, mark, period_words, wait_until
 
 pytestmark = pytest.mark.firmware
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.firmware
 def test_hello_dictionary_and_telemetry(session, machine):
     assert int(session.identity["build"]) == machine.image.build_id
     assert session.identity["slot"] == Slot.factory
-    assert session.dictionary.differences() == []
+    assert session.connection.dictionary.differences() == []
     telemetry = session.ask_telemetry()
     assert telemetry["state"] == State.idle
     assert int(telemetry["supply_mV"]) == pytest.approx(5000, abs=50)
@@ -79,16 +79,16 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
 
     frames: list[bytes] = []
     handed: list[ModuleSession] = []
-    receiver = DatagramReceiver(0, take=lambda frame: handed[0].take_frame(frame))
+    receiver = DatagramReceiver(0, take=lambda frame: handed[0].connection.take_frame(frame))
     with (
         Native(folder=tmp_path, image=native_image, datagram_port=receiver.port) as machine,
         ModuleSession.open(machine.serial_url, on_frame=frames.append) as session,
     ):
         handed.append(session)
-        ring = RingReceiver(machine.window, take=session.take_frame)
+        ring = RingReceiver(machine.window, take=session.connection.take_frame)
         member = {DataPath.ethernet: receiver, DataPath.ring: ring}.get(path)
         if member is not None:
-            session.poller.add(member)
+            session.connection.poller.add(member)
         bring_up(session, path=path)
         begin_run(session)
         rng = np.random.default_rng(1)
@@ -99,7 +99,7 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
         wait_until(lambda: len(frames) == 5)
         assert session.close_books() == 0
         if member is not None:
-            session.poller.remove(member)
+            session.connection.poller.remove(member)
     receiver.close()
     for period, (frame, words) in enumerate(zip(frames, sent, strict=True)):
         header, got = open_frame(frame)
@@ -114,7 +114,9 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
 
 def test_stop_ends_with_the_period_and_abort_at_once(session, machine):
     ended = []
-    session._on_notice = lambda name, record: ended.append(record) if name == "run_ended" else None
+    session.connection._on_notice = lambda name, record: (
+        ended.append(record) if name == "run_ended" else None
+    )
     bring_up(session)
     begin_run(session)
     feed(machine, mark(0))
@@ -154,14 +156,14 @@ def test_a_speed_that_the_module_does_not_do_changes_nothing(session):
 
 
 def test_a_speed_that_the_line_does_not_carry_is_given_up_on_both_sides(session, monkeypatch):
-    real = session._line.set_baud
+    real = session.connection._line.set_baud
 
     def carries_only_the_old_one(baud):
         if baud != 115_200:
             raise PortError("this line does not")
         real(baud)
 
-    monkeypatch.setattr(session._line, "set_baud", carries_only_the_old_one)
+    monkeypatch.setattr(session.connection._line, "set_baud", carries_only_the_old_one)
     with pytest.raises(PortError, match=r"921600 baud does not work.*115200 is in force again"):
         session.set_baud(921_600)
     session.command("telemetry")

@@ -14,6 +14,7 @@ from daq.link.serial.packets import NOTICE, encode_message
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, NOTICES, SCHEMA_CRC, STRUCTS, VERSION
 from hw.wire.protocol import HEADER_DTYPE, MAGIC
+from rigs.line_journal import LineJournal
 from rigs.native_rig import OTHER_SCHEMA, wait_until
 from rigs.scripted_module import ScriptedModule
 
@@ -21,8 +22,8 @@ from rigs.scripted_module import ScriptedModule
 def test_identity_and_dictionary_are_read_and_checked():
     with ScriptedModule() as module, ModuleSession.open(module.url) as session:
         assert int(session.identity["build"]) == 0xABCDEF01
-        assert session.dictionary.names("commands")["run"] == COMMANDS["run"].code
-        assert session.dictionary.differences() == []
+        assert session.connection.dictionary.names("commands")["run"] == COMMANDS["run"].code
+        assert session.connection.dictionary.differences() == []
 
 
 def test_hello_is_asked_again_until_somebody_answers():
@@ -78,7 +79,7 @@ def test_a_session_for_any_schema_gives_a_foreign_module_what_is_frozen_and_no_m
         module.identity["schema"] = OTHER_SCHEMA
         with ModuleSession.open(module.url, any_schema=True) as session:
             assert session.foreign
-            assert "update_begin" in session.dictionary.names("commands")
+            assert "update_begin" in session.connection.dictionary.names("commands")
             session.command("update_confirm")
             sent = {m.code for m in module.heard}
             with pytest.raises(FirmwareMismatch, match=r"another schema.*bias may mean something"):
@@ -118,7 +119,7 @@ def test_an_unreadable_dictionary_does_not_stand_in_the_way_of_an_update(schema,
         module.dictionary = content
         module.promise(content)
         with ModuleSession.open(module.url, any_schema=True) as session:
-            assert session.dictionary.content == {}
+            assert session.connection.dictionary.content == {}
             session.command("update_confirm")
 
 
@@ -160,10 +161,10 @@ def test_a_module_that_comes_back_with_another_schema_is_let_go_until_it_is_ours
         module.identity["schema"], module.identity["resets"] = OTHER_SCHEMA, 2
         return encode_message(NOTICE, 0, HELLO, module.identity.tobytes()) + module.reply(command)
 
-    journal = []
+    journal = LineJournal()
     with (
         ScriptedModule(hear=hear) as module,
-        ModuleSession.open(module.url, journal=journal.append) as session,
+        ModuleSession.open(module.url, journal=journal.tell) as session,
     ):
         with contextlib.suppress(LinkLost):  # where the notice is seen before the reply
             session.command("save")

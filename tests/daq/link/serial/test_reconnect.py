@@ -30,14 +30,14 @@ def line(proxy, journal, tmp_path):
     with ModuleSession.open(
         proxy.url,
         module=3,
-        journal=journal.append,
+        journal=journal.tell,
         transcripts=tmp_path / "transcripts",
         on_link=lambda connected, words: links.append((connected, words)),
         silence_s=1.0,
     ) as session:
         session.links = links
         yield session
-        assert session.poller.failures == 0, session.poller.last_failure
+        assert session.connection.poller.failures == 0, session.connection.poller.last_failure
 
 
 def test_unplugging_is_noticed_at_once_and_plugging_in_again_goes_on(line, proxy, journal):

@@ -151,7 +151,7 @@ def foreign(native_image):
 @pytest.fixture
 def any_schema(machine, journal):
     """A session that takes a module of whatever schema."""
-    with ModuleSession.open(machine.serial_url, any_schema=True, journal=journal.append) as session:
+    with ModuleSession.open(machine.serial_url, any_schema=True, journal=journal.tell) as session:
         yield session
 
 
@@ -278,7 +278,7 @@ def test_a_session_lets_go_of_a_module_that_starts_with_another_schema_until_it_
 ):
     with ModuleSession.open(machine.serial_url, any_schema=True) as session:
         transfer_image(session, *read_image(foreign[1]))
-    with ModuleSession.open(machine.serial_url, journal=journal.append) as session:
+    with ModuleSession.open(machine.serial_url, journal=journal.tell) as session:
         with contextlib.suppress(LinkLost):
             session.command("reset")
         wait_until(lambda: any("not back yet" in line for line in journal))
