@@ -103,13 +103,8 @@ class LineModel:
             rate += part.of_records(records, located)
         addend = np.zeros(len(records), dtype=np.float32)
         np.divide(rate, seen, out=addend, where=visible)
-        return EventList(
-            located.lors,
-            np.where(visible, np.float32(weight), np.float32(0.0)),
-            located.pair,
-            np.zeros(len(records), dtype=np.float32),
-            addend,
-        )
+        weights = np.where(visible, np.float32(weight), np.float32(0.0))
+        return EventList(located.lors, weights, addend)
 
 
 @dataclass(frozen=True)

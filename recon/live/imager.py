@@ -352,5 +352,4 @@ def _plain(events: EventList, relative: float) -> EventList:
     """Return events with weights in prompts: a frame forgets nothing."""
     if relative == 1.0:
         return events
-    weight = events.weight / np.float32(relative)
-    return EventList(events.lors, weight, events.pair, events.factor, events.addend)
+    return EventList(events.lors, events.weight / np.float32(relative), events.addend)

@@ -86,7 +86,7 @@ class LorLines:
         offset = records["offset_mm"] if self.tof else records["offset_mm"][:0]
         start, end = np.ascontiguousarray(records["start"]), np.ascontiguousarray(records["end"])
         lors = Lors(start, end, np.ascontiguousarray(offset))
-        return _event_list(lors, weight, np.ascontiguousarray(records["addend"]))
+        return EventList(lors, weight, np.ascontiguousarray(records["addend"]))
 
 
 class CrystalLines:
@@ -188,7 +188,7 @@ class CrystalLines:
             if rate is not None:
                 addend += rate.of_records(records, located)
         np.divide(addend * np.float32(self.time_share), seen, out=addend, where=visible)
-        return _event_list(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
+        return EventList(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
 
     def _beyond_gain(self, records: Records) -> F4:
         if not self.model.factors and self.model.mu is None:
@@ -196,8 +196,3 @@ class CrystalLines:
         located = self.model.locate(records)
         seen = self.model.multiplicative(records, located)
         return np.asarray(seen / np.maximum(located.gain, 1e-30), dtype=np.float32)
-
-
-def _event_list(lors: Lors, weight: F4, addend: F4) -> EventList:
-    n = len(lors)
-    return EventList(lors, weight, np.zeros(n, np.uint32), np.zeros(n, np.float32), addend)
