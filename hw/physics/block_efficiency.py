@@ -39,15 +39,13 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import ndtr
 
+from hw.arrays import F4, F8
 from hw.jit import bare_kernel, cache_root, kernel
 from hw.physics.block_tracking import ABSORBED_BELOW_KEV, counts_from
 from hw.physics.compton import ELECTRON_REST_KEV
 from hw.physics.scintillator import photo_share, relative_attenuation
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
 
 FWHM_PER_SIGMA = 2.3548200450309493
 

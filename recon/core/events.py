@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
-F4 = npt.NDArray[np.float32]
+from hw.arrays import F4
+
 Selection = npt.NDArray[np.intp] | slice
 
 NO_OFFSET: F4 = np.zeros(0, dtype=np.float32)

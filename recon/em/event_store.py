@@ -29,7 +29,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from recon.core.events import F4, EventList, Lors, joined
+from hw.arrays import F4
+from recon.core.events import EventList, Lors, joined
 from recon.core.grid import ReconError
 from recon.projector.event_order import order_for_cache
 

@@ -25,13 +25,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, Records
 from recon.core.event_location import LocatedEvents
-from recon.core.events import F4, EventList, Lors
+from recon.core.events import EventList, Lors
 from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 from recon.projector.operator import Projector
-
-Records = npt.NDArray[np.void]
 
 
 class LineFactor(Protocol):

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
 from recon.core.display_filter import noise_estimate
 from recon.core.events import EventList, joined
@@ -49,7 +49,6 @@ BUFFER_EVENTS = 4_000_000
 FRAME_SHARE = 4
 """A frame's earlier events are sampled with one part in so many of the image's sample."""
 
-Records = npt.NDArray[np.void]
 Clock = Callable[[], float]
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from recon.core.events import F4, EventList, Lors
+from hw.arrays import F4, Records
+from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import resample
 from recon.core.scanner_tables import ReconSystem
@@ -23,8 +23,6 @@ from recon.lines.model import LineFactor, LineModel, LineRate
 from recon.lines.randoms import CrystalRandoms, fan_counts
 from recon.live.event_buffer import Columns
 from recon.projector.operator import Projector
-
-Records = npt.NDArray[np.void]
 
 RANDOMS_EVERY_S, RANDOMS_GROWTH = 1.0, 0.2
 """Detector time, or growth of the delayeds, after which randoms are estimated anew: up to 20 ms."""

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
 from recon.core.events import EventList
 from recon.live.event_buffer import Columns, EventBuffer
 from recon.live.lines import LiveLines
 from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
-
-Records = npt.NDArray[np.void]
 
 RESTATED_AT_ONCE = 60_000
 """Kept events whose lines are given new corrections in one update, some 20 ms."""

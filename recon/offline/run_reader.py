@@ -25,14 +25,13 @@ from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
+from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import ImageGrid, ReconError
 from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
 from recon.offline.run_data import PART_RECORDS, RunData
-
-Records = npt.NDArray[np.void]
 
 LEAST_S = 1e-6
 _LONGEST_S = 9e6  # int64 in ps

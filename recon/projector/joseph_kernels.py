@@ -22,8 +22,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8, I4, U4
 from hw.jit import bare_kernel
 from recon.core.grid import Lattice
 from recon.core.tof import TofTable
@@ -37,11 +37,6 @@ from recon.projector.vector_loops import (
     write_chunk,
     write_chunk_tof,
 )
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
-I4 = npt.NDArray[np.int32]
-U4 = npt.NDArray[np.uint32]
 
 EDGE = 1e-6
 """Rays stop this fraction of a voxel short of the border."""

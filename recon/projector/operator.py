@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, Array
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.tof import NO_TOF, TofModel
@@ -34,8 +34,6 @@ from recon.projector.joseph_kernels import (
     new_scratch,
 )
 
-F4 = npt.NDArray[np.float32]
-Array = npt.NDArray[Any]
 LANES = 4
 
 

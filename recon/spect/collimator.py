@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.jit import Array, kernel
 from hw.scanner.description import Collimator, Scanner
 from hw.scanner.geometry import mean_interaction_depth_mm
@@ -39,8 +40,6 @@ ALUMINIUM_PER_MM = ((60.0, 100.0, 140.5, 208.0, 400.0), (0.0749, 0.0460, 0.0384,
 
 _REACH = 2.0
 _DIRECTIONS, _AZIMUTHS, _PLACES, _STEPS = 32, 3, 987, 96
-
-F8 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from hw.arrays import Records
 from hw.messages.sort_settings import EnergyWindow
 from hw.scanner.description import Scanner
 from recon.core.grid import Image
-from recon.spect.views import VIEW_DEG, Records
+from recon.spect.views import VIEW_DEG
 
 Chunk = tuple[Records, Records, int]
 """Singles, angles that came before them, and the time up to which both are complete, ps."""

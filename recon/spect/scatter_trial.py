@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F4, F8
 from hw.messages.sort_settings import EnergyWindow
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
@@ -30,11 +30,10 @@ from recon.spect.collimator import FWHM_PER_SIGMA, collimator_response
 from recon.spect.crystal import counted_share
 from recon.spect.matter import mu_per_mm, scale_mu
 from recon.spect.peaks import Peak
-from recon.spect.scatter import F4, SMOOTH_FWHM_MM, ScatterMethod, chosen_windows
+from recon.spect.scatter import SMOOTH_FWHM_MM, ScatterMethod, chosen_windows
 from recon.spect.scatter_kernels import bound_at, density, scattered_counts
 from recon.spect.views import View
 
-F8 = npt.NDArray[np.float64]
 PHOTONS = 80_000
 """Each serves every camera: what a trial adds to noise is a small part of the windows' own. Pixels
 above ``PIXEL_MM2`` need fewer for the same noise."""

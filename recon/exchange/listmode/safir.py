@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import U8, Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, crystal_position_mm, mean_interaction_depth_mm
 from hw.whole_file import whole_file
 from recon.exchange.errors import ExchangeError
-from recon.exchange.event_parts import Part, Records, intervals
+from recon.exchange.event_parts import Part, intervals
 
 MAGIC = b"MUPET CListModeData"
 MAGICS = (MAGIC, b"SAFIR CListModeData")
@@ -35,7 +36,6 @@ MOST_RINGS, MOST_DETECTORS, MOST_LAYERS = 256, 65536, 16
 STEP_PS = 1_000_000_000
 TIME_BIT = np.uint64(1 << 63)
 RANDOM_BIT = np.uint64(1 << 62)
-U64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SafirEvents:
     delayed: npt.NDArray[np.bool_]
 
 
-def safir_index(scanner: Scanner, crystal: npt.ArrayLike) -> tuple[U64, U64]:
+def safir_index(scanner: Scanner, crystal: npt.ArrayLike) -> tuple[U8, U8]:
     """Return ring and detector of global crystals."""
     module, place = np.divmod(np.asarray(crystal, np.int64), scanner.crystals_per_module)
     ring, sector = np.divmod(module, scanner.ring.modules_per_ring)
@@ -60,7 +60,7 @@ def safir_index(scanner: Scanner, crystal: npt.ArrayLike) -> tuple[U64, U64]:
     return rings.astype(np.uint64), detectors.astype(np.uint64)
 
 
-def safir_words(records: Records, scanner: Scanner, *, delayed: bool = False) -> U64:
+def safir_words(records: Records, scanner: Scanner, *, delayed: bool = False) -> U8:
     """Return records as words of the format, without times."""
     ring_a, detector_a = safir_index(scanner, records["crystal_a"])
     ring_b, detector_b = safir_index(scanner, records["crystal_b"])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
+from hw.arrays import Records
 from hw.messages.codec import MessageError
 from hw.messages.imager import RunBegin, RunEnd, SinglesBatch
 from hw.messages.sort_settings import SortSettings
@@ -24,7 +25,6 @@ from recon.spect.offline import reconstruct_spect
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
 from recon.spect.run import SpectOptions, SpectRun
-from recon.spect.views import Records
 from rigs.spect_camera import grid_of, peak_of, small_head, view_at
 
 STEP_S, STEPS, STEP_DEG = 2.0, 40, 9.0
