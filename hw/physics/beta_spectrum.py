@@ -12,9 +12,10 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import loggamma
 
+from hw.physics.constants import ELECTRON_REST_KEV
+
 Energies = npt.NDArray[np.float64]
 
-ELECTRON_REST_KEV = 510.99895  # CODATA 2018
 _FINE_STRUCTURE = 1 / 137.035999  # CODATA 2018
 _MEAN_BINS = 4000
 

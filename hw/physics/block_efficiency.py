@@ -42,12 +42,10 @@ from scipy.special import ndtr
 from hw.arrays import F4, F8
 from hw.jit import bare_kernel, cache_root, kernel
 from hw.physics.block_tracking import ABSORBED_BELOW_KEV, counts_from
-from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.physics.scintillator import photo_share, relative_attenuation
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-
-FWHM_PER_SIGMA = 2.3548200450309493
 
 STEPS, FINE = 12, 4
 """Directions are followed in steps of 1/12 of their components along u and v, and tabled in steps

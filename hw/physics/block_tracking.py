@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
-from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
 
 ABSORBED_BELOW_KEV = 70

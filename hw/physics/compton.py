@@ -18,9 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import F8
-
-ELECTRON_REST_KEV = 510.99895
-"""mₑc², CODATA 2018: the energy of annihilation photons."""
+from hw.physics.constants import ELECTRON_REST_KEV
 
 CLASSICAL_RADIUS_MM = 2.8179403e-12
 """r_e, CODATA 2018."""
@@ -30,12 +28,6 @@ def energy_after(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -
     """Return the energy (keV) of a photon scattered by an angle of this cosine."""
     alpha = energy_keV / ELECTRON_REST_KEV
     return np.asarray(energy_keV / (1.0 + alpha * (1.0 - np.asarray(cosine, dtype=np.float64))))
-
-
-def cosine_of(scattered_keV: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> F8:
-    """Return the cosine of the angle that leaves a photon this energy (below −1: impossible)."""
-    after = np.asarray(scattered_keV, dtype=np.float64)
-    return np.asarray(1.0 - ELECTRON_REST_KEV * (1.0 / after - 1.0 / energy_keV))
 
 
 def klein_nishina(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> F8:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import F8
-from hw.physics.compton import ELECTRON_REST_KEV, attenuation_scale
+from hw.physics.compton import attenuation_scale
+from hw.physics.constants import ELECTRON_REST_KEV
 
 PHOTO_ENERGIES_KEV = (70.0, 100.0, 150.0, 200.0, 300.0, 400.0, 511.0)
 PHOTO_SHARE = {

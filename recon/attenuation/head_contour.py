@@ -26,8 +26,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from hw.arrays import F8, Mask
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid, ReconError
-from recon.core.tof import FWHM_PER_SIGMA
 
 SOFT_TISSUE_PER_MM = 0.0096
 SKULL_PER_MM = 0.0146

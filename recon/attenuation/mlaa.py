@@ -28,12 +28,12 @@ import numpy as np
 from scipy import ndimage
 
 from hw.arrays import F4, Mask, Records
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.attenuation.head_contour import BONE_PER_MM, SOFT_TISSUE_PER_MM
 from recon.core.events import EventList, Lors, joined
 from recon.core.grid import Image, ReconError
 from recon.core.mu_map import check_mu, resample
 from recon.core.scanner_tables import ReconSystem
-from recon.core.tof import FWHM_PER_SIGMA
 from recon.em.problem import em_quotient
 from recon.em.sensitivity import RATIO_FWHM_MM, coarse_grid, refined
 from recon.em.sensitivity_cache import sensitivity

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from hw.arrays import F4, F8
 from hw.jit import bare_kernel
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid
 from recon.core.resolution import GaussianResolution, ResolutionError
-from recon.core.tof import FWHM_PER_SIGMA
 
 CUT_SIGMAS = 3.0
 SAMPLES = 5

@@ -23,11 +23,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from hw.arrays import F4
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import check_mu
 from recon.core.scanner_tables import ReconSystem
-from recon.core.tof import FWHM_PER_SIGMA
 from recon.em.sensitivity_lines import SampledLines, sampled_lines
 from recon.lines.model import LineFactor
 from recon.projector.operator import Projector

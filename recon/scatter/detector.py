@@ -26,12 +26,12 @@ from scipy.special import ndtr
 
 from hw.arrays import F8
 from hw.physics.block_efficiency import BlockEfficiency
-from hw.physics.compton import ELECTRON_REST_KEV, klein_nishina
+from hw.physics.compton import klein_nishina
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.physics.scintillator import PHOTO_ENERGIES_KEV, photo_share, relative_attenuation
 from hw.scanner.description import Module, Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM
 from recon.core.grid import ReconError
-from recon.core.tof import FWHM_PER_SIGMA
 
 NODES_KEV = np.array([170.0, 210.0, 250.0, 290.0, 330.0, 370.0, 410.0, 450.0, 480.0, 511.0])
 ENERGIES_KEV = np.linspace(170.3, ELECTRON_REST_KEV, 70)

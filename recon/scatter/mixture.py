@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy import optimize
 
 from hw.arrays import F8, Records
-from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.simulation import SingleScatter
 from recon.scatter.spectra import Spectra, spectra, window_edges

@@ -27,7 +27,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from hw.arrays import F8
-from hw.physics.compton import ELECTRON_REST_KEV, attenuation_scale, klein_nishina
+from hw.physics.compton import attenuation_scale, klein_nishina
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image, ImageGrid
 from recon.core.scanner_tables import ReconSystem
 from recon.scatter.detector import BlockResponse

@@ -35,13 +35,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from hw.arrays import F4, F8
-from hw.physics.compton import (
-    ELECTRON_REST_KEV,
-    attenuation_scale,
-    energy_after,
-    klein_nishina,
-    total_cross_section,
-)
+from hw.physics.compton import attenuation_scale, energy_after, klein_nishina, total_cross_section
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image
 from recon.core.mu_map import check_mu
 from recon.core.scanner_tables import ReconSystem

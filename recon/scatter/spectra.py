@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.arrays import F8
-from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image
 from recon.scatter.detector import BlockResponse, EnergyWindow
 from recon.scatter.simulation import SingleScatter

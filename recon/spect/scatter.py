@@ -26,8 +26,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from hw.arrays import F4
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
-from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.peaks import Peak, ScatterWindow, SpectError
 from recon.spect.views import ViewSet
 

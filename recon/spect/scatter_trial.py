@@ -2,6 +2,7 @@
 
 TEW takes the scatter under a peak from that in the window below. But there photons have scattered
 by wider angles than under the peak (at 140 keV by 50° and more against less), so that they come
+from hw.physics.constants import ELECTRON_REST_KEV
 from further around their source: TEW finds too little scatter over a source and too much beside it.
 A Monte Carlo of the image as it is so far, in the µ map, counts scattered photons as the peak's
 window does and as TEW would estimate them; their difference,
@@ -24,9 +25,10 @@ from scipy import ndimage
 
 from hw.arrays import F4, F8
 from hw.messages.sort_settings import EnergyWindow
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
-from recon.spect.collimator import FWHM_PER_SIGMA, collimator_response
+from recon.spect.collimator import collimator_response
 from recon.spect.crystal import counted_share
 from recon.spect.matter import mu_per_mm, scale_mu
 from recon.spect.peaks import Peak
@@ -145,7 +147,7 @@ def _share(scanner: Scanner, energy: float, window: EnergyWindow, spread: float)
 def _whole_density(energy: float, bound: F8) -> float:
     """Return the integral over all directions of the density of scatter."""
     cosine = (np.arange(_ANGLES) + 0.5) * 2 / _ANGLES - 1
-    ratio = 1 / (1 + energy / 510.99895 * (1 - cosine))
+    ratio = 1 / (1 + energy / ELECTRON_REST_KEV * (1 - cosine))
     values = [
         density(r, c) * bound_at(bound, energy, c) for r, c in zip(ratio, cosine, strict=True)
     ]
