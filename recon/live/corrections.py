@@ -40,7 +40,6 @@ from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor, LineModel
 from recon.lines.normalisation import Normalisation
-from recon.lines.randoms import CrystalRandoms
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
 from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
@@ -127,8 +126,9 @@ class _Lines:
 class LiveCorrections:
     """The corrections of one run; :meth:`advance` before every image."""
 
-    def __init__(self, begin: RunBegin, imager: LiveImager, system: ReconSystem) -> None:
-        assert isinstance(imager.lines, CrystalLines)
+    def __init__(
+        self, begin: RunBegin, imager: LiveImager[CrystalLines], system: ReconSystem
+    ) -> None:
         self._begin = begin
         self._imager = imager
         self._lines = imager.lines
@@ -225,10 +225,10 @@ class LiveCorrections:
     def _true_share(self) -> float:
         """Return the share of the prompts that nothing is subtracted from."""
         imager, share = self._imager, 1.0
-        if isinstance(self._lines.randoms, CrystalRandoms) and imager.seconds > 0:
+        if self._lines.randoms is not None and imager.seconds > 0:
             per_s = imager.books.prompts / max(imager.books.wall_s, 1e-9)
             share -= self._lines.randoms.total_per_s / max(per_s, 1e-9)
-        if isinstance(self._lines.scatter, ScatterRate):
+        if self._lines.scatter is not None:
             share -= float(self._lines.scatter.about.get("share_of_prompts") or 0.0)
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
@@ -299,9 +299,8 @@ class LiveCorrections:
         self._scatter_at = (now_s, prompts)
         image = imager.estimate
         records, seconds = imager.memory.newest_records(SCATTER_SAMPLE)
-        known = self._lines.scatter
-        previous = known if isinstance(known, ScatterRate) else None
-        randoms, model = self._lines.randoms, LineModel(self._system, factors=self._lines.factors)
+        previous, randoms = self._lines.scatter, self._lines.randoms
+        model = LineModel(self._system, factors=self._lines.factors)
         settings = self._begin.settings
         window = EnergyWindow.of(
             self._system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV
@@ -408,7 +407,7 @@ class LiveCorrections:
         scatter = self._lines.scatter
         if not self._settings.wants("scatter"):
             told.leave("scatter", "switched off")
-        elif isinstance(scatter, ScatterRate):
+        elif scatter is not None:
             share = float(scatter.about.get("share_of_prompts") or 0.0)
             words = f", {100 * share:.0f} % of the prompts" if share > 0 else ""
             told.apply("scatter", f"simulated from the image at {self._scatter_at[0]:.0f} s{words}")

@@ -95,7 +95,7 @@ class EventMemory:
         Raises OSError where spooled ones cannot be read.
         """
         for records, weight in self.spool.parts(events) if self.spool is not None else ():
-            yield self._lines.events(self._lines.columns(records), weight)
+            yield self._lines.taken_in(records, weight)[1]
         n = len(self.buffer)
         for first in range(0, n, events):
             place = self.buffer.place(first, min(first + events, n))

@@ -16,7 +16,7 @@ from hw.messages.sort_settings import SortSettings
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
-from recon.imager.pet_run import LiveRun
+from recon.imager.pet_run import PetLiveRun
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 
@@ -46,7 +46,7 @@ class Played:
         lines = CrystalLines(BENCH)
         self.imager = LiveImager(lines, sensitivity, clock=lambda: 0.0, capacity=10_000)
         self.begin = msgspec.structs.replace(BEGIN, **changes)
-        self.run = LiveRun(self.begin, self.imager, clock=lambda: 0.0)
+        self.run = PetLiveRun(self.begin, self.imager, clock=lambda: 0.0)
         self._records = records
         self._sequence = 0
 
@@ -58,7 +58,7 @@ class Played:
         )  # fmt: skip
         first = 500 * (n % 4)
         prompts = self._records[first : first + 500]
-        self.run.take(batch, prompts.tobytes(), prompts[:50].tobytes())
+        self.run.take(batch, [prompts.tobytes(), prompts[:50].tobytes()])
         self._sequence += 1
         image = self.run.image(budget_s=0.01)
         assert image is not None
