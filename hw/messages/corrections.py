@@ -108,9 +108,7 @@ CORRECTIONS = (
         switch=True,
         dicom_pet="DCAL",
     ),
-    CorrectionKind(
-        "collimator_response", spect="recon.spect.response", dicom_nm="COLL"
-    ),
+    CorrectionKind("collimator_response", spect="recon.spect.response", dicom_nm="COLL"),
 )
 
 PET_NAMES = tuple(kind.name for kind in CORRECTIONS if kind.offline)
@@ -121,6 +119,6 @@ SWITCHES = tuple(kind.name for kind in CORRECTIONS if kind.switch)
 off."""
 
 
-def label(name: str) -> str:
+def label_of(name: str) -> str:
     """Return a correction's name in words."""
     return name.replace("_", " ")

@@ -127,15 +127,15 @@ class PetLiveRun(LiveRun):
 
     def _facts(self, image: LiveImage) -> dict[str, Any]:
         """Return what its message says of an image."""
-        told = self.corrections.told()
+        told = self.corrections.told().ordered()
         return {
             "unit": self.corrections.unit,
             "detector_time_s": image.detector_time_s,
             "prompts_used": image.prompts_used,
             "delayeds_used": image.delayeds_used,
             "fraction_used": image.fraction_used,
-            "corrections": {name: one.applied for name, one in told.ordered().items()},
-            "how": {name: one.how for name, one in told.done.items()},
+            "corrections": {name: one.applied for name, one in told.items()},
+            "how": {name: one.how for name, one in told.items()},
             "noise": image.noise,
             "note": f"post-filter {image.fwhm_mm:.1f} mm FWHM{image.how and '; '}{image.how}",
             "window": image.window,

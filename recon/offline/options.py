@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from recon.core.correction_record import NAMES
+from hw.messages.corrections import PET_NAMES
 from recon.core.frames import check_frames
 from recon.core.grid import ReconError
 from recon.em.stopping import Stopping
@@ -98,8 +98,10 @@ class ReconOptions:
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         for name in self.require:
-            if name not in NAMES:
-                raise OptionsError(f"require: no correction {name}; there are {', '.join(NAMES)}")
+            if name not in PET_NAMES:
+                raise OptionsError(
+                    f"require: no correction {name}; there are {', '.join(PET_NAMES)}"
+                )
         if self.stop:
             Stopping.parse(self.stop)
         if self.frames:

@@ -11,25 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daq.cli.common import CommandError, positive, whole
+from hw.messages.corrections import PET_NAMES
 
 if TYPE_CHECKING:
     from recon.core.quantification import ActivityCalibration, Patient
     from recon.offline.options import ReconOptions
     from recon.offline.reconstruction import Extras
     from recon.offline.run_data import RunData
-
-CORRECTIONS = (
-    "sensitivity",
-    "block_efficiency",
-    "attenuation",
-    "randoms",
-    "scatter",
-    "normalisation",
-    "dead_time",
-    "decay",
-    "motion",
-    "calibration",
-)
 
 
 def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
@@ -154,9 +142,9 @@ def add_correction_options(parser: argparse.ArgumentParser) -> None:
         "--require",
         action="append",
         default=[],
-        choices=CORRECTIONS,
+        choices=PET_NAMES,
         metavar="NAME",
-        help="make no image without this correction; repeatable: " + ", ".join(CORRECTIONS),
+        help="make no image without this correction; repeatable: " + ", ".join(PET_NAMES),
     )
 
 
