@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import msgspec
-import numpy as np
-
+from daq.folder.calibration_set import load_set_for, scanner_hash
+from hw.errors import TomoshibiError
 from hw.messages.imager import RunBegin
 from hw.messages.live_settings import LiveSettings
 from hw.scanner.description import Scanner
@@ -39,7 +38,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor, LineModel
-from recon.lines.normalisation import Normalisation
+from recon.lines.normalisation import Normalisation, lacks_normalisation
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
 from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
@@ -101,12 +100,9 @@ class LiveJob(Generic[Result]):
 CONTOUR_PROMPTS = 200_000
 SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
-NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric", "masked")
 LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
 SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
-NORMALISATION_SINCE = 3
-"""Version of calibration sets whose efficiencies belong to this detection model."""
 
 SCATTER_SAMPLE = 300_000
 """Prompts that the scatter's tails are fitted to, the newest."""
@@ -369,8 +365,8 @@ class LiveCorrections:
             return
         try:
             found = load_calibration(Path(path))
-            # its hash of the scanner is the daq's to know; the name must do here
-            found.check(scanner=self._system.scanner.name, scanner_hash=found.scanner_hash)
+            scanner = self._system.scanner
+            found.check(scanner=scanner.name, scanner_hash=scanner_hash(scanner))
         except ReconError as error:
             self._fail("calibration", str(error))
             return
@@ -432,24 +428,13 @@ class LiveCorrections:
 
 
 def load_normalisation(path: Path, scanner: Scanner) -> Normalisation:
-    """Return the normalisation in a run's calibration set."""
+    """Return the normalisation in a run's calibration set; raises ReconError for none."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            version = int(msgspec.json.decode(found["about"].tobytes())["version"])
-            arrays = {
-                name: np.asarray(found[name]) if name in found else np.zeros(0, np.float32)
-                for name in NORMALISATION
-            }
-    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
-        raise ReconError(f"{path}: no calibration set: {error}") from error
-    if not arrays["efficiency_status"].any():
-        raise ReconError(f"{path}: the calibration set has no efficiencies")
-    if version < NORMALISATION_SINCE:
-        raise ReconError(
-            f"{path}: a normalisation of version {version}, made with an older detection model: "
-            "make it again with `tomoshibi calibrate normalisation`"
-        )
-    masked = arrays["masked"] if arrays["masked"].size else None
+        found = load_set_for(path, scanner)
+    except TomoshibiError as error:
+        raise ReconError(str(error)) from error
+    if why := lacks_normalisation(found):
+        raise ReconError(f"{path}: {why}")
     return Normalisation.of_set(
-        arrays["efficiency"], arrays["block_profile"], arrays["geometric"], scanner, masked=masked
+        found.efficiency, found.block_profile, found.geometric, scanner, masked=found.masked
     )

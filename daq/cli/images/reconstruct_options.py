@@ -155,7 +155,7 @@ def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:
 
 def check_suv(plan: ReconOptions, extras: Extras, data: RunData) -> None:
     """Refuse --suv before the work, where the image could not be in Bq/mL at a known time."""
-    from recon.core.quantification import nuclide_of
+    from hw.physics.nuclides import nuclide_of
 
     lacking = {
         "no activity calibration: `tomoshibi calibrate activity` makes one for --calibration": (

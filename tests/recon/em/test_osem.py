@@ -45,8 +45,9 @@ def test_mlem_equals_the_dense_matrix_and_binned_mlem() -> None:
         )
     seen = matrix.sum(axis=1) > 0
     written_out = np.repeat(np.arange(len(counts)), np.where(seen, counts, 0))
-    events = EventList.plain(lines.take(rng.permutation(written_out)))
-    events.factor[:] = background
+    listed = lines.take(rng.permutation(written_out))
+    ones = np.ones(len(listed), np.float32)
+    events = EventList(listed, ones, np.float32(background) * ones)
     ours = osem(
         Projector(GRID),
         events,
@@ -54,7 +55,6 @@ def test_mlem_equals_the_dense_matrix_and_binned_mlem() -> None:
         EVERYWHERE,
         iterations=20,
         subsets=1,
-        background=np.ones(1, np.float32),
         initial=start.reshape(GRID.shape).astype(np.float32),
     ).image
     assert np.allclose(ours.reshape(-1), image, rtol=1e-4, atol=1e-5 * image.max())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import recon.live.corrections
+from daq.folder.calibration_set import new_set, save_set
 from hw.messages.codec import ImageMessage
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.live_settings import LiveSettings
@@ -19,6 +20,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.imager.pet_run import PetLiveRun
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
+from rigs.calibration_sets import as_version
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
 SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)
@@ -179,12 +181,9 @@ def test_a_set_without_a_normalisation_costs_no_attenuation(
     version: int, status: int, words: str, records: np.ndarray, tmp_path: Path
 ) -> None:
     """Sets that hold gains alone are the usual ones."""
-    n = BENCH.scanner.n_crystals
-    about = np.frombuffer(msgspec.json.encode({"version": version}), np.uint8)
-    np.savez(
-        tmp_path / "set.npz", about=about, efficiency=np.ones(n, np.float32),
-        efficiency_status=np.full(n, status, np.uint8), masked=np.zeros(n, np.uint8),
-    )  # fmt: skip
+    statuses = {"efficiency": np.full(BENCH.scanner.n_crystals, status)}
+    made = new_set("a", BENCH.scanner, sources=(), statuses=statuses)
+    save_set(as_version(made, version), tmp_path / "set.npz")
     played = Played(records, mu_map=mu_map(tmp_path), calibration=str(tmp_path / "set.npz"))
     played.run.corrections.wait(60.0)
     image = played.image()
