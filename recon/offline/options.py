@@ -48,46 +48,29 @@ class ReconOptions:
     scratch : folder of the temporary file
     """
 
+    # fmt: off
     algorithm: Algorithm = asked(
-        "osem", "bsrem maximises a penalised likelihood (default: %(default)s)"
-    )
+        "osem", "bsrem maximises a penalised likelihood (default: %(default)s)")
     iterations: int = asked(4, "default: %(default)s", modality="both", bounds=(1, 1000))
     subsets: int = asked(8, "default: %(default)s", modality="both", bounds=(1, 1000))
     subsets_by: SubsetsBy = asked("time", "what subsets split (default: %(default)s)")
     prior: Prior = asked("none", "rdp: relative differences of neighbours")
     beta: float = asked(
-        0.01,
-        "strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
-        bounds=(0, 1e6),
-    )
+        0.01, "strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
+        bounds=(0, 1e6))
     psf_fwhm_mm: float = asked(
-        0.0,
-        "resolution model: a Gaussian of this FWHM, or what follows from the crystals (default: "
-        "none)",
-        option="psf",
-        metavar="MM|detector",
-        bounds=(0, 100),
-        parse=_psf,
-    )
+        0.0, "resolution model: a Gaussian of this FWHM, or what follows from the crystals "
+        "(default: none)", option="psf", metavar="MM|detector", bounds=(0, 100), parse=_psf)
     psf_detector: bool = False
     stop: str = asked(
-        "",
-        "stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two halves of "
-        "the counts agree best; three times the time)",
-        metavar="RULE",
-    )
+        "", "stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two "
+        "halves of the counts agree best; three times the time)", metavar="RULE")
     tof: bool = asked(
-        True,
-        "leave the times of flight out (those of a scanner whose times are not calibrated mislead)",
-    )
+        True, "leave the times of flight out (those of a scanner whose times are not calibrated "
+        "mislead)")
     post_filter_fwhm_mm: float = asked(
-        0.0,
-        "Gaussian post-filter (default: none)",
-        modality="both",
-        option="fwhm_mm",
-        metavar="MM",
-        bounds=(0, 100),
-    )
+        0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
+        metavar="MM", bounds=(0, 100))
     decay: bool = _correction("decay", modality="both")
     dead_time: bool = _correction("dead_time", modality="both")
     randoms: bool = _correction("randoms")
@@ -95,44 +78,25 @@ class ReconOptions:
     calibration: bool = _correction("calibration")
     block_efficiency: bool = _correction("block_efficiency")
     attenuation: Attenuation = asked(
-        "map",
-        "by the run's µ map, a head contour found in the image, or MLAA (needs time of flight) "
-        "(default: %(default)s)",
-        group="corrections",
-        modality="both",
-    )
+        "map", "by the run's µ map, a head contour found in the image, or MLAA (needs time of "
+        "flight) (default: %(default)s)", group="corrections", modality="both")
     contour_beyond_mm: float = asked(
-        0.0,
-        "how far the head reaches beyond what the tracer shows: about 13 for a tracer of the brain "
-        "alone (default: %(default)g)",
-        group="corrections",
-        metavar="MM",
-        bounds=(0, 50),
-    )
+        0.0, "how far the head reaches beyond what the tracer shows: about 13 for a tracer of the "
+        "brain alone (default: %(default)g)", group="corrections", metavar="MM", bounds=(0, 50))
     scatter: Scatter = asked(
-        "sss",
-        "single-scatter simulation, or by the two energies (default: %(default)s)",
-        group="corrections",
-        modality="both",
-    )
+        "sss", "single-scatter simulation, or by the two energies (default: %(default)s)",
+        group="corrections", modality="both")
     frames: tuple[tuple[float, float], ...] = ()
     decay_reference_s: float = 0.0
     require: tuple[str, ...] = asked(
-        (),
-        "make no image without this correction; repeatable: " + ", ".join(PET_NAMES),
-        group="corrections",
-        modality="both",
-        metavar="NAME",
-        choices=PET_NAMES,
-    )
+        (), "make no image without this correction; repeatable: " + ", ".join(PET_NAMES),
+        group="corrections", modality="both", metavar="NAME", choices=PET_NAMES)
     threads: int = asked(2, "default: %(default)s", modality="both", bounds=(1, 1024))
     memory_MB: float = asked(
-        2000.0,
-        "events beyond this go to a temporary file (default: %(default)g)",
-        metavar="MB",
-        bounds=(1, 1e9),
-    )
+        2000.0, "events beyond this go to a temporary file (default: %(default)g)", metavar="MB",
+        bounds=(1, 1e9))
     scratch: Path | None = None
+    # fmt: on
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from hw.arrays import Records
@@ -21,6 +22,9 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+_asked = partial(asked, group="SPECT", modality="SPECT")
+
+
 @dataclass(frozen=True)
 class SpectOptions:
     """What is asked for. What some fields mean stands beside them; of the others,
@@ -31,55 +35,28 @@ class SpectOptions:
     fwhm_mm : of a Gaussian post-filter, 0 for none
     """
 
+    # fmt: off
     iterations: int = asked(4, bounds=(1, 1000))
     subsets: int = asked(8, bounds=(1, 1000))
-    peaks: tuple[str, ...] = asked(
-        (),
-        "photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the run, as one image)",
-        group="SPECT",
-        modality="SPECT",
-        metavar="NAMES",
-        parse=_names,
-    )
-    scatter: Literal["auto", "tew", "dew", "none"] = asked(
-        "auto",
-        "scatter from three or two energy windows, or none (default: tew where the run has the "
-        "windows)",
-        group="SPECT",
-        modality="SPECT",
-        option="scatter_windows",
-    )
+    peaks: tuple[str, ...] = _asked(
+        (), "photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the run, as one "
+        "image)", metavar="NAMES", parse=_names)
+    scatter: Literal["auto", "tew", "dew", "none"] = _asked(
+        "auto", "scatter from three or two energy windows, or none (default: tew where the run has "
+        "the windows)", option="scatter_windows")
     attenuation: bool = True
-    collimator_response: bool = asked(
-        True, "take the collimator's blur as none", group="SPECT", modality="SPECT"
-    )
+    collimator_response: bool = _asked(True, "take the collimator's blur as none")
     decay: bool = asked(True)
     dead_time: bool = asked(True)
-    sensitivity_cps_per_MBq: float | None = asked(
-        None,
-        "measured sensitivity of the peaks together, instead of the computed one",
-        group="SPECT",
-        modality="SPECT",
-        metavar="S",
-        bounds=(1e-3, 1e7),
-        parse=float,
-    )
-    view_deg: float = asked(
-        VIEW_DEG,
-        "width of a view (default: %(default)g)",
-        group="SPECT",
-        modality="SPECT",
-        metavar="DEG",
-        bounds=(0.1, 90),
-    )
-    list_mode: bool = asked(
-        False,
-        "take events one by one, not pictures of counts",
-        group="SPECT",
-        modality="SPECT",
-    )
+    sensitivity_cps_per_MBq: float | None = _asked(
+        None, "measured sensitivity of the peaks together, instead of the computed one",
+        metavar="S", bounds=(1e-3, 1e7), parse=float)
+    view_deg: float = _asked(
+        VIEW_DEG, "width of a view (default: %(default)g)", metavar="DEG", bounds=(0.1, 90))
+    list_mode: bool = _asked(False, "take events one by one, not pictures of counts")
     fwhm_mm: float = asked(0.0, bounds=(0, 100))
     threads: int = asked(2, bounds=(1, 64))
+    # fmt: on
 
     def __post_init__(self) -> None:
         check_options(self)

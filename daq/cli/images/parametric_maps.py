@@ -22,7 +22,7 @@ KINDS = ("mean", "patlak", "washout")
 def add_parametric_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of parametric maps."""
     title = "parametric maps of a dynamic series (needs --frames)"
-    group = OptionGroup(parser.add_argument_group(title))
+    group = OptionGroup(parser, title)
     group.add("--parametric", default="", metavar="NAMES",
               help="mean, patlak, washout, with commas between")  # fmt: skip
     group.add("--input", type=Path, metavar="FILE",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_algorithm_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of the algorithm."""
-    group = OptionGroup(parser.add_argument_group("algorithm"))
+    group = OptionGroup(parser, "algorithm")
     group.add_fields(ReconOptions, "algorithm")
     return group.declared
 
@@ -30,7 +30,7 @@ def add_algorithm_options(parser: argparse.ArgumentParser) -> Declared:
 def add_correction_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of the corrections."""
     title = "corrections (each is applied where it is possible)"
-    group = OptionGroup(parser.add_argument_group(title))
+    group = OptionGroup(parser, title)
     group.add_fields(ReconOptions, "corrections")
     group.add("--mu-map", modality="both", type=Path, metavar="FILE",
               help="in place of the run's own: npz or NIfTI")  # fmt: skip
@@ -43,7 +43,7 @@ def add_correction_options(parser: argparse.ArgumentParser) -> Declared:
 
 def add_time_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of frames, gates and motion."""
-    group = OptionGroup(parser.add_argument_group("frames, gates, motion"))
+    group = OptionGroup(parser, "frames, gates, motion")
     group.add("--frames", default="", metavar="FRAMES",
               help="lengths one after the other, 10x60s,5x120s, or times in s, 0:60,60:300 "
                    "(default: the whole run)")  # fmt: skip
@@ -63,7 +63,7 @@ def add_time_options(parser: argparse.ArgumentParser) -> Declared:
 
 def add_quantification_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of calibration and SUV."""
-    group = OptionGroup(parser.add_argument_group("quantification"))
+    group = OptionGroup(parser, "quantification")
     group.add("--calibration", type=Path, metavar="FILE",
               help="activity calibration (`tomoshibi calibrate activity`); default: "
                    "RUN/activity.json")  # fmt: skip

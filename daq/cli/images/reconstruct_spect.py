@@ -20,7 +20,7 @@ IMAGE_NAME = "spect.nii.gz"
 
 def add_spect_options(parser: argparse.ArgumentParser) -> Declared:
     """Add what only SPECT runs know."""
-    group = OptionGroup(parser.add_argument_group("SPECT"))
+    group = OptionGroup(parser, "SPECT")
     group.add_fields(SpectOptions, "SPECT")
     return group.declared
 

@@ -40,7 +40,7 @@ def test_every_correction_has_a_doer_that_exists(kind: CorrectionKind) -> None:
     doers = [doer for doer in (kind.offline, kind.live, kind.spect) if doer]
     assert doers
     for doer in doers:
-        assert pkgutil.resolve_name(doer)
+        assert pkgutil.resolve_name(f"recon.{doer}")
     assert not kind.switch or kind.live
     assert not kind.without or hasattr(PLAN, kind.name)
 
