@@ -23,8 +23,7 @@ from daq.folder.calibration_set import (
     scanner_hash,
 )
 from hw.scanner.preset_file import load_scanner
-from rigs.calibration_runs import BENCH
-from rigs.calibration_sets import as_version
+from rigs.calibration_runs import BENCH, as_version
 
 N, MODULES, PLACES = BENCH.n_crystals, BENCH.n_modules, BENCH.crystals_per_module
 

@@ -20,7 +20,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.imager.pet_run import PetLiveRun
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
-from rigs.calibration_sets import as_version
+from rigs.calibration_runs import as_version
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
 SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)
