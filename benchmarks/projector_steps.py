@@ -82,7 +82,7 @@ def main() -> None:
         lines = (lors.start, lors.end, lors.offset_mm)
         rays = (*lines, lattice, tof, scratch, 0, 1, n)
         order, block = scratch.order, scratch.block
-        statistics = (workload.values, np.zeros(0, np.uint32), none, none, none)
+        statistics = (workload.values, none)
         ordered = (order, n, lattice, tof, block)
         writing = (*ordered, len(flat) - 1 - int(lattice.stride[:2].sum()))
         steps = {

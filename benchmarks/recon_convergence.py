@@ -75,8 +75,7 @@ def scan(counts: int, seed: int = 1) -> tuple[EventList, Image]:
     level = np.float32(len(randoms) / exposure[FIELD].sum(dtype=np.float64))
     addend = projector.forward(level * FIELD, both)
     projector.close()
-    plain = EventList.plain(both)
-    return EventList(both, plain.weight, plain.pair, plain.factor, addend), exposure
+    return EventList(both, np.ones(len(both), np.float32), addend), exposure
 
 
 def _ends(one: Lors, two: Lors) -> list[list[npt.NDArray[np.float32]]]:

@@ -15,11 +15,11 @@ import time
 
 import numpy as np
 
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.preset_file import load_scanner
 from recon.core.detector_response import DetectorBlur, detector_resolution
 from recon.core.grid import ImageGrid
 from recon.core.resolution import GaussianResolution, Resolution
-from recon.core.tof import FWHM_PER_SIGMA
 
 RADII_MM = (0.0, 50.0, 100.0)
 REPEATS = 5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import zmq
 
@@ -15,7 +14,7 @@ from daq.path.pipeline import Output
 from daq.service.run import Run
 from hw.messages.codec import Message, MessageError, decode_as, encode
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
-from hw.physics.nuclides import Nuclide, NuclideError, load_nuclide
+from hw.physics.nuclides import nuclide_of
 
 LOST_AFTER_S = 3.5
 LIVE_SHARE_EVERY_S = 0.25
@@ -80,7 +79,7 @@ class ImagerLink:
 
     @staticmethod
     def _begin_message(run: Run) -> Message:
-        nuclide = nuclide_of(run.config.labels)
+        nuclide, _ = nuclide_of(run.config.labels)
         return RunBegin(
             run=run.name,
             folder=str(run.folder),
@@ -193,11 +192,3 @@ class ImagerLink:
         except zmq.Again:
             return False
         return True
-
-
-def nuclide_of(labels: dict[str, Any]) -> Nuclide | None:
-    """Return the one nuclide that a run's labels name; None where none, or several, are known."""
-    try:
-        return load_nuclide(str(labels.get("nuclide", "")))
-    except NuclideError:
-        return None

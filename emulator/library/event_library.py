@@ -6,9 +6,7 @@ without noise, time after the decay without noise. Decays that left nothing are 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
+from hw.errors import FileWriteError
 from hw.jit import cache_root
+from hw.whole_file import whole_file
 
 DEPOSIT = np.dtype(
     [
@@ -87,19 +87,15 @@ def write_library(path: Path, key: str, library: Library, *, named: bool) -> Non
     arrays: dict[str, Any] = {
         field.name: getattr(library, field.name) for field in dataclasses.fields(Library)
     }
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, key=np.array(key), **arrays)
-        partial.replace(path)
-        if not named:
-            _keep_newest(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    except FileWriteError as error:
         if named:
-            raise EmulationError(f"cannot write event library {path}: {error.strerror}") from error
+            raise EmulationError(f"cannot write event library: {error}") from error
+        return
+    if not named:
+        _keep_newest(path.parent)
 
 
 def _keep_newest(folder: Path) -> None:

@@ -13,9 +13,9 @@ from gui.kit.panels import CalmLabel, ElidedLabel, FactsGrid
 from gui.kit.wording import age_text, grouped
 from gui.link.daq_view import Link
 from hw.messages.codec import ImageMessage
+from hw.messages.corrections import CORRECTIONS, label_of
 
 STALE_AFTER_S = 2.0
-_SHOWN_CORRECTIONS = 8
 
 TEACHES = {
     "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
@@ -56,8 +56,8 @@ class ImageFacts(QtWidgets.QWidget):
         caption = CalmLabel("Corrected for (✓), not corrected for (✗)", size_px=theme.SMALL_PX)
         caption.setObjectName("dim")
         grid.addWidget(caption, 0, 0, 1, 2)
-        self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in range(_SHOWN_CORRECTIONS)]
-        rows = (_SHOWN_CORRECTIONS + 1) // 2
+        self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in CORRECTIONS]
+        rows = (len(CORRECTIONS) + 1) // 2
         for number, label in enumerate(self.corrections):
             label.hide()
             grid.addWidget(label, 1 + number % rows, number // rows)
@@ -100,7 +100,7 @@ class ImageFacts(QtWidgets.QWidget):
             if label.isHidden() != (item is None):
                 label.setHidden(item is None)
             if item is not None:
-                name, applied = item[0].replace("_", " "), item[1]
+                name, applied = label_of(item[0]), item[1]
                 words = f"✓ {name}" if applied else f"✗ {name}"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
                 why = how.get(item[0], "")

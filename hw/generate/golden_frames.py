@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import U8
 from hw.wire import protocol as p
 from hw.wire.angle_words import MOST_DEG, pack_angle_words
 from hw.wire.frames import frame_crc, new_header, seal_frame
@@ -22,8 +22,7 @@ RECEIVER = {"run_tag": 0x5EED1E55, "modules": 48}
 """What the receiver of the vectors knows: the run's tag and how many modules there are."""
 
 MODULE = 5
-Words = npt.NDArray[np.uint64]
-NO_WORDS: Words = np.empty(0, dtype=np.uint64)
+NO_WORDS: U8 = np.empty(0, dtype=np.uint64)
 
 SOUND_VERDICTS = ("ACCEPTED", "OTHER_RUN", "UNKNOWN_MODULE", "DUPLICATE", "OUT_OF_STEP")
 
@@ -82,17 +81,17 @@ def _entry(frame: GoldenFrame, offset: int) -> dict[str, Any]:
     return entry
 
 
-def _frame(sequence: int, words: Words = NO_WORDS, **fields: int) -> bytes:
+def _frame(sequence: int, words: U8 = NO_WORDS, **fields: int) -> bytes:
     header = {"run_tag": RECEIVER["run_tag"], "frame_id": sequence, "module": MODULE} | fields
     module, frame_id = header.pop("module"), header.pop("frame_id")
     return seal_frame(new_header(module, sequence, frame_id, **header), words)
 
 
-def _single(time_ticks: int = 1_000_000, crystal: int = 100) -> Words:
+def _single(time_ticks: int = 1_000_000, crystal: int = 100) -> U8:
     return p.pack_words(time_ticks=[time_ticks], crystal=crystal, energy_dkeV=5110, doi=3)
 
 
-def _boundary_words() -> Words:
+def _boundary_words() -> U8:
     """Every field at 0, 1, its greatest value and one below, the others at a middling value."""
     middle = {"kind": 1, "doi": 3, "flags": 0, "crystal": 1023, "energy": 5110, "time": 123_456_789}
     words = []

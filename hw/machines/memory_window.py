@@ -19,11 +19,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import U8
 from hw.errors import TomoshibiError
 from hw.wire.control import DEFINITION, RING, WINDOW, WORLD, WORLD_DEFAULTS
 from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
-Words = npt.NDArray[np.uint64]
 SKIP = 0xFFFFFFFF
 """Length of a frame record that says: go on at the ring's start."""
 RECORD_BYTES = 8
@@ -76,7 +76,7 @@ class Window:
         self.world = World(self._part(WINDOW["world"], 4096, np.uint32))
         self._hits = self._part(WINDOW["hit_ring"], 4096, np.uint32)
         self._frames = self._part(WINDOW["frame_ring"], 4096, np.uint32)
-        self._hit_words: Words = self._part(WINDOW["hit_data"], 8 * WINDOW["hit_words"], np.uint64)
+        self._hit_words: U8 = self._part(WINDOW["hit_data"], 8 * WINDOW["hit_words"], np.uint64)
         self._frame_bytes = self._part(WINDOW["frame_data"], WINDOW["frame_bytes"], np.uint8)
         self._frame_lengths = self._frame_bytes.view(np.uint32)
         self._taken_to = 0
@@ -152,7 +152,7 @@ class Window:
 
     # --- hits: the detector's side ---------------------------------------------------------
 
-    def put(self, words: Words) -> int:
+    def put(self, words: U8) -> int:
         """Queue event words for the module; return how many found room (the first ones)."""
         head, size = int(self._hits[RING["head"] // 4]), WINDOW["hit_words"]
         count = min(words.size, self.hit_room)

@@ -7,19 +7,14 @@ with the announcement of the run, which is repeated, so that an imager that star
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
+from hw.messages.corrections import SWITCHES
 from hw.messages.sort_settings import SettingsError
 
 WindowKind = Literal["grow", "slide", "forget"]
-Switch = Literal[
-    "decay", "dead_time", "randoms", "normalisation", "scatter", "calibration"
-]  # fmt: skip
-SWITCHES: tuple[Switch, ...] = get_args(Switch)
-"""Corrections that are made wherever the run has what they need, unless switched off."""
-
 AttenuationFrom = Literal["auto", "map", "contour", "none"]
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 86_400.0
 WINDOW_HINT = "write grow, slide:60s (the last 60 s) or forget:30s (half-life 30 s)"
@@ -72,11 +67,14 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     window: str = "grow"
     frame_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     attenuation: AttenuationFrom = "auto"
-    off: tuple[Switch, ...] = ()
+    off: tuple[str, ...] = ()
     activity: str = ""
 
     def __post_init__(self) -> None:
         TimeWindow.parse(self.window)
+        for name in self.off:
+            if name not in SWITCHES:
+                raise SettingsError(f"off: no correction {name!r}; there are {', '.join(SWITCHES)}")
         if 0 < self.frame_s < 1:
             raise SettingsError(f"frame_s = {self.frame_s:g}: a frame lasts 1 s or more; 0: none")
 
@@ -85,6 +83,6 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The window, read."""
         return TimeWindow.parse(self.window)
 
-    def wants(self, correction: Switch) -> bool:
+    def wants(self, correction: str) -> bool:
         """Whether a correction is to be made where it can be."""
         return correction not in self.off

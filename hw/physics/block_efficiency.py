@@ -23,10 +23,10 @@ spread of gains of a scanner without calibration are left out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
-import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,15 +39,15 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import ndtr
 
+from hw.arrays import F4, F8
+from hw.errors import FileWriteError
 from hw.jit import bare_kernel, cache_root, kernel
 from hw.physics.block_tracking import ABSORBED_BELOW_KEV, counts_from
 from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.physics.scintillator import photo_share, relative_attenuation
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
+from hw.whole_file import whole_file
 
 STEPS, FINE = 12, 4
 """Directions are followed in steps of 1/12 of their components along u and v, and tabled in steps
@@ -316,12 +316,6 @@ def _read(path: Path) -> tuple[F4, F4, F8]:
 
 
 def _keep(path: Path, tables: tuple[F4, F4, F8]) -> None:
-    """Write beside and rename; a cache that cannot be written is no error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, along_u=tables[0], along_v=tables[1], sums=tables[2])
-        Path(name).replace(path)
-    except OSError:
-        return
+    """Write a file of the cache; one that cannot be written is no error."""
+    with contextlib.suppress(FileWriteError), whole_file(path) as file:
+        np.savez(file, along_u=tables[0], along_v=tables[1], sums=tables[2])

@@ -17,21 +17,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hw.physics.constants import ELECTRON_REST_KEV as ELECTRON_REST_KEV
-
-Array = npt.NDArray[np.float64]
+from hw.arrays import F8
+from hw.physics.constants import ELECTRON_REST_KEV
 
 CLASSICAL_RADIUS_MM = 2.8179403e-12
 """r_e, CODATA 2018."""
 
 
-def energy_after(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> Array:
+def energy_after(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> F8:
     """Return the energy (keV) of a photon scattered by an angle of this cosine."""
     alpha = energy_keV / ELECTRON_REST_KEV
     return np.asarray(energy_keV / (1.0 + alpha * (1.0 - np.asarray(cosine, dtype=np.float64))))
 
 
-def klein_nishina(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> Array:
+def klein_nishina(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> F8:
     """Return dσ/dΩ per electron in mm²/sr."""
     cosine = np.asarray(cosine, dtype=np.float64)
     kept = energy_after(cosine, energy_keV) / energy_keV
@@ -39,7 +38,7 @@ def klein_nishina(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) 
     return np.asarray(0.5 * CLASSICAL_RADIUS_MM**2 * shape)
 
 
-def total_cross_section(energy_keV: npt.ArrayLike) -> Array:
+def total_cross_section(energy_keV: npt.ArrayLike) -> F8:
     """Return the Klein–Nishina cross-section per electron in mm²."""
     alpha = np.asarray(energy_keV, dtype=np.float64) / ELECTRON_REST_KEV
     log = np.log1p(2.0 * alpha)
@@ -48,6 +47,6 @@ def total_cross_section(energy_keV: npt.ArrayLike) -> Array:
     return np.asarray(2.0 * np.pi * CLASSICAL_RADIUS_MM**2 * (first + rest))
 
 
-def attenuation_scale(energy_keV: npt.ArrayLike) -> Array:
+def attenuation_scale(energy_keV: npt.ArrayLike) -> F8:
     """Return µ(E) / µ(511 keV) of water and tissue."""
     return np.asarray(total_cross_section(energy_keV) / total_cross_section(ELECTRON_REST_KEV))

@@ -13,7 +13,7 @@ import difflib
 import functools
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -91,6 +91,19 @@ def load_nuclide(name: str) -> Nuclide:
     guess = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {guess[0]}? " if guess else ""
     raise NuclideError(f"unknown nuclide {name!r}: {hint}the table has {', '.join(known)}")
+
+
+def nuclide_of(labels: dict[str, Any]) -> tuple[Nuclide | None, str]:
+    """Return the one nuclide that a run's labels name, or None and why not."""
+    name = str(labels.get("nuclide", "") or "")
+    if not name:
+        return None, "the run does not say which nuclide it is"
+    if "+" in name or ":" in name:
+        return None, f"the run has a mixture of nuclides ({name})"
+    try:
+        return load_nuclide(name), ""
+    except NuclideError as error:
+        return None, str(error)
 
 
 @functools.cache

@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.physics.compton import attenuation_scale
 from hw.physics.constants import ELECTRON_REST_KEV
-
-Array = npt.NDArray[np.float64]
 
 PHOTO_ENERGIES_KEV = (70.0, 100.0, 150.0, 200.0, 300.0, 400.0, 511.0)
 PHOTO_SHARE = {
@@ -24,7 +23,7 @@ PHOTO_SHARE = {
 63 (2002) 121), log-log interpolated between; below the first energy photons are absorbed."""
 
 
-def photo_share(material: str, energy_keV: npt.ArrayLike) -> Array:
+def photo_share(material: str, energy_keV: npt.ArrayLike) -> F8:
     """Return photoelectric over Compton cross-section."""
     log = np.interp(
         np.log(np.asarray(energy_keV, dtype=np.float64)),
@@ -34,7 +33,7 @@ def photo_share(material: str, energy_keV: npt.ArrayLike) -> Array:
     return np.asarray(np.exp(log))
 
 
-def relative_attenuation(material: str, energy_keV: npt.ArrayLike) -> Array:
+def relative_attenuation(material: str, energy_keV: npt.ArrayLike) -> F8:
     """Return µ(E) / µ(511 keV) without coherent scatter."""
     of_511 = 1.0 + photo_share(material, ELECTRON_REST_KEV)
     compton = attenuation_scale(energy_keV)

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.scanner.description import Scanner
-
-FloatArray = npt.NDArray[np.float64]
 
 LINEAR_ATTENUATION_PER_MM = {"LYSO": 0.0774, "NaI": 0.243, "CZT": 0.374}
 """Linear attenuation without coherent scatter, 1/mm, by material: of LYSO at 511 keV, of NaI and
@@ -47,8 +46,8 @@ class Geometry:
     event is ``crystal_front_mm + crystal_normal·doi_depth_mm[doi]``.
     """
 
-    module_centre_mm: FloatArray
-    module_axes: FloatArray
+    module_centre_mm: F8
+    module_axes: F8
     crystal_front_mm: npt.NDArray[np.float32]
     crystal_normal: npt.NDArray[np.float32]
     crystal_module: npt.NDArray[np.uint16]
@@ -78,7 +77,7 @@ def build_geometry(scanner: Scanner) -> Geometry:
     )
 
 
-def module_poses(scanner: Scanner, angle_deg: npt.ArrayLike = 0.0) -> tuple[FloatArray, FloatArray]:
+def module_poses(scanner: Scanner, angle_deg: npt.ArrayLike = 0.0) -> tuple[F8, F8]:
     """Return where modules stand at an angle: centres of front faces (m, 3) mm, axes (m, 3, 3).
 
     A gantry turns all modules about the scanner's axis; a swivel turns each about the axial line
@@ -192,23 +191,23 @@ def doi_depths_mm(
     return ((np.arange(doi_bins) + 0.5) * (thickness_mm / doi_bins)).astype(np.float32)
 
 
-def _sector_angles(scanner: Scanner) -> FloatArray:
+def _sector_angles(scanner: Scanner) -> F8:
     """Return the direction of each module's outward normal at rest, (m,) rad."""
     ring = scanner.ring
     return np.array([ring.sector_angle_rad(k) for k in range(ring.modules_per_ring)] * ring.n_rings)
 
 
-def _module_axes(angle: FloatArray) -> FloatArray:
+def _module_axes(angle: F8) -> F8:
     cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     return np.stack([-sin, cos, zero, zero, zero, one, cos, sin, zero], axis=1).reshape(-1, 3, 3)
 
 
-def _ring_z_mm(scanner: Scanner) -> FloatArray:
+def _ring_z_mm(scanner: Scanner) -> F8:
     ring = np.arange(scanner.n_modules) // scanner.ring.modules_per_ring
     return np.asarray((ring - (scanner.ring.n_rings - 1) / 2) * scanner.ring.ring_pitch_mm)
 
 
-def _crystal_offsets_mm(scanner: Scanner) -> FloatArray:
+def _crystal_offsets_mm(scanner: Scanner) -> F8:
     """Return the crystals' (u, v) from the module's centre, (crystals_per_module, 2)."""
     block = scanner.module
     u = (np.arange(block.n_u) - (block.n_u - 1) / 2) * block.pitch_u_mm
@@ -216,5 +215,5 @@ def _crystal_offsets_mm(scanner: Scanner) -> FloatArray:
     return np.stack([np.tile(u, block.n_v), np.repeat(v, block.n_u)], axis=1)
 
 
-def _bin(distance_mm: FloatArray, pitch_mm: float, count: int) -> npt.NDArray[np.int64]:
+def _bin(distance_mm: F8, pitch_mm: float, count: int) -> npt.NDArray[np.int64]:
     return np.clip(np.floor(distance_mm / pitch_mm), 0, count - 1).astype(np.int64)

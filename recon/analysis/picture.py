@@ -12,9 +12,9 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from recon.core.grid import ReconError
 
-Floats = npt.NDArray[np.float64]
 Triple = tuple[float, float, float]
 
 
@@ -29,7 +29,7 @@ class Picture:
     ``metadata`` is the JSON file beside the image, empty where there is none.
     """
 
-    values: Floats
+    values: F8
     voxel_mm: Triple
     origin_mm: Triple
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Picture:
         """Volume of a voxel."""
         return float(np.prod(self.voxel_mm)) / 1000.0
 
-    def axis_mm(self, axis: int) -> Floats:
+    def axis_mm(self, axis: int) -> F8:
         """Return the centres of the voxels along an axis."""
         steps = np.arange(self.values.shape[axis], dtype=np.float64)
         return np.asarray(self.origin_mm[axis] + steps * self.voxel_mm[axis], dtype=np.float64)
@@ -66,7 +66,7 @@ class Picture:
         x, y, z = np.asarray(self.origin_mm) + np.asarray(index) * np.asarray(self.voxel_mm)
         return float(x), float(y), float(z)
 
-    def index_of(self, place_mm: Triple) -> Floats:
+    def index_of(self, place_mm: Triple) -> F8:
         """Return the place in voxels, fractions allowed."""
         away = np.asarray(place_mm, dtype=np.float64) - np.asarray(self.origin_mm)
         return np.asarray(away / np.asarray(self.voxel_mm))
@@ -106,7 +106,7 @@ def read_picture(path: Path, *, frame: int = 0) -> Picture:
     return Picture(values, voxel_mm, origin, _sidecar(path), path.name)
 
 
-def _one_frame(values: Floats, frame: int, path: Path) -> Floats:
+def _one_frame(values: F8, frame: int, path: Path) -> F8:
     frames = values.shape[3] if values.ndim == 4 else 1
     if not 0 <= frame < frames:
         raise AnalysisError(f"{path}: there is no frame {frame}, it has {frames} (from 0)")

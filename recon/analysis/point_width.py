@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.analysis.picture import AnalysisError, Floats, Picture, Triple
+from hw.arrays import F8
+from recon.analysis.picture import AnalysisError, Picture, Triple
 
 _PASSES = 5
 _SEARCH = 2  # voxels by which the maximum of summed profiles may lie beside the image's
@@ -92,7 +93,7 @@ def _too_near(picture: Picture, axis: int) -> AnalysisError:
 
 def response_function(
     picture: Picture, peak: tuple[int, int, int], axis: int, fwhm_mm: list[float]
-) -> Floats:
+) -> F8:
     """Return the sum of the profiles along ``axis`` within two FWHM of ``peak`` across."""
     block: list[slice] = []
     for k in range(3):
@@ -103,14 +104,14 @@ def response_function(
     return np.asarray(picture.values[tuple(block)].sum(axis=across))
 
 
-def parabola_maximum(three: Floats) -> float:
+def parabola_maximum(three: F8) -> float:
     """Return the maximum of the parabola through three values of which the middle is highest."""
     left, top, right = (float(value) for value in three)
     bend = left - 2 * top + right
     return top if bend >= 0 else top - (right - left) ** 2 / (8 * bend)
 
 
-def crossing(falling: Floats, level: float) -> float | None:
+def crossing(falling: F8, level: float) -> float | None:
     """Return where values, the highest first, fall to ``level``, in steps; None if they do not."""
     below = np.flatnonzero(falling < level)
     if not len(below) or below[0] == 0:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from recon.analysis.picture import AnalysisError, Floats, Picture, Triple
+from hw.arrays import F8
+from recon.analysis.picture import AnalysisError, Picture, Triple
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,8 @@ class Profile:
 
     axis: str
     through_mm: Triple
-    place_mm: Floats
-    value: Floats
+    place_mm: F8
+    value: F8
     width_mm: float
 
 
@@ -55,7 +56,7 @@ def axis_profile(
 
 
 def _steps(
-    picture: Picture, index: Floats, across: list[int], width_mm: float
+    picture: Picture, index: F8, across: list[int], width_mm: float
 ) -> list[tuple[float, float]]:
     """Return the lines' places across, in voxels: one a voxel over the width."""
     sides = []

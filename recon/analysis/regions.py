@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.analysis.picture import AnalysisError, Floats, Picture, Triple
+from hw.arrays import F8
+from recon.analysis.picture import AnalysisError, Picture, Triple
 
 KINDS = {"sphere": 1, "cylinder": 2, "box": 3}
 """Kinds, and how many sizes each takes: diameter; diameter and length; widths along x, y, z."""
@@ -49,7 +50,7 @@ class Region:
         }[self.kind]
         return x / 2, y / 2, z / 2
 
-    def holds(self, x: Floats, y: Floats, z: Floats) -> np.ndarray:
+    def holds(self, x: F8, y: F8, z: F8) -> np.ndarray:
         """Return which points (mm) lie inside, bool of the broadcast shape."""
         dx, dy, dz = (
             (place - centre) / half
@@ -103,7 +104,7 @@ def parse_region(text: str) -> Region:
     return Region(name, kind, (x, y, z), sizes)
 
 
-def shares(region: Region, picture: Picture) -> tuple[tuple[slice, slice, slice], Floats]:
+def shares(region: Region, picture: Picture) -> tuple[tuple[slice, slice, slice], F8]:
     """Return the block of voxels that a region touches, and each one's share inside (0..1).
 
     Raises

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw.arrays import F8
 from recon.analysis.contrast import Warm
-from recon.analysis.picture import AnalysisError, Floats, Picture
+from recon.analysis.picture import AnalysisError, Picture
 
 RINGS = 8
 END_MM = 10.0
@@ -31,10 +32,10 @@ class Uniformity:
 
     mean: float
     noise: float
-    slice_z_mm: Floats
-    slices: Floats
-    ring_mm: Floats
-    rings: Floats
+    slice_z_mm: F8
+    slices: F8
+    ring_mm: F8
+    rings: F8
 
     @property
     def worst_ring(self) -> float:

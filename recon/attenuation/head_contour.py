@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F8, Mask
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid, ReconError
-from recon.core.tof import FWHM_PER_SIGMA
 
 SOFT_TISSUE_PER_MM = 0.0096
 SKULL_PER_MM = 0.0146
@@ -57,9 +58,6 @@ LEAST_SLICE_SHARE = 0.15
 
 FIT_MM, END_MM, MARGIN_MM = 36.0, 14.0, 4.0
 """Ends are continued so far, from a fit over so much, without the last slices seen."""
-
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 class ContourError(ReconError):
@@ -151,11 +149,11 @@ def _edge_level(image: Image, surface: Mask, grid: ImageGrid, level: float) -> f
     return float(np.interp(place, np.arange(len(profile)), profile))
 
 
-def _typical(slope: Floats) -> float:
+def _typical(slope: F8) -> float:
     return float(np.quantile(slope, 0.8))
 
 
-def _signed_depth(plane: Mask, voxel_mm: tuple[float, ...]) -> Floats:
+def _signed_depth(plane: Mask, voxel_mm: tuple[float, ...]) -> F8:
     half = min(voxel_mm) / 2
     inside = ndimage.distance_transform_edt(plane, sampling=voxel_mm) - half
     outside = ndimage.distance_transform_edt(~plane, sampling=voxel_mm) - half
@@ -202,7 +200,7 @@ def _convex_slices(piece: Mask, grid: ImageGrid) -> Mask:
     return result
 
 
-def _repaired(support: Floats) -> Floats:
+def _repaired(support: F8) -> F8:
     """Return the support lines (slices, directions) without spikes and steps."""
     empty = support[:, 0] < -1e2
     if empty.any():
@@ -215,8 +213,8 @@ def _repaired(support: Floats) -> Floats:
 
 
 def _closed(
-    slices: npt.NDArray[np.int64], support: Floats, n_slices: int, voxel_mm: float
-) -> tuple[npt.NDArray[np.int64], Floats]:
+    slices: npt.NDArray[np.int64], support: F8, n_slices: int, voxel_mm: float
+) -> tuple[npt.NDArray[np.int64], F8]:
     """Return slices and support lines with both ends continued as an ellipsoid closes.
 
     The ends of the field of view are seen badly or not at all. Half axes squared are quadratic in

@@ -25,25 +25,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F4, Mask, Records
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.attenuation.head_contour import BONE_PER_MM, SOFT_TISSUE_PER_MM
 from recon.core.events import EventList, Lors, joined
 from recon.core.grid import Image, ReconError
 from recon.core.mu_map import check_mu, resample
 from recon.core.scanner_tables import ReconSystem
-from recon.core.tof import FWHM_PER_SIGMA
 from recon.em.problem import em_quotient
 from recon.em.sensitivity import RATIO_FWHM_MM, coarse_grid, refined
 from recon.em.sensitivity_cache import sensitivity
 from recon.em.sensitivity_lines import sampled_lines
-from recon.lines.crystal_products import F4, Records
 from recon.lines.model import LineFactor, LineModel, LineRate
 from recon.projector.event_order import order_for_cache
 from recon.projector.operator import Projector
-
-Mask = npt.NDArray[np.bool_]
 
 ITERATIONS = 10
 FIRST_ITERATIONS = 2  # of the activity alone

@@ -9,21 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hw.messages.corrections import PET_NAMES
 from recon.core.grid import ReconError
-
-NAMES = (
-    "sensitivity",
-    "block_efficiency",
-    "attenuation",
-    "randoms",
-    "scatter",
-    "normalisation",
-    "dead_time",
-    "decay",
-    "motion",
-    "calibration",
-)
-"""Every correction by its name in metadata, messages and ``--require``."""
 
 
 class CorrectionError(ReconError):
@@ -63,21 +50,25 @@ class Corrections:
         self._set(name, Correction(False, why))
 
     def _set(self, name: str, correction: Correction) -> None:
-        if name not in NAMES:
-            raise KeyError(f"{name} is no correction; there are {', '.join(NAMES)}")
+        if name not in PET_NAMES:
+            raise KeyError(f"{name} is no correction; there are {', '.join(PET_NAMES)}")
         self.done[name] = correction
 
     def of(self, name: str) -> Correction:
         """Return what is known of a correction."""
         return self.done.get(name, Correction(False, "not asked for", wanted=False))
 
+    def ordered(self) -> dict[str, Correction]:
+        """Return what was noted, in the order of all corrections."""
+        return {name: self.done[name] for name in PET_NAMES if name in self.done}
+
     def applied(self) -> dict[str, bool]:
         """Return every correction's name and whether it is applied."""
-        return {name: self.of(name).applied for name in NAMES}
+        return {name: self.of(name).applied for name in PET_NAMES}
 
     def missing(self) -> dict[str, str]:
         """Return the corrections that were wanted and not possible, and why."""
-        found = {name: self.of(name) for name in NAMES}
+        found = {name: self.of(name) for name in PET_NAMES}
         return {name: one.how for name, one in found.items() if one.wanted and not one.applied}
 
     def require(self, names: tuple[str, ...]) -> None:
@@ -88,9 +79,9 @@ class Corrections:
                 raise CorrectionError(f"correction {name} is required and not applied: {found.how}")
 
     def as_metadata(self) -> dict[str, dict[str, Any]]:
-        """Return plain values for an image's metadata, in the order of ``NAMES``."""
+        """Return plain values for an image's metadata, in the order of ``PET_NAMES``."""
         return {
             name: {"applied": one.applied, "how": one.how, **one.figures}
-            for name in NAMES
+            for name in PET_NAMES
             for one in (self.of(name),)
         }

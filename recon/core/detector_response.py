@@ -23,16 +23,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
+from hw.arrays import F8
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, doi_depths_mm
 from recon.core.grid import ImageGrid
 from recon.core.radial_resolution import RadialResolution
-from recon.core.tof import FWHM_PER_SIGMA
 
-F8 = npt.NDArray[np.float64]
 ACOLLINEARITY = 0.0088
 """FWHM at the point over a b / (a + b); 0.5° FWHM between the photons."""
 

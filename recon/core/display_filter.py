@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from hw.arrays import F4
 from hw.jit import kernel
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid
-from recon.core.tof import FWHM_PER_SIGMA
 
 
 def gaussian(

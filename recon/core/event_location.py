@@ -21,15 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, F8
 from hw.jit import kernel
 from hw.physics.block_efficiency import BlockEfficiency, efficiency_at
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-from recon.core.events import F4, NO_OFFSET, Lors
+from recon.core.events import NO_OFFSET, Lors
 from recon.core.grid import ReconError
 from recon.core.tof import HALF_C_MM_PER_PS
-
-F8 = npt.NDArray[np.float64]
 
 MAX_MODULES = 2048  # the table of module pairs has MAX_MODULES² entries
 

@@ -1,8 +1,7 @@
 """Lines of response as arrays: what projectors and reconstruction work on.
 
 ``Lors`` holds where each event's line runs; ``EventList`` adds what its statistics need: a weight
-and the factor that turns its module pair's background into this line's expected background
-(see :mod:`recon.lines.model`).
+and the line's expected background (see :mod:`recon.lines.model`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
-F4 = npt.NDArray[np.float32]
+from hw.arrays import F4
+
 Selection = npt.NDArray[np.intp] | slice
 
 NO_OFFSET: F4 = np.zeros(0, dtype=np.float32)
@@ -47,18 +47,15 @@ class Lors:
 
 @dataclass(frozen=True)
 class EventList:
-    """Events ready for EM: lines, weights and background factors, all of one length n.
+    """Events ready for EM: lines, weights and addends, all of one length n.
 
     weight : (n,) float32, 1, or 1/fraction where events were thinned out
-    pair : (n,) uint32, module pair (a · modules + b)
-    factor : (n,) float32, times the pair's background rate = the line's expected background
-    addend : (n,) float32, background of the line itself, in the same unit; empty for none
+    addend : (n,) float32, the line's expected background, in the unit of its projection; empty for
+        none
     """
 
     lors: Lors
     weight: F4
-    pair: npt.NDArray[np.uint32]
-    factor: F4
     addend: F4 = field(default_factory=lambda: NO_ADDEND)
 
     def __len__(self) -> int:
@@ -67,19 +64,12 @@ class EventList:
     @classmethod
     def plain(cls, lors: Lors) -> EventList:
         """Return events of weight 1 without background."""
-        n = len(lors)
-        return cls(lors, np.ones(n, np.float32), np.zeros(n, np.uint32), np.zeros(n, np.float32))
+        return cls(lors, np.ones(len(lors), np.float32))
 
     def take(self, chosen: Selection) -> EventList:
         """Return the chosen events."""
         addend = self.addend[chosen] if len(self.addend) else self.addend
-        return EventList(
-            self.lors.take(chosen),
-            self.weight[chosen],
-            self.pair[chosen],
-            self.factor[chosen],
-            addend,
-        )
+        return EventList(self.lors.take(chosen), self.weight[chosen], addend)
 
 
 def joined(parts: list[EventList]) -> EventList:
@@ -89,13 +79,7 @@ def joined(parts: list[EventList]) -> EventList:
     lors = Lors(
         *(np.concatenate([getattr(part.lors, one.name) for part in parts]) for one in fields(Lors))
     )
-    return EventList(
-        lors,
-        np.concatenate([part.weight for part in parts]),
-        np.concatenate([part.pair for part in parts]),
-        np.concatenate([part.factor for part in parts]),
-        _joined_addends(parts),
-    )
+    return EventList(lors, np.concatenate([part.weight for part in parts]), _joined_addends(parts))
 
 
 def _joined_addends(parts: list[EventList]) -> F4:

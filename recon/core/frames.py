@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from recon.core.grid import ReconError
 
 PS_PER_S = 1e12
@@ -20,8 +21,6 @@ MOST_S = 9e6
 """Times are int64 in ps."""
 
 MOST_FRAMES, MOST_DIGITS = 2000, 18
-
-Records = npt.NDArray[np.void]
 
 
 class FrameError(ReconError):

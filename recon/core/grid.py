@@ -97,7 +97,3 @@ class ImageGrid:
         flat = np.zeros(self.padded_shape, dtype=np.float32)
         flat[1:-1, 1:-1, 1:-1] = image
         return flat.reshape(-1)
-
-    def unpadded(self, flat: Image) -> Image:
-        """Return the image without its border (a contiguous copy)."""
-        return np.ascontiguousarray(flat.reshape(self.padded_shape)[1:-1, 1:-1, 1:-1])

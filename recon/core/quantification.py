@@ -21,13 +21,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from hw.physics.nuclides import Nuclide, NuclideError, load_nuclide
 from recon.core.decay import MOST_HALF_LIVES
 from recon.core.grid import Image, ImageGrid, ReconError
 
@@ -140,19 +138,6 @@ def load_calibration(path: Path) -> ActivityCalibration:
             f"{FORMAT!r} and a factor in {least:g}..{most:g}"
         )
     return found
-
-
-def nuclide_of(labels: dict[str, Any]) -> tuple[Nuclide | None, str]:
-    """Return the one nuclide that a run's labels name, or None and why not."""
-    name = str(labels.get("nuclide", "") or "")
-    if not name:
-        return None, "the run does not say which nuclide it is"
-    if "+" in name or ":" in name:
-        return None, f"the run has a mixture of nuclides ({name})"
-    try:
-        return load_nuclide(name), ""
-    except NuclideError as error:
-        return None, str(error)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, F8
 from hw.jit import bare_kernel
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid
 from recon.core.resolution import GaussianResolution, ResolutionError
-from recon.core.tof import FWHM_PER_SIGMA
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
 
 CUT_SIGMAS = 3.0
 SAMPLES = 5

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from scipy.ndimage import correlate1d
 from scipy.special import ndtr
 
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid, ReconError
-from recon.core.tof import FWHM_PER_SIGMA
 
 CUT_SIGMAS = 4.0
 

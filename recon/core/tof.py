@@ -12,7 +12,6 @@ non-TOF alike.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from hw.physics.constants import FWHM_PER_SIGMA, LIGHT_MM_PER_PS
 from recon.core.grid import ReconError
 
-HALF_C_MM_PER_PS = 0.299792458 / 2
-"""Half the speed of light (SI definition), mm per ps: time difference to displacement."""
+HALF_C_MM_PER_PS = LIGHT_MM_PER_PS / 2
+"""Time difference to displacement."""
 
-FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 TABLE_CELLS = 4096
 
 

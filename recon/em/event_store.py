@@ -29,7 +29,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from recon.core.events import F4, EventList, Lors, joined
+from hw.arrays import F4
+from recon.core.events import EventList, Lors, joined
 from recon.core.grid import ReconError
 from recon.projector.event_order import order_for_cache
 
@@ -74,8 +75,6 @@ class EventStore:
         self._file: BinaryIO | None = None
         self._map: mmap.mmap | None = None
         self._closed = False
-        self._no_pair = np.zeros(0, dtype=np.uint32)
-        self._no_factor = np.zeros(0, dtype=np.float32)
 
     @classmethod
     def build(
@@ -91,8 +90,7 @@ class EventStore:
 
         Parameters
         ----------
-        parts : lists whose background is in ``addend`` alone (``factor`` all 0), all with TOF
-            offsets or all without
+        parts : lists, all with TOF offsets or all without
         folder : where the temporary file goes; the system's temporary folder where it is None
         memory_limit_bytes : events beyond this go to the file
 
@@ -182,8 +180,6 @@ class EventStore:
             self.has_tof = events.lors.has_tof
         if self.has_tof != events.lors.has_tof:
             raise EventStoreError("some events have TOF offsets and some have none: use one kind")
-        if events.factor.any():
-            raise EventStoreError("events with a module pair's background: fold it into addend")
         _check_numbers("weight", events.weight)
         _check_numbers("addend", events.addend)
         seen = events.weight > 0
@@ -200,7 +196,7 @@ class EventStore:
         order = order_for_cache(events.lors)
         for number, chosen in enumerate(self._dealt(events.lors, order)):
             if len(chosen):
-                dealt = _compact(events.take(chosen))
+                dealt = events.take(chosen)
                 self._weights[number] += float(dealt.weight.sum(dtype=np.float64))
                 self._held[number].append(dealt)
         if self._file is not None or self._events * self._event_bytes > self._limit:
@@ -246,11 +242,7 @@ class EventStore:
             columns.append(flat.reshape(n, 3) if width == 3 else flat)
             at += flat.nbytes
         start, end, weight, addend, *offset = columns
-        if n > len(self._no_pair):
-            self._no_pair = np.zeros(n, dtype=np.uint32)
-            self._no_factor = np.zeros(n, dtype=np.float32)
-        nothing = (self._no_pair[:n], self._no_factor[:n])
-        return EventList(Lors(start, end, *offset), weight, *nothing, addend)
+        return EventList(Lors(start, end, *offset), weight, addend)
 
 
 def view_of(lors: Lors, views: int) -> npt.NDArray[np.int64]:
@@ -258,21 +250,6 @@ def view_of(lors: Lors, views: int) -> npt.NDArray[np.int64]:
     along = lors.end - lors.start
     angle = np.nan_to_num(np.arctan2(along[:, 1], along[:, 0])) % np.float32(np.pi)
     return np.asarray(angle * (views / np.pi), dtype=np.int64).clip(0, views - 1)
-
-
-def with_background(events: EventList, pair_background: F4) -> EventList:
-    """Return events whose module pairs' background rates have moved into their addends."""
-    highest = int(events.pair.max(initial=0))
-    if highest >= len(pair_background):
-        raise EventStoreError(
-            f"module pair {highest} but background has {len(pair_background)} pairs"
-        )
-    addend = events.factor * pair_background[events.pair]
-    if len(events.addend):
-        addend = addend + events.addend
-    return EventList(
-        events.lors, events.weight, events.pair, np.zeros(len(events), np.float32), addend
-    )
 
 
 def _check_numbers(name: str, values: F4) -> None:
@@ -284,18 +261,10 @@ def _check_numbers(name: str, values: F4) -> None:
         )
 
 
-def _compact(events: EventList) -> EventList:
-    """Return the events with an addend each, and one zero for all pairs and factors."""
-    n = len(events)
-    addend = events.addend if len(events.addend) else np.zeros(n, dtype=np.float32)
-    return EventList(
-        events.lors, events.weight, np.zeros(n, np.uint32), np.zeros(n, np.float32), addend
-    )
-
-
 def _columns(events: EventList) -> list[F4]:
     lors = events.lors
-    columns = [lors.start, lors.end, events.weight, events.addend]
+    addend = events.addend if len(events.addend) else np.zeros(len(events), np.float32)
+    columns = [lors.start, lors.end, events.weight, addend]
     if lors.has_tof:
         columns.append(lors.offset_mm)
     return [np.ascontiguousarray(column, dtype=np.float32) for column in columns]

@@ -23,10 +23,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from recon.core.events import F4, EventList
+from recon.core.events import EventList
 from recon.core.grid import Image
 from recon.core.resolution import Resolution
-from recon.em.event_store import EventStore, with_background
+from recon.em.event_store import EventStore
 from recon.em.penalised import Bsrem, RelativeDifference
 from recon.em.problem import EmModel, OsemError, em_quotient, em_update, uniform_image
 from recon.em.stopping import Step, Stopping, Watch
@@ -79,7 +79,6 @@ def osem(
     subsets: int | None = None,
     resolution: Resolution | None = None,
     prior: RelativeDifference | None = None,
-    background: F4 | None = None,
     initial: Image | None = None,
     stopping: Stopping | None = None,
     progress: Progress = lambda done, total, log_likelihood: None,
@@ -94,8 +93,6 @@ def osem(
     subsets : of an event list, 8 unless given; a store has its own
     resolution : blur of the image between emission and line
     prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.em.penalised`)
-    background : expected rate of each module pair's randoms, in addition to the events' addends
-        (event lists only)
     initial : finite and not negative; voxels that are 0 stay 0. Uniform where it is None
     stopping : ends the iterations early
     stopped : asked before each update; True returns the image as it is
@@ -106,7 +103,7 @@ def osem(
         for plans out of bounds, and for exposures or initial images that are not finite
     """
     check_plan(iterations, subsets)
-    store = stored(events, subsets, background)
+    store = stored(events, subsets)
     model = EmModel.of(projector, store, exposure, mask, resolution)
     step: Step = partial(em_update, model)
     if prior is not None:
@@ -122,18 +119,12 @@ def check_plan(iterations: int, subsets: int | None) -> None:
             raise OsemError(f"{name} = {value}: must lie in 1..1000")
 
 
-def stored(
-    events: EventList | EventStore, subsets: int | None, background: F4 | None = None
-) -> EventStore:
+def stored(events: EventList | EventStore, subsets: int | None) -> EventStore:
     """Return events dealt to subsets, in memory if they are a list."""
     if isinstance(events, EventStore):
-        if background is not None:
-            raise OsemError("an event store keeps no module pairs: fold background into addends")
         if subsets not in (None, events.subsets):
             raise OsemError(f"subsets = {subsets}, but the store was made for {events.subsets}")
         return events
-    if background is not None:
-        events = with_background(events, background)
     count = max(1, min(subsets or DEFAULT_SUBSETS, len(events)))
     return EventStore.build([events], subsets=count)
 

@@ -32,16 +32,12 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8, I8
 from hw.jit import bare_kernel
 from recon.core.grid import Image, ImageGrid
 from recon.em.problem import EmModel, OsemError, em_quotient, em_update
 from recon.projector.operator import EmSums
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F4
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import check_mu
 from recon.core.scanner_tables import ReconSystem
-from recon.core.tof import FWHM_PER_SIGMA
 from recon.em.sensitivity_lines import SampledLines, sampled_lines
 from recon.lines.model import LineFactor
 from recon.projector.operator import Projector
@@ -39,7 +40,6 @@ RATIO_SAMPLES = 800_000
 LEAST_RELATIVE = 0.01
 """Voxels seen with less than this share of the greatest sensitivity are masked."""
 
-F4 = npt.NDArray[np.float32]
 Stopped = Callable[[], bool]
 
 

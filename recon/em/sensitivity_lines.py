@@ -15,18 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8, I8
 from hw.physics.block_efficiency import lower_by_efficiency
 from recon.core.event_location import Detection
-from recon.core.events import F4, Lors
+from recon.core.events import Lors
 from recon.core.scanner_tables import ReconSystem
 
 SAMPLES_PER_CHUNK = 200_000
 LEAST_PER_PAIR = 64
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,8 @@ class SampledLines:
 
     lors: Lors
     weight: F4
-    crystal_a: Ints
-    crystal_b: Ints
+    crystal_a: I8
+    crystal_b: I8
 
 
 def sampled_lines(system: ReconSystem, *, samples: int) -> Iterator[SampledLines]:
@@ -52,7 +49,7 @@ def sampled_lines(system: ReconSystem, *, samples: int) -> Iterator[SampledLines
         yield _lines(system, chosen, points)
 
 
-def quasi_random(pair_number: Ints, each: int) -> Floats:
+def quasi_random(pair_number: I8, each: int) -> F8:
     """Return points (pairs, each, 6) in [0, 1): Kronecker sequence, rotated per pair.
 
     Generators are powers of the root of x⁷ = x + 1, the generalised golden ratio of M. Roberts,
@@ -64,7 +61,7 @@ def quasi_random(pair_number: Ints, each: int) -> Floats:
     return np.asarray(np.modf(shift[:, None, :] + np.arange(each)[None, :, None] * steps)[0])
 
 
-def _lines(system: ReconSystem, pairs: Ints, points: Floats) -> SampledLines:
+def _lines(system: ReconSystem, pairs: I8, points: F8) -> SampledLines:
     detection, outward = system.detection, system.geometry.module_axes[:, 2, :]
     mu = detection.mu_per_mm
     stopping = -math.expm1(-mu * detection.thickness_mm)
@@ -95,9 +92,7 @@ def _lines(system: ReconSystem, pairs: Ints, points: Floats) -> SampledLines:
     )
 
 
-def _lower(
-    detection: Detection, module: Ints, towards: Floats, places: Floats, weight: Floats
-) -> None:
+def _lower(detection: Detection, module: I8, towards: F8, places: F8, weight: F8) -> None:
     """Multiply weights (pairs, each) by the block efficiency of their ends in ``module``."""
     seen, each = detection.efficiency, weight.shape[1]
     ends = np.ascontiguousarray(towards.reshape(-1, 3)), np.ascontiguousarray(places.reshape(-1, 2))
@@ -107,7 +102,7 @@ def _lower(
     )  # fmt: skip
 
 
-def _points_in(system: ReconSystem, module: Ints, points: Floats) -> tuple[Floats, Floats]:
+def _points_in(system: ReconSystem, module: I8, points: F8) -> tuple[F8, F8]:
     """Return positions (pairs, each, 3) in the blocks and their depths (pairs, each), mm."""
     detection: Detection = system.detection
     mu = detection.mu_per_mm
@@ -126,7 +121,7 @@ def _points_in(system: ReconSystem, module: Ints, points: Floats) -> tuple[Float
     return centre + np.einsum("pki,pij->pkj", local, axes), depth
 
 
-def _crystals(system: ReconSystem, module: Ints, points: Floats) -> Ints:
+def _crystals(system: ReconSystem, module: I8, points: F8) -> I8:
     """Return the crystals (pairs · each,) that points (pairs, each, 2) of faces, 0 to 1, are in."""
     block = system.scanner.module
     iu = np.minimum((points[..., 0] * block.n_u).astype(np.int64), block.n_u - 1)

@@ -30,8 +30,8 @@ from typing import Protocol
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image
-from recon.core.tof import FWHM_PER_SIGMA
 from recon.em.problem import EmModel, OsemError
 from recon.projector.joseph_kernels import LEAST_EXPECTED
 from recon.projector.operator import EmSums

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
+from hw.arrays import Records
 
-Records = npt.NDArray[np.void]
 Part = tuple[bool, Records]
 """Whether these ``COINCIDENCE`` records are delayeds, and the records."""
 

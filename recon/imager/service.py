@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
 
 import msgspec
 import zmq
@@ -32,7 +31,8 @@ from recon.core.grid import ReconError
 from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity as sensitivity_image
-from recon.imager.pet_run import LiveRun
+from recon.imager.pet_run import PetLiveRun
+from recon.imager.run_base import LiveRun
 from recon.imager.spect_run import SpectLiveRun
 from recon.imager.warm_up import warm_kernels
 from recon.live.imager import LiveImager
@@ -66,28 +66,6 @@ class Pace:
     threads: int = 1
 
 
-class Imaging(Protocol):
-    """What the service asks of a run's imaging, PET or SPECT."""
-
-    begin: RunBegin
-    final: ImageMessage | None
-
-    def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
-        """Return a new image where events came since the last one."""
-
-    def end(self, end: RunEnd, *, stopped: Callable[[], bool]) -> ImageMessage | None:
-        """Finish the run: return the final image; None if that is done. Asks all the time."""
-
-    def report(self) -> ImagerReport:
-        """Return the statistics of this run so far."""
-
-    def restate(self, begin: RunBegin) -> None:
-        """Take the run's announcement again: how it is to be imaged may have changed."""
-
-    def close(self) -> None:
-        """Stop what works in the background."""
-
-
 class LiveService:
     """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
 
@@ -105,8 +83,8 @@ class LiveService:
         self._clock = clock
         self._leave = False
         self.serving = False
-        self._run: Imaging | None = None
-        self._imager: LiveImager | None = None
+        self._run: LiveRun | None = None
+        self._imager: LiveImager[CrystalLines] | None = None
         self._imager_key: tuple[object, ...] = ()
         self._last: bytes | None = None
         self._words = ""
@@ -180,12 +158,9 @@ class LiveService:
     def _handle(self, parts: list[bytes]) -> None:
         try:
             message = decode(parts[0])
-            if isinstance(message, CoincidenceBatch):
-                if isinstance(self._run, LiveRun):
-                    self._run.take(message, *_records_of(message, parts))
-            elif isinstance(message, SinglesBatch):
-                if isinstance(self._run, SpectLiveRun):
-                    self._run.take_singles(message, parts[1:])
+            if isinstance(message, CoincidenceBatch | SinglesBatch):
+                if self._run is not None:
+                    self._run.take(message, parts[1:])
             else:
                 self._order(message)
         except (MessageError, ReconError, ScannerError) as error:
@@ -226,20 +201,15 @@ class LiveService:
             self._run.close()
             self._run = None
         self._refused = begin.run
-        self._run = self._imaging_of(begin, parse_scanner(begin.scanner_toml))
+        self._run = self._run_of(begin, parse_scanner(begin.scanner_toml))
         self._refused = ""
 
-    def _imaging_of(self, begin: RunBegin, scanner: Scanner) -> Imaging:
+    def _run_of(self, begin: RunBegin, scanner: Scanner) -> LiveRun:
         if scanner.modality == "SPECT":
-            return SpectLiveRun.of(
-                begin,
-                clock=self._clock,
-                threads=self._pace.threads,
-                stopped=lambda: self._leave,
-            )
-        return LiveRun(begin, self._prepared(begin, scanner), clock=self._clock)
+            return SpectLiveRun(begin, clock=self._clock, threads=self._pace.threads)
+        return PetLiveRun(begin, self._prepared(begin, scanner), clock=self._clock)
 
-    def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager:
+    def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager[CrystalLines]:
         """Return an imager for the run's scanner; the last run's where nothing changed."""
         settings = begin.settings
         energies_keV = (settings.lld_keV, settings.uld_keV)
@@ -290,18 +260,6 @@ def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, queue: int) -> z
     socket.setsockopt(zmq.RCVHWM, queue)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     return socket
-
-
-def _records_of(batch: CoincidenceBatch, parts: list[bytes]) -> tuple[bytes, bytes]:
-    """Return the raw prompts and delayeds; raises MessageError where they are not what it says."""
-    sizes = [len(part) for part in parts[1:]]
-    expected = [batch.prompts * 32, batch.delayeds * 32]
-    if sizes != expected:
-        raise MessageError(
-            f"coincidence batch {batch.sequence}: parts of {sizes} bytes, expected {expected} "
-            "(32 bytes per coincidence): start all processes from the same installation"
-        )
-    return parts[1], parts[2]
 
 
 def run_imager(

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.messages.imager import CoincidenceBatch, RunEnd
+from hw.messages.imager import CoincidenceBatch, RunEnd, SinglesBatch
 
 LATENCY_BINS_MS = 60_000
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Prompts and delayeds of batches that never came."""
+    """Batches that never came; their prompts (or windowed singles) and delayeds."""
 
+    batches: int = 0
     prompts: int = 0
     delayeds: int = 0
 
@@ -22,42 +23,55 @@ class Missing:
 class StreamLedger:
     """Follows the sequence numbers and totals of one run's batches.
 
-    A stream that is joined late has lost nothing on the way: ``joined_late`` says so and counting
-    begins with the first batch seen.
+    A stream that is joined late has lost nothing on the way, unless ``late_is_lost``:
+    ``joined_late`` says so and counting begins with the first batch seen.
+
+    seen, total : prompts (or windowed singles) that came, and that there were up to now
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, *, late_is_lost: bool = False) -> None:
         self.run = run
         self.batches_lost = 0
         self.joined_late = False
-        self._next: int | None = None
-        self._prompts = 0
+        self.seen = 0
+        self.total = 0
+        self._next: int | None = 0 if late_is_lost else None
         self._delayeds = 0
 
-    def take(self, batch: CoincidenceBatch) -> Missing | None:
+    def take(self, batch: CoincidenceBatch | SinglesBatch) -> Missing | None:
         """Return what is missing before ``batch``; None where it is of another run or repeated."""
         if batch.run != self.run or (self._next is not None and batch.sequence < self._next):
             return None
+        if isinstance(batch, SinglesBatch):
+            came, before, delayeds, delayeds_before = batch.singles, batch.singles_before, 0, 0
+        else:
+            came, before = batch.prompts, batch.prompts_before
+            delayeds, delayeds_before = batch.delayeds, batch.delayeds_before
         if self._next is None:
             self.joined_late = batch.sequence > 0
             if self.joined_late:
-                self._prompts, self._delayeds = batch.prompts_before, batch.delayeds_before
+                self.total, self._delayeds = before, delayeds_before
             self._next = batch.sequence
-        self.batches_lost += batch.sequence - self._next
         missing = Missing(
-            max(0, batch.prompts_before - self._prompts),
-            max(0, batch.delayeds_before - self._delayeds),
+            batch.sequence - self._next,
+            max(0, before - self.total),
+            max(0, delayeds_before - self._delayeds),
         )
+        self.batches_lost += missing.batches
         self._next = batch.sequence + 1
-        self._prompts = batch.prompts_before + batch.prompts
-        self._delayeds = batch.delayeds_before + batch.delayeds
+        self.seen += came
+        self.total, self._delayeds = before + came, delayeds_before + delayeds
         return missing
 
     def end(self, end: RunEnd) -> Missing:
         """Return what is missing between the last batch seen and the run's end."""
         if self._next is None:
             return Missing()
-        return Missing(max(0, end.prompts - self._prompts), max(0, end.delayeds - self._delayeds))
+        missing = Missing(
+            0, max(0, end.prompts - self.total), max(0, end.delayeds - self._delayeds)
+        )
+        self.total += missing.prompts
+        return missing
 
 
 class LatencyHistogram:

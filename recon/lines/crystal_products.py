@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, Records
 from hw.jit import kernel
 from recon.core.grid import ReconError
 
-F4 = npt.NDArray[np.float32]
-Records = npt.NDArray[np.void]
 UNKNOWN = 1.0
 
 

@@ -25,13 +25,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, Records
 from recon.core.event_location import LocatedEvents
-from recon.core.events import F4, EventList, Lors
+from recon.core.events import EventList, Lors
 from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 from recon.projector.operator import Projector
-
-Records = npt.NDArray[np.void]
 
 
 class LineFactor(Protocol):
@@ -103,13 +102,8 @@ class LineModel:
             rate += part.of_records(records, located)
         addend = np.zeros(len(records), dtype=np.float32)
         np.divide(rate, seen, out=addend, where=visible)
-        return EventList(
-            located.lors,
-            np.where(visible, np.float32(weight), np.float32(0.0)),
-            located.pair,
-            np.zeros(len(records), dtype=np.float32),
-            addend,
-        )
+        weights = np.where(visible, np.float32(weight), np.float32(0.0))
+        return EventList(located.lors, weights, addend)
 
 
 @dataclass(frozen=True)

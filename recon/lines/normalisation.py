@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from daq.folder.calibration_set import CalibrationSet
 from hw.scanner.description import Scanner
 from recon.lines.crystal_products import LineArrayError, PairProduct, checked, single_precision
 
@@ -70,6 +71,19 @@ class Normalisation(PairProduct):
     def dead_crystals(self) -> int:
         """How many crystals see nothing."""
         return int((self.crystal == 0).sum())
+
+
+def lacks_normalisation(known: CalibrationSet) -> str:
+    """Return why a calibration set has no normalisation to use; "" where it has one."""
+    if not known.statuses["efficiency"].any():
+        return "the calibration set has no efficiencies"
+    if known.has_current_normalisation:
+        return ""
+    return (
+        f"the normalisation of {known.identity} is of format version {known.about.version}, made "
+        "with an older detection model, and left out: make it again with "
+        "`tomoshibi calibrate normalisation`"
+    )
 
 
 class LiveShare(PairProduct):

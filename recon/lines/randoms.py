@@ -25,9 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.randoms import fan_sum_rates
+from hw.arrays import F4, F8, Records
 from recon.core.event_location import LocatedEvents
 from recon.core.scanner_tables import ReconSystem
-from recon.lines.crystal_products import F4, PairProduct, Records, checked, single_precision
+from recon.lines.crystal_products import PairProduct, checked, single_precision
 
 OVERDISPERSION = 1.2
 """φ, variance over mean of a fan sum. A single that falls in with both photons of a pair makes two
@@ -37,7 +38,6 @@ crystals, too small lets noise in."""
 MOST_RESIDUAL = 0.01
 """Of all delayeds: by more than this no module's fan may be missed."""
 
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 
@@ -116,9 +116,7 @@ def fan_counts(records: Records, n_crystals: int) -> Counts:
     return np.bincount(both, minlength=n_crystals).astype(np.int64)
 
 
-def smoothed_fans(
-    fans: Floats, singles: Floats | None, system: ReconSystem
-) -> tuple[Floats, float]:
+def smoothed_fans(fans: F8, singles: F8 | None, system: ReconSystem) -> tuple[F8, float]:
     """Return the shrunk fan sums (n_crystals,) and the share that crystals have of their own."""
     modules = system.scanner.n_modules
     table = fans.reshape(modules, -1)
@@ -133,7 +131,7 @@ def smoothed_fans(
     return shrunk.reshape(-1), own
 
 
-def shrink(counts: Floats, expected: Floats) -> tuple[Floats, float]:
+def shrink(counts: F8, expected: F8) -> tuple[F8, float]:
     """Return counts shrunk towards what was expected, and the mean weight of the counts."""
     seen = expected > 0
     square = float((expected[seen] ** 2).sum())
@@ -145,7 +143,7 @@ def shrink(counts: Floats, expected: Floats) -> tuple[Floats, float]:
     return np.where(seen, expected + weight * (counts - expected), 0.0), float(weight[seen].mean())
 
 
-def _fitted(fans: Floats, pairs: Floats, system: ReconSystem) -> Floats:
+def _fitted(fans: F8, pairs: F8, system: ReconSystem) -> F8:
     """Return r with Σ r_a r_b over each fan = D_a; where there is none, r in proportion to D.
 
     There is none for delayeds of module pairs that are not allowed, which a list of another sorter
@@ -160,14 +158,14 @@ def _fitted(fans: Floats, pairs: Floats, system: ReconSystem) -> Floats:
     return np.asarray(fans * np.sqrt(fans.sum() / 2 / lines) if lines > 0 else np.zeros_like(fans))
 
 
-def _share(table: Floats) -> Floats:
+def _share(table: F8) -> F8:
     """Return each crystal's share of its module; even shares in a module without counts."""
     total = table.sum(axis=1, keepdims=True)
     even = np.full_like(table, 1.0 / table.shape[1])
     return np.divide(table, total, out=even, where=total > 0)
 
 
-def _profile(table: Floats, n_rings: int) -> Floats:
+def _profile(table: F8, n_rings: int) -> F8:
     """Return the counts expected of each crystal from its place in the block, and its ring."""
     modules, each = table.shape
     total = table.sum(axis=1)

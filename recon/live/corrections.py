@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import msgspec
-import numpy as np
-
+from daq.folder.calibration_set import load_set_for, scanner_hash
+from hw.errors import TomoshibiError
 from hw.messages.imager import RunBegin
 from hw.messages.live_settings import LiveSettings
 from hw.scanner.description import Scanner
@@ -39,8 +38,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor, LineModel
-from recon.lines.normalisation import Normalisation
-from recon.lines.randoms import CrystalRandoms
+from recon.lines.normalisation import Normalisation, lacks_normalisation
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
 from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
@@ -102,12 +100,9 @@ class LiveJob(Generic[Result]):
 CONTOUR_PROMPTS = 200_000
 SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
-NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric", "masked")
 LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
 SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
-NORMALISATION_SINCE = 3
-"""Version of calibration sets whose efficiencies belong to this detection model."""
 
 SCATTER_SAMPLE = 300_000
 """Prompts that the scatter's tails are fitted to, the newest."""
@@ -127,8 +122,9 @@ class _Lines:
 class LiveCorrections:
     """The corrections of one run; :meth:`advance` before every image."""
 
-    def __init__(self, begin: RunBegin, imager: LiveImager, system: ReconSystem) -> None:
-        assert isinstance(imager.lines, CrystalLines)
+    def __init__(
+        self, begin: RunBegin, imager: LiveImager[CrystalLines], system: ReconSystem
+    ) -> None:
         self._begin = begin
         self._imager = imager
         self._lines = imager.lines
@@ -225,10 +221,10 @@ class LiveCorrections:
     def _true_share(self) -> float:
         """Return the share of the prompts that nothing is subtracted from."""
         imager, share = self._imager, 1.0
-        if isinstance(self._lines.randoms, CrystalRandoms) and imager.seconds > 0:
+        if self._lines.randoms is not None and imager.seconds > 0:
             per_s = imager.books.prompts / max(imager.books.wall_s, 1e-9)
             share -= self._lines.randoms.total_per_s / max(per_s, 1e-9)
-        if isinstance(self._lines.scatter, ScatterRate):
+        if self._lines.scatter is not None:
             share -= float(self._lines.scatter.about.get("share_of_prompts") or 0.0)
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
@@ -299,9 +295,8 @@ class LiveCorrections:
         self._scatter_at = (now_s, prompts)
         image = imager.estimate
         records, seconds = imager.memory.newest_records(SCATTER_SAMPLE)
-        known = self._lines.scatter
-        previous = known if isinstance(known, ScatterRate) else None
-        randoms, model = self._lines.randoms, LineModel(self._system, factors=self._lines.factors)
+        previous, randoms = self._lines.scatter, self._lines.randoms
+        model = LineModel(self._system, factors=self._lines.factors)
         settings = self._begin.settings
         window = EnergyWindow.of(
             self._system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV
@@ -370,8 +365,8 @@ class LiveCorrections:
             return
         try:
             found = load_calibration(Path(path))
-            # its hash of the scanner is the daq's to know; the name must do here
-            found.check(scanner=self._system.scanner.name, scanner_hash=found.scanner_hash)
+            scanner = self._system.scanner
+            found.check(scanner=scanner.name, scanner_hash=scanner_hash(scanner))
         except ReconError as error:
             self._fail("calibration", str(error))
             return
@@ -408,7 +403,7 @@ class LiveCorrections:
         scatter = self._lines.scatter
         if not self._settings.wants("scatter"):
             told.leave("scatter", "switched off")
-        elif isinstance(scatter, ScatterRate):
+        elif scatter is not None:
             share = float(scatter.about.get("share_of_prompts") or 0.0)
             words = f", {100 * share:.0f} % of the prompts" if share > 0 else ""
             told.apply("scatter", f"simulated from the image at {self._scatter_at[0]:.0f} s{words}")
@@ -433,24 +428,13 @@ class LiveCorrections:
 
 
 def load_normalisation(path: Path, scanner: Scanner) -> Normalisation:
-    """Return the normalisation in a run's calibration set."""
+    """Return the normalisation in a run's calibration set; raises ReconError for none."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            version = int(msgspec.json.decode(found["about"].tobytes())["version"])
-            arrays = {
-                name: np.asarray(found[name]) if name in found else np.zeros(0, np.float32)
-                for name in NORMALISATION
-            }
-    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
-        raise ReconError(f"{path}: no calibration set: {error}") from error
-    if not arrays["efficiency_status"].any():
-        raise ReconError(f"{path}: the calibration set has no efficiencies")
-    if version < NORMALISATION_SINCE:
-        raise ReconError(
-            f"{path}: a normalisation of version {version}, made with an older detection model: "
-            "make it again with `tomoshibi calibrate normalisation`"
-        )
-    masked = arrays["masked"] if arrays["masked"].size else None
+        found = load_set_for(path, scanner)
+    except TomoshibiError as error:
+        raise ReconError(str(error)) from error
+    if why := lacks_normalisation(found):
+        raise ReconError(f"{path}: {why}")
     return Normalisation.of_set(
-        arrays["efficiency"], arrays["block_profile"], arrays["geometric"], scanner, masked=masked
+        found.efficiency, found.block_profile, found.geometric, scanner, masked=found.masked
     )

@@ -143,14 +143,8 @@ class LiveFrames:
 
     def _ratio(self, events: EventList) -> Image:
         """A line's gain goes with 1 / voxel volume, and its addend with the volume."""
-        scaled = EventList(
-            events.lors,
-            events.weight,
-            events.pair,
-            events.factor,
-            events.addend * np.float32(self._volumes),
-        )
-        return self._estimate.ratio(scaled)
+        addend = events.addend * np.float32(self._volumes)
+        return self._estimate.ratio(EventList(events.lors, events.weight, addend))
 
     def _finish(self, end_ps: int) -> None:
         frame = self._shown(complete=True)

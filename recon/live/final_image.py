@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class _Plan:
 
 
 def finish(
-    imager: LiveImager,
+    imager: LiveImager[Any],
     *,
     within_s: float,
     iterations: int = 4,
@@ -104,7 +105,7 @@ def finish(
     return replace(imager.shown(), how=how)
 
 
-def _use_the_rest(imager: LiveImager, stopped: Callable[[], bool]) -> None:
+def _use_the_rest(imager: LiveImager[Any], stopped: Callable[[], bool]) -> None:
     """Use every pending event, and bring all kept lines up to the corrections of now."""
     while imager.intake.count and not stopped():
         imager.use_pending(imager.memory.buffer.capacity, sample=SMALLEST_SAMPLE)
@@ -113,14 +114,14 @@ def _use_the_rest(imager: LiveImager, stopped: Callable[[], bool]) -> None:
         pass
 
 
-def _fitting(imager: LiveImager, within_s: float, threads: int) -> int:
+def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
     """Return how many iterations over all held events fit."""
     speed, held = imager.estimate_of_all.speed, max(imager.memory.held, 1)
     left_s = within_s - PREPARATION_PASSES * held / speed
     return int(left_s * speed * THREADS_GAIN * threads / held)
 
 
-def _best(imager: LiveImager, plan: _Plan) -> str:
+def _best(imager: LiveImager[Any], plan: _Plan) -> str:
     """Make the best image that can be made; return how, in words."""
     if not imager.memory.complete:
         why = "not all events are held"
@@ -137,7 +138,7 @@ def _best(imager: LiveImager, plan: _Plan) -> str:
     return f"live image refined with OSEM passes ({why})"
 
 
-def _start_over(imager: LiveImager, plan: _Plan) -> str:
+def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
     """Replace the image by offline OSEM; keep it if time is too short for two iterations."""
     estimate, memory = imager.estimate_of_all, imager.memory
     folder = memory.spool.folder if memory.spool is not None else None
@@ -166,7 +167,7 @@ def _start_over(imager: LiveImager, plan: _Plan) -> str:
     return f"OSEM of all events, {made.iterations} iterations of {subsets} subsets"
 
 
-def _prepared(imager: LiveImager, plan: _Plan) -> Iterator[EventList]:
+def _prepared(imager: LiveImager[Any], plan: _Plan) -> Iterator[EventList]:
     done, held = 0, max(imager.memory.held, 1)
     for part in imager.memory.parts(PART_EVENTS):
         if plan.too_late():
@@ -176,14 +177,14 @@ def _prepared(imager: LiveImager, plan: _Plan) -> Iterator[EventList]:
         plan.passed(done / held)
 
 
-def _check_room(imager: LiveImager) -> None:
+def _check_room(imager: LiveImager[Any]) -> None:
     """Raise EventStoreError where prepared events would leave the disk too little room."""
     spool, needed = imager.memory.spool, STORED_BYTES * imager.memory.held
     if spool is not None and needed > MEMORY_LIMIT_BYTES and spool.free_bytes() < needed:
         raise EventStoreError(f"no room for {needed / 1e6:.0f} MB of events in {spool.folder}")
 
 
-def _refine(imager: LiveImager, plan: _Plan) -> None:
+def _refine(imager: LiveImager[Any], plan: _Plan) -> None:
     """Whole passes over memory."""
     updates = plan.iterations * plan.subsets
     for update in range(updates):

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
 from recon.core.display_filter import noise_estimate
 from recon.core.events import EventList, joined
@@ -31,7 +32,7 @@ from recon.core.grid import Image
 from recon.live.dynamic_frames import LiveFrames
 from recon.live.image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm
 from recon.live.intake import Intake
-from recon.live.lines import CrystalLines, LiveLines, LorLines
+from recon.live.lines import LiveLines, LorLines
 from recon.live.memory import EventMemory
 from recon.live.online_estimate import OnlineEstimate
 from recon.live.spool import EventSpool
@@ -49,7 +50,6 @@ BUFFER_EVENTS = 4_000_000
 FRAME_SHARE = 4
 """A frame's earlier events are sampled with one part in so many of the image's sample."""
 
-Records = npt.NDArray[np.void]
 Clock = Callable[[], float]
 
 
@@ -61,7 +61,10 @@ class ExposureOf:
     decay: bool = False
 
 
-class LiveImager:
+Lines = TypeVar("Lines", bound=LiveLines)
+
+
+class LiveImager(Generic[Lines]):
     """The image of one run; :meth:`receive` events, :meth:`update` within a budget.
 
     Parameters
@@ -78,7 +81,7 @@ class LiveImager:
 
     def __init__(
         self,
-        lines: LiveLines,
+        lines: Lines,
         sensitivity: Image,
         *,
         clock: Clock,
@@ -103,8 +106,7 @@ class LiveImager:
         self.estimate_of_all.close()
         if self.frames is not None:
             self.frames.close()
-        if isinstance(self.lines, CrystalLines):
-            self.lines.close()
+        self.lines.close()
 
     def restart(
         self,
@@ -246,10 +248,9 @@ class LiveImager:
 
     def _take_in(self, records: Records, each: float, sample: int, booked: Update) -> None:
         """Move image and frame by the new events, and keep them."""
-        columns = self.lines.columns(records)
         relative = self.books.relative(booked.middle_ps)
         weights = np.full(len(records), each * relative, dtype=np.float32)
-        new = self.lines.events(columns, weights)
+        columns, new = self.lines.taken_in(records, weights)
         if len(new):
             self._step(new, sample=sample)
         if self.frames is not None:
@@ -259,16 +260,16 @@ class LiveImager:
 
     def _take_delayeds(self, seconds: float) -> None:
         delayeds, missing = self.intake.delayeds_of()
-        if isinstance(self.lines, CrystalLines):
-            window = self.books.window
-            keep = 1.0
-            if window.kind == "slide":
-                keep = float(np.exp(-seconds / window.seconds))
-            elif window.kind == "forget":
-                keep = 2.0 ** (-seconds / window.seconds)
-            self.lines.take_delayeds(delayeds, seconds=seconds, keep=keep, missing=missing)
-            wall_s = self.books.wall_s
-            self.lines.time_share = wall_s / self.exposure_s if wall_s > 0 else 1.0
+        window, keep = self.books.window, 1.0
+        if window.kind == "slide":
+            keep = float(np.exp(-seconds / window.seconds))
+        elif window.kind == "forget":
+            keep = 2.0 ** (-seconds / window.seconds)
+        wall_s = self.books.wall_s
+        share = wall_s / self.exposure_s if wall_s > 0 else 1.0
+        self.lines.take_delayeds(
+            delayeds, seconds=seconds, keep=keep, missing=missing, time_share=share
+        )
 
     def _step(self, new: EventList, *, sample: int) -> None:
         """Move the statistic by the new events and a sample of the kept ones."""
@@ -352,5 +353,4 @@ def _plain(events: EventList, relative: float) -> EventList:
     """Return events with weights in prompts: a frame forgets nothing."""
     if relative == 1.0:
         return events
-    weight = events.weight / np.float32(relative)
-    return EventList(events.lors, weight, events.pair, events.factor, events.addend)
+    return EventList(events.lors, events.weight / np.float32(relative), events.addend)

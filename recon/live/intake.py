@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Records = npt.NDArray[np.void]
+from hw.arrays import Records
 
 
 class Intake:

@@ -10,21 +10,21 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
-from recon.core.events import F4, EventList, Lors
+from hw.arrays import F4, Records
+from recon.core.event_location import LocatedEvents
+from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import resample
 from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import TofModel
 from recon.em.sensitivity import coarse_grid
-from recon.lines.model import LineFactor, LineModel, LineRate
+from recon.lines.model import LineFactor, LineModel
 from recon.lines.randoms import CrystalRandoms, fan_counts
 from recon.live.event_buffer import Columns
 from recon.projector.operator import Projector
-
-Records = npt.NDArray[np.void]
+from recon.scatter.rate import ScatterRate
 
 RANDOMS_EVERY_S, RANDOMS_GROWTH = 1.0, 0.2
 """Detector time, or growth of the delayeds, after which randoms are estimated anew: up to 20 ms."""
@@ -56,6 +56,20 @@ class LiveLines(Protocol):
     def events(self, columns: Columns, weight: F4) -> EventList:
         """Return what was kept as events ready for EM, with all that is known by now."""
 
+    def taken_in(self, records: Records, weight: F4) -> tuple[Columns, EventList]:
+        """Return :meth:`columns` of records, and their :meth:`events`."""
+
+    def take_delayeds(
+        self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
+    ) -> None:
+        """Add the delayeds of ``seconds``; what was known before is worth ``keep`` of it.
+
+        time_share : time over the image's exposure
+        """
+
+    def close(self) -> None:
+        """Stop what works for it."""
+
 
 class LorLines:
     """Lines given as such (:data:`LOR_EVENT`), of detectors without crystals or of a list."""
@@ -86,7 +100,19 @@ class LorLines:
         offset = records["offset_mm"] if self.tof else records["offset_mm"][:0]
         start, end = np.ascontiguousarray(records["start"]), np.ascontiguousarray(records["end"])
         lors = Lors(start, end, np.ascontiguousarray(offset))
-        return _event_list(lors, weight, np.ascontiguousarray(records["addend"]))
+        return EventList(lors, weight, np.ascontiguousarray(records["addend"]))
+
+    def taken_in(self, records: Records, weight: F4) -> tuple[Columns, EventList]:
+        """Return the records themselves, and as events."""
+        return (records,), self.events((records,), weight)
+
+    def take_delayeds(
+        self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
+    ) -> None:
+        """Leave them alone: lines without crystals come with all their background."""
+
+    def close(self) -> None:
+        """Nothing works for it."""
 
 
 class CrystalLines:
@@ -113,8 +139,8 @@ class CrystalLines:
         """Forget all corrections and delayeds; ``delayed_factor`` is of the new run's settings."""
         self.model = LineModel(self.system)
         self._mu = None
-        self.randoms: LineRate | None = None
-        self.scatter: LineRate | None = None
+        self.randoms: CrystalRandoms | None = None
+        self.scatter: ScatterRate | None = None
         self.with_randoms = True
         self.time_share = 1.0
         self.delayeds = 0
@@ -127,7 +153,7 @@ class CrystalLines:
         """Use these factors and this µ map (1/mm, None for none) from now on.
 
         A line's own attenuation is taken from coarser voxels: it only divides the background.
-        What :meth:`columns` returned before is of the old ones; :meth:`restated` renews it.
+        What :meth:`columns` returned before is of the old ones; it is to be made again.
         """
         self._mu, mu = mu_per_mm, None
         if mu_per_mm is not None:
@@ -144,8 +170,11 @@ class CrystalLines:
         """The factors in use."""
         return self.model.factors
 
-    def take_delayeds(self, records: Records, *, seconds: float, keep: float, missing: int) -> None:
+    def take_delayeds(
+        self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
+    ) -> None:
         """Add the delayeds of ``seconds``; what was known before is worth ``keep`` of it."""
+        self.time_share = time_share
         self.delayeds += len(records) + missing
         made_up = 1.0 + missing / len(records) if len(records) else 1.0
         self._fans *= keep
@@ -173,14 +202,21 @@ class CrystalLines:
 
     def columns(self, records: Records) -> Columns:
         """Return the records and the factors that multiply their lines, but for the gain."""
-        return records, self._beyond_gain(records)
-
-    restated = columns
+        located = self.model.locate(records) if self._has_factors else None
+        return records, self._beyond_gain(records, located)
 
     def events(self, columns: Columns, weight: F4) -> EventList:
         """Return the events; those on lines that nothing can be seen on have weight 0."""
-        records, beyond_gain = columns
+        return self._events(columns, self.model.locate(columns[0]), weight)
+
+    def taken_in(self, records: Records, weight: F4) -> tuple[Columns, EventList]:
+        """Return both, locating the lines once."""
         located = self.model.locate(records)
+        columns = records, self._beyond_gain(records, located)
+        return columns, self._events(columns, located, weight)
+
+    def _events(self, columns: Columns, located: LocatedEvents, weight: F4) -> EventList:
+        records, beyond_gain = columns
         seen = located.gain * beyond_gain
         visible = seen > 0
         addend = np.zeros(len(records), dtype=np.float32)
@@ -188,16 +224,14 @@ class CrystalLines:
             if rate is not None:
                 addend += rate.of_records(records, located)
         np.divide(addend * np.float32(self.time_share), seen, out=addend, where=visible)
-        return _event_list(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
+        return EventList(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
 
-    def _beyond_gain(self, records: Records) -> F4:
-        if not self.model.factors and self.model.mu is None:
+    @property
+    def _has_factors(self) -> bool:
+        return bool(self.model.factors) or self.model.mu is not None
+
+    def _beyond_gain(self, records: Records, located: LocatedEvents | None) -> F4:
+        if located is None or not self._has_factors:
             return np.ones(len(records), dtype=np.float32)
-        located = self.model.locate(records)
         seen = self.model.multiplicative(records, located)
         return np.asarray(seen / np.maximum(located.gain, 1e-30), dtype=np.float32)
-
-
-def _event_list(lors: Lors, weight: F4, addend: F4) -> EventList:
-    n = len(lors)
-    return EventList(lors, weight, np.zeros(n, np.uint32), np.zeros(n, np.float32), addend)

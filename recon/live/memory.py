@@ -11,14 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
 from recon.core.events import EventList
 from recon.live.event_buffer import Columns, EventBuffer
 from recon.live.lines import LiveLines
 from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
-
-Records = npt.NDArray[np.void]
 
 RESTATED_AT_ONCE = 60_000
 """Kept events whose lines are given new corrections in one update, some 20 ms."""
@@ -96,7 +95,7 @@ class EventMemory:
         Raises OSError where spooled ones cannot be read.
         """
         for records, weight in self.spool.parts(events) if self.spool is not None else ():
-            yield self._lines.events(self._lines.columns(records), weight)
+            yield self._lines.taken_in(records, weight)[1]
         n = len(self.buffer)
         for first in range(0, n, events):
             place = self.buffer.place(first, min(first + events, n))

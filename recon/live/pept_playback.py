@@ -59,7 +59,7 @@ def play(
         imager.close()
 
 
-def _load_kernels(imager: LiveImager, listed: PeptList) -> None:
+def _load_kernels(imager: LiveImager[LorLines], listed: PeptList) -> None:
     """Let the first update, which loads machine code, lie before the clock starts."""
     _, events = next(listed.parts(STEP_S))
     imager.receive_events(events, watermark_ps=1)

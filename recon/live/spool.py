@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
-from recon.core.events import F4
+from hw.arrays import F4, Records
 
 SPOOL_BYTES = 4 << 30
 """119 million events of 36 bytes, more than one can iterate on in the time that there is."""
@@ -26,8 +25,6 @@ SPOOL_BYTES = 4 << 30
 LEAST_FREE_BYTES = 1 << 30
 LOOK_BYTES = 1 << 26
 """After so many written it is looked again how much is free."""
-
-Records = npt.NDArray[np.void]
 
 
 class EventSpool:

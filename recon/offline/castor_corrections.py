@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from recon.core.grid import ReconError
 
 if TYPE_CHECKING:
     from recon.core.scanner_tables import ReconSystem
     from recon.exchange.listmode.castor import Correction, Values
     from recon.offline.run_data import RunData
-
-Records = npt.NDArray[np.void]
 
 
 def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, Values]:

@@ -14,13 +14,12 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import Records
 from recon.core.events import EventList
 from recon.lines.model import LineModel
 from recon.projector.operator import Projector
 
-Records = npt.NDArray[np.void]
 AHEAD = 2
 
 

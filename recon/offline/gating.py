@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F8
 from recon.core.csv_tables import read_columns
 from recon.core.frames import TimeSelection
 from recon.core.grid import ReconError
 
-Floats = npt.NDArray[np.float64]
 Kind = Literal["trigger", "phase", "amplitude"]
 MOST_GATES = 100
 USUAL = (0.5, 2.0)
@@ -38,8 +37,8 @@ class GateSignal:
     """
 
     kind: Kind
-    times_s: Floats
-    value: Floats
+    times_s: F8
+    value: F8
 
     def __post_init__(self) -> None:
         if len(self.times_s) < 2 or (np.diff(self.times_s) <= 0).any():
@@ -80,7 +79,7 @@ class GateSignal:
             )
         return found
 
-    def _cycles(self, count: int) -> list[Floats]:
+    def _cycles(self, count: int) -> list[F8]:
         length = np.diff(self.times_s)
         usual = np.median(length)
         kept = (length > USUAL[0] * usual) & (length < USUAL[1] * usual)
@@ -90,7 +89,7 @@ class GateSignal:
             for n in range(count)
         ]
 
-    def _levels(self, count: int) -> list[Floats]:
+    def _levels(self, count: int) -> list[F8]:
         """Return the sampled intervals by the value in their middle."""
         intervals = np.stack([self.times_s[:-1], self.times_s[1:]], 1)
         middle = (self.value[:-1] + self.value[1:]) / 2
@@ -107,7 +106,7 @@ class GateSignal:
         return [intervals[number == n] for n in range(count)]
 
 
-def joined_intervals(intervals: Floats) -> Floats:
+def joined_intervals(intervals: F8) -> F8:
     """Return the intervals with those that touch made one."""
     if not len(intervals):
         return np.zeros((0, 2))

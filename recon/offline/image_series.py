@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hw.physics.nuclides import Nuclide
+from hw.physics.nuclides import Nuclide, nuclide_of
 from recon.core.correction_record import Corrections
 from recon.core.decay import decay_factor
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection
 from recon.core.grid import Image
-from recon.core.quantification import BQ_PER_ML, EMISSIONS, ActivityCalibration, Patient, nuclide_of
+from recon.core.quantification import BQ_PER_ML, EMISSIONS, ActivityCalibration, Patient
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
 

@@ -29,19 +29,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F4, F8, Records
 from hw.jit import bare_kernel, kernel
 from recon.core.csv_tables import read_table
 from recon.core.event_location import LocatedEvents
 from recon.core.frames import TimeSelection
 from recon.core.grid import Image, ImageGrid, ReconError
-from recon.lines.model import LineModel, Records
-
-F4 = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
+from recon.lines.model import LineModel
 
 
 @bare_kernel
-def pose_at(rows: Floats, row: int, time_s: float, pose: Floats) -> None:
+def pose_at(rows: F8, row: int, time_s: float, pose: F8) -> None:
     """Fill ``pose`` (12,) with R by rows and t, at a time at or after ``rows[row]``."""
     share = 0.0
     after = row
@@ -63,7 +61,7 @@ def pose_at(rows: Floats, row: int, time_s: float, pose: Floats) -> None:
 
 
 @bare_kernel
-def to_reference(points: F4, i: int, pose: Floats, reference: Floats) -> None:
+def to_reference(points: F4, i: int, pose: F8, reference: F8) -> None:
     """Move point i in place: out of its pose, Rᵀ·(x − t), and into the reference pose."""
     x = points[i, 0] - pose[9]
     y = points[i, 1] - pose[10]
@@ -81,9 +79,7 @@ def to_reference(points: F4, i: int, pose: Floats, reference: Floats) -> None:
 
 
 @kernel
-def move_lines(
-    records: npt.NDArray[np.void], rows: Floats, reference: Floats, start: F4, end: F4
-) -> None:
+def move_lines(records: npt.NDArray[np.void], rows: F8, reference: F8, start: F4, end: F4) -> None:
     """Move the records' lines, in place, from the scanner's frame into the reference pose's."""
     pose = np.empty(12)
     row = -1
@@ -106,7 +102,7 @@ GAP_STEPS = 10.0
 _SAME_MM, _SAME_DEG = 0.05, 0.05
 """Poses that differ by less are one for the sensitivity, which changes over centimetres."""
 
-NO_MOVE: Floats = np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
+NO_MOVE: F8 = np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
 
 
 class MotionError(ReconError):
@@ -121,8 +117,8 @@ class PoseStream:
     reference : (12,) f8, R by rows and t: the pose in which the image is made
     """
 
-    rows: Floats
-    reference: Floats = field(default_factory=lambda: NO_MOVE)
+    rows: F8
+    reference: F8 = field(default_factory=lambda: NO_MOVE)
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape[1] != len(COLUMNS) or not len(self.rows):
@@ -169,7 +165,7 @@ class PoseStream:
         gaps_s = step_s[(moved > size).any(axis=1) & (step_s > GAP_STEPS * usual_s)]
         return float(gaps_s.max(initial=0.0))
 
-    def pose(self, time_s: float) -> Floats:
+    def pose(self, time_s: float) -> F8:
         """Return R by rows and t at a time, (12,)."""
         found = np.empty(12)
         row = int(np.searchsorted(self.rows[:, 0], time_s, side="right")) - 1
@@ -186,7 +182,7 @@ class PoseStream:
             located.lors.end,
         )
 
-    def sampled(self, selection: TimeSelection) -> tuple[Floats, Floats]:
+    def sampled(self, selection: TimeSelection) -> tuple[F8, F8]:
         """Return the poses of a selection's time (n, 12), and the share of it in each (n,)."""
         length = np.diff(selection.intervals_s, axis=1)[:, 0]
         total = float(length.sum())
@@ -224,7 +220,7 @@ class MovingLineModel(LineModel):
         return located
 
 
-def moved_image(image: Image, grid: ImageGrid, pose: Floats) -> npt.NDArray[np.float64]:
+def moved_image(image: Image, grid: ImageGrid, pose: F8) -> npt.NDArray[np.float64]:
     """Return image(R·x + t) for every voxel centre x (trilinear, its edge value outside)."""
     size = np.array(grid.voxel_mm)
     rotation, shift = pose[:9].reshape(3, 3), pose[9:]
@@ -233,12 +229,12 @@ def moved_image(image: Image, grid: ImageGrid, pose: Floats) -> npt.NDArray[np.f
     return np.asarray(ndimage.affine_transform(image, matrix, offset, order=1, mode="nearest"))
 
 
-def _inverse(pose: Floats) -> Floats:
+def _inverse(pose: F8) -> F8:
     rotation = pose[:9].reshape(3, 3).T
     return np.concatenate([rotation.ravel(), -rotation @ pose[9:]])
 
 
-def _product(first: Floats, second: Floats) -> Floats:
+def _product(first: F8, second: F8) -> F8:
     """Return the pose that moves by ``second``, then by ``first``."""
     one, two = first[:9].reshape(3, 3), second[:9].reshape(3, 3)
     return np.concatenate([(one @ two).ravel(), one @ second[9:] + first[9:]])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from argparse import ArgumentTypeError
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from recon.core.correction_record import NAMES
+from hw.messages.corrections import CORRECTIONS, PET_NAMES
+from recon.core.asked import OptionsError, asked, check_options
 from recon.core.frames import check_frames
-from recon.core.grid import ReconError
 from recon.em.stopping import Stopping
+
+WITHOUT = {kind.name: kind.without for kind in CORRECTIONS}
 
 Algorithm = Literal["osem", "mlem", "bsrem"]
 SubsetsBy = Literal["time", "angle"]
@@ -19,75 +22,84 @@ Attenuation = Literal["map", "contour", "mlaa", "none"]
 Scatter = Literal["sss", "energy", "none"]
 
 
-class OptionsError(ReconError):
-    """An option out of bounds; says which, its value and what is allowed."""
+def _psf(text: str) -> float | str:
+    """Return a width in mm, or the word."""
+    try:
+        return text if text == "detector" else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f'{text!r} is neither a width in mm nor "detector"') from None
+
+
+def _correction(name: str, **facts: Any) -> Any:
+    """Return the field of a correction that is made where it is possible, unless left out."""
+    return asked(True, WITHOUT[name], group="corrections", **facts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconOptions:
     """Algorithm, corrections, frames and what the image is to be quantified with.
 
-    algorithm : osem; mlem is one subset; bsrem converges to the penalised maximum
-    subsets_by : what is split into subsets: time, or the directions of the lines
-    beta : strength of the prior
-    psf_fwhm_mm : width of a Gaussian resolution model, 0 for none
-    psf_detector : resolution model from the crystals' geometry instead, which varies in the image
-    stop : rule to stop early, "noise=0.1" or "change=0.01"; "" for none
+    What most fields mean stands beside them; of the others,
+
     tof : use the measured time differences, where the scanner has time of flight
-    decay, dead_time, randoms, normalisation, calibration : corrections, on where they are possible
-    block_efficiency : of the photons stopped, count the share that is read in the energy window
-    attenuation : by the run's µ map; by a head contour found in the image; by MLAA (TOF); or not
-    contour_beyond_mm : how far the head reaches beyond what the tracer shows
-    scatter : single-scatter simulation; by the two energies; or not
+    psf_detector : resolution model from the crystals' geometry in place of ``psf_fwhm_mm``
     frames : (start, end) in s since the run's start; () for the whole run
     decay_reference_s : the time to which activity is corrected, s since the run's start
-    require : names of corrections without which there is to be no image
-    memory_MB : events beyond it are kept in a file
+    scratch : folder of the temporary file
     """
 
-    algorithm: Algorithm = "osem"
-    iterations: int = 4
-    subsets: int = 8
-    subsets_by: SubsetsBy = "time"
-    prior: Prior = "none"
-    beta: float = 0.01
-    psf_fwhm_mm: float = 0.0
+    # fmt: off
+    algorithm: Algorithm = asked(
+        "osem", "bsrem maximises a penalised likelihood (default: %(default)s)")
+    iterations: int = asked(4, "default: %(default)s", modality="both", bounds=(1, 1000))
+    subsets: int = asked(8, "default: %(default)s", modality="both", bounds=(1, 1000))
+    subsets_by: SubsetsBy = asked("time", "what subsets split (default: %(default)s)")
+    prior: Prior = asked("none", "rdp: relative differences of neighbours")
+    beta: float = asked(
+        0.01, "strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
+        bounds=(0, 1e6))
+    psf_fwhm_mm: float = asked(
+        0.0, "resolution model: a Gaussian of this FWHM, or what follows from the crystals "
+        "(default: none)", option="psf", metavar="MM|detector", bounds=(0, 100), parse=_psf)
     psf_detector: bool = False
-    stop: str = ""
-    tof: bool = True
-    post_filter_fwhm_mm: float = 0.0
-    decay: bool = True
-    dead_time: bool = True
-    randoms: bool = True
-    normalisation: bool = True
-    calibration: bool = True
-    block_efficiency: bool = True
-    attenuation: Attenuation = "map"
-    contour_beyond_mm: float = 0.0
-    scatter: Scatter = "sss"
+    stop: str = asked(
+        "", "stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two "
+        "halves of the counts agree best; three times the time)", metavar="RULE")
+    tof: bool = asked(
+        True, "leave the times of flight out (those of a scanner whose times are not calibrated "
+        "mislead)")
+    post_filter_fwhm_mm: float = asked(
+        0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
+        metavar="MM", bounds=(0, 100))
+    decay: bool = _correction("decay", modality="both")
+    dead_time: bool = _correction("dead_time", modality="both")
+    randoms: bool = _correction("randoms")
+    normalisation: bool = _correction("normalisation")
+    calibration: bool = _correction("calibration")
+    block_efficiency: bool = _correction("block_efficiency")
+    attenuation: Attenuation = asked(
+        "map", "by the run's µ map, a head contour found in the image, or MLAA (needs time of "
+        "flight) (default: %(default)s)", group="corrections", modality="both")
+    contour_beyond_mm: float = asked(
+        0.0, "how far the head reaches beyond what the tracer shows: about 13 for a tracer of the "
+        "brain alone (default: %(default)g)", group="corrections", metavar="MM", bounds=(0, 50))
+    scatter: Scatter = asked(
+        "sss", "single-scatter simulation, or by the two energies (default: %(default)s)",
+        group="corrections", modality="both")
     frames: tuple[tuple[float, float], ...] = ()
     decay_reference_s: float = 0.0
-    require: tuple[str, ...] = ()
-    threads: int = 2
-    memory_MB: float = 2000.0
+    require: tuple[str, ...] = asked(
+        (), "make no image without this correction; repeatable: " + ", ".join(PET_NAMES),
+        group="corrections", modality="both", metavar="NAME", choices=PET_NAMES)
+    threads: int = asked(2, "default: %(default)s", modality="both", bounds=(1, 1024))
+    memory_MB: float = asked(
+        2000.0, "events beyond this go to a temporary file (default: %(default)g)", metavar="MB",
+        bounds=(1, 1e9))
     scratch: Path | None = None
+    # fmt: on
 
     def __post_init__(self) -> None:
-        bounds: dict[str, tuple[float, float]] = {
-            "iterations": (1, 1000),
-            "subsets": (1, 1000),
-            "beta": (0, 1e6),
-            "psf_fwhm_mm": (0, 100),
-            "post_filter_fwhm_mm": (0, 100),
-            "contour_beyond_mm": (0, 50),
-            "threads": (1, 1024),
-            "memory_MB": (1, 1e9),
-        }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise OptionsError(f"{name} = {value:g}: must lie in {least:g}..{most:g}")
-        self._check_words()
+        check_options(self)
         if (self.algorithm == "bsrem") != (self.prior != "none"):
             raise OptionsError(
                 f"algorithm = {self.algorithm} with prior = {self.prior}: bsrem, and it alone, "
@@ -97,27 +109,10 @@ class ReconOptions:
             raise OptionsError("attenuation = mlaa without tof: MLAA needs the times of flight")
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
-        for name in self.require:
-            if name not in NAMES:
-                raise OptionsError(f"require: no correction {name}; there are {', '.join(NAMES)}")
         if self.stop:
             Stopping.parse(self.stop)
         if self.frames:
             check_frames(self.frames)
-
-    def _check_words(self) -> None:
-        words = {
-            "algorithm": Algorithm,
-            "subsets_by": SubsetsBy,
-            "prior": Prior,
-            "attenuation": Attenuation,
-            "scatter": Scatter,
-        }
-        for name, known in words.items():
-            if getattr(self, name) not in get_args(known):
-                raise OptionsError(
-                    f"{name} = {getattr(self, name)!r}: there are {', '.join(get_args(known))}"
-                )
 
     def as_metadata(self) -> dict[str, Any]:
         """Return plain values: all that the image depends on."""

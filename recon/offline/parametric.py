@@ -28,13 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F8
 from recon.core.csv_tables import read_table
 from recon.core.frame_times import FrameTime
 from recon.core.grid import Image, ReconError
 
-Floats = npt.NDArray[np.float64]
 KINDS = ("mean", "patlak", "washout")
 LEAST_FRAMES = 2
 _STEPS = 64
@@ -51,8 +50,8 @@ class InputFunction:
     """Concentration in plasma (Bq/mL) at times since the run's start, linear in between, 0 before
     the first, held after the last."""
 
-    times_s: Floats
-    concentration: Floats
+    times_s: F8
+    concentration: F8
 
     def __post_init__(self) -> None:
         if len(self.times_s) < 2 or (np.diff(self.times_s) <= 0).any():
@@ -66,11 +65,11 @@ class InputFunction:
         rows = read_table(path, ("t_s", "Bq_per_mL"))
         return cls(rows[:, 0], rows[:, 1])
 
-    def at(self, times_s: Floats) -> Floats:
+    def at(self, times_s: F8) -> F8:
         """Return the concentration at times."""
         return np.interp(times_s, self.times_s, self.concentration, left=0.0)
 
-    def integral(self, times_s: Floats) -> Floats:
+    def integral(self, times_s: F8) -> F8:
         """Return the integral from before the first time up to each time, exactly."""
         knots, values = self.times_s, self.concentration
         area = np.concatenate([[0.0], np.cumsum(np.diff(knots) * (values[1:] + values[:-1]) / 2)])

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
 from recon.core.frames import PS_PER_S, TimeSelection
 from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 
-Records = npt.NDArray[np.void]
 Parts = Callable[[float, float], Iterable[Records]]
 """Called with a start and an end in s: parts that hold at least the records of that time."""
 

@@ -25,14 +25,14 @@ from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
+from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import ImageGrid, ReconError
 from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
+from recon.lines.normalisation import lacks_normalisation
 from recon.offline.run_data import PART_RECORDS, RunData
-
-Records = npt.NDArray[np.void]
 
 LEAST_S = 1e-6
 _LONGEST_S = 9e6  # int64 in ps
@@ -217,10 +217,8 @@ def run_data(
 
 
 def _normalisation(known: CalibrationSet | None) -> dict[str, Any]:
-    """Return the arrays of a set that has efficiencies, or none of them."""
-    if known is None or not known.statuses["efficiency"].any():
-        return {}
-    if not known.has_current_normalisation:
+    """Return the arrays of a set that has a normalisation to use, or none of them."""
+    if known is None or lacks_normalisation(known):
         return {}
     return {
         "efficiency": known.efficiency,
@@ -231,15 +229,10 @@ def _normalisation(known: CalibrationSet | None) -> dict[str, Any]:
 
 
 def _outdated(known: CalibrationSet | None) -> list[str]:
-    if known is None or not known.statuses["efficiency"].any() or known.has_current_normalisation:
+    if known is None or not known.statuses["efficiency"].any():
         return []
-    about = known.about
-    words = (
-        f"the normalisation of {known.identity} is of format version {about.version}, made with "
-        "an older detection model, and left out: make it again with "
-        "`tomoshibi calibrate normalisation`"
-    )
-    return [words]
+    why = lacks_normalisation(known)
+    return [why] if why else []
 
 
 def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[str]]:

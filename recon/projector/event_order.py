@@ -18,11 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, U2, U4
 from hw.jit import bare_kernel
-from recon.core.events import F4, Lors
-
-U2 = npt.NDArray[np.uint16]
-U4 = npt.NDArray[np.uint32]
+from recon.core.events import Lors
 
 SLOPES, DISTANCES, HEIGHTS = 8, 128, 32
 """Levels of each part of the key (slopes of each of x and y): 16 bits in all."""

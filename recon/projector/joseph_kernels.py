@@ -22,8 +22,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8, I4, U4
 from hw.jit import bare_kernel
 from recon.core.grid import Lattice
 from recon.core.tof import TofTable
@@ -37,11 +37,6 @@ from recon.projector.vector_loops import (
     write_chunk,
     write_chunk_tof,
 )
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
-I4 = npt.NDArray[np.int32]
-U4 = npt.NDArray[np.uint32]
 
 EDGE = 1e-6
 """Rays stop this fraction of a voxel short of the border."""
@@ -346,16 +341,12 @@ def em_events(
     step: int,
     count: int,
     weights: F4,
-    pair: U4,
-    factor: F4,
     addend: F4,
-    pair_background: F4,
     totals: F8,
 ) -> None:
     """Add weight / expected times each event's ray to ``out``.
 
-    Expected is the forward projection plus ``factor[event] · pair_background[pair[event]]`` (where
-    there is a ``pair_background``) plus ``addend[event]`` (where there is one). ``totals``
+    Expected is the forward projection plus ``addend[event]`` (where there is one). ``totals``
     (float64, 4) gains: sum of weights of events used, of events that no voxel explains,
     Σ weight · ln(expected), Σ weight · forward / expected (the events' share that is not
     background). An event whose weight is not finite counts as one that no voxel explains.
@@ -370,13 +361,8 @@ def em_events(
     for i in range(count):
         event = first + i * step
         at = order[1][i]
-        rate = np.float32(0.0)
-        if len(pair_background):
-            rate += factor[event] * pair_background[pair[event]]
-        if len(addend):
-            rate += addend[event]
         weight[at] = weights[event]
-        background[at] = rate
+        background[at] = addend[event] if len(addend) else np.float32(0.0)
     for begin in range(0, count, BLOCK):
         n = min(BLOCK, count - begin)
         _set_up(order, begin, n, lattice, tof, block)

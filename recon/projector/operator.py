@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, Array
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.tof import NO_TOF, TofModel
@@ -34,10 +34,7 @@ from recon.projector.joseph_kernels import (
     new_scratch,
 )
 
-F4 = npt.NDArray[np.float32]
-Array = npt.NDArray[Any]
 LANES = 4
-NO_TABLE: F4 = np.zeros(0, dtype=np.float32)
 
 
 class ProjectorError(ReconError):
@@ -132,35 +129,30 @@ class Projector:
         image: Image,
         events: EventList,
         *,
-        background: F4 | None = None,
         first: int = 0,
         stop: int | None = None,
         step: int = 1,
     ) -> tuple[Image, EmSums]:
         """Return Σ weight_i / (Aλ + b)_i · ray i over every ``step``-th event, and its sums.
 
-        ``background`` is indexed by module pair (see ``em_events``); None for none.
+        b is the events' addend.
         """
         end = len(events) if stop is None else min(stop, len(events))
-        return self._em(image, [(events, self._parts(end, first, step))], background)
+        return self._em(image, [(events, self._parts(end, first, step))])
 
-    def em_chunks(
-        self, image: Image, chunks: Iterable[EventList], *, background: F4 | None = None
-    ) -> tuple[Image, EmSums]:
+    def em_chunks(self, image: Image, chunks: Iterable[EventList]) -> tuple[Image, EmSums]:
         """Return :meth:`em` of all chunks' events together: one image, one sum."""
-        return self._em(image, ((part, self._parts(len(part))) for part in chunks), background)
+        return self._em(image, ((part, self._parts(len(part))) for part in chunks))
 
     def _em(
-        self,
-        image: Image,
-        chunks: Iterable[tuple[EventList, list[tuple[int, int, int]]]],
-        background: F4 | None,
+        self, image: Image, chunks: Iterable[tuple[EventList, list[tuple[int, int, int]]]]
     ) -> tuple[Image, EmSums]:
         flat = self._padded(image)
         totals = np.zeros((self.lanes, 4))
         self._touched.clear()
         for events, parts in chunks:
-            given = (*self._lines(events.lors), *_statistics(events, background))
+            statistics = (_plain(one, np.float32) for one in (events.weight, events.addend))
+            given = (*self._lines(events.lors), *statistics)
             self._run(partial(self._em_part, flat, given, totals), parts)
         return self._sum(), EmSums(*(float(total) for total in totals.sum(axis=0)))
 
@@ -235,22 +227,6 @@ class Projector:
                     f"{name} has shape {ends.shape}, {len(lors)} lines need (n, 3)"
                 )
         return tuple(_plain(one, np.float32) for one in (lors.start, lors.end, lors.offset_mm))
-
-
-def _statistics(events: EventList, background: F4 | None) -> tuple[Array, ...]:
-    """Return weight, pair, factor, addend and the table of pairs as the kernels take them."""
-    table = NO_TABLE if background is None else _plain(background, np.float32)
-    if len(table):
-        highest = int(events.pair.max(initial=0))
-        if highest >= len(table):
-            raise ProjectorError(f"module pair {highest} but background has {len(table)} pairs")
-    return (
-        _plain(events.weight, np.float32),
-        _plain(events.pair, np.uint32),
-        _plain(events.factor, np.float32),
-        _plain(events.addend, np.float32),
-        table,
-    )
 
 
 class _Writable:

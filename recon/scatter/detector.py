@@ -24,15 +24,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from hw.arrays import F8
 from hw.physics.block_efficiency import BlockEfficiency
-from hw.physics.compton import ELECTRON_REST_KEV, klein_nishina
+from hw.physics.compton import klein_nishina
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.physics.scintillator import PHOTO_ENERGIES_KEV, photo_share, relative_attenuation
 from hw.scanner.description import Module, Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM
 from recon.core.grid import ReconError
-from recon.core.tof import FWHM_PER_SIGMA
-
-Array = npt.NDArray[np.float64]
 
 NODES_KEV = np.array([170.0, 210.0, 250.0, 290.0, 330.0, 370.0, 410.0, 450.0, 480.0, 511.0])
 ENERGIES_KEV = np.linspace(170.3, ELECTRON_REST_KEV, 70)
@@ -82,7 +81,7 @@ class EnergyWindow:
             scanner.response.energy_fwhm_511,
         )
 
-    def sigma_keV(self, energy_keV: npt.ArrayLike) -> Array:
+    def sigma_keV(self, energy_keV: npt.ArrayLike) -> F8:
         """Return σ of the energy that is read for a deposit."""
         relative = np.sqrt(np.asarray(energy_keV, dtype=np.float64) / ELECTRON_REST_KEV)
         return np.asarray(self.fwhm_511 / FWHM_PER_SIGMA * ELECTRON_REST_KEV * relative)
@@ -98,8 +97,8 @@ class BlockResponse:
 
     scanner: Scanner
     window: EnergyWindow
-    deposits: Array
-    recorded: Array
+    deposits: F8
+    recorded: F8
 
     @classmethod
     def of(
@@ -121,19 +120,19 @@ class BlockResponse:
             shapes[-1] = np.bincount(bins, whole.spectrum, DEPOSIT_BINS)
         return cls(scanner, window, shapes, recorded)
 
-    def recorded_share(self, energy_keV: npt.ArrayLike) -> Array:
+    def recorded_share(self, energy_keV: npt.ArrayLike) -> F8:
         """Return w(E) / w(511 keV)."""
         energy = np.asarray(energy_keV, dtype=np.float64)
         share = np.interp(energy, ENERGIES_KEV, self.recorded / self.recorded[-1])
         return np.asarray(share)
 
-    def attenuation_per_mm(self, energy_keV: npt.ArrayLike) -> Array:
+    def attenuation_per_mm(self, energy_keV: npt.ArrayLike) -> F8:
         """Return µ(E) of the crystal, with the reconstruction's µ at 511 keV."""
         of_511 = LINEAR_ATTENUATION_PER_MM[self.scanner.module.material]
         relative = relative_attenuation(self.scanner.module.material, energy_keV)
         return np.asarray(of_511 * relative)
 
-    def read_density(self, energy_keV: float, edges_keV: Array) -> Array:
+    def read_density(self, energy_keV: float, edges_keV: F8) -> F8:
         """Return the probability that a stopped photon of this energy reads in each bin."""
         nearest = int(np.abs(ENERGIES_KEV - energy_keV).argmin())
         place = deposit_places_keV(np.array([energy_keV]))
@@ -141,7 +140,7 @@ class BlockResponse:
         return np.asarray((np.diff(below, axis=0) * self.deposits[nearest]).sum(axis=1))
 
 
-def deposit_places_keV(energy_keV: Array) -> Array:
+def deposit_places_keV(energy_keV: F8) -> F8:
     """Return the middles of the bins of deposited energy; the last bin holds the full energy."""
     share = (np.arange(DEPOSIT_BINS) + 0.5) / DEPOSIT_BINS
     share[-1] = 1.0
@@ -149,7 +148,7 @@ def deposit_places_keV(energy_keV: Array) -> Array:
 
 
 @functools.cache
-def _deposits(module: Module, inradius_mm: float) -> Array:
+def _deposits(module: Module, inradius_mm: float) -> F8:
     """Return D(e | E) of a block at ``NODES_KEV``."""
     rng = np.random.default_rng(511)
     cosines = _scatter_cosines()
@@ -161,7 +160,7 @@ def _deposits(module: Module, inradius_mm: float) -> Array:
     return np.array(rows)
 
 
-def _arriving(rng: np.random.Generator, size_mm: Array, inradius_mm: float) -> tuple[Array, Array]:
+def _arriving(rng: np.random.Generator, size_mm: F8, inradius_mm: float) -> tuple[F8, F8]:
     """Return where photons from the middle of the scanner enter a face, and their directions."""
     source = rng.normal(size=(HISTORIES, 3))
     source *= (rng.random((HISTORIES, 1)) ** (1 / 3)) / np.linalg.norm(source, axis=1)[:, None]
@@ -173,8 +172,8 @@ def _arriving(rng: np.random.Generator, size_mm: Array, inradius_mm: float) -> t
 
 
 def _followed(
-    rng: np.random.Generator, module: Module, inradius_mm: float, energy_keV: float, cosines: Array
-) -> Array:
+    rng: np.random.Generator, module: Module, inradius_mm: float, energy_keV: float, cosines: F8
+) -> F8:
     """Return the energies that photons leave behind, each of which interacts in the block."""
     material = module.material
     size_mm = np.array([module.width_mm, module.height_mm, module.thickness_mm])
@@ -213,7 +212,7 @@ def _followed(
 _TABLE_KEV = np.linspace(60.0, 520.0, 47)
 
 
-def _scatter_cosines() -> Array:
+def _scatter_cosines() -> F8:
     """Return quantiles of cosθ, (energies, 257), by Klein and Nishina."""
     cosine = np.linspace(-1.0, 1.0, 1025)
     rows = []
@@ -224,7 +223,7 @@ def _scatter_cosines() -> Array:
     return np.array(rows)
 
 
-def _drawn(rng: np.random.Generator, cosines: Array, energy_keV: Array) -> Array:
+def _drawn(rng: np.random.Generator, cosines: F8, energy_keV: F8) -> F8:
     step = _TABLE_KEV[1] - _TABLE_KEV[0]
     row = np.clip(np.round((energy_keV - _TABLE_KEV[0]) / step), 0, len(_TABLE_KEV) - 1)
     quantile = rng.random(len(energy_keV)) * 256
@@ -233,7 +232,7 @@ def _drawn(rng: np.random.Generator, cosines: Array, energy_keV: Array) -> Array
     return np.asarray(low + (quantile - left) * (cosines[row.astype(np.int64), left + 1] - low))
 
 
-def turned(direction: Array, cosine: Array, azimuth: Array) -> Array:
+def turned(direction: F8, cosine: F8, azimuth: F8) -> F8:
     """Return directions (n, 3) turned by angles of these cosines about themselves."""
     sine = np.sqrt(np.maximum(1.0 - cosine**2, 0.0))
     helper = np.where(np.abs(direction[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])

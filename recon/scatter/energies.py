@@ -19,19 +19,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8, Records
 from recon.core.event_location import LocatedEvents
-from recon.core.events import F4
 from recon.core.grid import Image
-from recon.lines.model import LineModel, LineRate, Records
+from recon.lines.model import LineModel, LineRate
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.mixture import Mixture, energy_bins, energy_counts, fit_mixture
 from recon.scatter.rate import ScatterRate, mean_factor, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
-
-F8 = npt.NDArray[np.float64]
 
 UNCALIBRATED = (
     "the energy peak is {:.1%} wide, much more than this scanner's: scatter by energies cannot be "

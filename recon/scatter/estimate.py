@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F8, Records
 from recon.core.grid import Image
-from recon.lines.model import LineModel, LineRate, Records
+from recon.lines.model import LineModel, LineRate
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.energies import scaled_by
 from recon.scatter.mixture import Mixture, energy_counts, fit_mixture
@@ -30,8 +30,6 @@ from recon.scatter.rate import ScatterRate, mean_factor, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
 from recon.scatter.tails import TailFit, fit_tails, object_mask
-
-F8 = npt.NDArray[np.float64]
 
 TAIL_ERROR = 0.09
 """Relative error of the tails' scale beside that of counting: 3 % too much was found with a

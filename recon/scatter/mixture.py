@@ -23,13 +23,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from hw.physics.compton import ELECTRON_REST_KEV
-from recon.lines.model import Records
+from hw.arrays import F8, Records
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.simulation import SingleScatter
 from recon.scatter.spectra import Spectra, spectra, window_edges
-
-F8 = npt.NDArray[np.float64]
 
 LEAST_PROMPTS = 2000
 """Fewer tell nothing: the share of scatter would be uncertain by 5 % of the prompts."""

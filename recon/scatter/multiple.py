@@ -26,14 +26,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.physics.compton import ELECTRON_REST_KEV, attenuation_scale, klein_nishina
+from hw.arrays import F8
+from hw.physics.compton import attenuation_scale, klein_nishina
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image, ImageGrid
 from recon.core.scanner_tables import ReconSystem
 from recon.scatter.detector import BlockResponse
 from recon.scatter.multiple_kernels import follow_chains
 from recon.scatter.points import CoarseImage, coarse_image
-
-F8 = npt.NDArray[np.float64]
 
 CELL_MM, CELLS_ACROSS = 8.0, 24
 """Photons fly through cubes of this size, or smaller ones where the image is small."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
 from hw.physics.block_efficiency import efficiency_at
-from hw.physics.compton import ELECTRON_REST_KEV
+from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
 from recon.scatter.single_kernels import trilinear
 

@@ -13,21 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE
+from hw.arrays import F4, I8, Records
 from recon.core.event_location import LocatedEvents
-from recon.core.events import F4
 from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import HALF_C_MM_PER_PS
-from recon.lines.model import LineFactor, Records
+from recon.lines.model import LineFactor
 from recon.scatter.detector import ScatterError
 from recon.scatter.samples import crystal_weights, mean_weights
 from recon.scatter.simulation import ScatterTable
 from recon.scatter.single_kernels import line_rates
-
-I8 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

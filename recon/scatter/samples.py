@@ -10,14 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8, I8
 from hw.scanner.geometry import mean_interaction_depth_mm
 from recon.core.scanner_tables import ReconSystem
-
-I8 = npt.NDArray[np.int64]
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
 
 USUAL_SQUARE = 0.5
 """sin² of the directions, 45° about the normal, over which a block's edges are averaged."""

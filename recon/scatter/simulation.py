@@ -34,13 +34,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from hw.physics.compton import (
-    ELECTRON_REST_KEV,
-    attenuation_scale,
-    energy_after,
-    klein_nishina,
-    total_cross_section,
-)
+from hw.arrays import F4, F8
+from hw.physics.compton import attenuation_scale, energy_after, klein_nishina, total_cross_section
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image
 from recon.core.mu_map import check_mu
 from recon.core.scanner_tables import ReconSystem
@@ -49,9 +45,6 @@ from recon.scatter.multiple import MOST_MODULES, scattered_pairs, smooth_ratio
 from recon.scatter.points import CoarseImage, coarse_image, scatter_points
 from recon.scatter.samples import DetectorSamples, detector_samples, mean_weights
 from recon.scatter.single_kernels import RAY_COLUMNS, follow_rays, pair_rates
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
 
 COSINE_CELLS = 512
 MOST_MULTIPLE = 3.0

@@ -7,12 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4, F8, I8
 from hw.jit import bare_kernel, kernel
 from hw.physics.block_efficiency import efficiency_at
-
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int64]
 
 RAY_COLUMNS = 7
 """Of a ray from a detector sample to a scatter point: unit vector (3), its length mm, cosine of

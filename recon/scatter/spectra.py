@@ -18,14 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from hw.physics.compton import ELECTRON_REST_KEV
+from hw.arrays import F8
+from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image
 from recon.scatter.detector import BlockResponse, EnergyWindow
 from recon.scatter.simulation import SingleScatter
-
-F8 = npt.NDArray[np.float64]
 
 BINS = 30
 SAMPLES = 200_000

@@ -23,17 +23,15 @@ import numpy.typing as npt
 from scipy import ndimage, optimize
 
 from coincidence.events import COINCIDENCE
+from hw.arrays import F8, I8, Records
 from recon.core.event_location import LocatedEvents
 from recon.core.events import Lors
 from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity_lines import sampled_lines
-from recon.lines.model import LineRate, Records
+from recon.lines.model import LineRate
 from recon.projector.operator import Projector
 from recon.scatter.rate import ScatterRate
-
-F8 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int64]
 
 MARGIN_MM = 12.0
 """Blur of position, positron range and depth put trues outside their line by a few mm."""

@@ -28,19 +28,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.jit import Array, kernel
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Collimator, Scanner
 from hw.scanner.geometry import mean_interaction_depth_mm
 from recon.spect.matter import mu_per_mm
 
-FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 ALUMINIUM_PER_MM = ((60.0, 100.0, 140.5, 208.0, 400.0), (0.0749, 0.0460, 0.0384, 0.0331, 0.0250))
 """NIST XCOM with coherent scatter; 0.3 mm of cover are 1 %, so linear in between will do."""
 
 _REACH = 2.0
 _DIRECTIONS, _AZIMUTHS, _PLACES, _STEPS = 32, 3, 987, 96
-
-F8 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

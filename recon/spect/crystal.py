@@ -22,9 +22,9 @@ import numpy.typing as npt
 from scipy import special
 
 from hw.jit import Array, kernel
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.physics.photon_kernels import compton_ratio, uniform
 from hw.scanner.description import Response, Scanner
-from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.matter import HIGHEST_keV, mu_per_mm
 
 SEPTAL_SCATTER = {"Pb": 0.035, "W": 0.02}
@@ -87,7 +87,7 @@ def deposits(
                     if x < 0.0 or x > thickness_mm:
                         left -= x_ray[1]
                 break
-            ratio, cosine = compton_ratio(e / 510.99895, state)
+            ratio, cosine = compton_ratio(e / ELECTRON_REST_KEV, state)
             left += e * (1.0 - ratio)
             e *= ratio
             azimuth = 2.0 * math.pi * uniform(state)

@@ -15,13 +15,12 @@ further away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from recon.core.grid import Image
 
-Matter = Literal["NaI", "CZT", "W", "Pb", "water", "bone", "Al"]
 LOWEST_keV, HIGHEST_keV = 49.8, 511.0
 
 _ENERGIES_keV = (

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from hw.messages.sort_settings import EnergyWindow
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
-from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.osem import Channel, Counts, Events, SpectOsem, ViewData
 from recon.spect.peaks import Peak, SpectError, half_life_s, peaks_of
 from recon.spect.projector import SpectProjector, field_radius_mm

@@ -20,13 +20,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4
 from hw.jit import Array, kernel
 from recon.core.grid import Image
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
 from recon.spect.views import View
 
-F4 = npt.NDArray[np.float32]
 Progress = Callable[[int, int, float], None]
 _LEAST_SENSITIVITY = 1e-4
 """Of the largest: voxels that a subset sees less keep their value in its update."""

@@ -20,8 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F4, F8
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
 from recon.spect.collimator import CollimatorResponse
@@ -31,8 +31,6 @@ from recon.spect.response import REACH_SIGMA, BlurTables, blur_tables
 from recon.spect.rotation_kernels import Turn, project, project_back, survival
 from recon.spect.views import View
 
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
 Ratio = Callable[[int, F4], F4]
 """Called with a view's number and its expected counts (n_u, n_v); returns what to project back."""
 

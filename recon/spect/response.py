@@ -17,14 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from hw.arrays import F4, F8, I4
 from recon.spect.collimator import CollimatorResponse
 
-F4 = npt.NDArray[np.float32]
-F8 = npt.NDArray[np.float64]
-I4 = npt.NDArray[np.int32]
 REACH_SIGMA = 3.5
 """Where tables end: 0.05 % of a Gaussian lie beyond."""
 

@@ -4,42 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
+from hw.arrays import Records
 from hw.messages.sort_settings import EnergyWindow
 from hw.scanner.description import Scanner
+from recon.core.asked import asked, check_options
 from recon.core.grid import Image
-from recon.spect.views import VIEW_DEG, Records
+from recon.spect.views import VIEW_DEG
 
 Chunk = tuple[Records, Records, int]
 """Singles, angles that came before them, and the time up to which both are complete, ps."""
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+_asked = partial(asked, group="SPECT", modality="SPECT")
+
+
 @dataclass(frozen=True)
 class SpectOptions:
-    """What is asked for.
+    """What is asked for. What some fields mean stands beside them; of the others,
 
-    peaks : names of photopeak windows; () for all of the run
     scatter : ``auto`` takes TEW where the run has the windows, with what it misses by a trial
         where there is a µ map, and says so where not; ``tew`` and ``dew`` take the windows alone
-    attenuation, collimator_response, decay, dead_time : whether corrected
-    sensitivity_cps_per_MBq : measured, of all peaks chosen together, in place of the computed one
-    list_mode : whether events are taken one by one
+    attenuation, decay, dead_time : whether corrected
+    fwhm_mm : of a Gaussian post-filter, 0 for none
     """
 
-    iterations: int = 4
-    subsets: int = 8
-    peaks: tuple[str, ...] = ()
-    scatter: Literal["auto", "tew", "dew", "none"] = "auto"
+    # fmt: off
+    iterations: int = asked(4, bounds=(1, 1000))
+    subsets: int = asked(8, bounds=(1, 1000))
+    peaks: tuple[str, ...] = _asked(
+        (), "photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the run, as one "
+        "image)", metavar="NAMES", parse=_names)
+    scatter: Literal["auto", "tew", "dew", "none"] = _asked(
+        "auto", "scatter from three or two energy windows, or none (default: tew where the run has "
+        "the windows)", option="scatter_windows")
     attenuation: bool = True
-    collimator_response: bool = True
-    decay: bool = True
-    dead_time: bool = True
-    sensitivity_cps_per_MBq: float | None = None
-    view_deg: float = VIEW_DEG
-    list_mode: bool = False
-    fwhm_mm: float = 0.0
-    threads: int = 2
+    collimator_response: bool = _asked(True, "take the collimator's blur as none")
+    decay: bool = asked(True)
+    dead_time: bool = asked(True)
+    sensitivity_cps_per_MBq: float | None = _asked(
+        None, "measured sensitivity of the peaks together, instead of the computed one",
+        metavar="S", bounds=(1e-3, 1e7), parse=float)
+    view_deg: float = _asked(
+        VIEW_DEG, "width of a view (default: %(default)g)", metavar="DEG", bounds=(0.1, 90))
+    list_mode: bool = _asked(False, "take events one by one, not pictures of counts")
+    fwhm_mm: float = asked(0.0, bounds=(0, 100))
+    threads: int = asked(2, bounds=(1, 64))
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)

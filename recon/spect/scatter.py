@@ -25,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F4
+from hw.physics.constants import FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
-from recon.spect.collimator import FWHM_PER_SIGMA
 from recon.spect.peaks import Peak, ScatterWindow, SpectError
 from recon.spect.views import ViewSet
 
-F4 = npt.NDArray[np.float32]
 ScatterMethod = Literal["tew", "dew", "none"]
 SMOOTH_FWHM_MM = 12.0
 SMOOTH_SIGMA_DEG = 4.0

@@ -14,9 +14,9 @@ import math
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
+from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.photon_kernels import compton_ratio, turned, uniform
 
-ELECTRON_keV = 510.99895
 keV_A = 12.398420
 """Energy times wavelength, keV·Å."""
 
@@ -92,7 +92,7 @@ def _serve(
         if iu < 0 or iv < 0 or iu >= peak.shape[1] or iv >= peak.shape[2]:
             continue
         cosine = way[0] * wx + way[1] * wy
-        ratio = 1.0 / (1.0 + energy / ELECTRON_keV * (1.0 - cosine))
+        ratio = 1.0 / (1.0 + energy / ELECTRON_REST_KEV * (1.0 - cosine))
         after = energy * ratio
         if after < span[0]:
             continue
@@ -128,7 +128,7 @@ def bound_at(bound: Array, energy_keV: float, cosine: float) -> float:
 @bare_kernel
 def _scatter(energy: float, bound: Array, state: Array) -> tuple[float, float]:
     while True:
-        ratio, cosine = compton_ratio(energy / ELECTRON_keV, state)
+        ratio, cosine = compton_ratio(energy / ELECTRON_REST_KEV, state)
         if uniform(state) < bound_at(bound, energy, cosine):
             return ratio, cosine
 

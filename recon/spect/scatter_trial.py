@@ -2,6 +2,7 @@
 
 TEW takes the scatter under a peak from that in the window below. But there photons have scattered
 by wider angles than under the peak (at 140 keV by 50° and more against less), so that they come
+from hw.physics.constants import ELECTRON_REST_KEV
 from further around their source: TEW finds too little scatter over a source and too much beside it.
 A Monte Carlo of the image as it is so far, in the µ map, counts scattered photons as the peak's
 window does and as TEW would estimate them; their difference,
@@ -20,21 +21,21 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from hw.arrays import F4, F8
 from hw.messages.sort_settings import EnergyWindow
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from recon.core.grid import Image, ImageGrid
-from recon.spect.collimator import FWHM_PER_SIGMA, collimator_response
+from recon.spect.collimator import collimator_response
 from recon.spect.crystal import counted_share
 from recon.spect.matter import mu_per_mm, scale_mu
 from recon.spect.peaks import Peak
-from recon.spect.scatter import F4, SMOOTH_FWHM_MM, ScatterMethod, chosen_windows
+from recon.spect.scatter import SMOOTH_FWHM_MM, ScatterMethod, chosen_windows
 from recon.spect.scatter_kernels import bound_at, density, scattered_counts
 from recon.spect.views import View
 
-F8 = npt.NDArray[np.float64]
 PHOTONS = 80_000
 """Each serves every camera: what a trial adds to noise is a small part of the windows' own. Pixels
 above ``PIXEL_MM2`` need fewer for the same noise."""
@@ -146,7 +147,7 @@ def _share(scanner: Scanner, energy: float, window: EnergyWindow, spread: float)
 def _whole_density(energy: float, bound: F8) -> float:
     """Return the integral over all directions of the density of scatter."""
     cosine = (np.arange(_ANGLES) + 0.5) * 2 / _ANGLES - 1
-    ratio = 1 / (1 + energy / 510.99895 * (1 - cosine))
+    ratio = 1 / (1 + energy / ELECTRON_REST_KEV * (1 - cosine))
     values = [
         density(r, c) * bound_at(bound, energy, c) for r, c in zip(ratio, cosine, strict=True)
     ]

@@ -21,13 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import ANGLE, ANGLE_STEP_DEG, WINDOW_SHIFT, angles_of_singles
+from hw.arrays import F8, Records
 from hw.jit import Array, kernel
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import module_poses
 from recon.spect.peaks import SpectError
 
-Records = npt.NDArray[np.void]
-F8 = npt.NDArray[np.float64]
 VIEW_DEG = 3.0
 """At 128 mm from the axis 3° are 6.7 mm, below the FWHM of any preset there."""
 

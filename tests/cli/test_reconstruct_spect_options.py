@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +11,47 @@ import pytest
 
 from coincidence.events import SINGLE
 from daq.cli import build_parser
+from daq.cli.commands.reconstruct import declare_options
 from daq.cli.common import CommandError
-from daq.cli.images.reconstruct_options import PET_ONLY, SPECT_ONLY, refuse_foreign
+from daq.cli.images.asked_options import given, refuse_foreign
 from daq.cli.images.reconstruct_spect import spect_options
 from daq.errors import LogError
 from daq.folder.blocks import BlockKind
 from daq.folder.singles_log import SinglesReader, SinglesWriter
+from recon.core.asked import OptionsError
+from recon.offline.options import ReconOptions
+from recon.spect.run import SpectOptions
 from recon.spect.run_input import end_s, is_whole, live_share
+
+DECLARED = declare_options(argparse.ArgumentParser())
 
 
 def parsed(*arguments: str) -> Any:
     return build_parser("reconstruct").parse_args(["reconstruct", "RUN", *arguments])
 
 
+def refused(options: Any, modality: str) -> None:
+    refuse_foreign(options, DECLARED, modality)
+
+
 def test_what_was_not_given_is_of_no_modality() -> None:
-    options = parsed()
-    for name, default in (PET_ONLY | SPECT_ONLY).items():
-        assert getattr(options, name) == default, name
-    refuse_foreign(options, "PET")
-    refuse_foreign(options, "SPECT")
+    refused(parsed(), "PET")
+    refused(parsed(), "SPECT")
 
 
 def test_every_option_is_known_to_be_of_one_modality_or_of_both() -> None:
-    both = {
-        "command", "run", "run_folder", "runs", "json", "output", "format", "require", "iterations",
-        "subsets", "fwhm_mm", "threads", "attenuation", "mu_map", "mu_unit", "scatter", "no_decay",
-        "no_dead_time",
+    others = {"command", "run", "run_folder", "runs", "json", "output", "format"}
+    assert set(vars(parsed())) == others | {action.dest for _, action in DECLARED}
+    both = {action.dest for modality, action in DECLARED if modality == "both"}
+    assert both == {
+        "require", "iterations", "subsets", "fwhm_mm", "threads", "attenuation", "mu_map",
+        "mu_unit", "scatter", "no_decay", "no_dead_time",
     }  # fmt: skip
-    assert set(vars(parsed())) == both | set(PET_ONLY) | set(SPECT_ONLY)
+
+
+def test_defaults_of_the_command_line_are_those_of_the_fields() -> None:
+    assert ReconOptions(**given(parsed(), ReconOptions)) == ReconOptions()
+    assert SpectOptions(**given(parsed(), SpectOptions)) == SpectOptions()
 
 
 @pytest.mark.parametrize("modality, asked", [
@@ -48,7 +62,8 @@ def test_every_option_is_known_to_be_of_one_modality_or_of_both() -> None:
 ])  # fmt: skip
 def test_options_of_the_other_modality_are_refused(modality: str, asked: str) -> None:
     with pytest.raises(CommandError, match=asked.partition("=")[0]):
-        refuse_foreign(parsed(asked), modality)
+        refused(parsed(asked), modality)
+        spect_options(parsed(asked))
 
 
 @pytest.mark.parametrize("asked", [
@@ -56,7 +71,7 @@ def test_options_of_the_other_modality_are_refused(modality: str, asked: str) ->
     "--sensitivity-cps-per-MBq=1e-300",
 ])  # fmt: skip
 def test_numbers_out_of_bounds_are_refused_before_the_log_is_read(asked: str) -> None:
-    with pytest.raises(CommandError, match="must lie in"):
+    with pytest.raises(OptionsError, match="must lie in"):
         spect_options(parsed(asked))
 
 

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, Geometry
-from recon.core.events import F4, NO_OFFSET, Lors
+from recon.core.events import NO_OFFSET, Lors
 from recon.core.grid import Image, ReconError
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.projector.operator import Projector

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from coincidence.events import SINGLE
 from daq.calibration.coincidence_pairs import PAIR, expected_tof_ps
+from daq.folder import calibration_set
+from daq.folder.calibration_set import CalibrationSet
 from daq.folder.run_config import RunConfig, default_settings
 from daq.path.decode import Decoder
 from daq.path.frame_check import FrameChecker
@@ -125,3 +128,10 @@ def add_walk(pairs: np.ndarray, walk_ps: np.ndarray, *, seed: int) -> np.ndarray
         late = walk_ps[pairs[f"crystal_{side}"]] * ((511 / energy_keV) ** 0.5 - 1)
         pairs["tof_ps"] += np.rint(sign * late).astype(np.int32)
     return pairs
+
+
+def as_version(made: CalibrationSet, version: int) -> CalibrationSet:
+    """Return a set as another version's program made it, with that one's hash."""
+    about = msgspec.structs.replace(made.about, version=version, hash="")
+    found = calibration_set._content_hash(about, calibration_set.arrays_of(made))
+    return msgspec.structs.replace(made, about=msgspec.structs.replace(about, hash=found))

@@ -181,8 +181,8 @@ def region_of(options: argparse.Namespace) -> Region:
 
 def concentration_Bq_per_mL(options: argparse.Namespace, data: RunData) -> float:
     """Return what was filled in, at the run's start."""
+    from hw.physics.nuclides import nuclide_of
     from recon.core.decay import MOST_HALF_LIVES
-    from recon.core.quantification import nuclide_of
 
     nuclide, why = nuclide_of(data.labels)
     if nuclide is None:
@@ -216,7 +216,8 @@ def _calibration(
     region: Region,
 ) -> ActivityCalibration:
     from daq.folder.calibration_set import scanner_hash
-    from recon.core.quantification import FACTOR_BOUNDS, ActivityCalibration, nuclide_of
+    from hw.physics.nuclides import nuclide_of
+    from recon.core.quantification import FACTOR_BOUNDS, ActivityCalibration
 
     nuclide, _ = nuclide_of(data.labels)
     if nuclide is None or found.mean <= 0:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
+from daq.cli.images.asked_options import Declared, refuse_foreign
 from daq.cli.images.output_files import check_output
 from daq.cli.images.parametric_maps import (
     add_parametric_options,
@@ -29,7 +30,6 @@ from daq.cli.images.reconstruct_options import (
     check_suv,
     extras_of,
     recon_options,
-    refuse_foreign,
     sources_of,
 )
 from daq.cli.images.reconstruct_spect import add_spect_options, run_spect
@@ -64,14 +64,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="nifti, dicom, interfile, with commas between (default: %(default)s)",
     )
-    add_algorithm_options(parser)
-    add_correction_options(parser)
-    add_time_options(parser)
-    add_quantification_options(parser)
-    add_parametric_options(parser)
-    add_spect_options(parser)
+    declare_options(parser)
     add_runs_option(parser)
     add_json_option(parser)
+
+
+def declare_options(parser: argparse.ArgumentParser) -> Declared:
+    """Add all that a reconstruction can be asked for; return of which modality each option is."""
+    return [
+        *add_algorithm_options(parser),
+        *add_correction_options(parser),
+        *add_time_options(parser),
+        *add_quantification_options(parser),
+        *add_parametric_options(parser),
+        *add_spect_options(parser),
+    ]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
     folder = find_run(options.run_folder, options.runs)
     modality = run_config(folder).scanner().modality
-    refuse_foreign(options, modality)
+    refuse_foreign(options, declare_options(argparse.ArgumentParser()), modality)
     return run_spect(options, folder) if modality == "SPECT" else _run_pet(options, folder)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError
+from daq.cli.images.asked_options import Declared, OptionGroup
 
 if TYPE_CHECKING:
     from recon.core.grid import Image
@@ -18,28 +19,17 @@ LEAST_FRAMES = 2
 KINDS = ("mean", "patlak", "washout")
 
 
-def add_parametric_options(parser: argparse.ArgumentParser) -> None:
+def add_parametric_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of parametric maps."""
-    group = parser.add_argument_group("parametric maps of a dynamic series (needs --frames)")
-    group.add_argument(
-        "--parametric",
-        default="",
-        metavar="NAMES",
-        help="mean, patlak, washout, with commas between",
-    )
-    group.add_argument(
-        "--input",
-        type=Path,
-        metavar="FILE",
-        help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL",
-    )
-    group.add_argument(
-        "--patlak-from",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="use frames that begin at this time or later (default: all)",
-    )
+    title = "parametric maps of a dynamic series (needs --frames)"
+    group = OptionGroup(parser, title)
+    group.add("--parametric", default="", metavar="NAMES",
+              help="mean, patlak, washout, with commas between")  # fmt: skip
+    group.add("--input", type=Path, metavar="FILE",
+              help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL")  # fmt: skip
+    group.add("--patlak-from", type=float, default=0.0, metavar="S",
+              help="use frames that begin at this time or later (default: all)")  # fmt: skip
+    return group.declared
 
 
 def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:

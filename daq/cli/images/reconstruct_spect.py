@@ -6,48 +6,23 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daq.cli.common import CommandError, finish, positive, tell
+from daq.cli.common import CommandError, finish, tell
+from daq.cli.images.asked_options import Declared, OptionGroup, given
 from daq.cli.progress import ProgressLine
+from recon.spect.run import SpectOptions
 from recon.spect.run_input import is_whole, spect_run
 
 if TYPE_CHECKING:
     from recon.spect.offline import SpectImage
-    from recon.spect.run import SpectOptions
 
 IMAGE_NAME = "spect.nii.gz"
-BOUNDS = {
-    "iterations": (1, 1000),
-    "subsets": (1, 1000),
-    "threads": (1, 64),
-    "fwhm_mm": (0, 100),
-    "view_deg": (0.1, 90),
-    "sensitivity_cps_per_MBq": (1e-3, 1e7),
-}
 
 
-def add_spect_options(parser: argparse.ArgumentParser) -> None:
+def add_spect_options(parser: argparse.ArgumentParser) -> Declared:
     """Add what only SPECT runs know."""
-    group = parser.add_argument_group("SPECT")
-    group.add_argument("--peaks", type=_names, default=(), metavar="NAMES",
-                       help="photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the "
-                            "run, as one image)")  # fmt: skip
-    group.add_argument("--scatter-windows", dest="spect_scatter", default="auto",
-                       choices=("auto", "tew", "dew", "none"),
-                       help="scatter from three or two energy windows, or none (default: tew where "
-                            "the run has the windows)")  # fmt: skip
-    group.add_argument("--no-collimator-response", action="store_true",
-                       help="take the collimator's blur as none")  # fmt: skip
-    group.add_argument("--sensitivity-cps-per-MBq", type=positive, metavar="S",
-                       help="measured sensitivity of the peaks together, instead of the computed "
-                            "one")  # fmt: skip
-    group.add_argument("--view-deg", type=positive, default=3.0, metavar="DEG",
-                       help="width of a view (default: %(default)g)")  # fmt: skip
-    group.add_argument("--list-mode", action="store_true",
-                       help="take events one by one, not pictures of counts")  # fmt: skip
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    group = OptionGroup(parser, "SPECT")
+    group.add_fields(SpectOptions, "SPECT")
+    return group.declared
 
 
 def run_spect(options: argparse.Namespace, folder: Path) -> int:
@@ -85,32 +60,14 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:
     """Return the options of the command line as reconstruction takes them, checked."""
-    from recon.spect.run import SpectOptions
-
-    for name, (least, most) in BOUNDS.items():
-        value = getattr(options, name, None)
-        if value is not None and not least <= value <= most:
-            option = f"--{name.replace('_', '-')}"
-            raise CommandError(f"{option} {value:g}: must lie in {least:g}..{most:g}")
-
-    def off(name: str) -> bool:
-        return bool(getattr(options, f"no_{name}", False))
-
-    return SpectOptions(
-        iterations=options.iterations,
-        subsets=options.subsets,
-        peaks=options.peaks,
-        scatter="none" if options.scatter == "none" else options.spect_scatter,
-        attenuation=options.attenuation != "none",
-        collimator_response=not options.no_collimator_response,
-        decay=not off("decay"),
-        dead_time=not off("dead_time"),
-        sensitivity_cps_per_MBq=options.sensitivity_cps_per_MBq,
-        view_deg=options.view_deg,
-        list_mode=options.list_mode,
-        fwhm_mm=options.fwhm_mm,
-        threads=options.threads,
-    )
+    if options.attenuation not in ("map", "none"):
+        raise CommandError(f"--attenuation {options.attenuation} is for PET runs: map or none here")
+    if options.scatter == "energy":
+        raise CommandError("--scatter energy is for PET runs: use --scatter-windows here")
+    values = given(options, SpectOptions) | {"attenuation": options.attenuation != "none"}
+    if options.scatter == "none":
+        values["scatter"] = "none"
+    return SpectOptions(**values)
 
 
 def _about_cut(folder: Path) -> list[str]:

@@ -81,9 +81,9 @@ def _config(
     options: argparse.Namespace, fitted: FittedScanner, header: dict[str, Any]
 ) -> RunConfig:
     from daq.folder.run_config import RunConfig, default_settings
-    from recon.exchange.petsird.header import nuclide_of
+    from recon.exchange.petsird.header import header_nuclide
 
-    nuclide = nuclide_of(header)
+    nuclide = header_nuclide(header)
     has_delayeds = bool(header["scanner"]["delayedEventPolicy"])
     changes: dict[str, Any] = {} if has_delayeds else {"delay_ps": 0}
     return RunConfig(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; each defaults to None, "as it is otherwise"."""
-    from hw.messages.live_settings import SWITCHES
+    from hw.messages.corrections import SWITCHES
 
     group = parser.add_argument_group("live image")
     group.add_argument("--live-window", metavar="WINDOW",

@@ -47,16 +47,6 @@ UCUM = {
 }
 """Units of PS3.16 context group 84; every other image has no units."""
 
-CORRECTED_IMAGE = {
-    "attenuation": "ATTN",
-    "scatter": "SCAT",
-    "decay": "DECY",
-    "dead_time": "DTIM",
-    "normalisation": "UNIF",
-    "resolution": "COLL",
-}
-"""Our names of corrections and the defined terms of corrected image (0028,0051)."""
-
 
 def write_dicom_nm(
     path: Path,
@@ -113,7 +103,7 @@ def _set_image(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
     set_times(made, facts, frame)
     counts = frame.prompts if frame.prompts is not None else facts.more.get("counts")
     made.CountsAccumulated = "" if counts is None else int(counts)
-    made.CorrectedImage = corrected_image(facts, CORRECTED_IMAGE)
+    made.CorrectedImage = corrected_image(facts, "dicom_nm")
 
 
 def _set_multi_frame(made: Dataset, grid: ImageGrid) -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from hw.messages.corrections import CORRECTIONS
 from recon.core.frame_times import FrameTime
 from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
@@ -147,9 +147,10 @@ def set_times(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
     made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
 
 
-def corrected_image(facts: ScanFacts, terms: Mapping[str, str]) -> list[str]:
+def corrected_image(facts: ScanFacts, of: Literal["dicom_pet", "dicom_nm"]) -> list[str]:
     """Return corrected image (0028,0051): the terms of the corrections that were applied."""
-    return [term for name, term in terms.items() if name in facts.applied]
+    terms = [getattr(kind, of) for kind in CORRECTIONS if kind.name in facts.applied]
+    return [term for term in terms if term]
 
 
 def convolution_kernel(facts: ScanFacts) -> str:

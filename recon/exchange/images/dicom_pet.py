@@ -41,18 +41,6 @@ from recon.exchange.images.dicom_parts import (
 from recon.exchange.images.patient_axes import lps_planes
 from recon.exchange.scan_facts import ScanFacts, as_time
 
-CORRECTED_IMAGE = {
-    "decay": "DECY",
-    "attenuation": "ATTN",
-    "scatter": "SCAT",
-    "dead_time": "DTIM",
-    "motion": "MOTN",
-    "randoms": "RAN",
-    "calibration": "DCAL",
-    "normalisation": "NORM",
-}
-"""Our names of corrections and the defined terms of corrected image (0028,0051)."""
-
 
 def write_dicom_pet(
     folder: Path,
@@ -151,7 +139,7 @@ class _SeriesFacts:
 
     def _set_corrections(self, made: Dataset) -> None:
         applied, how = self.facts.applied, self.facts.how
-        made.CorrectedImage = corrected_image(self.facts, CORRECTED_IMAGE)
+        made.CorrectedImage = corrected_image(self.facts, "dicom_pet")
         made.DecayCorrection = self._decay_correction()
         made.RandomsCorrectionMethod = "NONE"
         if "randoms" in applied:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.whole_file import whole_file
 from recon.core.grid import Image, ImageGrid
 
-F8 = npt.NDArray[np.float64]
 CUTS = ((2, "x", "y"), (1, "x", "z"), (0, "y", "z"))
 
 

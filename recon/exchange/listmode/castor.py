@@ -22,11 +22,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry
 from hw.whole_file import whole_file
 from recon.exchange.errors import ExchangeError
-from recon.exchange.event_parts import Part, Records, intervals
+from recon.exchange.event_parts import Part, intervals
 from recon.exchange.scan_facts import ScanFacts
 
 Values = Callable[[Records], npt.NDArray[np.float32]]

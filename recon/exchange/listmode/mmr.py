@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import I8
 from recon.core.events import Lors
 from recon.exchange.errors import ExchangeError
 
@@ -36,7 +37,6 @@ DEPTH_MM = 7.0
 MOST = 1e6
 """Above every number of a header."""
 
-I8 = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint16]
 
 

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from hw.arrays import F8
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.exchange.errors import ExchangeError
 
-F8 = npt.NDArray[np.float64]
 DEPTH_SHARE = 0.6
 """Part of the screens' distance, about the middle, that the image holds."""
 

@@ -264,7 +264,7 @@ def _radiopharmaceuticals(facts: ScanFacts, start_ns: int) -> list[dict[str, Any
     ]
 
 
-def nuclide_of(header: dict[str, Any]) -> str:
+def header_nuclide(header: dict[str, Any]) -> str:
     """Return the nuclide that a header names by its SNOMED CT code, "" for none."""
     exam = header["exam"]
     for one in exam["radiopharmaceuticals"] if exam else []:

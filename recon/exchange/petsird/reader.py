@@ -19,14 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE, FLAG_DELAYED
+from hw.arrays import F8
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
 from recon.exchange.event_parts import Part
 from recon.exchange.petsird.header import SCHEMA_PATH
 from recon.exchange.petsird.time_blocks import DONE, FULL, OTHER, TORN, decode_blocks
 from recon.exchange.petsird.yardl import Schema, YardlError, read_opening
-
-F8 = npt.NDArray[np.float64]
 
 ROWS = 1 << 20
 MOST_KEV, MOST_TOF_MM = 1e5, 1e5

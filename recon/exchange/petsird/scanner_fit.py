@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
@@ -23,7 +24,6 @@ from recon.exchange.errors import ExchangeError
 from recon.exchange.petsird.reader import BinMap, energy_middles, tof_middles
 
 TOLERANCE_MM = 0.05
-F8 = npt.NDArray[np.float64]
 ADVICE = "only rings of equal flat modules fit a preset; reconstruct it with STIR or YRT-PET"
 
 

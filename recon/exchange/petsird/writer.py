@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from coincidence.events import COINCIDENCE
+from hw.arrays import Records
 from hw.whole_file import whole_file
 from recon.exchange.errors import ExchangeError
-from recon.exchange.event_parts import Part, Records, intervals
+from recon.exchange.event_parts import Part, intervals
 from recon.exchange.petsird.header import SCHEMA_PATH, Binning
 from recon.exchange.petsird.time_blocks import MOST_BLOCK_BYTES, MOST_EVENT_BYTES, encode_blocks
 from recon.exchange.petsird.yardl import Schema, write_opening

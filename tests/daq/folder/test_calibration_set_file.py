@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.folder import calibration_set
 from daq.folder.calibration_arrays import REJECTED, SPECS, STATUS_NAMES
 from daq.folder.calibration_set import (
     CalibrationSet,
@@ -24,7 +23,7 @@ from daq.folder.calibration_set import (
     scanner_hash,
 )
 from hw.scanner.preset_file import load_scanner
-from rigs.calibration_runs import BENCH
+from rigs.calibration_runs import BENCH, as_version
 
 N, MODULES, PLACES = BENCH.n_crystals, BENCH.n_modules, BENCH.crystals_per_module
 
@@ -135,13 +134,6 @@ def write_version_1(path: Path, gain: np.ndarray, skew_ps: np.ndarray) -> str:
     text = json.dumps(about).encode()
     np.savez_compressed(path, about=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
     return digest.hexdigest()
-
-
-def as_version(made: CalibrationSet, version: int) -> CalibrationSet:
-    """Return a set as another version's program made it, with that one's hash."""
-    about = msgspec.structs.replace(made.about, version=version, hash="")
-    found = calibration_set._content_hash(about, calibration_set.arrays_of(made))
-    return msgspec.structs.replace(made, about=msgspec.structs.replace(about, hash=found))
 
 
 def test_a_set_of_version_1_loads_and_is_copied_as_what_it_was(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from daq.folder.run_config import RunConfig
 from daq.path.frame_check import FrameChecker
 from daq.path.pipeline import Output, Progress
 from daq.path.takers.statistics import RecentLive
-from daq.service.imager_link import ImagerLink, nuclide_of
+from daq.service.imager_link import ImagerLink
 from hw.messages.codec import decode, encode
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd
 from hw.messages.source import Heartbeat
@@ -66,12 +66,6 @@ def test_a_run_is_announced_with_all_an_imager_needs(stage: Stage) -> None:
     assert (begin.run, begin.folder, begin.mu_map) == ("run-1", "/runs/run-1", "")
     assert begin.settings == stage.run.config.settings
     assert begin.live.window == "grow" and begin.calibration == ""
-
-
-def test_the_runs_nuclide_is_told_where_there_is_one() -> None:
-    found = nuclide_of({"nuclide": "F-18"})
-    assert found is not None and found.half_life_s == pytest.approx(6586.2)
-    assert nuclide_of({}) is None and nuclide_of({"nuclide": "Ga-68:0.3+Lu-177:0.7"}) is None
 
 
 def test_batches_tell_the_live_share(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
+from hw.messages.corrections import CORRECTIONS, PET_NAMES, CorrectionKind
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
-from recon.core.correction_record import NAMES, CorrectionError
+from recon.core.correction_record import CorrectionError
 from recon.core.frames import TimeSelection
 from recon.core.quantification import ActivityCalibration
 from recon.offline.frame_counts import Tally
@@ -33,9 +35,19 @@ def ball() -> RunData:
     return RunData.of_records(prompts, scanner=SCANNER, duration_s=100.0)
 
 
+@pytest.mark.parametrize("kind", CORRECTIONS, ids=lambda kind: kind.name)
+def test_every_correction_has_a_doer_that_exists(kind: CorrectionKind) -> None:
+    doers = [doer for doer in (kind.offline, kind.live, kind.spect) if doer]
+    assert doers
+    for doer in doers:
+        assert pkgutil.resolve_name(f"recon.{doer}")
+    assert not kind.switch or kind.live
+    assert not kind.without or hasattr(PLAN, kind.name)
+
+
 def test_every_image_names_every_correction(ball: RunData) -> None:
     made = reconstruct(ball, PLAN)
-    assert tuple(made.metadata["corrections"]) == NAMES
+    assert tuple(made.metadata["corrections"]) == PET_NAMES
     assert set(made.corrections.missing()) == {
         "attenuation", "randoms", "normalisation", "dead_time", "decay", "calibration",
     }  # fmt: skip

@@ -70,7 +70,7 @@ def test_gain_is_solid_angle_times_stopping_power() -> None:
 def test_unknown_crystals_become_a_line_that_meets_nothing() -> None:
     events = LineModel(BRAIN).events(records_between(BRAIN, 5, 4_000_000_000))
     assert np.array_equal(events.lors.start, events.lors.end)
-    assert np.isfinite(events.factor).all()
+    assert np.isfinite(events.addend).all()
 
 
 def test_read_only_records_are_taken_as_they_come_from_a_socket() -> None:

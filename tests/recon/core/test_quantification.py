@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from hw.physics.nuclides import load_nuclide
+from hw.physics.nuclides import load_nuclide, nuclide_of
 from recon.core.decay import decay_factor, mean_decay
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection
@@ -21,7 +21,6 @@ from recon.core.quantification import (
     Region,
     load_calibration,
     mean_in,
-    nuclide_of,
 )
 from recon.offline.parametric import (
     InputFunction,

@@ -13,7 +13,7 @@ import pytest
 from oracles.reconstruction import random_lines
 from recon.core.events import EventList, Lors
 from recon.core.grid import ImageGrid
-from recon.em.event_store import EventStore, EventStoreError, view_of, with_background
+from recon.em.event_store import EventStore, EventStoreError, view_of
 from recon.em.list_mode_osem import osem
 from recon.projector.operator import Projector
 
@@ -24,10 +24,9 @@ def numbered(count: int, *, tof: bool = True) -> EventList:
     """Return events whose weight tells which one it is."""
     lors = random_lines(count)
     lors = lors if tof else Lors(lors.start, lors.end)
-    plain = EventList.plain(lors)
     addend = np.linspace(0.0, 1.0, count, dtype=np.float32)
     number = np.arange(1, count + 1, dtype=np.float32)
-    return EventList(lors, number, plain.pair, plain.factor, addend)
+    return EventList(lors, number, addend)
 
 
 def parts_of(events: EventList, size: int) -> Iterator[EventList]:
@@ -124,17 +123,6 @@ def test_numbers_that_poison_an_image_are_refused(name: str, value: float) -> No
 def test_lists_with_and_without_tof_do_not_mix() -> None:
     with pytest.raises(EventStoreError, match="some events have TOF offsets and some have none"):
         EventStore.build([numbered(10), numbered(10, tof=False)], subsets=2)
-
-
-def test_a_background_by_module_pair_has_to_be_folded_in() -> None:
-    events = EventList.plain(random_lines(10))
-    events.factor[:] = 2.0
-    with pytest.raises(EventStoreError, match="fold it into addend"):
-        EventStore.build([events], subsets=2)
-    folded = with_background(events, np.float32([3.0]))
-    assert np.array_equal(folded.addend, np.full(10, 6.0)) and not folded.factor.any()
-    with pytest.raises(EventStoreError, match="module pair 0 but background has 0 pairs"):
-        with_background(events, np.zeros(0, np.float32))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Dense:
         self.mask = self.exposure > 0
         chosen = EventList.plain(lines.take(np.repeat(np.arange(400), self.counts)))
         addend = np.full(len(chosen), BACKGROUND, np.float32)
-        self.events = EventList(chosen.lors, chosen.weight, chosen.pair, chosen.factor, addend)
+        self.events = EventList(chosen.lors, chosen.weight, addend)
 
     def model(self, subsets: int) -> EmModel:
         store = EventStore.build([self.events], subsets=subsets)

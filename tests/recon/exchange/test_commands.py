@@ -15,7 +15,7 @@ from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig, default_settings
 from daq.importers.coincidence_run import write_coincidence_run
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
-from recon.exchange.listmode.safir import read_safir
+from oracles.safir_reader import read_safir
 from rigs.exchange_data import made_records
 
 BENCH = load_scanner("bench2")

@@ -112,7 +112,7 @@ def test_negative_voxels_survive(tmp_path: Path) -> None:
 def test_header_says_what_was_done(tmp_path: Path) -> None:
     files = write_dicom_pet(tmp_path / "pet", image(1), GRID, FRAMES["static"], ABOUT)
     made = pydicom.dcmread(files[0])
-    assert made.Units == "BQML" and list(made.CorrectedImage) == ["DECY", "ATTN", "RAN"]
+    assert made.Units == "BQML" and list(made.CorrectedImage) == ["ATTN", "RAN", "DECY"]
     assert made.DecayCorrection == "START" and float(made.DecayFactor) == pytest.approx(1.01)
     assert made.RandomsCorrectionMethod == "DLYD" and made.ScatterCorrectionMethod == "NONE"
     assert made.AttenuationCorrectionMethod == "the run's µ map"

@@ -9,8 +9,9 @@ import pytest
 
 from hw.scanner.geometry import build_geometry, crystal_position_mm
 from hw.scanner.preset_file import load_scanner
+from oracles.safir_reader import read_crystal_map, read_safir
 from recon.exchange.errors import ExchangeError
-from recon.exchange.listmode.safir import read_crystal_map, read_safir, safir_index, write_safir
+from recon.exchange.listmode.safir import safir_index, write_safir
 from rigs.exchange_data import made_records
 
 BENCH = load_scanner("bench2")

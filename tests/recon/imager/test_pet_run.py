@@ -21,7 +21,7 @@ from hw.messages.sort_settings import SortSettings
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
-from recon.imager.pet_run import LiveRun
+from recon.imager.pet_run import PetLiveRun
 from recon.imager.service import LiveService
 from recon.imager.stream_ledger import LatencyHistogram, RateMeter, StreamLedger
 from recon.live.imager import LiveImager
@@ -67,8 +67,8 @@ def imager() -> LiveImager:
     return LiveImager(CrystalLines(BENCH), sensitivity, clock=lambda: 0.0, capacity=10_000)
 
 
-def run_of(imager: LiveImager, begin: RunBegin, now_s: list[float]) -> LiveRun:
-    return LiveRun(begin, imager, clock=lambda: now_s[0])
+def run_of(imager: LiveImager, begin: RunBegin, now_s: list[float]) -> PetLiveRun:
+    return PetLiveRun(begin, imager, clock=lambda: now_s[0])
 
 
 def test_image_tells_its_age_counts_and_corrections(
@@ -76,8 +76,8 @@ def test_image_tells_its_age_counts_and_corrections(
 ) -> None:
     now = [0.25]
     run = run_of(imager, begin_message(), now)
-    run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
-    run.take(batch_message(1, 500, 500), records[500:1000].tobytes(), b"")
+    run.take(batch_message(0, 500, 0), [records[:500].tobytes(), b""])
+    run.take(batch_message(1, 500, 500), [records[500:1000].tobytes(), b""])
     image = run.image(budget_s=0.01)
     assert image is not None
     assert image.prompts_used == 1000 and image.fraction_used == 1.0
@@ -92,15 +92,15 @@ def test_image_tells_its_age_counts_and_corrections(
 def test_no_new_image_without_new_events(imager: LiveImager, records: np.ndarray) -> None:
     run = run_of(imager, begin_message(), [0.0])
     assert run.image(budget_s=0.01) is None
-    run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
+    run.take(batch_message(0, 500, 0), [records[:500].tobytes(), b""])
     assert run.image(budget_s=0.01) is not None
     assert run.image(budget_s=0.01) is None
 
 
 def test_gap_is_counted_and_lowers_the_fraction(imager: LiveImager, records: np.ndarray) -> None:
     run = run_of(imager, begin_message(), [0.0])
-    run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
-    run.take(batch_message(4, 500, 1500), records[500:1000].tobytes(), b"")
+    run.take(batch_message(0, 500, 0), [records[:500].tobytes(), b""])
+    run.take(batch_message(4, 500, 1500), [records[500:1000].tobytes(), b""])
     run.image(budget_s=0.01)
     report = run.report()
     assert report.batches_lost == 3 and report.prompts_seen == 2000
@@ -109,7 +109,7 @@ def test_gap_is_counted_and_lowers_the_fraction(imager: LiveImager, records: np.
 
 def test_batches_of_another_run_are_not_mixed_in(imager: LiveImager, records: np.ndarray) -> None:
     run = run_of(imager, begin_message(), [0.0])
-    run.take(batch_message(0, 500, 0, run="other"), records[:500].tobytes(), b"")
+    run.take(batch_message(0, 500, 0, run="other"), [records[:500].tobytes(), b""])
     assert run.image(budget_s=0.01) is None and run.report().prompts_seen == 0
 
 
@@ -119,7 +119,7 @@ def test_late_joiner_starts_counting_where_it_joined(
     late = records.copy()
     late["time_ps"] += 500 * 10**11
     run = run_of(imager, begin_message(), [0.0])
-    run.take(batch_message(500, 1000, 7_000_000), late[:1000].tobytes(), b"")
+    run.take(batch_message(500, 1000, 7_000_000), [late[:1000].tobytes(), b""])
     image = run.image(budget_s=0.01)
     assert image is not None and image.fraction_used == 1.0
     assert run.report().batches_lost == 0 and imager.seconds < 0.2
@@ -129,7 +129,7 @@ def test_end_writes_the_image_and_the_final_report(
     imager: LiveImager, records: np.ndarray, tmp_path: Path
 ) -> None:
     run = run_of(imager, begin_message(folder=tmp_path), [1.0])
-    run.take(batch_message(0, 2000, 0), records.tobytes(), b"")
+    run.take(batch_message(0, 2000, 0), [records.tobytes(), b""])
     final = run.end(RunEnd(run="one", prompts=2000, delayeds=0), stopped=lambda: False)
     assert final is not None and final.final and final.prompts_used == 2000
     report = run.report()
@@ -141,7 +141,7 @@ def test_end_writes_the_image_and_the_final_report(
 
 def test_progress_with_the_final_image_is_reported(imager: LiveImager, records: np.ndarray) -> None:
     run = run_of(imager, begin_message(), [1.0])
-    run.take(batch_message(0, 2000, 0), records.tobytes(), b"")
+    run.take(batch_message(0, 2000, 0), [records.tobytes(), b""])
     shares: list[float] = []
 
     def stopped() -> bool:
@@ -156,7 +156,7 @@ def test_progress_with_the_final_image_is_reported(imager: LiveImager, records: 
 
 def test_end_counts_what_never_came(imager: LiveImager, records: np.ndarray) -> None:
     run = run_of(imager, begin_message(), [1.0])
-    run.take(batch_message(0, 1000, 0), records[:1000].tobytes(), b"")
+    run.take(batch_message(0, 1000, 0), [records[:1000].tobytes(), b""])
     run.end(RunEnd(run="one", prompts=4000, delayeds=0), stopped=lambda: False)
     assert run.report().fraction_used == pytest.approx(0.25)
 
@@ -168,7 +168,7 @@ def test_a_run_of_nothing_ends_with_an_image_of_0(
     run = run_of(imager, begin_message(), [1.0])
     lost = records[:events].copy()
     lost["tof_ps"] = 2**31 - 1  # from far beyond the scanner
-    run.take(batch_message(0, events, 0), lost.tobytes(), b"")
+    run.take(batch_message(0, events, 0), [lost.tobytes(), b""])
     final = run.end(RunEnd(run="one", prompts=events, delayeds=0), stopped=lambda: False)
     assert final is not None and not final.array().any()
     assert final.noise == 0.0 and "no event meets a voxel" in final.note
@@ -179,7 +179,7 @@ def test_unwritable_folder_is_said_and_kills_nothing(
 ) -> None:
     (tmp_path / "file").write_text("")
     run = run_of(imager, begin_message(folder=tmp_path / "file"), [1.0])
-    run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
+    run.take(batch_message(0, 500, 0), [records[:500].tobytes(), b""])
     assert run.end(RunEnd(run="one", prompts=500, delayeds=0), stopped=lambda: False)
     assert "could not be written" in run.report().message
 
@@ -191,7 +191,7 @@ def test_attenuation_is_taken_in_when_ready(
     np.savez(tmp_path / "mu.npz", mu_per_mm=mu, voxel_mm=np.array(BENCH.grid.voxel_mm))
     run = run_of(imager, begin_message(mu_map=str(tmp_path / "mu.npz")), [0.0])
     run.corrections.wait(120.0)
-    run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
+    run.take(batch_message(0, 500, 0), [records[:500].tobytes(), b""])
     image = run.image(budget_s=0.01)
     assert image is not None and image.corrections["attenuation"]
 
@@ -201,7 +201,7 @@ def test_bad_map_is_said_and_the_image_goes_on(
 ) -> None:
     run = run_of(imager, begin_message(mu_map=str(tmp_path / "none.npz")), [0.0])
     run.corrections.wait(120.0)
-    run.take(batch_message(0, 500, 0), records[:500].tobytes(), b"")
+    run.take(batch_message(0, 500, 0), [records[:500].tobytes(), b""])
     image = run.image(budget_s=0.01)
     assert image is not None and not image.corrections["attenuation"]
     assert "attenuation is not corrected" in run.report().message

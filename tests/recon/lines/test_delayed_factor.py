@@ -11,7 +11,7 @@ from hw.messages.sort_settings import SortSettings
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
-from recon.imager.pet_run import LiveRun
+from recon.imager.pet_run import PetLiveRun
 from recon.lines.randoms import CrystalRandoms, fan_counts
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
@@ -69,13 +69,13 @@ def live_image(prompts: np.ndarray, settings: SortSettings) -> np.ndarray:
     begin = RunBegin(
         run="r", folder="", scanner_toml=scanner_to_toml_text("bench2"), settings=settings
     )
-    run = LiveRun(begin, imager, clock=lambda: 0.0)
+    run = PetLiveRun(begin, imager, clock=lambda: 0.0)
     randoms = delayeds(settings.delayed_factor)
     batch = CoincidenceBatch(
         run="r", sequence=0, prompts=len(prompts), delayeds=len(randoms), prompts_before=0,
         delayeds_before=0, watermark_ps=10**11, event_wall_ns=0,
     )  # fmt: skip
-    run.take(batch, prompts.tobytes(), randoms.tobytes())
+    run.take(batch, [prompts.tobytes(), randoms.tobytes()])
     image = run.image(budget_s=0.01)
     imager.close()
     assert image is not None

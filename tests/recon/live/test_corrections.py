@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import recon.live.corrections
+from daq.folder.calibration_set import new_set, save_set
 from hw.messages.codec import ImageMessage
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.live_settings import LiveSettings
@@ -16,9 +17,10 @@ from hw.messages.sort_settings import SortSettings
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
-from recon.imager.pet_run import LiveRun
+from recon.imager.pet_run import PetLiveRun
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
+from rigs.calibration_runs import as_version
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
 SETTINGS = SortSettings(lld_keV=350, uld_keV=650, window_ps=5000, delay_ps=500_000)
@@ -46,7 +48,7 @@ class Played:
         lines = CrystalLines(BENCH)
         self.imager = LiveImager(lines, sensitivity, clock=lambda: 0.0, capacity=10_000)
         self.begin = msgspec.structs.replace(BEGIN, **changes)
-        self.run = LiveRun(self.begin, self.imager, clock=lambda: 0.0)
+        self.run = PetLiveRun(self.begin, self.imager, clock=lambda: 0.0)
         self._records = records
         self._sequence = 0
 
@@ -58,7 +60,7 @@ class Played:
         )  # fmt: skip
         first = 500 * (n % 4)
         prompts = self._records[first : first + 500]
-        self.run.take(batch, prompts.tobytes(), prompts[:50].tobytes())
+        self.run.take(batch, [prompts.tobytes(), prompts[:50].tobytes()])
         self._sequence += 1
         image = self.run.image(budget_s=0.01)
         assert image is not None
@@ -179,12 +181,9 @@ def test_a_set_without_a_normalisation_costs_no_attenuation(
     version: int, status: int, words: str, records: np.ndarray, tmp_path: Path
 ) -> None:
     """Sets that hold gains alone are the usual ones."""
-    n = BENCH.scanner.n_crystals
-    about = np.frombuffer(msgspec.json.encode({"version": version}), np.uint8)
-    np.savez(
-        tmp_path / "set.npz", about=about, efficiency=np.ones(n, np.float32),
-        efficiency_status=np.full(n, status, np.uint8), masked=np.zeros(n, np.uint8),
-    )  # fmt: skip
+    statuses = {"efficiency": np.full(BENCH.scanner.n_crystals, status)}
+    made = new_set("a", BENCH.scanner, sources=(), statuses=statuses)
+    save_set(as_version(made, version), tmp_path / "set.npz")
     played = Played(records, mu_map=mu_map(tmp_path), calibration=str(tmp_path / "set.npz"))
     played.run.corrections.wait(60.0)
     image = played.image()

@@ -67,7 +67,11 @@ def prompts() -> np.ndarray:
 
 
 def play(
-    imager: LiveImager, records: np.ndarray, *, budget_s: float = 0.1, frame_s: float = 0.125
+    imager: LiveImager,
+    records: np.ndarray,
+    *,
+    budget_s: float = 0.1,
+    frame_s: float = 0.125,
 ) -> None:
     edges = np.arange(frame_s, records["time_ps"][-1] * 1e-12 + frame_s, frame_s)
     ends = np.searchsorted(records["time_ps"], edges * 1e12)

@@ -33,7 +33,11 @@ def lines_through(place: tuple[float, ...], count: int, seed: int) -> EventList:
 
 
 def play(
-    imager: LiveImager, place: tuple[float, ...], begin_s: float, end_s: float, rate_Hz: float
+    imager: LiveImager,
+    place: tuple[float, ...],
+    begin_s: float,
+    end_s: float,
+    rate_Hz: float,
 ) -> None:
     for k in range(round((end_s - begin_s) / STEP_S)):
         now_s = begin_s + (k + 1) * STEP_S

@@ -82,9 +82,7 @@ EXPOSURE = Projector(GRID).back(np.ones(len(LORS), np.float32), LORS)
 def binned(values: Array, addend: float = 0.0) -> EventList:
     """Return one event a line, as heavy as its bin."""
     n = len(LORS)
-    plain = EventList.plain(LORS)
-    weight = values.astype(np.float32)
-    return EventList(LORS, weight, plain.pair, plain.factor, np.full(n, addend, np.float32))
+    return EventList(LORS, values.astype(np.float32), np.full(n, addend, np.float32))
 
 
 def listed(addend: float = 0.0) -> EventList:

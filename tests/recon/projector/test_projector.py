@@ -102,17 +102,12 @@ def test_em_is_back_of_ratio_of_forward() -> None:
     image, lors = image_of(GRID), random_lines(2000)
     projector = Projector(GRID)
     rng = np.random.default_rng(4)
-    events = EventList(
-        lors,
-        rng.random(2000, dtype=np.float32),
-        rng.integers(0, 3, 2000).astype(np.uint32),
-        rng.random(2000, dtype=np.float32),
-    )
-    background = np.float32([0.0, 1.0, 2.0])
-    ratio, sums = projector.em(image, events, background=background)
+    weight, addend = rng.random(2000, dtype=np.float32), 2.0 * rng.random(2000, dtype=np.float32)
+    events = EventList(lors, weight, addend)
+    ratio, sums = projector.em(image, events)
     expected = projector.forward(image, lors)
     hit = expected > 0
-    mean = expected + events.factor * background[events.pair]
+    mean = expected + events.addend
     plain = np.where(hit, events.weight / np.where(hit, mean, 1), 0).astype(np.float32)
     assert np.allclose(ratio, projector.back(plain, lors), rtol=1e-5, atol=1e-6)
     assert sums.used == pytest.approx(events.weight[hit].sum(), rel=1e-6)
@@ -276,10 +271,3 @@ def test_tof_without_offsets_is_refused() -> None:
     lors = random_lines(2)
     with pytest.raises(ProjectorError, match="no TOF offsets"):
         Projector(GRID, tof=TOF).forward(image_of(GRID), Lors(lors.start, lors.end))
-
-
-def test_unknown_module_pair_is_refused() -> None:
-    events = EventList.plain(random_lines(2))
-    bad = EventList(events.lors, events.weight, events.pair + 5, events.factor)
-    with pytest.raises(ProjectorError, match="module pair 5 but background has 3"):
-        Projector(GRID).em(image_of(GRID), bad, background=np.zeros(3, np.float32))

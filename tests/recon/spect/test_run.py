@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
+from hw.arrays import Records
 from hw.messages.codec import MessageError
 from hw.messages.imager import RunBegin, RunEnd, SinglesBatch
 from hw.messages.sort_settings import SortSettings
@@ -24,7 +25,6 @@ from recon.spect.offline import reconstruct_spect
 from recon.spect.peaks import SpectError
 from recon.spect.projector import SpectProjector
 from recon.spect.run import SpectOptions, SpectRun
-from recon.spect.views import Records
 from rigs.spect_camera import grid_of, peak_of, small_head, view_at
 
 STEP_S, STEPS, STEP_DEG = 2.0, 40, 9.0
@@ -170,7 +170,7 @@ def live_run(folder: Path, mu: Image) -> SpectLiveRun:
         run="live", folder=str(folder), scanner_toml=text, settings=settings, mu_map=str(path),
         calibration="a set",
     )  # fmt: skip
-    return SpectLiveRun.of(begin, clock=Clock())
+    return SpectLiveRun(begin, clock=Clock())
 
 
 def batch_of(number: int, before: int, chunk: Second) -> tuple[SinglesBatch, list[bytes]]:
@@ -190,7 +190,7 @@ def test_the_live_image_grows_and_ends_as_the_offline_one(
     assert run.mu is not None
     live, before, images = live_run(tmp_path, run.mu), 0, []
     for number, chunk in enumerate(chunks):
-        live.take_singles(*batch_of(number, before, chunk))
+        live.take(*batch_of(number, before, chunk))
         before += len(chunk[0])
         image = live.image(budget_s=0.05)
         images += [image] if image is not None else []
@@ -218,7 +218,7 @@ def test_batches_that_are_lost_cost_time_but_no_truth(
     live, before = live_run(tmp_path, run.mu), 0
     for number, chunk in enumerate(chunks):
         if number % 4 != 3:
-            live.take_singles(*batch_of(number, before, chunk))
+            live.take(*batch_of(number, before, chunk))
         before += len(chunk[0])
     final = live.end(RunEnd(run="live", prompts=before, delayeds=0), stopped=lambda: False)
     assert final is not None
@@ -235,13 +235,13 @@ def test_nonsense_in_the_stream_is_refused_or_left(
     assert run.mu is not None
     live = live_run(tmp_path, run.mu)
     header, parts = batch_of(0, 0, chunks[0])
-    with pytest.raises(MessageError, match="16 bytes a record"):
-        live.take_singles(header, [parts[0][:-1], parts[1]])
+    with pytest.raises(MessageError, match="start all processes from the same installation"):
+        live.take(header, [parts[0][:-1], parts[1]])
     assert live.image(budget_s=0.05) is None
     damaged = chunks[0][0].copy()
     damaged["crystal"] = 2**32 - 1
     header, parts = batch_of(0, 0, (damaged, *chunks[0][1:]))
-    live.take_singles(header, parts)
+    live.take(header, parts)
     final = live.end(RunEnd(run="live", prompts=0, delayeds=0), stopped=lambda: False)
     assert final is not None
     assert not final.array().any()
@@ -259,7 +259,7 @@ def test_live_shares_that_cannot_be_are_not_taken(
     assert run.mu is not None
     live = live_run(tmp_path, run.mu)
     header, parts = batch_of(0, 0, chunks[0])
-    live.take_singles(header, parts)
-    live.take_singles(msgspec.structs.replace(header, sequence=1, live_share=shares), parts)
+    live.take(header, parts)
+    live.take(msgspec.structs.replace(header, sequence=1, live_share=shares), parts)
     image = live.image(budget_s=0.0)
     assert image is not None and image.array().any() and np.isfinite(image.array()).all()

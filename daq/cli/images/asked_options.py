@@ -1,0 +1,67 @@
+"""Options of the command line that follow from the fields of options (:mod:`recon.core.asked`)."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from daq.cli.common import CommandError
+from recon.core.asked import Asked, Modality, asked_fields
+
+Declared = list[tuple[Modality, argparse.Action]]
+"""Options, each with the modality of the runs that know it."""
+
+
+class OptionGroup:
+    """A group of options that know of which modality's runs they are."""
+
+    def __init__(self, parser: argparse.ArgumentParser, title: str) -> None:
+        self.declared: Declared = []
+        self._group = parser.add_argument_group(title)
+
+    def add(self, option: str, *, modality: Modality = "PET", **facts: Any) -> None:
+        """Add an option as argparse does."""
+        self.declared.append((modality, self._group.add_argument(option, **facts)))
+
+    def add_fields(self, kind: type, group: str) -> None:
+        """Add the options of a dataclass's fields; what leaves something out comes last."""
+        chosen = [one for one in asked_fields(kind) if one.group == group and one.words]
+        for one in sorted(chosen, key=lambda one: one.default is True):
+            option = f"--{_dest(one)}".replace("_", "-")
+            self.add(option, modality=one.modality, help=one.words, **_facts(one))
+
+
+def _dest(one: Asked) -> str:
+    """Return the option's name; what is on by default can be left out with it."""
+    return f"no_{one.name}" if one.default is True else one.option or one.name
+
+
+def _facts(one: Asked) -> dict[str, Any]:
+    """Return how argparse is to read a field."""
+    if isinstance(one.default, bool):
+        return {"action": "store_true"}
+    facts: dict[str, Any] = {"default": one.default, "metavar": one.metavar}
+    if one.choices:
+        facts["choices"] = one.choices
+    if isinstance(one.default, tuple) and one.parse is None:
+        return facts | {"action": "append", "default": []}
+    return facts | {"type": one.parse or type(one.default)}
+
+
+def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """Return the values of a dataclass's fields as they were asked for."""
+    values = {one.name: getattr(options, _dest(one)) for one in asked_fields(kind)}
+    for one in asked_fields(kind):
+        if one.default is True:
+            values[one.name] = not values[one.name]
+        elif isinstance(one.default, tuple):
+            values[one.name] = tuple(values[one.name])
+    return values
+
+
+def refuse_foreign(options: argparse.Namespace, declared: Declared, modality: str) -> None:
+    """Raise CommandError for an option that a run of this modality does not know."""
+    for of, action in declared:
+        if of not in ("both", modality) and getattr(options, action.dest) != action.default:
+            option = action.option_strings[0]
+            raise CommandError(f"{option} is for {of} runs, this is a {modality} run: leave it out")

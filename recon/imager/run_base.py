@@ -1,0 +1,197 @@
+"""What live runs of both modalities share: taking batches, publishing images, reports, the end.
+
+No socket and no sleep in here: time comes from ``clock`` (monotonic seconds) so that tests can
+play a run at any speed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from hw.arrays import Records
+from hw.messages.codec import ImageMessage, MessageError
+from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
+from recon.core.grid import Image, ImageGrid, ReconError
+from recon.exchange.images.nifti import write_nifti
+from recon.imager.stream_ledger import LatencyHistogram, Missing, RateMeter, StreamLedger
+
+Batch = CoincidenceBatch | SinglesBatch
+Clock = Callable[[], float]
+Stopped = Callable[[], bool]
+
+
+class Used(NamedTuple):
+    """How many of the run's prompts (or windowed singles) are in the image."""
+
+    events: int
+    seen: int
+    fraction: float
+
+
+class Final(NamedTuple):
+    """The last image of a run.
+
+    facts : of its message, as for :meth:`LiveRun._published`
+    about : metadata of its file; None where no file is to be written
+    """
+
+    image: Image
+    facts: dict[str, Any]
+    about: dict[str, Any] | None
+
+
+class LiveRun(ABC):
+    """One run in the live imager; make a new one for each RunBegin of another run.
+
+    records : dtypes of what follows a batch's header
+
+    Parameters
+    ----------
+    late_is_lost : whether a stream that is joined late has lost what came before
+    clock : monotonic seconds, the same clock as the messages' ``*_wall_ns``
+    """
+
+    records: ClassVar[tuple[np.dtype[np.void], ...]]
+
+    def __init__(
+        self, begin: RunBegin, grid: ImageGrid, *, clock: Clock, late_is_lost: bool = False
+    ) -> None:
+        self.begin = begin
+        self.final: ImageMessage | None = None
+        self.message = ""
+        self._clock = clock
+        self._grid = grid
+        self._ledger = StreamLedger(begin.run, late_is_lost=late_is_lost)
+        self._latency = LatencyHistogram()
+        self._rate = RateMeter()
+        self._event_wall_ns = 0
+        self._fresh = False
+        self._finishing = 0.0
+        self._image_path = ""
+
+    # --- what a modality does -----------------------------------------------------------------
+
+    @abstractmethod
+    def _counts_of(self, batch: Batch) -> tuple[int, ...] | None:
+        """Return how many of each of ``records`` follow a header; None: it is not for this run."""
+
+    @abstractmethod
+    def _take(self, batch: Any, missing: Missing, *records: Records) -> None:
+        """Take a batch's records; ``missing`` is what was lost before them."""
+
+    @abstractmethod
+    def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
+        """Return a new image where events came since the last one."""
+
+    @abstractmethod
+    def _finish(self, missing: Missing, stopped: Stopped) -> Final:
+        """Return the final image; ``missing`` is what was lost at the end."""
+
+    @abstractmethod
+    def _used(self) -> Used:
+        """Return how many events are in the image."""
+
+    @abstractmethod
+    def restate(self, begin: RunBegin) -> None:
+        """Take the run's announcement again: how it is to be imaged may have changed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what works in the background."""
+
+    # --- what is the same for all -------------------------------------------------------------
+
+    def take(self, batch: Batch, parts: list[bytes]) -> None:
+        """Take one batch; it is used with the next image. A batch of the other kind is left alone.
+
+        Raises
+        ------
+        MessageError
+            where the parts are not what the header says.
+        """
+        counts = self._counts_of(batch)
+        if counts is None:
+            return
+        sizes = [len(part) for part in parts]
+        expected = [n * one.itemsize for n, one in zip(counts, self.records, strict=True)]
+        if sizes != expected:
+            raise MessageError(
+                f"{type(batch).__name__} {batch.sequence}: parts of {sizes} bytes, expected "
+                f"{expected}: start all processes from the same installation"
+            )
+        missing = self._ledger.take(batch) if self.final is None else None
+        if missing is None:
+            return
+        self._take(batch, missing, *map(np.frombuffer, parts, self.records))
+        self._event_wall_ns = max(self._event_wall_ns, batch.event_wall_ns)
+
+    def end(self, end: RunEnd, *, stopped: Stopped) -> ImageMessage | None:
+        """Finish the run: return the final image, written to the run's folder; None if done.
+
+        ``stopped`` is asked all the time: reports may be sent from there.
+        """
+        if end.run != self.begin.run or self.final is not None:
+            return None
+        image, facts, about = self._finish(self._ledger.end(end), stopped)
+        self.final = self._published(image, final=True, **facts)
+        if self.begin.folder and about is not None:
+            self._write(image, {**about, "run": self.begin.run})
+        return self.final
+
+    def report(self) -> ImagerReport:
+        """Return the statistics of this run so far."""
+        used = self._used()
+        return ImagerReport(
+            run=self.begin.run,
+            images=self._rate.count,
+            rate_Hz=self._rate.rate_Hz,
+            latency_p50_ms=self._latency.percentile(50),
+            latency_p99_ms=self._latency.percentile(99),
+            fraction_used=used.fraction,
+            prompts_used=used.events,
+            prompts_seen=used.seen,
+            batches_lost=self._ledger.batches_lost,
+            final=self.final is not None,
+            image_path=self._image_path,
+            finishing=self._finishing,
+            message=self._words(),
+        )
+
+    def _words(self) -> str:
+        """Return what is to be said, once."""
+        words, self.message = self.message, ""
+        return words
+
+    def _published(self, image: Image, *, final: bool = False, **facts: Any) -> ImageMessage:
+        """Return an image's message; ``facts`` are the fields that are not the same for all."""
+        now_s = self._clock()
+        if not final:  # the last image ends when the run ends, not when its last event was seen
+            self._rate.add(now_s)
+            self._latency.add(now_s * 1e3 - self._event_wall_ns * 1e-6)
+        return ImageMessage(
+            run=self.begin.run,
+            sequence=self._rate.count,
+            shape=self._grid.shape,
+            voxel_mm=self._grid.voxel_mm,
+            image=image.tobytes(),
+            event_wall_ns=self._event_wall_ns,
+            published_wall_ns=int(now_s * 1e9),
+            rate_Hz=self._rate.rate_Hz,
+            final=final,
+            **facts,
+        )
+
+    def _write(self, image: Image, about: dict[str, Any]) -> None:
+        path = Path(self.begin.folder) / "images" / "live.nii.gz"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_nifti(path, image, self._grid, about)
+        except (OSError, ReconError) as error:
+            self.message = f"the final image could not be written: {error}"
+        else:
+            self._image_path = str(path)
