@@ -31,12 +31,13 @@ from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
 from recon.core.grid import ImageGrid, ReconError
 from recon.core.quantification import nuclide_of
+from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import TofModel
 from recon.offline.event_blocks import EventBlocks, Records, blocks_of, raw_singles
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
-from recon.offline.run_model import RunModel
-from recon.offline.run_reader import run_data
+from recon.offline.run_model import RunModel, checked_options
+from recon.offline.run_reader import created, run_data
 from recon.spect.run import SpectRun
 from recon.spect.run_input import spect_run
 
@@ -134,7 +135,7 @@ class Run:
     @property
     def tof(self) -> TofModel | None:
         """Time of flight as the projector takes it; None where the scanner has none."""
-        return None if self.modality == "SPECT" else self.data.system(block_efficiency=False).tof
+        return ReconSystem.of(self.scanner, geometry=self.geometry).tof
 
     @property
     def settings(self) -> SortSettings:
@@ -172,8 +173,8 @@ class Run:
 
     @property
     def start(self) -> datetime | None:
-        """Wall clock of the run's start, UTC."""
-        return None if self.modality == "SPECT" else self.data.start
+        """Wall clock when it was armed, UTC."""
+        return created(self.folder)
 
     @property
     def duration_s(self) -> float:
@@ -283,9 +284,9 @@ class Run:
 
     def model(
         self,
-        options: ReconOptions | None = None,
         *,
         progress: Callable[[str, float], None] = lambda what, share: None,
+        **options: Any,
     ) -> RunModel:
         """Return what a PET run's lines are expected to hold: factors, background, sensitivity.
 
@@ -294,10 +295,16 @@ class Run:
 
         Parameters
         ----------
-        options : ReconOptions, optional
-            Which corrections are wanted; those that are not possible are told by
-            :attr:`RunModel.corrections`.
         progress : callable, optional
             Called with what is being done and the share that is done, for instance ``print``.
+        **options
+            Fields of :class:`ReconOptions`: which corrections are wanted. Those that are not
+            possible are told by :attr:`RunModel.corrections`.
+
+        Raises
+        ------
+        ReconError
+            for SPECT runs, options that are not known, and data that cannot be used.
         """
-        return RunModel.of(self.data, options or ReconOptions(), progress=progress)
+        asked = checked_options(ReconOptions, "PET", options)
+        return RunModel.of(self.data, asked, progress=progress)

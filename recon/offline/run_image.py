@@ -7,18 +7,16 @@ in and an image that can be saved comes out, as with ``tomoshibi reconstruct``.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from daq.folder.calibration_set import scanner_hash
 from recon.analysis.picture import Picture
 from recon.core.frame_times import FrameTime
-from recon.core.frames import parse_frames
 from recon.core.grid import ReconError
 from recon.core.mu_map import MuUnit
 from recon.core.quantification import ActivityCalibration, Patient, load_calibration
@@ -29,13 +27,13 @@ from recon.offline.opened_run import Run, open_run
 from recon.offline.options import OptionsError, ReconOptions
 from recon.offline.reconstruction import Extras
 from recon.offline.reconstruction import reconstruct as reconstruct_data
+from recon.offline.run_model import checked_options
 from recon.offline.run_reader import run_data
 from recon.spect.offline import reconstruct_spect
 from recon.spect.run import SpectOptions
 from recon.spect.run_input import is_whole, spect_run
 
 ACTIVITY_NAME = "activity.json"
-T = TypeVar("T", ReconOptions, SpectOptions)
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def reconstruct(
         }  # fmt: skip
         _refuse_for_spect(run, [name for name, value in given.items() if value])
         return _spect_image(run, chosen_mu, mu_unit, options, progress, stopped)
-    plan = _options(ReconOptions, "PET", options)
+    plan = checked_options(ReconOptions, "PET", options)
     data = run_data(
         run.folder,
         mu_map=chosen_mu,
@@ -215,7 +213,7 @@ def _spect_image(
     progress: Callable[[str, float], None],
     stopped: Callable[[], bool],
 ) -> RunImage:
-    plan = _options(SpectOptions, "SPECT", options)
+    plan = checked_options(SpectOptions, "SPECT", options)
     data = spect_run(run.folder, mu_map=mu_map, mu_unit=mu_unit, attenuated=plan.attenuation)
     made = reconstruct_spect(data, plan, said=progress, stopped=stopped)
     warnings = list(made.warnings)
@@ -224,18 +222,3 @@ def _spect_image(
     about = {"run": run.name, **made.metadata, "warnings": warnings}
     frames = [FrameTime(0.0, about["duration_s"], prompts=about["prompts_used"])]
     return RunImage(made.image, made.grid, frames, about, modality="SPECT")
-
-
-def _options(kind: type[T], modality: str, given: dict[str, Any]) -> T:
-    """Return the options, or refuse a name that is none, with the nearest that is one."""
-    names = [field.name for field in fields(kind)]
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise OptionsError(
-                f"no option {name} for a {modality} run: {hint}There are {', '.join(names)}"
-            )
-    if isinstance(given.get("frames"), str):
-        given = {**given, "frames": parse_frames(given["frames"])}
-    return kind(**given)

@@ -12,28 +12,32 @@ second (:mod:`recon.lines.model`). Since m of a measured event cancels from EM, 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from recon.core.correction_record import Corrections
 from recon.core.events import F4, EventList, Lors, joined
-from recon.core.frames import TimeSelection
+from recon.core.frames import TimeSelection, parse_frames
 from recon.core.grid import Image, ImageGrid
 from recon.core.tof import TofModel
 from recon.em.sensitivity import support_mask
 from recon.lines.model import LineModel, LineRate
 from recon.lines.normalisation import LiveShare, Normalisation
 from recon.offline.event_preparation import prepared
-from recon.offline.options import ReconOptions
+from recon.offline.options import OptionsError, ReconOptions
 from recon.offline.reconstruction import Prepared, prepare
 from recon.offline.run_data import RunData
 from recon.projector.operator import Projector
+from recon.spect.run import SpectOptions
 
 Records = npt.NDArray[np.void]
+T = TypeVar("T", ReconOptions, SpectOptions)
 
 
 @dataclass(frozen=True)
@@ -205,3 +209,24 @@ class RunModel:
     def event_parts(self) -> Iterator[EventList]:
         """Yield all prompts' events part by part, in order: for lists longer than the memory."""
         return prepared(self.lines, self.data.prompts(), threads=self.options.threads)
+
+
+def checked_options(kind: type[T], modality: str, given: dict[str, Any]) -> T:
+    """Return options by the names of their fields; ``frames`` may be words such as ``10x60s``.
+
+    Raises
+    ------
+    OptionsError
+        for a name that is none, with the nearest that is one, and for values out of bounds.
+    """
+    names = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise OptionsError(
+                f"no option {name} for a {modality} run: {hint}There are {', '.join(names)}"
+            )
+    if isinstance(given.get("frames"), str):
+        given = {**given, "frames": parse_frames(given["frames"])}
+    return kind(**given)
