@@ -15,7 +15,7 @@ from recon.analysis.profile import axis_profile
 from recon.analysis.regions import Region, measure
 
 run = open_run(sys.argv[1] if len(sys.argv) > 1 else "runs/last")
-image = reconstruct(run, iterations=3, post_filter_fwhm_mm=4, scatter="none")  # to be quick
+image = reconstruct(run, iterations=2, post_filter_fwhm_mm=8, scatter="none")  # to be quick
 picture = image.picture()
 
 brightest = np.unravel_index(picture.values.argmax(), picture.values.shape)

@@ -17,16 +17,16 @@ run = open_run(sys.argv[1] if len(sys.argv) > 1 else "runs/last")
 image = reconstruct(run, iterations=3, post_filter_fwhm_mm=4, scatter="none")  # to be quick
 sensitivity = run.model(scatter="none").sensitivity
 
-energy_keV, tof_ps = np.zeros(700, int), np.zeros(200, int)
+energy_keV, tof_ps = np.zeros(700, int), np.zeros(100, int)
 for block in run.prompts():  # view by view: no list of events in memory
     for side in ("energy_a", "energy_b"):
         energy_keV += np.histogram(block[side] / 10, bins=700, range=(0, 700))[0]
-    tof_ps += np.histogram(block["tof_ps"], bins=200, range=(-2000, 2000))[0]
+    tof_ps += np.histogram(block["tof_ps"], bins=100, range=(-2000, 2000))[0]
 
 figure, axes = plt.subplots(2, 2, figsize=(9, 8), layout="constrained")
 axes[0, 0].stairs(energy_keV, np.linspace(0, 700, 701), fill=True)
 axes[0, 0].set(title="prompts", xlabel="energy (keV)", xlim=(300, 700))
-axes[0, 1].stairs(tof_ps, np.linspace(-2000, 2000, 201), fill=True)
+axes[0, 1].stairs(tof_ps, np.linspace(-2000, 2000, 101), fill=True)
 axes[0, 1].set(title="prompts", xlabel="t_b − t_a (ps)")
 
 middle = run.grid.shape[2] // 2

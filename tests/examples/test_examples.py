@@ -95,6 +95,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         for one in helpers:
             one.terminate()
             one.wait(10)
+            if one.stdout is not None:
+                one.stdout.close()
 
 
 def shown(recorded: Recorded, name: str, folder: Path) -> str:
