@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,13 +14,14 @@ import numpy as np
 import pytest
 
 import recon
-from coincidence.events import SINGLE, WINDOW_SHIFT
+from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeWriter
 from daq.folder.raw_log import RawLogWriter
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.singles_log import SinglesWriter, singles_head
-from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.physics.energy_windows import spect_windows
+from hw.scanner.preset_file import load_scanner, parse_scanner, scanner_to_toml_text
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FRAME_PERIOD_PS, pack_words
 from recon import ReconError, open_run, reconstruct
@@ -59,6 +61,33 @@ def write_run(root: Path, name: str, *, created: str = "2026-11-21T10:00:00+00:0
     ]
     raw.append(b"".join(frames), frames=2)
     raw.close({})
+    return folder
+
+
+def write_spect_run(folder: Path) -> Path:
+    """Write a step-and-shoot run of a camera with few pixels: counts from a warm middle."""
+    text = re.sub(r"(n_[uv] = )64", r"\g<1>16", scanner_to_toml_text("gamma_head_lehr"))
+    text = text.replace("[64, 64, 64]", "[16, 16, 8]").replace("[4.0, 4.0, 4.0]", "[16, 16, 16]")
+    windows = [msgspec.to_builtins(window) for window in spect_windows("Tc-99m")]
+    settings = default_settings(parse_scanner(text, source="test"), windows=windows)
+    settings = msgspec.structs.replace(settings, window_ps=0, delay_ps=0)
+    config = RunConfig(scanner_toml=text, settings=settings, labels={"nuclide": "Tc-99m"})
+    head = {"run": folder.name, "config": msgspec.to_builtins(config), "calibration": "none"}
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(head), encoding="utf-8")
+    log, rng = (
+        SinglesWriter(folder / "singles.tmws", singles_head(head, settings)),
+        np.random.default_rng(4),
+    )
+    for step in range(40):
+        singles, angles = np.zeros(800, SINGLE), np.zeros(1, ANGLE)
+        singles["crystal"] = rng.integers(6, 10, 800) + 16 * rng.integers(6, 10, 800)
+        singles["time_ps"] = np.sort(rng.integers(step * 10**12, (step + 1) * 10**12, 800))
+        singles["flags"] = 2 << WINDOW_SHIFT
+        angles["time_ps"], angles["steps"] = step * 10**12, 9000 * step
+        log.append(BlockKind.ANGLES, angles)
+        log.append(BlockKind.SINGLES, singles)
+    log.close({})
     return folder
 
 
@@ -195,3 +224,17 @@ def test_run_without_windows_says_where_its_singles_are(tmp_path: Path) -> None:
     (folder / "singles.tmws").unlink()
     with pytest.raises(ReconError, match=r"raw_singles\(\) reads raw.tmraw"):
         open_run(folder).singles()
+
+
+def test_spect_run_is_reconstructed_by_the_same_call(tmp_path: Path) -> None:
+    run = open_run(write_spect_run(tmp_path / "head"))
+    assert (run.modality, run.singles().size, run.angles().size) == ("SPECT", 32_000, 40)
+    assert run.duration_s == pytest.approx(40.0, rel=1e-3) and run.tof is None
+    image = reconstruct(run, iterations=1, subsets=4, scatter="none")
+    assert image.image.shape == (16, 16, 8) and image.unit == "Bq/mL"
+    assert image.metadata["prompts_used"] == 32_000  # every count lies in a view
+    assert image.save(tmp_path / "head.nii")[0].exists()
+    with pytest.raises(ReconError, match="nuclide is for PET runs, head is a SPECT run"):
+        reconstruct(run, nuclide="F-18")
+    with pytest.raises(ReconError, match="it has no coincidences"):
+        run.model()
