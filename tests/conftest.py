@@ -26,6 +26,7 @@ ONE_AT_A_TIME = (
     "tests/gui/",
     "tests/emulator/process/test_pacing.py",
     "tests/emulator/process/test_service.py",
+    "tests/examples/",
 )
 """Tests that start processes or look at the clock: of several workers, the first runs them all, and
 the others yield the processor to it."""

@@ -87,6 +87,28 @@ class Extras:
     patient: Patient | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What the iterations of a run start from, and what was corrected."""
+
+    models: FrameModels
+    tally: Tally
+    corrections: Corrections
+
+
+def prepare(
+    data: RunData,
+    options: ReconOptions | None = None,
+    *,
+    progress: Progress = lambda what, share: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Prepared:
+    """Return factors, background and µ map of a measurement, as :func:`reconstruct` makes them."""
+    job = _Job(data, options or ReconOptions(), Extras(), progress, stopped)
+    job.prepare()
+    return Prepared(job.models, job.tally, job.done)
+
+
 def reconstruct(
     data: RunData,
     options: ReconOptions | None = None,
@@ -142,9 +164,7 @@ class _Job:
 
     def run(self) -> Reconstruction:
         """Return the images."""
-        self.progress("counting", 0.0)
-        self.tally = Tally.of(self.data, self.selections)
-        self._prepare()
+        self.prepare()
         self.done.require(tuple(name for name in self.options.require if name not in _LATE))
         frames = [self._frame(number) for number in range(len(self.selections))]
         made = self._quantified(frames)
@@ -165,8 +185,10 @@ class _Job:
         )
         return gated_frames(frames, gates)
 
-    def _prepare(self) -> None:
-        """Find factors, background and µ of the whole run."""
+    def prepare(self) -> None:
+        """Count the run; find factors, background and µ of all of it."""
+        self.progress("counting", 0.0)
+        self.tally = Tally.of(self.data, self.selections)
         data, options, done, models = self.data, self.options, self.done, self.models
         models.factors = line_factors(data, options, done)
         models.randoms = randoms_rate(data, self.system, self.tally, options, done)

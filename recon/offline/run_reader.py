@@ -208,7 +208,7 @@ def run_data(
         crystal_singles=statistics.get("crystal_singles"),
         mu_map=load_mu_map(path, grid, unit=mu_unit) if has_mu else None,
         labels=config.labels,
-        start=_created(folder),
+        start=created(folder),
         name=folder.resolve().name,
         hash=_hash(folder),
         notes=tuple(notes),
@@ -279,7 +279,8 @@ def _hash(folder: Path) -> str:
         return ""
 
 
-def _created(folder: Path) -> datetime | None:
+def created(folder: Path) -> datetime | None:
+    """Return when a run was armed, None where it does not say so."""
     try:
         head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         created = datetime.fromisoformat(head["created"])

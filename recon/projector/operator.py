@@ -91,6 +91,10 @@ class Projector:
         if self._pool:
             self._pool.shutdown()
 
+    def along(self, lines: Lors | EventList) -> LineOperator:
+        """Return this projector with its lines fixed: ``A(image)`` and ``A.adjoint(values)``."""
+        return LineOperator(self, lines.lors if isinstance(lines, EventList) else lines)
+
     def forward(self, image: Image, lors: Lors) -> F4:
         """Return the projections (n,) of ``image`` along ``lors``: mm × the image's unit.
 
@@ -245,3 +249,40 @@ def _plain(array: Array, kind: type[np.generic]) -> Array:
     """
     array = np.ascontiguousarray(array, dtype=kind)
     return array if array.flags.writeable else np.asarray(_Writable(array))
+
+
+@dataclass(frozen=True)
+class LineOperator:
+    """The linear operator A of a list of lines: (A x)_i = Σ_j a_ij x_j, a_ij chords in mm.
+
+    Make it with :meth:`Projector.along`. Names are those of parallelproj: ``A(x)`` and
+    ``A.adjoint(y)``, with <A x, y> = <x, Aᵀ y> to rounding, for both read the same rays.
+
+    Attributes
+    ----------
+    projector : Projector
+        Serves one call at a time.
+    lors : Lors
+        The lines, of events or of one's own.
+    """
+
+    projector: Projector
+    lors: Lors
+
+    @property
+    def in_shape(self) -> tuple[int, int, int]:
+        """Shape of images."""
+        return self.projector.grid.shape
+
+    @property
+    def out_shape(self) -> tuple[int]:
+        """Shape of values, one a line."""
+        return (len(self.lors),)
+
+    def __call__(self, image: Image) -> F4:
+        """Return A x, (n,) float32: mm × the image's unit."""
+        return self.projector.forward(image, self.lors)
+
+    def adjoint(self, values: F4) -> Image:
+        """Return Aᵀ y, (x, y, z) float32."""
+        return self.projector.back(values, self.lors)
