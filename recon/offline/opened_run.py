@@ -26,11 +26,10 @@ from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, own_calibration, run_config
 from daq.folder.singles_log import SinglesReader
 from hw.messages.sort_settings import EnergyWindow, SortSettings
-from hw.physics.nuclides import Nuclide
+from hw.physics.nuclides import Nuclide, nuclide_of
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
 from recon.core.grid import ImageGrid, ReconError
-from recon.core.quantification import nuclide_of
 from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import TofModel
 from recon.offline.event_blocks import EventBlocks, Records, blocks_of, raw_singles

@@ -95,7 +95,7 @@ def _live_latency() -> Work:
     from hw.messages.sort_settings import SortSettings
     from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
     from recon.core.scanner_tables import ReconSystem
-    from recon.imager.pet_run import LiveRun
+    from recon.imager.pet_run import PetLiveRun
     from recon.live.imager import LiveImager
     from recon.live.lines import CrystalLines
 
@@ -114,7 +114,7 @@ def _live_latency() -> Work:
                      settings=settings)  # fmt: skip
     sensitivity = np.full(system.grid.shape, 0.01, np.float32)
     imager = LiveImager(CrystalLines(system), sensitivity, clock=time.perf_counter)
-    run, told = LiveRun(begin, imager, clock=time.perf_counter), [0]
+    run, told = PetLiveRun(begin, imager, clock=time.perf_counter), [0]
 
     def work() -> bytes:
         sequence, told[0] = told[0], told[0] + 1
@@ -125,8 +125,8 @@ def _live_latency() -> Work:
             prompts_before=sequence * PROMPTS, delayeds_before=sequence * DELAYEDS,
             watermark_ps=(sequence + 1) * BATCH_PS, event_wall_ns=time.monotonic_ns(),
         ))  # fmt: skip
-        parts = prompts.tobytes(), delayeds.tobytes()
-        run.take(decode_as(CoincidenceBatch, header), *parts)
+        parts = [prompts.tobytes(), delayeds.tobytes()]
+        run.take(decode_as(CoincidenceBatch, header), parts)
         image = run.image(budget_s=0.0, catch_up_s=60.0)
         assert image is not None
         return encode(image)
