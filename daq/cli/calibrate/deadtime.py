@@ -211,7 +211,8 @@ def _panels(found: DeadTimeResult, rates: TriggerRates) -> list[Panel]:
         Panel(f"Module {k}, of median dead time", "activity, relative", tuple(curves), "kcps"),
         Panel("Measured over fitted", "activity, relative",
               (Points("", rates.activity[k][used] / top, ratio),)),
-        Panel("Dead times of the modules", "ns", (histogram("τ", tau, low, high, bins=60),)),
+        Panel("Dead times of the modules", "ns",
+              (histogram("τ", tau, low, high, bins=60),), "modules"),
     ]  # fmt: skip
 
 

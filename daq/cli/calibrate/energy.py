@@ -145,11 +145,13 @@ def _panels(lines: list[LineSpectra], found: EnergyResult) -> list[Panel]:
         for line in lines
     ]  # fmt: skip
     panels.append(
-        Panel("Gains of the crystals", "gain", (histogram("gain", found.gain, 0.7, 1.3),))
+        Panel(
+            "Gains of the crystals", "gain", (histogram("gain", found.gain, 0.7, 1.3),), "crystals"
+        )
     )
     if len(lines) > 1:
         curve = histogram("curvature", found.curvature, -0.15, 0.15)
-        panels.append(Panel("Curvatures of the crystals", "curvature", (curve,)))
+        panels.append(Panel("Curvatures of the crystals", "curvature", (curve,), "crystals"))
     return panels
 
 
@@ -212,7 +214,9 @@ def _find_lutetium(folders: list[Path], base: CalibrationSet | None) -> Outcome:
     panels = [
         spectrum_panel("All singles", LOG_GRID, spectra, found.gain),
         aligned,
-        Panel("Gains of the crystals", "gain", (histogram("gain", found.gain, 0.7, 1.3),)),
+        Panel(
+            "Gains of the crystals", "gain", (histogram("gain", found.gain, 0.7, 1.3),), "crystals"
+        ),
     ]
     return Outcome({"gain": found.gain}, "¹⁷⁶Lu background", figures, panels,
                    {"gain": found.status})  # fmt: skip

@@ -72,7 +72,7 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     logarithm = np.log10(np.maximum(counts, 0.5))
     panel = Panel("Singles of each crystal", "crystal",
                   (Points("kept", crystals[good], logarithm[good]),
-                   Points("masked", crystals[out], logarithm[out])), "log10")  # fmt: skip
+                   Points("masked", crystals[out], logarithm[out])), "singles, log₁₀")  # fmt: skip
     return Outcome({"masked": masked}, "singles against the module's median", figures, [panel])
 
 

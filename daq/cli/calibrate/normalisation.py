@@ -198,7 +198,7 @@ def _panels(found: NormalisationResult, scanner: Scanner) -> list[Panel]:
     apart = np.minimum(apart, scanner.ring.modules_per_ring - apart)
     return [
         Panel("Crystal efficiencies", "relative efficiency",
-              (histogram("crystals", found.efficiency, 0.0, 2.0),)),
+              (histogram("crystals", found.efficiency, 0.0, 2.0),), "crystals"),
         Panel("Efficiency by module", "module", (Points("", module, found.efficiency[shown]),)),
         Panel(f"Block profile, {profile.min():.3f} to {profile.max():.3f}", "u, crystals",
               (Picture(profile),), "v"),

@@ -73,7 +73,8 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
         Panel("Δt less flight time", "ps",
               (histogram("without skews", found.residual_before, -reach, reach),
                histogram("with skews", found.residual_after, -reach, reach))),
-        Panel("Skews of the crystals", "ps", (histogram("skew", found.skew_ps, -1000, 1000),)),
+        Panel("Skews of the crystals", "ps",
+              (histogram("skew", found.skew_ps, -1000, 1000),), "crystals"),
     ]  # fmt: skip
     return Outcome({"skew_ps": found.skew_ps}, f"coincidences of a {options.source} at {place} mm",
                    figures, panels, {"skew_ps": found.status})  # fmt: skip

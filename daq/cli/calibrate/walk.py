@@ -108,7 +108,7 @@ def _panels(found: WalkResult, reach_ps: float) -> list[Panel]:
               (Points("without walk", *before), Points("with walk", *after)), "ps"),
         Panel("Walks of the crystals", "ps",
               (histogram("walk", found.walk_ps, float(found.walk_ps.min()) - 1,
-                         float(found.walk_ps.max()) + 1),)),
+                         float(found.walk_ps.max()) + 1),), "crystals"),
     ]  # fmt: skip
 
 
