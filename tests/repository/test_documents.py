@@ -18,6 +18,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.M)
 ROOMS = r"(?:hw|emulator|coincidence|daq|recon|gui|tests|benchmarks|docs)"
 NAMED = re.compile(rf"`({ROOMS}/[\w./-]+)`")
+PLACEHOLDER = re.compile(r"/[A-Z]+\.py$")
 HISTORY = ("CHANGELOG.md", "docs/adr/")
 """They say what was where at the time."""
 
@@ -73,7 +74,7 @@ def test_every_link_leads_to_a_file_or_a_heading_of_the_repository(page: str) ->
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith(HISTORY)])
 def test_every_path_that_a_page_names_is_there(page: str) -> None:
     named = NAMED.findall((ROOT / page).read_text(encoding="utf-8"))
-    gone = sorted({name for name in named if not (ROOT / name).exists()})
+    gone = sorted({n for n in named if not (PLACEHOLDER.search(n) or (ROOT / n).exists())})
     assert gone == []
 
 
