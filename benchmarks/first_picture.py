@@ -2,7 +2,7 @@
 
     sudo python3 benchmarks/first_picture.py [BASE] [--turns 2] [--suite trixie] [--only-setup]
 
-Needs root, ``debootstrap`` and 6 GB in the temporary folder; nothing of this checkout's environment.
+Needs root, ``debootstrap`` and 6 GB in the temporary folder, and no environment of this checkout.
 A bare Debian (minbase and python3) is made once and copied for each turn; in the copy, which has no
 cache of anything, a clone of the commit runs ``./tomoshibi --apt demo``. Certificates and pip's
 configuration are the host's. Prints one JSON object: by commit, for each turn, the second at which
