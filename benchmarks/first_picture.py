@@ -2,12 +2,11 @@
 
     sudo python3 benchmarks/first_picture.py [BASE] [--turns 2] [--suite trixie] [--only-setup]
 
-Needs root, ``debootstrap`` and 6 GB in the temporary folder; nothing of this checkout's
-environment. A bare Debian (minbase and python3) is made once and copied for each turn; in the copy
-a clone of the commit runs ``./tomoshibi --apt demo``. pip's and the certificates' configuration is
-the host's; the copies start without any cache. Prints one JSON object: by commit, for each turn,
-the second at which each line of the start appeared. Compare the two: machines and links differ more
-than commits do.
+Needs root, ``debootstrap`` and 6 GB in the temporary folder, and no environment of this checkout.
+A bare Debian (minbase and python3) is made once and copied for each turn; in the copy, which has no
+cache of anything, a clone of the commit runs ``./tomoshibi --apt demo``. Certificates and pip's
+configuration are the host's. Prints one JSON object: by commit, for each turn, the second at which
+each line of the start appeared. Compare the two: machines and links differ more than commits do.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def turn(bare: Path, commit: str, *, only_setup: bool) -> dict[str, float]:
     run("cp", "--archive", bare, tree)
     run("git", "clone", "--quiet", "--no-hardlinks", ROOT, tree / "root/tomoshibi")
     run("git", "-C", tree / "root/tomoshibi", "checkout", "--quiet", "--detach", commit)
-    words = "setup" if only_setup else DEMO
+    words = "setup run" if only_setup else DEMO
     command = ["chroot", tree, "sh", "-c", f"cd /root/tomoshibi && ./tomoshibi --apt {words} 2>&1"]
     kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     env = {**kept, "HOME": "/root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
