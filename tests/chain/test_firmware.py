@@ -18,7 +18,7 @@ from daq.replay.sort_again import verify
 from hw.machines.build import build
 from hw.machines.toolchain import missing
 from rigs.acquisition_process import wait_until
-from rigs.firmware_system import FirmwareSystem
+from rigs.firmware.system import FirmwareSystem
 from rigs.line_proxy import LineProxy
 
 NATIVE = [

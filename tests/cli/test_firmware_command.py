@@ -22,7 +22,7 @@ from daq.link.serial.line_errors import CommandRefused
 from hw.generate.dictionary import dictionary
 from hw.machines.toolchain import missing
 from hw.wire.control import STRUCTS
-from rigs.native_rig import foreign_build
+from rigs.firmware.native_modules import foreign_build
 
 
 def native(test: Callable[..., Any]) -> Any:

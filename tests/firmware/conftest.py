@@ -15,7 +15,7 @@ def core_library():
         pytest.skip(reason)
     pytest.importorskip("cffi")
     from hw.machines.build import build
-    from rigs.core_board import CoreLibrary
+    from rigs.firmware.core_board import CoreLibrary
 
     return CoreLibrary(build("test"))
 
@@ -23,7 +23,7 @@ def core_library():
 @pytest.fixture
 def core(core_library):
     """A new board with the core on it, not started: ``core.start()`` (core_board.CoreBoard)."""
-    from rigs.core_board import CoreBoard
+    from rigs.firmware.core_board import CoreBoard
 
     return CoreBoard(core_library)
 

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import argparse
 
+from daq.cli.bench.speed_history import HISTORY
 from daq.cli.common import add_json_option, finish, positive, whole
 
 SITTINGS, FEWEST_SITTINGS = 8, 6
 """Of fewer, an exact interval of 95 % does not exist."""
 
 LIMIT_PERCENT = 8.0
-HISTORY = "benchmarks/history/warm_figures.jsonl"
 
 EXAMPLES = """\
 examples:

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from daq.cli.bench.compare import HISTORY
 from daq.cli.common import CommandError
 
+HISTORY = "benchmarks/history/warm_figures.jsonl"
 FILE = Path(HISTORY)
 
 

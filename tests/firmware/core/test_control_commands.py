@@ -26,7 +26,7 @@ from hw.wire.control import (
     Status,
 )
 from hw.wire.protocol import VERSION as FRAMES_VERSION
-from rigs.core_board import CoreBoard
+from rigs.firmware.core_board import CoreBoard
 
 pytestmark = pytest.mark.firmware
 

@@ -23,7 +23,7 @@ from hw.wire.control import (
     Status,
 )
 from oracles.control_reference import received
-from rigs.core_board import CoreBoard, command_packet
+from rigs.firmware.core_board import CoreBoard, command_packet
 
 pytestmark = pytest.mark.firmware
 

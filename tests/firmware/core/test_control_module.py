@@ -15,7 +15,7 @@ from hw.wire.control import (
     State,
     Status,
 )
-from rigs.core_board import TICKS_PER_MS, CoreBoard
+from rigs.firmware.core_board import TICKS_PER_MS, CoreBoard
 
 pytestmark = pytest.mark.firmware
 

@@ -12,7 +12,7 @@ from hw.wire.control import REGISTERS, RING, STRUCTS, WINDOW, Status
 from hw.wire.protocol import FLAG_FIRST, FLAG_OVERFLOW
 from oracles.firmware_reference import CHANNEL_OFF
 from oracles.frame_reader import open_frame
-from rigs.events_rig import EventsRig, books_close, mark, random_hits, single, word, words_of
+from rigs.firmware.events import EventsRig, books_close, mark, random_hits, single, word, words_of
 
 pytestmark = pytest.mark.firmware
 

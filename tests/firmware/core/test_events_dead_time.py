@@ -17,7 +17,7 @@ from emulator.detector.response import HIT
 from hw.wire.protocol import FLAG_OVERFLOW, pack_words
 from oracles.firmware_reference import PERIOD_TICKS, ReferenceRun, Settings
 from oracles.frame_reader import open_frame
-from rigs.events_rig import WEATHER, EventsRig, mark, random_hits, single, words_of
+from rigs.firmware.events import WEATHER, EventsRig, mark, random_hits, single, words_of
 
 pytestmark = pytest.mark.firmware
 

@@ -10,7 +10,7 @@ import pytest
 from hw.wire.control import DATAGRAM, RING, STRUCTS, WINDOW, DataPath
 from hw.wire.protocol import HEADER_BYTES, KIND_SHIFT, MAGIC
 from oracles.frame_reader import open_frame
-from rigs.events_rig import (
+from rigs.firmware.events import (
     TICKS_PER_MS,
     EventsRig,
     books_close,

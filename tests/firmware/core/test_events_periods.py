@@ -10,7 +10,7 @@ import pytest
 from hw.wire.control import FAULTS, MARK_LAST, MARK_SYNCED, BiasState, Lock, State, Status
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FLAG_SYNC_LOST
 from oracles.frame_reader import open_frame
-from rigs.events_rig import TICKS_PER_MS, EventsRig, books_close, mark, single, word, words_of
+from rigs.firmware.events import TICKS_PER_MS, EventsRig, books_close, mark, single, word, words_of
 
 pytestmark = pytest.mark.firmware
 

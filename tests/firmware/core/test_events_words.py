@@ -13,7 +13,7 @@ from hw.wire.control import MARK_LAST, MARK_SYNCED
 from hw.wire.protocol import unpack_words
 from oracles.firmware_reference import CHANNEL_OFF, ReferenceRun, Settings
 from oracles.frame_reader import open_frame
-from rigs.events_rig import WEATHER, EventsRig, books_close, mark, single, word, words_of
+from rigs.firmware.events import WEATHER, EventsRig, books_close, mark, single, word, words_of
 
 pytestmark = pytest.mark.firmware
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.wire.control import COUNTER_HZ, BiasState, Status
-from rigs.core_board import ADC, TICKS_PER_MS, CoreBoard
-from rigs.safety_steps import FAULT, bring_bias_on, is_safe, logged, read, started, write
+from rigs.firmware.core_board import ADC, TICKS_PER_MS, CoreBoard
+from rigs.firmware.safety_steps import FAULT, bring_bias_on, is_safe, logged, read, started, write
 
 pytestmark = pytest.mark.firmware
 

@@ -9,8 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.wire.control import REGISTERS, WINDOW, Status
-from rigs.core_board import CoreBoard
-from rigs.safety_steps import FAULT, SECTOR, Memories, logged, power_cut_after, read, started, write
+from rigs.firmware.core_board import CoreBoard
+from rigs.firmware.safety_steps import (
+    FAULT,
+    SECTOR,
+    Memories,
+    logged,
+    power_cut_after,
+    read,
+    started,
+    write,
+)
 
 pytestmark = pytest.mark.firmware
 

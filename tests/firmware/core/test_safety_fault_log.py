@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hw.wire.control import COUNTER_HZ, FAULTS, WINDOW, Status
-from rigs.core_board import CoreBoard
-from rigs.safety_steps import (
+from rigs.firmware.core_board import CoreBoard
+from rigs.firmware.safety_steps import (
     ENTRY,
     FAULT,
     SECTOR,

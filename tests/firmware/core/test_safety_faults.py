@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hw.wire.control import NOTICES, WINDOW, BiasState, MessageKind, ResetCause, State, Status
-from rigs.core_board import CoreBoard
-from rigs.safety_steps import (
+from rigs.firmware.core_board import CoreBoard
+from rigs.firmware.safety_steps import (
     ENTRY,
     FAULT,
     bring_bias_on,

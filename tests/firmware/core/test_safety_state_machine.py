@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 )
 
 from hw.wire.control import COUNTER_HZ, REGISTERS, BiasState, MessageKind, ResetCause, State, Status
-from rigs.core_board import TICKS_PER_MS, CoreBoard, CoreLibrary
-from rigs.safety_steps import image_header
+from rigs.firmware.core_board import TICKS_PER_MS, CoreBoard, CoreLibrary
+from rigs.firmware.safety_steps import image_header
 
 pytestmark = pytest.mark.firmware
 

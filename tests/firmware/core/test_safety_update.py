@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hw.wire.control import IMAGE, SCHEMA_CRC, VERSION, Board, ResetCause, Slot, State, Status
-from rigs.core_board import CoreBoard
-from rigs.safety_steps import (
+from rigs.firmware.core_board import CoreBoard
+from rigs.firmware.safety_steps import (
     FAULT,
     SLOT_OFFSETS,
     Memories,

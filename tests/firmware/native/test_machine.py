@@ -19,8 +19,8 @@ from hw.machines.build import build
 from hw.machines.machine import MachineError
 from hw.machines.native import Native
 from hw.wire.control import COUNTER_HZ, FAULTS, SCHEMA_CRC, STRUCTS, Board, ResetCause, State
+from rigs.firmware.native_line import Line
 from rigs.host_pace import in_time
-from rigs.native_line import Line
 
 pytestmark = pytest.mark.firmware
 

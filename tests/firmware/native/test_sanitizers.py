@@ -13,7 +13,7 @@ import pytest
 from hw.machines.build import SOURCES, build
 from hw.machines.native import Native
 from hw.machines.toolchain import missing
-from rigs.native_line import Line
+from rigs.firmware.native_line import Line
 
 pytestmark = pytest.mark.firmware
 

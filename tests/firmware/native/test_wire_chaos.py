@@ -17,8 +17,8 @@ from daq.link.serial.session import ModuleSession
 from hw.machines.native import Native
 from hw.machines.toolchain import missing
 from oracles.frame_reader import open_frame
+from rigs.firmware.native_modules import begin_run, bring_up, feed, mark, period_words, wait_until
 from rigs.line_journal import LineJournal
-from rigs.native_rig import begin_run, bring_up, feed, mark, period_words, wait_until
 from rigs.wire_proxy import BURST, DROP, DUPLICATE, FLIP, STALL, UNPLUG, WireProxy
 
 pytestmark = pytest.mark.firmware

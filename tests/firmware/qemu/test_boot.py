@@ -16,7 +16,7 @@ from hw.wire.control import (
     Slot,
     State,
 )
-from rigs.arm_modules import (
+from rigs.firmware.arm_modules import (
     arm_image,
     arm_module,
     header_of,

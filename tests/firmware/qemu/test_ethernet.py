@@ -11,8 +11,8 @@ from daq.link.serial.session import ModuleSession
 from hw.machines.qemu import DATAGRAM_HEADERS_BYTES, Qemu
 from hw.wire.control import DATAGRAM, STRUCTS, BiasState, DataPath
 from hw.wire.protocol import HEADER_BYTES
-from rigs.arm_modules import arm_image, needs_qemu
-from rigs.events_rig import mark
+from rigs.firmware.arm_modules import arm_image, needs_qemu
+from rigs.firmware.events import mark
 
 pytestmark = needs_qemu
 

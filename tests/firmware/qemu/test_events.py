@@ -11,7 +11,7 @@ from hw.machines.image_figures import image_figures
 from hw.wire.control import DataPath, Lock, State
 from hw.wire.protocol import FLAG_SYNC_LOST, HEADER_BYTES, pack_words
 from oracles.firmware_reference import Settings
-from rigs.arm_modules import (
+from rigs.firmware.arm_modules import (
     arm_image,
     arm_module,
     assert_same_frames,
@@ -21,7 +21,7 @@ from rigs.arm_modules import (
     periods_of_hits,
     wait_until,
 )
-from rigs.events_rig import books_close, mark
+from rigs.firmware.events import books_close, mark
 
 pytestmark = needs_qemu
 

@@ -9,7 +9,7 @@ import numpy as np
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import WINDOW, BiasState, DataPath, ResetCause, State
 from oracles.firmware_reference import Settings
-from rigs.arm_modules import (
+from rigs.firmware.arm_modules import (
     arm_module,
     assert_same_frames,
     expected,
@@ -17,7 +17,7 @@ from rigs.arm_modules import (
     periods_of_hits,
     wait_until,
 )
-from rigs.events_rig import random_hits
+from rigs.firmware.events import random_hits
 from rigs.host_pace import in_time
 
 pytestmark = needs_qemu

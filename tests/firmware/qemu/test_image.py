@@ -16,7 +16,7 @@ from hw.machines.image_figures import (
     stack_bound,
 )
 from hw.wire.control import IMAGE
-from rigs.arm_modules import arm_image, needs_qemu
+from rigs.firmware.arm_modules import arm_image, needs_qemu
 
 pytestmark = needs_qemu
 

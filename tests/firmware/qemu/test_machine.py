@@ -17,7 +17,7 @@ from hw.machines.build import Image
 from hw.machines.machine import MachineError
 from hw.machines.memory_window import WindowError
 from hw.machines.qemu import Qemu
-from rigs.arm_modules import arm_image, needs_qemu, wait_until
+from rigs.firmware.arm_modules import arm_image, needs_qemu, wait_until
 
 pytestmark = needs_qemu
 

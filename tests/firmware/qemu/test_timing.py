@@ -19,7 +19,7 @@ from daq.link.serial.exchange import pack_request, register_address
 from daq.link.serial.packets import COMMAND, NOTICE, REPLY, PacketReader, encode_message
 from hw.machines.qemu import Qemu
 from hw.wire.control import COMMANDS, COUNTER_HZ, FAULTS, NOTICES
-from rigs.arm_modules import arm_image, needs_qemu
+from rigs.firmware.arm_modules import arm_image, needs_qemu
 
 pytestmark = needs_qemu
 

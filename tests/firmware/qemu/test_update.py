@@ -10,7 +10,7 @@ from daq.link.serial.session import ModuleSession
 from daq.link.serial.update import read_image, transfer_image, update_firmware
 from hw.machines.build import slot_image
 from hw.wire.control import SCHEMA_CRC, WINDOW, Board, ResetCause, Slot, State
-from rigs.arm_modules import arm_image, arm_module, needs_qemu, wait_until
+from rigs.firmware.arm_modules import arm_image, arm_module, needs_qemu, wait_until
 
 pytestmark = needs_qemu
 

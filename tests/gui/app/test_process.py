@@ -19,7 +19,7 @@ from daq.cli import main
 from gui.app.screenshots import ScreenshotError, take
 from gui.app.window import ConsoleWindow
 from hw.messages.endpoints import Endpoints
-from rigs.gui_feeder import Feeder, Script
+from rigs.gui.feeder import Feeder, Script
 
 pytestmark = [pytest.mark.gui, pytest.mark.processes]
 ROOT = Path(__file__).parents[3]

@@ -9,8 +9,8 @@ import pytest
 from gui.app.window import DISCLAIMER, ConsoleWindow
 from gui.rates.loss_counters import losses
 from hw.messages.endpoints import Endpoints
-from rigs.gui_drawn import drawn
-from rigs.gui_feeder import SCENARIOS, Feeder, Script, trouble
+from rigs.gui.drawn import drawn
+from rigs.gui.feeder import SCENARIOS, Feeder, Script, trouble
 
 pytestmark = pytest.mark.gui
 

@@ -11,7 +11,7 @@ from pyqtgraph.Qt import QtCore, QtGui
 from gui.app.window import ConsoleWindow
 from gui.image.slices import PLANES, Plane
 from hw.messages.endpoints import Endpoints
-from rigs.gui_feeder import Feeder, Script
+from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
 

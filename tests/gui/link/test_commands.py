@@ -9,7 +9,7 @@ import pytest
 
 from gui.link.command_desk import ALLOWED, CommandDesk
 from hw.messages.endpoints import Endpoints
-from rigs.gui_feeder import Feeder, Script
+from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
 

@@ -11,7 +11,7 @@ import pytest
 from gui.link.daq_view import Link
 from hw.messages.codec import MESSAGE_VERSION, encode
 from hw.messages.endpoints import Endpoints
-from rigs.gui_feeder import Feeder, Script
+from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
 

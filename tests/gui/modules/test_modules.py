@@ -13,8 +13,8 @@ from gui.modules.page import NONE_WORDS, ModulePage
 from hw.messages.commands import Command
 from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleState
-from rigs.gui_feeder import Feeder, Script
-from rigs.module_feeder import ModuleFeeder, a_ring, faulty, i_v_curve, staircase, well
+from rigs.gui.feeder import Feeder, Script
+from rigs.gui.module_feeder import ModuleFeeder, a_ring, faulty, i_v_curve, staircase, well
 
 pytestmark = pytest.mark.gui
 

@@ -12,7 +12,7 @@ from gui.app.window import ConsoleWindow
 from gui.projections.planar_panel import ALL_PHOTOPEAKS
 from gui.projections.planar_view import ProjectionView, angle_text
 from hw.messages.endpoints import Endpoints
-from rigs.gui_feeder import SCENARIOS, Feeder, single_photons
+from rigs.gui.feeder import SCENARIOS, Feeder, single_photons
 
 pytestmark = pytest.mark.gui
 Pump = Callable[..., None]
@@ -122,7 +122,7 @@ def test_a_module_that_has_not_told_its_angle_is_said_so(
 def test_pictures_whose_bytes_do_not_fit_are_refused_in_words(
     console: ConsoleWindow, endpoints: Endpoints, pump: Pump
 ) -> None:
-    from rigs.gui_feeder import projections
+    from rigs.gui.feeder import projections
 
     def torn(feeder: Feeder) -> object:
         pictures = projections(feeder)

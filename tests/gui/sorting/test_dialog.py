@@ -11,8 +11,8 @@ from gui.app.window import ConsoleWindow
 from gui.link.command_desk import CommandDesk
 from gui.sorting.dialog import AS_THE_DAQ_HAS_IT, NOT_NOW, SortingDialog
 from hw.messages.endpoints import Endpoints
-from rigs.gui_drawn import drawn
-from rigs.gui_feeder import SETTINGS, SPECT, Feeder, Script
+from rigs.gui.drawn import drawn
+from rigs.gui.feeder import SETTINGS, SPECT, Feeder, Script
 
 pytestmark = pytest.mark.gui
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gui.sorting.form import FIELDS, nuclides_text, read_form
 from hw.messages.sort_settings import POLICIES, SortSettings
-from rigs.gui_feeder import SETTINGS, SPECT
+from rigs.gui.feeder import SETTINGS, SPECT
 
 # τ and D in ns, as a person writes them.
 SOUND = {

@@ -17,8 +17,8 @@ from gui.sorting.settings_words import POLICY_WORDS, delayed_text, window_senten
 from hw.messages.codec import encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import POLICIES
-from rigs.gui_drawn import drawn
-from rigs.gui_feeder import SETTINGS, SPECT, Feeder, Script, trouble
+from rigs.gui.drawn import drawn
+from rigs.gui.feeder import SETTINGS, SPECT, Feeder, Script, trouble
 
 pytestmark = pytest.mark.gui
 

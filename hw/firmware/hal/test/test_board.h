@@ -3,7 +3,7 @@
  * A board inside a test program: its clock stands until the test moves it, its serial line is two
  * byte queues, its world, rings and non-volatile memory are a window in memory, and what the
  * firmware asked of it is written down. hal_reset(), hal_down() and hal_boot_image() are written
- * down and return: the test decides what then happens. tests/rigs/core_board.py drives it.
+ * down and return: the test decides what then happens. tests/rigs/firmware/core_board.py drives it.
  */
 #ifndef TOMOSHIBI_TEST_BOARD_H
 #define TOMOSHIBI_TEST_BOARD_H

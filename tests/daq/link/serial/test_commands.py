@@ -13,7 +13,15 @@ from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, REGISTERS, BiasState, DataPath, Slot, State, Status
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, TIME_MASK
 from oracles.frame_reader import open_frame
-from rigs.native_rig import RUN_TAG, begin_run, bring_up, feed, mark, period_words, wait_until
+from rigs.firmware.native_modules import (
+    RUN_TAG,
+    begin_run,
+    bring_up,
+    feed,
+    mark,
+    period_words,
+    wait_until,
+)
 
 pytestmark = pytest.mark.firmware
 

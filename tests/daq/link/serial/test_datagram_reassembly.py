@@ -156,7 +156,7 @@ def test_a_receiver_takes_what_a_socket_sends_and_its_port_is_its_own():
             for i, frame in enumerate(frames):
                 for packet in datagrams_of(frame, i, 3 * i):
                     sender.sendto(packet, ("127.0.0.1", receiver.port))
-            from rigs.native_rig import wait_until
+            from rigs.firmware.native_modules import wait_until
 
             wait_until(lambda: len(found) == 50)
             poller.remove(receiver)

@@ -9,7 +9,7 @@ import pytest
 from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, State
-from rigs.native_rig import RUN_TAG, begin_run, bring_up, wait_until
+from rigs.firmware.native_modules import RUN_TAG, begin_run, bring_up, wait_until
 from rigs.scripted_module import ScriptedModule
 from rigs.wire_proxy import WireProxy
 

@@ -9,7 +9,7 @@ import pytest
 from daq.link.serial.line_errors import CommandRefused
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import FAULTS, REGISTERS, BiasState, ResetCause, State, Status
-from rigs.native_rig import bring_up, feed, mark, wait_until
+from rigs.firmware.native_modules import bring_up, feed, mark, wait_until
 
 pytestmark = pytest.mark.firmware
 

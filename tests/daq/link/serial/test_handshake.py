@@ -14,8 +14,8 @@ from daq.link.serial.packets import NOTICE, encode_message
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, NOTICES, SCHEMA_CRC, STRUCTS, VERSION
 from hw.wire.protocol import HEADER_DTYPE, MAGIC
+from rigs.firmware.native_modules import OTHER_SCHEMA, wait_until
 from rigs.line_journal import LineJournal
-from rigs.native_rig import OTHER_SCHEMA, wait_until
 from rigs.scripted_module import ScriptedModule
 
 

@@ -11,7 +11,7 @@ import pytest
 from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import State
-from rigs.native_rig import begin_run, bring_up, feed, mark, period_words, wait_until
+from rigs.firmware.native_modules import begin_run, bring_up, feed, mark, period_words, wait_until
 from rigs.wire_proxy import WireProxy
 
 pytestmark = pytest.mark.firmware

@@ -8,7 +8,7 @@ import pytest
 from daq.link.serial.line_errors import CommandRefused, FirmwareMismatch, SerialLinkError
 from daq.link.serial.session import ModuleSession
 from hw.wire.control import COMMANDS, IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Status
-from rigs.native_rig import begin_run, bring_up
+from rigs.firmware.native_modules import begin_run, bring_up
 from rigs.scripted_module import ScriptedModule
 
 

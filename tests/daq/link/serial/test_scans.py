@@ -12,7 +12,7 @@ from daq.link.serial.scans import breakdown_mV, scan_bias, scan_threshold
 from daq.link.serial.session import ModuleSession
 from hw.messages.modules import ScanPoint
 from hw.wire.control import BiasState, State
-from rigs.native_rig import bring_up, wait_until
+from rigs.firmware.native_modules import bring_up, wait_until
 
 
 @pytest.mark.firmware

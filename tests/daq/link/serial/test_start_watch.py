@@ -65,7 +65,7 @@ class Unlucky:
 
 
 def test_a_callback_that_fails_stops_nobody_and_is_kept():
-    from rigs.native_rig import wait_until
+    from rigs.firmware.native_modules import wait_until
 
     unlucky, other = Unlucky(), Unlucky()
     with Poller() as poller:

@@ -18,7 +18,13 @@ from daq.link.serial.session import ModuleSession
 from daq.link.serial.update import HEADER_BYTES, read_image, transfer_image, update_firmware
 from hw.machines.build import build, slot_image
 from hw.wire.control import SCHEMA_CRC, VERSION, Board, Slot, State, Status
-from rigs.native_rig import OTHER_SCHEMA, begin_run, bring_up, foreign_build, wait_until
+from rigs.firmware.native_modules import (
+    OTHER_SCHEMA,
+    begin_run,
+    bring_up,
+    foreign_build,
+    wait_until,
+)
 from rigs.scripted_module import ScriptedModule
 
 pytestmark = pytest.mark.firmware

@@ -1,7 +1,7 @@
 """A stand-in for daq and imager: real sockets, made-up but plausible numbers.
 
 Used by the tests of the console in a thread, and by hand as a process:
-``python tests/rigs/gui_feeder.py ipc:///tmp/feeder --scenario trouble --seconds 60``
+``python tests/rigs/gui/feeder.py ipc:///tmp/feeder --scenario trouble --seconds 60``
 """
 
 from __future__ import annotations

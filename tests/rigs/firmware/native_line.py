@@ -19,7 +19,7 @@ from hw.wire.control import (
     STRUCTS,
     MessageKind,
 )
-from rigs.core_board import command_packet
+from rigs.firmware.core_board import command_packet
 
 
 class Line:

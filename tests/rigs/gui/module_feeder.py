@@ -1,6 +1,6 @@
 """Made-up but plausible modules for the console's page, published over a real socket.
 
-By hand, beside ``gui_feeder.py``: ``python tests/rigs/module_feeder.py ipc:///tmp/feeder``
+By hand, beside ``gui_feeder.py``: ``python tests/rigs/gui/module_feeder.py ipc:///tmp/feeder``
 """
 
 from __future__ import annotations

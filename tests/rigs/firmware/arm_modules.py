@@ -24,7 +24,7 @@ from hw.machines.toolchain import missing
 from hw.wire.control import FAULTS, STRUCTS, BiasState, DataPath
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE
 from oracles.firmware_reference import ReferenceRun, Settings
-from rigs.events_rig import mark, random_hits
+from rigs.firmware.events import mark, random_hits
 
 BIAS_MV = 56_000
 OF_THE_WEATHER = ("temperature", "bias", "epoch", "crc")

@@ -21,7 +21,7 @@ from hw.wire.control import (
     State,
     Status,
 )
-from rigs.core_board import CoreBoard
+from rigs.firmware.core_board import CoreBoard
 
 FAULT = {spec.name: code for code, spec in FAULTS.items()}
 SECTOR = 4096
