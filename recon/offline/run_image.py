@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from daq.folder.calibration_set import scanner_hash
+from hw.scanner.description import Scanner
 from recon.analysis.picture import Picture
 from recon.core.frame_times import FrameTime
 from recon.core.grid import ReconError
@@ -179,7 +180,7 @@ def reconstruct(
     calibration = None
     if plan.calibration:
         chosen = None if activity_calibration is None else Path(activity_calibration)
-        calibration = activity_calibration_of(run, chosen)
+        calibration = activity_calibration_of(run.folder, run.scanner, chosen)
     extras = Extras(
         poses=poses, gate_signal=gate_signal, gates=gates, calibration=calibration, patient=patient
     )
@@ -187,16 +188,18 @@ def reconstruct(
     return RunImage(made.image, made.grid, made.frames, made.metadata, suv_factor=made.suv_factor)
 
 
-def activity_calibration_of(run: Run, path: Path | None = None) -> ActivityCalibration | None:
-    """Return the activity calibration in a file, checked against the run's scanner.
+def activity_calibration_of(
+    folder: Path, scanner: Scanner, path: Path | None = None
+) -> ActivityCalibration | None:
+    """Return the activity calibration in a file, or the run's own, checked against its scanner.
 
-    None where none is named and the run has none of its own.
+    None where none is named and the run's folder has none.
     """
-    chosen = path or run.folder / ACTIVITY_NAME
+    chosen = path or folder / ACTIVITY_NAME
     if path is None and not chosen.exists():
         return None
     found = load_calibration(chosen)
-    found.check(scanner=run.scanner.name, scanner_hash=scanner_hash(run.scanner))
+    found.check(scanner=scanner.name, scanner_hash=scanner_hash(scanner))
     return found
 
 

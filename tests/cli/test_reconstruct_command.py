@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from daq.cli import main
-from daq.cli.common import CommandError
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import FILE_NAME, ListmodeReader, ListmodeWriter
 from daq.folder.run_config import RunConfig, default_settings
@@ -22,6 +21,7 @@ from emulator.engines.emulation import frames_of_run
 from emulator.engines.prepare import prepare
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from recon.core.frames import TimeSelection
+from recon.core.grid import ReconError
 from recon.offline.run_reader import LogIndex, run_data
 
 PERIODS, ACTIVITY_BQ = 60, 4e6
@@ -188,7 +188,7 @@ def test_a_log_of_another_scanner_is_refused(run_folder: Path, tmp_path: Path) -
     head = json.loads((other / "run.json").read_text())
     head["config"]["scanner_toml"] = scanner_to_toml_text("caremibrain")
     (other / "run.json").write_text(json.dumps(head))
-    with pytest.raises(CommandError, match="another run's"):
+    with pytest.raises(ReconError, match="another run's"):
         run_data(other)
 
 
@@ -270,7 +270,7 @@ def test_times_that_cannot_be_a_run_s_are_refused(
     log = ListmodeWriter(folder / FILE_NAME, {k: v for k, v in whole.head.items() if k != "format"})
     log.append(BlockKind.PROMPTS, prompts)
     log.close({})
-    with pytest.raises(CommandError, match=words):
+    with pytest.raises(ReconError, match=words):
         run_data(folder)
 
 

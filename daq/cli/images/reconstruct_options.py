@@ -124,17 +124,11 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
 def _calibration(
     options: argparse.Namespace, folder: Path, data: RunData
 ) -> ActivityCalibration | None:
-    from daq.folder.calibration_set import scanner_hash
-    from recon.core.quantification import load_calibration
+    from recon.offline.run_image import activity_calibration_of
 
     if options.no_calibration:
         return None
-    path = options.calibration or folder / "activity.json"
-    if options.calibration is None and not path.exists():
-        return None
-    found = load_calibration(path)
-    found.check(scanner=data.scanner.name, scanner_hash=scanner_hash(data.scanner))
-    return found
+    return activity_calibration_of(folder, data.scanner, options.calibration)
 
 
 def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:

@@ -75,10 +75,8 @@ def write_spect_run(folder: Path) -> Path:
     head = {"run": folder.name, "config": msgspec.to_builtins(config), "calibration": "none"}
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(head), encoding="utf-8")
-    log, rng = (
-        SinglesWriter(folder / "singles.tmws", singles_head(head, settings)),
-        np.random.default_rng(4),
-    )
+    log = SinglesWriter(folder / "singles.tmws", singles_head(head, settings))
+    rng = np.random.default_rng(4)
     for step in range(40):
         singles, angles = np.zeros(800, SINGLE), np.zeros(1, ANGLE)
         singles["crystal"] = rng.integers(6, 10, 800) + 16 * rng.integers(6, 10, 800)
