@@ -93,6 +93,8 @@ def write_arrays(path: Path, *, compressed: bool = False, **arrays: Any) -> None
 
 @contextlib.contextmanager
 def _stored(path: Path) -> Iterator[BinaryIO]:
+    if not path.parent.is_dir():
+        raise StorageError(f"cannot write {path}: there is no folder {path.parent} any more")
     try:
         with whole_file(path) as file:
             yield file

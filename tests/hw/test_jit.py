@@ -24,7 +24,7 @@ FILES = {
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small house with a kernel, its constants, and files that have no part in it."""
     for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.setattr(jit, "_ROOT", tmp_path)
     return tmp_path

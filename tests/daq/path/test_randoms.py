@@ -175,7 +175,7 @@ def test_a_disk_that_refuses_the_file_is_a_storage_error(
 ) -> None:
     run = run_of(make_config(), tmp_path, periods(1))
     with pytest.raises(StorageError, match=r"cannot write .*randoms\.npz"):
-        run.takers.statistics.save(run.folder / "run.json")
+        run.takers.statistics.save(tmp_path / "gone")
 
 
 def test_nothing_is_compiled_in_a_run(tmp_path: Path, make_config: MakeConfig) -> None:

@@ -12,7 +12,6 @@ import pytest
 from coincidence.select import no_calibration
 from daq.cli import main
 from daq.errors import LogError
-from daq.folder import truth_file
 from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig, default_settings
@@ -30,14 +29,8 @@ from emulator.object.shapes import cylinder
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from hw.wire.truth_layout import (
-    ANNIHILATION,
     FILE_NAME,
-    FORMAT,
-    FRAME,
     LABEL,
-    LINE,
-    LUTETIUM_DECAY,
-    NOISE_TRIGGER,
     UNKNOWN,
 )
 
@@ -170,13 +163,6 @@ def test_truth_of_each_word_is_that_of_its_own_photon(tmp_path: Path):
     assert late_ps.min() > 15_000 and late_ps.max() < 30_000  # latency, flight, skew, blur
     ratio = found["energy"] * 0.1 / labels["deposit_keV"]
     assert abs(np.median(ratio) - 1) < 0.1 and np.percentile(ratio, 99) < 2
-
-
-def test_both_sides_know_the_same_records():
-    assert (truth_file.LABEL, truth_file.FRAME) == (LABEL, FRAME)
-    assert (truth_file.FILE_NAME, truth_file.FORMAT) == (FILE_NAME, FORMAT)
-    names = (truth_file.ANNIHILATION, truth_file.LINE, truth_file.LUTETIUM, truth_file.NOISE)
-    assert names == (ANNIHILATION, LINE, LUTETIUM_DECAY, NOISE_TRIGGER)
 
 
 def test_classes_are_decided_in_order():

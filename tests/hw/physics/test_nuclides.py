@@ -114,7 +114,7 @@ def test_broken_table_is_named_with_the_remedy(
     monkeypatch.setattr(nuclides, "NUCLIDES_PATH", broken)
     nuclides._table.cache_clear()
     try:
-        with pytest.raises(NuclideError, match=r"nuclides\.json: .*hw\.generate_nuclides"):
+        with pytest.raises(NuclideError, match=r"nuclides\.json: .*hw\.physics\.generate_nuclides"):
             load_nuclide("F-18")
     finally:
         nuclides._table.cache_clear()
