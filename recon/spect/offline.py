@@ -244,8 +244,6 @@ def _data(
 def _calibrated(peaks: tuple[Peak, ...], cps_per_MBq: float | None) -> tuple[Peak, ...]:
     if cps_per_MBq is None:
         return peaks
-    if not (math.isfinite(cps_per_MBq) and cps_per_MBq > 0):
-        raise SpectError(f"a sensitivity of {cps_per_MBq:g} counts/s per MBq: needs one above 0")
     factor = cps_per_MBq * 1e-6 / sum(peak.counts_per_decay for peak in peaks)
     return tuple(replace(p, counts_per_decay=p.counts_per_decay * factor) for p in peaks)
 

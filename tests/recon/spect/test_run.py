@@ -19,6 +19,7 @@ from hw.messages.imager import RunBegin, RunEnd, SinglesBatch
 from hw.messages.sort_settings import SortSettings
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.preset_file import parse_scanner, scanner_to_toml_text
+from recon.core.asked import OptionsError
 from recon.core.grid import GridError, Image
 from recon.imager.spect_run import SpectLiveRun
 from recon.spect.offline import reconstruct_spect
@@ -117,7 +118,7 @@ def test_what_can_be_no_image_is_said_in_words(stream: tuple[SpectRun, list[Seco
         reconstruct_spect(replace(run, chunks=[(c[0], c[1][:0], c[2]) for c in chunks]), PLAIN)
     with pytest.raises(GridError, match="µ map"):
         reconstruct_spect(replace(run, mu=np.zeros((3, 3, 3), np.float32)), PLAIN)
-    with pytest.raises(SpectError, match="sensitivity"):
+    with pytest.raises(OptionsError, match="sensitivity"):
         reconstruct_spect(run, replace(PLAIN, sensitivity_cps_per_MBq=float("nan")))
     bare = tuple(w for w in run.windows if w.kind == "photopeak")
     renumbered = [(_as_first(c[0]), c[1], c[2]) for c in chunks]
