@@ -50,6 +50,7 @@ def compose_telemetry(service: DaqService) -> Telemetry:
         condition=run.condition() if run else "good",
         buffers={"singles_held": float(run.pipeline.order.held) if run else 0.0},
         calibration=run.calibration.identity if run and run.calibration else "none",
+        uncalibrated=run.config.uncalibrated if run else "",
         module_angles_deg=angles(run) if run else [],
         finishing=_finishing(run) if control.state == "stopping" else 0.0,
         **(_statistics(run) if run and control.state != "closed" else {}),

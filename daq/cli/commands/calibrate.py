@@ -26,7 +26,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from daq.cli.calibrate.outcome import Outcome, scanner_of, sources_of
+from daq.cli.calibrate.outcome import Outcome, scanner_of, serial_of, sources_of
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish
 
 QUANTITIES = {
@@ -38,6 +38,7 @@ QUANTITIES = {
     "deadtime": "dead time and its model per module, from a decaying source",
     "flood": "crystal look-up of each module, from a flood of raw positions",
     "activity": "factor from emissions to Bq/mL, from a cylinder of known concentration",
+    "factory": "all of it for an emulated scanner's serial number, from runs emulated for it",
 }
 
 EXAMPLES = """\
@@ -102,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
         values=outcome.values,
         statuses=outcome.statuses,
         base=base,
+        serial=serial_of(folders, base),
     )
     save_set(made, output)
     result = {

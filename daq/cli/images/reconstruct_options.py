@@ -299,11 +299,12 @@ def _calibration(
     options: argparse.Namespace, folder: Path, data: RunData
 ) -> ActivityCalibration | None:
     from daq.folder.calibration_set import scanner_hash
+    from daq.folder.run_folder import ACTIVITY_NAME
     from recon.core.quantification import load_calibration
 
     if options.no_calibration:
         return None
-    path = options.calibration or folder / "activity.json"
+    path = options.calibration or folder / ACTIVITY_NAME
     if options.calibration is None and not path.exists():
         return None
     found = load_calibration(path)
