@@ -95,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
     scanner = scanner_of(folders)
     output = _free_output(options.output)
     base = load_set_for(options.calibration, scanner) if options.calibration else None
+    serial = serial_of(folders, base)
     outcome: Outcome = module.find(options, folders, base)
     made = new_set(
         output.stem,
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         values=outcome.values,
         statuses=outcome.statuses,
         base=base,
-        serial=serial_of(folders, base),
+        serial=serial,
     )
     save_set(made, output)
     result = {
