@@ -127,7 +127,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counts", type=positive, default=1.0, metavar="X",
                         help="measure X times as many decays (default: %(default)g)")  # fmt: skip
     parser.add_argument("--keep-runs", type=Path, metavar="FOLDER",
-                        help="keep runs and each step's report here (some GB)")  # fmt: skip
+                        help="keep runs and sets here (some GB); what lies there already "
+                             "is taken again")  # fmt: skip
     add_threads_option(parser)
     add_json_option(parser)
 
@@ -269,6 +270,8 @@ class Factory:
     def _step(self, quantity: str, run: Path, base: Path | None, *more: str) -> Path:
         """Calibrate one quantity; return the set, which holds those before it too."""
         output = self._folder / f"{quantity}.npz"
+        if output.is_file():
+            return output
         start = ["--calibration", str(base)] if base else []
         self._command(quantity, str(run), "--output", str(output), *start, *more)
         return output
@@ -286,13 +289,18 @@ class Factory:
         """Return the set under the serial's name, its values rounded."""
         import numpy as np
 
-        from daq.folder.calibration_set import arrays_of, load_set_for, new_set
+        from daq.folder.calibration_set import Status, arrays_of, load_set_for, new_set
 
         full = load_set_for(path, self._scanner)
         arrays = arrays_of(full)
+        statuses = {}
+        if self._scanner.module.monolithic:  # bins of one block: what differs is the counts' noise
+            each = arrays["efficiency"].reshape(self._scanner.n_modules, -1)
+            arrays["efficiency"] = each.mean(axis=1).repeat(each.shape[1])
+            statuses["efficiency"] = np.full(self._scanner.n_crystals, Status.MODULE)
         values = {key: step * np.rint(arrays[key] / step) for key, step in ROUND_TO.items()}
         return new_set(self._serial, self._scanner, sources=full.about.sources, values=values,
-                       base=full, serial=self._serial)  # fmt: skip
+                       statuses=statuses, base=full, serial=self._serial)  # fmt: skip
 
 
 def _errors(found: CalibrationSet, truth: Truth) -> dict[str, float]:
