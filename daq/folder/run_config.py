@@ -26,6 +26,7 @@ from hw.wire import protocol
 
 FORMAT_VERSION = 1
 FACTORY = "factory"
+NO_SERIAL = "this source names no serial number"
 ANY_ENERGY = "singles"
 """The name of a SPECT run's one window where no nuclide is known."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from daq.folder.calibration_set import load_set_for
-from daq.folder.run_config import FACTORY, RunConfig
+from daq.folder.run_config import FACTORY, NO_SERIAL, RunConfig
 from hw.scanner.serial import activity_beside, factory_calibration
 
 
@@ -47,7 +47,7 @@ def _set_of(asked: RunConfig, serial: str) -> tuple[Path | None, str]:
         return None, asked.uncalibrated or "none was asked for"
     if asked.calibration == FACTORY:
         if not serial:
-            return None, "this source names no serial number, whose factory calibration to take"
+            return None, NO_SERIAL
         path = factory_calibration(serial)
         return path, "" if path else f"there is no factory calibration of serial number {serial}"
     path = Path(asked.calibration)
