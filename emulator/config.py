@@ -32,7 +32,7 @@ _REMEDIES = {
 """What to say of an upper bound."""
 
 Crystals = Annotated[int, Meta(ge=0)] | tuple[Annotated[int, Meta(ge=0)], ...]
-"""How many crystals, drawn by the seed; or which ones."""
+"""How many crystals, drawn by the serial number; or which ones."""
 
 
 class EmulationError(TomoshibiError):
@@ -47,7 +47,9 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     nuclide : a name of ``hw.physics.nuclides.nuclide_names()``, or several with their shares of the
         activity at the start, such as ``Ga-68:0.3+Lu-177:0.7`` (without shares: equal ones)
     activity_Bq : decays per second of the whole phantom at the start of each run
-    seed : decides every random number; run n of a process uses seed + n
+    serial : number of the instrument, which decides the errors of its crystals and which are dead
+        or noisy; "" for the preset's own (``hw.scanner.serial.standard_serial``)
+    seed : decides every random number of the decays; run n of a process uses seed + n
     pace : "real-time" keeps to the wall clock, "fast" goes as fast as data are taken
     threads : Monte Carlo threads; the data do not depend on it
     look_ahead_s : how far the Monte Carlo may run ahead of what is sent (bounds memory)
@@ -78,6 +80,7 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     phantom: str = "brain"
     nuclide: str = "F-18"
     activity_Bq: Annotated[float, Meta(gt=0, le=MAX_ACTIVITY_BQ)] = 1e6
+    serial: str = ""
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
     pace: Literal["real-time", "fast"] = "real-time"
     threads: Annotated[int, Meta(ge=1, le=64)] = 1

@@ -40,7 +40,10 @@ from hw.scanner.description import Scanner
 
 FILE_NAME = "calibration.npz"
 FORMAT = "tomoshibi calibration set"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+SERIAL_SINCE = 4
+"""Older sets name no serial number, and it is no part of their hash."""
+
 NORMALISATION_SINCE = 3
 """Efficiencies of older sets were found with a detection model without block efficiency: they hold
 it, and would be corrected for it twice."""
@@ -71,11 +74,15 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a set is; written into its file. ``hash``: of all else here and of the arrays."""
+    """What a set is; written into its file. ``hash``: of all else here and of the arrays.
+
+    serial : the instrument that it is true of; "" where the runs did not say
+    """
 
     name: str
     scanner: str
     scanner_hash: str
+    serial: str = ""
     created: str
     sources: tuple[Source, ...]
     format: str = FORMAT
@@ -204,6 +211,7 @@ def new_set(
     values: Mapping[str, npt.ArrayLike] | None = None,
     statuses: Mapping[str, npt.ArrayLike] | None = None,
     base: CalibrationSet | None = None,
+    serial: str = "",
 ) -> CalibrationSet:
     """Return a set; what is not given is ``base``'s, or else the identity, not calibrated.
 
@@ -213,6 +221,7 @@ def new_set(
     ----------
     values : arrays by the names of ``calibration_arrays.SPECS``, such as ``{"gain": …}``
     statuses : by the same names, Status of each crystal (or module)
+    serial : of the instrument; "" where it is not known
 
     Raises
     ------
@@ -239,6 +248,7 @@ def new_set(
         name=name,
         scanner=scanner.name,
         scanner_hash=scanner_hash(scanner),
+        serial=serial,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         sources=sources,
     )
@@ -342,7 +352,10 @@ def _as_set(about: About, arrays: dict[str, Array]) -> CalibrationSet:
 
 def _content_hash(about: About, arrays: dict[str, Array]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(msgspec.json.encode(msgspec.structs.replace(about, hash=""), order="sorted"))
+    words = msgspec.to_builtins(msgspec.structs.replace(about, hash=""))
+    if about.version < SERIAL_SINCE:
+        del words["serial"]
+    digest.update(msgspec.json.encode(words, order="sorted"))
     if about.version == 1:
         for key in _VERSION_1.values():
             digest.update(np.ascontiguousarray(arrays[key]).tobytes())

@@ -25,6 +25,8 @@ from hw.scanner.preset_file import parse_scanner
 from hw.wire import protocol
 
 FORMAT_VERSION = 1
+FACTORY = "factory"
+NO_SERIAL = "this source names no serial number"
 ANY_ENERGY = "singles"
 """The name of a SPECT run's one window where no nuclide is known."""
 
@@ -37,7 +39,10 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stall_s : a module this far behind the newest no longer holds the others back
     run_tag : tag of the data frames; 0 draws one. A replay takes that of the run it replays
     mu_map : path of an npz with ``mu_per_mm`` and ``voxel_mm``, copied into the run; "" for none
-    calibration : path of a calibration set, copied into the run and applied; "" for none
+    serial : of the scanner, as its source names it; "" where that names none
+    calibration : path of a calibration set, copied into the run and applied; "" for none;
+        ``FACTORY`` for the one that names the serial (a run's own configuration never says so)
+    uncalibrated : why no set is applied, in words
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
     live : how the run is imaged while it lasts, at its beginning
     """
@@ -49,7 +54,9 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stall_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
     run_tag: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     mu_map: str = ""
+    serial: str = ""
     calibration: str = ""
+    uncalibrated: str = ""
     labels: dict[str, Any] = {}
     live: LiveSettings = LiveSettings()
 

@@ -73,6 +73,9 @@ SUMMARY_NAME = "summary.json"
 FAULTS_NAME = "faults.json"
 SCANNER_NAME = "scanner.toml"
 MU_MAP_NAME = "mu_map.npz"
+ACTIVITY_NAME = "activity.json"
+"""The factor to Bq/mL that images of the run have, where it has one."""
+
 _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 """In indented JSON: a list of numbers, which then goes on one line. No string has line breaks."""
 

@@ -39,7 +39,13 @@ class ReplaySource:
         self._stop = False
         scanner = config.scanner()
         self._modules = scanner.n_modules
-        hello = Hello(kind="replay", scanner=scanner.name, modules=self._modules, pid=os.getpid())
+        hello = Hello(
+            kind="replay",
+            scanner=scanner.name,
+            modules=self._modules,
+            pid=os.getpid(),
+            serial=config.serial,
+        )
         self._link = SourceLink(endpoints, hello)
         self._data: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
         self._data.setsockopt(zmq.SNDHWM, QUEUE)

@@ -139,6 +139,12 @@ class Sources:
         """The sources that are alive."""
         return [source for source in self._sources.values() if not source.lost]
 
+    @property
+    def serial(self) -> str:
+        """The instrument's serial number; "" where the sources name none, or not the same."""
+        named = {source.hello.serial for source in self.present if source.hello.serial}
+        return named.pop() if len(named) == 1 else ""
+
     def not_ready(self) -> list[str]:
         """Return why sources cannot begin a run now, in words; [] where all can."""
         hellos = [source.hello for source in self.present]

@@ -87,6 +87,7 @@ class ImagerLink:
             settings=run.config.settings,
             mu_map=str(run.mu_map) if run.config.mu_map else "",
             calibration=str(run.folder / calibration_set.FILE_NAME) if run.calibration else "",
+            uncalibrated=run.config.uncalibrated,
             live=run.live,
             half_life_s=nuclide.half_life_s if nuclide else 0.0,
             beta_plus_fraction=nuclide.beta_plus_fraction if nuclide else 0.0,

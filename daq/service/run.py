@@ -22,6 +22,7 @@ from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
+    ACTIVITY_NAME,
     CONFIG_NAME,
     FAULTS_NAME,
     MU_MAP_NAME,
@@ -114,6 +115,10 @@ class Run:
                 shutil.copyfile(self.config.mu_map, self.mu_map)
             if self.calibration:
                 calibration_set.save_set(self.calibration, self.folder / calibration_set.FILE_NAME)
+            if Path(self.live.activity).is_file():  # one that is not there is told by the imager
+                own = self.folder / ACTIVITY_NAME
+                shutil.copyfile(self.live.activity, own)
+                self.live = msgspec.structs.replace(self.live, activity=str(own))
         except OSError as error:
             raise StorageError(f"cannot fill {self.folder}: {error}") from error
 

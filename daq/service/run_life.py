@@ -30,6 +30,7 @@ from daq.path.pipeline import Output
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
+from daq.service.own_calibration import calibrated
 from daq.service.run import Run
 from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
@@ -93,6 +94,7 @@ class RunLife:
         self.template = template
         self.journal = Journal()
         self.run: Run | None = None
+        self._asked: RunConfig | None = None
         self.disk_free = 0
         self._sources = sources
         self._imager = imager
@@ -156,10 +158,8 @@ class RunLife:
                 f"only {self.disk_free / 2**20:.0f} MiB free in {self.runs_root}, a run needs "
                 f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
             )
-        run = self.run = Run(config, self.runs_root)
-        self.journal.open(run.folder)
-        self._imager.start(run)
-        self._events.start(run.name)
+        serial = self._sources.serial if self._sources.present else config.serial
+        run, self._asked = self._open(calibrated(config, serial)), config
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
@@ -168,6 +168,31 @@ class RunLife:
             self.journal.add("info", words)
         return run
 
+    def _open(self, config: RunConfig) -> Run:
+        """Make the run's folder and logs, and announce it."""
+        run = self.run = Run(config, self.runs_root)
+        self.journal.open(run.folder)
+        self._imager.start(run)
+        self._events.start(run.name)
+        how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
+        self.journal.add("info", f"calibration: {how}")
+        return run
+
+    def _for_this_source(self, run: Run) -> Run:
+        """Return the armed run, or one of its name for the instrument that came after arming.
+
+        Its logs hold nothing yet but a head that names another instrument's calibration, or none.
+        """
+        serial, asked = self._sources.serial, self._asked
+        if asked is None or serial == run.config.serial:
+            return run
+        asked = msgspec.structs.replace(asked, name=run.name, run_tag=run.run_tag)
+        config = calibrated(asked, serial)
+        run.put_away()
+        self.journal.close()
+        shutil.rmtree(run.folder)
+        return self._open(config)
+
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""
         self.require("armed")
@@ -175,6 +200,7 @@ class RunLife:
         if not self._sources.present:
             raise RunError("no source is attached: start one (`tomoshibi emulate`), then start")
         self._check_sources(run)
+        run = self._for_this_source(run)
         self.enter("running")
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
@@ -209,7 +235,9 @@ class RunLife:
         except (msgspec.ValidationError, SettingsError) as error:
             raise RunError(f"live: {error}") from error
         if self.template is not None:
-            self.template = msgspec.structs.replace(self.template, live=live)
+            activity = changes.get("activity", self.template.live.activity)
+            asked = msgspec.structs.replace(live, activity=activity)  # the run's own is no wish
+            self.template = msgspec.structs.replace(self.template, live=asked)
         if self.run is not None:
             self.run.live = live
             if self.state in ("armed", "running"):

@@ -50,6 +50,7 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         condition=run.condition() if run else "good",
         buffers={"singles_held": float(run.pipeline.held) if run else 0.0},
         calibration=run.calibration.identity if run and run.calibration else "none",
+        uncalibrated=run.config.uncalibrated if run else "",
         module_angles_deg=run.pipeline.module_angles_deg if run else [],
         finishing=_finishing(run) if life.state == "stopping" else 0.0,
         **(_statistics(run) if run and life.state != "closed" else {}),

@@ -1,12 +1,14 @@
 """What is wrong with each crystal: the truth that a calibration has to find.
 
-Drawn once for a seed from the spreads of a preset. Half of the variance of each quantity belongs
-to the module (its sensor, clock and electronics), half to the crystal. The kernels see one row per
-crystal; ``Truth`` names the columns for people and tests.
+Drawn once for a serial number from the spreads of a preset: a seed is the decays', so that runs of
+several seeds are runs of one instrument, whose calibration is good for all of them. Half of the
+variance of each quantity belongs to the module (its sensor, clock and electronics), half to the
+crystal. The kernels see one row per crystal; ``Truth`` names the columns for people and tests.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -61,14 +63,19 @@ class Truth:
         return self.efficiency.astype(np.float64) / mean
 
 
-def draw_crystals(scanner: Scanner, *, seed: int) -> Crystals:
+def serial_seed(serial: str) -> int:
+    """Return the seed of what a serial number decides, 64 bits."""
+    return int.from_bytes(hashlib.blake2b(serial.encode(), digest_size=8).digest(), "little")
+
+
+def draw_crystals(scanner: Scanner, *, serial: str) -> Crystals:
     """Return (n_crystals, CRYSTAL_COLUMNS) f4, the rows that the kernels read.
 
     Gain is at least 0.1. Efficiencies are 1 + ``efficiency_spread`` · normal, over the largest of
     them: no crystal reads out more than everything.
     """
     response = scanner.response
-    random = np.random.Generator(np.random.PCG64([seed, 0x7275]))
+    random = np.random.Generator(np.random.PCG64([serial_seed(serial), 0x7275]))
     rows = np.zeros((scanner.n_crystals, CRYSTAL_COLUMNS), np.float32)
     rows[:, GAIN] = np.maximum(1.0 + response.gain_spread * _spread(random, scanner), 0.1)
     rows[:, SKEW] = response.skew_spread_ps * _spread(random, scanner)
@@ -101,11 +108,12 @@ def depth_errors(scanner: Scanner) -> tuple[npt.NDArray[np.float64], npt.NDArray
 
 
 def choose_faulty(
-    config: EmulatorConfig, scanner: Scanner
+    config: EmulatorConfig, scanner: Scanner, *, serial: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the dead and the noisy crystals of a configuration, (n,) each, in order.
 
-    Named ones are taken as they are; those asked for by number are drawn from all others.
+    Named ones are taken as they are; those asked for by number are drawn from all others,
+    for a serial number always the same.
 
     Raises
     ------
@@ -121,9 +129,9 @@ def choose_faulty(
             "out; name it in one of them"
         )
     if isinstance(config.dead_crystals, int):
-        dead = _drawn("dead_crystals", config.dead_crystals, scanner, config.seed, noisy)
+        dead = _drawn("dead_crystals", config.dead_crystals, scanner, serial, noisy)
     if isinstance(config.noisy_crystals, int):
-        noisy = _drawn("noisy_crystals", config.noisy_crystals, scanner, config.seed, dead)
+        noisy = _drawn("noisy_crystals", config.noisy_crystals, scanner, serial, dead)
     return dead, noisy
 
 
@@ -138,7 +146,7 @@ def _named(what: str, wanted: int | tuple[int, ...], scanner: Scanner) -> npt.ND
 
 
 def _drawn(
-    what: str, wanted: int, scanner: Scanner, seed: int, taken: npt.NDArray[np.int64]
+    what: str, wanted: int, scanner: Scanner, serial: str, taken: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     free = np.setdiff1d(np.arange(scanner.n_crystals), taken)
     if wanted > len(free):
@@ -146,7 +154,7 @@ def _drawn(
             f"{what} = {wanted}: {scanner.name} has {len(free)} crystals to choose from; "
             "ask for fewer"
         )
-    random = np.random.Generator(np.random.PCG64([seed, *what.encode()]))
+    random = np.random.Generator(np.random.PCG64([serial_seed(serial), *what.encode()]))
     return np.sort(random.choice(free, wanted, replace=False))
 
 

@@ -110,16 +110,16 @@ class ResponseTables(NamedTuple):
 def response_tables(
     scanner: Scanner,
     *,
-    seed: int,
+    serial: str,
     trigger_keV: float,
     dead: npt.NDArray[np.int64] | tuple[int, ...] = (),
 ) -> ResponseTables:
-    """Return the tables of a scanner; the crystals' errors are drawn once for a seed.
+    """Return the tables of a scanner; the crystals' errors are drawn by its serial number.
 
     ``dead`` crystals (numbers) are never read out.
     """
     module, response = scanner.module, scanner.response
-    crystals = draw_crystals(scanner, seed=seed)
+    crystals = draw_crystals(scanner, serial=serial)
     crystals[np.asarray(dead, dtype=np.int64), EFFICIENCY] = 0.0
     doi_gain, doi_ps = depth_errors(scanner)
     return ResponseTables(

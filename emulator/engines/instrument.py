@@ -21,13 +21,17 @@ from hw.scanner.description import Scanner
 
 @dataclass(frozen=True)
 class Instrument:
-    """What stays the same from run to run, and takes a second to prepare."""
+    """What stays the same from run to run, and takes a second to prepare.
+
+    serial : number of the instrument, which decides the errors of its crystals
+    """
 
     scanner: Scanner
     phantom: Phantom
     source: Source
     tables: TransportTables
     truth: Truth
+    serial: str
     lutetium: LutetiumTables | None = None
     noise: NoiseTables | None = None
     library: LibraryTables | None = None

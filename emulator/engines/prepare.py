@@ -27,6 +27,7 @@ from emulator.spect.gantry_motion import load_spect_motion
 from emulator.spect.refusals import check_collimator
 from hw.scanner.description import Scanner
 from hw.scanner.preset_file import load_scanner
+from hw.scanner.serial import serial_of
 
 
 def prepare(
@@ -49,15 +50,14 @@ def prepare(
     scanner = scanner or load_scanner(config.scanner)
     source = load_source(config.nuclide)
     check_collimator(config, scanner, source)
-    dead, noisy = choose_faulty(config, scanner)
+    serial = serial_of(config.serial, scanner)
+    dead, noisy = choose_faulty(config, scanner, serial=serial)
     phantom = phantom or make_phantom(config.phantom, scanner)
     tables = TransportTables(
         source=source_tables(phantom, by_region=bool(config.tac)),
         matter=object_tables(phantom, trigger_keV=config.trigger_keV),
         detector=detector_tables(scanner),
-        response=response_tables(
-            scanner, seed=config.seed, trigger_keV=config.trigger_keV, dead=dead
-        ),
+        response=response_tables(scanner, serial=serial, trigger_keV=config.trigger_keV, dead=dead),
         emission=emission_tables(source, positron_range=config.positron_range),
     )
     instrument = Instrument(
@@ -66,6 +66,7 @@ def prepare(
         source=source,
         tables=tables,
         truth=truth_of(tables.response.crystals, scanner, dead=dead, noisy=noisy),
+        serial=serial,
         lutetium=lutetium_tables(scanner) if config.lutetium else None,
         noise=_noise(config, scanner, noisy) if len(noisy) else None,
         kinetics=_kinetics(config, phantom, source),

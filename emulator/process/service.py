@@ -94,6 +94,7 @@ class EmulatorService:
             scanner=scanner.name,
             modules=0 if config.hits else scanner.n_modules,
             pid=os.getpid(),
+            serial=instrument.serial,
         )
         self._link = SourceLink(endpoints, hello)
         self._data_address = endpoints.of("data")

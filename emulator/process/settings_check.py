@@ -29,6 +29,7 @@ from emulator.slices import PERIOD_S
 from emulator.spect.gantry_motion import load_spect_motion
 from emulator.spect.refusals import check_collimator
 from hw.scanner.preset_file import load_scanner
+from hw.scanner.serial import serial_of
 from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
 
@@ -49,7 +50,7 @@ def check_settings(config: EmulatorConfig) -> None:
     check_truth(config)
     scanner = load_scanner(config.scanner)
     check_collimator(config, scanner, load_source(config.nuclide))
-    choose_faulty(config, scanner)
+    choose_faulty(config, scanner, serial=serial_of(config.serial, scanner))
     load_spect_motion(config.gantry, scanner)
     check_faults(config.faults, scanner)
 

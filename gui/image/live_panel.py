@@ -190,9 +190,9 @@ class ImagePanel(Panel):
         table = self._tables[self.map_box.currentText()]
         for view in self.views.values():
             view.show_cut(image, self.cursor, upper, table)
-        self.bar.set_scale(
-            table, ("0", level_text(upper / 2), level_text(upper)), self._message.unit
-        )
+        each, unit = shown_unit(self._message.unit)
+        labels = "0", level_text(each * upper / 2), level_text(each * upper)
+        self.bar.set_scale(table, labels, unit)
         height = (self.cursor[TRANSAXIAL.through] + 0.5) / self._message.shape[TRANSAXIAL.through]
         self.strip.show_frames(self._message.frames, height, table)
         self._say_cursor()
@@ -210,9 +210,10 @@ class ImagePanel(Panel):
             grouped(centre_mm(*axis))
             for axis in zip(self.cursor, message.shape, message.voxel_mm, strict=False)
         )
-        value = float(message.array()[tuple(self.cursor)])
+        each, unit = shown_unit(message.unit)
+        value = each * float(message.array()[tuple(self.cursor)])
         self.at_cursor.show_text(
-            f"✛ ({', '.join(places)}) mm:  {level_text(value)} {short_unit(message.unit)}"
+            f"✛ ({', '.join(places)}) mm:  {level_text(value)} {short_unit(unit)}"
         )
 
     def move_cursor(self, axis: int, index: int) -> None:
@@ -264,6 +265,11 @@ class ImagePanel(Panel):
             if view.dimmed != dimmed:
                 view.dimmed = dimmed
                 view.update()
+
+
+def shown_unit(unit: str) -> tuple[float, str]:
+    """Return how many of the unit shown one of the image's is, and the unit shown."""
+    return (1e-3, "kBq/mL") if unit == "Bq/mL" else (1.0, unit)
 
 
 def short_unit(unit: str) -> str:

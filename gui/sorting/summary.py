@@ -34,7 +34,7 @@ class SortingPanel(Panel):
         super().__init__("SORTING", teaches="How singles become coincidences in this run.")
         self._desk = desk
         self._telemetry: Telemetry | None = None
-        self._shown: tuple[SortSettings | None, str] | None = None
+        self._shown: tuple[SortSettings | None, tuple[str, str]] | None = None
         self.dialog: SortingDialog | None = None
         self.button = QtWidgets.QPushButton("Next run…")
         self.button.setObjectName("small")
@@ -71,10 +71,11 @@ class SortingPanel(Panel):
         """Show the settings where they changed, and the windows' rates."""
         self._telemetry = telemetry
         settings = telemetry.settings
-        shown = (settings, telemetry.calibration)
+        calibration = telemetry.calibration, telemetry.uncalibrated
+        shown = (settings, calibration)
         if shown != self._shown:
             self._shown = shown
-            self._show_settings(settings, telemetry.calibration)
+            self._show_settings(settings, calibration)
         self.table.show_rates(telemetry.window_rates)
 
     def refresh_commands(self, telemetry: Telemetry | None) -> None:
@@ -108,9 +109,9 @@ class SortingPanel(Panel):
             self.dialog.deleteLater()
             self.dialog = None
 
-    def _show_settings(self, settings: SortSettings | None, calibration: str) -> None:
+    def _show_settings(self, settings: SortSettings | None, calibration: tuple[str, str]) -> None:
         self.table.show_windows(settings.windows if settings else ())
-        self._say("Calibration", *_calibration(calibration, run=settings is not None))
+        self._say("Calibration", *_calibration(*calibration, run=settings is not None))
         if settings is None:
             for name in ROWS[:-1]:
                 self._say(name, "–", "No run: no settings are in force.")
@@ -172,9 +173,10 @@ def _energy(settings: SortSettings) -> tuple[str, str]:
     return f"{energy_text(settings.lld_keV, settings.uld_keV)} keV{more}", sentence
 
 
-def _calibration(name: str, *, run: bool) -> tuple[str, str]:
+def _calibration(name: str, why: str = "", *, run: bool) -> tuple[str, str]:
     if not run:
         return "–", "No run: no calibration set is in force."
     if name in ("", "none"):
-        return "none: raw energies and times", "No calibration set is applied to this run."
+        sentence = "No calibration set is applied to this run" + (f": {why}" if why else "")
+        return "none: raw energies and times", f"{sentence}."
     return name, "The calibration set applied to every single of this run, by name and content."

@@ -14,6 +14,7 @@ class RunBegin(Message):
 
     mu_map : path of the µ map (npz: ``mu_per_mm`` (x,y,z) f4, ``voxel_mm`` (3,)), "" for none
     calibration : path of the calibration set that the run applies, "" for none
+    uncalibrated : why it applies none, in words
     live : how the run is imaged; a repetition may bring other settings than the one before
     half_life_s : of the run's one nuclide, 0 where it is not known (the image then has no
         correction of decay)
@@ -26,6 +27,7 @@ class RunBegin(Message):
     settings: SortSettings
     mu_map: str = ""
     calibration: str = ""
+    uncalibrated: str = ""
     live: LiveSettings = LiveSettings()
     half_life_s: float = 0.0
     beta_plus_fraction: float = 0.0

@@ -15,6 +15,8 @@ class Hello(Message):
     """Source to daq, repeated all the time: who is there.
 
     modules : how many send frames through it; 0 for the detector in front of firmware modules
+    serial : the scanner's serial number, by which it finds its factory calibration; "" where the
+        source does not know which instrument it is
     not_ready : why no run can start now, in words; "" where one can
     needs_detector : its modules get their hits from another source, one with 0 modules
     """
@@ -26,6 +28,7 @@ class Hello(Message):
     software: str = ""
     not_ready: str = ""
     needs_detector: bool = False
+    serial: str = ""
 
 
 class Welcome(Message):

@@ -74,7 +74,7 @@ class Telemetry(Message):
     ``window_rates``: singles/s of each energy window for singles, by name.
     ``module_live``: live fraction of each module over the last seconds, in 0..1;
     ``pair_live``: the same of the module pairs in the field of view, their mean.
-    ``calibration``: the calibration set's name@hash, "none" without.
+    ``calibration``: the calibration set's name@hash, "none" without; ``uncalibrated``: why.
     ``module_angles_deg``: where each module of a scanner that moves stands, None where it has not
     told yet; empty where the scanner cannot move.
     ``finishing``: share of the final image's work that is done, 0 while none is being made.
@@ -113,6 +113,7 @@ class Telemetry(Message):
     module_live: list[float] = []
     pair_live: float = 0.0
     calibration: str = "none"
+    uncalibrated: str = ""
     module_angles_deg: list[float | None] = []
     finishing: float = 0.0
 

@@ -66,6 +66,11 @@ class Pace:
     threads: int = 1
 
 
+def _is_same(begin: RunBegin, known: RunBegin) -> bool:
+    """Whether it is the run that is known: armed anew, it may have another calibration."""
+    return (begin.run, begin.calibration) == (known.run, known.calibration)
+
+
 class LiveService:
     """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
 
@@ -193,8 +198,10 @@ class LiveService:
         if begin.run == self._refused:
             return
         if self._live is not None:
-            begin = msgspec.structs.replace(begin, live=self._live)
-        if self._run is not None and self._run.begin.run == begin.run:
+            activity = self._live.activity or begin.live.activity
+            live = msgspec.structs.replace(self._live, activity=activity)
+            begin = msgspec.structs.replace(begin, live=live)
+        if self._run is not None and _is_same(begin, self._run.begin):
             self._run.restate(begin)
             return
         if self._run is not None:

@@ -341,7 +341,15 @@ class LiveCorrections:
         elif not self._settings.wants("calibration"):
             told.leave("calibration", "switched off")
         else:
-            told.miss("calibration", self._errors.get("calibration", "no activity calibration"))
+            why = f"no activity calibration: {self._no_set()}"
+            if self._begin.calibration:
+                why = "no activity calibration"
+            told.miss("calibration", self._errors.get("calibration", why))
+
+    def _no_set(self) -> str:
+        """Return why the run has no calibration set."""
+        why = self._begin.uncalibrated
+        return "the run has no calibration set" + (f": {why}" if why else "")
 
     @property
     def scale(self) -> float:
@@ -387,7 +395,7 @@ class LiveCorrections:
         if self._lines.factors:
             told.apply("normalisation", "the run's calibration set")
         elif not self._begin.calibration:
-            told.leave("normalisation", "the run has no calibration set")
+            told.leave("normalisation", self._no_set())
         elif not self._settings.wants("normalisation"):
             told.leave("normalisation", "switched off")
         else:

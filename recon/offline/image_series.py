@@ -127,7 +127,9 @@ class Quantifier:
         if not self.options.calibration:
             self.done.leave("calibration", "not wanted")
         elif self.calibration is None:
-            self.done.miss("calibration", "no activity calibration: `tomoshibi calibrate activity`")
+            why = self.data.uncalibrated and f" ({self.data.uncalibrated})"
+            words = f"no activity calibration{why}: `tomoshibi calibrate activity`"
+            self.done.miss("calibration", words)
         elif self.nuclide is None:
             self.done.miss("calibration", self._no_nuclide)
         elif self.nuclide.beta_plus_fraction <= 0:

@@ -43,7 +43,10 @@ def _normalisation(data: RunData, options: ReconOptions, done: Corrections) -> N
         done.leave("normalisation", "not wanted")
         return None
     if data.efficiency is None:
-        done.miss("normalisation", "the run's calibration set has no efficiencies")
+        why = "the run's calibration set has no efficiencies"
+        if data.uncalibrated:
+            why = f"the run has no calibration set: {data.uncalibrated}"
+        done.miss("normalisation", why)
         return None
     try:
         found = Normalisation.of_set(

@@ -36,6 +36,7 @@ class RunData:
     delayed_factor : how often the delayed windows count the randoms
     pair_live_s : (modules, modules) live time of each module pair, or None where it is not known
     detector_s : the time that pair_live_s is of
+    uncalibrated : why no calibration set was applied, in words; "" where one was, or nobody knows
     efficiency, block_profile, geometric : normalisation of a calibration set, or None
     masked : (n_crystals,), not 0 where a crystal's singles are left out, or None
     crystal_singles : (n_crystals,) singles accepted for coincidences, or None
@@ -58,6 +59,7 @@ class RunData:
     delayed_factor: int = 1
     pair_live_s: npt.NDArray[np.float64] | None = None
     detector_s: float = 0.0
+    uncalibrated: str = ""
     efficiency: npt.NDArray[np.float32] | None = None
     block_profile: npt.NDArray[np.float32] | None = None
     geometric: npt.NDArray[np.float32] | None = None

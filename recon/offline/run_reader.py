@@ -206,6 +206,7 @@ def run_data(
         pair_live_s=statistics.get("pair_live_s"),
         detector_s=detector_s,
         crystal_singles=statistics.get("crystal_singles"),
+        uncalibrated=config.uncalibrated if known is None else "",
         mu_map=load_mu_map(path, grid, unit=mu_unit) if has_mu else None,
         labels=config.labels,
         start=created(folder),

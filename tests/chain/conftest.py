@@ -29,9 +29,10 @@ def _compiled_kernels() -> None:
 class PlainSource:
     """Two bench modules that send the frames a test asks for, over the real links."""
 
-    def __init__(self, endpoints: Endpoints, *, modules: int = 2) -> None:
+    def __init__(self, endpoints: Endpoints, *, modules: int = 2, serial: str = "") -> None:
         self.modules = modules
-        self.link = SourceLink(endpoints, Hello(kind="test", scanner="bench2", modules=modules))
+        hello = Hello(kind="test", scanner="bench2", modules=modules, serial=serial)
+        self.link = SourceLink(endpoints, hello)
         self.sockets = []
         for _ in range(modules):
             socket = zmq.Context.instance().socket(zmq.PUSH)

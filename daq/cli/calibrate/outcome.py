@@ -49,6 +49,26 @@ def scanner_of(folders: list[Path]) -> Scanner:
     return scanners[0]
 
 
+def serial_of(folders: list[Path], base: CalibrationSet | None) -> str:
+    """Return the serial number of the runs' instrument, "" where they name none.
+
+    Raises
+    ------
+    CommandError
+        where runs, or the set to start from, are of several instruments.
+    """
+    from daq.folder.run_folder import run_config
+
+    named = {str(folder): run_config(folder).serial for folder in folders}
+    if base is not None:
+        named[f"the set {base.identity}"] = base.about.serial
+    named = {what: serial for what, serial in named.items() if serial}
+    if len(set(named.values())) > 1:
+        words = ", ".join(f"{what} of {serial}" for what, serial in named.items())
+        raise CommandError(f"several instruments ({words}): calibrate one at a time")
+    return next(iter(named.values()), "")
+
+
 def sources_of(
     folders: list[Path], quantity: str, method: str, base: CalibrationSet | None
 ) -> tuple[Source, ...]:

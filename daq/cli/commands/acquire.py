@@ -48,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="detector time of a run; 0 = until stopped")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
-    parser.add_argument("--calibration", default="", metavar="FILE",
-                        help="calibration set, applied and kept with the run")  # fmt: skip
+    add_calibration_option(parser)
     parser.add_argument("--auto", action="store_true", help="arm, start, and leave when closed")
     parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
                         help="disk space below which a run is refused or closed")  # fmt: skip
@@ -60,16 +59,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_option(parser)
 
 
+def add_calibration_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--calibration``."""
+    parser.add_argument("--calibration", default="factory", metavar="none|FILE",
+                        help="calibration set, applied and kept with the run, with the activity "
+                             "calibration beside it (FILE.activity.json); none: for practising "
+                             "(default: the factory calibration of the scanner's serial "
+                             "number)")  # fmt: skip
+
+
 def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     """Return the run configuration that the options describe."""
     from daq.folder.calibration_set import load_set_for
-    from daq.folder.run_config import RunConfig, check_fits, default_settings
+    from daq.folder.run_config import FACTORY, RunConfig, check_fits, default_settings
     from hw.messages.live_settings import LiveSettings
     from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.preset)
-    if options.calibration:  # told now, not when a run is armed
-        load_set_for(Path(options.calibration), scanner)
+    calibration = "" if options.calibration == "none" else options.calibration
+    if calibration not in ("", FACTORY):  # told now, not when a run is armed
+        load_set_for(Path(calibration), scanner)
+        calibration = str(Path(calibration).resolve())
     nuclides = nuclide_names(getattr(options, "nuclide", None) or "")
     changes = window_changes(options)
     any_collimator = getattr(options, "any_collimator", False)
@@ -83,7 +93,7 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
         name=options.name,
         duration_s=options.duration,
         mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
-        calibration=options.calibration and str(Path(options.calibration).resolve()),
+        calibration=calibration,
         labels={"scanner": scanner.name, **labels},
         live=live_settings(options) or LiveSettings(),
     )

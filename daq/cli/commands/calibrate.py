@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daq.cli.calibrate.kind import calibration_kinds
-from daq.cli.calibrate.outcome import Outcome, scanner_of, sources_of
+from daq.cli.calibrate.outcome import Outcome, scanner_of, serial_of, sources_of
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish
 
 EXAMPLES = """\
@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     scanner = scanner_of(folders)
     output = _free_output(options.output)
     base = load_set_for(options.calibration, scanner) if options.calibration else None
+    serial = serial_of(folders, base)
     outcome = kind.find(options, folders, base)
     made = new_set(
         output.stem,
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         values=outcome.values,
         statuses=outcome.statuses,
         base=base,
+        serial=serial,
     )
     save_set(made, output)
     result = {

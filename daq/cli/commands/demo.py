@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daq.cli.commands.acquire import add_calibration_option
 from daq.cli.common import (
     CommandError,
     add_json_option,
@@ -46,6 +47,8 @@ examples:
   tomoshibi demo --preset tof_brain --phantom hot-rod --activity-MBq 2
   tomoshibi demo --prompts-per-s 50000 --live-window slide:30s
   tomoshibi demo --preset gamma_head_lehr --nuclide Tc-99m
+  tomoshibi demo --calibration none               raw energies and times, to calibrate oneself
+  tomoshibi demo --serial caremibrain-0002        another instrument, not calibrated yet
   tomoshibi demo --firmware native                every module a process of our firmware
   tomoshibi demo --firmware qemu --arm-modules 4  four ARM images in QEMU, the others native
 """
@@ -66,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="run the modules' own firmware between emulator and acquisition: as "
                              "native processes, or with ARM images in QEMU among them")  # fmt: skip
     add_machine_options(parser)
+    add_calibration_option(parser)
     add_emulation_options(parser)
     add_window_options(parser)
     add_live_options(parser)
@@ -118,9 +122,10 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     """Return the plan of the demo's chain."""
     from daq.cli.commands.acquire import template
     from daq.cli.launch.live_chain import ChainPlan
+    from hw.scanner.serial import serial_of
 
     complete(options)
-    options.mu_map = options.calibration = ""
+    options.mu_map = ""
     options.duration = options.duration or 0.0
     labels = {
         "phantom": options.phantom,
@@ -134,6 +139,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     if options.firmware:
         labels["firmware"] = options.firmware
     config = template(options, **labels)
+    config.serial = serial_of(options.serial, config.scanner())
     link = link_arguments(options) if options.firmware else []
 
     def complete_plan(config: RunConfig, scratch: Path) -> None:

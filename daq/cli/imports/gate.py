@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Import and sort."""
-    from daq.folder.run_config import RunConfig, default_settings
+    from daq.folder.run_config import NO_SERIAL, RunConfig, default_settings
     from daq.importers.gate_singles import frames_of, read_gate_singles
     from daq.service.run import Run
     from hw.messages.source import SourceReport
@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         scanner_toml=scanner_to_toml_text(options.scanner),
         settings=default_settings(scanner, **changes),
         name=options.name,
+        uncalibrated=NO_SERIAL,
         labels={"scanner": scanner.name, "imported": options.file.name, "format": "gate"},
     )
     opened = Run(config, options.runs)

@@ -396,7 +396,7 @@ def _singles_summary(summary: dict[str, Any]) -> str:
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     """Return the plan that streams a run's raw log through the chain again."""
     from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
-    from daq.folder.run_folder import MU_MAP_NAME, run_config, run_tag
+    from daq.folder.run_folder import ACTIVITY_NAME, MU_MAP_NAME, run_config, run_tag
 
     config = run_config(folder)
     config.name, config.run_tag, config.duration_s = options.name, run_tag(folder), 0.0
@@ -404,6 +404,9 @@ def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     config.mu_map = str((folder / MU_MAP_NAME).resolve()) if config.mu_map else ""
     if config.calibration:
         config.calibration = str((folder / CALIBRATION_NAME).resolve())
+    if (folder / ACTIVITY_NAME).is_file():
+        activity = str((folder / ACTIVITY_NAME).resolve())
+        config.live = msgspec.structs.replace(config.live, activity=activity)
     source = ["replay-source", str(folder), *(["--fast"] if options.fast else [])]
     return ChainPlan(
         config=config,

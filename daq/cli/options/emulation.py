@@ -31,7 +31,11 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--activity-MBq", type=positive, metavar="A",
                        help="activity at the start, MBq "
                             f"({defaults_in_words('activity_MBq')})")  # fmt: skip
-    group.add_argument("--seed", type=int, default=1, help="of all random numbers")
+    group.add_argument("--seed", type=int, default=1, help="of all random numbers of the decays")
+    group.add_argument("--serial", default="", metavar="NUMBER",
+                       help="serial number of the emulated instrument: another one has other "
+                            "errors of its crystals, and no factory calibration until `tomoshibi "
+                            "calibrate factory` makes one (default: PRESET-0001)")  # fmt: skip
     group.add_argument("--fast", action="store_true",
                        help="as fast as the chain takes it, not in real time")  # fmt: skip
     group.add_argument("--threads", type=int, default=1, help="Monte Carlo threads")
@@ -121,6 +125,7 @@ def emulator_config(
         "phantom": options.phantom,
         "nuclide": options.nuclide,
         "activity_Bq": options.activity_MBq * 1e6,
+        "serial": options.serial,
         "seed": options.seed,
         "pace": "fast" if options.fast else "real-time",
         "threads": options.threads,
@@ -150,6 +155,7 @@ def emulation_arguments(options: argparse.Namespace) -> list[str]:
     arguments = ["--preset", options.preset, "--phantom", options.phantom]
     arguments += ["--nuclide", options.nuclide, "--activity-MBq", repr(options.activity_MBq)]
     arguments += ["--seed", str(options.seed), "--threads", str(options.threads)]
+    arguments += ["--serial", options.serial] if options.serial else []
     arguments += ["--trigger-keV", repr(options.trigger_keV)]
     arguments += ["--dead-crystals", _crystals_text(options.dead_crystals)]
     arguments += ["--noisy-crystals", _crystals_text(options.noisy_crystals)]

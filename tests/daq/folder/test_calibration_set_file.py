@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.folder.calibration_arrays import REJECTED, SPECS, STATUS_NAMES
+from daq.folder import calibration_set
+from daq.folder.calibration_arrays import REJECTED, SPECS, STATUS_NAMES, all_specs
 from daq.folder.calibration_set import (
     CalibrationSet,
     CalibrationSetError,
@@ -155,17 +156,39 @@ def test_what_is_added_to_a_set_of_version_1_makes_one_of_the_present(tmp_path: 
     write_version_1(tmp_path / "old.npz", np.ones(N), np.arange(N))
     old = load_set(tmp_path / "old.npz")
     new = new_set("new", BENCH, sources=(), values={"walk_ps": np.full(N, 50.0)}, base=old)
-    assert new.about.version == 3
+    assert new.about.version == 4
     np.testing.assert_array_equal(new.skew_ps, old.skew_ps)
     assert load_set(save_set(new, tmp_path / "new.npz")).identity == new.identity
 
 
 def test_a_set_of_a_later_version_is_refused(tmp_path: Path) -> None:
     made = full_set()
-    later = msgspec.structs.replace(made, about=msgspec.structs.replace(made.about, version=4))
+    later = msgspec.structs.replace(made, about=msgspec.structs.replace(made.about, version=5))
     path = save_set(later, tmp_path / "later.npz")
-    with pytest.raises(CalibrationSetError, match="version 4; this program reads"):
+    with pytest.raises(CalibrationSetError, match="version 5; this program reads"):
         load_set(path)
+
+
+def test_a_set_names_its_instrument_and_the_name_is_part_of_its_hash(tmp_path: Path) -> None:
+    made = new_set("one", BENCH, sources=(), serial="bench2-0007")
+    assert load_set(save_set(made, tmp_path / "one.npz")).about.serial == "bench2-0007"
+    other = msgspec.structs.replace(
+        made, about=msgspec.structs.replace(made.about, serial="bench2-0008")
+    )
+    with pytest.raises(CalibrationSetError, match="was changed"):
+        load_set(save_set(other, tmp_path / "other.npz"))
+
+
+def test_a_set_of_version_3_names_no_instrument_and_keeps_its_hash(tmp_path: Path) -> None:
+    old = as_version(full_set(), 3)
+    words = msgspec.to_builtins(msgspec.structs.replace(old.about, hash=""))
+    assert words.pop("serial") == ""
+    digest = hashlib.blake2b(msgspec.json.encode(words, order="sorted"), digest_size=16)
+    for key, spec in all_specs().items():
+        array = calibration_set.arrays_of(old)[key]
+        digest.update(f"{key} {spec.dtype} {array.shape}".encode() + array.tobytes())
+    assert digest.hexdigest() == old.about.hash
+    assert load_set(save_set(old, tmp_path / "old.npz")).identity == old.identity
 
 
 def test_an_old_normalisation_is_kept_in_its_file_and_not_carried_over(tmp_path: Path) -> None:

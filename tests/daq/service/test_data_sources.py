@@ -47,6 +47,14 @@ def test_a_hello_is_welcomed_each_time_but_new_only_once(stage: Stage) -> None:
     assert stage.sources.describe() == "emulator (bench2)"
 
 
+def test_the_serial_number_is_the_one_that_the_sources_name(stage: Stage) -> None:
+    assert stage.sources.serial == ""
+    stage.say(Hello(kind="firmware", scanner="bench2", modules=2))
+    assert stage.sources.serial == ""
+    stage.say(Hello(kind="firmware", scanner="bench2", modules=2, serial="bench2-0003"))
+    assert stage.sources.serial == "bench2-0003"
+
+
 def test_heartbeats_carry_the_lag_and_reports_are_handed_on(stage: Stage) -> None:
     stage.say(HELLO)
     assert stage.sources.lag_s() == 0.0

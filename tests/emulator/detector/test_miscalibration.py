@@ -29,8 +29,9 @@ from emulator.detector.response import (
 )
 from emulator.engines.emulation import Emulation
 from emulator.engines.instrument import Instrument
+from emulator.engines.library_build import library_key
 from emulator.engines.prepare import prepare
-from hw.scanner.description import Scanner
+from hw.scanner.description import Scanner, ScannerError
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.emulation import ideal, random_state
 
@@ -105,7 +106,7 @@ def test_walk_and_non_linearity_of_a_crystal_are_in_its_words(energy_keV):
 
 
 def test_what_is_called_hopeless_would_trigger_in_no_crystal():
-    tables = response_tables(load_scanner("bench2"), seed=1, trigger_keV=100)
+    tables = response_tables(load_scanner("bench2"), serial="a", trigger_keV=100)
     blurred = np.linspace(1.0, tables.hopeless_keV, 500)[:, None]
     gain, curvature = tables.crystals[:, GAIN].astype(float), tables.crystals[:, CURVATURE]
     root = np.sqrt((1 - curvature) ** 2 + 4 / 511 * curvature * blurred)
@@ -116,7 +117,7 @@ def test_what_is_called_hopeless_would_trigger_in_no_crystal():
 
 def test_depth_errors_follow_the_depth_bin_and_are_right_in_the_mean():
     scanner = with_response(load_scanner("bench2"), doi_gain_range=-0.1, doi_time_range_ps=60.0)
-    tables = response_tables(scanner, seed=1, trigger_keV=100)
+    tables = response_tables(scanner, serial="a", trigger_keV=100)
     ideal_crystals = ideal(BENCH).response.crystals
     tables = tables._replace(crystals=ideal_crystals, **SHARP)
     front, back = (read_out(tables, 500.0, depth_mm=depth) for depth in (1.0, 14.0))
@@ -135,7 +136,7 @@ def test_spreads_are_the_presets_and_half_of_the_variance_is_the_modules():
         curvature_spread=0.02,
         efficiency_spread=0.03,
     )
-    rows = draw_crystals(scanner, seed=4)
+    rows = draw_crystals(scanner, serial="d")
     assert rows[:, WALK].mean() == pytest.approx(100, abs=10)
     assert rows[:, WALK].std() == pytest.approx(20, rel=0.15)
     assert rows[:, CURVATURE].std() == pytest.approx(0.02, rel=0.15)
@@ -146,10 +147,40 @@ def test_spreads_are_the_presets_and_half_of_the_variance_is_the_modules():
     assert of_modules.var() == pytest.approx(0.5 * 20**2, rel=0.5)
 
 
-def test_new_errors_do_not_move_the_gain_and_skew_of_a_seed():
+def test_new_errors_do_not_move_the_gain_and_skew_of_a_serial_number():
     bench = load_scanner("bench2")
     plain = with_response(bench, walk_ps=0.0, curvature_spread=0.0, efficiency_spread=0.0)
-    assert (draw_crystals(plain, seed=3)[:, :2] == draw_crystals(bench, seed=3)[:, :2]).all()
+    without, with_them = (draw_crystals(one, serial="c") for one in (plain, bench))
+    assert (without[:, :2] == with_them[:, :2]).all()
+
+
+def test_another_seed_is_another_run_of_the_same_instrument():
+    config = changed(BENCH, dead_crystals=3, noisy_crystals=2)
+    one, other = (prepare(changed(config, seed=seed)) for seed in (1, 2))
+    assert one.serial == "bench2-0001"
+    assert (one.response.crystals == other.response.crystals).all()
+    assert (one.truth.dead == other.truth.dead).all() and one.truth.dead.sum() == 3
+    assert (one.truth.noisy == other.truth.noisy).all()
+
+
+def test_another_serial_number_is_another_instrument():
+    config = changed(BENCH, dead_crystals=3)
+    one, other = (prepare(changed(config, serial=serial)) for serial in ("", "bench2-0002"))
+    assert other.serial == "bench2-0002"
+    assert (one.response.crystals != other.response.crystals).any(axis=0).all()
+    assert (one.truth.dead != other.truth.dead).any()
+
+
+def test_an_event_library_holds_no_instruments_errors_and_is_shared():
+    keys = {
+        library_key(prepare(changed(BENCH, serial=serial)), 1000) for serial in ("", "bench2-0002")
+    }
+    assert len(keys) == 1
+
+
+def test_a_serial_number_that_no_file_could_have_is_refused():
+    with pytest.raises(ScannerError, match=r"serial number '\.\./x'"):
+        prepare(changed(BENCH, serial="../x"))
 
 
 def test_crystals_read_out_their_efficiencys_share_of_triggers():
@@ -178,8 +209,9 @@ def test_dead_crystals_are_silent_and_their_deposits_counted():
     assert truth["unread"] > 0
 
 
-def test_number_of_dead_crystals_is_drawn_by_the_seed():
-    dead = [prepare(changed(BENCH, dead_crystals=9, seed=seed)).truth.dead for seed in (1, 1, 2)]
+def test_number_of_dead_crystals_is_drawn_by_the_serial_number():
+    serials = ("bench2-0002", "bench2-0002", "bench2-0003")
+    dead = [prepare(changed(BENCH, dead_crystals=9, serial=one)).truth.dead for one in serials]
     assert [d.sum() for d in dead] == [9, 9, 9]
     assert (dead[0] == dead[1]).all()
     assert (dead[0] != dead[2]).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -76,17 +77,17 @@ def test_photopeak_is_511_keV_with_the_preset_resolution():
 
 
 def test_energy_is_blurred_in_proportion_to_its_root():
-    tables = response_tables(CAREMIBRAIN, seed=1, trigger_keV=100)
+    tables = response_tables(CAREMIBRAIN, serial="a", trigger_keV=100)
     fwhm_511 = 2.354820045 * tables.energy_sigma * np.sqrt(511)
     fwhm_128 = 2.354820045 * tables.energy_sigma * np.sqrt(511 / 4)
     assert fwhm_511 == pytest.approx(0.15 * 511)
     assert fwhm_128 == pytest.approx(fwhm_511 / 2)
 
 
-def test_gain_and_skew_are_the_seeds_truth_with_the_presets_spread():
+def test_gain_and_skew_are_the_serial_numbers_truth_with_the_presets_spread():
     truth = prepare(CONFIG).response
-    again = prepare(CONFIG).response
-    other = response_tables(CAREMIBRAIN, seed=2, trigger_keV=100)
+    again = prepare(msgspec.structs.replace(CONFIG, seed=CONFIG.seed + 1)).response
+    other = response_tables(CAREMIBRAIN, serial="b", trigger_keV=100)
     assert (truth.gain == again.gain).all()
     assert (truth.gain != other.gain).any()
     assert truth.gain.shape == (CAREMIBRAIN.n_crystals,)

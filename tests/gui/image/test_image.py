@@ -9,6 +9,7 @@ import pytest
 from pyqtgraph.Qt import QtCore, QtGui
 
 from gui.app.window import ConsoleWindow
+from gui.image.live_panel import shown_unit
 from gui.image.slices import PLANES, Plane
 from hw.messages.endpoints import Endpoints
 from rigs.gui.feeder import Feeder, Script
@@ -79,6 +80,11 @@ def test_the_hottest_voxel_can_be_sought_and_its_value_read(
         pump(lambda: console.link.images > 0)
         console.image.seek_hottest()
         assert console.image.at_cursor.text() == "✛ (19, 13, 11) mm:  12.5 kBq/mL"
+
+
+def test_becquerels_are_shown_by_the_thousand() -> None:
+    assert shown_unit("Bq/mL") == (1e-3, "kBq/mL")
+    assert shown_unit("emissions/s/mL, uncalibrated") == (1.0, "emissions/s/mL, uncalibrated")
 
 
 def test_pixels_are_square_millimetres(

@@ -42,6 +42,7 @@ EXAMPLES: list[m.Message] = [
         published_wall_ns=7,
     ),
     m.Hello(kind="emulator", scanner="caremibrain", modules=48, pid=7, software="0.1.0"),
+    m.Hello(kind="emulator", scanner="bench2", modules=2, serial="bench2-0001"),
     m.Hello(
         kind="firmware", scanner="bench2", modules=2, not_ready="module 1: …", needs_detector=True
     ),
