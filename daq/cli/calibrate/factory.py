@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -275,12 +274,10 @@ class Factory:
         return output
 
     def _command(self, quantity: str, *arguments: str) -> None:
-        from daq.cli import main
+        from daq.cli.launch.processes import run_to_end
 
         tell(f"tomoshibi calibrate {quantity} {' '.join(arguments)}")
-        with contextlib.redirect_stdout(sys.stderr):
-            status = main(["calibrate", quantity, *arguments])
-        if status:
+        if run_to_end(["calibrate", quantity, *arguments]):
             raise CommandError(f"calibrate {quantity} failed, see above; nothing is calibrated")
 
     def _packed(self, path: Path) -> CalibrationSet:
