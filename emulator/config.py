@@ -47,6 +47,7 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     nuclide : a name of ``hw.physics.nuclides.nuclide_names()``, or several with their shares of the
         activity at the start, such as ``Ga-68:0.3+Lu-177:0.7`` (without shares: equal ones)
     activity_Bq : decays per second of the whole phantom at the start of each run
+    follow : whether less than that is taken where this machine cannot follow it in real time
     serial : number of the instrument, which decides the errors of its crystals and which are dead
         or noisy; "" for the preset's own (``hw.scanner.serial.standard_serial``)
     seed : decides every random number of the decays; run n of a process uses seed + n
@@ -80,6 +81,7 @@ class EmulatorConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     phantom: str = "brain"
     nuclide: str = "F-18"
     activity_Bq: Annotated[float, Meta(gt=0, le=MAX_ACTIVITY_BQ)] = 1e6
+    follow: bool = False
     serial: str = ""
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
     pace: Literal["real-time", "fast"] = "real-time"

@@ -145,6 +145,16 @@ class Sources:
         named = {source.hello.serial for source in self.present if source.hello.serial}
         return named.pop() if len(named) == 1 else ""
 
+    @property
+    def labels(self) -> dict[str, float]:
+        """What the sources tell of a run."""
+        return {key: it for s in self.present for key, it in s.hello.labels.items()}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know before a run."""
+        return [source.hello.remark for source in self.present if source.hello.remark]
+
     def not_ready(self) -> list[str]:
         """Return why sources cannot begin a run now, in words; [] where all can."""
         hellos = [source.hello for source in self.present]

@@ -179,14 +179,18 @@ class RunLife:
         return run
 
     def _for_this_source(self, run: Run) -> Run:
-        """Return the armed run, or one of its name for the instrument that came after arming.
+        """Return the armed run, or one of its name for the source that came after arming.
 
-        Its logs hold nothing yet but a head that names another instrument's calibration, or none.
+        Its logs hold nothing yet but a head that names another instrument's calibration, or none,
+        and lacks the labels that only the source knows.
         """
         serial, asked = self._sources.serial, self._asked
-        if asked is None or serial == run.config.serial:
+        known = self._sources.labels
+        open_labels = [k for k, value in run.config.labels.items() if value is None and k in known]
+        if asked is None or (serial == run.config.serial and not open_labels):
             return run
-        asked = msgspec.structs.replace(asked, name=run.name, run_tag=run.run_tag)
+        labels = asked.labels | {key: known[key] for key in open_labels}
+        asked = msgspec.structs.replace(asked, name=run.name, run_tag=run.run_tag, labels=labels)
         config = calibrated(asked, serial)
         run.put_away()
         self.journal.close()

@@ -248,6 +248,8 @@ class DaqService:
             "run": str(life.run.folder) if life.run else "",
             "sources": [source.hello.kind for source in self.sources.present],
             "not_ready": self.sources.not_ready(),
+            "labels": self.sources.labels,
+            "remarks": self.sources.remarks,
             "imager": self.imager.present,
             "imager_run": self.imager.run,
         }

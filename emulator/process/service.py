@@ -32,6 +32,7 @@ from emulator.detector.digitizer import DEAD, PILED_UP
 from emulator.detector.truth_file import open_truth
 from emulator.engines.emulation import Emulation, rehearse
 from emulator.engines.instrument import Instrument
+from emulator.engines.pace import at_its_pace
 from emulator.engines.prepare import prepare
 from emulator.fault_kinds import Fault
 from emulator.process.data_link import DataLink
@@ -84,7 +85,7 @@ _IDLE_POLL_S = 0.1
 class EmulatorService:
     """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
 
-    def __init__(self, config: EmulatorConfig, instrument: Instrument) -> None:
+    def __init__(self, config: EmulatorConfig, instrument: Instrument, *, remark: str = "") -> None:
         self._config, self._instrument = config, instrument
         endpoints = Endpoints(config.endpoint or default_base())
         scanner = instrument.scanner
@@ -95,6 +96,8 @@ class EmulatorService:
             modules=0 if config.hits else scanner.n_modules,
             pid=os.getpid(),
             serial=instrument.serial,
+            labels={"activity_MBq": config.activity_Bq / 1e6},
+            remark=remark,
         )
         self._link = SourceLink(endpoints, hello)
         self._data_address = endpoints.of("data")
@@ -328,12 +331,12 @@ def run_emulator(
     config: EmulatorConfig,
     *,
     progress: Callable[[float], None] | None = None,
-    ready: Callable[[], None] | None = None,
+    ready: Callable[[EmulatorConfig, str], None] | None = None,
 ) -> None:
     """Run the emulator process until it is told to leave; installs handlers for its signals.
 
     ``progress`` is called with the share done while an event library is made, ``ready`` once all
-    is accepted and prepared.
+    is accepted and prepared, with the configuration that this machine follows and a remark on it.
 
     Raises
     ------
@@ -342,8 +345,9 @@ def run_emulator(
     """
     instrument = prepare(config, progress=progress)
     rehearse(instrument)
+    config, remark = at_its_pace(config, instrument)
     check_links(instrument, config)
-    service = EmulatorService(config, instrument)
+    service = EmulatorService(config, instrument, remark=remark)
     if threading.current_thread() is threading.main_thread():
 
         def leave(signum: int, frame: FrameType | None) -> None:
@@ -352,5 +356,5 @@ def run_emulator(
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGINT, leave)
     if ready is not None:
-        ready()
+        ready(config, remark)
     service.serve()

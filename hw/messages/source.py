@@ -17,6 +17,8 @@ class Hello(Message):
     modules : how many send frames through it; 0 for the detector in front of firmware modules
     serial : the scanner's serial number, by which it finds its factory calibration; "" where the
         source does not know which instrument it is
+    labels : what only the source knows of a run: filled into those of its labels that are None
+    remark : what a person should know before a run, "" for nothing
     not_ready : why no run can start now, in words; "" where one can
     needs_detector : its modules get their hits from another source, one with 0 modules
     """
@@ -29,6 +31,8 @@ class Hello(Message):
     not_ready: str = ""
     needs_detector: bool = False
     serial: str = ""
+    labels: dict[str, float] = {}
+    remark: str = ""
 
 
 class Welcome(Message):

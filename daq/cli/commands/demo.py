@@ -54,6 +54,8 @@ examples:
 """
 
 HEADLESS_S = 30.0
+MOST_MBQ = 3.0
+"""Of PET, where no activity was asked for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
         options.headless = True
     if options.duration is None and options.headless:
         options.duration = HEADLESS_S
+    follow_the_machine(options)
     complete(options)
     if options.firmware:
         check_tools(options)
@@ -99,6 +102,19 @@ def run(options: argparse.Namespace) -> int:
     chain = LiveChain(plan)
     tell(f"for tap, fault and console: --endpoint {chain.endpoints.base}")
     return chain.run_and_report(options)
+
+
+def follow_the_machine(options: argparse.Namespace) -> None:
+    """Unless an activity or a rate was asked for, let the emulator choose: at most 3 MBq of PET
+    (the live image needs no more), for SPECT at most the default."""
+    chosen = options.activity_MBq is not None or options.prompts_per_s is not None
+    if chosen or options.fast or options.firmware:
+        return
+    from hw.scanner.preset_file import load_scanner
+
+    options.follow = True
+    if load_scanner(options.preset).collimator is None:
+        options.activity_MBq = MOST_MBQ
 
 
 def has_display() -> bool:
@@ -130,7 +146,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
     labels = {
         "phantom": options.phantom,
         "nuclide": options.nuclide,
-        "activity_MBq": options.activity_MBq,
+        "activity_MBq": None if options.follow else options.activity_MBq,
         "seed": options.seed,
         "source": "emulator",
     }
@@ -157,7 +173,6 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
         window=not options.headless,
         finish_plan=complete_plan,
         link=link,
-        extra_result={"activity_MBq": options.activity_MBq},
     )
 
 

@@ -7,10 +7,14 @@ then it waits for the next run. Ctrl-C leaves.
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from daq.cli.common import add_endpoint_option
+from daq.cli.common import add_endpoint_option, tell
 from daq.cli.options.emulation import add_emulation_options, emulator_config
 from daq.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from emulator.config import EmulatorConfig
 
 EXAMPLES = """\
 examples:
@@ -42,12 +46,15 @@ def run(options: argparse.Namespace) -> int:
     from emulator.process.service import run_emulator
 
     config = emulator_config(options, endpoint=options.endpoint, hits=options.hits)
-    words = (
-        f"emulating {config.phantom} with {config.activity_Bq / 1e6:g} MBq {config.nuclide} in "
-        f"{config.scanner}, waiting at {config.endpoint}"
-    )
     progress = ProgressLine("making the event library")
-    run_emulator(
-        config, progress=lambda share: progress(share, 1.0), ready=lambda: progress.done(words)
-    )
+
+    def ready(taken: EmulatorConfig, remark: str) -> None:
+        progress.done(
+            f"emulating {taken.phantom} with {taken.activity_Bq / 1e6:g} MBq {taken.nuclide} in "
+            f"{taken.scanner}, waiting at {taken.endpoint}"
+        )
+        if remark:
+            tell(remark)
+
+    run_emulator(config, progress=lambda share: progress(share, 1.0), ready=ready)
     return 0

@@ -27,7 +27,7 @@ from daq.cli.launch.processes import Child, Children
 from daq.cli.progress import ProgressLine
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.folder.run_config import RunConfig
-from daq.folder.run_folder import SUMMARY_NAME
+from daq.folder.run_folder import SUMMARY_NAME, run_config
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Telemetry
 
@@ -77,7 +77,6 @@ class ChainPlan:
     window: bool
     finish_plan: Callable[[RunConfig, Path], None] = leave_as_it_is
     link: list[str] = field(default_factory=list)
-    extra_result: dict[str, Any] = field(default_factory=dict)
 
 
 class Stopped(Exception):
@@ -140,6 +139,8 @@ class LiveChain:
             self.folder = Path(armed["run"])
             self._start_console(base)
             self._wait_for("the source", lambda: self._sources_ready(daq))
+            for remark in daq.call("status")["remarks"]:
+                tell(remark)
             run = armed["name"]
             self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
             daq.call("start")
@@ -315,7 +316,7 @@ class LiveChain:
         summary["start_to_first_image_s"] = round(self._first_image_s, 2)
         summary["processes"] = self._memory.report()
         summary["console"] = self._console_report
-        summary.update(self.plan.extra_result)
+        summary["activity_MBq"] = run_config(self.folder).labels.get("activity_MBq")
         finish(options, summary, _summary_text(summary))
         if self._interrupted and self._hurry:
             return 128 + signal.SIGINT

@@ -31,6 +31,9 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--activity-MBq", type=positive, metavar="A",
                        help="activity at the start, MBq "
                             f"({defaults_in_words('activity_MBq')})")  # fmt: skip
+    group.add_argument("--follow", action="store_true",
+                       help="take less than that where this machine cannot follow in real "
+                            "time; `demo` does so unless an activity is given")  # fmt: skip
     group.add_argument("--seed", type=int, default=1, help="of all random numbers of the decays")
     group.add_argument("--serial", default="", metavar="NUMBER",
                        help="serial number of the emulated instrument: another one has other "
@@ -125,6 +128,7 @@ def emulator_config(
         "phantom": options.phantom,
         "nuclide": options.nuclide,
         "activity_Bq": options.activity_MBq * 1e6,
+        "follow": options.follow,
         "serial": options.serial,
         "seed": options.seed,
         "pace": "fast" if options.fast else "real-time",
@@ -154,6 +158,7 @@ def emulation_arguments(options: argparse.Namespace) -> list[str]:
     complete(options)
     arguments = ["--preset", options.preset, "--phantom", options.phantom]
     arguments += ["--nuclide", options.nuclide, "--activity-MBq", repr(options.activity_MBq)]
+    arguments += ["--follow"] if options.follow else []
     arguments += ["--seed", str(options.seed), "--threads", str(options.threads)]
     arguments += ["--serial", options.serial] if options.serial else []
     arguments += ["--trigger-keV", repr(options.trigger_keV)]
