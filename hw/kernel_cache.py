@@ -4,7 +4,7 @@ A kernel's key is what its machine code depends on, by value: its bytecode and o
 of the globals it reads, the same of every kernel it calls, and the versions of Python, numba,
 llvmlite and numpy. So an edited kernel, or an edited constant, makes new keys for itself and for
 its callers, and for nothing else; comments, line numbers, file times and the checkout's place do
-not matter (docs/adr/0046). numba's own cache sees only the kernel's own file.
+not matter (docs/adr/0019). numba's own cache sees only the kernel's own file.
 
 Processes that need the same specialisation at once compile it once: the others wait for its file.
 """
