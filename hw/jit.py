@@ -5,7 +5,8 @@ Import them from here, never ``numba.njit``: numba's own cache does not notice t
 
 A kernel that another one calls is compiled without a way in from Python: unpacking a record of
 forty arrays from Python objects is more code than most kernels, and took a third of all compiling.
-Called from Python later, it is compiled once more, with one.
+Called from Python later, it is compiled once more, with one. Nor does a literal argument make a
+specialisation of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+from numba.core.types import IntegerLiteral
 
 from hw.kernel_cache import KernelCache
 from hw.kernel_cache import cache_root as cache_root
@@ -54,7 +56,12 @@ class Kernel(CPUDispatcher):
         return flags
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
-        """Compile for a caller; numba holds its compiler's lock meanwhile."""
+        """Compile for a caller, which holds the compiler's lock.
+
+        A whole number is a number, whether it stands there as a literal or not: numba would compile
+        once more for each literal.
+        """
+        args = [a.literal_type if isinstance(a, IntegerLiteral) else a for a in args]
         before, self._cache.inner = self._cache.inner, True
         try:
             return super().get_call_template(args, kws)
