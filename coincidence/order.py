@@ -123,12 +123,19 @@ def sort_ready(
     ready, crowding = lay_out(starts, buckets)
     scatter(held, low_ps, horizon_ps, shift, buckets, starts, out)
     scatter(new, low_ps, horizon_ps, shift, buckets, starts, out)
-    rest[: n - ready] = out[ready:n]
+    copy_words(out[ready:n], rest)
     if crowding > _CROWDED * ready:
         merge_sort(out, np.empty((ready, 2), np.int64), ready)
     else:
         insertion_sort(out, ready)
     return ready
+
+
+@kernel
+def copy_words(words: Array, out: Array) -> None:
+    """Copy (n, 2) i8; assigned as a slice, numba's words for arrays of unlike shape cost 2 s."""
+    for i in range(np.uint64(words.shape[0])):
+        out[i, 0], out[i, 1] = words[i, 0], words[i, 1]
 
 
 @kernel
@@ -183,7 +190,7 @@ def merge_sort(singles: Array, spare: Array, n: int) -> None:
         passes += 1
         width *= 2
     if passes % 2:
-        singles[:n] = spare[:n]
+        copy_words(spare[:n], singles)
 
 
 class TimeOrder:

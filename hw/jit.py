@@ -1,91 +1,27 @@
-"""The one way to compile a kernel, and where its machine code is cached.
+"""The one way to compile a kernel: ``@kernel``, and ``@bare_kernel`` for small inner functions.
 
-numba's cache does not notice that a *callee* or a *constant* in another module was edited: a
-cached caller keeps the old answer. So the cache folder's name carries a hash of every kernel
-source of ours with all that it imports, numba's version and the CPU: any edit starts a fresh
-folder. Import ``kernel`` from here, never ``numba.njit``, or the key is not set before numba
-reads it.
+Import them from here, never ``numba.njit``: numba's own cache does not notice that a *callee* or a
+*constant* was edited, ours does (``kernel_cache``).
+
+A kernel that another one calls is compiled without a way in from Python: unpacking a record of
+forty arrays from Python objects is more code than most kernels, and took a third of all compiling.
+Called from Python later, it is compiled once more, with one. Nor does a literal argument make a
+specialisation of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import re
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-ROOMS = ("hw", "emulator", "coincidence", "daq", "recon")
-_ROOT = Path(__file__).resolve().parent.parent
+import numpy as np
+import numpy.typing as npt
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+from numba.core.types import IntegerLiteral
 
-
-_KERNEL = re.compile(r"^@\w*kernel$", re.MULTILINE)
-_IMPORT = re.compile(r"^\s*from (\w[\w.]*) import \(?([\w, ]*)", re.MULTILINE)
-
-
-def _kernel_sources() -> list[Path]:
-    """Return the kernels' files, what they import of ours, and definitions beside those."""
-    files = [path for room in ROOMS for path in (_ROOT / room).rglob("*.py")]
-    pending = [path for path in files if _KERNEL.search(path.read_text(encoding="utf-8"))]
-    found: set[Path] = set()
-    while pending:
-        path = pending.pop()
-        if path not in found:
-            found.add(path)
-            pending += _imported_files(path.read_text(encoding="utf-8"))
-    definitions = (path.with_suffix(".toml") for path in found)
-    return sorted({*found, *(path for path in definitions if path.is_file())})
-
-
-def _imported_files(source: str) -> list[Path]:
-    files = []
-    for module, names in _IMPORT.findall(source):
-        if module.split(".")[0] in ROOMS:
-            place = _ROOT.joinpath(*module.split("."))
-            candidates = [place, *(place / name.strip() for name in names.split(","))]
-            files += [path.with_name(f"{path.name}.py") for path in candidates if path.name]
-    return [path for path in files if path.is_file()]
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    names = [line for line in text.splitlines() if line.startswith(("model name", "flags"))]
-    return "\n".join(names[:2])
-
-
-def cache_key() -> str:
-    """Return 16 hex digits that change whenever compiled kernels must be compiled anew."""
-    digest = hashlib.sha256()
-    for part in (version("numba"), version("numpy"), platform.python_version(), _cpu_name()):
-        digest.update(part.encode())
-    for path in _kernel_sources():
-        digest.update(path.as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cache_root() -> Path:
-    """Return the folder of everything that is cached (``TOMOSHIBI_CACHE`` names another)."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
-    return Path(os.environ.get("TOMOSHIBI_CACHE", default))
-
-
-def cache_folder() -> Path:
-    """Return the folder for compiled kernels; all sources are read for its name, some 0.1 s."""
-    return cache_root() / "kernels" / cache_key()
-
-
-if "NUMBA_CACHE_DIR" not in os.environ:
-    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
-
-import numba  # noqa: E402  (after the cache folder is named, on purpose)
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
+from hw.kernel_cache import KernelCache
+from hw.kernel_cache import cache_root as cache_root
 
 Array = npt.NDArray[Any]
 """An array argument of a kernel; its docstring gives shape and dtype."""
@@ -95,12 +31,72 @@ Record = Any
 
 Number = int | np.int64
 
-kernel: Callable[..., Any] = numba.njit(nogil=True, cache=True)
+KERNELS: list[Any] = []
+"""Every kernel whose module was imported."""
+
+
+class Kernel(CPUDispatcher):
+    """numba's dispatcher with our cache, and inner specialisations without a way in."""
+
+    def __init__(
+        self,
+        py_func: Callable[..., Any],
+        locals: dict[str, Any] | None = None,
+        targetoptions: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(py_func, locals, targetoptions, **more)
+        self._cache = KernelCache(self)
+        self._inner_only: set[tuple[Any, ...]] = set()
+        self._compiler._customize_flags = self._without_way_in
+        KERNELS.append(self)
+
+    def _without_way_in(self, flags: Any) -> Any:
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = self._cache.inner
+        return flags
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Compile for a caller, which holds the compiler's lock.
+
+        A whole number is a number, whether it stands there as a literal or not: numba would compile
+        once more for each literal.
+        """
+        args = [a.literal_type if isinstance(a, IntegerLiteral) else a for a in args]
+        before, self._cache.inner = self._cache.inner, True
+        try:
+            return super().get_call_template(args, kws)
+        finally:
+            self._cache.inner = before
+
+    def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        """Compile for Python: what has no way in yet does not count."""
+        with global_compiler_lock:
+            for types in self._inner_only:
+                self.overloads.pop(types, None)
+            self._inner_only.clear()
+            return super()._compile_for_args(*args, **kws)
+
+    def add_overload(self, cres: Any) -> None:
+        """Make a specialisation known: to Python only where it has a way in."""
+        if self._cache.inner:
+            types = tuple(cres.signature.args)
+            self._inner_only.add(types)
+            self.overloads[types] = cres
+        else:
+            super().add_overload(cres)
+
+
+def _compiled(**options: Any) -> Callable[..., Any]:
+    def decorate(function: Callable[..., Any]) -> Kernel:
+        return Kernel(function, targetoptions={"nopython": True, "nogil": True, **options})
+
+    return decorate
+
+
+kernel: Callable[..., Any] = _compiled()
 """Decorate a module-level function: compiled on first call, releases the GIL, cached on disk."""
 
-bare_kernel: Callable[..., Any] = numba.njit(
-    nogil=True, cache=True, _nrt=False, forceinline=True, error_model="numpy"
-)
+bare_kernel: Callable[..., Any] = _compiled(_nrt=False, forceinline=True, error_model="numpy")
 """Like ``kernel`` but compiled without numba's reference counting, and inlined into its callers.
 
 For small functions that are handed many arrays, called hundreds of times an event: counting

@@ -30,6 +30,11 @@ _RUN_TAG = 1
 def warm_kernels() -> None:
     """Run every kernel from frames to coincidences once."""
     warm_coincidence_kernels()
+    warm_frames()
+
+
+def warm_frames() -> None:
+    """Run every kernel from frames to singles, and those that count them."""
     words = pack_words(time_ticks=np.arange(2), crystal=0, energy_dkeV=5110)
     frame = seal_frame(new_header(0, 0, 0, run_tag=_RUN_TAG), words)
     checked = FrameChecker(n_modules=1, run_tag=_RUN_TAG).check([frame])

@@ -1,7 +1,7 @@
 """Making an event library: full Monte Carlo with a detector that measures exactly.
 
 The kernels are those of a run. A library is kept in the user's cache folder under a hash of all
-that decides it: the kernels' tables and sources, and the numbers of decays.
+that decides it: the kernel that makes it and its tables, and the numbers of decays.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from emulator.library.event_library import (
     write_library,
 )
 from emulator.library.kernel_tables import library_tables
+from emulator.pet.pair_transport import emulate_slice
 from emulator.slices import DECAYS, PERIOD_S, SliceAhead, SliceHits
-from hw.jit import cache_key
+from hw.kernel_cache import kernel_key
 
 if TYPE_CHECKING:
     from emulator.engines.instrument import Instrument
@@ -53,7 +54,7 @@ def library_key(instrument: Instrument, decays: int) -> str:
     """Return the content hash of all that decides a library, 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     exact = _exact(instrument).tables
-    for part in (_FORMAT, cache_key(), decays, instrument.source, *exact):
+    for part in (_FORMAT, kernel_key(emulate_slice), decays, instrument.source, *exact):
         _feed(digest, part)
     return digest.hexdigest()
 

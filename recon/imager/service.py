@@ -34,7 +34,7 @@ from recon.em.sensitivity_cache import sensitivity as sensitivity_image
 from recon.imager.pet_run import PetLiveRun
 from recon.imager.run_base import LiveRun
 from recon.imager.spect_run import SpectLiveRun
-from recon.imager.warm_up import warm_kernels
+from recon.imager.warm_up import warm_kernels, warm_live, warm_live_scatter, warm_spect
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 
@@ -269,10 +269,20 @@ def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, queue: int) -> z
     return socket
 
 
+LOAD = {"PET": (warm_live, warm_live_scatter), "SPECT": (warm_spect,), "": (warm_kernels,)}
+
+
 def run_imager(
-    endpoints: Endpoints, *, pace: Pace | None = None, live: LiveSettings | None = None
+    endpoints: Endpoints,
+    *,
+    pace: Pace | None = None,
+    live: LiveSettings | None = None,
+    modality: str = "",
 ) -> None:
-    """Run the imager process until it is told to leave; installs handlers for its signals."""
+    """Run the imager process until it is told to leave; installs handlers for its signals.
+
+    modality : "PET" or "SPECT" loads the kernels of such runs only; "" those of all
+    """
     service = LiveService(endpoints, pace=pace, live=live)
     if threading.current_thread() is threading.main_thread():
 
@@ -284,7 +294,8 @@ def run_imager(
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGINT, leave)
     try:
-        warm_kernels()
+        for load_kernels in LOAD[modality]:
+            load_kernels()
     except SystemExit:
         service.close()
         raise

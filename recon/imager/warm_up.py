@@ -1,9 +1,4 @@
-"""Compiles every kernel of reconstruction, in one process, with the types used live.
-
-Compiles the kernels of scatter estimation; with and without time of flight they are the same.
-
-Compiles the kernels of SPECT with the types used live: a handful of singles, one iteration.
-"""
+"""Compiles the kernels of reconstruction with the types used live: of one use each, or all."""
 
 from __future__ import annotations
 
@@ -66,9 +61,29 @@ def warm_spect() -> None:
 
 def warm_kernels() -> None:
     """Run every kernel once on one event; TOF and plain take the same compiled code."""
-    system = ReconSystem.of(load_scanner("bench2"))
+    warm_live()
+    warm_live_scatter()
+    warm_offline()
+    warm_petsird()
+    warm_spect()
+
+
+def warm_live() -> None:
+    """Make a live image of one event."""
+    system = _system()
     warm_blocks(system.scanner, system.geometry)
-    events = _warm_lines(system)
+    _warm_lines(system)
+    _warm_live(system)
+
+
+def warm_live_scatter() -> None:
+    """Estimate scatter as a live run with a µ map does."""
+    warm_scatter(_system())
+
+
+def warm_offline() -> None:
+    """Run the kernels of offline reconstruction that a live run has no need of."""
+    events = _warm_lines(_system())
     grid = ImageGrid((4, 4, 4), (1.0, 1.0, 1.0))
     projector = Projector(grid, tof=_TOF if events.lors.has_tof else None, lanes=1)
     image = np.ones(grid.shape, dtype=np.float32)
@@ -77,10 +92,10 @@ def warm_kernels() -> None:
     projector.em(image, EventList.plain(events.lors))
     order_for_cache(events.lors)
     _warm_algorithms(grid, events)
-    _warm_live(system)
-    warm_petsird()
-    warm_spect()
-    warm_scatter(system)
+
+
+def _system() -> ReconSystem:
+    return ReconSystem.of(load_scanner("bench2"))
 
 
 def _warm_lines(system: ReconSystem) -> EventList:

@@ -1,97 +1,151 @@
-"""The kernel cache's key: any edit that could change machine code changes it, nothing else."""
+"""The kernel cache: an edit that could change machine code compiles anew, and nothing else does."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from hw import jit
+from hw import kernel_cache
 
-KERNEL = "from hw.constants import SHIFT\nfrom hw.jit import kernel\n\n@kernel\ndef f(): ...\n"
-FILES = {
-    "hw/jit.py": "kernel = None\n",
-    "hw/constants.py": "from hw import origin\nSHIFT = origin.SHIFT\n",
-    "hw/constants.toml": "shift = 5\n",
-    "hw/origin.py": "SHIFT = 5\n",
-    "coincidence/pairs.py": KERNEL,
-    "daq/service/service.py": "from hw.jit import cache_folder\nfrom coincidence.pairs import f\n",
-    "gui/app/window.py": "from hw.jit import kernel\n\n@kernel\ndef g(): ...\n",
-}
+ROOT = Path(kernel_cache.__file__).resolve().parents[1]
+CONSTANTS = "SHIFT = 5\n"
+CALLEE = """
+from hw.constants import SHIFT
+from hw.jit import bare_kernel
 
+@bare_kernel
+def shifted(x):
+    return x + SHIFT
+"""
+CALLER = """
+from hw.callee import shifted
+from hw.jit import kernel
 
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small house with a kernel, its constants, and files that have no part in it."""
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(jit, "_ROOT", tmp_path)
-    return tmp_path
+@kernel
+def caller(x):
+    return 10 * shifted(x)
 
-
-def edit(file: Path) -> None:
-    """Change a file without changing what it says."""
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write("# edited\n")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["coincidence/pairs.py", "hw/constants.py", "hw/origin.py", "hw/constants.toml", "hw/jit.py"],
-    ids=["kernel", "its constants", "where those come from", "their definition", "the compiler"],
-)
-def test_an_edit_that_may_change_a_kernel_changes_the_key(name: str, house: Path) -> None:
-    before = jit.cache_key()
-    edit(house / name)
-    assert jit.cache_key() != before
+@kernel
+def loner(x):
+    return x - 1
+"""
+USE = """
+import sys
+from numba.core import event
+from hw.caller import caller, loner
+with event.install_recorder("numba:compile") as seen:
+    answers = caller(1), loner(1)
+names = [one.data["dispatcher"].__name__ for _, one in seen.buffer if one.is_start]
+print(*answers, *sorted(names))
+"""
 
 
-@pytest.mark.parametrize("name", ["daq/service/service.py", "gui/app/window.py"])
-def test_an_edit_elsewhere_keeps_the_key(name: str, house: Path) -> None:
-    before = jit.cache_key()
-    edit(house / name)
-    assert jit.cache_key() == before
+def house(folder: Path, **edits: tuple[str, str]) -> Path:
+    """Write a small house that compiles as ours does, each file with one text replaced."""
+    sources = {"constants": CONSTANTS, "callee": CALLEE, "caller": CALLER}
+    for name in ("jit", "kernel_cache"):
+        sources[name] = (ROOT / "hw" / f"{name}.py").read_text(encoding="utf-8")
+    (folder / "hw").mkdir(parents=True, exist_ok=True)
+    (folder / "hw" / "__init__.py").touch()
+    for name, source in sources.items():
+        old, new = edits.get(name, ("", ""))
+        text = source.replace(old, new) if old else source
+        (folder / "hw" / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder
 
 
-def test_a_new_kernel_file_changes_the_key(house: Path) -> None:
-    before = jit.cache_key()
-    (house / "coincidence" / "order.py").write_text(KERNEL, encoding="utf-8")
-    assert jit.cache_key() != before
+def use(folder: Path, cache: Path, code: str = USE) -> list[str]:
+    """Call both kernels in a process of its own: their answers, and what was compiled."""
+    env = {**os.environ, "PYTHONPATH": str(folder), "TOMOSHIBI_CACHE": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=folder,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
-def test_another_version_of_numba_changes_the_key(
-    house: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the house's kernels."""
+    folder = tmp_path_factory.mktemp("cache")
+    first = house(tmp_path_factory.mktemp("first"))
+    assert use(first, folder) == ["60", "0", "caller", "loner", "shifted"]
+    return folder
+
+
+def test_the_same_sources_elsewhere_compile_nothing(cache: Path, tmp_path: Path) -> None:
+    assert use(house(tmp_path), cache) == ["60", "0"]
+
+
+def test_an_edited_constant_is_seen_by_the_caller_of_its_kernel(
+    cache: Path, tmp_path: Path
 ) -> None:
-    before = jit.cache_key()
-    monkeypatch.setattr(jit, "version", lambda package: f"{package} of tomorrow")
-    assert jit.cache_key() != before
+    edited = house(tmp_path, constants=("5", "7"))
+    assert use(edited, cache) == ["80", "0", "caller", "shifted"]
 
 
-def test_another_cpu_changes_the_key(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = jit.cache_key()
-    monkeypatch.setattr(jit, "_cpu_name", lambda: "another CPU")
-    assert jit.cache_key() != before
-
-
-def test_every_kernel_of_the_product_and_the_protocol_are_hashed() -> None:
-    root = Path(jit.__file__).resolve().parents[1]
-    hashed = {path.relative_to(root).as_posix() for path in jit._kernel_sources()}
-    wanted = {
-        "hw/wire/protocol.py",
-        "hw/wire/protocol.toml",
-        "coincidence/events.py",
-        "daq/path/decode.py",
-    }
-    assert wanted <= hashed
-    for room in jit.ROOMS:
-        for path in (root / room).rglob("*.py"):
-            if "\n@kernel" in path.read_text(encoding="utf-8"):
-                assert path.relative_to(root).as_posix() in hashed
-
-
-def test_the_cache_lies_where_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_an_edited_kernel_compiles_its_callers_and_nothing_else(
+    cache: Path, tmp_path: Path
 ) -> None:
+    edited = house(tmp_path, callee=("x + SHIFT", "x - SHIFT"))
+    assert use(edited, cache) == ["-40", "0", "caller", "shifted"]
+
+
+def test_an_edited_caller_leaves_what_it_calls(cache: Path, tmp_path: Path) -> None:
+    assert use(house(tmp_path, caller=("10 *", "20 *")), cache) == ["120", "0", "caller"]
+
+
+def test_comments_and_moved_lines_compile_nothing(cache: Path, tmp_path: Path) -> None:
+    edited = house(tmp_path, callee=("@bare_kernel", "# a word\n\n@bare_kernel"))
+    assert use(edited, cache) == ["60", "0"]
+
+
+def test_a_torn_file_is_compiled_again(cache: Path, tmp_path: Path) -> None:
+    (torn,) = (cache / "kernels").glob("hw.caller.loner-*.nbc")
+    torn.write_bytes(torn.read_bytes()[:100])
+    assert use(house(tmp_path), cache) == ["60", "0", "loner"]
+
+
+def test_an_inner_kernel_can_be_called_from_python_too(tmp_path: Path) -> None:
+    folder = house(tmp_path)
+    code = "from hw.caller import *\nprint(caller(1), shifted(1))"
+    for _ in range(2):  # compiled, and from the cache
+        assert use(folder, tmp_path / "cache", code) == ["60", "6"]
+
+
+def test_every_kernel_of_the_product_has_a_key() -> None:
+    from daq.cli.launch.kernels import compiled
+    from hw.jit import KERNELS
+
+    compiled()  # imports them all
+    keys = {kernel_cache.kernel_key(kernel) for kernel in KERNELS}
+    assert len(keys) == len(KERNELS)
+
+
+def test_a_global_that_cannot_be_told_by_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mutable:
+        """Something of ours that a kernel might read."""
+
+    Mutable.__module__ = "hw.somewhere"
+    with pytest.raises(TypeError, match="cannot be told by value"):
+        list(kernel_cache._of_value(Mutable(), ()))
+
+
+def test_what_was_long_unused_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOMOSHIBI_CACHE", str(tmp_path))
-    assert jit.cache_folder() == tmp_path / "kernels" / jit.cache_key()
+    old, new = tmp_path / "kernels" / "old.nbc", tmp_path / "kernels" / "new.nbc"
+    old.parent.mkdir()
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1e9, 1e9))
+    assert kernel_cache.forget_unused() == 1
+    assert [path.name for path in old.parent.iterdir()] == ["new.nbc"]

@@ -143,10 +143,10 @@ def _end_quickly() -> None:
 
 def _warm_up() -> None:
     """Compile the event path's kernels before data can come: in a run that would hold it up."""
-    from daq.cli.commands.warm import is_warm
+    from daq.cli.launch.kernels import is_warm
     from daq.service.warm_up import warm_kernels
 
-    if not is_warm():
+    if not is_warm("acquire"):
         tell("first start of this build: kernels are compiled once")
         warm_kernels()
 

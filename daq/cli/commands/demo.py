@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     complete(options)
     if options.firmware:
         check_tools(options)
-    warm_up()
+    warm_up(kernels_needed(options))
     if options.prompts_per_s is not None:
         options.activity_MBq = activity_for_rate(options, options.prompts_per_s)
         tell(f"{options.prompts_per_s:g} prompts/s need {options.activity_MBq:.3g} MBq")
@@ -113,7 +113,7 @@ def follow_the_machine(options: argparse.Namespace) -> None:
     from hw.scanner.preset_file import load_scanner
 
     options.follow = True
-    if load_scanner(options.preset).collimator is None:
+    if load_scanner(options.preset).modality == "PET":
         options.activity_MBq = MOST_MBQ
 
 
@@ -122,16 +122,25 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def warm_up() -> None:
-    """Compile all kernels in a process of their own, once, before several need them at once."""
-    from daq.cli.commands.warm import is_warm
+def warm_up(purpose: str) -> None:
+    """Compile what the demo needs before its processes need it; the rest can wait for a picture."""
+    from daq.cli.launch.kernels import is_warm
     from daq.cli.launch.processes import run_to_end
 
-    if is_warm():
+    if is_warm(purpose):
         return
     tell("first start of this build: kernels are compiled once")
-    if run_to_end(["warm"]):
+    if run_to_end(["warm", "--for", purpose]):
         raise CommandError("the kernels could not be compiled; see the message above")
+
+
+def kernels_needed(options: argparse.Namespace) -> str:
+    """Return for what purpose kernels are compiled first."""
+    from hw.scanner.preset_file import load_scanner
+
+    if load_scanner(options.preset).modality == "SPECT":
+        return "spect"
+    return "library" if options.library else "demo"
 
 
 def demo_plan(options: argparse.Namespace) -> ChainPlan:

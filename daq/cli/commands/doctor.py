@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Literal
 
 from daq.cli.common import add_endpoint_option, add_json_option, add_runs_option, finish
+from daq.cli.launch.kernels import compiled, is_warm
 from daq.client.client import ClientError, ControlClient
-from hw.jit import cache_folder
+from hw.kernel_cache import kernel_folder
 from hw.messages.endpoints import Endpoints
 
 EXAMPLES = """\
@@ -149,10 +150,11 @@ def _disk(runs: Path) -> Finding:
 
 
 def _cache() -> Finding:
-    folder = cache_folder()
-    if (folder / "warm").exists():
-        return Finding("kernels", "ok", f"compiled, in {folder}")
-    return Finding("kernels", "warning", "not compiled yet", "`tomoshibi warm` (the demo does it)")
+    done, all_of_them = compiled()
+    found = f"{done} of {all_of_them} compiled, in {kernel_folder()}"
+    if is_warm():
+        return Finding("kernels", "ok", found)
+    return Finding("kernels", "warning", found, "`tomoshibi warm` (the demo does what it needs)")
 
 
 def _ports(endpoints: Endpoints) -> Finding:

@@ -21,6 +21,8 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_live_options(parser)
+    parser.add_argument("--modality", choices=("PET", "SPECT"), default="",
+                        help="load the kernels of such runs only: ready sooner")  # fmt: skip
     add_endpoint_option(parser)
 
 
@@ -29,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
     from hw.messages.endpoints import Endpoints
     from recon.imager.service import run_imager
 
-    run_imager(Endpoints(options.endpoint), live=live_settings(options))
+    run_imager(Endpoints(options.endpoint), live=live_settings(options), modality=options.modality)
     return 0

@@ -1,52 +1,59 @@
-"""Compile all kernels once and keep them in the cache, in this one process, with progress.
+"""Compile kernels once and keep them in the cache, on all cores, with the time left.
 
-Every command works without it; the first start of `tomoshibi demo` does it by itself.
+Every command works without it; the first start of `tomoshibi demo` compiles by itself what it
+needs, and the rest once there is a picture. After an edit only what depends on it is compiled.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import os
 import time
 
-from daq.cli.common import add_json_option, finish, tell
+from daq.cli.common import add_json_option, cleaning_up, finish, whole
+from daq.cli.launch.kernels import PURPOSES, compile_kernels
+from daq.cli.progress import ProgressLine
 
 EXAMPLES = """\
 examples:
   tomoshibi warm
+  tomoshibi warm --for demo      what a demo of a PET scanner needs
+  tomoshibi warm --for spect     and of a gamma camera
 """
 
-ROOMS = ("coincidence", "daq.service", "emulator.process", "recon.imager")
+BAR = 24
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="all",
+                        help="compile only what this needs (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--jobs", type=whole, default=len(os.sched_getaffinity(0)), metavar="N",
+                        help="processes that compile (default: %(default)s)")  # fmt: skip
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compile room by room."""
-    from hw.jit import cache_folder
+    """Compile."""
+    from hw.kernel_cache import kernel_folder
 
     began = time.monotonic()
-    for number, room in enumerate(ROOMS, 1):
-        tell(f"preparing kernels {number}/{len(ROOMS)}: {room}")
-        importlib.import_module(f"{room}.warm_up").warm_kernels()
-        if room == "daq.service":
-            from daq.link.serial.cobs import warm_cobs
+    line = ProgressLine("kernels")
 
-            warm_cobs()
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "warm").write_text("all kernels were compiled\n", encoding="utf-8")
+    def show(share: float) -> None:
+        line.say(progress_words(share, time.monotonic() - began))
+
+    with cleaning_up():
+        compile_kernels(options.purpose, jobs=options.jobs, progress=show)
+    line.done()
     seconds = time.monotonic() - began
-    finish(options, {"seconds": round(seconds, 2), "cache": str(folder)},
-           f"kernels ready in {seconds:.1f} s")  # fmt: skip
+    result = {"seconds": round(seconds, 2), "cache": str(kernel_folder()), "for": options.purpose}
+    finish(options, result, f"kernels ready in {seconds:.1f} s")
     return 0
 
 
-def is_warm() -> bool:
-    """Whether this build's kernels are in the cache."""
-    from hw.jit import cache_folder
-
-    return (cache_folder() / "warm").exists()
+def progress_words(share: float, seconds: float) -> str:
+    """Return a bar, and how long the rest takes at the pace so far."""
+    bar = "█" * round(BAR * share) + "░" * (BAR - round(BAR * share))
+    left = f", about {seconds / share - seconds:.0f} s left" if share else ""
+    return f"preparing kernels {bar} {100 * share:3.0f} %{left}"

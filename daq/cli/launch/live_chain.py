@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from daq.cli.common import CommandError, finish, tell
+from daq.cli.launch.kernels import is_warm
 from daq.cli.launch.memory_meter import MemoryMeter
 from daq.cli.launch.processes import Child, Children
 from daq.cli.progress import ProgressLine
@@ -52,8 +53,12 @@ HURRIED_OTHERS_S = (0.7, 2.0)
 machine is slow, and they are given as long as it took."""
 
 RESTARTS = 3
-NICENESS = {"imager": 5}
-"""The picture yields to the data: taking, logging and sorting come first on a busy machine."""
+KERNELS = "kernels"
+"""The child that compiles, once there is a picture, what later commands need."""
+
+NICENESS = {"imager": 5, KERNELS: 19}
+"""The picture yields to the data: taking, logging and sorting come first on a busy machine; and
+compiling to everything."""
 
 
 def leave_as_it_is(config: RunConfig, scratch: Path) -> None:
@@ -125,7 +130,8 @@ class LiveChain:
     def _run(self) -> None:
         plan, base = self.plan, ["--endpoint", self.endpoints.base]
         self._start("daq", ["acquire", *base, "--runs", str(plan.runs)])
-        self._start("imager", ["imager", *base])
+        modality = plan.config.scanner().modality
+        self._start("imager", ["imager", *base, "--modality", modality])
         source = [*plan.source, *base]
         if plan.link:
             folder = self.scratch / "machines"
@@ -206,6 +212,8 @@ class LiveChain:
             if not self._first_image_s and self._has_picture(display):
                 self._first_image_s = time.monotonic() - self._began
                 line.done(f"first image after {self._first_image_s:.1f} s")
+                if not is_warm():
+                    self._start(KERNELS, ["warm", "--jobs", "1"])
             self._memory.sample(self.children.pids())
             telemetry = display.telemetry(timeout_s=0.1)
             if telemetry is None:
@@ -254,6 +262,8 @@ class LiveChain:
         if self._hurry:  # Stopped was raised where somebody catches every Exception
             raise Stopped
         for child in self.children.died():
+            if child.name == KERNELS:
+                continue  # the next command that needs more compiles it, and says what is wrong
             if child.name == "console" and child.process.returncode == 0:
                 if self.plan.window:
                     raise Stopped

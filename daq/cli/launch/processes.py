@@ -62,7 +62,7 @@ class Children:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=lambda: _begin_child(parent, niceness),
+                preexec_fn=lambda: begin_child(parent, niceness),
             )
             self._children[name] = Child(name, process, log)
         return self._children[name]
@@ -117,7 +117,7 @@ def run_to_end(argv: Sequence[str]) -> int:
         process = subprocess.Popen(
             [sys.executable, "-m", "daq.cli", *argv],
             stdout=sys.stderr,
-            preexec_fn=lambda: _begin_child(parent, 0),
+            preexec_fn=lambda: begin_child(parent, 0),
         )
         try:
             with _signals_as(before):
@@ -165,7 +165,7 @@ def _signals_as(before: set[int | signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
-def _begin_child(parent: int, niceness: int) -> None:
+def begin_child(parent: int, niceness: int) -> None:
     """In the child, before exec: leave when the parent does, even if it is gone already."""
     os.nice(niceness)
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
