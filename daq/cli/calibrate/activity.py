@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     folder = one_run([find_run(text, options.runs) for text in options.run_folders], "activity")
     output = options.output or folder / "activity.json"
     if output.exists():
-        raise CommandError(f"{output} exists already and is never written over: choose --output")
+        raise CommandError(f"{output} exists already and is never overwritten: choose --output")
     region = region_of(options)
     error = options.activity_error_percent
     if not 0 <= error <= MOST_ERROR_PERCENT:

@@ -101,7 +101,7 @@ def _free_output(wanted: Path) -> Path:
     for suffix in (".npz", ".json", ".png", ".pdf"):
         path = output.with_suffix(suffix)
         if path.exists():
-            raise CommandError(f"{path} exists already and is never written over: choose another")
+            raise CommandError(f"{path} exists already and is never overwritten: choose another")
     return output
 
 
