@@ -156,7 +156,7 @@ def check_shape(where: str, spec: ArraySpec, values: Array, scanner: Scanner) ->
 
 
 def check_bounds(where: str, spec: ArraySpec, values: Array) -> None:
-    """Raise CalibrationSetError, naming the first index, if values are out of bounds or not finite."""
+    """Raise CalibrationSetError, naming the first index, for values not finite or out of bounds."""
     bad = np.argwhere(~((values >= spec.least) & (values <= spec.most)))  # NaN is neither
     if len(bad):
         index = tuple(int(i) for i in bad[0])

@@ -35,7 +35,7 @@ from hw.wire.protocol import (
 
 
 class Verdict(IntEnum):
-    """The result of checking a frame. All but ACCEPTED are rejections, each with its own counter."""
+    """The verdict on a frame. All but ACCEPTED are rejections, each with its own counter."""
 
     ACCEPTED = 0
     TRUNCATED = 1

@@ -171,7 +171,7 @@ class Verified:
 
 
 def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) -> Verified:
-    """Sort the raw log with the run's own settings and compare it bit for bit with the live logs."""
+    """Sort the raw log with the run's own settings; compare bit for bit with the live logs."""
     live = ListmodeReader(folder / listmode.FILE_NAME)
     with tempfile.TemporaryDirectory(prefix="tomoshibi-verify-") as scratch:
         path = Path(scratch) / listmode.FILE_NAME

@@ -2,8 +2,8 @@
 firmware go to the link process, deliberate faults to the emulating sources.
 
 The relays do not interpret an order. Each goes to the sources that it concerns; the client gets its
-answer when all of them have answered, or when one has not in time. Each order is journalled, because
-what was ordered must never look like a defect.
+answer when all of them have answered, or when one has not in time. Each order is journalled,
+because what was ordered must never look like a defect.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
     # --- the way there and back ---------------------------------------------------------------
 
     def order(self, identity: bytes, command: Command) -> None:
-        """Pass a client's order on; raises RunError if it is not an order, or no source can obey."""
+        """Pass a client's order on; raises RunError if it is invalid or no source can obey."""
         order = self._read(self._orders + 1, command.args)
         self._orders += 1
         sources = self._sources.send_all(order, to=self._concerns)

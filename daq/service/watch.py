@@ -1,13 +1,13 @@
 """Watches on a run that journal what goes wrong: silence, losses, stalls, randoms that disagree.
 
-New losses are reported at most once a second, with their number: an alarm must be seen, not fill the
-journal.
+New losses are reported at most once a second, with their number: an alarm must be seen, not fill
+the journal.
 
-Changes that modules report in their headers (SYNC lost and found, epochs of temperature) are entered
-by module, many modules at once in one entry.
+Changes that modules report in their headers (SYNC lost and found, epochs of temperature) are
+entered by module, many modules at once in one entry.
 
-A module that triggers far more often than the others suggest (noise, interference) is an alarm. Each
-module's singles since the last look are compared with its own before, relative to those of all
+A module that triggers far more often than the others suggest (noise, interference) is an alarm.
+Each module's singles since the last look are compared with its own before, relative to those of all
 modules: a bolus raises all of them and is no alarm. This is not done for SPECT, where a rotating
 detector comes near the source and goes away again, nor for fewer than three modules.
 """

@@ -79,7 +79,7 @@ class RunTakers(Taker):
             taker.save(folder)
 
     def close_logs(self, end: dict[str, Any]) -> None:
-        """Write the totals and close the logs; ``end``: the list-mode log's. Raises StorageError."""
+        """Write totals (``end``: the list-mode log's) and close the logs; raises StorageError."""
         self.pairs.close(end)
         self.streams.close()
 

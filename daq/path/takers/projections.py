@@ -80,7 +80,7 @@ class ProjectionCounter(Taker):
             self._recent.add(self._watermark_ps, self.counts.copy())
 
     def recent(self) -> tuple[Counts, float]:
-        """Return the counts of the last seconds (windows, crystals) u4, and the number of seconds."""
+        """Return the counts of the last seconds (windows, crystals) u4, and how many seconds."""
         (begin_ps, before), _ = self._recent.ends(RECENT_S * _STEP_PS)
         return self.counts - before, max(0, self._watermark_ps - begin_ps) * 1e-12
 
