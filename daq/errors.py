@@ -1,4 +1,4 @@
-"""The daq's vocabulary of errors. Each message says what, where and what to do next."""
+"""The daq's errors. Each message says what happened, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class DaqError(TomoshibiError):
 
 
 class LogError(DaqError):
-    """A log file that cannot be read as what it claims to be."""
+    """A log file whose content is not what it claims to be."""
 
 
 class StorageError(DaqError):
@@ -18,11 +18,11 @@ class StorageError(DaqError):
 
 
 class RunError(DaqError):
-    """A command that the run's state, or its folder, does not allow."""
+    """A command that the run's state or its folder does not allow."""
 
 
 class ServiceError(DaqError):
-    """The service cannot run: an address is taken, a message is unusable."""
+    """The service cannot run: an address is taken, say, or a message is unusable."""
 
 
 class ImportDataError(DaqError):

@@ -1,8 +1,9 @@
-"""Where a compact activity lies, from lines of response alone: no Δt, so no skew, enters.
+"""The place of a compact activity, from lines of response alone: no Δt, hence no skew, is used.
 
-The activity is taken as f(x, y)·h(z): across the axis an ellipse of unknown centre and axes, along
-it a profile of any shape. From these comes the mean place of each line's annihilations, which a
-skew calibration from all coincidences needs. A head fits this roughly; lungs and limbs do not.
+The activity is modelled as f(x, y)·h(z): across the axis an ellipse of unknown centre and axes,
+along it a profile of any shape. These give the mean place of each line's annihilations, which a
+skew calibration from all coincidences needs. A head fits this model roughly; lungs and limbs do
+not.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ Floats = npt.NDArray[np.float64]
 
 PROFILE_mm = 4.0
 FLAT_SHARE = 0.3
-"""The flattest lines, this share of all, give the axial profile: for them the scanner's sensitivity
-does not depend on z."""
+"""This share of all lines, the flattest ones, gives the axial profile: for them the scanner's
+sensitivity does not depend on z.
+"""
 
 _LEAST_SENSITIVITY = 0.2
 _POINTS, _REACH = 33, 3.0  # of the integral along a line, ± in σ of the ellipse
@@ -55,10 +57,11 @@ def centre_and_spread(start_mm: Floats, along_mm: Floats) -> tuple[Floats, Float
 def axial_profile(
     start_mm: Floats, along_mm: Floats, centre_mm: Floats, *, axial_mm: float
 ) -> tuple[Floats, Floats]:
-    """Return z (k,) in mm and the activity there, (k,), of any scale.
+    """Return z (k,) in mm and the activity there, (k,), in any unit.
 
-    Lines that hardly climb are counted where they pass the centre's axis. A line that climbs by d
-    can be only where |z| ≤ (axial_mm − d)/2; the counts are divided by the share that can.
+    Nearly flat lines are counted where they pass the centre's axis. A line that rises by d is
+    possible only where |z| ≤ (axial_mm − d)/2; the counts are divided by the share of possible
+    lines.
     """
     flat = np.abs(along_mm[:, 2]) <= np.quantile(np.abs(along_mm[:, 2]), FLAT_SHARE)
     climb = np.abs(along_mm[flat, 2])

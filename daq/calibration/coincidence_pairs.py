@@ -53,9 +53,9 @@ def pairs_of_run(
 
     Parameters
     ----------
-    calibration : what else is known (its skews are left out); None for nothing
-    lld_keV : another lower level than the run's
-    most : bounds the memory, 18 bytes each
+    calibration : other known corrections (its skews are not used); None for none
+    lld_keV : lower level to use instead of the run's
+    most : the most pairs, which bounds the memory: 18 bytes each
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config = msgspec.convert(reader.head["config"], RunConfig)
@@ -111,8 +111,8 @@ def expected_tof_ps(
 
     With p(s) = a + s·(b − a), Δt = (1 − 2·s₀)·|b − a|/c where s₀ is the mean place of the line's
     annihilations: for a ``point`` (also any ball) the foot of the perpendicular from its centre,
-    for a ``cylinder`` from its axis along z. ``all``: for an activity that the lines themselves
-    tell (``daq.calibration.activity_of_lines``); ``position_mm`` is not used.
+    for a ``cylinder`` from its axis along z. ``all``: for an activity estimated from the lines
+    themselves (``daq.calibration.activity_of_lines``); ``position_mm`` is not used.
     """
     ends = _ends_mm(pairs, geometry)
     start, along = ends[0], ends[1] - ends[0]

@@ -1,14 +1,14 @@
 """Dead time of each module, from its trigger rate over a decaying source.
 
-The true rate is known up to its scale: n(t) = n₀·a(t), a(t) the relative activity, optionally plus
-a constant background (¹⁷⁶Lu). Both models are fitted to every module's counts,
+The true rate is known up to a factor: n(t) = n₀·a(t), with the relative activity a(t), optionally
+plus a constant background (¹⁷⁶Lu). Both models are fitted to every module's counts,
 
     non-paralysable   m = n / (1 + nτ)        paralysable   m = n·exp(−nτ)
 
 (G. F. Knoll, *Radiation Detection and Measurement*, 4th ed., 2010, section 4.VII), and the likelier
-one is taken. A dead time makes counts less scattered than Poisson's; the variances used are those
-of a stationary stream (J. W. Müller, Nucl. Instrum. Methods 112 (1973) 47; D. F. Yu and J. A.
-Fessler, Phys. Med. Biol. 45 (2000) 2043):
+one is chosen. Dead time makes counts scatter less than Poisson's; the variances used are those of a
+stationary stream (J. W. Müller, Nucl. Instrum. Methods 112 (1973) 47; D. F. Yu and J. A. Fessler,
+Phys. Med. Biol. 45 (2000) 2043):
 
     V = m·T/(1 + nτ)²                         V = m·T·(1 − 2nτ·exp(−nτ))
 """
@@ -28,27 +28,27 @@ from daq.folder.calibration_set import Status
 Floats = npt.NDArray[np.float64]
 
 LEAST_COUNTS = 100
-"""Counts of a slice for it to be used: fewer are not normally distributed."""
+"""Counts that a slice needs to be used: fewer are not normally distributed."""
 
 LEAST_ACTIVITIES = 4
 """Distinct slices a module needs: three parameters, and one to tell the models apart."""
 
 MOST_ERROR = 0.1
-"""Largest standard error of τ, as a fraction, for a module to stand on its own."""
+"""Largest relative standard error of τ for a module to have a value of its own."""
 
 CLEAR = 4.5
-"""Difference of log-likelihoods, 3 σ, at which a module chooses the model for itself."""
+"""Difference of log-likelihoods, 3 σ, at which a module's own counts decide the model."""
 
 PROMISED = 0.02
 REGIME = 0.2
-"""n₀τ that the start of a run should reach: the models part by (nτ)²/2, there 2 %."""
+"""n₀τ that the start of a run should reach: the models differ by (nτ)²/2, there 2 %."""
 
 _STARTS = (0.0, 0.03, 0.1, 0.3, 0.6, 1.0, 1.6, 2.5)  # n₀τ to start from
 _ITERATIONS = 60
 
 
 class DeadTimeModel(IntEnum):
-    """What an event within the dead time does."""
+    """The effect of an event within the dead time."""
 
     NONE = 0
     NON_PARALYSABLE = 1  # nothing
@@ -61,7 +61,7 @@ class ModelFit:
 
     tau_s, tau_error_s : dead time and its standard error; n0_cps : true rate at activity 1
     background_cps : constant rate; chi2, dof : Pearson's χ² and its degrees of freedom
-    log_likelihood : of a normal distribution of the counts, up to a constant
+    log_likelihood : for normally distributed counts, up to a constant
     """
 
     tau_s: Floats
@@ -74,7 +74,7 @@ class ModelFit:
 
 
 def measured_rate(n: Floats, tau_s: Floats, model: DeadTimeModel) -> Floats:
-    """Return the rate m that is recorded of true rates n, both 1/s."""
+    """Return the recorded rate m at true rates n, both in 1/s."""
     if model == DeadTimeModel.PARALYSABLE:
         return np.asarray(n * np.exp(-n * tau_s))
     return np.asarray(n / (1 + n * tau_s))
@@ -109,7 +109,9 @@ def _better(a: ModelFit, b: ModelFit) -> ModelFit:
 
 @dataclass
 class _Guess:
-    """Where a fit stands: n₀, x = n₀τ·top (load at the highest activity ``top``), background."""
+    """The present values of a fit: n₀, x = n₀τ·top (load at the highest activity ``top``),
+    background.
+    """
 
     n0: Floats
     x: Floats
@@ -151,7 +153,7 @@ def _fit_from(
 def _start(
     rates: TriggerRates, used: npt.NDArray[np.bool_], model: DeadTimeModel, load: float
 ) -> _Guess:
-    """Return n₀ from the weakest third of the used slices, which see the least of the dead time."""
+    """Return n₀ from the weakest third of the slices used, which dead time affects least."""
     activity = rates.activity
     rate = np.divide(rates.counts, rates.live_s, out=np.zeros(activity.shape), where=used)
     top = np.max(activity, axis=1, where=used, initial=1e-30)
@@ -220,12 +222,12 @@ def _ratio(a: Floats, b: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class DeadTimeResult:
-    """Dead times as they go into a calibration set, and both fits behind them; m modules.
+    """Dead times for a calibration set, and both fits behind them; m modules.
 
     tau_s : (m,) f8; model : (m,) u1 of DeadTimeModel; status : (m,) u1 of Status
-    decided : (m,) bool, whether the model was given or is clear from the counts. Where it is not,
-        τ may be off by n₀τ/2, the difference of the models
-    load : (m,) f8, highest n·τ of the measurement, with the module's own dead time
+    decided : (m,) bool, whether the model was given or is clear from the counts. If not, τ may be
+        off by n₀τ/2, the difference of the models
+    load : (m,) f8, highest n·τ in the measurement, with the module's own dead time
     """
 
     tau_s: Floats
@@ -237,7 +239,7 @@ class DeadTimeResult:
     fits: dict[DeadTimeModel, ModelFit]
 
     def chosen(self, key: str) -> Floats:
-        """Return a quantity of the fits, (m,), each module's of its own model."""
+        """Return a quantity of the fits, (m,), for each module from its chosen model."""
         first, second = (getattr(self.fits[m], key) for m in (
             DeadTimeModel.NON_PARALYSABLE, DeadTimeModel.PARALYSABLE
         ))  # fmt: skip
@@ -253,14 +255,14 @@ def calibrate_deadtime(
 ) -> DeadTimeResult:
     """Return each module's dead time and model.
 
-    The model is the one given, or else the likelier: by the module's own counts where they are
-    clear (``CLEAR``), otherwise by those of all modules together. A module whose τ has a standard
-    error above ``MOST_ERROR`` gets the weighted mean of the others of that model, and is marked.
+    The model is the one given, or else the likelier: by the module's own counts if they are clear
+    (``CLEAR``), otherwise by those of all modules together. A module whose τ has a standard error
+    above ``MOST_ERROR`` gets the weighted mean of the others with that model, and is marked.
 
     Raises
     ------
     CalibrationSetError
-        where no module's dead time can be told.
+        if no module's dead time can be determined.
     """
     fits = {
         kind: fit_model(rates, kind, fit_background=fit_background)
@@ -293,7 +295,7 @@ def calibrate_deadtime(
 def _choose(
     fits: dict[DeadTimeModel, ModelFit], model: DeadTimeModel | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return each module's model, and whether that is clear."""
+    """Return each module's model, and whether it is clear."""
     gain = (
         fits[DeadTimeModel.PARALYSABLE].log_likelihood
         - fits[DeadTimeModel.NON_PARALYSABLE].log_likelihood

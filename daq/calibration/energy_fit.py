@@ -1,4 +1,4 @@
-"""Energy calibration: gain, and with several lines the non-linearity, of each crystal.
+"""Energy calibration: each crystal's gain and, with several lines, its non-linearity.
 
 The photopeaks of known lines are found in each crystal's spectrum of raw read-out energies. With
 one line, gain = line/peak. With several, gain and curvature are fitted together, the correction
@@ -6,10 +6,8 @@ being that of ``coincidence.select``:
 
     E = e·(1 + curvature·(e/511 keV − 1)),  e = E_raw·gain
 
-Spectra are pooled over the module where a crystal has too few counts, and over the scanner where
-the module has; such crystals are marked.
-
-The lines an energy calibration can use, from the words a person gives.
+Spectra are pooled over the module if a crystal has too few counts, and over the scanner if the
+module has; such crystals are marked. ``parse_line`` reads the lines that a person gives.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from hw.scanner.description import Scanner
 Floats = npt.NDArray[np.float64]
 Statuses = npt.NDArray[np.uint8]
 LEAST_RATIO = 1.1
-"""Two lines must differ by this factor for a non-linearity to be seen."""
+"""Two lines must differ by this factor to show a non-linearity."""
 
 MOST_CURVATURE_ERROR = 0.01
 _STEPS = 12
@@ -40,7 +38,7 @@ _STEPS = 12
 
 @dataclass(frozen=True)
 class LineSpectra:
-    """Spectra (n_crystals, BINS) u4 in which a line is to be found."""
+    """Spectra (n_crystals, BINS) u4 in which to find a line."""
 
     grid: LineGrid
     spectra: Spectra
@@ -48,7 +46,7 @@ class LineSpectra:
 
 @dataclass(frozen=True)
 class EnergyResult:
-    """What an energy calibration found, per crystal.
+    """The results of an energy calibration, per crystal.
 
     gain, curvature : (n_crystals,) f8; peaks : as fitted per crystal, one of each line
     curvature_status : NOT_CALIBRATED with one line, whose curvature is as given
@@ -63,7 +61,7 @@ class EnergyResult:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where a line's peak lies in each crystal, pooled where it must be; (n_crystals,)."""
+    """The place of a line's peak in each crystal, pooled where necessary; (n_crystals,)."""
 
     raw_keV: Floats
     error_keV: Floats
@@ -78,7 +76,7 @@ def calibrate_lines(
     *,
     curvature: npt.NDArray[np.generic] | None = None,
 ) -> EnergyResult:
-    """Return the gains, and with several lines the curvatures, that bring the peaks to the lines.
+    """Return the gains, and with several lines the curvatures, that move the peaks to the lines.
 
     Parameters
     ----------
@@ -87,7 +85,7 @@ def calibrate_lines(
     Raises
     ------
     CalibrationSetError
-        where a line has no photopeak even in the sum of all crystals, or lines are too alike.
+        if a line has no photopeak even in the sum of all crystals, or lines are too close.
     """
     check_lines([line.grid.line_keV for line in lines])
     places: list[_Places] = []
@@ -106,7 +104,7 @@ def calibrate_lines(
 
 
 def check_lines(lines_keV: Sequence[float]) -> None:
-    """Raise CalibrationSetError for lines too near each other."""
+    """Raise CalibrationSetError for lines that are too close to each other."""
     ordered = sorted(lines_keV)
     for low, high in pairwise(ordered):
         if high < LEAST_RATIO * low:
@@ -117,7 +115,7 @@ def check_lines(lines_keV: Sequence[float]) -> None:
 
 
 def _find_line(line: LineSpectra, scanner: Scanner, near_keV: Floats | None) -> _Places:
-    """Return the line's peak of each crystal, its module's where it has too few counts."""
+    """Return the line's peak of each crystal, or its module's if it has too few counts."""
     grid, modules = line.grid, scanner.n_modules
     per_module = line.spectra.reshape(modules, -1, BINS).sum(axis=1, dtype=np.int64)
     near_module = None if near_keV is None else near_keV.reshape(modules, -1).mean(axis=1)
@@ -161,8 +159,8 @@ def _solve_together(
 ) -> EnergyResult:
     """Fit gain and curvature to all lines; a module's curvature where a crystal's is uncertain.
 
-    A line that a crystal lacks is put where its module has it, moved with the crystal's own lines:
-    the module's peaks tell their ratios, which is what the curvature is made of.
+    A line missing in a crystal is put where its module has it, shifted with the crystal's own
+    lines: the module's peaks give the ratios, which determine the curvature.
     """
     energies = np.array([line.grid.line_keV for line in lines])
     own = np.stack([place.status == Status.FITTED for place in places])
@@ -213,7 +211,7 @@ def _fit_quadratic(energies: Floats, raw: Floats, errors: Floats) -> tuple[Float
 
 
 def _gain_at(energies: Floats, raw: Floats, errors: Floats, curvature: Floats) -> Floats:
-    """Return the gain (n,) that fits all lines best where the curvature is known."""
+    """Return the gain (n,) that fits all lines best for a known curvature."""
     linear = np.stack([_linear_keV(float(energy), curvature) for energy in energies])
     weight = (raw / errors) ** 2
     result: Floats = (weight * linear / raw).sum(axis=0) / weight.sum(axis=0)
@@ -225,13 +223,13 @@ def parse_line(text: str) -> float:
 
     Parameters
     ----------
-    text : a number in keV; a nuclide, for its strongest γ line, or 511 keV where it has more
-        annihilation photons; or a nuclide and about what energy, ``Lu-177:208``
+    text : a number in keV; a nuclide, for its strongest γ line, or 511 keV if it has more
+        annihilation photons; or a nuclide and an approximate energy, ``Lu-177:208``
 
     Raises
     ------
     CalibrationSetError
-        for what is none of these, a nuclide without a line, or with none within 5 keV.
+        for anything else, a nuclide without a line, or with none within 5 keV.
     """
     try:
         return float(text)
@@ -240,7 +238,9 @@ def parse_line(text: str) -> float:
     try:
         nuclide = load_nuclide(name)
     except NuclideError as error:
-        raise CalibrationSetError(f"line {text!r} is no number in keV and an {error}") from error
+        raise CalibrationSetError(
+            f"line {text!r} is not a number in keV, and an {error}"
+        ) from error
     lines = {line.energy_keV: line.intensity for line in nuclide.lines if line.kind == "gamma"}
     if nuclide.beta_plus_fraction > 0:
         lines[REFERENCE_KEV] = 2 * nuclide.beta_plus_fraction

@@ -1,6 +1,6 @@
-"""Spectra of a run's raw singles, per crystal: the input of every energy calibration.
+"""Spectra of a run's raw singles per crystal, the input of every energy calibration.
 
-Energies are as read out, before any correction. Memory: 512 bytes a crystal and line (25 MB for
+Energies are as read out, before any correction. Memory: 512 bytes per crystal and line (25 MB for
 49152 crystals), whatever the run's length.
 """
 
@@ -34,8 +34,9 @@ BINS = 128
 ENERGIES = 65536  # of a single, in 0.1 keV
 SATURATED_dkeV = 16383  # the event word's last energy: what is there has no place in a spectrum
 LEAST_LINE_keV, MOST_LINE_keV = 50.0, 1300.0
-"""Below 50 keV no module triggers; above 1300 keV a peak, 10 % off and with its width, does not
-fit the event word (1638 keV)."""
+"""Below 50 keV no module triggers; above 1300 keV, a peak that is 10 % off does not fit in the
+event word (1638 keV) with its full width.
+"""
 
 _BIN_OF_511_keV, _FIRST_BIN = 5.0, 40
 
@@ -52,7 +53,9 @@ class Grid:
         return (self.edges_keV[1:] + self.edges_keV[:-1]) / 2
 
     def table(self) -> npt.NDArray[np.int16]:
-        """Return the bin of each energy in 0.1 keV, (65536,) i2, −1 outside; edges belong above."""
+        """Return the bin of each energy in 0.1 keV, (65536,) i2, −1 outside; an edge belongs to the
+        bin above it.
+        """
         energies = np.arange(ENERGIES)
         edges = np.rint(self.edges_keV * 10).astype(np.int64)
         found = np.searchsorted(edges, energies, side="right") - 1
@@ -80,7 +83,7 @@ class LineGrid(Grid):
 
     @property
     def widening(self) -> float:
-        """How much wider, relative to the line, a peak is than at 511 keV: FWHM ∝ √E."""
+        """By what factor a peak's relative width exceeds that at 511 keV: FWHM ∝ √E."""
         return float(np.sqrt(REFERENCE_KEV / self.line_keV))
 
 
@@ -129,9 +132,9 @@ def spectra_of_run(
     Raises
     ------
     LogError
-        where the raw log cannot be read.
+        if the raw log cannot be read.
     CalibrationSetError
-        where the scanner sends raw positions and there is no map.
+        if the scanner sends raw positions and there is no map.
     """
     tables = [grid.table() for grid in grids]
     found = [new_spectra(run_config(folder).scanner().n_crystals) for _ in grids]
@@ -144,7 +147,7 @@ def spectra_of_run(
 def counts_of_run(
     folder: Path, *, crystal_map: CrystalMap | None = None, progress: Progress | None = None
 ) -> npt.NDArray[np.int64]:
-    """Return how many singles each crystal of a run has, (n_crystals,): as spectra_of_run."""
+    """Return the number of singles of each crystal in a run, (n_crystals,); as spectra_of_run."""
     n = run_config(folder).scanner().n_crystals
     everything = np.zeros(ENERGIES, np.int16)
     found = np.zeros((n, 1), np.uint32)
@@ -183,7 +186,7 @@ def singles_of_run(
 
 
 def check_map(scanner: Scanner, crystal_map: CrystalMap | None) -> None:
-    """Raise CalibrationSetError where raw positions cannot be told from crystals."""
+    """Raise CalibrationSetError if the scanner sends raw positions and there is no map."""
     if scanner.response.position_readout == "raw" and crystal_map is None:
         raise CalibrationSetError(
             f"{scanner.name} sends raw positions, not crystals: make the look-up first with "

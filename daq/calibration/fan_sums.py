@@ -1,8 +1,8 @@
-"""Coincidences of a run added up by crystal and by module pair: what a normalisation is made from.
+"""Coincidences of a run summed by crystal and by module pair, the input of a normalisation.
 
 The fan sum of a crystal is the number of coincidences it took part in. Together with the sums of
-the module pairs it is all that the likelihood of the component model depends on, so nothing of the
-size of all LORs is ever held: 16 bytes a crystal and 16 a module pair.
+the module pairs it is all that the likelihood of the component model depends on, so nothing as
+large as all LORs is ever held: 16 bytes per crystal and per module pair.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FanSums:
 
     @property
     def trues(self) -> Floats:
-        """Prompts less the randoms estimated from delayeds, by crystal."""
+        """Prompts minus the randoms estimated from delayeds, by crystal."""
         return np.asarray(self.prompts - self.delayeds / self.delayed_factor)
 
     @property
@@ -55,7 +55,7 @@ class FanSums:
 
     @property
     def pair_trues(self) -> Floats:
-        """Prompts less randoms, by module pair."""
+        """Prompts minus randoms, by module pair."""
         return np.asarray(self.pair_prompts - self.pair_delayeds / self.delayed_factor)
 
     @property
@@ -65,7 +65,7 @@ class FanSums:
 
 
 def empty_fan_sums(n_crystals: int, n_modules: int, *, delayed_factor: int = 1) -> FanSums:
-    """Return sums of nothing, to be added to."""
+    """Return sums that are all 0."""
     pairs = (n_modules, n_modules)
     return FanSums(
         prompts=np.zeros(n_crystals, np.int64),
@@ -98,8 +98,8 @@ def fan_sums_of_run(
 ) -> FanSums:
     """Sort a run's raw log with a calibration and return the fan sums; raises LogError.
 
-    The run's own settings hold: a normalisation is good for the energy window and coincidence
-    window that it was made with. Where they have no delayed window the preset's is taken, for
+    The run's own settings are used: a normalisation is valid for the energy window and coincidence
+    window with which it was made. If they have no delayed window the preset's is used, because
     without one randoms would count as trues.
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)

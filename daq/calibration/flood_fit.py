@@ -1,9 +1,9 @@
-"""Crystal look-up from flood maps: which crystal a raw position belongs to.
+"""Crystal look-up from flood maps: the crystal that each raw position belongs to.
 
 Pixelated blocks: the lattice of peaks (``daq.calibration.flood_peaks``). Monolithic blocks have no
-peaks. Under an irradiation of known density the distribution function of the positions tells the
+peaks. Under an irradiation of known density, the distribution function of the positions gives the
 true place: u is cut where it passes k/n_u, then v within each u bin where it passes l/n_v. Borders
-fall between raw positions, so they are good to half a raw bin at best.
+lie between raw positions, so they are accurate to half a raw bin at best.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 Map = npt.NDArray[np.uint16]
 
 LEAST_PER_CRYSTAL = 50
-"""Counts per crystal, on average, that a module's own map needs."""
+"""Mean counts per crystal that a module's own map needs."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FloodResult:
 
     crystal_map : (m, 4096) u2; status : (m,) u1 of Status; peak_to_valley : (m,) f8
     assigned : (m,) f8, share of the counts at positions that belong to a crystal
-    reasons : for each module that was not fitted, why
+    reasons : for each module not fitted, why
     """
 
     crystal_map: Map
@@ -49,8 +49,8 @@ def calibrate_flood(
 ) -> FloodResult:
     """Return each module's crystal map.
 
-    A module without counts enough or whose peaks cannot be told takes the map of the summed flood
-    of those that can, and is marked.
+    A module with too few counts, or whose peaks cannot be resolved, gets the map from the summed
+    flood of the others, and is marked.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def calibrate_flood(
     Raises
     ------
     CalibrationSetError
-        where no module's flood can be used.
+        if no module's flood can be used.
     """
     _check_shape(counts, scanner)
     found: dict[int, ModuleFlood] = {}
@@ -98,7 +98,7 @@ def _maps(
     scanner: Scanner,
     expected: Floats | None,
 ) -> Map:
-    """Return all maps, with that of the summed flood where a module has none of its own."""
+    """Return all maps, with that of the summed flood for modules without their own."""
     maps = np.empty((len(counts), POSITIONS), np.uint16)
     for module, flood in found.items():
         maps[module] = flood.crystal_map
@@ -120,7 +120,7 @@ def module_map(
     least = LEAST_PER_CRYSTAL * scanner.crystals_per_module
     if flood.sum() < least:
         raise FloodError(
-            f"{int(flood.sum())} counts, {least} are needed ({LEAST_PER_CRYSTAL} a crystal): "
+            f"{int(flood.sum())} counts, {least} are needed ({LEAST_PER_CRYSTAL} per crystal): "
             "measure longer, or widen the energy window"
         )
     if block.monolithic:
@@ -150,7 +150,7 @@ def equalised_map(
 
 
 def _cut(counts: Floats, wanted: Floats) -> npt.NDArray[np.int64]:
-    """Return the bin (64,) of each raw position: where its middle lies in the distribution."""
+    """Return the bin (64,) of each raw position: by where its middle lies in the distribution."""
     total = counts.sum()
     if total <= 0:
         return (np.arange(SIDE) * len(wanted)) // SIDE

@@ -1,7 +1,7 @@
-"""Flood maps: how often each raw position of each module was hit, counted from a run's raw log.
+"""Flood maps: the number of hits at each raw position of each module, from a run's raw log.
 
 A module that sends raw positions puts u + 64·v, 0 ≤ u, v < 64, into the event word's crystal field;
-a crystal look-up turns that into a crystal later. Memory: 16 kB a module, whatever the run.
+a crystal look-up turns that into a crystal later. Memory: 16 kB per module, whatever the run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ assert POSITIONS == MAX_CRYSTALS_PER_MODULE
 
 @dataclass(frozen=True)
 class FloodMap:
-    """Counts of m modules by raw position, and what was not counted.
+    """Counts of m modules by raw position, and the singles not counted.
 
     counts : (m, 4096) i8, index u + 64·v
     out_of_window : singles outside the energy window
@@ -102,10 +102,10 @@ def flood_of_run(
 def picture(
     counts: npt.NDArray[np.int64], crystal_map: npt.NDArray[np.uint16], *, zoom: int = 6
 ) -> npt.NDArray[np.float64]:
-    """Return one module's flood, enlarged, with the borders of its crystals at full black.
+    """Return one module's flood, enlarged, with the borders of its crystals in black.
 
-    counts, crystal_map : (4096,); the result (64·zoom, 64·zoom) has row 0 at v = 0. The square root
-    of the counts is shown, so that weak peaks are seen too.
+    counts, crystal_map : (4096,); the result (64·zoom, 64·zoom) has row 0 at v = 0. It shows the
+        square root of the counts, so that weak peaks are visible too.
     """
     flood = np.sqrt(counts.reshape(SIDE, SIDE).astype(np.float64))
     large = flood.repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -118,8 +118,9 @@ def picture(
 
 
 def mosaic(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return all modules' floods in one picture, the first at the bottom left; each in its own
-    scale, square root of the counts."""
+    """Return all modules' floods in one picture, the first at the bottom left; square root of the
+    counts, each module scaled by itself.
+    """
     across = max(1, round(np.sqrt(1.5 * len(counts))))
     rows = -(-len(counts) // across)
     large = np.zeros((rows * (SIDE + 2), across * (SIDE + 2)))

@@ -1,9 +1,9 @@
-"""The lattice of peaks in a pixelated block's flood, and the crystal look-up that it gives.
+"""The lattice of peaks in a pixelated block's flood, and the crystal look-up from it.
 
-The crystals show as n_u × n_v peaks, distorted by the light guide, compressed towards the edges. A
-lattice is laid through the quantiles of the two projections, then moved onto the peaks: centroids
+The crystals appear as n_u × n_v peaks, distorted by the light guide and compressed towards the
+edges. A lattice through the quantiles of the two projections is moved onto the peaks: the centroids
 of the cells nearest to each node, tied to a cubic surface over the lattice at first and freed at
-the end, so that a dead crystal moves no other. A position belongs to the nearest peak, as in the
+the end, so that a dead crystal shifts no other. A position belongs to the nearest peak, as in the
 crystal look-up tables of block detectors (S. R. Cherry, J. A. Sorenson, M. E. Phelps, *Physics in
 Nuclear Medicine*, 4th ed., 2012, ch. 18).
 """
@@ -27,13 +27,13 @@ Map = npt.NDArray[np.uint16]
 LEAST_PEAK_TO_VALLEY = 1.3
 LEAST_SHARE_OF_PEAKS = 0.9
 DEAD_BELOW = 0.3
-"""A crystal whose highest place is below this share of the median has no peak to be found."""
+"""A crystal whose maximum is below this share of the median has no peak to find."""
 
 HOT = 2.0
-"""Counts of one position are cut off at this times their 95th percentile."""
+"""Counts of one position are limited to this multiple of their 95th percentile."""
 
 MOST_SPLIT = 0.03
-"""Share of neighbours without a valley between them that may be: more, and the lattice is wrong."""
+"""Largest share of neighbours without a valley between them: with more, the lattice is wrong."""
 
 _TIED, _FREE = 20, 10
 _REACH = 1.0
@@ -42,7 +42,7 @@ _REACH = 1.0
 
 @dataclass(frozen=True)
 class ModuleFlood:
-    """What one module's flood gave.
+    """The result of one module's flood.
 
     crystal_map : (4096,) u2, crystal in module or REJECTED
     peak_to_valley : median over neighbouring peaks; NaN for a monolithic block
@@ -81,8 +81,9 @@ def peaks_map(flood: Floats, n_u: int, n_v: int) -> ModuleFlood:
 
 
 def without_hot_spots(flood: Floats) -> Floats:
-    """Return the flood cut off at ``HOT`` times what 95 % of the positions with counts stay below:
-    a noisy channel must not draw the lattice to itself."""
+    """Return the flood limited to ``HOT`` times the 95th percentile of the positions with counts: a
+    noisy channel must not attract the lattice.
+    """
     hit = flood[flood > 0]
     return np.minimum(flood, HOT * np.quantile(hit, 0.95)) if len(hit) else flood
 
@@ -116,7 +117,7 @@ def _shifted(centres: Floats, shift_u: int, shift_v: int) -> Floats:
 def _onto_peaks(smooth: Floats, centres: Floats) -> Floats:
     """Move the nodes onto the peaks: tied to a cubic surface first, then free within half a pitch.
 
-    The centroid weights are squared counts, which hold to the peak and not to the floor.
+    The centroid weights are squared counts, which favour the peak over the floor.
     """
     v, u = np.mgrid[:SIDE, :SIDE]
     places = np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float64)
@@ -174,9 +175,10 @@ def _in_order(centres: Floats) -> bool:
 def _valleys(
     smooth: Floats, centres: Floats, weak: npt.NDArray[np.bool_] | None = None
 ) -> tuple[float, Floats]:
-    """Return the median of peak over valley between neighbours, and all but those of ``weak``.
+    """Return the median of peak over valley between neighbours, and all ratios except those of
+    ``weak``.
 
-    The peak is the lesser of the two, the valley the least on the line between them.
+    The peak is the lower of the two, the valley the minimum on the line between them.
     """
     ratios = []
     along = np.linspace(0, 1, 13)[:, None, None]
@@ -204,7 +206,7 @@ def _weak(highest: Floats, centres: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _check_peaks(smooth: Floats, centres: Floats) -> tuple[float, npt.NDArray[np.bool_]]:
-    """Return the median peak to valley and which crystals have no peak; raises FloodError."""
+    """Return the median peak-to-valley ratio and which crystals have no peak; raises FloodError."""
     weak = _weak(_highest_near(smooth, centres), centres)
     n_v, n_u = weak.shape
     ratio, every = _valleys(smooth, centres, weak)
@@ -226,7 +228,7 @@ def _check_peaks(smooth: Floats, centres: Floats) -> tuple[float, npt.NDArray[np
 
 def nearest_map(centres: Floats) -> Map:
     """Return the crystal (4096,) u2 whose peak is nearest to each raw position, in units of the
-    lattice's steps; REJECTED where none is within one. centres : (n_v, n_u, 2)"""
+    lattice's steps; REJECTED if none is within one. centres : (n_v, n_u, 2)"""
     v, u = np.mgrid[:SIDE, :SIDE]
     places, scale = np.stack([u.ravel(), v.ravel()], axis=1), _scale(centres)
     distance, nearest = KDTree(centres.reshape(-1, 2) / scale).query(places / scale)

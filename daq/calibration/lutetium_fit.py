@@ -1,13 +1,12 @@
 """Energy gains without a source: from the crystals' own ¹⁷⁶Lu background.
 
-Two steps, for each class of places in the block by itself, for near an edge more γ escape:
+Two steps, separately for each class of places in the block, because near an edge more γ escape:
 
 1. Relative. On a logarithmic energy axis a gain is a shift, so each crystal's spectrum is the
-   class's, shifted; the shift is that of greatest Poisson likelihood, and the class's spectrum is
-   made again from the shifted ones.
-2. Absolute. That sum is one of the parts that ¹⁷⁶Lu can leave
-   (``daq.calibration.lutetium_spectra``) with weights ≥ 0; the scale is the one whose best sum has
-   the least χ².
+class's, shifted; the shift has the greatest Poisson likelihood, and the class's spectrum is
+computed again from the shifted ones. 2. Absolute. The class's spectrum is a sum, with weights ≥ 0,
+of the parts that ¹⁷⁶Lu can leave (``daq.calibration.lutetium_spectra``); the scale is the one whose
+best sum has the least χ².
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ STEP = float(np.log(MOST_keV / LEAST_keV) / BINS)
 """A bin's width in ln E: 2.2 %."""
 
 MOST_SHIFT = 0.35
-"""Largest |ln gain| against the scanner's mean that is looked for."""
+"""Largest |ln gain| relative to the scanner's mean that is searched."""
 
 MOST_ERROR = 0.01
-"""Largest standard error of ln gain for a fit to stand on its own."""
+"""Largest standard error of ln gain for a crystal to have a value of its own."""
 
 LEAST_SINGLES = 20_000
 MOST_CHI2 = 4.5
-"""Per bin, on top of a model error of ``_MODEL_ERROR``: above it the run is no background."""
+"""Per bin, beyond a model error of ``_MODEL_ERROR``; above it the run is not pure background."""
 
 _MODEL_ERROR = 0.03
 MOST_LOG_GAIN = 0.45
 CLASS_mm, MOST_STEPS = 3.0, 3
-"""Edge effects end within the mean free path of the 307 keV γ, some 9 mm in LYSO."""
+"""Edge effects extend over the mean free path of the 307 keV γ, some 9 mm in LYSO."""
 
 _SCALES = np.arange(-0.35, 0.36, 0.01)
 _WIDER = (1.0, 1.1, 1.25, 1.5)
@@ -59,7 +58,7 @@ _ROUNDS, _STEPS, _AT_ONCE = 3, 5, 4096
 class Scale:
     """The absolute gain of a template's mean.
 
-    chi2 : of the model, per bin; error : standard error of ln gain, of the counts
+    chi2 : of the model, per bin; error : statistical standard error of ln gain
     template, model : (BINS,) the aligned sum and the fitted model, in bins of read-out energy
     """
 
@@ -72,9 +71,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class LutetiumResult:
-    """Gains (n_crystals,) f8 and how each was found.
+    """Gains (n_crystals,) f8 and how each was obtained.
 
-    error : (n_crystals,) standard error of ln gain against its class, of the counts
+    error : (n_crystals,) statistical standard error of ln gain relative to its class
     scales : of each class of places
     """
 
@@ -90,7 +89,7 @@ def calibrate_lutetium(
     *,
     curvature: npt.NDArray[np.generic] | None = None,
 ) -> LutetiumResult:
-    """Return the gains from spectra (n_crystals, BINS) over ``LOG_GRID`` of a run without source.
+    """Return the gains from spectra (n_crystals, BINS) over ``LOG_GRID`` of a run without a source.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def calibrate_lutetium(
     Raises
     ------
     CalibrationSetError
-        for too few singles, or a spectrum that is not that of ¹⁷⁶Lu.
+        if there are too few singles, or the spectrum is not that of ¹⁷⁶Lu.
     """
     if spectra.sum() < LEAST_SINGLES:
         raise CalibrationSetError(
@@ -130,10 +129,10 @@ def calibrate_lutetium(
 
 
 def mean_bend(template: Floats, usable: npt.NDArray[np.bool_], gain: float) -> float:
-    """Return by how much a crystal's ln gain comes out too large, over its curvature.
+    """Return by how much a crystal's ln gain is overestimated, per unit of its curvature.
 
     A curvature k moves the spectrum by k·(E/511 keV − 1) in ln E and squeezes it accordingly; the
-    shift of greatest likelihood is the projection of that change on the template's slope, less
+    shift of greatest likelihood is the projection of that change on the template's slope, minus
     what a change of height would explain.
     """
     shape = gaussian_filter1d(template / template.sum(), 0.7, mode="nearest")
@@ -149,7 +148,7 @@ def mean_bend(template: Floats, usable: npt.NDArray[np.bool_], gain: float) -> f
 
 
 def place_classes(scanner: Scanner) -> npt.NDArray[np.int64]:
-    """Return a class for each crystal, (n_crystals,): how far it lies from the block's edges.
+    """Return a class for each crystal, (n_crystals,), by its distance from the block's edges.
 
     γ escape more easily near an edge, so spectra differ in shape, not only in scale. A class is
     the two distances to the nearest edges, in steps of ``CLASS_mm``, at most ``MOST_STEPS``.
@@ -171,7 +170,7 @@ def _pool(
     module_good: npt.NDArray[np.bool_],
     module_of: npt.NDArray[np.int64],
 ) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Return ln gains and statuses: the module's mean for crystals with too few counts."""
+    """Return ln gains and statuses, with the module's mean for crystals with too few counts."""
     pooled, status = log_gain.copy(), np.full(len(log_gain), Status.FITTED, np.uint8)
     everything = log_gain[good].mean() if good.any() else log_gain.mean()
     for module in range(len(module_good)):
@@ -184,7 +183,7 @@ def _pool(
 
 
 def _usable(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """Return which bins lie above the modules' trigger and hold counts at all, (BINS,)."""
+    """Return which bins lie above the modules' trigger and have counts, (BINS,)."""
     total = spectra.sum(axis=0, dtype=np.float64)
     full = total > 0.02 * total.max()
     first = int(np.argmax(full)) + 1
@@ -194,7 +193,7 @@ def _usable(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _Template:
-    """The aligned sum of all spectra, (BINS,), and where it holds enough of them to be used."""
+    """The aligned sum of all spectra, (BINS,), and which bins include enough of them to be used."""
 
     counts: Floats
     usable: npt.NDArray[np.bool_]
@@ -203,7 +202,9 @@ class _Template:
 def _align(
     spectra: npt.NDArray[np.generic], usable: npt.NDArray[np.bool_], start: Floats
 ) -> tuple[Floats, Floats, _Template]:
-    """Return each spectrum's ln gain against their mean, its standard error, and their template."""
+    """Return each spectrum's ln gain relative to their mean, its standard error, and their
+    template.
+    """
     begin, error = start - start.mean(), np.zeros(len(start))
     shift = begin.copy()
     template = _template(spectra, usable, shift)
@@ -227,7 +228,7 @@ def _template(
     """Return the sum of the spectra in calibrated energy: bin b's counts go to b + shift/STEP,
     divided between the two bins there.
 
-    At the ends only some spectra reach a bin: each bin is divided by the share that does.
+    Near the ends only some spectra reach a bin: each bin is divided by their share.
     """
     total, reach, bins = np.zeros(BINS), np.zeros(BINS), np.arange(BINS)
     for k in range(0, len(spectra), _AT_ONCE):
@@ -278,15 +279,15 @@ def _shifts(
 
 
 def absolute_scale(template: Floats, usable: npt.NDArray[np.bool_], models: list[Floats]) -> Scale:
-    """Return the gain with which the parts of ¹⁷⁶Lu's spectrum explain the template best.
+    """Return the gain at which the parts of ¹⁷⁶Lu's spectrum explain the template best.
 
-    models : as ``lutetium.parts`` returns them, for several resolutions, of which the best counts:
-        crystals that could not be aligned one by one make the template wider
+    models : as ``lutetium.parts`` returns them, for several resolutions, of which the best is used:
+        crystals that could not be aligned individually widen the template
 
     Raises
     ------
     CalibrationSetError
-        where no gain does.
+        if no gain does.
     """
     each = [[_fit_scale(template, usable, parts, s) for s in _SCALES] for parts in models]
     fits = min(each, key=lambda fits: min(fit[0] for fit in fits))

@@ -1,10 +1,10 @@
-"""What ¹⁷⁶Lu in the crystals looks like: spectra that its decays can leave in a module.
+"""The spectra that decays of ¹⁷⁶Lu in the crystals can leave in a module.
 
-¹⁷⁶Lu decays by β⁻ and gives γ of 307, 202 and 88 keV (``hw.physics.lutetium``).
-The module where the decay is sees the β with every γ that it stops, each wholly or by one
-Compton scatter; other modules see the γ that escape. How often each happens depends on the size of
-the blocks and is left free: the spectrum is the sum of these parts with unknown weights ≥ 0, only
-their places on the energy axis are fixed. That is what an absolute scale needs.
+¹⁷⁶Lu decays by β⁻ and gives γ of 307, 202 and 88 keV (``hw.physics.lutetium``). The module of the
+decay sees the β with every γ that it absorbs, each completely or by one Compton scatter; other
+modules see the γ that escape. How often each happens depends on the size of the blocks and is left
+free: the spectrum is the sum of these parts with unknown weights ≥ 0, and only their places on the
+energy axis are fixed. That suffices for an absolute scale.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hw.physics.lutetium import GAMMA_KEV, beta_spectrum
 
 Floats = npt.NDArray[np.float64]
 Deposit = tuple[float, Floats | None]
-"""What a γ leaves: a whole energy in keV, or a spectrum."""
+"""What a γ deposits: its full energy in keV, or a spectrum."""
 
 GAMMAS_keV = GAMMA_KEV[::-1]
 """From low to high."""
@@ -28,11 +28,12 @@ STEP_keV = 2.0
 REACH_keV = 1400.0
 ENERGY_keV = np.arange(0.0, REACH_keV, STEP_keV) + STEP_keV / 2
 _COMPTON_FROM = 1
-"""γ from this one on may leave a Compton electron only; the 88 keV one is stopped where it is."""
+"""γ from this one on may deposit only a Compton electron; the 88 keV one is absorbed at once."""
 
 
 def compton_spectrum(gamma_keV: float) -> Floats:
-    """Return the energy that one Compton scatter leaves, on ENERGY_keV, normalised to 1.
+    """Return the spectrum of the energy deposited by one Compton scatter, on ENERGY_keV, normalised
+    to 1.
 
     Klein–Nishina: dσ/dT ∝ 2 + s²/(α²(1−s)²) + s/(1−s)·(s − 2/α), s = T/E, α = E/511 keV, up to
     T = E·2α/(1 + 2α) (G. F. Knoll, Radiation Detection and Measurement, 4th ed., 10).
@@ -48,8 +49,8 @@ def parts(energy_fwhm_511: float) -> Floats:
     """Return the parts of the background's spectrum, (parts, len(ENERGY_keV)), each summing to 1.
 
     Blurred with FWHM = energy_fwhm_511·√(511 keV·E). Rows: the β with each combination of the γ
-    (missing, one Compton scatter, several, whole), then the γ alone. Several scatters leave any
-    energy up to the γ's: a flat part.
+    (missing, one Compton scatter, several, full energy), then the γ alone. Several scatters deposit
+    any energy up to the γ's: a flat part.
     """
     beta = beta_spectrum(ENERGY_keV)
     deposits: list[list[Deposit]] = [[(0.0, None), (gamma, None)] for gamma in GAMMAS_keV]
@@ -67,9 +68,9 @@ def parts(energy_fwhm_511: float) -> Floats:
 
 
 def _with(start: Floats, deposits: tuple[Deposit, ...]) -> Floats:
-    """Return a spectrum with what γ add to it: moved by a whole energy, or folded with Compton's.
+    """Return a spectrum with a γ added: shifted by its full energy, or folded with Compton's.
 
-    A bin's middle stands for its counts, so a fold of two moves by half a step too much.
+    A bin's middle represents its counts, so folding two shifts by half a step too much.
     """
     found = start
     for gamma_keV, compton in deposits:
@@ -82,7 +83,7 @@ def _with(start: Floats, deposits: tuple[Deposit, ...]) -> Floats:
 
 
 def _blur(energy_fwhm_511: float) -> Floats:
-    """Return (from, to) the share of each energy's counts that is read out in each bin."""
+    """Return (from, to): the share of each energy's counts that is read out in each bin."""
     sigma = energy_fwhm_511 * np.sqrt(REFERENCE_KEV * ENERGY_keV) / FWHM_PER_SIGMA
     share = np.exp(-0.5 * ((ENERGY_keV[None, :] - ENERGY_keV[:, None]) / sigma[:, None]) ** 2)
     return np.asarray(share / share.sum(axis=1, keepdims=True))

@@ -1,14 +1,14 @@
-"""Dead and noisy crystals, from how many singles each has.
+"""Dead and noisy crystals, from the number of singles in each.
 
 A crystal is compared with the median of its module's crystals, so that neither the source's place
 nor the run's length matters:
 
-- dead: at most ``DEAD_SHARE`` of the median, and so few that chance is excluded (Poisson, 6 σ);
+- dead: at most ``DEAD_SHARE`` of the median, and too few to be chance (Poisson, 6 σ);
 - noisy: at least ``NOISY_SHARE`` times the median, and more than 6 σ above it;
 - all crystals of a module are dead where the module's median is at most ``DEAD_SHARE`` of the
   median of all modules'.
 
-Where a module's median is below ``LEAST_MEDIAN`` nothing is decided.
+If a module's median is below ``LEAST_MEDIAN``, nothing is decided.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def find_masked(counts: Counts, scanner: Scanner) -> MaskResult:
     Raises
     ------
     CalibrationSetError
-        where most modules have too few counts to judge by.
+        if most modules have too few counts to judge.
     """
     per_module = counts.reshape(scanner.n_modules, -1).astype(np.float64)
     median = np.median(per_module, axis=1)

@@ -15,14 +15,15 @@ from hw.scanner.geometry import lor_sector_difference
 Floats = npt.NDArray[np.float64]
 
 LEAST_PAIR_TRUES = 1000
-"""Trues of a kind of module pairs for a geometric factor of its own: 3 %."""
+"""Trues that a kind of module pair needs for a geometric factor of its own: 3 %."""
 
 _MODULE_STEPS = 400
 
 
 def pair_kinds(scanner: Scanner, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return which kind each module pair is of, (m, m) i8: the same two rings and the same sector
-    difference; −1 where the pair is not allowed."""
+    """Return the kind of each module pair, (m, m) i8: the same two rings and the same sector
+    difference; −1 if the pair is not allowed.
+    """
     module = np.arange(scanner.n_modules)
     ring = module // scanner.ring.modules_per_ring
     low = np.minimum(ring[:, None], ring[None, :])
@@ -37,7 +38,8 @@ def fit_module_pairs(
     expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     """Return module scales x (m,) and geometric factors g (m, m) with x_M x_N g E = T in all fans
-    and, for kinds with counts enough, in each kind; g leaves each module's fan as modelled."""
+    and, for kinds with enough counts, in each kind; g keeps each module's fan as modelled.
+    """
     scale, geometric = solve_scales(expected, trues), np.ones_like(expected)
     inside = kinds >= 0
     for _ in range(20):

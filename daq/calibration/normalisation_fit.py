@@ -14,8 +14,8 @@ Spyrou, IEEE NSS 2001), Poisson's sufficient statistics here:
 
     ε_i = T_i / Σ_j s P_ij g_MN ε_j,   ε = e·b
 
-What only rescales modules is put into ε: g is scaled so that each module's expected fan is as
-modelled. The product is what counts.
+Whatever only rescales modules is included in ε: g is scaled so that each module's expected fan is
+as modelled. Only the product matters.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ from hw.scanner.geometry import Geometry, build_geometry
 Floats = npt.NDArray[np.float64]
 
 LEAST_TRUES = 100
-"""Trues expected of a crystal for an efficiency of its own: a standard error of at most 10 %."""
+"""Trues that must be expected of a crystal for an efficiency of its own: a standard error of at
+most 10 %.
+"""
 
 LEAST_TOTAL = 10_000
 DEAD_BELOW = 0.05
-"""An efficiency below this, with counts enough to tell, is a dead crystal's."""
+"""An efficiency below this, with enough counts to tell, means a dead crystal."""
 
 _PASSES = 12
 _SETTLED = 1e-4
@@ -56,14 +58,15 @@ _SETTLED = 1e-4
 
 @dataclass(frozen=True)
 class NormalisationResult:
-    """The components and how well they are known; n crystals, m modules.
+    """The components and their uncertainty; n crystals, m modules.
 
-    efficiency, error : (n,) f8, e and its standard error as a fraction; status : (n,) u1
+    efficiency, error : (n,) f8, e and its relative standard error; status : (n,) u1
     block_profile : (crystals_per_module,) f8; geometric : (m, m) f8, 1 for pairs without factor
     geometric_fitted : (m, m) bool
-    trues : in all; passes : evaluations of the source model; change : of ε in the last one
+    trues : in total; passes : evaluations of the source model; change : of ε in the last one
     pair_chi2_before, pair_chi2_after : per degree of freedom, of the module pairs' trues against
-        the model without and with geometric factors: what the source model does not explain
+        the model without and with geometric factors: a measure of what the source model does not
+        explain
     """
 
     efficiency: Floats
@@ -96,7 +99,7 @@ def calibrate_normalisation(
     Raises
     ------
     CalibrationSetError
-        for too few trues, and for coincidences that the source described cannot give.
+        if there are too few trues, or coincidences that the source described cannot give.
     """
     geometry = build_geometry(scanner)
     _check_counts(sums, scanner)
@@ -125,7 +128,7 @@ def calibrate_normalisation(
 def _crystal_epsilon(
     sums: FanSums, fans: Floats, scale: Floats, geometric: Floats, geometry: Geometry
 ) -> tuple[Floats, Floats]:
-    """Return T_i over the fan expected of efficiency 1, and that fan, both (n,)."""
+    """Return T_i over the fan expected at efficiency 1, and that fan, both (n,)."""
     expected = (fans * (geometric * scale[None, :])[geometry.crystal_module]).sum(axis=1)
     trues = np.maximum(sums.trues, 0.0)
     return np.divide(trues, expected, out=np.zeros_like(expected), where=expected > 0), expected
@@ -134,11 +137,11 @@ def _crystal_epsilon(
 def _gauged(
     value: Floats, expected: Floats, *, modules: int
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Bring ε to a mean of 1; return it, and of which crystals it is their own.
+    """Scale ε to a mean of 1; return it, and which crystals have a value of their own.
 
-    A crystal counts too little for a value of its own where an average one of its module, at its
-    place, would: it takes the mean of all its module's counts, times what crystals at its place
-    count in all modules together.
+    A crystal has too few counts for a value of its own if an average one of its module, at its
+    place, would have too few: it gets the mean of all its module's counts, times what crystals at
+    its place count in all modules together.
     """
     each = len(value) // modules
     mean = _module_mean(value, expected, modules)
@@ -156,7 +159,8 @@ def _gauged(
 
 def _place_profile(value: Floats, expected: Floats, mean: Floats) -> Floats:
     """Return trues over those of crystals like their module's ``mean`` (m, each), by place (each,);
-    1 at a place that counts too little in all modules together."""
+    1 at a place with too few counts in all modules together.
+    """
     counts = (value * expected).reshape(mean.shape).sum(axis=0)
     total = (mean * expected.reshape(mean.shape)).sum(axis=0)
     return np.divide(counts, total, out=np.ones_like(total), where=total >= LEAST_TRUES)
@@ -176,9 +180,9 @@ def _by_pair(fans: Floats, scanner: Scanner) -> Floats:
 def _separate(
     epsilon: Floats, known: npt.NDArray[np.bool_], trues: Floats, modules: int
 ) -> tuple[Floats, Floats]:
-    """Part ε (n,) into efficiencies (n,) and the block profile (n // modules,), of mean 1 both.
+    """Separate ε (n,) into efficiencies (n,) and the block profile (n // modules,), both of mean 1.
 
-    A crystal that is not known has the efficiency of its module's mean, at its place's profile.
+    An unknown crystal has the efficiency of its module's mean, at its place's profile.
     """
     table, known = epsilon.reshape(modules, -1), known.reshape(modules, -1)
     dead = known & (table < DEAD_BELOW)  # ε has a mean of 1
@@ -204,7 +208,7 @@ def _judged(
     passes: int,
     change: float,
 ) -> NormalisationResult:
-    """Return the components of ε, and how well the module pairs agree."""
+    """Return the components of ε, and the agreement of the module pairs."""
     expected = _by_pair(model.expected(epsilon) * epsilon[:, None], scanner)
     inside = kinds >= 0
     trues = np.where(inside, sums.pair_trues, 0.0)
@@ -231,7 +235,7 @@ def _judged(
 
 
 def _relative_error(sums: FanSums) -> Floats:
-    """Standard error of each fan sum as a fraction; that of the partners is far smaller."""
+    """Relative standard error of each fan sum; that of the partners is far smaller."""
     trues = np.maximum(sums.trues, 0.0)
     return np.divide(
         np.sqrt(sums.variance), trues, out=np.full(len(trues), np.inf), where=trues > 0
@@ -253,7 +257,7 @@ def _check_counts(sums: FanSums, scanner: Scanner) -> None:
 
 
 def _check_explained(fans: Floats, sums: FanSums, geometry: Geometry) -> None:
-    """Refuse a source from which most of the coincidences cannot come."""
+    """Refuse a source that cannot give most of the coincidences."""
     pairs = np.zeros(sums.pair_trues.shape)
     np.add.at(pairs, geometry.crystal_module.astype(np.int64), fans)
     impossible = float(sums.pair_trues[pairs <= 0].sum() / max(sums.pair_trues.sum(), 1.0))

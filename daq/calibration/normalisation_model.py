@@ -1,13 +1,13 @@
-"""What coincidences a known source gives, from geometry alone: the model of a normalisation.
+"""The coincidences that a known source gives, from geometry alone: the model of a normalisation.
 
 A pair of points inside two blocks sees the source's line of emission through both with
 
     w = µ² exp(−µ(t_a/cosθ_a + t_b/cosθ_b)) η_a η_b / d² · ℓ · exp(−µ_s ℓ_s)
 
 (depths t, angles θ to the faces' normals, distance d, block efficiency η, chord ℓ of the activity,
-chord ℓ_s of the source's body of attenuation µ_s): the same detection model as the
-reconstruction's sensitivity. Scatter in the source is not in it; the block profile and the
-geometric factors of the normalisation hold what it changes, and where the blocks differ from
+chord ℓ_s of the source's body of attenuation µ_s): the same detection model as the reconstruction's
+sensitivity. Scatter in the source is not included; the block profile and the geometric factors of
+the normalisation absorb its effect, and how the blocks differ from
 :mod:`hw.physics.block_efficiency`.
 """
 
@@ -29,11 +29,12 @@ Floats = npt.NDArray[np.float64]
 F4 = npt.NDArray[np.float32]
 
 MOST_LINES = 160_000_000
-"""Lines of one evaluation: a few seconds on one core. Beyond, a crystal's partners are taken in
-groups of neighbours, at the group's middle."""
+"""Lines of one evaluation: a few seconds on one core. Beyond it, a crystal's partners are treated
+in groups of neighbours, at the group's middle.
+"""
 
 LEAST_LINES = 5_000_000
-"""Small scanners take several points in each crystal, up to this many lines."""
+"""Small scanners use several points in each crystal, up to this many lines."""
 
 _MOST_POINTS = 25
 
@@ -71,7 +72,7 @@ def disc_part(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[
 def emission(
     x: float, y: float, z: float, dx: float, dy: float, dz: float, length: float, source: Array
 ) -> float:
-    """Return chord × attenuation of the line from (x, y, z), (dx, dy, dz) long, in mm."""
+    """Return chord × attenuation, in mm, of the line from (x, y, z) by (dx, dy, dz)."""
     x, y, z = x - source[4], y - source[5], z - source[6]
     low, high = slab_part(z, dz, source[3])
     inner = 0.0
@@ -117,7 +118,7 @@ def expected_fans(
     source: Array,
     fans: Array,
 ) -> None:
-    """Fill (n, m) f8: what each crystal would count with each module, per unit efficiency.
+    """Fill (n, m) f8 with what each crystal would count with each module, per unit efficiency.
 
     points : (n, p, 3) f4 points in each crystal; depths : (p,) f4 below the face
     partner_points : (g, q, 3) f4 in each group of partners, (q,) depths, (g,) module and summed
@@ -190,12 +191,13 @@ class SourceModel:
 
     @property
     def lines(self) -> int:
-        """Lines of one evaluation, allowed or not."""
+        """The number of lines of one evaluation, allowed or not."""
         return math.prod(self.points.shape[:2]) * math.prod(self.partner_points.shape[:2])
 
     def expected(self, efficiency: Floats) -> Floats:
-        """Return (n, m) f8: counts expected of each crystal, itself of efficiency 1, with each
-        module whose crystals have ``efficiency`` (n,); up to one factor for all."""
+        """Return (n, m) f8: the counts expected of each crystal, taken to have efficiency 1, with
+        each module whose crystals have ``efficiency`` (n,); up to a common factor.
+        """
         weight = np.bincount(self.group_of, efficiency, len(self.partner_module))
         fans = np.empty((len(self.points), len(self.allowed)))
         geometry = self.geometry
@@ -221,7 +223,7 @@ def source_model(
     """Return the model of a source in a scanner, as fine as ``most_lines`` allows.
 
     allowed : (m, m) bool, module pairs that may form a coincidence
-    energies_keV : LLD and ULD, for the block efficiency; None: geometry alone
+    energies_keV : LLD and ULD, for the block efficiency; None for geometry alone
     """
     block, n = scanner.module, scanner.n_crystals
     at_once = 1
@@ -252,7 +254,7 @@ def source_model(
 
 
 def _places(scanner: Scanner) -> Floats:
-    """Return the middle of each crystal in its block, (n, 2), 0 to 1."""
+    """Return the centre of each crystal in its block, (n, 2), 0 to 1."""
     block = scanner.module
     place = np.arange(scanner.n_crystals) % scanner.crystals_per_module
     u, v = place % block.n_u, place // block.n_u
@@ -262,7 +264,7 @@ def _places(scanner: Scanner) -> Floats:
 def _groups(
     scanner: Scanner, geometry: Geometry, at_once: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Return each crystal's group, each group's module, and the middle of its crystals (g, 3)."""
+    """Return each crystal's group, each group's module, and the centre of its crystals (g, 3)."""
     block = scanner.module
     place = np.arange(scanner.crystals_per_module)
     across = -(-block.n_u // at_once)
@@ -277,7 +279,7 @@ def _groups(
 
 
 def _points_in(scanner: Scanner, side: int, scale: float) -> tuple[Floats, F4]:
-    """Return side² offsets (p, 2) from a crystal's middle, and depths (p,) spread by exp(−µt)."""
+    """Return side² offsets (p, 2) from a crystal's centre, and depths (p,) spread by exp(−µt)."""
     block, count = scanner.module, side * side
     middle = (np.arange(side) + 0.5) / side - 0.5
     u, v = np.tile(middle, side) * block.pitch_u_mm, np.repeat(middle, side) * block.pitch_v_mm

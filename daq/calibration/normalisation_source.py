@@ -19,11 +19,11 @@ WATER_511_PER_MM = 0.0096
 
 @dataclass(frozen=True)
 class NormalisationSource:
-    """A uniform source centred at ``position_mm``, its axes those of the scanner.
+    """A uniform source centred at ``position_mm``, with the scanner's axes.
 
-    shape : "cylinder" along z of ``radius_mm`` and ``length_mm``, hollow where ``inner_radius_mm``
-        is above 0 (a rod source on its orbit is a thin hollow cylinder); "box" of ``size_mm`` (a
-        plane source is a thin box)
+    shape : "cylinder" along z of ``radius_mm`` and ``length_mm``, hollow if ``inner_radius_mm`` is
+        above 0 (a rod source on its orbit is a thin hollow cylinder); "box" of ``size_mm`` (a plane
+        source is a thin box)
     mu_per_mm : attenuation of the source's body, hollow or not; 0 for none
     """
 
@@ -58,7 +58,7 @@ class NormalisationSource:
             )
 
     def numbers(self) -> Floats:
-        """Return the source as the kernel reads it: (9,) f8."""
+        """Return the source for the kernel: (9,) f8."""
         cylinder = (self.radius_mm, self.inner_radius_mm, self.length_mm / 2)
         box = tuple(size / 2 for size in self.size_mm)
         extent = cylinder if self.shape == "cylinder" else box

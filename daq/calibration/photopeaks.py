@@ -1,4 +1,4 @@
-"""The photopeak of each of many spectra at once: place, width and standard error."""
+"""Fits the photopeaks of many spectra at once: place, width and standard error."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Floats = npt.NDArray[np.float64]
 
 GRID_511 = line_grid(REFERENCE_KEV)
 START_SIGMA = 35.0 / REFERENCE_KEV
-"""σ to start from at 511 keV, of the line: 16 % FWHM."""
+"""Initial σ at 511 keV, relative to the line: 16 % FWHM."""
 
 BELOW_SIGMA, ABOVE_SIGMA = 2.0, 2.5  # the fit's range around the peak
 NEAR = 0.2
-"""Where the place of a peak is foretold, it is looked for within this fraction."""
+"""If the place of a peak is predicted, it is searched within this fraction."""
 
 MOST_ERROR = 0.01
-"""Largest standard error of a peak, as a fraction, for a fit to stand on its own."""
+"""Largest relative standard error of a peak for a fit to be used by itself."""
 
 LEAST_COUNTS = 100.0
-"""In the Gaussian: with fewer, a chance heap of counts can look like a narrow, precise peak."""
+"""Counts in the Gaussian: with fewer, a chance cluster can look like a narrow, precise peak."""
 
 MOST_TIMES_WIDER = 2.0
-"""Wider or narrower than the median of all crystals' peaks by this factor: no peak."""
+"""What is wider or narrower than the median of all crystals' peaks by this factor is not a peak."""
 
 LEAST_SIGMA, MOST_SIGMA = 0.01, 0.15
-"""A peak's σ at 511 keV, as a fraction; at other lines times √(511 keV/line)."""
+"""A peak's relative σ at 511 keV; at other lines times √(511 keV/line)."""
 
 _ITERATIONS = 12
 _AT_ONCE = 4096  # spectra fitted in one go: bounds the work arrays to some 30 MB
@@ -40,7 +40,7 @@ _AT_ONCE = 4096  # spectra fitted in one go: bounds the work arrays to some 30 M
 
 @dataclass(frozen=True)
 class Peaks:
-    """Photopeaks of n spectra: position, width and standard error of the position, keV; (n,).
+    """Photopeaks of n spectra: position, width and standard error of the position, in keV; (n,).
 
     counts : (n,) in the Gaussian
     """
@@ -53,8 +53,9 @@ class Peaks:
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
-        """Whether each fit stands on its own: finite, precise enough, and a peak's width, which
-        must be like the others'."""
+        """Whether each fit can be used by itself: finite, precise enough, and of a width like the
+        others'.
+        """
         low, high = self.grid.search_keV
         relative = self.sigma_keV / self.peak_keV / self.grid.widening
         with np.errstate(invalid="ignore"):
@@ -80,16 +81,16 @@ def fit_peaks(
 ) -> Peaks:
     """Fit the photopeak of each spectrum (n, BINS) by iterated weighted least squares.
 
-    Model: ``A·exp(−(E−µ)²/2σ²) + B·erfc((E−µ)/√2σ)/2`` over µ − 2σ … µ + 2.5σ, the range moving
-    with µ and σ. Weights 1/(model), the model's counts being their variance: Pearson's χ² with
+    Model: ``A·exp(−(E−µ)²/2σ²) + B·erfc((E−µ)/√2σ)/2`` over µ − 2σ … µ + 2.5σ, a range that follows
+    µ and σ. The weights are 1/model, as the model's counts are their variance: Pearson's χ² with
     iterated weights, whose score is that of Poisson's likelihood, so few counts do not bias it.
     Bins below the modules' trigger level (seen in the sum of all) are left out.
 
     Parameters
     ----------
-    sigma_keV : the width to start from, and of the smoothing that finds the highest place; None:
-        16 % FWHM at 511 keV
-    near_keV : (n,) where each peak is expected, within 20 %; None: anywhere in the search range
+    sigma_keV : the initial width, also of the smoothing that finds the maximum; None for 16 % FWHM
+        at 511 keV
+    near_keV : (n,) where each peak is expected, within 20 %; None for anywhere in the search range
     """
     sigma_keV = sigma_keV or START_SIGMA * grid.line_keV * grid.widening
     near = np.full(len(spectra), np.nan) if near_keV is None else near_keV
@@ -105,8 +106,9 @@ def fit_peaks(
 
 
 def _above_trigger(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """Return which bins the modules' trigger lets through, (BINS,): those after the first that
-    holds a hundredth of the fullest one."""
+    """Return which bins the modules' trigger lets through, (BINS,): those after the first that has
+    a hundredth of the fullest one's counts.
+    """
     total = spectra.sum(axis=0, dtype=np.float64)
     above = total >= 0.01 * max(total.max(initial=0.0), 1.0)
     first = int(np.argmax(above))

@@ -1,7 +1,7 @@
-"""Plots of a calibration report, as PNG and PDF, drawn by matplotlib without a display.
+"""Plots of a calibration report as PNG and PDF, drawn by matplotlib without a display.
 
-Only what a report needs: panels beside each other; a panel has histograms as stepped lines,
-points, lines, or one picture.
+Only what a report needs: panels side by side, each with histograms as stepped lines, points, lines,
+or one picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PANEL_INCHES, DPI = (4.6, 3.4), 120
 MOST_IN_A_ROW = 3
 MANY_POINTS = 400
 COLOURS = ("#9aa5b1", "#d9480f", "#1864ab", "#2b8a3e", "#862e9c")
-"""The first is for what was before; then in an order that is told apart in grey too."""
+"""The first is for the state before; the order remains distinguishable in grey."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Points:
-    """Values over x: (n,) and (n,); a dot each, or joined by a line. Not finite: left out."""
+    """Values over x: (n,) and (n,), as dots or joined by a line. Those not finite are left out."""
 
     label: str
     x: Values
@@ -63,12 +63,12 @@ class Points:
 
 @dataclass(frozen=True)
 class Picture:
-    """A grey picture (rows, columns), row 0 at the bottom, white for its least value."""
+    """A grey picture (rows, columns), row 0 at the bottom, white for its minimum."""
 
     image: Values
 
     def draw(self, axes: Axes, colour: str) -> None:
-        """Draw it with one unit of the axes a pixel."""
+        """Draw it with one unit of the axes per pixel."""
         rows, columns = self.image.shape
         grey = np.nan_to_num(self.image.astype(np.float64))
         axes.imshow(grey, cmap="gray_r", origin="lower", extent=(0, columns, 0, rows),
@@ -77,9 +77,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: a title, what the x axis (and the y axis) is with its unit, and what is in it.
+    """One plot: a title, the axes' names with units, and its content.
 
-    A histogram's y axis begins at 0 and needs no name.
+    A histogram's y axis begins at 0 and has no name.
     """
 
     title: str
@@ -114,7 +114,7 @@ def histogram(label: str, values: Values, low: float, high: float, *, bins: int 
 
 
 def plot_bytes(panels: list[Panel], form: str = "png") -> bytes:
-    """Return the panels beside each other as a PNG or PDF."""
+    """Return the panels side by side as a PNG or PDF."""
     buffer = io.BytesIO()
     _figure(panels).savefig(buffer, format=form)
     return buffer.getvalue()

@@ -1,10 +1,10 @@
 """Time skew of each crystal from coincidences, by least squares over all pairs at once.
 
-Δt of a pair of crystals is the difference of their skews, plus the difference of flight times
-from the source, plus noise. The flight times are known for a source of known place; the skews are
-the solution of a sparse least-squares problem, up to one constant that no coincidence can see: the
-mean skew is set to 0. Randoms and scatter are cut by a window around each pair's own expectation,
-which narrows with the solution.
+Δt of a pair of crystals is the difference of their skews, plus the difference of flight times from
+the source, plus noise. The flight times are known for a source at a known place; the skews solve a
+sparse least-squares problem, up to one constant that no coincidence can show: the mean skew is set
+to 0. A window around each pair's own expectation, which narrows with the solution, removes randoms
+and scatter.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from hw.scanner.geometry import build_geometry
 Floats = npt.NDArray[np.float64]
 
 LEAST_COUNTS = 30
-"""Coincidences in the window that a crystal needs for a skew of its own."""
+"""Coincidences within the window that a crystal needs for a skew of its own."""
 
 WINDOW_SIGMA = 2.5
 _TRUNCATED_SIGMA = 0.9150
-"""Standard deviation of a standard normal cut at ±2.5 (√(1 − 2·2.5·φ(2.5)/(2Φ(2.5) − 1)))."""
+"""Standard deviation of a standard normal distribution truncated at ±2.5 (√(1 −
+2·2.5·φ(2.5)/(2Φ(2.5) − 1))).
+"""
 
 ITERATIONS = 12
 SETTLED_PS = 0.1
@@ -38,10 +40,11 @@ SETTLED_PS = 0.1
 
 @dataclass(frozen=True)
 class SkewResult:
-    """Skews (n_crystals,) f8 ps and how each was found; what the solution looks like.
+    """Skews (n_crystals,) f8 in ps, how each was obtained, and the quality of the solution.
 
-    sigma_ps : σ of the residual Δt; used : coincidences in the last window; iterations : so many
-    residual_before, residual_after : (pairs,) Δt less expectation, without and with the skews
+    sigma_ps : σ of the residual Δt; used : coincidences in the last window; iterations : their
+        number
+    residual_before, residual_after : (pairs,) Δt minus expectation, without and with the skews
     """
 
     skew_ps: Floats
@@ -62,13 +65,13 @@ def calibrate_skew(
 ) -> SkewResult:
     """Return the skews that best explain the pairs' time differences.
 
-    Crystals with fewer than ``LEAST_COUNTS`` coincidences in the window, or not connected with the
-    others by coincidences, get the median of their module's and are marked.
+    Crystals with fewer than ``LEAST_COUNTS`` coincidences in the window, or not connected to the
+    others by coincidences, get their module's median and are marked.
 
     Raises
     ------
     CalibrationSetError
-        where fewer than ``LEAST_COUNTS`` coincidences are left.
+        if fewer than ``LEAST_COUNTS`` coincidences are left.
     """
     expected = expected_tof_ps(pairs, build_geometry(scanner), source=source,
                                position_mm=position_mm)  # fmt: skip
@@ -101,8 +104,9 @@ def check_enough(count: int) -> None:
 
 
 def narrower(residual: Floats, sigma: float) -> float:
-    """Return the next σ: from the median first, then from what lies within ±2.5 σ; it never
-    grows, so that a flat floor of randoms cannot widen it again."""
+    """Return the next σ: at first from the median, then from what lies within ±2.5 σ. It never
+    grows, so a flat floor of randoms cannot widen it again.
+    """
     if not np.isfinite(sigma):
         return float(1.4826 * np.median(np.abs(residual)))
     core = residual[np.abs(residual) <= WINDOW_SIGMA * sigma]
@@ -134,9 +138,9 @@ def solve_differences(
 def settle(
     skew: Floats, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], scanner: Scanner
 ) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Return skews (n_crystals,) with mean 0, and how each was found.
+    """Return skews (n_crystals,) with mean 0, and how each was obtained.
 
-    What the coincidences (a, b) do not determine becomes the module's median.
+    A skew that the coincidences (a, b) do not determine becomes the module's median.
     """
     n = scanner.n_crystals
     counts = np.bincount(np.concatenate([a, b]), minlength=n)

@@ -1,9 +1,9 @@
-"""How many triggers each module sent in each stretch of a run, for the fit of its dead time.
+"""The number of triggers that each module sent in each slice of a run, for the dead-time fit.
 
-Every event word of kind single counts, whatever its energy, and so do the events that a module
-lost in its own queue (``lost_events``): they too started a dead time. Only periods whose data frame
-came are counted, in time as in events, so lost frames bias nothing. A frame flagged LAST is left
-out: a run may end within its period. Memory: 24 bytes a module and slice.
+Every event word of kind single counts, whatever its energy, and so does every event that a module
+lost in its own queue (``lost_events``), for it too started a dead time. Only periods whose data
+frame came are counted, in time and in events, so lost frames bias nothing. A frame flagged LAST is
+left out, as a run may end within its period. Memory: 24 bytes per module and slice.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ Progress = Callable[[int, int], None]
 PERIOD_S = FRAME_PERIOD_PS * 1e-12
 MOST_SLICES = 20_000
 SLICES_PER_HALF_LIFE = 20
-"""Activity changes by 3.5 % within a slice: m(n) bends so little there that the mean rate is the
-rate at the mean activity to 1e-5."""
+"""Activity changes by 3.5 % within a slice: m(n) curves so little there that the mean rate equals
+the rate at the mean activity to 1e-5.
+"""
 
 
 @dataclass(frozen=True)
 class TriggerRates:
     """Triggers of m modules in s slices of time.
 
-    counts : (m, s) i8; live_s : (m, s) f8, time of the periods that were received
+    counts : (m, s) i8; live_s : (m, s) f8, time of the periods received
     activity : (m, s) f8, mean activity over those periods, relative to the start of the first run
-    beyond : frames left out because their period lies beyond the last slice that is kept
+    beyond : frames left out because their period lies beyond the last slice kept
     """
 
     counts: npt.NDArray[np.int64]
@@ -51,7 +52,7 @@ class TriggerRates:
 
 @kernel
 def count_triggers(headers: Array, word_starts: Array, words: Array, triggers: Array) -> None:
-    """Count each frame's singles and what its module lost: (n,) HEADER_DTYPE into (n,) i8."""
+    """Count each frame's singles and its module's losses: (n,) HEADER_DTYPE into (n,) i8."""
     for f in range(headers.shape[0]):
         n = np.int64(headers[f].lost_events)
         first = word_starts[f]
@@ -62,7 +63,7 @@ def count_triggers(headers: Array, word_starts: Array, words: Array, triggers: A
 
 
 class RateSlices:
-    """Adds up one run's frames by module and slice of ``periods`` data-frame periods."""
+    """Sums one run's frames by module and slice of ``periods`` data-frame periods."""
 
     def __init__(self, n_modules: int, *, periods: int, decay_per_s: float) -> None:
         self._periods = periods
@@ -89,7 +90,7 @@ class RateSlices:
             np.add.at(sums, place, values)
 
     def rates(self, *, activity: float = 1.0) -> TriggerRates:
-        """Return what was counted; ``activity`` is that of the run's start."""
+        """Return the rates; ``activity`` is that at the run's start."""
         counts, periods, total = self._sums
         mean = np.divide(total, periods, out=np.zeros_like(total), where=periods > 0)
         return TriggerRates(
@@ -154,7 +155,7 @@ def rates_of_run(
 
 
 def joined(parts: list[TriggerRates]) -> TriggerRates:
-    """Return the slices of several runs as one table."""
+    """Return the slices of several runs in one table."""
     return TriggerRates(
         np.concatenate([part.counts for part in parts], axis=1),
         np.concatenate([part.live_s for part in parts], axis=1),

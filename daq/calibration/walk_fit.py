@@ -2,9 +2,9 @@
 
     Δt − flight = s_b − s_a + w_b·f(E_b) − w_a·f(E_a) + noise,  f(E) = √(511 keV/E) − 1
 
-Skews s and walks w are solved together, for a skew found without walk holds a part of it. A
-crystal whose coincidences do not tell its walk within ``MOST_ERROR_PS`` shares one value with the
-others of its module that cannot, and a module with all such modules.
+Skews s and walks w are solved together, because a skew found without walk contains a part of it. A
+crystal whose coincidences do not determine its walk within ``MOST_ERROR_PS`` shares one value with
+the other such crystals of its module, and a module likewise with all such modules.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 MOST_ERROR_PS = 20.0
-"""Largest standard error of a walk to stand on its own: 4 ps of time at 350 keV."""
+"""Largest standard error of a crystal's own walk: 4 ps of time at 350 keV."""
 
 _FIRST_STEPS = 4
 _SETTLED_RMS_PS = 0.5
@@ -39,11 +39,13 @@ _AT_ONCE = 1 << 18  # coincidences in one product: bounds its memory to some 30 
 
 @dataclass(frozen=True)
 class WalkResult:
-    """Walks and skews (n_crystals,) f8 ps, how each was found, and what the solution looks like.
+    """Walks and skews (n_crystals,) f8 in ps, how each was obtained, and the quality of the
+    solution.
 
     error_ps : (n_crystals,) standard error of each crystal's own walk; inf without coincidences
     shape_a, shape_b : (pairs,) f(E) of both energies
-    residual_before, residual_after : (pairs,) Δt less flight time and skews, and less walks
+    residual_before, residual_after : (pairs,) Δt minus flight time and skews, and minus walks as
+        well
     """
 
     walk_ps: Floats
@@ -75,7 +77,7 @@ def calibrate_walk(
     Raises
     ------
     CalibrationSetError
-        where there are too few coincidences, or all of one energy.
+        if there are too few coincidences, or all have the same energy.
     """
     expected = expected_tof_ps(pairs, build_geometry(scanner), source=source,
                                position_mm=position_mm)  # fmt: skip
@@ -103,7 +105,7 @@ def walk_shape_of(energy_dkeV: npt.NDArray[np.generic]) -> Floats:
 
 
 class _System:
-    """The least-squares problem; its window of coincidences narrows with the solution."""
+    """The least-squares problem, whose window of coincidences narrows with the solution."""
 
     def __init__(self, pairs: npt.NDArray[np.void], measured: Floats, scanner: Scanner) -> None:
         self.n = scanner.n_crystals
@@ -135,7 +137,7 @@ class _System:
                 break
 
     def residual(self) -> Floats:
-        """Return what skews and walks leave of each Δt."""
+        """Return what remains of each Δt after skews and walks."""
         at_b = self.skew[self.b] + self.walk[self.b] * self.shape_b
         at_a = self.skew[self.a] + self.walk[self.a] * self.shape_a
         return self.measured - (at_b - at_a)
@@ -154,7 +156,7 @@ class _System:
 class _Normal:
     """The normal equations for skews and walks, kept while the window hardly changes.
 
-    The walk turns about the mean f, which makes it nearly independent of the skew.
+    The walk is taken about the mean f, which makes it nearly independent of the skew.
     """
 
     def __init__(self, system: _System, groups: Indices) -> None:
@@ -201,9 +203,9 @@ class _Normal:
 def _fill(
     walk: Floats, status: npt.NDArray[np.uint8], module_of: Indices, modules: int
 ) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Return walks where what no group determines is the median of its module's own, or of all.
+    """Return walks; what no group determines is the median of its module's own, or of all.
 
-    The scanner's group may hold a few dead crystals only, of which no coincidence tells anything.
+    The scanner's group may have only a few dead crystals, without any coincidence.
     """
     filled, status = walk.copy(), status.copy()
     known = status != Status.SCANNER
@@ -227,14 +229,14 @@ def _mean_of_groups(values: Floats, groups: Indices) -> Floats:
 def _groups(
     system: _System, module_of: Indices, modules: int
 ) -> tuple[Indices, npt.NDArray[np.uint8], Floats]:
-    """Return which crystals share a walk, how each is found, and each one's own standard error."""
+    """Return which crystals share a walk, how each is obtained, and each one's standard error."""
     information = system.information()
     with np.errstate(divide="ignore"):
         error = system.sigma / np.sqrt(information)
         whole = system.sigma / np.sqrt(information.sum())
     if not whole <= MOST_ERROR_PS:
         raise CalibrationSetError(
-            f"the coincidences tell the scanner's mean time walk only within {whole:.0f} ps, at "
+            f"the coincidences give the scanner's mean time walk only within {whole:.0f} ps, at "
             f"most {MOST_ERROR_PS:g} ps is needed: measure longer, or widen the energy window "
             "(--lld-keV)"
         )

@@ -1,7 +1,7 @@
 """The command line: the one place that may import every room, each only when its command runs.
 
-Nearly everything is imported behind ``main``, so that Ctrl-C is told in one word from the first
-moment on.
+Nearly everything is imported within ``main``, so that Ctrl-C gives a one-word message from the very
+start.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 COMMANDS = {
-    "demo": "the whole chain, live: emulator, acquisition, picture, console",
+    "demo": "the whole chain, live: emulator, acquisition, image, console",
     "console": "open the live console on a running system",
     "acquire": "run the acquisition service",
     "emulate": "run the detector emulator as a source of data",
     "link": "hold the serial lines of modules that run our firmware",
-    "firmware": "build, run, flash and question the modules' firmware",
+    "firmware": "build, run, flash and query the modules' firmware",
     "imager": "run the live imager",
-    "fault": "let the emulated electronics misbehave, while running",
-    "replay-source": "serve a run's raw log as a source of data",
-    "replay": "replay a run: through the live chain, or --verify its bits",
+    "fault": "make the emulated electronics misbehave during a run",
+    "replay-source": "send a run's raw log as a source of data",
+    "replay": "replay a run: through the live chain, or --verify its sorting",
     "sort": "sort a run's raw log again, with other windows or policy",
-    "truth": "tell what the prompts of an emulated run really were",
+    "truth": "show what the prompts of an emulated run really were",
     "calibrate": "find gains, skews, walks, masks and more from runs",
     "tap": "follow a running system's prompts, delayeds, singles, triples or angles",
     "reconstruct": "make an image of a run, as NIfTI",
@@ -38,7 +38,7 @@ COMMANDS = {
     "runs": "list the runs",
     "import": "read third-party data: as a run, or as lines",
     "export": "write a run as PETSIRD, for CASToR or for STIR",
-    "bench": "measure this machine's speed, beside the published peers",
+    "bench": "measure this machine's speed, beside published peers",
     "validate": "compute what the emulator should reproduce, and compare",
     "doctor": "check libraries, display, disk, ports and clock",
     "test": "run the test suite",
@@ -49,7 +49,7 @@ AGAIN_S = 0.05
 """Ctrl-C while modules are loaded waits for as long."""
 
 DESCRIPTION = """\
-Tomoshibi: acquisition system of a portable PET/SPECT scanner, from the photon to the picture.
+Tomoshibi: acquisition system of a portable PET/SPECT scanner, from the photon to the image.
 Research software, not a medical device.
 """
 
@@ -58,7 +58,7 @@ examples:
   tomoshibi demo                          everything, in a window, until you close it
   tomoshibi demo --headless --duration 20 --json
   tomoshibi runs                          what has been measured
-  tomoshibi replay RUN --verify           is the raw log sorted to the same bits again?
+  tomoshibi replay RUN --verify           does sorting give the same bits again?
   tomoshibi sort RUN --window-ns 3 --policy discard
   tomoshibi reconstruct RUN               writes RUN/images/osem.nii.gz
 
@@ -72,7 +72,7 @@ def module_of(command: str) -> str:
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser; ``only`` loads one command's options and leaves the rest as names."""
+    """Return the parser; ``only`` loads one command's options and leaves the others as names."""
     import argparse
     import importlib
 
@@ -116,9 +116,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but while modules are loaded: try again a little later.
+    """Raise KeyboardInterrupt; while modules are being loaded, try again a little later.
 
-    Libraries try others within ``except``, and make other errors of what they catch there.
+    Libraries try imports within ``except``, and turn what they catch there into other errors.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -129,7 +129,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _again_if_lost(what: sys.UnraisableHookArgs) -> bool:
-    """Return whether that is an interrupt that came in a destructor or callback: it comes again."""
+    """Return whether an interrupt came in a destructor or callback; it is then raised again."""
     lost = issubclass(what.exc_type, KeyboardInterrupt)
     if lost:
         _again(signal.SIGINT)
@@ -145,7 +145,7 @@ def _again(number: int) -> None:
 
 
 def _exchanged(old: Handler, new: Handler) -> bool:
-    """Handle SIGINT in a new way where the old one is in force; return whether that was so."""
+    """Replace SIGINT's handler if the old one is in force; return whether it was."""
     try:
         if signal.getsignal(signal.SIGINT) is not old:
             return False

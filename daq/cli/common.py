@@ -1,4 +1,4 @@
-"""What the commands share: results as text or JSON, run folders, errors in one line."""
+"""What the commands share: results as text or JSON, run folders, one-line errors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class CommandError(DaqError):
 
 
 def default_runs() -> Path:
-    """Return where runs go: ``TOMOSHIBI_RUNS`` or ./runs."""
+    """Return the folder of the runs: ``TOMOSHIBI_RUNS`` or ./runs."""
     return Path(os.environ.get("TOMOSHIBI_RUNS", "runs"))
 
 
 def add_threads_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``, by default as many as there are cores."""
     parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)), metavar="N",
-                        help="1: one after another; more: a thread for each stage of sorting; the "
-                        "result is the same to the bit (default: %(default)s)")  # fmt: skip
+                        help="1: one stage after another; more: a thread for each; the "
+                        "result is the same bit for bit (default: %(default)s)")  # fmt: skip
 
 
 def add_runs_option(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def add_endpoint_option(parser: argparse.ArgumentParser) -> None:
         "--endpoint",
         default=default_base(),
         metavar="ADDRESS",
-        help="where the processes meet: ipc:///folder or tcp://127.0.0.1:PORT "
+        help="address where the processes meet: ipc:///folder or tcp://127.0.0.1:PORT "
         "(default: $TOMOSHIBI_ENDPOINT or %(default)s)",
     )
 
@@ -91,7 +91,7 @@ def whole(text: str) -> int:
 
 
 def thread_count(text: str) -> int:
-    """Parse a number of threads, each of which has images of its own, for argparse."""
+    """Parse a number of threads, each with images of its own, for argparse."""
     value = whole(text)
     if value > MOST_THREADS:
         raise argparse.ArgumentTypeError(f"{text} threads: at most {MOST_THREADS}")
@@ -99,7 +99,7 @@ def thread_count(text: str) -> int:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder where there is none yet; CommandError where that cannot be."""
+    """Make a folder if there is none yet; CommandError if it cannot be made."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,7 +111,7 @@ def make_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Let SIGTERM end what is done inside as Ctrl-C does, so that nothing is left behind."""
+    """Within it, SIGTERM acts as Ctrl-C does, so that nothing is left behind."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -121,9 +121,9 @@ def cleaning_up() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end of what is done inside.
+    """Within it, Ctrl-C and SIGTERM wait until the end.
 
-    For imports: libraries try others within ``except``, and an interrupt there would be lost.
+    For imports: libraries try imports within ``except``, and an interrupt there would be lost.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
@@ -133,7 +133,7 @@ def signals_wait() -> Iterator[None]:
 
 
 def tell(words: str) -> None:
-    """Say something to the person at the terminal (stderr: stdout is for results)."""
+    """Print a message for the person at the terminal (on stderr; stdout is for results)."""
     print(f"{words}\n", end="", file=sys.stderr, flush=True)  # whole, also where threads speak
 
 
@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def find_run(text: str, runs: Path) -> Path:
@@ -166,7 +166,7 @@ def find_run(text: str, runs: Path) -> Path:
         if (folder / "run.json").is_file():
             return folder
     raise CommandError(
-        f"{text} is no run: there is no run.json in it, nor in {runs / text}. "
+        f"{text} is not a run: there is no run.json in it, nor in {runs / text}. "
         '`tomoshibi runs` lists them; "last" is the newest'
     )
 

@@ -1,7 +1,4 @@
-"""Progress of long work on stderr: one line that moves on a terminal, sparse lines in a log.
-
-Progress of a reconstruction: what is being done, how much, and about how long it will take.
-"""
+"""Progress of long work on stderr: one line, updated, on a terminal; sparse lines in a log."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import time
 
 
 class ProgressLine:
-    """Shows ``label: 42 %``; on no terminal it prints at most every ten seconds."""
+    """Shows ``label: 42 %``; without a terminal it prints at most every ten seconds."""
 
     def __init__(self, label: str) -> None:
         self._label = label
@@ -18,12 +15,12 @@ class ProgressLine:
         self._next_s = 0.0 if self._terminal else time.monotonic() + 10.0
 
     def __call__(self, done: float, total: float) -> None:
-        """Show how much is done."""
+        """Show the percentage done."""
         percent = 100 * done / total if total else 100.0
         self.say(f"{self._label}: {percent:3.0f} %")
 
     def say(self, words: str) -> None:
-        """Show a line in place of the last one, if it is time to."""
+        """Replace the last line by another, if it is time to."""
         now = time.monotonic()
         if now < self._next_s:
             return
@@ -41,11 +38,11 @@ class ProgressLine:
 
 
 LEAST_SHARE = 0.03
-"""Below it the time left is anybody's guess."""
+"""Below it, the time left is a mere guess."""
 
 
 class EtaLine:
-    """Called with words and the share done; shows both and the time left."""
+    """Called with a text and the share done; shows both and the time left."""
 
     def __init__(self, label: str) -> None:
         self._line = ProgressLine(label)

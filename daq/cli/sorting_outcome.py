@@ -1,4 +1,4 @@
-"""What sorting yielded, in words: pairs, randoms, multiples, windows, scatter under photopeaks."""
+"""The outcome of sorting in words: pairs, randoms, multiples, windows, scatter under photopeaks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hw.messages.sort_settings import SortSettings
 
 
 def describe_outcome(result: Mapping[str, Any], settings: SortSettings) -> str:
-    """Return the lines that tell a run's summary or a re-sort's result to a person."""
+    """Return the lines that describe a run's summary or a re-sort's result."""
     if not settings.sorts_coincidences:
         return "\n".join(_windows(result, settings))
     lines = [
         f"{result['prompts']} prompts, {_delayeds(result['delayeds'], settings)}, "
-        f"{result['multiples']} multiples, of them {result['triples']} triples"
+        f"{result['multiples']} multiples, including {result['triples']} triples"
         + (" (stored)" if settings.triples else "")
     ]
     if result["crowded"] or result["crowded_windows"]:
@@ -44,7 +44,7 @@ def _delayeds(delayeds: int, settings: SortSettings) -> str:
 
 
 def _both_estimates(randoms: Mapping[str, Any]) -> list[str]:
-    """Return the line that compares the two estimates; none where there are no delayeds."""
+    """Return the line that compares the two estimates; none without delayeds."""
     if randoms["ratio"] is None:
         return []
     return [

@@ -1,7 +1,7 @@
 """Talking to a running daq service: commands out, replies and displays in.
 
-Nothing here blocks longer than the caller says. Displays are conflated: a slow reader gets the
-newest and never makes the service wait.
+Nothing here blocks longer than the caller says. Displays are conflated: a slow reader gets only the
+newest message and never makes the service wait.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class ClientError(TomoshibiError):
 
 
 class ControlClient:
-    """Sends commands with ids and gathers their replies.
+    """Sends commands with ids and collects their replies.
 
-    ``send`` and ``poll`` never block (for a GUI); ``call`` waits for done or failed, bounded.
+    ``send`` and ``poll`` never block (for a GUI); ``call`` waits, for a bounded time, until the
+    command is done or has failed.
 
     >>> with ControlClient(Endpoints(base)) as daq:  # doctest: +SKIP
     ...     daq.call("start", timeout_s=5)
@@ -64,7 +65,7 @@ class ControlClient:
         self._socket.close()
 
     def send(self, name: str, /, **args: Any) -> int:
-        """Send a command and return its id; raises ClientError where the queue is full."""
+        """Send a command and return its id; raises ClientError if the queue is full."""
         command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
         try:
             self._socket.send(encode(command), zmq.NOBLOCK)
@@ -75,7 +76,7 @@ class ControlClient:
         return command.id
 
     def poll(self, timeout_s: float = 0.0) -> list[Reply]:
-        """Return the replies that have come, waiting at most ``timeout_s`` for the first."""
+        """Return the replies received so far, waiting at most ``timeout_s`` for the first."""
         replies: list[Reply] = []
         while self._socket.poll(0 if replies else int(timeout_s * 1000)):
             replies.append(decode_as(Reply, self._socket.recv()))
@@ -87,7 +88,7 @@ class ControlClient:
         Raises
         ------
         ClientError
-            where it failed (with the daq's reason) or was not done within ``timeout_s``.
+            if it failed (with the daq's reason) or was not done within ``timeout_s``.
         """
         number = self.send(name, **args)
         deadline = time.monotonic() + timeout_s

@@ -1,7 +1,7 @@
-"""Reading the event plane: the records of one kind as they come, and what was missed.
+"""Reading the event plane: the records of one kind as they arrive, and how many were missed.
 
 Nothing is lost silently: every header says how many records came before it in the run, so each
-gap is counted exactly, also the one before the end of the run.
+gap is counted exactly, including one at the very end of the run.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from hw.messages.telemetry import EventBatch, EventKind
 
 _LINKS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 READER_QUEUE = 1024
-"""Messages that wait in a subscriber that is busy for a moment: 10 s of the daq's turns."""
+"""Messages that may wait for a subscriber that is briefly busy: 10 s of the daq's turns."""
 
 
 @dataclass
 class Tally:
-    """What one subscriber got of a run, and what it did not.
+    """What one subscriber received of a run, and what it missed.
 
-    joined_after : records of the run that had gone by when the first message came: not lost, the
-        subscriber was not there
-    lost : records after that which never came
-    finished : nothing follows in the run
+    joined_after : records of the run sent before the first message received: not lost, the
+        subscriber had not joined yet
+    lost : later records that never arrived
+    finished : nothing more follows in the run
     """
 
     run: str = ""
@@ -44,10 +44,10 @@ class Tally:
     _expected: int = field(default=0, repr=False)
 
     def take(self, batch: EventBatch) -> bool:
-        """Count a batch; return whether it belongs to the run that is read.
+        """Count a batch; return whether it belongs to the run being read.
 
-        The end of a run of which nothing was seen is passed over, unless it is the run's very
-        first message (a run without records of this kind).
+        The end of a run of which nothing was seen is ignored, unless it is the run's very first
+        message (a run without records of this kind).
         """
         if not self.run:
             if batch.final and batch.sequence > 0:
@@ -93,7 +93,7 @@ class EventReader:
         self.close()
 
     def close(self) -> None:
-        """Close the socket; a second time does no harm."""
+        """Close the socket; closing it twice does no harm."""
         if not self._socket.closed:
             self._socket.disable_monitor()
             self._links.close()
@@ -112,12 +112,12 @@ class EventReader:
 
         Returns
         -------
-        (n,) records, read-only, n = 0 at the end of the run; None where nothing came in time.
+        (n,) records, read-only, n = 0 at the end of the run; None if nothing came in time.
 
         Raises
         ------
         MessageError
-            where the daq is of another version.
+            if the daq is of another version.
         """
         if not self._socket.poll(int(timeout_s * 1000)):
             return None
@@ -134,6 +134,6 @@ class EventReader:
         if batch.kind != self.kind or len(parts[2]) != batch.records * self._dtype.itemsize:
             raise MessageError(
                 f"a message of {batch.records} {batch.kind} with {len(parts[2])} bytes: "
-                f"{self.kind} of {self._dtype.itemsize} bytes each were asked for"
+                f"{self.kind} of {self._dtype.itemsize} bytes each were expected"
             )
         return batch, parts[2]

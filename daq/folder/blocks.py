@@ -1,9 +1,9 @@
 """CRC-guarded blocks appended to a file: the container of the raw log and the list-mode log.
 
-A file is a sequence of blocks, each a 32-byte header and a payload; the first is a JSON head that
-describes the file, the last, when the writer closed properly, a JSON end with totals. A block is
-written with one system call before ``append`` returns, so that a killed process loses nothing
-that was acknowledged; a torn tail costs at most the block that was not. docs/file-format.md.
+A file is a sequence of blocks, each a 32-byte header and a payload. The first is a JSON head that
+describes the file; the last, if the writer closed properly, a JSON end with totals. A block is
+written with one system call before ``append`` returns, so a killed process loses nothing that was
+acknowledged, and a torn tail costs at most the block that was not. docs/file-format.md.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ __all__ = ["Block", "BlockKind", "BlockReader", "BlockWriter"]
 
 @dataclass(frozen=True)
 class Block:
-    """One block as read: its kind, how many items the payload has, the payload and where in the
-    file it begins."""
+    """One block as read: its kind, the number of items in its payload, the payload, and the
+    position in the file at which it begins.
+    """
 
     kind: BlockKind
     items: int
@@ -43,7 +44,7 @@ class Block:
 
 
 class BlockWriter:
-    """Appends blocks to a new file. Every block that ``append`` returned for is with the kernel."""
+    """Appends blocks to a new file; when ``append`` returns, the kernel holds the block."""
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
         """Create ``path`` (it must not exist) and write the head; raises StorageError."""
@@ -66,9 +67,9 @@ class BlockWriter:
         Raises
         ------
         StorageError
-            where the disk takes it not or not whole; what had gone out is cut off again.
+            if the disk does not take all of it; what was written of the block is cut off again.
         ValueError
-            for more than ``MAX_PAYLOAD`` bytes: no reader would take the block for sound.
+            for more than ``MAX_PAYLOAD`` bytes: no reader would accept such a block.
         """
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
@@ -117,8 +118,8 @@ class BlockWriter:
 class BlockReader:
     """Reads a block file front to back; a torn or damaged tail ends the reading and is reported.
 
-    After iteration ``torn_bytes`` says how many bytes at the end were not a whole, sound block,
-    and ``end`` holds the end block's totals, or None where the writer never closed.
+    After iteration ``torn_bytes`` says how many bytes at the end were not a complete, valid block,
+    and ``end`` holds the end block's totals, or None if the writer never closed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -135,7 +136,7 @@ class BlockReader:
             raise LogError(f"cannot read {self.path}: {error.strerror}") from error
         if block is None or block.kind is not BlockKind.HEAD:
             raise LogError(
-                f"{self.path} does not begin with a head block: it is no log of ours, "
+                f"{self.path} does not begin with a head block: it is not one of our logs, "
                 "or its first bytes are damaged"
             )
         head: dict[str, Any] = json.loads(block.payload)

@@ -1,6 +1,6 @@
-"""The arrays of a calibration set: name, type, unit, shape, identity and bounds, in one table.
+"""The arrays of a calibration set: name, type, unit, shape, identity and bounds in one table.
 
-A further quantity is one more row of ``SPECS`` and one more field of ``CalibrationSet``.
+To add a quantity, add a row to ``SPECS`` and a field to ``CalibrationSet``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Axis = Literal["crystal", "module", "place", "depth", "position"]
 
 GAIN_BOUNDS = (0.2, 5.0)
 MAX_SKEW_PS = 100_000
-"""100 ns: far beyond any cable. A larger skew would hold the whole stream back for nothing."""
+"""100 ns: far more than any cable causes. A larger skew would delay the whole stream for nothing.
+"""
 
 MAX_CURVATURE = 0.15
 """E = e·(1 + k·(e/511 − 1)) rises with e up to 1638 keV, the event word's last, for k > −0.18."""
@@ -43,12 +44,12 @@ class CalibrationSetError(RunError):
 class ArraySpec:
     """One array of a set.
 
-    axes : what it is indexed by; "place" is the crystal in its module, "depth" the depth bin,
+    axes : its indices; "place" is the crystal in its module, "depth" the depth bin,
         "position" the module's raw position index
     unit : of its values; "1" for factors, "" for numbers that name something
     identity : the value that changes nothing
     optional : may be empty, which means the identity (of a crystal map: crystal = position)
-    status : whether there is a ``<name>_status`` beside it, by its first axis
+    status : whether a ``<name>_status`` accompanies it, indexed by its first axis
     """
 
     name: str
@@ -62,7 +63,7 @@ class ArraySpec:
     status: bool = False
 
     def shape(self, scanner: Scanner) -> tuple[int, ...]:
-        """Return the shape for a scanner, where it is not empty."""
+        """Return the array's shape for a scanner, when it is not empty."""
         extents: dict[Axis, int] = {
             "crystal": scanner.n_crystals,
             "module": scanner.n_modules,
@@ -73,7 +74,7 @@ class ArraySpec:
         return tuple(extents[axis] for axis in self.axes)
 
     def nothing(self, scanner: Scanner) -> Array:
-        """Return the array that changes nothing: empty where that is allowed."""
+        """Return the array that changes nothing: an empty one where that is allowed."""
         shape = self.shape(scanner)
         if self.optional:
             shape = (0, *shape[1:])
@@ -112,7 +113,7 @@ _INDEX_WORDS: dict[Axis, str] = {
 
 
 def status_spec(name: str) -> ArraySpec:
-    """Return the spec of a quantity's status array: u1 of Status, by its first axis."""
+    """Return the spec of a quantity's status array: u1 of Status, indexed by its first axis."""
     spec = SPECS[name]
     return ArraySpec(
         f"{name}_status", "u1", "", spec.axes[:1], 0, 0, MOST_STATUS, optional=spec.optional
@@ -120,13 +121,13 @@ def status_spec(name: str) -> ArraySpec:
 
 
 def all_specs() -> dict[str, ArraySpec]:
-    """Return every array that a file holds, by its name there, in the order of the hash."""
+    """Return every array in a file by its name there, in the order in which they are hashed."""
     statuses = [status_spec(name) for name in STATUS_NAMES]
     return SPECS | {spec.name: spec for spec in statuses}
 
 
 def check_names(where: str, given: Mapping[str, object], known: Mapping[str, object]) -> None:
-    """Raise CalibrationSetError for a name that no array has."""
+    """Raise CalibrationSetError for an unknown name."""
     for name in given:
         if name not in known:
             raise CalibrationSetError(
@@ -155,7 +156,7 @@ def check_shape(where: str, spec: ArraySpec, values: Array, scanner: Scanner) ->
 
 
 def check_bounds(where: str, spec: ArraySpec, values: Array) -> None:
-    """Raise CalibrationSetError, naming the first index, for values out of bounds or not finite."""
+    """Raise CalibrationSetError, naming the first index, for values not finite or out of bounds."""
     bad = np.argwhere(~((values >= spec.least) & (values <= spec.most)))  # NaN is neither
     if len(bad):
         index = tuple(int(i) for i in bad[0])

@@ -1,11 +1,11 @@
 """Calibration sets: one file each, never changed once written, refused for another scanner.
 
 A set is an ``.npz`` with the arrays of ``daq.folder.calibration_arrays``, how each value was found,
-and ``about``: a JSON text with the format, the scanner, the date and what the set was made from.
-Its hash covers all of this, so a name with its hash says exactly what was applied to a run.
+and ``about``: JSON with the format, the scanner, the date and what the set was made from. Its hash
+covers all of this, so its name and hash say exactly what was applied to a run.
 
-Version 1 held gains and skews only. Such a set loads, with the identity for the rest, keeps its
-hash, and is written again as what it was.
+Version 1 held only gains and skews. Such a set is loaded with the identity for the rest, keeps its
+hash, and is saved again in version 1.
 """
 
 from __future__ import annotations
@@ -45,18 +45,19 @@ SERIAL_SINCE = 4
 """Older sets name no serial number, and it is no part of their hash."""
 
 NORMALISATION_SINCE = 3
-"""Efficiencies of older sets were found with a detection model without block efficiency: they hold
-it, and would be corrected for it twice."""
+"""Efficiencies of older sets were measured with a detection model without block efficiency. They
+contain it, and it would be corrected twice.
+"""
 
 NORMALISATION = ("efficiency", "efficiency_status", "block_profile", "geometric")
 
 _VERSION_1 = {"gain": "gain", "skew_ps": "skew_ps", "gain_status": "gain_status",
               "skew_status": "skew_ps_status"}  # fmt: skip
-"""Names in a file of version 1, in the order of its hash, and what they are called now."""
+"""Names in a version 1 file, in the order in which they are hashed, and their names now."""
 
 
 class Status(IntEnum):
-    """How a value was found."""
+    """How a value was obtained."""
 
     NOT_CALIBRATED = 0
     FITTED = 1
@@ -65,7 +66,7 @@ class Status(IntEnum):
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run that a set was made from. ``raw_hash``: BLAKE2b-128 of its raw log's bytes."""
+    """A run from which a set was made. ``raw_hash``: BLAKE2b-128 of its raw log's bytes."""
 
     quantity: str
     run: str
@@ -74,7 +75,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a set is; written into its file. ``hash``: of all else here and of the arrays.
+    """A set's description, written into its file. ``hash`` covers the rest of it and the arrays.
 
     serial : the instrument that it is true of; "" where the runs did not say
     """
@@ -91,7 +92,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class NormalisationFactors(NamedTuple):
-    """What images need of a set; read-only.
+    """What image reconstruction needs from a set; read-only.
 
     efficiency : (n_crystals,) f4
     block_profile : (crystals_per_module,) f4, or empty for 1
@@ -106,18 +107,18 @@ class NormalisationFactors(NamedTuple):
 
 
 class CalibrationSet(msgspec.Struct, frozen=True):
-    """A set in memory; its arrays are read-only. What is empty is the identity.
+    """A set in memory; its arrays are read-only, and an empty one means the identity.
 
     gain, curvature, walk_ps, efficiency : (n_crystals,) f4; skew_ps : (n_crystals,) i4
-    masked : (n_crystals,) u1, 0 or why its singles are left out (MASKED_DEAD …)
+    masked : (n_crystals,) u1, 0, or why its singles are left out (MASKED_DEAD …)
     doi_gain, doi_ps : (8,) f4, by depth bin
     block_profile : (crystals_per_module,) f4 or empty
     geometric : (n_modules, n_modules) f4 or empty
     dead_time_ps : (n_modules,) f4 or empty; dead_time_model : (n_modules,) u1 or empty,
         0 none, 1 non-paralysable, 2 paralysable
     crystal_map : (n_modules, 4096) u2 or empty, raw position to crystal in module, 65535: none
-    statuses : by the quantity's name, u1 of Status for each crystal (dead_time_ps, crystal_map:
-        module)
+    statuses : by the quantity's name, u1 of Status for each crystal (for dead_time_ps and
+        crystal_map: each module)
     """
 
     about: About
@@ -138,22 +139,23 @@ class CalibrationSet(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """Name and hash: what a run's provenance says."""
+        """Name and hash, as recorded in a run's provenance."""
         return f"{self.about.name}@{self.about.hash}"
 
     @property
     def has_current_normalisation(self) -> bool:
-        """Whether its efficiencies belong to the detection model of this program."""
+        """Whether its efficiencies belong to this program's detection model."""
         return self.about.version >= NORMALISATION_SINCE
 
     @property
     def has_normalisation(self) -> bool:
-        """Whether efficiencies were found, of whatever detection model."""
+        """Whether it has efficiencies, of whatever detection model."""
         return bool(self.statuses["efficiency"].any())
 
     def normalisation(self) -> NormalisationFactors:
-        """Return the factors for images; raises CalibrationSetError where there are none, or they
-        belong to an older detection model."""
+        """Return the factors for images; raises CalibrationSetError if there are none, or if they
+        belong to an older detection model.
+        """
         if not self.has_normalisation:
             raise CalibrationSetError(f"{self.identity}: the calibration set has no efficiencies")
         if not self.has_current_normalisation:
@@ -168,7 +170,7 @@ class CalibrationSet(msgspec.Struct, frozen=True):
     def calibration(self) -> Calibration:
         """Return the corrections as the event path applies them.
 
-        What goes into kernels as it is must be writable: numba compiles anew for read-only arrays.
+        Arrays passed to kernels unchanged must be writable: numba compiles anew for read-only ones.
         """
         return Calibration(
             gain=self.gain,
@@ -195,9 +197,9 @@ class CalibrationSet(msgspec.Struct, frozen=True):
 
 
 def scanner_hash(scanner: Scanner) -> str:
-    """Return BLAKE2b-64 of what makes a crystal's index and place: name, ring and module.
+    """Return BLAKE2b-64 of what determines a crystal's index and place: name, ring and module.
 
-    Windows, image and comments of the preset may change without making a set void.
+    The preset's windows, image and comments may change without invalidating a set.
     """
     parts = msgspec.json.encode([scanner.name, scanner.ring, scanner.module], order="sorted")
     return hashlib.blake2b(parts, digest_size=8).hexdigest()
@@ -213,21 +215,21 @@ def new_set(
     base: CalibrationSet | None = None,
     serial: str = "",
 ) -> CalibrationSet:
-    """Return a set; what is not given is ``base``'s, or else the identity, not calibrated.
+    """Return a set. What is not given is taken from ``base``, or is the identity, not calibrated.
 
-    A normalisation of a base of before version ``NORMALISATION_SINCE`` is left out.
+    The normalisation of a base older than version ``NORMALISATION_SINCE`` is left out.
 
     Parameters
     ----------
     values : arrays by the names of ``calibration_arrays.SPECS``, such as ``{"gain": …}``
-    statuses : by the same names, Status of each crystal (or module)
+    statuses : by the same names, the Status of each crystal (or module)
     serial : of the instrument; "" where it is not known
 
     Raises
     ------
     CalibrationSetError
-        for a name there is not, values that are not finite or out of bounds, arrays of another
-        shape, another scanner's base.
+        for an unknown name, values that are not finite or out of bounds, arrays of the wrong shape,
+        or a base of another scanner.
     """
     values, statuses = values or {}, statuses or {}
     check_names(name, values, SPECS)
@@ -262,7 +264,7 @@ def arrays_of(calibration: CalibrationSet) -> dict[str, Array]:
 
 
 def save_set(calibration: CalibrationSet, path: Path) -> Path:
-    """Write a set to a new, read-only file; raises CalibrationSetError where there is one."""
+    """Write a set to a new, read-only file; raises CalibrationSetError if it exists."""
     text = msgspec.json.encode(calibration.about)
     arrays: dict[str, Any] = arrays_of(calibration)
     if calibration.about.version == 1:
@@ -276,7 +278,7 @@ def save_set(calibration: CalibrationSet, path: Path) -> Path:
             file.write(buffer.getbuffer())
     except FileExistsError as error:
         raise CalibrationSetError(
-            f"{path} exists already and a calibration set is never written over: choose another "
+            f"{path} exists already and a calibration set is never overwritten: choose another "
             "--output"
         ) from error
     except OSError as error:
@@ -285,7 +287,7 @@ def save_set(calibration: CalibrationSet, path: Path) -> Path:
 
 
 def load_set(path: Path) -> CalibrationSet:
-    """Return the set in a file; raises CalibrationSetError where it is none, or was changed."""
+    """Return the set in a file; raises CalibrationSetError if it is not one, or was changed."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             about = msgspec.json.decode(file["about"].tobytes(), type=About)
@@ -300,10 +302,10 @@ def load_set(path: Path) -> CalibrationSet:
     except CalibrationSetError:
         raise
     except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
-        raise CalibrationSetError(f"{path} is no calibration set: {error}") from error
+        raise CalibrationSetError(f"{path} is not a calibration set: {error}") from error
     if _content_hash(about, arrays) != about.hash:
         raise CalibrationSetError(
-            f"{path}: its content does not have the hash {about.hash} that it names: it was "
+            f"{path}: its content does not match its own hash {about.hash}: it was "
             "changed or damaged after it was made; use the original, or calibrate again"
         )
     for key, spec in all_specs().items():

@@ -1,8 +1,8 @@
-"""The catalogue of runs: an SQLite index over the run folders, rebuilt whenever it is in doubt.
+"""The catalogue of runs: an SQLite index of the run folders, rebuilt whenever in doubt.
 
-The folders are the record; the index is a cache. Every reading first brings it up to date by
-looking at which folders changed, so that runs copied in or deleted by hand are noticed. A damaged
-or outdated index is made anew; where none can be kept (a read-only disk) one in memory serves.
+The folders are the record; the index is a cache. Each query first brings it up to date by checking
+which folders changed, so that runs copied in or deleted by hand are noticed. A damaged or outdated
+index is rebuilt; where none can be stored (a read-only disk), one in memory is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run as listed. ``condition`` is "open" where no summary was written (yet)."""
+    """One run as listed. ``condition`` is "open" if no summary has been written (yet)."""
 
     name: str
     created: str
@@ -44,7 +44,7 @@ class RunRow:
 
 
 class Catalogue:
-    """The runs below a folder."""
+    """The runs in a folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -117,7 +117,7 @@ def _row(folder: Path, stamp: float) -> RunRow:
 
 
 def _at(document: dict[str, Any], path: str, default: T) -> T:
-    """Return the value at a dotted path, or ``default`` where there is none of its type."""
+    """Return the value at a dotted path, or ``default`` if it is absent or of another type."""
     value: Any = document
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,7 +1,7 @@
-"""A file of events as they come: numpy's .npy, or one of our logs by its ending.
+"""A file of events, written as they come: numpy's .npy or one of our logs, by its ending.
 
-Whatever stops the writer, what was written before can be read: a log is sound up to its last
-block, and an .npy names the records that were there when its header was last written.
+Whatever stops the writer, what it wrote before can be read: a log is valid up to its last block,
+and the header of an .npy gives the records present when it was last written.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class NpyFile:
         self._write_header()
 
     def append(self, records: Records) -> None:
-        """Write records and the header that names them."""
+        """Write records, and the header with their new number."""
         try:
             self._file.seek(0, 2)
             self._file.write(bytes_of(records))
@@ -77,7 +77,7 @@ class NpyFile:
 
 
 class LogFile:
-    """One of our logs with one kind of records."""
+    """One of our logs, with one kind of record."""
 
     def __init__(self, writer: RecordWriter, kind: EventKind) -> None:
         self._writer = writer
@@ -95,11 +95,11 @@ class LogFile:
 
 
 def check_event_file(path: Path, kind: EventKind) -> None:
-    """Refuse a file that cannot be written, before anything has come; raises StorageError."""
+    """Refuse a file that cannot be written, before any event arrives; raises StorageError."""
     if path.suffix not in (".npy", ENDINGS[kind]):
         raise StorageError(f"{path}: {kind} go to a file named .npy or {ENDINGS[kind]}")
     if path.exists():
-        raise StorageError(f"{path} exists already and is never written over: choose another name")
+        raise StorageError(f"{path} exists already and is never overwritten: choose another name")
     if not path.absolute().parent.is_dir():
         raise StorageError(f"{path}: there is no folder {path.absolute().parent}")
 

@@ -1,4 +1,6 @@
-"""The journal of a run: what happened when, one JSON object a line, and the tail for displays."""
+"""The journal of a run: what happened and when, one JSON object per line, and its latest entries
+for displays.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ _TAIL = 50
 
 
 class Journal:
-    """Numbers entries through the service's life; writes them to the open run's folder too."""
+    """Numbers entries over the service's lifetime; also writes them to the open run's folder."""
 
     def __init__(self) -> None:
         self.tail: deque[JournalEntry] = deque(maxlen=_TAIL)
@@ -24,7 +26,7 @@ class Journal:
         self._number = 0
 
     def open(self, folder: Path) -> None:
-        """Write to the folder's journal from now on."""
+        """From now on, write to the folder's journal."""
         self._path = folder / FILE_NAME
 
     def close(self) -> None:
@@ -32,7 +34,7 @@ class Journal:
         self._path = None
 
     def add(self, severity: Severity, text: str) -> None:
-        """Add an entry; a disk that refuses it is counted, never fatal: the tail still shows it."""
+        """Add an entry; a failed write is counted, never fatal: displays still show the entry."""
         self._number += 1
         wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         entry = JournalEntry(number=self._number, wall=wall, severity=severity, text=text)

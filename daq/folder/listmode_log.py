@@ -28,17 +28,17 @@ FILE_NAME = "listmode.tmlm"
 FORMAT = "tomoshibi list-mode log"
 MAX_RECORDS = MAX_PAYLOAD // TRIPLE.itemsize
 RECORDS = {block: RECORD_OF_KIND[kind] for kind, block in KINDS.items()}
-"""The record of each kind of block that holds events."""
+"""The record type of each kind of block that holds events."""
 
 
 class RecordsHash:
-    """A running BLAKE2b-128 of each kind of records, independent of how they were batched."""
+    """A running BLAKE2b-128 of each kind of record, independent of the batching."""
 
     def __init__(self, *kinds: BlockKind) -> None:
         self._parts = {kind: hashlib.blake2b(digest_size=16) for kind in kinds}
 
     def add(self, kind: BlockKind, records: Records) -> None:
-        """Take in more records of a kind."""
+        """Add records of a kind."""
         self._parts[kind].update(bytes_of(records))
 
     def of(self, kind: BlockKind) -> str:
@@ -47,7 +47,7 @@ class RecordsHash:
 
 
 class ListmodeHash(RecordsHash):
-    """The identity of a list-mode log: of prompts and delayeds together, of triples by itself."""
+    """The identity of a list-mode log: one of prompts and delayeds together, one of triples."""
 
     def __init__(self) -> None:
         super().__init__(BlockKind.PROMPTS, BlockKind.DELAYEDS, BlockKind.TRIPLES)
@@ -58,7 +58,7 @@ class ListmodeHash(RecordsHash):
 
 
 class RecordWriter:
-    """Appends records of events to a new block file; ``FORMAT`` says of which format."""
+    """Appends event records to a new block file of the format ``FORMAT``."""
 
     FORMAT: ClassVar[str]
 
@@ -66,7 +66,7 @@ class RecordWriter:
         self._blocks = BlockWriter(path, {"format": self.FORMAT, **head})
 
     def append(self, kind: BlockKind, records: Records) -> None:
-        """Append records of a kind in as many blocks as they need; raises StorageError."""
+        """Append records of a kind, in as many blocks as needed; raises StorageError."""
         for first in range(0, len(records), MAX_RECORDS):
             part = records[first : first + MAX_RECORDS]
             self._blocks.append(kind, bytes_of(part), items=len(part))
@@ -115,9 +115,9 @@ class RecordReader:
     def take_in(
         self, digest: RecordsHash, limit: Mapping[BlockKind, int] | None = None
     ) -> dict[BlockKind, int]:
-        """Put all records into a hash; return how many of each kind that were.
+        """Put all records into a hash; return the number of each kind.
 
-        limit : take only so many records of each kind, from the front
+        limit : the number of records of each kind to take, from the beginning
         """
         counts = dict.fromkeys(self.KINDS, 0)
         for kind, records in self:
@@ -128,12 +128,12 @@ class RecordReader:
 
     @property
     def closed(self) -> bool:
-        """After reading: whether the log was closed well, with its totals."""
+        """After reading: whether the log was closed properly, with its totals."""
         return self._blocks.end is not None
 
     @property
     def torn_bytes(self) -> int:
-        """After reading: how many bytes at the end are no whole, sound block."""
+        """After reading: how many bytes at the end are not a complete, valid block."""
         return self._blocks.torn_bytes
 
 
@@ -152,7 +152,7 @@ class ListmodeReader(RecordReader):
     def digest(
         self, limit: Mapping[BlockKind, int] | None = None
     ) -> tuple[str, dict[BlockKind, int]]:
-        """Return the identity of the prompts and delayeds, and how many of each kind there are."""
+        """Return the identity of the prompts and delayeds, and the number of each kind."""
         digest = ListmodeHash()
         counts = self.take_in(digest, limit)
         return digest.hexdigest(), counts

@@ -1,6 +1,6 @@
-"""The raw log: the accepted data frames of a run as they came, behind a self-describing head.
+"""The raw log: the accepted data frames of a run as they came, after a self-describing head.
 
-It is the record of the run. Everything else in a run folder can be made again from it.
+It is the record of the run: everything else in a run folder can be made from it again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RawLogWriter:
         return self._blocks.bytes_written
 
     def append(self, payload: bytes | memoryview, *, frames: int) -> None:
-        """Write frames laid end to end; on return they outlive this process.
+        """Write frames laid end to end; once it returns, they survive the end of this process.
 
         Raises StorageError.
         """
@@ -59,7 +59,7 @@ class RawLogReader:
 
     @property
     def torn_bytes(self) -> int:
-        """After iteration: bytes at the end that were no whole block."""
+        """After iteration: bytes at the end that were not a complete block."""
         return self._blocks.torn_bytes
 
     @property
@@ -74,7 +74,7 @@ class RawLogReader:
 
 
 def split_frames(payload: bytes) -> list[memoryview]:
-    """Cut frames laid end to end apart; each header tells its own length."""
+    """Separate frames laid end to end; each header gives the frame's length."""
     view, frames, start = memoryview(payload), [], 0
     while start < len(view):
         end = start + HEADER_BYTES

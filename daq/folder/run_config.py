@@ -1,6 +1,6 @@
-"""What a run is to be: scanner, windows, duration, and everything worth knowing later.
+"""How a run is to be acquired: scanner, windows, duration, and all that is worth knowing later.
 
-It is written into the run folder (``run.json``) and the head of both logs, so that a run can be
+It is written to the run folder (``run.json``) and the head of both logs, so that a run can be
 understood and replayed without this program's defaults.
 """
 
@@ -28,23 +28,24 @@ FORMAT_VERSION = 1
 FACTORY = "factory"
 NO_SERIAL = "this source names no serial number"
 ANY_ENERGY = "singles"
-"""The name of a SPECT run's one window where no nuclide is known."""
+"""The name of a SPECT run's only window, if no nuclide is known."""
 
 
 class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The configuration of one run.
 
-    name : folder name; "" makes one of date, time and scanner
+    name : folder name; "" makes one from date, time and scanner
     duration_s : detector time, 0 = until stopped
     stall_s : a module this far behind the newest no longer holds the others back
-    run_tag : tag of the data frames; 0 draws one. A replay takes that of the run it replays
+    run_tag : tag of the data frames; 0 draws one at random. A replay takes that of the run it
+        replays
     mu_map : path of an npz with ``mu_per_mm`` and ``voxel_mm``, copied into the run; "" for none
     serial : of the scanner, as its source names it; "" where that names none
     calibration : path of a calibration set, copied into the run and applied; "" for none;
         ``FACTORY`` for the one that names the serial (a run's own configuration never says so)
     uncalibrated : why no set is applied, in words
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
-    live : how the run is imaged while it lasts, at its beginning
+    live : how the run is imaged live when it begins
     """
 
     scanner_toml: str
@@ -61,7 +62,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     live: LiveSettings = LiveSettings()
 
     def scanner(self) -> Scanner:
-        """Return the scanner that the configuration carries."""
+        """Return the scanner in the configuration."""
         return parse_scanner(self.scanner_toml, source="the run's scanner preset")
 
 
@@ -72,18 +73,18 @@ def default_settings(
     any_collimator: bool = False,
     **changes: Any,
 ) -> SortSettings:
-    """Return the preset's own sorting settings, with changes (None leaves a value as it is).
+    """Return the preset's own sorting settings, with changes (None keeps a value).
 
-    Behind collimators (SPECT) no coincidences are sorted; singles are recorded in the windows of
-    the nuclides' photopeaks that the collimator is meant for, or, where no nuclide is known, in
-    one window from LLD to ULD.
+    Behind collimators (SPECT) no coincidences are sorted; singles are recorded in windows on the
+    nuclides' photopeaks for which the collimator is made, or, if no nuclide is known, in one window
+    from LLD to ULD.
 
-    any_collimator : whether lines that the collimator is not meant for are recorded, too
+    any_collimator : whether lines for which the collimator is not made are recorded, too
 
     Raises
     ------
     SettingsError, NuclideError
-        where the collimator is meant for none of a nuclide's lines, or settings contradict.
+        if the collimator is made for none of a nuclide's lines, or settings contradict each other.
     """
     acquisition = scanner.acquisition
     values: dict[str, Any] = {
@@ -113,7 +114,7 @@ def _single_photon_windows(
 
 
 def checked_settings(values: dict[str, Any]) -> SortSettings:
-    """Return settings made of plain values; raises SettingsError with field, value and bound."""
+    """Return settings made from plain values; raises SettingsError with field, value and bound."""
     try:
         return msgspec.convert(values, SortSettings)
     except msgspec.ValidationError as error:
@@ -121,7 +122,7 @@ def checked_settings(values: dict[str, Any]) -> SortSettings:
 
 
 def check_fits(settings: SortSettings, scanner: Scanner) -> None:
-    """Refuse settings that name modules which the scanner does not have, and coincidences behind
+    """Refuse settings that name modules the scanner does not have, and coincidences behind
     collimators.
 
     Raises
@@ -145,16 +146,16 @@ def check_fits(settings: SortSettings, scanner: Scanner) -> None:
 
 
 def config_from_args(args: dict[str, Any], template: RunConfig | None = None) -> RunConfig:
-    """Return the configuration in an ``arm`` command's arguments.
+    """Return the configuration given by an ``arm`` command's arguments.
 
-    With ``scanner_toml`` they are a whole configuration. Without, they are laid over the template,
-    and ``settings`` over the template's settings key by key, so that a client changes the policy or
-    the windows of the next run and need know nothing else.
+    With ``scanner_toml`` they are a whole configuration. Without it, they replace values of the
+    template, and ``settings`` those of the template's settings key by key, so that a client can
+    change the policy or the windows of the next run and need know nothing else.
 
     Raises
     ------
     RunError
-        naming the field that is wrong, its value and its bound.
+        naming the wrong field, its value and its bound.
     """
     values = args if "scanner_toml" in args else _laid_over(args, template)
     try:
@@ -180,8 +181,9 @@ def _laid_over(args: dict[str, Any], template: RunConfig | None) -> dict[str, An
 
 
 def _found(error: msgspec.ValidationError, values: Any) -> str:
-    """Return the value at the place that the error names, as `` (found …)``; "" for a whole
-    object or array, which would be no help."""
+    """Return the value that the error is about, as `` (found …)``; "" for a whole object or array,
+    which would not help.
+    """
     place = re.search(r"at `\$([^`]*)`$", str(error))
     try:
         for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1] if place else ""):

@@ -1,4 +1,4 @@
-"""What lies in a run folder under which name; its configuration, tag and own calibration."""
+"""The names of the files in a run folder; its configuration, tag and own calibration."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from hw.whole_file import whole_file
 
 
 def run_config(folder: Path) -> RunConfig:
-    """Return the configuration in a run folder; raises LogError where it is unreadable."""
+    """Return the configuration in a run folder; raises LogError if it is unreadable."""
     path = folder / CONFIG_NAME
     try:
         head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return msgspec.convert(head["config"], RunConfig)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LogError(f"{path} is no run configuration: {error}") from error
+        raise LogError(f"{path} is not a run configuration: {error}") from error
 
 
 def run_tag(folder: Path) -> int:
@@ -41,13 +41,13 @@ def run_tag(folder: Path) -> int:
 
 
 def own_calibration(folder: Path) -> CalibrationSet | None:
-    """Return the calibration set that the run was sorted with, None where there was none.
+    """Return the calibration set that the run was sorted with, None if there was none.
 
     Raises
     ------
     CalibrationSetError
-        where the folder's set is missing, or not the one that the raw log's head names, or the
-        list-mode log's in a run whose raw log is missing (imported coincidences) or damaged.
+        if the folder's set is missing, or is not the one named in the head of the raw log (of the
+        list-mode log, if the raw log is missing, as for imported coincidences, or damaged).
     """
     named = _head_of_logs(folder).get("calibration", "none")
     if named == "none":
@@ -77,11 +77,11 @@ ACTIVITY_NAME = "activity.json"
 """The factor to Bq/mL that images of the run have, where it has one."""
 
 _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
-"""In indented JSON: a list of numbers, which then goes on one line. No string has line breaks."""
+"""In indented JSON, a list of numbers, which is put on one line. No string has line breaks."""
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all; raises StorageError."""
+    """Write a JSON file, completely or not at all; raises StorageError."""
     text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
     text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
     with _stored(path) as file:
@@ -89,7 +89,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def write_arrays(path: Path, *, compressed: bool = False, **arrays: Any) -> None:
-    """Write arrays to an ``.npz`` file, whole or not at all; raises StorageError."""
+    """Write arrays to an ``.npz`` file, completely or not at all; raises StorageError."""
     with _stored(path) as file:
         (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
@@ -108,11 +108,11 @@ def _stored(path: Path) -> Iterator[BinaryIO]:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
-    """Make the folder of a run, which must not exist; raises RunError or StorageError."""
+    """Make a run's folder, which must not exist yet; raises RunError or StorageError."""
     plain = Path(config.name).name == config.name and config.name.isprintable()
     if not plain or config.name.startswith("."):
         raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")

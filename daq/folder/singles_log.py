@@ -1,9 +1,9 @@
-"""The log of windowed singles of a run (SPECT), and the books of what is kept beside the pairs.
+"""The log of windowed singles of a run (SPECT), written beside the list-mode log.
 
 ``singles.tmws`` has one 16-byte record for each single in one of the run's photopeak and scatter
-windows, in order of time; the window's number is in the upper six bits of its flags. The head
-names the windows. Of a scanner that moves it also has the angles, each before the singles that
-came at it (``coincidence.events`` brings the two together). docs/file-format.md.
+windows, in order of time; the window's number is in the upper six bits of its flags. The head names
+the windows. For a scanner that moves it also has the angles, each before the singles recorded at it
+(``coincidence.events`` joins the two). docs/file-format.md.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class SinglesReader(RecordReader):
             found = msgspec.convert(self.head["windows"], tuple[EnergyWindow, ...])
         except (KeyError, msgspec.ValidationError) as error:
             raise LogError(
-                f"{self._blocks.path}: its head does not tell the energy windows: {error}; put a "
+                f"{self._blocks.path}: its head does not give the energy windows: {error}; put a "
                 "sound copy back, or sort the raw log again: tomoshibi sort RUN --output FILE"
             ) from error
         names = [window.name for window in found]
         if len(set(names)) < len(names):
-            raise LogError(f"{self._blocks.path}: two energy windows have one name: {names}")
+            raise LogError(f"{self._blocks.path}: two energy windows have the same name: {names}")
         return found
 
 

@@ -1,7 +1,7 @@
-"""Reading a truth file: what an emulator knows of each event word that its modules sent.
+"""Reading a truth file: what an emulator knows of each event word sent by its modules.
 
 The labels of a data frame are found by the frame's own header (module, frame id, events before),
-so that frames which came late, twice or not at all move nothing. docs/file-format.md.
+so frames that came late, twice or not at all shift nothing. docs/file-format.md.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hw.wire.truth_layout import FORMAT, FRAME, LABEL, UNKNOWN
 
 Records = npt.NDArray[np.void]
 _AHEAD = 512
-"""Periods by which a frame may be later than others: far beyond what is not late for good."""
+"""How many periods a frame may be later than others: far more than the horizon allows."""
 
 Key = tuple[int, int, int]
 
 
 class TruthReader:
-    """The labels of a run's frames, read as far as they are asked for; ``head`` as written."""
+    """The labels of a run's frames, read as far as needed; ``head`` as written."""
 
     def __init__(self, path: Path) -> None:
         self._reader = BlockReader(path)
@@ -39,7 +39,7 @@ class TruthReader:
     def labels_of(self, header: np.void) -> Records:
         """Return the labels of a data frame's words, (event_count,) LABEL.
 
-        Words that the file does not know have the kind UNKNOWN.
+        Words that are not in the file have the kind UNKNOWN.
         """
         key = (int(header["module"]), int(header["frame_id"]), int(header["events_before"]))
         while key not in self._frames and self._newest <= key[1] + _AHEAD and self._read_block():
@@ -71,7 +71,7 @@ class TruthReader:
         return True
 
     def _forget(self) -> None:
-        """Forget periods so old that their frames can be late only; memory stays bounded."""
+        """Forget periods so old that their frames can only be late; memory stays bounded."""
         while self._periods and self._periods[0][0] < self._newest - 2 * _AHEAD:
             for key in self._periods.pop(0)[1]:
                 self._frames.pop(key, None)

@@ -1,1 +1,1 @@
-"""Third-party data as runs: each importer yields data frames, as if a scanner had sent them."""
+"""Third-party data as runs: importers of singles yield data frames as a scanner sends them."""

@@ -1,8 +1,8 @@
-"""A run folder of coincidences that somebody else sorted: no raw log, no singles, no books.
+"""A run folder of coincidences sorted elsewhere: no raw log, no singles, no books.
 
 It holds ``run.json``, ``scanner.toml``, ``listmode.tmlm`` and ``summary.json``
 (docs/file-format.md) and can be reconstructed, exported and tapped like any other; it cannot be
-sorted or verified, and live times are not known.
+sorted again or verified, and live times are not known.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ def write_coincidence_run(
     reached_s: Callable[[], float] = lambda: 0.0,
     notes: Callable[[], list[str]] = list,
 ) -> dict[str, Any]:
-    """Write a run of coincidences and return its summary; where that fails, nothing is left.
+    """Write a run of coincidences and return its summary; on failure, nothing is left behind.
 
     Parameters
     ----------
-    parts : whether delayeds, and ``COINCIDENCE`` records, each kind in order of time
-    reached_s : asked after the last part: how far the measurement went, beyond its last event
-    notes : asked after the last part: what is to be said beside ``NO_SINGLES``
+    parts : pairs of whether they are delayeds, and ``COINCIDENCE`` records, each kind in order of
+        time
+    reached_s : called after the last part: how far the measurement went, beyond its last event
+    notes : called after the last part: notes to record beside ``NO_SINGLES``
 
     Raises
     ------

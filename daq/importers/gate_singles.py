@@ -1,8 +1,8 @@
 """GATE 10 / opengate singles (npz) as data frames.
 
-Arrays read: ``t_ns`` f8, ``E_keV`` f4, ``xyz_mm`` (n, 3) f4, ``block`` integer and, where times
-are relative to their decay, ``event``. Singles are put into the virtual crystal and depth bin in
-which they lie; time becomes ticks of 19.53 ps (floor), energy steps of 0.1 keV.
+Arrays read: ``t_ns`` f8, ``E_keV`` f4, ``xyz_mm`` (n, 3) f4, ``block`` integer and, if times are
+relative to their decay, ``event``. Singles are assigned to the virtual crystal and depth bin in
+which they lie; times become ticks of 19.53 ps (floor), energies steps of 0.1 keV.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def read_gate_singles(
 
     Parameters
     ----------
-    decays_per_s : for files whose times are relative to each decay: decay number ``event`` is
-        placed at ``event / decays_per_s``. None for files with absolute times.
+    decays_per_s : for files whose times are relative to each decay: decay number ``event`` takes
+        place at ``event / decays_per_s``. None for files with absolute times.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _check(
 
 
 def frames_of(singles: GateSingles, scanner: Scanner, *, run_tag: int) -> Iterator[list[bytes]]:
-    """Yield each period's data frames, one for every module, as the modules would send them."""
+    """Yield each period's data frames, one per module, as the modules would send them."""
     period = singles.ticks >> FRAME_PERIOD_LOG2
     by_module = np.lexsort((np.arange(len(singles)), singles.module, period))
     last = int(period[-1])

@@ -1,10 +1,10 @@
-"""The angles that moving modules tell: taken from their words, judged, and kept in order.
+"""The angles that moving modules report: read from their words, checked, and kept in order.
 
-An angle is believed where it lies within the preset's range and the module could have come there
-since its last one; another is counted as implausible. One that is older than the module's last is
-counted as late. A data frame that ends more than ``SILENCE_PS`` after its module's last angle is
-counted as one without a known angle. All is decided word by word in detector time, so that any
-batching and a replay come to the same.
+An angle is accepted if it lies within the preset's range and the module could have reached it since
+its last one; otherwise it is counted as implausible. One older than the module's last is counted as
+late. A data frame that ends more than ``SILENCE_PS`` after its module's last angle is counted as
+one without a known angle. Everything is decided word by word in detector time, so that any
+batching, and a replay, gives the same.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from hw.wire.protocol import (
 )
 
 SILENCE_PS = 1_000_000_000_000
-"""1 s: docs/protocol.md asks for one angle word a second at least."""
+"""1 s: docs/protocol.md requires at least one angle word per second."""
 TOLERANCE_STEPS = STEPS_PER_DEGREE // 2
-"""0.5°, beyond range and reach: encoders are not adjusted better than the presets say."""
+"""0.5° beyond range and reach: encoders are adjusted no more accurately than that."""
 
 STANDING = np.dtype(
     [
@@ -44,7 +44,7 @@ STANDING = np.dtype(
     ],
     align=True,
 )
-"""Per module: its last believed angle and when, and what became of its angle words."""
+"""Per module: its last accepted angle and its time, and what became of its angle words."""
 
 _KIND_SHIFT, _KIND_ANGLE = np.uint64(KIND_SHIFT), np.uint64(KIND_ANGLE)
 _ANGLE_SHIFT, _ANGLE_MASK = np.uint64(ANGLE_SHIFT), np.uint64(ANGLE_MASK)
@@ -63,7 +63,7 @@ def take_angles(
     standing: Array,
     out: Array,
 ) -> int:
-    """Judge the angle words of frames in order of arrival; write those believed to ``out``.
+    """Check the angle words of frames in order of arrival; write those accepted to ``out``.
 
     ``least_steps``, ``most_steps`` : the range; ``steps_per_s`` : the fastest, both without
     tolerance. ``standing`` : (modules,) STANDING, updated. ``out`` : (≥ words,) ANGLE. Returns how
@@ -106,7 +106,7 @@ def take_angles(
 
 
 class AngleTrack:
-    """Follows the modules of a scanner that moves.
+    """Follows the angles of a moving scanner's modules.
 
     standing : (modules,) STANDING
     """
@@ -119,7 +119,7 @@ class AngleTrack:
         self._found = Rotation(ANGLE, depth=1)
 
     def take(self, frames: CheckedFrames) -> npt.NDArray[np.void]:
-        """Return the angles that a batch of frames told, (k,) ANGLE in order of arrival."""
+        """Return the angles reported in a batch of frames, (k,) ANGLE in order of arrival."""
         words = np.frombuffer(frames.payload, dtype="<u8")
         out = self._found.next(len(words))
         count: int = take_angles(
@@ -129,18 +129,18 @@ class AngleTrack:
         return out[:count].copy()
 
     def degrees(self) -> list[float | None]:
-        """Return where each module stands, None where it has not told yet."""
+        """Return each module's angle, None for one not reported yet."""
         return [
             float(one["steps"]) / STEPS_PER_DEGREE if one["known"] else None
             for one in self.standing
         ]
 
     def counts(self) -> dict[str, int]:
-        """Return the counters: all angle words, and what was wrong with them."""
+        """Return the counters: all angle words, and those rejected, by reason."""
         names = ("words", "implausible", "late", "unknown_frames")
         return {name: int(self.standing[name].sum()) for name in names}
 
 
 def angle_track(scanner: Scanner) -> AngleTrack | None:
-    """Return what follows a scanner's modules; None where they cannot move."""
+    """Return the tracker of a scanner's angles; None if its modules cannot move."""
     return AngleTrack(scanner.motion, scanner.n_modules) if scanner.motion else None

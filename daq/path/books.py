@@ -1,4 +1,5 @@
-"""The books of a run: every frame and every single has one named place, and the sums close.
+"""The books of a run: every frame and every single is counted under exactly one name, and the sums
+close.
 
 Per module, with what the source itself says it sent:
 
@@ -6,19 +7,19 @@ Per module, with what the source itself says it sent:
     singles emitted = received + lost
     singles received = accepted + windowed + out of window + masked + late + invalid
 
-Singles emitted and lost are counted as event words: where a source sends words of other kinds as
-well, those received are taken off what it emitted, and those lost count as singles.
+Singles emitted and lost are counted as event words: if a source sends words of other kinds as well,
+those received are subtracted from what it emitted, and those lost count as singles.
 
 A run is *conserved* only if all of them hold for every module.
 
-The books between a detector and the firmware behind it: every hit has one named place.
+The books between a detector and the firmware behind it count every hit under one name.
 
     hits offered = seen + unaccounted
 
-*Offered* is what the detector had for a module, also what found no room in its queue; *seen* what
-the firmware counted: in words, below threshold, dead, lost, masked, invalid, and thrown away while
-it took none. Unaccounted are hits of modules whose count went with a reset, nobody else's: anywhere
-else the sums must be equal.
+*Offered* is what the detector had for a module, including what found no room in its queue; *seen*
+what the firmware counted: in words, below threshold, dead, lost, masked, invalid, and discarded
+while it accepted none. Only modules whose count was lost in a reset have unaccounted hits; for all
+others the sums must be equal.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _DEAD_TIME_UNIT_S = DEAD_TIME_UNIT_PS / 1e12
 
 @dataclass(frozen=True)
 class Sent:
-    """What the sources say that they sent, per module."""
+    """What the sources say they sent, per module."""
 
     frames: Counts
     singles: Counts
@@ -48,7 +49,7 @@ class Sent:
 
 
 def sent_by(reports: list[SourceReport], n_modules: int) -> Sent | None:
-    """Add up the sources' reports; None where there is none, or one has other modules."""
+    """Add up the sources' reports; None if there is none, or one is about other modules."""
     if not reports or any(len(r.frames_sent) != n_modules for r in reports):
         return None
     return Sent(
@@ -74,16 +75,18 @@ class Books:
 
     @property
     def lost_frames(self) -> Counts:
-        """Frames lost per module: gaps in the sequence, and the tail that never came, if known."""
+        """Frames lost per module: gaps in the sequence, and, if known, frames at the end that never
+        came.
+        """
         return np.asarray(self._links["lost"] + self._tail("frames", "sequence"))
 
     @property
     def lost_singles(self) -> Counts:
-        """Event words lost per module: from the cumulative counters, and the tail, if known."""
+        """Event words lost per module: from the cumulative counters, and, if known, at the end."""
         return np.asarray(self._links["words_lost"] + self._tail("singles", "word"))
 
     def _tail(self, what: str, number: str) -> Counts:
-        """How much the source sent beyond the last frame that came; 0 where it made no report."""
+        """How much the source sent after the last frame received; 0 if it made no report."""
         if self.sent is None:
             return np.zeros(len(self._links), dtype=np.int64)
         base = self._links["frames_base" if what == "frames" else "words_base"]
@@ -162,7 +165,7 @@ class Books:
         return self._angles.counts()
 
     def counters(self) -> dict[str, int]:
-        """Return all of them by their full names; those of angles where the scanner can move.
+        """Return all counters by their full names; those of angles only if the scanner can move.
 
         ``hw.messages.counters`` says how bad each one is.
         """
@@ -195,7 +198,7 @@ class Books:
 
 
 class HitBooks:
-    """Reads the sources' reports. ``known``: whether both sides have told."""
+    """Reads the sources' reports. ``known``: whether both sides have reported."""
 
     def __init__(self, reports: list[SourceReport], n_modules: int) -> None:
         offered = [r.hits_offered for r in reports if len(r.hits_offered) == n_modules]
@@ -207,7 +210,7 @@ class HitBooks:
         self._seen = np.where(self._reset, 0, told.sum(axis=0))
 
     def conserved(self) -> bool:
-        """Whether every hit has its place; True where there is no detector to compare with."""
+        """Whether every hit is accounted for; True if there is no detector to compare with."""
         return not self.known or bool((self._reset | (self._offered == self._seen)).all())
 
     def summary(self) -> dict[str, int]:

@@ -1,12 +1,12 @@
 """From accepted frames to singles: unpack event words, advance the watermark, judge lateness.
 
 Three times say how far a run is. The *watermark* is how far the frames of all *live* modules have
-come: the smallest of their ends. The *horizon* is what is final: a single before it is late. It is
-the watermark, and the end of time once every module has ended. The *newest* is the newest frame end
-of any module. A module whose frames are more than ``stall_ps`` behind the newest is *stalled*: it
-no longer holds the others back until its frames reach the watermark again. All is decided frame by
-frame from detector time alone, never from the wall clock or the batch, so that a replay decides the
-same.
+come: the smallest of their ends. The *horizon* is what is final: a single before it is late. It
+equals the watermark until every module has ended, then the end of time. The *newest* is the newest
+frame end of any module. A module whose frames are more than ``stall_ps`` behind the newest is
+*stalled*: it no longer holds the others back until its frames reach the watermark again. Everything
+is decided frame by frame from detector time alone, never from the wall clock or the batch, so a
+replay decides alike.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ DEFAULT_STALL_PS = 1_000_000_000_000
 """1 s of detector time: 190 data frames."""
 
 MAX_FRAME_ID = int(END_OF_TIME_PS) // FRAME_PERIOD_PS - 5
-"""The last period whose words, which may reach four periods on, stay before the end of time
-(53 days). A frame that claims a later one moves no time and its singles are invalid."""
+"""The last period whose words, which may reach four periods further, lie before the end of time (53
+days). A frame of a later one moves no time, and its singles are invalid.
+"""
 
 LIVE, STALLED, SILENT, ENDED = 0, 1, 2, 3
 STATE_NAMES = ("live", "stalled", "silent", "ended")
@@ -61,7 +62,8 @@ TIMELINE = np.dtype(
     ],
     align=True,
 )
-"""Per module: how far its frames reach, whether it holds the watermark, and what was decoded."""
+"""Per module: how far its frames reach, whether it holds the watermark back, and what was decoded.
+"""
 
 
 _KIND_SHIFT, _KIND_SINGLE = np.uint64(KIND_SHIFT), np.uint64(KIND_SINGLE)
@@ -87,7 +89,7 @@ def decode_frames(
     horizons: Array,
     out: Array,
 ) -> int:
-    """Decode frames in order of arrival into ``out``; return how many singles.
+    """Decode frames in order of arrival into ``out``; return the number of singles.
 
     ``crystal_map`` : (modules or 1, 4096) u2, crystal in the module for each value of the word's
     field, ``NO_CRYSTAL`` for none. ``line`` : (modules,) TIMELINE, updated. ``marks`` : (2,) i8,
@@ -147,7 +149,7 @@ def decode_frames(
 
 @kernel
 def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array) -> None:
-    """Move the module's end, the newest and the horizon after its frame was decoded."""
+    """Advance the module's end, the newest and the horizon once its frame has been decoded."""
     module.end_ps = max(module.end_ps, np.int64(h.frame_id + 1) * FRAME_PERIOD_PS)
     marks[1] = max(marks[1], module.end_ps)
     if h.flags & FLAG_LAST:
@@ -171,15 +173,14 @@ def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array
 
 
 class Decoder:
-    """Decodes checked frames of one run; keeps its three times and the modules' timelines.
+    """Decodes the checked frames of one run; keeps its three times and the modules' timelines.
 
-    horizons_ps : (n + 1,) i8, the horizon before each of the n frames that were decoded last, and
-        after them; a new array for each batch
+    horizons_ps : (n + 1,) i8, the horizon before each of the n frames decoded last, and after them;
+        a new array for each batch
 
     Parameters
     ----------
-    crystal_map : (modules, 4096) u2, crystal of each raw position; None where the words carry
-        crystals
+    crystal_map : (modules, 4096) u2, crystal of each raw position; None if the words carry crystals
     """
 
     def __init__(
@@ -208,12 +209,12 @@ class Decoder:
 
     @property
     def watermark_ps(self) -> int:
-        """How far the frames of all live modules have come; at the end the newest."""
+        """How far the frames of all live modules have come; at the end, the newest."""
         return int(self._marks.min())
 
     @property
     def horizon_ps(self) -> int:
-        """What is final: a later single before this is late; END_OF_TIME_PS after the end."""
+        """A single that now arrives with an earlier time is late; END_OF_TIME_PS after the end."""
         return int(self._marks[0])
 
     @property
@@ -227,7 +228,7 @@ class Decoder:
         return bool((self.line["state"] == ENDED).all())
 
     def decode(self, frames: CheckedFrames, out: npt.NDArray[np.void]) -> int:
-        """Write the frames' singles to ``out`` in order of arrival; return how many."""
+        """Write the frames' singles to ``out`` in order of arrival; return their number."""
         words = np.frombuffer(frames.payload, dtype="<u8")
         self.horizons_ps = np.empty(len(frames) + 1, dtype=np.int64)
         count: int = decode_frames(

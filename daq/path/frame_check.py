@@ -1,12 +1,12 @@
-"""Every data frame is checked before it is believed: form, CRC, run, module, sequence.
+"""Checks every data frame before it is used: form, CRC, run, module, sequence.
 
-Promise: a frame is either accepted or rejected under exactly one name, and per module
-``sent = received + lost`` follows from the sequence numbers alone, ``words sent = words received
-+ words lost`` from the cumulative counter in every header. A frame that comes twice is dropped;
-one that comes after its successors (by less than 64) is accepted and no longer counts as lost. A
-module that restarts in mid-run, and so numbers from 0 again in later periods, is followed; so is
-one whose numbers begin anywhere, where its FIRST frame says so. A period that leaps ahead of the
-frame's number is refused: one bad clock must not make all other modules late.
+A frame is either accepted or rejected under exactly one name, and per module ``sent = received +
+lost`` follows from the sequence numbers alone, ``words sent = words received + words lost`` from
+the cumulative counter in every header. A frame that comes twice is dropped; one that comes after
+its successors (by less than 64) is accepted and no longer counts as lost. A module that restarts
+during a run, and so numbers from 0 again in later periods, is followed; so is one whose numbers
+begin anywhere, if its FIRST frame says so. A period far ahead of the frame's number is refused: one
+bad clock must not make all other modules late.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hw.wire.protocol import (
 
 
 class Verdict(IntEnum):
-    """What became of a frame. All but ACCEPTED are rejections, each with its own counter."""
+    """The verdict on a frame. All but ACCEPTED are rejections, each with its own counter."""
 
     ACCEPTED = 0
     TRUNCATED = 1
@@ -50,7 +50,7 @@ class Verdict(IntEnum):
 
 
 CORRUPT = (Verdict.TRUNCATED, Verdict.BAD_MAGIC, Verdict.BAD_LENGTH, Verdict.BAD_CRC)
-"""The verdicts that mean damaged bytes, counted together as ``frames.corrupt``."""
+"""The verdicts that mean damaged bytes; counted together as ``frames.corrupt``."""
 
 LINK = np.dtype(
     [
@@ -83,13 +83,15 @@ LINK = np.dtype(
     ]
 )
 """A module's link: sequence state and counters. ``seen``: bit k set = sequence next−1−k has come.
-``frames_base``, ``words_base``: how far the counts had come when the module last began anew.
-``dead_time`` in 5 ns units. ``offset``: period less sequence number; ``slips``: how often it
-changed; ``sync_lost``: frames without SYNC; ``epochs``: how often ``epoch`` changed."""
+``frames_base``, ``words_base``: the counts when the module last restarted. ``dead_time`` in 5 ns
+units. ``offset``: period less sequence number; ``slips``: changes of it; ``sync_lost``: frames
+without SYNC; ``epochs``: changes of ``epoch``.
+"""
 
 LEAP_PERIODS = 64
-"""A frame whose period is further ahead than this of what its number says is refused. Less is
-followed and counted: it holds nobody up, for the stall bound is longer."""
+"""A frame whose period is further than this ahead of what its number says is refused. Smaller steps
+are followed and counted: they delay nobody, for the stall bound is longer.
+"""
 
 _WINDOW = 64
 _ALL_SEEN = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -129,7 +131,7 @@ def judge_frames(
 
 @kernel
 def _ahead(h: Record, link: Record) -> int:
-    """Return how far the frame's number is ahead of the one expected, across the wrap."""
+    """Return how far the frame's number is ahead of the expected one, wrapping round."""
     ahead = int(h.sequence) - (link.next_sequence & 0xFFFFFFFF)
     if ahead > 0x7FFFFFFF:
         ahead -= 0x100000000
@@ -149,7 +151,7 @@ def _leaps(h: Record, link: Record) -> bool:
 
 @kernel
 def _follow_sequence(h: Record, link: Record) -> bool:
-    """Advance the module's sequence; return False for a frame that was seen before."""
+    """Advance the module's sequence; return False for a frame seen before."""
     count = np.int64(h.event_count)
     periods = np.int64(h.frame_id) - link.last_frame_id
     if h.flags & FLAG_FIRST and periods > 0:
@@ -195,7 +197,7 @@ def _follow_sequence(h: Record, link: Record) -> bool:
 
 @kernel
 def _begin(h: Record, link: Record) -> None:
-    """Let the module's numbers begin with this frame, its first one or its first again."""
+    """Let the module's numbers begin with this frame, its first ever or since a restart."""
     link.resets += link.heard
     link.frames_base += link.next_sequence - np.int64(h.sequence)
     link.words_base += link.next_word - np.int64(h.events_before)
@@ -226,7 +228,7 @@ def _count_frame(h: Record, link: Record) -> None:
 
 @dataclass(frozen=True)
 class CheckedFrames:
-    """The accepted frames of a batch: their bytes end to end, headers and word positions.
+    """The accepted frames of a batch: their bytes end to end, their headers and word positions.
 
     payload : bytes of all accepted frames, in order of arrival
     headers : (n,) HEADER_DTYPE; word_starts : (n,) i8, index of a frame's first word in the
@@ -242,9 +244,9 @@ class CheckedFrames:
 
 
 class FrameChecker:
-    """Checks batches of frames of one run and keeps the links' state.
+    """Checks batches of one run's frames and keeps the state of the modules' links.
 
-    verdicts : (10,) i8 counts of all frames by :class:`Verdict`
+    verdicts : (10,) i8 number of frames by :class:`Verdict`
     """
 
     def __init__(self, *, n_modules: int, run_tag: int) -> None:
@@ -255,7 +257,7 @@ class FrameChecker:
         self._run_tag = np.uint32(run_tag)
 
     def check(self, frames: Sequence[Frame]) -> CheckedFrames:
-        """Judge the frames in order; return those accepted. The rest is counted."""
+        """Check the frames in order; return those accepted and count the others."""
         lengths = np.fromiter(map(len, frames), dtype=np.int64, count=len(frames))
         crcs = np.fromiter(map(_crc_of, frames), dtype=np.uint32, count=len(frames))
         joined = b"".join(frames)
@@ -277,7 +279,7 @@ def _crc_of(frame: Frame) -> int:
 
 
 def _gather_headers(joined: bytes, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
-    """Copy the headers out of the joined frames; a frame too short for one gives zeros."""
+    """Copy the headers from the joined frames; a frame too short for one gives zeros."""
     buffer = np.frombuffer(joined, dtype=np.uint8)
     starts = np.cumsum(lengths) - lengths
     rows = np.zeros((len(lengths), HEADER_BYTES), dtype=np.uint8)

@@ -1,10 +1,7 @@
-"""The live time of a run, of each module and module pair, kept from data frame headers alone.
+"""The live time of each module and module pair of a run, from data frame headers alone.
 
-Decided frame by frame in detector time, so that any batching and a replay give the same numbers.
-The rule is in :mod:`daq.path.live_time`; docs/live-time.md says how to correct a rate with
-it.
-
-How long each module, and each pair of modules, was able to see: folded from data frame headers.
+It is computed frame by frame in detector time, so that any batching, and a replay, gives the same
+numbers. docs/live-time.md says how to correct a rate with it.
 
 For every period and module there is a live fraction f. It is 0 where no frame of the period could
 be used (lost, damaged, late, or the module stalled or ended), and otherwise
@@ -14,13 +11,13 @@ be used (lost, damaged, late, or the module stalled or ended), and otherwise
 with d the dead time's share of the period (G. F. Knoll, Radiation Detection and Measurement, 4th
 ed., ch. 4 VII: true rate = recorded counts / live time, for non-paralysable and paralysable dead
 time alike, where the dead time is measured) and l = lost / (lost + sent) the share of events that
-the module recorded but could not queue. A module's live time is Σ f · period, a pair's is
-Σ f_m · f_n · period: the dead times of two modules are taken as independent within a period, while
-lost frames and stalls, which are whole periods, are exact.
+the module recorded but could not queue. A module's live time is Σ f · period, a pair's is Σ f_m ·
+f_n · period: the dead times of two modules are taken to be independent within a period, while lost
+frames and stalls, which are whole periods, are exact.
 
-A period is folded once the horizon has passed it, so that late frames are known to be late. What
-is not folded yet waits in a ring of one row a period; a gap of any length costs one pass over the
-ring.
+A period is folded (added to the sums) once the horizon has passed it, when late frames are known to
+be late. Until then it waits in a ring with one row per period; a gap of any length costs one pass
+over the ring.
 """
 
 from __future__ import annotations
@@ -35,9 +32,10 @@ from hw.wire.protocol import DEAD_TIME_UNIT_PS, FRAME_PERIOD_PS
 UNITS_PER_PERIOD = FRAME_PERIOD_PS / DEAD_TIME_UNIT_PS
 LIVE, DEAD, LOST, STALLED = 0, 1, 2, 3
 SHARES = 4
-"""Columns of ``shares``: into these every folded period of every module is divided, sum 1.
-LOST holds queue losses and frames that were lost, damaged or late; STALLED the periods that the
-horizon passed without the module: stalled, never heard, or ended."""
+"""Columns of ``shares``: every folded period of every module is divided among them (sum 1). LOST
+holds queue losses and frames that were lost, damaged or late; STALLED the periods that the horizon
+passed without the module: stalled, never heard, or ended.
+"""
 
 
 @kernel
@@ -52,7 +50,7 @@ def note_frames(
     shares: Array,
     pairs: Array,
 ) -> None:
-    """Take in accepted frames in order of arrival, folding what the horizon passes.
+    """Note accepted frames in order of arrival, and fold the periods that the horizon passes.
 
     Parameters
     ----------
@@ -61,8 +59,8 @@ def note_frames(
     last_period : frames that claim a later period are ignored, as the decoder does
     ends : (modules,) i8, periods up to which each module's frames reach; updated
     edges : (2,) i8, [periods folded, newest end of any module]; updated
-    live, dead : (slots, modules) f8, the ring: shares of periods not folded yet, 0 where no frame
-        came. ``slots`` must be the stall bound in periods, and two more
+    live, dead : (slots, modules) f8, the ring: shares of periods not folded yet, 0 if no frame
+        came. ``slots`` must be the stall bound in periods plus two
     shares : (modules, SHARES) f8, sums over folded periods; updated
     pairs : (modules, modules) f8, sums of f_m · f_n for m < n; updated
     """
@@ -94,7 +92,7 @@ def note_frames(
 def fold_periods(
     upto: int, ends: Array, edges: Array, live: Array, dead: Array, shares: Array, pairs: Array
 ) -> None:
-    """Fold all periods before ``upto``, which then are final; arguments as in note_frames."""
+    """Fold all periods before ``upto``, which are then final; arguments as in note_frames."""
     slots, modules = live.shape
     first = edges[0]
     if upto <= first:
@@ -129,7 +127,7 @@ PERIOD_S = FRAME_PERIOD_PS * 1e-12
 
 
 class LiveTime:
-    """Takes headers of accepted frames; memory is fixed by the stall bound.
+    """Accumulates live times from headers of accepted frames; the stall bound fixes its memory.
 
     Parameters
     ----------
@@ -146,7 +144,7 @@ class LiveTime:
         self._pairs = np.zeros((n_modules, n_modules))
 
     def observe(self, headers: npt.NDArray[np.void], horizons_ps: npt.NDArray[np.int64]) -> None:
-        """Take in accepted frames in order of arrival.
+        """Note accepted frames in order of arrival.
 
         headers : (n,) HEADER_DTYPE
         horizons_ps : (n + 1,) i8, the horizon before each frame, and after the last
@@ -180,17 +178,17 @@ class LiveTime:
 
     @property
     def dead_s(self) -> Floats:
-        """Dead time of each module within frames that were used, (modules,)."""
+        """Dead time of each module within the frames used, (modules,)."""
         return self._column(DEAD)
 
     @property
     def lost_s(self) -> Floats:
-        """Time of frames that never came, came damaged or late, and lost in queues, (modules,)."""
+        """Time of lost, damaged and late frames, and of losses in queues, (modules,)."""
         return self._column(LOST)
 
     @property
     def stalled_s(self) -> Floats:
-        """Time that the horizon passed without the module, (modules,)."""
+        """Time for which the horizon did not wait for the module, (modules,)."""
         return self._column(STALLED)
 
     def _column(self, share: int) -> Floats:
@@ -202,6 +200,6 @@ class LiveTime:
         return np.asarray((self._pairs + self._pairs.T) * PERIOD_S)
 
     def mean_pair_s(self, allowed: npt.NDArray[np.bool_]) -> float:
-        """Return the mean live time of the allowed pairs; 0 where there is none."""
+        """Return the mean live time of the allowed pairs; 0 if there is none."""
         either = np.triu(allowed | allowed.T, 1)
         return float(self._pairs[either].mean()) * PERIOD_S if either.any() else 0.0

@@ -1,10 +1,10 @@
 """The event path of one run: frames → raw log → singles → order → prompts and delayeds.
 
 The same object serves a live run, a replay and sorting again; only the raw log writer differs (None
-in a replay). Three stages in a row, each with state of its own, so that each may have a thread of
-its own (``stream``): *take* checks, logs and decodes frames, calibrates and selects; *arrange*
-orders; *pair* pairs. What becomes of the output is the business of :mod:`daq.path.takers`. No
-clock, no I/O but the raw log.
+in a replay). Three stages in a row, each with its own state, so that each can run in its own thread
+(``stream``): *take* checks, logs and decodes frames, then calibrates and selects singles; *arrange*
+puts them in order; *pair* makes pairs. :mod:`daq.path.takers` handles the output. There is no
+clock, and no I/O but the raw log.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _DEPTH = 5  # arrays in flight: one made, two waiting between threads, one used,
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run had come when a batch was through the first stage, counted since its start.
+    """How far a run had come when a batch left the first stage, counted since its start.
 
-    watermark_ps, newest_ps : how far all live modules' frames came, and the newest of any
+    watermark_ps, newest_ps : how far the frames of all live modules had come, and the newest of any
+        module
     decoded : (modules,) i8, singles of each module
     accepted, windowed : singles in a coincidence window, and in windows for singles
     """
@@ -55,8 +56,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Taken:
-    """A batch after the first stage: its accepted frames, the singles of them in any energy
-    window, calibrated, and the angles that they told, both in order of arrival."""
+    """A batch after the first stage: its accepted frames, their calibrated singles in any energy
+    window, and the angles they reported, both in order of arrival.
+    """
 
     checked: CheckedFrames
     horizons_ps: npt.NDArray[np.int64]
@@ -68,7 +70,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Arranged:
-    """A batch after the second stage: singles that became final, in order of time.
+    """A batch after the second stage: the singles that became final, in order of time.
 
     accepted : those in a coincidence window; singles : the windowed ones
     """
@@ -80,15 +82,15 @@ class Arranged:
 
 @dataclass(frozen=True)
 class Output:
-    """What one batch of frames yielded.
+    """The results of one batch of frames.
 
     prompts, delayeds : (n,) COINCIDENCE
     accepted : (n,) SINGLE, those accepted in a coincidence window that became final, in order of
         time; valid until the next batch
     singles : (n,) SINGLE, windowed singles, in order of time; valid until the next batch
     triples : (n,) TRIPLE
-    angles : (n,) ANGLE, where modules that move stood, in order of arrival; a module's in order of
-        time. All that ``singles`` need came with them or before
+    angles : (n,) ANGLE, of moving modules in order of arrival, each module's in order of time. All
+        that ``singles`` need come with them or before
     checked : the n frames that were accepted
     horizons_ps : (n + 1,) i8, the horizon before each of them, and after the last
     """
@@ -110,25 +112,25 @@ class Output:
 
 
 class Taker:
-    """Takes a run's outputs, one after another, and says in the end what came of them."""
+    """Takes a run's outputs, one after another, and summarises them at the end."""
 
     def take(self, output: Output) -> None:
-        """Take what a batch of frames yielded; may raise StorageError."""
+        """Take the output of a batch of frames; may raise StorageError."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Close what is open: the last output was taken."""
+        """Close what is open after the last output."""
 
     def summary(self) -> dict[str, Any]:
-        """Return its keys of the run's summary (docs/file-format.md)."""
+        """Return its part of the run's summary (docs/file-format.md)."""
         return {}
 
     def save(self, folder: Path) -> None:
-        """Write its tables into a run's folder; raises StorageError."""
+        """Write its tables to a run's folder; raises StorageError."""
 
 
 class Pipeline:
-    """Checks, logs, decodes, selects, orders and pairs; counts everything on the way."""
+    """Checks, logs, decodes, selects, orders and pairs, and counts everything on the way."""
 
     def __init__(
         self,
@@ -194,12 +196,12 @@ class Pipeline:
 
     @property
     def held(self) -> int:
-        """Singles that wait for the horizon."""
+        """The number of singles waiting for the horizon."""
         return self.order.held
 
     @property
     def links(self) -> npt.NDArray[np.void]:
-        """What the frame checker knows of each module's link, (modules,) LINK."""
+        """The frame checker's state of each module's link, (modules,) LINK."""
         return self.checker.links
 
     @property
@@ -214,7 +216,7 @@ class Pipeline:
 
     @property
     def module_angles_deg(self) -> list[float | None]:
-        """Where each module stands; [] where the scanner cannot move."""
+        """The angle of each module; [] if the scanner cannot move."""
         return self.angles.degrees() if self.angles else []
 
     def process(self, frames: Frames) -> Output:
@@ -246,7 +248,7 @@ class Pipeline:
         return Arranged(taken, *self.selector.split(ordered))
 
     def pair(self, arranged: Arranged) -> Output:
-        """Third stage: pair."""
+        """Third stage: pair the singles."""
         taken = arranged.taken
         found = self.sorter.push(arranged.accepted, taken.horizon_ps)
         return Output(
@@ -262,7 +264,7 @@ class Pipeline:
         )
 
     def finish(self) -> Output:
-        """Resolve everything still held: the run is over, nothing more will come."""
+        """Process everything still held: the run is over, nothing more will come."""
         nothing = self.checker.check([])
         horizons_ps = np.array([self.decoder.horizon_ps])
         all_ps, none = int(END_OF_TIME_PS), np.empty(0, SINGLE)

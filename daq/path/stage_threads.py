@@ -1,8 +1,8 @@
-"""Stages in a row: each takes what the one before it made, in order; on several cores if wanted.
+"""Stages in a row, each fed with the results of the one before, on one core or several.
 
-With two threads the source and the first stage work in one of their own, all further stages in the
-caller's; with three the second stage has its own as well, and so on. They are joined by short
-bounded queues: one hand-over for each item and thread, for waking a thread costs a tenth of a
+With two threads, the source and the first stage run in a thread of their own and all further stages
+in the caller's; with three, the second stage has its own as well, and so on. Short bounded queues
+join them, with one hand-over per item and thread, because waking a thread takes a tenth of a
 millisecond. Order and results are those of calling the stages one after another: any number of
 threads gives the same bits.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 QUEUED = 2
-"""Results that wait between two threads."""
+"""Results that may wait between two threads."""
 
 _LOOK_S = 0.05
 
@@ -34,10 +34,10 @@ _END = object()
 def run_stages(
     source: Iterable[Any], stages: Sequence[Stage], *, threads: int = 1
 ) -> Iterator[Any]:
-    """Yield what becomes of each item of ``source`` after all stages, in order.
+    """Pass each item of ``source`` through all stages; yield the results in order.
 
-    threads : 1 works in the caller's thread alone. An exception in the source or a stage comes out
-        here, after the results before it; leaving the loop early stops the threads.
+    threads : 1 uses only the caller's thread. An exception in the source or a stage is raised here,
+        after the results before it; leaving the loop early stops the threads.
     """
     others = min(threads - 1, len(stages) - 1)
     stop = threading.Event()
@@ -61,7 +61,7 @@ def run_stages(
 
 
 def _work(items: Iterable[Any], stage: Stage, out: queue.Queue[Any], stop: threading.Event) -> None:
-    """Put what becomes of each item; in the end _END, or what failed."""
+    """Put the result of each item, then _END or the exception that ended it."""
     try:
         for item in items:
             if not _put(out, stage(item), stop):
@@ -73,7 +73,7 @@ def _work(items: Iterable[Any], stage: Stage, out: queue.Queue[Any], stop: threa
 
 
 def _taken(source: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
-    """Yield the items of a queue until its end; raise what failed before it."""
+    """Yield the items of a queue until its end; raise the exception if one ended it."""
     while (item := _take(source, stop)) is not _END:
         if isinstance(item, _Failed):
             raise item.error
@@ -81,7 +81,7 @@ def _taken(source: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
 
 
 def _put(out: queue.Queue[Any], item: Any, stop: threading.Event) -> bool:
-    """Put an item; return False where nobody wants it any more."""
+    """Put an item; return False if nobody wants it any more."""
     while not stop.is_set():
         try:
             out.put(item, timeout=_LOOK_S)
@@ -92,7 +92,7 @@ def _put(out: queue.Queue[Any], item: Any, stop: threading.Event) -> bool:
 
 
 def _take(source: queue.Queue[Any], stop: threading.Event) -> Any:
-    """Take an item; _END where everything was stopped."""
+    """Take an item; return _END if everything was stopped."""
     while True:
         try:
             return source.get(timeout=_LOOK_S)

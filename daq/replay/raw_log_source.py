@@ -1,8 +1,8 @@
-"""A raw log as a source: its data frames sent again, in the order in which they came.
+"""A raw log as a source: sends its data frames again, in the order in which they came.
 
-One PUSH socket carries all modules, so that the order is kept and the new run's coincidences are
-the old run's to the bit. In real time the frames of a period leave when it ends; fast mode sends
-as quickly as the daq takes them.
+One PUSH socket carries all modules, so the order is kept and the new run's coincidences equal the
+old run's bit for bit. In real time, the frames of a period are sent when it ends; in fast mode, as
+quickly as the daq takes them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ID_OFFSET: int = HEADER_DTYPE.fields["frame_id"][1]  # type: ignore[index]
 
 
 class ReplaySource:
-    """Serves one run's raw log. ``leave`` may be called from a signal handler."""
+    """Sends one run's raw log. ``leave`` may be called from a signal handler."""
 
     def __init__(
         self, folder: Path, config: RunConfig, endpoints: Endpoints, *, fast: bool
@@ -53,11 +53,11 @@ class ReplaySource:
         self._data.connect(endpoints.of("data"))
 
     def leave(self) -> None:
-        """End serving soon."""
+        """Make ``serve`` return soon."""
         self._leave = True
 
     def serve(self) -> None:
-        """Wait for Start, send the log, report; again for the next run, until told to leave."""
+        """Wait for Start, send the log and report; repeat for each run until told to leave."""
         try:
             while not self._leave:
                 for order in self._link.poll(0.1):
@@ -84,7 +84,7 @@ class ReplaySource:
         self._link.report(_report(checker, order.run_tag))
 
     def _wait_until_due(self, frame: memoryview, began: float) -> None:
-        """In real time wait for the end of the frame's period, keeping the link alive."""
+        """In real time, wait for the end of the frame's period, keeping the link alive."""
         frame_id = int(np.frombuffer(frame[_ID_OFFSET : _ID_OFFSET + 4], dtype="<u4")[0])
         due = began + (0.0 if self._fast else (frame_id + 1) * FRAME_PERIOD_PS * 1e-12)
         self._link.beat.detector_time_s = (frame_id + 1) * FRAME_PERIOD_PS * 1e-12
@@ -108,7 +108,7 @@ class ReplaySource:
 
 
 def _report(checker: FrameChecker, run_tag: int) -> SourceReport:
-    """What was sent is what the log holds and what its gaps show was lost before it."""
+    """As sent counts what the log holds and what, by its gaps, was lost before."""
     links = checker.links
     return SourceReport(
         run_tag=run_tag,

@@ -1,4 +1,4 @@
-"""Sorting a run's raw log again: the same bits (verify), or with other settings."""
+"""Sorting a run's raw log again: to verify that the bits are the same, or with other settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Resorted:
     """The outcome of sorting a raw log again.
 
     counts : what the sorter counted
-    summary : what the takers tell, as in a run's summary: windows, TEW estimates, hashes, rates,
+    summary : what the takers report, as in a run's summary: windows, TEW estimates, hashes, rates,
         ``randoms`` and ``live_time``
     """
 
@@ -52,7 +52,7 @@ class Resorted:
 
 
 def changed_settings(settings: SortSettings, changes: dict[str, Any]) -> SortSettings:
-    """Return settings with changes; None leaves a value as it is."""
+    """Return settings with changes; None keeps a value."""
     values = msgspec.to_builtins(settings)
     values.update({key: value for key, value in changes.items() if value is not None})
     return checked_settings(values)
@@ -67,15 +67,15 @@ def resort(
     progress: Progress | None = None,
     threads: int = 1,
 ) -> Resorted:
-    """Sort a run's raw log; with its own settings and calibration (None) the bits are those of
-    the live run.
+    """Sort a run's raw log; with its own settings and calibration (None), the output equals the
+    live run's bit for bit.
 
     Parameters
     ----------
     output : a list-mode log to write, which must not exist; windowed singles go to a singles log
-        beside it, of the same name with the ending ``.tmws``
-    progress : called with (bytes done, bytes in all)
-    threads : 1, or more for a thread for each stage; the bits are the same
+        beside it, with the same name and the ending ``.tmws``
+    progress : called with (bytes done, total bytes)
+    threads : 1, or more to run stages in threads of their own; the output is the same
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config = msgspec.convert(reader.head["config"], RunConfig)
@@ -129,7 +129,7 @@ def resort(
 def _batches(
     reader: RawLogReader, folder: Path, progress: Progress | None
 ) -> Iterator[list[memoryview]]:
-    """Yield the raw log's data frames, telling how far it is."""
+    """Yield the raw log's data frames, reporting progress."""
     total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
     for frames in reader:
         yield frames
@@ -139,7 +139,7 @@ def _batches(
 
 
 def _check_free(output: Path | None, settings: SortSettings) -> None:
-    """Refuse before anything is written where one of the outputs is there already."""
+    """Refuse, before anything is written, if one of the outputs exists already."""
     paths = [] if output is None else [output]
     if output is not None and settings.singles_windows:
         paths.append(output.with_suffix(".tmws"))
@@ -153,11 +153,11 @@ def _check_free(output: Path | None, settings: SortSettings) -> None:
 
 @dataclass(frozen=True)
 class Verified:
-    """Whether a raw log sorts to what was written live. ``complete``: the raw log was closed well;
-    otherwise what was written live before it was cut off must be where the sorting begins.
+    """Whether sorting a raw log gives what was written live. ``complete``: the raw log was closed
+    properly; otherwise, sorting need only begin with what was written live before it was cut off.
 
     live_hash, replay_hash : of prompts and delayeds
-    live_further, replay_further : hashes of triples, singles and angles, where the run has such
+    live_further, replay_further : hashes of triples, singles and angles, if the run has them
     """
 
     identical: bool
@@ -171,7 +171,7 @@ class Verified:
 
 
 def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) -> Verified:
-    """Sort the raw log with the run's own settings and compare to the bit with the live logs."""
+    """Sort the raw log with the run's own settings; compare bit for bit with the live logs."""
     live = ListmodeReader(folder / listmode.FILE_NAME)
     with tempfile.TemporaryDirectory(prefix="tomoshibi-verify-") as scratch:
         path = Path(scratch) / listmode.FILE_NAME
@@ -200,8 +200,9 @@ def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) 
 def _compare(
     live: ListmodeReader, replay: ListmodeReader, *, limited: bool
 ) -> tuple[ListmodeHash, ListmodeHash]:
-    """Return the identities of two list-mode logs; ``limited``: of no more than the live one has
-    in the replayed one."""
+    """Return the identities of two list-mode logs; ``limited``: the replayed one's is of only as
+    many records as the live one has.
+    """
     first, second = ListmodeHash(), ListmodeHash()
     counts = live.take_in(first)
     replay.take_in(second, counts if limited else None)
@@ -214,7 +215,7 @@ def _further(pairs: tuple[ListmodeHash, ListmodeHash]) -> tuple[str, str]:
 
 
 def _compare_singles(folder: Path, path: Path, *, limited: bool) -> dict[str, tuple[str, str]]:
-    """Return the identities of two singles logs: of the singles, and of angles where there are."""
+    """Return the identities of two singles logs: of the singles, and of any angles."""
     kinds = BlockKind.SINGLES, BlockKind.ANGLES
     first, second = RecordsHash(*kinds), RecordsHash(*kinds)
     counts = SinglesReader(folder / singles_log.FILE_NAME).take_in(first)

@@ -1,9 +1,9 @@
-"""Joining a run with its truth: what each prompt, and each windowed single, really was.
+"""Joining a run with its truth: what each prompt and each windowed single really was.
 
 The raw log is sorted again as the run was, and each single is paired with its truth by crystal and
 time. A prompt is *random* where its two singles come from different decays; of one decay it is
-*true* where both are annihilation photons that nothing in the object has turned, *scattered* where
-one was. The rest has names of its own (``CLASSES``).
+*true* where both are annihilation photons not scattered in the object, *scattered* where at least
+one was. The other classes are in ``CLASSES``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ CLASSES = (
     "true", "scattered", "random", "prompt_gamma", "same_photon", "lutetium", "noise", "unknown",
 )  # fmt: skip
 """true, scattered : both annihilation photons of one decay, none or some scattered in the object
-random : photons of two decays, of whatever kind
+random : photons of two decays, of any kind
 prompt_gamma : one decay, and at least one of them a line of the nuclide
 same_photon : one photon in two modules
 lutetium : one decay of ¹⁷⁶Lu
 noise : at least one is a trigger of noise
-unknown : the truth file does not know one of them"""
+unknown : one of them is not in the truth file"""
 
 (TRUE, SCATTERED, RANDOM, PROMPT_GAMMA, SAME_PHOTON, OWN_LUTETIUM, OF_NOISE, NOT_KNOWN) = range(8)
 
@@ -59,7 +59,7 @@ PROMPT_TRUTH = np.dtype(
         ("z_mm", "<f4"),
     ]
 )
-"""The truth of one prompt: class as in ``CLASSES``; the point where a's photon was emitted;
+"""The truth of one prompt: its class as in ``CLASSES``; the point where a's photon was emitted;
 ``modules_before`` of the two photons together. Energies in 0.1 keV."""
 
 Progress = Callable[[int, int], None]
@@ -73,7 +73,7 @@ class Joined:
     windows : of each window for singles: counts by ``primary``, ``scattered``, ``lutetium``,
         ``noise``, ``unknown``
     delayeds, delayed_factor : of the run, for the comparison with the randoms
-    words, unknown : event words of the raw log, and those that the truth file does not know
+    words, unknown : event words in the raw log, and those that are not in the truth file
     """
 
     settings: SortSettings
@@ -93,7 +93,7 @@ class Joined:
 
     @property
     def randoms_by_delayeds(self) -> float:
-        """The other estimate of the randoms."""
+        """The estimate of the randoms from the delayeds."""
         return self.delayeds / self.settings.delayed_factor
 
 
@@ -102,13 +102,13 @@ def join(folder: Path, truth: Path | None = None, *, progress: Progress | None =
 
     Parameters
     ----------
-    truth : the truth file; None: the one in the run's folder
+    truth : the truth file; None for the one in the run's folder
     progress : called with (bytes done, bytes in all)
 
     Raises
     ------
     LogError
-        where there is no truth file, or it is another run's.
+        if there is no truth file, or it belongs to another run.
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     known = _truth_reader(truth or folder / FILE_NAME, int(reader.head["run_tag"]))
@@ -162,7 +162,7 @@ class _Joiner:
         self._delayeds = 0
 
     def take(self, batch: Output) -> None:
-        """Label what became final with a batch."""
+        """Label the events that became final with a batch."""
         self._singles.take(batch.checked)
         self._prompts.append(_prompt_truth(batch.prompts, self._singles))
         self._count_windows(batch.singles)
@@ -202,7 +202,7 @@ class _Joiner:
 
 
 _REACH_PS = 2 * 10**9
-"""Prompts become final in the order of time but for less than this."""
+"""Prompts become final in order of time, to within this."""
 
 
 def _prompt_truth(prompts: Records, singles: LabelledSingles) -> Records:
@@ -222,7 +222,7 @@ def _prompt_truth(prompts: Records, singles: LabelledSingles) -> Records:
 
 
 def classify(a: Records, b: Records) -> npt.NDArray[np.uint8]:
-    """Return the class of each pair of labels, (n,) u1: the first of these that holds."""
+    """Return the class of each pair of labels, (n,) u1: the first class that applies."""
 
     def either(kind: int) -> npt.NDArray[np.bool_]:
         return (a["kind"] == kind) | (b["kind"] == kind)

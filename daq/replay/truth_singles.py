@@ -1,8 +1,8 @@
-"""Singles with their truth: the label of each event word beside the single made of it.
+"""Singles with their truth: the label of each event word, with the single made from it.
 
-A single is known by its crystal and its calibrated time. The words are decoded here once more,
-and calibrated by the pipeline's own kernel with all windows open, so that no single is left out
-and the times are the same to the picosecond.
+A single is identified by its crystal and calibrated time. The words are decoded here once more and
+calibrated by the pipeline's own kernel with all windows open, so that no single is left out and the
+times agree to the picosecond.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from hw.wire.truth_layout import LABEL, UNKNOWN
 class LabelledSingles:
     """Keeps the last singles with their labels, and finds them by crystal and time.
 
-    words, unknown : words decoded so far, and those of them that the truth file does not know
+    words, unknown : words decoded so far, and those of them that are not in the truth file
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class LabelledSingles:
         self._labels = np.empty(0, LABEL)
 
     def take(self, frames: CheckedFrames) -> None:
-        """Take in the singles of a batch of accepted frames."""
+        """Add the singles of a batch of accepted frames."""
         words = np.frombuffer(frames.payload, dtype="<u8")
         parts = [self._singles], [self._labels]
         for header, start in zip(frames.headers, frames.word_starts, strict=True):
@@ -82,12 +82,12 @@ class LabelledSingles:
         self._singles, self._labels = singles[order], labels[order]
 
     def forget_before(self, time_ps: int) -> None:
-        """Forget singles before a time: all that they can be in was asked for."""
+        """Forget singles before a time: nothing that can contain them remains to be labelled."""
         first = int(np.searchsorted(self._singles["time_ps"], time_ps))
         self._singles, self._labels = self._singles[first:], self._labels[first:]
 
     def find(self, time_ps: npt.NDArray[np.int64], crystal: npt.NDArray[np.uint32]) -> Records:
-        """Return the labels of singles (n,) LABEL; kind UNKNOWN where there is no such single."""
+        """Return the labels of singles (n,) LABEL; kind UNKNOWN if there is no such single."""
         times, crystals = self._singles["time_ps"], self._singles["crystal"]
         place = np.searchsorted(times, time_ps)
         found = np.full(len(time_ps), -1)

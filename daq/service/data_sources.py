@@ -1,9 +1,9 @@
 """The sources of data that announced themselves: emulator, firmware's link process, replay.
 
 A source says Hello until welcomed, then Heartbeat once a second; one that is silent for
-``LOST_AFTER_S`` is lost, which is told once. It is remembered for ``FORGET_AFTER_S``: if it wakes
-(a suspended laptop, a debugger) it counts as new again without another Hello, and its report is
-not missed.
+``LOST_AFTER_S`` is lost, which is reported once. It is remembered for ``FORGET_AFTER_S``: if it
+wakes up (a suspended laptop, a debugger), it counts as new again without another Hello, and its
+report is not missed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _to_all(hello: Hello) -> bool:
 
 @dataclass
 class Source:
-    """One source. ``seen_s``: monotonic time of its last message."""
+    """A source. ``seen_s``: monotonic time of its last message."""
 
     hello: Hello
     seen_s: float
@@ -60,18 +60,18 @@ class Sources:
         self.invalid_messages = 0
 
     def take_answers(self, kind: type[Answer]) -> list[Answer]:
-        """Return the answers of a kind to orders that came since the last time."""
+        """Return the answers to a kind of order received since the last call."""
         taken = [answer for answer in self._answers if isinstance(answer, kind)]
         self._answers = [answer for answer in self._answers if not isinstance(answer, kind)]
         return taken
 
     def take_states(self) -> list[ModuleStates]:
-        """Return the states of modules that came since the last time, in order."""
+        """Return the modules' states received since the last call, in order."""
         states, self._states = self._states, []
         return states
 
     def poll(self) -> tuple[list[Source], list[SourceReport]]:
-        """Take in what has come; return the sources that are new and the reports."""
+        """Receive all messages; return new sources and reports."""
         new: list[Source] = []
         reports: list[SourceReport] = []
         while self._socket.poll(0):
@@ -110,7 +110,7 @@ class Sources:
             self._states.append(message)
 
     def newly_lost(self) -> list[Source]:
-        """Return the sources that have just fallen silent for too long."""
+        """Return the sources that have now been silent for too long."""
         now = self._clock()
         forgotten = [k for k, s in self._sources.items() if s.seen_s < now - FORGET_AFTER_S]
         for key in forgotten:
@@ -121,8 +121,9 @@ class Sources:
         return lost
 
     def send_all(self, message: Message, *, to: Callable[[Hello], bool] = _to_all) -> int:
-        """Send a message to every source that ``to`` chooses, lost ones too; return how many of
-        them are alive."""
+        """Send a message to every source that ``to`` selects, even lost ones; return how many of
+        them are alive.
+        """
         chosen = {key: source for key, source in self._sources.items() if to(source.hello)}
         for identity in chosen:
             self._send(identity, message)
@@ -156,7 +157,7 @@ class Sources:
         return [source.hello.remark for source in self.present if source.hello.remark]
 
     def not_ready(self) -> list[str]:
-        """Return why sources cannot begin a run now, in words; [] where all can."""
+        """Return why sources cannot begin a run now, in words; [] if all can."""
         hellos = [source.hello for source in self.present]
         words = [hello.not_ready for hello in hellos if hello.not_ready]
         detector = any(hello.modules == 0 for hello in hellos)

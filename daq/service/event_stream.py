@@ -1,13 +1,12 @@
 """The event plane: prompts, delayeds, windowed singles, triples and angles for subscribers.
 
-Each batch is a message of three parts: the kind (the topic to subscribe to), an EventBatch, the
-raw records. Nothing here ever waits: what a slow subscriber does not take beyond its queue
-(``EVENT_QUEUE`` messages, daq/service/sockets.py) is dropped for that subscriber alone, and the
-numbers in every header tell it how many records it missed. Kinds that nobody asked for are never
-copied.
+Each batch is a message of three parts: the kind (the topic to subscribe to), an EventBatch, the raw
+records. Nothing here ever waits: what exceeds a slow subscriber's queue (``EVENT_QUEUE`` messages,
+daq/service/sockets.py) is dropped for that subscriber alone, and the numbers in every header tell
+it how many records it missed. Kinds to which nobody subscribes are never copied.
 
 The end of a run is a header with ``final`` and no records; it is repeated until the next run, so
-that a subscriber whose queue was full then learns the totals too.
+that a subscriber whose queue was full at the time learns the totals too.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from daq.path.pipeline import Output
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""Longer batches are cut, so that a subscriber's queue is bounded in bytes, too."""
+"""Longer batches are split, so that a subscriber's queue is bounded in bytes, too."""
 
 
 class EventStream:
     """Publishes the events of one run after another on an XPUB socket.
 
-    XPUB is PUB that hands over the subscriptions: with none, a batch costs four additions.
+    XPUB is a PUB that reports subscriptions: without any, a batch costs four additions.
     """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
@@ -50,7 +49,7 @@ class EventStream:
         self._before = dict.fromkeys(KINDS, 0)
 
     def batch(self, output: Output) -> None:
-        """Publish what a batch of frames yielded."""
+        """Publish the output of a batch of frames."""
         self._look_for_subscriptions()
         self._watermark_ps = output.watermark_ps
         self._publish("angles", output.angles)  # before the singles that were seen at them
@@ -60,26 +59,27 @@ class EventStream:
         self._publish("triples", output.triples)
 
     def end(self) -> None:
-        """Tell that nothing follows in this run; to be repeated by :meth:`repeat_end`."""
+        """Announce that nothing more follows in this run; :meth:`repeat_end` repeats it."""
         if self._run:
             self._over = True
             self.repeat_end()
 
     def repeat_end(self) -> None:
-        """Tell it again, to those who missed it; nothing while a run goes on."""
+        """Announce the end again for those who missed it; does nothing while a run goes on."""
         self._look_for_subscriptions()
         if self._over:
             for kind in KINDS:
                 self._send(kind, b"", records=0, final=True)
 
     def wanted(self, kind: EventKind) -> bool:
-        """Whether anybody subscribes to a kind, as of the last look."""
+        """Whether anybody subscribed to a kind when last checked."""
         topic = kind.encode()
         return any(topic.startswith(asked) for asked in self._topics)
 
     def _look_for_subscriptions(self) -> None:
-        """Take in who came and went. Only the first and the last of a topic are told (no verbose);
-        topics that are none of ours are passed over."""
+        """Note who came and went. XPUB reports only the first and last subscriber of a topic (not
+        verbose); unknown topics are ignored.
+        """
         while self._socket.poll(0):
             message = self._socket.recv(zmq.NOBLOCK)
             sign, topic = message[:1], message[1:]
@@ -111,7 +111,7 @@ class EventStream:
 
 
 def _parts(records: Records) -> Iterator[Records]:
-    """Cut records into what one message may hold; none where there are none."""
+    """Split records into parts that fit in a message; no part if there are none."""
     most = MAX_MESSAGE_BYTES // records.dtype.itemsize
     for first in range(0, len(records), most):
         yield records[first : first + most]

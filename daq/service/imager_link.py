@@ -1,4 +1,4 @@
-"""The stream of coincidences to the live imager: never waits for it, counts what it did not get."""
+"""The stream of coincidences to the live imager: never waits for it, and counts what it missed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hw.physics.nuclides import nuclide_of
 LOST_AFTER_S = 3.5
 LIVE_SHARE_EVERY_S = 0.25
 SINGLES_EVERY_S = 0.1
-"""A SPECT image needs seconds of counts: small batches would only fill the queue."""
+"""A SPECT image needs seconds of counts; small batches would only fill the queue."""
 
 
 def has_image(run: Run) -> bool:
@@ -34,10 +34,10 @@ def has_image(run: Run) -> bool:
 class ImagerLink:
     """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports.
 
-    Of a SPECT run the batches hold windowed singles and angles in place of coincidences. A run with
-    neither has no image: nothing is sent of it.
+    For a SPECT run, the batches hold windowed singles and angles instead of coincidences. A run
+    with neither has no image, and nothing is sent.
 
-    run : name of the run that the imager is prepared for, by its last report
+    run : name of the run for which the imager is prepared, by its last report
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ImagerLink:
         return self._clock() - self._heard_s < LOST_AFTER_S
 
     def begin(self, run: Run) -> None:
-        """Announce a run; repeating it does no harm and helps an imager that came late."""
+        """Announce a run; repeating it does no harm and helps an imager that started late."""
         if has_image(run):
             self._send([encode(self._begin_message(run))])
 
@@ -94,7 +94,7 @@ class ImagerLink:
         )
 
     def batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
-        """Send what a batch of frames yielded; count it as undelivered where the queue is full."""
+        """Send the output of a batch of frames; count it as undelivered if the queue is full."""
         if not run.config.settings.sorts_coincidences:
             self._singles_batch(run, output, event_wall_ns=event_wall_ns)
             return
@@ -117,7 +117,7 @@ class ImagerLink:
             run.undelivered += header.prompts
 
     def _singles_batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
-        """Gather windowed singles and angles of a SPECT run; send them ten times a second."""
+        """Collect a SPECT run's windowed singles and angles; send them ten times a second."""
         if not has_image(run):
             return
         self._singles.append(output.singles.tobytes())
@@ -147,7 +147,7 @@ class ImagerLink:
             run.undelivered += header.singles
 
     def _module_shares(self, run: Run) -> list[float]:
-        """Return each module's live share of the run so far, now and then; else nothing."""
+        """Return each module's live share of the run so far, now and then; otherwise nothing."""
         now, live = self._clock(), run.takers.statistics.live_time
         if now - self._share_s < LIVE_SHARE_EVERY_S or live.detector_s <= 0:
             return []
@@ -155,7 +155,7 @@ class ImagerLink:
         return [float(seconds) / live.detector_s for seconds in live.module_s]
 
     def _live_share(self, run: Run) -> float:
-        """Return the pairs' mean live share of the last seconds, looked up now and then."""
+        """Return the pairs' mean live share of the last seconds, updated now and then."""
         now = self._clock()
         if now - self._share_s >= LIVE_SHARE_EVERY_S:
             recent = run.takers.statistics.recent_live()
@@ -171,7 +171,7 @@ class ImagerLink:
         self._send([encode(RunEnd(run=run.name, prompts=self._prompts, delayeds=self._delayeds))])
 
     def poll(self, run: Run | None) -> list[str]:
-        """Take in the imager's reports; return what it has to say."""
+        """Receive the imager's reports; return its messages for the journal."""
         words = []
         while self._reports.poll(0):
             try:

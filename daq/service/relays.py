@@ -1,12 +1,9 @@
-"""Orders to modules that run our firmware: to the link process, and back.
+"""Relays of orders from clients to sources, and of the answers back: orders to modules that run our
+firmware go to the link process, deliberate faults to the emulating sources.
 
-Orders for faults done on purpose: to the sources that emulate, and back.
-
-Orders on their way: from a client to the sources that can obey, and their answers back.
-
-Nothing here knows what an order means. Each goes to the sources that it concerns; the client is
-answered when all of them have answered, or when one has not in time. The journal notes each, for
-what was ordered must never look like a defect.
+The relays do not interpret an order. Each goes to the sources that it concerns; the client gets its
+answer when all of them have answered, or when one has not in time. Each order is journalled,
+because what was ordered must never look like a defect.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ Answer = TypeVar("Answer", FaultAnswer, ModuleAnswer)
 
 @dataclass
 class Waiting(Generic[Order, Answer]):
-    """An order that was handed on, and the answers so far."""
+    """An order that was passed on, and the answers so far."""
 
     identity: bytes
     command: int
@@ -45,9 +42,9 @@ class Waiting(Generic[Order, Answer]):
 
 
 class OrderRelay(ABC, Generic[Order, Answer]):
-    """Relays one kind of orders; ``reply`` sends a Reply to a client.
+    """Relays one kind of order; ``reply`` sends a Reply to a client.
 
-    A kind of orders says what it is by the attributes and abstract methods below.
+    Each kind of order defines the attributes and abstract methods below.
     """
 
     answer_kind: type[Answer]
@@ -75,7 +72,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
 
     @abstractmethod
     def _read(self, number: int, args: dict[str, Any]) -> Order:
-        """Return the order of a client's arguments; raises RunError where it is none."""
+        """Return the order in a client's arguments; raises RunError if there is none."""
 
     @abstractmethod
     def _concerns(self, hello: Hello) -> bool:
@@ -83,16 +80,16 @@ class OrderRelay(ABC, Generic[Order, Answer]):
 
     @abstractmethod
     def _result(self, answers: list[Answer]) -> dict[str, Any]:
-        """Return what the client is told of the answers."""
+        """Return the result for the client from the answers."""
 
     @abstractmethod
     def _words(self, order: Order) -> str:
-        """Return the order for the journal; "" where it is not worth a line."""
+        """Return the order for the journal; "" if it is not worth a line."""
 
     # --- the way there and back ---------------------------------------------------------------
 
     def order(self, identity: bytes, command: Command) -> None:
-        """Hand a client's order on; raises RunError where there is nobody, or it is none."""
+        """Pass a client's order on; raises RunError if it is invalid or no source can obey."""
         order = self._read(self._orders + 1, command.args)
         self._orders += 1
         sources = self._sources.send_all(order, to=self._concerns)
@@ -102,7 +99,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
         self._waiting[order.id] = Waiting(identity, command.id, order, sources, until_s)
 
     def poll(self) -> None:
-        """Take in the sources' answers, and answer the clients."""
+        """Receive the sources' answers, and answer the clients."""
         for answer in self._sources.take_answers(self.answer_kind):
             waiting = self._waiting.get(answer.id)
             if waiting is None:
@@ -138,8 +135,9 @@ ACTIONS: tuple[str, ...] = get_args(ModuleAction)
 
 
 class ModuleRelay(OrderRelay[ModuleOrder, ModuleAnswer]):
-    """Relays module orders. What takes long (scans, updates) is answered when it has begun; how
-    it goes on is told by the states that the link process sends."""
+    """Relays module orders. Long ones (scans, updates) are answered when they have begun; the
+    states sent by the link process report their progress.
+    """
 
     answer_kind = ModuleAnswer
     answer_s = 10.0
@@ -181,7 +179,7 @@ FAULT_ACTIONS = ("set", "clear", "list")
 
 
 class FaultRelay(OrderRelay[FaultOrder, FaultAnswer]):
-    """Relays fault orders. The daq knows no fault: it hands the words on."""
+    """Relays fault orders. The daq knows no faults: it passes the words on."""
 
     answer_kind = FaultAnswer
     silence = "the source did not answer (is it alive, and an emulator?)"

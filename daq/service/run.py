@@ -1,6 +1,6 @@
-"""One open run: its folder, logs and pipeline, from arming to the summary.
+"""One open run, from arming to the summary: its folder, logs and pipeline.
 
-The folder is made exclusively: an existing one is never written to. Layout in docs/file-format.md.
+The folder is always new: an existing one is never written to. Its layout is in docs/file-format.md.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 
 class Run:
     """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books, as does
-    ``put_away`` of a run that never started.
+    ``put_away`` for a run that never started.
 
-    live : how it is imaged now; its beginning is ``config.live``
+    live : how it is imaged now; ``config.live`` at its start
     """
 
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def mu_map(self) -> Path:
-        """Where the run keeps its µ map, if it has one."""
+        """The path of the run's µ map, if it has one."""
         return self.folder / MU_MAP_NAME
 
     @property
@@ -134,28 +134,28 @@ class Run:
 
     @property
     def elapsed_s(self) -> float:
-        """Wall time since the start, 0 before it, fixed after the end."""
+        """Wall time since the start: 0 before it, constant after the end."""
         if self._finished or not self._started_ns:
             return self._elapsed_s
         return (time.monotonic_ns() - self._started_ns) * 1e-9
 
     def start(self) -> None:
-        """Note the moment of the start."""
+        """Record the time of the start."""
         self._started_ns = time.monotonic_ns()
 
     def taint(self, reason: str) -> None:
-        """Note once why the run is not simply good."""
+        """Record, once, why the run is not simply good."""
         if reason not in self.conditions:
             self.conditions.append(reason)
 
     def process(self, frames: Sequence[Frame]) -> Output:
-        """Log and sort a batch of frames; raises StorageError where the disk refuses it."""
+        """Log and sort a batch of frames; raises StorageError if the disk refuses it."""
         output = self.pipeline.process(frames)
         self.takers.take(output)
         return output
 
     def finish(self) -> Output:
-        """Resolve what is held, close the logs, save the tables; raises StorageError."""
+        """Process what is still held, close the logs, save the tables; raises StorageError."""
         self._elapsed_s = self.elapsed_s
         self._finished = True
         output = self.pipeline.finish()
@@ -168,8 +168,8 @@ class Run:
     def put_away(self) -> None:
         """Close a run that never started; raises StorageError.
 
-        The folder is that of :meth:`finish`. But as nothing came, nothing is held: no kernel is
-        needed, whose first use takes half a second, and several where other processes start too.
+        The folder is as after :meth:`finish`. But as nothing came, nothing is held and no kernel is
+        needed, whose first use takes half a second, or several while other processes start.
         """
         self._finished = True
         self._close_logs()
@@ -189,8 +189,9 @@ class Run:
         self.takers.abandon_logs()
 
     def books(self) -> Books:
-        """Return the run's books as they stand; until the end, what the sources say that they
-        sent beyond the last frame that came is on its way, not lost."""
+        """Return the run's books as they stand. Until the end, what the sources sent after the last
+        frame received is on its way, not lost.
+        """
         reports = self.reports if self._finished else []
         return Books(self.pipeline, sent_by(reports, self.scanner.n_modules))
 
@@ -199,7 +200,7 @@ class Run:
         return self.takers.pairs.hash()
 
     def coincidences(self) -> dict[str, int]:
-        """Return what the sorter counted."""
+        """Return the sorter's counts."""
         return asdict(self.pipeline.counts)
 
     def counters(self) -> dict[str, int]:
@@ -212,13 +213,13 @@ class Run:
         }
 
     def condition(self) -> RunCondition:
-        """Good, tainted (something was lost or odd) or incomplete (cut off)."""
+        """ "good", "tainted" (something was lost or odd) or "incomplete" (cut off)."""
         if any(reason.startswith("incomplete") for reason in self.conditions):
             return "incomplete"
         return "tainted" if self.conditions else "good"
 
     def summary(self) -> dict[str, Any]:
-        """Return the run's summary; the keys are explained in docs/file-format.md."""
+        """Return the run's summary; docs/file-format.md explains the keys."""
         books, hits = self.books(), HitBooks(self.reports, self.scanner.n_modules)
         imager = self.imager or ImagerReport(run=self.name)
         return {
@@ -253,8 +254,9 @@ class Run:
         }
 
     def write_summary(self) -> dict[str, Any]:
-        """Write ``summary.json`` and return what is in it; where a source reported any fault,
-        ``faults.json`` too: what was done to the run on purpose. Raises StorageError."""
+        """Write ``summary.json`` and return its content; if a source reported deliberate faults,
+        write ``faults.json`` too. Raises StorageError.
+        """
         faults = [
             msgspec.to_builtins(fault) for source in self.reports for fault in source.fault_log
         ]

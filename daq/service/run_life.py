@@ -59,22 +59,22 @@ _REMEDY: dict[RunState, str] = {
 DRAIN_S = 15.0
 SILENCE_S = 1.0
 IMAGER_S = 10.0
-"""For the imager's final report, or news of progress."""
+"""For the imager's final report, or a sign of progress."""
 
 IMAGER_MOST_S = 120.0
 HURRIED_DRAIN_S, HURRIED_IMAGER_S = 0.8, 0.5
 MIN_FREE_BYTES = 256 * 2**20
 OnEnd = Callable[[bool, str], None]
-"""Called when a run has ended: whether well, and its folder or the reason."""
+"""Called when a run has ended: whether it ended well, and its folder or the reason."""
 
 
 class RunLife:
     """Owns the state, the journal and the open run.
 
-    state, reason : where the life is, and why
-    run : the run that is armed, goes on, or was the last
-    template : what "arm" without a configuration arms; later the last one armed
-    on_end : told when closing, or failing, is complete
+    state, reason : the current state, and why
+    run : the run that is armed or open, or else the last one
+    template : what "arm" without a configuration arms; later the last configuration armed
+    on_end : called when closing, or failing, is complete
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class RunLife:
     # --- states -------------------------------------------------------------------------------
 
     def enter(self, state: RunState, reason: str = "") -> None:
-        """Go to ``state``; raises RunError, naming the remedy, where that is not allowed."""
+        """Go to ``state``; raises RunError, naming the remedy, if that is not allowed."""
         if state not in TRANSITIONS[self.state]:
             raise RunError(
                 f"cannot go from {self.state} to {state}: {_REMEDY[self.state]}"
@@ -133,7 +133,7 @@ class RunLife:
         return self.state == "running" or draining
 
     def supervise(self, now: float) -> None:
-        """Do what the state asks for at ``now``, in monotonic seconds; to be called every turn."""
+        """Do what the state requires at ``now``, in monotonic seconds; to be called every turn."""
         if self.state == "stopping":
             self._advance_closing(now)
         elif self.state == "running":
@@ -231,7 +231,7 @@ class RunLife:
             raise RunError(f"not ready: {'; '.join(not_ready)}")
 
     def image_as(self, changes: dict[str, Any]) -> LiveSettings:
-        """Change how the run is imaged, now and in runs armed after it; raises RunError."""
+        """Change how the run is imaged, now and in later runs; raises RunError."""
         base = self.run.live if self.run is not None else LiveSettings()
         values = {**msgspec.to_builtins(base), **changes}
         try:
@@ -249,7 +249,7 @@ class RunLife:
         return live
 
     def announce(self) -> None:
-        """Tell an imager that came late about the run, and slow subscribers about its end."""
+        """Announce the run to an imager that started late, and its end to slow subscribers."""
         self._events.repeat_end()
         if self.run is not None and self.state in ("armed", "running"):
             self._imager.begin(self.run)
@@ -257,7 +257,7 @@ class RunLife:
     # --- running ------------------------------------------------------------------------------
 
     def take(self, frames: Sequence[Frame]) -> None:
-        """Log and sort data frames, pass the coincidences on. Any failure is latched."""
+        """Log and sort data frames and pass the coincidences on. Any failure is latched."""
         run, arrival_ns = self._open_run(), time.monotonic_ns()
         try:
             output = run.process(frames)
@@ -272,13 +272,13 @@ class RunLife:
         self._pass_on(run, output)
 
     def _pass_on(self, run: Run, output: Output) -> None:
-        """Send what became final to the imager and to whoever subscribes; never waits."""
+        """Send what became final to the imager and to subscribers; never waits."""
         wall_ns = self._clock.wall_ns(output.watermark_ps)
         self._imager.batch(run, output, event_wall_ns=wall_ns)
         self._events.batch(output)
 
     def take_report(self, report: SourceReport) -> None:
-        """Keep a source's report if it is of the open run; one that failed ends the run."""
+        """Keep a source's report if it is about the open run; one of a failure ends the run."""
         run = self.run
         if run is None or report.run_tag != run.run_tag:
             return
@@ -292,19 +292,19 @@ class RunLife:
             self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
 
     def source_lost(self, kind: str) -> None:
-        """Note that a source says nothing any more."""
-        self.journal.add("alarm", f"source lost: {kind} says nothing any more")
+        """Record that a source has fallen silent."""
+        self.journal.add("alarm", f"source lost: {kind} has fallen silent")
         if self.state == "running":
             self._open_run().taint("incomplete: a source was lost during the run")
 
     def module_news(self, line: JournalLine) -> None:
-        """Journal what a link process tells of its modules; an alarm taints the run."""
+        """Journal what a link process reports of its modules; an alarm taints the run."""
         self.journal.add(line.severity, line.text)
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
 
     def watch_disk(self) -> None:
-        """Look how much is free; close a run while it can still be closed well."""
+        """Check the free disk space; stop a run while it can still be closed properly."""
         try:
             self.runs_root.mkdir(parents=True, exist_ok=True)
             self.disk_free = shutil.disk_usage(self.runs_root).free
@@ -318,7 +318,7 @@ class RunLife:
             self._begin_closing(words)
 
     def _look_after(self, run: Run, now: float) -> None:
-        """Journal what is new; end a run that has come to its end."""
+        """Journal what is new; stop a run that has come to its end."""
         for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
         if run.pipeline.all_ended:
@@ -332,13 +332,13 @@ class RunLife:
     # --- running → stopping → closed ----------------------------------------------------------
 
     def stop(self) -> None:
-        """Begin to close a running run; nothing more where that has begun already."""
+        """Begin to close a running run; does nothing if that has begun already."""
         self.require("running", "stopping")
         if self.state == "running":
             self._begin_closing("stopped by command")
 
     def hurry(self) -> bool:
-        """The process must leave: close what is open, quickly; return whether that is done."""
+        """The process must exit: close what is open, quickly; return whether that is done."""
         if self.state == "running":
             self._begin_closing("the daq was told to leave")
             self._closing.hurry(HURRIED_DRAIN_S)
@@ -395,7 +395,7 @@ class RunLife:
     # --- error, and back to idle --------------------------------------------------------------
 
     def fail(self, reason: str) -> None:
-        """Latch an error: the run is cut off here, with everything before it safe."""
+        """Latch an error: the run ends here, with everything before it safe."""
         self.journal.add("alarm", reason)
         self.latch(reason)
         self._sources.send_all(Stop())
@@ -408,7 +408,7 @@ class RunLife:
         self._end(False, reason)
 
     def reset(self) -> None:
-        """Give up an armed run, or leave a closed or failed one behind: idle again."""
+        """Give up an armed run, or leave a closed or failed one: idle again."""
         self.require("armed", "closed", "error")
         if self.state == "armed":
             self._discard("reset")
@@ -417,7 +417,7 @@ class RunLife:
         self.run = None
 
     def _discard(self, why: str) -> None:
-        """Close an armed run that never started; its folder stays, with the reason."""
+        """Close an armed run that never started; its folder remains, with the reason."""
         run = self._open_run()
         run.taint(f"incomplete: never started ({why})")
         try:
@@ -441,7 +441,7 @@ class RunLife:
 
 
 class Closing:
-    """When each of the two steps of stopping is over. Times are monotonic seconds.
+    """Decides when each of the two steps of stopping is over. Times are monotonic seconds.
 
     drained : whether the first one is
     """
@@ -457,13 +457,13 @@ class Closing:
         self._finishing, self._progress_at = 0.0, 0.0
 
     def hurry(self, drain_s: float) -> None:
-        """Shorten all waits: the process must leave."""
+        """Shorten all waits: the process must exit."""
         self._drain_s = min(self._drain_s, drain_s)
         self._silence_s = min(self._silence_s, drain_s / 2)
         self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
 
     def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
-        """Whether all has come: every LAST frame and report; or silence; or the bound."""
+        """Whether every LAST frame and report has come, or silence or the bound ends the wait."""
         complete = run.pipeline.all_ended and len(run.reports) >= self._sources
         silent = now - max(last_data_s, self._began) > self._silence_s
         expired = now - self._began > self._drain_s
@@ -472,12 +472,13 @@ class Closing:
         return complete or silent or expired
 
     def drained_at(self, now: float) -> None:
-        """Note that draining is over."""
+        """Record that draining is over."""
         self.drained, self._drained_at, self._progress_at = True, now, now
 
     def imager_is_done(self, run: Run, now: float) -> bool:
-        """Whether the imager has finished the picture, is absent, or has had its time: longer,
-        within a bound, while it tells of progress."""
+        """Whether the imager has finished the image, is absent, or has used up its time, which is
+        longer, within a bound, while it reports progress.
+        """
         if run.imager is not None:
             if run.imager.final:
                 return True
@@ -491,18 +492,18 @@ _SPAN_NS = 1_000_000_000
 
 
 class WallClock:
-    """Detector time to wall time, as honestly as arrivals allow.
+    """Converts detector time to wall time, as well as arrivals allow.
 
     A data frame cannot arrive before the period that it covers has ended, so ``arrival − frame
     end`` is never below the true offset of the two clocks; its smallest value over the last second
-    is the estimate. It follows a source whose time runs slow within that second.
+    is the estimate. It follows a source whose time runs slow within a second.
     """
 
     def __init__(self) -> None:
         self._minima: deque[tuple[int, int]] = deque()  # (arrival_ns, offset_ns), offsets rising
 
     def observe(self, *, arrival_ns: int, frame_end_ps: int) -> None:
-        """Take in that data up to ``frame_end_ps`` had come at ``arrival_ns``."""
+        """Record that data up to ``frame_end_ps`` arrived at ``arrival_ns``."""
         offset = arrival_ns - frame_end_ps // 1000
         while self._minima and self._minima[-1][1] >= offset:
             self._minima.pop()
@@ -526,7 +527,7 @@ def describe_fault(fault: FaultDone) -> str:
 
 
 def _yield(summary: dict[str, Any]) -> str:
-    """Return in words what a run recorded: pairs, or singles in windows."""
+    """Describe in words what a run recorded: pairs, or singles in windows."""
     if summary["config"]["settings"]["window_ps"]:
         return f"{summary['prompts']} prompts, {summary['delayeds']} delayeds"
     return ", ".join(f"{name} {count}" for name, count in summary["windows"].items())

@@ -1,7 +1,7 @@
 """The daq service: one process, one loop, owner of the run.
 
 Every turn (about 10 ms): take all data frames that have come, log and sort them, pass the
-coincidences on, serve commands, sources and the imager, publish telemetry. Nothing in the loop
+coincidences on, serve commands, sources and the imager, and publish telemetry. Nothing in the loop
 waits for another process; every queue is bounded (daq/service/sockets.py).
 """
 
@@ -39,9 +39,10 @@ MAX_FRAMES_A_TURN = 4096
 
 
 class DaqService:
-    """Runs until told to leave. ``template`` is armed where a command brings no configuration (it
-    is the last one armed, later); with ``automatic`` set it arms and starts when a source
-    attaches, and leaves after the run."""
+    """Runs until told to leave. An ``arm`` command without a configuration arms ``template``, later
+    the last configuration armed. With ``automatic`` it arms and starts when a source attaches, and
+    leaves after the run.
+    """
 
     def __init__(
         self,
@@ -87,11 +88,11 @@ class DaqService:
         }
 
     def leave(self) -> None:
-        """Ask the loop to close an open run quickly and return (safe in a signal handler)."""
+        """Make the loop close an open run quickly and return (safe in a signal handler)."""
         self._leave = True
 
     def serve(self) -> None:
-        """Work until :meth:`leave` or a shutdown command; always closes an open run."""
+        """Run until :meth:`leave` or a shutdown command; always closes an open run."""
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
         try:
             while not (self._leave and self.life.hurry()):
@@ -103,7 +104,7 @@ class DaqService:
             self._sockets.close()
 
     def turn(self) -> bool:
-        """Do one turn of the loop; return whether more data are waiting already."""
+        """Do one turn of the loop; return whether more data are already waiting."""
         full = self._take_data()
         self._serve_commands()
         self._serve_sources()
@@ -135,7 +136,7 @@ class DaqService:
         return True
 
     def _advance_automatic(self) -> None:
-        """Arm and start by itself once a source is there; leave when the run is over."""
+        """Arm and start once a source is there; leave when the run is over."""
         ready = self.sources.present and not self.sources.not_ready()
         if self.life.state == "idle" and ready:
             self.life.arm(None)
@@ -191,7 +192,7 @@ class DaqService:
             try:
                 command = decode_as(Command, parts[-1] if parts else b"")
             except MessageError as error:
-                words = f"a client sent what is no command: {error}"
+                words = f"a client sent something that is not a command: {error}"
                 self.life.journal.add("warning", words)
                 continue
             self._reply(identity, self._obey(identity, command))

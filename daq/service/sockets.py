@@ -1,4 +1,4 @@
-"""The service's sockets: bound once, bounded queues, one owner per system."""
+"""The service's sockets: bound once, with bounded queues, by one owner per system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Socket = zmq.Socket[bytes]
 
 @dataclass
 class ServiceSockets:
-    """All sockets that the daq binds; the addresses are in docs/architecture.md."""
+    """All sockets that the daq binds; docs/architecture.md lists the addresses."""
 
     data: Socket
     source: Socket
@@ -39,7 +39,7 @@ class ServiceSockets:
     lock: IO[str] | None
 
     def close(self) -> None:
-        """Close all sockets and let go of the lock."""
+        """Close all sockets and release the lock."""
         for socket in (
             self.data, self.source, self.control, self.coincidences, self.reports,
             self.telemetry, self.events, self.projections, self.modules,
@@ -50,7 +50,7 @@ class ServiceSockets:
 
 
 def bind_service(endpoints: Endpoints) -> ServiceSockets:
-    """Bind every plane of the daq; raises ServiceError where another one owns the address."""
+    """Bind every plane of the daq; raises ServiceError if another one owns the address."""
     lock = _lock_folder(endpoints.folder) if endpoints.base.startswith("ipc") else None
     bound: dict[str, Socket] = {}
     kinds = {
@@ -86,7 +86,7 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
 
 
 def _lock_folder(folder: Path) -> IO[str]:
-    """Own the ipc folder: binding alone would silently take the sockets from a living daq."""
+    """Lock the ipc folder: binding alone would silently take the sockets from a running daq."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (folder / "lock").open("a+", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The daq's state as telemetry for displays: everything the console shows, nothing it must ask."""
+"""The daq's state as telemetry for displays: everything that the console shows, unasked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hw.messages.telemetry import Telemetry
 
 
 def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> Telemetry:
-    """Return the telemetry of this moment.
+    """Return the current telemetry.
 
     stray_frames : data frames that came while no run was open
     """
@@ -58,7 +58,7 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
 
 
 def compose_projections(life: RunLife) -> Projections | None:
-    """Return the run's planar pictures; None where it has none."""
+    """Return the run's planar pictures; None if it has none."""
     run = life.run
     if run is None or run.takers.projections is None:
         return None
@@ -75,7 +75,7 @@ def _finishing(run: Run | None) -> float:
 
 
 def _statistics(run: Run) -> dict[str, Any]:
-    """Return what is told of the last seconds: randoms by both estimates, live fractions."""
+    """Return the statistics of the last seconds: randoms by both estimates, and live fractions."""
     statistics = run.takers.statistics
     randoms, live = statistics.recent_randoms(), statistics.recent_live()
     return {

@@ -1,7 +1,7 @@
-"""Compiling the kernels of the event path ahead of their use, with exactly the live types.
+"""Compiling the kernels of the event path before their use, with exactly the live types.
 
-After :func:`warm_kernels` a :class:`~daq.path.pipeline.Pipeline` compiles nothing any more, live or
-in a replay.
+After :func:`warm_kernels` a :class:`~daq.path.pipeline.Pipeline` compiles nothing more, live or in
+a replay.
 """
 
 from __future__ import annotations

@@ -1,18 +1,15 @@
-"""What a running run is watched for: silence, losses, stalls, randoms that disagree. Each becomes
-a journal entry.
+"""Watches on a run that journal what goes wrong: silence, losses, stalls, randoms that disagree.
 
-New losses are told at most once a second, with how many came since: an alarm must be seen, not
-fill the journal.
+New losses are reported at most once a second, with their number: an alarm must be seen, not fill
+the journal.
 
-What the modules say of themselves in their headers: SYNC lost and found, epochs of temperature.
+Changes that modules report in their headers (SYNC lost and found, epochs of temperature) are
+entered by module, many modules at once in one entry.
 
-Told when it changes, by module; many modules at once in one entry.
-
-Tells a module that triggers far more often than the others say it should: noise, interference.
-
-Each module's singles since the last look are compared with its own before, in units of what all
-modules together did: a bolus raises all of them and is no alarm. Not for SPECT, where a detector
-that turns comes near to the source and away again, nor below three modules.
+A module that triggers far more often than the others suggest (noise, interference) is an alarm.
+Each module's singles since the last look are compared with its own before, relative to those of all
+modules: a bolus raises all of them and is no alarm. This is not done for SPECT, where a rotating
+detector comes near the source and goes away again, nor for fewer than three modules.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ MOST_NAMED = 6
 
 
 class ModuleWatch:
-    """Compares the links of one run with what was told of them."""
+    """Reports changes of SYNC and temperature epoch on the links of one run."""
 
     def __init__(self) -> None:
         self._unsynchronised: frozenset[int] = frozenset()
@@ -40,11 +37,11 @@ class ModuleWatch:
         self._epochs: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 
     def look(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
-        """Return what should be told now; ``links`` (modules,) LINK of the frame checker."""
+        """Return the entries due now; ``links``: (modules,) LINK of the frame checker."""
         return [*self._sync(links), *self._temperature(links)]
 
     def _sync(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
-        """Compare the counts too: SYNC may have been lost and found between two looks."""
+        """Compare the counts too: SYNC may have been lost and found again between two looks."""
         if len(self._without_sync) != len(links):
             self._without_sync = np.zeros(len(links), np.int64)
         seen = frozenset(np.flatnonzero(links["sync_lost"] > self._without_sync).tolist())
@@ -88,8 +85,9 @@ LEAST_S = 0.5
 LEAST_COUNTS = 100
 LEAST_MODULES = 3
 RATIO, SIGMAS = 2.0, 6.0
-"""A module's rate is alarming where it is more than RATIO times, and by more than SIGMAS of
-counting statistics, what it was before, against the median module; and no more below √RATIO."""
+"""A module's rate, relative to the median module's, is an alarm if it exceeds its former one RATIO
+times and by more than SIGMAS of counting statistics; the alarm ends below √RATIO.
+"""
 
 Counts = npt.NDArray[np.int64]
 
@@ -104,7 +102,7 @@ class RateWatch:
         self._told: frozenset[int] = frozenset()
 
     def look(self, singles: Counts, newest_ps: int) -> list[tuple[Severity, str]]:
-        """Return what should be told now.
+        """Return the entries due now.
 
         singles : (modules,) i8, of the run up to ``newest_ps``
         """
@@ -143,8 +141,9 @@ class RateWatch:
 def _against_before(
     new: Counts, usual: Counts
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return each module's rate over its usual one against the median module's, and the standard
-    deviation of its logarithm; 1 where there are too few counts."""
+    """Return each module's rate over its usual one, relative to the median module's, and the
+    standard deviation of its logarithm; 1 if there are too few counts.
+    """
     enough = (usual >= LEAST_COUNTS) & (new > 0)
     ratio, sigma = np.ones(len(new)), np.ones(len(new))
     if enough.sum() < LEAST_MODULES:
@@ -160,8 +159,9 @@ GIVE_UP_S = 10.0
 LAG_S = 0.5
 _EVERY_S = 1.0
 RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
-"""The two estimates of the randoms disagree where their ratio over the last 10 s is off 1 by more
-than both; they agree again within half of either."""
+"""The two estimates of the randoms disagree if their ratio over the last 10 s differs from 1 by
+more than both; they agree again within half of either.
+"""
 
 _CAUSES = "a delay within the dead time, a source that pulses, noise that repeats? docs/randoms.md"
 
@@ -179,11 +179,11 @@ class RunWatch:
         self._rates = RateWatch()
 
     def data_came(self, now: float) -> None:
-        """Note that data frames came."""
+        """Record that data frames came."""
         self.last_data_s = now
 
     def look(self, run: Run, now: float, *, lag_s: float = 0.0) -> list[tuple[Severity, str]]:
-        """Return what should be told now; ``lag_s``: how far the sources say they are behind."""
+        """Return the entries due now; ``lag_s``: how far the sources say they are behind."""
         entries: list[tuple[Severity, str]] = []
         silent = now - self.last_data_s > SILENT_S
         if silent and not self._silent:
@@ -214,7 +214,9 @@ class RunWatch:
         return words
 
     def _randoms(self, run: Run) -> list[tuple[Severity, str]]:
-        """Compare the two estimates of the randoms; tell once that they disagree, once the end."""
+        """Compare the two estimates of the randoms; report once that they disagree, and once that
+        they agree again.
+        """
         recent = run.takers.statistics.recent_randoms(LONGEST_SPAN_PS)
         if recent is None or not recent.counts.known:
             return []
@@ -237,22 +239,22 @@ class RunWatch:
         return self._rates.look(run.pipeline.module_singles, run.pipeline.newest_ps)
 
     def _lag(self, lag_s: float) -> list[tuple[Severity, str]]:
-        """Tell once that an emulated source does not keep up, and once that it does again."""
+        """Report once that an emulated source does not keep up, and once that it does again."""
         if lag_s > LAG_S and not self._lags:
             self._lags = True
             words = f"the source is {lag_s:.1f} s behind real time: its time runs slower"
             return [("warning", f"{words}, the rates per detector second stay right")]
         if lag_s < LAG_S / 4 and self._lags:
             self._lags = False
-            return [("info", "the source keeps real time again")]
+            return [("info", "the source keeps up with real time again")]
         return []
 
     def last_words(self, run: Run) -> list[str]:
-        """Return losses and disagreements that were not told yet, at the end of a run."""
+        """Return losses and disagreements not reported yet, at the end of a run."""
         randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
         states = [words for _, words in self._states.look(run.pipeline.links)]
         return self._losses(run) + randoms + states
 
     def given_up(self, run: Run, now: float) -> bool:
-        """Whether a run of fixed duration has been without data for too long to wait on."""
+        """Whether a run of fixed duration has been without data too long to go on waiting."""
         return run.config.duration_s > 0 and now - self.last_data_s > GIVE_UP_S

@@ -38,7 +38,7 @@ own = new_set(
     values={"gain": 511.0 / peak},
     statuses={"gain": found},
 )
-path = save_set(own, Path(f"own-gains-{time.time_ns()}.npz"))  # a set is never written over
+path = save_set(own, Path(f"own-gains-{time.time_ns()}.npz"))  # a set is never overwritten
 print(f"{path}: {(found == Status.FITTED).sum()} of {n} crystals, σ {100 * peak.std() / 511:.1f} %")
 
 before, after = resort(run.folder), resort(run.folder, calibration=own)

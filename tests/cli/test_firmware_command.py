@@ -52,8 +52,8 @@ def url(tmp_path_factory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["link"], "say where the modules are"),
-        (["link", "--machines", "native", "--port", "0=/dev/null"], "say where the modules are"),
+        (["link"], "give the modules' ports"),
+        (["link", "--machines", "native", "--port", "0=/dev/null"], "give the modules' ports"),
         (["link", "--preset", "bench2", "--port", "2=/dev/null"], "no module 2: bench2 has 0 to 1"),
         (["link", "--preset", "bench2", *["--port", "1=/dev/null"] * 2], "module 1 is given twice"),
         (

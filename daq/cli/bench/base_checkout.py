@@ -1,4 +1,4 @@
-"""The build to compare with: a commit of this repository, checked out beside it for a while."""
+"""The build to compare with: a commit of this repository, checked out temporarily."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ SLOWER = re.compile(r"^Slower:[ \t]*([^:\n]+?)[ \t]*:[ \t]*(\S.*)$", re.MULTILIN
 def commit_of(base: str) -> str:
     """Return the full name of a commit of this repository; raises CannotCompare without it."""
     if not (ROOT / ".git").exists():
-        raise CannotCompare(f"{ROOT} is no git checkout: comparing needs a clone of the repository")
+        raise CannotCompare(
+            f"{ROOT} is not a git checkout: comparing needs a clone of the repository"
+        )
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
     if found.returncode == 0:
         return found.stdout.strip()
@@ -50,8 +52,9 @@ def named_slower(base: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def checked_out(commit: str) -> Iterator[Path]:
-    """Give a temporary folder with the commit in ``checkout`` and room for its cache in ``cache``;
-    it is removed however this ends."""
+    """Yield a temporary folder with the commit in ``checkout`` and its cache in ``cache``; it is
+    removed however this ends.
+    """
     folder = Path(tempfile.mkdtemp(prefix="tomoshibi-compare-")).resolve()
     try:
         _checked("worktree", "add", "--detach", "--quiet", str(folder / "checkout"), commit)

@@ -1,4 +1,4 @@
-"""The other end of a build's worker (daq/cli/bench/worker.py): starts it, asks it, ends it."""
+"""The controlling side of a build's worker (daq/cli/bench/worker.py): starts, asks and ends it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_WORDS = 500
 
 
 class CannotCompare(CommandError):
-    """Two builds that have no way of being compared; the message says why and what to do."""
+    """Two builds that cannot be compared; the message says why and what to do."""
 
 
 class BuildWorker:
@@ -33,12 +33,12 @@ class BuildWorker:
     Parameters
     ----------
     root : the checkout
-    name : what it is called in messages
-    cache : folder of its compiled kernels and of what else it caches; None for the usual one
+    name : its name in messages
+    cache : folder of its compiled kernels and other caches; None for the usual one
 
     Raises
     ------
-    CannotCompare : the build has no worker, or one that speaks another protocol
+    CannotCompare : the build has no worker, or one with another protocol
     CommandError : it does not start
     """
 
@@ -73,7 +73,7 @@ class BuildWorker:
         self.close()
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it is doing."""
         process = self._process
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -87,7 +87,7 @@ class BuildWorker:
         self._said.close()
 
     def ask(self, figure: str, passes: int) -> None:
-        """Let it measure; :meth:`answer` waits for what it found."""
+        """Start a measurement; :meth:`answer` waits for its result."""
         assert self._process.stdin is not None
         line = json.dumps({"figure": figure, "passes": passes}) + "\n"
         try:
@@ -97,7 +97,7 @@ class BuildWorker:
             raise self._ended() from None
 
     def answer(self) -> dict[str, Any]:
-        """Return what the worker found, ``seconds`` and ``values`` of each pass."""
+        """Return the worker's result, ``seconds`` and ``values`` of each pass."""
         found = self._line(COMPILED_WITHIN_S)
         if "error" in found:
             raise CommandError(f"{self.name} could not be measured: {found['error']}")
@@ -107,7 +107,7 @@ class BuildWorker:
         hello = self._line(HELLO_WITHIN_S)
         if hello.get("protocol") != PROTOCOL:
             raise CannotCompare(
-                f"{self.name} cannot be compared: its worker speaks protocol "
+                f"{self.name} cannot be compared: its worker uses protocol "
                 f"{hello.get('protocol')}, ours {PROTOCOL}; take a newer commit"
             )
         if Path(hello["root"]).resolve() != root.resolve():

@@ -78,7 +78,7 @@ def _measured(commit: str, wanted: Sequence[str], sittings: int) -> dict[str, Me
 def judged(
     figures: dict[str, Measured], limit_percent: float, named: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return what is to be said of each figure; ``named`` are slower ones and their reasons."""
+    """Return the verdict on each figure; ``named`` are slower ones and their reasons."""
     for name in named.keys() - figures.keys():
         tell(f"note: a commit says `Slower: {name}`, which is none of the figures compared")
     return {

@@ -1,7 +1,7 @@
 """The emulator's benchmark: full Monte Carlo and load mode, the brain phantom in ``caremibrain``.
 
-Each figure is the median of several measurements that take turns, so that a slow minute of a shared
-machine falls on all of them. *One core*: Monte Carlo and digitizer one after the other in one
+Each figure is the median of several measurements taken in turn, so that a slow minute of a shared
+machine affects all of them. *One core*: Monte Carlo and digitizer one after the other in one
 thread. *Two cores*: two threads of Monte Carlo beside the digitizer.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MONTE_CARLO_BQ = 1e6
 LOAD_BQ = 30e6
-"""Of load mode: 26 M deposits a second; frames hold 2000 words, as in the fastest scans."""
+"""For load mode: 26 M deposits a second; frames have 2000 words, as in the fastest scans."""
 
 _GATE_DECAYS_PER_S = 0.2e6  # two primaries a decay; GATE 10 does 0.04 to 0.2 M/s, the best taken
 _QUOTED = "GATE 10 (quoted: 0.04-0.2 M decays/s on one core of this machine), decays_per_s"
@@ -95,7 +95,7 @@ def _medians(results: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _instruments() -> tuple[Instrument, Instrument]:
-    """Return the instrument of the full Monte Carlo and that of load mode."""
+    """Return the instruments of full Monte Carlo and of load mode."""
     from emulator.config import EmulatorConfig
     from emulator.engines.library_build import with_library
     from emulator.engines.prepare import prepare
@@ -112,7 +112,7 @@ def _emulation(instrument: Instrument, activity_Bq: float) -> Emulation:
 
 
 def one_core(instrument: Instrument, activity_Bq: float, periods: int) -> dict[str, float]:
-    """Emulate so many periods of 5.24 ms in one thread; return decays and singles a second."""
+    """Emulate periods of 5.24 ms in one thread; return decays and singles per second."""
     emulation = _emulation(instrument, activity_Bq)
     began = time.perf_counter()
     for index in range(periods):

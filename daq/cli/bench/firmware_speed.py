@@ -1,13 +1,11 @@
 """The firmware's benchmark: the native build and the ARM image in QEMU, driven by the serial link.
 
-Boot, round trips, sizes; the data paths' rates are ``bench_firmware_paths``'s. Measured beside
-nothing else; on two cores the machine, the poller's thread and the producer share them.
-
-How many events a second come through a module's data paths, nothing lost.
+It measures boot time, round trips, sizes, and the events per second through a module's data paths.
+Nothing else should run: on two cores the machine, the poller's thread and the producer share them.
 
 Hits go in through the detector's queue, a bounded number ahead of what has arrived; frames come out
-by the path, are checked (length, CRC-32C, sequence) and counted. A figure stands for hits that all
-came out or are counted as lost: the books must close.
+through the path, are checked (length, CRC-32C, sequence) and counted. All hits behind a figure came
+out or are counted as lost: the books must close.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ GOALS_PER_S = {
     "qemu": {"ring": 3.6e6, "ethernet": 1.4e6, "serial": 0.1e6},
     "native": {"serial": 3.5e6},
 }
-"""Of the prototype: what is to be reached; the rest has no goal."""
+"""Goals, from the prototype; the other figures have none."""
 
 _WITHIN_S = 60.0
 
@@ -44,10 +42,10 @@ _WITHIN_S = 60.0
 def measure_firmware(
     *, targets: tuple[str, ...] = ("native", "qemu"), seconds: float = 1.0, passes: int = 3
 ) -> dict[str, Any]:
-    """Return speed and size of the firmware by target.
+    """Return speed and size of the firmware, by target.
 
-    seconds : about how long each measurement of a data path lasts
-    passes : of which the median counts
+    seconds : approximate duration of each measurement of a data path
+    passes : their number; the median counts
 
     Returns
     -------
@@ -105,7 +103,7 @@ def benched_machine(target: str, datagram_port: int | None = None) -> Iterator[M
 def _boot_ms(target: str) -> float:
     """Return the time from starting the process to its first words, building not included.
 
-    A pty loses what is said before it is opened, so HELLO is asked for as well.
+    A pty loses what is sent before it is opened, so HELLO is requested as well.
     """
     import serial
 
@@ -173,7 +171,7 @@ def measure_path(target: str, path: str, *, seconds: float) -> PathFigures:
 
     Raises
     ------
-    RuntimeError : hits and words of the module's own books differ
+    RuntimeError : hits and words in the module's own books differ
     """
     takers: list[Callable[[bytes], None]] = []
     with contextlib.ExitStack() as stack:
@@ -198,7 +196,7 @@ def measure_path(target: str, path: str, *, seconds: float) -> PathFigures:
 def _datagrams(
     stack: contextlib.ExitStack, takers: list[Callable[[bytes], None]]
 ) -> DatagramReceiver:
-    """Bind a receiver before there is a session that takes its frames."""
+    """Bind a receiver before there is a session to take its frames."""
     from daq.link.serial.datagrams import DatagramReceiver
 
     receiver = DatagramReceiver(0, take=lambda frame: takers[0](frame), module=0)
@@ -227,7 +225,7 @@ def _open_path(
 
 
 def _last_frame(session: ModuleSession, producer: _Producer) -> float:
-    """Wait for LAST, or until nothing comes any more; return when the last frame came."""
+    """Wait for LAST, or until nothing more comes; return when the last frame came."""
     frames, latest, books = 0, time.perf_counter(), session.books
     while not books.ended and (producer.is_alive() or time.perf_counter() - latest < _SILENCE_S):
         if books.frames != frames:

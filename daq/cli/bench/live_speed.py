@@ -1,7 +1,7 @@
-"""The live chain at a high rate, all of it: source, acquisition with logs, imager, console.
+"""The whole live chain at a high rate: source, acquisition with logs, imager, console.
 
-The source plays decays of an event library in real time, so that emulating costs little; the rest
-is what runs with a scanner. Latency is taken where the image is seen: from its last event to the
+The source plays decays from an event library in real time, so that emulation costs little; the rest
+runs as with a scanner. Latency is measured to where the image is seen: from its last event to the
 end of its painting in the console.
 """
 
@@ -33,7 +33,7 @@ def measure_live(*, quick: bool, keep: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     CommandError
-        where the run did not end well.
+        if the run did not end well.
     """
     duration_s = QUICK_S if quick else DURATION_S
     with tempfile.TemporaryDirectory(prefix="tomoshibi-bench-") as scratch:
@@ -57,7 +57,7 @@ def _demo(runs: Path, duration_s: float) -> dict[str, Any]:
 
 
 def figures(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return what the benchmark tells of a run's summary."""
+    """Return the benchmark's figures from a run's summary."""
     images, console = summary["images"], summary["console"]
     measured = {
         "prompts_per_s": summary["rates"]["mean"]["prompts"],

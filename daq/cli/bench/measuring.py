@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 DURATION = "ms"
-"""Unit of figures of which less is better; all others are rates."""
+"""Unit of figures for which less is better; all others are rates."""
 
 
 def median_seconds(work: Callable[[], object], *, passes: int) -> float:
@@ -26,7 +26,7 @@ def median_seconds(work: Callable[[], object], *, passes: int) -> float:
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures were measured on."""
+    """Return a description of the machine."""
     return {
         "cpu": _cpu_name(),
         "cores": str(len(os.sched_getaffinity(0))),

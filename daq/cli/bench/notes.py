@@ -1,4 +1,4 @@
-"""What the performance report says beside its figures: the goals, what was tried, what limits."""
+"""The text beside the figures in the performance report: goals, what was tried, what limits."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ NOTES = {"sort": SORT, "emulator": EMULATOR, "projector": PROJECTOR, "firmware":
 
 
 def goals(figures: dict[str, Any]) -> list[str]:
-    """Return the lines of a table of what was asked and what was reached."""
+    """Return the lines of a table of goals and what was reached."""
     if any(target in figures for target in FIRMWARE_GOALS):
         return _firmware_goals(figures)
     if any(name in figures for name in GOALS):

@@ -1,10 +1,9 @@
-"""The sorters of other people, on the reference workload: energy window, then pairs within τ.
+"""Other people's sorters on the reference workload: energy window, then pairs within τ.
 
 Each function takes a :class:`PeerInput` and returns the work to be timed, which returns the number
-of pairs found (None where it makes none). What a peer needs first, its table and its import, is
-made before the clock starts. All but GATE's count pairs and write no records, so that none is put
-at a disadvantage. A library that is absent raises ImportError: ``daq.cli.bench.peer_speed`` reports
-it.
+of pairs found (None if it makes none). A peer's preparation, its table and import, is done before
+the clock starts. All but GATE's count pairs and write no records, so that none is at a
+disadvantage. A missing library raises ImportError, which ``daq.cli.bench.peer_speed`` reports.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def pandas_shifted(given: PeerInput) -> Work:
 
 
 def pandas_asof(given: PeerInput) -> Work:
-    """As-of join: each single with its nearest earlier one. It knows no second partner."""
+    """As-of join: each single with its nearest earlier one. It finds no second partner."""
     pandas = importlib.import_module("pandas")
     table = _table(pandas.DataFrame, given)
 
@@ -159,7 +158,7 @@ def opengate(given: PeerInput) -> Work:
 
 
 def opengate_bare(given: PeerInput) -> Work:
-    """:func:`opengate` with no column that finding pairs can do without, and numbers for names."""
+    """:func:`opengate` with only the columns needed to find pairs, and numbers for names."""
     return _opengate(given, {"PreStepUniqueVolumeID": given.modules})
 
 
@@ -214,11 +213,11 @@ def strax_sort(given: PeerInput) -> Work:
 
 
 def load_gate_sorter() -> ModuleType:
-    """Load ``opengate/actors/coincidences.py``, and of opengate nothing else.
+    """Load ``opengate/actors/coincidences.py``, and nothing else of opengate.
 
-    The package's own start brings in Geant4 (``opengate_core``), which that file does not need. Of
-    its imports only ``opengate.contrib.root_helpers`` would, for writing ROOT files: an empty
-    module stands there while it loads. Every line that finds or selects coincidences is GATE's.
+    Importing the package loads Geant4 (``opengate_core``), which that file does not need. Of its
+    imports only ``opengate.contrib.root_helpers`` would, to write ROOT files: an empty module
+    replaces it while the file loads. Every line that finds or selects coincidences is GATE's.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Other people's sorters on the same singles, in the same process, on the same core.
 
-A peer that cannot run here is in the report all the same, with the reason, how to install it, and
-its speed measured elsewhere; the number of pairs that each peer found stands beside ours, for a
-fast sorter that misses pairs is no peer. The peers are not dependencies of the project.
+A peer that cannot run here is still in the report, with the reason, how to install it, and its
+speed measured elsewhere. The number of pairs that each peer found is given beside ours, for a fast
+sorter that misses pairs is no peer. The peers are not dependencies of the project.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Peer:
     """A sorter to compare with.
 
     distribution : its name in package indexes, whose version is reported
-    install : what to install where it is absent
-    elsewhere : its speed in M singles/s as measured elsewhere, where it was
+    install : what to install if it is absent
+    elsewhere : its speed in M singles/s measured elsewhere, if it was
     slow : measured on the first million singles only
     """
 
@@ -74,16 +74,16 @@ QUOTED = {
 def measure_peers(
     workload: Workload, *, passes: int, peers: tuple[Peer, ...] = PEERS
 ) -> dict[str, Any]:
-    """Return what each peer does with the workload.
+    """Return each peer's results on the workload.
 
     Returns
     -------
     dict
         for every peer that runs ``<peer>_Msps`` (M singles/s offered, energy window included),
         ``<peer>_singles``, ``<peer>_pairs_found``, ``<peer>_pairs_ours`` (on the same singles,
-        policy *all*; both absent where the peer makes no pairs), ``<peer>_version`` and, where
-        something must be known, ``<peer>_remark``; for every other peer ``<peer>`` with the reason;
-        the figures of those that only exist elsewhere under ``quoted``
+        policy *all*; both absent if the peer makes no pairs), ``<peer>_version`` and, if something
+        must be known, ``<peer>_remark``; for every other peer ``<peer>`` with the reason; the
+        figures of those that only exist elsewhere under ``quoted``
     """
     report: dict[str, Any] = {}
     inputs: dict[int, PeerInput] = {}
@@ -115,7 +115,7 @@ def _absent(peer: Peer, error: ImportError) -> str:
 
 
 def peer_input(workload: Workload, n: int) -> PeerInput:
-    """Return the workload's first n singles as the peers take them."""
+    """Return the workload's first n singles in the form that the peers take."""
     singles = workload.singles[:n]
     crystals = singles["crystal"].astype(np.int32)
     lld, uld = window_dkeV(workload.settings.lld_keV, workload.settings.uld_keV)
@@ -135,7 +135,7 @@ def peer_input(workload: Workload, n: int) -> PeerInput:
 
 
 def our_pairs(workload: Workload, n: int) -> int:
-    """Return how many prompts our sorter makes of the workload's first n singles."""
+    """Return the number of prompts that our sorter finds in the workload's first n singles."""
     singles = workload.singles[:n]
     lld, uld = window_dkeV(workload.settings.lld_keV, workload.settings.uld_keV)
     accepted = singles[(singles["energy"] >= lld) & (singles["energy"] <= uld)]

@@ -1,7 +1,7 @@
 """The projector's benchmark: forward, back and one EM pass, plain and TOF.
 
-Every pass takes the lines in the order in which they are given; what the projector does to them
-(sorting, for instance) is in the time. The peers' figures are of the same workload on a machine of
+Every pass takes the lines in the order given; what the projector does to them (sorting, for
+instance) is included in the time. The peers' figures are for the same workload on a machine with
 two cores; none of them is on PyPI, so none can run beside ours (``PEERS_ABSENT``).
 """
 
@@ -62,7 +62,7 @@ def measure_projector(workload: ProjectorWorkload, *, passes: int = PASSES) -> d
 
 
 def save_projections(path: Path, workload: ProjectorWorkload) -> None:
-    """Write what forward and back projection give, to be laid beside other projectors."""
+    """Write the forward and back projections, to compare with other projectors."""
     found: dict[str, Any] = {}
     for name, lors, tof in (
         ("nontof", workload.plain, None),

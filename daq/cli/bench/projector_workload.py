@@ -1,10 +1,10 @@
 """The projector's benchmark workload: lines, an image and a TOF kernel, from an npz or made here.
 
-An npz holds ``start``, ``end`` (n, 3) mm; ``tof_bin`` (n,) whole numbers, 0 in the middle of the
+An npz contains ``start``, ``end`` (n, 3) mm; ``tof_bin`` (n,) whole numbers, 0 in the middle of the
 line and positive towards ``end``; ``image_shape``, ``voxel_size`` mm and ``image_origin`` mm (the
 centre of voxel 0, 0, 0), three numbers each; ``tof_bin_width`` mm, ``tof_sigma`` mm and
-``tof_num_sigmas``. It may hold ``image`` (of ``image_shape``), which is projected forward, and
-``values`` (n,), which are projected back; both are ones where they are left out.
+``tof_num_sigmas``. It may contain ``image`` (of ``image_shape``), which is projected forward, and
+``values`` (n,), which are projected back; either is all ones if left out.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ NEEDED = (
 
 
 class WorkloadError(CommandError):
-    """A workload file that cannot be used; says which entry and why."""
+    """A workload file that cannot be used; the message says which entry and why."""
 
 
 @dataclass(frozen=True)
 class ProjectorWorkload:
-    """What is projected: ``lors`` carry TOF offsets; the grid is centred, the lines are shifted."""
+    """The workload: ``lors`` carry TOF offsets; the grid is centred and the lines are shifted to
+    it.
+    """
 
     grid: ImageGrid
     tof: TofModel
@@ -90,7 +92,7 @@ def ring_workload(lines: int) -> ProjectorWorkload:
 
 
 def read_workload(path: Path) -> ProjectorWorkload:
-    """Read a workload; raises :class:`WorkloadError` where it cannot be used."""
+    """Read a workload; raises :class:`WorkloadError` if it cannot be used."""
     entries = _entries(path)
     start, end = (_ends(path, entries, name) for name in ("start", "end"))
     if len(start) != len(end) or not len(start):
@@ -134,7 +136,7 @@ def _entries(path: Path) -> Entries:
 
 
 def _real(path: Path, entries: Entries, name: str) -> npt.NDArray[Any]:
-    """Return an entry that holds finite numbers."""
+    """Return an entry of finite numbers."""
     entry = entries[name]
     if entry.dtype.kind not in "iuf":
         raise WorkloadError(f"{path}: {name} is of type {entry.dtype}, needs numbers")
@@ -182,7 +184,7 @@ def _given(path: Path, entries: Entries, name: str, shape: tuple[int, ...]) -> F
 
 
 def _shifted(ends: F4, centre_mm: npt.NDArray[np.float64]) -> F4:
-    """Return places relative to the image's centre."""
+    """Return positions relative to the image's centre."""
     if not centre_mm.any():
         return ends
     return np.ascontiguousarray(ends - centre_mm, dtype=np.float32)

@@ -1,12 +1,12 @@
-"""How much slower one build is than another, and how sure that is.
+"""How much slower one build is than another, with a confidence interval.
 
-Of each sitting (a fresh pair of processes) there is one logarithm of the ratio of times. Under
-equal builds the two of a pair are exchangeable, so that these logarithms are symmetric about zero
-whatever the noise of the machine looks like; and that is all that Wilcoxon's signed-rank test
-asks. Its interval is made of the means of all pairs of logarithms (Walsh averages), its estimate
-is their median (J. L. Hodges and E. L. Lehmann, Ann. Math. Statist. 34 (1963) 598). A t-interval
-asks for a normal distribution and a bootstrap for many sittings; neither is given where a shared
-machine stalls one sitting in ten, and the median of Walsh averages bears 29 % of such.
+Each sitting (a fresh pair of processes) gives one logarithm of the ratio of times. For equal builds
+the two of a pair are exchangeable, so these logarithms are symmetric about zero whatever the noise
+of the machine; that is all that Wilcoxon's signed-rank test requires. Its interval is formed from
+the means of all pairs of logarithms (Walsh averages), its estimate is their median (J. L. Hodges
+and E. L. Lehmann, Ann. Math. Statist. 34 (1963) 598). A t-interval requires a normal distribution
+and a bootstrap many sittings; neither is given when a shared machine stalls one sitting in ten,
+while the median of Walsh averages tolerates 29 % of those.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class RatioInterval:
-    """Time of the new build over time of the old one: estimate and bounds of confidence."""
+    """Time of the new build over time of the old one: estimate and confidence bounds."""
 
     ratio: float
     low: float
@@ -46,7 +46,7 @@ def ratio_interval(logs: Sequence[float], *, confidence: float = CONFIDENCE) -> 
 
 
 def _largest_rank(n: int, tail: float) -> int:
-    """Return the largest sum of ranks that comes, with all smaller ones, with at most ``tail``."""
+    """Return the largest sum of ranks whose cumulative probability is at most ``tail``."""
     ways = np.zeros(n * (n + 1) // 2 + 1)
     ways[0] = 1.0
     for rank in range(1, n + 1):

@@ -1,4 +1,4 @@
-"""The sorting benchmarks: how many singles a second each stage and the whole chain take.
+"""The sorting benchmarks: how many singles per second each stage and the whole chain process.
 
 Medians of several passes over the reference workload (daq/cli/bench/sorting_workload.py); peers run
 in the same process on the same singles. ``limits`` says what memory bandwidth alone would allow.
@@ -42,7 +42,7 @@ _DEPTH = 6
 
 
 class Batch(NamedTuple):
-    """Singles on their way through the chain, and up to where they are final."""
+    """Singles on their way through the chain, and the time up to which they are final."""
 
     singles: Records
     horizon_ps: int
@@ -62,7 +62,7 @@ class Chain:
         self._timing = np.zeros(201, np.int64)
 
     def run(self, singles: Records, *, threads: int = 1) -> int:
-        """Sort singles that are disordered by up to ``DISORDER_PS``; return how many prompts."""
+        """Sort singles disordered by up to ``DISORDER_PS``; return the number of prompts."""
         stages = (self._select, self._release, self._pair)
         for _ in run_stages(_batches(singles), stages, threads=threads):
             pass
@@ -81,7 +81,7 @@ class Chain:
 
 
 def _batches(singles: Records) -> Iterator[Batch]:
-    """Yield the singles in batches; a skew of 1 ns at most and the disorder bound what is final."""
+    """Yield the singles in batches; a skew of at most 1 ns and the disorder limit what is final."""
     for start in range(0, len(singles), CHAIN_BATCH):
         part = singles[start : start + CHAIN_BATCH]
         last = start + CHAIN_BATCH >= len(singles)
@@ -90,14 +90,15 @@ def _batches(singles: Records) -> Iterator[Batch]:
 
 
 def frames_to_listmode(workload: Workload, frames: list[bytes], *, threads: int = 1) -> int:
-    """Sort data frames into a list-mode log in a temporary file; return how many prompts."""
+    """Sort data frames into a list-mode log in a temporary file; return the number of prompts."""
     with tempfile.TemporaryDirectory(prefix="tomoshibi-bench-") as folder:
         return _frames_to_files(workload, frames, Path(folder), None, threads=threads)
 
 
 def frames_to_logs(workload: Workload, frames: list[bytes], folder: Path) -> int:
     """Write data frames to a raw log and sort them into a list-mode log in ``folder``, as a run
-    does; return how many prompts."""
+    does; return the number of prompts.
+    """
     raw_log = RawLogWriter(folder / "raw.tmraw", {})
     prompts = _frames_to_files(workload, frames, folder, raw_log)
     raw_log.close({})
@@ -131,7 +132,7 @@ def _frames_to_files(
 
 
 def sorted_window_pairs(workload: Workload) -> int:
-    """Find window and pairs of ordered singles; return how many prompts."""
+    """Apply the window to ordered singles and pair them; return the number of prompts."""
     return len(
         pair_ordered(
             workload.singles,
@@ -184,7 +185,7 @@ Rate = Callable[..., float]
 
 
 def _stages(workload: Workload, mixed: Records, rate: Rate) -> dict[str, float]:
-    """Return the speed of each stage alone, in M of the singles that it is given."""
+    """Return the speed of each stage alone, in M singles/s of its own input."""
     chain = Chain(workload)
     batches = list(_batches(mixed))
     selected = [Batch(chain._select(batch).singles.copy(), batch.horizon_ps) for batch in batches]
@@ -250,7 +251,7 @@ def _ordered(singles: Records, reach_ps: int) -> int:
 
 
 def _limits(figures: dict[str, Any], prompts_a_single: float) -> dict[str, Any]:
-    """Return what main memory allows: each single read once, each prompt written once."""
+    """Return what main memory would allow: each single read once, each prompt written once."""
     bytes_moved = SINGLE.itemsize + prompts_a_single * COINCIDENCE.itemsize
     copy_GBps = _copy_speed()
     limit = copy_GBps * 1e3 / bytes_moved

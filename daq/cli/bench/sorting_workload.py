@@ -52,7 +52,7 @@ def reference_scanner() -> Scanner:
 
 
 def reference_singles(n: int, *, seed: int = 1) -> npt.NDArray[np.void]:
-    """Return n singles in order of time (SINGLE), made as the reference workload says."""
+    """Return n singles of the reference workload, in order of time (SINGLE)."""
     rng = np.random.default_rng(seed)
     pairs = int(n * PAIRED_FRACTION / 2)
     span_ps = n / RATE_PER_S * 1e12
@@ -98,7 +98,7 @@ class Workload:
 def disordered(
     singles: npt.NDArray[np.void], *, reach_ps: int = DISORDER_PS
 ) -> npt.NDArray[np.void]:
-    """Return the singles as they come where each is late by up to ± ``reach_ps``."""
+    """Return the singles in the order of times shifted at random by up to ± ``reach_ps``."""
     jitter = np.random.default_rng(2).integers(-reach_ps, reach_ps, len(singles))
     return singles[np.argsort(singles["time_ps"] + jitter, kind="stable")]
 

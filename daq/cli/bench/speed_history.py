@@ -1,4 +1,4 @@
-"""What was measured when: one JSON line for each recorded comparison, newest last.
+"""The history of speed: one JSON line for each recorded comparison, newest last.
 
 Figures of different lines come from different machines and days and cannot be compared; the
 ``slower`` of each line (time over that of its ``base``, measured together) can be multiplied.
@@ -18,7 +18,7 @@ FILE = Path(HISTORY)
 
 
 def newest_commit(root: Path) -> str | None:
-    """Return the commit of the newest line, None where there is none."""
+    """Return the commit of the newest line, None if there is none."""
     path = root / FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     if not lines:

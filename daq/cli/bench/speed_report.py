@@ -32,7 +32,7 @@ def as_text(results: dict[str, Any]) -> str:
 
 
 def _rated(suite: str, figures: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """Return names, values, and the values in yardsticks."""
+    """Return names, values, and the values in units of the yardstick."""
     unit = figures.get("yardstick", {}).get(YARDSTICK)
     return [
         (name, value, in_yardsticks(suite, name, value, unit)) for name, value in _rows(figures)
@@ -60,7 +60,7 @@ def write_report(
 ) -> None:
     """Write the Markdown report: every number in it comes from this call's arguments.
 
-    whole : make the file anew; else the sections of ``results`` are replaced, the others stay
+    whole : write the whole file; otherwise replace the sections in ``results`` and keep the others
     """
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     sections = {suite: _section(suite, figures) for suite, figures in results.items()}
@@ -89,7 +89,7 @@ def _section(suite: str, figures: dict[str, Any]) -> str:
 
 
 def _read_sections(path: Path) -> tuple[str, dict[str, str]]:
-    """Return what stands before the first section, and the sections by their names."""
+    """Return the text before the first section, and the sections by name."""
     top, *texts = path.read_text(encoding="utf-8").split("\n## ")
     return top, {text.partition("\n")[0]: f"## {text}" for text in texts}
 

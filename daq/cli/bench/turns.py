@@ -1,9 +1,9 @@
 """Two builds measured in turns on one machine: sittings of A B B A, each of fresh processes.
 
-A process has its own luck (places in memory, cores, caches), so that two of one build differ by
-more than their passes do: a sitting, a pair of new processes, is what counts once. In a sitting
-each figure is measured in turns of a third of a second, A B B A, in the next one B A A B; of a
-build's turns the fastest pass counts, for what else runs on a machine only ever adds time.
+A process has its own luck (places in memory, cores, caches), so two processes of one build differ
+by more than their passes do; therefore a sitting, a pair of new processes, counts once. In a
+sitting each figure is measured in turns of a third of a second, A B B A, in the next one B A A B;
+of a build's turns the fastest pass counts, because other work on the machine only ever adds time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Build:
-    """A checkout, what it is called, and where it caches (None: the usual place)."""
+    """A checkout, its name, and its cache (None for the usual place)."""
 
     root: Path
     name: str
@@ -60,7 +60,8 @@ class Measured:
 
     def logs(self) -> list[float]:
         """Return, for each sitting, the logarithm of this build's time over the base's, for the
-        same work: how much of it a pass holds may differ."""
+        same work, as passes may differ in size.
+        """
         sign = 1 if self.unit == DURATION else -1
         return [sign * math.log(h / b) for h, b in zip(self.heres, self.bases, strict=True)]
 
@@ -73,11 +74,11 @@ def compile_both(
     base: Build, here: Build, wanted: Sequence[str], tell: Tell
 ) -> dict[str, Measured]:
     """Run each figure in both builds, both at once, so that their kernels are compiled; return the
-    figures that both know, with how many passes make a turn.
+    figures that both have, with the number of passes in a turn.
 
     Raises
     ------
-    CannotCompare : a figure is asked for that one of them has not
+    CannotCompare : one of them does not have a figure that is asked for
     """
     with _both(base, here) as (one, other):
         _check_known(wanted, one, other)

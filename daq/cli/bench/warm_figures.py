@@ -1,8 +1,8 @@
-"""Five figures that tell whether a build became slower, each a piece of work that is repeated warm.
+"""Five figures that show whether a build became slower, each of a piece of work repeated warm.
 
-They are made for comparing two builds on one machine (daq/cli/bench/compare.py), so that each is
-small, always the same work, on one core (what two threads wait for each other is chance on a shared
-machine), and touches no network and no disk (where there is memory to write logs to).
+They compare two builds on one machine (daq/cli/bench/compare.py), so each is small, always the same
+work, on one core (on a shared machine, how long two threads wait for each other is chance), and
+uses no network and no disk (if there is memory for the logs).
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ PERIODS = 8
 PROMPTS, DELAYEDS = 10_000, 3_000
 BATCH_PS = 10**11
 MEMORY = Path("/dev/shm")
-"""Logs are written there: a disk's moods are not the build's."""
+"""Logs are written there, because a disk's variations are not the build's."""
 
 Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """prepare : makes the workload, returns the work; amount : in one pass, of ``unit`` times s."""
+    """prepare : makes the workload and returns the work; amount : work of a pass, in ``unit`` times
+    s.
+    """
 
     what: str
     unit: str
@@ -38,7 +40,7 @@ class Figure:
     prepare: Callable[[], Work]
 
     def of_seconds(self, seconds: float) -> float:
-        """Return the figure for a pass of so many seconds: a rate, or milliseconds."""
+        """Return the figure for a pass of that many seconds: a rate, or milliseconds."""
         return seconds * 1e3 if self.unit == DURATION else self.amount / seconds
 
 
@@ -87,8 +89,10 @@ def _emulator() -> Work:
 
 
 def _live_latency() -> Work:
-    """A batch as it comes from daq, decoded, imaged with the least sample of older events, and the
-    image's message: what a picture is late at least. The waits between processes are not in it."""
+    """A batch as it comes from the daq, decoded and imaged with the smallest sample of older
+    events, and the image's message: the least latency of an image. Waits between processes are not
+    included.
+    """
     from coincidence.events import COINCIDENCE
     from daq.path.pipeline import pairs_in_view
     from hw.messages.codec import CoincidenceBatch, RunBegin, decode_as, encode

@@ -1,17 +1,17 @@
-"""What measures one build for `tomoshibi bench compare`: JSON lines in on stdin and out on stdout.
+"""Measures one build for `tomoshibi bench compare`: JSON lines in on stdin and out on stdout.
 
-Each build is measured by its own code, so this protocol is all that two builds need to have in
-common; ``PROTOCOL`` is raised where it changes, and then the two cannot be compared.
+Each build is measured by its own code, so this protocol is all that two builds must have in common.
+``PROTOCOL`` is increased when it changes, and then the two cannot be compared.
 
 - first the worker says ``{"protocol": 1, "root": FOLDER, "figures": {NAME: UNIT, …}}``;
 - asked ``{"figure": NAME, "passes": N}`` it repeats that figure's work and answers
   ``{"seconds": [N numbers], "values": [N numbers]}``, or ``{"error": WORDS}``; before the first
   answer it prepares the workload and runs it ``IDLE_PASSES`` times, which compiles and warms up;
-- where stdin ends, it ends.
+- when stdin ends, it ends.
 
-A pass's time is that of the clock on the wall, less what its threads stood ready and waited for a
-processor that others had (Linux tells it). On two busy cores that halves the spread; sleeping,
-waiting for locks and for the disk are still in it.
+A pass's time is wall time minus the time for which its threads were ready but waited for a
+processor that others had (from Linux). On two busy cores that halves the spread; sleeping and
+waiting for locks or the disk are still included.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IDLE_PASSES = 2
 
 
 def serve() -> None:
-    """Answer until stdin ends; whatever else is printed goes to stderr."""
+    """Answer until stdin ends; anything else printed goes to stderr."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     figures = {name: figure.unit for name, figure in FIGURES.items()}
@@ -76,8 +76,9 @@ def _seconds(work: Work) -> float:
 
 
 def _waited_s() -> float:
-    """Return how long this process's threads stood ready without a processor, in all; 0 where the
-    kernel does not tell (Documentation/scheduler/sched-stats.rst, second figure)."""
+    """Return for how long in all this process's threads were ready without a processor; 0 if the
+    kernel does not tell (Documentation/scheduler/sched-stats.rst, second figure).
+    """
     waited_ns = 0
     for thread in Path("/proc/self/task").glob("*/schedstat"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # the thread has ended

@@ -1,9 +1,9 @@
-"""What figures are told beside: the speed of numpy's sort, taken in the same sitting.
+"""The yardstick for figures: the speed of numpy's sort, measured in the same sitting.
 
-A figure in events per second says as much of the machine as of the program. Its ratio to how many
-random numbers numpy sorts per second on one core, just then, says more; a duration is told in
-times that sorting ``NUMBERS`` takes. The ratios of one machine vary by far less than the figures,
-those of different machines still differ: they are a yardstick, no peer.
+A figure in events per second says as much about the machine as about the program. Its ratio to how
+many random numbers numpy sorts per second on one core at that moment says more; a duration is given
+as a multiple of the time to sort ``NUMBERS``. On one machine the ratios vary far less than the
+figures; between machines they still differ: it is a yardstick, not a peer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def yardstick() -> dict[str, Any]:
 
 def in_yardsticks(suite: str, name: str, value: Any, sorted_Mps: float | None) -> str:
     """Return a rate as a multiple of the sorted numbers per second, or a duration of the time that
-    sorting takes; "" for what is neither, is quoted, or has no yardstick beside it."""
+    sorting takes; "" if it is neither, is quoted, or has no yardstick with it."""
     figure = name.rpartition(": ")[2]
     if not isinstance(value, float) or sorted_Mps is None or "quoted" in name:
         return ""

@@ -1,10 +1,10 @@
 """Find the factor from emissions to Bq/mL, from a uniform cylinder of known concentration.
 
 The run is reconstructed with the corrections that the images will have, and the mean in the
-cylinder, away from its edges, is compared with the concentration that was filled in, at the same
-moment. The factor holds what the detection model leaves out, above all the efficiency of the blocks
-within the energy window; it does not depend on the nuclide. It is good for this scanner, this
-energy window and these corrections, which the file names.
+cylinder, away from its edges, is compared with the concentration filled in, at the same moment. The
+factor covers what the detection model leaves out, above all the efficiency of the blocks within the
+energy window; it does not depend on the nuclide. It is valid for this scanner, this energy window
+and these corrections, which the file names.
 
 The result is a JSON file, by default activity.json in the run's folder. Give it to other runs with
 `tomoshibi reconstruct --calibration`, or copy it into their folders.
@@ -54,7 +54,7 @@ examples:
 MOST_ERROR_PERCENT = 100.0
 
 MARGIN_MM = 15.0
-"""Of the cylinder's edges: beyond scatter of the resolution and of voxels that are cut."""
+"""Distance from the cylinder's edges: beyond the blur of the resolution and of cut voxels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="radius and length in mm of where the mean is taken (default: the "
         f"cylinder less {MARGIN_MM:g} mm on all sides)",
     )
-    parser.add_argument("--nuclide", metavar="NAME", help="where the run does not say it")
+    parser.add_argument("--nuclide", metavar="NAME", help="if the run does not say it")
     add_algorithm_options(parser)
     add_correction_options(parser)
     add_runs_option(parser)
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     folder = one_run([find_run(text, options.runs) for text in options.run_folders], "activity")
     output = options.output or folder / "activity.json"
     if output.exists():
-        raise CommandError(f"{output} exists already and is never written over: choose --output")
+        raise CommandError(f"{output} exists already and is never overwritten: choose --output")
     region = region_of(options)
     error = options.activity_error_percent
     if not 0 <= error <= MOST_ERROR_PERCENT:
@@ -156,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def region_of(options: argparse.Namespace) -> Region:
-    """Return where the mean is taken."""
+    """Return the region of the mean."""
     from recon.core.quantification import Region
 
     centre = tuple(options.centre_mm)
@@ -180,7 +180,7 @@ def region_of(options: argparse.Namespace) -> Region:
 
 
 def concentration_Bq_per_mL(options: argparse.Namespace, data: RunData) -> float:
-    """Return what was filled in, at the run's start."""
+    """Return the concentration filled in, at the run's start."""
     from hw.physics.nuclides import nuclide_of
     from recon.core.decay import MOST_HALF_LIVES
 

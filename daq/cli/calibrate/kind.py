@@ -1,8 +1,8 @@
-"""What a kind of calibration is, and which there are.
+"""What a kind of calibration is, and the list of all kinds.
 
-Every module of this folder that has a ``KIND`` is one: to add a kind, add its module here, and its
-arrays to ``daq/folder/calibration_arrays.py`` where it makes new ones. Set, report, plots and the
-refusal of existing files are the command's (``daq/cli/commands/calibrate.py``).
+Every module of this folder with a ``KIND`` is one: to add a kind, add its module here and, if it
+makes new arrays, these to ``daq/folder/calibration_arrays.py``. The command handles set, report,
+plots and the refusal of existing files (``daq/cli/commands/calibrate.py``).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 class CalibrationKind:
     """One quantity that `tomoshibi calibrate` finds.
 
-    name, words : the quantity, and what it is in one line
-    teaches, examples : what its ``--help`` says
-    order : its place among the others; what they need comes first
+    name, words : the quantity, and its description in one line
+    teaches, examples : the text of its ``--help``
+    order : its place among the others; those that others need come first
     add_arguments : adds its own options. RUN, --output, --calibration, --runs and --json are there
-        already; imports of what is slow stay inside the functions
-    find : of the options, the runs' folders and the set of --calibration, checked against the
-        scanner, or None
-    run : in place of ``find`` where the result is no array of a set: it adds all options itself,
+        already; slow imports stay inside the functions
+    find : called with the options, the runs' folders and the set of --calibration, checked against
+        the scanner, or None
+    run : instead of ``find`` if the result is not an array of a set: it adds all options itself,
         does everything and returns the exit status
     """
 

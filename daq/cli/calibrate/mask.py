@@ -1,8 +1,8 @@
 """Find dead and noisy crystals, whose singles are then counted and left out.
 
 A crystal with at most 1/20 of its module's median count is dead, one with at least 5 times as much
-is noisy; chance is excluded at 6 sigma. --crystal masks by hand. A mask that is in the set of
---calibration is replaced; what was masked by hand stays.
+is noisy; chance is excluded at 6 sigma. --crystal masks by hand. The mask in the set of
+--calibration is replaced, but crystals masked by hand stay masked.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the mask."""
     parser.add_argument("--crystal", type=int, action="append", default=[], metavar="INDEX",
-                        help="mask this crystal too (global index); more than once")  # fmt: skip
+                        help="mask this crystal too (global index); may be repeated")  # fmt: skip
 
 
 def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet | None) -> Outcome:
-    """Count the crystals' singles, and judge."""
+    """Count the crystals' singles and judge them."""
     import numpy as np
 
     from daq.calibration.energy_spectra import counts_of_run

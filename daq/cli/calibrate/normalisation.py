@@ -1,15 +1,15 @@
 """Find the efficiencies of crystals, places in the block and module pairs from a known source.
 
-Measure a uniform cylinder (or hollow cylinder, or box) centred in the scanner and tell its size.
-What geometry predicts for it is compared with the trues counted, prompts less delayeds: crystal
+Measure a uniform cylinder (or hollow cylinder, or box) centred in the scanner and give its size.
+What geometry predicts for it is compared with the trues counted, prompts minus delayeds: crystal
 efficiencies by maximum likelihood from fan sums, the block profile as their mean over the modules,
 and a geometric factor for each kind of module pair. Correct for it by
 
     efficiency[a]·profile[a]·efficiency[b]·profile[b]·geometric[A, B]
 
-Give the energy calibration with --calibration, or gains show as efficiencies: the normalisation
-is good for the energy window, coincidence window and gains it was made with. `pair chi2` after the
-fit well above 1 means that the source is not what you said, or that scatter matters.
+Give the energy calibration with --calibration, or gains appear as efficiencies: the normalisation
+is valid for the energy window, coincidence window and gains it was made with. `pair chi2` after the
+fit well above 1 means that the source is not as described, or that scatter matters.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet | None) -> Outcome:
-    """Sum the coincidences up and fit the components."""
+    """Sum the coincidences and fit the components."""
     from daq.calibration.fan_sums import fan_sums_of_run
     from daq.calibration.normalisation_fit import calibrate_normalisation
     from daq.folder.run_folder import run_config

@@ -1,4 +1,4 @@
-"""What each calibration hands back to the command, and what their modules share."""
+"""What each calibration returns to the command, and what their modules share."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a calibration found.
+    """The result of a calibration.
 
     values, statuses : arrays for the set, by their names (``daq.folder.calibration_arrays``)
-    method : how, in a few words, for the set's provenance
-    figures : what the report and the command say, plain numbers and words
+    method : the method in a few words, for the set's provenance
+    figures : what the report and the command show, plain numbers and text
     panels : the plots
-    details : what only the report says: tables, lists
+    details : what only the report shows: tables, lists
     """
 
     values: dict[str, Any]
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def scanner_of(folders: list[Path]) -> Scanner:
-    """Return the runs' scanner; raises CommandError where they have several."""
+    """Return the runs' scanner; raises CommandError if they have several."""
     from daq.folder.calibration_set import scanner_hash
     from daq.folder.run_folder import run_config
 
@@ -72,7 +72,7 @@ def serial_of(folders: list[Path], base: CalibrationSet | None) -> str:
 def sources_of(
     folders: list[Path], quantity: str, method: str, base: CalibrationSet | None
 ) -> tuple[Source, ...]:
-    """Return what the set is made from: the base's sources of other quantities, and these runs."""
+    """Return the set's sources: the base's for other quantities, and these runs."""
     from daq.folder import raw_log as rawlog
     from daq.folder.calibration_set import Source
 
@@ -85,7 +85,7 @@ def sources_of(
 
 
 def status_figures(status: Any) -> dict[str, int]:
-    """Return how many values were fitted, and how many are a module's or the scanner's."""
+    """Return how many values were fitted, and how many are those of a module or the scanner."""
     from daq.folder.calibration_set import Status
 
     return {
@@ -96,14 +96,14 @@ def status_figures(status: Any) -> dict[str, int]:
 
 
 def median_of(values: Any, digits: int = 3) -> float | None:
-    """Return the median, rounded; None of nothing."""
+    """Return the median, rounded; None if there is nothing."""
     import numpy as np
 
     return round(float(np.median(values)), digits) if len(values) else None
 
 
 def one_run(folders: list[Path], quantity: str) -> Path:
-    """Return the one run; raises CommandError where there are several."""
+    """Return the only run; raises CommandError if there are several."""
     if len(folders) != 1:
         raise CommandError(
             f"calibrate {quantity} takes one run, {len(folders)} were given: choose one"

@@ -1,4 +1,4 @@
-"""Find each crystal's time offset from coincidences: of a centred source, or of any compact one.
+"""Find each crystal's time offset from coincidences of a centred source, or of any compact one.
 
 The skews are the least-squares solution over all coincidences at once; their mean is set to 0.
 Give the energy calibration with --calibration, or the energy window cuts the wrong photons.
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the source is, and how many coincidences to use."""
+    """Add the options for the source and the number of coincidences."""
     parser.add_argument("--source", choices=("point", "cylinder", "all"), default="point",
                         help="a point or ball; a cylinder along z; or all: a compact activity "
                         "whose place and extent are found from the lines (default: "
@@ -41,7 +41,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--position-mm", type=float, nargs=3, default=(0.0, 0.0, 0.0),
                         metavar=("X", "Y", "Z"), help="the source's centre")  # fmt: skip
     parser.add_argument("--coincidences", type=positive, default=1e7, metavar="N",
-                        help="use at most so many (18 bytes each in memory)")  # fmt: skip
+                        help="use at most this many (18 bytes each in memory)")  # fmt: skip
 
 
 def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet | None) -> Outcome:

@@ -1,10 +1,10 @@
 """Find how each crystal's time depends on energy: the time walk, from coincidences.
 
-A photon that deposits less crosses the threshold later, by walk·(√(511 keV/E) − 1). Energies
-other than 511 keV are needed: --lld-keV replaces the run's lower level. Take a point or a line
-source in air: a photon that scattered in an object has less energy and a longer way, which would
-be taken for walk. Give the energy calibration with --calibration. Skews are solved together with
-the walks; they go into the set where it has none yet.
+A photon that deposits less crosses the threshold later, by walk·(√(511 keV/E) − 1). Energies other
+than 511 keV are needed: --lld-keV replaces the run's lower level. Use a point or a line source in
+air: a photon scattered in an object has less energy and a longer path, which would look like walk.
+Give the energy calibration with --calibration. Skews are solved together with the walks; they go
+into the set if it has none yet.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _panels(found: WalkResult, reach_ps: float) -> list[Panel]:
 
 
 def _median_over(x: Any, y: Any) -> tuple[Any, Any]:
-    """Return bin middles of x and the median of y in each, NaN where there are few."""
+    """Return bin centres of x and the median of y in each, NaN if there are few."""
     import numpy as np
 
     edges = np.linspace(-0.5, 0.5, 26)

@@ -1,8 +1,8 @@
 """Run the acquisition service: it owns the run, logs the data frames and sorts coincidences.
 
-Sources (`tomoshibi emulate`, firmware, a digitizer), the imager and the console attach to it when
-they like. With --auto it arms and starts a run as soon as a source is there, and leaves when the
-run is closed. Ctrl-C closes an open run cleanly and leaves.
+Sources (`tomoshibi emulate`, firmware, a digitizer), the imager and the console attach to it at any
+time. With --auto it arms and starts a run as soon as a source is there, and exits when the run is
+closed. Ctrl-C closes an open run cleanly and exits.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
     add_calibration_option(parser)
-    parser.add_argument("--auto", action="store_true", help="arm, start, and leave when closed")
+    parser.add_argument("--auto", action="store_true", help="arm, start, and exit when closed")
     parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
                         help="disk space below which a run is refused or closed")  # fmt: skip
     add_window_options(parser)
@@ -69,7 +69,7 @@ def add_calibration_option(parser: argparse.ArgumentParser) -> None:
 
 
 def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
-    """Return the run configuration that the options describe."""
+    """Return the run configuration described by the options."""
     from daq.folder.calibration_set import load_set_for
     from daq.folder.run_config import FACTORY, RunConfig, check_fits, default_settings
     from hw.messages.live_settings import LiveSettings
@@ -128,10 +128,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _end_quickly() -> None:
-    """Spare Python's end the search of all kernels for garbage: a third of a second, waited for.
+    """Skip the garbage collection of all kernels at Python's exit, which takes a third of a second.
 
-    What is never collected never sends its last messages either, so they are waited for before, by
-    each socket's own bound.
+    Sockets that are never collected do not send their last messages either, so these are waited for
+    first, within each socket's bound.
     """
     import gc
 
@@ -142,7 +142,7 @@ def _end_quickly() -> None:
 
 
 def _warm_up() -> None:
-    """Compile the event path's kernels before data can come: in a run that would hold it up."""
+    """Compile the event path's kernels before data can come: during a run it would cause delay."""
     from daq.cli.launch.kernels import is_warm
     from daq.service.warm_up import warm_kernels
 

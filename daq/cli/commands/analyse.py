@@ -1,13 +1,12 @@
 """Measure an image: point sources, spheres, uniformity, regions, profiles; with a report.
 
-IMAGE is a NIfTI file, or a run, of which the newest image is taken. Without options the image is
-described and shown. All places are mm in the scanner's frame, x,y,z.
+IMAGE is a NIfTI file, or a run, whose newest image is used. Without options the image is described
+and shown. All positions are x,y,z in mm in the scanner's frame.
 
---point          width of a point source, NEMA NU 2-2018 section 3
---phantom        contrast recovery and background variability of its spheres (section 7), and the
-                 evenness of its warm cylinder: `spheres`, `cylinder`, or a file of shapes
---warm           evenness and noise of a warm cylinder along z
---roi, --profile mean, deviation and extremes in a region; values along an axis
+--point          width of a point source, NEMA NU 2-2018 section 3 --phantom        contrast
+recovery and background variability of its spheres (section 7), and the uniformity of its warm
+cylinder: `spheres`, `cylinder`, or a file of shapes --warm           uniformity and noise of a warm
+cylinder along z --roi, --profile mean, deviation and extremes in a region; values along an axis
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("image", metavar="IMAGE", help='NIfTI file, run folder, name, or "last"')
     parser.add_argument("--frame", type=int, default=0, metavar="N",
-                        help="which one of a series, from 0 (default: %(default)s)")  # fmt: skip
+                        help="image of a series, from 0 (default: %(default)s)")  # fmt: skip
     parser.add_argument("--point", nargs="?", const="", metavar="x,y,z",
-                        help="measure a point source: the brightest, or the one there")  # fmt: skip
+                        help="point source: measure the brightest, or that at x,y,z")  # fmt: skip
     parser.add_argument("--phantom", metavar="NAME|FILE",
                         help="spheres, cylinder, or a file of shapes")  # fmt: skip
     parser.add_argument("--warm", metavar="x,y,z:D,L",
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a region: sphere (diameter), cylinder (diameter,length) or box "
                              "(x,y,z); may be repeated")  # fmt: skip
     parser.add_argument("--profile", action="append", default=[], metavar="AXIS:x,y,z[:WIDTH]",
-                        help="values along x, y or z through a place; may be repeated")  # fmt: skip
+                        help="values along x, y or z through a point; may be repeated")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE",
                         help="write tables and pictures to a .pdf or .html file")  # fmt: skip
     add_runs_option(parser)
@@ -76,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def image_path(options: argparse.Namespace) -> Path:
-    """Return the image that is meant: a file, or the newest NIfTI image of a run."""
+    """Return the image named: a file, or the newest NIfTI image of a run."""
     path = Path(options.image)
     if path.is_file():
         return path

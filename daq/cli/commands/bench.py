@@ -1,11 +1,11 @@
 """Measure this machine's speed, each figure the median of several passes; or compare two builds.
 
-Beside our figures stand those of the peers: measured in the same run where PyPI has them, quoted
-from the literature or from measurements on a comparable machine elsewhere (the source is named).
-Without a suite, all but live are measured. `compare` tells whether this build is slower than
-another (`tomoshibi bench compare --help`).
---workload projects the lines of an npz (see docs/recon_projector.md) and --save keeps the result.
---write makes docs/performance.md; of one suite alone it replaces that one's section.
+Our figures are shown beside those of peers: measured in the same run if PyPI has them, else quoted
+from the literature or from measurements on a comparable machine (the source is named). Without a
+suite, all but live are measured. `compare` shows whether this build is slower than another
+(`tomoshibi bench compare --help`). --workload projects the lines of an npz (see
+docs/recon_projector.md) and --save keeps the result. --write makes docs/performance.md; with a
+single suite it replaces that suite's section.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ examples:
 """
 
 SUITES = {
-    "sort": "frames to coincidences, beside other people's sorters",
+    "sort": "frames to coincidences, beside other sorters",
     "emulator": "Monte Carlo and load mode",
     "projector": "list-mode EM",
-    "firmware": "the modules' own, native and as the ARM image in QEMU",
+    "firmware": "the modules' firmware, native and as the ARM image in QEMU",
 }
 MORE_SUITES = {
     "live": "the whole chain at 100 k prompts/s for a minute, with the latency to the screen",
@@ -40,7 +40,7 @@ MORE_SUITES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the suites, the comparison, and the options that suites share, before them or behind."""
+    """Add the suites, the comparison, and the options that suites share, before or after them."""
     from daq.cli.bench import compare
 
     _add_options(parser)
@@ -145,7 +145,7 @@ def _measure_projector(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure_firmware(*, quick: bool) -> dict[str, Any]:
-    """Measure what this machine has the tools for; the rest is named with the way to get it."""
+    """Measure what this machine has the tools for; name the rest, and how to get it."""
     from daq.cli.bench.firmware_speed import measure_firmware
     from hw.machines.toolchain import missing
 

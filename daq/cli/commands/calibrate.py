@@ -1,10 +1,10 @@
 """Find a calibration from a run: energies, times, dead crystals and more, one quantity at a time.
 
-The result is a calibration set, one file that is never changed again, with a report beside it:
-the same name with .json (figures), .png and .pdf (plots). Start with energy, then give that set to
-the next quantity, which keeps what is in it and adds its own. Apply a set with
-`tomoshibi sort --calibration` or `tomoshibi acquire --calibration`. docs/calibration.md has
-methods and limits.
+The result is a calibration set, one file that is never changed again, with a report beside it: the
+same name with .json (figures), .png and .pdf (plots). Start with energy, then give that set to the
+next quantity, which keeps its content and adds to it. Apply a set with `tomoshibi sort
+--calibration` or `tomoshibi acquire --calibration`. docs/calibration.md describes methods and
+limits.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Calibrate, write the set and its report, and tell what was found."""
+    """Calibrate, write the set and its report, and print the result."""
     from daq.folder.calibration_set import load_set_for, new_set, save_set
 
     kind = calibration_kinds()[options.quantity]
@@ -98,12 +98,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _free_output(wanted: Path) -> Path:
-    """Return NAME.npz, where neither it nor its report exists yet."""
+    """Return NAME.npz, unless it or its report exists already."""
     output = wanted.with_name(wanted.name.removesuffix(".npz") + ".npz")
     for suffix in (".npz", ".json", ".png", ".pdf"):
         path = output.with_suffix(suffix)
         if path.exists():
-            raise CommandError(f"{path} exists already and is never written over: choose another")
+            raise CommandError(f"{path} exists already and is never overwritten: choose another")
     return output
 
 

@@ -1,7 +1,7 @@
-"""Open the live console: state, rates, spectra, picture, journal, and the run's controls.
+"""Open the live console: state, rates, spectra, image, journal, and the run's controls.
 
-It is a client: it may be opened late, closed and opened again without harm to the run. Without a
-display use --offscreen, which draws to pictures.
+It is a client: it may be opened late, closed and reopened without harm to the run. Without a
+display use --offscreen, which draws screenshots.
 """
 
 from __future__ import annotations

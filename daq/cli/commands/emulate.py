@@ -1,7 +1,7 @@
 """Run the detector emulator: decays in a phantom, photons, detectors, data frames.
 
 It attaches to an acquisition service, waits for a run to be started, and streams until its end;
-then it waits for the next run. Ctrl-C leaves.
+then it waits for the next run. Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_emulation_options(parser)
     add_endpoint_option(parser)
     parser.add_argument("--hits", default="", metavar="FOLDER",
-                        help="give hits to firmware modules, whose windows lie in this folder "
-                             "(`tomoshibi link` runs them), in place of frames")  # fmt: skip
+                        help="send hits to firmware modules, whose windows are in this folder "
+                             "(`tomoshibi link` runs them), instead of frames")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,13 +1,13 @@
 """Write a run's coincidences in another program's list-mode format.
 
-petsird  one file: scanner, prompts, delayeds. No time of single events, only of time blocks.
+petsird  one file: scanner, prompts, delayeds. No times of events, only of time blocks.
          Read by STIR, YRT-PET and the petsird packages, and back by `tomoshibi import petsird`.
 castor   NAME.Cdh and NAME.Cdf (prompts), with the scanner as PET_TOMOSHIBI_….hscan and .lut, which
          go to CASToR's folder config/scanner. Corrections can be stored with every event.
 safir    STIR's SAFIR format: NAME.clm.safir (prompts, delayeds), crystal map, template, .par for
          STIR's lm_to_projdata. No time of flight.
 
-Written with a few MB of memory, whole or not at all. docs/recon_exchange.md has the conventions.
+Needs a few MB of memory; writes all or nothing. docs/recon_exchange.md has the conventions.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         ".clm.safir)")  # fmt: skip
     parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
     parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
-                        help="petsird: length of a time block, all that is told of an event's "
-                        "time (default: %(default)s)")  # fmt: skip
+                        help="petsird: length of a time block, the only time of its events "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--energy-bins", type=whole, default=1, metavar="N",
                         help="petsird: energy bins from LLD to ULD (default: %(default)s: no "
                         "energies)")  # fmt: skip
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="petsird: width of a TOF bin (default: 25; one bin for a scanner "
                         "without TOF)")  # fmt: skip
     parser.add_argument("--corrections", default="", metavar="NAMES",
-                        help="castor: attenuation, normalisation, randoms, with commas between; "
+                        help="castor: attenuation, normalisation, randoms, separated by commas; "
                         "stored with every event")  # fmt: skip
     add_runs_option(parser)
     add_json_option(parser)
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_there(folder: Path) -> None:
-    """Refuse a run whose list cannot be read, before anything is written."""
+    """Refuse a run whose list-mode log cannot be read, before anything is written."""
     from daq.errors import LogError
     from daq.folder.listmode_log import FILE_NAME, ListmodeReader
     from recon.offline.run_reader import remedy_for
@@ -120,7 +120,7 @@ def _suffix(options: argparse.Namespace) -> str:
 
 
 def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
-    """Return what the run's own files say of it, for headers."""
+    """Return what the run's own files say about it, for headers."""
     from recon.exchange.scan_facts import nameable
 
     about: dict[str, Any] = {"run": folder.resolve().name, "scanner": config.scanner().name}
@@ -136,7 +136,7 @@ def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
 
 
 class _Parts:
-    """A run's coincidences as exporters read them, counted on the way."""
+    """A run's coincidences for exporters, counted on the way."""
 
     def __init__(self, folder: Path, *, delayeds: bool, progress: ProgressLine) -> None:
         self._folder, self._delayeds, self._progress = folder, delayeds, progress
@@ -169,12 +169,12 @@ class _Parts:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """How many events were read, and what is to be said of them."""
+        """How many events were read, and notes about them."""
         return {"prompts": self.counts[0], "delayeds": self.counts[1], "notes": self.notes}
 
 
 def _facts_in(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; none of a file that is missing or damaged."""
+    """Return the object in a JSON file; an empty one if the file is missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -184,7 +184,7 @@ def _facts_in(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Export:
-    """What is exported, and where to: the same for all formats."""
+    """What to export, and where: the same for all formats."""
 
     options: argparse.Namespace
     folder: Path
@@ -199,21 +199,21 @@ class _Export:
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Where its crystals are."""
+        """The positions of its crystals."""
         from hw.scanner.geometry import build_geometry
 
         return build_geometry(self.scanner)
 
     @property
     def facts(self) -> ScanFacts:
-        """What headers say of the run."""
+        """The facts about the run for headers."""
         from recon.exchange.scan_facts import ScanFacts
 
         return ScanFacts.of(_about(self.folder, self.config))
 
     @property
     def duration_s(self) -> float:
-        """Detector time by the run's summary; 0 where that is missing or damaged."""
+        """Detector time from the run's summary; 0 if that is missing or damaged."""
         try:
             return float(_facts_in(self.folder / "summary.json")["detector_time_s"])
         except (KeyError, TypeError, ValueError):
@@ -225,7 +225,7 @@ class _Export:
         return not self.options.no_delayeds
 
     def parts(self, *, delayeds: bool) -> _Parts:
-        """Return the run's coincidences, to be read once."""
+        """Return the run's coincidences, which can be read once."""
         return _Parts(self.folder, delayeds=delayeds, progress=self.progress)
 
 

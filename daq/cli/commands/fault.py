@@ -1,8 +1,8 @@
-"""Let the emulated electronics misbehave: set, clear and list faults of a running system.
+"""Make the emulated electronics misbehave: set, clear and list faults of a running system.
 
 The order goes through the acquisition to the emulator, which answers; the run's journal notes it,
-and faults.json in the run's folder has the truth of what was done. Without a run it is for the next
-one. docs/faults.md has all faults, and what a receiver sees of each.
+and faults.json in the run's folder records what was really done. Without a run it applies to the
+next one. docs/faults.md describes all faults and what a receiver sees of each.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send the orders and tell what is set now."""
+    """Send the orders and print what is now set."""
     from daq.client.client import ControlClient
     from hw.messages.endpoints import Endpoints
 
     if options.action == "list" and options.fault:
-        raise CommandError("fault list: takes no fault; it lists those set and all kinds there are")
+        raise CommandError("fault list: takes no fault; it lists those set, and all kinds")
     if options.action != "list" and not options.fault:
         example = "set drop=0.01`" if options.action == "set" else "clear 2` or `clear all`"
         raise CommandError(f"fault {options.action}: say which, such as `tomoshibi fault {example}")

@@ -1,10 +1,9 @@
-"""The modules' firmware: build it, run it here, put it onto a module, ask and order a module.
+"""The modules' firmware: build it, run it here, flash it to a module, query and command a module.
 
-`build` makes the native program and the ARM image, each with an image for updates. `run` starts
-modules on this machine and tells their serial ports, until Ctrl-C. The others speak with one module
-behind a port (a device, socket://, rfc2217:// or hwgrep://), which nobody else may hold meanwhile.
-
-`tomoshibi firmware run`: modules on this machine, without an acquisition.
+`build` makes the native program and the ARM image, each with an image for updates. `run` runs
+modules on this machine, without an acquisition, until Ctrl-C, and prints their serial ports. The
+others talk to one module behind a port (a device, socket://, rfc2217:// or hwgrep://), which nobody
+else may use meanwhile.
 """
 
 from __future__ import annotations
@@ -42,31 +41,31 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser("build", help="build the firmware and tell its sizes")
+    build = actions.add_parser("build", help="build the firmware and print its sizes")
     build.add_argument("--target", choices=("native", "mps2", "all"), default="all",
                        help="this machine, the ARM board, or both (default)")  # fmt: skip
     build.add_argument("--output", type=Path, metavar="FOLDER",
                        help="copy programs and update images there")  # fmt: skip
     _add_run(actions.add_parser("run", help="run modules on this machine"))
-    flash = actions.add_parser("flash", help="put a firmware image onto a module")
+    flash = actions.add_parser("flash", help="flash a firmware image to a module")
     flash.add_argument("image", type=Path, help="image for updates (*.tmim), of `firmware build`")
     flash.add_argument("--unconfirmed", dest="confirm", action="store_false",
-                       help="do not confirm it: the third start goes back to the old "
-                            "firmware")  # fmt: skip
+                       help="do not confirm it: at the third start the old firmware "
+                            "returns")  # fmt: skip
     flash.add_argument("--any-schema", action="store_true",
-                       help="also an image that this program does not understand, of another "
-                            "release; it is confirmed by its build id alone")  # fmt: skip
+                       help="accept an image of another release that this program does not "
+                            "understand; it is confirmed by its build id alone")  # fmt: skip
     ports = actions.add_parser("ports", help="list serial ports, and the modules behind them")
     ports.add_argument("urls", nargs="*", metavar="URL",
                        help="ports that no system lists, such as "
                             "socket://127.0.0.1:7000")  # fmt: skip
-    info = actions.add_parser("info", help="tell who a module is and how it is set")
-    shell = actions.add_parser("shell", help="read, write and order about a module by hand")
+    info = actions.add_parser("info", help="show a module's identity and settings")
+    shell = actions.add_parser("shell", help="read from, write to and command a module by hand")
     shell.add_argument("--command", dest="lines", action="append", default=[], metavar="LINE",
-                       help="do this and leave (may be repeated); without it lines are read from "
-                            "the terminal or stdin")  # fmt: skip
-    trace = actions.add_parser("trace", help="show the messages on a module's line, as they come")
-    trace.add_argument("--seconds", type=positive, metavar="S", help="leave after this time")
+                       help="execute this and exit (may be repeated); without it, lines are "
+                            "read from the terminal or stdin")  # fmt: skip
+    trace = actions.add_parser("trace", help="show the messages on a module's line as they come")
+    trace.add_argument("--seconds", type=positive, metavar="S", help="exit after this time")
     for one in (flash, info, shell, trace):
         one.add_argument("--port", required=True, metavar="URL", help="the module's serial port")
         add_baud_option(one)
@@ -79,16 +78,16 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
                         help="native processes, ARM images in QEMU, or both (default: "
                              "%(default)s)")  # fmt: skip
     parser.add_argument("--modules", type=whole, default=1, metavar="N",
-                        help="how many (default: %(default)s); each calls itself module 0 until "
+                        help="how many (default: %(default)s); each is module 0 until "
                              "its register `module` is set")  # fmt: skip
     parser.add_argument("--folder", type=Path, metavar="FOLDER",
-                        help="for windows and logs; what the modules keep over power cycles stays "
+                        help="for windows and logs; the modules' non-volatile memory stays "
                              "there (default: a temporary folder)")  # fmt: skip
     add_machine_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Carry out the action."""
     if options.action == "build":
         from daq.cli.firmware.build import build_images
 
@@ -112,7 +111,7 @@ LOOK_S = 0.2
 
 
 def run_machines(options: argparse.Namespace) -> int:
-    """Run modules until Ctrl-C; their serial ports are told on stdout, one a line."""
+    """Run modules until Ctrl-C; print their serial ports on stdout, one per line."""
     from daq.link.modules.own_machines import MachineRing
 
     arm = arm_modules(options.machines, options.arm_modules, options.modules)

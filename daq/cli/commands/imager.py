@@ -1,7 +1,7 @@
-"""Run the live imager: coincidences in, a picture several times a second out.
+"""Run the live imager: coincidences in, several images a second out.
 
-It attaches to an acquisition service, waits for runs, and leaves on Ctrl-C. It is never waited
-for: what it has no time for is left out, intensities stay right, and the fraction used is shown.
+It attaches to an acquisition service, waits for runs, and exits on Ctrl-C. Nothing waits for it:
+events that it has no time for are left out, intensities stay right, and the fraction used is shown.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Read third-party data: as a run, or as lines of response with a picture.
+"""Read third-party data: as a run, or as lines of response with an image.
 
 gate     GATE 10 / opengate singles (npz), packed into data frames and sorted like a live run
-petsird  PETSIRD list mode: a run of coincidences, to be reconstructed and exported
-mmr      Siemens mMR list mode (32-bit PETLINK): sinograms, lines, a simple picture
+petsird  PETSIRD list mode: a run of coincidences that can be reconstructed and exported
+mmr      Siemens mMR list mode (32-bit PETLINK): sinograms, lines, a simple image
 pept     a positron camera's list of lines (text): played through the live imager
 
 `tomoshibi import FORMAT --help` explains each with examples.

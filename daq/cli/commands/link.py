@@ -1,10 +1,10 @@
 """Hold the serial lines of modules that run our firmware, as one source of data.
 
-Modules sit behind serial ports (--port, once for each), or this command runs them itself
-(--machines): the firmware as native processes, or as ARM images in QEMU, whose detector is then
-`tomoshibi emulate --hits FOLDER`. It brings them up (registers of the preset, bias), attaches to an
+Modules are behind serial ports (--port, once for each), or this command runs them itself
+(--machines): the firmware as native processes or as ARM images in QEMU, with `tomoshibi emulate
+--hits FOLDER` as their detector. It brings them up (registers of the preset, bias), attaches to an
 acquisition, takes part in its runs, and keeps the modules alive: without it they switch their bias
-off by themselves. Ctrl-C leaves, with the bias off.
+off by themselves. Ctrl-C switches the bias off and exits.
 """
 
 from __future__ import annotations
@@ -62,26 +62,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "both")  # fmt: skip
     add_machine_options(parser)
     parser.add_argument("--folder", type=Path, metavar="FOLDER",
-                        help="where the machines' windows and logs and the lines' transcripts go "
+                        help="for the machines' windows and logs and the lines' transcripts "
                              "(default: a temporary folder, removed at the end)")  # fmt: skip
     parser.add_argument("--bias-V", type=positive, default=56.5, metavar="V",
                         help="SiPM bias at the reference temperature "
                              "(default: %(default)g)")  # fmt: skip
     parser.add_argument("--trigger-keV", type=positive, default=TRIGGER_KEV, metavar="E",
-                        help="modules drop hits below (default: %(default)g)")  # fmt: skip
+                        help="modules drop hits below this (default: %(default)g)")  # fmt: skip
     parser.add_argument("--queue-words", type=whole, metavar="N",
-                        help="event words that a module puts into one frame at most")  # fmt: skip
+                        help="most event words that a module puts into one frame")  # fmt: skip
     add_endpoint_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Hold the lines until told to leave."""
+    """Hold the lines until told to exit."""
     from hw.messages.endpoints import Endpoints
     from hw.scanner.preset_file import load_scanner
 
     if bool(options.port) == bool(options.machines):
         raise CommandError(
-            "link: say where the modules are: --port MODULE=URL for each, or --machines native"
+            "link: give the modules' ports: --port MODULE=URL for each, or --machines native"
         )
     scanner = load_scanner(options.preset)
     Endpoints(options.endpoint)  # refused before anything is started

@@ -1,9 +1,9 @@
 """Reconstruct a run's list-mode log offline: corrected, quantified, in frames or gates.
 
-Every correction that the run allows is applied: µ map, delayeds, live times, normalisation of its
-calibration set, scatter, decay. What was applied and what was not, and why, is printed and stands
-in the image's metadata. With an activity calibration the image is in Bq/mL, with weight and
-injected activity SUV is told as well. SPECT runs are reconstructed from their singles.
+Every correction that the run allows is applied: µ map, delayeds, live times, normalisation from its
+calibration set, scatter, decay. What was applied, what was not, and why, is printed and written in
+the image's metadata. With an activity calibration the image is in Bq/mL; with weight and injected
+activity SUV is given as well. SPECT runs are reconstructed from their singles.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="nifti",
         metavar="NAMES",
-        help="nifti, dicom, interfile, with commas between (default: %(default)s)",
+        help="nifti, dicom, interfile, separated by commas (default: %(default)s)",
     )
     declare_options(parser)
     add_runs_option(parser)
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def declare_options(parser: argparse.ArgumentParser) -> Declared:
-    """Add all that a reconstruction can be asked for; return of which modality each option is."""
+    """Add all options of a reconstruction; return the modality of each."""
     return [
         *add_algorithm_options(parser),
         *add_correction_options(parser),
@@ -142,7 +142,7 @@ def _as_suv(made: Reconstruction) -> Reconstruction:
 
 
 def _told(made: Reconstruction) -> str:
-    """Return in words what was corrected, what could not be, and what else is to be known."""
+    """Describe what was corrected, what could not be, and other notes."""
     applied = [name for name, on in made.corrections.applied().items() if on]
     lines = [f"corrected: {', '.join(applied)}; unit {made.metadata['unit']}"]
     lines += [f"NOT corrected: {name}: {why}" for name, why in made.corrections.missing().items()]

@@ -1,8 +1,8 @@
 """Replay a run.
 
---verify sorts the raw log again and compares the coincidences with those written live, to the
-bit; the exit status is 0 only where they are identical. Without it the raw log is streamed
-through the live chain as if the scanner were there: a new run, a live image, the console.
+--verify sorts the raw log again and compares the coincidences bit for bit with those written live;
+the exit status is 0 only if they are identical. Without it the raw log is sent through the live
+chain as if the scanner were there: a new run, a live image, the console.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--verify", action="store_true", help="compare the bits, show nothing")
+    parser.add_argument("--verify", action="store_true", help="compare the bits; no live chain")
     parser.add_argument("--headless", action="store_true", help="no window")
-    parser.add_argument("--fast", action="store_true", help="do not keep to real time")
+    parser.add_argument("--fast", action="store_true", help="go faster than real time")
     parser.add_argument("--name", default="", help="name of the new run's folder")
     add_threads_option(parser)
     add_runs_option(parser)
@@ -64,7 +64,7 @@ def _verify(options: argparse.Namespace, folder: Path) -> int:
 
 
 def _further(live: dict[str, str], replay: dict[str, str]) -> str:
-    """Return a line for each further log that was compared."""
+    """Return a line for each further log compared."""
     return "".join(f"  {kind}: live {live[kind]}, replay {replay[kind]}\n" for kind in live)
 
 

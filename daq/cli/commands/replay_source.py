@@ -1,7 +1,7 @@
-"""Serve a run's raw log as a source of data (the part of `tomoshibi replay` that sends).
+"""Send a run's raw log as a source of data (the sending part of `tomoshibi replay`).
 
-It attaches to an acquisition service and sends the frames when a run is started whose run tag is
-that of the log (`tomoshibi replay` arranges that).
+It attaches to an acquisition service and sends the frames when a run with the log's run tag is
+started (`tomoshibi replay` arranges that).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--fast", action="store_true", help="do not keep to real time")
+    parser.add_argument("--fast", action="store_true", help="go faster than real time")
     add_endpoint_option(parser)
     add_runs_option(parser)
 

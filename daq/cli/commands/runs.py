@@ -1,7 +1,7 @@
 """List the runs in the runs folder, newest first.
 
-The list is an index (runs.sqlite) that is brought up to date each time; the run folders are the
-record, and deleting or copying one in is noticed.
+The list is an index (runs.sqlite) that is updated each time; the run folders are the record, and
+folders deleted or copied in are noticed.
 """
 
 from __future__ import annotations

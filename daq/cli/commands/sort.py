@@ -1,7 +1,7 @@
 """Sort a run's raw log again, with other windows, policy, field of view or calibration.
 
-What is not given is as the run had it. The run itself is never changed; with --output FILE.tmlm
-coincidences are written to a new list-mode log, windowed singles to FILE.tmws.
+Options not given are as in the run. The run itself is never changed; with --output FILE.tmlm
+coincidences are written to a new list-mode log, and windowed singles to FILE.tmws.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sort and tell what came out."""
+    """Sort and print the outcome."""
     from daq.folder.calibration_set import load_set
     from daq.folder.run_folder import run_config
     from daq.replay.sort_again import changed_settings, resort

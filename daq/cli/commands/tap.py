@@ -1,8 +1,9 @@
 """Follow a running system's events: prompts, delayeds, windowed singles, triples or angles.
 
-Subscribes to the event plane, says how many come and how many were lost, and writes them where
-asked. It ends with the run, after --count events or --seconds, or by Ctrl-C; however it ends, the
-file is complete. The run takes no notice: a slow tap loses, and is told how many.
+Subscribes to the event plane, shows how many events come and how many were lost, and optionally
+writes them to a file. It ends with the run, after --count events or --seconds, or by Ctrl-C;
+however it ends, the file is complete. The run is not affected: a slow tap loses events, and shows
+how many.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ in Python:
 LOOK_S = 0.1
 TELL_S = 1.0
 GONE_S = 3.0
-"""Without a daq for so long a run that is followed cannot go on: a new daq has no old run."""
+"""After so long without a daq, the run followed cannot go on: a new daq does not have the old run.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Tap:
-    """Takes events until the count, the time or the run is at its end."""
+    """Takes events until the count or the time is reached, or the run ends."""
 
     def __init__(self, events: EventReader, options: argparse.Namespace) -> None:
         self.taken = 0
@@ -96,7 +98,7 @@ class Tap:
         self._file: EventFile | None = None
 
     def leave(self) -> None:
-        """Ask :meth:`follow` to end between two messages (safe in a signal handler)."""
+        """Make :meth:`follow` end between two messages (safe in a signal handler)."""
         self._leave = True
 
     def follow(self) -> None:
@@ -120,7 +122,7 @@ class Tap:
             self._linked_s = time.monotonic()
         if time.monotonic() - self._linked_s > GONE_S:
             raise CommandError(
-                f"the daq at {self._options.endpoint} is gone: what came of "
+                f"the daq at {self._options.endpoint} is gone: what was received of "
                 f"{self._events.tally.run} ({self.taken} {self._options.kind}) is kept"
             )
         enough = self._options.count is not None and self.taken >= self._options.count
@@ -152,7 +154,7 @@ class Tap:
             self._file.close()
 
     def report(self, seconds: float) -> int:
-        """Print the result; return the exit status: 0 where nothing was lost."""
+        """Print the result; return the exit status: 0 if nothing was lost."""
         options, tally = self._options, self._events.tally
         written = str(options.output) if self._file is not None else ""
         result = {

@@ -1,4 +1,4 @@
-"""Run the test suite with pytest; everything behind `test` is passed on to it."""
+"""Run the test suite with pytest; everything after `test` is passed on to it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Tell what the prompts of an emulated run really were: true, scattered, random or else.
+"""Show what the prompts of an emulated run really were: true, scattered, random or other.
 
 Needs the truth file that the emulator writes with --truth. The raw log is sorted again as the run
-was; each prompt is paired with the truth of its two event words, exactly. Results go into the run's
-folder: truth.npz (every prompt) and truth.csv (fractions by energy window).
+was, and each prompt is matched exactly with the truth of its two event words. Results go into the
+run's folder: truth.npz (every prompt) and truth.csv (fractions by energy window).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the truth file (default: the one in the run's folder)")  # fmt: skip
     parser.add_argument("--energy-keV", type=_window, action="append", default=[],
                         metavar="LLD:ULD",
-                        help="count prompts with both energies in this window too")  # fmt: skip
+                        help="also count prompts with both energies in this window")  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FOLDER",
                         help="where to write the results (default: the run's folder)")  # fmt: skip
     add_runs_option(parser)
@@ -51,7 +51,7 @@ def _window(text: str) -> tuple[float, float]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Join and tell; the exit status is 1 where any word has no truth."""
+    """Join and print; the exit status is 1 if any word has no truth."""
     from daq.replay.truth_join import join
 
     folder = find_run(options.run_folder, options.runs)

@@ -1,8 +1,8 @@
 """Compute what the emulator should reproduce, and compare: formulas, tables, GATE, publications.
 
-Prints a table of figures: measured, expected, tolerance, verdict. The exit status is 1 where a
-figure fails. Figures against reference data need the folder that TOMOSHIBI_REFERENCE_DATA names;
-without it they are told as not run. All of it takes about five minutes on two cores; --quick takes
+Prints a table of figures: measured, expected, tolerance, verdict. The exit status is 1 if a figure
+fails. Figures compared with reference data need the folder named by TOMOSHIBI_REFERENCE_DATA;
+without it they are shown as not run. Everything takes about five minutes on two cores; --quick uses
 a tenth of the counts and allows for their statistics.
 """
 
@@ -29,21 +29,21 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("suite", choices=[*SUITES])
-    parser.add_argument("--list", action="store_true", help="say what there is to compute")
+    parser.add_argument("--list", action="store_true", help="list what can be computed")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
-                        help="compute this alone; may be given several times")  # fmt: skip
+                        help="compute only this; may be given several times")  # fmt: skip
     parser.add_argument("--quick", action="store_true",
                         help="a tenth of the counts, and no real time")  # fmt: skip
     parser.add_argument("--write", type=Path, metavar="FILE",
                         help="write the table as Markdown, plots to images/ beside it")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=1, help="of all random numbers")
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random numbers")
     parser.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)), metavar="N",
                         help="Monte Carlo threads (default: %(default)s)")  # fmt: skip
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compute and report; return 1 where a figure fails."""
+    """Compute and report; return 1 if a figure fails."""
     checks = chosen_checks(options.suite, options.only)
     if options.list:
         width = max(len(check.name) for check in checks)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def chosen_checks(suite: str, names: list[str]) -> list[Check]:
-    """Return the checks named, in their own order; all where none is named."""
+    """Return the checks named, in their own order; all if none is named."""
     known = {check.name: check for check in SUITES[suite]}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -90,7 +90,9 @@ def _compute(checks: list[Check], options: argparse.Namespace) -> list[Line]:
 
 
 def _run_one(check: Check, scope: Scope) -> list[Line]:
-    """Return the check's figures; one that breaks fails and leaves the others to be computed."""
+    """Return the check's figures; a check that raises an error counts as failed, and the others go
+    on.
+    """
     try:
         return run_check(check, scope)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is a failed validation)

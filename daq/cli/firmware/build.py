@@ -16,7 +16,7 @@ IMAGE_SUFFIX = ".tmim"
 
 
 def build_images(options: argparse.Namespace) -> int:
-    """Build, copy where asked, and tell."""
+    """Build, copy if asked, and print the result."""
     if options.output is not None:
         make_folder(options.output)
     targets = ("native", "mps2") if options.target == "all" else (options.target,)

@@ -22,7 +22,7 @@ PROMPT = "module> "
 
 
 def flash(options: argparse.Namespace) -> int:
-    """Put an image onto a module, of whatever schema, start it and confirm it."""
+    """Flash an image of any schema to a module, start it and confirm it."""
     from daq.link.serial.update import abort_update, check_image_file, is_foreign, update_firmware
 
     check_image_file(options.image)
@@ -53,7 +53,7 @@ def flash(options: argparse.Namespace) -> int:
 
 
 def ports(options: argparse.Namespace) -> int:
-    """List the serial ports and who is behind them."""
+    """List the serial ports and the modules behind them."""
     from daq.link.serial.session import discover
 
     found = discover(also=options.urls)
@@ -79,7 +79,9 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def info(options: argparse.Namespace) -> int:
-    """Tell a module's identity, state, dictionary and registers; if foreign, what can be told."""
+    """Show a module's identity, state, dictionary and registers, or as much as a foreign one
+    allows.
+    """
     with _open(options, any_schema=True) as session:
         result: dict[str, Any] = {"identity": record_words(session.identity)}
         if not session.foreign:
@@ -97,7 +99,7 @@ def info(options: argparse.Namespace) -> int:
 
 
 def _foreign_words(session: ModuleSession) -> str:
-    """Return what may be done with a module of another schema, and how it differs."""
+    """Describe what can be done with a module of another schema, and how it differs."""
     words = (
         f"its firmware has another schema than this program ({SCHEMA_CRC:08x}): `firmware flash` "
         "can update it, and the shell reset and confirm it; for all else use the program of its "
@@ -119,7 +121,7 @@ def _info_lines(result: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def shell(options: argparse.Namespace) -> int:
-    """Do the lines given, or those of the terminal or stdin; 1 where one failed."""
+    """Execute the lines given, or those of the terminal or stdin; return 1 if one failed."""
     with _open(options, any_schema=True) as session:
         if session.foreign:
             tell(_foreign_words(session))
@@ -151,7 +153,7 @@ def _do_lines(shell: Shell, session: ModuleSession, given: list[str]) -> int:
 
 
 def _tell_of_bias(session: ModuleSession) -> None:
-    """Say what becomes of a bias that nobody holds any more."""
+    """Say what happens to a bias that is left on."""
     if not session.bias_asked_mV or not session.connected:
         return
     with contextlib.suppress(SerialLinkError):
@@ -163,7 +165,7 @@ def _tell_of_bias(session: ModuleSession) -> None:
 
 
 def _edit_lines(shell: Shell) -> None:
-    """Let the terminal edit lines and complete names, where it can."""
+    """Enable line editing and completion of names, if the terminal can."""
     try:
         import readline
     except ImportError:
@@ -179,7 +181,7 @@ def _edit_lines(shell: Shell) -> None:
 
 
 def trace(options: argparse.Namespace) -> int:
-    """Show messages as they come; a module's beats and telemetry are among them."""
+    """Show messages as they come, including a module's beats and telemetry."""
     began = time.monotonic()
     with _open(options) as session:
         shown = 0
@@ -192,7 +194,7 @@ def trace(options: argparse.Namespace) -> int:
 
 
 def _complain(severity: Severity, words: str) -> None:
-    """Tell what the session has to say, but for plain news."""
+    """Print the session's warnings and alarms, not plain news."""
     if severity != "info":
         tell(f"{severity}: {words}")
 

@@ -1,4 +1,4 @@
-"""A shell for one module: its own dictionary says what there is, and what each thing does.
+"""A shell for one module, driven by the module's own dictionary.
 
 help [NAME]            what there is, or what one thing does
 read [REGISTER]        a register, or all
@@ -52,11 +52,11 @@ _HELP = {
     "read": "read [REGISTER ...]: registers, or all of them",
     "write": "write REGISTER VALUE: set a register",
     "baud": "baud BAUD: change the line's speed, here and in the module",
-    "reset": "reset: switch the bias off, start the module anew and wait for it",
+    "reset": "reset: switch the bias off, restart the module and wait for it",
     "faults": "faults: the log of faults, newest first",
     "exit": "exit: leave",
 }
-"""What the shell does itself, in place of the module's command of that name."""
+"""What the shell does itself, instead of the module's command of that name."""
 _HIDDEN = ("dictionary",)
 _FROZEN: dict[str, list[dict[str, Any]]] = {  # what takes a module whose dictionary is unreadable
     "commands": [{"name": s.name, "text": s.text} for s in COMMANDS.values() if s.frozen],
@@ -66,11 +66,11 @@ _TAILS = ("channels_write", "channels_read", "update_begin", "update_data")
 
 
 class ShellError(TomoshibiError):
-    """A line that cannot be done; the message says why and what could."""
+    """A line that cannot be executed; the message says why, and what can be."""
 
 
 def record_words(record: np.void) -> dict[str, Any]:
-    """Return a structure's fields as words and numbers."""
+    """Return a structure's fields as names and numbers."""
     words: dict[str, Any] = {}
     for name in record.dtype.names or ():
         if not name.startswith("reserved"):
@@ -86,7 +86,7 @@ def _in_words(name: str, value: int) -> int | str:
 
 
 class Shell:
-    """Does lines. What it has to say goes to ``say``, errors to ``complain``."""
+    """Executes lines. Output goes to ``say``, errors to ``complain``."""
 
     def __init__(
         self,
@@ -110,16 +110,16 @@ class Shell:
         }
 
     def names(self) -> list[str]:
-        """Return every word that a line may begin or go on with."""
+        """Return every word with which a line may begin or continue."""
         return sorted({*self._own, *self._commands, *self._registers})
 
     def do_all(self, lines: Iterable[str]) -> int:
-        """Do lines until one fails or leaves; return the exit status. # begins a comment."""
+        """Execute lines until one fails or exits; return the exit status. # begins a comment."""
         wanted = itertools.takewhile(lambda line: line.strip() not in LEAVE, lines)
         return 0 if all(self.do(line) for line in wanted) else 1
 
     def do(self, line: str) -> bool:
-        """Do one line; return whether it went well."""
+        """Execute one line; return whether it succeeded."""
         try:
             words = shlex.split(line, comments=True)
             if words:

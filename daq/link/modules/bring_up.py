@@ -1,6 +1,6 @@
-"""Bringing a module up: faults that a restart leaves are cleared, registers set, the bias ramped.
+"""Bringing a module up: clear the faults that a restart leaves, set registers, ramp the bias.
 
-Called in a thread of its own; every wait is bounded. Afterwards the module takes a run.
+Called in a thread of its own; every wait is bounded. Afterwards the module can take part in a run.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from daq.link.serial.session import ModuleSession
 from hw.wire.control import FAULTS, REGISTERS, BiasState, State, fault_words
 
 CLEARED = ("watchdog", "brown_out", "host_lost")
-"""Faults that are over when a module has started again or has heard its host again."""
+"""Faults that are over once a module has restarted or heard its host again."""
 BIAS_S = 10.0
 IDLE_S = 2.0
 _LOOK_S = 0.05
 
 
 class NotReady(SerialLinkError):
-    """A module that cannot take a run; the words say why and what to do."""
+    """A module that cannot take part in a run; the message says why and what to do."""
 
 
 def bring_up(
@@ -35,14 +35,14 @@ def bring_up(
 ) -> dict[str, int]:
     """Make a module ready for a run; return its registers.
 
-    give_up : asked before the bias is ordered and while it ramps
+    give_up : called before the bias is set and while it ramps
 
     Raises
     ------
     NotReady
-        where a fault stays, the bias does not come, or ``give_up`` said so.
+        if a fault remains, the bias does not come, or ``give_up`` returned true.
     SerialLinkError
-        where the module does not answer, or refuses.
+        if the module does not answer, or refuses.
     """
     _leave_fault(session)
     _leave_run(session)
@@ -64,7 +64,7 @@ def bring_up(
 
 
 def latched_fault(telemetry: np.void) -> int:
-    """Return the latched fault of a module, 0 for none."""
+    """Return a module's latched fault, 0 for none."""
     return int(telemetry["fault"]) if telemetry["state"] == State.fault else 0
 
 
@@ -83,7 +83,7 @@ def _leave_fault(session: ModuleSession) -> None:
 
 
 def _leave_run(session: ModuleSession) -> None:
-    """End a run, or an update, that a host before us left behind."""
+    """End a run or update left behind by a previous host."""
     state = session.command("telemetry").fields["state"]
     if state in (State.running, State.stopping):
         session.command("abort")
@@ -98,7 +98,7 @@ def _leave_run(session: ModuleSession) -> None:
 
 def _check_wanted(give_up: Callable[[], bool]) -> None:
     if give_up():
-        raise NotReady("the link process is leaving")
+        raise NotReady("the link process is ending")
 
 
 def _wait_for_bias(session: ModuleSession, target_mV: int, give_up: Callable[[], bool]) -> None:

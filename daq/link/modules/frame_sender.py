@@ -1,10 +1,11 @@
-"""Frames from the modules' lines to the daq: one PUSH socket per module, as every source has.
+"""Frames from the modules' lines to the daq: one PUSH socket per module, as for every source.
 
-The poller's thread hands frames over and never waits for the daq: while a daq is busy for seconds
-the modules must go on hearing their host. A thread of its own sends, in order; it looks every 2 ms
-while frames come, for waking it for each of 9000 frames a second would cost more than sending them.
-What waits is bounded by ``MOST_BYTES``; frames beyond are dropped and counted (``has_room`` lets a
-data path that can wait, such as the memory ring, hold its frames back before).
+The poller's thread hands frames over and never waits for the daq: even while a daq is busy for
+seconds, the modules must hear from their host. A separate thread sends them in order; it checks
+every 2 ms while frames come, because waking it for each of 9000 frames a second would cost more
+than sending them. At most ``MOST_BYTES`` wait; frames beyond are dropped and counted (with
+``has_room``, a data path that can wait, such as the memory ring, holds its frames back before
+that).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import zmq
 
 MOST_BYTES = 256 << 20
 SPARE_BYTES = 64 << 20
-"""Kept free for data paths that cannot wait."""
+"""Space kept free for data paths that cannot wait."""
 QUEUE_FRAMES = 64
 LINGER_MS = 500
 _WAIT_MS = 20
@@ -27,7 +28,7 @@ _SLEEP_S = 0.25
 
 
 class FrameSender:
-    """Sends frames. ``dropped``: frames that the daq did not take in time, by module."""
+    """Sends frames. ``dropped``: by module, the frames that the daq did not take in time."""
 
     def __init__(self, address: str, modules: list[int]) -> None:
         self.dropped = dict.fromkeys(modules, 0)
@@ -58,7 +59,7 @@ class FrameSender:
             self._news.set()
 
     def forget(self) -> None:
-        """Throw away what waits: another run begins, or another daq."""
+        """Discard what waits: another run begins, or another daq."""
         with self._lock:
             self._waiting.clear()
             self._bytes = 0
@@ -79,7 +80,7 @@ class FrameSender:
             socket.close()
 
     def _rest(self, naps: int) -> None:
-        """Nothing is there: look again soon, or after a while of nothing when there is news."""
+        """Nothing waits: check again soon or, after a while without frames, when woken."""
         if naps < _NAPS:
             time.sleep(_NAP_S)
             return
@@ -107,7 +108,7 @@ class FrameSender:
 
     @staticmethod
     def _put(socket: zmq.Socket[bytes], frame: bytes) -> bool:
-        """Send a frame; False where the daq takes none now."""
+        """Send a frame; return False if the daq takes none now."""
         try:
             socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
@@ -116,7 +117,7 @@ class FrameSender:
         return True
 
     def close(self) -> None:
-        """End the thread; what ZeroMQ has queued has half a second to leave."""
+        """End the thread; ZeroMQ gets half a second to send what it has queued."""
         self._closing.set()
         self._news.set()
         self._thread.join(2.0)

@@ -1,8 +1,8 @@
-"""One run of all modules of a link: begun together, ended together, its books closed.
+"""One run of all modules of a link: begin it together, end it together, close its books.
 
-The modules of an emulated detector end by its last mark, all with the same period; real ones by
-STOP. Who has not ended in time is told to, then given up. Every step is bounded, and all together
-take less than the second of silence after which the daq closes a run.
+The modules of an emulated detector end at its last mark, all with the same period; real ones by
+STOP. A module that has not ended in time is told to, then given up. Every step is bounded, and all
+together take less than the second of silence after which the daq closes a run.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class LinkRun:
             linked.begin_run(order.run_tag, self._periods(linked))
 
     def _periods(self, linked: LinkedModule) -> int:
-        """Return after how many periods a module ends by itself; 0 where its detector says so."""
+        """Return after how many periods a module ends by itself; 0 if its detector decides."""
         if linked.port.emulated or self._order.duration_s <= 0:
             return 0
         return max(1, math.ceil(self._order.duration_s / PERIOD_S - 1e-9))
 
     def stop(self, now: float) -> None:
-        """End the run: Stop came."""
+        """End the run, as ordered by Stop."""
         if self._stop_s is None:
             self._stop_s = now
             for linked in self._modules:
@@ -90,7 +90,7 @@ class LinkRun:
         self.ended = complete or now > self._fetch_until_s
 
     def report(self) -> SourceReport:
-        """Return the books of the run, and forget it."""
+        """Return the books of the run and forget it."""
         report = SourceReport(
             run_tag=self._order.run_tag,
             singles_emitted=[0] * self._n_modules,
@@ -119,6 +119,6 @@ class LinkRun:
 
 
 def _goes_on(linked: LinkedModule) -> bool:
-    """Whether a module is still in the run, and can be spoken to."""
+    """Whether a module is still in the run and can be reached."""
     run = linked.run
     return run is not None and run.joined and not run.is_over and linked.connected

@@ -1,10 +1,10 @@
-"""One module on the link: its line, and what is to be done with it next.
+"""One module on the link: its line, and what to do with it next.
 
-``step`` is called often by the service's loop and never waits: whatever does (opening the line,
+The service's loop calls ``step`` often, and it never waits. Whatever does (opening the line,
 bringing the module up, joining a run, a person's order) is a task in a thread, one at a time for
-each module. A module that was reset, unplugged or faulted is brought up again as soon as it can be,
-and while a run goes on it joins that run again, with a FIRST frame. After a fault that a person had
-to clear the bias stays off until a person ramps it.
+each module. A module that was reset, unplugged or faulted is brought up again as soon as possible
+and, while a run goes on, joins it again with a FIRST frame. After a fault that a person had to
+clear, the bias stays off until a person ramps it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class ModulePort:
     """Where a module is.
 
     machine : "serial", "native" or "qemu"
-    url : what pyserial opens; asked again each time where it may change
-    receiver : makes what listens to its data path, of the session and of whether there is room for
-        frames; None where the path is the serial line
+    url : what pyserial opens, or a function that returns it each time if it may change
+    receiver : makes the receiver of its data path from the session and a function that tells
+        whether there is room for frames; None if the path is the serial line
     emulated : whether an emulator is its detector, which ends runs by its last mark
     """
 
@@ -55,7 +55,7 @@ class ModulePort:
 
     @property
     def address(self) -> str:
-        """The URL as it is now, "" where there is none: its machine is dead."""
+        """The present URL, "" if there is none because its machine is dead."""
         if isinstance(self.url, str):
             return self.url
         with suppress(SerialLinkError):
@@ -64,16 +64,16 @@ class ModulePort:
 
 
 def naming(module: int, words: str) -> str:
-    """Return an error's words, led by the module's name where they do not begin with it."""
+    """Return an error's message, preceded by the module's name unless it begins with it."""
     return words if words.startswith(f"module {module}") else f"module {module}: {words}"
 
 
 class LinkedModule:
     """One module.
 
-    words : why it is not ready, "" where it is
-    holds_bias : whether the bias is a person's to switch on
-    leaving : whether the link process ends: nothing is brought up any more
+    words : why it is not ready, "" if it is
+    holds_bias : whether only a person may switch the bias on
+    leaving : whether the link process is ending, so that nothing is brought up any more
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class LinkedModule:
         self.session: ModuleSession | None = None
         self.registers: dict[str, int] = {}
         self.run: ModuleRun | None = None
-        self.words = "not spoken to yet"
+        self.words = "not contacted yet"
         self.holds_bias = self.leaving = False
         self._poller, self._pool, self._sender = poller, pool, sender
         self._tell, self._transcripts, self._clock = journal, transcripts, clock
@@ -123,7 +123,7 @@ class LinkedModule:
         return None if self.session is None else self.session.telemetry
 
     def link_state(self) -> LinkState:
-        """Return how the line is; its statistics are worked out every 2 s."""
+        """Return the state of the line; its statistics are computed every 2 s."""
         session, now = self.session, self._clock()
         if session is None:
             return LinkState(url=self.port.address, connected=False)
@@ -134,7 +134,7 @@ class LinkedModule:
 
     @property
     def not_ready(self) -> str:
-        """Why no run can begin with the module now; "" where one can."""
+        """Why no run can begin with the module now; "" if one can."""
         if self.words:
             return self.words
         telemetry = self.telemetry
@@ -164,7 +164,7 @@ class LinkedModule:
             self.begin(self._join)
 
     def begin(self, task: Callable[[], Any]) -> Future[Any]:
-        """Begin a task; the caller has seen that none is under way, or waits its turn."""
+        """Begin a task; the caller has checked that none is under way, or waits its turn."""
         before = self._task
 
         def work() -> Any:
@@ -177,7 +177,7 @@ class LinkedModule:
         return self._task
 
     def _collect(self) -> None:
-        """Look at how the last task ended; one that failed is tried again a little later."""
+        """Check how the last task ended; a failed one is repeated a little later."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -190,12 +190,11 @@ class LinkedModule:
 
     @property
     def _fresh(self) -> bool:
-        """Whether the module has started since it was last brought up."""
+        """Whether the module has restarted since it was last brought up."""
         return self.session is not None and self.session.starts != self._starts
 
     def _still_runs(self, session: ModuleSession) -> bool:
-        """Whether the module is in the run, whatever made us doubt it; where it is not any more
-        that is noted."""
+        """Ask whether the module is still in the run, and note it if it is not."""
         run = self.run
         if run is None or not run.joined:
             return False
@@ -210,7 +209,7 @@ class LinkedModule:
         return False
 
     def _blocked(self) -> str:
-        """Return the latched fault that only a person clears, in words; "" for none."""
+        """Return the latched fault that only a person may clear, in words; "" for none."""
         telemetry = self.telemetry
         fault = 0 if telemetry is None else latched_fault(telemetry)
         return "" if not fault or clears_itself(fault) else fault_words(fault)
@@ -274,13 +273,13 @@ class LinkedModule:
         return self.session
 
     def _add_receiver(self, session: ModuleSession) -> None:
-        """Listen to the data path that is not the serial line itself."""
+        """Listen to a data path other than the serial line."""
         if self.port.receiver is not None:
             self._receiver = self.port.receiver(session, lambda: self._sender.has_room)
             self._poller.add(self._receiver)
 
     def _complain(self, words: str) -> None:
-        """Keep why the module is not ready, and tell it once."""
+        """Keep why the module is not ready, and report it once."""
         if words and words != self.words and not self.leaving:
             self._tell("warning", f"{naming(self.module, words)}")
         self.words = words
@@ -307,8 +306,9 @@ class LinkedModule:
             self._open_session().command(command, tries=2)
 
     def fetch_report(self) -> None:
-        """Ask for the module's books of the run (a task); without an answer those that it sent
-        at the end stay."""
+        """Ask for the module's books of the run (a task); without an answer, those sent at the end
+        are kept.
+        """
         if self.run is None or not self.run.joins or not self.connected:
             return
         with suppress(SerialLinkError):
@@ -317,13 +317,13 @@ class LinkedModule:
 
     @property
     def frames_missing(self) -> bool:
-        """Whether frames that the module's report has are still on their way."""
+        """Whether frames counted in the module's report are still on their way."""
         if self.session is None or self.run is None or self.run.report is None:
             return False
         return self.session.books.missing(self.run.report) > 0
 
     def close_books(self) -> tuple[int, int]:
-        """Return (frames, words) that the module made in the run, as far as anybody knows."""
+        """Return the (frames, words) that the module sent in the run, as far as known."""
         if self.session is None or self.run is None or not self.run.joins:
             return 0, 0
         books = self.session.books
@@ -342,7 +342,7 @@ class LinkedModule:
     # --- the end ------------------------------------------------------------------------------
 
     def switch_off(self) -> None:
-        """Switch the bias off (a task), where the module still answers."""
+        """Switch the bias off (a task), if the module still answers."""
         if self.session is not None and self.connected:
             with suppress(SerialLinkError):
                 self.session.command("bias", target_mV=0, tries=2)

@@ -1,7 +1,7 @@
-"""Takes a person's orders for modules: bias, registers, faults, scans, updates.
+"""Carries out a person's orders for modules: bias, registers, faults, scans, updates.
 
-Each order becomes a task of each module that it names. What is quick is answered when all are done;
-scans and updates are answered when they have begun, and tell by scans and journal how they go on.
+Each order becomes a task of each module that it names. Quick ones are answered when all are done;
+scans and updates are answered when they have begun, and report progress in scans and journal.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from hw.wire.control import REGISTERS
 
 Values = dict[str, Any]
 LONG = ("update", "scan_threshold", "scan_bias")
-"""Orders that are answered when they have begun, and wait for the end of a run."""
+"""Orders that are answered when they have begun, and that must wait for the end of a run."""
 _STEPS_PERCENT = 10
 
 
 class OrderError(SerialLinkError):
-    """An order that cannot be obeyed; the message says why and what to do."""
+    """An order that cannot be carried out; the message says why and what to do."""
 
 
 @dataclass
@@ -41,8 +41,9 @@ class _Under:
 
 
 class ModuleDesk:
-    """Obeys orders. ``scans``: the last scan of each kind of each module; ``running``: a run is
-    under way."""
+    """Carries out orders. ``scans``: the last scan of each kind of each module; ``running``:
+    whether a run is under way.
+    """
 
     def __init__(self, modules: dict[int, LinkedModule], tell: Tell) -> None:
         self.running = False
@@ -53,7 +54,7 @@ class ModuleDesk:
         self._stop_scans = threading.Event()
 
     def obey(self, order: ModuleOrder) -> ModuleAnswer | None:
-        """Begin to obey; return the answer where it is known at once."""
+        """Begin an order; return the answer if it is known at once."""
         try:
             chosen = self._chosen(order)
             if order.action == "scan_stop":
@@ -72,13 +73,13 @@ class ModuleDesk:
         return None
 
     def answers(self) -> list[ModuleAnswer]:
-        """Return the answers to orders that have been obeyed since, or could not be."""
+        """Return the answers to orders that have since been carried out or have failed."""
         done = [u for u in self._waiting if all(task.done() for task in u.tasks.values())]
         self._waiting = [u for u in self._waiting if u not in done]
         return [_answer(under) for under in done]
 
     def stop(self) -> None:
-        """End scans: the process leaves."""
+        """End scans: the process is ending."""
         self._stop_scans.set()
 
     def _chosen(self, order: ModuleOrder) -> list[LinkedModule]:
@@ -112,7 +113,7 @@ class ModuleDesk:
     # --- what each action does (in threads) ---------------------------------------------------
 
     def _work(self, order: ModuleOrder) -> Callable[[LinkedModule, ModuleSession], Values]:
-        """Return what to do with each module; raises OrderError where values are missing."""
+        """Return the task for each module; raises OrderError if values are missing."""
         values, action = order.values, order.action
         if action == "bias":
             target_mV = _whole(order, "target_mV")
@@ -177,7 +178,7 @@ class ModuleDesk:
 
 
 def _found(kind: str, points: list[ScanPoint]) -> dict[str, float]:
-    """Return what a scan found: of a bias scan the breakdown voltage, where it was crossed."""
+    """Return a scan's result: for a bias scan the breakdown voltage, if it was crossed."""
     breakdown = breakdown_mV(points) if kind == "bias" else None
     return {} if breakdown is None else {"breakdown_mV": breakdown}
 
@@ -222,7 +223,7 @@ def _check_registers(names: Any) -> None:
 
 
 def _in_bounds(name: str, value: int) -> int:
-    """Return a register's new value; raises OrderError where it cannot be."""
+    """Return a register's new value; raises OrderError if it cannot have it."""
     register = REGISTERS[name]
     if register.read_only:
         raise OrderError(f"{name} can only be read")
@@ -236,7 +237,7 @@ def _in_bounds(name: str, value: int) -> int:
 def _image(values: dict[str, Any]) -> bytes:
     path = values.get("path")
     if not isinstance(path, str) or not path:
-        raise OrderError("update: say which image, path=FILE (`tomoshibi firmware build`)")
+        raise OrderError("update: give the image, path=FILE (`tomoshibi firmware build`)")
     try:
         check_image_file(Path(path))
         return Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""The machines that a link process runs itself: one for each module, all stopped with it."""
+"""The machines that a link process runs itself: one per module, all stopped with it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ Say = Callable[[str], None]
 
 
 class PatientRing(RingReceiver):
-    """A frame ring that is left alone while there is no room for its frames: its module waits."""
+    """A frame ring that is not read while there is no room for its frames: its module waits."""
 
     def __init__(self, window: Window, *, take: Callable[[bytes], None], has_room: HasRoom) -> None:
         super().__init__(window, take=take)
         self._has_room = has_room
 
     def turn(self, *, hung_up: bool) -> int:
-        """Take all frames that are there, where they have room."""
+        """Take all frames available, if there is room for them."""
         return super().turn(hung_up=hung_up) if self._has_room() else 0
 
 
 class MachineRing(Started):
     """Machines of modules 0 to n − 1, the first ``arm`` of them ARM images in QEMU.
 
-    Start it in a thread that lives as long as the machines shall. ``say`` takes words of progress.
+    Start it in a thread that lives as long as the machines. ``say`` is called with progress
+    messages.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class MachineRing(Started):
         self._say(f"modules started: {' and '.join(words)}")
 
     def _check_room(self) -> None:
-        """Refuse a disk too small: who writes into a window that has no room is killed (SIGBUS)."""
+        """Refuse a disk that is too small: writing to a window without space kills the process
+        (SIGBUS).
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         there = sum(512 * path.stat().st_blocks for path in self._folder.glob("module-*.window"))
         needed = self._modules * WINDOW["bytes"] - there
@@ -98,7 +101,7 @@ class MachineRing(Started):
         return self._receivers[module].port
 
     def ports(self) -> list[ModulePort]:
-        """Return where the modules are."""
+        """Return the ports of the modules."""
         return [
             ModulePort(
                 machine.module,
@@ -136,7 +139,7 @@ class MachineRing(Started):
 
 
 def _address(machine: Machine) -> str:
-    """Return where a machine's serial port is; PortError where the machine is dead."""
+    """Return the address of a machine's serial port; PortError if the machine is dead."""
     if not machine.alive:
         raise PortError(
             f"the {machine.kind} machine of module {machine.module} ended by itself: see "

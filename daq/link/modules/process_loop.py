@@ -1,8 +1,8 @@
 """The link process's loop: between the daq's source plane and the modules.
 
-Promises: no run begins before every module is ready (``Hello.not_ready`` says which is not). A run
-ends within a second of Stop, with a report of what each module really made. The loop never waits
-for a module: the daq hears of the link four times a second whatever the lines do.
+No run begins before every module is ready (``Hello.not_ready`` says which is not). A run ends
+within a second of Stop, with a report of what each module really sent. The loop never waits for a
+module: the daq hears from the link four times a second, whatever the lines do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOST_LINES = 1000
 class LinkService:
     """Serves runs until told to leave. ``leave`` may be called from a signal handler.
 
-    say : takes each line of the journal too, for the terminal
+    say : called with each line of the journal too, for the terminal
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class LinkService:
         self._states_s = self._step_s = 0.0
 
     def leave(self) -> None:
-        """End serving soon."""
+        """Make ``serve`` return soon."""
         self._leave = True
 
     def serve(self) -> None:
-        """Serve until Shutdown, ``leave()`` or the parent's death; the bias is off afterwards."""
+        """Serve until Shutdown, ``leave()`` or the parent's death; then switch the bias off."""
         try:
             while not (self._leave or os.getppid() != self._parent):
                 self.turn()
@@ -146,7 +146,7 @@ class LinkService:
     # --- what is told -------------------------------------------------------------------------
 
     def _tell(self, severity: Severity, words: str) -> None:
-        """Keep a line for the journal; from any thread."""
+        """Keep a line for the journal; may be called from any thread."""
         self._lines.append(JournalLine(severity, words))
         self._say(f"{severity}: {words}")
 
@@ -169,7 +169,7 @@ class LinkService:
         )
 
     def _not_ready(self) -> str:
-        """Return which modules cannot begin a run, and why the first of them; "" for none."""
+        """Return which modules cannot begin a run, and why the first cannot; "" for none."""
         found = {linked.module: linked.not_ready for linked in self.modules.values()}
         lacking = {module: words for module, words in found.items() if words}
         if not lacking:

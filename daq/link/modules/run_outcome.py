@@ -1,4 +1,4 @@
-"""What one module did in one run: whether it is in it, how it ended, what it made."""
+"""One module's part in one run: whether it is in it, how it ended, what it sent."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 GIVEN_UP = 4
-"""``ended`` of a report: the run was given up (a fault, or ABORT)."""
+"""``ended`` of a report: the run was aborted (a fault, or ABORT)."""
 
 
 @dataclass
 class ModuleRun:
     """One module's part in a run.
 
-    joined : whether the module takes hits of the run, as far as we know
-    joins : how often it joined; more than once where it began anew
+    joined : whether the module takes hits of the run, as far as known
+    joins : how often it joined; more than once if it restarted
     ended : ``ended`` of its report, 0 while it goes on
     report : its last report of this run
-    closing : nobody joins any more
+    closing : no module joins any more
     """
 
     run_tag: int
@@ -30,8 +30,9 @@ class ModuleRun:
     closing: bool = False
 
     def take_report(self, report: np.void) -> None:
-        """Take the module's books at the end in; those of another run, or of one that goes on,
-        are passed over."""
+        """Keep the module's books from the end of the run; ignore those of another run, or of one
+        still going on.
+        """
         if int(report["run_tag"]) != self.run_tag or not self.joins or not report["ended"]:
             return
         self.report = report
@@ -40,7 +41,7 @@ class ModuleRun:
             self.joined = False
 
     def began_anew(self) -> None:
-        """Note that the module was reset: what it had counted is gone."""
+        """Note that the module was reset: its counts are gone."""
         if self.joined and self.ended in (0, GIVEN_UP):
             self.joined, self.report = False, None
 
@@ -51,7 +52,7 @@ class ModuleRun:
 
     @property
     def hits_seen(self) -> int:
-        """Hits that the module knows of; -1 where a reset took the count of some with it."""
+        """Hits that the module counted; -1 if a reset lost some of the count."""
         if self.report is None or self.joins != 1:
             return -1
         return int(self.report["hits"]) + int(self.report["discarded"])

@@ -1,4 +1,4 @@
-"""What modules are set to before a run: registers from the scanner's preset, and the bias."""
+"""The settings of modules before a run: registers from the scanner's preset, and the bias."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SLEW_OF_EMULATED_BIAS = REGISTERS["bias_slew"].max
 
 @dataclass(frozen=True)
 class ModuleSetup:
-    """What every module gets.
+    """The settings that every module gets.
 
-    registers : by name, but for ``module``, which is each module's own
+    registers : by name, except ``module``, which differs for each
     bias_mV : at the reference temperature; 0 leaves the bias off, and no run can begin
     """
 
@@ -35,16 +35,16 @@ class ModuleSetup:
         return {"module": module, **self.registers}
 
     def with_registers(self, **values: int) -> ModuleSetup:
-        """Return the setup with other values of some registers."""
+        """Return the setup with some registers changed."""
         return replace(self, registers={**self.registers, **values})
 
 
 class SetupError(DaqError):
-    """A setting that no module takes."""
+    """A setting that no module accepts."""
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Refuse a register's value that no module takes, naming what it may be."""
+    """Refuse a register's value that no module accepts, naming the allowed range."""
     register = REGISTERS[name]
     if not register.min <= value <= register.max:
         unit = f" {register.unit}" if register.unit else ""
@@ -61,10 +61,10 @@ def setup_of(
     queue_words: int | None = None,
     bias_mV: int = BIAS_MV,
 ) -> ModuleSetup:
-    """Return what a scanner's modules are set to.
+    """Return the settings of a scanner's modules.
 
     trigger_keV : hits below are dropped in the module
-    queue_words : event words in a frame at most; None: as the firmware has it
+    queue_words : most event words in a frame; None for the firmware's own value
 
     Raises
     ------

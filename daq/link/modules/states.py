@@ -1,4 +1,4 @@
-"""How a module is, for displays: its telemetry, line and registers in the words of the protocol."""
+"""A module's state for displays: its telemetry, line and registers in the words of the protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hw.messages.modules import ModuleState
 from hw.wire.control import FAULTS, BiasState, Lock, ResetCause, Slot, State, fault_words
 
 GATE_S = 0.1
-"""Length of a scaler's gate."""
+"""The length of a scaler's gate."""
 
 _COUNTED = (
     "hits", "words", "frames", "frames_dropped", "bytes_in", "invalid_packets", "commands",
@@ -19,7 +19,7 @@ _COUNTED = (
 
 
 def state_of(linked: LinkedModule) -> ModuleState:
-    """Return a module's state; what is not known yet has its default."""
+    """Return a module's state; what is not known yet has its default value."""
     session, telemetry = linked.session, linked.telemetry
     state = ModuleState(
         module=linked.module,
@@ -39,7 +39,7 @@ def state_of(linked: LinkedModule) -> ModuleState:
 
 
 def _name(enumeration: Any, value: int) -> str:
-    """Return a value's name as words; its number where this program does not know it."""
+    """Return a value's name as words, or its number if this program does not know it."""
     known = {int(entry): entry.name.replace("_", " ") for entry in enumeration}
     return known.get(int(value), str(int(value)))
 

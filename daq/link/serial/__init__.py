@@ -1,11 +1,11 @@
 """The host's side of the serial line to detector modules.
 
-Promise: a module is spoken to by one program only; every wait is bounded; a command is done once
-or an error says why not; a module whose bytes this program would misread is refused; whatever the
-line loses or damages is detected, counted and written down. Whole frames only are handed on.
+Only one program talks to a module; every wait is bounded; a command is done once, or an error says
+why not; a module whose bytes this program would misread is refused; whatever the line loses or
+damages is detected, counted and recorded. Only complete frames are passed on.
 
 Parts: ``ports`` (open, find), ``packets`` (bytes to messages and frames), ``session`` (one module),
 ``poller`` (one thread for all modules), ``datagrams`` and ``ring`` (the other data paths),
 ``frame_books`` (what was lost), ``clock_fit``, ``link_statistics``, ``transcript``, ``update`` and
-``scans``. docs/serial-link.md tells the whole.
+``scans``. docs/serial-link.md describes the whole.
 """

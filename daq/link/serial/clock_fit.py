@@ -2,18 +2,18 @@
 
 Each beat gives a pair: the counter that the module read, and the middle of the beat's journey on
 the host's clock (Cristian, *Probabilistic clock synchronization*, Distributed Computing 3, 146,
-1989: of many, those with a short round trip tell most). Delays on a busy machine are one-sided and
-rare, so the straight line is Huber's M-estimate (Huber, *Robust Statistics*, 1981, chapter 7):
-iteratively reweighted least squares with k = 1.345 and the scale from the median absolute
-deviation, started at Theil's incomplete median of slopes (Theil 1950; Sen, J. Am. Stat. Assoc. 63,
-1379, 1968). The drift's standard error is Huber's first covariance, made wider where neighbouring
-residuals agree (they do: the host's delays come in spells) by (1 + r)/(1 − r), r their lag-one
-correlation. It is for sanity: coincidences live from the common clock and the SYNC pulse.
+1989: those with a short round trip tell most). Delays on a busy machine are one-sided and rare, so
+the straight line is Huber's M-estimate (Huber, *Robust Statistics*, 1981, chapter 7): iteratively
+reweighted least squares with k = 1.345 and the scale from the median absolute deviation, started at
+Theil's incomplete median of slopes (Theil 1950; Sen, J. Am. Stat. Assoc. 63, 1379, 1968). The
+drift's standard error is Huber's first covariance, widened by (1 + r)/(1 − r), with r the lag-one
+correlation of the residuals (the host's delays come in spells). The fit is a check only:
+coincidences rely on the common clock and the SYNC pulse.
 
 The board's counter has 32 bits, which the firmware extends to 64; the lower 32 are unwrapped here
 against the host's clock, so that a board whose extension fails is followed all the same. A counter
-that is not where it should be, by more than 50 ms and what the two journeys explain, has leapt (the
-module began anew, or a simulated one stood still): the fit begins anew.
+that is off by more than 50 ms plus what the two journeys explain has leapt (the module restarted,
+or a simulated one stood still): the fit starts again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClockState:
-    """offset_s : how far the module's clock has moved against ours since its start, now
+    """offset_s : how far the module's clock has moved against ours from its start until now
     drift : relative, (module − host)/host; drift_sigma : its standard error; points : used
     """
 
@@ -98,7 +98,7 @@ def _slope_sigma(u: Floats, residual: Floats, scale: float) -> float:
 
 
 class ClockFit:
-    """Collects beats and fits them. ``leaps`` counts the times that it began anew by itself."""
+    """Collects beats and fits them. ``leaps`` counts how often it started again by itself."""
 
     def __init__(self, *, points: int = POINTS) -> None:
         self.leaps = 0
@@ -107,13 +107,13 @@ class ClockFit:
         self._start_count = 0
 
     def begin(self) -> None:
-        """Forget everything: the module began anew."""
+        """Forget everything: the module restarted."""
         self._points.clear()
 
     def add(self, sent_ns: int, received_ns: int, counter: int) -> bool:
-        """Take a beat: when it was sent and its answer came (monotonic), the counter in it.
+        """Add a beat: when it was sent and its answer came (monotonic), and the counter in it.
 
-        Returns False where the counter has leapt and the fit begins anew.
+        Returns False if the counter has leapt and the fit starts again.
         """
         middle_ns = (sent_ns + received_ns) // 2
         if not self._points:
@@ -131,7 +131,7 @@ class ClockFit:
         return True
 
     def state(self) -> ClockState | None:
-        """Return the fit; None with fewer than 8 usable beats."""
+        """Return the fit; None if there are fewer than 8 usable beats."""
         if len(self._points) < LEAST_POINTS:
             return None
         host, offset, journey = np.array(self._points).T
@@ -145,14 +145,14 @@ class ClockFit:
         return self._points[-1][1] if self._points else 0.0
 
     def _bound_s(self, host_s: float, journey_s: float) -> float:
-        """The middle of a journey is wrong by half of it at most; so was the last one's."""
+        """The middle of a journey is wrong by at most half of it; so was the last one's."""
         if not self._points:
             return math.inf
         last_s, _, last_journey_s = self._points[-1]
         return LEAP_S + 1e-3 * (host_s - last_s) + journey_s + last_journey_s
 
     def _unwrap(self, counter: int, host_s: float) -> int:
-        """Return counts since the start, the whole turns of 2^32 chosen by the host's clock."""
+        """Return counts since the start; the host's clock decides the number of turns of 2^32."""
         expected = round((host_s + self._last_offset()) * COUNTER_HZ)
         low = (counter - self._start_count) % _WRAP
         turns = round((expected - low) / _WRAP)

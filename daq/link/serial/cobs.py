@@ -1,9 +1,9 @@
 """Consistent overhead byte stuffing: packets without zero bytes (Cheshire and Baker 1999).
 
 S. Cheshire, M. Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on Networking 7
-(1999) 159. Data frames have a zero in nearly every word, so each block is a few bytes only: they
-are decoded by a kernel. Commands are short and few. (The package ``cobs`` comes without machine
-code as a wheel; it is the tests' reference.)
+(1999) 159. Data frames have a zero in nearly every word, so each block is only a few bytes: a
+kernel decodes them. Commands are short and few. (The wheel of the package ``cobs`` has no compiled
+code; it is the tests' reference.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ U1 = npt.NDArray[np.uint8]
 
 
 def encoded(packet: bytes) -> bytes:
-    """Return a packet without zero bytes; the zero behind it is the caller's."""
+    """Return a packet without zero bytes; the caller appends the zero that ends it."""
     out = bytearray()
     parts = packet.split(b"\0")
     for place, part in enumerate(parts):
@@ -33,7 +33,7 @@ def encoded(packet: bytes) -> bytes:
 
 
 def decoded(piece: bytes) -> bytes | None:
-    """Return the packet of what lies between two zeros; None where it is none."""
+    """Return the packet encoded between two zeros; None if it is not one."""
     source = np.frombuffer(piece, dtype=np.uint8)
     out = np.empty(len(piece), dtype=np.uint8)
     size = _decode(source, out)

@@ -1,15 +1,14 @@
-"""The connection to one module: opened, kept alive, listened to, got back when it is lost.
+"""The connection to one module: opened, kept alive, listened to, and restored when it is lost.
 
-A session (``session``) gives its orders over it. All that comes is taken in by the poller's thread;
-questions are asked by others, one at a time, each within a bound.
+A session (``session``) gives its orders over it. The poller's thread receives everything; other
+threads ask questions, one at a time, each for a bounded time.
 
-Whether a module has started anew since we last knew it, also where no one told us.
-
-The count of starts in its identity begins anew with the supply, so after a power cycle it can be
-the same. Three more things cannot happen without a start: its counter goes back, its count of good
-commands is no greater although one more was done, and a HELLO comes unasked in the middle of a
-session, its number not going on from the last notice's. Nothing here depends on the host's clock:
-a busy host, or a simulated module that stands still for a while, is no start.
+A restart of the module is noticed even if it is not announced. The count of starts in its identity
+begins again with the supply, so after a power cycle it can be the same. Three more things cannot
+happen without a restart: the module's counter goes back; its count of good commands has not grown
+although another was done; a HELLO comes unasked during a session, with a number that does not
+follow the last notice's. None of this depends on the host's clock: a busy host, or a simulated
+module that stands still for a while, does not look like a restart.
 """
 
 from __future__ import annotations
@@ -74,9 +73,9 @@ _BACKWARDS = COUNTER_HZ // 100  # two threads may take two messages in the other
 
 
 class StartWatch:
-    """What was last seen of a module.
+    """Notices restarts of a module from what was last seen of it.
 
-    suspicious : it has begun anew since ``begin`` was called; commands : its count as last seen
+    suspicious : it has restarted since ``begin`` was called; commands : its count as last seen
     missed : notices that did not come, by their numbers
     """
 
@@ -85,31 +84,31 @@ class StartWatch:
         self.begin()
 
     def begin(self) -> None:
-        """Forget the last start's numbers."""
+        """Forget the numbers of the last start."""
         self.suspicious = False
         self._counter = self.commands = 0
         self._notice: int | None = None
 
     def see_counter(self, counter: int) -> bool:
-        """Take the module's counter; return whether it went back."""
+        """Note the module's counter; return whether it went back."""
         last, self._counter = self._counter, counter
         back = counter < last - _BACKWARDS
         self.suspicious |= back
         return back
 
     def see_commands(self, commands: int, *, least: int | None = None) -> None:
-        """Take its count of good commands; ``least``: what it must be, None: as last seen."""
+        """Note its count of good commands; ``least``: its minimum, None for the last one seen."""
         self.suspicious |= commands < (self.commands if least is None else least)
         self.commands = max(self.commands, commands) if least is not None else commands
 
     def see_hello(self, number: int) -> None:
-        """Take an unasked HELLO's number, before ``see_notice`` does."""
+        """Note an unasked HELLO's number, before ``see_notice`` does."""
         last = self._notice
         follows = last is not None and 0 < (number - last) & 0xFFFF < 0x8000
         self.suspicious |= not follows
 
     def see_notice(self, number: int) -> None:
-        """Take a notice's number; count those that are missing before it."""
+        """Note a notice's number; count those missing before it."""
         if self._notice is not None:
             missed = (number - self._notice - 1) & 0xFFFF
             self.missed += missed if missed < 0x8000 else 0
@@ -129,8 +128,8 @@ Url = str | Callable[[], str]
 class Connection:
     """A module on a serial line; made by ``open``.
 
-    identity, dictionary : what it said of itself; telemetry : its latest, None before the first
-    statistics : the line's; books : its data frames'; starts : counts its starts that we noticed
+    identity, dictionary : what it reported of itself; telemetry : its latest, None before the first
+    statistics : the line's; books : its data frames'; starts : number of its starts noticed
     """
 
     identity: np.void
@@ -187,16 +186,16 @@ class Connection:
 
     @classmethod
     def open(cls, url: Url, **options: object) -> Self:
-        """Open a module's port, find out who it is, and keep it alive from then on.
+        """Open a module's port, identify the module, and keep the line alive from then on.
 
-        url : what pyserial opens, or a function that says so, asked again at each reconnect
-        baud, module : speed at start; index for the words of errors
-        poller : shared by the sessions of a process; None: one of its own
+        url : what pyserial opens, or a function that returns it, called again at each reconnect
+        baud, module : speed at start; index of the module for error messages
+        poller : shared by the sessions of a process; None for one of its own
         on_frame, on_notice, on_link : callbacks, see the module's docstring
-        journal : takes lines, each with its severity
-        transcripts : folder of dumps, or a function that is given a reason and the lines
-        timeout_s, tries : for a command's reply; hello_s : for the first one
-        any_schema : also a module of another schema, for what is frozen; see ``foreign``
+        journal : called with lines, each with its severity
+        transcripts : folder of dumps, or a function called with a reason and the lines
+        timeout_s, tries : for a command's reply; hello_s : bound for the first one
+        any_schema : accept a module of another schema too, for frozen commands; see ``foreign``
 
         Raises
         ------
@@ -225,19 +224,21 @@ class Connection:
 
     @property
     def where(self) -> str:
-        """Words that name this module in errors."""
+        """This module's name in error messages."""
         name = "the module" if self.module is None else f"module {self.module}"
         return f"{name} on {self.url or 'its port'}"
 
     @property
     def foreign(self) -> bool:
-        """Whether the module's schema is another: it takes frozen commands, its news are unread."""
+        """Whether the module has another schema: it takes frozen commands, and its notices are not
+        read.
+        """
         return self._unread
 
     # --- frames ----------------------------------------------------------------------------
 
     def take_frame(self, frame: bytes) -> None:
-        """Check and book a frame, of whatever data path, and hand it on. Poller's thread."""
+        """Check and book a frame from any data path and pass it on (poller's thread)."""
         self.transcript.frame(len(frame))
         if self._unread:
             return
@@ -251,7 +252,7 @@ class Connection:
     # --- what happened ---------------------------------------------------------------------
 
     def dump(self, reason: str) -> Path | None:
-        """Write the last 1024 messages down; return the file where there is one."""
+        """Write the last 1024 messages to a file; return the file, if there is one."""
         return self._chronicle.dump(f"{self.where}: {reason}")
 
     def tell(self, severity: Severity, words: str) -> None:
@@ -259,7 +260,7 @@ class Connection:
         self._chronicle.tell(severity, words)
 
     def close(self) -> None:
-        """Let the port go. May be called twice."""
+        """Release the port. May be called twice."""
         self._recovery.close()
         self.connected = self.statistics.connected = False
         self._exchange.fail(f"{self.where}: the session was closed")
@@ -336,7 +337,7 @@ class Connection:
         self.meet(identity)
 
     def _hello(self, *, within_s: float) -> np.void:
-        """Return who is there; what was written too early is lost, so ask again and again."""
+        """Return the module's identity; what is sent too early is lost, so ask repeatedly."""
 
         def once() -> np.void:
             return self.ask("hello", b"", tries=1).fields
@@ -352,7 +353,7 @@ class Connection:
         return self.ask("dictionary", payload).tail
 
     def meet(self, identity: np.void) -> None:
-        """Note who answers; notice whether the module has started since we last knew it."""
+        """Note which module answers, and whether it has restarted since it was last seen."""
         known = getattr(self, "identity", None)
         self.identity = identity
         self._unread = not understands(identity)
@@ -361,16 +362,16 @@ class Connection:
         elif self._watch.suspicious or any(known[n] != identity[n] for n in ("resets", "build")):
             self._began_anew()
         if self._unread and not self.any_schema:
-            self._lose("its firmware has another schema now")
+            self._lose("its firmware now has another schema")
 
     def _watch_commands(self) -> None:
-        """Notice a start while the line was away by the commands that the module counts."""
+        """Notice a restart while the line was lost, by the module's count of commands."""
         least = self._watch.commands + 1  # this one
         commands = int(self.ask("telemetry", b"").fields["commands"])
         self._watch.see_commands(commands, least=least)
 
     def _began_anew(self) -> None:
-        """The module has started since we last knew it: what it remembered is gone."""
+        """Handle a restart of the module: what it remembered is gone."""
         self._watch.begin()
         self.starts += 1
         self.statistics.resets += 1
@@ -392,7 +393,7 @@ class Connection:
     # --- the line's speed ------------------------------------------------------------------
 
     def set_baud(self, baud: int) -> None:
-        """Change the line's speed; where the new one does not work both go back to the old.
+        """Change the line's speed; if the new one does not work, both sides return to the old.
 
         Raises
         ------
@@ -413,7 +414,7 @@ class Connection:
         self.tell("info", f"{self.where}: {baud} baud")
 
     def _try_baud(self, baud: int, old: int) -> None:
-        """Speak at the new speed within the module's second, or wait for the old one."""
+        """Talk at the new speed within the module's second of grace, or wait for the old one."""
         time.sleep(0.02)
         try:
             self._line.set_baud(baud)
@@ -432,7 +433,7 @@ class Connection:
         self._lose(words)
 
     def _lose(self, words: str) -> None:
-        """Begin to get the module back; once for each loss."""
+        """Begin to reconnect; once for each loss."""
         with self._losing:
             if not self.connected:
                 return
@@ -445,7 +446,7 @@ class Connection:
         self._recovery.start()
 
     def _come_back(self, attempt: int) -> None:
-        """Try once to get the module back, at the speed of before or the one it starts with."""
+        """Try once to reconnect, at the previous speed or the one with which the module starts."""
         before = (self.books.frames_ever, self.books.lost_ever)
         self._connect(self._wanted_baud if attempt % 2 == 0 else BAUD_DEFAULT)
         self.statistics.reconnects += 1
@@ -539,7 +540,7 @@ class Connection:
         return self._beat_due_s
 
     def _tell_losses(self, now_s: float) -> None:
-        """Journal what was lost since the last time, at most once a second."""
+        """Journal new losses, at most once a second."""
         frames, words, told_s = self._told_lost
         if self.books.lost_ever > frames and now_s - told_s >= 1.0:
             self.tell(

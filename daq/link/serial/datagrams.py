@@ -1,13 +1,13 @@
-"""Data frames that come as datagrams: put together again, and every missing one counted.
+"""Data frames received as datagrams: reassembled, with every missing one counted.
 
-A datagram says which frame it belongs to, where, and how long that frame is (docs/protocol.md,
-*Datagrams*). A frame is handed on when all of it has come; nothing is asked for twice, so one lost
-datagram is one lost frame. Two forms arrive on the same socket and are told apart by their first
-bytes: the datagram itself, and, from a machine whose network card is tunnelled, the whole Ethernet
-frame with IPv4 and UDP around it, which are checked and taken off.
+A datagram gives its frame, its place in it, and the frame's length (docs/protocol.md, *Datagrams*).
+A frame is passed on when it is complete; nothing is requested again, so one lost datagram is one
+lost frame. Two forms arrive on the same socket, distinguished by their first bytes: the datagram
+itself and, from a machine whose network card is tunnelled, the whole Ethernet frame with its IPv4
+and UDP headers, which are checked and removed.
 
 The socket asks the kernel for 8 MiB of room (0.3 s at 25 MB/s): a receiver that sleeps for a while
-loses nothing. ``granted_bytes`` is what the kernel gave; raise ``net.core.rmem_max`` where it is
+loses nothing. ``granted_bytes`` is what the kernel gave; raise ``net.core.rmem_max`` if that is
 less.
 """
 
@@ -44,10 +44,10 @@ if _HEADER.size != STRUCTS["datagram"].itemsize:
 
 
 def strip_ethernet(packet: memoryview, *, port: int = _PORT) -> memoryview | None:
-    """Return what a UDP datagram to ``port`` carries; None for any other Ethernet frame.
+    """Return the payload of a UDP datagram to ``port``; None for any other Ethernet frame.
 
     Checks type, IPv4 header with its checksum, protocol, lengths and destination port (RFC 791,
-    RFC 768). UDP's own checksum is left alone: the data frame's CRC-32C says more.
+    RFC 768). UDP's own checksum is ignored: the data frame's CRC-32C is stronger.
     """
     if len(packet) < _ETHERNET_BYTES + _IP_BYTES + _UDP_BYTES or packet[12:14] != _IPV4:
         return None
@@ -80,11 +80,11 @@ class _OpenFrame:
 
 
 class Reassembly:
-    """Puts the datagrams of one module together.
+    """Reassembles the data frames of one module.
 
     datagrams, frames : good ones; invalid : neither a datagram nor an Ethernet frame with one, or
-    one that contradicts itself; foreign : Ethernet frames for somebody else; repeated : came twice;
-    lost_datagrams : by their numbers; lost_frames : begun and never complete
+    one that contradicts itself; foreign : Ethernet frames for others; repeated : came twice;
+    lost_datagrams : by their numbers; lost_frames : begun but never completed
     """
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
@@ -95,7 +95,7 @@ class Reassembly:
         self._next_number = 0
 
     def feed(self, packet: memoryview) -> None:
-        """Take a packet as it came from the socket."""
+        """Handle a packet as received from the socket."""
         if packet[:4] != _MAGIC_BYTES:
             inside = strip_ethernet(packet)
             if inside is None:
@@ -120,7 +120,7 @@ class Reassembly:
         self._place(sequence, frame_bytes, offset, body)
 
     def give_up(self) -> None:
-        """Count the frames that are not complete as lost: nothing more will come."""
+        """Count incomplete frames as lost: nothing more will come."""
         self.lost_frames += len(self._open)
         self._open.clear()
         self._next_number = 0
@@ -131,7 +131,7 @@ class Reassembly:
         self.invalid += not ethernet
 
     def _follow(self, number: int) -> None:
-        """Count what is missing by the numbers, which begin at 0 with each run."""
+        """Count missing datagrams by their numbers, which begin at 0 with each run."""
         ahead = (number - self._next_number) & 0xFFFFFFFF
         if _LATEST < 0x100000000 - ahead <= 0x80000000:
             ahead = number  # a new run
@@ -164,12 +164,12 @@ class Reassembly:
 
 
 class DatagramReceiver:
-    """A UDP socket that a poller serves; ``books`` counts what came and what did not.
+    """A UDP socket served by a poller; ``books`` counts what came and what did not.
 
     Raises
     ------
     PortBusy, PortError
-        another program has the port, or this machine has not that address.
+        another program has the port, or this machine does not have that address.
     """
 
     def __init__(
@@ -197,12 +197,12 @@ class DatagramReceiver:
 
     @property
     def port(self) -> int:
-        """The port that was bound; the one asked for, or the one that the system chose for 0."""
+        """The port bound: the requested one, or for 0 the one that the system chose."""
         return int(self._socket.getsockname()[1])
 
     @property
     def granted_bytes(self) -> int:
-        """Room for datagrams that the kernel granted (it counts its own book-keeping as well)."""
+        """Buffer space granted by the kernel, which includes its own book-keeping."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     @property
@@ -214,7 +214,7 @@ class DatagramReceiver:
         return self._socket.fileno()
 
     def turn(self, *, hung_up: bool) -> int:
-        """Take in all datagrams that are there."""
+        """Receive all waiting datagrams."""
         size, feed, view = 0, self.books.feed, self._view
         receive = self._socket.recv_into
         for _ in range(_DATAGRAMS_A_TURN):

@@ -1,10 +1,9 @@
-"""The data dictionary that a module serves: what its firmware calls things, and whether we agree.
+"""The data dictionary that a module serves: the names in its firmware, and whether host and
+firmware agree; the first exchange with a module.
 
-Read in pieces, checked by length and CRC-32C against the module's identity. The schema's CRC tells
-whether host and firmware give every byte the same meaning; where it differs the dictionary says in
-words what does.
-
-The first words with a module: its dictionary, and why nobody answers.
+The dictionary is read in pieces and checked by length and CRC-32C against the module's identity.
+The schema's CRC tells whether host and firmware give every byte the same meaning; if it differs,
+the dictionary shows in words what does.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _MOST_KNOWN = 16
 
 @dataclass(frozen=True)
 class Dictionary:
-    """What a firmware said of itself; ``content`` is the JSON as it came."""
+    """A firmware's description of itself; ``content`` is the JSON as received."""
 
     content: dict[str, Any]
 
@@ -51,7 +50,7 @@ class Dictionary:
         return {entry["name"]: int(entry[key]) for entry in self.content.get(table, [])}
 
     def differences(self) -> list[str]:
-        """Return in words how the firmware's definition differs from this program's, by names."""
+        """Describe how the firmware's definitions differ from this program's, by name."""
         words = []
         faults = {fault.name: fault.value for fault in FAULTS.values()}
         ours = {
@@ -82,17 +81,17 @@ def board_name(board: int) -> str:
 
 
 def known_dictionary(identity: np.void) -> Dictionary | None:
-    """Return a dictionary that was read before from a module with the same one."""
+    """Return the dictionary if one with the same identity was read before."""
     return _KNOWN.get((int(identity["dictionary_crc"]), int(identity["dictionary_bytes"])))
 
 
 def parse_dictionary(where: str, identity: np.void, data: bytes) -> Dictionary:
-    """Return the dictionary in these bytes.
+    """Return the dictionary encoded in the bytes.
 
     Raises
     ------
     FirmwareMismatch
-        length, CRC or form are not what the identity promises.
+        length, CRC or form are not as the identity says.
     """
     length, crc = int(identity["dictionary_bytes"]), int(identity["dictionary_crc"])
     if len(data) != length or crc32c.crc32c(data) != crc:
@@ -115,23 +114,25 @@ def parse_dictionary(where: str, identity: np.void, data: bytes) -> Dictionary:
 
 
 def versions_differ(identity: np.void) -> bool:
-    """Return whether so little agrees that not even the dictionary can be asked for."""
+    """Return whether the versions differ so much that not even the dictionary can be read."""
     return int(identity["control_version"]) != VERSION
 
 
 def understands(identity: np.void) -> bool:
-    """Return whether we give all bytes of a module with this identity the meaning that it does."""
+    """Return whether this program and a module with this identity agree on the meaning of all
+    bytes.
+    """
     theirs = (int(identity["protocol_version"]), int(identity["control_version"]))
     return theirs == (FRAME_VERSION, VERSION) and int(identity["schema"]) == SCHEMA_CRC
 
 
 def check_identity(where: str, identity: np.void, dictionary: Dictionary | None) -> None:
-    """Refuse a firmware whose bytes we would misread.
+    """Refuse a firmware whose bytes this program would misread.
 
     Raises
     ------
     FirmwareMismatch
-        naming versions and schemas of both sides, and what differs where that is known.
+        naming versions and schemas of both sides and, if known, what differs.
     """
     if understands(identity):
         return
@@ -150,14 +151,14 @@ def check_identity(where: str, identity: np.void, dictionary: Dictionary | None)
 def read_dictionary(
     where: str, identity: np.void, piece: Callable[[int, int], bytes]
 ) -> Dictionary:
-    """Read the dictionary that an identity promises, piece by piece, and check it.
+    """Read the dictionary announced by an identity, piece by piece, and check it.
 
-    piece : asks for (offset, count); returns the bytes
+    piece : requests (offset, count); returns the bytes
 
     Raises
     ------
     FirmwareMismatch
-        it is not what the identity promises.
+        it is not as the identity says.
     """
     length = int(identity["dictionary_bytes"])
     if not 0 < length <= MOST_BYTES:
@@ -177,7 +178,7 @@ def read_dictionary(
 def hello(
     ask: Callable[[], np.void], why_not: Callable[[], SerialLinkError], *, within_s: float
 ) -> np.void:
-    """Ask who is there until somebody says so: what is written too early is lost.
+    """Ask for a HELLO until one comes: what is sent too early is lost.
 
     ask : asks once; raises NoAnswer
     """
@@ -191,12 +192,12 @@ def hello(
 
 
 def understood(where: str, identity: np.void, piece: Callable[[int, int], bytes]) -> Dictionary:
-    """Return the dictionary of a module whose bytes we read as it means them.
+    """Return the dictionary of a module that this program understands completely.
 
     Raises
     ------
     FirmwareMismatch
-        we would not, or its dictionary is damaged.
+        it does not, or the dictionary is damaged.
     """
     dictionary = None
     if not versions_differ(identity):
@@ -207,14 +208,14 @@ def understood(where: str, identity: np.void, piece: Callable[[int, int], bytes]
 
 
 def reached(where: str, identity: np.void, piece: Callable[[int, int], bytes]) -> Dictionary:
-    """Return the dictionary of a module that we can at least update, of whatever schema.
+    """Return the dictionary of a module of any schema that can at least be updated.
 
-    An empty one where it cannot be read: what is to be replaced need not be whole.
+    It is empty if it cannot be read: firmware that is to be replaced need not be intact.
 
     Raises
     ------
     FirmwareMismatch
-        its control version is another one.
+        its control version is another.
     """
     if versions_differ(identity):
         check_identity(where, identity, None)
@@ -227,9 +228,9 @@ def reached(where: str, identity: np.void, piece: Callable[[int, int], bytes]) -
 def nobody(
     where: str, statistics: LinkStatistics, *, within_s: float, foreign_version: int
 ) -> SerialLinkError:
-    """Return why no HELLO came, as far as the line shows it.
+    """Return the error for a missing HELLO, with the cause as far as the line shows it.
 
-    foreign_version : control protocol of messages that did come, 0: none
+    foreign_version : control protocol of the messages that did come, 0 for none
     """
     if foreign_version:
         return FirmwareMismatch(

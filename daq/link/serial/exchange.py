@@ -1,16 +1,15 @@
-"""Commands out, replies in: one at a time, sent again where no reply comes, done exactly once.
+"""Commands out, replies in: one at a time, repeated if no reply comes, done exactly once.
 
 The module remembers its last command by sequence number and CRC and answers a repeat from memory.
 That holds only while nothing else is sent between a command and its repeat, so beats and other
-questions of the background go out only while no command waits. They are never repeated, so a
-command may follow one at once. Sequence numbers begin anywhere: a module that outlived its last
-host must not take our first command for that host's last.
+background questions go out only while no command waits. They are never repeated, so a command may
+follow at once. Sequence numbers begin anywhere: a module that outlived its last host must not
+mistake our first command for that host's last.
 
-Round trips count only where the command was sent once (Karn and Partridge, *Improving round-trip
-time estimates in reliable transport protocols*, SIGCOMM 1987): of a repeat nobody knows which of
-its copies was answered.
-
-Commands as their payload's bytes, and what comes back as numbers with names.
+Round trips count only if the command was sent once (Karn and Partridge, *Improving round-trip time
+estimates in reliable transport protocols*, SIGCOMM 1987): after a repeat nobody knows which copy
+was answered. The functions at the end pack commands into their payload's bytes and replies into
+named numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from daq.link.serial.transcript import Transcript
 from hw.wire.control import COMMANDS, MAX_PAYLOAD, REGISTERS, VERSION, CommandSpec
 
 _FRESH = b"\0"
-"""In front of each command: what damage left at the module's end must not spoil it as well."""
+"""Sent before each command, so that damaged bytes waiting in the module do not spoil it as well."""
 
 
 @dataclass
@@ -47,7 +46,9 @@ class _Waiting:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply's payload and when it came, monotonic ns; ``tries``: how often the command went."""
+    """A reply's payload and its time of arrival, monotonic ns; ``tries``: how often the command was
+    sent.
+    """
 
     payload: bytes
     sent_ns: int
@@ -56,7 +57,9 @@ class Answer:
 
 
 class Exchange:
-    """The sequence numbers of one module. ``take_reply`` is called by the poller's thread."""
+    """Commands and replies of one module, by sequence number. The poller's thread calls
+    ``take_reply``.
+    """
 
     def __init__(
         self,
@@ -73,14 +76,14 @@ class Exchange:
         self._background: _Waiting | None = None
 
     def ask(self, code: int, payload: bytes, *, timeout_s: float, tries: int) -> Answer:
-        """Send a command and wait for its reply. The caller sees to it that one runs at a time.
+        """Send a command and wait for its reply. The caller ensures that only one is under way.
 
         Raises
         ------
         NoAnswer
             no reply within ``tries`` × ``timeout_s``; the command was done once, or not at all.
         LinkLost
-            the line went away meanwhile; likewise.
+            the line was lost meanwhile; likewise.
         """
         with self._lock:
             waiting = self._waiting = _Waiting(self._next_sequence(), code)
@@ -98,7 +101,7 @@ class Exchange:
         raise NoAnswer(f"no reply within {tries} × {timeout_s:g} s")
 
     def mention(self, code: int, payload: bytes) -> bool:
-        """Send a question of the background, once; return False while a command waits."""
+        """Send a background question, once; return False while a command waits."""
         with self._lock:
             if self._waiting is not None:
                 return False
@@ -111,11 +114,11 @@ class Exchange:
 
     @property
     def unanswered(self) -> bool:
-        """Whether the last question of the background still waits."""
+        """Whether the last background question is still unanswered."""
         return self._background is not None
 
     def take_reply(self, message: ControlMessage) -> Answer | None:
-        """Take a reply in; return it where it answers a question of the background."""
+        """Accept a reply; return it if it answers a background question."""
         now = time.monotonic_ns()
         with self._lock:
             waiting, asked = self._waiting, self._background
@@ -133,7 +136,7 @@ class Exchange:
         return Answer(message.payload, asked.sent_ns, now, 1)
 
     def fail(self, words: str) -> None:
-        """Tell who waits that no reply will come."""
+        """Make a waiting caller fail: no reply will come."""
         with self._lock:
             self._background = None
             if self._waiting is not None:
@@ -180,7 +183,7 @@ class Reply:
     """The reply to a command that was done.
 
     fields : the command's reply fields; ``reply["value"]`` is ``int(reply.fields["value"])``
-    tail : bytes behind them; detail : the status's own number
+    tail : bytes after them; detail : the status's own number
     round_trip_s : from the command's first byte to its reply, 0 where it had to be repeated
     """
 
@@ -199,7 +202,7 @@ class Reply:
 
 
 def command_spec(name: str) -> CommandSpec:
-    """Return a command by name; SerialLinkError names those that there are."""
+    """Return a command by name; for an unknown one, SerialLinkError lists the commands."""
     try:
         return COMMANDS[name]
     except KeyError:
@@ -208,7 +211,7 @@ def command_spec(name: str) -> CommandSpec:
 
 
 def register_address(register: str) -> int:
-    """Return a register's address; SerialLinkError names those that there are."""
+    """Return a register's address; for an unknown one, SerialLinkError lists the registers."""
     try:
         return REGISTERS[register].address
     except KeyError:
@@ -222,7 +225,7 @@ def pack_request(spec: CommandSpec, fields: dict[str, int], tail: bytes) -> byte
     Raises
     ------
     SerialLinkError
-        a field is missing, unknown or does not fit its type, or the payload is too long.
+        a field is missing, unknown or out of its type's range, or the payload is too long.
     """
     record = np.zeros((), dtype=spec.request)
     names = spec.request.names or ()
@@ -254,7 +257,7 @@ def open_reply(spec: CommandSpec, payload: bytes, round_trip_s: float) -> Reply:
     Raises
     ------
     SerialLinkError
-        it is shorter than its fields: firmware and program do not agree.
+        it is too short for its fields: firmware and program do not match.
     """
     body = payload[STATUS_BYTES:]
     size = spec.reply.itemsize

@@ -1,9 +1,9 @@
-"""The books of a module's data frames: what came whole, what did not, and what that held.
+"""The books of a module's data frames: what came intact, what did not, and the events in it.
 
-Promise: ``frames + lost_frames`` is how far the module's numbers have come, exactly, and
-``words + lost_words`` how many words it has sent, from the headers alone (docs/protocol.md, *How
-losses are counted exactly*). What is lost behind the last frame is added from the module's report.
-A damaged frame is counted as invalid where it is met and as lost where its number is missed.
+``frames + lost_frames`` is exactly how far the module's numbers have come, and ``words +
+lost_words`` how many words it has sent, from the headers alone (docs/protocol.md, *How losses are
+counted exactly*). Losses after the last frame are added from the module's report. A damaged frame
+counts as invalid when it is met, and as lost when its number is missed.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ class FrameBooks:
         self._begin(0)
 
     def open_run(self, run_tag: int, first_sequence: int = 0) -> None:
-        """Expect a run, or its continuation after the module began anew, from this number on.
+        """Expect a run, or its continuation after a restart of the module, from this number on.
 
-        Said before the run is asked for; counts change with its first frame.
+        Called before the run is ordered; the counts change with its first frame.
         """
         self._announced = (run_tag, first_sequence)
 
     def withdraw(self) -> None:
-        """The run that was announced does not come."""
+        """Forget the announced run: it does not come."""
         self._announced = None
 
     def accept(self, frame: bytes) -> bool:
-        """Book a frame; return whether it is whole and new."""
+        """Book a frame; return whether it is intact and new."""
         if not frame_is_whole(frame):
             self.invalid += 1
             return False
@@ -84,7 +84,7 @@ class FrameBooks:
         return True
 
     def close(self, report: np.void) -> int:
-        """Add what the module made and we did not get; return how many frames that is.
+        """Add what the module sent and we did not receive; return the number of those frames.
 
         report : ``STRUCTS["report"]`` of this run, as the module sends it at the end
         """
@@ -95,7 +95,7 @@ class FrameBooks:
         return missing
 
     def missing(self, report: np.void) -> int:
-        """Return how many frames of a report have not come and do not count as lost yet."""
+        """Return how many frames of a report are missing but not yet counted as lost."""
         made = int(report["frames"]) + int(report["frames_dropped"])
         if int(report["run_tag"]) != self.run_tag:
             return made
@@ -137,7 +137,7 @@ class FrameBooks:
         self._last_period = int.from_bytes(frame[12:16], "little")
 
     def _accept_late(self, frame: bytes, sequence: int) -> bool:
-        """Take a frame that comes after its successors; datagrams may do that."""
+        """Accept a frame that comes after its successors, as datagrams may."""
         if sequence not in self._missing:
             self.repeated += 1
             return False

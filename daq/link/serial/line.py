@@ -1,8 +1,8 @@
-"""One module's line while it is open: bytes out without waiting, packets in, its end noticed.
+"""One module's line while it is open: bytes out without waiting, packets in, and loss detected.
 
 Writing never waits for a slow line: what the port does not take at once is kept (64 KiB at most,
-far more than any order) and goes out as the port takes it. Packets come in the poller's thread.
-Order of locks: the poller's, then the line's; the poller is never called with the line's held.
+far more than any order) and sent as the port takes it. Packets arrive in the poller's thread. Order
+of locks: the poller's, then the line's; the poller is never called while the line's is held.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Line:
             self._poller.wants_to_write(self, True)
 
     def turn(self, *, hung_up: bool) -> int:
-        """Read and hand on all that is there."""
+        """Read everything available and pass it on."""
         port = self._port
         if port is None:
             return 0
@@ -125,7 +125,7 @@ class Line:
             self._poller.wants_to_write(self, False)
 
     def _flush(self, port: Port) -> int:
-        """Write what the port takes; return how many bytes wait on."""
+        """Write what the port takes; return how many bytes still wait."""
         while self._out:
             taken = port.write(bytes(self._out))
             if taken == 0:

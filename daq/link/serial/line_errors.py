@@ -1,4 +1,4 @@
-"""The serial link's vocabulary of errors. Each message says what, where and what to do next."""
+"""The serial link's errors. Each message says what happened, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ class SerialLinkError(DaqError):
 
 
 class PortError(SerialLinkError):
-    """The port does not exist, may not be opened, or is none."""
+    """The port does not exist, may not be opened, or is not a port."""
 
 
 class PortBusy(PortError):
-    """Another program has the port; the message names it where the system tells."""
+    """Another program has the port; the message names it if the system does."""
 
 
 class NoAnswer(SerialLinkError):
-    """The port is open but no module answers, or no longer, within the bound."""
+    """The port is open but no module answers, or it no longer answers, in time."""
 
 
 class LinkLost(SerialLinkError):
-    """The port went away, or the module fell silent; the session tries to get it back."""
+    """The port went away, or the module fell silent; the session tries to reconnect."""
 
 
 class FirmwareMismatch(SerialLinkError):
-    """The module's firmware and this program do not give all bytes the same meaning."""
+    """The module's firmware and this program disagree on the meaning of some bytes."""
 
 
 class CommandRefused(SerialLinkError):
@@ -43,30 +43,30 @@ class CommandRefused(SerialLinkError):
 
 
 class ImageRefused(SerialLinkError):
-    """A firmware image that the module, or this program, does not take, or that did not start."""
+    """A firmware image that the module or this program refused, or that did not start."""
 
 
 class ScanError(SerialLinkError):
-    """A scan that could not be finished, or after which the old setting could not be restored."""
+    """A scan that could not be completed, or whose old setting could not be restored."""
 
 
 _REMEDIES = {
     Status.unknown_command: "update the firmware, or use the program that belongs to it",
-    Status.bad_length: "program and firmware do not belong together: update one of them",
-    Status.read_only: "this register shows something; it cannot be set",
+    Status.bad_length: "program and firmware do not match: update one of them",
+    Status.read_only: "this register is read-only",
     Status.unknown_register: "see the registers in docs/protocol.md",
-    Status.busy: "wait for what is going on, then try again",
+    Status.busy: "wait until the module has finished, then try again",
     Status.no_bias: "set the bias and wait until it is on",
-    Status.bad_image: "build the image anew and send it whole",
-    Status.wrong_board: "take the image that was built for this board",
-    Status.wrong_schema: "take an image of the module's control version",
+    Status.bad_image: "rebuild the image and send all of it",
+    Status.wrong_board: "use the image built for this board",
+    Status.wrong_schema: "use an image of the module's control version",
     Status.storage: "the board's non-volatile memory fails: replace the board",
-    Status.wrong_version: "use the program and the firmware of one release",
+    Status.wrong_version: "use program and firmware of the same release",
 }
 
 
 def remedy_for(status: int, detail: int) -> str:
-    """Return what to do about a refusal, in words."""
+    """Describe what to do about a refusal."""
     if status == Status.bad_state:
         return _state_remedy(detail)
     if status == Status.bad_value:

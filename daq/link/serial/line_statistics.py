@@ -1,8 +1,8 @@
-"""How well the line works: round trips, repeats, damage, reconnects, clock. Kept as it runs.
+"""How well the line works: round trips, repeats, damage, reconnects, clock.
 
-Counters count since the session began and never go back; round trips are those of the last 512
-commands, beats included. Written by the poller's and the callers' threads under the session's
-lock; ``link_state`` is a copy for messages.
+Counters count since the session began and never decrease; round trips are those of the last 512
+commands, beats included. The poller's and the callers' threads write them under the session's lock;
+``link_state`` is a copy for messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LinkStatistics:
     """Counters of one line.
 
     retransmits : commands sent again; timeouts : commands given up; late_replies : answers that
-    nobody waited for any more; silent_beats : beats without an answer
+        came after the wait for them ended; silent_beats : beats without an answer
     """
 
     url: str = ""
@@ -50,7 +50,7 @@ class LinkStatistics:
     clock: ClockFit = field(default_factory=ClockFit)
 
     def round_trip_ms(self) -> tuple[float, float]:
-        """Return p50 and p99 of the window; (0, 0) while it is empty."""
+        """Return p50 and p99 of the last commands; (0, 0) before the first."""
         times = np.array(self.round_trips_s.copy())
         if not len(times):
             return 0.0, 0.0
@@ -58,7 +58,7 @@ class LinkStatistics:
         return float(p50) * 1e3, float(p99) * 1e3
 
     def link_state(self) -> LinkState:
-        """Return what goes to the daq and the console."""
+        """Return the state for the daq and the console."""
         clock = self.clock.state()
         return LinkState(
             url=self.url,

@@ -1,8 +1,8 @@
-"""Data frames from the memory that host and module share (``hw.machines.memory_window``).
+"""Data frames from the memory shared by host and module (``hw.machines.memory_window``).
 
-A poller looks every 2 ms, takes all frames that are there and gives their room back. A damaged ring
-is emptied and counted; the frames that were in it show as lost by their numbers. Serve it on data
-path ring alone: on the others the module itself takes the frames out of this memory and sends them.
+A poller checks every 2 ms, takes all frames and frees their space. A damaged ring is emptied and
+counted; the frames in it show as lost by their numbers. Use it only with the data path ``ring``: on
+the others the module itself takes the frames from this memory and sends them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hw.machines.memory_window import Window, WindowError
 
 
 class RingReceiver:
-    """Serves one module's frame ring. frames : taken; damaged : times that the ring was"""
+    """Serves one module's frame ring. frames : taken; damaged : how often the ring was"""
 
     def __init__(self, window: Window, *, take: Callable[[bytes], None]) -> None:
         self.frames = self.damaged = 0
@@ -25,7 +25,7 @@ class RingReceiver:
         return None
 
     def turn(self, *, hung_up: bool) -> int:
-        """Take all frames that are there."""
+        """Take all frames available."""
         if not self._window.frame_bytes_waiting:
             return 0
         try:

@@ -1,10 +1,10 @@
-"""Bytes of a line to messages and frames, and messages to bytes.
+"""Turning a line's bytes into messages and frames, and messages into bytes.
 
-Every packet is COBS (Cheshire and Baker 1999) and one zero byte, so after any damage the next zero
-puts the reader in step again: one fault costs the packets that it touched and no other. Where the
-zero itself was lost or damaged, two packets come as one; their lengths tell them apart again, so
-that this costs no more than another byte would. A packet is believed only where its form, its
-length and its CRC-32C are right; the rest is counted. Zeros are found by ``bytes.split``.
+Every packet is COBS (Cheshire and Baker 1999) and one zero byte, so after any damage the reader is
+in step again at the next zero: a fault costs the packets it touched and no other. If the zero
+itself was lost or damaged, two packets come as one; their lengths separate them again, so that this
+costs no more than any other byte. A packet is accepted only if its form, length and CRC-32C are
+right; the rest is counted. Zeros are found by ``bytes.split``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MOST_ENCODED = MOST_PACKET + MOST_PACKET // 254 + 2
 
 @dataclass(frozen=True, slots=True)
 class ControlMessage:
-    """A control message whose CRC was right. ``version`` may be another one than ours."""
+    """A control message with a correct CRC. ``version`` may differ from ours."""
 
     version: int
     kind: int
@@ -47,7 +47,7 @@ class ControlMessage:
 
 
 def encode_message(kind: int, sequence: int, code: int, payload: bytes = b"") -> bytes:
-    """Return a control message as it goes on the line, its zero byte included."""
+    """Return a control message as sent on the line, with its zero byte."""
     header = np.zeros((), dtype=MESSAGE_DTYPE)
     header["magic"], header["version"], header["kind"] = MAGIC, VERSION, kind
     header["sequence"], header["code"], header["length"] = sequence, code, len(payload)
@@ -57,7 +57,7 @@ def encode_message(kind: int, sequence: int, code: int, payload: bytes = b"") ->
 
 
 def open_message(packet: bytes) -> ControlMessage | None:
-    """Return the message in a decoded packet; None where length or CRC is wrong."""
+    """Return the message in a decoded packet; None if length or CRC is wrong."""
     if len(packet) < MESSAGE_BYTES or packet[:4] != _MESSAGE_MAGIC:
         return None
     length = int.from_bytes(packet[10:12], "little")
@@ -77,10 +77,10 @@ def open_message(packet: bytes) -> ControlMessage | None:
 
 
 class PacketReader:
-    """Turns a line's bytes into packets. State between calls: the packet that is under way.
+    """Turns a line's bytes into packets. It keeps an incomplete packet between calls.
 
     invalid_packets, invalid_bytes : damaged ones, as they came on the line
-    rescued : packets told apart though the zero between them was damaged
+    rescued : packets separated although the zero between them was damaged
     """
 
     def __init__(self) -> None:
@@ -92,9 +92,9 @@ class PacketReader:
         self._skipping = False
 
     def feed(self, data: bytes) -> list[ControlMessage | bytes]:
-        """Take bytes in; return what they complete: messages, and frames as their bytes.
+        """Add bytes; return what they complete: messages, and frames as bytes.
 
-        A frame has the right magic; the rest of its form is for the frame's checker.
+        A frame has the right magic; the frame checker judges the rest.
         """
         pieces = data.split(b"\0")
         rest = pieces.pop()
@@ -106,7 +106,7 @@ class PacketReader:
         return found
 
     def forget(self) -> int:
-        """Give up the packet that is under way (the line broke); return its bytes so far."""
+        """Give up the incomplete packet (the line broke); return its bytes so far."""
         size, self._parts, self._size = self._size, [], 0
         self._skipping = False
         if size:
@@ -138,7 +138,7 @@ class PacketReader:
             found.append(packet)
 
     def _rescue(self, piece: bytes, found: list[ControlMessage | bytes]) -> None:
-        """Take whole packets off the front; what is left is damaged."""
+        """Take complete packets off the front; what is left is damaged."""
         rest = piece
         for _ in range(_MOST_RESCUED):
             taken = _first_packet(rest)
@@ -171,13 +171,13 @@ def _decode(piece: bytes) -> ControlMessage | bytes | None:
 
 
 def _frame_bytes(start: bytes) -> int:
-    """Return how long a frame says it is, 0 where it says what cannot be."""
+    """Return a frame's length by its header, 0 if that is impossible."""
     count = int.from_bytes(start[20:24], "little")
     return HEADER_BYTES + WORD_BYTES * count if len(start) >= 24 and count <= MAX_EVENTS else 0
 
 
 def _first_packet(piece: bytes) -> tuple[ControlMessage | bytes, int] | None:
-    """Return the packet that a damaged piece begins with and its encoded length, None for none."""
+    """Return the packet at the start of a damaged piece and its encoded length, or None."""
     out = bytearray()
     at, wanted = 0, 0
     while at < len(piece):

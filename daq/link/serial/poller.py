@@ -1,11 +1,11 @@
 """One thread that reads the lines of all modules of a process.
 
-A thread for each of 48 modules that looks every 2 ms would wake 24 000 times a second and spend its
-time handing the interpreter around. One thread waits for all ports at once (epoll), reads each that
-has something, to the end, and goes back to waiting: at once while little comes, so that a command's
-answer is seen within a fraction of a millisecond; after a nap of 2 ms while much comes, because
-many small reads cost three times the throughput of few large ones. Members without a descriptor
-(``rfc2217://``, the frame ring) are looked at every 2 ms.
+With a thread for each of 48 modules, checking every 2 ms, 24 000 wake-ups a second would be spent
+passing the interpreter's lock around. One thread waits for all ports at once (epoll), reads
+everything from each that is ready, and goes back to waiting: at once while little comes, so that a
+command's answer is seen within a fraction of a millisecond; after a pause of 2 ms while much comes,
+because many small reads cost three times the throughput of few large ones. Members without a
+descriptor (``rfc2217://``, the frame ring) are checked every 2 ms.
 
 Members' methods are called by this thread, one at a time.
 """
@@ -27,24 +27,24 @@ _HUNG_UP = select.EPOLLHUP | select.EPOLLERR
 
 
 class Member(Protocol):
-    """What a poller serves. ``turn`` and ``tick`` must neither block nor raise."""
+    """Something that a poller serves. ``turn`` and ``tick`` must neither block nor raise."""
 
     @property
     def descriptor(self) -> int | None:
-        """What to wait for; None: look every 2 ms."""
+        """The descriptor to wait for; None: check every 2 ms."""
 
     def turn(self, *, hung_up: bool) -> int:
-        """Read all that is there; return how many bytes that was."""
+        """Read everything available; return the number of bytes."""
 
     def tick(self, now_s: float) -> float:
-        """Do what is due by the monotonic clock; return when the next is."""
+        """Do what is due by the monotonic clock; return when something is due next."""
 
 
 class Poller:
     """Serves members until closed. ``add`` and ``remove`` may be called from any thread.
 
-    After ``remove`` returns the member is not called again. What a member's callback raises is kept
-    in ``last_failure``, counted in ``failures``, and stops nobody.
+    After ``remove`` returns, the member is not called again. An exception in a member's callback is
+    kept in ``last_failure``, counted in ``failures``, and stops nobody.
     """
 
     def __init__(self, *, nap_s: float = NAP_S) -> None:
@@ -77,7 +77,7 @@ class Poller:
         self.wake()
 
     def remove(self, member: Member) -> None:
-        """Serve a member no longer; harmless for one that is not served."""
+        """Stop serving a member; harmless for one that is not served."""
         with self._lock:
             if member not in self._members:
                 return
@@ -90,7 +90,7 @@ class Poller:
                     self._epoll.unregister(descriptor)
 
     def wants_to_write(self, member: Member, wants: bool) -> None:
-        """Call the member's ``turn`` also when its descriptor takes bytes, or no longer."""
+        """Choose whether the member's ``turn`` is called when its descriptor takes bytes, too."""
         with self._lock:
             for descriptor, served in self._by_descriptor.items():
                 if served is member:
@@ -98,7 +98,7 @@ class Poller:
                     self._epoll.modify(descriptor, select.EPOLLIN | extra)
 
     def wake(self) -> None:
-        """Let the thread look at its members' timers now."""
+        """Make the thread check its members' timers now."""
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._wake_out, b"x")
 

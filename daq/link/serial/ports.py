@@ -1,11 +1,11 @@
-"""Serial ports: opened for one program alone, read and written without ever waiting, found.
+"""Serial ports: found, opened for one program only, read and written without ever waiting.
 
-Every form that pyserial opens: ``/dev/tty…`` and a pty's path, ``socket://host:port``,
-``rfc2217://host:port``, ``hwgrep://VID:PID``. A device is locked by pyserial (``flock``); where no
-device node is there to lock, a lock file in the machine's temporary folder takes its place, so that
-two programs of one machine do not share a line either way. Reads and writes go to the port's file
-descriptor where it has one, because pyserial's own wait: ``read`` on one byte after another in
-``select``, ``write`` until all is taken, and a ``write_timeout`` of 0 spins on a full buffer.
+Every address that pyserial opens: ``/dev/tty…`` and a pty's path, ``socket://host:port``,
+``rfc2217://host:port``, ``hwgrep://VID:PID``. A device is locked by pyserial (``flock``); without a
+device node, a lock file in the machine's temporary folder takes its place, so that two programs on
+one machine never share a line. Reads and writes use the port's file descriptor if it has one,
+because pyserial's own wait: ``read`` in ``select`` for each byte, ``write`` until all is taken, and
+with a ``write_timeout`` of 0 it spins on a full buffer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _PTY_BYTES = 2048  # a pty gives 4095 at most at a time; less than this: it is e
 
 
 class Port:
-    """One open port. ``read`` and ``write`` return at once; a port that went away is LinkLost."""
+    """One open port. ``read`` and ``write`` return at once; if the port went away they raise
+    LinkLost.
+    """
 
     def __init__(self, url: str, line: Any, lock: IO[str] | None) -> None:
         self.url = url
@@ -46,7 +48,7 @@ class Port:
 
     @property
     def descriptor(self) -> int | None:
-        """What a selector can wait for; None where the port must be asked again and again."""
+        """What a selector can wait for; None if the port must be polled."""
         return self._fd
 
     @property
@@ -61,9 +63,10 @@ class Port:
             raise PortError(f"{self.url}: does not do {baud} baud ({error})") from error
 
     def read(self, *, hung_up: bool = False) -> bytes:
-        """Return all bytes that are there, b"" for none.
+        """Return all bytes available, b"" for none.
 
-        hung_up : the selector said so; a terminal reads b"" both then and when nothing is there
+        hung_up : the selector reported a hang-up; a terminal then reads b"", as it does when
+            nothing is there
         """
         try:
             if self._fd is None:
@@ -75,7 +78,7 @@ class Port:
             raise LinkLost(f"{self.url}: the port went away while reading ({error})") from error
 
     def write(self, data: bytes) -> int:
-        """Hand bytes to the port; return how many it took."""
+        """Write bytes to the port; return how many it took."""
         try:
             if self._fd is None:
                 return int(self._line.write(data))
@@ -86,7 +89,7 @@ class Port:
             raise LinkLost(f"{self.url}: the port went away while writing ({error})") from error
 
     def close(self) -> None:
-        """Close the port and let others have it. May be called twice."""
+        """Close the port and release it for others. May be called twice."""
         with contextlib.suppress(OSError, AttributeError):
             self._line.close()
         if self._connection is not None:
@@ -98,10 +101,10 @@ class Port:
     def _acknowledge(self) -> None:
         """Acknowledge what came over TCP at once.
 
-        QEMU hands each byte of a UART to TCP by itself, and TCP joins them (Nagle): the second is
-        sent when the first was acknowledged, which Linux delays by 40 ms unless told otherwise, and
-        only for a while (tcp(7), TCP_QUICKACK). Without joining, each byte is a segment of its own
-        and the line has half the speed.
+        QEMU hands each byte of a UART to TCP separately, and TCP joins them (Nagle): the second is
+        sent when the first has been acknowledged, which Linux delays by 40 ms unless told
+        otherwise, and only for a while (tcp(7), TCP_QUICKACK). Without joining, each byte is a
+        segment of its own and the line has half the speed.
         """
         if self._connection is not None and hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
@@ -134,18 +137,18 @@ class Port:
 _UNUSABLE = (
     serial.SerialException, OSError, ValueError, AttributeError, TypeError, OverflowError, re.error,
 )  # fmt: skip
-"""What pyserial raises for addresses and speeds that it cannot use."""
+"""Exceptions of pyserial for addresses and speeds that it cannot use."""
 
 
 def open_port(url: str, *, baud: int = BAUD_DEFAULT) -> Port:
-    """Open a port for this program alone.
+    """Open a port for this program only.
 
     Raises
     ------
     PortBusy
-        another program has it; the message says which, where the system tells.
+        another program has it; the message says which, if the system does.
     PortError
-        it does not exist, may not be opened, or the address is no port.
+        it does not exist, may not be opened, or the address is not a port's.
     """
     device = "://" not in url or url.startswith("hwgrep://")
     with contextlib.ExitStack() as undo:
@@ -179,7 +182,7 @@ def _descriptor(line: Any) -> int | None:
 
 
 def _lock_address(url: str) -> IO[str]:
-    """Lock an address that has no device node, for this machine's programs."""
+    """Lock an address without a device node among this machine's programs."""
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"tomoshibi-port-{os.getuid()}-{name}.lock"
     while True:
@@ -212,7 +215,7 @@ def _port_error(url: str, error: Exception) -> PortError:
     if not isinstance(error, OSError) or re.search(r"'<=' not|'debug\|", text):
         # pyserial's words for these mislead
         return PortError(
-            f"{url}: no address or speed that can be used; write /dev/ttyUSB0, "
+            f"{url}: address or speed cannot be used; write /dev/ttyUSB0, "
             "socket://HOST:PORT, rfc2217://HOST:PORT or hwgrep://VID:PID, and a baud rate that the "
             f"port does. {_known_ports()}"
         )
@@ -233,7 +236,7 @@ def _busy_words(url: str, path: str) -> str:
 
 
 def lock_holder(path: str) -> str:
-    """Return "program (process N)" that holds a lock on a file, "" where the system says none."""
+    """Return "program (process N)" that holds a lock on a file, "" if the system names none."""
     try:
         status = Path(path).stat()
         wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"

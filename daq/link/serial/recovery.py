@@ -1,7 +1,7 @@
-"""Getting a lost line back: again and again, at growing intervals, in a thread of its own.
+"""Restoring a lost line: attempts at growing intervals, in a thread of its own.
 
-Waits 0.1 s, then twice as long each time, 2 s at most. A cause is told once, not at each attempt.
-The thread lives only while the line is lost.
+It waits 0.1 s, then twice as long each time, at most 2 s. Each cause is reported once, not at each
+attempt. The thread lives only while the line is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_WAIT_S = 2.0
 class Recovery:
     """Calls ``attempt(number)`` until it no longer raises.
 
-    give_up : called after each attempt that failed; tell : takes words for the journal
+    give_up : called after each failed attempt; tell : called with text for the journal
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Recovery:
         self._closing = threading.Event()
 
     def start(self) -> None:
-        """Begin, where it is not under way."""
+        """Begin, unless it is under way."""
         with self._lock:
             if self._closing.is_set():
                 return
@@ -49,7 +49,7 @@ class Recovery:
             self._thread.start()
 
     def close(self) -> None:
-        """End the attempts and wait for the one under way (bounded)."""
+        """End the attempts and wait, for a bounded time, for the one under way."""
         with self._lock:
             self._closing.set()
             thread = self._thread
@@ -65,7 +65,7 @@ class Recovery:
                 self._again = False
 
     def _until_back(self) -> bool:
-        """Attempt until one succeeds; return False where it was told to end."""
+        """Repeat the attempt until it succeeds; return False if told to end."""
         told, wait_s, number = "", FIRST_WAIT_S, 0
         self._give_up()
         while not self._closing.wait(wait_s):

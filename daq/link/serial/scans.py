@@ -1,9 +1,9 @@
 """Scans of a module: scaler rate against threshold, and current against voltage (the I-V curve).
 
-Both are generators that yield a point as soon as it is measured, so that a display can draw it, and
-set back what they changed however they end: at their end, by an error, by Ctrl-C, by being closed.
-Python closes a generator that is dropped only when its last reference goes; whoever may be
-interrupted between points writes ``with contextlib.closing(scan_threshold(...)) as points:``.
+Both are generators that yield each point as soon as it is measured, so that a display can draw it,
+and restore what they changed however they end: normally, by an error, by Ctrl-C or by being closed.
+Python closes an abandoned generator only when its last reference goes; code that may be interrupted
+between points should use ``with contextlib.closing(scan_threshold(...)) as points:``.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Floats = npt.NDArray[np.float64]
 def scan_threshold(
     session: ModuleSession, *, from_mV: int, to_mV: int, step_mV: int, gates: int = 2
 ) -> Iterator[ScanPoint]:
-    """Yield (comparator threshold in mV, scaler rate in Hz), mean over whole gates of 100 ms.
+    """Yield (comparator threshold in mV, scaler rate in Hz), mean over complete gates of 100 ms.
 
-    gates : counted at each threshold; one more passes first, in which the threshold changed
+    gates : number counted at each threshold, after the one in which the threshold changed
 
     Raises
     ------
     ScanError
-        the range is none, or the old threshold could not be restored (the message has it).
+        the range is empty, or the old threshold could not be restored (the message gives it).
     """
     thresholds = _steps("comparator_mV", from_mV, to_mV, step_mV)
     old = session.read("comparator_mV")
@@ -55,13 +55,13 @@ def scan_threshold(
 def scan_bias(
     session: ModuleSession, *, from_mV: int, to_mV: int, step_mV: int, readings: int = 4
 ) -> Iterator[ScanPoint]:
-    """Yield (measured bias in mV, current in nA), mean over readings; the bias asked for before
-    is restored, or switched off where it was off.
+    """Yield (measured bias in mV, current in nA), mean over readings; the previously set bias is
+    restored, or switched off if it was off.
 
     Raises
     ------
     ScanError
-        the range is none, the bias does not come or trips, or could not be restored.
+        the range is empty, or the bias does not come, trips, or could not be restored.
     """
     targets = _steps("bias_max_mV", from_mV, to_mV, step_mV)
     old = asked_bias_mV(session)
@@ -78,7 +78,7 @@ def scan_bias(
 
 
 def asked_bias_mV(session: ModuleSession) -> int:
-    """Return the bias that the module was asked for, at the reference temperature."""
+    """Return the bias set in the module, at the reference temperature."""
     telemetry = session.ask_telemetry()
     if int(telemetry["target_mV"]) == 0:
         return 0
@@ -159,7 +159,7 @@ def _restore(restore: Callable[[], object], words: str) -> None:
 
 
 def breakdown_mV(points: Sequence[ScanPoint], *, overvoltage_mV: int = 4000) -> float | None:
-    """Return the breakdown voltage in an I-V curve, mV; None where the curve shows none.
+    """Return the breakdown voltage in an I-V curve, mV; None if the curve shows none.
 
     Above breakdown the current beyond the leakage grows as (V − V_bd)^p, so the inverse of its
     logarithmic derivative, [d ln I / dV]⁻¹ = (V − V_bd)/p, is a straight line that is 0 at V_bd
@@ -169,7 +169,7 @@ def breakdown_mV(points: Sequence[ScanPoint], *, overvoltage_mV: int = 4000) -> 
     through the points below the knee. The knee is where the curve bends most on a logarithmic scale
     (Nagy et al., NIM A 849, 55, 2017); the line is fitted by Theil and Sen from there up.
 
-    overvoltage_mV : how far above the knee points are used; further up the current outgrows the law
+    overvoltage_mV : how far above the knee points are used; further up, the current exceeds the law
     """
     voltage, current = _sorted_curve(points)
     knee = _knee(voltage, current)
@@ -199,7 +199,7 @@ def _sorted_curve(points: Sequence[ScanPoint]) -> tuple[Floats, Floats]:
 
 
 def _knee(voltage: Floats, current: Floats) -> int | None:
-    """Return the index of the last point that belongs to the leakage."""
+    """Return the index of the last point of the leakage."""
     if len(voltage) < 8:
         return None
     logarithm = np.log(np.maximum(current, 1.0))

@@ -1,11 +1,11 @@
-"""One module: opened, known by name and build, ordered about, listened to, got back when lost.
+"""A session with one module: identified, commanded, listened to, and reconnected when lost.
 
-Promise: ``command`` returns its reply or raises within a bound, and what it asked was done once or
-not at all. A module that restarts, a line that breaks and one that comes back are noticed, counted
-and told; the session goes on by itself. Callbacks run in the poller's thread: they must be short
+``command`` returns its reply or raises within a bound, and what it asked was done once or not at
+all. A module that restarts, a line that breaks and one that comes back are noticed, counted and
+journalled; the session goes on by itself. Callbacks run in the poller's thread: they must be short
 and may not send commands. All public methods may be called from any other thread.
 
-Which serial ports this machine has, and which of them have a module behind.
+``discover`` lists this machine's serial ports and finds out which of them have a module.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from hw.wire.control import COMMANDS, SCHEMA_CRC
 
 
 class ModuleSession:
-    """Orders to a module over its connection; made by ``open``.
+    """Commands a module over its connection; made by ``open``.
 
-    connection : the line, its statistics, what comes in by itself
+    connection : the line, its statistics, and what arrives unasked
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -46,11 +46,11 @@ class ModuleSession:
 
     @classmethod
     def open(cls, url: Url, **options: object) -> Self:
-        """Open a module's port; options and errors are those of :meth:`Connection.open`."""
+        """Open a module's port; options and errors as for :meth:`Connection.open`."""
         return cls(Connection.open(url, **options))
 
     def close(self) -> None:
-        """Let the port go. May be called twice."""
+        """Release the port. May be called twice."""
         self.connection.close()
 
     def __enter__(self) -> Self:
@@ -63,7 +63,7 @@ class ModuleSession:
 
     @property
     def identity(self) -> np.void:
-        """What the module said of itself."""
+        """The module's identity, as it reported it."""
         return self.connection.identity
 
     @property
@@ -78,17 +78,19 @@ class ModuleSession:
 
     @property
     def foreign(self) -> bool:
-        """Whether the module's schema is another: it takes frozen commands, its news are unread."""
+        """Whether the module has another schema: it takes frozen commands, and its notices are not
+        read.
+        """
         return self.connection.foreign
 
     @property
     def starts(self) -> int:
-        """How many starts of the module were noticed."""
+        """The number of starts of the module noticed."""
         return self.connection.starts
 
     @property
     def where(self) -> str:
-        """Words that name this module in errors."""
+        """This module's name in error messages."""
         return self.connection.where
 
     @property
@@ -113,7 +115,7 @@ class ModuleSession:
 
     @property
     def bias_asked_mV(self) -> int | None:
-        """The bias that was asked for since the module's last start, None where none was."""
+        """The bias set since the module's last start, None if none was."""
         return self._bias_mV if self._bias_since == self.starts else None
 
     # --- orders ----------------------------------------------------------------------------
@@ -127,18 +129,18 @@ class ModuleSession:
         tries: int | None = None,
         **fields: int,
     ) -> Reply:
-        """Have a command done.
+        """Execute a command and return its reply.
 
         Raises
         ------
         CommandRefused
-            the module says why not, and what to do.
+            the module refused; the message says why, and what to do.
         NoAnswer, LinkLost
-            nothing came back in time; it was done once, or not at all.
+            no reply came in time; it was done once, or not at all.
         FirmwareMismatch
             the module is ``foreign`` and the command is not frozen; nothing was sent.
         SerialLinkError
-            there is no such command, or its fields are not these.
+            there is no such command, or it has other fields.
         """
         payload = pack_request(command_spec(name), fields, tail)
         self._check_takes(name)
@@ -156,7 +158,9 @@ class ModuleSession:
         return reply
 
     def _check_takes(self, name: str) -> None:
-        """Refuse what a module that is away, or of another schema, cannot be told."""
+        """Refuse commands to a module that is not connected, or does not know them for its other
+        schema.
+        """
         if not self.connected:
             raise LinkLost(f"{self.where} is not connected; wait until it is back")
         if self.foreign and not command_spec(name).frozen:
@@ -164,7 +168,7 @@ class ModuleSession:
             raise FirmwareMismatch(
                 f"{self.where} has firmware of another schema ({int(self.identity['schema']):08x}, "
                 f"this program {SCHEMA_CRC:08x}): {name} may mean something else to it. It takes "
-                f"{known}; flash the firmware of this release for all others"
+                f"{known}; for the others, flash the firmware of this release"
             )
 
     def read(self, register: str) -> int:
@@ -172,17 +176,17 @@ class ModuleSession:
         return self.command("read", register=register_address(register))["value"]
 
     def write(self, register: str, value: int) -> int:
-        """Set a register; return what it is now."""
+        """Set a register; return its new value."""
         address = register_address(register)
         return self.command("write", register=address, value=value)["value"]
 
     def ask_telemetry(self) -> np.void:
-        """Ask how the module is now."""
+        """Ask for the module's current telemetry."""
         self.connection.telemetry = telemetry = self.command("telemetry").fields
         return telemetry
 
     def wait_for(self, holds: Callable[[np.void], bool], *, within_s: float, what: str) -> np.void:
-        """Ask for telemetry until ``holds`` does; NoAnswer names ``what`` was waited for."""
+        """Ask for telemetry until ``holds`` is true of it; NoAnswer names ``what`` was awaited."""
         until = time.monotonic() + within_s
         while True:
             telemetry = self.ask_telemetry()
@@ -193,7 +197,7 @@ class ModuleSession:
             time.sleep(POLL_S)
 
     def wait_restart(self, starts: int, *, within_s: float) -> np.void:
-        """Wait until ``starts`` has gone beyond that number; return the new identity."""
+        """Wait until ``starts`` exceeds that number; return the new identity."""
         until = time.monotonic() + within_s
         while self.starts <= starts or not self.connected:
             if time.monotonic() > until:
@@ -205,18 +209,18 @@ class ModuleSession:
         return self.identity
 
     def refresh_identity(self) -> np.void:
-        """Ask the module anew who it is."""
+        """Ask the module for its identity again."""
         self.connection.meet(self.command("hello").fields)
         return self.identity
 
     def reset(self, *, within_s: float = 5.0) -> np.void:
-        """Let the module start anew; return its new identity."""
+        """Restart the module; return its new identity."""
         starts = self.starts
         self.command("reset")
         return self.wait_restart(starts, within_s=within_s)
 
     def set_baud(self, baud: int) -> None:
-        """Change the line's speed; where the new one does not work both go back to the old.
+        """Change the line's speed; if the new one does not work, both sides return to the old.
 
         Raises
         ------
@@ -229,10 +233,10 @@ class ModuleSession:
         self.connection.set_baud(baud)
 
     def close_books(self, report: np.void | None = None, *, within_s: float = 2.0) -> int:
-        """End a run's books once its last frames are in; return how many frames were lost.
+        """Close a run's books once its last frames are in; return the number of frames lost.
 
         Waits for LAST, or until no frame has come for a while, at most ``within_s``; then counts
-        what the module's report has and we have not.
+        what the module's report has beyond what came.
         """
         if report is None:
             report = self.command("report").fields
@@ -254,8 +258,8 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Found:
-    """A port. description : the system's words; identity : of the module that answered, or None;
-    problem : why there is none, "" where there is or nobody was asked
+    """A port. description : from the system; identity : of the module that answered, or None;
+    problem : why none did, "" if one did or none was asked
     """
 
     url: str
@@ -267,8 +271,8 @@ class Found:
 def discover(*, also: Iterable[str] = (), ask: bool = True, hello_s: float = 1.0) -> list[Found]:
     """List the machine's serial ports and those in ``also`` (URLs that no system lists).
 
-    ask : say HELLO on each; what is no module gets a few bytes that it may not understand
-    hello_s : how long to wait for each; they are asked at the same time, 16 at once
+    ask : send HELLO on each; other devices get a few bytes that they may not understand
+    hello_s : how long to wait for each; up to 16 are asked at the same time
     """
     listed = {port.device: port.description or "" for port in list_ports.comports()}
     words = {**listed, **{url: "" for url in also if url not in listed}}

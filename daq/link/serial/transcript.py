@@ -1,10 +1,8 @@
-"""The last 1024 messages on a line, kept raw and put into words only when somebody asks.
+"""The last 1024 messages on a line, kept raw and put into words only on request.
 
-Data frames are not listed one by one, which would push the commands out within seconds: those that
-come between two messages are one line. A dump goes to a file of its own in the session's folder,
-at most 64 of them, the oldest making room.
-
-What is written down of a module's line: journal lines, the transcript and its dumps.
+Data frames are not listed one by one, which would push the commands out within seconds: those
+between two messages are one line. Each dump is a file of its own in the session's folder; at most
+64 are kept, and the oldest are deleted. ``Chronicle`` combines journal lines, transcript and dumps.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ _MOST_FIELDS = 12
 
 
 class Transcript:
-    """What was said on one line. All methods may be called from any thread."""
+    """The messages on one line. All methods may be called from any thread."""
 
     def __init__(self, *, messages: int = MESSAGES) -> None:
         self._lock = threading.Lock()
@@ -39,25 +37,25 @@ class Transcript:
         self._frames_until_ns = 0
 
     def sent(self, message: ControlMessage) -> None:
-        """Note a command that went out."""
+        """Note a command sent."""
         self._add("->", message)
 
     def received(self, message: ControlMessage) -> None:
-        """Note a message that came."""
+        """Note a message received."""
         self._add("<-", message)
 
     def event(self, words: str) -> None:
-        """Note what happened to the line itself."""
+        """Note an event of the line itself."""
         self._add("--", words)
 
     def frame(self, size: int) -> None:
-        """Count a data frame that came."""
+        """Count a data frame received."""
         self._frames += 1
         self._frame_bytes += size
         self._frames_until_ns = time.monotonic_ns()
 
     def lines(self) -> list[str]:
-        """Return all of it in words, oldest first; times in seconds before now."""
+        """Return everything in words, oldest first; times in seconds before now."""
         now = time.monotonic_ns()
         with self._lock:
             self._flush_frames()
@@ -65,8 +63,9 @@ class Transcript:
         return [f"{(at - now) * 1e-9:12.6f} {way} {in_words(what)}" for at, way, what in entries]
 
     def since(self, number: int) -> tuple[list[tuple[float, str, str]], int]:
-        """Return (monotonic s, way, words) of what was noted from a running number on, of that
-        what is still kept, and the number to ask with next."""
+        """Return (monotonic s, way, words) of what was noted from a running number on and is still
+        kept, and the number for the next call.
+        """
         with self._lock:
             self._flush_frames()
             fresh = min(self._noted - number, len(self._entries))
@@ -104,7 +103,7 @@ class Transcript:
 
 
 def in_words(what: ControlMessage | str) -> str:
-    """Return a message in the words of docs/protocol.md."""
+    """Describe a message in the words of docs/protocol.md."""
     if isinstance(what, str):
         return what
     if what.kind in (COMMAND, REPLY):
@@ -144,14 +143,14 @@ def _fields_words(dtype: np.dtype[np.void], payload: bytes) -> str:
 
 Dump = Path | Callable[[str, list[str]], None]
 Tell = Callable[[Severity, str], None]
-"""Takes a line for the journal: how severe, and the words."""
+"""Called with a line for the journal: its severity and text."""
 
 
 class Chronicle:
-    """Tells the journal and dumps the transcript. May be called from any thread.
+    """Writes to the journal and dumps the transcript. May be called from any thread.
 
-    name : of the dumps' files; journal : takes lines with their severity; transcripts : folder of
-    dumps, a function that is given the reason and the lines, or None
+    name : of the dumps' files; journal : called with lines and their severity; transcripts : folder
+        of dumps, a function called with the reason and the lines, or None
     """
 
     def __init__(self, name: str, *, journal: Tell | None, transcripts: Dump | None) -> None:
@@ -166,9 +165,9 @@ class Chronicle:
             self._journal(severity, words)
 
     def dump(self, reason: str) -> Path | None:
-        """Write the last 1024 messages down; return the file where there is one.
+        """Write the last 1024 messages to a file; return it, if there is one.
 
-        A disk that does not take it is told in the journal, and nothing else suffers.
+        A disk that refuses it is noted in the journal; nothing else suffers.
         """
         if self._transcripts is None:
             return None
@@ -183,13 +182,13 @@ class Chronicle:
         return None
 
     def dump_aside(self, reason: str) -> None:
-        """Dump without holding up the caller, which may be the poller."""
+        """Dump without delaying the caller, which may be the poller."""
         if self._transcripts is not None:
             thread = threading.Thread(target=self.dump, args=(reason,), daemon=True)
             self._threads = [*(one for one in self._threads if one.is_alive()), thread]
             thread.start()
 
     def close(self) -> None:
-        """Wait until what is being written is written (bounded)."""
+        """Wait, for a bounded time, until everything is written."""
         for thread in self._threads:
             thread.join(5.0)

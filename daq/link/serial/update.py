@@ -1,13 +1,11 @@
-"""A new firmware into a module: sent, verified, started, and kept only if it answers.
+"""Updating a module's firmware: sent, verified, started, and kept only if it answers.
 
 The image is checked here before a byte is sent, by the module when it has all of it, and by its
-boot program at each start. It gets two starts; unless it is confirmed it goes back to the old one,
-so a firmware that cannot speak with this program never stays, unless it was asked for.
+boot program at each start. It gets two starts; unless it is then confirmed, the module returns to
+the old one, so a firmware that cannot talk to this program never stays, unless that was requested.
 
-All this uses frozen commands only (``hw/wire/control.toml``), so it works from any schema to any
-other, for a session that was opened with ``any_schema``.
-
-What a person names as a firmware image: looked at before any of it is read.
+All this uses only frozen commands (``hw/wire/control.toml``), so it works from any schema to any
+other in a session opened with ``any_schema``.
 """
 
 from __future__ import annotations
@@ -39,12 +37,12 @@ Progress = Callable[[int, int], None]
 
 
 def read_image(image: bytes | Path) -> tuple[np.void, bytes]:
-    """Return an image's header and its bytes, checked.
+    """Read and check an image; return its header and its bytes.
 
     Raises
     ------
     ImageRefused
-        it is no image, truncated, damaged or too long.
+        it is not an image, or is truncated, damaged or too long.
     """
     name = str(image) if isinstance(image, Path) else "the image"
     try:
@@ -52,10 +50,10 @@ def read_image(image: bytes | Path) -> tuple[np.void, bytes]:
     except OSError as error:
         raise ImageRefused(f"{name}: cannot be read ({error})") from error
     if len(data) < HEADER_BYTES or int.from_bytes(data[:4], "little") != IMAGE["magic"]:
-        raise ImageRefused(f"{name}: no firmware image; `tomoshibi firmware build` makes one")
+        raise ImageRefused(f"{name}: not a firmware image; `tomoshibi firmware build` makes one")
     header, body = read_record(_HEADER, data), data[HEADER_BYTES:]
     if crc32c.crc32c(data[: HEADER_BYTES - 4]) != int(header["header_crc"]):
-        raise ImageRefused(f"{name}: its header is damaged; build it anew")
+        raise ImageRefused(f"{name}: its header is damaged; build it again")
     if len(body) != int(header["length"]):
         raise ImageRefused(
             f"{name}: {'truncated' if len(body) < int(header['length']) else 'too long'}: "
@@ -78,18 +76,18 @@ def update_firmware(
     restart_s: float = RESTART_S,
     any_schema: bool = False,
 ) -> np.void:
-    """Put a firmware into a module's free slot, start it, and confirm it; return its identity.
+    """Write a firmware to a module's free slot, start and confirm it; return its identity.
 
-    progress : called with (bytes done, bytes in all)
-    any_schema : also an image of another schema, which this program cannot use afterwards. It is
-        confirmed because it answers with its build id; nothing more of it can be checked from here
+    progress : called with (bytes done, total bytes)
+    any_schema : accept an image of another schema, with which this program cannot work afterwards.
+        It is confirmed because it answers with its build id; no more can be checked from here
 
     Raises
     ------
     ImageRefused
-        by this program or the module, with the reason; or it did not start, or went back.
+        by this program or the module, with the reason; or it did not start, or was rolled back.
     CommandRefused, NoAnswer, LinkLost
-        the module's state forbids it, or the line failed; the old firmware runs on.
+        the module's state forbids it, or the line failed; the old firmware goes on running.
     """
     header, body = read_image(image)
     _check_fits(session, header, any_schema=any_schema)
@@ -107,9 +105,9 @@ def update_firmware(
 def transfer_image(
     session: ModuleSession, header: np.void, body: bytes, *, progress: Progress | None = None
 ) -> int:
-    """Send an image and let the module verify it; return the slot that it is in.
+    """Send an image and let the module verify it; return its slot.
 
-    The module is back in state idle where this fails.
+    If this fails, the module is idle again.
     """
     fields = {name: int(header[name]) for name in header.dtype.names or ()}
     slot = _said_of_image(session, "update_begin", b"", **fields)["slot"]
@@ -134,7 +132,7 @@ def transfer_image(
 
 
 def abort_update(session: ModuleSession) -> None:
-    """Let the module forget an image that came in part; harmless where there is none."""
+    """Make the module discard an incomplete image; harmless if there is none."""
     if not session.connected:
         return
     try:
@@ -142,7 +140,7 @@ def abort_update(session: ModuleSession) -> None:
             session.command("update_abort")
     except (CommandRefused, NoAnswer) as error:
         session.connection.tell(
-            "warning", f"{session.where}: the update could not be given up: {error}"
+            "warning", f"{session.where}: the update could not be aborted: {error}"
         )
 
 
@@ -173,12 +171,12 @@ def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) ->
 
 
 def is_foreign(record: np.void) -> bool:
-    """Return whether an image's header, or an identity, is of another schema than ours."""
+    """Return whether an image's header, or an identity, has another schema than ours."""
     return int(record["schema"]) != SCHEMA_CRC
 
 
 def _make_ready(session: ModuleSession) -> None:
-    """Bring a foreign module into state idle, as far as frozen commands can."""
+    """Make a foreign module idle, as far as frozen commands can."""
     if not session.foreign:
         return
     state = session.refresh_identity()["state"]
@@ -193,7 +191,7 @@ def _make_ready(session: ModuleSession) -> None:
 
 
 def _said_of_image(session: ModuleSession, name: str, tail: bytes = b"", **fields: int) -> Reply:
-    """Send a command of the transfer; what the module says against the image is ImageRefused."""
+    """Send a command of the transfer; raise ImageRefused if the module objects to the image."""
     about_image = {"bad_image", "wrong_board", "wrong_schema", "storage", "bad_value"}
     try:
         return session.command(name, tail, timeout_s=_VERIFY_S, **fields)
@@ -233,18 +231,18 @@ MOST_BYTES: int = IMAGE["max_bytes"] + STRUCTS["image"].itemsize
 
 
 def check_image_file(path: Path) -> None:
-    """Refuse what no image can be: a folder, a device, a file that is not there or too long.
+    """Refuse what cannot be an image: a folder, a device, a missing file or one that is too long.
 
     Raises
     ------
     ImageRefused
-        with the reason; what is in the file is looked at by ``read_image``.
+        with the reason; ``read_image`` checks the content.
     """
     remedy = "give an image for updates (*.tmim), of `tomoshibi firmware build`"
     if not path.exists():
         raise ImageRefused(f"{path}: there is no such file; {remedy}")
     if not path.is_file():
-        raise ImageRefused(f"{path}: a folder or device, no file; {remedy}")
+        raise ImageRefused(f"{path}: a folder or device, not a file; {remedy}")
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ImageRefused(f"{path}: {size} bytes, an image has {MOST_BYTES} at most; {remedy}")

@@ -1,6 +1,6 @@
-"""What takes the output of a run's event path: every stream, count and table, listed once.
+"""The consumers of a run's event path: every stream, count and table, listed once.
 
-A live run and sorting again build the same list, so that whatever the one yields the other does.
+A live run and sorting again build the same list, so both yield the same.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from hw.scanner.geometry import Geometry
 
 
 class RunTakers(Taker):
-    """All that takes the outputs of one run, in this order; the logs are two of them.
+    """All takers of one run's outputs, in this order; the logs are two of them.
 
     Parameters
     ----------
     stall_ps : the decoder's stall bound
-    listmode, singles : logs to create, None for none; the latter only where there are windowed
-        singles
-    head : what the logs' heads tell of the run
+    listmode, singles : logs to create, None for none; the latter only if there are windowed singles
+    head : what the logs' heads say of the run
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class RunTakers(Taker):
         self.projections = projection_counter(scanner, settings)
 
     def __iter__(self) -> Iterator[Taker]:
-        """Yield them in the order in which they take an output."""
+        """Yield the takers in the order in which they take an output."""
         yield from (self.pairs, self.streams, self.rates, self.statistics)
         if self.projections is not None:
             yield self.projections
@@ -80,7 +79,7 @@ class RunTakers(Taker):
             taker.save(folder)
 
     def close_logs(self, end: dict[str, Any]) -> None:
-        """Write the totals and close; ``end``: those of the list-mode log. Raises StorageError."""
+        """Write totals (``end``: the list-mode log's) and close the logs; raises StorageError."""
         self.pairs.close(end)
         self.streams.close()
 

@@ -1,8 +1,8 @@
-"""Planar pictures of a SPECT run: windowed singles per crystal, since the start and lately.
+"""Planar pictures of a SPECT run: windowed singles per crystal, in all and in the last seconds.
 
-Counts only: no uniformity, no scatter, no collimator is corrected for. Memory is fixed: one array
-of all pictures, one more for each second of the recent past. A window or crystal that would not fit
-``MOST_CELLS`` is left out of the pictures, never of the logs, and the number of windows says so.
+Plain counts, not corrected for uniformity, scatter or collimator. Memory is fixed: one array of all
+pictures and one more for each second of the recent past. Windows or crystals beyond ``MOST_CELLS``
+are left out of the pictures, never of the logs; the number of windows shows it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hw.scanner.description import Scanner
 
 FILE_NAME = "projections.npz"
 RECENT_S = 5
-"""The recent pictures are of the last 5 s of detector time, or what there is of them."""
+"""The recent pictures cover the last 5 s of detector time, or less at the start."""
 
 MOST_CELLS = 1 << 21
 """Windows × crystals: 8 MiB of counts. 63 windows of 8 heads of 4096 crystals just fit."""
@@ -39,9 +39,9 @@ Counts = npt.NDArray[np.uint32]
 
 @kernel
 def count_pictures(words: Array, counts: Array) -> int:
-    """Count windowed singles into ``counts`` (windows, crystals) u4; return how many found a place.
+    """Count windowed singles into ``counts`` (windows, crystals) u4; return how many were counted.
 
-    ``words`` : (n, 2) i8, singles as words with the window's number in their flags
+    ``words`` : (n, 2) i8, singles as words, with the window's number in their flags
     """
     n = 0
     for i in range(words.shape[0]):
@@ -55,7 +55,7 @@ def count_pictures(words: Array, counts: Array) -> int:
 
 
 class ProjectionCounter(Taker):
-    """Counts a run's pictures of windowed singles.
+    """Accumulates a run's pictures of windowed singles.
 
     counts : (windows, crystals) u4 since the start
     """
@@ -73,7 +73,7 @@ class ProjectionCounter(Taker):
         self.observe(output.singles, output.watermark_ps)
 
     def observe(self, singles: npt.NDArray[np.void], watermark_ps: int) -> None:
-        """Take in windowed singles, complete up to a watermark."""
+        """Add windowed singles, complete up to a watermark."""
         count_pictures(as_words(singles), self.counts)
         self._watermark_ps = max(self._watermark_ps, watermark_ps)
         if self._recent.due(self._watermark_ps):
@@ -118,7 +118,7 @@ class ProjectionCounter(Taker):
 
 
 def projection_counter(scanner: Scanner, settings: SortSettings) -> ProjectionCounter | None:
-    """Return what counts a run's pictures; None where it is no SPECT run."""
+    """Return the counter of a run's pictures; None if it is not a SPECT run."""
     if scanner.modality != "SPECT" or not settings.singles_windows:
         return None
     return ProjectionCounter(scanner, settings)

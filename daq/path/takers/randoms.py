@@ -1,9 +1,9 @@
-"""What a run counts for its estimates of randoms: singles per slice, delayeds per fan and pair.
+"""The counts behind a run's estimates of randoms: singles per slice, delayeds per fan and pair.
 
-Fed with the output of every batch; whatever the batches, the counts are the same to the bit. The
-slice is one frame period: a module whose frame is missing has no singles in exactly the slices in
-which it has no coincidences either, so neither lost frames nor stalls bias 2τ·S·S, and dead time is
-in the counts themselves. No live-time correction is needed, and none is made.
+They do not depend on the batching, to the bit. A slice is one frame period: a module whose frame is
+missing has no singles in exactly the slices in which it has no coincidences either, so neither lost
+frames nor stalls bias 2τ·S·S, and the counts themselves contain the dead time. No live-time
+correction is needed, and none is made.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RandomsTotals:
-    """Running totals: delayeds, Σ N_m · N_n over allowed pairs and closed slices, singles in those,
-    and the detector times up to which delayeds and closed slices reach."""
+    """Running totals: delayeds, Σ N_m · N_n over allowed pairs and closed slices, singles in those
+    slices, and the detector times up to which delayeds and closed slices are counted.
+    """
 
     delayeds: int
     products: int
@@ -74,7 +75,7 @@ class RandomsTally:
         self._singles = 0
 
     def observe(self, accepted: Records, delayeds: Records) -> None:
-        """Take in a batch: singles accepted for coincidences in order of time, and delayeds."""
+        """Add a batch: singles accepted for coincidences, in order of time, and delayeds."""
         count_singles(
             accepted, self._module_of, SLICE_PS, self._place, self.crystal_singles, self._open,
             self.products,
@@ -88,7 +89,7 @@ class RandomsTally:
         close_slice(self._open, self.products)
 
     def totals(self, watermark_ps: int) -> RandomsTotals:
-        """Return the running totals; delayeds are final up to their reach before the watermark."""
+        """Return the running totals; delayeds are final up to ``reach_ps`` before the watermark."""
         return RandomsTotals(
             delayeds=self.delayeds,
             products=int(self.products[self._either].sum()),
@@ -99,12 +100,12 @@ class RandomsTally:
 
     @property
     def per_product(self) -> float:
-        """The randoms that one unit of Σ N_m · N_n stands for: 2τ / Δt."""
+        """The randoms per unit of Σ N_m · N_n: 2τ / Δt."""
         return 2 * self.settings.window_ps / SLICE_PS
 
     @property
     def factor(self) -> int:
-        """How often the delayed windows count the randoms; 0 where there are none."""
+        """How often the delayed windows count the randoms; 0 without delayed windows."""
         return self.settings.delayed_factor if self.settings.delay_ps else 0
 
     def ratio(self) -> RandomsRatio:
@@ -121,5 +122,5 @@ class RandomsTally:
         )
 
     def fan_rates(self) -> FanRates:
-        """Return the smoothed delayeds of all windows together; over the factor: randoms."""
+        """Return the smoothed delayeds of all windows together; divided by the factor, randoms."""
         return fan_sum_rates(self.crystal_delayeds, self._module_of, self._allowed)

@@ -1,6 +1,6 @@
-"""Rates in detector time: over the last second for displays, mean and peak for the summary.
+"""Rates in detector time: over the last second for displays; mean and peak for the summary.
 
-:class:`Recent` remembers totals for a while, so that what came in the last seconds can be told.
+:class:`Recent` keeps totals for a while, so that the counts of the last seconds can be given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SPAN_PS = 1_000_000_000_000
 
 
 class RateMeter:
-    """Fed with running totals at watermarks; ``trues`` is prompts − randoms."""
+    """Computes rates from running totals at watermarks; ``trues`` is prompts − randoms."""
 
     def __init__(self) -> None:
         self._window: deque[tuple[int, dict[str, float]]] = deque([(0, {})])
@@ -27,7 +27,7 @@ class RateMeter:
         self._rates: dict[str, float] = {}
 
     def observe(self, watermark_ps: int, **totals: float) -> None:
-        """Take in the totals at a watermark; one that does not move on is ignored."""
+        """Add the totals at a watermark; one that has not advanced is ignored."""
         if watermark_ps <= self._window[-1][0]:
             return
         self._window.append((watermark_ps, totals))
@@ -47,7 +47,7 @@ class RateMeter:
     def summary(self) -> dict[str, dict[str, float]]:
         """Return ``mean`` over the run and ``peak`` of any one second, per second.
 
-        A run shorter than a second has its mean as its peak.
+        For a run shorter than a second, the peak is the mean.
         """
         end_ps, totals = self._window[-1]
         seconds = max(end_ps * 1e-12, 1e-12)
@@ -66,7 +66,7 @@ class ModuleMeter:
         self._window: deque[tuple[int, Counts]] = deque([(0, np.zeros(n_modules, np.int64))])
 
     def observe(self, time_ps: int, totals: Counts) -> None:
-        """Take in totals per module, at most ten times a second."""
+        """Add totals per module; they are kept at most ten times a second."""
         if time_ps < self._window[-1][0] + _SPAN_PS // 10:
             return
         self._window.append((time_ps, totals.copy()))
@@ -81,7 +81,7 @@ class ModuleMeter:
 
 
 class RunRates(Taker):
-    """The rates of a run, of all and of each module's singles."""
+    """The rates of a run, and each module's singles."""
 
     def __init__(self, n_modules: int, settings: SortSettings) -> None:
         self._meter, self._modules = RateMeter(), ModuleMeter(n_modules)
@@ -122,9 +122,9 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """Snapshots of totals by detector time; memory is bounded by ``span_ps / step_ps``.
+    """Snapshots of totals by detector time; ``span_ps / step_ps`` bounds the memory.
 
-    span_ps : how far back it remembers
+    span_ps : how far back they are kept
     step_ps : least time between snapshots
     """
 
@@ -146,7 +146,7 @@ class Recent(Generic[T]):
             self._kept.popleft()
 
     def ends(self, span_ps: int) -> tuple[tuple[int, T], tuple[int, T]]:
-        """Return the last snapshot and the one about ``span_ps`` before it, that first."""
+        """Return the snapshot about ``span_ps`` before the last one, and the last one."""
         newest = self._kept[-1]
         since = newest[0] - span_ps
         older = [kept for kept in self._kept if kept[0] <= since]

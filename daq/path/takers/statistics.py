@@ -1,4 +1,4 @@
-"""What a run says of its randoms and its live time: now, in its summary and in ``randoms.npz``."""
+"""A run's randoms and live time: of now, in its summary and in ``randoms.npz``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hw.scanner.geometry import Geometry
 
 FILE_NAME = "randoms.npz"
 DISPLAY_SPAN_PS = 5_000_000_000_000
-"""The live display's estimates are over the last 5 s of detector time, the alarm's over 10 s."""
+"""The live display's estimates cover the last 5 s of detector time, the alarm's 10 s."""
 
 LONGEST_SPAN_PS = 10_000_000_000_000
 _STEP_PS = 250_000_000_000
@@ -34,14 +34,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RecentRandoms:
-    """Both estimates as rates per second, and how many counts stand behind them."""
+    """Both estimates as rates per second, and the counts behind them."""
 
     delayed_cps: float
     singles_cps: float
     counts: RandomsRatio
 
     def telemetry(self) -> dict[str, float]:
-        """Return it as the telemetry carries it; only the singles' where there are no delayeds."""
+        """Return them as telemetry; without delayeds, only the estimate from singles."""
         if not self.counts.known:
             return {"singles_cps": self.singles_cps}
         return {
@@ -92,7 +92,7 @@ class RunStatistics(Taker):
         self.live_time.finish()
 
     def recent_randoms(self, span_ps: int = DISPLAY_SPAN_PS) -> RecentRandoms | None:
-        """Return both estimates over the last seconds; None where too little came to compare."""
+        """Return both estimates over the last seconds; None if there is too little to compare."""
         (_, before), (_, after) = self._randoms.ends(span_ps)
         delayeds = after.delayeds - before.delayeds
         seconds = (after.delayeds_ps - before.delayeds_ps) * 1e-12
@@ -110,7 +110,7 @@ class RunStatistics(Taker):
         return RecentRandoms(counts.from_delayeds / seconds, singles_cps, counts)
 
     def recent_live(self) -> RecentLive | None:
-        """Return the live fractions of the last seconds; None before the first are known."""
+        """Return the live fractions of the last seconds; None until they are known."""
         (begin_ps, (modules, pairs)), (end_ps, (modules_now, pairs_now)) = self._live.ends(
             DISPLAY_SPAN_PS
         )
@@ -160,7 +160,7 @@ class RunStatistics(Taker):
 
 
 def randoms_summary(tally: RandomsTally) -> dict[str, Any]:
-    """Return both estimates of a whole run and their ratio; null where they are not known."""
+    """Return both estimates of a whole run and their ratio; null if they are not known."""
     found, settings = tally.ratio(), tally.settings
     return {
         "delayed": tally.delayeds,

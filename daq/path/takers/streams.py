@@ -1,5 +1,5 @@
 """The run's streams of events, hashed and logged: prompts and delayeds; windowed singles, triples
-and gantry angles. They depend on the raw log and the settings alone: a replay has the same hashes.
+and gantry angles. They depend only on the raw log and the settings: a replay has the same hashes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT
 
 
 class PairStream(Taker):
-    """Logs prompts and delayeds, tells their identity and counts the histograms of their Δt.
+    """Logs prompts and delayeds, hashes them and fills the histograms of their Δt.
 
     timing, timing_delayed : (TIMING_BINS,) i8, in bins of ``timing_bin_ps`` around 0
     """

@@ -160,7 +160,7 @@ def test_a_report_that_exists_is_not_written_over(
 ) -> None:
     (tmp_path / "x.pdf").write_bytes(b"mine")
     assert calibrate("energy", measured.folder, "--output", tmp_path / "x") == 1
-    assert "never written over" in capsys.readouterr().err
+    assert "never overwritten" in capsys.readouterr().err
     assert (tmp_path / "x.pdf").read_bytes() == b"mine"
 
 

@@ -54,7 +54,7 @@ def test_a_set_is_immutable_in_memory_and_on_the_disk(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="read-only"):
         load_set(path).gain[0] = 2.0
     assert path.stat().st_mode & 0o222 == 0
-    with pytest.raises(CalibrationSetError, match="never written over"):
+    with pytest.raises(CalibrationSetError, match="never overwritten"):
         save_set(some_set(2), path)
     np.testing.assert_array_equal(load_set(path).gain, some_set().gain)
 
@@ -171,6 +171,6 @@ def test_the_commands_make_and_apply_sets(
     assert cli.main(["sort", run, "--calibration", str(both), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["calibration"] == load_set(both).identity
     assert cli.main(["calibrate", "energy", run, "--output", str(energy)]) == 1
-    assert "never written over" in capsys.readouterr().err
+    assert "never overwritten" in capsys.readouterr().err
     assert cli.main(["acquire", "--preset", "tof_brain", "--calibration", str(both)]) == 1
     assert "made for scanner bench2" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Files of tapped events: readable at any moment, never written over."""
+"""Files of tapped events: readable at any moment, never overwritten."""
 
 from __future__ import annotations
 

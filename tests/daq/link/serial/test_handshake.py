@@ -169,7 +169,7 @@ def test_a_module_that_comes_back_with_another_schema_is_let_go_until_it_is_ours
         with contextlib.suppress(LinkLost):  # where the notice is seen before the reply
             session.command("save")
         wait_until(lambda: not session.connected)
-        assert any("its firmware has another schema now" in line for line in journal)
+        assert any("its firmware now has another schema" in line for line in journal)
         wait_until(lambda: any("not back yet" in line for line in journal))
         with pytest.raises(LinkLost):
             session.read("module")

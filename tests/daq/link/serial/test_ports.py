@@ -70,12 +70,12 @@ def test_two_hosts_on_one_tcp_port_are_told_apart_as_well():
     [
         ("/dev/tty-that-is-not", "cannot be opened.*Ports of this machine"),
         ("socket://127.0.0.1:1", "cannot be opened"),
-        ("socket://127.0.0.1:no", "no address.*write /dev/ttyUSB0"),
-        ("socket://127.0.0.1:99999", "no address"),
-        ("socket://nowhere-to-be-found", "no address"),
-        ("hwgrep://(", "no address"),
+        ("socket://127.0.0.1:no", "cannot be used.*write /dev/ttyUSB0"),
+        ("socket://127.0.0.1:99999", "cannot be used"),
+        ("socket://nowhere-to-be-found", "cannot be used"),
+        ("hwgrep://(", "cannot be used"),
         ("hwgrep://dead:beef", "no ports found matching"),
-        ("carrier://pigeon", "no address"),
+        ("carrier://pigeon", "cannot be used"),
         ("/etc/hostname", "cannot be opened"),
     ],
 )

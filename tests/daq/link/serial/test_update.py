@@ -73,9 +73,9 @@ def damaged(image: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda image: b"", "no firmware image"),
-        (lambda image: image[:31], "no firmware image"),
-        (lambda image: b"MZ" + image[2:], "no firmware image"),
+        (lambda image: b"", "not a firmware image"),
+        (lambda image: image[:31], "not a firmware image"),
+        (lambda image: b"MZ" + image[2:], "not a firmware image"),
         (lambda image: image[:-1], "truncated"),
         (lambda image: image[:100], "truncated"),
         (lambda image: image + b"x", "belong there"),
