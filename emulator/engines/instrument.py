@@ -1,4 +1,4 @@
-"""What stays the same from run to run: scanner, phantom, source and their tables, made once."""
+"""What stays the same from run to run: scanner, phantom, source and their tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hw.scanner.description import Scanner
 
 @dataclass(frozen=True)
 class Instrument:
-    """What stays the same from run to run, and takes a second to prepare."""
+    """What stays the same from run to run, prepared once (about a second)."""
 
     scanner: Scanner
     phantom: Phantom
@@ -38,5 +38,5 @@ class Instrument:
 
     @property
     def response(self) -> ResponseTables:
-        """The response as the kernels see it; ``truth`` names what a calibration has to find."""
+        """The response as the kernels use it; ``truth`` holds what a calibration has to find."""
         return self.tables.response

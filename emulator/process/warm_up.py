@@ -1,4 +1,4 @@
-"""Compiles every kernel of the emulator, in one process, with the types used live."""
+"""Compiles every emulator kernel in one process, with the types that a run uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from emulator.library.kernel_tables import library_tables
 
 
 def warm_kernels() -> None:
-    """Emulate two periods of a point source on a noisy bench, also from a library, and two of a
-    gamma camera."""
+    """Emulate two periods of a point source on a noisy bench, decay by decay and from a
+    library, and two of a gamma camera."""
     config = EmulatorConfig(scanner="bench2", phantom="point", lutetium=True, noisy_crystals=1)
     bench = prepare(config)
     rehearse(bench)
