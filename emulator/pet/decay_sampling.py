@@ -54,7 +54,7 @@ def new_drawn() -> Drawn:
 def annihilate(
     state: State, drawn: Drawn, i: int, radii_mm: npt.NDArray[np.float64], branch: int
 ) -> None:
-    """Set where the β⁺ of decay ``i`` annihilates; if ``radii_mm`` has no rows, where it was born."""
+    """Set where the β⁺ of decay ``i`` annihilates: where it was born if ``radii_mm`` is empty."""
     places, ends = drawn.places, drawn.annihilations_mm
     radius = 0.0
     x, y, square = 0.0, 0.0, 0.0

@@ -167,7 +167,7 @@ def add_deposit(
 
 @bare_kernel
 def fluoresce(state: State, photon: Photon, head: HeadTables) -> float:
-    """Absorb the photon; return the energy deposited. A K X-ray, if emitted, replaces the photon."""
+    """Absorb the photon; return the energy deposited. A K X-ray, if any, replaces the photon."""
     energy = photon[ENERGY]
     chosen = uniform(state)
     for line in range(len(head.line_keV)):

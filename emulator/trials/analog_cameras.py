@@ -48,7 +48,7 @@ CROSSED, SCATTERED, FLUORESCED, ENDED = range(4)
 
 @bare_kernel
 def in_hole(u: float, v: float, tables: CollimatorTables) -> bool:
-    """Return whether a place is in a hole: within half its width of the middle, in each direction."""
+    """Return whether a place is in a hole: within half its width of the middle, each way."""
     cu, cv = cell_centre(u, v, tables)
     u -= cu
     v -= cv

@@ -62,7 +62,7 @@ class CameraEvents:
 
 
 def fine_scanner(scanner: Scanner, bins: tuple[int, int]) -> Scanner:
-    """Return the scanner with different bins along u and v; a pixelated crystal keeps its pixels."""
+    """Return the scanner with other bins along u and v; a pixelated crystal keeps its pixels."""
     if not scanner.module.monolithic:
         return scanner
     module = msgspec.structs.replace(scanner.module, n_u=bins[0], n_v=bins[1])
@@ -109,7 +109,7 @@ def source_before(
 def see(
     instrument: Instrument, *, events: int, seed: int = 1, activity_Bq: float = 3e8
 ) -> CameraEvents:
-    """Emulate a source until the cameras have seen ``events`` photons, without decay and dead time."""
+    """Emulate a source until cameras have seen ``events`` photons, without decay or dead time."""
     engine = SpectEngine(instrument, activity_Bq=activity_Bq, seed=seed, labelled=True)
     hits, labels = [], []
     seen, index = 0, 0

@@ -1,4 +1,4 @@
-"""Measures whether the emulator keeps up with real time: the real process, over real sockets, with a
+"""Measures whether the emulator keeps real time: the real process, over real sockets, with a
 receiver that discards everything.
 
 Detector time comes from the frame headers, wall time from their arrival.
