@@ -118,7 +118,7 @@ def _in_table(caller: str, stored: frozenset[str]) -> set[str]:
 
 
 def stored_functions(program: Path) -> frozenset[str]:
-    """Return the functions whose addresses are stored in constants or variables, but not vectors."""
+    """Return the functions whose addresses are in constants or variables, except in vectors."""
     addresses = {address: name for name, address in _function_addresses(program).items()}
     words = _run("objdump", "-s", "-j", ".text", "-j", ".data", str(program))
     found = set()

@@ -177,7 +177,7 @@ class Qemu(Machine):
         return ["-netdev", f"socket,id=net,{ends}", "-net", "nic,netdev=net"]
 
     def _wait_for_port(self, within_s: float) -> None:
-        """Wait until QEMU says that it is listening: until then it may still refuse its arguments."""
+        """Wait until QEMU says that it listens: until then it may still refuse its arguments."""
         until = time.monotonic() + within_s
         while b"QEMU waiting for connection" not in self._said():
             if self._process is None or self._process.poll() is not None:

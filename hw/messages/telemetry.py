@@ -1,4 +1,4 @@
-"""What the daq tells: every event to whoever subscribes, and the state of the run, latest only."""
+"""What the daq publishes: every event to whoever subscribes, and the run's state, latest only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EventKind = Literal["prompts", "delayeds", "singles", "triples", "angles"]
 class EventBatch(Message):
     """Header of a three-part message: the kind as topic, this, the raw records.
 
-    Angles (of scanners that move) come before the singles that were seen at them.
+    Angles (of scanners that move) come before the singles seen at them.
 
-    PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` says so.
+    PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` shows it.
 
     sequence : counts batches of this kind and run from 0
     before : records of this kind in the run before this batch
@@ -44,7 +44,7 @@ class EventBatch(Message):
 
 
 class JournalLine(msgspec.Struct):
-    """What has happened, before the journal gave it a number and a time."""
+    """An event for the journal, which will give it a number and a time."""
 
     severity: Severity
     text: str
@@ -62,22 +62,26 @@ class JournalEntry(msgspec.Struct, kw_only=True):
 class Telemetry(Message):
     """The daq's state for displays, about 20 times a second.
 
-    Histograms are whole-run counts as little-endian u4 bytes: ``spectrum`` (bins of
-    ``spectrum_bin_keV`` from 0), ``timing`` (Δt = t_b - t_a of prompts in ``timing_bin_ps`` bins,
-    centred), ``timing_delayed`` the same of delayeds. ``module_rates`` singles/s per module.
-    ``module_states``: "live", "stalled", "silent" (never heard) or "ended", per module.
-    ``rates``: singles, accepted, prompts, randoms, trues per second over the last second.
-    ``counters``: every named counter of the run (frames.*, singles.*, ...).
-    ``randoms``: the two estimates of the randoms' rate over the last seconds: delayed_cps,
-    singles_cps (2τ·S·S), their ratio delayed / singles and its standard deviation ratio_sigma;
-    empty where there are too few. ``randoms_alarm``: whether the ratio is off 1.
-    ``window_rates``: singles/s of each energy window for singles, by name.
-    ``module_live``: live fraction of each module over the last seconds, in 0..1;
-    ``pair_live``: the same of the module pairs in the field of view, their mean.
-    ``calibration``: the calibration set's name@hash, "none" without.
-    ``module_angles_deg``: where each module of a scanner that moves stands, None where it has not
-    told yet; empty where the scanner cannot move.
-    ``finishing``: share of the final image's work that is done, 0 while none is being made.
+    Histograms are whole-run counts as little-endian u4 bytes.
+
+    spectrum : energies of singles, in bins of ``spectrum_bin_keV`` from 0
+    timing : Δt = t_b - t_a of prompts in bins of ``timing_bin_ps``, centred
+    timing_delayed : the same for delayeds
+    module_rates : singles/s of each module
+    module_states : "live", "stalled", "silent" (never heard) or "ended", per module
+    rates : singles, accepted, prompts, randoms, trues per second over the last second
+    counters : every named counter of the run (frames.*, singles.*, ...)
+    randoms : the two estimates of the randoms' rate over the last seconds: delayed_cps,
+        singles_cps (2τ·S·S), their ratio delayed / singles and its standard deviation ratio_sigma;
+        empty if there are too few
+    randoms_alarm : whether the ratio differs from 1
+    window_rates : singles/s of each energy window for singles, by name
+    module_live : live fraction of each module over the last seconds, in 0..1
+    pair_live : the mean of that over the module pairs in the field of view
+    calibration : the calibration set's name@hash, "none" without
+    module_angles_deg : angle of each module of a scanner that moves, None if not yet known; empty
+        if the scanner cannot move
+    finishing : fraction of the final image's work that is done, 0 while none is being made
     """
 
     state: RunState

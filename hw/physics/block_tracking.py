@@ -1,4 +1,4 @@
-"""Photons of 511 keV tracked through blocks, from one direction: what one of the blocks counts where.
+"""Photons of 511 keV tracked through blocks, from one direction: what one block counts where.
 
 The photons' rays cover the block evenly, with a margin for those that scatter over from a
 neighbour. They start where they pass the scanner's axis and are forced to interact in the blocks,
@@ -113,7 +113,7 @@ def _aimed_at(beam: _Beam, number: int) -> tuple[float, float]:
 
 @bare_kernel
 def _started(face_u: float, face_v: float, beam: _Beam, blocks: _Blocks) -> Ray:
-    """Return the photon that crosses the face at this point (mm), moved back to the scanner's axis."""
+    """Return the photon that crosses the face here (mm), moved back to the scanner's axis."""
     centres, axes = blocks.centres, blocks.axes
     x = centres[0, 0] + face_u * axes[0, 0, 0] + face_v * axes[0, 1, 0]
     y = centres[0, 1] + face_u * axes[0, 0, 1] + face_v * axes[0, 1, 1]

@@ -72,7 +72,7 @@ def database_entry(name: str) -> dict[str, Any]:
 
 
 def nuclide_entry(record: dict[str, Any]) -> dict[str, Any]:
-    """Return our entry for a database record: in s and keV, with only lines that a scanner may see."""
+    """Return our entry for a database record: s, keV, and only lines that a scanner may see."""
     emissions = record["emissions"]
     atomic_number = ATOMIC_NUMBERS[record["name"].partition("-")[0]]
     return {

@@ -209,7 +209,7 @@ class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ImageGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The default image grid, centred in the scanner: voxels along [x, y, z] and their size in mm."""
+    """The default image grid, centred in the scanner: voxels [x, y, z] and their size in mm."""
 
     shape: tuple[Extent, Extent, Extent]
     voxel_mm: tuple[VoxelMm, VoxelMm, VoxelMm]
