@@ -1,10 +1,10 @@
 """The delayed windows: pairs too far apart in time to be anything but randoms.
 
-Few singles have another one a delay later. How many singles lie within the delay is known on
-average, so a first pass compares each opener with the few places where a partner would be, without
-a branch; only where one of them fits, or the window lies elsewhere, are times searched. (Walking
-two indices through the stream took three times as long: each step is a branch that cannot be
-foretold. A bitmap of occupied time cells was no faster.)
+Few singles have another one a delay later. The number of singles within the delay is known on
+average, so a first pass compares each opener, without branching, with the few places where a
+partner would be; times are searched only where one of them fits or the window lies elsewhere.
+(Walking two indices through the stream took three times as long: each step is an unpredictable
+branch. A bitmap of occupied time cells was no faster.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DELAYEDS, START, NEEDED, CROWDED = range(4)
 
 @kernel
 def first_at(times: Array, begin: int, time_ps: int) -> int:
-    """Return the first index from ``begin`` whose time is not before ``time_ps`` (n: none)."""
+    """Return the first index from ``begin`` on whose time is not before ``time_ps`` (n: none)."""
     n = times.shape[0]
     step = 1
     high = begin
@@ -45,9 +45,9 @@ def mark_likely(
 ) -> None:
     """Mark the openers 0 … n − 1 that may have a partner in offset … offset + width after them.
 
-    Compared are the singles skip + 1 … skip + 4 places later; an opener is marked, too, where the
-    window may reach beyond these. ``likely`` : (≥ n,) u1. (Contiguous times and a plain loop: the
-    compiler compares four openers at once.)
+    The singles skip + 1 … skip + 4 places later are compared; an opener is also marked if the
+    window may reach beyond these. ``likely`` : (≥ n,) u1. (With contiguous times and a plain loop,
+    the compiler compares four openers at once.)
     """
     stop = max(0, min(n, times.shape[0] - skip - 4))
     at = times[skip:]
@@ -82,19 +82,19 @@ def pair_delayeds(
 ) -> None:
     """Write the delayeds of every opener from ``start`` whose last window lies before the horizon.
 
-    Window w (from 0) of the opener at t: t + (w + 1)·D − early ≤ t_j ≤ t + (w + 1)·D + τ, with
-    early = 0 one-sided or τ two-sided. On a merged stream either module of a pair may open, so the
-    one-sided window's expected number is 2τ·S₁·S₂·T, that of the randoms among the prompts
-    (|Δt| ≤ τ): factor 1; two-sided 2; W windows W times as much. Every delayed of an allowed
-    module pair counts, whatever the multiples policy.
+    Window w (from 0) of the opener at t is t + (w + 1)·D − early ≤ t_j ≤ t + (w + 1)·D + τ, with
+    early = 0 if one-sided, τ if two-sided. On a merged stream either module of a pair may open, so
+    the expected number in a one-sided window is 2τ·S₁·S₂·T, that of the randoms among the prompts
+    (|Δt| ≤ τ): factor 1; two-sided 2; W windows W times as much. Every delayed of an allowed module
+    pair counts, whatever the multiples policy.
 
     Parameters
     ----------
     s, times : (n, 2) i8, singles as words, in order of time, and (n,) i8, their times again
     likely : (≥ n,) u1, scratch
     out : (room, 4) i8, COINCIDENCE as words: by opener, then window, then later single
-    result : (≥ 4,) i8, filled in: delayeds written, next start, the records that ``out`` would need
-        for the opener at the next start (0: all is done), and windows left out as crowded
+    result : (≥ 4,) i8, filled in: delayeds written, next start, the number of records that ``out``
+        would need for the opener at the next start (0: all done), and windows left out as crowded
     """
     n = crowded = 0
     total = s.shape[0]

@@ -1,16 +1,10 @@
 """The records of singles and coincidences: one layout for kernels, files and messages.
 
-The angle at which a single was seen: that of its module's last angle word before it.
+Inside kernels, records are read and written as 64-bit words: a structured record is copied field by
+field, the same bytes as words several times faster (a test compares both layouts field by field).
 
-Working memory of the event path: arrays used in turn, grown where they must be, never freed.
-
-A batch's array stays valid until ``depth`` later ones were asked for, so that stages in threads of
-their own can hand arrays on without a copy (fresh memory would cost a page fault every 4 KiB).
-
-Reading singles and writing coincidences as 64-bit words inside kernels.
-
-A structured record is copied field by field; the same bytes as words go several times faster. The
-layouts are those of ``coincidence.events`` (a test compares them field by field).
+Also here are the angle at which a single was seen, and the working memory of the event path
+(``Rotation``).
 """
 
 from __future__ import annotations
@@ -107,12 +101,12 @@ def angles_of_singles(
 ) -> npt.NDArray[np.float64]:
     """Return the angle of each single's module at its time, (n,) f8 in degrees.
 
-    NaN where the module had not told any angle yet.
+    That is the module's last angle word before the single; NaN if there was none yet.
 
     Parameters
     ----------
     singles : (n,) SINGLE
-    angles : (k,) ANGLE, those of a module in order of time (as the daq logs and publishes them)
+    angles : (k,) ANGLE, each module's in order of time (as the daq logs and publishes them)
     module_of : (n_crystals,) u2
     """
     found = np.full(len(singles), np.nan)
@@ -132,7 +126,11 @@ _LEAST = 1 << 14
 
 
 class Rotation:
-    """Arrays of one dtype, handed out in turn."""
+    """Working memory: arrays of one dtype, handed out in turn, grown when needed, never freed.
+
+    An array stays valid until ``depth`` later ones have been requested, so that stages in separate
+    threads can pass arrays on without copying (fresh memory would cost a page fault every 4 KiB).
+    """
 
     def __init__(self, dtype: npt.DTypeLike, *, depth: int) -> None:
         self._dtype = np.dtype(dtype)
@@ -140,7 +138,7 @@ class Rotation:
         self._turn = 0
 
     def next(self, n: int) -> npt.NDArray[Any]:
-        """Return an array of at least n elements, with whatever was in it."""
+        """Return an array of at least n elements, with arbitrary contents."""
         self._turn = (self._turn + 1) % len(self._arrays)
         if len(self._arrays[self._turn]) < n:
             self._arrays[self._turn] = np.empty(max(_LEAST, n + n // 2), self._dtype)
@@ -150,8 +148,8 @@ class Rotation:
 def as_words(singles: Records) -> Words:
     """Return SINGLE records as (n, 2) i8: time, and crystal | energy·2³² | flags·2⁴⁸ | doi·2⁵⁶.
 
-    Kernels copy and compare two words much faster than six fields. No copy is made where the
-    records are contiguous. ``CRYSTAL_FIELD``, ``ENERGY_SHIFT`` ... say where the fields lie.
+    Kernels copy and compare two words much faster than six fields. No copy is made if the records
+    are contiguous. ``CRYSTAL_FIELD``, ``ENERGY_SHIFT`` ... say where the fields lie.
     """
     return np.ascontiguousarray(singles).view(np.int64).reshape(-1, 2)
 
@@ -203,7 +201,7 @@ def write_pair(
 
 @kernel
 def write_triple(out: Array, n: int, s: Array, i: int, j: int, k: int, pairs: int) -> None:
-    """Write three singles in order of time to ``out`` (≥ n + 1, 5) i8, TRIPLE as words."""
+    """Write three singles, in order of time, to ``out`` (≥ n + 1, 5) i8, TRIPLE as words."""
     out[n, 0] = s[i, 0]
     out[n, 1] = crystal_of(s, i) | (crystal_of(s, j) << 32)
     out[n, 2] = crystal_of(s, k) | ((s[j, 0] - s[i, 0]) << 32)

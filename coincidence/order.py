@@ -1,13 +1,13 @@
-"""Time order: singles that came in any order leave in the order of time, up to a watermark.
+"""Time order: singles arrive in any order and leave in order of time, up to a watermark.
 
 Promise: every single pushed leaves exactly once; the output is the stable sort by (time, crystal)
-of all that was pushed, whatever the batching, provided nothing earlier than a watermark is pushed
+of everything pushed, whatever the batching, provided nothing earlier than a watermark is pushed
 after it (the caller counts such singles as late). Equal times are common (a tick is 19.5 ps);
-ordering them by crystal makes the outcome independent of which module's frames came first.
+ordering them by crystal makes the result independent of which module's frames came first.
 
-Method: stable counting sort into time buckets, one or two for each single, then insertion within
-buckets; linear in the number of singles whatever their disorder. Where most singles crowd into few
-buckets (a straggler hours away stretches them all) a merge sort takes over: n·log n at worst.
+Method: stable counting sort into time buckets, one or two per single, then insertion within
+buckets; linear in the number of singles, whatever their disorder. If most singles crowd into few
+buckets (a straggler hours away stretches them all), a merge sort takes over: n·log n at worst.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STEADY_PS = 1 << 40
 
 @kernel
 def range_before(singles: Array, horizon_ps: int) -> tuple[int, int]:
-    """Return the first and the last time of the singles (n, 2) i8 that lie before the horizon."""
+    """Return the first and last time of those singles (n, 2) i8 that lie before the horizon."""
     first, last = _NEVER, -_NEVER
     for i in range(singles.shape[0]):
         time_ps = singles[i, 0]
@@ -50,7 +50,7 @@ def count_buckets(
 
 @kernel
 def lay_out(starts: Array, buckets: int) -> tuple[int, int]:
-    """Turn counts into places; return (how many are ready, how crowded the buckets are)."""
+    """Turn counts into places; return (number of ready singles, how crowded the buckets are)."""
     total = np.int64(0)
     crowding = np.int64(0)
     for b in range(buckets + 1):
@@ -95,20 +95,20 @@ def sort_ready(
     out: Array,
     rest: Array,
 ) -> int:
-    """Sort those before the horizon into ``out``, move the others to ``rest``.
+    """Sort singles before the horizon into ``out``, move the others to ``rest``.
 
     Parameters
     ----------
-    held, new : (n, 2) and (m, 2) i8, singles as words; those held came before
-    low_ps, high_ps : where those before the horizon lie, for laying out the buckets; singles
-        elsewhere are sorted as well, only slower
-    starts : scratch (≥ 2·(n + m) + 2,) u4; buckets are 2**shift ps wide so that there are one to
-        two for each single
+    held, new : (n, 2) and (m, 2) i8, singles as words; those held came earlier
+    low_ps, high_ps : range of those before the horizon, for laying out the buckets; singles outside
+        it are sorted as well, only more slowly
+    starts : scratch (≥ 2·(n + m) + 2,) u4; buckets are 2**shift ps wide, so that there are one to
+        two per single
     out, rest : (≥ n + m, 2) i8
 
     Returns
     -------
-    how many are in ``out``; ``rest`` has the others
+    number of singles in ``out``; ``rest`` has the others
     """
     n = held.shape[0] + new.shape[0]
     if n == 0:
@@ -163,7 +163,7 @@ def insertion_sort(singles: Array, n: int) -> None:
 
 @kernel
 def is_before(a: Array, i: int, j: int) -> bool:
-    """Whether single i must leave before single j, by time and then crystal."""
+    """Whether single i must leave before single j, by time, then crystal."""
     if a[i, 0] != a[j, 0]:
         return bool(a[i, 0] < a[j, 0])
     return bool((a[i, 1] & CRYSTAL_FIELD) < (a[j, 1] & CRYSTAL_FIELD))
@@ -194,9 +194,9 @@ def merge_sort(singles: Array, spare: Array, n: int) -> None:
 
 
 class TimeOrder:
-    """Holds the singles that are not final yet and releases them in order.
+    """Holds singles that are not yet final and releases them in order.
 
-    depth : how many results stay valid at a time
+    depth : number of results that stay valid at a time
     """
 
     def __init__(self, *, depth: int = 1) -> None:
@@ -208,11 +208,11 @@ class TimeOrder:
 
     @property
     def held(self) -> int:
-        """How many singles wait for the watermark."""
+        """Number of singles waiting for the watermark."""
         return len(self._held)
 
     def release(self, new: Records, horizon_ps: int) -> Records:
-        """Take in singles (in any order); return those now final.
+        """Take in singles (in any order); return those that are now final.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class TimeOrder:
         return ordered[:ready]
 
     def _range(self, new: Words, horizon_ps: int) -> tuple[int, int]:
-        """Return where the singles to sort lie: since the last horizon, in a steady stream."""
+        """Return the time range of singles to sort: since the last horizon, in a steady stream."""
         low_ps, high_ps = self._final_ps, horizon_ps - 1
         if not 0 <= high_ps - low_ps < _STEADY_PS:
             ranges = [range_before(words, horizon_ps) for words in (self._held, new)]

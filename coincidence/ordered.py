@@ -1,9 +1,9 @@
-"""Pairs of singles that are calibrated and in order of time already: one pass, and the rare groups.
+"""Pairs singles that are already calibrated and in order of time: one pass, then the rare groups.
 
-The same prompts as the sorter's, for arrays in hand (simulated, exported, read back) instead of a
-stream. The pass has no branch: it picks accepted singles with an accepted neighbour within τ, a few
-per cent; the pairing kernel sees these alone. No pair is lost by that: its singles, and all between
-them in time, are such neighbours.
+Gives the same prompts as the sorter, for complete arrays (simulated, exported, read back) instead
+of a stream. The pass has no branches: it picks accepted singles with an accepted neighbour within
+τ, a few per cent, and only these go to the pairing kernel. No pair is lost: its singles, and all
+between them in time, are such neighbours.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLOCK = 16384  # singles looked at in one go: what is noted of them stays in th
 def accept(words: Array, begin: int, end: int, low: int, width: int, at: int, times: Array,
            index: Array) -> int:  # fmt: skip
     """Note time and place of the singles [begin, end) with low ≤ energy ≤ low + width, from place
-    ``at`` on; return how many there are then."""
+    ``at`` on; return the new number."""
     n = np.uint64(at)  # unsigned indices: a signed one may count from the end, which costs a test
     shift, mask = np.uint64(ENERGY_SHIFT), np.uint64(ENERGY_FIELD)
     least, span = np.uint64(low), np.uint64(width)
@@ -48,7 +48,7 @@ def accept(words: Array, begin: int, end: int, low: int, width: int, at: int, ti
 
 @kernel
 def mark_close(times: Array, n: int, window_ps: int, close: Array) -> None:
-    """Mark each of n times but the first that is within the window of the one before."""
+    """Mark each of n times, except the first, that is within the window of the one before."""
     for i in range(1, n):
         close[i] = times[i] - times[i - 1] <= window_ps
 
@@ -57,8 +57,8 @@ def mark_close(times: Array, n: int, window_ps: int, close: Array) -> None:
 def pick(
     words: Array, close: Array, n: int, index: Array, picked: Array, out: Array, at: int
 ) -> int:
-    """Copy the singles close to the one before or the one after to ``out`` from place ``at`` on;
-    return how many there are then. The last of n is left to the next block."""
+    """Copy singles close to the one before or after to ``out``, from place ``at`` on; return the
+    new number. The last of n is left to the next block."""
     m = np.uint64(0)
     for i in range(np.uint64(max(n - 1, 0))):
         picked[m] = index[i]
@@ -72,10 +72,10 @@ def pick(
 
 @kernel
 def find_neighbours(words: Array, low: int, width: int, window_ps: int, out: Array) -> int:
-    """Copy the singles with low ≤ energy ≤ low + width that have another such one within τ.
+    """Copy the singles with low ≤ energy ≤ low + width that have another such single within τ.
 
-    ``words`` : (n, 2) i8, singles as words in order of time; ``out`` : (≥ n, 2) i8. Returns how
-    many.
+    ``words`` : (n, 2) i8, singles as words in order of time; ``out`` : (≥ n, 2) i8. Returns the
+    number copied.
     """
     times = np.empty(_BLOCK + 2, np.int64)
     index, picked = np.empty(_BLOCK + 2, np.uint32), np.empty(_BLOCK + 2, np.uint32)
@@ -140,7 +140,7 @@ def pair_ordered(
 
 def _pieces(words: Words, window_ps: int) -> Iterator[tuple[int, int]]:
     """Yield where to cut the singles so that no pair crosses a cut: at gaps longer than τ. Pieces
-    that fit the cache, with working memory used again, took two thirds of the time of one piece."""
+    that fit the cache, with reused working memory, took two thirds of the time of one piece."""
     begin, n = 0, len(words)
     while begin < n:
         end = min(begin + _PIECE, n)

@@ -3,12 +3,11 @@
 It reads singles in order of time and stops at the first whose partners may not have come yet (the
 *horizon* is the watermark), returning where to resume: that index is the only state.
 
-Singles beyond measure: a stuck clock or noise must not cost time and memory without bound.
-
-n singles at one instant are n²/2 pairs to look at, and to write under policy *all*: a single data
-frame of 65,536 equal times would hold the run up for many seconds, two would fill the memory. So a
-single is **crowded**, and pairs with nobody, where it and more than ``MOST_NEAR`` others lie within
-one window of τ. The rule is local, so it is the same for any batching; what it drops is counted.
+A stuck clock or noise must not cost unbounded time and memory: n singles at one instant are n²/2
+pairs to examine, and under policy *all* to write. One data frame of 65,536 equal times would hold
+up the run for many seconds, two would fill the memory. So a single is **crowded**, and pairs with
+nobody, if it and more than ``MOST_NEAR`` others lie within one window of τ. The rule is local, so
+it is the same for any batching; what it drops is counted.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MOST_NEAR = 255
 
 @kernel
 def leave_out_crowded(s: Array, i: int, j: int, window_ps: int, out: Array) -> int:
-    """Copy the singles [i, j) that are not crowded to ``out`` (≥ j − i, 2) i8; return how many."""
+    """Copy those of the singles [i, j) not crowded to ``out`` (≥ j − i, 2) i8; return how many."""
     n = 0
     crowded_until = i - 1
     for k in range(i, j):
@@ -48,7 +47,7 @@ PROMPTS, START, MULTIPLES, TRIPLES, STORED, NEEDED, CROWDED = range(7)
 
 @kernel
 def is_good(s: Array, i: int, j: int, module_of: Array, allowed: Array) -> bool:
-    """Whether two singles lie in modules that may pair."""
+    """Whether two singles are in modules that may pair."""
     a, b = np.uint64(crystal_of(s, i)), np.uint64(crystal_of(s, j))
     return bool(allowed[module_of[a], module_of[b]])
 
@@ -61,7 +60,7 @@ def is_pair(s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed:
 
 @kernel
 def root_of(parent: Array, i: int) -> int:
-    """Return the representative of single i's component, shortening the way there."""
+    """Return the representative of single i's component, shortening the path to it."""
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -72,7 +71,7 @@ def root_of(parent: Array, i: int) -> int:
 def connect(
     s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, scratch: Array
 ) -> int:
-    """Find the connected components of the singles [i, j); return how many good pairs there are.
+    """Find the connected components of the singles [i, j); return the number of good pairs.
 
     ``scratch`` (4, ≥ j − i) i8: parent of each single; per root the edges; the best energy (−1);
     the number of singles.
@@ -97,7 +96,7 @@ def measure(
     s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, policy: int,
     scratch: Array,
 ) -> tuple[int, int]:  # fmt: skip
-    """Fill in edges, sizes and the best energies; return (multiples, components of three)."""
+    """Fill in edges, sizes and best energies; return (multiples, components of three)."""
     parent, edges, best, size = scratch[0], scratch[1], scratch[2], scratch[3]
     for k in range(i, j):
         root = root_of(parent, k - i)
@@ -145,7 +144,7 @@ def write_components(
 
 @kernel
 def is_kept(policy: int, pairs: int, good: int, winner_is_good: bool) -> bool:
-    """Whether a GATE policy keeps the best good pair of a window with so many pairs."""
+    """Whether a GATE policy keeps the best good pair of a window with this many pairs."""
     if policy == TAKE_IF_ONLY_ONE_GOOD:
         return bool(good == 1)
     if policy == TAKE_WINNER_IF_IS_GOOD:
@@ -164,8 +163,8 @@ def write_openers(
 ) -> int:  # fmt: skip
     """Write what one of GATE's policies keeps of each opener's window; return the new number.
 
-    A window is all later singles within τ in other modules than its opener's; the *winner* is the
-    one with the highest energy, of equal ones the first.
+    A window is all later singles within τ in modules other than its opener's; the *winner* is the
+    one with the highest energy, or the first of equals.
     """
     edges = scratch[1]
     for k in range(i, j):
@@ -244,7 +243,7 @@ def pair_prompts(
 ) -> None:
     """Write the prompts of every finished group of singles from index ``start``.
 
-    A group is a longest run of singles with successive gaps ≤ τ: no pair can cross its borders. It
+    A group is a maximal run of singles with successive gaps ≤ τ: no pair can cross its borders. It
     is finished once the horizon is more than τ beyond its last single.
 
     Parameters
@@ -252,10 +251,10 @@ def pair_prompts(
     s, times : (n, 2) i8, singles as words, in order of time, and (n,) i8, their times again
     scratch : (4, ≥ n) i8
     out : (room, 4) i8, COINCIDENCE as words
-    triples : (room, 5) i8, TRIPLE as words; without room for one none is stored
+    triples : (room, 5) i8, TRIPLE as words; with no room, none is stored
     result : (7,) i8, filled in: prompts written, next start, multiples, triples counted and stored,
-        how many records ``out`` and ``triples`` would need for the group at the next start (0: all
-        is done; else call again with at least that), and singles left out as crowded
+        number of records that ``out`` and ``triples`` would need for the group at the next start
+        (0: all done; else call again with at least that), and singles left out as crowded
     """
     n = multiples = n_triples = stored = crowded = 0
     total = s.shape[0]

@@ -1,11 +1,8 @@
-"""Counting for the estimates of randoms: singles by slices of time, delayeds by their fans.
+"""Randoms three ways: delayeds over their factor, 2τ·S·S, and per LOR from delayed fan sums.
 
-Kernels only; what is made of the counts is in :mod:`coincidence.randoms`.
-
-Randoms three ways: delayeds over their factor, 2τ·S·S, and per LOR from delayed fan sums.
-
-Each formula stands with its source; docs/randoms.md says what makes them differ. Plain numpy: they
-are evaluated a few times a second, or once a run.
+Kernels count singles by slices of time and delayeds by their fans; the estimates are plain numpy,
+as they are evaluated only a few times a second, or once a run. Each formula names its source;
+docs/randoms.md explains why they differ.
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ def count_singles(
     modules: Array,
     products: Array,
 ) -> None:
-    """Count singles per crystal, and N_m · N_n of every slice for every pair of modules.
+    """Count singles per crystal, and N_m · N_n in every slice for every pair of modules.
 
     Parameters
     ----------
@@ -54,7 +51,7 @@ def count_singles(
 
 @kernel
 def close_slice(modules: Array, products: Array) -> None:
-    """Add the products of the open slice's counts, and set those to 0."""
+    """Add the products of the open slice's counts, then reset the counts to 0."""
     for m in range(modules.shape[0]):
         count = modules[m]
         if count > 0:
@@ -66,7 +63,7 @@ def close_slice(modules: Array, products: Array) -> None:
 
 @kernel
 def count_delayeds(delayeds: Array, module_of: Array, crystals: Array, pairs: Array) -> None:
-    """Add delayeds to the fan sums of both their crystals, and to their pair of modules.
+    """Add delayeds to the fan sums of both their crystals and to their pair of modules.
 
     Parameters
     ----------
@@ -92,7 +89,7 @@ FAN_TOLERANCE = 1e-12
 class RandomsRatio:
     """Both estimates of the number of randoms and their ratio, delayed over singles.
 
-    ``ratio`` and ``sigma`` are NaN where it cannot be known: no singles, or no delayed windows.
+    ``ratio`` and ``sigma`` are NaN if unknown: no singles, or no delayed windows.
     """
 
     from_delayeds: float
@@ -102,7 +99,7 @@ class RandomsRatio:
 
     @property
     def known(self) -> bool:
-        """Whether there is a ratio."""
+        """Whether the ratio is known."""
         return math.isfinite(self.ratio)
 
 
@@ -111,11 +108,11 @@ def compare_estimates(
 ) -> RandomsRatio:
     """Return both estimates and their ratio with its standard deviation.
 
-    The delayeds are Poisson (none counts as one, so that none where many were due stands out); the
-    sum of products of N Poisson singles has a relative variance of about 4/N, which matters only
-    where delayeds are nearly as many.
+    The delayeds are Poisson (0 counts as 1, so that none where many are expected stands out); the
+    sum of products of N Poisson singles has a relative variance of about 4/N, which matters only if
+    there are nearly as many delayeds.
 
-    factor : how often the delayed windows count the randoms; 0 where there are none
+    factor : how often the delayed windows count the randoms; 0 if there are none
     """
     from_delayeds = delayeds / max(factor, 1)
     if not factor or from_singles <= 0:
@@ -129,11 +126,11 @@ def compare_estimates(
 def singles_rate_randoms(
     products: Ints, allowed: npt.NDArray[np.bool_], *, window_ps: int, slice_ps: int
 ) -> Floats:
-    """Return the randoms expected of each allowed module pair, (modules, modules), row < column.
+    """Return the expected randoms of each allowed module pair, (modules, modules), row < column.
 
     R_mn = Σ over slices of 2τ · N_m · N_n / Δt, the singles-rate estimate of C. W. Stearns et al.,
-    IEEE NSS Conf. Rec. 2003, 5, 3067 (G. F. Knoll, 4th ed., ch. 17 V: chance coincidences, with
-    2τ the full width). ``products`` : Σ N_m · N_n, as count_singles gives it.
+    IEEE NSS Conf. Rec. 2003, 5, 3067 (G. F. Knoll, 4th ed., ch. 17 V: chance coincidences, with 2τ
+    the full width). ``products`` : Σ N_m · N_n, as from count_singles.
     """
     either = np.triu(allowed | allowed.T, 1)
     return np.asarray(np.where(either, products, 0) * (2 * window_ps / slice_ps))
@@ -141,7 +138,7 @@ def singles_rate_randoms(
 
 @dataclass(frozen=True)
 class FanRates:
-    """Delayeds smoothed by their fan sums: r_i · r_j are expected on the LOR of crystals i and j.
+    """Delayeds smoothed by their fan sums: r_i · r_j is expected on the LOR of crystals i and j.
 
     rate : (n_crystals,) f8; residual : largest |Σ_j r_i r_j − D_i| of a module, over all delayeds
     """
@@ -152,7 +149,7 @@ class FanRates:
     def lines(
         self, crystal_a: npt.NDArray[np.integer], crystal_b: npt.NDArray[np.integer]
     ) -> Floats:
-        """Return what is expected on each LOR, (n,) f8; LORs must be of allowed pairs."""
+        """Return the expected delayeds on each LOR, (n,) f8; LORs must be of allowed pairs."""
         return np.asarray(self.rate[crystal_a] * self.rate[crystal_b])
 
 
@@ -164,12 +161,12 @@ def fan_sum_rates(
     """Return rates r such that Σ_j r_i · r_j over each crystal's fan is its delayed fan sum D_i.
 
     Randoms of a line are proportional to the product of its crystals' singles rates, so the fan
-    sums are the sufficient statistic of Poisson delayeds and r is their maximum-likelihood
-    estimate (M. E. Casey and E. J. Hoffman, J. Comput. Assist. Tomogr. 10 (1986) 845; iterated as
-    in V. Y. Panin et al., IEEE NSS Conf. Rec. 2007, and STIR's find_ML_singles_from_delayed).
-    All crystals of a module have the same fan, so the fixed point is one of modules:
-    R_m = D_m / Σ_n R_n over allowed n, and r_i = R_m · D_i / D_m. The geometric mean with the step
-    before keeps the iteration from swinging.
+    sums are the sufficient statistic of Poisson delayeds and r is their maximum-likelihood estimate
+    (M. E. Casey and E. J. Hoffman, J. Comput. Assist. Tomogr. 10 (1986) 845; iterated as in V. Y.
+    Panin et al., IEEE NSS Conf. Rec. 2007, and STIR's find_ML_singles_from_delayed). All crystals
+    of a module have the same fan, so the fixed point is one of modules: R_m = D_m / Σ_n R_n over
+    allowed n, and r_i = R_m · D_i / D_m. Taking the geometric mean with the previous step keeps the
+    iteration from oscillating.
 
     Parameters
     ----------

@@ -1,25 +1,24 @@
 """Calibration and energy windows: which singles go on to be ordered and paired.
 
-Selection comes before ordering because it needs no order and thins the stream. The kernel has no
-branch on the energy: every single is written, and the write position moves only for accepted
+Selection comes before ordering because it needs no order and thins the stream. The kernel does not
+branch on the energy: every single is written, but the write position advances only for accepted
 ones (numpy's boolean indexing and an ``if`` were both slower on mixed streams).
 
-Per-crystal corrections of energy and time: what a calibration set becomes in the event path.
+A calibration set becomes per-crystal corrections of energy and time,
 
-    E = e·(1 + curvature·(e/511 − 1)),  e = E_raw·gain·doi_gain[d]
-    t = t_raw − skew − doi_ps[d] − walk·(√(511 keV/E) − 1)
+    E = e·(1 + curvature·(e/511 − 1)),  e = E_raw·gain·doi_gain[d] t = t_raw − skew − doi_ps[d] −
+    walk·(√(511 keV/E) − 1)
 
-Both corrections leave a 511 keV photon alone: gain and skew keep their meaning, whatever the
-curvature and the walk. The walk's shape is that of a threshold on charge whose pulse begins as t²
-(scintillation rising linearly), crossed at t ∝ 1/√E.
+Curvature and walk leave a 511 keV photon unchanged, so that gain and skew keep their meaning. The
+walk has the shape of a threshold on charge whose pulse begins as t² (scintillation rising
+linearly), crossed at t ∝ 1/√E.
 
-Energy windows as tables: which window a calibrated energy belongs to, looked up in one step.
-
-A table has a row for each set of windows that some modules share, and a byte for each energy in
-0.1 keV: ``COINCIDENCE_BIT`` where the single may pair, in the six lower bits the number of its
-window for singles (0 none), and ``SINGLES_ONLY_BIT`` where it has such a window but may not pair:
-the two upper bits together tell in which column it is counted. Row 0 is empty: masked crystals
-look there. Where no coincidences are sorted (τ = 0), no byte has ``COINCIDENCE_BIT``.
+Energy windows become a table, so that a calibrated energy's window is found in one step. It has a
+row for each set of windows shared by some modules, and a byte for each energy in 0.1 keV:
+``COINCIDENCE_BIT`` if the single may pair, in the six lower bits the number of its window for
+singles (0 none), and ``SINGLES_ONLY_BIT`` if it has such a window but may not pair; the two upper
+bits together select the column in which it is counted. Row 0 is empty, for masked crystals. If no
+coincidences are sorted (τ = 0), no byte has ``COINCIDENCE_BIT``.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def _none() -> Any:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Per-crystal corrections; what is not given is the identity.
+    """Per-crystal corrections; any not given is the identity.
 
     gain : (n_crystals,) f4, finite and positive
     skew_ps : (n_crystals,) i4
@@ -70,7 +69,7 @@ class Calibration:
     masked : (n_crystals,) bool, dead or noisy crystals, whose singles are counted and left out
     doi_gain, doi_ps : (8,) f4, by depth bin
     crystal_map : (modules, 4096) u2, crystal in its module for each raw position on the wire, 65535
-        for none; None where the wire carries crystals
+        for none; None if the wire carries crystals
     """
 
     gain: Floats
@@ -108,7 +107,7 @@ class Calibration:
             object.__setattr__(self, name, values)
 
     def check_fits(self, n_crystals: int) -> None:
-        """Raise CalibrationError unless there is one value for each of the scanner's crystals."""
+        """Raise CalibrationError unless there is one value per crystal of the scanner."""
         for name in ("gain", "skew_ps", "curvature", "walk_ps", "masked"):
             found = len(getattr(self, name))
             if found != n_crystals:
@@ -119,7 +118,7 @@ class Calibration:
         self._check_map(n_crystals)
 
     def _check_map(self, n_crystals: int) -> None:
-        """Refuse a crystal map that would name another module's crystals, or none there are."""
+        """Refuse a crystal map that names another module's crystals, or ones that do not exist."""
         if self.crystal_map is None:
             return
         modules = len(self.crystal_map)
@@ -142,7 +141,7 @@ class Calibration:
 
     @property
     def is_refined(self) -> bool:
-        """Whether there is more to it than gain, skew and mask."""
+        """Whether there are corrections beyond gain, skew and mask."""
         return bool(
             self.curvature.any() or self.walk_ps.any() or self.doi_ps.any()
             or (self.doi_gain != 1).any()
@@ -150,7 +149,7 @@ class Calibration:
 
     @property
     def margin_ps(self) -> int:
-        """How much earlier a corrected time may be than a raw one: the watermark waits for it."""
+        """How much earlier a corrected time may be than the raw one; the watermark waits for it."""
         least = walk_shape(WALK_MOST_keV)
         most = walk_shape(WALK_LEAST_keV)
         walk = np.maximum(self.walk_ps * most, self.walk_ps * least)
@@ -159,7 +158,7 @@ class Calibration:
 
 
 def walk_shape(energy_keV: float) -> float:
-    """Return √(511 keV/E) − 1, by which a crystal's walk is multiplied."""
+    """Return √(511 keV/E) − 1, the factor of a crystal's walk."""
     return math.sqrt(REFERENCE_KEV / energy_keV) - 1
 
 
@@ -193,7 +192,7 @@ def window_table(settings: SortSettings, n_modules: int) -> WindowTable:
     Raises
     ------
     SettingsError
-        where a window names a module that the scanner does not have.
+        if a window names a module that the scanner does not have.
     """
     by_windows: dict[tuple[int, ...], int] = {}
     row_of_module = np.zeros(n_modules, np.uint16)
@@ -218,7 +217,7 @@ def window_table(settings: SortSettings, n_modules: int) -> WindowTable:
 
 
 def _row(settings: SortSettings, chosen: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Fill in the windows from low to high energy, so that a shared edge is the upper one's."""
+    """Fill in the windows from low to high energy, so that the upper one gets a shared edge."""
     row = np.zeros(ENERGIES, np.uint8)
     numbers = {window.name: k + 1 for k, window in enumerate(settings.singles_windows)}
     windows = [settings.windows[k] for k in chosen]
@@ -237,7 +236,7 @@ def _row(settings: SortSettings, chosen: tuple[int, ...]) -> npt.NDArray[np.uint
 
 
 def window_dkeV(lld_keV: float, uld_keV: float) -> tuple[int, int]:
-    """Return the inclusive window in 0.1 keV that holds exactly the energies in [lld, uld]."""
+    """Return the inclusive window in 0.1 keV that contains exactly the energies in [lld, uld]."""
     return int(np.ceil(round(lld_keV * 10, 6))), int(np.floor(round(uld_keV * 10, 6)))
 
 
@@ -279,7 +278,7 @@ def select_singles(
     counts: Array,
     spectrum: Array,
 ) -> int:
-    """Correct each single; copy those in any window to ``out``; return how many.
+    """Correct each single; copy those in any window to ``out``; return their number.
 
     The energy is scaled in double precision and rounded half up, at most 65535.
 
@@ -289,8 +288,8 @@ def select_singles(
     crystals, refinement : (n_crystals,) CRYSTAL and REFINEMENT
     rows : (n, 65536) u1 of a WindowTable
     doi_gain, doi_ps : (8,) f4
-    counts : (2·modules, 3) i8, counted up; the upper half is that of masked crystals
-    spectrum : (256,) i8, counted up
+    counts : (2·modules, 3) i8, added to; the upper half is for masked crystals
+    spectrum : (256,) i8, added to
     """
     n = np.uint64(0)  # unsigned indices: a signed one may count from the end, which costs a test
     for i in range(words.shape[0]):
@@ -323,8 +322,8 @@ def split_windows(
 ) -> tuple[int, int]:
     """Divide selected singles into those that may pair and windowed ones (some are both).
 
-    ``pairing``, ``windowed`` : (≥ n + 1, 2) i8. A windowed single gets its window's number into
-    its flags. Returns how many of each.
+    ``pairing``, ``windowed`` : (≥ n + 1, 2) i8. A windowed single's flags are set to its window's
+    number. Returns the number of each.
     """
     n = m = np.uint64(0)
     for i in range(ordered.shape[0]):
@@ -341,14 +340,14 @@ def split_windows(
 
 
 class Selector:
-    """Applies a calibration and energy windows to singles; counts what becomes of them.
+    """Applies a calibration and energy windows to singles, and counts the outcomes.
 
     spectrum : (256,) i8, calibrated energies of all singles; bins of ``SPECTRUM_BIN_DKEV``
 
     Parameters
     ----------
     module_of : (n_crystals,) u2
-    depth : how many results stay valid at a time
+    depth : number of results that stay valid at a time
     """
 
     def __init__(
@@ -396,7 +395,7 @@ class Selector:
         return self._counts[self._modules :].sum(axis=1)
 
     def select(self, singles: Records) -> Records:
-        """Return the singles in any window, corrected, in the order they came."""
+        """Return the singles in any window, corrected, in order of arrival."""
         out = self._selected.next(len(singles) + 1)
         count = select_singles(
             as_words(singles), self._crystals, self._rows, self._refined, self._refinement,
@@ -405,7 +404,7 @@ class Selector:
         return out[:count]
 
     def split(self, ordered: Records) -> tuple[Records, Records]:
-        """Return (those that may pair, windowed singles) of ordered, selected singles."""
+        """Divide ordered, selected singles into (those that may pair, windowed singles)."""
         if not self.has_singles:
             return ordered, ordered[:0]
         pairing = self._pairing.next(len(ordered) + 1)

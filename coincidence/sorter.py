@@ -1,10 +1,8 @@
 """The coincidence sorter: ordered singles in, prompts, delayeds and triples out, exactly.
 
-Whatever the sizes of the batches, the concatenated output is the same to the bit, because a
-single is resolved only once the watermark has passed everything that could pair with it; until
-then it is carried over.
-
-The histogram of time differences, for displays.
+Whatever the sizes of the batches, the concatenated output is the same to the bit, because a single
+is resolved only once the watermark has passed everything that could pair with it; until then it is
+carried over. ``count_timing`` makes the histogram of time differences for displays.
 """
 
 from __future__ import annotations
@@ -37,11 +35,11 @@ _INITIAL_ROOM = 1 << 14
 
 @dataclass
 class SortCounts:
-    """Totals since the sorter was made.
+    """Totals since the sorter was created.
 
     multiples : clusters with more than one good pair; triples : those of exactly three singles
     crowded : singles with more than ``MOST_NEAR`` others in one window of τ, which pair with nobody
-    crowded_windows : delayed windows with more than ``MOST_NEAR`` singles, which count for nothing
+    crowded_windows : delayed windows with more than ``MOST_NEAR`` singles, which are not counted
     """
 
     prompts: int = 0
@@ -54,8 +52,8 @@ class SortCounts:
 
 @dataclass(frozen=True)
 class Sorted:
-    """What became final: prompts and delayeds (n,) COINCIDENCE, triples (n,) TRIPLE (empty unless
-    they are stored); freshly allocated."""
+    """What has become final: prompts and delayeds (n,) COINCIDENCE, triples (n,) TRIPLE (empty
+    unless stored); freshly allocated."""
 
     prompts: Records
     delayeds: Records
@@ -63,7 +61,7 @@ class Sorted:
 
 
 class CoincidenceSorter:
-    """Pairs singles that come in order of time; ``singles`` is how many came.
+    """Pairs singles that arrive in order of time; ``singles`` counts them.
 
     Parameters
     ----------
@@ -96,7 +94,7 @@ class CoincidenceSorter:
         self._result = np.zeros(7, np.int64)
 
     def push(self, singles: Records, horizon_ps: int) -> Sorted:
-        """Take ordered singles; return what is final.
+        """Take in ordered singles; return what is now final.
 
         Parameters
         ----------
@@ -117,11 +115,11 @@ class CoincidenceSorter:
         return Sorted(prompts, found, triples)
 
     def finish(self) -> Sorted:
-        """Resolve everything that is still carried; nothing may be pushed afterwards."""
+        """Resolve everything still carried over; nothing may be pushed afterwards."""
         return self.push(np.empty(0, dtype=SINGLE), int(END_OF_TIME_PS))
 
     def _extend(self, singles: Records) -> Words:
-        """Return what is carried and the new singles in one piece."""
+        """Return the singles carried over and the new ones in one array."""
         n = self._carried + len(singles)
         if n > len(self._stream):
             larger = empty_singles(n + n // 2)
@@ -183,14 +181,14 @@ class CoincidenceSorter:
 
 
 def _joined(parts: list[npt.NDArray[np.int64]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return arrays of words end to end, as records."""
+    """Return concatenated arrays of words, as records."""
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return whole.reshape(-1).view(dtype)
 
 
 def count_timing(records: Records, bin_ps: float, histogram: npt.NDArray[np.int64]) -> None:
-    """Count the tof of (n,) COINCIDENCE into bins of ``bin_ps`` around 0, (bins,) i8; the outer
-    bins take what lies beyond."""
+    """Histogram the tof of (n,) COINCIDENCE in bins of ``bin_ps`` around 0, (bins,) i8; the outer
+    bins include everything beyond."""
     count_tofs(np.ascontiguousarray(records).view(np.int32).reshape(-1, 8), bin_ps, histogram)
 
 

@@ -2,13 +2,13 @@
 
 K. Ogawa, Y. Harata, T. Ichihara, A. Kubo, S. Hashimoto, "A practical method for position-dependent
 Compton-scatter correction in single photon emission CT", IEEE Trans. Med. Imaging 10 (1991) 408:
-the scatter under the peak is the trapezium between a narrow window below and one above it,
+the scatter under the peak is the trapezium between a narrow window below it and one above,
 
     scatter = (C_low / w_low + C_high / w_high) · w_peak / 2
     primary = C_peak − scatter
 
-Without one of the two windows its height is taken as 0, as Ogawa et al. do above Tc-99m's peak,
-where no other line scatters down. Counts of disjoint windows are independent and Poisson, so
+If one of the two windows is missing, its height is taken as 0, as Ogawa et al. do above Tc-99m's
+peak, where no other line scatters down. Counts in disjoint windows are independent and Poisson, so
 
     var(primary) = C_peak + (w_peak / 2)² · (C_low / w_low² + C_high / w_high²)
 """
@@ -44,7 +44,7 @@ def tew(
 
     Parameters
     ----------
-    counts, width_keV : of the photopeak window
+    counts, width_keV : counts and width of the photopeak window
     low, high : counts and width in keV of the scatter windows below and above
     """
     half = width_keV / 2
@@ -54,7 +54,7 @@ def tew(
 
 
 def tew_of_run(settings: SortSettings, counts: Mapping[str, int]) -> dict[str, TewEstimate]:
-    """Return the estimate of each photopeak that has scatter windows, by its name.
+    """Return the estimate for each photopeak that has scatter windows, by name.
 
     counts : singles in each window, by the window's name
     """

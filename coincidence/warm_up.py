@@ -1,6 +1,6 @@
-"""Compiling the room's kernels ahead of their use, with exactly the types of a live run.
+"""Compiles the room's kernels before they are needed, with exactly the types of a live run.
 
-After :func:`warm_kernels` no call of :class:`~coincidence.select.Selector`,
+After :func:`warm_kernels`, no call of :class:`~coincidence.select.Selector`,
 :class:`~coincidence.order.TimeOrder` or :class:`~coincidence.sorter.CoincidenceSorter` compiles
 anything.
 """

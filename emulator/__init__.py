@@ -1,6 +1,6 @@
-"""A scanner that is not there: phantoms, decay, photon transport, detector, digitizer, faults.
+"""A virtual scanner: phantoms, decay, photon transport, detector, digitizer, faults.
 
-``emulator.process.service.run_emulator(EmulatorConfig(...))`` is the process;
-``emulator.engines.emulation`` makes the same frames without any. What the physics leaves out is
-said by the module that does it.
+``emulator.process.service.run_emulator(EmulatorConfig(...))`` runs the process;
+``emulator.engines.emulation`` makes the same frames without one. Each module states what its
+physics leaves out.
 """

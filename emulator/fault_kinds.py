@@ -1,11 +1,11 @@
-"""Which faults the emulator can do, their sizes and bounds, and how a person writes them.
+"""The faults the emulator can produce, their parameters and bounds, and how to write them.
 
     KIND[=P][@TIME][:NAME=VALUE,...]      such as clock_drift@10s:module=3,ppm=1,for=5s
 
-``@TIME`` is detector time from the run's start (without it: at once); ``for`` how long it lasts
-(without it: until cleared); ``module`` one module, several (0+3+7), or left out: all of them;
-``=P`` is short for ``:p=P``. Times take s or ms. docs/faults.md tells what each
-does and what a receiver sees of it.
+``@TIME`` is detector time from the run's start (default: at once); ``for`` is how long it lasts
+(default: until cleared); ``module`` is one module or several (0+3+7; default: all); ``=P`` is short
+for ``:p=P``. Times take s or ms. docs/faults.md describes what each does and what a receiver sees
+of it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FaultError(TomoshibiError, ValueError):
 
 
 class Amount(NamedTuple):
-    """A number that a fault takes: its default (None: must be given) and bounds."""
+    """A numeric parameter of a fault: its default (None: required) and bounds."""
 
     default: float | None
     least: float
@@ -50,7 +50,7 @@ class Amount(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault. ``ends``: it needs ``for``; ``at_start``: it can only be there from it."""
+    """One kind of fault. ``ends``: needs ``for``; ``at_start``: can only begin with the run."""
 
     words: str
     amounts: dict[str, Amount]
@@ -116,7 +116,7 @@ KINDS: dict[str, Kind] = {
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault to do. ``at_s`` None: at once; ``for_s`` 0: until cleared; no modules: all."""
+    """One fault to apply. ``at_s`` None: at once; ``for_s`` 0: until cleared; no modules: all."""
 
     kind: str
     at_s: float | None = None
@@ -125,7 +125,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     amounts: dict[str, float] = {}
 
     def describe(self) -> str:
-        """Return the fault as it would be written."""
+        """Return the fault as text that ``parse_fault`` reads."""
         given = [f"module={'+'.join(map(str, self.modules))}"] if self.modules else []
         given += [f"{name}={value:g}" for name, value in self.amounts.items()]
         given += [f"for={self.for_s:g}s"] if self.for_s else []
@@ -134,7 +134,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe_kinds() -> dict[str, str]:
-    """Return each kind with what it does and the amounts that it takes."""
+    """Return each kind with what it does and the parameters it takes."""
     return {name: _kind_words(kind) for name, kind in KINDS.items()}
 
 
@@ -155,7 +155,7 @@ def parse_fault(text: str, *, modules: int | None = None, crystals: int | None =
 
     Parameters
     ----------
-    modules, crystals : how many the scanner and a module have; None where not known yet
+    modules, crystals : modules of the scanner, crystals of a module; None if not yet known
 
     Raises
     ------
@@ -185,7 +185,7 @@ EXAMPLE = "clock_drift@10s:module=3,ppm=1,for=5s"
 
 
 def check_fault(fault: Fault, *, modules: int | None, crystals: int | None) -> None:
-    """Check what depends on the kind and the scanner; raises FaultError."""
+    """Check the fault against its kind and the scanner; raises FaultError."""
     kind, words = KINDS[fault.kind], f"fault {fault.describe()}"
     if kind.ends and not fault.for_s > 0:
         raise FaultError(f"{words}: say for how long, such as for=2s")
@@ -210,7 +210,7 @@ def check_fault(fault: Fault, *, modules: int | None, crystals: int | None) -> N
 
 
 def _given(text: str, p: str | None, rest: str) -> dict[str, str]:
-    """Return the names and values that are written, each of which may be there once."""
+    """Return the names and values given, each of which may appear only once."""
     given = {} if p is None else {"p": p}
     for part in filter(None, rest.split(",")):
         name, _, value = (word.strip() for word in part.partition("="))
@@ -286,12 +286,12 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class FaultPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which faults to do in each run.
+    """The faults to apply in each run.
 
     probability : fault name to probability per frame
     exact : fault name to a list of (module, period)
-    schedule : any faults, as ``fault_kinds`` has them written
-    seed : decides where the probable faults fall
+    schedule : any faults, as text (see this module)
+    seed : decides where the random faults fall
     """
 
     probability: dict[FaultKind, Probability] = {}
@@ -300,9 +300,9 @@ class FaultPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields
     seed: int = 0
 
     def faults(self, *, modules: int | None = None, crystals: int | None = None) -> list[Fault]:
-        """Return the faults of the plan but the exact ones; raises FaultError.
+        """Return the faults of the plan except the exact ones; raises FaultError.
 
-        modules, crystals : how many the scanner and a module have; None where not known yet
+        modules, crystals : modules of the scanner, crystals of a module; None if not yet known
         """
         probable = [
             Fault(kind=kind, at_s=0.0, amounts={"p": p}) for kind, p in self.probability.items()

@@ -1,4 +1,4 @@
-"""Slices of a run: what the Monte Carlo makes of one frame period, computed ahead in threads."""
+"""Slices of a run, one frame period each: Monte Carlo results computed ahead in threads."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PERIOD_S = FRAME_PERIOD_PS * 1e-12
 
 @dataclass(frozen=True)
 class SliceHits:
-    """The Monte Carlo of one slice: (n,) HIT, and its tallies (see ``transport.emulate_slice``).
+    """The Monte Carlo of one slice: (n,) HIT, and its tallies (see ``emulate_slice``).
 
-    Hits are those of the source, then of lutetium, then of noise, each nearly in order of time.
-    ``labels`` (n,) LABEL is their truth, of no length where it was not asked for.
+    Hits come from the source, then lutetium, then noise, each nearly in time order.
+    ``labels``, (n,) LABEL, is their truth; empty if it was not asked for.
     """
 
     index: int
@@ -39,7 +39,7 @@ class SliceHits:
 
 
 class SliceAhead:
-    """Computes slices ahead of their use in threads of its own, a bounded number of them."""
+    """Computes a bounded number of slices ahead of their use, in its own threads."""
 
     def __init__(
         self, make_slice: Callable[[int], SliceHits], *, threads: int, look_ahead_s: float
@@ -58,5 +58,5 @@ class SliceAhead:
             yield self._pending.popleft().result()
 
     def close(self) -> None:
-        """Give up what is not begun; what runs ends within a slice's time."""
+        """Cancel slices not yet begun; those in progress end within one slice's computing time."""
         self._pool.shutdown(wait=True, cancel_futures=True)

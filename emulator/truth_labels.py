@@ -1,7 +1,7 @@
-"""What is known of each trigger: the labels that the Monte Carlo writes beside its hits.
+"""The truth of each trigger: the labels that the Monte Carlo writes beside its hits.
 
-One LABEL for each HIT, in an array of the same order. An array of no length switches labels off:
-the kernels then write none. Every engine fills the same labels.
+One LABEL per HIT, in the same order. An empty array switches labels off: the kernels then write
+none. Every engine fills the same labels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def no_labels() -> npt.NDArray[np.void]:
 def begin_photon(
     emitted: Record, decay_ps: float, x: float, y: float, z: float, energy_keV: float
 ) -> None:
-    """Note where, when and with which energy a photon was emitted, in ``emitted`` (LABEL)."""
+    """Record in ``emitted`` (LABEL) where, when and with what energy a photon was emitted."""
     emitted.time_ps = np.int64(decay_ps)
     emitted.x_mm, emitted.y_mm, emitted.z_mm = x, y, z
     emitted.emitted_keV = energy_keV
@@ -49,7 +49,7 @@ def begin_photon(
 def write_label(
     label: Record, emitted: Record, deposit_keV: float, scatters: float, modules_before: int
 ) -> None:
-    """Write the truth of one hit to ``label`` from what is known of its photon."""
+    """Write the truth of one hit, from what is known of its photon, to ``label``."""
     label.decay = emitted.decay
     label.time_ps = emitted.time_ps
     label.x_mm, label.y_mm, label.z_mm = emitted.x_mm, emitted.y_mm, emitted.z_mm

@@ -1,4 +1,4 @@
-"""What is true of the instrument: scanner presets and geometry, nuclides, the wire protocol.
+"""Facts about the instrument: scanner presets and geometry, nuclides, the wire protocol.
 
 Every other room may import this one; it imports none of them.
 """

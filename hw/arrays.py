@@ -1,4 +1,4 @@
-"""Type aliases of arrays, once for all rooms: element type and bytes; shapes are in docstrings."""
+"""Array type aliases for all rooms, by element type and size; shapes are given in docstrings."""
 
 from __future__ import annotations
 

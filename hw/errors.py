@@ -1,7 +1,7 @@
-"""The base of every error vocabulary: what a person at the terminal is told in one line.
+"""The base of all our errors: those shown to the user as one line.
 
-A room's own base derives from :class:`TomoshibiError`; the message says what, where and what to do
-next. Anything else that reaches the command line is a bug and keeps its traceback.
+Each room's own base derives from :class:`TomoshibiError`; the message says what, where and what to
+do next. Anything else that reaches the command line is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,4 +12,4 @@ class TomoshibiError(Exception):
 
 
 class FileWriteError(TomoshibiError):
-    """A file or folder that could not be written; nothing half-written was left."""
+    """A file or folder that could not be written; nothing half-written is left behind."""

@@ -1,8 +1,9 @@
-"""Files and folders that are there whole or not at all: after Ctrl-C, a full disk, an error.
+"""Files and folders written whole or not at all, despite Ctrl-C, a full disk or an error.
 
-Everything is written under a name that begins with ``.part-PID-`` beside its place and renamed when
-it is complete and on the disk. What a killed process left is removed by the next that writes there:
-the writer holds a lock on its part, which the system takes back when the process ends.
+Everything is written beside its final place under a name that begins with ``.part-PID-`` and
+renamed when it is complete and on disk. What a killed process left behind is removed by the next
+one that writes there: a writer holds a lock on its part, which the system releases when the process
+ends.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from hw.errors import FileWriteError
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of ``path`` when all went well.
+    """Open a file for writing that replaces ``path`` if all goes well.
 
     Raises
     ------
-    FileWriteError
-        where the disk refuses it; nothing is left then, and what was at ``path`` stays.
+    FileWriteError if it cannot be written; nothing is left behind, and what was at ``path`` stays.
     """
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     with _reported(path), _gone_unless_done(part):
@@ -41,10 +41,10 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, *, suffixes: frozenset[str]) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``folder`` when all went well.
+    """Yield an empty folder that replaces ``folder`` if all goes well.
 
-    A folder that is there already is replaced only where it holds nothing but files that end like
-    ``suffixes``: somebody else's data is never deleted.
+    An existing folder is replaced only if it holds nothing but files that end like ``suffixes``:
+    other people's data is never deleted.
     """
     if folder.exists():
         _check_replaceable(folder, suffixes)
@@ -60,7 +60,7 @@ def whole_folder(folder: Path, *, suffixes: frozenset[str]) -> Iterator[Path]:
 
 
 def _replace(folder: Path, part: Path) -> None:
-    """Put a folder in the place of another; of one killed in between, the next goes on."""
+    """Replace one folder by another; if killed in between, the next writer completes it."""
     for left in folder.parent.glob(".old-*-*"):
         if left.name.split("-", 2)[2] == folder.name:
             shutil.rmtree(left, ignore_errors=True)
@@ -72,7 +72,7 @@ def _replace(folder: Path, part: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the parts of processes that are no more."""
+    """Remove the parts left by processes that have ended."""
     for part in folder.glob(".part-*-*"):
         pid = part.name.split("-")[1]
         if pid.isdecimal() and not _is_alive(int(pid)) and not _is_locked(part):
@@ -90,7 +90,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _is_locked(part: Path) -> bool:
-    """Whether a process holds it, be it one of another container that has a number of its own."""
+    """Whether any process holds it, even in a container with process ids of its own."""
     try:
         number = os.open(part, os.O_RDONLY)
     except OSError:
@@ -102,7 +102,7 @@ def _is_locked(part: Path) -> bool:
 
 
 def _lock(number: int) -> bool:
-    """Lock an open file; return whether that was possible (some file systems have no locks)."""
+    """Lock an open file; return whether that worked (some file systems have no locks)."""
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

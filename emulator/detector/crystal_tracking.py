@@ -1,9 +1,9 @@
-"""A photon's way in the detector: which module it meets, and what it leaves there.
+"""A photon's path in the detector: which module it meets, and what it deposits there.
 
-Modules are exact boxes of homogeneous scintillator (a pixelated module is one box: reflectors are
-left out). Inside, photoelectric absorption and Klein-Nishina scatter until the photon is absorbed
-or leaves; it may then meet other modules, or the object, again. Fluorescence and electrons do not
-leave the place of interaction.
+Modules are exact boxes of homogeneous scintillator (a pixelated module is one box, without
+reflectors). Inside, there is photoelectric absorption and Klein-Nishina scatter until the photon is
+absorbed or leaves; it may then meet other modules, or the object again. Fluorescence and electrons
+do not leave the place of interaction.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DetectorTables(NamedTuple):
     sector_guess : (GUESS_BINS + 1,) i8, sector by the pseudo-angle of a point
     ring_z_mm : (rings,) f8, centres of the rings, ascending and equally spaced
     pitch_mm, inradius_mm, half_u_mm, half_v_mm, thickness_mm : see the scanner preset
-    mu_per_mm, photo_fraction : (e,) f8, of the scintillator at i keV
+    mu_per_mm, photo_fraction : (e,) f8, element i for the scintillator at i keV
     monolithic : the position of a hit is the energy-weighted mean (True) or the largest deposit
     """
 
@@ -104,7 +104,7 @@ def _sector_guesses(sectors: int) -> npt.NDArray[np.int64]:
 
 @bare_kernel
 def slab(position: float, slope: float, low: float, high: float) -> tuple[float, float]:
-    """Return the distances between which a ray is within [low, high] along one axis."""
+    """Return the distances between which a ray lies within [low, high] along one axis."""
     if abs(slope) < 1e-30:
         if low <= position <= high:
             return -_FAR, _FAR
@@ -116,7 +116,7 @@ def slab(position: float, slope: float, low: float, high: float) -> tuple[float,
 
 @bare_kernel
 def meet_stave(photon: Photon, sector: int, tables: DetectorTables) -> tuple[float, int]:
-    """Return (distance, ring) of the first module of one sector on the ray; ring -1 for none."""
+    """Return (distance, ring) of the first module of one sector on the ray; ring -1: none."""
     c, s = tables.cos_sector[sector], tables.sin_sector[sector]
     u = c * photon[Y] - s * photon[X]
     du = c * photon[DY] - s * photon[DX]
@@ -153,10 +153,10 @@ def meet_stave(photon: Photon, sector: int, tables: DetectorTables) -> tuple[flo
 def find_module(photon: Photon, tables: DetectorTables) -> tuple[float, int, int]:
     """Return (distance in mm, ring, sector) of the first module on the photon's ray; ring -1: none.
 
-    From inside the bore the ray leaves the polygon of front faces through the face of one sector.
-    Where that point lies on a module, no other can be nearer; only rays that hit a gap, start
-    outside or come in from the ends are tried against every sector. The sector is guessed from a
-    pseudo-angle (cheaper than atan2), and a wrong guess only costs time: its face is missed.
+    From inside the bore, the ray leaves the polygon of front faces through the face of one sector.
+    If that point lies on a module, no other can be nearer; only rays that hit a gap, start outside
+    or come in from the ends are tested against every sector. The sector is guessed from a
+    pseudo-angle (cheaper than atan2); a wrong guess only costs time, as the ray misses its face.
     """
     sectors = len(tables.cos_sector)
     x, y, dx, dy = photon[X], photon[Y], photon[DX], photon[DY]
@@ -208,15 +208,15 @@ def track_crystal(
     tables: DetectorTables,
     deposit: npt.NDArray[np.float64],
 ) -> int:
-    """Fly the photon, standing on a module's face, through that module.
+    """Track the photon, starting on a module's face, through that module.
 
-    ``deposit`` (DEPOSIT_SIZE,) gets the energy left there (keV), where (u, v, w in mm from the
-    front face's centre) and the photon's path at its first interaction (mm).
+    ``deposit`` (DEPOSIT_SIZE,) receives the energy deposited (keV), the place (u, v, w in mm from
+    the front face's centre) and the photon's path length at its first interaction (mm).
 
     Returns
     -------
-    ABSORBED, LEFT (the photon is outside and may go on) or GONE (through the back face, behind
-    which there is nothing: modules do not overlap, so no other one is in that half-space)
+    ABSORBED, LEFT (the photon is outside and may meet other modules) or GONE (through the back
+    face: as modules do not overlap, there is none in the half-space behind)
     """
     ring_z = tables.ring_z_mm[ring]
     c, s = tables.cos_sector[sector], tables.sin_sector[sector]

@@ -2,17 +2,17 @@
 
 The digitizer is sequential: its state (each module's dead time, triggers that belong to the next
 period, counters) passes from period to period, so any division of the Monte Carlo among threads
-gives the same words. Each trigger ends in exactly one counter: emitted, dead, lost (more words
-than a module queues for a frame), piled up (its light went into another's word), off (the module
-was without power) or, at the end of a run, carried beyond it.
+gives the same words. Each trigger ends in exactly one counter: emitted, dead, lost (more words than
+a module queues for a frame), piled up (its light went into another's word), off (the module had no
+power) or, at the end of a run, carried beyond it.
 
-Dead time is the module's, of both kinds of the textbooks (G. F. Knoll, "Radiation Detection and
-Measurement", 4th ed., section 4.7): after an accepted trigger the module records nothing for t;
-where it is paralysable each dead trigger begins the time anew. For Poisson triggers of rate n the
-rates recorded are m = n/(1 + n·t) and m = n·exp(−n·t). While it integrates a signal a module takes
-no other trigger, so t is never shorter than the integration time; what comes within that adds its
-light (``pile_up``). Light that comes after the frame's end is counted as piled up, but missing in
-the word, which has left with its frame.
+Dead time belongs to the module and is of either textbook kind (G. F. Knoll, "Radiation Detection
+and Measurement", 4th ed., section 4.7): after an accepted trigger the module records nothing for t;
+if paralysable, each dead trigger restarts that time. For Poisson triggers of rate n the recorded
+rates are m = n/(1 + n·t) and m = n·exp(−n·t) respectively. While it integrates a signal, a module
+accepts no other trigger, so t is never shorter than the integration time; what comes within that
+time adds its light (``pile_up``). Light that comes after the frame's end is counted as piled up but
+is missing from the word, which has left with its frame.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class DigitizerTables(NamedTuple):
 
     dead_time_ps : after each accepted trigger; at least ``integration_ps`` is effective
     paralysable : whether triggers within the dead time prolong it
-    integration_ps : how long light of further hits is added to an accepted one's
+    integration_ps : how long light of further hits is added to that of an accepted one
     light_decay_ps : τ of the scintillation light; 0: all of a hit's signal comes at once
-    shared : whether piled-up places become their centre of gravity (else the largest's)
+    shared : whether piled-up places are replaced by their centre of gravity (else by the largest's)
     row : crystals, or raw bins, along u in the word's crystal field
     queue_words : event words that a module can queue for a frame; more are lost
     """
@@ -87,8 +87,8 @@ def digitizer_tables(
 ) -> DigitizerTables:
     """Return the tables of a scanner's digitizers.
 
-    dead_time : False for the analogue front end alone, which integrates and piles up: the dead
-        time is that of the firmware behind it
+    dead_time : False for the analogue front end alone, which integrates and piles up; the dead time
+        is then that of the firmware behind it
     """
     module, response = scanner.module, scanner.response
     raw = response.position_readout == "raw"
@@ -111,7 +111,7 @@ class DigitizerState(NamedTuple):
     unreported_ps : (modules,) i8, dead time below a header's unit, kept for the next header
     carry : (CARRY_CAPACITY,) HIT, triggers of the next period, times from its start
     carry_tags : (CARRY_CAPACITY,) i8, their tags, see ``digitize``
-    carried : (1,) i8, how many
+    carried : (1,) i8, their number
     """
 
     free_from_ps: npt.NDArray[np.int64]
@@ -136,7 +136,7 @@ def new_digitizer_state(modules: int) -> DigitizerState:
 
 @bare_kernel
 def single_word(time_ps: int, crystal: int, energy: int, doi: int) -> np.uint64:
-    """Return the event word of a single; ``energy`` in 0.1 keV, saturated where it is the most."""
+    """Return the event word of a single; ``energy`` in 0.1 keV, flagged at the largest value."""
     flags = FLAG_SATURATED if energy == ENERGY_SATURATED else 0
     return (
         (np.uint64(KIND_SINGLE) << np.uint64(KIND_SHIFT))
@@ -179,33 +179,33 @@ def digitize(
     dead_units: npt.NDArray[np.int64],
     origin: npt.NDArray[np.int64],
 ) -> bool:
-    """Turn one period's triggers into words, laid out as the modules' frames one after another.
+    """Turn one period's triggers into words, laid out as the modules' consecutive frames.
 
     Parameters
     ----------
     hits : (n,) HIT of this slice, in any order; times from the period's start
-    tags : (n,) i8, a number for each hit that comes out in ``origin``; or (0,): then it is
-        period << TAG_PERIOD_SHIFT | index in ``hits``
+    tags : (n,) i8, a number for each hit, returned in ``origin``; if (0,), it is period <<
+        TAG_PERIOD_SHIFT | index in ``hits``
     period : number of the slice
     state : changed in place
     room : (modules,) i8, words to leave free between a module's header and its event words, for
-        words that the caller writes there (gantry angles, marks); of them and singles together no
-        more than MAX_EVENTS fit, the rest is lost
-    off : (modules,) bool, modules without power: their triggers are counted OFF, and they forget
-        their dead time
+        words that the caller writes there (gantry angles, marks); no more than MAX_EVENTS of these
+        and singles together fit, the rest is lost
+    off : (modules,) bool, modules without power: their triggers are counted as OFF, and their dead
+        time is reset
     words : (>= n + carried + room + modules·HEADER_WORDS,) u8, output: per module HEADER_WORDS
         words left alone for the header, then the room, then its event words in order of time
     first_word : (modules + 1,) i8, output: where each module's frame begins
-    counts : (modules, COUNTS) i8, output: triggers of this period by what became of them
-    dead_units : (modules,) i8, output: time for which triggers of this period made the module
-        dead, in DEAD_TIME_UNIT_PS; the sum over the periods is right to less than one unit
+    counts : (modules, COUNTS) i8, output: triggers of this period by fate
+    dead_units : (modules,) i8, output: time for which triggers of this period made the module dead,
+        in DEAD_TIME_UNIT_PS; the sum over periods is right to less than one unit
     origin : (len(words),) i8, output: for each event word the tag of its hit (the first of those
-        piled up), also of hits that were carried from the slice before; elsewhere NO_ORIGIN.
-        Or (0,) where nobody asks
+        piled up), including hits carried over from the slice before; elsewhere NO_ORIGIN. (0,) if
+        not needed
 
     Returns
     -------
-    False where more triggers than CARRY_CAPACITY belong to the next period
+    False if more triggers than CARRY_CAPACITY belong to the next period
     """
     modules = len(state.free_from_ps)
     n, before = len(hits), state.carried[0]
@@ -324,7 +324,7 @@ NO_TAGS = np.zeros(0, np.int64)
 
 
 class Digitizer:
-    """The digitizers of all modules in one run; each ``take`` fills the arrays anew.
+    """The digitizers of all modules in one run; each ``take`` refills the arrays.
 
     words, first_word, counts, dead_units, origin : see ``digitize``
     room : (modules,) i8, words kept free at the beginning of each frame; set it before ``take``
@@ -345,7 +345,7 @@ class Digitizer:
 
     @property
     def carried(self) -> int:
-        """Triggers that belong to the next period."""
+        """Number of triggers that belong to the next period."""
         return int(self._state.carried[0])
 
     def take(
@@ -355,7 +355,7 @@ class Digitizer:
         *,
         tags: npt.NDArray[np.int64] = NO_TAGS,
     ) -> bool:
-        """Digitize one slice; False where too many triggers belong to the next period."""
+        """Digitize one slice; False if too many triggers belong to the next period."""
         room = len(hits) + self.carried + len(self.room) * HEADER_WORDS + int(self.room.sum())
         if len(self.words) < room:
             self.words = np.zeros(2 * room, np.uint64)

@@ -1,7 +1,7 @@
-"""A period's frames of all modules: headers filled, checksums sealed, one buffer for all.
+"""One period's frames of all modules: headers, checksums, a single buffer.
 
-The same bytes that ``hw.wire.frames.seal_frame`` makes frame by frame, made for all modules at
-once: at 190 periods a second a frame may cost a few microseconds only.
+The bytes are those that ``hw.wire.frames.seal_frame`` makes frame by frame, but made for all
+modules at once: at 190 periods a second, a frame may cost only a few microseconds.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ BIAS_10_MV = 5_650
 
 
 class ModuleState:
-    """What the headers tell of the modules themselves. Faults of the electronics change it.
+    """What the headers say about the modules themselves; faults of the electronics change it.
 
     temperature_C : (modules,) f8
-    epoch : (modules,) i8, counts how often the temperature left its band
+    epoch : (modules,) i8, how often the temperature has left its band
     sync_lost : (modules,) bool, clock not locked to the scanner's
     leap : (modules,) i8, periods by which the module's period counter is ahead
     sequence : (modules,) i8, number of the next frame; wraps on the wire at 2³²
-    words_sent : (modules,) i8, event words sent since the module began
-    anew : (modules,) bool, the next frame is the first since the module began
+    words_sent : (modules,) i8, event words sent since the module started
+    anew : (modules,) bool, the next frame is the first since the module started
     """
 
     def __init__(self, modules: int) -> None:
@@ -53,7 +53,7 @@ class ModuleState:
         self.anew = np.ones(modules, np.bool_)
 
     def begin_anew(self, modules: npt.NDArray[np.bool_]) -> None:
-        """Restart the counters of the modules (mask): they were without power."""
+        """Restart the counters of the masked modules, which were without power."""
         self.sequence[modules] = 0
         self.words_sent[modules] = 0
         self.anew[modules] = True
@@ -62,8 +62,8 @@ class ModuleState:
 class Framer:
     """Makes the frames of one run.
 
-    module : what headers tell of the modules
-    frames_made, words_made : (modules,) i8, over the whole run, whatever restarted
+    module : what the headers say about the modules
+    frames_made, words_made : (modules,) i8, over the whole run, despite any restarts
     """
 
     def __init__(self, modules: int, *, run_tag: int) -> None:
@@ -81,7 +81,7 @@ class Framer:
         """Fill the headers into the digitizer's words and return each module's frame.
 
         The frames are views of the words: send or copy them before the next period. A module that
-        is off makes none: an empty view stands in its place.
+        is off makes none; an empty view takes its place.
         """
         module, counts, header = self.module, digitized.counts, self._headers
         on = ~digitized.off

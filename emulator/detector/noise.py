@@ -1,8 +1,8 @@
 """Noisy crystals: triggers without a photon, such as a sensor's dark counts above the threshold.
 
-A Poisson process of its own rate in each noisy crystal, uniform in time. Read-out energies fall
-off exponentially above the trigger level, with a mean excess of NOISE_EXCESS of it: the shape of
-coincident dark counts, the numbers are assumed.
+Each noisy crystal has a Poisson process of its own rate, uniform in time. Read-out energies fall
+off exponentially above the trigger level, with a mean excess of NOISE_EXCESS times that level: the
+shape is that of coincident dark counts, the numbers are assumed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NoiseTables(NamedTuple):
     """The noisy crystals as the kernel sees them.
 
     module, address : (n,) i8, module and content of the word's crystal field
-    rate_Hz : of each
+    rate_Hz : rate of each
     trigger_keV : the digitizer's threshold
     """
 
@@ -41,7 +41,7 @@ class NoiseTables(NamedTuple):
 def noise_tables(
     noisy: npt.NDArray[np.int64], scanner: Scanner, *, rate_Hz: float, trigger_keV: float
 ) -> NoiseTables:
-    """Return the tables of noisy crystals (n,), numbered through the scanner."""
+    """Return the tables of noisy crystals (n,), given by global crystal number."""
     module, crystal = np.divmod(noisy, scanner.crystals_per_module)
     if scanner.response.position_readout == "raw":
         crystal = np.array([raw_address(scanner, int(c)) for c in crystal], np.int64)
@@ -63,11 +63,11 @@ def add_noise(
 
     Parameters
     ----------
-    tally : NOISE gets the triggers added
+    tally : the triggers are added to NOISE
 
     Returns
     -------
-    new number of hits, or −1 where they do not fit
+    new number of hits, or −1 if they do not fit
     """
     seed_stream(state, np.uint64(seed), np.uint64(slice_index + _STREAM))
     crystals = len(tables.module)

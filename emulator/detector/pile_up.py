@@ -1,15 +1,15 @@
 """Pile-up: further light in a module while it integrates the signal of an accepted trigger.
 
-A module integrates the light for T (``integration_ns`` of the preset) from an accepted trigger on.
-A hit that comes Δt later in the same module, with scintillation light that decays as exp(−t/τ),
-has the share (1 − exp(−(T − Δt)/τ)) / (1 − exp(−T/τ)) of its read-out energy within the gate (the
-denominator is the share that a lone hit has there, which the read-out energy has in it already).
-Position and depth are the light's centre of gravity where the light is shared among sensors
-(monolithic blocks, raw positions), else those of the crystal that gave most light. Time stays the
-first hit's. The digitizer modelled here does not notice: it sets no pile-up flag.
+A module integrates light for T (``integration_ns`` of the preset) after each accepted trigger. A
+hit that comes Δt later in the same module, with scintillation light decaying as exp(−t/τ), has the
+share (1 − exp(−(T − Δt)/τ)) / (1 − exp(−T/τ)) of its read-out energy within the gate (the
+denominator is a lone hit's share, which the read-out energy already includes). Position and depth
+are the light's centre of gravity if the light is shared among sensors (monolithic blocks, raw
+positions), else those of the crystal that gave most light. The time remains the first hit's. The
+digitizer modelled here does not notice pile-up and sets no flag.
 
-Of Poisson triggers of rate n the share 1 − exp(−n·T) of the accepted ones is piled up (G. F. Knoll,
-"Radiation Detection and Measurement", 4th ed., section 17.VII).
+For Poisson triggers of rate n, the share 1 − exp(−n·T) of the accepted ones is piled up (G. F.
+Knoll, "Radiation Detection and Measurement", 4th ed., section 17.VII).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ PILE_COLUMNS = 5
 
 @bare_kernel
 def light_share(gap_ps: int, integration_ps: int, decay_ps: float) -> float:
-    """Return which share of its read-out energy a hit adds that comes ``gap_ps`` after a trigger.
+    """Return the share of its read-out energy that a hit ``gap_ps`` after a trigger adds.
 
-    decay_ps : τ of the light; 0 where all of the signal comes at once
+    decay_ps : τ of the light; 0 if all of the signal comes at once
     """
     if decay_ps <= 0.0:
         return 1.0
@@ -45,7 +45,7 @@ def light_share(gap_ps: int, integration_ps: int, decay_ps: float) -> float:
 def begin_pile(
     pile: npt.NDArray[np.float64], energy: float, crystal: int, doi: int, row: int, shared: bool
 ) -> None:
-    """Set ``pile`` (PILE_COLUMNS,) f8 to the first hit; ``row`` crystals along u, see add_light."""
+    """Set ``pile`` (PILE_COLUMNS,) f8 to the first hit; ``row``: number of crystals along u."""
     weight = energy if shared else 1.0
     pile[PILE_ENERGY] = energy
     pile[PILE_U] = weight * (crystal % row)
@@ -60,8 +60,8 @@ def add_light(
 ) -> None:
     """Add one hit's light.
 
-    energy : what of it is within the gate
-    shared : the place becomes the centre of gravity; else that of the largest
+    energy : the part of it within the gate
+    shared : the place becomes the centre of gravity, else that of the largest
     """
     pile[PILE_ENERGY] += energy
     if shared:
@@ -76,7 +76,7 @@ def add_light(
 
 @bare_kernel
 def piled_place(pile: npt.NDArray[np.float64], row: int, shared: bool) -> tuple[int, int]:
-    """Return (crystal field, depth bin) of what has piled up."""
+    """Return (crystal field, depth bin) of the pile."""
     weight = pile[PILE_ENERGY] if shared else 1.0
     if weight <= 0.0:
         weight = 1.0

@@ -1,14 +1,14 @@
 """Raw positions: what an Anger-type read-out makes of a place, and which crystal it belongs to.
 
-The sharing of light among sensors shows the middle of a block stretched and its edges compressed
-towards the middle. Along each axis, with x from −1 to 1 across the block,
+Light sharing among sensors shows the middle of a block stretched and its edges compressed towards
+the middle. Along each axis, with x from −1 to 1 across the block,
 
     raw = ½ + RAW_REACH · tanh(κx) / tanh(κ),        κ = ``raw_compression`` (κ → 0: raw ∝ x)
 
-in shares of the picture, to which a Gaussian of ``raw_blur_fwhm_mm`` is added (the picture being
-as wide as the block). The curve's shape is the usual one of a flood map, the numbers are assumed.
-In a pixelated block the light comes out at the crystal's end, wherever in it the photon was
-absorbed, so each crystal is one spot; in a monolithic block x is the place itself.
+as a share of the picture, blurred by a Gaussian of ``raw_blur_fwhm_mm`` (the picture being as wide
+as the block). The curve has the usual shape of a flood map; the numbers are assumed. In a pixelated
+block light comes out at the crystal's end, wherever in it the photon was absorbed, so each crystal
+is one spot; in a monolithic block x is the place itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STRAIGHT = 1e-6
 
 @bare_kernel
 def raw_share(x: float, compression: float) -> float:
-    """Return where a place x in [−1, 1] is seen, in shares of the picture from 0 to 1."""
+    """Return where a place x in [−1, 1] is seen, as a share of the picture from 0 to 1."""
     if compression < _STRAIGHT:
         return 0.5 + RAW_REACH * x
     return 0.5 + RAW_REACH * math.tanh(compression * x) / math.tanh(compression)
@@ -37,17 +37,17 @@ def raw_share(x: float, compression: float) -> float:
 
 @bare_kernel
 def raw_bin(share: float) -> int:
-    """Return the bin of a share of the picture; what lies outside goes to the border's bin."""
+    """Return the bin of a share of the picture; anything outside goes to the border bin."""
     return min(max(math.floor(share * RAW_POSITION_BINS), 0), RAW_POSITION_BINS - 1)
 
 
 def ideal_crystal_map(scanner: Scanner) -> npt.NDArray[np.uint16]:
-    """Return the crystal of a module by raw position index u + 64·v, as no blur would have it.
+    """Return a module's crystal by raw position index u + 64·v, without blur.
 
     Returns
     -------
     (4096,) u2. In a pixelated block a bin belongs to the nearest spot, in a monolithic one to the
-    crystal of the place that is seen in the bin's middle; bins beyond the block to the edge.
+    crystal of the place seen at the bin's middle; bins beyond the block belong to the edge.
     """
     module = scanner.module
     iu = _crystal_by_bin(scanner, module.n_u)
@@ -68,7 +68,7 @@ def _crystal_by_bin(scanner: Scanner, n: int) -> npt.NDArray[np.int64]:
 
 
 def raw_address(scanner: Scanner, crystal: int) -> int:
-    """Return the raw position index at which a crystal of a module is seen without blur."""
+    """Return the raw position index at which a module's crystal is seen without blur."""
     module, compression = scanner.module, scanner.response.raw_compression
     iv, iu = divmod(crystal, module.n_u)
     u = raw_bin(raw_share(2.0 * (iu + 0.5) / module.n_u - 1.0, compression))

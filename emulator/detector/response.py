@@ -5,8 +5,8 @@ block's faces, so that no light is lost), time with CTR/√2. Each crystal has e
 linearity, walk and efficiency, the truth that a calibration has to find (``miscalibration``).
 
 The host corrects E = e·(1 + curvature·(e/511 keV − 1)) and t −= walk·(√(511 keV/E) − 1)
-(``coincidence/select.py``); here stand the inverse of the first and the same shape of the
-second, written again because an emulator that shared the host's code would share its mistakes.
+(``coincidence/select.py``). This module has the inverse of the first and the form of the second,
+written independently: an emulator that shared the host's code would share its mistakes.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class ResponseTables(NamedTuple):
     """The response as the kernel sees it.
 
     crystals : (n_crystals, CRYSTAL_COLUMNS) f4, see ``miscalibration``
-    doi_gain, doi_ps : (doi_bins,) f8, factor of the energy and summand of the time by depth bin
+    doi_gain, doi_ps : (doi_bins,) f8, energy factor and time offset by depth bin
     energy_sigma : keV at 1 keV; σ(E) = energy_sigma · √E
     hopeless_keV : blurred energies below this trigger in no crystal. Most deposits that are too low
-        end there, before their crystal's row, which is in no near cache, has to be waited for
-    raw, raw_sigma, raw_compression : whether positions are raw; their blur in shares of the
+        are rejected by this, without waiting for their crystal's row, which is in no near cache
+    raw, raw_sigma, raw_compression : whether positions are raw; their blur as a share of the
         picture along u and v; κ (``raw_position``)
     tail_share, tail_mean : see ``collect``
     """
@@ -151,7 +151,7 @@ def response_tables(
 def _hopeless_keV(
     crystals: Crystals, doi_gain: npt.NDArray[np.float64], trigger_keV: float
 ) -> float:
-    """Return the least blurred energy that some crystal reads out at the trigger level."""
+    """Return the least blurred energy that any crystal reads out at the trigger level."""
     read_out = trigger_keV / (np.maximum(crystals[:, GAIN], 1e-3) * doi_gain.max())
     blurred = read_out * (1 + crystals[:, CURVATURE] * (read_out / REFERENCE_KEV - 1))
     return float(blurred.min()) * (1 - 1e-6)
@@ -159,7 +159,7 @@ def _hopeless_keV(
 
 @bare_kernel
 def bin_reflected(position: float, extent: float, bins: int) -> int:
-    """Return the bin of a position in [0, extent), reflected at the ends where it lies outside."""
+    """Return the bin of a position, reflected at the ends of [0, extent) if outside."""
     if position < 0.0:
         position = -position
     if position >= extent:
@@ -171,9 +171,9 @@ def bin_reflected(position: float, extent: float, bins: int) -> int:
 def bend(energy_keV: float, curvature: float) -> float:
     """Return the e for which e·(1 + curvature·(e/511 keV − 1)) is the energy.
 
-    The root that is e = E at 511 keV, in the form that does not cancel for small curvatures:
-    e = 2E / (b + √(b² + 4·curvature·E/511 keV)), b = 1 − curvature. A negative curvature has no
-    root beyond b²·511 keV/(−4·curvature) (920 keV at −0.2): e = 2E/b goes on from there.
+    This is the root with e = E at 511 keV, in the form without cancellation for small curvatures: e
+    = 2E / (b + √(b² + 4·curvature·E/511 keV)), b = 1 − curvature. For a negative curvature there is
+    no root beyond b²·511 keV/(−4·curvature) (920 keV at −0.2); e = 2E/b is used from there on.
     """
     straight = 1.0 - curvature
     root = straight * straight + (4.0 / REFERENCE_KEV) * curvature * energy_keV
@@ -182,10 +182,10 @@ def bend(energy_keV: float, curvature: float) -> float:
 
 @bare_kernel
 def collect(state: npt.NDArray[np.uint64], energy_keV: float, tables: ResponseTables) -> float:
-    """Return the energy of which the charge is collected: a share of hits loses some.
+    """Return the energy whose charge is collected; a share of hits loses some.
 
-    In CZT holes are trapped and charge at a pixel's edge goes to a neighbour below its threshold:
-    spectra have a tail below the peak. Here the loss is exponential, whatever the depth.
+    In CZT, holes are trapped, and charge at a pixel's edge can go to a neighbour and stay below its
+    threshold, so spectra have a tail below the peak. Here the loss is exponential at any depth.
     """
     if uniform(state) >= tables.tail_share:
         return energy_keV
@@ -215,9 +215,9 @@ def respond(
     hits: npt.NDArray[np.void],
     n_hits: int,
 ) -> int:
-    """Write the hit that a deposit makes at ``hits[n_hits]``; return MADE, or why there is none.
+    """Write the hit that a deposit makes to ``hits[n_hits]``; return MADE, or why there is none.
 
-    A raw position keeps the errors of the crystal in which the deposit was.
+    A hit with a raw position keeps the errors of the crystal of its deposit.
     """
     energy = deposit[DEPOSIT_KEV]
     if energy < _HOPELESS * tables.trigger_keV:

@@ -1,9 +1,9 @@
-"""The truth file of a run: what each event word that the modules sent really was.
+"""The truth file of a run: what each event word sent by the modules really was.
 
-A file of blocks (``hw.wire.truth_layout``). One block a period: a FRAME for each data frame as it
-left the digitizer, before any fault of the link, then a LABEL for each of their words in order.
-A word is found by its frame (module, frame id, events before) and its place in it, so that frames
-that are lost, repeated or damaged on the way move nothing.
+A file of blocks (``hw.wire.truth_layout``), one per period: a FRAME for each data frame as it left
+the digitizer, before any fault of the link, then a LABEL for each of their words in order. A word
+is found by its frame (module, frame id, events before) and its place in it, so that frames lost,
+repeated or damaged on the way shift nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class TruthWriter:
 
 
 def check_truth(config: EmulatorConfig) -> None:
-    """Refuse a folder for truth files that is none, before any run; raises EmulationError."""
+    """Raise EmulationError, before any run, if the place for truth files is not a folder."""
     if config.truth not in ("", IN_RUN) and not Path(config.truth).is_dir():
         raise EmulationError(
             f"truth: {config.truth} is no folder; make it, name one that exists, or none for the "
@@ -107,12 +107,12 @@ def open_truth(where: str, order: Start, scanner: str) -> TruthWriter:
 
     Parameters
     ----------
-    where : IN_RUN for the run's own folder, or a folder; there the file is named by the run's tag
+    where : IN_RUN for the run's own folder, or a folder in which the file is named by the run's tag
 
     Raises
     ------
     EmulationError
-        where the folder cannot be written to, or is not known: the daq runs on another machine.
+        if the folder cannot be written to, or is unknown because the daq runs on another machine.
     """
     if where == IN_RUN and not Path(order.folder or "?").is_dir():
         raise EmulationError(

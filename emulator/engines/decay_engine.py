@@ -31,7 +31,7 @@ _EXPECTED_HITS_PER_PHOTON = 1.25  # room for hits; more than any scanner of ours
 
 
 class DecayEngine(Engine):
-    """Makes the slices of one run; any slice, from any thread, and the same whatever the order."""
+    """Makes the slices of one run, in any order and from any thread, always the same."""
 
     def __init__(
         self, instrument: Instrument, *, activity_Bq: float, seed: int, labelled: bool = False
@@ -42,7 +42,7 @@ class DecayEngine(Engine):
         self._threads = threading.local()
 
     def _posed_tables(self, index: int) -> TransportTables:
-        """Return the tables with the object's pose in the middle of the slice."""
+        """Return the tables for the object's pose at the middle of the slice."""
         motion, tables = self._instrument.motion, self._instrument.tables
         if motion is None:
             return tables
@@ -81,7 +81,7 @@ class DecayEngine(Engine):
         return SliceHits(index, hits[:n_hits], missed, tally, labels[:n_hits])
 
     def _room(self, activity_Bq: float) -> int:
-        """Return for how many hits of a slice there is to be room: 10 σ more than expected."""
+        """Return the number of hits to allocate for a slice: 10 σ more than expected."""
         instrument = self._instrument
         most = MOST_MODULES_PER_PHOTON * instrument.tables.emission.most_photons
         room = room_for(activity_Bq * PERIOD_S) * self._hits_per_decay + 2 * most
@@ -99,7 +99,7 @@ class DecayEngine(Engine):
         missed: npt.NDArray[np.int64],
         tally: npt.NDArray[np.int64],
     ) -> int:
-        """Add what comes without a source; return the new number of hits, or −1 for too many."""
+        """Add background that needs no source; return the new number of hits, −1 if too many."""
         instrument, labels = self._instrument, scratch.labels
         slice_ps = float(FRAME_PERIOD_PS)
         if instrument.lutetium is not None:

@@ -1,10 +1,8 @@
 """The emulation of one run: slices of Monte Carlo in any order, then the digitizer in sequence.
 
-``emulate_slice`` may be called for any slice from any thread; ``digitize`` takes the slices in
-order, one by one. One slice is one frame period. The bytes depend on the settings and the seed
-only, not on threads or on how fast it went.
-
-What really happened in an emulated run: the truth that the receiver's counters must meet.
+``emulate_slice`` may be called for any slice from any thread; ``digitize`` takes the slices one by
+one, in order. One slice is one frame period. The bytes depend only on the settings and the seed,
+not on threads or speed.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ from hw.wire.protocol import MAX_EVENTS
 
 
 class Totals:
-    """What really happened in a run: the truth that the receiver's counters must meet."""
+    """What really happened in a run: the truth that the receiver's counters must match."""
 
     def __init__(
         self, modules: int, nuclides: tuple[str, ...], regions: tuple[str, ...] = ()
@@ -67,10 +65,10 @@ class Totals:
         """Return the totals by name.
 
         They close: deposits + noise = below_trigger + unread + emitted + dead + piled_up + lost +
-        off + after_end. ``unread`` deposits were in crystals that are dead or missed them;
-        ``noise`` are triggers of noisy crystals and bursts; ``piled_up`` triggers added their
-        light to another's word; ``off`` ones came while their module had no power; ``photons``
-        are the γ and X photons of the source.
+        off + after_end. ``unread`` deposits were in crystals that are dead or that missed them;
+        ``noise`` are triggers of noisy crystals and bursts; ``piled_up`` triggers added their light
+        to another's word; ``off`` ones came while their module had no power; ``photons`` are the γ
+        and X photons of the source.
         """
         emitted, dead, piled_up, lost, off = (
             int(self.counts[:, kind].sum()) for kind in (EMITTED, DEAD, PILED_UP, LOST, OFF)
@@ -94,7 +92,7 @@ class Totals:
         } | self._decays_by_name()
 
     def _decays_by_name(self) -> dict[str, float]:
-        """Return the decays of each nuclide where there are several, and in each region."""
+        """Return the decays in each region and, if there are several nuclides, of each."""
         regions = TALLY_SIZE + len(self.nuclides)
         names = [f"decays of {nuclide}" for nuclide in self.nuclides]
         of = dict(zip(names, self.tally[TALLY_SIZE:regions].tolist(), strict=True))
@@ -112,18 +110,18 @@ def _engine_of(instrument: Instrument) -> type[Engine]:
 
 
 def rehearse(instrument: Instrument) -> None:
-    """Run every kernel once on a few decays, so that none is compiled or loaded during a run."""
+    """Run every kernel once on a few decays, so that nothing is compiled or loaded during a run."""
     emulation = Emulation(instrument, activity_Bq=1e4, seed=0)
     for index in range(2):
         emulation.digitize(emulation.emulate_slice(index))
 
 
 class Emulation:
-    """One run.
+    """The emulation of one run.
 
-    totals : counts what has been digitized so far
-    digitizer : holds the period's words, and where asked (``origins``) which hit each came from
-    framer : holds what the headers tell of the modules
+    totals : counts of what has been digitized so far
+    digitizer : holds the period's words and, if asked (``origins``), the hit each came from
+    framer : holds what the frame headers say about the modules
     """
 
     def __init__(
@@ -148,7 +146,7 @@ class Emulation:
         self.framer = Framer(modules, run_tag=run_tag)
 
     def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
-        """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
+        """Return each nuclide's activity at the middle of slice ``index``, (nuclides,) f8."""
         return self._engine.activities_Bq(index)
 
     def emulate_slice(self, index: int) -> SliceHits:
@@ -168,11 +166,11 @@ class Emulation:
         Parameters
         ----------
         tags : (n,) i8, see ``digitizer.digitize``
-        first_words : (modules, k) u8, words that each module sends before its singles; without
-            them a camera that moves sends its angle
+        first_words : (modules, k) u8, words that each module sends before its singles; by default,
+            a moving camera's angle
 
-        The frames are views of a buffer that the next call uses again. A module without power
-        makes none: an empty view stands in its place.
+        The frames are views of a buffer that the next call reuses. A module without power makes
+        none; an empty view takes its place.
         """
         self.convert(hits, last=last, tags=tags, first_words=first_words)
         return self.framer.seal(hits.index, self.digitizer, last=last)
@@ -185,8 +183,8 @@ class Emulation:
         tags: npt.NDArray[np.int64] = NO_TAGS,
         first_words: npt.NDArray[np.uint64] | None = None,
     ) -> None:
-        """Leave the words of the next period in ``digitizer``, without frames about them; the
-        parameters are ``digitize``'s."""
+        """Leave the words of the next period in ``digitizer``, without framing them; parameters
+        as for ``digitize``."""
         if hits.index != self.totals.periods:
             raise EmulationError(f"slice {hits.index} came where {self.totals.periods} was due")
         if first_words is None and isinstance(self._engine, SpectEngine):
@@ -219,11 +217,11 @@ def frames_of_run(
     run_tag: int = 0,
     truth: TruthWriter | None = None,
 ) -> Iterator[list[bytes]]:
-    """Yield each period's frames as bytes: the whole run without pacing, for tools and tests.
+    """Yield each period's frames as bytes: the whole run, unpaced, for tools and tests.
 
-    Faults that are switched (``config.faults``) are the service's: here none is done.
+    Scheduled faults (``config.faults``) are not applied here; the service does that.
 
-    ``truth`` gets the truth of every word; the caller closes it.
+    The truth of every word is written to ``truth``, which the caller closes.
     """
     emulation = Emulation(
         instrument,

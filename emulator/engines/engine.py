@@ -1,4 +1,4 @@
-"""What the engines of all kinds share: activity in time, background noise, room for hits."""
+"""What all kinds of engine share: activity over time, background noise, room for hits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """The part of a run's engine that does not depend on how photons are followed."""
+    """The part of an engine that does not depend on how photons are tracked."""
 
     def __init__(
         self, instrument: Instrument, *, activity_Bq: float, seed: int, labelled: bool = False
@@ -29,7 +29,7 @@ class Engine:
         self._labelled = labelled
 
     def activities_Bq(self, index: int) -> npt.NDArray[np.float64]:
-        """Return each nuclide's activity in the middle of slice ``index``, (nuclides,) f8."""
+        """Return each nuclide's activity at the middle of slice ``index``, (nuclides,) f8."""
         time_s = (index + 0.5) * PERIOD_S
         kinetics = self._instrument.kinetics
         factor = 1.0 if kinetics is None else kinetics.activity(time_s)[0]
@@ -54,7 +54,7 @@ class Engine:
         n_hits: int,
         tally: npt.NDArray[np.int64],
     ) -> int:
-        """Add the triggers of noisy crystals; return the new number of hits, −1 for too many."""
+        """Add the triggers of noisy crystals; return the new number of hits, −1 if too many."""
         noise, before = self._instrument.noise, n_hits
         if noise is not None:
             slice_ps = float(FRAME_PERIOD_PS)
@@ -64,5 +64,5 @@ class Engine:
 
 
 def room_for(expected: float) -> float:
-    """Return a number that a Poisson number of this mean does not exceed in a lifetime."""
+    """Return a bound that a Poisson number of this mean will practically never exceed."""
     return expected + 10 * math.sqrt(expected) + 10

@@ -1,4 +1,4 @@
-"""What stays the same from run to run: scanner, phantom, source and their tables, made once."""
+"""What stays the same from run to run: scanner, phantom, source and their tables."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class Instrument:
 
     @property
     def response(self) -> ResponseTables:
-        """The response as the kernels see it; ``truth`` names what a calibration has to find."""
+        """The response as the kernels use it; ``truth`` holds what a calibration has to find."""
         return self.tables.response

@@ -1,4 +1,4 @@
-"""Making an event library: full Monte Carlo with a detector that measures exactly.
+"""Building an event library: the full Monte Carlo with a detector that measures exactly.
 
 The kernels are those of a run. A library is kept in the user's cache folder under a hash of all
 that decides it: the kernel that makes it and its tables, and the numbers of decays.
@@ -51,7 +51,7 @@ Progress = Callable[[float], None]
 
 
 def library_key(instrument: Instrument, decays: int) -> str:
-    """Return the content hash of all that decides a library, 32 hexadecimal digits."""
+    """Return the hash of everything a library depends on, 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     exact = _exact(instrument).tables
     for part in (_FORMAT, kernel_key(emulate_slice), decays, instrument.source, *exact):
@@ -78,18 +78,18 @@ def obtain_library(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Library:
-    """Return the instrument's library: from its file, or made and written there.
+    """Return the instrument's library, read from its file or built and written there.
 
     Parameters
     ----------
     name : AUTOMATIC for the cache folder, or a file
-    decays : decays to emulate for it, shared evenly by the nuclides; None: DECAYS_IN_LIBRARY
-    progress : called with the share that is done
+    decays : decays to emulate, divided equally among the nuclides; None: DECAYS_IN_LIBRARY
+    progress : called with the fraction done
 
     Raises
     ------
     EmulationError
-        for a file that was made for other settings, and where nothing is ever detected.
+        if the file was made for other settings, or nothing is ever detected.
     """
     decays = decays or DECAYS_IN_LIBRARY
     key = library_key(instrument, decays)
@@ -108,7 +108,7 @@ def build_library(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Library:
-    """Emulate decays of each nuclide of the source and return what they left."""
+    """Emulate decays of each nuclide of the source and return their deposits."""
     exact, nuclides = _exact(instrument), len(instrument.source.nuclides)
     each = max(1, round(decays / nuclides))
     parts: list[npt.NDArray[np.void]] = []
@@ -135,7 +135,7 @@ def build_library(
 
 
 class _OneNuclide(DecayEngine):
-    """Decays of one nuclide at a constant activity, as at the start of a run."""
+    """Emulates one nuclide at a constant activity, with the object as at the start of a run."""
 
     def __init__(self, instrument: Instrument, nuclide: int, decays: int) -> None:
         activity_Bq = min(decays, _DECAYS_A_SLICE) / PERIOD_S
@@ -158,7 +158,7 @@ def _slices(engine: _OneNuclide, decays: int, threads: int) -> Iterable[SliceHit
 
 
 def _exact(instrument: Instrument) -> Instrument:
-    """Return an instrument that measures without noise and errors all that may trigger."""
+    """Return an instrument that measures everything that may trigger, without noise or errors."""
     response = instrument.response
     crystals = np.zeros((len(response.crystals), CRYSTAL_COLUMNS), np.float32)
     crystals[:, [GAIN, EFFICIENCY]] = 1.0
@@ -178,7 +178,7 @@ def _exact(instrument: Instrument) -> Instrument:
 
 
 def _groups(made: SliceHits) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
-    """Return a slice's deposits in the order of their decays, and how many each decay left.
+    """Return a slice's deposits grouped by decay, and how many each decay left.
 
     Times are after the decay's first emission.
     """
@@ -200,7 +200,7 @@ def _groups(made: SliceHits) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64
 def with_library(
     instrument: Instrument, config: EmulatorConfig, progress: Progress | None = None
 ) -> Instrument:
-    """Return the instrument in load mode, with the event library that the configuration names."""
+    """Return the instrument in load mode, with the event library named by the configuration."""
     library = obtain_library(instrument, config.library, threads=config.threads, progress=progress)
     tables = library_tables(library, instrument.response, instrument.scanner)
     return replace(instrument, library=tables)

@@ -3,8 +3,8 @@
 Each decay of a slice is an independent random one of the library at an independent time: a Poisson
 process of the activity's rate, so rates, spectra, coincidences and randoms are those of the full
 Monte Carlo. Energy and time get fresh noise, then the crystal's errors and the trigger, by the
-formulas of ``response``; dead time and frames come after. What repeats is the place: a library
-decay keeps its crystals and depths whenever it is drawn again (docs/physics.md).
+formulas of ``response``; dead time and frames come after. Only the place repeats: a library decay
+keeps its crystals and depths each time it is drawn (docs/physics.md).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class LibraryEngine(DecayEngine):
-    """Makes the slices of one run from a library; any slice, from any thread."""
+    """Makes the slices of one run from a library, in any order and from any thread."""
 
     def __init__(
         self, instrument: Instrument, *, activity_Bq: float, seed: int, labelled: bool = False
@@ -58,7 +58,7 @@ class LibraryEngine(DecayEngine):
             )
 
     def make_slice(self, index: int) -> SliceHits:
-        """Return one slice played from the library; any slice, from any thread."""
+        """Return one slice drawn from the library; any slice, from any thread."""
         activities_Bq = self.activities_Bq(index)
         rates_Hz = activities_Bq * self._library.detected
         modules = self._instrument.scanner.n_modules
@@ -83,14 +83,14 @@ class LibraryEngine(DecayEngine):
     def _count_unseen(
         self, index: int, rates_Hz: npt.NDArray[np.float64], tally: npt.NDArray[np.int64]
     ) -> None:
-        """Count decays that leave nothing: a Poisson number, for a thinned process is Poisson."""
+        """Count decays that leave nothing: a Poisson number, as a thinned Poisson process is."""
         random = np.random.Generator(np.random.Philox(key=[self._seed, index]))
         unseen = random.poisson(rates_Hz * PERIOD_S)
         tally[DECAYS] += unseen.sum()
         tally[TALLY_SIZE:] += unseen
 
     def _work(self, room: int) -> tuple[Work, Words]:
-        """Return the thread's working space, and room for so many hits, (≥ room, 2) i8."""
+        """Return the thread's working space, and an array for its hits, (≥ room, 2) i8."""
         threads = self._threads
         if not hasattr(threads, "work"):
             threads.work, threads.drawn = new_work(), np.empty((0, 2), np.int64)

@@ -1,4 +1,4 @@
-"""From a configuration to an instrument: phantom, source and detector checked and tabulated."""
+"""From a configuration to an instrument: checks and tabulates phantom, source and detector."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ def prepare(
 ) -> Instrument:
     """Return the instrument of a configuration.
 
-    ``phantom`` and ``scanner`` stand in for the named ones.
-
-    ``progress`` is called with the share done while an event library is made.
+    ``phantom`` and ``scanner`` replace those named in the configuration; ``progress`` is called
+    with the fraction done while an event library is made.
     """
     check_config(config)
     check_hit_mode(config)
@@ -78,7 +77,7 @@ def prepare(
 
 
 def check_library(config: EmulatorConfig) -> None:
-    """Refuse what load mode cannot do; raises EmulationError."""
+    """Raise EmulationError for anything that load mode cannot do."""
     if config.library and (config.tac or config.motion):
         raise EmulationError(
             "library: load mode plays decays of one object at rest with one distribution; leave "

@@ -1,4 +1,4 @@
-"""The Monte Carlo of a SPECT run, slice by slice: what its cameras see of all decays."""
+"""The Monte Carlo of a SPECT run, slice by slice: what the cameras see of all decays."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _DECAYS_STREAM = 0x5350  # of the numbers of decays, apart from those of the ker
 
 
 class SpectEngine(Engine):
-    """Makes the slices of one run; any slice, from any thread, and the same whatever the order.
+    """Makes the slices of one run, in any order and from any thread, always the same.
 
-    exceeded : probabilities above 1 that the kernel met; more than 0 would be a defect
+    exceeded : number of probabilities above 1 that the kernel met; any is a defect
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class SpectEngine(Engine):
         self._threads = threading.local()
 
     def angles_deg(self, index: int) -> npt.NDArray[np.float64]:
-        """Return where each module stands in slice ``index``, (modules,) f8; 0 for a static one.
+        """Return each module's angle in slice ``index``, (modules,) f8; 0 for a static one.
 
-        Within a slice nothing moves: 6 °/s are 0.03° in 5.24 ms.
+        Motion within a slice is neglected: 6 °/s is 0.03° in 5.24 ms.
         """
         motion = self._instrument.spect_motion
         if motion is None:
@@ -61,7 +61,7 @@ class SpectEngine(Engine):
         return np.round(motion.angles_deg(index * PERIOD_S), 3)  # as angle words tell it
 
     def first_words(self, index: int) -> npt.NDArray[np.uint64] | None:
-        """Return each module's angle word of slice ``index``, (modules, 1) u8; None where none."""
+        """Return each module's angle word for a slice, (modules, 1) u8; None if static."""
         if self._instrument.spect_motion is None:
             return None
         return pack_angle_words(time_ticks=0, angle_deg=self.angles_deg(index))[:, None]
@@ -109,7 +109,7 @@ class SpectEngine(Engine):
         return poses_at(scanner, self.angles_deg(index), self._object_pose(index))
 
     def _to_scanner(self, index: int, labels: npt.NDArray[np.void]) -> None:
-        """Take the places of labels from the object's frame to the scanner's."""
+        """Transform the places in the labels from the object's frame to the scanner's."""
         pose, axes = self._object_pose(index), ("x_mm", "y_mm", "z_mm")
         if not len(pose) or not len(labels):
             return
@@ -118,7 +118,7 @@ class SpectEngine(Engine):
             labels[axis] = row + shift
 
     def _tally(self, index: int, activities_Bq: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the slice's tally with its decays: drawn, for they are not followed one by one."""
+        """Return the slice's tally with a drawn number of decays, as none is tracked singly."""
         regions = self._region_share(index)
         tally = np.zeros(TALLY_SIZE + len(activities_Bq) + len(regions), np.int64)
         random = np.random.Generator(np.random.PCG64([self._seed, index, _DECAYS_STREAM]))

@@ -1,9 +1,9 @@
-"""Modules whose clock has lost SYNC: times drift away from the scanner's until it is back.
+"""Modules whose clock has lost SYNC: their times drift from the scanner's until it returns.
 
-A clock that runs fast by x ppm shows, t after it lost SYNC, a time that is x·10⁻⁶·t ahead; at
-regained SYNC it is right again at once. The module cuts its data frames by its own clock: what it
-sees at a frame's end goes into the next frame (fast) or what it sees at a frame's beginning still
-into the one before (slow), which is therefore made one slice later.
+A clock that runs fast by x ppm is x·10⁻⁶·t ahead at time t after losing SYNC, and is right again as
+soon as SYNC returns. The module cuts its data frames by its own clock: if fast, what it sees at the
+end of a frame goes into the next one; if slow, what it sees at the beginning of a frame still goes
+into the one before, which is therefore made one slice later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 
 
 class Clocks:
-    """The clocks of one run's modules, from its schedule of faults."""
+    """The module clocks of one run, from its schedule of faults."""
 
     def __init__(self, schedule: FaultSchedule, modules: int) -> None:
         self._schedule = schedule
@@ -29,7 +29,7 @@ class Clocks:
         self._peeked: list[SliceHits] = []
 
     def stream(self, slices: Iterable[SliceHits]) -> Iterator[SliceHits]:
-        """Yield the slices; ``shift`` each before the next is asked for."""
+        """Yield the slices; ``shift`` each before requesting the next."""
         self._slices = iter(slices)
         while True:
             yield self._peeked.pop() if self._peeked else next(self._slices)
@@ -37,7 +37,7 @@ class Clocks:
     def shift(self, hits: SliceHits) -> SliceHits:
         """Return the slice as the modules' clocks cut it, with the times that they show.
 
-        While a clock is slow one slice more is drawn from the stream.
+        While a clock is slow, one extra slice is drawn from the stream.
         """
         shifted = self._shown(hits)
         if (self._errors_ps(hits.index + 1) < 0).any():
@@ -61,14 +61,14 @@ class Clocks:
         return replace(hits, hits=shown)
 
     def _rates(self, period: int) -> npt.NDArray[np.float64]:
-        """Return by how much each module's clock runs fast in a period, (modules,) f8, of 1."""
+        """Return the fraction by which each module's clock runs fast in a period, (modules,) f8."""
         rates = np.zeros(self._modules)
         for entry in self._schedule.on(period, "clock_drift"):
             rates[entry.modules] += entry.fault.amounts["ppm"] * 1e-6
         return rates
 
     def _errors_ps(self, period: int) -> npt.NDArray[np.float64]:
-        """Return how far each module's clock is ahead when a period begins, (modules,) f8."""
+        """Return how far each module's clock is ahead at the start of a period, (modules,) f8."""
         errors = np.zeros(self._modules)
         for entry in self._schedule.on(period, "clock_drift"):
             error = entry.fault.amounts["ppm"] * 1e-6 * (period - entry.begin) * FRAME_PERIOD_PS
@@ -79,7 +79,7 @@ class Clocks:
 def _give_back(
     hits: SliceHits, following: SliceHits, shown: SliceHits
 ) -> tuple[SliceHits, SliceHits]:
-    """Move what the following slice, as ``shown``, has before its begin to the slice before."""
+    """Move hits that the next slice, as ``shown``, has before its start to the slice before."""
     early = shown.hits["time_ps"] < 0
     moved = shown.hits[early]
     moved["time_ps"] += FRAME_PERIOD_PS

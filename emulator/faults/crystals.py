@@ -1,9 +1,9 @@
-"""Faults that change which triggers a slice has: crystals that die or make noise, gain that drifts
-with the temperature, bursts.
+"""Faults that change the triggers of a slice: dead or noisy crystals, gain that drifts with
+temperature, bursts.
 
-They change the triggers of one slice after the Monte Carlo, in sequence, from the seed and the
-period alone. What they take away is counted where the Monte Carlo counts it (unread, below
-trigger), what they add is noise; labels follow their hits.
+They act on one slice at a time after the Monte Carlo, in order, and depend only on the seed and the
+period. Triggers they remove are counted as the Monte Carlo does (unread, below trigger), those they
+add count as noise; labels follow their hits.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CrystalFaults:
             self._raw_map = ideal_crystal_map(scanner)
 
     def disturb(self, hits: SliceHits) -> SliceHits:
-        """Return the slice as the faulty crystals make it; the same object where none is on."""
+        """Return the slice as changed by faulty crystals; the same object if no fault is on."""
         entries = self._schedule.on(hits.index, *_KINDS)
         if not entries and (self.gain == 1.0).all():
             return hits
@@ -83,7 +83,7 @@ class CrystalFaults:
         return _without(hits, dead, UNREAD)
 
     def _add(self, hits: SliceHits, entry: Entry) -> SliceHits:
-        """Add the triggers of noise, in order of time among the others."""
+        """Merge noise triggers into the others, in order of time."""
         random = np.random.default_rng([self._seed, entry.number, hits.index])
         present = np.bincount(hits.hits["module"], minlength=len(entry.modules))
         added = [
@@ -133,7 +133,7 @@ class CrystalFaults:
 
 
 def _without(hits: SliceHits, gone: npt.NDArray[np.bool_], why: int) -> SliceHits:
-    """Return the slice without some hits, counted per module as missed."""
+    """Return the slice without some hits, which are counted per module as missed."""
     if not gone.any():
         return hits
     modules = hits.hits["module"][gone]

@@ -1,9 +1,8 @@
-"""Faults done on purpose to finished frames and their way, so that the receiver's checks can be
-proved.
+"""Deliberate faults in finished frames and their delivery, to prove the receiver's checks.
 
-A fault is drawn per frame from (seed, module, period), or named exactly; the count of what was
-done is the truth that a test compares with what was noticed. At most one fault per frame; last
-frames are spared, so that a run's end is always seen.
+A fault is drawn per frame from (seed, module, period), or named exactly; the count of faults
+applied is the truth that a test compares with what was noticed. At most one fault per frame; last
+frames are spared, so that the end of a run is always seen.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _UNKNOWN_MODULE = 0xFFFE
 
 
 class FaultInjector:
-    """Turns each module's frames into what goes out, and counts what was done.
+    """Turns each module's frames into what is sent, and counts the faults applied.
 
     ``done`` counts by kind; each fault's own count is in the schedule.
     """
@@ -49,7 +48,7 @@ class FaultInjector:
         self.idle = True
 
     def begin(self, period: int) -> None:
-        """Look up which faults are on in a period."""
+        """Look up the faults that are on in a period."""
         self._spoiling = self._schedule.on(period, *FRAME_KINDS)
         self._cut = self._schedule.on(period, "stalled_link", "vanished_link")
         held = self._late or any(self._stalled.values())
@@ -85,7 +84,7 @@ class FaultInjector:
         return [held, *out] if is_last else [*out, held]
 
     def _choose(self, module: int, period: int) -> FaultKind | None:
-        """Return what to do to a frame, counted; nothing is reordered twice."""
+        """Choose the fault for a frame and count it; no frame is reordered twice."""
         exact = self._exact.get((module, period))
         if exact is not None:
             self.done[exact] += 1
@@ -125,7 +124,7 @@ def _spoil(kind: FaultKind, frame: bytes) -> list[bytes]:
 
 
 def _with_field(frame: bytes, offset: int, layout: str, value: int) -> bytes:
-    """Return the frame with one header field changed and a checksum that holds again."""
+    """Return the frame with one header field changed and a valid checksum."""
     changed = bytearray(frame)
     struct.pack_into(layout, changed, offset, value)
     checksum = frame_crc(bytes(changed), bytes(changed[HEADER_BYTES:]))

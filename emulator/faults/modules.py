@@ -1,6 +1,6 @@
 """Faults that show in a module's headers: SYNC, temperature and epoch, counters, power.
 
-Set before each period's triggers are digitized; everything is a function of the period alone.
+They are set before each period's triggers are digitized and depend on the period alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _THERMAL = ("temperature_drift", "temperature_sine")
 
 
 class ModuleFaults:
-    """Sets what the headers of one run's modules tell.
+    """Sets the header contents of one run's modules.
 
     gain : (modules,) f8, relative gain at the present temperature
     off : (modules,) bool, without power in the present period
@@ -33,8 +33,8 @@ class ModuleFaults:
         self._band_K = np.full(modules, np.inf)
 
     def begin(self, period: int, *, last: bool) -> None:
-        """Set everything for a period. In the ``last`` one every module has power, so that a
-        run's end is always seen."""
+        """Set everything for a period. In the ``last`` one every module has power, so that the
+        end of a run is always seen."""
         if period == 0:
             for entry in self._schedule.on(0, "counter_wrap"):
                 self._module.sequence[entry.modules] = 2**32 - int(entry.fault.amounts["before"])
@@ -78,7 +78,7 @@ class ModuleFaults:
         self._count_epochs()
 
     def _count_epochs(self) -> None:
-        """Begin a new epoch in modules whose temperature left the band around the last one's."""
+        """Start a new epoch in modules whose temperature left the band around the last epoch's."""
         module = self._module
         outside = np.abs(module.temperature_C - self._epoch_C) > self._band_K
         module.epoch += outside
@@ -86,7 +86,7 @@ class ModuleFaults:
 
 
 def _rise_K(entry: Entry, period: int) -> float:
-    """Return by how much the temperature is above its usual value in the middle of a period."""
+    """Return the temperature's rise above its usual value at the middle of a period."""
     amounts, time_s = entry.fault.amounts, entry.seconds_on(period) + PERIOD_S / 2
     if entry.fault.kind == "temperature_drift":
         return amounts["K_per_s"] * time_s

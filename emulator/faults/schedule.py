@@ -1,7 +1,7 @@
-"""When each fault of a run begins and ends, in frame periods, and the truth of what was done.
+"""When each fault of a run begins and ends, in frame periods, and a log of what was done.
 
-Decided in detector time alone: an order that comes during a run takes effect with the next period
-that is not yet made. A fault that has ended or was cleared stays in the log.
+Times are detector time only: an order given during a run takes effect with the next period not yet
+made. A fault that has ended or been cleared stays in the log.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hw.messages.source import FaultDone
 
 @dataclass(eq=False)
 class Entry:
-    """One fault of a run: what, since when, and how often it was done.
+    """One fault of a run: what, since when, and how often it was applied.
 
     modules : (modules,) bool
-    end : first period without it, math.inf where it lasts until cleared
+    end : first period without it; math.inf if it lasts until cleared
     """
 
     number: int
@@ -38,7 +38,7 @@ class Entry:
         return self.begin <= period < self.end
 
     def seconds_on(self, period: int) -> float:
-        """Detector time from the fault's begin to the begin of a period."""
+        """Return the detector time from the fault's start to the start of a period, s."""
         return (period - self.begin) * PERIOD_S
 
 
@@ -53,12 +53,12 @@ class FaultSchedule:
             self.set(fault)
 
     def set(self, fault: Fault) -> Entry:
-        """Take a fault into the schedule.
+        """Add a fault to the schedule.
 
         Raises
         ------
         FaultError
-            where its time has passed, or it can only be there from the start.
+            if its time has passed, or it can only begin with the run.
         """
         begin = self.period if fault.at_s is None else round(fault.at_s / PERIOD_S)
         if begin < self.period:
@@ -80,7 +80,7 @@ class FaultSchedule:
         return entry
 
     def clear(self, number: int | None) -> None:
-        """End a fault, or with None all of them, with the next period; raises FaultError."""
+        """End a fault, or all of them (None), from the next period on; raises FaultError."""
         chosen = [e for e in self.entries if number in (None, e.number) and e.end > self.period]
         if number is not None and not chosen:
             raise FaultError(f"no fault {number} is set; `tomoshibi fault list` has those set")
@@ -88,15 +88,15 @@ class FaultSchedule:
             entry.end = max(self.period, entry.begin)  # one still to come: never on
 
     def on(self, period: int, *kinds: str) -> list[Entry]:
-        """Return the faults of some kinds that are on in a period, in the order they were set."""
+        """Return the faults of the given kinds that are on in a period, in the order set."""
         return [e for e in self.entries if e.is_on(period) and e.fault.kind in kinds]
 
     def pending(self) -> list[Entry]:
-        """Return the faults that are on or still to come."""
+        """Return the faults that are on or yet to begin."""
         return [e for e in self.entries if e.end > max(self.period, e.begin)]
 
     def log(self) -> list[FaultDone]:
-        """Return the truth so far: each fault that was on, with its periods and its count."""
+        """Return the truth so far: each fault that was on, with its periods and count."""
         return [
             FaultDone(
                 number=e.number,

@@ -1,4 +1,4 @@
-"""Kernels that play the decays of an event library: drawn, blurred and written as hits."""
+"""Kernels that replay the decays of an event library: drawn, blurred and written as hits."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ _VALUES = 8
 def _draw_decays(
     tables: LibraryTables, place: float, gap: float, end: float, slice_ps: float, work: Work
 ) -> tuple[float, int]:
-    """Draw up to _BATCH decays in the order of the library; return (place of the last, how many).
+    """Draw up to _BATCH decays in the library's order; return (place of the last, number drawn).
 
-    A Poisson process in the plane of time and library: its points come in the order of one axis
-    with exponential gaps, uniform along the other. Taken in the library's order they read it from
-    one end to the other, which is twice as fast as here and there.
+    This is a Poisson process in the plane of time and library: points drawn in order along one axis
+    have exponential gaps and are uniform along the other. Taking the library's order reads it from
+    end to end, which is twice as fast as random access.
     """
     n = 0
     while n < _BATCH:
@@ -99,7 +99,7 @@ def _draw_decays(
 
 @bare_kernel
 def _gather(tables: LibraryTables, n: int, work: Work) -> int:
-    """Lay the batch's deposits out by quantity, with their random numbers; return how many."""
+    """Lay out the batch's deposits by quantity, with their random numbers; return their number."""
     values = work.values
     m = 0
     for k in range(n):
@@ -122,9 +122,9 @@ def _gather(tables: LibraryTables, n: int, work: Work) -> int:
 
 @bare_kernel
 def _blur(tables: LibraryTables, m: int, values: npt.NDArray[np.float32]) -> None:
-    """Turn _ENERGY into what is read out and _OFFSET into the time stamp after the decay.
+    """Turn _ENERGY into the read-out energy and _OFFSET into the time stamp after the decay.
 
-    The formulas of ``response``, for all deposits of a batch at once: this loop has no branches.
+    The formulas of ``response``, for all deposits of a batch at once, in a loop without branches.
     """
     one, four = np.float32(1.0), np.float32(4.0 / REFERENCE_KEV)
     reference, least = np.float32(REFERENCE_KEV), np.float32(WALK_LEAST_KEV)
@@ -155,7 +155,7 @@ def _write_hits(
 ) -> int:
     """Write the batch's deposits that trigger and are read out; return the new number of hits.
 
-    Without branches on what becomes of a deposit: all are written, the place moves on for hits.
+    Without branches: every deposit is written, but the position advances for hits only.
     """
     trigger, half = np.float32(tables.trigger_keV), np.float32(0.5)
     last = len(first) - 2
@@ -187,19 +187,19 @@ def play_slice(
     first: npt.NDArray[np.int32],
     tally: npt.NDArray[np.int64],
 ) -> int:
-    """Play one slice of time from the library.
+    """Replay one slice of time from the library.
 
     Parameters
     ----------
     rates_Hz : (nuclides,) f8, decays per second that leave anything in a module
-    drawn : (capacity, 2) i8, filled with triggers, HIT as words, in the order of the library
-    fates : (modules, 3) i8, deposits by what became of them, counted up
-    first : (parts + 1,) i4, counted up from its second element on: hits in each part of the slice
-    tally : (TALLY_SIZE + nuclides,) i8, gets decays and deposits added
+    drawn : (capacity, 2) i8, filled with triggers, HIT as words, in the library's order
+    fates : (modules, 3) i8, deposits by fate, added to
+    first : (parts + 1,) i4, hits in each part of the slice, added from the second element on
+    tally : (TALLY_SIZE + nuclides,) i8, decays and deposits, added to
 
     Returns
     -------
-    number of hits, or −1 where they do not fit
+    number of hits, or −1 if they do not fit
     """
     seed_stream(work.state, np.uint64(seed), np.uint64(slice_index + _STREAM))
     parts_per_ps = (len(first) - 1) / slice_ps
@@ -224,11 +224,11 @@ def play_slice(
 def order_roughly(
     drawn: Words, n: int, slice_ps: float, first: npt.NDArray[np.int32], ordered: Words
 ) -> None:
-    """Copy n hits in order of time, but for those within one part of the slice.
+    """Copy n hits in order of time, except within each part of the slice.
 
     Parameters
     ----------
-    drawn, ordered : (≥ n, 2) i8, HIT as words, the first of which is the time
+    drawn, ordered : (≥ n, 2) i8, HIT as words, the first being the time
     first : (parts + 1,) i4, as ``play_slice`` filled it; used up
     """
     parts_per_ps = (len(first) - 1) / slice_ps

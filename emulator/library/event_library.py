@@ -1,7 +1,7 @@
-"""The event library of load mode: decays that were detected, in memory and in a file.
+"""The event library of load mode: detected decays, in memory and in a file.
 
-A library holds each decay that left anything in a module as a group of *deposits*: place, energy
-without noise, time after the decay without noise. Decays that left nothing are only counted.
+A library holds each decay that left anything in a module as a group of *deposits*: place, noiseless
+energy and noiseless time after the decay. Decays that left nothing are only counted.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ KEPT_FILES = 8
 
 @dataclass(frozen=True)
 class Library:
-    """Decays that were detected, by nuclide.
+    """Detected decays, by nuclide.
 
-    deposits : (n,) DEPOSIT, those of one decay side by side
+    deposits : (n,) DEPOSIT, those of one decay adjacent
     start : (decays + 1,) u4, where each decay's deposits begin
     first : (nuclides + 1,) i8, where each nuclide's decays begin in ``start``
-    emulated : (nuclides,) i8, decays of each nuclide, also of those that left nothing
+    emulated : (nuclides,) i8, decays of each nuclide, including those that left nothing
     """
 
     deposits: npt.NDArray[np.void]
@@ -56,12 +56,12 @@ class Library:
 
 
 def library_folder() -> Path:
-    """Return where libraries are cached (``TOMOSHIBI_CACHE`` moves its parent)."""
+    """Return the folder where libraries are cached (``TOMOSHIBI_CACHE`` sets its parent)."""
     return cache_root() / "library"
 
 
 def read_library(path: Path, key: str, *, named: bool) -> Library | None:
-    """Return a library from its file; None where there is none, or a damaged one in the cache."""
+    """Read a library from its file; None if it is absent, or damaged in the cache."""
     if not path.is_file():
         return None
     try:
@@ -83,7 +83,7 @@ def read_library(path: Path, key: str, *, named: bool) -> Library | None:
 
 
 def write_library(path: Path, key: str, library: Library, *, named: bool) -> None:
-    """Write a library; a cache that cannot be written is no error, a named file is."""
+    """Write a library; failing to write a named file is an error, to the cache is not."""
     arrays: dict[str, Any] = {
         field.name: getattr(library, field.name) for field in dataclasses.fields(Library)
     }

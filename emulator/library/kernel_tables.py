@@ -1,4 +1,4 @@
-"""An event library as the kernel sees it: deposits with their crystals' errors, and normals."""
+"""An event library as the kernel sees it: deposits, their crystals' errors, and normal deviates."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LibraryTables(NamedTuple):
 def normal_table() -> npt.NDArray[np.float32]:
     """Return NORMALS standard normal quantiles, (NORMALS,) f4, with mean 0 and variance 1.
 
-    The largest is 4.3: a part in 60 000 of a Gaussian lies beyond.
+    The largest is 4.3, beyond which 1 in 60 000 of a Gaussian lies.
     """
     inverse = NormalDist().inv_cdf
     half = np.array([inverse((i + 0.5) / NORMALS) for i in range(NORMALS // 2, NORMALS)])
@@ -68,7 +68,7 @@ def normal_table() -> npt.NDArray[np.float32]:
 
 
 def library_tables(library: Library, response: ResponseTables, scanner: Scanner) -> LibraryTables:
-    """Return the tables of a library in a scanner with its own crystals."""
+    """Return the tables of a library for a scanner and its crystals."""
     deposits = library.deposits
     crystal = deposits["crystal"].astype(np.int64)
     first = deposits["module"].astype(np.int64) * scanner.crystals_per_module
@@ -96,7 +96,7 @@ def library_tables(library: Library, response: ResponseTables, scanner: Scanner)
 
 
 def _aligned(n: int) -> npt.NDArray[np.void]:
-    """Return n rows of which none lies in two cache lines.
+    """Return n rows, none of which straddles two cache lines.
 
     Not made by numpy.zeros, which does not ask the system for huge pages.
     """
@@ -108,9 +108,9 @@ def _aligned(n: int) -> npt.NDArray[np.void]:
 def _addresses(
     crystal: npt.NDArray[np.int64], response: ResponseTables, scanner: Scanner
 ) -> npt.NDArray[np.int64]:
-    """Return raw positions of deposits in crystals (n,), blurred; see ``raw_position``.
+    """Return blurred raw positions of deposits in crystals (n,); see ``raw_position``.
 
-    In a monolithic block the place within the virtual crystal is drawn anew.
+    In a monolithic block the place within the virtual crystal is drawn afresh.
     """
     random = np.random.Generator(np.random.PCG64(0x7261))
     iv, iu = np.divmod(crystal, response.n_u)

@@ -1,12 +1,12 @@
-"""A head by formula: folded cortex, deep nuclei, ventricles, cerebellum, skull and scalp.
+"""A head built from formulas: folded cortex, deep nuclei, ventricles, cerebellum, skull and scalp.
 
-No anatomy is copied from anybody: ellipsoids give the large shapes, the zero surfaces of a
-band-limited field (a sum of plane waves of about one gyrus' length) give the sulci, and grey
-matter is what lies within a cortex' thickness of a sulcus or of the brain's surface. The result
-is deterministic, is sampled at 1 mm and averaged to 2 mm, so that edges have partial volume.
+No one's anatomy is copied: ellipsoids give the large shapes, the zero surfaces of a band-limited
+field (a sum of plane waves about one gyrus long) give the sulci, and grey matter is what lies
+within a cortical thickness of a sulcus or of the brain's surface. The result is deterministic; it
+is sampled at 1 mm and averaged to 2 mm, so that edges have partial volume.
 
-Uptake is that of ¹⁸F-FDG in round numbers: grey to white 4 : 1, nothing in the ventricles. Voxels
-at edges are of the material that attenuates most in them, and of the region with most activity.
+Uptake is that of ¹⁸F-FDG in round numbers: grey to white 4 : 1, nothing in the ventricles. A voxel
+at an edge has the material that attenuates most in it and the region with the most activity.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ LATERAL_VENTRICLES: tuple[tuple[Point, Point, float], ...] = (
 
 
 class _Fine(NamedTuple):
-    """The head in fine cells: relative activity and region."""
+    """The head on the fine grid: relative activity and region."""
 
     activity: Field
     region: Labels
@@ -106,7 +106,7 @@ def _head() -> Phantom:
 
 
 def brain(scanner: Scanner) -> Phantom:
-    """Return the head; it needs a bore of about 105 mm."""
+    """Return the head, which needs a bore radius of about 105 mm."""
     return _head()
 
 
@@ -123,7 +123,7 @@ def _fine_axes() -> tuple[Field, Field, Field]:
 def _ellipsoid_depth(
     axes: tuple[Field, Field, Field], centre: Point, radii: Point, tilt_deg: float = 0.0
 ) -> Field:
-    """Return about how deep (mm) points are under an ellipsoid's surface; negative outside.
+    """Return the approximate depth (mm) of points below an ellipsoid's surface; negative outside.
 
     First-order distance k·(1 − k)/|∇k| with k the scaled radius: exact on the surface.
     """
@@ -151,7 +151,7 @@ def _paint(fine: _Fine, where: npt.NDArray[np.bool_], value: float, region: int)
 def _paint_cerebellum(
     fine: _Fine, depth: Field, free: npt.NDArray[np.bool_], y: Field, z: Field
 ) -> None:
-    """Paint folia: fine curved leaves of grey over a white core."""
+    """Paint folia: fine curved leaves of grey matter over a white core."""
     where = (depth > 0) & free
     radius = np.sqrt((y + 22.0) ** 2 + (z + 34.0) ** 2)
     leaf = np.abs(np.sin(radius * np.float32(np.pi / 5.5)))
@@ -186,7 +186,7 @@ def _paint_cerebrum(fine: _Fine, depth: Field, axes: tuple[Field, Field, Field])
 
 
 def _distance_to_sulcus(axes: tuple[Field, Field, Field], depth: Field) -> Field:
-    """Return about how far (mm) points are from the nearest sulcal sheet: |field| / |∇field|."""
+    """Return the approximate distance (mm) to the nearest sulcal sheet: |field| / |∇field|."""
     field = _band_limited_field(axes)
     step = VOXEL_MM / FINE
     slopes = np.gradient(field, step)
@@ -198,7 +198,7 @@ def _distance_to_sulcus(axes: tuple[Field, Field, Field], depth: Field) -> Field
 def _band_limited_field(axes: tuple[Field, Field, Field]) -> Field:
     """Return a smooth field of wavelengths near GYRUS_MM: plane waves over a spiral of directions.
 
-    One matrix product: each wave factors into x·y and z parts.
+    Computed as one matrix product, as each wave factors into x·y and z parts.
     """
     index = np.arange(WAVES)
     cos_theta = 1 - 2 * (index + 0.5) / WAVES
@@ -224,7 +224,7 @@ def _average(fine: Field) -> Field:
 
 
 def _largest(labels: Labels, weight: Field, count: int) -> Labels:
-    """Return the label of each voxel whose fine cells weigh most."""
+    """Return each voxel's label: the one whose fine cells weigh most."""
     best = np.zeros(SHAPE, np.uint8)
     most = np.zeros(SHAPE, np.float32)
     for label in range(count):

@@ -1,7 +1,7 @@
-"""Phantoms for gamma cameras: a sphere, six spheres and a heart in a chest, by formula.
+"""Phantoms for gamma cameras, built from formulas: a sphere, six spheres, and a heart in a chest.
 
-The heart is nobody's anatomy: half an ellipsoid shell of muscle around blood, its axis along +z,
-with a cold lesion in its wall, in an elliptic chest with lungs and spine.
+The heart is no real anatomy: half an ellipsoidal shell of muscle around blood, with its axis along
++z and a cold lesion in its wall, in an elliptical chest with lungs and spine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEART_MM: Triple = (40.0, 35.0, 0.0)
 
 
 def sphere(scanner: Scanner) -> Phantom:
-    """Return a sphere of 20 mm with activity, in the middle of a sphere of water of 160 mm."""
+    """Return an active sphere of 20 mm diameter in the middle of a water sphere of 160 mm."""
     canvas = Canvas("sphere", voxel_mm=(2.0,) * 3, extent_mm=(160.0,) * 3)
     canvas.paint(Shape("sphere", (80.0,) * 3, material="water"))
     canvas.paint(Shape("sphere", (SPHERE_MM / 2,) * 3, activity=1.0, region="sphere"))
@@ -35,7 +35,7 @@ def sphere(scanner: Scanner) -> Phantom:
 
 
 def spheres(scanner: Scanner) -> Phantom:
-    """Return six hot spheres, 8 : 1, in a warm water cylinder of 200 mm, 180 mm long."""
+    """Return six hot spheres, 8 : 1, in a warm water cylinder 200 mm across and 180 mm long."""
     canvas = Canvas("spheres", voxel_mm=(2.0,) * 3, extent_mm=(200.0, 200.0, 180.0))
     for shape in spheres_shapes():
         canvas.paint(shape)
@@ -43,7 +43,7 @@ def spheres(scanner: Scanner) -> Phantom:
 
 
 def spheres_shapes() -> list[Shape]:
-    """Return what that phantom is painted from: the warm cylinder, then the spheres."""
+    """Return the shapes of the ``spheres`` phantom: the warm cylinder, then the spheres."""
     half = (100.0, 100.0, 90.0)
     shapes = [Shape("cylinder", half, material="water", activity=1.0, region="background")]
     for number, diameter in enumerate(SPHERES_MM):

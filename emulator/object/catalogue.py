@@ -1,8 +1,8 @@
-"""Phantoms: activity and attenuation on a voxel grid, made by formula, without downloads.
+"""Phantoms: activity and attenuation on a voxel grid, built from formulas, without downloads.
 
 A phantom's activity is a relative weight per voxel; the run's activity in Bq scales the whole.
-Phantoms are deterministic. What cannot be is refused: activity outside the bore, negative or
-non-finite values, a grid larger than the kernels address.
+Phantoms are deterministic. Impossible ones are refused: activity outside the bore, negative or
+non-finite values, a grid larger than the kernels can address.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def phantom_names() -> list[str]:
 
 
 def make_phantom(name: str, scanner: Scanner) -> Phantom:
-    """Return a phantom by its name or file (``.toml``, ``.npz``), checked against the scanner.
+    """Return the phantom of a name or file (``.toml``, ``.npz``), checked against the scanner.
 
     Raises
     ------
     PhantomError
-        for an unknown name, a file that does not describe one, or a phantom that does not fit into
+        for an unknown name, a file that does not describe a phantom, or a phantom that does not fit
         the scanner.
     """
     from emulator.object.phantom_file import SUFFIXES, load_phantom

@@ -1,8 +1,9 @@
-"""Activity that changes in time: a factor for each region, from a file or a built-in model.
+"""Activity that changes over time: a factor for each region, from a file or a built-in model.
 
 The activity of region r is A(t) = A₀ · w_r · f_r(t) · 2^(−t/T½): A₀ the run's activity, w_r the
 region's share of it in the phantom, f_r its factor, piecewise linear between given times and held
-before and after. A factor says what tracer kinetics do; the nuclide's decay comes on top of it.
+constant before and after. A factor describes tracer kinetics only; the nuclide's decay is applied
+on top.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ INSTEAD = "bolus, washout, washout:half_time_s=300, or the path of a CSV with co
 
 @dataclass(frozen=True)
 class Kinetics:
-    """Factors of the activity of each region over time.
+    """Activity factors of each region over time.
 
-    names : of the regions
-    weights : (regions,) f8, share of each region in the phantom's activity, sum 1
-    times_s : (n,) f8, ascending; equal ones are a jump
+    names : names of the regions
+    weights : (regions,) f8, each region's share of the phantom's activity, sum 1
+    times_s : (n,) f8, ascending; two equal times make a jump
     factors : (n, regions) f8, ≥ 0
     """
 
@@ -47,7 +48,7 @@ class Kinetics:
         return np.asarray(self.factors[after - 1] * (1 - part) + self.factors[after] * part)
 
     def activity(self, time_s: float) -> tuple[float, npt.NDArray[np.float64]]:
-        """Return the whole activity over A₀, without decay, and the regions' cumulative shares."""
+        """Return the total activity over A₀, without decay, and the regions' cumulative shares."""
         by_region = self.weights * self.factors_at(time_s)
         total = float(by_region.sum())
         if total <= 0.0:
@@ -57,18 +58,18 @@ class Kinetics:
 
 
 def load_kinetics(text: str, phantom: Phantom) -> Kinetics | None:
-    """Return the factors that a setting names, for the regions of a phantom; None for no text.
+    """Return the factors that a setting describes, for a phantom's regions; None for empty text.
 
     Parameters
     ----------
     text : ``bolus`` or ``washout``, each with options as in ``washout:half_time_s=300``, or the
-        path of a CSV file with the columns ``t_s`` and some or all regions; regions that the file
-        does not name keep the factor 1
+        path of a CSV file with the columns ``t_s`` and some or all regions; a region that the file
+        does not name keeps the factor 1
 
     Raises
     ------
     EmulationError
-        for anything else, naming what is wrong and what there is.
+        for anything else, naming what is wrong and the choices.
     """
     if not text:
         return None
@@ -120,7 +121,7 @@ def region_weights(phantom: Phantom) -> npt.NDArray[np.float64]:
 
 
 def check_peak(kinetics: Kinetics, source: Source, activity_Bq: float) -> None:
-    """Refuse factors that lift the activity over the bound, or that are 0 for ever.
+    """Refuse factors that raise the activity above the bound, or are always 0.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The kinds of matter in a phantom, few enough for a byte, and their tables by energy.
+"""The kinds of matter in a phantom, few enough for one byte, and their tables by energy.
 
-A voxel's kind is its material at one of some steps of density. Kernels then find all that they
-need of one photon's energy in one row of a table, whatever the number of materials.
+A voxel's kind is its material at one of several density steps. Kernels thus find everything they
+need for a photon's energy in one table row, whatever the number of materials.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STEPS, _STEPS_OF_MANY = 250, 64
 
 
 class Kinds(NamedTuple):
-    """What voxels are made of.
+    """What the voxels are made of.
 
     voxel : (x, y, z) u1, each voxel's kind
     mu_511_per_mm : (kinds,) f8, mean µ of the kind's voxels at 511 keV, without coherent scatter
@@ -36,7 +36,7 @@ class Kinds(NamedTuple):
 
 
 class Attenuation(NamedTuple):
-    """Tables by energy, element ``i`` or row ``i`` at ``i`` keV; one row where all are alike.
+    """Tables by energy: element or row ``i`` is for ``i`` keV; a single row where all are equal.
 
     majorant_per_mm : (e,) f8, largest µ of any kind, with coherent scatter
     share : (e or 1, kinds) f4, µ of each kind over the majorant
@@ -50,9 +50,9 @@ class Attenuation(NamedTuple):
 
 
 def kinds_of(phantom: Phantom) -> Kinds:
-    """Return the kinds of a phantom's voxels: as many steps of density as a byte has room for.
+    """Return the kinds of a phantom's voxels, with as many density steps as fit in a byte.
 
-    A kind's µ is the mean of its voxels', so that rounding to steps loses no matter.
+    A kind's µ is the mean over its voxels, so that rounding to steps loses no matter.
     """
     mu = phantom.mu_per_mm.astype(np.float64)
     labels = np.zeros(1, np.int64) if phantom.material is None else phantom.material
@@ -80,7 +80,7 @@ def kinds_of(phantom: Phantom) -> Kinds:
 
 
 def attenuation(kinds: Kinds, *, coherent: bool = True) -> Attenuation:
-    """Return the tables of some kinds; without ``coherent`` scatter where that is to be shown."""
+    """Return the tables of the kinds; ``coherent`` scatter can be left out for comparison."""
     tables = [cross_sections(material) for material in kinds.materials]
     mu = np.array([t.mu_per_mm + coherent * t.coherent_per_mm for t in tables])
     photo = np.array([t.mu_per_mm * t.photo_fraction for t in tables])

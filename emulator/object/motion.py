@@ -1,9 +1,9 @@
-"""Rigid motion of the object: where it is and how it is turned, as a function of time.
+"""Rigid motion of the object: its position and orientation as a function of time.
 
 A pose maps the object's frame, in which the phantom's grid lies, to the scanner's: x' = R·x + t.
 Photons are made and tracked in the object's frame; ``to_scanner`` takes them to the modules and
-``to_object`` back. Activity and matter move together. A slice of a run has one pose, that of its
-middle: within a period (5.24 ms) breathing of 10 mm moves by less than 0.1 mm.
+``to_object`` back. Activity and matter move together. A slice of a run has a single pose, that at
+its middle: within one period (5.24 ms), breathing of 10 mm moves the object by less than 0.1 mm.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class ObjectMotion(Protocol):
         """Return the pose at a time since the start of the run, (12,) f8."""
 
     def extremes(self) -> list[Pose]:
-        """Return the poses that reach furthest, for the check against the bore."""
+        """Return the poses that reach furthest, to check them against the bore."""
 
 
 @dataclass(frozen=True)
 class PoseTable:
-    """Poses at given times: linear between them (angles too), held before and after.
+    """Poses at given times: linear in between (angles too), constant before and after.
 
-    rows : (n, 7) f8, columns as in COLUMNS; two rows of one time are a jump
+    rows : (n, 7) f8, columns as in COLUMNS; two rows with the same time make a jump
     """
 
     rows: npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ class PoseTable:
         return _pose_of_row(low + (high - low) * (time_s - low[0]) / (high[0] - low[0]))
 
     def extremes(self) -> list[Pose]:
-        """Return the poses of all rows; between them a point is nearly on a straight line."""
+        """Return the poses of all rows; in between, a point moves almost on a straight line."""
         return [_pose_of_row(row) for row in self.rows]
 
 
@@ -77,10 +77,10 @@ def _pose_of_row(row: npt.NDArray[np.float64]) -> Pose:
 
 @dataclass(frozen=True)
 class Breathing:
-    """Breathing: the object goes along z by −amplitude · sin⁴(πt/period), from exhaled at t = 0.
+    """Breathing: the object moves along z by −amplitude · sin⁴(πt/period), exhaled at t = 0.
 
-    A. E. Lujan et al., Med. Phys. 26 (1999) 715: z = z₀ − b·cos²ⁿ(πt/τ − φ) with n = 2; here
-    φ = π/2. Half of the time the object is within amplitude/4 of its exhaled place.
+    A. E. Lujan et al., Med. Phys. 26 (1999) 715: z = z₀ − b·cos²ⁿ(πt/τ − φ) with n = 2; here φ =
+    π/2. Half of the time, the object is within amplitude/4 of its exhaled position.
     """
 
     period_s: float = 4.0
@@ -98,12 +98,12 @@ class Breathing:
 
 @dataclass(frozen=True)
 class HeadSteps:
-    """A head that lies still, but for a step to another pose now and then.
+    """A head that lies still except for an occasional step to another pose.
 
-    In each stretch of ``interval_s`` there is one step, at a random time in it. Each pose is drawn
-    anew about the rest position, every axis normal and cut at 2 σ; the first is rest. Sizes as
-    reported for heads in head-holders: some mm and degrees within an hour (M. V. Green et al.,
-    J. Nucl. Med. 35 (1994) 1538).
+    Each stretch of ``interval_s`` has one step, at a random time within it. Each pose is drawn anew
+    about the rest position, every axis normally distributed and cut at 2 σ; the first is the rest
+    position. Sizes are as reported for heads in head holders: some mm and degrees within an hour
+    (M. V. Green et al., J. Nucl. Med. 35 (1994) 1538).
     """
 
     seed: int
@@ -133,20 +133,20 @@ class HeadSteps:
         return np.random.default_rng((self.seed, stretch))
 
     def extremes(self) -> list[Pose]:
-        """Return the poses at the corners of what can be drawn."""
+        """Return the poses at the corners of the range that can be drawn."""
         signs = [np.array([(k >> axis & 1) * 2 - 1 for axis in range(6)]) for k in range(64)]
         far = (self.translation_mm * _HEAD_CUT, self.rotation_deg * _HEAD_CUT)
         return [make_pose(s[:3] * far[0], s[3:] * far[1]) for s in signs]
 
 
 def load_motion(text: str, *, seed: int = 1) -> ObjectMotion | None:
-    """Return the motion that a setting names; None for an empty text.
+    """Return the motion that a setting describes; None for empty text.
 
     Parameters
     ----------
     text : ``breathing``, ``head``, each with options as in ``breathing:period_s=5``, or the path
         of a CSV file with the columns COLUMNS
-    seed : of the random steps of ``head``
+    seed : seed of the random steps of ``head``
 
     Raises
     ------
@@ -190,7 +190,7 @@ def _moved(points_mm: npt.NDArray[np.float64], pose: Pose) -> npt.NDArray[np.flo
 
 
 def _hull(phantom: Phantom) -> npt.NDArray[np.float64]:
-    """Return the corners (n, 3) f8 of the convex hull of all voxels that hold something, mm."""
+    """Return the corners (n, 3) f8 of the convex hull of all non-empty voxels, in mm."""
     filled = (phantom.activity > 0) | (phantom.mu_per_mm > 0)
     iy, iz = np.nonzero(filled.any(axis=0))
     rows = filled[:, iy, iz]

@@ -1,9 +1,9 @@
-"""The phantoms of NEMA NU 2: the scatter phantom, and the line source with its aluminium sleeves.
+"""NEMA NU 2 phantoms: the scatter phantom, and the line source with its aluminium sleeves.
 
 Dimensions: NEMA Standards Publication NU 2-2012, sections 4 (scatter phantom) and 5 (sensitivity).
-The active length of both lines is 700 mm, along the scanner's axis and centred in it; a bed is not
-modelled. Voxels are long along the axis, in which nothing changes; those at an edge hold the share
-of each material that they cover.
+The active length of both lines is 700 mm, along the scanner's axis and centred in it; no bed is
+modelled. Voxels are long along the axis, as nothing changes in that direction; edge voxels hold the
+share of each material that they cover.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Disc(NamedTuple):
 
 
 def nema_scatter(scanner: Scanner) -> Phantom:
-    """Return the scatter phantom: polyethylene of 203 mm, a line source 45 mm off its axis.
+    """Return the scatter phantom: 203 mm of polyethylene with a line source 45 mm off its axis.
 
     The line's tube (polyethylene, filled with water) lies in a hole of 6.4 mm.
     """
@@ -63,9 +63,9 @@ def nema_scatter(scanner: Scanner) -> Phantom:
 
 
 def nema_line(scanner: Scanner, *, sleeves: int = 1) -> Phantom:
-    """Return the line source for sensitivity within the first ``sleeves`` (1 to 5) sleeves.
+    """Return the sensitivity line source within the first ``sleeves`` (1 to 5) sleeves.
 
-    The line is water of 1 mm in a polyethylene tube of 3.2 mm.
+    The line is 1 mm of water in a 3.2 mm polyethylene tube.
     """
     discs = [
         disc
@@ -79,7 +79,7 @@ def nema_line(scanner: Scanner, *, sleeves: int = 1) -> Phantom:
 def _long(
     name: str, discs: list[_Disc], *, half_mm: float, voxel_mm: tuple[float, float, float]
 ) -> Phantom:
-    """Return the phantom whose cross-section the discs make, the last one filled with activity."""
+    """Return the phantom whose cross-section the discs make up; the last disc is active."""
     first_mm = -half_mm + voxel_mm[0] / 2
     count = round(2 * half_mm / voxel_mm[0])
     slices = round(LENGTH_MM / voxel_mm[2])
@@ -110,7 +110,7 @@ def _shares(discs: list[_Disc], materials: tuple[str, ...], count: int, voxel_mm
 
 
 def _disc_share(disc: _Disc, count: int, voxel_mm: float) -> Plane:
-    """Return the share of each voxel that a disc covers, (x, y), of a grid centred on the axis."""
+    """Return the share of each voxel that a disc covers, (x, y), on a grid centred on the axis."""
     fine = ((np.arange(count * _OVER) + 0.5) / _OVER - count / 2) * voxel_mm
     inside = np.hypot(fine[:, None], fine[None, :] - disc.y_mm) <= disc.diameter_mm / 2
     blocks = inside.reshape(count, _OVER, count, _OVER)

@@ -1,7 +1,7 @@
-"""Phantoms painted from shapes: each in turn replaces what it covers, up to shares of a voxel.
+"""Phantoms painted from shapes: each in turn replaces what it covers, including parts of voxels.
 
-A voxel at a shape's edge is mixed by the share that the shape covers (of 4³ points), in activity
-and in µ; its material and region are those of the larger share. Lengths are mm in the scanner's
+In a voxel at a shape's edge, activity and µ are mixed by the share that the shape covers (of 4³
+points); its material and region are those of the larger share. Lengths are mm in the scanner's
 frame.
 """
 
@@ -26,11 +26,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Shape:
-    """Something of one material, activity and region. What is None is left as it was there.
+    """A shape of one material, activity and region. Where one is None, it is left unchanged.
 
     kind : sphere and ellipsoid (half axes), cylinder (along z, elliptic; half length) or box
     half_mm : half of the extent along x, y, z
-    turn_deg : turned about z, from +x towards +y
+    turn_deg : rotation about z, from +x towards +y
     activity : relative activity per volume
     """
 
@@ -52,7 +52,7 @@ class Shape:
         return float(np.hypot(a * cos, b * sin)), float(np.hypot(a * sin, b * cos)), c
 
     def covers(self, points_mm: list[npt.NDArray[np.float64]]) -> Mask:
-        """Return which points of open x, y, z axes are in the shape."""
+        """Return which points of the open grid x, y, z lie in the shape."""
         x, y, z = (p - c for p, c in zip(points_mm, self.centre_mm, strict=True))
         cos, sin = np.cos(np.radians(self.turn_deg)), np.sin(np.radians(self.turn_deg))
         scaled = [(cos * x + sin * y), (cos * y - sin * x), z]
@@ -100,7 +100,7 @@ class Canvas:
         Raises
         ------
         PhantomError
-            where it reaches beyond the grid.
+            if it reaches beyond the grid.
         """
         first, last = self._box(shape)
         box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
@@ -122,7 +122,7 @@ class Canvas:
             self._activity[box] = old + share * (np.float32(shape.activity) - old)
 
     def phantom(self) -> Phantom:
-        """Return what was painted."""
+        """Return the painted phantom."""
         low, voxel = self._low_mm, self._voxel_mm
         return Phantom(
             name=self._name,
@@ -152,7 +152,7 @@ class Canvas:
         return first, last
 
     def _share(self, shape: Shape, first: list[int], last: list[int]) -> npt.NDArray[np.float32]:
-        """Return which share of each voxel in a box the shape covers, one layer at a time."""
+        """Return the share of each voxel in a box that the shape covers, layer by layer."""
         points = [
             low + (a + (np.arange((b - a) * _OVER) + 0.5) / _OVER) * voxel
             for low, a, b, voxel in zip(self._low_mm, first, last, self._voxel_mm, strict=True)

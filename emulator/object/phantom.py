@@ -18,14 +18,14 @@ MAX_MU_PER_MM = 1.0  # lead has 0.18 at 511 keV: more is a mistake of units
 
 
 class PhantomError(TomoshibiError, ValueError):
-    """A phantom that cannot be; the message names the quantity, the bound and the remedy."""
+    """An impossible phantom; the message names the quantity, the bound and the remedy."""
 
 
 @dataclass(frozen=True)
 class Phantom:
     """An object in the scanner.
 
-    name : how it is called
+    name : its name
     activity : (x, y, z) f4, relative activity per voxel
     mu_per_mm : (x, y, z) f4, linear attenuation coefficient at 511 keV
     voxel_mm : voxel extent along x, y, z
@@ -35,7 +35,7 @@ class Phantom:
     materials : names that ``emulator.physics.materials`` knows
     region : (x, y, z) u1, each voxel's region of activity as an index into ``region_names``; None:
         all of the first region
-    region_names : regions whose activity may change in time each in its own way
+    region_names : regions, each with its own activity over time
     """
 
     name: str
@@ -55,7 +55,7 @@ class Phantom:
 
 
 def check_phantom(phantom: Phantom, scanner: Scanner) -> Phantom:
-    """Return the phantom where it can be emulated in the scanner.
+    """Return the phantom if it can be emulated in the scanner.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Phantoms from files: shapes in a ``.toml``, or arrays in a ``.npz`` (docs/phantoms.md).
 
-What is misspelt or impossible is refused, with the key, the value and the remedy.
+Misspelt or impossible entries are refused, naming the key, the value and the remedy.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load_phantom(path: str | Path) -> Phantom:
     Raises
     ------
     PhantomError
-        for a file that is absent or unreadable, an unknown key or material, a value that cannot be.
+        for a missing or unreadable file, an unknown key or material, or an impossible value.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,7 +48,7 @@ def load_phantom(path: str | Path) -> Phantom:
 
 
 def read_shapes(path: str | Path) -> list[Shape]:
-    """Return the shapes of a ``.toml`` file in their order; raises PhantomError as above."""
+    """Return the shapes of a ``.toml`` file in order; raises PhantomError like ``load_phantom``."""
     return _shapes(f"phantom file {path}", _content(Path(path)))
 
 

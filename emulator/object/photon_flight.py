@@ -1,7 +1,8 @@
-"""One flight in the object, from where a photon is to its next collision: the steps of SPECT.
+"""A photon's flight in the object as far as its next collision: one step of SPECT tracking.
 
-``object_tracking.track_object`` flies a photon through all of its collisions; where each collision
-matters for itself (a photon may be seen from there) it is flown one by one, on the same tables.
+``photon_tracking.track_object`` follows a photon through all its collisions. In SPECT each
+collision matters in itself, since the photon may be detected from there, so the photon is followed
+from one to the next, with the same tables.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ ABSORBED_THERE, COHERENT_THERE, COMPTON_THERE = range(3)
 
 @bare_kernel
 def next_collision(state: State, photon: Photon, matter: ObjectTables) -> int:
-    """Fly to the next collision in the object; return the material, or −1 where there is none.
+    """Move to the next collision in the object; return its material, or −1 if there is none.
 
-    A photon that comes out stays where it was, on the line of its further way.
+    A photon that leaves the object is not moved; its path continues on the same straight line.
     """
     travelled, leave = box_crossing(photon, matter.low_mm, matter.high_mm)
     if travelled >= leave:
@@ -58,7 +59,7 @@ def next_collision(state: State, photon: Photon, matter: ObjectTables) -> int:
 
 @bare_kernel
 def draw_fate(state: State, energy_keV: float, material: int, matter: ObjectTables) -> int:
-    """Return what happens in a collision: ABSORBED_THERE, COHERENT_THERE or COMPTON_THERE."""
+    """Draw what happens in a collision: ABSORBED_THERE, COHERENT_THERE or COMPTON_THERE."""
     fate = uniform(state)
     ends = 2 * (int(energy_keV + 0.5) * matter.materials + material)
     if fate < matter.fate[ends]:
@@ -75,7 +76,7 @@ def coherent_share(energy_keV: float, material: int, matter: ObjectTables) -> fl
 
 @bare_kernel
 def bound_share(energy_keV: float, cosine: float, material: int, scatter: ScatterTables) -> float:
-    """Return the incoherent scattering function of a scatter by an angle."""
+    """Return the incoherent scattering function for a scatter through a given angle."""
     at2 = 0.5 * (1.0 - cosine) * energy_keV * energy_keV / (KEV_ANGSTROM * KEV_ANGSTROM)
     if at2 >= FREE_TRANSFER2:
         return 1.0

@@ -1,10 +1,10 @@
-"""A photon's way through the object: delta tracking on the voxel grid, with multiple scatter.
+"""A photon's path through the object: delta tracking on the voxel grid, with multiple scatter.
 
-Woodcock's method: the photon flies as if all were the densest matter and a collision is kept with
-probability µ(here)/µ(densest), so voxel borders never need to be found. E. R. Woodcock et al.,
-ANL-7050 (1965) 557. Each voxel has the energy dependence of its own material at its own density
-(``object_classes``). A kept collision is absorption, Compton scatter by bound electrons or
-coherent scatter (``atomic_scatter``).
+Woodcock's method: the photon flies as if all matter were the densest, and a collision is kept with
+probability µ(here)/µ(densest), so voxel borders need not be found. E. R. Woodcock et al., ANL-7050
+(1965) 557. Each voxel has the energy dependence of its own material at its own density
+(``matter_classes``). A kept collision is absorption, Compton scatter by bound electrons or coherent
+scatter (``atomic_scatter``).
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _FAR = 1e30
 
 
 class ObjectTables(NamedTuple):
-    """The object as the kernel sees it; flat arrays, addressed by unsigned numbers (numba tests
-    the others for being negative).
+    """The object as the kernel sees it: flat arrays, indexed by unsigned numbers (numba checks
+    signed ones for being negative).
 
     kind : (nx·ny·nz,) u1, each voxel's kind of matter, with an empty border of one voxel (kind 0)
-    kind_block : u1, the same of each block of 4³ voxels where all are alike, else MIXED. It fits
-        the nearest cache; looking at ``kind`` alone cost a fifth of the run time.
-    steps : of ``kind`` along x and y, of ``kind_block`` along x and y
-    blocks : (3,) u8, how many along each axis
+    kind_block : u1, the kind of each block of 4³ voxels if they are all alike, else MIXED. It fits
+        the nearest cache; using ``kind`` alone cost a fifth of the run time.
+    steps : index steps of ``kind`` along x and y, of ``kind_block`` along x and y
+    blocks : (3,) u8, number along each axis
     low_mm, high_mm : (3,) f8, the box of the grid without the border
     per_voxel : (3,) f8, voxels per mm
     majorant_per_mm : (e,) f8, largest µ of any kind at i keV
     share : (e or 1, kinds) f4 flat, µ of each kind over the majorant at i keV
     row_step : kinds, or 0 where all is of one material and ``share`` has one row for all energies
-    material : (kinds,) i8, of each kind
+    material : (kinds,) i8, material of each kind
     fate : (e, materials, 2) f4 flat, see ``Attenuation``
-    materials : how many
+    materials : number of materials
     scatter : form factors and scattering functions of the materials
     cut_keV : photons scattered below this are dropped
     """
@@ -77,7 +77,7 @@ class ObjectTables(NamedTuple):
 def object_tables(
     phantom: Phantom, *, trigger_keV: float = 100.0, coherent: bool = True
 ) -> ObjectTables:
-    """Return the tables of a phantom's matter, cropped to where there is something."""
+    """Return the tables of a phantom's matter, cropped to where there is any."""
     first, last = _filled_box(phantom.mu_per_mm)
     voxel = np.asarray(phantom.voxel_mm, dtype=np.float64)
     low = np.asarray(phantom.origin_mm) + (first - 0.5) * voxel
@@ -116,7 +116,7 @@ def _filled_box(mu: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt
 
 
 def _bordered(kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the grid with an empty border, and filled up to whole blocks."""
+    """Return the grid with an empty border, padded to whole blocks."""
     widths = [(1, 1 + (-n - 2) % _BLOCK) for n in kind.shape]
     return np.pad(kind, widths)
 
@@ -148,10 +148,10 @@ def box_crossing(
 
 @bare_kernel
 def track_object(state: State, photon: Photon, tables: ObjectTables) -> bool:
-    """Fly the photon through the object; True where it comes out, False where it is absorbed.
+    """Track the photon through the object; True if it leaves, False if it is absorbed.
 
-    A photon that comes out stands at its last scatter (or where it started), on the straight line
-    of its further way.
+    A photon that leaves is left at its last scatter (or where it started), on the straight line
+    of its further path.
     """
     low, high, per_voxel = tables.low_mm, tables.high_mm, tables.per_voxel
     px, py, pz = photon[X], photon[Y], photon[Z]

@@ -1,4 +1,4 @@
-"""One pose of the object in the scanner, and a photon's way from one frame to the other."""
+"""One pose of the object in the scanner: transforms between the two frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STILL: Pose = np.zeros(0)
 
 
 def make_pose(translation_mm: npt.ArrayLike, rotation_deg: npt.ArrayLike) -> Pose:
-    """Return the pose (12,) f8 that turns about the scanner's x, then y, then z axis, then moves.
+    """Return the pose (12,) f8: rotation about the scanner's x, then y, then z axis, then a shift.
 
     R = R_z·R_y·R_x, each positive by the right-hand rule about the centre of the scanner.
     """
@@ -31,7 +31,7 @@ def make_pose(translation_mm: npt.ArrayLike, rotation_deg: npt.ArrayLike) -> Pos
 
 @bare_kernel
 def to_scanner(photon: Photon, pose: Pose) -> None:
-    """Take position and direction from the object's frame to the scanner's: R·x + t and R·d."""
+    """Transform position and direction from object to scanner frame: R·x + t and R·d."""
     x, y, z = photon[X], photon[Y], photon[Z]
     photon[X] = pose[0] * x + pose[1] * y + pose[2] * z + pose[9]
     photon[Y] = pose[3] * x + pose[4] * y + pose[5] * z + pose[10]
@@ -44,7 +44,7 @@ def to_scanner(photon: Photon, pose: Pose) -> None:
 
 @bare_kernel
 def to_object(photon: Photon, pose: Pose) -> None:
-    """Take position and direction from the scanner's frame to the object's: Rᵀ·(x − t), Rᵀ·d."""
+    """Transform position and direction from scanner to object frame: Rᵀ·(x − t) and Rᵀ·d."""
     x, y, z = photon[X] - pose[9], photon[Y] - pose[10], photon[Z] - pose[11]
     photon[X] = pose[0] * x + pose[3] * y + pose[6] * z
     photon[Y] = pose[1] * x + pose[4] * y + pose[7] * z

@@ -24,7 +24,7 @@ def read_numbers(
     Raises
     ------
     EmulationError
-        naming the option, those there are, and the bound.
+        naming the option, the valid options and the bound.
     """
     numbers = dict(defaults)
     for part in filter(None, options.split(",")):
@@ -47,12 +47,12 @@ def read_table(
 ) -> npt.NDArray[np.float64]:
     """Return the rows (n, columns) f8 of a CSV file whose first line names exactly the columns.
 
-    The first column is time: it may not go back. Lines that begin with # are left out.
+    The first column is time and must not decrease. Lines that begin with # are ignored.
 
     Raises
     ------
     EmulationError
-        for a file that cannot be read or holds something else, with the line's number.
+        for a file that cannot be read or holds anything else, with the line number.
     """
     lines = _lines(setting, path, instead)
     header, *rows = lines or [(1, [""])]

@@ -1,4 +1,4 @@
-"""Simple phantoms: point, line, cylinder, hot rods. Sizes are stated, nothing is random."""
+"""Simple phantoms: point, line, cylinder, hot rods. Sizes are stated; nothing is random."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOT_ROD_CLEARANCE_MM = 4.0
 
 
 def point(scanner: Scanner, *, position_mm: Triple = (0.0, 0.0, 0.0)) -> Phantom:
-    """Return a point source (a cube of 0.5 mm) in air."""
+    """Return a point source (a 0.5 mm cube) in air."""
     return _in_air("point", np.ones((1, 1, 1), np.float32), (POINT_MM,) * 3, position_mm)
 
 
@@ -44,7 +44,7 @@ def cylinder(
     radius_mm: float = CYLINDER_RADIUS_MM,
     length_mm: float = CYLINDER_LENGTH_MM,
 ) -> Phantom:
-    """Return a cylinder of water with uniform activity, 20 cm across unless told otherwise."""
+    """Return a cylinder of water with uniform activity, 20 cm across by default."""
     disc, origin_mm = _disc(radius_mm, 2.0)
     slices = round(length_mm / 2.0)
     water = np.repeat(disc[:, :, None], slices, axis=2)
@@ -63,7 +63,7 @@ def _disc(radius_mm: float, voxel_mm: float) -> tuple[npt.NDArray[np.float32], t
 
 
 def hot_rod(scanner: Scanner) -> Phantom:
-    """Return hot rods in cold water: six sectors of rods of 3 to 10 mm, two diameters apart.
+    """Return hot rods in cold water: six sectors of 3 to 10 mm rods, two diameters apart.
 
     After S. E. Derenzo's resolution phantom; the sectors' rods stand on triangular lattices.
     """

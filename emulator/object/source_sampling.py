@@ -1,7 +1,7 @@
-"""Where decays happen: a voxel drawn by its activity (alias table), then uniform within it.
+"""Where decays happen: a voxel drawn by its activity (alias table), then a point within it.
 
-Where the regions of a source have activities of their own, first a region is drawn by its activity,
-then a voxel of it by its own alias table. With the place comes how far positrons get there.
+If regions have their own activities over time, a region is drawn by its activity first, then one of
+its voxels by the region's alias table. The place comes with a scale for the positron range there.
 
 Alias method: A. J. Walker, ACM TOMS 3 (1977) 253; table built after M. D. Vose, IEEE TSE 17
 (1991) 972. One 64-bit random word picks slot and side, a second the place within the voxel.
@@ -38,10 +38,10 @@ _8_BITS = (1 << 8) - 1
 class SourceTables(NamedTuple):
     """The source as the kernel sees it.
 
-    alias : (n, 4) u4: threshold of 2**32, voxel below it, voxel above it; voxels as ix | iy<<10
-        | iz<<20; then the scales of positrons' range there in 1/_SCALE_STEPS, below | above<<8
-    first_slot : (tables + 1,) i8, where each region's table begins in ``alias``; one table of all
-        where the regions do not matter
+    alias : (n, 4) u4: threshold of 2**32, voxel below it, voxel above it; voxels as ix | iy<<10 |
+        iz<<20; then the scales of positron range there in 1/_SCALE_STEPS, below | above<<8
+    first_slot : (tables + 1,) i8, where each region's table begins in ``alias``; a single table
+        where regions do not matter
     corner_mm : (3,) f8, low corner of voxel (0, 0, 0)
     voxel_mm : (3,) f8
     """
@@ -55,7 +55,7 @@ class SourceTables(NamedTuple):
 def source_tables(phantom: Phantom, *, by_region: bool = False) -> SourceTables:
     """Return the tables of a phantom's activity.
 
-    by_region : one table for each of ``region_names``, which ``place_decays`` draws from
+    by_region : make one table for each of ``region_names``, for ``place_decays`` to draw from
     """
     active = phantom.activity > 0
     parts = [active]
@@ -125,7 +125,7 @@ def fill_alias(
 
 @bare_kernel
 def draw_region(state: State, region_share: npt.NDArray[np.float64]) -> int:
-    """Return a region drawn by its share; ``region_share`` as of ``place_decays``."""
+    """Return a region drawn by its share; ``region_share`` as in ``place_decays``."""
     chosen = uniform(state)
     region = 0
     while chosen >= region_share[region]:
@@ -142,11 +142,11 @@ def place_decays(
 ) -> None:
     """Fill ``places`` (n, PLACE_SIZE) f8 with places of decays; one region needs no number.
 
-    Many at once, because the table does not fit into the near caches: the processor then waits
+    Many at once, because the table does not fit the near caches: the processor can then wait
     for several of its entries at the same time.
 
-    region_share : (regions,) f8, cumulative shares of the activity, the last one 1; of length 0
-        where the source has one table for all regions
+    region_share : (regions,) f8, cumulative shares of the activity, the last one 1; empty if the
+        source has one table for all regions
     """
     many = len(region_share) > 1
     first, slots = tables.first_slot[0], np.uint64(tables.first_slot[1] - tables.first_slot[0])

@@ -1,6 +1,6 @@
-"""Built-in courses of a tracer: FDG after a bolus, and wash-out.
+"""Built-in tracer kinetics: FDG after a bolus, and wash-out.
 
-Concentrations are corrected for decay, as in the publications: decay comes on top.
+Concentrations are decay-corrected, as in the publications; decay is applied on top.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PLASMA_WORDS = ("blood", "plasma", "vessel")
 
 
 def plasma_curve(minutes: Curve) -> Curve:
-    """Return the plasma's concentration after a bolus at 0, (n,) f8 in µCi/ml.
+    """Return the plasma concentration after a bolus at time 0, (n,) f8 in µCi/ml.
 
     C_p(t) = (A₁t − A₂ − A₃)·e^(λ₁t) + A₂·e^(λ₂t) + A₃·e^(λ₃t)
     """
@@ -39,14 +39,14 @@ def plasma_curve(minutes: Curve) -> Curve:
 
 
 def tissue_curve(minutes: Curve, rates: tuple[float, float, float, float]) -> Curve:
-    """Return a tissue's concentration by two compartments, (n,) f8 in µCi/ml.
+    """Return a tissue's concentration by the two-compartment model, (n,) f8 in µCi/ml.
 
     C_T = K₁/(α₂ − α₁)·[(k₃ + k₄ − α₁)·e^(−α₁t) + (α₂ − k₃ − k₄)·e^(−α₂t)] ⊗ C_p, with α₁ and α₂ =
     (s ∓ √(s² − 4·k₂·k₄))/2, s = k₂ + k₃ + k₄ (S. C. Huang et al., Am. J. Physiol. 238 (1980) E69).
 
     Parameters
     ----------
-    minutes : (n,) f8 from 0 on, in steps that the plasma's curve is linear between
+    minutes : (n,) f8 from 0 on, in steps so short that the plasma curve is linear in between
     rates : K₁ to k₄
     """
     k1, k2, k3, k4 = rates
@@ -70,13 +70,14 @@ def _convolved(minutes: Curve, curve: Curve, rate: float) -> Curve:
 def bolus_factors(regions: tuple[str, ...], full_s: float) -> tuple[Curve, Curve]:
     """Return times (n,) and factors (n, regions) of FDG after a bolus at 0; 1 at ``full_s``.
 
-    Regions with *white* in their name take up as white matter, with *blood*, *plasma* or *vessel*
-    follow the plasma, all others take up as grey matter. After two hours factors are held.
+    Regions with *white* in their name take up tracer like white matter, those with *blood*,
+    *plasma* or *vessel* follow the plasma, all others are like grey matter. After two hours the
+    factors stay constant.
 
     Raises
     ------
     EmulationError
-        where ``full_s`` is not within two hours.
+        if ``full_s`` is not within two hours.
     """
     if not _STEP_S <= full_s <= _END_S:
         raise EmulationError(
@@ -98,12 +99,12 @@ def _curve_of(name: str, minutes: Curve) -> Curve:
 def washout_factors(half_time_s: float, remaining: float) -> tuple[Curve, Curve]:
     """Return times (n,) and factors (n,): remaining + (1 − remaining)·2^(−t/half_time).
 
-    Over 30 half times, in steps of 1/100: linear between them within 6e-6.
+    Over 30 half times, in steps of 1/100; linear interpolation is accurate to 6e-6.
 
     Raises
     ------
     EmulationError
-        where more than all would remain.
+        if more than all would remain.
     """
     if not 0 <= remaining < 1:
         raise EmulationError(f"tac washout: remaining is {remaining:g}; give a part from 0 to 1")

@@ -1,6 +1,6 @@
-"""What happens in each decay, before any photon flies: nuclide, place, mode, place of annihilation.
+"""What happens in each decay before photons are tracked: nuclide, place, mode, annihilation.
 
-Many decays are drawn at once, in loops small enough for the processor to overlap them.
+Many decays are drawn at once, in loops small enough for the processor to overlap iterations.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ NUCLIDE, REGION, MODE = range(3)
 class Drawn(NamedTuple):
     """Decays drawn ahead.
 
-    places : (AT_ONCE, PLACE_SIZE) f8, of the decays
-    annihilations_mm : (AT_ONCE, 3) f8, where the β⁺ of those with one annihilates
+    places : (AT_ONCE, PLACE_SIZE) f8, where the decays happen
+    annihilations_mm : (AT_ONCE, 3) f8, where the β⁺, if any, annihilates
     kinds : (AT_ONCE, 3) i8, NUCLIDE, REGION and MODE
     """
 
@@ -42,7 +42,7 @@ class Drawn(NamedTuple):
 
 
 def new_drawn() -> Drawn:
-    """Return room for decays of one thread."""
+    """Return empty arrays for the decays of one thread."""
     return Drawn(
         places=np.zeros((AT_ONCE, PLACE_SIZE)),
         annihilations_mm=np.zeros((AT_ONCE, 3)),
@@ -54,7 +54,7 @@ def new_drawn() -> Drawn:
 def annihilate(
     state: State, drawn: Drawn, i: int, radii_mm: npt.NDArray[np.float64], branch: int
 ) -> None:
-    """Set where the β⁺ of decay ``i`` annihilates; ``radii_mm`` of no rows: where it was born."""
+    """Set where the β⁺ of decay ``i`` annihilates: where it was born if ``radii_mm`` is empty."""
     places, ends = drawn.places, drawn.annihilations_mm
     radius = 0.0
     x, y, square = 0.0, 0.0, 0.0

@@ -1,10 +1,10 @@
-"""¹⁷⁶Lu in the crystals: β⁻ and a cascade of three γ from places all over the scintillator.
+"""¹⁷⁶Lu in the crystals: a β⁻ and a cascade of three γ from anywhere in the scintillator.
 
-Each decay deposits its β energy where it happens. Each step of the cascade 307 → 202 → 88 keV is
-either a photon, flown from there through this and other modules, or a conversion electron that
-deposits the step's energy on the spot (its X-ray with it). So one module sees the β spectrum on
-top of 0, 88, 202, 290, 307, 395, 509 or 597 keV, as H. Alva-Sánchez et al., Sci. Rep. 8 (2018)
-17310, found. The branch of 0.3 % to the 998 keV level is left out.
+Each decay deposits its β energy on the spot. Each step of the cascade 307 → 202 → 88 keV is either
+a photon, tracked from there through this and other modules, or a conversion electron that deposits
+the step's energy on the spot (together with its X-ray). One module thus sees the β spectrum on top
+of 0, 88, 202, 290, 307, 395, 509 or 597 keV, as found by H. Alva-Sánchez et al., Sci. Rep. 8 (2018)
+17310. The 0.3 % branch to the 998 keV level is left out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ MOST_HITS = 1 + len(GAMMA_KEV) * MOST_MODULES_PER_PHOTON
 class LutetiumTables(NamedTuple):
     """The decays in the crystals as the kernel sees them.
 
-    rate_Hz : of the whole scanner
+    rate_Hz : decays per second in the whole scanner
     beta_keV : (_BETA_BINS + 1,) f8, energies below which 0, 1/n, 2/n, ... of the β lie
     gamma_keV, gamma_intensity : (3,) f8
     """
@@ -108,9 +108,9 @@ def add_lutetium(
     missed: npt.NDArray[np.int64],
     tally: npt.NDArray[np.int64],
 ) -> int:
-    """Add one slice's decays in the crystals to ``hits`` from ``n_hits`` on, in order of decays.
+    """Add one slice's decays in the crystals to ``hits`` from ``n_hits`` on, in order of decay.
 
-    Parameters are those of ``emulate_slice``; ``tally`` gets LUTETIUM and DEPOSITS added.
+    Parameters as for ``emulate_slice``; LUTETIUM and DEPOSITS of ``tally`` are added to.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """One slice of time, from decays to triggers: the emulator's Monte Carlo kernel.
 
-Per decay: nuclide, place, mode, a pair of 511 keV photons that are not quite back to back from
-where the β⁺ annihilates, the mode's γ and X photons, each flown through object and modules until it
-is absorbed or gone, and the detector's response to every deposit. The object may be moved: photons
-fly through it in its own frame and meet the modules in the scanner's. Decays follow a Poisson
-process, in order of time. A slice's random numbers depend on (seed, slice) only.
+Per decay: nuclide, place, mode, a pair of 511 keV photons, not quite back to back, from where the
+β⁺ annihilates, and the mode's γ and X photons, each tracked through object and modules until it is
+absorbed or gone, and the detector's response to every deposit. The object may move: photons are
+tracked in its own frame and meet the modules in the scanner's. Decays follow a Poisson process, in
+order of time. A slice's random numbers depend on (seed, slice) only.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ MOST_MODULES_PER_PHOTON = 8
 class Scratch(NamedTuple):
     """A thread's working space: bare kernels cannot allocate their own.
 
-    labels : (room for hits,) LABEL, filled beside the hits; of no length: labels are off
-    emitted : (1,) LABEL, what is known of the photon in flight
+    labels : (room for hits,) LABEL, filled beside the hits; if empty, labels are off
+    emitted : (1,) LABEL, what is known of the photon being tracked
     """
 
     state: State
@@ -97,7 +97,7 @@ def new_scratch() -> Scratch:
 
 
 class TransportTables(NamedTuple):
-    """All that the kernel needs to know, constant during a run but for the object's pose."""
+    """All that the kernel needs to know, constant during a run except for the object's pose."""
 
     source: SourceTables
     matter: ObjectTables
@@ -109,9 +109,9 @@ class TransportTables(NamedTuple):
 
 @bare_kernel
 def turn_partner(state: State, photon: Photon) -> None:
-    """Turn the direction around, but for the pair's non-collinearity (Gaussian in two planes).
+    """Reverse the direction, apart from the pair's non-collinearity (Gaussian in two planes).
 
-    For angles this small sin θ = θ·(1 − θ²/6) and cos θ = 1 − θ²/2 are right to 1e-9.
+    For such small angles, sin θ = θ·(1 − θ²/6) and cos θ = 1 − θ²/2 are accurate to 1e-9.
     """
     dx, dy, dz = -photon[DX], -photon[DY], -photon[DZ]
     a, b = normal(state) * _NON_COLLINEARITY_SIGMA, normal(state) * _NON_COLLINEARITY_SIGMA
@@ -142,10 +142,10 @@ def fly(
     labels: npt.NDArray[np.void],
     emitted: npt.NDArray[np.void],
 ) -> int:
-    """Fly one photon to its end; return the new number of hits.
+    """Track one photon to its end; return the new number of hits.
 
-    Where ``labels`` has a length it gets each hit's truth; the caller has set decay, kind and
-    photon in ``emitted[0]``. The photon starts in the object's frame.
+    Unless ``labels`` is empty, each hit's truth is written there; the caller has set decay, kind
+    and photon in ``emitted[0]``. The photon starts in the object's frame.
     """
     labelled = len(labels) > 0
     moving = len(tables.pose) > 0
@@ -206,15 +206,14 @@ def emulate_slice(
     ----------
     activity_Bq : decays per second, of all nuclides, constant within the slice
     share : (nuclides,) f8, cumulative shares of the nuclides in it, the last one 1
-    region_share : (regions,) f8, cumulative shares of the regions, the last one 1; of length 0
-        where all activity changes alike
+    region_share : (regions,) f8, cumulative shares of the regions, the last one 1; empty if all
+        activity changes alike
     slice_ps : the slice's length
     scratch : the thread's own working space
     hits : (capacity,) HIT, filled with triggers in the order of their decays
-    missed : (modules, MISSED) i8, gets the deposits added that make no hit
-    tally : (TALLY_SIZE + nuclides + len(region_share),) i8, gets decays, β⁺ pairs, photons and
-        deposits added; OVERFLOWED is set where the capacity did not suffice (the slice is then
-        incomplete)
+    missed : (modules, MISSED) i8, deposits that make no hit, added to
+    tally : (TALLY_SIZE + nuclides + len(region_share),) i8, decays, β⁺ pairs, photons and deposits,
+        added to; OVERFLOWED is set if the capacity was insufficient (the slice is then incomplete)
 
     Returns
     -------

@@ -1,15 +1,15 @@
-"""Scatter by atoms: coherent (Rayleigh), and Compton scatter by electrons that are bound.
+"""Scatter by atoms: coherent (Rayleigh) scatter, and Compton scatter by bound electrons.
 
-Both depend on the momentum transfer x = sin(θ/2)/λ. Coherent scatter has Thomson's angles times
-the squared form factor,
+Both depend on the momentum transfer x = sin(θ/2)/λ. Coherent scatter has Thomson's angular
+distribution times the squared form factor,
 
     dσ/dΩ ∝ (1 + cos²θ) · F(x)²,
 
-sampled exactly: x² from the cumulated F² up to the largest x² that the energy allows, then
-accepted with (1 + cos²θ)/2 (J. F. Williamson, R. L. Morin, Phys. Med. Biol. 28 (1983) 57). Compton
-scatter is Klein and Nishina's times the incoherent scattering function S(x), by rejection; beyond
-x² = FREE_TRANSFER2 electrons count as free, which spares 511 keV nearly all of that. The electrons'
-motion (Doppler broadening) is left out.
+sampled exactly: x² is drawn from the cumulated F² up to the largest x² that the energy allows, then
+accepted with probability (1 + cos²θ)/2 (J. F. Williamson, R. L. Morin, Phys. Med. Biol. 28 (1983)
+57). Compton scatter is Klein and Nishina's times the incoherent scattering function S(x), by
+rejection; beyond x² = FREE_TRANSFER2 electrons count as free, which spares nearly all of that work
+at 511 keV. The electrons' motion (Doppler broadening) is left out.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def transfer_bin(transfer2: npt.NDArray[np.float64], value: float) -> int:
 
 @bare_kernel
 def scatter_coherent(state: State, photon: Photon, tables: ScatterTables, material: int) -> None:
-    """Turn the photon as an atom of the material does that takes no energy."""
+    """Scatter the photon coherently on an atom of the material: new direction, same energy."""
     transfer2, area = tables.transfer2, tables.form_area
     most2 = photon[ENERGY] * photon[ENERGY] * _PER_KEV2
     i = transfer_bin(transfer2, most2)

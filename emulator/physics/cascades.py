@@ -1,11 +1,11 @@
 """Decay modes: which photons come with which β⁺ branch, for nuclides whose photons are prompt.
 
-Of each β⁺ branch the table SCHEMES says which lines follow it and how often; captures with a
-cascade of their own may be told likewise. All other decays (capture, β⁻) share what is left of each
-line, independently, so that every line keeps its intensity per decay of ICRP Publication 107.
-Nuclides without a scheme emit each line independently of all else. The level schemes are those of
-Nuclear Data Sheets (ENSDF); a line listed without reason follows its level in every decay, internal
-conversion (below 1 %) left out.
+For each β⁺ branch the table SCHEMES says which lines follow it and how often; captures with their
+own cascade may be listed as well. All other decays (capture, β⁻) share the rest of each line,
+independently, so that every line keeps its intensity per decay from ICRP Publication 107. Nuclides
+without a scheme emit each line independently of all else. The level schemes are those of Nuclear
+Data Sheets (ENSDF); a line listed without comment follows its level in every decay, neglecting
+internal conversion (below 1 %).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SAME_LINE_KEV = 0.5
 
 @dataclass(frozen=True)
 class Scheme:
-    """What follows what.
+    """Which lines follow which decays of a nuclide.
 
-    positrons : of each β⁺ branch of ``Nuclide.positrons``, in their order
+    positrons : lines after each β⁺ branch of ``Nuclide.positrons``, in the same order
     captures : (probability per decay, lines) of captures with a cascade
-    delayed_keV : lines from an isomer that lives much longer than any coincidence window: their
-        photons come at other times than the decay's
+    delayed_keV : lines from an isomer that lives much longer than any coincidence window; their
+        photons do not come at the time of the decay
     """
 
     positrons: tuple[Follows, ...]
@@ -74,7 +74,7 @@ class Mode(NamedTuple):
     """One way to decay.
 
     probability : per decay
-    positron : number of the branch in ``Nuclide.positrons``; −1 for none
+    positron : index of the branch in ``Nuclide.positrons``; −1 for none
     lines : (line, photons per decay of this mode), each independently
     """
 
@@ -84,9 +84,9 @@ class Mode(NamedTuple):
 
 
 def decay_modes(nuclide: Nuclide, lines: list[Line]) -> list[Mode]:
-    """Return the modes of a nuclide that emits these lines; probabilities add to 1.
+    """Return the modes of a nuclide that emits these lines; probabilities add up to 1.
 
-    β⁺ branches too weak to be listed are added to the others in proportion.
+    β⁺ branches too weak to be listed are distributed in proportion over the others.
     """
     scheme = SCHEMES.get(nuclide.name)
     listed = sum(branch.intensity for branch in nuclide.positrons)
@@ -103,7 +103,7 @@ def decay_modes(nuclide: Nuclide, lines: list[Line]) -> list[Mode]:
 
 
 def is_delayed(nuclide: Nuclide, line: Line) -> bool:
-    """Return whether a line's photons come at other times than the decay."""
+    """Return whether a line's photons come later than the decay."""
     scheme = SCHEMES.get(nuclide.name)
     return scheme is not None and any(_is(line, at) for at in scheme.delayed_keV)
 
@@ -115,14 +115,14 @@ def _is(line: Line, energy_keV: float) -> bool:
 def _lines_of(
     follows: Follows, lines: list[Line], scheme: Scheme
 ) -> tuple[tuple[Line, float], ...]:
-    """Return a told mode's lines; delayed ones come with every mode alike."""
+    """Return the lines of a mode of the scheme; delayed ones come equally with every mode."""
     prompt = [(line, p) for line in lines for at, p in follows.items() if _is(line, at)]
     delayed = [x for x in lines if any(_is(x, at) for at in scheme.delayed_keV)]
     return (*prompt, *((line, line.intensity) for line in delayed))
 
 
 def _rest(modes: list[Mode], lines: list[Line]) -> Mode:
-    """Return the mode of all other decays, with what is left of each line."""
+    """Return the mode of all other decays, with the rest of each line."""
     probability = 1.0 - sum(mode.probability for mode in modes)
     given = dict.fromkeys(lines, 0.0)
     for mode in modes:

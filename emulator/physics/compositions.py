@@ -1,8 +1,8 @@
 """What the materials are made of: elements by mass or by number, and usual densities.
 
-Tissues are those of ICRU Report 44 (1989), skull that of ICRU Report 46 (1992), air and glass those
-of NIST (Hubbell and Seltzer, NISTIR 5632, tables 1 and 2). Adding a material here and running
-``python -m emulator.physics.generate_cross_sections`` makes it one of the emulator's.
+Tissues are from ICRU Report 44 (1989), skull from ICRU Report 46 (1992), air and glass from NIST
+(Hubbell and Seltzer, NISTIR 5632, tables 1 and 2). To give the emulator a new material, add it here
+and run ``python -m emulator.physics.generate_cross_sections``.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""Compton scatter on a free electron at rest: sampling Klein and Nishina's cross-section exactly.
+"""Compton scatter on a free electron at rest: exact sampling of the Klein-Nishina cross-section.
 
 With ε = E'/E and α = E/mₑc² (O. Klein, Y. Nishina, Z. Phys. 52 (1929) 853)
 
     dσ/dε ∝ 1/ε + ε − (1 − cos²θ),    1 − cos θ = (1/ε − 1)/α,    1/(1 + 2α) ≤ ε ≤ 1,
 
-varies only about twofold. It is drawn by rejection from steps of equal probability under it, whose
-edges are tabulated in rows of 8 keV: 95 % of the proposals are accepted, so that the processor
-foresees the branch. Kahn's method (RAND AECU-3259, 1956), which accepts 60 % of two kinds of
-proposals, took 1.6 times as long; the result is the same distribution, for the table only
-proposes.
+varies only about twofold. It is drawn by rejection from steps of equal probability, whose edges are
+tabulated in rows of 8 keV: 95 % of the proposals are accepted, so that the processor predicts the
+branch well. Kahn's method (RAND AECU-3259, 1956), which accepts 60 % of two kinds of proposals,
+took 1.6 times as long; the distribution is the same, as the table only proposes.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def density(place: Array, energy_keV: Array | float) -> Array:
 
 
 def _steps() -> tuple[npt.NDArray[np.float32], Array]:
-    """Return the steps' edges by row, (rows, _STEPS + 1), and 1/(largest density · width)."""
+    """Return the step edges by row, (rows, _STEPS + 1), and 1/(largest density · width)."""
     first = np.arange(0.0, MOST_KEV + 1, 1 << _ROW_SHIFT)[:, None]
     energies = [np.maximum(first + part, 1.0) for part in (0, (1 << _ROW_SHIFT) / 2, 8)]
     fine = np.linspace(0.0, 1.0, 257)[None, :]

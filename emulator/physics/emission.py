@@ -1,7 +1,7 @@
 """What a source emits: nuclides, their shares of the activity, the β⁺ and photons of each decay.
 
 Each nuclide decays with its own half-life, in one of its modes (``cascades``): with a β⁺ of some
-branch or none, and with each of the mode's γ and X lines of at least LEAST_LINE_KEV by its own
+branch or none, and with each of the mode's γ and X lines of at least LEAST_LINE_KEV with its own
 probability. Lines beyond the cross-section tables are left out and named.
 """
 
@@ -35,10 +35,10 @@ class EmissionTables(NamedTuple):
     positron : (modes,) i8, row of ``radii_mm`` of the mode's β⁺; −1 for no β⁺
     first_line : (modes + 1,) i8, where each mode's lines begin in the next three
     line_keV, line_intensity : (lines,) f8, photons per decay of the mode, at most 1
-    line_delayed : (lines,) bool, at a time of its own: from an isomer that lives long
-    radii_mm : (branches, RANGE_BINS + 1) f8, quantiles of the way from decay to annihilation in
-        water; (0, RANGE_BINS + 1) where positrons are to annihilate where they are born
-    most_photons : of one decay
+    line_delayed : (lines,) bool, emitted at an independent time, by a long-lived isomer
+    radii_mm : (branches, RANGE_BINS + 1) f8, quantiles of the distance from decay to annihilation
+        in water; (0, RANGE_BINS + 1) if positrons are to annihilate where they are born
+    most_photons : largest number of photons from one decay
     """
 
     first_mode: npt.NDArray[np.int64]
@@ -81,7 +81,7 @@ class Source:
         return tuple((n.name, x) for n in self.nuclides for x in n.lines if _beyond(x))
 
     def activities(self, t_s: float) -> npt.NDArray[np.float64]:
-        """Return each nuclide's activity after ``t_s`` over the whole activity at the start.
+        """Return each nuclide's activity after ``t_s`` over the total activity at the start.
 
         A(t)/A₀ = share · 2^(−t/T½), (nuclides,) f8.
         """
@@ -90,7 +90,7 @@ class Source:
 
 
 def load_source(text: str) -> Source:
-    """Return the source that a setting names: a nuclide, or several with shares of the activity.
+    """Return the source that a setting names: one nuclide, or several with shares of the activity.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def load_source(text: str) -> Source:
     Raises
     ------
     EmulationError
-        for shares that do not add to 1, and where nothing is emitted that could be detected.
+        if the shares do not add up to 1, or nothing is emitted that could be detected.
     NuclideError
         for an unknown nuclide.
     """
@@ -138,12 +138,12 @@ def _beyond(line: Line) -> bool:
 
 
 def emitted_lines(nuclide: Nuclide) -> list[Line]:
-    """Return the lines that are emitted: not too weak for the detector, within the tables."""
+    """Return the lines to emit: of sufficient energy for the detector, and within the tables."""
     return [x for x in nuclide.lines if x.energy_keV >= LEAST_LINE_KEV and not _beyond(x)]
 
 
 def emission_tables(source: Source, *, positron_range: bool = True) -> EmissionTables:
-    """Return the tables of a source; a line of more than one photon per decay becomes several.
+    """Return the tables of a source; a line of more than one photon per decay is split up.
 
     positron_range : whether positrons travel before they annihilate
     """

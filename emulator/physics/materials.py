@@ -1,10 +1,10 @@
 """Cross-sections of the materials that photons meet, on a 1 keV grid for the kernels.
 
 Photoelectric absorption, Compton and coherent scatter. The numbers come from
-``cross_sections.csv``, whose head names its source; beyond its end at 780 keV they are continued to
-MAX_ENERGY_KEV by formula. Pair production (from 1022 keV) is left out: below 0.1 % of
+``cross_sections.csv``, whose header names its source; beyond its end at 780 keV they are continued
+to MAX_ENERGY_KEV by formula. Pair production (from 1022 keV) is left out: it is below 0.1 % of
 water's attenuation and 1 % of LYSO's at 1275 keV, about 1 % and 10 % at 2000 keV (NIST XCOM).
-What a material consists of, and its usual density, is in ``compositions``.
+Compositions and usual densities are in ``compositions``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MaterialError(TomoshibiError, ValueError):
 
 
 class CrossSections(NamedTuple):
-    """Attenuation by energy: element ``i`` of each array stands at ``i`` keV.
+    """Attenuation by energy: element ``i`` of each array is for ``i`` keV.
 
     mu_per_mm : (MAX_ENERGY_KEV + 2,) f8, photoelectric plus Compton
     photo_fraction : same shape, photoelectric share of ``mu_per_mm``
@@ -58,7 +58,7 @@ class CrossSections(NamedTuple):
 
 
 class ScatteringFunctions(NamedTuple):
-    """How binding changes the angles of scatter, by x = sin(θ/2)/λ.
+    """How electron binding changes the angles of scatter, by x = sin(θ/2)/λ.
 
     transfer_per_A : (n,) f8, x in 1/Å, ascending
     form : (n,) f8, squared form factor over its value at 0
@@ -71,7 +71,7 @@ class ScatteringFunctions(NamedTuple):
 
 
 def material_name(material: str) -> str:
-    """Return the name by which the tables know a material or an element's symbol (Pb, W, Al).
+    """Return the tables' name of a material given by name or element symbol (Pb, W, Al).
 
     Raises
     ------
@@ -93,9 +93,9 @@ def material_name(material: str) -> str:
 def cross_sections(material: str) -> CrossSections:
     """Return the tables of a material at its usual density, interpolated log-log.
 
-    Beyond the stored table photoelectric absorption and coherent scatter go on with the slope of
-    its last two energies (power laws, as between the edges), Compton scatter in proportion to
-    Klein and Nishina's cross-section, which is what incoherent scatter is there.
+    Beyond the stored table, photoelectric absorption and coherent scatter continue with the slope
+    of its last two energies (power laws, as between the edges), and Compton scatter in proportion
+    to the Klein-Nishina cross-section, which incoherent scatter equals there.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def cross_sections(material: str) -> CrossSections:
 def mu_per_mm(material: str, *, density_g_per_cm3: float | None = None) -> float:
     """Return a material's µ at 511 keV without coherent scatter, as phantoms state it.
 
-    ``density_g_per_cm3`` stands in for the material's usual density.
+    ``density_g_per_cm3`` replaces the material's usual density.
     """
     usual = DENSITY_G_PER_CM3[material_name(material)]
     density = usual if density_g_per_cm3 is None else density_g_per_cm3
@@ -133,8 +133,8 @@ def mu_per_mm(material: str, *, density_g_per_cm3: float | None = None) -> float
 def scattering_functions(material: str) -> ScatteringFunctions:
     """Return form factor and incoherent scattering function of a material.
 
-    Atoms are taken as independent of each other; the interference between them, which makes
-    coherent scatter by liquids rarer below about 3° at 140 keV, is left out.
+    Atoms are treated as independent; interference between them, which reduces coherent scatter by
+    liquids below about 3° at 140 keV, is left out.
 
     Raises
     ------

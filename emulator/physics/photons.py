@@ -1,8 +1,8 @@
 """One photon in a kernel: its state, an isotropic direction, a Compton scatter.
 
-A photon is a ``(PHOTON_SIZE,)`` f8 array: position in mm, unit direction, energy in keV, the path
-flown since the decay in mm, and how often it was scattered in the object. The kernels change it in
-place; who starts a photon sets all of it, PATH and SCATTERS to 0.
+A photon is a ``(PHOTON_SIZE,)`` f8 array: position in mm, unit direction, energy in keV, path
+length since the decay in mm, and how often it was scattered in the object. The kernels change it in
+place; whoever starts a photon sets all of it, with PATH and SCATTERS at 0.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def turn(photon: Photon, cos_theta: float, cos_phi: float, sin_phi: float) -> No
 def turn_anyhow(state: State, photon: Photon, cos_theta: float) -> None:
     """Turn the direction by a polar angle, with random azimuth.
 
-    As ``turn`` with azimuth (x, y)/√(x² + y²) of a point in the disc, in one square root.
+    Like ``turn`` with azimuth (x, y)/√(x² + y²) of a point in the disc, but with one square root.
     """
     x, y, square = in_disc(state)
     dx, dy, dz = photon[DX], photon[DY], photon[DZ]
@@ -77,7 +77,7 @@ def turn_anyhow(state: State, photon: Photon, cos_theta: float) -> None:
 
 @bare_kernel
 def scatter_compton(state: State, photon: Photon) -> float:
-    """Scatter the photon on a free electron. Returns the energy given away, keV."""
+    """Scatter the photon on a free electron; return the energy it loses, keV."""
     energy = photon[ENERGY]
     ratio, versine = sample_compton(state, energy)
     turn_anyhow(state, photon, 1.0 - versine)

@@ -1,16 +1,16 @@
-"""How far positrons get: from the place of a decay to that of the annihilation.
+"""Positron range: the distance from the place of a decay to that of the annihilation.
 
-The place of annihilation of positrons of one energy is Gaussian in space about that of the decay,
-σ = R_ex/2 along each axis, R_ex their extrapolated range in the matter (M. R. Palmer and G. L.
+For positrons of one energy, the place of annihilation is Gaussian about that of the decay, with σ =
+R_ex/2 along each axis, where R_ex is their extrapolated range in the matter (M. R. Palmer and G. L.
 Brownell, IEEE Trans. Med. Imag. 11 (1992) 373):
 
     R_ex = b₁·E²/(b₂ + E)  in mm · g/cm³, E in MeV,
     b₁ = 4.569·A/Z^1.209,  b₂ = 1/(2.873 − 0.02309·Z).
 
-Z is the mean atomic number by weight of water and A = Z/(Z/A of water), after T. Tabata, R. Ito and
+Z is the mean atomic number of water by weight and A = Z/(Z/A of water), after T. Tabata, R. Ito and
 S. Okabe, Nucl. Instrum. Methods 103 (1972) 85, whose range formula this simplifies. Energies come
-from the allowed spectrum of each branch. All other matter is water at another density of electrons,
-found from its µ at 511 keV, where nearly all of it is Compton scatter.
+from the allowed spectrum of each branch. All other matter is treated as water of another electron
+density, found from its µ at 511 keV, which is nearly all Compton scatter.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def extrapolated_range_mm(energy_keV: npt.NDArray[np.float64]) -> npt.NDArray[np
 def radius_quantiles_mm(branch: Positron, daughter_z: int) -> npt.NDArray[np.float64]:
     """Return the radii (RANGE_BINS + 1,) f8 within which 0, 1/n, 2/n, ... of annihilations lie.
 
-    In water, mm. The share within r of a Gaussian is erf(x) − 2x·e^(−x²)/√π, x = r/(σ√2),
-    averaged over the spectrum. It is cut at R_ex of the endpoint, which a Gaussian would exceed:
-    0.5 % (F-18) to 1.2 % (Rb-82) are beyond.
+    In water, mm. The share of a Gaussian within r is erf(x) − 2x·e^(−x²)/√π, x = r/(σ√2), averaged
+    over the spectrum. It is cut at R_ex of the endpoint, beyond which 0.5 % (F-18) to 1.2 % (Rb-82)
+    of it would lie.
     """
     energy = energy_quantiles(branch.endpoint_keV, daughter_z, positron=True, n=_ENERGIES)
     sigma = extrapolated_range_mm((energy[1:] + energy[:-1]) / 2) / 2
@@ -69,7 +69,7 @@ def radius_quantiles_mm(branch: Positron, daughter_z: int) -> npt.NDArray[np.flo
 
 
 def range_scale(mu_per_mm: npt.NDArray[np.float32], water_per_mm: float) -> npt.NDArray[np.float64]:
-    """Return ranges over those in water, in matter of these µ at 511 keV."""
+    """Return the ratio of ranges to those in water, in matter of these µ at 511 keV."""
     part = np.asarray(mu_per_mm, np.float64) / water_per_mm
     scale = 1.0 / np.maximum(part, 1.0 / MOST_SCALE)
     return np.where(part < ENCAPSULATED_BELOW, 1.0, scale)
@@ -77,9 +77,9 @@ def range_scale(mu_per_mm: npt.NDArray[np.float32], water_per_mm: float) -> npt.
 
 @bare_kernel
 def draw_radius_mm(state: State, radii_mm: npt.NDArray[np.float64], branch: int) -> float:
-    """Return a way from decay to annihilation in water.
+    """Draw a distance from decay to annihilation in water.
 
-    ``radii_mm`` (branches, RANGE_BINS + 1) f8 are quantiles of it (``radius_quantiles_mm``).
+    ``radii_mm`` (branches, RANGE_BINS + 1) f8 are its quantiles (``radius_quantiles_mm``).
     """
     place = uniform(state) * RANGE_BINS
     below = int(place)

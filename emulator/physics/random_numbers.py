@@ -80,13 +80,13 @@ def next_word(state: State) -> np.uint64:
 
 @bare_kernel
 def uniform(state: State) -> float:
-    """Return a number in [0, 1) of 53 bits."""
+    """Return a uniform number in [0, 1), of 53 bits."""
     return np.float64(np.int64(next_word(state) >> np.uint64(11))) * _TO_UNIT
 
 
 @bare_kernel
 def exponential(state: State) -> float:
-    """Return a number of the exponential distribution with mean 1."""
+    """Return an exponentially distributed number of mean 1."""
     beyond = 0.0
     while True:
         word = next_word(state)
@@ -106,9 +106,10 @@ def exponential(state: State) -> float:
 
 @bare_kernel
 def exponential_and_uniform(state: State) -> tuple[float, float]:
-    """Return an exponential number of mean 1 and a number in [0, 1) of 24 bits, from one word.
+    """Return an exponential number of mean 1 and a 24-bit number in [0, 1), from one word.
 
-    They use other bits: 8 for the layer, 24 for the uniform number, 32 for the place in the layer.
+    They use different bits: 8 for the layer, 24 for the uniform number, 32 for the place in the
+    layer.
     """
     beyond = 0.0
     while True:
@@ -156,7 +157,7 @@ def _normal_tail(state: State) -> float:
 
 @bare_kernel
 def in_disc(state: State) -> tuple[float, float, float]:
-    """Return (x, y, x² + y²) uniform in the unit disc, the centre excepted."""
+    """Return (x, y, x² + y²), uniform in the unit disc except its centre."""
     while True:
         word = next_word(state)
         x = np.float64(np.int64(word & _LOW_32)) * (2.0 * _TO_UNIT_32) - 1.0

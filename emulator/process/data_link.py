@@ -1,4 +1,4 @@
-"""The modules' senders: one PUSH socket per module, bounded queues, waits that can be ended."""
+"""Sends data frames: one PUSH socket per module, bounded queues, interruptible waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WAIT_MS = 20
 
 
 class DataLink:
-    """Sends each module's frames over a socket of its own to the daq's data endpoint."""
+    """Sends each module's frames to the daq's data endpoint, over one socket per module."""
 
     def __init__(self, address: str, modules: int) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -25,11 +25,11 @@ class DataLink:
         self.sent = [0] * modules
 
     def send(self, module: int, frame: bytes | memoryview, give_up: Callable[[], bool]) -> bool:
-        """Send one frame; while the receiver is slow ask ``give_up`` every 20 ms.
+        """Send one frame; while the receiver is slow, call ``give_up`` every 20 ms.
 
         Returns
         -------
-        False where given up: the frame was not sent
+        False if given up: the frame was not sent
         """
         socket = self._sockets[module]
         while True:
@@ -44,6 +44,6 @@ class DataLink:
                 return True
 
     def close(self) -> None:
-        """Close the sockets; what is queued has half a second to leave."""
+        """Close the sockets, allowing half a second for queued frames to be sent."""
         for socket in self._sockets:
             socket.close()

@@ -1,9 +1,9 @@
-"""The detector of firmware modules: each period's hits and its mark, into the modules' windows.
+"""The detector in front of firmware modules: writes each period's hits and mark to their windows.
 
-Promises: nothing is written before every module has opened its gate for the run. A mark follows
-the hits of its period and is never dropped while the module lives. Where a queue is full, an
-emulator in real time drops whole hits, counted in the queue; a fast one waits. A module that takes
-nothing for ``FULL_S`` is not waited for any more until it does: the others go on.
+Promises: nothing is written before every module has opened its gate for the run. A mark follows the
+hits of its period and is never dropped while the module lives. When a queue is full, an emulator in
+real time drops whole hits, counted in the queue; a fast one waits. A module that takes nothing for
+``FULL_S`` is no longer waited for until it does, so that the others can go on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GiveUp = Callable[[], bool]
 
 
 def window_path(folder: Path, module: int) -> Path:
-    """Return where a module's window lies."""
+    """Return the path of a module's window."""
     return folder / f"module-{module:03d}.window"
 
 
@@ -42,9 +42,9 @@ def mark_word(period: int, *, synced: bool, last: bool) -> np.uint64:
 
 
 class HitWriter:
-    """Writes one run's hits.
+    """Writes the hits of one run.
 
-    offered : (modules,) i8, hits that each module was offered, also those it had no room for
+    offered : (modules,) i8, hits offered to each module, including those it had no room for
     """
 
     def __init__(self, folder: Path, modules: int, *, real_time: bool) -> None:
@@ -57,12 +57,12 @@ class HitWriter:
         self._temperature_cC: list[int | None] = [None] * modules
 
     def wait_for_gates(self, run_tag: int, give_up: GiveUp) -> bool:
-        """Wait until every module takes the run's hits; False where given up.
+        """Wait until every module accepts the run's hits; False if given up.
 
         Raises
         ------
         EmulationError
-            where windows are absent or gates stay closed, naming the modules.
+            if windows are absent or gates stay closed, naming the modules.
         """
         deadline = time.monotonic() + GATES_S
         while True:
@@ -76,7 +76,7 @@ class HitWriter:
             time.sleep(_WAIT_S)
 
     def _closed(self, run_tag: int) -> str:
-        """Return in words which modules take no hits of the run; "" for none."""
+        """Name the modules that do not accept hits of the run; "" for none."""
         try:
             for module in range(len(self._windows), len(self.offered)):
                 self._windows.append(Window.open(window_path(self._folder, module)))
@@ -96,7 +96,7 @@ class HitWriter:
         last: bool,
         give_up: GiveUp,
     ) -> bool:
-        """Write a period's hits and marks of all modules that have power; False where given up."""
+        """Write one period's hits and marks for all powered modules; False if given up."""
         self._set_weather(module, digitized.off)
         self.offered += digitized.counts[:, EMITTED]
         first = digitized.first_word
@@ -123,7 +123,7 @@ class HitWriter:
         return self._wait_and_put(m, marked, give_up)
 
     def _wait_and_put(self, m: int, marked: npt.NDArray[np.uint64], give_up: GiveUp) -> bool:
-        """Put the words as room comes; the rest of a module that is stuck is counted as lost."""
+        """Write words as room becomes free; those a stuck module does not take count as lost."""
         window = self._windows[m]
         deadline = time.monotonic() + (0.0 if self._stuck[m] else FULL_S)
         while len(marked := marked[window.put(marked) :]):
@@ -137,7 +137,7 @@ class HitWriter:
         return True
 
     def _set_weather(self, module: ModuleState, off: npt.NDArray[np.bool_]) -> None:
-        """Set the temperature and the supply that the boards see, where they change."""
+        """Update the temperature and supply voltage that the boards see, if changed."""
         temperature_cC = np.rint(module.temperature_C * 100).astype(np.int64).tolist()
         for m, window in enumerate(self._windows):
             if self._temperature_cC[m] != temperature_cC[m]:
@@ -148,7 +148,7 @@ class HitWriter:
         self._off[:] = off
 
     def close(self) -> None:
-        """Give every module its power back and let go of the windows."""
+        """Restore power to every module and release the windows."""
         for m, window in enumerate(self._windows):
             if self._off[m]:
                 window.world["power"] = 1

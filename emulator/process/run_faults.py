@@ -1,6 +1,6 @@
-"""All faults of one run, in the order of the signal: clocks, crystals, modules, frames, links.
+"""The faults of one run, applied in signal order: clocks, crystals, modules, frames, links.
 
-Takes orders for faults: into the run that goes on, or for the next one where there is none.
+A fault ordered during a run applies to it; one ordered between runs applies to the next.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hw.scanner.description import Scanner
 
 
 def check_faults(plan: FaultPlan, scanner: Scanner) -> None:
-    """Refuse a plan that does not fit the scanner; raises EmulationError."""
+    """Raise EmulationError if the plan does not fit the scanner."""
     try:
         plan.faults(modules=scanner.n_modules, crystals=scanner.crystals_per_module)
     except FaultError as error:
@@ -38,10 +38,10 @@ def check_faults(plan: FaultPlan, scanner: Scanner) -> None:
 
 
 class RunFaults:
-    """Does the faults of one run to an emulation's slices and frames.
+    """Applies the faults of one run to an emulation's slices and frames.
 
-    ``stream`` the slices, ``disturb`` each before it is digitized, and send what ``sent`` makes of
-    its frames. Orders may come at any time.
+    Pass the slices through ``stream``, ``disturb`` each before it is digitized, and send what
+    ``sent`` makes of its frames. Orders may come at any time.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class RunFaults:
         self._frames = FaultInjector(self.schedule, exact=plan.exact.items(), seed=plan.seed)
 
     def set(self, fault: Fault) -> Entry:
-        """Take a fault into the run; raises FaultError."""
+        """Add a fault to the run; raises FaultError."""
         scanner = self._scanner
         check_fault(fault, modules=scanner.n_modules, crystals=scanner.crystals_per_module)
         return self.schedule.set(fault)
 
     def stream(self, slices: Iterable[SliceHits]) -> Iterator[SliceHits]:
-        """Yield the slices; ``disturb`` each before the next is asked for."""
+        """Yield the slices; ``disturb`` each before requesting the next."""
         return self._clocks.stream(slices)
 
     def disturb(self, hits: SliceHits, *, last: bool) -> SliceHits:
@@ -91,7 +91,7 @@ class RunFaults:
     def sent(
         self, period: int, frames: Iterable[memoryview]
     ) -> Iterator[tuple[int, Sequence[bytes | memoryview]]]:
-        """Yield each module and the frames that it sends in place of the one it made.
+        """Yield each module and the frames it sends in place of the one it made.
 
         frames : of all modules, as ``Emulation.digitize`` returned them
         """
@@ -104,11 +104,11 @@ class RunFaults:
                 yield module, self._frames.apply(module, period, bytes(frame))
 
     def log(self) -> list[FaultDone]:
-        """Return the truth of what was done so far."""
+        """Return a log of the faults applied so far."""
         return self.schedule.log()
 
     def done(self) -> dict[str, int]:
-        """Return how often each kind was done."""
+        """Return how often each kind of fault was applied."""
         done = Counter({e.fault.kind: 0 for e in self.schedule.entries})
         for entry in self.schedule.entries:
             done[entry.fault.kind] += entry.done
@@ -116,9 +116,9 @@ class RunFaults:
 
 
 class FaultDesk:
-    """Obeys FaultOrders. ``run``: the faults of the run that goes on; None between runs.
+    """Carries out FaultOrders. ``run``: the faults of the current run; None between runs.
 
-    A fault set between runs is for the next one only, like one that is set during a run.
+    A fault lasts for one run: the current one, or the next if ordered between runs.
     ``refuse`` raises FaultError for faults that this emulator cannot do.
     """
 
@@ -131,12 +131,12 @@ class FaultDesk:
         self._next: dict[int, Fault] = {}  # by number, which stays when others are cleared
 
     def standing(self) -> list[Fault]:
-        """Hand over the faults that were set for the next run."""
+        """Return the faults ordered for the next run and forget them."""
         faults, self._next = list(self._next.values()), {}
         return faults
 
     def obey(self, order: FaultOrder) -> FaultAnswer:
-        """Do what is ordered; the answer says why not where it cannot be done."""
+        """Carry out an order; if it cannot be done, the answer says why."""
         try:
             if order.action == "set":
                 self._set(order.text)

@@ -1,17 +1,13 @@
 """The emulator process: waits for Start, streams frames in real time, reports, waits again.
 
-In front of firmware modules (``hits`` of the configuration) it streams hits and period marks into
-their windows instead, and the frames are theirs.
+In front of firmware modules (``hits`` in the configuration) it writes hits and period marks to
+their windows instead, and they make the frames.
 
-Promises: Stop ends a run with LAST frames of every module and a report of what was really sent.
-Shutdown, SIGTERM, SIGINT or the parent's death do so too, and end the process within half a
-second, without LAST frames where the receiver takes nothing. Nothing is dropped to keep pace:
-emulated time falls behind and says so.
-
-Emulated time against the wall clock: when a period may leave, and how late it is.
-
-Real time never skips: where the Monte Carlo or the receiver is too slow, emulated time falls
-behind, the lag is told, and the activity stays what it was.
+Promises: Stop ends a run with a LAST frame from every module and a report of what was really sent.
+Shutdown, SIGTERM, SIGINT and the parent's death do the same and end the process within half a
+second, without LAST frames if the receiver takes nothing. Nothing is dropped to keep pace: where
+the Monte Carlo or the receiver is too slow, emulated time falls behind the wall clock, the lag is
+reported, and the activity stays as it was.
 """
 
 from __future__ import annotations
@@ -47,7 +43,7 @@ from hw.wire.protocol import MAX_EVENTS
 
 
 class Pacer:
-    """Paces periods of equal length from the moment it is made."""
+    """Paces periods of equal length, starting when it is created."""
 
     def __init__(
         self,
@@ -64,13 +60,13 @@ class Pacer:
         self._start_s = clock()
 
     def wait_s(self, period: int) -> float:
-        """Return how long to wait until this period has ended on the wall clock (0: it has)."""
+        """Return the time until this period ends on the wall clock; 0 if it has ended."""
         if not self._real_time:
             return 0.0
         return max(0.0, self._due_s(period) - self._clock())
 
     def sent(self, period: int) -> None:
-        """Note that the period has left; updates ``lag_s`` and ``max_lag_s``."""
+        """Note that the period has been sent; updates ``lag_s`` and ``max_lag_s``."""
         if self._real_time:
             self.lag_s = max(0.0, self._clock() - self._due_s(period))
             self.max_lag_s = max(self.max_lag_s, self.lag_s)
@@ -83,7 +79,7 @@ _IDLE_POLL_S = 0.1
 
 
 class EmulatorService:
-    """Serves runs until told to leave. ``leave`` may be called from a signal handler."""
+    """Serves runs until told to stop. ``leave`` may be called from a signal handler."""
 
     def __init__(self, config: EmulatorConfig, instrument: Instrument, *, remark: str = "") -> None:
         self._config, self._instrument = config, instrument
@@ -112,13 +108,13 @@ class EmulatorService:
         )
 
     def leave(self) -> None:
-        """End serving soon."""
+        """Ask the service to end soon."""
         self._leave = True
 
     def serve(self) -> None:
         """Serve runs until Shutdown, ``leave()`` or the parent's death.
 
-        A Start during a run ends that run first: a daq that was restarted begins anew.
+        A Start during a run ends that run first, since a restarted daq begins afresh.
         """
         try:
             while not self._leaving():
@@ -153,8 +149,8 @@ class EmulatorService:
             run.close()
 
     def _open_hits(self, order: Start) -> HitWriter | None:
-        """Return the way to the modules once all of them take the run's hits; else report why
-        they do not, and return None."""
+        """Return the hit writer once all modules accept the run's hits; else report why they
+        do not, and return None."""
         modules = self._instrument.scanner.n_modules
         real_time = self._config.pace == "real-time"
         hits = HitWriter(Path(self._config.hits), modules, real_time=real_time)
@@ -183,8 +179,8 @@ class EmulatorService:
         return self._ending()
 
     def _close_data(self) -> None:
-        """Close the last run's sockets: not at its end, for a receiver whose queue is full drops
-        what lies unread in a connection when the sender hangs up."""
+        """Close the last run's sockets. Not at its end: a receiver whose queue is full drops
+        unread data when the sender closes the connection."""
         if self._data is not None:
             self._data.close()
             self._data = None
@@ -208,7 +204,7 @@ class EmulatorService:
                 return
 
     def _take_orders(self, timeout_s: float = 0.0) -> bool:
-        """Take in the daq's orders; return whether to give up at once what is being done."""
+        """Handle the daq's orders; return whether to abandon the current work at once."""
         for order in self._link.poll(timeout_s):
             self._stop |= isinstance(order, Stop)
             self._leave |= isinstance(order, Shutdown)
@@ -269,7 +265,7 @@ class _Run:
         self.pacer = Pacer(PERIOD_S, real_time=config.pace == "real-time")
 
     def send_period(self, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]) -> bool:
-        """Digitize one slice and send its frames, or its hits; False where given up."""
+        """Digitize one slice and send its frames, or its hits; False if given up."""
         hits = self.faults.disturb(hits, last=last)
         if self._hits is not None:
             return self._send_hits(self._hits, hits, last=last, give_up=give_up)
@@ -298,7 +294,7 @@ class _Run:
         return sent
 
     def close(self) -> None:
-        """End the threads, close the truth file and let go of the modules."""
+        """Stop the threads, close the truth file and release the modules."""
         self.ahead.close()
         if self._hits is not None:
             self._hits.close()
@@ -306,8 +302,8 @@ class _Run:
             self._truth.close({"periods": self._emulation.totals.periods})
 
     def report(self) -> SourceReport:
-        """Return what was really sent: frames and event words as made, before any fault; in front
-        of firmware modules no frames, but hits."""
+        """Return what was really sent: frames and event words as made, before any fault; hits
+        instead of frames in front of firmware modules."""
         totals = self._emulation.totals
         truth = totals.truth() | {"seed": float(self.seed), "messages": float(sum(self._data.sent))}
         framer = self._emulation.framer
@@ -333,7 +329,7 @@ def run_emulator(
     progress: Callable[[float], None] | None = None,
     ready: Callable[[EmulatorConfig, str], None] | None = None,
 ) -> None:
-    """Run the emulator process until it is told to leave; installs handlers for its signals.
+    """Run the emulator process until it is told to stop; installs its signal handlers.
 
     ``progress`` is called with the share done while an event library is made, ``ready`` once all
     is accepted and prepared, with the configuration that this machine follows and a remark on it.
@@ -341,7 +337,7 @@ def run_emulator(
     Raises
     ------
     EmulationError, PhantomError, ScannerError, NuclideError, EndpointError
-        where the configuration cannot be emulated, before anything is connected.
+        if the configuration cannot be emulated, before anything is connected.
     """
     instrument = prepare(config, progress=progress)
     rehearse(instrument)

@@ -1,11 +1,10 @@
-"""Refuses settings that no table is needed to refuse, in a fraction of a second.
+"""Refuses unusable settings before a run begins: impossible ones, and data rates beyond the links.
 
-Refuses an activity whose data no link could carry, before a run is begun.
-
-A trial slice of few decays gives the triggers per decay of each module; dead time bends that to
-the events that the module would send at the activity asked for. What is too much is told with the
-most that fits. Faults and kinetics that raise the rate later are not foreseen: what does not fit a
-frame then is counted as lost in the module.
+``check_settings`` needs no tables and takes a fraction of a second. ``check_links`` emulates a few
+decays to find each module's triggers per decay, and from these, with dead time, the events it would
+send at the activity asked for; a refusal names the highest activity that fits. Faults and kinetics
+that raise the rate later are not foreseen: what then does not fit a frame is counted as lost in the
+module.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
 
 def check_settings(config: EmulatorConfig) -> None:
-    """Refuse what cannot be emulated, as far as scanner, source and settings tell.
+    """Refuse what the scanner, source and settings alone show to be impossible.
 
-    Phantom, curves, motion and the rate on the links are looked at by ``prepare`` and
-    ``check_links``.
+    ``prepare`` checks phantom, curves and motion; ``check_links`` checks the rate on the links.
 
     Raises
     ------
@@ -82,7 +80,7 @@ class LinkBudget:
         return np.asarray(triggers / (1.0 + triggers * busy_s))
 
     def too_much(self, activity_Bq: float) -> str:
-        """Return what would be exceeded at an activity, in words; "" where all fits."""
+        """Say which limit an activity would exceed; "" if it fits."""
         events = self.events_cps(activity_Bq)
         module_Bps = events * WORD_BYTES + HEADER_BYTES / PERIOD_S
         busiest = int(np.argmax(events))
@@ -105,7 +103,7 @@ class LinkBudget:
         return ""
 
     def most_Bq(self, activity_Bq: float) -> float:
-        """Return about the highest activity below a refused one that fits."""
+        """Return roughly the highest activity, below a refused one, that fits."""
         low, high = 0.0, activity_Bq
         for _ in range(30):
             middle = (low + high) / 2
@@ -114,7 +112,7 @@ class LinkBudget:
 
 
 def link_budget(instrument: Instrument, config: EmulatorConfig) -> LinkBudget:
-    """Return what each module is expected to send, from a few trial slices."""
+    """Estimate what each module will send, from a few trial slices."""
     trial_Bq = min(TRIAL_DECAYS / PERIOD_S, config.activity_Bq)
     background = _triggers_cps(instrument, 1e-3, config.seed)
     present = _triggers_cps(instrument, trial_Bq, config.seed)

@@ -1,14 +1,14 @@
 """Where a photon must go to be seen through a collimator: the importance of directions.
 
-Of all photons about one in ten thousand passes a collimator. Directions are therefore drawn from
-a density that is, for each angle θ to the holes and each energy E, at least as large as what gets
-through anywhere at any azimuth,
+About one in ten thousand photons passes a collimator. Directions are therefore drawn from a density
+that, for each angle θ to the holes and each energy E, is at least the transmission anywhere at any
+azimuth,
 
     bound(E, θ) = exp(−µ_least(E) · ℓ_least(θ)),
 
-ℓ_least the shortest path in septa of a ray at this angle and µ_least the smallest µ of the septa up
-to E (a photon that scatters on its way to the collimator has less than E). The true transmission
-over the bound is then at most 1 and is taken as a probability: events come out unweighted.
+where ℓ_least is the shortest path in septa of any ray at this angle and µ_least the smallest µ of
+the septa up to E (a photon that scatters on its way to the collimator has less than E). The true
+transmission over the bound is then at most 1 and serves as a probability: events are unweighted.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _MARGIN_PITCHES = 0.02  # less by this: the search is on a grid
 
 
 class AimTables(NamedTuple):
-    """Directions to the holes by importance.
+    """Directions relative to the holes, by importance.
 
     cos_edge : (bins + 1,) f8, cosine of the angle to the holes, descending from 1
-    bound : (energies, bins) f8, largest transmission, of energies k · ENERGY_STEP_KEV
-    chance : (energies, bins) f8, cumulative, last one 1
+    bound : (energies, bins) f8, largest transmission at energies k · ENERGY_STEP_KEV
+    chance : (energies, bins) f8, cumulative probability of the bins, the last one 1
     whole_sr : (energies,) f8, integral of the bound over all directions
     """
 
@@ -51,7 +51,7 @@ class AimTables(NamedTuple):
 def aim_tables(tables: CollimatorTables, *, most_keV: float, least_keV: float) -> AimTables:
     """Return the importance of directions for energies up to ``most_keV``.
 
-    ``least_keV`` is the energy below which no photon is followed.
+    ``least_keV`` is the energy below which no photon is tracked.
     """
     tangent = _tangents(tables)
     cosine = 1.0 / np.sqrt(1.0 + tangent**2)
@@ -67,7 +67,7 @@ def aim_tables(tables: CollimatorTables, *, most_keV: float, least_keV: float) -
 
 
 def _tangents(tables: CollimatorTables) -> npt.NDArray[np.float64]:
-    """Return edges of bins of tan θ: fine where a ray can pass one hole, then ever wider."""
+    """Return bin edges of tan θ: fine where a ray can pass one hole, then ever wider."""
     corner = 2.0 * tables.half_hole_mm * (math.sqrt(2.0) if tables.sides == 2 else 2 / 3**0.5)
     one_hole = corner / tables.length_mm
     most = math.sqrt(1.0 - _LEAST_COSINE**2) / _LEAST_COSINE
@@ -79,7 +79,7 @@ def _tangents(tables: CollimatorTables) -> npt.NDArray[np.float64]:
 def _least_paths_mm(
     tangent: npt.NDArray[np.float64], tables: CollimatorTables
 ) -> npt.NDArray[np.float64]:
-    """Return for each bin a path in septa that none of its rays undercuts, (bins,) f8 mm."""
+    """Return for each bin a lower bound of its rays' path in septa, (bins,) f8 mm."""
     length, pitch = tables.length_mm, 2.0 * tables.half_pitch_mm
     grid = (np.arange(_PLACES) + 0.5) / _PLACES - 0.5
     places = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2) * pitch
@@ -95,7 +95,7 @@ def _least_paths_mm(
 
 
 def _corners_mm(tables: CollimatorTables) -> npt.NDArray[np.float64]:
-    """Return the corners of the hole at the origin, where the longest free paths begin."""
+    """Return the corners of the hole at the origin, where the longest free paths start."""
     count = 2 * tables.sides
     angle = 2.0 * math.pi * (np.arange(count) + 0.5) / count
     radius = tables.half_hole_mm / math.cos(math.pi / count)
@@ -113,7 +113,7 @@ def _least_mu(
 
 @bare_kernel
 def choose_cosine(state: State, energy_bin: int, aim: AimTables) -> tuple[int, float]:
-    """Draw a direction's bin and its cosine to the holes; the azimuth is uniform."""
+    """Draw the bin of a direction and its cosine to the holes; the azimuth is uniform."""
     chosen = uniform(state)
     low, high = 0, aim.chance.shape[1] - 1
     while low < high:
@@ -128,10 +128,10 @@ def choose_cosine(state: State, energy_bin: int, aim: AimTables) -> tuple[int, f
 
 @bare_kernel
 def klein_nishina_per_sr(energy_keV: float, cosine: float, whole: float) -> float:
-    """Return the probability per steradian that a Compton scatter goes by this angle.
+    """Return the probability per steradian of Compton scatter by this angle.
 
-    O. Klein, Y. Nishina, Z. Phys. 52 (1929) 853: ½·k²·(k + 1/k − sin²θ) over the integral, k the
-    share of the energy kept. ``whole`` is the integral over 2π (``materials.klein_nishina``).
+    O. Klein, Y. Nishina, Z. Phys. 52 (1929) 853: ½·k²·(k + 1/k − sin²θ) over the integral, k being
+    the share of the energy kept. ``whole`` is the integral over 2π (``materials.klein_nishina``).
     """
     kept = 1.0 / (1.0 + energy_keV / ELECTRON_REST_KEV * (1.0 - cosine))
     shape = 0.5 * kept * kept * (kept + 1.0 / kept - 1.0 + cosine * cosine)

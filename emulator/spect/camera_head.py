@@ -1,10 +1,10 @@
 """A photon in a camera's crystal and in what lies behind it, with fluorescence and backscatter.
 
-Crystal and backing (light guide) are boxes on the module's axes: u, v, and w from the crystal's
-front face outward. In both the photon is absorbed or scatters after Klein and Nishina; from the
-backing it may come back. Photoelectric absorption in the crystal emits a K X-ray with the
-element's yield, which is flown like any photon: near the front face some escape. What leaves
-through the front or the sides meets lead and is gone.
+Crystal and backing (light guide) are boxes along the module's axes: u, v, and w outward from the
+crystal's front face. In both, the photon is absorbed or scatters after Klein and Nishina; from the
+backing it may return. Photoelectric absorption in the crystal emits a K X-ray with the element's
+yield, which is tracked like any photon: near the front face some escape. What leaves through the
+front or the sides meets lead and is lost.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ times its yield times the line's share: xraylib 4.3.0 (T. Schoonjans et al., Spe
 class HeadTables(NamedTuple):
     """A camera's crystal and backing as the kernels see them.
 
-    half_u_mm, half_v_mm, thickness_mm, backing_mm : the boxes; no backing where that is 0
+    half_u_mm, half_v_mm, thickness_mm, backing_mm : the boxes; backing_mm 0 for no backing
     mu_per_mm, photo_fraction : (e,) f8, of the crystal at i keV
     backing_mu_per_mm, backing_photo : (e,) f8, of the backing
-    line_edge_keV, line_keV, line_chance : (lines,) f8, K X-rays: edge above which they come,
+    line_edge_keV, line_keV, line_chance : (lines,) f8, K X-rays: edge above which they occur,
         energy, cumulative probability per absorption
     monolithic : the position is the energy-weighted mean (True) or the largest deposit
     """
@@ -131,7 +131,7 @@ def way_out(photon: Photon, low_mm: float, high_mm: float, head: HeadTables) -> 
 
 @bare_kernel
 def advance(photon: Photon, distance_mm: float) -> None:
-    """Move the photon along its way."""
+    """Move the photon along its path."""
     photon[X] += photon[DX] * distance_mm
     photon[Y] += photon[DY] * distance_mm
     photon[Z] += photon[DZ] * distance_mm
@@ -140,7 +140,7 @@ def advance(photon: Photon, distance_mm: float) -> None:
 
 @bare_kernel
 def between(table: npt.NDArray[np.float64], energy_keV: float) -> float:
-    """Return a table's value at an energy, linear between whole keV."""
+    """Return a table's value at an energy, interpolated linearly between whole keV."""
     below = int(energy_keV)
     part = energy_keV - below
     return table[below] * (1.0 - part) + table[below + 1] * part
@@ -150,7 +150,7 @@ def between(table: npt.NDArray[np.float64], energy_keV: float) -> float:
 def add_deposit(
     photon: Photon, given_keV: float, monolithic: bool, deposit: npt.NDArray[np.float64]
 ) -> None:
-    """Add energy left where the photon is; a monolithic crystal's place is summed up weighted."""
+    """Add energy deposited where the photon is; for monolithic crystals sum the weighted place."""
     if deposit[DEPOSIT_KEV] == 0.0:
         deposit[DEPOSIT_PATH] = photon[PATH]
     deposit[DEPOSIT_KEV] += given_keV
@@ -167,7 +167,7 @@ def add_deposit(
 
 @bare_kernel
 def fluoresce(state: State, photon: Photon, head: HeadTables) -> float:
-    """Absorb the photon; return what stays. Where a K X-ray is emitted the photon becomes it."""
+    """Absorb the photon; return the energy deposited. A K X-ray, if any, replaces the photon."""
     energy = photon[ENERGY]
     chosen = uniform(state)
     for line in range(len(head.line_keV)):
@@ -184,9 +184,9 @@ def fluoresce(state: State, photon: Photon, head: HeadTables) -> float:
 def track_head(
     state: State, photon: Photon, head: HeadTables, deposit: npt.NDArray[np.float64]
 ) -> None:
-    """Fly a photon that stands on the crystal's front face (u, v, w as X, Y, Z) to its end.
+    """Track a photon from the crystal's front face (u, v, w as X, Y, Z) to its end.
 
-    ``deposit`` (HEAD_DEPOSIT_SIZE,) gets energy, place, path to the first interaction, and how
+    ``deposit`` (HEAD_DEPOSIT_SIZE,) receives energy, place, path to the first interaction, and how
     often the photon came back from the backing.
     """
     for i in range(HEAD_DEPOSIT_SIZE):

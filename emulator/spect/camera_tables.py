@@ -1,4 +1,4 @@
-"""What the Monte Carlo of a SPECT scanner needs to know, made once: see ``spect_transport``."""
+"""What the Monte Carlo of a SPECT scanner needs to know, made once: see ``camera_transport``."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _ANGLES = 400
 class Channels(NamedTuple):
     """The independent Poisson processes of photons that might be seen.
 
-    One for each line, without or with Compton scatters in the object, and number of coherent
-    scatters after them; and the same again for those that scatter in septa.
+    One for each combination of line, with or without Compton scatter in the object, and number of
+    coherent scatters after it; and the same again for photons that scatter in septa.
 
     nuclide : (n,) i8, index into the source's nuclides
     energy_keV : (n,) f8, of the line
     order : (n,) i8, DIRECT or SCATTERED; coherent : (n,) i8
-    node : (n,) i8, of the line in the septa's library; −1 where septa are passed or not
+    node : (n,) i8, of the line in the septa library; −1 for photons that do not scatter in septa
     tries : (n,) i8, directions tried from every place
     annihilation : (n,) bool
-    whole_sr : (n,) f8, the process' rate is the line's times this: at least modules × the aim's
+    whole_sr : (n,) f8, the process's rate is the line's times this: at least modules × the aim's
         (or the library's) integral × the greatest density of directions
     per_decay : (n,) f8, rate of histories over the nuclide's activity
     """
@@ -69,8 +69,8 @@ class SpectTables(NamedTuple):
     compton : (e,) f8, integral of Klein and Nishina's cross-section, at i keV
     mean_bound : (materials, e) f8, its mean scattering function
     most_coherent : greatest share of coherent scatter in collisions
-    coherent_material : whose form factor is that of coherent scatter on the way to a camera
-    cameras : how many there are
+    coherent_material : whose form factor is used for coherent scatter on the way to a camera
+    cameras : number of cameras
     """
 
     source: SourceTables
@@ -96,7 +96,7 @@ def spect_tables(
     matter: ObjectTables,
     response: ResponseTables,
 ) -> SpectTables:
-    """Return the tables of a scanner with collimators, for a source in an object."""
+    """Return the tables of a collimated scanner, for a source in an object."""
     lines = source_lines(source)
     most_keV = max(line.energy_keV for line in lines)
     collimator = collimator_tables(scanner)
@@ -127,7 +127,7 @@ def spect_tables(
 
 
 class SourceLine(NamedTuple):
-    """A line of a source's nuclide: ``per_decay`` photons of its decays."""
+    """A line of one of a source's nuclides, with ``per_decay`` photons per decay."""
 
     nuclide: int
     energy_keV: float
@@ -136,7 +136,7 @@ class SourceLine(NamedTuple):
 
 
 def source_lines(source: Source) -> list[SourceLine]:
-    """Return all lines of a source, annihilation photons among them."""
+    """Return all lines of a source, including annihilation photons."""
     lines = []
     for k, nuclide in enumerate(source.nuclides):
         lines += [SourceLine(k, x.energy_keV, x.intensity, False) for x in emitted_lines(nuclide)]
@@ -147,7 +147,7 @@ def source_lines(source: Source) -> list[SourceLine]:
 
 
 def is_empty(matter: ObjectTables) -> bool:
-    """Return whether an object is of air alone."""
+    """Return whether an object consists of air only."""
     return not bool((matter.majorant_per_mm > 0).any())
 
 
@@ -160,7 +160,7 @@ def _septa(scanner: Scanner, lines: list[SourceLine], matter: ObjectTables) -> S
 
 
 def _main_material(matter: ObjectTables) -> int:
-    """Return the material that attenuates most of all of the object's voxels."""
+    """Return the material that attenuates most over all of the object's voxels."""
     weight = np.bincount(matter.kind.ravel(), minlength=len(matter.material)).astype(np.float64)
     weight *= matter.share[-len(weight) :]
     weight[0] = 0.0
@@ -170,7 +170,7 @@ def _main_material(matter: ObjectTables) -> int:
 def _bound_scatter(
     energies: npt.NDArray[np.float64], compton: npt.NDArray[np.float64], scatter: ScatterTables
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the mean scattering function (materials, e) and the densest direction (e,), per sr."""
+    """Return the mean scattering function (materials, e) and the peak density (e,), per sr."""
     cosine = np.cos(np.linspace(0.0, math.pi, _ANGLES))
     energy = np.maximum(energies, 1.0)[:, None]
     kept = 1.0 / (1.0 + energy / ELECTRON_REST_KEV * (1.0 - cosine))

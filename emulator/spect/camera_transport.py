@@ -1,31 +1,31 @@
-"""One slice of time in a SPECT scanner: only photons that might be seen are followed.
+"""One slice of time in a SPECT scanner: only photons that might be seen are tracked.
 
-Of all photons about one in ten thousand passes a collimator, so each decay need not be followed.
-The detected photons of independent decays are a Poisson process, and so is the emulator's:
+About one in ten thousand photons passes a collimator, so decays are not followed one by one. The
+detected photons of independent decays are a Poisson process, and so are the emulator's:
 
 1. A history of one channel (line, direct or scattered, coherent scatters) begins at the line's rate
    times
 
        M · max(p) · ∫ bound dΩ / tries,
 
-   M the number of cameras, p the density of directions per sr (1/4π of an emission, Klein-Nishina
-   of a scatter), bound the greatest transmission of a collimator (``aiming``).
-2. It is flown as any photon. From where it is emitted (direct) or at every Compton scatter
-   (scattered), ``tries`` times a camera is drawn, and a direction to it by the bound; it is kept
+   where M is the number of cameras, p the density of directions per sr (1/4π for emission,
+   Klein-Nishina for scatter) and bound the greatest transmission of a collimator (``aiming``).
+2. It is tracked like any photon. From its emission (direct) or at every Compton scatter
+   (scattered), a camera is drawn ``tries`` times, and a direction to it by the bound; it is kept
    with probability p(direction)/max(p), and lost if it collides before it leaves the object.
 3. What meets the collimator's face is kept with transmission/bound, both exact for its line.
 4. Crystal and backing follow, then the response: events come out unweighted.
 
-Photons that scatter in septa are processes of their own, alike but for 2 and 3: direction and fate
-are a record of ``septa_library``, drawn with the density of what comes out of the back.
+Photons that scatter in septa are separate processes, which differ in 2 and 3 only: direction and
+fate are a record of ``septa_library``, drawn with the density of what emerges from the back.
 
-The product of the rates and probabilities is that of the whole process, so every number of
-scatters is right in expectation. Direct and scattered photons have histories of their own, and a
-history is seen in a few of 100 cases at most, so that hits are hardly correlated: of 100 hits about
-one shares its history with another. Such a hit gets a time of its own in the slice, for in truth
-it comes from another decay.
+The product of the rates and probabilities is that of the whole process, so every number of scatters
+is right in expectation. Direct and scattered photons have separate histories, and at most a few in
+100 histories are seen, so that hits are hardly correlated: about one hit in 100 shares its history
+with another. Such a hit gets its own time in the slice, since in reality it comes from another
+decay.
 
-Coherent scatter after the last Compton scatter turns the photon by some degrees, more than a hole
+Coherent scatter after the last Compton scatter turns the photon by a few degrees, more than a hole
 accepts. Its density is steep, so it cannot be bounded as in 2; instead the last direction is drawn
 first, and the one before by scattering back from it (the density is symmetric). The collision on
 the way is forced and kept with its share of coherent scatter.
@@ -64,18 +64,18 @@ def emulate_spect_slice(
     missed: npt.NDArray[np.int64],
     tally: npt.NDArray[np.int64],
 ) -> int:
-    """Emulate what cameras see in one slice of time.
+    """Emulate what the cameras see in one slice of time.
 
     Parameters
     ----------
     poses : (cameras, POSE_SIZE) f8, in the object's frame
     rate_Hz : histories per second, of all channels
     share : (channels,) f8, cumulative shares of the channels in them, the last one 1
-    region_share : (regions,) f8, cumulative shares of the regions; of length 0: all alike
+    region_share : (regions,) f8, cumulative shares of the regions; empty: all alike
     scratch : the thread's own working space
     hits : (capacity,) HIT, filled in the order of the histories' times
-    missed : (modules, MISSED) i8; tally : i8, see ``transport.emulate_slice``: gets deposits, and
-        OVERFLOWED where the capacity did not suffice
+    missed : (modules, MISSED) i8; tally : i8, see ``emulate_slice``: deposits are added, and
+        OVERFLOWED is set if the capacity was insufficient
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """A parallel-hole collimator: how much of its septa a straight ray crosses.
 
-Holes are hexagons on a triangular lattice or squares on a square one; in both every hole lies in
-the middle of a cell of the lattice, and the cells fill the plane. Seen along the holes a ray is a
-segment in that plane. It is followed from cell to cell; in each, the part within the hole is
-between the slabs of the hole's sides. What is not hole is septum, and the path in it is exact: a
-ray that crosses many septa (penetration) is treated like one that crosses none.
+Holes are hexagons on a triangular lattice or squares on a square one; in both, every hole lies in
+the middle of a lattice cell, and the cells fill the plane. Seen along the holes, a ray is a segment
+in that plane. It is followed from cell to cell; in each, the part within the hole lies between the
+slabs of the hole's sides. The rest is septum, and the path in it is exact: a ray that crosses many
+septa (penetration) is treated like one that crosses none.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _SIDES = {"hexagonal": 3, "square": 2}
 
 
 class CollimatorTables(NamedTuple):
-    """The collimator of every module as the kernels see it; (u, v) from the module's centre.
+    """Every module's collimator as the kernels see it; (u, v) from the module's centre.
 
     sides : 3 (hexagonal holes) or 2 (square ones) pairs of parallel sides
     half_hole_mm, half_pitch_mm : half of the hole, and of the cell, from flat to flat
     offset_u_mm, offset_v_mm : the centre of one of the holes
-    length_mm, gap_mm : of the holes; from the collimator's back to the crystal
+    length_mm, gap_mm : length of the holes; distance from the collimator's back to the crystal
     half_u_mm, half_v_mm : half of the face
-    mu_per_mm : (e,) f8, of the septa at i keV, coherent scatter included: what is scattered at
-        all is a matter of ``septa_sight``
-    cover_per_mm : (e,) f8, the same of the crystal's cover
+    mu_per_mm : (e,) f8, of the septa at i keV, including coherent scatter: scattered photons are
+        the business of ``septa_playback``
+    cover_per_mm : (e,) f8, the same for the crystal's cover
     cover_mm : the cover's thickness
     """
 
@@ -70,7 +70,7 @@ def collimator_tables(scanner: Scanner) -> CollimatorTables:
 
 
 def lattice_tables(collimator: Collimator) -> CollimatorTables:
-    """Return the tables of a collimator without end, with a hole's centre at the origin."""
+    """Return the tables of an infinite collimator, with a hole's centre at the origin."""
     return CollimatorTables(
         sides=_SIDES[collimator.hole],
         half_hole_mm=collimator.hole_mm / 2,
@@ -93,7 +93,7 @@ def _whole_mu(material: str) -> npt.NDArray[np.float64]:
 
 
 def open_share(collimator: Collimator) -> float:
-    """Return the share of the collimator's face that is hole: (hole/pitch)² for both shapes."""
+    """Return the open share of the collimator's face: (hole/pitch)² for both shapes."""
     return (collimator.hole_mm / (collimator.hole_mm + collimator.septum_mm)) ** 2
 
 
@@ -105,7 +105,7 @@ def hole_area_mm2(collimator: Collimator) -> float:
 
 @bare_kernel
 def cell_centre(u: float, v: float, tables: CollimatorTables) -> tuple[float, float]:
-    """Return the centre of the cell in which a place is."""
+    """Return the centre of the cell that contains a place."""
     pitch = 2.0 * tables.half_pitch_mm
     u -= tables.offset_u_mm
     v -= tables.offset_v_mm
@@ -132,7 +132,7 @@ def septa_share(
 ) -> float:
     """Return the share of the segment from (u, v) to (u + du, v + dv) that lies in septa.
 
-    It may stop, and return what it has, once that exceeds ``most``.
+    Once the share exceeds ``most``, it may stop and return the part found so far.
     """
     cu, cv = cell_centre(u, v, tables)
     u -= cu
@@ -188,12 +188,12 @@ def least_septa_mm(
     azimuths_rad: npt.NDArray[np.float64],
     tables: CollimatorTables,
 ) -> npt.NDArray[np.float64]:
-    """Return the least path in septa, seen along the holes, of segments of given lengths.
+    """Return the shortest path in septa, seen along the holes, of segments of given lengths.
 
     Parameters
     ----------
     across_mm : (n,) f8, lengths of the segments
-    places_mm : (k, 2) f8, where they begin; azimuths_rad : (a,) f8, their directions
+    places_mm : (k, 2) f8, where they start; azimuths_rad : (a,) f8, their directions
 
     Returns
     -------

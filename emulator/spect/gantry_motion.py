@@ -1,9 +1,9 @@
-"""How a SPECT scanner moves in a run: the angle of every module as a function of time.
+"""How a SPECT scanner moves during a run: the angle of every module as a function of time.
 
-Settings: ``fixed:30`` stands at 30°; ``step:32x10s`` stands 10 s at each of 32 angles, evenly over
-the preset's range, and moves on at its greatest speed; ``turn:6deg/s`` goes to and fro over the
-range without a stop. Columns that swivel and turn do so one after the other, each a share of the
-period later than its neighbour, so that at any time they look in different directions.
+Settings: ``fixed:30`` stands at 30°; ``step:32x10s`` stands for 10 s at each of 32 angles, spread
+evenly over the preset's range, and moves on at its greatest speed; ``turn:6deg/s`` goes to and fro
+over the range without stopping. Columns that swivel do so in succession, each a share of the period
+later than its neighbour, so that at any time they look in different directions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SpectMotion:
     kind : fixed (at ``first_deg``), step (``steps`` angles from ``first_deg``, ``step_deg`` apart)
         or turn (between ``first_deg`` and ``last_deg``)
     speed_deg_per_s : while it moves
-    dwell_s : at each step
+    dwell_s : time at each step
     phases : (modules,) f8, share of the period by which each is ahead
     """
 
@@ -72,15 +72,15 @@ class SpectMotion:
 
 
 def load_spect_motion(text: str, scanner: Scanner) -> SpectMotion | None:
-    """Return the motion that a setting names; None for a scanner that cannot move.
+    """Return the motion that a setting describes; None for a scanner that cannot move.
 
-    Without a setting a gantry stands at 0° (or where its range begins), and swivels turn: a column
-    that stands sees a strip only.
+    Without a setting, a gantry stands at 0° (or where its range begins), but swivels turn, since a
+    fixed column sees only a strip.
 
     Raises
     ------
     EmulationError
-        for what is no such setting, or beyond what the preset's motion can do.
+        for an invalid setting, or one beyond the range of the preset's motion.
     """
     motion = scanner.motion
     if motion is None:
@@ -149,7 +149,7 @@ def poses_at(
     """Return the cameras' poses as seen from the object, (modules, 12) f8.
 
     Each row is the centre of the crystal's front face in mm, then the axes u, v, w. The object's
-    pose (``emulator.object.pose``, of length 0: it stands) is taken back: x_object = Rᵀ·(x − t).
+    pose (``emulator.object.pose``; empty: at rest) is undone: x_object = Rᵀ·(x − t).
     """
     centre, axes = module_poses(scanner, angles_deg)
     if len(object_pose):

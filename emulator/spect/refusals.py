@@ -1,4 +1,4 @@
-"""What a SPECT scanner cannot do, refused with the remedy before anything is computed."""
+"""Refuses what a SPECT scanner cannot do, with the remedy, before anything is computed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LEAST_SHARE = 0.1
 
 
 def check_collimator(config: EmulatorConfig, scanner: Scanner, source: Source) -> None:
-    """Refuse a source whose photons the collimator is not made for, and options of the other kind.
+    """Refuse a source that the collimator is not made for, and options of the other modality.
 
-    A collimator fits where it is made for some line of each nuclide, and for every line that
-    carries at least LEAST_SHARE of the photons and lies above its range: those come through the
-    septa. Lines below its range do no harm.
+    A collimator fits if it is made for some line of each nuclide, and if no line above its range,
+    whose photons would penetrate the septa, carries LEAST_SHARE of the photons or more. Lines below
+    its range do no harm.
 
     Raises
     ------

@@ -1,11 +1,11 @@
-"""What leaves the back of a collimator after it scattered in its septa, or as their K X-ray.
+"""What leaves the back of a collimator after scatter in its septa, or as their K X-ray.
 
-A photon is followed through holes and septa as it is, into the depth. At each collision there it is
-scored what would come out: a direction to the back is drawn from a density that suits the depth,
-for Compton scatter (Klein and Nishina's times the scattering function) and for a K X-ray, and for
-coherent scatter from its own density (the form factor). What then meets no septum on its way out is
-a record, with the weight that stands for it. So every order of scatter is there, and nothing is
-spent on the many photons that are absorbed.
+A photon is tracked through holes and septa. At each collision, what would emerge is scored: a
+direction towards the back is drawn from a density that suits the depth, for Compton scatter (Klein
+and Nishina's times the scattering function) and for a K X-ray, and for coherent scatter from its
+own density (the form factor). Whatever then meets no septum on its way out becomes a record, with a
+matching weight. Thus every order of scatter is included, and nothing is spent on the many photons
+that are absorbed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _TALL = 1.7320508075688772  # a hexagonal lattice repeats after so many pitches 
 
 
 class SeptaMatter(NamedTuple):
-    """What septa are made of, as the kernels see it.
+    """The material of the septa, as the kernels see it.
 
     mu_per_mm, photo_fraction, coherent_per_mm : (e,) f8, at i keV
     compton, mean_bound : (e,) f8, integral of Klein and Nishina's cross-section, and its mean
@@ -83,7 +83,7 @@ class SeptaMatter(NamedTuple):
 
 @bare_kernel
 def is_septum(u: float, v: float, tables: CollimatorTables) -> bool:
-    """Return whether a place is in no hole."""
+    """Return whether a place is outside all holes."""
     cu, cv = cell_centre(u, v, tables)
     u, v, hole = u - cu, v - cv, tables.half_hole_mm
     if tables.sides == 2:
@@ -96,7 +96,7 @@ def is_septum(u: float, v: float, tables: CollimatorTables) -> bool:
 def enter(
     state: State, photon: Photon, edge: Vector, chance: Vector, tables: CollimatorTables
 ) -> tuple[int, float]:
-    """Let a photon meet the face at a random place; return its bin and the sr it stands for."""
+    """Start a photon at a random place on the face; return its bin and the sr it stands for."""
     chosen = uniform(state)
     bin_, before = 0, 0.0
     while bin_ < len(chance) - 1 and before + chance[bin_] <= chosen:
@@ -114,7 +114,7 @@ def enter(
 
 @bare_kernel
 def fly_to_septum(state: State, photon: Photon, mu: float, tables: CollimatorTables) -> bool:
-    """Fly to the next collision in a septum; return whether there is one before face or back."""
+    """Move to the next collision in a septum; return whether there is one before face or back."""
     while True:
         step = exponential(state) / mu
         photon[X] += photon[DX] * step
@@ -128,9 +128,9 @@ def fly_to_septum(state: State, photon: Photon, mu: float, tables: CollimatorTab
 
 @bare_kernel
 def opening(photon: Photon, mu: float, tables: CollimatorTables) -> float:
-    """Return the square of the slope to which directions from a place to the back are limited.
+    """Return the square of the slope that limits directions from a place to the back.
 
-    A hole's width and a free path over what is left of the depth.
+    The slope is a hole's width plus a free path, over the remaining depth.
     """
     left = max(tables.length_mm - photon[Z], 1e-6)
     reach = (2.0 * tables.half_hole_mm + _FREE_PATHS / mu) / left
@@ -139,7 +139,7 @@ def opening(photon: Photon, mu: float, tables: CollimatorTables) -> float:
 
 @bare_kernel
 def aim_out(state: State, t2: float, way: Photon) -> None:
-    """Draw a direction to the back as ``way``, with the density of ``out_per_sr``."""
+    """Draw a direction towards the back into ``way``, with the density of ``out_per_sr``."""
     chosen = uniform(state) * _MOST_SLOPE2 / (_MOST_SLOPE2 + t2)
     s = t2 * chosen / (1.0 - chosen)
     cosine = 1.0 / math.sqrt(1.0 + s)
@@ -149,9 +149,9 @@ def aim_out(state: State, t2: float, way: Photon) -> None:
 
 @bare_kernel
 def out_per_sr(cosine: float, t2: float) -> float:
-    """Return the density per sr of directions drawn to the back.
+    """Return the density per sr of directions drawn towards the back.
 
-    s = tan² has the density t²/(t² + s)², t² the ``opening``, up to 89°.
+    s = tan² has the density t²/(t² + s)², t² being the ``opening``, up to 89°.
     """
     if cosine <= 0.0:
         return 0.0
@@ -166,7 +166,7 @@ def out_per_sr(cosine: float, t2: float) -> float:
 def comes_out(
     state: State, photon: Photon, way: Photon, tables: CollimatorTables, matter: SeptaMatter
 ) -> bool:
-    """Return whether a photon flies from a collision out of the back without another one."""
+    """Return whether a photon leaves through the back without another collision."""
     left = tables.length_mm - photon[Z]
     du, dv = way[DX] / way[DZ] * left, way[DY] / way[DZ] * left
     whole = between(matter.mu_per_mm, way[ENERGY]) + between(matter.coherent_per_mm, way[ENERGY])
@@ -177,7 +177,7 @@ def comes_out(
 
 @bare_kernel
 def leaving_per_sr(energy: float, cosine: float, kind: int, matter: SeptaMatter) -> float:
-    """Return the density per sr of what leaves a collision of a kind, by the angle's cosine."""
+    """Return the density per sr of photons leaving a collision, by kind and cosine of the angle."""
     if kind == K_RAY:
         return 0.25 / math.pi
     if kind == COMPTON:
@@ -195,10 +195,11 @@ def leaving_per_sr(energy: float, cosine: float, kind: int, matter: SeptaMatter)
 def leave_by(
     state: State, photon: Photon, kind: int, t2: float, matter: SeptaMatter, way: Photon
 ) -> float:
-    """Draw what leaves a collision towards the back; return its density over that of the drawing.
+    """Draw the photon that leaves a collision towards the back; return its importance weight.
 
-    ``way`` gets direction and energy. Coherent scatter is so narrow that half of it is drawn from
-    its own density; 0 where that does not lead to the back.
+    The weight is its true density over that of the draw. ``way`` receives direction and energy.
+    Coherent scatter is so narrow that half of it is drawn from its own density; the weight is 0 if
+    that does not lead to the back.
     """
     energy = photon[ENERGY]
     if kind == COHERENT and uniform(state) < 0.5:
@@ -223,7 +224,7 @@ def leave_by(
 
 @bare_kernel
 def hope(photon: Photon, kind: int, t2: float, matter: SeptaMatter) -> float:
-    """Return about how much comes out of a collision; a wrong guess costs time only."""
+    """Estimate how much emerges from a collision; a wrong guess only costs time."""
     straight = leaving_per_sr(photon[ENERGY], photon[DZ], kind, matter)
     favour = _FAVOUR_K if kind == K_RAY else 1.0
     return favour * math.pi * t2 * math.sqrt(math.sqrt(t2)) * min(straight, _MOST_DENSE)
@@ -231,13 +232,13 @@ def hope(photon: Photon, kind: int, t2: float, matter: SeptaMatter) -> float:
 
 @bare_kernel
 def draw_k(state: State, k_lines: Vector) -> float:
-    """Return the energy of a K X-ray."""
+    """Draw the energy of a K X-ray."""
     return k_lines[3] if uniform(state) < k_lines[4] else k_lines[2]
 
 
 @bare_kernel
 def go_on(state: State, photon: Photon, shares: Vector, matter: SeptaMatter) -> int:
-    """Let a collision happen to the photon; return its kind, −1 where it is absorbed."""
+    """Make the photon collide; return the kind of collision, −1 if absorbed."""
     chosen = uniform(state)
     if chosen < shares[COMPTON]:
         scatter_bound(state, photon, matter.scatter, 0)
@@ -255,7 +256,7 @@ def go_on(state: State, photon: Photon, shares: Vector, matter: SeptaMatter) -> 
 
 @bare_kernel
 def share_out(energy: float, matter: SeptaMatter, shares: Vector) -> float:
-    """Set the shares of COMPTON, K_RAY and COHERENT in collisions; return µ with all of them."""
+    """Set the shares of COMPTON, K_RAY and COHERENT in collisions; return the total µ."""
     mu, coherent = between(matter.mu_per_mm, energy), between(matter.coherent_per_mm, energy)
     photo = matter.photo_fraction[int(energy + 0.5)]
     shares[COMPTON] = mu * (1.0 - photo) / (mu + coherent)
@@ -280,23 +281,23 @@ def fill_records(
     of_bin: npt.NDArray[np.int64],
     record: npt.NDArray[np.float32],
 ) -> tuple[int, int]:
-    """Fill records of photons of one energy that meet the collimator's face.
+    """Fill in records for photons of one energy that meet the collimator's face.
 
     Parameters
     ----------
-    edge, chance : (bins + 1,) and (bins,) f8, descending cosines to the holes, and which share of
-        the photons comes in between
-    least_keV : what comes out has at least this energy
-    photons : followed at most
-    aimed_sr : weight that records should have: more or fewer directions are tried for it. With 0
-        one for each kind at each collision.
+    edge, chance : (bins + 1,) and (bins,) f8, descending cosines to the holes, and the share of
+        photons that arrives within each bin
+    least_keV : least energy of photons that emerge
+    photons : largest number of photons to track
+    aimed_sr : weight that records should have; the number of directions tried is adapted to it. 0:
+        one for each kind at each collision
     weight : (n,) f8, sr times photons; of_bin : (n,) i8, of the direction;
         record : (n, RECORD_SIZE) f4
 
     Returns
     -------
-    (records, photons followed). The sum of weights over photons is ∫ R dΩ, R the number that comes
-    out for a photon of a direction.
+    (records, photons tracked). The sum of weights over photons is ∫ R dΩ, R being the number of
+    photons that emerge for one photon of a given direction.
     """
     state, photon, way = np.zeros(2, np.uint64), np.zeros(PHOTON_SIZE), np.zeros(PHOTON_SIZE)
     begun, shares = np.zeros(PHOTON_SIZE), np.zeros(3)

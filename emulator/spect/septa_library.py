@@ -1,11 +1,11 @@
-"""A library of photons that leave a collimator after scatter in its septa: made once, played live.
+"""A library of photons that leave a collimator after septal scatter: built once, replayed live.
 
-For each of some energies (a node) it holds records of equal weight: a photon's direction on the
-face, and what comes out of the back, where and how (``septa_flight``). R(E, Ω) is the number that
-comes out for a photon on the face; records are drawn with the density R/∫R dΩ, so that they tell
-where to aim as well as what becomes of it. A lattice looks alike from six sides and in a mirror
-(four of square holes), so each record stands for twelve (eight). Lines of the source have nodes of
-their own. Between nodes one of the two neighbours is taken, with a linear probability.
+For each of several energies (nodes) it holds records of equal weight: a photon's direction on the
+face, and what emerges from the back, where and how (``septa_flight``). R(E, Ω) is the number of
+photons that emerge for one on the face; records are drawn with the density R/∫R dΩ, so that they
+say both where to aim and what the outcome is. A lattice has six-fold symmetry (four-fold for square
+holes) and mirror symmetry, so each record stands for twelve (eight). Each line of the source has
+its own node. Between nodes, one of the two neighbours is taken, with linear probability.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class SeptaTables(NamedTuple):
     node_keV : (n,) f8, ascending
     whole_sr : (n,) f8, ∫ R dΩ
     before_sr : (n + 1,) f8, sum of ``whole_sr`` of the nodes before
-    first, size : (n,) i8, where a node's records begin, how many there are
+    first, size : (n,) i8, where a node's records begin, and their number
     record : (records, RECORD_SIZE) f4
-    low_node, high_node : (e,) i8, nodes about all energies that a Compton scatter can leave to a
-        photon of i to i + 1 keV
+    low_node, high_node : (e,) i8, nodes enclosing all energies to which a Compton scatter can take
+        a photon of i to i + 1 keV
     sides : 3 (hexagonal holes) or 2 (square ones)
     """
 
@@ -70,7 +70,7 @@ class SeptaTables(NamedTuple):
     sides: int
 
     def scattered_sr(self, energy_keV: int) -> float:
-        """Return the sum of ∫ R dΩ of the nodes that matter to a scatter of this energy."""
+        """Return the sum of ∫ R dΩ over the nodes that a scatter at this energy can lead to."""
         high, low = self.high_node[energy_keV], self.low_node[energy_keV]
         return float(self.before_sr[high + 1] - self.before_sr[low])
 
@@ -91,9 +91,9 @@ def septa_tables(
 
     Parameters
     ----------
-    lines : energies in keV with their intensities, which say how many records a line gets
-    least_keV : photons of less energy are not followed
-    in_object : photons come to the collimator with other energies, too
+    lines : energies in keV with their intensities, which decide how many records a line gets
+    least_keV : photons of less energy are not tracked
+    in_object : whether photons scattered in an object, of other energies, arrive as well
     """
     lattice = lattice_tables(collimator)
     strength: dict[float, float] = {}
@@ -128,7 +128,7 @@ def septa_tables(
 
 
 def _no_tables(most_keV: int) -> SeptaTables:
-    """Return the library of a source whose photons are all absorbed in septa."""
+    """Return the library for a source whose photons are all absorbed in the septa."""
     none, nothing = np.zeros(1), np.zeros(1, np.int64)
     return SeptaTables(
         none, none, np.zeros(2), nothing, nothing, np.zeros((0, RECORD_SIZE), np.float32),
@@ -137,7 +137,7 @@ def _no_tables(most_keV: int) -> SeptaTables:
 
 
 def septa_matter(material: str, most_keV: float) -> SeptaMatter:
-    """Return the tables of what septa are made of (Pb or W), up to an energy."""
+    """Return the tables of the septa's material (Pb or W), up to an energy."""
     table, scatter = cross_sections(material), scatter_tables((material,))
     energies = np.maximum(np.arange(math.ceil(most_keV) + 2, dtype=np.float64), 1.0)
     compton = klein_nishina(energies)
@@ -157,7 +157,7 @@ def septa_matter(material: str, most_keV: float) -> SeptaMatter:
 def _coherent_norm(
     energies: npt.NDArray[np.float64], scatter: ScatterTables
 ) -> npt.NDArray[np.float64]:
-    """Return ∫ F²·(1 + cos²θ)/2 dΩ, (e,) f8: F² is even in each of its bins of x² (as sampled)."""
+    """Return ∫ F²·(1 + cos²θ)/2 dΩ, (e,) f8, with F² constant in each bin of x² (as sampled)."""
     most2 = (energies / KEV_ANGSTROM)[:, None] ** 2
     edge = np.minimum(scatter.transfer2, most2)  # of x², up to what the energy allows
     slope = np.diff(scatter.form_area[0]) / np.diff(scatter.transfer2)
@@ -173,7 +173,7 @@ def _coherent_norm(
 def _nodes_keV(
     lines: npt.NDArray[np.float64], least_keV: float, material: str
 ) -> npt.NDArray[np.float64]:
-    """Return lines, both sides of the K edge, and energies between, from the least to the most."""
+    """Return the node energies, ascending: lines, both sides of the K edge, others in between."""
     edge_keV, most_keV = K_LINES[material][1], float(lines[-1])
     fixed = [least_keV, edge_keV - 0.5, edge_keV + 0.5, *lines]
     fixed = sorted({keV for keV in fixed if least_keV <= keV <= most_keV})
@@ -191,9 +191,9 @@ def _records(
     least_keV: float,
     count: int,
 ) -> tuple[float, npt.NDArray[np.float32]]:
-    """Return ∫ R dΩ and records of equal weight: chosen in even steps of the weights' sum.
+    """Return ∫ R dΩ and records of equal weight, chosen at even steps of the cumulative weight.
 
-    A first try with directions of all angles alike tells which matter and how large weights are.
+    A first pass with all angles alike shows which matter and how large the weights are.
     """
     edge = _cosines(collimator)
     room = _ROOM * count
@@ -225,14 +225,14 @@ def _records(
 
 
 def _cosines(collimator: CollimatorTables) -> npt.NDArray[np.float64]:
-    """Return edges of bins of the cosine to the holes, descending: by tan θ, from one hole's up."""
+    """Return bin edges of the cosine to the holes, descending: by tan θ, from one hole's up."""
     one_hole = 2.0 * collimator.half_hole_mm / collimator.length_mm
     tangent = np.concatenate([[0.0], np.geomspace(one_hole / 2, _MOST_TANGENT, _BINS)])
     return np.asarray(1.0 / np.sqrt(1.0 + tangent**2))
 
 
 def _reached(nodes: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the lowest and the highest node that a Compton scatter leads to, by whole keV."""
+    """Return the lowest and highest node that a Compton scatter can lead to, by whole keV."""
     energy = np.arange(math.ceil(nodes[-1]) + 2, dtype=np.float64)
     least = energy / (1.0 + 2.0 * energy / ELECTRON_REST_KEV)
     low = np.searchsorted(nodes, least, side="right") - 1

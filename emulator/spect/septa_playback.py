@@ -1,6 +1,6 @@
-"""Live: which photons are sent to a collimator to scatter in its septa, and what comes out of it.
+"""Septal scatter during a run: sends photons to a collimator to scatter in its septa.
 
-``septa_library`` has the records that are played here.
+The outcomes are replayed from the records of ``septa_library``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @bare_kernel
 def draw_node(state: State, energy_keV: float, septa: SeptaTables) -> tuple[int, float]:
-    """Draw the node to which a Compton scatter may lead; return it and the sr of all of these."""
+    """Draw a node to which a Compton scatter may lead; return it and the sr of all such nodes."""
     i = int(energy_keV)
     low, high = septa.low_node[i], septa.high_node[i]
     before = septa.before_sr[low]
@@ -51,7 +51,7 @@ def draw_node(state: State, energy_keV: float, septa: SeptaTables) -> tuple[int,
 
 @bare_kernel
 def node_weight(energy_keV: float, node: int, septa: SeptaTables) -> float:
-    """Return the part of a node in what comes out at an energy: 1 there, 0 at its neighbours."""
+    """Return a node's share at an energy: 1 at its own, falling to 0 at its neighbours'."""
     at = septa.node_keV[node]
     beside = node - 1 if energy_keV < at else node + 1
     if beside < 0 or beside >= len(septa.node_keV):
@@ -61,14 +61,14 @@ def node_weight(energy_keV: float, node: int, septa: SeptaTables) -> float:
 
 @bare_kernel
 def draw_record(state: State, node: int, septa: SeptaTables) -> tuple[int, int]:
-    """Draw a record of a node, and one of the ways in which the lattice looks alike."""
+    """Draw a record of a node, and one of the lattice's symmetries."""
     record = septa.first[node] + int(uniform(state) * septa.size[node])
     return record, int(uniform(state) * (4 * septa.sides))
 
 
 @bare_kernel
 def turned(u: float, v: float, way: int, sides: int) -> tuple[float, float]:
-    """Return (u, v) in one of the ways in which a lattice looks alike: turned, and mirrored."""
+    """Return (u, v) rotated and mirrored by one of the lattice's symmetries."""
     if way >= 2 * sides:
         v = -v
         way -= 2 * sides
@@ -82,7 +82,7 @@ def turned(u: float, v: float, way: int, sides: int) -> tuple[float, float]:
 def direction_of(
     record: int, way: int, pose: npt.NDArray[np.float64], septa: SeptaTables, seen: Photon
 ) -> float:
-    """Give a photon the direction with which a record meets the face; return its cosine."""
+    """Give a photon the direction at which a record meets the face; return its cosine."""
     row = septa.record[record]
     u, v = turned(float(row[IN_U]), float(row[IN_V]), way, septa.sides)
     cosine = float(row[IN_W])
@@ -102,11 +102,11 @@ def come_out(
     septa: SeptaTables,
     seen: Photon,
 ) -> float:
-    """Take a photon that met the face at (u, v) to the crystal's face as its record has it.
+    """Move a photon that met the face at (u, v) to the crystal's face according to its record.
 
     Returns
     -------
-    the cosine to the holes, 0 where it does not come to the crystal
+    the cosine to the holes, 0 if it does not reach the crystal
     """
     row = septa.record[record]
     away_u, away_v = turned(float(row[AWAY_U]), float(row[AWAY_V]), way, septa.sides)

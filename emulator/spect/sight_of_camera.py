@@ -1,6 +1,6 @@
-"""A photon's sight of a camera: from a place in the object through a collimator to a hit.
+"""From a place in the object through a collimator to a hit: whether a camera sees a photon.
 
-``spect_transport`` says how these steps make up the whole.
+``camera_transport`` explains how these steps make up the whole.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SpectScratch(NamedTuple):
     """A thread's working space.
 
     ways : (3, 3) f8, directions after 0, 1, 2 coherent scatters
-    exceeded : (1,) i8, probabilities above 1 that were met: a bound was none
+    exceeded : (1,) i8, number of probabilities above 1, that is, of bounds that did not hold
     """
 
     state: State
@@ -95,7 +95,7 @@ def new_spect_scratch() -> SpectScratch:
 def scatter_per_sr(
     photon: Photon, dx: float, dy: float, dz: float, material: int, tables: SpectTables
 ) -> tuple[float, float]:
-    """Return the density per sr of a Compton scatter into a direction, and the energy after it."""
+    """Return the density per sr of Compton scatter into a direction, and the energy after it."""
     energy = photon[ENERGY]
     cosine = min(photon[DX] * dx + photon[DY] * dy + photon[DZ] * dz, 1.0)
     density = klein_nishina_per_sr(energy, cosine, between(tables.compton, energy))
@@ -114,7 +114,7 @@ def misses_face(
     pose: npt.NDArray[np.float64],
     collimator: CollimatorTables,
 ) -> bool:
-    """Return whether no direction at this slope to the holes meets the collimator's face."""
+    """Return whether every direction at this slope to the holes misses the collimator's face."""
     x, y, z = photon[X] - pose[0], photon[Y] - pose[1], photon[Z] - pose[2]
     w = x * pose[9] + y * pose[10] + z * pose[11]
     to_face = -(collimator.gap_mm + collimator.length_mm) - w
@@ -138,13 +138,13 @@ def aim_at_camera(
     tables: SpectTables,
     scratch: SpectScratch,
 ) -> tuple[float, float]:
-    """Send the photon from where it is towards a camera, as ``scratch.seen``.
+    """Aim the photon from where it is at a camera, as ``scratch.seen``.
 
-    ``material`` is that of a Compton scatter, −1 stands for an emission.
+    ``material`` is that of a Compton scatter; −1 means an emission.
 
     Returns
     -------
-    (bound of the transmission, cosine to the holes); bound 0 where it does not get that far
+    (bound of the transmission, cosine to the holes); bound 0 if it does not get that far
     """
     seen = scratch.seen
     row = int(photon[ENERGY] / ENERGY_STEP_KEV)
@@ -178,12 +178,12 @@ def aim_at_septa(
     tables: SpectTables,
     scratch: SpectScratch,
 ) -> tuple[int, int, int]:
-    """Send the photon, as ``scratch.seen``, to where it scatters in septa and is seen.
+    """Aim the photon, as ``scratch.seen``, so that it scatters in septa and is seen.
 
     Returns
     -------
-    node, record of the library and the way in which it is turned; record −1 where it does not get
-    that far
+    node, record of the library and the symmetry applied to it; record −1 if it does not get that
+    far
     """
     seen, septa = scratch.seen, tables.septa
     node, scale = tables.channels.node[channel], 1.0
@@ -217,10 +217,10 @@ def leave_object(
     tables: SpectTables,
     scratch: SpectScratch,
 ) -> bool:
-    """Let ``scratch.seen`` start into its direction by chance, after coherent scatters on its way.
+    """Keep ``scratch.seen`` with its direction's probability, after its coherent scatters.
 
-    ``scale`` is the probability of a Compton scatter into it over its density per sr; of a node of
-    the septa's library (−1: none) only its part counts.
+    ``scale`` is the probability of keeping a Compton scatter over its density per sr; for a node of
+    the septa library (−1: none), only that node's share counts.
     """
     seen, ways = scratch.seen, scratch.ways
     for n in range(coherent, 0, -1):  # from the last direction back to the first
@@ -263,7 +263,7 @@ def pass_collimator(
 
     Returns
     -------
-    −1 where it does not get there, PENETRATED where it crossed septa, else 0
+    −1 if it does not get there, PENETRATED if it crossed septa, else 0
     """
     seen, collimator = scratch.seen, tables.collimator
     x, y, z = seen[X] - pose[0], seen[Y] - pose[1], seen[Z] - pose[2]
@@ -312,9 +312,9 @@ def pass_septa(
     tables: SpectTables,
     scratch: SpectScratch,
 ) -> bool:
-    """Take ``scratch.seen`` through object, septa and cover; return whether it gets to a crystal.
+    """Take ``scratch.seen`` through object, septa and cover; return whether it reaches a crystal.
 
-    It is then on the crystal's face, in its frame.
+    If so, it is on the crystal's face, in its frame.
     """
     seen, collimator = scratch.seen, tables.collimator
     x, y, z = seen[X] - pose[0], seen[Y] - pose[1], seen[Z] - pose[2]
@@ -352,7 +352,7 @@ def look(
     missed: npt.NDArray[np.int64],
     tally: npt.NDArray[np.int64],
 ) -> int:
-    """See the photon from a camera, by chance; return the new number of hits."""
+    """Try to detect the photon with a randomly drawn camera; return the new number of hits."""
     camera = min(int(uniform(state) * len(poses)), len(poses) - 1)
     pose = poses[camera]
     if tables.channels.node[channel] >= 0:

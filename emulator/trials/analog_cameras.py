@@ -1,9 +1,9 @@
-"""SPECT the slow way: every photon is emitted to all sides and followed, for tests and trials.
+"""SPECT by brute force: photons are emitted in all directions and tracked, for tests and trials.
 
-``spect_transport`` follows only what might be seen. Here nothing is aimed, weighted or left out,
-photons fly through holes and septa by delta tracking, with all that happens to them there, and the
-object is the one of PET. The two must agree where a collimator is so open that this one sees
-something.
+``camera_transport`` follows only photons that might be seen. Here nothing is aimed, weighted or
+left out: photons are tracked through holes and septa by delta tracking, with all that happens
+there, and the object is that of PET. The two must agree wherever a collimator is open enough for
+this one to see anything.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CROSSED, SCATTERED, FLUORESCED, ENDED = range(4)
 
 @bare_kernel
 def in_hole(u: float, v: float, tables: CollimatorTables) -> bool:
-    """Return whether a place is in a hole: nearer than its half width to the middle, each way."""
+    """Return whether a place is in a hole: within half its width of the middle, each way."""
     cu, cv = cell_centre(u, v, tables)
     u -= cu
     v -= cv
@@ -64,9 +64,9 @@ def in_hole(u: float, v: float, tables: CollimatorTables) -> bool:
 def through_septa(
     state: State, photon: Photon, collimator: CollimatorTables, matter: SeptaMatter
 ) -> int:
-    """Fly a photon from the face (w = 0) through holes and septa; return its kind.
+    """Track a photon from the face (w = 0) through holes and septa; return its kind.
 
-    It ends in a septum, before the face, or behind the back.
+    It ends in a septum, in front of the face, or behind the back.
     """
     kind, length = CROSSED, collimator.length_mm
     while photon[ENERGY] >= LEAST_KEV:
@@ -102,7 +102,7 @@ def through_septa(
 def to_crystal(
     state: State, photon: Photon, collimator: CollimatorTables, head: HeadTables
 ) -> bool:
-    """Take a photon from behind the back through the cover to the crystal's face, where it is."""
+    """Move a photon from behind the back through the cover to the crystal's face."""
     back = (collimator.length_mm + collimator.gap_mm - photon[Z]) / photon[DZ]
     photon[X] += photon[DX] * back
     photon[Y] += photon[DY] * back
@@ -126,8 +126,8 @@ def follow_all(
 ) -> int:
     """Emit photons of one energy isotropically; return how many leave energy in the camera.
 
-    ``pose`` (12,) f8 is the camera's; ``seen`` (photons, SEEN_COLUMNS) f8 gets the deposit in keV,
-    its place along u in mm, the photon's scatters in the object, and what the septa did to it.
+    ``pose`` (12,) f8 is the camera's; ``seen`` (photons, SEEN_COLUMNS) f8 receives the deposit in
+    keV, its place along u in mm, the photon's scatters in the object, and what the septa did to it.
     """
     state, photon, places = scratch.state, scratch.photon, scratch.places
     seed_stream(state, np.uint64(seed), np.uint64(0))

@@ -1,8 +1,8 @@
-"""A collimator with nothing aimed: each photon is followed through holes and septa to the crystal.
+"""A collimator without aiming: each photon is tracked through holes and septa to the crystal.
 
 It scatters in septa (Klein and Nishina's angles, coherent by lead's or tungsten's form factor), may
-become a K X-ray, and is flown on. Slow, for trials only: ``spect_sight`` with ``septa_sight`` must
-see the same.
+become a K X-ray, and is tracked further. Slow, for trials only: ``sight_of_camera`` with
+``septa_playback`` must see the same.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def energies_behind(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], float]:
     """Return deposits of a point source's photons, and what became of them in the collimator.
 
-    The source stands before the middle of the camera's face; photons are emitted into a cone.
+    The source is in front of the middle of the camera's face; photons are emitted into a cone.
 
     Returns
     -------
-    (n,) f8 deposits in keV; (n,) i8 of ``spect_analog``: CROSSED (straight), SCATTERED or
-    FLUORESCED; how many photons to all sides there were
+    (n,) f8 deposits in keV; (n,) i8 of ``analog_cameras``: CROSSED (straight), SCATTERED or
+    FLUORESCED; the equivalent number of photons in all directions
     """
     spect, collimator = instrument.spect, instrument.scanner.collimator
     assert spect is not None and collimator is not None
@@ -66,7 +66,7 @@ def follow_through(
     seen: npt.NDArray[np.float64],
     how: npt.NDArray[np.int64],
 ) -> int:
-    """Follow photons from a point to the crystal; fill deposits (keV) and their kind."""
+    """Track photons from a point to the crystal; fill in deposits (keV) and their kinds."""
     state, photon = np.zeros(2, np.uint64), np.zeros(PHOTON_SIZE)
     deposit = np.zeros(HEAD_DEPOSIT_SIZE)
     seed_stream(state, np.uint64(seed), np.uint64(0))

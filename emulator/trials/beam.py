@@ -1,6 +1,6 @@
-"""Trials of the photon transport alone, for validation: a pencil beam, and single scatters.
+"""Trials of photon transport alone, for validation: a pencil beam, and single scatters.
 
-They use the very kernels of the emulation, with no detector behind them.
+They use the emulation's own kernels, without a detector.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SLAB_MM = 100.0
 
 
 def water_slab() -> Phantom:
-    """Return 10 cm of water along x, from x = −50 mm, wide in y and z."""
+    """Return a slab of 10 cm of water along x, from x = −50 mm, wide in y and z."""
     mu = np.full((20, 8, 8), mu_per_mm("water"), np.float32)
     return Phantom(
         "slab", np.ones_like(mu), mu, (SLAB_MM / 20, 50.0, 50.0), (-47.5, -175.0, -175.0)
@@ -37,7 +37,7 @@ def water_slab() -> Phantom:
 
 
 def transmitted(phantom: Phantom, energy_keV: float, *, photons: int, seed: int) -> int:
-    """Return how many photons of a pencil beam along x through the origin come out unscattered."""
+    """Return how many photons of a pencil beam along x through the origin emerge unscattered."""
     tables = object_tables(phantom, trigger_keV=30.0)
     return int(count_unscattered(tables, energy_keV, photons, *_scratch(seed)))
 
@@ -45,7 +45,7 @@ def transmitted(phantom: Phantom, energy_keV: float, *, photons: int, seed: int)
 def compton_cosines(
     energy_keV: float, *, scatters: int, seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return cos θ and the energy given away (keV) of scatters of free electrons, (n,) f8 each."""
+    """Return cos θ and energy loss (keV) of scatters on free electrons, (n,) f8 each."""
     cosine, given_keV = np.empty(scatters), np.empty(scatters)
     scatter_often(energy_keV, cosine, given_keV, *_scratch(seed))
     return cosine, given_keV
@@ -61,7 +61,7 @@ def _scratch(seed: int) -> tuple[State, Photon]:
 def count_unscattered(
     tables: ObjectTables, energy_keV: float, photons: int, state: State, photon: Photon
 ) -> int:
-    """Fly photons along x; return how many come out without any scatter."""
+    """Track photons along x; return how many emerge without any scatter."""
     through = 0
     for _ in range(photons):
         photon[:] = 0.0
@@ -79,7 +79,7 @@ def scatter_often(
     state: State,
     photon: Photon,
 ) -> None:
-    """Scatter a photon that flies along z anew for each element of the two outputs (n,) f8."""
+    """Scatter a photon along z afresh for each element of the two outputs (n,) f8."""
     for i in range(len(cosine)):
         photon[:] = 0.0
         photon[DZ], photon[ENERGY] = 1.0, energy_keV

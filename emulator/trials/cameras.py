@@ -1,7 +1,7 @@
-"""Trials of SPECT cameras: sensitivity, resolution and scatter, as published ones are measured.
+"""Trials of SPECT cameras: sensitivity, resolution and scatter, measured as published values are.
 
-All use cameras without errors of crystals, so that what is seen is physics. Positions are read out
-in bins much finer than the crystals, along u: what the crystals' size adds is known.
+All use cameras without crystal errors, so that the results are pure physics. Along u, positions are
+read out in bins much finer than the crystals: what the crystals' size adds is known.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ SQUARE_BINS = (64, 64)
 
 @dataclass(frozen=True)
 class CameraEvents:
-    """What cameras saw of a source; (n,) f8 each.
+    """What the cameras saw of a source; (n,) f8 each.
 
     energy_keV, u_mm, v_mm : as read out; u and v from the middle of the camera
-    scatters : in the object
-    how : bits of ``spect_sight``: PENETRATED, BACKSCATTERED
+    scatters : number of scatters in the object
+    how : bits of ``sight_of_camera``: PENETRATED, BACKSCATTERED
     emitted_keV : energy with which the photon was emitted
-    module : which camera saw it
-    decays : how many there were, in ``seconds``
-    photons : γ and X photons that the source emitted, annihilation photons among them
+    module : the camera that saw it
+    decays : number of decays, in ``seconds``
+    photons : γ and X photons that the source emitted, including annihilation photons
     """
 
     energy_keV: npt.NDArray[np.float64]
@@ -57,7 +57,7 @@ class CameraEvents:
     seconds: float
 
     def within(self, low_keV: float, high_keV: float) -> npt.NDArray[np.bool_]:
-        """Return which events have an energy in a window."""
+        """Return which events have an energy within a window."""
         return np.asarray((self.energy_keV >= low_keV) & (self.energy_keV <= high_keV))
 
 
@@ -77,7 +77,7 @@ def ideal_camera(
     trigger_keV: float = 30.0,
     bins: tuple[int, int] = FINE_BINS,
 ) -> Instrument:
-    """Return an instrument whose crystals have no errors, of any collimator and nuclide."""
+    """Return an instrument without crystal errors, for any collimator and nuclide."""
     config = EmulatorConfig(
         scanner=preset, nuclide=nuclide, trigger_keV=trigger_keV, any_collimator=True,
         gantry="" if load_scanner(preset).motion is None else "fixed:0",
@@ -97,9 +97,9 @@ def ideal_camera(
 def source_before(
     preset: str, distance_mm: float, *, extent_mm: tuple[float, float, float] = (0.1, 0.1, 0.1)
 ) -> Phantom:
-    """Return a source in air, ``distance_mm`` before the collimator of module 0, off the lattice.
+    """Return a source in air, ``distance_mm`` in front of module 0's collimator, off the lattice.
 
-    It is moved by some hundredths of a millimetre, so that it stands before no symmetric place.
+    It is shifted by some hundredths of a millimetre, away from any point of symmetry.
     """
     ones = np.ones((1, 1, 1), np.float32)
     face_mm = load_scanner(preset).bore_mm
@@ -109,7 +109,7 @@ def source_before(
 def see(
     instrument: Instrument, *, events: int, seed: int = 1, activity_Bq: float = 3e8
 ) -> CameraEvents:
-    """Emulate a source until cameras have seen ``events`` photons, without decay and dead time."""
+    """Emulate a source until cameras have seen ``events`` photons, without decay or dead time."""
     engine = SpectEngine(instrument, activity_Bq=activity_Bq, seed=seed, labelled=True)
     hits, labels = [], []
     seen, index = 0, 0
@@ -156,9 +156,9 @@ def counts_per_photon(
     events: int = 100_000,
     seed: int = 1,
 ) -> tuple[float, float]:
-    """Return counts in the window about a line over photons of this line, and the error's σ.
+    """Return counts in the window about a line per photon of that line, and their σ.
 
-    Point source in air at ``distance_mm`` from the collimator; one camera (module 0) sees it.
+    For a point source in air at ``distance_mm`` from the collimator, seen by one camera (module 0).
     """
     instrument = ideal_camera(preset, nuclide, source_before(preset, distance_mm))
     seen = see(instrument, events=events, seed=seed)
@@ -179,7 +179,7 @@ def line_spread_mm(
     events: int = 300_000,
     seed: int = 1,
 ) -> npt.NDArray[np.float64]:
-    """Return the places (n,) mm along u at which a camera sees a line source along v, in air."""
+    """Return the positions (n,) mm along u at which a camera sees a line source along v, in air."""
     phantom = source_before(preset, distance_mm, extent_mm=(0.1, 0.1, 60.0))
     seen = see(ideal_camera(preset, nuclide, phantom), events=events, seed=seed)
     return seen.u_mm[seen.within(*window_about(energy_keV, width))]
@@ -188,8 +188,8 @@ def line_spread_mm(
 def half_maximum_mm(place_mm: npt.NDArray[np.float64]) -> float:
     """Return the full width at half maximum of a line-spread function, by interpolation.
 
-    As NEMA NU 1 has it: the maximum from a parabola through the top, the half heights by linear
-    interpolation; bins of 0.5 mm. A collimator's is blunter than a Gaussian.
+    As in NEMA NU 1: the maximum from a parabola through the top, the half heights by linear
+    interpolation, with bins of 0.5 mm. A collimator's function is blunter than a Gaussian.
     """
     count, edge = np.histogram(place_mm, bins=np.arange(-40.0, 40.25, 0.5))
     middle, height = (edge[1:] + edge[:-1]) / 2, count.astype(np.float64)
@@ -221,7 +221,7 @@ def gaussian_fwhm_mm(place_mm: npt.NDArray[np.float64], *, half_range_mm: float 
 
 
 def in_water(preset: str, *, depth_mm: float, half_mm: float = 100.0) -> Phantom:
-    """Return a point source in a cube of water, ``depth_mm`` below the face that the camera sees.
+    """Return a point source in a cube of water, ``depth_mm`` below the face towards the camera.
 
     The cube's face is 50 mm from the collimator of module 0.
     """
@@ -247,12 +247,12 @@ def triple_window(
     events: int = 200_000,
     seed: int = 1,
 ) -> tuple[float, float]:
-    """Return the primary counts that TEW estimates over the true ones, and the error's σ.
+    """Return the ratio of TEW-estimated to true primary counts, and its σ.
 
-    Triple energy window (K. Ogawa et al., IEEE Trans. Med. Imaging 10 (1991) 408): a main window
-    of 20 %, and one of ``side`` of the energy at each edge of it; scatter in the main one is a
-    trapezium. Counts are those of the smallest circle about the source that holds 99 % of the
-    primaries, which are events of the main window that were not scattered in the object.
+    Triple energy window (K. Ogawa et al., IEEE Trans. Med. Imaging 10 (1991) 408): a main window of
+    20 %, and a window of relative width ``side`` at each of its edges; scatter in the main window
+    is a trapezium. Counts are those within the smallest circle about the source that holds 99 % of
+    the primaries, that is, events in the main window not scattered in the object.
     """
     phantom = in_water(preset, depth_mm=depth_mm)
     seen = see(ideal_camera(preset, nuclide, phantom, bins=SQUARE_BINS), events=events, seed=seed)

@@ -1,7 +1,7 @@
-"""Measures whether the emulator keeps real time: its process as it is, over real sockets, to a
-receiver that throws everything away.
+"""Measures whether the emulator keeps real time: the real process, over real sockets, with a
+receiver that discards everything.
 
-Detector time comes from the frames' own headers, wall time from their arrival.
+Detector time comes from the frame headers, wall time from their arrival.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _RUN_TAG = 0x7AC3
 
 @dataclass(frozen=True)
 class Pacing:
-    """What a real-time run did.
+    """How a real-time run went.
 
-    detector_s : from the first to the last frame, in the frames' own time
-    wall_s : the same in wall time of their arrival
-    singles_per_detector_s, singles_per_wall_s : the rate as the frames have it, and as it came
-    max_lag_s : the most that the emulator said it was behind
+    detector_s : from the first to the last frame, in detector time
+    wall_s : the same in wall time, by their arrival
+    singles_per_detector_s, singles_per_wall_s : the rate in detector time and in wall time
+    max_lag_s : the largest lag that the emulator reported
     """
 
     detector_s: float
@@ -51,19 +51,19 @@ class Pacing:
 
     @property
     def error(self) -> float:
-        """By how much the rate that came differs from the right one, relative."""
+        """Relative error of the received rate."""
         return self.detector_s / self.wall_s - 1.0 if self.wall_s else 0.0
 
 
 def measure_pacing(
     config: EmulatorConfig, *, duration_s: float, instrument: Instrument | None = None
 ) -> Pacing:
-    """Emulate ``duration_s`` in real time and return how well it kept to it.
+    """Emulate ``duration_s`` in real time and measure how well the emulator kept pace.
 
     Raises
     ------
     EmulationError
-        where the configuration cannot be emulated, or nothing came.
+        if the configuration cannot be emulated, or nothing was received.
     """
     instrument = instrument or prepare(config)
     rehearse(instrument)
@@ -86,7 +86,7 @@ def _at(config: EmulatorConfig, endpoint: str) -> EmulatorConfig:
 
 
 class _Receiver:
-    """Stands in for a daq: starts a run, throws the frames away, keeps their times."""
+    """Stands in for the daq: starts a run and discards the frames, keeping their times."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -101,7 +101,7 @@ class _Receiver:
         self._words: list[int] = []
 
     def run(self, duration_s: float) -> Pacing:
-        """Start a run and return what came of it."""
+        """Start a run and return its pacing."""
         until_s = time.monotonic() + MOST_SLOWER * duration_s + 60
         poller = zmq.Poller()
         poller.register(self._data, zmq.POLLIN)

@@ -1,9 +1,9 @@
-"""Generate all that follows from ``protocol.toml`` and ``control.toml``: ``python -m
-hw.generate``.
+"""Generate everything derived from ``protocol.toml`` and ``control.toml``.
 
-The C header for firmware, the golden vectors that every implementation must agree with, and the
-protocol's documentation. With ``--check`` nothing is written, and the exit status is 1 where a
-file is stale, each named. The same definition always gives the same bytes.
+Run as ``python -m hw.generate``. The results are the C headers for firmware, the golden vectors
+that every implementation must agree with, and the protocol's documentation. With ``--check``
+nothing is written; files that are out of date are named, and the exit status is then 1. The same
+definition always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMAND = "python -m hw.generate"
 
 
 def generated_files() -> dict[str, bytes]:
-    """Return path, relative to the repository, to content of every generated file."""
+    """Return the content of every generated file, by path relative to the repository."""
     frames = golden_frames()
     messages = golden_messages()
     return {
@@ -41,7 +41,7 @@ def generated_files() -> dict[str, bytes]:
 
 
 def stale_files(root: Path) -> list[str]:
-    """Return the paths of the generated files under ``root`` that are absent or differ."""
+    """Return the paths of generated files under ``root`` that are missing or out of date."""
     return [
         path
         for path, content in generated_files().items()
@@ -50,7 +50,7 @@ def stale_files(root: Path) -> list[str]:
 
 
 def write_files(root: Path) -> None:
-    """Write every generated file under ``root``; those that are current stay untouched."""
+    """Write every generated file under ``root``, leaving current ones untouched."""
     stale = set(stale_files(root))
     for path, content in generated_files().items():
         if path in stale:

@@ -1,10 +1,10 @@
 """The wire protocol for firmware: one C99 header without libc, made from ``protocol.toml``.
 
-The frame header becomes a struct whose natural layout is the wire's on a little-endian machine,
-proved by assertions at compile time; the event word becomes shifts, masks and inline functions
-that do not depend on the machine's byte order.
+The frame header becomes a struct whose natural layout is the wire's on a little-endian machine, as
+compile-time assertions prove; the event word becomes shifts, masks and inline functions that do not
+depend on the machine's byte order.
 
-The tables of the firmware's CRC-32C, made from the polynomial itself.
+Also the tables of the firmware's CRC-32C, computed from the polynomial.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def c_type(code: str) -> str:
 
 
 def c_assertion(expression: str, value: int, name: str) -> str:
-    """Return an assertion at compile time."""
+    """Return a compile-time assertion."""
     return f"TOMOSHIBI_STATIC_ASSERT({expression} == {value},\n                        {name});"
 
 
@@ -247,7 +247,7 @@ def _macro(name: str, what: str) -> str:
 
 
 def c_plain(text: str) -> str:
-    """Markdown to a C comment in ASCII."""
+    """Convert Markdown to ASCII text for a C comment."""
     for theirs, ours in (("`", ""), ("*", ""), ("×", "x"), ("°", " deg ")):
         text = text.replace(theirs, ours)
     return " ".join(text.encode("ascii", "replace").decode().split())
@@ -274,7 +274,7 @@ static const uint32_t crc32c_tables[{slices}][256] = {{
 
 
 def crc_tables() -> list[list[int]]:
-    """Return ``SLICES`` tables of 256: the remainder of a byte and so many zero bytes."""
+    """Return ``SLICES`` tables of 256; table k is for a byte followed by k zero bytes."""
     tables = [[_remainder(byte) for byte in range(256)]]
     while len(tables) < SLICES:
         tables.append([(crc >> 8) ^ tables[0][crc & 0xFF] for crc in tables[-1]])

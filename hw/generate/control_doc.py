@@ -1,4 +1,4 @@
-"""Tables and numbers of the control protocol in ``docs/protocol.md``, made from the definition."""
+"""Tables and numbers of the control protocol in ``docs/protocol.md``, from the definition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAIL_WORDS = {"": "", "bytes": "bytes …", "u2": "u2 …"}
 
 
 def control_tables(messages: list[GoldenMessage]) -> dict[str, str]:
-    """Return what ``protocol_doc.md.in`` leaves open about control messages, by name."""
+    """Return by name what ``protocol_doc.md.in`` has placeholders for on control messages."""
     return {
         **_numbers(),
         "control_message": "\n".join(_layout_rows(c.MESSAGE_DTYPE, _message_texts())),

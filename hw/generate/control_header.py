@@ -1,6 +1,6 @@
 """The control protocol for firmware: one C99 header without libc, made from ``control.toml``.
 
-The table of commands for firmware: what each must look like, and where its fields lie.
+Also the table of commands: what each must look like, and where its fields lie.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _row(spec: CommandSpec) -> str:
 
 
 def _offsets(prefix: str, spec: CommandSpec, dtype: np.dtype[Any]) -> list[str]:
-    """One definition a field; a whole structure has its own C struct and needs none."""
+    """One definition per field; a whole structure has its own C struct and needs none."""
     if any(dtype is struct for struct in STRUCTS.values()):
         return []
     return [

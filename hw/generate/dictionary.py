@@ -1,8 +1,8 @@
-"""The data dictionary that the firmware serves: JSON that tells a host all it needs to drive it.
+"""The data dictionary that the firmware serves: JSON with all that a host needs to drive it.
 
-Compact, in a stable order, ASCII: the same definition always gives the same bytes. It is made of
-``control.toml`` and ``protocol.toml`` and of nothing else, so it is the same on every board; what
-differs from board to board and build to build is in the module's identity.
+Compact, in a stable order, ASCII: the same definition always gives the same bytes. It is made from
+``control.toml`` and ``protocol.toml`` alone, so it is the same on every board; whatever differs
+between boards and builds is in the module's identity.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ static const uint8_t dictionary_data[DICTIONARY_BYTES] = {{
 
 
 def dictionary() -> dict[str, Any]:
-    """Return the dictionary as the JSON has it."""
+    """Return the dictionary as it appears in the JSON."""
     return {
         "name": c.DEFINITION["control"]["identity_words"],
         "versions": {"control": c.VERSION, "protocol": p.VERSION},

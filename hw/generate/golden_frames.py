@@ -1,7 +1,7 @@
-"""Golden vectors: data frames whose bytes and fate every implementation must agree about.
+"""Golden vectors: data frames on whose bytes and fate every implementation must agree.
 
-Each frame comes with the verdict of a fresh receiver of :data:`RECEIVER`, after it has accepted
-the frames named in ``after``. The verdicts are the names in ``daq.path.frame_check.Verdict``.
+Each frame comes with the verdict of a fresh receiver set up as :data:`RECEIVER`, after it has
+accepted the frames named in ``after``. Verdicts are named as in ``daq.path.frame_check.Verdict``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class GoldenFrame:
 
     @property
     def intact(self) -> bool:
-        """Whether the bytes are a sound frame, whatever the receiver makes of it."""
+        """Whether the bytes are a valid frame, whatever the receiver makes of it."""
         return self.verdict in SOUND_VERDICTS
 
 
@@ -49,7 +49,7 @@ def golden_frames() -> list[GoldenFrame]:
 
 
 def golden_json(frames: list[GoldenFrame]) -> str:
-    """Return the JSON that says where each frame lies in the binary file and what is in it."""
+    """Return the JSON that says where each frame lies in the binary file and what it contains."""
     entries, offset = [], 0
     for frame in frames:
         entries.append(_entry(frame, offset))
@@ -92,7 +92,7 @@ def _single(time_ticks: int = 1_000_000, crystal: int = 100) -> U8:
 
 
 def _boundary_words() -> U8:
-    """Every field at 0, 1, its greatest value and one below, the others at a middling value."""
+    """Each field at 0, 1, its greatest value and one below, with the others at a middle value."""
     middle = {"kind": 1, "doi": 3, "flags": 0, "crystal": 1023, "energy": 5110, "time": 123_456_789}
     words = []
     for field in p.WORD_FIELDS.values():
@@ -240,7 +240,7 @@ def _refused_frames() -> list[GoldenFrame]:
 
 
 def _resealed(frame: bytes, **fields: int) -> bytes:
-    """Change header fields and make the CRC right again."""
+    """Change header fields and correct the CRC."""
     header = np.frombuffer(frame, p.HEADER_DTYPE, count=1).copy()
     payload = frame[p.HEADER_BYTES :]
     for name, value in fields.items():

@@ -1,10 +1,10 @@
 """Golden vectors of the control protocol: bytes on the line, and what both ends must make of them.
 
-Each vector is what lies on the line from the end of one packet to the end of the next, its zero
-included. ``module`` says what a module makes of it, ``host`` what a host does: a message's kind,
+Each vector is what lies on the line from the end of one packet to the end of the next, including
+its zero. ``module`` says what a module makes of it, ``host`` what a host does: a message's kind,
 ``frame`` (a data frame that shares the line), ``empty`` or ``invalid``. ``answer`` is the status
-and detail with which a module answers that has just started: state idle, registers at their
-defaults, bias off, nothing in its logs; None where that depends on the board.
+and detail with which a freshly started module answers: state idle, registers at their defaults,
+bias off, nothing in its logs; None if that depends on the board.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FULL_BLOCK = 254
 
 @dataclass(frozen=True)
 class GoldenMessage:
-    """One vector; ``packet`` is what COBS carries, None where the encoding itself is damaged."""
+    """One vector; ``packet`` is what COBS carries, None if the encoding itself is damaged."""
 
     name: str
     text: str
@@ -42,7 +42,7 @@ class GoldenMessage:
 
 
 def message(kind: str, code: int, payload: bytes = b"", **fields: int) -> bytes:
-    """Return a control message with a right CRC; ``fields`` override the header's."""
+    """Return a control message with a valid CRC; ``fields`` override the header's."""
     header = np.zeros((), c.MESSAGE_DTYPE)
     given = {"magic": c.MAGIC, "version": c.VERSION, "kind": int(c.MessageKind[kind])}
     given |= {"sequence": 1, "code": code, "length": len(payload)} | fields
@@ -53,7 +53,7 @@ def message(kind: str, code: int, payload: bytes = b"", **fields: int) -> bytes:
 
 
 def on_line(packet: bytes) -> bytes:
-    """Return a packet as it goes on the line: COBS and a zero byte."""
+    """Return a packet as sent on the line: COBS-encoded, with a zero byte."""
     return bytes(cobs.encode(packet)) + ZERO
 
 
@@ -63,7 +63,7 @@ def golden_messages() -> list[GoldenMessage]:
 
 
 def golden_control_json(messages: list[GoldenMessage]) -> str:
-    """Return the JSON that says where each vector lies in the binary file and what is in it."""
+    """Return the JSON that says where each vector lies in the binary file and what it contains."""
     entries, offset = [], 0
     for golden in messages:
         entries.append(_entry(golden, offset))
@@ -128,7 +128,7 @@ _FRESH_ANSWERS: dict[str, tuple[str, int] | None] = {
 
 
 def _commands() -> list[GoldenMessage]:
-    """One of each, as a host would send it; what is not allowed in idle is answered bad_state."""
+    """One of each, as a host would send it; those not allowed in idle are answered bad_state."""
     found = []
     for name, spec in c.COMMANDS.items():
         allowed = not spec.states or "idle" in spec.states

@@ -1,7 +1,7 @@
 """Tables of the messages between processes, made from the structs that define them.
 
-Headings are those files' own section comments (``# --- plane: who -> whom ---``), the words are
-the structs' docstrings, types and defaults are read from the structs.
+Headings are those files' own section comments (``# --- plane: who -> whom ---``), the text is from
+the structs' docstrings, types and defaults from the structs themselves.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
 
 
 def message_tables() -> str:
-    """Return Markdown: a section per plane, a heading and a table per message."""
+    """Return Markdown: a section per plane, with a heading and a table for each message."""
     known = {kind.__name__: kind for kind in typing.get_args(codec.AnyMessage)}
     parts = (source, commands, imager, telemetry, pictures, modules)
     text_of_all = "".join(inspect.getsource(part) for part in parts)
@@ -63,7 +63,7 @@ def _message(kind: type[msgspec.Struct]) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    """Turn a docstring's ``field : what`` lines into a list; the rest stays as written."""
+    """Turn a docstring's ``field : what`` lines into a list, leaving the rest as it is."""
     lines = text.replace("``", "`").splitlines()
     return "\n".join(
         re.sub(r"^([\w, ]+?) : ", lambda found: f"- `{found[1]}`: ", line) for line in lines
@@ -77,7 +77,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _type_name(kind: object) -> str:
-    """Return a type as the code writes it, its bounds in words."""
+    """Return a type as written in code, with its bounds in words."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return ", ".join([_type_name(arguments[0]), *_bounds(arguments[1])])

@@ -1,7 +1,7 @@
 """The protocol's documentation, made from ``protocol.toml``, the golden frames and ``messages``.
 
-``docs/protocol.md`` holds what a stranger needs to build a compatible digitizer or receiver;
-every number in it is taken from the definition or computed here, never typed.
+``docs/protocol.md`` has what anyone needs to build a compatible digitizer or receiver; every number
+in it is taken from the definition or computed here, never typed.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What runs a module's firmware: a native process or an ARM image in QEMU, one interface."""
+"""What runs a module's firmware: a native process or an ARM image in QEMU, behind one interface."""

@@ -1,7 +1,7 @@
-"""Builds firmware for a target and keeps what was built, by the hash of all that went into it.
+"""Builds firmware for a target and caches the result by the hash of everything that went into it.
 
-A second builder of the same sources waits for the first and takes its result; nothing half-built
-is ever seen. The build id (CRC-32C of sources and flags) is compiled in and named in HELLO.
+A second builder of the same sources waits for the first and takes its result; nothing half-built is
+ever visible. The build id (CRC-32C of sources and flags) is compiled in and reported in HELLO.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ _BOARDS: dict[str, int] = {
 
 
 class BuildError(TomoshibiError, RuntimeError):
-    """The firmware could not be built; the words are the compiler's."""
+    """The firmware could not be built; the message is the compiler's."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A built firmware.
+    """Built firmware.
 
-    path : what a machine starts
+    path : the file that a machine starts
     folder : everything that the build left
-    build_id : CRC-32C that HELLO names
+    build_id : CRC-32C reported in HELLO
     slot_image : header and bytes for an update, b"" for targets without slots
     """
 
@@ -80,10 +80,10 @@ class Image:
 
 
 def build(target: Target, folder: Path | None = None, *, defines: Sequence[str] = ()) -> Image:
-    """Return the firmware built for a target, from the cache where nothing has changed.
+    """Return the firmware built for a target, from the cache if nothing has changed.
 
-    folder : parent of the builds' folders, None for the user's cache
-    defines : preprocessor definitions, "NAME=value", for a variant with a build id of its own
+    folder : parent of the build folders, None for the user's cache
+    defines : preprocessor definitions, "NAME=value", for a variant with its own build id
 
     Raises
     ------
@@ -109,7 +109,7 @@ def build(target: Target, folder: Path | None = None, *, defines: Sequence[str] 
 
 
 def cache_folder() -> Path:
-    """Return the folder of all builds (``TOMOSHIBI_CACHE`` moves its parent)."""
+    """Return the folder of all builds (``TOMOSHIBI_CACHE`` sets its parent)."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
     return Path(os.environ.get("TOMOSHIBI_CACHE", default)) / "firmware"
 
@@ -142,7 +142,7 @@ def _sources_crc(target: str, defines: Sequence[str]) -> int:
 
 
 def _key(target: str, identity: int) -> str:
-    """Return the folder's name: build id, then what the compiler adds to it."""
+    """Return the folder's name: build id, then the compiler's contribution."""
     compiler = "arm-none-eabi-gcc" if target == "mps2" else os.environ.get("CC", "gcc")
     version = subprocess.run(
         [compiler, "--version"], capture_output=True, check=False, timeout=30
@@ -151,11 +151,11 @@ def _key(target: str, identity: int) -> str:
 
 
 def _build_into(done: Path, target: str, identity: int, defines: Sequence[str]) -> bool:
-    """Build in a folder beside and move it into place whole.
+    """Build in a folder beside the final one and move it into place whole.
 
     Returns
     -------
-    False where the sources were edited meanwhile: what came out is of neither version
+    False if the sources were edited meanwhile, so that the result belongs to neither version
     """
     with _lock_file(done) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -211,7 +211,7 @@ def _make(out: Path, target: str, identity: int, defines: Sequence[str]) -> None
 
 @contextlib.contextmanager
 def _plain_path(folder: Path) -> Iterator[str]:
-    """Give a folder an absolute path without spaces or signs that make would read otherwise."""
+    """Give a folder an absolute path without spaces or characters that make would interpret."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/{os.getpid()}/fd/{handle}"

@@ -1,8 +1,8 @@
 """What an ARM image needs: code, memory, and the deepest stack that its call graph allows.
 
-Read out of the linked program with binutils and out of the compiler's ``-fstack-usage`` files. The
-stack bound is of all paths through the call graph, taken or not; a call through a pointer goes to
-whichever needs most of the functions in its table.
+Read from the linked program with binutils and from the compiler's ``-fstack-usage`` files. The
+stack bound covers all paths through the call graph, taken or not; a call through a pointer is taken
+to reach the function of its table that needs most.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _SUBTRACT = re.compile(r"\tsub(?:\.w|w)?\tsp, (?:sp, )?#(\d+)")
 
 
 class StackUnbounded(RuntimeError):
-    """The call graph has a cycle: no bound for the stack can be given."""
+    """The call graph has a cycle, so the stack has no bound."""
 
 
 @dataclass(frozen=True)
 class ImageFigures:
-    """Bytes that an image needs.
+    """Sizes of an image in bytes.
 
     code : instructions and constants; data : initialised variables (also in the image)
     zeroed : variables that start as 0, without the stacks
-    stack, stack_size : deepest path of the program, and what there is for it
+    stack, stack_size : deepest path of the program, and the space for it
     handler_stack, handler_stack_size : the same for interrupt and fault handlers
     """
 
@@ -58,13 +58,13 @@ class ImageFigures:
 
     @property
     def ram(self) -> int:
-        """Everything in RAM while it runs."""
+        """Total RAM while it runs."""
         return self.data + self.zeroed + self.stack_size + self.handler_stack_size
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function in the call graph: its frame in bytes, whom it calls by name."""
+    """A function in the call graph: its frame in bytes, and the names of those it calls."""
 
     frame: int
     calls: frozenset[str]
@@ -91,11 +91,11 @@ def image_figures(image: Image) -> ImageFigures:
 
 
 def stack_bound(graph: Mapping[str, Function], entry: str, stored: frozenset[str]) -> int:
-    """Return the bytes of the deepest path from ``entry``.
+    """Return the stack bytes of the deepest path from ``entry``.
 
     Raises
     ------
-    StackUnbounded : a function can come to call itself
+    StackUnbounded : a function can end up calling itself
     """
     known: dict[str, int] = {}
 
@@ -118,7 +118,7 @@ def _in_table(caller: str, stored: frozenset[str]) -> set[str]:
 
 
 def stored_functions(program: Path) -> frozenset[str]:
-    """Return the functions whose address lies in constants or variables, without the vectors'."""
+    """Return the functions whose addresses are in constants or variables, except in vectors."""
     addresses = {address: name for name, address in _function_addresses(program).items()}
     words = _run("objdump", "-s", "-j", ".text", "-j", ".data", str(program))
     found = set()
@@ -131,7 +131,7 @@ def stored_functions(program: Path) -> frozenset[str]:
 
 
 def disassembly(program: Path) -> str:
-    """Return the program's instructions in words."""
+    """Return the program's disassembly as text."""
     return _run("objdump", "-d", "--no-show-raw-insn", str(program))
 
 
@@ -161,7 +161,7 @@ def _call_graph(image: Image) -> dict[str, Function]:
 
 
 def _declared_frames(folder: Path) -> dict[str, int]:
-    """Return the frames that the compiler reported, the greatest where a name occurs twice."""
+    """Return the frames that the compiler reported; the largest if a name occurs twice."""
     frames: dict[str, int] = {}
     for path in folder.rglob("*.su"):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -172,7 +172,7 @@ def _declared_frames(folder: Path) -> dict[str, int]:
 
 
 def _frame_of(body: str) -> int:
-    """Return a frame as its instructions say: for libgcc, which comes without reports."""
+    """Return a frame as derived from instructions: for libgcc, which has no reports."""
     pushed = sum(4 * _registers(names) for names in _PUSH.findall(body))
     return pushed + sum(int(count) for count in _SUBTRACT.findall(body))
 

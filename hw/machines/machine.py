@@ -1,7 +1,8 @@
-"""One interface over everything that runs a module's firmware.
+"""One interface for everything that runs a module's firmware.
 
-A machine is a context manager. Every wait is bounded, a machine that does not come up says what
-its log ended with, and none outlives the process that started it, however that ended.
+A machine is a context manager. Every wait is bounded, the error for a machine that does not start
+ends with the tail of its log, and no machine outlives the process that started it, however that
+ended.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ LOG_LINES = 8
 
 
 class MachineError(TomoshibiError, RuntimeError):
-    """A machine did not do what it was asked; the words end with the tail of its log."""
+    """A machine did not do what it was asked; the message ends with the tail of its log."""
 
 
 class Started(ABC):
-    """What a ``with`` starts, and closes again however it ends, also where it did not come up."""
+    """Something that a ``with`` starts, and closes however it ends, even if starting failed."""
 
     @abstractmethod
     def start(self) -> None:
@@ -30,7 +31,7 @@ class Started(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Stop it; harmless where it is not started."""
+        """Stop it; harmless if not started."""
 
     def __enter__(self) -> Self:
         try:
@@ -50,12 +51,12 @@ class Started(ABC):
 
 
 class Machine(Started):
-    """What runs one module's firmware.
+    """Runs one module's firmware.
 
     kind : "native" or "qemu"
-    module : module index (names files; the firmware's own is its register ``module``)
+    module : module index (used in file names; the firmware's own is its register ``module``)
     window : memory shared with the firmware; it outlives stops, resets and power cuts
-    serial_url : what pyserial opens; known after ``start``
+    serial_url : the URL that pyserial opens; known after ``start``
     datagram_port : UDP port of this host to which the firmware sends, None: no Ethernet
     log : file with everything that the machine printed
     """
@@ -78,28 +79,28 @@ class Machine(Started):
 
         Raises
         ------
-        MachineError : it did not come up
+        MachineError : it did not start
         """
 
     @abstractmethod
     def stop(self, *, within_s: float = 2.0) -> None:
-        """End the machine, killing it if it outlives the bound; harmless where it does not run."""
+        """Stop the machine, killing it if it takes too long; harmless if it is not running."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Press the reset button: the firmware starts anew; the port and the window stay."""
+        """Press the reset button: the firmware restarts; the port and the window stay."""
 
     @abstractmethod
     def power(self, on: bool) -> None:
-        """Cut or give the supply, at once and without a warning to the firmware."""
+        """Cut or restore the supply, at once and without warning the firmware."""
 
     @property
     @abstractmethod
     def alive(self) -> bool:
-        """Whether the machine runs (also while its supply is cut)."""
+        """Whether the machine is running (true also while its supply is cut)."""
 
     def log_tail(self, lines: int = LOG_LINES) -> str:
-        """Return the last lines of the log, "" where there is none."""
+        """Return the last lines of the log, "" if there is none."""
         if not self.log.is_file():
             return ""
         text = self.log.read_text(encoding="utf-8", errors="replace")
@@ -112,7 +113,7 @@ class Machine(Started):
         return MachineError(f"{where}: {what}; {remedy}. Its log ends with:\n{tail}")
 
     def close(self) -> None:
-        """Stop the machine and let go of its window (the file stays)."""
+        """Stop the machine and release its window (the file stays)."""
         try:
             self.stop()
         finally:

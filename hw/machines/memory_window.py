@@ -2,7 +2,7 @@
 
 Several processes may map one window at once: one produces hits, one takes frames out, any may read
 or set the world page. Only one machine may run on it (``claim``). Both rings have one producer and
-one consumer; a count is published only after what it counts, whatever the processor.
+one consumer; on any processor, a count is published only after what it counts.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SIGNED = frozenset(e["name"] for e in DEFINITION["world"] if "signed" in e["tex
 
 
 class WindowError(TomoshibiError, RuntimeError):
-    """A window file cannot be used, or what lies in it is damaged."""
+    """A window file cannot be used, or its contents are damaged."""
 
 
 class World(MutableMapping[str, int]):
-    """The world page by names: what tests and emulators set, and what the board shows."""
+    """The world page by name: what tests and emulators set, and what the board shows."""
 
     def __init__(self, page: npt.NDArray[np.uint32]) -> None:
         self._page = page
@@ -63,7 +63,7 @@ class Window:
     """A mapped window.
 
     world : the world page
-    path : its file, None for memory of a test
+    path : its file, None for memory in a test
     """
 
     def __init__(self, memory: Any, path: Path | None = None) -> None:
@@ -96,7 +96,7 @@ class Window:
 
         Raises
         ------
-        WindowError : there is none, it is of another size, or nobody has set it up
+        WindowError : there is none, it has the wrong size, or it has not been set up
         """
         if not path.is_file():
             raise WindowError(f"window {path}: no such file; Window.create makes one")
@@ -126,7 +126,7 @@ class Window:
         self.world.update(WORLD_DEFAULTS)
 
     def claim(self) -> None:
-        """Take the window for a machine; released by ``close`` or with this process.
+        """Claim the window for a machine; released by ``close`` or when this process ends.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Window:
         self._claim = claim
 
     def release(self) -> None:
-        """Give the window back after ``claim``."""
+        """Release the window after ``claim``."""
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
@@ -153,7 +153,7 @@ class Window:
     # --- hits: the detector's side ---------------------------------------------------------
 
     def put(self, words: U8) -> int:
-        """Queue event words for the module; return how many found room (the first ones)."""
+        """Queue event words for the module; return how many (the first ones) fitted."""
         head, size = int(self._hits[RING["head"] // 4]), WINDOW["hit_words"]
         count = min(words.size, self.hit_room)
         at = head % size
@@ -165,39 +165,39 @@ class Window:
 
     @property
     def hit_room(self) -> int:
-        """Words that ``put`` has room for now."""
+        """Number of words that ``put`` has room for now."""
         return int(WINDOW["hit_words"]) - self.hits_waiting
 
     @property
     def hits_waiting(self) -> int:
-        """Words that the module has not taken yet."""
+        """Number of words that the module has not yet taken."""
         head, tail = self._hits[RING["head"] // 4], self._hits[RING["tail"] // 4]
         return (int(head) - int(tail)) & _COUNTS
 
     def count_lost(self, hits: int) -> None:
-        """Count hits for which the detector found no room."""
+        """Count hits for which the detector had no room."""
         at = RING["lost"] // 4
         self._hits[at] = (int(self._hits[at]) + hits) & _COUNTS
 
     @property
     def hits_lost(self) -> int:
-        """Hits that the detector found no room for, ever (wraps)."""
+        """Total hits for which the detector had no room (wraps)."""
         return int(self._hits[RING["lost"] // 4])
 
     @property
     def hits_discarded(self) -> int:
-        """Words that the module threw away because it took none, ever (wraps)."""
+        """Total words that the module threw away while it accepted none (wraps)."""
         return int(self._hits[RING["discarded"] // 4])
 
     @property
     def gate(self) -> int:
-        """Run tag of the run for which the module takes hits, 0: it takes none."""
+        """Tag of the run for which the module accepts hits, 0: it accepts none."""
         return int(self._hits[RING["gate"] // 4])
 
     # --- frames: the host's side -----------------------------------------------------------
 
     def take(self) -> list[bytes]:
-        """Take all frames that wait in the ring.
+        """Take all frames waiting in the ring.
 
         Raises
         ------
@@ -208,7 +208,7 @@ class Window:
         return frames
 
     def peek(self) -> list[npt.NDArray[np.uint8]]:
-        """Return views of all frames that wait; they hold until ``taken``."""
+        """Return views of all waiting frames; they are valid until ``taken``."""
         head, tail = (int(self._frames[RING[name] // 4]) for name in ("head", "tail"))
         with self._barrier:  # a memory barrier: the count was read before the data
             frames: list[npt.NDArray[np.uint8]] = []
@@ -224,17 +224,17 @@ class Window:
         return frames
 
     def taken(self) -> None:
-        """Give the room of all frames that ``peek`` returned back to the module."""
+        """Return the space of all frames from ``peek`` to the module."""
         self._publish(self._frames, "tail", self._taken_to)
 
     @property
     def frame_bytes_waiting(self) -> int:
-        """Bytes in the frame ring that the host has not taken yet."""
+        """Bytes in the frame ring that the host has not yet taken."""
         head, tail = self._frames[RING["head"] // 4], self._frames[RING["tail"] // 4]
         return (int(head) - int(tail)) & _COUNTS
 
     def _record(self, tail: int, waiting: int) -> int:
-        """Return the length at ``tail`` after checking that such a record can lie there."""
+        """Return the length at ``tail`` after checking that such a record fits there."""
         size = WINDOW["frame_bytes"]
         at = tail % size
         length = int(self._frame_lengths[at // 4]) if at % 8 == 0 else -1
@@ -252,7 +252,7 @@ class Window:
     # --- memory ----------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let go of the mapping and the claim; the file stays."""
+        """Release the mapping and the claim; the file stays."""
         self.release()
         empty = np.empty(0, np.uint32)
         self.bytes = self._frame_bytes = np.empty(0, np.uint8)

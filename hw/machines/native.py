@@ -1,7 +1,7 @@
 """A module as a process on this host: the same core as the ARM image, on ``hal/posix``.
 
-Reset, watchdog and a cut supply execute the program anew, while its serial port and its window
-stay, as on a board. It ends with the process that started it, whatever ended that.
+After a reset, a watchdog timeout or a power cut the program is executed anew, while its serial port
+and window stay, as on a board. It ends with the process that started it, whatever ended that.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Native(Machine):
             port = serial.Serial(machine.serial_url, exclusive=True)
 
     image : what ``build("native")`` returned, None: build it
-    serial : "pty" (a device file), or "tcp" (socket://, where a pty is not to be had)
-    datagram_port : UDP port of this host that receives its datagrams, None: it has no Ethernet
+    serial : "pty" (a device file), or "tcp" (socket://, where ptys are not available)
+    datagram_port : UDP port of this host that receives its datagrams, None: no Ethernet
     """
 
     kind: ClassVar[str] = "native"
@@ -64,7 +64,7 @@ class Native(Machine):
         self.serial_url = self._announced(time.monotonic() + within_s)
 
     def stop(self, *, within_s: float = 2.0) -> None:
-        """End the process, killing it if it outlives the bound."""
+        """Stop the process, killing it if it takes too long."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -83,17 +83,17 @@ class Native(Machine):
         self._signal(signal.SIGHUP)
 
     def power(self, on: bool) -> None:
-        """Cut or give the supply; the port stays and is silent meanwhile."""
+        """Cut or restore the supply; the port stays, silent meanwhile."""
         self._signal(signal.SIGUSR2 if on else signal.SIGUSR1)
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Process id, 0 where it does not run."""
+        """Process id, 0 if it is not running."""
         return self._process.pid if self._process is not None and self.alive else 0
 
     def _argv(self) -> list[str]:
@@ -105,7 +105,7 @@ class Native(Machine):
         return argv
 
     def _announced(self, deadline: float) -> str:
-        """Return the URL that the process prints when its port is there."""
+        """Return the URL that the process prints when its port is ready."""
         process = self._process
         assert process is not None
         assert process.stdout is not None

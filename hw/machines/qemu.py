@@ -1,7 +1,7 @@
-"""A module's ARM image in QEMU: board ``mps2-an386``, one process, its window shared memory.
+"""A module's ARM image in QEMU: board ``mps2-an386``, one process, its window in shared memory.
 
 The guest waits for its first host: it boots when the serial port is opened, so that HELLO is never
-missed. The process dies with the thread that started it, however that ended.
+missed. The process dies with the thread that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _die_with_parent() -> None:
 class Qemu(Machine):
     """One module's ARM image in a QEMU process.
 
-    Start it from a thread that lives at least as long as the machine shall.
+    Start it from a thread that lives at least as long as the machine is needed.
 
     >>> with Qemu(module=3, folder=Path("ring")) as machine:  # doctest: +SKIP
     ...     session = ModuleSession.open(machine.serial_url)
@@ -57,12 +57,12 @@ class Qemu(Machine):
     ) -> None:
         """Prepare a machine; ``start`` runs it.
 
-        module : names its files
-        folder : for window and log; a window that lies there is used as it is
+        module : used in the names of its files
+        folder : for window and log; an existing window there is used as it is
         image : what to boot, None: build it
         datagram_port : UDP port of 127.0.0.1 where its Ethernet frames go, None: nowhere
-        icount : count instructions instead of host time; guest time then runs ahead of the host's
-            as fast as the processor can, and stands still for no one
+        icount : count instructions instead of host time; guest time then runs as fast as the
+            processor allows, and never waits for the host's
         """
         super().__init__(module=module, folder=folder, datagram_port=datagram_port)
         self.image = image
@@ -79,7 +79,7 @@ class Qemu(Machine):
 
         Raises
         ------
-        MachineError : QEMU is missing or did not come up
+        MachineError : QEMU is missing or did not start
         WindowError : another machine runs on the window
         """
         if self._process is not None and self._process.poll() is None:
@@ -96,17 +96,17 @@ class Qemu(Machine):
             raise
 
     def stop(self, *, within_s: float = 2.0) -> None:
-        """Kill QEMU: it has nothing to save, the window is a shared mapping."""
+        """Kill QEMU: it has nothing to save, as the window is a shared mapping."""
         self._end(within_s)
         self._port = 0
         self.window.release()
 
     def reset(self) -> None:
-        """Press the reset button; RAM stays, port and window too.
+        """Press the reset button; RAM, port and window stay.
 
         Raises
         ------
-        MachineError : it does not run, or QEMU does not answer (no host has opened the port yet)
+        MachineError : not running, or QEMU does not answer (no host has opened the port yet)
         """
         self._ask("system_reset")
 
@@ -115,9 +115,9 @@ class Qemu(Machine):
         self._ask("stop" if on else "cont")
 
     def power(self, on: bool) -> None:
-        """Cut or give the supply: without it there is no port; RAM is lost, the window stays.
+        """Cut or restore the supply: without it there is no port; RAM is lost, the window stays.
 
-        The port's number is kept where it can be: ``serial_url`` is what it is now.
+        The port number is kept if possible; ``serial_url`` is always the current one.
         """
         if on == (self._process is not None):
             return
@@ -129,20 +129,20 @@ class Qemu(Machine):
 
     @property
     def alive(self) -> bool:
-        """Whether QEMU runs, or would if its supply were given."""
+        """Whether QEMU is running, or would be if its supply were on."""
         if self._process is None:
             return self._port != 0
         return self._process.poll() is None
 
     @property
     def pid(self) -> int | None:
-        """Process id of QEMU, None while it does not run."""
+        """Process id of QEMU, None while it is not running."""
         return self._process.pid if self._process is not None else None
 
     # --- process ----------------------------------------------------------------------------
 
     def _spawn(self) -> None:
-        """Start QEMU on listening sockets made here, so that no other can take the port."""
+        """Start QEMU on listening sockets made here, so that no other process can take the port."""
         image = self.image = self.image or build("mps2")
         if not image.path.is_file():
             raise self.error(f"no image {image.path}", "build it: tomoshibi firmware build")
@@ -177,7 +177,7 @@ class Qemu(Machine):
         return ["-netdev", f"socket,id=net,{ends}", "-net", "nic,netdev=net"]
 
     def _wait_for_port(self, within_s: float) -> None:
-        """Wait until QEMU says that it listens: before that it may still refuse its arguments."""
+        """Wait until QEMU says that it listens: until then it may still refuse its arguments."""
         until = time.monotonic() + within_s
         while b"QEMU waiting for connection" not in self._said():
             if self._process is None or self._process.poll() is not None:
@@ -187,7 +187,7 @@ class Qemu(Machine):
             time.sleep(0.005)
 
     def _said(self) -> bytes:
-        """Return what this process (not one before it) has written to the log."""
+        """Return what this process (not an earlier one) has written to the log."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read(65536)
@@ -228,7 +228,7 @@ class _Monitor:
         self._greeted = False
 
     def ask(self, command: str) -> Any:
-        """Return a command's result; OSError or ValueError where none comes."""
+        """Return a command's result; raises OSError or ValueError if none comes."""
         if not self._greeted:
             self._read("QMP")
             self._greeted = True
@@ -244,7 +244,7 @@ class _Monitor:
         return self._read("return")
 
     def _read(self, wanted: str) -> Any:
-        """Return the value of the next answer; events in between are passed over."""
+        """Return the value of the next answer, skipping events in between."""
         while line := self._reader.readline():
             answer = json.loads(line)
             if "error" in answer:
@@ -255,7 +255,7 @@ class _Monitor:
 
 
 def _listen(port: int) -> socket.socket:
-    """Return a listening socket on 127.0.0.1, on ``port`` if that is free, else on any."""
+    """Return a socket listening on 127.0.0.1, on ``port`` if free, else on any port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,6 +1,6 @@
-"""Whether this machine has what building and running firmware needs, and how to get it.
+"""Whether this computer has what it takes to build and run firmware, and how to get it.
 
-The one place that says so: tests skip with these words, commands refuse with them.
+This is the only place that says so: tests skip, and commands refuse, with these words.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
 
 
 def missing(kind: Kind) -> str:
-    """Return "" where all is there, else what is missing and the line that installs it.
+    """Return "" if nothing is missing, else what is missing and the command that installs it.
 
     kind : "native" (firmware as a process) or "qemu" (the ARM image in QEMU)
     """

@@ -1,4 +1,4 @@
-"""What every message between processes is: a version, checked on arrival."""
+"""The base of every message between processes, with a version checked on arrival."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MESSAGE_VERSION = 3
 
 
 class MessageError(TomoshibiError, ValueError):
-    """A message that cannot be understood; says what came and what was expected."""
+    """A message that cannot be understood; says what arrived and what was expected."""
 
 
 class Message(msgspec.Struct, kw_only=True, tag=True):

@@ -1,14 +1,14 @@
-"""Every message between processes, typed and versioned: the one place where they are defined.
+"""Encoding and decoding of all messages between processes, which are typed and versioned.
 
-They live in ``hw`` because every room may import it and no room owns them (docs/adr/0002).
-A message is one msgpack map (msgspec structs, tagged with their type's name); bulk arrays follow
-as raw buffers or are ``bytes`` fields. Single events are never messages.
+Messages live in ``hw`` because every room may import it and no room owns them (docs/adr/0002). A
+message is one msgpack map (msgspec structs, tagged with their type's name); bulk arrays follow as
+raw buffers or are ``bytes`` fields. Single events are never messages.
 
 Planes (docs/architecture.md): *data* PUSH/PULL frames; *source* DEALER/ROUTER between the daq and
 the emulator or firmware; *control* DEALER/ROUTER between clients and the daq; *coincidences*
 PUSH/PULL daq to imager; *reports* PUSH/PULL imager to daq; *events* PUB/SUB, every prompt, delayed
 and windowed single for whoever subscribes; *telemetry* and *images* PUB/SUB, latest only (images:
-XPUB, which tells of late subscribers).
+XPUB, which notices late subscribers).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ AnyMessage = (
 
 
 class _Envelope(msgspec.Struct):
-    """What every version of every message has."""
+    """The fields that every version of every message has."""
 
     type: str
     version: int
@@ -70,8 +70,7 @@ def decode(data: bytes | memoryview) -> AnyMessage:
 
     Raises
     ------
-    MessageError
-        where it is no message of ours, or of another version.
+    MessageError if it is not one of our messages, or of another version.
     """
     try:
         message = _DECODER.decode(data)
@@ -83,7 +82,7 @@ def decode(data: bytes | memoryview) -> AnyMessage:
 
 
 def _refuse_other_version(data: bytes | memoryview) -> None:
-    """Say so where a message is unreadable only because it is of another version."""
+    """Raise a clear error if a message is unreadable only because its version differs."""
     try:
         envelope = _ENVELOPE_DECODER.decode(data)
     except _UNREADABLE:

@@ -1,4 +1,4 @@
-"""Commands of clients to the daq, and its replies."""
+"""Commands from clients to the daq, and its replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hw.messages.base import Message
 
 
 class Command(Message):
-    """Client to daq. ``id`` is chosen by the client and comes back in every reply."""
+    """Client to daq. ``id`` is chosen by the client and repeated in every reply."""
 
     id: int
     name: Literal[

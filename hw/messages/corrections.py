@@ -1,7 +1,7 @@
-"""Every correction of an image, once: metadata, messages, options, console and DICOM name it so.
+"""The list of image corrections, for metadata, messages, options, console and DICOM alike.
 
-A new one is a record here and what does it. The records lie here because every room names
-corrections; a test looks whether their doers are where the record says.
+A new one needs a record here and the code that applies it. The records live here because every room
+names corrections; a test checks that the code is where the record says.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 class CorrectionKind:
     """A correction that an image may have.
 
-    name : in metadata, messages and options
-    offline, live, spect : what does it in a PET reconstruction, in the live image, for single
+    name : its name in metadata, messages and options
+    offline, live, spect : what applies it in a PET reconstruction, in the live image, for single
         photons (below ``recon``); "" for nothing
-    without : what is done where ``reconstruct --no-NAME`` leaves it out; "": no such option
-    switch : whether ``--live-off`` leaves it out of a live image
+    without : what happens if ``reconstruct --no-NAME`` leaves it out; "": no such option
+    switch : whether ``--live-off`` can leave it out of a live image
     dicom_pet, dicom_nm : defined term of corrected image (0028,0051); "" for none
     """
 
@@ -72,5 +72,5 @@ SWITCHES = tuple(kind.name for kind in CORRECTIONS if kind.switch)
 
 
 def label_of(name: str) -> str:
-    """Return a correction's name in words."""
+    """Return a correction's name as shown to people."""
     return name.replace("_", " ")

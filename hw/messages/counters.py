@@ -1,8 +1,8 @@
-"""The counters that the telemetry carries: what each one means for the run's record.
+"""The counters carried by the telemetry: what each one means for the run's record.
 
-The daq counts (``daq/path/books.py``), its watch and the console only read here how bad a counter
-is and in which words. One that is not here counts as a loss: what a newer daq has added is shown
-rather than overlooked.
+The daq does the counting (``daq/path/books.py``); its watch and the console look up here how bad a
+counter is and what to call it. One that is not listed counts as a loss, so that what a newer daq
+has added is shown rather than overlooked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ Harm = Literal["none", "mended", "loss"]
 
 @dataclass(frozen=True)
 class Counter:
-    """harm : "none" says how much there was, "mended" is worth a mark though the record lost
-    nothing, "loss" is a loss; words : what the journal's alarm calls them, "" for no alarm"""
+    """What a counter means.
+
+    harm : "none" if it only says how much there was, "mended" if worth a mark though nothing was
+        lost, "loss" if something was lost
+    words : what the journal's alarm calls it, "" for no alarm
+    """
 
     harm: Harm
     words: str = ""
@@ -77,9 +81,9 @@ COUNTERS: dict[str, Counter] = {
     "journal_write_errors": _LOSS,
 }
 ALARMING = {name: counter.words for name, counter in COUNTERS.items() if counter.words}
-"""Counters whose rise is an alarm, with its words, in the order in which they are told."""
+"""Counters whose rise is an alarm, with the alarm's words, in the order of reporting."""
 
 
 def harm_of(name: str) -> Harm:
-    """Return how bad it is that a counter is not 0."""
+    """Return how bad it is if a counter is not 0."""
     return COUNTERS.get(name, _LOSS).harm

@@ -1,8 +1,8 @@
 """Where the processes of one system meet: a base address and the names of the planes.
 
 ``ipc:///folder`` makes one socket file per plane in the folder; ``tcp://127.0.0.1:7100`` takes
-consecutive ports from 7100. Only ipc and loopback addresses are accepted: the planes carry no
-encryption, so another machine is reached through an ssh tunnel, never by binding to a network.
+consecutive ports from 7100. Only ipc and loopback addresses are accepted: the planes are not
+encrypted, so another machine is reached through an ssh tunnel, never by binding to a network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EndpointError(TomoshibiError, ValueError):
 
 
 def default_base() -> str:
-    """Return the base for this user's one standing system (``TOMOSHIBI_ENDPOINT`` overrides)."""
+    """Return the base for this user's permanent system (``TOMOSHIBI_ENDPOINT`` overrides it)."""
     if "TOMOSHIBI_ENDPOINT" in os.environ:
         return os.environ["TOMOSHIBI_ENDPOINT"]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
@@ -38,7 +38,7 @@ def default_base() -> str:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The planes' addresses of one system."""
+    """The addresses of one system's planes."""
 
     base: str
 
@@ -87,12 +87,12 @@ class Endpoints:
         return Path(self.base.removeprefix("ipc://"))
 
     def of(self, plane: str) -> str:
-        """Return the ZeroMQ address of a plane; makes the ipc folder (0700) where it lacks.
+        """Return the ZeroMQ address of a plane; makes the ipc folder (0700) if missing.
 
         Raises
         ------
         EndpointError
-            where the ipc folder is another user's: whoever owns it can read and feign everything.
+            if the ipc folder is another user's: its owner could read and forge everything.
         """
         number = PLANES.index(plane)
         if self.base.startswith("ipc://"):

@@ -37,12 +37,12 @@ class CoincidenceBatch(Message):
     """Header of a three-part message: this, prompts, delayeds (raw ``COINCIDENCE`` records).
 
     sequence : counts batches of the run from 0; a gap means batches that the imager did not get
-    prompts_before, delayeds_before : totals of the run before this batch, also of batches lost
+    prompts_before, delayeds_before : totals of the run before this batch, including lost batches
     watermark_ps : detector time up to which the stream is complete with this batch
-    event_wall_ns : CLOCK_MONOTONIC time at which the batch's last event happened (the moment
-        that detector time maps to, never later than the arrival of its data frame)
-    live_share : share of the last seconds in which a module pair in view could see, the mean of
-        all; 0 where it is not known
+    event_wall_ns : CLOCK_MONOTONIC time at which the batch's last event happened (the moment that
+        detector time maps to, never later than the arrival of its data frame)
+    live_share : mean live fraction, over the last seconds, of the module pairs in view; 0 if not
+        known
     """
 
     run: str
@@ -58,13 +58,13 @@ class CoincidenceBatch(Message):
 
 class SinglesBatch(Message):
     """Header of a three-part message of a SPECT run: this, windowed singles (raw ``SINGLE``
-    records), angles (raw ``ANGLE`` records), which come no later than the singles seen at them.
+    records), angles (raw ``ANGLE`` records), sent no later than the singles seen at them.
 
     sequence : counts batches of the run from 0; a gap means batches that the imager did not get
     singles, angles : records in this batch
-    singles_before : total of the run before this batch, also of batches lost
+    singles_before : total of the run before this batch, including lost batches
     watermark_ps, event_wall_ns : as in CoincidenceBatch
-    live_share : of each module, over the last seconds; empty where it is not known
+    live_share : live fraction of each module over the last seconds; empty if not known
     """
 
     run: str
@@ -88,7 +88,7 @@ class RunEnd(Message):
 class ImagerReport(Message):
     """Imager to daq (reports plane), once a second and, with ``final``, at the end of a run.
 
-    finishing : share of the final image's work that is done; 0 before the run's end
+    finishing : fraction of the final image's work that is done; 0 before the end of the run
     """
 
     run: str

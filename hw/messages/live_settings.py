@@ -1,7 +1,7 @@
 """How a run is imaged while it lasts: the time window, dynamic frames, and what is corrected.
 
-They may be changed while the run goes on, so they are no part of what was measured; they travel
-with the announcement of the run, which is repeated, so that an imager that starts again has them.
+These settings may change during the run, so they are not part of what was measured; they travel
+with the announcement of the run, which is repeated, so that a restarted imager receives them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WINDOW = re.compile(r"^(slide|forget):(\d+(?:\.\d+)?)s?$")
 
 
 class TimeWindow(msgspec.Struct, frozen=True):
-    """Which events an image is made of.
+    """The events that an image is made of.
 
-    kind : "grow" all since the start; "slide" the last ``seconds``; "forget" all, each worth half
-        after every ``seconds``
+    kind : "grow" all since the start; "slide" the last ``seconds``; "forget" all, with weights that
+        halve every ``seconds``
     """
 
     kind: WindowKind = "grow"
@@ -34,7 +34,7 @@ class TimeWindow(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> TimeWindow:
-        """Return the window that ``text`` names; raises SettingsError with the way to write it."""
+        """Return the window that ``text`` describes; raises SettingsError with the valid forms."""
         if text == "grow":
             return cls()
         found = _WINDOW.match(text)
@@ -58,9 +58,9 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     window : as :meth:`TimeWindow.parse` reads it
     frame_s : length of the short dynamic frames beside the image; 0 for none
-    attenuation : "map" the run's µ map, "contour" a head found in the early image, "auto" the
-        map where the run has one, "none" no correction
-    off : corrections not to be made
+    attenuation : "map" the run's µ map, "contour" a head found in the early image, "auto" the map
+        if the run has one, "none" no correction
+    off : corrections to leave out
     activity : path of an activity calibration, "" for none: the image then stays in emissions/s/mL
     """
 
@@ -80,9 +80,9 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def time_window(self) -> TimeWindow:
-        """The window, read."""
+        """The window, parsed."""
         return TimeWindow.parse(self.window)
 
     def wants(self, correction: str) -> bool:
-        """Whether a correction is to be made where it can be."""
+        """Whether a correction is wanted if it is possible."""
         return correction not in self.off

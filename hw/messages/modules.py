@@ -1,8 +1,8 @@
 """Messages about detector modules that run our firmware: their state, and orders to them.
 
-The serial link's process (``tomoshibi link``) sends ``ModuleStates`` to the daq, which publishes
-them on the *modules* plane for displays. Orders go the other way: a client's ``module`` command to
-the daq, ``ModuleOrder`` to the link's process, ``ModuleAnswer`` back.
+The link process (``tomoshibi link``) sends ``ModuleStates`` to the daq, which publishes them on the
+*modules* plane for displays. Orders go the other way: a client's ``module`` command to the daq,
+``ModuleOrder`` to the link process, and ``ModuleAnswer`` back.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ ModuleAction = Literal[
 
 
 class LinkState(msgspec.Struct, kw_only=True):
-    """How the serial line to one module is.
+    """The state of the serial line to one module.
 
     url : the port as pyserial names it
     connected : whether the module answers
     round_trip_ms : p50 and p99 of the last commands
-    retransmits, timeouts, invalid_packets, reconnects, lost_frames : since the process began
+    retransmits, timeouts, invalid_packets, reconnects, lost_frames : since the process started
     offset_ms, drift_ppm : the module's counter against this machine's clock, by robust regression;
-        drift_sigma_ppm its standard error, None where too little is known
+        drift_sigma_ppm its standard error, None if too little is known
     """
 
     url: str
@@ -58,7 +58,7 @@ class LinkState(msgspec.Struct, kw_only=True):
 
 
 class ModuleState(msgspec.Struct, kw_only=True):
-    """How one module is, in the words of docs/protocol.md.
+    """The state of one module, in the terms of docs/protocol.md.
 
     machine : "serial", "native" or "qemu"
     state, bias_state, fault : names; fault_text the latched fault in words, "" for none
@@ -102,7 +102,7 @@ class ScanPoint(msgspec.Struct, kw_only=True, array_like=True):
 
 
 class ModuleScan(msgspec.Struct, kw_only=True):
-    """A scan, whole or as far as it has come.
+    """A scan, complete or as far as it has got.
 
     kind : "threshold" (scaler rate against comparator threshold) or "bias" (current against
         voltage: the I-V curve)
@@ -124,7 +124,7 @@ class ModuleScan(msgspec.Struct, kw_only=True):
 class ModuleStates(Message):
     """Link process to daq, four times a second, and daq to displays: all modules.
 
-    log : lines for the journal since the message before
+    log : lines for the journal since the previous message
     wall_ns : CLOCK_MONOTONIC of this state
     """
 
@@ -137,10 +137,10 @@ class ModuleStates(Message):
 class ModuleOrder(Message):
     """Daq to the link process: do something to modules.
 
-    id : chosen by the daq, comes back in the answer
+    id : chosen by the daq, repeated in the answer
     modules : which ones; [] for all
-    values : the action's own: ``target_mV``; ``register`` names to values (write) or registers
-        (read); ``path`` of an image (update); ``from_mV``, ``to_mV``, ``step_mV`` (scans)
+    values : parameters of the action: ``target_mV``; ``register`` names to values (write) or
+        registers (read); ``path`` of an image (update); ``from_mV``, ``to_mV``, ``step_mV`` (scans)
     """
 
     id: int
@@ -150,7 +150,7 @@ class ModuleOrder(Message):
 
 
 class ModuleAnswer(Message):
-    """Link process to daq: what became of a ModuleOrder; ``values`` what was read, per module."""
+    """Link process to daq: the outcome of a ModuleOrder; ``values``: what was read, per module."""
 
     id: int
     accepted: bool

@@ -1,6 +1,6 @@
 """Messages that hold pictures: the live image with its dynamic frames, and planar projections.
 
-They go to displays, latest only: images from the imager (XPUB, which tells of late subscribers),
+They go to displays, latest only: images from the imager (XPUB, which notices late subscribers),
 projections from the daq (PUB).
 """
 
@@ -19,10 +19,10 @@ class DynamicFrame(msgspec.Struct, kw_only=True):
     """A short frame beside the live image, on voxels of 4 mm or more.
 
     number : counts the run's frames from 0
-    begin_s, end_s : detector time; of the frame that still fills, up to now
+    begin_s, end_s : detector time; for the frame still filling, up to now
     image : little-endian u2 ``[x, y, z]`` C-order bytes of ``shape``, times ``scale`` in the unit
         of the live image
-    prompts : that it is made of, estimated in all where events were left out
+    prompts : number that it is made of; the estimated total if events were left out
     """
 
     number: int
@@ -47,13 +47,14 @@ class ImageMessage(Message):
 
     detector_time_s : detector time of the last event in the image
     event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
-    prompts_used : of the run so far; ``prompts_in_window`` of them make up this image
-    fraction_used : prompts used of all that the run had up to here
+    prompts_used : prompts used in the run so far; ``prompts_in_window`` of them make up this image
+    fraction_used : prompts used over all prompts of the run so far
     noise : standard deviation of a voxel over its mean, estimated where the image is bright
-    corrections : correction name to applied or not ("attenuation", "randoms", "scatter", ...)
+    corrections : correction name to whether it is applied ("attenuation", "randoms", "scatter",
+        ...)
     how : correction name to how it is done, or why it is not, in words
-    window : the time window, as ``LiveSettings.window`` is written
-    window_s : detector time that the image is made of (of "forget": the weights' sum)
+    window : the time window, written as in ``LiveSettings.window``
+    window_s : detector time that the image covers (for "forget", the sum of the weights)
     frames : the newest dynamic frames, oldest first, the last one still filling
     """
 
@@ -86,14 +87,14 @@ class ImageMessage(Message):
 
 
 class Projections(Message):
-    """The planar pictures of a SPECT run, a few times a second.
+    """The planar images of a SPECT run, a few times a second.
 
-    windows : names of the energy windows with a picture, in the order of their numbers
+    windows : names of the energy windows with an image, in the order of their numbers
     counts, recent : little-endian u4 bytes of (windows, modules, n_v, n_u): windowed singles per
-        crystal since the start, and of the last ``recent_s`` of detector time
-    pitch_mm : distance of crystals along u and v
-    detector_time_s : the pictures are complete up to it
-    angles_deg : where each module of a scanner that moves stands; empty where it cannot
+        crystal since the start, and in the last ``recent_s`` of detector time
+    pitch_mm : distance between crystals along u and v
+    detector_time_s : detector time up to which the images are complete
+    angles_deg : angle of each module of a scanner that moves; empty if it cannot
     """
 
     run: str

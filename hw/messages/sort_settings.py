@@ -1,7 +1,7 @@
-"""How a run is sorted: the settings that every room must agree on, checked where they enter.
+"""How a run is sorted: the settings on which every room must agree, checked on entry.
 
-They are part of a run's provenance and travel in messages, so they live beside the protocol.
-The meaning of each value is defined in docs/coincidence.md.
+They are part of a run's provenance and travel in messages, so they live beside the protocol. The
+meaning of each value is defined in docs/coincidence.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EnergyKeV = Annotated[float, msgspec.Meta(ge=0, le=6553.5)]
 
 
 class SettingsError(TomoshibiError, ValueError):
-    """Sorting settings that contradict each other or lie out of bounds."""
+    """Sorting settings that contradict each other or are out of bounds."""
 
 
 class EnergyWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +40,9 @@ class EnergyWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     kind : "coincidence" replaces the run's own window for coincidences on the modules named;
         "photopeak" and "scatter" select windowed singles (SPECT)
-    nuclide : whose line it is, for names and tables only
-    photopeak : of a scatter window, the name of the photopeak whose scatter it estimates
-    modules : the modules it holds for; () for all
+    nuclide : nuclide of the line, for names and tables only
+    photopeak : for a scatter window, the name of the photopeak whose scatter it estimates
+    modules : the modules it applies to; () for all
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,39}$")]
@@ -64,15 +64,16 @@ class EnergyWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Energy windows, coincidence window, delayed windows, multiples policy and field of view.
 
-    lld_keV, uld_keV : a single is accepted for coincidences where lld ≤ energy ≤ uld (inclusive)
+    lld_keV, uld_keV : a single is accepted for coincidences if lld ≤ energy ≤ uld (inclusive)
     window_ps : τ; a prompt has |Δt| ≤ τ (inclusive). 0: no coincidences are sorted and no single is
         accepted for them (SPECT)
     delay_ps : D; a delayed has D ≤ Δt ≤ D + τ (one-sided). 0 switches the delayed windows off.
-    delay_windows : how many delayed windows, at D, 2D, 3D …
+    delay_windows : number of delayed windows, at D, 2D, 3D …
     delay_sides : "two" for the symmetric window |Δt − D| ≤ τ, which counts the randoms twice
     policy : what becomes of multiples
     min_sector_difference : least cyclic difference of the modules' sectors in a pair
-    windows : further energy windows (SPECT photopeaks and scatter, other windows of some modules)
+    windows : further energy windows (SPECT photopeaks and scatter, different windows for some
+        modules)
     triples : whether triples are stored
     """
 
@@ -104,27 +105,27 @@ class SortSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def sorts_coincidences(self) -> bool:
-        """Whether singles are paired at all; without, windowed singles are what is recorded."""
+        """Whether singles are paired at all; if not, windowed singles are recorded."""
         return self.window_ps > 0
 
     @property
     def delayed_factor(self) -> int:
-        """How often the delayed windows together count the randoms: delayeds / randoms expected."""
+        """How often the delayed windows together count the randoms: delayeds / expected randoms."""
         return self.delay_windows * (2 if self.delay_sides == "two" else 1)
 
     @property
     def singles_windows(self) -> tuple[EnergyWindow, ...]:
-        """The windows of windowed singles; their numbers in the records count from 1."""
+        """The windows for windowed singles; the records number them from 1."""
         return tuple(window for window in self.windows if window.kind != "coincidence")
 
     @property
     def reach_ps(self) -> int:
-        """How long after a single the last one lies that can pair with it, prompt or delayed."""
+        """The longest time after a single at which another can pair with it, prompt or delayed."""
         return self.delay_windows * self.delay_ps + self.window_ps
 
 
 def _check_no_coincidences(settings: SortSettings) -> None:
-    """Refuse what has no meaning where no coincidences are sorted."""
+    """Refuse settings that are meaningless if no coincidences are sorted."""
     beside = [window.name for window in settings.windows if window.kind == "coincidence"]
     for what, given in (
         (f"delay_ps = {settings.delay_ps}", settings.delay_ps),
@@ -167,7 +168,7 @@ def _check_windows(windows: tuple[EnergyWindow, ...]) -> None:
 
 def _check_apart(a: EnergyWindow, b: EnergyWindow) -> None:
     """Refuse two windows that would both claim a single; they may share an edge, which belongs to
-    the upper one. Coincidence windows and windows of singles are independent of each other."""
+    the upper one. Coincidence windows and windows for singles are independent of each other."""
     if (a.kind == "coincidence") != (b.kind == "coincidence"):
         return
     if a.modules and b.modules and not set(a.modules) & set(b.modules):

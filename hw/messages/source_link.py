@@ -1,8 +1,8 @@
-"""The source's side of the source plane: introduce itself, stay alive, take orders, report.
+"""The source's side of the source plane: introduces itself, stays alive, takes orders, reports.
 
-Used by whatever stands in for the scanner: emulator, firmware's link process, replay. Never blocks
-longer than it is told to; says Hello again and again, so that neither the order in which the
-processes start nor a restart of the daq matters.
+Used by whatever stands in for the scanner: emulator, link process of the firmware, replay. It never
+blocks longer than asked to, and repeats Hello, so that neither the order in which the processes
+start nor a restart of the daq matters.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HELLO_S = 0.2
 
 
 class SourceLink:
-    """One source's connection. ``hello`` and ``beat`` are what it says next; keep them current."""
+    """One source's connection. ``hello`` and ``beat`` are what it sends next; keep them current."""
 
     def __init__(
         self, endpoints: Endpoints, hello: Hello, *, clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,7 @@ class SourceLink:
         self._socket.connect(endpoints.of("source"))
 
     def poll(self, timeout_s: float = 0.0) -> list[AnyMessage]:
-        """Return the orders that came (Start, Stop, Shutdown, faults, modules); stay alive."""
+        """Return the orders received (Start, Stop, Shutdown, faults, modules), staying alive."""
         self._keep_alive()
         orders: list[AnyMessage] = []
         while self._socket.poll(0 if orders else int(timeout_s * 1000)):
@@ -67,7 +67,7 @@ class SourceLink:
         self._send(answer)
 
     def tell(self, states: ModuleStates) -> None:
-        """Tell how the modules are."""
+        """Send the states of the modules."""
         self._send(states)
 
     def report(self, report: SourceReport) -> None:
@@ -75,7 +75,7 @@ class SourceLink:
         self._send(report)
 
     def close(self) -> None:
-        """Close the socket, giving what is queued half a second to leave."""
+        """Close the socket, allowing half a second for queued messages to be sent."""
         self._socket.close()
 
     def _keep_alive(self) -> None:

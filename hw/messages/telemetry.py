@@ -1,4 +1,4 @@
-"""What the daq tells: every event to whoever subscribes, and the state of the run, latest only."""
+"""What the daq publishes: every event to whoever subscribes, and the run's state, latest only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EventKind = Literal["prompts", "delayeds", "singles", "triples", "angles"]
 class EventBatch(Message):
     """Header of a three-part message: the kind as topic, this, the raw records.
 
-    Angles (of scanners that move) come before the singles that were seen at them.
+    Angles (of scanners that move) come before the singles seen at them.
 
-    PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` says so.
+    PUB drops what a slow subscriber does not take: a gap in ``sequence`` or in ``before`` shows it.
 
     sequence : counts batches of this kind and run from 0
     before : records of this kind in the run before this batch
@@ -44,7 +44,7 @@ class EventBatch(Message):
 
 
 class JournalLine(msgspec.Struct):
-    """What has happened, before the journal gave it a number and a time."""
+    """An event for the journal, which will give it a number and a time."""
 
     severity: Severity
     text: str

@@ -1,6 +1,6 @@
-"""Kinetic energies of β particles: the allowed spectrum with Fermi's function.
+"""Kinetic energies of β particles: the allowed spectrum with the Fermi function.
 
-For β⁻ and β⁺ of a known endpoint, and the endpoint that belongs to a known mean energy.
+For β⁻ and β⁺ of a known endpoint; also finds the endpoint for a known mean energy.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _MEAN_BINS = 4000
 def allowed_spectrum(
     energy_keV: Energies, *, endpoint_keV: float, daughter_z: int, positron: bool
 ) -> Energies:
-    """Return the β spectrum, not normalised: F(±Z, W)·p·W·(Q − T)², the allowed shape.
+    """Return the unnormalised β spectrum of allowed shape: F(±Z, W)·p·W·(Q − T)².
 
-    F is Fermi's function of a point charge, 2(1 + γ)·(2pR)^(2γ−2)·e^(πη)·|Γ(γ + iη)/Γ(2γ + 1)|²
-    with γ = √(1 − (αZ)²), η = ±αZW/p, + for β⁻ and − for β⁺ (E. J. Konopinski, "The Theory of
-    Beta Radioactivity", 1966); constants are left out, and so is the screening by the atom.
+    F is the Fermi function of a point charge, 2(1 + γ)·(2pR)^(2γ−2)·e^(πη)·|Γ(γ + iη)/Γ(2γ + 1)|²
+    with γ = √(1 − (αZ)²), η = ±αZW/p, + for β⁻ and − for β⁺ (E. J. Konopinski, "The Theory of Beta
+    Radioactivity", 1966); constants and atomic screening are left out.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def mean_energy_keV(endpoint_keV: float, daughter_z: int, *, positron: bool) -> 
 
 
 def positron_endpoint_keV(mean_keV: float, daughter_z: int) -> float:
-    """Return the endpoint of the β⁺ spectrum that has the mean energy.
+    """Return the endpoint of the β⁺ spectrum with a given mean energy.
 
-    An allowed spectrum's mean is between 0.3 and 0.6 of its endpoint.
+    The mean of an allowed spectrum is between 0.3 and 0.6 of its endpoint.
     """
 
     def excess(endpoint_keV: float) -> float:

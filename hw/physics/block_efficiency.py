@@ -1,24 +1,23 @@
-"""How much of what arrives at a block is counted, by direction and place: the block efficiency.
+"""Block efficiency: the share of arriving photons that a block counts, by direction and place.
 
-A slab without end and of the block's thickness stops 1 − exp(−µ T / cosθ) of the photons. A block
-counts fewer: photons scattered in it escape with part of their energy, which is then outside of the
-energy window, and more of them where the face's edge or the back is near. At a slant it also
-catches photons through its sides, and stands in the shadow of its neighbours. So
+An infinite slab of the block's thickness stops 1 − exp(−µ T / cosθ) of the photons. A block counts
+fewer: photons scattered in it escape with part of their energy, so that the rest is outside the
+energy window, more often near the edge of the face or the back. At a slant it also catches photons
+through its sides, and is shadowed by its neighbours. So
 
     η(direction, u, v) = area counted in the energy window / area that the slab stops photons of
 
-which is found by following photons (:mod:`hw.physics.block_tracking`) through a block and its
-neighbours in the scanner, once for each scanner and energy window. η is kept as a product of a
-function of u and one of v for each direction: at corners that is a few percent off, elsewhere
-within the noise.
+which is found by tracking photons (:mod:`hw.physics.block_tracking`) through a block and its
+neighbours in the scanner, once for each scanner and energy window. For each direction η is kept as
+a function of u times one of v: at corners that is a few per cent off, elsewhere within the noise.
 
-The same photons tell the *apparent depth*. The measured place (an energy-weighted mean, or that of
+The same photons give the *apparent depth*. The measured place (an energy-weighted mean, or that of
 the largest deposit) lies beside the photon's ray, since photons that scatter towards the back
-escape more easily than those that scatter towards the front; so much deeper it lies on the ray in
-the mean.
+escape more easily than those that scatter towards the front; the apparent depth is that at which it
+lies on the ray on average.
 
-Crystals of a block are taken as one body, as in the emulator; light guides, fluorescence and the
-spread of gains of a scanner without calibration are left out.
+The crystals of a block are treated as one body, as in the emulator; light guides, fluorescence and
+the spread of gains in an uncalibrated scanner are left out.
 """
 
 from __future__ import annotations
@@ -76,9 +75,9 @@ class BlockEfficiency:
     along_u : (directions, directions, places) f4, η averaged over v; the directions are steps of
         |du| and |dv| from 0 to 1, of photons that come in towards growing u and v
     along_v : the same over its own mean
-    depth_mm : the apparent depth of all photons, for blocks that do not measure it
+    depth_mm : the apparent depth of all photons, for blocks that do not measure depth
     deeper_mm : by how much the apparent depth exceeds the measured one
-    spectrum : (512,) f8, share of the photons that leave something by what they leave, keV
+    spectrum : (512,) f8, distribution of the energy that photons deposit, in bins of 1 keV
     """
 
     along_u: F4
@@ -89,7 +88,7 @@ class BlockEfficiency:
 
     @classmethod
     def none(cls) -> BlockEfficiency:
-        """Return η = 1, where only geometry is wanted."""
+        """Return η = 1, for when only geometry is wanted."""
         empty = np.zeros((0, 0, 0), np.float32)
         return cls(empty, empty)
 
@@ -97,7 +96,7 @@ class BlockEfficiency:
     def of(
         cls, scanner: Scanner, geometry: Geometry, *, lld_keV: float, uld_keV: float
     ) -> BlockEfficiency:
-        """Return η for an energy window, from the cache if it is there."""
+        """Return η for an energy window, from the cache if present."""
         found = _kept(scanner, geometry, lld_keV, uld_keV)
         if found is None:
             found = _followed(scanner, geometry, lld_keV, uld_keV)
@@ -118,12 +117,12 @@ class BlockEfficiency:
 
     @property
     def known(self) -> bool:
-        """Whether η is other than 1."""
+        """Whether η differs from 1."""
         return self.along_u.size > 0
 
     @property
     def content_hash(self) -> str:
-        """32 hex digits that change with any value."""
+        """Hash of all values, 32 hexadecimal digits."""
         digest = hashlib.sha256(self.along_u.tobytes())
         digest.update(self.along_v.tobytes())
         digest.update(repr((self.depth_mm, self.deeper_mm)).encode())
@@ -136,7 +135,7 @@ def efficiency_at(
 ) -> float:
     """Return η for a photon's direction along u and v of the block it meets, and a place in it.
 
-    place_u, place_v : 0 to 1, from the least u and v
+    place_u, place_v : 0 to 1, from the lowest u and v
     """
     directions = along_u.shape[0]
     if directions == 0:
@@ -158,10 +157,10 @@ def lower_by_efficiency(
     along_u: F4, along_v: F4, axes: F8, module: npt.NDArray[np.int64], towards: F8, places: F8,
     values: F8,
 ) -> None:  # fmt: skip
-    """Multiply ``values`` (n,) by η of photons that fly ``towards`` (n, 3), of length 1.
+    """Multiply ``values`` (n,) by η for photons of directions ``towards`` (n, 3), of length 1.
 
-    axes : (m, 3, 3), rows u, v, w of the modules; module : (n,) that they meet; places : (n, 2)
-        in it, 0 to 1
+    axes : (m, 3, 3), rows u, v, w of the modules; module : (n,) the module met; places : (n, 2)
+        within it, 0 to 1
     """
     for i in range(len(values)):
         du = dv = 0.0
@@ -174,7 +173,7 @@ def lower_by_efficiency(
 def _followed(
     scanner: Scanner, geometry: Geometry, lld_keV: float, uld_keV: float
 ) -> tuple[F4, F4, F8]:
-    """Follow photons from all directions, and refine the table of them."""
+    """Track photons from all directions, and refine the resulting tables."""
     block = scanner.module
     size = np.array([block.width_mm, block.height_mm, block.thickness_mm])
     tables = _energy_tables(scanner, lld_keV, uld_keV)
@@ -211,13 +210,13 @@ def _usual(node: npt.NDArray[np.int64]) -> bool:
 
 
 def _stopped_mm2(du: float, dv: float, size_mm: F8, mu_per_mm: float) -> float:
-    """Return the area of photons that the slab stops on the block's face."""
+    """Return the area of the block's face, across the beam, times the share that a slab stops."""
     cosine = np.sqrt(1.0 - du * du - dv * dv)
     return float(size_mm[0] * size_mm[1] * cosine * -np.expm1(-mu_per_mm * size_mm[2] / cosine))
 
 
 def _refined(side_u: F8, side_v: F8, nodes: npt.NDArray[np.int64]) -> tuple[F4, F4]:
-    """Return the tables on the fine grid of directions: profiles smoothed, means as they are."""
+    """Return the tables on the fine grid of directions: profiles smoothed, means unchanged."""
     unseen = np.ones(side_u.shape[:2], bool)
     unseen[tuple(nodes.T)] = False
     nearest = ndimage.distance_transform_edt(unseen, return_distances=False, return_indices=True)
@@ -242,7 +241,7 @@ def _refined(side_u: F8, side_v: F8, nodes: npt.NDArray[np.int64]) -> tuple[F4, 
 
 
 def _energy_tables(scanner: Scanner, lld_keV: float, uld_keV: float) -> tuple[F8, F8, F8]:
-    """Return µ, photoelectric share and the chance to be counted by energy, (512,) each."""
+    """Return µ, photoelectric share and probability of being counted, by energy, (512,) each."""
     energy = np.arange(512.0)
     above = np.maximum(energy, ABSORBED_BELOW_KEV)
     material = scanner.module.material
@@ -255,7 +254,7 @@ def _energy_tables(scanner: Scanner, lld_keV: float, uld_keV: float) -> tuple[F8
 
 
 def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int64]:
-    """Return a module in the middle of the scanner and those beside it, nearest first."""
+    """Return a module in the middle of the scanner and its neighbours, nearest first."""
     ring = scanner.ring
     middle = (ring.n_rings // 2) * ring.modules_per_ring
     if ring.arc_deg != 360.0:
@@ -268,7 +267,7 @@ def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int
 
 
 def warm_blocks(scanner: Scanner, geometry: Geometry) -> None:
-    """Compile the kernels: one photon, and one value of what is known of it."""
+    """Compile the kernels by tracking one photon and looking up one value."""
     tables, one = _energy_tables(scanner, 350.0, 650.0), np.ones(1)
     size, counts, whole = np.ones(3), np.zeros(1), np.zeros(3 + 512)
     centres, axes = geometry.module_centre_mm[:1], geometry.module_axes[:1]
@@ -316,6 +315,6 @@ def _read(path: Path) -> tuple[F4, F4, F8]:
 
 
 def _keep(path: Path, tables: tuple[F4, F4, F8]) -> None:
-    """Write a file of the cache; one that cannot be written is no error."""
+    """Write a cache file; failing to write it is not an error."""
     with contextlib.suppress(FileWriteError), whole_file(path) as file:
         np.savez(file, along_u=tables[0], along_v=tables[1], sums=tables[2])

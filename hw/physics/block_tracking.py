@@ -1,10 +1,10 @@
-"""Photons of 511 keV followed through blocks, from one direction: where one of them counts what.
+"""Photons of 511 keV tracked through blocks, from one direction: what one block counts where.
 
 The photons' rays cover the block evenly, with a margin for those that scatter over from a
-neighbour. They start where they pass the scanner's axis, fly to the blocks and interact there for
-sure, with the chance of it as their weight; from then on they are followed as they come:
-photoelectric absorption or Compton scatter until absorbed or gone, through any of the blocks. The
-first block of the list is the one whose counts are wanted.
+neighbour. They start where they pass the scanner's axis and are forced to interact in the blocks,
+with the probability of that as their weight; from then on they are tracked without bias, through
+any of the blocks, by photoelectric absorption or Compton scatter until absorbed or gone. The first
+block of the list is the one whose counts are wanted.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _CLEAR_MM = 1e-6
 class _Blocks(NamedTuple):
     """Blocks of one size; the first is the one whose counts are wanted.
 
-    centres : (b, 3) f8, mm, middles of the front faces; axes : (b, 3, 3) f8, rows u, v, w
-    half_u, half_v, thickness : mm; along w a block begins at its centre
+    centres : (b, 3) f8, mm, centres of the front faces; axes : (b, 3, 3) f8, rows u, v, w
+    half_u, half_v, thickness : mm; along w a block starts at its centre
     """
 
     centres: Array
@@ -69,10 +69,10 @@ class _Beam(NamedTuple):
 
 
 class _Deposit(NamedTuple):
-    """What one photon left in the first block.
+    """What one photon deposited in the first block.
 
-    total, largest : keV, of all its interactions there and of one
-    u, v, w : place in mm, of the largest; for monolithic blocks of all, times keV until divided
+    total, largest : keV, of all its interactions there and of the largest one
+    u, v, w : place in mm of the largest; for monolithic blocks of all, summed times keV
     """
 
     total: float
@@ -84,7 +84,7 @@ class _Deposit(NamedTuple):
 
 @bare_kernel
 def _beam(du: float, dv: float, blocks: _Blocks, margin_mm: float, photons: int) -> _Beam:
-    """Return the beam that reaches all of the first block, and ``margin_mm`` beside it."""
+    """Return the beam that covers all of the first block, and ``margin_mm`` around it."""
     axes, half_u, half_v, thickness = blocks.axes, blocks.half_u, blocks.half_v, blocks.thickness
     dw = math.sqrt(max(1e-6, 1.0 - du * du - dv * dv))
     slant_u, slant_v = -thickness * du / dw, -thickness * dv / dw
@@ -99,7 +99,7 @@ def _beam(du: float, dv: float, blocks: _Blocks, margin_mm: float, photons: int)
 
 @bare_kernel
 def _aimed_at(beam: _Beam, number: int) -> tuple[float, float]:
-    """Return where the photon of this number crosses the plane of the face: u and v in mm.
+    """Return where photon ``number`` crosses the plane of the face: u and v in mm.
 
     The R2 sequence of M. Roberts (2018) covers the rectangle evenly.
     """
@@ -113,7 +113,7 @@ def _aimed_at(beam: _Beam, number: int) -> tuple[float, float]:
 
 @bare_kernel
 def _started(face_u: float, face_v: float, beam: _Beam, blocks: _Blocks) -> Ray:
-    """Return the photon that crosses the face there (mm), set back to the scanner's axis."""
+    """Return the photon that crosses the face here (mm), moved back to the scanner's axis."""
     centres, axes = blocks.centres, blocks.axes
     x = centres[0, 0] + face_u * axes[0, 0, 0] + face_v * axes[0, 1, 0]
     y = centres[0, 1] + face_u * axes[0, 0, 1] + face_v * axes[0, 1, 1]
@@ -125,7 +125,7 @@ def _started(face_u: float, face_v: float, beam: _Beam, blocks: _Blocks) -> Ray:
 
 @bare_kernel
 def _crossing(ray: Ray, block: int, blocks: _Blocks) -> tuple[float, float]:
-    """Return after how many mm a photon enters and leaves a block; not ahead of it: (far, 0)."""
+    """Return after how many mm a photon enters and leaves a block; (far, 0) if it misses."""
     centres, axes = blocks.centres, blocks.axes
     enter, leave = 0.0, _FAR
     x, y, z = ray.x - centres[block, 0], ray.y - centres[block, 1], ray.z - centres[block, 2]
@@ -148,7 +148,7 @@ def _crossing(ray: Ray, block: int, blocks: _Blocks) -> tuple[float, float]:
 
 @bare_kernel
 def _cross_all(ray: Ray, blocks: _Blocks, enters: Array, ways: Array) -> float:
-    """Write where a photon enters each block and its way through it, mm; return all ways' sum."""
+    """Write where a photon enters each block and its path in it, mm; return the total path."""
     total = 0.0
     for b in range(len(ways)):
         enters[b], leave = _crossing(ray, b, blocks)
@@ -159,10 +159,10 @@ def _cross_all(ray: Ray, blocks: _Blocks, enters: Array, ways: Array) -> float:
 
 @bare_kernel
 def _first_interaction(way: float, enters: Array, ways: Array) -> tuple[int, float]:
-    """Return the block in which a photon has flown ``way`` mm through blocks, and how far that is.
+    """Return the block in which a photon completes ``way`` mm within blocks, and the distance.
 
-    enters, ways : (b,) mm, see :func:`_cross_all`; the ways before are set to 0. Beyond the last
-    block, which only rounding can do: (-1, 0)
+    enters, ways : (b,) mm, see :func:`_cross_all`; the paths before are set to 0. Beyond the last
+        block (possible only by rounding): (-1, 0)
     """
     for _ in range(len(ways)):
         nearest = -1
@@ -178,7 +178,7 @@ def _first_interaction(way: float, enters: Array, ways: Array) -> tuple[int, flo
 
 @bare_kernel
 def _next_block(ray: Ray, blocks: _Blocks) -> tuple[int, float]:
-    """Return the next block on a photon's way and the distance to it, mm; none: (-1, far)."""
+    """Return the next block on a photon's path and the distance to it, mm; (-1, far) if none."""
     found, nearest = -1, _FAR
     for b in range(len(blocks.centres)):
         enter, leave = _crossing(ray, b, blocks)
@@ -189,7 +189,7 @@ def _next_block(ray: Ray, blocks: _Blocks) -> tuple[int, float]:
 
 @bare_kernel
 def _next_interaction(ray: Ray, inside: int, way: float, blocks: _Blocks) -> tuple[int, Ray]:
-    """Fly a photon ``way`` mm through blocks, from inside one; return in which it is (-1: gone)."""
+    """Move a photon ``way`` mm within blocks, from inside one; return its block (-1: gone)."""
     while inside >= 0:
         _, leave = _crossing(ray, inside, blocks)
         if way <= leave:
@@ -204,7 +204,7 @@ def _next_interaction(ray: Ray, inside: int, way: float, blocks: _Blocks) -> tup
 
 @bare_kernel
 def _collision(energy: float, crystal: _Crystal, state: Array) -> tuple[float, float]:
-    """Return the share of its energy (keV) that a photon keeps, 0 if absorbed, and cosθ."""
+    """Return the share of its energy that a photon keeps, 0 if absorbed, and cosθ."""
     if energy >= ABSORBED_BELOW_KEV and uniform(state) >= crystal.photo[int(energy)]:
         return compton_ratio(energy / _REST_KEV, state)
     return 0.0, 1.0
@@ -212,7 +212,7 @@ def _collision(energy: float, crystal: _Crystal, state: Array) -> tuple[float, f
 
 @bare_kernel
 def _added(before: _Deposit, given: float, ray: Ray, blocks: _Blocks, monolithic: bool) -> _Deposit:
-    """Return the deposit with ``given`` keV more, left in the first block where the photon is."""
+    """Return the deposit with ``given`` keV added at the photon's place in the first block."""
     centres, axes = blocks.centres, blocks.axes
     x, y, z = ray.x - centres[0, 0], ray.y - centres[0, 1], ray.z - centres[0, 2]
     u = x * axes[0, 0, 0] + y * axes[0, 0, 1] + z * axes[0, 0, 2]
@@ -230,7 +230,7 @@ def _added(before: _Deposit, given: float, ray: Ray, blocks: _Blocks, monolithic
 def _followed(
     ray: Ray, inside: int, blocks: _Blocks, crystal: _Crystal, monolithic: bool, state: Array
 ) -> _Deposit:
-    """Follow a photon of 511 keV from its first interaction on; return its deposit."""
+    """Track a photon of 511 keV from its first interaction on; return its deposit."""
     deposit = _Deposit(0.0, 0.0, 0.0, 0.0, 0.0)
     energy = _REST_KEV
     while inside >= 0:
@@ -253,9 +253,9 @@ def _followed(
 def _add_depth(
     deposit: _Deposit, face_u: float, face_v: float, beam: _Beam, weight: float, depths: Array
 ) -> None:
-    """Add to the sums over slopes, places and depths (mm) of a photon aimed at ``face_u, face_v``.
+    """Add a photon aimed at ``face_u, face_v`` to the sums over slopes, places and depths (mm).
 
-    Its shift beside where it meets the face is the depth times the slope, but for its scatter.
+    Without scatter, the shift from where it meets the face would be the depth times the slope.
     """
     du, dv, dw = beam.du, beam.dv, beam.dw
     depths[0] += weight * ((deposit.u - face_u) * du + (deposit.v - face_v) * dv) / dw
@@ -265,7 +265,7 @@ def _add_depth(
 
 @bare_kernel
 def _reflected(place: float, half: float) -> float:
-    """Return a blurred position brought back into the block: no light leaves it."""
+    """Return a blurred position reflected back into the block: no light leaves it."""
     if place > half:
         place = 2.0 * half - place
     elif place < -half:
@@ -277,7 +277,7 @@ def _reflected(place: float, half: float) -> float:
 def _blurred(
     u: float, v: float, blur_mm: float, blocks: _Blocks, state: Array
 ) -> tuple[float, float]:
-    """Return a place in a block, mm, as it is read: ``blur_mm`` is σ of a Gaussian."""
+    """Return a place in a block as read out, mm: ``blur_mm`` is σ of a Gaussian."""
     radius = blur_mm * math.sqrt(-2.0 * math.log(1.0 - uniform(state)))
     turn = 2.0 * math.pi * uniform(state)
     return (
@@ -313,20 +313,20 @@ def counts_from(
     depths: Array,
     spectrum: Array,
 ) -> None:
-    """Add what the first block counts of photons from one direction: areas in mm², by place.
+    """Add what the first block counts of photons from one direction, as areas in mm², by place.
 
     Parameters
     ----------
     du, dv : the photons' direction along the first block's u and v; along w it is positive
-    centres : (b, 3) f8, middles of the front faces; axes : (b, 3, 3) f8, rows u, v, w
+    centres : (b, 3) f8, centres of the front faces; axes : (b, 3, 3) f8, rows u, v, w
     size : (3,) f8, width, height and thickness of every block; margin_mm : see above
-    mu_per_mm, photo, counted : (512,) f8 by energy in keV: attenuation, the share of it that is
-        photoelectric, the chance that a deposit is read within the energy window
+    mu_per_mm, photo, counted : (512,) f8 by energy in keV: attenuation, its photoelectric share,
+        the probability that a deposit is read out within the energy window
     monolithic : the place is the energy-weighted mean (True) or that of the largest deposit
-    blur_mm : σ of the place as read
+    blur_mm : σ of the place as read out
     along_u, along_v : (n,) f8, by place in the block
-    depths : (3,) f8, sums over photons that are counted, of them s·a, s·s w and s·s: slopes s of
-        the ray along u and v, place a beside where the ray meets the face, depth w, as measured
+    depths : (3,) f8, sums of s·a, s·s w and s·s over counted photons: slopes s of the ray along u
+        and v, measured place a relative to where the ray meets the face, measured depth w
     spectrum : (512,) f8, areas by the energy left in the block, keV
     """
     state = np.full(1, seed, np.uint64)

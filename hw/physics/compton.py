@@ -7,9 +7,9 @@ radius r_e:
     dσ/dΩ = r_e²/2 · ε² (ε + 1/ε − sin²θ)
     σ(α) = 2π r_e² { (1+α)/α² [2(1+α)/(1+2α) − ln(1+2α)/α] + ln(1+2α)/(2α) − (1+3α)/(1+2α)² }
 
-Matter attenuates photons of lower energy more. In water and tissue above 200 keV nearly all of it
-is Compton scatter, so µ(E) = µ(511) · σ(E)/σ(511) (water at 250 keV: 1.322 by this, NIST XCOM
-1.326; without photoelectric absorption and coherent scatter, 1 and 2 % there).
+Photons of lower energy are attenuated more. In water and tissue above 200 keV nearly all
+attenuation is Compton scatter, so µ(E) = µ(511) · σ(E)/σ(511) (water at 250 keV: 1.322 by this,
+NIST XCOM 1.326; without photoelectric absorption and coherent scatter, 1 and 2 % there).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLASSICAL_RADIUS_MM = 2.8179403e-12
 
 
 def energy_after(cosine: npt.ArrayLike, energy_keV: float = ELECTRON_REST_KEV) -> F8:
-    """Return the energy (keV) of a photon scattered by an angle of this cosine."""
+    """Return the energy (keV) of a photon after scatter by an angle of this cosine."""
     alpha = energy_keV / ELECTRON_REST_KEV
     return np.asarray(energy_keV / (1.0 + alpha * (1.0 - np.asarray(cosine, dtype=np.float64))))
 

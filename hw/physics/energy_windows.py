@@ -43,15 +43,15 @@ def spect_windows(
 
     Parameters
     ----------
-    lines_keV : the photopeaks' energies in place of the standard ones, for instance a daughter's
+    lines_keV : photopeak energies instead of the standard ones, for instance a daughter's
     photopeak_fraction : full width of the photopeak window over its energy
     scatter_keV : width of each scatter window
-    scatter_fraction : its width over the line's energy instead, for instance 0.06
+    scatter_fraction : instead, that width over the line's energy, for instance 0.06
 
     Raises
     ------
     SettingsError
-        where the nuclide has no line to image, windows of two lines overlap, or a width is absurd.
+        if the nuclide has no line to image, windows of two lines overlap, or a width is absurd.
     NuclideError
         for a nuclide that is not in the table.
     """
@@ -78,14 +78,14 @@ def spect_windows(
 def windows_behind(
     collimator: Collimator, nuclides: Sequence[str], **widths: Any
 ) -> tuple[EnergyWindow, ...]:
-    """Return the windows of nuclides' standard photopeaks that a collimator is meant for.
+    """Return the windows of those standard photopeaks of nuclides that a collimator is meant for.
 
-    widths : as :func:`spect_windows` takes them
+    widths : as for :func:`spect_windows`
 
     Raises
     ------
     SettingsError, NuclideError
-        as :func:`spect_windows`; and where no line is within the collimator's range.
+        as :func:`spect_windows`; also if no line is within the collimator's range.
     """
     windows: list[EnergyWindow] = []
     for name in nuclides:
@@ -105,13 +105,13 @@ def windows_behind(
 def standard_lines_keV(nuclide: Nuclide) -> list[float]:
     """Return the energies of a nuclide's standard photopeaks, ascending.
 
-    Lines within ± 10 % of a stronger one are one photopeak with it, at their mean energy weighted
-    by intensity (At-211: 79 keV, the K X rays of polonium after electron capture).
+    Lines within ± 10 % of a stronger one form one photopeak with it, at their intensity-weighted
+    mean energy (At-211: 79 keV, the K X-rays of polonium after electron capture).
 
     Raises
     ------
     SettingsError
-        where there is none: below ``LEAST_INTENSITY`` or outside ``LINE_RANGE_keV``.
+        if there is none above ``LEAST_INTENSITY`` and within ``LINE_RANGE_keV``.
     """
     low, high = LINE_RANGE_keV
     rest = sorted(
@@ -171,12 +171,12 @@ def _check_line(nuclide: str, energy_keV: float) -> None:
 
 
 def channels(window: EnergyWindow) -> tuple[int, int]:
-    """Return the lowest and highest energy in units of 0.1 keV within a window, edges included."""
+    """Return the lowest and highest energy within a window in units of 0.1 keV, edges included."""
     return math.ceil(round(window.lld_keV * 10, 6)), math.floor(round(window.uld_keV * 10, 6))
 
 
 def claimed_keV(window: EnergyWindow, windows: Iterable[EnergyWindow]) -> float:
-    """Return the width of the energies that a window really counts, in keV.
+    """Return the width of the energy range that a window really counts, in keV.
 
     An energy of k · 0.1 keV stands for a width of 0.1 keV, so an inclusive window is that much
     wider than ULD − LLD, unless another window begins at its upper edge and takes it.

@@ -1,8 +1,8 @@
 """Generate ``nuclides.json`` from ICRP Publication 107: ``python -m hw.physics.generate_nuclides``.
 
-With ``--check`` nothing is written, and the exit status is 1 where the file is stale. Needs the
-PyPI package ``icrp107-database`` (a development dependency; the product reads only the JSON).
-The same version of that package always gives the same bytes.
+With ``--check`` nothing is written, and the exit status is 1 if the file is out of date. Needs the
+PyPI package ``icrp107-database`` (a development dependency; at run time only the JSON is read). The
+same version of that package always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def nuclide_entry(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _positrons(emissions: dict[str, Any], atomic_number: int) -> list[dict[str, Any]]:
-    """Return the β⁺ branches; the database has mean energies, of which the endpoints follow.
+    """Return the β⁺ branches; the database has mean energies, from which the endpoints follow.
 
-    They are those of evaluated decay schemes within 0.7 %, but for the branch of I-124 to the
-    ground state (2138 keV), which is no allowed one: 1.4 %.
+    They agree with evaluated decay schemes within 0.7 %, except for the branch of I-124 to the
+    ground state (2138 keV), which is not an allowed one: 1.4 %.
     """
     return [
         {
@@ -113,7 +113,7 @@ def _lines(emissions: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _rounded(value: float) -> float:
-    """Drop the binary noise of a change of units; the database has at most 6 digits."""
+    """Remove the binary noise of unit conversion; the database has at most 6 digits."""
     return float(f"{value:.9g}")
 
 

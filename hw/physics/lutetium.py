@@ -1,6 +1,6 @@
-"""¹⁷⁶Lu, of which a fortieth of the lutetium in every LSO or LYSO crystal is: β⁻, then three γ.
+"""¹⁷⁶Lu, one fortieth of the lutetium in every LSO or LYSO crystal: β⁻, then three γ.
 
-The branch of 0.3 % to the 998 keV level is left out.
+The 0.3 % branch to the 998 keV level is left out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ DAUGHTER_Z = 72
 
 
 def beta_spectrum(energy_keV: Energies) -> Energies:
-    """Return the β spectrum, not normalised, 0 beyond the endpoint: the allowed shape.
+    """Return the unnormalised β spectrum of allowed shape, 0 beyond the endpoint.
 
     The decay is first forbidden and not unique, for which the allowed shape is the usual
-    approximation: its mean, 182 keV, is the one published, and a smooth factor moves no edge.
+    approximation: its mean, 182 keV, is as published, and a smooth factor moves no edge.
     """
     within = energy_keV < ENDPOINT_KEV
     found = np.zeros_like(energy_keV)

@@ -1,10 +1,10 @@
 """Nuclides: half-life, β+ branches and photon lines of one decay, from ICRP Publication 107.
 
-The table is of the nuclide itself, not of its daughters: Ge-68 has no β+ of its own (its daughter
-Ga-68 has), and the 218 and 440 keV lines seen with Ac-225 are Fr-221's and Bi-213's. Annihilation
-photons are not among the lines: there are 2 · beta_plus_fraction of them per decay.
-Other evaluations differ (DDEP gives Lu-177's 208 keV line 10.38 %, ICRP 107 11.0 %): a calibration
-must use one of them throughout.
+Each entry is for the nuclide itself, without its daughters: Ge-68 has no β+ of its own (its
+daughter Ga-68 has), and the 218 and 440 keV lines seen with Ac-225 are Fr-221's and Bi-213's.
+Annihilation photons are not among the lines: there are 2 · beta_plus_fraction of them per decay.
+Other evaluations differ (DDEP gives Lu-177's 208 keV line 10.38 %, ICRP 107 11.0 %), so a
+calibration must use the same one throughout.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class NuclideError(TomoshibiError, ValueError):
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One photon line: energy_keV, and intensity in photons per decay."""
+    """One photon line: energy in keV, and intensity in photons per decay."""
 
     kind: Literal["gamma", "x"]
     energy_keV: float
@@ -72,7 +72,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def nuclide_names() -> list[str]:
-    """Return the names of the nuclides in the table, in its order (by mass number)."""
+    """Return the names of the nuclides in the table, in order of mass number."""
     return [nuclide.name for nuclide in _table().nuclides]
 
 
@@ -82,7 +82,7 @@ def load_nuclide(name: str) -> Nuclide:
     Raises
     ------
     NuclideError
-        where the table has no such name; the message lists those it has.
+        if the table has no such name; the message lists those it has.
     """
     for nuclide in _table().nuclides:
         if nuclide.name == name:
@@ -94,7 +94,7 @@ def load_nuclide(name: str) -> Nuclide:
 
 
 def nuclide_of(labels: dict[str, Any]) -> tuple[Nuclide | None, str]:
-    """Return the one nuclide that a run's labels name, or None and why not."""
+    """Return the one nuclide named by a run's labels, or None and the reason."""
     name = str(labels.get("nuclide", "") or "")
     if not name:
         return None, "the run does not say which nuclide it is"

@@ -1,4 +1,4 @@
-"""Random numbers, and what a Compton scatter does to a photon, for kernels that follow photons."""
+"""Random numbers, rays and Compton scatter, for kernels that track photons."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hw.jit import Array, bare_kernel, kernel
 
 
 class Ray(NamedTuple):
-    """A photon in flight: where it is, in mm or voxels of a cubic grid, and its direction, |d| = 1.
+    """A photon in flight: its place, in mm or voxels of a cubic grid, and direction, |d| = 1.
 
-    A new one is made at each step: kernels hand it on as six numbers, at no cost.
+    A new one is made at each step; kernels pass it on as six numbers, at no cost.
     """
 
     x: float
@@ -37,7 +37,7 @@ def uniform(state: Array) -> float:
 
 @kernel
 def compton_ratio(alpha: float, state: Array) -> tuple[float, float]:
-    """Return E'/E and the cosine of a Compton scatter of a photon of ``alpha`` mₑc²."""
+    """Draw E'/E and the cosine of a Compton scatter of a photon of ``alpha`` mₑc²."""
     while True:
         r1, r2, r3 = uniform(state), uniform(state), uniform(state)
         if r1 <= (1.0 + 2.0 * alpha) / (9.0 + 2.0 * alpha):
@@ -55,7 +55,7 @@ def compton_ratio(alpha: float, state: Array) -> tuple[float, float]:
 def turned(
     dx: float, dy: float, dz: float, cosine: float, turn: float
 ) -> tuple[float, float, float]:
-    """Return a direction turned by an angle, about itself by ``turn``."""
+    """Return a direction turned by a polar angle, with azimuth ``turn`` about itself."""
     sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
     a, b = sine * math.cos(turn), sine * math.sin(turn)
     across = math.sqrt(dx * dx + dy * dy)
@@ -70,7 +70,7 @@ def turned(
 
 @bare_kernel
 def moved(ray: Ray, way: float) -> Ray:
-    """Return the photon ``way`` further on, in the unit of its place."""
+    """Return the photon moved on by ``way``, in the unit of its place."""
     return Ray(
         ray.x + way * ray.dx, ray.y + way * ray.dy, ray.z + way * ray.dz, ray.dx, ray.dy, ray.dz
     )
@@ -78,7 +78,7 @@ def moved(ray: Ray, way: float) -> Ray:
 
 @bare_kernel
 def scattered(ray: Ray, cosine: float, state: Array) -> Ray:
-    """Return the photon turned by an angle, given as its cosine, and at random about itself."""
+    """Return the photon turned by an angle of the given cosine, with random azimuth."""
     turn = 2.0 * math.pi * uniform(state)
     dx, dy, dz = turned(ray.dx, ray.dy, ray.dz, cosine, turn)
     return Ray(ray.x, ray.y, ray.z, dx, dy, dz)

@@ -1,6 +1,6 @@
-"""How scintillators and semiconductors attenuate photons up to 511 keV: its course with energy.
+"""Attenuation of photons up to 511 keV in scintillators and semiconductors, by energy.
 
-Klein and Nishina's for Compton scatter, plus photoelectric absorption by ``PHOTO_SHARE``; coherent
+Compton scatter by Klein and Nishina plus photoelectric absorption by ``PHOTO_SHARE``; coherent
 scatter is left out.
 """
 
@@ -24,7 +24,7 @@ PHOTO_SHARE = {
 
 
 def photo_share(material: str, energy_keV: npt.ArrayLike) -> F8:
-    """Return photoelectric over Compton cross-section."""
+    """Return the ratio of photoelectric to Compton cross-section."""
     log = np.interp(
         np.log(np.asarray(energy_keV, dtype=np.float64)),
         np.log(PHOTO_ENERGIES_KEV),

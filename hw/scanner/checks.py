@@ -1,8 +1,8 @@
-"""What no key of a preset can tell alone: modules that overlap, windows that contradict each other.
+"""Checks that need several keys of a preset: overlapping modules, contradictory windows.
 
 Each check returns a complaint in words (key, value, bound, remedy) or None. Modules stand at the
-angles of ``Ring.sector_angle_rad``; a parallel-hole collimator is as wide as its module and lies
-before it, towards the axis.
+angles of ``Ring.sector_angle_rad``; a parallel-hole collimator is as wide as its module and lies in
+front of it, towards the axis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COINCIDENCE_KEYS = ("window_ps", "delay_ps", "min_sector_difference")
 
 
 def contradiction(scanner: Scanner) -> str | None:
-    """Return the first complaint about a preset as a whole, None where there is none."""
+    """Return the first complaint about a preset as a whole, None if there is none."""
     checks = [_check_layout, _check_word, _check_energies]
     if scanner.modality == "PET":
         checks += [_check_pet, _check_windows, _check_view]
@@ -32,9 +32,9 @@ def contradiction(scanner: Scanner) -> str | None:
 
 
 def least_radius_mm(width_mm: float, scanner: Scanner) -> float:
-    """Return the radius at which faces of a width, a sector apart, touch at their edges.
+    """Return the radius at which faces of a given width, one sector apart, touch at their edges.
 
-    Two flat faces at right angles to their radii, an angle α apart, meet at r = w / (2 tan(α/2));
+    Two flat faces perpendicular to their radii, an angle α apart, meet at r = w / (2 tan(α/2));
     from half a turn on they never do.
     """
     ring = scanner.ring
@@ -62,7 +62,7 @@ def _check_layout(scanner: Scanner) -> str | None:
 
 
 def _half_step(scanner: Scanner) -> str:
-    """Return half the angle between neighbours in words."""
+    """Describe half the angle between neighbours."""
     ring = scanner.ring
     n = ring.modules_per_ring
     return f"π/{n}" if ring.arc_deg == 360 else f"{ring.arc_deg:g}°/{2 * n}"
@@ -106,7 +106,7 @@ def _check_energies(scanner: Scanner) -> str | None:
 
 
 def _check_pet(scanner: Scanner) -> str | None:
-    """A scanner without collimator lives by coincidences, all around and at rest."""
+    """Check a scanner without collimator: it needs coincidences, so a whole ring, at rest."""
     for key in _COINCIDENCE_KEYS:
         if getattr(scanner.acquisition, key) == 0:
             return f"acquisition.{key} is missing: add it (see a shipped preset for its meaning)"

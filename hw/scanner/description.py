@@ -1,10 +1,10 @@
 """Scanner presets: TOML in, a frozen and checked `Scanner` out, or a `ScannerError`.
 
 A preset that loads is usable: every number lies within bounds, the modules do not overlap, the
-crystals fit the wire's word, the delayed window excludes true coincidences and the image lies
-where the allowed module pairs see it fully (PET), or collimators have room before the modules
-(SPECT). The error names file, key, value, bound and remedy.
-Lengths in mm, times in the unit of the key's name, energies in keV.
+crystals fit the event word, the delayed window excludes true coincidences, and the image lies where
+the allowed module pairs see it fully (PET) or collimators have room in front of the modules
+(SPECT). The error names file, key, value, bound and remedy. Lengths are in mm, times in the unit of
+the key's name, energies in keV.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ VoxelMm = Annotated[float, Meta(ge=0.05, le=50)]
 
 
 class Ring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How modules stand: rings of flat modules, all facing the axis.
+    """The arrangement of modules: rings of flat modules, all facing the axis.
 
-    n_rings : rings along z
+    n_rings : number of rings along z
     modules_per_ring : sectors of a ring; sector k is centred at k·arc/modules_per_ring from +x
     inradius_mm : from the axis to the modules' front faces
-    ring_pitch_mm : axial distance of the rings' centres
-    arc_deg : what the sectors of a ring share; 360 is a whole ring
+    ring_pitch_mm : axial distance between ring centres
+    arc_deg : angle divided among the sectors of a ring; 360 is a whole ring
     """
 
     n_rings: Annotated[int, Meta(ge=1, le=256)]
@@ -64,7 +64,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One detector module: a block of scintillator read out as n_u × n_v × doi_bins elements.
 
     width_mm, height_mm, thickness_mm : extent along u (tangential), v (axial) and w (outward)
-    monolithic : True where the crystals are virtual bins of one continuous block
+    monolithic : True if the crystals are virtual bins of one continuous block
     """
 
     width_mm: LengthMm
@@ -78,38 +78,38 @@ class Module(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def pitch_u_mm(self) -> float:
-        """Distance of neighbouring crystals' centres along u."""
+        """Distance between the centres of neighbouring crystals along u."""
         return self.width_mm / self.n_u
 
     @property
     def pitch_v_mm(self) -> float:
-        """Distance of neighbouring crystals' centres along v."""
+        """Distance between the centres of neighbouring crystals along v."""
         return self.height_mm / self.n_v
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What detector and electronics do to a photon; FWHM unless σ is said.
+    """How detector and electronics respond to a photon; widths are FWHM unless stated as σ.
 
     energy_fwhm_511 : relative energy resolution at 511 keV, FWHM / 511 keV
     ctr_fwhm_ps : coincidence time resolution, so one module has ctr/√2
     position_fwhm_mm : blur along u and v before binning into crystals
-    doi_fwhm_mm : blur along w before binning into DOI bins; without meaning where doi_bins is 1
+    doi_fwhm_mm : blur along w before binning into DOI bins; meaningless if doi_bins is 1
     integration_ns : further light within this time of a hit adds to it (pile-up)
-    dead_time_ns : per module, from each accepted hit; also from each dead one where paralysable
+    dead_time_ns : per module, from each accepted hit; if paralysable, also from each dead one
     gain_spread : σ of the crystals' relative gain before calibration
     skew_spread_ps : σ of the crystals' time offset before calibration
-    walk_ps, walk_spread_ps : mean and σ of the crystals' time walk, by which √(511 keV/E) − 1 is
-        multiplied
+    walk_ps, walk_spread_ps : mean and σ of the crystals' time walk, the coefficient of √(511 keV/E)
+        − 1
     curvature_spread : σ of the crystals' non-linearity of energy; 0.01 is 0.5 % at 255 keV
     efficiency_spread : σ of the crystals' relative efficiency
     doi_gain_range, doi_time_range_ps : change of relative gain and time stamp from the front face
         to the back face, linear in between
-    position_readout : what the event word's crystal field holds: the crystal, or the raw position
-        u + 64·v from the sharing of light, which the host has to look up
+    position_readout : what the event word's crystal field holds: the crystal, or the raw position u
+        + 64·v from light sharing, which the host has to look up
     raw_blur_fwhm_mm : blur of the raw position, in mm of the block's width in the raw picture
     raw_compression : κ of the raw position's tanh law; 0: proportional to the place
-    tail_share, tail_mean : share of hits that lose charge (semiconductors), and the mean relative
-        loss of those, exponentially distributed
+    tail_share, tail_mean : share of hits that lose charge (semiconductors), and their mean relative
+        loss, exponentially distributed
 
     Keys with a default may be left out of a preset.
     """
@@ -137,17 +137,17 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Collimator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A parallel-hole collimator before each module; a scanner that has one is for SPECT.
+    """A parallel-hole collimator in front of each module; a scanner that has one is for SPECT.
 
-    name : as makers call it, such as LEHR
-    hole : shape of the holes; hexagonal ones stand on a triangular lattice with a side along v
-    hole_mm : flat to flat
-    septum_mm : wall between two holes
-    length_mm : of the holes
+    name : the makers' name, such as LEHR
+    hole : shape of the holes; hexagonal ones form a triangular lattice, with a side along v
+    hole_mm : width of a hole, flat to flat
+    septum_mm : thickness of the wall between two holes
+    length_mm : length of the holes
     gap_mm : from the collimator's back to the crystal's front face
     cover_mm : thickness of the crystal's aluminium cover, which lies in the gap
-    material : of the septa
-    least_keV, most_keV : energies of the lines that it is meant for
+    material : material of the septa
+    least_keV, most_keV : range of line energies that it is meant for
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=20)]
@@ -173,12 +173,12 @@ class Backing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the modules can move; the angle at every time is told by angle words in the stream.
+    """How the modules can move; angle words in the stream give the angle at each time.
 
     kind : gantry (all modules turn about the scanner's axis) or swivel (each column turns about its
         own long axis, through the middle of its front face)
-    most_deg_per_s : the fastest
-    least_deg, most_deg : the range of the angle
+    most_deg_per_s : greatest speed
+    least_deg, most_deg : range of the angle
     """
 
     kind: Literal["gantry", "swivel"]
@@ -190,14 +190,14 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The windows a run starts with.
 
-    lld_keV, uld_keV : a single is accepted where lld ≤ energy ≤ uld; for SPECT the one window of
-        a run whose nuclide is not known
+    lld_keV, uld_keV : a single is accepted if lld ≤ energy ≤ uld; for SPECT, the only window of a
+        run whose nuclide is not known
     window_ps : τ; a prompt has |Δt| ≤ τ
     delay_ps : D of the delayed window, D ≤ Δt ≤ D + τ
     min_sector_difference : least cyclic difference of the sectors of a pair
     tof : whether Δt is used in reconstruction
 
-    The last four are needed for PET and left out for SPECT, where they are 0.
+    The last four are required for PET and omitted for SPECT, where they are 0.
     """
 
     lld_keV: EnergyKeV
@@ -209,14 +209,14 @@ class Acquisition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ImageGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The image reconstructed by default, centred in the scanner: voxels [x, y, z] and their mm."""
+    """The default image grid, centred in the scanner: voxels [x, y, z] and their size in mm."""
 
     shape: tuple[Extent, Extent, Extent]
     voxel_mm: tuple[VoxelMm, VoxelMm, VoxelMm]
 
 
 class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole preset; load it with `load_scanner`, which is also what checks it."""
+    """A whole preset; load it with `load_scanner`, which also checks it."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     title: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -232,34 +232,34 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def modality(self) -> Literal["PET", "SPECT"]:
-        """SPECT where there is a collimator; windowed singles are then what is recorded."""
+        """SPECT if there is a collimator; windowed singles are then recorded."""
         return "PET" if self.collimator is None else "SPECT"
 
     @property
     def bore_mm(self) -> float:
-        """Radius of what is free around the axis: up to the crystals, or the collimators."""
+        """Radius of the free space around the axis, up to the crystals or the collimators."""
         if self.collimator is None:
             return self.ring.inradius_mm
         return self.ring.inradius_mm - self.collimator.gap_mm - self.collimator.length_mm
 
     @property
     def n_modules(self) -> int:
-        """Modules of all rings."""
+        """Number of modules in all rings."""
         return self.ring.n_rings * self.ring.modules_per_ring
 
     @property
     def crystals_per_module(self) -> int:
-        """Crystals (or virtual crystals) of one module."""
+        """Number of crystals (or virtual crystals) per module."""
         return self.module.n_u * self.module.n_v
 
     @property
     def n_crystals(self) -> int:
-        """Crystals of the scanner."""
+        """Number of crystals in the scanner."""
         return self.n_modules * self.crystals_per_module
 
     @property
     def axial_mm(self) -> float:
-        """Extent along z, from the first ring's edge to the last one's."""
+        """Extent along z, from the edge of the first ring to that of the last."""
         return (self.ring.n_rings - 1) * self.ring.ring_pitch_mm + self.module.height_mm
 
     @property
@@ -272,7 +272,7 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
             √(r² + (w/2)²) · cos(πd/N + atan(w/2r)).
 
-        Within that radius every direction in the plane is seen, but for the gaps of the modules.
+        Within that radius every direction in the plane is seen, except in the gaps between modules.
         """
         r, half_width = self.ring.inradius_mm, self.module.width_mm / 2
         excluded = self.acquisition.min_sector_difference - 1

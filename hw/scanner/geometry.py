@@ -1,10 +1,10 @@
 """Where every crystal is: a scanner's geometry as plain arrays, in mm.
 
-Right-handed frame, z axial, origin at the scanner's centre. Module = ring·N + sector; sector k is
-centred at ``Ring.sector_angle_rad(k)`` from +x (2πk/N on a whole ring), ring 0 lies at most
-negative z. Each module has the axes u (tangential,
-counter-clockwise seen from +z), v (axial, +z) and w (outward normal), with w = u × v. Crystal in
-module = iu + n_u·iv; global crystal = module·crystals_per_module + crystal in module.
+The frame is right-handed, with z axial and the origin at the scanner's centre. Module = ring·N +
+sector; sector k is centred at ``Ring.sector_angle_rad(k)`` from +x (2πk/N on a whole ring), ring 0
+is at the most negative z. Each module has the axes u (tangential, counter-clockwise seen from +z),
+v (axial, +z) and w (outward normal), with w = u × v. Crystal in module = iu + n_u·iv; global
+crystal = module·crystals_per_module + crystal in module.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Geometry:
     doi_depth_mm : (doi_bins,) f4, depth below the entrance face that stands for a DOI bin
     allowed_pairs : (m, m) bool, symmetric; the pairs that may form a coincidence, none for SPECT
 
-    All at angle 0 where the scanner moves: :func:`module_poses` turns modules. The position of an
+    All for angle 0 if the scanner moves: :func:`module_poses` turns modules. The position of an
     event is ``crystal_front_mm + crystal_normal·doi_depth_mm[doi]``.
     """
 
@@ -78,7 +78,7 @@ def build_geometry(scanner: Scanner) -> Geometry:
 
 
 def module_poses(scanner: Scanner, angle_deg: npt.ArrayLike = 0.0) -> tuple[F8, F8]:
-    """Return where modules stand at an angle: centres of front faces (m, 3) mm, axes (m, 3, 3).
+    """Return the modules' poses at an angle: centres of front faces (m, 3) mm, axes (m, 3, 3).
 
     A gantry turns all modules about the scanner's axis; a swivel turns each about the axial line
     through the middle of its front face, which stays where it is. Counter-clockwise seen from +z
@@ -86,12 +86,11 @@ def module_poses(scanner: Scanner, angle_deg: npt.ArrayLike = 0.0) -> tuple[F8, 
 
     Parameters
     ----------
-    angle_deg : one angle for all modules, or (m,) each its own, as angle words tell them
+    angle_deg : one angle for all modules, or (m,) one each, as given by angle words
 
     Raises
     ------
-    ValueError
-        for another angle than 0 of a scanner without motion.
+    ValueError for an angle other than 0 if the scanner cannot move.
     """
     turn = np.radians(np.broadcast_to(np.asarray(angle_deg, np.float64), (scanner.n_modules,)))
     if scanner.motion is None and turn.any():
@@ -119,8 +118,8 @@ def crystal_at(
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
     """Return the global crystals (k,) u4 and DOI bins (k,) u1 at points within known modules.
 
-    A point outside its module counts for the crystal and bin at the nearest face: rounding at the
-    surface of a block must not lose an event.
+    A point outside its module is assigned to the crystal and bin at the nearest face: rounding at
+    the surface of a block must not lose an event.
 
     Parameters
     ----------
@@ -141,8 +140,8 @@ def crystal_at(
 def lor_sector_difference(
     scanner: Scanner, module_a: npt.ArrayLike, module_b: npt.ArrayLike
 ) -> npt.NDArray[np.int64]:
-    """Return the cyclic difference of two modules' sectors, 0 to modules_per_ring // 2: of a whole
-    ring, on an arc sectors have no neighbour across its ends."""
+    """Return the cyclic difference of two modules' sectors, 0 to modules_per_ring // 2. For whole
+    rings: the ends of an arc are not neighbours."""
     n = scanner.ring.modules_per_ring
     difference = np.abs(
         np.asarray(module_a, dtype=np.int64) % n - np.asarray(module_b, dtype=np.int64) % n
@@ -156,7 +155,7 @@ def allowed_module_pairs(
     """Return which modules may form a coincidence, (m, m) bool, symmetric.
 
     Any two rings may pair; the sectors must differ by the preset's minimum, or by the one given.
-    Behind collimators (SPECT) no two may.
+    Behind collimators (SPECT) none may pair.
     """
     if scanner.modality == "SPECT":
         return np.zeros((scanner.n_modules, scanner.n_modules), np.bool_)
@@ -168,10 +167,10 @@ def allowed_module_pairs(
 
 
 def mean_interaction_depth_mm(thickness_mm: float, *, material: str = "LYSO") -> float:
-    """Return the mean depth of photons that interact in a slab they enter at right angles.
+    """Return the mean interaction depth of photons that enter a slab at right angles.
 
-    Photons of 511 keV in LYSO, of 140.5 keV in NaI and CZT. Depth is exponential with µ, cut off
-    at the thickness T, so its mean is
+    For photons of 511 keV in LYSO, of 140.5 keV in NaI and CZT. The depth is exponential with µ,
+    cut off at the thickness T, so its mean is
 
         1/µ − T·exp(−µT) / (1 − exp(−µT)).
     """
@@ -184,7 +183,8 @@ def doi_depths_mm(
 ) -> npt.NDArray[np.float32]:
     """Return the depth that stands for each DOI bin, (doi_bins,) f4, bin 0 at the entrance face.
 
-    The bin's middle; with a single bin the mean interaction depth, which lies before the middle.
+    The bin's middle; with a single bin, the mean interaction depth, which lies in front of the
+    middle.
     """
     if doi_bins == 1:
         return np.array([mean_interaction_depth_mm(thickness_mm, material=material)], np.float32)

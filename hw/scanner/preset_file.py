@@ -1,4 +1,4 @@
-"""Scanner presets as TOML files: found, read, checked and explained where they are wrong."""
+"""Scanner presets as TOML files: finds, reads and checks them, and explains what is wrong."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PRESET_FOLDER = Path(__file__).with_name("presets")
 
 
 def scanner_names() -> list[str]:
-    """Return the names of the presets that come with the package, sorted."""
+    """Return the names of the presets included in the package, sorted."""
     return sorted(path.stem for path in PRESET_FOLDER.glob("*.toml"))
 
 
 def load_scanner(name_or_path: str | Path) -> Scanner:
-    """Load a preset by its name (``"caremibrain"``) or from a TOML file (``"./mine.toml"``).
+    """Load a preset by name (``"caremibrain"``) or from a TOML file (``"./mine.toml"``).
 
     Raises
     ------
@@ -35,7 +35,7 @@ def load_scanner(name_or_path: str | Path) -> Scanner:
 
 
 def scanner_to_toml_text(name_or_path: str | Path) -> str:
-    """Return a preset's TOML text as it stands in the file (for a run's provenance), checked."""
+    """Return a preset's checked TOML text exactly as in the file (for a run's provenance)."""
     path = _preset_path(name_or_path)
     text = _read(path)
     parse_scanner(text, source=str(path))
@@ -43,7 +43,7 @@ def scanner_to_toml_text(name_or_path: str | Path) -> str:
 
 
 def parse_scanner(text: str, *, source: str = "scanner preset") -> Scanner:
-    """Return the scanner that a TOML text describes; ``source`` names it in errors."""
+    """Return the scanner that a TOML text describes; ``source`` is its name in errors."""
     document = _parse_toml(text, source)
     mistake = _key_mistake(document, Scanner)
     if mistake is not None:
@@ -116,7 +116,7 @@ def _nearest(key: str, known: list[str]) -> str:
 
 
 def _explain(complaint: str, document: dict[str, Any]) -> str:
-    """Turn msgspec's complaint, which tells bound and path, into one that tells the value too."""
+    """Turn msgspec's complaint, which has bound and path, into one that has the value too."""
     what, _, where = complaint.rpartition(" - at ")
     path = where.strip("`").removeprefix("$.")
     found = _short(repr(_value_at(document, path)))

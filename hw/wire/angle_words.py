@@ -1,9 +1,9 @@
-"""Angle words: where a module that moves stands, told in its own stream of event words.
+"""Angle words: the angle of a module that moves, sent in its own stream of event words.
 
 The angle is that of ``hw.scanner.geometry.module_poses``: 0 at rest, positive counter-clockwise
 seen from +z. A word holds it as a signed whole number of 0.001° in the 26 bits of the crystal field
-(upper 12) and the energy field (lower 14), two's complement, and the time at which the module stood
-there; until the module's next angle word it counts as standing there still.
+(upper 12) and the energy field (lower 14), two's complement, and the time at which the module was
+there; it holds until the module's next angle word.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if ENERGY_SHIFT + WORD_FIELDS["energy"].bits != CRYSTAL_SHIFT:
 def pack_angle_words(
     *, time_ticks: npt.ArrayLike, angle_deg: npt.ArrayLike
 ) -> npt.NDArray[np.uint64]:
-    """Return angle words, u8, of the shape that the two arrays have together.
+    """Return angle words, u8, of the two arrays' broadcast shape.
 
     Parameters
     ----------
-    time_ticks : when the module stood there: ticks from the start of the frame's period, < 2**30
+    time_ticks : when the module was there: ticks from the start of the frame's period, < 2**30
     angle_deg : the angle, rounded to 0.001°
 
     Raises
     ------
     ValueError
-        where a time or an angle does not fit its bits, or is no number.
+        if a time or an angle does not fit its bits, or is not a number.
     """
     ticks = np.asarray(time_ticks, np.int64)
     degrees = np.asarray(angle_deg, np.float64)

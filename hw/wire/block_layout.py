@@ -45,7 +45,7 @@ class BlockKind(IntEnum):
 def block_header(
     kind: BlockKind, payload: bytes | memoryview, *, sequence: int, items: int
 ) -> bytes:
-    """Return the header of a block, which is the ``sequence``-th of its file, from 0."""
+    """Return the header of block number ``sequence`` of its file, counting from 0."""
     header = np.zeros((), dtype=BLOCK_HEADER)
     header["magic"], header["kind"] = BLOCK_MAGIC, kind
     header["sequence"], header["items"] = sequence, items

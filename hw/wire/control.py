@@ -1,9 +1,9 @@
-"""How the host speaks with a module, read from ``control.toml``, the one definition.
+"""How host and module talk to each other, read from ``control.toml``, the single definition.
 
 Names, codes and layouts only: control messages, registers, faults, the memory that a module shares
-with its detector. What is sent and when is the firmware's (``hw/firmware``) and the serial link's
-(``daq/serial``). The C header, the firmware's dictionary and ``docs/protocol.md`` come from the
-same file (``python -m hw.generate``).
+with its detector. What is sent and when is up to the firmware (``hw/firmware``) and the serial link
+(``daq/serial``). The C header, the firmware's dictionary and ``docs/protocol.md`` are generated
+from the same file (``python -m hw.generate``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _without_field_texts(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def canonical_control() -> str:
-    """Return what host and module must agree on of control messages."""
+    """Return the part of the control messages' definition on which host and module must agree."""
     return canonical(_without_field_texts(DEFINITION))
 
 
@@ -80,12 +80,12 @@ def _payload(described: str | list[list[str]]) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class CommandSpec:
-    """A command: what it carries and what an ``ok`` reply carries behind status and detail.
+    """A command: what it carries and what an ``ok`` reply carries after status and detail.
 
     request, reply : dtypes of the fixed fields
     request_tail, reply_tail : what may follow them: "", "bytes" or "u2"
     states : names of the states in which it is allowed, () for all
-    frozen : the same in all firmware of a control version, whatever its schema
+    frozen : the same in all firmware of one control version, whatever its schema
     """
 
     name: str
@@ -123,7 +123,7 @@ NOTICES: dict[int, tuple[str, np.dtype[Any]]] = {
 class RegisterSpec:
     """A register: 32 bits, signed.
 
-    persistent : kept by ``save``; idle : written in state idle only
+    persistent : kept by ``save``; idle : writable in state idle only
     """
 
     name: str
@@ -159,7 +159,7 @@ FAULTS: dict[int, FaultSpec] = {entry["value"]: FaultSpec(**entry) for entry in 
 
 
 def fault_words(code: int) -> str:
-    """Return a fault in words; "" for none."""
+    """Describe a fault in words; "" for none."""
     if code == 0:
         return ""
     known = FAULTS.get(code)

@@ -1,8 +1,8 @@
 """Data frames: sealing them as a module does.
 
 A frame is a 64-byte header and ``event_count`` 64-bit words, little-endian. These are the plain,
-obvious forms, for senders of few frames; the daq checks and decodes whole
-batches in a kernel of its own.
+obvious forms, for senders of few frames; the daq has its own kernel to check and decode whole
+batches.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hw.wire.protocol import CRC_OFFSET, HEADER_DTYPE, MAGIC, VERSION
 
 
 def new_header(module: int, sequence: int, frame_id: int, **fields: int) -> np.void:
-    """Return a header (``HEADER_DTYPE`` scalar) with magic and version set, the rest 0 or given."""
+    """Return a header (``HEADER_DTYPE`` scalar) with magic and version set, the rest given or 0."""
     header = np.zeros((), dtype=HEADER_DTYPE)
     header["magic"], header["version"] = MAGIC, VERSION
     header["module"], header["sequence"], header["frame_id"] = module, sequence, frame_id
@@ -26,7 +26,7 @@ def new_header(module: int, sequence: int, frame_id: int, **fields: int) -> np.v
 
 
 def seal_frame(header: np.void, words: npt.NDArray[np.uint64]) -> bytes:
-    """Return the frame's bytes: event count and CRC filled in, the header otherwise as given."""
+    """Return the frame's bytes, with event count and CRC filled in."""
     sealed = header.copy()
     sealed["event_count"] = len(words)
     payload = np.ascontiguousarray(words, dtype="<u8").tobytes()

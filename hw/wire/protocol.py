@@ -1,7 +1,8 @@
-"""The wire protocol as numpy sees it, read from ``protocol.toml``, the one definition.
+"""The wire protocol as numpy sees it, read from ``protocol.toml``, the single definition.
 
 Constants, the header dtype and the positions of the fields in an event word. The C header, the
-golden vectors and ``docs/protocol.md`` come from the same file (``python -m hw.generate``).
+golden vectors and ``docs/protocol.md`` are generated from the same file (``python -m
+hw.generate``).
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ DEFINITION: dict[str, Any] = tomllib.loads(DEFINITION_PATH.read_text(encoding="u
 
 
 def canonical(definition: dict[str, Any]) -> str:
-    """Return a definition without its explaining ``text``: what two sides must agree on.
+    """Return a definition without its explanatory ``text``: what two sides must agree on.
 
-    Compact JSON with sorted keys, so that rewording a comment does not change it and moving a
-    field does.
+    Compact JSON with sorted keys, so that moving a field changes it but rewording a comment does
+    not.
     """
 
     def stripped(value: Any) -> Any:
@@ -36,7 +37,7 @@ def canonical(definition: dict[str, Any]) -> str:
 
 
 def canonical_definition() -> str:
-    """Return what two sides must agree on of data frames."""
+    """Return the part of the data frames' definition on which two sides must agree."""
     return canonical(DEFINITION)
 
 
@@ -110,7 +111,7 @@ if HEADER_BYTES != 64:
 
 
 def ticks_to_ps(ticks: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Convert ticks of 625/32 ps to whole picoseconds (floor), without overflow to 106 days."""
+    """Convert ticks of 625/32 ps to whole picoseconds (floor), without overflow up to 106 days."""
     ticks = np.asarray(ticks, dtype=np.int64)
     low = (ticks & (2**TICK_PS_SHIFT - 1)) * TICK_PS_NUM >> TICK_PS_SHIFT
     return np.asarray((ticks >> TICK_PS_SHIFT) * TICK_PS_NUM + low, dtype=np.int64)
@@ -144,7 +145,7 @@ def pack_words(
     Raises
     ------
     ValueError
-        where a field does not fit its bits.
+        if a field does not fit its bits.
     """
     energy = np.minimum(np.asarray(energy_dkeV, dtype=np.int64), ENERGY_SATURATED)
     values = {"kind": kind, "doi": doi, "flags": flags, "crystal": crystal, "energy": energy}

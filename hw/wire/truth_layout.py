@@ -1,7 +1,7 @@
-"""The layout of a truth file: what an emulator knows of each event word that its modules sent.
+"""The layout of a truth file: what an emulator knows about each event word that its modules sent.
 
 A file of blocks (``hw.wire.block_layout``). Each TRUTH block has a FRAME for each data frame as it
-left the digitizer, then a LABEL for each of their words in order. docs/file-format.md.
+left the digitizer, then a LABEL for each of their words in order. See docs/file-format.md.
 """
 
 from __future__ import annotations
