@@ -2,7 +2,7 @@
  *
  * The program: start the board's parts, then turn for ever. It sleeps inside hal_idle().
  */
-#include "module.h"
+#include "state/module.h"
 #include "mps2.h"
 
 static struct module module;

@@ -4,7 +4,7 @@
  * notes before each reset what the next start should know, in memory that no start clears. The
  * watchdog's first time-out is an interrupt that nothing masks: it notes that, its second resets.
  */
-#include "crc32c.h"
+#include "base/crc32c.h"
 #include "mps2.h"
 
 #define RECORD_MAGIC 0x44524354u /* "TCRD" */

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "module.h"
+#include "state/module.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"
 

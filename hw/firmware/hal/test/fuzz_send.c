@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#include "cobs.h"
-#include "crc32c.h"
-#include "module.h"
+#include "base/cobs.h"
+#include "base/crc32c.h"
+#include "state/module.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"
 

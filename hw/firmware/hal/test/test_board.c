@@ -6,7 +6,7 @@
 
 #include "board_model.h"
 #include "hal.h"
-#include "module.h"
+#include "state/module.h"
 #include "tomoshibi_control.h"
 #include "window.h"
 

@@ -5,9 +5,9 @@
  * does not use: all its state is in registers, and only the word itself is read and written.
  * A hit's word is handled as two halves of 32 bits, as the target's registers are.
  */
-#include "intake.h"
+#include "events/intake.h"
 
-#include "module.h"
+#include "state/module.h"
 
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))

@@ -3,13 +3,13 @@
  * Measure, check, then move: see bias.h. Voltages are below 2^17 mV and slews below 2^17 mV/s, so
  * that slew times the longest step (500 000 counts) stays far below 2^64.
  */
-#include "bias.h"
+#include "safety/bias.h"
 
-#include "faults.h"
+#include "safety/faults.h"
 #include "hal.h"
-#include "link.h"
-#include "memory.h"
-#include "module.h"
+#include "line/link.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 #define COUNTS_PER_MS (TOMOSHIBI_COUNTER_HZ / 1000u)
 #define LONGEST_STEP (TOMOSHIBI_COUNTER_HZ / 1000000u * BIAS_LONGEST_STEP_US)

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#include "nv_layout.h"
+#include "base/nv_layout.h"
 #include "tomoshibi_control.h"
 
 struct module;

@@ -3,7 +3,7 @@
  * Plain loops: the compiler makes of them what the machine does best, but never calls of memcpy,
  * for the build says -ffreestanding and the image has none.
  */
-#include "memory.h"
+#include "base/memory.h"
 
 void mem_copy(void *to, const void *from, uint32_t count)
 {

@@ -3,10 +3,10 @@
  * The main loop. The watchdog is kicked in one place only, after every part of a turn has come
  * back: a part that hangs is a reset, and a reset is a safe bias.
  */
-#include "module.h"
+#include "state/module.h"
 
 #include "hal.h"
-#include "memory.h"
+#include "base/memory.h"
 
 #define WATCHDOG_US 1000000u
 #define IDLE_US 4000u          /* nothing goes on; a byte on the line wakes the board before */

@@ -2,14 +2,14 @@
  *
  * Two copies of the persistent registers: see config.h.
  */
-#include "config.h"
+#include "store/config.h"
 
-#include "crc32c.h"
-#include "faults.h"
+#include "base/crc32c.h"
+#include "safety/faults.h"
 #include "hal.h"
-#include "memory.h"
-#include "module.h"
-#include "nv_layout.h"
+#include "base/memory.h"
+#include "state/module.h"
+#include "base/nv_layout.h"
 
 #define COPIES 2u
 #define HEADER_BYTES ((uint32_t)sizeof(struct config_header))

@@ -2,9 +2,9 @@
  *
  * See sync.h. Numbers of marks are compared modulo 2^30: "ahead" is the distance forward.
  */
-#include "sync.h"
+#include "events/sync.h"
 
-#include "module.h"
+#include "state/module.h"
 
 #define NUMBER_MASK TOMOSHIBI_WORD_TIME_MASK
 #define FURTHEST (UINT32_C(1) << 24) /* periods, a day: more is a counter that began anew */

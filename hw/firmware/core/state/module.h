@@ -7,15 +7,15 @@
 #ifndef TOMOSHIBI_MODULE_H
 #define TOMOSHIBI_MODULE_H
 
-#include "bias.h"
-#include "config.h"
-#include "faults.h"
-#include "link.h"
-#include "outbox.h"
-#include "registers.h"
-#include "run.h"
-#include "telemetry.h"
-#include "update.h"
+#include "safety/bias.h"
+#include "store/config.h"
+#include "safety/faults.h"
+#include "line/link.h"
+#include "line/outbox.h"
+#include "state/registers.h"
+#include "events/run.h"
+#include "control/telemetry.h"
+#include "store/update.h"
 
 #define MODULE_TICKS_PER_US (TOMOSHIBI_COUNTER_HZ / 1000000u)
 #define MODULE_TICKS_PER_MS (TOMOSHIBI_COUNTER_HZ / 1000u)

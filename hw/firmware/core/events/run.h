@@ -16,11 +16,11 @@
 
 #include <stdint.h>
 
-#include "channels.h"
-#include "dead_time.h"
-#include "frame.h"
-#include "intake.h"
-#include "sync.h"
+#include "events/channels.h"
+#include "events/dead_time.h"
+#include "events/frame.h"
+#include "events/intake.h"
+#include "events/sync.h"
 #include "tomoshibi_control.h"
 
 struct module;

@@ -2,9 +2,9 @@
  *
  * See dead_time.h; the test of each hit itself is in intake.c, in its loop.
  */
-#include "dead_time.h"
+#include "events/dead_time.h"
 
-#include "module.h"
+#include "state/module.h"
 
 #define PASSED UINT32_C(0x80000000) /* end - base from here on: the end lies before the base */
 

@@ -2,12 +2,12 @@
  *
  * See run.h.
  */
-#include "run.h"
+#include "events/run.h"
 
 #include "hal.h"
-#include "link.h"
-#include "memory.h"
-#include "module.h"
+#include "line/link.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 #define MARK_WORDS 64u /* the closing of a frame costs about as much as so many hits */
 #define BLOCK_WORDS 2048u /* after each the clock is looked at */

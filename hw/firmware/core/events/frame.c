@@ -4,11 +4,11 @@
  * the bytes as a polynomial, so crc(A, B) = crc(A) * x^(bits of B) + crc(B) modulo the polynomial
  * (M. Adler, zlib, crc32_combine).
  */
-#include "frame.h"
+#include "events/frame.h"
 
-#include "crc32c.h"
+#include "base/crc32c.h"
 #include "hal.h"
-#include "module.h"
+#include "state/module.h"
 
 #define LENGTH_BITS 17u /* of a count of event words, TOMOSHIBI_MAX_EVENTS included */
 

@@ -2,11 +2,11 @@
  *
  * See channels.h. The checksum is taken anew over all gains: it is asked for and set rarely.
  */
-#include "channels.h"
+#include "events/channels.h"
 
-#include "crc32c.h"
-#include "memory.h"
-#include "module.h"
+#include "base/crc32c.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 static uint32_t table_checksum(const struct channels *c)
 {

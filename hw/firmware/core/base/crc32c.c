@@ -3,10 +3,10 @@
  * Slicing by eight (Kounavis and Berry, IEEE ISCC 2005): table k holds the CRC of a byte that has
  * k zero bytes behind it, so eight bytes are looked up independently of each other.
  */
-#include "crc32c.h"
+#include "base/crc32c.h"
 
-#include "crc32c_data.h"
-#include "memory.h"
+#include "base/crc32c_data.h"
+#include "base/memory.h"
 
 static uint32_t crc_byte(uint32_t crc, uint8_t byte)
 {

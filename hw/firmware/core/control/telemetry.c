@@ -2,11 +2,11 @@
  *
  * Rates are over whole seconds of the module's own counter, not over turns of the main loop.
  */
-#include "telemetry.h"
+#include "control/telemetry.h"
 
 #include "hal.h"
-#include "memory.h"
-#include "module.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 #define GATE_TICKS (TOMOSHIBI_COUNTER_HZ / 10u)
 #define FLAG_INTERLOCK 1u

@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#include "channels.h"
+#include "events/channels.h"
 
 struct module;
 

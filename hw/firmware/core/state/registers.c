@@ -2,10 +2,10 @@
  *
  * What a register is comes from the generated table; what follows of a change is in changed().
  */
-#include "registers.h"
+#include "state/registers.h"
 
 #include "hal.h"
-#include "module.h"
+#include "state/module.h"
 
 #define SPEC(address, least, greatest, initial, flags) {address, flags, least, greatest, initial},
 

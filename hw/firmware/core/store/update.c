@@ -2,14 +2,14 @@
  *
  * Which image starts, and how a new one comes in: see update.h.
  */
-#include "update.h"
+#include "store/update.h"
 
-#include "crc32c.h"
-#include "faults.h"
+#include "base/crc32c.h"
+#include "safety/faults.h"
 #include "hal.h"
-#include "memory.h"
-#include "module.h"
-#include "nv_layout.h"
+#include "base/memory.h"
+#include "state/module.h"
+#include "base/nv_layout.h"
 
 #define RECORD_BYTES ((uint32_t)sizeof(struct boot_record))
 #define RECORD_CRC_BYTES ((uint32_t)offsetof(struct boot_record, crc))

@@ -2,12 +2,12 @@
  *
  * One function a command; the table of lengths and states is generated from hw/wire/control.toml.
  */
-#include "commands.h"
+#include "control/commands.h"
 
-#include "dictionary.h"
+#include "base/dictionary.h"
 #include "hal.h"
-#include "memory.h"
-#include "module.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 #ifndef TOMOSHIBI_BUILD
 #define TOMOSHIBI_BUILD 0u /* the build says which it is */

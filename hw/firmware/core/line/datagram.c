@@ -2,10 +2,10 @@
  *
  * See datagram.h. Numbers begin anew with a run's first frame.
  */
-#include "datagram.h"
+#include "line/datagram.h"
 
 #include "hal.h"
-#include "module.h"
+#include "state/module.h"
 
 int32_t datagram_send(struct module *m, const uint8_t *frame, uint32_t bytes, uint32_t offset)
 {

@@ -3,13 +3,13 @@
  * Who may write on the line: a data frame whose packet is begun until it ends, then replies and
  * notices, then the next data frame.
  */
-#include "link.h"
+#include "line/link.h"
 
-#include "commands.h"
-#include "crc32c.h"
+#include "control/commands.h"
+#include "base/crc32c.h"
 #include "hal.h"
-#include "memory.h"
-#include "module.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 #define READS_A_TURN 4u
 #define FORGET_READS 256u /* 128 KiB: more than any board keeps */

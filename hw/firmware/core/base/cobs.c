@@ -3,9 +3,9 @@
  * A block is a code byte and up to 254 bytes that are not zero; the code is the block's length.
  * Behind every block but a full one (code 255) and a packet's last one a zero is left out.
  */
-#include "cobs.h"
+#include "base/cobs.h"
 
-#include "memory.h"
+#include "base/memory.h"
 
 #define FULL_CODE 255u
 

@@ -2,12 +2,12 @@
  *
  * See outbox.h. All records begin at multiples of 8, so a skip mark always has room.
  */
-#include "outbox.h"
+#include "line/outbox.h"
 
-#include "datagram.h"
+#include "line/datagram.h"
 #include "hal.h"
-#include "link.h"
-#include "module.h"
+#include "line/link.h"
+#include "state/module.h"
 
 #define FRAME_MOST (TOMOSHIBI_HEADER_BYTES + TOMOSHIBI_MAX_EVENTS * TOMOSHIBI_WORD_BYTES)
 #define SERIAL_PIECE 4096u /* bytes in one step: a line may take all at once, and its time */

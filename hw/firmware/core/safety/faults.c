@@ -3,14 +3,14 @@
  * Latch, log and notices of faults: see faults.h. The log lies in two sectors of the non-volatile
  * memory; when one is full the other is erased, so that at least one sector of faults is kept.
  */
-#include "faults.h"
+#include "safety/faults.h"
 
-#include "bias.h"
-#include "crc32c.h"
+#include "safety/bias.h"
+#include "base/crc32c.h"
 #include "hal.h"
-#include "link.h"
-#include "memory.h"
-#include "module.h"
+#include "line/link.h"
+#include "base/memory.h"
+#include "state/module.h"
 
 #define ENTRY_BYTES ((uint32_t)sizeof(struct tomoshibi_fault_entry))
 #define ENTRY_CRC_BYTES ((uint32_t)offsetof(struct tomoshibi_fault_entry, crc))

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "cobs.h"
+#include "base/cobs.h"
 #include "tomoshibi_control.h"
 
 struct module;

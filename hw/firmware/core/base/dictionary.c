@@ -2,10 +2,10 @@
  *
  * Pieces of the generated dictionary.
  */
-#include "dictionary.h"
+#include "base/dictionary.h"
 
-#include "dictionary_data.h"
-#include "memory.h"
+#include "base/dictionary_data.h"
+#include "base/memory.h"
 
 uint32_t dictionary_bytes(void)
 {
