@@ -5,9 +5,20 @@
 #include "control/commands.h"
 
 #include "base/dictionary.h"
-#include "hal.h"
 #include "base/memory.h"
+#include "control/telemetry.h"
+#include "events/channels.h"
+#include "events/run.h"
+#include "hal.h"
+#include "line/link.h"
+#include "line/outbox.h"
+#include "safety/bias.h"
+#include "safety/faults.h"
+#include "safety/supply.h"
 #include "state/module.h"
+#include "state/registers.h"
+#include "store/config.h"
+#include "store/update.h"
 
 #ifndef TOMOSHIBI_BUILD
 #define TOMOSHIBI_BUILD 0u /* the build says which it is */
@@ -238,7 +249,7 @@ static uint16_t do_fault_log(struct module *m, struct command *c)
 static uint16_t do_reset(struct module *m, struct command *c)
 {
     (void)c;
-    bias_safe(m);
+    supply_off(m);
     link_reset_after_reply(m);
     return TOMOSHIBI_STATUS_OK;
 }

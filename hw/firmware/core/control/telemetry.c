@@ -4,9 +4,15 @@
  */
 #include "control/telemetry.h"
 
-#include "hal.h"
 #include "base/memory.h"
+#include "events/run.h"
+#include "hal.h"
+#include "line/link.h"
+#include "line/outbox.h"
+#include "safety/bias.h"
+#include "safety/faults.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 #define GATE_TICKS (TOMOSHIBI_COUNTER_HZ / 10u)
 #define FLAG_INTERLOCK 1u
@@ -75,7 +81,7 @@ static void give_notice(struct module *m)
 static uint8_t flags(const struct module *m)
 {
     uint32_t timeout_ms = (uint32_t)register_get(m, TOMOSHIBI_REGI_HOST_TIMEOUT_MS);
-    int heard = m->link.host_heard && link_host_silent_ms(m) < timeout_ms;
+    int heard = m->link.host_heard && module_host_silent_ms(m) < timeout_ms;
     return (uint8_t)((m->bias.interlock_closed ? FLAG_INTERLOCK : 0u) | (heard ? FLAG_HOST : 0u));
 }
 
@@ -87,7 +93,7 @@ static void fill_link(const struct module *m, struct tomoshibi_telemetry *t)
     t->commands = counted->commands;
     t->repeats = counted->repeats;
     t->refused = counted->refused;
-    t->host_silent_ms = link_host_silent_ms(m);
+    t->host_silent_ms = module_host_silent_ms(m);
 }
 
 static void fill_bias(const struct module *m, struct tomoshibi_telemetry *t)

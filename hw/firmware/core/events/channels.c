@@ -6,7 +6,9 @@
 
 #include "base/crc32c.h"
 #include "base/memory.h"
+#include "safety/bias.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 static uint32_t table_checksum(const struct channels *c)
 {

@@ -10,17 +10,10 @@
 
 struct module;
 
-#define CHANNELS_MOST 4096u
 #define CHANNELS_GAIN_MASK 0x7FFFu
 #define CHANNELS_GAIN_SHIFT 14u
 #define CHANNELS_GAIN_ONE 16384u
 #define CHANNELS_OFF 0x8000u
-
-struct channels {
-    uint16_t gains[CHANNELS_MOST]; /* as written */
-    uint32_t special;              /* how many are not switched on with gain one */
-    uint32_t checksum;             /* CRC-32C of the gains, little-endian */
-};
 
 void channels_start(struct module *m); /* all on, gain one */
 /* Gains of `count` channels from `first` on, two bytes each, the lower first. Status: ok, or

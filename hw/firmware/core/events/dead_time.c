@@ -5,6 +5,7 @@
 #include "events/dead_time.h"
 
 #include "state/module.h"
+#include "state/registers.h"
 
 #define PASSED UINT32_C(0x80000000) /* end - base from here on: the end lies before the base */
 

@@ -16,23 +16,11 @@
 
 #include <stdint.h>
 
-#include "events/channels.h"
-
+struct dead_time;
 struct module;
 
 #define DEAD_TIME_SWEEPS 8u    /* periods for one sweep of all counters */
 #define DEAD_TIME_UNIT_LOG2 8u /* the header's unit of 5 ns is 256 ticks */
-
-struct dead_time {
-    uint32_t ends[CHANNELS_MOST]; /* end of the dead time of each channel; [0] of the module */
-    uint32_t base;                /* start of the present period */
-    uint32_t ticks;               /* after each accepted hit; 0: none */
-    uint32_t mask;                /* of the channel: 0 for the module's own dead time */
-    uint32_t paralysable;
-    uint32_t sweep;               /* which eighth is next */
-    uint32_t unit;                /* ticks of dead time, of all channels, in a header's unit */
-    uint64_t sum;                 /* ticks of dead time not in a header yet, of all channels */
-};
 
 void dead_time_begin(struct dead_time *d, const struct module *m); /* a run begins: all is alive */
 /* The period has ended: its dead time for the header, in units of 5 ns, mean over the channels.

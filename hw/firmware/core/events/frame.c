@@ -7,8 +7,10 @@
 #include "events/frame.h"
 
 #include "base/crc32c.h"
-#include "hal.h"
+#include "line/outbox.h"
+#include "safety/bias.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 #define LENGTH_BITS 17u /* of a count of event words, TOMOSHIBI_MAX_EVENTS included */
 

@@ -13,22 +13,8 @@
 
 #include "tomoshibi_control.h"
 
+struct frame;
 struct module;
-
-struct frame {
-    struct tomoshibi_frame_header *header; /* 0: no frame is open */
-    uint64_t *words;       /* behind the header; 0: the frame is dropped, words are counted only */
-    uint32_t count;        /* event words */
-    uint32_t most;         /* of them */
-    uint32_t open;
-    uint32_t lost;         /* in this period */
-    uint32_t dead;
-    uint32_t others;       /* words of other kinds than single */
-    uint32_t crc;          /* of the first `crc_words` words */
-    uint32_t crc_words;
-    uint32_t sequence;     /* of this run's next frame */
-    uint64_t before;       /* event words before this frame */
-};
 
 /* CRC-32C of two pieces from that of each, `words` * 8 bytes in the second. */
 uint32_t frame_crc_join(uint32_t first, uint32_t second, uint32_t words);

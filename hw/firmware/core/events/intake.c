@@ -7,7 +7,10 @@
  */
 #include "events/intake.h"
 
+#include "events/channels.h"
+#include "events/frame.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))

@@ -14,17 +14,6 @@
 
 struct module;
 
-struct intake {           /* settings of the run, and what became of its hits */
-    uint64_t hits;
-    uint64_t below;
-    uint64_t dead;
-    uint64_t masked;
-    uint64_t invalid;
-    uint32_t threshold;   /* as now */
-    uint32_t channels;
-    uint32_t plain;       /* all channels valid, on and of gain one */
-};
-
 void intake_begin(struct module *m); /* a run begins */
 /* Take hits from `words` until one is a mark, or `count` are taken: returns how many. */
 uint32_t intake_take(struct module *m, const uint64_t *words, uint32_t count);

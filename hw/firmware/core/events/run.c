@@ -4,9 +4,16 @@
  */
 #include "events/run.h"
 
+#include "base/memory.h"
+#include "events/channels.h"
+#include "events/dead_time.h"
+#include "events/frame.h"
+#include "events/intake.h"
+#include "events/sync.h"
 #include "hal.h"
 #include "line/link.h"
-#include "base/memory.h"
+#include "safety/bias.h"
+#include "safety/faults.h"
 #include "state/module.h"
 
 #define MARK_WORDS 64u /* the closing of a frame costs about as much as so many hits */

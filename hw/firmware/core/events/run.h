@@ -16,11 +16,6 @@
 
 #include <stdint.h>
 
-#include "events/channels.h"
-#include "events/dead_time.h"
-#include "events/frame.h"
-#include "events/intake.h"
-#include "events/sync.h"
 #include "tomoshibi_control.h"
 
 struct module;
@@ -30,27 +25,6 @@ struct module;
 #define RUN_SILENCE_MS 2000u
 
 enum run_end { RUN_ON, RUN_END_HOST, RUN_END_PERIODS, RUN_END_DETECTOR, RUN_END_GIVEN_UP };
-
-struct run {
-    uint32_t on;
-    uint32_t stopping;        /* the present period is the last */
-    uint32_t periods;         /* frames to make, 0: no end */
-    uint32_t first;           /* no frame yet in this run */
-    uint32_t detector_lost;   /* hal_hits_lost() as last seen */
-    uint32_t silent;          /* detector_silent was raised for this silence */
-    uint32_t notice_due;      /* run_ended had no room on the line yet */
-    uint32_t moved;           /* words were taken in the last run_poll */
-    uint64_t heard_at;        /* counter at the last sign of the detector */
-    uint64_t notice_at;       /* when to try it again */
-    uint64_t hits_before;     /* of all runs before, since the start */
-    uint64_t words_before;
-    struct tomoshibi_report report;
-    struct channels channels;
-    struct intake intake;
-    struct dead_time dead_time;
-    struct sync sync;
-    struct frame frame;
-};
 
 void run_start(struct module *m);
 void run_poll(struct module *m);

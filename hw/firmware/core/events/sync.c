@@ -4,7 +4,9 @@
  */
 #include "events/sync.h"
 
+#include "safety/faults.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 #define NUMBER_MASK TOMOSHIBI_WORD_TIME_MASK
 #define FURTHEST (UINT32_C(1) << 24) /* periods, a day: more is a counter that began anew */

@@ -13,22 +13,10 @@
 
 #include <stdint.h>
 
+struct sync;
 struct module;
 
 #define SYNC_LEAP 64u /* as the host's bound (daq/path/frame_check.py) */
-
-struct sync {
-    uint32_t lock;        /* TOMOSHIBI_LOCK_x */
-    uint32_t with;        /* SYNC pulses in a row */
-    uint32_t without;     /* periods in a row without one */
-    uint32_t expected;    /* period of the next mark */
-    uint32_t last;        /* number in the last mark, 30 bits */
-    uint32_t shift;       /* own count less the marks' */
-    uint32_t any;         /* a mark has come in this run */
-    uint32_t missed;      /* in this run */
-    uint32_t losses;      /* times that the lock was lost, since the start */
-    uint32_t missed_ever; /* since the start */
-};
 
 void sync_start(struct sync *s); /* after a reset */
 void sync_begin(struct sync *s); /* a run begins; the lock stays as it is */

@@ -4,10 +4,11 @@
  */
 #include "line/outbox.h"
 
-#include "line/datagram.h"
 #include "hal.h"
+#include "line/datagram.h"
 #include "line/link.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 #define FRAME_MOST (TOMOSHIBI_HEADER_BYTES + TOMOSHIBI_MAX_EVENTS * TOMOSHIBI_WORD_BYTES)
 #define SERIAL_PIECE 4096u /* bytes in one step: a line may take all at once, and its time */

@@ -28,19 +28,6 @@ struct module;
 
 enum outbox_room { OUTBOX_WAIT, OUTBOX_HERE, OUTBOX_DROP };
 
-struct outbox {
-    uint64_t moved_at;       /* when the consumer last moved, or had nothing to do */
-    uint32_t head;           /* what is shared of it is a copy: the host may write there */
-    uint32_t tail_seen;
-    uint32_t line_seen;      /* bytes that had gone on the serial line */
-    uint32_t path;           /* TOMOSHIBI_PATH_x of the frame that is being sent */
-    uint32_t sending;        /* bytes of the frame that went in part; 0: none */
-    uint32_t sent;           /* bytes of it that went */
-    uint32_t datagrams;      /* sent in this run: the next one's number */
-    uint32_t frames;         /* made since the start */
-    uint32_t frames_dropped; /* since the start */
-};
-
 void outbox_start(struct module *m);
 void outbox_poll(struct module *m);         /* sends what the data path takes now */
 uint32_t outbox_queued(const struct module *m); /* bytes made and not sent yet */

@@ -5,12 +5,14 @@
  */
 #include "safety/faults.h"
 
-#include "safety/bias.h"
 #include "base/crc32c.h"
+#include "base/memory.h"
+#include "base/nv_layout.h"
 #include "hal.h"
 #include "line/link.h"
-#include "base/memory.h"
+#include "safety/supply.h"
 #include "state/module.h"
+#include "state/registers.h"
 
 #define ENTRY_BYTES ((uint32_t)sizeof(struct tomoshibi_fault_entry))
 #define ENTRY_CRC_BYTES ((uint32_t)offsetof(struct tomoshibi_fault_entry, crc))
@@ -198,10 +200,7 @@ static void latch(struct module *m, uint16_t fault)
         m->faults.latched = fault;
     }
     m->faults.seen |= BIT(fault);
-    if (m->state == TOMOSHIBI_STATE_RUNNING || m->state == TOMOSHIBI_STATE_STOPPING) {
-        (void)run_abort(m);
-    }
-    update_forget(m);
+    m->faults.fresh |= BIT(fault);
     module_state(m, TOMOSHIBI_STATE_FAULT);
 }
 
@@ -211,7 +210,7 @@ void fault_raise(struct module *m, uint16_t fault, int32_t value, int32_t limit)
         return;
     }
     if (making_safe & BIT(fault)) {
-        bias_safe(m);
+        supply_off(m);
     }
     if (!(latching & BIT(fault))) {
         if (came_too_soon(m, fault)) {
@@ -245,12 +244,12 @@ static int cause_is_present(struct module *m, uint16_t fault)
     if (fault == TOMOSHIBI_FAULT_STACK) {
         return stack_is_exhausted();
     }
-    return bias_violates(m, fault, &value, &limit);
+    return supply_violates(m, fault, &value, &limit);
 }
 
 uint16_t fault_present(struct module *m)
 {
-    bias_measure(m);
+    supply_measure(m);
     if (m->faults.latched != 0 && cause_is_present(m, m->faults.latched)) {
         return m->faults.latched;
     }
@@ -348,7 +347,6 @@ static void report_damage(struct module *m)
 void faults_start(struct module *m)
 {
     mem_set(&m->faults, 0, (uint32_t)sizeof m->faults);
-    bias_safe(m); /* a board may keep its set value over a reset: before all that takes time */
     log_scan(&m->faults);
     m->faults.noticed = m->faults.next_number;
     latch_reset(m, adopt(m));

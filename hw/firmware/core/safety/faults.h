@@ -2,8 +2,9 @@
  *
  * Faults: what stops the module, what is remembered of it, and who hears of it.
  *
- * A latching fault cuts the bias, gives up the run and keeps the module in state fault until it
- * is cleared; the first one stays named. A further one is logged once, until the latch is cleared.
+ * A latching fault cuts the bias and keeps the module in state fault until it is cleared; the
+ * first one stays named. What else must stop, it says in `fresh`: the main loop stops it in the
+ * same turn (control/turn.c). A further one is logged once, until the latch is cleared.
  * A fault that does not latch is logged at most once a second each; the others are counted only.
  * The log (128 to 256 newest faults) survives resets; damaged entries are left out and counted.
  * Every logged fault goes to the host as a notice, as soon as the line has room.
@@ -18,27 +19,10 @@
 
 struct module;
 
-#define FAULTS_CODES 32u       /* fault codes are below this: one bit of a word each */
-#define FAULTS_WAITING 8u      /* faults kept for a notice; older ones are in the log alone */
 #define FAULTS_SECTOR_ENTRIES (NV_SECTOR / (uint32_t)sizeof(struct tomoshibi_fault_entry))
 #define FAULTS_STACK_GUARD 128u /* bytes at the stack's end that must stay unused */
 
-struct faults {
-    uint16_t latched;          /* 0: none */
-    uint32_t seen;             /* bit per code: logged since the latch */
-    uint32_t next_number;      /* of the next entry */
-    uint32_t noticed;          /* entries before this number went out as notices, or are too old */
-    uint64_t notice_due;       /* counter before which no notice is tried */
-    uint32_t damaged;          /* entries of the log that could not be read */
-    uint32_t suppressed;       /* faults that came too soon after their like to be logged */
-    uint32_t unwritten;        /* entries that the non-volatile memory refused */
-    uint32_t sector, slot;     /* where the next entry goes */
-    uint64_t logged_at[FAULTS_CODES]; /* counter of the last entry of each code, 0: none */
-    struct tomoshibi_fault_entry waiting[FAULTS_WAITING]; /* by number, modulo */
-};
-
-/* Switches the bias off, reads the log, latches what the reset itself means (watchdog, brown-out).
-   Before the others. */
+/* Reads the log, latches what the reset itself means (watchdog, brown-out). Before the others. */
 void faults_start(struct module *m);
 /* A fault happened: `value` was measured, `limit` was allowed. From any state, any number. */
 void fault_raise(struct module *m, uint16_t fault, int32_t value, int32_t limit);

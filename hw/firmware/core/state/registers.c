@@ -66,14 +66,11 @@ int register_index(uint32_t address)
     return -1;
 }
 
-uint16_t register_read(struct module *m, uint32_t address, int32_t *value)
+uint16_t register_read(const struct module *m, uint32_t address, int32_t *value)
 {
     int index = register_index(address);
     if (index < 0) {
         return TOMOSHIBI_STATUS_UNKNOWN_REGISTER;
-    }
-    if ((unsigned)index == TOMOSHIBI_REGI_CHANNELS_CHECKSUM) {
-        m->registers.values[index] = (int32_t)channels_checksum(m);
     }
     *value = register_get(m, (unsigned)index);
     return TOMOSHIBI_STATUS_OK;

@@ -11,10 +11,6 @@
 
 struct module;
 
-struct registers {
-    int32_t values[TOMOSHIBI_REGISTER_COUNT];
-};
-
 /* The table that says what each register is; index: TOMOSHIBI_REGI_x. */
 struct register_spec {
     uint16_t address;
@@ -34,7 +30,7 @@ int register_set(struct module *m, unsigned index, int32_t value);
 
 int register_index(uint32_t address); /* -1: none */
 /* For the host: a TOMOSHIBI_STATUS_x. */
-uint16_t register_read(struct module *m, uint32_t address, int32_t *value);
+uint16_t register_read(const struct module *m, uint32_t address, int32_t *value);
 uint16_t register_write(struct module *m, uint32_t address, int32_t value);
 
 #endif

@@ -5,11 +5,12 @@
 #include "store/config.h"
 
 #include "base/crc32c.h"
-#include "safety/faults.h"
-#include "hal.h"
 #include "base/memory.h"
-#include "state/module.h"
 #include "base/nv_layout.h"
+#include "hal.h"
+#include "safety/faults.h"
+#include "state/module.h"
+#include "state/registers.h"
 
 #define COPIES 2u
 #define HEADER_BYTES ((uint32_t)sizeof(struct config_header))

@@ -26,12 +26,6 @@ struct config_header {      /* then `count` config_value, then the CRC-32C of al
     uint32_t reserved;      /* 0 */
 };
 
-struct config {
-    uint32_t sequence;      /* of the copy in force; 0: defaults, nothing was saved */
-    uint32_t newest;        /* copy in force, 0 or 1; 1 too where there is none */
-    uint32_t rejected;      /* values out of range that were left at their default */
-};
-
 void config_start(struct module *m);     /* load; raises config_older or config_defaults */
 uint16_t config_save(struct module *m);  /* status: ok, storage */
 void config_defaults(struct module *m);  /* all persistent registers, not saved */

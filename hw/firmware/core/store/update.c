@@ -5,11 +5,11 @@
 #include "store/update.h"
 
 #include "base/crc32c.h"
-#include "safety/faults.h"
-#include "hal.h"
 #include "base/memory.h"
-#include "state/module.h"
 #include "base/nv_layout.h"
+#include "hal.h"
+#include "safety/faults.h"
+#include "state/module.h"
 
 #define RECORD_BYTES ((uint32_t)sizeof(struct boot_record))
 #define RECORD_CRC_BYTES ((uint32_t)offsetof(struct boot_record, crc))

@@ -22,26 +22,6 @@ struct module;
 
 #define UPDATE_MAGIC UINT32_C(0x52424D54) /* TMBR */
 
-struct boot_record {
-    uint32_t magic;
-    uint32_t sequence;      /* the greater one is newer, modulo 2^32 */
-    uint32_t active;        /* slot that was confirmed last; 0: the factory image */
-    uint32_t fallback;      /* slot confirmed before that, while it is whole; 0: none */
-    uint32_t pending;       /* slot that is being tried; 0: none */
-    uint32_t tries;         /* starts that the pending one still has */
-    uint32_t reserved;      /* 0 */
-    uint32_t crc;           /* CRC-32C of the 28 bytes before */
-};
-
-struct update {
-    struct boot_record record;
-    uint32_t newest;        /* copy of the record in force, 0 or 1 */
-    uint32_t slot;          /* slot that takes in an image; 0: none */
-    uint32_t next;          /* bytes of the image taken in */
-    uint32_t erased;        /* offset in the slot up to which it is erased */
-    struct tomoshibi_image header; /* of the image that comes in */
-};
-
 /* Reads the record; in the factory image it may start another image and not return. */
 void update_start(struct module *m);
 /* Statuses: ok, bad_image, wrong_board (detail: header->board), wrong_schema (the control version;

@@ -3,6 +3,7 @@
  * A module as a process: --serial pty|tcp:PORT --window FILE [--udp HOST:PORT] [--leash PID].
  * The URL that the host opens is the only line on stdout.
  */
+#include "control/turn.h"
 #include "state/module.h"
 
 #include <unistd.h>

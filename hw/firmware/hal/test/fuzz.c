@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/turn.h"
 #include "state/module.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"

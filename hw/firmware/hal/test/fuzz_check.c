@@ -5,7 +5,9 @@
 
 #include "base/cobs.h"
 #include "base/crc32c.h"
+#include "safety/faults.h"
 #include "state/module.h"
+#include "state/registers.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"
 

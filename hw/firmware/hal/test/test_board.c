@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "board_model.h"
+#include "control/turn.h"
 #include "hal.h"
 #include "state/module.h"
 #include "tomoshibi_control.h"
