@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_send.h"
 
 #include <string.h>
 
 #include "base/cobs.h"
 #include "base/crc32c.h"
+#include "fuzz_check.h"
+#include "fuzz_life.h"
 #include "state/module.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The fuzzer's parts: fuzz.c has the lives, fuzz_send.c what happens in them, fuzz_check.c what
- * must hold all the while. Everything random comes from the life's seed.
+ * The life under way. Everything random comes from its seed.
  */
-#ifndef TOMOSHIBI_FUZZ_H
-#define TOMOSHIBI_FUZZ_H
+#ifndef TOMOSHIBI_FUZZ_LIFE_H
+#define TOMOSHIBI_FUZZ_LIFE_H
 
 #include <stdint.h>
 
@@ -24,14 +23,5 @@ extern struct fuzz fuzz;
 uint32_t fuzz_any(uint32_t below);
 void fuzz_fail(const char *what, uint32_t value); /* does not return */
 uint32_t *fuzz_window(void);
-
-/* Turns of the main loop, checked one by one; resets that the module asks for happen. */
-void fuzz_turns(uint32_t count, uint32_t step_ticks);
-
-void fuzz_send_begin(void);     /* a life begins */
-void fuzz_step(void);           /* something happens to the module */
-void fuzz_send_hello(void);     /* undamaged */
-void fuzz_check_begin(void);    /* a life begins */
-void fuzz_check_turn(void);     /* what the module sent, and what it is */
 
 #endif
