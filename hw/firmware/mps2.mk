@@ -22,7 +22,7 @@ MPS2_CFLAGS := -std=c99 -Wall -Wextra -Werror -pedantic -Wshadow -Wconversion $(
 MPS2_LDFLAGS := $(MPS2_CPU) -nostdlib -Wl,--gc-sections -Wl,--fatal-warnings \
 	-Wl,--no-warn-rwx-segments -L$(MPS2_HERE)hal/mps2
 
-MPS2_SOURCES := $(sort $(wildcard $(MPS2_HERE)core/*.c $(MPS2_HERE)hal/common/*.c \
+MPS2_SOURCES := $(sort $(wildcard $(MPS2_HERE)core/*/*.c $(MPS2_HERE)hal/common/*.c \
 	$(MPS2_HERE)hal/mps2/*.c))
 MPS2_OBJECTS := $(patsubst $(MPS2_HERE)%.c,$(BUILD)/%.o,$(MPS2_SOURCES))
 MPS2_FACTORY := $(BUILD)/tomoshibi-mps2.elf

@@ -30,8 +30,8 @@ def generated_files() -> dict[str, bytes]:
     return {
         "hw/firmware/include/tomoshibi_protocol.h": c_header().encode(),
         "hw/firmware/include/tomoshibi_control.h": control_header().encode(),
-        "hw/firmware/core/crc32c_data.h": crc_header().encode(),
-        "hw/firmware/core/dictionary_data.h": dictionary_header().encode(),
+        "hw/firmware/core/base/crc32c_data.h": crc_header().encode(),
+        "hw/firmware/core/base/dictionary_data.h": dictionary_header().encode(),
         "hw/wire/golden/frames.json": golden_json(frames).encode(),
         "hw/wire/golden/frames.bin": b"".join(frame.data for frame in frames),
         "hw/wire/golden/control.json": golden_control_json(messages).encode(),

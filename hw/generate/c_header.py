@@ -282,7 +282,7 @@ def crc_tables() -> list[list[int]]:
 
 
 def crc_header() -> str:
-    """Return the text of ``core/crc32c_data.h``."""
+    """Return the text of ``core/base/crc32c_data.h``."""
     blocks = ["    {\n" + _rows(table) + "\n    }," for table in crc_tables()]
     top = _CRC_TOP.format(last=SLICES - 1, slices=SLICES)
     return top + "\n".join(blocks) + "\n};\n\n#endif\n"

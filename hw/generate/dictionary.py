@@ -83,7 +83,7 @@ def dictionary_json() -> bytes:
 
 
 def dictionary_header() -> str:
-    """Return the text of ``core/dictionary_data.h``."""
+    """Return the text of ``core/base/dictionary_data.h``."""
     data = dictionary_json()
     lines = [
         "    " + ",".join(str(byte) for byte in data[start : start + _BYTES_A_LINE]) + ","

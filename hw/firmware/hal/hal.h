@@ -41,7 +41,7 @@ void hal_hits_gate(uint32_t run_tag);       /* 0: the module takes none */
 uint32_t hal_hits_lost(void);               /* hits that the detector could not queue, ever */
 
 /* --- where frames are made: memory of `hal_frames_bytes()` bytes, a power of two ----------- */
-/* Used by core/outbox.c alone. The ring's head and tail are memory that the host may share. */
+/* Used by core/line/outbox.c alone. The ring's head and tail are memory that the host may share. */
 uint8_t *hal_frames_memory(void);           /* aligned to 8 */
 uint32_t hal_frames_bytes(void);
 volatile uint32_t *hal_frames_head(void);   /* producer: the firmware */

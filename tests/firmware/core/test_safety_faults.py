@@ -110,7 +110,7 @@ def test_the_bias_is_safe_within_one_turn(
     assert is_safe(core)
     assert core.module.faults.latched == FAULT[cause.fault]
     assert core.window.world["shown_dac_mV"] == 0
-    assert core.module.run.on == 0, "a run is given up"
+    assert (core.module.run.on, core.window.gate) == (0, 0), "a run is given up"
     assert core.board.downs == (cause.fault == "brown_out")
     entry = core.ffi.new("struct tomoshibi_fault_entry *")
     assert core.lib.fault_entry(core.module, 0, entry)

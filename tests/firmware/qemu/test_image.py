@@ -17,6 +17,7 @@ from hw.machines.image_figures import (
 )
 from hw.wire.control import IMAGE
 from rigs.firmware.arm_modules import arm_image, needs_qemu
+from rigs.firmware.source_graph import called, circle_in, unit_of
 
 pytestmark = needs_qemu
 
@@ -106,6 +107,13 @@ def test_deepest_stack_leaves_half_of_it_free():
     figures = image_figures(arm_image())
     assert 0 < figures.stack <= figures.stack_size // 2
     assert 0 < figures.handler_stack <= figures.handler_stack_size // 2
+
+
+def test_no_circle_of_calls_between_files():
+    folder = arm_image().folder
+    graph = called(((unit_of(o, folder), o) for o in folder.rglob("*.o")), nm=CROSS + "nm")
+    assert "core/safety/faults" in graph["core/safety/bias"]
+    assert circle_in(graph) == []
 
 
 def test_recursion_has_no_bound():

@@ -59,7 +59,7 @@ def test_layouts_add_up_to_the_structures() -> None:
 
 
 def test_the_c_file_holds_the_same_bytes() -> None:
-    text = (CORE / "dictionary_data.h").read_text(encoding="utf-8")
+    text = (CORE / "base" / "dictionary_data.h").read_text(encoding="utf-8")
     assert text == dictionary_header()
     numbers = text[text.index("= {") + 3 : text.index("};")]
     data = bytes(int(number) for number in numbers.split(",") if number.strip())

@@ -8,9 +8,16 @@
 #define HIT_COUNT(name) (TOMOSHIBI_WINDOW_HIT_RING + (TOMOSHIBI_RING_##name))
 #define FRAME_COUNT(name) (TOMOSHIBI_WINDOW_FRAME_RING + (TOMOSHIBI_RING_##name))
 
+static uint8_t *window;
+
+void window_start(uint8_t *memory)
+{
+    window = memory;
+}
+
 volatile uint32_t *window_word(uint32_t offset)
 {
-    return (volatile uint32_t *)(void *)(window_memory() + offset);
+    return (volatile uint32_t *)(void *)(window + offset);
 }
 
 void hal_memory_barrier(void)
@@ -35,7 +42,7 @@ uint32_t hal_hits_peek(const uint64_t **words)
         *window_word(HIT_COUNT(TAIL)) = head;
         return 0;
     }
-    *words = (const uint64_t *)(void *)(window_memory() + TOMOSHIBI_WINDOW_HIT_DATA) + at;
+    *words = (const uint64_t *)(void *)(window + TOMOSHIBI_WINDOW_HIT_DATA) + at;
     return waiting < TOMOSHIBI_WINDOW_HIT_WORDS - at ? waiting : TOMOSHIBI_WINDOW_HIT_WORDS - at;
 }
 
@@ -63,7 +70,7 @@ uint32_t hal_hits_lost(void)
 
 uint8_t *hal_frames_memory(void)
 {
-    return window_memory() + TOMOSHIBI_WINDOW_FRAME_DATA;
+    return window + TOMOSHIBI_WINDOW_FRAME_DATA;
 }
 
 uint32_t hal_frames_bytes(void)
@@ -83,7 +90,7 @@ volatile uint32_t *hal_frames_tail(void)
 
 const uint8_t *hal_nv(uint32_t offset)
 {
-    return window_memory() + (offset < TOMOSHIBI_WINDOW_BYTES ? offset : 0);
+    return window + (offset < TOMOSHIBI_WINDOW_BYTES ? offset : 0);
 }
 
 static int part_holds(uint32_t part, uint32_t part_bytes, uint32_t offset, uint32_t bytes)
@@ -106,7 +113,7 @@ static int refused(uint32_t offset, uint32_t bytes)
 
 int window_nv_erase(uint32_t offset, uint32_t bytes)
 {
-    uint8_t *memory = window_memory() + offset;
+    uint8_t *memory = window + offset;
     uint32_t i;
     if (refused(offset, bytes)) {
         return -1;
@@ -119,7 +126,7 @@ int window_nv_erase(uint32_t offset, uint32_t bytes)
 
 int window_nv_write(uint32_t offset, const uint8_t *bytes, uint32_t count)
 {
-    uint8_t *memory = window_memory() + offset;
+    uint8_t *memory = window + offset;
     uint32_t i;
     if (refused(offset, count)) {
         return -1;

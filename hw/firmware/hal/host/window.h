@@ -2,15 +2,15 @@
  *
  * The window ([window] in hw/wire/control.toml) as the detector's queue, the frames' memory and the
  * non-volatile memory of a simulated board. window.c defines hal_hits_x(), hal_frames_x(),
- * hal_memory_barrier(), hal_nv() and hal_serial_number(); a HAL that uses it defines
- * window_memory() alone.
+ * hal_memory_barrier(), hal_nv() and hal_serial_number(); a HAL that uses it calls window_start()
+ * before anything else.
  */
 #ifndef TOMOSHIBI_WINDOW_H
 #define TOMOSHIBI_WINDOW_H
 
 #include <stdint.h>
 
-uint8_t *window_memory(void);                      /* TOMOSHIBI_WINDOW_BYTES, aligned to 8 */
+void window_start(uint8_t *memory);                /* TOMOSHIBI_WINDOW_BYTES, aligned to 8 */
 volatile uint32_t *window_word(uint32_t offset);   /* a ring's count or a word of the world page */
 
 /* As flash does: erasing sets all bits, writing can only clear them. 0, or -1: refused (the world

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Starting an update image: it was linked to run from RAM (update.ld), so it is copied there.
- * core/update.c has verified it; what is checked here is that its first two words can be a start.
+ * core/store/update.c has verified it; what is checked here is that its first two words can be a start.
  */
-#include "memory.h"
+#include "base/memory.h"
 #include "mps2.h"
 
 #define DATA_START 0x20000000u

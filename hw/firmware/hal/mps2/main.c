@@ -2,8 +2,9 @@
  *
  * The program: start the board's parts, then turn for ever. It sleeps inside hal_idle().
  */
-#include "module.h"
+#include "control/turn.h"
 #include "mps2.h"
+#include "state/module.h"
 
 static struct module module;
 

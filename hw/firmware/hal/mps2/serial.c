@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The serial line, CMSDK UART 0. Reception: interrupts fill a bounded queue. What finds it full, or
- * is not taken from the UART in time, is lost; core/link.c counts its packet as damaged. Sending:
+ * is not taken from the UART in time, is lost; core/line/link.c counts its packet as damaged. Sending:
  * straight into the UART while it takes bytes, the rest from a queue by interrupt.
  */
 #include "mps2.h"

@@ -3,7 +3,8 @@
  * A module as a process: --serial pty|tcp:PORT --window FILE [--udp HOST:PORT] [--leash PID].
  * The URL that the host opens is the only line on stdout.
  */
-#include "module.h"
+#include "control/turn.h"
+#include "state/module.h"
 
 #include <unistd.h>
 

@@ -11,8 +11,6 @@
 
 const uint16_t hal_board = TOMOSHIBI_BOARD_POSIX;
 
-static uint8_t *window;
-
 int memory_start(void)
 {
     void *memory = mmap(NULL, TOMOSHIBI_WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -21,13 +19,8 @@ int memory_start(void)
         fprintf(stderr, "window: cannot be mapped: %s\n", strerror(errno));
         return -1;
     }
-    window = memory;
+    window_start(memory);
     return 0;
-}
-
-uint8_t *window_memory(void)
-{
-    return window;
 }
 
 uint32_t world_read(uint32_t offset)

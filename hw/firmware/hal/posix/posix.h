@@ -34,6 +34,10 @@ struct kept {
 
 extern struct kept *kept;
 
+/* kept.c: -1 where it failed, why is in errno */
+int kept_make(void);      /* at the first start: returns its file */
+int kept_map(int file);   /* at the others */
+
 /* start.c: options at the first start, the kept memory at the others. -1: said why on stderr */
 int board_set_up(int argc, char **argv);
 int serial_listen(const char *where); /* "pty" or "tcp:PORT"; prints the URL to open on stdout */

@@ -16,8 +16,6 @@
 
 #define SEND_BUFFER (4 << 20)
 
-struct kept *kept;
-
 struct options {
     const char *serial, *window, *udp, *leash, *resume;
 };
@@ -104,20 +102,10 @@ static int open_network(const char *where)
     return 0;
 }
 
-static int map_kept(int file)
-{
-    void *memory = mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (memory == MAP_FAILED) {
-        return complain("memory", "kept over resets", strerror(errno));
-    }
-    kept = memory;
-    return 0;
-}
-
 static int resume(const char *number)
 {
     long file;
-    if (parse_number(number, 0, INT_MAX, &file) != 0 || map_kept((int)file) != 0) {
+    if (parse_number(number, 0, INT_MAX, &file) != 0 || kept_map((int)file) != 0) {
         return complain("option --resume", number, "is for the board itself");
     }
     if (kept->magic != KEPT_MAGIC || kept->version != KEPT_VERSION) {
@@ -126,26 +114,14 @@ static int resume(const char *number)
     return (int)file;
 }
 
-static int make_kept(void)
-{
-    int file = memfd_create("kept", 0);
-    if (file < 0 || ftruncate(file, sizeof *kept) != 0 || map_kept(file) != 0) {
-        return complain("memory", "kept over resets", strerror(errno));
-    }
-    kept->magic = KEPT_MAGIC;
-    kept->version = KEPT_VERSION;
-    kept->powered = 1;
-    kept->starts = 1;
-    kept->line = kept->listener = kept->network = NO_FILE;
-    kept->program = open("/proc/self/exe", O_RDONLY);
-    return file;
-}
-
 static int first_start(const struct options *o)
 {
-    int file = make_kept();
+    int file = kept_make();
     long parent;
-    if (file < 0 || open_window(o->window) != 0 || memory_start() != 0) {
+    if (file < 0) {
+        return complain("memory", "kept over resets", strerror(errno));
+    }
+    if (open_window(o->window) != 0 || memory_start() != 0) {
         return -1;
     }
     if (world_read(TOMOSHIBI_WORLD_MAGIC) != UINT32_C(0x574D5354)) {

@@ -7,38 +7,22 @@
  * a life's end the module must still answer. Equal seeds give equal lives: a life that fails
  * names its own seed, `tomoshibi-fuzz THAT 1` repeats it. LIVES 0: no end but SECONDS.
  */
-#include "fuzz.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "module.h"
+#include "control/turn.h"
+#include "fuzz_check.h"
+#include "fuzz_life.h"
+#include "fuzz_send.h"
+#include "state/module.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"
 
 #define STEPS_MOST 300u
-#define STUCK_S 20u /* a turn that takes so long hangs */
 #define ANSWER_TURNS 3000u
-
-struct fuzz fuzz;
-
-uint32_t fuzz_any(uint32_t below) /* xorshift64*, Vigna 2016 */
-{
-    fuzz.state ^= fuzz.state >> 12;
-    fuzz.state ^= fuzz.state << 25;
-    fuzz.state ^= fuzz.state >> 27;
-    return (uint32_t)((fuzz.state * UINT64_C(2685821657736338717)) >> 33) % below;
-}
-
-void fuzz_fail(const char *what, uint32_t value)
-{
-    fprintf(stderr, "fuzz: %s: %u (%#x); repeat: tomoshibi-fuzz %llu 1\n", what, (unsigned)value,
-            (unsigned)value, (unsigned long long)fuzz.seed);
-    abort();
-}
 
 /* A sanitizer's finding, or a turn that hangs. */
 static void on_death(int number)
@@ -61,32 +45,6 @@ const char *__ubsan_default_options(void);
 const char *__ubsan_default_options(void)
 {
     return "abort_on_error=1:print_stacktrace=1";
-}
-
-uint32_t *fuzz_window(void)
-{
-    return (uint32_t *)(void *)test_window();
-}
-
-void fuzz_turns(uint32_t count, uint32_t step_ticks)
-{
-    struct test_board *b = test_board();
-    while (count-- != 0 && !test_asked_to_stop()) {
-        (void)alarm(STUCK_S);
-        (void)test_turns(1, step_ticks);
-        fuzz_check_turn();
-    }
-    if (test_asked_to_stop()) { /* as the board would: anew, with what the window keeps */
-        uint32_t cause = b->downs != 0 ? TOMOSHIBI_RESET_BROWN_OUT : TOMOSHIBI_RESET_SOFTWARE;
-        b->running_slot = b->boots != 0 ? b->boot_slot : TOMOSHIBI_SLOT_FACTORY;
-        b->reset_cause = cause;
-        b->starts += b->boots != 0 ? 0u : 1u;
-        b->resets = b->downs = b->boots = b->dac_mV = 0;
-        b->nv_budget = UINT32_C(0xFFFFFFFF);
-        fuzz.restarts++;
-        test_forget_module();
-        module_start(test_module());
-    }
 }
 
 /* Whatever came: the module answers the next good command. */

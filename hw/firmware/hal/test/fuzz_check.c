@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_check.h"
 
 #include <string.h>
+#include <unistd.h>
 
-#include "cobs.h"
-#include "crc32c.h"
-#include "module.h"
+#include "base/cobs.h"
+#include "base/crc32c.h"
+#include "control/turn.h"
+#include "fuzz_life.h"
+#include "safety/faults.h"
+#include "state/module.h"
+#include "state/registers.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"
 
 #define OUT_BYTES 65536u
+#define STUCK_S 20u /* a turn that takes so long hangs */
 
 static struct cobs_decoder decoder;
 static uint64_t decoded[(TOMOSHIBI_MAX_FRAME_BYTES + 8u) / 8u];
@@ -128,8 +134,24 @@ static void check_state(const struct module *m, const struct test_board *b)
     }
 }
 
-void fuzz_check_turn(void)
+void fuzz_turns(uint32_t count, uint32_t step_ticks)
 {
-    check_output();
-    check_state(test_module(), test_board());
+    struct test_board *b = test_board();
+    while (count-- != 0 && !test_asked_to_stop()) {
+        (void)alarm(STUCK_S);
+        (void)test_turns(1, step_ticks);
+        check_output();
+        check_state(test_module(), test_board());
+    }
+    if (test_asked_to_stop()) { /* as the board would: anew, with what the window keeps */
+        uint32_t cause = b->downs != 0 ? TOMOSHIBI_RESET_BROWN_OUT : TOMOSHIBI_RESET_SOFTWARE;
+        b->running_slot = b->boots != 0 ? b->boot_slot : TOMOSHIBI_SLOT_FACTORY;
+        b->reset_cause = cause;
+        b->starts += b->boots != 0 ? 0u : 1u;
+        b->resets = b->downs = b->boots = b->dac_mV = 0;
+        b->nv_budget = UINT32_C(0xFFFFFFFF);
+        fuzz.restarts++;
+        test_forget_module();
+        module_start(test_module());
+    }
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_send.h"
 
 #include <string.h>
 
-#include "cobs.h"
-#include "crc32c.h"
-#include "module.h"
+#include "base/cobs.h"
+#include "base/crc32c.h"
+#include "fuzz_check.h"
+#include "fuzz_life.h"
+#include "state/module.h"
 #include "test_board.h"
 #include "tomoshibi_control.h"
 

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "board_model.h"
+#include "control/turn.h"
 #include "hal.h"
-#include "module.h"
+#include "state/module.h"
 #include "tomoshibi_control.h"
 #include "window.h"
 
@@ -84,11 +85,6 @@ uint8_t *test_window(void)
     return (uint8_t *)window_words;
 }
 
-uint8_t *window_memory(void)
-{
-    return (uint8_t *)window_words;
-}
-
 void test_forget_module(void)
 {
     memset(&module, 0, sizeof module);
@@ -99,6 +95,7 @@ void test_forget_module(void)
    counts or in an erased slot. */
 void test_new_board(void)
 {
+    window_start(test_window());
     memset(&board, 0, sizeof board);
     memset(window_words, 0, TOMOSHIBI_WINDOW_NV);
     memset(test_window() + TOMOSHIBI_WINDOW_NV, 0xFF, TOMOSHIBI_WINDOW_NV_BYTES);
