@@ -1,8 +1,7 @@
 """Compiles every kernel of reconstruction, in one process, with the types used live.
 
-Compiles the kernels of scatter estimation; with and without time of flight they are the same.
-
-Compiles the kernels of SPECT with the types used live: a handful of singles, one iteration.
+Scatter estimation has the same kernels with and without time of flight; SPECT runs a handful of
+singles for one iteration.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def warm_spect() -> None:
 
 
 def warm_kernels() -> None:
-    """Run every kernel once on one event; TOF and plain take the same compiled code."""
+    """Run every kernel once on one event; TOF and non-TOF share the compiled code."""
     system = ReconSystem.of(load_scanner("bench2"))
     warm_blocks(system.scanner, system.geometry)
     events = _warm_lines(system)
@@ -84,7 +83,7 @@ def warm_kernels() -> None:
 
 
 def _warm_lines(system: ReconSystem) -> EventList:
-    """Give one line a normalisation, and randoms."""
+    """Compute normalisation and randoms of one line."""
     scanner = system.scanner
     one = np.ones(scanner.n_crystals)
     factor = Normalisation.of_set(one, [], [], scanner)

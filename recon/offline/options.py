@@ -1,4 +1,4 @@
-"""What a reconstruction is asked for, in one value that is written into the image's metadata."""
+"""The options of a reconstruction, as one value that is written into the image's metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Scatter = Literal["sss", "energy", "none"]
 
 
 def _psf(text: str) -> float | str:
-    """Return a width in mm, or the word."""
+    """Return a width in mm, or the keyword."""
     try:
         return text if text == "detector" else float(text)
     except ValueError:
@@ -31,21 +31,21 @@ def _psf(text: str) -> float | str:
 
 
 def _correction(name: str, **facts: Any) -> Any:
-    """Return the field of a correction that is made where it is possible, unless left out."""
+    """Return the field of a correction, by default applied if possible."""
     return asked(True, WITHOUT[name], group="corrections", **facts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconOptions:
-    """Algorithm, corrections, frames and what the image is to be quantified with.
+    """Algorithm, corrections, frames, and what is needed for quantification.
 
-    What most fields mean stands beside them; of the others,
+    Most fields are explained beside them; the others are:
 
-    tof : use the measured time differences, where the scanner has time of flight
-    psf_detector : resolution model from the crystals' geometry in place of ``psf_fwhm_mm``
+    tof : use the measured time differences, if the scanner has time of flight
+    psf_detector : resolution model from the crystals' geometry instead of ``psf_fwhm_mm``
     frames : (start, end) in s since the run's start; () for the whole run
     decay_reference_s : the time to which activity is corrected, s since the run's start
-    scratch : folder of the temporary file
+    scratch : folder for the temporary file
     """
 
     # fmt: off
@@ -115,7 +115,7 @@ class ReconOptions:
             check_frames(self.frames)
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return plain values: all that the image depends on."""
+        """Return as plain values all that the image depends on."""
         left_out = {"threads", "memory_MB", "scratch", "frames"}
         values = asdict(self)
         return {one.name: values[one.name] for one in fields(self) if one.name not in left_out}
