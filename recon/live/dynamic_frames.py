@@ -142,7 +142,7 @@ class LiveFrames:
         self._estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / before), gain=gain)
 
     def _ratio(self, events: EventList) -> Image:
-        """Return the ratio on this grid: gains go with 1 / voxel volume, addends with the volume."""
+        """Return the ratio here: gains go with 1 / voxel volume, addends with the volume."""
         addend = events.addend * np.float32(self._volumes)
         return self._estimate.ratio(EventList(events.lors, events.weight, addend))
 

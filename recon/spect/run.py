@@ -1,4 +1,4 @@
-"""What a SPECT reconstruction is given: the run and what is asked for."""
+"""The input of a SPECT reconstruction: the run and the options."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _asked = partial(asked, group="SPECT", modality="SPECT")
 
 @dataclass(frozen=True)
 class SpectOptions:
-    """What is asked for. What some fields mean stands beside them; of the others,
+    """The options. Some fields are explained beside them; the others are:
 
-    scatter : ``auto`` takes TEW where the run has the windows, with what it misses by a trial
-        where there is a µ map, and says so where not; ``tew`` and ``dew`` take the windows alone
-    attenuation, decay, dead_time : whether corrected
+    scatter : ``auto`` uses TEW if the run has the windows, plus what it misses (by a trial) if
+        there is a µ map, and says so if not; ``tew`` and ``dew`` use the windows alone
+    attenuation, decay, dead_time : whether to correct for them
     fwhm_mm : of a Gaussian post-filter, 0 for none
     """
 
@@ -64,11 +64,11 @@ class SpectOptions:
 
 @dataclass(frozen=True)
 class SpectRun:
-    """What is known of a run.
+    """What is known about a run.
 
-    mu : µ at 511 keV on the scanner's image grid, 1/mm, where there is a map
-    live_share : of each module, where the run's books have it
-    end_s : how long the run was; 0: until its last single
+    mu : µ at 511 keV on the scanner's image grid, 1/mm, if there is a map
+    live_share : of each module, if the run recorded it
+    end_s : duration of the run; 0: until its last single
     calibrated : whether the crystals' gains were calibrated
     """
 
