@@ -58,7 +58,7 @@ _HOME = {
     "recon.projector.operator": ("LineOperator", "Projector"),
     "recon.spect.run": ("SpectOptions",),
 }
-"""Where each name lives; the ``TYPE_CHECKING`` block above says the same to type checkers."""
+"""The module of each name; the ``TYPE_CHECKING`` block above tells type checkers the same."""
 
 
 def __getattr__(name: str) -> object:

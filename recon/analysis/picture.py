@@ -43,7 +43,7 @@ class Picture:
         odd = int((~np.isfinite(self.values)).sum())
         if odd:
             raise AnalysisError(
-                f"{self.name}: {odd} voxels are not finite: no measure of it would mean anything"
+                f"{self.name}: {odd} voxels are not finite: measuring it would be meaningless"
             )
 
     @property
@@ -98,7 +98,7 @@ def read_picture(path: Path, *, frame: int = 0) -> Picture:
     scale = np.diag(affine)[:3]
     if not np.allclose(affine[:3, :3], np.diag(scale)) or (scale <= 0).any():
         raise AnalysisError(
-            f"{path}: its axes are turned against the scanner's: resample it to x, y, z first "
+            f"{path}: its axes are rotated against the scanner's: resample it to x, y, z first "
             f"(affine {affine[:3, :3].tolist()})"
         )
     voxel_mm = (float(scale[0]), float(scale[1]), float(scale[2]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 VIEWS = (("transaxial", 0, 1, 2), ("coronal", 0, 2, 1), ("sagittal", 1, 2, 0))
-"""Name of a view, the axes that run right and up, and the one it looks along."""
+"""Name of a view, its axes to the right and up, and the one it looks along."""
 
 
 def draw_slices(picture: Picture, at_mm: Triple, regions: list[Region]) -> Draw:

@@ -15,7 +15,7 @@ from hw.arrays import F8
 from recon.analysis.picture import AnalysisError, Picture, Triple
 
 KINDS = {"sphere": 1, "cylinder": 2, "box": 3}
-"""Kinds, and how many sizes each takes: diameter; diameter and length; widths along x, y, z."""
+"""Kinds and their number of sizes: diameter; diameter and length; widths along x, y, z."""
 
 _OVER = 4  # points along each side of a voxel
 

@@ -37,27 +37,27 @@ BONE_PER_MM = 0.0172
 SCALP_MM, SKULL_MM = 5.0, 6.5
 SMOOTHING_FWHM_MM = 6.0
 FIRST_LEVEL = 0.25
-"""Of the mean within the head: where the search for the surface begins."""
+"""Share of the mean within the head at which the search for the surface begins."""
 
 ROUNDS = 8
 LEVEL_SLICES = 16
 BAND_MM = (-16.0, 16.0)
 STEP_MM = 2.0
-"""The profile across the surface reaches so far, negative is outside, in such steps."""
+"""Range (negative is outside) and step of the profile across the surface."""
 
 LEAST_SLOPE = 0.5
-"""The first slope from outside that is a maximum, and this share of the steep ones, is the edge."""
+"""The edge is the outermost maximum of the slope that reaches this share of the steepest."""
 
 OPENING = 1
 DIRECTIONS = 48
 LEAST_LITRES, MOST_LITRES = 0.4, 7.0
-"""Of the part in the field of view; a whole head has 3.5 to 5.5 litres, a phantom may have less."""
+"""Volume within the field of view; a whole head has 3.5 to 5.5 litres, a phantom may have less."""
 
 LEAST_SLICE_SHARE = 0.15
-"""A slice with less of the largest slice's area is noise at the end of the field of view."""
+"""A slice below this share of the largest slice's area is noise at the end of the field of view."""
 
 FIT_MM, END_MM, MARGIN_MM = 36.0, 14.0, 4.0
-"""Ends are continued so far, from a fit over so much, without the last slices seen."""
+"""How far the ends are extrapolated, the range of the fit, and the last slices left out of it."""
 
 
 class ContourError(ReconError):
@@ -109,7 +109,9 @@ def head_mask(activity_image: Image, grid: ImageGrid) -> Mask:
     smooth = ndimage.gaussian_filter(image.astype(np.float32), sigma)
     top = float(smooth.max(initial=0.0))
     if top <= 0:
-        raise ContourError("the image is empty: no head to find; give a µ map or more counts")
+        raise ContourError(
+            "the image is empty, there is no head to find: give a µ map or more counts"
+        )
     view = _in_view(grid)
     level = FIRST_LEVEL * _robust_mean(smooth)
     middle = _middle_slices(smooth > level)

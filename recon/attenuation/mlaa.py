@@ -50,10 +50,10 @@ LINES = 400_000
 SIEVE_FWHM_MM = 14.0
 SUPPORT_MARGIN_MM = 4.0
 DEEP_MM = 20.0
-"""Deeper than this under the start map's surface a head is soft tissue: scalp and skull are 12."""
+"""Deeper than this below the start map's surface a head is soft tissue: scalp and skull are 12."""
 
 PRIOR_SHARE = 0.05
-"""How firmly µ is held at the start map, against the data deep in the head."""
+"""How firmly µ is held at the start map, relative to the data deep in the head."""
 
 LEAST_EVENTS = 20_000
 LEAST_MU = 0.2 * SOFT_TISSUE_PER_MM

@@ -22,7 +22,7 @@ from recon.core.frames import TimeSelection
 from recon.core.grid import ReconError
 
 MOST_HALF_LIVES = 60.0
-"""Beyond it (a factor of 1e18) nothing that was measured can be of that activity."""
+"""Beyond it (a factor of 1e18) no measurement can relate to that activity."""
 
 
 class DecayError(ReconError):

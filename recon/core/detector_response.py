@@ -33,7 +33,7 @@ from recon.core.grid import ImageGrid
 from recon.core.radial_resolution import RadialResolution
 
 ACOLLINEARITY = 0.0088
-"""FWHM at the point over a b / (a + b); 0.5° FWHM between the photons."""
+"""FWHM at a point over a b / (a + b), for 0.5° FWHM between the photons."""
 
 DEPTHS, BLURS = 400, 41
 

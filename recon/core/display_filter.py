@@ -70,7 +70,7 @@ def noise_estimate(image: Image, mask: npt.NDArray[np.bool_], *, least: float = 
 
 
 COLUMNS = 36
-"""Columns along x and y that the noise is estimated from, about."""
+"""Approximate number of columns along x and y used to estimate the noise."""
 
 
 @kernel

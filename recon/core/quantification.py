@@ -34,7 +34,7 @@ BQ_PER_ML = "Bq/mL"
 SUV = "SUV"
 FORMAT = "tomoshibi activity calibration"
 VERSION = 2
-"""Since 2 with block efficiency: factors of before are larger by what it takes away."""
+"""Block efficiency is included since 2: earlier factors are larger by its effect."""
 
 FACTOR_BOUNDS = (1e-3, 1e3)
 
@@ -85,7 +85,7 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 _FREE = ("calibration", "decay", "motion")
-"""Corrections that leave the scale alone, or are known exactly."""
+"""Corrections that do not affect the scale, or are known exactly."""
 
 
 @dataclass(frozen=True)

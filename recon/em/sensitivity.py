@@ -38,7 +38,7 @@ GEOMETRIC_FWHM_MM = 3.0
 SAMPLES = 2_500_000
 RATIO_SAMPLES = 800_000
 LEAST_RELATIVE = 0.01
-"""Voxels seen with less than this share of the greatest sensitivity are masked."""
+"""Voxels below this share of the greatest sensitivity are masked."""
 
 Stopped = Callable[[], bool]
 

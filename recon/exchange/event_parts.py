@@ -19,7 +19,7 @@ Part = tuple[bool, Records]
 """Whether these ``COINCIDENCE`` records are delayeds, and the records."""
 
 SLACK_PS = 2_000_000_000_000
-"""How much later than an event of one kind the log may hold one of the other kind of that time."""
+"""How far apart the log may hold events of the two kinds from the same time."""
 
 ENOUGH = 1 << 18
 

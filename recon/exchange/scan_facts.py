@@ -16,7 +16,7 @@ from hw.physics.nuclides import Nuclide, load_nuclide, nuclide_names
 from recon.exchange.errors import ExchangeError
 
 NO_DATE = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
-"""Stands for a start that is not known, where a format demands one."""
+"""Used for an unknown start if a format requires one."""
 
 NUCLIDE_CODES = {
     "C-11": ("40565003", "^11^Carbon"),

@@ -23,8 +23,8 @@ from recon.live.lines import CrystalLines
 from recon.live.spool import EventSpool
 
 CORRECTIONS_WAIT_S, FINISH_S = 1.5, 90.0
-"""Time for the final image, at most, besides what it takes to write it. The daq waits longer while
-it is told of progress (daq/service/run_life.py)."""
+"""Time limit for the final image, not counting writing it. The daq waits longer as long as progress
+is reported (daq/service/run_life.py)."""
 
 
 class PetLiveRun(LiveRun):

@@ -39,10 +39,10 @@ BUDGET_S = 0.12
 """Time for updates within a period; one update is always done."""
 
 LIVE_FWHM_MM = 8.0
-"""Post-filter of images on the way: they have few counts, and the last one has none."""
+"""Post-filter of images during the run, which have few counts; the last one is not filtered."""
 
 SHARE_MARGIN = 1e-3
-"""By which live shares may exceed 1: a period may reach beyond a batch's end."""
+"""How far live shares may exceed 1: a period may reach beyond a batch's end."""
 
 
 class SpectLiveRun(LiveRun):

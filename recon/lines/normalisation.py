@@ -21,10 +21,10 @@ from hw.scanner.description import Scanner
 from recon.lines.crystal_products import LineArrayError, PairProduct, checked, single_precision
 
 LEAST_FACTOR = 1e-6
-"""Of the best line: less is no line of a scanner whose mean is 1."""
+"""Bound on the best line: a lower value cannot occur in a scanner whose mean is 1."""
 
 MARGIN = 1e-3
-"""By which live shares may exceed 1: a run's last period may reach beyond its end."""
+"""How far live shares may exceed 1: a run's last period may reach beyond its end."""
 
 
 class Normalisation(PairProduct):

@@ -32,11 +32,11 @@ from recon.lines.crystal_products import PairProduct, checked, single_precision
 
 OVERDISPERSION = 1.2
 """φ, variance over mean of a fan sum. A single that falls in with both photons of a pair makes two
-delayeds: 1.08 (tof_brain) to 1.14 (caremibrain) with a head. Too large costs a little resolution of
-crystals, too small lets noise in."""
+delayeds: 1.08 (tof_brain) to 1.14 (caremibrain) with a head. Too large a value costs some crystal
+resolution, too small lets noise in."""
 
 MOST_RESIDUAL = 0.01
-"""Of all delayeds: by more than this no module's fan may be missed."""
+"""No module's fan may be missed by more than this share of all delayeds."""
 
 Counts = npt.NDArray[np.int64]
 

@@ -105,7 +105,7 @@ SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
 
 SCATTER_SAMPLE = 300_000
-"""Prompts that the scatter's tails are fitted to, the newest."""
+"""Number of newest prompts that the scatter's tails are fitted to."""
 
 Stopped = Callable[[], bool]
 

@@ -32,12 +32,11 @@ FRAME_GAIN = 16.0
 
 FIRST_FRAME_COUNTS = 5_000.0
 FRAME_FILTER = 1.4
-"""Width of a frame's post-filter over that of an image of as many prompts: frames are compared, and
-small."""
+"""Width of a frame's post-filter over that of an image of as many prompts: for comparison."""
 
 U2 = 65535
 LEAST_SHARE = 0.05
-"""A frame is shown beside complete ones when so much of its time has come."""
+"""A frame is shown beside complete ones once this share of its time has passed."""
 
 
 def frame_grid(grid: ImageGrid) -> ImageGrid:

@@ -23,16 +23,16 @@ from recon.live.image import SMALLEST_SAMPLE, LiveImage
 from recon.live.imager import LiveImager
 
 THREADS_GAIN = 0.8
-"""Share of a thread's speed that each of several has."""
+"""Speed of each of several threads, relative to a single one."""
 
 MOST_THREADS = 8
 LEAST_ITERATIONS = 2
 PART_EVENTS = 100_000
-"""Events prepared at once: some 0.1 s, after which it may stop."""
+"""Events prepared at a time, some 0.1 s, after which it can stop."""
 
 STORED_BYTES = 36
 PREPARATION_PASSES = 1.0
-"""What preparing costs, in passes of EM over the same events by one thread."""
+"""Cost of preparing, in EM passes over the same events by one thread."""
 
 
 class _Stopped(Exception):
@@ -131,7 +131,7 @@ def _best(imager: LiveImager[Any], plan: _Plan) -> str:
         try:
             return _start_over(imager, plan)
         except _Stopped:
-            return "live image as it was when it was stopped"
+            return "live image at the time it was stopped"
         except (EventStoreError, OSError) as error:
             why = str(error)
     _refine(imager, plan)

@@ -11,10 +11,10 @@ from recon.core.grid import Image
 
 DISPLAY_FWHM_MM = (4.0, 10.0)
 FWHM_AT_A_MILLION_MM = 5.0
-"""Post-filter of an image of 10⁶ prompts; it goes with prompts^(-1/6), within the bounds."""
+"""Post-filter of an image of 10⁶ prompts; it scales with prompts^(-1/6), within the bounds."""
 
 SMALLEST_SAMPLE = 2000
-"""Events of which at least an estimate is made, and a speed measured."""
+"""Least number of events for an estimate, and to measure the speed."""
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,13 @@ GAIN = 32.0
 """EM steps per e-fold of the data; 32 are the updates of the usual offline 4 × 8 OSEM."""
 
 FIRST_COUNTS = 20_000.0
-"""Counts that the uniform start is worth: few events must not empty the voxels they miss."""
+"""Weight of the uniform start in counts: a few events must not empty the voxels they miss."""
 
 BUFFER_EVENTS = 4_000_000
 """160 MB, 40 s of 100 k prompts/s."""
 
 FRAME_SHARE = 4
-"""A frame's earlier events are sampled with one part in so many of the image's sample."""
+"""A frame's sample of earlier events is the image's sample divided by this."""
 
 Clock = Callable[[], float]
 

@@ -32,7 +32,7 @@ RANDOMS_EVERY_S, RANDOMS_GROWTH = 1.0, 0.2
 LOR_EVENT = np.dtype(
     [("start", "<f4", (3,)), ("end", "<f4", (3,)), ("offset_mm", "<f4"), ("addend", "<f4")]
 )
-"""A line that belongs to no crystals, 32 bytes: ends and TOF offset in mm, expected background."""
+"""A line without crystals, 32 bytes: ends and TOF offset in mm, expected background."""
 
 
 class LiveLines(Protocol):

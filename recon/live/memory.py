@@ -20,7 +20,7 @@ from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
 
 RESTATED_AT_ONCE = 60_000
-"""Kept events whose lines are given new corrections in one update, some 20 ms."""
+"""Kept events whose lines get new corrections in one update, some 20 ms."""
 
 
 class EventMemory:

@@ -20,11 +20,11 @@ import numpy as np
 from hw.arrays import F4, Records
 
 SPOOL_BYTES = 4 << 30
-"""119 million events of 36 bytes, more than one can iterate on in the time that there is."""
+"""119 million events of 36 bytes, more than there is time to iterate on."""
 
 LEAST_FREE_BYTES = 1 << 30
 LOOK_BYTES = 1 << 26
-"""After so many written it is looked again how much is free."""
+"""Free space is checked again after writing this many."""
 
 
 class EventSpool:
@@ -82,7 +82,7 @@ class EventSpool:
             data = self._file.read(min(events, left) * self._entry.itemsize)
             block = np.frombuffer(data, dtype=self._entry)
             if not len(block):
-                raise OSError(5, "the spooled events are shorter than written")
+                raise OSError(5, "the spool file is shorter than what was written")
             left -= len(block)
             yield np.ascontiguousarray(block["record"]), np.ascontiguousarray(block["weight"])
 

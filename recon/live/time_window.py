@@ -31,7 +31,7 @@ from hw.messages.live_settings import TimeWindow
 MOST_ENTRIES = 1024
 LARGEST_WEIGHT = 2.0**20
 HALF_LIVES_KEPT = 25.0
-"""After so many an event counts 3e-8 of a new one and is forgotten."""
+"""After this many half-lives an event counts 3e-8 of a new one and is forgotten."""
 
 
 @dataclass

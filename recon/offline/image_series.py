@@ -148,5 +148,5 @@ class Quantifier:
         )
         window = self.data.lld_keV, self.data.uld_keV
         for words in calibration.differences(self.done.applied(), *window):
-            self.notes.append(f"the activity calibration was made otherwise: {words}")
+            self.notes.append(f"the activity calibration was made under other conditions: {words}")
         return calibration.factor / nuclide.beta_plus_fraction

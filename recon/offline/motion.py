@@ -123,7 +123,7 @@ class PoseStream:
         if not np.isfinite(self.rows).all():
             raise MotionError("poses: some numbers are not finite")
         if (np.diff(self.rows[:, 0]) < 0).any():
-            raise MotionError("poses: their times must not go back")
+            raise MotionError("poses: their times must not decrease")
         farthest_mm, most_deg = np.abs(self.rows[:, 1:4]).max(), np.abs(self.rows[:, 4:]).max()
         if farthest_mm > FARTHEST_MM or most_deg > MOST_DEG:
             raise MotionError(
@@ -141,7 +141,7 @@ class PoseStream:
         if reference_s is None:
             return stream
         if not math.isfinite(reference_s):
-            raise MotionError(f"the poses' time of reference is {reference_s} s: must be finite")
+            raise MotionError(f"the poses' reference time is {reference_s} s: must be finite")
         return cls(stream.rows, stream.pose(reference_s))
 
     def held_s(self, duration_s: float) -> float:

@@ -53,7 +53,7 @@ class ReconOptions:
         "osem", "bsrem maximises a penalised likelihood (default: %(default)s)")
     iterations: int = asked(4, "default: %(default)s", modality="both", bounds=(1, 1000))
     subsets: int = asked(8, "default: %(default)s", modality="both", bounds=(1, 1000))
-    subsets_by: SubsetsBy = asked("time", "what subsets split (default: %(default)s)")
+    subsets_by: SubsetsBy = asked("time", "what the subsets divide (default: %(default)s)")
     prior: Prior = asked("none", "rdp: relative differences of neighbours")
     beta: float = asked(
         0.01, "strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
@@ -66,8 +66,7 @@ class ReconOptions:
         "", "stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two "
         "halves of the counts agree best; three times the time)", metavar="RULE")
     tof: bool = asked(
-        True, "leave the times of flight out (those of a scanner whose times are not calibrated "
-        "mislead)")
+        True, "leave time of flight out (it misleads on a scanner whose times are not calibrated)")
     post_filter_fwhm_mm: float = asked(
         0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
         metavar="MM", bounds=(0, 100))
@@ -81,8 +80,8 @@ class ReconOptions:
         "map", "by the run's µ map, a head contour found in the image, or MLAA (needs time of "
         "flight) (default: %(default)s)", group="corrections", modality="both")
     contour_beyond_mm: float = asked(
-        0.0, "how far the head reaches beyond what the tracer shows: about 13 for a tracer of the "
-        "brain alone (default: %(default)g)", group="corrections", metavar="MM", bounds=(0, 50))
+        0.0, "how far the head reaches beyond the visible uptake: about 13 for a tracer seen only "
+        "in the brain (default: %(default)g)", group="corrections", metavar="MM", bounds=(0, 50))
     scatter: Scatter = asked(
         "sss", "single-scatter simulation, or by the two energies (default: %(default)s)",
         group="corrections", modality="both")
@@ -106,7 +105,7 @@ class ReconOptions:
                 "needs a prior: say algorithm bsrem with prior rdp and beta, or neither"
             )
         if self.attenuation == "mlaa" and not self.tof:
-            raise OptionsError("attenuation = mlaa without tof: MLAA needs the times of flight")
+            raise OptionsError("attenuation = mlaa without tof: MLAA needs time of flight")
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         if self.stop:

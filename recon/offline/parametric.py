@@ -38,7 +38,7 @@ KINDS = ("mean", "patlak", "washout")
 LEAST_FRAMES = 2
 _STEPS = 64
 LEAST_SHARE = 0.02
-"""Wash-out of voxels below this share of the series' maximum is not looked for: 0."""
+"""Wash-out is not fitted (0) in voxels below this share of the series' maximum."""
 
 
 class ParametricError(ReconError):
@@ -149,4 +149,4 @@ def _check(series: Image, frames: Sequence[FrameTime], *, least: int) -> None:
     if len(frames) < least:
         raise ParametricError(f"{len(frames)} frames: at least {least} are needed (--frames)")
     if any(frame.gate is not None for frame in frames):
-        raise ParametricError("gates are no course of time: leave --gates out")
+        raise ParametricError("gates are not a time course: leave --gates out")

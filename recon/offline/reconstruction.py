@@ -39,10 +39,10 @@ from recon.offline.run_data import RunData
 from recon.offline.scatter_step import scatter_rate
 
 Progress = Callable[[str, float], None]
-"""Called with what is being done and the share (0..1) of the whole that is done."""
+"""Called with the current step and the share (0..1) of the whole that is done."""
 
 _LATE = ("decay", "calibration")
-"""Corrections that are made after the iterations."""
+"""Corrections applied after the iterations."""
 
 LEAST_PER_SUBSET = 100
 """Prompts: with a handful each, OSEM ends in a few bright voxels."""

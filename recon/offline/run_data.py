@@ -21,7 +21,7 @@ from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 
 Parts = Callable[[float, float], Iterable[Records]]
-"""Called with a start and an end in s: parts that hold at least the records of that time."""
+"""Called with start and end (s); returns parts that hold at least the records of that time."""
 
 PART_RECORDS = 500_000
 

@@ -238,7 +238,7 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
     """Return the arrays of randoms.npz that fit this scanner, and what is wrong with the rest."""
     path = folder / "randoms.npz"
     if not path.exists():
-        return {}, ["live times are not known: there is no randoms.npz beside the log"]
+        return {}, ["live times are unknown: there is no randoms.npz beside the log"]
     shapes: dict[str, tuple[int, ...]] = {
         "pair_live_s": (scanner.n_modules, scanner.n_modules),
         "detector_s": (),
@@ -248,11 +248,11 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
         with opened_npz(path) as file:
             found = {name: file[name] for name in shapes}
     except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
-        return {}, [f"{path.name} cannot be read ({error}): live times are not known"]
+        return {}, [f"{path.name} cannot be read ({error}): live times are unknown"]
     if any(found[name].shape != shape for name, shape in shapes.items()):
-        return {}, [f"{path.name} is of another scanner: live times are not known"]
+        return {}, [f"{path.name} is of another scanner: live times are unknown"]
     if not all(_is_sound(values, _MOST[name]) for name, values in found.items()):
-        return {}, [f"{path.name} holds what is no time or count: live times are not known"]
+        return {}, [f"{path.name} holds invalid times or counts: live times are unknown"]
     return found, []
 
 

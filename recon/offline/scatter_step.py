@@ -35,7 +35,7 @@ ROUNDS = 4
 estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
 
 PSF_FWHM_MM = 4.0
-"""Of the quick images: with blurred edges scatter is too much in the middle."""
+"""Of the quick images: blurred edges would put too much scatter in the middle."""
 
 
 def scatter_rate(

@@ -29,7 +29,7 @@ HALF = 256
 """Levels of each half of the key."""
 
 FEWEST_SORTED = 2048
-"""Smaller batches stay as they are."""
+"""Smaller batches are not sorted."""
 
 
 class Order(NamedTuple):

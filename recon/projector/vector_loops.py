@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 CHUNK = 16
-"""Planes written down at once; ``index`` must hold a multiple of it."""
+"""Planes recorded at a time; ``index`` must hold a multiple of it."""
 
 UNROLL = 4
 """Planes summed at once, each into a sum of its own."""

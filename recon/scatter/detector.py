@@ -42,7 +42,7 @@ what scatter by 180° leaves."""
 DEPOSIT_BINS = 100
 HISTORIES = 40_000
 SOURCE_RADIUS = 0.6
-"""Of the ball that photons come from, over the inradius: a head."""
+"""Radius of the ball that photons come from, over the inradius: a head."""
 
 _MOST_COLLISIONS = 12
 

@@ -40,7 +40,7 @@ SIMULATED_ERROR = 0.05
 emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
 
 REACHES_BEYOND = 0.3
-"""Of the µ map's mean slice: where the first or last one holds more, the object goes on."""
+"""Share of the µ map's mean slice: if the first or last slice holds more, the object continues."""
 
 MOST_RELATIVE_ERROR = 0.25
 """A scale less certain than this is not used."""

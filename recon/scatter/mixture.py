@@ -30,24 +30,24 @@ from recon.scatter.simulation import SingleScatter
 from recon.scatter.spectra import Spectra, spectra, window_edges
 
 LEAST_PROMPTS = 2000
-"""Fewer tell nothing: the share of scatter would be uncertain by 5 % of the prompts."""
+"""With fewer, the share of scatter would be uncertain by 5 % of the prompts."""
 
 MODEL_ERROR = 0.05
 """Of each bin's expectation: spectra of real crystals are not quite Gaussian. Without it the bins
 with most counts would decide, and with them the peak's foot instead of its flanks."""
 
 PEAK_ERROR = 0.002
-"""Of the peak's place, whatever the counts: its shape is not known better."""
+"""Least error of the peak position, whatever the counts: its shape is not known better."""
 
 SPECTRA_ERROR = 0.04
 """Of the scatter, whatever the counts: what was found between estimate and truth in emulated runs
 and GATE's (docs/recon_scatter.md)."""
 
 TOO_WIDE = 1.25
-"""A peak this much wider than the preset's resolution is one of crystals with different gains."""
+"""A peak this much wider than the preset's resolution means crystals with different gains."""
 
 UPPER_FLANK = 1.2
-"""The fit ends so many FWHM above the peak; beyond is what gains that differ make of it."""
+"""The fit ends this many FWHM above the peak; beyond, differing gains dominate."""
 
 _REWEIGHTED = 3
 

@@ -37,11 +37,11 @@ from recon.scatter.multiple_kernels import follow_chains
 from recon.scatter.points import CoarseImage, coarse_image
 
 CELL_MM, CELLS_ACROSS = 8.0, 24
-"""Photons fly through cubes of this size, or smaller ones where the image is small."""
+"""Photons cross cubes of this size, or smaller ones if the image is small."""
 
 MOST_COLLISIONS = 3
 MOST_MODULES = 400
-"""Both photons' modules are combined: beyond so many the chains take too long."""
+"""The modules of both photons are combined: with more modules the chains take too long."""
 
 SMOOTH_OVER = 0.25
 """Inradii over which the ratio of multiple to single scatter of module pairs is smoothed."""

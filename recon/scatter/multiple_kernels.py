@@ -17,10 +17,10 @@ _REST = ELECTRON_REST_KEV
 _FAR = 1e30
 
 _EDGE_ON = 0.02
-"""Cosine of the incidence below which a module is taken to see nothing."""
+"""Cosine of incidence below which a module is assumed to detect nothing."""
 
 _NO_CHANCE = 1e-9
-"""Chance of a collision below which a photon is taken to leave."""
+"""Collision probability below which a photon is assumed to leave."""
 
 
 class _Matter(NamedTuple):

@@ -47,7 +47,7 @@ class ScatterRate:
         if not (np.isfinite(self.scale) and 0.0 <= self.scale < 100.0):
             raise ScatterError(
                 f"scatter scale {self.scale:g}: must lie in 0..100; switch scatter correction off "
-                "or look at what µ map and activity hold"
+                "or check the µ map and the activity"
             )
 
     def of_records(self, records: Records, located: LocatedEvents) -> F4:

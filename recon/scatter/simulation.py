@@ -48,7 +48,7 @@ from recon.scatter.single_kernels import RAY_COLUMNS, follow_rays, pair_rates
 
 COSINE_CELLS = 512
 MOST_MULTIPLE = 3.0
-"""Times the single scatter: more is a module pair that hardly sees any, and noise."""
+"""Bound relative to single scatter: more is noise in a module pair that hardly sees any."""
 
 OFFSET_BIN_MM = 10.0
 _CHUNKS = 32
@@ -307,7 +307,7 @@ def _check_activity(activity: Image) -> None:
     if not np.isfinite(activity).all():
         raise ScatterError(
             f"activity has {int((~np.isfinite(activity)).sum())} voxels that are not finite; "
-            "estimate scatter from an image that a reconstruction finished"
+            "estimate scatter from a finished reconstruction"
         )
     if activity.min() < 0:
         raise ScatterError(

@@ -34,7 +34,7 @@ from recon.projector.operator import Projector
 from recon.scatter.rate import ScatterRate
 
 MARGIN_MM = 12.0
-"""Blur of position, positron range and depth put trues outside their line by a few mm."""
+"""Position blur, positron range and depth move trues off their line by a few mm."""
 
 OBJECT_MU_PER_MM = 0.002
 OBJECT_ACTIVITY = 0.1

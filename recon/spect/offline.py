@@ -36,7 +36,7 @@ UNCALIBRATED = (
     "measured sensitivity (--sensitivity-cps-per-MBq)"
 )
 FIRST_UPDATES = 8
-"""Before scatter is computed from the image: it is smoother than the image."""
+"""Updates before scatter is computed from the image: scatter is smoother than the image."""
 
 MM3_PER_ML = 1000.0
 
@@ -96,7 +96,7 @@ def image_of(
     image = solved(problem, run, options, said=said, stopped=stopped)
     image = in_Bq_per_mL(image, problem.grid, options.fwhm_mm)
     if not np.isfinite(image).all():
-        raise SpectError("the image has voxels that are no numbers: please report this run")
+        raise SpectError("the image has voxels that are not finite: please report this run")
     return SpectImage(image, problem.grid, problem.metadata(problem.osem), problem.warnings)
 
 
@@ -144,8 +144,7 @@ def problem_of(
         warnings.append(UNCALIBRATED)
     if options.dead_time and run.live_share is None:
         warnings.append(
-            "the run's books do not tell live times: dead time is not corrected, activities come "
-            "out too low"
+            "the run has no live times: dead time is not corrected, activities come out too low"
         )
     if mu is not None:
         grid.check(mu, what="µ map")
@@ -269,8 +268,8 @@ def _about_angles(views: ViewSet, scanner: Scanner, counter: ViewCounter) -> lis
         seen = turn_seen_deg(views.views)
         if seen < FEW_DEGREES:
             words.append(
-                f"the cameras saw {seen:.0f}° only: the image is distorted along the directions "
-                "that are missing. At least 180° are needed (--gantry step:64x10s, turn:6deg/s)"
+                f"the cameras saw {seen:.0f}° only: the image is distorted along the missing "
+                "directions. At least 180° are needed (--gantry step:64x10s, turn:6deg/s)"
             )
     return words
 

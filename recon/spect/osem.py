@@ -29,7 +29,7 @@ from recon.spect.views import View
 
 Progress = Callable[[int, int, float], None]
 _LEAST_SENSITIVITY = 1e-4
-"""Of the largest: voxels that a subset sees less keep their value in its update."""
+"""Share of the largest sensitivity: voxels seen less by a subset keep their value in its update."""
 
 
 class ViewData(Protocol):

@@ -85,7 +85,7 @@ def peaks_of(
     there = [w for w in windows if w.kind == "photopeak"]
     if not there:
         raise SpectError(
-            "the run has no photopeak window: nothing says which singles make an image. Sort it "
+            "the run has no photopeak window: it is not known which singles make an image. Sort it "
             "again with windows: tomoshibi sort RUN --spect NUCLIDE --output FILE"
         )
     unknown = [name for name in names if name not in [w.name for w in there]]
@@ -97,7 +97,7 @@ def peaks_of(
     nuclides = sorted({w.nuclide for w in chosen})
     if len(nuclides) > 1:
         raise SpectError(
-            f"photopeaks of {' and '.join(nuclides)} are two images: choose one by --peaks "
+            f"photopeaks of {' and '.join(nuclides)} would be two images: choose one with --peaks "
             f"({', '.join(w.name for w in chosen)})"
         )
     # half of the variance is common to a module: a shift that nothing here knows

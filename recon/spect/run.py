@@ -15,7 +15,7 @@ from recon.core.grid import Image
 from recon.spect.views import VIEW_DEG
 
 Chunk = tuple[Records, Records, int]
-"""Singles, angles that came before them, and the time up to which both are complete, ps."""
+"""Singles, the angles before them, and the time (ps) up to which both are complete."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -42,10 +42,10 @@ class SpectOptions:
         (), "photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the run, as one "
         "image)", metavar="NAMES", parse=_names)
     scatter: Literal["auto", "tew", "dew", "none"] = _asked(
-        "auto", "scatter from three or two energy windows, or none (default: tew where the run has "
+        "auto", "scatter from three or two energy windows, or none (default: tew if the run has "
         "the windows)", option="scatter_windows")
     attenuation: bool = True
-    collimator_response: bool = _asked(True, "take the collimator's blur as none")
+    collimator_response: bool = _asked(True, "leave out the collimator's blur")
     decay: bool = asked(True)
     dead_time: bool = asked(True)
     sensitivity_cps_per_MBq: float | None = _asked(
@@ -53,7 +53,7 @@ class SpectOptions:
         metavar="S", bounds=(1e-3, 1e7), parse=float)
     view_deg: float = _asked(
         VIEW_DEG, "width of a view (default: %(default)g)", metavar="DEG", bounds=(0.1, 90))
-    list_mode: bool = _asked(False, "take events one by one, not pictures of counts")
+    list_mode: bool = _asked(False, "use events one by one, not binned views")
     fwhm_mm: float = asked(0.0, bounds=(0, 100))
     threads: int = asked(2, bounds=(1, 64))
     # fmt: on

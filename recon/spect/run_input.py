@@ -18,7 +18,7 @@ LONGEST_S = 9e6
 """Times are int64 in ps."""
 
 MARGIN = 1e-3
-"""By which live shares may exceed 1: a run's last period may reach beyond its end."""
+"""How far live shares may exceed 1: a run's last period may reach beyond its end."""
 
 
 def spect_run(

@@ -71,7 +71,7 @@ def corrections(
         "decay": (options.decay, f"each view to the run's start, {peaks[0].nuclide}"),
         "dead_time": (live, "views' times by the modules' live share"),
         "randoms": (False, "single photons have none"),
-        "normalisation": (False, "crystals are taken as equal"),
+        "normalisation": (False, "crystals are assumed equal"),
         "attenuation": (attenuated, f"µ map of the run, scaled from 511 keV to {energies} keV"),
         "scatter": (method != "none", f"{method} from the windows beside, {shares} of the counts"),
         "collimator_response": (

@@ -190,7 +190,7 @@ class ViewCounter:
         chosen = np.flatnonzero(seconds > 0)
         if not len(chosen):
             raise SpectError(
-                "no angles in the singles log: where the cameras stood is not known. A scanner "
+                "no angles in the singles log: the cameras' positions are unknown. A scanner "
                 "that moves sends angle words (docs/protocol.md); look at `tomoshibi tap angles`"
             )
         made = []

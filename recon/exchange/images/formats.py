@@ -39,7 +39,7 @@ class MadeImage:
 
 
 Writer = Callable[[MadeImage, Path], Path]
-"""Writes one format; the path is the NIfTI file's, the result is what a person would open."""
+"""Writes one format; the path is the NIfTI file's, the result is the file or folder to open."""
 
 
 def stem_of(path: Path) -> str:
@@ -74,7 +74,7 @@ def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 WRITERS: dict[str, Writer] = {"nifti": _nifti, "dicom": _dicom, "interfile": _interfile}
-"""Every format by its name; insertion order is the order in help texts."""
+"""Every format by name, in the order of the help texts."""
 
 
 def formats_of(text: str) -> tuple[str, ...]:

@@ -32,10 +32,10 @@ from recon.exchange.errors import ExchangeError
 CRYSTALS_AROUND = 504
 GAP_EVERY = 9
 DEPTH_MM = 7.0
-"""Mean depth of interaction, as STIR has it for this scanner."""
+"""Mean depth of interaction, as in STIR for this scanner."""
 
 MOST = 1e6
-"""Above every number of a header."""
+"""Larger than any number in a header."""
 
 Counts = npt.NDArray[np.uint16]
 

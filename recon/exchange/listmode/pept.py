@@ -24,7 +24,7 @@ from recon.core.grid import Image, ImageGrid
 from recon.exchange.errors import ExchangeError
 
 DEPTH_SHARE = 0.6
-"""Part of the screens' distance, about the middle, that the image holds."""
+"""Central part of the distance between the screens that the image covers."""
 
 FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
 

@@ -18,8 +18,8 @@ MOST_EVENT_BYTES = 15
 MOST_BLOCK_BYTES = 40
 
 DONE, FULL, OTHER, TORN = 0, 1, 2, 3
-"""Why decoding stopped: end of the stream, no more room, a block that is none of plain
-coincidences, or bytes that end too early."""
+"""Why decoding stopped: end of the stream, no more room, a block other than plain coincidences, or
+truncated bytes."""
 
 
 @kernel

@@ -27,7 +27,7 @@ MOST_BLOCKS = 100_000
 LONGEST_MS = 2**32 - 1
 
 Progress = Callable[[int], None]
-"""Called with how many events are written."""
+"""Called with the number of events written."""
 
 
 @dataclass(frozen=True)
