@@ -1,4 +1,4 @@
-"""Reconstruction, live and offline, and its public face for notebooks and scripts.
+"""Reconstruction, live and offline, and its public interface for notebooks and scripts.
 
     from recon import open_run, reconstruct
 
@@ -6,8 +6,8 @@
     image = reconstruct(run, iterations=4, psf_fwhm_mm=4.0)
     image.save("brain.nii.gz", formats=("nifti", "dicom"))
 
-What ``__all__`` lists is the face. A name is loaded when it is first asked for, so that importing a
-part of the room stays cheap. docs/examples/ has a runnable story for each use.
+The interface is what ``__all__`` lists. Names are loaded on first use, so that importing part of
+the room stays cheap. docs/examples/ has a runnable example for each use.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _HOME = {
     "recon.projector.operator": ("LineOperator", "Projector"),
     "recon.spect.run": ("SpectOptions",),
 }
-"""Where each name lives; the ``TYPE_CHECKING`` block above says the same to type checkers."""
+"""The module of each name; the ``TYPE_CHECKING`` block above tells type checkers the same."""
 
 
 def __getattr__(name: str) -> object:

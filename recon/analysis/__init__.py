@@ -1,1 +1,1 @@
-"""Quality measures of an image: resolution, contrast, noise, evenness, regions; a report."""
+"""Image quality measures: resolution, contrast, noise, uniformity and regions; and a report."""

@@ -8,8 +8,8 @@ background, in slices near it,
     background variability  N = SD of the discs' means / C_B
 
 for the true concentrations a. The standard has 12 discs in each of five slices of a body-shaped
-phantom. Here places are taken side by side on rings of the warm cylinder, ``CLEAR_MM`` from its
-wall and half of that from the spheres, in slices up to 40 mm away; the result says how many.
+phantom. Here discs lie side by side on rings in the warm cylinder, at least ``CLEAR_MM`` from its
+wall and half that from the spheres, in slices up to 40 mm away; the result says how many.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LEAST_DISCS = 6
 
 @dataclass(frozen=True)
 class Sphere:
-    """A sphere of the phantom; ``ratio`` is its true concentration over the background's."""
+    """A sphere of the phantom; ``ratio`` is its true concentration relative to the background."""
 
     centre_mm: Triple
     diameter_mm: float
@@ -47,7 +47,7 @@ class Warm:
 
 @dataclass(frozen=True)
 class SphereContrast:
-    """What became of a sphere: recovery (1 is perfect), variability, and how many discs."""
+    """Result for a sphere: recovery (1 is perfect), variability and number of background discs."""
 
     diameter_mm: float
     recovery: float
@@ -63,7 +63,7 @@ def sphere_contrasts(picture: Picture, spheres: list[Sphere], warm: Warm) -> lis
     Raises
     ------
     AnalysisError
-        where a sphere lies outside, or no place for the background is left.
+        if a sphere lies outside the image, or there is no room for background discs.
     """
     return [_contrast(picture, sphere, spheres, warm) for sphere in spheres]
 
@@ -93,7 +93,7 @@ def _contrast(
 
 
 def _disc(picture: Picture, centre_mm: Triple, diameter_mm: float) -> Region:
-    """One slice thick, in the slice that holds the centre."""
+    """Return a disc one slice thick, in the slice that holds the centre."""
     k = round(picture.index_of(centre_mm)[2])
     z_mm = picture.origin_mm[2] + k * picture.voxel_mm[2]
     size = (diameter_mm, picture.voxel_mm[2] * 0.999)
@@ -103,7 +103,7 @@ def _disc(picture: Picture, centre_mm: Triple, diameter_mm: float) -> Region:
 def background_places(
     spheres: list[Sphere], warm: Warm, *, disc_mm: float, z_mm: float
 ) -> list[Triple]:
-    """Return where discs of the background go: side by side on rings, clear of wall and spheres."""
+    """Return where background discs go: side by side on rings, clear of wall and spheres."""
     places: list[Triple] = []
     outer = warm.diameter_mm / 2 - CLEAR_MM - disc_mm / 2
     for slice_mm in SLICES_MM:

@@ -1,4 +1,4 @@
-"""An image as it is analysed: values, where its voxels lie, and what it says of itself."""
+"""An image for analysis: its values, where its voxels lie, and its metadata."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Triple = tuple[float, float, float]
 
 
 class AnalysisError(ReconError):
-    """An image or a region that cannot be analysed; says which and why."""
+    """An image or region cannot be analysed; the message says which and why."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """An image [x, y, z] float64; voxel (0, 0, 0) is centred at ``origin_mm``.
 
-    ``metadata`` is the JSON file beside the image, empty where there is none.
+    ``metadata`` comes from the JSON file beside the image, empty if there is none.
     """
 
     values: F8
@@ -43,12 +43,12 @@ class Picture:
         odd = int((~np.isfinite(self.values)).sum())
         if odd:
             raise AnalysisError(
-                f"{self.name}: {odd} voxels are not finite: no measure of it would mean anything"
+                f"{self.name}: {odd} voxels are not finite: measuring it would be meaningless"
             )
 
     @property
     def unit(self) -> str:
-        """What a value means."""
+        """Unit of the values."""
         return str(self.metadata.get("unit", ""))
 
     @property
@@ -62,12 +62,12 @@ class Picture:
         return np.asarray(self.origin_mm[axis] + steps * self.voxel_mm[axis], dtype=np.float64)
 
     def place_mm(self, index: npt.ArrayLike) -> Triple:
-        """Return where a voxel (or a point between voxels) lies."""
+        """Return the position of a voxel (or of a point between voxels)."""
         x, y, z = np.asarray(self.origin_mm) + np.asarray(index) * np.asarray(self.voxel_mm)
         return float(x), float(y), float(z)
 
     def index_of(self, place_mm: Triple) -> F8:
-        """Return the place in voxels, fractions allowed."""
+        """Return a position as a fractional voxel index."""
         away = np.asarray(place_mm, dtype=np.float64) - np.asarray(self.origin_mm)
         return np.asarray(away / np.asarray(self.voxel_mm))
 
@@ -76,14 +76,14 @@ MOST_VALUES = 1 << 30
 
 
 def read_picture(path: Path, *, frame: int = 0) -> Picture:
-    """Return the image of a NIfTI file whose axes are those of the scanner.
+    """Return the image in a NIfTI file whose axes are the scanner's.
 
-    frame : which one of a series (4-D), from 0
+    frame : index within a series (4-D), from 0
 
     Raises
     ------
     AnalysisError
-        where the file is none, is rotated, or does not have the frame.
+        if the file is not NIfTI, is rotated, or does not have the frame.
     """
     try:
         nifti = nib.load(path)
@@ -98,7 +98,7 @@ def read_picture(path: Path, *, frame: int = 0) -> Picture:
     scale = np.diag(affine)[:3]
     if not np.allclose(affine[:3, :3], np.diag(scale)) or (scale <= 0).any():
         raise AnalysisError(
-            f"{path}: its axes are turned against the scanner's: resample it to x, y, z first "
+            f"{path}: its axes are rotated against the scanner's: resample it to x, y, z first "
             f"(affine {affine[:3, :3].tolist()})"
         )
     voxel_mm = (float(scale[0]), float(scale[1]), float(scale[2]))

@@ -1,4 +1,4 @@
-"""The plots of a report: slices through the image, profiles, contrasts, evenness."""
+"""The plots of a report: slices through the image, profiles, contrast and uniformity."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 VIEWS = (("transaxial", 0, 1, 2), ("coronal", 0, 2, 1), ("sagittal", 1, 2, 0))
-"""Name of a view, the axes that run right and up, and the one it looks along."""
+"""Name of a view, its axes to the right and up, and the one it looks along."""
 
 
 def draw_slices(picture: Picture, at_mm: Triple, regions: list[Region]) -> Draw:
-    """Return a drawing of the three slices through a place, with the regions' outlines."""
+    """Return a drawing of the three slices through a point, with the regions' outlines."""
 
     def draw(figure: FigureBase) -> None:
         most = max(float(np.quantile(picture.values, 0.9995)), 1e-30)
@@ -85,7 +85,7 @@ def draw_profiles(profiles: list[Profile], unit: str) -> Draw:
 
 
 def draw_contrasts(found: list[SphereContrast]) -> Draw:
-    """Return a drawing of recovery and variability over the spheres' diameters."""
+    """Return a drawing of recovery and variability against sphere diameter."""
 
     def draw(figure: FigureBase) -> None:
         axes = figure.subplots(1, 2)
@@ -104,7 +104,7 @@ def draw_contrasts(found: list[SphereContrast]) -> Draw:
 
 
 def draw_uniformity(found: Uniformity) -> Draw:
-    """Return a drawing of the means of slices and rings relative to the mean of all."""
+    """Return a drawing of slice and ring means relative to the overall mean."""
 
     def draw(figure: FigureBase) -> None:
         axes = figure.subplots(1, 2, sharey=True)

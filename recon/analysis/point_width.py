@@ -3,7 +3,7 @@
 NEMA Standards Publication NU 2-2018, section 3.4: the response function along an axis is the sum of
 all profiles parallel to it within two FWHM of the source in both directions across. Its maximum is
 that of a parabola through the highest value and its two neighbours; FWHM and FWTM are the distances
-between the places, interpolated linearly, where the function falls to a half and a tenth of it.
+between the linearly interpolated points where the function falls to a half and a tenth of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SEARCH = 2  # voxels by which the maximum of summed profiles may lie beside the
 
 @dataclass(frozen=True)
 class PointWidths:
-    """Where a point source is seen, and its widths along x, y and z, all mm."""
+    """Position of a point source in the image, and its widths along x, y and z, all mm."""
 
     place_mm: Triple
     fwhm_mm: Triple
@@ -29,14 +29,14 @@ class PointWidths:
 
 
 def point_widths(picture: Picture, *, near_mm: Triple | None = None) -> PointWidths:
-    """Return the widths of the point source at the image's maximum, or of that near a place.
+    """Return the widths of the point source at the image's maximum, or near a given point.
 
-    near_mm : looks for the maximum within 10 mm of it
+    near_mm : look for the maximum within 10 mm of this point
 
     Raises
     ------
     AnalysisError
-        where there is nothing, or the source lies too near to the image's edge.
+        if there is no source, or it lies too near the image's edge.
     """
     peak = _peak(picture, near_mm)
     fwhm = [2.0 * size for size in picture.voxel_mm]
@@ -67,8 +67,7 @@ def _peak(picture: Picture, near_mm: Triple | None) -> tuple[int, int, int]:
 def _width(
     picture: Picture, peak: tuple[int, int, int], axis: int, fwhm: list[float], *, part: float
 ) -> tuple[float, float]:
-    """Return the width and the middle, mm, of the response along an axis at ``part`` of its
-    maximum."""
+    """Return width and midpoint (mm) of the response along an axis at ``part`` of its maximum."""
     response = response_function(picture, peak, axis, fwhm)
     first = max(0, peak[axis] - _SEARCH)  # another source may lie on the same profiles
     top = first + int(response[first : peak[axis] + _SEARCH + 1].argmax())
@@ -94,7 +93,7 @@ def _too_near(picture: Picture, axis: int) -> AnalysisError:
 def response_function(
     picture: Picture, peak: tuple[int, int, int], axis: int, fwhm_mm: list[float]
 ) -> F8:
-    """Return the sum of the profiles along ``axis`` within two FWHM of ``peak`` across."""
+    """Return the sum of the profiles along ``axis`` that pass within two FWHM of ``peak``."""
     block: list[slice] = []
     for k in range(3):
         reach = round(2.0 * fwhm_mm[k] / picture.voxel_mm[k])
@@ -105,14 +104,14 @@ def response_function(
 
 
 def parabola_maximum(three: F8) -> float:
-    """Return the maximum of the parabola through three values of which the middle is highest."""
+    """Return the maximum of the parabola through three values, the middle one highest."""
     left, top, right = (float(value) for value in three)
     bend = left - 2 * top + right
     return top if bend >= 0 else top - (right - left) ** 2 / (8 * bend)
 
 
 def crossing(falling: F8, level: float) -> float | None:
-    """Return where values, the highest first, fall to ``level``, in steps; None if they do not."""
+    """Return where values, highest first, fall to ``level`` (fractional index); None if nowhere."""
     below = np.flatnonzero(falling < level)
     if not len(below) or below[0] == 0:
         return None

@@ -13,7 +13,7 @@ from recon.analysis.picture import AnalysisError, Picture, Triple
 
 @dataclass(frozen=True)
 class Profile:
-    """Values (k,) at places (k,) mm along an axis of the image, through ``through_mm``."""
+    """Values (k,) at positions (k,) mm along an image axis, through ``through_mm``."""
 
     axis: str
     through_mm: Triple
@@ -25,15 +25,15 @@ class Profile:
 def axis_profile(
     picture: Picture, axis: str, through_mm: Triple, *, width_mm: float = 0.0
 ) -> Profile:
-    """Return the profile along ``axis`` ("x", "y" or "z") through a place.
+    """Return the profile along ``axis`` ("x", "y" or "z") through a point.
 
-    width_mm : side of the square across which values are averaged; 0 for a single line,
-        interpolated linearly between the voxels
+    width_mm : side of the square over which values are averaged; 0 for a single line, linearly
+        interpolated between voxels
 
     Raises
     ------
     AnalysisError
-        where the line does not meet the image.
+        if the line misses the image.
     """
     along = "xyz".index(axis)
     index = picture.index_of(through_mm)
@@ -58,7 +58,7 @@ def axis_profile(
 def _steps(
     picture: Picture, index: F8, across: list[int], width_mm: float
 ) -> list[tuple[float, float]]:
-    """Return the lines' places across, in voxels: one a voxel over the width."""
+    """Return the lines' transverse positions in voxels: one per voxel of width."""
     sides = []
     for k in across:
         count = max(1, round(width_mm / picture.voxel_mm[k]))

@@ -1,7 +1,7 @@
-"""Regions of interest: spheres, cylinders along z and boxes, and what an image holds in them.
+"""Regions of interest: spheres, cylinders along z and boxes, and their statistics in an image.
 
-A voxel that a region's surface crosses counts with the share of it that lies inside (found on a
-grid of points within the voxel), so that small regions do not jump with the voxels' positions.
+A voxel crossed by a region's surface counts by the share of it that lies inside (found on a grid of
+points within the voxel), so that results for small regions do not jump with voxel position.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from hw.arrays import F8
 from recon.analysis.picture import AnalysisError, Picture, Triple
 
 KINDS = {"sphere": 1, "cylinder": 2, "box": 3}
-"""Kinds, and how many sizes each takes: diameter; diameter and length; widths along x, y, z."""
+"""Kinds and their number of sizes: diameter; diameter and length; widths along x, y, z."""
 
 _OVER = 4  # points along each side of a voxel
 
 
 @dataclass(frozen=True)
 class Region:
-    """A region: its kind, where its centre lies, and its sizes (see :data:`KINDS`), all mm."""
+    """A region: its kind, its centre and its sizes (see :data:`KINDS`), all in mm."""
 
     name: str
     kind: str
@@ -51,7 +51,7 @@ class Region:
         return x / 2, y / 2, z / 2
 
     def holds(self, x: F8, y: F8, z: F8) -> np.ndarray:
-        """Return which points (mm) lie inside, bool of the broadcast shape."""
+        """Return which points (mm) lie inside, as bool of the broadcast shape."""
         dx, dy, dz = (
             (place - centre) / half
             for place, centre, half in zip((x, y, z), self.centre_mm, self.half_mm, strict=True)
@@ -65,10 +65,10 @@ class Region:
 
 @dataclass(frozen=True)
 class RegionValues:
-    """What an image holds in a region, in the image's unit.
+    """Statistics of an image in a region, in the image's unit.
 
     volume_mL : of the region within the image
-    sd : standard deviation of the voxels, each by its share
+    sd : standard deviation of the voxels, weighted by their shares
     """
 
     name: str
@@ -90,7 +90,7 @@ def parse_region(text: str) -> Region:
     Raises
     ------
     AnalysisError
-        saying what is wrong with it.
+        if it is malformed; the message says how.
     """
     try:
         name, kind, centre, size = text.split(":")
@@ -105,12 +105,12 @@ def parse_region(text: str) -> Region:
 
 
 def shares(region: Region, picture: Picture) -> tuple[tuple[slice, slice, slice], F8]:
-    """Return the block of voxels that a region touches, and each one's share inside (0..1).
+    """Return the block of voxels that a region touches, and each voxel's share inside (0..1).
 
     Raises
     ------
     AnalysisError
-        where the region lies outside the image, or reaches out of it.
+        if the region is not wholly within the image.
     """
     block, places = [], []
     sides = zip(region.centre_mm, region.half_mm, strict=True)
@@ -134,7 +134,7 @@ def shares(region: Region, picture: Picture) -> tuple[tuple[slice, slice, slice]
 
 
 def measure(region: Region, picture: Picture) -> RegionValues:
-    """Return what ``picture`` holds in ``region``."""
+    """Return the statistics of ``picture`` in ``region``."""
     block, share = shares(region, picture)
     values = picture.values[block]
     total = share.sum()

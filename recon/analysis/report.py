@@ -1,7 +1,7 @@
-"""The report of an analysis: pictures, tables and plots, as one PDF or one HTML file.
+"""The analysis report: pictures, tables and plots in one PDF or HTML file.
 
-Sections are plain data (:class:`Section`), so that both forms show the same. Nothing is fetched
-from anywhere: the HTML file holds its pictures.
+Sections are plain data (:class:`Section`), so both forms show the same. The HTML file is
+self-contained.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what it says, its tables and its plots (each draws on an empty figure)."""
+    """A heading, its text, tables and plots (each draws on an empty figure)."""
 
     title: str
     words: list[str] = field(default_factory=list)
@@ -57,12 +57,12 @@ class Section:
 
 
 def write_report(path: Path, title: str, sections: list[Section]) -> Path:
-    """Write a report; the ending, .pdf or .html, says which.
+    """Write a report as PDF or HTML, depending on the ending (.pdf or .html).
 
     Raises
     ------
     AnalysisError
-        for another ending, or where the file cannot be written.
+        for any other ending, or if the file cannot be written.
     """
     writers = {".pdf": _write_pdf, ".html": _write_html}
     writer = writers.get(path.suffix.lower())
@@ -135,7 +135,7 @@ def _write_pdf(file: BinaryIO, title: str, sections: list[Section]) -> None:
 
 
 def _pdf_pages(title: str, section: Section) -> list[Figure]:
-    """Return the pages of a section: words, tables and a plot on the first, two plots a page."""
+    """Return the pages of a section: text, tables and one plot first, then two plots a page."""
     first = _new_figure(*PAGE_INCH)
     halves = _halves(first)
     _pdf_text(halves[0], title, section)

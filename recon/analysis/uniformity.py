@@ -1,11 +1,11 @@
-"""How even the image of a uniform cylinder is: noise, slices, rings.
+"""Uniformity of a uniform cylinder's image: noise, slices, rings.
 
 Within the central part of the cylinder (``share`` of its radius, and 10 mm from its ends):
 
 * noise: standard deviation of the voxels over their mean;
-* slices: each slice's mean over the mean of all;
-* rings: means of rings of equal width over the mean of all, which show cupping (attenuation,
-  scatter) that noise hides.
+* slices: each slice's mean over the overall mean;
+* rings: means of rings of equal width over the overall mean, which show cupping (attenuation,
+  scatter) hidden in the noise.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ END_MM = 10.0
 class Uniformity:
     """Mean (the image's unit), noise (1 = 100 %), and slices and rings relative to the mean.
 
-    slice_z_mm, slices : (k,) where the slices lie, and their means
-    ring_mm, rings : (RINGS,) middles of the rings, and their means
+    slice_z_mm, slices : (k,) positions of the slices, and their means
+    ring_mm, rings : (RINGS,) mid-radii of the rings, and their means
     """
 
     mean: float
@@ -39,7 +39,7 @@ class Uniformity:
 
     @property
     def worst_ring(self) -> float:
-        """The largest deviation of a ring's mean, 0.03 is 3 %."""
+        """The largest deviation of a ring's mean (0.03 is 3 %)."""
         return float(np.abs(self.rings - 1).max())
 
     @property
@@ -49,12 +49,12 @@ class Uniformity:
 
 
 def uniformity(picture: Picture, warm: Warm, *, share: float = 0.8) -> Uniformity:
-    """Return how even the warm cylinder is seen within ``share`` of its radius.
+    """Return the uniformity of the warm cylinder's image within ``share`` of its radius.
 
     Raises
     ------
     AnalysisError
-        where nothing of the cylinder lies in the image, or it holds nothing.
+        if no part of the cylinder lies in the image, or it is empty.
     """
     x, y = np.ix_(*(picture.axis_mm(k) - warm.centre_mm[k] for k in range(2)))
     z = picture.axis_mm(2)

@@ -1,21 +1,21 @@
 """A µ map without CT: the head's outline from an uncorrected image, uniform tissue, a skull shell.
 
-Without attenuation correction a head shows its skin brighter than it is, because lines at its edge
+Without attenuation correction the skin appears too bright, because lines at the edge of the head
 lose least; that makes the outline easy to find (S. C. Huang et al., J. Nucl. Med. 22 (1981) 627; M.
 Bergström et al., J. Comput. Assist. Tomogr. 6 (1982) 365). The steps:
 
 1. smooth by ``SMOOTHING_FWHM_MM``; threshold; take the largest piece;
-2. in each slice its convex hull by support lines h(φ), the farthest point of the piece in direction
-   φ, smoothed over slices and directions: no hole, no notch, no spike;
-3. move the threshold to the level at which the image falls most steeply, of what lies outermost, as
-   a function of the distance from that surface, and repeat: scatter makes a haze around the head,
-   of which no fixed share of the maximum is the edge;
+2. in each slice, take the convex hull by support lines h(φ), the farthest point of the piece in
+   direction φ, smoothed over slices and directions: no holes, notches or spikes;
+3. move the threshold to the level of the outermost steepest fall of the image with distance from
+   that surface, and repeat: scatter makes a haze around the head, so no fixed share of the maximum
+   marks the edge;
 4. from the surface inwards: scalp, skull, and the rest uniform.
 
 µ at 511 keV: soft tissue as water, 0.096/cm (NIST XCOM: water 0.0960, brain at 1.04 g/cm³ 0.0992).
 Skull 0.146/cm: cranium, 1.61 g/cm³ (ICRU Report 46; XCOM 0.0906 cm²/g), which is cortical bone
 (0.172/cm at 1.92 g/cm³) with its diploë. Skull 6.5 mm and scalp 5 mm thick are round numbers for
-adults; what such maps are good for: H. Zaidi, M.-L. Montandon and S. Meikle, NeuroImage 34 (2007)
+adults; on the accuracy of such maps: H. Zaidi, M.-L. Montandon and S. Meikle, NeuroImage 34 (2007)
 518.
 """
 
@@ -37,31 +37,31 @@ BONE_PER_MM = 0.0172
 SCALP_MM, SKULL_MM = 5.0, 6.5
 SMOOTHING_FWHM_MM = 6.0
 FIRST_LEVEL = 0.25
-"""Of the mean within the head: where the search for the surface begins."""
+"""Share of the mean within the head at which the search for the surface begins."""
 
 ROUNDS = 8
 LEVEL_SLICES = 16
 BAND_MM = (-16.0, 16.0)
 STEP_MM = 2.0
-"""The profile across the surface reaches so far, negative is outside, in such steps."""
+"""Range (negative is outside) and step of the profile across the surface."""
 
 LEAST_SLOPE = 0.5
-"""The first slope from outside that is a maximum, and this share of the steep ones, is the edge."""
+"""The edge is the outermost maximum of the slope that reaches this share of the steepest."""
 
 OPENING = 1
 DIRECTIONS = 48
 LEAST_LITRES, MOST_LITRES = 0.4, 7.0
-"""Of the part in the field of view; a whole head has 3.5 to 5.5 litres, a phantom may have less."""
+"""Volume within the field of view; a whole head has 3.5 to 5.5 litres, a phantom may have less."""
 
 LEAST_SLICE_SHARE = 0.15
-"""A slice with less of the largest slice's area is noise at the end of the field of view."""
+"""A slice below this share of the largest slice's area is noise at the end of the field of view."""
 
 FIT_MM, END_MM, MARGIN_MM = 36.0, 14.0, 4.0
-"""Ends are continued so far, from a fit over so much, without the last slices seen."""
+"""How far the ends are extrapolated, the range of the fit, and the last slices left out of it."""
 
 
 class ContourError(ReconError):
-    """An image in which no head can be found; says what was found instead."""
+    """No head can be found in the image; the message says what was found instead."""
 
 
 def head_contour_mu(
@@ -78,14 +78,14 @@ def head_contour_mu(
 
     Parameters
     ----------
-    beyond_mm : how far the surface lies outside what the tracer shows: 0 where the skin has some
-        uptake, about 13 for a tracer of the brain alone
+    beyond_mm : distance of the surface outside the visible uptake: 0 if the skin shows some uptake,
+        about 13 for a tracer seen only in the brain
     skull_mm, scalp_mm : 0 leaves them out
 
     Raises
     ------
     ContourError
-        for an image of nothing, or one whose object is no head by its size.
+        if the image is empty, or its object does not have the size of a head.
     """
     surface = head_mask(activity_image, grid)
     outside = ndimage.distance_transform_edt(~surface, sampling=grid.voxel_mm)
@@ -109,7 +109,9 @@ def head_mask(activity_image: Image, grid: ImageGrid) -> Mask:
     smooth = ndimage.gaussian_filter(image.astype(np.float32), sigma)
     top = float(smooth.max(initial=0.0))
     if top <= 0:
-        raise ContourError("the image is empty: no head to find; give a µ map or more counts")
+        raise ContourError(
+            "the image is empty, there is no head to find: give a µ map or more counts"
+        )
     view = _in_view(grid)
     level = FIRST_LEVEL * _robust_mean(smooth)
     middle = _middle_slices(smooth > level)
@@ -120,7 +122,7 @@ def head_mask(activity_image: Image, grid: ImageGrid) -> Mask:
 
 
 def _middle_slices(mask: Mask) -> npt.NDArray[np.int64]:
-    """Return some slices of the middle half of those that hold much."""
+    """Return some slices from the middle half of those with much activity."""
     area = mask.sum(axis=(0, 1))
     held = np.flatnonzero(area > 0.5 * max(int(area.max()), 1))
     first, last = np.quantile(held, [0.25, 0.75]) if len(held) else (0, mask.shape[2] - 1)
@@ -161,7 +163,7 @@ def _signed_depth(plane: Mask, voxel_mm: tuple[float, ...]) -> F8:
 
 
 def _robust_mean(smooth: Image) -> float:
-    """Return the mean of what is clearly object, found by repeating from the highest values."""
+    """Return the mean over what is clearly object, found iteratively from the highest values."""
     level = 0.5 * float(np.percentile(smooth, 99.0))
     for _ in range(5):
         level = 0.4 * float(smooth[smooth > level].mean())
@@ -169,7 +171,7 @@ def _robust_mean(smooth: Image) -> float:
 
 
 def _largest_piece(mask: Mask) -> Mask:
-    """Return the largest piece of what is thicker than noise, which a hull would follow."""
+    """Return the largest piece after removing parts as thin as noise, which a hull would follow."""
     mask = ndimage.binary_opening(mask, iterations=OPENING)
     labels, count = ndimage.label(mask)
     if count == 0:
@@ -215,10 +217,10 @@ def _repaired(support: F8) -> F8:
 def _closed(
     slices: npt.NDArray[np.int64], support: F8, n_slices: int, voxel_mm: float
 ) -> tuple[npt.NDArray[np.int64], F8]:
-    """Return slices and support lines with both ends continued as an ellipsoid closes.
+    """Return slices and support lines with both ends closed off like an ellipsoid's.
 
-    The ends of the field of view are seen badly or not at all. Half axes squared are quadratic in
-    z in an ellipsoid (and constant in a cylinder), fitted over ``FIT_MM`` and followed ``END_MM``.
+    The ends of the field of view are poorly seen or not at all. An ellipsoid's squared half axes
+    are quadratic in z (a cylinder's constant): fitted over ``FIT_MM``, extrapolated by ``END_MM``.
     """
     reach, margin = round(END_MM / voxel_mm), round(MARGIN_MM / voxel_mm)
     if len(slices) <= 2 * margin + round(FIT_MM / voxel_mm):

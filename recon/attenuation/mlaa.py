@@ -1,22 +1,23 @@
 """Activity and attenuation together from time-of-flight data (MLAA), in list mode.
 
 The trues of line i are expected to be T c_i p_i with p_i = w_i Σ_j a_ij λ_j and c_i =
-exp(−Σ_j a_ij µ_j). Time of flight tells p but for one constant (M. Defrise, A. Rezaei and J. Nuyts,
-Phys. Med. Biol. 57 (2012) 885), and what is missing from the trues is attenuation. Two steps take
-turns (J. Nuyts et al., IEEE TMI 18 (1999) 393; with TOF A. Rezaei et al., IEEE TMI 31 (2012) 2224):
+exp(−Σ_j a_ij µ_j). Time of flight determines p up to one constant (M. Defrise, A. Rezaei and J.
+Nuyts, Phys. Med. Biol. 57 (2012) 885); what is missing from the trues is attenuation. Two steps
+alternate (J. Nuyts et al., IEEE TMI 18 (1999) 393; with TOF A. Rezaei et al., IEEE TMI 31 (2012)
+2224):
 
     λ_j ← λ_j / (T s_j(µ)) Σ_events a_j / (Aλ + (r + q)/(w c))                          OSEM
     µ_j ← µ_j + ( Σ_lines a_ij T c_i p_i  −  Σ_events a_ij f_e ) / Σ_lines a_ij A_i T c_i p_i
 
 with f the probability that an event is a true, and A_i the length of line i within the support:
-the gradient of the likelihood, summed over TOF bins, over its curvature (MLTR). The sum over lines
-is made with quasi-random lines as the sensitivity image is, so that nothing is binned.
+the gradient of the likelihood, summed over TOF bins, over its curvature (MLTR). As for the
+sensitivity image, the sum over lines uses quasi-random lines, so that nothing is binned.
 
-What the likelihood leaves open is fixed: µ is 0 outside a support around the start map; the median
-µ deep in the head is that of soft tissue, which is the constant; numerator and denominator are
-smoothed (a sieve: steps of µ are of at least ``SIEVE_FWHM_MM``), because a short scan knows no
-finer; a weak Gaussian prior holds µ at the start map; and µ stays between 0 and bone. The grid has
-voxels of at least 4 mm.
+What the likelihood leaves open is fixed as follows: µ is 0 outside a support around the start map;
+the median µ deep in the head is that of soft tissue, which is the constant; numerator and
+denominator are smoothed (a sieve: µ changes over ``SIEVE_FWHM_MM`` or more), because a short scan
+resolves no finer; a weak Gaussian prior holds µ at the start map; and µ stays between 0 and bone.
+The grid has voxels of at least 4 mm.
 """
 
 from __future__ import annotations
@@ -49,26 +50,26 @@ LINES = 400_000
 SIEVE_FWHM_MM = 14.0
 SUPPORT_MARGIN_MM = 4.0
 DEEP_MM = 20.0
-"""Deeper than this under the start map's surface a head is soft tissue: scalp and skull are 12."""
+"""Deeper than this below the start map's surface a head is soft tissue: scalp and skull are 12."""
 
 PRIOR_SHARE = 0.05
-"""How firmly µ is held at the start map, against the data deep in the head."""
+"""How firmly µ is held at the start map, relative to the data deep in the head."""
 
 LEAST_EVENTS = 20_000
 LEAST_MU = 0.2 * SOFT_TISSUE_PER_MM
 
 
 class MlaaError(ReconError):
-    """Data from which attenuation cannot be estimated; says what is missing."""
+    """Attenuation cannot be estimated from these data; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class MlaaResult:
-    """The estimate and how it went.
+    """The estimate and its convergence.
 
     activity : emissions/s in each voxel of ``grid``; mu_per_mm : on the system's grid
-    coarse_mu_per_mm : as it was estimated
-    scale : by which the last µ was multiplied to give soft tissue its value; near 1 at the end
+    coarse_mu_per_mm : µ on the coarse grid, as estimated
+    scale : last factor applied to µ to give soft tissue its value; near 1 at convergence
     change : root mean square step of µ in the last iteration, 1/mm
     """
 
@@ -95,15 +96,15 @@ def mlaa(
     progress: Callable[[float], None] = lambda share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> MlaaResult:
-    """Return the joint estimate, started from ``start_mu_per_mm`` (say of the head's contour).
+    """Return the joint estimate, starting from ``start_mu_per_mm`` (e.g. the head contour's).
 
     Parameters
     ----------
     prompts : ``COINCIDENCE`` records in parts; all are held in memory (44 bytes each)
-    factors, rates : as of the line model of the reconstruction. Scatter that is not among the
-        rates, and efficiencies that are not among the factors, end in µ
+    factors, rates : as in the reconstruction's line model. Scatter missing from the rates and
+        efficiencies missing from the factors end up in µ
     lines : quasi-random lines that stand for all lines
-    stopped : asked once an iteration; True ends with what there is
+    stopped : polled once an iteration; True ends with the current estimate
 
     Raises
     ------
@@ -164,7 +165,7 @@ class _Joint:
         self._tof.close()
 
     def take(self, prompts: Iterable[Records], rates: Sequence[LineRate]) -> None:
-        """Prepare the events that meet the support, in an order that suits the cache."""
+        """Prepare the events that meet the support, in cache-friendly order."""
         model = LineModel(self.system, self.factors, list(rates))
         inside = self.support.astype(np.float32)
         kept = []
@@ -192,7 +193,7 @@ class _Joint:
             self.activity = em_quotient(self.activity * back, exposure, self.support)
 
     def update_mu(self) -> None:
-        """One MLTR step with the present activity, then the constant that TOF leaves open."""
+        """One MLTR step with the present activity, then fix the constant that TOF leaves open."""
         emitted = self._plain.forward(self.activity, self._lines)
         expected = emitted * self._survival() * self._weight * np.float32(self.duration_s)
         events = self._attenuated_events()
@@ -215,7 +216,7 @@ class _Joint:
         self.mu = new
 
     def result(self, iterations: int) -> MlaaResult:
-        """Return the estimate; µ takes the fine grid by interpolation."""
+        """Return the estimate; µ is interpolated to the fine grid."""
         fine = refined(self.mu, self.system.grid, self.fine.grid)
         return MlaaResult(self.activity, fine, self.mu, iterations, self.scale, self.change)
 

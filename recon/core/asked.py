@@ -1,7 +1,7 @@
-"""Options of a reconstruction as fields of a dataclass that say how they are asked for.
+"""Reconstruction options: dataclass fields that say how a user sets them.
 
-The command line's options, their help, choices and bounds, and what is refused follow from the
-fields: a new option is one field and what makes use of it.
+Command-line options, their help, choices, bounds and checks are all derived from the fields: a new
+option is one field and the code that uses it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ Modality = Literal["both", "PET", "SPECT"]
 
 
 class OptionsError(ReconError):
-    """An option out of bounds; says which, its value and what is allowed."""
+    """An option is out of bounds; the message names it, its value and what is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """How a field is asked for.
+    """How a user sets a field.
 
-    words : help; "" where another class's field declares the option
-    option : its name on a command line, where it is not the field's
-    bounds : least and greatest value
-    choices : of a value, or of each part of a tuple; a Literal's are its own
-    parse : from text to value
+    words : help text; "" where another class's field declares the option
+    option : command-line name, where it differs from the field's
+    bounds : lowest and highest value
+    choices : allowed values, of each element for a tuple; a Literal brings its own
+    parse : turns text into a value
     """
 
     name: str = ""
@@ -43,13 +43,13 @@ class Asked:
 
 
 def asked(default: Any, words: str = "", **facts: Any) -> Any:
-    """Return a field with this default that is asked for as :class:`Asked` says."""
+    """Return a field with this default, set by the user as :class:`Asked` describes."""
     about = Asked(default=default, words=words, **facts)
     return field(default=default, metadata={"asked": about})
 
 
 def asked_fields(kind: type) -> Iterator[Asked]:
-    """Yield the fields of a dataclass that can be asked for."""
+    """Yield the fields of a dataclass that a user can set."""
     hints = get_type_hints(kind)
     for one in fields(kind):
         if about := one.metadata.get("asked"):
@@ -59,7 +59,7 @@ def asked_fields(kind: type) -> Iterator[Asked]:
 
 
 def check_options(options: Any) -> None:
-    """Raise :class:`OptionsError` for the first field out of bounds, or no choice there is."""
+    """Raise :class:`OptionsError` for the first field out of bounds or not a valid choice."""
     for one in asked_fields(type(options)):
         value = getattr(options, one.name)
         if one.bounds is not None and value is not None:

@@ -1,7 +1,7 @@
-"""What was done to an image, correction by correction, in words that travel with it.
+"""Which corrections an image has had, in words that travel with it.
 
-Every image says of each correction whether it was applied and how, or why not: a correction that
-was wanted and not possible is *missing*, which a command prints and ``--require`` makes an error.
+Every image states for each correction whether and how it was applied, or why not. A correction that
+was wanted but not possible is *missing*: commands print it, and ``--require`` makes it an error.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from recon.core.grid import ReconError
 
 
 class CorrectionError(ReconError):
-    """A correction that was required and cannot be applied; says why and what is needed."""
+    """A required correction cannot be applied; the message says why and what is needed."""
 
 
 @dataclass(frozen=True)
 class Correction:
     """One correction of an image.
 
-    wanted : asked for; wanted and not applied means that it was not possible, ``how`` says why
+    wanted : requested; if wanted but not applied it was not possible, and ``how`` says why
     figures : numbers about it, such as the scatter fraction
     """
 
@@ -33,20 +33,20 @@ class Correction:
 
 @dataclass
 class Corrections:
-    """The corrections of an image, filled while it is made; what is not named was not applied."""
+    """The corrections of an image, filled in while it is made; any not named was not applied."""
 
     done: dict[str, Correction] = field(default_factory=dict)
 
     def apply(self, name: str, how: str, **figures: Any) -> None:
-        """Note that a correction is applied, and how."""
+        """Record that a correction is applied, and how."""
         self._set(name, Correction(True, how, figures=figures))
 
     def leave(self, name: str, why: str) -> None:
-        """Note that a correction was not wanted."""
+        """Record that a correction was not wanted."""
         self._set(name, Correction(False, why, wanted=False))
 
     def miss(self, name: str, why: str) -> None:
-        """Note that a correction was wanted and is not possible."""
+        """Record that a correction was wanted but is not possible."""
         self._set(name, Correction(False, why))
 
     def _set(self, name: str, correction: Correction) -> None:
@@ -55,11 +55,11 @@ class Corrections:
         self.done[name] = correction
 
     def of(self, name: str) -> Correction:
-        """Return what is known of a correction."""
+        """Return the record of a correction."""
         return self.done.get(name, Correction(False, "not asked for", wanted=False))
 
     def ordered(self) -> dict[str, Correction]:
-        """Return what was noted, in the order of all corrections."""
+        """Return the recorded corrections in their standard order."""
         return {name: self.done[name] for name in PET_NAMES if name in self.done}
 
     def applied(self) -> dict[str, bool]:
@@ -67,7 +67,7 @@ class Corrections:
         return {name: self.of(name).applied for name in PET_NAMES}
 
     def missing(self) -> dict[str, str]:
-        """Return the corrections that were wanted and not possible, and why."""
+        """Return the corrections that were wanted but not possible, and why."""
         found = {name: self.of(name) for name in PET_NAMES}
         return {name: one.how for name, one in found.items() if one.wanted and not one.applied}
 

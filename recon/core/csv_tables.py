@@ -15,11 +15,11 @@ MOST_ROWS = 10_000_000
 
 
 class TableError(ReconError):
-    """A table that cannot be read; says file, line and what is needed."""
+    """A table cannot be read; the message gives file, line and what is needed."""
 
 
 def read_columns(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """Return the names in a CSV file's first line, and its rows (n, columns) f8."""
+    """Return the column names (first line) and the rows (n, columns) f8 of a CSV file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(row for row in file if row.strip() and not row.startswith("#"))
@@ -33,7 +33,7 @@ def read_columns(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    """Return the named columns of a CSV file, in this order, (n, columns) f8."""
+    """Return the named columns of a CSV file in the order given, (n, columns) f8."""
     names, rows = read_columns(path)
     missing = [name for name in columns if name not in names]
     if missing:

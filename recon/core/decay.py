@@ -1,4 +1,4 @@
-"""Decay: what an activity averaged over a frame was at the reference time.
+"""Decay: from the mean activity of a frame to the activity at the reference time.
 
 An image holds the mean rate of emission over its frame. With half-life T the activity at the
 reference time t₀ (s since the run's start) is
@@ -7,8 +7,8 @@ reference time t₀ (s since the run's start) is
                                          = 2^(−t₁/T) · (1 − 2^(−Δt/T)) · T / (ln 2 · Δt)
 
 (S. R. Cherry, J. A. Sorenson and M. E. Phelps, Physics in Nuclear Medicine, 4th ed., eq. 4-15; the
-effective decay factor of a measurement). A gate's intervals are summed. Live time is taken as
-steady within a frame.
+effective decay factor of a measurement). A gate's intervals are summed. The live share is taken as
+constant within a frame.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from recon.core.frames import TimeSelection
 from recon.core.grid import ReconError
 
 MOST_HALF_LIVES = 60.0
-"""Beyond it (a factor of 1e18) nothing that was measured can be of that activity."""
+"""Beyond it (a factor of 1e18) no measurement can relate to that activity."""
 
 
 class DecayError(ReconError):
-    """A time of reference that is too far away; says how far."""
+    """The reference time is too far away; the message says how far."""
 
 
 def mean_decay(selection: TimeSelection, half_life_s: float) -> float:
-    """Return the mean of 2^(−t/T) over the selection's time; 1 where it has none."""
+    """Return the mean of 2^(−t/T) over the selection's time; 1 if it is empty."""
     rate = math.log(2) / half_life_s
     start, length = selection.intervals_s[:, 0], np.diff(selection.intervals_s, axis=1)[:, 0]
     total = float(length.sum())
@@ -40,7 +40,7 @@ def mean_decay(selection: TimeSelection, half_life_s: float) -> float:
 
 
 def decay_factor(selection: TimeSelection, half_life_s: float, reference_s: float) -> float:
-    """Return by what a frame's mean activity must be multiplied for that at the reference time."""
+    """Return the factor from a frame's mean activity to that at the reference time."""
     start_s = selection.start_s if len(selection.intervals_s) else selection.asked_s[0]
     half_lives = (start_s - reference_s) / half_life_s
     if abs(half_lives) > MOST_HALF_LIVES:

@@ -1,20 +1,20 @@
 """How much a scanner's detectors blur an image, from their geometry alone.
 
-A detector mislocates a photon along its face by σ_u (its position blur, and the pitch p that is
-binned to: p² / 12) and in depth by σ_w (DOI blur and bins; without DOI the spread of absorption
-over the whole crystal). Seen from a line that meets the face at angle θ from its normal that is
+A detector mislocates a photon along its face by σ_u (its position blur, and the binning to pitch p:
+p² / 12) and in depth by σ_w (DOI blur and bins; without DOI the spread of absorption over the whole
+crystal). For a line at angle θ to the normal of the face this becomes
 
     σ_⊥² = σ_u² cos²θ + σ_w² sin²θ
 
-and at a point which divides the line into a and b, with A and B at its ends,
+and at a point that divides the line AB into a and b,
 
     σ² = ( b² σ_⊥A² + a² σ_⊥B² ) / (a + b)² + ( κ a b / (a + b) )² + σ_range²,
 
-κ = 0.0088 / 2.355 for the acollinearity of the photons (W. W. Moses, Nucl. Instrum. Methods A 648
-(2011) S236: 0.0044 R FWHM in the middle of a ring of radius R). By the central slice theorem the
-radial width of the point spread at radius r is that of the lines across the radius (sinθ = r / R,
-a = b = √(R² - r²): parallax), the tangential width that of the lines along it (θ = 0, a = R - r,
-b = R + r). R is taken to the mean depth of interaction; a ring of flat blocks counts as round.
+with κ = 0.0088 / 2.355 for the acollinearity of the photons (W. W. Moses, Nucl. Instrum. Methods A
+648 (2011) S236: 0.0044 R FWHM in the middle of a ring of radius R). By the central slice theorem
+the radial width of the point spread at radius r is that of the lines across the radius (sinθ = r /
+R, a = b = √(R² - r²): parallax), the tangential width that of the lines along it (θ = 0, a = R - r,
+b = R + r). R reaches to the mean depth of interaction; a ring of flat blocks is treated as round.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from recon.core.grid import ImageGrid
 from recon.core.radial_resolution import RadialResolution
 
 ACOLLINEARITY = 0.0088
-"""FWHM at the point over a b / (a + b); 0.5° FWHM between the photons."""
+"""FWHM at a point over a b / (a + b), for 0.5° FWHM between the photons."""
 
 DEPTHS, BLURS = 400, 41
 
 
 @dataclass(frozen=True)
 class DetectorBlur:
-    """σ (mm) of where a photon is said to be: along u and v of the block, and in depth."""
+    """σ (mm) of a photon's recorded position: along the block's u and v, and in depth."""
 
     along_u_mm: float
     along_v_mm: float
@@ -49,7 +49,7 @@ class DetectorBlur:
 
     @classmethod
     def of(cls, scanner: Scanner) -> DetectorBlur:
-        """Return the blur of a scanner's blocks, as its preset describes them."""
+        """Return the blur of a scanner's blocks according to its preset."""
         block = scanner.module
         position = scanner.response.position_fwhm_mm / FWHM_PER_SIGMA
         mean, deviation = _depth(scanner)
@@ -61,20 +61,20 @@ class DetectorBlur:
         )
 
     def radial_mm(self, r_mm: F8) -> F8:
-        """Return σ of the point spread along the radius, at these radii."""
+        """Return the radial σ of the point spread at these radii."""
         sine2 = np.minimum(r_mm / self.radius_mm, 1.0) ** 2
         across = self.along_u_mm**2 * (1 - sine2) + self.depth_mm**2 * sine2
         half = np.sqrt(self.radius_mm**2 * (1 - sine2)) / 2
         return np.sqrt(across / 2 + _acollinear(half) ** 2)
 
     def tangential_mm(self, r_mm: F8) -> F8:
-        """Return σ of the point spread across the radius, in the transaxial plane."""
+        """Return the tangential σ of the point spread (transaxial plane)."""
         share2 = np.minimum(r_mm / self.radius_mm, 1.0) ** 2
         across = self.along_u_mm**2 * (1 + share2) / 2
         return np.sqrt(across + _acollinear(self.radius_mm * (1 - share2) / 2) ** 2)
 
     def axial_mm(self) -> float:
-        """Return σ of the point spread along the axis, for lines across it."""
+        """Return the axial σ of the point spread, for lines perpendicular to the axis."""
         return math.hypot(self.along_v_mm / math.sqrt(2), float(_acollinear(self.radius_mm / 2)))
 
 
@@ -85,7 +85,7 @@ def detector_resolution(
 
     Parameters
     ----------
-    range_fwhm_mm : of the positrons' range, added in quadrature
+    range_fwhm_mm : FWHM of the positron range, added in quadrature
     """
     blur = DetectorBlur.of(scanner)
     positron = range_fwhm_mm / FWHM_PER_SIGMA
@@ -106,7 +106,7 @@ def _acollinear(share_mm: F8 | float) -> F8:
 
 
 def _depth(scanner: Scanner) -> tuple[float, float]:
-    """Return mean depth of interaction, and the root mean square error of the depth assumed."""
+    """Return the mean depth of interaction and the RMS error of the assumed depth."""
     block = scanner.module
     mu = LINEAR_ATTENUATION_PER_MM[block.material]
     share = (np.arange(DEPTHS) + 0.5) / DEPTHS

@@ -1,4 +1,4 @@
-"""Gaussian post-filters: what is done to an image for the eye, never inside the estimate."""
+"""Gaussian post-filters: for display only, never part of the estimate."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def gaussian(
 ) -> Image:
     """Return ``image`` smoothed with an isotropic Gaussian of ``fwhm_mm`` (0 for none).
 
-    The kernel is cut at 3 σ and normalised there; outside the image there is 0. With ``mask`` the
-    result is 0 outside of it.
+    The kernel is cut at 3 σ and normalised there; outside, the image is 0. With ``mask`` the result
+    is 0 outside it.
     """
     if fwhm_mm <= 0:
         return image
@@ -52,9 +52,9 @@ def gaussian_weights(fwhm_mm: float, voxel_mm: float) -> npt.NDArray[np.float32]
 def noise_estimate(image: Image, mask: npt.NDArray[np.bool_], *, least: float = 0.25) -> float:
     """Return a voxel's relative noise: median |difference along z| where the image is bright.
 
-    Two neighbours of equal mean and standard deviation σ differ by σ√2 on the average square;
-    the median of |difference| of a normal law is 0.6745 of that. Edges make it an upper bound. Of
-    a large image every few columns are looked at.
+    Two neighbours of equal mean and standard deviation σ differ by σ√2 (RMS); for a normal
+    distribution the median |difference| is 0.6745 of that. Edges make this an upper bound. Large
+    images are sampled, one column in several.
     """
     step = max(1, min(image.shape[:2]) // COLUMNS)
     image, mask = image[::step, ::step], mask[::step, ::step]
@@ -70,7 +70,7 @@ def noise_estimate(image: Image, mask: npt.NDArray[np.bool_], *, least: float = 
 
 
 COLUMNS = 36
-"""Columns along x and y that the noise is estimated from, about."""
+"""Approximate number of columns along x and y used to estimate the noise."""
 
 
 @kernel

@@ -1,7 +1,7 @@
-"""From coincidence records to lines of response: where they run and how well they are seen.
+"""From coincidence records to lines of response: where they run and how likely detection is.
 
-Endpoints are the crystal's front face plus the depth of interaction that its DOI bin stands for;
-with the block efficiency the apparent depth.
+Endpoints lie behind the crystal's front face by the depth of interaction that the DOI bin stands
+for (with block efficiency: the apparent depth).
 ``gain`` is the geometric detection probability of the *crystal pair* per emission and mm of chord:
 
     g = (A cosθ_a)(A cosθ_b) ε_a ε_b η_a η_b / (2π d² V),      ε = 1 - exp(-µ T / cosθ)
@@ -9,7 +9,7 @@ with the block efficiency the apparent depth.
 with crystal face A, distance d of the endpoints, voxel volume V, block thickness T and block
 efficiency η (:mod:`hw.physics.block_efficiency`; 1 where only geometry is wanted): an isotropic
 line of emission through a tube that ends in two area elements (2π, not 4π, because either photon
-may go to either side). The number expected in a LOR is then ``g · att · Σ_j a_j λ_j`` for λ_j
+may go either way). The number expected in a LOR is then ``g · att · Σ_j a_j λ_j`` for λ_j
 emissions in voxel j and chords a_j in mm.
 """
 
@@ -34,7 +34,7 @@ MAX_MODULES = 2048  # the table of module pairs has MAX_MODULES² entries
 
 
 class LorError(ReconError):
-    """A scanner or record layout from which no lines can be made."""
+    """No lines can be made from this scanner or record layout."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LocatedEvents:
 
 @dataclass(frozen=True)
 class Detection:
-    """What the detection model needs of a scanner; build it with :meth:`of`."""
+    """What the detection model needs to know of a scanner; build it with :meth:`of`."""
 
     front_mm: F4
     axes: F8
@@ -67,19 +67,19 @@ class Detection:
 
     @property
     def crystals_per_module(self) -> int:
-        """Crystals of a block."""
+        """Number of crystals in a module."""
         return self.n_u * self.n_v
 
     @property
     def module_area_mm2(self) -> float:
-        """Front face of a module."""
+        """Area of a module's front face."""
         return self.width_mm * self.height_mm
 
     @classmethod
     def of(
         cls, scanner: Scanner, geometry: Geometry, efficiency: BlockEfficiency | None = None
     ) -> Detection:
-        """Return the detection model of a scanner, by geometry alone for efficiency None."""
+        """Return a scanner's detection model; geometry alone if efficiency is None."""
         if scanner.n_modules > MAX_MODULES:
             raise LorError(
                 f"scanner {scanner.name}: {scanner.n_modules} modules, reconstruction keeps a "
@@ -106,8 +106,8 @@ class Detection:
     def locate(self, records: npt.NDArray[np.void], *, voxel_volume_mm3: float) -> LocatedEvents:
         """Return the lines of ``COINCIDENCE`` records.
 
-        A record whose crystals do not exist becomes a line of length zero: it meets no voxel and
-        is counted among the unexplained events.
+        A record with a crystal that does not exist becomes a line of length zero: it meets no voxel
+        and counts as an unexplained event.
         """
         records = np.require(records, requirements=["C", "W"])
         n = len(records)

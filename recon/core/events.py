@@ -1,6 +1,6 @@
 """Lines of response as arrays: what projectors and reconstruction work on.
 
-``Lors`` holds where each event's line runs; ``EventList`` adds what its statistics need: a weight
+``Lors`` holds where each event's line runs; ``EventList`` adds what the statistics need: a weight
 and the line's expected background (see :mod:`recon.lines.model`).
 """
 
@@ -40,7 +40,7 @@ class Lors:
         return len(self.offset_mm) == len(self.start)
 
     def take(self, chosen: Selection) -> Lors:
-        """Return the chosen lines."""
+        """Return the selected lines."""
         offset = self.offset_mm[chosen] if len(self.offset_mm) else self.offset_mm
         return Lors(self.start[chosen], self.end[chosen], offset)
 
@@ -49,8 +49,8 @@ class Lors:
 class EventList:
     """Events ready for EM: lines, weights and addends, all of one length n.
 
-    weight : (n,) float32, 1, or 1/fraction where events were thinned out
-    addend : (n,) float32, the line's expected background, in the unit of its projection; empty for
+    weight : (n,) float32; 1, or 1/fraction where events were thinned
+    addend : (n,) float32, the line's expected background, in the unit of its projection; empty if
         none
     """
 
@@ -67,13 +67,13 @@ class EventList:
         return cls(lors, np.ones(len(lors), np.float32))
 
     def take(self, chosen: Selection) -> EventList:
-        """Return the chosen events."""
+        """Return the selected events."""
         addend = self.addend[chosen] if len(self.addend) else self.addend
         return EventList(self.lors.take(chosen), self.weight[chosen], addend)
 
 
 def joined(parts: list[EventList]) -> EventList:
-    """Return one list of all events of ``parts``, in order."""
+    """Return all events of ``parts`` as one list, in order."""
     if len(parts) == 1:
         return parts[0]
     lors = Lors(

@@ -1,4 +1,4 @@
-"""Frames of an image in time, and images with one volume for each of them."""
+"""The time frames of an image, and images with one volume per frame."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recon.core.grid import GridError, ImageGrid
 
 @dataclass(frozen=True)
 class FrameTime:
-    """When the events of a volume came.
+    """When the events of a volume were measured.
 
     start_s : from the run's start
-    duration_s : what DICOM calls actual frame duration
-    gate : number of the gate from 1, None where the frame is an interval of time
-    decay_factor : by which the volume was multiplied for decay
-    prompts : events in it, None where that is not known
+    duration_s : DICOM's actual frame duration
+    gate : gate number from 1; None for an ordinary time frame
+    decay_factor : factor applied to the volume for decay
+    prompts : events in it, None if unknown
     """
 
     start_s: float
@@ -30,7 +30,7 @@ class FrameTime:
 
     @property
     def end_s(self) -> float:
-        """When it ends, from the run's start."""
+        """End of the frame, from the run's start."""
         return self.start_s + self.duration_s
 
 
@@ -42,8 +42,8 @@ def as_volumes(
     Raises
     ------
     GridError
-        for another shape than the grid's, another number of frames, a value that is not finite,
-        or a frame without duration.
+        if the shape or the number of frames does not match, a value is not finite, or a frame has
+        no duration.
     """
     volumes = np.asarray(image, dtype=np.float32)
     if volumes.ndim == 3:

@@ -1,7 +1,7 @@
-"""Parts of a run's time: frames of any length, and gates that are many short intervals.
+"""Parts of a run's time: frames of any length, and gates made of many short intervals.
 
 Both are a :class:`TimeSelection`: half-open intervals [start, end) of detector time since the run's
-start. A frame is one interval; a gate of a periodic motion has one interval in each cycle.
+start. A frame is one interval; a gate of a periodic motion has one interval per cycle.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ MOST_FRAMES, MOST_DIGITS = 2000, 18
 
 
 class FrameError(ReconError):
-    """Frames that cannot be: says which, and what is allowed."""
+    """Impossible frames; the message says which, and what is allowed."""
 
 
 @dataclass(frozen=True)
 class TimeSelection:
     """Intervals of a run's time.
 
-    intervals_s : (n, 2) f8, start and end of each, in order of time, apart from each other
-    gate : number of the gate from 1, or None for a whole frame
-    asked_s : start and end that were asked for, of which the run may not have all
+    intervals_s : (n, 2) f8, start and end of each, in order of time, without overlap
+    gate : gate number from 1, or None for a whole frame
+    asked_s : start and end as requested; the run may be shorter
     """
 
     name: str
@@ -59,22 +59,22 @@ class TimeSelection:
 
     @property
     def duration_s(self) -> float:
-        """Time in all intervals together."""
+        """Total time of all intervals."""
         return float(np.diff(self.intervals_s, axis=1).sum())
 
     def holds(self, time_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return which of these times lie in an interval, (n,) bool."""
+        """Return which of these times lie within an interval, (n,) bool."""
         edges_s = np.minimum(self.intervals_s.reshape(-1), MOST_S)
         edges = np.rint(edges_s * PS_PER_S).astype(np.int64)
         return np.asarray(np.searchsorted(edges, time_ps, side="right") % 2 == 1)
 
     def take(self, records: Records) -> Records:
-        """Return the records whose ``time_ps`` lies in an interval."""
+        """Return the records whose ``time_ps`` lies within an interval."""
         inside = self.holds(records["time_ps"])
         return records if inside.all() else records[inside]
 
     def within(self, start_s: float, end_s: float) -> TimeSelection:
-        """Return what lies between two times."""
+        """Return the part that lies between two times."""
         cut = np.clip(self.intervals_s, start_s, end_s)
         return replace(self, intervals_s=cut[cut[:, 1] > cut[:, 0]])
 
@@ -82,7 +82,7 @@ class TimeSelection:
 def parse_frames(text: str) -> tuple[tuple[float, float], ...]:
     """Return (start, end) in s of frames written as ``10x60s,5x120s`` or ``0:60,60:300``.
 
-    Lengths follow each other from the run's start; ``s`` may be left out, ``min`` is known too.
+    Lengths follow on from the run's start; the unit is ``s`` (may be omitted) or ``min``.
     """
     frames: list[tuple[float, float]] = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
@@ -120,9 +120,9 @@ def check_frames(frames: list[tuple[float, float]] | tuple[tuple[float, float], 
 def frame_selections(
     frames: tuple[tuple[float, float], ...], *, duration_s: float
 ) -> tuple[list[TimeSelection], list[str]]:
-    """Return the frames as selections, cut at the run's end, and what was cut, in words.
+    """Return the frames as selections, cut at the run's end, and a note of what was cut.
 
-    Without frames, the whole run is one. A frame beyond the run's end is kept and has no time.
+    Without frames, the whole run is one frame. A frame beyond the run's end is kept, but empty.
     """
     if not frames:
         return [TimeSelection.frame(0.0, duration_s, name="whole run")], []

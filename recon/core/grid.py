@@ -19,15 +19,15 @@ Image = npt.NDArray[np.float32]
 
 
 class ReconError(TomoshibiError):
-    """Base of everything that reconstruction refuses to do."""
+    """Base of all errors raised by reconstruction."""
 
 
 class GridError(ReconError):
-    """An image or grid whose size does not fit; says both sizes."""
+    """An image and a grid differ in size; the message gives both sizes."""
 
 
 class Lattice(NamedTuple):
-    """What a kernel needs to know of a grid (all arrays of length 3)."""
+    """What a kernel needs to know about a grid (all arrays of length 3)."""
 
     size: npt.NDArray[np.int64]
     voxel_mm: npt.NDArray[np.float64]

@@ -1,14 +1,14 @@
 """The µ map: linear attenuation coefficients at 511 keV in 1/mm, brought onto the image grid.
 
-Read are npz (``mu_per_mm``, ``voxel_mm``, centred on the scanner) and NIfTI, which says by its
-affine where it lies (RAS mm, origin at the scanner's centre, as our images are written). Units of
-NIfTI values: 1/mm, 1/cm, or HU of a CT, converted with two straight lines (J. P. J. Carney et al.,
-Med. Phys. 33 (2006) 976, for 120 kVp; after C. Burger et al., Eur. J. Nucl. Med. 29 (2002) 922):
+Two formats are read: npz (``mu_per_mm``, ``voxel_mm``, centred on the scanner) and NIfTI, whose
+affine gives the position (RAS mm, origin at the scanner's centre, as in our images). NIfTI values
+are in 1/mm, 1/cm, or HU of a CT, converted with two straight lines (J. P. J. Carney et al., Med.
+Phys. 33 (2006) 976, for 120 kVp; after C. Burger et al., Eur. J. Nucl. Med. 29 (2002) 922):
 
     µ · cm = 9.6e-5 (HU + 1000)               HU ≤ 47
     µ · cm = 5.10e-5 (HU + 1000) + 4.71e-2    HU > 47
 
-At 80 kVp bone comes out some 10 % too high with them.
+At 80 kVp this puts bone some 10 % too high.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MuUnit = Literal["auto", "per_mm", "per_cm", "hu"]
 
 
 class MuMapError(ReconError):
-    """A µ map that cannot be used; says file, value and bound."""
+    """A µ map cannot be used; the message gives file, value and bound."""
 
 
 def check_mu(mu: npt.NDArray[np.floating], *, source: str = "µ map") -> None:
@@ -62,13 +62,13 @@ def load_mu_map(path: Path, grid: ImageGrid, *, unit: MuUnit = "auto") -> Image:
 
     Parameters
     ----------
-    unit : of NIfTI values. "auto" takes 1/mm for maxima to 0.05 and 1/cm for 0.05 to 0.5, and
-        refuses the rest; HU must be said. An npz is always in 1/mm
+    unit : of NIfTI values. "auto" takes 1/mm for maxima up to 0.05 and 1/cm for 0.05 to 0.5, and
+        refuses the rest; HU must be stated. An npz is always in 1/mm
 
     Raises
     ------
     MuMapError
-        for a file that cannot be read, values out of bounds, or a map that misses the grid.
+        if the file cannot be read, values are out of bounds, or the map misses the grid.
     """
     if path.name.endswith((".nii", ".nii.gz")):
         return _load_nifti(path, grid, unit)
@@ -78,7 +78,7 @@ def load_mu_map(path: Path, grid: ImageGrid, *, unit: MuUnit = "auto") -> Image:
 
 
 def hu_to_mu(hounsfield: npt.NDArray[np.floating]) -> Image:
-    """Return µ at 511 keV in 1/mm of CT numbers (see the module's docstring)."""
+    """Return µ at 511 keV in 1/mm for CT numbers (formula: module docstring)."""
     above_air = hounsfield + 1000.0
     per_cm = np.where(hounsfield <= 47, 9.6e-5 * above_air, 5.10e-5 * above_air + 4.71e-2)
     return np.asarray(np.clip(per_cm / 10.0, 0.0, MAX_MU_PER_MM), dtype=np.float32)
@@ -135,7 +135,7 @@ def _in_per_mm(values: Image, unit: MuUnit, path: Path) -> Image:
 
 @contextlib.contextmanager
 def opened_npz(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-    """Open an npz; of another file numpy would say how to unpickle it, which nobody should."""
+    """Open an npz. For other files numpy's own error suggests unpickling them: unsafe."""
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("it is no npz archive, or damaged")

@@ -5,15 +5,15 @@ the calibration factor K,
 
     C [Bq/mL] = K / b · pairs/(s·mL)
 
-K is found once per scanner from a uniform cylinder of known concentration, with the corrections
-that the images will have (``tomoshibi calibrate activity``): it holds what geometry and detection
+K is measured once per scanner with a uniform cylinder of known concentration, using the same
+corrections as the images (``tomoshibi calibrate activity``): it covers what geometry and detection
 model leave out, mostly the detection efficiency of the blocks and the energy window. It does not
 depend on the nuclide.
 
     SUV_bw = C(t) [Bq/mL] · weight [g] / (A_injected [Bq] · 2^(−(t − t_injected)/T))
 
-in g/mL (QIBA, FDG-PET/CT Technical Committee, SUV as body weight, 2013); t is the time that decay
-is corrected to.
+in g/mL (QIBA, FDG-PET/CT Technical Committee, SUV as body weight, 2013); decay is corrected to time
+t.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BQ_PER_ML = "Bq/mL"
 SUV = "SUV"
 FORMAT = "tomoshibi activity calibration"
 VERSION = 2
-"""Since 2 with block efficiency: factors of before are larger by what it takes away."""
+"""Block efficiency is included since 2: earlier factors are larger by its effect."""
 
 FACTOR_BOUNDS = (1e-3, 1e3)
 
 
 class QuantificationError(ReconError):
-    """A calibration or patient figure that cannot be used; says which and why."""
+    """A calibration or patient figure cannot be used; the message says which and why."""
 
 
 class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +61,7 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     version: int = VERSION
 
     def check(self, *, scanner: str, scanner_hash: str) -> None:
-        """Refuse a factor of another scanner."""
+        """Raise if the factor belongs to another scanner."""
         if self.scanner != scanner or (self.scanner_hash and self.scanner_hash != scanner_hash):
             raise QuantificationError(
                 f"activity calibration of scanner {self.scanner} ({self.scanner_hash}), this is "
@@ -70,7 +70,7 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             )
 
     def differences(self, applied: dict[str, bool], lld_keV: float, uld_keV: float) -> list[str]:
-        """Return in words what differs between the factor's making and an image."""
+        """Return in words how an image differs from those the factor was made with."""
         words = [
             f"{name} {'on' if was else 'off'} there and {'off' if was else 'on'} here"
             for name, was in self.corrections.items()
@@ -85,12 +85,12 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 _FREE = ("calibration", "decay", "motion")
-"""Corrections that leave the scale alone, or are known exactly."""
+"""Corrections that do not affect the scale, or are known exactly."""
 
 
 @dataclass(frozen=True)
 class Patient:
-    """What SUV needs: body weight, activity injected, and when (s since the run's start)."""
+    """What SUV needs: body weight, injected activity, injection time (s since the run's start)."""
 
     weight_kg: float
     injected_Bq: float
@@ -120,7 +120,7 @@ class Patient:
 
 
 def load_calibration(path: Path) -> ActivityCalibration:
-    """Return the calibration in a JSON file; raises QuantificationError where it is none."""
+    """Return the calibration in a JSON file; raises QuantificationError if it is not one."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=ActivityCalibration)
     except (OSError, msgspec.MsgspecError) as error:
@@ -142,14 +142,14 @@ def load_calibration(path: Path) -> ActivityCalibration:
 
 @dataclass(frozen=True)
 class Region:
-    """A cylinder along z in which a mean is taken, away from the edges of what is in it."""
+    """A cylinder along z in which a mean is taken, clear of the object's edges."""
 
     radius_mm: float
     length_mm: float
     centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def mask(self, grid: ImageGrid) -> npt.NDArray[np.bool_]:
-        """Return the voxels whose centre is inside; raises QuantificationError where none is."""
+        """Return the voxels whose centre is inside; raises QuantificationError if none is."""
         x, y, z = grid.axes_mm()
         a, b, c = self.centre_mm
         inside = ((x - a) ** 2 + (y - b) ** 2 <= self.radius_mm**2) & (
@@ -168,7 +168,7 @@ class Region:
 
 @dataclass(frozen=True)
 class MeanInRegion:
-    """Mean of an image in a region; ``error``: relative, from the spread of its slices."""
+    """Mean of an image in a region; ``error`` is relative, from the spread of its slices."""
 
     mean: float
     error: float
@@ -177,7 +177,7 @@ class MeanInRegion:
 
 
 def mean_in(image: Image, grid: ImageGrid, region: Region) -> MeanInRegion:
-    """Return the mean in a region, and its error as the scatter of independent z slices."""
+    """Return the mean in a region, and its error from the spread of independent z slices."""
     mask = region.mask(grid)
     counts = mask.sum(axis=(0, 1))
     sums = np.where(mask, image, 0).sum(axis=(0, 1), dtype=np.float64)

@@ -1,10 +1,10 @@
-"""A point spread that changes with the distance from the axis: radial, tangential and axial widths.
+"""A point spread that varies with distance from the axis: radial, tangential and axial widths.
 
-Each transaxial column (x, y) has its own Gaussian, σ along the radius and across it, integrated
-over the voxels around it (``SAMPLES``² points each), cut at ``CUT_SIGMAS`` and divided by its sum
-over the grid: every emission keeps its mass of 1, up to the edge. Along z the Gaussian is the same
+Each transaxial column (x, y) has its own Gaussian with a radial and a tangential σ, integrated over
+the voxels around it (``SAMPLES``² points each), cut at ``CUT_SIGMAS`` and divided by its sum over
+the grid: every emission keeps its mass of 1, even at the edge. Along z the Gaussian is the same
 everywhere (:class:`recon.core.resolution.GaussianResolution`); the two work on different axes and
-commute. ``adjoint`` reads the same table of weights from the other side.
+commute. ``adjoint`` applies the transpose of the same table of weights.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RadialResolution:
 
     Parameters
     ----------
-    radial_mm, tangential_mm : (x, y) along the line to the axis, and across it
+    radial_mm, tangential_mm : (x, y), along the line to the axis and perpendicular to it
     axial_mm : along z
     """
 
@@ -61,7 +61,7 @@ class RadialResolution:
         self._axial = GaussianResolution(grid, (0.0, 0.0, axial_mm * FWHM_PER_SIGMA))
 
     def apply(self, image: Image) -> Image:
-        """Return the image as the scanner sees it: G image."""
+        """Return G image: the image as the scanner sees it."""
         out = np.zeros(self.grid.shape, dtype=np.float32)
         seen = self._axial.apply(np.asarray(image, dtype=np.float32))
         self._run(lambda first, stop: spread_columns(seen, self.weights, first, stop, out))
@@ -86,7 +86,7 @@ class RadialResolution:
 
 
 def _weights(grid: ImageGrid, radial_mm: F8, tangential_mm: F8, reach: int) -> F4:
-    """Return where emissions of each column land, (x, y, 2 reach + 1, 2 reach + 1), sums of 1."""
+    """Return where each column's emissions land, (x, y, 2 reach + 1, 2 reach + 1), sums 1."""
     x, y, _ = (axis.astype(np.float64) for axis in grid.axes_mm())
     radius = np.maximum(np.hypot(x, y), 1e-9)[:, :, 0]
     cosine = np.where(radius > 1e-6, x[:, :, 0] / radius, 1.0)
@@ -120,7 +120,7 @@ def _inside(size: int, reach: int) -> npt.NDArray[np.bool_]:
 
 @bare_kernel
 def spread_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> None:
-    """``out[u, v]`` gains what every column (u - a, v - b) sends to it, rows first..stop of u."""
+    """Add to ``out[u, v]`` what every column (u - a, v - b) sends there, for rows u first..stop."""
     n_x, n_y, n_z = image.shape
     reach = weights.shape[2] // 2
     for u in range(first, stop):
@@ -135,7 +135,7 @@ def spread_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> No
 
 @bare_kernel
 def collect_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> None:
-    """The adjoint: ``out[x, y]`` gains what lies where its emissions land, rows first..stop."""
+    """The adjoint: add to ``out[x, y]`` what lies where its emissions land, rows first..stop."""
     n_x, n_y, n_z = image.shape
     reach = weights.shape[2] // 2
     for x in range(first, stop):

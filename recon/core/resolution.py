@@ -1,11 +1,11 @@
-"""Resolution in image space: what blurs between the emission and the line that is recorded.
+"""Image-space resolution: the blur between an emission and its recorded line.
 
 The expectation becomes ȳ = A G λ + b with G a blur of the image, so EM needs Gᵀ as well and the
 sensitivity Gᵀ s (A. J. Reader et al., IEEE Trans. Nucl. Sci. 50 (2003) 1392).
 
 :class:`GaussianResolution` is separable. Along each axis an emission in voxel j lands in voxel i
 with the Gaussian's integral over voxel i, cut at 4 σ and divided by its sum over the voxels of the
-grid: every emission keeps its mass of 1 up to the edge, and Gᵀ is the transpose of exactly that.
+grid: every emission keeps its mass of 1 even at the edge, and Gᵀ is the exact transpose.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GaussianResolution:
 
     Parameters
     ----------
-    fwhm_mm : along x, y and z; 0 leaves an axis as it is
+    fwhm_mm : along x, y and z; 0 for no blur along an axis
     """
 
     def __init__(self, grid: ImageGrid, fwhm_mm: tuple[float, float, float]) -> None:
@@ -61,7 +61,7 @@ class GaussianResolution:
             self._share /= np.expand_dims(inside, [k for k in range(3) if k != axis])
 
     def apply(self, image: Image) -> Image:
-        """Return the image as the scanner sees it: G image."""
+        """Return G image: the image as the scanner sees it."""
         self.grid.check(image)
         return self._blurred(image * self._share)
 

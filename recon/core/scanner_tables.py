@@ -1,4 +1,4 @@
-"""What a scanner fixes for its reconstruction, made once and shared by live and offline."""
+"""The parts of a reconstruction that depend only on the scanner, shared by live and offline."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ReconSystem:
     ) -> ReconSystem:
         """Return the system of a scanner; window and pairs are the preset's unless given.
 
-        energies_keV : LLD and ULD of the singles, for the block efficiency; None: geometry alone,
-            as if every photon that is stopped were counted
+        energies_keV : LLD and ULD of the singles, for the block efficiency; None for geometry
+            alone, as if every stopped photon were counted
         """
         geometry = geometry or build_geometry(scanner)
         response, acquisition = scanner.response, scanner.acquisition

@@ -1,12 +1,12 @@
 """Time of flight, stated once: sign, kernel and table.
 
-A coincidence has ``tof_ps = t_b - t_a``. Where it is positive the photon at ``a`` was detected
-first, so the source lies nearer to ``a``: displaced from the LOR's centre by ``c · tof / 2``
-towards ``a``. LORs run from ``start`` = a to ``end`` = b and offsets count positive towards
-``end``, hence ``offset_mm = -c · tof_ps / 2``.
+A coincidence has ``tof_ps = t_b - t_a``. If it is positive, the photon at ``a`` was detected first
+and the source lies nearer to ``a``: displaced from the LOR's centre by ``c · tof / 2`` towards
+``a``. LORs run from ``start`` = a to ``end`` = b and offsets count positive towards ``end``, hence
+``offset_mm = -c · tof_ps / 2``.
 
 The kernel is a Gaussian cut at ``± n_sigmas`` and normalised there, integrated over the width of
-a time bin. Summed over all bins of a LOR it gives 1, so that one sensitivity image serves TOF and
+a time bin. Over all bins of a LOR it sums to 1, so that one sensitivity image serves TOF and
 non-TOF alike.
 """
 
@@ -29,7 +29,7 @@ TABLE_CELLS = 4096
 
 
 class TofError(ReconError):
-    """A time-of-flight model that cannot be used."""
+    """A time-of-flight model cannot be used."""
 
 
 class TofTable(NamedTuple):
@@ -62,7 +62,7 @@ class TofModel:
 
     @classmethod
     def from_ctr(cls, ctr_fwhm_ps: float, *, bin_ps: float) -> TofModel:
-        """Return the model of a coincidence time resolution (FWHM of t_b - t_a)."""
+        """Return the model for a coincidence time resolution (FWHM of t_b - t_a)."""
         return cls(
             sigma_mm=ctr_fwhm_ps / FWHM_PER_SIGMA * HALF_C_MM_PER_PS,
             bin_mm=bin_ps * HALF_C_MM_PER_PS,
@@ -85,7 +85,7 @@ class TofModel:
         return np.asarray(np.clip(inside, 0.0, 1.0))
 
     def table(self) -> TofTable:
-        """Return the kernel sampled at the middle of each of ``TABLE_CELLS`` cells."""
+        """Return the kernel sampled at the centre of each of ``TABLE_CELLS`` cells."""
         cells_per_mm = TABLE_CELLS / self.support_mm
         weight = np.zeros(TABLE_CELLS + 2, dtype=np.float32)
         weight[:TABLE_CELLS] = self.weight((np.arange(TABLE_CELLS) + 0.5) / cells_per_mm)

@@ -1,18 +1,18 @@
-"""Prepared events kept on disk: memory does not grow with the list, every pass reads in order.
+"""Prepared events on disk: memory does not grow with the list, every pass reads sequentially.
 
-Events come in parts (any size, in order of time) and leave in *blocks*: arrays of one subset, in an
-order in which neighbours meet the same voxels. A short list stays in memory. Beyond
-``memory_limit_bytes`` all blocks go to one temporary file that is unlinked when it is opened, so
-that a killed process leaves nothing behind, and are read through a memory map whose pages are
-given back after every subset. An event is 32 bytes: two ends, weight and addend (36 with TOF).
+Events come in parts (any size, in order of time) and leave in *blocks*: arrays of one subset,
+ordered so that neighbours meet the same voxels. A short list stays in memory. Beyond
+``memory_limit_bytes`` all blocks go to one temporary file, unlinked as soon as it is open so that a
+killed process leaves nothing behind, and are read through a memory map whose pages are released
+after every subset. An event is 32 bytes: two ends, weight and addend (36 with TOF).
 
-Subsets hold every M-th event of each buffer after it was sorted by direction (``by="time"``: all
-times and all directions alike in each), or the events of every M-th of about ``VIEWS`` transaxial
-views (``by="angle"``, the classical OSEM of H. M. Hudson and R. S. Larkin, IEEE Trans. Med. Imaging
-13 (1994) 601). Either way a subset sees about the same share of every voxel's sensitivity: 1/M, or
-its share of the events where a scanner's few directions fill the views unequally.
+Subsets hold every M-th event of each buffer sorted by direction (``by="time"``: each subset covers
+all times and directions equally), or the events of every M-th of about ``VIEWS`` transaxial views
+(``by="angle"``, the classical OSEM of H. M. Hudson and R. S. Larkin, IEEE Trans. Med. Imaging 13
+(1994) 601). Either way a subset sees about the same share of every voxel's sensitivity: 1/M, or its
+share of the events where a scanner's few directions fill the views unequally.
 
-Events of weight 0 (lines on which nothing can be seen) are left out and counted.
+Events of weight 0 (lines without sensitivity) are left out and counted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LEAST_BUFFER, MOST_BUFFER = 1 << 18, 1 << 21
 
 
 class EventStoreError(ReconError):
-    """Events that cannot be kept: no room, or numbers no reconstruction can use."""
+    """Events cannot be stored: no room, or values that no reconstruction can use."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Place:
 
 
 class EventStore:
-    """Prepared events, subset by subset; make it with :meth:`build`, close it after use."""
+    """Prepared events, subset by subset; create it with :meth:`build`, close it after use."""
 
     def __init__(
         self, *, folder: Path | None, subsets: int, by: Partition, memory_limit_bytes: int
@@ -86,18 +86,18 @@ class EventStore:
         by: Partition = "time",
         memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     ) -> EventStore:
-        """Return a store of all events of ``parts``, which are asked for one after the other.
+        """Return a store of all events of ``parts``, which are consumed one by one.
 
         Parameters
         ----------
         parts : lists, all with TOF offsets or all without
-        folder : where the temporary file goes; the system's temporary folder where it is None
+        folder : where the temporary file goes; None for the system's temporary folder
         memory_limit_bytes : events beyond this go to the file
 
         Raises
         ------
         EventStoreError
-            for weights or addends that are negative or not finite, and where the disk is full
+            if a weight or addend is negative or not finite, or the disk is full
         """
         store = cls(folder=folder, subsets=subsets, by=by, memory_limit_bytes=memory_limit_bytes)
         try:
@@ -147,7 +147,7 @@ class EventStore:
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
-        """Give memory and disk back. The blocks that were handed out keep theirs until dropped."""
+        """Release memory and disk. Blocks already handed out keep theirs until dropped."""
         self._held = [[] for _ in range(self.subsets)]
         self._places = [[] for _ in range(self.subsets)]
         self._map = None
@@ -175,7 +175,7 @@ class EventStore:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def _checked(self, events: EventList) -> EventList:
-        """Return the events of some weight, or raise if one cannot be used."""
+        """Return the events with weight above 0; raise if one cannot be used."""
         if self.has_tof is None:
             self.has_tof = events.lors.has_tof
         if self.has_tof != events.lors.has_tof:
@@ -203,7 +203,7 @@ class EventStore:
             self._spill()
 
     def _dealt(self, lors: Lors, order: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
-        """Return which events, in order, each subset gets."""
+        """Return the events that each subset gets, in order."""
         if self._by == "time":
             return [order[number :: self.subsets] for number in range(self.subsets)]
         subset = (view_of(lors, self.subsets * max(1, VIEWS // self.subsets)) % self.subsets)[order]
@@ -246,7 +246,7 @@ class EventStore:
 
 
 def view_of(lors: Lors, views: int) -> npt.NDArray[np.int64]:
-    """Return which of ``views`` equal steps of the transaxial angle in 0..π each line lies in."""
+    """Return the view of each line: which of ``views`` equal steps of transaxial angle in 0..π."""
     along = lors.end - lors.start
     angle = np.nan_to_num(np.arctan2(along[:, 1], along[:, 0])) % np.float32(np.pi)
     return np.asarray(angle * (views / np.pi), dtype=np.int64).clip(0, views - 1)

@@ -42,18 +42,18 @@ DEFAULT_SUBSETS = 8
 
 @dataclass(frozen=True)
 class OsemResult:
-    """The image, and how the passes went.
+    """The image, and the course of the iterations.
 
     image : emissions per second in each voxel (exposure = sensitivity · seconds)
     log_likelihood : per iteration, of the image before each of its subsets, subsets summed
-    used, unexplained : weight of the last iteration's events that some voxel, or none, explains
-    expected : per iteration, trues that its image expects, Σ E λ; equals used without background
-    iterations : whole iterations done, fewer than asked for where it was stopped
-    subsets : subsets that the events were dealt to
-    left_out : events on lines that nothing can be seen on (weight 0)
+    used, unexplained : weight of the last iteration's events that some voxel (or none) explains
+    expected : per iteration, trues expected from its image, Σ E λ; without background equal to used
+    iterations : whole iterations done, fewer than requested if it was stopped
+    subsets : number of subsets
+    left_out : events on lines without sensitivity (weight 0)
     change : per iteration, relative change of the image (root of the sum of squares)
-    noise : per iteration, relative noise of the image; empty where no rule asked for it
-    stopped_by : what ended it, in words
+    noise : per iteration, relative noise of the image; empty unless a stopping rule needs it
+    stopped_by : what ended the iterations, in words
     """
 
     image: Image
@@ -93,14 +93,14 @@ def osem(
     subsets : of an event list, 8 unless given; a store has its own
     resolution : blur of the image between emission and line
     prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.em.penalised`)
-    initial : finite and not negative; voxels that are 0 stay 0. Uniform where it is None
-    stopping : ends the iterations early
-    stopped : asked before each update; True returns the image as it is
+    initial : finite and not negative; voxels that are 0 stay 0. None for a uniform image
+    stopping : rule that ends the iterations early
+    stopped : polled before each update; True returns the current image
 
     Raises
     ------
     OsemError
-        for plans out of bounds, and for exposures or initial images that are not finite
+        if iterations or subsets are out of bounds, or exposure or initial image are not finite
     """
     check_plan(iterations, subsets)
     store = stored(events, subsets)
@@ -113,14 +113,14 @@ def osem(
 
 
 def check_plan(iterations: int, subsets: int | None) -> None:
-    """Raise :class:`OsemError` for numbers of iterations or subsets that make no sense."""
+    """Raise :class:`OsemError` if the number of iterations or subsets is out of bounds."""
     for name, value in (("iterations", iterations), ("subsets", subsets)):
         if value is not None and not 1 <= value <= 1000:
             raise OsemError(f"{name} = {value}: must lie in 1..1000")
 
 
 def stored(events: EventList | EventStore, subsets: int | None) -> EventStore:
-    """Return events dealt to subsets, in memory if they are a list."""
+    """Return an event store; a list is dealt to subsets in memory."""
     if isinstance(events, EventStore):
         if subsets not in (None, events.subsets):
             raise OsemError(f"subsets = {subsets}, but the store was made for {events.subsets}")

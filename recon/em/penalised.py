@@ -9,10 +9,10 @@ J. A. Fessler, IEEE Trans. Med. Imaging 22 (2003) 613, who prove convergence to 
 (twice: the Hessian of pairwise differences is at most twice its diagonal) keeps a strong prior from
 overshooting; δ, a small share of the uniform image, lets voxels leave 0.
 
-The first iteration is OSEM, unless it starts from an image that was given. Voxels stay below
-N / E_j, which no maximum exceeds.
+The first iteration is OSEM, unless an initial image is given. Voxels stay below N / E_j, which no
+maximum exceeds.
 
-The relative-difference prior: what smooths an image in proportion to its level.
+The relative-difference prior smooths an image in proportion to its level:
 
     R(λ) = Σ_{pairs j,k} v_jk κ_j κ_k (λ_j - λ_k)² / (λ_j + λ_k + γ |λ_j - λ_k| + ε)
 
@@ -23,7 +23,7 @@ With d = λ_j - λ_k and S the denominator,
 
     ∂/∂λ_j = v κ κ d (λ_j + 3 λ_k + γ |d| + 2 ε) / S²,     ∂²/∂λ_j² = 2 v κ κ (2 λ_k + ε)² / S³.
 
-κ is 0 outside the mask: the border of what may hold activity is no edge to be smoothed.
+κ is 0 outside the mask: the border of the mask is not an edge to be smoothed.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from recon.projector.operator import EmSums
 
 @dataclass(frozen=True)
 class RelativeDifference:
-    """The prior as it is asked for, without units.
+    """The prior as the user sets it, without units.
 
-    beta : strength: the penalty is beta · Ē · R(λ) with Ē the mean exposure, so that it compares
-        with counts and one value serves short and long scans
-    gamma : edges: 0 is a quadratic prior on relative differences, 2 is usual
+    beta : strength: the penalty is beta · Ē · R(λ) with Ē the mean exposure, so that it scales with
+        the counts and one value serves short and long scans
+    gamma : edge preservation: 0 is a quadratic prior on relative differences, 2 is usual
     epsilon : ε as a share of the uniform image's level
-    kappa : weight of each voxel, ones where it is None
+    kappa : weight of each voxel; None for ones
     """
 
     beta: float
@@ -63,7 +63,7 @@ class RelativeDifference:
                 raise OsemError(f"prior: {name} = {value:g} must lie in {low:g}..{high:g}")
 
     def penalty(self, model: EmModel) -> Penalty:
-        """Return the penalty for one reconstruction's exposure, mask and counts."""
+        """Return the penalty scaled to one reconstruction's exposure, mask and counts."""
         kappa = np.ones(model.mask.shape, np.float32) if self.kappa is None else self.kappa
         model.projector.grid.check(kappa, what="kappa")
         if not (np.isfinite(kappa) & (kappa >= 0)).all():
@@ -123,7 +123,7 @@ def relative_differences(
 ) -> None:
     """Add gradient and curvature to images of zeros, and the penalty to ``value[0]``.
 
-    All images (x, y, z) float32. Every pair is met from both sides: half its value each time.
+    All images (x, y, z) float32. Every pair is visited from both sides: half its value each time.
     """
     two, three, half = np.float32(2.0), np.float32(3.0), np.float32(0.5)
     n_x, n_y, n_z = image.shape
@@ -160,7 +160,7 @@ LEAST_SHARE = 1e-3
 
 @dataclass
 class Bsrem:
-    """One reconstruction's steps; ``warm`` leaves the first iteration of OSEM out."""
+    """The updates of one reconstruction; ``warm`` skips the initial OSEM iteration."""
 
     model: EmModel
     penalty: Penalty

@@ -2,11 +2,11 @@
 
     ȳ_i = (A G λ)_i + b_i,      E_j = (Gᵀ ε)_j,      ε = sensitivity · seconds
 
-All algorithms need one thing of the events: the back projection of their ratios,
+All algorithms need one thing from the events: the back projection of their ratios,
 
     ratio_j = ( Gᵀ Aᵀ w / (A G λ + b) )_j / f      over the events of one subset,
 
-f ≈ 1 / M being the subset's share of all events; it is E_j in the mean when λ is right.
+with f ≈ 1 / M the subset's share of all events; its mean is E_j when λ is right.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def uniform_image(
 
 
 def em_quotient(numerator: Image, exposure: Image, mask: npt.NDArray[np.bool_]) -> Image:
-    """Return numerator / exposure on ``mask``, 0 elsewhere; finite whatever comes in."""
+    """Return numerator / exposure on ``mask``, 0 elsewhere; finite for any input."""
     quotient = np.zeros_like(numerator)
     np.divide(numerator, exposure, out=quotient, where=mask & (exposure > 0))
     return np.nan_to_num(quotient, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
@@ -44,7 +44,7 @@ def em_quotient(numerator: Image, exposure: Image, mask: npt.NDArray[np.bool_]) 
 
 @dataclass(frozen=True)
 class EmModel:
-    """What an algorithm iterates on; make it with :meth:`of`.
+    """What an algorithm iterates on; create it with :meth:`of`.
 
     exposure : E, expected events per unit of each voxel, 0 outside ``mask``
     mask : voxels that may hold activity and are seen
@@ -96,7 +96,7 @@ class EmModel:
         return np.where(self.mask, initial, np.float32(0.0)).astype(np.float32)
 
     def ratio(self, image: Image, subset: int, half: int | None = None) -> tuple[Image, EmSums]:
-        """Return Gᵀ Aᵀ (w / (A G image + b)) / f of a subset's events, and what they sum to.
+        """Return Gᵀ Aᵀ (w / (A G image + b)) / f of a subset's events, and their sums.
 
         ``half`` 0 or 1 takes every other event of the subset.
         """
@@ -111,7 +111,7 @@ class EmModel:
         return back if self.resolution is None else self.resolution.adjoint(back), sums
 
     def expected(self, image: Image) -> float:
-        """Return how many trues all lines together are expected to hold: Σ E λ."""
+        """Return the trues expected on all lines together: Σ E λ."""
         return float(np.vdot(self.exposure.astype(np.float64), image))
 
 

@@ -3,13 +3,13 @@
     s_j = Σ_lines m_i a_ij,     m = g · n · c · l      (see recon.lines.model for why)
 
 The sum over all lines is an integral over pairs of blocks, done with quasi-random lines
-(:mod:`recon.em.sensitivity_lines`). Photopeak fraction and energy window are not in it: a constant
-that calibration finds.
+(:mod:`recon.em.sensitivity_lines`). Photopeak fraction and energy window are not included:
+calibration finds that constant.
 
 Near the axis the gaps between blocks that face each other line up and s changes within a few mm, so
 the geometric image is made on the full grid; the scanner's mirror planes and quarter turns multiply
-its samples by up to 16. What normalisation, live shares and attenuation do to it is smooth: the
-ratio of the images with and without n c l, of the same lines, is found on a grid of at least
+its samples by up to 16. The effect of normalisation, live shares and attenuation is smooth: the
+ratio of the images with and without n c l, from the same lines, is computed on a grid of at least
 ``COARSE_MM`` and interpolated (:class:`SensitivityRatio`).
 """
 
@@ -38,7 +38,7 @@ GEOMETRIC_FWHM_MM = 3.0
 SAMPLES = 2_500_000
 RATIO_SAMPLES = 800_000
 LEAST_RELATIVE = 0.01
-"""Voxels seen with less than this share of the greatest sensitivity are masked."""
+"""Voxels below this share of the greatest sensitivity are masked."""
 
 Stopped = Callable[[], bool]
 
@@ -58,8 +58,8 @@ def geometric_sensitivity(
 
     Parameters
     ----------
-    samples : lines in all, spread evenly over the allowed pairs
-    stopped : asked now and then; True raises :class:`SensitivityStopped`
+    samples : total number of lines, spread evenly over the allowed pairs
+    stopped : polled regularly; True raises :class:`SensitivityStopped`
     """
     grid = system.grid
     projector = Projector(grid, threads=threads)
@@ -75,9 +75,9 @@ def geometric_sensitivity(
 
 
 class SensitivityRatio:
-    """By which factor n, c and l lower each voxel's sensitivity; what did not change is kept.
+    """The factor by which n, c and l lower each voxel's sensitivity; unchanged parts are cached.
 
-    The lines, their sum without factors, and the last factors and attenuation of each line stay in
+    The lines, their sum without factors, and each line's last factors and attenuation stay in
     memory (35 MB for 800,000 lines): a new µ map costs its projection and one back projection, a
     new normalisation the back projection only.
     """
@@ -167,7 +167,7 @@ def refined(image: npt.NDArray[np.floating], coarse: ImageGrid, grid: ImageGrid)
 
 
 def support_mask(sensitivity: Image, grid: ImageGrid) -> npt.NDArray[np.bool_]:
-    """Return the voxels that may hold activity: in the image's cylinder, and seen well enough."""
+    """Return the voxels that may hold activity: in the image's cylinder, sensitive enough."""
     radius = min(n * size / 2 for n, size in zip(grid.shape[:2], grid.voxel_mm[:2], strict=True))
     seen = sensitivity > LEAST_RELATIVE * float(sensitivity.max(initial=0.0))
     return grid.cylinder(radius) & seen & np.isfinite(sensitivity)
@@ -196,8 +196,8 @@ def _symmetrised(image: npt.NDArray[np.float64], scanner: Scanner) -> npt.NDArra
     """Return the mean over the scanner's symmetries that map the grid onto itself.
 
     Sector k of a whole ring stands at 2πk/sectors from +x: y and z mirrors always hold, the x
-    mirror for an even number of sectors, the quarter turn where it is a multiple of four. An arc
-    keeps the z mirror.
+    mirror for an even number of sectors, the quarter turn for a multiple of four. An arc has the z
+    mirror only.
     """
     sectors = scanner.ring.modules_per_ring
     image = (image + image[:, :, ::-1]) / 2

@@ -1,8 +1,8 @@
 """Sensitivity images on disk, named by a hash of everything they depend on.
 
-A file is written beside its place and renamed, so a killed process leaves no torn image. The
-folder keeps the newest ``KEPT_FILES`` images. A cache that cannot be read or written is no error:
-the image is computed.
+Files are written under a temporary name and renamed, so a killed process leaves no torn image. The
+folder keeps the newest ``KEPT_FILES`` images. A cache that cannot be read or written is not an
+error: the image is computed.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def sensitivity_key(
 
 
 class SensitivitySource:
-    """Sensitivity images of one system; keeps what a change of factors or µ map leaves as it is.
+    """Sensitivity images of one system; reuses what new factors or a new µ map leave unchanged.
 
     Parameters
     ----------
     threads : of the projectors
-    stopped : asked now and then; True raises :class:`recon.em.sensitivity.SensitivityStopped`
+    stopped : polled regularly; True raises :class:`recon.em.sensitivity.SensitivityStopped`
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class SensitivitySource:
         self._ratio: SensitivityRatio | None = None
 
     def image(self, factors: Sequence[LineFactor] = (), mu_per_mm: Image | None = None) -> Image:
-        """Return the sensitivity with these factors and this µ map, from the cache if it is there.
+        """Return the sensitivity with these factors and this µ map, from the cache if present.
 
         Raises
         ------
         GridError, MuMapError
-            for a µ map that does not fit the grid, or holds no attenuation coefficients.
+            if the µ map does not fit the grid, or does not hold attenuation coefficients.
         """
         if mu_per_mm is not None:
             self.system.grid.check(mu_per_mm, what="µ map")
@@ -116,7 +116,7 @@ def sensitivity(
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Image:
-    """Return one sensitivity image; a :class:`SensitivitySource` is quicker for several."""
+    """Return one sensitivity image; for several, a :class:`SensitivitySource` is quicker."""
     return SensitivitySource(system, threads=threads, stopped=stopped).image(factors, mu_per_mm)
 
 

@@ -1,11 +1,11 @@
-"""Quasi-random lines that stand for all lines of a scanner, each with its weight and its crystals.
+"""Quasi-random lines that represent all lines of a scanner, each with its weight and crystals.
 
 The sum over all lines is an integral over pairs of blocks. A photon that crosses a slab at angle θ
 interacts at depth t with density (µ / cosθ) exp(-µ t / cosθ) and the flux through the face carries
 cosθ, so the cosines cancel: a pair of points inside two blocks has the weight
 µ² exp(-µ t_a / cosθ_a - µ t_b / cosθ_b) η_a η_b / (2π d² V), η the block efficiency. Depths are
-drawn from exp(-µ t), which leaves a weight near constant. The crystals are those that the points
-lie in.
+drawn from exp(-µ t), which leaves an almost constant weight. The crystals are those the points lie
+in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEAST_PER_PAIR = 64
 
 @dataclass(frozen=True)
 class SampledLines:
-    """n lines: ``weight`` is detections per emission and mm of chord that each stands for."""
+    """n lines; ``weight``: detections per emission and mm of chord that each represents."""
 
     lors: Lors
     weight: F4
@@ -122,7 +122,7 @@ def _points_in(system: ReconSystem, module: I8, points: F8) -> tuple[F8, F8]:
 
 
 def _crystals(system: ReconSystem, module: I8, points: F8) -> I8:
-    """Return the crystals (pairs · each,) that points (pairs, each, 2) of faces, 0 to 1, are in."""
+    """Return the crystals (pairs · each,) of points (pairs, each, 2) on faces, 0 to 1."""
     block = system.scanner.module
     iu = np.minimum((points[..., 0] * block.n_u).astype(np.int64), block.n_u - 1)
     iv = np.minimum((points[..., 1] * block.n_v).astype(np.int64), block.n_v - 1)

@@ -1,24 +1,22 @@
-"""When to stop iterating: enough noise, too little change, or no more that the counts tell.
+"""When to stop iterating: at a noise limit, a small change, or when the counts hold no more.
 
 *Change* is ‖λ_k - λ_(k-1)‖ / ‖λ_k‖ from one whole iteration to the next.
 
-*Noise* comes from two more images, updated alike, each with every other event of every subset and
-half the exposure. They differ by noise alone; the image of all events has half their difference d
-as its deviation (independent halves: σ(λ) = σ(d) / 2):
+*Noise* is estimated from two more images, updated in the same way, each from every other event of
+every subset and half the exposure. They differ by noise alone; the noise of the image of all events
+is half that of their difference d (independent halves: σ(λ) = σ(d) / 2):
 
     noise = sqrt( mean (λ_one - λ_two)² ) / 2 / mean λ      over the object,
 
 the object being the voxels above a quarter of the maximum after a blur of 3 voxels FWHM. It grows
-with every iteration, and the image returned is the last one within the bound (the first iteration's
-at least).
+with every iteration; the last image within the bound is returned (or that of the first iteration).
 
-*Counts* asks the two halves whether they agree: the log-likelihood of either's image for the events
-of the other rises as long as what an iteration adds is in both, and falls when it is noise (cross-
-validation: K. J. Coakley, IEEE Trans. Nucl. Sci. 38 (1991) 9). The image at its greatest value is
-returned. It has no bound to choose: more counts are worth more iterations.
+*Counts* asks whether the two halves agree: the log-likelihood of each half's image for the other's
+events rises as long as an iteration adds what is in both, and falls once it adds noise (cross-
+validation: K. J. Coakley, IEEE Trans. Nucl. Sci. 38 (1991) 9). The image at its maximum is
+returned. There is no bound to choose: more counts allow more iterations.
 
-Asking for noise doubles the time, asking for counts makes it three times as long; without either
-no halves are made.
+The noise rule doubles the time, the counts rule triples it; without either, no halves are made.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ OBJECT_FWHM_VOXELS = 3.0
 
 @dataclass(frozen=True)
 class Stopping:
-    """Bounds; None is no bound. ``noise`` and ``change`` are relative (0.1 is 10 %)."""
+    """Bounds; None for no bound. ``noise`` and ``change`` are relative (0.1 is 10 %)."""
 
     noise: float | None = None
     change: float | None = None
@@ -67,7 +65,7 @@ class Stopping:
 
     @classmethod
     def parse(cls, text: str) -> Stopping:
-        """Return the rule written as ``noise=0.1``, ``change=0.01``, ``counts``, or with commas."""
+        """Return the rule given by ``noise=0.1``, ``change=0.01``, ``counts``, comma-separated."""
         rules = [part.strip() for part in text.split(",")]
         bounds: dict[str, float] = {}
         for rule in rules:
@@ -85,7 +83,7 @@ class Stopping:
 
 @dataclass
 class Watch:
-    """The image being made by ``step``, and what its stopping rule has to know of it."""
+    """The image being made by ``step``, and what the stopping rule needs to know about it."""
 
     model: EmModel
     stopping: Stopping
@@ -101,14 +99,14 @@ class Watch:
         self._halves = [self.image, self.image] if halved else []
 
     def update(self, update: int) -> EmSums:
-        """Update the image, and the halves' images if there are any, with one subset."""
+        """Update the image, and those of the halves if any, with one subset."""
         for half, image in enumerate(self._halves):
             self._halves[half] = self.step(image, update, half)[0]
         self.image, sums = self.step(self.image, update)
         return sums
 
     def iteration_done(self, *, explained: bool) -> str:
-        """Note change, noise and agreement; return why to stop, or nothing."""
+        """Record change, noise and agreement; return the reason to stop, or nothing."""
         if not explained:
             self.image = np.zeros_like(self.image)
             return "no event can be explained"

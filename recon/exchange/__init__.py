@@ -1,1 +1,1 @@
-"""Other programs' formats: images out, list mode out and in (docs/recon_exchange.md)."""
+"""Formats of other programs: images out, list mode in and out (docs/recon_exchange.md)."""

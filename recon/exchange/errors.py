@@ -1,4 +1,4 @@
-"""What the exchange with other programs' formats refuses."""
+"""The error of reading or writing other programs' formats."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from recon.core.grid import ReconError
 
 
 class ExchangeError(ReconError):
-    """A file that cannot be written, or read as what it claims to be; says what to do next."""
+    """A file cannot be written, or read as its format; the message says what to do next."""

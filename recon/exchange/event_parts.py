@@ -1,8 +1,8 @@
-"""Coincidences as exporters read them: parts of a log, prompts and delayeds, brought into steps.
+"""Coincidences as exporters read them: prompts and delayeds of a log, merged into time steps.
 
-A list-mode log holds prompts and delayeds in blocks of their own, each in order of time, and both
-of a moment never far from each other. Exporters need the events of one interval of time together,
-and the whole list never in memory.
+A list-mode log holds prompts and delayeds in separate blocks, each in order of time and never far
+apart for the same moment. Exporters need all events of a time interval together, but never the
+whole list in memory.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Part = tuple[bool, Records]
 """Whether these ``COINCIDENCE`` records are delayeds, and the records."""
 
 SLACK_PS = 2_000_000_000_000
-"""How much later than an event of one kind the log may hold one of the other kind of that time."""
+"""How far apart the log may hold events of the two kinds from the same time."""
 
 ENOUGH = 1 << 18
 
 
 @dataclass(frozen=True)
 class Interval:
-    """All events before ``until_ps`` that were not in an earlier interval, in order of time."""
+    """All events before ``until_ps`` not in an earlier interval, in order of time."""
 
     prompts: Records
     delayeds: Records
@@ -36,10 +36,10 @@ class Interval:
 def intervals(
     parts: Iterable[Part], *, step_ps: int, slack_ps: int = SLACK_PS, until_ps: int = 0
 ) -> Iterator[Interval]:
-    """Yield the events of whole steps of time together.
+    """Yield the events of whole time steps together.
 
     step_ps : every interval ends at a multiple of it
-    until_ps : the last interval ends there at the earliest
+    until_ps : the last interval does not end before
     """
     held: tuple[list[Records], list[Records]] = ([], [])
     newest = done = 0

@@ -1,6 +1,6 @@
-"""What an image's metadata says about the scan, in the words that exchange formats need.
+"""The facts about a scan in an image's metadata, as exchange formats need them.
 
-All keys are optional: formats leave empty what is not known (docs/recon_exchange.md lists them).
+All keys are optional: formats leave unknown ones empty (docs/recon_exchange.md lists them).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hw.physics.nuclides import Nuclide, load_nuclide, nuclide_names
 from recon.exchange.errors import ExchangeError
 
 NO_DATE = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
-"""Stands for a start that is not known, where a format demands one."""
+"""Used for an unknown start if a format requires one."""
 
 NUCLIDE_CODES = {
     "C-11": ("40565003", "^11^Carbon"),
@@ -44,9 +44,9 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ᵐ", "0123456789m")
 class ScanFacts:
     """Facts of a scan; build it with :meth:`of`.
 
-    identity : what makes a scan itself: its hash, or its name
+    identity : identifies the scan: its hash, or its name
     applied : corrections that were applied
-    how : in which way, by the correction's name
+    how : method of each correction, by name
     """
 
     identity: str
@@ -63,8 +63,8 @@ class ScanFacts:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> ScanFacts:
-        """Return the facts in an image's metadata; raises ExchangeError for a value that is none
-        (a date, a nuclide)."""
+        """Return the facts in an image's metadata; raises ExchangeError for an invalid value (date,
+        nuclide)."""
         corrections = metadata.get("corrections", {})
         run = str(metadata.get("run") or "unnamed")
         return cls(
@@ -83,34 +83,34 @@ class ScanFacts:
         )  # fmt: skip
 
     def uid(self, *what: object) -> str:
-        """Return a DICOM UID (2.25 and a UUID as a number) that is the same for the same scan and
+        """Return a DICOM UID (2.25 and a UUID as a number), always the same for the same scan and
         words: PS3.5 annex B.2."""
         name = "/".join(map(str, (self.identity, *what)))
         return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
     def number(self, key: str) -> float | None:
-        """Return a number of the metadata, None where it is not there."""
+        """Return a number from the metadata, None if absent."""
         value = self.more.get(key)
         return None if value is None else float(value)
 
     def at(self, seconds: float) -> dt.datetime:
-        """Return the time of day so many seconds after the run's start."""
+        """Return the date and time this many seconds after the run's start."""
         return self.created + dt.timedelta(seconds=seconds)
 
     @property
     def half_life_s(self) -> float | None:
-        """As corrected for, or of the nuclide."""
+        """The half-life used for decay correction, or that of the nuclide."""
         given = self.number("half_life_s")
         return given if given is not None or self.nuclide is None else self.nuclide.half_life_s
 
 
 def is_applied(said: Any) -> bool:
-    """Return whether a correction's entry (a bool, or a mapping with ``applied``) says yes."""
+    """Return whether a correction's entry (a bool, or a mapping with ``applied``) says applied."""
     return bool(said.get("applied")) if isinstance(said, Mapping) else bool(said)
 
 
 def as_time(value: Any, key: str) -> dt.datetime | None:
-    """Return an ISO 8601 time as UTC, None for nothing; without a zone it is taken as UTC."""
+    """Return an ISO 8601 time as UTC, None if empty; without a zone it is taken as UTC."""
     if value is None or value == "":
         return None
     try:
@@ -123,9 +123,9 @@ def as_time(value: Any, key: str) -> dt.datetime | None:
 
 
 def nameable(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's metadata without a nuclide that no format could name.
+    """Return a run's metadata without a nuclide that no format can name.
 
-    Labels of runs are free words: mixtures, other nuclides than those of the table.
+    Run labels are free text: mixtures, or nuclides not in the table.
     """
     try:
         as_nuclide(metadata.get("nuclide"))
@@ -135,7 +135,7 @@ def nameable(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_nuclide(value: Any) -> Nuclide | None:
-    """Return a nuclide by any usual spelling (F-18, F18, 18F, ¹⁸F, Tc99m); None for none."""
+    """Return the nuclide for any usual spelling (F-18, F18, 18F, ¹⁸F, Tc99m); None if unknown."""
     if not value:
         return None
     plain = str(value).translate(_SUPERSCRIPTS).replace("-", "").replace(" ", "").lower()

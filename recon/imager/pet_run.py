@@ -23,16 +23,16 @@ from recon.live.lines import CrystalLines
 from recon.live.spool import EventSpool
 
 CORRECTIONS_WAIT_S, FINISH_S = 1.5, 90.0
-"""Time for the final image, at most, besides what it takes to write it. The daq waits longer while
-it is told of progress (daq/service/run_life.py)."""
+"""Time limit for the final image, not counting writing it. The daq waits longer as long as progress
+is reported (daq/service/run_life.py)."""
 
 
 class PetLiveRun(LiveRun):
-    """Reconstructs one PET run.
+    """Live reconstruction of one PET run.
 
     Parameters
     ----------
-    imager : restarted by this run
+    imager : restarted for this run
     """
 
     records = (COINCIDENCE, COINCIDENCE)
@@ -54,7 +54,7 @@ class PetLiveRun(LiveRun):
         self.corrections = LiveCorrections(begin, imager, imager.lines.system)
 
     def restate(self, begin: RunBegin) -> None:
-        """Take another window, other frames and corrections."""
+        """Apply a new window, frames and corrections."""
         if begin.live != self.begin.live:
             self.begin = begin
             self._imager.change_window(begin.live.time_window)
@@ -62,7 +62,7 @@ class PetLiveRun(LiveRun):
             self.corrections.change(begin.live)
 
     def close(self) -> None:
-        """Stop what works in the background; give the disk back."""
+        """Stop background work; release disk space."""
         self.corrections.close()
         self._spool.clear()
 
@@ -85,7 +85,7 @@ class PetLiveRun(LiveRun):
         self._fresh = True
 
     def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
-        """Return a new image where events came since the last one."""
+        """Return a new image if events came since the last one."""
         if not self._fresh or self.final is not None:
             return None
         self._fresh = False
@@ -126,7 +126,7 @@ class PetLiveRun(LiveRun):
         return words
 
     def _facts(self, image: LiveImage) -> dict[str, Any]:
-        """Return what its message says of an image."""
+        """Return what an image's message says about it."""
         told = self.corrections.told().ordered()
         return {
             "unit": self.corrections.unit,

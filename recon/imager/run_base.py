@@ -1,7 +1,7 @@
-"""What live runs of both modalities share: taking batches, publishing images, reports, the end.
+"""What live runs of both modalities share: batches in, images and reports out, the end.
 
-No socket and no sleep in here: time comes from ``clock`` (monotonic seconds) so that tests can
-play a run at any speed.
+No sockets or sleeps here: time comes from ``clock`` (monotonic seconds), so tests can play a run at
+any speed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Stopped = Callable[[], bool]
 
 
 class Used(NamedTuple):
-    """How many of the run's prompts (or windowed singles) are in the image."""
+    """Number of the run's prompts (or windowed singles) used in the image."""
 
     events: int
     seen: int
@@ -36,8 +36,8 @@ class Used(NamedTuple):
 class Final(NamedTuple):
     """The last image of a run.
 
-    facts : of its message, as for :meth:`LiveRun._published`
-    about : metadata of its file; None where no file is to be written
+    facts : for its message, as in :meth:`LiveRun._published`
+    about : metadata of its file; None if no file is to be written
     """
 
     image: Image
@@ -46,13 +46,13 @@ class Final(NamedTuple):
 
 
 class LiveRun(ABC):
-    """One run in the live imager; make a new one for each RunBegin of another run.
+    """One run in the live imager; create a new one for each RunBegin of another run.
 
-    records : dtypes of what follows a batch's header
+    records : dtypes of the parts after a batch's header
 
     Parameters
     ----------
-    late_is_lost : whether a stream that is joined late has lost what came before
+    late_is_lost : whether what came before a late joining counts as lost
     clock : monotonic seconds, the same clock as the messages' ``*_wall_ns``
     """
 
@@ -78,15 +78,15 @@ class LiveRun(ABC):
 
     @abstractmethod
     def _counts_of(self, batch: Batch) -> tuple[int, ...] | None:
-        """Return how many of each of ``records`` follow a header; None: it is not for this run."""
+        """Return how many of each of ``records`` follow a header; None if not for this run."""
 
     @abstractmethod
     def _take(self, batch: Any, missing: Missing, *records: Records) -> None:
-        """Take a batch's records; ``missing`` is what was lost before them."""
+        """Use a batch's records; ``missing`` is what was lost before them."""
 
     @abstractmethod
     def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
-        """Return a new image where events came since the last one."""
+        """Return a new image if events came since the last one."""
 
     @abstractmethod
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
@@ -98,21 +98,21 @@ class LiveRun(ABC):
 
     @abstractmethod
     def restate(self, begin: RunBegin) -> None:
-        """Take the run's announcement again: how it is to be imaged may have changed."""
+        """Apply a repeated announcement of the run: how it is imaged may have changed."""
 
     @abstractmethod
     def close(self) -> None:
-        """Stop what works in the background."""
+        """Stop background work."""
 
     # --- what is the same for all -------------------------------------------------------------
 
     def take(self, batch: Batch, parts: list[bytes]) -> None:
-        """Take one batch; it is used with the next image. A batch of the other kind is left alone.
+        """Take in one batch for the next image. A batch of the other kind is ignored.
 
         Raises
         ------
         MessageError
-            where the parts are not what the header says.
+            if the parts do not match the header.
         """
         counts = self._counts_of(batch)
         if counts is None:
@@ -131,9 +131,9 @@ class LiveRun(ABC):
         self._event_wall_ns = max(self._event_wall_ns, batch.event_wall_ns)
 
     def end(self, end: RunEnd, *, stopped: Stopped) -> ImageMessage | None:
-        """Finish the run: return the final image, written to the run's folder; None if done.
+        """Finish the run: return the final image, also written to its folder; None if already done.
 
-        ``stopped`` is asked all the time: reports may be sent from there.
+        ``stopped`` is polled throughout: it may send reports.
         """
         if end.run != self.begin.run or self.final is not None:
             return None
@@ -163,12 +163,12 @@ class LiveRun(ABC):
         )
 
     def _words(self) -> str:
-        """Return what is to be said, once."""
+        """Return the notes, each once."""
         words, self.message = self.message, ""
         return words
 
     def _published(self, image: Image, *, final: bool = False, **facts: Any) -> ImageMessage:
-        """Return an image's message; ``facts`` are the fields that are not the same for all."""
+        """Return an image's message; ``facts`` are the fields that differ between modalities."""
         now_s = self._clock()
         if not final:  # the last image ends when the run ends, not when its last event was seen
             self._rate.add(now_s)

@@ -1,11 +1,11 @@
 """The live imager process: coincidence batches in, images and reports out.
 
 It connects to the daq's coincidence plane (PULL, bounded queue) and reports plane, and binds the
-image plane (XPUB). It is never waited for: the daq counts what its queue cannot take, the sequence
-numbers tell it here. It lives through any number of runs; a RunBegin of another run resets it, one
-of the same run may change how it is imaged. The newest image is sent again as soon as somebody
-subscribes. ``leave()``, SIGTERM or SIGINT end it within half a second: all waits are bounded and
-the long computations ask ``leaving``.
+image plane (XPUB). Nothing waits for it: the daq counts what its queue cannot take, and sequence
+numbers show the gaps here. It serves any number of runs; a RunBegin of another run resets it, one
+of the same run may change how that is imaged. New subscribers get the newest image at once.
+``leave()``, SIGTERM or SIGINT end it within half a second: all waits are bounded and long
+computations poll ``leaving``.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Pace:
-    """When images are made.
+    """How often images are made.
 
     period_s : from image to image
-    budget_s : time for the projector within it; the filters come on top
-    catch_up_s : time that new events may take where they are many, at the cost of older ones
-    threads : of the projector while the run lasts
+    budget_s : projector time within it; filters come on top
+    catch_up_s : time that new events may take when there are many, at the cost of older ones
+    threads : of the projector during the run
     """
 
     period_s: float = 0.08
@@ -82,7 +82,7 @@ class LiveService:
         live: LiveSettings | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Bind and connect; ``live`` is used in place of what runs ask for."""
+        """Bind and connect; ``live`` overrides the runs' own settings."""
         self._pace = pace or Pace()
         self._live = live
         self._clock = clock
@@ -108,7 +108,7 @@ class LiveService:
         self._poller.register(self._images, zmq.POLLIN)
 
     def leave(self) -> None:
-        """End serving soon."""
+        """Stop serving soon."""
         self._leave = True
 
     @property
@@ -153,7 +153,7 @@ class LiveService:
             self._handle(self._batches.recv_multipart())
 
     def _greet(self) -> None:
-        """Send the newest image to those who have just subscribed (and, again, to all)."""
+        """Send the newest image to new subscribers (and, again, to all)."""
         subscribed = False
         while self._images.poll(0):
             subscribed |= self._images.recv().startswith(SUBSCRIBED)
@@ -183,9 +183,9 @@ class LiveService:
                 self._report()
 
     def _must_end(self) -> bool:
-        """Report once a second while the final image is made; return whether to make no more of it.
+        """Report once a second while the final image is made; return whether to abandon it.
 
-        That is where the process is to leave, or where the next run waits.
+        That is so if the process must leave, or the next run waits.
         """
         if (now := self._clock()) - self._reported >= REPORT_S:
             self._reported = now
@@ -194,7 +194,7 @@ class LiveService:
         return self._leave or bool(self._batches.poll(0))
 
     def _begin(self, begin: RunBegin) -> None:
-        """Begin a run, unless it was refused before; the one that goes on is told the news."""
+        """Begin a run unless it was refused before; the current run gets its changes."""
         if begin.run == self._refused:
             return
         if self._live is not None:
@@ -217,7 +217,7 @@ class LiveService:
         return PetLiveRun(begin, self._prepared(begin, scanner), clock=self._clock)
 
     def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager[CrystalLines]:
-        """Return an imager for the run's scanner; the last run's where nothing changed."""
+        """Return an imager for the run's scanner; the last run's if nothing changed."""
         settings = begin.settings
         energies_keV = (settings.lld_keV, settings.uld_keV)
         key = (

@@ -2,10 +2,10 @@
 
 Singles are sorted into views as they come (memory is fixed), and a running image is improved by one
 small subset of views at a time: OSEM on all that was counted so far, exposures and scatter brought
-up to date every ``REFRESH_S``. No event is left out for want of time; what is short is the number
-of updates. Until the cameras have seen half a turn the image is smeared; ``note`` says how far they
-came. At the end of the run the offline reconstruction is done on the same counts, as far as
-``FINISH_S`` allows, so that the last image is the offline one.
+up to date every ``REFRESH_S``. No event is dropped for lack of time; only the number of updates is
+limited. Until the cameras have seen half a turn the image is smeared; ``note`` says how far they
+are. At the end of the run offline reconstruction runs on the same counts, as far as ``FINISH_S``
+allows, so that the last image is the offline one.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ BUDGET_S = 0.12
 """Time for updates within a period; one update is always done."""
 
 LIVE_FWHM_MM = 8.0
-"""Post-filter of images on the way: they have few counts, and the last one has none."""
+"""Post-filter of images during the run, which have few counts; the last one is not filtered."""
 
 SHARE_MARGIN = 1e-3
-"""By which live shares may exceed 1: a period may reach beyond a batch's end."""
+"""How far live shares may exceed 1: a period may reach beyond a batch's end."""
 
 
 class SpectLiveRun(LiveRun):
-    """Reconstructs one SPECT run.
+    """Live reconstruction of one SPECT run.
 
     Raises
     ------
     ReconError
-        where the run can have no image: no photopeak window, peaks of two nuclides.
+        if the run can have no image: no photopeak window, or peaks of two nuclides.
     """
 
     records = (SINGLE, ANGLE)
@@ -84,10 +84,10 @@ class SpectLiveRun(LiveRun):
             return None
 
     def restate(self, begin: RunBegin) -> None:
-        """Take a repeated announcement; nothing of SPECT can be changed on the way."""
+        """Accept a repeated announcement; SPECT settings cannot change during a run."""
 
     def close(self) -> None:
-        """Nothing works in the background."""
+        """Do nothing: there is no background work."""
 
     def _counts_of(self, batch: Batch) -> tuple[int, ...] | None:
         return (batch.singles, batch.angles) if isinstance(batch, SinglesBatch) else None
@@ -108,7 +108,7 @@ class SpectLiveRun(LiveRun):
         return sound and len(shares) == self._run.scanner.n_modules
 
     def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
-        """Return a new image where singles came since the last one; at most every PERIOD_S."""
+        """Return a new image if singles came since the last one; at most every PERIOD_S."""
         began = self._clock()
         if self.final is not None or not self._fresh or began - self._imaged_s < PERIOD_S:
             return None
@@ -140,8 +140,8 @@ class SpectLiveRun(LiveRun):
         return Used(placed, total, placed / total if total else 1.0)
 
     def _shared(self) -> tuple[float, ...]:
-        """Return each module's live share. Time without a known angle is in no view anyway; of
-        modules that cannot move it is the share of the stream that came here."""
+        """Return each module's live share. Time without a known angle is in no view anyway; for
+        modules that cannot move this is the share of the stream received."""
         seen, total = self._ledger.seen, self._ledger.total
         whole = self._run.scanner.motion is not None or not total
         came = 1.0 if whole else seen / total
@@ -168,7 +168,7 @@ class SpectLiveRun(LiveRun):
         return True
 
     def _improve(self) -> None:
-        """Do one update, with the next subset of views."""
+        """Do one update with the next subset of views."""
         assert self._problem is not None
         osem = self._problem.osem
         if self._image is None:
@@ -185,7 +185,7 @@ class SpectLiveRun(LiveRun):
         return in_Bq_per_mL(image, problem.grid), problem.metadata(problem.osem)
 
     def _facts(self, fwhm_mm: float) -> dict[str, Any]:
-        """Return what its message says of an image."""
+        """Return what an image's message says about it."""
         about = self._problem.about if self._problem else {}
         made, seconds = about.get("corrections", {}), self._counter.end_ps * 1e-12
         prompts = int(about.get("prompts_used", 0))
@@ -214,7 +214,7 @@ class SpectLiveRun(LiveRun):
 
 
 def _one_nuclide(windows: Sequence[EnergyWindow]) -> tuple[tuple[str, ...], str]:
-    """Return the photopeaks of the first nuclide, and words where there are others."""
+    """Return the photopeaks of the first nuclide, and a note if there are others."""
     peaks = [window for window in windows if window.kind == "photopeak"]
     nuclides = list(dict.fromkeys(window.nuclide for window in peaks))
     others = " and ".join(nuclides[1:])

@@ -1,4 +1,4 @@
-"""What the live imager keeps of the stream besides events: gaps, latencies, the image rate."""
+"""The live imager's record of its stream: gaps, latencies and the image rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATENCY_BINS_MS = 60_000
 
 @dataclass(frozen=True)
 class Missing:
-    """Batches that never came; their prompts (or windowed singles) and delayeds."""
+    """Batches that never arrived, and their prompts (or windowed singles) and delayeds."""
 
     batches: int = 0
     prompts: int = 0
@@ -23,10 +23,10 @@ class Missing:
 class StreamLedger:
     """Follows the sequence numbers and totals of one run's batches.
 
-    A stream that is joined late has lost nothing on the way, unless ``late_is_lost``:
-    ``joined_late`` says so and counting begins with the first batch seen.
+    Joining a stream late is no loss, unless ``late_is_lost``: ``joined_late`` is set and counting
+    begins with the first batch seen.
 
-    seen, total : prompts (or windowed singles) that came, and that there were up to now
+    seen, total : prompts (or windowed singles) received, and sent up to now
     """
 
     def __init__(self, run: str, *, late_is_lost: bool = False) -> None:
@@ -39,7 +39,7 @@ class StreamLedger:
         self._delayeds = 0
 
     def take(self, batch: CoincidenceBatch | SinglesBatch) -> Missing | None:
-        """Return what is missing before ``batch``; None where it is of another run or repeated."""
+        """Return what is missing before ``batch``; None if it is of another run or repeated."""
         if batch.run != self.run or (self._next is not None and batch.sequence < self._next):
             return None
         if isinstance(batch, SinglesBatch):
@@ -85,7 +85,7 @@ class LatencyHistogram:
         self._bins[int(np.clip(latency_ms, 0, LATENCY_BINS_MS - 1))] += 1
 
     def percentile(self, percent: float) -> float:
-        """Return the latency (ms, upper edge of its bin) that ``percent`` do not exceed."""
+        """Return the latency (ms, upper bin edge) that ``percent`` of all do not exceed."""
         total = int(self._bins.sum())
         if not total:
             return 0.0

@@ -99,7 +99,7 @@ def _system() -> ReconSystem:
 
 
 def _warm_lines(system: ReconSystem) -> EventList:
-    """Give one line a normalisation, and randoms."""
+    """Compute normalisation and randoms of one line."""
     scanner = system.scanner
     one = np.ones(scanner.n_crystals)
     factor = Normalisation.of_set(one, [], [], scanner)

@@ -1,10 +1,10 @@
-"""Quantities of lines that are a product of two crystals' values and one of their module pair.
+"""Line quantities that are products of two crystal values and a module-pair value.
 
     value(a, b) = x_a · x_b · M[module of a, module of b]
 
 Normalisation, live share and randoms all have this form. A crystal that does not exist (a damaged
 record) has the value ``UNKNOWN``: such a record's line has length zero and meets no voxel, so the
-event is counted as unexplained and nothing else happens.
+event only counts as unexplained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNKNOWN = 1.0
 
 
 class LineArrayError(ReconError):
-    """Arrays of crystals or module pairs that do not fit the scanner, or hold nonsense."""
+    """Crystal or module-pair arrays do not fit the scanner, or hold invalid values."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PairProduct:
 def checked(
     values: npt.ArrayLike, shape: tuple[int, ...], *, name: str, least: float = 0.0
 ) -> npt.NDArray[np.float64]:
-    """Return ``values`` as float64, or raise :class:`LineArrayError` where they cannot be."""
+    """Return ``values`` as float64, or raise :class:`LineArrayError` if they are invalid."""
     array = np.asarray(values, dtype=np.float64)
     if array.shape != shape:
         raise LineArrayError(
@@ -79,7 +79,7 @@ def checked(
 
 
 def single_precision(values: npt.NDArray[np.floating]) -> F4:
-    """Return C-contiguous, writable float32, the one type that kernels are compiled for."""
+    """Return C-contiguous, writable float32: the only type that kernels are compiled for."""
     return np.array(values, dtype=np.float32, order="C")
 
 

@@ -1,4 +1,4 @@
-"""What is expected of a line besides the image: all that multiplies and all that adds.
+"""What a line is expected to hold besides the image: all factors and all additive terms.
 
 In T seconds line i (crystal pair, depth bins, TOF bin) is expected to hold
 
@@ -11,10 +11,10 @@ measured event cancels from the EM ratio,
     λ_j ← λ_j / s_j · Σ_events m a_j / (m Σ_k a_k λ_k + r + q)
         = λ_j / s_j · Σ_events a_j / (Σ_k a_k λ_k + (r + q) / m),
 
-so an event needs only its *addend* (r + q) / m; what multiplies goes into the sensitivity image,
-which must be made with the same n, c and l.
+so an event needs only its *addend* (r + q) / m; the factors go into the sensitivity image, which
+must be made with the same n, c and l.
 
-A whole run's rate of background events, scaled to a frame of it.
+For a frame, the background rates of the whole run are scaled.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ class LineFactor(Protocol):
 
     @property
     def content_hash(self) -> str:
-        """What changes with any value, so that sensitivity images may be cached."""
+        """A hash that changes with any value, so that sensitivity images can be cached."""
 
 
 class LineRate(Protocol):
-    """Events per second that are no trues, expected on a line: randoms, scatter."""
+    """Background events per second expected on a line: randoms, scatter."""
 
     def of_records(self, records: Records, located: LocatedEvents) -> F4:
         """Return the rate (1/s) in each record's line and TOF bin, (n,) float32.
 
-        A rate that knows energies is relative: 1/s times how much more often its events have this
-        record's two energies than trues of the same line.
+        An energy-dependent rate is relative: 1/s times how much more often its events have this
+        record's two energies than trues of the same line do.
         """
 
 
 @dataclass(frozen=True)
 class LineModel:
-    """Factors and rates of a reconstruction's lines; empty ones are corrections left out.
+    """Factors and rates of a reconstruction's lines; a correction left out is absent.
 
     mu : a projector without TOF and the µ map (1/mm) on its grid
     """
@@ -92,7 +92,7 @@ class LineModel:
     def events(self, records: Records, *, weight: float = 1.0) -> EventList:
         """Return ``COINCIDENCE`` records as events ready for EM, with their addends.
 
-        A line that nothing can be seen on (m = 0: masked, dead) is returned with weight 0.
+        A line without sensitivity (m = 0: masked, dead) is returned with weight 0.
         """
         located = self.locate(records)
         seen = self.multiplicative(records, located)

@@ -1,4 +1,4 @@
-"""What lines really detect over what geometry predicts: normalisation, and live share.
+"""What lines detect relative to what geometry predicts: normalisation, and live share.
 
     n_ab = e_a p_a · e_b p_b · G[A, B]
 
@@ -7,7 +7,7 @@ pairs, as ``tomoshibi calibrate normalisation`` finds them (docs/calibration_nor
 Casey, H. Gadagkar and D. Newport, 3D Meeting 1995; R. D. Badawi and P. K. Marsden, Phys. Med. Biol.
 44 (1999) 571). Crystals that are masked or dead detect nothing: 0.
 
-The live share of a module pair is the time in which both could see over the time measured
+The live share of a module pair is the time in which both could detect over the time measured
 (docs/live-time.md).
 """
 
@@ -21,10 +21,10 @@ from hw.scanner.description import Scanner
 from recon.lines.crystal_products import LineArrayError, PairProduct, checked, single_precision
 
 LEAST_FACTOR = 1e-6
-"""Of the best line: less is no line of a scanner whose mean is 1."""
+"""Bound on the best line: a lower value cannot occur in a scanner whose mean is 1."""
 
 MARGIN = 1e-3
-"""By which live shares may exceed 1: a run's last period may reach beyond its end."""
+"""How far live shares may exceed 1: a run's last period may reach beyond its end."""
 
 
 class Normalisation(PairProduct):
@@ -51,8 +51,8 @@ class Normalisation(PairProduct):
         Raises
         ------
         LineArrayError
-            for arrays of another scanner, values that are no efficiencies, or such that no line
-            would see anything.
+            if arrays belong to another scanner, values are not efficiencies, or no line would have
+            any sensitivity.
         """
         n, m, each = scanner.n_crystals, scanner.n_modules, scanner.crystals_per_module
         crystal = checked(efficiency, (n,), name="efficiency")
@@ -69,12 +69,12 @@ class Normalisation(PairProduct):
 
     @property
     def dead_crystals(self) -> int:
-        """How many crystals see nothing."""
+        """Number of crystals that detect nothing."""
         return int((self.crystal == 0).sum())
 
 
 def lacks_normalisation(known: CalibrationSet) -> str:
-    """Return why a calibration set has no normalisation to use; "" where it has one."""
+    """Return why a calibration set has no usable normalisation; "" if it has one."""
     if not known.statuses["efficiency"].any():
         return "the calibration set has no efficiencies"
     if known.has_current_normalisation:
@@ -95,14 +95,14 @@ class LiveShare(PairProduct):
 
         Parameters
         ----------
-        pair_live_s : (n_modules, n_modules) seconds in which both modules could see; the diagonal
-            does not matter
+        pair_live_s : (n_modules, n_modules) seconds in which both modules could detect; the
+            diagonal does not matter
         duration_s : the time measured, the T of the line model
 
         Raises
         ------
         LineArrayError
-            for another scanner's array, no duration, or more live time than there was time.
+            if the array is another scanner's, the duration is 0, or live time exceeds it.
         """
         m = scanner.n_modules
         live = checked(pair_live_s, (m, m), name="pair_live_s")

@@ -1,20 +1,20 @@
 """Randoms per line from delayed fan sums: r_ab = r_a · r_b / (k T), spread over the window.
 
-Randoms of a line are in proportion to the product of its crystals' singles rates, so the fan sums
-D_a (delayeds in which crystal a is one of the two) are the sufficient statistic of all delayeds
-(M. E. Casey and E. J. Hoffman, J. Comput. Assist. Tomogr. 10 (1986) 845); the fixed point is
+Randoms of a line are proportional to the product of its crystals' singles rates, so the fan sums
+D_a (delayeds in which crystal a is one of the two) are the sufficient statistic of all delayeds (M.
+E. Casey and E. J. Hoffman, J. Comput. Assist. Tomogr. 10 (1986) 845); the fixed point is
 ``coincidence.randoms.fan_sum_rates``'s. k counts the delayed windows.
 
-Few delayeds leave a crystal with D_a of order 1. Fan sums are therefore shrunk towards what is
-known better, level by level, each keeping the total of its module:
+With few delayeds a crystal's D_a is of order 1. Fan sums are therefore shrunk towards better known
+values, level by level, keeping each module's total:
 
     D'_a = E_a · (D_a + κ) / (E_a + κ),     1/κ = v = Σ ((D − E)² − φE) / Σ E²  ≥ 0
 
-the posterior mean of a gamma prior around the expectation E whose variance v (of the ratio D/E) is
-found from the data by moments (D. G. Clayton and J. Kaldor, Biometrics 43 (1987) 671). E is the
-crystal's share of its module's singles where the run counted them (docs/randoms.md), else of the
-block's mean profile, which is itself shrunk, over all modules and then ring by ring. With many
-counts D' is D; with few it is E.
+the posterior mean for a gamma prior around the expectation E, whose variance v (of the ratio D/E)
+is estimated from the data by moments (D. G. Clayton and J. Kaldor, Biometrics 43 (1987) 671). E is
+the crystal's share of its module's singles if the run counted them (docs/randoms.md), else of the
+block's mean profile, itself shrunk over all modules and then ring by ring. With many counts D' is
+D; with few it is E.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from recon.lines.crystal_products import PairProduct, checked, single_precision
 
 OVERDISPERSION = 1.2
 """φ, variance over mean of a fan sum. A single that falls in with both photons of a pair makes two
-delayeds: 1.08 (tof_brain) to 1.14 (caremibrain) with a head. Too large costs a little resolution of
-crystals, too small lets noise in."""
+delayeds: 1.08 (tof_brain) to 1.14 (caremibrain) with a head. Too large a value costs some crystal
+resolution, too small lets noise in."""
 
 MOST_RESIDUAL = 0.01
-"""Of all delayeds: by more than this no module's fan may be missed."""
+"""No module's fan may be missed by more than this share of all delayeds."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ class CrystalRandoms:
     lines : expected randoms per second of each line, all TOF bins together
     tof_share : share of the window that one TOF bin holds; 1 without TOF
     delayeds : counted
-    own_share : 0 where crystals share the expectation of their block, 1 where each has its own
+    own_share : 0 if crystals share their block's expectation, 1 if each has its own
     """
 
     lines: PairProduct
@@ -70,10 +70,10 @@ class CrystalRandoms:
 
         Parameters
         ----------
-        crystal_delayeds : (n_crystals,) delayeds, of all windows, in which a crystal is one of two
+        crystal_delayeds : (n_crystals,) delayeds, of all windows, that involve each crystal
         duration_s : T of the line model, the time measured
         delayed_factor : how often the delayed windows count the randoms
-        crystal_singles : (n_crystals,) singles accepted for coincidences, where they were counted
+        crystal_singles : (n_crystals,) singles accepted for coincidences, if they were counted
         """
         n = system.scanner.n_crystals
         fans = checked(crystal_delayeds, (n,), name="crystal_delayeds")
@@ -109,7 +109,7 @@ UNKNOWN_GAIN = 0.5
 
 
 def fan_counts(records: Records, n_crystals: int) -> Counts:
-    """Return in how many records each crystal is one of the two, (n_crystals,) int64."""
+    """Return the number of records that involve each crystal, (n_crystals,) int64."""
     a, b = records["crystal_a"], records["crystal_b"]
     known = (a < n_crystals) & (b < n_crystals)
     both = np.concatenate([a[known], b[known]])
@@ -117,7 +117,7 @@ def fan_counts(records: Records, n_crystals: int) -> Counts:
 
 
 def smoothed_fans(fans: F8, singles: F8 | None, system: ReconSystem) -> tuple[F8, float]:
-    """Return the shrunk fan sums (n_crystals,) and the share that crystals have of their own."""
+    """Return the shrunk fan sums (n_crystals,) and the weight of the crystals' own counts."""
     modules = system.scanner.n_modules
     table = fans.reshape(modules, -1)
     total = table.sum(axis=1, keepdims=True)
@@ -132,7 +132,7 @@ def smoothed_fans(fans: F8, singles: F8 | None, system: ReconSystem) -> tuple[F8
 
 
 def shrink(counts: F8, expected: F8) -> tuple[F8, float]:
-    """Return counts shrunk towards what was expected, and the mean weight of the counts."""
+    """Return counts shrunk towards their expectation, and the mean weight of the counts."""
     seen = expected > 0
     square = float((expected[seen] ** 2).sum())
     if square <= 0:
@@ -144,10 +144,10 @@ def shrink(counts: F8, expected: F8) -> tuple[F8, float]:
 
 
 def _fitted(fans: F8, pairs: F8, system: ReconSystem) -> F8:
-    """Return r with Σ r_a r_b over each fan = D_a; where there is none, r in proportion to D.
+    """Return r with Σ r_a r_b over each fan = D_a; if there is none, r proportional to D.
 
-    There is none for delayeds of module pairs that are not allowed, which a list of another sorter
-    may hold.
+    There is none if module pairs that are not allowed have delayeds, as a list of another sorter
+    may.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         found = fan_sum_rates(fans, system.geometry.crystal_module, system.allowed)

@@ -1,16 +1,16 @@
-"""What a live image is corrected for: what the run has is found, made beside the image, and told.
+"""Corrections of the live image: found for the run, computed in the background and reported.
 
-Cheap corrections (randoms, live time, decay) hold from the first image. Those that take seconds
-are made by a :class:`recon.live.corrections.LiveJob` and taken when ready:
+Cheap corrections (randoms, live time, decay) hold from the first image. Those that take seconds are
+computed by a :class:`LiveJob` and applied when ready:
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
-- a **head contour** in place of a µ map, of the first image of ``CONTOUR_PROMPTS``;
-- **scatter** from the present image, of ``SCATTER_PROMPTS`` and again when the prompts have
-  doubled or ``SCATTER_EVERY_S`` have passed.
+- a **head contour** in place of a µ map, from the first image of ``CONTOUR_PROMPTS``;
+- **scatter** from the present image, at ``SCATTER_PROMPTS`` and again when the prompts have doubled
+  or ``SCATTER_EVERY_S`` have passed.
 
-Meanwhile the image goes on with what there is, and says so.
+Meanwhile the image uses the corrections available, and says so.
 
-A computation beside the live image: in a thread of its own, at low priority, handed out once.
+Each runs in its own thread at low priority.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ Result = TypeVar("Result")
 
 
 class LiveJob(Generic[Result]):
-    """Begins at once. ``error`` says why there will be no result.
+    """A background computation that starts at once; ``error`` says why there is no result.
 
     Parameters
     ----------
-    work : called with a function that says whether to give up; may raise ReconError
+    work : called with a function that says whether to stop; may raise ReconError
     """
 
     def __init__(self, name: str, work: Callable[[Callable[[], bool]], Result]) -> None:
@@ -67,20 +67,20 @@ class LiveJob(Generic[Result]):
 
     @property
     def running(self) -> bool:
-        """Whether it still works."""
+        """Whether it is still running."""
         return self._thread.is_alive()
 
     def take(self) -> Result | None:
-        """Return the result if it is there and was not taken yet."""
+        """Return the result, once, if it is ready."""
         made, self._made = self._made, None
         return made
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for the end of the work, at most so long."""
+        """Wait for the end of the work, up to a time limit."""
         self._thread.join(timeout_s)
 
     def stop(self) -> None:
-        """Give up; returns within about the time of one part of the work."""
+        """Stop the work; returns after about one part of it."""
         self._stop.set()
         self._thread.join(STOP_S)
 
@@ -105,14 +105,14 @@ SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
 
 SCATTER_SAMPLE = 300_000
-"""Prompts that the scatter's tails are fitted to, the newest."""
+"""Number of newest prompts that the scatter's tails are fitted to."""
 
 Stopped = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class _Lines:
-    """Factors and µ map, and the sensitivity made with them."""
+    """Factors, µ map, and the sensitivity made with them."""
 
     factors: list[LineFactor]
     mu_per_mm: Image | None
@@ -120,7 +120,7 @@ class _Lines:
 
 
 class LiveCorrections:
-    """The corrections of one run; :meth:`advance` before every image."""
+    """The corrections of one run; call :meth:`advance` before every image."""
 
     def __init__(
         self, begin: RunBegin, imager: LiveImager[CrystalLines], system: ReconSystem
@@ -143,11 +143,11 @@ class LiveCorrections:
 
     @property
     def settings(self) -> LiveSettings:
-        """What is asked for now."""
+        """The present settings."""
         return self._settings
 
     def change(self, settings: LiveSettings) -> None:
-        """Ask for other corrections from now on."""
+        """Change the corrections from now on."""
         if settings != self._settings:
             if settings.activity != self._settings.activity:
                 self._load_factor(settings.activity)
@@ -155,7 +155,7 @@ class LiveCorrections:
             self._apply(settings)
 
     def close(self) -> None:
-        """Stop what works beside."""
+        """Stop background work."""
         for job in (self._job, self._scatter_job):
             if job is not None:
                 job.stop()
@@ -170,7 +170,7 @@ class LiveCorrections:
             self._make_lines()
 
     def _wanted(self) -> tuple[bool, bool]:
-        """Whether normalisation and a µ map should be in force, as far as the run has them."""
+        """Whether normalisation and a µ map should be applied, if the run has them."""
         normalised = bool(self._begin.calibration) and self._settings.wants("normalisation")
         normalised &= "normalisation" not in self._errors
         return normalised, self._mu_from() == "map" or self._contour_used() is not None
@@ -209,7 +209,7 @@ class LiveCorrections:
         self._job = LiveJob("sensitivity", work)
 
     def advance(self) -> None:
-        """Take what is ready and begin what is due."""
+        """Apply what is ready and start what is due."""
         of = ExposureOf(live=self._dead_time(), decay=self._decay())
         self._imager.exposure_of = of
         self._take_lines()
@@ -219,7 +219,7 @@ class LiveCorrections:
         self._imager.true_share = self._true_share()
 
     def _true_share(self) -> float:
-        """Return the share of the prompts that nothing is subtracted from."""
+        """Return the share of the prompts that remains after subtraction."""
         imager, share = self._imager, 1.0
         if self._lines.randoms is not None and imager.seconds > 0:
             per_s = imager.books.prompts / max(imager.books.wall_s, 1e-9)
@@ -229,7 +229,7 @@ class LiveCorrections:
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for what is being made, at most so long, and take it."""
+        """Wait for work in progress, up to a time limit, and apply its results."""
         began = self._imager.clock()
         for job in (self._job, self._scatter_job):
             if job is not None:
@@ -322,7 +322,7 @@ class LiveCorrections:
         return LEAST_HALF_LIFE_S <= half_life_s < math.inf and self._settings.wants("decay")
 
     def told(self) -> Corrections:
-        """Return every correction with what is done, or why it is not."""
+        """Return every correction with how it is applied, or why not."""
         told = Corrections()
         told.apply("sensitivity", "geometry and stopping power")
         if self._system.detection.efficiency.known:
@@ -353,7 +353,7 @@ class LiveCorrections:
 
     @property
     def scale(self) -> float:
-        """What emissions/s/mL are multiplied by for :attr:`unit`."""
+        """The factor from emissions/s/mL to :attr:`unit`."""
         if self._factor is None or not self._settings.wants("calibration"):
             return 1.0
         return self._factor / self._begin.beta_plus_fraction
@@ -436,7 +436,7 @@ class LiveCorrections:
 
 
 def load_normalisation(path: Path, scanner: Scanner) -> Normalisation:
-    """Return the normalisation in a run's calibration set; raises ReconError for none."""
+    """Return the normalisation in a run's calibration set; raises ReconError if it has none."""
     try:
         found = load_set_for(path, scanner)
     except TomoshibiError as error:

@@ -1,10 +1,10 @@
-"""Short dynamic frames beside the long image: an image of its own every few seconds.
+"""Short dynamic frames beside the long image: a separate image every few seconds.
 
-Frames lie end to end on detector time. Each is an online EM of its own on voxels of at least
-``FRAME_VOXEL_MM``, begun from a uniform image and fed with the same events as the long one; the
-events of the frame that the buffer still holds are passed over again as the budget allows. The
-newest ``FRAMES_KEPT`` complete ones are kept, so memory is bounded. A frame costs half of what the
-long image costs an event, and an eighth or less a voxel.
+Frames lie end to end on detector time. Each is a separate online EM on voxels of at least
+``FRAME_VOXEL_MM``, started from a uniform image and fed with the same events as the long one;
+events of the frame still in the buffer are used again as the budget allows. The newest
+``FRAMES_KEPT`` complete frames are kept, so memory is bounded. A frame costs half as much per event
+as the long image, and an eighth or less per voxel.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ FRAME_GAIN = 16.0
 
 FIRST_FRAME_COUNTS = 5_000.0
 FRAME_FILTER = 1.4
-"""Width of a frame's post-filter over that of an image of as many prompts: frames are compared, and
-small."""
+"""Width of a frame's post-filter over that of an image of as many prompts: for comparison."""
 
 U2 = 65535
 LEAST_SHARE = 0.05
-"""A frame is shown beside complete ones when so much of its time has come."""
+"""A frame is shown beside complete ones once this share of its time has passed."""
 
 
 def frame_grid(grid: ImageGrid) -> ImageGrid:
@@ -50,7 +49,7 @@ def frame_grid(grid: ImageGrid) -> ImageGrid:
 
 @dataclass
 class _Filling:
-    """The frame that fills: its number, and what came so far."""
+    """The current frame: its number, and what came so far."""
 
     number: int
     begin_ps: int
@@ -100,21 +99,21 @@ class LiveFrames:
         self._filling = _Filling(0, at_ps, at_ps)
 
     def use_sensitivity(self, sensitivity: Image) -> None:
-        """Use another sensitivity (on the long image's grid) from now on."""
+        """Use a new sensitivity (on the long image's grid) from now on."""
         self._estimate.use_sensitivity(self._coarse(sensitivity))
 
     @property
     def kept(self) -> int:
-        """How many of the newest events in the buffer are of the frame that fills."""
+        """How many of the newest events in the buffer belong to the current frame."""
         return self._filling.kept
 
     def take(
         self, new: EventList, old: EventList, *, exposure_s: float, end_ps: int, kept: int
     ) -> None:
-        """Take an update: its events, and a sample of the frame's earlier ones, to scale.
+        """Process an update: its events, and a weighted sample of the frame's earlier ones.
 
-        exposure_s : by which the frame's exposure grows
-        kept : of the new events, those that the buffer keeps
+        exposure_s : growth of the frame's exposure
+        kept : number of new events that the buffer keeps
         """
         if end_ps - self._filling.begin_ps > self.seconds * 1e12:
             self._finish(end_ps)
@@ -142,7 +141,7 @@ class LiveFrames:
         self._estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / before), gain=gain)
 
     def _ratio(self, events: EventList) -> Image:
-        """A line's gain goes with 1 / voxel volume, and its addend with the volume."""
+        """Return the ratio here: gains go with 1 / voxel volume, addends with the volume."""
         addend = events.addend * np.float32(self._volumes)
         return self._estimate.ratio(EventList(events.lors, events.weight, addend))
 
@@ -158,7 +157,7 @@ class LiveFrames:
         self._estimate.clear()
 
     def frames(self, *, worth: float = 1.0) -> list[DynamicFrame]:
-        """Return the newest frames, oldest first, the one that fills last, once it has begun.
+        """Return the newest frames, oldest first; last the current one, once begun.
 
         worth : noise-equivalent counts of a prompt
         """

@@ -1,10 +1,10 @@
-"""The live imager's memory: the newest events, a fixed number of them.
+"""The live imager's memory: a fixed number of the newest events.
 
-All memory is taken and touched when it is made, so a long run's memory curve is flat. Old events
-leave when new ones need their place, or when a time window has passed them.
+All memory is allocated and touched at creation, so memory stays flat over a long run. Old events
+leave when new ones need their place, or when the time window has passed them.
 
-What is kept of an event is for its source of lines to say (:mod:`recon.live.lines`): a few
-*columns*, arrays of one length.
+What is kept of an event is defined by its source of lines (:mod:`recon.live.lines`): a few
+*columns*, arrays of equal length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class EventBuffer:
 
     Parameters
     ----------
-    like : empty columns, whose types and further axes the ring's columns take
+    like : empty columns that give the types and further axes of the ring's columns
     """
 
     def __init__(self, capacity: int, like: Sequence[Column]) -> None:
@@ -43,7 +43,7 @@ class EventBuffer:
         return self._count
 
     def place(self, first: int, stop: int, step: int = 1) -> npt.NDArray[np.intp]:
-        """Return where the events first, first + step, … < stop lie; 0 is the oldest."""
+        """Return the places of the events first, first + step, … < stop; 0 is the oldest."""
         return (self._next - self._count + np.arange(first, stop, step)) % self.capacity
 
     def take(self, place: npt.NDArray[np.intp]) -> tuple[Columns, npt.NDArray[np.float32]]:
@@ -56,16 +56,16 @@ class EventBuffer:
             kept[place] = column
 
     def overflow(self, coming: int) -> int:
-        """Return how many events must leave before ``coming`` fit."""
+        """Return how many events must leave so that ``coming`` fit."""
         return max(0, self._count + coming - self.capacity)
 
     def append(self, columns: Columns, weight: npt.NDArray[np.float32]) -> None:
-        """Add events, in place of the oldest where there is no room.
+        """Add events, replacing the oldest if there is no room.
 
         Raises
         ------
         ValueError
-            where they alone are more than the capacity.
+            if they exceed the capacity on their own.
         """
         n = len(weight)
         if n > self.capacity:

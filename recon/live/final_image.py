@@ -1,10 +1,10 @@
-"""The last image of a run: offline OSEM of all events of the window, as far as time allows.
+"""The last image of a run: offline OSEM of all events in the window, as far as time allows.
 
-Where every event of the window is still held, in memory or spooled on disk, the image is replaced
-by OSEM from a uniform one, with the corrections of the end for all of them. Where some have gone
-for good (a forgetting window, a spool that came to its bound), where two iterations would take too
-long, or where the disk has no room for prepared events, it is refined with passes over memory, the
-frozen part of the statistic standing beside it.
+If every event of the window is still held, in memory or spooled on disk, the image is replaced by
+OSEM from a uniform one, with the final corrections for all events. If some are gone for good (a
+forgetting window, a full spool), if two iterations would take too long, or if the disk has no room
+for prepared events, it is refined with passes over memory, keeping the frozen part of the
+statistic.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from recon.live.image import SMALLEST_SAMPLE, LiveImage
 from recon.live.imager import LiveImager
 
 THREADS_GAIN = 0.8
-"""Share of a thread's speed that each of several has."""
+"""Speed of each of several threads, relative to a single one."""
 
 MOST_THREADS = 8
 LEAST_ITERATIONS = 2
 PART_EVENTS = 100_000
-"""Events prepared at once: some 0.1 s, after which it may stop."""
+"""Events prepared at a time, some 0.1 s, after which it can stop."""
 
 STORED_BYTES = 36
 PREPARATION_PASSES = 1.0
-"""What preparing costs, in passes of EM over the same events by one thread."""
+"""Cost of preparing, in EM passes over the same events by one thread."""
 
 
 class _Stopped(Exception):
-    """No time is left, or the process is to leave."""
+    """No time is left, or the process must leave."""
 
 
 class _WatchedStore(EventStore):
-    """Asks between blocks, not only between subsets, whether to go on."""
+    """An event store that checks between blocks, not only between subsets, whether to go on."""
 
     stopped: Callable[[], bool] = staticmethod(lambda: False)
 
     def subset(self, number: int) -> Iterator[EventList]:
-        """Yield the blocks of one subset, until it is stopped."""
+        """Yield the blocks of one subset until stopped."""
         for block in super().subset(number):
             if self.stopped():
                 raise _Stopped
@@ -54,9 +54,9 @@ class _WatchedStore(EventStore):
 
 @dataclass(frozen=True)
 class _Plan:
-    """How the last image is made, and what is asked and told meanwhile.
+    """How the last image is made, with its stop and progress callbacks.
 
-    iterations, fitting : wanted, and those of OSEM that there is time for
+    iterations, fitting : OSEM iterations wanted, and those that time allows
     """
 
     iterations: int
@@ -67,7 +67,7 @@ class _Plan:
     progress: Callable[[float], None]
 
     def passed(self, passes: float) -> None:
-        """Tell how far it is: preparing counts as one pass."""
+        """Report progress: preparing counts as one pass."""
         self.progress(min(1.0, passes / (self.fitting + 1)))
 
 
@@ -81,11 +81,11 @@ def finish(
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> LiveImage:
-    """Use everything left, then make the best image of it that fits ``within_s``.
+    """Use all remaining events, then make the best image possible in ``within_s``.
 
-    threads : 0 for as many as there are cores, at most ``MOST_THREADS``
-    stopped : asked every tenth of a second or so; the image stays as it is with True
-    progress : told the share of the work that is done
+    threads : 0 for the number of cores, at most ``MOST_THREADS``
+    stopped : polled about every tenth of a second; True keeps the current image
+    progress : called with the share of the work done
     """
     deadline = imager.clock() + within_s
     threads = threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
@@ -106,7 +106,7 @@ def finish(
 
 
 def _use_the_rest(imager: LiveImager[Any], stopped: Callable[[], bool]) -> None:
-    """Use every pending event, and bring all kept lines up to the corrections of now."""
+    """Use every pending event, and update all kept lines to the present corrections."""
     while imager.intake.count and not stopped():
         imager.use_pending(imager.memory.buffer.capacity, sample=SMALLEST_SAMPLE)
     imager.use_pending(1, sample=SMALLEST_SAMPLE)
@@ -122,7 +122,7 @@ def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
 
 
 def _best(imager: LiveImager[Any], plan: _Plan) -> str:
-    """Make the best image that can be made; return how, in words."""
+    """Make the best possible image; return how, in words."""
     if not imager.memory.complete:
         why = "not all events are held"
     elif plan.fitting < LEAST_ITERATIONS:
@@ -131,7 +131,7 @@ def _best(imager: LiveImager[Any], plan: _Plan) -> str:
         try:
             return _start_over(imager, plan)
         except _Stopped:
-            return "live image as it was when it was stopped"
+            return "live image at the time it was stopped"
         except (EventStoreError, OSError) as error:
             why = str(error)
     _refine(imager, plan)
@@ -178,14 +178,14 @@ def _prepared(imager: LiveImager[Any], plan: _Plan) -> Iterator[EventList]:
 
 
 def _check_room(imager: LiveImager[Any]) -> None:
-    """Raise EventStoreError where prepared events would leave the disk too little room."""
+    """Raise EventStoreError if prepared events would leave too little disk space."""
     spool, needed = imager.memory.spool, STORED_BYTES * imager.memory.held
     if spool is not None and needed > MEMORY_LIMIT_BYTES and spool.free_bytes() < needed:
         raise EventStoreError(f"no room for {needed / 1e6:.0f} MB of events in {spool.folder}")
 
 
 def _refine(imager: LiveImager[Any], plan: _Plan) -> None:
-    """Whole passes over memory."""
+    """Refine the image with whole passes over memory."""
     updates = plan.iterations * plan.subsets
     for update in range(updates):
         if plan.too_late() or not len(imager.memory):

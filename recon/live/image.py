@@ -1,4 +1,4 @@
-"""The live image as it is handed out, how it is filtered for the eye, how speed is measured."""
+"""The live image as published, its display filter, and the measurement of speed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from recon.core.grid import Image
 
 DISPLAY_FWHM_MM = (4.0, 10.0)
 FWHM_AT_A_MILLION_MM = 5.0
-"""Post-filter of an image of 10⁶ prompts; it goes with prompts^(-1/6), within the bounds."""
+"""Post-filter of an image of 10⁶ prompts; it scales with prompts^(-1/6), within the bounds."""
 
 SMALLEST_SAMPLE = 2000
-"""Events of which at least an estimate is made, and a speed measured."""
+"""Least number of events for an estimate, and to measure the speed."""
 
 
 @dataclass(frozen=True)
 class LiveImage:
-    """A live image and what is true of it.
+    """A live image and its facts.
 
     image : emissions/s/mL [x, y, z] float32, post-filtered with ``fwhm_mm``
-    prompts_used, prompts_seen : of the run up to here
-    fraction_used : prompts used of all that the run had up to here
-    window_s : detector time that the image is made of, where the window forgets the weights' sum
-    prompts_in_window : prompts that it is made of, counted likewise
-    how : the last image of a run: how it was made, in words
+    prompts_used, prompts_seen : of the run so far
+    fraction_used : share of the run's prompts so far that was used
+    window_s : detector time in the image; the weighted sum if the window forgets
+    prompts_in_window : prompts in the image, counted likewise
+    how : for the last image of a run, how it was made, in words
     """
 
     image: Image
@@ -45,13 +45,13 @@ class LiveImage:
 
 
 def display_fwhm_mm(prompts: int) -> float:
-    """Return the width of the post-filter for an image of so many prompts."""
+    """Return the post-filter's width for an image of this many prompts."""
     wanted = FWHM_AT_A_MILLION_MM * (1e6 / max(prompts, 1)) ** (1 / 6)
     return float(np.clip(wanted, *DISPLAY_FWHM_MM))
 
 
 def smoothed_speed(speed: float, events: int, seconds: float) -> float:
-    """Return a running mean of events per second; measurements of too few events are left out."""
+    """Return a running mean of events per second, ignoring measurements of too few events."""
     if seconds <= 0 or events < SMALLEST_SAMPLE:
         return speed
     return speed + 0.2 * (events / seconds - speed)

@@ -1,4 +1,4 @@
-"""What the live imager does to whole images many times a second, each in one pass over memory.
+"""Whole-image operations of the live imager, many times a second: each one pass over memory.
 
 Images are C-order float32 ``[x, y, z]``. Smoothing is separable with symmetric weights; voxels
 beyond the edge count as 0. All inner loops run along z, the contiguous axis, and vectorise.
@@ -33,7 +33,7 @@ def move_statistic(
 def maximise(active: F4, frozen: F4, inverse: F4, scale: float, image: F4) -> float:
     """image ← (active + frozen) · inverse · scale; return its sum. All flat.
 
-    inverse : 1 / sensitivity, 0 where no activity may be; what is not finite becomes 0
+    inverse : 1 / sensitivity, 0 where there can be no activity; non-finite results become 0
     """
     total = 0.0
     factor = np.float32(scale)
@@ -57,7 +57,7 @@ def lift(image: F4, inverse: F4, floor: float) -> None:
 
 @kernel
 def show(image: F4, inverse: F4, scale: float, out: F4) -> None:
-    """Fill ``out`` with image · scale where activity may be, 0 elsewhere. All flat."""
+    """Fill ``out`` with image · scale where there can be activity, 0 elsewhere. All flat."""
     factor = np.float32(scale)
     for i in range(len(image)):
         out[i] = image[i] * factor if inverse[i] > 0 else np.float32(0.0)

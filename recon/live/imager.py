@@ -1,19 +1,19 @@
-"""The live image of a run: online EM over a stream of events, within a budget of time.
+"""The live image of a run: online EM over a stream of events, within a time budget.
 
-What one step does is in :mod:`recon.live.online_estimate`, which events count in
-:mod:`recon.live.time_window`. The step is γ = min(1, ``GAIN`` · ΔN / N): it depends on the growth
-of the data only, so the image is not over-iterated while the count rate is low, nor does it depend
-on the speed of the machine.
+A single step is defined in :mod:`recon.live.online_estimate`, which events count in
+:mod:`recon.live.time_window`. The step size γ = min(1, ``GAIN`` · ΔN / N) depends on the growth of
+the data only: the image is not over-iterated at low count rates, nor does it depend on the speed of
+the machine.
 
-Ŝ always holds the new events; a sample of the older ones, as large as the budget allows, stands
-for the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med.
-Biol. 48 (2003) 1405, and its live use by H. Tashima et al., IEEE Trans. Nucl. Sci. 59 (2012) 40).
-Events that leave the buffer for want of room keep their last contribution as a frozen part of S,
-which is slowly brought up to the newer image; under a sliding window they are gone. For the final
-image (:mod:`recon.live.final_image`) they may be spooled to disk (:mod:`recon.live.spool`).
+Ŝ always holds the new events; a sample of the older ones, as large as the budget allows, represents
+the rest of the buffer (compare one-pass list-mode DRAMA, E. Tanaka and H. Kudo, Phys. Med. Biol. 48
+(2003) 1405, and its live use by H. Tashima et al., IEEE Trans. Nucl. Sci. 59 (2012) 40). Events
+that leave the buffer for lack of room keep their last contribution as a frozen part of S, which is
+slowly brought up to the newer image; under a sliding window they are gone. For the final image
+(:mod:`recon.live.final_image`) they may be spooled to disk (:mod:`recon.live.spool`).
 
-When more events arrive than the budget allows, every k-th is used with weight k; events lost on
-the way are made up for alike. Intensities stay right and ``fraction_used`` says what was used.
+When more events arrive than the budget allows, every k-th is used with weight k; events lost on the
+way are compensated likewise. Intensities stay right and ``fraction_used`` says how much was used.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ GAIN = 32.0
 """EM steps per e-fold of the data; 32 are the updates of the usual offline 4 × 8 OSEM."""
 
 FIRST_COUNTS = 20_000.0
-"""Counts that the uniform start is worth: few events must not empty the voxels they miss."""
+"""Weight of the uniform start in counts: a few events must not empty the voxels they miss."""
 
 BUFFER_EVENTS = 4_000_000
 """160 MB, 40 s of 100 k prompts/s."""
 
 FRAME_SHARE = 4
-"""A frame's earlier events are sampled with one part in so many of the image's sample."""
+"""A frame's sample of earlier events is the image's sample divided by this."""
 
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class ExposureOf:
-    """What the exposure holds: whether only live time, and whether decay."""
+    """What the exposure accounts for: live time only, and decay."""
 
     live: bool = False
     decay: bool = False
@@ -69,14 +69,14 @@ class LiveImager(Generic[Lines]):
 
     Parameters
     ----------
-    lines : where events come from
-    sensitivity : on their grid, of the corrections in force; :meth:`correct` brings another
+    lines : source of the events
+    sensitivity : on their grid, with the corrections in force; :meth:`correct` replaces it
     clock : seconds, monotonic; measures the projector's speed
 
     Attributes
     ----------
-    true_share : of the prompts, less what is subtracted; N prompts of it have the noise of
-        N · true_share² trues (noise-equivalent counts), by which the post-filter goes
+    true_share : share of the prompts left after subtraction; N prompts have the noise of N ·
+        true_share² trues (noise-equivalent counts), which sets the post-filter
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class LiveImager(Generic[Lines]):
         self.restart(frame_s=frame_s)
 
     def close(self) -> None:
-        """Stop the projectors' threads, and let spooled events go."""
+        """Stop the projectors' threads and discard spooled events."""
         self.memory.forget_spooled()
         self.estimate_of_all.close()
         if self.frames is not None:
@@ -117,7 +117,7 @@ class LiveImager(Generic[Lines]):
         exposure_of: ExposureOf | None = None,
         spool: EventSpool | None = None,
     ) -> None:
-        """Forget everything, corrections too; ``spool`` is for what memory has no room for."""
+        """Forget everything, corrections too; ``spool`` takes what memory has no room for."""
         self.intake = Intake(self.lines.empty[0])
         self.memory.begin(window or TimeWindow(), half_life_s=half_life_s, spool=spool)
         self.exposure_of = exposure_of or ExposureOf()
@@ -144,7 +144,7 @@ class LiveImager(Generic[Lines]):
     # --- what is told to it -------------------------------------------------------------------
 
     def begin_at(self, time_ps: int) -> None:
-        """Say from which detector time on events are seen (an imager that joined late)."""
+        """Set the detector time from which events are seen (for an imager that joined late)."""
         self.intake.watermark_ps = self._booked_ps = time_ps
         if self.frames is not None:
             self.frames.restart(at_ps=time_ps)
@@ -159,20 +159,20 @@ class LiveImager(Generic[Lines]):
         missing_delayeds: int = 0,
         live_share: float = 0.0,
     ) -> None:
-        """Take events that are complete up to ``watermark_ps``; ``missing`` ones were lost.
+        """Receive events complete up to ``watermark_ps``; ``missing`` ones were lost.
 
-        live_share : of the scanner in this time, 0 where it is not known
+        live_share : of the scanner in this time, 0 if unknown
         """
         self.intake.take(prompts, delayeds, missing_prompts, missing_delayeds, live_share)
         self.intake.watermark_ps = max(self.intake.watermark_ps, watermark_ps)
 
     def receive_events(self, events: EventList, *, watermark_ps: int) -> None:
-        """Take lines that belong to no crystals, complete up to ``watermark_ps`` (LorLines)."""
+        """Receive lines without crystals, complete up to ``watermark_ps`` (LorLines)."""
         records = LorLines.records(events)
         self.receive(records, records[:0], watermark_ps=watermark_ps)
 
     def correct(self, sensitivity: Image) -> None:
-        """Take a sensitivity that belongs to the lines' corrections as they now are."""
+        """Use a sensitivity that matches the present corrections of the lines."""
         self.estimate_of_all.use_sensitivity(sensitivity)
         if self.frames is not None:
             self.frames.use_sensitivity(sensitivity)
@@ -180,7 +180,7 @@ class LiveImager(Generic[Lines]):
         self._maximise()
 
     def change_window(self, window: TimeWindow) -> None:
-        """Image another time window from now on, with what the buffer holds of it."""
+        """Use another time window from now on, with what the buffer holds of it."""
         if window != self.books.window:
             scale = self.memory.change_window(window, self._booked_ps)
             self.frozen_counts = 0.0
@@ -189,7 +189,7 @@ class LiveImager(Generic[Lines]):
             self._maximise()
 
     def change_frames(self, frame_s: float) -> None:
-        """Make frames of another length from now on; 0 for none."""
+        """Change the length of the frames from now on; 0 for none."""
         if frame_s != (self.frames.seconds if self.frames else 0.0):
             self._have_frames(frame_s)
 
@@ -197,31 +197,31 @@ class LiveImager(Generic[Lines]):
 
     @property
     def books(self) -> WindowBooks:
-        """The books of what the image is made of."""
+        """The books of the events in the image."""
         return self.memory.books
 
     @property
     def estimate(self) -> Image:
-        """The estimate itself, emissions/s in each voxel, not filtered (a copy)."""
+        """The unfiltered estimate, emissions/s in each voxel (a copy)."""
         return self.estimate_of_all.image.copy()
 
     @property
     def exposure_s(self) -> float:
-        """What the image is divided by, in units of the events' weights."""
+        """Exposure that the image is divided by, in units of the events' weights."""
         of = self.exposure_of
         return max(self.books.exposure_s(live=of.live, decay=of.decay), 1e-6)
 
     @property
     def seconds(self) -> float:
-        """Detector time that the image is made of (where the window forgets, the weights' sum)."""
+        """Detector time in the image (the weighted sum if the window forgets)."""
         return self.books.wall_s / self.books.relative(self._booked_ps)
 
     # --- imaging ------------------------------------------------------------------------------
 
     def update(self, *, budget_s: float, catch_up_s: float | None = None) -> LiveImage:
-        """Use what is pending, refine with older events within the budget, return the image.
+        """Use pending events, refine with older ones within the budget, return the image.
 
-        New events may take ``catch_up_s`` where that is more; what does not fit is thinned.
+        New events may take ``catch_up_s`` if that is more; what does not fit is thinned.
         """
         speed = self.estimate_of_all.speed
         affordable = max(SMALLEST_SAMPLE, int(speed * budget_s))
@@ -247,7 +247,7 @@ class LiveImager(Generic[Lines]):
         self._maximise()
 
     def _take_in(self, records: Records, each: float, sample: int, booked: Update) -> None:
-        """Move image and frame by the new events, and keep them."""
+        """Update image and frame with the new events, and keep them."""
         relative = self.books.relative(booked.middle_ps)
         weights = np.full(len(records), each * relative, dtype=np.float32)
         columns, new = self.lines.taken_in(records, weights)
@@ -272,7 +272,7 @@ class LiveImager(Generic[Lines]):
         )
 
     def _step(self, new: EventList, *, sample: int) -> None:
-        """Move the statistic by the new events and a sample of the kept ones."""
+        """Update the statistic with the new events and a sample of the kept ones."""
         fresh = float(new.weight.sum(dtype=np.float64))
         old = self.memory.sampled(0, sample)
         estimate = self.estimate_of_all
@@ -302,14 +302,14 @@ class LiveImager(Generic[Lines]):
         )
 
     def pass_over(self, share: float) -> None:
-        """Move the statistic to what a share of the kept events tells of the image now."""
+        """Update the statistic from a share of the kept events and the present image."""
         events = self.memory.sampled(0, max(SMALLEST_SAMPLE, int(len(self.memory) * share)))
         estimate = self.estimate_of_all
         np.multiply(estimate.image, estimate.ratio(events), out=estimate.active)
         self._maximise()
 
     def _make_room(self, coming: int) -> None:
-        """Freeze the statistic of events that must leave; a sliding window forgets them."""
+        """Freeze the statistic of events that must leave; a sliding window forgets it."""
         gone, share = self.memory.make_room(coming)
         self.estimate_of_all.lose(share)
         if gone is not None:
@@ -326,7 +326,7 @@ class LiveImager(Generic[Lines]):
         self.estimate_of_all.maximise(self.exposure_s)
 
     def shown(self) -> LiveImage:
-        """Return the image as it stands."""
+        """Return the current image."""
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
         worth = self.intake.fraction_used * self.true_share**2
         fwhm_mm = display_fwhm_mm(round(in_window * worth))

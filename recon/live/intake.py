@@ -1,4 +1,4 @@
-"""What has come for the live imager and is not in the image yet, and how much came in all."""
+"""Events received but not yet in the live image, and the totals of the run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from hw.arrays import Records
 
 
 class Intake:
-    """Records wait here for the next update; what was lost on the way is made up for by weight.
+    """Records wait here for the next update; weights compensate for those lost on the way.
 
-    used, seen, delayeds : of the run so far; ``seen`` has the lost prompts as well
-    empty : records of no events
+    used, seen, delayeds : of the run so far; ``seen`` includes lost prompts
+    empty : an empty record array
     """
 
     def __init__(self, empty: Records) -> None:
@@ -36,7 +36,7 @@ class Intake:
         missing_delayeds: int,
         live_share: float,
     ) -> None:
-        """Take in what came, and how many did not."""
+        """Take in the records received and the number lost."""
         if len(prompts):
             self._prompts.append(prompts)
         if len(delayeds):
@@ -56,13 +56,13 @@ class Intake:
 
     @property
     def live_share(self) -> float:
-        """The newest that is known, 1 before."""
+        """The latest live share, 1 before any is known."""
         return self._live_share
 
     def thinned(self, most: int) -> tuple[Records, float]:
-        """Hand out the pending prompts, every k-th where they are too many, and what each counts.
+        """Hand out the pending prompts, every k-th if there are too many, and the weight of each.
 
-        With nothing to carry their weight, missing prompts wait for the next time.
+        With no prompt to carry their weight, missing ones wait for the next call.
         """
         records = np.concatenate(self._prompts) if self._prompts else self._empty
         taken = records
@@ -76,7 +76,7 @@ class Intake:
         return taken, each
 
     def delayeds_of(self) -> tuple[Records, int]:
-        """Hand out the pending delayeds, and how many are missing besides."""
+        """Hand out the pending delayeds, and how many more are missing."""
         records = np.concatenate(self._delayeds) if self._delayeds else self._empty
         missing, self._delayeds_missing = self._delayeds_missing, 0
         self._delayeds = []

@@ -1,8 +1,8 @@
-"""Where a live image's events come from, and what is expected of their lines besides the image.
+"""The source of a live image's events, and what their lines are expected to hold besides the image.
 
-The imager keeps raw records and turns the few it needs in an update into events at that moment:
-corrections that arrive late, or change, then hold for old events as well, without touching the
-millions that are kept. What costs a projection (attenuation) is kept beside the record.
+The imager keeps raw records and makes events only of the few that an update needs: corrections that
+arrive late or change then apply to old events too, without touching the millions kept. What costs a
+projection (attenuation) is kept beside the record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RANDOMS_EVERY_S, RANDOMS_GROWTH = 1.0, 0.2
 LOR_EVENT = np.dtype(
     [("start", "<f4", (3,)), ("end", "<f4", (3,)), ("offset_mm", "<f4"), ("addend", "<f4")]
 )
-"""A line that belongs to no crystals, 32 bytes: ends and TOF offset in mm, expected background."""
+"""A line without crystals, 32 bytes: ends and TOF offset in mm, expected background."""
 
 
 class LiveLines(Protocol):
@@ -44,17 +44,17 @@ class LiveLines(Protocol):
 
     @property
     def tof(self) -> TofModel | None:
-        """The kernel of the lines' TOF offsets, None without."""
+        """The kernel of the lines' TOF offsets, None without TOF."""
 
     @property
     def empty(self) -> Columns:
-        """What is kept of no events at all; the records first."""
+        """Empty columns of what is kept of events; the records first."""
 
     def columns(self, records: Records) -> Columns:
-        """Return what is to be kept of records."""
+        """Return what is to be kept of the records."""
 
     def events(self, columns: Columns, weight: F4) -> EventList:
-        """Return what was kept as events ready for EM, with all that is known by now."""
+        """Return kept columns as events ready for EM, with the present corrections."""
 
     def taken_in(self, records: Records, weight: F4) -> tuple[Columns, EventList]:
         """Return :meth:`columns` of records, and their :meth:`events`."""
@@ -62,17 +62,17 @@ class LiveLines(Protocol):
     def take_delayeds(
         self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
     ) -> None:
-        """Add the delayeds of ``seconds``; what was known before is worth ``keep`` of it.
+        """Add the delayeds of ``seconds``; earlier ones keep the share ``keep`` of their weight.
 
         time_share : time over the image's exposure
         """
 
     def close(self) -> None:
-        """Stop what works for it."""
+        """Stop its threads."""
 
 
 class LorLines:
-    """Lines given as such (:data:`LOR_EVENT`), of detectors without crystals or of a list."""
+    """Ready-made lines (:data:`LOR_EVENT`), of detectors without crystals or of a list."""
 
     def __init__(self, grid: ImageGrid, *, tof: TofModel | None = None) -> None:
         self.grid = grid
@@ -81,7 +81,7 @@ class LorLines:
 
     @staticmethod
     def records(events: EventList) -> Records:
-        """Return an event list as records; its weights do not go with them."""
+        """Return an event list as records, without its weights."""
         records = np.zeros(len(events), dtype=LOR_EVENT)
         records["start"], records["end"] = events.lors.start, events.lors.end
         if events.lors.has_tof:
@@ -103,23 +103,23 @@ class LorLines:
         return EventList(lors, weight, np.ascontiguousarray(records["addend"]))
 
     def taken_in(self, records: Records, weight: F4) -> tuple[Columns, EventList]:
-        """Return the records themselves, and as events."""
+        """Return the records themselves, and the events."""
         return (records,), self.events((records,), weight)
 
     def take_delayeds(
         self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
     ) -> None:
-        """Leave them alone: lines without crystals come with all their background."""
+        """Ignore them: lines without crystals come with all their background."""
 
     def close(self) -> None:
-        """Nothing works for it."""
+        """Do nothing: there are no threads."""
 
 
 class CrystalLines:
     """Coincidences of a scanner's crystals, under the line model of :mod:`recon.lines.model`.
 
-    randoms, scatter : expected per second, over the time and in the mean over it; ``time_share``
-        turns that into what belongs to the image's exposure: time / exposure
+    randoms, scatter : expected per second, averaged over the time; ``time_share`` (time / exposure)
+        converts that to the image's exposure
     """
 
     def __init__(self, system: ReconSystem) -> None:
@@ -136,7 +136,7 @@ class CrystalLines:
         self._through.close()
 
     def restart(self, *, delayed_factor: int = 1) -> None:
-        """Forget all corrections and delayeds; ``delayed_factor`` is of the new run's settings."""
+        """Forget all corrections and delayeds; ``delayed_factor`` is the new run's."""
         self.model = LineModel(self.system)
         self._mu = None
         self.randoms: CrystalRandoms | None = None
@@ -153,7 +153,7 @@ class CrystalLines:
         """Use these factors and this µ map (1/mm, None for none) from now on.
 
         A line's own attenuation is taken from coarser voxels: it only divides the background.
-        What :meth:`columns` returned before is of the old ones; it is to be made again.
+        Columns returned before belong to the old corrections and must be made again.
         """
         self._mu, mu = mu_per_mm, None
         if mu_per_mm is not None:
@@ -173,7 +173,7 @@ class CrystalLines:
     def take_delayeds(
         self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
     ) -> None:
-        """Add the delayeds of ``seconds``; what was known before is worth ``keep`` of it."""
+        """Add the delayeds of ``seconds``; earlier ones keep the share ``keep`` of their weight."""
         self.time_share = time_share
         self.delayeds += len(records) + missing
         made_up = 1.0 + missing / len(records) if len(records) else 1.0
@@ -194,19 +194,19 @@ class CrystalLines:
             )
 
     def switch_randoms(self, *, on: bool) -> None:
-        """Take randoms out from now on, or leave them in the image."""
+        """Correct for randoms from now on, or leave them in the image."""
         self.with_randoms = on
         self._unused_s = RANDOMS_EVERY_S
         if not on:
             self.randoms = None
 
     def columns(self, records: Records) -> Columns:
-        """Return the records and the factors that multiply their lines, but for the gain."""
+        """Return the records and the factors of their lines, except the gain."""
         located = self.model.locate(records) if self._has_factors else None
         return records, self._beyond_gain(records, located)
 
     def events(self, columns: Columns, weight: F4) -> EventList:
-        """Return the events; those on lines that nothing can be seen on have weight 0."""
+        """Return the events; those on lines without sensitivity have weight 0."""
         return self._events(columns, self.model.locate(columns[0]), weight)
 
     def taken_in(self, records: Records, weight: F4) -> tuple[Columns, EventList]:

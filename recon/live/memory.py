@@ -1,7 +1,7 @@
 """What the live imager remembers: events in a ring, their books, and samples of them.
 
-The ring and the books go together: what the books let go leaves the ring, and the other way round.
-Where the window grows, events that leave for want of room go to a spool on disk, if there is one.
+Ring and books stay in step: what leaves one leaves the other. Under a growing window, events that
+leave for lack of room go to a spool on disk, if there is one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
 
 RESTATED_AT_ONCE = 60_000
-"""Kept events whose lines are given new corrections in one update, some 20 ms."""
+"""Kept events whose lines get new corrections in one update, some 20 ms."""
 
 
 class EventMemory:
     """The events kept for one window.
 
-    weight : the sum of their weights, lost and left out events made up for
-    spool : holds events of the window that have left the ring; None for none
+    weight : the sum of their weights, which compensate for lost and omitted events
+    spool : holds events of the window that have left the ring, or None
     """
 
     def __init__(self, capacity: int, lines: LiveLines) -> None:
@@ -39,7 +39,7 @@ class EventMemory:
     def begin(
         self, window: TimeWindow, *, half_life_s: float, spool: EventSpool | None = None
     ) -> None:
-        """Forget everything and keep the books of this window."""
+        """Forget everything and start the books of this window."""
         self.forget_spooled()
         self.spool = spool
         self.books = WindowBooks(window, half_life_s=half_life_s)
@@ -53,7 +53,7 @@ class EventMemory:
 
     @property
     def keeps_every(self) -> int:
-        """Which part of new events is to be kept, so that a sliding window fits the ring."""
+        """Interval of new events to keep (every k-th), so that a sliding window fits the ring."""
         window = self.books.window
         if window.kind != "slide" or self.books.wall_s <= 0:
             return 1
@@ -61,7 +61,7 @@ class EventMemory:
         return max(1, int(np.ceil(1.05 * coming / self.buffer.capacity)))
 
     def add(self, columns: Columns, weights: npt.NDArray[np.float32], booked: Update) -> None:
-        """Keep as many of new events as were booked, to stand for all of them."""
+        """Keep as many of the new events as were booked, to represent all of them."""
         total = float(weights.sum(dtype=np.float64))
         every = -(-len(weights) // booked.kept)
         share = np.float32(len(weights) / booked.kept)
@@ -69,7 +69,7 @@ class EventMemory:
         self.weight += total
 
     def sampled(self, first: int, sample: int) -> EventList:
-        """Return about ``sample`` of the kept events from ``first`` on, weighted to be all."""
+        """Return about ``sample`` of the kept events from ``first`` on, weighted for all."""
         n = len(self.buffer)
         step = max(1, -(-(n - first) // max(sample, 1)))
         start = first + self._phase % step
@@ -81,7 +81,7 @@ class EventMemory:
 
     @property
     def held(self) -> int:
-        """How many events of the window there are, in the ring and spooled."""
+        """Number of events of the window, in the ring and spooled."""
         return len(self.buffer) + self._spooled
 
     @property
@@ -90,9 +90,9 @@ class EventMemory:
         return self._left == self._spooled
 
     def parts(self, events: int) -> Iterator[EventList]:
-        """Yield all events of the window, so many at once, with the corrections of now.
+        """Yield all events of the window in chunks, with the present corrections.
 
-        Raises OSError where spooled ones cannot be read.
+        Raises OSError if spooled ones cannot be read.
         """
         for records, weight in self.spool.parts(events) if self.spool is not None else ():
             yield self._lines.taken_in(records, weight)[1]
@@ -102,7 +102,7 @@ class EventMemory:
             yield self._lines.events(*self.buffer.take(place))
 
     def forget_spooled(self) -> None:
-        """Let the spooled events go for good."""
+        """Discard the spooled events."""
         self._left = 0
         if self.spool is not None:
             self.spool.clear()
@@ -112,9 +112,9 @@ class EventMemory:
         return len(self.spool) if self.spool is not None else 0
 
     def newest_records(self, most: int) -> tuple[Records, float]:
-        """Return about so many of the newest kept records, and the seconds that they stand for.
+        """Return about this many of the newest kept records, and the time (s) they represent.
 
-        Where only a part of the events was used or kept, they stand for that part of the time.
+        If only part of the events was used or kept, they represent that part of the time.
         """
         count, seconds = 0, 0.0
         for one in reversed(self.books.updates):
@@ -129,14 +129,14 @@ class EventMemory:
     # --- events that leave --------------------------------------------------------------------
 
     def expire(self, now_ps: int) -> float:
-        """Forget what the window has passed; return which share of the weight that is."""
+        """Forget what the window has passed; return its share of the weight."""
         return self._drop(self.books.expire(now_ps))
 
     def make_room(self, coming: int) -> tuple[EventList | None, float]:
-        """Let the oldest events go before ``coming`` new ones.
+        """Remove the oldest events to make room for ``coming`` new ones.
 
-        Returns them, where their statistic is to be kept (a sliding window keeps none), and which
-        share of the weight they are.
+        Returns them if their statistic is to be kept (a sliding window keeps none), and their share
+        of the weight.
         """
         leaving = self.buffer.overflow(coming)
         if not leaving:
@@ -152,7 +152,7 @@ class EventMemory:
         return gone, self._drop(leaving)
 
     def change_window(self, window: TimeWindow, now_ps: int) -> float:
-        """Take another window; return by what the statistic of the kept events is to be scaled."""
+        """Use another window; return the factor for the statistic of the kept events."""
         before = self.weight
         self.forget_spooled()
         self._drop(self.books.change(window))
@@ -164,7 +164,7 @@ class EventMemory:
         return share * self.weight / left if left > 0 else 0.0
 
     def rescale(self, now_ps: int) -> float:
-        """Divide all weights where they have grown large; return by what."""
+        """Divide all weights once they have grown large; return the divisor."""
         divided_by = self.books.rescale(now_ps)
         if divided_by != 1.0:
             self.buffer.weight /= np.float32(divided_by)
@@ -185,11 +185,11 @@ class EventMemory:
     # --- corrections that change --------------------------------------------------------------
 
     def lines_changed(self) -> None:
-        """Note that the corrections of the kept events' lines have changed."""
+        """Record that the corrections of the kept events' lines have changed."""
         self._to_restate = len(self.buffer)
 
     def restate(self, at_once: int = RESTATED_AT_ONCE) -> bool:
-        """Renew the lines of the next kept events, newest first; return whether any are left."""
+        """Update the lines of the next kept events, newest first; return whether any are left."""
         if self._to_restate > 0:
             first = max(0, self._to_restate - at_once)
             place = self.buffer.place(first, self._to_restate)

@@ -1,4 +1,4 @@
-"""One image of online EM: its statistic, its image, and the passes that move them.
+"""One image of online EM: its statistic, its image, and the passes that update them.
 
 Stochastic-approximation EM (O. Cappé and E. Moulines, J. R. Statist. Soc. B 71 (2009) 593): a
 running sufficient statistic S_j, the expected number of emissions from voxel j that were seen, is
@@ -7,9 +7,9 @@ moved towards its estimate Ŝ from the events at hand, then the image is set to 
     Ŝ_j = λ_j Σ_events w a_ij / (Aλ + b)_i        S ← (1 - γ) S + γ Ŝ        λ = S / (s E)
 
 A little smoothing of Ŝ (EMS; B. W. Silverman et al., J. R. Statist. Soc. B 52 (1990) 271) lets the
-noise of the first seconds fade; without it, that noise stays in the image as its starting point.
+noise of the first seconds fade; otherwise it stays in the image as its starting point.
 
-S has two parts: *active*, of the events that are kept, and *frozen*, of those that left.
+S has two parts: *active*, from the events kept, and *frozen*, from those that left.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class OnlineEstimate:
         return Projector(self.grid, tof=self._tof, threads=threads, lanes=threads)
 
     def use_projector(self, projector: Projector) -> Projector:
-        """Project with another projector; return the one used before."""
+        """Switch to another projector; return the previous one."""
         before, self._projector = self._projector, projector
         return before
 
@@ -95,33 +95,33 @@ class OnlineEstimate:
         self.image = uniform_image(self.sensitivity, self.mask, events=1.0)
 
     def ratio(self, events: EventList) -> Image:
-        """Return Σ w a_j / (Aλ + b) of events: times the image, it is what they tell of S."""
+        """Return Σ w a_j / (Aλ + b) of events: times the image, their estimate of S."""
         begin = self._clock()
         ratio, _ = self._projector.em(self.image, events)
         self.speed = smoothed_speed(self.speed, len(events), self._clock() - begin)
         return ratio
 
     def move(self, ratio: Image, *, keep: float, gain: float) -> None:
-        """S ← keep · S + gain · Ŝ, with Ŝ = image · ratio, a little smoothed."""
+        """S ← keep · S + gain · Ŝ, with Ŝ = image · ratio, slightly smoothed."""
         smooth = gaussian(self.image * ratio, self.grid, fwhm_mm=SMOOTHING_FWHM_MM)
         flat = (one.reshape(-1) for one in (self.active, self.image, ratio, smooth))
         move_statistic(*flat, keep, gain, SMOOTHING_SHARE)
 
     def lose(self, share: float) -> None:
-        """Take a share of the active part out: so much of what it is of has left."""
+        """Remove a share of the active part: that share of its events has left."""
         if share > 0:
             self.active *= np.float32(max(0.0, 1.0 - share))
 
     def freeze(self, ratio: Image) -> None:
-        """Add what events tell to the frozen part."""
+        """Add the events' estimate to the frozen part."""
         self.frozen += self.image * ratio
 
     def renew_frozen(self, share: float, scale: float) -> None:
-        """Replace a share of the frozen part by what the active one says of as many counts.
+        """Replace a share of the frozen part by the active part, scaled to the same counts.
 
         Frozen events were explained by an earlier image. With a share of ΔN / N they count in
-        proportion to their time, which costs a quarter of the counts' worth in noise and lets the
-        first image's error die out as 1 / N².
+        proportion to their time; the error of the first image then dies out as 1 / N², at the cost
+        in noise of a quarter of the counts.
         """
         self.frozen *= np.float32(1.0 - share)
         self.frozen += np.float32(share * scale) * self.active
@@ -132,7 +132,7 @@ class OnlineEstimate:
         self.frozen *= np.float32(factor)
 
     def maximise(self, exposure_s: float) -> None:
-        """Set the image to its statistic over sensitivity and exposure; finite whatever came."""
+        """Set the image to its statistic over sensitivity and exposure; finite for any input."""
         flat = [one.reshape(-1) for one in (self.active, self.frozen, self._inverse, self.image)]
         total = maximise(*flat[:3], 1.0 / max(exposure_s, 1e-6), flat[3])
         if total > 0:
@@ -141,7 +141,7 @@ class OnlineEstimate:
             self.image = uniform_image(self.sensitivity, self.mask, events=1.0)
 
     def shown(self, *, fwhm_mm: float, voxel_volume_mL: float) -> Image:
-        """Return the image for the eye: emissions/s/mL, smoothed, 0 outside its support."""
+        """Return the image for display: emissions/s/mL, smoothed, 0 outside its support."""
         smooth = gaussian(self.image, self.grid, fwhm_mm=fwhm_mm)
         out = np.empty_like(smooth)
         flat = [one.reshape(-1) for one in (smooth, self._inverse, out)]

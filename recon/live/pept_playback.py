@@ -1,4 +1,4 @@
-"""A list of lines played through the live imager, as fast as it was measured or faster."""
+"""Plays a list of lines through the live imager, in real time or faster."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def play(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Image, LiveImage]:
-    """Return the estimate (not filtered) and the last image, after the whole list and
-    ``FINAL_PASSES`` over all its events, as a live run ends.
+    """Return the unfiltered estimate and the last image, after the whole list and ``FINAL_PASSES``
+    over all its events, as at the end of a live run.
 
     Parameters
     ----------
-    speed : seconds of the list in a second; 0: as fast as it goes
-    shown : called with each image and how late it is against the list's own time
+    speed : seconds of the list per second; 0: as fast as possible
+    shown : called with each image and its lag behind the list's own time
     """
     sensitivity = screens_sensitivity(listed, grid)
     imager = LiveImager(LorLines(grid), sensitivity, clock=clock, threads=threads)
@@ -60,7 +60,7 @@ def play(
 
 
 def _load_kernels(imager: LiveImager[LorLines], listed: PeptList) -> None:
-    """Let the first update, which loads machine code, lie before the clock starts."""
+    """Do a first update, which loads machine code, before the clock starts."""
     _, events = next(listed.parts(STEP_S))
     imager.receive_events(events, watermark_ps=1)
     imager.update(budget_s=STEP_S)
@@ -71,8 +71,8 @@ SAMPLED_LINES = 400_000
 
 
 def screens_sensitivity(listed: PeptList, grid: ImageGrid, *, seed: int = 0) -> Image:
-    """Return how well the two screens see each voxel, 1 at best: back-projected from lines that
-    are drawn evenly between the areas that were hit."""
+    """Return the screens' sensitivity in each voxel, 1 at best: back-projected from lines drawn
+    evenly between the areas hit."""
     rng = np.random.default_rng(seed)
     z = np.full((SAMPLED_LINES, 1), listed.separation_mm / 2)
     ends = [

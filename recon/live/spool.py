@@ -1,10 +1,10 @@
-"""Events that the live imager's memory has no room for: on disk, until the final image is made.
+"""Events that do not fit the live imager's memory, on disk until the final image is made.
 
 Records and weights are kept, not prepared events: at the end of the run they are prepared with the
-corrections of the end, like those in memory. They lie in one file without a name, which a killed
-process leaves nothing of. No more than ``SPOOL_BYTES`` are kept, and ``LEAST_FREE_BYTES`` of the
-disk are left alone: an image is worth less than the run's logs. With either bound, or a disk that
-fails, spooling ends for good: a part of a run's events would make no image of it.
+final corrections, like those in memory. They lie in one unnamed file, of which a killed process
+leaves nothing behind. At most ``SPOOL_BYTES`` are kept, and ``LEAST_FREE_BYTES`` of the disk stay
+free: an image is worth less than the run's logs. At either bound, or if the disk fails, spooling
+ends for good: part of a run's events does not make its image.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 from hw.arrays import F4, Records
 
 SPOOL_BYTES = 4 << 30
-"""119 million events of 36 bytes, more than one can iterate on in the time that there is."""
+"""119 million events of 36 bytes, more than there is time to iterate on."""
 
 LEAST_FREE_BYTES = 1 << 30
 LOOK_BYTES = 1 << 26
-"""After so many written it is looked again how much is free."""
+"""Free space is checked again after writing this many."""
 
 
 class EventSpool:
@@ -32,13 +32,13 @@ class EventSpool:
 
     Parameters
     ----------
-    like : records, whose type they all have
-    folder : of the file; the system's temporary folder where it is None
+    like : records of the type to keep
+    folder : of the file; None for the system's temporary folder
 
     Attributes
     ----------
     folder : where the file is, or will be
-    broken : why no more are kept and those kept are gone, in words; "" while all are kept
+    broken : why spooling ended and its events are gone, in words; "" while all are kept
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class EventSpool:
         return self._count
 
     def append(self, records: Records, weight: F4) -> None:
-        """Keep these as well, or say in ``broken`` why that cannot be."""
+        """Keep these too, or say in ``broken`` why not."""
         if self.broken or not len(records):
             return
         block = np.empty(len(records), dtype=self._entry)
@@ -73,7 +73,7 @@ class EventSpool:
         self._count += len(records)
 
     def parts(self, events: int) -> Iterator[tuple[Records, F4]]:
-        """Yield all kept, so many at once; raises OSError where the disk fails."""
+        """Yield all kept events in chunks; raises OSError if the disk fails."""
         if self._file is None:
             return
         self._file.seek(0)
@@ -82,19 +82,19 @@ class EventSpool:
             data = self._file.read(min(events, left) * self._entry.itemsize)
             block = np.frombuffer(data, dtype=self._entry)
             if not len(block):
-                raise OSError(5, "the spooled events are shorter than written")
+                raise OSError(5, "the spool file is shorter than what was written")
             left -= len(block)
             yield np.ascontiguousarray(block["record"]), np.ascontiguousarray(block["weight"])
 
     def clear(self) -> None:
-        """Forget all and give the disk back."""
+        """Forget all and release the disk space."""
         self._count = self._looked_at = 0
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def free_bytes(self) -> int:
-        """Return what may still be written beside: the disk's free bytes less those left alone."""
+        """Return how much may still be written there: free bytes less those kept free."""
         return shutil.disk_usage(self.folder).free - LEAST_FREE_BYTES
 
     def _check_room(self, coming: int) -> None:

@@ -1,19 +1,19 @@
-"""Which events a live image is made of, what they count, and for how long they were collected.
+"""Which events a live image contains, their weights, and how long they were collected.
 
-Updates are booked one after the other: prompts, events kept, wall and live seconds. A window makes
-of them the sum of weights N and the exposure E that the image is divided by:
+Updates are booked one by one: prompts, events kept, wall and live seconds. From them a window
+computes the sum of weights N and the exposure E that the image is divided by:
 
     grow              N = Σ n,                        E = Σ e
     slide, N s        the same over the last N s;     older updates leave
     forget, half h    N = Σ n 2^(−age/h),             E = Σ e 2^(−age/h)
     e = ∫ L(t) 2^(−t/T½) dt of an update, L the live share and T½ the half-life
 
-so that the image of each is the activity at the start of the run where decay is corrected, else the
-mean over the window. Forgetting is done with weights that *grow*: an event at t has the weight
-2^((t − t₀)/h) for good, and all sums with it; the common factor cancels. t₀ is moved now and then
-(:meth:`rescale`), before numbers get large.
+so that the image shows the activity at the start of the run if decay is corrected, else the mean
+over the window. Forgetting is done with weights that *grow*: an event at t has the weight 2^((t −
+t₀)/h) for good, and all sums with it; the common factor cancels. t₀ is moved (:meth:`rescale`)
+before numbers get large.
 
-Memory is bounded: neighbouring updates are joined where there are more than ``MOST_ENTRIES``.
+Memory is bounded: neighbouring updates are joined if there are more than ``MOST_ENTRIES``.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from hw.messages.live_settings import TimeWindow
 MOST_ENTRIES = 1024
 LARGEST_WEIGHT = 2.0**20
 HALF_LIVES_KEPT = 25.0
-"""After so many an event counts 3e-8 of a new one and is forgotten."""
+"""After this many half-lives an event counts 3e-8 of a new one and is forgotten."""
 
 
 @dataclass
 class Update:
-    """What one update brought.
+    """The contents of one update.
 
-    kept : of its events, how many the buffer still holds
-    weight : the prompts that these stand for
-    wall_s, live_s : time that it covers, and the part in which the scanner was live
-    decayed_s, decayed_live_s : the same, each moment times 2^(−t/T½)
+    kept : how many of its events the buffer still holds
+    weight : the prompts that these represent
+    wall_s, live_s : time covered, and the part in which the scanner was live
+    decayed_s, decayed_live_s : the same, weighted by 2^(−t/T½)
     thinned : whether some of its events have left the buffer
     """
 
@@ -57,17 +57,17 @@ class Update:
 
     @property
     def middle_ps(self) -> int:
-        """The time that all of it counts at."""
+        """The time at which the whole update counts."""
         return (self.begin_ps + self.end_ps) // 2
 
     def exposure_s(self, *, live: bool, decay: bool) -> float:
-        """Return what it adds to the exposure, by what is corrected."""
+        """Return its share of the exposure, depending on what is corrected."""
         if decay:
             return self.decayed_live_s if live else self.decayed_s
         return self.live_s if live else self.wall_s
 
     def join(self, other: Update) -> None:
-        """Take in the update that follows."""
+        """Merge the following update into this one."""
         self.end_ps = other.end_ps
         self.kept += other.kept
         self.weight += other.weight
@@ -82,7 +82,7 @@ class WindowBooks:
 
     Parameters
     ----------
-    half_life_s : of the nuclide, 0 where it is not known
+    half_life_s : of the nuclide, 0 if unknown
     """
 
     def __init__(self, window: TimeWindow, *, half_life_s: float = 0.0) -> None:
@@ -101,7 +101,7 @@ class WindowBooks:
     def book(
         self, begin_ps: int, end_ps: int, *, kept: int, weight: float, live_share: float
     ) -> Update:
-        """Add and return an update; ``weight`` in prompts, ``live_share`` 1 where not known."""
+        """Add and return an update; ``weight`` in prompts, ``live_share`` 1 if unknown."""
         wall_s = max(end_ps - begin_ps, 0) * 1e-12
         decayed_s = wall_s * self._decay((begin_ps + end_ps) / 2)
         update = Update(
@@ -122,10 +122,10 @@ class WindowBooks:
         return leaving
 
     def change(self, window: TimeWindow) -> int:
-        """Take another window; return how many of the oldest events leave the buffer.
+        """Use another window; return how many of the oldest events leave the buffer.
 
-        Of updates whose events have left the buffer only a sum is known, which no other window
-        can be made of: they are dropped, and the new window begins after them.
+        Updates whose events have left the buffer are known only as a sum, useless for another
+        window: they are dropped, and the new window begins after them.
         """
         self.window, self._zero_ps = window, self.updates[-1].end_ps if self.updates else 0
         leaving = 0
@@ -134,7 +134,7 @@ class WindowBooks:
         return leaving
 
     def release(self, count: int) -> None:
-        """Note that the oldest ``count`` kept events have left the buffer for want of room."""
+        """Record that the oldest ``count`` kept events have left the buffer for lack of room."""
         for update in self.updates:
             if count <= 0:
                 return
@@ -175,7 +175,7 @@ class WindowBooks:
         return math.fsum(self.relative(one.middle_ps) * one.weight for one in self.updates)
 
     def rescale(self, now_ps: int) -> float:
-        """Move t₀ to now where weights have grown large; return what all weights are divided by."""
+        """Move t₀ to now if weights have grown large; return the divisor of all weights."""
         largest = self.relative(now_ps)
         if largest < LARGEST_WEIGHT:
             return 1.0
@@ -186,7 +186,7 @@ class WindowBooks:
         return 2.0 ** (-time_ps * 1e-12 / self.half_life_s) if self.half_life_s > 0 else 1.0
 
     def _join_short(self) -> None:
-        """Join the newest two where both are short against what may be kept of the window."""
+        """Join the newest two if both are short compared with the window."""
         shortest_s = self.window.seconds / 1000 if self.window.kind != "grow" else 0.0
         if len(self.updates) >= 2 and self.updates[-2].wall_s < shortest_s:
             last = self.updates.pop()

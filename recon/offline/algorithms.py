@@ -23,7 +23,7 @@ from recon.projector.operator import Projector
 
 @dataclass(frozen=True)
 class Iterated:
-    """The image in emissions per second and voxel, and what is told of the iterations."""
+    """The image in emissions per second and voxel, and facts about the iterations."""
 
     image: Image
     about: dict[str, Any] = field(default_factory=dict)
@@ -39,7 +39,7 @@ def iterate(
     progress: Callable[[float], None] = lambda share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterated:
-    """Return the image that ``options.algorithm`` makes of the events."""
+    """Return the image made from the events by ``options.algorithm``."""
     projector = Projector(system.grid, tof=system.tof, threads=options.threads)
     prior = RelativeDifference(options.beta) if options.prior == "rdp" else None
     stopping = Stopping.parse(options.stop) if options.stop else None

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, Values]:
-    """Return functions that give events' factors and rates, by the corrections' names.
+    """Return functions for events' factors and rates, by correction name.
 
     Raises
     ------
     ReconError
-        for a correction that there is not, or that the run has no data for.
+        for an unknown correction, or one that the run has no data for.
     """
     if not wanted:
         return {}

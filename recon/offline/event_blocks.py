@@ -1,9 +1,8 @@
-"""The records of a run's logs as numpy views of the file: nothing is copied until it is asked for.
+"""The records of a run's logs as numpy views of the file: nothing is copied unless requested.
 
-A log is a sequence of blocks with a header each (docs/file-format.md), so records of one kind do
-not lie side by side in the file: every block is a view of its own, and one array of all of them is
-a copy. Opening reads the log once, to check each block's CRC; records that are looked at later come
-from the page cache.
+A log is a sequence of blocks with a header each (docs/file-format.md), so records of one kind are
+not contiguous in the file: every block is a separate view, and one array of all of them is a copy.
+Opening reads the log once to check each block's CRC; later access comes from the page cache.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class EventBlocks(Sequence[Records]):
 
     A sequence of blocks: ``len(blocks)`` is their number, ``blocks[0]`` and iteration give (n,)
     read-only structured views of the memory-mapped file. They are not aligned in memory: numpy
-    reads them as they are, compiled code may want ``np.require(block, requirements=["A"])``, a copy
+    reads them as they are, compiled code may need ``np.require(block, requirements=["A"])``, a copy
     of that block. ``np.asarray(blocks)`` is :meth:`concatenate`.
 
     Attributes
@@ -62,7 +61,7 @@ class EventBlocks(Sequence[Records]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all records: what :meth:`concatenate` takes in memory."""
+        """Bytes of all records: the memory that :meth:`concatenate` takes."""
         return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -73,7 +72,7 @@ class EventBlocks(Sequence[Records]):
     @overload
     def __getitem__(self, number: slice) -> list[Records]: ...
     def __getitem__(self, number: int | slice) -> Records | list[Records]:
-        """Return a block, or some, as views."""
+        """Return a block, or a slice of blocks, as views."""
         if isinstance(number, slice):
             return [self._view(*place) for place in self._places[number]]
         return self._view(*self._places[number])
@@ -87,8 +86,8 @@ class EventBlocks(Sequence[Records]):
     def concatenate(self) -> Records:
         """Return all records in one writable array: a copy of :attr:`nbytes`.
 
-        It costs reading and writing every record once, some ten million coincidences a second,
-        and the memory; a loop over the blocks costs neither.
+        It reads and writes every record once, at some ten million coincidences a second, and takes
+        the memory; a loop over the blocks avoids both.
         """
         return np.concatenate([np.empty(0, self.dtype), *self])
 
@@ -121,7 +120,7 @@ def raw_singles(
 ) -> Iterator[Records]:
     """Yield the singles of a run's raw log, block by block, as the modules sent them.
 
-    Neither calibrated nor selected by energy nor in order of time, but in order of arrival. Event
+    They are neither calibrated nor selected by energy, and in order of arrival, not of time. Event
     words are packed (8 bytes), so these arrays of ``SINGLE`` (16 bytes) are unpacked, not views.
 
     Parameters

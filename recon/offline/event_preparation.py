@@ -1,4 +1,4 @@
-"""Records of a log made ready for EM, part by part, in several threads and in order.
+"""Prepares the records of a log for EM, part by part, in several threads and in order.
 
 Each thread has a line model with a projector of its own, so that lines are located, attenuated and
 given their background side by side. A few parts are in flight at once: memory does not depend on
@@ -33,8 +33,8 @@ def prepared(
 ) -> Iterator[EventList]:
     """Yield each part's events with their addends, in the parts' order.
 
-    weight : of every event, more than 1 where the parts are thinned out
-    watch : told how many records have been prepared; may raise to stop
+    weight : of every event; more than 1 if the parts are thinned
+    watch : called with the number of records prepared; may raise to stop
     """
     models: SimpleQueue[LineModel] = SimpleQueue()
     for _ in range(threads):
@@ -65,7 +65,7 @@ def _next(waiting: deque[tuple[int, Future[EventList]]], watch: Callable[[int], 
 
 
 def _own(model: LineModel) -> LineModel:
-    """Return the model with a projector of its own: its scratch is not shared between threads."""
+    """Return the model with its own projector, as scratch cannot be shared between threads."""
     if model.mu is None:
         return model
     projector, mu = model.mu
@@ -73,7 +73,7 @@ def _own(model: LineModel) -> LineModel:
 
 
 def thinned(parts: Iterable[Records], every: int) -> Iterator[Records]:
-    """Yield every ``every``-th record, counted through all parts."""
+    """Yield every ``every``-th record, counting across parts."""
     first = 0
     for part in parts:
         chosen = part[first::every]

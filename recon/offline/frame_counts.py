@@ -1,7 +1,6 @@
-"""What each part of a run's time holds: prompts, delayeds, and what follows for its background.
+"""Prompts and delayeds of each part of a run's time, and the background that follows from them.
 
-A frame takes the run's estimates of randoms and scatter, and the run's live shares, each scaled by
-one number:
+A frame uses the run's randoms, scatter and live shares, each scaled by one number:
 
     randoms     delayeds per second of the frame over the run's; by the square of the prompts' where
                 the frame has fewer than ``LEAST_DELAYEDS``
@@ -27,7 +26,7 @@ LEAST_DELAYEDS = 100
 
 @dataclass(frozen=True)
 class Counts:
-    """Prompts and delayeds in so many seconds."""
+    """Prompts and delayeds in a number of seconds."""
 
     prompts: int
     delayeds: int
@@ -66,7 +65,7 @@ class Tally:
         return cls(counts[0], counts[1:], fans)
 
     def randoms_scale(self, part: Counts) -> float:
-        """Return by what the run's randoms rate is to be multiplied in a selection."""
+        """Return the factor on the run's randoms rate for a selection."""
         if part.seconds <= 0:
             return 0.0
         if min(part.delayeds, self.run.delayeds) >= LEAST_DELAYEDS:
@@ -74,7 +73,7 @@ class Tally:
         return _ratio(part.prompts, part.seconds, self.run.prompts, self.run.seconds) ** 2
 
     def scatter_scale(self, part: Counts, delayed_factor: int) -> float:
-        """Return by what the run's scatter rate is to be multiplied in a selection."""
+        """Return the factor on the run's scatter rate for a selection."""
         run = self.run.trues_per_s(delayed_factor)
         return part.trues_per_s(delayed_factor) / run if run > 0 else 0.0
 

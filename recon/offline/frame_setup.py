@@ -1,7 +1,6 @@
 """What every frame of a run is reconstructed with: line models, background, sensitivity.
 
-Estimates are the run's; a frame takes them scaled by its counts
-(:mod:`recon.offline.frame_counts`).
+Estimates are the run's, scaled by the counts of each frame (:mod:`recon.offline.frame_counts`).
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class FrameModels:
         return MovingLineModel(self.system, self.factors, rates, through, poses=self.poses)
 
     def sensitivity(self, selection: TimeSelection, mu: Image | None) -> Image:
-        """Return the sensitivity with this µ map: its mean over the poses where things moved."""
+        """Return the sensitivity with this µ map; with motion, its mean over the poses."""
         if self.poses is None or selection.duration_s <= 0:
             return self._sensitivity.image(self.factors, mu)
         still = self._sensitivity.image(self.factors)
@@ -81,8 +80,8 @@ class FrameModels:
         return np.asarray(moved * ratio, dtype=np.float32)
 
     def quick(self, tally: Tally, mu: Image | None, *, psf_fwhm_mm: float = 0.0) -> Image:
-        """Return an image of the whole run from few events and iterations, emissions/s per voxel;
-        with the background that is known so far."""
+        """Return an image of the whole run from few events and iterations, emissions/s per voxel,
+        with the background known so far."""
         whole = TimeSelection.frame(0.0, self.data.duration_s)
         every = max(1, -(-tally.run.prompts // QUICK_EVENTS))
         parts = prepared(

@@ -1,9 +1,9 @@
-"""Gating: a run's time dealt out by a periodic signal, such as breath or heartbeat.
+"""Gating: divides a run's time by a periodic signal, such as breathing or heartbeat.
 
 By *triggers*: each cycle, from one trigger to the next, is split into N equal gates. By *phase*
 (0..1, sampled in time): gate n holds what lies in n/N..(n+1)/N. By *amplitude*: gates are bounded
-by the amplitude's quantiles in time, so that each lasts equally long. What no cycle holds (before
-the first trigger, after the last, cycles far from the usual length) is in no gate.
+by the amplitude's quantiles in time, so that all last equally long. Time outside regular cycles
+(before the first trigger, after the last, cycles far from the usual length) is in no gate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USUAL = (0.5, 2.0)
 
 
 class GateError(ReconError):
-    """A gate signal that cannot be used; says what and why."""
+    """A gate signal cannot be used; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class GateSignal:
         ]
 
     def _levels(self, count: int) -> list[F8]:
-        """Return the sampled intervals by the value in their middle."""
+        """Return the sampled intervals, sorted into gates by their mid value."""
         intervals = np.stack([self.times_s[:-1], self.times_s[1:]], 1)
         middle = (self.value[:-1] + self.value[1:]) / 2
         if self.kind == "phase":
@@ -107,7 +107,7 @@ class GateSignal:
 
 
 def joined_intervals(intervals: F8) -> F8:
-    """Return the intervals with those that touch made one."""
+    """Return the intervals with touching ones joined."""
     if not len(intervals):
         return np.zeros((0, 2))
     apart = np.flatnonzero(intervals[1:, 0] > intervals[:-1, 1] + 1e-12)

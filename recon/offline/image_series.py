@@ -1,4 +1,4 @@
-"""The frames of a reconstruction made one series, in the unit that was possible."""
+"""The frames of a reconstruction as one series, in the best unit possible."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from recon.offline.run_data import RunData
 
 @dataclass
 class FrameImage:
-    """One frame's image, emissions/s per voxel, and what is told of it."""
+    """One frame's image, emissions/s per voxel, and facts about it."""
 
     selection: TimeSelection
     image: Image
     about: dict[str, Any] = field(default_factory=dict)
 
     def time(self, decay: float) -> FrameTime:
-        """Return when it was; as asked for, where the run has nothing of it."""
+        """Return the frame's time; as requested if the run has no data in it."""
         start_s, end_s = self.selection.asked_s
         known = self.selection.duration_s > 0
         return FrameTime(
@@ -42,7 +42,7 @@ class FrameImage:
 
 @dataclass
 class Quantifier:
-    """Brings images to the time of reference and to Bq/mL, as far as that is possible."""
+    """Converts images to the reference time and to Bq/mL, as far as possible."""
 
     data: RunData
     options: ReconOptions
@@ -56,7 +56,7 @@ class Quantifier:
         self.unit = EMISSIONS
 
     def check(self, selections: list[TimeSelection]) -> None:
-        """Refuse times from which there is no correcting decay, before any work is done."""
+        """Raise early if decay cannot be corrected from these times."""
         for selection in selections:
             self._decay(selection)
         if self.patient is not None and self.nuclide is not None:
@@ -65,7 +65,7 @@ class Quantifier:
     def series(
         self, frames: list[FrameImage], voxel_volume_mL: float
     ) -> tuple[Image, list[FrameTime]]:
-        """Return the images as one array, and when each was."""
+        """Return the images as one array, and the time of each."""
         self._note_decay()
         scale = self._scale() / voxel_volume_mL
         times = []
@@ -79,7 +79,7 @@ class Quantifier:
         return np.ascontiguousarray(np.stack([one.image for one in frames], axis=-1)), times
 
     def suv_factor(self) -> float | None:
-        """Return SUV per Bq/mL, or None where that is not known."""
+        """Return SUV per Bq/mL, or None if unknown."""
         if self.patient is None:
             return None
         if self.unit != BQ_PER_ML or self.nuclide is None or not self.done.of("decay").applied:
@@ -90,7 +90,7 @@ class Quantifier:
         )
 
     def patient_facts(self) -> dict[str, Any]:
-        """Return weight and injected activity for the metadata, where they are known."""
+        """Return weight and injected activity for the metadata, if known."""
         patient = self.patient
         if patient is None:
             return {}
@@ -123,7 +123,7 @@ class Quantifier:
         return decay_factor(selection, self.nuclide.half_life_s, self.options.decay_reference_s)
 
     def _scale(self) -> float:
-        """Return Bq per emission/s, 1 where that is not known."""
+        """Return Bq per emission/s, 1 if unknown."""
         if not self.options.calibration:
             self.done.leave("calibration", "not wanted")
         elif self.calibration is None:
@@ -150,5 +150,5 @@ class Quantifier:
         )
         window = self.data.lld_keV, self.data.uld_keV
         for words in calibration.differences(self.done.applied(), *window):
-            self.notes.append(f"the activity calibration was made otherwise: {words}")
+            self.notes.append(f"the activity calibration was made under other conditions: {words}")
         return calibration.factor / nuclide.beta_plus_fraction

@@ -1,6 +1,6 @@
-"""Which corrections a measurement allows, and the factors, rates and µ map that they come to.
+"""The corrections that a measurement allows, as factors, rates and µ map.
 
-Each function returns what it could make and writes into ``Corrections`` what it did, or why not.
+Each function returns what it could make and records in ``Corrections`` what it did, or why not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Quick = Callable[[Image | None], Image]
 
 
 def line_factors(data: RunData, options: ReconOptions, done: Corrections) -> list[LineFactor]:
-    """Return normalisation and live share, as far as they are wanted and known."""
+    """Return normalisation and live share, if wanted and known."""
     factors: list[LineFactor] = []
     normalisation = _normalisation(data, options, done)
     if normalisation is not None:
@@ -92,7 +92,7 @@ def _live_share(data: RunData, options: ReconOptions, done: Corrections) -> Live
 
 
 def mean_live(data: RunData) -> float:
-    """Return the mean live share of all module pairs that have one, 1 where it is not known."""
+    """Return the mean live share of all module pairs that have one, 1 if unknown."""
     if data.pair_live_s is None or data.detector_s <= 0:
         return 1.0
     seen = data.pair_live_s[data.pair_live_s > 0]
@@ -102,7 +102,7 @@ def mean_live(data: RunData) -> float:
 def randoms_rate(
     data: RunData, system: ReconSystem, tally: Tally, options: ReconOptions, done: Corrections
 ) -> LineRate | None:
-    """Return the run's randoms, from its delayeds."""
+    """Return the run's randoms from its delayeds."""
     if not options.randoms:
         done.leave("randoms", "not wanted")
         return None
@@ -140,9 +140,10 @@ def mu_map(
     quick: Quick,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Image | None:
-    """Return the µ map (1/mm) of the way that was asked for, or None.
+    """Return the µ map (1/mm) made by the requested method, or None.
 
-    rates : randoms and scatter, given a first µ map: what MLAA is not told of ends in its µ
+    rates : returns randoms and scatter for a first µ map; any background unknown to MLAA ends up in
+        its µ
     """
     if options.attenuation == "none":
         done.leave("attenuation", "not wanted")

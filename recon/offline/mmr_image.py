@@ -1,7 +1,7 @@
-"""A simple picture of an mMR list: MLEM on the lines, delayeds as an even background.
+"""A simple picture of an mMR list: MLEM on the lines, delayeds as uniform background.
 
 No normalisation, attenuation or scatter correction: Siemens' norm file and µ map are not part of
-the sample. What it shows is where activity is, not how much.
+the sample. It shows where activity is, not how much.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def mmr_image(
 ) -> Image:
     """Return the activity in arbitrary units, smoothed by ``fwhm_mm``.
 
-    The sensitivity is back-projected from lines drawn evenly from all; randoms are taken to be the
-    same on every line: delayeds / lines.
+    The sensitivity is back-projected from lines drawn evenly from all; randoms are assumed equal on
+    every line: delayeds / lines.
     """
     header, prompt = events.header, ~events.delayed
     projector = Projector(grid, threads=threads)

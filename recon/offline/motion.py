@@ -1,22 +1,19 @@
 """Event-by-event correction of rigid motion, from a stream of poses.
 
-Each event's line is moved into the object's reference frame by the pose of its time
-(:mod:`recon.offline.motion`), where neither the activity nor µ moves: lines meet the µ map
-where they met the matter. What a line was worth belongs to the crystals that saw it: gain,
-normalisation, live share and randoms stay those of the record. The sensitivity of a point of the
-object is the mean over time of that of the places where it was,
+Each event's line is moved into the object's reference frame by the pose at its time; there neither
+activity nor µ moves: lines meet the µ map where they met the matter. Gain, normalisation, live
+share and randoms belong to the crystals and stay those of the record. The sensitivity of a point of
+the object is the mean over time of that at the places where it was,
 
     s(x) = c(x) · 1/T ∫ s_0(R(t)·x + τ(t)) dt
 
-with s_0 the scanner's without attenuation, and c the ratio by which the object attenuates, taken
-in the reference pose: over a full ring it hardly depends on the pose (A. Rahmim et al., IEEE Trans.
-Med. Imaging 27 (2008) 1018, whose event-by-event method and time-averaged sensitivity this is).
+with s_0 the scanner's without attenuation, and c the attenuation ratio of the object, taken in the
+reference pose: over a full ring it hardly depends on the pose (A. Rahmim et al., IEEE Trans. Med.
+Imaging 27 (2008) 1018, whose event-by-event method and time-averaged sensitivity this is).
 
-Lines of response moved from the scanner's frame into the object's, each by the pose of its time.
-
-A pose is a translation and three angles, turned about the scanner's x, then y, then z axis, then
-moved (docs/physics.md, Motion): x_scanner = R·x_object + t with R = R_z·R_y·R_x. Between rows of
-the stream all six numbers are linear, before and after they are held.
+A pose is a rotation by three angles, about the scanner's x, then y, then z axis, followed by a
+translation (docs/physics.md, Motion): x_scanner = R·x_object + t with R = R_z·R_y·R_x. All six
+numbers are interpolated linearly between rows of the stream, and constant before and after.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ from recon.lines.model import LineModel
 
 @bare_kernel
 def pose_at(rows: F8, row: int, time_s: float, pose: F8) -> None:
-    """Fill ``pose`` (12,) with R by rows and t, at a time at or after ``rows[row]``."""
+    """Fill ``pose`` (12,) with R by rows and t, for a time at or after ``rows[row]``."""
     share = 0.0
     after = row
     if 0 <= row < len(rows) - 1:
@@ -62,7 +59,7 @@ def pose_at(rows: F8, row: int, time_s: float, pose: F8) -> None:
 
 @bare_kernel
 def to_reference(points: F4, i: int, pose: F8, reference: F8) -> None:
-    """Move point i in place: out of its pose, Rᵀ·(x − t), and into the reference pose."""
+    """Move point i in place from its pose, Rᵀ·(x − t), to the reference pose."""
     x = points[i, 0] - pose[9]
     y = points[i, 1] - pose[10]
     z = points[i, 2] - pose[11]
@@ -106,14 +103,14 @@ NO_MOVE: F8 = np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
 
 
 class MotionError(ReconError):
-    """A pose stream that cannot be used; says file, line and what is wrong."""
+    """A pose stream cannot be used; the message gives file, line and what is wrong."""
 
 
 @dataclass(frozen=True)
 class PoseStream:
     """Poses of the object at times since the run's start.
 
-    rows : (n, 7) f8, columns as in ``COLUMNS``, in order of time; two rows of one time are a step
+    rows : (n, 7) f8, columns as in ``COLUMNS``, in order of time; two rows at one time are a step
     reference : (12,) f8, R by rows and t: the pose in which the image is made
     """
 
@@ -126,7 +123,7 @@ class PoseStream:
         if not np.isfinite(self.rows).all():
             raise MotionError("poses: some numbers are not finite")
         if (np.diff(self.rows[:, 0]) < 0).any():
-            raise MotionError("poses: their times must not go back")
+            raise MotionError("poses: their times must not decrease")
         farthest_mm, most_deg = np.abs(self.rows[:, 1:4]).max(), np.abs(self.rows[:, 4:]).max()
         if farthest_mm > FARTHEST_MM or most_deg > MOST_DEG:
             raise MotionError(
@@ -138,24 +135,24 @@ class PoseStream:
     def load(cls, path: Path, *, reference_s: float | None = None) -> PoseStream:
         """Return the stream of a CSV file with the columns ``COLUMNS``.
 
-        reference_s : make the image in the pose of this time; None: in the pose of all zeros
+        reference_s : make the image in the pose at this time; None: in the all-zero pose
         """
         stream = cls(read_table(path, COLUMNS))
         if reference_s is None:
             return stream
         if not math.isfinite(reference_s):
-            raise MotionError(f"the poses' time of reference is {reference_s} s: must be finite")
+            raise MotionError(f"the poses' reference time is {reference_s} s: must be finite")
         return cls(stream.rows, stream.pose(reference_s))
 
     def held_s(self, duration_s: float) -> float:
-        """Return for how long of a run there is no pose, so that the nearest one is taken."""
+        """Return how much of a run (s) lies outside the stream, where the nearest pose is used."""
         first, last = np.clip(self.rows[[0, -1], 0], 0.0, duration_s)
         return float(duration_s - (last - first))
 
     def gap_s(self) -> float:
-        """Return the longest time without a pose, far beyond the usual, in which the object moved.
+        """Return the longest gap (s), far beyond the usual step, in which the object moved.
 
-        0 where there is none. In between poses are taken from a straight line.
+        0 if there is none. Poses within gaps are interpolated linearly.
         """
         step_s, moved = np.diff(self.rows[:, 0]), np.abs(np.diff(self.rows[:, 1:], axis=0))
         if not (step_s > 0).any():
@@ -183,7 +180,7 @@ class PoseStream:
         )
 
     def sampled(self, selection: TimeSelection) -> tuple[F8, F8]:
-        """Return the poses of a selection's time (n, 12), and the share of it in each (n,)."""
+        """Return the poses during a selection (n, 12), and the share of its time in each (n,)."""
         length = np.diff(selection.intervals_s, axis=1)[:, 0]
         total = float(length.sum())
         at = (np.arange(POSES_SAMPLED) + 0.5) / POSES_SAMPLED * total
@@ -199,7 +196,7 @@ class PoseStream:
         return poses, count / count.sum()
 
     def mean_over(self, image: Image, grid: ImageGrid, selection: TimeSelection) -> Image:
-        """Return the mean over a selection's time of a scanner's image where the object was."""
+        """Return a scanner image averaged over the object's poses during a selection."""
         total = np.zeros(grid.shape)
         back = _inverse(self.reference)
         for pose, share in zip(*self.sampled(selection), strict=True):
@@ -209,7 +206,7 @@ class PoseStream:
 
 @dataclass(frozen=True)
 class MovingLineModel(LineModel):
-    """A line model whose object moves: lines are located in the reference pose."""
+    """A line model for a moving object: lines are located in the reference pose."""
 
     poses: PoseStream = field(default_factory=lambda: PoseStream(np.zeros((1, 7))))
 

@@ -1,7 +1,7 @@
-"""A run's folder opened for looking and reconstructing: what a notebook starts from.
+"""A run's folder opened for inspection and reconstruction: the starting point in a notebook.
 
-Everything is read when it is first asked for. Times are detector time since the run's start, in ps
-in records and in s elsewhere; energies are keV, in records 0.1 keV; lengths mm.
+Everything is read on first use. Times are detector time since the run's start, in ps in records and
+in s elsewhere; energies are in keV (0.1 keV in records), lengths in mm.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def open_run(run: str | Path = "last", *, runs: str | Path | None = None) -> Run
     Parameters
     ----------
     run : str or Path
-        Its folder; its name; or ``last`` for the newest, also of another place: ``elsewhere/last``.
+        Its folder or name, or ``last`` for the newest, also in another place: ``elsewhere/last``.
     runs : str or Path, optional
-        Where runs are kept: ``$TOMOSHIBI_RUNS``, or ``./runs`` where that is not set.
+        Where runs are kept; default ``$TOMOSHIBI_RUNS``, or ``./runs`` if that is not set.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def open_run(run: str | Path = "last", *, runs: str | Path | None = None) -> Run
     Raises
     ------
     ReconError
-        where there is no such run.
+        if there is no such run.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def open_run(run: str | Path = "last", *, runs: str | Path | None = None) -> Run
 
 
 class Run:
-    """One run: what it was, its events, and what its lines are expected to hold.
+    """One run: its settings, its events, and what its lines are expected to hold.
 
     Open it with :func:`open_run`. Records are structured numpy arrays (docs/file-format.md);
     methods that return :class:`EventBlocks` copy nothing.
@@ -94,7 +94,7 @@ class Run:
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,7 +123,7 @@ class Run:
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Where crystals and modules lie, mm: ``crystal_front_mm`` (n_crystals, 3) and more."""
+        """Positions of crystals and modules, mm: ``crystal_front_mm`` (n_crystals, 3) and more."""
         return build_geometry(self.scanner)
 
     @cached_property
@@ -133,12 +133,12 @@ class Run:
 
     @property
     def tof(self) -> TofModel | None:
-        """Time of flight as the projector takes it; None where the scanner has none."""
+        """The projector's time-of-flight model; None if the scanner has no TOF."""
         return ReconSystem.of(self.scanner, geometry=self.geometry).tof
 
     @property
     def settings(self) -> SortSettings:
-        """How it was sorted: energy window, coincidence window, delayed windows, policy."""
+        """Sorting settings: energy window, coincidence window, delayed windows, policy."""
         return self.config.settings
 
     @property
@@ -153,17 +153,17 @@ class Run:
 
     @property
     def labels(self) -> dict[str, Any]:
-        """Words about the run: nuclide, activity_MBq, phantom, seed, …"""
+        """Free-text labels of the run: nuclide, activity_MBq, phantom, seed, …"""
         return self.config.labels
 
     @property
     def nuclide(self) -> Nuclide | None:
-        """The one nuclide that the labels name, with half-life and lines; None for none."""
+        """The nuclide that the labels name, with half-life and lines, or None."""
         return nuclide_of(self.labels)[0]
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds: counts, rates, books; empty for a run that is open."""
+        """The contents of ``summary.json``: counts, rates, books; empty while a run is open."""
         try:
             found = json.loads((self.folder / SUMMARY_NAME).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -172,12 +172,12 @@ class Run:
 
     @property
     def start(self) -> datetime | None:
-        """Wall clock when it was armed, UTC."""
+        """Wall-clock time (UTC) when the run was armed."""
         return created(self.folder)
 
     @property
     def duration_s(self) -> float:
-        """Detector time."""
+        """Duration in detector time."""
         if self.modality == "PET":
             return self.data.duration_s
         last_ps = (int(block["time_ps"].max()) for block in self.singles())
@@ -185,7 +185,7 @@ class Run:
 
     @cached_property
     def calibration(self) -> CalibrationSet | None:
-        """The calibration set that it was sorted with; None for none."""
+        """The calibration set used for sorting, or None."""
         return own_calibration(self.folder)
 
     # --- its events ---------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Run:
         return self._coincidences[BlockKind.DELAYEDS]
 
     def triples(self) -> EventBlocks:
-        """Return the triples, ``TRIPLE`` records (40 bytes), where the run stored them."""
+        """Return the triples, ``TRIPLE`` records (40 bytes), if the run stored them."""
         return self._coincidences[BlockKind.TRIPLES]
 
     def singles(self) -> EventBlocks:
@@ -218,13 +218,13 @@ class Run:
         Raises
         ------
         ReconError
-            where the run was recorded without energy windows for singles, as most PET runs are:
-            :meth:`raw_singles` has all that the modules sent.
+            if the run was recorded without energy windows for singles, like most PET runs:
+            :meth:`raw_singles` has everything the modules sent.
         """
         return self._windowed[BlockKind.SINGLES]
 
     def angles(self) -> EventBlocks:
-        """Return where modules stood from when on, ``ANGLE`` records (16 bytes), in 0.001°.
+        """Return module angles and when each was reached, ``ANGLE`` records (16 bytes), in 0.001°.
 
         ``coincidence.events.angles_of_singles`` gives each single its angle.
         """
@@ -233,8 +233,8 @@ class Run:
     def raw_singles(self) -> Iterator[Records]:
         """Yield all singles as the modules sent them, block by block of the raw log.
 
-        Neither calibrated nor selected nor in order of time, but in order of arrival. The raw log
-        has packed words of 8 bytes, so these ``SINGLE`` records are unpacked: a copy.
+        They are neither calibrated nor selected, and in order of arrival, not of time. The raw log
+        has packed words of 8 bytes, so these ``SINGLE`` records are unpacked copies.
         """
         known = self.calibration
         return raw_singles(
@@ -273,7 +273,7 @@ class Run:
         Raises
         ------
         ReconError
-            for SPECT runs, and where the list-mode log is missing or damaged.
+            for SPECT runs, and if the list-mode log is missing or damaged.
         """
         return run_data(self.folder)
 
@@ -289,21 +289,22 @@ class Run:
     ) -> RunModel:
         """Return what a PET run's lines are expected to hold: factors, background, sensitivity.
 
-        It is what :func:`recon.reconstruct` iterates on, made by the same code: µ map, randoms and
-        scatter are estimated here, once, so it takes as long as a reconstruction's beginning.
+        :func:`recon.reconstruct` iterates on the same model, made by the same code. µ map, randoms
+        and scatter are estimated here, once, so this takes as long as the first part of a
+        reconstruction.
 
         Parameters
         ----------
         progress : callable, optional
-            Called with what is being done and the share that is done, for instance ``print``.
+            Called with the current step and the share done, for instance ``print``.
         **options
-            Fields of :class:`ReconOptions`: which corrections are wanted. Those that are not
-            possible are told by :attr:`RunModel.corrections`.
+            Fields of :class:`ReconOptions`: which corrections are wanted.
+            :attr:`RunModel.corrections` tells which were not possible.
 
         Raises
         ------
         ReconError
-            for SPECT runs, options that are not known, and data that cannot be used.
+            for SPECT runs, unknown options, and data that cannot be used.
         """
         asked = checked_options(ReconOptions, "PET", options)
         return RunModel.of(self.data, asked, progress=progress)

@@ -1,4 +1,4 @@
-"""What a reconstruction is asked for, in one value that is written into the image's metadata."""
+"""The options of a reconstruction, as one value that is written into the image's metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Scatter = Literal["sss", "energy", "none"]
 
 
 def _psf(text: str) -> float | str:
-    """Return a width in mm, or the word."""
+    """Return a width in mm, or the keyword."""
     try:
         return text if text == "detector" else float(text)
     except ValueError:
@@ -31,21 +31,21 @@ def _psf(text: str) -> float | str:
 
 
 def _correction(name: str, **facts: Any) -> Any:
-    """Return the field of a correction that is made where it is possible, unless left out."""
+    """Return the field of a correction, by default applied if possible."""
     return asked(True, WITHOUT[name], group="corrections", **facts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconOptions:
-    """Algorithm, corrections, frames and what the image is to be quantified with.
+    """Algorithm, corrections, frames, and what is needed for quantification.
 
-    What most fields mean stands beside them; of the others,
+    Most fields are explained beside them; the others are:
 
-    tof : use the measured time differences, where the scanner has time of flight
-    psf_detector : resolution model from the crystals' geometry in place of ``psf_fwhm_mm``
+    tof : use the measured time differences, if the scanner has time of flight
+    psf_detector : resolution model from the crystals' geometry instead of ``psf_fwhm_mm``
     frames : (start, end) in s since the run's start; () for the whole run
     decay_reference_s : the time to which activity is corrected, s since the run's start
-    scratch : folder of the temporary file
+    scratch : folder for the temporary file
     """
 
     # fmt: off
@@ -53,7 +53,7 @@ class ReconOptions:
         "osem", "bsrem maximises a penalised likelihood (default: %(default)s)")
     iterations: int = asked(4, "default: %(default)s", modality="both", bounds=(1, 1000))
     subsets: int = asked(8, "default: %(default)s", modality="both", bounds=(1, 1000))
-    subsets_by: SubsetsBy = asked("time", "what subsets split (default: %(default)s)")
+    subsets_by: SubsetsBy = asked("time", "what the subsets divide (default: %(default)s)")
     prior: Prior = asked("none", "rdp: relative differences of neighbours")
     beta: float = asked(
         0.01, "strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
@@ -66,8 +66,7 @@ class ReconOptions:
         "", "stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two "
         "halves of the counts agree best; three times the time)", metavar="RULE")
     tof: bool = asked(
-        True, "leave the times of flight out (those of a scanner whose times are not calibrated "
-        "mislead)")
+        True, "leave time of flight out (it misleads on a scanner whose times are not calibrated)")
     post_filter_fwhm_mm: float = asked(
         0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
         metavar="MM", bounds=(0, 100))
@@ -81,8 +80,8 @@ class ReconOptions:
         "map", "by the run's µ map, a head contour found in the image, or MLAA (needs time of "
         "flight) (default: %(default)s)", group="corrections", modality="both")
     contour_beyond_mm: float = asked(
-        0.0, "how far the head reaches beyond what the tracer shows: about 13 for a tracer of the "
-        "brain alone (default: %(default)g)", group="corrections", metavar="MM", bounds=(0, 50))
+        0.0, "how far the head reaches beyond the visible uptake: about 13 for a tracer seen only "
+        "in the brain (default: %(default)g)", group="corrections", metavar="MM", bounds=(0, 50))
     scatter: Scatter = asked(
         "sss", "single-scatter simulation, or by the two energies (default: %(default)s)",
         group="corrections", modality="both")
@@ -106,7 +105,7 @@ class ReconOptions:
                 "needs a prior: say algorithm bsrem with prior rdp and beta, or neither"
             )
         if self.attenuation == "mlaa" and not self.tof:
-            raise OptionsError("attenuation = mlaa without tof: MLAA needs the times of flight")
+            raise OptionsError("attenuation = mlaa without tof: MLAA needs time of flight")
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         if self.stop:
@@ -115,7 +114,7 @@ class ReconOptions:
             check_frames(self.frames)
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return plain values: all that the image depends on."""
+        """Return as plain values all that the image depends on."""
         left_out = {"threads", "memory_MB", "scratch", "frames"}
         values = asdict(self)
         return {one.name: values[one.name] for one in fields(self) if one.name not in left_out}

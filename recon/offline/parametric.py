@@ -1,6 +1,6 @@
-"""Maps of parameters from a dynamic series, voxel by voxel.
+"""Parametric maps from a dynamic series, voxel by voxel.
 
-*Mean*: the series' mean, weighted with the frames' durations.
+*Mean*: the series' mean, weighted by frame duration.
 
 *Patlak*: after a time t* irreversible uptake is a straight line in the plasma's stretched time,
 
@@ -11,14 +11,14 @@ eq. 4). A frame measures means over its time, so that
 
     C̄_T = K_i · ⟨∫C_p⟩ + V · ⟨C_p⟩
 
-is fitted by least squares, weighted with the durations (that early, bright frames are noisier
-is left aside, so that all voxels share one solution). K_i is per s, in mL of
-plasma per s and mL of tissue; V has no unit.
+is fitted by least squares, weighted by duration (ignoring that early, bright frames are noisier, so
+that all voxels share one solution). K_i is in 1/s (mL of plasma per s and mL of tissue); V has no
+unit.
 
-*Wash-out*: C(t) = C₀ · exp(−k·t), by a straight line through ln C, weighted with duration · C²
-(the weight that the logarithm takes from a constant variance). k is per s.
+*Wash-out*: C(t) = C₀ · exp(−k·t), by a straight line through ln C, weighted by duration · C² (the
+weight that a constant variance gives the logarithm). k is in 1/s.
 
-Series and input function must be corrected for decay to the same moment.
+Series and input function must be decay-corrected to the same time.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ KINDS = ("mean", "patlak", "washout")
 LEAST_FRAMES = 2
 _STEPS = 64
 LEAST_SHARE = 0.02
-"""Wash-out of voxels below this share of the series' maximum is not looked for: 0."""
+"""Wash-out is not fitted (0) in voxels below this share of the series' maximum."""
 
 
 class ParametricError(ReconError):
-    """A series or input function from which no map can be made; says why."""
+    """No map can be made from this series or input function; the message says why."""
 
 
 @dataclass(frozen=True)
 class InputFunction:
     """Concentration in plasma (Bq/mL) at times since the run's start, linear in between, 0 before
-    the first, held after the last."""
+    the first, constant after the last."""
 
     times_s: F8
     concentration: F8
@@ -83,7 +83,7 @@ class InputFunction:
 
 
 def mean_map(series: Image, frames: Sequence[FrameTime]) -> Image:
-    """Return the mean of a series [x, y, z, frame], weighted with the frames' durations."""
+    """Return the mean of a series [x, y, z, frame], weighted by frame duration."""
     _check(series, frames, least=1)
     seconds = np.array([frame.duration_s for frame in frames])
     return np.asarray(series @ (seconds / seconds.sum()), dtype=np.float32)
@@ -134,7 +134,7 @@ def washout_maps(series: Image, frames: Sequence[FrameTime]) -> tuple[Image, Ima
 
 
 def _plasma_means(plasma: InputFunction, frame: FrameTime) -> tuple[float, float]:
-    """Return the means over a frame of ∫C_p and of C_p."""
+    """Return the frame means of ∫C_p and C_p."""
     steps = frame.start_s + (np.arange(_STEPS) + 0.5) / _STEPS * frame.duration_s
     ends = plasma.integral(np.array([frame.start_s, frame.end_s]))
     return float(plasma.integral(steps).mean()), float(ends[1] - ends[0]) / frame.duration_s
@@ -149,4 +149,4 @@ def _check(series: Image, frames: Sequence[FrameTime], *, least: int) -> None:
     if len(frames) < least:
         raise ParametricError(f"{len(frames)} frames: at least {least} are needed (--frames)")
     if any(frame.gate is not None for frame in frames):
-        raise ParametricError("gates are no course of time: leave --gates out")
+        raise ParametricError("gates are not a time course: leave --gates out")

@@ -5,8 +5,8 @@
                                   └─ µ map ───────────────────────────────┤
     for each frame or gate: records ── located, corrected ── event store ─┴─ OSEM ── decay, Bq/mL
 
-Records are read again for each use and never kept whole. What every correction came to stands in
-the image's metadata (:mod:`recon.core.correction_record`).
+Records are read again for each use and never all kept in memory. The outcome of every correction is
+in the image's metadata (:mod:`recon.core.correction_record`).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from recon.offline.run_data import RunData
 from recon.offline.scatter_step import scatter_rate
 
 Progress = Callable[[str, float], None]
-"""Called with what is being done and the share (0..1) of the whole that is done."""
+"""Called with the current step and the share (0..1) of the whole that is done."""
 
 _LATE = ("decay", "calibration")
-"""Corrections that are made after the iterations."""
+"""Corrections applied after the iterations."""
 
 LEAST_PER_SUBSET = 100
 """Prompts: with a handful each, OSEM ends in a few bright voxels."""
@@ -61,10 +61,10 @@ class ReconstructionStopped(Exception):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Images [x, y, z] or, of several frames, [x, y, z, frame], float32 in ``metadata["unit"]``.
+    """Images [x, y, z] or, for several frames, [x, y, z, frame], float32 in ``metadata["unit"]``.
 
-    frames : one for each image
-    corrections : what was done, what was not possible
+    frames : one per image
+    corrections : what was done, and what was not possible
     suv_factor : SUV per unit of the images, or None
     """
 
@@ -78,7 +78,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What else a reconstruction may be given: motion, gating, calibration and patient."""
+    """Optional inputs of a reconstruction: motion, gating, calibration and patient."""
 
     poses: PoseStream | None = None
     gate_signal: GateSignal | None = None
@@ -89,7 +89,7 @@ class Extras:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the iterations of a run start from, and what was corrected."""
+    """What a run's iterations start from, and what was corrected."""
 
     models: FrameModels
     tally: Tally
@@ -122,18 +122,18 @@ def reconstruct(
     Raises
     ------
     CorrectionError
-        where a correction that ``options.require`` names is not possible.
+        if a correction named in ``options.require`` is not possible.
     ReconError
         for options, frames, poses or calibrations that cannot be used.
     ReconstructionStopped
-        where ``stopped`` said so.
+        if ``stopped`` returned True.
     """
     job = _Job(data, options or ReconOptions(), extras or Extras(), progress, stopped)
     return job.run()
 
 
 class _Job:
-    """One reconstruction, step by step; a frame is done before the next is begun."""
+    """One reconstruction, step by step; each frame is finished before the next begins."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class _Job:
         return gated_frames(frames, gates)
 
     def prepare(self) -> None:
-        """Count the run; find factors, background and µ of all of it."""
+        """Count the run; find factors, background and µ for the whole of it."""
         self.progress("counting", 0.0)
         self.tally = Tally.of(self.data, self.selections)
         data, options, done, models = self.data, self.options, self.done, self.models
@@ -215,7 +215,7 @@ class _Job:
         )
 
     def _rates_within(self, contour: Image) -> list[LineRate]:
-        """Return the run's background with the scatter of a first µ map."""
+        """Return the run's background with scatter from a first µ map."""
         simple: Scatter = "none" if self.options.scatter == "none" else "sss"
         self.models.mu = contour
         scatter_rate(self.models, self.tally, replace(self.options, scatter=simple), Corrections())
@@ -327,7 +327,7 @@ class _Job:
         )
 
     def _subsets(self, selection: TimeSelection, part: Counts) -> int:
-        """Return the subsets asked for, fewer where each would hold too little to update from."""
+        """Return the number of subsets requested, or fewer if each would hold too little."""
         asked = 1 if self.options.algorithm == "mlem" else self.options.subsets
         possible = min(asked, max(part.prompts // LEAST_PER_SUBSET, 1))
         if possible < asked:
@@ -344,7 +344,7 @@ class _Job:
         return self.tally.live_scale(part, mean_live(self.data))
 
     def _progress_of(self, number: int) -> Progress:
-        """Return the progress of one frame, put into its place in the whole by prompts."""
+        """Return the progress function of one frame, its part of the whole given by prompts."""
         each = np.array([counts.prompts + 1.0 for counts in self.tally.parts])
         each *= (1 - self._prepared) / each.sum()
         first, share = self._prepared + float(each[:number].sum()), float(each[number])
@@ -358,7 +358,7 @@ class _Job:
         return _PREPARED + (0.0 if self.options.scatter == "none" else _SCATTER)
 
     def _quantified(self, frames: list[FrameImage]) -> Reconstruction:
-        """Return the frames as one series in the unit that was possible."""
+        """Return the frames as one series in the best unit possible."""
         quantifier = self.quantifier
         image, times = quantifier.series(frames, self.system.voxel_volume_mL)
         suv = quantifier.suv_factor()

@@ -1,6 +1,6 @@
-"""A measurement as reconstruction reads it: records in parts, and what is known of them.
+"""A measurement as reconstruction reads it: records in parts, and facts about them.
 
-Records are asked for again and again, never kept: memory does not depend on the length of a list.
+Records are read repeatedly and never kept: memory does not depend on the length of a list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recon.core.grid import Image
 from recon.core.scanner_tables import ReconSystem
 
 Parts = Callable[[float, float], Iterable[Records]]
-"""Called with a start and an end in s: parts that hold at least the records of that time."""
+"""Called with start and end (s); returns parts that hold at least the records of that time."""
 
 PART_RECORDS = 500_000
 
@@ -30,8 +30,8 @@ PART_RECORDS = 500_000
 class RunData:
     """One PET measurement.
 
-    prompt_parts, delayed_parts : yield ``COINCIDENCE`` records in parts; delayeds None: the run
-        has no delayed window
+    prompt_parts, delayed_parts : yield ``COINCIDENCE`` records in parts; delayed_parts is None
+        without a delayed window
     duration_s : detector time
     delayed_factor : how often the delayed windows count the randoms
     pair_live_s : (modules, modules) live time of each module pair, or None where it is not known
@@ -41,10 +41,10 @@ class RunData:
     masked : (n_crystals,), not 0 where a crystal's singles are left out, or None
     crystal_singles : (n_crystals,) singles accepted for coincidences, or None
     mu_map : 1/mm on the scanner's image grid, or None
-    labels : free words, of them known: nuclide, activity_MBq
+    labels : free text; nuclide and activity_MBq are used
     start : wall clock of the run's start, or None
-    hash : identity of the records, "" where it is not known
-    notes : what is wrong with the data, in words for the image
+    hash : identity of the records, "" if unknown
+    notes : problems with the data, in words for the image
     """
 
     scanner: Scanner
@@ -82,9 +82,9 @@ class RunData:
         duration_s: float | None = None,
         **about: Any,
     ) -> RunData:
-        """Return records in memory as a measurement; what is not given is the preset's.
+        """Return records in memory as a measurement; the preset's values are the defaults.
 
-        duration_s : the last prompt's time where it is not given
+        duration_s : default: the last prompt's time
         """
         acquisition = scanner.acquisition
         last_ps = int(prompts["time_ps"].max(initial=0))
@@ -104,7 +104,7 @@ class RunData:
         )
 
     def system(self, *, block_efficiency: bool = True, tof: bool = True) -> ReconSystem:
-        """Return what the measurement fixes for its reconstruction."""
+        """Return the reconstruction system of the measurement."""
         system = ReconSystem.of(
             self.scanner,
             geometry=self.geometry,

@@ -2,7 +2,7 @@
 
 The engines are :func:`recon.offline.reconstruction.reconstruct` for PET, which takes a measurement
 and options as objects, and :func:`recon.spect.offline.reconstruct_spect`; here a run's folder goes
-in and an image that can be saved comes out, as with ``tomoshibi reconstruct``.
+in and an image ready to save comes out, as with ``tomoshibi reconstruct``.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ ACTIVITY_NAME = "activity.json"
 
 @dataclass(frozen=True)
 class RunImage(MadeImage):
-    """An image, what it is of and what was done to it.
+    """An image, what it shows and how it was made.
 
     Attributes
     ----------
     image : ndarray
-        (x, y, z), or (x, y, z, frame) of several frames or gates, float32, in :attr:`unit`.
+        (x, y, z), or (x, y, z, frame) for several frames or gates, float32, in :attr:`unit`.
     grid : ImageGrid
         Shape, ``voxel_mm``, ``origin_mm``; the scanner's frame, z along the bore.
     frames : sequence of FrameTime
-        When each volume was.
+        The time of each volume.
     metadata : dict
-        All that is told of it: corrections and how or why not, counts, options, notes.
+        Corrections (how, or why not), counts, options, notes.
     modality : str
         PET or SPECT.
     suv_factor : float or None
-        SUV per unit of the image, where it is known.
+        SUV per unit of the image, if known.
     """
 
     suv_factor: float | None = None
 
     @property
     def unit(self) -> str:
-        """Bq/mL, or emissions/s/mL where nothing calibrates it."""
+        """Bq/mL, or emissions/s/mL without a calibration."""
         return str(self.metadata["unit"])
 
     def picture(self, frame: int = 0) -> Picture:
-        """Return one volume as the measures of :mod:`recon.analysis` take it."""
+        """Return one volume for the measures of :mod:`recon.analysis`."""
         values = self.image if self.image.ndim == 3 else self.image[..., frame]
         x, y, z = (float(place) for place in self.grid.origin_mm)
         return Picture(
@@ -80,17 +80,17 @@ class RunImage(MadeImage):
         path : str or Path
             A file named .nii or .nii.gz; other formats go beside it, under its name.
         formats : str or sequence of str
-            Of ``nifti``, ``dicom``, ``interfile``; with commas, or a sequence.
+            ``nifti``, ``dicom``, ``interfile``: comma-separated, or a sequence.
 
         Returns
         -------
         list of Path
-            What was written: a file, or a folder of DICOM files.
+            What was written: files, or folders of DICOM files.
 
         Raises
         ------
         ExchangeError, FileWriteError
-            where a format is not known or cannot hold the image, or the disk refuses it.
+            if a format is unknown or cannot hold the image, or it cannot be written.
         """
         names = formats_of(formats if isinstance(formats, str) else ",".join(formats))
         path = Path(path)
@@ -116,28 +116,28 @@ def reconstruct(
     stopped: Callable[[], bool] = lambda: False,
     **options: Any,
 ) -> RunImage:
-    """Reconstruct a run: every correction that it allows, as ``tomoshibi reconstruct`` does.
+    """Reconstruct a run with every correction that it allows, as ``tomoshibi reconstruct`` does.
 
     Parameters
     ----------
     run : Run, str or Path
-        An opened run, or what :func:`open_run` takes.
+        An opened run, or anything that :func:`open_run` takes.
     mu_map, mu_unit : optional
-        A µ map (npz or NIfTI) in place of the run's own, and the unit of a NIfTI map.
+        A µ map (npz or NIfTI) instead of the run's own, and the unit of a NIfTI map.
     normalisation_set : optional
-        A calibration set with efficiencies, in place of the run's own.
+        A calibration set with efficiencies, instead of the run's own.
     activity_calibration : optional
-        What ``tomoshibi calibrate activity`` made; the run's ``activity.json`` where it is None.
+        A file made by ``tomoshibi calibrate activity``; default: the run's ``activity.json``.
     nuclide : str, optional
-        Where the run does not say it.
+        Needed if the run does not name it.
     poses, gate_signal, gates : optional
         Rigid motion; splitting into gates.
     patient : Patient, optional
         Weight and injected activity, for SUV.
     progress : callable, optional
-        Called with what is being done and the share that is done; ``print`` will do.
+        Called with the current step and the share done; ``print`` will do.
     stopped : callable, optional
-        Asked now and then; True ends with ReconstructionStopped.
+        Polled regularly; True ends with ReconstructionStopped.
     **options
         Fields of :class:`ReconOptions` (PET) or :class:`SpectOptions` (SPECT): iterations, subsets,
         algorithm, psf_fwhm_mm, attenuation, scatter, frames (also as ``"10x60s"``), require, …
@@ -149,7 +149,7 @@ def reconstruct(
     Raises
     ------
     ReconError
-        for an option that is not known or out of bounds, data that cannot be used, and a required
+        for an option that is unknown or out of bounds, data that cannot be used, and a required
         correction that is not possible.
 
     Examples
@@ -193,7 +193,7 @@ def activity_calibration_of(
 ) -> ActivityCalibration | None:
     """Return the activity calibration in a file, or the run's own, checked against its scanner.
 
-    None where none is named and the run's folder has none.
+    None if none is named and the run's folder has none.
     """
     chosen = path or folder / ACTIVITY_NAME
     if path is None and not chosen.exists():

@@ -1,4 +1,4 @@
-"""What the lines of a run are expected to hold, event by event: one's own EM starts here.
+"""What a run's lines are expected to hold, event by event: start here to write your own EM.
 
 In T seconds the line of event i (and its time-of-flight bin) is expected to hold
 
@@ -53,11 +53,11 @@ class EventTerms:
     attenuation : ndarray
         exp(−∫µ), the share of pairs that leave the object; 1 without a µ map.
     normalisation : ndarray
-        Crystals' efficiencies and geometric factors of the calibration set; 1 without one.
+        Crystal efficiencies and geometric factors from the calibration set; 1 without one.
     live_share : ndarray
-        Share of the time in which both modules could see; 1 where it is not known.
+        Share of the time in which both modules could detect; 1 if unknown.
     randoms, scatter : ndarray
-        Rates per second of the line and its time-of-flight bin; 0 where left out.
+        Rates per second of the line and its time-of-flight bin; 0 if left out.
     """
 
     lors: Lors
@@ -70,12 +70,12 @@ class EventTerms:
 
     @property
     def multiplicative(self) -> F4:
-        """m, all that multiplies; 0 on a line that nothing can be seen on."""
+        """m, the product of all factors; 0 on a line without sensitivity."""
         return self.gain * self.attenuation * self.normalisation * self.live_share
 
     @property
     def background(self) -> F4:
-        """r + q, all that adds, per second."""
+        """r + q, the sum of all additive terms, per second."""
         return self.randoms + self.scatter
 
     @property
@@ -96,9 +96,9 @@ class RunModel:
     data : RunData
         The measurement.
     options : ReconOptions
-        What was asked for.
+        The requested options.
     parts : Prepared
-        µ map (1/mm), factors, randoms and scatter as the engine found them.
+        µ map (1/mm), factors, randoms and scatter as found by the engine.
     """
 
     data: RunData
@@ -123,17 +123,17 @@ class RunModel:
 
     @property
     def tof(self) -> TofModel | None:
-        """Time of flight; None where there is none, or it is not wanted."""
+        """The time-of-flight model; None if there is none, or it is not wanted."""
         return self.parts.models.system.tof
 
     @property
     def duration_s(self) -> float:
-        """T, detector time."""
+        """T: duration in detector time."""
         return self.data.duration_s
 
     @property
     def corrections(self) -> Corrections:
-        """What was applied, and what not and why."""
+        """What was applied, and what was not and why."""
         return self.parts.corrections
 
     @property
@@ -154,7 +154,7 @@ class RunModel:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Voxels that may hold activity, (x, y, z) bool: in the image's cylinder, and seen."""
+        """Voxels that may hold activity, (x, y, z) bool: in the image's cylinder and seen."""
         return support_mask(self.sensitivity, self.grid)
 
     @cached_property
@@ -199,25 +199,25 @@ class RunModel:
 
         Parameters
         ----------
-        records : (n,) ``COINCIDENCE`` records; all of the run's prompts where it is None, 32 bytes
-            of memory each (36 with time of flight). :meth:`event_parts` has them part by part.
+        records : (n,) ``COINCIDENCE`` records; default: all of the run's prompts, 32 bytes of
+            memory each (36 with time of flight). :meth:`event_parts` yields them part by part.
         """
         if records is not None:
             return self.lines.events(np.require(records, requirements=["C", "A", "W"]))
         return joined(list(self.event_parts()))
 
     def event_parts(self) -> Iterator[EventList]:
-        """Yield all prompts' events part by part, in order: for lists longer than the memory."""
+        """Yield all prompts' events part by part, in order: for lists too long for memory."""
         return prepared(self.lines, self.data.prompts(), threads=self.options.threads)
 
 
 def checked_options(kind: type[T], modality: str, given: dict[str, Any]) -> T:
-    """Return options by the names of their fields; ``frames`` may be words such as ``10x60s``.
+    """Return options given by field name; ``frames`` may be text such as ``10x60s``.
 
     Raises
     ------
     OptionsError
-        for a name that is none, with the nearest that is one, and for values out of bounds.
+        for an unknown name, with the nearest known one, and for values out of bounds.
     """
     names = [field.name for field in fields(kind)]
     for name in given:

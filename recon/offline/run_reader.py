@@ -1,8 +1,7 @@
-"""A run's folder as reconstruction reads it: its log block by block, and what lies beside it.
+"""A run's folder as reconstruction reads it: its log block by block, and the files beside it.
 
-One pass finds the log's sound blocks and the times that each covers; from then on only the blocks
-of the time that is asked for are read. A log that was cut in the middle is used up to its last
-whole block, and the image says so.
+One pass finds the log's sound blocks and the times that each covers; after that only blocks of the
+requested time are read. A truncated log is used up to its last whole block, and the image says so.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _MOST = {"pair_live_s": _LONGEST_S, "detector_s": _LONGEST_S, "crystal_singles":
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Records of one kind that lie one after the other in the log."""
+    """Consecutive records of one kind in the log."""
 
     offset: int
     records: int
@@ -50,9 +49,9 @@ class _Stretch:
 
 
 class LogIndex:
-    """Where a list-mode log's records lie, and when they were; raises ReconError for none.
+    """Positions and times of a list-mode log's records; raises ReconError if there are none.
 
-    torn_bytes : at the log's end, which are no whole block
+    torn_bytes : bytes at the log's end that are not a whole block
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +88,7 @@ class LogIndex:
         return max(found, default=0.0)
 
     def parts(self, kind: BlockKind, start_s: float, end_s: float) -> Iterator[Records]:
-        """Yield a kind's records, at least those of this time, in parts of a useful size."""
+        """Yield records of a kind, at least those of this time, in parts of a useful size."""
         waiting: list[_Stretch] = []
         held = 0
         with self.path.open("rb") as file:
@@ -116,7 +115,7 @@ def _read(file: Any, stretches: list[_Stretch]) -> Records:
 
 
 def log_of(folder: Path) -> LogIndex:
-    """Return a run's list-mode log; raises ReconError, with what to do, where there is none."""
+    """Return a run's list-mode log; raises ReconError, with a remedy, if there is none."""
     path = folder / listmode.FILE_NAME
     try:
         return LogIndex(path)
@@ -125,7 +124,7 @@ def log_of(folder: Path) -> LogIndex:
 
 
 def remedy_for(path: Path) -> str:
-    """Return in words how a list-mode log can be had again."""
+    """Return in words how to make the list-mode log again."""
     if not (path.parent / rawlog.FILE_NAME).exists():
         return "put a sound copy back"
     away = "move it away and " if path.exists() else ""
@@ -144,7 +143,7 @@ def _duration_s(log: LogIndex, detector_s: float) -> float:
 
 
 def _check_log(log: LogIndex, folder: Path, scanner: Scanner) -> None:
-    """Refuse a log of another scanner than the run's, one without prompts, and absurd times."""
+    """Raise if the log is another scanner's, has no prompts, or holds absurd times."""
     text = str(log.head.get("config", {}).get("scanner_toml", ""))
     recorded = parse_scanner(text, source=str(log.path)) if text else scanner
     if scanner_hash(recorded) != scanner_hash(scanner):
@@ -171,7 +170,7 @@ def run_data(
 ) -> RunData:
     """Return a PET run's data.
 
-    mu_map, calibration : in place of the run's own
+    mu_map, calibration : instead of the run's own
     attenuated : whether the µ map is read
     """
     config = run_config(folder)
@@ -218,7 +217,7 @@ def run_data(
 
 
 def _normalisation(known: CalibrationSet | None) -> dict[str, Any]:
-    """Return the arrays of a set that has a normalisation to use, or none of them."""
+    """Return the arrays of a set with a usable normalisation, or none of them."""
     if known is None or lacks_normalisation(known):
         return {}
     return {
@@ -237,10 +236,10 @@ def _outdated(known: CalibrationSet | None) -> list[str]:
 
 
 def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[str]]:
-    """Return the arrays of randoms.npz, as far as they are of this scanner, and what is wrong."""
+    """Return the arrays of randoms.npz that fit this scanner, and what is wrong with the rest."""
     path = folder / "randoms.npz"
     if not path.exists():
-        return {}, ["live times are not known: there is no randoms.npz beside the log"]
+        return {}, ["live times are unknown: there is no randoms.npz beside the log"]
     shapes: dict[str, tuple[int, ...]] = {
         "pair_live_s": (scanner.n_modules, scanner.n_modules),
         "detector_s": (),
@@ -250,11 +249,11 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
         with opened_npz(path) as file:
             found = {name: file[name] for name in shapes}
     except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
-        return {}, [f"{path.name} cannot be read ({error}): live times are not known"]
+        return {}, [f"{path.name} cannot be read ({error}): live times are unknown"]
     if any(found[name].shape != shape for name, shape in shapes.items()):
-        return {}, [f"{path.name} is of another scanner: live times are not known"]
+        return {}, [f"{path.name} is of another scanner: live times are unknown"]
     if not all(_is_sound(values, _MOST[name]) for name, values in found.items()):
-        return {}, [f"{path.name} holds what is no time or count: live times are not known"]
+        return {}, [f"{path.name} holds invalid times or counts: live times are unknown"]
     return found, []
 
 
@@ -273,7 +272,7 @@ def _torn(log: LogIndex) -> list[str]:
 
 
 def _hash(folder: Path) -> str:
-    """Return the identity of prompts and delayeds; "" of a run that was not closed."""
+    """Return the identity of prompts and delayeds; "" for a run that was not closed."""
     try:
         return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hash"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -281,7 +280,7 @@ def _hash(folder: Path) -> str:
 
 
 def created(folder: Path) -> datetime | None:
-    """Return when a run was armed, None where it does not say so."""
+    """Return when a run was armed, None if not recorded."""
     try:
         head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         created = datetime.fromisoformat(head["created"])

@@ -1,9 +1,9 @@
 """The scatter correction of a run: quick image, estimate, image again.
 
-The first image still holds the scatter; each next one is made with the estimate before. Scatter
-depends on the activity only through integrals over the object, and its scale is fitted to the data,
-so that a few rounds do (docs/recon_scatter.md). Where the object moved, scatter is that of the
-reference pose.
+The first image still contains scatter; each later one uses the previous estimate. Scatter depends
+on the activity only through integrals over the object, and its scale is fitted to the data, so a
+few rounds suffice (docs/recon_scatter.md). If the object moved, scatter is that of the reference
+pose.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUNDS = 4
 estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
 
 PSF_FWHM_MM = 4.0
-"""Of the quick images: with blurred edges scatter is too much in the middle."""
+"""Of the quick images: blurred edges would put too much scatter in the middle."""
 
 
 def scatter_rate(
@@ -45,7 +45,7 @@ def scatter_rate(
     done: Corrections,
     progress: Progress = lambda share: None,
 ) -> None:
-    """Put the run's scatter into ``models``, as far as it is wanted and possible."""
+    """Put the run's scatter into ``models``, if wanted and possible."""
     if options.scatter == "none":
         done.leave("scatter", "not wanted")
         return
@@ -77,7 +77,7 @@ def scatter_rate(
 def _simulated(
     models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
 ) -> dict[str, Any]:
-    """Set the estimate of ``ROUNDS`` rounds of image and simulation; return what is told of it."""
+    """Set the estimate of ``ROUNDS`` rounds of image and simulation; return facts about it."""
     data = models.data
     every = max(1, -(-tally.run.prompts // TAIL_EVENTS))
     found: ScatterRate | None = None
@@ -104,8 +104,8 @@ def _simulated(
 def _by_energies(
     models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
 ) -> dict[str, Any]:
-    """Set scatter and randoms relative by energy, after rounds without energies; where energies
-    are not calibrated, what ``_simulated`` sets."""
+    """Set energy-dependent scatter and randoms, after rounds without energies; if energies are not
+    calibrated, set what ``_simulated`` does."""
     data = models.data
     found: EnergyScatter | None = None
     for done in range(ROUNDS):
@@ -140,7 +140,7 @@ def _without_energies(
     progress: Progress,
     refused: EnergyScatter,
 ) -> dict[str, Any]:
-    """Set simulated scatter in place of one by energies that cannot be trusted, and say so."""
+    """Use simulated scatter if the energies cannot be trusted, and say so."""
     models.scatter = None
     about = _simulated(models, tally, simulation, progress)
     notes = (refused.about["note"], about.get("note"))

@@ -1,14 +1,14 @@
-"""Orders lines so that neighbours in the list run through the same voxels.
+"""Orders lines so that neighbours in the list pass through the same voxels.
 
-The key of a line holds its transaxial direction, then its distance from the axis, then its height
-there: lines of one key run through the same tube of voxels, which stays in the first cache.
-Directions are told apart by the slope against the greater of x and y, which needs no arc tangent.
-A line with an end that is not finite has some key or other.
+A line's key holds its transaxial direction, then its distance from the axis, then its height there:
+lines of one key pass through the same tube of voxels, which stays in the L1 cache. Directions are
+told apart by the slope against the larger of x and y, which needs no arc tangent. A line with an
+end that is not finite gets an arbitrary key.
 
 Batches are sorted by counting, in two steps: lines are copied to one of 256 groups by the upper
-half of the key, which reads and writes memory in streams, then each group, small enough for the
-first cache, gets an order by the lower half. Sorting indices alone is half of the work, but then
-every line is fetched from a random place, which costs 2 to 5 times what sorting does.
+half of the key, which streams through memory, then each group, small enough for the L1 cache, is
+ordered by the lower half. Sorting only indices is half the work, but then every line is fetched
+from a random place, which costs 2 to 5 times as much as sorting.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ HALF = 256
 """Levels of each half of the key."""
 
 FEWEST_SORTED = 2048
-"""Smaller batches stay as they are."""
+"""Smaller batches are not sorted."""
 
 
 class Order(NamedTuple):
-    """A batch in order: scratch of one thread.
+    """A sorted batch: scratch of one thread.
 
     line : (most, 7) start, end and TOF offset of the lines, in groups
     place : where in ``line`` the batch's i-th line went
@@ -66,7 +66,7 @@ def new_order(most: int) -> Order:
 
 @bare_kernel
 def _level(value: np.float32, levels: int) -> np.uint32:
-    """Return value · levels, cut to 0..levels - 1; not a number counts as 0."""
+    """Return value · levels, clipped to 0..levels - 1; NaN counts as 0."""
     scaled = value * np.float32(levels)
     scaled = scaled if scaled > np.float32(0.0) else np.float32(0.0)
     return np.uint32(min(scaled, np.float32(levels - 1)))
@@ -148,7 +148,7 @@ def put_in_order(
 ) -> None:
     """Fill ``order`` with the ``count`` lines first, first + step, …
 
-    ``radius_mm`` and ``height_mm``: half of what the keys tell apart, across and along the axis.
+    ``radius_mm`` and ``height_mm``: half the range that keys cover, across and along the axis.
     """
     _, place, in_order, key, lower, begin, within = order
     if count < FEWEST_SORTED:

@@ -1,15 +1,15 @@
 """Joseph's projector as numba kernels: forward, back, and one fused EM pass.
 
-A ray is stepped plane by plane along its dominant axis with bilinear interpolation in the plane
-(P. M. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192). ``_write_ray`` writes the ray down once
-(voxel and four weights of each plane); forward and back then read the same list, so they are
-adjoint by construction and the EM pass sets each ray up once for both.
+A ray is followed plane by plane along its dominant axis with bilinear interpolation in the plane
+(P. M. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192). ``_write_ray`` records the ray once (voxel
+and four weights of each plane); forward and back then read the same list, so they are adjoint by
+construction and the EM pass sets up each ray once for both.
 
 Lines are taken in batches, each sorted so that neighbours meet the same voxels
 (:mod:`recon.projector.event_order`), and set up ``BLOCK`` at a time in a loop without branches that
 LLVM vectorises. Planes outside the image, the line's ends or the TOF kernel's support are never
-visited; the image's zero border replaces bounds checks. What each step costs, and what was tried
-besides: docs/recon_projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
+visited; the image's zero border replaces bounds checks. What each step costs, and what else was
+tried: docs/recon_projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
 
 Shapes: ``image`` flat padded float32 (:mod:`recon.core.grid`); ``start``, ``end`` (n, 3) and
 ``offset`` (n,) float32 mm (:mod:`recon.core.events`). ``count`` lines ``first, first + step, …``
@@ -54,7 +54,7 @@ BLOCK = 256
 
 
 class Block(NamedTuple):
-    """Lines set up, ``BLOCK`` long each; positions in voxels of the padded image.
+    """``BLOCK`` lines set up for projection; positions in voxels of the padded image.
 
     a, slope_a, b, slope_b : place across and beside at the first plane, and per plane
     chord, cell, cell_step : mm per plane; cell of the TOF table at the first plane, and per plane
@@ -76,10 +76,10 @@ class Block(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What one lane writes to.
+    """The scratch memory of one lane.
 
     order, block : of the lines at hand
-    voxel, weight : one ray written down
+    voxel, weight : one recorded ray
     value, other : (BATCH,) numbers of each line, at its place in ``order.line``
     """
 
@@ -110,7 +110,7 @@ def new_scratch(lattice: Lattice) -> Scratch:
 
 @bare_kernel
 def _inside(position: float, slope: float, size: float) -> tuple[float, float]:
-    """Return between which planes position + slope · plane stays in (-1, size)."""
+    """Return the range of planes for which position + slope · plane stays in (-1, size)."""
     level = abs(slope) <= 1e-12
     inverse = 1.0 / (1.0 if level else slope)
     one = (EDGE - 1.0 - position) * inverse
@@ -189,10 +189,10 @@ def _set_up(
 def _write_ray(
     block: Block, r: int, lattice: Lattice, tof: TofTable, limit: int, index: U4, weight: F4
 ) -> tuple[np.int64, np.int64, np.int64]:
-    """Write ray ``r`` of the block down; return (planes, stride across, stride beside).
+    """Record ray ``r`` of the block; return (planes, stride across, stride beside).
 
-    The place at each chunk's first plane is found in double precision, the rest of the chunk in
-    single relative to that: errors stay below 2e-6 voxels on any grid.
+    The position at each chunk's first plane is computed in double precision, the rest of the chunk
+    relative to it in single: errors stay below 2e-6 voxels on any grid.
     """
     _, _, stride = lattice
     support_mm, _, table = tof
@@ -285,7 +285,7 @@ def forward_events(
     count: int,
     out: F4,
 ) -> None:
-    """``out[line]`` = line integral (mm × image unit), × TOF kernel where there is one."""
+    """Set ``out[line]`` to the line integral (mm × image unit), × TOF kernel if there is one."""
     order, block, index, weight, value, _ = scratch
     limit = _last_place(image, lattice)
     _sort(start, end, offset, lattice, first, step, count, order)
@@ -346,10 +346,10 @@ def em_events(
 ) -> None:
     """Add weight / expected times each event's ray to ``out``.
 
-    Expected is the forward projection plus ``addend[event]`` (where there is one). ``totals``
-    (float64, 4) gains: sum of weights of events used, of events that no voxel explains,
-    Σ weight · ln(expected), Σ weight · forward / expected (the events' share that is not
-    background). An event whose weight is not finite counts as one that no voxel explains.
+    Expected is the forward projection plus ``addend[event]`` (if there is one). Added to ``totals``
+    (float64, 4) are: sum of weights of events used, of events that no voxel explains, Σ weight ·
+    ln(expected), Σ weight · forward / expected (the events' share that is not background). An event
+    whose weight is not finite counts as one that no voxel explains.
     """
     order, block, index, by, weight, background = scratch
     limit = _last_place(image, lattice)

@@ -3,9 +3,9 @@
 Results do not depend on the number of threads: events are dealt in batches to a fixed number of
 *lanes* (lane k takes every lanes-th batch), each lane has its own image and scratch, and lanes are
 summed in order. Threads only decide how many lanes run at once. Private images instead of atomic
-adds: locked additions made two threads slower than one in every peer that was measured. Each batch
-is put in an order that suits the cache (:mod:`recon.projector.event_order`); results come back in
-the order of the list.
+adds: with locked additions two threads were slower than one in every peer measured. Each batch is
+put into cache-friendly order (:mod:`recon.projector.event_order`); results come back in the order
+of the list.
 
 A projector serves one call at a time.
 """
@@ -38,12 +38,12 @@ LANES = 4
 
 
 class ProjectorError(ReconError):
-    """Events that do not fit the projector."""
+    """Events do not fit the projector."""
 
 
 @dataclass(frozen=True)
 class EmSums:
-    """What one EM pass adds up, as sums of event weights.
+    """The sums of one EM pass, in event weights.
 
     used : events that some voxel explains
     unexplained : events that no voxel explains: outside the grid or the support of the image, or
@@ -64,7 +64,7 @@ class Projector:
     Parameters
     ----------
     threads : how many lanes run at once (1 runs in the caller's thread)
-    lanes : private images; results depend on it in the last digits, never on ``threads``
+    lanes : number of private images; results depend on it in the last digits, never on ``threads``
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class Projector:
 
 
 class _Writable:
-    """Gives numpy the memory of a read-only array without the mark that it is one."""
+    """Gives numpy the memory of a read-only array without its read-only flag."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -243,9 +243,9 @@ class _Writable:
 
 
 def _plain(array: Array, kind: type[np.generic]) -> Array:
-    """Return ``array`` contiguous and of this type, as a view where it can be.
+    """Return ``array`` contiguous and of this type, as a view if possible.
 
-    numba compiles kernels anew for read-only arrays (a memory map's); ours only read these.
+    numba would compile kernels again for read-only arrays (a memory map's); ours only read these.
     """
     array = np.ascontiguousarray(array, dtype=kind)
     return array if array.flags.writeable else np.asarray(_Writable(array))
@@ -256,14 +256,14 @@ class LineOperator:
     """The linear operator A of a list of lines: (A x)_i = Σ_j a_ij x_j, a_ij chords in mm.
 
     Make it with :meth:`Projector.along`. Names are those of parallelproj: ``A(x)`` and
-    ``A.adjoint(y)``, with <A x, y> = <x, Aᵀ y> to rounding, for both read the same rays.
+    ``A.adjoint(y)``, with <A x, y> = <x, Aᵀ y> to rounding, as both read the same rays.
 
     Attributes
     ----------
     projector : Projector
         Serves one call at a time.
     lors : Lors
-        The lines, of events or of one's own.
+        The lines, of events or your own.
     """
 
     projector: Projector
@@ -276,7 +276,7 @@ class LineOperator:
 
     @property
     def out_shape(self) -> tuple[int]:
-        """Shape of values, one a line."""
+        """Shape of values, one per line."""
         return (len(self.lors),)
 
     def __call__(self, image: Image) -> F4:

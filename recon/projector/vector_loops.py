@@ -1,14 +1,14 @@
 """The three inner loops of the projector in explicit vectors, as numba intrinsics.
 
-numba does not join neighbouring loads and stores into vectors, and LLVM makes gathers of plain
-loops over an image, which are slow on every CPU. Written as vectors of LLVM, reading a plane's
-four voxels is two loads of two neighbours and one multiplication: forward projection takes half the
-time (docs/recon_projector.md). LLVM cuts the vectors to the machine's width.
+numba does not join neighbouring loads and stores into vectors, and LLVM turns plain loops over an
+image into gathers, which are slow on every CPU. As LLVM vectors, reading a plane's four voxels
+takes two loads of two neighbours and one multiplication: forward projection takes half the time
+(docs/recon_projector.md). LLVM splits the vectors to the machine's width.
 
-A ray is written down as ``index`` (uint32, first of the four voxels of each plane) and ``weight``
+A ray is recorded as ``index`` (uint32, first of the four voxels of each plane) and ``weight``
 (float32, 4 a plane: this voxel, beside, across, across and beside), in chunks of ``CHUNK`` planes.
-The voxel beside lies next in memory (``*_near``) or ``beside`` away (``*_far``, for rays that run
-mainly along z). Planes beyond the ray's last have weight 0 at index 0, the border.
+The voxel beside is the next in memory (``*_near``) or ``beside`` away (``*_far``, for rays mainly
+along z). Planes beyond the ray's last have weight 0 at index 0, the border.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 CHUNK = 16
-"""Planes written down at once; ``index`` must hold a multiple of it."""
+"""Planes recorded at a time; ``index`` must hold a multiple of it."""
 
 UNROLL = 4
 """Planes summed at once, each into a sum of its own."""
@@ -47,7 +47,7 @@ def _every(builder: Builder, scalar: Value, lanes: int) -> Value:
 
 
 def _mixed(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Value:
-    """Return the named lanes of ``one`` and (from its length on) ``two``."""
+    """Return the chosen lanes of ``one`` and (indices beyond its length) of ``two``."""
     return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(INT, len(lanes)), lanes))
 
 
@@ -83,7 +83,7 @@ def _planes(builder: Builder, planes: Value) -> Any:
 
 
 def _places(builder: Builder, image: Value, index: Value, plane: Value, steps: Value) -> Any:
-    """Return the places of a plane's voxels: two, of which each has its neighbour, or four."""
+    """Return the addresses of a plane's voxels: two, each with its neighbour, or four."""
     at = builder.gep(image, [builder.zext(builder.load(builder.gep(index, [plane])), LONG)])
     across, beside = steps
     if beside is None:
@@ -156,7 +156,7 @@ def _add_code(beside_given: bool) -> Callable[..., Value]:
 
 @intrinsic
 def sum_near(typing: Any, image: Any, index: Any, weight: Any, planes: Any, across: Any) -> Any:
-    """Return Σ weight · image over the ray written down."""
+    """Return Σ weight · image over the recorded ray."""
     long = types.int64
     return types.float32(image, index, weight, long, long), _sum_code(False)
 
@@ -165,7 +165,7 @@ def sum_near(typing: Any, image: Any, index: Any, weight: Any, planes: Any, acro
 def sum_far(
     typing: Any, image: Any, index: Any, weight: Any, planes: Any, across: Any, beside: Any
 ) -> Any:
-    """Return Σ weight · image over the ray written down."""
+    """Return Σ weight · image over the recorded ray."""
     long = types.int64
     return types.float32(image, index, weight, long, long, long), _sum_code(True)
 
@@ -174,7 +174,7 @@ def sum_far(
 def add_near(
     typing: Any, image: Any, index: Any, weight: Any, value: Any, planes: Any, across: Any
 ) -> Any:
-    """Add value · weight to the image along the ray written down."""
+    """Add value · weight to the image along the recorded ray."""
     numbers = types.float32, types.int64, types.int64
     return types.void(image, index, weight, *numbers), _add_code(False)
 
@@ -190,7 +190,7 @@ def add_far(
     across: Any,
     beside: Any,
 ) -> Any:
-    """Add value · weight to the image along the ray written down."""
+    """Add value · weight to the image along the recorded ray."""
     numbers = types.float32, types.int64, types.int64, types.int64
     return types.void(image, index, weight, *numbers), _add_code(True)
 
@@ -232,7 +232,7 @@ def _write_code(with_tof: bool) -> Callable[..., Value]:
 
 
 def _looked_up(builder: Builder, table: Value, place: Value) -> Value:
-    """Return the table's entries at (cut down) places: one by one, faster than a gather."""
+    """Return the table's entries at (truncated) positions: one by one, faster than a gather."""
     cells = builder.fptosi(place, INTS)
     found = ir.Constant(FLOATS, ir.Undefined)
     for lane in range(CHUNK):
@@ -278,7 +278,7 @@ def write_chunk(
     left: Any,
     limit: Any,
 ) -> Any:
-    """Write down ``CHUNK`` planes from plane ``first`` on, of which ``left`` belong to the ray.
+    """Record ``CHUNK`` planes starting at ``first``, of which ``left`` belong to the ray.
 
     Plane p of them meets voxel (at_a + p · slope_a, at_b + p · slope_b) across and beside, counted
     from the cell ``base + p · step``, over ``chord`` mm. No index passes ``limit``.

@@ -1,4 +1,4 @@
-"""Scatter correction for PET: single-scatter simulation scaled to the tails, and by energies."""
+"""Scatter correction for PET: simulation scaled to the tails, and by energies."""
 
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.energies import EnergyRate, EnergyScatter, estimate_energy_scatter

@@ -1,18 +1,19 @@
-"""What a crystal block makes of a photon of some energy: stopped or not, and the energy it reads.
+"""A crystal block's response to photons of any energy: stopped or not, and the energy read.
 
-Scattered photons are stopped more often than those of 511 keV but leave a block with less energy,
-so that the energy window takes away most of those that were turned far. Needed are
+Scattered photons are stopped more often than those of 511 keV but deposit less energy, so the
+energy window removes most of those scattered by large angles. Needed are
 
     ε(E, θ) = 1 − exp(−µ(E) T / cosθ)      a photon interacts in the block (thickness T)
     D(e | E)                               distribution of the energy deposited
     p(e' | E) = ∫ D(e | E) Gauss(e'; e, σ₅₁₁ √(e/511)) de
-    w(E) = ∫_lld^uld p(e' | E) de'         the share of the stopped that is recorded
+    w(E) = ∫_lld^uld p(e' | E) de' the share of stopped photons that is recorded
 
-µ(E) keeps the convention of :mod:`recon.core.event_location` at 511 keV; its course is
+µ(E) keeps the convention of :mod:`recon.core.event_location` at 511 keV; its shape is
 Klein–Nishina's for Compton scatter plus photoelectric absorption by ``PHOTO_SHARE``. D is found by
-following photons through the block (from a ball around the scanner's centre to anywhere on the
-face; absorption, or Compton scatter drawn from a table of Klein–Nishina's angles, until absorbed or
-out), once per scanner, with a fixed seed. Fluorescence and coherent scatter are left out.
+Monte Carlo, following photons through the block (from a ball around the scanner's centre to
+anywhere on the face; absorption, or Compton scatter drawn from a table of Klein–Nishina angles,
+until absorbed or out), once per scanner, with a fixed seed. Fluorescence and coherent scatter are
+left out.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ what scatter by 180° leaves."""
 DEPOSIT_BINS = 100
 HISTORIES = 40_000
 SOURCE_RADIUS = 0.6
-"""Of the ball that photons come from, over the inradius: a head."""
+"""Radius of the ball that photons come from, over the inradius: a head."""
 
 _MOST_COLLISIONS = 12
 
 
 class ScatterError(ReconError):
-    """A scatter estimate that cannot be made; says what is wrong and what to do."""
+    """Scatter cannot be estimated; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
 class EnergyWindow:
-    """The window of recorded photons, and the energy resolution (FWHM / 511 keV) at 511 keV."""
+    """The energy window of recorded photons, and the resolution (FWHM / 511 keV) at 511 keV."""
 
     lld_keV: float
     uld_keV: float
@@ -73,7 +74,7 @@ class EnergyWindow:
     def of(
         cls, scanner: Scanner, *, lld_keV: float | None = None, uld_keV: float | None = None
     ) -> EnergyWindow:
-        """Return the window of a run (its settings' levels), by default the preset's."""
+        """Return the window of a run (the levels in its settings), by default the preset's."""
         acquisition = scanner.acquisition
         return cls(
             acquisition.lld_keV if lld_keV is None else lld_keV,
@@ -82,14 +83,14 @@ class EnergyWindow:
         )
 
     def sigma_keV(self, energy_keV: npt.ArrayLike) -> F8:
-        """Return σ of the energy that is read for a deposit."""
+        """Return σ of the energy read for a deposit."""
         relative = np.sqrt(np.asarray(energy_keV, dtype=np.float64) / ELECTRON_REST_KEV)
         return np.asarray(self.fwhm_511 / FWHM_PER_SIGMA * ELECTRON_REST_KEV * relative)
 
 
 @dataclass(frozen=True)
 class BlockResponse:
-    """A block's response; make it with :meth:`of`.
+    """A block's response; create it with :meth:`of`.
 
     deposits : (energies, DEPOSIT_BINS) f8, probability by deposit / energy, rows sum to 1
     recorded : (energies,) f8, w at ``ENERGIES_KEV``
@@ -104,9 +105,9 @@ class BlockResponse:
     def of(
         cls, scanner: Scanner, window: EnergyWindow, whole: BlockEfficiency | None = None
     ) -> BlockResponse:
-        """Return the response of a scanner's modules; deposits are found once and kept.
+        """Return the response of a scanner's modules; deposits are computed once and cached.
 
-        whole : knows what photons of 511 keV leave in a block that stands among others
+        whole : gives the deposits of 511 keV photons in a block among its neighbours
         """
         deposits = _deposits(scanner.module, scanner.ring.inradius_mm)
         shapes = np.array([np.interp(ENERGIES_KEV, NODES_KEV, bin_) for bin_ in deposits.T]).T
@@ -133,7 +134,7 @@ class BlockResponse:
         return np.asarray(of_511 * relative)
 
     def read_density(self, energy_keV: float, edges_keV: F8) -> F8:
-        """Return the probability that a stopped photon of this energy reads in each bin."""
+        """Return the probability that a stopped photon of this energy is read in each bin."""
         nearest = int(np.abs(ENERGIES_KEV - energy_keV).argmin())
         place = deposit_places_keV(np.array([energy_keV]))
         below = ndtr((edges_keV[:, None] - place) / self.window.sigma_keV(place))
@@ -161,7 +162,7 @@ def _deposits(module: Module, inradius_mm: float) -> F8:
 
 
 def _arriving(rng: np.random.Generator, size_mm: F8, inradius_mm: float) -> tuple[F8, F8]:
-    """Return where photons from the middle of the scanner enter a face, and their directions."""
+    """Return where photons from the scanner's centre enter a face, and their directions."""
     source = rng.normal(size=(HISTORIES, 3))
     source *= (rng.random((HISTORIES, 1)) ** (1 / 3)) / np.linalg.norm(source, axis=1)[:, None]
     source = source * SOURCE_RADIUS * inradius_mm + [size_mm[0] / 2, size_mm[1] / 2, -inradius_mm]
@@ -174,7 +175,7 @@ def _arriving(rng: np.random.Generator, size_mm: F8, inradius_mm: float) -> tupl
 def _followed(
     rng: np.random.Generator, module: Module, inradius_mm: float, energy_keV: float, cosines: F8
 ) -> F8:
-    """Return the energies that photons leave behind, each of which interacts in the block."""
+    """Return the energies that photons deposit, all of which interact in the block."""
     material = module.material
     size_mm = np.array([module.width_mm, module.height_mm, module.thickness_mm])
     place, direction = _arriving(rng, size_mm, inradius_mm)
@@ -213,7 +214,7 @@ _TABLE_KEV = np.linspace(60.0, 520.0, 47)
 
 
 def _scatter_cosines() -> F8:
-    """Return quantiles of cosθ, (energies, 257), by Klein and Nishina."""
+    """Return Klein–Nishina quantiles of cosθ, (energies, 257)."""
     cosine = np.linspace(-1.0, 1.0, 1025)
     rows = []
     for energy in _TABLE_KEV:
@@ -233,7 +234,7 @@ def _drawn(rng: np.random.Generator, cosines: F8, energy_keV: F8) -> F8:
 
 
 def turned(direction: F8, cosine: F8, azimuth: F8) -> F8:
-    """Return directions (n, 3) turned by angles of these cosines about themselves."""
+    """Return directions (n, 3) deflected by these cosines at random azimuth."""
     sine = np.sqrt(np.maximum(1.0 - cosine**2, 0.0))
     helper = np.where(np.abs(direction[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
     side = np.cross(direction, helper)

@@ -1,15 +1,14 @@
-"""Scatter by energies: the simulation's shape, its amount and each event's own chance by energy.
+"""Scatter by energies: simulated shape; the amount, and each event's own odds, by energy.
 
-The amount of scatter is what :mod:`recon.scatter.mixture` finds in the prompts' energies, wherever
-their lines run, so it needs no tails. Then an event of the energies e_a, e_b on line i is expected
+:mod:`recon.scatter.mixture` finds the amount of scatter from the prompts' energies, wherever their
+lines run, so no tails are needed. An event with energies e_a, e_b on line i is then expected
 
     n_i ( trues_i f_t + q_i f_s + r_i f_r )
 
-times per second; EM needs the background over what multiplies the trues, hence q_i f_s/f_t and
-r_i f_r/f_t: two tables over (e_a, e_b) that :class:`EnergyRate` multiplies to a plain rate. Events
-whose energies are both near 511 keV count nearly fully as trues, low ones hardly, and their noise
-no longer enters the image (Guérin and El Fakhri, IEEE Trans. Med. Imaging 30 (2011)
-759).
+times per second. EM needs the background over the factors of the trues, hence q_i f_s/f_t and r_i
+f_r/f_t: :class:`EnergyRate` multiplies a plain rate by a table over (e_a, e_b). Events with both
+energies near 511 keV count almost fully as trues, those of low energy hardly, so their noise no
+longer enters the image (Guérin and El Fakhri, IEEE Trans. Med. Imaging 30 (2011) 759).
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ class EnergyRate:
 
 @dataclass(frozen=True)
 class EnergyScatter:
-    """Scatter and randoms relative by energy, in place of the plain rates.
+    """Energy-dependent scatter and randoms that replace the plain rates.
 
-    plain : the same scatter for use without energies
+    plain : the same scatter, for use without energies
     """
 
     scatter: LineRate
@@ -82,18 +81,18 @@ def estimate_energy_scatter(
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> EnergyScatter:
-    """Return scatter with the simulation's shape and the amount that the energies tell.
+    """Return scatter with the simulation's shape and the amount given by the energies.
 
-    Parameters are those of ``estimate_scatter``, and
+    Parameters are those of ``estimate_scatter``, and also
 
-    delayeds : chunks of records, for the number and the spectrum of the randoms; none: no randoms
+    delayeds : chunks of records, for number and spectrum of the randoms; none: no randoms
     delayed_factor : how often they count the randoms (``SortSettings.delayed_factor``)
-    randoms : the plain rate of randoms that is to be made relative
+    randoms : the plain rate of randoms, to be made energy-dependent
 
     Raises
     ------
     ScatterError
-        where there are too few prompts, or what ``estimate_scatter`` refuses.
+        if there are too few prompts, or as in ``estimate_scatter``.
     """
     if simulation is None:
         window = window or EnergyWindow.of(model.system.scanner)
@@ -123,7 +122,7 @@ def _counted(parts: Iterable[Records], edges_keV: F8) -> F8:
 
 
 def scaled_by(single: ScatterRate, found: Mixture, duration_s: float) -> ScatterRate:
-    """Return simulated scatter scaled to the amount that a mixture found."""
+    """Return simulated scatter scaled to the amount found by a mixture."""
     simulated = single.total_per_s * mean_factor(single) * duration_s
     scale = found.scatter / simulated if simulated > 0 else 0.0
     return replace(single, scale=single.scale * scale)

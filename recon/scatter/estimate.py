@@ -1,14 +1,14 @@
-"""The scatter of a measurement: simulated from an image, scaled to what was measured.
+"""The scatter of a measurement: simulated from an image, scaled to the data.
 
-The scale comes from the tails and, where they are calibrated, from the energies of the prompts
-(:mod:`recon.scatter.mixture`); and where the image had an estimate subtracted already, from the
-simulation itself, which is then right in absolute terms, if the whole object is in the image:
-1 ± ``SIMULATED_ERROR``. They are weighted with 1/σ². ``about`` says which.
+The scale comes from the tails and, if calibrated, from the energies of the prompts
+(:mod:`recon.scatter.mixture`). If the image already had scatter subtracted and contains the whole
+object, the simulation itself is right in absolute terms: 1 ± ``SIMULATED_ERROR``. The scales are
+weighted by 1/σ². ``about`` says which were used.
 
-Image and estimate depend on each other. Too much scatter subtracted leaves the middle of the object
-too dark, from which too little follows next, and so on: with a wide window this goes back and forth
-without end. So each simulation after the first is of the mean of the image and of what the
-``previous`` one was of, which ends the swing in one step (docs/recon_scatter.md).
+Image and estimate depend on each other. Subtracting too much scatter leaves the middle of the
+object too dark, which gives too little scatter next, and so on: with a wide window this oscillates
+without end. So each simulation after the first uses the mean of the image and of the ``previous``
+one's input, which damps the oscillation in one step (docs/recon_scatter.md).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIMULATED_ERROR = 0.05
 emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
 
 REACHES_BEYOND = 0.3
-"""Of the µ map's mean slice: where the first or last one holds more, the object goes on."""
+"""Share of the µ map's mean slice: if the first or last slice holds more, the object continues."""
 
 MOST_RELATIVE_ERROR = 0.25
 """A scale less certain than this is not used."""
@@ -69,20 +69,20 @@ def estimate_scatter(
 
     Parameters
     ----------
-    model : the system and its factors, which scatter shares with trues; its rates are not used
-    activity : emissions per second in each voxel, as reconstructed with the same factors
+    model : the system and the factors that scatter shares with trues; its rates are not used
+    activity : emissions per second in each voxel, reconstructed with the same factors
     mu : 1/mm on the same grid; without matter there is no scatter, and ``about`` says so
-    prompts : chunks of ``COINCIDENCE`` records for the scale; none leaves it at 1
+    prompts : chunks of ``COINCIDENCE`` records for the scale; without any it stays 1
     duration_s : live seconds that ``prompts`` cover
-    window : of the run's settings; by default the preset's
-    randoms : their rate on the same lines, None for none
-    simulation : of the same µ map, where it is kept between estimates; saves half the time
+    window : the run's energy window; by default the preset's
+    randoms : their rate on the same lines, or None
+    simulation : one for the same µ map, kept from an earlier estimate; saves half the time
     previous : the estimate that ``activity`` was reconstructed with, if any: see above
 
     Raises
     ------
     ScatterError
-        where the activity or the duration cannot be used; ``MuMapError`` for the µ map.
+        if the activity or the duration cannot be used; ``MuMapError`` for the µ map.
     """
     if not (math.isfinite(duration_s) and duration_s > 0):
         raise ScatterError(f"duration {duration_s} s: needs the prompts' seconds, more than 0")
@@ -110,10 +110,10 @@ def estimate_scatter(
 
 
 def reaches_beyond(mu: Image) -> bool:
-    """Return whether the object goes on beyond the image along the axis.
+    """Return whether the object extends beyond the image along the axis.
 
-    What is active there scatters into the image, which the simulation does not know: with a
-    cylinder 24 mm longer than the image it was a fifth too little (docs/recon_scatter.md).
+    Activity there scatters into the image, unknown to the simulation: for a cylinder 24 mm longer
+    than the image it was a fifth too low (docs/recon_scatter.md).
     """
     slices = mu.sum(axis=(0, 1), dtype=np.float64)
     return bool(max(slices[0], slices[-1]) > REACHES_BEYOND * slices.mean())
@@ -130,7 +130,7 @@ class _Choice:
 def _by_energies(
     tally: _Tally, fit: TailFit, simulation: SingleScatter, activity: Image
 ) -> Mixture | None:
-    """Return what the energies say, or None where they say nothing that can be trusted."""
+    """Return the energies' estimate, or None if it cannot be trusted."""
     try:
         found = fit_mixture(
             tally.energies,
@@ -152,7 +152,7 @@ def _choice(
     *,
     absolute: bool,
 ) -> _Choice:
-    """Return the scale: of the tails, the energies and the simulation, by their errors."""
+    """Return the scale from tails, energies and simulation, weighted by their errors."""
     options = []
     if fit.relative_error < MOST_RELATIVE_ERROR:
         options.append(_Choice(fit.scale, fit.scale * fit.relative_error, "tails"))
@@ -205,7 +205,7 @@ def _about(single: ScatterRate, simulation: SingleScatter, note: str) -> dict[st
 
 
 class _Tally:
-    """Chunks of records as they are, counted on the way."""
+    """Passes chunks of records through and counts them."""
 
     def __init__(self, parts: Iterable[Records], edges_keV: F8, duration_s: float) -> None:
         self._parts, self._edges = parts, edges_keV

@@ -1,16 +1,16 @@
-"""How much of the prompts is scatter, by their two energies alone.
+"""How much of the prompts is scatter, from their two energies alone.
 
-The prompts' counts H(e_a, e_b) in the window are explained as
+The prompts' counts H(e_a, e_b) in the window are modelled as
 
     H = N_t f_t + N_1 f_1 + N_m f_m + R f_r
 
-with the densities of :mod:`recon.scatter.spectra` and R randoms, known from the delayeds, of which
-f_r is the product of the delayeds' own spectra. N_t, N_1, N_m ≥ 0 are fitted by least squares,
-weighted with the variance of counts and of the model (``MODEL_ERROR``); gain and resolution, by
-which real energies differ from the preset's, are found in the same fit. (L. M. Popescu et al.,
-Phys. Med. Biol. 51 (2006) 2919, estimate the densities from the data; here they follow from the
-simulation but for those two numbers.) Energies must be calibrated: in a window that begins close
-below the peak, 1 % of gain is 15 % of the prompts.
+with the densities of :mod:`recon.scatter.spectra` and R randoms, known from the delayeds; f_r is
+the product of the delayeds' own spectra. N_t, N_1, N_m ≥ 0 are fitted by least squares, weighted by
+the variance of counts and model (``MODEL_ERROR``); gain and resolution, in which real energies
+differ from the preset's, are part of the same fit. (L. M. Popescu et al., Phys. Med. Biol. 51
+(2006) 2919, estimate the densities from the data; here, except for those two numbers, they follow
+from the simulation.) Energies must be calibrated: in a window that begins just below the peak, 1 %
+of gain is 15 % of the prompts.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from recon.scatter.simulation import SingleScatter
 from recon.scatter.spectra import Spectra, spectra, window_edges
 
 LEAST_PROMPTS = 2000
-"""Fewer tell nothing: the share of scatter would be uncertain by 5 % of the prompts."""
+"""With fewer, the share of scatter would be uncertain by 5 % of the prompts."""
 
 MODEL_ERROR = 0.05
 """Of each bin's expectation: spectra of real crystals are not quite Gaussian. Without it the bins
 with most counts would decide, and with them the peak's foot instead of its flanks."""
 
 PEAK_ERROR = 0.002
-"""Of the peak's place, whatever the counts: its shape is not known better."""
+"""Least error of the peak position, whatever the counts: its shape is not known better."""
 
 SPECTRA_ERROR = 0.04
 """Of the scatter, whatever the counts: what was found between estimate and truth in emulated runs
 and GATE's (docs/recon_scatter.md)."""
 
 TOO_WIDE = 1.25
-"""A peak this much wider than the preset's resolution is one of crystals with different gains."""
+"""A peak this much wider than the preset's resolution means crystals with different gains."""
 
 UPPER_FLANK = 1.2
-"""The fit ends so many FWHM above the peak; beyond is what gains that differ make of it."""
+"""The fit ends this many FWHM above the peak; beyond, differing gains dominate."""
 
 _REWEIGHTED = 3
 
@@ -56,9 +56,9 @@ _REWEIGHTED = 3
 class Mixture:
     """Counts of each kind, and the spectra that explain the prompts best.
 
-    squares_per_bin : squared differences over variances, about 1 where the spectra are right
-    relative_error : of the scatter, with what an error of the peak's place does
-    window_fwhm_511 : the resolution of the preset, to compare with the one found
+    squares_per_bin : squared differences over variances, about 1 if the spectra are right
+    relative_error : of the scatter, including the effect of an error in the peak position
+    window_fwhm_511 : the preset's resolution, to compare with the fitted one
     """
 
     spectra: Spectra
@@ -87,7 +87,7 @@ class Mixture:
         return self.spectra.fwhm_511 < TOO_WIDE * self.window_fwhm_511
 
     def scatter_over_trues(self) -> F8:
-        """Return f_s / f_t, (bins, bins): how much likelier scatter has two energies than trues."""
+        """Return f_s / f_t, (bins, bins): likelihood of two energies, scatter over trues."""
         parts = self.single * self.spectra.of_single() + self.multiple * self.spectra.of_multiple()
         return np.asarray(parts / max(self.scatter, 1e-300) / self.spectra.of_trues())
 
@@ -98,7 +98,7 @@ class Mixture:
 
 
 def energy_counts(records: Records, edges_keV: F8) -> F8:
-    """Return records by their two energies, (bins, bins); the upper level counts as within."""
+    """Return counts of records by their two energies, (bins, bins); the ULD is inclusive."""
     bins = len(edges_keV) - 1
     a, b = energy_bins(records, edges_keV)
     known = (a >= 0) & (b >= 0)
@@ -125,7 +125,7 @@ def fit_mixture(
 ) -> Mixture:
     """Return the mixture of prompts ``counts`` (bins, bins) with a known number of ``randoms``.
 
-    delayed : (bins, bins) counts of delayeds, whose spectrum randoms have
+    delayed : (bins, bins) counts of delayeds, whose spectrum the randoms share
     """
     if counts.sum() < LEAST_PROMPTS:
         raise ScatterError(
@@ -175,7 +175,7 @@ def fit_mixture(
 
 
 def _scatter_error(expected: Callable[[F8], F8], best: F8) -> float:
-    """Return the relative standard error of the scatter, gain and resolution being free."""
+    """Return the relative standard error of the scatter, with gain and resolution free."""
     middle = expected(best)
     sigma = _sigma(middle)
     steps = np.array([*np.maximum(best[:3] * 0.01, 1.0), best[3] * 0.01, 0.001])
@@ -192,7 +192,7 @@ def _scatter_error(expected: Callable[[F8], F8], best: F8) -> float:
 
 
 def _fitted_bins(window: EnergyWindow) -> npt.NDArray[np.bool_]:
-    """Return the bins, (bins, bins), in which no energy lies far above the peak."""
+    """Return the bins, (bins, bins), in which neither energy lies far above the peak."""
     edges = window_edges(window)
     low = edges[:-1] < ELECTRON_REST_KEV * (1 + UPPER_FLANK * window.fwhm_511)
     return np.asarray(low[:, None] & low[None, :])
@@ -203,7 +203,7 @@ def _templates(found: Spectra) -> F8:
 
 
 def _random_spectrum(counts: F8, delayed: F8) -> F8:
-    """Return the spectrum of a random's photon; the prompts' own where delayeds are too few."""
+    """Return the spectrum of a random's photon; that of the prompts if delayeds are too few."""
     one = delayed.sum(axis=0) + delayed.sum(axis=1)
     other = counts.sum(axis=0) + counts.sum(axis=1)
     prior = 100.0 * other / max(float(other.sum()), 1e-300)
@@ -212,7 +212,7 @@ def _random_spectrum(counts: F8, delayed: F8) -> F8:
 
 
 def _fitted(counts: F8, templates: F8, background: F8) -> tuple[float, F8]:
-    """Return the sum of squares over variances at the best numbers ≥ 0, and these."""
+    """Return the least sum of squares over variances for numbers ≥ 0, and these numbers."""
     flat = templates.reshape(len(templates), -1)
     n, b = counts.ravel(), background.ravel()
     expected = n
@@ -224,5 +224,5 @@ def _fitted(counts: F8, templates: F8, background: F8) -> tuple[float, F8]:
 
 
 def _sigma(expected: F8) -> F8:
-    """Return the standard error of symmetrised counts, which have half of Poisson's variance."""
+    """Return the standard error of symmetrised counts, which have half the Poisson variance."""
     return np.asarray(np.sqrt(np.maximum(expected, 1.0) / 2 + (MODEL_ERROR * expected) ** 2))

@@ -1,20 +1,21 @@
-"""Scatter of pairs that scattered more than once, over that of pairs that scattered once.
+"""Multiple scatter relative to single scatter, per module pair.
 
-A quarter of the scatter of a head from 350 keV on has scattered twice or more, and it is narrower
-than single scatter: with the shape of single scatter the middle of the image gets too little. So
-some ten thousand decays are followed by Monte Carlo; at each collision the chance that the photon
-leaves towards every module, and is counted there, is added in full (forced detection: F. J.
-Beekman, H. W. A. M. de Jong, S. van Geloven, IEEE Trans. Med. Imaging 21 (2002) 867). Collisions
-are forced too: a photon's weight is the chance of it.
+Of a head's scatter above 350 keV a quarter has scattered twice or more, and its distribution is
+narrower than that of single scatter: with the single-scatter shape the middle of the image gets too
+little. So some ten thousand decays are followed by Monte Carlo; at each collision the probability
+that the photon leaves towards every module, and is counted there, is added in full (forced
+detection: F. J. Beekman, H. W. A. M. de Jong, S. van Geloven, IEEE Trans. Med. Imaging 21 (2002)
+867). Collisions are forced too: a photon's weight is their probability.
 
-- *directed* chains: one photon reaches a module as it is, the other one scatters k ≥ 1 times;
+- *directed* chains: one photon reaches a module unscattered, the other scatters k ≥ 1 times;
 - the rest: both photons scatter, each at least once.
 
-Photons interact anywhere in a module, at another place and depth by each chain.
+Photons interact anywhere in a module, at a new place and depth in each chain.
 
-Directed chains of k = 1 are single scatter, the same integral as :mod:`recon.scatter.simulation`
-has; a test compares them. What is used is the ratio of all others to it, by module pair, smoothed
-over modules nearby (a pair's own has 10 % of noise), and the total of single scatter.
+Directed chains with k = 1 are single scatter, the same integral as in
+:mod:`recon.scatter.simulation`; a test compares them. Used are the ratio of all others to it, by
+module pair, smoothed over nearby modules (a single pair's has 10 % noise), and the total of single
+scatter.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from recon.scatter.multiple_kernels import follow_chains
 from recon.scatter.points import CoarseImage, coarse_image
 
 CELL_MM, CELLS_ACROSS = 8.0, 24
-"""Photons fly through cubes of this size, or smaller ones where the image is small."""
+"""Photons cross cubes of this size, or smaller ones if the image is small."""
 
 MOST_COLLISIONS = 3
 MOST_MODULES = 400
-"""Both photons' modules are combined: beyond so many the chains take too long."""
+"""The modules of both photons are combined: with more modules the chains take too long."""
 
 SMOOTH_OVER = 0.25
 """Inradii over which the ratio of multiple to single scatter of module pairs is smoothed."""
@@ -61,15 +62,15 @@ def scattered_pairs(
     seed: int = 1,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[F8, F8]:
-    """Return pairs per decay and (mm² of face)² of module pairs: scattered once, and more often.
+    """Return pairs per decay and (mm² of face)² of module pairs: scattered once, and more.
 
     Both (modules, modules) f8, filled for a < b.
 
     Parameters
     ----------
     activity, mu : on the system's grid, any scale, and 1/mm at 511 keV
-    chains : decays followed, of each of the two kinds
-    check : called now and then; may raise
+    chains : decays followed, for each of the two kinds
+    check : called regularly; may raise to stop
     """
     lit, matter = (_cubes(image, system.grid) for image in (activity, mu))
     sums = np.cumsum(lit.values, dtype=np.float64)
@@ -102,11 +103,11 @@ def scattered_pairs(
 
 
 def smooth_ratio(system: ReconSystem, rows: npt.NDArray[np.int64], over: F8, under: F8) -> F8:
-    """Return ``over`` / ``under`` of module pairs ``rows`` (n, 2), less noisy than each pair's.
+    """Return ``over`` / ``under`` of module pairs ``rows`` (n, 2), with the noise smoothed.
 
-    The ratio of sums over pairs of modules nearby, weighted by Gauss; what is left then is smoothed
-    and added, so that a ratio that bends is followed ("twicing": J. W. Tukey, Exploratory Data
-    Analysis (1977), chapter 16).
+    The ratio of Gaussian-weighted sums over nearby module pairs; the residual is smoothed and added
+    again, so that curvature is followed ("twicing": J. W. Tukey, Exploratory Data Analysis (1977),
+    chapter 16).
     """
     centre, n = system.geometry.module_centre_mm, system.scanner.n_modules
     width_mm = SMOOTH_OVER * system.scanner.ring.inradius_mm
@@ -138,7 +139,7 @@ def _cubes(image: Image, grid: ImageGrid) -> CoarseImage:
 
 
 def _by_energy(response: BlockResponse) -> tuple[F8, float, float]:
-    """Return the kernel's table over energy, where it begins, and its rows per keV."""
+    """Return the kernel's table over energy, its first energy, and its rows per keV."""
     every = np.linspace(60.0, ELECTRON_REST_KEV, 1000)
     least = float(every[np.argmax(response.recorded_share(every) > 1e-3)])
     energy = np.linspace(least, ELECTRON_REST_KEV, _ROWS)

@@ -17,16 +17,16 @@ _REST = ELECTRON_REST_KEV
 _FAR = 1e30
 
 _EDGE_ON = 0.02
-"""Cosine of the incidence below which a module is taken to see nothing."""
+"""Cosine of incidence below which a module is assumed to detect nothing."""
 
 _NO_CHANCE = 1e-9
-"""Chance of a collision below which a photon is taken to leave."""
+"""Collision probability below which a photon is assumed to leave."""
 
 
 class _Matter(NamedTuple):
-    """What photons fly through: µ of 511 keV in cubes.
+    """The object that photons cross: µ at 511 keV in cubes.
 
-    mu : (x, y, z) f4, 1/mm; shape : (3,) f8, of it
+    mu : (x, y, z) f4, 1/mm; shape : (3,) f8, its shape
     origin : (3,) f8, mm, middle of its first voxel; voxel_mm : side
     """
 
@@ -37,7 +37,7 @@ class _Matter(NamedTuple):
 
 
 class _Modules(NamedTuple):
-    """The modules of the scanner, all of one size.
+    """The scanner's modules, all of one size.
 
     faces : (m, 3) f8, mm, middles of their faces; axes : (m, 3, 3) f8, rows u, v, w
     width, height, thickness : mm; along_u, along_v : see
@@ -71,7 +71,7 @@ class _Spot(NamedTuple):
 
 @bare_kernel
 def _reach(shape: Array, ray: Ray) -> float:
-    """Return how far a ray runs in the box of an image of ``shape`` voxels; all in voxels of it."""
+    """Return a ray's length within an image of ``shape`` voxels; all in units of its voxels."""
     far = _FAR
     for k in range(3):
         place, slope = ray.x, ray.dx
@@ -87,9 +87,9 @@ def _reach(shape: Array, ray: Ray) -> float:
 
 @bare_kernel
 def _path(matter: _Matter, ray: Ray, far: float, wanted: float) -> tuple[float, float]:
-    """Return ∫µ ds along a ray up to ``far`` or until ``wanted`` is reached, and how far that is.
+    """Return ∫µ ds along a ray up to ``far`` or until ``wanted`` is reached, and the distance.
 
-    Places and lengths are in voxels, which are cubes; so is ∫µ, in 1/mm · voxels.
+    Positions and lengths are in (cubic) voxels; ∫µ is in 1/mm · voxels.
     """
     far = min(far, _reach(matter.shape, ray))
     steps = math.ceil(far)
@@ -107,7 +107,7 @@ def _path(matter: _Matter, ray: Ray, far: float, wanted: float) -> tuple[float, 
 
 @bare_kernel
 def _at(energies: _Energies, energy: float, column: int) -> float:
-    """Return a column of the table at an energy in keV, between its rows."""
+    """Return a column of the table at an energy in keV, interpolated between rows."""
     table, row = energies.table, (energy - energies.least_keV) * energies.per_keV
     i = min(max(int(row), 0), table.shape[0] - 2)
     part = min(max(row - i, 0.0), 1.0)
@@ -116,7 +116,7 @@ def _at(energies: _Energies, energy: float, column: int) -> float:
 
 @bare_kernel
 def _drawn_depth(table: Array, thickness_mm: float, state: Array) -> float:
-    """Return a depth at which a photon of 511 keV interacts that comes at right angles."""
+    """Return a random interaction depth of a 511 keV photon at normal incidence."""
     mu = table[table.shape[0] - 1, 2]
     return float(-math.log1p(uniform(state) * math.expm1(-mu * thickness_mm)) / mu)
 
@@ -125,7 +125,7 @@ def _drawn_depth(table: Array, thickness_mm: float, state: Array) -> float:
 def _stopped(
     table: Array, mu: float, thickness_mm: float, depth_mm: float, incidence: float
 ) -> float:
-    """Return cosθ · density of interactions at a depth, over that of which the depth is drawn."""
+    """Return cosθ · density of interactions at a depth, over the density it was drawn from."""
     of_511 = table[table.shape[0] - 1, 2]
     drawn = of_511 * math.exp(-of_511 * depth_mm) / -math.expm1(-of_511 * thickness_mm)
     return float(mu * math.exp(-mu * depth_mm / incidence) / drawn)
@@ -133,14 +133,14 @@ def _stopped(
 
 @bare_kernel
 def _drawn_spot(modules: _Modules, energies: _Energies, state: Array) -> _Spot:
-    """Return a place in a module, at random over the face and by depth as 511 keV goes in."""
+    """Return a random place in a module: uniform over the face, in depth as for 511 keV."""
     part_u, part_v = uniform(state), uniform(state)
     return _Spot(part_u, part_v, _drawn_depth(energies.table, modules.thickness, state))
 
 
 @bare_kernel
 def _drawn_decay(place: int, mu: Array, state: Array) -> tuple[float, float, float]:
-    """Return where a decay in a voxel (flat index) is, in voxels from the middle of the first."""
+    """Return a random place of decay in a voxel (flat index), in voxels from the first's centre."""
     ny, nz = mu.shape[1], mu.shape[2]
     x = place // (ny * nz) + uniform(state) - 0.5
     y = place // nz % ny + uniform(state) - 0.5
@@ -150,7 +150,7 @@ def _drawn_decay(place: int, mu: Array, state: Array) -> tuple[float, float, flo
 
 @bare_kernel
 def _drawn_ray(x: float, y: float, z: float, state: Array) -> Ray:
-    """Return a photon from there (voxels) into any direction, each with the same chance."""
+    """Return a photon from there (voxels) in an isotropic random direction."""
     dz = 2.0 * uniform(state) - 1.0
     turn, sine = 2.0 * math.pi * uniform(state), math.sqrt(1.0 - dz * dz)
     return Ray(x, y, z, sine * math.cos(turn), sine * math.sin(turn), dz)
@@ -190,10 +190,10 @@ def _serve(
     ray: Ray, energy: float, weight: float, spot: _Spot, modules: _Modules, matter: _Matter,
     energies: _Energies, found: Array, photon: int, later: int,
 ) -> None:  # fmt: skip
-    """Add the chance, per mm² of face, that a photon which scatters here is counted to each module.
+    """Add to each module the probability, per mm² of face, to count a photon scattering here.
 
-    ray : of the photon that comes, in voxels, with ``energy`` in keV; in a module it interacts at
-        the ``spot``; found : see :func:`_follow_photon`
+    ray : of the incoming photon, in voxels, with ``energy`` in keV; in a module it interacts at
+        ``spot``; found : see :func:`_follow_photon`
     """
     norm = weight * _at(energies, energy, 3)
     for m in range(len(modules.faces)):
@@ -217,9 +217,9 @@ def _serve(
 def _collided(
     ray: Ray, energy: float, matter: _Matter, energies: _Energies, state: Array
 ) -> tuple[float, Ray]:
-    """Force a photon of ``energy`` keV to collide; return the chance of it, and the photon there.
+    """Force a photon of ``energy`` keV to collide; return the probability, and the photon there.
 
-    With next to no chance it stays where it is.
+    If the probability is almost 0 it stays where it is.
     """
     scale = _at(energies, energy, 1) * matter.voxel_mm
     whole, _ = _path(matter, ray, _FAR, _FAR)
@@ -238,8 +238,8 @@ def _follow_photon(
 ) -> None:  # fmt: skip
     """Follow a photon of 511 keV over up to ``most`` collisions, each of them forced.
 
-    found : (2, 2, m) f8, by photon, first or later collision, and module: the chance per mm² of
-        face that it is counted there, which is added to
+    found : (2, 2, m) f8, added to: by photon, first or later collision, and module, the probability
+        per mm² of face that it is counted there
     """
     energy, weight = _REST, 1.0
     for order in range(most):
@@ -261,10 +261,11 @@ def _sent(
     x: float, y: float, z: float, weight: float, modules: _Modules, matter: _Matter,
     energies: _Energies, state: Array,
 ) -> tuple[int, float, Ray]:  # fmt: skip
-    """Send one photon of a decay, its place in voxels, to a module drawn.
+    """Send one photon of a decay, its place in voxels, to a random module.
 
-    Return the module (-1: seen edge-on), the weight and the photon. The weight is multiplied by the
-    chance that either photon counts there unscattered, per mm² of face, over that of the draw.
+    Return the module (-1: seen edge-on), the weight and the photon. The weight includes the
+    probability that either photon is counted there unscattered, per mm² of face, over that of the
+    draw.
     """
     count, table = len(modules.faces), energies.table
     m = int(uniform(state) * count)
@@ -283,7 +284,7 @@ def _sent(
 
 @bare_kernel
 def _add_directed(found: Array, weight: float, a: int, once: Array, again: Array) -> None:
-    """Add the pairs of a photon in module ``a`` and the other one, which scattered."""
+    """Add the pairs of a photon in module ``a`` with the other, scattered one."""
     for b in range(found.shape[2]):
         once[min(a, b), max(a, b)] += weight * found[0, 0, b]
         again[min(a, b), max(a, b)] += weight * found[0, 1, b]
@@ -291,7 +292,7 @@ def _add_directed(found: Array, weight: float, a: int, once: Array, again: Array
 
 @bare_kernel
 def _add_both(found: Array, weight: float, again: Array) -> None:
-    """Add the pairs of two photons that both scattered, from all modules to all."""
+    """Add the pairs of two scattered photons, for all module pairs."""
     for b in range(found.shape[2]):
         one = found[0, 0, b] + found[0, 1, b]
         if one > 0.0:
@@ -313,13 +314,13 @@ def follow_chains(
 
     Parameters
     ----------
-    cumulative : (voxels,) f8, sums of the activity over its total; mu : (x, y, z) f4, 1/mm, of the
-        same voxels, cubes of ``voxel_mm``, the first at ``origin``
+    cumulative : (voxels,) f8, cumulative activity over its total; mu : (x, y, z) f4, 1/mm, in the
+        same voxels: cubes of ``voxel_mm``, the first at ``origin``
     modules : (m, 3) f8, the middles of their faces; axes : (m, 3, 3) f8
     size : (3,) f8, width, height and thickness of a module
     table : (n, 4) f8, by energy from ``least_keV`` on, ``per_keV`` rows a keV: w(E)/w(511),
         µ(E)/µ(511) of the object, µ(E) of the crystal, 2 / ∫ dσ/dΩ in units of r_e²
-    most : collisions of a photon
+    most : largest number of collisions of a photon
     """
     state = np.full(1, seed, np.uint64)
     matter = _Matter(mu, np.array(mu.shape, dtype=np.float64), origin, voxel_mm)

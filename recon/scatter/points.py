@@ -1,4 +1,4 @@
-"""What the simulation sees of the object: coarse images and the points where photons scatter.
+"""The object as the simulation sees it: coarse images, and points where photons scatter.
 
 The object is cut into cells of about ``spacing_mm``; each cell that holds matter gets one point,
 drawn within it in proportion to µ by a Kronecker sequence, with the cell's whole ∫µ dV as its
@@ -20,8 +20,8 @@ LEAST_MU_PER_MM = 2e-4
 
 @dataclass(frozen=True)
 class CoarseImage:
-    """An image [x, y, z] f4 of larger voxels in a border of zeros (so that linear interpolation
-    keeps the outer voxels' whole content); the centre of the first is at ``origin_mm``."""
+    """An image [x, y, z] f4 of larger voxels with a border of zeros (so that linear interpolation
+    keeps all of the outer voxels' content); the centre of the first is at ``origin_mm``."""
 
     values: Image
     voxel_mm: npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ class CoarseImage:
 
 @dataclass(frozen=True)
 class ScatterPoints:
-    """Where photons scatter: (p, 3) f8 mm, and ∫µ dV (mm²) of what each point stands for."""
+    """Where photons scatter: (p, 3) f8 mm, and the ∫µ dV (mm²) that each point represents."""
 
     position_mm: npt.NDArray[np.float64]
     weight_mm2: npt.NDArray[np.float64]
@@ -49,12 +49,12 @@ def coarse_image(image: npt.NDArray[np.floating], grid: ImageGrid, cell_mm: floa
 
 
 def cell_factors(grid: ImageGrid, cell_mm: float) -> npt.NDArray[np.int64]:
-    """Return how many voxels make a cell along x, y and z."""
+    """Return the number of voxels per cell along x, y and z."""
     return np.maximum(1, np.floor(cell_mm / np.array(grid.voxel_mm) + 1e-6)).astype(np.int64)
 
 
 def scatter_points(mu_per_mm: Image, grid: ImageGrid, spacing_mm: float) -> ScatterPoints:
-    """Return the scatter points of a µ map; none where it is empty."""
+    """Return the scatter points of a µ map; none if it is empty."""
     mu = np.where(mu_per_mm > LEAST_MU_PER_MM, mu_per_mm, 0.0).astype(np.float64)
     factor = cell_factors(grid, spacing_mm)
     cells = _cells(mu, factor)
@@ -69,7 +69,7 @@ def scatter_points(mu_per_mm: Image, grid: ImageGrid, spacing_mm: float) -> Scat
 
 
 def _drawn_voxels(cells: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return a voxel of each cell, in proportion to its µ."""
+    """Return a voxel of each cell, drawn in proportion to µ."""
     golden = 0.6180339887498949
     draw = np.modf((np.arange(len(cells)) + 0.5) * golden)[0]
     below = np.cumsum(cells, axis=1)
@@ -79,7 +79,7 @@ def _drawn_voxels(cells: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 def _cells(
     image: npt.NDArray[np.floating], factor: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return the image's voxels by cell, (cells, voxels of a cell), zeros beyond its edge."""
+    """Return the image's voxels by cell, (cells, voxels per cell), 0 beyond its edge."""
     padded = np.pad(image, [(0, -n % f) for n, f in zip(image.shape, factor, strict=True)])
     x, y, z = (n // f for n, f in zip(padded.shape, factor, strict=True))
     split = padded.reshape(x, factor[0], y, factor[1], z, factor[2])

@@ -2,8 +2,8 @@
 
     q_i = α · n_i l_i · SSS_i
 
-with the factors (normalisation n, live share l) of the line model, which trues of the line have
-too, and α the scale that the tails (or energies) give. Costs about 80 ns an event.
+with the factors (normalisation n, live share l) of the line model, as for trues, and α the scale
+from the tails (or energies). Costs about 80 ns per event.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from recon.scatter.single_kernels import line_rates
 class ScatterRate:
     """A ``LineRate``: the scatter expected on lines.
 
-    scale : α; what the table is multiplied by
+    scale : α, the factor on the table
     about : for the image's metadata: method, scale, scatter_fraction, note and more
-    activity : what it was simulated from, where that is kept for the next estimate
+    activity : the image it was simulated from, if kept for the next estimate
     """
 
     system: ReconSystem
@@ -47,7 +47,7 @@ class ScatterRate:
         if not (np.isfinite(self.scale) and 0.0 <= self.scale < 100.0):
             raise ScatterError(
                 f"scatter scale {self.scale:g}: must lie in 0..100; switch scatter correction off "
-                "or look at what µ map and activity hold"
+                "or check the µ map and the activity"
             )
 
     def of_records(self, records: Records, located: LocatedEvents) -> F4:
@@ -71,7 +71,7 @@ class ScatterRate:
 
     @property
     def total_per_s(self) -> float:
-        """Scatter per second of the whole scanner, but for the factors."""
+        """Scatter per second of the whole scanner, without the factors."""
         whole = self._over_all_offsets()
         weight = mean_weights(self.system, self.table.samples.per_side)
         each = np.einsum("rab,a,b->", whole.table.rates[..., 0].astype(np.float64), weight, weight)
@@ -102,7 +102,7 @@ class ScatterRate:
 
 
 def mean_factor(rate: ScatterRate) -> float:
-    """Return the mean of the model's factors over lines, weighted by scatter."""
+    """Return the scatter-weighted mean of the model's factors over lines."""
     if not rate.factors:
         return 1.0
     rng = np.random.default_rng(1)
@@ -116,7 +116,7 @@ def mean_factor(rate: ScatterRate) -> float:
 
 
 def settled(activity: Image, previous: ScatterRate | None) -> Image:
-    """Return the mean of an image and, at the same total, of what the previous estimate was of."""
+    """Return the mean of an image and of the previous estimate's input, at the same total."""
     before = None if previous is None else previous.activity
     if before is None or not before.any() or before.shape != activity.shape:
         return activity

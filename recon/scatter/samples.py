@@ -1,6 +1,6 @@
-"""Detector samples: a few points on each module that stand for its crystals.
+"""Detector samples: a few points on each module that represent its crystals.
 
-Scatter varies slowly, so each module is seen from ``per_side``² points, at the mean depth of
+Scatter varies slowly, so each module is represented by ``per_side``² points at the mean depth of
 interaction; between two modules a rate is interpolated bilinearly at both ends (and extrapolated
 over the half cell at a module's edges).
 """
@@ -23,9 +23,9 @@ USUAL_SQUARE = 0.5
 class DetectorSamples:
     """Points (modules · per_side², 3) mm, u fastest, and pairs.
 
-    places : (per_side², 2) where they are in their modules, 0 to 1 along u and v
+    places : (per_side², 2) positions within their modules, 0 to 1 along u and v
     rows : (pairs, 2) the allowed module pairs, a < b
-    row_of : (modules²,) number of each pair in ``rows``, -1 where it is not allowed
+    row_of : (modules²,) index of each pair in ``rows``, -1 if not allowed
     """
 
     per_side: int
@@ -36,7 +36,7 @@ class DetectorSamples:
 
     @property
     def per_module(self) -> int:
-        """Samples of a module."""
+        """Number of samples per module."""
         return self.per_side**2
 
 
@@ -56,9 +56,9 @@ def detector_samples(system: ReconSystem, per_side: int) -> DetectorSamples:
 
 
 def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:
-    """Return each crystal of a module's four samples (crystals, 4) and their weights.
+    """Return the four samples of each crystal in a module (crystals, 4), and their weights.
 
-    Where a block's edge counts less than its middle, so do the weights of the crystals there.
+    If a block's edge counts less than its middle, so do the weights of the crystals there.
     """
     module, seen = system.scanner.module, system.detection.efficiency
     u_sample, u_weight = _along(module.n_u, per_side)
@@ -73,7 +73,7 @@ def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:
 
 
 def mean_weights(system: ReconSystem, per_side: int) -> F8:
-    """Return the share of a module's crystals that each of its samples stands for, (samples,)."""
+    """Return the share of a module's crystals that each of its samples represents, (samples,)."""
     sample, weight = crystal_weights(system, per_side)
     return np.bincount(sample.ravel(), weight.ravel(), per_side**2) / len(sample)
 
@@ -107,6 +107,6 @@ def _over_samples(along: F4, sample: I8, samples: int) -> F8:
 
 
 def sample_places(samples: int) -> F8:
-    """Return where samples lie along a side of length 1, from its middle: the nodes of Gauss and
-    Legendre, of which two already integrate a parabola over the module exactly."""
+    """Return where samples lie along a side of length 1, from its middle: Gauss–Legendre nodes, of
+    which two already integrate a parabola over the module exactly."""
     return np.asarray(np.polynomial.legendre.leggauss(samples)[0] / 2)

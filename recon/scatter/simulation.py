@@ -1,26 +1,26 @@
-"""Scatter simulation: how much scatter each pair of detector samples sees.
+"""Scatter simulation: how much scatter each pair of detector samples detects.
 
-Single scatter by integration, as below, times what multiple scatter adds to it between the two
-modules (:mod:`recon.scatter.multiple`).
+Single scatter is integrated as below, then multiplied by the factor that multiple scatter adds for
+the two modules (:mod:`recon.scatter.multiple`).
 
 C. C. Watson, D. Newport, M. E. Casey, in *Three-Dimensional Image Reconstruction in Radiology and
 Nuclear Medicine* (1996) 255; C. C. Watson, IEEE Trans. Nucl. Sci. 47 (2000) 1587, eq. 1 to 3; with
-time of flight: C. C. Watson, IEEE Trans. Nucl. Sci. 54 (2007) 1679. A pair of crystals of face A
-and a volume of matter dV at the point S, at the distances R from it, detect per second
+time of flight: C. C. Watson, IEEE Trans. Nucl. Sci. 54 (2007) 1679. For a volume of matter dV at
+the point S, a pair of crystals of face A at the distances R from it detects per second
 
     dq_ab = A² cosθ_a η_a cosθ_b η_b / (2π R_a² R_b²) · µ dV · (1/σ dσ/dΩ) · (I_a + I_b)
     I_a = ε_a(511) ε_b(E') w(E')/w(511) · exp(−∫_S^a µ − κ(E') ∫_S^b µ) · ∫_S^a ρ ds
 
 with ρ the emissions per second and mm³, θ the angle between the ray from a and the ray to b, E' the
 energy after a scatter by θ, κ = µ(E')/µ(511), ε and w of :mod:`recon.scatter.detector`. The factor
-is 1/2π as in :mod:`recon.core.event_location` (any of the two photons may go to a). η is the block
-efficiency of photons of 511 keV, by direction; w, relative to 511 keV, lowers it for others. Where
-η is left out of the reconstruction (1), its activity is the emissions times η²: q has the unit of g
-Σ a λ either way.
+is 1/2π as in :mod:`recon.core.event_location` (either photon may go to a). η is the block
+efficiency for photons of 511 keV, by direction; w, relative to 511 keV, lowers it for others. If
+the reconstruction leaves η out (1), its activity is the emissions times η²: q has the unit of g Σ a
+λ either way.
 
-With time of flight an emission at s from S towards a is measured at the offset
-−(s + (R_b − R_a)/2) from the line's middle, one towards b at s + (R_a − R_b)/2; histograms over the
-offset are blurred with the scanner's resolution.
+With time of flight, an emission at s from S towards a is measured at the offset −(s + (R_b −
+R_a)/2) from the line's middle, one towards b at s + (R_a − R_b)/2; histograms over the offset are
+blurred with the scanner's resolution.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from recon.scatter.single_kernels import RAY_COLUMNS, follow_rays, pair_rates
 
 COSINE_CELLS = 512
 MOST_MULTIPLE = 3.0
-"""Times the single scatter: more is a module pair that hardly sees any, and noise."""
+"""Bound relative to single scatter: more is noise in a module pair that hardly sees any."""
 
 OFFSET_BIN_MM = 10.0
 _CHUNKS = 32
@@ -60,12 +60,12 @@ class ScatterStopped(Exception):
 
 @dataclass(frozen=True)
 class ScatterOptions:
-    """How fine the simulation is.
+    """How finely the simulation samples.
 
-    spacing_mm : distance of scatter points
+    spacing_mm : spacing of scatter points
     per_side : detector samples along each side of a module
-    cell_mm : voxels of the activity and of µ along the rays
-    chains : decays followed for multiple scatter, of each of two kinds; 0 leaves it out
+    cell_mm : voxel size of activity and µ along the rays
+    chains : decays followed for multiple scatter, for each of two kinds; 0 leaves it out
     """
 
     spacing_mm: float = 18.0
@@ -87,11 +87,11 @@ class ScatterOptions:
 
 @dataclass(frozen=True)
 class ScatterTable:
-    """Scatter per second of crystal pairs between samples of modules.
+    """Scatter per second of crystal pairs, at the samples of modules.
 
     rates : (rows, samples of a, samples of b, offsets) f4; in one of the reconstruction's TOF bins
-        at each offset, or all of the pair where there is one offset
-    bin_mm : width of an offset
+        at each offset, or the pair's total if there is one offset
+    bin_mm : width of an offset bin
     """
 
     samples: DetectorSamples
@@ -100,13 +100,13 @@ class ScatterTable:
 
 
 class SingleScatter:
-    """The simulation for one µ map; :meth:`table` then takes any activity.
+    """The simulation for one µ map; :meth:`table` then accepts any activity.
 
     Parameters
     ----------
     mu : 1/mm at 511 keV on the system's grid
-    threads : 1 stays in the caller's thread; results do not depend on it
-    stopped : asked now and then; True raises :class:`ScatterStopped`
+    threads : 1 runs in the caller's thread; results do not depend on it
+    stopped : polled regularly; True raises :class:`ScatterStopped`
     """
 
     def __init__(
@@ -138,18 +138,18 @@ class SingleScatter:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing that scatters."""
+        """Whether there is no scattering matter."""
         return len(self.points) == 0
 
     @property
     def with_multiple(self) -> bool:
-        """Whether multiple scatter is simulated, too."""
+        """Whether multiple scatter is simulated too."""
         return bool(self.options.chains) and self.system.scanner.n_modules <= MOST_MODULES
 
     def table(self, activity: Image, *, stopped: Callable[[], bool] | None = None) -> ScatterTable:
         """Return the scatter of an activity (emissions per second and voxel, on the grid).
 
-        stopped : in place of the one given when the simulation was made
+        stopped : instead of the one given to the constructor
         """
         self._stopped = stopped or self._stopped
         system = self.system
@@ -170,10 +170,10 @@ class SingleScatter:
         return ScatterTable(self.samples, self._in_tof_bins(shaped), OFFSET_BIN_MM)
 
     def _more(self, rates: F8, activity: Image) -> F8:
-        """Return all scatter over the integral's, of each pair of samples, (pairs, 1).
+        """Return all scatter over the integral, for each pair of samples, (pairs, 1).
 
-        That is what multiple scatter adds, and by how much the integral is off, which has few
-        samples of a module and one depth for each ray (2 %).
+        This covers multiple scatter, and the error of the integral from its few samples per module
+        and single depth per ray (2 %).
         """
         if not self.with_multiple:
             return np.ones((len(rates), 1))
@@ -196,7 +196,7 @@ class SingleScatter:
     ) -> tuple[F8, F8]:
         """Return energies (keV) of stopped scattered photons, before the window, and weights.
 
-        Both (count,), of pairs of samples and scatter points drawn evenly.
+        Both (count,), from evenly drawn pairs of samples and scatter points.
         """
         coarse = coarse_image(activity, self.system.grid, self.options.cell_mm)
         lit = self._integrals(coarse, 1)[:, :, 0]
@@ -252,7 +252,7 @@ class SingleScatter:
         )
 
     def _by_cosine(self) -> tuple[F8, float]:
-        """Return the table over cosθ that ``pair_rates`` needs, and the cosine it begins at."""
+        """Return the table over cosθ for ``pair_rates``, and its first cosine."""
         every = np.linspace(-1.0, 1.0, 2001)
         seen = np.flatnonzero(self.response.recorded_share(energy_after(every)) > 1e-3)
         least = float(every[max(int(seen[0]) - 1, 0)])
@@ -295,7 +295,7 @@ class SingleScatter:
 
 
 def _sample_pairs(samples: DetectorSamples) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return samples a and b of every pair of samples, in the order of a table's rows."""
+    """Return samples a and b of every sample pair, in the order of a table's rows."""
     each = np.arange(samples.per_module)
     a = samples.rows[:, 0, None, None] * samples.per_module + each[None, :, None]
     b = samples.rows[:, 1, None, None] * samples.per_module + each[None, None, :]
@@ -307,7 +307,7 @@ def _check_activity(activity: Image) -> None:
     if not np.isfinite(activity).all():
         raise ScatterError(
             f"activity has {int((~np.isfinite(activity)).sum())} voxels that are not finite; "
-            "estimate scatter from an image that a reconstruction finished"
+            "estimate scatter from a finished reconstruction"
         )
     if activity.min() < 0:
         raise ScatterError(

@@ -35,7 +35,7 @@ def trilinear(image: F4, x: float, y: float, z: float) -> float:
 
 @bare_kernel
 def slab_depth_mm(thickness_mm: float, mu_per_mm: float, cosine: float) -> float:
-    """Return the mean depth of photons that interact in a slab, which they meet at a slant."""
+    """Return the mean interaction depth of photons that meet a slab at a slant."""
     through = mu_per_mm * thickness_mm / cosine
     return float(cosine / mu_per_mm - thickness_mm / math.expm1(through))
 
@@ -62,10 +62,10 @@ def follow_rays(
 ) -> None:
     """Fill rays of detectors ``first`` to ``stop`` and the integrals of ``image`` along them.
 
-    detector : (n, 3) at the mean depth of photons that come at right angles; rays end at theirs
+    detector : (n, 3) at the mean depth for normal incidence; each ray ends at its own
     axes : (modules, 3, 3), rows u, v, w; places : (samples of a module, 2), 0 to 1
-    along_u, along_v : the block efficiency's, for photons of 511 keV
-    rays : (detectors, points, RAY_COLUMNS); its column of ∫µ is left alone
+    along_u, along_v : of the block efficiency, for photons of 511 keV
+    rays : (detectors, points, RAY_COLUMNS); its ∫µ column is not touched
     integrals : (detectors, points, bins): by distance from the point in bins of ``bin_mm``
     """
     bins = integrals.shape[2]
@@ -133,7 +133,7 @@ def pair_rates(
     stop: int,
     rates: F8,
 ) -> None:
-    """Add up what all scatter points send to the pairs ``first`` to ``stop`` of samples.
+    """Add up what all scatter points send to the sample pairs ``first`` to ``stop``.
 
     activity : (detectors, points, bins), ∫ of the emission density along rays, by distance
     weight : (points,) ∫µ dV / 2π, mm²
@@ -209,7 +209,7 @@ def line_rates(
 ) -> None:
     """Interpolate the rates of records' lines from ``table``, (rows, samples, samples, offsets).
 
-    A record of a pair that is not allowed, or whose crystals do not exist, gets 0.
+    A record of a pair that is not allowed, or with crystals that do not exist, gets 0.
     """
     offsets = table.shape[3]
     for i in range(len(records)):

@@ -1,16 +1,16 @@
-"""Energy spectra of trues and scatter: what each kind of event is expected to read.
+"""Energy spectra of trues and scatter: the energies expected for each kind of event.
 
-Scattered photons arrive with energies E' that the simulation of single scatter knows; φ(E') is
-their distribution over the whole scanner, before the energy window. With p(e | E) of
+The single-scatter simulation gives the energies E' of scattered photons; φ(E') is their
+distribution over the whole scanner, before the energy window. With p(e | E) of
 :mod:`recon.scatter.detector` the densities of the two energies are
 
     trues      f_t = p(e_a | 511) p(e_b | 511)
     single     f_1 = ½ [ s(e_a) p(e_b | 511) + p(e_a | 511) s(e_b) ]
     multiple   f_m = ½ s(e_a) s(e_b) + ¼ [ d(e_a) p(e_b | 511) + p(e_a | 511) d(e_b) ]
 
-where s(e) = ∫ φ(E') p(e | E') dE', and d is the spectrum after two scatters, each by φ's law of
-E'/E. Each density is normalised within the window. (Products of one-photon spectra: B. Guérin, G.
-El Fakhri, IEEE Trans. Med. Imaging 30 (2011) 759.)
+where s(e) = ∫ φ(E') p(e | E') dE', and d is the spectrum after two scatters, each with φ's
+distribution of E'/E. Each density is normalised within the window. (Products of one-photon spectra:
+B. Guérin, G. El Fakhri, IEEE Trans. Med. Imaging 30 (2011) 759.)
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _ARRIVING_KEV = np.linspace(ELECTRON_REST_KEV / 3, ELECTRON_REST_KEV, 61)
 
 @dataclass(frozen=True)
 class Spectra:
-    """Densities within a window: ``trues``, ``single``, ``double`` (bins,), each of sum 1.
+    """Densities within a window: ``trues``, ``single``, ``double`` (bins,), each summing to 1.
 
-    gain : by which energies are read too high; fwhm_511 : the resolution that they were made with
+    gain : factor by which energies are read too high; fwhm_511 : the resolution assumed
     """
 
     edges_keV: F8
@@ -99,7 +99,7 @@ def spectra(simulation: SingleScatter, arriving: F8, *, fwhm_511: float, gain: f
 
 
 def _twice(arriving: F8, middle: F8) -> F8:
-    """Return the distribution of energies after two scatters (that stay above the lowest cell)."""
+    """Return the energy distribution after two scatters (above the lowest cell)."""
     after = np.outer(middle, middle) / ELECTRON_REST_KEV
     chance = np.outer(arriving, arriving)
     return np.histogram(after, _ARRIVING_KEV, weights=chance)[0].astype(np.float64)

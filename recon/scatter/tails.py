@@ -1,15 +1,15 @@
-"""The scale of scatter from lines that miss the object: prompts less randoms over scatter there.
+"""The scatter scale from lines that miss the object: prompts less randoms over scatter there.
 
-Single-scatter simulation leaves out photons that scattered twice and more; these have nearly the
-same distribution, so one factor α stands for them. It is found where there are no trues: on lines
-that pass the object by (Watson, Newport and Casey 1996). With n_k prompts, R_k randoms and S_k
+Single-scatter simulation leaves out photons that scattered more than once; these have nearly the
+same distribution, so one factor α accounts for them. It is found where there are no trues: on lines
+that miss the object (Watson, Newport and Casey 1996). With n_k prompts, R_k randoms and S_k
 simulated scatter expected on the tail lines of module pair k, α maximises the Poisson likelihood,
 
     Σ_k S_k (n_k / (α S_k + R_k) − 1) = 0,     1/σ_α² = Σ_k S_k² / (α S_k + R_k)
 
-σ is raised by √(χ²/dof) where the pairs scatter more than Poisson's law allows. Which lines are
-tails is decided line by line, on the µ map and the activity grown by ``MARGIN_MM``; what is
-expected on them is summed over quasi-random lines between the modules.
+σ is raised by √(χ²/dof) if the pairs vary more than Poisson statistics allow. Which lines are tails
+is decided line by line, from the µ map and the activity dilated by ``MARGIN_MM``; the expectation
+on them is summed over quasi-random lines between the modules.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from recon.projector.operator import Projector
 from recon.scatter.rate import ScatterRate
 
 MARGIN_MM = 12.0
-"""Blur of position, positron range and depth put trues outside their line by a few mm."""
+"""Position blur, positron range and depth move trues off their line by a few mm."""
 
 OBJECT_MU_PER_MM = 0.002
 OBJECT_ACTIVITY = 0.1
@@ -45,7 +45,7 @@ LINES = 300_000
 
 @dataclass(frozen=True)
 class TailFit:
-    """α, its relative standard error, and what it rests on; randoms on all lines."""
+    """α, its relative standard error, and the counts behind it; randoms on all lines."""
 
     scale: float
     relative_error: float
@@ -56,7 +56,7 @@ class TailFit:
 
 
 def object_mask(mu: Image, activity: Image, system: ReconSystem) -> Image:
-    """Return 1 where the object may be, margin included, else 0."""
+    """Return 1 where the object may be (margin included), else 0."""
     body = mu > OBJECT_MU_PER_MM
     lit = activity[activity > 0]
     if len(lit):
@@ -75,7 +75,7 @@ def fit_tails(
     randoms: LineRate | None,
     threads: int = 1,
 ) -> TailFit:
-    """Return the scale by which ``rate`` explains the prompts on lines that miss ``mask``."""
+    """Return the scale at which ``rate`` explains the prompts on lines that miss ``mask``."""
     system = rate.system
     projector = Projector(system.grid, threads=threads)
     try:
@@ -88,7 +88,7 @@ def fit_tails(
 
 
 def solve(seen: F8, scatter: F8, random: F8) -> TailFit:
-    """Return the likeliest scale; its error is infinite where there is nothing to fit."""
+    """Return the most likely scale; its error is infinite if there is nothing to fit."""
     used = scatter > 0
     n, s, r = seen[used], scatter[used], random[used]
     whole = (float(n.sum()), float(r.sum()), float(s.sum()))
@@ -158,8 +158,8 @@ def _records(a: I8, b: I8) -> Records:
 
 
 def as_measured(system: ReconSystem, a: I8, b: I8, rng: np.random.Generator) -> LocatedEvents:
-    """Return the lines of crystal pairs where records of theirs would lie, depths drawn: with large
-    crystals it matters that a line is a tail by its crystals' middles."""
+    """Return lines of crystal pairs as records would have them, with random depths: with large
+    crystals it matters that a line is a tail by its crystals' centres."""
     records = _records(a, b)
     detection = system.detection
     share = np.exp(-detection.mu_per_mm * detection.doi_depth_mm.astype(np.float64))

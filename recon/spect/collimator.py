@@ -1,22 +1,24 @@
-"""What a parallel-hole collimator lets through: how much, and how much it blurs at a distance.
+"""A parallel-hole collimator's response: how much passes, and the blur at a distance.
 
-A ray of direction t = (tan θ_u, tan θ_v) passes with T(t) = ⟨exp(−µ ℓ)⟩, ℓ its path in septa, the
-mean taken over where it meets the face. The share of an isotropic source's photons that pass is
+A ray of direction t = (tan θ_u, tan θ_v) passes with probability T(t) = ⟨exp(−µ ℓ)⟩, ℓ its path in
+septa, averaged over the points where it may meet the face. The share of an isotropic source's
+photons that pass is
 
     g = 1/4π ∫ T(t) cos³θ d²t,
 
-the same at all distances, and the blur at the distance b before the face is T itself, magnified:
+the same at all distances, and the blur at distance b in front of the face is T itself, magnified:
 
     σ_c(b) = σ_t · (b + L + z),     σ_t = FWHM of ∫ T dt_v as a function of t_u, over 2.355
 
-with L the holes' length and z from their back to the mean depth of interaction: a Gaussian of the
-line spread function's own FWHM. Penetration widens it as H. O. Anger's effective length does
-(L − 2/µ; J. Nucl. Med. 5 (1964) 515); here it comes out of the integral, over directions up to
-twice the holes' own reach. FWHM(b)² = R_int² + (2.355 σ_c)²
-(S. C. Moore, K. Kouris, I. Cullum, Eur. J. Nucl. Med. 19 (1992) 138).
+with L the holes' length and z the distance from their back to the mean depth of interaction: a
+Gaussian with the FWHM of the line spread function. Penetration widens it as H. O. Anger's effective
+length does (L − 2/µ; J. Nucl. Med. 5 (1964) 515); here it follows from the integral, over
+directions up to twice the holes' own reach. FWHM(b)² = R_int² + (2.355 σ_c)² (S. C. Moore, K.
+Kouris, I. Cullum, Eur. J. Nucl. Med. 19 (1992) 138).
 
-Square holes registered to the pixels blur by a trapezium instead: the boxes a(b + l)/l and a·b/l
-wide convolved, a the hole and l its effective length: a pixel sees through its own hole only.
+Square holes registered to the pixels blur by a trapezium instead, as a pixel sees through its own
+hole only: the convolution of boxes a(b + l)/l and a·b/l wide, with a the hole width and l its
+effective length.
 """
 
 from __future__ import annotations
@@ -46,12 +48,12 @@ _DIRECTIONS, _AZIMUTHS, _PLACES, _STEPS = 32, 3, 987, 96
 class CollimatorResponse:
     """A collimator at one energy.
 
-    efficiency : share of an isotropic source's photons that reach the crystal, cover included
-    sigma_per_mm : σ_t, by which the blur grows with the distance
+    efficiency : share of an isotropic source's photons that reach the crystal, through the cover
+    sigma_per_mm : σ_t, growth of the blur with distance
     behind_mm : from the face to where photons interact, L + z
     length_mm : the holes' effective length
     intrinsic_sigma_mm : of the crystal
-    hole_mm : of square holes registered to pixels, whose blur is a trapezium; 0 of others
+    hole_mm : width of square holes registered to pixels (trapezium blur); 0 for others
     """
 
     efficiency: float
@@ -62,7 +64,7 @@ class CollimatorResponse:
     hole_mm: float = 0.0
 
     def sigma_mm(self, distance_mm: npt.ArrayLike) -> F8:
-        """Return σ of the whole blur at distances before the face, (n,) mm."""
+        """Return σ of the total blur at distances in front of the face, (n,) mm."""
         before = np.maximum(np.asarray(distance_mm, np.float64), 0.0)
         if self.hole_mm:
             wide, narrow = self.boxes_mm(before)
@@ -103,7 +105,7 @@ def collimator_response(scanner: Scanner, energy_keV: float) -> CollimatorRespon
 
 @functools.lru_cache(maxsize=64)
 def _transmission(collimator: Collimator, mu: float) -> tuple[float, float]:
-    """Return g and σ_t by the sums that the module's docstring has as integrals."""
+    """Return g and σ_t, evaluating the integrals in the module docstring as sums."""
     widest = collimator.hole_mm * (2 / math.sqrt(3) if collimator.hole == "hexagonal" else 1.42)
     most = _REACH * widest / collimator.length_mm
     tangent = (np.arange(_DIRECTIONS) + 0.5) * most / _DIRECTIONS
@@ -123,7 +125,7 @@ def _transmission(collimator: Collimator, mu: float) -> tuple[float, float]:
 
 
 def _line_spread_fwhm(tangent: F8, passed: F8) -> float:
-    """Return the full width at half maximum of what passes, integrated along one axis."""
+    """Return the full width at half maximum of the transmission, integrated along one axis."""
     along = np.linspace(0.0, float(tangent[-1]), 400)
     across = np.linspace(-float(tangent[-1]), float(tangent[-1]), 801)
     distance = np.hypot(along[:, None], across[None, :])
@@ -134,7 +136,7 @@ def _line_spread_fwhm(tangent: F8, passed: F8) -> float:
 def _places(collimator: Collimator) -> F8:
     """Return places spread evenly over one cell of the lattice, (n, 2) mm.
 
-    Fibonacci's lattice: a square one would lie along the septa and count them wrongly.
+    A Fibonacci lattice: a square one would align with the septa and miscount them.
     """
     pitch, k = collimator.hole_mm + collimator.septum_mm, np.arange(_PLACES)
     a, b = (k + 0.5) / _PLACES, (k * 0.6180339887498949) % 1.0
@@ -147,10 +149,10 @@ def _places(collimator: Collimator) -> F8:
 def septa_shares(
     across_mm: Array, entry_mm: Array, steps: int, square: bool, half_mm: float, pitch_mm: float
 ) -> Array:
-    """Return the share of rays that lies in septa, (directions, places) f8.
+    """Return the share of each ray that lies in septa, (directions, places) f8.
 
-    ``across_mm`` : (directions, 2) f8, from where a ray enters the face to where it leaves the
-    back; ``entry_mm`` : (places, 2) f8. A hole's centre is the origin.
+    ``across_mm`` : (directions, 2) f8, from a ray's entry at the face to its exit at the back;
+    ``entry_mm`` : (places, 2) f8. A hole's centre is the origin.
     """
     share = np.zeros((across_mm.shape[0], entry_mm.shape[0]))
     row_mm = pitch_mm * math.sqrt(3.0) / 2.0

@@ -1,14 +1,14 @@
-"""Of the photons that reach a crystal, the share that is counted in an energy window.
+"""The share of the photons reaching a crystal that is counted in an energy window.
 
-A slab without end is hit at right angles. Photons are followed through it by Monte Carlo with a
-fixed seed: photoelectric absorption, Compton scatter (Klein and Nishina, sampled by rejection after
-H. Kahn, AECU-3259, 1956) and the K X rays that leave it again (yields and mean energies below,
-xraylib). The deposits are then blurred: a Gaussian of σ(E) = σ₅₁₁ √(E/511 keV), wider by the spread
-of the crystals' gains where a run was taken without calibration, and in semiconductors a share of
-the hits loses charge, exponentially distributed (docs/physics.md).
+Photons enter an infinite slab at right angles and are followed by Monte Carlo with a fixed seed:
+photoelectric absorption, Compton scatter (Klein and Nishina, sampled by rejection after H. Kahn,
+AECU-3259, 1956) and the K X rays that leave it again (yields and mean energies below, xraylib). The
+deposits are then blurred: a Gaussian of σ(E) = σ₅₁₁ √(E/511 keV), wider by the spread of the
+crystals' gains if a run was taken without calibration; in semiconductors a share of the hits loses
+charge, exponentially distributed (docs/physics.md).
 
-What this leaves out: light guides and shielding that scatter photons back, and collisions in the
-septa, of which a few in a hundred are counted (``SEPTAL_SCATTER``).
+Not included: light guides and shielding that scatter photons back, and collisions in the septa, of
+which a few in a hundred are counted (``SEPTAL_SCATTER``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TAIL_POINTS = 64
 
 
 class _XRay(NamedTuple):
-    """K fluorescence of an absorption: per absorption, keV, 1/mm of the crystal for it."""
+    """A K X ray: number per absorption, energy (keV), and the crystal's µ for it (1/mm)."""
 
     per_absorption: float
     energy_keV: float
@@ -60,7 +60,7 @@ def deposits(
     seed: int,
     out: Array,
 ) -> None:
-    """Fill in the energies that photons leave in a slab, keV; 0 where they leave nothing.
+    """Fill in the energies (keV) that photons deposit in a slab; 0 for no deposit.
 
     ``grid_keV`` : (n,) energies of ``photo`` and ``compton``, 1/mm, ascending in equal steps;
     ``out`` : (photons,) f8
@@ -100,7 +100,7 @@ def deposits(
 def deposit_spectrum(
     scanner: Scanner, energy_keV: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return energies (keV) and the share of the photons on the crystal that leave each."""
+    """Return energies (keV) and the share of incident photons that deposit each."""
     module = scanner.module
     grid = np.linspace(50.0, HIGHEST_keV, 240)
     mu = np.array([mu_per_mm(module.material, e)[:2] for e in grid])
@@ -117,11 +117,11 @@ def deposit_spectrum(
 def counted_share(
     scanner: Scanner, energy_keV: float, lld_keV: float, uld_keV: float, *, gain_spread: float = 0.0
 ) -> float:
-    """Return the share of the photons on the crystal that is read out with an energy in a window.
+    """Return the share of incident photons that is read out with an energy in a window.
 
-    Collisions in the septa are included as the share of the counts that they are.
+    Collisions in the septa are included as their share of the counts.
 
-    gain_spread : relative σ of the crystals' gains, where they are not calibrated
+    gain_spread : relative σ of the crystals' gains, if they are not calibrated
     """
     energies, shares = deposit_spectrum(scanner, energy_keV)
     within = share_within(scanner.response, energies, lld_keV, uld_keV, gain_spread)
@@ -133,7 +133,7 @@ def share_within(
     response: Response, energy_keV: npt.NDArray[np.float64], lld_keV: float, uld_keV: float,
     gain_spread: float = 0.0,
 ) -> npt.NDArray[np.float64]:  # fmt: skip
-    """Return the share of deposits that is read out within a window, (n,)."""
+    """Return the share of each deposit that is read out within a window, (n,)."""
     whole = _gaussian(response, energy_keV, lld_keV, uld_keV, gain_spread)
     if not response.tail_share:
         return whole

@@ -1,15 +1,14 @@
-"""Attenuation of what SPECT photons meet: tissue, septa, crystals.
+"""Attenuation coefficients of what SPECT photons meet: tissue, septa, crystals.
 
 Linear coefficients in 1/mm from xraydb 4.5.8 (W. T. Elam, B. D. Ravel, J. R. Sieber, Radiat. Phys.
 Chem. 63 (2002) 121) at the usual densities (g/cm³): NaI 3.667, CZT 5.78, W 19.3, Pb 11.35, water 1,
-cortical bone 1.92. Between the energies they are interpolated log-log; the K edges of tungsten and
-lead have two entries.
+cortical bone 1.92. They are interpolated log-log in energy; the K edges of tungsten and lead have
+two entries.
 
-A µ map at 511 keV is brought to another energy in two straight pieces, as CT numbers are: up to
-water it scales with water's µ, beyond it goes on to cortical bone's (C. Burger et al., Eur. J.
+A µ map at 511 keV is converted to another energy with two straight lines, like CT numbers: up to
+water it scales with water's µ, beyond that it rises to cortical bone's (C. Burger et al., Eur. J.
 Nucl. Med. 29 (2002) 922, the same in Hounsfield units). Coherent scatter is left out: such photons
-keep their energy and go on within a few degrees, so that they are counted all the same, a little
-further away.
+keep their energy and turn by only a few degrees, so they are still counted, slightly displaced.
 """
 
 from __future__ import annotations

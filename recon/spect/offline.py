@@ -1,7 +1,7 @@
-"""A whole SPECT run to an image in Bq/mL, with what was corrected and how.
+"""From a whole SPECT run to an image in Bq/mL, with a record of its corrections.
 
-Activities are those of the run's start. What a run lacks (µ map, scatter windows, live times) is
-left out visibly: in ``corrections`` and in ``warnings``; what cannot make an image is refused.
+Activities are those at the run's start. What a run lacks (µ map, scatter windows, live times) is
+reported in ``corrections`` and ``warnings``; data that cannot make an image raise an error.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ UNCALIBRATED = (
     "measured sensitivity (--sensitivity-cps-per-MBq)"
 )
 FIRST_UPDATES = 8
-"""Before scatter is computed from the image: it is smoother than the image."""
+"""Updates before scatter is computed from the image: scatter is smoother than the image."""
 
 MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
 class SpectImage:
-    """The image in Bq/mL at the run's start, [x, y, z], and what is true of it."""
+    """The image in Bq/mL at the run's start, [x, y, z], and its facts."""
 
     image: Image
     grid: ImageGrid
@@ -58,7 +58,7 @@ def reconstruct_spect(
     said: Said = lambda what, share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SpectImage:
-    """Return the image of a run; raises SpectError where there can be none."""
+    """Return the image of a run; raises SpectError if there can be none."""
     peaks = peaks_of(run.scanner, run.windows, names=options.peaks, calibrated=run.calibrated)
     counter = counter_of(run.scanner, run.windows, peaks, options)
     for done, (singles, angles, watermark_ps) in enumerate(run.chunks):
@@ -72,7 +72,7 @@ def counter_of(
     scanner: Scanner, windows: Sequence[EnergyWindow], peaks: tuple[Peak, ...],
     options: SpectOptions,
 ) -> ViewCounter:  # fmt: skip
-    """Return what sorts a run's singles into views."""
+    """Return the counter that sorts a run's singles into views."""
     return ViewCounter(
         scanner,
         len(windows),
@@ -91,18 +91,18 @@ def image_of(
     said: Said = lambda what, share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> SpectImage:
-    """Return the image of singles that were sorted into views."""
+    """Return the image of singles already sorted into views."""
     problem = problem_of(run, counter, options, peaks)
     image = solved(problem, run, options, said=said, stopped=stopped)
     image = in_Bq_per_mL(image, problem.grid, options.fwhm_mm)
     if not np.isfinite(image).all():
-        raise SpectError("the image has voxels that are no numbers: please report this run")
+        raise SpectError("the image has voxels that are not finite: please report this run")
     return SpectImage(image, problem.grid, problem.metadata(problem.osem), problem.warnings)
 
 
 @dataclass
 class Problem:
-    """All that EM needs of a run, and what to say of it."""
+    """All that EM needs from a run, and the facts to report."""
 
     grid: ImageGrid
     osem: SpectOsem
@@ -114,7 +114,7 @@ class Problem:
     by_trial: bool = False
 
     def metadata(self, osem: SpectOsem) -> dict[str, Any]:
-        """Return what is true of the image."""
+        """Return the metadata of the image."""
         return {
             **self.about,
             "iterations": len(osem.log_likelihood),
@@ -127,7 +127,7 @@ class Problem:
 def problem_of(
     run: SpectRun, counter: ViewCounter, options: SpectOptions, peaks: tuple[Peak, ...]
 ) -> Problem:
-    """Return the problem that EM solves; raises SpectError where it has no data."""
+    """Return the problem for EM; raises SpectError if there are no data."""
     method, words = usable_method(peaks, options.scatter)
     warnings = [words] if words and options.scatter == "auto" else []
     peaks = _calibrated(peaks, options.sensitivity_cps_per_MBq)
@@ -144,8 +144,7 @@ def problem_of(
         warnings.append(UNCALIBRATED)
     if options.dead_time and run.live_share is None:
         warnings.append(
-            "the run's books do not tell live times: dead time is not corrected, activities come "
-            "out too low"
+            "the run has no live times: dead time is not corrected, activities come out too low"
         )
     if mu is not None:
         grid.check(mu, what="µ map")
@@ -175,7 +174,7 @@ def solved(
     said: Said = lambda what, share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Image:
-    """Return the image in Bq a voxel, with scatter brought up to date on the way."""
+    """Return the image in Bq per voxel, updating scatter on the way."""
     initial = None
     if problem.by_trial:
         said("scatter", 0.0)
@@ -191,7 +190,7 @@ def solved(
 def with_trial(
     problem: Problem, run: SpectRun, options: SpectOptions, stopped: Callable[[], bool]
 ) -> Image:
-    """Add to the scatter what TEW misses of the image after a few updates; return that image."""
+    """Add to the scatter what TEW misses for the image after a few updates; return that image."""
     osem, mu = problem.osem, problem.mu
     assert mu is not None
     image = osem.run(math.ceil(FIRST_UPDATES / osem.subsets), stopped=stopped)
@@ -218,7 +217,7 @@ def with_trial(
 
 
 def in_Bq_per_mL(image: Image, grid: ImageGrid, fwhm_mm: float = 0.0) -> Image:
-    """Return an image in Bq a voxel as Bq/mL, filtered with a Gaussian where asked."""
+    """Return an image in Bq per voxel as Bq/mL, with a Gaussian filter if requested."""
     density = image * np.float32(MM3_PER_ML / grid.voxel_volume_mm3)
     if fwhm_mm > 0:
         sigma = [fwhm_mm / FWHM_PER_SIGMA / voxel for voxel in grid.voxel_mm]
@@ -227,7 +226,7 @@ def in_Bq_per_mL(image: Image, grid: ImageGrid, fwhm_mm: float = 0.0) -> Image:
 
 
 def _subsets(asked: int, views: int) -> int:
-    """Return the subsets to take: each has four views at least, for fewer make poor images."""
+    """Return the number of subsets: each has at least four views, as fewer make poor images."""
     return max(1, min(asked, views // 4)) if asked >= 1 else asked
 
 
@@ -259,7 +258,7 @@ def _check_counts(views: ViewSet, peaks: tuple[Peak, ...], counter: ViewCounter)
 
 
 def _about_angles(views: ViewSet, scanner: Scanner, counter: ViewCounter) -> list[str]:
-    """Return warnings where a camera did not go round far enough."""
+    """Return warnings if the cameras did not turn far enough."""
     words = []
     if counter.damaged:
         words.append(f"{counter.damaged} damaged records were left out: the log is not sound")
@@ -269,14 +268,14 @@ def _about_angles(views: ViewSet, scanner: Scanner, counter: ViewCounter) -> lis
         seen = turn_seen_deg(views.views)
         if seen < FEW_DEGREES:
             words.append(
-                f"the cameras saw {seen:.0f}° only: the image is distorted along the directions "
-                "that are missing. At least 180° are needed (--gantry step:64x10s, turn:6deg/s)"
+                f"the cameras saw {seen:.0f}° only: the image is distorted along the missing "
+                "directions. At least 180° are needed (--gantry step:64x10s, turn:6deg/s)"
             )
     return words
 
 
 def turn_seen_deg(views: Sequence[View]) -> float:
-    """Return the angle about the axis from which cameras looked: 360° less the widest gap."""
+    """Return the angular range covered by the cameras: 360° less the widest gap."""
     if not views:
         return 0.0
     normals = sorted(math.degrees(math.atan2(v.w[1], v.w[0])) % 360 for v in views)

@@ -3,9 +3,9 @@
     λ ← λ / s_m · Σ_peaks Σ_{views of subset m} Aᵀ [ y / (Aλ + S) ],      s_m = Σ Σ Aᵀ 1
 
 (L. A. Shepp and Y. Vardi, IEEE Trans. Med. Imaging 1 (1982) 113; H. M. Hudson and R. S. Larkin,
-ibid. 13 (1994) 601). Peaks are measurements of the same λ, each with its own A and S. From a list,
-y/ȳ is a sum over events, Σ w_e / ȳ(pixel of e): with a weight of 1 each the same as from counts,
-but weights may differ and nothing is binned but the angle.
+ibid. 13 (1994) 601). Peaks are measurements of the same λ, each with its own A and S. For a list,
+y/ȳ is a sum over events, Σ w_e / ȳ(pixel of e): with weights of 1 the same as for counts, but
+weights may differ and only the angle is binned.
 
 With one subset and S = 0, Σ_j s_j λ_j = Σ y after every update, and the log-likelihood
 Σ y ln ȳ − ȳ never falls.
@@ -29,7 +29,7 @@ from recon.spect.views import View
 
 Progress = Callable[[int, int, float], None]
 _LEAST_SENSITIVITY = 1e-4
-"""Of the largest: voxels that a subset sees less keep their value in its update."""
+"""Share of the largest sensitivity: voxels seen less by a subset keep their value in its update."""
 
 
 class ViewData(Protocol):
@@ -39,10 +39,10 @@ class ViewData(Protocol):
         """Return y/ȳ (n_u, n_v) of a view, and Σ y ln ȳ − ȳ; ``expected`` is Aλ."""
 
     def total(self) -> float:
-        """Return the sum of y less what is expected to be scatter."""
+        """Return the sum of y less the expected scatter."""
 
     def with_scatter(self, scatter: F4) -> ViewData:
-        """Return the same measurement with another expectation of scatter."""
+        """Return the same measurement with new expected scatter."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Events:
     def of(
         cls, view: npt.NDArray[np.integer], pixel: npt.NDArray[np.integer], weight: F4, scatter: F4
     ) -> Events:
-        """Sort events by view; those of a negative view are left out."""
+        """Sort events by view; negative views are left out."""
         order = np.argsort(view, kind="stable")
         order = order[view[order] >= 0]
         first = np.searchsorted(view[order], np.arange(len(scatter) + 1))
@@ -137,7 +137,7 @@ class Channel:
 
 @dataclass
 class SpectOsem:
-    """Updates of an image from views that are the same for all peaks.
+    """Updates an image; the views are the same for all peaks.
 
     mask : voxels that may hold activity
     """
@@ -178,7 +178,7 @@ class SpectOsem:
         return self._sensitivity[subset]
 
     def start(self) -> Image:
-        """Return the uniform image that expects the primaries measured, in Bq a voxel."""
+        """Return the uniform image that expects the measured primaries, in Bq per voxel."""
         seen = sum(
             float(self.sensitivity(m)[self.mask].sum(dtype=np.float64)) for m in range(self.subsets)
         )
@@ -187,7 +187,7 @@ class SpectOsem:
         return np.where(self.mask, np.float32(level), np.float32(0))
 
     def update(self, image: Image, subset: int) -> tuple[Image, float]:
-        """Return the image after one subset, and the log-likelihood before it, of that subset."""
+        """Return the image after one subset, and that subset's log-likelihood before it."""
         members = self.members(subset)
         views = [self.views[k] for k in members]
         total, logs = np.zeros_like(image), []
@@ -213,7 +213,7 @@ class SpectOsem:
         progress: Progress = lambda done, total, log_likelihood: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Image:
-        """Return the image after whole iterations, fewer where ``stopped`` says so."""
+        """Return the image after whole iterations, fewer if ``stopped`` returns True."""
         if not 1 <= iterations <= 1000:
             raise SpectError(f"iterations = {iterations}: must lie in 1..1000")
         image = self.start() if initial is None else initial

@@ -1,12 +1,13 @@
-"""Photopeaks of a run: which windows they have, and the counts per second and Bq they stand for.
+"""Photopeaks of a run: their windows, and their counts per second and Bq.
 
-Without attenuation a camera counts, from an activity of 1 Bq anywhere before its face,
+Without attenuation a camera counts, for an activity of 1 Bq anywhere in front of its face,
 
     q = Σ_lines y · g(E) · p(E)    per second,
 
-y photons per decay (ICRP 107), g what the collimator lets through (:mod:`recon.spect.collimator`),
-p the share of those read out within the window (:mod:`recon.spect.crystal`). A measured sensitivity
-can take q's place. Response and attenuation are those of the peak's own energy.
+with y photons per decay (ICRP 107), g the share that passes the collimator
+(:mod:`recon.spect.collimator`), p the share of those read out within the window
+(:mod:`recon.spect.crystal`). A measured sensitivity can replace q. Response and attenuation are
+those of the peak's own energy.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from recon.spect.crystal import counted_share
 
 
 class SpectError(ReconError):
-    """A SPECT run that cannot be reconstructed as asked; says why and what to do."""
+    """A SPECT run cannot be reconstructed as requested; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class ScatterWindow:
-    """A window beside a peak: its number among the run's windows, from 0, its width, and ``spill``:
-    primaries of the peak that it counts, over those that the peak's own window counts."""
+    """A window beside a peak: its index among the run's windows, from 0, its width, and ``spill``:
+    the peak's primaries that it counts, over those that the peak's own window counts."""
 
     number: int
     width_keV: float
@@ -43,10 +44,10 @@ class ScatterWindow:
 class Peak:
     """One photopeak.
 
-    number : of its window among the run's windows for singles, from 0
-    per_decay : photons of the peak's lines in a decay
+    number : index of its window among the run's windows for singles, from 0
+    per_decay : photons of the peak's lines per decay
     counts_per_decay : q, counts per second and Bq without attenuation
-    gain_spread : relative σ of the crystals' gains, where they are not calibrated
+    gain_spread : relative σ of the crystals' gains, if they are not calibrated
     """
 
     name: str
@@ -70,21 +71,21 @@ def peaks_of(
     names: Sequence[str] = (),
     calibrated: bool = True,
 ) -> tuple[Peak, ...]:
-    """Return the photopeaks to reconstruct from, all of the run or those named.
+    """Return the photopeaks to reconstruct from: all of the run, or those named.
 
-    calibrated : whether the crystals' gains were; if not they differ as the preset says
+    calibrated : whether the crystals' gains were calibrated; if not they vary as in the preset
 
     Raises
     ------
     SpectError
-        where there is none, a name is none of the run's, or the peaks are of several nuclides.
+        if there is none, a name is not among the run's, or the peaks are of several nuclides.
     """
     if scanner.collimator is None:
         raise SpectError(f"{scanner.name} has no collimator: it is reconstructed as PET")
     there = [w for w in windows if w.kind == "photopeak"]
     if not there:
         raise SpectError(
-            "the run has no photopeak window: nothing says which singles make an image. Sort it "
+            "the run has no photopeak window: it is not known which singles make an image. Sort it "
             "again with windows: tomoshibi sort RUN --spect NUCLIDE --output FILE"
         )
     unknown = [name for name in names if name not in [w.name for w in there]]
@@ -96,7 +97,7 @@ def peaks_of(
     nuclides = sorted({w.nuclide for w in chosen})
     if len(nuclides) > 1:
         raise SpectError(
-            f"photopeaks of {' and '.join(nuclides)} are two images: choose one by --peaks "
+            f"photopeaks of {' and '.join(nuclides)} would be two images: choose one with --peaks "
             f"({', '.join(w.name for w in chosen)})"
         )
     # half of the variance is common to a module: a shift that nothing here knows
@@ -156,7 +157,7 @@ def _lines(window: EnergyWindow) -> list[tuple[float, float]]:
 
 
 def half_life_s(peaks: Sequence[Peak]) -> float:
-    """Return the half-life of the peaks' nuclide; infinite where it is not known."""
+    """Return the half-life of the peaks' nuclide; infinite if unknown."""
     try:
         return load_nuclide(peaks[0].nuclide).half_life_s
     except NuclideError:

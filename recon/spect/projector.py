@@ -3,13 +3,13 @@
     ȳ_v = E_v · q · Σ_planes B(b) · (survival · turned image)
 
 after G. L. Zeng and G. T. Gullberg (IEEE Trans. Nucl. Sci. 39 (1992) 1235) and their successors:
-the volume is turned into the camera's frame, each plane is attenuated along the holes and blurred
-as its distance asks. Turning is bilinear (voxel values are those of λ at the voxels' centres), the
-blur separable in u and z. E_v is the view's exposure, q the peak's counts per second and Bq
-(:mod:`recon.spect.peaks`), so images are in Bq a voxel.
+the volume is rotated into the camera's frame, each plane is attenuated along the holes and blurred
+according to its distance. Rotation is bilinear (voxel values are those of λ at the voxel centres),
+the blur separable in u and z. E_v is the view's exposure, q the peak's counts per second and Bq
+(:mod:`recon.spect.peaks`), so images are in Bq per voxel.
 
-A gantry's head and a swivelling column are the same to it; only that a column's planes reach as far
-to the sides as it can see. Threads have an image of their own each for the back projection.
+A gantry's head and a swivelling column are treated alike, except that a column's planes extend as
+far to the sides as it can see. For back projection each thread has its own image.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ class SpectProjector:
 
     Parameters
     ----------
-    peak : whose response and sensitivity are taken
+    peak : provides response and sensitivity
     mu : µ at 511 keV on ``grid``, 1/mm; None leaves attenuation out
-    collimator_response : whether distance blurs; without it rays are straight lines
-    radius_mm : voxels further from the axis are outside the field and seen by nobody; default: what
-        the faces leave free, or the grid
+    collimator_response : whether to model the distance-dependent blur; without it rays are straight
+        lines
+    radius_mm : voxels further from the axis are outside the field and not seen; default: the space
+        between the faces, or the grid
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class SpectProjector:
             self._lateral_mm = _centred(2 * n + 1, self._lateral_step_mm)
 
     def forward(self, image: Image, views: Sequence[View]) -> F4:
-        """Return the expected counts (views, n_u, n_v) of an image in Bq a voxel."""
+        """Return the expected counts (views, n_u, n_v) of an image in Bq per voxel."""
         self.grid.check(image)
         image = np.ascontiguousarray(image, np.float32)
         module = self.scanner.module
@@ -122,7 +123,7 @@ class SpectProjector:
     def update(self, image: Image | None, views: Sequence[View], ratio: Ratio) -> Image:
         """Return the back projection of ``ratio(view, expected counts)`` of all views.
 
-        image : whose expected counts are asked for; None where ``ratio`` needs none
+        image : to compute the expected counts from; None if ``ratio`` needs none
         """
         lanes = min(self._threads, max(1, len(views)))
         sums = np.zeros((lanes, *self.grid.shape), np.float32)
@@ -202,8 +203,8 @@ class SpectProjector:
         )
 
     def _tables_at(self, out_mm: float, beside_mm: float, z_mm: float) -> BlurTables:
-        """Return the tables of a camera whose crystals are ``out_mm`` before the axis and
-        ``beside_mm`` beside it."""
+        """Return the tables of a camera whose crystals are ``out_mm`` from the axis and
+        ``beside_mm`` to its side."""
         key = (round(out_mm * 2) / 2, round(beside_mm / _FIELD_SLACK_MM) * _FIELD_SLACK_MM, z_mm)
         if key not in self._tables:
             collimator, module = self.scanner.collimator, self.scanner.module
@@ -224,14 +225,14 @@ class SpectProjector:
         return self._tables[key]
 
     def _field_mm(self, beside_mm: float) -> F8:
-        """Return from where to where, beside the camera's middle, each plane is in the field."""
+        """Return each plane's lateral range within the field, from the camera's centre line."""
         radius = self.radius_mm + max(self.grid.voxel_mm[:2])
         half = np.sqrt(np.maximum(radius**2 - self._depth_mm**2, 0.0)) + _FIELD_SLACK_MM
         return np.stack([-half - beside_mm, half - beside_mm], axis=1)
 
 
 def field_radius_mm(scanner: Scanner, grid: ImageGrid) -> float:
-    """Return the radius of what can hold activity: before the faces, and on the grid."""
+    """Return the radius that can hold activity: in front of the faces, and on the grid."""
     half = min(n * voxel / 2 for n, voxel in zip(grid.shape[:2], grid.voxel_mm[:2], strict=True))
     return min(scanner.bore_mm, half)
 

@@ -1,15 +1,15 @@
-"""Tables of a camera's blur, plane by plane: which share of a sample's counts a pixel gets.
+"""Tables of a camera's blur, plane by plane: the share of a sample's counts that each pixel gets.
 
 A sample is a box of its own width (lateral step, voxel along z), a pixel a box of its pitch;
-between them lies the blur of the plane's distance, a Gaussian or a trapezium
+between them lies the blur at the plane's distance, a Gaussian or a trapezium
 (:mod:`recon.spect.collimator`). The share is the triple convolution, by second differences of the
 blur's twice integrated form I:
 
     share(d) = [I(d + (p+h)/2) − I(d + (p−h)/2) − I(d − (p−h)/2) + I(d − (p+h)/2)] / h
 
-for distance d, pixel p and sample h. Shares over all pixels sum to 1: nothing is lost but at edges.
-Of square holes registered to the pixels the trapezium is the pixel's own view, so there the pixel
-takes p times the trapezium's mean over the sample.
+for distance d, pixel p and sample h. Shares over all pixels sum to 1: counts are lost only at
+edges. For square holes registered to the pixels the trapezium is the pixel's own view, so the pixel
+gets p times the trapezium's mean over the sample.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def blur_tables(
     pitch_mm: tuple[float, float],
     field_mm: F8,
 ) -> BlurTables:
-    """Return the tables of planes ``before_mm`` before the face, the nearest last.
+    """Return the tables of planes ``before_mm`` in front of the face, the nearest last.
 
     Parameters
     ----------
-    response : None for a camera without blur
-    lateral_mm, z_mm : of the samples; u_mm, v_mm : of the pixels, in the camera's frame
+    response : None for no blur
+    lateral_mm, z_mm : positions of the samples; u_mm, v_mm : of the pixels, in the camera's frame
     steps_mm : width of a lateral sample, of a voxel along z; pitch_mm : of the pixels
-    field_mm : (planes, 2), from where to where each plane may hold activity
+    field_mm : (planes, 2), lateral range of each plane that may hold activity
     """
     planes = int((before_mm > 0).sum())
     across = np.zeros((planes, len(u_mm), len(lateral_mm)), np.float32)
@@ -82,7 +82,7 @@ def shares(
     pixel: float,
     step: float,
 ) -> F8:
-    """Return the share of the counts of samples that pixels at lateral distances get."""
+    """Return the share of samples' counts in pixels at these lateral distances."""
     if response is not None and response.hole_mm:
         wide, narrow = (float(box) for box in response.boxes_mm(before_mm))
         high, low = (_box_cdf(distance_mm + s * step / 2, wide, narrow) for s in (1, -1))
@@ -111,7 +111,7 @@ def _box_cdf(x: F8, wide: float, narrow: float) -> F8:
 
 
 def _ranges(table: F4) -> I4:
-    """Return where each row of the last axis begins and ends to be above nothing, (..., 2)."""
+    """Return where the non-zero part of each row (last axis) begins and ends, (..., 2)."""
     there = table > _LEAST_SHARE
     first = there.argmax(axis=-1)
     last = table.shape[-1] - there[..., ::-1].argmax(axis=-1)

@@ -1,9 +1,9 @@
 """Kernels of the rotation-based SPECT projector and of its exact adjoint.
 
-The volume is looked at in a camera's own frame: lateral samples a, planes s parallel to its face,
-the image's z. ``turned`` values are bilinear in x and y. Forward and back run through the same
-loops with the same weights, so that one is the transpose of the other to rounding. z is innermost
-in every array: inner loops are over neighbours in memory.
+The volume is sampled in a camera's own frame: lateral samples a, planes s parallel to its face, the
+image's z. ``turned`` values are bilinear in x and y. Forward and back use the same loops and
+weights, so one is the transpose of the other to rounding. z is innermost in every array: inner
+loops run over neighbours in memory.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from hw.jit import Array, bare_kernel, kernel
 
 
 class Turn(NamedTuple):
-    """Where the samples of a view lie on the image: sample (k, i) at column
-    ``x = x0 + i·x_a + k·x_s`` in voxels, likewise y."""
+    """Position of a view's samples in the image: sample (k, i) at column ``x = x0 + i·x_a + k·x_s``
+    in voxels, likewise y."""
 
     x0: float
     x_a: float
@@ -38,7 +38,7 @@ def _corner(turn: Turn, k: int, i: int) -> tuple[int, int, float, float]:
 
 @bare_kernel
 def _gather(image: Array, turn: Turn, k: int, i: int, row: Array) -> bool:
-    """Write the turned values of sample (k, i) to ``row`` (nz,); False where all are outside."""
+    """Write the turned values of sample (k, i) to ``row`` (nz,); False if all are outside."""
     ix, iy, fx, fy = _corner(turn, k, i)
     if ix < -1 or iy < -1 or ix >= image.shape[0] or iy >= image.shape[1]:
         return False
@@ -76,8 +76,8 @@ def survival(mu: Array, turn: Turn, step_mm: float, row: Array, path: Array, out
     """Write the share of photons that leave the object towards the camera, (planes, lateral, nz).
 
     ``mu`` : (nx, ny, nz) f4, 1/mm; planes nearer to the camera have larger k. ``row`` (nz,) and
-    ``path`` (nz,) f4 are scratch. A sample's own plane counts half. exp(−x) is its series to x⁶:
-    half a plane has x < 0.4 even in bone at 60 keV, where that is right to 3·10⁻⁷.
+    ``path`` (nz,) f4 are scratch. A sample's own plane counts half. exp(−x) is its series up to x⁶:
+    half a plane has x < 0.4 even in bone at 60 keV, where the error is 3·10⁻⁷.
     """
     half = np.float32(-0.5 * step_mm)
     c2, c3, c4 = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
@@ -109,10 +109,10 @@ def project(
     Parameters
     ----------
     left : (planes, lateral, nz) f4, survival, or (0, 0, 0) without attenuation
-    across : (planes, n_u, lateral) f4, of the lateral response; ``a_range`` (planes, n_u, 2) i4
-        where it is not 0. Planes beyond its length have the camera before them
-    upward : (planes, nz, n_v) f4, of the axial response; ``v_range`` (planes, nz, 2) i4
-    reach : (planes, 2) i4, lateral samples that any pixel sees
+    across : (planes, n_u, lateral) f4, lateral response; ``a_range`` (planes, n_u, 2) i4, where it
+        is not 0. Planes beyond its length are not in front of the camera
+    upward : (planes, nz, n_v) f4, axial response; ``v_range`` (planes, nz, 2) i4
+    reach : (planes, 2) i4, range of lateral samples that any pixel sees
     turned (lateral, nz), plane (n_u, nz), flipped (nz, n_u) : scratch, f4
     """
     out[:] = np.float32(0.0)

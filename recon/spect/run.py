@@ -1,4 +1,4 @@
-"""What a SPECT reconstruction is given: the run and what is asked for."""
+"""The input of a SPECT reconstruction: the run and the options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.core.grid import Image
 from recon.spect.views import VIEW_DEG
 
 Chunk = tuple[Records, Records, int]
-"""Singles, angles that came before them, and the time up to which both are complete, ps."""
+"""Singles, the angles before them, and the time (ps) up to which both are complete."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -27,11 +27,11 @@ _asked = partial(asked, group="SPECT", modality="SPECT")
 
 @dataclass(frozen=True)
 class SpectOptions:
-    """What is asked for. What some fields mean stands beside them; of the others,
+    """The options. Some fields are explained beside them; the others are:
 
-    scatter : ``auto`` takes TEW where the run has the windows, with what it misses by a trial
-        where there is a µ map, and says so where not; ``tew`` and ``dew`` take the windows alone
-    attenuation, decay, dead_time : whether corrected
+    scatter : ``auto`` uses TEW if the run has the windows, plus what it misses (by a trial) if
+        there is a µ map, and says so if not; ``tew`` and ``dew`` use the windows alone
+    attenuation, decay, dead_time : whether to correct for them
     fwhm_mm : of a Gaussian post-filter, 0 for none
     """
 
@@ -42,10 +42,10 @@ class SpectOptions:
         (), "photopeak windows, such as Lu-177_113,Lu-177_208 (default: all of the run, as one "
         "image)", metavar="NAMES", parse=_names)
     scatter: Literal["auto", "tew", "dew", "none"] = _asked(
-        "auto", "scatter from three or two energy windows, or none (default: tew where the run has "
+        "auto", "scatter from three or two energy windows, or none (default: tew if the run has "
         "the windows)", option="scatter_windows")
     attenuation: bool = True
-    collimator_response: bool = _asked(True, "take the collimator's blur as none")
+    collimator_response: bool = _asked(True, "leave out the collimator's blur")
     decay: bool = asked(True)
     dead_time: bool = asked(True)
     sensitivity_cps_per_MBq: float | None = _asked(
@@ -53,7 +53,7 @@ class SpectOptions:
         metavar="S", bounds=(1e-3, 1e7), parse=float)
     view_deg: float = _asked(
         VIEW_DEG, "width of a view (default: %(default)g)", metavar="DEG", bounds=(0.1, 90))
-    list_mode: bool = _asked(False, "take events one by one, not pictures of counts")
+    list_mode: bool = _asked(False, "use events one by one, not binned views")
     fwhm_mm: float = asked(0.0, bounds=(0, 100))
     threads: int = asked(2, bounds=(1, 64))
     # fmt: on
@@ -64,11 +64,11 @@ class SpectOptions:
 
 @dataclass(frozen=True)
 class SpectRun:
-    """What is known of a run.
+    """What is known about a run.
 
-    mu : µ at 511 keV on the scanner's image grid, 1/mm, where there is a map
-    live_share : of each module, where the run's books have it
-    end_s : how long the run was; 0: until its last single
+    mu : µ at 511 keV on the scanner's image grid, 1/mm, if there is a map
+    live_share : of each module, if the run recorded it
+    end_s : duration of the run; 0: until its last single
     calibrated : whether the crystals' gains were calibrated
     """
 

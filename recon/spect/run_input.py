@@ -1,4 +1,4 @@
-"""A SPECT run's folder as the reconstruction's input: windows, chunks of singles, live shares."""
+"""A SPECT run's folder as input of the reconstruction: windows, chunks of singles, live shares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_S = 9e6
 """Times are int64 in ps."""
 
 MARGIN = 1e-3
-"""By which live shares may exceed 1: a run's last period may reach beyond its end."""
+"""How far live shares may exceed 1: a run's last period may reach beyond its end."""
 
 
 def spect_run(
@@ -28,9 +28,9 @@ def spect_run(
     mu_unit: MuUnit = "auto",
     attenuated: bool = True,
 ) -> SpectRun:
-    """Return what the files of a run tell; raises ReconError where the singles are missing.
+    """Return the run in a folder; raises ReconError if the singles are missing.
 
-    attenuated : whether the µ map is read
+    attenuated : whether to read the µ map
     """
     from daq.folder.run_folder import MU_MAP_NAME, run_config
     from daq.folder.singles_log import FILE_NAME, SinglesReader
@@ -62,7 +62,7 @@ def spect_run(
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a singles log was closed: one that was cut ends with its last whole block."""
+    """Return whether a singles log was closed; a truncated one ends with its last whole block."""
     from daq.folder.singles_log import SinglesReader
 
     log = SinglesReader(path)
@@ -72,7 +72,7 @@ def is_whole(path: Path) -> bool:
 
 
 def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chunk]:
-    """Yield a log's singles with the angles before them, many blocks at once."""
+    """Yield a log's singles with the preceding angles, many blocks at a time."""
     import numpy as np
 
     from coincidence.events import ANGLE, SINGLE
@@ -113,7 +113,7 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 
 def live_share(summary: dict[str, Any], modules: int) -> tuple[float, ...] | None:
-    """Return each module's live share; None where a run was cut off and has no sound books."""
+    """Return each module's live share; None if a run was cut off and has no sound books."""
     try:
         books = summary["live_time"]
         detector_s = float(books["detector_s"])
@@ -125,7 +125,7 @@ def live_share(summary: dict[str, Any], modules: int) -> tuple[float, ...] | Non
 
 
 def end_s(summary: dict[str, Any]) -> float:
-    """Return how long a run was, 0 where that is not known."""
+    """Return a run's duration (s), 0 if unknown."""
     try:
         end_s = float(summary["detector_time_s"])
     except (KeyError, TypeError, ValueError):

@@ -5,16 +5,16 @@ between the windows below and above,
 
     T = (C_low / w_low + C_high / w_high) · w_peak / 2.
 
-Its windows also hold some of the peak's own unscattered photons, f of them for each one in the
-peak's window (energy resolution, lost charge; :mod:`recon.spect.crystal`). With
-F = Σ f · w_peak / 2w that share is taken off again:
+Its windows also hold some of the peak's own unscattered photons, f for each one in the peak's
+window (energy resolution, lost charge; :mod:`recon.spect.crystal`). With F = Σ f · w_peak / 2w that
+share is subtracted:
 
     S = T − F · (C_peak − S)    ⟹    S = (T − F · C_peak) / (1 − F)
 
-For NaI at 140 keV F is 0.064: plain TEW takes 6 % of the primaries for scatter. Where only a window
-below is there (dual window, R. J. Jaszczak et al., J. Nucl. Med. 25 (1984) 893) the height above is
-0. All three counts are smoothed first, over the picture and over neighbouring angles of the same
-camera: scatter is smooth, noise would go into the image. S is not negative.
+For NaI at 140 keV F is 0.064: plain TEW mistakes 6 % of the primaries for scatter. If there is only
+a window below (dual window, R. J. Jaszczak et al., J. Nucl. Med. 25 (1984) 893) the height above is
+0. All three counts are smoothed first, over the view and over neighbouring angles of the same
+camera: scatter is smooth, but noise would enter the image. S is not negative.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ leave 1.3 % too much in a sphere of 60 mm (benchmarks/recon_spect.py's head, 400
 
 
 def usable_method(peaks: tuple[Peak, ...], asked: str) -> tuple[ScatterMethod, str]:
-    """Return the method that the run's windows allow, and words where it is another.
+    """Return the method that the run's windows allow, and a note if it is another.
 
-    asked : ``tew``, ``dew`` or ``none``: demanded; ``auto``: the best one there is
+    asked : ``tew``, ``dew`` or ``none`` is mandatory; ``auto``: the best one possible
 
     Raises
     ------
     SpectError
-        where a method is demanded whose windows the run does not have.
+        if the run lacks the windows of the requested method.
     """
     if asked == "none":
         return "none", "switched off"
@@ -86,14 +86,14 @@ def scatter_counts(
 
 
 def chosen_windows(peak: Peak, method: ScatterMethod) -> list[tuple[float, ScatterWindow]]:
-    """Return the windows that a method takes, and by which factor each one's counts."""
+    """Return the windows that a method uses, and the factor on each one's counts."""
     chosen = [w for w in peak.scatter if w.below or method == "tew"]
     width = {low: sum(w.width_keV for w in chosen if w.below == low) for low in (True, False)}
     return [(peak.width_keV / 2 / width[w.below], w) for w in chosen]
 
 
 def _neighbours(views: ViewSet) -> npt.NDArray[np.float64]:
-    """Return how much of each view goes into each smoothed one, (views, views)."""
+    """Return the weight of each view in each smoothed one, (views, views)."""
     angle = np.array([view.angle_deg for view in views.views])
     module = np.array([view.module for view in views.views])
     apart = np.abs(angle[:, None] - angle[None, :]) % 360.0

@@ -1,10 +1,10 @@
-"""Photons followed through an object by Monte Carlo; each Compton scatter serves all cameras.
+"""Follows photons through an object by Monte Carlo; each Compton scatter counts for all cameras.
 
-Delta tracking (E. Woodcock et al., ANL-7050 (1965) 557), absorption by weight, angles by Klein and
-Nishina times water's incoherent scattering function S(x), x = sin(θ/2)/λ. At each scatter the
-chance that the photon leaves towards each camera, unscattered from there on, is counted in full
-(forced detection: F. J. Beekman, H. W. A. M. de Jong, S. van Geloven, IEEE Trans. Med. Imaging 21
-(2002) 867). Coherent scatter is left out as in :mod:`recon.spect.matter`.
+Delta tracking (E. Woodcock et al., ANL-7050 (1965) 557), absorption by weight, angles by
+Klein–Nishina times water's incoherent scattering function S(x), x = sin(θ/2)/λ. At each scatter the
+probability that the photon leaves towards each camera, unscattered from there on, is counted in
+full (forced detection: F. J. Beekman, H. W. A. M. de Jong, S. van Geloven, IEEE Trans. Med. Imaging
+21 (2002) 867). Coherent scatter is left out as in :mod:`recon.spect.matter`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ def scattered_counts(
     pitch: Array, table: Array, bound: Array, span: Array, photons: int, most: int, seed: int,
     peak: Array, seen: Array,
 ) -> None:  # fmt: skip
-    """Add what cameras count of scattered photons to ``peak`` and ``seen``, (k, n_u, n_v) f4.
+    """Add the scattered photons that cameras count to ``peak`` and ``seen``, (k, n_u, n_v) f4.
 
     Parameters
     ----------
-    activity : (voxels,) f8, sums of the image's voxels over their total
+    activity : (voxels,) f8, cumulative image over its total
     mu : (nx, ny, nz) f4, 1/mm at the line's energy; ``origin`` and ``voxel`` (3,) f8, mm
-    towards : (k, 4) f8, of each camera wx, wy, ux, uy; ``shift`` (k, 2) f8 its middle along u and z
+    towards : (k, 4) f8, wx, wy, ux, uy of each camera; ``shift`` (k, 2) f8, its centre along u and
+        z
     pitch : (2,) f8, of pixels along u and v
-    table : (energies, 5) f8, from ``span[0]`` to the line's ``span[1]`` in equal steps: µ over that
-        at the line; scatter's share of it; 4π over the integral of the angles' density; counts a
-        photon towards the camera for ``peak`` and ``seen``
+    table : (energies, 5) f8, from ``span[0]`` to the line's ``span[1]`` in equal steps: µ relative
+        to the line's; scatter's share of it; 4π over the integral of the angular density; counts
+        per photon towards the camera for ``peak`` and ``seen``
     bound : (n,) f8, S at x = 0, 1/16, 2/16 … per Å
-    photons, most, seed : how many, how often they scatter at most, first random number
+    photons, most, seed : number of photons, most scatters of each, random seed
     """
     state = np.full(1, seed, np.uint64)
     largest = mu.max() * table[:, 0].max()
@@ -81,7 +82,7 @@ def _serve(
     table: Array, bound: Array, span: Array, at: tuple[float, float, float],
     way: tuple[float, float, float], energy: float, weight: float, peak: Array, seen: Array,
 ) -> None:  # fmt: skip
-    """Add the chance that each camera counts a photon that scatters here."""
+    """Add the probability that each camera counts a photon that scatters here."""
     factor = weight * _row(table, span, energy, 2)
     step = 2.0 * voxel[0]
     for k in range(towards.shape[0]):
@@ -111,13 +112,13 @@ def _serve(
 
 @bare_kernel
 def density(ratio: float, cosine: float) -> float:
-    """Return Klein and Nishina's dσ/dΩ in units of r_e²/2."""
+    """Return the Klein–Nishina dσ/dΩ in units of r_e²/2."""
     return ratio * ratio * (ratio + 1.0 / ratio - 1.0 + cosine * cosine)
 
 
 @bare_kernel
 def bound_at(bound: Array, energy_keV: float, cosine: float) -> float:
-    """Return S of a scatter; 1 beyond the table."""
+    """Return S for a scatter; 1 beyond the table."""
     x = 16.0 * energy_keV / keV_A * math.sqrt(max(0.0, 0.5 * (1.0 - cosine)))
     i = int(x)
     if i + 1 >= bound.shape[0]:
@@ -142,7 +143,7 @@ def _row(table: Array, span: Array, energy: float, column: int) -> float:
 
 @bare_kernel
 def _mu_at(mu: Array, origin: Array, voxel: Array, x: float, y: float, z: float) -> float:
-    """Return µ of the voxel at a place; −1 off the grid."""
+    """Return µ of the voxel at a position; −1 off the grid."""
     i = math.floor((x - origin[0]) / voxel[0] + 0.5)
     j = math.floor((y - origin[1]) / voxel[1] + 0.5)
     k = math.floor((z - origin[2]) / voxel[2] + 0.5)
@@ -153,7 +154,7 @@ def _mu_at(mu: Array, origin: Array, voxel: Array, x: float, y: float, z: float)
 
 @bare_kernel
 def _below(sums: Array, value: float) -> int:
-    """Return the first place whose sum is above a value, by bisection."""
+    """Return the first index whose cumulative sum is above a value, by bisection."""
     low, high = 0, sums.shape[0] - 1
     while low < high:
         middle = (low + high) >> 1

@@ -1,17 +1,17 @@
 """What triple energy windows miss of a photopeak's scatter, computed for the object at hand.
 
 TEW takes the scatter under a peak from that in the window below. But there photons have scattered
-by wider angles than under the peak (at 140 keV by 50° and more against less), so that they come
-from hw.physics.constants import ELECTRON_REST_KEV
-from further around their source: TEW finds too little scatter over a source and too much beside it.
-A Monte Carlo of the image as it is so far, in the µ map, counts scattered photons as the peak's
-window does and as TEW would estimate them; their difference,
+by wider angles than under the peak (at 140 keV by more than 50°, not less), so that they come from
+further around their source: TEW finds too little scatter over a source and too much beside it. A
+Monte Carlo of the current image in the µ map counts scattered photons as the peak's window does and
+as TEW would estimate them; their difference,
 
     D = S_trial − TEW_trial,      S = TEW_measured + D,
 
-is added to what was measured. What the trial does not hold (other lines' scatter, walls, activity
-off the grid) stays as measured. Nothing is fitted: image, µ and sensitivity are those of the
-reconstruction. Trials serve cameras a few degrees apart; views between them take the mean.
+is added to the measured estimate. What the trial does not contain (other lines' scatter, walls,
+activity off the grid) stays as measured. Nothing is fitted: image, µ and sensitivity are those of
+the reconstruction. Trials are made for cameras a few degrees apart; views between them take the
+mean.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def tew_defect(
     windows: Sequence[EnergyWindow], peak: Peak, views: Sequence[View], method: ScatterMethod,
     *, photons: int | None = None, threads: int = 1, seed: int = 1,
 ) -> F4:  # fmt: skip
-    """Return D, counts to add to TEW's estimate in each pixel of each view, before it is clipped.
+    """Return D: counts to add to TEW's estimate in each pixel of each view, before clipping.
 
     image_Bq : activity in a voxel; ``mu_511`` on the same grid, 1/mm
     """
@@ -106,7 +106,7 @@ def tew_defect(
 
 
 def _box(mu: Image) -> tuple[slice, slice, slice]:
-    """Return the box of what attenuates; activity beyond it hardly scatters in it."""
+    """Return the box of attenuating matter; activity beyond it hardly scatters in it."""
     ends = []
     for axis in range(3):
         there = np.flatnonzero(mu.max(axis=tuple(a for a in range(3) if a != axis)) > 0)
@@ -118,7 +118,7 @@ def _table(
     scanner: Scanner, windows: Sequence[EnergyWindow], peak: Peak, span: F8, bound: F8,
     method: ScatterMethod,
 ) -> F8:  # fmt: skip
-    """Return the kernel's table; shares are over those of a photon at the line itself."""
+    """Return the kernel's table; shares are relative to a photon at the line itself."""
     energies = np.linspace(span[0], span[1], _ENERGIES)
     let = [collimator_response(scanner, float(e)).efficiency for e in (span[0], span[1])]
     passed = np.interp(energies, span, np.array(let) / let[1])
@@ -145,7 +145,7 @@ def _share(scanner: Scanner, energy: float, window: EnergyWindow, spread: float)
 
 
 def _whole_density(energy: float, bound: F8) -> float:
-    """Return the integral over all directions of the density of scatter."""
+    """Return the integral of the scatter density over all directions."""
     cosine = (np.arange(_ANGLES) + 0.5) * 2 / _ANGLES - 1
     ratio = 1 / (1 + energy / ELECTRON_REST_KEV * (1 - cosine))
     values = [
@@ -155,7 +155,7 @@ def _whole_density(energy: float, bound: F8) -> float:
 
 
 def _served(views: Sequence[View]) -> list[int]:
-    """Return views of each camera that are ``APART_DEG`` apart or a little more."""
+    """Return views of each camera that are at least ``APART_DEG`` apart."""
     chosen: list[int] = []
     order = sorted(range(len(views)), key=lambda k: (views[k].module, views[k].angle_deg))
     for k in order:
@@ -171,7 +171,7 @@ def _served(views: Sequence[View]) -> list[int]:
 
 
 def _between(defect: F4, views: Sequence[View], served: list[int]) -> F4:
-    """Return the mean over near cameras served, for each view, (views, n_u, n_v)."""
+    """Return for each view the mean over nearby simulated views, (views, n_u, n_v)."""
     angle = np.array([view.angle_deg for view in views])
     module = np.array([view.module for view in views])
     apart = np.abs(angle[:, None] - angle[served][None, :]) % 360

@@ -1,4 +1,4 @@
-"""What a SPECT image says of itself: how it was made, and which corrections were applied."""
+"""The metadata of a SPECT image: how it was made, and which corrections were applied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def about_run(
     scatter: dict[str, npt.NDArray[np.float32]], counter: ViewCounter, options: SpectOptions,
     attenuated: bool, method: ScatterMethod,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what is true of the image of a run."""
+    """Return the facts about the image of a run."""
     counts = {peak.name: int(views.counts[peak.number].sum()) for peak in peaks}
     share = {p.name: float(scatter[p.name].sum()) / max(counts[p.name], 1) for p in peaks}
     collimator = run.scanner.collimator
@@ -71,7 +71,7 @@ def corrections(
         "decay": (options.decay, f"each view to the run's start, {peaks[0].nuclide}"),
         "dead_time": (live, "views' times by the modules' live share"),
         "randoms": (False, "single photons have none"),
-        "normalisation": (False, "crystals are taken as equal"),
+        "normalisation": (False, "crystals are assumed equal"),
         "attenuation": (attenuated, f"µ map of the run, scaled from 511 keV to {energies} keV"),
         "scatter": (method != "none", f"{method} from the windows beside, {shares} of the counts"),
         "collimator_response": (
@@ -89,7 +89,7 @@ def corrections(
 
 
 def _normals(views: ViewSet) -> list[float]:
-    """Return where cameras looked from: the first direction, the step, how many; 0° is +x."""
+    """Return the cameras' viewing directions: the first, the step, how many; 0° is +x."""
     found = sorted({round(math.degrees(math.atan2(v.w[1], v.w[0])) % 360, 1) for v in views.views})
     step = float(np.median(np.diff(found))) if len(found) > 1 else 0.0
     return [found[0], round(step, 3), len(found)]

@@ -1,14 +1,14 @@
-"""Views: the singles of a run, sorted by camera and angle into planar pictures, with their times.
+"""Views: the singles of a run, sorted by camera and angle into planar images, with their times.
 
 A view is a camera within a narrow interval of angles (``view_deg``): a step of a step-and-shoot
 scan, a part of a continuous turn, a part of a column's swivel. Its angle is the mean over the time
-spent there, so that narrow intervals lose nothing. Times come from the angle words: a module stands
-at an angle from its word until the next one. A view's *exposure* is
+spent there, so narrow intervals lose nothing. Times come from the angle words: a module stays at an
+angle from its word until the next one. A view's *exposure* is
 
     E = live share · ∫ 2^(−t/T½) dt    over the time spent there,
 
-so that activities are those of the run's start (``decay`` off: T½ = ∞). Memory is fixed; singles
-may come in any portions, each after the angles that it needs.
+so that activities are those at the run's start (``decay`` off: T½ = ∞). Memory is fixed; singles
+may come in chunks of any size, each after the angles that it needs.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ MOST_PS = 1 << 61
 class View:
     """A camera at an angle: unit vectors in the plane of x and y, and where its crystals are.
 
-    u, w : tangential and outward; centre_mm : of the crystals' front face, (3,)
-    seconds : spent there; exposure_s : live and decayed, see the module's docstring
+    u, w : tangential and outward; centre_mm : centre of the crystals' front face, (3,)
+    seconds : time spent there; exposure_s : live and decayed, see the module docstring
     """
 
     module: int
@@ -67,7 +67,7 @@ class ViewSet:
 def add_counts(
     crystal: Array, window: Array, slot: Array, per_module: int, n_u: int, counts: Array
 ) -> int:
-    """Count singles into ``counts`` (windows, slots, n_u, n_v) u4; return how many had a place.
+    """Count singles into ``counts`` (windows, slots, n_u, n_v) u4; return how many were counted.
 
     ``slot`` : (n,) i8, −1 without a known angle
     """
@@ -87,14 +87,14 @@ class ViewCounter:
 
     Parameters
     ----------
-    windows : how many windows for singles the run has
+    windows : number of the run's windows for singles
     half_life_s : of the nuclide; infinite leaves decay uncorrected
-    keep_events : whether :meth:`events` is asked for afterwards
+    keep_events : whether :meth:`events` will be called afterwards
 
     Attributes
     ----------
-    placed, without_angle : singles with a view, and those whose module had told no angle yet
-    damaged : singles and angles left out: of no crystal or module there is, or no time there can be
+    placed, without_angle : singles with a view, and those whose module had sent no angle yet
+    damaged : singles and angles left out: crystal or module does not exist, or impossible time
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class ViewCounter:
         self.end_ps = 0
 
     def take(self, singles: Records, angles: Records, *, watermark_ps: int) -> None:
-        """Take in angles and the singles that came after them, complete up to a watermark."""
+        """Take in angles and the singles that followed them, complete up to a watermark."""
         angles = self._sound(angles, angles["module"] < self._scanner.n_modules)
         singles = self._sound(singles, singles["crystal"] < self._scanner.n_crystals)
         if len(angles):
@@ -163,7 +163,7 @@ class ViewCounter:
         self._forget(int(singles["time_ps"][-1]))
 
     def _sound(self, records: Records, exists: npt.NDArray[np.bool_]) -> Records:
-        """Return the records of what exists at times that can be; count the others."""
+        """Return the records with an existing source and a possible time; count the others."""
         sound = exists & (records["time_ps"] >= 0) & (records["time_ps"] < MOST_PS)
         if sound.all():
             return records
@@ -171,26 +171,26 @@ class ViewCounter:
         return records[sound]
 
     def gap(self) -> None:
-        """Forget where the modules stand: the stream has a hole, whose time is in no view."""
+        """Forget the modules' angles: the stream has a gap, whose time is in no view."""
         self._last = [None] * self._scanner.n_modules
         self._known = np.empty(0, ANGLE)
 
     def views(self, live_share: Sequence[float] | None = None, *, decay: bool = True) -> ViewSet:
         """Return the views in which any time was spent.
 
-        live_share : of each module, 1 without
+        live_share : of each module, by default 1
 
         Raises
         ------
         SpectError
-            where no module of a scanner that moves has told an angle.
+            if no module of a moving scanner has sent an angle.
         """
         share = np.ones(self._scanner.n_modules) if live_share is None else np.array(live_share)
         seconds, decayed, moment = self._until_now()
         chosen = np.flatnonzero(seconds > 0)
         if not len(chosen):
             raise SpectError(
-                "no angles in the singles log: where the cameras stood is not known. A scanner "
+                "no angles in the singles log: the cameras' positions are unknown. A scanner "
                 "that moves sends angle words (docs/protocol.md); look at `tomoshibi tap angles`"
             )
         made = []
@@ -202,7 +202,7 @@ class ViewCounter:
         return ViewSet(tuple(made), self.counts[:, chosen].astype(np.float32))
 
     def events(self, window: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return view and pixel (iu · n_v + iv) of each single of a window; view −1: none."""
+        """Return view and pixel (iu · n_v + iv) of each single of a window; view −1 if none."""
         kept = self._kept or [np.empty((3, 0), np.int64)]
         windows, slot, pixel = np.concatenate(kept, axis=1)
         module = self._scanner.module
@@ -235,7 +235,7 @@ class ViewCounter:
         return np.asarray(angle_deg % 360.0) if self._wraps else angle_deg
 
     def _forget(self, time_ps: int) -> None:
-        """Keep the angles after a time, and each module's last one before it."""
+        """Discard angles before a time, except each module's last."""
         later = self._known["time_ps"] > time_ps
         before = self._known[~later]
         _, place = np.unique(before["module"][::-1], return_index=True)
@@ -265,7 +265,7 @@ class ViewCounter:
             np.add.at(row, slot, seconds * value)
 
     def _until_now(self) -> F8:
-        """Return the times with what was spent since the last angles."""
+        """Return the times including what was spent since the last angles."""
         spent = self._spent.copy()
         if self._scanner.motion is None:
             span = self.end_ps * 1e-12

@@ -1,9 +1,9 @@
 """DICOM NM (PS3.3 A.5): a reconstructed SPECT image as one multi-frame object, RECON TOMO.
 
-The frames of the object are the planes from the lowest z up (slice vector, C.8.4.15). 16-bit
-pixel values are turned back by the real world value mapping (C.7.6.16.2.11), which says the unit;
-the same slope stands in rescale slope for readers that know no mapping. Several frames of time, or
-gates, become one object each in one series.
+The frames of the object are the planes from the lowest z up (slice vector, C.8.4.15). The real
+world value mapping (C.7.6.16.2.11) converts 16-bit pixel values back and gives the unit; rescale
+slope repeats the factor for readers without mapping support. Each time frame or gate becomes one
+object of the same series.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def write_dicom_nm(
 
     Parameters
     ----------
-    path : of the file; with several frames ``-001`` and so on is added to its stem
+    path : of the file; with several frames ``-001`` and so on is appended to its stem
     image : [x, y, z] or [x, y, z, frame]
-    metadata : of the reconstruction; docs/recon_exchange.md lists the keys that are used
+    metadata : of the reconstruction; docs/recon_exchange.md lists the keys used
 
     Raises
     ------
     ExchangeError
-        for voxels that are not finite, a shape that fits nothing, a disk that is full.
+        if a voxel is not finite, the shape does not fit, or the disk is full.
     """
     volumes = as_volumes(image, grid, frames)
     facts = ScanFacts.of(metadata)
@@ -146,7 +146,7 @@ def _set_rotation(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
 
     Its angle 0 is at the supine patient's back and grows, seen from the feet, counter-clockwise
     towards the patient's left (C.8.4.11). Ours is at +x, the patient's right, and grows towards
-    +y, the front: DICOM's angle = 270° − ours, and what grows here falls there.
+    +y, the front: DICOM's angle = 270° − ours, in the opposite sense.
     """
     start, step, count = facts.more.get("angles_deg") or (0.0, 0.0, 1)
     scan = abs(step) * count

@@ -1,7 +1,7 @@
 """What DICOM PET and NM objects share: patient, study, equipment, orientation, codes, pixels.
 
-Nobody's name or number is ever written: the patient is a placeholder and is marked as such
-(PS3.3 C.12.1.1: patient identity removed), and the image says that it is research.
+No name or patient number is ever written: the patient is a placeholder and marked as such (PS3.3
+C.12.1.1: patient identity removed), and the image is labelled as research.
 
 Planes are axial, in the patient axes of PS3.3 C.7.6.2.1.1
 (:mod:`recon.exchange.images.patient_axes`).
@@ -104,7 +104,7 @@ def _set_equipment(made: Dataset, facts: ScanFacts) -> None:
 
 
 def radiopharmaceutical(facts: ScanFacts) -> Dataset:
-    """Return the item of the radiopharmaceutical information sequence, empty where not known."""
+    """Return the item of the radiopharmaceutical information sequence, empty if unknown."""
     item = Dataset()
     item.RadionuclideCodeSequence = Sequence([])
     if facts.nuclide is not None:
@@ -116,17 +116,17 @@ def radiopharmaceutical(facts: ScanFacts) -> Dataset:
 
 
 def date(facts: ScanFacts, seconds: float) -> str:
-    """Return the day (DA) of a time of the run."""
+    """Return the date (DA) of a time in the run."""
     return f"{facts.at(seconds):%Y%m%d}"
 
 
 def clock(facts: ScanFacts, seconds: float) -> str:
-    """Return the time of day (TM) of a time of the run."""
+    """Return the time of day (TM) of a time in the run."""
     return f"{facts.at(seconds):%H%M%S.%f}"
 
 
 def decimal(value: float) -> str:
-    """Return a decimal string (DS): the most digits that fit into its 16 bytes."""
+    """Return a decimal string (DS) with as many digits as fit into its 16 bytes."""
     if not math.isfinite(value):
         raise ExchangeError(f"{value} cannot stand in a DICOM decimal string")
     for digits in range(16, 0, -1):
@@ -137,18 +137,18 @@ def decimal(value: float) -> str:
 
 
 def _text(words: str, longest: int) -> str:
-    """Return words without backslashes (which part values), cut to a length."""
+    """Return text without backslashes (DICOM's value separator), cut to a length."""
     return words.replace("\\", "/")[:longest]
 
 
 def set_times(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
-    """Set when a frame's events came."""
+    """Set the times at which a frame was measured."""
     made.AcquisitionDate = made.ContentDate = date(facts, frame.start_s)
     made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
 
 
 def corrected_image(facts: ScanFacts, of: Literal["dicom_pet", "dicom_nm"]) -> list[str]:
-    """Return corrected image (0028,0051): the terms of the corrections that were applied."""
+    """Return corrected image (0028,0051): the terms of the applied corrections."""
     terms = [getattr(kind, of) for kind in CORRECTIONS if kind.name in facts.applied]
     return [term for term in terms if term]
 
@@ -167,7 +167,7 @@ def energy_range(low_keV: float, high_keV: float) -> Dataset:
 
 
 def content_hash(volumes: npt.NDArray[np.float32], words: str = "") -> str:
-    """Return 32 hex digits that are others for other voxels or words."""
+    """Return 32 hex digits that change with any voxel or metadata value."""
     content = hashlib.blake2b(np.ascontiguousarray(volumes).data, digest_size=16)
     content.update(words.encode())
     return content.hexdigest()
@@ -180,7 +180,7 @@ def set_place(made: Dataset, grid: ImageGrid, plane: int) -> None:
 
 
 def set_rescale(made: Dataset, slope: str) -> None:
-    """Set the slope that turns pixel values back."""
+    """Set the slope that converts pixel values back."""
     made.RescaleIntercept, made.RescaleSlope = "0", slope
 
 
@@ -193,7 +193,7 @@ def set_image_plane(made: Dataset, grid: ImageGrid) -> None:
 def levels(
     values: npt.NDArray[np.float32], *, signed: bool
 ) -> tuple[npt.NDArray[np.uint16] | npt.NDArray[np.int16], str]:
-    """Return 16-bit pixel values and the slope (DS) that turns them back: value = slope · level.
+    """Return 16-bit pixel values and the slope (DS) that converts them back: value = slope · level.
 
     Rounding is to at most half a slope: 1/131070 of the largest value (1/65534 where signed).
     """

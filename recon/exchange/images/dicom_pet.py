@@ -1,8 +1,8 @@
 """DICOM PET images (PS3.3 A.21): a series of one file for each plane of each frame.
 
-Units follow the image's (PS3.3 C.8.9.1.1.3): Bq/mL is BQML, a body-weight SUV GML, all else
-PROPCPS: proportional to counts per second, with the unit said in the image comments. The corrected
-image list, decay correction and method texts come from the corrections of the image's metadata.
+Units follow the image's (PS3.3 C.8.9.1.1.3): Bq/mL is BQML, a body-weight SUV GML, anything else
+PROPCPS (proportional to counts per second) with the unit in the image comments. Corrected image,
+decay correction and the method texts come from the corrections in the image's metadata.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ def write_dicom_pet(
     frames: Sequence[FrameTime],
     metadata: Mapping[str, Any],
 ) -> list[Path]:
-    """Write an image as a DICOM PET series into a folder of its own; return the files in order.
+    """Write an image as a DICOM PET series into its own folder; return the files in order.
 
     Parameters
     ----------
     image : [x, y, z], or [x, y, z, frame] for a dynamic or gated series
-    frames : one for each volume; gates where each has a ``gate``
-    metadata : of the reconstruction; docs/recon_exchange.md lists the keys that are used
+    frames : one per volume; gates if each has a ``gate``
+    metadata : of the reconstruction; docs/recon_exchange.md lists the keys used
 
     Raises
     ------
     ExchangeError
-        for voxels that are not finite, a folder that holds other files, a disk that is full.
+        if a voxel is not finite, the folder holds other files, or the disk is full.
     """
     volumes = as_volumes(image, grid, frames)
     facts = ScanFacts.of(metadata)
@@ -80,7 +80,7 @@ def write_dicom_pet(
 
 
 class _SeriesFacts:
-    """What all files of a series share, and the planes made of it."""
+    """What all files of a series share; makes their planes."""
 
     def __init__(
         self,
@@ -177,9 +177,9 @@ class _SeriesFacts:
             made.ScatterFractionFactor = decimal(scatter)
 
     def _reference_s(self, frame: FrameTime) -> float:
-        """Return when the activity was what it was on average over the frame, after the
-        series' start: t + ln(λΔ / (1 − e^(−λΔ))) / λ for a frame of Δ from t; its middle where no
-        nuclide is known."""
+        """Return the time after the series' start at which the activity equalled the frame's mean:
+        t + ln(λΔ / (1 − e^(−λΔ))) / λ for a frame of Δ from t; the middle if no nuclide is
+        known."""
         half_life_s = self.facts.half_life_s
         decays = 0.0 if half_life_s is None else math.log(2) / half_life_s * frame.duration_s
         if decays < 1e-6:

@@ -1,7 +1,7 @@
 """The image formats that can be written: one table, for PET and SPECT, offline and from a notebook.
 
-A new format is one function and one line in :data:`WRITERS`; the command line, the refusals and
-the help texts read their names from here.
+A new format is one function and one line in :data:`WRITERS`; the command line, its errors and help
+texts take the names from here.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from recon.exchange.scan_facts import nameable
 
 @dataclass(frozen=True)
 class MadeImage:
-    """An image with all that the formats tell of it.
+    """An image with everything the formats record about it.
 
     image : (x, y, z) or (x, y, z, frame) f4
     frames : the time of each volume
     metadata : what was applied, counted and measured; becomes the JSON beside a NIfTI file
-    modality : which of DICOM's image kinds it is
+    modality : as in DICOM
     """
 
     image: Image
@@ -39,7 +39,7 @@ class MadeImage:
 
 
 Writer = Callable[[MadeImage, Path], Path]
-"""Writes one format; the path is the NIfTI file's, the result is what a person would open."""
+"""Writes one format; the path is the NIfTI file's, the result is the file or folder to open."""
 
 
 def stem_of(path: Path) -> str:
@@ -68,17 +68,17 @@ def _interfile(made: MadeImage, path: Path) -> Path:
 
 
 def _with_scatter(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata with what DICOM asks for of the scatter."""
+    """Return the metadata with what DICOM requires about scatter."""
     fraction = metadata["corrections"]["scatter"].get("fraction")
     return metadata if fraction is None else {**metadata, "scatter_fraction": fraction}
 
 
 WRITERS: dict[str, Writer] = {"nifti": _nifti, "dicom": _dicom, "interfile": _interfile}
-"""Every format by its name; insertion order is the order in help texts."""
+"""Every format by name, in the order of the help texts."""
 
 
 def formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats in a list such as ``nifti,dicom``; raises ExchangeError for others."""
+    """Return the formats in a list such as ``nifti,dicom``; raises ExchangeError if unknown."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
         if name not in WRITERS:
@@ -94,7 +94,7 @@ def write_images(made: MadeImage, path: Path, formats: Sequence[str]) -> list[Pa
     Raises
     ------
     ExchangeError, FileWriteError
-        where a format cannot hold the image, or the disk refuses it.
+        if a format cannot hold the image, or it cannot be written to disk.
     """
     known = replace(made, metadata=nameable(made.metadata)) if made.modality == "PET" else made
     return [WRITERS[name](made if name == "nifti" else known, path) for name in formats]

@@ -4,7 +4,7 @@ Interfile 3.3 (A. Todd-Pokropek, T. Cradduck, F. Deconinck, Nucl. Med. Commun. 1
 STIR's keys for PET (STIR, "Interfile" in its glossary and ``interfile_keys``). Values are float32,
 little-endian, x fastest, frames one after another. STIR's image axes for a patient lying head in
 and supine are LPS: x to the patient's left, y to the back, z to the head; ours are RAS, so x and y
-are turned round. ``first pixel offset`` is the centre of the first voxel from the scanner's centre.
+are reversed. ``first pixel offset`` is the centre of the first voxel from the scanner's centre.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write_interfile(
     Raises
     ------
     ExchangeError
-        for voxels that are not finite, a shape that fits nothing, a disk that is full.
+        if a voxel is not finite, the shape does not fit, or the disk is full.
     """
     volumes = as_volumes(image, grid, frames)
     facts = ScanFacts.of(metadata)

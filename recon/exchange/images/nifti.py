@@ -1,9 +1,9 @@
-"""NIfTI: the image with its orientation, and a JSON file beside it that says the rest.
+"""NIfTI: the image with its orientation, and a JSON file beside it with the rest.
 
 The scanner's frame is right-handed with z along the bore. The patient is assumed head first and
 supine: +z is superior and +y (the ceiling) anterior, so +x = y × z is the patient's right. The
-frame then *is* NIfTI's RAS and the affine is diagonal. Who lies otherwise must be turned by the
-reader; the sidecar states the assumption.
+frame then *is* NIfTI's RAS and the affine is diagonal. Images of any other position must be
+reoriented by the reader; the sidecar states the assumption.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def write_nifti(
     Parameters
     ----------
     image : [x, y, z], or [x, y, z, frame]
-    frames : one for each volume of a 4-D image; the JSON has their times. The header's fourth step
-        is theirs where all are equally long, else 0 (NIfTI knows no other)
+    frames : one per volume of a 4-D image; the JSON has their times. The header's time step is
+        their length if all are equal, else 0 (NIfTI cannot express more)
 
     Raises
     ------
     ExchangeError
-        for another shape, voxels that are not finite, a disk that refuses.
+        if the shape does not fit, a voxel is not finite, or the file cannot be written.
     """
     if frames or np.ndim(image) != 3:
         volumes: npt.NDArray[Any] = as_volumes(image, grid, frames)
@@ -98,8 +98,8 @@ def _common_duration_s(frames: Sequence[FrameTime]) -> float:
 
 
 def _frame_times(frames: Sequence[FrameTime]) -> dict[str, list[Any]]:
-    """Return frame times under the keys of BIDS (PET, "FrameTimesStart", s), and what more is
-    known of the frames."""
+    """Return frame times under the keys of BIDS (PET, "FrameTimesStart", s), and what else is known
+    about the frames."""
     times: dict[str, list[Any]] = {
         "FrameTimesStart": [frame.start_s for frame in frames],
         "FrameDuration": [frame.duration_s for frame in frames],

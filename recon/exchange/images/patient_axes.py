@@ -1,7 +1,7 @@
 """Our images in the patient axes of DICOM and STIR, LPS: x runs left, y to the back, z to the head.
 
 The scanner's frame is taken as RAS (:mod:`recon.exchange.images.nifti`: head first, supine), so x
-and y change sign and run the other way round.
+and y change sign and direction.
 """
 
 from __future__ import annotations

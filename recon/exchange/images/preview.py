@@ -1,4 +1,4 @@
-"""Pictures of imported data: three cuts through an image, its lines or sinograms beside them."""
+"""Pictures of imported data: three cuts through an image, with lines or sinograms beside them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def save_cuts(
 
     beside : a title and a 2-D array (a sinogram) shown first
     points_mm : marked with rings
-    at_mm : where the cuts lie; the middle of the image's activity where it is not given
-    projected : show the greatest value along each axis in place of a cut, up to a fifth of all
+    at_mm : position of the cuts; default: the centre of the image's activity
+    projected : show the maximum along each axis instead of a cut, scaled to a fifth of the maximum
     """
     from matplotlib.figure import Figure
 
@@ -72,5 +72,5 @@ def _draw(panel: Any, image: Image, grid: ImageGrid, axis: int, at_mm: F8, proje
     top = 0.2 * float(shown.max()) if projected else float(np.percentile(shown, 99.9))
     top = max(top, 1e-30)
     panel.imshow(shown.T, origin="lower", extent=extent, cmap="gray_r", vmin=0, vmax=top)
-    where = "greatest along" if projected else f"{at_mm[axis]:.0f} mm on"
+    where = "maximum along" if projected else f"{at_mm[axis]:.0f} mm on"
     panel.set_title(f"{where} {'xyz'[axis]}", fontsize=9)

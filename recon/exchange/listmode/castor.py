@@ -1,15 +1,14 @@
 """CASToR list mode: datafile (.Cdh header, .Cdf events) and scanner look-up table (.hscan, .lut).
 
 Format: CASToR 3.1, classes iDataFilePET (WriteHeader, WriteListEvent) and iScannerPET. An event is
-the time in ms (u4), then f4 values as far as the header's flags say so, in this order: attenuation
+the time in ms (u4), then f4 values as the header's flags select, in this order: attenuation
 correction factor, scatter rate, random rate (1/s), normalisation factor, TOF (ps); then the two
-crystals (u4). Factors are those that counts are multiplied with: exp(+∫µ) and 1 / efficiency.
+crystals (u4). Factors are those by which counts are multiplied: exp(+∫µ) and 1 / efficiency.
 
-CASToR's element is layer · crystals + crystal, a layer for each DOI bin; its place in the table is
-the point that stands for the depth (``hw.scanner.geometry.crystal_position_mm``), so that no mean
-depth of interaction is to be added (−1 in the header). Orientations point outwards. CASToR puts the
-event at L/2 + TOF·c/2 from its first crystal, so with crystal_a first, TOF is −tof_ps of our
-record.
+CASToR's element is layer · crystals + crystal, one layer per DOI bin; its position in the table is
+the point that represents the depth (``hw.scanner.geometry.crystal_position_mm``), so no mean depth
+of interaction is added (−1 in the header). Orientations point outwards. CASToR puts the event at
+L/2 + TOF·c/2 from its first crystal, so with crystal_a first, TOF is −tof_ps of our record.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ LONGEST_MS = 2**32 - 1
 
 @dataclass(frozen=True)
 class CastorOptions:
-    """What goes into a file besides crystals and times.
+    """What a file holds besides crystals and times.
 
     corrections : functions of records that give each event's factor, or its rate in 1/s
     tof : whether events carry their time difference
@@ -61,7 +60,7 @@ class CastorOptions:
 
 
 def event_type(options: CastorOptions) -> np.dtype[Any]:
-    """Return an event as it stands in the .Cdf."""
+    """Return the dtype of an event in the .Cdf."""
     fields = [("time_ms", "<u4")]
     fields += [(name, "<f4") for name in CORRECTIONS if name in options.corrections]
     fields += [("tof_ps", "<f4")] if options.tof else []
@@ -85,7 +84,7 @@ def write_castor(
     Raises
     ------
     ExchangeError
-        where the disk refuses; nothing is left of the datafile then.
+        if the disk refuses; no part of the datafile is left then.
     """
     header, data = path.with_suffix(".Cdh"), path.with_suffix(".Cdf")
     kind = event_type(options)

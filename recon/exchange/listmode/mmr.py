@@ -10,10 +10,10 @@ View v and bin b are the crystals (of 504 places around, every ninth of which is
 
     d1 = v + ⌊t/2⌋,  d2 = v − ⌊(t + 1)/2⌋ + 252  (mod 504),  t = b − 172
 
-(STIR, ProjDataInfoCylindricalNoArcCorr). That no event falls into a gap confirms it on real data.
-Segment ±k is ring1 − ring2 = ±k: with it the measured list is more likely than with the opposite
-(by 1500 in the log-likelihood after 6 iterations). Crystals are taken to stand on a circle. Which
-way round the views run is not told: the picture may be a mirror image.
+(STIR, ProjDataInfoCylindricalNoArcCorr). Real data confirm this: no event falls into a gap. Segment
+±k is ring1 − ring2 = ±k: with it the measured list is more likely than with the opposite (by 1500
+in the log-likelihood after 6 iterations). Crystals are assumed to lie on a circle. The direction of
+the views is not documented: the picture may be a mirror image.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from recon.exchange.errors import ExchangeError
 CRYSTALS_AROUND = 504
 GAP_EVERY = 9
 DEPTH_MM = 7.0
-"""Mean depth of interaction, as STIR has it for this scanner."""
+"""Mean depth of interaction, as in STIR for this scanner."""
 
 MOST = 1e6
-"""Above every number of a header."""
+"""Larger than any number in a header."""
 
 Counts = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
 class MmrHeader:
-    """What is needed of a header (.l.hdr, Interfile with Siemens' keys).
+    """The values used from a header (.l.hdr, Interfile with Siemens' keys).
 
     segment_planes : planes of segment 0, +1, −1, +2 …
     """
@@ -57,7 +57,7 @@ class MmrHeader:
 
     @property
     def sinograms(self) -> int:
-        """Sinograms of all segments."""
+        """Number of sinograms of all segments."""
         return sum(self.segment_planes)
 
 
@@ -75,7 +75,7 @@ class MmrEvents:
 
     @property
     def duration_s(self) -> float:
-        """From the first to the last time that is told."""
+        """From the first to the last time word."""
         return float(np.ptp(self.time_ms) + 1) / 1000 if len(self.time_ms) else 0.0
 
 
@@ -85,7 +85,7 @@ def read_header(path: Path) -> MmrHeader:
     Raises
     ------
     ExchangeError
-        for a missing key, or a segment table that is not of this scanner's span-1 kind.
+        if a key is missing, or the segment table is not this scanner's span-1 table.
     """
     try:
         text = path.read_text(encoding="latin-1")
@@ -142,7 +142,7 @@ def read_mmr(path: Path, header: MmrHeader) -> MmrEvents:
     Raises
     ------
     ExchangeError
-        where words are cut, or addresses lie beyond the header's sinograms.
+        if a word is cut short, or an address lies beyond the header's sinograms.
     """
     try:
         raw = path.read_bytes()
@@ -186,7 +186,7 @@ def ring_pairs(header: MmrHeader) -> I8:
 
 
 def crystals_of(view: I8, bin_: I8, bins: int) -> tuple[I8, I8]:
-    """Return the places around (0 … 503) of a view and bin."""
+    """Return the crystal positions around the ring (0 … 503) of a view and bin."""
     t = bin_ - bins // 2
     d1 = (view + (t >> 1)) % CRYSTALS_AROUND
     d2 = (view - ((t + 1) >> 1) + CRYSTALS_AROUND // 2) % CRYSTALS_AROUND
@@ -207,8 +207,8 @@ def lines(header: MmrHeader, view: I8, bin_: I8, sinogram: I8) -> Lors:
 
 
 def all_addresses(header: MmrHeader, count: int, seed: int) -> tuple[I8, I8, I8]:
-    """Return ``count`` addresses drawn evenly from all that have two crystals: view, bin,
-    sinogram; what a sensitivity image is estimated from."""
+    """Return ``count`` addresses (view, bin, sinogram) drawn evenly from all that have two
+    crystals, to estimate a sensitivity image from."""
     rng = np.random.default_rng(seed)
     view = rng.integers(0, header.views, 2 * count)
     bin_ = rng.integers(0, header.bins, 2 * count)
@@ -219,7 +219,7 @@ def all_addresses(header: MmrHeader, count: int, seed: int) -> tuple[I8, I8, I8]
 
 
 def line_count(header: MmrHeader) -> int:
-    """Return how many lines there are: addresses with two crystals."""
+    """Return the number of lines: addresses with two crystals."""
     view, bin_ = np.divmod(np.arange(header.views * header.bins), header.bins)
     d1, d2 = crystals_of(view, bin_, header.bins)
     return int(((d1 % GAP_EVERY != 0) & (d2 % GAP_EVERY != 0)).sum()) * header.sinograms
@@ -227,8 +227,8 @@ def line_count(header: MmrHeader) -> int:
 
 def ssrb(events: MmrEvents) -> tuple[Counts, Counts]:
     """Return prompts and delayeds as sinograms [2·rings − 1, views, bins]: single-slice rebinning,
-    every line in the plane in the middle of its rings (M. E. Daube-Witherspoon, G. Muehllehner,
-    J. Nucl. Med. 28 (1987) 1717)."""
+    every line in the plane midway between its rings (M. E. Daube-Witherspoon, G. Muehllehner, J.
+    Nucl. Med. 28 (1987) 1717)."""
     plane = ring_pairs(events.header).sum(axis=1)[events.sinogram]
     return _histograms(events, plane, 2 * events.header.rings - 1)
 

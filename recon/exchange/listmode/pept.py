@@ -1,12 +1,12 @@
 """Lines of response of a positron camera with two parallel screens (PEPT), as text.
 
 Format of the University of Birmingham's Positron Imaging Centre: a header that ends in a blank
-line and names the screens' distance, then rows ``t x1 y1 x2 y2``: ms, and mm on each screen; a row
-of another number of values (the file's last) is counted. D. J. Parker et al., Nucl. Instrum.
-Methods A 326 (1993) 592.
+line and names the screens' distance, then rows ``t x1 y1 x2 y2``: ms, and mm on each screen; rows
+with another number of values (such as the file's last) are counted. D. J. Parker et al., Nucl.
+Instrum. Methods A 326 (1993) 592.
 
-The frame here is right-handed with z from the first screen to the second; its origin is the middle
-between the screens, and of all that was hit on them.
+The frame here is right-handed with z from the first screen to the second; its origin lies midway
+between the screens, at the centre of the area hit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recon.core.grid import Image, ImageGrid
 from recon.exchange.errors import ExchangeError
 
 DEPTH_SHARE = 0.6
-"""Part of the screens' distance, about the middle, that the image holds."""
+"""Central part of the distance between the screens that the image covers."""
 
 FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
 
@@ -33,10 +33,10 @@ FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
 class PeptList:
     """Lines in order of time.
 
-    time_s : (n,) since the file's own zero
-    origin_mm : of this frame in the file's coordinates, z from the first screen
-    half_mm : half the extent of what was hit along x and y
-    other_rows : rows that are no lines
+    time_s : (n,) since the file's time zero
+    origin_mm : origin of this frame in the file's coordinates, z from the first screen
+    half_mm : half the extent of the area hit, along x and y
+    other_rows : rows that are not lines
     """
 
     lors: Lors
@@ -50,7 +50,7 @@ class PeptList:
         return len(self.time_s)
 
     def grid(self, voxel_mm: float) -> ImageGrid:
-        """Return the grid of an image of what lies between the screens."""
+        """Return the grid of an image of the space between the screens."""
         extent = np.array([*(2 * self.half_mm), DEPTH_SHARE * self.separation_mm])
         x, y, z = (max(1, int(n)) for n in np.ceil(extent / voxel_mm))
         if x * y * z > MOST_VOXELS:
@@ -60,7 +60,7 @@ class PeptList:
         return ImageGrid((x, y, z), (voxel_mm, voxel_mm, voxel_mm))
 
     def parts(self, step_s: float) -> Iterator[tuple[float, EventList]]:
-        """Yield the events of each step of time and the time where it ends, since the first."""
+        """Yield the events of each time step, and its end time since the first event."""
         time = self.time_s - self.time_s[0]
         ends = step_s * np.arange(1, max(1, np.ceil(time[-1] / step_s)) + 1)
         ends[-1] = max(ends[-1], time[-1])
@@ -77,7 +77,7 @@ def read_pept(path: Path) -> PeptList:
     Raises
     ------
     ExchangeError
-        where there are no rows, no distance of the screens, or values that are not finite.
+        if rows or the screens' distance are missing, or a value is not finite.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -137,10 +137,10 @@ def _centred(table: F8, separation: float, other: int) -> PeptList:
 
 
 def point_sources(image: Image, grid: ImageGrid, count: int, *, apart_mm: float = 30.0) -> F8:
-    """Return where the hottest points of an image lie, (count, 3) mm, the hottest first.
+    """Return the positions of an image's hottest points, (count, 3) mm, hottest first.
 
-    Each is the centre of gravity within a third of ``apart_mm`` of the hottest voxel that is
-    further than ``apart_mm`` from those before.
+    Each is the centre of gravity within a third of ``apart_mm`` of the hottest voxel further than
+    ``apart_mm`` from those found before.
     """
     x, y, z = grid.axes_mm()
     left = image.astype(np.float64)

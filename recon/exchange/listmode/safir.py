@@ -8,9 +8,9 @@ the files of STIR's examples (SAFIR_genericScanner). A record is a little-endian
     time    ms (48), 15 reserved, type 1
 
 Rings count axial crystals from the lowest z, detectors crystals around from +x counter-clockwise,
-layers DOI bins. The crystal map gives each its place. STIR's axes for a patient head in and supine
-are LPS, ours RAS (:mod:`recon.exchange.images.nifti`): places in the map are turned by 180° about
-z, so that STIR's image lies as it should. Times of flight are not in this format.
+layers DOI bins. The crystal map gives each its position. STIR's axes for a patient head in and
+supine are LPS, ours RAS (:mod:`recon.exchange.images.nifti`): positions in the map are turned by
+180° about z, so that STIR's image is oriented correctly. The format has no time of flight.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def safir_index(scanner: Scanner, crystal: npt.ArrayLike) -> tuple[U8, U8]:
 
 
 def safir_words(records: Records, scanner: Scanner, *, delayed: bool = False) -> U8:
-    """Return records as words of the format, without times."""
+    """Return records as words of the format, without time words."""
     ring_a, detector_a = safir_index(scanner, records["crystal_a"])
     ring_b, detector_b = safir_index(scanner, records["crystal_b"])
     layers = records["doi_a"].astype(np.uint64) | records["doi_b"].astype(np.uint64) << np.uint64(4)
@@ -70,13 +70,12 @@ def write_safir(
     delayeds: bool = True,
     progress: Callable[[int], None] = lambda events: None,
 ) -> list[Path]:
-    """Write ``path`` (.clm.safir), its crystal map, the template of projections (.hs) and the .par
-    that STIR is given; return them.
+    """Write ``path`` (.clm.safir), crystal map, projection template (.hs) and .par; return them.
 
     Raises
     ------
     ExchangeError
-        for a scanner whose rings, detectors or layers do not fit the bits, or a disk that refuses.
+        if the rings, detectors or layers do not fit the bits, or the file cannot be written.
     """
     _check_fits(scanner)
     stem = path.name.removesuffix(".safir").removesuffix(".clm")
@@ -143,7 +142,7 @@ def _map_text(scanner: Scanner, geometry: Geometry) -> str:
 
 
 def _template(scanner: Scanner, crystal_map: str, stem: str) -> str:
-    """Return a template of projection data of the scanner in STIR's "Generic" geometry."""
+    """Return a projection data template of the scanner in STIR's "Generic" geometry."""
     module, ring = scanner.module, scanner.ring
     rings = ring.n_rings * module.n_v
     around = ring.modules_per_ring * module.n_u

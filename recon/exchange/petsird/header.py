@@ -1,13 +1,13 @@
-"""What a PETSIRD file says about the scanner, made of a preset (PETSIRD 0.12, ScannerInformation).
+"""The scanner description of a PETSIRD file, made from a preset (PETSIRD 0.12, ScannerInformation).
 
-One type of module, replicated as the preset's modules are and in their order. Its detecting
+One type of module, replicated in the order and places of the preset's modules. Its detecting
 elements are boxes: element = crystal in module · DOI bins + DOI bin, so that a detection bin is
 
     (global crystal · DOI bins + DOI bin) · energy bins + energy bin.
 
 Events are stored with the larger bin first, which is crystal_b's; PETSIRD's TOF (t_first −
-t_second)·c/2 is then tof_ps·c/2 of our record. PETSIRD has no time of single coincidences, only
-that of their block.
+t_second)·c/2 is then tof_ps·c/2 of our record. PETSIRD has no time for each coincidence, only that
+of its block.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ MATERIALS = {
 class Binning:
     """How energies and time differences are cut into bins.
 
-    energy_bins : equal ones from LLD to ULD; 1 keeps no energy
-    tof_width_ps, tof_bins : bins from −window_ps up
+    energy_bins : number of equal bins from LLD to ULD; 1 keeps no energy
+    tof_width_ps, tof_bins : width and number of bins from −window_ps up
     """
 
     lld_keV: float
@@ -68,7 +68,7 @@ class Binning:
         energy_bins: int = 1,
         tof_bin_ps: int | None = None,
     ) -> Binning:
-        """Return the bins of a run; without TOF there is one, the coincidence window itself."""
+        """Return the bins of a run; without TOF a single one, the coincidence window itself."""
         if tof_bin_ps is None:
             tof_bin_ps = TOF_BIN_PS if scanner.acquisition.tof else 0
         width = tof_bin_ps or 2 * window_ps
@@ -112,7 +112,7 @@ def header_of(
     delayeds: bool = True,
     efficiency: npt.NDArray[np.floating[Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return the header of a file as the schema's record.
+    """Return a file's header as the schema's record.
 
     efficiency : (n_crystals,) relative efficiencies of the crystals; None for 1
     """
@@ -190,7 +190,7 @@ def _element_transforms(scanner: Scanner) -> npt.NDArray[np.float32]:
 
 
 def _module_transforms(geometry: Geometry) -> npt.NDArray[np.float32]:
-    """Return how each module's axes stand in the scanner: (m, 3, 4), columns u, v, w, centre."""
+    """Return each module's pose in the scanner: (m, 3, 4), columns u, v, w, centre."""
     made = np.zeros((len(geometry.module_axes), 3, 4), np.float32)
     made[:, :, :3] = geometry.module_axes.transpose(0, 2, 1)
     made[:, :, 3] = geometry.module_centre_mm
@@ -198,13 +198,13 @@ def _module_transforms(geometry: Geometry) -> npt.NDArray[np.float32]:
 
 
 def _allowed_pairs(geometry: Geometry) -> list[list[int]]:
-    """Return symmetry group 0 for module pairs that may coincide, else −1: lower triangle."""
+    """Return symmetry group 0 for module pairs that may coincide, else −1; lower triangle."""
     allowed = geometry.allowed_pairs
     return [[0 if allowed[i, j] else -1 for j in range(i + 1)] for i in range(len(allowed))]
 
 
 def _unit_pairs(elements: int) -> dict[str, Any]:
-    """Return pair efficiencies of 1, written out only where they are few: absent means 1, too."""
+    """Return pair efficiencies of 1, written out only if few: absent also means 1."""
     few = elements <= FULL_EFFICIENCIES
     return {"values": [np.ones(elements, np.float32)] * elements if few else [], "sgid": 0}
 
@@ -245,7 +245,7 @@ def _exam(facts: ScanFacts) -> dict[str, Any]:
 
 
 def _radiopharmaceuticals(facts: ScanFacts, start_ns: int) -> list[dict[str, Any]]:
-    """Return the nuclide, where it is known and has a code."""
+    """Return the nuclide, if known and in the code table."""
     code = NUCLIDE_CODES.get(facts.nuclide.name) if facts.nuclide is not None else None
     if code is None:
         return []
@@ -265,7 +265,7 @@ def _radiopharmaceuticals(facts: ScanFacts, start_ns: int) -> list[dict[str, Any
 
 
 def header_nuclide(header: dict[str, Any]) -> str:
-    """Return the nuclide that a header names by its SNOMED CT code, "" for none."""
+    """Return the nuclide of a header's SNOMED CT code, "" if none."""
     exam = header["exam"]
     for one in exam["radiopharmaceuticals"] if exam else []:
         value = one["radionuclideCodeSequence"]["codeValue"]

@@ -1,9 +1,9 @@
-"""PETSIRD list mode read: the header, then the coincidences as records of ours, in parts.
+"""Reads PETSIRD list mode: the header, then the coincidences as our records, in parts.
 
-Times are those of the blocks: PETSIRD knows no other. The events of a block are spread over it
-evenly in the order in which they stand. Bins become the crystals that
-:mod:`recon.exchange.petsird.scanner_fit` finds for them; an energy becomes the middle of its bin, a
-time difference that of its TOF bin, 0 where there is only one.
+Times are those of the blocks: PETSIRD has no others. The events of a block are spread evenly over
+it in their order. Bins become the crystals that :mod:`recon.exchange.petsird.scanner_fit` finds for
+them; an energy becomes the middle of its bin, a time difference that of its TOF bin, 0 where there
+is only one.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _MOVEMENTS = {2: "bed movement", 3: "gantry movement"}
 
 @dataclass
 class Skipped:
-    """What a file holds that is not read, counted by its kind."""
+    """What a file holds that is not read, counted by kind."""
 
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, what: str, number: int = 1) -> None:
-        """Count something that was left out."""
+        """Count something skipped."""
         if number:
             self.counts[what] = self.counts.get(what, 0) + number
 
@@ -51,7 +51,7 @@ class BinMap:
 
     crystal, doi : of each detecting element of each module (module · elements + element)
     energy_dkeV : (energy bins,) the middle of each in 0.1 keV
-    tof_ps : (TOF bins,) t_first − t_second in the middle of each
+    tof_ps : (TOF bins,) t_first − t_second, the middle of each
     """
 
     crystal: npt.NDArray[np.uint32]
@@ -63,11 +63,11 @@ class BinMap:
 class PetsirdFile:
     """An open file; ``header`` is its first step, :meth:`parts` reads the rest.
 
-    ``skipped`` counts what was left out, ``until_ms`` says how far the blocks reached.
+    ``skipped`` counts what was left out, ``until_ms`` is the end of the last block read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open and read the header; raises ExchangeError where it is no PETSIRD."""
+        """Open and read the header; raises ExchangeError if it is not PETSIRD."""
         self.path = path
         self.skipped = Skipped()
         self.until_ms = 0
@@ -98,7 +98,7 @@ class PetsirdFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._view.release()
         self._map.close()
 
@@ -107,12 +107,12 @@ class PetsirdFile:
     ) -> Iterator[Part]:
         """Yield prompts and delayeds as records, in the order of the file.
 
-        progress : called with the bytes read, and all there are
+        progress : called with the bytes read and the total
 
         Raises
         ------
         ExchangeError
-            where the file ends too early or the scanner moves during the scan.
+            if the file ends too early or the scanner moves during the scan.
         """
         data = np.frombuffer(self._view, np.uint8)
         n_bins = len(bins.crystal) * len(bins.energy_dkeV)
@@ -144,7 +144,7 @@ class PetsirdFile:
         self.skipped.add("coincidences of bins that the scanner does not have", int(state[3]))
 
     def _other(self, state: npt.NDArray[np.int64], bins: BinMap) -> Iterator[Part]:
-        """Read one block that is not of plain coincidences alone."""
+        """Read one block that holds more than plain coincidences."""
         block = self.schema.codec("PETSIRD.TimeBlock")
         (case, value), at = block.read(self._view, int(state[0]))
         state[0], state[1] = at, state[1] - 1
@@ -172,7 +172,7 @@ class PetsirdFile:
 
 
 def _check_schema(schema: Schema) -> None:
-    """Refuse a file whose blocks of events are of other types than the kernels read."""
+    """Raise if the file's event blocks have types that the kernels cannot read."""
     ours = Schema(SCHEMA_PATH.read_text(encoding="utf-8"))
     for name in _EVENT_TYPES:
         if schema.definition(name) != ours.definition(name):
@@ -213,7 +213,7 @@ def records_of(
 def _spread(
     start_ms: npt.NDArray[np.int64], stop_ms: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return times (ps) that lie evenly in each block, in the order of the events."""
+    """Return times (ps) spread evenly over each block, in the order of the events."""
     new = np.flatnonzero(np.diff(start_ms, prepend=start_ms[0] - 1))
     count = np.diff(new, append=len(start_ms))
     place = np.arange(len(start_ms)) - np.repeat(new, count)
@@ -222,7 +222,7 @@ def _spread(
 
 
 def energy_middles(edges_keV: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint16]:
-    """Return the middle of each energy bin in 0.1 keV; one of 0 where there are no edges."""
+    """Return the middle of each energy bin in 0.1 keV; a single 0 if there are no edges."""
     if len(edges_keV) < 2:
         return np.zeros(1, np.uint16)
     middles_keV = _middles(edges_keV, MOST_KEV, "energy")
@@ -238,7 +238,7 @@ def tof_middles(edges_mm: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int32
 
 
 def _middles(edges: npt.NDArray[np.floating[Any]], most: float, what: str) -> F8:
-    """Return the middles of bins, whose edges must ascend and be no more than ``most``."""
+    """Return the middles of bins; edges must ascend and number at most ``most``."""
     found = np.asarray(edges, np.float64)
     if not ((np.abs(found) <= most).all() and (np.diff(found) > 0).all()):
         raise ExchangeError(

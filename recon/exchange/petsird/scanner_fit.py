@@ -1,9 +1,9 @@
-"""A scanner of ours found in the geometry of a PETSIRD file, where it fits.
+"""Fits one of our scanners to the geometry of a PETSIRD file.
 
-Our presets are rings of equal flat modules (docs/scanners.md): PETSIRD's can be anything. Here all
-detecting elements are placed by the file's transforms, a preset is fitted to them, and then every
-element is compared with the crystal and DOI bin of the preset that it became: what lies further
-than ``TOLERANCE_MM`` off is refused, so that a wrong fit cannot pass.
+Our presets are rings of equal flat modules (docs/scanners.md); PETSIRD's can be anything. All
+detecting elements are placed by the file's transforms and a preset is fitted to them; then every
+element is compared with the crystal and DOI bin assigned to it. Any that is more than
+``TOLERANCE_MM`` off is an error, so that a wrong fit cannot pass.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ADVICE = "only rings of equal flat modules fit a preset; reconstruct it with STI
 
 @dataclass(frozen=True)
 class FittedScanner:
-    """A preset, the TOML text of it, what the file's bins are in it, and by how much the file's
-    frame was turned about z to bring a module to +x."""
+    """A preset, its TOML text, what the file's bins are in it, and the rotation about z that
+    brought a module of the file to +x."""
 
     scanner: Scanner
     toml: str
@@ -58,7 +58,7 @@ def fit_scanner(header: dict[str, Any], *, name: str = "imported") -> FittedScan
     Raises
     ------
     ExchangeError
-        saying what does not fit.
+        if the geometry does not fit; the message says what.
     """
     about = header["scanner"]
     types = about["scannerGeometry"]["replicatedModules"]
@@ -177,7 +177,7 @@ def _bins(
 
 
 def _compare(scanner: Scanner, centre: F8, bins: BinMap) -> None:
-    """Refuse where an element does not lie where its crystal and DOI bin lie."""
+    """Raise if an element does not lie where its crystal and DOI bin do."""
     geometry, module = build_geometry(scanner), scanner.module
     depth = (bins.doi + 0.5) * (module.thickness_mm / module.doi_bins)
     ours = geometry.crystal_front_mm[bins.crystal] + (
@@ -198,7 +198,7 @@ def _toml(
     ring: tuple[int, int, float],
     modules: dict[str, Any],
 ) -> str:
-    """Return the preset as TOML; what PETSIRD does not tell is set to no effect."""
+    """Return the preset as TOML; what PETSIRD does not give is set to have no effect."""
     rings, sectors, ring_pitch_mm = ring
     n_u, n_v, n_w = block.n
     width, height, thick = (n * p for n, p in zip(block.n, block.pitch_mm, strict=True))
@@ -265,7 +265,7 @@ voxel_mm = [{voxel_mm}, {voxel_mm}, {voxel_mm}]
 
 
 def _least_sector_difference(about: dict[str, Any], sectors: int) -> int:
-    """Return the least difference of sectors that coincides, by the table of module pairs; 1 where
+    """Return the smallest sector difference that coincides, from the table of module pairs; 1 if
     the file has none."""
     table = about["detectionEfficiencies"]["modulePairSGIDLUT"]
     least = sectors

@@ -1,4 +1,4 @@
-"""PETSIRD's time blocks of coincidences as bytes, and back, at the speed of memory.
+"""Encodes PETSIRD's time blocks of coincidences to bytes, and decodes them, at memory speed.
 
 The layout is that of ``recon.exchange.petsird.yardl`` for the types TimeBlock, EventTimeBlock and
 CoincidenceEvent of ``petsird_schema.json``. A block of events is
@@ -18,13 +18,13 @@ MOST_EVENT_BYTES = 15
 MOST_BLOCK_BYTES = 40
 
 DONE, FULL, OTHER, TORN = 0, 1, 2, 3
-"""Why decoding stopped: end of the stream, no more room, a block that is none of plain
-coincidences, or bytes that end too early."""
+"""Why decoding stopped: end of the stream, no more room, a block other than plain coincidences, or
+truncated bytes."""
 
 
 @kernel
 def put(out: Array, at: int, value: int) -> int:
-    """Write an unsigned integer as a varint; return the place behind it."""
+    """Write an unsigned integer as a varint; return the position after it."""
     rest = np.uint64(value)
     while rest >= np.uint64(0x80):
         out[at] = np.uint8((rest & np.uint64(0x7F)) | np.uint64(0x80))
@@ -62,7 +62,7 @@ def _put_events(out: Array, at: int, words: Array, first: int, stop: int, layout
 def _put_list(
     out: Array, at: int, words: Array, first: int, stop: int, layout: Array, stored: int
 ) -> int:
-    """Write the lists of coincidences of the one pair of module types, or none."""
+    """Write the coincidence lists of the only pair of module types, or none."""
     if not stored:
         out[at] = 0
         return at + 1
@@ -83,10 +83,10 @@ def encode_blocks(
     delayeds_stored: int,
     out: Array,
 ) -> int:
-    """Write ``n_blocks`` time blocks of ``block_ms`` to ``out``; return how many bytes that are.
+    """Write ``n_blocks`` time blocks of ``block_ms`` to ``out``; return the number of bytes.
 
-    Events are words in order of time; those before a block that was written already go into the
-    first. ``out`` needs ``MOST_EVENT_BYTES`` an event and ``MOST_BLOCK_BYTES`` a block.
+    Events are words in order of time; those belonging to a block already written go into the first.
+    ``out`` needs ``MOST_EVENT_BYTES`` an event and ``MOST_BLOCK_BYTES`` a block.
     """
     at, p, d = 0, 0, 0
     block_ps = block_ms * 1_000_000_000
@@ -113,7 +113,7 @@ def encode_blocks(
 
 @kernel
 def get(data: Array, at: int, found: Array) -> int:
-    """Read a varint into ``found[0]``; return the place behind it, or −1 where data ends."""
+    """Read a varint into ``found[0]``; return the position after it, or −1 at the end of data."""
     value, shift = np.uint64(0), np.uint64(0)
     while at < len(data) and shift < 64:
         byte = data[at]
@@ -135,11 +135,11 @@ def decode_blocks(
     Parameters
     ----------
     data : the file, u1
-    state : i8: place, items left of the stream's present batch, ms where the blocks read so far
-        end, coincidences with a bin that does not exist; advanced
-    out : (n, 5) i8, filled with start ms, stop ms, larger bin, smaller bin, TOF bin; the sign of
-        the first is turned (−1 − ms) for delayeds
-    number : i8 [rows filled]; each row is one coincidence
+    state : i8: position, items left in the stream's present batch, end (ms) of the blocks read so
+        far, coincidences with a bin that does not exist; updated
+    out : (n, 5) i8, filled with start ms, stop ms, larger bin, smaller bin, TOF bin; the first is
+        negative (−1 − ms) for delayeds
+    number : i8 [rows filled]; one row per coincidence
     """
     found = np.zeros(1, np.int64)
     while True:

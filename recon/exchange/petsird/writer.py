@@ -1,4 +1,4 @@
-"""PETSIRD list mode written: the bytes that the PyPI ``petsird`` writer makes of the same data.
+"""Writes PETSIRD list mode: the same bytes as the PyPI ``petsird`` writer for the same data.
 
 Format: PETSIRD 0.12 (Emission Tomography Standardization Initiative), yardl binary protocol
 (:mod:`recon.exchange.petsird.yardl`); the schema lies beside this file.
@@ -27,12 +27,12 @@ MOST_BLOCKS = 100_000
 LONGEST_MS = 2**32 - 1
 
 Progress = Callable[[int], None]
-"""Called with how many events are written."""
+"""Called with the number of events written."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """How many events a file has, and its bytes."""
+    """Number of events in a file, and its size in bytes."""
 
     prompts: int
     delayeds: int
@@ -51,19 +51,19 @@ def write_petsird(
     delayeds: bool = True,
     progress: Progress = lambda events: None,
 ) -> Exported:
-    """Write a list of coincidences, streamed: memory does not grow with the list.
+    """Write a list of coincidences as a stream: memory does not grow with the list.
 
     Parameters
     ----------
-    parts : whether delayeds, and ``COINCIDENCE`` records; each kind in order of time
+    parts : (is delayeds, ``COINCIDENCE`` records); each kind in order of time
     header : of :func:`recon.exchange.petsird.header.header_of`
-    block_ms : length of a time block, which is all that a reader learns of an event's time
-    duration_s : time blocks reach at least that far
+    block_ms : length of a time block: the time resolution that a reader gets
+    duration_s : time blocks reach at least this far
 
     Raises
     ------
     ExchangeError
-        where the disk refuses, or a time does not fit the format; nothing is left then.
+        if the disk refuses, or a time does not fit the format; no file is left then.
     """
     schema = Schema(SCHEMA_PATH.read_text(encoding="utf-8"))
     opening = bytearray(write_opening(schema.text))
@@ -100,7 +100,7 @@ def _encoded(
     layout: np.ndarray,
     with_delayeds: bool,
 ) -> Iterable[memoryview]:
-    """Yield blocks first..last as bytes, of so many at a time that the buffer stays small."""
+    """Yield blocks first..last as bytes, few at a time so that the buffer stays small."""
     for begin in range(first, last, MOST_BLOCKS):
         stop = min(begin + MOST_BLOCKS, last)
         ends_ps = stop * block_ms * 1_000_000_000

@@ -1,11 +1,11 @@
-"""The binary encoding of yardl models, driven by the schema that stands in each file.
+"""The binary encoding of yardl models, driven by the schema in each file.
 
 A file is ``yardl``, the format version 1 as i4, the schema as a string of JSON, then the steps of
 the protocol (Microsoft yardl, "Binary encoding", v0.6). Unsigned integers and lengths are LEB128
 varints, signed ones zigzag first; floats are little-endian; a string or vector begins with its
-length; an array of fixed shape is its elements, of known rank its sizes and elements, else rank,
-sizes and elements; an optional value begins with a byte 0 or 1, a union with the number of its
-case. A record is its fields in order.
+length; an array is written as its elements if its shape is fixed, as sizes and elements if its rank
+is known, else as rank, sizes and elements; an optional value begins with a byte 0 or 1, a union
+with its case number. A record is its fields in order.
 
 Values: records are dicts by the schema's field names, enums and integers int, vectors lists (of
 float32: arrays), arrays numpy arrays, times ns since 1970, unions ``(case, value)``.
@@ -35,12 +35,12 @@ _SIGNED = {"int16", "int32", "int64", "date", "time", "datetime"}
 
 
 class YardlError(ExchangeError):
-    """Bytes that are not what their schema says, or a schema that is not known here."""
+    """Bytes do not match their schema, or the schema is not supported."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """How values of a type are written and read; ``floats`` where it is one float after another."""
+    """How values of a type are written and read; ``floats`` if it is plain consecutive floats."""
 
     write: Write
     read: Read
@@ -48,7 +48,7 @@ class Codec:
 
 
 class Schema:
-    """The types of a schema; :meth:`codec` returns how one of them is coded."""
+    """The types of a schema; :meth:`codec` returns the encoding of one of them."""
 
     def __init__(self, text: str) -> None:
         try:
@@ -60,18 +60,18 @@ class Schema:
         self.text = text
 
     def definition(self, name: str) -> Any:
-        """Return how a type is defined, None where the schema does not have it."""
+        """Return a type's definition, None if the schema does not have it."""
         return self._types.get(name)
 
     def codec(self, kind: Any) -> Codec:
-        """Return the codec of a type as it stands in the schema; raises YardlError."""
+        """Return the codec of a type given as in the schema; raises YardlError."""
         try:
             return self._codec(kind, {})
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise YardlError(f"the file's schema is damaged at {kind}: {error!r}") from error
 
     def _codec(self, kind: Any, given: Mapping[str, Any]) -> Codec:
-        """``given``: what the parameters of a generic type stand for."""
+        """Return a type's codec; ``given``: the arguments of a generic type's parameters."""
         if isinstance(kind, str):
             return self._named(kind, [], given)
         if isinstance(kind, list):
@@ -120,7 +120,7 @@ def write_varint(out: bytearray, value: int) -> None:
 
 
 def read_varint(data: Buffer, at: int) -> tuple[int, int]:
-    """Return the unsigned integer at a place, and the place behind it."""
+    """Return the unsigned integer at a position, and the position after it."""
     value, shift = 0, 0
     while True:
         if at >= len(data) or shift > 63:
@@ -134,14 +134,14 @@ def read_varint(data: Buffer, at: int) -> tuple[int, int]:
 
 
 def write_opening(schema: str) -> bytes:
-    """Return what a file begins with: magic, version and schema."""
+    """Return the start of a file: magic, version and schema."""
     out = bytearray(MAGIC + struct.pack("<i", VERSION))
     _write_string(out, schema)
     return bytes(out)
 
 
 def read_opening(data: Buffer) -> tuple[Schema, int]:
-    """Return the schema of a file and where its first step begins; raises YardlError."""
+    """Return a file's schema and the position of its first step; raises YardlError."""
     if bytes(data[: len(MAGIC)]) != MAGIC or len(data) < 9:
         raise YardlError("no yardl file: it does not begin with 'yardl'")
     version = struct.unpack_from("<i", data, len(MAGIC))[0]
