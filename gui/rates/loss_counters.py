@@ -104,8 +104,8 @@ class CountersPanel(Panel):
     def __init__(self) -> None:
         super().__init__(
             "DATA INTEGRITY",
-            teaches="Nothing is lost in silence: each way of losing data has a counter.\n"
-            "0 is calm; anything else is marked ⚠.",
+            teaches="Nothing is lost silently: each way of losing data has a counter.\n"
+            "0 is normal; anything else is marked ⚠.",
         )
         self.verdict = CalmLabel("–", size_px=15, bold=True)
         self.body.addWidget(self.verdict)
