@@ -158,7 +158,15 @@ def _panels(lines: list[LineSpectra], found: EnergyResult) -> list[Panel]:
 def spectrum_panel(
     title: str, grid: Grid, spectra: Spectra, gain: Any, curvature: Any | None = None
 ) -> Panel:
-    """Return the plot of all spectra together, as read out and calibrated."""
+    """Return the plot of all spectra together, as read out and calibrated.
+
+    Parameters
+    ----------
+    title : of the plot
+    grid : the spectra's bins
+    spectra : (n_crystals, BINS) u4, as read out
+    gain, curvature : (n_crystals,), the calibration; None for no curvature
+    """
     from daq.calibration.plots import Curve, Panel
 
     widths = grid.edges_keV[1:] - grid.edges_keV[:-1]

@@ -53,7 +53,17 @@ def summary(lines: list[Line], *, quick: bool) -> str:
 def write_report(
     path: Path, lines: list[Line], *, command: str, seconds: float, quick: bool, plots: list[Path]
 ) -> None:
-    """Write the table as Markdown; every number in it comes from this call's arguments."""
+    """Write the table as Markdown; every number in it comes from this call's arguments.
+
+    Parameters
+    ----------
+    path : the Markdown file
+    lines : the figures, in order
+    command : the command line that writes this page
+    seconds : duration of the validation
+    quick : whether it used few counts
+    plots : image files to show below the table
+    """
     told = machine()
     about = f"Computed on {told['cores']} × {told['cpu']}, Python {told['python']}, {told['date']}"
     parts = [PREFACE.format(command=command, about=about, seconds=seconds)]
