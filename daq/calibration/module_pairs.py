@@ -89,7 +89,16 @@ def pair_chi2(
     expected: Floats, scale: Floats, trues: Floats, variance: Floats,
     inside: npt.NDArray[np.bool_], parameters: int,
 ) -> float:  # fmt: skip
-    """Return χ² per degree of freedom over the pairs M < N."""
+    """Return χ² per degree of freedom over the pairs M < N; NaN without degrees of freedom.
+
+    Parameters
+    ----------
+    expected : (m, m) trues expected of each module pair, before scaling
+    scale : (m,) factor of each module
+    trues, variance : (m, m) trues counted and their variance
+    inside : (m, m), the pairs to use
+    parameters : number of further parameters that were fitted
+    """
     used = np.triu(inside & (variance >= 10), 1)
     pull2 = (trues - expected * np.outer(scale, scale)) ** 2 / np.maximum(variance, 1.0)
     dof = int(used.sum()) - len(expected) - parameters

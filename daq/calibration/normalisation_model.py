@@ -53,7 +53,10 @@ def slab_part(start: float, step: float, half: float) -> tuple[float, float]:
 
 @bare_kernel
 def disc_part(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[float, float]:
-    """Return the part of a line within a circle about the origin, as in ``slab_part``."""
+    """Return the part (from, to) of a line within a circle about the origin, as ``slab_part``.
+
+    x, y : the line's start; dx, dy : its whole step; radius : the circle's. All in mm
+    """
     square = dx * dx + dy * dy
     outside = x * x + y * y - radius * radius
     if square < 1e-12:

@@ -108,7 +108,7 @@ class Panel:
 
 
 def histogram(label: str, values: Values, low: float, high: float, *, bins: int = 120) -> Curve:
-    """Return the histogram of values between two bounds."""
+    """Return the histogram of values from ``low`` to ``high`` in equal ``bins``."""
     counts, edges = np.histogram(values, bins=bins, range=(low, high))
     return Curve(label, edges, counts)
 

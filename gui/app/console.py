@@ -1,7 +1,7 @@
-"""The console as a process: open the window, refresh it, leave when told.
+"""The console as a process: open the window, refresh it, exit when told.
 
-SIGTERM and SIGINT end it within a frame or two (50 ms each). Killed and opened again in mid-run,
-it shows the run again: the console holds nothing that the daq does not.
+SIGTERM and SIGINT end it within a frame or two (50 ms each). Killed and reopened during a run, it
+shows the run again: the console keeps nothing that the daq does not.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class ConsoleError(TomoshibiError):
 
 
 def has_display() -> bool:
-    """Whether there is a display to open a window on (or a Qt platform was chosen already)."""
+    """Whether there is a display for a window (or a Qt platform was already chosen)."""
     names = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     return any(os.environ.get(name) for name in names)
 
 
 def application(*, headless: bool = False) -> QtWidgets.QApplication:
-    """Return the process's Qt application in the console's look, made where there is none.
+    """Return the process's Qt application with the console's look, made if there is none.
 
     Raises
     ------
     ConsoleError
-        without a display, unless ``headless``; without any font.
+        if there is no display, unless ``headless``; if there is no font.
     """
     existing = QtWidgets.QApplication.instance()
     if existing is not None:
@@ -65,7 +65,7 @@ def application(*, headless: bool = False) -> QtWidgets.QApplication:
 
 
 def _tell_qt_message(_kind: object, _context: object, text: str) -> None:
-    """Pass Qt's messages on to stderr, less the one that every offscreen window causes."""
+    """Pass Qt's messages on to stderr, except the one that every offscreen window causes."""
     if "propagateSizeHints" not in text:
         print(f"Qt: {text}", file=sys.stderr)
 
@@ -86,14 +86,14 @@ def run_console(
 
     Parameters
     ----------
-    endpoints : where the daq is; it need not be there yet
+    endpoints : addresses of the daq; it need not be there yet
     headless : draw offscreen, without a display
     size : width and height of the window in px
-    screenshot_dir : keep a picture ``console.png`` there, renewed every ``screenshot_every_s``,
-        and a last one when the run has closed and its final image has come
-    screenshots : further pictures, each taken once
-    exit_when_closed : leave after that last picture
-    modules : open the page of modules too; its pictures are called ``modules.png``
+    screenshot_dir : keep a screenshot ``console.png`` there, renewed every ``screenshot_every_s``,
+        and a last time when the run has closed and its final image has come
+    screenshots : further screenshots, each taken once
+    exit_when_closed : exit after that last screenshot
+    modules : open the page of modules too; its screenshots are called ``modules.png``
     arm_args : arguments of the command sent by the Arm button
 
     Returns
@@ -106,7 +106,7 @@ def run_console(
     Raises
     ------
     ConsoleError
-        where no window can be opened.
+        if no window can be opened.
     """
     app = application(headless=headless)
     window = ConsoleWindow(endpoints, arm_args=arm_args)
@@ -161,7 +161,9 @@ def _fit(window: ConsoleWindow, size: tuple[int, int], *, headless: bool) -> Non
 
 
 def _leave_on_signals(window: ConsoleWindow) -> None:
-    """Let the next frame close the window; Python runs the handler when the timer wakes it."""
+    """On a signal, let the next frame close the window; Python runs the handler when the timer
+    wakes it.
+    """
 
     def leave(_signal: int, _frame: object) -> None:
         window.leaving = True
@@ -179,7 +181,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--screenshots",
         type=Path,
         metavar="FOLDER",
-        help="keep a picture console.png there; the last one shows the closed run",
+        help="keep a screenshot console.png there; the last one shows the closed run",
     )
     add("--screenshot-every-s", type=float, default=5.0, help="how often (default: %(default)s)")
     add(
@@ -187,10 +189,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="WHEN=PATH",
-        help=f"one more picture, at seconds or an event: {', '.join(EVENTS)}",
+        help=f"one more screenshot, at seconds or an event: {', '.join(EVENTS)}",
     )
     add("--modules", action="store_true", help="open the page of firmware modules (F3) too")
-    add("--exit-when-closed", action="store_true", help="leave when the run has closed")
+    add("--exit-when-closed", action="store_true", help="exit when the run has closed")
 
 
 def run_with(options: argparse.Namespace) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def run_with(options: argparse.Namespace) -> dict[str, Any]:
     Raises
     ------
     ConsoleError, EndpointError
-        where it cannot open, or an option is wrong.
+        if it cannot open, or an option is wrong.
     """
     return run_console(
         Endpoints(options.endpoint),

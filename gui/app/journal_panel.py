@@ -1,4 +1,4 @@
-"""The run's journal: what happened, when, and how much it matters.
+"""The run's journal: what happened, when, and how severe it is.
 
 Telemetry carries the newest entries; the console keeps those it has seen, up to a bound.
 """
@@ -20,7 +20,7 @@ class JournalPanel(Panel):
     """A list of time, severity (word and colour) and text; the newest is at the bottom."""
 
     def __init__(self) -> None:
-        super().__init__("JOURNAL", teaches="What happened, as it is written in the run's folder")
+        super().__init__("JOURNAL", teaches="What happened, as recorded in the run's folder")
         self.table = QtWidgets.QTableWidget(0, 3)
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().hide()
@@ -44,7 +44,7 @@ class JournalPanel(Panel):
         self._last = -1
 
     def refresh(self, telemetry: Telemetry) -> None:
-        """Append what is new; start anew when the daq was restarted."""
+        """Append what is new; start again when the daq was restarted."""
         entries = telemetry.journal
         newest = max((entry.number for entry in entries), default=-1)
         if newest < self._last:

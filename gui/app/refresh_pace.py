@@ -1,4 +1,4 @@
-"""The console's own pulse: how often it really draws, and what a frame costs.
+"""The console's own speed: how often it really draws, and what a frame costs.
 
 Memory is bounded whatever the length of the session: frame times go into a histogram.
 """
@@ -19,9 +19,9 @@ IMAGE_MS = 10
 
 
 class ScreenLatency:
-    """From an image's last event to its painting, in milliseconds; one figure an image.
+    """Latency from an image's last event to its painting, in milliseconds, for each image.
 
-    ``wait_for`` notes an image that was drawn, ``painted`` that the window has been painted.
+    ``wait_for`` notes that an image was drawn, ``painted`` that the window has been painted.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class ScreenLatency:
         self._waiting_ns: int | None = None
 
     def wait_for(self, event_wall_ns: int) -> None:
-        """Note an image whose last event happened then; it will be seen with the next painting."""
+        """Note an image and the time of its last event; the next painting shows it."""
         self._waiting_ns = event_wall_ns
 
     def painted(self, now_ns: int) -> None:
-        """Note that everything drawn can be seen now."""
+        """Note that everything drawn is now visible."""
         if self._waiting_ns is None:
             return
         self.newest_ms = max(0.0, (now_ns - self._waiting_ns) * 1e-6)
@@ -44,14 +44,14 @@ class ScreenLatency:
         self._histogram[min(_LATENCY_BINS - 1, int(self.newest_ms))] += 1
 
     def percentile_ms(self, fraction: float) -> float:
-        """Return the latency that ``fraction`` of the images did not exceed; 0 before any."""
+        """Return the latency that ``fraction`` of the images did not exceed; 0 before the first."""
         if not self.images:
             return 0.0
         place = np.searchsorted(np.cumsum(self._histogram), fraction * self.images)
         return float(min(int(place), _LATENCY_BINS - 1) + 1)
 
     def report(self) -> dict[str, float]:
-        """Return how many images were painted, and their latencies."""
+        """Return the number of images painted, and their latencies."""
         return {
             "images_painted": self.images,
             "p50_screen_latency_ms": self.percentile_ms(0.5),
@@ -72,11 +72,11 @@ class FrameMeter:
         self._paint_ms = 0.0
 
     def painted(self, cost_ms: float) -> None:
-        """Add the cost of painting that followed the last update."""
+        """Add the cost of the painting after the last update."""
         self._paint_ms += cost_ms
 
     def frame(self, now_s: float, update_ms: float) -> None:
-        """Count a frame that begins now; painting since the last one is counted with it."""
+        """Count a frame that begins now, with the painting since the last one."""
         if self.frames == 0:
             self._first_s = now_s
         self.frames += 1

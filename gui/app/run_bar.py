@@ -1,7 +1,7 @@
-"""The top of the console: what state the run is in, and the four commands that change it.
+"""The top of the console: the run's state, and the four commands that change it.
 
-Buttons are enabled by the state machine of the daq and never by guesswork: without telemetry
-there is no state, so there is nothing to click.
+The daq's state machine alone enables the buttons: without telemetry there is no state, so there is
+nothing to click.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from hw.messages.telemetry import Telemetry
 
 BUTTONS = (
     ("arm", "Arm", "F5", "Prepare a run: make its folder, check source, disk and settings."),
-    ("start", "Start", "F6", "Begin to acquire: detector time starts at zero."),
-    ("stop", "Stop", "F7", "End the run: the source finishes, all data are written, sums closed."),
+    ("start", "Start", "F6", "Begin acquisition: detector time starts at zero."),
+    (
+        "stop",
+        "Stop",
+        "F7",
+        "End the run: the source finishes, all data are written, the books closed.",
+    ),
     ("reset", "Reset", "F8", "Put the run away, or clear a latched error, and return to idle."),
 )
 
@@ -45,7 +50,7 @@ def _rule() -> QtWidgets.QFrame:
 
 
 def _reason(telemetry: Telemetry) -> str:
-    """Return why the state is what it is; while the final image is made, how far that is."""
+    """Return the reason of the state; while the final image is made, its progress."""
     if telemetry.state == "stopping" and telemetry.finishing > 0:
         return f"finishing the image, {100 * telemetry.finishing:.0f} %"
     return telemetry.reason
@@ -163,7 +168,7 @@ class RunBar(QtWidgets.QFrame):
         return _column(self.link, self.condition, spacing=5)
 
     def refresh(self, link: Link) -> None:
-        """Show the state as it is now."""
+        """Show the current state."""
         self._refresh_link(link)
         state = link.state
         if link.telemetry is not None:
@@ -240,5 +245,5 @@ class RunBar(QtWidgets.QFrame):
                 button.setText(text)
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        """Leave the width to the window."""
+        """Let the window determine the width."""
         return QtCore.QSize(900, 74)

@@ -1,7 +1,7 @@
-"""Pictures of the real window while it shows live data, for runs without a display and for docs.
+"""Screenshots of the real window while it shows live data, for runs without a display and docs.
 
-A picture replaces its predecessor at once (written beside it, then renamed), so that whoever
-looks at the file never finds half of one.
+A screenshot replaces its predecessor in one step (written beside it, then renamed), so that nobody
+ever reads half of one.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ FILE_NAME = "console.png"
 
 
 class ScreenshotError(TomoshibiError):
-    """A picture that could not be written; the message says where and why."""
+    """A screenshot that could not be written; the message says where and why."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture to take once: at seconds since the console opened, or at an event."""
+    """A screenshot to take once: at a time in seconds since the console opened, or at an event."""
 
     when: float | Event
     path: Path
 
 
 def take(window: QtWidgets.QWidget, path: Path) -> None:
-    """Write a picture of ``window`` as PNG to ``path``, replacing it in one step.
+    """Write a screenshot of ``window`` as PNG to ``path``, replacing it in one step.
 
     Raises
     ------
     ScreenshotError
-        where the file cannot be written.
+        if the file cannot be written.
     """
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -55,10 +55,10 @@ def take(window: QtWidgets.QWidget, path: Path) -> None:
 
 
 class Photographer:
-    """Takes the pictures when they are due.
+    """Takes the screenshots when they are due.
 
-    ``finished`` becomes true when the run has closed and its final image is in the last picture
-    (or has not come within 10 s, which the picture then shows as well).
+    ``finished`` becomes true when the run has closed and its final image is in the last screenshot
+    (or has not come within 10 s, which it then shows as well).
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Photographer:
         self.finished = False
 
     def consider(self, link: Link) -> None:
-        """Take what is due now."""
+        """Take the screenshots due now."""
         now_s = time.monotonic()
         events = self._events(link, now_s)
         for shot in [shot for shot in self._due if self._is_due(shot, events, now_s)]:
@@ -101,7 +101,7 @@ class Photographer:
         self.finished = self.finished or ended
 
     def last(self, link: Link) -> None:
-        """Take a last picture when the console is told to leave, unless the final one is there."""
+        """Take a last screenshot when the console must exit, unless the final one is there."""
         if self._folder is not None and not self.finished and link.state == "connected":
             self._take(self._folder / self._file_name)
 

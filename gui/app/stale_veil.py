@@ -1,4 +1,4 @@
-"""The veil over displays that are no longer true: the daq is silent, or was never heard."""
+"""The veil over displays that are out of date: the daq is silent, or was never heard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gui.link.daq_view import Link
 
 
 class StaleVeil(QtWidgets.QWidget):
-    """Greys what it covers and says why in large words; lets the mouse through."""
+    """Greys out what it covers and says why in large letters; lets the mouse through."""
 
     def __init__(self, parent: QtWidgets.QWidget, *, covers: QtWidgets.QWidget) -> None:
         super().__init__(parent)
@@ -37,7 +37,7 @@ class StaleVeil(QtWidgets.QWidget):
         self._show(*words)
 
     def fit(self) -> None:
-        """Lie exactly over what is covered."""
+        """Cover the displays exactly."""
         self.setGeometry(self._covered.geometry())
 
     def _show(self, title: str, detail: str) -> None:
@@ -50,7 +50,7 @@ class StaleVeil(QtWidgets.QWidget):
             self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        """Draw the wash and the words."""
+        """Draw the grey layer and the words."""
         painter = QtGui.QPainter(self)
         wash = QtGui.QColor(theme.BACKGROUND)
         wash.setAlpha(165)

@@ -1,7 +1,7 @@
 """The console's window: all panels, refreshed 20 times a second from the newest messages.
 
-The layout is fixed in its proportions, with splitters to shift them; it is not saved, so that
-the console looks the same every night. Nothing in here waits for anything.
+The layout has fixed proportions, with splitters to change them; it is not saved, so that the
+console always opens looking the same. Nothing here waits for anything.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class _Refreshed(Protocol):
 
 @dataclass
 class Turn:
-    """When a panel is drawn: every so many frames, at its own offset, if there is news.
+    """When a panel is drawn: every few frames, at its own offset, if there is something new.
 
-    State, clocks and image are refreshed in every frame. Whole-run histograms and numbers that a
-    person reads take turns: nobody sees the difference, and each frame costs the same.
+    State, clocks and image are refreshed in every frame. Whole-run histograms and numbers to read
+    take turns: nobody sees the difference, and each frame costs the same.
     """
 
     panel: _Refreshed
@@ -70,7 +70,7 @@ class Turn:
     _drawn: Telemetry | None = None
 
     def take(self, frame: int, telemetry: Telemetry) -> None:
-        """Draw, when it is this panel's turn and it has not drawn this telemetry yet."""
+        """Draw if it is this panel's turn and it has not drawn this telemetry yet."""
         if frame % self.every == self.offset and telemetry is not self._drawn:
             self._drawn = telemetry
             self.panel.refresh(telemetry)
@@ -187,7 +187,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             QtGui.QShortcut(QtGui.QKeySequence(key), self, action)
 
     def tick(self) -> None:
-        """Take in what is new and show it: one frame."""
+        """Receive what is new and show it: one frame."""
         began_s = time.monotonic()
         _, new_image = self.link.poll()
         if new_image:
@@ -210,7 +210,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.meter.frame(began_s, 1000.0 * (time.monotonic() - began_s))
 
     def _look_for_image(self) -> None:
-        """Show an image as soon as it has come: it would wait half a frame on the average."""
+        """Show an image as soon as it comes: otherwise it would wait half a frame on average."""
         if self.link.poll_image():
             self.image.refresh(self.link, new_image=True)
             self._await_painting()
@@ -221,7 +221,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             self.latency.wait_for(image.event_wall_ns)
 
     def _suit(self, *, single_photons: bool) -> None:
-        """Show what a run of coincidences has, or of single photons (between runs: as it was)."""
+        """Show the panels for coincidences or for single photons (between runs: as before)."""
         telemetry = self.link.telemetry
         shown = not self.projections.isHidden()
         if single_photons == shown or telemetry is None or telemetry.settings is None:
@@ -267,19 +267,19 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.veil.fit()
 
     def toggle_columns(self) -> None:
-        """Show the pictures only, or everything."""
+        """Show the images only, or everything."""
         for column in (self._left, self._right):
             column.setVisible(column.isHidden())
 
     def toggle_full_screen(self) -> None:
-        """Fill the screen, or be a window again."""
+        """Fill the screen, or become a window again."""
         if self.isFullScreen():
             self.showNormal()
         else:
             self.showFullScreen()
 
     def show_keys(self) -> None:
-        """Show the keyboard's commands, without blocking."""
+        """Show the keyboard commands, without blocking."""
         box = QtWidgets.QMessageBox(self)
         box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setWindowTitle("Keys")
@@ -288,7 +288,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         box.open()
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
-        """Stop refreshing and let the sockets go; the run goes on without the console."""
+        """Stop refreshing and close the sockets; the run goes on without the console."""
         self.timer.stop()
         self._image_timer.stop()
         self.module_page.close()

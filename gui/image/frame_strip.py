@@ -1,7 +1,7 @@
 """The dynamic frames beside the live image: a row of small transaxial cuts, oldest first.
 
-All frames have one scale, from 0 to the brightest of them, so that uptake and washout are seen as
-such. They are cut where the crosshair of the large views is; a click shows a frame's time.
+All frames share one scale, from 0 to the brightest of them, so that uptake and washout are visible
+as such. They are cut at the crosshair of the large views; a click shows a frame's time.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class FrameStrip(QtWidgets.QWidget):
         self._pictures: list[tuple[QtGui.QImage, npt.NDArray[np.uint32], str]] = []
         self.setFixedHeight(HEIGHT_PX)
         self.setToolTip(
-            "Short dynamic frames, oldest first; the last one still fills. All on one scale, cut\n"
+            "Short dynamic frames, oldest first; the last one is filling. All on one scale, cut\n"
             "at the height of the crosshair, on coarser voxels than the image above."
         )
         self.hide()
 
     @property
     def captions(self) -> list[str]:
-        """What stands below the frames."""
+        """The captions below the frames."""
         return [caption for _, _, caption in self._pictures]
 
     def show_frames(
         self, frames: list[DynamicFrame], place: float, table: npt.NDArray[np.uint32]
     ) -> None:
-        """Show frames cut at ``place``, a share 0..1 of the way along z, in these colours."""
+        """Show frames cut at ``place``, a fraction 0..1 of the way along z, in these colours."""
         self._frames = frames[-MOST:]
         if self.isHidden() == bool(self._frames):
             self.setHidden(not self._frames)

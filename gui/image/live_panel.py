@@ -1,7 +1,7 @@
-"""The picture: three linked views, what is true of them, and how they are windowed.
+"""The image: three linked views, the facts about it, and its display window.
 
 The window always starts at 0 and ends at a share of a percentile of the image. There is no SUV
-window: the live image has no weight and dose to make one of.
+window: the live image has no weight and injected activity to compute SUV.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class ImagePanel(Panel):
         return grid
 
     def refresh(self, link: Link, *, new_image: bool) -> None:
-        """Show a new image where there is one, and the age of the old one anyway."""
+        """Show a new image if there is one, and the age of the image in any case."""
         if new_image and link.image is not None:
             self._take(link.image)
         self.facts.refresh_age(link)
@@ -242,7 +242,7 @@ class ImagePanel(Panel):
             self._jump(list(hottest(self._message.array())))
 
     def next_map(self) -> None:
-        """Take the next colour map."""
+        """Switch to the next colour map."""
         self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
 
     def _jump(self, cursor: list[int]) -> None:

@@ -1,7 +1,7 @@
-"""What is true of the displayed image: age, counts, what was corrected and what was not.
+"""The facts about the displayed image: age, counts, what was corrected and what was not.
 
-The picture is honest or it is not shown as fresh: an old image, one of another run, or one made
-of a part of the events says so in words.
+The display is honest: an old image, one of another run, or one made from part of the events says so
+in words.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TEACHES = {
 
 
 class ImageFacts(QtWidgets.QWidget):
-    """A column of words beside the pictures."""
+    """A column of words beside the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ImageFacts(QtWidgets.QWidget):
         column.addWidget(self.remark)
 
     def _list_of_corrections(self) -> QtWidgets.QGridLayout:
-        """Two columns, filled downwards: what is applied comes first."""
+        """Two columns, filled downwards: the corrections applied come first."""
         grid = QtWidgets.QGridLayout()
         grid.setVerticalSpacing(1)
         grid.setHorizontalSpacing(8)
@@ -64,7 +64,7 @@ class ImageFacts(QtWidgets.QWidget):
         return grid
 
     def refresh_age(self, link: Link) -> None:
-        """Show how old the image is; cheap, for every frame."""
+        """Show the image's age; cheap enough for every frame."""
         image = link.image
         if image is None:
             return
@@ -79,7 +79,7 @@ class ImageFacts(QtWidgets.QWidget):
         self.badge.show_text(*_badge(link, image, stale=stale))
 
     def refresh_image(self, image: ImageMessage) -> None:
-        """Show what a new image says of itself."""
+        """Show the facts in a new image's message."""
         values = self.values
         values["Prompts"].show_text(grouped(image.prompts_in_window or image.prompts_used))
         values["Of"].show_text(_time_words(image))
@@ -123,7 +123,7 @@ def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
 
 
 def _time_words(image: ImageMessage) -> str:
-    """Return in words which time an image is of."""
+    """Describe the time that an image covers."""
     upto = f"up to {image.detector_time_s:.1f} s"
     if image.window == "grow" or not image.window_s:
         return f"all {upto}"

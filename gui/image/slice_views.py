@@ -1,4 +1,4 @@
-"""One of three linked orthogonal views of the live image, in true proportion, with its scale."""
+"""One of three linked orthogonal views of the live image, in true proportions, with its scale."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
 
 
 class SliceView(QtWidgets.QWidget):
-    """One plane: the cut, its place, the axes' names, a crosshair and a scale bar.
+    """One plane: the cut, its position, the axes' names, a crosshair and a scale bar.
 
-    ``moved`` tells the axis and index that the user chose: click or drag to move the crosshair,
-    wheel or slider to leaf through the cuts.
+    ``moved`` gives the axis and index that the user chose: click or drag to move the crosshair,
+    wheel or slider to scroll through the cuts.
     """
 
     moved = QtCore.Signal(int, int)
@@ -40,7 +40,7 @@ class SliceView(QtWidgets.QWidget):
         )
 
     def set_space(self, shape: tuple[int, int, int], voxel_mm: tuple[float, float, float]) -> None:
-        """Take the image's shape and voxel size in mm."""
+        """Set the image's shape and voxel size in mm."""
         self._shape, self._voxel_mm = shape, voxel_mm
 
     def show_cut(
@@ -93,7 +93,7 @@ class SliceView(QtWidgets.QWidget):
         )
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        """Draw the picture, the crosshair and the words around them."""
+        """Draw the cut, the crosshair and the text around them."""
         painter = QtGui.QPainter(self)
         frame = self.frame()
         if self._picture is None:
@@ -160,7 +160,7 @@ class SliceView(QtWidgets.QWidget):
         painter.drawText(QtCore.QPointF(below.left() + length + 4, y + 4), "50 mm")
 
     def place_text(self) -> str:
-        """Return where the cut lies, e.g. ``z = −12 mm``."""
+        """Return the cut's position, e.g. ``z = −12 mm``."""
         axis = self.plane.through
         place = centre_mm(self._cursor[axis], self._shape[axis], self._voxel_mm[axis])
         return f"{AXES[axis]} = {grouped(place, digits=0)} mm"
@@ -174,7 +174,7 @@ class SliceView(QtWidgets.QWidget):
         self._pick(event.position())
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        """Leaf through the cuts."""
+        """Scroll through the cuts."""
         steps = 1 if event.angleDelta().y() > 0 else -1
         self._move(self.plane.through, self._cursor[self.plane.through] + steps)
         event.accept()

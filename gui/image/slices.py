@@ -1,8 +1,8 @@
-"""Orthogonal cuts through an image and the window they are shown in; no Qt here.
+"""Orthogonal cuts through an image and their display window; no Qt here.
 
-The display convention is the scanner's frame, not the patient's: how the head lies is not known
-to the console, so axes are named x, y, z and never left or right. Transaxial cuts are seen from
-+z (x to the right, y up), coronal ones from −y, sagittal ones from +x (z up in both).
+The display convention is the scanner's frame, not the patient's: the console does not know how the
+head lies, so axes are named x, y, z and never left or right. Transaxial cuts are seen from +z (x to
+the right, y up), coronal ones from −y, sagittal ones from +x (z up in both).
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ def hottest(image: Image) -> tuple[int, int, int]:
 
 
 class LevelReference:
-    """The level that counts as 100 %: a percentile of the image, held against flicker.
+    """The level that counts as 100 %: a percentile of the image, held steady against flicker.
 
-    The percentile is taken of the voxels above zero of every second voxel along each axis: an
-    eighth of the image, in a millisecond. It moves only when it has changed by more than 4 %.
+    The percentile is that of the voxels above zero among every second voxel along each axis: an
+    eighth of the image, in a millisecond. The level moves only when it has changed by more than 4
+    %.
     """
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class LevelReference:
         self.value = 0.0
 
     def follow(self, image: Image, *, at_once: bool = False) -> float:
-        """Take in an image and return the reference level."""
+        """Return the reference level after a new image."""
         thinned = image[::2, ::2, ::2]
         positive = thinned[thinned > 0]
         if positive.size:

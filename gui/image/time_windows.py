@@ -1,7 +1,7 @@
-"""The live image's time window: what the image shown is made of, and a choice of others.
+"""The live image's time window: the events in the image shown, and a choice of other windows.
 
-The box shows what the *image* says, never what was asked for; a choice is a command to the daq,
-which tells the imager.
+The box shows what the *image* says, never what was requested; a choice is a command to the daq,
+which passes it to the imager.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ OFFERED = (
 )
 ALLOWED_IN = ("armed", "running")
 TEACHES = (
-    "Which events the image is made of: all since the start; those of the last seconds; or all,\n"
+    "The events in the image: all since the start; those of the last seconds; or all,\n"
     "each worth half after every half-life. Changing it while the run goes on keeps what the\n"
     "imager still holds."
 )
 
 
 def window_words(window: str) -> str:
-    """Return a window in words."""
+    """Describe a window in words."""
     try:
         parsed = TimeWindow.parse(window)
     except SettingsError:
@@ -64,7 +64,7 @@ class WindowChooser(QtWidgets.QComboBox):
         return self._shown
 
     def refresh(self, link: Link) -> None:
-        """Allow a choice where there is a run to image; cheap."""
+        """Allow a choice if there is a run to image; cheap."""
         telemetry = link.telemetry
         allowed = link.state == "connected" and telemetry is not None
         self.setEnabled(allowed and telemetry is not None and telemetry.state in ALLOWED_IN)

@@ -73,14 +73,14 @@ class ColourBar(QtWidgets.QWidget):
     def set_scale(
         self, table: npt.NDArray[np.uint32], labels: tuple[str, str, str], unit: str
     ) -> None:
-        """Show the table with the words for 0, half and the upper level."""
+        """Show the table, labelled at 0, half and the upper level."""
         self._table = np.ascontiguousarray(table[None, :])
         self._labels, self._unit = labels, unit
         self.setToolTip(f"Values in {unit}")
         self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        """Draw the bar and its words."""
+        """Draw the bar and its labels."""
         if not self._unit:
             return
         painter = QtGui.QPainter(self)

@@ -1,4 +1,4 @@
-"""The parts that every panel is made of: a titled frame, and labels that change only on change."""
+"""The parts of every panel: a titled frame, and labels that are redrawn only when they change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gui.kit.theme import BASE_PX, SMALL_PX, font
 
 
 class CalmLabel(QtWidgets.QLabel):
-    """A label that is cheap to set 20 times a second: Qt hears of it only when it differs."""
+    """A label that is cheap to set 20 times a second: Qt is called only when it differs."""
 
     def __init__(self, text: str = "", *, size_px: int = BASE_PX, bold: bool = False) -> None:
         super().__init__(text)
@@ -20,7 +20,7 @@ class CalmLabel(QtWidgets.QLabel):
         self.setTextFormat(QtCore.Qt.TextFormat.PlainText)
 
     def show_text(self, text: str, colour: str = "") -> None:
-        """Show ``text``; ``colour`` only where it differs from the panel's own."""
+        """Show ``text``; ``colour`` only if it differs from the panel's own."""
         if text != self._shown:
             self._shown = text
             self.setText(text)
@@ -30,7 +30,7 @@ class CalmLabel(QtWidgets.QLabel):
 
 
 class ElidedLabel(CalmLabel):
-    """A label that never asks for more width than it gets; the whole text is its tooltip."""
+    """A label that never asks for more width than it gets; its tooltip has the whole text."""
 
     def __init__(self, *, size_px: int = BASE_PX, bold: bool = False) -> None:
         super().__init__(size_px=size_px, bold=bold)
@@ -62,7 +62,7 @@ class ElidedLabel(CalmLabel):
 
 
 class ReasonLabel(ElidedLabel):
-    """A reason in at most two lines: what a person must read to go on."""
+    """A reason in at most two lines, which a person must read to go on."""
 
     def __init__(self, *, size_px: int) -> None:
         super().__init__(size_px=size_px)
@@ -90,7 +90,7 @@ class Swatch(QtWidgets.QWidget):
 
 
 class Panel(QtWidgets.QFrame):
-    """A framed part of the console with a title, a note at the right of it, and a body."""
+    """A framed part of the console with a title, a note to the right of it, and a body."""
 
     def __init__(self, title: str, *, teaches: str = "") -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Panel(QtWidgets.QFrame):
         self.body.addLayout(self._head)
 
     def add_legend(self, name: str, pen: QtGui.QPen) -> None:
-        """Say in the head which line is which."""
+        """Show in the heading which line is which."""
         caption = CalmLabel(name, size_px=SMALL_PX)
         caption.setObjectName("dim")
         self._head.setSpacing(6)
@@ -121,7 +121,7 @@ class Panel(QtWidgets.QFrame):
 
 
 class FactsGrid(QtWidgets.QGridLayout):
-    """Captions and their values, filled row by row; the tooltip of both says what it is.
+    """Captions and their values, filled row by row; the tooltip of both explains the fact.
 
     values, captions : the labels by the facts' names
     """
@@ -144,7 +144,7 @@ class FactsGrid(QtWidgets.QGridLayout):
 
 
 def scrolling(content: QtWidgets.QWidget) -> QtWidgets.QScrollArea:
-    """Return the content in a frameless area, which scrolls where it is not high enough."""
+    """Return the content in a frameless area, which scrolls if it is not high enough."""
     area = QtWidgets.QScrollArea()
     area.setWidget(content)
     area.setWidgetResizable(True)

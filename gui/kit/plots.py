@@ -1,4 +1,4 @@
-"""Plots of fixed range, drawn cheaply: no auto-ranging, no mouse, no OpenGL, no antialiasing.
+"""Plots with fixed ranges, cheap to draw: no auto-ranging, no mouse, no OpenGL, no antialiasing.
 
 Axes keep their ticks until the data leave them (:class:`gui.kit.wording.SteadyCeiling`).
 """
@@ -81,14 +81,14 @@ class CalmPlot(pg.PlotWidget):
         return curve
 
     def add_histogram(self, colour: str, *, style: str = "solid") -> pg.PlotCurveItem:
-        """Add an unfilled histogram: its x has one value (edge) more than its y."""
+        """Add an unfilled histogram: x has one more value (an edge) than y."""
         curve = pg.PlotCurveItem([0, 1], [0], pen=pen(colour, style=style), stepMode="center")
         self._histograms.append(curve)
         self.addItem(curve)
         return curve
 
     def clear_histograms(self) -> None:
-        """Empty the histograms: there is no run that they could belong to."""
+        """Empty the histograms: there is no run."""
         for curve in self._histograms:
             curve.setData([0, 1], [0])
 

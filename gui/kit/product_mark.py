@@ -1,6 +1,6 @@
 """The product's mark: the character 灯 (tomoshibi, a lamp's light) drawn stroke by stroke.
 
-Drawn and not written, because a bare system has no font that holds the character.
+Drawn and not written, because a bare system has no font with the character.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The console's look: one palette, one type scale, and the words and symbols of every state.
 
 Colour is never the only carrier of a meaning: a :class:`Look` always joins a colour with a word
-and a shape. Sizes are in pixels of a 1280×800 window and chosen to be read at arm's length.
+and a shape. Sizes are in pixels of a 1280×800 window, chosen to be read at arm's length.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FAMILIES = ("DejaVu Sans", "Noto Sans", "Liberation Sans", "sans-serif")
 
 @dataclass(frozen=True)
 class Look:
-    """How a state is shown: always a word and a shape, helped by a colour."""
+    """How a state is shown: always a word and a shape, supported by a colour."""
 
     word: str
     symbol: str

@@ -1,4 +1,4 @@
-"""Numbers as the console writes them: fixed units, figures that do not jump, no surprises.
+"""Numbers as the console writes them: fixed units, and figures that do not jump.
 
 Rates are always in thousands per second (k/s), so that two numbers can be compared at a glance
 without reading their units.
@@ -22,7 +22,7 @@ def rate_text(rate_per_s: float) -> str:
 
 
 def fraction_text(fraction: float) -> str:
-    """Return a fraction in 0..1 as per cent with one decimal, and 100 % only for all of it."""
+    """Return a fraction in 0..1 as per cent with one decimal, and 100 % only for exactly all."""
     if not math.isfinite(fraction):
         return "–"
     per_cent = 100 * fraction
@@ -43,7 +43,7 @@ def clock_text(seconds: float) -> str:
 
 
 def age_text(seconds: float) -> str:
-    """Return an age with its unit, coarser the older it is."""
+    """Return an age with its unit; the older, the coarser."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     if seconds < 120:
@@ -64,7 +64,7 @@ def level_text(value: float) -> str:
 
 
 def nice_ceiling(value: float) -> float:
-    """Return the least of 1, 2, 2.5, 4, 5, 8 × 10ⁿ that is not below ``value`` (1 for nothing)."""
+    """Return the least of 1, 2, 2.5, 4, 5, 8 × 10ⁿ that is not below ``value`` (1 for 0)."""
     if not math.isfinite(value) or value < 1e-30:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -78,14 +78,14 @@ class SteadyCeiling:
     """Upper end of an axis that does not follow every frame.
 
     It rises when the data pass it, and falls only when they leave 60 % of it unused: so a plot
-    keeps its ticks for as long as they serve (ranging on every frame also doubles its cost).
+    keeps its ticks as long as they suit (changing the range on every frame also doubles its cost).
     """
 
     def __init__(self) -> None:
         self.value = 1.0
 
     def follow(self, highest: float) -> bool:
-        """Take the data's highest value; return whether the ceiling moved."""
+        """Follow the data's highest value; return whether the ceiling moved."""
         if highest <= self.value and highest >= 0.4 * self.value:
             return False
         ceiling = nice_ceiling(1.1 * highest)

@@ -1,8 +1,8 @@
 """Commands to the daq, without ever waiting for them.
 
 A command is *sent*, then perhaps *accepted*, then *done* or *failed*. One that the daq does not
-answer within the patience is given up, and its connection is dropped with it: a "start" clicked
-while the daq was away must not start a run minutes later, when the daq comes back.
+answer in time is withdrawn, and its connection dropped with it: a "start" clicked while the daq was
+away must not start a run minutes later, when the daq comes back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hw.messages.telemetry import RunState
 
 PATIENCE_S = 5.0
 WORKING_BOUND_S = 150.0
-"""Stop is done when the run is closed: drained, and the final image made."""
+"""A stop is done when the run is closed: drained, and the final image made."""
 NOTICE_SHOWN_S = 8.0
 
 # Which commands each state allows (docs/architecture.md, run control).
@@ -36,7 +36,7 @@ ALLOWED: dict[RunState, frozenset[str]] = {
 
 @dataclass
 class Pending:
-    """A command on its way; ``answered_s`` is when the daq last said something about it."""
+    """A command on its way; ``answered_s`` is when the daq last replied about it."""
 
     name: str
     sent_s: float
@@ -45,7 +45,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Notice:
-    """What there is to say about the last command; ``severity`` as in the journal."""
+    """A message about the last command; ``severity`` as in the journal."""
 
     text: str
     severity: str
@@ -53,7 +53,7 @@ class Notice:
 
 
 class CommandDesk:
-    """Sends commands, follows their replies, and says how each one stands."""
+    """Sends commands, follows their replies, and reports the status of each."""
 
     def __init__(
         self,
@@ -75,18 +75,18 @@ class CommandDesk:
 
     @property
     def sorting(self) -> dict[str, Any]:
-        """The sorting settings set here and not armed yet, by their names in SortSettings."""
+        """The sorting settings set here but not armed yet, by their names in SortSettings."""
         return dict(self._sorting)
 
     def set_sorting(self, changes: dict[str, Any]) -> None:
         """Send these sorting settings with the next Arm; {} leaves them to the daq.
 
-        A refused Arm keeps them; once one is done the daq has them, for later runs as well.
+        A refused Arm keeps them; once one succeeds the daq has them, for later runs as well.
         """
         self._sorting = dict(changes)
 
     def send(self, name: str) -> None:
-        """Send a command; what becomes of it is told by :attr:`notice`."""
+        """Send a command; :attr:`notice` reports what becomes of it."""
         if not self.is_pending(name):
             self._send(name, name, self._args_of(name))
 
@@ -108,7 +108,7 @@ class CommandDesk:
         self.pending[number] = Pending(called, self._clock())
 
     def poll(self) -> None:
-        """Take in replies and give up what waited too long; never blocks."""
+        """Receive replies and withdraw what has waited too long; never blocks."""
         try:
             replies = self._client.poll()
         except MessageError as error:
@@ -124,7 +124,7 @@ class CommandDesk:
 
     @property
     def notice(self) -> Notice:
-        """How the newest command stands; empty when there is nothing (more) to say."""
+        """The status of the newest command; empty when there is nothing (more) to say."""
         now_s = self._clock()
         if self.pending:
             newest = max(self.pending.values(), key=lambda command: command.sent_s)
@@ -140,7 +140,7 @@ class CommandDesk:
         self._client.close()
 
     def _args_of(self, name: str) -> dict[str, Any]:
-        """Return a command's arguments; the daq merges an Arm's settings over its own."""
+        """Return a command's arguments; the daq merges an Arm's settings into its own."""
         args = self._args.get(name, {})
         if name == "arm":
             self._sorting_sent = self._sorting

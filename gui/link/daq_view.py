@@ -1,9 +1,9 @@
 """The console's view of the daq: newest telemetry, image, projections, modules, and their ages.
 
 Telemetry older than a second is no longer "the state": the link is then ``silent``, a condition
-of its own that every display shows. Ages are taken on this machine's clock; the publisher's
-``CLOCK_MONOTONIC`` is mapped to it by the least delay seen, so that a console behind an ssh
-tunnel, on a machine with another boot time, still shows true ages.
+that every display shows. Ages are measured with this machine's clock; the publisher's
+``CLOCK_MONOTONIC`` is mapped to it by the least delay seen, so that a console behind an ssh tunnel,
+on a machine with another boot time, still shows true ages.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Link:
         self.images = 0
 
     def poll(self) -> tuple[bool, bool]:
-        """Take in what has come; return whether telemetry and image are new."""
+        """Receive all messages; return whether telemetry and image are new."""
         return self._poll_telemetry(), self.poll_image()
 
     def _poll_telemetry(self) -> bool:
@@ -65,7 +65,7 @@ class Link:
         return True
 
     def poll_image(self) -> bool:
-        """Take in a live image that has come; return whether it is new."""
+        """Receive a live image if one has come; return whether it is new."""
         try:
             image = self._client.image()
             if image is not None:
@@ -80,7 +80,7 @@ class Link:
         return True
 
     def poll_projections(self) -> bool:
-        """Take in planar pictures that have come; return whether they are new."""
+        """Receive planar pictures if they have come; return whether they are new."""
         try:
             pictures = self._client.projections()
             if pictures is not None:
@@ -94,7 +94,7 @@ class Link:
         return True
 
     def poll_modules(self) -> None:
-        """Take in the state of firmware modules that has come."""
+        """Receive the state of firmware modules if it has come."""
         try:
             modules = self._client.modules()
         except MessageError as error:
@@ -133,7 +133,7 @@ class Link:
 
     @property
     def now_ns(self) -> int:
-        """This moment on the publisher's clock, as far as it is known."""
+        """The present time on the publisher's clock, as far as known."""
         return self._clock_ns() - (self._clock_lead_ns or 0)
 
     def _since_s(self, published_wall_ns: int) -> float:
@@ -142,7 +142,7 @@ class Link:
 
     @property
     def projections_are_of_run(self) -> bool:
-        """Whether the planar pictures belong to the run that the telemetry speaks of."""
+        """Whether the planar pictures belong to the telemetry's run."""
         pictures, telemetry = self.projections, self.telemetry
         return bool(pictures and telemetry and pictures.run == telemetry.run)
 
@@ -154,7 +154,7 @@ class Link:
 
     @property
     def image_is_of_run(self) -> bool:
-        """Whether the image belongs to the run that the telemetry speaks of."""
+        """Whether the image belongs to the telemetry's run."""
         return bool(self.image and self.telemetry and self.image.run == self.telemetry.run)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""How a firmware module is told to a person: one look for its condition, one row of words.
+"""How a firmware module is shown to a person: one look for its condition, one row of text.
 
-The condition is the worst thing that is true: not answering, a latched fault, tripped or ramping
-bias, no SYNC, a damaged line. It always has a word and a shape, helped by a colour.
+The condition is the worst that applies: not answering, a latched fault, tripped or ramping bias, no
+SYNC, a damaged line. It always has a word and a shape, supported by a colour.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ GONE = Look("NO ANSWER", "×", theme.ALARM)
 
 
 def condition(state: ModuleState) -> Look:
-    """Return the worst that is true of a module; see the module's docstring."""
+    """Return the worst condition of a module; see the top of this file."""
     if not state.link.connected:
         return GONE
     if state.state == "fault" or state.fault:
@@ -56,7 +56,7 @@ def condition(state: ModuleState) -> Look:
 
 
 def row(state: ModuleState) -> tuple[str, ...]:
-    """Return a module's words for :data:`COLUMNS`; what is not known is a dash."""
+    """Return a module's text for :data:`COLUMNS`; what is not known is a dash."""
     number, look = f"{state.module}", condition(state)
     if not state.link.connected:
         return (number, look.text, *("–" for _ in COLUMNS[2:]))
@@ -82,7 +82,7 @@ def link_words(state: ModuleState) -> str:
 
 
 def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
-    """Return what there is to know of one module, caption and words."""
+    """Return the facts about one module, caption and text."""
     link = state.link
     asked = f"{state.bias_mV / 1000:.3f} V of {state.target_mV / 1000:.3f} V asked for"
     interlock = "closed" if state.interlock_closed else "OPEN"

@@ -1,4 +1,4 @@
-"""How the map of modules is to be read: a scale of colours with its unit, or the states."""
+"""The legend of the map of modules: a scale of colours with its unit, or the states."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class ModuleLegend(QtWidgets.QWidget):
 
     @property
     def text(self) -> str:
-        """What the legend says."""
+        """The legend's text."""
         if self._scale is not None:
             low, high, unit = self._scale
             return f"{low} … {high}  {unit}" if low else unit
         return "  ".join(_state_words(state, n) for state, n in self._states.items() if n)
 
     def show_scale(self, low: str, high: str, unit: str) -> None:
-        """Show a scale of colours; without ends only the unit's words."""
+        """Show a scale of colours; without ends, only the unit."""
         self._change((low, high, unit), {})
 
     def show_states(self, states: dict[str, int]) -> None:
-        """Show how many modules are in each state, with the symbol of each."""
+        """Show the number of modules in each state, with its symbol."""
         self._change(None, states)
 
     def forget(self) -> None:
@@ -96,7 +96,7 @@ def _state_words(state: str, number: int) -> str:
 def paint_state(
     painter: QtGui.QPainter, cell: QtCore.QRectF, state: str, *, before_run: bool
 ) -> None:
-    """Draw the symbol of a module that is not live, over hatching where that is a fault."""
+    """Draw the symbol of a module that is not live, over hatching if that is a fault."""
     look = theme.MODULE_LOOKS.get(state, _UNKNOWN)
     if state == "silent" and before_run:
         look = _EXPECTED
@@ -115,5 +115,5 @@ def paint_state(
 
 
 def _ink(look: theme.Look) -> str:
-    """Return the colour of a symbol on its ground."""
+    """Return the colour of a symbol on its background."""
     return theme.TEXT if look in (_EXPECTED, theme.MODULE_LOOKS["ended"]) else theme.BACKGROUND

@@ -1,4 +1,4 @@
-"""What the map of modules can show, and its scales of colour, which stay while they serve."""
+"""What the map of modules can show, and its colour scales, which stay as long as they suit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODES: dict[Mode, tuple[str, str]] = {
         "live time",
         (
             "Live fraction of each module over the last seconds: dead time, lost data frames and\n"
-            "stalls count as not live. The scale ends at 100 % and begins where it serves."
+            "stalls count as not live. The scale ends at 100 % and begins where it suits."
         ),
     ),
     "state": ("state", "Whether each module is live, stalled, silent or ended."),

@@ -1,7 +1,7 @@
 """Orders to modules: bias, thresholds, faults, reset, save, update. Sent, never waited for.
 
-What cannot be taken back, or takes a module out of work, is asked for once more: bias on, reset,
-update. Switching bias off is never asked for: it is what a person wants at once.
+Orders that cannot be undone, or that take a module out of service, need confirmation: bias on,
+reset, update. Switching the bias off never does: it must happen at once.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from hw.wire.control import REGISTERS
 Send = Callable[[str, list[int], dict[str, Any]], None]
 
 ADJUSTED = ("energy_threshold", "comparator_mV", "current_trip_nA", "temperature_trip_cC")
-"""Registers that are set here; the others with `tomoshibi firmware shell`."""
+"""Registers that can be set here; for the others use `tomoshibi firmware shell`."""
 
 PLAIN = {
-    "clear_fault": ("Clear fault", "Leave the fault state, where its cause is gone"),
-    "save": ("Save", "Keep the registers over power cycles"),
+    "clear_fault": ("Clear fault", "Leave the fault state, if its cause is gone"),
+    "save": ("Save", "Keep the registers through power cycles"),
     "confirm": ("Confirm image", "The running firmware is good: keep it"),
 }
 
@@ -68,7 +68,7 @@ class OrderForm(QtWidgets.QWidget):
             (self._button(name, title, teaches, lambda _=False, n=name: self._order(n)), 1)
             for name, (title, teaches) in PLAIN.items()
         ]
-        reset = self._button("reset", "Reset…", "Bias off, then start anew", self._reset)
+        reset = self._button("reset", "Reset…", "Bias off, then restart", self._reset)
         update = self._button("update", "Update…", "Load another firmware image", self._update)
         return [
             [(CalmLabel("Bias"), 0), (self.bias_V, 1), (bias_on, 1), (bias_off, 1)],
@@ -87,7 +87,7 @@ class OrderForm(QtWidgets.QWidget):
         return button
 
     def aim(self, modules: list[int], states: list[ModuleState]) -> None:
-        """Let orders go to these modules ([]: all)."""
+        """Send orders to these modules ([]: all)."""
         self._modules = modules
         count = len(modules) or len(states)
         words = ", ".join(map(str, modules[:8])) + (" …" if len(modules) > 8 else "")

@@ -1,8 +1,8 @@
-"""The page of the modules that run our firmware: a table, one module's facts, orders, scans.
+"""The page of modules with our firmware: a table, one module's facts, orders, scans.
 
-A window of its own beside the console (F3), which it leaves in view. It shows what the daq
-published last, says how old that is, and sends orders through the console's command desk: what
-became of them stands at its foot.
+A window of its own beside the console (F3), which stays in view. It shows what the daq last
+published, with its age, and sends orders through the console's command desk; their outcome is shown
+at the bottom.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ModulePage(QtWidgets.QWidget):
         QtGui.QShortcut(QtGui.QKeySequence(KEY), self, self.hide)
 
     def _build(self) -> None:
-        modules = Panel("MODULES", teaches="One row each; choose one or more for orders.")
+        modules = Panel("MODULES", teaches="One row per module; choose one or more for orders.")
         modules.body.addWidget(self.headline)
         modules.body.addWidget(self.table, 1)
         self._age = modules.note
@@ -93,7 +93,7 @@ class ModulePage(QtWidgets.QWidget):
         return panel
 
     def _orders_panel(self) -> Panel:
-        panel = Panel("ORDERS", teaches="Sent to the chosen modules, or to all where none is.")
+        panel = Panel("ORDERS", teaches="Sent to the chosen modules, or to all if none is chosen.")
         panel.body.addWidget(self.orders)
         return panel
 
@@ -114,7 +114,7 @@ class ModulePage(QtWidgets.QWidget):
     # --- what is shown ------------------------------------------------------------------------
 
     def refresh(self, link: Link) -> None:
-        """Show what is new, if anybody looks."""
+        """Show what is new, if the page is visible."""
         if not self.isVisible():
             return
         self.notice.show_text(self._desk.notice.text,
@@ -162,7 +162,7 @@ class ModulePage(QtWidgets.QWidget):
 
     @property
     def looked_at(self) -> ModuleState | None:
-        """The first of the chosen modules; without a choice the first of all."""
+        """The first of the chosen modules; without a choice, the first of all."""
         chosen = self.table.chosen_modules()
         number = chosen[0] if chosen else None
         found = [state for state in self._states if state.module == number]

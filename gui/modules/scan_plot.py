@@ -1,4 +1,4 @@
-"""Threshold and I-V scans of a module: what to scan, the plot, and what was found."""
+"""Threshold and I-V scans of a module: what to scan, the plot, and the result."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KINDS = {
 """Kind to title, axes, and the usual from, to and step in mV."""
 
 FLOOR = 0.5
-"""A scaler that counted nothing is drawn here, below one: the axis is logarithmic."""
+"""A scaler that counted nothing is drawn at this value, below one: the axis is logarithmic."""
 
 
 class ScanPlot(QtWidgets.QWidget):
-    """One scan, as far as it has come, on a logarithmic axis."""
+    """One scan, as far as it has got, on a logarithmic axis."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ScanPlot(QtWidgets.QWidget):
         self.plot.hide()
 
     def show_scan(self, scan: ModuleScan | None) -> None:
-        """Show a scan; None where there is none."""
+        """Show a scan; None if there is none."""
         shown = () if scan is None else (scan.module, scan.kind, len(scan.points), scan.done)
         if shown == self._shown:
             return
@@ -124,7 +124,7 @@ class ScanForm(QtWidgets.QHBoxLayout):
         self.fill()
 
     def fill(self) -> None:
-        """Put in what is usual for the kind of scan."""
+        """Fill in the usual values for the kind of scan."""
         for name, value in zip(self.fields, KINDS[self.chosen_kind][3], strict=True):
             self.fields[name].setText(str(value))
 
@@ -134,13 +134,13 @@ class ScanForm(QtWidgets.QHBoxLayout):
         return str(self.kind.currentData())
 
     def values(self) -> dict[str, int] | str:
-        """Return the three values in mV, or what is wrong with them."""
+        """Return the three values in mV, or a message about what is wrong."""
         try:
             values = {name: int(field.text()) for name, field in self.fields.items()}
         except ValueError:
-            return "from, to and step are whole numbers of mV"
+            return "from, to and step must be whole numbers of mV"
         if values["step_mV"] < 1 or values["to_mV"] <= values["from_mV"] or values["from_mV"] < 0:
             return "needs 0 ≤ from < to, and a step of at least 1 mV"
         if (values["to_mV"] - values["from_mV"]) // values["step_mV"] > 2000:
-            return "more than 2000 points: take a larger step"
+            return "more than 2000 points: use a larger step"
         return values

@@ -1,7 +1,7 @@
-"""Every module on a map of the scanner unrolled, ring by sector: its rate, live time or state.
+"""Every module on a map of the unrolled scanner, ring by sector: its rate, live time or state.
 
-A module that is not live carries a symbol and hatching in each of them; its state is never told
-by colour alone.
+A module that is not live has a symbol and hatching in every mode; colour alone never shows its
+state.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LEFT_PX, _BOTTOM_PX = 38, 15
 
 
 class ModuleGrid(QtWidgets.QWidget):
-    """The cells; the uppermost row is the ring at the most positive z."""
+    """The cells; the top row is the ring at the most positive z."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class ModuleGrid(QtWidgets.QWidget):
         )
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Tell the module under the pointer."""
+        """Show the module under the pointer."""
         module = self.module_at(event.position())
         text = "" if module is None else self.describe(module)
         QtWidgets.QToolTip.showText(event.globalPosition().toPoint(), text, self)
@@ -169,7 +169,7 @@ class ModulePanel(Panel):
         self.choose(modes[(modes.index(self.mode) + 1) % len(modes)])
 
     def refresh(self, telemetry: Telemetry) -> None:
-        """Draw the modules as they are now."""
+        """Draw the modules' current state."""
         self._telemetry = telemetry
         states = telemetry.module_states
         if not states or len(states) != len(telemetry.module_rates):

@@ -1,4 +1,4 @@
-"""The table of all modules: a row each, refreshed in place, so that a choice stays where it is."""
+"""The table of all modules, one row each, refreshed in place so that a selection stays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTHS_PX = (34, 178, 62, 58, 54, 66, 78, 60, 72)
 
 
 class ModuleTable(QtWidgets.QTableWidget):
-    """Shows modules; ``chosen_modules`` are those that orders go to."""
+    """Shows modules; orders go to ``chosen_modules``."""
 
     chosen = QtCore.Signal()
 
@@ -37,7 +37,7 @@ class ModuleTable(QtWidgets.QTableWidget):
         self.itemSelectionChanged.connect(self.chosen)
 
     def show_modules(self, states: list[ModuleState]) -> None:
-        """Show the modules; only what differs is drawn anew."""
+        """Show the modules; only what differs is redrawn."""
         modules = [state.module for state in states]
         if modules != self._modules:
             self._rebuild(modules)

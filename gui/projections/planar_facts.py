@@ -1,4 +1,4 @@
-"""What is true of the pictures shown: age, counts, time, angle, and that nothing was corrected."""
+"""The facts about the pictures shown: age, counts, time, angle, and that nothing was corrected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STALE_AFTER_S = 2.0
 TEACHES = {
     "Counts": "Singles of this window since the run's start, all modules together.",
     "Rate": "Singles of this window per second, over the last second.",
-    "Time": "Detector time that the pictures hold.",
-    "Angle": "Where the modules stand: the gantry's angle, or each column's about its own axis.",
+    "Time": "Detector time that the pictures cover.",
+    "Angle": "The modules' position: the gantry's angle, or each column's about its own axis.",
     "Live time": "Live fraction of the modules over the last seconds: dead time, lost data frames\n"
     "and stalls count as not live.",
     "Age": "Seconds since these pictures were published.",
@@ -26,7 +26,7 @@ NOT_CORRECTED = ("uniformity", "scatter", "attenuation", "decay", "dead time")
 
 
 class ProjectionFacts(QtWidgets.QWidget):
-    """A column of words beside the pictures."""
+    """A column of text beside the pictures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class ProjectionFacts(QtWidgets.QWidget):
         for name in NOT_CORRECTED:
             label = CalmLabel(f"✗ {name} not corrected")
             label.setObjectName("dim")
-            label.setToolTip("The pictures are counts, as the crystals saw them")
+            label.setToolTip("The pictures are plain counts, as the crystals saw them")
             column.addWidget(label)
 
     def refresh_age(self, link: Link) -> None:
-        """Show how old the pictures are; cheap, for every frame."""
+        """Show the pictures' age; cheap enough for every frame."""
         pictures = link.projections
         if pictures is None:
             return
@@ -58,7 +58,7 @@ class ProjectionFacts(QtWidgets.QWidget):
         self.badge.show_text(*_badge(link, pictures, stale=stale))
 
     def refresh(self, link: Link, pictures: Projections, *, names: list[str], counts: int) -> None:
-        """Show what new pictures of the windows ``names`` (shown as one) say."""
+        """Show the facts about new pictures of the windows ``names`` (shown as one)."""
         telemetry = link.telemetry
         rates = telemetry.window_rates if telemetry else {}
         known = [rates[name] for name in names if name in rates]

@@ -1,7 +1,7 @@
-"""The planar pictures of a SPECT run: since its start and lately, of the energy window chosen.
+"""The planar pictures of a SPECT run in the chosen energy window: since its start, and recent.
 
-They stand below the image, side by side. Both have the same colours; the levels are each picture's
-own, for the recent one holds fewer counts. Nothing here is reconstructed or corrected.
+They are below the image, side by side. Both have the same colours, but levels of their own, as the
+recent one has fewer counts. Nothing here is reconstructed or corrected.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ ALL_PHOTOPEAKS = "all photopeaks"
 
 
 class ProjectionPanel(Panel):
-    """Two rows of pictures, what is true of them, and how they are shown."""
+    """Two rows of pictures, the facts about them, and their display settings."""
 
     def __init__(self) -> None:
         super().__init__(
             "PROJECTIONS",
             teaches="Counts of each crystal in an energy window: what the camera sees through its\n"
-            "collimator, seen from behind, corrected for nothing. The image is made of these.",
+            "collimator, seen from behind, without corrections. The image is made from these.",
         )
         self._tables = colour_tables()
         self._pictures: Projections | None = None
@@ -97,7 +97,7 @@ class ProjectionPanel(Panel):
         return grid
 
     def refresh(self, link: Link, *, new: bool) -> None:
-        """Show new pictures where there are some, and the age of the old ones anyway."""
+        """Show new pictures if there are some, and the age of the old ones in any case."""
         if new and link.projections is not None:
             self._take(link, link.projections)
         self.facts.refresh_age(link)
@@ -129,7 +129,7 @@ class ProjectionPanel(Panel):
         self.window_box.blockSignals(False)
 
     def _chosen(self) -> list[int]:
-        """Return which of the windows with pictures are shown as one."""
+        """Return which windows with pictures are shown together."""
         names = self.window_box.currentData() or []
         windows = self._pictures.windows if self._pictures else []
         return [k for k, name in enumerate(windows) if name in names] or [0][: len(windows)]
@@ -142,7 +142,7 @@ class ProjectionPanel(Panel):
             )
 
     def next_map(self) -> None:
-        """Take the next colour map."""
+        """Switch to the next colour map."""
         self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
 
     def upper(self, counts: Counts) -> float:

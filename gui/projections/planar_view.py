@@ -1,4 +1,4 @@
-"""The planar pictures of one energy window: every module's, side by side, in true proportion.
+"""The planar pictures of one energy window: every module's, side by side, in true proportions.
 
 Seen from behind the modules: u (counter-clockwise around the axis) runs to the right, v (+z) up,
 so that neighbours on the ring are neighbours on the screen. A pixel is a crystal, unsmoothed.
@@ -48,7 +48,7 @@ class ProjectionView(QtWidgets.QWidget):
         table: npt.NDArray[np.uint32],
         note: str,
     ) -> None:
-        """Draw counts (modules, n_v, n_u); ``note`` stands at the right of the title."""
+        """Draw counts (modules, n_v, n_u); ``note`` is shown to the right of the title."""
         self._counts, self._pitch_mm, self._angles = counts, pitch_mm, angles
         from_above = counts[:, ::-1, :].astype(np.float32)
         self._pixels = np.ascontiguousarray(table[to_levels(from_above, upper)])
@@ -57,7 +57,7 @@ class ProjectionView(QtWidgets.QWidget):
 
     @property
     def modules(self) -> int:
-        """How many pictures there are."""
+        """The number of pictures."""
         return len(self._counts)
 
     def face_mm(self) -> tuple[float, float]:
@@ -70,7 +70,7 @@ class ProjectionView(QtWidgets.QWidget):
         return QtCore.QRectF(1, _TITLE_PX, max(10, self.width() - 3), max(10, height))
 
     def layout_of(self) -> tuple[int, float]:
-        """Return how many pictures stand in a row, and the largest scale that fits, in px/mm."""
+        """Return the number of pictures in a row, and the largest scale that fits, in px/mm."""
         width_mm, height_mm = self.face_mm()
         room, best = self._room(), (1, 0.0)
         for columns in range(1, max(1, self.modules) + 1):
@@ -86,7 +86,7 @@ class ProjectionView(QtWidgets.QWidget):
         return _CAPTION_PX * ((self.modules > 1) + bool(self._angles))
 
     def frame(self, module: int) -> QtCore.QRectF:
-        """Return where a module's picture is drawn, in px."""
+        """Return the place of a module's picture, in px."""
         columns, scale = self.layout_of()
         width, height = (scale * extent for extent in self.face_mm())
         rows = math.ceil(self.modules / columns)
@@ -98,7 +98,7 @@ class ProjectionView(QtWidgets.QWidget):
         return QtCore.QRectF(left, top + caption, width, height)
 
     def caption(self, module: int) -> list[str]:
-        """Return the lines above a picture: its number where there are several, its angle."""
+        """Return the lines above a picture: its number if there are several, its angle."""
         lines = [f"{module}"] if self.modules > 1 else []
         if module < len(self._angles):
             narrow = self.frame(module).width() < _NARROW_PX
@@ -106,7 +106,7 @@ class ProjectionView(QtWidgets.QWidget):
         return lines
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        """Draw the pictures and the words around them."""
+        """Draw the pictures and the text around them."""
         painter = QtGui.QPainter(self)
         self._paint_title(painter)
         if not self.modules:
@@ -156,7 +156,7 @@ class ProjectionView(QtWidgets.QWidget):
         painter.drawText(QtCore.QPointF(end + 5, y + 4), "50 mm   u →  z ↑  from behind")
 
     def describe(self, point: QtCore.QPointF) -> str:
-        """Return the crystal under a point and its counts in words; "" beside the pictures."""
+        """Describe the crystal under a point and its counts; "" outside the pictures."""
         for module in range(self.modules):
             frame = self.frame(module)
             if frame.contains(point):
@@ -168,13 +168,13 @@ class ProjectionView(QtWidgets.QWidget):
         return ""
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Tell the counts under the pointer."""
+        """Show the counts under the pointer."""
         words = self.describe(event.position())
         QtWidgets.QToolTip.showText(event.globalPosition().toPoint(), words, self)
 
 
 def angle_text(angle_deg: float | None, *, digits: int = 1) -> str:
-    """Return an angle with its sign; a question mark where the module has not told it."""
+    """Return an angle with its sign; a question mark if the module has not reported it."""
     if angle_deg is None:
         return "?°"
     return f"{round(angle_deg, digits) + 0.0:.{digits}f}°".replace("-", MINUS)

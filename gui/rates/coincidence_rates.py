@@ -1,7 +1,7 @@
-"""Count rates: four large numbers, the checks on them, and their last two minutes as strips.
+"""Count rates: four large numbers, checks on them, and strip charts of the last two minutes.
 
-Singles and coincidences differ by one to two orders of magnitude, so each has a strip with a
-linear axis of its own: a fall by a tenth can be seen in both.
+Singles and coincidences differ by one to two orders of magnitude, so each has a strip chart with a
+linear axis of its own: a drop by a tenth is visible in both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LINES = {
         "solid",
         (
             "Prompts: two singles within the coincidence window ±τ.\n"
-            "They hold trues, scattered pairs and randoms."
+            "They contain trues, scattered pairs and randoms."
         ),
     ),
     "trues": (

@@ -1,7 +1,7 @@
-"""The last two minutes of the rates, sampled evenly, for the strips.
+"""The last two minutes of the rates, evenly sampled, for the strip charts.
 
-A ring of fixed size: a console that stands open for a month holds as much as after two minutes.
-Time without telemetry is kept as a gap (NaN), never bridged by a line.
+A ring of fixed size: a console that is open for a month holds as much as after two minutes. Time
+without telemetry is a gap (NaN), never bridged by a line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RateHistory:
         self.began_s: float | None = None
 
     def add(self, now_s: float, rates: dict[str, float] | None) -> bool:
-        """Take a sample when its time has come (None: no data); return whether it was taken."""
+        """Take a sample if one is due (None: no data); return whether it was taken."""
         if now_s < self._next_s:
             return False
         if self.began_s is None and rates is not None:
@@ -43,11 +43,11 @@ class RateHistory:
         self._values[-steps:] = np.nan
 
     def of(self, name: str) -> npt.NDArray[np.float64]:
-        """Return the samples of one rate in k/s, oldest first; NaN where there were none."""
+        """Return the samples of one rate in k/s, oldest first; NaN if there were none."""
         return self._values[:, self._names.index(name)]
 
     def highest(self, *names: str) -> float:
-        """Return the highest sample of these rates in k/s, 0 without any."""
+        """Return the highest sample of these rates in k/s, 0 if there is none."""
         values = [self.of(name) for name in names]
         finite = np.concatenate(values)
         finite = finite[np.isfinite(finite)]

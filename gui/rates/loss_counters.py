@@ -1,7 +1,7 @@
-"""What was lost, and what is left: the counters that should be zero, and the room on the disk.
+"""Losses and resources: the counters that should be zero, and the free disk space.
 
-Every counter of the daq that is not known to be harmless is treated as a loss: one that a newer
-daq has added is highlighted rather than overlooked.
+Every counter of the daq that is not known to be harmless is treated as a loss: one added by a newer
+daq is highlighted rather than overlooked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hw.messages.telemetry import Telemetry
 WATCHED = {
     "frames.lost": "Data frames missing in a module's sequence; their singles are counted exactly",
     "frames.corrupt": "Data frames whose checksum (CRC-32C) was wrong; not used",
-    "frames.late": "Data frames that came after their time had been closed; not used",
+    "frames.late": "Data frames that came after their time was closed; not used",
     "frames.duplicate": "Data frames that came twice; used once",
     "singles.lost": "Singles in lost frames, or dropped by a module itself",
     "singles.late": "Singles older than the time already sorted: counted, not sorted in",
@@ -30,7 +30,7 @@ LAG_WARNING_S = 0.5
 
 
 def losses(counters: dict[str, int]) -> dict[str, int]:
-    """Return the counters that tell of loss: the watched ones, then any other not harmless."""
+    """Return the counters of losses: the watched ones, then any others not harmless."""
     result = {name: counters.get(name, 0) for name in WATCHED}
     extra = {
         name: value
@@ -42,7 +42,7 @@ def losses(counters: dict[str, int]) -> dict[str, int]:
 
 
 class _LossColumn(QtWidgets.QGridLayout):
-    """The counters of one kind; those that are not zero come first."""
+    """The counters of one kind; those not zero come first."""
 
     def __init__(self, group: str, teaches: str) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _LossColumn(QtWidgets.QGridLayout):
             self.addWidget(value, row, 1)
 
     def refresh(self, found: dict[str, int]) -> int:
-        """Show the counters; return how many that are not zero found no room."""
+        """Show the counters; return how many that are not zero did not fit."""
         order = sorted(found, key=lambda name: not found[name])
         for row, (name_label, value_label) in enumerate(zip(self.names, self.values, strict=False)):
             if row >= len(order):
@@ -91,21 +91,21 @@ class _LossColumn(QtWidgets.QGridLayout):
 
 
 _STATE = {
-    "Disk free": "Room on the disk of the run's folder",
+    "Disk free": "Free space on the disk of the run's folder",
     "Source lag": "How far the source is behind real time (emulated sources only)",
-    "Held": "Singles held until every live module has reported; normal is a few data\n"
-    "frames' worth, ever more means that a module is falling behind",
+    "Held": "Singles held until every live module has reported; a few data\n"
+    "frames' worth is normal, steady growth means that a module is falling behind",
 }
 
 
 class CountersPanel(Panel):
-    """Loss, flow, disk and source."""
+    """Losses, flow, disk and source."""
 
     def __init__(self) -> None:
         super().__init__(
             "DATA INTEGRITY",
-            teaches="Nothing is lost in silence: each way of losing data has a counter.\n"
-            "0 is calm; anything else is marked ⚠.",
+            teaches="Nothing is lost silently: each way of losing data has a counter.\n"
+            "0 is normal; anything else is marked ⚠.",
         )
         self.verdict = CalmLabel("–", size_px=15, bold=True)
         self.body.addWidget(self.verdict)
@@ -131,7 +131,7 @@ class CountersPanel(Panel):
         return grid
 
     def refresh(self, telemetry: Telemetry) -> None:
-        """Show the counters as they are now."""
+        """Show the current counters."""
         found = losses(telemetry.counters)
         frames = {name: value for name, value in found.items() if name.startswith("frames.")}
         others = {name: value for name, value in found.items() if name not in frames}
@@ -154,7 +154,7 @@ class CountersPanel(Panel):
             self.verdict.show_text("✓ NO LOSS", theme.GOOD)
 
     def _show_yield(self, telemetry: Telemetry) -> None:
-        """Show what has been recorded: pairs, or single photons."""
+        """Show the number of pairs or single photons recorded."""
         settings = telemetry.settings
         of_pairs = settings is None or settings.sorts_coincidences
         for place, (name, (counter, teaches)) in zip(

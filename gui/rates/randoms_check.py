@@ -1,5 +1,5 @@
-"""Two checks on the rates: the mean live time of the pairs, and whether two counts of the randoms
-agree. The verdict is a word with a shape; colour only helps.
+"""Two checks on the rates: the mean live time of the pairs, and whether two estimates of the
+randoms agree. The verdict is a word with a shape; colour only supports it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _estimates(telemetry: Telemetry | None) -> str:
 
 
 def _verdict(telemetry: Telemetry | None) -> tuple[str, str]:
-    """Return the ratio with its σ and what it means."""
+    """Return the ratio with its σ and the verdict."""
     if telemetry is None or telemetry.settings is None:
         return "–", ""
     randoms, looks = telemetry.randoms, theme.RANDOMS_LOOKS

@@ -19,7 +19,7 @@ LINES = {
         "ALL SINGLES",
         theme.SINGLES,
         "solid",
-        "Every photon that made an event word, whatever its energy, all modules together.",
+        "Every photon that gave an event word, whatever its energy, all modules together.",
     ),
     "photopeak": (
         "PHOTOPEAK",
@@ -31,7 +31,7 @@ LINES = {
         "SCATTER WINDOWS",
         theme.RANDOMS,
         "dot",
-        "Singles in the scatter windows beside the photopeaks, which tell the scatter in them.",
+        "Singles in the scatter windows beside the photopeaks, which estimate the scatter in them.",
     ),
 }
 NAMES = tuple(LINES)

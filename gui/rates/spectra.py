@@ -1,11 +1,10 @@
 """The energy spectrum of all singles, and the time differences of prompts and delayeds.
 
-Both are counts of the whole run. The windows that decide what is accepted are drawn in.
+Both are counts of the whole run, with the windows that decide what is accepted.
 
-The SPECT windows as bands behind the energy spectrum.
-
-A photopeak is filled and carries its energy; scatter is hatched. Drawn in pixels over a fixed
-range, so that a pattern keeps its grain and nothing is ranged.
+SPECT windows are bands behind the energy spectrum: a photopeak is filled and labelled with its
+energy, scatter is hatched. The bands are drawn in pixels over a fixed range, so that the hatching
+does not change with the scale.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ class EnergyBands(QtWidgets.QGraphicsItem):
         view.sigResized.connect(self._fit)
 
     def show_windows(self, windows: tuple[EnergyWindow, ...]) -> None:
-        """Draw these windows; does nothing where they are the same."""
+        """Draw these windows; does nothing if they are the same."""
         if windows != self.windows:
             self.windows = windows
             self.update()
 
     def set_range(self, shown_keV: float) -> None:
-        """Take another end of the x range."""
+        """Set the upper end of the x range."""
         if shown_keV != self.shown_keV:
             self.shown_keV = shown_keV
             self.update()
@@ -58,7 +57,7 @@ class EnergyBands(QtWidgets.QGraphicsItem):
         return QtCore.QRectF(self._view.rect())
 
     def band(self, window: EnergyWindow) -> QtCore.QRectF:
-        """Return a window's place in px."""
+        """Return a window's rectangle in px."""
         area = self.boundingRect()
         scale = area.width() / self.shown_keV
         low, high = scale * window.lld_keV, scale * min(window.uld_keV, self.shown_keV)
@@ -91,13 +90,13 @@ class EnergyBands(QtWidgets.QGraphicsItem):
 
 
 def label(window: EnergyWindow) -> str:
-    """Return what a photopeak's band carries: the energy of its middle in keV."""
+    """Return the label of a photopeak's band: the energy of its centre in keV."""
     return f"{0.5 * (window.lld_keV + window.uld_keV):.0f}"
 
 
 ENERGY_SHOWN_KEV = 800.0
 SINGLE_PHOTONS_SHOWN_KEV = 240.0
-"""The least end of the spectrum of single photons; windows of higher lines move it out."""
+"""The lowest end of the spectrum of single photons; windows of higher lines extend it."""
 
 PET_TICKS = [(0, "0"), (200, "200"), (400, "400"), (511, "511"), (650, "650"), (800, "keV")]
 
@@ -116,7 +115,7 @@ class SpectrumPanel(Panel):
             teaches="Energy of every single. The photopeak of annihilation photons is at 511 keV;\n"
             "below it are photons that lost energy by Compton scatter.\n"
             "Singles between LLD and ULD (lower, upper level discriminator) are accepted.\n"
-            "SPECT windows: photopeaks are filled and carry their energy, scatter is hatched.",
+            "SPECT windows: photopeaks are filled and show their energy, scatter is hatched.",
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV), caption="singles")
         self.plot.setMinimumHeight(110)
@@ -166,7 +165,7 @@ class SpectrumPanel(Panel):
         self.note.show_text(f"window {settings.lld_keV:g} – {settings.uld_keV:g} keV")
 
     def _place_single_photons(self, settings: SortSettings) -> None:
-        """Show the energies around the windows; which singles count, their bands tell."""
+        """Show the energies around the windows; the bands show which singles count."""
         highest_keV = max((w.uld_keV for w in settings.singles_windows), default=0.0)
         shown_keV = 40.0 * math.ceil(max(SINGLE_PHOTONS_SHOWN_KEV, 1.3 * highest_keV) / 40)
         step = 40 if shown_keV <= 280 else 100
@@ -185,7 +184,7 @@ class SpectrumPanel(Panel):
 
 
 class TimingPanel(Panel):
-    """Δt of prompts with the delayeds laid over, and the coincidence window."""
+    """Δt of prompts with the delayeds overlaid, and the coincidence window."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
-"""Set-up of the next run's sorting: a form whose every fault is told where it was made.
+"""Set-up of the next run's sorting: a form that shows each mistake where it was made.
 
-It changes nothing of a run that exists. What is accepted here goes to the daq with the next Arm,
-and the daq has the last word: its refusal is shown like that of any command.
+It changes nothing in an existing run. What is accepted here goes to the daq with the next Arm, and
+the daq has the last word: its refusal is shown like that of any command.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ORDER = (
 
 
 class SortingDialog(QtWidgets.QDialog):
-    """The form; ``base`` fills it where settings are known, otherwise its fields begin empty."""
+    """The form; ``base`` fills it if settings are known, otherwise its fields start empty."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class SortingDialog(QtWidgets.QDialog):
         return box
 
     def _words_label(self, *, lines: int) -> CalmLabel:
-        """Return a label with room for its words from the start, so that nothing jumps."""
+        """Return a label with room for its text from the start, so that nothing jumps."""
         label = CalmLabel(size_px=theme.SMALL_PX)
         label.setWordWrap(True)
         label.setFixedHeight(lines * label.fontMetrics().lineSpacing() + 2)
@@ -137,7 +137,7 @@ class SortingDialog(QtWidgets.QDialog):
         return row
 
     def texts(self) -> dict[str, str]:
-        """Return what stands in the form, by field."""
+        """Return the form's content, by field."""
         return {name: _text_of(editor) for name, editor in self.editors.items()}
 
     def _fill(self, texts: dict[str, str]) -> None:
@@ -149,7 +149,7 @@ class SortingDialog(QtWidgets.QDialog):
                 editor.setText(text)
 
     def check(self) -> FormReading:
-        """Read the form, show its faults, and allow sending it only without any."""
+        """Read the form, show its mistakes, and allow sending it only without any."""
         reading = read_form(
             self.texts(), base=self._base, windows=self._windows, sectors=self._sectors
         )
@@ -171,7 +171,7 @@ class SortingDialog(QtWidgets.QDialog):
         return reading
 
     def _explain(self, reading: FormReading) -> None:
-        """Say what the chosen policy keeps, and which windows the nuclides make."""
+        """Show what the chosen policy keeps, and the windows of the nuclides."""
         peaks = [window for window in reading.windows if window.kind == "photopeak"]
         windows = ", ".join(f"{w.name} {w.lld_keV:g}–{w.uld_keV:g} keV" for w in peaks)
         policy = reading.changes.get("policy")
@@ -218,14 +218,14 @@ def _words_of(name: str) -> tuple[str, str, str]:
 
 
 def _windows(base: SortSettings | None, changes: dict[str, Any]) -> tuple[EnergyWindow, ...]:
-    """Return the further windows that the form begins with: those set here before go first."""
+    """Return the further windows with which the form starts: those set here before come first."""
     if "windows" in changes:
         return msgspec.convert(changes["windows"], tuple[EnergyWindow, ...])
     return base.windows if base else ()
 
 
 def _texts(base: SortSettings | None, changes: dict[str, Any]) -> dict[str, str]:
-    """Return what the form begins with: what was set here before, else the known settings."""
+    """Return the form's first content: what was set here before, otherwise the known settings."""
     known = {name: getattr(base, name) for name in base.__struct_fields__} if base else {}
     values = known | changes
     texts = {

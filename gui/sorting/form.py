@@ -1,8 +1,8 @@
-"""What a person wrote into the set-up of the next run, read and checked: no widget in here.
+"""Reading and checking the set-up of the next run as a person wrote it: no widgets here.
 
-Every number is checked for itself, then all of them together by
-:class:`hw.messages.sort_settings.SortSettings`; each fault is told in words at the field that it
-belongs to. A field left empty is left to the daq.
+Every number is checked by itself, then all of them together by
+:class:`hw.messages.sort_settings.SortSettings`; each mistake is explained at its field. An empty
+field is left to the daq.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hw.physics.nuclides import NuclideError
 
 @dataclass(frozen=True)
 class Number:
-    """A field that takes a number: its caption, its unit, and how many of ours make one unit."""
+    """A field for a number: its caption, its unit, and how many of our units make one of it."""
 
     caption: str
     unit: str
@@ -57,7 +57,7 @@ _PERMISSIVE: dict[str, Any] = {"lld_keV": 0.0, "uld_keV": 6553.5, "window_ps": 1
 
 @dataclass
 class FormReading:
-    """The settings to send (plain values, by their names) and the faults, by field."""
+    """The settings to send (plain values, by name) and the mistakes, by field."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class FormReading:
 
 
 def nuclides_text(windows: tuple[EnergyWindow, ...]) -> str:
-    """Return the nuclides of the windows for singles as they are written in the form."""
+    """Return the nuclides of the windows for singles, as written in the form."""
     named = [window.nuclide for window in windows if window.kind != "coincidence"]
     return ", ".join(dict.fromkeys(name for name in named if name))
 
@@ -83,9 +83,9 @@ def read_form(
     ----------
     texts : by field: numbers in the field's unit, choices as in the settings ("yes" and "no" for
         triples), nuclides separated by commas; "" leaves a value to the daq
-    base : the settings that the form was filled from; None where they are not known
-    windows : those that the form began with; kept as long as the nuclides are not changed
-    sectors : of the scanner, 0 where not known
+    base : the settings from which the form was filled; None if they are not known
+    windows : those with which the form started; kept as long as the nuclides are not changed
+    sectors : of the scanner, 0 if not known
 
     Returns
     -------
@@ -138,7 +138,7 @@ def _check_alone(reading: FormReading, name: str, number: Number, value: float) 
 
 
 def _alone(name: str) -> type[msgspec.Struct]:
-    """Return a struct of one field of the settings, which checks that field's bounds only."""
+    """Return a struct with one field of the settings, which checks only that field's bounds."""
     kind = next(f.type for f in msgspec.structs.fields(SortSettings) if f.name == name)
     return msgspec.defstruct("Alone", [(name, kind)])
 
@@ -182,7 +182,7 @@ def windows_of(text: str) -> tuple[EnergyWindow, ...]:
     Raises
     ------
     NuclideError, SettingsError
-        where there is no such nuclide, no line to image, or an absurd energy.
+        if there is no such nuclide, no line to image, or an absurd energy.
     """
     name, at, energy = text.partition("@")
     if not at:
@@ -211,7 +211,7 @@ def _check_together(reading: FormReading, base: SortSettings | None) -> None:
 
 
 def _blame(complaint: str, values: dict[str, Any]) -> dict[str, str]:
-    """Return the field that a contradiction is told at, and its words in the form's units."""
+    """Return the field at which to show a contradiction, and its text in the form's units."""
     if values["lld_keV"] >= values["uld_keV"]:
         return {"uld_keV": f"must be above LLD = {values['lld_keV']:g} keV"}
     if 0 < values["delay_ps"] <= 2 * values["window_ps"]:

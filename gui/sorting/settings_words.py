@@ -1,4 +1,4 @@
-"""The settings of sorting in the console's words; the law behind them is docs/coincidence.md."""
+"""The sorting settings in the console's words; docs/coincidence.md defines them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POLICY_WORDS: dict[str, PolicyWords] = {
     ),
     "TakeIfOnlyOneGood": PolicyWords(
         "GATE TakeIfOnlyOneGood",
-        f"{GATE}, the good pair is kept where there is exactly one, otherwise nothing.",
+        f"{GATE}, the good pair is kept if there is exactly one, otherwise nothing.",
     ),
     "TakeWinnerIfIsGood": PolicyWords(
         "GATE TakeWinnerIfIsGood",
@@ -104,14 +104,14 @@ def field_of_view_text(settings: SortSettings) -> str:
 
 
 def modules_text(modules: tuple[int, ...]) -> str:
-    """Return which modules a window holds for."""
+    """Return the modules to which a window applies."""
     if not modules:
         return "all modules"
     return f"module{'s' if len(modules) > 1 else ''} {', '.join(map(str, modules))}"
 
 
 def window_sentence(window: EnergyWindow) -> str:
-    """Return what a further energy window is for."""
+    """Return the purpose of a further energy window."""
     edges = f"{energy_text(window.lld_keV, window.uld_keV)} keV, both inclusive"
     where = modules_text(window.modules)
     if window.kind == "coincidence":

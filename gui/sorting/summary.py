@@ -1,6 +1,6 @@
-"""How the run is sorted now: read-only, in words; what is set for the next run is only announced.
+"""How the run is sorted now, read-only and in words; settings for the next run are only announced.
 
-Everything shown is what the daq says, never what the console asked for.
+Everything shown is what the daq reports, never what the console requested.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SortingPanel(Panel):
         return grid
 
     def refresh(self, telemetry: Telemetry) -> None:
-        """Show the settings where they changed, and the windows' rates."""
+        """Show changed settings, and the windows' rates."""
         self._telemetry = telemetry
         settings = telemetry.settings
         calibration = telemetry.calibration, telemetry.uncalibrated
@@ -79,7 +79,7 @@ class SortingPanel(Panel):
         self.table.show_rates(telemetry.window_rates)
 
     def refresh_commands(self, telemetry: Telemetry | None) -> None:
-        """Enable the button where a run can be armed (None: the daq is silent); cheap."""
+        """Enable the button if a run can be armed (None: the daq is silent); cheap."""
         allowed = telemetry is not None and "arm" in ALLOWED[telemetry.state]
         if self.button.isEnabled() != allowed:
             self.button.setEnabled(allowed)
@@ -132,19 +132,19 @@ class SortingPanel(Panel):
         self._say(
             "Field of view",
             field_of_view_text(settings) + (" · triples" if settings.triples else ""),
-            "Two modules may pair where their sectors' cyclic difference is at least "
+            "Two modules may pair if their sectors' cyclic difference is at least "
             f"{settings.min_sector_difference}; a module never pairs with itself.\n"
             f"Triples are {'' if settings.triples else 'not '}stored.",
         )
 
     def _show_single_photons(self, settings: SortSettings) -> None:
-        """Say that nothing is paired; the table below has the windows."""
+        """Show that nothing is paired; the table below has the windows."""
         for name in ("Window", "Delayeds", "Field of view"):
             self._say(name, "–", "Single photons behind collimators: no coincidences are sorted.")
         self._say("Policy", "single photons, no coincidences", "Each single in a window is kept.")
         many = len(settings.singles_windows)
         words = f"{many} window{'s' if many != 1 else ''} for singles, below"
-        self._say("Energy", words, "A single is kept where it is in one of the energy windows.")
+        self._say("Energy", words, "A single is kept if it is in one of the energy windows.")
 
     def _say(self, name: str, text: str, teaches: str) -> None:
         self.values[name].show_text(text)
@@ -153,21 +153,21 @@ class SortingPanel(Panel):
 
 
 def sectors(telemetry: Telemetry) -> int:
-    """Return how many sectors the scanner has, 0 where it is not known."""
+    """Return the number of the scanner's sectors, 0 if not known."""
     return len(telemetry.module_states) // telemetry.rings if telemetry.rings else 0
 
 
 def _button_words(*, allowed: bool) -> str:
     if allowed:
         return f"Set policy and windows of the next run.\nKey: {KEY}"
-    return "Set-up of the next run: possible where no run is armed or running"
+    return "Set-up of the next run: possible if no run is armed or running"
 
 
 def _energy(settings: SortSettings) -> tuple[str, str]:
     many = len(settings.windows)
     more = f" + {many} window{'s' if many > 1 else ''}" if many else ""
     sentence = (
-        "A single is accepted for coincidences where LLD ≤ energy ≤ ULD, both inclusive.\n"
+        "A single is accepted for coincidences if LLD ≤ energy ≤ ULD, both inclusive.\n"
         "Windows of modules replace it there; SPECT windows select singles beside it."
     )
     return f"{energy_text(settings.lld_keV, settings.uld_keV)} keV{more}", sentence

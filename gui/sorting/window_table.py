@@ -1,4 +1,4 @@
-"""The further energy windows of a run as a small table: what they are, where, and their rate."""
+"""The further energy windows of a run in a small table: what they are, where, and their rates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADINGS = ("window", "keV", "singles, k/s")
 
 
 class WindowTable(QtWidgets.QTableWidget):
-    """One row a window; hidden where there is none. More than four rows can be scrolled."""
+    """One row per window; hidden if there is none. More than four rows can be scrolled."""
 
     def __init__(self) -> None:
         super().__init__(0, len(HEADINGS))
@@ -46,7 +46,7 @@ class WindowTable(QtWidgets.QTableWidget):
             self.horizontalHeaderItem(column).setTextAlignment(_alignment(column))
 
     def show_windows(self, windows: tuple[EnergyWindow, ...]) -> None:
-        """Make the rows; does nothing where the windows are the same."""
+        """Make the rows; does nothing if the windows are the same."""
         if windows == self._windows:
             return
         self._windows = windows

@@ -188,7 +188,7 @@ def test_a_tap_whose_daq_dies_keeps_what_came_and_says_so(
         wait_until(lambda: here.read(0.05) is None and not here.linked, "the end of the link")
     _, err = tapped.process.communicate(timeout=20)
     assert tapped.process.returncode == 1
-    assert "is gone: what came of" in err
+    assert "is gone: what was received of" in err
     log = ListmodeReader(tmp_path / "x.tmlm")
     assert len(log.read_all(BlockKind.PROMPTS)) > 0
     assert log.closed

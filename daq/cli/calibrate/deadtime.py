@@ -1,13 +1,13 @@
 """Find each module's dead time and its model from a source that decays, or from several runs.
 
-One run: leave a source in place for some half-lives, from a rate at which the dead time shows
-(n·τ of at least 0.2) down to one at which it hardly does. Several runs: the same source, or
-sources of the same shape in the same place, at four activities or more; their ratios come from
-the runs' labels or from --activities. All triggers count, whatever their energy.
+One run: leave a source in place for some half-lives, from a rate at which the dead time matters
+(n·τ of at least 0.2) down to one at which it hardly does. Several runs: the same source, or sources
+of the same shape in the same place, at four activities or more; their ratios come from the runs'
+labels or from --activities. All triggers count, whatever their energy.
 
-Both models are fitted, m = n/(1 + nτ) and m = n·exp(−nτ), and the likelier is kept. Where the
-counts cannot tell which ("modules of unclear model" above 0), measure longer, or start higher, or
-give --model: the models' dead times differ by n·τ/2 as a fraction.
+Both models are fitted, m = n/(1 + nτ) and m = n·exp(−nτ), and the likelier is kept. If the counts
+cannot decide ("modules of unclear model" above 0), measure longer, or start higher, or give
+--model: the models' dead times differ by n·τ/2 as a fraction.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nuclide", metavar="NAME",
                         help="the source's, such as O-15 (default: the run's label)")  # fmt: skip
     parser.add_argument("--half-life-s", type=positive, metavar="S",
-                        help="half-life, instead of a nuclide of the table")  # fmt: skip
+                        help="half-life, instead of a nuclide in the table")  # fmt: skip
     parser.add_argument("--activities", type=positive, nargs="+", metavar="A",
                         help="of each run at its start, in any unit "
                         "(default: the runs' labels; one run needs none)")  # fmt: skip
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", action="store_true",
                         help="fit a constant rate too (¹⁷⁶Lu, or a long-lived rest)")  # fmt: skip
     parser.add_argument("--model", choices=MODELS, default="auto",
-                        help="the model, where it is known (default: the likelier)")  # fmt: skip
+                        help="the model, if it is known (default: the likelier)")  # fmt: skip
 
 
 def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet | None) -> Outcome:

@@ -1,14 +1,14 @@
 """Find each crystal's energy gain, and with several lines its non-linearity, from photopeaks.
 
 The gain is the line's energy over the peak's place in the crystal's spectrum. A crystal with too
-few counts takes its module's value. Two or more lines at least 10 % apart give gain and
-curvature together. A line is a number in keV, a nuclide (its strongest line), or a nuclide and an
-energy, Lu-177:208. Several runs with as many lines: each line is looked for in its own run, in
-the order given; one run with several lines: all in that run; several runs with one line: their
-counts are added.
+few counts takes its module's value. Two or more lines at least 10 % apart give gain and curvature
+together. A line is a number in keV, a nuclide (its strongest line), or a nuclide and an energy,
+Lu-177:208. With as many runs as lines, each line is searched in its own run, in the order given;
+with one run and several lines, all in that run; with several runs and one line, their counts are
+added.
 
 --lutetium needs no source: the crystals' own ¹⁷⁶Lu gives the gains, to 1 %. It gives no curvature;
-one that is in the set of --calibration is kept and allowed for.
+one in the set of --calibration is kept and taken into account.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _find_lines(words: list[str], folders: list[Path], base: CalibrationSet | No
 def _measure(
     grids: list[Any], folders: list[Path], base: CalibrationSet | None
 ) -> list[LineSpectra]:
-    """Return each line's spectra, from its own run, from the one run, or from all of them."""
+    """Return each line's spectra, from its own run, from the only run, or from all of them."""
     from daq.calibration.energy_fit import LineSpectra
 
     if len(grids) == len(folders):
@@ -158,7 +158,15 @@ def _panels(lines: list[LineSpectra], found: EnergyResult) -> list[Panel]:
 def spectrum_panel(
     title: str, grid: Grid, spectra: Spectra, gain: Any, curvature: Any | None = None
 ) -> Panel:
-    """Return the plot of all spectra together, as read out and calibrated."""
+    """Return the plot of all spectra together, as read out and calibrated.
+
+    Parameters
+    ----------
+    title : of the plot
+    grid : the spectra's bins
+    spectra : (n_crystals, BINS) u4, as read out
+    gain, curvature : (n_crystals,), the calibration; None for no curvature
+    """
     from daq.calibration.plots import Curve, Panel
 
     widths = grid.edges_keV[1:] - grid.edges_keV[:-1]
@@ -170,7 +178,7 @@ def spectrum_panel(
 
 
 def _aligned(spectra: Spectra, gain: Any, curvature: Any | None, grid: Grid) -> Any:
-    """Return the sum of the spectra with each bin moved as its crystal's calibration says."""
+    """Return the sum of the spectra with each bin shifted by its crystal's calibration."""
     import numpy as np
 
     total, centres = np.zeros(len(grid.centres_keV)), grid.centres_keV

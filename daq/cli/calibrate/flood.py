@@ -1,12 +1,12 @@
-"""Make each module's crystal look-up from a flood: which crystal a raw position belongs to.
+"""Make each module's crystal look-up from a flood: the crystal of each raw position.
 
 For scanners whose modules send raw positions (position_readout = "raw" in the preset): the event
-word's crystal field holds u + 64·v. Irradiate the blocks evenly and let some hundred counts come
-to each crystal. In pixelated blocks the crystals' peaks are found and each position goes to the
-nearest; monolithic blocks are cut where the distribution of positions says that the crystal ends.
+word's crystal field is u + 64·v. Irradiate the blocks evenly, with some hundred counts in each
+crystal. In pixelated blocks the crystals' peaks are found and each position is assigned to the
+nearest; monolithic blocks are divided by the distribution of positions.
 
-A module with too few counts, or whose peaks cannot be told, takes the map of the others' sum and
-is marked. Make the look-up first: energy and skew are found per crystal, and need it.
+A module with too few counts, or whose peaks cannot be resolved, gets the map of the others' sum and
+is marked. Make the look-up first: energy and skew are found per crystal and need it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of the command line that follow from the fields of options (:mod:`recon.core.asked`)."""
+"""Command-line options made from the fields of dataclasses (:mod:`recon.core.asked`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from daq.cli.common import CommandError
 from recon.core.asked import Asked, Modality, asked_fields
 
 Declared = list[tuple[Modality, argparse.Action]]
-"""Options, each with the modality of the runs that know it."""
+"""Options, each with the modality of the runs to which it applies."""
 
 
 class OptionGroup:
-    """A group of options that know of which modality's runs they are."""
+    """A group of options with the modality of the runs to which they apply."""
 
     def __init__(self, parser: argparse.ArgumentParser, title: str) -> None:
         self.declared: Declared = []
@@ -24,7 +24,7 @@ class OptionGroup:
         self.declared.append((modality, self._group.add_argument(option, **facts)))
 
     def add_fields(self, kind: type, group: str) -> None:
-        """Add the options of a dataclass's fields; what leaves something out comes last."""
+        """Add the options of a dataclass's fields; those that leave something out come last."""
         chosen = [one for one in asked_fields(kind) if one.group == group and one.words]
         for one in sorted(chosen, key=lambda one: one.default is True):
             option = f"--{_dest(one)}".replace("_", "-")
@@ -32,12 +32,12 @@ class OptionGroup:
 
 
 def _dest(one: Asked) -> str:
-    """Return the option's name; what is on by default can be left out with it."""
+    """Return the option's name; if it is on by default, the option that switches it off."""
     return f"no_{one.name}" if one.default is True else one.option or one.name
 
 
 def _facts(one: Asked) -> dict[str, Any]:
-    """Return how argparse is to read a field."""
+    """Return argparse's arguments for a field."""
     if isinstance(one.default, bool):
         return {"action": "store_true"}
     facts: dict[str, Any] = {"default": one.default, "metavar": one.metavar}
@@ -49,7 +49,7 @@ def _facts(one: Asked) -> dict[str, Any]:
 
 
 def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """Return the values of a dataclass's fields as they were asked for."""
+    """Return the values given for a dataclass's fields."""
     values = {one.name: getattr(options, _dest(one)) for one in asked_fields(kind)}
     for one in asked_fields(kind):
         if one.default is True:
@@ -60,7 +60,7 @@ def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
 
 
 def refuse_foreign(options: argparse.Namespace, declared: Declared, modality: str) -> None:
-    """Raise CommandError for an option that a run of this modality does not know."""
+    """Raise CommandError for an option that does not apply to a run of this modality."""
     for of, action in declared:
         if of not in ("both", modality) and getattr(options, action.dest) != action.default:
             option = action.option_strings[0]

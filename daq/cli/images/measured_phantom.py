@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def phantom_parts(name: str) -> tuple[Warm, list[Sphere]]:
     """Return the warm cylinder of a phantom and the spheres in it.
 
-    name : ``spheres``, ``cylinder``, or a file of shapes, whose first warm round cylinder is taken
+    name : ``spheres``, ``cylinder``, or a file of shapes, whose first warm round cylinder is used
 
     Raises
     ------
     CommandError, PhantomError
-        where there is no such phantom, or it has no warm cylinder.
+        if there is no such phantom, or it has no warm cylinder.
     """
     if name == "cylinder":
         from emulator.object.shapes import CYLINDER_LENGTH_MM, CYLINDER_RADIUS_MM

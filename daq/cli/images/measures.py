@@ -1,4 +1,4 @@
-"""What ``tomoshibi analyse`` measures, as text, as JSON and as the sections of its report."""
+"""The measurements of ``tomoshibi analyse``, as text, as JSON and as sections of its report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOLD = (
     "prompts_used",
     "post_filter_fwhm_mm",
 )
-"""What of the image's own words the report repeats; corrections are told apart."""
+"""The image's metadata that the report repeats; corrections are listed separately."""
 
 WIDEST_MM = 10_000.0
 
@@ -46,7 +46,7 @@ class Measures:
         return "\n\n".join(_as_text(section) for section in self.sections)
 
     def describe(self, rois: list[str]) -> None:
-        """The image itself: size, extremes, what it says of its corrections, slices."""
+        """The image itself: size, extremes, corrections by its metadata, slices."""
         picture = self.picture
         values = picture.values
         size = " × ".join(str(n) for n in values.shape)
@@ -199,7 +199,7 @@ def triple(text: str, option: str) -> Triple:
 
 
 def _shown_place(picture: Picture, regions: list[Region]) -> Triple:
-    """The first region, or the centre of gravity of what is bright."""
+    """The first region, or the centre of gravity of the bright voxels."""
     if regions:
         return regions[0].centre_mm
     bright = np.where(picture.values > 0.2 * picture.values.max(), picture.values, 0)

@@ -13,7 +13,7 @@ RUN_FILES = ("run.json", "summary.json", "activity.json")
 
 
 def check_output(path: Path) -> Path:
-    """Return the path, refused before the work where no file can be written there."""
+    """Return the path; refuse it before the work if no file can be written there."""
     if not path.name or path.is_dir():
         raise CommandError(f"--output {path} is a folder: give the name of a file in it")
     if not path.name.endswith((".nii", ".nii.gz")):
@@ -21,7 +21,7 @@ def check_output(path: Path) -> Path:
     if (path.parent / "run.json").exists() and f"{stem_of(path)}.json" in RUN_FILES:
         raise CommandError(f"--output {path} would overwrite a file of the run: give another name")
     if path.exists() and not path.is_file():
-        raise CommandError(f"--output {path} is no file: give another")
+        raise CommandError(f"--output {path} is not a file: give another")
     make_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise CommandError(f"--output: {path.parent} cannot be written to: give another folder")

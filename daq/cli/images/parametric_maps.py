@@ -24,7 +24,7 @@ def add_parametric_options(parser: argparse.ArgumentParser) -> Declared:
     title = "parametric maps of a dynamic series (needs --frames)"
     group = OptionGroup(parser, title)
     group.add("--parametric", default="", metavar="NAMES",
-              help="mean, patlak, washout, with commas between")  # fmt: skip
+              help="mean, patlak, washout, separated by commas")  # fmt: skip
     group.add("--input", type=Path, metavar="FILE",
               help="plasma's curve for Patlak, decay-corrected: CSV t_s,Bq_per_mL")  # fmt: skip
     group.add("--patlak-from", type=float, default=0.0, metavar="S",
@@ -33,7 +33,7 @@ def add_parametric_options(parser: argparse.ArgumentParser) -> Declared:
 
 
 def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """Return the maps that are asked for, refusing what cannot be before the work begins."""
+    """Return the maps asked for; refuse impossible ones before the work begins."""
     names = tuple(part.strip() for part in options.parametric.split(",") if part.strip())
     for name in names:
         if name not in KINDS:

@@ -1,6 +1,6 @@
-"""The options of ``tomoshibi reconstruct``, and what the reconstruction is asked for by them.
+"""The options of ``tomoshibi reconstruct``, and the settings of the reconstruction from them.
 
-Options of the other modality: refused, for an image without them would not be what was asked.
+Options of the other modality are refused, because the image would not be what was asked for.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def add_algorithm_options(parser: argparse.ArgumentParser) -> Declared:
 
 def add_correction_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of the corrections."""
-    title = "corrections (each is applied where it is possible)"
+    title = "corrections (each is applied if possible)"
     group = OptionGroup(parser, title)
     group.add_fields(ReconOptions, "corrections")
     group.add("--mu-map", modality="both", type=Path, metavar="FILE",
-              help="in place of the run's own: npz or NIfTI")  # fmt: skip
+              help="instead of the run's own: npz or NIfTI")  # fmt: skip
     group.add("--mu-unit", modality="both", choices=("auto", "per-mm", "per-cm", "hu"),
               default="auto", help="of a NIfTI µ map (default: %(default)s)")  # fmt: skip
     group.add("--normalisation-set", type=Path, metavar="FILE",
-              help="calibration set with efficiencies, in place of the run's own")  # fmt: skip
+              help="calibration set with efficiencies, instead of the run's own")  # fmt: skip
     return group.declared
 
 
@@ -67,17 +67,17 @@ def add_quantification_options(parser: argparse.ArgumentParser) -> Declared:
     group.add("--calibration", type=Path, metavar="FILE",
               help="activity calibration (`tomoshibi calibrate activity`); default: "
                    "RUN/activity.json")  # fmt: skip
-    group.add("--nuclide", metavar="NAME", help="where the run does not say it")
+    group.add("--nuclide", metavar="NAME", help="if the run does not say it")
     group.add("--weight-kg", type=positive, metavar="KG", help="for SUV")
     group.add("--injected-MBq", type=positive, metavar="MBq", help="for SUV")
     group.add("--injected-at", default="0", metavar="TIME",
               help="when it was so much, as --decay-reference (default: %(default)s)")  # fmt: skip
-    group.add("--suv", action="store_true", help="write SUV in place of Bq/mL")
+    group.add("--suv", action="store_true", help="write SUV instead of Bq/mL")
     return group.declared
 
 
 def sources_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what is to be read in place of the run's own."""
+    """Return the files to read instead of the run's own."""
     return {
         "mu_map": options.mu_map,
         "mu_unit": options.mu_unit.replace("-", "_"),
@@ -87,7 +87,7 @@ def sources_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> ReconOptions:
-    """Return what is asked for, checked."""
+    """Return the settings asked for, checked."""
     from recon.core.frames import parse_frames
 
     by_detector = options.psf == "detector"
@@ -148,7 +148,7 @@ def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:
 
 
 def check_suv(plan: ReconOptions, extras: Extras, data: RunData) -> None:
-    """Refuse --suv before the work, where the image could not be in Bq/mL at a known time."""
+    """Refuse --suv before the work if the image could not be in Bq/mL at a known time."""
     from hw.physics.nuclides import nuclide_of
 
     lacking = {

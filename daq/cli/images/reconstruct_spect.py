@@ -19,7 +19,7 @@ IMAGE_NAME = "spect.nii.gz"
 
 
 def add_spect_options(parser: argparse.ArgumentParser) -> Declared:
-    """Add what only SPECT runs know."""
+    """Add the options for SPECT runs only."""
     group = OptionGroup(parser, "SPECT")
     group.add_fields(SpectOptions, "SPECT")
     return group.declared
@@ -59,7 +59,7 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
 
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:
-    """Return the options of the command line as reconstruction takes them, checked."""
+    """Return the settings of the reconstruction from the command line, checked."""
     if options.attenuation not in ("map", "none"):
         raise CommandError(f"--attenuation {options.attenuation} is for PET runs: map or none here")
     if options.scatter == "energy":

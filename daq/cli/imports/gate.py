@@ -1,4 +1,4 @@
-"""GATE 10 / opengate singles as a run: a raw log that replays through the very same chain.
+"""GATE 10 / opengate singles as a run: a raw log that replays through the same chain.
 
 The singles (npz: t_ns, E_keV, xyz_mm, block) are packed into data frames as a scanner would send
 them, logged and sorted like a live run.
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scanner", default="caremibrain", metavar="SCANNER",
                         help="the preset that was simulated (default: %(default)s)")  # fmt: skip
     parser.add_argument("--decays-per-s", type=positive, metavar="N",
-                        help="where times are relative to each decay: decays a second")  # fmt: skip
+                        help="decays per second, if times are relative to each decay")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     add_window_options(parser)
     add_runs_option(parser)

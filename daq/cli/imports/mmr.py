@@ -1,9 +1,9 @@
-"""Siemens mMR list mode (32-bit PETLINK) as sinograms, a list of lines and a simple picture.
+"""Siemens mMR list mode (32-bit PETLINK) as sinograms, a list of lines and a simple image.
 
 Writes into a folder: sinograms.npz (prompts, delayeds [plane, view, bin]: single-slice rebinned, or
 span 11), lines.npz (start, end (n, 3) mm, time_ms, delayed), image.nii.gz with its JSON, and
-picture.png. The picture is of prompts with the delayeds as an even background: no normalisation,
-attenuation or scatter correction.
+picture.png. The image is made from prompts, with the delayeds as a uniform background: no
+normalisation, attenuation or scatter correction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the format's options."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the list-mode file (.l)")
     parser.add_argument("--header", type=Path, metavar="FILE",
-                        help="its .l.hdr (default: the one beside it that fits)")  # fmt: skip
+                        help="its .l.hdr (default: the matching one beside it)")  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FOLDER",
                         help="default: NAME-imported in this folder")  # fmt: skip
     parser.add_argument("--span", type=int, choices=(1, 11), default=1,

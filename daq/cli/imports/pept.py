@@ -1,8 +1,8 @@
 """A positron camera's list of lines (PEPT, University of Birmingham's text), imaged live.
 
-Reads rows of t, x1, y1, x2, y2 between two parallel screens, plays them through the live imager,
-by default as fast as it goes, with --play at their own speed, and says where the hottest points
-are, in the file's coordinates. Writes lines.npz, image.nii.gz and picture.png into a folder.
+Reads rows of t, x1, y1, x2, y2 between two parallel screens, plays them through the live imager, by
+default as fast as possible, with --play at their own speed, and prints the positions of the hottest
+points in the file's coordinates. Writes lines.npz, image.nii.gz and picture.png into a folder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""PETSIRD list mode as a run of coincidences: to be reconstructed, exported, looked at.
+"""PETSIRD list mode as a run of coincidences that can be reconstructed and exported.
 
-The scanner's geometry must fit a preset of ours, rings of equal flat modules; the preset made of it
-is in the run. PETSIRD has no time of single events: those of a time block are spread over it
+The scanner's geometry must be possible in a preset, rings of equal flat modules; the preset made
+from it is in the run. PETSIRD has no times of events: those of a time block are spread over it
 evenly. Singles, triples, signals and dead times are left out and counted.
 """
 
@@ -101,7 +101,7 @@ def _config(
 
 
 def _start(header: dict[str, Any]) -> dt.datetime | None:
-    """Return when the measurement began, None where the file does not tell."""
+    """Return when the measurement began, None if the file does not say."""
     exam = header["exam"]
     if exam is None or not exam["startOfAcquisition"]:
         return None

@@ -1,8 +1,8 @@
 """The launcher of a live system: starts its processes, runs one run, stops them as one.
 
 Source, daq, imager and console are separate processes; this one only starts, watches and stops
-them. Ctrl-C at any moment: the daq closes the run, everything is gone within 3 s; on a machine
-that is busy it may take 10 s.
+them. On Ctrl-C at any moment the daq closes the run and everything ends within 3 s, or on a busy
+machine within 10 s.
 """
 
 from __future__ import annotations
@@ -34,23 +34,26 @@ from hw.messages.telemetry import Telemetry
 
 READY_S = 60.0
 CLOSE_S = 150.0
-"""Closing takes the drain, and as long as the imager makes progress with the final image."""
+"""Closing takes the drain, and goes on while the imager makes progress with the final image."""
 
 PICTURE_S = 5.0
 LEAVE_S = 10.0
-"""For a process that is told to leave, unless Ctrl-C was pressed: on a busy machine the quarter of
-a second that it takes to end may become several seconds, and nobody waits."""
+"""For a process to exit when told to, unless Ctrl-C was pressed: on a busy machine the quarter of a
+second that it takes may become several seconds, and nobody is waiting.
+"""
 
 HURRIED_DAQ_S = 8.0
-"""For the daq after Ctrl-C, to close the run and write its summary. It takes a good second; where
-other work has the machine, several times that. Late is better than a run without its summary."""
+"""For the daq after Ctrl-C, to close the run and write its summary. It takes a good second, or
+several times that on a busy machine. Late is better than a run without its summary.
+"""
 
 HURRIED_LEAVE_S = 2.6
 """For all of them together after Ctrl-C; the imager may still write its image."""
 
 HURRIED_OTHERS_S = (0.7, 2.0)
-"""For all but the daq, whatever it has left them: at least, and at most. Where it took long, the
-machine is slow, and they are given as long as it took."""
+"""For all others, at least and at most, however long the daq took. If it took long, the machine is
+slow, and they get as long as it took.
+"""
 
 RESTARTS = 3
 KERNELS = "kernels"
@@ -62,14 +65,14 @@ compiling to everything."""
 
 
 def leave_as_it_is(config: RunConfig, scratch: Path) -> None:
-    """Complete nothing: the plan is whole."""
+    """Do nothing: the plan is complete."""
 
 
 @dataclass
 class ChainPlan:
-    """What a live chain is to run.
+    """What a live chain runs.
 
-    source : command line of the source of data, without --endpoint
+    source : command line of the data source, without --endpoint
     link : command line of the link process that runs firmware modules behind that source, without
         --endpoint and --folder; [] without firmware
     finish_plan : called once the other processes are starting, to complete ``config``
@@ -85,7 +88,7 @@ class ChainPlan:
 
 
 class Stopped(Exception):
-    """The person, or a closed window, wants the chain to stop."""
+    """A person, or a closed window, asks the chain to stop."""
 
 
 class LiveChain:
@@ -175,7 +178,7 @@ class LiveChain:
         self._start("console", ["console", *base, *shots, *look, *pages])
 
     def _sources_ready(self, daq: ControlClient) -> bool:
-        """Whether all sources are there and can begin a run."""
+        """Whether all sources are present and can begin a run."""
         status = daq.call("status")
         self._waits_for = "; ".join(status["not_ready"])
         expected = 2 if self.plan.link else 1
@@ -224,14 +227,14 @@ class LiveChain:
                 return
 
     def _has_picture(self, display: DisplayClient) -> bool:
-        """Whether there is a picture to see: an image, or a projection with counts in it."""
+        """Whether there is something to see: an image, or a projection with counts in it."""
         if display.image() is not None:
             return True
         pictures = display.projections()
         return pictures is not None and bool(pictures.arrays()[0].any())
 
     def _close_by_command(self, daq: ControlClient, display: DisplayClient) -> None:
-        """A closed window ends the run well; Ctrl-C leaves that to the daq's own hurried end."""
+        """A closed window ends the run properly; Ctrl-C leaves that to the daq's own quick end."""
         if self._hurry:
             return
         line, deadline = ProgressLine("run"), time.monotonic() + CLOSE_S
@@ -251,7 +254,7 @@ class LiveChain:
             time.sleep(0.1)
 
     def _wait_for_last_picture(self) -> None:
-        """The offscreen console leaves by itself with the closed run and the final image."""
+        """Wait until the offscreen console exits, with the closed run and the final image."""
         deadline = time.monotonic() + PICTURE_S
         while self.children.alive("console") and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -334,13 +337,13 @@ class LiveChain:
 
 
 def others_leave_s(took_s: float) -> float:
-    """Return how long the others may take after Ctrl-C, once the daq has left in ``took_s``."""
+    """Return how long the others may take after Ctrl-C, once the daq has exited in ``took_s``."""
     least_s, most_s = HURRIED_OTHERS_S
     return max(least_s, min(took_s, most_s), HURRIED_LEAVE_S - took_s)
 
 
 def last_object(log: Path) -> dict[str, Any]:
-    """Return the JSON object on a log's last line; {} where there is none."""
+    """Return the JSON object on a log's last line; {} if there is none."""
     try:
         found = json.loads(log.read_text(encoding="utf-8", errors="replace").splitlines()[-1])
     except (OSError, IndexError, ValueError):
@@ -405,7 +408,7 @@ def _singles_summary(summary: dict[str, Any]) -> str:
 
 
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
-    """Return the plan that streams a run's raw log through the chain again."""
+    """Return the plan that sends a run's raw log through the chain again."""
     from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
     from daq.folder.run_folder import ACTIVITY_NAME, MU_MAP_NAME, run_config, run_tag
 

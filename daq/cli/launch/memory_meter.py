@@ -1,4 +1,4 @@
-"""Resident memory and processor time of child processes over a run: is the curve flat?"""
+"""Resident memory and processor time of child processes over a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class MemoryMeter:
                 self._cpu_s[name] = times.user + times.system
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Return per process: MiB early, at the end and at most, drift in %, mean cores used."""
+        """Return per process: MiB early, at the end and at the maximum, drift in %, mean cores
+        used.
+        """
         elapsed_s = max(time.monotonic() - self._began_s, 1e-9)
         found = {}
         for name, samples in self._samples.items():

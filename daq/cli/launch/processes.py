@@ -20,7 +20,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 LEAVE_S = 2.0
 KILLED_S = 5.0
-"""For the kernel to end what was killed."""
+"""For the kernel to end a killed process."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -28,7 +28,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass
 class Child:
-    """A running child and where its output goes."""
+    """A running child and the file of its output."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -51,7 +51,7 @@ class Children:
     def start(self, name: str, argv: Sequence[str], *, niceness: int = 0) -> Child:
         """Start ``python -m daq.cli ARGV`` in the background, output to its log.
 
-        niceness : how much it yields the processor to the others (0 to 19)
+        niceness : how far it yields the processor to the others (0 to 19)
         """
         log = self.log_folder / f"{name}.log"
         parent = os.getpid()
@@ -68,7 +68,7 @@ class Children:
         return self._children[name]
 
     def died(self) -> list[Child]:
-        """Return the children that have ended by themselves and forget them."""
+        """Return the children that ended by themselves, and forget them."""
         gone = [child for child in self._children.values() if child.process.poll() is not None]
         for child in gone:
             del self._children[child.name]
@@ -84,7 +84,7 @@ class Children:
         return {name: child.process.pid for name, child in self._children.items()}
 
     def stop(self, *names: str, within_s: float = LEAVE_S) -> list[str]:
-        """Ask the named children (all, without names) to leave; kill those that do not.
+        """Ask the named children (all, without names) to exit; kill those that do not.
 
         Returns
         -------
@@ -110,7 +110,7 @@ class Children:
 def run_to_end(argv: Sequence[str]) -> int:
     """Run ``python -m daq.cli ARGV`` in the foreground, output to stderr; return its status.
 
-    It too ends with this process, and before an exception (Ctrl-C) leaves here.
+    It too ends with this process, and before an exception (Ctrl-C) propagates from here.
     """
     parent = os.getpid()
     with _signals_held() as before:
@@ -127,7 +127,7 @@ def run_to_end(argv: Sequence[str]) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop a child that still runs, by force where it outlives its bound; leave no zombie."""
+    """Stop a child that still runs, by force if it outlives its bound; leave no zombie."""
     try:
         process.terminate()  # nothing where it has ended
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -144,9 +144,9 @@ def _signal(child: Child, number: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[set[int | signal.Signals]]:
-    """Let Ctrl-C and SIGTERM wait; yield the mask of before.
+    """Hold back Ctrl-C and SIGTERM; yield the previous signal mask.
 
-    Between a child's birth and its being known here they would leave it to itself.
+    Between a child's start and its registration here, they would orphan it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
@@ -157,7 +157,7 @@ def _signals_held() -> Iterator[set[int | signal.Signals]]:
 
 @contextlib.contextmanager
 def _signals_as(before: set[int | signal.Signals]) -> Iterator[None]:
-    """Take signals as before, within :func:`_signals_held`."""
+    """Accept signals as before, within :func:`_signals_held`."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has waited is raised here
         yield

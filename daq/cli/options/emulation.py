@@ -18,7 +18,7 @@ PHANTOM_WORDS = (
 
 
 def add_emulation_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the emulator emulates."""
+    """Add the options of what to emulate."""
     group = parser.add_argument_group("emulation")
     add_preset_option(parser)
     group.add_argument("--phantom", metavar="NAME|FILE",
@@ -62,7 +62,7 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--noise-Hz", type=positive, default=20_000.0, metavar="R",
                        help="triggers/s of a noisy crystal (default: %(default)g)")  # fmt: skip
     group.add_argument("--no-positron-range", dest="positron_range", action="store_false",
-                       help="let positrons annihilate where they are born")  # fmt: skip
+                       help="let positrons annihilate where they are emitted")  # fmt: skip
     group.add_argument("--tac", default="", metavar="FILE|MODEL",
                        help="how the activity of each region changes beside its decay: bolus "
                             "(FDG; the activity asked for is reached after an hour, or after 60 s "
@@ -116,7 +116,7 @@ def _fault(text: str) -> str:
 def emulator_config(
     options: argparse.Namespace, *, endpoint: str = "", hits: str = ""
 ) -> EmulatorConfig:
-    """Return the checked configuration that the options describe; raises EmulationError.
+    """Return the configuration described by the options, checked; raises EmulationError.
 
     hits : folder of the windows of firmware modules, "" without
     """
@@ -154,7 +154,7 @@ def emulator_config(
 
 
 def emulation_arguments(options: argparse.Namespace) -> list[str]:
-    """Return the options again as a command line for the emulator's process."""
+    """Return the options as a command line for the emulator's process."""
     complete(options)
     arguments = ["--preset", options.preset, "--phantom", options.phantom]
     arguments += ["--nuclide", options.nuclide, "--activity-MBq", repr(options.activity_MBq)]
@@ -181,7 +181,7 @@ def emulation_arguments(options: argparse.Namespace) -> list[str]:
 
 
 def activity_for_rate(options: argparse.Namespace, prompts_per_s: float) -> float:
-    """Return the activity in MBq that yields a rate of prompts, found by emulating it.
+    """Return the activity in MBq that yields a rate of prompts, found by emulation.
 
     A short emulation at 1 MBq gives the prompts per decay; a second one at the activity that this
     suggests takes dead time and randoms into account.
@@ -189,7 +189,7 @@ def activity_for_rate(options: argparse.Namespace, prompts_per_s: float) -> floa
     Raises
     ------
     DaqError
-        where no activity up to the emulator's bound yields the rate.
+        if no activity up to the emulator's bound yields the rate.
     CommandError
         for a SPECT scanner.
     """

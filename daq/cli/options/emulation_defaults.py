@@ -1,4 +1,4 @@
-"""What an emulation is by default: another source for a PET scanner than for a gamma camera."""
+"""The defaults of an emulation, which differ between PET scanners and gamma cameras."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PET: dict[str, Any] = {
     "phantom": "brain", "nuclide": "F-18", "activity_MBq": 1.0, "trigger_keV": 100.0,
 }  # fmt: skip
 SPECT: dict[str, Any] = {"phantom": "brain", "activity_MBq": 100.0, "trigger_keV": 40.0}
-"""The activity is shared out among the modules: a few thousand photopeak counts per second."""
+"""The activity is divided by the number of modules: a few thousand photopeak counts per second."""
 
 PHANTOMS = {"czt_cardiac": "heart"}
-"""Of presets that are made for another organ than the head."""
+"""For presets made for another organ than the head."""
 
 SPECT_NUCLIDES = ("Tc-99m", "Lu-177", "I-131")
-"""The one with the highest photopeak that the collimator is meant for is taken."""
+"""The one with the highest photopeak for which the collimator is made is used."""
 
 
 def defaults_in_words(name: str) -> str:
@@ -34,7 +34,7 @@ def complete(options: argparse.Namespace) -> None:
     Raises
     ------
     ScannerError
-        where the preset cannot be used.
+        if the preset cannot be used.
     """
     missing = [name for name in PET if getattr(options, name) is None]
     if not missing:

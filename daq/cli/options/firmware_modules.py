@@ -17,7 +17,7 @@ MACHINES = ("native", "qemu", "mixed")
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """Add which machines run the modules, and how their frames come."""
+    """Add the options of the machines that run the modules, and of their data path."""
     parser.add_argument("--arm-modules", type=_number, default=ARM_MODULES, metavar="N",
                         help="where both kinds run: so many modules are ARM images in QEMU, the "
                              "others native processes (default: %(default)s)")  # fmt: skip
@@ -41,7 +41,9 @@ def _baud(text: str) -> int:
 
 @contextlib.contextmanager
 def machine_folder(given: Path | None) -> Iterator[Path]:
-    """Give the folder for windows and logs: that one, or a temporary one that goes afterwards."""
+    """Yield the folder for windows and logs: that one, or a temporary one that is deleted
+    afterwards.
+    """
     if given is not None:
         yield make_folder(given)
         return
@@ -61,7 +63,7 @@ def arm_modules(machines: str, arm: int, modules: int) -> int:
 
 
 def check_machines(arm: int, modules: int) -> None:
-    """Refuse machines whose tools this computer lacks, with the way to get them."""
+    """Refuse machines whose tools this computer lacks, and say how to get them."""
     from hw.machines.toolchain import missing
 
     lacking = missing("qemu") if arm else ""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options; each defaults to None, "as it is otherwise"."""
+    """Add the options; each defaults to None, which changes nothing."""
     from hw.messages.corrections import SWITCHES
 
     group = parser.add_argument_group("live image")
@@ -35,7 +35,7 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
 
 
 def live_settings(options: argparse.Namespace) -> LiveSettings | None:
-    """Return what the options ask for; None where they ask for nothing.
+    """Return the settings in the options; None if none is given.
 
     Raises
     ------

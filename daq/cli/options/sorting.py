@@ -32,7 +32,7 @@ def add_window_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--delay-sides", choices=("one", "two"),
                        help="two: |Δt − D| ≤ τ, which counts the randoms twice")  # fmt: skip
     group.add_argument("--policy", choices=POLICIES, metavar="NAME",
-                       help=f"what becomes of multiples: {', '.join(POLICIES)} (the names with "
+                       help=f"what to do with multiples: {', '.join(POLICIES)} (the names with "
                        "capitals are GATE's)")  # fmt: skip
     group.add_argument("--triples", action=argparse.BooleanOptionalAction, default=None,
                        help="store triples in the list-mode log")  # fmt: skip
@@ -63,7 +63,7 @@ def _add_further_windows(parser: argparse.ArgumentParser) -> None:
                        metavar="NAME=LLD:ULD[:PHOTOPEAK]",
                        help="a scatter window, and whose")  # fmt: skip
     group.add_argument("--no-windows", action="store_true",
-                       help="none of these, even where the run had some")  # fmt: skip
+                       help="none of these, even if the run had some")  # fmt: skip
 
 
 def window_changes(options: argparse.Namespace) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def window_changes(options: argparse.Namespace) -> dict[str, Any]:
     Raises
     ------
     SettingsError, NuclideError
-        where a nuclide's windows cannot be made.
+        if a nuclide's windows cannot be made.
     """
     lld, uld = options.energy_keV or (None, None)
     return {
@@ -112,7 +112,7 @@ def _spect(
 
 
 def describe(settings: SortSettings) -> str:
-    """Return settings in words: a line, and one more for each further energy window."""
+    """Describe settings in words: a line, and one more for each further energy window."""
     if not settings.sorts_coincidences:
         lines = ["single photons, no coincidences are sorted"]
         return "\n".join([*lines, *(f"  {_describe_window(w)}" for w in settings.windows)])

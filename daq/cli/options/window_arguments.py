@@ -1,4 +1,4 @@
-"""How energy windows are written on the command line; every parser refuses in words."""
+"""Parsers of energy windows on the command line; each explains its refusals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 Window = dict[str, Any]
-"""An EnergyWindow as plain values: it is checked where the settings are made."""
+"""An EnergyWindow as plain values, checked when the settings are made."""
 
 MOST_MODULES = 65535
 

@@ -1,4 +1,4 @@
-"""What `tomoshibi validate emulator` computes: the list of checks, each loaded when it runs."""
+"""The checks of `tomoshibi validate emulator`, each loaded when it runs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Runs of the emulator for validation: an ideal detector, its singles and coincidences.
 
-*Ideal* is what the references had: no errors of gain, skew, walk or efficiency and the read-out of
-``validation_read_out``, without dead time; the energy, time and position resolution of the preset
-stay. ``run_digitized`` takes the preset's own dead time and pile-up, data frames and the
+*Ideal* means, as in the references: no errors of gain, skew, walk or efficiency, and the read-out
+of ``ideal_read_out``, without dead time, but the energy, time and position resolution of the
+preset. ``run_digitized`` uses the preset's own dead time and pile-up, data frames and the
 acquisition's pipeline.
 """
 
@@ -60,8 +60,8 @@ def ideal_instrument(
 ) -> Instrument:  # fmt: skip
     """Return an instrument without errors of crystals, with F-18.
 
-    pairs_only : each decay makes a pair, which starts where the decay was, back to back but for
-        the non-collinearity: the references' sources emit pairs of photons, no positrons
+    pairs_only : each decay gives a pair that starts at the decay, back to back except for the
+        non-collinearity: the references' sources emit pairs of photons, not positrons
     """
     named = phantom if isinstance(phantom, str) else "point"
     config = EmulatorConfig(scanner=scanner, phantom=named, trigger_keV=trigger_keV)
@@ -76,7 +76,7 @@ def ideal_instrument(
 
 
 def with_crystals(instrument: Instrument, efficiency: float = 1.0) -> Instrument:
-    """Return the instrument with crystals that have no errors but this efficiency."""
+    """Return the instrument with crystals without errors except this efficiency."""
     response = instrument.tables.response
     crystals = np.zeros((instrument.scanner.n_crystals, CRYSTAL_COLUMNS), np.float32)
     crystals[:, GAIN], crystals[:, EFFICIENCY] = 1.0, efficiency
@@ -92,7 +92,7 @@ def slices_of(
     instrument: Instrument, scope: Scope, *, activity_Bq: float, decays: float,
     labelled: bool = False, first: int = 0,
 ) -> Iterator[SliceHits]:  # fmt: skip
-    """Yield slices from number ``first`` that hold about so many decays; tells the progress."""
+    """Yield slices from number ``first`` with about that many decays; reports progress."""
     engine = DecayEngine(instrument, activity_Bq=activity_Bq, seed=scope.seed, labelled=labelled)
     count = max(2, round(decays / (activity_Bq * PERIOD_S)))
     ahead = SliceAhead(
@@ -112,7 +112,7 @@ def run_trial(
 ) -> Trial:  # fmt: skip
     """Return singles and coincidences of the instrument without dead time.
 
-    ``changes`` are laid over the preset's sorting settings.
+    ``changes`` replace values of the preset's sorting settings.
     """
     settings = default_settings(instrument.scanner, **changes)
     read_out = ReadOut(instrument)

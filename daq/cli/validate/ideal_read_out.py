@@ -1,7 +1,7 @@
-"""The ideal read-out that the references had, made of the emulator's own digitizer.
+"""The ideal read-out of the references, made with the emulator's own digitizer.
 
-It adds up what the photons of one decay leave in a block, but never two decays: an integration of
-MERGE_PS and no dead time.
+It sums what the photons of one decay deposit in a block, but never two decays: an integration time
+of MERGE_PS and no dead time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from hw.wire.truth_layout import LABEL
 Records = npt.NDArray[np.void]
 
 MERGE_PS = 2_000
-"""Longer than a photon takes through the scanner, far shorter than the time between decays."""
+"""Longer than a photon takes to cross the scanner, far shorter than the time between decays."""
 
 
 class ReadOut:
@@ -73,7 +73,7 @@ class ReadOut:
         return singles
 
     def _labels(self, tags: npt.NDArray[np.int64], hits: SliceHits) -> Records:
-        """Return each tag's label; a few tags are of the slice before."""
+        """Return each tag's label; a few tags belong to the previous slice."""
         if len(hits.labels) == 0:
             return hits.labels
         number = tags & ((1 << TAG_PERIOD_SHIFT) - 1)

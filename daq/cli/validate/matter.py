@@ -110,7 +110,7 @@ def klein_nishina_shares(edges: np.ndarray, energy_keV: float) -> np.ndarray:
 
 
 def scattering(scope: Scope) -> list[Line]:
-    """Compare angles with the formula by χ², and the largest energy given with the edge."""
+    """Compare angles with the formula by χ², and the largest energy transferred with the edge."""
     from emulator.trials.beam import compton_cosines
 
     lines: list[Line] = []

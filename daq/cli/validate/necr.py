@@ -1,6 +1,6 @@
 """Validation of the NECR curve in NEMA NU 2's scatter phantom.
 
-NECR = T²/(T + S + R) of all that lies within 12 cm of the axis, S + R by NEMA's analysis of each
+NECR = T²/(T + S + R) of all counts within 12 cm of the axis, with S + R by NEMA's analysis of each
 activity's own prompts (NEMA NU 2-2012, section 4.4). Dead time, pile-up, frames and windows are the
 preset's, the crystals calibrated.
 """
@@ -100,7 +100,7 @@ def _acquire(instrument: Instrument, scope: Scope, activity_MBq: float) -> _Acqu
 def necr_points(acquired: list[_Acquired]) -> list[NecrPoint]:
     """Return the curve; the line does not move, so all are aligned by the peaks of their sum.
 
-    The largest of few counts lies anywhere, and aligned by it noise would look like trues.
+    The largest of few counts can lie anywhere; aligned by it, noise would look like trues.
     """
     together = np.sum([one.prompts - one.delayeds for one in acquired], axis=0)
     return [

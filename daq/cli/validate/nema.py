@@ -1,7 +1,7 @@
 """Validation in NEMA NU 2's scatter phantom: scatter fractions, and the true one.
 
 NEMA's scatter fraction is S/(S + T) at an activity with few randoms (NEMA NU 2-2012, section 4);
-what few there are, the delayeds, are subtracted from the sinogram first. The true one is counted:
+those few are subtracted from the sinogram first, by the delayeds. The true one is counted:
 the share of true coincidences in which either photon was scattered in the phantom, wherever their
 LOR lies.
 """

@@ -1,8 +1,8 @@
-"""One line of the validation table: what was computed, what it should be, whether it is.
+"""One line of the validation table: the figure computed, its expected value, the verdict.
 
-A figure passes where |measured − expected| ≤ tolerance. With few counts (``quick``) three standard
-errors are allowed beyond that: a look, no proof. What could not be computed says why and is never
-a pass.
+A figure passes if |measured − expected| ≤ tolerance. With few counts (``quick``) three more
+standard errors are allowed: an indication, not a proof. A figure that could not be computed says
+why and never passes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Figure:
     """A figure of the table.
 
     name : what it is
-    measured, sigma : computed here, and its standard error (0: no statistics)
+    measured, sigma : the value computed here, and its standard error (0: no statistics)
     expected, tolerance : in the same unit; a tolerance of None makes it information
-    source : where the expectation comes from, and the conditions that match its
+    source : where the expectation comes from, and the conditions matched to it
     unit, form : for printing
     """
 
@@ -47,7 +47,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class NotRun:
-    """Figures that were not computed, and why; ``broken`` where that is a defect of ours."""
+    """Figures that were not computed, and why; ``broken`` if that is a defect of ours."""
 
     name: str
     reason: str
@@ -66,9 +66,9 @@ class Scope:
     """How much to compute, and with what.
 
     quick : a tenth of the counts
-    reference : the folder of reference data, None where there is none
-    plots : where pictures go, None for none
-    progress : called with the work done and all of it
+    reference : the folder of reference data, None if there is none
+    plots : folder for plots, None for none
+    progress : called with the work done and the total
     """
 
     quick: bool = False
@@ -79,13 +79,13 @@ class Scope:
     progress: Callable[[float, float], None] = field(default=lambda done, total: None)
 
     def counts(self, full: float) -> float:
-        """Return how many decays (or photons) to take where a full validation takes ``full``."""
+        """Return the number of decays (or photons) to use if a full validation uses ``full``."""
         return full / QUICK_SHARE if self.quick else full
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to validate: the figures come from ``module.function(scope)``.
+    """Something to validate: ``module.function(scope)`` gives its figures.
 
     module : below ``daq.cli``
     needs_time : left out with ``quick``
@@ -99,7 +99,7 @@ class Check:
 
 
 def relative(fraction: float, expected: float) -> float:
-    """Return the absolute tolerance of a relative one."""
+    """Return the absolute tolerance for a relative one."""
     return abs(fraction * expected)
 
 

@@ -5,9 +5,9 @@ largest element lies in the middle, and the projections are added; scatter (and 
 counts outside the 40 mm strip around the middle, and within it those below the straight line
 between the counts at its edges, which are interpolated between elements.
 
-Oblique LORs count like direct ones (single-slice rebinning), and all slices are added before: the
-line is parallel to the axis, so that its place does not depend on the slice, and the sums over the
-slices, which make the system's scatter fraction, are the same.
+Oblique LORs count like direct ones (single-slice rebinning), and all slices are added first: the
+line is parallel to the axis, so its place does not depend on the slice, and the sums over the
+slices, which give the system's scatter fraction, are the same.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ RADIUS_MM = 120.0
 STRIP_MM = 40.0
 ELEMENT_MM = 2.0
 ANGLES = 90
-"""Elements and angles are ours, of the order of the detector's resolution."""
+"""The number of elements and angles is our choice, of the order of the detector's resolution."""
 
 
 @dataclass(frozen=True)
 class StripCounts:
-    """Counts within 12 cm: all of them, and those that NEMA calls scatter and randoms."""
+    """Counts within 12 cm: all of them, and those that NEMA counts as scatter and randoms."""
 
     total: float
     below: float
 
     @property
     def trues(self) -> float:
-        """What is above the line within the strip."""
+        """The counts above the line within the strip."""
         return self.total - self.below
 
 
@@ -68,7 +68,7 @@ def sinogram(pairs: npt.NDArray[Any], geometry: Geometry) -> FloatArray:
 def aligned_profile(counts: FloatArray, peaks_of: FloatArray | None = None) -> FloatArray:
     """Return the sum of the projections, each shifted so that its largest element is central.
 
-    ``peaks_of`` : the sinogram whose peaks are taken, itself by default. The profile has twice as
+    ``peaks_of`` : the sinogram whose peaks are used, itself by default. The profile has twice as
     many elements, so that nothing is shifted out of it; its middle is element ``len // 2``.
     """
     reference = counts if peaks_of is None else peaks_of

@@ -108,7 +108,7 @@ def line(scope: Scope) -> list[Line]:
 def _line_sensitivity(
     scope: Scope, phantom: str | Phantom, efficiency: float, decays: float
 ) -> tuple[float, float]:
-    """Return (cps per kBq, its standard error): coincidences less delayeds, per 1000 decays."""
+    """Return (cps per kBq, its standard error): coincidences minus delayeds, per 1000 decays."""
 
     instrument = ideal_instrument(phantom=phantom, efficiency=efficiency)
     trial = run_trial(instrument, scope, activity_Bq=2e6, decays=scope.counts(decays))
@@ -137,9 +137,9 @@ def _without_sleeves(scope: Scope) -> tuple[float, float]:
 
 
 def time_of_flight(scope: Scope) -> list[Line]:
-    """Measure by how much coincidences shift in time when a point moves by 50 mm.
+    """Measure how far coincidences shift in time when a point moves by 50 mm.
 
-    Each LOR sees the offset's projection on it: the shift is the slope of ``tof_ps`` over the
+    Each LOR shifts by the offset's projection on it: the shift is the slope of ``tof_ps`` over the
     projection, by least squares, times 50 mm.
     """
 

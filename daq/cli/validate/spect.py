@@ -26,7 +26,7 @@ from hw.scanner.preset_file import load_scanner
 
 DISTANCE_MM = 100.0
 SENSITIVITY_TOLERANCE, FOLLOWED_TOLERANCE, RESOLUTION_TOLERANCE = 0.04, 0.04, 0.05
-"""GATE's figures come without errors; cross-sections of lead and NaI are known to 1 to 2 %."""
+"""GATE's figures have no errors given; cross-sections of lead and NaI are known to 1 to 2 %."""
 
 FOLLOWED_PHOTONS = 1.2e8
 """Aimed ones, of which some 50,000 are counted: 0.4 % of error, a tenth of the tolerance."""
@@ -135,7 +135,7 @@ def load_collimator(case: _Case) -> str:
 
 
 def with_error(place_mm: np.ndarray, parts: int = 8) -> tuple[float, float]:
-    """Return the FWHM of places and its standard error, from as many parts of them."""
+    """Return the FWHM of positions and its standard error, from parts of them."""
     each = [half_maximum_mm(place_mm[k::parts]) for k in range(parts)]
     return half_maximum_mm(place_mm), float(np.std(each, ddof=1)) / math.sqrt(parts)
 
@@ -180,7 +180,7 @@ def photons_per_decay(nuclide: str, energy_keV: float) -> float:
 
 
 def scatter_windows(scope: Scope) -> list[Line]:
-    """Compare what the triple energy window recovers of ¹⁷⁷Lu's primary counts."""
+    """Compare how much of ¹⁷⁷Lu's primary counts the triple energy window recovers."""
     share, sigma = triple_window(events=round(scope.counts(5e5)), seed=scope.seed)
     return [
         Figure("TEW, Lu-177 208 keV, 5 cm deep: primary recovered", share, sigma, 1.03, 0.05,
@@ -189,7 +189,7 @@ def scatter_windows(scope: Scope) -> list[Line]:
 
 
 def czt(scope: Scope) -> list[Line]:
-    """Tell the sensitivity of a CZT column, whose preset is a design."""
+    """Measure the sensitivity of a CZT column, whose preset is a design."""
     rate, sigma = counts_per_photon(
         "czt_cardiac", "Tc-99m", 140.511, distance_mm=DISTANCE_MM, events=round(scope.counts(4e5)),
         seed=scope.seed,

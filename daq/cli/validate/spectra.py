@@ -1,9 +1,8 @@
 """Validation of energy spectra against GATE's singles, by χ² and by eye.
 
-GATE's energies are what was deposited; they are blurred here by the preset's resolution, as the
-data's description asks. Both spectra are per decay, so that χ²
-compares heights, not only shapes. The plots show deposits without blur, too, where the Compton
-edges stand out.
+GATE's energies are deposits; they are blurred here by the preset's resolution, as the data's
+description requires. Both spectra are per decay, so χ² compares heights, not only shapes. The plots
+also show deposits without blur, where the Compton edges stand out.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Counts = npt.NDArray[Any]
 
 
 class _Case(NamedTuple):
-    """A file of GATE and the phantom that it is of."""
+    """A file from GATE and its phantom."""
 
     name: str
     phantom: str

@@ -25,7 +25,7 @@ emulator does the same here, with the resolutions of the preset.
 
 
 def as_text(lines: list[Line], *, quick: bool) -> str:
-    """Return the table for a terminal, and how many passed."""
+    """Return the table for a terminal, with the number of figures that passed."""
     rows = [_cells(line, quick) for line in lines]
     shown = [row[:5] for row in (COLUMNS, *rows)]
     widths = [max(len(row[k]) for row in shown) for k in range(5)]
@@ -36,7 +36,7 @@ def as_text(lines: list[Line], *, quick: bool) -> str:
 
 
 def summary(lines: list[Line], *, quick: bool) -> str:
-    """Return how many figures passed, failed and so on, in words."""
+    """Describe how many figures passed, failed and so on."""
     verdicts = [line.verdict(quick=quick) for line in lines]
     count = {kind: verdicts.count(kind) for kind in dict.fromkeys(verdicts)}
     judged = len(verdicts) - count.get(INFORMATION, 0)
@@ -53,7 +53,17 @@ def summary(lines: list[Line], *, quick: bool) -> str:
 def write_report(
     path: Path, lines: list[Line], *, command: str, seconds: float, quick: bool, plots: list[Path]
 ) -> None:
-    """Write the table as Markdown: every number in it comes from this call's arguments."""
+    """Write the table as Markdown; every number in it comes from this call's arguments.
+
+    Parameters
+    ----------
+    path : the Markdown file
+    lines : the figures, in order
+    command : the command line that writes this page
+    seconds : duration of the validation
+    quick : whether it used few counts
+    plots : image files to show below the table
+    """
     told = machine()
     about = f"Computed on {told['cores']} × {told['cpu']}, Python {told['python']}, {told['date']}"
     parts = [PREFACE.format(command=command, about=about, seconds=seconds)]

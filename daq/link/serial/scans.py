@@ -32,6 +32,9 @@ def scan_threshold(
 ) -> Iterator[ScanPoint]:
     """Yield (comparator threshold in mV, scaler rate in Hz), mean over complete gates of 100 ms.
 
+    Parameters
+    ----------
+    from_mV, to_mV, step_mV : thresholds, upwards, the last one included where a step meets it
     gates : number counted at each threshold, after the one in which the threshold changed
 
     Raises
@@ -57,6 +60,11 @@ def scan_bias(
 ) -> Iterator[ScanPoint]:
     """Yield (measured bias in mV, current in nA), mean over readings; the previously set bias is
     restored, or switched off if it was off.
+
+    Parameters
+    ----------
+    from_mV, to_mV, step_mV : biases to set, upwards, the last one included where a step meets it
+    readings : number of current readings at each bias
 
     Raises
     ------
