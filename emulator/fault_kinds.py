@@ -106,10 +106,10 @@ KINDS: dict[str, Kind] = {
         {"K": Amount(3.0, 0.0, 50.0), "period": Amount(60.0, 0.01, 1e5), **_THERMAL},
     ),
     "module_reset": Kind(
-        "the module loses power, is silent, then begins anew", {"off": Amount(0.05, 0.001, 60.0)}
+        "the module loses power, is silent, then restarts", {"off": Amount(0.05, 0.001, 60.0)}
     ),
     "burst": Kind(
-        "the module triggers so many times as often, at least Hz",
+        "the module's trigger rate rises by the factor times, to at least Hz",
         {"times": Amount(20.0, 1.0, 1e5), "Hz": Amount(0.0, 0.0, 2e7)},
     ),
 }  # fmt: skip
@@ -194,7 +194,7 @@ def check_fault(fault: Fault, *, modules: int | None, crystals: int | None) -> N
     if "off" in kind.amounts and fault.for_s:
         raise FaultError(f"{words}: it lasts as long as the module is off; leave for out")
     if kind.at_start and fault.at_s:
-        raise FaultError(f"{words}: it can only be there from a run's start; leave @ out")
+        raise FaultError(f"{words}: it can only begin with the run; leave @ out")
     error_s = abs(fault.amounts.get("ppm", 0.0)) * 1e-6 * fault.for_s
     if error_s > MOST_CLOCK_ERROR_S:
         raise FaultError(
@@ -245,14 +245,16 @@ def _amounts(text: str, kind: Kind, given: dict[str, str]) -> dict[str, float]:
 def _modules(text: str, written: str) -> tuple[int, ...]:
     parts = written.split("+") if written else []
     if not all(part.isdecimal() for part in parts):
-        raise FaultError(f"fault {text!r}: module is {written!r}; give a number, or several as 0+3")
+        raise FaultError(
+            f"fault {text!r}: module is {written!r}; give a number, or several like 0+3"
+        )
     return tuple(sorted({int(part) for part in parts}))
 
 
 def _seconds(text: str, name: str, written: str) -> float:
     value = _number(text, name, written, seconds=True)
     if not 0 <= value <= 1e7:
-        raise FaultError(f"fault {text!r}: {name} is {written!r}; give a time from 0 on, as 5s")
+        raise FaultError(f"fault {text!r}: {name} is {written!r}; give 0 or more, such as 5s")
     return value
 
 
@@ -260,7 +262,7 @@ def _lasting(text: str, written: str) -> float:
     value = _seconds(text, "for", written)
     if value == 0:
         raise FaultError(
-            f"fault {text!r}: for is 0; give a time, or leave it out: then until cleared"
+            f"fault {text!r}: for is 0; give a time, or leave it out to last until cleared"
         )
     return value
 

@@ -97,8 +97,8 @@ def check_truth(config: EmulatorConfig) -> None:
     """Raise EmulationError, before any run, if the place for truth files is not a folder."""
     if config.truth not in ("", IN_RUN) and not Path(config.truth).is_dir():
         raise EmulationError(
-            f"truth: {config.truth} is no folder; make it, name one that exists, or none for the "
-            "run's own"
+            f"truth: {config.truth} is not a folder; create it, name an existing one, or none for "
+            "the run's own"
         )
 
 
@@ -116,8 +116,8 @@ def open_truth(where: str, order: Start, scanner: str) -> TruthWriter:
     """
     if where == IN_RUN and not Path(order.folder or "?").is_dir():
         raise EmulationError(
-            f"the run's folder {order.folder or '(not told)'} is not on this machine: name a "
-            "folder of this one with --truth FOLDER"
+            f"the run's folder {order.folder or '(not given)'} is not on this machine: name a "
+            "folder on this one with --truth FOLDER"
         )
     path = Path(order.folder) / FILE_NAME
     if where != IN_RUN:

@@ -127,8 +127,8 @@ def build_library(
         emulated.append(done)
     if first[-1] == 0:
         raise EmulationError(
-            f"no deposit in {sum(emulated)} decays: there is nothing to make an event library of; "
-            "look at phantom, nuclide and trigger_keV"
+            f"no deposit in {sum(emulated)} decays: there is nothing to build an event library "
+            "from; check phantom, nuclide and trigger_keV"
         )
     start = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.uint32)
     return Library(np.concatenate(parts), start, np.array(first), np.array(emulated))

@@ -80,13 +80,13 @@ def check_library(config: EmulatorConfig) -> None:
     """Raise EmulationError for anything that load mode cannot do."""
     if config.library and (config.tac or config.motion):
         raise EmulationError(
-            "library: load mode plays decays of one object at rest with one distribution; leave "
-            "tac and motion empty, or the library for the full Monte Carlo"
+            "library: load mode replays decays of one object at rest with one distribution; leave "
+            "tac and motion empty, or leave out the library to use the full Monte Carlo"
         )
     if config.library and config.truth:
         raise EmulationError(
-            "truth: load mode keeps no truth of its events; leave truth empty, or the library for "
-            "the full Monte Carlo"
+            "truth: load mode keeps no truth of its events; leave truth empty, or leave out the "
+            "library to use the full Monte Carlo"
         )
 
 

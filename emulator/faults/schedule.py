@@ -68,7 +68,7 @@ class FaultSchedule:
             )
         if KINDS[fault.kind].at_start and begin > 0:
             raise FaultError(
-                f"fault {fault.describe()}: it can only be there from a run's start; set it "
+                f"fault {fault.describe()}: it can only begin with the run; set it "
                 "before the run, or with --fault"
             )
         for_s = fault.for_s or fault.amounts.get("off", 0.0)

@@ -133,8 +133,8 @@ def _stepping(
 def _turning(text: str, speed: float, scanner: Scanner, motion: Motion) -> SpectMotion:
     if not 0 < speed <= motion.most_deg_per_s:
         raise EmulationError(
-            f"gantry {text!r}: the preset turns with up to {motion.most_deg_per_s:g} °/s, and more "
-            "than 0; choose such a speed"
+            f"gantry {text!r}: the preset turns at up to {motion.most_deg_per_s:g} °/s; choose a "
+            "speed above 0 and up to that"
         )
     phases = np.zeros(scanner.n_modules)
     if motion.kind == "swivel":

@@ -38,7 +38,7 @@ def check_collimator(config: EmulatorConfig, scanner: Scanner, source: Source) -
     asked = {"library": config.library, "lutetium": config.lutetium}
     if any(asked.values()):
         raise EmulationError(
-            f"{_those(asked)}: {scanner.name} is a SPECT scanner, this is for PET ones; leave it "
+            f"{_those(asked)}: {scanner.name} is a SPECT scanner, and this is for PET; leave it "
             "out or choose a PET preset"
         )
     complaint = None if config.any_collimator else _complaint(scanner.collimator, source)

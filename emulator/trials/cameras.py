@@ -122,7 +122,7 @@ def see(
         seen += len(made.hits)
         index += 1
     if engine.exceeded:
-        raise AssertionError(f"{engine.exceeded} probabilities above 1: a bound was none")
+        raise AssertionError(f"{engine.exceeded} probabilities above 1: a bound did not hold")
     hit, label = np.concatenate(hits), np.concatenate(labels)
     per_decay = sum(line.per_decay for line in source_lines(instrument.source))
     module = instrument.scanner.module

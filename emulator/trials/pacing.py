@@ -113,8 +113,8 @@ class _Receiver:
         self._take()
         if self._report is None or len(set(self._periods)) < 2:
             raise EmulationError(
-                f"no run of {duration_s:g} s came to its end within {MOST_SLOWER} times that: "
-                "give less activity"
+                f"a run of {duration_s:g} s did not end within {MOST_SLOWER} times that: lower "
+                "the activity"
             )
         return self._pacing(self._report.max_lag_s)
 

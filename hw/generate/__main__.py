@@ -62,7 +62,7 @@ def write_files(root: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the generated files; return the exit status."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 where a file is stale")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a file is out of date")
     parser.add_argument("--root", type=Path, default=ROOT, help="repository (%(default)s)")
     options = parser.parse_args(arguments)
     if not options.check:

@@ -103,9 +103,7 @@ def build(target: Target, folder: Path | None = None, *, defines: Sequence[str] 
                 os.utime(done)
                 _forget_old(parent)
             return _image(done, target, identity)
-    raise BuildError(
-        f"firmware {target}: the sources in {SOURCES} change all the time; build again"
-    )
+    raise BuildError(f"firmware {target}: the sources in {SOURCES} keep changing; build again")
 
 
 def cache_folder() -> Path:
@@ -177,8 +175,8 @@ def _lock_file(done: Path) -> IO[str]:
         return (done.parent / f"{done.name}.lock").open("w")
     except OSError as error:
         raise BuildError(
-            f"firmware: {done.parent}: what is built cannot be kept there ({error.strerror}); let "
-            "TOMOSHIBI_CACHE name a folder that can be written"
+            f"firmware: {done.parent}: the build cannot be stored there ({error.strerror}); set "
+            "TOMOSHIBI_CACHE to a folder that can be written"
         ) from error
 
 

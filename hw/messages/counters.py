@@ -66,9 +66,7 @@ COUNTERS: dict[str, Counter] = {
     "angles.unknown_frames": Counter(
         "loss", "data frames of modules that did not tell their angle"
     ),
-    "crowded": Counter(
-        "loss", "singles crowded beyond measure: a clock that stands still, or noise?"
-    ),
+    "crowded": Counter("loss", "singles too crowded to pair: a clock that stands still, or noise?"),
     "crowded_windows": _LOSS,
     "prompts": _FLOW,
     "delayeds": _FLOW,

@@ -128,8 +128,8 @@ def standard_lines_keV(nuclide: Nuclide) -> list[float]:
     if strongest < LEAST_INTENSITY:
         raise SettingsError(
             f"{nuclide.name} has no photon line of its own between {low:g} and {high:g} keV in at "
-            f"least {100 * LEAST_INTENSITY:g} % of the decays, annihilation photons being imaged "
-            f"by coincidences: name a line, also a daughter's, as {nuclide.name}@ENERGY in keV"
+            f"least {100 * LEAST_INTENSITY:g} % of the decays (annihilation photons are imaged by "
+            f"coincidences): name a line, or a daughter's, as {nuclide.name}@ENERGY in keV"
         )
     return sorted(e for intensity, e in peaks if intensity >= LEAST_SHARE * strongest)
 

@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m hw.physics.generate_nuclides", description=__doc__
     )
-    parser.add_argument("--check", action="store_true", help="exit with 1 where the file is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 if the file is out of date"
+    )
     check = parser.parse_args(arguments).check
     try:
         text = nuclides_json()

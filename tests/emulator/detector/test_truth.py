@@ -150,7 +150,7 @@ def test_run_folder_or_named_folder(tmp_path: Path):
     assert (tmp_path / "0000002a.tmtruth").is_file()
     with pytest.raises(EmulationError, match="name a folder that exists"):
         open_truth(str(tmp_path / "none"), order, "bench2")
-    with pytest.raises(EmulationError, match="not told"):
+    with pytest.raises(EmulationError, match="not given"):
         open_truth(IN_RUN, Start(run_tag=42), "bench2")
     with pytest.raises(EmulationError, match="File exists"):
         open_truth(IN_RUN, order, "bench2")
@@ -166,7 +166,7 @@ def test_hits_without_their_labels_are_refused(tmp_path: Path):
 
 
 def test_a_folder_that_is_none_and_load_mode_are_refused_before_any_run(tmp_path):
-    with pytest.raises(EmulationError, match="nowhere is no folder; make it, name one that exists"):
+    with pytest.raises(EmulationError, match="is not a folder; create it, name an existing one"):
         prepare(changed(CONFIG, truth=str(tmp_path / "nowhere")))
     with pytest.raises(EmulationError, match="load mode keeps no truth"):
         prepare(changed(CONFIG, truth=str(tmp_path), library="auto"))

@@ -23,7 +23,7 @@ HEAD = "gamma_head_lehr"
         ({"nuclide": "F-18:0.5+Ga-68:0.6"}, "with sum 1"),
         ({"library": "auto", "tac": "bolus"}, "leave tac and motion empty"),
         ({"library": "auto", "truth": "run"}, "load mode keeps no truth"),
-        ({"truth": "/nowhere/at/all"}, "is no folder"),
+        ({"truth": "/nowhere/at/all"}, "is not a folder"),
         ({"dead_crystals": 10**6}, "ask for fewer"),
         ({"gantry": "fixed:30"}, r"^gantry: caremibrain is a PET scanner .* gamma_head_lehr"),
         ({"any_collimator": True}, "^any_collimator: caremibrain"),
