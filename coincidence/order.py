@@ -39,7 +39,15 @@ def range_before(singles: Array, horizon_ps: int) -> tuple[int, int]:
 def count_buckets(
     singles: Array, low_ps: int, horizon_ps: int, shift: int, buckets: int, starts: Array
 ) -> None:
-    """Count the singles of each bucket into ``starts``; those not ready into the last one."""
+    """Count the singles of each bucket into ``starts``; those not ready into the last one.
+
+    Parameters
+    ----------
+    singles : (n, 2) i8, singles as words
+    low_ps : where the first bucket begins
+    shift : buckets are 2**shift ps wide
+    starts : (≥ buckets + 1,) u4, added to
+    """
     # unsigned indices throughout: a signed one may count from the end, which costs a test each
     width, beyond, last = np.uint64(shift), np.uint64(buckets), np.uint64(buckets - 1)
     for i in range(singles.shape[0]):
@@ -72,7 +80,14 @@ def scatter(
     starts: Array,
     out: Array,
 ) -> None:
-    """Copy each single to the next place of its bucket."""
+    """Copy each single to the next place of its bucket.
+
+    Parameters
+    ----------
+    singles, low_ps, horizon_ps, shift, buckets : as for ``count_buckets``
+    starts : next place of each bucket, moved on
+    out : (≥ n, 2) i8
+    """
     width, beyond, last = np.uint64(shift), np.uint64(buckets), np.uint64(buckets - 1)
     for i in range(singles.shape[0]):
         time_ps = singles[i, 0]

@@ -36,7 +36,14 @@ _BLOCK = 16384  # singles looked at in one go: what is noted of them stays in th
 def accept(words: Array, begin: int, end: int, low: int, width: int, at: int, times: Array,
            index: Array) -> int:  # fmt: skip
     """Note time and place of the singles [begin, end) with low ≤ energy ≤ low + width, from place
-    ``at`` on; return the new number."""
+    ``at`` on; return the new number.
+
+    Parameters
+    ----------
+    words : (n, 2) i8, singles as words
+    low, width : the energy window in 0.1 keV
+    times, index : (≥ at + end − begin,) filled in
+    """
     n = np.uint64(at)  # unsigned indices: a signed one may count from the end, which costs a test
     shift, mask = np.uint64(ENERGY_SHIFT), np.uint64(ENERGY_FIELD)
     least, span = np.uint64(low), np.uint64(width)
@@ -58,7 +65,14 @@ def pick(
     words: Array, close: Array, n: int, index: Array, picked: Array, out: Array, at: int
 ) -> int:
     """Copy singles close to the one before or after to ``out``, from place ``at`` on; return the
-    new number. The last of n is left to the next block."""
+    new number. The last of n is left to the next block.
+
+    Parameters
+    ----------
+    words : (n, 2) i8, singles as words
+    close : marks of the n accepted singles, as ``mark_close`` sets them
+    index : their places in ``words``; picked : scratch
+    """
     m = np.uint64(0)
     for i in range(np.uint64(max(n - 1, 0))):
         picked[m] = index[i]

@@ -96,7 +96,14 @@ def measure(
     s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, policy: int,
     scratch: Array,
 ) -> tuple[int, int]:  # fmt: skip
-    """Fill in edges, sizes and best energies; return (multiples, components of three)."""
+    """Fill in edges, sizes and best energies; return (multiples, components of three).
+
+    Parameters
+    ----------
+    s : (n, 2) i8, singles as words in order of time; i, j : the group [i, j)
+    module_of : (n_crystals,) u2; allowed : (modules, modules) bool
+    scratch : as ``connect`` left it
+    """
     parent, edges, best, size = scratch[0], scratch[1], scratch[2], scratch[3]
     for k in range(i, j):
         root = root_of(parent, k - i)
@@ -121,7 +128,14 @@ def write_components(
     s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, policy: int,
     scratch: Array, out: Array, n: int,
 ) -> int:  # fmt: skip
-    """Write what the policy keeps of each component; return the new number of prompts."""
+    """Write what the policy keeps of each component; return the new number of prompts.
+
+    Parameters
+    ----------
+    s, i, j, window_ps, module_of, allowed, policy : as for ``measure``
+    scratch : as ``measure`` left it
+    out : (room, 4) i8, COINCIDENCE as words, of which the first ``n`` are in use
+    """
     parent, edges, best = scratch[0], scratch[1], scratch[2]
     for k in range(i, j):
         for m in range(k + 1, j):
@@ -165,6 +179,10 @@ def write_openers(
 
     A window is all later singles within τ in modules other than its opener's; the *winner* is the
     one with the highest energy, or the first of equals.
+
+    Parameters
+    ----------
+    s, i, j, window_ps, module_of, allowed, policy, scratch, out, n : as for ``write_components``
     """
     edges = scratch[1]
     for k in range(i, j):
@@ -201,7 +219,13 @@ def write_triples(
     s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array, scratch: Array,
     out: Array, n: int,
 ) -> int:  # fmt: skip
-    """Write the components of three singles; return the new number of triples."""
+    """Write the components of three singles; return the new number of triples.
+
+    Parameters
+    ----------
+    s, i, j, window_ps, module_of, allowed, scratch : as for ``write_components``
+    out : (room, 5) i8, TRIPLE as words, of which the first ``n`` are in use
+    """
     parent, edges, size = scratch[0], scratch[1], scratch[3]
     for k in range(i, j):
         root = root_of(parent, k - i)

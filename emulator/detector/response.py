@@ -218,6 +218,13 @@ def respond(
     """Write the hit that a deposit makes to ``hits[n_hits]``; return MADE, or why there is none.
 
     A hit with a raw position keeps the errors of the crystal of its deposit.
+
+    Parameters
+    ----------
+    state : (2,) u8, random numbers
+    deposit : (DEPOSIT_SIZE,) f8, energy in keV, place in mm and path of one deposit
+    decay_ps : time of the decay, from the slice's start
+    hits : (capacity,) HIT, of which the first ``n_hits`` are in use
     """
     energy = deposit[DEPOSIT_KEV]
     if energy < _HOPELESS * tables.trigger_keV:

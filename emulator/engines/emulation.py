@@ -221,7 +221,11 @@ def frames_of_run(
 
     Scheduled faults (``config.faults``) are not applied here; the service does that.
 
-    The truth of every word is written to ``truth``, which the caller closes.
+    Parameters
+    ----------
+    periods : number of frame periods
+    run_tag : tag of the run in the frame headers
+    truth : receives the truth of every word; the caller closes it
     """
     emulation = Emulation(
         instrument,

@@ -144,8 +144,15 @@ def fly(
 ) -> int:
     """Track one photon to its end; return the new number of hits.
 
-    Unless ``labels`` is empty, each hit's truth is written there; the caller has set decay, kind
-    and photon in ``emitted[0]``. The photon starts in the object's frame.
+    Parameters
+    ----------
+    photon : (PHOTON_SIZE,) f8, in the object's frame; used up
+    decay_ps : time of its decay, from the slice's start
+    deposit : (DEPOSIT_SIZE,) f8, scratch
+    hits : (capacity,) HIT, of which the first ``n_hits`` are in use
+    missed, tally : as for ``emulate_slice``
+    labels : (capacity,) LABEL, receives each hit's truth; if empty, labels are off
+    emitted : (1,) LABEL, in which the caller has set decay, kind and photon
     """
     labelled = len(labels) > 0
     moving = len(tables.pose) > 0

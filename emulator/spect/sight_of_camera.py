@@ -219,8 +219,13 @@ def leave_object(
 ) -> bool:
     """Keep ``scratch.seen`` with its direction's probability, after its coherent scatters.
 
-    ``scale`` is the probability of keeping a Compton scatter over its density per sr; for a node of
-    the septa library (−1: none), only that node's share counts.
+    Parameters
+    ----------
+    photon : (PHOTON_SIZE,) f8, before the scatter or emission
+    material : of the Compton scatter, −1 for an emission
+    coherent : number of coherent scatters after it
+    scale : probability of keeping a Compton scatter over its density per sr
+    node : of the septa library, of which only its own share counts; −1 for none
     """
     seen, ways = scratch.seen, scratch.ways
     for n in range(coherent, 0, -1):  # from the last direction back to the first
@@ -260,6 +265,11 @@ def pass_collimator(
     scratch: SpectScratch,
 ) -> int:
     """Take ``scratch.seen`` through object and collimator to the crystal's face, in its frame.
+
+    Parameters
+    ----------
+    bound, cosine : as ``aim_at_camera`` returned them
+    pose : (12,) f8, the camera's in the object's frame
 
     Returns
     -------
@@ -315,6 +325,11 @@ def pass_septa(
     """Take ``scratch.seen`` through object, septa and cover; return whether it reaches a crystal.
 
     If so, it is on the crystal's face, in its frame.
+
+    Parameters
+    ----------
+    node, record, way : as ``aim_at_septa`` returned them
+    pose : (12,) f8, the camera's in the object's frame
     """
     seen, collimator = scratch.seen, tables.collimator
     x, y, z = seen[X] - pose[0], seen[Y] - pose[1], seen[Z] - pose[2]
@@ -352,7 +367,18 @@ def look(
     missed: npt.NDArray[np.int64],
     tally: npt.NDArray[np.int64],
 ) -> int:
-    """Try to detect the photon with a randomly drawn camera; return the new number of hits."""
+    """Try to detect the photon with a randomly drawn camera; return the new number of hits.
+
+    Parameters
+    ----------
+    photon : (PHOTON_SIZE,) f8, at the place of its emission or Compton scatter
+    material : of the Compton scatter, −1 for an emission
+    channel : index into ``tables.channels``
+    time_ps : from the slice's start
+    poses : (cameras, 12) f8, in the object's frame
+    hits : (capacity,) HIT, of which the first ``n_hits`` are in use
+    missed, tally : as for ``emulate_spect_slice``
+    """
     camera = min(int(uniform(state) * len(poses)), len(poses) - 1)
     pose = poses[camera]
     if tables.channels.node[channel] >= 0:

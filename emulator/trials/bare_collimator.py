@@ -37,6 +37,13 @@ def energies_behind(
 
     The source is in front of the middle of the camera's face; photons are emitted into a cone.
 
+    Parameters
+    ----------
+    energy_keV : of the photons
+    photons : how many are emitted into the cone
+    cone_deg : half of the cone's opening angle
+    distance_mm : from the source to the collimator's face
+
     Returns
     -------
     (n,) f8 deposits in keV; (n,) i8 of ``analog_cameras``: CROSSED (straight), SCATTERED or
@@ -66,7 +73,19 @@ def follow_through(
     seen: npt.NDArray[np.float64],
     how: npt.NDArray[np.int64],
 ) -> int:
-    """Track photons from a point to the crystal; fill in deposits (keV) and their kinds."""
+    """Track photons from a point to the crystal; fill in deposits (keV) and their kinds.
+
+    Parameters
+    ----------
+    distance_mm : from the source to the collimator's face
+    least_cosine : of the cone's half opening angle
+    photons : how many are emitted into the cone
+    seen, how : (photons,) f8 and i8, filled in: deposits in keV and their kinds
+
+    Returns
+    -------
+    number of deposits
+    """
     state, photon = np.zeros(2, np.uint64), np.zeros(PHOTON_SIZE)
     deposit = np.zeros(HEAD_DEPOSIT_SIZE)
     seed_stream(state, np.uint64(seed), np.uint64(0))

@@ -159,6 +159,13 @@ def counts_per_photon(
     """Return counts in the window about a line per photon of that line, and their σ.
 
     For a point source in air at ``distance_mm`` from the collimator, seen by one camera (module 0).
+
+    Parameters
+    ----------
+    energy_keV : of the line
+    distance_mm : from the source to the collimator
+    width : full width of the window over the energy
+    events : photons to be seen by all cameras together
     """
     instrument = ideal_camera(preset, nuclide, source_before(preset, distance_mm))
     seen = see(instrument, events=events, seed=seed)
@@ -179,7 +186,15 @@ def line_spread_mm(
     events: int = 300_000,
     seed: int = 1,
 ) -> npt.NDArray[np.float64]:
-    """Return the positions (n,) mm along u at which a camera sees a line source along v, in air."""
+    """Return the positions (n,) mm along u at which a camera sees a line source along v, in air.
+
+    Parameters
+    ----------
+    energy_keV : of the line
+    distance_mm : from the source to the collimator
+    width : full width of the window over the energy
+    events : photons to be seen
+    """
     phantom = source_before(preset, distance_mm, extent_mm=(0.1, 0.1, 60.0))
     seen = see(ideal_camera(preset, nuclide, phantom), events=events, seed=seed)
     return seen.u_mm[seen.within(*window_about(energy_keV, width))]
@@ -253,6 +268,13 @@ def triple_window(
     20 %, and a window of relative width ``side`` at each of its edges; scatter in the main window
     is a trapezium. Counts are those within the smallest circle about the source that holds 99 % of
     the primaries, that is, events in the main window not scattered in the object.
+
+    Parameters
+    ----------
+    energy_keV : of the line
+    depth_mm : depth of the source in water
+    side : width of each scatter window over the energy
+    events : photons to be seen
     """
     phantom = in_water(preset, depth_mm=depth_mm)
     seen = see(ideal_camera(preset, nuclide, phantom, bins=SQUARE_BINS), events=events, seed=seed)
