@@ -6,8 +6,8 @@ ones (numpy's boolean indexing and an ``if`` were both slower on mixed streams).
 
 A calibration set becomes per-crystal corrections of energy and time,
 
-    E = e·(1 + curvature·(e/511 − 1)),  e = E_raw·gain·doi_gain[d] t = t_raw − skew − doi_ps[d] −
-    walk·(√(511 keV/E) − 1)
+    E = e·(1 + curvature·(e/511 − 1)),  e = E_raw·gain·doi_gain[d]
+    t = t_raw − skew − doi_ps[d] − walk·(√(511 keV/E) − 1)
 
 Curvature and walk leave a 511 keV photon unchanged, so that gain and skew keep their meaning. The
 walk has the shape of a threshold on charge whose pulse begins as t² (scintillation rising

@@ -184,8 +184,8 @@ def digitize(
     Parameters
     ----------
     hits : (n,) HIT of this slice, in any order; times from the period's start
-    tags : (n,) i8, a number for each hit, returned in ``origin``; if (0,), it is period <<
-        TAG_PERIOD_SHIFT | index in ``hits``
+    tags : (n,) i8, a number for each hit, returned in ``origin``; if (0,), it is
+        period << TAG_PERIOD_SHIFT | index in ``hits``
     period : number of the slice
     state : changed in place
     room : (modules,) i8, words to leave free between a module's header and its event words, for

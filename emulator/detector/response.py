@@ -171,9 +171,9 @@ def bin_reflected(position: float, extent: float, bins: int) -> int:
 def bend(energy_keV: float, curvature: float) -> float:
     """Return the e for which e·(1 + curvature·(e/511 keV − 1)) is the energy.
 
-    This is the root with e = E at 511 keV, in the form without cancellation for small curvatures: e
-    = 2E / (b + √(b² + 4·curvature·E/511 keV)), b = 1 − curvature. For a negative curvature there is
-    no root beyond b²·511 keV/(−4·curvature) (920 keV at −0.2); e = 2E/b is used from there on.
+    This is the root with e = E at 511 keV, in the form without cancellation for small curvatures:
+    e = 2E / (b + √(b² + 4·curvature·E/511 keV)), b = 1 − curvature. For a negative curvature there
+    is no root beyond b²·511 keV/(−4·curvature) (920 keV at −0.2); e = 2E/b is used from there on.
     """
     straight = 1.0 - curvature
     root = straight * straight + (4.0 / REFERENCE_KEV) * curvature * energy_keV

@@ -79,8 +79,8 @@ def _pose_of_row(row: npt.NDArray[np.float64]) -> Pose:
 class Breathing:
     """Breathing: the object moves along z by −amplitude · sin⁴(πt/period), exhaled at t = 0.
 
-    A. E. Lujan et al., Med. Phys. 26 (1999) 715: z = z₀ − b·cos²ⁿ(πt/τ − φ) with n = 2; here φ =
-    π/2. Half of the time, the object is within amplitude/4 of its exhaled position.
+    A. E. Lujan et al., Med. Phys. 26 (1999) 715: z = z₀ − b·cos²ⁿ(πt/τ − φ) with n = 2; here
+    φ = π/2. Half of the time, the object is within amplitude/4 of its exhaled position.
     """
 
     period_s: float = 4.0

@@ -38,8 +38,9 @@ _8_BITS = (1 << 8) - 1
 class SourceTables(NamedTuple):
     """The source as the kernel sees it.
 
-    alias : (n, 4) u4: threshold of 2**32, voxel below it, voxel above it; voxels as ix | iy<<10 |
-        iz<<20; then the scales of positron range there in 1/_SCALE_STEPS, below | above<<8
+    alias : (n, 4) u4: threshold of 2**32, voxel below it, voxel above it; voxels as
+        ix | iy<<10 | iz<<20; then the scales of positron range there in 1/_SCALE_STEPS,
+        below | above<<8
     first_slot : (tables + 1,) i8, where each region's table begins in ``alias``; a single table
         where regions do not matter
     corner_mm : (3,) f8, low corner of voxel (0, 0, 0)

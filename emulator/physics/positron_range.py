@@ -1,8 +1,8 @@
 """Positron range: the distance from the place of a decay to that of the annihilation.
 
-For positrons of one energy, the place of annihilation is Gaussian about that of the decay, with σ =
-R_ex/2 along each axis, where R_ex is their extrapolated range in the matter (M. R. Palmer and G. L.
-Brownell, IEEE Trans. Med. Imag. 11 (1992) 373):
+For positrons of one energy, the place of annihilation is Gaussian about that of the decay, with
+σ = R_ex/2 along each axis, where R_ex is their extrapolated range in the matter (M. R. Palmer and
+G. L. Brownell, IEEE Trans. Med. Imag. 11 (1992) 373):
 
     R_ex = b₁·E²/(b₂ + E)  in mm · g/cm³, E in MeV,
     b₁ = 4.569·A/Z^1.209,  b₂ = 1/(2.873 − 0.02309·Z).

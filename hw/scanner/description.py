@@ -98,8 +98,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dead_time_ns : per module, from each accepted hit; if paralysable, also from each dead one
     gain_spread : σ of the crystals' relative gain before calibration
     skew_spread_ps : σ of the crystals' time offset before calibration
-    walk_ps, walk_spread_ps : mean and σ of the crystals' time walk, the coefficient of √(511 keV/E)
-        − 1
+    walk_ps, walk_spread_ps : mean and σ of the crystals' time walk, the coefficient of
+        √(511 keV/E) − 1
     curvature_spread : σ of the crystals' non-linearity of energy; 0.01 is 0.5 % at 255 keV
     efficiency_spread : σ of the crystals' relative efficiency
     doi_gain_range, doi_time_range_ps : change of relative gain and time stamp from the front face
