@@ -68,7 +68,7 @@ def test_every_kind_can_be_written_with_its_defaults(kind):
         ("drop=2", "p is 2, the bounds are 0 and 1"),
         ("drop:speed=3", "no 'speed'; it takes module, for, p"),
         ("drop:p=nan", "not a number"),
-        ("drop@-1s", "give a time from 0 on"),
+        ("drop@-1s", "give 0 or more"),
         ("drop:module=x", "module is 'x'"),
         ("drop:module=2", "no module 2, the scanner has 0 to 1"),
         ("dead_crystal:module=0", "say which crystal"),

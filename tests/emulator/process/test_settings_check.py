@@ -27,7 +27,7 @@ HEAD = "gamma_head_lehr"
         ({"dead_crystals": 10**6}, "ask for fewer"),
         ({"gantry": "fixed:30"}, r"^gantry: caremibrain is a PET scanner .* gamma_head_lehr"),
         ({"any_collimator": True}, "^any_collimator: caremibrain"),
-        ({"scanner": HEAD, "nuclide": "Tc-99m", "lutetium": True}, "^lutetium: .* for PET ones"),
+        ({"scanner": HEAD, "nuclide": "Tc-99m", "lutetium": True}, "^lutetium: .* this is for PET"),
         ({"scanner": HEAD, "nuclide": "I-131"}, "choose gamma_head_he"),
         ({"scanner": HEAD, "nuclide": "Tc-99m", "gantry": "hop:1"}, "write fixed:30"),
         ({"faults": FaultPlan(schedule=("drop:module=48",))}, "no module 48"),
