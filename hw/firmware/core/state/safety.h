@@ -35,7 +35,6 @@ struct bias {
 struct faults {
     uint16_t latched;          /* 0: none */
     uint32_t seen;             /* bit per code: logged since the latch */
-    uint32_t fresh;            /* bit per code: latched, and the main loop has not acted on it yet */
     uint32_t next_number;      /* of the next entry */
     uint32_t noticed;          /* entries before this number went out as notices, or are too old */
     uint64_t notice_due;       /* counter before which no notice is tried */
@@ -43,6 +42,7 @@ struct faults {
     uint32_t suppressed;       /* faults that came too soon after their like to be logged */
     uint32_t unwritten;        /* entries that the non-volatile memory refused */
     uint32_t sector, slot;     /* where the next entry goes */
+    uint32_t fresh;            /* bit per code: latched, and the main loop has not acted on it yet */
     uint64_t logged_at[FAULTS_CODES]; /* counter of the last entry of each code, 0: none */
     struct tomoshibi_fault_entry waiting[FAULTS_WAITING]; /* by number, modulo */
 };
