@@ -115,7 +115,7 @@ def test_reconstruct_writes_a_nifti_with_its_corrections(finished, tmp_path):
     image = nib.load(target).get_fdata()
     assert image.max() > 0
     assert made["corrections"]["attenuation"] is True
-    assert made["corrections"]["normalisation"] is False  # the run has no calibration set
+    assert made["corrections"]["normalisation"] is True  # by the factory calibration
 
 
 def test_the_catalogue_lists_the_run(finished):
