@@ -56,7 +56,7 @@ def test_the_help_is_quick_because_nothing_heavy_is_imported():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sort", "nowhere"], "is no run"),
+        (["sort", "nowhere"], "is not a run"),
         (["replay", "last", "--verify", "--runs", "/nonexistent"], "there are no runs"),
         (["demo", "--headless", "--preset", "gantry9"], "caremibrain"),
         (["demo", "--headless", "--phantom", "elephant"], "brain"),

@@ -128,7 +128,7 @@ def test_every_quantity_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         (["walk", "RUN", "--lld-keV", "900"], "not below the run's upper level"),
         (["walk", "RUN", "--lld-keV", "640"], "widen the energy window|at least 30"),
         (["mask", "RUN", "--crystal", "128"], "crystals 0 to 127"),
-        (["skew", "nowhere"], "nowhere is no run"),
+        (["skew", "nowhere"], "nowhere is not a run"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_and_leaves_nothing_behind(
