@@ -255,7 +255,7 @@ def _nearest(text: str, about: str, lines: dict[float, float]) -> float:
     try:
         wanted = float(about)
     except ValueError as error:
-        raise CalibrationSetError(f"line {text!r}: {about!r} is no energy in keV") from error
+        raise CalibrationSetError(f"line {text!r}: {about!r} is not an energy in keV") from error
     found = min(lines, key=lambda energy: abs(energy - wanted))
     if abs(found - wanted) > 5.0:
         known = ", ".join(f"{energy:g}" for energy in sorted(lines))

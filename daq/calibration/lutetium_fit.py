@@ -3,10 +3,10 @@
 Two steps, separately for each class of places in the block, because near an edge more γ escape:
 
 1. Relative. On a logarithmic energy axis a gain is a shift, so each crystal's spectrum is the
-class's, shifted; the shift has the greatest Poisson likelihood, and the class's spectrum is
-computed again from the shifted ones. 2. Absolute. The class's spectrum is a sum, with weights ≥ 0,
-of the parts that ¹⁷⁶Lu can leave (``daq.calibration.lutetium_spectra``); the scale is the one whose
-best sum has the least χ².
+   class's, shifted; the shift has the greatest Poisson likelihood, and the class's spectrum is
+   computed again from the shifted ones.
+2. Absolute. The class's spectrum is a sum, with weights ≥ 0, of the parts that ¹⁷⁶Lu can leave
+   (``daq.calibration.lutetium_spectra``); the scale is the one whose best sum has the least χ².
 """
 
 from __future__ import annotations

@@ -321,20 +321,20 @@ def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
 
 
 def load_normalisation(path: Path, scanner: Scanner) -> NormalisationFactors:
-    """Return the factors of the set in a file: the one way to them, for images live and offline
-    alike (``Normalisation.of_set`` takes them).
+    """Return the factors of the set in a file, for live and offline images alike
+    (``Normalisation.of_set`` takes them).
 
     Raises
     ------
     CalibrationSetError
-        where the file is no set, was changed, is another scanner's, has no efficiencies, or those
-        of an older detection model; an image can be made without.
+        if the file is not a set, was changed, belongs to another scanner, has no efficiencies, or
+        has those of an older detection model; an image can be made without.
     """
     return load_set_for(path, scanner).normalisation()
 
 
 def _read_arrays(file: Mapping[str, Array], version: int) -> dict[str, Array]:
-    """Return all arrays of a file; what version 1 did not have becomes the identity."""
+    """Return all arrays of a file; what is not in version 1 becomes the identity."""
     specs = all_specs()
     if version != 1:
         return {key: frozen(spec, file[key]) for key, spec in specs.items()}

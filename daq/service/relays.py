@@ -1,5 +1,7 @@
-"""Relays of orders from clients to sources, and of the answers back: orders to modules that run our
-firmware go to the link process, deliberate faults to the emulating sources.
+"""Relays of orders from clients to sources, and of the answers back.
+
+Orders to modules that run our firmware go to the link process, deliberate faults to the emulating
+sources.
 
 The relays do not interpret an order. Each goes to the sources that it concerns; the client gets its
 answer when all of them have answered, or when one has not in time. Each order is journalled,

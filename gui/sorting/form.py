@@ -116,12 +116,12 @@ def _read_number(reading: FormReading, name: str, number: Number, text: str) -> 
     try:
         value = float(text.replace(MINUS, "-"))
     except ValueError:
-        reading.faults[name] = f"“{text}” is no number; write for instance 4.5"
+        reading.faults[name] = f"“{text}” is not a number; write for instance 4.5"
         return
     if not math.isfinite(value):
-        reading.faults[name] = f"“{text}” is no finite number"
+        reading.faults[name] = f"“{text}” is not a finite number"
     elif number.whole and value != int(value):
-        reading.faults[name] = f"{value:g} is no whole number"
+        reading.faults[name] = f"{value:g} is not a whole number"
     else:
         whole = number.whole or number.per_unit > 1
         scaled = round(value * number.per_unit) if whole else value
@@ -192,7 +192,7 @@ def windows_of(text: str) -> tuple[EnergyWindow, ...]:
     except ValueError as error:
         if isinstance(error, NuclideError | SettingsError):
             raise
-        raise SettingsError(f"{text}: “{energy}” is no energy in keV") from error
+        raise SettingsError(f"{text}: “{energy}” is not an energy in keV") from error
 
 
 def _take_windows(reading: FormReading, windows: tuple[EnergyWindow, ...]) -> None:

@@ -139,7 +139,7 @@ def test_a_module_that_is_reset_in_a_run_takes_part_again_and_the_gap_is_account
     wait_until(lambda: "takes part in the run again" in system.journal(folder), "the second begin")
     system.wait_for_time(0.3)
     summary = system.end_run(folder)
-    assert "module 1 began anew in the run" in system.journal(folder)
+    assert "module 1 restarted in the run" in system.journal(folder)
     assert summary["frames"]["module_resets"] == 1
     assert summary["conserved"] is True
     assert summary["condition"] == "tainted"

@@ -5,8 +5,8 @@ checked out into a temporary folder and measured by its own code; this checkout 
 uncommitted changes. Both builds' kernels are compiled beforehand. Then come sittings: fresh
 processes of both, each figure in turns A B B A, so that a slow minute of a shared machine affects
 both. The result is how much more time this build takes, with a 95 % confidence interval (Wilcoxon's
-signed ranks over the sittings). A figure is slower if the whole interval lies above the limit of 8
-%.
+signed ranks over the sittings). A figure is slower if the whole interval lies above the limit of
+8 %.
 
 A change that is slower for a reason says so in its commit's message, on a line of its own:
     Slower: event path: singles carry their depth of interaction now

@@ -3,10 +3,11 @@
 IMAGE is a NIfTI file, or a run, whose newest image is used. Without options the image is described
 and shown. All positions are x,y,z in mm in the scanner's frame.
 
---point          width of a point source, NEMA NU 2-2018 section 3 --phantom        contrast
-recovery and background variability of its spheres (section 7), and the uniformity of its warm
-cylinder: `spheres`, `cylinder`, or a file of shapes --warm           uniformity and noise of a warm
-cylinder along z --roi, --profile mean, deviation and extremes in a region; values along an axis
+--point          width of a point source, NEMA NU 2-2018 section 3
+--phantom        contrast recovery and background variability of its spheres (section 7), and the
+                 uniformity of its warm cylinder: `spheres`, `cylinder`, or a file of shapes
+--warm           uniformity and noise of a warm cylinder along z
+--roi, --profile mean, deviation and extremes in a region; values along an axis
 """
 
 from __future__ import annotations

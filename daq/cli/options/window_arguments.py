@@ -40,7 +40,7 @@ def module_numbers(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"{text}: write modules as 0-15 or 3,7,20-23")
         begin, end = int(first), int(last or first)
         if not begin <= end < MOST_MODULES:
-            raise argparse.ArgumentTypeError(f"{text}: {part} is no range of module numbers")
+            raise argparse.ArgumentTypeError(f"{text}: {part} is not a range of module numbers")
         found += range(begin, end + 1)
     return sorted(set(found))
 

@@ -204,7 +204,7 @@ class LinkedModule:
             state = session.command("telemetry")["state"]
             return run.is_over or state in (State.running, State.stopping)
         cause = ResetCause(int(session.identity["reset_cause"])).name.replace("_", " ")
-        self._tell("alarm", f"module {self.module} began anew in the run ({cause})")
+        self._tell("alarm", f"module {self.module} restarted in the run ({cause})")
         run.began_anew()
         return False
 

@@ -202,7 +202,7 @@ class ModuleSession:
         while self.starts <= starts or not self.connected:
             if time.monotonic() > until:
                 raise NoAnswer(
-                    f"{self.where} did not start again within {within_s:g} s; switch its supply "
+                    f"{self.where} did not restart within {within_s:g} s; switch its supply "
                     "off and on, and look at its log"
                 )
             time.sleep(POLL_S)

@@ -102,7 +102,7 @@ def test_nonsense_cannot_be_sent_and_is_told_at_the_field(
         put(dialog, window_ps="soon", delay_windows="17", min_sector_difference="9")
         assert not dialog.use.isEnabled()
         assert dialog.status.text() == "✗ 3 values cannot be used"
-        assert dialog.faults["window_ps"].toolTip().startswith("✗ “soon” is no number")
+        assert dialog.faults["window_ps"].toolTip().startswith("✗ “soon” is not a number")
         assert dialog.faults["delay_windows"].text() == "✗ must be at most 16"
         assert "no pair would be left" in dialog.faults["min_sector_difference"].toolTip()
         put(dialog, window_ps="300", delay_windows="2", min_sector_difference="1")
