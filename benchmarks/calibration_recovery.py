@@ -9,10 +9,10 @@ r"""How well each calibration recovers the emulator's truth: the figures of docs
     python benchmarks/calibration_recovery.py --scanner bench2 --lutetium 100
     python benchmarks/calibration_recovery.py --scanner tof_brain --lutetium 40
 
-Emulates a cylinder of water with F-18 until there are so many coincidences (as long with Tc-99m,
-for the non-linearity; and a line source in air, for the walk), then calibrates as
-`tomoshibi calibrate` does: energy, skew (told the source, and from all coincidences), walk. Prints
-one JSON object.
+Emulates a cylinder of water with F-18 until this many coincidences are reached (as long with
+Tc-99m, for the non-linearity; and a line source in air, for the walk), then calibrates as
+`tomoshibi calibrate` does: energy, skew (with known source, and from all coincidences), walk.
+Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def _lutetium(options: argparse.Namespace, root: Path) -> dict[str, Any]:
-    """Return the errors of gains found without a source."""
+    """Return the errors of gains calibrated without a source."""
     config = EmulatorConfig(scanner=options.scanner, phantom="point", activity_Bq=1.0,
                             seed=options.seed, lutetium=True)  # fmt: skip
     periods = round(options.lutetium / PERIOD_S)
@@ -162,7 +162,7 @@ def _emulate(
     periods: int = 10**9,
     phantom: Phantom | None = None,
 ) -> tuple[Instrument, _Measured]:
-    """Measure until there are so many prompts, or so many periods."""
+    """Measure up to this many prompts or periods."""
     scanner = load_scanner(options.scanner)
     config = EmulatorConfig(scanner=options.scanner, nuclide=nuclide, seed=options.seed,
                             activity_Bq=options.activity_MBq * 1e6)  # fmt: skip

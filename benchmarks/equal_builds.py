@@ -1,14 +1,14 @@
-"""How often does `tomoshibi bench compare` raise an alarm where the builds are equal?
+"""How often does `tomoshibi bench compare` raise an alarm for equal builds?
 
     python benchmarks/equal_builds.py --comparisons 20 --keep sittings.jsonl
 
-Compares this checkout with itself, as often as asked (some 2 minutes each where nothing else runs),
-and prints one JSON object: the alarms, the widest lower bound, and of each figure the spread of a
-sitting's logarithm of the ratio of times (1.48 times the median of its absolute values, and the
-largest). From all sittings, resampled with their signs at random (the builds are equal), it tells
-the probability that a comparison of all figures raises an alarm, and that a slow-down of 15, 25
-and 50 % of one figure is found. ``--keep`` adds each sitting to a file; what an earlier campaign
-has left there counts, too.
+Compares this checkout with itself as often as requested (some 2 minutes each on an idle machine),
+and prints one JSON object: the alarms, the widest lower bound, and for each figure the spread over
+sittings of the logarithm of the ratio of times (1.48 times the median of its absolute values, and
+the largest). Resampling all sittings with random signs (the builds are equal), it estimates the
+probability that a comparison of all figures raises an alarm, and that a slow-down of 15, 25 or 50 %
+in one figure is found. ``--keep`` appends each sitting to a file; those of an earlier campaign
+there are included.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def compared(keep: Path) -> None:
 
 
 def found(logs: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the alarms of the comparisons as made, and the probabilities by resampling."""
+    """Return the alarms of the comparisons made, and the probabilities by resampling."""
     whole = len(next(iter(logs.values()))) // SITTINGS * SITTINGS
     lows = [
         [low_percent(part) for part in values[:whole].reshape(-1, SITTINGS)]
@@ -86,7 +86,7 @@ def found(logs: dict[str, np.ndarray]) -> dict[str, Any]:
 def share_of_alarms(
     rng: np.random.Generator, figures: list[np.ndarray], slower_by_log: float
 ) -> float:
-    """Return in how many resampled comparisons any of the figures is beyond the limit."""
+    """Return the share of resampled comparisons with any figure beyond the limit."""
     alarms = sum(
         any(low_percent(drawn(rng, values) + slower_by_log) > LIMIT_PERCENT for values in figures)
         for _ in range(RESAMPLED)
@@ -95,17 +95,17 @@ def share_of_alarms(
 
 
 def drawn(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
-    """Return a comparison's logarithms, from those measured, each with a sign by chance."""
+    """Return a comparison's logarithms, drawn from those measured with random signs."""
     return rng.choice(values, SITTINGS) * rng.choice((-1.0, 1.0), SITTINGS)
 
 
 def low_percent(logs: np.ndarray) -> float:
-    """Return the interval's lower bound as a percentage of more time."""
+    """Return the interval's lower bound as percent of extra time."""
     return 100 * (ratio_interval(logs.tolist()).low - 1)
 
 
 def spread(logs: np.ndarray) -> dict[str, float]:
-    """Return the robust scale of a sitting's logarithm and the largest, in %."""
+    """Return the robust spread of the sittings' logarithms, and the largest, in %."""
     return {
         "scale_percent": round(148 * float(np.median(np.abs(logs))), 2),
         "largest_percent": round(100 * float(np.abs(logs).max()), 2),

@@ -1,12 +1,13 @@
-"""Seconds from a bare Debian to the first live image, of two commits in turns (docs/install.md).
+"""Seconds from a bare Debian to the first live image, for two commits in turn (docs/install.md).
 
     sudo python3 benchmarks/first_picture.py [BASE] [--turns 2] [--suite trixie] [--only-setup]
 
 Needs root, ``debootstrap`` and 6 GB in the temporary folder, and no environment of this checkout.
 A bare Debian (minbase and python3) is made once and copied for each turn; in the copy, which has no
-cache of anything, a clone of the commit runs ``./tomoshibi --apt demo``. Certificates and pip's
-configuration are the host's. Prints one JSON object: by commit, for each turn, the second at which
-each line of the start appeared. Compare the two: machines and links differ more than commits do.
+caches, a clone of the commit runs ``./tomoshibi --apt demo``. Certificates and pip's configuration
+are the host's. Prints one JSON object: by commit and turn, the second at which each start-up line
+appeared. Compare the two commits only with each other: machines and links differ more than commits
+do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def run(*words: str | Path) -> None:
 
 
 def make_bare(folder: Path, suite: str) -> Path:
-    """Return a bare Debian that finds names, certificates and packages as this host does."""
+    """Return a bare Debian with this host's name resolution, certificates and package sources."""
     bare = folder / "bare"
     run("debootstrap", "--variant=minbase", "--include=python3,ca-certificates", suite, bare)
     with (bare / "etc/apt/sources.list").open("a") as sources:  # its python3 is older: as on a disk
@@ -48,7 +49,7 @@ def make_bare(folder: Path, suite: str) -> Path:
 
 @contextmanager
 def mounted(tree: Path) -> Iterator[None]:
-    """Give the tree the kernel's folders while this lasts."""
+    """Mount the kernel's folders in the tree while this lasts."""
     names = ("proc", "sys", "dev")
     for name in names:
         run("mount", "--bind", Path("/") / name, tree / name)
@@ -60,7 +61,7 @@ def mounted(tree: Path) -> Iterator[None]:
 
 
 def turn(bare: Path, commit: str, *, only_setup: bool) -> dict[str, float]:
-    """Return the second at which each line of a first start appeared, in a new copy."""
+    """Return the second at which each line of a first start appeared, in a fresh copy."""
     tree = bare.with_name("turn")
     run("cp", "--archive", bare, tree)
     run("git", "clone", "--quiet", "--no-hardlinks", ROOT, tree / "root/tomoshibi")

@@ -1,10 +1,10 @@
-"""Where a projected line's time goes: the steps of docs/recon_projector.md, ns of CPU time a line.
+"""Where a projected line's time goes: the steps of docs/recon_projector.md, CPU ns per line.
 
     python benchmarks/projector_steps.py [--lines 262144]
 
-One thread, the workload of `tomoshibi bench projector`, plain and TOF; each step holds the ones
-before it (order, set-up, write down, then forward or back, or both in EM). The least of several
-passes, in CPU time: on a busy machine compare ratios, also to the yardstick that is printed with
+One thread, the workload of `tomoshibi bench projector`, plain and TOF; each step includes the ones
+before it (order, set-up, recording, then forward or back, or both in EM). Figures are the least of
+several passes, in CPU time: on a busy machine compare ratios, also to the yardstick printed with
 them. Prints one JSON object.
 """
 
@@ -37,14 +37,14 @@ PASSES = 9
 
 @bare_kernel
 def set_up_all(order, count, lattice, tof, block):
-    """Set up a batch that is in order."""
+    """Set up a sorted batch."""
     for begin in range(0, count, BLOCK):
         _set_up(order, begin, min(BLOCK, count - begin), lattice, tof, block)
 
 
 @bare_kernel
 def write_all(order, count, lattice, tof, block, limit, voxel, weight):
-    """Set a batch up, write every ray down and return the planes."""
+    """Set up a batch, record every ray and return the planes."""
     planes = 0
     for begin in range(0, count, BLOCK):
         n = min(BLOCK, count - begin)
@@ -55,7 +55,7 @@ def write_all(order, count, lattice, tof, block, limit, voxel, weight):
 
 
 def least_ns(work: Callable[[], object], lines: int) -> float:
-    """Return the least CPU time of a pass, ns a line."""
+    """Return the least CPU time of a pass, ns per line."""
     work()
     seconds = []
     for _ in range(PASSES):

@@ -4,10 +4,10 @@
     tomoshibi truth RUN
     python benchmarks/recon_attenuation.py RUN [--images docs/images]
 
-Of a run of the emulated head with its own µ map (which is exact): randoms by fan sums against those
-by truth; what a sensitivity image and its updates cost; the head's contour, and with time of flight
-MLAA started from it, against the true µ: the error of ∫µ over lines through the head, and of the
-reconstructed activity in the head. MLAA is run on the true coincidences alone as well. With
+For a run of the emulated head with its own (exact) µ map: randoms by fan sums against the truth;
+the cost of a sensitivity image and its updates; the head contour, and with time of flight MLAA
+started from it, against the true µ: the error of ∫µ over lines through the head, and of the
+reconstructed activity in the head. MLAA is also run on the true coincidences alone. With
 ``--images`` it draws the maps and images. Prints one JSON object.
 """
 
@@ -48,7 +48,7 @@ SHOWN_FWHM_MM = 6.0
 
 @dataclass(frozen=True)
 class Head:
-    """A run of the head, with what is known of it."""
+    """A run of the head, with its truth."""
 
     data: RunData
     system: ReconSystem
@@ -90,7 +90,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def of_randoms(head: Head) -> dict[str, float]:
-    """Compare the expected randoms with those by truth: in all, and of each crystal's fan."""
+    """Compare the expected randoms with the truth: in total, and for each crystal's fan."""
     chosen = head.kinds == CLASSES.index("random")
     n = head.data.scanner.n_crystals
     true_fan = fan_counts(np.concatenate(list(head.data.prompts()))[chosen], n)
@@ -110,7 +110,7 @@ def of_randoms(head: Head) -> dict[str, float]:
 
 
 def of_sensitivity(head: Head) -> dict[str, float]:
-    """Seconds of a whole image, of a new µ map, and of a new normalisation."""
+    """Return seconds for a whole image, for a new µ map, and for a new normalisation."""
     n = head.data.scanner.n_crystals
     half = Normalisation.of_set(np.full(n, 0.7), [], [], head.data.scanner)
     _, geometric = timed(lambda: geometric_sensitivity(head.system, threads=head.threads))
@@ -139,7 +139,7 @@ def image_of(head: Head, mu: Image | None, scatter: Literal["sss", "none"] = "ss
 
 
 def joint_mu(head: Head, start: Image, kinds: tuple[str, ...]) -> Image:
-    """Return MLAA's µ of the prompts of these kinds, with the rates that they need."""
+    """Return MLAA's µ from the prompts of these kinds, with the rates that they need."""
     prompts = np.concatenate(list(head.data.prompts()))
     chosen = np.isin(head.kinds, [CLASSES.index(kind) for kind in kinds])
     rates: list[Any] = [head.randoms] if "random" in kinds else []
@@ -183,7 +183,7 @@ def mu_error(head: Head, mu: Image) -> dict[str, float]:
 
 
 def image_error(head: Head, image: Image, truth: Image) -> dict[str, float]:
-    """Return the activity's mean below the skull, and its spread over regions, over truth's."""
+    """Return the activity's mean below the skull, and its spread over regions, over the truth."""
     deep = head.deep
     smooth = [ndimage.gaussian_filter(one, 4.0) for one in (image, truth)]
     share = smooth[0][deep] / np.maximum(smooth[1][deep], 1e-9)
@@ -196,7 +196,7 @@ def image_error(head: Head, image: Image, truth: Image) -> dict[str, float]:
 def draw(
     maps: dict[str, Image], images: dict[str, Image], grid: ImageGrid, path: Path, title: str
 ) -> None:
-    """Draw the middle slices of µ maps above those of the images, smoothed, made with them."""
+    """Draw the middle slices of µ maps above those of the (smoothed) images made with them."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,13 +1,12 @@
-"""Draws how fast and how far the algorithms go: docs/images/recon_convergence.png.
+"""Draws how fast and how far the algorithms converge: docs/images/recon_convergence.png.
 
     python benchmarks/recon_convergence.py --output docs/images/recon_convergence.png
 
-A cylinder with two hot spheres and a cold one, 600,000 trues, seen by a round wall of detectors
-that blurs positions by 6 mm FWHM, and a uniform background of a quarter as many. Left:
-log-likelihood against passes over the data. Right: recovery of the small hot sphere (its excess
-over the cylinder, relative to the truth) against noise (deviation over the cylinder's voxels over
-their mean), one point a pass. Below: a slice of the images at the end. BSREM has
-the resolution model too.
+A cylinder with two hot spheres and a cold one, 600,000 trues, seen by a cylindrical detector that
+blurs positions by 6 mm FWHM, and a uniform background of a quarter as many. Left: log-likelihood
+against passes over the data. Right: recovery of the small hot sphere (its excess over the cylinder,
+relative to the truth) against noise (deviation over the cylinder's voxels over their mean), one
+point per pass. Below: a slice of the final images. BSREM uses the resolution model too.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ def _ends(one: Lors, two: Lors) -> list[list[npt.NDArray[np.float32]]]:
 
 @dataclass
 class Curve:
-    """What one algorithm did, pass by pass."""
+    """The course of one algorithm, pass by pass."""
 
     name: str
     likelihood: list[float] = field(default_factory=list)

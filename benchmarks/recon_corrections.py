@@ -1,12 +1,12 @@
-"""Each correction off and on, of a scanner that needs all of them: docs/recon_quantification.md.
+"""Each correction off and on, for a scanner that needs all of them: docs/recon_quantification.md.
 
     python benchmarks/recon_corrections.py FOLDER [--image docs/images/recon_corrections.png]
 
 Makes, in FOLDER, a caremibrain whose crystals differ by 15 %, whose modules are dead for 5 µs after
-each hit and whose window is 20 ns, so that every correction has much to do; then three runs of it:
-an annulus in air (the normalisation), a cylinder of F-18 (the factor to Bq/mL), and a cylinder of
+each hit and whose window is 20 ns, so that every correction matters; then three runs of it: an
+annulus in air (the normalisation), a cylinder of F-18 (the factor to Bq/mL), and a cylinder of
 O-15, which is reconstructed with all corrections and with each of them left out. Runs and images
-that FOLDER has already are used. Draws the images with profiles against the truth, prints a table.
+already in FOLDER are used. Draws the images with profiles against the truth, prints a table.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def main() -> None:
 
 
 def make(folder: Path) -> None:
-    """Make scanner, runs and normalisation, as far as they are not there; all with the same seed,
-    which is that of the crystals too."""
+    """Make scanner, runs and normalisation, unless they exist; all with the same seed, also for the
+    crystals."""
     text = scanner_to_toml_text("caremibrain")
     for name, value in POOR.items():
         text = re.sub(rf"^{name} = [-\d.e]+", f"{name} = {value}", text, flags=re.MULTILINE)
@@ -107,7 +107,7 @@ def make(folder: Path) -> None:
 
 
 def coarse(data: RunData) -> RunData:
-    """Return the data with voxels of twice the size: eight times fewer, as much as slabs need."""
+    """Return the data with voxels of twice the size: eight times fewer, enough for slabs."""
     image = data.scanner.image
     shape = tuple(n // 2 for n in image.shape)
     wide = msgspec.structs.replace(
@@ -120,13 +120,13 @@ def coarse(data: RunData) -> RunData:
 
 
 def images_of(folder: Path, data: RunData) -> dict[str, Image]:
-    """Return the image with everything on, and that of each correction off, in Bq/mL."""
+    """Return the image with everything on, and one with each correction off, in Bq/mL."""
     plans = {"all on": PLAN} | {name: replace(PLAN, **row.off) for name, row in ROWS.items()}
     return {name: one_image(folder, data, name, plan) for name, plan in plans.items()}
 
 
 def one_image(folder: Path, data: RunData, name: str, plan: ReconOptions) -> Image:
-    """Return an image from the folder, or make it and put it there."""
+    """Return an image from the folder, or make it there."""
     path = folder / f"{name.replace(' ', '_')}.npy"
     if not path.exists():
         done = reconstruct(data, plan, Extras(calibration=factor(folder)))
@@ -142,7 +142,7 @@ def concentration(data: RunData) -> float:
 
 
 def factor(folder: Path) -> ActivityCalibration:
-    """Return the factor to Bq/mL, as `tomoshibi calibrate activity` finds it."""
+    """Return the factor to Bq/mL, as found by `tomoshibi calibrate activity`."""
     path = folder / "activity.json"
     if path.exists():
         return load_calibration(path)
@@ -173,7 +173,7 @@ def tell(name: str, image: Image, grid: ImageGrid) -> None:
 
 
 def draw(images: dict[str, Image], grid: ImageGrid, path: Path) -> None:
-    """Draw each correction's slab off and on, and profiles through both with the truth."""
+    """Draw the slab with each correction off and on, and profiles through both with the truth."""
     import matplotlib as mpl
     import PIL.Image
 
@@ -203,7 +203,7 @@ def draw(images: dict[str, Image], grid: ImageGrid, path: Path) -> None:
 
 
 def smoothed(image: Image, grid: ImageGrid) -> Image:
-    """Return the image as shown."""
+    """Return the smoothed image to show."""
     return ndimage.gaussian_filter(image, [SHOWN_FWHM_MM / 2.355 / mm for mm in grid.voxel_mm])
 
 

@@ -4,14 +4,14 @@
     tomoshibi truth RUN
     python benchmarks/recon_detection.py RUN [RUN …] [--radius-mm 100] [--half-mm 75]
 
-RUN is of a uniform cylinder of water, of a scanner whose crystals are all alike (``ideal.toml``: a
-preset with the spreads of gain, skew, walk, curvature and efficiency 0). Its true pairs, which
-nothing has turned and which are no randoms, are laid beside what geometry, attenuation and block
-efficiency predict of them: by the distance of the lines from the axis, by their tilt, and in all.
-Then they are reconstructed with attenuation alone, and the image's rings and slabs are compared.
-Everything is printed with the block efficiency and without. Last, the scatter that is simulated
-from the true activity is laid beside the true scatter, single and multiple, and the rings of the
-image with all corrections are printed for four quarters of the run.
+RUN is of a uniform cylinder of water, on a scanner whose crystals are all alike (``ideal.toml``: a
+preset with the spreads of gain, skew, walk, curvature and efficiency 0). Its true pairs, neither
+scattered nor random, are compared with the prediction from geometry, attenuation and block
+efficiency: by the distance of the lines from the axis, by their tilt, and in total. Then they are
+reconstructed with attenuation alone, and the image's rings and slabs are compared. Everything is
+printed with and without the block efficiency. Finally, scatter simulated from the true activity is
+compared with the true scatter, single and multiple, and the rings of the image with all corrections
+are printed for four quarters of the run.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def true_pairs(folder: Path, data: RunData) -> npt.NDArray[np.void]:
 
 
 def lines(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks: bool) -> None:
-    """Print true pairs over what is expected of them."""
+    """Print true pairs over their expectation."""
     system = data.system(block_efficiency=blocks)
     voxel_mm3 = system.grid.voxel_volume_mm3
     emitted_per_s = 1e6 * float(data.labels["activity_MBq"])
@@ -110,7 +110,7 @@ def lines(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks:
 
 
 def image(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks: bool) -> None:
-    """Print how even the image of the true pairs is."""
+    """Print the uniformity of the image of the true pairs."""
     alone = replace(
         RunData.of_records(pairs, scanner=data.scanner, duration_s=data.duration_s),
         mu_map=data.mu_map, lld_keV=data.lld_keV, uld_keV=data.uld_keV,
@@ -121,7 +121,7 @@ def image(data: RunData, pairs: npt.NDArray[np.void], body: Cylinder, *, blocks:
 
 
 def scatter(folder: Path, data: RunData, pairs: int, body: Cylinder) -> None:
-    """Print simulated scatter per second over the true one, at the true pairs' own scale."""
+    """Print simulated over true scatter per second, at the true pairs' own scale."""
     system = data.system()
     if data.mu_map is None:
         raise SystemExit(f"{folder}: the run has no µ map")
@@ -148,7 +148,7 @@ def scatter(folder: Path, data: RunData, pairs: int, body: Cylinder) -> None:
 
 
 def quarters(data: RunData, body: Cylinder) -> None:
-    """Print how even the images of four quarters of the run are, with all corrections."""
+    """Print the uniformity of the images of four quarters of the run, with all corrections."""
     edges = np.linspace(0.0, data.duration_s, 5)
     frames = tuple((float(a), float(b)) for a, b in pairwise(edges))
     plan = ReconOptions(decay=False, calibration=False, psf_fwhm_mm=4.0, frames=frames)

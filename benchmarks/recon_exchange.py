@@ -1,10 +1,10 @@
-"""Speed of list-mode exchange, beside the reference writer: the figures of docs/recon_exchange.md.
+"""Speed of list-mode exchange, against the reference writer: figures of docs/recon_exchange.md.
 
     python benchmarks/recon_exchange.py --scanner caremibrain --events 20000000
 
 Makes coincidences between random crystals at 100 k/s, writes them as PETSIRD, CASToR and SAFIR,
-reads the PETSIRD back, and does the same with the PyPI ``petsird`` for a thousandth of them. Wall
-and CPU seconds; resident memory before and after the long list is written in parts. Prints JSON.
+reads the PETSIRD back, and does the same with the PyPI ``petsird`` for a thousandth of them. Prints
+JSON: wall and CPU seconds, and resident memory before and after writing the long list in parts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def records(scanner: Scanner, count: int, first_s: float, seed: int) -> np.ndarr
 
 
 def parts(scanner: Scanner, count: int) -> Iterator[tuple[bool, np.ndarray]]:
-    """Yield the list as a log would: the same part again and again, later each time."""
+    """Yield the list as a log would: the same part repeatedly, later each time."""
     one = records(scanner, min(PART, count), 0.0, 1)
     span_ps = round(len(one) / RATE_PER_S * 1e12)
     for _ in range(-(-count // len(one))):

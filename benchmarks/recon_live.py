@@ -1,14 +1,14 @@
-"""A live image that had to be refined at its end, against offline OSEM (docs/recon_live.md).
+"""A live image that has to be refined at the end, against offline OSEM (docs/recon_live.md).
 
     tomoshibi demo --headless --fast --phantom brain --duration 150 --name long
     python benchmarks/recon_live.py RUN [--prompts 5000000] [--ring 2000000] [--filter-mm 4]
 
-The run's prompts are played through the live imager, 80 ms of detector time at once and 20 ms of
-projecting for each, with a ring that is too small for them and without a spool; then it is given
-its time for the last image. Beside it stands OSEM of 4 × 8 of the same events. Both know the
-sensitivity alone. Prints one JSON object: NRMSE in the object (where the reference, filtered by
-8 mm, is above a fifth of its maximum), as reconstructed and filtered; the ratio of the sums there;
-how the last image was made.
+The run's prompts are played through the live imager, 80 ms of detector time at a time with 20 ms of
+projecting each, with a ring too small for them and without a spool; then it gets its time for the
+last image. This is compared with 4 × 8 OSEM of the same events. Both use the sensitivity alone.
+Prints one JSON object: NRMSE in the object (where the reference, filtered by 8 mm, is above a fifth
+of its maximum), as reconstructed and filtered; the ratio of the sums there; how the last image was
+made.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PART = 500_000
 
 
 def played(system: ReconSystem, seen: Image, records: np.ndarray, ring: int) -> LiveImager:
-    """Return an imager that has seen the records in turns of detector time."""
+    """Return an imager that has received the records in steps of detector time."""
     imager = LiveImager(CrystalLines(system), seen, clock=time.perf_counter, capacity=ring)
     ends_s = np.arange(TURN_S, records["time_ps"][-1] * 1e-12 + TURN_S, TURN_S)
     places = np.searchsorted(records["time_ps"], ends_s * 1e12)

@@ -1,4 +1,4 @@
-"""Concentrations, motion, hot rods and few counts: docs/recon_quantification.md quotes them.
+"""Concentrations, motion, hot rods and few counts: figures of docs/recon_quantification.md.
 
     python benchmarks/recon_quantification.py FOLDER [PART …]
 
@@ -7,9 +7,9 @@
 | cylinders | Bq/mL found in cylinders and frames, by the factor of ``o15`` | o15, cyl1, cyl3 |
 | motion | docs/images/recon_motion.png (--image), without and with poses | move |
 | rods | the valleys between hot rods, by diameter | rods |
-| counts | how much higher six frames read than all of the run | o15 |
+| counts | how much higher six frames read than the whole run | o15 |
 
-Without PART it is all of them. Runs that FOLDER has already are used; the others are made as
+Without PART all are run. Runs already in FOLDER are used; the others are made as
 
     tomoshibi demo --headless --fast --live-frames 0 --runs FOLDER --name NAME …
 
@@ -20,7 +20,7 @@ Without PART it is all of them. Runs that FOLDER has already are used; the other
     move    --phantom hot-rod --motion poses.csv --activity-MBq 1 --duration 20 --seed 3
     rods    --phantom hot-rod --activity-MBq 1 --duration 20 --seed 6
 
-with ``annulus.toml`` (``recon_runs.py``) and ``poses.csv`` written there; ``norm.npz`` comes of
+with ``annulus.toml`` (``recon_runs.py``) and ``poses.csv`` written there; ``norm.npz`` is made from
 ``norm`` by ``tomoshibi calibrate normalisation``.
 """
 
@@ -79,11 +79,11 @@ class Runs:
 
     @property
     def poses(self) -> Path:
-        """The body's way while ``move`` was measured."""
+        """The body's motion during ``move``."""
         return Path(text_file(self.folder / "poses.csv", POSES))
 
     def data(self, name: str) -> RunData:
-        """Return a run with its normalisation; both are made if they are not there."""
+        """Return a run with its normalisation; both are made if missing."""
         words = RUNS[name].split() + ([str(self.poses)] if name == "move" else [])
         norm = ("--activity-MBq", "0.5", "--duration", "40", "--seed", "21")
         return run_data(
@@ -92,7 +92,7 @@ class Runs:
 
 
 def cylinders(runs: Runs) -> None:
-    """Print the factor of one cylinder, and what it finds in that one's frames and in others."""
+    """Print the factor from one cylinder, and the Bq/mL it gives in its frames and in others."""
     data = runs.data("o15")
     factor = factor_of(data)
     print(f"factor {factor.factor:.4f} ± {100 * factor.error:.2g} % from {data.name}")
@@ -104,7 +104,7 @@ def cylinders(runs: Runs) -> None:
 
 
 def factor_of(data: RunData) -> ActivityCalibration:
-    """Return the factor that a cylinder's run gives, as `tomoshibi calibrate activity` does."""
+    """Return the factor from a cylinder's run, as `tomoshibi calibrate activity` does."""
     made = reconstruct(data, replace(PLAN, calibration=False))
     found = mean_in(made.image, made.grid, REGION)
     share = load_nuclide(data.labels["nuclide"]).beta_plus_fraction
@@ -119,7 +119,7 @@ def factor_of(data: RunData) -> ActivityCalibration:
 
 
 def tell(name: str, data: RunData, made: Reconstruction) -> None:
-    """Print what was found against what is true, for each frame."""
+    """Print the measured value against the truth for each frame."""
     true = 1e6 * data.labels["activity_MBq"] / CYLINDER_ML
     image = made.image if made.image.ndim == 4 else made.image[..., None]
     for number, frame in enumerate(made.frames):
@@ -132,7 +132,7 @@ def tell(name: str, data: RunData, made: Reconstruction) -> None:
 
 
 def counts(runs: Runs) -> None:
-    """Print the mean of six frames, decay-corrected, over that of all their counts in one image."""
+    """Print the mean of six decay-corrected frames over that of one image of all their counts."""
     data = runs.data("o15")
     for psf_mm in (0.0, 4.0):
         plan = replace(PLAN, psf_fwhm_mm=psf_mm, calibration=False)
@@ -160,7 +160,7 @@ def rods(runs: Runs) -> None:
 
 
 def between(centres: np.ndarray) -> np.ndarray:
-    """Return the places midway between rods and their nearest neighbours."""
+    """Return the points midway between rods and their nearest neighbours."""
     one, two = np.triu_indices(len(centres), 1)
     apart = np.hypot(*(centres[one] - centres[two]).T)
     near = apart < 1.01 * apart.min()
@@ -175,7 +175,7 @@ def mean_of(picture: Picture, places: np.ndarray, diameter_mm: float) -> float:
 
 
 def motion(runs: Runs) -> None:
-    """Draw hot rods that move, without and with their poses."""
+    """Draw moving hot rods, without and with their poses."""
     data = runs.data("move")
     moved = Extras(poses=PoseStream.load(runs.poses))
     plain = replace(PLAN, psf_fwhm_mm=0.0)
@@ -207,7 +207,7 @@ PARTS: dict[str, Callable[[Runs], None]] = {
 
 
 def main() -> None:
-    """Do the parts that are asked for."""
+    """Run the requested parts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

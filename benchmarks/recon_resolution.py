@@ -1,10 +1,10 @@
-"""The detectors' blur by geometry, and what modelling a blur costs: docs/recon_algorithms.md.
+"""The detectors' blur from geometry, and the cost of modelling it: docs/recon_algorithms.md.
 
     python benchmarks/recon_resolution.py [PRESET …]
 
-Of each preset (caremibrain and tof_brain without one) the FWHM, mm, on the axis and at 50 and
-100 mm from it; and milliseconds of processor time that an update spends in the Gaussian and in the
-radial model, forward and back once each, on the preset's grid. Prints one line of JSON a preset.
+For each preset (default: caremibrain and tof_brain) the FWHM (mm) on the axis and at 50 and 100 mm
+from it; and the milliseconds of processor time that an update spends in the Gaussian and in the
+radial model, forward and back once each, on the preset's grid. Prints one line of JSON per preset.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def widths(preset: str) -> dict[str, list[float]]:
 
 
 def update_ms(model: Resolution, grid: ImageGrid) -> float:
-    """Return the processor time of an image blurred and one brought back, the median."""
+    """Return the median processor time of blurring an image forward and back."""
     image = np.random.default_rng(0).random(grid.shape, dtype=np.float32)
     model.adjoint(model.apply(image))  # compiles
     times = []

@@ -1,6 +1,6 @@
-"""Makes the emulated runs that other benchmarks measure, as far as a folder has none of that name.
+"""Makes the emulated runs that other benchmarks measure, unless the folder already has them.
 
-A run that is there, with its ``summary.json``, is used as it is; remove its folder to make it anew.
+A run with its ``summary.json`` is used as it is; remove its folder to make it again.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ activity = 0.0
 
 
 def tomoshibi(*words: str) -> None:
-    """Run a command to its end; what it tells goes to stderr."""
+    """Run a command to its end; its output goes to stderr."""
     subprocess.run([sys.executable, "-m", "daq.cli", *words], check=True, stdout=sys.stderr)
 
 
 def demo(folder: Path, name: str, *options: str) -> Path:
-    """Return the folder of a run, made with ``tomoshibi demo`` if it is not there."""
+    """Return the folder of a run, made with ``tomoshibi demo`` if missing."""
     run = folder / name
     if not (run / "summary.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def demo(folder: Path, name: str, *options: str) -> Path:
 
 
 def text_file(path: Path, text: str) -> str:
-    """Write a file if it is not there; return its path as words of a command have it."""
+    """Write a file if missing; return its path as a command argument."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         path.write_text(text)
@@ -53,7 +53,7 @@ def text_file(path: Path, text: str) -> str:
 
 
 def normalisation(folder: Path, *options: str) -> Path:
-    """Return the normalisation set of an annulus in air: of the run ``norm``, by ``options``."""
+    """Return the normalisation set of an annulus in air: from run ``norm``, with ``options``."""
     path = folder / "norm.npz"
     if not path.exists():
         annulus = text_file(folder / "annulus.toml", ANNULUS)

@@ -4,12 +4,12 @@
     tomoshibi truth RUN
     python benchmarks/recon_scatter.py RUN [RUN …] [--images docs/images] [--uniform-mm 100:75]
 
-Each run is reconstructed with scatter left out, simulated and by energies. Then the estimates are
-laid beside the true scatter: the amount, and its profiles over the distance of lines from the axis,
-their tilt and (with time of flight) their offset. Figures of profiles: Σ|estimate − truth| over
-Σ truth, and the same without the amount. ``--uniform-mm radius:half`` measures how even a cylinder
-is, in these images and in one of the true coincidences alone (by the truth; attenuation, dead time
-and, with ``--calibration``, normalisation).
+Each run is reconstructed without scatter correction, with it simulated, and by energies. The
+estimates are compared with the true scatter: the amount, and its profiles over the distance of
+lines from the axis, their tilt and (with time of flight) their offset. Figures of profiles:
+Σ|estimate − truth| over Σ truth, and the same without the amount. ``--uniform-mm radius:half``
+measures the uniformity of a cylinder in these images and in one of the true coincidences alone
+(with attenuation, dead time and, with ``--calibration``, normalisation).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Case:
 def load(
     folder: Path, calibration: Path | None, threads: int, *, tof: bool
 ) -> tuple[Case, dict[str, float]]:
-    """Reconstruct and estimate; also what the estimates cost in seconds."""
+    """Reconstruct and estimate; also time the estimates."""
     data = run_data(folder, calibration=calibration)
     system = data.system(tof=tof)
     if data.mu_map is None:
@@ -126,7 +126,7 @@ def true_profiles(case: Case) -> dict[str, F8]:
 
 
 def estimated_profiles(case: Case, rate: ScatterRate) -> dict[str, F8]:
-    """Return the same of an estimate, summed over quasi-random lines."""
+    """Return the same for an estimate, summed over quasi-random lines."""
     scanner = case.system.scanner
     parts, rng = [], np.random.default_rng(9)
     for lines in sampled_lines(case.system, samples=2_000_000):
@@ -179,7 +179,7 @@ def figures(case: Case, uniform: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def of_trues(case: Case) -> Image:
-    """Return the image of the true coincidences alone, to which nothing is added."""
+    """Return the image of the true coincidences alone, without background terms."""
     trues = case.records[case.truth["class"] == CLASSES.index("true")]
     data = replace(case.data, prompt_parts=lambda start_s, end_s: [trues])
     tof = case.system.tof is not None
@@ -188,7 +188,7 @@ def of_trues(case: Case) -> Image:
 
 
 def evenness(image: Image, grid: ImageGrid, radius_mm: float, half_mm: float) -> dict[str, Any]:
-    """Return means of rings and of slabs of a cylinder over the mean of all, edge excluded."""
+    """Return ring and slab means of a cylinder over the overall mean, edge excluded."""
     x, y, z = grid.axes_mm()
     radius = np.broadcast_to(np.hypot(x, y), grid.shape)
     height = np.broadcast_to(np.abs(z), grid.shape)
@@ -208,7 +208,7 @@ def evenness(image: Image, grid: ImageGrid, radius_mm: float, half_mm: float) ->
 
 
 def picture(cases: list[Case], folder: Path) -> None:
-    """Draw profiles beside the truth, and images with the correction off and on."""
+    """Draw profiles with the truth, and images with the correction off and on."""
     from matplotlib.figure import Figure
 
     for case in cases:
@@ -257,7 +257,7 @@ def _draw_images(case: Case, folder: Path, new_figure: Any) -> None:
 
 
 def main() -> None:
-    """Print one JSON object, and draw where asked."""
+    """Print one JSON object, and draw if requested."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         allow_abbrev=False,
@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="draw into this folder")
     parser.add_argument("--uniform-mm", metavar="R:H", help="a cylinder's radius and half length")
     parser.add_argument("--calibration", type=Path, help="a calibration set with a normalisation")
-    parser.add_argument("--no-tof", action="store_true", help="leave the times of flight out")
+    parser.add_argument("--no-tof", action="store_true", help="leave time of flight out")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     uniform = None

@@ -2,7 +2,7 @@
 
     python benchmarks/recon_spect.py spheres RUN [RUN …]   corrections off and on, sphere activities
     python benchmarks/recon_spect.py camera                sensitivity and resolution of the model
-    python benchmarks/recon_spect.py projector             milliseconds a view
+    python benchmarks/recon_spect.py projector             milliseconds per view
 
 The first takes runs of the phantom `spheres`, made with
 
@@ -10,8 +10,9 @@ The first takes runs of the phantom `spheres`, made with
         --gantry turn:6deg/s --duration 120
 
 where P is gamma_head_lehr (gamma_head_melp with --nuclide Lu-177 --activity-MBq 900), as a file
-with gain_spread = 0 in place of a calibration. Pictures go to docs/images (--pictures FOLDER).
-Prints one JSON object. A ball of 60 mm, by labels and reconstructed: ``recon_spect_ball.py``.
+with gain_spread = 0 instead of a calibration. Pictures go to docs/images (--pictures FOLDER).
+Prints one JSON object. For a ball of 60 mm, by labels and reconstructed, see
+``recon_spect_ball.py``.
 """
 
 from __future__ import annotations
@@ -92,22 +93,22 @@ def spheres(folder: Path, pictures: Path) -> dict[str, Any]:
 
 
 def _nuclide(made: dict[str, SpectImage]) -> str:
-    """Return a nuclide as a file's name has it: Tc-99m is tc99m."""
+    """Return a nuclide as in file names: Tc-99m is tc99m."""
     return str(made[STEPS[0][0]].metadata["nuclide"]).replace("-", "").lower()
 
 
 def level_of(activity_Bq: float) -> float:
-    """Return the true activity of the body, Bq/mL; the spheres have SPHERES_CONTRAST of it."""
+    """Return the true activity of the body, Bq/mL; the spheres have SPHERES_CONTRAST times that."""
     radius, length = BODY_MM
     hot = sum(math.pi / 6 * d**3 for d in SPHERES_MM) / 1e3
     return activity_Bq / (math.pi * radius**2 * length / 1e3 + (SPHERES_CONTRAST - 1) * hot)
 
 
 def measured(made: SpectImage, activity_Bq: float) -> dict[str, Any]:
-    """Return total and body over truth, and each sphere's activity over truth.
+    """Return total and body, and each sphere's activity, relative to the truth.
 
-    A sphere's activity is all above the true background within 12 mm of its surface: what blur
-    carried out of it is in there.
+    A sphere's activity is all above the true background within 12 mm of its surface, including what
+    blur carried out of it.
     """
     grid, image, true = made.grid, made.image, level_of(activity_Bq)
     voxel_mL = grid.voxel_volume_mm3 / 1e3
@@ -191,7 +192,7 @@ def _along(image: Image, grid: ImageGrid, x_mm: np.ndarray, y_mm: np.ndarray) ->
 
 
 def camera() -> Iterator[dict[str, Any]]:
-    """Yield the model's sensitivity and resolution beside the emulator's, in air."""
+    """Yield the model's sensitivity and resolution with the emulator's, in air."""
     for preset, nuclide, energy in CAMERAS:
         scanner = load_scanner(preset)
         response = collimator_response(scanner, energy)
@@ -213,7 +214,7 @@ def camera() -> Iterator[dict[str, Any]]:
 
 
 def projector() -> Iterator[dict[str, Any]]:
-    """Yield milliseconds a view, forward and back with attenuation, of each preset's own grid."""
+    """Yield milliseconds per view, forward and back with attenuation, on each preset's own grid."""
     for preset in ("gamma_head_lehr", "czt_cardiac"):
         scanner = load_scanner(preset)
         grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
@@ -243,7 +244,7 @@ def _view(scanner: Any, k: int) -> View:
 
 
 def main() -> None:
-    """Run the part that is asked for."""
+    """Run the requested part."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

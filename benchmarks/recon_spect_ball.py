@@ -1,14 +1,14 @@
-"""A ball of 60 mm before a gamma camera: what TEW misses of its scatter (docs/recon_spect.md).
+"""A ball of 60 mm in front of a gamma camera: what TEW misses of its scatter (docs/recon_spect.md).
 
     python benchmarks/recon_spect_ball.py                  the emulator's labelled photons
-    python benchmarks/recon_spect_ball.py FOLDER           beside them, images of a run
+    python benchmarks/recon_spect_ball.py FOLDER           also images of a run
 
-*labels*: the ball in cold water before an ideal LEHR camera; scattered counts by TEW, and by TEW
-with the trial, over those by the labels, in rings about the ball's middle; its counts less scatter
-within 12 mm of it over what the model expects without scatter. ``--events`` are all that trigger;
-two thirds of them fall into the photopeak's window. *image*: the ball in a warm cylinder, 8 : 1,
-without an energy calibration: its activity within 12 mm above the background, and its own share of
-that, over the truth. FOLDER's ``ball`` is used, or made as
+*labels*: the ball in cold water in front of an ideal LEHR camera; scattered counts by TEW, and by
+TEW with the trial, over those by the labels, in rings about the ball's centre; its counts less
+scatter within 12 mm of it, over the model's expectation without scatter. ``--events`` counts all
+triggers; two thirds of them fall into the photopeak's window. *image*: the ball in a warm cylinder,
+8 : 1, without an energy calibration: its activity within 12 mm above the background, and its own
+share of that, over the truth. FOLDER's ``ball`` is used, or made with
 
     tomoshibi demo --headless --fast --live-frames 0 --runs FOLDER --name ball --seed 13 \\
         --preset gamma_head_lehr --phantom FOLDER/ball.toml --nuclide Tc-99m --activity-MBq 400 \\
@@ -79,7 +79,7 @@ region = "ball"
 
 
 def labels(events: int) -> dict[str, Any]:
-    """Return scatter by TEW and with the trial over that by the labels, and the ball's activity."""
+    """Return scatter by TEW and with the trial, relative to the labels, and the ball's activity."""
     canvas = Canvas("ball", voxel_mm=(4.0,) * 3, extent_mm=(200.0, 200.0, BODY_MM[1]))
     canvas.paint(Shape("cylinder", (BODY_MM[0], BODY_MM[0], BODY_MM[1] / 2), material="water"))
     canvas.paint(Shape("sphere", (RADIUS_MM,) * 3, activity=1.0, region="ball"))
@@ -131,7 +131,7 @@ def labels(events: int) -> dict[str, Any]:
 
 
 def view(scanner: Scanner, seconds: float) -> View:
-    """Return the one view of a head that stands still."""
+    """Return the single view of a stationary head."""
     centre, axes = module_poses(scanner, 0.0)
     u, w = ((float(axes[0, k, 0]), float(axes[0, k, 1])) for k in (0, 2))
     x, y, z = map(float, centre[0])
@@ -139,7 +139,7 @@ def view(scanner: Scanner, seconds: float) -> View:
 
 
 def images(folder: Path) -> dict[str, Any]:
-    """Return the ball's activity over the truth in images of a run, by way of scatter."""
+    """Return the ball's activity over the truth in images of a run, by scatter method."""
     shape = text_file(folder / "ball.toml", BALL)
     found = demo(folder, "ball", "--seed", "13", "--preset", PRESET, "--phantom", shape,
                  "--nuclide", NUCLIDE, "--activity-MBq", "400", "--gantry", "turn:6deg/s",
@@ -168,7 +168,7 @@ def images(folder: Path) -> dict[str, Any]:
 
 
 def distance(grid: ImageGrid, place_mm: tuple[float, float, float]) -> np.ndarray:
-    """Return each voxel's distance from a place, mm."""
+    """Return each voxel's distance from a point, mm."""
     return np.asarray(
         np.sqrt(sum((a - b) ** 2 for a, b in zip(grid.axes_mm(), place_mm, strict=True)))
     )

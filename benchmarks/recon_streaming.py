@@ -4,9 +4,9 @@
 
 Lines are drawn through points of a 90 mm sphere to a ring of 134 mm, on CareMiBrain's grid. Drawing
 them is not timed; building the store (checks, order, dealing, writing) and the iterations are.
-``others_share`` is what iterations do besides the projector. ``_cpu_s`` is processor time of all
-threads, which hardly changes where the machine is busy with other things. ``peak_MB`` counts memory
-that is the process's own (RssAnon), sampled at every update.
+``others_share`` is the share of iterations outside the projector. ``_cpu_s`` is processor time of
+all threads, which hardly depends on the machine's other load. ``peak_MB`` is the process's own
+memory (RssAnon), sampled at every update.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def own_memory_MB() -> float:
 
 
 class TimedProjector(Projector):
-    """A projector that adds up the time spent in it."""
+    """A projector that sums the time spent in it."""
 
     seconds = 0.0
 

@@ -1,4 +1,4 @@
-"""The brain phantom in ``caremibrain`` to frames, one core: full Monte Carlo and load mode."""
+"""The brain phantom in ``caremibrain`` to frames on one core: full Monte Carlo and load mode."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The firmware's data paths, native and as ARM image; ``tomoshibi bench firmware`` reports them.
 
-The time of a round holds boot and bias ramp; ``extra_info`` has what counts.
+The time of a round includes boot and bias ramp; the figures that matter are in ``extra_info``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Speed of the projector pair and of one EM pass, plain and TOF, in the usual comparison.
+"""Speed of the projector pair and of one EM pass, non-TOF and TOF, in the usual comparison.
 
 2 M lines of a 300 mm ring through 120 × 120 × 50 voxels of 2 mm (a tenth of the lines here, in
-the order that reconstruction puts them in). M lines/s = lines / mean time.
+reconstruction's own order). M lines/s = lines / mean time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RADIUS_MM, HALF_AXIAL_MM = 150.0, 50.0
 
 
 def ring_lines() -> Lors:
-    """Lines between random places of the ring that pass the image's middle."""
+    """Return lines between random points of the ring that pass the image's centre."""
     rng = np.random.default_rng(1)
     first = rng.uniform(0, 2 * np.pi, LINES)
     second = first + np.pi + rng.uniform(-0.7, 0.7, LINES)
@@ -62,7 +62,7 @@ def projector(request: pytest.FixtureRequest, threads: int) -> Iterator[Projecto
 
 
 def measured(benchmark: Callable[..., object], work: Callable[[], object]) -> None:
-    """Run ``work`` once to compile, then let pytest-benchmark time it; note M lines/s."""
+    """Run ``work`` once to compile, then let pytest-benchmark time it; record M lines/s."""
     work()
     benchmark(work)
     benchmark.extra_info["M_lines_per_s"] = round(LINES / benchmark.stats["mean"] / 1e6, 2)

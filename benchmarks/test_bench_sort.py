@@ -1,4 +1,4 @@
-"""Frames to coincidences and its stages, on a reference workload of 0.5 M singles."""
+"""From frames to coincidences, and the stages, on a reference workload of 0.5 M singles."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ energy window removes most of those scattered by large angles. Needed are
     ε(E, θ) = 1 − exp(−µ(E) T / cosθ)      a photon interacts in the block (thickness T)
     D(e | E)                               distribution of the energy deposited
     p(e' | E) = ∫ D(e | E) Gauss(e'; e, σ₅₁₁ √(e/511)) de
-    w(E) = ∫_lld^uld p(e' | E) de' the share of stopped photons that is recorded
+    w(E) = ∫_lld^uld p(e' | E) de'         the share of stopped photons that is recorded
 
 µ(E) keeps the convention of :mod:`recon.core.event_location` at 511 keV; its shape is
 Klein–Nishina's for Compton scatter plus photoelectric absorption by ``PHOTO_SHARE``. D is found by

@@ -1,4 +1,4 @@
-"""Two slow references of the coincidence sorter, in plain Python, written from the definitions.
+"""Two slow references for the coincidence sorter, in plain Python, written from the definitions.
 
 ``brute_force`` looks at all pairs of singles and grows sets; ``sliding_list`` walks the stream once
 with a list of open singles and relabels clusters. Neither shares a line with the kernels. GATE's
@@ -19,7 +19,7 @@ from oracles.gate_policies_reference import Pair, all_openers, is_gates, open_wi
 
 @dataclass(frozen=True)
 class Case:
-    """A stream in order of time and how it is sorted.
+    """A stream in order of time, and its sort settings.
 
     allowed : good module pairs, both ways
     windows, two_sided : delayed windows at delay, 2·delay, … and whether they are symmetric
@@ -95,7 +95,7 @@ def _kept_of_multiple(case: Case, pairs: list[Pair], policy: str) -> list[Pair]:
 
 
 def sliding_list(case: Case, policy: str) -> tuple[list[Pair], set[Pair], int]:
-    """Return what :func:`brute_force` returns, found on the way through the stream."""
+    """Return what :func:`brute_force` returns, found in one pass through the stream."""
     open_singles: list[int] = []
     label: dict[int, int] = {}
     found: list[Pair] = []
@@ -127,7 +127,7 @@ def sliding_list(case: Case, policy: str) -> tuple[list[Pair], set[Pair], int]:
 def brute_force_delayeds(case: Case) -> list[tuple[int, int, int]]:
     """Return all (opener, later, window), in order of opener, then window, then later single.
 
-    Window w is open where (w + 1)·D ≤ Δt ≤ (w + 1)·D + τ, or |Δt − (w + 1)·D| ≤ τ on two sides.
+    Window w is open for (w + 1)·D ≤ Δt ≤ (w + 1)·D + τ, or if two-sided for |Δt − (w + 1)·D| ≤ τ.
     """
     found = []
     for i, j in combinations(range(len(case.times)), 2):

@@ -1,7 +1,7 @@
 """A receiver of control messages written from docs/protocol.md alone, slow and plain.
 
-Nothing here comes from ``hw.wire.control``: COBS by whole blocks on lists, the CRC bit by bit, the
-header by the standard library's struct module.
+Nothing here comes from ``hw.wire.control``: COBS works on lists by whole blocks, the CRC bit by
+bit, the header with the standard library's struct module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KINDS = {1: "command", 2: "reply", 3: "notice"}
 
 @dataclass(frozen=True)
 class Received:
-    """What one packet is: its verdict, and where it is a message its header and payload."""
+    """One packet: its verdict, and if it is a message its header and payload."""
 
     verdict: str
     line_bytes: int
@@ -27,7 +27,7 @@ class Received:
 
 
 def crc32c_bit_by_bit(data: bytes) -> int:
-    """CRC-32C as the polynomial division that it is."""
+    """CRC-32C as plain polynomial division."""
     register = 0xFFFFFFFF
     for byte in data:
         register ^= byte
@@ -37,7 +37,7 @@ def crc32c_bit_by_bit(data: bytes) -> int:
 
 
 def cobs_decoded(block_bytes: bytes) -> bytes | None:
-    """Decode what lies between two zeros; None where it is no COBS encoding."""
+    """Decode what lies between two zeros; None if it is not COBS."""
     pieces: list[bytes] = []
     rest = block_bytes
     while rest:
@@ -49,7 +49,7 @@ def cobs_decoded(block_bytes: bytes) -> bytes | None:
 
 
 def cobs_encoded(packet: bytes) -> bytes:
-    """Encode a packet, without the zero behind it."""
+    """Encode a packet, without the final zero."""
     line = b""
     words = packet.split(b"\0")
     for number, word in enumerate(words):
@@ -63,7 +63,7 @@ def cobs_encoded(packet: bytes) -> bytes:
 
 
 def received(line: bytes) -> tuple[list[Received], int]:
-    """Judge all packets on a line; return them, and how many bytes wait for their zero."""
+    """Judge all packets on a line; return them, and how many bytes still wait for a zero."""
     *whole, rest = line.split(b"\0")
     return [_judged(encoded) for encoded in whole], len(rest)
 

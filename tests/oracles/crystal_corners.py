@@ -1,4 +1,4 @@
-"""Where the corners of crystals are."""
+"""The corners of crystals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def crystal_corners_mm(
 ) -> npt.NDArray[np.float64]:
     """Return the corners of crystals, shape (k, 8, 3): 4 of the entrance face, then 4 of the back.
 
-    Both faces run counter-clockwise seen against w (from outside the ring), from (−u, −v). With
-    reflectors the crystal's pitch, not its bare face, is meant.
+    Both faces run counter-clockwise seen against w (from outside the ring), from (−u, −v). The size
+    is the crystal's pitch (with reflectors), not its bare face.
     """
     crystal = np.atleast_1d(np.asarray(crystal))
     block = scanner.module

@@ -1,4 +1,4 @@
-"""Slow, obvious forms of what the emulator does, for its tests. Nothing here is used live."""
+"""Slow, obvious versions of the emulator's steps, for its tests. Not used live."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def point_at(x: float, y: float = 0.0, z: float = 0.0) -> Phantom:
 
 
 def ideal(config: EmulatorConfig, phantom: Phantom | None = None, **response: Any) -> Instrument:
-    """Return an instrument without errors of crystals; each decay makes a pair only, in place."""
+    """Return an instrument without crystal errors; each decay only makes a pair, on the spot."""
     instrument = prepare(config, phantom=phantom)
     tables = instrument.tables
     crystals = np.zeros_like(tables.response.crystals)
@@ -101,7 +101,7 @@ def digitize_slowly(
 ) -> tuple[dict[tuple[int, int], list[tuple[int, int, int, int]]], dict[tuple[int, int], int]]:
     """Run dead time over all hits of a run at once, module by module.
 
-    hits : (time in ps from the run's start, module, crystal, energy, doi) in their order of making
+    hits : (time in ps from the run's start, module, crystal, energy, doi) in order of creation
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""What the firmware must make of hits and marks, slow and obvious: one word after another.
+"""What the firmware must make of hits and marks, slow and obvious: word by word.
 
-Written from hw/wire/control.toml and docs/protocol.md, not from the C code: times are whole numbers
-that never wrap, each channel's dead time lies in a dictionary, a frame is sealed by
-``hw.wire.frames``. The report's fields are those of the struct ``report``.
+Written from hw/wire/control.toml and docs/protocol.md, not from the C code: times are integers that
+never wrap, dead times are kept in a dictionary by channel, frames are sealed by ``hw.wire.frames``.
+The report's fields are those of the struct ``report``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HOST, PERIODS, DETECTOR = 1, 2, 3
 
 @dataclass
 class Settings:
-    """The registers that events know, by their names, and the channels' gains as written."""
+    """The registers that affect events, by name, and the channels' gains as written."""
 
     module: int = 0
     energy_threshold: int = 500
@@ -59,7 +59,7 @@ class Settings:
 
 @dataclass
 class ReferenceRun:
-    """One run of one module. ``frames`` and ``report()`` are what must come out."""
+    """One run of one module. ``frames`` and ``report()`` are the expected output."""
 
     settings: Settings
     run_tag: int = 7
@@ -87,7 +87,7 @@ class ReferenceRun:
         self._without = 0
 
     def take(self, words: Iterable[int], *, lost: int = 0) -> None:
-        """Take words one after the other; ``lost`` hits were lost before the next mark."""
+        """Process words in order; ``lost`` hits were lost before the next mark."""
         self._lost += lost
         self.counts["lost"] += lost
         self.counts["hits"] += lost
@@ -106,7 +106,7 @@ class ReferenceRun:
                     self.counts[name] += 1
 
     def report(self) -> dict[str, int]:
-        """Return the books as the module tells them."""
+        """Return the books as the module reports them."""
         return {
             "run_tag": self.run_tag,
             "frames": self.made,
@@ -131,7 +131,7 @@ class ReferenceRun:
         self.counts["lost"] += 1
 
     def _hit(self, word: int, fields: dict[str, int]) -> str:
-        """Take a hit; return the counter that it ends in, "" where it is a word."""
+        """Process a hit; return the counter it ends in, "" if it becomes a word."""
         settings, channel = self.settings, fields["crystal"]
         if fields["kind"] != SINGLE or channel >= settings.channels:
             return "invalid"
@@ -186,7 +186,7 @@ class ReferenceRun:
         self._close(period, why)
 
     def _absent(self, number: int) -> int:
-        """Return how many marks did not come before this one; counts them."""
+        """Return how many marks are missing before this one, and count them."""
         if not self._marks:
             self._expected = number
             return 0

@@ -1,4 +1,4 @@
-"""A plain Python model of what the frame checker promises, with sets instead of bit masks."""
+"""A plain Python model of the frame checker's contract, with sets instead of bit masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WINDOW = 64
 
 @dataclass
 class LinkModel:
-    """One module: which frames came. Knows each frame as (sequence, words before it, words)."""
+    """One module's frames received, each known as (sequence, words before it, words)."""
 
     top: int = -1
     words_reached: int = 0

@@ -1,4 +1,4 @@
-"""Opening a data frame as a careful reader would: the plain, obvious reference."""
+"""Opens a data frame as a careful reader would: the plain, obvious reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, MAGIC, MAX_EVENTS, VERS
 
 
 class FrameError(ValueError):
-    """A data frame that cannot be used; the message says why."""
+    """A data frame cannot be used; the message says why."""
 
 
 def open_frame(frame: bytes) -> tuple[np.void, npt.NDArray[np.uint64]]:
@@ -19,7 +19,7 @@ def open_frame(frame: bytes) -> tuple[np.void, npt.NDArray[np.uint64]]:
     Raises
     ------
     FrameError
-        naming the field, what was found and what was expected.
+        naming the field, the value found and the value expected.
     """
     if len(frame) < HEADER_BYTES:
         raise FrameError(f"truncated: {len(frame)} bytes, a header alone has {HEADER_BYTES}")

@@ -1,14 +1,14 @@
-"""GATE's six policies for multiples in plain Python, twice, from what GATE's source does.
+"""GATE's six policies for multiples in plain Python, twice, following GATE's source.
 
 Every single k opens a window. Its *pairs* are (k, m) with m later in the stream, Δt ≤ τ, another
 module; those of an allowed module pair are *good*. The policy judges each window by itself:
 
     TakeAllGoods             every good pair
     TakeWinnerOfGoods        of the good pairs the one with the largest E₁ + E₂
-    TakeIfOnlyOneGood        the good pair, where there is exactly one
-    TakeWinnerIfIsGood       of all pairs the one with the largest E₁ + E₂, where it is good
-    TakeWinnerIfAllAreGoods  of all pairs the one with the largest E₁ + E₂, where all are good
-    RemoveMultiples          the pair, where there is exactly one and it is good
+    TakeIfOnlyOneGood        the good pair, if there is exactly one
+    TakeWinnerIfIsGood       of all pairs the one with the largest E₁ + E₂, if it is good
+    TakeWinnerIfAllAreGoods  of all pairs the one with the largest E₁ + E₂, if all are good
+    RemoveMultiples          the pair, if there is exactly one and it is good
 
 Of equal sums the earliest partner wins. ``all_openers`` follows this table; ``open_windows`` walks
 the stream once and judges each window as it closes.
@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 
 
 class Stream(Protocol):
-    """What of a case the policies need."""
+    """The parts of a case that the policies need."""
 
     @property
     def times(self) -> list[int]: ...
@@ -63,7 +63,7 @@ def _winner(case: Stream, pairs: list[Pair]) -> list[Pair]:
 
 
 def open_windows(case: Stream, policy: str) -> list[Pair]:
-    """Return the pairs kept, by one walk: each partner offers itself to every open window."""
+    """Return the pairs kept, in one pass: each partner is offered to every open window."""
     windows: dict[int, list[tuple[int, bool]]] = {}
     kept: list[Pair] = []
     for m, time in enumerate(case.times):

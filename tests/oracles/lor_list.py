@@ -1,13 +1,13 @@
 """All lines of a scanner as a list: binned data, projected by the list-mode kernels.
 
-A line is a pair of crystals a < b of modules that may pair, with a DOI bin each. Counts in such
-bins (a sinogram is one that keeps an order of its own) project like events, each line once:
+A line is a pair of crystals a < b in modules that may pair, each with a DOI bin. Counts in such
+bins (a sinogram is one in a particular order) project like events, each line once:
 
     lines = lor_list(scanner, geometry, allowed)
     counts = lines.counts(records)
     expected = projector.forward(image, lines.lors(geometry))
 
-A scanner has crystals² / 2 lines: meant for small scanners and for parts of large ones.
+A scanner has crystals² / 2 lines, so this is meant for small scanners and parts of large ones.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_LINES = 50_000_000
 
 
 class LorListError(ReconError):
-    """A scanner with too many lines, or records that are not on the list."""
+    """A scanner has too many lines, or records are not on the list."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class LorList:
         return len(self.key)
 
     def lors(self, geometry: Geometry) -> Lors:
-        """Return the lines between the places that stand for the crystals' DOI bins."""
+        """Return the lines between the points that represent the crystals' DOI bins."""
         ends = (
             np.ascontiguousarray(crystal_position_mm(geometry, crystal, doi), dtype=np.float32)
             for crystal, doi in (
@@ -61,7 +61,7 @@ class LorList:
         return Lors(*ends)
 
     def index(self, records: npt.NDArray[np.void]) -> I8:
-        """Return the line of each ``COINCIDENCE`` record, -1 where it is on none."""
+        """Return the line of each ``COINCIDENCE`` record, -1 if it is on none."""
         found = CrystalPairs.of_records(records, tof=False)
         swap = found.crystal_a > found.crystal_b
         a, b = _swapped(swap, found.crystal_a, found.crystal_b)

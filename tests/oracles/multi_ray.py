@@ -1,16 +1,15 @@
-"""Several rays for each line: thick crystals, DOI bins and their solid angle, integrated exactly.
+"""Several rays per line: exact integration over thick crystals, DOI bins and their solid angle.
 
-An event knows two crystals and two DOI bins, so it may have begun and ended anywhere in these
-volumes. A photon that crosses a slab at angle θ interacts at depth t with density
-(µ / cosθ) exp(−µ t / cosθ) and the flux through the face carries cosθ, so the cosines cancel
-(:mod:`recon.em.sensitivity` has the same integral over whole blocks) and a pair of crystals sees
-voxel j with
+An event has two crystals and two DOI bins, so it may have ended anywhere in these volumes. A photon
+that crosses a slab at angle θ interacts at depth t with density (µ / cosθ) exp(−µ t / cosθ) and the
+flux through the face carries cosθ, so the cosines cancel (:mod:`recon.em.sensitivity` has the same
+integral over whole blocks) and a pair of crystals sees voxel j with
 
     m_ij = ∫∫ µ² exp(−µ t_a / cosθ_a − µ t_b / cosθ_b) / (2π d² V) · a_j(ray)   over both volumes,
 
 a_j the chord of the ray between the two points. ``k`` quasi-random pairs of points, the same in
-every crystal, stand for the integral: a Kronecker sequence in six dimensions, depths drawn from
-exp(−µ t). Crystals lie where the scanner's geometry says; no cylinder is assumed.
+every crystal, sample the integral: a Kronecker sequence in six dimensions, depths drawn from exp(−µ
+t). Crystals lie where the scanner's geometry says; no cylinder is assumed.
 
 :class:`MultiRay` holds the rays with their shares (Σ over a line's rays = 1) and the lines' gain,
 so that m_ij = gain_i · Σ_k share_ik a_j(ray ik); projection is that of the k times longer list.
@@ -40,14 +39,14 @@ LEAST_COSINE = 0.01
 
 
 class MultiRayError(ReconError):
-    """A number of rays, crystals or depth bins that do not exist."""
+    """The number of rays is out of bounds, or crystals or depth bins do not exist."""
 
 
 @dataclass(frozen=True)
 class CrystalPairs:
-    """Which volumes lines run between: (n,) crystals, DOI bins, TOF offsets (mm, or empty).
+    """The volumes that lines connect: (n,) crystals, DOI bins, TOF offsets (mm, or empty).
 
-    A scanner without depth bins has bin 0, the whole thickness.
+    Without depth bins a scanner has only bin 0, the whole thickness.
     """
 
     crystal_a: I8
@@ -71,10 +70,10 @@ class CrystalPairs:
 
 @dataclass(frozen=True)
 class MultiRay:
-    """The rays of n lines, ``rays`` each, one line after the other.
+    """The rays of n lines, ``rays`` each, line by line.
 
     lors : (n · rays) lines between points in the crystals
-    share : (n, rays) float32, of the line's gain
+    share : (n, rays) float32, each ray's share of the line's gain
     gain : (n,) float32, probability of detection per emission and mm of chord
     """
 
@@ -104,7 +103,7 @@ def multi_ray(
     rays: int,
     voxel_volume_mm3: float,
 ) -> MultiRay:
-    """Return ``rays`` rays between random places of each pair's volumes, the same on every call."""
+    """Return ``rays`` rays between random points in each pair's volumes, the same on every call."""
     _check(scanner, geometry, pairs, rays)
     points = unit_points(rays)
     start, depth_a = _places(scanner, geometry, pairs.crystal_a, pairs.doi_a, points[:, :3])
@@ -159,14 +158,14 @@ def _check(scanner: Scanner, geometry: Geometry, pairs: CrystalPairs, rays: int)
 
 
 def _depth_edges(scanner: Scanner, doi: I8) -> tuple[F8, F8]:
-    """Return where the DOI bins begin and end, mm below the entrance face."""
+    """Return the edges of the DOI bins, mm below the entrance face."""
     width = scanner.module.thickness_mm / scanner.module.doi_bins
     near: F8 = np.asarray(doi * width, dtype=np.float64)
     return near, near + width
 
 
 def _stopping(scanner: Scanner, doi: I8) -> F8:
-    """Return the probability to interact in the bins at right angles."""
+    """Return the probability of interaction in each bin at normal incidence."""
     mu = LINEAR_ATTENUATION_PER_MM[scanner.module.material]
     near, far = _depth_edges(scanner, doi)
     return np.asarray(np.exp(-mu * near) - np.exp(-mu * far))
@@ -175,7 +174,7 @@ def _stopping(scanner: Scanner, doi: I8) -> F8:
 def _places(
     scanner: Scanner, geometry: Geometry, crystal: I8, doi: I8, points: F8
 ) -> tuple[F8, F8]:
-    """Return places (n, rays, 3) in the crystals and their depths (n, rays), mm."""
+    """Return points (n, rays, 3) in the crystals and their depths (n, rays), mm."""
     block = scanner.module
     mu = LINEAR_ATTENUATION_PER_MM[block.material]
     near, far = _depth_edges(scanner, doi)

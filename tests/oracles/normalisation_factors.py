@@ -1,4 +1,4 @@
-"""What a normalisation says of crystals and of pairs of them, the slow and obvious way."""
+"""The normalisation of crystals and crystal pairs, the slow and obvious way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pair_factor(
 ) -> Floats:
     """Return e_a b_a e_b b_b g_MN of crystal pairs, (k,) f8: measured over modelled sensitivity.
 
-    Empty ``block_profile`` or ``geometric`` stand for 1.
+    An empty ``block_profile`` or ``geometric`` means 1.
     """
     each = len(block_profile) or (len(efficiency) // max(len(geometric), 1))
     factor = efficiency[crystal_a].astype(np.float64) * efficiency[crystal_b]

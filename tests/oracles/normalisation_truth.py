@@ -1,7 +1,7 @@
 """Coincidences of a cylinder by plain Monte Carlo: an oracle that shares nothing with the model.
 
-Decays uniform in the cylinder, directions isotropic, straight lines through homogeneous blocks, in
-whichever order they are met, first interaction after an exponential length of scintillator.
+Decays are uniform in the cylinder and isotropic; straight lines cross homogeneous blocks in
+whatever order they meet them; the first interaction follows an exponential length of scintillator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MU_LYSO = 0.0774
 
 
 def small_ring() -> Scanner:
-    """Return 2 rings of 8 modules of 4 × 4 crystals, made of bench2's text."""
+    """Return 2 rings of 8 modules of 4 × 4 crystals, made from bench2's preset text."""
     text = scanner_to_toml_text("bench2")
     for old, new in (
         ('name = "bench2"', 'name = "small_ring"'),
@@ -37,7 +37,7 @@ def small_ring() -> Scanner:
 
 @dataclass(frozen=True)
 class Cylinder:
-    """The source: mm, and what its body attenuates per mm."""
+    """The source: sizes in mm, and its µ in 1/mm."""
 
     radius: float
     length: float
@@ -49,8 +49,8 @@ def draw_pairs(
 ) -> np.ndarray:
     """Return (n, 2) crystals of detected pairs.
 
-    slope : directions are drawn where nothing lies outside: of two modules from a cone of this
-        slope about x, else from a band of this slope about the plane z = 0
+    slope : directions are drawn only where detectors lie: for two modules from a cone of this slope
+        about x, else from a band of this slope about the plane z = 0
     """
     rng, parts = np.random.default_rng(seed), []
     for first in range(0, decays, 200_000):
@@ -71,7 +71,7 @@ def draw_pairs(
 def _crossings(
     scanner: Scanner, place: np.ndarray, direction: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the lines enter and leave each block, (n, m) in mm along them; none: ∞, ∞."""
+    """Return where lines enter and leave each block, (n, m), mm along them; ∞, ∞ if they miss."""
     geometry, block = build_geometry(scanner), scanner.module
     half = np.array([block.width_mm, block.height_mm, block.thickness_mm]) / 2
     enter = np.full((len(place), scanner.n_modules), -np.inf)
@@ -107,7 +107,7 @@ def _decays(
 
 
 def _chord(place: np.ndarray, direction: np.ndarray, source: Cylinder) -> np.ndarray:
-    """Return the length of the line through a point inside that lies in the cylinder."""
+    """Return the length within the cylinder of the line through a point inside."""
     with np.errstate(divide="ignore"):
         a = (direction[:, :2] ** 2).sum(axis=1)
         b = (place[:, :2] * direction[:, :2]).sum(axis=1)
@@ -128,7 +128,7 @@ def _detect(
     enter: np.ndarray,
     leave: np.ndarray,
 ) -> np.ndarray:
-    """Return the crystal that each photon first interacts in, −1 for none."""
+    """Return the crystal in which each photon first interacts, −1 if none."""
     geometry, block = build_geometry(scanner), scanner.module
     crystal = np.full(len(place), -1)
     left = rng.exponential(1 / MU_LYSO, len(place))  # scintillator still to be crossed
@@ -161,7 +161,7 @@ def thinned(
     *,
     seed: int,
 ) -> np.ndarray:
-    """Keep pairs of allowed modules with a probability of ε_a ε_b g over the largest one."""
+    """Keep pairs of allowed modules with probability ε_a ε_b g over its largest value."""
     module = pairs // scanner.crystals_per_module
     factor = epsilon[pairs[:, 0]] * epsilon[pairs[:, 1]]
     if geometric is not None:

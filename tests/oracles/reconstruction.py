@@ -58,7 +58,7 @@ def lines_from_points(
 def slow_joseph(image: Array, grid: ImageGrid, start: Array, end: Array) -> tuple[Array, Array]:
     """Return (value · chord, distance from the line's middle) of every plane a line crosses.
 
-    The obvious form: scipy interpolates the image at the line's :func:`plane_points`.
+    The obvious way: scipy interpolates the image at the line's :func:`plane_points`.
     """
     start, end = start.astype(np.float64), end.astype(np.float64)
     points, chord = plane_points(grid, start, end)
@@ -69,8 +69,8 @@ def slow_joseph(image: Array, grid: ImageGrid, start: Array, end: Array) -> tupl
 
 
 def plane_points(grid: ImageGrid, start: Array, end: Array) -> tuple[Array, float]:
-    """Return where a line meets the planes of voxel centres across its dominant axis, between its
-    ends, in voxels; and its length from plane to plane, mm."""
+    """Return where a line, between its ends, meets the planes of voxel centres across its dominant
+    axis, in voxels; and its length from plane to plane, mm."""
     along = end - start
     axis = int(np.argmax(np.abs(along)))
     planes_mm = grid.origin_mm[axis] + np.arange(grid.shape[axis]) * grid.voxel_mm[axis]
@@ -89,9 +89,9 @@ def slow_forward(image: Array, grid: ImageGrid, lors: Lors) -> Array:
 
 
 def dense_matrix(grid: ImageGrid, lors: Lors) -> Array:
-    """Return the system matrix (lines, voxels): each voxel is a tent, which a line's planes sample.
+    """Return the system matrix (lines, voxels): each voxel is a tent, sampled by a line's planes.
 
-    A linear interpolation's weight of a voxel is Π (1 − distance in voxels) along the axes.
+    Linear interpolation gives a voxel the weight Π (1 − distance in voxels) along the axes.
     """
     rows = []
     for start, end in zip(lors.start.astype(np.float64), lors.end.astype(np.float64), strict=True):
@@ -116,7 +116,7 @@ def simulated_records(
     """Return the prompts of back-to-back pairs from ``points_mm``, in order of time.
 
     Each photon meets the first module plane at a depth drawn from exp(-µ t / cosθ); pairs with a
-    photon that passes a block, or in modules that may not pair, are lost. ``survival`` gives the
+    photon that crosses a block, or in modules that may not pair, are lost. ``survival`` gives the
     probability that a pair along (point, direction) leaves the object.
     """
     rng = np.random.default_rng(seed)
@@ -152,7 +152,7 @@ def simulated_records(
 def _first_hit(
     scanner: Scanner, geometry: Geometry, points: Array, direction: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return the module met first (-1 for none) and the place of interaction in it."""
+    """Return the module met first (-1 if none) and the point of interaction in it."""
     u, v, w = (geometry.module_axes[:, k].T for k in range(3))
     centre, block = geometry.module_centre_mm, scanner.module
     module, place = np.full(len(points), -1), np.zeros_like(points)

@@ -1,4 +1,4 @@
-"""SAFIR list mode and crystal maps read back, without the writer's code but its magic and masks."""
+"""Reads SAFIR list mode and crystal maps; shares only magic and masks with the writer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAGICS = (MAGIC, b"SAFIR CListModeData")
 
 @dataclass(frozen=True)
 class SafirEvents:
-    """Records read: of each event its time (ms), rings, detectors, layers (n, 2), and whether it is
-    a delayed."""
+    """Records read: each event's time (ms), rings, detectors, layers (n, 2), and whether it is a
+    delayed."""
 
     time_ms: npt.NDArray[np.int64]
     ring: npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ def read_safir(path: Path) -> SafirEvents:
     Raises
     ------
     ExchangeError
-        where it is none, or ends within a record.
+        if it is not SAFIR, or ends within a record.
     """
     try:
         raw = path.read_bytes()
@@ -61,7 +61,7 @@ def read_safir(path: Path) -> SafirEvents:
 
 
 def read_crystal_map(path: Path) -> dict[tuple[int, int, int], tuple[float, float, float]]:
-    """Read a crystal map: (ring, detector, layer) → (x, y, z) mm; the layer may be left out."""
+    """Read a crystal map: (ring, detector, layer) → (x, y, z) mm; the layer may be omitted."""
     places = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         values = line.split("#")[0].split()

@@ -1,8 +1,9 @@
 """Single scatter between two modules by Monte Carlo: an oracle that shares no integral with SSS.
 
 Photon pairs start where the activity is; the first photon is sent to a point of one face, the
-second flies the other way, scatters at a place drawn along its path and is sent to a point of the
-other face. Each history carries the probability of what was forced. The object is a box of one µ.
+second flies the other way, scatters at a random point on its path and is sent to a point of the
+other face. Each history carries the probability of its forced steps. The object is a box of uniform
+µ.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ ELECTRON_KEV = 510.99895
 
 
 class Singles(NamedTuple):
-    """Rates per second of histories, their TOF offsets (mm, towards +b) and energies (keV)."""
+    """Histories: rates per second, TOF offsets (mm, towards +b) and energies (keV)."""
 
     rate: np.ndarray
     offset_mm: np.ndarray
@@ -36,8 +37,8 @@ def single_scatter(
 ) -> Singles:
     """Return histories of scatter between the faces at +x (a) and −x (b).
 
-    Detection efficiencies are left to the caller: rates are of photons that cross both depths.
-    source_mm : (2, 3) corners of the box that emits evenly
+    Detection efficiencies are up to the caller: rates are of photons that cross both depths.
+    source_mm : (2, 3) corners of the uniformly emitting box
     """
     parts = []
     for sign in (1.0, -1.0):  # which face the unscattered photon goes to
@@ -86,14 +87,14 @@ def _face(rng: np.random.Generator, count: int, x_mm: float, half_mm: float) -> 
 
 
 def _way_out(start: np.ndarray, direction: np.ndarray, half_mm: np.ndarray) -> np.ndarray:
-    """Length to the surface of the box from a point within it."""
+    """Return the distance to the box's surface from a point inside it."""
     wall = np.where(direction > 0, half_mm, -half_mm)
     with np.errstate(divide="ignore"):
         return ((wall - start) / direction).min(axis=1, where=direction != 0, initial=np.inf)
 
 
 def _total(energy_keV: np.ndarray) -> np.ndarray:
-    """Klein and Nishina's total cross-section by quadrature over angles, any unit."""
+    """Return the Klein–Nishina total cross-section by quadrature over angles, any unit."""
     cosine, table = np.linspace(-1, 1, 1001), np.linspace(170.0, 512.0, 200)
     ratio = 1 / (1 + table[:, None] / ELECTRON_KEV * (1 - cosine))
     whole = np.trapezoid(ratio**2 * (ratio + 1 / ratio - 1 + cosine**2), cosine, axis=1)

@@ -1,10 +1,9 @@
-"""The sensitivity image as a sum over every line there is: crystal pair by crystal pair.
+"""The sensitivity image as a sum over all lines, crystal pair by crystal pair.
 
-For small scanners, and to check the sampled image: the lines are those that events are put on
-(centres of crystals, depths of the DOI bins), with the same gains. A pair's gain is shared among
-its depth bins as the absorption of photons at right angles shares them. Sampled and full image
-differ where crystals are large against voxels: events lie on a comb of lines then, and this image
-shows the comb.
+For small scanners, and to check the sampled image: the lines are those of events (centres of
+crystals, depths of the DOI bins), with the same gains. A pair's gain is shared among its depth bins
+by the absorption at normal incidence. Sampled and full image differ if crystals are large compared
+with voxels: events then lie on a comb of lines, and this image shows the comb.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ PAIRS_PER_CHUNK = 100_000
 
 
 class FullSensitivityError(ReconError):
-    """A scanner with too many lines to sum over all of them."""
+    """A scanner has too many lines to sum over all of them."""
 
 
 def full_sensitivity(
@@ -69,14 +68,14 @@ def full_sensitivity(
 
 
 def line_count(system: ReconSystem) -> int:
-    """Return how many lines a scanner has, depth bins counted."""
+    """Return the number of a scanner's lines, counting depth bins."""
     pairs = int(np.triu(system.allowed | system.allowed.T, 1).sum())
     per_pair = system.scanner.crystals_per_module * system.scanner.module.doi_bins
     return pairs * per_pair**2
 
 
 def doi_shares(system: ReconSystem) -> npt.NDArray[np.float32]:
-    """Return the share of interactions in each DOI bin of photons at right angles."""
+    """Return the share of interactions in each DOI bin at normal incidence."""
     detection = system.detection
     edges = np.linspace(0.0, detection.thickness_mm, system.scanner.module.doi_bins + 1)
     share = -np.diff(np.exp(-detection.mu_per_mm * edges))
@@ -84,7 +83,7 @@ def doi_shares(system: ReconSystem) -> npt.NDArray[np.float32]:
 
 
 def _all_lines(system: ReconSystem) -> Iterator[npt.NDArray[np.void]]:
-    """Yield records of all crystal pairs and depth bins, some module pairs at a time."""
+    """Yield records of all crystal pairs and depth bins, a few module pairs at a time."""
     each, bins = system.scanner.crystals_per_module, system.scanner.module.doi_bins
     place = np.arange(each * bins)
     a, b = (side.reshape(-1) for side in np.meshgrid(place, place, indexing="ij"))

@@ -1,4 +1,4 @@
-"""A running ``tomoshibi acquire`` process, and waiting for what another process does."""
+"""A running ``tomoshibi acquire`` process, and bounded waits for other processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT_S = 20.0
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = WAIT_S) -> None:
-    """Wait for a condition of another process, bounded."""
+    """Wait, up to a bound, for a condition of another process."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
@@ -70,7 +70,7 @@ class Acquisition:
         wait_until(lambda: self.state() == state, f"state {state}")
 
     def end(self) -> None:
-        """Stop the process if it still runs."""
+        """Stop the process if it is still running."""
         self.control.close()
         if self.process.poll() is None:
             self.process.terminate()

@@ -32,7 +32,7 @@ BENCH = load_scanner("bench2")
 
 @dataclass(frozen=True)
 class BenchRun:
-    """A run folder, and what the emulator gave its crystals; the skews' mean is 0."""
+    """A run folder, and the crystals' true properties from the emulator; the mean skew is 0."""
 
     folder: Path
     gain: np.ndarray
@@ -53,7 +53,7 @@ def emulate_bench(
 def emulate(
     root: Path, emulation: EmulatorConfig, *, periods: int, phantom: Phantom | None = None
 ) -> BenchRun:
-    """Measure a run as the emulator is configured; its folder is named after the nuclide."""
+    """Measure a run with this emulator configuration; its folder is named after the nuclide."""
     instrument = prepare(emulation, phantom=phantom)
     run = Run(
         RunConfig(
@@ -95,10 +95,10 @@ def singles_of(
 def synthetic_pairs(
     scanner: Scanner, skew_ps: np.ndarray, *, n: int, ctr_fwhm_ps: float, seed: int, randoms: float
 ) -> np.ndarray:
-    """Return (n,) PAIR of random crystals of opposite modules, from a point at the centre.
+    """Return (n,) PAIR of random crystals in opposite modules, from a point at the centre.
 
-    Each true pair has the flight times of its line's foot, the two skews and a Gaussian; a share
-    ``randoms`` has a uniform difference within ±4 ns instead.
+    A true pair's time difference has the flight times of its line's foot, the two skews and a
+    Gaussian; a share ``randoms`` has a uniform difference within ±4 ns instead.
     """
     rng = np.random.default_rng(seed)
     per_module, modules = scanner.crystals_per_module, scanner.n_modules
@@ -118,7 +118,7 @@ def synthetic_pairs(
 
 def add_walk(pairs: np.ndarray, walk_ps: np.ndarray, *, seed: int) -> np.ndarray:
     """Give half of the photons energies from 250 to 500 keV, and all pairs the crystals' walk:
-    the threshold crossed later by (√(511 keV/E) − 1)·walk."""
+    crossing the threshold is delayed by (√(511 keV/E) − 1)·walk."""
     rng, pairs = np.random.default_rng(seed), pairs.copy()
     for side, sign in (("a", -1), ("b", 1)):
         peak = rng.normal(511.0, 25.0, len(pairs)).clip(350, 650)
@@ -131,7 +131,7 @@ def add_walk(pairs: np.ndarray, walk_ps: np.ndarray, *, seed: int) -> np.ndarray
 
 
 def as_version(made: CalibrationSet, version: int) -> CalibrationSet:
-    """Return a set as another version's program made it, with that one's hash."""
+    """Return a set as made by another version of the program, with its hash."""
     about = msgspec.structs.replace(made.about, version=version, serial="", hash="")
     found = calibration_set._content_hash(about, calibration_set.arrays_of(made))
     return msgspec.structs.replace(made, about=msgspec.structs.replace(about, hash=found))

@@ -1,4 +1,4 @@
-"""Runs ``tomoshibi demo`` as a person would, and looks for processes it left behind."""
+"""Runs ``tomoshibi demo`` as a user would, and looks for processes left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def demo(runs: Path, *options: str, headless: bool = True) -> subprocess.Popen[s
 
 
 def family(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
-    """Return the demo's processes by their command (acquire, imager, emulate, console)."""
+    """Return the demo's processes by command (acquire, imager, emulate, console)."""
     found = {}
     for child in psutil.Process(process.pid).children(recursive=True):
         try:

@@ -1,4 +1,4 @@
-"""What the specifications of the exchange share: made records, and tools that may be absent."""
+"""Shared by the exchange tests: synthetic records, and tools that may be absent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DICOM_TOOLS = "dciodvfy is not installed: apt-get install dicom3tools"
 def made_records(
     scanner: Scanner, count: int, duration_s: float, *, seed: int = 1, delayed: bool = False
 ) -> np.ndarray:
-    """Return coincidences in order of time, of two crystals that differ."""
+    """Return coincidences in order of time, each of two different crystals."""
     rng = np.random.default_rng(seed)
     records = np.zeros(count, COINCIDENCE)
     records["time_ps"] = np.sort(rng.integers(0, round(duration_s * 1e12), count))
@@ -37,7 +37,7 @@ def made_records(
 
 
 def dciodvfy(path: Path) -> tuple[list[str], list[str]]:
-    """Return the errors and warnings that dciodvfy has for a file; skips where it is absent."""
+    """Return dciodvfy's errors and warnings about a file; skips the test if it is not installed."""
     if shutil.which("dciodvfy") is None:
         pytest.skip(DICOM_TOOLS)
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)

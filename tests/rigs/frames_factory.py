@@ -1,4 +1,4 @@
-"""Data frames for tests, made with the protocol's plain functions as a module would send them."""
+"""Data frames for tests, as a module would send them, made with the protocol's plain functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def single_words(
 
 @dataclass
 class ModuleSender:
-    """One module: numbers its frames, counts its words, one frame a period."""
+    """One module: numbers its frames and counts its words; one frame per period."""
 
     module: int
     run_tag: int = RUN_TAG
@@ -55,7 +55,7 @@ class ModuleSender:
         )
 
     def restart(self) -> None:
-        """Begin anew as after a reset of the module: numbers from 0, the clock goes on."""
+        """Start again as after a module reset: numbers from 0, the clock continues."""
         self.sequence = self.events_before = 0
 
 

@@ -1,4 +1,4 @@
-"""An event path whose prompts and delayeds are hashed, counted and logged as they come."""
+"""An event path whose prompts and delayeds are hashed, counted and logged as they arrive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daq.path.takers.streams import PairStream
 
 
 class HashedPipeline(Pipeline):
-    """``pairs`` has taken every output."""
+    """``pairs`` has received every output."""
 
     def __init__(self, *args: Any, listmode: ListmodeWriter | None = None, **options: Any) -> None:
         super().__init__(*args, **options)

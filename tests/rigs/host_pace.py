@@ -1,11 +1,10 @@
-"""How fast this host is just now, for tests of promises such as "gone within three seconds".
+"""How fast this host is right now, for tests of promises such as "gone within three seconds".
 
-A promise in seconds is one of a machine that has time for us. Where other work shares two cores, a
-process that keeps it takes as many times longer as that work leaves it less, and a test that
-compares with the bare number fails by chance. So what took too long is compared again with twice
-what the start of one of our processes, timed at that very moment, says of the host. It is timed in
-that case only: tests that pass by the number itself pay nothing. What never ends is still found, by
-the bound of the wait that it is in.
+A promise in seconds assumes an idle machine. If other work shares the two cores, a process that
+keeps its promise takes correspondingly longer, and a test against the bare number fails by chance.
+So a time that is too long is compared again with the number scaled by twice the host's slowness,
+found by timing the start of one of our processes at that very moment. Only then is it timed: tests
+that pass by the bare number pay nothing. What never ends is still caught, by the bound of its wait.
 """
 
 from __future__ import annotations
@@ -32,5 +31,5 @@ def slowness() -> float:
 
 
 def in_time(took_s: float, most_s: float) -> bool:
-    """Whether something took less than ``most_s``, or no more than this host's pace explains."""
+    """Whether something took less than ``most_s``, or no longer than this host's pace explains."""
     return took_s < most_s or took_s < most_s * MARGIN * slowness()

@@ -1,4 +1,4 @@
-"""The small bench and its books, for tests of what no detector should send."""
+"""The small bench and its books, for tests with data that no detector should send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def new_pipeline(sort_settings: SortSettings = WIDE, **changes: object) -> Hashe
 
 
 def run(frames: list[bytes], *, batch: int = 10**6, **changes: object) -> HashedPipeline:
-    """Return the pipeline after a run whose modules need not have ended."""
+    """Return the pipeline after a run in which modules may not have ended."""
     pipeline = new_pipeline(**changes)  # type: ignore[arg-type]
     for begin in range(0, len(frames), batch):
         pipeline.process(frames[begin : begin + batch])
@@ -33,7 +33,7 @@ def run(frames: list[bytes], *, batch: int = 10**6, **changes: object) -> Hashed
 
 
 def places(pipeline: HashedPipeline) -> dict[str, int]:
-    """Return how many singles went where; they must add up to all that were decoded."""
+    """Return how many singles went where; together they must be all that were decoded."""
     line = pipeline.decoder.line
     accepted, masked = int(pipeline.accepted.sum()), int(pipeline.selector.masked.sum())
     return {
@@ -55,7 +55,7 @@ def assert_books_close(pipeline: HashedPipeline) -> dict[str, int]:
 
 
 def selected(singles: np.ndarray, calibration: Calibration, **changes: float) -> np.ndarray:
-    """Return the corrected singles of 4 crystals in 2 modules that lie in the window."""
+    """Return the corrected singles of 4 crystals in 2 modules within the window."""
     values = {"lld_keV": 0.0, "uld_keV": 6553.5, **changes}
     sort_settings = SortSettings(window_ps=5000, delay_ps=0, **values)  # type: ignore[arg-type]
     module_of = np.array([0, 0, 1, 1], np.uint16)

@@ -1,4 +1,4 @@
-"""What a module's line tells the journal, for tests."""
+"""The journal entries of a module's line, for tests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from hw.messages.telemetry import Severity
 
 
 class LineJournal(list[str]):
-    """Lines as they are shown: ``alarm: module 3: the interlock is open``."""
+    """Entries as displayed: ``alarm: module 3: the interlock is open``."""
 
     def tell(self, severity: Severity, words: str) -> None:
-        """Take a line."""
+        """Record an entry."""
         self.append(f"{severity}: {words}")

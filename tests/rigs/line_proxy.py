@@ -56,7 +56,7 @@ class LineProxy:
                 return
 
     def close(self) -> None:
-        """Let everything go."""
+        """Close everything."""
         self._closing.set()
         self._thread.join(5)
         self._listener.close()

@@ -1,4 +1,4 @@
-"""GATE's singles as prompts and delayeds of the chain, with the truth of each prompt."""
+"""GATE's singles as our prompts and delayeds, with the truth of each prompt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DELAY_NS = 500.0
 
 
 class GateRun(NamedTuple):
-    """Records; ``scattered`` and ``random`` are the truth of each prompt; seconds."""
+    """Records and duration (s); ``scattered`` and ``random`` are the truth of each prompt."""
 
     prompts: np.ndarray
     delayeds: np.ndarray
@@ -51,7 +51,7 @@ def gate_run(path: Path, scanner: Scanner, *, lld_keV: float, uld_keV: float) ->
 
 
 def _pairs(time_ns: np.ndarray, delay_ns: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return every pair whose later single comes delay..delay + window after the earlier."""
+    """Return every pair whose later single comes delay..delay + window after the earlier one."""
     first = np.searchsorted(time_ns, time_ns + delay_ns, side="right" if delay_ns == 0 else "left")
     stop = np.searchsorted(time_ns, time_ns + delay_ns + WINDOW_NS)
     number = np.maximum(stop - first, 0)

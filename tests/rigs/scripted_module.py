@@ -1,4 +1,4 @@
-"""A module that says what a test wants, wrong things above all: one end of a pty, scripted."""
+"""A module that says what a test wants, above all wrong things: a scripted pty end."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hw.wire.protocol import VERSION as FRAME_VERSION
 
 
 class ScriptedModule:
-    """Answers hello, dictionary and beat as a module does, and everything else with ``ok``.
+    """Answers hello, dictionary and beat like a module, and everything else with ``ok``.
 
-    identity, dictionary : what it says; change them before a session opens it
+    identity, dictionary : its answers; change them before a session opens it
     hear : called with each command; returns the bytes to send instead of its own answer, or None
     """
 
@@ -41,7 +41,7 @@ class ScriptedModule:
         self._thread.start()
 
     def promise(self, dictionary: bytes) -> None:
-        """Let the identity promise this dictionary."""
+        """Make the identity announce this dictionary."""
         import crc32c
 
         self.identity["dictionary_bytes"] = len(dictionary)

@@ -1,4 +1,4 @@
-"""A small camera for SPECT tests, its views, and oracles written differently from the code."""
+"""A small camera for SPECT tests, its views, and independently written oracles."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def peak_of(scanner: Scanner, nuclide: str = "Tc-99m", number: int = 0) -> Peak:
 
 
 def view_at(scanner: Scanner, angle_deg: float, *, module: int = 0, seconds: float = 1.0) -> View:
-    """Return a view without decay and dead time."""
+    """Return a view without decay or dead time."""
     centre, axes = module_poses(scanner, angle_deg)
     u, w = axes[module, 0], axes[module, 2]
     x, y, z = map(float, centre[module])
@@ -56,8 +56,8 @@ def view_at(scanner: Scanner, angle_deg: float, *, module: int = 0, seconds: flo
 def dense_row(projector: SpectProjector, view: View, mu: F8 | None) -> F8:
     """Return the system matrix of a view of a Gaussian camera, (n_u · n_v, voxels), float64.
 
-    Each voxel by itself: its tent is sampled with scipy on the planes before the camera, attenuated
-    by a trapezium's sum along its own column, and blurred by integrals of erf.
+    Voxel by voxel: its tent is sampled with scipy on the planes in front of the camera, attenuated
+    by the trapezium rule along its own column, and blurred by integrals of erf.
     """
     grid, scanner = projector.grid, projector.scanner
     module, collimator = scanner.module, scanner.collimator
@@ -105,7 +105,7 @@ def dense_row(projector: SpectProjector, view: View, mu: F8 | None) -> F8:
 
 
 def box_in_box(distance: F8, pixel: float, source: float, sigma: float) -> F8:
-    """Return the share that a pixel gets of a blurred box, by Gauss–Legendre over the box."""
+    """Return a pixel's share of a blurred box, by Gauss–Legendre over the box."""
     node, weight = np.polynomial.legendre.leggauss(24)
     shifted = distance[..., None] + node * source / 2
     inside = special.erf((shifted + pixel / 2) / (sigma * math.sqrt(2)))

@@ -15,7 +15,7 @@ from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
 @dataclass
 class SpectRun:
-    """Frames in order of arrival, the report, and what is in them.
+    """Frames in order of arrival, the report, and the frames' contents.
 
     photons : (time_ps, global crystal, energy in 0.1 keV) as sent
     angles : (time_ps, module, degrees) as sent
@@ -27,7 +27,7 @@ class SpectRun:
     report: SourceReport | None = None
 
     def angle_at(self, time_ps: int, module: int) -> float:
-        """The module's last angle at or before a time, found by looking at every one."""
+        """Return the module's last angle at or before a time, by searching all of them."""
         return [angle for at, m, angle in self.angles if m == module and at <= time_ps][-1]
 
 
@@ -43,7 +43,7 @@ def spect_run(
     run_tag: int = RUN_TAG,
     seed: int = 3,
 ) -> SpectRun:
-    """Make a run in which each module turns at its own constant speed, telling every period."""
+    """Make a run in which each module turns at its own constant speed, reporting every period."""
     rng, run = np.random.default_rng(seed), SpectRun()
     senders = [ModuleSender(m, run_tag=run_tag) for m in range(scanner.n_modules)]
     for period in range(periods):

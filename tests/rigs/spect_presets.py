@@ -61,7 +61,7 @@ COLUMNS: dict[str, Any] = {
 
 
 def as_toml(document: dict[str, Any]) -> str:
-    """Write the little TOML that presets use; JSON's strings, lists and booleans are TOML's."""
+    """Write the subset of TOML that presets use; JSON's strings, lists and booleans are TOML."""
     top, tables = [], []
     for key, value in document.items():
         if isinstance(value, dict):

@@ -1,9 +1,9 @@
-"""A line between a machine and the host that is as bad as it is told to be.
+"""A line between a machine and the host, as bad as configured.
 
-It holds the machine's port and offers a pty of its own (under a name that outlives unplugging).
-Each direction has its faults, drawn from a seed and from the bytes that pass alone, so that the
-same bytes meet the same faults. What it did to the bytes is counted, and how many packets each
-fault touched: one, or more where it hit the zero between two.
+It holds the machine's port and offers its own pty (under a name that survives unplugging). Each
+direction has its faults, which depend only on a seed and on the bytes that pass, so the same bytes
+meet the same faults. Faults are counted, and how many packets each touched: one, or more if it hit
+the zero between two.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _CHUNK = 4096
 class Direction:
     """One direction of the line.
 
-    faults : kinds that happen; every : bytes between two of them, on average; baud : 0 is no limit
-    happened : counts by kind; touched : packets that damage touched, at most
+    faults : kinds enabled; every : mean bytes between two of them; baud : 0 for no limit
+    happened : counts by kind; touched : upper bound of damaged packets
     """
 
     seed: int
@@ -59,7 +59,7 @@ class Direction:
         self._until_next = int(self._random.expovariate(1.0 / self.every)) + 1 if self.every else 0
 
     def begin(self, faults: tuple[str, ...], every: int) -> None:
-        """Let faults happen from now on."""
+        """Enable faults from now on."""
         self.faults, self.every = faults, every
         self._draw()
 
@@ -98,7 +98,7 @@ class Direction:
 
 
 class WireProxy:
-    """The line, served by a thread of its own from construction to ``close``.
+    """The line, served by its own thread from construction to ``close``.
 
     url : what the host opens; up : machine to host; down : host to machine
     """
@@ -122,7 +122,7 @@ class WireProxy:
         self._thread.start()
 
     def unplug(self) -> None:
-        """Take the host's end away: what it reads and writes fails, its device is gone."""
+        """Remove the host's end: its reads and writes fail, its device is gone."""
         with self._lock:
             if self._master >= 0:
                 self._link.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ class WireProxy:
                 self._master = -1
 
     def plug_in(self) -> None:
-        """Offer the host's end again; nothing is passed up until the host has spoken."""
+        """Offer the host's end again; nothing is passed up until the host has sent something."""
         with self._lock:
             if self._master >= 0:
                 return
@@ -145,7 +145,7 @@ class WireProxy:
             fresh.replace(self._link)
 
     def stall(self, seconds: float) -> None:
-        """Let nothing pass for a while; nothing is lost."""
+        """Pause the line for a while; nothing is lost."""
         self._stalled_until_s = time.monotonic() + seconds
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class WireProxy:
 
     @staticmethod
     def _drain(master: int) -> None:
-        """Give the host time to read what has gone: an unplugging cuts one packet, not many."""
+        """Give the host time to read what was sent: unplugging cuts one packet, not many."""
         time.sleep(0.05)
 
 

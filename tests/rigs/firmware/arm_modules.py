@@ -1,4 +1,4 @@
-"""The ARM image in QEMU as tests use it: a machine, a session, and hits with known frames."""
+"""The ARM image in QEMU for tests: a machine, a session, and hits with known frames."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def arm_image(*defines: str) -> Image:
 
 @dataclass
 class ArmModule:
-    """A module that runs in QEMU, and the host's side of it.
+    """A module running in QEMU, and its host side.
 
-    frames : all that came, by whatever path; notices : names and payloads in order
+    frames : all received, by either path; notices : names and payloads in order
     """
 
     machine: Qemu
@@ -77,7 +77,7 @@ class ArmModule:
         wait_until(lambda: self.window.gate == run_tag, "the gate")
 
     def put(self, words: npt.NDArray[np.uint64], *, within_s: float = 20.0) -> None:
-        """Queue words as a detector that waits for room."""
+        """Queue words like a detector that waits for room."""
         until = time.monotonic() + within_s
         while words.size:
             words = words[self.window.put(words) :]
@@ -157,7 +157,7 @@ def arm_module(
 
 
 def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = 10.0) -> None:
-    """Poll until ``holds`` does; fail with ``what`` after the bound."""
+    """Poll until ``holds`` is true; fail with ``what`` after the time limit."""
     until = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < until, f"{what}: not within {within_s:g} s"
@@ -167,7 +167,7 @@ def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = 10.0) 
 def periods_of_hits(
     seed: int, periods: int, hits: int, *, first: int = 0, synced: bool = True
 ) -> list[npt.NDArray[np.uint64]]:
-    """Return the words of each period, its mark last; the last mark says that it is the last."""
+    """Return the words of each period, ending with its mark; the last mark is flagged as last."""
     rng = np.random.default_rng(seed)
     made = []
     for period in range(first, first + periods):
@@ -177,7 +177,7 @@ def periods_of_hits(
 
 
 def expected(words: list[npt.NDArray[np.uint64]], settings: Settings, **run: Any) -> ReferenceRun:
-    """Return what the reference makes of all words."""
+    """Return the reference's result for all words."""
     reference = ReferenceRun(settings, **run)
     for period in words:
         reference.take(period)
@@ -185,7 +185,7 @@ def expected(words: list[npt.NDArray[np.uint64]], settings: Settings, **run: Any
 
 
 def assert_same_frames(got: list[bytes], wanted: list[bytes]) -> None:
-    """Compare frames bit by bit, but for what the weather decides."""
+    """Compare frames bit by bit, except for fields that depend on the weather."""
     assert len(got) == len(wanted)
     for number, (frame, reference) in enumerate(zip(got, wanted, strict=True)):
         assert frame[HEADER_BYTES:] == reference[HEADER_BYTES:], f"words of frame {number}"

@@ -1,8 +1,8 @@
 """The firmware's core inside the test's process: every function and struct of it, through cffi.
 
-``CoreBoard`` is a module on a board whose clock stands until the test moves it. ``lib`` has all
+``CoreBoard`` is a module on a board whose clock only moves when the test moves it. ``lib`` has all
 functions of the core's headers, ``module`` is the ``struct module`` with all of its parts, and
-``window`` is the board's shared memory, so that hits are put and frames are taken as elsewhere.
+``window`` is the board's shared memory, so that hits go in and frames come out as elsewhere.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ASSERTION = re.compile(r"typedef char tomoshibi_assert_.*?;", re.DOTALL)
 
 
 def _without_bodies(text: str) -> str:
-    """Drop inline functions, which cffi cannot read; braces of structs and enums stay."""
+    """Drop inline functions, which cffi cannot read; keep structs and enums."""
     kept, rest = [], text
     while (begin := rest.find("static inline")) >= 0:
         kept.append(rest[:begin])
@@ -51,7 +51,7 @@ def _without_bodies(text: str) -> str:
 
 
 class CoreLibrary:
-    """The shared library of core and test board, loaded; one for all tests."""
+    """The loaded shared library of core and test board, one for all tests."""
 
     def __init__(self, image: Image) -> None:
         declarations = (image.folder / "tomoshibi-test.cdef").read_text(encoding="utf-8")
@@ -63,7 +63,7 @@ class CoreLibrary:
 
 
 class CoreBoard:
-    """A new board: time 0, non-volatile memory erased, fair weather, the module not started.
+    """A new board: time 0, non-volatile memory erased, normal conditions, the module not started.
 
     lib, ffi : cffi's; ``lib.crc32c(0, b"123456789", 9)``
     module : ``struct module *``; ``core.module.bias.state``
@@ -88,7 +88,7 @@ class CoreBoard:
     # --- power and time --------------------------------------------------------------------
 
     def start(self, cause: int = int(ResetCause.power_on), *, slot: int = 0) -> None:
-        """Begin anew after a reset: the module's memory is lost, the window is kept."""
+        """Start again after a reset: the module's memory is lost, the window is kept."""
         self.board.starts = 1 if cause == ResetCause.power_on else self.board.starts + 1
         self.board.reset_cause, self.board.running_slot = cause, slot
         self.board.resets = self.board.downs = self.board.boots = 0
@@ -98,32 +98,32 @@ class CoreBoard:
         self.started = True
 
     def forget_line(self) -> None:
-        """Lose what was sent and not read yet, as without power."""
+        """Discard what was sent but not read yet, as without power."""
         lost = self.ffi.new("uint8_t[]", 1 << 16)
         while self.lib.hal_serial_read(lost, len(lost)):
             pass
 
     def turn(self, ticks: int = TICKS_PER_MS) -> None:
-        """Move the clock on, then one turn of the main loop."""
+        """Advance the clock, then do one turn of the main loop."""
         self.lib.test_turns(1, ticks)
 
     def run_for(self, milliseconds: float, *, step_us: int = 1000) -> float:
-        """Turns for so long; ends early when the firmware asked for a reset, down or boot.
+        """Run for this long; end early if the firmware asks for a reset, power-down or boot.
 
         Returns
         -------
-        milliseconds that it ran
+        milliseconds run
         """
         turns = round(milliseconds * 1000 / step_us)
         return self.lib.test_turns(turns, step_us * TICKS_PER_MS // 1000) * step_us / 1000
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether the firmware asked for a reset, for a brown-out's end, or for another image."""
+        """Whether the firmware asked for a reset, the end of a brown-out, or another image."""
         return bool(self.lib.test_asked_to_stop())
 
     def set_adc(self, name: str, value: int | None) -> None:
-        """Fix what a converter reads (``ADC``), None: the board model's value again."""
+        """Fix the reading of a converter (``ADC``); None restores the board model's value."""
         index = ADC.index(name)
         self.board.adc_is_set &= ~(1 << index)
         if value is not None:
@@ -131,7 +131,7 @@ class CoreBoard:
             self.board.adc_is_set |= 1 << index
 
     def cut_power_after(self, nv_bytes: int) -> None:
-        """Let so many bytes of writes (and sectors of erasing) reach the non-volatile memory."""
+        """Let only this many bytes written (and sectors erased) reach the non-volatile memory."""
         self.board.nv_budget = nv_bytes
 
     # --- the serial line -------------------------------------------------------------------
@@ -142,7 +142,7 @@ class CoreBoard:
             raise ValueError(f"{len(raw)} bytes do not fit on the line: let the module turn first")
 
     def serial_out(self) -> bytes:
-        """Take all bytes that the module has put on the line."""
+        """Take all bytes that the module has sent on the line."""
         buffer = self.ffi.new("uint8_t[]", 1 << 20)
         pieces = []
         while count := self.lib.test_serial_get(buffer, len(buffer)):
@@ -150,7 +150,7 @@ class CoreBoard:
         return b"".join(pieces)
 
     def packets(self) -> list[bytes]:
-        """Take all whole packets that the module has sent, decoded; empty ones are left out."""
+        """Take all whole packets that the module has sent, decoded, without empty ones."""
         self._packet += self.serial_out()
         *whole, rest = bytes(self._packet).split(b"\0")
         self._packet = bytearray(rest)
@@ -195,11 +195,11 @@ class CoreBoard:
     def command(
         self, name: str, tail: bytes = b"", *, sequence: int | None = None, **fields: int
     ) -> tuple[int, int, bytes]:
-        """Send a command, turn until its reply has come (at most 50 ms of the board's time).
+        """Send a command and turn until its reply arrives (at most 50 ms of board time).
 
         Returns
         -------
-        status, detail, rest of the reply; other messages that came meanwhile are lost
+        status, detail, rest of the reply; other messages meanwhile are lost
         """
         number = self.send(name, tail, sequence=sequence, **fields)
         for _ in range(50):
@@ -212,7 +212,7 @@ class CoreBoard:
 
 
 def command_packet(code: int, payload: bytes, sequence: int) -> bytes:
-    """Return a command as it goes on the line: COBS and a zero byte."""
+    """Return a command as sent on the line: COBS and a zero byte."""
     header = np.zeros((), MESSAGE_DTYPE)
     header["magic"], header["version"], header["kind"] = MAGIC, VERSION, MessageKind.command
     header["sequence"], header["code"], header["length"] = sequence, code, len(payload)

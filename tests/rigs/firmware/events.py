@@ -1,6 +1,6 @@
-"""The events' part of a module by itself: hits in, frames out, the clock moved by the test.
+"""The event part of a module by itself: hits in, frames out, the clock moved by the test.
 
-The board is fair, the bias counts as on and stands still; only the run and the outbox turn.
+Conditions are normal, the bias counts as on and steady; only the run and the outbox turn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Words = npt.NDArray[np.uint64]
 
 
 def single(time: int, channel: int = 0, energy: int = 5110, **fields: int) -> int:
-    """Return a hit of a converter code at so many ticks from the period's start."""
+    """Return a hit with a converter code, in ticks from the period's start."""
     return word("single", crystal=channel, energy=energy, time=time, **fields)
 
 
@@ -39,14 +39,14 @@ def mark(period: int, *, flags: int = MARK_SYNCED) -> int:
 
 
 def word(kind: str | int, **fields: int) -> int:
-    """Return an event word; a kind may be a number that has no name."""
+    """Return an event word; the kind may be an undefined number."""
     number = WORD_KINDS[kind] if isinstance(kind, str) else kind
     shifts = {f.name: f.shift for f in WORD_FIELDS.values()}
     return sum(value << shifts[name] for name, value in {"kind": number, **fields}.items())
 
 
 def words_of(*words: int) -> Words:
-    """Return words as the ring takes them."""
+    """Return words in the ring's form."""
     return np.array(words, np.uint64)
 
 
@@ -58,7 +58,7 @@ def random_hits(rng: np.random.Generator, count: int, **fields: Any) -> Words:
 
 
 class EventsRig:
-    """A started module with its bias on; data path ring where nothing else is said.
+    """A started module with its bias on; the data path is the ring by default.
 
     module : ``struct module *``
     """
@@ -91,12 +91,12 @@ class EventsRig:
         assert status == Status.ok, Status(status)
 
     def put(self, words: Words | Sequence[int]) -> None:
-        """Put words into the detector's queue; all must find room."""
+        """Put words into the detector's queue; all must fit."""
         words = np.asarray(words, np.uint64)
         assert self.window.put(words) == len(words)
 
     def poll(self, milliseconds: float = 0, turns: int = 1) -> None:
-        """Move the clock on, then let run and outbox turn."""
+        """Advance the clock, then let run and outbox turn."""
         for _ in range(turns):
             self.module.now += int(milliseconds * TICKS_PER_MS)
             self.core.board.counter = self.module.now & 0xFFFFFFFF
@@ -104,11 +104,11 @@ class EventsRig:
             self.lib.outbox_poll(self.module)
 
     def feed(self, words: Words | Sequence[int], pieces: Sequence[int] = ()) -> list[bytes]:
-        """Put words in pieces of so many, the rest at once; turn until all are taken.
+        """Put words in chunks, the rest at once; turn until all are taken.
 
         Returns
         -------
-        all frames that came out
+        all frames sent
         """
         words = np.asarray(words, np.uint64)
         frames: list[bytes] = []
@@ -121,7 +121,7 @@ class EventsRig:
 
     @property
     def frame_ring(self) -> npt.NDArray[np.uint32]:
-        """The frame ring's counts, to be set at places that a test cannot reach in time."""
+        """The frame ring's counters, to set values that a test could not reach in time."""
         page: npt.NDArray[np.uint32] = self.window.bytes[WINDOW["frame_ring"] :][:4096].view(
             np.uint32
         )
@@ -142,6 +142,6 @@ class EventsRig:
 
 
 def books_close(report: Mapping[str, int], *, others: int = 0) -> bool:
-    """Whether every hit of a report ended in one counter; ``others``: words that were no hits."""
+    """Whether every hit of a report ended in one counter; ``others``: words that were not hits."""
     counters = ("below", "dead", "lost", "masked", "invalid")
     return report["hits"] == report["words"] - others + sum(report[name] for name in counters)

@@ -1,4 +1,4 @@
-"""The other end of a module's serial line, for tests of machines: commands out, messages in."""
+"""The host end of a module's serial line, for tests of machines: commands out, messages in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Line:
         self.port.close()
 
     def messages(self) -> list[tuple[np.void, bytes]]:
-        """Return the control messages that have come, waiting 10 ms at most."""
+        """Return the control messages received, waiting at most 10 ms."""
         *whole, self._rest = (self._rest + self.port.read(self.port.in_waiting or 1)).split(b"\0")
         found = []
         for packet in whole:
@@ -53,7 +53,7 @@ class Line:
         return found
 
     def notice(self, name: str, *, within_s: float = 3.0) -> np.void:
-        """Return the next notice of a name."""
+        """Return the next notice with this name."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             for header, payload in self.messages():
@@ -66,7 +66,7 @@ class Line:
     def command(
         self, name: str, tail: bytes = b"", *, within_s: float = 2.0, **fields: int
     ) -> tuple[int, bytes]:
-        """Send a command; return its reply's status and what follows status and detail."""
+        """Send a command; return its reply's status and what follows the detail."""
         spec = COMMANDS[name]
         payload = np.zeros((), spec.request)
         for field, value in fields.items():
@@ -83,23 +83,23 @@ class Line:
         raise AssertionError(f"no reply to {name!r} within {within_s} s")
 
     def write_register(self, name: str, value: int) -> None:
-        """Set a register, which must succeed."""
+        """Set a register; this must succeed."""
         status, _ = self.command("write", register=REGISTERS[name].address, value=value)
         assert status == 0, f"{name} = {value}: status {status}"
 
     def identity(self) -> np.void:
-        """Ask who the module is."""
+        """Ask for the module's identity."""
         status, reply = self.command("hello")
         assert status == 0
         return np.frombuffer(reply, STRUCTS["identity"], 1)[0]
 
     def telemetry(self) -> np.void:
-        """Ask how the module is."""
+        """Ask for the module's telemetry."""
         _, reply = self.command("telemetry")
         return np.frombuffer(reply, STRUCTS["telemetry"], 1)[0]
 
     def bias_on(self, millivolt: int = 56_000, *, within_s: float = 3.0) -> None:
-        """Ramp the bias as fast as may be and wait until it is steady."""
+        """Ramp the bias as fast as allowed and wait until it is steady."""
         self.write_register("bias_slew", 100_000)
         assert self.command("bias", target_mV=millivolt)[0] == 0
         deadline = time.monotonic() + within_s

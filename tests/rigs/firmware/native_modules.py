@@ -1,4 +1,4 @@
-"""What tests of the serial link do with a module: bring it up, feed it hits, end its run."""
+"""Steps of the serial link tests: bring a module up, feed it hits, end its run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER_SCHEMA = SCHEMA_CRC ^ 0x5A5A5A5A
 
 
 def foreign_build() -> tuple[Image, bytes]:
-    """Return native firmware that says it is of another schema, and its image for updates."""
+    """Return native firmware that claims another schema, and its update image."""
     image = build("native", defines=[f"TOMOSHIBI_SCHEMA_OVERRIDE={OTHER_SCHEMA:#x}u"])
     body = image.slot_image[STRUCTS["image"].itemsize :]
     wrapped = slot_image(body, board=Board.posix, build_id=image.build_id, schema=OTHER_SCHEMA)
@@ -43,7 +43,7 @@ def mark(period: int, *, last: bool = False) -> Words:
 
 
 def bring_up(session: ModuleSession, *, path: int = DataPath.serial) -> None:
-    """Set a module up so that what goes in comes out word by word, and switch its bias on."""
+    """Set a module up so that input comes out word by word, and switch its bias on."""
     for register, value in (
         ("data_path", int(path)),
         ("dead_time_ticks", 0),
@@ -58,7 +58,7 @@ def bring_up(session: ModuleSession, *, path: int = DataPath.serial) -> None:
 
 
 def begin_run(session: ModuleSession, *, run_tag: int = RUN_TAG, periods: int = 0) -> None:
-    """Start a run whose frames count from 0."""
+    """Start a run with frames counted from 0."""
     session.command("run", run_tag=run_tag, periods=periods, first_sequence=0)
 
 
@@ -74,7 +74,7 @@ def feed(machine: Machine, words: Words, *, within_s: float = 20.0) -> None:
 
 
 def wait_until(holds, *, within_s: float = 10.0) -> None:
-    """Wait for a condition; fail where it does not come."""
+    """Wait for a condition; fail if it does not come true."""
     until = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < until, "what was waited for did not come"

@@ -31,7 +31,7 @@ ENTRY = STRUCTS["fault_entry"]
 
 
 def started(core: CoreBoard) -> CoreBoard:
-    """Power on, then one turn: the module waits for orders."""
+    """Power on, then one turn: the module waits for commands."""
     core.start()
     core.turn()
     core.messages()
@@ -51,7 +51,7 @@ def read(core: CoreBoard, name: str) -> int:
 
 
 def bring_bias_on(core: CoreBoard, millivolt: int = 55_000) -> None:
-    """Ramp the bias, fast, and keep the host heard until it is steady."""
+    """Ramp the bias quickly, with a live host until it is steady."""
     assert write(core, "bias_slew", 100_000) == Status.ok
     assert core.command("bias", target_mV=millivolt)[0] == Status.ok
     for _ in range(10):
@@ -61,7 +61,7 @@ def bring_bias_on(core: CoreBoard, millivolt: int = 55_000) -> None:
 
 
 def fault_log(core: CoreBoard) -> list[np.void]:
-    """The log through the serial line, newest first."""
+    """The fault log read over the serial line, newest first."""
     entries: list[np.void] = []
     there_are = 0
     while True:
@@ -94,7 +94,7 @@ def is_safe(core: CoreBoard) -> bool:
 
 
 def image_header(content: bytes, *, damage: str = "", **fields: int) -> np.void:
-    """The header of an image of these bytes, right unless told otherwise."""
+    """The header of an image of these bytes, valid unless overridden."""
     header = np.zeros((), IMAGE_HEADER)
     header["magic"], header["board"], header["control_version"] = (
         IMAGE["magic"],
@@ -112,7 +112,7 @@ def image_header(content: bytes, *, damage: str = "", **fields: int) -> np.void:
 
 
 def send_image(core: CoreBoard, content: bytes, *, piece: int = 128, **fields: int) -> int:
-    """Transfer an image by calls of the core; return the first status that is not ok."""
+    """Transfer an image by calls to the core; return the first status that is not ok."""
     lib, module = core.lib, core.module
     header = core.ffi.new("struct tomoshibi_image *")
     core.ffi.buffer(header)[:] = image_header(content, **fields).tobytes()
@@ -127,7 +127,7 @@ def send_image(core: CoreBoard, content: bytes, *, piece: int = 128, **fields: i
 
 
 def slot_is_whole(core: CoreBoard, slot: int) -> bool:
-    """Whether a slot holds an image that may run, judged without the firmware's code."""
+    """Whether a slot holds a runnable image, judged without the firmware's code."""
     memory = core.window.bytes[SLOT_OFFSETS[slot] :]
     header = memory[:32].view(IMAGE_HEADER)[0]
     return bool(
@@ -139,7 +139,7 @@ def slot_is_whole(core: CoreBoard, slot: int) -> bool:
 
 
 class Memories:
-    """What the module's and the non-volatile memory and the slots' beginnings held."""
+    """Contents of the module's memory, the non-volatile memory and the starts of the slots."""
 
     def __init__(self, core: CoreBoard) -> None:
         spans = [(WINDOW["nv"], WINDOW["nv_bytes"])]
@@ -148,13 +148,13 @@ class Memories:
         self._module = bytes(core.ffi.buffer(core.module))
 
     def put_back(self, core: CoreBoard) -> None:
-        """Make them as they were."""
+        """Restore these contents."""
         for at, content in self._kept.items():
             core.window.bytes[at : at + len(content)] = content
         core.ffi.buffer(core.module)[:] = self._module
 
     def slots_are_in(self, core: CoreBoard) -> bool:
-        """Whether the boot record and both slots are so now."""
+        """Whether the boot record and both slots hold this now."""
         record = WINDOW["nv"] + 2 * SECTOR
         spans = [(record, self._kept[WINDOW["nv"]][2 * SECTOR : 4 * SECTOR])]
         spans += [(at, self._kept[at]) for at in SLOT_OFFSETS.values()]
@@ -163,9 +163,9 @@ class Memories:
 
 @contextmanager
 def power_cut_after(core: CoreBoard, nv_bytes: int) -> Iterator[None]:
-    """Within: the memory takes so much and then nothing. After: what it holds is what is left.
+    """Inside, the memory accepts this many bytes and no more; after it, those are what is left.
 
-    Writes that come too late are none: they are not judged.
+    Writes that come too late have no effect and are not judged.
     """
     overwrites = core.board.nv_overwrites
     core.cut_power_after(nv_bytes)

@@ -1,4 +1,4 @@
-"""Acquisition, link process and emulator as real processes, around modules that the test holds."""
+"""Acquisition, link process and emulator as real processes, around modules owned by the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIVITY_MBQ = "0.3"
 
 
 class Process:
-    """A command of ours in the background, its output in a file."""
+    """One of our commands in the background, its output in a file."""
 
     def __init__(self, log: Path, *argv: str) -> None:
         self.log = log
@@ -31,7 +31,7 @@ class Process:
             )
 
     def end(self) -> None:
-        """Ask it to leave; kill it if it does not."""
+        """Ask it to stop; kill it if it does not."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -42,9 +42,9 @@ class Process:
 
 
 class FirmwareSystem:
-    """Two native modules on serial lines, with all that a run needs.
+    """Two native modules on serial lines, with everything a run needs.
 
-    urls : makes the module's port out of the machine's (a proxy, for tests that pull cables)
+    urls : makes the module's port from the machine's (a proxy, for tests that pull cables)
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class FirmwareSystem:
         self.emulator = Process(folder / "emulator.log", "emulate", *base, *source)
 
     def status(self) -> dict[str, Any]:
-        """Return what the daq says."""
+        """Return the daq's status."""
         return self.daq.control.call("status")
 
     def wait_until_ready(self) -> None:
@@ -83,7 +83,7 @@ class FirmwareSystem:
         return len(status["sources"]) == 2 and not status["not_ready"]
 
     def begin_run(self) -> Path:
-        """Arm and start a run, and wait for its first data; return its folder."""
+        """Arm and start a run and wait for its first data; return its folder."""
         self.wait_until_ready()
         folder = Path(self.daq.control.call("arm")["run"])
         self.daq.control.call("start")
@@ -91,7 +91,7 @@ class FirmwareSystem:
         return folder
 
     def wait_for_time(self, seconds: float) -> None:
-        """Wait until so much detector time has come beyond what there is now."""
+        """Wait until this much more detector time has arrived."""
         begin = self._detector_time_s()
         what = f"{seconds} s more of data"
         wait_until(lambda: self._detector_time_s() >= begin + seconds, what)
@@ -118,17 +118,17 @@ class FirmwareSystem:
         return "\n".join(entry.text for entry in telemetry.journal)
 
     def states(self) -> ModuleStates:
-        """Return the newest states of the modules that a display gets."""
+        """Return the latest module states sent to a display."""
         states = self.display.modules(timeout_s=WAIT_S)
         assert states is not None, "no state of modules came"
         return states
 
     def wait_for_state(self, what: str, holds: Callable[[ModuleState], bool], module: int) -> None:
-        """Wait until a module's state has a property."""
+        """Wait until a module's state meets a condition."""
         wait_until(lambda: holds(self.states().modules[module]), what)
 
     def order(self, action: str, *modules: int, **values: Any) -> dict[str, Any]:
-        """Give an order as the console does."""
+        """Send a command as the console does."""
         return self.daq.control.call(
             "module", action=action, modules=list(modules), values=values, timeout_s=15
         )

@@ -1,4 +1,4 @@
-"""When a console has shown what it was told."""
+"""When a console has drawn what it received."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TURNS = 8  # frames in which every panel has had its turn twice
 
 
 def drawn(console: ConsoleWindow) -> Callable[[], bool]:
-    """Return a condition: connected, and from then on all panels have had their turn."""
+    """Return a condition: connected, and all panels refreshed since then."""
     since: list[int] = []
 
     def ready() -> bool:

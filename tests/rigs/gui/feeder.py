@@ -1,7 +1,7 @@
 """A stand-in for daq and imager: real sockets, made-up but plausible numbers.
 
-Used by the tests of the console in a thread, and by hand as a process:
-``python tests/rigs/gui/feeder.py ipc:///tmp/feeder --scenario trouble --seconds 60``
+The console's tests run it in a thread; by hand it runs as a process: ``python
+tests/rigs/gui/feeder.py ipc:///tmp/feeder --scenario trouble --seconds 60``
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NEXT_STATE = {"arm": "armed", "start": "running", "stop": "closed", "reset": "id
 
 @dataclass
 class Script:
-    """What the feeder says; tests change it while it runs."""
+    """What the feeder publishes; tests change it while it runs."""
 
     state: str = "running"
     reason: str = ""
@@ -107,7 +107,7 @@ def brain(rng: np.random.Generator, events: float) -> np.ndarray:
 
 @functools.cache
 def brains() -> tuple[np.ndarray, ...]:
-    """Return the images that every feeder shows in turn; made once, they take half a second."""
+    """Return the images that every feeder cycles through; made once, in half a second."""
     rng = np.random.default_rng(7)
     return tuple(brain(rng, 3e5) for _ in range(6))
 
@@ -203,11 +203,11 @@ class Feeder:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the feeder was made, plus a head start so that plots are filled."""
+        """Seconds since the feeder was created, plus a head start so that plots are filled."""
         return time.monotonic() - self._began_s + 42.0
 
     def telemetry(self) -> Telemetry:
-        """Return telemetry as the script has it."""
+        """Return telemetry according to the script."""
         script, rng = self.script, self._rng
         flows = script.state in ("running", "stopping")
         elapsed_s = self.elapsed_s if script.run else 0.0
@@ -349,7 +349,7 @@ class Feeder:
 
 
 def dynamic_frame(number: int) -> DynamicFrame:
-    """Return a frame of 10 s of a ball whose activity falls."""
+    """Return a 10 s frame of a ball with falling activity."""
     x, y, z = np.mgrid[-7:8, -7:8, -5:6]
     ball = np.where(x**2 + y**2 + z**2 < 20, 60_000 / (1 + number), 0).astype("<u2")
     return DynamicFrame(
@@ -366,7 +366,7 @@ def dynamic_frame(number: int) -> DynamicFrame:
 
 
 def projections(feeder: Feeder) -> Projections:
-    """Return pictures of a hot ball in each of the run's windows, for the modules of the script."""
+    """Return projections of a hot ball in each of the run's windows, for the script's modules."""
     script = feeder.script
     assert script.settings is not None
     names = [window.name for window in script.settings.singles_windows]
@@ -417,7 +417,7 @@ def single_photons(nuclide: str, modules: int, angles_deg: list[float | None]) -
 
 
 def trouble() -> Script:
-    """Return a script in which everything that can be seen going wrong does."""
+    """Return a script in which every visible fault occurs."""
     return Script(
         condition="tainted",
         losses={"frames.lost": 37, "singles.lost": 20114, "singles.late": 3, "frames.reordered": 2},

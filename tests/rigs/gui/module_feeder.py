@@ -1,4 +1,4 @@
-"""Made-up but plausible modules for the console's page, published over a real socket.
+"""Made-up but plausible modules for the console's page, published on a real socket.
 
 By hand, beside ``gui_feeder.py``: ``python tests/rigs/gui/module_feeder.py ipc:///tmp/feeder``
 """
@@ -18,7 +18,7 @@ from hw.wire.control import fault_words
 
 
 def well(module: int) -> ModuleState:
-    """Return a module that runs as it should."""
+    """Return a module that runs normally."""
     link = LinkState(
         url=f"/dev/pts/{module + 3}",
         connected=True,
@@ -84,7 +84,7 @@ def staircase(module: int) -> ModuleScan:
 
 
 class ModuleFeeder:
-    """Publishes module states as the daq does; ``with ModuleFeeder(endpoints) as f: f.tell(…)``."""
+    """Publishes module states like the daq; ``with ModuleFeeder(endpoints) as f: f.tell(…)``."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
@@ -103,7 +103,7 @@ class ModuleFeeder:
 
 
 def a_ring() -> list[ModuleState]:
-    """Return 48 modules, three of which need a look."""
+    """Return 48 modules, three of which need attention."""
     ring = [well(module) for module in range(48)]
     ring[5] = faulty(5, 1, "overcurrent")
     ring[17].locked = False
