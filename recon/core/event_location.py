@@ -141,7 +141,19 @@ def locate_events(
     pair: npt.NDArray[np.uint32],
     gain: F4,
 ) -> None:
-    """Fill ``start``, ``end``, ``offset``, ``pair`` and ``gain`` from coincidence records."""
+    """Fill ``start``, ``end``, ``offset``, ``pair`` and ``gain`` from coincidence records.
+
+    Parameters
+    ----------
+    records : (n,) ``COINCIDENCE``
+    front, axes : (crystals, 3) mm, front faces; (modules, 3, 3), rows u, v, w of each module
+    doi_depth : (DOI bins,) mm below the front face
+    n_u, n_v : crystals of a module along u and v
+    mu_per_mm, thickness_mm : of the block
+    along_u, along_v : block efficiency, see :mod:`hw.physics.block_efficiency`
+    scale : factor of all gains
+    start, end, offset, pair, gain : filled, n each; see :class:`LocatedEvents`
+    """
     n_crystals, n_modules, crystals_per_module = len(front), len(axes), n_u * n_v
     last_doi = np.int64(len(doi_depth) - 1)
     along = np.zeros(3)

@@ -124,6 +124,13 @@ def relative_differences(
     """Add gradient and curvature to images of zeros, and the penalty to ``value[0]``.
 
     All images (x, y, z) float32. Every pair is visited from both sides: half its value each time.
+
+    Parameters
+    ----------
+    kappa : weight of each voxel
+    steps, weights : (26, 3) and (26,), see :func:`neighbours`
+    gamma, epsilon : as in the prior; ``strength`` : factor of the whole penalty
+    gradient, curvature : images that are added to; ``value`` : (1,)
     """
     two, three, half = np.float32(2.0), np.float32(3.0), np.float32(0.5)
     n_x, n_y, n_z = image.shape

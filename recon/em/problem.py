@@ -65,7 +65,14 @@ class EmModel:
         mask: npt.NDArray[np.bool_],
         resolution: Resolution | None = None,
     ) -> EmModel:
-        """Return the model, or raise :class:`OsemError` for an exposure that cannot be used."""
+        """Return the model, or raise :class:`OsemError` for an exposure that cannot be used.
+
+        Parameters
+        ----------
+        exposure : sensitivity times live seconds, on the projector's grid
+        mask : voxels that may hold activity; those not seen are removed
+        resolution : blur of the image between emission and line, if any
+        """
         projector.grid.check(exposure, what="exposure")
         projector.grid.check(mask.astype(np.float32), what="mask")
         bad = int((mask & ~(np.isfinite(exposure) & (exposure >= 0))).sum())

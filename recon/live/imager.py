@@ -117,7 +117,15 @@ class LiveImager(Generic[Lines]):
         exposure_of: ExposureOf | None = None,
         spool: EventSpool | None = None,
     ) -> None:
-        """Forget everything, corrections too; ``spool`` takes what memory has no room for."""
+        """Forget everything, corrections too; ``spool`` takes what memory has no room for.
+
+        Parameters
+        ----------
+        window : of time; default: all of the run
+        half_life_s : of the nuclide, 0 if unknown
+        frame_s : length of dynamic frames, 0 for none
+        exposure_of : what the exposure accounts for
+        """
         self.intake = Intake(self.lines.empty[0])
         self.memory.begin(window or TimeWindow(), half_life_s=half_life_s, spool=spool)
         self.exposure_of = exposure_of or ExposureOf()

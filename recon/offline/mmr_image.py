@@ -36,6 +36,11 @@ def mmr_image(
 
     The sensitivity is back-projected from lines drawn evenly from all; randoms are assumed equal on
     every line: delayeds / lines.
+
+    Parameters
+    ----------
+    sampled_lines : number of lines drawn for the sensitivity, with ``seed``
+    progress : called with the share of the work done
     """
     header, prompt = events.header, ~events.delayed
     projector = Projector(grid, threads=threads)

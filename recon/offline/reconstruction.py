@@ -119,6 +119,13 @@ def reconstruct(
 ) -> Reconstruction:
     """Return the images of a measurement, one for each frame or gate.
 
+    Parameters
+    ----------
+    options : algorithm, corrections and frames; by default every correction that is possible
+    extras : motion, gating, calibration and patient, if any
+    progress : called with the current step and the share (0..1) of the whole that is done
+    stopped : polled regularly; True ends the reconstruction
+
     Raises
     ------
     CorrectionError

@@ -140,6 +140,10 @@ class Projector:
         """Return Σ weight_i / (Aλ + b)_i · ray i over every ``step``-th event, and its sums.
 
         b is the events' addend.
+
+        Parameters
+        ----------
+        first, stop, step : the events used, as in a slice
         """
         end = len(events) if stop is None else min(stop, len(events))
         return self._em(image, [(events, self._parts(end, first, step))])

@@ -210,6 +210,14 @@ def line_rates(
     """Interpolate the rates of records' lines from ``table``, (rows, samples, samples, offsets).
 
     A record of a pair that is not allowed, or with crystals that do not exist, gets 0.
+
+    Parameters
+    ----------
+    records, offset_mm, out : (n,) records, TOF offsets and rates to fill
+    row_of : (modules²,) row of a module pair in ``table``, -1 if not allowed
+    sample, sample_weight : (crystals of a module, 4), see
+        :func:`recon.scatter.samples.crystal_weights`
+    bin_mm : width of an offset bin
     """
     offsets = table.shape[3]
     for i in range(len(records)):

@@ -75,7 +75,15 @@ def fit_tails(
     randoms: LineRate | None,
     threads: int = 1,
 ) -> TailFit:
-    """Return the scale at which ``rate`` explains the prompts on lines that miss ``mask``."""
+    """Return the scale at which ``rate`` explains the prompts on lines that miss ``mask``.
+
+    Parameters
+    ----------
+    mask : 1 where the object may be
+    prompts : chunks of ``COINCIDENCE`` records
+    duration_s : live seconds that ``prompts`` cover
+    randoms : their rate on the same lines, or None
+    """
     system = rate.system
     projector = Projector(system.grid, threads=threads)
     try:

@@ -82,7 +82,15 @@ def shares(
     pixel: float,
     step: float,
 ) -> F8:
-    """Return the share of samples' counts in pixels at these lateral distances."""
+    """Return the share of samples' counts in pixels at these lateral distances.
+
+    Parameters
+    ----------
+    distance_mm : from pixel to sample, any shape
+    before_mm : distance of the plane in front of the face
+    response : None for no blur
+    pixel, step : widths of a pixel and of a sample, mm
+    """
     if response is not None and response.hole_mm:
         wide, narrow = (float(box) for box in response.boxes_mm(before_mm))
         high, low = (_box_cdf(distance_mm + s * step / 2, wide, narrow) for s in (1, -1))

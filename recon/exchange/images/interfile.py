@@ -29,6 +29,12 @@ def write_interfile(
 ) -> list[Path]:
     """Write an image as ``path`` (.hv) and the values beside it (.v); return both.
 
+    Parameters
+    ----------
+    image : [x, y, z] or [x, y, z, frame]
+    frames : one per volume
+    metadata : of the reconstruction; docs/recon_exchange.md lists the keys used
+
     Raises
     ------
     ExchangeError

@@ -81,6 +81,13 @@ def write_castor(
 
     The scanner's files go to CASToR's folder config/scanner; the datafile names it.
 
+    Parameters
+    ----------
+    parts : whether delayeds, and ``COINCIDENCE`` records; each kind in order of time
+    options : what an event holds besides crystals and time
+    facts : of the scan, for the header
+    progress : called with the number of events written
+
     Raises
     ------
     ExchangeError

@@ -72,6 +72,12 @@ def write_safir(
 ) -> list[Path]:
     """Write ``path`` (.clm.safir), crystal map, projection template (.hs) and .par; return them.
 
+    Parameters
+    ----------
+    parts : whether delayeds, and ``COINCIDENCE`` records; each kind in order of time
+    delayeds : whether to write the delayeds too
+    progress : called with the number of events written
+
     Raises
     ------
     ExchangeError

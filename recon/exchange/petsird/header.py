@@ -68,7 +68,15 @@ class Binning:
         energy_bins: int = 1,
         tof_bin_ps: int | None = None,
     ) -> Binning:
-        """Return the bins of a run; without TOF a single one, the coincidence window itself."""
+        """Return the bins of a run; without TOF a single one, the coincidence window itself.
+
+        Parameters
+        ----------
+        window_ps : coincidence window, ± about 0
+        lld_keV, uld_keV : energy window of the singles
+        energy_bins : number of equal energy bins
+        tof_bin_ps : width of a TOF bin, 0 for none; default: ``TOF_BIN_PS`` if the scanner has TOF
+        """
         if tof_bin_ps is None:
             tof_bin_ps = TOF_BIN_PS if scanner.acquisition.tof else 0
         width = tof_bin_ps or 2 * window_ps
@@ -96,7 +104,7 @@ class Binning:
         return (edges_ps * HALF_C_MM_PER_PS).astype(np.float32)
 
     def layout(self, doi_bins: int) -> npt.NDArray[np.int64]:
-        """Return the numbers that the kernel needs (petsird_kernels)."""
+        """Return the numbers that the kernels of ``time_blocks`` need."""
         energy = (self.energy_bins, round(10 * self.lld_keV), self.energy_width_dkeV)
         tof = (-self.window_ps, self.tof_width_ps, self.tof_bins)
         return np.array([doi_bins, *energy, *tof], dtype=np.int64)

@@ -185,7 +185,7 @@ def _check_schema(schema: Schema) -> None:
 def records_of(
     rows: npt.NDArray[np.int64], bins: BinMap, *, delayed: bool = False
 ) -> npt.NDArray[np.void]:
-    """Return decoded rows (petsird_kernels.decode_blocks) as ``COINCIDENCE`` records."""
+    """Return decoded rows (time_blocks.decode_blocks) as ``COINCIDENCE`` records."""
     records = np.zeros(len(rows), COINCIDENCE)
     if not len(rows):
         return records

@@ -87,6 +87,14 @@ def encode_blocks(
 
     Events are words in order of time; those belonging to a block already written go into the first.
     ``out`` needs ``MOST_EVENT_BYTES`` an event and ``MOST_BLOCK_BYTES`` a block.
+
+    Parameters
+    ----------
+    prompts, delayeds : (n, 4) i8, ``COINCIDENCE`` records as words
+    first_block : number of the first block, from the run's start
+    layout : i8, see :meth:`recon.exchange.petsird.header.Binning.layout`
+    delayeds_stored : 1 to write a list of delayeds, else 0
+    out : (bytes,) u1
     """
     at, p, d = 0, 0, 0
     block_ps = block_ms * 1_000_000_000
