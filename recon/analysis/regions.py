@@ -31,7 +31,7 @@ class Region:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise AnalysisError(f"region {self.name}: {self.kind} is none of {', '.join(KINDS)}")
+            raise AnalysisError(f"region {self.name}: {self.kind} is not one of {', '.join(KINDS)}")
         wanted = KINDS[self.kind]
         fits = len(self.size_mm) == wanted and all(0 < size < 1e4 for size in self.size_mm)
         if not fits or not all(map(math.isfinite, self.centre_mm)):
@@ -120,7 +120,7 @@ def shares(region: Region, picture: Picture) -> tuple[tuple[slice, slice, slice]
         first, last = math.floor(middle - reach + 0.5), math.ceil(middle + reach - 0.5)
         if first < 0 or last >= picture.values.shape[axis]:
             raise AnalysisError(
-                f"region {region.name} reaches out of the image along {'xyz'[axis]}: "
+                f"region {region.name} extends beyond the image along {'xyz'[axis]}: "
                 f"{centre - half:g} to {centre + half:g} mm, the image from "
                 f"{picture.axis_mm(axis)[0]:g} to {picture.axis_mm(axis)[-1]:g} mm"
             )

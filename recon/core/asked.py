@@ -68,4 +68,6 @@ def check_options(options: Any) -> None:
                 raise OptionsError(f"{one.name} = {value:g}: must lie in {least:g}..{most:g}")
         for part in value if isinstance(value, tuple) else (value,):
             if one.choices and part not in one.choices:
-                raise OptionsError(f"{one.name} = {part!r}: there are {', '.join(one.choices)}")
+                raise OptionsError(
+                    f"{one.name} = {part!r}: must be one of {', '.join(one.choices)}"
+                )

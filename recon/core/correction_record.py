@@ -51,7 +51,7 @@ class Corrections:
 
     def _set(self, name: str, correction: Correction) -> None:
         if name not in PET_NAMES:
-            raise KeyError(f"{name} is no correction; there are {', '.join(PET_NAMES)}")
+            raise KeyError(f"{name} is not a correction: choose from {', '.join(PET_NAMES)}")
         self.done[name] = correction
 
     def of(self, name: str) -> Correction:

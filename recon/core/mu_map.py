@@ -138,7 +138,7 @@ def opened_npz(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     """Open an npz. For other files numpy's own error suggests unpickling them: unsafe."""
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
-            raise ValueError("it is no npz archive, or damaged")
+            raise ValueError("it is not an npz archive, or is damaged")
         file.seek(0)
         with np.load(file, allow_pickle=False) as content:
             yield content

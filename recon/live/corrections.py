@@ -1,7 +1,7 @@
 """Corrections of the live image: found for the run, computed in the background and reported.
 
 Cheap corrections (randoms, live time, decay) hold from the first image. Those that take seconds are
-computed by a :class:`LiveJob` and applied when ready:
+computed by a :class:`LiveJob`, in its own thread at low priority, and applied when ready:
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
 - a **head contour** in place of a µ map, from the first image of ``CONTOUR_PROMPTS``;
@@ -9,8 +9,6 @@ computed by a :class:`LiveJob` and applied when ready:
   or ``SCATTER_EVERY_S`` have passed.
 
 Meanwhile the image uses the corrections available, and says so.
-
-Each runs in its own thread at low priority.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class OnlineEstimate:
 
         Frozen events were explained by an earlier image. With a share of ΔN / N they count in
         proportion to their time; the error of the first image then dies out as 1 / N², at the cost
-        in noise of a quarter of the counts.
+        of noise as if a quarter of the counts were lost.
         """
         self.frozen *= np.float32(1.0 - share)
         self.frozen += np.float32(share * scale) * self.active

@@ -40,7 +40,7 @@ def castor_corrections(folder: Path, wanted: Sequence[str]) -> dict[Correction, 
     found: dict[Any, Values] = {}
     for name in wanted:
         if name not in makers:
-            raise ReconError(f"--corrections {name}: there are {', '.join(makers)}")
+            raise ReconError(f"--corrections {name}: choose from {', '.join(makers)}")
         found[name] = makers[name](data, system)
     order: tuple[Correction, ...] = ("attenuation", "randoms", "normalisation")
     return {name: found[name] for name in order if name in found}

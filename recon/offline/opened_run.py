@@ -75,7 +75,7 @@ def open_run(run: str | Path = "last", *, runs: str | Path | None = None) -> Run
             return Run(folder)
     if path.name != "last":
         raise ReconError(
-            f"{run} is no run: there is no {CONFIG_NAME} in it, nor in {root / path}. "
+            f"{run} is not a run: there is no {CONFIG_NAME} in it, nor in {root / path}. "
             '`tomoshibi runs` lists them; "last" is the newest'
         )
     root = root if str(run) == "last" else path.parent

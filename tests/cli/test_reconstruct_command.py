@@ -95,7 +95,7 @@ def test_what_is_required_and_not_possible_is_an_error(
 @pytest.mark.parametrize("asked, words", [
     (("--frames", "0:0"), "0 ≤ start < end"),
     (("--gates", "4"), "go together"),
-    (("--format", "jpeg"), "there are nifti"),
+    (("--format", "jpeg"), "choose from nifti"),
     (("--parametric", "mean"), "give --frames"),
     (("--frames", "2x0.1", "--parametric", "patlak"), "--input"),
     (("--suv",), "--weight-kg"),

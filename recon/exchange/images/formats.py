@@ -82,7 +82,7 @@ def formats_of(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
         if name not in WRITERS:
-            raise ExchangeError(f"--format {name}: there are {', '.join(WRITERS)}")
+            raise ExchangeError(f"--format {name}: choose from {', '.join(WRITERS)}")
     if not names:
         raise ExchangeError(f"--format: name one or more of {', '.join(WRITERS)}")
     return names

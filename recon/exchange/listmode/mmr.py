@@ -101,7 +101,7 @@ def read_header(path: Path) -> MmrHeader:
                 raise ValueError(keys[key])
             return value
         except (KeyError, ValueError) as error:
-            raise ExchangeError(f"{path} has no number for {key!r}: no mMR header") from error
+            raise ExchangeError(f"{path} has no number for {key!r}: not an mMR header") from error
 
     table = tuple(int(n) for n in re.findall(r"\d+", keys.get("segment table", "")))
     found = MmrHeader(
@@ -159,7 +159,7 @@ def read_mmr(path: Path, header: MmrHeader) -> MmrEvents:
     if beyond or not len(address):
         raise ExchangeError(
             f"{path}: {beyond} of {len(address)} addresses lie beyond {header.bins} bins × "
-            f"{header.views} views × {header.sinograms} sinograms: another header, or no mMR data"
+            f"{header.views} views × {header.sinograms} sinograms: wrong header, or not mMR data"
         )
     rest, bin_ = np.divmod(address, header.bins)
     sinogram, view = np.divmod(rest, header.views)

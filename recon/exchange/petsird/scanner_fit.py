@@ -123,7 +123,7 @@ def _ring_places(centre: F8) -> tuple[int, int, npt.NDArray[np.int64], float]:
     place = ring * sectors + sector
     if rest or sectors < 2 or len(np.unique(place)) != len(centre):
         raise ExchangeError(
-            f"{len(centre)} modules at {rings} heights are no rings of equal sectors: {ADVICE}"
+            f"{len(centre)} modules at {rings} heights are not rings of equal sectors: {ADVICE}"
         )
     offset = 0.0 if abs(offset) < 1e-6 else offset
     return rings, sectors, np.argsort(place), offset

@@ -102,7 +102,7 @@ def test_a_region_that_is_none_is_refused_with_the_reason(text, words):
 
 
 def test_a_region_that_reaches_out_of_the_image_is_refused():
-    with pytest.raises(AnalysisError, match="reaches out of the image along z"):
+    with pytest.raises(AnalysisError, match="extends beyond the image along z"):
         measure(Region("r", "sphere", (0, 0, 20), (14.0,)), picture_of(np.ones((25, 25, 25))))
 
 

@@ -111,7 +111,7 @@ def test_a_mixture_or_a_tracer_without_positrons_stays_uncalibrated(ball: RunDat
 def test_a_required_correction_that_is_missing_stops_before_the_work(ball: RunData) -> None:
     with pytest.raises(CorrectionError, match="randoms is required"):
         reconstruct(ball, replace(PLAN, require=("randoms",)))
-    with pytest.raises(OptionsError, match="require = 'colour': there are sensitivity"):
+    with pytest.raises(OptionsError, match="require = 'colour': must be one of sensitivity"):
         ReconOptions(require=("colour",))
 
 

@@ -83,7 +83,7 @@ def test_castor_and_safir_go_out(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--format", "castor", "--corrections", "luck"], "there are attenuation"),
+        (["--format", "castor", "--corrections", "luck"], "choose from attenuation"),
         (["--format", "castor", "--corrections", "attenuation"], "has no µ map"),
         (["--format", "castor", "--corrections", "normalisation"], "no calibration set"),
         (["--format", "safir", "--corrections", "randoms"], "castor has"),

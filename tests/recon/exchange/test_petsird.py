@@ -194,7 +194,7 @@ def test_turned_ring_is_turned_back(tmp_path: Path) -> None:
 
 def test_scanner_that_is_no_ring_of_blocks_is_refused(tmp_path: Path) -> None:
     for spoil, words in (
-        (lambda m: m["transforms"].pop(), "no rings of equal sectors"),
+        (lambda m: m["transforms"].pop(), "not rings of equal sectors"),
         (lambda m: m["transforms"][1]["matrix"].__setitem__((0, 3), -53.0), "misses an element"),
         (lambda m: m["object"]["detectingElements"]["transforms"].pop(), "do not fill a grid"),
     ):

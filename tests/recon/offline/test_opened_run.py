@@ -213,7 +213,7 @@ def test_last_is_the_newest_of_a_place(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TOMOSHIBI_RUNS", str(tmp_path / "elsewhere"))
     with pytest.raises(ReconError, match=r"no runs in .*elsewhere.*tomoshibi demo"):
         open_run("last")
-    with pytest.raises(ReconError, match=r"nothing is no run: .*tomoshibi runs"):
+    with pytest.raises(ReconError, match=r"nothing is not a run: .*tomoshibi runs"):
         open_run("nothing")
 
 
