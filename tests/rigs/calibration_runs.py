@@ -131,7 +131,7 @@ def add_walk(pairs: np.ndarray, walk_ps: np.ndarray, *, seed: int) -> np.ndarray
 
 
 def as_version(made: CalibrationSet, version: int) -> CalibrationSet:
-    """Return a set as another version's program made it, with that one's hash."""
+    """Return a set as made by another version of the program, with its hash."""
     about = msgspec.structs.replace(made.about, version=version, serial="", hash="")
     found = calibration_set._content_hash(about, calibration_set.arrays_of(made))
     return msgspec.structs.replace(made, about=msgspec.structs.replace(about, hash=found))
