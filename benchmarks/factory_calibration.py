@@ -28,12 +28,12 @@ import numpy.typing as npt
 from coincidence.events import COINCIDENCE
 from daq.calibration.coincidence_pairs import expected_tof_ps
 from daq.folder import listmode_log
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_folder import run_config
 from emulator.object.catalogue import make_phantom
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
+from hw.wire.block_layout import BlockKind
 from recon.core.grid import ImageGrid
 
 CYLINDER = """\

@@ -14,16 +14,12 @@ from typing import Any, Self
 import zmq
 
 from hw.errors import TomoshibiError
-from hw.messages.codec import (
-    ImageMessage,
-    MessageError,
-    ModuleStates,
-    Projections,
-    decode_as,
-    encode,
-)
+from hw.messages.base import MessageError
+from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
+from hw.messages.modules import ModuleStates
+from hw.messages.pictures import ImageMessage, Projections
 from hw.messages.telemetry import Telemetry
 
 

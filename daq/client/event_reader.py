@@ -16,7 +16,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from coincidence.events import RECORD_OF_KIND
-from hw.messages.codec import MessageError, decode_as
+from hw.messages.base import MessageError
+from hw.messages.codec import decode_as
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import EventBatch, EventKind
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from coincidence.events import RECORD_OF_KIND, TRIPLE
 from daq.errors import LogError
-from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
+from daq.folder.blocks import BlockReader, BlockWriter
 from hw.messages.telemetry import EventKind
-from hw.wire.block_layout import MAX_PAYLOAD
+from hw.wire.block_layout import MAX_PAYLOAD, BlockKind
 
 KINDS: dict[EventKind, BlockKind] = {
     "prompts": BlockKind.PROMPTS,

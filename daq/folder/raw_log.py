@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from daq.errors import LogError
-from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
+from daq.folder.blocks import BlockReader, BlockWriter
+from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
 
 FILE_NAME = "raw.tmraw"

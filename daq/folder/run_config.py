@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from daq.errors import RunError
-from hw.messages.codec import MESSAGE_VERSION
+from hw.messages.base import MESSAGE_VERSION
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 from hw.physics.energy_windows import windows_behind

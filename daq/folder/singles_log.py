@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from daq.errors import LogError
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import RecordReader, RecordWriter
 from hw.messages.sort_settings import EnergyWindow, SortSettings
+from hw.wire.block_layout import BlockKind
 
 FILE_NAME = "singles.tmws"
 FORMAT = "tomoshibi singles log"

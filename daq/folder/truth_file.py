@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.errors import LogError
-from daq.folder.blocks import Block, BlockKind, BlockReader
+from daq.folder.blocks import Block, BlockReader
+from hw.wire.block_layout import BlockKind
 from hw.wire.truth_layout import FORMAT, FRAME, LABEL, UNKNOWN
 
 Records = npt.NDArray[np.void]

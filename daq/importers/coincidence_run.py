@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from daq.errors import ImportDataError
 from daq.folder import listmode_log as listmode
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeWriter
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
@@ -29,6 +28,7 @@ from daq.folder.run_folder import (
     new_run_folder,
     write_json,
 )
+from hw.wire.block_layout import BlockKind
 
 Records = npt.NDArray[np.void]
 NO_SINGLES = "imported coincidences: no raw log, no singles, live times are not known"

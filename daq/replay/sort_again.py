@@ -15,7 +15,6 @@ from daq.errors import StorageError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder import singles_log
-from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, RecordsHash
 from daq.folder.raw_log import RawLogReader
@@ -27,6 +26,7 @@ from daq.path.pipeline import Pipeline
 from daq.path.takers import RunTakers
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
+from hw.wire.block_layout import BlockKind
 
 Progress = Callable[[int, int], None]
 

@@ -15,15 +15,9 @@ from typing import TypeVar
 
 import zmq
 
-from hw.messages.codec import (
-    AnyMessage,
-    Message,
-    MessageError,
-    ModuleAnswer,
-    ModuleStates,
-    decode,
-    encode,
-)
+from hw.messages.base import Message, MessageError
+from hw.messages.codec import AnyMessage, decode, encode
+from hw.messages.modules import ModuleAnswer, ModuleStates
 from hw.messages.source import FaultAnswer, Heartbeat, Hello, SourceReport, Welcome
 
 LOST_AFTER_S = 3.0

@@ -12,7 +12,8 @@ from coincidence.events import ANGLE, SINGLE
 from daq.folder import calibration_set
 from daq.path.pipeline import Output
 from daq.service.run import Run
-from hw.messages.codec import Message, MessageError, decode_as, encode
+from hw.messages.base import Message, MessageError
+from hw.messages.codec import decode_as, encode
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.physics.nuclides import nuclide_of
 

@@ -21,9 +21,8 @@ import msgspec
 from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.service.data_sources import Sources
-from hw.messages.codec import ModuleAnswer, ModuleOrder
 from hw.messages.commands import Command, Reply
-from hw.messages.modules import ModuleAction
+from hw.messages.modules import ModuleAction, ModuleAnswer, ModuleOrder
 from hw.messages.source import FaultAnswer, FaultOrder, Hello
 from hw.messages.telemetry import Severity
 

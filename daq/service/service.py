@@ -24,7 +24,8 @@ from daq.service.relays import FaultRelay, ModuleRelay
 from daq.service.run_life import MIN_FREE_BYTES, RunLife
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
-from hw.messages.codec import MessageError, decode_as, encode
+from hw.messages.base import MessageError
+from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError

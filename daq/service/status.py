@@ -11,7 +11,7 @@ from coincidence.select import SPECTRUM_BIN_DKEV
 from daq.service.data_sources import Sources
 from daq.service.run import Run
 from daq.service.run_life import RunLife
-from hw.messages.codec import Projections
+from hw.messages.pictures import Projections
 from hw.messages.telemetry import Telemetry
 
 

@@ -28,7 +28,7 @@ from emulator.detector.crystal_tracking import (
 from emulator.detector.response import MADE, respond
 from emulator.object.pose import to_object
 from emulator.pet.pair_transport import MOST_MODULES_PER_PHOTON, Scratch, TransportTables, fly
-from emulator.physics.materials import DENSITY_G_PER_CM3
+from emulator.physics.compositions import DENSITY_G_PER_CM3
 from emulator.physics.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
 from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.slices import DEPOSITS, LUTETIUM, OVERFLOWED

@@ -21,7 +21,8 @@ from emulator.engines.instrument import Instrument
 from emulator.engines.prepare import prepare
 from emulator.process.service import EmulatorService
 from emulator.slices import PERIOD_S
-from hw.messages.codec import Message, decode, encode
+from hw.messages.base import Message
+from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.source import Hello, SourceReport, Start, Welcome
 from hw.wire.protocol import HEADER_DTYPE

@@ -29,7 +29,7 @@ from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
 from gui.kit.wording import grouped, level_text
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
-from hw.messages.codec import ImageMessage
+from hw.messages.pictures import ImageMessage
 
 PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
 

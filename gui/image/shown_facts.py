@@ -12,8 +12,8 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, FactsGrid
 from gui.kit.wording import age_text, grouped
 from gui.link.daq_view import Link
-from hw.messages.codec import ImageMessage
 from hw.messages.corrections import CORRECTIONS, label_of
+from hw.messages.pictures import ImageMessage
 
 STALE_AFTER_S = 2.0
 

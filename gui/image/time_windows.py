@@ -10,8 +10,8 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
-from hw.messages.codec import ImageMessage
 from hw.messages.live_settings import TimeWindow
+from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import SettingsError
 
 OFFERED = (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daq.client.client import ClientError, ControlClient
-from hw.messages.codec import MessageError
+from hw.messages.base import MessageError
 from hw.messages.commands import Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import RunState

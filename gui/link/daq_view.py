@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from daq.client.client import DisplayClient
-from hw.messages.codec import ImageMessage, MessageError, ModuleStates, Projections
+from hw.messages.base import MessageError
 from hw.messages.endpoints import Endpoints
+from hw.messages.modules import ModuleStates
+from hw.messages.pictures import ImageMessage, Projections
 from hw.messages.telemetry import Telemetry
 
 SILENT_AFTER_S = 1.0

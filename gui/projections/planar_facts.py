@@ -9,7 +9,7 @@ from gui.kit.panels import CalmLabel, FactsGrid
 from gui.kit.wording import age_text, clock_text, grouped, rate_text
 from gui.link.daq_view import Link
 from gui.projections.planar_view import Angles, angle_text
-from hw.messages.codec import Projections
+from hw.messages.pictures import Projections
 
 STALE_AFTER_S = 2.0
 

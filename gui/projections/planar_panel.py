@@ -17,7 +17,7 @@ from gui.kit.wording import level_text
 from gui.link.daq_view import Link
 from gui.projections.planar_facts import ProjectionFacts
 from gui.projections.planar_view import Counts, ProjectionView
-from hw.messages.codec import Projections
+from hw.messages.pictures import Projections
 from hw.messages.sort_settings import EnergyWindow
 
 PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}

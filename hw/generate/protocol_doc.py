@@ -14,7 +14,7 @@ from hw.generate.control_doc import control_tables
 from hw.generate.golden_frames import RECEIVER, GoldenFrame
 from hw.generate.golden_messages import GoldenMessage
 from hw.generate.message_tables import message_tables
-from hw.messages.codec import MESSAGE_VERSION
+from hw.messages.base import MESSAGE_VERSION
 from hw.wire import protocol as p
 from hw.wire.angle_words import pack_angle_words
 

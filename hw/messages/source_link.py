@@ -12,16 +12,10 @@ from collections.abc import Callable
 
 import zmq
 
-from hw.messages.codec import (
-    AnyMessage,
-    Message,
-    MessageError,
-    ModuleAnswer,
-    ModuleStates,
-    decode,
-    encode,
-)
+from hw.messages.base import Message, MessageError
+from hw.messages.codec import AnyMessage, decode, encode
 from hw.messages.endpoints import Endpoints
+from hw.messages.modules import ModuleAnswer, ModuleStates
 from hw.messages.source import FaultAnswer, Heartbeat, Hello, SourceReport, Welcome
 
 BEAT_S = 1.0

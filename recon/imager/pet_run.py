@@ -10,8 +10,8 @@ import numpy as np
 
 from coincidence.events import COINCIDENCE
 from hw.arrays import Records
-from hw.messages.codec import ImageMessage
 from hw.messages.imager import CoincidenceBatch, RunBegin
+from hw.messages.pictures import ImageMessage
 from recon.core.grid import Image
 from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
 from recon.imager.stream_ledger import Missing

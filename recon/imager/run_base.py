@@ -14,8 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from hw.arrays import Records
-from hw.messages.codec import ImageMessage, MessageError
+from hw.messages.base import MessageError
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
+from hw.messages.pictures import ImageMessage
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.exchange.images.nifti import write_nifti
 from recon.imager.stream_ledger import LatencyHistogram, Missing, RateMeter, StreamLedger

@@ -21,10 +21,12 @@ from types import FrameType
 import msgspec
 import zmq
 
-from hw.messages.codec import AnyMessage, ImageMessage, MessageError, decode, encode
+from hw.messages.base import MessageError
+from hw.messages.codec import AnyMessage, decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.messages.live_settings import LiveSettings
+from hw.messages.pictures import ImageMessage
 from hw.scanner.description import Scanner, ScannerError
 from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import ReconError

@@ -19,8 +19,8 @@ import numpy as np
 
 from coincidence.events import ANGLE, SINGLE
 from hw.arrays import Records
-from hw.messages.codec import ImageMessage
 from hw.messages.imager import RunBegin, SinglesBatch
+from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import EnergyWindow
 from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import Image, ImageGrid, ReconError

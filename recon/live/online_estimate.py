@@ -22,7 +22,7 @@ from recon.core.display_filter import gaussian
 from recon.core.events import EventList
 from recon.core.grid import Image, ImageGrid
 from recon.core.tof import TofModel
-from recon.em.list_mode_osem import uniform_image
+from recon.em.problem import uniform_image
 from recon.em.sensitivity import support_mask
 from recon.live.image import smoothed_speed
 from recon.live.image_kernels import lift, maximise, move_statistic, show

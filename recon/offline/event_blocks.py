@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from coincidence.events import SINGLE
 from daq.folder import raw_log
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import RECORDS, RecordReader
 from daq.folder.raw_log import RawLogReader
+from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import (
     FRAME_PERIOD_LOG2,
     HEADER_BYTES,

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.folder import listmode_log, raw_log, singles_log
-from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
@@ -29,6 +28,7 @@ from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.physics.nuclides import Nuclide, nuclide_of
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
+from hw.wire.block_layout import BlockKind
 from recon.core.grid import ImageGrid, ReconError
 from recon.core.scanner_tables import ReconSystem
 from recon.core.tof import TofModel

@@ -17,6 +17,7 @@ import numpy as np
 from daq.folder.calibration_set import scanner_hash
 from hw.scanner.description import Scanner
 from recon.analysis.picture import Picture
+from recon.core.asked import OptionsError
 from recon.core.frame_times import FrameTime
 from recon.core.grid import ReconError
 from recon.core.mu_map import MuUnit
@@ -25,7 +26,7 @@ from recon.exchange.images.formats import MadeImage, formats_of, write_images
 from recon.offline.gating import GateSignal
 from recon.offline.motion import PoseStream
 from recon.offline.opened_run import Run, open_run
-from recon.offline.options import OptionsError, ReconOptions
+from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Extras
 from recon.offline.reconstruction import reconstruct as reconstruct_data
 from recon.offline.run_model import checked_options

@@ -21,8 +21,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F4
+from recon.core.asked import OptionsError
 from recon.core.correction_record import Corrections
-from recon.core.events import F4, EventList, Lors, joined
+from recon.core.events import EventList, Lors, joined
 from recon.core.frames import TimeSelection, parse_frames
 from recon.core.grid import Image, ImageGrid
 from recon.core.tof import TofModel
@@ -30,7 +32,7 @@ from recon.em.sensitivity import support_mask
 from recon.lines.model import LineModel, LineRate
 from recon.lines.normalisation import LiveShare, Normalisation
 from recon.offline.event_preparation import prepared
-from recon.offline.options import OptionsError, ReconOptions
+from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Prepared, prepare
 from recon.offline.run_data import RunData
 from recon.projector.operator import Projector

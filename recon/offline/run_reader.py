@@ -20,7 +20,6 @@ from coincidence.events import COINCIDENCE
 from daq.errors import LogError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
-from daq.folder.blocks import BlockKind
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
@@ -28,6 +27,7 @@ from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
+from hw.wire.block_layout import BlockKind
 from recon.core.grid import ImageGrid, ReconError
 from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
 from recon.lines.normalisation import lacks_normalisation

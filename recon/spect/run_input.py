@@ -76,7 +76,7 @@ def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chun
     import numpy as np
 
     from coincidence.events import ANGLE, SINGLE
-    from daq.folder.blocks import BlockKind
+    from hw.wire.block_layout import BlockKind
 
     parts: dict[BlockKind, list[Any]] = {BlockKind.SINGLES: [], BlockKind.ANGLES: []}
     empty = {BlockKind.SINGLES: np.empty(0, SINGLE), BlockKind.ANGLES: np.empty(0, ANGLE)}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from coincidence.events import WINDOW_SHIFT
-from daq.folder.blocks import BlockKind
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.singles_log import SinglesReader
 from daq.replay.sort_again import verify
@@ -20,6 +19,7 @@ from emulator.engines.emulation import frames_of_run
 from emulator.engines.prepare import prepare
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 
 PEAK = "Lu-177_208"
 PERIODS = 60

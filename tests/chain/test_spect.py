@@ -13,7 +13,6 @@ import pytest
 
 from coincidence.events import angles_of_singles
 from daq.folder import singles_log
-from daq.folder.blocks import BlockKind
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.singles_log import SinglesReader
 from daq.path.takers import projections
@@ -25,6 +24,7 @@ from emulator.engines.prepare import prepare
 from hw.messages.source import SourceReport
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 from recon.spect.offline import reconstruct_spect
 from recon.spect.run import SpectOptions
 from recon.spect.run_input import spect_run

@@ -17,10 +17,10 @@ import pytest
 
 from daq.client.client import ClientError
 from daq.client.event_reader import EventReader
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.singles_log import SinglesReader
 from daq.replay.sort_again import verify
+from hw.wire.block_layout import BlockKind
 
 pytestmark = pytest.mark.processes
 

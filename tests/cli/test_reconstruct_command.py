@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from daq.cli import main
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import FILE_NAME, ListmodeReader, ListmodeWriter
 from daq.folder.run_config import RunConfig, default_settings
 from daq.service.run import Run
@@ -20,6 +19,7 @@ from emulator.config import EmulatorConfig
 from emulator.engines.emulation import frames_of_run
 from emulator.engines.prepare import prepare
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 from recon.core.frames import TimeSelection
 from recon.core.grid import ReconError
 from recon.offline.run_reader import LogIndex, run_data

@@ -16,8 +16,8 @@ from daq.cli.common import CommandError
 from daq.cli.images.asked_options import given, refuse_foreign
 from daq.cli.images.reconstruct_spect import spect_options
 from daq.errors import LogError
-from daq.folder.blocks import BlockKind
 from daq.folder.singles_log import SinglesReader, SinglesWriter
+from hw.wire.block_layout import BlockKind
 from recon.core.asked import OptionsError
 from recon.offline.options import ReconOptions
 from recon.spect.run import SpectOptions

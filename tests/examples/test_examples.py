@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from emulator.object.catalogue import make_phantom, mu_map_on_grid
 from hw.scanner.preset_file import load_scanner
+from hw.wire.block_layout import BlockKind
 from rigs.acquisition_process import Acquisition, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]

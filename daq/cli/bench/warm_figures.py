@@ -95,7 +95,8 @@ def _live_latency() -> Work:
     """
     from coincidence.events import COINCIDENCE
     from daq.path.pipeline import pairs_in_view
-    from hw.messages.codec import CoincidenceBatch, RunBegin, decode_as, encode
+    from hw.messages.codec import decode_as, encode
+    from hw.messages.imager import CoincidenceBatch, RunBegin
     from hw.messages.sort_settings import SortSettings
     from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
     from recon.core.scanner_tables import ReconSystem

@@ -145,8 +145,8 @@ class _Parts:
 
     def __iter__(self) -> Iterator[Part]:
         from daq.folder import listmode_log as listmode
-        from daq.folder.blocks import BlockKind
         from daq.folder.listmode_log import ListmodeReader
+        from hw.wire.block_layout import BlockKind
 
         path = self._folder / listmode.FILE_NAME
         size = max(1, path.stat().st_size)

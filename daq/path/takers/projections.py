@@ -18,7 +18,7 @@ from daq.folder.run_folder import write_arrays
 from daq.path.pipeline import Output, Taker
 from daq.path.takers.rates import Recent
 from hw.jit import Array, kernel
-from hw.messages.codec import Projections
+from hw.messages.pictures import Projections
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.description import Scanner
 

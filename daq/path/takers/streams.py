@@ -13,13 +13,13 @@ import numpy as np
 from coincidence.events import WINDOW_SHIFT
 from coincidence.sorter import count_timing
 from coincidence.tew import tew_of_run
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeWriter, Records, RecordsHash
 from daq.folder.singles_log import SinglesWriter
 from daq.path.pipeline import Output, Taker
 from daq.path.takers.rates import ModuleMeter
 from hw.messages.sort_settings import SortSettings
 from hw.messages.telemetry import Telemetry
+from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import TICK_PS_NUM, TICK_PS_SHIFT
 
 TICK_PS = TICK_PS_NUM / 2**TICK_PS_SHIFT

@@ -13,8 +13,8 @@ from daq import cli
 from daq.calibration.energy_spectra import check_map, spectra_of_run
 from daq.calibration.photopeaks import GRID_511
 from daq.cli.calibrate.kind import calibration_kinds
-from daq.folder.calibration_arrays import MASKED_BY_HAND, REJECTED
-from daq.folder.calibration_set import CalibrationSetError, load_set, new_set, save_set
+from daq.folder.calibration_arrays import MASKED_BY_HAND, REJECTED, CalibrationSetError
+from daq.folder.calibration_set import load_set, new_set, save_set
 from emulator.config import EmulatorConfig
 from emulator.object.shapes import cylinder
 from hw.scanner.preset_file import load_scanner

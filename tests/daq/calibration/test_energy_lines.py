@@ -7,7 +7,8 @@ import pytest
 
 from daq.calibration.energy_fit import LineSpectra, calibrate_lines, parse_line
 from daq.calibration.energy_spectra import BINS, line_grid
-from daq.folder.calibration_set import CalibrationSetError, Status
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
 from rigs.calibration_runs import BENCH
 
 N = BENCH.n_crystals

@@ -12,7 +12,8 @@ from daq.calibration.lutetium_spectra import (
     STEP_keV,
     parts,
 )
-from daq.folder.calibration_set import CalibrationSetError, Status
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
 from emulator.config import EmulatorConfig
 from hw.physics.lutetium import ENDPOINT_KEV, beta_spectrum
 from hw.scanner.preset_file import load_scanner

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.calibration.masked_crystals import find_masked
-from daq.folder.calibration_arrays import MASKED_DEAD, MASKED_NOISY
-from daq.folder.calibration_set import CalibrationSetError, new_set
+from daq.folder.calibration_arrays import MASKED_DEAD, MASKED_NOISY, CalibrationSetError
+from daq.folder.calibration_set import new_set
 from emulator.config import EmulatorConfig
 from emulator.object.shapes import cylinder
 from hw.scanner.description import Scanner

@@ -17,13 +17,14 @@ from daq.calibration.normalisation_model import SourceModel, expected_fans, sour
 from daq.calibration.normalisation_source import NormalisationSource
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import Status
-from daq.folder.listmode_log import FILE_NAME, BlockKind, ListmodeReader
+from daq.folder.listmode_log import FILE_NAME, ListmodeReader
 from daq.folder.run_config import RunConfig
 from daq.service.run import Run
 from hw.physics import block_efficiency
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
+from hw.wire.block_layout import BlockKind
 from oracles.normalisation_factors import crystal_factor, pair_factor
 from oracles.normalisation_truth import (
     Cylinder,

@@ -14,7 +14,8 @@ from daq.calibration.energy_fit import LineSpectra, calibrate_lines
 from daq.calibration.energy_spectra import BINS, spectra_of_run
 from daq.calibration.photopeaks import GRID_511, fit_peaks
 from daq.calibration.skew_fit import calibrate_skew
-from daq.folder.calibration_set import CalibrationSetError, Status
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
 from hw.scanner.geometry import build_geometry
 from rigs.calibration_runs import BENCH, BenchRun, synthetic_pairs
 

@@ -7,7 +7,8 @@ import pytest
 
 from daq.calibration.coincidence_pairs import PAIR
 from daq.calibration.walk_fit import MOST_ERROR_PS, WalkResult, calibrate_walk
-from daq.folder.calibration_set import CalibrationSetError, Status
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import Status
 from rigs.calibration_runs import BENCH, add_walk, synthetic_pairs
 
 N = BENCH.n_crystals

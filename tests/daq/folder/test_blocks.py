@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import daq.folder.blocks as blocks_module
 from daq.errors import LogError, StorageError
-from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
-from hw.wire.block_layout import BLOCK_HEADER_BYTES
+from daq.folder.blocks import BlockReader, BlockWriter
+from hw.wire.block_layout import BLOCK_HEADER_BYTES, BlockKind
 
 HEAD = {"format": "a test", "µ": 1}
 PAYLOADS = [b"first", b"", b"x" * 300, b"last one"]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from daq import cli
+from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import (
     FILE_NAME,
     CalibrationSet,
-    CalibrationSetError,
     Source,
     Status,
     load_set,

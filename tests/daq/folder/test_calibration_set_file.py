@@ -13,10 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.folder import calibration_set
-from daq.folder.calibration_arrays import REJECTED, SPECS, STATUS_NAMES, all_specs
+from daq.folder.calibration_arrays import (
+    REJECTED,
+    SPECS,
+    STATUS_NAMES,
+    CalibrationSetError,
+    all_specs,
+)
 from daq.folder.calibration_set import (
     CalibrationSet,
-    CalibrationSetError,
     Status,
     load_set,
     new_set,

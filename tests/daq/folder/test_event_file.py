@@ -9,10 +9,10 @@ import pytest
 
 from coincidence.events import COINCIDENCE, SINGLE, TRIPLE
 from daq.errors import StorageError
-from daq.folder.blocks import BlockKind
 from daq.folder.event_file import check_event_file, open_event_file
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.singles_log import SinglesReader
+from hw.wire.block_layout import BlockKind
 
 
 def records(dtype: np.dtype, n: int) -> np.ndarray:

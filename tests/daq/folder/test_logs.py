@@ -10,10 +10,11 @@ import pytest
 import daq.folder.listmode_log as listmode_module
 from coincidence.events import COINCIDENCE
 from daq.errors import LogError
-from daq.folder.blocks import BlockKind, BlockReader, BlockWriter
+from daq.folder.blocks import BlockReader, BlockWriter
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter
 from daq.folder.raw_log import RawLogReader, RawLogWriter, split_frames
 from daq.path.frame_check import FrameChecker
+from hw.wire.block_layout import BlockKind
 from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from coincidence import order, pairs, select
 from coincidence.select import Calibration, CalibrationError, no_calibration
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader, ListmodeWriter
 from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_config import default_settings
@@ -21,6 +20,7 @@ from daq.path.books import Books, sent_by
 from daq.path.pipeline import pairs_in_view
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
+from hw.wire.block_layout import BlockKind
 from rigs.frames_factory import RUN_TAG, SentRun, sent_run
 from rigs.hashed_pipeline import HashedPipeline
 

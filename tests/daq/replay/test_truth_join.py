@@ -12,7 +12,6 @@ import pytest
 from coincidence.select import no_calibration
 from daq.cli import main
 from daq.errors import LogError
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.truth_file import TruthReader
@@ -28,6 +27,7 @@ from emulator.object.phantom import Phantom
 from emulator.object.shapes import cylinder
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 from hw.wire.truth_layout import (
     FILE_NAME,
     LABEL,

@@ -14,7 +14,7 @@ from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 from daq.errors import StorageError
 from daq.folder import listmode_log as listmode
 from daq.folder import singles_log
-from daq.folder.blocks import BlockKind
+from hw.wire.block_layout import BlockKind
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, ListmodeWriter
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.run_folder import run_config

@@ -13,7 +13,7 @@ from rigs.spect_presets import COLUMNS, HEAD, as_toml
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT, angles_of_singles
 from daq.folder import singles_log
-from daq.folder.blocks import BlockKind
+from hw.wire.block_layout import BlockKind
 from daq.folder.run_config import ANY_ENERGY, RunConfig, check_fits, default_settings
 from daq.folder.singles_log import SinglesReader
 from daq.path.takers import projections

@@ -6,7 +6,8 @@ import pytest
 import zmq
 
 from daq.service.data_sources import FORGET_AFTER_S, LOST_AFTER_S, Sources
-from hw.messages.codec import Message, decode, encode
+from hw.messages.base import Message
+from hw.messages.codec import decode, encode
 from hw.messages.imager import RunEnd
 from hw.messages.source import Heartbeat, Hello, SourceReport, Start, Stop, Welcome
 

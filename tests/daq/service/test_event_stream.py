@@ -13,7 +13,8 @@ import daq.service.event_stream as event_stream
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, TRIPLE
 from daq.client.event_reader import EventReader, Tally
 from daq.service.event_stream import EventStream
-from hw.messages.codec import MessageError, decode_as, encode
+from hw.messages.base import MessageError
+from hw.messages.codec import decode_as, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import EventBatch
 

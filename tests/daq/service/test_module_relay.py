@@ -11,8 +11,8 @@ from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.path.books import HitBooks
 from daq.service.relays import FaultRelay, ModuleRelay
-from hw.messages.codec import ModuleAnswer, ModuleOrder
 from hw.messages.commands import Command, Reply
+from hw.messages.modules import ModuleAnswer, ModuleOrder
 from hw.messages.source import FaultAnswer, FaultOrder, Hello, SourceReport
 
 EMULATOR = Hello(kind="emulator", scanner="bench2", modules=0)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daq.folder.calibration_set import CalibrationSetError, new_set, save_set
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import new_set, save_set
 from daq.folder.run_config import FACTORY, RunConfig
 from daq.service.own_calibration import calibrated
 from hw.messages.live_settings import LiveSettings

@@ -18,9 +18,11 @@ import zmq
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.errors import ServiceError
 from daq.service.sockets import ServiceSockets, bind_service
-from hw.messages.codec import ImageMessage, Message, decode, encode
+from hw.messages.base import Message
+from hw.messages.codec import decode, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import PLANES, Endpoints
+from hw.messages.pictures import ImageMessage
 
 OWNER = """
 import sys, time

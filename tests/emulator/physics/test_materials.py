@@ -13,10 +13,10 @@ from emulator.object.matter_classes import MOST_KINDS, attenuation, kinds_of
 from emulator.object.phantom import Phantom
 from emulator.object.photon_tracking import object_tables, track_object
 from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent, scatter_tables
+from emulator.physics.compositions import DENSITY_G_PER_CM3
 from emulator.physics.compton import MOST_KEV, density, sample_compton
 from emulator.physics.generate_cross_sections import mass_fractions
 from emulator.physics.materials import (
-    DENSITY_G_PER_CM3,
     MaterialError,
     cross_sections,
     mu_per_mm,

@@ -17,7 +17,8 @@ from emulator.engines.emulation import frames_of_run
 from emulator.engines.prepare import prepare
 from emulator.fault_kinds import FaultPlan
 from emulator.process.service import EmulatorService
-from hw.messages.codec import Message, decode, encode
+from hw.messages.base import Message
+from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.source import Hello, Shutdown, SourceReport, Start, Stop, Welcome
 from oracles.emulation import decode_frame

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gui.link.daq_view import Link
-from hw.messages.codec import MESSAGE_VERSION, encode
+from hw.messages.base import MESSAGE_VERSION
+from hw.messages.codec import encode
 from hw.messages.endpoints import Endpoints
 from rigs.gui.feeder import Feeder, Script
 

@@ -14,11 +14,12 @@ from hw.messages.corrections import CORRECTIONS, PET_NAMES, CorrectionKind
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
+from recon.core.asked import OptionsError
 from recon.core.correction_record import CorrectionError
 from recon.core.frames import TimeSelection
 from recon.core.quantification import ActivityCalibration
 from recon.offline.frame_counts import Tally
-from recon.offline.options import OptionsError, ReconOptions
+from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Extras, reconstruct
 from recon.offline.run_data import RunData
 

@@ -10,7 +10,8 @@ from recon.core.events import EventList, Lors
 from recon.core.grid import GridError, ImageGrid
 from recon.core.tof import TofModel
 from recon.em.event_store import EventStore
-from recon.em.list_mode_osem import OsemError, osem
+from recon.em.list_mode_osem import osem
+from recon.em.problem import OsemError
 from recon.projector.operator import Projector
 
 GRID = ImageGrid((7, 6, 5), (4.0, 4.0, 5.0))

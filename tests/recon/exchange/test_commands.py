@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from daq.cli import main
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig, default_settings
 from daq.importers.coincidence_run import write_coincidence_run
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 from oracles.safir_reader import read_safir
 from rigs.exchange_data import made_records
 

@@ -13,10 +13,11 @@ import pytest
 import zmq
 
 from coincidence.events import COINCIDENCE
-from hw.messages.codec import ImageMessage, decode_as, encode
+from hw.messages.codec import decode_as, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd
 from hw.messages.live_settings import LiveSettings
+from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records

@@ -10,9 +10,9 @@ import pytest
 
 import recon.live.corrections
 from daq.folder.calibration_set import new_set, save_set
-from hw.messages.codec import ImageMessage
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.live_settings import LiveSettings
+from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records

@@ -15,13 +15,13 @@ import pytest
 
 import recon
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
-from daq.folder.blocks import BlockKind
 from daq.folder.listmode_log import ListmodeWriter
 from daq.folder.raw_log import RawLogWriter
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.singles_log import SinglesWriter, singles_head
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.preset_file import load_scanner, parse_scanner, scanner_to_toml_text
+from hw.wire.block_layout import BlockKind
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FRAME_PERIOD_PS, pack_words
 from recon import ReconError, open_run, reconstruct

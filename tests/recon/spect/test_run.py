@@ -14,7 +14,7 @@ import pytest
 
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
 from hw.arrays import Records
-from hw.messages.codec import MessageError
+from hw.messages.base import MessageError
 from hw.messages.imager import RunBegin, RunEnd, SinglesBatch
 from hw.messages.sort_settings import SortSettings
 from hw.physics.energy_windows import spect_windows

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import zmq
 
-from hw.messages.codec import ImageMessage, Projections, decode_as, encode
+from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
-from hw.messages.pictures import DynamicFrame
+from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.messages.telemetry import JournalEntry, Telemetry
 from hw.physics.energy_windows import spect_windows
