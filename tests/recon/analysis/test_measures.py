@@ -89,7 +89,7 @@ def test_the_mean_of_a_ramp_is_its_value_at_the_centre():
     ("text", "words"),
     [
         ("hot:sphere:1,2,3", "NAME:KIND"),
-        ("hot:ball:1,2,3:4", "none of sphere"),
+        ("hot:ball:1,2,3:4", "not one of sphere"),
         ("hot:sphere:1,2,3:-4", "above 0"),
         ("hot:box:1,2,3:4", "3 sizes"),
         ("hot:sphere:1,2:4", "NAME:KIND"),
