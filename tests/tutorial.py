@@ -31,7 +31,7 @@ READERS_FOLDER = "~/tutorial"
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.M | re.S)
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^):]+)\)")
-NUMBER = re.compile(r"\b[0-9a-f]{16,}\b|[-+−]?\d+(?:[.,:]\d+)*(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"-?\b[0-9a-f]{16,}\b|[-+−]?\d+(?:[.,:]\d+)*(?:e[-+]?\d+)?")
 LEFT_OUT = "…"
 STEP_S = 240.0
 COLOURS = 256

@@ -129,7 +129,7 @@ def test_what_a_host_before_left_behind_is_ended(state, command):
 
 def test_no_bias_is_ordered_once_the_link_process_leaves():
     session = ScriptedSession()
-    with pytest.raises(NotReady, match="leaving"):
+    with pytest.raises(NotReady, match="ending"):
         bring_up(session, ModuleSetup({}, 56_000), 3, give_up=lambda: True)  # type: ignore[arg-type]
     assert "bias" not in session.commands
 
