@@ -266,7 +266,7 @@ def test_a_worker_of_another_protocol_cannot_be_compared_with(
             (tmp_path / room).symlink_to(repository / room)
     worker = tmp_path / "daq/cli/bench/worker.py"
     worker.write_text(worker.read_text().replace("PROTOCOL = 1", "PROTOCOL = 99"))
-    with pytest.raises(CannotCompare, match="speaks protocol 99"):
+    with pytest.raises(CannotCompare, match="uses protocol 99"):
         BuildWorker(tmp_path, "base")
 
 
