@@ -142,7 +142,7 @@ NAMES = "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n"
     "text, error, words",
     [
         ("t_s,x_mm\n0,1\n", TableError, "no column y_mm"),
-        (NAMES + "1,0,0,0,0,0,0\n0,0,0,0,0,0,0\n", MotionError, "back"),
+        (NAMES + "1,0,0,0,0,0,0\n0,0,0,0,0,0,0\n", MotionError, "not decrease"),
         (NAMES + "1,0,0,0,0,0,far\n", TableError, "row 2"),
     ],
 )
