@@ -18,13 +18,15 @@ from recon import open_run
 run = open_run(sys.argv[1] if len(sys.argv) > 1 else "runs/last")
 
 again = resort(run.folder, run.settings)
-print(f"own settings: {again.prompts} prompts, same bits: {again.hash == run.summary['hash']}")
+print(
+    f"own settings: {again.counts.prompts} prompts, same bits: {again.hash == run.summary['hash']}"
+)
 
 for window_ps in (500, 1000, 2000, 4000):
     settings = changed_settings(run.settings, {"window_ps": window_ps})
     found = resort(run.folder, settings)
-    randoms = found.delayeds / settings.delayed_factor
-    print(f"τ = {window_ps} ps: {found.prompts} prompts, {randoms:.0f} randoms")
+    randoms = found.counts.delayeds / settings.delayed_factor
+    print(f"τ = {window_ps} ps: {found.counts.prompts} prompts, {randoms:.0f} randoms")
 
 # What is narrower than the run's windows needs no sorting: choose among the prompts.
 narrow = sum(

@@ -42,4 +42,6 @@ path = save_set(own, Path(f"own-gains-{time.time_ns()}.npz"))  # a set is never 
 print(f"{path}: {(found == Status.FITTED).sum()} of {n} crystals, σ {100 * peak.std() / 511:.1f} %")
 
 before, after = resort(run.folder), resort(run.folder, calibration=own)
-print(f"prompts before {before.prompts} ({before.calibration}), after {after.prompts}")
+print(
+    f"prompts before {before.counts.prompts} ({before.calibration}), after {after.counts.prompts}"
+)
