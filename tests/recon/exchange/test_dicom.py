@@ -11,8 +11,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from hw.errors import FileWriteError
 from recon.core.frame_times import FrameTime
-from recon.core.grid import ImageGrid
+from recon.core.grid import GridError, ImageGrid
 from recon.exchange.errors import ExchangeError
 from recon.exchange.images.dicom_nm import write_dicom_nm
 from recon.exchange.images.dicom_pet import write_dicom_pet
@@ -212,7 +213,7 @@ def test_spect_frames_become_files_of_one_series(tmp_path: Path) -> None:
 def test_what_is_no_image_is_refused(
     tmp_path: Path, values: np.ndarray, frames: list[FrameTime], words: str
 ) -> None:
-    with pytest.raises(ExchangeError, match=words):
+    with pytest.raises(GridError, match=words):
         write_dicom_pet(tmp_path / "pet", values.astype(np.float32), GRID, frames, ABOUT)
     assert list(tmp_path.iterdir()) == []
 
@@ -227,6 +228,6 @@ def test_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     folder = tmp_path / "pet"
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExchangeError, match=r"thesis\.tex"):
+    with pytest.raises(FileWriteError, match=r"thesis\.tex"):
         write_dicom_pet(folder, image(1), GRID, FRAMES["static"], ABOUT)
     assert (folder / "thesis.tex").read_text() == "years of work"

@@ -13,8 +13,7 @@ import pytest
 from hw.errors import FileWriteError
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime
-from recon.core.grid import ImageGrid
-from recon.exchange.errors import ExchangeError
+from recon.core.grid import GridError, ImageGrid
 from recon.exchange.images.interfile import write_interfile
 from recon.exchange.images.nifti import write_nifti
 
@@ -76,7 +75,7 @@ def test_packed_nifti_is_the_same_to_the_byte(tmp_path: Path) -> None:
 
 
 def test_volumes_without_frames_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExchangeError, match="2 volumes and 0 frames"):
+    with pytest.raises(GridError, match="2 volumes and 0 frames"):
         write_nifti(tmp_path / "a.nii", IMAGE, GRID, {})
 
 
