@@ -21,11 +21,12 @@ MEASURED_S = 0.08
 """Processor time spent at each of the two activities."""
 
 FEWEST_SLICES, MOST_SLICES = 3, 40
-SHARE_OF_ONE = 0.35
-"""Of a single processor that all processes share; the imager takes what is left."""
+SHARE_OF_ONE = 0.12
+"""Of a single processor that all processes share."""
 
-KEPT_FREE = 0.9
-"""Processors left to the others where there are several."""
+SHARE_OF_MORE = 0.55
+"""Of each processor but the first. Far from 1: two processors may be halves of one, and what was
+measured alone then takes more."""
 
 MOST_OF_A_THREAD = 0.85
 MOST_THREADS = 8
@@ -73,7 +74,7 @@ def followed_Bq(config: EmulatorConfig, instrument: Instrument, *, cores: int) -
     low, high = (_load(config, instrument, activity_Bq) for activity_Bq in (low_Bq, high_Bq))
     per_Bq = max((high - low) / (high_Bq - low_Bq), 1e-12)
     idle = max(0.0, low - per_Bq * low_Bq)
-    share = SHARE_OF_ONE if cores == 1 else cores - KEPT_FREE
+    share = SHARE_OF_ONE if cores == 1 else SHARE_OF_MORE * (cores - 1)
     share = min(share, MOST_OF_A_THREAD * config.threads + idle)
     return rounded_down(max(share - idle, 0.01) / per_Bq)
 

@@ -32,7 +32,7 @@ def test_an_activity_is_rounded_down_by_less_than_a_third(activity_Bq: float) ->
 def test_more_processors_follow_more(instrument: Instrument) -> None:
     config = msgspec.structs.replace(CONFIG, threads=8)
     one, many = (followed_Bq(config, instrument, cores=cores) for cores in (1, 8))
-    assert many > 3 * one  # the others' share is 0.65 of one processor, and 0.9 of eight
+    assert many > 3 * one  # a seventh of one processor, half of the eight but one
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, *, follows_Bq: float) -> None:
