@@ -130,9 +130,15 @@ def test_the_rooms_import_what_the_project_declares_and_nothing_else() -> None:
 
 def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:
     generators = {path for path in files_of(*ROOMS) if is_generator(path)}
-    used = imported_distributions(files_of("tests", "benchmarks", "docs") | generators)
+    files = files_of("tests", "benchmarks", "docs") - files_of("docs/site")
+    used = imported_distributions(files | generators)
     used |= COMMANDS | PLUGINS | BY_OTHERS | DATA
     assert used - names_of(RUN) - names_of(GROUPS["peers"]) == names_of(GROUPS["test"])
+
+
+def test_what_builds_the_site_is_declared_with_it() -> None:
+    used = imported_distributions(files_of("docs/site"))  # nothing where the site is not built
+    assert used <= names_of(GROUPS["docs"])
 
 
 def test_msgpack_the_owners_format_is_read_by_another_program_than_wrote_it() -> None:
