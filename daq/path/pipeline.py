@@ -9,6 +9,7 @@ clock, and no I/O but the raw log.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,21 +112,21 @@ class Output:
         return self.progress.watermark_ps
 
 
-class Taker:
+class Taker(ABC):
     """Takes a run's outputs, one after another, and summarises them at the end."""
 
+    @abstractmethod
     def take(self, output: Output) -> None:
         """Take the output of a batch of frames; may raise StorageError."""
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027  (most have nothing open)
         """Close what is open after the last output."""
 
     def summary(self) -> dict[str, Any]:
         """Return its part of the run's summary (docs/file-format.md)."""
         return {}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> None:  # noqa: B027  (most have no tables)
         """Write its tables to a run's folder; raises StorageError."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import threading
@@ -20,7 +21,6 @@ from daq.folder.run_config import RunConfig, default_settings
 from daq.service.service import DaqService
 from gui.app.console import application
 from gui.app.window import ConsoleWindow
-from hw.jit import kernel
 from hw.messages.endpoints import Endpoints
 from hw.messages.source import Hello, Start
 from hw.messages.source_link import SourceLink
@@ -141,7 +141,6 @@ def test_compiled_stops_are_kernels_of_their_file() -> None:
         source = (ROOT / file).read_text(encoding="utf-8")
         assert f"def {name}(" in source, f"{file} has no {name}"
         assert compiled == bool(re.search(rf"^@\w*kernel\ndef {name}\(", source, re.MULTILINE))
-    assert callable(kernel)
 
 
 def first_not_met(calls: list[tuple[str, str]]) -> tuple[str, str] | None:
@@ -160,7 +159,6 @@ def test_events_come_by_in_this_order(house: House) -> None:
         run_tag = house.begin()
         trace.calls.clear()
         house.send(run_tag)
-        try:
+        with contextlib.suppress(AssertionError):  # the stop that is missing says more
             house.turn_until(lambda: first_not_met(list(trace.calls)) is None)
-        except AssertionError:
-            pytest.fail(f"{first_not_met(trace.calls)} is not on the way, or comes before another")
+    assert first_not_met(trace.calls) is None
