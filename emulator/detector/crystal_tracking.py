@@ -28,8 +28,8 @@ from emulator.physics.photons import (
     Z,
     scatter_compton,
 )
-from emulator.physics.random_numbers import exponential, uniform
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import exponential, uniform
 from hw.scanner.description import Scanner
 
 CRYSTAL_CUT_KEV = 20.0

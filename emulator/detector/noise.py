@@ -15,9 +15,9 @@ import numpy.typing as npt
 from emulator.detector.raw_position import raw_address
 from emulator.detector.response import ENERGY_SATURATED_DKEV
 from emulator.physics.photons import State
-from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.slices import NOISE
 from hw.jit import kernel
+from hw.physics.random_numbers import exponential, seed_stream, uniform
 from hw.scanner.description import Scanner
 
 NOISE_EXCESS = 0.5

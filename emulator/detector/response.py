@@ -35,9 +35,9 @@ from emulator.detector.miscalibration import (
     draw_crystals,
 )
 from emulator.detector.raw_position import raw_bin, raw_share
-from emulator.physics.random_numbers import exponential, normal, uniform
 from hw.jit import bare_kernel
 from hw.physics.constants import FWHM_PER_SIGMA, LIGHT_MM_PER_PS, REFERENCE_KEV
+from hw.physics.random_numbers import exponential, normal, uniform
 from hw.scanner.description import RAW_POSITION_BINS, Scanner
 
 TRIGGER_LATENCY_PS = 20_000

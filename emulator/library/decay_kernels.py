@@ -17,10 +17,10 @@ from emulator.detector.response import (
 )
 from emulator.library.kernel_tables import LibraryTables
 from emulator.physics.photons import State
-from emulator.physics.random_numbers import exponential, next_word, seed_stream, uniform
 from emulator.slices import DECAYS, DEPOSITS, TALLY_SIZE
 from hw.jit import bare_kernel
 from hw.physics.constants import REFERENCE_KEV
+from hw.physics.random_numbers import exponential, next_word, seed_stream, uniform
 
 MOST_DEPOSITS_OF_A_DECAY = 64
 _BATCH = 64

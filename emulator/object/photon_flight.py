@@ -12,8 +12,8 @@ import math
 from emulator.object.photon_tracking import MIXED, ObjectTables, box_crossing
 from emulator.physics.atomic_scatter import BOUND_PER_A, FREE_TRANSFER2, KEV_ANGSTROM, ScatterTables
 from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z
-from emulator.physics.random_numbers import exponential, uniform
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import exponential, uniform
 
 _BLOCK_SHIFT = 2
 ABSORBED_THERE, COHERENT_THERE, COMPTON_THERE = range(3)

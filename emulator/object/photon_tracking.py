@@ -23,8 +23,8 @@ from emulator.physics.atomic_scatter import (
     scatter_tables,
 )
 from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, SCATTERS, Photon, State, X, Y, Z
-from emulator.physics.random_numbers import exponential_and_uniform, uniform
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import exponential_and_uniform, uniform
 
 OBJECT_CUT_KEV = 60.0
 """Photons scattered below this are dropped: they can no longer pass a 100 keV trigger. A lower

@@ -21,8 +21,8 @@ from emulator.object.source_sampling import (
 from emulator.physics.emission import EmissionTables
 from emulator.physics.photons import State
 from emulator.physics.positron_range import draw_radius_mm
-from emulator.physics.random_numbers import in_disc, uniform
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import in_disc, uniform
 
 AT_ONCE = 32
 NUCLIDE, REGION, MODE = range(3)

@@ -30,7 +30,6 @@ from emulator.object.pose import to_object
 from emulator.pet.pair_transport import MOST_MODULES_PER_PHOTON, Scratch, TransportTables, fly
 from emulator.physics.compositions import DENSITY_G_PER_CM3
 from emulator.physics.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
-from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.slices import DEPOSITS, LUTETIUM, OVERFLOWED
 from emulator.truth_labels import begin_photon, lutetium_number, write_label
 from hw.jit import kernel
@@ -43,6 +42,7 @@ from hw.physics.lutetium import (
     GAMMA_KEV,
     HALF_LIFE_S,
 )
+from hw.physics.random_numbers import exponential, seed_stream, uniform
 from hw.scanner.description import Scanner
 from hw.wire.truth_layout import LUTETIUM_DECAY
 

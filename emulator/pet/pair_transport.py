@@ -41,7 +41,6 @@ from emulator.physics.photons import (
     DX,
     DY,
     DZ,
-    ELECTRON_REST_KEV,
     ENERGY,
     PATH,
     PHOTON_SIZE,
@@ -53,11 +52,11 @@ from emulator.physics.photons import (
     Z,
     aim_isotropic,
 )
-from emulator.physics.random_numbers import exponential, normal, seed_stream, uniform
 from emulator.slices import DECAYS, DEPOSITS, OVERFLOWED, PAIRS, PHOTONS, TALLY_SIZE
 from emulator.truth_labels import begin_photon, decay_number, no_labels, write_label
 from hw.jit import bare_kernel
-from hw.physics.constants import FWHM_PER_SIGMA
+from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
+from hw.physics.random_numbers import exponential, normal, seed_stream, uniform
 from hw.wire.truth_layout import ANNIHILATION, LABEL, LINE
 
 NON_COLLINEARITY_FWHM_RAD = math.radians(0.5)

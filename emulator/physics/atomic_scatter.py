@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.physics.compton import sample_compton
 from emulator.physics.materials import ScatteringFunctions, scattering_functions
 from emulator.physics.photons import ENERGY, Photon, State, turn_anyhow
-from emulator.physics.random_numbers import uniform
 from hw.jit import bare_kernel
+from hw.physics.compton import sample_compton
+from hw.physics.random_numbers import uniform
 
 KEV_ANGSTROM = 12.398420  # h·c, CODATA 2018
 FREE_TRANSFER2 = 64.0

@@ -22,10 +22,10 @@ import numpy.typing as npt
 from scipy.special import erf
 
 from emulator.physics.photons import State
-from emulator.physics.random_numbers import uniform
 from hw.jit import bare_kernel
 from hw.physics.beta_spectrum import energy_quantiles
 from hw.physics.nuclides import Positron
+from hw.physics.random_numbers import uniform
 
 RANGE_BINS = 1024
 MOST_SCALE = 5.0

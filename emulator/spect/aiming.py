@@ -19,10 +19,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator.physics.photons import ELECTRON_REST_KEV, State
-from emulator.physics.random_numbers import uniform
+from emulator.physics.photons import State
 from emulator.spect.collimator import CollimatorTables, least_septa_mm
 from hw.jit import bare_kernel
+from hw.physics.constants import ELECTRON_REST_KEV
+from hw.physics.random_numbers import uniform
 
 ENERGY_STEP_KEV = 4.0
 _LEAST_COSINE = 0.1  # at 84° the path in septa is ten times that of a ray along the holes

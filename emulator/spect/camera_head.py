@@ -39,8 +39,8 @@ from emulator.physics.photons import (
     aim_isotropic,
     scatter_compton,
 )
-from emulator.physics.random_numbers import exponential, uniform
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import exponential, uniform
 from hw.scanner.description import Scanner
 
 _FAR = 1e30

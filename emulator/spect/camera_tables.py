@@ -14,11 +14,11 @@ from emulator.object.source_sampling import SourceTables
 from emulator.physics.atomic_scatter import BOUND_PER_A, KEV_ANGSTROM, ScatterTables
 from emulator.physics.emission import Source, emitted_lines
 from emulator.physics.materials import klein_nishina
-from emulator.physics.photons import ELECTRON_REST_KEV
 from emulator.spect.aiming import ENERGY_STEP_KEV, AimTables, aim_tables
 from emulator.spect.camera_head import HeadTables, head_tables
 from emulator.spect.collimator import CollimatorTables, collimator_tables
 from emulator.spect.septa_library import SEPTA_LEAST_KEV, SeptaTables, septa_tables
+from hw.physics.constants import ELECTRON_REST_KEV
 from hw.scanner.description import Scanner
 
 DIRECT, SCATTERED = 0, 1

@@ -40,12 +40,12 @@ from emulator.object.photon_flight import ABSORBED_THERE, COHERENT_THERE, draw_f
 from emulator.object.source_sampling import place_decays
 from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent
 from emulator.physics.photons import ENERGY, PATH, SCATTERS, X, Y, Z, aim_isotropic
-from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.slices import OVERFLOWED
 from emulator.spect.camera_tables import DIRECT, SpectTables
 from emulator.spect.sight_of_camera import SpectScratch, look
 from emulator.truth_labels import begin_photon, decay_number
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import exponential, seed_stream, uniform
 from hw.wire.truth_layout import ANNIHILATION, LINE
 
 

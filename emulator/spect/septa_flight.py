@@ -28,7 +28,6 @@ from emulator.physics.photons import (
     DX,
     DY,
     DZ,
-    ELECTRON_REST_KEV,
     ENERGY,
     PATH,
     PHOTON_SIZE,
@@ -39,11 +38,12 @@ from emulator.physics.photons import (
     Z,
     aim_isotropic,
 )
-from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.spect.aiming import klein_nishina_per_sr
 from emulator.spect.camera_head import between
 from emulator.spect.collimator import CollimatorTables, cell_centre, septa_share
 from hw.jit import bare_kernel, kernel
+from hw.physics.constants import ELECTRON_REST_KEV
+from hw.physics.random_numbers import exponential, seed_stream, uniform
 
 IN_U, IN_V, IN_W, AWAY_U, AWAY_V, OUT_U, OUT_V, OUT_W, OUT_KEV, IS_K = range(10)
 RECORD_SIZE = 10

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from emulator.physics.atomic_scatter import BOUND_PER_A, KEV_ANGSTROM, ScatterTables, scatter_tables
 from emulator.physics.materials import cross_sections, klein_nishina
-from emulator.physics.photons import ELECTRON_REST_KEV
 from emulator.spect.collimator import CollimatorTables, lattice_tables
 from emulator.spect.septa_flight import RECORD_SIZE, SeptaMatter, fill_records
+from hw.physics.constants import ELECTRON_REST_KEV
 from hw.scanner.description import Collimator
 
 K_LINES = {"Pb": (0.760, 88.005, 74.2, 85.3, 0.209), "W": (0.767, 69.525, 58.8, 67.5, 0.204)}

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, Photon, State, X, Y, Z
-from emulator.physics.random_numbers import uniform
 from emulator.spect.septa_flight import (
     AWAY_U,
     AWAY_V,
@@ -26,6 +25,7 @@ from emulator.spect.septa_flight import (
     OUT_W,
 )
 from hw.jit import bare_kernel
+from hw.physics.random_numbers import uniform
 
 if TYPE_CHECKING:
     from emulator.spect.collimator import CollimatorTables

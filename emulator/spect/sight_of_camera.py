@@ -20,7 +20,6 @@ from emulator.physics.photons import (
     DX,
     DY,
     DZ,
-    ELECTRON_REST_KEV,
     ENERGY,
     PATH,
     PHOTON_SIZE,
@@ -31,7 +30,6 @@ from emulator.physics.photons import (
     Y,
     Z,
 )
-from emulator.physics.random_numbers import exponential, uniform
 from emulator.slices import DEPOSITS
 from emulator.spect.aiming import ENERGY_STEP_KEV, choose_cosine, klein_nishina_per_sr
 from emulator.spect.camera_head import FROM_BACKING, HEAD_DEPOSIT_SIZE, between, track_head
@@ -46,6 +44,8 @@ from emulator.spect.septa_playback import (
 )
 from emulator.truth_labels import no_labels, write_label
 from hw.jit import bare_kernel
+from hw.physics.constants import ELECTRON_REST_KEV
+from hw.physics.random_numbers import exponential, uniform
 from hw.wire.truth_layout import LABEL
 
 PENETRATED, BACKSCATTERED, SEPTAL = 1, 2, 4

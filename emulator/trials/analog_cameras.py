@@ -31,13 +31,13 @@ from emulator.physics.photons import (
     Z,
     aim_isotropic,
 )
-from emulator.physics.random_numbers import exponential, seed_stream, uniform
 from emulator.spect.camera_head import HeadTables, between, track_head
 from emulator.spect.camera_tables import SpectTables
 from emulator.spect.collimator import CollimatorTables, cell_centre
 from emulator.spect.septa_flight import SeptaMatter
 from emulator.spect.sight_of_camera import SpectScratch
 from hw.jit import bare_kernel, kernel
+from hw.physics.random_numbers import exponential, seed_stream, uniform
 
 SEEN_KEV, SEEN_U, SEEN_SCATTERS, SEEN_KIND, SEEN_COLUMNS = range(5)
 

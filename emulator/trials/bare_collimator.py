@@ -15,13 +15,13 @@ import numpy.typing as npt
 from emulator.detector.crystal_tracking import DEPOSIT_KEV
 from emulator.engines.instrument import Instrument
 from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, PHOTON_SIZE, X, Y, Z
-from emulator.physics.random_numbers import seed_stream, uniform
 from emulator.spect.camera_head import HEAD_DEPOSIT_SIZE, HeadTables, track_head
 from emulator.spect.collimator import CollimatorTables
 from emulator.spect.septa_flight import SeptaMatter
 from emulator.spect.septa_library import septa_matter
 from emulator.trials.analog_cameras import ENDED, through_septa, to_crystal
 from hw.jit import kernel
+from hw.physics.random_numbers import seed_stream, uniform
 
 
 def energies_behind(

@@ -22,8 +22,8 @@ from emulator.physics.photons import (
     X,
     scatter_compton,
 )
-from emulator.physics.random_numbers import seed_stream
 from hw.jit import kernel
+from hw.physics.random_numbers import seed_stream
 
 SLAB_MM = 100.0
 

@@ -64,7 +64,14 @@ MARGIN_MM = 10.0
 
 NEIGHBOURS = 15
 
-SOURCES = ("block_efficiency", "block_tracking", "photon_kernels", "scintillator", "compton")
+SOURCES = (
+    "block_efficiency",
+    "block_tracking",
+    "photon_kernels",
+    "random_numbers",
+    "scintillator",
+    "compton",
+)
 """Files whose change makes what is kept useless."""
 
 
@@ -243,14 +250,18 @@ def _refined(side_u: F8, side_v: F8, nodes: npt.NDArray[np.int64]) -> tuple[F4, 
 def _energy_tables(scanner: Scanner, lld_keV: float, uld_keV: float) -> tuple[F8, F8, F8]:
     """Return µ, photoelectric share and probability of being counted, by energy, (512,) each."""
     energy = np.arange(512.0)
-    above = np.maximum(energy, ABSORBED_BELOW_KEV)
-    material = scanner.module.material
-    mu = LINEAR_ATTENUATION_PER_MM[material] * relative_attenuation(material, above)
-    over = photo_share(material, above)
     width = scanner.response.energy_fwhm_511 / FWHM_PER_SIGMA * ELECTRON_REST_KEV
     sigma = np.maximum(width, 0.1) * np.sqrt(np.maximum(energy, 1.0) / ELECTRON_REST_KEV)
     counted = ndtr((uld_keV - energy) / sigma) - ndtr((lld_keV - energy) / sigma)
-    return mu, over / (1.0 + over), np.asarray(counted)
+    return *crystal_tables(scanner.module.material), np.asarray(counted)
+
+
+def crystal_tables(material: str) -> tuple[F8, F8]:
+    """Return µ in 1/mm and its photoelectric share at 0, 1 … 511 keV, (512,) each."""
+    above = np.maximum(np.arange(512.0), ABSORBED_BELOW_KEV)
+    over = photo_share(material, above)
+    mu = LINEAR_ATTENUATION_PER_MM[material] * relative_attenuation(material, above)
+    return mu, over / (1.0 + over)
 
 
 def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int64]:

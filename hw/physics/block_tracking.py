@@ -1,4 +1,4 @@
-"""Photons of 511 keV tracked through blocks, from one direction: what one block counts where.
+"""Photons tracked through blocks of crystal: what one block counts where, and what is left in it.
 
 The photons' rays cover the block evenly, with a margin for those that scatter over from a
 neighbour. They start where they pass the scanner's axis and are forced to interact in the blocks,
@@ -15,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
+from hw.physics.compton import sample_compton
 from hw.physics.constants import ELECTRON_REST_KEV
-from hw.physics.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
+from hw.physics.photon_kernels import Ray, isotropic, moved, scattered
+from hw.physics.random_numbers import State, exponential, normal, seed_stream, uniform
 
 ABSORBED_BELOW_KEV = 70
 """Such photons do not get 0.2 mm further in LYSO."""
@@ -203,10 +205,11 @@ def _next_interaction(ray: Ray, inside: int, way: float, blocks: _Blocks) -> tup
 
 
 @bare_kernel
-def _collision(energy: float, crystal: _Crystal, state: Array) -> tuple[float, float]:
+def _collision(energy: float, crystal: _Crystal, state: State) -> tuple[float, float]:
     """Return the share of its energy that a photon keeps, 0 if absorbed, and cosθ."""
     if energy >= ABSORBED_BELOW_KEV and uniform(state) >= crystal.photo[int(energy)]:
-        return compton_ratio(energy / _REST_KEV, state)
+        ratio, versine = sample_compton(state, energy)
+        return 1.0 / ratio, 1.0 - versine
     return 0.0, 1.0
 
 
@@ -228,11 +231,11 @@ def _added(before: _Deposit, given: float, ray: Ray, blocks: _Blocks, monolithic
 
 @bare_kernel
 def _followed(
-    ray: Ray, inside: int, blocks: _Blocks, crystal: _Crystal, monolithic: bool, state: Array
-) -> _Deposit:
-    """Track a photon of 511 keV from its first interaction on; return its deposit."""
+    ray: Ray, energy: float, inside: int, blocks: _Blocks, crystal: _Crystal, monolithic: bool,
+    state: State,
+) -> _Deposit:  # fmt: skip
+    """Track a photon of ``energy`` keV from its first interaction on; return its deposit."""
     deposit = _Deposit(0.0, 0.0, 0.0, 0.0, 0.0)
-    energy = _REST_KEV
     while inside >= 0:
         ratio, cosine = _collision(energy, crystal, state)
         if inside == 0:
@@ -275,14 +278,12 @@ def _reflected(place: float, half: float) -> float:
 
 @bare_kernel
 def _blurred(
-    u: float, v: float, blur_mm: float, blocks: _Blocks, state: Array
+    u: float, v: float, blur_mm: float, blocks: _Blocks, state: State
 ) -> tuple[float, float]:
     """Return a place in a block as read out, mm: ``blur_mm`` is σ of a Gaussian."""
-    radius = blur_mm * math.sqrt(-2.0 * math.log(1.0 - uniform(state)))
-    turn = 2.0 * math.pi * uniform(state)
     return (
-        _reflected(u + radius * math.cos(turn), blocks.half_u),
-        _reflected(v + radius * math.sin(turn), blocks.half_v),
+        _reflected(u + blur_mm * normal(state), blocks.half_u),
+        _reflected(v + blur_mm * normal(state), blocks.half_v),
     )
 
 
@@ -329,7 +330,8 @@ def counts_from(
         and v, measured place a relative to where the ray meets the face, measured depth w
     spectrum : (512,) f8, areas by the energy left in the block, keV
     """
-    state = np.full(1, seed, np.uint64)
+    state = np.empty(2, np.uint64)
+    seed_stream(state, np.uint64(seed), np.uint64(0))
     blocks = _Blocks(centres, axes, 0.5 * size[0], 0.5 * size[1], size[2])
     crystal = _Crystal(mu_per_mm, photo)
     beam = _beam(du, dv, blocks, margin_mm, photons)
@@ -343,7 +345,8 @@ def counts_from(
         chance = -math.expm1(-mu_per_mm[511] * total)
         way = -math.log(1.0 - uniform(state) * chance) / mu_per_mm[511]
         inside, distance = _first_interaction(way, enters, ways)
-        deposit = _followed(moved(ray, distance), inside, blocks, crystal, monolithic, state)
+        ray = moved(ray, distance)
+        deposit = _followed(ray, _REST_KEV, inside, blocks, crystal, monolithic, state)
         if deposit.total <= 0.0:
             continue
         energy_bin = min(int(deposit.total + 0.5), 511)
@@ -354,3 +357,42 @@ def counts_from(
         u, v = _blurred(deposit.u, deposit.v, blur_mm, blocks, state)
         _count(along_u, u, blocks.half_u, weight)
         _count(along_v, v, blocks.half_v, weight)
+
+
+@bare_kernel
+def _from_ball(radius_mm: float, distance_mm: float, blocks: _Blocks, state: State) -> Ray:
+    """Return a photon that enters a block anywhere on its face, from a ball before it."""
+    x, y, z = isotropic(state)
+    radius = radius_mm * uniform(state) ** (1.0 / 3.0)
+    u = (2.0 * uniform(state) - 1.0) * blocks.half_u
+    v = (2.0 * uniform(state) - 1.0) * blocks.half_v
+    x, y, z = u - radius * x, v - radius * y, distance_mm - radius * z
+    length = math.sqrt(x * x + y * y + z * z)
+    return Ray(u, v, 0.0, x / length, y / length, z / length)
+
+
+@kernel
+def deposits_from_ball(
+    radius_mm: float, distance_mm: float, energy_keV: float, size: Array, mu_per_mm: Array,
+    photo: Array, seed: int, out: Array,
+) -> None:  # fmt: skip
+    """Fill in the energy (keV) that each photon deposits which interacts in a lone block.
+
+    radius_mm, distance_mm : of the ball that the photons come from, and of its middle to the face
+    size : (3,) f8, width, height and thickness; mu_per_mm, photo : as for :func:`counts_from`
+    out : (photons,) f8
+    """
+    state = np.empty(2, np.uint64)
+    seed_stream(state, np.uint64(seed), np.uint64(int(energy_keV)))
+    axes = np.zeros((1, 3, 3))
+    axes[0, 0, 0] = axes[0, 1, 1] = axes[0, 2, 2] = 1.0
+    blocks = _Blocks(np.zeros((1, 3)), axes, 0.5 * size[0], 0.5 * size[1], size[2])
+    crystal = _Crystal(mu_per_mm, photo)
+    mu = mu_per_mm[int(energy_keV)]
+    for i in range(len(out)):
+        while True:
+            ray, way = _from_ball(radius_mm, distance_mm, blocks, state), exponential(state) / mu
+            if way < _crossing(ray, 0, blocks)[1]:
+                break
+        deposit = _followed(moved(ray, way), energy_keV, 0, blocks, crystal, False, state)
+        out[i] = deposit.total

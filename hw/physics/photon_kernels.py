@@ -1,13 +1,12 @@
-"""Random numbers, rays and Compton scatter, for kernels that track photons."""
+"""Rays and directions, for kernels that track photons."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-import numpy as np
-
-from hw.jit import Array, bare_kernel, kernel
+from hw.jit import bare_kernel
+from hw.physics.random_numbers import State, in_disc
 
 
 class Ray(NamedTuple):
@@ -25,47 +24,50 @@ class Ray(NamedTuple):
 
 
 @bare_kernel
-def uniform(state: Array) -> float:
-    """Return the next number in [0, 1) of splitmix64 (Steele, Lea, Flood, OOPSLA 2014)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@kernel
-def compton_ratio(alpha: float, state: Array) -> tuple[float, float]:
-    """Draw E'/E and the cosine of a Compton scatter of a photon of ``alpha`` mₑc²."""
-    while True:
-        r1, r2, r3 = uniform(state), uniform(state), uniform(state)
-        if r1 <= (1.0 + 2.0 * alpha) / (9.0 + 2.0 * alpha):
-            x = 1.0 + 2.0 * alpha * r2
-            if r3 <= 4.0 * (1.0 / x - 1.0 / (x * x)):
-                return 1.0 / x, 1.0 - (x - 1.0) / alpha
-        else:
-            x = (1.0 + 2.0 * alpha) / (1.0 + 2.0 * alpha * r2)
-            cosine = 1.0 - (x - 1.0) / alpha
-            if r3 <= 0.5 * (cosine * cosine + 1.0 / x):
-                return 1.0 / x, cosine
+def turned(
+    dx: float, dy: float, dz: float, cos_theta: float, cos_phi: float, sin_phi: float
+) -> tuple[float, float, float]:
+    """Return a unit direction turned by a polar angle, with azimuth φ about itself."""
+    sin_theta = math.sqrt(max(0.0, 1.0 - cos_theta * cos_theta))
+    across = dx * dx + dy * dy
+    if across < 1e-12:
+        return sin_theta * cos_phi, sin_theta * sin_phi, math.copysign(cos_theta, dz * cos_theta)
+    scale = sin_theta / math.sqrt(across)
+    return (
+        dx * cos_theta + scale * (dx * dz * cos_phi - dy * sin_phi),
+        dy * cos_theta + scale * (dy * dz * cos_phi + dx * sin_phi),
+        dz * cos_theta - scale * across * cos_phi,
+    )
 
 
 @bare_kernel
-def turned(
-    dx: float, dy: float, dz: float, cosine: float, turn: float
+def turned_anyhow(
+    dx: float, dy: float, dz: float, cos_theta: float, state: State
 ) -> tuple[float, float, float]:
-    """Return a direction turned by a polar angle, with azimuth ``turn`` about itself."""
-    sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
-    a, b = sine * math.cos(turn), sine * math.sin(turn)
-    across = math.sqrt(dx * dx + dy * dy)
-    if across < 1e-6:
-        return a, b, cosine * dz
+    """Return a unit direction turned by a polar angle, with random azimuth.
+
+    Like ``turned`` with azimuth (x, y)/√(x² + y²) of a point in the disc, but with one square root.
+    """
+    x, y, square = in_disc(state)
+    sine2 = max(0.0, 1.0 - cos_theta * cos_theta)
+    across = dx * dx + dy * dy
+    if across < 1e-12:
+        scale = math.sqrt(sine2 / square)
+        return scale * x, scale * y, math.copysign(cos_theta, dz * cos_theta)
+    scale = math.sqrt(sine2 / (square * across))
     return (
-        dx * cosine + (dx * dz * a - dy * b) / across,
-        dy * cosine + (dy * dz * a + dx * b) / across,
-        dz * cosine - across * a,
+        dx * cos_theta + scale * (dx * dz * x - dy * y),
+        dy * cos_theta + scale * (dy * dz * x + dx * y),
+        dz * cos_theta - scale * across * x,
     )
+
+
+@bare_kernel
+def isotropic(state: State) -> tuple[float, float, float]:
+    """Return a direction uniform on the sphere (Marsaglia, Ann. Math. Stat. 43 (1972) 645)."""
+    x, y, square = in_disc(state)
+    scale = 2.0 * math.sqrt(1.0 - square)
+    return x * scale, y * scale, 1.0 - 2.0 * square
 
 
 @bare_kernel
@@ -77,8 +79,7 @@ def moved(ray: Ray, way: float) -> Ray:
 
 
 @bare_kernel
-def scattered(ray: Ray, cosine: float, state: Array) -> Ray:
-    """Return the photon turned by an angle of the given cosine, with random azimuth."""
-    turn = 2.0 * math.pi * uniform(state)
-    dx, dy, dz = turned(ray.dx, ray.dy, ray.dz, cosine, turn)
+def scattered(ray: Ray, cos_theta: float, state: State) -> Ray:
+    """Return the photon turned by a polar angle, with random azimuth."""
+    dx, dy, dz = turned_anyhow(ray.dx, ray.dy, ray.dz, cos_theta, state)
     return Ray(ray.x, ray.y, ray.z, dx, dy, dz)

@@ -11,9 +11,8 @@ energy window removes most of those scattered by large angles. Needed are
 µ(E) keeps the convention of :mod:`recon.core.event_location` at 511 keV; its shape is
 Klein–Nishina's for Compton scatter plus photoelectric absorption by ``PHOTO_SHARE``. D is found by
 Monte Carlo, following photons through the block (from a ball around the scanner's centre to
-anywhere on the face; absorption, or Compton scatter drawn from a table of Klein–Nishina angles,
-until absorbed or out), once per scanner, with a fixed seed. Fluorescence and coherent scatter are
-left out.
+anywhere on the face, until absorbed or out), once per scanner, with a fixed seed. Fluorescence and
+coherent scatter are left out.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from hw.arrays import F8
-from hw.physics.block_efficiency import BlockEfficiency
-from hw.physics.compton import klein_nishina
+from hw.physics.block_efficiency import BlockEfficiency, crystal_tables
+from hw.physics.block_tracking import deposits_from_ball
 from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
-from hw.physics.scintillator import PHOTO_ENERGIES_KEV, photo_share, relative_attenuation
+from hw.physics.scintillator import relative_attenuation
 from hw.scanner.description import Module, Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM
 from recon.core.grid import ReconError
@@ -43,8 +42,6 @@ DEPOSIT_BINS = 100
 HISTORIES = 40_000
 SOURCE_RADIUS = 0.6
 """Radius of the ball that photons come from, over the inradius: a head."""
-
-_MOST_COLLISIONS = 12
 
 
 class ScatterError(ReconError):
@@ -151,94 +148,12 @@ def deposit_places_keV(energy_keV: F8) -> F8:
 @functools.cache
 def _deposits(module: Module, inradius_mm: float) -> F8:
     """Return D(e | E) of a block at ``NODES_KEV``."""
-    rng = np.random.default_rng(511)
-    cosines = _scatter_cosines()
+    size_mm = np.array([module.width_mm, module.height_mm, module.thickness_mm])
+    tables, left = crystal_tables(module.material), np.empty(HISTORIES)
     rows = []
     for energy in NODES_KEV:
-        share = _followed(rng, module, inradius_mm, float(energy), cosines) / energy
-        bins = np.minimum((share * DEPOSIT_BINS).astype(np.int64), DEPOSIT_BINS - 1)
+        ball_mm = SOURCE_RADIUS * inradius_mm
+        deposits_from_ball(ball_mm, inradius_mm, float(energy), size_mm, *tables, 511, left)
+        bins = np.minimum((left / energy * DEPOSIT_BINS).astype(np.int64), DEPOSIT_BINS - 1)
         rows.append(np.bincount(bins, minlength=DEPOSIT_BINS) / len(bins))
     return np.array(rows)
-
-
-def _arriving(rng: np.random.Generator, size_mm: F8, inradius_mm: float) -> tuple[F8, F8]:
-    """Return where photons from the scanner's centre enter a face, and their directions."""
-    source = rng.normal(size=(HISTORIES, 3))
-    source *= (rng.random((HISTORIES, 1)) ** (1 / 3)) / np.linalg.norm(source, axis=1)[:, None]
-    source = source * SOURCE_RADIUS * inradius_mm + [size_mm[0] / 2, size_mm[1] / 2, -inradius_mm]
-    place = rng.random((HISTORIES, 3)) * size_mm
-    place[:, 2] = 0.0
-    along = place - source
-    return place, along / np.linalg.norm(along, axis=1)[:, None]
-
-
-def _followed(
-    rng: np.random.Generator, module: Module, inradius_mm: float, energy_keV: float, cosines: F8
-) -> F8:
-    """Return the energies that photons deposit, all of which interact in the block."""
-    material = module.material
-    size_mm = np.array([module.width_mm, module.height_mm, module.thickness_mm])
-    place, direction = _arriving(rng, size_mm, inradius_mm)
-    of_511 = LINEAR_ATTENUATION_PER_MM[material]
-    mu = of_511 * float(relative_attenuation(material, energy_keV))
-    longest = size_mm[2] / direction[:, 2]
-    way = -np.log1p(rng.random(HISTORIES) * np.expm1(-mu * longest)) / mu
-    place += direction * way[:, None]
-    hit = ((place[:, :2] > 0) & (place[:, :2] < size_mm[:2])).all(axis=1)
-    place, direction = place[hit], direction[hit]
-    count = len(place)
-    energy = np.full(count, energy_keV)
-    deposit = np.zeros(count)
-    alive = np.arange(count)
-    for _ in range(_MOST_COLLISIONS):
-        now = energy[alive]
-        absorbed = rng.random(len(alive)) * (1 + 1 / photo_share(material, now)) < 1
-        absorbed |= now < PHOTO_ENERGIES_KEV[0]
-        deposit[alive[absorbed]] += now[absorbed]
-        alive = alive[~absorbed]
-        if not len(alive):
-            return deposit
-        cosine = _drawn(rng, cosines, energy[alive])
-        kept = energy[alive] / (1 + energy[alive] / ELECTRON_REST_KEV * (1 - cosine))
-        deposit[alive] += energy[alive] - kept
-        energy[alive] = kept
-        direction[alive] = turned(direction[alive], cosine, rng.random(len(alive)) * 2 * np.pi)
-        free = of_511 * relative_attenuation(material, np.maximum(kept, PHOTO_ENERGIES_KEV[0]))
-        place[alive] += direction[alive] * (rng.exponential(size=len(alive)) / free)[:, None]
-        alive = alive[((place[alive] > 0) & (place[alive] < size_mm)).all(axis=1)]
-    deposit[alive] += energy[alive]
-    return deposit
-
-
-_TABLE_KEV = np.linspace(60.0, 520.0, 47)
-
-
-def _scatter_cosines() -> F8:
-    """Return Klein–Nishina quantiles of cosθ, (energies, 257)."""
-    cosine = np.linspace(-1.0, 1.0, 1025)
-    rows = []
-    for energy in _TABLE_KEV:
-        density = klein_nishina(cosine, float(energy))
-        below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-        rows.append(np.interp(np.linspace(0.0, 1.0, 257), below / below[-1], cosine))
-    return np.array(rows)
-
-
-def _drawn(rng: np.random.Generator, cosines: F8, energy_keV: F8) -> F8:
-    step = _TABLE_KEV[1] - _TABLE_KEV[0]
-    row = np.clip(np.round((energy_keV - _TABLE_KEV[0]) / step), 0, len(_TABLE_KEV) - 1)
-    quantile = rng.random(len(energy_keV)) * 256
-    left = quantile.astype(np.int64)
-    low = cosines[row.astype(np.int64), left]
-    return np.asarray(low + (quantile - left) * (cosines[row.astype(np.int64), left + 1] - low))
-
-
-def turned(direction: F8, cosine: F8, azimuth: F8) -> F8:
-    """Return directions (n, 3) deflected by these cosines at random azimuth."""
-    sine = np.sqrt(np.maximum(1.0 - cosine**2, 0.0))
-    helper = np.where(np.abs(direction[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    side = np.cross(direction, helper)
-    side /= np.linalg.norm(side, axis=1, keepdims=True)
-    other = np.cross(direction, side)
-    across = np.cos(azimuth)[:, None] * side + np.sin(azimuth)[:, None] * other
-    return np.asarray(cosine[:, None] * direction + sine[:, None] * across)

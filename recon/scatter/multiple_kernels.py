@@ -9,8 +9,10 @@ import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
 from hw.physics.block_efficiency import efficiency_at
+from hw.physics.compton import sample_compton
 from hw.physics.constants import ELECTRON_REST_KEV
-from hw.physics.photon_kernels import Ray, compton_ratio, moved, scattered, uniform
+from hw.physics.photon_kernels import Ray, isotropic, moved, scattered
+from hw.physics.random_numbers import State, seed_stream, uniform
 from recon.scatter.single_kernels import trilinear
 
 _REST = ELECTRON_REST_KEV
@@ -115,7 +117,7 @@ def _at(energies: _Energies, energy: float, column: int) -> float:
 
 
 @bare_kernel
-def _drawn_depth(table: Array, thickness_mm: float, state: Array) -> float:
+def _drawn_depth(table: Array, thickness_mm: float, state: State) -> float:
     """Return a random interaction depth of a 511 keV photon at normal incidence."""
     mu = table[table.shape[0] - 1, 2]
     return float(-math.log1p(uniform(state) * math.expm1(-mu * thickness_mm)) / mu)
@@ -132,14 +134,14 @@ def _stopped(
 
 
 @bare_kernel
-def _drawn_spot(modules: _Modules, energies: _Energies, state: Array) -> _Spot:
+def _drawn_spot(modules: _Modules, energies: _Energies, state: State) -> _Spot:
     """Return a random place in a module: uniform over the face, in depth as for 511 keV."""
     part_u, part_v = uniform(state), uniform(state)
     return _Spot(part_u, part_v, _drawn_depth(energies.table, modules.thickness, state))
 
 
 @bare_kernel
-def _drawn_decay(place: int, mu: Array, state: Array) -> tuple[float, float, float]:
+def _drawn_decay(place: int, mu: Array, state: State) -> tuple[float, float, float]:
     """Return a random place of decay in a voxel (flat index), in voxels from the first's centre."""
     ny, nz = mu.shape[1], mu.shape[2]
     x = place // (ny * nz) + uniform(state) - 0.5
@@ -149,11 +151,10 @@ def _drawn_decay(place: int, mu: Array, state: Array) -> tuple[float, float, flo
 
 
 @bare_kernel
-def _drawn_ray(x: float, y: float, z: float, state: Array) -> Ray:
+def _drawn_ray(x: float, y: float, z: float, state: State) -> Ray:
     """Return a photon from there (voxels) in an isotropic random direction."""
-    dz = 2.0 * uniform(state) - 1.0
-    turn, sine = 2.0 * math.pi * uniform(state), math.sqrt(1.0 - dz * dz)
-    return Ray(x, y, z, sine * math.cos(turn), sine * math.sin(turn), dz)
+    dx, dy, dz = isotropic(state)
+    return Ray(x, y, z, dx, dy, dz)
 
 
 @bare_kernel
@@ -215,7 +216,7 @@ def _serve(
 
 @bare_kernel
 def _collided(
-    ray: Ray, energy: float, matter: _Matter, energies: _Energies, state: Array
+    ray: Ray, energy: float, matter: _Matter, energies: _Energies, state: State
 ) -> tuple[float, Ray]:
     """Force a photon of ``energy`` keV to collide; return the probability, and the photon there.
 
@@ -234,7 +235,7 @@ def _collided(
 @bare_kernel
 def _follow_photon(
     ray: Ray, photon: int, most: int, spot: _Spot, modules: _Modules, matter: _Matter,
-    energies: _Energies, state: Array, found: Array,
+    energies: _Energies, state: State, found: Array,
 ) -> None:  # fmt: skip
     """Follow a photon of 511 keV over up to ``most`` collisions, each of them forced.
 
@@ -249,17 +250,17 @@ def _follow_photon(
         weight *= chance
         later = min(order, 1)
         _serve(ray, energy, weight, spot, modules, matter, energies, found, photon, later)
-        ratio, cosine = compton_ratio(energy / _REST, state)
-        energy *= ratio
+        ratio, versine = sample_compton(state, energy)
+        energy /= ratio
         if energy < energies.least_keV:
             break
-        ray = scattered(ray, cosine, state)
+        ray = scattered(ray, 1.0 - versine, state)
 
 
 @bare_kernel
 def _sent(
     x: float, y: float, z: float, weight: float, modules: _Modules, matter: _Matter,
-    energies: _Energies, state: Array,
+    energies: _Energies, state: State,
 ) -> tuple[int, float, Ray]:  # fmt: skip
     """Send one photon of a decay, its place in voxels, to a random module.
 
@@ -322,7 +323,8 @@ def follow_chains(
         µ(E)/µ(511) of the object, µ(E) of the crystal, 2 / ∫ dσ/dΩ in units of r_e²
     most : largest number of collisions of a photon
     """
-    state = np.full(1, seed, np.uint64)
+    state = np.empty(2, np.uint64)
+    seed_stream(state, np.uint64(seed), np.uint64(0))
     matter = _Matter(mu, np.array(mu.shape, dtype=np.float64), origin, voxel_mm)
     every = _Modules(modules, axes, size[0], size[1], size[2], along_u, along_v)
     energies = _Energies(table, least_keV, per_keV)

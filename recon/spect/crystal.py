@@ -1,11 +1,11 @@
 """The share of the photons reaching a crystal that is counted in an energy window.
 
 Photons enter an infinite slab at right angles and are followed by Monte Carlo with a fixed seed:
-photoelectric absorption, Compton scatter (Klein and Nishina, sampled by rejection after H. Kahn,
-AECU-3259, 1956) and the K X rays that leave it again (yields and mean energies below, xraylib). The
-deposits are then blurred: a Gaussian of σ(E) = σ₅₁₁ √(E/511 keV), wider by the spread of the
-crystals' gains if a run was taken without calibration; in semiconductors a share of the hits loses
-charge, exponentially distributed (docs/physics.md).
+photoelectric absorption, Compton scatter (Klein and Nishina) and the K X rays that leave it again
+(yields and mean energies below, xraylib). The deposits are then blurred: a Gaussian of
+σ(E) = σ₅₁₁ √(E/511 keV), wider by the spread of the crystals' gains if a run was taken without
+calibration; in semiconductors a share of the hits loses charge, exponentially distributed
+(docs/physics.md).
 
 Not included: light guides and shielding that scatter photons back, and collisions in the septa, of
 which a few in a hundred are counted (``SEPTAL_SCATTER``).
@@ -22,8 +22,9 @@ import numpy.typing as npt
 from scipy import special
 
 from hw.jit import Array, kernel
-from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
-from hw.physics.photon_kernels import compton_ratio, uniform
+from hw.physics.compton import sample_compton
+from hw.physics.constants import FWHM_PER_SIGMA
+from hw.physics.random_numbers import seed_stream, uniform
 from hw.scanner.description import Response, Scanner
 from recon.spect.matter import HIGHEST_keV, mu_per_mm
 
@@ -65,7 +66,8 @@ def deposits(
     ``grid_keV`` : (n,) energies of ``photo`` and ``compton``, 1/mm, ascending in equal steps;
     ``out`` : (photons,) f8
     """
-    state = np.full(1, seed, np.uint64)
+    state = np.empty(2, np.uint64)
+    seed_stream(state, np.uint64(seed), np.uint64(0))
     step = grid_keV[1] - grid_keV[0]
     for i in range(photons):
         e, z, c = energy_keV, 0.0, 1.0
@@ -87,9 +89,10 @@ def deposits(
                     if x < 0.0 or x > thickness_mm:
                         left -= x_ray[1]
                 break
-            ratio, cosine = compton_ratio(e / ELECTRON_REST_KEV, state)
-            left += e * (1.0 - ratio)
-            e *= ratio
+            ratio, versine = sample_compton(state, e)
+            cosine = 1.0 - versine
+            left += e - e / ratio
+            e /= ratio
             azimuth = 2.0 * math.pi * uniform(state)
             sines = math.sqrt(max(0.0, (1.0 - c * c) * (1.0 - cosine * cosine)))
             c = min(1.0, max(-1.0, c * cosine + sines * math.cos(azimuth)))

@@ -14,8 +14,10 @@ import math
 import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
+from hw.physics.compton import sample_compton
 from hw.physics.constants import ELECTRON_REST_KEV
-from hw.physics.photon_kernels import compton_ratio, turned, uniform
+from hw.physics.photon_kernels import isotropic, turned_anyhow
+from hw.physics.random_numbers import State, seed_stream, uniform
 
 keV_A = 12.398420
 """Energy times wavelength, keV·Å."""
@@ -42,7 +44,8 @@ def scattered_counts(
     bound : (n,) f8, S at x = 0, 1/16, 2/16 … per Å
     photons, most, seed : number of photons, most scatters of each, random seed
     """
-    state = np.full(1, seed, np.uint64)
+    state = np.empty(2, np.uint64)
+    seed_stream(state, np.uint64(seed), np.uint64(0))
     largest = mu.max() * table[:, 0].max()
     if largest <= 0.0:
         return
@@ -53,9 +56,7 @@ def scattered_counts(
         x = origin[0] + (j // (ny * nz) + uniform(state) - 0.5) * voxel[0]
         y = origin[1] + (j // nz % ny + uniform(state) - 0.5) * voxel[1]
         z = origin[2] + (j % nz + uniform(state) - 0.5) * voxel[2]
-        cosine, turn = 2.0 * uniform(state) - 1.0, 2.0 * math.pi * uniform(state)
-        sine = math.sqrt(1.0 - cosine * cosine)
-        dx, dy, dz = sine * math.cos(turn), sine * math.sin(turn), cosine
+        dx, dy, dz = isotropic(state)
         energy, weight, order = span[1], 1.0, 0
         while order < most:
             way = -math.log(1.0 - uniform(state)) / largest
@@ -70,10 +71,10 @@ def scattered_counts(
             _serve(mu, origin, voxel, towards, shift, pitch, table, bound, span,
                    (x, y, z), (dx, dy, dz), energy, weight / photons, peak, seen)  # fmt: skip
             ratio, cosine = _scatter(energy, bound, state)
-            energy *= ratio
+            energy /= ratio
             if energy < span[0]:
                 break
-            dx, dy, dz = turned(dx, dy, dz, cosine, 2.0 * math.pi * uniform(state))
+            dx, dy, dz = turned_anyhow(dx, dy, dz, cosine, state)
 
 
 @bare_kernel
@@ -127,11 +128,12 @@ def bound_at(bound: Array, energy_keV: float, cosine: float) -> float:
 
 
 @bare_kernel
-def _scatter(energy: float, bound: Array, state: Array) -> tuple[float, float]:
+def _scatter(energy: float, bound: Array, state: State) -> tuple[float, float]:
+    """Draw E/E' and cosθ of a scatter on electrons that are bound."""
     while True:
-        ratio, cosine = compton_ratio(energy / ELECTRON_REST_KEV, state)
-        if uniform(state) < bound_at(bound, energy, cosine):
-            return ratio, cosine
+        ratio, versine = sample_compton(state, energy)
+        if uniform(state) < bound_at(bound, energy, 1.0 - versine):
+            return ratio, 1.0 - versine
 
 
 @bare_kernel

@@ -17,7 +17,7 @@ from emulator.engines.prepare import prepare
 from emulator.object.phantom import Phantom
 from emulator.physics.emission import EmissionTables
 from emulator.physics.positron_range import RANGE_BINS
-from emulator.physics.random_numbers import seed_stream
+from hw.physics.random_numbers import seed_stream
 
 PERIOD_PS = 5_242_880_000
 

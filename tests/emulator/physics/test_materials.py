@@ -14,7 +14,6 @@ from emulator.object.phantom import Phantom
 from emulator.object.photon_tracking import object_tables, track_object
 from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent, scatter_tables
 from emulator.physics.compositions import DENSITY_G_PER_CM3
-from emulator.physics.compton import MOST_KEV, density, sample_compton
 from emulator.physics.generate_cross_sections import mass_fractions
 from emulator.physics.materials import (
     MaterialError,
@@ -23,6 +22,7 @@ from emulator.physics.materials import (
     scattering_functions,
 )
 from emulator.physics.photons import DX, DZ, ENERGY, PHOTON_SIZE, SCATTERS, X
+from hw.physics.compton import MOST_KEV, density, sample_compton
 from oracles.emulation import random_state
 
 REST_KEV = 510.99895
@@ -91,7 +91,7 @@ def test_element_may_be_called_by_its_symbol_and_a_misspelling_is_guessed():
 
 def test_steps_of_the_compton_table_lie_above_the_density_everywhere():
     """Else the rejection would not be exact: looked at between the table's own points."""
-    from emulator.physics import compton
+    from hw.physics import compton
 
     edges = compton._EDGE.reshape(-1, compton._STEPS + 1).astype(np.float64)
     part = np.linspace(0, 1, 13)

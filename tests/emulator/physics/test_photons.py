@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from emulator.pet.pair_transport import turn_partner
-from emulator.physics.compton import sample_compton
 from emulator.physics.photons import (
     DX,
     DZ,
@@ -21,6 +20,7 @@ from emulator.physics.photons import (
     scatter_compton,
     turn,
 )
+from hw.physics.compton import sample_compton
 from oracles.emulation import random_state
 
 REST_KEV = 510.99895

@@ -18,9 +18,9 @@ from emulator.detector.crystal_tracking import (
     track_crystal,
 )
 from emulator.physics.photons import DX, DY, DZ, ENERGY, PHOTON_SIZE, X, Y, Z
-from emulator.physics.random_numbers import seed_stream
 from hw.physics import block_efficiency
 from hw.physics.block_efficiency import BlockEfficiency, efficiency_at, lower_by_efficiency
+from hw.physics.random_numbers import seed_stream
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import LINEAR_ATTENUATION_PER_MM, build_geometry
 from hw.scanner.preset_file import load_scanner

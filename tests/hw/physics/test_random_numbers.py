@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emulator.physics.random_numbers import (
+from hw.physics.random_numbers import (
     exponential,
     exponential_and_uniform,
     in_disc,
