@@ -78,6 +78,7 @@ def _of_kernel(kernel: Any, callers: tuple[Any, ...]) -> Iterator[str]:
     if kernel.py_func in callers:
         yield "a caller of itself"
         return
+    yield kernel.py_func.__module__  # what is kept names it, and imports it when it is read
     yield repr(sorted(kernel.targetoptions.items()))
     yield _digest(kernel.py_func, callers)
 
@@ -170,7 +171,8 @@ def _of_type(argument: Any) -> str:
     """Return all that decides the machine code for an argument of this type."""
     if isinstance(argument, types.BaseNamedTuple):
         kind = argument.instance_class
-        return f"{kind.__qualname__}{kind._fields}{[_of_type(one) for one in argument.types]}"
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return f"{name}{kind._fields}{[_of_type(one) for one in argument.types]}"
     if isinstance(argument, types.BaseTuple):
         return f"({[_of_type(one) for one in argument]})"
     if isinstance(argument, types.Dispatcher):
@@ -235,13 +237,13 @@ def file_stem(kernel: Any) -> str:
 
 
 def _read(path: Path, target_context: Any) -> Any:
-    """Return what a file holds; None without it, or where it is torn."""
+    """Return what a file holds; None without it, where it is torn or of modules that have gone."""
     try:
         content = path.read_bytes()
         if time.time() - path.stat().st_mtime > _DAY_S:
             os.utime(path)  # it is in use: see forget_unused
         return CompileResult._rebuild(target_context, *pickle.loads(content))
-    except (OSError, EOFError, pickle.UnpicklingError):
+    except (OSError, EOFError, pickle.UnpicklingError, ImportError, AttributeError):
         return None
 
 

@@ -109,6 +109,15 @@ def test_comments_and_moved_lines_compile_nothing(cache: Path, tmp_path: Path) -
     assert use(edited, cache) == ["60", "0"]
 
 
+def test_a_callee_that_moved_to_another_module_compiles_its_callers(
+    cache: Path, tmp_path: Path
+) -> None:
+    """What is kept names the module of its callee, which this checkout does not have."""
+    moved = house(tmp_path, caller=("hw.callee", "hw.elsewhere"))
+    (moved / "hw/callee.py").rename(moved / "hw/elsewhere.py")
+    assert use(moved, cache) == ["60", "0", "caller", "shifted"]
+
+
 def test_a_torn_file_is_compiled_again(cache: Path, tmp_path: Path) -> None:
     (torn,) = (cache / "kernels").glob("hw.caller.loner-*.nbc")
     torn.write_bytes(torn.read_bytes()[:100])
