@@ -667,11 +667,13 @@ def test_command_line_and_test_suite_run_in_the_environment(
         raise SystemExit(0)
 
     monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.chdir(tmp_path)
     python = str(tmp_path / "bin" / "python")
     with pytest.raises(SystemExit):
         start.hand_over(tmp_path, ["demo", "--headless"])
     assert Path.cwd() == tmp_path
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ  # our packages come without bytecode
     with pytest.raises(SystemExit):
         start.hand_over(tmp_path, ["test", "-k", "lock"])
     assert Path.cwd() == ROOT
