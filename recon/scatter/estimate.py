@@ -8,7 +8,8 @@ weighted by 1/σ². ``about`` says which were used.
 Image and estimate depend on each other. Subtracting too much scatter leaves the middle of the
 object too dark, which gives too little scatter next, and so on: with a wide window this oscillates
 without end. So each simulation after the first uses the mean of the image and of the ``previous``
-one's input, which damps the oscillation in one step (docs/recon_scatter.md).
+one's input times its scale, which damps the oscillation in one step, in amount as in shape
+(docs/recon_scatter.md).
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ cylinder, 14 % with a head (docs/recon_scatter.md)."""
 SIMULATED_ERROR = 0.05
 """Of the simulation's own scale, of an image whose scatter was subtracted; against the truth of
 emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
+
+BEYOND_ERROR = 0.25
+"""Of the simulation's scale alone, if the image still holds scatter or the object continues."""
 
 REACHES_BEYOND = 0.3
 """Share of the µ map's mean slice: if the first or last slice holds more, the object continues."""
@@ -159,17 +163,20 @@ def _choice(
     if mixture is not None and mixture.relative_error < MOST_RELATIVE_ERROR:
         scale = scaled_by(single, mixture, duration_s).scale
         options.append(_Choice(scale, scale * mixture.relative_error, "energies"))
+    note = ""
     if not options:
         note = f"only {fit.prompts:g} prompts beside the object, and their energies do not tell: "
-        return _Choice(1.0, 0.0, "none", note + "the amount is the simulation's")
+        note += "the amount is the simulation's"
     if absolute:
         options.append(_Choice(1.0, SIMULATED_ERROR, "simulation"))
+    if not options:
+        return _Choice(1.0, BEYOND_ERROR, "none", note)
     weight = np.array([1.0 / max(one.sigma, 1e-9) ** 2 for one in options])
     scale = float(np.average([one.scale for one in options], weights=weight))
     source = ", ".join(one.source for one in options)
     low, high = SCALE_BOUNDS
     if low <= scale <= high:
-        return _Choice(scale, float(weight.sum() ** -0.5), source)
+        return _Choice(scale, float(weight.sum() ** -0.5), source, note)
     note = f"{source} ask for a scale of {scale:.3g}, held at {low:g}..{high:g}: look at the µ map"
     return _Choice(min(max(scale, low), high), 0.0, source, note)
 

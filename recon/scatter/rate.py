@@ -116,9 +116,12 @@ def mean_factor(rate: ScatterRate) -> float:
 
 
 def settled(activity: Image, previous: ScatterRate | None) -> Image:
-    """Return the mean of an image and of the previous estimate's input, at the same total."""
+    """Return the mean of an image and of what the previous estimate was simulated from, scaled.
+
+    An image has what the previous estimate left of the prompts: after too much scatter it is too
+    dark by r times the excess, with r scatter over trues. Their mean has (1 − r)/2 of the excess.
+    """
     before = None if previous is None else previous.activity
-    if before is None or not before.any() or before.shape != activity.shape:
+    if previous is None or before is None or before.shape != activity.shape or not before.any():
         return activity
-    ratio = float(activity.sum(dtype=np.float64) / before.sum(dtype=np.float64))
-    return np.asarray((activity + np.float32(ratio) * before) / 2, dtype=np.float32)
+    return np.asarray((activity + np.float32(previous.scale) * before) / 2, dtype=np.float32)

@@ -200,12 +200,31 @@ def test_likeliest_scale_of_drawn_counts() -> None:
 def test_each_estimate_is_of_the_mean_with_the_one_before(
     system: ReconSystem, simulation: SingleScatter, activity: np.ndarray
 ) -> None:
-    first = ScatterRate(system, simulation.table(activity), activity=activity)
+    table = simulation.table(activity)
+    first = ScatterRate(system, table, scale=1.5, activity=activity)
     other = np.roll(activity, 2, axis=0) * np.float32(3.0)
-    mean = settled(other, first)
-    assert mean.sum() == pytest.approx(other.sum(), rel=1e-5)
-    np.testing.assert_allclose(mean, (other + 3 * activity) / 2, rtol=1e-5)
+    np.testing.assert_allclose(settled(other, first), (other + 1.5 * activity) / 2, rtol=1e-5)
     assert settled(other, None) is other
+
+
+def test_rounds_settle_in_amount_without_swinging(
+    system: ReconSystem, simulation: SingleScatter, activity: np.ndarray
+) -> None:
+    """As in a cylinder of 20 cm: scatter is 0.84 of the trues, and the image is what it leaves."""
+    over_trues = 0.84
+    right = ScatterRate(system, simulation.table(activity)).total_per_s
+    found, shares = None, []
+    for _ in range(4):
+        before = 0.0 if found is None else found.total_per_s / right
+        image = activity * np.float32(1.0 + over_trues - over_trues * before)
+        found = estimate_scatter(
+            LineModel(system), image, simulation.mu, duration_s=SECONDS, simulation=simulation,
+            previous=found,
+        )  # fmt: skip
+        shares.append(found.total_per_s / right)
+    assert shares[0] == pytest.approx(1.0 + over_trues, rel=0.01)
+    assert shares[2:] == pytest.approx([1.0, 1.0], abs=0.02)
+    assert found is not None and found.about["scale_sigma"] == pytest.approx(0.05)
 
 
 def drawn_energies(real: Spectra) -> np.ndarray:
