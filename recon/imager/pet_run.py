@@ -22,9 +22,12 @@ from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 from recon.live.spool import EventSpool
 
-CORRECTIONS_WAIT_S, FINISH_S = 1.5, 90.0
-"""Time limit for the final image, not counting writing it. The daq waits longer as long as progress
-is reported (daq/service/run_life.py)."""
+CORRECTIONS_WAIT_S, FINISH_S = 30.0, 90.0
+"""Time limits for the final image's corrections and for itself, not counting writing it. The daq
+waits longer as long as progress is reported (daq/service/run_life.py)."""
+
+CONCLUDED = 0.02
+"""Share of the work done when the corrections are ready."""
 
 
 class PetLiveRun(LiveRun):
@@ -102,7 +105,7 @@ class PetLiveRun(LiveRun):
             missing_prompts=missing.prompts,
             missing_delayeds=missing.delayeds,
         )
-        self.corrections.wait(CORRECTIONS_WAIT_S)
+        self.corrections.conclude(CORRECTIONS_WAIT_S, self._reporting(stopped))
         image = finish(
             self._imager, within_s=FINISH_S, stopped=stopped, progress=self._finishing_at
         )
@@ -110,7 +113,16 @@ class PetLiveRun(LiveRun):
         return Final(self._scaled(image), self._facts(image), self._about(image))
 
     def _finishing_at(self, share: float) -> None:
-        self._finishing = share
+        self._finishing = max(self._finishing, CONCLUDED + (1.0 - CONCLUDED) * share)
+
+    def _reporting(self, stopped: Stopped) -> Stopped:
+        """Return ``stopped``, with a little progress each time it is asked: this goes on."""
+
+        def asked() -> bool:
+            self._finishing += 0.01 * (CONCLUDED - self._finishing)
+            return stopped()
+
+        return asked
 
     def _used(self) -> Used:
         intake = self._imager.intake

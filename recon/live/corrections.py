@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from daq.folder.calibration_set import load_set_for, scanner_hash
 from hw.errors import TomoshibiError
 from hw.messages.imager import RunBegin
@@ -43,7 +45,7 @@ from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_sca
 from recon.scatter.simulation import ScatterStopped
 
 NICENESS = 10
-STOP_S = 0.4
+STOP_S, POLL_S = 0.4, 0.05
 Result = TypeVar("Result")
 
 
@@ -103,7 +105,7 @@ SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
 
 SCATTER_SAMPLE = 300_000
-"""Number of newest prompts that the scatter's tails are fitted to."""
+"""Number of prompts, from all of the time that is held, that the scatter's tails are fitted to."""
 
 Stopped = Callable[[], bool]
 
@@ -226,12 +228,25 @@ class LiveCorrections:
             share -= float(self._lines.scatter.about.get("share_of_prompts") or 0.0)
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
-    def wait(self, timeout_s: float) -> None:
+    def conclude(self, timeout_s: float, stopped: Stopped) -> None:
+        """Finish work in progress and find scatter once more, from all events, within a time.
+
+        ``stopped`` is polled; True ends it.
+        """
+        deadline = self._imager.clock() + timeout_s
+        self.wait(timeout_s, stopped)
+        self._imager.use_the_rest(stopped)
+        self._begin_scatter(last=True)
+        self.wait(deadline - self._imager.clock(), stopped)
+
+    def wait(self, timeout_s: float, stopped: Stopped = lambda: False) -> None:
         """Wait for work in progress, up to a time limit, and apply its results."""
-        began = self._imager.clock()
+        deadline = self._imager.clock() + timeout_s
         for job in (self._job, self._scatter_job):
-            if job is not None:
-                job.wait(max(0.0, timeout_s - (self._imager.clock() - began)))
+            while job is not None and job.running and not stopped():
+                if self._imager.clock() >= deadline:
+                    return
+                job.wait(POLL_S)
         self._take_lines()
         self._take_scatter()
 
@@ -281,19 +296,23 @@ class LiveCorrections:
         if not job.running:
             self._scatter_job = None
 
-    def _begin_scatter(self) -> None:
+    def _begin_scatter(self, *, last: bool = False) -> None:
         imager, mu = self._imager, self._lines.mu_per_mm
         if mu is None or self._scatter_job is not None or not self._settings.wants("scatter"):
             return
         now_s, prompts = imager.intake.watermark_ps * 1e-12, imager.intake.used
         at_s, at_prompts = self._scatter_at
         due = prompts >= SCATTER_GROWTH * at_prompts or now_s - at_s >= SCATTER_EVERY_S
-        if prompts < SCATTER_PROMPTS or not due:
+        if prompts < SCATTER_PROMPTS or not (due or last):
             return
         self._scatter_at = (now_s, prompts)
-        image = imager.estimate
-        records, seconds = imager.memory.newest_records(SCATTER_SAMPLE)
-        previous, randoms = self._lines.scatter, self._lines.randoms
+        of = imager.exposure_of
+        records, seconds, exposure = imager.memory.sampled_records(
+            SCATTER_SAMPLE, live=of.live, decay=of.decay
+        )
+        image = imager.estimate * np.float32(exposure)  # the mean while these came
+        trues = float((image * imager.estimate_of_all.sensitivity).sum(dtype=np.float64))
+        previous, randoms = self._previous(exposure), self._lines.randoms
         model = LineModel(self._system, factors=self._lines.factors)
         settings = self._begin.settings
         window = EnergyWindow.of(
@@ -303,12 +322,17 @@ class LiveCorrections:
         def work(stopped: Stopped) -> ScatterRate:
             if self._simulation is None:
                 self._simulation = SingleScatter(self._system, mu, window, stopped=stopped)
-            return estimate_scatter(
+            found = estimate_scatter(
                 model, image, mu, [records], duration_s=seconds, window=window, randoms=randoms,
-                simulation=self._simulation, previous=previous, stopped=stopped,
+                simulation=self._simulation, previous=previous, trues_per_s=trues, stopped=stopped,
             )  # fmt: skip
+            return found.scaled(1.0 / exposure)
 
         self._scatter_job = LiveJob("scatter", work)
+
+    def _previous(self, exposure: float) -> ScatterRate | None:
+        """Return the scatter in use, per second in which the mean exposure is so much."""
+        return None if self._lines.scatter is None else self._lines.scatter.scaled(exposure)
 
     # --- what is told -------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import numpy as np
 from recon.core.events import EventList
 from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.em.list_mode_osem import osem
-from recon.live.image import SMALLEST_SAMPLE, LiveImage
+from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
 
 THREADS_GAIN = 0.8
@@ -93,7 +93,7 @@ def finish(
     def too_late() -> bool:
         return imager.clock() >= deadline or stopped()
 
-    _use_the_rest(imager, stopped)
+    imager.use_the_rest(stopped)
     fitting = min(iterations, _fitting(imager, within_s, threads))
     plan = _Plan(iterations, fitting, subsets, stopped, too_late, progress)
     estimate = imager.estimate_of_all
@@ -103,15 +103,6 @@ def finish(
     finally:
         estimate.use_projector(live).close()
     return replace(imager.shown(), how=how)
-
-
-def _use_the_rest(imager: LiveImager[Any], stopped: Callable[[], bool]) -> None:
-    """Use every pending event, and update all kept lines to the present corrections."""
-    while imager.intake.count and not stopped():
-        imager.use_pending(imager.memory.buffer.capacity, sample=SMALLEST_SAMPLE)
-    imager.use_pending(1, sample=SMALLEST_SAMPLE)
-    while not stopped() and imager.memory.restate():
-        pass
 
 
 def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:

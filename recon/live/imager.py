@@ -254,6 +254,14 @@ class LiveImager(Generic[Lines]):
         self._rescale()
         self._maximise()
 
+    def use_the_rest(self, stopped: Callable[[], bool]) -> None:
+        """Use every pending event, and update all kept lines to the present corrections."""
+        while self.intake.count and not stopped():
+            self.use_pending(self.memory.buffer.capacity, sample=SMALLEST_SAMPLE)
+        self.use_pending(1, sample=SMALLEST_SAMPLE)
+        while not stopped() and self.memory.restate():
+            pass
+
     def _take_in(self, records: Records, each: float, sample: int, booked: Update) -> None:
         """Update image and frame with the new events, and keep them."""
         relative = self.books.relative(booked.middle_ps)

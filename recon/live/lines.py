@@ -118,8 +118,9 @@ class LorLines:
 class CrystalLines:
     """Coincidences of a scanner's crystals, under the line model of :mod:`recon.lines.model`.
 
-    randoms, scatter : expected per second, averaged over the time; ``time_share`` (time / exposure)
-        converts that to the image's exposure
+    randoms : expected per second, averaged over the time; ``time_share`` (time / exposure) converts
+        that to the image's exposure
+    scatter : expected per second of exposure: it decays, and is missed, as trues are
     """
 
     def __init__(self, system: ReconSystem) -> None:
@@ -220,10 +221,11 @@ class CrystalLines:
         seen = located.gain * beyond_gain
         visible = seen > 0
         addend = np.zeros(len(records), dtype=np.float32)
-        for rate in (self.randoms, self.scatter):
-            if rate is not None:
-                addend += rate.of_records(records, located)
-        np.divide(addend * np.float32(self.time_share), seen, out=addend, where=visible)
+        if self.randoms is not None:
+            addend += self.randoms.of_records(records, located) * np.float32(self.time_share)
+        if self.scatter is not None:
+            addend += self.scatter.of_records(records, located)
+        np.divide(addend, seen, out=addend, where=visible)
         return EventList(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
 
     @property

@@ -111,20 +111,26 @@ class EventMemory:
     def _spooled(self) -> int:
         return len(self.spool) if self.spool is not None else 0
 
-    def newest_records(self, most: int) -> tuple[Records, float]:
-        """Return about this many of the newest kept records, and the time (s) they represent.
+    def sampled_records(
+        self, most: int, *, live: bool, decay: bool
+    ) -> tuple[Records, float, float]:
+        """Return some of the ring's records, at most about ``most``, and what they represent.
 
-        If only part of the events was used or kept, they represent that part of the time.
+        They are spread evenly over the time that the ring holds. The others: the seconds in which
+        so many prompts come, and the mean exposure of a second (as ``WindowBooks.exposure_s``).
         """
-        count, seconds = 0, 0.0
-        for one in reversed(self.books.updates):
-            if count + one.kept > most and count:
-                break
-            count += one.kept
-            seconds += one.wall_s * one.kept / one.weight if one.weight > 0 else one.wall_s
-        n = len(self.buffer)
-        columns, _ = self.buffer.take(self.buffer.place(n - count, n))
-        return columns[0], seconds
+        wall_s = exposure_s = represented_s = 0.0
+        n, step = len(self.buffer), max(1, -(-len(self.buffer) // most))
+        for one in self.books.updates:
+            if not one.kept or one.weight <= 0:
+                continue
+            wall_s += one.wall_s
+            exposure_s += one.exposure_s(live=live, decay=decay)
+            represented_s += one.wall_s * one.kept / one.weight
+        place = self.buffer.place(0, n, step)
+        columns, _ = self.buffer.take(place)
+        seconds = represented_s * len(place) / max(n, 1)
+        return columns[0], seconds, exposure_s / wall_s if wall_s > 0 else 1.0
 
     # --- events that leave --------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from recon.core.grid import Image
 from recon.lines.model import LineModel, LineRate
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.mixture import Mixture, energy_bins, energy_counts, fit_mixture
-from recon.scatter.rate import ScatterRate, mean_factor, settled
+from recon.scatter.rate import ScatterRate, counted_per_s, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
 
@@ -123,7 +123,7 @@ def _counted(parts: Iterable[Records], edges_keV: F8) -> F8:
 
 def scaled_by(single: ScatterRate, found: Mixture, duration_s: float) -> ScatterRate:
     """Return simulated scatter scaled to the amount found by a mixture."""
-    simulated = single.total_per_s * mean_factor(single) * duration_s
+    simulated = counted_per_s(single) * duration_s
     scale = found.scatter / simulated if simulated > 0 else 0.0
     return replace(single, scale=single.scale * scale)
 

@@ -1,15 +1,16 @@
 """The scatter of a measurement: simulated from an image, scaled to the data.
 
 The scale comes from the tails and, if calibrated, from the energies of the prompts
-(:mod:`recon.scatter.mixture`). If the image already had scatter subtracted and contains the whole
-object, the simulation itself is right in absolute terms: 1 ± ``SIMULATED_ERROR``. The scales are
-weighted by 1/σ². ``about`` says which were used.
+(:mod:`recon.scatter.mixture`). If the image contains the whole object, the simulation itself is
+right in absolute terms. The scales are weighted by 1/σ². ``about`` says which were used.
 
-Image and estimate depend on each other. Subtracting too much scatter leaves the middle of the
-object too dark, which gives too little scatter next, and so on: with a wide window this oscillates
-without end. So each simulation after the first uses the mean of the image and of the ``previous``
-one's input times its scale, which damps the oscillation in one step, in amount as in shape
-(docs/recon_scatter.md).
+Image and estimate depend on each other: subtracting too much scatter leaves the object too dark,
+which gives too little scatter next, and so on. The amount is solved for, not iterated: the image
+explains the prompts less randoms and the scatter subtracted from them, T counts, and has S counts
+of scatter in the simulation; trues and scatter in the proportion T : S must add up to the prompts
+less randoms, so that the scale is (prompts − randoms)/(T + S). As to the shape, each simulation
+after the first uses the mean of the image and of the ``previous`` one's input times its scale,
+which damps the oscillation (docs/recon_scatter.md).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from recon.lines.model import LineModel, LineRate
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.energies import scaled_by
 from recon.scatter.mixture import Mixture, energy_counts, fit_mixture
-from recon.scatter.rate import ScatterRate, mean_factor, settled
+from recon.scatter.rate import ScatterRate, counted_per_s, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
 from recon.scatter.tails import TailFit, fit_tails, object_mask
@@ -40,8 +41,11 @@ SIMULATED_ERROR = 0.05
 """Of the simulation's own scale, of an image whose scatter was subtracted; against the truth of
 emulated cylinders and heads it was found within 5 % (docs/recon_scatter.md)."""
 
+FIRST_ERROR = 0.1
+"""The same of an image that still holds its scatter."""
+
 BEYOND_ERROR = 0.25
-"""Of the simulation's scale alone, if the image still holds scatter or the object continues."""
+"""Of the simulation's scale where nothing else is known of an object that continues."""
 
 REACHES_BEYOND = 0.3
 """Share of the µ map's mean slice: if the first or last slice holds more, the object continues."""
@@ -66,6 +70,7 @@ def estimate_scatter(
     options: ScatterOptions | None = None,
     simulation: SingleScatter | None = None,
     previous: ScatterRate | None = None,
+    trues_per_s: float | None = None,
     threads: int = 1,
     stopped: Callable[[], bool] = lambda: False,
 ) -> ScatterRate:
@@ -82,6 +87,8 @@ def estimate_scatter(
     randoms : their rate on the same lines, or None
     simulation : one for the same µ map, kept from an earlier estimate; saves half the time
     previous : the estimate that ``activity`` was reconstructed with, if any: see above
+    trues_per_s : what ``activity`` explains of the prompts; by default all but the randoms and the
+        previous scatter, as an image that has converged does
 
     Raises
     ------
@@ -96,7 +103,7 @@ def estimate_scatter(
         simulation = SingleScatter(
             system, mu, window, options=options, threads=threads, stopped=stopped
         )
-    activity = settled(activity, previous)
+    shown, activity = activity, settled(activity, previous)
     table = simulation.table(activity, stopped=stopped)
     single = ScatterRate(system, table, tuple(model.factors), activity=activity)
     if simulation.empty or not table.rates.any():
@@ -108,8 +115,16 @@ def estimate_scatter(
     fit = fit_tails(single, mask, tally, duration_s=duration_s, randoms=randoms, threads=threads)
     mixture = _by_energies(tally, fit, simulation, activity)
     fit = replace(fit, relative_error=math.hypot(fit.relative_error, TAIL_ERROR))
-    absolute = previous is not None and simulation.with_multiple and not reaches_beyond(mu)
-    choice = _choice(fit, mixture, single, duration_s, absolute=absolute)
+    scales = _by_tails(fit) + _by_mixture(mixture, single, duration_s)
+    counts = previous is not None or not scales  # an image that holds scatter tells less
+    if counts and tally.count and simulation.with_multiple and not reaches_beyond(mu):
+        left = (tally.count - fit.all_randoms) / duration_s
+        if trues_per_s is None:
+            trues_per_s = left - (0.0 if previous is None else counted_per_s(previous))
+        in_image = float(activity.sum(dtype=np.float64) / shown.sum(dtype=np.float64))
+        error = FIRST_ERROR if previous is None else SIMULATED_ERROR
+        scales += _solved(single, trues_per_s * in_image, left, error)
+    choice = _choice(scales, fit)
     return _scaled(single, simulation, choice, fit, tally)
 
 
@@ -148,35 +163,43 @@ def _by_energies(
     return found if found.calibrated else None
 
 
-def _choice(
-    fit: TailFit,
-    mixture: Mixture | None,
-    single: ScatterRate,
-    duration_s: float,
-    *,
-    absolute: bool,
-) -> _Choice:
-    """Return the scale from tails, energies and simulation, weighted by their errors."""
-    options = []
-    if fit.relative_error < MOST_RELATIVE_ERROR:
-        options.append(_Choice(fit.scale, fit.scale * fit.relative_error, "tails"))
-    if mixture is not None and mixture.relative_error < MOST_RELATIVE_ERROR:
-        scale = scaled_by(single, mixture, duration_s).scale
-        options.append(_Choice(scale, scale * mixture.relative_error, "energies"))
-    note = ""
-    if not options:
+def _by_tails(fit: TailFit) -> list[_Choice]:
+    if fit.relative_error >= MOST_RELATIVE_ERROR:
+        return []
+    return [_Choice(fit.scale, fit.scale * fit.relative_error, "tails")]
+
+
+def _by_mixture(mixture: Mixture | None, single: ScatterRate, duration_s: float) -> list[_Choice]:
+    if mixture is None or mixture.relative_error >= MOST_RELATIVE_ERROR:
+        return []
+    scale = scaled_by(single, mixture, duration_s).scale
+    return [_Choice(scale, scale * mixture.relative_error, "energies")]
+
+
+def _solved(
+    single: ScatterRate, trues_per_s: float, left_per_s: float, error: float
+) -> list[_Choice]:
+    """Return the scale at which trues and simulated scatter, in this proportion, add up.
+
+    left_per_s : prompts less randoms, per second
+    """
+    if trues_per_s <= 0.0:
+        return []
+    scale = left_per_s / (trues_per_s + counted_per_s(single))
+    return [_Choice(scale, scale * error, "simulation")]
+
+
+def _choice(scales: list[_Choice], fit: TailFit) -> _Choice:
+    """Return the mean of the scales, weighted by their errors."""
+    if not scales:
         note = f"only {fit.prompts:g} prompts beside the object, and their energies do not tell: "
-        note += "the amount is the simulation's"
-    if absolute:
-        options.append(_Choice(1.0, SIMULATED_ERROR, "simulation"))
-    if not options:
-        return _Choice(1.0, BEYOND_ERROR, "none", note)
-    weight = np.array([1.0 / max(one.sigma, 1e-9) ** 2 for one in options])
-    scale = float(np.average([one.scale for one in options], weights=weight))
-    source = ", ".join(one.source for one in options)
+        return _Choice(1.0, BEYOND_ERROR, "none", note + "the amount is the simulation's")
+    weight = np.array([1.0 / max(one.sigma, 1e-9) ** 2 for one in scales])
+    scale = float(np.average([one.scale for one in scales], weights=weight))
+    source = ", ".join(one.source for one in scales)
     low, high = SCALE_BOUNDS
     if low <= scale <= high:
-        return _Choice(scale, float(weight.sum() ** -0.5), source, note)
+        return _Choice(scale, float(weight.sum() ** -0.5), source)
     note = f"{source} ask for a scale of {scale:.3g}, held at {low:g}..{high:g}: look at the µ map"
     return _Choice(min(max(scale, low), high), 0.0, source, note)
 
@@ -193,7 +216,7 @@ def _scaled(
     about["scale"], about["scale_from"] = round(choice.scale, 4), choice.source
     about["scale_sigma"] = round(choice.sigma, 4)
     about["tail_prompts"], about["tail_randoms"] = round(fit.prompts), round(fit.randoms)
-    about["scatter_per_s"] = result.total_per_s * mean_factor(result)
+    about["scatter_per_s"] = counted_per_s(result)
     if tally.count:
         share = about["scatter_per_s"] * tally.duration_s / tally.count
         about["share_of_prompts"] = round(share, 4)

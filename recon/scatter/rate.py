@@ -115,6 +115,11 @@ def mean_factor(rate: ScatterRate) -> float:
     return float(with_factors.sum(dtype=np.float64) / max(plain.sum(dtype=np.float64), 1e-300))
 
 
+def counted_per_s(rate: ScatterRate) -> float:
+    """Return the scatter that the whole scanner counts per second, with the model's factors."""
+    return rate.total_per_s * mean_factor(rate)
+
+
 def settled(activity: Image, previous: ScatterRate | None) -> Image:
     """Return the mean of an image and of what the previous estimate was simulated from, scaled.
 
