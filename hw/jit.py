@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
@@ -28,8 +27,6 @@ Array = npt.NDArray[Any]
 
 Record = Any
 """One record of a structured array inside a kernel."""
-
-Number = int | np.int64
 
 KERNELS: list[Any] = []
 """Every kernel whose module was imported."""

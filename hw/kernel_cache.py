@@ -260,10 +260,10 @@ def _locked(path: Path) -> IO[bytes]:
     return lock
 
 
-def forget_unused(days: float = UNUSED_DAYS) -> int:
+def forget_unused() -> int:
     """Remove machine code that was not used for so long; return how many files."""
     gone = 0
-    oldest = time.time() - days * _DAY_S
+    oldest = time.time() - UNUSED_DAYS * _DAY_S
     for path in kernel_folder().rglob("*"):
         with contextlib.suppress(OSError):
             if path.is_file() and path.stat().st_mtime < oldest:

@@ -88,16 +88,20 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             commands.add_parser(name, help=words, add_help=False)
             continue
         module = importlib.import_module(f"daq.cli.commands.{module_of(name)}")
-        sub = commands.add_parser(
-            name,
-            help=words,
-            description=module.__doc__,
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
+        add_command(commands, name, words, module).set_defaults(run=module.run)
     return parser
+
+
+def add_command(parsers: Any, name: str, words: str, module: Any) -> argparse.ArgumentParser:
+    """Add a command with its module's options; return its parser."""
+    import argparse
+
+    sub: argparse.ArgumentParser = parsers.add_parser(
+        name, help=words, description=module.__doc__, epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    module.add_arguments(sub)
+    return sub
 
 
 def main(argv: Sequence[str] | None = None) -> int:

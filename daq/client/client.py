@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from types import TracebackType
 from typing import Any, Self
 
 import zmq
@@ -48,12 +47,7 @@ class ControlClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import crc32c
 import numpy as np
@@ -28,7 +28,7 @@ from hw.wire.block_layout import (
     block_header,
 )
 
-__all__ = ["Block", "BlockKind", "BlockReader", "BlockWriter"]
+__all__ = ["Block", "BlockKind", "BlockReader", "BlockWriter", "LogReader", "LogWriter"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,50 @@ class BlockReader:
         if len(payload) < header["length"] or crc32c.crc32c(payload) != header["payload_crc"]:
             return None
         return Block(BlockKind(int(header["kind"])), int(header["items"]), payload, offset)
+
+
+class LogWriter:
+    """A new log: a block file whose head names its format."""
+
+    FORMAT: ClassVar[str]
+
+    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+        self._blocks = BlockWriter(path, {"format": self.FORMAT, **head})
+
+    @property
+    def bytes_written(self) -> int:
+        """The log's size so far."""
+        return self._blocks.bytes_written
+
+    def close(self, end: dict[str, Any]) -> None:
+        """Write the totals and close."""
+        self._blocks.close(end)
+
+    def abandon(self) -> None:
+        """Close as it is."""
+        self._blocks.abandon()
+
+
+class LogReader:
+    """A log of the format ``FORMAT``, or LogError; ``head`` describes the run."""
+
+    FORMAT: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
+        self._blocks = BlockReader(path)
+        self.head = self._blocks.head
+        if self.head.get("format") != self.FORMAT:
+            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
+
+    @property
+    def torn_bytes(self) -> int:
+        """After reading: how many bytes at the end are not a complete, valid block."""
+        return self._blocks.torn_bytes
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """After reading: the totals written at the end, None where the run was cut off."""
+        return self._blocks.end
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -91,21 +91,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     hash: str = ""
 
 
-class NormalisationFactors(NamedTuple):
-    """What image reconstruction needs from a set; read-only.
-
-    efficiency : (n_crystals,) f4
-    block_profile : (crystals_per_module,) f4, or empty for 1
-    geometric : (n_modules, n_modules) f4, or empty for 1
-    masked : (n_crystals,) u1, not 0 where a crystal's singles are left out
-    """
-
-    efficiency: npt.NDArray[np.float32]
-    block_profile: npt.NDArray[np.float32]
-    geometric: npt.NDArray[np.float32]
-    masked: npt.NDArray[np.uint8]
-
-
 class CalibrationSet(msgspec.Struct, frozen=True):
     """A set in memory; its arrays are read-only, and an empty one means the identity.
 
@@ -151,21 +136,6 @@ class CalibrationSet(msgspec.Struct, frozen=True):
     def has_normalisation(self) -> bool:
         """Whether it has efficiencies, of whatever detection model."""
         return bool(self.statuses["efficiency"].any())
-
-    def normalisation(self) -> NormalisationFactors:
-        """Return the factors for images; raises CalibrationSetError if there are none, or if they
-        belong to an older detection model.
-        """
-        if not self.has_normalisation:
-            raise CalibrationSetError(f"{self.identity}: the calibration set has no efficiencies")
-        if not self.has_current_normalisation:
-            raise CalibrationSetError(
-                f"{self.identity}: a normalisation of version {self.about.version}, made with an "
-                "older detection model: make it again with `tomoshibi calibrate normalisation`"
-            )
-        return NormalisationFactors(
-            self.efficiency, self.block_profile, self.geometric, self.masked
-        )
 
     def calibration(self) -> Calibration:
         """Return the corrections as the event path applies them.
@@ -320,19 +290,6 @@ def load_set_for(path: Path, scanner: Scanner) -> CalibrationSet:
     return found
 
 
-def load_normalisation(path: Path, scanner: Scanner) -> NormalisationFactors:
-    """Return the factors of the set in a file, for live and offline images alike
-    (``Normalisation.of_set`` takes them).
-
-    Raises
-    ------
-    CalibrationSetError
-        if the file is not a set, was changed, belongs to another scanner, has no efficiencies, or
-        has those of an older detection model; an image can be made without.
-    """
-    return load_set_for(path, scanner).normalisation()
-
-
 def _read_arrays(file: Mapping[str, Array], version: int) -> dict[str, Array]:
     """Return all arrays of a file; what is not in version 1 becomes the identity."""
     specs = all_specs()
@@ -373,11 +330,9 @@ __all__ = [
     "About",
     "CalibrationSet",
     "CalibrationSetError",
-    "NormalisationFactors",
     "Source",
     "Status",
     "arrays_of",
-    "load_normalisation",
     "load_set",
     "load_set_for",
     "new_set",

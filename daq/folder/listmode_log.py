@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from coincidence.events import RECORD_OF_KIND, TRIPLE
 from daq.errors import LogError
-from daq.folder.blocks import BlockReader, BlockWriter
+from daq.folder.blocks import LogReader, LogWriter
 from hw.messages.telemetry import EventKind
 from hw.wire.block_layout import MAX_PAYLOAD, BlockKind
 
@@ -57,13 +56,8 @@ class ListmodeHash(RecordsHash):
         return f"{self.of(BlockKind.PROMPTS)}-{self.of(BlockKind.DELAYEDS)}"
 
 
-class RecordWriter:
-    """Appends event records to a new block file of the format ``FORMAT``."""
-
-    FORMAT: ClassVar[str]
-
-    def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        self._blocks = BlockWriter(path, {"format": self.FORMAT, **head})
+class RecordWriter(LogWriter):
+    """Appends event records to a new log."""
 
     def append(self, kind: BlockKind, records: Records) -> None:
         """Append records of a kind, in as many blocks as needed; raises StorageError."""
@@ -71,26 +65,11 @@ class RecordWriter:
             part = records[first : first + MAX_RECORDS]
             self._blocks.append(kind, bytes_of(part), items=len(part))
 
-    def close(self, end: dict[str, Any]) -> None:
-        """Write the totals and close."""
-        self._blocks.close(end)
 
-    def abandon(self) -> None:
-        """Close as it is."""
-        self._blocks.abandon()
+class RecordReader(LogReader):
+    """Reads a log of events; ``head`` has the run's settings and scanner."""
 
-
-class RecordReader:
-    """Reads a block file of events; ``head`` has the run's settings and scanner."""
-
-    FORMAT: ClassVar[str]
     KINDS: ClassVar[tuple[BlockKind, ...]]
-
-    def __init__(self, path: Path) -> None:
-        self._blocks = BlockReader(path)
-        self.head = self._blocks.head
-        if self.head.get("format") != self.FORMAT:
-            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
 
     def __iter__(self) -> Iterator[tuple[BlockKind, Records]]:
         for kind, records, _ in self.placed():
@@ -129,12 +108,7 @@ class RecordReader:
     @property
     def closed(self) -> bool:
         """After reading: whether the log was closed properly, with its totals."""
-        return self._blocks.end is not None
-
-    @property
-    def torn_bytes(self) -> int:
-        """After reading: how many bytes at the end are not a complete, valid block."""
-        return self._blocks.torn_bytes
+        return self.end is not None
 
 
 class ListmodeWriter(RecordWriter):

@@ -6,13 +6,11 @@ It is the record of the run: everything else in a run folder can be made from it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from daq.errors import LogError
-from daq.folder.blocks import BlockReader, BlockWriter
+from daq.folder.blocks import LogReader, LogWriter
 from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
 
@@ -21,16 +19,10 @@ FORMAT = "tomoshibi raw log"
 COUNT_OFFSET: int = HEADER_DTYPE.fields["event_count"][1]  # type: ignore[index]
 
 
-class RawLogWriter:
+class RawLogWriter(LogWriter):
     """Appends accepted frames to a new raw log, one block per batch."""
 
-    def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        self._blocks = BlockWriter(path, {"format": FORMAT, **head})
-
-    @property
-    def bytes_written(self) -> int:
-        """The log's size so far."""
-        return self._blocks.bytes_written
+    FORMAT = FORMAT
 
     def append(self, payload: bytes | memoryview, *, frames: int) -> None:
         """Write frames laid end to end; once it returns, they survive the end of this process.
@@ -40,33 +32,11 @@ class RawLogWriter:
         if frames:
             self._blocks.append(BlockKind.FRAMES, payload, items=frames)
 
-    def close(self, end: dict[str, Any]) -> None:
-        """Write the totals and close."""
-        self._blocks.close(end)
 
-    def abandon(self) -> None:
-        """Close as it is."""
-        self._blocks.abandon()
+class RawLogReader(LogReader):
+    """Reads a raw log back as batches of frames."""
 
-
-class RawLogReader:
-    """Reads a raw log back as batches of frames; ``head`` describes the run."""
-
-    def __init__(self, path: Path) -> None:
-        self._blocks = BlockReader(path)
-        self.head = self._blocks.head
-        if self.head.get("format") != FORMAT:
-            raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
-
-    @property
-    def torn_bytes(self) -> int:
-        """After iteration: bytes at the end that were not a complete block."""
-        return self._blocks.torn_bytes
-
-    @property
-    def end(self) -> dict[str, Any] | None:
-        """After iteration: the totals written at the end, None where the run was cut off."""
-        return self._blocks.end
+    FORMAT = FORMAT
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """Yield the frames of each block."""

@@ -26,19 +26,10 @@ from daq.path.frame_check import CheckedFrames
 from hw.scanner.description import Scanner
 from hw.wire.protocol import (
     CRYSTAL_MASK,
-    CRYSTAL_SHIFT,
-    DOI_MASK,
-    DOI_SHIFT,
-    ENERGY_MASK,
-    ENERGY_SHIFT,
-    FLAGS_MASK,
-    FLAGS_SHIFT,
     FRAME_PERIOD_LOG2,
-    KIND_SHIFT,
     KIND_SINGLE,
-    TICK_PS_NUM,
-    TICK_PS_SHIFT,
-    TIME_MASK,
+    ticks_to_ps,
+    unpack_words,
 )
 from hw.wire.truth_layout import LABEL, UNKNOWN
 
@@ -110,22 +101,16 @@ class LabelledSingles:
         """Return the singles in a frame's words, and which words they are."""
         module = int(header["module"])
         row = self._map[module if len(self._map) > 1 else 0]
-        crystal = row[_field(words, CRYSTAL_SHIFT, CRYSTAL_MASK)]
-        kept = (words >> np.uint64(KIND_SHIFT) == KIND_SINGLE) & (crystal != NO_CRYSTAL)
-        words, crystal = words[kept], crystal[kept]
-        ticks = (int(header["frame_id"]) << FRAME_PERIOD_LOG2) + _field(words, 0, TIME_MASK)
-        whole, part = ticks >> TICK_PS_SHIFT, ticks & ((1 << TICK_PS_SHIFT) - 1)
-        singles = np.zeros(len(words), SINGLE)
-        singles["time_ps"] = whole * TICK_PS_NUM + (part * TICK_PS_NUM >> TICK_PS_SHIFT)
-        singles["crystal"] = module * self._crystals + crystal.astype(np.int64)
-        singles["energy"] = _field(words, ENERGY_SHIFT, ENERGY_MASK)
-        singles["flags"] = _field(words, FLAGS_SHIFT, FLAGS_MASK)
-        singles["doi"] = _field(words, DOI_SHIFT, DOI_MASK)
+        fields = unpack_words(words)
+        crystal = row[fields["crystal"]]
+        kept = (fields["kind"] == KIND_SINGLE) & (crystal != NO_CRYSTAL)
+        ticks = (int(header["frame_id"]) << FRAME_PERIOD_LOG2) + fields["time"]
+        singles = np.zeros(int(kept.sum()), SINGLE)
+        singles["time_ps"] = ticks_to_ps(ticks)[kept]
+        singles["crystal"] = module * self._crystals + crystal[kept].astype(np.int64)
+        for name in ("energy", "flags", "doi"):
+            singles[name] = fields[name][kept]
         return singles, kept
-
-
-def _field(words: npt.NDArray[np.uint64], shift: int, mask: int) -> npt.NDArray[np.int64]:
-    return ((words >> np.uint64(shift)) & np.uint64(mask)).astype(np.int64)
 
 
 def _crystal_map(scanner: Scanner, calibration: Calibration) -> npt.NDArray[np.uint16]:

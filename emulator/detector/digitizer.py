@@ -348,13 +348,7 @@ class Digitizer:
         """Number of triggers that belong to the next period."""
         return int(self._state.carried[0])
 
-    def take(
-        self,
-        hits: npt.NDArray[np.void],
-        period: int,
-        *,
-        tags: npt.NDArray[np.int64] = NO_TAGS,
-    ) -> bool:
+    def take(self, hits: npt.NDArray[np.void], period: int) -> bool:
         """Digitize one slice; False if too many triggers belong to the next period."""
         room = len(hits) + self.carried + len(self.room) * HEADER_WORDS + int(self.room.sum())
         if len(self.words) < room:
@@ -362,7 +356,7 @@ class Digitizer:
             self.origin = np.zeros(2 * room if self._origins else 0, np.int64)
         fits: bool = digitize(
             hits,
-            tags,
+            NO_TAGS,
             period,
             self._state,
             self.tables,

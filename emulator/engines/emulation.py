@@ -19,7 +19,6 @@ from emulator.detector.digitizer import (
     EMITTED,
     HEADER_WORDS,
     LOST,
-    NO_TAGS,
     OFF,
     PILED_UP,
     Digitizer,
@@ -153,45 +152,25 @@ class Emulation:
         """Return the Monte Carlo of one slice; any slice, from any thread."""
         return self._engine.make_slice(index)
 
-    def digitize(
-        self,
-        hits: SliceHits,
-        *,
-        last: bool = False,
-        tags: npt.NDArray[np.int64] = NO_TAGS,
-        first_words: npt.NDArray[np.uint64] | None = None,
-    ) -> list[memoryview]:
+    def digitize(self, hits: SliceHits, *, last: bool = False) -> list[memoryview]:
         """Return the frames of the next period, one per module; slices must come in order.
-
-        Parameters
-        ----------
-        tags : (n,) i8, see ``digitizer.digitize``
-        first_words : (modules, k) u8, words that each module sends before its singles; by default,
-            a moving camera's angle
 
         The frames are views of a buffer that the next call reuses. A module without power makes
         none; an empty view takes its place.
         """
-        self.convert(hits, last=last, tags=tags, first_words=first_words)
+        self.convert(hits, last=last)
         return self.framer.seal(hits.index, self.digitizer, last=last)
 
-    def convert(
-        self,
-        hits: SliceHits,
-        *,
-        last: bool = False,
-        tags: npt.NDArray[np.int64] = NO_TAGS,
-        first_words: npt.NDArray[np.uint64] | None = None,
-    ) -> None:
-        """Leave the words of the next period in ``digitizer``, without framing them; parameters
-        as for ``digitize``."""
+    def convert(self, hits: SliceHits, *, last: bool = False) -> None:
+        """Leave the words of the next period in ``digitizer``, without framing them: a moving
+        camera's angle before the singles."""
         if hits.index != self.totals.periods:
             raise EmulationError(f"slice {hits.index} came where {self.totals.periods} was due")
-        if first_words is None and isinstance(self._engine, SpectEngine):
-            first_words = self._engine.first_words(hits.index)
+        engine = self._engine
+        first_words = engine.first_words(hits.index) if isinstance(engine, SpectEngine) else None
         digitizer = self.digitizer
         digitizer.room[:] = 0 if first_words is None else first_words.shape[1]
-        if not digitizer.take(hits.hits, hits.index, tags=tags):
+        if not digitizer.take(hits.hits, hits.index):
             raise EmulationError("too many triggers cross a frame's end; lower activity_Bq")
         if first_words is not None:
             places = digitizer.first_word[:-1, None] + HEADER_WORDS

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hw.jit import bare_kernel
 from hw.physics.compton import sample_compton
-from hw.physics.photon_kernels import isotropic, turned, turned_anyhow
+from hw.physics.photon_kernels import isotropic, turned_anyhow
 from hw.physics.random_numbers import State as State
 
 X, Y, Z, DX, DY, DZ, ENERGY, PATH, SCATTERS = range(9)
@@ -27,13 +27,6 @@ Photon = npt.NDArray[np.float64]
 def aim_isotropic(state: State, photon: Photon) -> None:
     """Give the photon a direction uniform on the sphere."""
     photon[DX], photon[DY], photon[DZ] = isotropic(state)
-
-
-@bare_kernel
-def turn(photon: Photon, cos_theta: float, cos_phi: float, sin_phi: float) -> None:
-    """Turn the direction by a polar angle, with azimuth φ about the old direction."""
-    dx, dy, dz = photon[DX], photon[DY], photon[DZ]
-    photon[DX], photon[DY], photon[DZ] = turned(dx, dy, dz, cos_theta, cos_phi, sin_phi)
 
 
 @bare_kernel

@@ -1,4 +1,4 @@
-"""Compiles the emulator's kernels with the types used live: of one engine each, or all."""
+"""Compiles the emulator's kernels with the types used live: of one engine each."""
 
 from __future__ import annotations
 
@@ -33,10 +33,3 @@ def warm_library() -> None:
 def warm_spect() -> None:
     """Emulate two periods of a gamma camera."""
     rehearse(prepare(EmulatorConfig(scanner="gamma_head_lehr", phantom="point", nuclide="Tc-99m")))
-
-
-def warm_kernels() -> None:
-    """Run every kernel of the emulator."""
-    warm_pet()
-    warm_library()
-    warm_spect()

@@ -92,17 +92,6 @@ def _whole_mu(material: str) -> npt.NDArray[np.float64]:
     return table.mu_per_mm + table.coherent_per_mm
 
 
-def open_share(collimator: Collimator) -> float:
-    """Return the open share of the collimator's face: (hole/pitch)² for both shapes."""
-    return (collimator.hole_mm / (collimator.hole_mm + collimator.septum_mm)) ** 2
-
-
-def hole_area_mm2(collimator: Collimator) -> float:
-    """Return the area of one hole, mm²."""
-    shape = math.sqrt(3) / 2 if collimator.hole == "hexagonal" else 1.0
-    return shape * collimator.hole_mm**2
-
-
 @bare_kernel
 def cell_centre(u: float, v: float, tables: CollimatorTables) -> tuple[float, float]:
     """Return the centre of the cell that contains a place."""

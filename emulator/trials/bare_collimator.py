@@ -14,14 +14,31 @@ import numpy.typing as npt
 
 from emulator.detector.crystal_tracking import DEPOSIT_KEV
 from emulator.engines.instrument import Instrument
-from emulator.physics.photons import DX, DY, DZ, ENERGY, PATH, PHOTON_SIZE, X, Y, Z
-from emulator.spect.camera_head import HEAD_DEPOSIT_SIZE, HeadTables, track_head
-from emulator.spect.collimator import CollimatorTables
+from emulator.physics.atomic_scatter import scatter_bound, scatter_coherent
+from emulator.physics.photons import (
+    DX,
+    DY,
+    DZ,
+    ENERGY,
+    PATH,
+    PHOTON_SIZE,
+    Photon,
+    State,
+    X,
+    Y,
+    Z,
+    aim_isotropic,
+)
+from emulator.spect.camera_head import HEAD_DEPOSIT_SIZE, HeadTables, between, track_head
+from emulator.spect.collimator import CollimatorTables, cell_centre
 from emulator.spect.septa_flight import SeptaMatter
 from emulator.spect.septa_library import septa_matter
-from emulator.trials.analog_cameras import ENDED, through_septa, to_crystal
-from hw.jit import kernel
-from hw.physics.random_numbers import seed_stream, uniform
+from hw.jit import bare_kernel, kernel
+from hw.physics.random_numbers import exponential, seed_stream, uniform
+
+LEAST_KEV = 40.0
+CROSSED, SCATTERED, FLUORESCED, ENDED = range(4)
+"""What septa do to a photon: nothing, scatter, make it a K X-ray, or keep it."""
 
 
 def energies_behind(
@@ -46,7 +63,7 @@ def energies_behind(
 
     Returns
     -------
-    (n,) f8 deposits in keV; (n,) i8 of ``analog_cameras``: CROSSED (straight), SCATTERED or
+    (n,) f8 deposits in keV; (n,) i8: CROSSED (straight), SCATTERED or
     FLUORESCED; the equivalent number of photons in all directions
     """
     spect, collimator = instrument.spect, instrument.scanner.collimator
@@ -58,6 +75,73 @@ def energies_behind(
         energy_keV, distance_mm, least_cosine, photons, seed, seen, how,
     )  # fmt: skip
     return seen[:found], how[:found], photons / ((1.0 - least_cosine) / 2.0)
+
+
+@bare_kernel
+def in_hole(u: float, v: float, tables: CollimatorTables) -> bool:
+    """Return whether a place is in a hole: within half its width of the middle, each way."""
+    cu, cv = cell_centre(u, v, tables)
+    u -= cu
+    v -= cv
+    sides = tables.sides
+    for side in range(sides):
+        angle = math.pi * side / sides
+        if abs(u * math.cos(angle) + v * math.sin(angle)) > tables.half_hole_mm:
+            return False
+    return True
+
+
+@bare_kernel
+def through_septa(
+    state: State, photon: Photon, collimator: CollimatorTables, matter: SeptaMatter
+) -> int:
+    """Track a photon from the face (w = 0) through holes and septa; return its kind.
+
+    It ends in a septum, in front of the face, or behind the back.
+    """
+    kind, length = CROSSED, collimator.length_mm
+    while photon[ENERGY] >= LEAST_KEV:
+        energy = photon[ENERGY]
+        mu, coherent = between(matter.mu_per_mm, energy), between(matter.coherent_per_mm, energy)
+        while True:
+            step = exponential(state) / (mu + coherent)
+            photon[X] += photon[DX] * step
+            photon[Y] += photon[DY] * step
+            photon[Z] += photon[DZ] * step
+            if not 0.0 <= photon[Z] <= length:
+                return kind if photon[Z] > length else ENDED
+            if not in_hole(photon[X], photon[Y], collimator):
+                break
+        chosen = uniform(state) * (mu + coherent)
+        if chosen < coherent:
+            scatter_coherent(state, photon, matter.scatter, 0)
+        elif chosen < coherent + mu * matter.photo_fraction[int(energy + 0.5)]:
+            k_lines = matter.k_lines
+            if energy < k_lines[1] or uniform(state) >= k_lines[0]:
+                return ENDED
+            photon[ENERGY] = k_lines[3] if uniform(state) < k_lines[4] else k_lines[2]
+            aim_isotropic(state, photon)
+            kind = FLUORESCED
+            continue
+        else:
+            scatter_bound(state, photon, matter.scatter, 0)
+        kind = max(kind, SCATTERED)
+    return ENDED
+
+
+@bare_kernel
+def to_crystal(
+    state: State, photon: Photon, collimator: CollimatorTables, head: HeadTables
+) -> bool:
+    """Move a photon from behind the back through the cover to the crystal's face."""
+    back = (collimator.length_mm + collimator.gap_mm - photon[Z]) / photon[DZ]
+    photon[X] += photon[DX] * back
+    photon[Y] += photon[DY] * back
+    photon[Z] = 0.0
+    if abs(photon[X]) > head.half_u_mm or abs(photon[Y]) > head.half_v_mm:
+        return False
+    cover = between(collimator.cover_per_mm, photon[ENERGY]) * collimator.cover_mm / photon[DZ]
+    return exponential(state) >= cover
 
 
 @kernel

@@ -80,7 +80,6 @@ def run_console(
     screenshots: Sequence[Shot] = (),
     exit_when_closed: bool = False,
     modules: bool = False,
-    arm_args: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Show the console until it is closed or the process is told to end.
 
@@ -94,7 +93,6 @@ def run_console(
     screenshots : further screenshots, each taken once
     exit_when_closed : exit after that last screenshot
     modules : open the page of modules too; its screenshots are called ``modules.png``
-    arm_args : arguments of the command sent by the Arm button
 
     Returns
     -------
@@ -109,7 +107,7 @@ def run_console(
         if no window can be opened.
     """
     app = application(headless=headless)
-    window = ConsoleWindow(endpoints, arm_args=arm_args)
+    window = ConsoleWindow(endpoints)
     photographer = Photographer(
         window, folder=screenshot_dir, every_s=screenshot_every_s, shots=screenshots
     )

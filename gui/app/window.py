@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
@@ -79,11 +79,11 @@ class Turn:
 class ConsoleWindow(QtWidgets.QMainWindow):
     """The technologist's and the physicist's view of a run."""
 
-    def __init__(self, endpoints: Endpoints, *, arm_args: dict[str, Any] | None = None) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         super().__init__()
         self._endpoints = endpoints
         self.link = Link(endpoints)
-        self.desk = CommandDesk(endpoints, arm_args=arm_args)
+        self.desk = CommandDesk(endpoints)
         self.meter = FrameMeter()
         self.latency = ScreenLatency()
         self.leaving = False

@@ -24,17 +24,15 @@ from gui.image.slices import (
 )
 from gui.image.time_windows import WindowChooser
 from gui.kit import theme
-from gui.kit.colour_maps import ColourBar, colour_tables
-from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
+from gui.kit.panels import CalmLabel, ElidedLabel, scrolling
+from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
 from gui.kit.wording import grouped, level_text
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from hw.messages.pictures import ImageMessage
 
-PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
 
-
-class ImagePanel(Panel):
+class ImagePanel(PicturePanel):
     """The live image."""
 
     def __init__(self, desk: CommandDesk) -> None:
@@ -42,7 +40,6 @@ class ImagePanel(Panel):
             "LIVE IMAGE",
             teaches="Reconstructed while the data arrive. Axes are the scanner's: z runs along it.",
         )
-        self._tables = colour_tables()
         self._message: ImageMessage | None = None
         self._reference = LevelReference()
         self.cursor = [0, 0, 0]
@@ -97,24 +94,14 @@ class ImagePanel(Panel):
         column.addStretch(1)
         self.at_cursor = ElidedLabel(size_px=theme.BASE_PX)
         column.addWidget(self.at_cursor)
-        self.bar = ColourBar()
         column.addWidget(self.bar)
         column.addLayout(self._window_controls())
         return scrolling(side)
 
     def _window_controls(self) -> QtWidgets.QLayout:
-        self.map_box = QtWidgets.QComboBox()
-        self.map_box.addItems(list(self._tables))
-        self.map_box.setToolTip("Colour map (key C: next). Inverted grey: black is hot")
-        self.percentile_box = QtWidgets.QComboBox()
-        self.percentile_box.addItems(list(PERCENTILES))
-        self.percentile_box.setCurrentIndex(1)
         self.percentile_box.setToolTip(
             "Upper end of the window: this percentile of the voxels above zero"
         )
-        self.level = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
-        self.level.setRange(5, 200)
-        self.level.setValue(100)
         self.level.setToolTip("Upper end of the window, as a share of the percentile's level")
         self.auto = QtWidgets.QCheckBox("Auto")
         self.auto.setChecked(True)
@@ -125,29 +112,14 @@ class ImagePanel(Panel):
         self.auto.toggled.connect(self._rewindow)
         for control in (self.map_box, self.percentile_box, self.auto):
             control.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
-        return self._lay_out_controls()
-
-    def _lay_out_controls(self) -> QtWidgets.QLayout:
-        grid = QtWidgets.QGridLayout()
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
         self.share = CalmLabel("100 %")
         self.share.setMinimumWidth(42)
-        for row, (name, *controls) in enumerate(
-            (
-                ("Events", self.window_box),
-                ("Colours", self.map_box),
-                ("Window 0 to", self.percentile_box, self.auto),
-                ("Level", self.level, self.share),
-            )
-        ):
-            caption = CalmLabel(name)
-            caption.setObjectName("dim")
-            grid.addWidget(caption, row, 0)
-            for column, control in enumerate(controls, start=1):
-                grid.addWidget(control, row, column, 1, 3 - len(controls))
-        grid.setColumnStretch(1, 1)
-        return grid
+        return captioned(
+            ("Events", self.window_box),
+            ("Colours", self.map_box),
+            ("Window 0 to", self.percentile_box, self.auto),
+            ("Level", self.level, self.share),
+        )
 
     def refresh(self, link: Link, *, new_image: bool) -> None:
         """Show a new image if there is one, and the age of the image in any case."""
@@ -155,7 +127,7 @@ class ImagePanel(Panel):
             self._take(link.image)
         self.facts.refresh_age(link)
         self.window_box.refresh(link)
-        self._dim(bool(link.image) and not link.image_is_of_run)
+        dim(self.views.values(), dimmed=bool(link.image) and not link.image_is_of_run)
 
     def _take(self, message: ImageMessage) -> None:
         first = self._message is None or self._message.shape != message.shape
@@ -241,10 +213,6 @@ class ImagePanel(Panel):
         if self._message is not None:
             self._jump(list(hottest(self._message.array())))
 
-    def next_map(self) -> None:
-        """Switch to the next colour map."""
-        self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
-
     def _jump(self, cursor: list[int]) -> None:
         for axis, index in enumerate(cursor):
             self.move_cursor(axis, index)
@@ -259,12 +227,6 @@ class ImagePanel(Panel):
         if self._message is not None and self.auto.isChecked():
             self._reference.follow(self._message.array(), at_once=True)
         self._draw()
-
-    def _dim(self, dimmed: bool) -> None:
-        for view in self.views.values():
-            if view.dimmed != dimmed:
-                view.dimmed = dimmed
-                view.update()
 
 
 def shown_unit(unit: str) -> tuple[float, str]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
-from gui.kit.panels import CalmLabel, ElidedLabel, FactsGrid
-from gui.kit.wording import age_text, grouped
+from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.pictures import STALE_AFTER_S, FactsColumn
+from gui.kit.wording import grouped
 from gui.link.daq_view import Link
 from hw.messages.corrections import CORRECTIONS, label_of
 from hw.messages.pictures import ImageMessage
-
-STALE_AFTER_S = 2.0
 
 TEACHES = {
     "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
@@ -30,23 +29,14 @@ TEACHES = {
 }
 
 
-class ImageFacts(QtWidgets.QWidget):
+class ImageFacts(FactsColumn):
     """A column of words beside the image."""
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(4, 0, 0, 0)
-        column.setSpacing(2)
-        self.badge = CalmLabel("no image yet", size_px=15, bold=True)
-        column.addWidget(self.badge)
-        facts = FactsGrid(TEACHES)
-        self.values = facts.values
-        column.addLayout(facts)
-        column.addSpacing(4)
-        column.addLayout(self._list_of_corrections())
+        super().__init__("no image yet", TEACHES)
+        self.column.addLayout(self._list_of_corrections())
         self.remark = ElidedLabel(size_px=theme.SMALL_PX)
-        column.addWidget(self.remark)
+        self.column.addWidget(self.remark)
 
     def _list_of_corrections(self) -> QtWidgets.QGridLayout:
         """Two columns, filled downwards: the corrections applied come first."""
@@ -72,10 +62,9 @@ class ImageFacts(QtWidgets.QWidget):
         running = link.telemetry is not None and link.telemetry.state == "running"
         stale = running and age_s > STALE_AFTER_S and not image.final
         latency_ms = (image.published_wall_ns - image.event_wall_ns) * 1e-6
-        text = age_text(age_s)
-        if not image.final:  # it was made long after its last event, and on purpose
-            text += f" · latency {latency_ms:.0f} ms"
-        self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
+        # a final image was made long after its last event, and on purpose
+        latency = "" if image.final else f" · latency {latency_ms:.0f} ms"
+        self.show_age(age_s, latency, stale=stale)
         self.badge.show_text(*_badge(link, image, stale=stale))
 
     def refresh_image(self, image: ImageMessage) -> None:

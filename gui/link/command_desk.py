@@ -59,12 +59,10 @@ class CommandDesk:
         self,
         endpoints: Endpoints,
         *,
-        arm_args: dict[str, Any] | None = None,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = endpoints
-        self._args = {"arm": arm_args or {}}
         self._sorting: dict[str, Any] = {}
         self._sorting_sent: dict[str, Any] = {}
         self._patience_s = patience_s
@@ -141,12 +139,11 @@ class CommandDesk:
 
     def _args_of(self, name: str) -> dict[str, Any]:
         """Return a command's arguments; the daq merges an Arm's settings into its own."""
-        args = self._args.get(name, {})
         if name == "arm":
             self._sorting_sent = self._sorting
-        if name == "arm" and self._sorting:
-            return args | {"settings": args.get("settings", {}) | self._sorting}
-        return args
+            if self._sorting:
+                return {"settings": dict(self._sorting)}
+        return {}
 
     def _take(self, reply: Reply) -> None:
         command = self.pending.get(reply.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
 from daq.client.client import DisplayClient
 from hw.messages.base import MessageError
@@ -22,6 +22,7 @@ from hw.messages.telemetry import Telemetry
 SILENT_AFTER_S = 1.0
 
 LinkState = Literal["waiting", "connected", "silent"]
+Received = TypeVar("Received")
 
 
 class Link:
@@ -47,14 +48,21 @@ class Link:
         """Receive all messages; return whether telemetry and image are new."""
         return self._poll_telemetry(), self.poll_image()
 
-    def _poll_telemetry(self) -> bool:
+    def _newest(
+        self, receive: Callable[[], Received | None], check: Callable[[Received], None]
+    ) -> Received | None:
+        """Return what has come; of what cannot be read, ``fault`` says why."""
         try:
-            telemetry = self._client.telemetry()
-            if telemetry is not None:
-                _check_telemetry(telemetry)
+            message = receive()
+            if message is not None:
+                check(message)
         except MessageError as error:
             self.fault = str(error)
-            return False
+            return None
+        return message
+
+    def _poll_telemetry(self) -> bool:
+        telemetry = self._newest(self._client.telemetry, _check_telemetry)
         if telemetry is None:
             return False
         self.telemetry = telemetry
@@ -68,13 +76,7 @@ class Link:
 
     def poll_image(self) -> bool:
         """Receive a live image if one has come; return whether it is new."""
-        try:
-            image = self._client.image()
-            if image is not None:
-                _check_image(image)
-        except MessageError as error:
-            self.fault = str(error)
-            return False
+        image = self._newest(self._client.image, _check_image)
         if image is None:
             return False
         self.image = image
@@ -83,25 +85,13 @@ class Link:
 
     def poll_projections(self) -> bool:
         """Receive planar pictures if they have come; return whether they are new."""
-        try:
-            pictures = self._client.projections()
-            if pictures is not None:
-                _check_projections(pictures)
-        except MessageError as error:
-            self.fault = str(error)
-            return False
-        if pictures is None:
-            return False
-        self.projections = pictures
-        return True
+        pictures = self._newest(self._client.projections, _check_projections)
+        self.projections = pictures or self.projections
+        return pictures is not None
 
     def poll_modules(self) -> None:
         """Receive the state of firmware modules if it has come."""
-        try:
-            modules = self._client.modules()
-        except MessageError as error:
-            self.fault = str(error)
-            return
+        modules = self._newest(self._client.modules, lambda states: None)
         if modules is not None:
             self.modules = modules
             self._modules_heard_ns = self._clock_ns()

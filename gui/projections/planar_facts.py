@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pyqtgraph.Qt import QtWidgets
-
 from gui.kit import theme
-from gui.kit.panels import CalmLabel, FactsGrid
-from gui.kit.wording import age_text, clock_text, grouped, rate_text
+from gui.kit.panels import CalmLabel
+from gui.kit.pictures import STALE_AFTER_S, FactsColumn
+from gui.kit.wording import clock_text, grouped, rate_text
 from gui.link.daq_view import Link
 from gui.projections.planar_view import Angles, angle_text
 from hw.messages.pictures import Projections
-
-STALE_AFTER_S = 2.0
 
 TEACHES = {
     "Counts": "Singles of this window since the run's start, all modules together.",
@@ -25,25 +22,16 @@ TEACHES = {
 NOT_CORRECTED = ("uniformity", "scatter", "attenuation", "decay", "dead time")
 
 
-class ProjectionFacts(QtWidgets.QWidget):
+class ProjectionFacts(FactsColumn):
     """A column of text beside the pictures."""
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(4, 0, 0, 0)
-        column.setSpacing(2)
-        self.badge = CalmLabel("no picture yet", size_px=15, bold=True)
-        column.addWidget(self.badge)
-        facts = FactsGrid(TEACHES)
-        self.values = facts.values
-        column.addLayout(facts)
-        column.addSpacing(4)
+        super().__init__("no picture yet", TEACHES)
         for name in NOT_CORRECTED:
             label = CalmLabel(f"✗ {name} not corrected")
             label.setObjectName("dim")
             label.setToolTip("The pictures are plain counts, as the crystals saw them")
-            column.addWidget(label)
+            self.column.addWidget(label)
 
     def refresh_age(self, link: Link) -> None:
         """Show the pictures' age; cheap enough for every frame."""
@@ -53,8 +41,7 @@ class ProjectionFacts(QtWidgets.QWidget):
         age_s = link.projections_age_s
         running = link.telemetry is not None and link.telemetry.state == "running"
         stale = running and age_s > STALE_AFTER_S and not pictures.final
-        text = age_text(age_s)
-        self.values["Age"].show_text(f"⚠ {text}" if stale else text, theme.WARNING if stale else "")
+        self.show_age(age_s, stale=stale)
         self.badge.show_text(*_badge(link, pictures, stale=stale))
 
     def refresh(self, link: Link, pictures: Projections, *, names: list[str], counts: int) -> None:

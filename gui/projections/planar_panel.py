@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
-from gui.kit.colour_maps import ColourBar, colour_tables
-from gui.kit.panels import CalmLabel, Panel, scrolling
+from gui.kit.panels import scrolling
+from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
 from gui.kit.wording import level_text
 from gui.link.daq_view import Link
 from gui.projections.planar_facts import ProjectionFacts
@@ -20,11 +20,10 @@ from gui.projections.planar_view import Counts, ProjectionView
 from hw.messages.pictures import Projections
 from hw.messages.sort_settings import EnergyWindow
 
-PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
 ALL_PHOTOPEAKS = "all photopeaks"
 
 
-class ProjectionPanel(Panel):
+class ProjectionPanel(PicturePanel):
     """Two rows of pictures, the facts about them, and their display settings."""
 
     def __init__(self) -> None:
@@ -33,7 +32,6 @@ class ProjectionPanel(Panel):
             teaches="Counts of each crystal in an energy window: what the camera sees through its\n"
             "collimator, seen from behind, without corrections. The image is made from these.",
         )
-        self._tables = colour_tables()
         self._pictures: Projections | None = None
         self._windows: tuple[EnergyWindow, ...] = ()
         self.whole = ProjectionView("Since the start")
@@ -56,52 +54,33 @@ class ProjectionPanel(Panel):
         column.setSpacing(4)
         column.addWidget(self.facts)
         column.addStretch(1)
-        self.bar = ColourBar()
         column.addWidget(self.bar)
         column.addLayout(self._controls())
         return scrolling(side)
 
     def _controls(self) -> QtWidgets.QLayout:
-        self.window_box, self.map_box = QtWidgets.QComboBox(), QtWidgets.QComboBox()
-        self.percentile_box = QtWidgets.QComboBox()
+        self.window_box = QtWidgets.QComboBox()
         self.window_box.setToolTip("Energy window whose singles are shown (key W: next)")
-        self.map_box.addItems(list(self._tables))
-        self.map_box.setToolTip("Colour map (key C: next). Inverted grey: black is hot")
-        self.percentile_box.addItems(list(PERCENTILES))
-        self.percentile_box.setCurrentIndex(1)
         self.percentile_box.setToolTip("Upper end: this percentile of the crystals with counts")
-        self.level = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
-        self.level.setRange(5, 200)
-        self.level.setValue(100)
         self.level.setToolTip("Upper end, as a share of the percentile's level")
         for box in (self.window_box, self.map_box, self.percentile_box):
             box.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
             box.currentIndexChanged.connect(self._draw)
         self.level.valueChanged.connect(self._draw)
-        grid = QtWidgets.QGridLayout()
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
-        for row, (name, control) in enumerate(
-            (
-                ("Window", self.window_box),
-                ("Colours", self.map_box),
-                ("0 to", self.percentile_box),
-                ("Level", self.level),
-            )
-        ):
-            caption = CalmLabel(name)
-            caption.setObjectName("dim")
-            grid.addWidget(caption, row, 0)
-            grid.addWidget(control, row, 1)
-        grid.setColumnStretch(1, 1)
-        return grid
+        return captioned(
+            ("Window", self.window_box),
+            ("Colours", self.map_box),
+            ("0 to", self.percentile_box),
+            ("Level", self.level),
+        )
 
     def refresh(self, link: Link, *, new: bool) -> None:
         """Show new pictures if there are some, and the age of the old ones in any case."""
         if new and link.projections is not None:
             self._take(link, link.projections)
         self.facts.refresh_age(link)
-        self._dim(dimmed=link.projections is not None and not link.projections_are_of_run)
+        earlier = link.projections is not None and not link.projections_are_of_run
+        dim((self.whole, self.recent), dimmed=earlier)
 
     def _take(self, link: Link, pictures: Projections) -> None:
         self._pictures = pictures
@@ -141,10 +120,6 @@ class ProjectionPanel(Panel):
                 (self.window_box.currentIndex() + 1) % self.window_box.count()
             )
 
-    def next_map(self) -> None:
-        """Switch to the next colour map."""
-        self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
-
     def upper(self, counts: Counts) -> float:
         """Return the upper end of the colours for a picture, at least one count."""
         seen = counts[counts > 0]
@@ -181,9 +156,3 @@ class ProjectionPanel(Panel):
             counts, self._pictures.pitch_mm, self._pictures.angles_deg, upper=upper, table=table,
             note=note,
         )  # fmt: skip
-
-    def _dim(self, *, dimmed: bool) -> None:
-        for view in (self.whole, self.recent):
-            if view.dimmed != dimmed:
-                view.dimmed = dimmed
-                view.update()

@@ -49,7 +49,6 @@ NUMBERS: dict[str, Number] = {
 }
 CHOICES = ("policy", "delay_sides", "triples")
 NUCLIDES = "windows"
-FIELDS = (*NUMBERS, *CHOICES, NUCLIDES)
 
 # What stands in for a value that the console does not know: it can contradict nothing.
 _PERMISSIVE: dict[str, Any] = {"lld_keV": 0.0, "uld_keV": 6553.5, "window_ps": 1, "delay_ps": 0}

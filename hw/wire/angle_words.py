@@ -58,14 +58,3 @@ def pack_angle_words(
     code = np.rint(degrees * STEPS_PER_DEGREE).astype(np.int64) & ANGLE_MASK
     low = np.asarray((code << ANGLE_SHIFT) | ticks, np.uint64)
     return np.asarray(low | np.uint64(KIND_ANGLE << KIND_SHIFT))
-
-
-def angle_steps(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-    """Return the angles of angle words in steps of 0.001°, i4."""
-    code = ((words >> np.uint64(ANGLE_SHIFT)) & np.uint64(ANGLE_MASK)).astype(np.int64)
-    return ((code ^ ANGLE_SIGN) - ANGLE_SIGN).astype(np.int32)
-
-
-def angles_deg(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """Return the angles of angle words in degrees, f8."""
-    return angle_steps(words) / STEPS_PER_DEGREE

@@ -64,23 +64,13 @@ class ContourError(ReconError):
     """No head can be found in the image; the message says what was found instead."""
 
 
-def head_contour_mu(
-    activity_image: Image,
-    grid: ImageGrid,
-    *,
-    soft_per_mm: float = SOFT_TISSUE_PER_MM,
-    skull_per_mm: float = SKULL_PER_MM,
-    skull_mm: float = SKULL_MM,
-    scalp_mm: float = SCALP_MM,
-    beyond_mm: float = 0.0,
-) -> Image:
+def head_contour_mu(activity_image: Image, grid: ImageGrid, *, beyond_mm: float = 0.0) -> Image:
     """Return the µ map (1/mm, on ``grid``) of the head in an image without attenuation correction.
 
     Parameters
     ----------
     beyond_mm : distance of the surface outside the visible uptake: 0 if the skin shows some uptake,
         about 13 for a tracer seen only in the brain
-    skull_mm, scalp_mm : 0 leaves them out
 
     Raises
     ------
@@ -96,8 +86,8 @@ def head_contour_mu(
     padded[:, :, 0], padded[:, :, -1] = padded[:, :, 1], padded[:, :, -2]
     depth = ndimage.distance_transform_edt(padded, sampling=grid.voxel_mm)[1:-1, 1:-1, 1:-1]
     depth = depth - min(grid.voxel_mm) / 2  # from the surface, not from the nearest empty voxel
-    mu = np.where(surface, np.float32(soft_per_mm), np.float32(0.0))
-    mu[surface & (depth > scalp_mm) & (depth <= scalp_mm + skull_mm)] = skull_per_mm
+    mu = np.where(surface, np.float32(SOFT_TISSUE_PER_MM), np.float32(0.0))
+    mu[surface & (depth > SCALP_MM) & (depth <= SCALP_MM + SKULL_MM)] = SKULL_PER_MM
     return mu
 
 

@@ -68,14 +68,12 @@ class MlaaResult:
     """The estimate and its convergence.
 
     activity : emissions/s in each voxel of ``grid``; mu_per_mm : on the system's grid
-    coarse_mu_per_mm : µ on the coarse grid, as estimated
     scale : last factor applied to µ to give soft tissue its value; near 1 at convergence
     change : root mean square step of µ in the last iteration, 1/mm
     """
 
     activity: Image
     mu_per_mm: Image
-    coarse_mu_per_mm: Image
     iterations: int
     scale: float
     change: float
@@ -89,12 +87,9 @@ def mlaa(
     duration_s: float,
     factors: Sequence[LineFactor] = (),
     rates: Sequence[LineRate] = (),
-    iterations: int = ITERATIONS,
-    soft_per_mm: float = SOFT_TISSUE_PER_MM,
     lines: int = LINES,
     threads: int = 1,
     progress: Callable[[float], None] = lambda share: None,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> MlaaResult:
     """Return the joint estimate, starting from ``start_mu_per_mm`` (e.g. the head contour's).
 
@@ -104,7 +99,6 @@ def mlaa(
     factors, rates : as in the reconstruction's line model. Scatter missing from the rates and
         efficiencies missing from the factors end up in µ
     lines : quasi-random lines that stand for all lines
-    stopped : polled once an iteration; True ends with the current estimate
 
     Raises
     ------
@@ -112,19 +106,16 @@ def mlaa(
         without TOF, with too few prompts, or with a start map that holds no object.
     """
     _check(system, start_mu_per_mm, duration_s)
-    joint = _Joint(system, start_mu_per_mm, factors, duration_s, threads, soft_per_mm, lines)
+    joint = _Joint(system, start_mu_per_mm, factors, duration_s, threads, lines)
     try:
         joint.take(prompts, rates)
         for _ in range(FIRST_ITERATIONS):
             joint.update_activity()
-        done = 0
-        for done in range(1, iterations + 1):
+        for done in range(1, ITERATIONS + 1):
             joint.update_mu()
             joint.update_activity()
-            progress(done / iterations)
-            if stopped():
-                break
-        return joint.result(done)
+            progress(done / ITERATIONS)
+        return joint.result(ITERATIONS)
     finally:
         joint.close()
 
@@ -139,12 +130,11 @@ class _Joint:
         factors: Sequence[LineFactor],
         duration_s: float,
         threads: int,
-        soft_per_mm: float = SOFT_TISSUE_PER_MM,
-        lines: int = LINES,
+        lines: int,
     ) -> None:
         self.fine = system
         self.system = replace(system, grid=coarse_grid(system.grid))
-        self.factors, self.duration_s, self.soft_per_mm = list(factors), duration_s, soft_per_mm
+        self.factors, self.duration_s = list(factors), duration_s
         self._plain = Projector(self.system.grid, threads=threads)
         self._tof = Projector(self.system.grid, tof=system.tof, threads=threads)
         self.mu = resample(start, system.grid.voxel_mm, self.system.grid)
@@ -210,7 +200,7 @@ class _Joint:
             curvature + pull
         )
         new = np.clip(self.mu + step, 0.0, BONE_PER_MM) * self.support
-        self.scale = self.soft_per_mm / max(float(np.median(new[self.deep])), LEAST_MU)
+        self.scale = SOFT_TISSUE_PER_MM / max(float(np.median(new[self.deep])), LEAST_MU)
         new = np.clip(new * self.scale, 0.0, BONE_PER_MM).astype(np.float32)
         self.change = float(np.sqrt(((new - self.mu)[self.support] ** 2).mean()))
         self.mu = new
@@ -218,7 +208,7 @@ class _Joint:
     def result(self, iterations: int) -> MlaaResult:
         """Return the estimate; µ is interpolated to the fine grid."""
         fine = refined(self.mu, self.system.grid, self.fine.grid)
-        return MlaaResult(self.activity, fine, self.mu, iterations, self.scale, self.change)
+        return MlaaResult(self.activity, fine, iterations, self.scale, self.change)
 
     def _regions(self) -> tuple[Mask, Mask]:
         inside = self.mu > LEAST_MU

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from recon.core.grid import ReconError
 
-MOST_ROWS = 10_000_000
-
 
 class TableError(ReconError):
     """A table cannot be read; the message gives file, line and what is needed."""

@@ -13,17 +13,10 @@ from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid
 
 
-def gaussian(
-    image: Image,
-    grid: ImageGrid,
-    *,
-    fwhm_mm: float,
-    mask: npt.NDArray[np.bool_] | None = None,
-) -> Image:
+def gaussian(image: Image, grid: ImageGrid, *, fwhm_mm: float) -> Image:
     """Return ``image`` smoothed with an isotropic Gaussian of ``fwhm_mm`` (0 for none).
 
-    The kernel is cut at 3 σ and normalised there; outside, the image is 0. With ``mask`` the result
-    is 0 outside it.
+    The kernel is cut at 3 σ and normalised there; outside, the image is 0.
     """
     if fwhm_mm <= 0:
         return image
@@ -36,9 +29,7 @@ def gaussian(
     tall = np.zeros((n_y + 2 * (len(along_y) - 1)) * n_z, dtype=np.float32)
     wide = np.zeros(n_y * (n_z + 2 * (len(along_z) - 1)), dtype=np.float32)
     smooth_yz(smooth, along_y, along_z, tall, wide, np.zeros_like(wide))
-    if mask is None:
-        return smooth
-    return np.where(mask, smooth, np.float32(0.0))
+    return smooth
 
 
 def gaussian_weights(fwhm_mm: float, voxel_mm: float) -> npt.NDArray[np.float32]:
@@ -49,7 +40,7 @@ def gaussian_weights(fwhm_mm: float, voxel_mm: float) -> npt.NDArray[np.float32]
     return np.asarray(weights / (2 * weights.sum() - weights[0]), dtype=np.float32)
 
 
-def noise_estimate(image: Image, mask: npt.NDArray[np.bool_], *, least: float = 0.25) -> float:
+def noise_estimate(image: Image, mask: npt.NDArray[np.bool_]) -> float:
     """Return a voxel's relative noise: median |difference along z| where the image is bright.
 
     Two neighbours of equal mean and standard deviation σ differ by σ√2 (RMS); for a normal
@@ -60,7 +51,7 @@ def noise_estimate(image: Image, mask: npt.NDArray[np.bool_], *, least: float = 
     image, mask = image[::step, ::step], mask[::step, ::step]
     if not mask.any():
         return 0.0
-    bright = mask & (image > least * float(np.percentile(image[mask], 99)))
+    bright = mask & (image > 0.25 * float(np.percentile(image[mask], 99)))
     both = bright[:, :, 1:] & bright[:, :, :-1]
     if np.count_nonzero(both) < 10:
         return 0.0

@@ -34,8 +34,8 @@ class Normalisation(PairProduct):
     def of_set(
         cls,
         efficiency: npt.ArrayLike,
-        block_profile: npt.ArrayLike,
-        geometric: npt.ArrayLike,
+        block_profile: npt.ArrayLike | None,
+        geometric: npt.ArrayLike | None,
         scanner: Scanner,
         *,
         masked: npt.ArrayLike | None = None,
@@ -44,8 +44,8 @@ class Normalisation(PairProduct):
 
         Parameters
         ----------
-        efficiency : (n_crystals,); block_profile : (crystals_per_module,) or empty for 1
-        geometric : (n_modules, n_modules) or empty for 1
+        efficiency : (n_crystals,); block_profile : (crystals_per_module,), empty or None for 1
+        geometric : (n_modules, n_modules), empty or None for 1
         masked : (n_crystals,), not 0 where a crystal's singles are left out
 
         Raises
@@ -56,12 +56,12 @@ class Normalisation(PairProduct):
         """
         n, m, each = scanner.n_crystals, scanner.n_modules, scanner.crystals_per_module
         crystal = checked(efficiency, (n,), name="efficiency")
-        if np.size(block_profile):
+        if block_profile is not None and np.size(block_profile):
             crystal = crystal * np.tile(checked(block_profile, (each,), name="block_profile"), m)
         if masked is not None:
             crystal = np.where(checked(masked, (n,), name="masked") != 0, 0.0, crystal)
         pair = np.ones((m, m))
-        if np.size(geometric):
+        if geometric is not None and np.size(geometric):
             pair = checked(geometric, (m, m), name="geometric")
         pair = (pair + pair.T) / 2
         _check_alive(crystal.reshape(m, each), pair)

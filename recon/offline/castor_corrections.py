@@ -69,13 +69,7 @@ def _normalisation(data: RunData, system: ReconSystem) -> Values:
             f"{data.name} has no calibration set with efficiencies: leave normalisation out of "
             "--corrections"
         )
-    nothing = np.zeros(0, np.float32)
-    found = Normalisation.of_set(
-        data.efficiency,
-        nothing if data.block_profile is None else data.block_profile,
-        nothing if data.geometric is None else data.geometric,
-        data.scanner,
-    )
+    found = Normalisation.of_set(data.efficiency, data.block_profile, data.geometric, data.scanner)
 
     def factor(records: Records) -> npt.NDArray[np.float32]:
         seen = found.of_records(records)

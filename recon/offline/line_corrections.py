@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from recon.attenuation.head_contour import ContourError, head_contour_mu
 from recon.attenuation.mlaa import MlaaError, mlaa
 from recon.core.correction_record import Corrections
@@ -50,11 +48,7 @@ def _normalisation(data: RunData, options: ReconOptions, done: Corrections) -> N
         return None
     try:
         found = Normalisation.of_set(
-            data.efficiency,
-            _or_empty(data.block_profile),
-            _or_empty(data.geometric),
-            data.scanner,
-            masked=data.masked,
+            data.efficiency, data.block_profile, data.geometric, data.scanner, masked=data.masked
         )
     except LineArrayError as error:
         done.miss("normalisation", str(error))
@@ -65,10 +59,6 @@ def _normalisation(data: RunData, options: ReconOptions, done: Corrections) -> N
         dead_crystals=found.dead_crystals,
     )
     return found
-
-
-def _or_empty(array: Image | None) -> Image:
-    return np.zeros(0, dtype=np.float32) if array is None else array
 
 
 def _live_share(data: RunData, options: ReconOptions, done: Corrections) -> LiveShare | None:

@@ -34,7 +34,6 @@ from recon.core.csv_tables import read_table
 from recon.core.frame_times import FrameTime
 from recon.core.grid import Image, ReconError
 
-KINDS = ("mean", "patlak", "washout")
 LEAST_FRAMES = 2
 _STEPS = 64
 LEAST_SHARE = 0.02

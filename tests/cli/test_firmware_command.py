@@ -248,7 +248,7 @@ class ScriptedSession:
     """Answers with what it was told; knows the dictionary of this program."""
 
     def __init__(self) -> None:
-        self.connection = SimpleNamespace(dictionary=SimpleNamespace(content=dictionary()))
+        self.dictionary = SimpleNamespace(content=dictionary())
         self.asked: list[tuple[str, dict[str, int]]] = []
 
     def command(self, name: str, tail: bytes = b"", **fields: int) -> Any:

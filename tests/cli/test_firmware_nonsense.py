@@ -98,7 +98,7 @@ class Session:
     """Knows the dictionary of this program, and notes what it is asked."""
 
     def __init__(self) -> None:
-        self.connection = SimpleNamespace(dictionary=SimpleNamespace(content=dictionary()))
+        self.dictionary = SimpleNamespace(content=dictionary())
         self.asked: list[tuple[Any, ...]] = []
         self.connected, self.bias_asked_mV = True, None
 

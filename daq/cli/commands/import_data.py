@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from daq.cli import add_command
+
 FORMATS = {
     "gate": "GATE 10 / opengate singles as a run",
     "petsird": "PETSIRD list mode as a run",
@@ -34,14 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True, title="formats")
     for name, words in FORMATS.items():
         module = importlib.import_module(f"daq.cli.imports.{name}")
-        sub = formats.add_parser(
-            name,
-            help=words,
-            description=module.__doc__,
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(sub)
+        sub = add_command(formats, name, words, module)
         sub.set_defaults(import_run=module.run)
 
 

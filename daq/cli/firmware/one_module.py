@@ -87,9 +87,7 @@ def info(options: argparse.Namespace) -> int:
         if not session.foreign:
             result["telemetry"] = record_words(session.ask_telemetry())
         tables = ("commands", "registers", "faults")
-        result["dictionary"] = {
-            table: len(session.connection.dictionary.names(table)) for table in tables
-        }
+        result["dictionary"] = {table: len(session.dictionary.names(table)) for table in tables}
         if not session.foreign:
             result["registers"] = {name: session.read(name) for name in REGISTERS}
         remark = _foreign_words(session) if session.foreign else ""
@@ -105,9 +103,9 @@ def _foreign_words(session: ModuleSession) -> str:
         "can update it, and the shell reset and confirm it; for all else use the program of its "
         "release"
     )
-    if not session.connection.dictionary.content:
+    if not session.dictionary.content:
         return f"{words}\nits dictionary cannot be read"
-    return "\n".join([words, *session.connection.dictionary.differences()])
+    return "\n".join([words, *session.dictionary.differences()])
 
 
 def _info_lines(result: dict[str, dict[str, Any]]) -> list[str]:
@@ -186,7 +184,7 @@ def trace(options: argparse.Namespace) -> int:
     with _open(options) as session:
         shown = 0
         while options.seconds is None or time.monotonic() - began < options.seconds:
-            news, shown = session.connection.transcript.since(shown)
+            news, shown = session.transcript.since(shown)
             for at_s, way, words in news:
                 print(f"{at_s - began:10.6f} {way} {words}", flush=True)
             time.sleep(NEWS_S)

@@ -97,7 +97,7 @@ class Shell:
     ) -> None:
         self._session = session
         self._say, self._complain = say, complain
-        content = session.connection.dictionary.content or _FROZEN
+        content = session.dictionary.content or _FROZEN
         self._commands = {entry["name"]: entry for entry in content["commands"]}
         self._registers = {entry["name"]: entry for entry in content["registers"]}
         self._own: dict[str, Callable[[list[str]], None]] = {

@@ -17,18 +17,7 @@ from emulator.detector.digitizer import NO_ORIGIN, TAG_PERIOD_SHIFT, Digitizer, 
 from emulator.engines.instrument import Instrument
 from emulator.slices import SliceHits
 from emulator.truth_labels import no_labels
-from hw.wire.protocol import (
-    CRYSTAL_MASK,
-    CRYSTAL_SHIFT,
-    DOI_MASK,
-    DOI_SHIFT,
-    ENERGY_MASK,
-    ENERGY_SHIFT,
-    FRAME_PERIOD_PS,
-    TICK_PS_NUM,
-    TICK_PS_SHIFT,
-    TIME_MASK,
-)
+from hw.wire.protocol import FRAME_PERIOD_PS, ticks_to_ps, unpack_words
 from hw.wire.truth_layout import LABEL
 
 Records = npt.NDArray[np.void]
@@ -64,12 +53,10 @@ class ReadOut:
 
     def _decode(self, words: npt.NDArray[Any], module: npt.NDArray[Any], index: int) -> Records:
         singles = np.zeros(len(words), SINGLE)
-        ticks = (words & np.uint64(TIME_MASK)).astype(np.int64)
-        singles["time_ps"] = ((ticks * TICK_PS_NUM) >> TICK_PS_SHIFT) + index * FRAME_PERIOD_PS
-        crystal = (words >> np.uint64(CRYSTAL_SHIFT)) & np.uint64(CRYSTAL_MASK)
-        singles["crystal"] = module * self._crystals + crystal.astype(np.int64)
-        singles["energy"] = (words >> np.uint64(ENERGY_SHIFT)) & np.uint64(ENERGY_MASK)
-        singles["doi"] = (words >> np.uint64(DOI_SHIFT)) & np.uint64(DOI_MASK)
+        fields = unpack_words(words)
+        singles["time_ps"] = ticks_to_ps(fields["time"]) + index * FRAME_PERIOD_PS
+        singles["crystal"] = module * self._crystals + fields["crystal"]
+        singles["energy"], singles["doi"] = fields["energy"], fields["doi"]
         return singles
 
     def _labels(self, tags: npt.NDArray[np.int64], hits: SliceHits) -> Records:

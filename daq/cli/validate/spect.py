@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,21 +60,19 @@ MELP = (
 
 def lehr(scope: Scope) -> list[Line]:
     """Compare the LEHR collimator with GATE, for 99mTc at 10 cm."""
-    lines: list[Line] = []
-    for done, case in enumerate(LEHR):
-        lines += _camera_lines(case, scope)
-        scope.progress(done + 1, len(LEHR))
-    lines += [_narrow_window(scope), _followed_line(LEHR[0], scope)]
-    return lines
+    return [*_lines_of(LEHR, scope), _narrow_window(scope), _followed_line(LEHR[0], scope)]
 
 
 def melp(scope: Scope) -> list[Line]:
     """Compare the MELP collimator with GATE, for both lines of 177Lu at 10 cm."""
+    return [*_lines_of(MELP, scope), _followed_line(MELP[0], scope)]
+
+
+def _lines_of(cases: Sequence[_Case], scope: Scope) -> list[Line]:
     lines: list[Line] = []
-    for done, case in enumerate(MELP):
+    for done, case in enumerate(cases):
         lines += _camera_lines(case, scope)
-        scope.progress(done + 1, len(MELP))
-    lines.append(_followed_line(MELP[0], scope))
+        scope.progress(done + 1, len(cases))
     return lines
 
 

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
 from daq.link.serial.line_statistics import LinkStatistics
@@ -194,11 +193,6 @@ class Reply:
 
     def __getitem__(self, name: str) -> int:
         return int(self.fields[name])
-
-    @property
-    def tail_u2(self) -> npt.NDArray[np.uint16]:
-        """The tail as unsigned 16-bit numbers."""
-        return np.frombuffer(self.tail, dtype="<u2")
 
 
 def command_spec(name: str) -> CommandSpec:

@@ -17,7 +17,6 @@ import os
 import select
 import threading
 import time
-from types import TracebackType
 from typing import Protocol, Self
 
 NAP_S = 0.002
@@ -123,12 +122,7 @@ class Poller:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _run(self) -> None:

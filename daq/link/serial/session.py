@@ -14,14 +14,12 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from serial.tools import list_ports
 
-from daq.link.serial.connection import POLL_S, Connection, Url
+from daq.link.serial.connection import POLL_S, Connection
 from daq.link.serial.exchange import Reply, command_spec, pack_request, register_address
-from daq.link.serial.frame_books import FrameBooks
 from daq.link.serial.line_errors import (
     CommandRefused,
     FirmwareMismatch,
@@ -29,89 +27,14 @@ from daq.link.serial.line_errors import (
     NoAnswer,
     SerialLinkError,
 )
-from daq.link.serial.line_statistics import LinkStatistics
 from daq.link.serial.poller import Poller
 from hw.wire.control import COMMANDS, SCHEMA_CRC
 
 
-class ModuleSession:
-    """Commands a module over its connection; made by ``open``.
+class ModuleSession(Connection):
+    """Commands a module over its connection; made by ``open``."""
 
-    connection : the line, its statistics, and what arrives unasked
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._bias_mV, self._bias_since = 0, 0
-
-    @classmethod
-    def open(cls, url: Url, **options: object) -> Self:
-        """Open a module's port; options and errors as for :meth:`Connection.open`."""
-        return cls(Connection.open(url, **options))
-
-    def close(self) -> None:
-        """Release the port. May be called twice."""
-        self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # --- what is known ---------------------------------------------------------------------
-
-    @property
-    def identity(self) -> np.void:
-        """The module's identity, as it reported it."""
-        return self.connection.identity
-
-    @property
-    def telemetry(self) -> np.void | None:
-        """Its latest telemetry, None before the first."""
-        return self.connection.telemetry
-
-    @property
-    def connected(self) -> bool:
-        """Whether the module is there now."""
-        return self.connection.connected
-
-    @property
-    def foreign(self) -> bool:
-        """Whether the module has another schema: it takes frozen commands, and its notices are not
-        read.
-        """
-        return self.connection.foreign
-
-    @property
-    def starts(self) -> int:
-        """The number of starts of the module noticed."""
-        return self.connection.starts
-
-    @property
-    def where(self) -> str:
-        """This module's name in error messages."""
-        return self.connection.where
-
-    @property
-    def url(self) -> str:
-        """The port as it was last opened."""
-        return self.connection.url
-
-    @property
-    def baud(self) -> int:
-        """The line's present speed."""
-        return self.connection.baud
-
-    @property
-    def statistics(self) -> LinkStatistics:
-        """The line's statistics."""
-        return self.connection.statistics
-
-    @property
-    def books(self) -> FrameBooks:
-        """The books of its data frames."""
-        return self.connection.books
+    _bias_mV = _bias_since = 0
 
     @property
     def bias_asked_mV(self) -> int | None:
@@ -148,7 +71,7 @@ class ModuleSession:
         if name == "run":  # its first frame may be quicker than its reply
             self.books.open_run(fields["run_tag"], fields["first_sequence"])
         try:
-            reply = self.connection.ask(name, payload, timeout_s=timeout_s, tries=tries)
+            reply = self.ask(name, payload, timeout_s=timeout_s, tries=tries)
         except CommandRefused:
             if name == "run":
                 self.books.withdraw()
@@ -182,7 +105,7 @@ class ModuleSession:
 
     def ask_telemetry(self) -> np.void:
         """Ask for the module's current telemetry."""
-        self.connection.telemetry = telemetry = self.command("telemetry").fields
+        self.telemetry = telemetry = self.command("telemetry").fields
         return telemetry
 
     def wait_for(self, holds: Callable[[np.void], bool], *, within_s: float, what: str) -> np.void:
@@ -210,7 +133,7 @@ class ModuleSession:
 
     def refresh_identity(self) -> np.void:
         """Ask the module for its identity again."""
-        self.connection.meet(self.command("hello").fields)
+        self.meet(self.command("hello").fields)
         return self.identity
 
     def reset(self, *, within_s: float = 5.0) -> np.void:
@@ -220,17 +143,9 @@ class ModuleSession:
         return self.wait_restart(starts, within_s=within_s)
 
     def set_baud(self, baud: int) -> None:
-        """Change the line's speed; if the new one does not work, both sides return to the old.
-
-        Raises
-        ------
-        PortError
-            the new speed does not work on this line; the old one is in force again.
-        CommandRefused
-            the module does not do it.
-        """
+        """Change the line's speed; see :meth:`Connection.set_baud`."""
         self._check_takes("baud")
-        self.connection.set_baud(baud)
+        super().set_baud(baud)
 
     def close_books(self, report: np.void | None = None, *, within_s: float = 2.0) -> int:
         """Close a run's books once its last frames are in; return the number of frames lost.

@@ -127,7 +127,7 @@ def transfer_image(
     except BaseException:
         abort_update(session)
         raise
-    session.connection.tell("info", f"{session.where}: image in slot {slot_name(slot)} is verified")
+    session.tell("info", f"{session.where}: image in slot {slot_name(slot)} is verified")
     return slot
 
 
@@ -139,9 +139,7 @@ def abort_update(session: ModuleSession) -> None:
         if session.refresh_identity()["state"] == State.updating:
             session.command("update_abort")
     except (CommandRefused, NoAnswer) as error:
-        session.connection.tell(
-            "warning", f"{session.where}: the update could not be aborted: {error}"
-        )
+        session.tell("warning", f"{session.where}: the update could not be aborted: {error}")
 
 
 def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) -> None:
@@ -163,7 +161,7 @@ def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) ->
             f"{SCHEMA_CRC:08x}: after the update they could not speak; take the image of this "
             "release, or say --any-schema where another release shall go on with the module"
         )
-    if is_foreign(header) and not session.connection.any_schema:
+    if is_foreign(header) and not session.any_schema:
         raise SerialLinkError(
             f"{session.where}: for an image of another schema the session must be opened with "
             "any_schema"

@@ -28,7 +28,6 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 
 SLICE_PS = FRAME_PERIOD_PS
 Records = npt.NDArray[np.void]
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ def save_cuts(
     title: str,
     beside: tuple[str, npt.NDArray[Any]] | None = None,
     points_mm: Sequence[F8] = (),
-    at_mm: F8 | None = None,
     projected: bool = False,
 ) -> Path:
     """Write a PNG of three cuts, inverted grey from 0 to the cut's 99.9th percentile.
 
+    The cuts go through the centre of the image's activity.
+
     beside : a title and a 2-D array (a sinogram) shown first
     points_mm : marked with rings
-    at_mm : position of the cuts; default: the centre of the image's activity
     projected : show the maximum along each axis instead of a cut, scaled to a fifth of the maximum
     """
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def save_cuts(
         panel = axes.pop(0)
         panel.imshow(array, cmap="gray_r", vmin=0, vmax=np.percentile(array, 99.9), aspect="auto")
         panel.set(title=words, xlabel="bin", ylabel="view")
-    middle = _middle(image, grid) if at_mm is None else at_mm
+    middle = _middle(image, grid)
     for panel, (axis, across, up) in zip(axes, CUTS, strict=True):
         _draw(panel, image, grid, axis, middle, projected)
         panel.set(xlabel=f"{across} / mm", ylabel=f"{up} / mm")

@@ -74,8 +74,6 @@ def write_castor(
     geometry: Geometry,
     options: CastorOptions,
     facts: ScanFacts,
-    *,
-    progress: Callable[[int], None] = lambda events: None,
 ) -> list[Path]:
     """Write the prompts of a run as ``path`` (.Cdh) with its .Cdf, .hscan and .lut beside it.
 
@@ -86,7 +84,6 @@ def write_castor(
     parts : whether delayeds, and ``COINCIDENCE`` records; each kind in order of time
     options : what an event holds besides crystals and time
     facts : of the scan, for the header
-    progress : called with the number of events written
 
     Raises
     ------
@@ -102,7 +99,6 @@ def write_castor(
                 raise ExchangeError(f"{data}: {interval.until_ps} ps do not fit 32 bits of ms")
             file.write(_events(interval.prompts, kind, options, scanner).data)
             events += len(interval.prompts)
-            progress(events)
     name = f"PET_TOMOSHIBI_{scanner.name}"
     with whole_file(header) as file:
         file.write(_header(data.name, events, name, options, scanner, facts).encode())

@@ -15,7 +15,7 @@ supine are LPS, ours RAS (:mod:`recon.exchange.images.nifti`): positions in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -66,17 +66,12 @@ def write_safir(
     parts: Iterable[Part],
     scanner: Scanner,
     geometry: Geometry,
-    *,
-    delayeds: bool = True,
-    progress: Callable[[int], None] = lambda events: None,
 ) -> list[Path]:
     """Write ``path`` (.clm.safir), crystal map, projection template (.hs) and .par; return them.
 
     Parameters
     ----------
     parts : whether delayeds, and ``COINCIDENCE`` records; each kind in order of time
-    delayeds : whether to write the delayeds too
-    progress : called with the number of events written
 
     Raises
     ------
@@ -88,14 +83,10 @@ def write_safir(
     crystal_map, template, par = (
         path.with_name(f"{stem}{end}") for end in ("_crystals.txt", "_template.hs", ".par")
     )
-    events = 0
     with whole_file(path) as file:
         file.write(MAGIC.ljust(HEADER_BYTES, b"\0"))
         for interval in intervals(parts, step_ps=STEP_PS):
-            chosen = interval.delayeds if delayeds else interval.delayeds[:0]
-            file.write(_timed(interval.prompts, chosen, scanner).data)
-            events += len(interval.prompts) + len(chosen)
-            progress(events)
+            file.write(_timed(interval.prompts, interval.delayeds, scanner).data)
     with whole_file(crystal_map) as file:
         file.write(_map_text(scanner, geometry).encode())
     with whole_file(template) as file:

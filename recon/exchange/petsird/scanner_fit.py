@@ -52,7 +52,7 @@ class _Block:
     place: npt.NDArray[np.int64]
 
 
-def fit_scanner(header: dict[str, Any], *, name: str = "imported") -> FittedScanner:
+def fit_scanner(header: dict[str, Any]) -> FittedScanner:
     """Return the preset that a header's geometry fits.
 
     Raises
@@ -71,7 +71,7 @@ def fit_scanner(header: dict[str, Any], *, name: str = "imported") -> FittedScan
     block = _block(centre[order[0]], half)
     ring_z = np.sort(module_centre[order.reshape(rings, sectors)[:, 0], 2])
     pitch_z = float(np.diff(ring_z).mean()) if rings > 1 else block.n[1] * block.pitch_mm[1]
-    text = _toml(name, about, block, (rings, sectors, pitch_z), types[0])
+    text = _toml(about, block, (rings, sectors, pitch_z), types[0])
     scanner = parse_scanner(text, source="the scanner of the PETSIRD file")
     bins = _bins(scanner, about, block, order, len(centre[0]))
     _compare(scanner, centre, bins)
@@ -192,7 +192,6 @@ def _compare(scanner: Scanner, centre: F8, bins: BinMap) -> None:
 
 
 def _toml(
-    name: str,
     about: dict[str, Any],
     block: _Block,
     ring: tuple[int, int, float],
@@ -219,7 +218,7 @@ def _toml(
     return f"""\
 # Made from the header of a PETSIRD file. PETSIRD does not tell dead time, blur and spread of the
 # detectors: they are set to what has no effect, or to the least that is allowed.
-name = "{name}"
+name = "imported"
 title = "{(title or "imported")[:190]}"
 status = "design"
 

@@ -6,7 +6,7 @@ Format: PETSIRD 0.12 (Emission Tomography Standardization Initiative), yardl bin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,6 @@ from recon.exchange.petsird.yardl import Schema, write_opening
 BLOCK_MS = 1
 MOST_BLOCKS = 100_000
 LONGEST_MS = 2**32 - 1
-
-Progress = Callable[[int], None]
-"""Called with the number of events written."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,6 @@ def write_petsird(
     block_ms: int = BLOCK_MS,
     duration_s: float = 0.0,
     delayeds: bool = True,
-    progress: Progress = lambda events: None,
 ) -> Exported:
     """Write a list of coincidences as a stream: memory does not grow with the list.
 
@@ -86,7 +82,6 @@ def write_petsird(
             done = last
             counts[0] += len(interval.prompts)
             counts[1] += len(chosen)
-            progress(sum(counts))
         file.write(b"\0")  # the stream has ended
     return Exported(counts[0], counts[1], total + 1)
 

@@ -18,9 +18,9 @@ from emulator.physics.photons import (
     PHOTON_SIZE,
     aim_isotropic,
     scatter_compton,
-    turn,
 )
 from hw.physics.compton import sample_compton
+from hw.physics.photon_kernels import turned
 from oracles.emulation import random_state
 
 REST_KEV = 510.99895
@@ -81,7 +81,7 @@ def test_turn_keeps_the_length_and_makes_the_angle(z, azimuth, cosine, phi):
     across = np.sqrt(1 - z * z)
     direction = np.array([across * np.cos(azimuth), across * np.sin(azimuth), z])
     photon[DX : DZ + 1] = direction
-    turn(photon, cosine, np.cos(phi), np.sin(phi))
+    photon[DX : DZ + 1] = turned(*direction, cosine, np.cos(phi), np.sin(phi))
     assert np.linalg.norm(photon[DX : DZ + 1]) == pytest.approx(1, abs=1e-9)
     assert photon[DX : DZ + 1] @ direction == pytest.approx(cosine, abs=2e-6)
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.spect.aiming import ENERGY_STEP_KEV, aim_tables
-from emulator.spect.collimator import collimator_tables, hole_area_mm2, open_share, septa_share
+from emulator.spect.collimator import collimator_tables, septa_share
 from hw.scanner.description import Scanner
 from hw.scanner.preset_file import load_scanner
+from oracles.collimator_openings import hole_area_mm2, open_share
 
 LEHR = load_scanner("gamma_head_lehr")
 CZT = load_scanner("czt_cardiac")

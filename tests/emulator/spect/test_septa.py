@@ -9,7 +9,7 @@ from emulator.spect.collimator import lattice_tables
 from emulator.spect.septa_flight import IN_U, IN_W, IS_K, OUT_KEV, OUT_U, OUT_W
 from emulator.spect.septa_library import K_LINES, SeptaTables, septa_tables
 from emulator.spect.septa_playback import node_weight, turned
-from emulator.trials.analog_cameras import in_hole
+from emulator.trials.bare_collimator import in_hole
 from hw.scanner.description import Collimator
 from hw.scanner.preset_file import load_scanner
 

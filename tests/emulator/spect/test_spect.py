@@ -17,21 +17,11 @@ from emulator.engines.spect_engine import SpectEngine
 from emulator.object.phantom import Phantom
 from emulator.physics.materials import mu_per_mm
 from emulator.slices import PERIOD_S
-from emulator.spect.collimator import hole_area_mm2, open_share
 from emulator.spect.gantry_motion import load_spect_motion, poses_at
 from emulator.spect.septa_library import septa_matter
 from emulator.spect.sight_of_camera import PENETRATED, SEPTAL, new_spect_scratch
 from emulator.trials import cameras as spect_trials
-from emulator.trials.analog_cameras import (
-    CROSSED,
-    SEEN_COLUMNS,
-    SEEN_KEV,
-    SEEN_KIND,
-    SEEN_SCATTERS,
-    SEEN_U,
-    follow_all,
-)
-from emulator.trials.bare_collimator import energies_behind
+from emulator.trials.bare_collimator import CROSSED, energies_behind
 from emulator.trials.cameras import (
     CameraEvents,
     counts_per_photon,
@@ -45,8 +35,17 @@ from emulator.trials.cameras import (
 )
 from hw.scanner.description import Scanner
 from hw.scanner.preset_file import load_scanner
-from hw.wire.angle_words import angles_deg
 from hw.wire.protocol import FRAME_PERIOD_PS
+from oracles.analog_cameras import (
+    SEEN_COLUMNS,
+    SEEN_KEV,
+    SEEN_KIND,
+    SEEN_SCATTERS,
+    SEEN_U,
+    follow_all,
+)
+from oracles.angle_words import angles_deg
+from oracles.collimator_openings import hole_area_mm2, open_share
 
 LEHR, MELP, CZT = "gamma_head_lehr", "gamma_head_melp", "czt_cardiac"
 TC_KEV = 140.511

@@ -45,7 +45,7 @@ def test_boots_to_HELLO_with_its_name(tmp_path):
 
 def test_serves_its_dictionary(tmp_path):
     with arm_module(tmp_path) as module:
-        dictionary = module.session.connection.dictionary
+        dictionary = module.session.dictionary
     assert dictionary.differences() == []
     assert dictionary.names("commands") == {name: spec.code for name, spec in COMMANDS.items()}
 

@@ -45,13 +45,16 @@ def test_the_state_machine_allows_what_the_daq_allows() -> None:
 
 def test_a_command_is_pending_until_done(endpoints: Endpoints) -> None:
     with Feeder(endpoints, Script(state="idle")) as feeder:
-        desk = CommandDesk(endpoints, arm_args={"duration_s": 60})
+        desk = CommandDesk(endpoints)
+        desk.set_sorting({"policy": "all"})
         desk.send("arm")
         assert desk.is_pending("arm")
         assert "waiting for the daq" in desk.notice.text
         poll_until(desk, lambda: not desk.pending)
         assert desk.notice.text == "✓ arm: done"
-        assert [(c.name, c.args) for c in feeder.commands] == [("arm", {"duration_s": 60})]
+        assert [(c.name, c.args) for c in feeder.commands] == [
+            ("arm", {"settings": {"policy": "all"}})
+        ]
         desk.close()
 
 

@@ -169,18 +169,3 @@ def test_an_open_form_shows_what_was_set_before(endpoints: Endpoints, console: o
     assert known.check().changes["windows"] == desk.sorting["windows"]
     assert known.check().changes["lld_keV"] == SETTINGS.lld_keV
     desk.close()
-
-
-def test_settings_set_here_go_over_those_that_the_console_was_opened_with(
-    endpoints: Endpoints,
-) -> None:
-    with Feeder(endpoints, Script(state="idle", no_images=True)) as feeder:
-        given = {"duration_s": 60, "settings": {"policy": "all", "lld_keV": 400.0}}
-        desk = CommandDesk(endpoints, arm_args=given)
-        desk.set_sorting({"policy": "discard"})
-        desk.send("arm")
-        while not feeder.commands:
-            desk.poll()
-        merged = {"policy": "discard", "lld_keV": 400.0}
-        assert feeder.commands[0].args == {"duration_s": 60, "settings": merged}
-        desk.close()

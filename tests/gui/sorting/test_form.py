@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gui.sorting.form import FIELDS, nuclides_text, read_form
+from gui.sorting.form import nuclides_text, read_form
 from hw.messages.sort_settings import POLICIES, SortSettings
 from rigs.gui.feeder import SETTINGS, SPECT
 
@@ -43,7 +43,7 @@ def test_what_is_written_is_what_is_sent_in_the_units_of_the_settings() -> None:
 
 
 def test_a_field_left_empty_is_left_to_the_daq() -> None:
-    assert read_form(dict.fromkeys(FIELDS, ""), base=None).changes == {}
+    assert read_form(dict.fromkeys(SOUND, ""), base=None).changes == {}
     assert read_form({"policy": "opener"}, base=None).changes == {"policy": "opener"}
 
 
@@ -115,7 +115,7 @@ NUMBERS = st.sampled_from(["", "0", "1", "4.5", "16", "17", "100", "650", "1e9",
 
 @given(
     st.fixed_dictionaries(
-        {name: NUMBERS for name in FIELDS if name.endswith(("keV", "ps", "ows", "difference"))}
+        {name: NUMBERS for name in SOUND if name.endswith(("keV", "ps", "ows", "difference"))}
         | {"policy": st.sampled_from(POLICIES), "windows": st.sampled_from(["", "Lu-177", "I-131"])}
     )
 )

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.wire.angle_words import ANGLE_BITS, MOST_DEG, angle_steps, angles_deg, pack_angle_words
+from hw.wire.angle_words import ANGLE_BITS, MOST_DEG, pack_angle_words
 from hw.wire.protocol import TIME_MASK, WORD_KINDS, unpack_words
+from oracles.angle_words import angle_steps, angles_deg
 
 
 @settings(deadline=None, derandomize=True)

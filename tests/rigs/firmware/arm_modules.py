@@ -145,14 +145,12 @@ def arm_module(
                 **session,
             )
         )
-        take.append(opened.connection.take_frame)
+        take.append(opened.take_frame)
         if receiver is not None:
-            opened.connection.poller.add(receiver)
+            opened.poller.add(receiver)
             stack.callback(receiver.close)
         if path == DataPath.ring:
-            opened.connection.poller.add(
-                RingReceiver(machine.window, take=opened.connection.take_frame)
-            )
+            opened.poller.add(RingReceiver(machine.window, take=opened.take_frame))
         yield ArmModule(machine, opened, frames, notices)
 
 

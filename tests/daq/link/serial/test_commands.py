@@ -29,7 +29,7 @@ pytestmark = pytest.mark.firmware
 def test_hello_dictionary_and_telemetry(session, machine):
     assert int(session.identity["build"]) == machine.image.build_id
     assert session.identity["slot"] == Slot.factory
-    assert session.connection.dictionary.differences() == []
+    assert session.dictionary.differences() == []
     telemetry = session.ask_telemetry()
     assert telemetry["state"] == State.idle
     assert int(telemetry["supply_mV"]) == pytest.approx(5000, abs=50)
@@ -66,7 +66,7 @@ def test_save_and_defaults(session):
 def test_channel_gains_come_back_as_written(session):
     gains = np.arange(500, dtype="<u2") + 16000
     first = session.command("channels_write", gains.tobytes(), first=100, count=500)
-    assert session.command("channels_read", first=100, count=500).tail_u2.tolist() == gains.tolist()
+    assert session.command("channels_read", first=100, count=500).tail == gains.tobytes()
     assert session.read("channels_checksum") & 0xFFFFFFFF == first["checksum"]
 
 
@@ -87,16 +87,16 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
 
     frames: list[bytes] = []
     handed: list[ModuleSession] = []
-    receiver = DatagramReceiver(0, take=lambda frame: handed[0].connection.take_frame(frame))
+    receiver = DatagramReceiver(0, take=lambda frame: handed[0].take_frame(frame))
     with (
         Native(folder=tmp_path, image=native_image, datagram_port=receiver.port) as machine,
         ModuleSession.open(machine.serial_url, on_frame=frames.append) as session,
     ):
         handed.append(session)
-        ring = RingReceiver(machine.window, take=session.connection.take_frame)
+        ring = RingReceiver(machine.window, take=session.take_frame)
         member = {DataPath.ethernet: receiver, DataPath.ring: ring}.get(path)
         if member is not None:
-            session.connection.poller.add(member)
+            session.poller.add(member)
         bring_up(session, path=path)
         begin_run(session)
         rng = np.random.default_rng(1)
@@ -107,7 +107,7 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
         wait_until(lambda: len(frames) == 5)
         assert session.close_books() == 0
         if member is not None:
-            session.connection.poller.remove(member)
+            session.poller.remove(member)
     receiver.close()
     for period, (frame, words) in enumerate(zip(frames, sent, strict=True)):
         header, got = open_frame(frame)
@@ -122,9 +122,7 @@ def test_a_run_brings_every_word_on_every_data_path(native_image, tmp_path, path
 
 def test_stop_ends_with_the_period_and_abort_at_once(session, machine):
     ended = []
-    session.connection._on_notice = lambda name, record: (
-        ended.append(record) if name == "run_ended" else None
-    )
+    session._on_notice = lambda name, record: ended.append(record) if name == "run_ended" else None
     bring_up(session)
     begin_run(session)
     feed(machine, mark(0))
@@ -164,14 +162,14 @@ def test_a_speed_that_the_module_does_not_do_changes_nothing(session):
 
 
 def test_a_speed_that_the_line_does_not_carry_is_given_up_on_both_sides(session, monkeypatch):
-    real = session.connection._line.set_baud
+    real = session._line.set_baud
 
     def carries_only_the_old_one(baud):
         if baud != 115_200:
             raise PortError("this line does not")
         real(baud)
 
-    monkeypatch.setattr(session.connection._line, "set_baud", carries_only_the_old_one)
+    monkeypatch.setattr(session._line, "set_baud", carries_only_the_old_one)
     with pytest.raises(PortError, match=r"921600 baud does not work.*115200 is in force again"):
         session.set_baud(921_600)
     session.command("telemetry")

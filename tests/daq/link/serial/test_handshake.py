@@ -22,8 +22,8 @@ from rigs.scripted_module import ScriptedModule
 def test_identity_and_dictionary_are_read_and_checked():
     with ScriptedModule() as module, ModuleSession.open(module.url) as session:
         assert int(session.identity["build"]) == 0xABCDEF01
-        assert session.connection.dictionary.names("commands")["run"] == COMMANDS["run"].code
-        assert session.connection.dictionary.differences() == []
+        assert session.dictionary.names("commands")["run"] == COMMANDS["run"].code
+        assert session.dictionary.differences() == []
 
 
 def test_hello_is_asked_again_until_somebody_answers():
@@ -79,7 +79,7 @@ def test_a_session_for_any_schema_gives_a_foreign_module_what_is_frozen_and_no_m
         module.identity["schema"] = OTHER_SCHEMA
         with ModuleSession.open(module.url, any_schema=True) as session:
             assert session.foreign
-            assert "update_begin" in session.connection.dictionary.names("commands")
+            assert "update_begin" in session.dictionary.names("commands")
             session.command("update_confirm")
             sent = {m.code for m in module.heard}
             with pytest.raises(FirmwareMismatch, match=r"another schema.*bias may mean something"):
@@ -119,7 +119,7 @@ def test_an_unreadable_dictionary_does_not_stand_in_the_way_of_an_update(schema,
         module.dictionary = content
         module.promise(content)
         with ModuleSession.open(module.url, any_schema=True) as session:
-            assert session.connection.dictionary.content == {}
+            assert session.dictionary.content == {}
             session.command("update_confirm")
 
 

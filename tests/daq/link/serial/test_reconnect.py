@@ -37,7 +37,7 @@ def line(proxy, journal, tmp_path):
     ) as session:
         session.links = links
         yield session
-        assert session.connection.poller.failures == 0, session.connection.poller.last_failure
+        assert session.poller.failures == 0, session.poller.last_failure
 
 
 def test_unplugging_is_noticed_at_once_and_plugging_in_again_goes_on(line, proxy, journal):
