@@ -70,6 +70,9 @@ def add_counts(
     """Count singles into ``counts`` (windows, slots, n_u, n_v) u4; return how many were counted.
 
     ``slot`` : (n,) i8, −1 without a known angle
+
+    ``crystal``, ``window`` : (n,), of each single, windows from 1. ``per_module``, ``n_u`` : pixels
+    of a module, and along u.
     """
     placed = 0
     for i in range(crystal.shape[0]):
