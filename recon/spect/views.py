@@ -153,8 +153,9 @@ class ViewCounter:
                 self._module_of[singles["crystal"]],
                 angles_of_singles(singles, self._known, self._module_of),
             )
+        crystal = np.array(singles["crystal"])  # a copy: as views, live and offline differ in kind
         placed = add_counts(
-            singles["crystal"], singles["flags"] >> WINDOW_SHIFT, slot,
+            crystal, singles["flags"] >> WINDOW_SHIFT, slot,
             self._scanner.crystals_per_module, self._scanner.module.n_u, self.counts,
         )  # fmt: skip
         if self._kept is not None:
