@@ -92,7 +92,7 @@ def loaded_by_imager(modality: str) -> list[str]:
 
 
 def mu_map(preset: str, path: Path) -> Path:
-    """Write a µ map of thin water, for attenuation and scatter; return its path."""
+    """Write a µ map of thin water, for attenuation; return its path."""
     image = load_scanner(preset).image
     mu_per_mm = np.full(image.shape, 0.001, np.float32)
     np.savez(path, mu_per_mm=mu_per_mm, voxel_mm=np.asarray(image.voxel_mm))
@@ -115,7 +115,7 @@ def test_after_warming_a_whole_run_compiles_nothing(
     )  # fmt: skip
     chain.wait_for_imager()
     emulator = chain.start(tasks_of(purpose), "emulate", *preset, *source)
-    chain.stop_after_an_image(corrected="scatter" if kind == "PET" else "sensitivity")
+    chain.stop_after_an_image(corrected="attenuation" if kind == "PET" else "sensitivity")
     assert daq.surprises(within_s=WAIT_S) == []
     assert emulator.surprises(within_s=30) == []
     imager.process.send_signal(signal.SIGTERM)
