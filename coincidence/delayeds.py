@@ -48,6 +48,9 @@ def mark_likely(
     The singles skip + 1 … skip + 4 places later are compared; an opener is also marked if the
     window may reach beyond these. ``likely`` : (≥ n,) u1. (With contiguous times and a plain loop,
     the compiler compares four openers at once.)
+
+    times : (singles,) i8, ps, ascending; ``offset_ps`` and ``width_ps`` : of the delayed window
+    skip : places passed over after each opener, which by the rate come before its window
     """
     stop = max(0, min(n, times.shape[0] - skip - 4))
     at = times[skip:]

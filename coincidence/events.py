@@ -187,7 +187,11 @@ def write_pair(
     out: Array, n: int, s: Array, early: int, late: int, delay_ps: int, flags: int, window: int
 ) -> None:
     """Write a coincidence of two singles to ``out`` (≥ n + 1, 4) i8, COINCIDENCE as words: lower
-    crystal first, tof = t_b − t_a with the delay removed from the later single's time."""
+    crystal first, tof = t_b − t_a with the delay removed from the later single's time.
+
+    s : (singles, 2) i8, singles as words; ``early`` and ``late`` are places in it
+    delay_ps : of the delayed window, 0 for prompts; ``flags``, ``window`` : as in COINCIDENCE
+    """
     tof_ps = s[late, 0] - delay_ps - s[early, 0]
     a, b = early, late
     if crystal_of(s, early) >= crystal_of(s, late):
@@ -201,7 +205,11 @@ def write_pair(
 
 @kernel
 def write_triple(out: Array, n: int, s: Array, i: int, j: int, k: int, pairs: int) -> None:
-    """Write three singles, in order of time, to ``out`` (≥ n + 1, 5) i8, TRIPLE as words."""
+    """Write three singles, in order of time, to ``out`` (≥ n + 1, 5) i8, TRIPLE as words.
+
+    s : (singles, 2) i8, singles as words; ``i``, ``j``, ``k`` : places in it
+    pairs : bits as in TRIPLE
+    """
     out[n, 0] = s[i, 0]
     out[n, 1] = crystal_of(s, i) | (crystal_of(s, j) << 32)
     out[n, 2] = crystal_of(s, k) | ((s[j, 0] - s[i, 0]) << 32)

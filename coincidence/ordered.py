@@ -90,6 +90,8 @@ def find_neighbours(words: Array, low: int, width: int, window_ps: int, out: Arr
 
     ``words`` : (n, 2) i8, singles as words in order of time; ``out`` : (≥ n, 2) i8. Returns the
     number copied.
+
+    ``low``, ``width`` : in 0.1 keV; ``window_ps`` : τ
     """
     times = np.empty(_BLOCK + 2, np.int64)
     index, picked = np.empty(_BLOCK + 2, np.uint32), np.empty(_BLOCK + 2, np.uint32)

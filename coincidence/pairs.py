@@ -24,7 +24,10 @@ MOST_NEAR = 255
 
 @kernel
 def leave_out_crowded(s: Array, i: int, j: int, window_ps: int, out: Array) -> int:
-    """Copy those of the singles [i, j) not crowded to ``out`` (≥ j − i, 2) i8; return how many."""
+    """Copy those of the singles [i, j) not crowded to ``out`` (≥ j − i, 2) i8; return how many.
+
+    s : (n, 2) i8, singles as words in order of time; ``window_ps`` : τ
+    """
     n = 0
     crowded_until = i - 1
     for k in range(i, j):
@@ -47,14 +50,21 @@ PROMPTS, START, MULTIPLES, TRIPLES, STORED, NEEDED, CROWDED = range(7)
 
 @kernel
 def is_good(s: Array, i: int, j: int, module_of: Array, allowed: Array) -> bool:
-    """Whether two singles are in modules that may pair."""
+    """Whether two singles are in modules that may pair.
+
+    s : (n, 2) i8, singles as words; ``i``, ``j`` : places in it
+    module_of : (n_crystals,) u2; ``allowed`` : (modules, modules) bool
+    """
     a, b = np.uint64(crystal_of(s, i)), np.uint64(crystal_of(s, j))
     return bool(allowed[module_of[a], module_of[b]])
 
 
 @kernel
 def is_pair(s: Array, i: int, j: int, window_ps: int, module_of: Array, allowed: Array) -> bool:
-    """Whether singles i and the later j are a good pair."""
+    """Whether singles i and the later j are a good pair.
+
+    window_ps : τ; other arguments as for ``is_good``
+    """
     return bool(s[j, 0] - s[i, 0] <= window_ps and is_good(s, i, j, module_of, allowed))
 
 
@@ -75,6 +85,9 @@ def connect(
 
     ``scratch`` (4, ≥ j − i) i8: parent of each single; per root the edges; the best energy (−1);
     the number of singles.
+
+    s : (n, 2) i8, singles as words in order of time; ``window_ps`` : τ
+    module_of, allowed : as for ``is_good``
     """
     parent, edges, best, size = scratch[0], scratch[1], scratch[2], scratch[3]
     for k in range(j - i):

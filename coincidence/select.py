@@ -324,6 +324,8 @@ def split_windows(
 
     ``pairing``, ``windowed`` : (≥ n + 1, 2) i8. A windowed single's flags are set to its window's
     number. Returns the number of each.
+
+    ``ordered`` : (n, 2) i8, singles as words. ``crystals``, ``rows`` : as for ``select_singles``
     """
     n = m = np.uint64(0)
     for i in range(ordered.shape[0]):

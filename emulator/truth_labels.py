@@ -39,7 +39,10 @@ def no_labels() -> npt.NDArray[np.void]:
 def begin_photon(
     emitted: Record, decay_ps: float, x: float, y: float, z: float, energy_keV: float
 ) -> None:
-    """Record in ``emitted`` (LABEL) where, when and with what energy a photon was emitted."""
+    """Record in ``emitted`` (LABEL) where, when and with what energy a photon was emitted.
+
+    decay_ps : from the slice's start; x, y, z : mm
+    """
     emitted.time_ps = np.int64(decay_ps)
     emitted.x_mm, emitted.y_mm, emitted.z_mm = x, y, z
     emitted.emitted_keV = energy_keV
@@ -49,7 +52,10 @@ def begin_photon(
 def write_label(
     label: Record, emitted: Record, deposit_keV: float, scatters: float, modules_before: int
 ) -> None:
-    """Write the truth of one hit, from what is known of its photon, to ``label``."""
+    """Write the truth of one hit, from what is known of its photon, to ``label``.
+
+    label, emitted : LABEL; ``scatters``, ``modules_before`` : as in LABEL
+    """
     label.decay = emitted.decay
     label.time_ps = emitted.time_ps
     label.x_mm, label.y_mm, label.z_mm = emitted.x_mm, emitted.y_mm, emitted.z_mm

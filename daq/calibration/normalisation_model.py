@@ -75,7 +75,12 @@ def disc_part(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[
 def emission(
     x: float, y: float, z: float, dx: float, dy: float, dz: float, length: float, source: Array
 ) -> float:
-    """Return chord × attenuation, in mm, of the line from (x, y, z) by (dx, dy, dz)."""
+    """Return chord × attenuation, in mm, of the line from (x, y, z) by (dx, dy, dz).
+
+    x, y, z; dx, dy, dz : start and whole step of the line, mm; ``length`` : of the step, mm
+    source : (9,) f8: 1 for a box, 0 for a cylinder along z; half its sides along x and y, or its
+        radius and that of the hole in it; half its length; its centre x, y, z, all in mm; µ in 1/mm
+    """
     x, y, z = x - source[4], y - source[5], z - source[6]
     low, high = slab_part(z, dz, source[3])
     inner = 0.0
@@ -97,7 +102,10 @@ def emission(
 
 @bare_kernel
 def _along(axes: Array, module: int, axis: int, dx: float, dy: float, dz: float) -> float:
-    """Return a vector's component along an axis of a module."""
+    """Return a vector's component along an axis of a module.
+
+    axes : (modules, 3, 3) f8, rows u, v, w; ``axis`` : 0, 1 or 2 of these; dx, dy, dz : the vector
+    """
     towards = axes[module, axis, 0] * dx + axes[module, axis, 1] * dy
     return float(towards + axes[module, axis, 2] * dz)
 

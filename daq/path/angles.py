@@ -68,6 +68,9 @@ def take_angles(
     ``least_steps``, ``most_steps`` : the range; ``steps_per_s`` : the fastest, both without
     tolerance. ``standing`` : (modules,) STANDING, updated. ``out`` : (≥ words,) ANGLE. Returns how
     many were written.
+
+    ``headers`` : (frames,) HEADER_DTYPE. ``word_starts`` : (frames,), place of each frame's first
+    word in ``words``, u8. Steps are those of the angle words, ``STEPS_PER_DEGREE``.
     """
     n = 0
     for f in range(headers.shape[0]):

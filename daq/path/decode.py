@@ -98,6 +98,10 @@ def decode_frames(
 
     Late singles (before the horizon at the arrival of their frame), words of unknown kind and
     crystals outside the module or beyond ``MAX_FRAME_ID`` are counted, not written.
+
+    ``headers`` : (frames,) HEADER_DTYPE. ``word_starts`` : (frames,), place of each frame's first
+    word in ``words``, u8. ``n_crystals`` : of a module. ``stall_ps`` : how far behind the newest a
+    module may be before the horizon no longer waits for it.
     """
     n = np.uint64(0)  # unsigned indices: a signed one may count from the end, which costs a test
     for f in range(headers.shape[0]):
@@ -149,7 +153,10 @@ def decode_frames(
 
 @kernel
 def _advance(h: Record, module: Record, line: Array, stall_ps: int, marks: Array) -> None:
-    """Advance the module's end, the newest and the horizon once its frame has been decoded."""
+    """Advance the module's end, the newest and the horizon once its frame has been decoded.
+
+    h : HEADER_DTYPE of the frame; ``module`` : its record of ``line``; others as in decode_frames
+    """
     module.end_ps = max(module.end_ps, np.int64(h.frame_id + 1) * FRAME_PERIOD_PS)
     marks[1] = max(marks[1], module.end_ps)
     if h.flags & FLAG_LAST:

@@ -103,7 +103,11 @@ Frame = bytes | memoryview
 def judge_frames(
     headers: Array, lengths: Array, crcs: Array, run_tag: np.uint32, links: Array, verdicts: Array
 ) -> None:
-    """Fill ``verdicts`` (n,) u1 and count into ``links``, frame after frame in order of arrival."""
+    """Fill ``verdicts`` (n,) u1 and count into ``links``, frame after frame in order of arrival.
+
+    headers : (n,) HEADER_DTYPE; ``lengths`` (n,) in bytes; ``crcs`` (n,) u4, as computed here
+    run_tag : of the open run; ``links`` : (modules,) records, see above
+    """
     for i in range(headers.shape[0]):
         h = headers[i]
         if lengths[i] < HEADER_BYTES:

@@ -17,6 +17,7 @@ from daq.folder import raw_log as rawlog
 from daq.folder import singles_log
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, RecordsHash
+from daq.folder.own_instrument import check_instrument
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, check_fits, checked_settings
 from daq.folder.run_folder import own_calibration
@@ -72,17 +73,26 @@ def resort(
 
     Parameters
     ----------
+    calibration : a set to apply, of the run's instrument or one that names none
     output : a list-mode log to write, which must not exist; windowed singles go to a singles log
         beside it, with the same name and the ending ``.tmws``
     progress : called with (bytes done, total bytes)
     threads : 1, or more to run stages in threads of their own; the output is the same
+
+    Raises
+    ------
+    CalibrationSetError
+        where the set is of another scanner, or names another serial number than the run.
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config = msgspec.convert(reader.head["config"], RunConfig)
     scanner = config.scanner()
     settings = settings or config.settings
     check_fits(settings, scanner)
-    calibration = calibration or own_calibration(folder)
+    if calibration is None:
+        calibration = own_calibration(folder)
+    else:
+        check_instrument(calibration, config.serial)
     if calibration is not None:
         calibration.check_scanner(scanner)
     head = {key: value for key, value in reader.head.items() if key != "format"}

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from daq.folder.calibration_set import load_set_for
+from daq.folder.own_instrument import of_another_instrument
 from daq.folder.run_config import FACTORY, NO_SERIAL, RunConfig
 from hw.scanner.serial import activity_beside, factory_calibration
 
@@ -52,10 +53,5 @@ def _set_of(asked: RunConfig, serial: str) -> tuple[Path | None, str]:
         return path, "" if path else f"there is no factory calibration of serial number {serial}"
     path = Path(asked.calibration)
     found = load_set_for(path, asked.scanner())
-    if found.about.serial in ("", serial):
-        return path, ""
-    named = f"is {serial}" if serial else "names none"
-    return (
-        None,
-        f"the set {path.name} is of serial number {found.about.serial}, this source {named}",
-    )
+    why = of_another_instrument(found, serial, what="this source", name=path.name)
+    return (None if why else path), why

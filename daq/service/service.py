@@ -93,13 +93,18 @@ class DaqService:
         self._leave = True
 
     def serve(self) -> None:
-        """Run until :meth:`leave` or a shutdown command; always closes an open run."""
+        """Run until :meth:`leave` or a shutdown command; always closes an open run.
+
+        The last telemetry and pictures say how it ended: displays wait for them.
+        """
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
         try:
             while not (self._leave and self.life.hurry()):
                 full = self.turn()
                 if not full:
                     self._poller.poll(int(TURN_S * 1000))
+            self._publish_telemetry()
+            self._publish_pictures()
         finally:
             self.sources.send_all(Shutdown())
             self._sockets.close()
@@ -118,14 +123,9 @@ class DaqService:
         if self._is_due("look", now, LOOK_S):
             self._look_around()
         if self._is_due("telemetry", now, TELEMETRY_S):
-            self._sockets.telemetry.send(
-                encode(compose_telemetry(self.life, self.sources, stray_frames=self.stray_frames)),
-                zmq.NOBLOCK,
-            )
+            self._publish_telemetry()
         if self._is_due("pictures", now, PICTURES_S):
-            pictures = compose_projections(self.life)
-            if pictures is not None:
-                self._sockets.projections.send(encode(pictures), zmq.NOBLOCK)
+            self._publish_pictures()
         if self.automatic:
             self._advance_automatic()
         return full
@@ -135,6 +135,15 @@ class DaqService:
             return False
         self._due[what] = now + every_s
         return True
+
+    def _publish_telemetry(self) -> None:
+        telemetry = compose_telemetry(self.life, self.sources, stray_frames=self.stray_frames)
+        self._sockets.telemetry.send(encode(telemetry), zmq.NOBLOCK)
+
+    def _publish_pictures(self) -> None:
+        pictures = compose_projections(self.life)
+        if pictures is not None:
+            self._sockets.projections.send(encode(pictures), zmq.NOBLOCK)
 
     def _advance_automatic(self) -> None:
         """Arm and start once a source is there; leave when the run is over."""

@@ -213,6 +213,8 @@ def track_crystal(
     ``deposit`` (DEPOSIT_SIZE,) receives the energy deposited (keV), the place (u, v, w in mm from
     the front face's centre) and the photon's path length at its first interaction (mm).
 
+    ``photon`` : in mm and keV, moved; ``ring`` and ``sector`` : the module's.
+
     Returns
     -------
     ABSORBED, LEFT (the photon is outside and may meet other modules) or GONE (through the back

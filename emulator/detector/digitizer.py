@@ -156,7 +156,11 @@ def tag_of(
     index: int,
     before: int,
 ) -> int:
-    """Return the tag of a hit; ``index`` counts the ``before`` carried ones first."""
+    """Return the tag of a hit; ``index`` counts the ``before`` carried ones first.
+
+    tags : (hits,) i8, or empty: then a tag is made of ``period`` and the place in it
+    carry_tags : (CARRY_CAPACITY,) i8, of the hits carried over from the period before
+    """
     if index < before:
         return int(carry_tags[index])
     if len(tags) == 0:

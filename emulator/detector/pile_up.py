@@ -45,7 +45,11 @@ def light_share(gap_ps: int, integration_ps: int, decay_ps: float) -> float:
 def begin_pile(
     pile: npt.NDArray[np.float64], energy: float, crystal: int, doi: int, row: int, shared: bool
 ) -> None:
-    """Set ``pile`` (PILE_COLUMNS,) f8 to the first hit; ``row``: number of crystals along u."""
+    """Set ``pile`` (PILE_COLUMNS,) f8 to the first hit; ``row``: number of crystals along u.
+
+    energy : keV; ``crystal`` : in the module; ``doi`` : depth bin
+    shared : the place is the centre of gravity, else that of the largest hit
+    """
     weight = energy if shared else 1.0
     pile[PILE_ENERGY] = energy
     pile[PILE_U] = weight * (crystal % row)

@@ -75,6 +75,9 @@ def _draw_decays(
     This is a Poisson process in the plane of time and library: points drawn in order along one axis
     have exponential gaps and are uniform along the other. Taking the library's order reads it from
     end to end, which is twice as fast as random access.
+
+    place, gap, end : where to go on, mean distance of decays, and end, as places in the library
+    slice_ps : length of the slice; ``work`` : receives decays, in ps from the slice's start
     """
     n = 0
     while n < _BATCH:
@@ -156,6 +159,10 @@ def _write_hits(
     """Write the batch's deposits that trigger and are read out; return the new number of hits.
 
     Without branches: every deposit is written, but the position advances for hits only.
+
+    m : deposits in ``work``; ``drawn`` : (hits, 2) i8, HIT as words, written from ``n_hits`` on
+    fates : (modules, fates) i8, added to; ``first`` : (parts + 1,) i4, hits by part of the slice,
+        added to; ``parts_per_ps`` : number of these parts per ps
     """
     trigger, half = np.float32(tables.trigger_keV), np.float32(0.5)
     last = len(first) - 2

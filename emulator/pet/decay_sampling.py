@@ -54,7 +54,11 @@ def new_drawn() -> Drawn:
 def annihilate(
     state: State, drawn: Drawn, i: int, radii_mm: npt.NDArray[np.float64], branch: int
 ) -> None:
-    """Set where the β⁺ of decay ``i`` annihilates: where it was born if ``radii_mm`` is empty."""
+    """Set where the β⁺ of decay ``i`` annihilates: where it was born if ``radii_mm`` is empty.
+
+    radii_mm : quantiles of the β⁺'s distance by branch, see ``draw_radius_mm``; ``branch`` : of
+        decay i
+    """
     places, ends = drawn.places, drawn.annihilations_mm
     radius = 0.0
     x, y, square = 0.0, 0.0, 0.0

@@ -122,6 +122,8 @@ def septa_share(
     """Return the share of the segment from (u, v) to (u + du, v + dv) that lies in septa.
 
     Once the share exceeds ``most``, it may stop and return the part found so far.
+
+    u, v, du, dv : mm, in the collimator's plane
     """
     cu, cv = cell_centre(u, v, tables)
     u -= cu

@@ -96,7 +96,12 @@ def is_septum(u: float, v: float, tables: CollimatorTables) -> bool:
 def enter(
     state: State, photon: Photon, edge: Vector, chance: Vector, tables: CollimatorTables
 ) -> tuple[int, float]:
-    """Start a photon at a random place on the face; return its bin and the sr it stands for."""
+    """Start a photon at a random place on the face; return its bin and the sr it stands for.
+
+    photon : set, but for its energy, at depth 0; mm in the collimator's axes
+    edge : (bins + 1,) f8, cosines to the holes, descending; ``chance`` (bins,) f8, of each bin, sum
+        1
+    """
     chosen = uniform(state)
     bin_, before = 0, 0.0
     while bin_ < len(chance) - 1 and before + chance[bin_] <= chosen:
@@ -166,7 +171,10 @@ def out_per_sr(cosine: float, t2: float) -> float:
 def comes_out(
     state: State, photon: Photon, way: Photon, tables: CollimatorTables, matter: SeptaMatter
 ) -> bool:
-    """Return whether a photon leaves through the back without another collision."""
+    """Return whether a photon leaves through the back without another collision.
+
+    photon : where it is, mm; ``way`` : direction and energy (keV), receives the place on the back
+    """
     left = tables.length_mm - photon[Z]
     du, dv = way[DX] / way[DZ] * left, way[DY] / way[DZ] * left
     whole = between(matter.mu_per_mm, way[ENERGY]) + between(matter.coherent_per_mm, way[ENERGY])
@@ -200,6 +208,9 @@ def leave_by(
     The weight is its true density over that of the draw. ``way`` receives direction and energy.
     Coherent scatter is so narrow that half of it is drawn from its own density; the weight is 0 if
     that does not lead to the back.
+
+    ``photon`` : the one that collides, in keV. ``kind`` : COMPTON, K_RAY or COHERENT. ``t2`` : the
+    ``opening``, of tan².
     """
     energy = photon[ENERGY]
     if kind == COHERENT and uniform(state) < 0.5:

@@ -82,7 +82,11 @@ def turned(u: float, v: float, way: int, sides: int) -> tuple[float, float]:
 def direction_of(
     record: int, way: int, pose: npt.NDArray[np.float64], septa: SeptaTables, seen: Photon
 ) -> float:
-    """Give a photon the direction at which a record meets the face; return its cosine."""
+    """Give a photon the direction at which a record meets the face; return its cosine.
+
+    record, way : number of the record, and of the lattice's symmetry; ``pose`` : (12,) f8, the
+        camera's
+    """
     row = septa.record[record]
     u, v = turned(float(row[IN_U]), float(row[IN_V]), way, septa.sides)
     cosine = float(row[IN_W])
@@ -103,6 +107,10 @@ def come_out(
     seen: Photon,
 ) -> float:
     """Move a photon that met the face at (u, v) to the crystal's face according to its record.
+
+    ``record``, ``way`` : as for ``direction_of``. ``node`` : of the record's energy. ``u``, ``v`` :
+    mm. ``seen`` : the photon, in keV; receives its place on the crystal's face and its direction,
+    both in the camera's axes.
 
     Returns
     -------

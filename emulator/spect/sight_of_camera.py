@@ -95,7 +95,10 @@ def new_spect_scratch() -> SpectScratch:
 def scatter_per_sr(
     photon: Photon, dx: float, dy: float, dz: float, material: int, tables: SpectTables
 ) -> tuple[float, float]:
-    """Return the density per sr of Compton scatter into a direction, and the energy after it."""
+    """Return the density per sr of Compton scatter into a direction, and the energy after it.
+
+    photon : before the scatter, keV; dx, dy, dz : unit direction after it; ``material`` : its index
+    """
     energy = photon[ENERGY]
     cosine = min(photon[DX] * dx + photon[DY] * dy + photon[DZ] * dz, 1.0)
     density = klein_nishina_per_sr(energy, cosine, between(tables.compton, energy))
@@ -142,6 +145,8 @@ def aim_at_camera(
 
     ``material`` is that of a Compton scatter; −1 means an emission.
 
+    ``channel`` : place in ``tables.channels``. ``pose`` : (12,) f8, the camera's, mm.
+
     Returns
     -------
     (bound of the transmission, cosine to the holes); bound 0 if it does not get that far
@@ -179,6 +184,8 @@ def aim_at_septa(
     scratch: SpectScratch,
 ) -> tuple[int, int, int]:
     """Aim the photon, as ``scratch.seen``, so that it scatters in septa and is seen.
+
+    Arguments as for ``aim_at_camera``.
 
     Returns
     -------

@@ -61,7 +61,11 @@ def _scratch(seed: int) -> tuple[State, Photon]:
 def count_unscattered(
     tables: ObjectTables, energy_keV: float, photons: int, state: State, photon: Photon
 ) -> int:
-    """Track photons along x; return how many emerge without any scatter."""
+    """Track photons along x; return how many emerge without any scatter.
+
+    photons : how many, each from x = −500 mm; ``state`` (2,) u8 of the random numbers; ``photon`` :
+        scratch
+    """
     through = 0
     for _ in range(photons):
         photon[:] = 0.0
@@ -79,7 +83,11 @@ def scatter_often(
     state: State,
     photon: Photon,
 ) -> None:
-    """Scatter a photon along z afresh for each element of the two outputs (n,) f8."""
+    """Scatter a photon along z afresh for each element of the two outputs (n,) f8.
+
+    cosine, given_keV : the outputs, of the angle and the energy given to the electron
+    state : (2,) u8 of the random numbers; ``photon`` : scratch
+    """
     for i in range(len(cosine)):
         photon[:] = 0.0
         photon[DZ], photon[ENERGY] = 1.0, energy_keV

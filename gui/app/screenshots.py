@@ -58,7 +58,7 @@ class Photographer:
     """Takes the screenshots when they are due.
 
     ``finished`` becomes true when the run has closed and its final image is in the last screenshot
-    (or has not come within 10 s, which it then shows as well).
+    (or has not come within 10 s, or before the daq left, which it then shows as well).
     """
 
     def __init__(
@@ -112,7 +112,8 @@ class Photographer:
 
     def _events(self, link: Link, now_s: float) -> set[str]:
         telemetry = link.telemetry
-        if telemetry is None or link.state != "connected":
+        has_left = link.state == "silent" and self._closed_s is not None
+        if telemetry is None or not (link.state == "connected" or has_left):
             return set()
         events: set[str] = set()
         if (link.image is not None and link.image_is_of_run) or _has_pictures(link):
@@ -129,7 +130,7 @@ class Photographer:
             elif self._complete_s is None:
                 self._complete_s = now_s
             settled = self._complete_s is not None and now_s - self._complete_s >= SETTLE_S
-            if settled or now_s - self._closed_s > FINAL_IMAGE_BOUND_S:
+            if settled or has_left or now_s - self._closed_s > FINAL_IMAGE_BOUND_S:
                 events.add("final")
         return events
 

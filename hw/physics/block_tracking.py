@@ -86,7 +86,10 @@ class _Deposit(NamedTuple):
 
 @bare_kernel
 def _beam(du: float, dv: float, blocks: _Blocks, margin_mm: float, photons: int) -> _Beam:
-    """Return the beam that covers all of the first block, and ``margin_mm`` around it."""
+    """Return the beam that covers all of the first block, and ``margin_mm`` around it.
+
+    du, dv : direction along the block's u and v; ``photons`` : how many share the beam
+    """
     axes, half_u, half_v, thickness = blocks.axes, blocks.half_u, blocks.half_v, blocks.thickness
     dw = math.sqrt(max(1e-6, 1.0 - du * du - dv * dv))
     slant_u, slant_v = -thickness * du / dw, -thickness * dv / dw
@@ -215,7 +218,11 @@ def _collision(energy: float, crystal: _Crystal, state: State) -> tuple[float, f
 
 @bare_kernel
 def _added(before: _Deposit, given: float, ray: Ray, blocks: _Blocks, monolithic: bool) -> _Deposit:
-    """Return the deposit with ``given`` keV added at the photon's place in the first block."""
+    """Return the deposit with ``given`` keV added at the photon's place in the first block.
+
+    ray : the photon where it interacts, mm; ``monolithic`` : places are summed, else that of the
+        largest
+    """
     centres, axes = blocks.centres, blocks.axes
     x, y, z = ray.x - centres[0, 0], ray.y - centres[0, 1], ray.z - centres[0, 2]
     u = x * axes[0, 0, 0] + y * axes[0, 0, 1] + z * axes[0, 0, 2]
@@ -234,7 +241,10 @@ def _followed(
     ray: Ray, energy: float, inside: int, blocks: _Blocks, crystal: _Crystal, monolithic: bool,
     state: State,
 ) -> _Deposit:  # fmt: skip
-    """Track a photon of ``energy`` keV from its first interaction on; return its deposit."""
+    """Track a photon of ``energy`` keV from its first interaction on; return its deposit.
+
+    ray : the photon at that interaction, mm; ``inside`` : the block it is in; ``state`` : (2,) u8
+    """
     deposit = _Deposit(0.0, 0.0, 0.0, 0.0, 0.0)
     while inside >= 0:
         ratio, cosine = _collision(energy, crystal, state)
@@ -259,6 +269,8 @@ def _add_depth(
     """Add a photon aimed at ``face_u, face_v`` to the sums over slopes, places and depths (mm).
 
     Without scatter, the shift from where it meets the face would be the depth times the slope.
+
+    beam : the photon's; ``weight`` : mm², area it stands for; ``depths`` : (3,) f8, added to
     """
     du, dv, dw = beam.du, beam.dv, beam.dw
     depths[0] += weight * ((deposit.u - face_u) * du + (deposit.v - face_v) * dv) / dw
@@ -280,7 +292,10 @@ def _reflected(place: float, half: float) -> float:
 def _blurred(
     u: float, v: float, blur_mm: float, blocks: _Blocks, state: State
 ) -> tuple[float, float]:
-    """Return a place in a block as read out, mm: ``blur_mm`` is σ of a Gaussian."""
+    """Return a place in a block as read out, mm: ``blur_mm`` is σ of a Gaussian.
+
+    u, v : mm from the block's middle; ``state`` : (2,) u8 of the random numbers
+    """
     return (
         _reflected(u + blur_mm * normal(state), blocks.half_u),
         _reflected(v + blur_mm * normal(state), blocks.half_v),

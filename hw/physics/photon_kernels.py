@@ -27,7 +27,11 @@ class Ray(NamedTuple):
 def turned(
     dx: float, dy: float, dz: float, cos_theta: float, cos_phi: float, sin_phi: float
 ) -> tuple[float, float, float]:
-    """Return a unit direction turned by a polar angle, with azimuth φ about itself."""
+    """Return a unit direction turned by a polar angle, with azimuth φ about itself.
+
+    dx, dy, dz : the unit direction; cos_theta : of the polar angle; cos_phi, sin_phi : of the
+        azimuth
+    """
     sin_theta = math.sqrt(max(0.0, 1.0 - cos_theta * cos_theta))
     across = dx * dx + dy * dy
     if across < 1e-12:
@@ -47,6 +51,8 @@ def turned_anyhow(
     """Return a unit direction turned by a polar angle, with random azimuth.
 
     Like ``turned`` with azimuth (x, y)/√(x² + y²) of a point in the disc, but with one square root.
+
+    Arguments as for ``turned``; ``state`` : (2,) u8 of the random numbers.
     """
     x, y, square = in_disc(state)
     sine2 = max(0.0, 1.0 - cos_theta * cos_theta)

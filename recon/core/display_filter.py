@@ -66,12 +66,14 @@ COLUMNS = 36
 
 @kernel
 def _weighed(out: F4, row: F4, weight: float, n: int) -> None:
+    """Set ``out`` to weight · row, both (n,) f4."""
     for i in range(n):
         out[i] = weight * row[i]
 
 
 @kernel
 def _both_added(out: F4, before: F4, after: F4, weight: float, n: int) -> None:
+    """Add weight · (before + after) to ``out``, all (n,) f4."""
     for i in range(n):
         out[i] += weight * (before[i] + after[i])
 

@@ -120,7 +120,11 @@ def _inside(size: int, reach: int) -> npt.NDArray[np.bool_]:
 
 @bare_kernel
 def spread_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> None:
-    """Add to ``out[u, v]`` what every column (u - a, v - b) sends there, for rows u first..stop."""
+    """Add to ``out[u, v]`` what every column (u - a, v - b) sends there, for rows u first..stop.
+
+    image, out : (nx, ny, nz) f4; ``weights`` : (nx, ny, 2 reach + 1, 2 reach + 1) f4, by the column
+        that sends and the step from it
+    """
     n_x, n_y, n_z = image.shape
     reach = weights.shape[2] // 2
     for u in range(first, stop):
@@ -135,7 +139,10 @@ def spread_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> No
 
 @bare_kernel
 def collect_columns(image: F4, weights: F4, first: int, stop: int, out: F4) -> None:
-    """The adjoint: add to ``out[x, y]`` what lies where its emissions land, rows first..stop."""
+    """The adjoint: add to ``out[x, y]`` what lies where its emissions land, rows first..stop.
+
+    Arguments as for ``spread_columns``.
+    """
     n_x, n_y, n_z = image.shape
     reach = weights.shape[2] // 2
     for x in range(first, stop):

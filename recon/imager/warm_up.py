@@ -69,11 +69,15 @@ def warm_kernels() -> None:
 
 
 def warm_live() -> None:
-    """Make a live image of one event."""
+    """Make a live image of one event, and what its sensitivity and the final image need."""
     system = _system()
     warm_blocks(system.scanner, system.geometry)
-    _warm_lines(system)
+    events = _warm_lines(system)
     _warm_live(system)
+    projector = _projector(events)
+    values = projector.forward(np.ones(_GRID.shape, dtype=np.float32), events.lors)
+    projector.back(values, events.lors)
+    order_for_cache(events.lors)
 
 
 def warm_live_scatter() -> None:
@@ -84,14 +88,9 @@ def warm_live_scatter() -> None:
 def warm_offline() -> None:
     """Run the kernels of offline reconstruction that a live run has no need of."""
     events = _warm_lines(_system())
-    grid = ImageGrid((4, 4, 4), (1.0, 1.0, 1.0))
-    projector = Projector(grid, tof=_TOF if events.lors.has_tof else None, lanes=1)
-    image = np.ones(grid.shape, dtype=np.float32)
-    values = projector.forward(image, events.lors)
-    projector.back(values, events.lors)
-    projector.em(image, EventList.plain(events.lors))
-    order_for_cache(events.lors)
-    _warm_algorithms(grid, events)
+    projector = _projector(events)
+    projector.em(np.ones(_GRID.shape, dtype=np.float32), EventList.plain(events.lors))
+    _warm_algorithms(_GRID, events)
 
 
 def _system() -> ReconSystem:
@@ -134,4 +133,9 @@ def _warm_live(system: ReconSystem) -> None:
     imager.close()
 
 
+def _projector(events: EventList) -> Projector:
+    return Projector(_GRID, tof=_TOF if events.lors.has_tof else None, lanes=1)
+
+
+_GRID = ImageGrid((4, 4, 4), (1.0, 1.0, 1.0))
 _TOF = TofModel(sigma_mm=10.0, bin_mm=1.0)

@@ -106,7 +106,11 @@ def products_of_lines(
     module_pair: F4,
     out: F4,
 ) -> None:
-    """Fill ``out`` (n,) with the value of each line; crystals must exist."""
+    """Fill ``out`` (n,) with the value of each line; crystals must exist.
+
+    crystal_a, crystal_b : (n,); ``crystal`` : (n_crystals,), factor of each
+    module_pair : (modules, modules), factor of each pair
+    """
     per_module = len(crystal) // len(module_pair)
     for i in range(len(crystal_a)):
         a = crystal_a[i]

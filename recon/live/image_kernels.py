@@ -19,6 +19,9 @@ def move_statistic(
     """S ← keep · S + gain · (Ŝ + share · (smooth Ŝ − Ŝ)) in place, with Ŝ = image · ratio.
 
     All images flat; ``smooth`` is the smoothed Ŝ.
+
+    statistic : S; ``ratio`` : Σ weight · response / expected, of the events; ``keep``, ``gain``,
+        ``share`` : pure numbers
     """
     kept, gained, smoothed = np.float32(keep), np.float32(gain), np.float32(share)
     for i in range(len(statistic)):

@@ -22,6 +22,7 @@ from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader
+from daq.folder.own_instrument import check_instrument
 from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
 from hw.arrays import Records
 from hw.scanner.description import Scanner
@@ -182,6 +183,8 @@ def run_data(
     statistics, notes = _statistics(folder, scanner)
     notes += _torn(log)
     known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
+    if known is not None and calibration:
+        check_instrument(known, config.serial)
     notes += _outdated(known)
     detector_s = float(statistics.get("detector_s", 0.0))
     path = mu_map or folder / MU_MAP_NAME

@@ -83,7 +83,10 @@ def _find_keys(
     count: int,
     key: U2,
 ) -> None:
-    """Fill ``key[:count]`` of the lines first, first + step, …: a loop without branches."""
+    """Fill ``key[:count]`` of the lines first, first + step, …: a loop without branches.
+
+    start, end : (n, 3), mm; ``radius_mm``, ``height_mm`` : as for ``put_in_order``
+    """
     per_radius = np.float32(0.5 / radius_mm)
     per_height = np.float32(0.5 / height_mm)
     half = np.float32(0.5)
@@ -106,7 +109,10 @@ def _find_keys(
 
 @bare_kernel
 def _begin_groups(key: U2, shift: int, low: int, high: int, begin: U4) -> None:
-    """Set ``begin`` to where each half key's lines begin among ``key[low:high]``, from ``low``."""
+    """Set ``begin`` to where each half key's lines begin among ``key[low:high]``, from ``low``.
+
+    shift : 8 for the upper half of the keys, 0 for the lower; ``begin`` : (HALF + 1,)
+    """
     for k in range(HALF + 1):
         begin[k] = np.uint32(0)
     for i in range(low, high):
@@ -121,7 +127,12 @@ def _begin_groups(key: U2, shift: int, low: int, high: int, begin: U4) -> None:
 def _copy_lines(
     start: F4, end: F4, offset: F4, first: int, step: int, count: int, order: Order
 ) -> None:
-    """Copy each line to its place."""
+    """Copy each line to its place.
+
+    start, end : (n, 3), mm; ``offset`` : (n,), mm, or of another length without time of flight
+    first, step, count : the lines first, first + step, …; ``order`` : has places and keys, receives
+        lines
+    """
     line, place, _, key, lower, _, _ = order
     with_tof = len(offset) == len(start)
     for i in range(count):
@@ -149,6 +160,9 @@ def put_in_order(
     """Fill ``order`` with the ``count`` lines first, first + step, …
 
     ``radius_mm`` and ``height_mm``: half the range that keys cover, across and along the axis.
+
+    ``start``, ``end`` : (n, 3), mm; ``offset`` : (n,), mm, or of another length without time of
+    flight.
     """
     _, place, in_order, key, lower, begin, within = order
     if count < FEWEST_SORTED:

@@ -12,8 +12,9 @@ visited; the image's zero border replaces bounds checks. What each step costs, a
 tried: docs/recon_projector.md. Compiled as :mod:`hw.jit` says (``bare_kernel``).
 
 Shapes: ``image`` flat padded float32 (:mod:`recon.core.grid`); ``start``, ``end`` (n, 3) and
-``offset`` (n,) float32 mm (:mod:`recon.core.events`). ``count`` lines ``first, first + step, …``
-are handled. A line that misses the image, or whose ends are not finite, contributes nothing.
+``offset`` (n,) float32 mm (:mod:`recon.core.events`); numbers of each line (n,). ``count`` lines
+``first, first + step, …`` are handled, with the ``scratch`` of one lane. A line that misses the
+image, or whose ends are not finite, contributes nothing.
 """
 
 from __future__ import annotations
@@ -125,7 +126,11 @@ def _inside(position: float, slope: float, size: float) -> tuple[float, float]:
 def _set_up(
     order: Order, begin: int, count: int, lattice: Lattice, tof: TofTable, out: Block
 ) -> None:
-    """Set up ``count`` lines from the ``begin``-th in order: a loop without branches."""
+    """Set up ``count`` lines from the ``begin``-th in order: a loop without branches.
+
+    lattice, tof : the grid and the TOF kernel, ``support_mm`` 0 without; ``out`` : receives the
+        lines
+    """
     size, voxel, stride = lattice
     support_mm, cells_per_mm, _ = tof
     a_out, slope_a_out, b_out, slope_b_out, chord, cell, cell_step, base, planes, axis, line = out
@@ -193,6 +198,9 @@ def _write_ray(
 
     The position at each chunk's first plane is computed in double precision, the rest of the chunk
     relative to it in single: errors stay below 2e-6 voxels on any grid.
+
+    ``limit`` : the last voxel to be read. ``index``, ``weight`` : receive the voxel, and the four
+    weights in mm, of each plane.
     """
     _, _, stride = lattice
     support_mm, _, table = tof
@@ -233,6 +241,7 @@ def _write_ray(
 
 @bare_kernel
 def _sum(image: F4, planes: int, across: int, beside: int, index: U4, weight: F4) -> np.float32:
+    """Return Σ weight · image along a ray recorded in ``index`` and ``weight``."""
     if beside == 1:
         return sum_near(image, index, weight, planes, across)
     return sum_far(image, index, weight, planes, across, beside)
@@ -242,6 +251,7 @@ def _sum(image: F4, planes: int, across: int, beside: int, index: U4, weight: F4
 def _add(
     image: F4, value: np.float32, planes: int, across: int, beside: int, index: U4, weight: F4
 ) -> None:
+    """Add value · weight to the image along a ray recorded in ``index`` and ``weight``."""
     if beside == 1:
         add_near(image, index, weight, value, planes, across)
     else:
@@ -265,6 +275,7 @@ def _sort(
     count: int,
     order: Order,
 ) -> None:
+    """Put lines in order for this grid; the other arguments as for ``put_in_order``."""
     size, voxel, _ = lattice
     radius_mm = 0.5 * max(size[0] * voxel[0], size[1] * voxel[1])
     height_mm = 0.5 * size[2] * voxel[2]
@@ -313,7 +324,7 @@ def back_events(
     count: int,
     values: F4,
 ) -> None:
-    """Add ``values[line]`` times each ray to ``image``: the adjoint of ``forward_events``."""
+    """Add ``values[line]``, (n,), times each ray to ``image``: adjoint of ``forward_events``."""
     order, block, index, weight, value, _ = scratch
     limit = _last_place(image, lattice)
     _sort(start, end, offset, lattice, first, step, count, order)

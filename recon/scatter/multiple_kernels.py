@@ -127,7 +127,11 @@ def _drawn_depth(table: Array, thickness_mm: float, state: State) -> float:
 def _stopped(
     table: Array, mu: float, thickness_mm: float, depth_mm: float, incidence: float
 ) -> float:
-    """Return cosθ · density of interactions at a depth, over the density it was drawn from."""
+    """Return cosθ · density of interactions at a depth, over the density it was drawn from.
+
+    table : of ``_Energies``; ``mu`` : 1/mm, of the module at the photon's energy
+    incidence : cosθ to the face's normal; depths in mm
+    """
     of_511 = table[table.shape[0] - 1, 2]
     drawn = of_511 * math.exp(-of_511 * depth_mm) / -math.expm1(-of_511 * thickness_mm)
     return float(mu * math.exp(-mu * depth_mm / incidence) / drawn)
@@ -161,7 +165,10 @@ def _drawn_ray(x: float, y: float, z: float, state: State) -> Ray:
 def _towards(
     m: int, spot: _Spot, modules: _Modules, matter: _Matter, x: float, y: float, z: float
 ) -> tuple[Ray, float]:
-    """Return the ray from a place, in voxels, to a spot of a module, and its length² in mm²."""
+    """Return the ray from a place, in voxels, to a spot of a module, and its length² in mm².
+
+    m : the module; x, y, z : the place in voxels from the first one's centre
+    """
     faces, axes = modules.faces, modules.axes
     u, v = (spot.part_u - 0.5) * modules.width, (spot.part_v - 0.5) * modules.height
     w = spot.depth_mm
@@ -221,6 +228,8 @@ def _collided(
     """Force a photon of ``energy`` keV to collide; return the probability, and the photon there.
 
     If the probability is almost 0 it stays where it is.
+
+    ray : in voxels; ``state`` : (2,) u8 of the random numbers
     """
     scale = _at(energies, energy, 1) * matter.voxel_mm
     whole, _ = _path(matter, ray, _FAR, _FAR)
@@ -267,6 +276,8 @@ def _sent(
     Return the module (-1: seen edge-on), the weight and the photon. The weight includes the
     probability that either photon is counted there unscattered, per mm² of face, over that of the
     draw.
+
+    x, y, z : voxels from the first one's centre; ``weight`` : of the decay; ``state`` : (2,) u8
     """
     count, table = len(modules.faces), energies.table
     m = int(uniform(state) * count)
@@ -285,7 +296,11 @@ def _sent(
 
 @bare_kernel
 def _add_directed(found: Array, weight: float, a: int, once: Array, again: Array) -> None:
-    """Add the pairs of a photon in module ``a`` with the other, scattered one."""
+    """Add the pairs of a photon in module ``a`` with the other, scattered one.
+
+    found : see :func:`_follow_photon`; ``weight`` : of the photon in ``a``
+    once, again : (m, m) f8, added to: the other one scattered once, or more often
+    """
     for b in range(found.shape[2]):
         once[min(a, b), max(a, b)] += weight * found[0, 0, b]
         again[min(a, b), max(a, b)] += weight * found[0, 1, b]

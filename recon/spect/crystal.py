@@ -65,6 +65,8 @@ def deposits(
 
     ``grid_keV`` : (n,) energies of ``photo`` and ``compton``, 1/mm, ascending in equal steps;
     ``out`` : (photons,) f8
+
+    ``x_ray`` : K X-rays per absorption, their energy (keV) and µ (1/mm); ``photons`` : how many.
     """
     state = np.empty(2, np.uint64)
     seed_stream(state, np.uint64(seed), np.uint64(0))

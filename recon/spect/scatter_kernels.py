@@ -83,7 +83,11 @@ def _serve(
     table: Array, bound: Array, span: Array, at: tuple[float, float, float],
     way: tuple[float, float, float], energy: float, weight: float, peak: Array, seen: Array,
 ) -> None:  # fmt: skip
-    """Add the probability that each camera counts a photon that scatters here."""
+    """Add the probability that each camera counts a photon that scatters here.
+
+    at, way : place in mm and unit direction before the scatter; ``energy`` : keV, before it
+    weight : of the photon; other arguments as for ``scattered_counts``
+    """
     factor = weight * _row(table, span, energy, 2)
     step = 2.0 * voxel[0]
     for k in range(towards.shape[0]):
@@ -145,7 +149,10 @@ def _row(table: Array, span: Array, energy: float, column: int) -> float:
 
 @bare_kernel
 def _mu_at(mu: Array, origin: Array, voxel: Array, x: float, y: float, z: float) -> float:
-    """Return µ of the voxel at a position; −1 off the grid."""
+    """Return µ of the voxel at a position; −1 off the grid.
+
+    mu : (nx, ny, nz) f4, 1/mm; ``origin``, ``voxel`` : (3,) f8, mm; x, y, z : mm
+    """
     i = math.floor((x - origin[0]) / voxel[0] + 0.5)
     j = math.floor((y - origin[1]) / voxel[1] + 0.5)
     k = math.floor((z - origin[2]) / voxel[2] + 0.5)

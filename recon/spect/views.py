@@ -70,6 +70,9 @@ def add_counts(
     """Count singles into ``counts`` (windows, slots, n_u, n_v) u4; return how many were counted.
 
     ``slot`` : (n,) i8, −1 without a known angle
+
+    ``crystal``, ``window`` : (n,), of each single, windows from 1. ``per_module``, ``n_u`` : pixels
+    of a module, and along u.
     """
     placed = 0
     for i in range(crystal.shape[0]):
@@ -150,8 +153,9 @@ class ViewCounter:
                 self._module_of[singles["crystal"]],
                 angles_of_singles(singles, self._known, self._module_of),
             )
+        crystal = np.array(singles["crystal"])  # a copy: as views, live and offline differ in kind
         placed = add_counts(
-            singles["crystal"], singles["flags"] >> WINDOW_SHIFT, slot,
+            crystal, singles["flags"] >> WINDOW_SHIFT, slot,
             self._scanner.crystals_per_module, self._scanner.module.n_u, self.counts,
         )  # fmt: skip
         if self._kept is not None:

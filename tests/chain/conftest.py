@@ -27,11 +27,13 @@ def _compiled_kernels() -> None:
 
 
 class PlainSource:
-    """Two bench modules that send the frames a test asks for, over the real links."""
+    """Modules, two of the bench or others, that send the frames a test asks for over real links."""
 
-    def __init__(self, endpoints: Endpoints, *, modules: int = 2, serial: str = "") -> None:
+    def __init__(
+        self, endpoints: Endpoints, *, scanner: str = "bench2", modules: int = 2, serial: str = ""
+    ) -> None:
         self.modules = modules
-        hello = Hello(kind="test", scanner="bench2", modules=modules, serial=serial)
+        hello = Hello(kind="test", scanner=scanner, modules=modules, serial=serial)
         self.link = SourceLink(endpoints, hello)
         self.sockets = []
         for _ in range(modules):

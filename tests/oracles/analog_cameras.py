@@ -41,6 +41,8 @@ def follow_all(
 
     ``pose`` (12,) f8 is the camera's; ``seen`` (photons, SEEN_COLUMNS) f8 receives the deposit in
     keV, its place along u in mm, the photon's scatters in the object, and what the septa did to it.
+
+    ``septa`` : what the septa are made of; ``photons`` : how many; ``scratch`` : of one thread.
     """
     state, photon, places = scratch.state, scratch.photon, scratch.places
     seed_stream(state, np.uint64(seed), np.uint64(0))

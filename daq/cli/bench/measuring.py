@@ -8,7 +8,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from hw.cpu import cpu_model
 
 DURATION = "ms"
 """Unit of figures for which less is better; all others are rates."""
@@ -28,17 +29,8 @@ def median_seconds(work: Callable[[], object], *, passes: int) -> float:
 def machine() -> dict[str, str]:
     """Return a description of the machine."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_model(),
         "cores": str(len(os.sched_getaffinity(0))),
         "python": platform.python_version(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or "unknown"
-    lines = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return lines[0] if lines else "unknown"

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from daq.cli.launch.processes import begin_child
+from hw.cpu import cpu_name_and_features
 
 TASKS = {
     "emulator.process.warm_up:warm_spect": 17,
@@ -141,20 +142,10 @@ def sources_key() -> str:
     """Return the hash of our sources, of the libraries' versions and of the CPU."""
     digest = hashlib.blake2b(digest_size=8)
     parts: Sequence[str] = ("numba", "llvmlite", "numpy")
-    for part in (*map(version, parts), platform.python_version(), cpu_name()):
+    for part in (*map(version, parts), platform.python_version(), cpu_name_and_features()):
         digest.update(part.encode())
     for path in sorted(p for room in ROOMS for p in (_ROOT / room).rglob("*.py")):
         digest.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
     for path in sorted(p for room in ROOMS for p in (_ROOT / room).rglob("*.toml")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def cpu_name() -> str:
-    """Return the CPU's name and features."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    names = [line for line in text.splitlines() if line.startswith(("model name", "flags"))]
-    return "\n".join(names[:2])

@@ -37,7 +37,10 @@ def put(out: Array, at: int, value: int) -> int:
 @kernel
 def _put_events(out: Array, at: int, words: Array, first: int, stop: int, layout: Array) -> int:
     """Write events first..stop of (n, 4) i8, COINCIDENCE as words; ``layout`` is
-    (DOI bins, energy bins, LLD and width of an energy bin in 0.1 keV, TOF: lowest, width, bins)."""
+    (DOI bins, energy bins, LLD and width of an energy bin in 0.1 keV, TOF: lowest, width, bins).
+
+    out : u1; ``at`` : where to begin in it. Returns the position after the last byte.
+    """
     n_doi, n_energy, lld, energy_width = layout[0], layout[1], layout[2], layout[3]
     tof_low, tof_width, tof_bins = layout[4], layout[5], layout[6]
     for i in range(first, stop):
@@ -62,7 +65,10 @@ def _put_events(out: Array, at: int, words: Array, first: int, stop: int, layout
 def _put_list(
     out: Array, at: int, words: Array, first: int, stop: int, layout: Array, stored: int
 ) -> int:
-    """Write the coincidence lists of the only pair of module types, or none."""
+    """Write the coincidence lists of the only pair of module types, or none.
+
+    stored : 0 writes none; other arguments as for ``_put_events``
+    """
     if not stored:
         out[at] = 0
         return at + 1

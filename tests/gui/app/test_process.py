@@ -88,6 +88,24 @@ def test_it_leaves_by_itself_with_a_picture_of_the_closed_run(
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_it_leaves_too_where_the_daq_left_before_a_final_image_came(
+    endpoints: Endpoints, start: Start, tmp_path: Path
+) -> None:
+    with Feeder(endpoints, Script(image=SMALL)) as feeder:
+        child = start(
+            "--screenshots", str(tmp_path), "--exit-when-closed",
+            "--shot", f"running={tmp_path / 'running.png'}",
+            "--shot", f"closed={tmp_path / 'closed.png'}",
+        )  # fmt: skip
+        wait_for(tmp_path / "running.png")
+        feeder.script.state = "closed"
+        wait_for(tmp_path / "closed.png")
+        feeder.script.silent = True
+        _, errors = child.communicate(timeout=20)
+    assert child.returncode == 0, errors
+    assert (tmp_path / "console.png").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_good_order(
     endpoints: Endpoints, start: Start, tmp_path: Path, number: signal.Signals

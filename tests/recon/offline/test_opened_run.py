@@ -15,6 +15,8 @@ import pytest
 
 import recon
 from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
+from daq.folder.calibration_arrays import CalibrationSetError
+from daq.folder.calibration_set import new_set, save_set
 from daq.folder.listmode_log import ListmodeWriter
 from daq.folder.raw_log import RawLogWriter
 from daq.folder.run_config import RunConfig, default_settings
@@ -25,6 +27,7 @@ from hw.wire.block_layout import BlockKind
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FRAME_PERIOD_PS, pack_words
 from recon import ReconError, open_run, reconstruct
+from recon.offline.run_reader import run_data
 from rigs.exchange_data import made_records
 
 SCANNER = load_scanner("bench2")
@@ -222,6 +225,13 @@ def test_run_without_windows_says_where_its_singles_are(tmp_path: Path) -> None:
     (folder / "singles.tmws").unlink()
     with pytest.raises(ReconError, match=r"raw_singles\(\) reads raw.tmraw"):
         open_run(folder).singles()
+
+
+def test_a_calibration_set_of_another_instrument_is_refused(folder: Path, tmp_path: Path) -> None:
+    other = new_set("other", SCANNER, sources=(), serial="bench2-0007")
+    path = save_set(other, tmp_path / "other.npz")
+    with pytest.raises(CalibrationSetError, match="bench2-0007, this run names none: give a set"):
+        run_data(folder, calibration=path)
 
 
 def test_spect_run_is_reconstructed_by_the_same_call(tmp_path: Path) -> None:
