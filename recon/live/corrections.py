@@ -5,24 +5,17 @@ computed by a :class:`LiveJob`, in its own thread at low priority, and applied w
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
 - a **head contour** in place of a µ map, from the first image of ``CONTOUR_PROMPTS``;
-- **scatter** from the present image, at ``SCATTER_PROMPTS`` and again when the prompts have doubled
-  or ``SCATTER_EVERY_S`` have passed.
+- **scatter** (:mod:`recon.live.scatter`).
 
 Meanwhile the image uses the corrections available, and says so.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
-
-import numpy as np
 
 from daq.folder.calibration_set import load_set_for, scanner_hash
 from hw.errors import TomoshibiError
@@ -35,77 +28,22 @@ from recon.core.grid import Image, ReconError
 from recon.core.mu_map import load_mu_map
 from recon.core.quantification import BQ_PER_ML, EMISSIONS, load_calibration
 from recon.core.scanner_tables import ReconSystem
-from recon.em.sensitivity import SensitivityStopped
 from recon.em.sensitivity_cache import sensitivity
-from recon.lines.model import LineFactor, LineModel
+from recon.lines.model import LineFactor
 from recon.lines.normalisation import Normalisation, lacks_normalisation
+from recon.live.background_job import LiveJob
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
-from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
-from recon.scatter.simulation import ScatterStopped
+from recon.live.scatter import LiveScatter
+from recon.scatter import EnergyWindow
 
-NICENESS = 10
-STOP_S, POLL_S = 0.4, 0.05
-Result = TypeVar("Result")
-
-
-class LiveJob(Generic[Result]):
-    """A background computation that starts at once; ``error`` says why there is no result.
-
-    Parameters
-    ----------
-    work : called with a function that says whether to stop; may raise ReconError
-    """
-
-    def __init__(self, name: str, work: Callable[[Callable[[], bool]], Result]) -> None:
-        self.error = ""
-        self._work = work
-        self._made: Result | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether it is still running."""
-        return self._thread.is_alive()
-
-    def take(self) -> Result | None:
-        """Return the result, once, if it is ready."""
-        made, self._made = self._made, None
-        return made
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the end of the work, up to a time limit."""
-        self._thread.join(timeout_s)
-
-    def stop(self) -> None:
-        """Stop the work; returns after about one part of it."""
-        self._stop.set()
-        self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # Linux: the priority of this thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        try:
-            self._made = self._work(self._stop.is_set)
-        except ReconError as error:
-            self.error = str(error)
-        except (SensitivityStopped, ScatterStopped):
-            self.error = "stopped"
-        except Exception as error:  # noqa: BLE001  (a defect must be told, not end a thread silently)
-            self.error = f"internal error, please report: {error!r}"
-
+POLL_S = 0.05
+CONCLUDING_ROUNDS = 2
+"""Of image and scatter at the end; from the first on they change little."""
 
 CONTOUR_PROMPTS = 200_000
-SCATTER_PROMPTS = 200_000
-SCATTER_EVERY_S = 30.0
 LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
-SCATTER_GROWTH = 2.0
 LEAST_TRUE_SHARE = 0.1
-
-SCATTER_SAMPLE = 300_000
-"""Number of prompts, from all of the time that is held, that the scatter's tails are fitted to."""
 
 Stopped = Callable[[], bool]
 
@@ -131,10 +69,10 @@ class LiveCorrections:
         self._system = system
         self._contour: Image | None = None
         self._job: LiveJob[_Lines] | None = None
-        self._scatter_job: LiveJob[ScatterRate] | None = None
-        self._simulation: SingleScatter | None = None
+        settings = begin.settings
+        window = EnergyWindow.of(system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV)
+        self._scatter = LiveScatter(imager, system, window)
         self._errors: dict[str, str] = {}
-        self._scatter_at: tuple[float, int] = (0.0, 0)
         self.message = ""
         self._settings = begin.live
         self._factor: float | None = None
@@ -156,16 +94,16 @@ class LiveCorrections:
 
     def close(self) -> None:
         """Stop background work."""
-        for job in (self._job, self._scatter_job):
-            if job is not None:
-                job.stop()
+        self._scatter.close()
+        if self._job is not None:
+            self._job.stop()
 
     # --- what is in force ---------------------------------------------------------------------
 
     def _apply(self, settings: LiveSettings) -> None:
         self._lines.switch_randoms(on=settings.wants("randoms"))
         if not settings.wants("scatter"):
-            self._lines.scatter = None
+            self._scatter.forget()
         if self._wanted() != (bool(self._lines.factors), self._lines.mu_per_mm is not None):
             self._make_lines()
 
@@ -194,7 +132,7 @@ class LiveCorrections:
         contour, grid = self._contour_used(), self._system.grid
         calibration = Path(self._begin.calibration) if normalised else None
         system = self._system
-        self._lines.scatter, self._simulation = None, None
+        self._scatter.restart()
 
         def work(stopped: Stopped) -> _Lines:
             mu = contour if path is None else load_mu_map(path, grid)
@@ -214,8 +152,9 @@ class LiveCorrections:
         self._imager.exposure_of = of
         self._take_lines()
         self._find_contour()
-        self._take_scatter()
-        self._begin_scatter()
+        self._scatter.take()
+        if self._can_scatter():
+            self._scatter.begin()
         self._imager.true_share = self._true_share()
 
     def _true_share(self) -> float:
@@ -229,26 +168,33 @@ class LiveCorrections:
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
     def conclude(self, timeout_s: float, stopped: Stopped) -> None:
-        """Finish work in progress and find scatter once more, from all events, within a time.
+        """Finish work in progress and find scatter anew from all events, within a time.
 
         ``stopped`` is polled; True ends it.
         """
-        deadline = self._imager.clock() + timeout_s
+        clock = self._imager.clock
+        deadline = clock() + timeout_s
         self.wait(timeout_s, stopped)
         self._imager.use_the_rest(stopped)
-        self._begin_scatter(last=True)
-        self.wait(deadline - self._imager.clock(), stopped)
+        for _ in range(CONCLUDING_ROUNDS):
+            if not self._can_scatter() or clock() >= deadline or stopped():
+                return
+            self._scatter.begin(at_once=True)
+            self.wait(deadline - clock(), stopped)
 
     def wait(self, timeout_s: float, stopped: Stopped = lambda: False) -> None:
         """Wait for work in progress, up to a time limit, and apply its results."""
         deadline = self._imager.clock() + timeout_s
-        for job in (self._job, self._scatter_job):
+        for job in (self._job, self._scatter.job):
             while job is not None and job.running and not stopped():
                 if self._imager.clock() >= deadline:
                     return
                 job.wait(POLL_S)
         self._take_lines()
-        self._take_scatter()
+        self._scatter.take()
+
+    def _can_scatter(self) -> bool:
+        return self._lines.mu_per_mm is not None and self._settings.wants("scatter")
 
     def _take_lines(self) -> None:
         job = self._job
@@ -280,59 +226,6 @@ class LiveCorrections:
             self._fail("attenuation", str(error))
             return
         self._make_lines()
-
-    # --- scatter ------------------------------------------------------------------------------
-
-    def _take_scatter(self) -> None:
-        job = self._scatter_job
-        if job is None:
-            return
-        made = job.take()
-        if made is not None:
-            self._lines.scatter = made if self._settings.wants("scatter") else None
-            self._errors.pop("scatter", None)
-        elif job.error:
-            self._fail("scatter", job.error)
-        if not job.running:
-            self._scatter_job = None
-
-    def _begin_scatter(self, *, last: bool = False) -> None:
-        imager, mu = self._imager, self._lines.mu_per_mm
-        if mu is None or self._scatter_job is not None or not self._settings.wants("scatter"):
-            return
-        now_s, prompts = imager.intake.watermark_ps * 1e-12, imager.intake.used
-        at_s, at_prompts = self._scatter_at
-        due = prompts >= SCATTER_GROWTH * at_prompts or now_s - at_s >= SCATTER_EVERY_S
-        if prompts < SCATTER_PROMPTS or not (due or last):
-            return
-        self._scatter_at = (now_s, prompts)
-        of = imager.exposure_of
-        records, seconds, exposure = imager.memory.sampled_records(
-            SCATTER_SAMPLE, live=of.live, decay=of.decay
-        )
-        image = imager.estimate * np.float32(exposure)  # the mean while these came
-        trues = float((image * imager.estimate_of_all.sensitivity).sum(dtype=np.float64))
-        previous, randoms = self._previous(exposure), self._lines.randoms
-        model = LineModel(self._system, factors=self._lines.factors)
-        settings = self._begin.settings
-        window = EnergyWindow.of(
-            self._system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV
-        )
-
-        def work(stopped: Stopped) -> ScatterRate:
-            if self._simulation is None:
-                self._simulation = SingleScatter(self._system, mu, window, stopped=stopped)
-            found = estimate_scatter(
-                model, image, mu, [records], duration_s=seconds, window=window, randoms=randoms,
-                simulation=self._simulation, previous=previous, trues_per_s=trues, stopped=stopped,
-            )  # fmt: skip
-            return found.scaled(1.0 / exposure)
-
-        self._scatter_job = LiveJob("scatter", work)
-
-    def _previous(self, exposure: float) -> ScatterRate | None:
-        """Return the scatter in use, per second in which the mean exposure is so much."""
-        return None if self._lines.scatter is None else self._lines.scatter.scaled(exposure)
 
     # --- what is told -------------------------------------------------------------------------
 
@@ -430,17 +323,14 @@ class LiveCorrections:
             told.miss("randoms", "no delayeds have come")
         else:
             told.apply("randoms", f"fan sums of {self._lines.delayeds} delayeds")
-        scatter = self._lines.scatter
         if not self._settings.wants("scatter"):
             told.leave("scatter", "switched off")
-        elif scatter is not None:
-            share = float(scatter.about.get("share_of_prompts") or 0.0)
-            words = f", {100 * share:.0f} % of the prompts" if share > 0 else ""
-            told.apply("scatter", f"simulated from the image at {self._scatter_at[0]:.0f} s{words}")
+        elif self._lines.scatter is not None:
+            told.apply("scatter", self._scatter.how())
         elif self._lines.mu_per_mm is None:
             told.miss("scatter", "needs attenuation")
         else:
-            told.miss("scatter", self._errors.get("scatter", "not ready yet"))
+            told.miss("scatter", self._scatter.error or "not ready yet")
 
     def _tell_times(self, told: Corrections) -> None:
         if self._dead_time():

@@ -7,11 +7,11 @@ leave for lack of room go to a spool on disk, if there is one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
 from recon.core.events import EventList
 from recon.live.event_buffer import Columns, EventBuffer
@@ -21,6 +21,21 @@ from recon.live.time_window import Update, WindowBooks
 
 RESTATED_AT_ONCE = 60_000
 """Kept events whose lines get new corrections in one update, some 20 ms."""
+
+
+class Sample(NamedTuple):
+    """Some of the kept events.
+
+    columns : what is kept of them; the records first
+    weight : their weights, times the number of events of the window that each represents
+    seconds : the time in which so many prompts come
+    exposure : the mean exposure of a second of that time
+    """
+
+    columns: Columns
+    weight: npt.NDArray[np.float32]
+    seconds: float
+    exposure: float
 
 
 class EventMemory:
@@ -111,26 +126,27 @@ class EventMemory:
     def _spooled(self) -> int:
         return len(self.spool) if self.spool is not None else 0
 
-    def sampled_records(
-        self, most: int, *, live: bool, decay: bool
-    ) -> tuple[Records, float, float]:
-        """Return some of the ring's records, at most about ``most``, and what they represent.
+    def sample_of_all(self, most: int, *, live: bool, decay: bool) -> Sample:
+        """Return at most about ``most`` of the ring's events, spread evenly over their time.
 
-        They are spread evenly over the time that the ring holds. The others: the seconds in which
-        so many prompts come, and the mean exposure of a second (as ``WindowBooks.exposure_s``).
+        live, decay : what the exposure accounts for, see ``WindowBooks.exposure_s``
         """
         wall_s = exposure_s = represented_s = 0.0
         n, step = len(self.buffer), max(1, -(-len(self.buffer) // most))
         for one in self.books.updates:
-            if not one.kept or one.weight <= 0:
-                continue
-            wall_s += one.wall_s
-            exposure_s += one.exposure_s(live=live, decay=decay)
-            represented_s += one.wall_s * one.kept / one.weight
+            if one.kept and one.weight > 0:
+                wall_s += one.wall_s
+                exposure_s += one.exposure_s(live=live, decay=decay)
+                represented_s += one.wall_s * one.kept / one.weight
         place = self.buffer.place(0, n, step)
-        columns, _ = self.buffer.take(place)
-        seconds = represented_s * len(place) / max(n, 1)
-        return columns[0], seconds, exposure_s / wall_s if wall_s > 0 else 1.0
+        columns, weight = self.buffer.take(place)
+        kept = float(weight.sum(dtype=np.float64))
+        return Sample(
+            columns,
+            weight * np.float32(self.books.prompts / kept if kept > 0 else 1.0),
+            represented_s * len(place) / max(n, 1),
+            exposure_s / wall_s if wall_s > 0 else 1.0,
+        )
 
     # --- events that leave --------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ from recon.offline.motion import MovingLineModel, PoseStream
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
 from recon.projector.operator import Projector
+from recon.scatter.quick_image import QUICK_ITERATIONS, QUICK_SUBSETS
 
 QUICK_EVENTS = 1_500_000
-QUICK_ITERATIONS, QUICK_SUBSETS = 2, 8
 
 
 @dataclass

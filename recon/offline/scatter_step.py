@@ -25,6 +25,7 @@ from recon.scatter import (
     estimate_energy_scatter,
     estimate_scatter,
 )
+from recon.scatter.quick_image import PSF_FWHM_MM
 
 Progress = Callable[[float], None]
 """Called with the share (0..1) that is done."""
@@ -33,9 +34,6 @@ TAIL_EVENTS = 2_000_000
 ROUNDS = 4
 """The first image holds all scatter, the second lacks some of the activity; from the fourth on the
 estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
-
-PSF_FWHM_MM = 4.0
-"""Of the quick images: blurred edges would put too much scatter in the middle."""
 
 
 def scatter_rate(

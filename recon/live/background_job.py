@@ -1,0 +1,65 @@
+"""A computation beside the live image: in a thread of its own, at low priority, told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from recon.core.grid import ReconError
+from recon.em.sensitivity import SensitivityStopped
+from recon.scatter.simulation import ScatterStopped
+
+NICENESS = 10
+STOP_S = 0.4
+Result = TypeVar("Result")
+
+
+class LiveJob(Generic[Result]):
+    """A background computation that starts at once; ``error`` says why there is no result.
+
+    Parameters
+    ----------
+    work : called with a function that says whether to stop; may raise ReconError
+    """
+
+    def __init__(self, name: str, work: Callable[[Callable[[], bool]], Result]) -> None:
+        self.error = ""
+        self._work = work
+        self._made: Result | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still running."""
+        return self._thread.is_alive()
+
+    def take(self) -> Result | None:
+        """Return the result, once, if it is ready."""
+        made, self._made = self._made, None
+        return made
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the end of the work, up to a time limit."""
+        self._thread.join(timeout_s)
+
+    def stop(self) -> None:
+        """Stop the work; returns after about one part of it."""
+        self._stop.set()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # Linux: the priority of this thread
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        try:
+            self._made = self._work(self._stop.is_set)
+        except ReconError as error:
+            self.error = str(error)
+        except (SensitivityStopped, ScatterStopped):
+            self.error = "stopped"
+        except Exception as error:  # noqa: BLE001  (a defect must be told, not end a thread silently)
+            self.error = f"internal error, please report: {error!r}"

@@ -1,0 +1,161 @@
+"""Scatter of the live image: estimated in the background from a quick image, as offline.
+
+At ``SCATTER_PROMPTS``, and again when the prompts have doubled or ``SCATTER_EVERY_S`` have passed,
+a sample of the kept events is reconstructed with the corrections known so far, as
+:mod:`recon.offline.scatter_step` does it, and scatter estimated from that image. The live image
+itself would not do: it follows changed corrections only slowly.
+
+Events are of all the time that the ring holds, in which the activity may have decayed. What is
+found is kept per second of exposure: scatter decays, and is missed in dead time, as trues are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.core.grid import Image
+from recon.core.resolution import GaussianResolution
+from recon.core.scanner_tables import ReconSystem
+from recon.em.list_mode_osem import osem
+from recon.lines.model import LineModel
+from recon.live.background_job import LiveJob
+from recon.live.imager import LiveImager
+from recon.live.lines import CrystalLines
+from recon.live.memory import Sample
+from recon.projector.operator import Projector
+from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
+from recon.scatter.quick_image import PSF_FWHM_MM, QUICK_ITERATIONS, QUICK_SUBSETS
+
+SCATTER_PROMPTS = 200_000
+SCATTER_EVERY_S = 30.0
+SCATTER_GROWTH = 2.0
+
+SAMPLE, LAST_SAMPLE = 500_000, 1_500_000
+"""Number of prompts that the quick image and the tails are of; the latter at the end of a run."""
+
+
+class LiveScatter:
+    """The scatter of one run; it is applied to the imager's lines when ready.
+
+    job : what is under way, or None
+    error : why there is no estimate, "" if there is one
+    """
+
+    def __init__(
+        self, imager: LiveImager[CrystalLines], system: ReconSystem, window: EnergyWindow
+    ) -> None:
+        self.job: LiveJob[ScatterRate] | None = None
+        self.error = ""
+        self._imager = imager
+        self._lines = imager.lines
+        self._system = system
+        self._window = window
+        self._simulation: SingleScatter | None = None
+        self._at_s, self._at_prompts = 0.0, 0
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        if self.job is not None:
+            self.job.stop()
+            self.job = None
+
+    def forget(self) -> None:
+        """Stop, and leave scatter in the image; the next :meth:`begin` starts at once."""
+        self.close()
+        self._lines.scatter = None
+        self._at_s, self._at_prompts = 0.0, 0
+
+    def restart(self) -> None:
+        """Forget all: the lines have another µ map or other factors."""
+        self.forget()
+        self._simulation = None
+
+    def take(self) -> None:
+        """Apply what is ready."""
+        if self.job is None:
+            return
+        running, made = self.job.running, self.job.take()
+        if made is not None:
+            self._lines.scatter, self.error = made, ""
+        if not running:
+            self.error = self.job.error
+            self.job = None
+
+    def begin(self, *, at_once: bool = False) -> None:
+        """Start an estimate if one is due, or ``at_once``; the lines must have a µ map."""
+        imager = self._imager
+        now_s, prompts = imager.intake.watermark_ps * 1e-12, imager.intake.used
+        due = prompts >= SCATTER_GROWTH * self._at_prompts or now_s - self._at_s >= SCATTER_EVERY_S
+        if self.job is not None or prompts < SCATTER_PROMPTS or not (due or at_once):
+            return
+        self._at_s, self._at_prompts = now_s, prompts
+        of, most = imager.exposure_of, LAST_SAMPLE if at_once else SAMPLE
+        sample = imager.memory.sample_of_all(most, live=of.live, decay=of.decay)
+        self.job = LiveJob("scatter", self._work(sample, imager.exposure_s))
+
+    def how(self) -> str:
+        """Return in words how the scatter in use was found."""
+        scatter = self._lines.scatter
+        about = {} if scatter is None else scatter.about
+        words = f"simulated from the image at {self._at_s:.0f} s"
+        share, scale = about.get("share_of_prompts") or 0.0, about.get("scale") or 1.0
+        if share <= 0:
+            return words
+        error = 100 * share * about.get("scale_sigma", 0.0) / scale
+        return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts"
+
+    def _work(
+        self, sample: Sample, exposure_s: float
+    ) -> Callable[[Callable[[], bool]], ScatterRate]:
+        """Return the work, which touches nothing that the image's thread changes meanwhile."""
+        lines, mu = self._lines, self._lines.mu_per_mm
+        assert mu is not None
+        estimate, randoms, model = self._imager.estimate_of_all, lines.randoms, lines.model
+        exposure = estimate.sensitivity * np.float32(exposure_s)
+        mask, before = estimate.mask, lines.scatter
+        previous = None if before is None else before.scaled(sample.exposure)
+
+        def work(stopped: Callable[[], bool]) -> ScatterRate:
+            if self._simulation is None:
+                self._simulation = SingleScatter(self._system, mu, self._window, stopped=stopped)
+            image = _quick_image(lines, sample, exposure, mask, stopped)
+            found = estimate_scatter(
+                LineModel(self._system, factors=model.factors),
+                image * np.float32(sample.exposure),  # the mean while the sample came
+                mu,
+                [sample.columns[0]],
+                duration_s=sample.seconds,
+                window=self._window,
+                randoms=randoms,
+                simulation=self._simulation,
+                previous=previous,
+                stopped=stopped,
+            )
+            return found.scaled(1.0 / sample.exposure)
+
+        return work
+
+
+def _quick_image(
+    lines: CrystalLines,
+    sample: Sample,
+    exposure: Image,
+    mask: npt.NDArray[np.bool_],
+    stopped: Callable[[], bool],
+) -> Image:
+    """Return an image of the sample, emissions per second of exposure in each voxel."""
+    projector = Projector(lines.grid, tof=lines.tof, lanes=1)
+    resolution = GaussianResolution(lines.grid, (PSF_FWHM_MM,) * 3)
+    try:
+        events = lines.events(sample.columns, sample.weight)
+        made = osem(
+            projector, events, exposure, mask, iterations=QUICK_ITERATIONS,
+            subsets=max(1, min(QUICK_SUBSETS, len(events))), resolution=resolution,
+            stopped=stopped,
+        )  # fmt: skip
+    finally:
+        projector.close()
+    return made.image
