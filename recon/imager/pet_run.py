@@ -94,7 +94,7 @@ class PetLiveRun(LiveRun):
         self._fresh = False
         self.corrections.advance()
         image = self._imager.update(budget_s=budget_s, catch_up_s=catch_up_s)
-        return self._published(self._scaled(image), **self._facts(image))
+        return self._published(self._scaled(image.image), **self._facts(image))
 
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
         nothing = np.empty(0, COINCIDENCE)
@@ -110,7 +110,8 @@ class PetLiveRun(LiveRun):
             self._imager, within_s=FINISH_S, stopped=stopped, progress=self._finishing_at
         )
         self._spool.clear()
-        return Final(self._scaled(image), self._facts(image), self._about(image))
+        plain = self._scaled(self._imager.unfiltered())
+        return Final(self._scaled(image.image), self._facts(image), self._about(image), plain)
 
     def _finishing_at(self, share: float) -> None:
         self._finishing = max(self._finishing, CONCLUDED + (1.0 - CONCLUDED) * share)
@@ -159,9 +160,9 @@ class PetLiveRun(LiveRun):
             ],
         }
 
-    def _scaled(self, image: LiveImage) -> Image:
+    def _scaled(self, image: Image) -> Image:
         scale = self.corrections.scale
-        return image.image if scale == 1.0 else image.image * np.float32(scale)
+        return image if scale == 1.0 else image * np.float32(scale)
 
     def _about(self, image: LiveImage) -> dict[str, Any]:
         """Return the metadata of the final image's file."""

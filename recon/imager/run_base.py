@@ -39,11 +39,13 @@ class Final(NamedTuple):
 
     facts : for its message, as in :meth:`LiveRun._published`
     about : metadata of its file; None if no file is to be written
+    unfiltered : the image before the filter for display, for a file of its own, or None
     """
 
     image: Image
     facts: dict[str, Any]
     about: dict[str, Any] | None
+    unfiltered: Image | None = None
 
 
 class LiveRun(ABC):
@@ -138,10 +140,15 @@ class LiveRun(ABC):
         """
         if end.run != self.begin.run or self.final is not None:
             return None
-        image, facts, about = self._finish(self._ledger.end(end), stopped)
-        self.final = self._published(image, final=True, **facts)
-        if self.begin.folder and about is not None:
-            self._write(image, {**about, "run": self.begin.run})
+        made = self._finish(self._ledger.end(end), stopped)
+        self.final = self._published(made.image, final=True, **made.facts)
+        if self.begin.folder and made.about is not None:
+            about = {**made.about, "run": self.begin.run}
+            self._write("live.nii.gz", made.image, about)
+            if made.unfiltered is not None:
+                plain = {**about, "post_filter_fwhm_mm": 0.0}
+                plain.pop("relative_noise", None)
+                self._write("live_unfiltered.nii.gz", made.unfiltered, plain)
         return self.final
 
     def report(self) -> ImagerReport:
@@ -187,12 +194,12 @@ class LiveRun(ABC):
             **facts,
         )
 
-    def _write(self, image: Image, about: dict[str, Any]) -> None:
-        path = Path(self.begin.folder) / "images" / "live.nii.gz"
+    def _write(self, name: str, image: Image, about: dict[str, Any]) -> None:
+        path = Path(self.begin.folder) / "images" / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_nifti(path, image, self._grid, about)
         except (OSError, ReconError) as error:
             self.message = f"the final image could not be written: {error}"
         else:
-            self._image_path = str(path)
+            self._image_path = self._image_path or str(path)

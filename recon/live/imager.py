@@ -341,14 +341,20 @@ class LiveImager(Generic[Lines]):
     def _maximise(self) -> None:
         self.estimate_of_all.maximise(self.exposure_s)
 
+    def unfiltered(self) -> Image:
+        """Return the current image without the filter for display, emissions/s/mL."""
+        return self._shown(fwhm_mm=0.0)
+
+    def _shown(self, fwhm_mm: float) -> Image:
+        voxel_volume_mL = self.grid.voxel_volume_mm3 / 1000.0
+        return self.estimate_of_all.shown(fwhm_mm=fwhm_mm, voxel_volume_mL=voxel_volume_mL)
+
     def shown(self) -> LiveImage:
         """Return the current image."""
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
         worth = self.intake.fraction_used * self.true_share**2
         fwhm_mm = display_fwhm_mm(round(in_window * worth))
-        image = self.estimate_of_all.shown(
-            fwhm_mm=fwhm_mm, voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0
-        )
+        image = self._shown(fwhm_mm)
         return LiveImage(
             image=image,
             prompts_used=self.intake.used,
