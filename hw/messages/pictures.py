@@ -48,7 +48,7 @@ class ImageMessage(Message):
     detector_time_s : detector time of the last event in the image
     event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
     prompts_used : prompts used in the run so far; ``prompts_in_window`` of them make up this image
-    fraction_used : prompts used over all prompts of the run so far
+    fraction_used : prompts used over all prompts of the window, those lost included
     noise : standard deviation of a voxel over its mean, estimated where the image is bright
     corrections : correction name to whether it is applied ("attenuation", "randoms", "scatter",
         ...)

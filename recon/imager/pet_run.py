@@ -47,6 +47,7 @@ class PetLiveRun(LiveRun):
         where = folder if begin.folder and folder.is_dir() else None
         self._spool = EventSpool(imager.lines.empty[0], folder=where)
         self._spool_told = False
+        self._joined_s = 0.0
         imager.lines.restart(delayed_factor=begin.settings.delayed_factor)
         imager.restart(
             window=begin.live.time_window,
@@ -76,7 +77,8 @@ class PetLiveRun(LiveRun):
         prompts, delayeds = records
         if self._ledger.joined_late and not self._imager.intake.seen:
             first_ps = prompts["time_ps"].min(initial=batch.watermark_ps)
-            self._imager.begin_at(int(first_ps))
+            self._joined_s = first_ps * 1e-12
+            self._imager.begin_at(int(first_ps), missed=self._ledger.before)
         self._imager.receive(
             prompts,
             delayeds,
@@ -150,7 +152,7 @@ class PetLiveRun(LiveRun):
             "corrections": {name: one.applied for name, one in told.items()},
             "how": {name: one.how for name, one in told.items()},
             "noise": image.noise,
-            "note": f"post-filter {image.fwhm_mm:.1f} mm FWHM{image.how and '; '}{image.how}",
+            "note": self._note(image),
             "window": image.window,
             "window_s": image.window_s,
             "prompts_in_window": image.prompts_in_window,
@@ -159,6 +161,12 @@ class PetLiveRun(LiveRun):
                 for frame in image.frames
             ],
         }
+
+    def _note(self, image: LiveImage) -> str:
+        words = [f"post-filter {image.fwhm_mm:.1f} mm FWHM", image.how]
+        if self._joined_s:
+            words.append(f"from {self._joined_s:.1f} s on: the imager was not there before")
+        return "; ".join(one for one in words if one)
 
     def _scaled(self, image: Image) -> Image:
         scale = self.corrections.scale

@@ -73,6 +73,7 @@ class SpectLiveRun(LiveRun):
         self._refreshed_s = self._imaged_s = -1e9
         self._update = 0
         self._shares: list[float] = []
+        self._cut = ""
 
     def _mu(self, path: str) -> Image | None:
         if not path:
@@ -131,7 +132,9 @@ class SpectLiveRun(LiveRun):
         except SpectError as error:
             self.message = f"no image: {error}"
             return Final(np.zeros(self._grid.shape, np.float32), self._facts(0.0), None)
-        about["algorithm"] = "live OSEM, finished as offline"
+        if stopped() or self._clock() > deadline:
+            self._cut = f"cut after {FINISH_S:g} s, not as `tomoshibi reconstruct` makes it"
+        about["algorithm"] = f"live OSEM, {self._cut or 'finished as offline'}"
         about["fraction_used"] = self._used().fraction
         return Final(image, self._facts(0.0), about if about.get("corrections") else None)
 
@@ -210,6 +213,7 @@ class SpectLiveRun(LiveRun):
         if self._counter.damaged:
             words.append(f"{self._counter.damaged} damaged records left out")
         words.append(f"post-filter {fwhm_mm:g} mm FWHM" if fwhm_mm else "no post-filter")
+        words += [self._cut] if self._cut else []
         return ", ".join(words)
 
 

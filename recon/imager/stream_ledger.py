@@ -27,6 +27,7 @@ class StreamLedger:
     begins with the first batch seen.
 
     seen, total : prompts (or windowed singles) received, and sent up to now
+    before : sent before the stream was joined
     """
 
     def __init__(self, run: str, *, late_is_lost: bool = False) -> None:
@@ -35,6 +36,7 @@ class StreamLedger:
         self.joined_late = False
         self.seen = 0
         self.total = 0
+        self.before = 0
         self._next: int | None = 0 if late_is_lost else None
         self._delayeds = 0
 
@@ -51,6 +53,7 @@ class StreamLedger:
             self.joined_late = batch.sequence > 0
             if self.joined_late:
                 self.total, self._delayeds = before, delayeds_before
+                self.before = before
             self._next = batch.sequence
         missing = Missing(
             batch.sequence - self._next,

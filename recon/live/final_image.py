@@ -30,6 +30,9 @@ LEAST_ITERATIONS = 2
 PART_EVENTS = 100_000
 """Events prepared at a time, some 0.1 s, after which it can stop."""
 
+ALL = 0.9999
+"""Share of the events that counts as all of them: weights are rounded."""
+
 STORED_BYTES = 36
 PREPARATION_PASSES = 1.0
 """Cost of preparing, in EM passes over the same events by one thread."""
@@ -134,6 +137,7 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
     estimate, memory = imager.estimate_of_all, imager.memory
     folder = memory.spool.folder if memory.spool is not None else None
     subsets = max(1, min(plan.subsets, memory.held))
+    which = _which_events(imager)
     _check_room(imager)
     with _WatchedStore.build(_prepared(imager, plan), folder=folder, subsets=subsets) as store:
         if memory.spool is not None:
@@ -155,7 +159,13 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
     if made.iterations < LEAST_ITERATIONS:
         raise _Stopped
     estimate.image = made.image
-    return f"OSEM of all events, {made.iterations} iterations of {subsets} subsets"
+    return f"OSEM of {which}, {made.iterations} iterations of {subsets} subsets"
+
+
+def _which_events(imager: LiveImager[Any]) -> str:
+    """Return in words which of the window's events are held: all, or what share."""
+    share = imager.memory.held / max(imager.books.seen, 1.0)
+    return "all events" if share > ALL else f"{100 * share:.1f} % of the events"
 
 
 def _prepared(imager: LiveImager[Any], plan: _Plan) -> Iterator[EventList]:

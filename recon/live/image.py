@@ -23,7 +23,7 @@ class LiveImage:
 
     image : emissions/s/mL [x, y, z] float32, post-filtered with ``fwhm_mm``
     prompts_used, prompts_seen : of the run so far
-    fraction_used : share of the run's prompts so far that was used
+    fraction_used : share of the window's prompts that was used, those lost included
     window_s : detector time in the image; the weighted sum if the window forgets
     prompts_in_window : prompts in the image, counted likewise
     how : for the last image of a run, how it was made, in words

@@ -151,9 +151,14 @@ class LiveImager(Generic[Lines]):
 
     # --- what is told to it -------------------------------------------------------------------
 
-    def begin_at(self, time_ps: int) -> None:
-        """Set the detector time from which events are seen (for an imager that joined late)."""
+    def begin_at(self, time_ps: int, *, missed: int = 0) -> None:
+        """Set the detector time from which events are seen (for an imager that joined late).
+
+        missed : prompts before that
+        """
         self.intake.watermark_ps = self._booked_ps = time_ps
+        self.intake.seen += missed
+        self.books.missed = missed
         if self.frames is not None:
             self.frames.restart(at_ps=time_ps)
 
@@ -352,7 +357,7 @@ class LiveImager(Generic[Lines]):
     def shown(self) -> LiveImage:
         """Return the current image."""
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
-        worth = self.intake.fraction_used * self.true_share**2
+        worth = self.books.each_worth * self.true_share**2
         fwhm_mm = display_fwhm_mm(round(in_window * worth))
         image = self._shown(fwhm_mm)
         return LiveImage(
@@ -360,7 +365,7 @@ class LiveImager(Generic[Lines]):
             prompts_used=self.intake.used,
             prompts_seen=self.intake.seen,
             delayeds_used=self.intake.delayeds,
-            fraction_used=self.intake.fraction_used,
+            fraction_used=self.books.fraction_used,
             detector_time_s=self.intake.watermark_ps * 1e-12,
             noise=noise_estimate(image, self.estimate_of_all.mask),
             fwhm_mm=fwhm_mm,

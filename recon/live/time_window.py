@@ -40,6 +40,7 @@ class Update:
 
     kept : how many of its events the buffer still holds
     weight : the prompts that these represent
+    used : how many events were kept at first
     wall_s, live_s : time covered, and the part in which the scanner was live
     decayed_s, decayed_live_s : the same, weighted by 2^(−t/T½)
     thinned : whether some of its events have left the buffer
@@ -53,6 +54,7 @@ class Update:
     live_s: float
     decayed_s: float
     decayed_live_s: float
+    used: int = 0
     thinned: bool = False
 
     @property
@@ -71,6 +73,7 @@ class Update:
         self.end_ps = other.end_ps
         self.kept += other.kept
         self.weight += other.weight
+        self.used += other.used
         self.wall_s += other.wall_s
         self.live_s += other.live_s
         self.decayed_s += other.decayed_s
@@ -83,12 +86,17 @@ class WindowBooks:
     Parameters
     ----------
     half_life_s : of the nuclide, 0 if unknown
+
+    Attributes
+    ----------
+    missed : prompts of the run from before the books begin, seen by nobody here
     """
 
     def __init__(self, window: TimeWindow, *, half_life_s: float = 0.0) -> None:
         self.window = window
         self.half_life_s = half_life_s
         self.updates: deque[Update] = deque()
+        self.missed = 0
         self._zero_ps = 0
 
     def relative(self, time_ps: int) -> float:
@@ -106,7 +114,7 @@ class WindowBooks:
         decayed_s = wall_s * self._decay((begin_ps + end_ps) / 2)
         update = Update(
             begin_ps, end_ps, kept, weight, wall_s, wall_s * live_share,
-            decayed_s, decayed_s * live_share,
+            decayed_s, decayed_s * live_share, kept,
         )  # fmt: skip
         self.updates.append(update)
         self._join_short()
@@ -173,6 +181,32 @@ class WindowBooks:
     def prompts(self) -> float:
         """Prompts that the window holds, in units of the relative weights."""
         return math.fsum(self.relative(one.middle_ps) * one.weight for one in self.updates)
+
+    @property
+    def seen(self) -> float:
+        """Prompts that came in the window, those lost included, each counted once.
+
+        A window of all the run holds those too that came before the books begin.
+        """
+        return self._came + (self.missed if self.window.kind == "grow" else 0)
+
+    @property
+    def _came(self) -> float:
+        return math.fsum(one.weight for one in self.updates)
+
+    @property
+    def fraction_used(self) -> float:
+        """Share of :attr:`seen` that was used."""
+        return self._used / max(self.seen, 1.0)
+
+    @property
+    def each_worth(self) -> float:
+        """Used over came: what a prompt of the window is worth for its noise."""
+        return self._used / max(self._came, 1.0)
+
+    @property
+    def _used(self) -> int:
+        return sum(one.used for one in self.updates)
 
     def rescale(self, now_ps: int) -> float:
         """Move t₀ to now if weights have grown large; return the divisor of all weights."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coincidence.events import COINCIDENCE
-from hw.messages.live_settings import LiveSettings
+from hw.messages.live_settings import LiveSettings, TimeWindow
 from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
@@ -87,6 +87,28 @@ def test_a_long_runs_last_image_is_offline_osem(records: np.ndarray, tmp_path: P
     assert shown.how == "OSEM of all events, 4 iterations of 8 subsets"
     assert told == sorted(told) and told[-1] == 1.0 and len(told) > 20
     assert len(spool) == 0 and not list(tmp_path.iterdir())
+    imager.close()
+
+
+def test_an_image_of_some_events_does_not_claim_all(records: np.ndarray, tmp_path: Path) -> None:
+    imager = LiveImager(CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0, capacity=CAPACITY)
+    imager.restart(spool=EventSpool(NOTHING, folder=tmp_path))
+    imager.receive(records[:4000], NOTHING, watermark_ps=10**12)
+    imager.use_pending(1000, sample=0)  # overloaded: every fourth
+    imager.receive(records[4000:8000], NOTHING, watermark_ps=2 * 10**12)
+    shown = finish(imager, within_s=90.0)
+    assert shown.fraction_used == pytest.approx(5000 / 8000)
+    assert shown.how.startswith("OSEM of 62.5 % of the events")
+    imager.close()
+
+
+def test_what_came_before_the_imager_counts_as_not_used(records: np.ndarray) -> None:
+    imager = LiveImager(CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0, capacity=CAPACITY)
+    imager.begin_at(10**12, missed=1000)
+    imager.receive(records[:3000], NOTHING, watermark_ps=2 * 10**12)
+    assert imager.update(budget_s=1.0).fraction_used == pytest.approx(0.75)
+    imager.change_window(TimeWindow.parse("slide:10s"))
+    assert imager.shown().fraction_used == 1.0  # of the window that is shown
     imager.close()
 
 

@@ -114,7 +114,7 @@ def test_a_window_with_more_events_than_the_buffer_holds_keeps_every_kth() -> No
     imager.restart(window=TimeWindow.parse("slide:4s"))
     play(imager, LEFT, 0, 8, 2000)
     image = imager.shown()
-    assert image.fraction_used == 1.0 and image.window_s > 3.0
+    assert 0.25 < image.fraction_used < 0.45 and image.window_s > 3.0
     assert seen_per_s(imager, LEFT) == pytest.approx(2000, rel=0.05)
 
 
