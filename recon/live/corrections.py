@@ -68,6 +68,7 @@ class LiveCorrections:
         self._lines = imager.lines
         self._system = system
         self._contour: Image | None = None
+        self._finds_contour = False
         self._job: LiveJob[_Lines] | None = None
         settings = begin.settings
         window = EnergyWindow.of(system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV)
@@ -124,9 +125,14 @@ class LiveCorrections:
     def _contour_used(self) -> Image | None:
         return self._contour if self._mu_from() == "contour" else None
 
-    def _make_lines(self) -> None:
+    def _make_lines(self, head: Image | None = None) -> None:
+        """Make factors, µ map and sensitivity in the background.
+
+        head : image to find the contour in, if that is to be done
+        """
         if self._job is not None:
             self._job.stop()
+        self._finds_contour = head is not None
         normalised, _ = self._wanted()
         path = Path(self._begin.mu_map) if self._mu_from() == "map" else None
         contour, grid = self._contour_used(), self._system.grid
@@ -136,6 +142,8 @@ class LiveCorrections:
 
         def work(stopped: Stopped) -> _Lines:
             mu = contour if path is None else load_mu_map(path, grid)
+            if head is not None:
+                mu = head_contour_mu(head, grid)
             factors: list[LineFactor] = []
             if calibration is not None:
                 try:
@@ -202,6 +210,8 @@ class LiveCorrections:
             return
         made = job.take()
         if made is not None:
+            if self._finds_contour:
+                self._contour = made.mu_per_mm
             self._lines.correct(made.factors, made.mu_per_mm)
             self._imager.correct(made.sensitivity)
             self._job = None
@@ -219,13 +229,7 @@ class LiveCorrections:
             return
         if self._imager.books.prompts < CONTOUR_PROMPTS or "attenuation" in self._errors:
             return
-        try:
-            smooth = self._imager.shown().image
-            self._contour = head_contour_mu(smooth, self._system.grid)
-        except ReconError as error:
-            self._fail("attenuation", str(error))
-            return
-        self._make_lines()
+        self._make_lines(head=self._imager.shown().image)
 
     # --- what is told -------------------------------------------------------------------------
 

@@ -169,6 +169,8 @@ def test_where_no_head_is_found_the_contour_is_not_used_and_said(
     monkeypatch.setattr(recon.live.corrections, "CONTOUR_PROMPTS", 400)
     played = Played(records, live=LiveSettings(attenuation="contour"))
     assert "waits for 400 prompts" in played.image().how["attenuation"]
+    played.image()  # looks for it in the background
+    played.run.corrections.wait(60.0)
     image = played.image()
     assert not image.corrections["attenuation"]
     assert "attenuation is not corrected" in played.run.report().message
