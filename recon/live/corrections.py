@@ -5,7 +5,7 @@ computed by a :class:`LiveJob`, in its own thread at low priority, and applied w
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
 - a **head contour** in place of a µ map, from the first image of ``CONTOUR_PROMPTS``;
-- **scatter** (:mod:`recon.live.scatter`).
+- **scatter** (:mod:`recon.live.scatter_job`).
 
 Meanwhile the image uses the corrections available, and says so.
 """
@@ -34,7 +34,7 @@ from recon.lines.normalisation import Normalisation, lacks_normalisation
 from recon.live.background_job import LiveJob
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
-from recon.live.scatter import LiveScatter
+from recon.live.scatter_job import LiveScatter
 from recon.scatter import EnergyWindow
 
 POLL_S = 0.05

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import recon.live.corrections
-import recon.live.scatter
+import recon.live.scatter_job
 from daq.folder.calibration_set import new_set, save_set
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.live_settings import LiveSettings
@@ -147,7 +147,7 @@ def test_a_calibration_that_cannot_be_read_is_said(records: np.ndarray, tmp_path
 def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recon.live.scatter, "SCATTER_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.scatter_job, "SCATTER_PROMPTS", 1000)
     played = Played(records, mu_map=mu_map(tmp_path))
     played.image()
     played.run.corrections.wait(120.0)
