@@ -42,7 +42,8 @@ def test_interfile_has_its_voxels_where_the_header_says(tmp_path: Path) -> None:
     assert said["image duration (sec) [2]"] == "60"
     assert said["image relative start time (sec) [2]"] == "30"
     assert said["isotope name"] == "^18^F"
-    assert said["patient orientation"] == "head_in" and values.stat().st_size == IMAGE.nbytes
+    assert said["patient orientation"] == said["patient rotation"] == "unknown"
+    assert values.stat().st_size == IMAGE.nbytes
 
 
 def test_interfile_begins_and_ends_as_readers_expect(tmp_path: Path) -> None:
