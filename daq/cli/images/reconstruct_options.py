@@ -110,7 +110,7 @@ def sources_of(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def dicom_facts(options: argparse.Namespace) -> dict[str, str]:
+def dicom_facts(options: argparse.Namespace) -> dict[str, Any]:
     """Return what is said instead of the run; "" for nothing."""
     return {
         "frame_uid": options.frame_of_reference or "",

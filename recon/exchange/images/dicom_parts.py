@@ -35,6 +35,7 @@ from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
 PROGRAM = "Tomoshibi"
 MOST_LEVELS = 65535
+RESEARCH = "RESEARCH "
 POSITION_UNKNOWN = "patient position not known, axes as for head first supine"
 
 _SCT = "SCT"
@@ -107,8 +108,8 @@ def _set_study(made: Dataset, facts: ScanFacts) -> None:
     made.TimezoneOffsetFromUTC = "+0000"
     made.ReferringPhysicianName = made.AccessionNumber = made.Laterality = ""
     made.StudyID = _text(facts.run, 16)
-    made.StudyDescription = _text(f"RESEARCH {facts.run}", 64)
-    made.SeriesDescription = _text(f"RESEARCH {facts.series or facts.algorithm}", 64)
+    made.StudyDescription = _text(f"{RESEARCH}{facts.run}", 64)
+    made.SeriesDescription = _text(f"{RESEARCH}{facts.series or facts.algorithm}", 64)
     made.SeriesNumber = 1
 
 

@@ -23,6 +23,7 @@ from hw.whole_file import whole_folder
 from recon.core.frame_times import FrameTime, GateSlot, as_volumes
 from recon.core.grid import Image, ImageGrid
 from recon.exchange.images.dicom_parts import (
+    RESEARCH,
     content_hash,
     convolution_kernel,
     corrected_image,
@@ -133,7 +134,8 @@ class _SeriesFacts:
     def _set_words(self, made: Dataset) -> None:
         words, reference = self.part.words, self.reference
         if words:
-            made.SeriesDescription = f"{made.SeriesDescription}; {words}"[:64]
+            said = made.SeriesDescription.removeprefix(RESEARCH)
+            made.SeriesDescription = f"{RESEARCH}{words}; {said}"[:64]
             made.ImageComments = f"{made.ImageComments}; {words}"
         if reference.term != "NONE":
             given = as_time(self.facts.more.get("administered_at"), "administered_at")

@@ -68,8 +68,10 @@ def write_nifti(
     Raises
     ------
     ExchangeError
-        if the shape does not fit, a voxel is not finite, or the file cannot be written.
+        if the shape does not fit, a voxel is not finite, the patient's position is none, or the
+        file cannot be written.
     """
+    position = as_position(metadata.get("patient_position"))
     if frames or np.ndim(image) != 3:
         volumes: npt.NDArray[Any] = as_volumes(image, grid, frames)
         volumes = volumes[..., 0] if np.ndim(image) == 3 else volumes
@@ -86,7 +88,6 @@ def write_nifti(
     with whole_file(path) as file:
         _write_image(nifti, file, packed=path.name.endswith(".gz"))
     sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-    position = as_position(metadata.get("patient_position"))
     about = {"orientation": orientation_words(position), "shape": list(volumes.shape), **metadata}
     if frames:
         about |= _frame_times(frames)

@@ -53,6 +53,7 @@ def apart_s(one: dt.datetime, other: dt.datetime) -> float:
 def about(reference_s: float, **more: Any) -> dict[str, Any]:
     return {
         "run": "test-1", "created": START.isoformat(), "unit": "Bq/mL", "nuclide": "O-15",
+        "algorithm": "list-mode OSEM, 4 iterations x 8 subsets, resolution of the detectors",
         "corrections": {"decay": True, "attenuation": True},
         "decay_reference_s": reference_s, "weight_kg": WEIGHT_KG,
         "administered_activity_Bq": DOSE_BQ, "administered_at": at(INJECTED_S).isoformat(), **more,
