@@ -18,6 +18,7 @@ import msgspec
 from daq.errors import RunError
 from hw.messages.base import MESSAGE_VERSION
 from hw.messages.live_settings import LiveSettings
+from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 from hw.physics.energy_windows import windows_behind
 from hw.scanner.description import Collimator, Scanner
@@ -46,6 +47,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     uncalibrated : why no set is applied, in words
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
     live : how the run is imaged live when it begins
+    patient_position : how the patient lies, which images and DICOM files say and are turned by
     """
 
     scanner_toml: str
@@ -60,6 +62,7 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     uncalibrated: str = ""
     labels: dict[str, Any] = {}
     live: LiveSettings = LiveSettings()
+    patient_position: PatientPosition = UNKNOWN
 
     def scanner(self) -> Scanner:
         """Return the scanner in the configuration."""

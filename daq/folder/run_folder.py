@@ -35,6 +35,16 @@ def run_config(folder: Path) -> RunConfig:
         raise LogError(f"{path} is not a run configuration: {error}") from error
 
 
+def armed_at(folder: Path) -> dt.datetime | None:
+    """Return when a run was armed, None if not recorded."""
+    try:
+        head = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        created = dt.datetime.fromisoformat(head["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return created if created.tzinfo else created.replace(tzinfo=dt.UTC)
+
+
 def run_tag(folder: Path) -> int:
     """Return the tag that the run's data frames carry."""
     return int(RawLogReader(folder / rawlog.FILE_NAME).head["run_tag"])

@@ -1,6 +1,6 @@
 """A run folder of coincidences sorted elsewhere: no raw log, no singles, no books.
 
-It holds ``run.json``, ``scanner.toml``, ``listmode.tmlm`` and ``summary.json``
+It holds ``run.json``, ``uids.json``, ``scanner.toml``, ``listmode.tmlm`` and ``summary.json``
 (docs/file-format.md) and can be reconstructed, exported and tapped like any other; it cannot be
 sorted again or verified, and live times are not known.
 """
@@ -28,6 +28,7 @@ from daq.folder.run_folder import (
     new_run_folder,
     write_json,
 )
+from daq.folder.run_identity import draw_uids
 from hw.wire.block_layout import BlockKind
 
 Records = npt.NDArray[np.void]
@@ -84,6 +85,7 @@ def _fill(
         "versions": versions(),
     }
     write_json(folder / CONFIG_NAME, head)
+    draw_uids(folder)
     (folder / SCANNER_NAME).write_text(config.scanner_toml, encoding="utf-8")
     writer = ListmodeWriter(folder / listmode.FILE_NAME, head)
     digest, counts, last_ps = ListmodeHash(), [0, 0], 0

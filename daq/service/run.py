@@ -31,6 +31,7 @@ from daq.folder.run_folder import (
     new_run_folder,
     write_json,
 )
+from daq.folder.run_identity import draw_uids
 from daq.path.books import Books, HitBooks, sent_by
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output, Pipeline
@@ -109,6 +110,7 @@ class Run:
 
     def _write_provenance(self, head: dict[str, Any]) -> None:
         write_json(self.folder / CONFIG_NAME, head)
+        draw_uids(self.folder)
         try:
             (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
             if self.config.mu_map:

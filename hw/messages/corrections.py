@@ -18,7 +18,8 @@ class CorrectionKind:
         photons (below ``recon``); "" for nothing
     without : what happens if ``reconstruct --no-NAME`` leaves it out; "": no such option
     switch : whether ``--live-off`` can leave it out of a live image
-    dicom_pet, dicom_nm : defined term of corrected image (0028,0051); "" for none
+    dicom_pet, dicom_nm : defined term of corrected image (0028,0051); "" for none. In PET files
+        MOTN is the gantry's motion, which nothing here corrects, and PMOT the patient's
     """
 
     name: str
@@ -56,7 +57,7 @@ CORRECTIONS = (
           spect="spect.views.ViewCounter", switch=True,
           without="leave the mean activity of each frame as it is",
           dicom_pet="DECY", dicom_nm="DECY"),
-    _Kind("motion", offline="offline.motion.MovingLineModel", dicom_pet="MOTN"),
+    _Kind("motion", offline="offline.motion.MovingLineModel", dicom_pet="PMOT"),
     _Kind("calibration", offline="offline.image_series.Quantifier", live=_LIVE,
           spect="spect.offline.in_Bq_per_mL", without="leave the image in emissions/s/mL",
           switch=True, dicom_pet="DCAL"),

@@ -39,6 +39,12 @@ def mean_decay(selection: TimeSelection, half_life_s: float) -> float:
     return float((np.exp(-rate * start) * -np.expm1(-rate * length)).sum() / rate / total)
 
 
+def mean_time_s(selection: TimeSelection, half_life_s: float) -> float:
+    """Return when the activity equals its mean over the selection, s after the run's start."""
+    shifted = replace(selection, intervals_s=selection.intervals_s - selection.start_s)
+    return selection.start_s - half_life_s * math.log2(mean_decay(shifted, half_life_s))
+
+
 def decay_factor(selection: TimeSelection, half_life_s: float, reference_s: float) -> float:
     """Return the factor from a frame's mean activity to that at the reference time."""
     start_s = selection.start_s if len(selection.intervals_s) else selection.asked_s[0]

@@ -4,11 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from recon.core.grid import GridError, ImageGrid
+
+Source = Literal["unknown", "cardiac", "respiratory"]
+"""What a gate signal is of. The triggers of a cardiac one are R waves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSlot:
+    """A gate's place in the cycle of its signal, within one time frame.
+
+    of : how many gates divide the cycle
+    frame : number of the time frame, from 1
+    opened_s, closed_s : start and end of that frame; the gate could take events at any time between
+    trigger_s : from a cycle's trigger to the gate, mean of the cycles; None where the signal has no
+        place in time (amplitude) or the frame no whole cycle
+    slot_s : the gate's time in a cycle, mean of the cycles
+    cycle_s : mean of the cycles' lengths
+    cycles, rejected : how many in the frame are in the gates, and are left out
+    usual_s : shortest and longest cycle that is not left out; None if none ever is
+    """
+
+    source: Source
+    of: int
+    frame: int
+    opened_s: float
+    closed_s: float
+    trigger_s: float | None = None
+    slot_s: float = 0.0
+    cycle_s: float = 0.0
+    cycles: int = 0
+    rejected: int = 0
+    usual_s: tuple[float, float] | None = None
+
+    @property
+    def is_of_heartbeat(self) -> bool:
+        """Whether the gate is a time slot of an R-R interval."""
+        return self.source == "cardiac" and self.trigger_s is not None
 
 
 @dataclass(frozen=True)
@@ -16,10 +53,13 @@ class FrameTime:
     """When the events of a volume were measured.
 
     start_s : from the run's start
-    duration_s : DICOM's actual frame duration
+    duration_s : time in which events were counted into it: a gate's many intervals together
     gate : gate number from 1; None for an ordinary time frame
     decay_factor : factor applied to the volume for decay
     prompts : events in it, None if unknown
+    elapsed_s : from the start to the end of the last interval; None: one interval
+    mean_s : when the activity was its mean over the intervals; None if not known
+    slot : where the gate lies in its cycle, None if not known
     """
 
     start_s: float
@@ -27,11 +67,14 @@ class FrameTime:
     gate: int | None = None
     decay_factor: float = 1.0
     prompts: int | None = None
+    elapsed_s: float | None = None
+    mean_s: float | None = None
+    slot: GateSlot | None = None
 
     @property
     def end_s(self) -> float:
-        """End of the frame, from the run's start."""
-        return self.start_s + self.duration_s
+        """End of the frame's last interval, from the run's start."""
+        return self.start_s + (self.duration_s if self.elapsed_s is None else self.elapsed_s)
 
 
 def as_volumes(

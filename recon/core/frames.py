@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import Records
+from recon.core.frame_times import GateSlot
 from recon.core.grid import ReconError
 
 PS_PER_S = 1e12
@@ -34,12 +35,14 @@ class TimeSelection:
     intervals_s : (n, 2) f8, start and end of each, in order of time, without overlap
     gate : gate number from 1, or None for a whole frame
     asked_s : start and end as requested; the run may be shorter
+    slot : of a gate, its place in the signal's cycle
     """
 
     name: str
     intervals_s: npt.NDArray[np.float64]
     gate: int | None = None
     asked_s: tuple[float, float] = (0.0, 0.0)
+    slot: GateSlot | None = None
 
     @classmethod
     def frame(cls, start_s: float, end_s: float, *, name: str = "") -> TimeSelection:

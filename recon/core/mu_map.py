@@ -9,11 +9,16 @@ Phys. 33 (2006) 976, for 120 kVp; after C. Burger et al., Eur. J. Nucl. Med. 29 
     µ · cm = 5.10e-5 (HU + 1000) + 4.71e-2    HU > 47
 
 At 80 kVp this puts bone some 10 % too high.
+
+Neither format holds DICOM's frame of reference. A map made from a CT may name it beside: an npz as
+``frame_of_reference_uid``, a NIfTI in the JSON beside it as ``FrameOfReferenceUID``. Naming it says
+that the map's coordinates are still the CT's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -25,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from daq.folder.run_identity import is_uid
 from recon.core.grid import Image, ImageGrid, ReconError
 
 MAX_MU_PER_MM = 0.05
@@ -34,6 +40,7 @@ MAX_MU_PER_MM = 0.05
 
 MAX_PER_CM, LEAST_MAX_MU = 0.5, 0.003
 
+FRAME_KEY = "frame_of_reference_uid"
 VOXEL_BOUNDS_MM = (0.01, 500.0)
 MOST_VOXELS = 1 << 30
 
@@ -75,6 +82,44 @@ def load_mu_map(path: Path, grid: ImageGrid, *, unit: MuUnit = "auto") -> Image:
     if unit not in ("auto", "per_mm"):
         raise MuMapError(f"{path}: an npz holds mu_per_mm; the unit {unit} is for NIfTI files")
     return _load_npz(path, grid)
+
+
+def frame_of_reference(path: Path) -> str:
+    """Return the DICOM UID of the frame of reference that a µ map names, "" if none.
+
+    Raises
+    ------
+    MuMapError
+        if what is named is no UID.
+    """
+    if not path.exists():
+        return ""
+    found = _named_in_json(path) if path.name.endswith((".nii", ".nii.gz")) else _named_in(path)
+    if found and not is_uid(found):
+        raise MuMapError(
+            f"{path}: its frame of reference {found!r} is no DICOM UID, such as 1.2.840.10008.1: "
+            "give that of the CT, or leave it out"
+        )
+    return found
+
+
+def _named_in(path: Path) -> str:
+    try:
+        with opened_npz(path) as content:
+            return str(content[FRAME_KEY]) if FRAME_KEY in content else ""
+    except Exception as error:
+        raise MuMapError(f"{path}: no µ map (npz with mu_per_mm, voxel_mm): {error}") from error
+
+
+def _named_in_json(path: Path) -> str:
+    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    if not beside.exists():
+        return ""
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+        return str(found.get("FrameOfReferenceUID", ""))
+    except (OSError, ValueError, AttributeError) as error:
+        raise MuMapError(f"{beside}: no JSON object: {error}; correct it, or remove it") from error
 
 
 def hu_to_mu(hounsfield: npt.NDArray[np.floating]) -> Image:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN, PatientPosition
 from hw.physics.nuclides import Nuclide, load_nuclide, nuclide_names
 from recon.exchange.errors import ExchangeError
 
@@ -44,7 +45,8 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ᵐ", "0123456789m")
 class ScanFacts:
     """Facts of a scan; build it with :meth:`of`.
 
-    identity : identifies the scan: its hash, or its name
+    identity : identifies the scan: its study's UID, or where a file has none, its hash or name
+    position : how the patient lay
     applied : corrections that were applied
     how : method of each correction, by name
     """
@@ -59,16 +61,17 @@ class ScanFacts:
     applied: frozenset[str]
     how: Mapping[str, str]
     nuclide: Nuclide | None
+    position: PatientPosition
     more: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> ScanFacts:
         """Return the facts in an image's metadata; raises ExchangeError for an invalid value (date,
-        nuclide)."""
+        nuclide, patient position)."""
         corrections = metadata.get("corrections", {})
         run = str(metadata.get("run") or "unnamed")
         return cls(
-            identity=str(metadata.get("hash") or run),
+            identity=str(metadata.get("study_uid") or metadata.get("hash") or run),
             run=run,
             series=str(metadata.get("series") or ""),
             created=as_time(metadata.get("created"), "created") or NO_DATE,
@@ -79,6 +82,7 @@ class ScanFacts:
             how={name: said.get("how", "") for name, said in corrections.items()
                  if isinstance(said, Mapping)},
             nuclide=as_nuclide(metadata.get("nuclide")),
+            position=as_position(metadata.get("patient_position")),
             more=metadata,
         )  # fmt: skip
 
@@ -87,6 +91,17 @@ class ScanFacts:
         words: PS3.5 annex B.2."""
         name = "/".join(map(str, (self.identity, *what)))
         return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+    @property
+    def study_uid(self) -> str:
+        """The UID that the run has for its study, or one that follows from the identity."""
+        return str(self.more.get("study_uid") or self.uid("study"))
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """The UID of the run's (or its µ map's) frame of reference, or one that follows."""
+        given = self.more.get("frame_of_reference_uid")
+        return str(given or self.uid("frame of reference"))
 
     def number(self, key: str) -> float | None:
         """Return a number from the metadata, None if absent."""
@@ -102,6 +117,16 @@ class ScanFacts:
         """The half-life used for decay correction, or that of the nuclide."""
         given = self.number("half_life_s")
         return given if given is not None or self.nuclide is None else self.nuclide.half_life_s
+
+
+def as_position(value: Any) -> PatientPosition:
+    """Return a patient position, unknown if empty."""
+    for position in PATIENT_POSITIONS:
+        if position == (value or UNKNOWN):
+            return position
+    raise ExchangeError(
+        f"patient_position = {value!r}: must be one of {', '.join(PATIENT_POSITIONS)}"
+    )
 
 
 def is_applied(said: Any) -> bool:

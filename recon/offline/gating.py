@@ -16,13 +16,18 @@ import numpy as np
 
 from hw.arrays import F8
 from recon.core.csv_tables import read_columns
+from recon.core.frame_times import GateSlot, Source
 from recon.core.frames import TimeSelection
 from recon.core.grid import ReconError
 
 Kind = Literal["trigger", "phase", "amplitude"]
+_SAMPLED: tuple[Kind, ...] = ("phase", "amplitude")
 MOST_GATES = 100
 USUAL = (0.5, 2.0)
 """Cycles shorter or longer than these multiples of the median are rejected."""
+
+_SAME_S = 1e-9
+"""Times closer than this are the same."""
 
 
 class GateError(ReconError):
@@ -34,11 +39,13 @@ class GateSignal:
     """A signal over time.
 
     times_s : (n,) f8; value : (n,) f8 phase or amplitude, linear in between; empty for triggers
+    source : what it is of; only the cycles of a cardiac one are R-R intervals
     """
 
     kind: Kind
     times_s: F8
     value: F8
+    source: Source = "unknown"
 
     def __post_init__(self) -> None:
         if len(self.times_s) < 2 or (np.diff(self.times_s) <= 0).any():
@@ -47,15 +54,15 @@ class GateSignal:
             raise GateError("gate signal: phases must lie in 0..1")
 
     @classmethod
-    def load(cls, path: Path) -> GateSignal:
+    def load(cls, path: Path, *, source: Source = "unknown") -> GateSignal:
         """Return the signal of a CSV file: ``t_s`` (triggers), ``t_s,phase`` or
         ``t_s,amplitude``."""
         names, rows = read_columns(path)
-        for kind in ("phase", "amplitude"):
+        for kind in _SAMPLED:
             if names == ("t_s", kind):
-                return cls("phase" if kind == "phase" else "amplitude", rows[:, 0], rows[:, 1])
+                return cls(kind, rows[:, 0], rows[:, 1], source)
         if names == ("t_s",):
-            return cls("trigger", rows[:, 0], np.zeros(0))
+            return cls("trigger", rows[:, 0], np.zeros(0), source)
         raise GateError(
             f"{path}: its first line is {','.join(names)}; it must be t_s (times of triggers), "
             "t_s,phase or t_s,amplitude"
@@ -79,11 +86,35 @@ class GateSignal:
             )
         return found
 
+    def cycles(self) -> tuple[F8, F8]:
+        """Return start and end of the cycles in the gates, (n, 2), and of those left out.
+
+        A cycle begins with a trigger, or where the phase falls back; amplitudes have none.
+        """
+        if self.kind == "amplitude":
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        begins = self.times_s
+        if self.kind == "phase":
+            begins = self.times_s[1:][np.diff(self.value) < -0.5]
+        found = np.stack([begins[:-1], begins[1:]], 1)
+        usual_s = self.usual_s
+        if usual_s is None:
+            return found, np.zeros((0, 2))
+        length = np.diff(found, axis=1)[:, 0]
+        kept = (length > usual_s[0]) & (length < usual_s[1])
+        return found[kept], found[~kept]
+
+    @property
+    def usual_s(self) -> tuple[float, float] | None:
+        """Lengths between which a cycle from trigger to trigger is regular; None: all are."""
+        if self.kind != "trigger":
+            return None
+        median_s = float(np.median(np.diff(self.times_s)))
+        return USUAL[0] * median_s, USUAL[1] * median_s
+
     def _cycles(self, count: int) -> list[F8]:
-        length = np.diff(self.times_s)
-        usual = np.median(length)
-        kept = (length > USUAL[0] * usual) & (length < USUAL[1] * usual)
-        start, length = self.times_s[:-1][kept], length[kept]
+        cycles, _ = self.cycles()
+        start, length = cycles[:, 0], cycles[:, 1] - cycles[:, 0]
         return [
             np.stack([start + length * n / count, start + length * (n + 1) / count], 1)
             for n in range(count)
@@ -116,8 +147,10 @@ def joined_intervals(intervals: F8) -> F8:
     return np.stack([starts, ends], 1)
 
 
-def gated_frames(frames: list[TimeSelection], gates: list[TimeSelection]) -> list[TimeSelection]:
-    """Return every gate of every frame."""
+def gated_frames(
+    frames: list[TimeSelection], gates: list[TimeSelection], signal: GateSignal
+) -> list[TimeSelection]:
+    """Return every gate of every frame, with its place in the signal's cycle."""
     if not gates:
         return frames
     return [
@@ -126,7 +159,48 @@ def gated_frames(frames: list[TimeSelection], gates: list[TimeSelection]) -> lis
             gate.within(frame.start_s, frame.end_s).intervals_s,
             gate.gate,
             frame.asked_s,
+            _slot(signal, gate, len(gates), frame, number),
         )
-        for frame in frames
+        for number, frame in enumerate(frames, 1)
         for gate in gates
     ]
+
+
+def _slot(
+    signal: GateSignal, gate: TimeSelection, of: int, frame: TimeSelection, number: int
+) -> GateSlot:
+    """Return where a gate lies in the cycles of a frame; those cut by its ends are counted only."""
+    opened_s, closed_s = (frame.start_s, frame.end_s) if frame.duration_s > 0 else frame.asked_s
+    kept, left_out = signal.cycles()
+    inside = kept[(kept[:, 0] >= opened_s - _SAME_S) & (kept[:, 1] <= closed_s + _SAME_S)]
+    starts_s, slots_s = _in_cycles(gate.intervals_s, inside)
+    return GateSlot(
+        source=signal.source,
+        of=of,
+        frame=number,
+        opened_s=opened_s,
+        closed_s=closed_s,
+        cycles=_overlapping(kept, opened_s, closed_s),
+        rejected=_overlapping(left_out, opened_s, closed_s),
+        usual_s=signal.usual_s,
+        trigger_s=float(starts_s.mean()) if len(starts_s) else None,
+        slot_s=float(slots_s.mean()) if len(inside) else 0.0,
+        cycle_s=float(np.diff(inside, axis=1).mean()) if len(inside) else 0.0,
+    )
+
+
+def _in_cycles(intervals_s: F8, cycles_s: F8) -> tuple[F8, F8]:
+    """Return when the gate begins in each cycle that has it, and how long it lasts in each."""
+    starts, lasts = [], []
+    for start_s, end_s in cycles_s:
+        first = np.searchsorted(intervals_s[:, 1], start_s + _SAME_S)
+        beyond = np.searchsorted(intervals_s[:, 0], end_s - _SAME_S)
+        within = np.clip(intervals_s[first:beyond], start_s, end_s)
+        lasts.append(float(np.diff(within, axis=1).sum()))
+        if len(within):
+            starts.append(float(within[0, 0]) - start_s)
+    return np.array(starts), np.array(lasts)
+
+
+def _overlapping(cycles_s: F8, start_s: float, end_s: float) -> int:
+    return int(((cycles_s[:, 1] > start_s) & (cycles_s[:, 0] < end_s)).sum())

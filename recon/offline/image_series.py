@@ -10,7 +10,7 @@ import numpy as np
 
 from hw.physics.nuclides import Nuclide, nuclide_of
 from recon.core.correction_record import Corrections
-from recon.core.decay import decay_factor
+from recon.core.decay import decay_factor, mean_time_s
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection
 from recon.core.grid import Image
@@ -27,16 +27,20 @@ class FrameImage:
     image: Image
     about: dict[str, Any] = field(default_factory=dict)
 
-    def time(self, decay: float) -> FrameTime:
+    def time(self, decay: float, half_life_s: float | None) -> FrameTime:
         """Return the frame's time; as requested if the run has no data in it."""
-        start_s, end_s = self.selection.asked_s
-        known = self.selection.duration_s > 0
+        selection = self.selection
+        start_s, end_s = selection.asked_s
+        known = selection.duration_s > 0
         return FrameTime(
-            start_s=self.selection.start_s if known else start_s,
-            duration_s=self.selection.duration_s if known else end_s - start_s,
-            gate=self.selection.gate,
+            start_s=selection.start_s if known else start_s,
+            duration_s=selection.duration_s if known else end_s - start_s,
+            gate=selection.gate,
             decay_factor=decay,
             prompts=self.about["prompts"],
+            elapsed_s=selection.end_s - selection.start_s if known else None,
+            mean_s=mean_time_s(selection, half_life_s) if known and half_life_s else None,
+            slot=selection.slot,
         )
 
 
@@ -69,11 +73,12 @@ class Quantifier:
         self._note_decay()
         scale = self._scale() / voxel_volume_mL
         times = []
+        half_life_s = self.nuclide.half_life_s if self.nuclide else None
         for frame in frames:
             decay = self._decay(frame.selection)
             frame.image *= np.float32(scale * decay)
             frame.about["decay_factor"] = decay
-            times.append(frame.time(decay))
+            times.append(frame.time(decay, half_life_s))
         if len(frames) == 1:
             return frames[0].image, times
         return np.ascontiguousarray(np.stack([one.image for one in frames], axis=-1)), times

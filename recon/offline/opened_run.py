@@ -22,7 +22,13 @@ from daq.folder.calibration_set import CalibrationSet
 from daq.folder.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig
-from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, own_calibration, run_config
+from daq.folder.run_folder import (
+    CONFIG_NAME,
+    SUMMARY_NAME,
+    armed_at,
+    own_calibration,
+    run_config,
+)
 from daq.folder.singles_log import SinglesReader
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.physics.nuclides import Nuclide, nuclide_of
@@ -36,7 +42,7 @@ from recon.offline.event_blocks import EventBlocks, Records, blocks_of, raw_sing
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
 from recon.offline.run_model import RunModel, checked_options
-from recon.offline.run_reader import created, run_data
+from recon.offline.run_reader import run_data
 from recon.spect.run import SpectRun
 from recon.spect.run_input import spect_run
 
@@ -173,7 +179,7 @@ class Run:
     @property
     def start(self) -> datetime | None:
         """Wall-clock time (UTC) when the run was armed."""
-        return created(self.folder)
+        return armed_at(self.folder)
 
     @property
     def duration_s(self) -> float:

@@ -187,10 +187,11 @@ class _Job:
             return frames
         gates = signal.gates(self.extras.gates, duration_s=self.data.duration_s)
         self.notes.append(
-            f"gated by {signal.kind}: {sum(gate.duration_s for gate in gates):.6g} s of "
+            f"gated by {signal.kind} of {signal.source} source: "
+            f"{sum(gate.duration_s for gate in gates):.6g} s of "
             f"{self.data.duration_s:.6g} s are in a gate"
         )
-        return gated_frames(frames, gates)
+        return gated_frames(frames, gates, signal)
 
     def prepare(self) -> None:
         """Count the run; find factors, background and µ for the whole of it."""
@@ -390,6 +391,7 @@ class _Job:
             "algorithm": options.algorithm_words,
             "run": data.name,
             "hash": data.hash,
+            **data.identity.as_metadata(),
             "created": data.start.isoformat() if data.start else "",
             "scanner": data.scanner.name,
             "voxel_mm": list(self.system.grid.voxel_mm),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from daq.folder.run_identity import UNIDENTIFIED, RunIdentity
 from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
@@ -45,6 +46,7 @@ class RunData:
     start : wall clock of the run's start, or None
     hash : identity of the records, "" if unknown
     notes : problems with the data, in words for the image
+    identity : its UIDs and how the patient lay
     """
 
     scanner: Scanner
@@ -71,6 +73,7 @@ class RunData:
     name: str = ""
     hash: str = ""
     notes: tuple[str, ...] = ()
+    identity: RunIdentity = UNIDENTIFIED
 
     @classmethod
     def of_records(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from daq.folder.calibration_set import scanner_hash
+from hw.messages.patient_position import PatientPosition
 from hw.scanner.description import Scanner
 from recon.analysis.picture import Picture
 from recon.core.asked import OptionsError
@@ -113,6 +114,8 @@ def reconstruct(
     gate_signal: GateSignal | None = None,
     gates: int = 0,
     patient: Patient | None = None,
+    patient_position: PatientPosition | None = None,
+    frame_of_reference: str = "",
     progress: Callable[[str, float], None] = lambda what, share: None,
     stopped: Callable[[], bool] = lambda: False,
     **options: Any,
@@ -135,6 +138,8 @@ def reconstruct(
         Rigid motion; splitting into gates.
     patient : Patient, optional
         Weight and injected activity, for SUV.
+    patient_position, frame_of_reference : optional
+        What DICOM files say, instead of what the run and its µ map do.
     progress : callable, optional
         Called with the current step and the share done; ``print`` will do.
     stopped : callable, optional
@@ -160,6 +165,7 @@ def reconstruct(
     """
     run = run if isinstance(run, Run) else open_run(run)
     chosen_mu = None if mu_map is None else Path(mu_map)
+    said = {"frame_uid": frame_of_reference, "patient_position": patient_position or ""}
     if run.modality == "SPECT":
         given = {
             "normalisation_set": normalisation_set, "activity_calibration": activity_calibration,
@@ -167,7 +173,7 @@ def reconstruct(
             "patient": patient,
         }  # fmt: skip
         _refuse_for_spect(run, [name for name, value in given.items() if value])
-        return _spect_image(run, chosen_mu, mu_unit, options, progress, stopped)
+        return _spect_image(run, chosen_mu, mu_unit, said, options, progress, stopped)
     plan = checked_options(ReconOptions, "PET", options)
     data = run_data(
         run.folder,
@@ -175,6 +181,7 @@ def reconstruct(
         mu_unit=mu_unit,
         calibration=None if normalisation_set is None else Path(normalisation_set),
         attenuated=plan.attenuation == "map",
+        **said,
     )
     if nuclide:
         data = replace(data, labels={**data.labels, "nuclide": nuclide})
@@ -213,12 +220,15 @@ def _spect_image(
     run: Run,
     mu_map: Path | None,
     mu_unit: MuUnit,
+    said: dict[str, str],
     options: dict[str, Any],
     progress: Callable[[str, float], None],
     stopped: Callable[[], bool],
 ) -> RunImage:
     plan = checked_options(SpectOptions, "SPECT", options)
-    data = spect_run(run.folder, mu_map=mu_map, mu_unit=mu_unit, attenuated=plan.attenuation)
+    data = spect_run(
+        run.folder, mu_map=mu_map, mu_unit=mu_unit, attenuated=plan.attenuation, **said
+    )
     made = reconstruct_spect(data, plan, said=progress, stopped=stopped)
     warnings = list(made.warnings)
     if not is_whole(run.singles().path):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,15 @@ from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.own_instrument import check_instrument
-from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config
+from daq.folder.run_folder import MU_MAP_NAME, armed_at, own_calibration, run_config
+from daq.folder.run_identity import RunIdentity
 from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from hw.wire.block_layout import BlockKind
 from recon.core.grid import ImageGrid, ReconError
-from recon.core.mu_map import MuUnit, load_mu_map, opened_npz
+from recon.core.mu_map import MuUnit, frame_of_reference, load_mu_map, opened_npz
 from recon.lines.normalisation import lacks_normalisation
 from recon.offline.run_data import PART_RECORDS, RunData
 
@@ -168,11 +168,14 @@ def run_data(
     mu_unit: MuUnit = "auto",
     calibration: Path | None = None,
     attenuated: bool = True,
+    frame_uid: str = "",
+    patient_position: str = "",
 ) -> RunData:
     """Return a PET run's data.
 
     mu_map, calibration : instead of the run's own
     attenuated : whether the µ map is read
+    frame_uid, patient_position : DICOM's, instead of those of the run and its µ map
     """
     config = run_config(folder)
     scanner = config.scanner()
@@ -211,10 +214,14 @@ def run_data(
         uncalibrated=config.uncalibrated if known is None else "",
         mu_map=load_mu_map(path, grid, unit=mu_unit) if has_mu else None,
         labels=config.labels,
-        start=created(folder),
+        start=armed_at(folder),
         name=folder.resolve().name,
         hash=_hash(folder),
         notes=tuple(notes),
+        identity=RunIdentity.of(folder).with_changes(
+            frame_of_reference_uid=frame_uid or frame_of_reference(path),
+            patient_position=patient_position,
+        ),
         **_normalisation(known),
     )
 
@@ -280,13 +287,3 @@ def _hash(folder: Path) -> str:
         return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hash"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def created(folder: Path) -> datetime | None:
-    """Return when a run was armed, None if not recorded."""
-    try:
-        head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        created = datetime.fromisoformat(head["created"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return created if created.tzinfo else created.replace(tzinfo=UTC)

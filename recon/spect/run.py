@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Literal
 
+from daq.folder.run_identity import UNIDENTIFIED, RunIdentity
 from hw.arrays import Records
 from hw.messages.sort_settings import EnergyWindow
 from hw.scanner.description import Scanner
@@ -70,6 +72,9 @@ class SpectRun:
     live_share : of each module, if the run recorded it
     end_s : duration of the run; 0: until its last single
     calibrated : whether the crystals' gains were calibrated
+    start : wall clock of the run's start, or None
+    hash : identity of the singles, "" if unknown
+    identity : its UIDs and how the patient lay
     """
 
     scanner: Scanner
@@ -79,3 +84,6 @@ class SpectRun:
     live_share: tuple[float, ...] | None = None
     end_s: float = 0.0
     calibrated: bool = True
+    start: datetime | None = None
+    hash: str = ""
+    identity: RunIdentity = UNIDENTIFIED

@@ -27,15 +27,19 @@ def spect_run(
     mu_map: Path | None = None,
     mu_unit: MuUnit = "auto",
     attenuated: bool = True,
+    frame_uid: str = "",
+    patient_position: str = "",
 ) -> SpectRun:
     """Return the run in a folder; raises ReconError if the singles are missing.
 
     attenuated : whether to read the µ map
+    frame_uid, patient_position : DICOM's, instead of those of the run and its µ map
     """
-    from daq.folder.run_folder import MU_MAP_NAME, run_config
+    from daq.folder.run_folder import MU_MAP_NAME, armed_at, run_config
+    from daq.folder.run_identity import RunIdentity
     from daq.folder.singles_log import FILE_NAME, SinglesReader
     from recon.core.grid import ImageGrid
-    from recon.core.mu_map import load_mu_map
+    from recon.core.mu_map import frame_of_reference, load_mu_map
     from recon.spect.run import SpectRun
 
     path = folder / FILE_NAME
@@ -58,6 +62,12 @@ def spect_run(
         live_share=live_share(summary, scanner.n_modules),
         end_s=end_s(summary) if is_whole(path) else 0.0,
         calibrated=bool(config.calibration),
+        start=armed_at(folder),
+        hash=str(summary.get("singles_hash", "")),
+        identity=RunIdentity.of(folder).with_changes(
+            frame_of_reference_uid=frame_uid or frame_of_reference(chosen),
+            patient_position=patient_position,
+        ),
     )
 
 

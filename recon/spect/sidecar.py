@@ -30,6 +30,9 @@ def about_run(
     assert collimator is not None
     return {
         "modality": "SPECT",
+        "created": run.start.isoformat() if run.start else "",
+        "hash": run.hash,
+        **run.identity.as_metadata(),
         "algorithm": "list-mode OSEM" if options.list_mode else "projection OSEM",
         "scanner": run.scanner.name,
         "nuclide": peaks[0].nuclide,

@@ -80,7 +80,7 @@ def test_an_armed_run_that_is_told_to_leave_keeps_a_whole_folder_that_says_so(ac
     modules.wait_for(Shutdown)
     assert list(daq.runs.iterdir()) == [folder]
     logs, tables = {"raw.tmraw", "listmode.tmlm", "journal.jsonl"}, {"randoms.npz"}
-    described = {"run.json", "scanner.toml", "summary.json"}
+    described = {"run.json", "uids.json", "scanner.toml", "summary.json"}
     assert {path.name for path in folder.iterdir()} == logs | tables | described
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["condition"] == "incomplete"

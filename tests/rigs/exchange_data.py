@@ -14,6 +14,10 @@ from hw.scanner.description import Scanner
 
 DICOM_TOOLS = "dciodvfy is not installed: apt-get install dicom3tools"
 
+NO_ERRORS = ("<LowRRValue> Module=<PETImage>", "<HighRRValue> Module=<PETImage>")
+"""What dciodvfy 1.00~20220618 calls an error in every gated PET image that has them. PS3.3 C.8.9.4
+requires both if the beat rejection flag is Y, as it is there."""
+
 
 def made_records(
     scanner: Scanner, count: int, duration_s: float, *, seed: int = 1, delayed: bool = False
@@ -37,10 +41,10 @@ def made_records(
 
 
 def dciodvfy(path: Path) -> tuple[list[str], list[str]]:
-    """Return dciodvfy's errors and warnings about a file; skips the test if it is not installed."""
+    """Return dciodvfy's errors (but ``NO_ERRORS``) and warnings; skips if it is not installed."""
     if shutil.which("dciodvfy") is None:
         pytest.skip(DICOM_TOOLS)
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).splitlines()
-    errors = [line for line in said if line.startswith("Error")]
+    errors = [line for line in said if line.startswith("Error") and not line.endswith(NO_ERRORS)]
     return errors, [line for line in said if line.startswith("Warning")]

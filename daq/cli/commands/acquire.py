@@ -25,6 +25,7 @@ from daq.cli.options.emulation_defaults import nuclide_names
 from daq.cli.options.imaging import add_live_options, live_settings
 from daq.cli.options.sorting import add_window_options, describe, window_changes
 from daq.cli.sorting_outcome import describe_outcome
+from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN
 
 if TYPE_CHECKING:
     from daq.folder.run_config import RunConfig
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="detector time of a run; 0 = until stopped")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
+    add_position_option(parser)
     add_calibration_option(parser)
     parser.add_argument("--auto", action="store_true", help="arm, start, and exit when closed")
     parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
@@ -57,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_endpoint_option(parser)
     add_runs_option(parser)
     add_json_option(parser)
+
+
+def add_position_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--patient-position``."""
+    parser.add_argument("--patient-position", choices=PATIENT_POSITIONS, default=UNKNOWN,
+                        help="head or feet first, supine, prone or on the right or left side; "
+                             "DICOM images are turned by it (default: %(default)s)")  # fmt: skip
 
 
 def add_calibration_option(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +104,7 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
         mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
         calibration=calibration,
         labels={"scanner": scanner.name, **labels},
+        patient_position=getattr(options, "patient_position", UNKNOWN),
         live=live_settings(options) or LiveSettings(),
     )
 

@@ -121,6 +121,7 @@ def _suffix(options: argparse.Namespace) -> str:
 
 def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
     """Return what the run's own files say about it, for headers."""
+    from daq.folder.run_identity import RunIdentity
     from recon.exchange.scan_facts import nameable
 
     about: dict[str, Any] = {"run": folder.resolve().name, "scanner": config.scanner().name}
@@ -128,6 +129,7 @@ def _about(folder: Path, config: RunConfig) -> dict[str, Any]:
         path = folder / name
         found = _facts_in(path)
         about |= {key: found[key] for key in ("created", "hash") if key in found}
+    about |= RunIdentity.of(folder).as_metadata()
     nuclide = config.labels.get("nuclide")
     known = nameable({**about, **({"nuclide": nuclide} if nuclide else {})})
     if nuclide and not known["nuclide"]:

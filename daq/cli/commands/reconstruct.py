@@ -25,9 +25,11 @@ from daq.cli.images.parametric_maps import (
 from daq.cli.images.reconstruct_options import (
     add_algorithm_options,
     add_correction_options,
+    add_dicom_options,
     add_quantification_options,
     add_time_options,
     check_suv,
+    dicom_facts,
     extras_of,
     recon_options,
     sources_of,
@@ -46,7 +48,7 @@ examples:
   tomoshibi reconstruct RUN --calibration activity.json --require calibration --format nifti,dicom
   tomoshibi reconstruct RUN --weight-kg 70 --injected-MBq 250 --injected-at -3600 --suv
   tomoshibi reconstruct RUN --frames 10x60s,5x120s
-  tomoshibi reconstruct RUN --gates 8 --gate-signal triggers.csv
+  tomoshibi reconstruct RUN --gates 8 --gate-signal r_waves.csv --gate-source cardiac
   tomoshibi reconstruct RUN --poses poses.csv --pose-reference 0
   tomoshibi reconstruct RUN --frames 12x10s,8x60s --parametric patlak --input plasma.csv
 """
@@ -78,6 +80,7 @@ def declare_options(parser: argparse.ArgumentParser) -> Declared:
         *add_quantification_options(parser),
         *add_parametric_options(parser),
         *add_spect_options(parser),
+        *add_dicom_options(parser),
     ]
 
 
@@ -100,7 +103,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     path = check_output(options.output or folder / "images" / f"{options.algorithm}.nii.gz")
     progress = EtaLine("reconstructing")
     progress("reading the log", 0.0)
-    data = run_data(folder, **sources_of(options))
+    data = run_data(folder, **sources_of(options), **dicom_facts(options))
     if options.nuclide:
         data = replace(data, labels={**data.labels, "nuclide": options.nuclide})
     plan, extras = recon_options(options, data, path.parent), extras_of(options, folder, data)

@@ -8,7 +8,7 @@ from pathlib import Path
 from daq.cli.common import CommandError, make_folder
 from recon.exchange.images.formats import stem_of
 
-RUN_FILES = ("run.json", "summary.json", "activity.json")
+RUN_FILES = ("run.json", "summary.json", "activity.json", "uids.json")
 """Files of a run that the JSON beside an image must not overwrite."""
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from daq.cli.common import CommandError, positive, whole
 from daq.cli.images.asked_options import Declared, OptionGroup, given
+from daq.folder.run_identity import is_uid
+from hw.messages.patient_position import PATIENT_POSITIONS
+from recon.core.frame_times import Source
 from recon.offline.options import ReconOptions
 
 if TYPE_CHECKING:
     from recon.core.quantification import ActivityCalibration, Patient
+    from recon.offline.gating import GateSignal
     from recon.offline.reconstruction import Extras
     from recon.offline.run_data import RunData
 
@@ -50,6 +54,9 @@ def add_time_options(parser: argparse.ArgumentParser) -> Declared:
     group.add("--gates", type=whole, default=0, metavar="N", help="split into N gates")
     group.add("--gate-signal", type=Path, metavar="FILE",
               help="CSV with t_s (triggers), t_s,phase or t_s,amplitude")  # fmt: skip
+    group.add("--gate-source", choices=get_args(Source), default="unknown",
+              help="what the signal is of; only gates of a heartbeat become one gated DICOM series "
+                   "(default: %(default)s)")  # fmt: skip
     group.add("--poses", type=Path, metavar="FILE",
               help="correct rigid motion, event by event: CSV with "
                    "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg as `emulate --motion`")  # fmt: skip
@@ -76,6 +83,23 @@ def add_quantification_options(parser: argparse.ArgumentParser) -> Declared:
     return group.declared
 
 
+def add_dicom_options(parser: argparse.ArgumentParser) -> Declared:
+    """Add what DICOM files say and the run may not."""
+    group = OptionGroup(parser, "DICOM")
+    group.add("--patient-position", modality="both", choices=PATIENT_POSITIONS,
+              help="instead of the run's own")  # fmt: skip
+    group.add("--frame-of-reference", modality="both", type=_uid, metavar="UID",
+              help="of the CT that the µ map is from and still lies on (default: what the µ map "
+                   "names, or the run's own)")  # fmt: skip
+    return group.declared
+
+
+def _uid(text: str) -> str:
+    if not is_uid(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no DICOM UID, such as 1.2.840.10008.1")
+    return text
+
+
 def sources_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return the files to read instead of the run's own."""
     return {
@@ -83,6 +107,14 @@ def sources_of(options: argparse.Namespace) -> dict[str, Any]:
         "mu_unit": options.mu_unit.replace("-", "_"),
         "calibration": options.normalisation_set,
         "attenuated": options.attenuation == "map",
+    }
+
+
+def dicom_facts(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is said instead of the run; "" for nothing."""
+    return {
+        "frame_uid": options.frame_of_reference or "",
+        "patient_position": options.patient_position or "",
     }
 
 
@@ -103,7 +135,6 @@ def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> 
 
 def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extras:
     """Return motion, gating, calibration and patient, as far as they are given."""
-    from recon.offline.gating import GateSignal
     from recon.offline.motion import PoseStream
     from recon.offline.reconstruction import Extras
 
@@ -114,11 +145,19 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
     poses = options.poses and PoseStream.load(options.poses, reference_s=options.pose_reference)
     return Extras(
         poses=poses or None,
-        gate_signal=GateSignal.load(options.gate_signal) if options.gate_signal else None,
+        gate_signal=_gate_signal(options),
         gates=options.gates,
         calibration=_calibration(options, folder, data),
         patient=_patient(options, data),
     )
+
+
+def _gate_signal(options: argparse.Namespace) -> GateSignal | None:
+    from recon.offline.gating import GateSignal
+
+    if options.gate_signal is None:
+        return None
+    return GateSignal.load(options.gate_signal, source=options.gate_source)
 
 
 def _calibration(

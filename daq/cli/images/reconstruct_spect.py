@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, finish, tell
 from daq.cli.images.asked_options import Declared, OptionGroup, given
+from daq.cli.images.reconstruct_options import dicom_facts
 from daq.cli.progress import ProgressLine
 from recon.spect.run import SpectOptions
 from recon.spect.run_input import is_whole, spect_run
@@ -37,7 +38,13 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     progress = ProgressLine("reconstructing")
     unit, attenuated = options.mu_unit.replace("-", "_"), asked.attenuation
     made = reconstruct_spect(
-        spect_run(folder, mu_map=options.mu_map, mu_unit=unit, attenuated=attenuated),
+        spect_run(
+            folder,
+            mu_map=options.mu_map,
+            mu_unit=unit,
+            attenuated=attenuated,
+            **dicom_facts(options),
+        ),
         asked,
         said=lambda what, share: progress.say(f"{what}: {100 * share:3.0f} %"),
     )

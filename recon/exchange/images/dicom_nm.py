@@ -8,6 +8,8 @@ object of the same series.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import NuclearMedicineImageStorage
 
+from hw.messages.patient_position import PatientPosition
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import Image, ImageGrid
@@ -38,8 +41,8 @@ from recon.exchange.images.dicom_parts import (
     set_rescale,
     set_times,
 )
-from recon.exchange.images.patient_axes import lps_planes
-from recon.exchange.scan_facts import ScanFacts
+from recon.exchange.images.patient_axes import directions, lps_planes
+from recon.exchange.scan_facts import NO_DATE, ScanFacts
 
 UCUM = {
     "Bq/mL": ("Bq/ml", "Becquerels/milliliter"),
@@ -70,7 +73,8 @@ def write_dicom_nm(
     """
     volumes = as_volumes(image, grid, frames)
     facts = ScanFacts.of(metadata)
-    series = facts.uid("series", facts.series, facts.algorithm, content_hash(volumes))
+    content = content_hash(volumes, json.dumps(dict(facts.more), sort_keys=True, default=str))
+    series = facts.uid("series", facts.series, facts.algorithm, content)
     paths = []
     for number, frame in enumerate(frames):
         one = path if len(frames) == 1 else path.with_name(f"{path.stem}-{number + 1:03d}.dcm")
@@ -100,7 +104,10 @@ def _object(
 
 
 def _set_image(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
-    set_times(made, facts, frame)
+    set_times(made, facts, frame.start_s)
+    if facts.created == NO_DATE:  # type 2 and 3 here: nothing is said of what is not known
+        made.AcquisitionDate = made.AcquisitionTime = made.ContentDate = made.ContentTime = ""
+        made.SeriesDate = made.SeriesTime = ""
     counts = frame.prompts if frame.prompts is not None else facts.more.get("counts")
     made.CountsAccumulated = "" if counts is None else int(counts)
     made.CorrectedImage = corrected_image(facts, "dicom_nm")
@@ -136,7 +143,7 @@ def _set_detector(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:
     detector = Dataset()
     detector.CollimatorGridName = str(facts.more.get("collimator") or "")[:16]
     detector.CollimatorType, detector.FocalDistance = "PARA", "0"
-    set_place(detector, grid, 0)
+    set_place(detector, grid, 0, facts.position)
     made.NumberOfDetectors = 1
     made.DetectorInformationSequence = Items([detector])
 
@@ -144,16 +151,18 @@ def _set_detector(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:
 def _set_rotation(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
     """Set the TOMO acquisition module.
 
-    Its angle 0 is at the supine patient's back and grows, seen from the feet, counter-clockwise
-    towards the patient's left (C.8.4.11). Ours is at +x, the patient's right, and grows towards
-    +y, the front: DICOM's angle = 270° − ours, in the opposite sense.
+    Its angle 0 is at the patient's back and grows towards the left (C.8.4.11). Ours is at +x and
+    grows towards +y: for head first supine from the right to the front, so DICOM's angle = 270° −
+    ours, in the opposite sense; feet first, it grows as DICOM's does.
     """
     start, step, count = facts.more.get("angles_deg") or (0.0, 0.0, 1)
     scan = abs(step) * count
     rotation = Dataset()
-    rotation.StartAngle = decimal((270.0 - float(start)) % 360.0)
+    first = _angle_deg(float(start), facts.position)
+    turned = (_angle_deg(float(start) + 1.0, facts.position) - first) % 360.0 < 180.0
+    rotation.StartAngle = decimal(first)
     rotation.AngularStep, rotation.ScanArc = decimal(abs(float(step))), decimal(scan)
-    rotation.RotationDirection = "CW" if step >= 0 else "CC"
+    rotation.RotationDirection = "CC" if turned == (step >= 0) else "CW"
     rotation.ActualFrameDuration = max(1, round(1000 * frame.duration_s / count))
     rotation.NumberOfFramesInRotation = int(count)
     radius = facts.number("radius_mm")
@@ -162,6 +171,13 @@ def _set_rotation(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
     made.NumberOfRotations = 1
     made.RotationInformationSequence = Items([rotation])
     made.TypeOfDetectorMotion = "CONTINUOUS" if step else "STATIONARY"
+
+
+def _angle_deg(ours_deg: float, position: PatientPosition) -> float:
+    """Return DICOM's angle about the patient of a direction in the scanner's x-y plane."""
+    angle = math.radians(ours_deg)
+    left, back, _ = directions(position) @ np.array([-math.cos(angle), -math.sin(angle), 0.0])
+    return round(math.degrees(math.atan2(left, back)), 6) % 360.0
 
 
 def _set_reconstruction(made: Dataset, facts: ScanFacts, grid: ImageGrid) -> None:

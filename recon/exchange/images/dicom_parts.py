@@ -3,7 +3,7 @@
 No name or patient number is ever written: the patient is a placeholder and marked as such (PS3.3
 C.12.1.1: patient identity removed), and the image is labelled as research.
 
-Planes are axial, in the patient axes of PS3.3 C.7.6.2.1.1
+Planes are axial, turned into the patient axes of PS3.3 C.7.6.2.1.1
 (:mod:`recon.exchange.images.patient_axes`).
 """
 
@@ -21,15 +21,22 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from hw.messages.corrections import CORRECTIONS
-from recon.core.frame_times import FrameTime
+from hw.messages.patient_position import UNKNOWN, PatientPosition
 from recon.core.grid import ImageGrid
 from recon.exchange.errors import ExchangeError
-from recon.exchange.images.patient_axes import NOT_FOR_DIAGNOSIS, first_voxel_mm
+from recon.exchange.images.patient_axes import (
+    NOT_FOR_DIAGNOSIS,
+    directions,
+    first_voxel_mm,
+    orientation_codes,
+)
 from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 
 IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
 PROGRAM = "Tomoshibi"
 MOST_LEVELS = 65535
+RESEARCH = "RESEARCH "
+POSITION_UNKNOWN = "patient position not known, axes as for head first supine"
 
 _SCT = "SCT"
 
@@ -55,7 +62,10 @@ def new_object(sop_class: str, sop_uid: str, facts: ScanFacts, modality: str) ->
     _set_patient(made, facts)
     _set_study(made, facts)
     _set_equipment(made, facts)
-    made.ImageComments = _text(f"{NOT_FOR_DIAGNOSIS} {facts.algorithm}; unit: {facts.unit}", 10240)
+    comments = f"{NOT_FOR_DIAGNOSIS} {facts.algorithm}; unit: {facts.unit}"
+    if facts.position == UNKNOWN:
+        comments += f"; {POSITION_UNKNOWN}"
+    made.ImageComments = _text(comments, 10240)
     made.BurnedInAnnotation = "NO"
     return made
 
@@ -69,25 +79,37 @@ def _set_patient(made: Dataset, facts: ScanFacts) -> None:
     weight = facts.number("weight_kg")
     if weight is not None:
         made.PatientWeight = decimal(weight)
-    orientation = code_item("102538003", "recumbent")
-    orientation.PatientOrientationModifierCodeSequence = Sequence([code_item("40199007", "supine")])
-    made.PatientOrientationCodeSequence = Sequence([orientation])
-    made.PatientGantryRelationshipCodeSequence = Sequence([code_item("102540008", "headfirst")])
+    _set_position(made, facts)
+
+
+def _set_position(made: Dataset, facts: ScanFacts) -> None:
+    """Set the NM/PET patient orientation module (PS3.3 C.8.4.6). Both sequences are of type 2:
+    empty where the position is not known. Patient Position (0018,5100) may not stand beside them
+    (C.7.3.1)."""
+    made.PatientOrientationCodeSequence = Sequence([])
+    made.PatientGantryRelationshipCodeSequence = Sequence([])
+    codes = orientation_codes(facts.position)
+    if codes is None:
+        return
+    orientation, modifier, gantry = (code_item(*code) for code in codes)
+    orientation.PatientOrientationModifierCodeSequence = Sequence([modifier])
+    made.PatientOrientationCodeSequence.append(orientation)
+    made.PatientGantryRelationshipCodeSequence.append(gantry)
 
 
 def _set_study(made: Dataset, facts: ScanFacts) -> None:
-    made.StudyInstanceUID = facts.uid("study")
-    made.FrameOfReferenceUID = facts.uid("frame of reference")
+    made.StudyInstanceUID = facts.study_uid
+    made.FrameOfReferenceUID = facts.frame_of_reference_uid
     made.PositionReferenceIndicator = ""
     known = facts.created != NO_DATE
     made.StudyDate = date(facts, 0.0) if known else ""
     made.StudyTime = clock(facts, 0.0) if known else ""
-    made.SeriesDate, made.SeriesTime = date(facts, 0.0), clock(facts, 0.0)
+    set_series_time(made, facts, 0.0)
     made.TimezoneOffsetFromUTC = "+0000"
     made.ReferringPhysicianName = made.AccessionNumber = made.Laterality = ""
     made.StudyID = _text(facts.run, 16)
-    made.StudyDescription = _text(f"RESEARCH {facts.run}", 64)
-    made.SeriesDescription = _text(f"RESEARCH {facts.series or facts.algorithm}", 64)
+    made.StudyDescription = _text(f"{RESEARCH}{facts.run}", 64)
+    made.SeriesDescription = _text(f"{RESEARCH}{facts.series or facts.algorithm}", 64)
     made.SeriesNumber = 1
 
 
@@ -141,10 +163,15 @@ def _text(words: str, longest: int) -> str:
     return words.replace("\\", "/")[:longest]
 
 
-def set_times(made: Dataset, facts: ScanFacts, frame: FrameTime) -> None:
-    """Set the times at which a frame was measured."""
-    made.AcquisitionDate = made.ContentDate = date(facts, frame.start_s)
-    made.AcquisitionTime = made.ContentTime = clock(facts, frame.start_s)
+def set_times(made: Dataset, facts: ScanFacts, start_s: float) -> None:
+    """Set the time at which a measurement began, s after the run's start."""
+    made.AcquisitionDate = made.ContentDate = date(facts, start_s)
+    made.AcquisitionTime = made.ContentTime = clock(facts, start_s)
+
+
+def set_series_time(made: Dataset, facts: ScanFacts, seconds: float) -> None:
+    """Set the series' date and time, s after the run's start."""
+    made.SeriesDate, made.SeriesTime = date(facts, seconds), clock(facts, seconds)
 
 
 def corrected_image(facts: ScanFacts, of: Literal["dicom_pet", "dicom_nm"]) -> list[str]:
@@ -173,10 +200,12 @@ def content_hash(volumes: npt.NDArray[np.float32], words: str = "") -> str:
     return content.hexdigest()
 
 
-def set_place(made: Dataset, grid: ImageGrid, plane: int) -> None:
+def set_place(made: Dataset, grid: ImageGrid, plane: int, position: PatientPosition) -> None:
     """Set an axial plane's orientation and position (patient), PS3.3 C.7.6.2.1.1."""
-    made.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
-    made.ImagePositionPatient = [decimal(value) for value in first_voxel_mm(grid, plane)]
+    along = directions(position)[:, :2].T.reshape(-1)
+    corner = first_voxel_mm(grid, plane, position)
+    made.ImageOrientationPatient = [f"{value:.0f}" for value in along]
+    made.ImagePositionPatient = [decimal(value) for value in corner]
 
 
 def set_rescale(made: Dataset, slope: str) -> None:

@@ -2,9 +2,10 @@
 
 Interfile 3.3 (A. Todd-Pokropek, T. Cradduck, F. Deconinck, Nucl. Med. Commun. 13 (1992) 673) with
 STIR's keys for PET (STIR, "Interfile" in its glossary and ``interfile_keys``). Values are float32,
-little-endian, x fastest, frames one after another. STIR's image axes for a patient lying head in
-and supine are LPS: x to the patient's left, y to the back, z to the head; ours are RAS, so x and y
-are reversed. ``first pixel offset`` is the centre of the first voxel from the scanner's centre.
+little-endian, x fastest, frames one after another. STIR's image axes are the scanner's. For a
+patient lying head in and supine they are LPS: x to the left, y to the back, z to the head; ours are
+then RAS, so x and y are reversed. ``first pixel offset`` is the centre of the first voxel from the
+scanner's centre.
 """
 
 from __future__ import annotations
@@ -69,8 +70,7 @@ def _header(
         "!GENERAL IMAGE DATA :=",
         f"!type of data := {'PET' if pet else 'Tomographic'}",
         "imagedata byte order := LITTLEENDIAN",
-        "patient orientation := head_in",
-        "patient rotation := supine",
+        *_position(facts),
     ]
     if facts.created != NO_DATE:
         lines.append(f"!study date (UTC) := {facts.created:%Y:%m:%d}")
@@ -83,6 +83,13 @@ def _header(
             f"isotope halflife (sec)[1] := {facts.nuclide.half_life_s:.9g}",
         ]
     return lines + _study(grid, pet=pet) + _times(frames) + ["!END OF INTERFILE :="]
+
+
+def _position(facts: ScanFacts) -> list[str]:
+    first = {"H": "head_in", "F": "feet_in"}.get(facts.position[0], "unknown")
+    turned = {"S": "supine", "P": "prone", "DR": "right", "DL": "left"}
+    how = "unknown" if first == "unknown" else turned[facts.position[2:]]
+    return [f"patient orientation := {first}", f"patient rotation := {how}"]
 
 
 def _study(grid: ImageGrid, *, pet: bool) -> list[str]:

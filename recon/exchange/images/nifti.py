@@ -1,9 +1,10 @@
 """NIfTI: the image with its orientation, and a JSON file beside it with the rest.
 
-The scanner's frame is right-handed with z along the bore. The patient is assumed head first and
-supine: +z is superior and +y (the ceiling) anterior, so +x = y × z is the patient's right. The
-frame then *is* NIfTI's RAS and the affine is diagonal. Images of any other position must be
-reoriented by the reader; the sidecar states the assumption.
+The scanner's frame is right-handed with z along the bore. For a patient head first and supine +z is
+superior and +y (the ceiling) anterior, so +x = y × z is the patient's right. The frame then *is*
+NIfTI's RAS. The affine is diagonal whatever the position: an image and the µ maps and regions made
+for it stay in the scanner's frame. The sidecar says how the patient lay and what the axes mean;
+DICOM files of the same image are turned (:mod:`recon.exchange.images.patient_axes`).
 """
 
 from __future__ import annotations
@@ -18,15 +19,25 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from hw.messages.patient_position import PatientPosition
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import ImageGrid
-from recon.exchange.scan_facts import is_applied
+from recon.exchange.images.patient_axes import AXES
+from recon.exchange.scan_facts import as_position, is_applied
 
-ORIENTATION = (
-    "head first supine assumed: +x right, +y anterior, +z superior (RAS), origin at the centre "
-    "of the scanner"
-)
+ORIGIN = "origin at the centre of the scanner"
+_OPPOSITE = str.maketrans("LPSRAI", "RAILPS")
+
+
+def orientation_words(position: PatientPosition) -> str:
+    """Return what the axes of an image are for a patient in this position."""
+    if position in ("unknown", "HFS"):
+        assumed = " assumed (position not known)" if position == "unknown" else ""
+        return f"head first supine{assumed}: +x right, +y anterior, +z superior (RAS), {ORIGIN}"
+    right_up = AXES[position][:2].translate(_OPPOSITE)
+    axes = f"+x {right_up[0]}, +y {right_up[1]}, +z {AXES[position][2]}"
+    return f"scanner's frame, {ORIGIN}; NOT RAS: the patient lay {position}, so {axes}"
 
 
 def nifti_affine(grid: ImageGrid) -> np.ndarray:
@@ -57,8 +68,10 @@ def write_nifti(
     Raises
     ------
     ExchangeError
-        if the shape does not fit, a voxel is not finite, or the file cannot be written.
+        if the shape does not fit, a voxel is not finite, the patient's position is none, or the
+        file cannot be written.
     """
+    position = as_position(metadata.get("patient_position"))
     if frames or np.ndim(image) != 3:
         volumes: npt.NDArray[Any] = as_volumes(image, grid, frames)
         volumes = volumes[..., 0] if np.ndim(image) == 3 else volumes
@@ -75,7 +88,7 @@ def write_nifti(
     with whole_file(path) as file:
         _write_image(nifti, file, packed=path.name.endswith(".gz"))
     sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-    about = {"orientation": ORIENTATION, "shape": list(volumes.shape), **metadata}
+    about = {"orientation": orientation_words(position), "shape": list(volumes.shape), **metadata}
     if frames:
         about |= _frame_times(frames)
     with whole_file(sidecar) as file:

@@ -1,7 +1,9 @@
 """Our images in the patient axes of DICOM and STIR, LPS: x runs left, y to the back, z to the head.
 
-The scanner's frame is taken as RAS (:mod:`recon.exchange.images.nifti`: head first, supine), so x
-and y change sign and direction.
+Planes are axial in the scanner's frame: columns run along −x, rows along −y, planes up z. For a
+patient head first and supine these are left, back and head; for other positions the same voxels
+have other directions (:func:`directions`), and nothing is resampled. An unknown position is taken
+as head first, supine.
 """
 
 from __future__ import annotations
@@ -9,20 +11,67 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import F8
+from hw.messages.patient_position import PatientPosition
 from recon.core.grid import ImageGrid
 
 NOT_FOR_DIAGNOSIS = "RESEARCH ONLY. Not a medical device; not for diagnosis."
 
+AXES: dict[PatientPosition, str] = {
+    "unknown": "LPS",
+    "HFS": "LPS",
+    "HFP": "RAS",
+    "HFDR": "PRS",
+    "HFDL": "ALS",
+    "FFS": "RPI",
+    "FFP": "LAI",
+    "FFDR": "ARI",
+    "FFDL": "PLI",
+}
+"""Where the scanner's −x, −y (down) and +z point in the patient. Right-handed: in HFP, what is down
+is the front and −x is the right; FF turns −x and z."""
+
+_LPS = {"L": (1, 0, 0), "P": (0, 1, 0), "S": (0, 0, 1), "R": (-1, 0, 0), "A": (0, -1, 0),
+        "I": (0, 0, -1)}  # fmt: skip
+
+_HOW = {
+    "S": ("40199007", "supine"),
+    "P": ("1240000", "prone"),
+    "DR": ("102535000", "right lateral decubitus"),
+    "DL": ("102536004", "left lateral decubitus"),
+}
+_FIRST = {"H": ("102540008", "headfirst"), "F": ("102541007", "feet-first")}
+_RECUMBENT = ("102538003", "recumbent")
+
+Code = tuple[str, str]
+
+
+def directions(position: PatientPosition) -> F8:
+    """Return (3, 3): columns are the LPS directions of −x, −y and z of the scanner's frame."""
+    return np.array([_LPS[letter] for letter in AXES[position]], dtype=np.float64).T
+
+
+def orientation_codes(position: PatientPosition) -> tuple[Code, Code, Code] | None:
+    """Return SNOMED CT codes and meanings of orientation, its modifier, and relation to the gantry
+    (PS3.16 CID 19, 20, 21); None if not known."""
+    if position == "unknown":
+        return None
+    return _RECUMBENT, _HOW[position[2:]], _FIRST[position[0]]
+
 
 def lps_planes(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return [z, y, x] of an image [x, y, z]: planes from the lowest z up, rows to the back,
-    columns to the left; [k, j, i] is voxel [nx − 1 − i, ny − 1 − j, k]."""
+    """Return [z, y, x] of an image [x, y, z]: planes up z, rows along −y, columns along −x; [k, j,
+    i] is voxel [nx − 1 − i, ny − 1 − j, k]."""
     return np.ascontiguousarray(volume[::-1, ::-1, :].transpose(2, 1, 0))
 
 
-def first_voxel_mm(grid: ImageGrid, plane: int = 0) -> tuple[float, float, float]:
-    """Return the LPS centre of the first voxel of a plane: (−x_last, −y_last, z)."""
+def first_voxel_mm(
+    grid: ImageGrid, plane: int = 0, position: PatientPosition = "HFS"
+) -> tuple[float, float, float]:
+    """Return the LPS centre of the first voxel of a plane; for HFS (−x_last, −y_last, z)."""
     nx, ny, _ = grid.shape
     x, y, z = (float(value) for value in grid.origin_mm)
     size_x, size_y, size_z = grid.voxel_mm
-    return -(x + (nx - 1) * size_x), -(y + (ny - 1) * size_y), z + plane * size_z
+    ours = -(x + (nx - 1) * size_x), -(y + (ny - 1) * size_y), z + plane * size_z
+    first, second, third = (float(value) + 0.0 for value in directions(position) @ np.array(ours))
+    return first, second, third

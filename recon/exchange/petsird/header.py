@@ -22,6 +22,7 @@ import numpy.typing as npt
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry
 from recon.core.tof import HALF_C_MM_PER_PS
+from recon.exchange.images.patient_axes import orientation_codes
 from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
 
 SCHEMA_PATH = Path(__file__).with_name("petsird_schema.json")
@@ -232,24 +233,29 @@ def _exam(facts: ScanFacts) -> dict[str, Any]:
     start_ns = int(facts.created.timestamp() * 1e9) if facts.created != NO_DATE else 0
     return {
         "modality": "PT",
-        "studyInstanceUID": facts.uid("study"),
+        "studyInstanceUID": facts.study_uid,
         "seriesInstanceUID": facts.uid("list mode"),
         "sopInstanceUID": facts.uid("list mode", "PETSIRD"),
-        "frameOfReferenceUID": facts.uid("frame of reference"),
+        "frameOfReferenceUID": facts.frame_of_reference_uid,
         "startOfStudy": start_ns,
         "startOfAcquisition": start_ns if facts.created != NO_DATE else None,
         "patient": {
             "patientID": "RESEARCH", "patientsSex": "", "patientsSize": 0.0,
             "patientsWeight": facts.number("weight_kg") or 0.0, "patientsBodyMassIndex": 0.0,
         },
-        "patientOrientation": {
-            "patientOrientationCodeSequence": _code("102538003", "recumbent"),
-            "patientOrientationModifierCodeSequence": _code("40199007", "supine"),
-            "patientGantryRelationshipCodeSequence": _code("102540008", "headfirst"),
-        },
+        "patientOrientation": _orientation(facts),
         "radiopharmaceuticals": _radiopharmaceuticals(facts, start_ns),
         "externalSignals": [],
     }  # fmt: skip
+
+
+def _orientation(facts: ScanFacts) -> dict[str, Any]:
+    """Return how the patient lay in codes, empty ones where that is not known."""
+    codes = orientation_codes(facts.position)
+    nothing = {**_code("", ""), "codingSchemeDesignator": ""}
+    made = [_code(*code) for code in codes] if codes else [nothing] * 3
+    names = ("Orientation", "OrientationModifier", "GantryRelationship")
+    return {f"patient{name}CodeSequence": one for name, one in zip(names, made, strict=True)}
 
 
 def _radiopharmaceuticals(facts: ScanFacts, start_ns: int) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, config_from_args, default_settings
 from daq.folder.run_folder import CONFIG_NAME, MU_MAP_NAME, SCANNER_NAME, SUMMARY_NAME, write_json
+from daq.folder.run_identity import UIDS_NAME
 from daq.path.takers import statistics as run_statistics
 from daq.service.run import Run
 from hw.messages.imager import ImagerReport
@@ -62,7 +63,8 @@ def test_a_run_folder_holds_all_that_is_needed_to_understand_it(
     run = finished_run(make_config(name="first"), tmp_path)
     names = {path.name for path in run.folder.iterdir()}
     logs = {rawlog.FILE_NAME, listmode.FILE_NAME}
-    assert names == {CONFIG_NAME, SCANNER_NAME, SUMMARY_NAME, *logs, run_statistics.FILE_NAME}
+    described = {CONFIG_NAME, UIDS_NAME, SCANNER_NAME, SUMMARY_NAME}
+    assert names == {*described, *logs, run_statistics.FILE_NAME}
     head = json.loads((run.folder / CONFIG_NAME).read_text(encoding="utf-8"))
     assert head["run_tag"] == RUN_TAG
     assert head["config"]["settings"]["window_ps"] == 4000

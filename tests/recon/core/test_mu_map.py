@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from recon.core.grid import ImageGrid
-from recon.core.mu_map import MuMapError, hu_to_mu, load_mu_map
+from recon.core.mu_map import FRAME_KEY, MuMapError, frame_of_reference, hu_to_mu, load_mu_map
 
 GRID = ImageGrid((20, 20, 20), (4.0, 4.0, 4.0))
 
@@ -107,3 +108,26 @@ def test_npz_is_always_per_mm(tmp_path: Path) -> None:
     assert load_mu_map(path, GRID).max() == pytest.approx(0.0096)
     with pytest.raises(MuMapError, match="is for NIfTI"):
         load_mu_map(path, GRID, unit="hu")
+
+
+def test_an_npz_names_its_frame_of_reference_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "mu.npz"
+    for more, found in (({}, ""), ({FRAME_KEY: "1.2.3"}, "1.2.3")):
+        np.savez(path, mu_per_mm=np.zeros((2, 2, 2), np.float32), voxel_mm=(4.0, 4.0, 4.0), **more)
+        assert frame_of_reference(path) == found
+    path.write_bytes(b"damaged")
+    with pytest.raises(MuMapError, match=r"mu\.npz"):
+        frame_of_reference(path)
+
+
+def test_a_nifti_map_names_its_frame_in_the_json_beside_it(tmp_path: Path) -> None:
+    path, uid = tmp_path / "ct.nii.gz", "1.2.826.0.1.3680043.8.498.77"
+    assert frame_of_reference(path) == ""
+    path.write_bytes(b"")
+    assert frame_of_reference(path) == ""
+    (tmp_path / "ct.json").write_text(json.dumps({"FrameOfReferenceUID": uid}))
+    assert frame_of_reference(path) == uid
+    for text in ('{"FrameOfReferenceUID": "ct"}', "[1]", "{"):
+        (tmp_path / "ct.json").write_text(text)
+        with pytest.raises(MuMapError, match=r"ct\."):
+            frame_of_reference(path)

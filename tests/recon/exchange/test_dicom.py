@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from hw.errors import FileWriteError
-from recon.core.frame_times import FrameTime
+from recon.core.frame_times import FrameTime, GateSlot
 from recon.core.grid import GridError, ImageGrid
 from recon.exchange.errors import ExchangeError
 from recon.exchange.images.dicom_nm import write_dicom_nm
@@ -45,7 +45,28 @@ ABOUT: dict[str, Any] = {
 FRAMES = {
     "static": [FrameTime(0.0, 60.0, decay_factor=1.01)],
     "dynamic": [FrameTime(0.0, 10.0), FrameTime(10.0, 20.0), FrameTime(30.0, 60.0)],
-    "gated": [FrameTime(0.3 * k, 0.3, gate=k + 1) for k in range(3)],
+    "gated": [
+        FrameTime(
+            0.3 * k,
+            20.0,
+            gate=k + 1,
+            elapsed_s=59.4,
+            slot=GateSlot(
+                source="cardiac",
+                of=3,
+                frame=1,
+                opened_s=0.0,
+                closed_s=60.0,
+                trigger_s=0.3 * k,
+                slot_s=0.3,
+                cycle_s=0.9,
+                cycles=66,
+                usual_s=(0.45, 1.8),
+            ),
+        )
+        for k in range(3)
+    ],
+    "breathing": [FrameTime(1.5 * k, 20.0, gate=k + 1, elapsed_s=57.0) for k in range(3)],
 }
 KNOWN_WARNINGS = (
     r"Laterality",  # no body part is known, so the attribute is there and empty

@@ -14,6 +14,7 @@ from hw.errors import FileWriteError
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime
 from recon.core.grid import GridError, ImageGrid
+from recon.exchange.errors import ExchangeError
 from recon.exchange.images.interfile import write_interfile
 from recon.exchange.images.nifti import write_nifti
 
@@ -42,7 +43,8 @@ def test_interfile_has_its_voxels_where_the_header_says(tmp_path: Path) -> None:
     assert said["image duration (sec) [2]"] == "60"
     assert said["image relative start time (sec) [2]"] == "30"
     assert said["isotope name"] == "^18^F"
-    assert said["patient orientation"] == "head_in" and values.stat().st_size == IMAGE.nbytes
+    assert said["patient orientation"] == said["patient rotation"] == "unknown"
+    assert values.stat().st_size == IMAGE.nbytes
 
 
 def test_interfile_begins_and_ends_as_readers_expect(tmp_path: Path) -> None:
@@ -97,3 +99,17 @@ def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interfile_and_json_say_how_the_patient_lay(tmp_path: Path) -> None:
+    about = {"patient_position": "FFDR"}
+    header, _ = write_interfile(tmp_path / "a.hv", IMAGE, GRID, FRAMES, about)
+    said = keys(header)
+    assert (said["patient orientation"], said["patient rotation"]) == ("feet_in", "right")
+    sidecar = write_nifti(tmp_path / "a.nii", IMAGE, GRID, about, FRAMES)
+    words = json.loads(sidecar.read_text(encoding="utf-8"))["orientation"]
+    # on the right side the ceiling is the left; feet first +z is the feet; +x = +y × +z is the back
+    assert "NOT RAS" in words and "+x P, +y L, +z I" in words
+    with pytest.raises(ExchangeError, match="patient_position"):
+        write_nifti(tmp_path / "b.nii", IMAGE, GRID, {"patient_position": "upright"}, FRAMES)
+    assert not (tmp_path / "b.nii").exists()

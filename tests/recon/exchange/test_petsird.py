@@ -294,3 +294,14 @@ def test_preset_of_an_imported_scanner_is_a_preset(tmp_path: Path) -> None:
     again = parse_scanner(fitted.toml)
     assert again.acquisition.tof and again.acquisition.window_ps == BENCH.acquisition.window_ps
     assert again.response.ctr_fwhm_ps == pytest.approx(BENCH.response.ctr_fwhm_ps, rel=1e-5)
+
+
+def test_the_header_says_how_the_patient_lay_or_nothing() -> None:
+    for position, meanings in (
+        ("unknown", ["", "", ""]),
+        ("FFDL", ["recumbent", "left lateral decubitus", "feet-first"]),
+    ):
+        facts = ScanFacts.of({"run": "x", "study_uid": "2.25.7", "patient_position": position})
+        exam = header_of(BENCH, build_geometry(BENCH), bins_of(BENCH), facts)["exam"]
+        assert [one["codeMeaning"] for one in exam["patientOrientation"].values()] == meanings
+        assert exam["studyInstanceUID"] == "2.25.7"

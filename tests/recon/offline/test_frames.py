@@ -65,8 +65,8 @@ def test_gates_by_phase_wrap_from_one_cycle_into_the_next() -> None:
 
 def test_every_gate_of_every_frame() -> None:
     frames, _ = frame_selections(((0, 4), (4, 8)), duration_s=8)
-    gates = GateSignal("trigger", np.array([0.0, 2, 4, 6, 8]), np.zeros(0)).gates(2, duration_s=8)
-    both = gated_frames(frames, gates)
+    signal = GateSignal("trigger", np.array([0.0, 2, 4, 6, 8]), np.zeros(0))
+    both = gated_frames(frames, signal.gates(2, duration_s=8), signal)
     assert [one.duration_s for one in both] == [2, 2, 2, 2]
     assert [one.gate for one in both] == [1, 2, 1, 2]
     assert both[2].intervals_s.tolist() == [[4, 5], [6, 7]]

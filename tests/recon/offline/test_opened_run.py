@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,21 +13,21 @@ import numpy as np
 import pytest
 
 import recon
-from coincidence.events import ANGLE, SINGLE, WINDOW_SHIFT
+from coincidence.events import SINGLE, WINDOW_SHIFT
 from daq.folder.calibration_arrays import CalibrationSetError
 from daq.folder.calibration_set import new_set, save_set
 from daq.folder.listmode_log import ListmodeWriter
 from daq.folder.raw_log import RawLogWriter
 from daq.folder.run_config import RunConfig, default_settings
 from daq.folder.singles_log import SinglesWriter, singles_head
-from hw.physics.energy_windows import spect_windows
-from hw.scanner.preset_file import load_scanner, parse_scanner, scanner_to_toml_text
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from hw.wire.block_layout import BlockKind
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FRAME_PERIOD_PS, pack_words
 from recon import ReconError, open_run, reconstruct
 from recon.offline.run_reader import run_data
 from rigs.exchange_data import made_records
+from rigs.spect_run_folder import write_spect_run
 
 SCANNER = load_scanner("bench2")
 WINDOW = {"name": "all", "lld_keV": 100.0, "uld_keV": 700.0}
@@ -64,31 +63,6 @@ def write_run(root: Path, name: str, *, created: str = "2026-11-21T10:00:00+00:0
     ]
     raw.append(b"".join(frames), frames=2)
     raw.close({})
-    return folder
-
-
-def write_spect_run(folder: Path) -> Path:
-    """Write a step-and-shoot run of a camera with few pixels: counts from a warm middle."""
-    text = re.sub(r"(n_[uv] = )64", r"\g<1>16", scanner_to_toml_text("gamma_head_lehr"))
-    text = text.replace("[64, 64, 64]", "[16, 16, 8]").replace("[4.0, 4.0, 4.0]", "[16, 16, 16]")
-    windows = [msgspec.to_builtins(window) for window in spect_windows("Tc-99m")]
-    settings = default_settings(parse_scanner(text, source="test"), windows=windows)
-    settings = msgspec.structs.replace(settings, window_ps=0, delay_ps=0)
-    config = RunConfig(scanner_toml=text, settings=settings, labels={"nuclide": "Tc-99m"})
-    head = {"run": folder.name, "config": msgspec.to_builtins(config), "calibration": "none"}
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(head), encoding="utf-8")
-    log = SinglesWriter(folder / "singles.tmws", singles_head(head, settings))
-    rng = np.random.default_rng(4)
-    for step in range(40):
-        singles, angles = np.zeros(800, SINGLE), np.zeros(1, ANGLE)
-        singles["crystal"] = rng.integers(6, 10, 800) + 16 * rng.integers(6, 10, 800)
-        singles["time_ps"] = np.sort(rng.integers(step * 10**12, (step + 1) * 10**12, 800))
-        singles["flags"] = 2 << WINDOW_SHIFT
-        angles["time_ps"], angles["steps"] = step * 10**12, 9000 * step
-        log.append(BlockKind.ANGLES, angles)
-        log.append(BlockKind.SINGLES, singles)
-    log.close({})
     return folder
 
 

@@ -1,0 +1,215 @@
+"""`tomoshibi reconstruct --format dicom` on small runs: a viewer's SUV, times, UIDs and place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from daq.cli import main
+from daq.folder.run_config import RunConfig, default_settings
+from daq.folder.run_folder import armed_at
+from daq.folder.run_identity import RunIdentity
+from daq.service.run import Run
+from emulator.config import EmulatorConfig
+from emulator.engines.emulation import frames_of_run
+from emulator.engines.prepare import prepare
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from oracles import dicom_suv as viewer
+from recon.core.mu_map import FRAME_KEY
+from rigs.exchange_data import dciodvfy
+from rigs.spect_run_folder import CREATED, write_spect_run
+
+FAST = ("--iterations", "1", "--subsets", "1", "--scatter", "none", "--no-block-efficiency")
+CT_FRAME = "1.2.826.0.1.3680043.8.498.77"
+
+
+def emulated(root: Path, name: str, **more: Any) -> Path:
+    """Write a closed run of a point source of O-15 in bench2, 0.31 s."""
+    config = EmulatorConfig(scanner="bench2", phantom="point", activity_Bq=4e6, seed=5)
+    run = Run(
+        RunConfig(
+            scanner_toml=scanner_to_toml_text("bench2"),
+            settings=default_settings(load_scanner("bench2")),
+            run_tag=9,
+            name=name,
+            labels={"nuclide": "O-15"},
+            **more,
+        ),
+        root,
+    )
+    for frames in frames_of_run(prepare(config), config, periods=60, run_tag=9):
+        run.process([bytes(frame) for frame in frames])
+    run.finish()
+    run.write_summary()
+    return run.folder
+
+
+@pytest.fixture(scope="module")
+def mu_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mu") / "mu.npz"
+    grid = load_scanner("bench2").image
+    values = np.full(grid.shape, 0.002, np.float32)
+    np.savez(path, mu_per_mm=values, voxel_mm=grid.voxel_mm, **{FRAME_KEY: CT_FRAME})
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, mu_map: Path) -> Path:
+    """A run with a µ map from a CT, and an activity calibration beside it."""
+    folder = emulated(tmp_path_factory.mktemp("runs"), "run", mu_map=str(mu_map))
+    asked = ("--concentration-Bq-mL", "5000", "--region", "10,20", *FAST)
+    made = ("--output", str(folder / "activity.json"))
+    assert main(["calibrate", "activity", str(folder), *asked, *made]) == 0
+    return folder
+
+
+def reconstructed(
+    capsys: pytest.CaptureFixture[str], folder: Path, path: Path, *asked: str
+) -> dict[str, Any]:
+    arguments = ["reconstruct", str(folder), *FAST, "--format", "nifti,dicom", "--output"]
+    assert main([*arguments, str(path), *asked, "--json"]) == 0, capsys.readouterr().err
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_a_viewer_finds_the_suv_of_the_run_at_every_decay_reference(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = armed_at(run_folder)
+    assert start is not None
+    injected_s = -300.0
+    references = {
+        "-300": "ADMIN", "0": "START", "-100": "START", "0.2": "START", "250": "START",
+        (start - timedelta(seconds=1000)).isoformat(): "START",
+        (start + timedelta(seconds=injected_s)).isoformat(): "ADMIN",
+    }  # fmt: skip
+    patient = ("--weight-kg", "62", "--injected-MBq", "300", "--injected-at", str(injected_s))
+    first = None
+    for reference, term in references.items():
+        path = tmp_path / "suv.nii.gz"
+        made = reconstructed(
+            capsys, run_folder, path, *patient, f"--decay-reference={reference}",
+            "--frames", "0:0.1,0.1:0.3",
+        )  # fmt: skip
+        (series,) = viewer.series_in(tmp_path / "suv-dicom")
+        assert series[0].DecayCorrection == term
+        ours = nib.load(path).get_fdata()[..., 1] * made["suv_factor"]
+        theirs = viewer.suv(series[32:])[:, ::-1, ::-1].transpose(2, 1, 0)
+        np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4 * ours.max())
+        first = ours if first is None else first
+        np.testing.assert_allclose(theirs, first, rtol=1e-4, atol=1e-4 * ours.max())
+
+
+def test_a_heartbeat_in_two_frames(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beats = tmp_path / "r.csv"
+    beats.write_text("t_s\n" + "".join(f"{0.005 + 0.04 * k:.3f}\n" for k in range(9)))
+    asked = ("--gates", "2", "--gate-signal", str(beats), "--frames", "0:0.13,0.13:0.3")
+    reconstructed(capsys, run_folder, tmp_path / "a.nii.gz", *asked, "--gate-source", "cardiac")
+    all_series = viewer.series_in(tmp_path / "a-dicom")
+    assert [made[0].SeriesNumber for made in all_series] == [1, 2]
+    start = armed_at(run_folder)
+    assert start is not None
+    for series, start_s, end_s in zip(all_series, (0.0, 0.13), (0.13, 0.3), strict=True):
+        assert len(series) == 2 * 32
+        first, last = viewer.acquired(series[0])
+        assert abs((first - start).total_seconds() - start_s) < 1e-5
+        assert abs((last - start).total_seconds() - end_s) < 1e-3
+        assert [float(made.TriggerTime) for made in series[::32]] == pytest.approx([0, 20])
+        assert [float(made.FrameTime) for made in series[::32]] == pytest.approx([20, 20])
+        assert not dciodvfy(tmp_path / "a-dicom" / "PT000001.dcm")[0]
+    reconstructed(capsys, run_folder, tmp_path / "b.nii.gz", *asked)  # nobody says: a heartbeat
+    assert {str(made[0].SeriesType[0]) for made in viewer.series_in(tmp_path / "b-dicom")} == {
+        "STATIC"
+    }
+
+
+# --- UIDs -------------------------------------------------------------------------------------
+
+
+def test_two_images_of_a_run_are_two_series_of_its_study(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reconstructed(capsys, run_folder, tmp_path / "a.nii.gz")
+    reconstructed(capsys, run_folder, tmp_path / "b.nii.gz", "--no-randoms")
+    (one,), (other,) = (viewer.series_in(tmp_path / f"{name}-dicom") for name in "ab")
+    uid = RunIdentity.of(run_folder).study_uid
+    assert one[0].StudyInstanceUID == other[0].StudyInstanceUID == uid
+    assert one[0].SeriesInstanceUID != other[0].SeriesInstanceUID
+    assert not {made.SOPInstanceUID for made in one} & {made.SOPInstanceUID for made in other}
+
+
+def test_spect_has_its_date_and_its_own_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+    for site in ("here", "there"):
+        folder = write_spect_run(tmp_path / site / "spect-1", patient_position="FFS")
+        path = tmp_path / site / "a.nii.gz"
+        asked = ["reconstruct", str(folder), "--iterations", "1", "--subsets", "1"]
+        for name in ("a", "b"):
+            output = ["--output", str(path.with_name(f"{name}.nii.gz")), "--format", "dicom"]
+            more = ["--fwhm-mm", "8"] if name == "b" else []
+            assert main([*asked, *output, *more]) == 0, capsys.readouterr().err
+            made.append(pydicom.dcmread(path.with_name(f"{name}.dcm")))
+            assert not dciodvfy(path.with_name(f"{name}.dcm"))[0]
+        assert made[-1].StudyInstanceUID == RunIdentity.of(folder).study_uid
+    assert {one.AcquisitionDate for one in made} == {"20261121"}
+    assert {one.AcquisitionTime[:6] for one in made} == {CREATED[11:19].replace(":", "")}
+    assert made[0].StudyInstanceUID == made[1].StudyInstanceUID != made[2].StudyInstanceUID
+    assert len({one.SeriesInstanceUID for one in made}) == 4
+    assert len({one.SOPInstanceUID for one in made}) == 4
+    # feet first, supine: +x is the left, so the camera at our 0° stands at DICOM's 90°, and what
+    # turns from +x to +y turns from the left to the front, as DICOM's angle grows
+    turn = made[0].RotationInformationSequence[0]
+    assert (float(turn.StartAngle), turn.RotationDirection) == (90.0, "CC")
+    assert list(made[0].DetectorInformationSequence[0].ImageOrientationPatient) == [
+        -1, 0, 0, 0, 1, 0,
+    ]  # fmt: skip
+
+
+# --- place ------------------------------------------------------------------------------------
+
+
+def test_the_frame_of_reference_is_that_of_the_ct_that_the_mu_map_names(
+    run_folder: Path, mu_map: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, asked, uid in (
+        ("own", (), CT_FRAME),
+        ("off", ("--attenuation", "none"), CT_FRAME),
+        ("said", ("--frame-of-reference", "1.2.3"), "1.2.3"),
+    ):
+        reconstructed(capsys, run_folder, tmp_path / f"{name}.nii.gz", *asked)
+        (series,) = viewer.series_in(tmp_path / f"{name}-dicom")
+        assert {made.FrameOfReferenceUID for made in series} == {uid}
+    plain = tmp_path / "plain"
+    shutil.copytree(run_folder, plain)
+    (plain / "mu_map.npz").unlink()
+    reconstructed(capsys, plain, tmp_path / "none.nii.gz")
+    (series,) = viewer.series_in(tmp_path / "none-dicom")
+    assert series[0].FrameOfReferenceUID == RunIdentity.of(plain).frame_of_reference_uid
+
+
+def test_the_patients_position_is_a_setting_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = emulated(tmp_path, "prone", patient_position="HFP")
+    made = reconstructed(capsys, folder, tmp_path / "a.nii.gz")
+    assert made["patient_position"] == "HFP"
+    (series,) = viewer.series_in(tmp_path / "a-dicom")
+    assert list(series[0].ImageOrientationPatient) == [-1, 0, 0, 0, -1, 0]
+    words = json.loads((tmp_path / "a.json").read_text())["orientation"]
+    assert "HFP" in words and "+x L, +y P, +z S" in words
+    reconstructed(capsys, folder, tmp_path / "b.nii.gz", "--patient-position", "unknown")
+    (series,) = viewer.series_in(tmp_path / "b-dicom")
+    assert not series[0].PatientOrientationCodeSequence
+    assert "not known" in json.loads((tmp_path / "b.json").read_text())["orientation"]
