@@ -32,6 +32,7 @@ from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor
 from recon.lines.normalisation import Normalisation, lacks_normalisation
 from recon.live.background_job import LiveJob
+from recon.live.frame_renewal import FrameRenewal
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
 from recon.live.scatter_job import LiveScatter
@@ -73,6 +74,7 @@ class LiveCorrections:
         settings = begin.settings
         window = EnergyWindow.of(system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV)
         self._scatter = LiveScatter(imager, system, window)
+        self._frames = FrameRenewal(imager)
         self._errors: dict[str, str] = {}
         self.message = ""
         self._settings = begin.live
@@ -96,6 +98,7 @@ class LiveCorrections:
     def close(self) -> None:
         """Stop background work."""
         self._scatter.close()
+        self._frames.close()
         if self._job is not None:
             self._job.stop()
 
@@ -164,6 +167,7 @@ class LiveCorrections:
         if self._can_scatter():
             self._scatter.begin()
         self._imager.true_share = self._true_share()
+        self._frames.advance()
 
     def _true_share(self) -> float:
         """Return the share of the prompts that remains after subtraction."""
@@ -193,13 +197,14 @@ class LiveCorrections:
     def wait(self, timeout_s: float, stopped: Stopped = lambda: False) -> None:
         """Wait for work in progress, up to a time limit, and apply its results."""
         deadline = self._imager.clock() + timeout_s
-        for job in (self._job, self._scatter.job):
+        for job in (self._job, self._scatter.job, self._frames.job):
             while job is not None and job.running and not stopped():
                 if self._imager.clock() >= deadline:
                     return
                 job.wait(POLL_S)
         self._take_lines()
         self._scatter.take()
+        self._frames.advance()
 
     def _can_scatter(self) -> bool:
         return self._lines.mu_per_mm is not None and self._settings.wants("scatter")

@@ -4,7 +4,8 @@ Frames lie end to end on detector time. Each is a separate online EM on voxels o
 ``FRAME_VOXEL_MM``, started from a uniform image and fed with the same events as the long one;
 events of the frame still in the buffer are used again as the budget allows. The newest
 ``FRAMES_KEPT`` complete frames are kept, so memory is bounded. A frame costs half as much per event
-as the long image, and an eighth or less per voxel.
+as the long image, and an eighth or less per voxel. When corrections change, complete frames are
+made anew (:mod:`recon.live.frame_renewal`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from recon.core.events import EventList
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import resample
 from recon.core.tof import TofModel
+from recon.em.list_mode_osem import osem
 from recon.live.image import display_fwhm_mm
 from recon.live.online_estimate import OnlineEstimate
+from recon.scatter.quick_image import QUICK_ITERATIONS, QUICK_SUBSETS
 
 FRAME_VOXEL_MM = 4.0
 FRAMES_KEPT = 6
@@ -48,8 +51,8 @@ def frame_grid(grid: ImageGrid) -> ImageGrid:
 
 
 @dataclass
-class _Filling:
-    """The current frame: its number, and what came so far."""
+class FrameSpan:
+    """One frame: its number, its time, and what came in it so far."""
 
     number: int
     begin_ps: int
@@ -85,8 +88,8 @@ class LiveFrames:
         self._estimate = OnlineEstimate(
             self.grid, self._coarse(sensitivity), tof=tof, clock=clock, threads=1
         )
-        self._complete: deque[DynamicFrame] = deque(maxlen=FRAMES_KEPT)
-        self._filling = _Filling(0, 0, 0)
+        self._complete: deque[tuple[FrameSpan, DynamicFrame]] = deque(maxlen=FRAMES_KEPT)
+        self._filling = FrameSpan(0, 0, 0)
 
     def close(self) -> None:
         """Stop the projector's threads."""
@@ -96,7 +99,7 @@ class LiveFrames:
         """Forget all frames; the next one begins at ``at_ps``."""
         self._complete.clear()
         self._estimate.clear()
-        self._filling = _Filling(0, at_ps, at_ps)
+        self._filling = FrameSpan(0, at_ps, at_ps)
 
     def use_sensitivity(self, sensitivity: Image) -> None:
         """Use a new sensitivity (on the long image's grid) from now on."""
@@ -142,19 +145,48 @@ class LiveFrames:
 
     def _ratio(self, events: EventList) -> Image:
         """Return the ratio here: gains go with 1 / voxel volume, addends with the volume."""
+        return self._estimate.ratio(self._here(events))
+
+    def _here(self, events: EventList) -> EventList:
+        """Return events of the long image for these voxels."""
         addend = events.addend * np.float32(self._volumes)
-        return self._estimate.ratio(EventList(events.lors, events.weight, addend))
+        return EventList(events.lors, events.weight, addend)
 
     def _finish(self, end_ps: int) -> None:
-        frame = self._shown(complete=True)
+        frame = self._shown(self._filling, complete=True)
         if frame is not None:
-            self._complete.append(frame)
+            self._complete.append((self._filling, frame))
         length_ps = round(self.seconds * 1e12)
         number = self._filling.number + 1
         # after a gap in the data a frame begins where the last one would have ended
         begin_ps = max(self._filling.begin_ps + length_ps, end_ps - length_ps)
-        self._filling = _Filling(number, begin_ps, begin_ps)
+        self._filling = FrameSpan(number, begin_ps, begin_ps)
         self._estimate.clear()
+
+    @property
+    def complete(self) -> list[FrameSpan]:
+        """The complete frames, oldest first."""
+        return [span for span, _ in self._complete]
+
+    def offline(self, events: EventList, exposure_s: float, stopped: Callable[[], bool]) -> Image:
+        """Return a frame's image by OSEM; may run in another thread."""
+        projector = self._estimate.new_projector(1)
+        exposure = self._estimate.sensitivity * np.float32(exposure_s)
+        try:
+            return osem(
+                projector, self._here(events), exposure, self._estimate.mask,
+                iterations=QUICK_ITERATIONS, subsets=max(1, min(QUICK_SUBSETS, len(events))),
+                stopped=stopped,
+            ).image  # fmt: skip
+        finally:
+            projector.close()
+
+    def renew(self, number: int, image: Image) -> None:
+        """Replace a complete frame's image, if the frame is still kept."""
+        for place, (span, _) in enumerate(self._complete):
+            frame = self._shown(span, complete=True, image=image)
+            if span.number == number and frame is not None:
+                self._complete[place] = (span, frame)
 
     def frames(self, *, worth: float = 1.0) -> list[DynamicFrame]:
         """Return the newest frames, oldest first; last the current one, once begun.
@@ -164,16 +196,19 @@ class LiveFrames:
         self._worth = worth
         now = self._filling
         begun = (now.end_ps - now.begin_ps) * 1e-12 > LEAST_SHARE * self.seconds
-        filling = self._shown(complete=False) if begun or not self._complete else None
-        return [*self._complete, *([] if filling is None else [filling])]
+        filling = self._shown(now, complete=False) if begun or not self._complete else None
+        whole = [frame for _, frame in self._complete]
+        return [*whole, *([] if filling is None else [filling])]
 
-    def _shown(self, *, complete: bool) -> DynamicFrame | None:
-        now = self._filling
+    def _shown(
+        self, now: FrameSpan, *, complete: bool, image: Image | None = None
+    ) -> DynamicFrame | None:
         if now.prompts <= 0:
             return None
         image = self._estimate.shown(
             fwhm_mm=FRAME_FILTER * display_fwhm_mm(round(now.prompts * self._worth)),
             voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0,
+            image=image,
         )
         top = float(image.max(initial=0.0))
         scale = top / U2 if top > 0 else 1.0

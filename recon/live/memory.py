@@ -148,6 +148,28 @@ class EventMemory:
             exposure_s / wall_s if wall_s > 0 else 1.0,
         )
 
+    def between(self, begin_ps: int, end_ps: int) -> tuple[Columns, npt.NDArray[np.float32]] | None:
+        """Return the kept events of a time and their weights; None if some have left the ring.
+
+        Events are in the order of their arrival: at either end a few may be missing.
+        """
+        first, last = self._place_at(begin_ps), self._place_at(end_ps)
+        if last <= first or (first == 0 and self._left):
+            return None
+        return self.buffer.take(self.buffer.place(first, last))
+
+    def _place_at(self, time_ps: int) -> int:
+        """Return how many kept events came before a time, by bisection."""
+        low, high = 0, len(self.buffer)
+        while low < high:
+            middle = (low + high) // 2
+            columns, _ = self.buffer.take(self.buffer.place(middle, middle + 1))
+            if int(columns[0]["time_ps"][0]) < time_ps:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     # --- events that leave --------------------------------------------------------------------
 
     def expire(self, now_ps: int) -> float:
@@ -205,6 +227,11 @@ class EventMemory:
         return share
 
     # --- corrections that change --------------------------------------------------------------
+
+    @property
+    def restated(self) -> bool:
+        """Whether all kept lines have the present corrections."""
+        return self._to_restate <= 0
 
     def lines_changed(self) -> None:
         """Record that the corrections of the kept events' lines have changed."""

@@ -140,9 +140,12 @@ class OnlineEstimate:
         else:
             self.image = uniform_image(self.sensitivity, self.mask, events=1.0)
 
-    def shown(self, *, fwhm_mm: float, voxel_volume_mL: float) -> Image:
-        """Return the image for display: emissions/s/mL, smoothed, 0 outside its support."""
-        smooth = gaussian(self.image, self.grid, fwhm_mm=fwhm_mm)
+    def shown(self, *, fwhm_mm: float, voxel_volume_mL: float, image: Image | None = None) -> Image:
+        """Return the image for display: emissions/s/mL, smoothed, 0 outside its support.
+
+        image : another one on this grid, instead of the present estimate
+        """
+        smooth = gaussian(self.image if image is None else image, self.grid, fwhm_mm=fwhm_mm)
         out = np.empty_like(smooth)
         flat = [one.reshape(-1) for one in (smooth, self._inverse, out)]
         show(flat[0], flat[1], 1.0 / voxel_volume_mL, flat[2])
