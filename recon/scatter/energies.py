@@ -30,7 +30,7 @@ from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
 
 UNCALIBRATED = (
-    "the energy peak is {:.1%} wide, much more than this scanner's: scatter by energies cannot be "
+    "the energy peak is {:.1%} wide, not as this scanner's: scatter by energies cannot be "
     "trusted; calibrate energies first, until then use scatter = sss"
 )
 

@@ -43,7 +43,7 @@ SPECTRA_ERROR = 0.04
 """Of the scatter, whatever the counts: what was found between estimate and truth in emulated runs
 and GATE's (docs/recon_scatter.md)."""
 
-TOO_WIDE = 1.25
+TOO_WIDE, TOO_NARROW = 1.25, 0.6
 """A peak this much wider than the preset's resolution means crystals with different gains."""
 
 UPPER_FLANK = 1.2
@@ -83,8 +83,9 @@ class Mixture:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the peak is about as narrow as the scanner's resolution allows."""
-        return self.spectra.fwhm_511 < TOO_WIDE * self.window_fwhm_511
+        """Whether the peak is about as wide as the scanner's resolution makes it."""
+        ratio = self.spectra.fwhm_511 / self.window_fwhm_511
+        return TOO_NARROW < ratio < TOO_WIDE
 
     def scatter_over_trues(self) -> F8:
         """Return f_s / f_t, (bins, bins): likelihood of two energies, scatter over trues."""

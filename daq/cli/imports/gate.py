@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from daq.cli.common import add_json_option, add_runs_option, finish, positive
+from daq.cli.common import add_json_option, add_runs_option, finish, positive, tell
 from daq.cli.options.sorting import add_window_options, describe, window_changes
 from daq.cli.progress import ProgressLine
 
 EXAMPLES = """\
 examples:
   tomoshibi import gate singles.npz --scanner caremibrain
-  tomoshibi import gate point.npz --scanner caremibrain --decays-per-s 1e6
+  tomoshibi import gate point.npz --scanner caremibrain --decays-per-s 1e6 --blur
   tomoshibi sort last --window-ns 5 --energy-keV 0:2000 --policy all --delay-ns 500
 """
 
@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the preset that was simulated (default: %(default)s)")  # fmt: skip
     parser.add_argument("--decays-per-s", type=positive, metavar="N",
                         help="decays per second, if times are relative to each decay")  # fmt: skip
+    parser.add_argument("--blur", action="store_true",
+                        help="add the preset's resolution of energy and position; GATE's "
+                        "deposits are exact unless its digitizer blurred them")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     add_window_options(parser)
     add_runs_option(parser)
@@ -48,8 +51,15 @@ def run(options: argparse.Namespace) -> int:
     if changes["min_sector_difference"] is None:
         changes["min_sector_difference"] = 0  # as GATE pairs: only the same block is refused
     singles = read_gate_singles(
-        options.file, scanner, build_geometry(scanner), decays_per_s=options.decays_per_s
+        options.file,
+        scanner,
+        build_geometry(scanner),
+        decays_per_s=options.decays_per_s,
+        blurred=options.blur,
     )
+    if singles.exact:
+        tell("the energies are exact, as no detector reads them: images will be corrected for "
+             f"scatter as if they had {scanner.name}'s resolution; --blur adds it")  # fmt: skip
     config = RunConfig(
         scanner_toml=scanner_to_toml_text(options.scanner),
         settings=default_settings(scanner, **changes),

@@ -61,6 +61,29 @@ def test_singles_come_out_of_the_frames_as_they_went_in(tmp_path, scanner):
         assert 0 <= wanted - t < 20  # a tick of 19.53 ps, rounded down
 
 
+def test_exact_deposits_are_noticed_and_blurred_as_the_preset_reads_them(tmp_path, scanner):
+    geometry, n = build_geometry(scanner), 20_000
+    centre, axes = geometry.module_centre_mm[16], geometry.module_axes[16]
+    many = {
+        "t_ns": np.arange(n) * 100.0,
+        "E_keV": np.full(n, 511.0, np.float32),
+        "xyz_mm": np.tile(centre + 5.0 * axes[2], (n, 1)).astype(np.float32),
+        "block": np.full(n, 16, np.uint8),
+    }
+    path = write(tmp_path / "s.npz", **many)
+    exact = read_gate_singles(path, scanner, geometry)
+    read = read_gate_singles(path, scanner, geometry, blurred=True)
+    assert exact.exact and not read.exact
+    fwhm_keV = 2.3548 * read.energy_dkeV.std() / 10
+    assert fwhm_keV == pytest.approx(511 * scanner.response.energy_fwhm_511, rel=0.02)
+    u_mm = (read.crystal % scanner.module.n_u) * scanner.module.pitch_u_mm
+    wanted_mm = np.hypot(
+        scanner.response.position_fwhm_mm / 2.3548, scanner.module.pitch_u_mm / 12**0.5
+    )
+    assert u_mm.std() == pytest.approx(wanted_mm, rel=0.1)
+    assert len(set(exact.crystal)) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
