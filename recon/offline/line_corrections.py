@@ -139,11 +139,12 @@ def mu_map(
         done.leave("attenuation", "not wanted")
         return None
     if options.attenuation == "map":
-        if data.mu_map is None:
+        own = data.mu_on(system.grid)
+        if own is None:
             done.miss("attenuation", "the run has no µ map; a head contour or MLAA needs none")
             return None
-        done.apply("attenuation", "the run's µ map", greatest_per_mm=float(data.mu_map.max()))
-        return data.mu_map
+        done.apply("attenuation", "the run's µ map", greatest_per_mm=float(own.max()))
+        return own
     try:
         contour = head_contour_mu(quick(None), system.grid, beyond_mm=options.contour_beyond_mm)
         how = "head contour found in the uncorrected image, uniform tissue and skull"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from hw.messages.corrections import CORRECTIONS, PET_NAMES
 from recon.core.asked import OptionsError, asked, check_options
+from recon.core.field_of_view import place_mm, sizes_mm
 from recon.core.frames import check_frames
 from recon.em.stopping import Stopping
 
@@ -67,6 +68,19 @@ class ReconOptions:
         "halves of the counts agree best; three times the time)", metavar="RULE")
     tof: bool = asked(
         True, "leave time of flight out (it misleads on a scanner whose times are not calibrated)")
+    voxel_mm: tuple[float, ...] = asked(
+        (), "voxel size, one number or three (default: the preset's)", group="field",
+        metavar="MM", parse=sizes_mm)
+    fov_mm: tuple[float, ...] = asked(
+        (), "field of view, one number or x,y,z; a smaller one is cut out of the whole (default: "
+        "the preset's)", group="field", metavar="MM", parse=sizes_mm)
+    centre_mm: tuple[float, ...] = asked(
+        (), "its centre in the scanner's frame, to half a voxel (default: 0,0,0)", group="field",
+        metavar="X,Y,Z", parse=place_mm)
+    over_mm: float = asked(
+        0.0, "iterate on a grid that reaches so far beyond the preset's field, at most to the "
+        "crystals: for activity beside the field (default: %(default)g)", group="field",
+        metavar="MM", bounds=(0, 500))
     post_filter_fwhm_mm: float = asked(
         0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
         metavar="MM", bounds=(0, 100))

@@ -19,6 +19,7 @@ import numpy as np
 
 from recon.core.correction_record import Corrections
 from recon.core.display_filter import gaussian
+from recon.core.field_of_view import field_of_view
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection, frame_selections
 from recon.core.grid import Image, ImageGrid
@@ -155,7 +156,16 @@ class _Job:
         self.done = Corrections()
         self.done.apply("sensitivity", "detection model of the crystals' geometry")
         self.notes = list(data.notes)
-        system = data.system(block_efficiency=options.block_efficiency, tof=options.tof)
+        self.field = field_of_view(
+            data.scanner,
+            voxel_mm=options.voxel_mm,
+            fov_mm=options.fov_mm,
+            centre_mm=options.centre_mm,
+            over_mm=options.over_mm,
+        )
+        system = data.system(
+            block_efficiency=options.block_efficiency, tof=options.tof, grid=self.field.working
+        )
         if options.block_efficiency:
             window = f"{data.lld_keV:g}-{data.uld_keV:g} keV"
             self.done.apply("block_efficiency", f"photons followed through a block, {window}")
@@ -269,7 +279,7 @@ class _Job:
         }
         if not part.prompts or selection.duration_s <= 0:
             self.notes.append(f"{selection.name}: no prompts; its image is 0")
-            return FrameImage(selection, np.zeros(self.system.grid.shape, np.float32), about)
+            return FrameImage(selection, np.zeros(self.field.image.shape, np.float32), about)
         image, told = self._iterated(number, selection, part)
         dead = told["prompts_on_dead_lines"]
         if dead > OUTSIDE * part.prompts:
@@ -283,7 +293,7 @@ class _Job:
                 f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
                 "voxel that can be seen: check scanner, time of flight, poses and image size"
             )
-        return FrameImage(selection, image, about | told)
+        return FrameImage(selection, self.field.cut(image), about | told)
 
     def _iterated(
         self, number: int, selection: TimeSelection, part: Counts
@@ -383,7 +393,7 @@ class _Job:
             "corrections": self.done.as_metadata(),
             "notes": self.notes,
         }
-        return Reconstruction(image, self.system.grid, times, self.done, about, suv)
+        return Reconstruction(image, self.field.image, times, self.done, about, suv)
 
     def _about(self) -> dict[str, Any]:
         data, options = self.data, self.options
@@ -394,7 +404,8 @@ class _Job:
             **data.identity.as_metadata(),
             "created": data.start.isoformat() if data.start else "",
             "scanner": data.scanner.name,
-            "voxel_mm": list(self.system.grid.voxel_mm),
+            "voxel_mm": list(self.field.image.voxel_mm),
+            "centre_mm": list(self.field.image.centre_mm),
             "duration_s": data.duration_s,
             "prompts": self.tally.run.prompts,
             "delayeds": self.tally.run.delayeds,

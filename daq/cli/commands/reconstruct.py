@@ -26,6 +26,7 @@ from daq.cli.images.reconstruct_options import (
     add_algorithm_options,
     add_correction_options,
     add_dicom_options,
+    add_field_options,
     add_quantification_options,
     add_time_options,
     check_suv,
@@ -44,6 +45,7 @@ EXAMPLES = """\
 examples:
   tomoshibi reconstruct last
   tomoshibi reconstruct RUN --iterations 4 --subsets 8 --output brain.nii.gz --json
+  tomoshibi reconstruct RUN --voxel-mm 1 --fov-mm 120 --centre-mm 0,30,0
   tomoshibi reconstruct RUN --attenuation contour --scatter none --psf 3
   tomoshibi reconstruct RUN --calibration activity.json --require calibration --format nifti,dicom
   tomoshibi reconstruct RUN --weight-kg 70 --injected-MBq 250 --injected-at -3600 --suv
@@ -75,6 +77,7 @@ def declare_options(parser: argparse.ArgumentParser) -> Declared:
     """Add all options of a reconstruction; return the modality of each."""
     return [
         *add_algorithm_options(parser),
+        *add_field_options(parser),
         *add_correction_options(parser),
         *add_time_options(parser),
         *add_quantification_options(parser),

@@ -31,6 +31,13 @@ def add_algorithm_options(parser: argparse.ArgumentParser) -> Declared:
     return group.declared
 
 
+def add_field_options(parser: argparse.ArgumentParser) -> Declared:
+    """Add the options of voxels and field of view."""
+    group = OptionGroup(parser, "voxels and field of view")
+    group.add_fields(ReconOptions, "field")
+    return group.declared
+
+
 def add_correction_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of the corrections."""
     title = "corrections (each is applied if possible)"
