@@ -20,6 +20,7 @@ Algorithm = Literal["osem", "mlem", "bsrem"]
 SubsetsBy = Literal["time", "angle"]
 Prior = Literal["none", "rdp"]
 Attenuation = Literal["map", "contour", "mlaa", "none"]
+MuPose = Literal["zero", "reference"]
 Scatter = Literal["sss", "energy", "none"]
 
 
@@ -99,6 +100,10 @@ class ReconOptions:
     scatter: Scatter = asked(
         "sss", "single-scatter simulation, or by the two energies (default: %(default)s)",
         group="corrections", modality="both")
+    mu_pose: MuPose = asked(
+        "zero", "with --poses, the pose in which the µ map shows the object: all zeros, and then "
+        "it is moved to that of --pose-reference, or that one already (default: %(default)s)",
+        group="corrections")
     frames: tuple[tuple[float, float], ...] = ()
     decay_reference_s: float = 0.0
     require: tuple[str, ...] = asked(

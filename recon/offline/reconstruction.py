@@ -34,8 +34,15 @@ from recon.offline.frame_setup import FrameModels
 from recon.offline.gating import GateSignal, gated_frames
 from recon.offline.image_series import FrameImage, Quantifier
 from recon.offline.line_corrections import line_factors, mean_live, mu_map, randoms_rate
-from recon.offline.motion import PoseStream
+from recon.offline.motion import MotionError, PoseStream
 from recon.offline.options import ReconOptions, Scatter
+from recon.offline.outside import (
+    SeenActivity,
+    beside_note,
+    beside_the_field,
+    field_note,
+    map_note,
+)
 from recon.offline.run_data import RunData
 from recon.offline.scatter_step import scatter_rate
 
@@ -153,6 +160,11 @@ class _Job:
     ) -> None:
         self.data, self.options, self.extras = data, options, extras
         self.progress, self.stopped = progress, stopped
+        if extras.poses is not None and options.attenuation == "mlaa":
+            raise MotionError(
+                "attenuation = mlaa with poses: MLAA takes the object to be at rest and would find "
+                "a smeared µ; use a µ map, or the head contour of the image corrected for motion"
+            )
         self.done = Corrections()
         self.done.apply("sensitivity", "detection model of the crystals' geometry")
         self.notes = list(data.notes)
@@ -172,6 +184,7 @@ class _Job:
         else:
             self.done.leave("block_efficiency", "not wanted")
         self.system = system
+        self.seen = SeenActivity(system.grid)
         self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
         self.selections = self._selections()
         self.quantifier = Quantifier(
@@ -184,6 +197,7 @@ class _Job:
         self.prepare()
         self.done.require(tuple(name for name in self.options.require if name not in _LATE))
         frames = [self._frame(number) for number in range(len(self.selections))]
+        self._note_outside()
         made = self._quantified(frames)
         self.done.require(self.options.require)
         self.progress("done", 1.0)
@@ -221,6 +235,7 @@ class _Job:
             factors=models.factors,
             rates=self._rates_within,
             quick=lambda mu: models.quick(self.tally, mu),
+            poses=self.extras.poses,
             progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
         )
         self.progress("scatter", 0.07)
@@ -260,6 +275,18 @@ class _Job:
                 f"the poses have a gap of {gap_s:.6g} s in which the object moved: a straight "
                 "line was taken"
             )
+
+    def _note_outside(self) -> None:
+        """Say what was found where the image does not expect it."""
+        run, models = self.tally.run, self.models
+        words = [field_note(self.seen, self.field)]
+        if models.mu is not None:
+            words.append(map_note(self.seen, models.mu))
+        if self.done.of("scatter").applied:
+            randoms = 0.0 if models.randoms is None else run.delayeds / self.data.delayed_factor
+            found = beside_the_field(models, self.tally)
+            words.append(beside_note(found, run.prompts - randoms))
+        self.notes += [one for one in words if one]
 
     def _note_frames(self) -> None:
         live = self.done.of("dead_time")
@@ -303,11 +330,12 @@ class _Job:
         say("sensitivity", 0.0)
         sensitivity = models.sensitivity(selection, models.mu)
         say("preparing events", 0.02)
+        exposure = sensitivity * np.float32(selection.duration_s * self._live(part))
         with self._stored(selection, part, say) as store:
             result = iterate(
                 self.system,
                 store,
-                sensitivity * np.float32(selection.duration_s * self._live(part)),
+                exposure,
                 support_mask(sensitivity, grid),
                 options,
                 progress=lambda share: say(
@@ -317,6 +345,7 @@ class _Job:
             )
         if self.stopped():
             raise ReconstructionStopped
+        self.seen.add(result.image, exposure, selection.duration_s)
         image = gaussian(result.image, grid, fwhm_mm=options.post_filter_fwhm_mm)
         return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0), result.about
 
