@@ -104,6 +104,9 @@ class ReconOptions:
         "zero", "with --poses, the pose in which the µ map shows the object: all zeros, and then "
         "it is moved to that of --pose-reference, or that one already (default: %(default)s)",
         group="corrections")
+    scatter_per_frame: bool = asked(
+        False, "find the scatter of each frame from its own image, for a tracer that moves: takes "
+        "scatter's time for each (default: the run's, scaled)", group="corrections")
     frames: tuple[tuple[float, float], ...] = ()
     decay_reference_s: float = 0.0
     require: tuple[str, ...] = asked(
@@ -125,6 +128,10 @@ class ReconOptions:
             )
         if self.attenuation == "mlaa" and not self.tof:
             raise OptionsError("attenuation = mlaa without tof: MLAA needs time of flight")
+        if self.scatter_per_frame and self.scatter != "sss":
+            raise OptionsError(
+                f"scatter_per_frame with scatter = {self.scatter}: it needs scatter = sss"
+            )
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         if self.stop:

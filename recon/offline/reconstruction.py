@@ -44,7 +44,13 @@ from recon.offline.outside import (
     map_note,
 )
 from recon.offline.run_data import RunData
-from recon.offline.scatter_step import scatter_rate
+from recon.offline.scatter_step import (
+    LEAST_OF_FRAME,
+    MOVED_SHARE,
+    frame_scatter,
+    moved_share,
+    scatter_rate,
+)
 
 Progress = Callable[[str, float], None]
 """Called with the current step and the share (0..1) of the whole that is done."""
@@ -185,6 +191,7 @@ class _Job:
             self.done.leave("block_efficiency", "not wanted")
         self.system = system
         self.seen = SeenActivity(system.grid)
+        self.frame_scatter: dict[str, dict[str, Any]] = {}
         self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
         self.selections = self._selections()
         self.quantifier = Quantifier(
@@ -198,6 +205,7 @@ class _Job:
         self.done.require(tuple(name for name in self.options.require if name not in _LATE))
         frames = [self._frame(number) for number in range(len(self.selections))]
         self._note_outside()
+        self._note_scatter(frames)
         made = self._quantified(frames)
         self.done.require(self.options.require)
         self.progress("done", 1.0)
@@ -288,6 +296,24 @@ class _Job:
             words.append(beside_note(found, run.prompts - randoms))
         self.notes += [one for one in words if one]
 
+    def _note_scatter(self, frames: list[FrameImage]) -> None:
+        """Say whether each frame has scatter of its own, and if not, whether it should."""
+        scatter = self.done.of("scatter")
+        if not scatter.applied or len(frames) < 2:
+            return
+        if self.frame_scatter:
+            how = f"{scatter.how}; of {len(self.frame_scatter)} of {len(frames)} frames by itself"
+            self.done.apply("scatter", how, **scatter.figures)
+        elif not self.options.scatter_per_frame:
+            full = [one.image for one in frames if one.about["prompts"] >= LEAST_OF_FRAME]
+            moved = moved_share(full, self.field.image)
+            if moved > MOVED_SHARE:
+                self.notes.append(
+                    f"{100 * moved:.0f} % of the activity of a frame is elsewhere than in the "
+                    "mean of all, and the scatter is the run's: --scatter-per-frame finds each its "
+                    "own"
+                )
+
     def _note_frames(self) -> None:
         live = self.done.of("dead_time")
         if live.applied and len(self.selections) > 1:
@@ -320,6 +346,8 @@ class _Job:
                 f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
                 "voxel that can be seen: check scanner, time of flight, poses and image size"
             )
+        if selection.name in self.frame_scatter:
+            told["scatter"] = self.frame_scatter[selection.name]
         return FrameImage(selection, self.field.cut(image), about | told)
 
     def _iterated(
@@ -362,7 +390,7 @@ class _Job:
 
         return EventStore.build(
             prepared(
-                self.models.model(self.models.rates(self.tally, part), self.models.mu),
+                self.models.model(self._rates(selection, part), self.models.mu),
                 self.data.prompts(selection),
                 threads=options.threads,
                 watch=watch,
@@ -372,6 +400,16 @@ class _Job:
             by=options.subsets_by,
             memory_limit_bytes=int(options.memory_MB * 1e6),
         )
+
+    def _rates(self, selection: TimeSelection, part: Counts) -> list[LineRate]:
+        """Return the frame's background, with scatter of its own if that is wanted."""
+        if self.options.scatter_per_frame and len(self.selections) > 1:
+            done = Corrections()
+            alone = frame_scatter(self.models, self.tally, selection, part, self.options, done)
+            if alone is not None:
+                self.frame_scatter[selection.name] = done.of("scatter").figures
+                return alone.rates(self.tally, None)
+        return self.models.rates(self.tally, part)
 
     def _subsets(self, selection: TimeSelection, part: Counts) -> int:
         """Return the number of subsets requested, or fewer if each would hold too little."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 
-from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
-from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
-from recon.core.grid import ImageGrid
 from recon.lines.model import LineModel
 from recon.offline.motion import MotionError, MovingLineModel, PoseStream
 from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Extras, Reconstruction, reconstruct
 from recon.offline.run_data import RunData
 from recon.scatter.estimate import estimate_scatter
+from rigs.coarse_brain import coarse_brain, grid_of
 
 RADIUS_MM, MU = 55.0, 0.0096
 SHIFT_MM = np.array([30.0, -24.0, 12.0])
@@ -25,14 +22,8 @@ AWAY = PoseStream(np.array([[0, *SHIFT_MM, 0, 0, 0], [10, *SHIFT_MM, 0, 0, 0]], 
 """The object stays, but away from where the poses are all zero."""
 
 
-def coarse() -> Scanner:
-    scanner = load_scanner("caremibrain")
-    image = msgspec.structs.replace(scanner.image, shape=(36, 36, 26), voxel_mm=(6.0, 6.0, 6.0))
-    return msgspec.structs.replace(scanner, image=image)
-
-
-SCANNER = coarse()
-GRID = ImageGrid(SCANNER.image.shape, SCANNER.image.voxel_mm)
+SCANNER = coarse_brain()
+GRID = grid_of(SCANNER)
 
 
 def ball(place: np.ndarray, radius_mm: float = RADIUS_MM) -> np.ndarray:

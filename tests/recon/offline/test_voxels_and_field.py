@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -12,7 +11,6 @@ import pytest
 
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
-from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
 from recon.core.frame_times import FrameTime
 from recon.core.grid import ImageGrid
@@ -20,18 +18,13 @@ from recon.exchange.images.formats import MadeImage, write_images
 from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import Reconstruction, reconstruct
 from recon.offline.run_data import RunData
+from rigs.coarse_brain import coarse_brain
 
 BALL_MM = np.array([40.0, -28.0, 22.0])
 PLAN = {"iterations": 3, "subsets": 4, "scatter": "none", "block_efficiency": False}
 
 
-def scanner_of(shape: tuple[int, int, int], voxel_mm: float) -> Scanner:
-    scanner = load_scanner("caremibrain")
-    image = msgspec.structs.replace(scanner.image, shape=shape, voxel_mm=(voxel_mm,) * 3)
-    return msgspec.structs.replace(scanner, image=image)
-
-
-COARSE = scanner_of((36, 36, 26), 6.0)
+COARSE = coarse_brain()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +71,7 @@ def test_a_small_grid_alone_would_hold_what_lies_outside(
     records: np.ndarray, whole: Reconstruction
 ) -> None:
     """Why the iterations cover the preset's field: the ends of a short grid alone are far off."""
-    alone = made(records, scanner_of((36, 36, 10), 6.0))
+    alone = made(records, coarse_brain((36, 36, 10)))
     part = made(records, fov_mm=(216.0, 216.0, 60.0))
     ends = (slice(10, 26), slice(10, 26), 0)
     truth = whole.image[10:26, 10:26, 8].mean()
