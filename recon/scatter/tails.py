@@ -140,13 +140,14 @@ def _measured(
     """Return the prompts on tail lines of each module pair, (modules²,), and some prompts' times
     (ps)."""
     counts = np.zeros(system.scanner.n_modules**2)
-    times = [np.zeros(1, np.int64)]
+    times: list[I8] = []
     for records in prompts:
         located = locate(records)
         times.append(records["time_ps"][::TIMES_EVERY].astype(np.int64))
         tail = _misses(projector, mask, located)
         counts += np.bincount(located.pair[tail], minlength=len(counts))
-    return counts, np.concatenate(times)[len(times) > 1 :]
+    known = np.concatenate(times) if times else np.zeros(0, np.int64)
+    return counts, known if len(known) else np.zeros(1, np.int64)
 
 
 def _expected(

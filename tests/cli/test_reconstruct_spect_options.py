@@ -45,7 +45,7 @@ def test_every_option_is_known_to_be_of_one_modality_or_of_both() -> None:
     both = {action.dest for modality, action in DECLARED if modality == "both"}
     assert both == {
         "require", "iterations", "subsets", "fwhm_mm", "threads", "attenuation", "mu_map",
-        "mu_unit", "scatter", "no_decay", "no_dead_time",
+        "mu_unit", "scatter", "no_decay", "no_dead_time", "frame_of_reference", "patient_position",
     }  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from recon.offline.reconstruction import Reconstruction, reconstruct
 from recon.offline.run_data import RunData
 from rigs.coarse_brain import coarse_brain, grid_of
 
+pytestmark = pytest.mark.timeout(300)
+
 MU = 0.0096
 HEAD_MM, ARM_MM, ARM_AT = 50.0, 20.0, np.array([0.0, 85.0])
 

@@ -19,6 +19,8 @@ from recon.offline.scatter_step import frame_scatter, moved_share
 from recon.scatter import ScatterRate
 from rigs.coarse_brain import coarse_brain, grid_of
 
+pytestmark = pytest.mark.timeout(300)
+
 FRAMES = ((0.0, 5.0), (5.0, 10.0))
 PLAN = {"iterations": 2, "subsets": 4, "block_efficiency": False, "frames": FRAMES}
 
