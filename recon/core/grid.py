@@ -1,8 +1,10 @@
-"""The image grid: voxels centred on the scanner, and the padded layout that kernels work on.
+"""The image grid: where its voxels lie, and the padded layout that kernels work on.
 
 Images are ``[x, y, z]`` C-order float32; voxel (0, 0, 0) is centred at
-``-(shape - 1) / 2 * voxel_mm``. Kernels see them flattened with a border of one zero voxel on all
-sides: linear interpolation may then touch the border without a bounds check in the inner loop.
+``centre_mm - (shape - 1) / 2 * voxel_mm``. Reconstruction works on grids centred on the scanner; an
+image cut out of one may lie anywhere (:mod:`recon.core.field_of_view`). Kernels see images
+flattened with a border of one zero voxel on all sides: linear interpolation may then touch the
+border without a bounds check in the inner loop.
 """
 
 from __future__ import annotations
@@ -36,21 +38,30 @@ class Lattice(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Shape and voxel size (mm) of an image centred on the scanner's centre."""
+    """Shape and voxel size (mm) of an image, and its centre (mm) in the scanner's frame."""
 
     shape: tuple[int, int, int]
     voxel_mm: tuple[float, float, float]
+    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or min(self.shape) < 1 or max(self.shape) > 1024:
             raise GridError(f"image shape {self.shape}: needs three sizes in 1..1024")
         if len(self.voxel_mm) != 3 or not all(0.0 < size < 1e3 for size in self.voxel_mm):
             raise GridError(f"voxel size {self.voxel_mm} mm: needs three sizes in 0..1000 mm")
+        if len(self.centre_mm) != 3 or not all(abs(place) < 1e4 for place in self.centre_mm):
+            raise GridError(f"image centre {self.centre_mm} mm: needs three places within 10 m")
+
+    @property
+    def centred(self) -> bool:
+        """Whether the grid is centred on the scanner."""
+        return not any(self.centre_mm)
 
     @property
     def origin_mm(self) -> npt.NDArray[np.float64]:
         """Centre of voxel (0, 0, 0), shape (3,)."""
-        return -(np.array(self.shape) - 1) / 2 * np.array(self.voxel_mm)
+        half_mm = (np.array(self.shape) - 1) / 2 * np.array(self.voxel_mm)
+        return np.array(self.centre_mm) - half_mm
 
     @property
     def voxel_volume_mm3(self) -> float:

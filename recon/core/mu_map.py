@@ -205,10 +205,10 @@ def _load_npz(path: Path, grid: ImageGrid) -> Image:
 
 def resample(mu: Image, voxel_mm: tuple[float, ...], grid: ImageGrid) -> Image:
     """Return a centred image of another voxel size on ``grid`` (trilinear, 0 outside)."""
-    if mu.shape == grid.shape and np.allclose(voxel_mm, grid.voxel_mm):
+    if mu.shape == grid.shape and np.allclose(voxel_mm, grid.voxel_mm) and grid.centred:
         return np.ascontiguousarray(mu, dtype=np.float32)
     ratio = np.array(grid.voxel_mm) / np.array(voxel_mm)
-    offset = (np.array(mu.shape) - 1) / 2 - ratio * (np.array(grid.shape) - 1) / 2
+    offset = (np.array(mu.shape) - 1) / 2 + grid.origin_mm / np.array(voxel_mm)
     on_grid = ndimage.affine_transform(
         mu, ratio, offset, output_shape=grid.shape, order=1, mode="constant", output=np.float32
     )

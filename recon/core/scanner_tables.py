@@ -11,7 +11,7 @@ from hw.physics.block_efficiency import BlockEfficiency
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, allowed_module_pairs, build_geometry
 from recon.core.event_location import Detection
-from recon.core.grid import ImageGrid
+from recon.core.grid import GridError, ImageGrid
 from recon.core.tof import HALF_C_MM_PER_PS, TofModel
 
 TOF_BIN_PS = 25
@@ -30,6 +30,13 @@ class ReconSystem:
     tof: TofModel | None
     window_ps: int
 
+    def __post_init__(self) -> None:
+        if not self.grid.centred:
+            raise GridError(
+                f"a grid centred at {self.grid.centre_mm} mm: reconstruct on one that is centred "
+                "on the scanner and cut the image out of it (recon.core.field_of_view)"
+            )
+
     @classmethod
     def of(
         cls,
@@ -39,8 +46,9 @@ class ReconSystem:
         window_ps: int | None = None,
         min_sector_difference: int | None = None,
         energies_keV: tuple[float, float] | None = None,
+        grid: ImageGrid | None = None,
     ) -> ReconSystem:
-        """Return the system of a scanner; window and pairs are the preset's unless given.
+        """Return the system of a scanner; window, pairs and grid are the preset's unless given.
 
         energies_keV : LLD and ULD of the singles, for the block efficiency; None for geometry
             alone, as if every stopped photon were counted
@@ -59,7 +67,7 @@ class ReconSystem:
             geometry=geometry,
             allowed=allowed_module_pairs(scanner, min_sector_difference=min_sector_difference),
             detection=Detection.of(scanner, geometry, seen),
-            grid=ImageGrid(scanner.image.shape, scanner.image.voxel_mm),
+            grid=grid or ImageGrid(scanner.image.shape, scanner.image.voxel_mm),
             tof=tof,
             window_ps=window_ps or acquisition.window_ps,
         )

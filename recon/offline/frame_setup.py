@@ -6,7 +6,7 @@ Estimates are the run's, scaled by the counts of each frame (:mod:`recon.offline
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,7 +31,10 @@ QUICK_EVENTS = 1_500_000
 
 @dataclass
 class FrameModels:
-    """Filled step by step: factors, then randoms, then µ, then scatter."""
+    """Filled step by step: factors, then randoms, then µ, then scatter.
+
+    span : the time that ``data`` is of; None for a whole run
+    """
 
     data: RunData
     system: ReconSystem
@@ -42,11 +45,25 @@ class FrameModels:
     randoms: LineRate | None = None
     scatter: LineRate | None = None
     mu: Image | None = None
+    span: TimeSelection | None = None
 
     def __post_init__(self) -> None:
         self._sensitivity = SensitivitySource(
             self.system, threads=self.threads, stopped=self.stopped
         )
+
+    def of_frame(self, tally: Tally, selection: TimeSelection, part: Counts) -> FrameModels:
+        """Return the models of one frame as if it were a run, its scatter still to be found."""
+        data = self.data
+        randoms = self.randoms
+        if randoms is not None:
+            randoms = ScaledRate(randoms, tally.randoms_scale(part))
+        alone = replace(
+            data,
+            prompt_parts=lambda start_s, end_s: data.prompts(selection),
+            duration_s=selection.duration_s,
+        )
+        return replace(self, data=alone, randoms=randoms, scatter=None, span=selection)
 
     def rates(self, tally: Tally, part: Counts | None) -> list[LineRate]:
         """Return randoms and scatter of a selection; of the whole run for None."""
@@ -82,7 +99,7 @@ class FrameModels:
     def quick(self, tally: Tally, mu: Image | None, *, psf_fwhm_mm: float = 0.0) -> Image:
         """Return an image of the whole run from few events and iterations, emissions/s per voxel,
         with the background known so far."""
-        whole = TimeSelection.frame(0.0, self.data.duration_s)
+        whole = self.span or TimeSelection.frame(0.0, self.data.duration_s)
         every = max(1, -(-tally.run.prompts // QUICK_EVENTS))
         parts = prepared(
             self.model(self.rates(tally, None), mu),

@@ -17,8 +17,11 @@ from recon.lines.model import LineFactor, LineRate
 from recon.lines.normalisation import LiveShare, Normalisation
 from recon.lines.randoms import CrystalRandoms
 from recon.offline.frame_counts import LEAST_DELAYEDS, Tally
+from recon.offline.motion import PoseStream
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
+
+_POSES = {"zero": "the pose of all zeros", "reference": "the reference pose"}
 
 Quick = Callable[[Image | None], Image]
 """Returns a quick image (emissions/s per voxel) made with this µ map, of the whole run."""
@@ -119,6 +122,28 @@ def randoms_rate(
     return found
 
 
+def _own_map(
+    data: RunData,
+    system: ReconSystem,
+    options: ReconOptions,
+    done: Corrections,
+    poses: PoseStream | None,
+) -> Image | None:
+    """Return the run's µ map in the pose in which the image is made."""
+    found = data.mu_on(system.grid)
+    if found is None:
+        done.miss("attenuation", "the run has no µ map; a head contour or MLAA needs none")
+        return None
+    how = "the run's µ map"
+    if poses is not None:
+        how += f", taken in {_POSES[options.mu_pose]}"
+        if options.mu_pose == "zero" and not poses.at_zero:
+            found = poses.from_zero(found, system.grid)
+            how += " and moved to the reference pose"
+    done.apply("attenuation", how, greatest_per_mm=float(found.max()))
+    return found
+
+
 def mu_map(
     data: RunData,
     system: ReconSystem,
@@ -128,9 +153,10 @@ def mu_map(
     factors: list[LineFactor],
     rates: Callable[[Image], list[LineRate]],
     quick: Quick,
+    poses: PoseStream | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Image | None:
-    """Return the µ map (1/mm) made by the requested method, or None.
+    """Return the µ map (1/mm) made by the requested method, in the image's pose, or None.
 
     rates : returns randoms and scatter for a first µ map; any background unknown to MLAA ends up in
         its µ
@@ -139,11 +165,7 @@ def mu_map(
         done.leave("attenuation", "not wanted")
         return None
     if options.attenuation == "map":
-        if data.mu_map is None:
-            done.miss("attenuation", "the run has no µ map; a head contour or MLAA needs none")
-            return None
-        done.apply("attenuation", "the run's µ map", greatest_per_mm=float(data.mu_map.max()))
-        return data.mu_map
+        return _own_map(data, system, options, done, poses)
     try:
         contour = head_contour_mu(quick(None), system.grid, beyond_mm=options.contour_beyond_mm)
         how = "head contour found in the uncorrected image, uniform tissue and skull"

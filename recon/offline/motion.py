@@ -200,6 +200,16 @@ class PoseStream:
         poses = np.stack([self.pose(float(times[one])) for one in first])
         return poses, count / count.sum()
 
+    @property
+    def at_zero(self) -> bool:
+        """Whether the image is made in the pose of all zeros."""
+        return bool(np.allclose(self.reference, NO_MOVE, atol=1e-9))
+
+    def from_zero(self, image: Image, grid: ImageGrid) -> Image:
+        """Return an image of the object in the pose of all zeros as it is in the reference pose."""
+        moved = moved_image(image, grid, _inverse(self.reference))
+        return np.ascontiguousarray(moved, dtype=np.float32)
+
     def mean_over(self, image: Image, grid: ImageGrid, selection: TimeSelection) -> Image:
         """Return a scanner image averaged over the object's poses during a selection."""
         total = np.zeros(grid.shape)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from hw.messages.corrections import CORRECTIONS, PET_NAMES
 from recon.core.asked import OptionsError, asked, check_options
+from recon.core.field_of_view import place_mm, sizes_mm
 from recon.core.frames import check_frames
 from recon.em.stopping import Stopping
 
@@ -19,6 +20,7 @@ Algorithm = Literal["osem", "mlem", "bsrem"]
 SubsetsBy = Literal["time", "angle"]
 Prior = Literal["none", "rdp"]
 Attenuation = Literal["map", "contour", "mlaa", "none"]
+MuPose = Literal["zero", "reference"]
 Scatter = Literal["sss", "energy", "none"]
 
 
@@ -67,6 +69,19 @@ class ReconOptions:
         "halves of the counts agree best; three times the time)", metavar="RULE")
     tof: bool = asked(
         True, "leave time of flight out (it misleads on a scanner whose times are not calibrated)")
+    voxel_mm: tuple[float, ...] = asked(
+        (), "voxel size, one number or three (default: the preset's)", group="field",
+        metavar="MM", parse=sizes_mm)
+    fov_mm: tuple[float, ...] = asked(
+        (), "field of view, one number or x,y,z; a smaller one is cut out of the whole (default: "
+        "the preset's)", group="field", metavar="MM", parse=sizes_mm)
+    centre_mm: tuple[float, ...] = asked(
+        (), "its centre in the scanner's frame, to half a voxel (default: 0,0,0)", group="field",
+        metavar="X,Y,Z", parse=place_mm)
+    over_mm: float = asked(
+        0.0, "iterate on a grid that reaches so far beyond the preset's field, at most to the "
+        "crystals: for activity beside the field (default: %(default)g)", group="field",
+        metavar="MM", bounds=(0, 500))
     post_filter_fwhm_mm: float = asked(
         0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
         metavar="MM", bounds=(0, 100))
@@ -85,6 +100,13 @@ class ReconOptions:
     scatter: Scatter = asked(
         "sss", "single-scatter simulation, or by the two energies (default: %(default)s)",
         group="corrections", modality="both")
+    mu_pose: MuPose = asked(
+        "zero", "with --poses, the pose in which the µ map shows the object: all zeros, and then "
+        "it is moved to that of --pose-reference, or that one already (default: %(default)s)",
+        group="corrections")
+    scatter_per_frame: bool = asked(
+        False, "find the scatter of each frame from its own image, for a tracer that moves: takes "
+        "scatter's time for each (default: the run's, scaled)", group="corrections")
     frames: tuple[tuple[float, float], ...] = ()
     decay_reference_s: float = 0.0
     require: tuple[str, ...] = asked(
@@ -106,6 +128,10 @@ class ReconOptions:
             )
         if self.attenuation == "mlaa" and not self.tof:
             raise OptionsError("attenuation = mlaa without tof: MLAA needs time of flight")
+        if self.scatter_per_frame and self.scatter != "sss":
+            raise OptionsError(
+                f"scatter_per_frame with scatter = {self.scatter}: it needs scatter = sss"
+            )
         if not math.isfinite(self.decay_reference_s):
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         if self.stop:

@@ -19,6 +19,7 @@ import numpy as np
 
 from recon.core.correction_record import Corrections
 from recon.core.display_filter import gaussian
+from recon.core.field_of_view import field_of_view
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection, frame_selections
 from recon.core.grid import Image, ImageGrid
@@ -33,10 +34,23 @@ from recon.offline.frame_setup import FrameModels
 from recon.offline.gating import GateSignal, gated_frames
 from recon.offline.image_series import FrameImage, Quantifier
 from recon.offline.line_corrections import line_factors, mean_live, mu_map, randoms_rate
-from recon.offline.motion import PoseStream
+from recon.offline.motion import MotionError, PoseStream
 from recon.offline.options import ReconOptions, Scatter
+from recon.offline.outside import (
+    SeenActivity,
+    beside_note,
+    beside_the_field,
+    field_note,
+    map_note,
+)
 from recon.offline.run_data import RunData
-from recon.offline.scatter_step import scatter_rate
+from recon.offline.scatter_step import (
+    LEAST_OF_FRAME,
+    MOVED_SHARE,
+    frame_scatter,
+    moved_share,
+    scatter_rate,
+)
 
 Progress = Callable[[str, float], None]
 """Called with the current step and the share (0..1) of the whole that is done."""
@@ -152,16 +166,32 @@ class _Job:
     ) -> None:
         self.data, self.options, self.extras = data, options, extras
         self.progress, self.stopped = progress, stopped
+        if extras.poses is not None and options.attenuation == "mlaa":
+            raise MotionError(
+                "attenuation = mlaa with poses: MLAA takes the object to be at rest and would find "
+                "a smeared µ; use a µ map, or the head contour of the image corrected for motion"
+            )
         self.done = Corrections()
         self.done.apply("sensitivity", "detection model of the crystals' geometry")
         self.notes = list(data.notes)
-        system = data.system(block_efficiency=options.block_efficiency, tof=options.tof)
+        self.field = field_of_view(
+            data.scanner,
+            voxel_mm=options.voxel_mm,
+            fov_mm=options.fov_mm,
+            centre_mm=options.centre_mm,
+            over_mm=options.over_mm,
+        )
+        system = data.system(
+            block_efficiency=options.block_efficiency, tof=options.tof, grid=self.field.working
+        )
         if options.block_efficiency:
             window = f"{data.lld_keV:g}-{data.uld_keV:g} keV"
             self.done.apply("block_efficiency", f"photons followed through a block, {window}")
         else:
             self.done.leave("block_efficiency", "not wanted")
         self.system = system
+        self.seen = SeenActivity(system.grid)
+        self.frame_scatter: dict[str, dict[str, Any]] = {}
         self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
         self.selections = self._selections()
         self.quantifier = Quantifier(
@@ -174,6 +204,8 @@ class _Job:
         self.prepare()
         self.done.require(tuple(name for name in self.options.require if name not in _LATE))
         frames = [self._frame(number) for number in range(len(self.selections))]
+        self._note_outside()
+        self._note_scatter(frames)
         made = self._quantified(frames)
         self.done.require(self.options.require)
         self.progress("done", 1.0)
@@ -211,6 +243,7 @@ class _Job:
             factors=models.factors,
             rates=self._rates_within,
             quick=lambda mu: models.quick(self.tally, mu),
+            poses=self.extras.poses,
             progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
         )
         self.progress("scatter", 0.07)
@@ -251,6 +284,36 @@ class _Job:
                 "line was taken"
             )
 
+    def _note_outside(self) -> None:
+        """Say what was found where the image does not expect it."""
+        run, models = self.tally.run, self.models
+        words = [field_note(self.seen, self.field)]
+        if models.mu is not None:
+            words.append(map_note(self.seen, models.mu))
+        if self.done.of("scatter").applied:
+            randoms = 0.0 if models.randoms is None else run.delayeds / self.data.delayed_factor
+            found = beside_the_field(models, self.tally)
+            words.append(beside_note(found, run.prompts - randoms))
+        self.notes += [one for one in words if one]
+
+    def _note_scatter(self, frames: list[FrameImage]) -> None:
+        """Say whether each frame has scatter of its own, and if not, whether it should."""
+        scatter = self.done.of("scatter")
+        if not scatter.applied or len(frames) < 2:
+            return
+        if self.frame_scatter:
+            how = f"{scatter.how}; of {len(self.frame_scatter)} of {len(frames)} frames by itself"
+            self.done.apply("scatter", how, **scatter.figures)
+        elif not self.options.scatter_per_frame:
+            full = [one.image for one in frames if one.about["prompts"] >= LEAST_OF_FRAME]
+            moved = moved_share(full, self.field.image)
+            if moved > MOVED_SHARE:
+                self.notes.append(
+                    f"{100 * moved:.0f} % of the activity of a frame is elsewhere than in the "
+                    "mean of all, and the scatter is the run's: --scatter-per-frame finds each its "
+                    "own"
+                )
+
     def _note_frames(self) -> None:
         live = self.done.of("dead_time")
         if live.applied and len(self.selections) > 1:
@@ -269,7 +332,7 @@ class _Job:
         }
         if not part.prompts or selection.duration_s <= 0:
             self.notes.append(f"{selection.name}: no prompts; its image is 0")
-            return FrameImage(selection, np.zeros(self.system.grid.shape, np.float32), about)
+            return FrameImage(selection, np.zeros(self.field.image.shape, np.float32), about)
         image, told = self._iterated(number, selection, part)
         dead = told["prompts_on_dead_lines"]
         if dead > OUTSIDE * part.prompts:
@@ -283,7 +346,9 @@ class _Job:
                 f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
                 "voxel that can be seen: check scanner, time of flight, poses and image size"
             )
-        return FrameImage(selection, image, about | told)
+        if selection.name in self.frame_scatter:
+            told["scatter"] = self.frame_scatter[selection.name]
+        return FrameImage(selection, self.field.cut(image), about | told)
 
     def _iterated(
         self, number: int, selection: TimeSelection, part: Counts
@@ -293,11 +358,12 @@ class _Job:
         say("sensitivity", 0.0)
         sensitivity = models.sensitivity(selection, models.mu)
         say("preparing events", 0.02)
+        exposure = sensitivity * np.float32(selection.duration_s * self._live(part))
         with self._stored(selection, part, say) as store:
             result = iterate(
                 self.system,
                 store,
-                sensitivity * np.float32(selection.duration_s * self._live(part)),
+                exposure,
                 support_mask(sensitivity, grid),
                 options,
                 progress=lambda share: say(
@@ -307,6 +373,7 @@ class _Job:
             )
         if self.stopped():
             raise ReconstructionStopped
+        self.seen.add(result.image, exposure, selection.duration_s)
         image = gaussian(result.image, grid, fwhm_mm=options.post_filter_fwhm_mm)
         return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0), result.about
 
@@ -323,7 +390,7 @@ class _Job:
 
         return EventStore.build(
             prepared(
-                self.models.model(self.models.rates(self.tally, part), self.models.mu),
+                self.models.model(self._rates(selection, part), self.models.mu),
                 self.data.prompts(selection),
                 threads=options.threads,
                 watch=watch,
@@ -333,6 +400,16 @@ class _Job:
             by=options.subsets_by,
             memory_limit_bytes=int(options.memory_MB * 1e6),
         )
+
+    def _rates(self, selection: TimeSelection, part: Counts) -> list[LineRate]:
+        """Return the frame's background, with scatter of its own if that is wanted."""
+        if self.options.scatter_per_frame and len(self.selections) > 1:
+            done = Corrections()
+            alone = frame_scatter(self.models, self.tally, selection, part, self.options, done)
+            if alone is not None:
+                self.frame_scatter[selection.name] = done.of("scatter").figures
+                return alone.rates(self.tally, None)
+        return self.models.rates(self.tally, part)
 
     def _subsets(self, selection: TimeSelection, part: Counts) -> int:
         """Return the number of subsets requested, or fewer if each would hold too little."""
@@ -383,7 +460,7 @@ class _Job:
             "corrections": self.done.as_metadata(),
             "notes": self.notes,
         }
-        return Reconstruction(image, self.system.grid, times, self.done, about, suv)
+        return Reconstruction(image, self.field.image, times, self.done, about, suv)
 
     def _about(self) -> dict[str, Any]:
         data, options = self.data, self.options
@@ -394,7 +471,8 @@ class _Job:
             **data.identity.as_metadata(),
             "created": data.start.isoformat() if data.start else "",
             "scanner": data.scanner.name,
-            "voxel_mm": list(self.system.grid.voxel_mm),
+            "voxel_mm": list(self.field.image.voxel_mm),
+            "centre_mm": list(self.field.image.centre_mm),
             "duration_s": data.duration_s,
             "prompts": self.tally.run.prompts,
             "delayeds": self.tally.run.delayeds,

@@ -18,7 +18,8 @@ from hw.arrays import Records
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, build_geometry
 from recon.core.frames import PS_PER_S, TimeSelection
-from recon.core.grid import Image
+from recon.core.grid import Image, ImageGrid
+from recon.core.mu_map import resample
 from recon.core.scanner_tables import ReconSystem
 
 Parts = Callable[[float, float], Iterable[Records]]
@@ -42,6 +43,7 @@ class RunData:
     masked : (n_crystals,), not 0 where a crystal's singles are left out, or None
     crystal_singles : (n_crystals,) singles accepted for coincidences, or None
     mu_map : 1/mm on the scanner's image grid, or None
+    mu_source : returns it on another grid; None interpolates ``mu_map``
     labels : free text; nuclide and activity_MBq are used
     start : wall clock of the run's start, or None
     hash : identity of the records, "" if unknown
@@ -68,6 +70,7 @@ class RunData:
     masked: npt.NDArray[np.uint8] | None = None
     crystal_singles: npt.NDArray[np.int64] | None = None
     mu_map: Image | None = None
+    mu_source: Callable[[ImageGrid], Image] | None = None
     labels: dict[str, Any] = field(default_factory=dict)
     start: datetime | None = None
     name: str = ""
@@ -106,16 +109,28 @@ class RunData:
             **(settings | about),
         )
 
-    def system(self, *, block_efficiency: bool = True, tof: bool = True) -> ReconSystem:
-        """Return the reconstruction system of the measurement."""
+    def system(
+        self, *, block_efficiency: bool = True, tof: bool = True, grid: ImageGrid | None = None
+    ) -> ReconSystem:
+        """Return the reconstruction system of the measurement, on the preset's grid by default."""
         system = ReconSystem.of(
             self.scanner,
             geometry=self.geometry,
             window_ps=self.window_ps,
             min_sector_difference=self.min_sector_difference,
             energies_keV=(self.lld_keV, self.uld_keV) if block_efficiency else None,
+            grid=grid,
         )
         return system if tof else replace(system, tof=None)
+
+    def mu_on(self, grid: ImageGrid) -> Image | None:
+        """Return the µ map on a grid: read again from its file, where there is one."""
+        own = self.scanner.image
+        if self.mu_map is None or grid == ImageGrid(own.shape, own.voxel_mm):
+            return self.mu_map
+        if self.mu_source is not None:
+            return self.mu_source(grid)
+        return resample(self.mu_map, own.voxel_mm, grid)
 
     def prompts(self, selection: TimeSelection | None = None) -> Iterator[Records]:
         """Yield the prompts of a selection (None: all), part by part, none empty."""

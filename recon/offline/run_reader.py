@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,7 @@ def run_data(
     path = mu_map or folder / MU_MAP_NAME
     has_mu = attenuated and (mu_map is not None or path.exists())
     grid = ImageGrid(scanner.image.shape, scanner.image.voxel_mm)
+    mu_source = partial(load_mu_map, path, unit=mu_unit) if has_mu else None
     settings = config.settings
     has_delayeds = bool(settings.delay_ps)
     return RunData(
@@ -212,7 +214,8 @@ def run_data(
         detector_s=detector_s,
         crystal_singles=statistics.get("crystal_singles"),
         uncalibrated=config.uncalibrated if known is None else "",
-        mu_map=load_mu_map(path, grid, unit=mu_unit) if has_mu else None,
+        mu_map=None if mu_source is None else mu_source(grid),
+        mu_source=mu_source,
         labels=config.labels,
         start=armed_at(folder),
         name=folder.resolve().name,

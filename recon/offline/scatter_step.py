@@ -11,9 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from recon.core.correction_record import Corrections
+from recon.core.display_filter import gaussian
+from recon.core.frames import TimeSelection
+from recon.core.grid import Image, ImageGrid
 from recon.offline.event_preparation import thinned
-from recon.offline.frame_counts import Tally
+from recon.offline.frame_counts import Counts, Tally
 from recon.offline.frame_setup import FrameModels
 from recon.offline.options import ReconOptions
 from recon.scatter import (
@@ -31,6 +36,13 @@ Progress = Callable[[float], None]
 """Called with the share (0..1) that is done."""
 
 TAIL_EVENTS = 2_000_000
+LEAST_OF_FRAME = 20_000
+"""Prompts for scatter of a frame's own."""
+
+SCATTER_FWHM_MM = 25.0
+MOVED_SHARE = 0.15
+"""If more of the activity is elsewhere in a frame than in the mean, the image says so."""
+
 ROUNDS = 4
 """The first image holds all scatter, the second lacks some of the activity; from the fourth on the
 estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
@@ -70,6 +82,37 @@ def scatter_rate(
     note = f"; {about['note']}" if about.get("note") else ""
     facts = {key: value for key, value in about.items() if key not in ("method", "note")}
     done.apply("scatter", f"{about['method']}{note}", **facts)
+
+
+def frame_scatter(
+    models: FrameModels,
+    tally: Tally,
+    selection: TimeSelection,
+    part: Counts,
+    options: ReconOptions,
+    done: Corrections,
+) -> FrameModels | None:
+    """Return the models of a frame with the scatter of its own image; None if it has too few
+    prompts for one, or none could be found: then the run's is scaled to it.
+
+    done : takes how it was found
+    """
+    if part.prompts < LEAST_OF_FRAME or models.scatter is None:
+        return None
+    alone = models.of_frame(tally, selection, part)
+    scatter_rate(alone, Tally(part, [], tally.crystal_delayeds), options, done)
+    return alone if alone.scatter is not None else None
+
+
+def moved_share(images: list[Image], grid: ImageGrid) -> float:
+    """Return the greatest share of the activity that lies elsewhere in one image than in the mean
+    of all, seen with the blur of scatter."""
+    smooth = [gaussian(one.clip(0), grid, fwhm_mm=SCATTER_FWHM_MM) for one in images]
+    shares = [one / float(one.sum(dtype=np.float64)) for one in smooth if one.any()]
+    if len(shares) < 2:
+        return 0.0
+    mean = sum(shares) / len(shares)
+    return max(float(np.abs(one - mean).sum(dtype=np.float64)) / 2 for one in shares)
 
 
 def _simulated(

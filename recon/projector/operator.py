@@ -234,7 +234,11 @@ class Projector:
                 raise ProjectorError(
                     f"{name} has shape {ends.shape}, {len(lors)} lines need (n, 3)"
                 )
-        return tuple(_plain(one, np.float32) for one in (lors.start, lors.end, lors.offset_mm))
+        start, end = lors.start, lors.end
+        if not self.grid.centred:  # the kernels' grid is centred: the lines are moved instead
+            centre_mm = np.array(self.grid.centre_mm, dtype=np.float32)
+            start, end = start - centre_mm, end - centre_mm
+        return tuple(_plain(one, np.float32) for one in (start, end, lors.offset_mm))
 
 
 class _Writable:

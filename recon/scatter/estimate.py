@@ -112,7 +112,10 @@ def estimate_scatter(
         return replace(single, about=about)
     tally = _Tally(prompts, window_edges(simulation.window), duration_s)
     mask = object_mask(mu, activity, system)
-    fit = fit_tails(single, mask, tally, duration_s=duration_s, randoms=randoms, threads=threads)
+    fit = fit_tails(
+        single, mask, tally, duration_s=duration_s, randoms=randoms, locate=model.locate,
+        threads=threads,
+    )  # fmt: skip
     mixture = _by_energies(tally, fit, simulation, activity)
     fit = replace(fit, relative_error=math.hypot(fit.relative_error, TAIL_ERROR))
     scales = _by_tails(fit) + _by_mixture(mixture, single, duration_s)

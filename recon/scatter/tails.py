@@ -15,8 +15,9 @@ on them is summed over quasi-random lines between the modules.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,10 @@ OBJECT_ACTIVITY = 0.1
 """Voxels belong to the object from this µ, or from this share of the activity's 99th percentile."""
 
 LINES = 300_000
+TIMES_EVERY = 16
+"""The sampled lines are at the times of every so many prompts."""
+
+Locate = Callable[[Records], LocatedEvents]
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def fit_tails(
     *,
     duration_s: float,
     randoms: LineRate | None,
+    locate: Locate | None = None,
     threads: int = 1,
 ) -> TailFit:
     """Return the scale at which ``rate`` explains the prompts on lines that miss ``mask``.
@@ -83,12 +89,15 @@ def fit_tails(
     prompts : chunks of ``COINCIDENCE`` records
     duration_s : live seconds that ``prompts`` cover
     randoms : their rate on the same lines, or None
+    locate : returns where records' lines run in the mask's frame, by their times if the object
+        moves; default: where the crystals are
     """
     system = rate.system
     projector = Projector(system.grid, threads=threads)
+    where = locate or partial(_at_rest, system)
     try:
-        seen = _measured(system, projector, mask, prompts)
-        scatter, random, everywhere = _expected(rate, projector, mask, randoms)
+        seen, times_ps = _measured(system, projector, mask, prompts, where)
+        scatter, random, everywhere = _expected(rate, projector, mask, randoms, where, times_ps)
     finally:
         projector.close()
     found = solve(seen, scatter * duration_s, random * duration_s)
@@ -117,20 +126,37 @@ def solve(seen: F8, scatter: F8, random: F8) -> TailFit:
     return TailFit(scale, sigma / scale, *whole)
 
 
+def _at_rest(system: ReconSystem, records: Records) -> LocatedEvents:
+    return system.detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
+
+
 def _measured(
-    system: ReconSystem, projector: Projector, mask: Image, prompts: Iterable[Records]
-) -> F8:
-    """Return the prompts on tail lines of each module pair, (modules²,)."""
+    system: ReconSystem,
+    projector: Projector,
+    mask: Image,
+    prompts: Iterable[Records],
+    locate: Locate,
+) -> tuple[F8, I8]:
+    """Return the prompts on tail lines of each module pair, (modules²,), and some prompts' times
+    (ps)."""
     counts = np.zeros(system.scanner.n_modules**2)
+    times: list[I8] = []
     for records in prompts:
-        located = system.detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
+        located = locate(records)
+        times.append(records["time_ps"][::TIMES_EVERY].astype(np.int64))
         tail = _misses(projector, mask, located)
         counts += np.bincount(located.pair[tail], minlength=len(counts))
-    return counts
+    known = np.concatenate(times) if times else np.zeros(0, np.int64)
+    return counts, known if len(known) else np.zeros(1, np.int64)
 
 
 def _expected(
-    rate: ScatterRate, projector: Projector, mask: Image, randoms: LineRate | None
+    rate: ScatterRate,
+    projector: Projector,
+    mask: Image,
+    randoms: LineRate | None,
+    locate: Locate,
+    times_ps: I8,
 ) -> tuple[F8, F8, float]:
     """Return scatter and randoms per second on tail lines of each module pair, (modules²,), and
     randoms on all lines."""
@@ -141,12 +167,13 @@ def _expected(
     rng = np.random.default_rng(4)
     for lines in sampled_lines(system, samples=LINES):
         a, b = lines.crystal_a, lines.crystal_b
-        located, pair = as_measured(system, a, b, rng), a // each * modules + b // each
+        located = as_measured(system, a, b, rng, locate=locate, times_ps=times_ps)
+        pair = a // each * modules + b // each
         tail = _misses(projector, mask, located)
         sampled += np.bincount(pair, minlength=modules**2)
         scatter += np.bincount(pair[tail], rate.of_lines(a[tail], b[tail]), modules**2)
         if randoms is not None:
-            records = _records(a, b)
+            records = pair_records(a, b)
             values = randoms.of_records(records, located) / system.tof_share
             random += np.bincount(pair, values * tail, modules**2)
             whole += np.bincount(pair, values, modules**2)
@@ -159,19 +186,33 @@ def _misses(projector: Projector, mask: Image, located: LocatedEvents) -> npt.ND
     return np.asarray(projector.forward(mask, lors) <= 0)
 
 
-def _records(a: I8, b: I8) -> Records:
+def pair_records(a: I8, b: I8) -> Records:
+    """Return records of crystal pairs, all else 0."""
     records = np.zeros(len(a), dtype=COINCIDENCE)
     records["crystal_a"], records["crystal_b"] = a, b
     return records
 
 
-def as_measured(system: ReconSystem, a: I8, b: I8, rng: np.random.Generator) -> LocatedEvents:
+def as_measured(
+    system: ReconSystem,
+    a: I8,
+    b: I8,
+    rng: np.random.Generator,
+    *,
+    locate: Locate | None = None,
+    times_ps: I8 | None = None,
+) -> LocatedEvents:
     """Return lines of crystal pairs as records would have them, with random depths: with large
-    crystals it matters that a line is a tail by its crystals' centres."""
-    records = _records(a, b)
+    crystals it matters that a line is a tail by its crystals' centres.
+
+    times_ps : each line is at one of these times, evenly dealt
+    """
+    records = pair_records(a, b)
     detection = system.detection
     share = np.exp(-detection.mu_per_mm * detection.doi_depth_mm.astype(np.float64))
     share /= share.sum()
     for name in ("doi_a", "doi_b"):
         records[name] = rng.choice(len(share), size=len(a), p=share)
-    return detection.locate(records, voxel_volume_mm3=system.grid.voxel_volume_mm3)
+    if times_ps is not None:
+        records["time_ps"] = np.random.default_rng(len(a)).choice(times_ps, size=len(a))
+    return (locate or partial(_at_rest, system))(records)

@@ -77,6 +77,8 @@ class SpectProjector:
     ) -> None:
         if mu is not None:
             grid.check(mu, what="µ map")
+        if not grid.centred:
+            raise SpectError(f"a grid centred at {grid.centre_mm} mm: SPECT needs it centred")
         if not 1 <= threads <= 64:
             raise SpectError(f"threads = {threads}: must lie in 1..64")
         self.scanner, self.grid, self.peak = scanner, grid, peak

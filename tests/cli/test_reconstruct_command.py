@@ -114,12 +114,66 @@ def test_what_is_required_and_not_possible_is_an_error(
     (("--output", "."), "folder"),
     (("--output", "/dev/null/image.nii"), "folder"),
     (("--mu-map", "none.nii.gz"), "none.nii.gz"),
+    (("--voxel-mm", "0.01"), "voxel_mm"),
+    (("--centre-mm", "0,0,300"), "outside the scanner"),
+    (("--over-mm", "-3"), "must lie in"),
 ])  # fmt: skip
 def test_nonsense_is_refused_in_words(
     asked: tuple[str, ...], words: str, run_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reconstruct", str(run_folder), *asked]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_second_image_never_overwrites_one_made_otherwise(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    plan = ("reconstruct", str(folder), "--subsets", "2", "--scatter", "none", "--json")
+
+    def name_of(*more: str) -> str:
+        return Path(said(capsys, *plan, *more)["image"]).name
+
+    assert name_of("--iterations", "1") == "osem.nii.gz"
+    first = (folder / "images" / "osem.nii.gz").read_bytes()
+    assert name_of("--iterations", "2") == "osem-2.nii.gz"
+    assert name_of("--iterations", "1", "--threads", "1") == "osem.nii.gz"  # nothing differs
+    assert name_of("--iterations", "2") == "osem-2.nii.gz"
+    assert name_of("--iterations", "2", "--nuclide", "C-11") == "osem-3.nii.gz"
+    assert (folder / "images" / "osem.nii.gz").read_bytes() == first
+    target = str(folder / "images" / "osem.nii.gz")
+    assert main([*plan, "--iterations", "3", "--output", target]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert name_of("--iterations", "3", "--output", target, "--overwrite") == "osem.nii.gz"
+    assert (folder / "images" / "osem.nii.gz").read_bytes() != first
+
+
+def test_a_file_that_the_image_is_made_with_counts_as_a_choice(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poses, target = tmp_path / "poses.csv", tmp_path / "image.nii.gz"
+    head = "t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg\n"
+    poses.write_text(head + "0,0,0,0,0,0,0\n1,0,0,0,0,0,0\n")
+    plan = ("reconstruct", str(run_folder), "--iterations", "1", "--poses", str(poses), "--output",
+            str(target), "--json")  # fmt: skip
+    said(capsys, *plan)
+    said(capsys, *plan)
+    poses.write_text(head + "0,1,0,0,0,0,0\n1,1,0,0,0,0,0\n")
+    assert main(list(plan)) == 1
+    assert "made otherwise" in capsys.readouterr().err
+
+
+def test_voxels_and_field_are_chosen(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "part.nii.gz"
+    said(capsys, "reconstruct", str(run_folder), "--iterations", "1", "--voxel-mm", "2,2,1",
+         "--fov-mm", "12", "--centre-mm", "3,-2,1", "--output", str(target), "--json")  # fmt: skip
+    image = nib.load(target)
+    assert image.shape == (6, 6, 12)
+    middle = nib.affines.apply_affine(image.affine, (np.array(image.shape) - 1) / 2)
+    np.testing.assert_allclose(middle, [3, -2, 1])
 
 
 def test_a_log_cut_in_the_middle_is_used_as_far_as_it_goes(
@@ -211,7 +265,7 @@ def test_a_factor_brings_the_region_back_to_what_was_filled_in(
     assert data[inside].mean() == pytest.approx(1e6, rel=1e-4)
     with_suv = ("--weight-kg", "0.001", "--injected-MBq", "1", "--suv")
     suv = said(capsys, "reconstruct", str(run_folder), *plan, *with_suv,
-               "--output", str(target), "--json")  # fmt: skip
+               "--overwrite", "--output", str(target), "--json")  # fmt: skip
     assert suv["unit"] == "SUV"
     assert nib.load(target).get_fdata()[inside].mean() == pytest.approx(1.0, rel=1e-4)
 

@@ -40,12 +40,12 @@ def test_what_was_not_given_is_of_no_modality() -> None:
 
 
 def test_every_option_is_known_to_be_of_one_modality_or_of_both() -> None:
-    others = {"command", "run", "run_folder", "runs", "json", "output", "format"}
+    others = {"command", "run", "run_folder", "runs", "json", "output", "overwrite", "format"}
     assert set(vars(parsed())) == others | {action.dest for _, action in DECLARED}
     both = {action.dest for modality, action in DECLARED if modality == "both"}
     assert both == {
         "require", "iterations", "subsets", "fwhm_mm", "threads", "attenuation", "mu_map",
-        "mu_unit", "scatter", "no_decay", "no_dead_time",
+        "mu_unit", "scatter", "no_decay", "no_dead_time", "frame_of_reference", "patient_position",
     }  # fmt: skip
 
 

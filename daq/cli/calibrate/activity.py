@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     known = concentration_Bq_per_mL(options, data)
     options.no_calibration, options.frames, options.decay_reference = True, "", "0"
     progress = EtaLine("reconstructing")
-    made = reconstruct(data, recon_options(options, data, folder), progress=progress)
+    made = reconstruct(data, recon_options(options, data, folder, field=False), progress=progress)
     progress.done()
     found = mean_in(made.image, made.grid, region)
     calibration = _calibration(options, data, made, found, known, region)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
 from daq.cli.images.asked_options import Declared, refuse_foreign
-from daq.cli.images.output_files import check_output
+from daq.cli.images.output_files import add_output_options, choices_of, output_of
 from daq.cli.images.parametric_maps import (
     add_parametric_options,
     check_frames,
@@ -26,6 +26,7 @@ from daq.cli.images.reconstruct_options import (
     add_algorithm_options,
     add_correction_options,
     add_dicom_options,
+    add_field_options,
     add_quantification_options,
     add_time_options,
     check_suv,
@@ -44,6 +45,7 @@ EXAMPLES = """\
 examples:
   tomoshibi reconstruct last
   tomoshibi reconstruct RUN --iterations 4 --subsets 8 --output brain.nii.gz --json
+  tomoshibi reconstruct RUN --voxel-mm 1 --fov-mm 120 --centre-mm 0,30,0
   tomoshibi reconstruct RUN --attenuation contour --scatter none --psf 3
   tomoshibi reconstruct RUN --calibration activity.json --require calibration --format nifti,dicom
   tomoshibi reconstruct RUN --weight-kg 70 --injected-MBq 250 --injected-at -3600 --suv
@@ -57,9 +59,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="NIfTI file (default: RUN/images/osem.nii.gz)"
-    )
+    add_output_options(parser)
     parser.add_argument(
         "--format",
         default="nifti",
@@ -75,6 +75,7 @@ def declare_options(parser: argparse.ArgumentParser) -> Declared:
     """Add all options of a reconstruction; return the modality of each."""
     return [
         *add_algorithm_options(parser),
+        *add_field_options(parser),
         *add_correction_options(parser),
         *add_time_options(parser),
         *add_quantification_options(parser),
@@ -100,7 +101,8 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     from recon.offline.run_reader import run_data
 
     formats, kinds = formats_of(options.format), kinds_of(options)
-    path = check_output(options.output or folder / "images" / f"{options.algorithm}.nii.gz")
+    choices = choices_of(options, folder)
+    path = output_of(options, folder / "images" / f"{options.algorithm}.nii.gz", choices)
     progress = EtaLine("reconstructing")
     progress("reading the log", 0.0)
     data = run_data(folder, **sources_of(options), **dicom_facts(options))
@@ -112,6 +114,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
         check_suv(plan, extras, data)
     made = reconstruct(data, plan, extras, progress=progress)
     progress.done()
+    made = replace(made, metadata={**made.metadata, "choices": choices})
     if options.suv:
         made = _as_suv(made)
     image = MadeImage(made.image, made.grid, made.frames, made.metadata)

@@ -48,10 +48,13 @@ def _facts(one: Asked) -> dict[str, Any]:
     return facts | {"type": one.parse or type(one.default)}
 
 
-def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """Return the values given for a dataclass's fields."""
-    values = {one.name: getattr(options, _dest(one)) for one in asked_fields(kind)}
-    for one in asked_fields(kind):
+def given(
+    options: argparse.Namespace, kind: type, *, without: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the values given for a dataclass's fields; ``without`` names groups not declared."""
+    asked = [one for one in asked_fields(kind) if one.group not in without]
+    values = {one.name: getattr(options, _dest(one)) for one in asked}
+    for one in asked:
         if one.default is True:
             values[one.name] = not values[one.name]
         elif isinstance(one.default, tuple):

@@ -24,10 +24,21 @@ if TYPE_CHECKING:
     from recon.offline.run_data import RunData
 
 
+FIELD = "field"
+"""The group of the options of voxels and field of view."""
+
+
 def add_algorithm_options(parser: argparse.ArgumentParser) -> Declared:
     """Add the options of the algorithm."""
     group = OptionGroup(parser, "algorithm")
     group.add_fields(ReconOptions, "algorithm")
+    return group.declared
+
+
+def add_field_options(parser: argparse.ArgumentParser) -> Declared:
+    """Add the options of voxels and field of view."""
+    group = OptionGroup(parser, "voxels and field of view")
+    group.add_fields(ReconOptions, FIELD)
     return group.declared
 
 
@@ -118,12 +129,17 @@ def dicom_facts(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def recon_options(options: argparse.Namespace, data: RunData, scratch: Path) -> ReconOptions:
-    """Return the settings asked for, checked."""
+def recon_options(
+    options: argparse.Namespace, data: RunData, scratch: Path, *, field: bool = True
+) -> ReconOptions:
+    """Return the settings asked for, checked.
+
+    field : whether the command has the options of voxels and field of view
+    """
     from recon.core.frames import parse_frames
 
     by_detector = options.psf == "detector"
-    values = given(options, ReconOptions) | {
+    values = given(options, ReconOptions, without=() if field else (FIELD,)) | {
         "psf_fwhm_mm": 0.0 if by_detector else options.psf,
         "psf_detector": by_detector,
         "frames": parse_frames(options.frames) if options.frames else (),

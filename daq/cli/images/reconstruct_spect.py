@@ -28,13 +28,14 @@ def add_spect_options(parser: argparse.ArgumentParser) -> Declared:
 
 def run_spect(options: argparse.Namespace, folder: Path) -> int:
     """Reconstruct a SPECT run's singles and write the image."""
-    from daq.cli.images.output_files import check_output
+    from daq.cli.images.output_files import choices_of, output_of
     from recon.core.frame_times import FrameTime
     from recon.exchange.images.formats import MadeImage, formats_of, write_images
     from recon.spect.offline import reconstruct_spect
 
     asked, formats = spect_options(options), formats_of(options.format)
-    path = check_output(options.output or folder / "images" / IMAGE_NAME)
+    choices = choices_of(options, folder)
+    path = output_of(options, folder / "images" / IMAGE_NAME, choices)
     progress = ProgressLine("reconstructing")
     unit, attenuated = options.mu_unit.replace("-", "_"), asked.attenuation
     made = reconstruct_spect(
@@ -53,7 +54,7 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     warnings = [*_about_cut(folder), *made.warnings]
     for words in warnings:
         tell(f"tomoshibi: {words}")
-    about = {"run": folder.name, **made.metadata, "warnings": warnings}
+    about = {"run": folder.name, **made.metadata, "warnings": warnings, "choices": choices}
     frames = [FrameTime(0.0, about["duration_s"], prompts=about["prompts_used"])]
     image = MadeImage(made.image, made.grid, frames, about, modality="SPECT")
     written = write_images(image, path, formats)

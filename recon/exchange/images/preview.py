@@ -67,8 +67,9 @@ def _draw(panel: Any, image: Image, grid: ImageGrid, axis: int, at_mm: F8, proje
     place = int(np.clip(place, 0, grid.shape[axis] - 1))
     shown = image.max(axis=axis) if projected else image.take(place, axis=axis)
     kept = [k for k in range(3) if k != axis]
-    half = [grid.shape[k] * grid.voxel_mm[k] / 2 for k in kept]
-    extent = (-half[0], half[0], -half[1], half[1])
+    low = [grid.origin_mm[k] - grid.voxel_mm[k] / 2 for k in kept]
+    size = [grid.shape[k] * grid.voxel_mm[k] for k in kept]
+    extent = (low[0], low[0] + size[0], low[1], low[1] + size[1])
     top = 0.2 * float(shown.max()) if projected else float(np.percentile(shown, 99.9))
     top = max(top, 1e-30)
     panel.imshow(shown.T, origin="lower", extent=extent, cmap="gray_r", vmin=0, vmax=top)
