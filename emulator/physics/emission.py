@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
-from emulator.physics.cascades import Mode, decay_modes, is_delayed
 from emulator.physics.materials import MAX_ENERGY_KEV
 from emulator.physics.positron_range import RANGE_BINS, radius_quantiles_mm
+from hw.physics.cascades import Mode, decay_modes, is_delayed
 from hw.physics.nuclides import Line, Nuclide, load_nuclide
 
 LEAST_LINE_KEV = 40.0

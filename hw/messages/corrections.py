@@ -47,6 +47,8 @@ CORRECTIONS = (
           dicom_pet="RAN"),
     _Kind("scatter", offline="offline.scatter_step.scatter_rate", live=_LIVE,
           spect="spect.scatter", switch=True, dicom_pet="SCAT", dicom_nm="SCAT"),
+    _Kind("prompt_gamma", offline="offline.prompt_gamma_step.prompt_gammas",
+          without="leave in the coincidences with γ of the same decay"),
     _Kind("normalisation", offline="offline.line_corrections.line_factors", live=_LIVE,
           without="take all crystals as equal", switch=True, dicom_pet="NORM", dicom_nm="UNIF"),
     _Kind("dead_time", offline="offline.line_corrections.line_factors",

@@ -183,8 +183,8 @@ def _followed(
     """Track photons from all directions, and refine the resulting tables."""
     block = scanner.module
     size = np.array([block.width_mm, block.height_mm, block.thickness_mm])
-    tables = _energy_tables(scanner, lld_keV, uld_keV)
-    chosen = _with_neighbours(scanner, geometry)
+    tables = energy_tables(scanner, lld_keV, uld_keV)
+    chosen = with_neighbours(scanner, geometry)
     centres, axes = geometry.module_centre_mm[chosen], geometry.module_axes[chosen]
     blur_mm = scanner.response.position_fwhm_mm / FWHM_PER_SIGMA
     places = min(block.n_u, MOST_PLACES), min(block.n_v, MOST_PLACES)
@@ -196,8 +196,8 @@ def _followed(
         seed = int(node[0]) * 1000 + int(node[1])
         du, dv = (float(d) for d in grid[node])
         about = (centres, axes, size, MARGIN_MM, *tables, block.monolithic, blur_mm)
-        counts_from(du, dv, *about, PHOTONS, seed, *counts, whole[:3], whole[3:])
-        slab = _stopped_mm2(du, dv, size, tables[0][511])
+        counts_from(du, dv, ELECTRON_REST_KEV, *about, PHOTONS, seed, *counts, whole[:3], whole[3:])
+        slab = stopped_mm2(du, dv, size, tables[0][511])
         return counts[0] * places[0] / slab, counts[1] * places[1] / slab, whole
 
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
@@ -216,7 +216,7 @@ def _usual(node: npt.NDArray[np.int64]) -> bool:
     return bool((node**2).sum() <= STEPS**2 / 2)
 
 
-def _stopped_mm2(du: float, dv: float, size_mm: F8, mu_per_mm: float) -> float:
+def stopped_mm2(du: float, dv: float, size_mm: F8, mu_per_mm: float) -> float:
     """Return the area of the block's face, across the beam, times the share that a slab stops."""
     cosine = np.sqrt(1.0 - du * du - dv * dv)
     return float(size_mm[0] * size_mm[1] * cosine * -np.expm1(-mu_per_mm * size_mm[2] / cosine))
@@ -247,24 +247,27 @@ def _refined(side_u: F8, side_v: F8, nodes: npt.NDArray[np.int64]) -> tuple[F4, 
     )
 
 
-def _energy_tables(scanner: Scanner, lld_keV: float, uld_keV: float) -> tuple[F8, F8, F8]:
-    """Return µ, photoelectric share and probability of being counted, by energy, (512,) each."""
-    energy = np.arange(512.0)
+def energy_tables(
+    scanner: Scanner, lld_keV: float, uld_keV: float, most_keV: int = 511
+) -> tuple[F8, F8, F8]:
+    """Return µ, photoelectric share and probability of being counted, by energy in keV, from 0 to
+    ``most_keV``."""
+    energy = np.arange(most_keV + 1.0)
     width = scanner.response.energy_fwhm_511 / FWHM_PER_SIGMA * ELECTRON_REST_KEV
     sigma = np.maximum(width, 0.1) * np.sqrt(np.maximum(energy, 1.0) / ELECTRON_REST_KEV)
     counted = ndtr((uld_keV - energy) / sigma) - ndtr((lld_keV - energy) / sigma)
-    return *crystal_tables(scanner.module.material), np.asarray(counted)
+    return *crystal_tables(scanner.module.material, most_keV), np.asarray(counted)
 
 
-def crystal_tables(material: str) -> tuple[F8, F8]:
-    """Return µ in 1/mm and its photoelectric share at 0, 1 … 511 keV, (512,) each."""
-    above = np.maximum(np.arange(512.0), ABSORBED_BELOW_KEV)
+def crystal_tables(material: str, most_keV: int = 511) -> tuple[F8, F8]:
+    """Return µ in 1/mm and its photoelectric share at 0, 1 … ``most_keV``, (most_keV + 1,) each."""
+    above = np.maximum(np.arange(most_keV + 1.0), ABSORBED_BELOW_KEV)
     over = photo_share(material, above)
     mu = LINEAR_ATTENUATION_PER_MM[material] * relative_attenuation(material, above)
     return mu, over / (1.0 + over)
 
 
-def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int64]:
+def with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int64]:
     """Return a module in the middle of the scanner and its neighbours, nearest first."""
     ring = scanner.ring
     middle = (ring.n_rings // 2) * ring.modules_per_ring
@@ -279,11 +282,11 @@ def _with_neighbours(scanner: Scanner, geometry: Geometry) -> npt.NDArray[np.int
 
 def warm_blocks(scanner: Scanner, geometry: Geometry) -> None:
     """Compile the kernels by tracking one photon and looking up one value."""
-    tables, one = _energy_tables(scanner, 350.0, 650.0), np.ones(1)
+    tables, one = energy_tables(scanner, 350.0, 650.0), np.ones(1)
     size, counts, whole = np.ones(3), np.zeros(1), np.zeros(3 + 512)
     centres, axes = geometry.module_centre_mm[:1], geometry.module_axes[:1]
     about = (centres, axes, size, 0.0, *tables, False, 1.0, 1, 1)
-    counts_from(0.0, 0.0, *about, counts, counts, whole[:3], whole[3:])
+    counts_from(0.0, 0.0, ELECTRON_REST_KEV, *about, counts, counts, whole[:3], whole[3:])
     table, place = np.ones((1, 1, 1), np.float32), np.zeros((1, 2))
     module = np.zeros(1, np.int64)
     lower_by_efficiency(table, table, geometry.module_axes, module, np.ones((1, 3)), place, one)

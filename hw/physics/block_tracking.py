@@ -16,14 +16,12 @@ import numpy as np
 
 from hw.jit import Array, bare_kernel, kernel
 from hw.physics.compton import sample_compton
-from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.photon_kernels import Ray, isotropic, moved, scattered
 from hw.physics.random_numbers import State, exponential, normal, seed_stream, uniform
 
 ABSORBED_BELOW_KEV = 70
 """Such photons do not get 0.2 mm further in LYSO."""
 
-_REST_KEV = ELECTRON_REST_KEV
 _FAR = 1e30
 _CLEAR_MM = 1e-6
 
@@ -43,7 +41,7 @@ class _Blocks(NamedTuple):
 
 
 class _Crystal(NamedTuple):
-    """What a photon of i keV meets: µ in 1/mm and its photoelectric share, (512,) f8 each."""
+    """What a photon of i keV meets: µ in 1/mm and its photoelectric share, each (n,) f8."""
 
     mu_per_mm: Array
     photo: Array
@@ -313,6 +311,7 @@ def _count(along: Array, place: float, half: float, weight: float) -> None:
 def counts_from(
     du: float,
     dv: float,
+    energy_keV: float,
     centres: Array,
     axes: Array,
     size: Array,
@@ -334,16 +333,17 @@ def counts_from(
     Parameters
     ----------
     du, dv : the photons' direction along the first block's u and v; along w it is positive
+    energy_keV : of the photons
     centres : (b, 3) f8, centres of the front faces; axes : (b, 3, 3) f8, rows u, v, w
     size : (3,) f8, width, height and thickness of every block; margin_mm : see above
-    mu_per_mm, photo, counted : (512,) f8 by energy in keV: attenuation, its photoelectric share,
-        the probability that a deposit is read out within the energy window
+    mu_per_mm, photo, counted : (n,) f8 by energy in keV, up to the photons': attenuation, its
+        photoelectric share, the probability that a deposit is read out within the energy window
     monolithic : the place is the energy-weighted mean (True) or that of the largest deposit
     blur_mm : σ of the place as read out
     along_u, along_v : (n,) f8, by place in the block
     depths : (3,) f8, sums of s·a, s·s w and s·s over counted photons: slopes s of the ray along u
         and v, measured place a relative to where the ray meets the face, measured depth w
-    spectrum : (512,) f8, areas by the energy left in the block, keV
+    spectrum : (n,) f8, areas by the energy left in the block, keV
     """
     state = np.empty(2, np.uint64)
     seed_stream(state, np.uint64(seed), np.uint64(0))
@@ -351,20 +351,21 @@ def counts_from(
     crystal = _Crystal(mu_per_mm, photo)
     beam = _beam(du, dv, blocks, margin_mm, photons)
     enters, ways = np.empty(len(centres)), np.empty(len(centres))
+    mu = mu_per_mm[int(energy_keV + 0.5)]
     for i in range(photons):
         face_u, face_v = _aimed_at(beam, i)
         ray = _started(face_u, face_v, beam, blocks)
         total = _cross_all(ray, blocks, enters, ways)
         if total <= 0.0:
             continue
-        chance = -math.expm1(-mu_per_mm[511] * total)
-        way = -math.log(1.0 - uniform(state) * chance) / mu_per_mm[511]
+        chance = -math.expm1(-mu * total)
+        way = -math.log(1.0 - uniform(state) * chance) / mu
         inside, distance = _first_interaction(way, enters, ways)
         ray = moved(ray, distance)
-        deposit = _followed(ray, _REST_KEV, inside, blocks, crystal, monolithic, state)
+        deposit = _followed(ray, energy_keV, inside, blocks, crystal, monolithic, state)
         if deposit.total <= 0.0:
             continue
-        energy_bin = min(int(deposit.total + 0.5), 511)
+        energy_bin = min(int(deposit.total + 0.5), len(spectrum) - 1)
         spectrum[energy_bin] += beam.photon_mm2 * chance
         weight = beam.photon_mm2 * chance * counted[energy_bin]
         if inside == 0:

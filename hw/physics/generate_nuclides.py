@@ -17,7 +17,7 @@ from hw.physics.beta_spectrum import positron_endpoint_keV
 from hw.physics.nuclides import NUCLIDES_PATH
 
 NUCLIDES = (
-    *("C-11", "N-13", "O-15", "F-18", "Na-22", "Cu-64", "Ge-68", "Ga-68", "Rb-82", "Zr-89"),
+    *("C-11", "N-13", "O-15", "F-18", "Na-22", "Cu-64", "Ge-68", "Ga-68", "Rb-82", "Y-86", "Zr-89"),
     *("Tc-99m", "I-124", "I-131", "Lu-177", "At-211", "Ac-225"),
 )
 PACKAGE = "icrp107-database"
@@ -29,8 +29,8 @@ SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.
 SECONDS["y"] = 365.2422 * SECONDS["d"]
 LINE_KINDS = {"gamma": "gamma", "X": "x"}  # the database's word → ours
 ATOMIC_NUMBERS = {
-    "C": 6, "N": 7, "O": 8, "F": 9, "Na": 11, "Cu": 29, "Ge": 32, "Ga": 31, "Rb": 37, "Zr": 40,
-    "Tc": 43, "I": 53, "Lu": 71, "At": 85, "Ac": 89,
+    "C": 6, "N": 7, "O": 8, "F": 9, "Na": 11, "Cu": 29, "Ge": 32, "Ga": 31, "Rb": 37, "Y": 39,
+    "Zr": 40, "Tc": 43, "I": 53, "Lu": 71, "At": 85, "Ac": 89,
 }  # fmt: skip
 
 

@@ -84,8 +84,8 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         return words
 
 
-_FREE = ("calibration", "decay", "motion")
-"""Corrections that do not affect the scale, or are known exactly."""
+_FREE = ("calibration", "decay", "motion", "prompt_gamma")
+"""Corrections that do not affect the scale, are known exactly, or are one nuclide's own."""
 
 
 @dataclass(frozen=True)

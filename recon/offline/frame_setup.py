@@ -44,6 +44,7 @@ class FrameModels:
     factors: list[LineFactor] = field(default_factory=list)
     randoms: LineRate | None = None
     scatter: LineRate | None = None
+    prompt_gamma: LineRate | None = None
     mu: Image | None = None
     span: TimeSelection | None = None
 
@@ -66,15 +67,16 @@ class FrameModels:
         return replace(self, data=alone, randoms=randoms, scatter=None, span=selection)
 
     def rates(self, tally: Tally, part: Counts | None) -> list[LineRate]:
-        """Return randoms and scatter of a selection; of the whole run for None."""
+        """Return randoms, scatter and prompt γ of a selection; of the whole run for None."""
         rates: list[LineRate] = []
         if self.randoms is not None:
             scale = 1.0 if part is None else tally.randoms_scale(part)
             rates.append(ScaledRate(self.randoms, scale))
-        if self.scatter is not None:
-            factor = self.data.delayed_factor
-            scale = 1.0 if part is None else tally.scatter_scale(part, factor)
-            rates.append(ScaledRate(self.scatter, scale))
+        for rate in (self.scatter, self.prompt_gamma):
+            if rate is not None:
+                factor = self.data.delayed_factor
+                scale = 1.0 if part is None else tally.scatter_scale(part, factor)
+                rates.append(ScaledRate(rate, scale))
         return rates
 
     def model(self, rates: list[LineRate], mu: Image | None) -> LineModel:
@@ -95,6 +97,11 @@ class FrameModels:
         lowered = self._sensitivity.image(self.factors, mu)
         ratio = np.divide(lowered, still, out=np.ones_like(still), where=still > 0)
         return np.asarray(moved * ratio, dtype=np.float32)
+
+    def explained_per_s(self, image: Image, mu: Image | None) -> float:
+        """Return the counts per second that an image (emissions/s per voxel) makes by itself."""
+        whole = TimeSelection.frame(0.0, self.data.duration_s)
+        return float((self.sensitivity(whole, mu) * image).sum(dtype=np.float64))
 
     def quick(self, tally: Tally, mu: Image | None, *, psf_fwhm_mm: float = 0.0) -> Image:
         """Return an image of the whole run from few events and iterations, emissions/s per voxel,

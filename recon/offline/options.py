@@ -88,6 +88,7 @@ class ReconOptions:
     decay: bool = _correction("decay", modality="both")
     dead_time: bool = _correction("dead_time", modality="both")
     randoms: bool = _correction("randoms")
+    prompt_gamma: bool = _correction("prompt_gamma")
     normalisation: bool = _correction("normalisation")
     calibration: bool = _correction("calibration")
     block_efficiency: bool = _correction("block_efficiency")

@@ -58,7 +58,7 @@ class EventTerms:
         Crystal efficiencies and geometric factors from the calibration set; 1 without one.
     live_share : ndarray
         Share of the time in which both modules could detect; 1 if unknown.
-    randoms, scatter : ndarray
+    randoms, scatter, prompt_gamma : ndarray
         Rates per second of the line and its time-of-flight bin; 0 if left out.
     """
 
@@ -69,6 +69,7 @@ class EventTerms:
     live_share: F4
     randoms: F4
     scatter: F4
+    prompt_gamma: F4
 
     @property
     def multiplicative(self) -> F4:
@@ -77,8 +78,8 @@ class EventTerms:
 
     @property
     def background(self) -> F4:
-        """r + q, the sum of all additive terms, per second."""
-        return self.randoms + self.scatter
+        """r + q + γ, the sum of all additive terms, per second."""
+        return self.randoms + self.scatter + self.prompt_gamma
 
     @property
     def addend(self) -> F4:
@@ -194,6 +195,7 @@ class RunModel:
             live_share=factor(LiveShare),
             randoms=rate(models.randoms),
             scatter=rate(models.scatter),
+            prompt_gamma=rate(models.prompt_gamma),
         )
 
     def events(self, records: Records | None = None) -> EventList:

@@ -1,4 +1,4 @@
-"""The scatter correction of a run: quick image, estimate, image again.
+"""The scatter correction of a run, and prompt γ with it: quick image, estimate, image again.
 
 The first image still contains scatter; each later one uses the previous estimate. Scatter depends
 on the activity only through integrals over the object, and its scale is fitted to the data, so a
@@ -21,9 +21,15 @@ from recon.offline.event_preparation import thinned
 from recon.offline.frame_counts import Counts, Tally
 from recon.offline.frame_setup import FrameModels
 from recon.offline.options import ReconOptions
+from recon.offline.prompt_gamma_step import (
+    prompt_gamma_alone,
+    prompt_gammas,
+    tell_prompt_gamma,
+)
 from recon.scatter import (
     EnergyScatter,
     EnergyWindow,
+    PromptGammas,
     ScatterError,
     ScatterRate,
     SingleScatter,
@@ -31,6 +37,7 @@ from recon.scatter import (
     estimate_scatter,
 )
 from recon.scatter.quick_image import PSF_FWHM_MM
+from recon.scatter.rate import settled
 
 Progress = Callable[[float], None]
 """Called with the share (0..1) that is done."""
@@ -47,6 +54,8 @@ ROUNDS = 4
 """The first image holds all scatter, the second lacks some of the activity; from the fourth on the
 estimate changes by 1 % (``share_by_round`` in the metadata; docs/recon_scatter.md)."""
 
+NOT_BY_ENERGIES = "scatter = energy was asked for, but energies do not tell scatter from prompt γ"
+
 
 def scatter_rate(
     models: FrameModels,
@@ -55,7 +64,26 @@ def scatter_rate(
     done: Corrections,
     progress: Progress = lambda share: None,
 ) -> None:
-    """Put the run's scatter into ``models``, if wanted and possible."""
+    """Put the run's scatter and prompt γ into ``models``, if wanted and possible."""
+    models.prompt_gamma = None
+    gammas = prompt_gammas(models, tally, options, done)
+    _scatter(models, tally, options, done, progress, gammas)
+    if gammas is None:
+        return
+    if models.prompt_gamma is None:
+        prompt_gamma_alone(models, tally, gammas, done)
+    else:
+        tell_prompt_gamma(models, tally, done)
+
+
+def _scatter(
+    models: FrameModels,
+    tally: Tally,
+    options: ReconOptions,
+    done: Corrections,
+    progress: Progress,
+    gammas: PromptGammas | None,
+) -> None:
     if options.scatter == "none":
         done.leave("scatter", "not wanted")
         return
@@ -72,11 +100,15 @@ def scatter_rate(
         simulation = SingleScatter(
             models.system, models.mu, window, threads=models.threads, stopped=models.stopped
         )
-        by_energies = options.scatter == "energy"
-        estimate = _by_energies if by_energies else _simulated
-        about = estimate(models, tally, simulation, progress)
+        by_energies = options.scatter == "energy" and gammas is None
+        if by_energies:
+            about = _by_energies(models, tally, simulation, progress)
+        else:
+            about = _simulated(models, tally, simulation, progress, gammas)
+            if options.scatter == "energy":
+                about["note"] = "; ".join(filter(None, (NOT_BY_ENERGIES, about.get("note"))))
     except ScatterError as error:
-        models.scatter = None
+        models.scatter = models.prompt_gamma = None
         done.miss("scatter", str(error))
         return
     note = f"; {about['note']}" if about.get("note") else ""
@@ -116,28 +148,42 @@ def moved_share(images: list[Image], grid: ImageGrid) -> float:
 
 
 def _simulated(
-    models: FrameModels, tally: Tally, simulation: SingleScatter, progress: Progress
+    models: FrameModels,
+    tally: Tally,
+    simulation: SingleScatter,
+    progress: Progress,
+    gammas: PromptGammas | None = None,
 ) -> dict[str, Any]:
     """Set the estimate of ``ROUNDS`` rounds of image and simulation; return facts about it."""
     data = models.data
     every = max(1, -(-tally.run.prompts // TAIL_EVENTS))
     found: ScatterRate | None = None
+    gamma: ScatterRate | None = None
     shares: list[float] = []
     for done in range(ROUNDS):
         progress(done / ROUNDS)
+        image = models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM)
+        trues_per_s = None
+        if gammas is not None:  # many γ miss the image: it does not explain all that is left
+            trues_per_s = models.explained_per_s(image, models.mu)
+            gamma = gammas.rate(settled(image, found), models.factors)
         found = estimate_scatter(
             models.model([], None),
-            models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM),
+            image,
             simulation.mu,
             thinned(data.prompts(), every),
             duration_s=data.duration_s / every,
             randoms=models.randoms,
+            gamma=gamma,
             simulation=simulation,
             previous=found,
+            trues_per_s=trues_per_s,
             threads=models.threads,
             stopped=models.stopped,
         )
         models.scatter = found
+        if gamma is not None:
+            models.prompt_gamma = gamma = gamma.scaled(found.gamma_scale)
         shares.append(found.about.get("share_of_prompts", 0.0))
     return {} if found is None else found.about | {"share_by_round": shares}
 

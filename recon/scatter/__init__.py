@@ -1,5 +1,6 @@
 """Scatter correction for PET: simulation scaled to the tails, and by energies."""
 
+from recon.scatter.cascades import PromptGammas
 from recon.scatter.detector import EnergyWindow, ScatterError
 from recon.scatter.energies import EnergyRate, EnergyScatter, estimate_energy_scatter
 from recon.scatter.estimate import estimate_scatter
@@ -10,6 +11,7 @@ __all__ = [
     "EnergyRate",
     "EnergyScatter",
     "EnergyWindow",
+    "PromptGammas",
     "ScatterError",
     "ScatterOptions",
     "ScatterRate",

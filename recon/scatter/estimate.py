@@ -8,7 +8,10 @@ Image and estimate depend on each other: subtracting too much scatter leaves the
 which gives too little scatter next, and so on. The amount is solved for, not iterated: the image
 explains the prompts less randoms and the scatter subtracted from them, T counts, and has S counts
 of scatter in the simulation; trues and scatter in the proportion T : S must add up to the prompts
-less randoms, so that the scale is (prompts − randoms)/(T + S). As to the shape, each simulation
+less randoms, so that the scale is (prompts − randoms)/(T + S). Prompt γ
+(:mod:`recon.scatter.cascades`) are simulated from the same image: G counts of them have a scale of
+their own, since pairs and single photons may be detected by a few per cent more or less than the
+model has it, and the tails are fitted with that G. As to the shape, each simulation
 after the first uses the mean of the image and of the ``previous`` one's input times its scale,
 which damps the oscillation (docs/recon_scatter.md).
 """
@@ -31,7 +34,7 @@ from recon.scatter.mixture import Mixture, energy_counts, fit_mixture
 from recon.scatter.rate import ScatterRate, counted_per_s, settled
 from recon.scatter.simulation import ScatterOptions, SingleScatter
 from recon.scatter.spectra import scattered_energies, window_edges
-from recon.scatter.tails import TailFit, fit_tails, object_mask
+from recon.scatter.tails import GAMMA_ERROR, TailFit, Tails, object_mask, tails_of
 
 TAIL_ERROR = 0.09
 """Relative error of the tails' scale beside that of counting: 3 % too much was found with a
@@ -50,6 +53,13 @@ BEYOND_ERROR = 0.25
 REACHES_BEYOND = 0.3
 """Share of the µ map's mean slice: if the first or last slice holds more, the object continues."""
 
+GAMMA_OVER_PAIRS_ERROR = 0.05
+"""Of prompt γ over back-to-back pairs in the detection model: with the true activity of an emulated
+cylinder the γ were 1.00 and the pairs 1.06 of the truth (docs/recon_prompt_gamma.md)."""
+
+MOST_GAMMA = 0.95
+"""Of the prompts less randoms; the rest is left for trues and scatter."""
+
 MOST_RELATIVE_ERROR = 0.25
 """A scale less certain than this is not used."""
 
@@ -67,6 +77,7 @@ def estimate_scatter(
     duration_s: float,
     window: EnergyWindow | None = None,
     randoms: LineRate | None = None,
+    gamma: ScatterRate | None = None,
     options: ScatterOptions | None = None,
     simulation: SingleScatter | None = None,
     previous: ScatterRate | None = None,
@@ -85,6 +96,8 @@ def estimate_scatter(
     duration_s : live seconds that ``prompts`` cover
     window : the run's energy window; by default the preset's
     randoms : their rate on the same lines, or None
+    gamma : prompt γ, of ``settled(activity, previous)``; to be scaled by ``gamma_scale`` of what is
+        returned. The energies then do not help: they tell γ from annihilation photons badly
     simulation : one for the same µ map, kept from an earlier estimate; saves half the time
     previous : the estimate that ``activity`` was reconstructed with, if any: see above
     trues_per_s : what ``activity`` explains of the prompts; by default all but the randoms and the
@@ -112,23 +125,70 @@ def estimate_scatter(
         return replace(single, about=about)
     tally = _Tally(prompts, window_edges(simulation.window), duration_s)
     mask = object_mask(mu, activity, system)
-    fit = fit_tails(
-        single, mask, tally, duration_s=duration_s, randoms=randoms, locate=model.locate,
-        threads=threads,
+    tails = tails_of(
+        single, mask, tally, duration_s=duration_s, randoms=randoms, gamma=gamma,
+        locate=model.locate, threads=threads,
     )  # fmt: skip
-    mixture = _by_energies(tally, fit, simulation, activity)
+    left = (tally.count - tails.all_randoms) / duration_s
+    if trues_per_s is None:
+        trues_per_s = left - (0.0 if previous is None else counted_per_s(previous))
+    in_image = float(activity.sum(dtype=np.float64) / shown.sum(dtype=np.float64))
+    of_image, gamma_scale = _solved(
+        left * duration_s,
+        (trues_per_s * in_image + counted_per_s(single)) * duration_s,
+        0.0 if gamma is None else counted_per_s(gamma) * duration_s,
+        tails,
+    )
+    single = replace(single, gamma_scale=gamma_scale)
+    fit = tails.fit(gamma_scale)
+    mixture = None if gamma is not None else _by_energies(tally, fit, simulation, activity)
     fit = replace(fit, relative_error=math.hypot(fit.relative_error, TAIL_ERROR))
     scales = _by_tails(fit) + _by_mixture(mixture, single, duration_s)
     counts = previous is not None or not scales  # an image that holds scatter tells less
     if counts and tally.count and simulation.with_multiple and not reaches_beyond(mu):
-        left = (tally.count - fit.all_randoms) / duration_s
-        if trues_per_s is None:
-            trues_per_s = left - (0.0 if previous is None else counted_per_s(previous))
-        in_image = float(activity.sum(dtype=np.float64) / shown.sum(dtype=np.float64))
         error = FIRST_ERROR if previous is None else SIMULATED_ERROR
-        scales += _solved(single, trues_per_s * in_image, left, error)
+        scales += [_Choice(of_image, of_image * error, "simulation")] if trues_per_s > 0.0 else []
     choice = _choice(scales, fit)
     return _scaled(single, simulation, choice, fit, tally)
+
+
+def solved_scale(left_per_s: float, trues_per_s: float, background_per_s: float) -> float:
+    """Return the scale at which trues and what is simulated, in this proportion, add up.
+
+    left_per_s : prompts less randoms, per second; 1 is returned where nothing is known
+    """
+    both = max(trues_per_s, 0.0) + background_per_s
+    return left_per_s / both if both > 0.0 and left_per_s > 0.0 else 1.0
+
+
+def _solved(left: float, both: float, gamma: float, tails: Tails) -> tuple[float, float]:
+    """Return the scales of an image's trues and scatter, and of its prompt γ.
+
+    Together they must add up to ``left``, prompts less randoms. Two things tell how much of it is
+    γ: that both scales are the same, as far as the detection model holds for pairs and for single
+    photons alike, and the tails, which hold little else where there are many. What noise leaves
+    outside the object is attenuated less: it makes many trues and few γ. The two are averaged with
+    1/σ².
+
+    both : trues and scatter in the simulation; gamma : prompt γ in it, 0 without
+    """
+    same = solved_scale(left, both, gamma)
+    if gamma <= 0.0 or both <= 0.0:
+        return same, same
+    of_same = _Choice(same, same * GAMMA_OVER_PAIRS_ERROR * both / (both + gamma), "simulation")
+    scatter, gammas = float(tails.scatter.sum()), float(tails.gamma.sum())
+    seen, random = float(tails.seen.sum()), float(tails.random.sum())
+    least = gammas - gamma * scatter / both  # γ moved from all lines to the tails changes scatter
+    by_tails = (seen - random - left * scatter / both) / least if least > 0.0 else 0.0
+    scale = same
+    if by_tails > 0.0:
+        unsure = (seen**0.5, TAIL_ERROR * same * scatter, GAMMA_ERROR * by_tails * gammas)
+        of_tails = _Choice(by_tails, math.hypot(*unsure) / least, "tails")
+        both_ways = (of_same, of_tails)
+        weight = [one.sigma**-2.0 for one in both_ways]
+        scale = float(np.average([one.scale for one in both_ways], weights=weight))
+    scale = min(scale, MOST_GAMMA * left / gamma)
+    return (left - scale * gamma) / both, scale
 
 
 def reaches_beyond(mu: Image) -> bool:
@@ -177,19 +237,6 @@ def _by_mixture(mixture: Mixture | None, single: ScatterRate, duration_s: float)
         return []
     scale = scaled_by(single, mixture, duration_s).scale
     return [_Choice(scale, scale * mixture.relative_error, "energies")]
-
-
-def _solved(
-    single: ScatterRate, trues_per_s: float, left_per_s: float, error: float
-) -> list[_Choice]:
-    """Return the scale at which trues and simulated scatter, in this proportion, add up.
-
-    left_per_s : prompts less randoms, per second
-    """
-    if trues_per_s <= 0.0:
-        return []
-    scale = left_per_s / (trues_per_s + counted_per_s(single))
-    return [_Choice(scale, scale * error, "simulation")]
 
 
 def _choice(scales: list[_Choice], fit: TailFit) -> _Choice:

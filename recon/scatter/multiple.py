@@ -72,7 +72,7 @@ def scattered_pairs(
     chains : decays followed, for each of the two kinds
     check : called regularly; may raise to stop
     """
-    lit, matter = (_cubes(image, system.grid) for image in (activity, mu))
+    lit, matter = (cubes(image, system.grid) for image in (activity, mu))
     sums = np.cumsum(lit.values, dtype=np.float64)
     n = system.scanner.n_modules
     once, again = np.zeros((_PARTS, n, n)), np.zeros((_PARTS, n, n))
@@ -125,7 +125,7 @@ def smooth_ratio(system: ReconSystem, rows: npt.NDArray[np.int64], over: F8, und
     return np.asarray(ratio + smooth(over - ratio * under) / below)
 
 
-def _cubes(image: Image, grid: ImageGrid) -> CoarseImage:
+def cubes(image: Image, grid: ImageGrid) -> CoarseImage:
     """Return an image in cubes of at most ``CELL_MM``, with a border of zeros."""
     across = max(n * size for n, size in zip(grid.shape, grid.voxel_mm, strict=True))
     coarse = coarse_image(image, grid, min(CELL_MM, across / CELLS_ACROSS))
@@ -138,21 +138,31 @@ def _cubes(image: Image, grid: ImageGrid) -> CoarseImage:
     return CoarseImage(np.ascontiguousarray(values), np.full(3, side), coarse.origin_mm)
 
 
-def _by_energy(response: BlockResponse) -> tuple[F8, float, float]:
-    """Return the kernel's table over energy, its first energy, and its rows per keV."""
+def least_counted_keV(response: BlockResponse) -> float:
+    """Return the least energy of which photons are counted at all."""
     every = np.linspace(60.0, ELECTRON_REST_KEV, 1000)
-    least = float(every[np.argmax(response.recorded_share(every) > 1e-3)])
-    energy = np.linspace(least, ELECTRON_REST_KEV, _ROWS)
+    return float(every[np.argmax(response.recorded_share(every) > 1e-3)])
+
+
+def collision_norm(energy_keV: F8) -> F8:
+    """Return 2 / ∫ dσ/dΩ in units of r_e², which the kernels' angular density is divided by."""
     cosine = np.linspace(-1.0, 1.0, 401)
-    density = np.array([klein_nishina(cosine, float(e)) for e in energy])
+    density = np.array([klein_nishina(cosine, float(e)) for e in energy_keV])
     total = 2 * np.pi * np.trapezoid(density, cosine, axis=1)
     # the kernel's density is in units of r_e²/2, which is klein_nishina's forward value over 2
     unit = klein_nishina(np.ones(1), ELECTRON_REST_KEV)[0] / _CLASSICAL_UNITS
+    return np.asarray(unit / total)
+
+
+def _by_energy(response: BlockResponse) -> tuple[F8, float, float]:
+    """Return the kernel's table over energy, its first energy, and its rows per keV."""
+    least = least_counted_keV(response)
+    energy = np.linspace(least, ELECTRON_REST_KEV, _ROWS)
     columns = (
         response.recorded_share(energy),
         attenuation_scale(energy),
         response.attenuation_per_mm(energy),
-        unit / total,
+        collision_norm(energy),
     )
     table = np.ascontiguousarray(np.stack(columns, axis=1))
     return table, least, (_ROWS - 1) / (ELECTRON_REST_KEV - least)

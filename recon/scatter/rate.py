@@ -34,6 +34,7 @@ class ScatterRate:
     scale : α, the factor on the table
     about : for the image's metadata: method, scale, scatter_fraction, note and more
     activity : the image it was simulated from, if kept for the next estimate
+    gamma_scale : the scale of the prompt γ simulated from the same image
     """
 
     system: ReconSystem
@@ -42,6 +43,7 @@ class ScatterRate:
     scale: float = 1.0
     about: dict[str, Any] = field(default_factory=dict)
     activity: Image | None = None
+    gamma_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.scale) and 0.0 <= self.scale < 100.0):

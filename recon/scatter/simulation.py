@@ -40,6 +40,7 @@ from hw.physics.constants import ELECTRON_REST_KEV
 from recon.core.grid import Image
 from recon.core.mu_map import check_mu
 from recon.core.scanner_tables import ReconSystem
+from recon.core.tof import TofModel
 from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
 from recon.scatter.multiple import MOST_MODULES, scattered_pairs, smooth_ratio
 from recon.scatter.points import CoarseImage, coarse_image, scatter_points
@@ -167,7 +168,7 @@ class SingleScatter:
         each = self.samples.per_module
         rates *= system.detection.crystal_area_mm2**2
         shaped = rates.reshape(len(self.samples.rows), each, each, n_offsets)
-        return ScatterTable(self.samples, self._in_tof_bins(shaped), OFFSET_BIN_MM)
+        return ScatterTable(self.samples, in_tof_bins(shaped, system.tof), OFFSET_BIN_MM)
 
     def _more(self, rates: F8, activity: Image) -> F8:
         """Return all scatter over the integral, for each pair of samples, (pairs, 1).
@@ -266,15 +267,6 @@ class SingleScatter:
         )
         return np.ascontiguousarray(np.stack(columns, axis=1)), least
 
-    def _in_tof_bins(self, rates: F8) -> F4:
-        tof = self.system.tof
-        if tof is None:
-            return rates.astype(np.float32)
-        blurred = ndimage.gaussian_filter1d(
-            rates, tof.sigma_mm / OFFSET_BIN_MM, axis=-1, mode="constant", truncate=tof.n_sigmas
-        )
-        return np.asarray(blurred * (tof.bin_mm / OFFSET_BIN_MM), dtype=np.float32)
-
     def _check(self) -> None:
         if self._stopped():
             raise ScatterStopped
@@ -292,6 +284,17 @@ class SingleScatter:
             return
         with ThreadPoolExecutor(self._threads) as pool:
             list(pool.map(one, range(_CHUNKS)))
+
+
+def in_tof_bins(rates: F8, tof: TofModel | None) -> F4:
+    """Return rates over offsets (the last axis), blurred and per TOF bin; or without TOF as they
+    are."""
+    if tof is None:
+        return rates.astype(np.float32)
+    blurred = ndimage.gaussian_filter1d(
+        rates, tof.sigma_mm / OFFSET_BIN_MM, axis=-1, mode="constant", truncate=tof.n_sigmas
+    )
+    return np.asarray(blurred * (tof.bin_mm / OFFSET_BIN_MM), dtype=np.float32)
 
 
 def _sample_pairs(samples: DetectorSamples) -> tuple[npt.NDArray[np.int64], ...]:

@@ -7,9 +7,10 @@ simulated scatter expected on the tail lines of module pair k, α maximises the 
 
     Σ_k S_k (n_k / (α S_k + R_k) − 1) = 0,     1/σ_α² = Σ_k S_k² / (α S_k + R_k)
 
-σ is raised by √(χ²/dof) if the pairs vary more than Poisson statistics allow. Which lines are tails
-is decided line by line, from the µ map and the activity dilated by ``MARGIN_MM``; the expectation
-on them is summed over quasi-random lines between the modules.
+Prompt γ, if there are any, are known and count with the randoms. σ is raised by √(χ²/dof) if the
+pairs vary more than Poisson statistics allow. Which lines are tails is decided line by line, from
+the µ map and the activity dilated by ``MARGIN_MM``; the expectation on them is summed over
+quasi-random lines between the modules.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ TIMES_EVERY = 16
 
 Locate = Callable[[Records], LocatedEvents]
 
+GAMMA_ERROR = 0.03
+"""Relative error of the prompt γ that are known, which the tails' scatter bears."""
+
 
 @dataclass(frozen=True)
 class TailFit:
@@ -71,6 +75,28 @@ def object_mask(mu: Image, activity: Image, system: ReconSystem) -> Image:
     return np.asarray(outside <= MARGIN_MM if body.any() else body, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class Tails:
+    """Counts on tail lines of each module pair, (modules²,) f8: prompts, and what is expected.
+
+    all_randoms : on all lines
+    """
+
+    seen: F8
+    scatter: F8
+    random: F8
+    gamma: F8
+    all_randoms: float
+
+    def fit(self, gamma_scale: float = 1.0) -> TailFit:
+        """Return the scale at which the scatter explains the prompts."""
+        gamma = gamma_scale * self.gamma
+        found = solve(self.seen, self.scatter, self.random + gamma)
+        unsure = GAMMA_ERROR * float(gamma.sum()) / max(found.scale * found.scatter, 1e-300)
+        error = math.hypot(found.relative_error, unsure)
+        return replace(found, relative_error=error, all_randoms=self.all_randoms)
+
+
 def fit_tails(
     rate: ScatterRate,
     mask: Image,
@@ -83,12 +109,32 @@ def fit_tails(
 ) -> TailFit:
     """Return the scale at which ``rate`` explains the prompts on lines that miss ``mask``.
 
+    Parameters are those of :func:`tails_of`.
+    """
+    return tails_of(
+        rate, mask, prompts, duration_s=duration_s, randoms=randoms, locate=locate, threads=threads
+    ).fit()
+
+
+def tails_of(
+    rate: ScatterRate,
+    mask: Image,
+    prompts: Iterable[Records],
+    *,
+    duration_s: float,
+    randoms: LineRate | None,
+    gamma: ScatterRate | None = None,
+    locate: Locate | None = None,
+    threads: int = 1,
+) -> Tails:
+    """Return what lines that miss ``mask`` hold.
+
     Parameters
     ----------
     mask : 1 where the object may be
     prompts : chunks of ``COINCIDENCE`` records
     duration_s : live seconds that ``prompts`` cover
-    randoms : their rate on the same lines, or None
+    randoms, gamma : rates of randoms and prompt γ on the same lines, or None
     locate : returns where records' lines run in the mask's frame, by their times if the object
         moves; default: where the crystals are
     """
@@ -97,11 +143,12 @@ def fit_tails(
     where = locate or partial(_at_rest, system)
     try:
         seen, times_ps = _measured(system, projector, mask, prompts, where)
-        scatter, random, everywhere = _expected(rate, projector, mask, randoms, where, times_ps)
+        others = (randoms, gamma)
+        parts, everywhere = _expected(rate, projector, mask, others, where, times_ps)
     finally:
         projector.close()
-    found = solve(seen, scatter * duration_s, random * duration_s)
-    return replace(found, all_randoms=everywhere * duration_s)
+    scatter, random, gammas = parts * duration_s
+    return Tails(seen, scatter, random, gammas, everywhere * duration_s)
 
 
 def solve(seen: F8, scatter: F8, random: F8) -> TailFit:
@@ -154,15 +201,19 @@ def _expected(
     rate: ScatterRate,
     projector: Projector,
     mask: Image,
-    randoms: LineRate | None,
+    others: tuple[LineRate | None, ScatterRate | None],
     locate: Locate,
     times_ps: I8,
-) -> tuple[F8, F8, float]:
-    """Return scatter and randoms per second on tail lines of each module pair, (modules²,), and
-    randoms on all lines."""
+) -> tuple[F8, float]:
+    """Return scatter, randoms and prompt γ per second on tail lines, (3, modules²), and randoms on
+    all lines.
+
+    others : rates of randoms and of prompt γ, or None
+    """
+    randoms, gamma = others
     system = rate.system
     modules, each = system.scanner.n_modules, system.scanner.crystals_per_module
-    scatter, random = np.zeros(modules**2), np.zeros(modules**2)
+    scatter, random, gammas = np.zeros((3, modules**2))
     sampled, whole = np.zeros(modules**2), np.zeros(modules**2)
     rng = np.random.default_rng(4)
     for lines in sampled_lines(system, samples=LINES):
@@ -172,13 +223,16 @@ def _expected(
         tail = _misses(projector, mask, located)
         sampled += np.bincount(pair, minlength=modules**2)
         scatter += np.bincount(pair[tail], rate.of_lines(a[tail], b[tail]), modules**2)
+        if gamma is not None:
+            gammas += np.bincount(pair[tail], gamma.of_lines(a[tail], b[tail]), modules**2)
         if randoms is not None:
             records = pair_records(a, b)
             values = randoms.of_records(records, located) / system.tof_share
             random += np.bincount(pair, values * tail, modules**2)
             whole += np.bincount(pair, values, modules**2)
     stands_for = each**2 / np.maximum(sampled, 1.0)
-    return scatter * stands_for, random * stands_for, float((whole * stands_for).sum())
+    parts = np.array([scatter, random, gammas]) * stands_for
+    return parts, float((whole * stands_for).sum())
 
 
 def _misses(projector: Projector, mask: Image, located: LocatedEvents) -> npt.NDArray[np.bool_]:

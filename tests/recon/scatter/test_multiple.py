@@ -16,7 +16,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.scatter import EnergyWindow, ScatterOptions, SingleScatter
 from recon.scatter.detector import BlockResponse
 from recon.scatter.multiple import scattered_pairs, smooth_ratio
-from recon.scatter.multiple_kernels import _drawn_depth, _stopped
+from recon.scatter.photon_kernels import drawn_depth, stopped
 from recon.scatter.samples import crystal_weights, mean_weights
 from recon.scatter.single_kernels import slab_depth_mm
 
@@ -59,8 +59,8 @@ def test_single_scatter_by_chains_is_that_by_integration(
 def drawn_at_a_slant(table: np.ndarray, mu: float, incidence: float, out: np.ndarray) -> None:
     state = np.full(1, 7, np.uint64)
     for i in range(out.shape[0]):
-        out[i, 0] = _drawn_depth(table, 15.0, state)
-        out[i, 1] = _stopped(table, mu, 15.0, out[i, 0], incidence)
+        out[i, 0] = drawn_depth(table, 15.0, state)
+        out[i, 1] = stopped(table, mu, 15.0, out[i, 0], incidence)
 
 
 @pytest.mark.parametrize("incidence", [1.0, 0.6, 0.3])

@@ -10,8 +10,8 @@ import pytest
 from emulator.config import EmulatorConfig
 from emulator.engines.decay_engine import DecayEngine
 from emulator.engines.prepare import prepare
-from emulator.physics.cascades import SCHEMES, decay_modes, is_delayed
 from emulator.physics.emission import emitted_lines
+from hw.physics.cascades import SCHEMES, decay_modes, is_delayed
 from hw.physics.nuclides import load_nuclide, nuclide_names
 from hw.wire.truth_layout import ANNIHILATION, LINE
 

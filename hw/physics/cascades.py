@@ -10,11 +10,13 @@ internal conversion (below 1 %).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
+from hw.physics.constants import ELECTRON_REST_KEV
 from hw.physics.nuclides import Line, Nuclide
 
 Follows = Mapping[float, float]
@@ -44,6 +46,35 @@ _SE_1325 = {722.78: 0.869, 602.73: 0.869, 1325.51: 0.131}  # Te-124, 1325 keV, b
 _KR_1475 = {698.37: 0.62, 776.52: 0.62}  # Kr-82, 1475 keV: the rest goes to the ground state
 _KR_2172 = {1395.14: 1.0, 776.52: 1.0}  # Kr-82, 2172 keV
 
+
+def _then(*ways: tuple[float, float, Follows]) -> Follows:
+    """Return what follows a level that is left so: (share, line, what follows the next level)."""
+    found: dict[float, float] = {}
+    for share, line_keV, below in ways:
+        for energy, photons in ((line_keV, 1.0), *below.items()):
+            found[energy] = found.get(energy, 0.0) + share * photons
+    return MappingProxyType(found)
+
+
+# Sr-86, levels in keV; the shares are those of the lines' intensities in ICRP 107
+_SR_1077 = {1076.63: 1.0}
+_SR_1854 = _then((0.567, 777.37, _SR_1077), (0.433, 1854.38, _NOTHING))
+_SR_2230 = _then((1.0, 1153.05, _SR_1077))
+_SR_2482 = _then((1.0, 627.72, _SR_1854))
+_SR_2673 = _then((0.944, 443.13, _SR_2230), (0.056, 190.8, _SR_2482))
+_SR_2878 = _then((0.697, 1024.04, _SR_1854), (0.303, 1801.7, _SR_1077))
+_SR_2997 = _then((0.741, 1920.72, _SR_1077), (0.174, 515.18, _SR_2482), (0.085, 767.63, _SR_2230))
+_SR_3056 = _then((0.524, 382.86, _SR_2673), (0.476, 826.02, _SR_2230))
+_SR_3185 = _then(
+    (0.728, 703.33, _SR_2482), (0.164, 307.0, _SR_2878), (0.059, 187.87, _SR_2997),
+    (0.049, 955.35, _SR_2230),
+)  # fmt: skip
+_SR_3317 = _then((0.666, 835.67, _SR_2482), (0.334, 644.82, _SR_2673))
+_SR_BELOW_3318 = (
+    *(_SR_3317, _SR_3185, _SR_3056, _SR_2997, _SR_2878, _SR_2673, _SR_2482, _SR_2230, _SR_1854),
+    _SR_1077,
+)
+
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
         # 544 keV → 1275 keV level
@@ -54,6 +85,9 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         "Ga-68": Scheme(({1077.34: 1.0}, _NOTHING)),
         # 1202, 1901, 2602 keV → levels at 2172, 1475, 777 keV; 3382 keV → ground state
         "Rb-82": Scheme((_KR_2172, _KR_1475, {776.52: 1.0}, _NOTHING)),
+        # to levels of Sr-86 from 3.9 MeV down to 1077 keV; the four weak branches above 3317 keV
+        # (3 % of the positrons) by the line that nearly all decays end with
+        "Y-86": Scheme((*((_SR_1077,) * 4), *_SR_BELOW_3318)),
         # 895 keV → Y-89m (15.7 s), whose 909 keV photon therefore belongs to no pair
         "Zr-89": Scheme((_NOTHING,), delayed_keV=(909.15,)),
         # 803, 1529, 2167 keV → levels at 1325, 603 keV and ground state; captures with the
@@ -130,3 +164,38 @@ def _rest(modes: list[Mode], lines: list[Line]) -> Mode:
             given[line] += mode.probability * photons
     left = [(line, (line.intensity - given[line]) / probability) for line in lines]
     return Mode(probability, -1, tuple((line, max(0.0, p)) for line, p in left))
+
+
+class PhotonPair(NamedTuple):
+    """Two photons of one decay in independent directions; keV, and how often per positron."""
+
+    one_keV: float
+    other_keV: float
+    per_positron: float
+
+
+def photon_pairs(nuclide: Nuclide, *, least_keV: float, most_keV: float) -> list[PhotonPair]:
+    """Return the pairs of prompt photons, at least one of them a γ, with energies in this range.
+
+    Each of the two annihilation photons makes a pair with each γ of the decay, and the γ of a
+    cascade make pairs with each other, also after capture. The two annihilation photons themselves
+    are left out: they are back to back. Directions of γ of one cascade are taken as independent.
+    """
+    if nuclide.beta_plus_fraction <= 0.0:
+        return []
+    lines = [
+        x
+        for x in nuclide.lines
+        if x.kind == "gamma" and least_keV <= x.energy_keV <= most_keV
+        and not is_delayed(nuclide, x)
+    ]  # fmt: skip
+    found: dict[tuple[float, float], float] = {}
+    for mode in decay_modes(nuclide, lines):
+        photons = [(line.energy_keV, n) for line, n in mode.lines if n > 0.0]
+        pairs = list(itertools.combinations(photons, 2))
+        if mode.positron >= 0:
+            pairs += [((ELECTRON_REST_KEV, 2.0), photon) for photon in photons]
+        for (one_keV, n), (other_keV, m) in pairs:
+            key = (one_keV, other_keV)
+            found[key] = found.get(key, 0.0) + mode.probability * n * m
+    return [PhotonPair(*key, n / nuclide.beta_plus_fraction) for key, n in found.items()]

@@ -1,0 +1,187 @@
+"""Prompt γ: coincidences of two photons of one decay that are not back to back.
+
+With or instead of a positron some nuclides emit γ at once. Where such a γ, or what it leaves in the
+crystal by Compton scatter, lies in the energy window and is paired with an annihilation photon or
+another γ of the decay, the line means nothing. With A(x) positrons per second at x, u_E(a) the
+probability that a photon of E sent from x in a random direction is counted per mm² of module a, and
+y the pairs of two energies per positron (:func:`hw.physics.cascades.photon_pairs`), the modules a
+and b count per mm⁴ and second
+
+    Σ_x A(x) Σ_pairs y [ u_1(a) u_2(b) + u_2(a) u_1(b) ]
+
+u holds the flight without scatter and up to ``MOST_COLLISIONS`` collisions in the object. Pairs of
+photons are drawn at random, and followed as those of multiple scatter are: at each collision the
+probability to be counted in every module is added in full (:mod:`recon.scatter.multiple`).
+
+The rate is absolute: it follows from the image, has the unit of the scatter's, and is multiplied
+with the same factors. Within a module pair crystals differ only by what the block's edge counts.
+With several photons of a decay in the window, the sorter's policy *all* is assumed, which keeps
+every pair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.arrays import F8
+from hw.physics.cascades import PhotonPair, photon_pairs
+from hw.physics.compton import attenuation_scale
+from hw.physics.constants import ELECTRON_REST_KEV
+from hw.physics.gamma_efficiency import MOST_KEV, NODES_KEV, relative_efficiency
+from hw.physics.nuclides import Nuclide
+from recon.core.grid import Image
+from recon.core.mu_map import check_mu
+from recon.core.scanner_tables import ReconSystem
+from recon.lines.model import LineFactor
+from recon.scatter.cascade_kernels import follow_cascades
+from recon.scatter.detector import BlockResponse, EnergyWindow, ScatterError
+from recon.scatter.multiple import MOST_MODULES, collision_norm, cubes, least_counted_keV
+from recon.scatter.rate import ScatterRate
+from recon.scatter.samples import detector_samples
+from recon.scatter.simulation import OFFSET_BIN_MM, ScatterStopped, ScatterTable, in_tof_bins
+
+MOST_COLLISIONS = 3
+CHAINS = 200_000
+LEAST_PER_POSITRON = 1e-3
+"""With fewer γ pairs per positron, of which at most some per cent are counted, nothing is lost by
+leaving them out."""
+
+_ROWS = 1024
+_PARTS = 16
+
+
+@dataclass(frozen=True)
+class PromptGammas:
+    """The simulation for one nuclide, µ map and energy window; make it with :meth:`of`.
+
+    pairs : photons that come together
+    """
+
+    system: ReconSystem
+    mu: Image
+    response: BlockResponse
+    pairs: tuple[PhotonPair, ...]
+    chains: int = CHAINS
+    threads: int = 1
+    stopped: Callable[[], bool] = lambda: False
+
+    @classmethod
+    def of(
+        cls,
+        system: ReconSystem,
+        mu: Image,
+        window: EnergyWindow,
+        pairs: Sequence[PhotonPair],
+        *,
+        chains: int = CHAINS,
+        threads: int = 1,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> PromptGammas:
+        """Return the simulation.
+
+        Parameters
+        ----------
+        mu : 1/mm at 511 keV on the system's grid
+        pairs : see :meth:`pairs_of`
+        chains : pairs followed
+
+        Raises
+        ------
+        ScatterError
+            for a scanner of more modules than can be combined; ``MuMapError`` for the µ map.
+        """
+        if system.scanner.n_modules > MOST_MODULES:
+            raise ScatterError(
+                f"{system.scanner.n_modules} modules: prompt γ are simulated for at most "
+                f"{MOST_MODULES}; reconstruct without (--no-prompt-gamma) and mind the level"
+            )
+        system.grid.check(mu, what="µ map")
+        check_mu(mu)
+        response = BlockResponse.of(system.scanner, window, system.detection.efficiency)
+        return cls(system, mu, response, tuple(pairs), chains, threads, stopped)
+
+    @staticmethod
+    def pairs_of(system: ReconSystem, window: EnergyWindow, nuclide: Nuclide) -> list[PhotonPair]:
+        """Return a nuclide's photons that come together and may be counted; none if too rare."""
+        response = BlockResponse.of(system.scanner, window, system.detection.efficiency)
+        least = least_counted_keV(response)
+        pairs = photon_pairs(nuclide, least_keV=least, most_keV=MOST_KEV)
+        rare = sum(pair.per_positron for pair in pairs) < LEAST_PER_POSITRON
+        return [] if rare else pairs
+
+    def rate(
+        self, activity: Image, factors: Sequence[LineFactor] = (), seed: int = 1
+    ) -> ScatterRate:
+        """Return what an activity (positrons per second and voxel, on the grid) makes per line."""
+        system = self.system
+        system.grid.check(activity, what="activity")
+        samples = detector_samples(system, 1)
+        per_mm4 = self._per_positron(activity, seed)
+        rows = per_mm4[samples.rows[:, 0], samples.rows[:, 1]]
+        rates = rows[:, None, None, :] * system.detection.crystal_area_mm2**2
+        rates = rates * float(activity.sum(dtype=np.float64))
+        table = ScatterTable(samples, in_tof_bins(rates, system.tof), OFFSET_BIN_MM)
+        return ScatterRate(system, table, tuple(factors), activity=activity)
+
+    def _per_positron(self, activity: Image, seed: int) -> F8:
+        """Return pairs per positron and mm⁴ of face, (modules, modules, offsets)."""
+        system = self.system
+        lit, matter = (cubes(image, system.grid) for image in (activity, self.mu))
+        sums = np.cumsum(lit.values, dtype=np.float64)
+        n = system.scanner.n_modules
+        out = np.zeros((_PARTS, n, n, self._offsets()))
+        if sums[-1] <= 0:
+            return np.asarray(out[0])
+        detection, module = system.detection, system.scanner.module
+        size = np.array([module.width_mm, module.height_mm, module.thickness_mm])
+        each = np.array([pair.per_positron for pair in self.pairs])
+        energies = np.array([(pair.one_keV, pair.other_keV) for pair in self.pairs])
+        about = (
+            sums / sums[-1], matter.values, matter.origin_mm, float(matter.voxel_mm[0]),
+            system.geometry.module_centre_mm, detection.axes, detection.efficiency.along_u,
+            detection.efficiency.along_v, size, *by_energy(system, self.response),
+            np.cumsum(each) / each.sum(), energies, OFFSET_BIN_MM,
+        )  # fmt: skip
+
+        def part(number: int) -> None:
+            if self.stopped():
+                raise ScatterStopped
+            drawn = number * 1_000_003 + seed
+            follow_cascades(
+                *about, max(self.chains // _PARTS, 1), MOST_COLLISIONS, drawn, out[number]
+            )
+
+        with ThreadPoolExecutor(max(self.threads, 1)) as pool:
+            list(pool.map(part, range(_PARTS)))
+        return np.asarray(out.mean(axis=0) * each.sum())
+
+    def _offsets(self) -> int:
+        """Return the number of TOF offsets that half of any difference of paths needs."""
+        if self.system.tof is None:
+            return 1
+        far = float(np.linalg.norm(self.system.geometry.module_centre_mm, axis=1).max())
+        return 2 * math.ceil((far + self.system.tof.support_mm) / OFFSET_BIN_MM) + 1
+
+
+def by_energy(system: ReconSystem, response: BlockResponse) -> tuple[F8, float, float]:
+    """Return the kernel's table over energy, its first energy, and its rows per keV."""
+    least = least_counted_keV(response)
+    energy = np.linspace(least, MOST_KEV, _ROWS)
+    window = response.window
+    above = relative_efficiency(
+        system.scanner, system.geometry, lld_keV=window.lld_keV, uld_keV=window.uld_keV
+    )
+    below = response.recorded_share(energy)
+    columns = (
+        np.where(energy > ELECTRON_REST_KEV, np.interp(energy, NODES_KEV, above), below),
+        attenuation_scale(energy),
+        response.attenuation_per_mm(energy),
+        collision_norm(energy),
+    )
+    table = np.ascontiguousarray(np.stack(columns, axis=1))
+    return table, least, (_ROWS - 1) / (MOST_KEV - least)
