@@ -97,25 +97,6 @@ class Tails:
         return replace(found, relative_error=error, all_randoms=self.all_randoms)
 
 
-def fit_tails(
-    rate: ScatterRate,
-    mask: Image,
-    prompts: Iterable[Records],
-    *,
-    duration_s: float,
-    randoms: LineRate | None,
-    locate: Locate | None = None,
-    threads: int = 1,
-) -> TailFit:
-    """Return the scale at which ``rate`` explains the prompts on lines that miss ``mask``.
-
-    Parameters are those of :func:`tails_of`.
-    """
-    return tails_of(
-        rate, mask, prompts, duration_s=duration_s, randoms=randoms, locate=locate, threads=threads
-    ).fit()
-
-
 def tails_of(
     rate: ScatterRate,
     mask: Image,
@@ -143,8 +124,7 @@ def tails_of(
     where = locate or partial(_at_rest, system)
     try:
         seen, times_ps = _measured(system, projector, mask, prompts, where)
-        others = (randoms, gamma)
-        parts, everywhere = _expected(rate, projector, mask, others, where, times_ps)
+        parts, everywhere = _expected(rate, projector, mask, randoms, gamma, where, times_ps)
     finally:
         projector.close()
     scatter, random, gammas = parts * duration_s
@@ -201,16 +181,13 @@ def _expected(
     rate: ScatterRate,
     projector: Projector,
     mask: Image,
-    others: tuple[LineRate | None, ScatterRate | None],
+    randoms: LineRate | None,
+    gamma: ScatterRate | None,
     locate: Locate,
     times_ps: I8,
 ) -> tuple[F8, float]:
     """Return scatter, randoms and prompt γ per second on tail lines, (3, modules²), and randoms on
-    all lines.
-
-    others : rates of randoms and of prompt γ, or None
-    """
-    randoms, gamma = others
+    all lines."""
     system = rate.system
     modules, each = system.scanner.n_modules, system.scanner.crystals_per_module
     scatter, random, gammas = np.zeros((3, modules**2))
