@@ -37,8 +37,8 @@ from recon_runs import demo, normalisation, text_file
 
 from emulator.object.shapes import HOT_ROD_DIAMETERS_MM, _rod_centres_mm
 from hw.physics.nuclides import load_nuclide
+from hw.regions import Cylinder
 from recon.analysis.picture import Picture
-from recon.analysis.regions import Region as Roi
 from recon.analysis.regions import measure
 from recon.core.grid import Image
 from recon.core.quantification import ActivityCalibration, Region, mean_in
@@ -169,8 +169,7 @@ def between(centres: np.ndarray) -> np.ndarray:
 
 def mean_of(picture: Picture, places: np.ndarray, diameter_mm: float) -> float:
     """Return the mean over discs of a rod's diameter, ``RODS_MM`` long."""
-    size = (diameter_mm, RODS_MM)
-    rois = [Roi("rod", "cylinder", (float(x), float(y), 0.0), size) for x, y in places]
+    rois = [Cylinder("rod", (float(x), float(y), 0.0), diameter_mm, RODS_MM) for x, y in places]
     return float(np.mean([measure(roi, picture).mean for roi in rois]))
 
 

@@ -25,7 +25,7 @@ TEACHES = {
     "Delayeds": "Delayeds used to estimate the randoms.",
     "Used": "Share of the run's events that went into the image. Below 100 % the reconstruction\n"
     "could not keep up; intensities are scaled so that they stay right.",
-    "Rate": "Images per second, and the relative noise that the imager estimates.",
+    "Rate": "Images per second, and the noise: standard deviation of a voxel over its mean.",
 }
 
 

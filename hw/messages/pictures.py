@@ -23,6 +23,7 @@ class DynamicFrame(msgspec.Struct, kw_only=True):
     image : little-endian u2 ``[x, y, z]`` C-order bytes of ``shape``, times ``scale`` in the unit
         of the live image
     prompts : number that it is made of; the estimated total if events were left out
+    noise : standard deviation of a voxel over its mean, as of the live image
     """
 
     number: int
@@ -49,7 +50,8 @@ class ImageMessage(Message):
     event_wall_ns, published_wall_ns : CLOCK_MONOTONIC; their difference is the image's latency
     prompts_used : prompts used in the run so far; ``prompts_in_window`` of them make up this image
     fraction_used : prompts used over all prompts of the window, those lost included
-    noise : standard deviation of a voxel over its mean, estimated where the image is bright
+    noise : standard deviation of a voxel over its mean where the image is bright, as displayed, by
+        counting noise: from images of parts of the events; 0 if not known
     corrections : correction name to whether it is applied ("attenuation", "randoms", "scatter",
         ...)
     how : correction name to how it is done, or why it is not, in words

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw.regions import Cylinder
 from recon.analysis.picture import AnalysisError, Picture, Triple
-from recon.analysis.regions import Region, measure
+from recon.analysis.regions import measure
 
 CLEAR_MM = 15.0
 SLICES_MM = tuple(range(-40, 41, 10))
@@ -92,12 +93,12 @@ def _contrast(
     return SphereContrast(sphere.diameter_mm, recovery, spread, mean, level, len(discs))
 
 
-def _disc(picture: Picture, centre_mm: Triple, diameter_mm: float) -> Region:
+def _disc(picture: Picture, centre_mm: Triple, diameter_mm: float) -> Cylinder:
     """Return a disc one slice thick, in the slice that holds the centre."""
     k = round(picture.index_of(centre_mm)[2])
     z_mm = picture.origin_mm[2] + k * picture.voxel_mm[2]
-    size = (diameter_mm, picture.voxel_mm[2] * 0.999)
-    return Region(f"disc of {diameter_mm:g} mm", "cylinder", (*centre_mm[:2], z_mm), size)
+    thick_mm = picture.voxel_mm[2] * 0.999
+    return Cylinder(f"disc of {diameter_mm:g} mm", (*centre_mm[:2], z_mm), diameter_mm, thick_mm)
 
 
 def background_places(

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from hw.arrays import F8
 from recon.core.grid import ReconError
+from recon.core.noise_file import read_parts
+from recon.core.noise_parts import NoiseParts
 
 Triple = tuple[float, float, float]
 
@@ -26,7 +28,8 @@ class AnalysisError(ReconError):
 class Picture:
     """An image [x, y, z] float64; voxel (0, 0, 0) is centred at ``origin_mm``.
 
-    ``metadata`` comes from the JSON file beside the image, empty if there is none.
+    ``metadata`` comes from the JSON file beside the image, empty if there is none; ``parts``, which
+    tell its noise, from the .noise.npz.
     """
 
     values: F8
@@ -34,6 +37,7 @@ class Picture:
     origin_mm: Triple
     metadata: dict[str, Any] = field(default_factory=dict)
     name: str = ""
+    parts: NoiseParts | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or not self.values.size:
@@ -103,7 +107,8 @@ def read_picture(path: Path, *, frame: int = 0) -> Picture:
         )
     voxel_mm = (float(scale[0]), float(scale[1]), float(scale[2]))
     origin = (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3]))
-    return Picture(values, voxel_mm, origin, _sidecar(path), path.name)
+    parts = read_parts(path, values.shape, frame=frame)
+    return Picture(values, voxel_mm, origin, _sidecar(path), path.name, parts)
 
 
 def _one_frame(values: F8, frame: int, path: Path) -> F8:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hw.regions import Region
 from recon.analysis.contrast import SphereContrast
 from recon.analysis.picture import Picture, Triple
 from recon.analysis.profile import Profile
-from recon.analysis.regions import Region
 from recon.analysis.report import Draw
 from recon.analysis.uniformity import Uniformity
 
@@ -52,22 +52,16 @@ def _extent(picture: Picture, right: int, up: int) -> tuple[float, float, float,
 
 
 def _outline(axis: Axes, region: Region, place: float, view: tuple[int, int, int]) -> None:
-    """Draw where the plane cuts the region."""
+    """Draw where the plane cuts the region (of a threshold: its box)."""
     right, up, along = view
     half, centre = region.half_mm, region.centre_mm
-    beside = (place - centre[along]) / half[along]
-    if abs(beside) >= 1:
+    if abs(place - centre[along]) >= half[along]:
         return
-    turn = np.linspace(0, 2 * np.pi, 100)
-    round_here = region.kind == "sphere" or (region.kind == "cylinder" and along == 2)
-    if round_here:
-        shrunk = np.sqrt(1 - beside**2) if region.kind == "sphere" else 1.0
-        x, y = half[right] * shrunk * np.cos(turn), half[up] * shrunk * np.sin(turn)
-    else:
-        shrunk = np.sqrt(1 - beside**2) if region.kind == "cylinder" else 1.0
-        x = half[right] * (shrunk if right != 2 else 1.0) * np.array([-1, 1, 1, -1, -1])
-        y = half[up] * (shrunk if up != 2 else 1.0) * np.array([-1, -1, 1, 1, -1])
-    axis.plot(centre[right] + x, centre[up] + y, lw=0.8, color="tab:red")
+    across = [np.linspace(-1.02, 1.02, 201) * half[k] + centre[k] for k in (right, up)]
+    points = [np.array([place])] * 3
+    points[right], points[up] = across
+    inside = region.holds(*np.ix_(*points)).squeeze(axis=along)
+    axis.contour(*across, inside.T, levels=[0.5], linewidths=0.8, colors="tab:red")
 
 
 def draw_profiles(profiles: list[Profile], unit: str) -> Draw:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -38,30 +36,6 @@ def gaussian_weights(fwhm_mm: float, voxel_mm: float) -> npt.NDArray[np.float32]
     reach = int(3.0 * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     return np.asarray(weights / (2 * weights.sum() - weights[0]), dtype=np.float32)
-
-
-def noise_estimate(image: Image, mask: npt.NDArray[np.bool_]) -> float:
-    """Return a voxel's relative noise: median |difference along z| where the image is bright.
-
-    Two neighbours of equal mean and standard deviation σ differ by σ√2 (RMS); for a normal
-    distribution the median |difference| is 0.6745 of that. Edges make this an upper bound. Large
-    images are sampled, one column in several.
-    """
-    step = max(1, min(image.shape[:2]) // COLUMNS)
-    image, mask = image[::step, ::step], mask[::step, ::step]
-    if not mask.any():
-        return 0.0
-    bright = mask & (image > 0.25 * float(np.percentile(image[mask], 99)))
-    both = bright[:, :, 1:] & bright[:, :, :-1]
-    if np.count_nonzero(both) < 10:
-        return 0.0
-    upper, lower = image[:, :, 1:][both], image[:, :, :-1][both]
-    mean = float(lower.mean(dtype=np.float64))
-    return float(np.median(np.abs(upper - lower))) / 0.6745 / math.sqrt(2.0) / max(mean, 1e-30)
-
-
-COLUMNS = 36
-"""Approximate number of columns along x and y used to estimate the noise."""
 
 
 @kernel

@@ -106,6 +106,16 @@ class EventStore:
             raise
         return store
 
+    def like(self, parts: Iterable[EventList]) -> EventStore:
+        """Return a store of other events with the same subsets, in the same places."""
+        return EventStore.build(
+            parts,
+            folder=self._folder,
+            subsets=self.subsets,
+            by=self._by,
+            memory_limit_bytes=self._limit,
+        )
+
     def __len__(self) -> int:
         return self._events
 

@@ -25,11 +25,12 @@ import numpy.typing as npt
 
 from recon.core.events import EventList
 from recon.core.grid import Image
+from recon.core.noise_parts import NoiseParts, dealt, fraction_of
 from recon.core.resolution import Resolution
 from recon.em.event_store import EventStore
 from recon.em.penalised import Bsrem, RelativeDifference
 from recon.em.problem import EmModel, OsemError, em_quotient, em_update, uniform_image
-from recon.em.stopping import Step, Stopping, Watch
+from recon.em.stopping import Made, Stopping, Watch
 from recon.projector.operator import EmSums, Projector
 
 __all__ = ["OsemError", "OsemResult", "Progress", "em_quotient", "osem", "uniform_image"]
@@ -54,6 +55,7 @@ class OsemResult:
     change : per iteration, relative change of the image (root of the sum of squares)
     noise : per iteration, relative noise of the image; empty unless a stopping rule needs it
     stopped_by : what ended the iterations, in words
+    parts : images of parts of the events, made alike; None unless wanted, or if there was no time
     """
 
     image: Image
@@ -67,6 +69,7 @@ class OsemResult:
     change: list[float] = field(default_factory=list)
     noise: list[float] = field(default_factory=list)
     stopped_by: str = "iterations"
+    parts: NoiseParts | None = None
 
 
 def osem(
@@ -81,6 +84,7 @@ def osem(
     prior: RelativeDifference | None = None,
     initial: Image | None = None,
     stopping: Stopping | None = None,
+    parts: int = 0,
     progress: Progress = lambda done, total, log_likelihood: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> OsemResult:
@@ -95,6 +99,7 @@ def osem(
     prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.em.penalised`)
     initial : finite and not negative; voxels that are 0 stay 0. None for a uniform image
     stopping : rule that ends the iterations early
+    parts : make images of so many parts of the events too, to tell the noise; as much work again
     stopped : polled before each update; True returns the current image
 
     Raises
@@ -105,11 +110,51 @@ def osem(
     check_plan(iterations, subsets)
     store = stored(events, subsets)
     model = EmModel.of(projector, store, exposure, mask, resolution)
-    step: Step = partial(em_update, model)
-    if prior is not None:
-        step = Bsrem(model, prior.penalty(model), warm=initial is not None).step
-    watch = Watch(model, stopping or Stopping(), model.start(initial), step)
-    return _iterate(model, watch, iterations, progress, stopped)
+
+    def made_of(one: EmModel) -> Made:
+        if prior is None:
+            return Made(one, partial(em_update, one))
+        return Made(one, Bsrem(one, prior.penalty(one), warm=initial is not None).step)
+
+    rule, start = stopping or Stopping(), model.start(initial)
+    halves = [made_of(half) for half in _parts(model, 2, 2)] if rule.needs_halves else []
+    told = _Told(progress, iterations * model.subsets * (2 if parts else 1))
+    made = _iterate(Watch(made_of(model), halves, rule, start), iterations, told, stopped)
+    if parts < 2 or not made.used:
+        return made
+    one_of = fraction_of(len(store), parts)
+    updates = made.iterations * model.subsets
+    images: list[Image] = []
+    for number, part in enumerate(_parts(model, parts, one_of)):
+        image, step = start, made_of(part).step
+        for update in range(updates):
+            if stopped():
+                return made
+            image = step(image, update)[0]
+            told(updates + (number * updates + update + 1) // parts)
+        images.append(image)
+    return replace(made, parts=NoiseParts(np.stack(images), 1.0 / one_of))
+
+
+def _parts(model: EmModel, parts: int, one_of: int) -> list[EmModel]:
+    """Return the same model of parts of its events, see :mod:`recon.core.noise_parts`."""
+    store = model.events
+    chunks = (chunk for subset in range(store.subsets) for chunk in store.subset(subset))
+    return [model.of_part(store.like(events)) for events in dealt(chunks, parts, one_of)]
+
+
+@dataclass
+class _Told:
+    """Passes progress on; the parts' updates know no likelihood."""
+
+    progress: Progress
+    total: int
+    log_likelihood: float = 0.0
+
+    def __call__(self, done: int, log_likelihood: float | None = None) -> None:
+        if log_likelihood is not None:
+            self.log_likelihood = log_likelihood
+        self.progress(min(done, self.total), self.total, self.log_likelihood)
 
 
 def check_plan(iterations: int, subsets: int | None) -> None:
@@ -144,12 +189,12 @@ class _Pass:
 
 
 def _iterate(
-    model: EmModel,
     watch: Watch,
     iterations: int,
-    progress: Progress,
+    progress: _Told,
     stopped: Callable[[], bool],
 ) -> OsemResult:
+    model = watch.whole.model
     likelihoods: list[float] = []
     counts: list[float] = []
     total = iterations * model.subsets
@@ -162,7 +207,7 @@ def _iterate(
         one = _Pass() if subset == 0 else one
         expected = model.expected(watch.image) * model.events.share(subset)
         one.add(watch.update(update), expected)
-        progress(update + 1, total, one.log_likelihood)
+        progress(update + 1, one.log_likelihood)
         if subset == model.subsets - 1:
             likelihoods.append(one.log_likelihood)
             counts.append(model.expected(watch.image))

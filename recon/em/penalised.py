@@ -181,12 +181,12 @@ class Bsrem:
         counts = np.full(model.mask.shape, model.events.total_weight, dtype=np.float32)
         self._most = em_quotient(counts, model.exposure, model.mask)
 
-    def step(self, image: Image, update: int, half: int | None = None) -> tuple[Image, EmSums]:
+    def step(self, image: Image, update: int) -> tuple[Image, EmSums]:
         """Return the image after one update, and the sums of its subset."""
         model = self.model
         if update < model.subsets and not self.warm:
-            return em_update(model, image, update, half)
-        ratio, sums = model.ratio(image, update % model.subsets, half)
+            return em_update(model, image, update)
+        ratio, sums = model.ratio(image, update % model.subsets)
         if sums.used <= 0:
             return image, sums
         _, slope, curvature = self.penalty.of(image)

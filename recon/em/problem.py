@@ -11,7 +11,7 @@ with f ≈ 1 / M the subset's share of all events; its mean is E_j when λ is ri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -102,16 +102,14 @@ class EmModel:
             raise OsemError(f"initial image: {bad} voxels are negative or not finite")
         return np.where(self.mask, initial, np.float32(0.0)).astype(np.float32)
 
-    def ratio(self, image: Image, subset: int, half: int | None = None) -> tuple[Image, EmSums]:
-        """Return Gᵀ Aᵀ (w / (A G image + b)) / f of a subset's events, and their sums.
+    def of_part(self, store: EventStore) -> EmModel:
+        """Return the same model of a part of its events, weighted to represent all."""
+        return replace(self, events=store)
 
-        ``half`` 0 or 1 takes every other event of the subset.
-        """
+    def ratio(self, image: Image, subset: int) -> tuple[Image, EmSums]:
+        """Return Gᵀ Aᵀ (w / (A G image + b)) / f of a subset's events, and their sums."""
         seen = image if self.resolution is None else self.resolution.apply(image)
-        chunks = self.events.subset(subset)
-        if half is not None:
-            chunks = (chunk.take(slice(half, None, 2)) for chunk in chunks)
-        back, sums = self.projector.em_chunks(seen, chunks)
+        back, sums = self.projector.em_chunks(seen, self.events.subset(subset))
         weight = sums.used + sums.unexplained
         if weight > 0:
             back *= np.float32(self.events.total_weight / weight)
@@ -122,11 +120,9 @@ class EmModel:
         return float(np.vdot(self.exposure.astype(np.float64), image))
 
 
-def em_update(
-    model: EmModel, image: Image, update: int, half: int | None = None
-) -> tuple[Image, EmSums]:
+def em_update(model: EmModel, image: Image, update: int) -> tuple[Image, EmSums]:
     """Return the image after the EM update of one subset, and the subset's sums."""
-    ratio, sums = model.ratio(image, update % model.subsets, half)
+    ratio, sums = model.ratio(image, update % model.subsets)
     if sums.used <= 0:
         return image, sums
     ratio *= image

@@ -2,14 +2,10 @@
 
 *Change* is ‖λ_k - λ_(k-1)‖ / ‖λ_k‖ from one whole iteration to the next.
 
-*Noise* is estimated from two more images, updated in the same way, each from every other event of
-every subset and half the exposure. They differ by noise alone; the noise of the image of all events
-is half that of their difference d (independent halves: σ(λ) = σ(d) / 2):
-
-    noise = sqrt( mean (λ_one - λ_two)² ) / 2 / mean λ      over the object,
-
-the object being the voxels above a quarter of the maximum after a blur of 3 voxels FWHM. It grows
-with every iteration; the last image within the bound is returned (or that of the first iteration).
+*Noise* is estimated from two more images, updated in the same way, each from half of the events of
+every subset, drawn at random, and half the exposure. They differ by noise alone
+(:mod:`recon.core.noise_parts`). It grows with every iteration; the last image within the bound is
+returned (or that of the first iteration).
 
 *Counts* asks whether the two halves agree: the log-likelihood of each half's image for the other's
 events rises as long as an iteration adds what is in both, and falls once it adds noise (cross-
@@ -23,13 +19,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image
+from recon.core.noise_parts import NoiseParts
 from recon.em.problem import EmModel, OsemError
 from recon.projector.joseph_kernels import LEAST_EXPECTED
 from recon.projector.operator import EmSums
@@ -38,15 +33,12 @@ from recon.projector.operator import EmSums
 class Step(Protocol):
     """One update of an algorithm."""
 
-    def __call__(self, image: Image, update: int, half: int | None = None) -> tuple[Image, EmSums]:
+    def __call__(self, image: Image, update: int) -> tuple[Image, EmSums]:
         """Return the image after an update (counted over all iterations), and its sums."""
 
 
 LEAST_LOG = math.log(LEAST_EXPECTED)
 """Log-likelihood of an event that an image cannot explain."""
-
-OBJECT_SHARE = 0.25
-OBJECT_FWHM_VOXELS = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,11 @@ class Stopping:
     noise: float | None = None
     change: float | None = None
     counts: bool = False
+
+    @property
+    def needs_halves(self) -> bool:
+        """Whether the events must be halved to know when to stop."""
+        return self.noise is not None or self.counts
 
     def __post_init__(self) -> None:
         for name in ("noise", "change"):
@@ -81,28 +78,37 @@ class Stopping:
         return cls(**bounds, counts="counts" in rules)
 
 
-@dataclass
-class Watch:
-    """The image being made by ``step``, and what the stopping rule needs to know about it."""
+class Made(NamedTuple):
+    """A model, and the step of the algorithm on it."""
 
     model: EmModel
+    step: Step
+
+
+@dataclass
+class Watch:
+    """The image being made, and what the stopping rule needs to know about it.
+
+    whole, halves : how the image is made, and those of the halves of the events if they are wanted
+    """
+
+    whole: Made
+    halves: list[Made]
     stopping: Stopping
     image: Image
-    step: Step
     change: list[float] = field(default_factory=list)
     noise: list[float] = field(default_factory=list)
     agreement: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._before = self.image
-        halved = self.stopping.noise is not None or self.stopping.counts
-        self._halves = [self.image, self.image] if halved else []
+        self._halves = [self.image for _ in self.halves]
 
     def update(self, update: int) -> EmSums:
         """Update the image, and those of the halves if any, with one subset."""
         for half, image in enumerate(self._halves):
-            self._halves[half] = self.step(image, update, half)[0]
-        self.image, sums = self.step(self.image, update)
+            self._halves[half] = self.halves[half].step(image, update)[0]
+        self.image, sums = self.whole.step(self.image, update)
         return sums
 
     def iteration_done(self, *, explained: bool) -> str:
@@ -113,7 +119,7 @@ class Watch:
         before, self._before = self._before, self.image
         self.change.append(_relative_change(before, self.image))
         if self._halves:
-            self.noise.append(relative_noise(self.image, self._halves[0], self._halves[1]))
+            self.noise.append(NoiseParts(np.stack(self._halves), 0.5).relative(self.image))
         if self.stopping.counts:
             self.agreement.append(self._agreement())
         too_far = self._too_far()
@@ -140,22 +146,12 @@ class Watch:
         """Return the log-likelihood of each half's image for the other half's events."""
         total = 0.0
         for half, image in enumerate(self._halves):
-            total -= self.model.expected(image) / 2
-            for subset in range(self.model.subsets):
-                sums = self.model.ratio(image, subset, 1 - half)[1]
+            other = self.halves[1 - half].model
+            total -= other.expected(image)
+            for subset in range(other.subsets):
+                sums = other.ratio(image, subset)[1]
                 total += sums.log_likelihood + sums.unexplained * LEAST_LOG
         return total
-
-
-def relative_noise(image: Image, one: Image, two: Image) -> float:
-    """Return the relative noise of ``image`` in the object, from the images of its halves."""
-    smooth = gaussian_filter(image, OBJECT_FWHM_VOXELS / FWHM_PER_SIGMA)
-    inside = smooth > OBJECT_SHARE * smooth.max(initial=0.0)
-    mean = float(image[inside].mean(dtype=np.float64)) if inside.any() else 0.0
-    if mean <= 0:
-        return 0.0
-    difference = (one[inside].astype(np.float64) - two[inside]) / 2
-    return float(np.sqrt((difference**2).mean())) / mean
 
 
 def _relative_change(before: Image, after: Image) -> float:

@@ -13,6 +13,7 @@ from hw.arrays import Records
 from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.pictures import ImageMessage
 from recon.core.grid import Image
+from recon.core.noise_parts import NoiseParts
 from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
 from recon.imager.stream_ledger import Missing
 from recon.live.corrections import LiveCorrections
@@ -113,7 +114,21 @@ class PetLiveRun(LiveRun):
         )
         self._spool.clear()
         plain = self._scaled(self._imager.unfiltered())
-        return Final(self._scaled(image.image), self._facts(image), self._about(image), plain)
+        return Final(
+            self._scaled(image.image),
+            self._facts(image),
+            self._about(image),
+            plain,
+            self._parts(image.fwhm_mm),
+            self._parts(0.0),
+        )
+
+    def _parts(self, fwhm_mm: float) -> NoiseParts | None:
+        """Return the parts of the final image, None if they are not on its grid."""
+        parts = self._imager.noise_parts(fwhm_mm=fwhm_mm)
+        if parts is None or parts.images.shape[1:] != self._grid.shape:
+            return None
+        return parts.scaled(self.corrections.scale)
 
     def _finishing_at(self, share: float) -> None:
         self._finishing = max(self._finishing, CONCLUDED + (1.0 - CONCLUDED) * share)

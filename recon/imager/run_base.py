@@ -18,6 +18,8 @@ from hw.messages.base import MessageError
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.messages.pictures import ImageMessage
 from recon.core.grid import Image, ImageGrid, ReconError
+from recon.core.noise_file import write_parts
+from recon.core.noise_parts import NoiseParts
 from recon.exchange.images.nifti import write_nifti
 from recon.imager.stream_ledger import LatencyHistogram, Missing, RateMeter, StreamLedger
 
@@ -40,12 +42,15 @@ class Final(NamedTuple):
     facts : for its message, as in :meth:`LiveRun._published`
     about : metadata of its file; None if no file is to be written
     unfiltered : the image before the filter for display, for a file of its own, or None
+    parts, unfiltered_parts : of either, which tell its noise, or None
     """
 
     image: Image
     facts: dict[str, Any]
     about: dict[str, Any] | None
     unfiltered: Image | None = None
+    parts: NoiseParts | None = None
+    unfiltered_parts: NoiseParts | None = None
 
 
 class LiveRun(ABC):
@@ -144,11 +149,14 @@ class LiveRun(ABC):
         self.final = self._published(made.image, final=True, **made.facts)
         if self.begin.folder and made.about is not None:
             about = {**made.about, "run": self.begin.run}
-            self._write("live.nii.gz", made.image, about)
+            self._write("live.nii.gz", made.image, about, made.parts)
             if made.unfiltered is not None:
                 plain = {**about, "post_filter_fwhm_mm": 0.0}
                 plain.pop("relative_noise", None)
-                self._write("live_unfiltered.nii.gz", made.unfiltered, plain)
+                noise = made.unfiltered_parts
+                if noise is not None:
+                    plain["relative_noise"] = noise.relative(made.unfiltered)
+                self._write("live_unfiltered.nii.gz", made.unfiltered, plain, noise)
         return self.final
 
     def report(self) -> ImagerReport:
@@ -194,11 +202,14 @@ class LiveRun(ABC):
             **facts,
         )
 
-    def _write(self, name: str, image: Image, about: dict[str, Any]) -> None:
+    def _write(
+        self, name: str, image: Image, about: dict[str, Any], parts: NoiseParts | None
+    ) -> None:
         path = Path(self.begin.folder) / "images" / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_nifti(path, image, self._grid, about)
+            write_parts(path, [parts])
         except (OSError, ReconError) as error:
             self.message = f"the final image could not be written: {error}"
         else:

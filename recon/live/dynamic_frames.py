@@ -18,14 +18,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.messages.pictures import DynamicFrame
-from recon.core.display_filter import noise_estimate
+from recon.core.display_filter import gaussian
 from recon.core.events import EventList
 from recon.core.grid import Image, ImageGrid
 from recon.core.mu_map import resample
 from recon.core.tof import TofModel
-from recon.em.list_mode_osem import osem
+from recon.em.list_mode_osem import OsemResult, osem
 from recon.live.image import display_fwhm_mm
+from recon.live.memory import Kept
 from recon.live.online_estimate import OnlineEstimate
+from recon.live.part_estimates import PartEstimates
 from recon.scatter.quick_image import QUICK_ITERATIONS, QUICK_SUBSETS
 
 FRAME_VOXEL_MM = 4.0
@@ -36,6 +38,9 @@ FRAME_GAIN = 16.0
 FIRST_FRAME_COUNTS = 5_000.0
 FRAME_FILTER = 1.4
 """Width of a frame's post-filter over that of an image of as many prompts: for comparison."""
+
+FRAME_PARTS = 2
+"""Enough for the noise of a voxel, which is a mean over thousands."""
 
 U2 = 65535
 LEAST_SHARE = 0.05
@@ -88,31 +93,38 @@ class LiveFrames:
         self._estimate = OnlineEstimate(
             self.grid, self._coarse(sensitivity), tof=tof, clock=clock, threads=1
         )
+        self._parts = PartEstimates(
+            self.grid, grid, sensitivity, tof=tof, clock=clock, count=FRAME_PARTS
+        )
         self._complete: deque[tuple[FrameSpan, DynamicFrame]] = deque(maxlen=FRAMES_KEPT)
         self._filling = FrameSpan(0, 0, 0)
 
     def close(self) -> None:
         """Stop the projector's threads."""
         self._estimate.close()
+        self._parts.close()
 
     def restart(self, *, at_ps: int = 0) -> None:
         """Forget all frames; the next one begins at ``at_ps``."""
         self._complete.clear()
-        self._estimate.clear()
+        self._clear()
         self._filling = FrameSpan(0, at_ps, at_ps)
+
+    def _clear(self) -> None:
+        self._estimate.clear()
+        self._parts.each(OnlineEstimate.clear)
 
     def use_sensitivity(self, sensitivity: Image) -> None:
         """Use a new sensitivity (on the long image's grid) from now on."""
         self._estimate.use_sensitivity(self._coarse(sensitivity))
+        self._parts.use_sensitivity(sensitivity)
 
     @property
     def kept(self) -> int:
         """How many of the newest events in the buffer belong to the current frame."""
         return self._filling.kept
 
-    def take(
-        self, new: EventList, old: EventList, *, exposure_s: float, end_ps: int, kept: int
-    ) -> None:
+    def take(self, new: Kept, old: Kept, *, exposure_s: float, end_ps: int, kept: int) -> None:
         """Process an update: its events, and a weighted sample of the frame's earlier ones.
 
         exposure_s : growth of the frame's exposure
@@ -121,7 +133,7 @@ class LiveFrames:
         if end_ps - self._filling.begin_ps > self.seconds * 1e12:
             self._finish(end_ps)
         now = self._filling
-        fresh = float(new.weight.sum(dtype=np.float64))
+        fresh = float(new.events.weight.sum(dtype=np.float64))
         now.exposure_s += exposure_s
         now.end_ps = end_ps
         if fresh > 0:
@@ -129,19 +141,26 @@ class LiveFrames:
         now.prompts += fresh
         now.kept += kept
         self._estimate.maximise(now.exposure_s)
+        self._parts.each(lambda one: one.maximise(now.exposure_s))
 
-    def _move(self, new: EventList, old: EventList, fresh: float) -> None:
+    def _move(self, new: Kept, old: Kept, fresh: float) -> None:
         before = self._filling.prompts
         gain = min(1.0, FRAME_GAIN * fresh / (before + fresh + FIRST_FRAME_COUNTS))
         if before <= 0:
-            self._estimate.move(self._ratio(new), keep=0.0, gain=1.0)
+            self._estimate.move(self._ratio(new.events), keep=0.0, gain=1.0)
+            self._parts.move(self._parts.ratios(*new), keep=0.0, gain=1.0)
             return
-        if not len(old):
+        keep = (1.0 - gain) * (1.0 + fresh / before)
+        ratio, ratios = self._ratio(new.events), self._parts.ratios(*new)
+        if not len(old.events):
             # the new events stand for the frame's others
-            ratio = self._ratio(new) * np.float32((before + fresh) / fresh)
+            ratio *= np.float32((before + fresh) / fresh)
+            ratios = [one * np.float32((before + fresh) / fresh) for one in ratios]
         else:
-            ratio = self._ratio(new) + self._ratio(old)
-        self._estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / before), gain=gain)
+            ratio += self._ratio(old.events)
+            ratios = [a + b for a, b in zip(ratios, self._parts.ratios(*old), strict=True)]
+        self._estimate.move(ratio, keep=keep, gain=gain)
+        self._parts.move(ratios, keep=keep, gain=gain)
 
     def _ratio(self, events: EventList) -> Image:
         """Return the ratio here: gains go with 1 / voxel volume, addends with the volume."""
@@ -161,30 +180,32 @@ class LiveFrames:
         # after a gap in the data a frame begins where the last one would have ended
         begin_ps = max(self._filling.begin_ps + length_ps, end_ps - length_ps)
         self._filling = FrameSpan(number, begin_ps, begin_ps)
-        self._estimate.clear()
+        self._clear()
 
     @property
     def complete(self) -> list[FrameSpan]:
         """The complete frames, oldest first."""
         return [span for span, _ in self._complete]
 
-    def offline(self, events: EventList, exposure_s: float, stopped: Callable[[], bool]) -> Image:
-        """Return a frame's image by OSEM; may run in another thread."""
+    def offline(
+        self, events: EventList, exposure_s: float, stopped: Callable[[], bool]
+    ) -> OsemResult:
+        """Return a frame's image by OSEM, with its parts; may run in another thread."""
         projector = self._estimate.new_projector(1)
         exposure = self._estimate.sensitivity * np.float32(exposure_s)
         try:
             return osem(
                 projector, self._here(events), exposure, self._estimate.mask,
                 iterations=QUICK_ITERATIONS, subsets=max(1, min(QUICK_SUBSETS, len(events))),
-                stopped=stopped,
-            ).image  # fmt: skip
+                parts=FRAME_PARTS, stopped=stopped,
+            )  # fmt: skip
         finally:
             projector.close()
 
-    def renew(self, number: int, image: Image) -> None:
+    def renew(self, number: int, made: OsemResult) -> None:
         """Replace a complete frame's image, if the frame is still kept."""
         for place, (span, _) in enumerate(self._complete):
-            frame = self._shown(span, complete=True, image=image)
+            frame = self._shown(span, complete=True, made=made)
             if span.number == number and frame is not None:
                 self._complete[place] = (span, frame)
 
@@ -201,14 +222,15 @@ class LiveFrames:
         return [*whole, *([] if filling is None else [filling])]
 
     def _shown(
-        self, now: FrameSpan, *, complete: bool, image: Image | None = None
+        self, now: FrameSpan, *, complete: bool, made: OsemResult | None = None
     ) -> DynamicFrame | None:
         if now.prompts <= 0:
             return None
+        fwhm_mm = FRAME_FILTER * display_fwhm_mm(round(now.prompts * self._worth))
         image = self._estimate.shown(
-            fwhm_mm=FRAME_FILTER * display_fwhm_mm(round(now.prompts * self._worth)),
+            fwhm_mm=fwhm_mm,
             voxel_volume_mL=self.grid.voxel_volume_mm3 / 1000.0,
-            image=image,
+            image=None if made is None else made.image,
         )
         top = float(image.max(initial=0.0))
         scale = top / U2 if top > 0 else 1.0
@@ -222,9 +244,18 @@ class LiveFrames:
             scale=scale,
             image=levels.tobytes(),
             prompts=round(now.prompts),
-            noise=noise_estimate(image, self._estimate.mask),
+            noise=self._noise(made, fwhm_mm),
             complete=complete,
         )
+
+    def _noise(self, made: OsemResult | None, fwhm_mm: float) -> float:
+        """Return σ of a voxel over its mean, 0 if not known."""
+        if made is None:
+            return self._parts.shown(fwhm_mm=fwhm_mm).relative()
+        if made.parts is None:
+            return 0.0
+        smooth = made.parts.filtered(lambda one: gaussian(one, self.grid, fwhm_mm=fwhm_mm))
+        return smooth.relative()
 
     def _coarse(self, sensitivity: Image) -> Image:
         coarse = resample(sensitivity, self._fine.voxel_mm, self.grid)

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from recon.core.events import EventList
+from recon.core.noise_parts import PARTS
 from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.em.list_mode_osem import osem
 from recon.live.image import LiveImage
-from recon.live.imager import LiveImager
+from recon.live.imager import FinalNoise, LiveImager
 
 THREADS_GAIN = 0.8
 """Speed of each of several threads, relative to a single one."""
@@ -150,15 +151,16 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
             estimate.sensitivity * imager.exposure_s,
             estimate.mask,
             iterations=plan.fitting,
+            parts=PARTS,
             stopped=plan.too_late,
-            progress=lambda done, total, value: plan.passed(1.0 + done / subsets),
+            progress=lambda done, total, value: plan.passed(1.0 + done / total * plan.fitting),
         )
     if made.iterations and not made.used:
         estimate.image = np.zeros_like(estimate.image)
         return "no event meets a voxel that can be seen: the image is 0"
     if made.iterations < LEAST_ITERATIONS:
         raise _Stopped
-    estimate.image = made.image
+    estimate.image, imager.final_noise = made.image, FinalNoise(made.parts)
     return f"OSEM of {which}, {made.iterations} iterations of {subsets} subsets"
 
 

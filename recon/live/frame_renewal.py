@@ -14,14 +14,14 @@ import numpy as np
 
 from hw.arrays import F4
 from recon.core.events import EventList
-from recon.core.grid import Image
+from recon.em.list_mode_osem import OsemResult
 from recon.live.background_job import LiveJob
 from recon.live.dynamic_frames import FrameSpan, LiveFrames
 from recon.live.event_buffer import Columns
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 
-Images = list[tuple[int, Image]]
+Images = list[tuple[int, OsemResult]]
 
 Corrections = tuple[object, object]
 """Scatter and sensitivity that a frame was made with; compared by identity."""
@@ -46,9 +46,9 @@ class FrameRenewal:
         frames = self._imager.frames
         if self.job is not None:
             running, made = self.job.running, self.job.take()
-            for number, image in made or ():
+            for number, renewed in made or ():
                 if frames is not None:
-                    frames.renew(number, image)
+                    frames.renew(number, renewed)
             self.job = None if not running else self.job
         if frames is not None and self.job is None and self._imager.memory.restated:
             self._begin(frames)

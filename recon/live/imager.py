@@ -26,15 +26,17 @@ import numpy as np
 
 from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
-from recon.core.display_filter import noise_estimate
+from recon.core.display_filter import gaussian
 from recon.core.events import EventList, joined
 from recon.core.grid import Image
-from recon.live.dynamic_frames import LiveFrames
+from recon.core.noise_parts import NoiseParts
+from recon.live.dynamic_frames import LiveFrames, frame_grid
 from recon.live.image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm
 from recon.live.intake import Intake
 from recon.live.lines import LiveLines, LorLines
-from recon.live.memory import EventMemory
+from recon.live.memory import EventMemory, Kept
 from recon.live.online_estimate import OnlineEstimate
+from recon.live.part_estimates import PartEstimates
 from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
 
@@ -59,6 +61,13 @@ class ExposureOf:
 
     live: bool = False
     decay: bool = False
+
+
+@dataclass(frozen=True)
+class FinalNoise:
+    """The parts of the final image, on its grid; None if there was no time for them."""
+
+    parts: NoiseParts | None
 
 
 Lines = TypeVar("Lines", bound=LiveLines)
@@ -95,6 +104,10 @@ class LiveImager(Generic[Lines]):
         self.estimate_of_all = OnlineEstimate(
             lines.grid, sensitivity, tof=lines.tof, clock=clock, threads=threads
         )
+        self.parts = PartEstimates(
+            frame_grid(lines.grid), lines.grid, sensitivity, tof=lines.tof, clock=clock
+        )
+        self.final_noise: FinalNoise | None = None
         self.memory = EventMemory(capacity, lines)
         self.frames: LiveFrames | None = None
         self._geometric = sensitivity
@@ -104,6 +117,7 @@ class LiveImager(Generic[Lines]):
         """Stop the projectors' threads and discard spooled events."""
         self.memory.forget_spooled()
         self.estimate_of_all.close()
+        self.parts.close()
         if self.frames is not None:
             self.frames.close()
         self.lines.close()
@@ -131,6 +145,9 @@ class LiveImager(Generic[Lines]):
         self.exposure_of = exposure_of or ExposureOf()
         self.estimate_of_all.use_sensitivity(self._geometric)
         self.estimate_of_all.clear()
+        self.parts.use_sensitivity(self._geometric)
+        self.parts.each(OnlineEstimate.clear)
+        self.final_noise = None
         self.true_share = 1.0
         self.frozen_counts = 0.0
         self._booked_ps = 0
@@ -187,6 +204,7 @@ class LiveImager(Generic[Lines]):
     def correct(self, sensitivity: Image) -> None:
         """Use a sensitivity that matches the present corrections of the lines."""
         self.estimate_of_all.use_sensitivity(sensitivity)
+        self.parts.use_sensitivity(sensitivity)
         if self.frames is not None:
             self.frames.use_sensitivity(sensitivity)
         self.memory.lines_changed()
@@ -197,8 +215,8 @@ class LiveImager(Generic[Lines]):
         if window != self.books.window:
             scale = self.memory.change_window(window, self._booked_ps)
             self.frozen_counts = 0.0
-            self.estimate_of_all.frozen.fill(0.0)
-            self.estimate_of_all.scale(scale)
+            self._each(lambda one: one.forget_frozen())
+            self._each(lambda one: one.scale(scale))
             self._maximise()
 
     def change_frames(self, frame_s: float) -> None:
@@ -229,6 +247,11 @@ class LiveImager(Generic[Lines]):
         """Detector time in the image (the weighted sum if the window forgets)."""
         return self.books.wall_s / self.books.relative(self._booked_ps)
 
+    def _each(self, act: Callable[[OnlineEstimate], None]) -> None:
+        """Do the same to the estimate of all events and to those of their parts."""
+        act(self.estimate_of_all)
+        self.parts.each(act)
+
     # --- imaging ------------------------------------------------------------------------------
 
     def update(self, *, budget_s: float, catch_up_s: float | None = None) -> LiveImage:
@@ -236,7 +259,7 @@ class LiveImager(Generic[Lines]):
 
         New events may take ``catch_up_s`` if that is more; what does not fit is thinned.
         """
-        speed = self.estimate_of_all.speed
+        speed = 1.0 / (1.0 / self.estimate_of_all.speed + 1.0 / self.parts.speed)
         affordable = max(SMALLEST_SAMPLE, int(speed * budget_s))
         most = max(affordable, int(speed * (catch_up_s or 0.0)))
         self.use_pending(most, sample=affordable - min(self.intake.count, most))
@@ -254,7 +277,8 @@ class LiveImager(Generic[Lines]):
         weight, live_share = len(records) * each, self.intake.live_share
         booked = self.books.book(begin_ps, end_ps, kept=kept, weight=weight, live_share=live_share)
         self._booked_ps = end_ps
-        self.estimate_of_all.lose(memory.expire(end_ps))
+        share = memory.expire(end_ps)
+        self._each(lambda one: one.lose(share))
         self._take_in(records, each, max(SMALLEST_SAMPLE, sample), booked)
         self._rescale()
         self._maximise()
@@ -273,9 +297,10 @@ class LiveImager(Generic[Lines]):
         weights = np.full(len(records), each * relative, dtype=np.float32)
         columns, new = self.lines.taken_in(records, weights)
         if len(new):
-            self._step(new, sample=sample)
+            self._step(Kept(new, self.memory.coming(len(new), booked.kept)), sample=sample)
         if self.frames is not None:
-            self._step_frame(self.frames, new, sample=sample // FRAME_SHARE, booked=booked)
+            fresh = Kept(new, self.memory.coming(len(new), booked.kept))
+            self._step_frame(self.frames, fresh, sample=sample // FRAME_SHARE, booked=booked)
         if len(new):
             self.memory.add(columns, weights, booked)
 
@@ -292,25 +317,32 @@ class LiveImager(Generic[Lines]):
             delayeds, seconds=seconds, keep=keep, missing=missing, time_share=share
         )
 
-    def _step(self, new: EventList, *, sample: int) -> None:
+    def _step(self, new: Kept, *, sample: int) -> None:
         """Update the statistic with the new events and a sample of the kept ones."""
-        fresh = float(new.weight.sum(dtype=np.float64))
+        fresh = float(new.events.weight.sum(dtype=np.float64))
         old = self.memory.sampled(0, sample)
-        estimate = self.estimate_of_all
-        ratio = estimate.ratio(joined([new, old]) if len(old) else new)
+        events, places = new
+        if len(old.events):
+            events = joined([new.events, old.events])
+            places = np.concatenate([new.places, old.places])
+        ratio, ratios = self.estimate_of_all.ratio(events), self.parts.ratios(events, places)
         if self.memory.weight <= 0:
-            estimate.move(ratio, keep=0.0, gain=1.0)
+            self._move(ratio, ratios, keep=0.0, gain=1.0)
             return
         relative = self.books.relative(self._booked_ps)
         gain = min(1.0, GAIN * fresh / (self.books.prompts + FIRST_COUNTS * relative))
-        estimate.move(ratio, keep=(1.0 - gain) * (1.0 + fresh / self.memory.weight), gain=gain)
+        keep = (1.0 - gain) * (1.0 + fresh / self.memory.weight)
+        self._move(ratio, ratios, keep=keep, gain=gain)
         if self.frozen_counts > 0:
             share = fresh / self.books.prompts
-            estimate.renew_frozen(share, self.frozen_counts / (self.memory.weight + fresh))
+            scale = self.frozen_counts / (self.memory.weight + fresh)
+            self._each(lambda one: one.renew_frozen(share, scale))
 
-    def _step_frame(
-        self, frames: LiveFrames, new: EventList, *, sample: int, booked: Update
-    ) -> None:
+    def _move(self, ratio: Image, ratios: list[Image], *, keep: float, gain: float) -> None:
+        self.estimate_of_all.move(ratio, keep=keep, gain=gain)
+        self.parts.move(ratios, keep=keep, gain=gain)
+
+    def _step_frame(self, frames: LiveFrames, new: Kept, *, sample: int, booked: Update) -> None:
         first = len(self.memory) - min(frames.kept, len(self.memory))
         relative = self.books.relative(booked.middle_ps)
         of = self.exposure_of
@@ -324,31 +356,47 @@ class LiveImager(Generic[Lines]):
 
     def pass_over(self, share: float) -> None:
         """Update the statistic from a share of the kept events and the present image."""
-        events = self.memory.sampled(0, max(SMALLEST_SAMPLE, int(len(self.memory) * share)))
+        events, places = self.memory.sampled(0, max(SMALLEST_SAMPLE, int(len(self.memory) * share)))
         estimate = self.estimate_of_all
+        self.parts.replace(self.parts.ratios(events, places))
         np.multiply(estimate.image, estimate.ratio(events), out=estimate.active)
         self._maximise()
 
     def _make_room(self, coming: int) -> None:
         """Freeze the statistic of events that must leave; a sliding window forgets it."""
         gone, share = self.memory.make_room(coming)
-        self.estimate_of_all.lose(share)
+        self._each(lambda one: one.lose(share))
         if gone is not None:
-            self.estimate_of_all.freeze(self.estimate_of_all.ratio(gone))
-            self.frozen_counts += float(gone.weight.sum(dtype=np.float64))
+            self.estimate_of_all.freeze(self.estimate_of_all.ratio(gone.events))
+            self.parts.freeze(self.parts.ratios(*gone))
+            self.frozen_counts += float(gone.events.weight.sum(dtype=np.float64))
 
     def _rescale(self) -> None:
         divided_by = self.memory.rescale(self._booked_ps)
         if divided_by != 1.0:
-            self.estimate_of_all.scale(1.0 / divided_by)
+            self._each(lambda one: one.scale(1.0 / divided_by))
             self.frozen_counts /= divided_by
 
     def _maximise(self) -> None:
-        self.estimate_of_all.maximise(self.exposure_s)
+        self._each(lambda one: one.maximise(self.exposure_s))
 
     def unfiltered(self) -> Image:
         """Return the current image without the filter for display, emissions/s/mL."""
         return self._shown(fwhm_mm=0.0)
+
+    def noise_parts(self, *, fwhm_mm: float) -> NoiseParts | None:
+        """Return images of parts of the events, filtered alike, emissions/s/mL; None if not known.
+
+        They lie on the parts' own grid while the run goes on, on the image's for the final one.
+        """
+        if self.final_noise is None:
+            return self.parts.shown(fwhm_mm=fwhm_mm)
+        if self.final_noise.parts is None:
+            return None
+        smooth = self.final_noise.parts.filtered(
+            lambda one: gaussian(one, self.grid, fwhm_mm=fwhm_mm)
+        )
+        return smooth.scaled(1000.0 / self.grid.voxel_volume_mm3)
 
     def _shown(self, fwhm_mm: float) -> Image:
         voxel_volume_mL = self.grid.voxel_volume_mm3 / 1000.0
@@ -359,7 +407,7 @@ class LiveImager(Generic[Lines]):
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
         worth = self.books.each_worth * self.true_share**2
         fwhm_mm = display_fwhm_mm(round(in_window * worth))
-        image = self._shown(fwhm_mm)
+        image, parts = self._shown(fwhm_mm), self.noise_parts(fwhm_mm=fwhm_mm)
         return LiveImage(
             image=image,
             prompts_used=self.intake.used,
@@ -367,7 +415,7 @@ class LiveImager(Generic[Lines]):
             delayeds_used=self.intake.delayeds,
             fraction_used=self.books.fraction_used,
             detector_time_s=self.intake.watermark_ps * 1e-12,
-            noise=noise_estimate(image, self.estimate_of_all.mask),
+            noise=0.0 if parts is None else parts.relative(),
             fwhm_mm=fwhm_mm,
             window=str(self.books.window),
             window_s=self.seconds,
@@ -376,8 +424,9 @@ class LiveImager(Generic[Lines]):
         )
 
 
-def _plain(events: EventList, relative: float) -> EventList:
+def _plain(kept: Kept, relative: float) -> Kept:
     """Return events with weights in prompts: a frame forgets nothing."""
     if relative == 1.0:
-        return events
-    return EventList(events.lors, events.weight / np.float32(relative), events.addend)
+        return kept
+    events, weight = kept.events, kept.events.weight / np.float32(relative)
+    return Kept(EventList(events.lors, weight, events.addend), kept.places)

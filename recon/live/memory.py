@@ -23,6 +23,13 @@ RESTATED_AT_ONCE = 60_000
 """Kept events whose lines get new corrections in one update, some 20 ms."""
 
 
+class Kept(NamedTuple):
+    """Events of the ring, and their places in it."""
+
+    events: EventList
+    places: npt.NDArray[np.intp]
+
+
 class Sample(NamedTuple):
     """Some of the kept events.
 
@@ -83,7 +90,14 @@ class EventMemory:
         self.buffer.append(tuple(one[::every] for one in columns), weights[::every] * share)
         self.weight += total
 
-    def sampled(self, first: int, sample: int) -> EventList:
+    def coming(self, events: int, kept: int) -> npt.NDArray[np.intp]:
+        """Return the places that new events will have; those not kept share a neighbour's."""
+        every = max(1, -(-events // max(kept, 1)))
+        return self.buffer.place(len(self.buffer), len(self.buffer) + kept)[
+            np.minimum(np.arange(events) // every, max(kept - 1, 0))
+        ]
+
+    def sampled(self, first: int, sample: int) -> Kept:
         """Return about ``sample`` of the kept events from ``first`` on, weighted for all."""
         n = len(self.buffer)
         step = max(1, -(-(n - first) // max(sample, 1)))
@@ -92,7 +106,7 @@ class EventMemory:
         place = self.buffer.place(min(start, n), n, step)
         columns, weight = self.buffer.take(place)
         weight = weight * np.float32((n - first) / max(len(place), 1))
-        return self._lines.events(columns, weight)
+        return Kept(self._lines.events(columns, weight), place)
 
     @property
     def held(self) -> int:
@@ -176,7 +190,7 @@ class EventMemory:
         """Forget what the window has passed; return its share of the weight."""
         return self._drop(self.books.expire(now_ps))
 
-    def make_room(self, coming: int) -> tuple[EventList | None, float]:
+    def make_room(self, coming: int) -> tuple[Kept | None, float]:
         """Remove the oldest events to make room for ``coming`` new ones.
 
         Returns them if their statistic is to be kept (a sliding window keeps none), and their share
@@ -187,8 +201,9 @@ class EventMemory:
             return None, 0.0
         if self.books.window.kind == "slide":
             return None, self._drop(self.books.release_whole(leaving))
-        columns, weight = self.buffer.take(self.buffer.place(0, leaving))
-        gone = self._lines.events(columns, weight)
+        place = self.buffer.place(0, leaving)
+        columns, weight = self.buffer.take(place)
+        gone = Kept(self._lines.events(columns, weight), place)
         self._left += leaving
         if self.spool is not None and self.books.window.kind == "grow":
             self.spool.append(columns[0], weight)

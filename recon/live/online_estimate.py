@@ -116,6 +116,10 @@ class OnlineEstimate:
         """Add the events' estimate to the frozen part."""
         self.frozen += self.image * ratio
 
+    def forget_frozen(self) -> None:
+        """Remove the frozen part."""
+        self.frozen.fill(0.0)
+
     def renew_frozen(self, share: float, scale: float) -> None:
         """Replace a share of the frozen part by the active part, scaled to the same counts.
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recon.core.detector_response import detector_resolution
 from recon.core.grid import Image
+from recon.core.noise_parts import NoiseParts
 from recon.core.resolution import GaussianResolution, Resolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.event_store import EventStore
@@ -27,6 +28,7 @@ class Iterated:
 
     image: Image
     about: dict[str, Any] = field(default_factory=dict)
+    parts: NoiseParts | None = None
 
 
 def iterate(
@@ -53,12 +55,13 @@ def iterate(
             resolution=_resolution(system, options),
             stopping=stopping,
             prior=prior,
+            parts=options.noise_parts,
             progress=lambda done, total, _: progress(done / total),
             stopped=stopped,
         )
     finally:
         projector.close()
-    return Iterated(result.image, _about(result))
+    return Iterated(result.image, _about(result), result.parts)
 
 
 def _resolution(system: ReconSystem, options: ReconOptions) -> Resolution | None:

@@ -117,7 +117,8 @@ class FrameModels:
         exposure = self.sensitivity(whole, mu) * np.float32(self.data.duration_s)
         mask = support_mask(exposure, self.system.grid)
         plan = ReconOptions(
-            iterations=QUICK_ITERATIONS, psf_fwhm_mm=psf_fwhm_mm, threads=self.threads
-        )
+            iterations=QUICK_ITERATIONS, psf_fwhm_mm=psf_fwhm_mm, threads=self.threads,
+            noise_parts=0,
+        )  # fmt: skip
         with EventStore.build(parts, subsets=QUICK_SUBSETS) as store:
             return iterate(self.system, store, exposure, mask, plan, stopped=self.stopped).image

@@ -14,6 +14,7 @@ from recon.core.decay import decay_factor, mean_time_s
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection
 from recon.core.grid import Image
+from recon.core.noise_parts import NoiseParts
 from recon.core.quantification import BQ_PER_ML, EMISSIONS, ActivityCalibration, Patient
 from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
@@ -26,6 +27,7 @@ class FrameImage:
     selection: TimeSelection
     image: Image
     about: dict[str, Any] = field(default_factory=dict)
+    parts: NoiseParts | None = None
 
     def time(self, decay: float, half_life_s: float | None) -> FrameTime:
         """Return the frame's time; as requested if the run has no data in it."""
@@ -77,6 +79,8 @@ class Quantifier:
         for frame in frames:
             decay = self._decay(frame.selection)
             frame.image *= np.float32(scale * decay)
+            if frame.parts is not None:
+                frame.parts = frame.parts.scaled(scale * decay)
             frame.about["decay_factor"] = decay
             times.append(frame.time(decay, half_life_s))
         if len(frames) == 1:

@@ -12,6 +12,7 @@ from hw.messages.corrections import CORRECTIONS, PET_NAMES
 from recon.core.asked import OptionsError, asked, check_options
 from recon.core.field_of_view import place_mm, sizes_mm
 from recon.core.frames import check_frames
+from recon.core.noise_parts import PARTS
 from recon.em.stopping import Stopping
 
 WITHOUT = {kind.name: kind.without for kind in CORRECTIONS}
@@ -113,6 +114,9 @@ class ReconOptions:
     require: tuple[str, ...] = asked(
         (), "make no image without this correction; repeatable: " + ", ".join(PET_NAMES),
         group="corrections", modality="both", metavar="NAME", choices=PET_NAMES)
+    noise_parts: int = asked(
+        PARTS, "images of so many parts of the events, to tell the noise of each region; 0 for "
+        "none, which takes half the time (default: %(default)s)", metavar="N", bounds=(0, 64))
     threads: int = asked(2, "default: %(default)s", modality="both", bounds=(1, 1024))
     memory_MB: float = asked(
         2000.0, "events beyond this go to a temporary file (default: %(default)g)", metavar="MB",
@@ -142,7 +146,7 @@ class ReconOptions:
 
     def as_metadata(self) -> dict[str, Any]:
         """Return as plain values all that the image depends on."""
-        left_out = {"threads", "memory_MB", "scratch", "frames"}
+        left_out = {"noise_parts", "threads", "memory_MB", "scratch", "frames"}
         values = asdict(self)
         return {one.name: values[one.name] for one in fields(self) if one.name not in left_out}
 

@@ -23,6 +23,7 @@ from recon.core.field_of_view import field_of_view
 from recon.core.frame_times import FrameTime
 from recon.core.frames import TimeSelection, frame_selections
 from recon.core.grid import Image, ImageGrid
+from recon.core.noise_parts import NoiseParts
 from recon.core.quantification import ActivityCalibration, Patient
 from recon.em.event_store import EventStore
 from recon.em.sensitivity import support_mask
@@ -64,6 +65,9 @@ LEAST_PER_SUBSET = 100
 POSES_MISSING, OUTSIDE = 0.01, 0.5
 """Shares of a run's time, and of a frame's prompts, beyond which the image says so."""
 
+FRAMES_WITH_PARTS = 8
+"""A series of more frames tells each one's noise, but keeps no parts: they would fill memory."""
+
 _PREPARED, _SCATTER, _EVENTS_READY = 0.1, 0.25, 0.25
 """Share of the whole that comes before the frames, scatter's, and of a frame before its iterations;
 of 20 M prompts (scatter takes as long for 1 M)."""
@@ -80,6 +84,7 @@ class Reconstruction:
     frames : one per image
     corrections : what was done, and what was not possible
     suv_factor : SUV per unit of the images, or None
+    parts : of each image, which tell its noise; None where there are none
     """
 
     image: Image
@@ -88,6 +93,7 @@ class Reconstruction:
     corrections: Corrections
     metadata: dict[str, Any]
     suv_factor: float | None = None
+    parts: tuple[NoiseParts | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,7 +339,7 @@ class _Job:
         if not part.prompts or selection.duration_s <= 0:
             self.notes.append(f"{selection.name}: no prompts; its image is 0")
             return FrameImage(selection, np.zeros(self.field.image.shape, np.float32), about)
-        image, told = self._iterated(number, selection, part)
+        image, told, noise = self._iterated(number, selection, part)
         dead = told["prompts_on_dead_lines"]
         if dead > OUTSIDE * part.prompts:
             self.notes.append(
@@ -348,11 +354,17 @@ class _Job:
             )
         if selection.name in self.frame_scatter:
             told["scatter"] = self.frame_scatter[selection.name]
-        return FrameImage(selection, self.field.cut(image), about | told)
+        image = self.field.cut(image)
+        if noise is not None:
+            noise = noise.filtered(self.field.cut)
+            told["relative_noise"] = noise.relative(image)
+        if len(self.selections) > FRAMES_WITH_PARTS:
+            noise = None
+        return FrameImage(selection, image, about | told, noise)
 
     def _iterated(
         self, number: int, selection: TimeSelection, part: Counts
-    ) -> tuple[Image, dict[str, Any]]:
+    ) -> tuple[Image, dict[str, Any], NoiseParts | None]:
         options, models, grid = self.options, self.models, self.system.grid
         say = self._progress_of(number)
         say("sensitivity", 0.0)
@@ -374,8 +386,13 @@ class _Job:
         if self.stopped():
             raise ReconstructionStopped
         self.seen.add(result.image, exposure, selection.duration_s)
-        image = gaussian(result.image, grid, fwhm_mm=options.post_filter_fwhm_mm)
-        return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0), result.about
+        parts = None if result.parts is None else result.parts.filtered(self._filtered)
+        return self._filtered(result.image), dict(result.about), parts
+
+    def _filtered(self, image: Image) -> Image:
+        fwhm_mm = self.options.post_filter_fwhm_mm
+        smooth = gaussian(image, self.system.grid, fwhm_mm=fwhm_mm)
+        return np.nan_to_num(smooth, nan=0.0, posinf=0.0, neginf=0.0)
 
     def _stored(self, selection: TimeSelection, part: Counts, say: Progress) -> EventStore:
         options = self.options
@@ -460,7 +477,8 @@ class _Job:
             "corrections": self.done.as_metadata(),
             "notes": self.notes,
         }
-        return Reconstruction(image, self.field.image, times, self.done, about, suv)
+        parts = tuple(frame.parts for frame in frames)
+        return Reconstruction(image, self.field.image, times, self.done, about, suv, parts)
 
     def _about(self) -> dict[str, Any]:
         data, options = self.data, self.options

@@ -70,8 +70,9 @@ class RunImage(MadeImage):
         """Return one volume for the measures of :mod:`recon.analysis`."""
         values = self.image if self.image.ndim == 3 else self.image[..., frame]
         x, y, z = (float(place) for place in self.grid.origin_mm)
+        parts = self.parts[frame] if frame < len(self.parts) else None
         return Picture(
-            values.astype(np.float64), self.grid.voxel_mm, (x, y, z), self.metadata, "image"
+            values.astype(np.float64), self.grid.voxel_mm, (x, y, z), self.metadata, "image", parts
         )
 
     def save(self, path: str | Path, formats: str | Sequence[str] = "nifti") -> list[Path]:
@@ -193,7 +194,10 @@ def reconstruct(
         poses=poses, gate_signal=gate_signal, gates=gates, calibration=calibration, patient=patient
     )
     made = reconstruct_data(data, plan, extras, progress=progress, stopped=stopped)
-    return RunImage(made.image, made.grid, made.frames, made.metadata, suv_factor=made.suv_factor)
+    return RunImage(
+        made.image, made.grid, made.frames, made.metadata,
+        parts=made.parts, suv_factor=made.suv_factor,
+    )  # fmt: skip
 
 
 def activity_calibration_of(

@@ -7,7 +7,8 @@ and shown. All positions are x,y,z in mm in the scanner's frame.
 --phantom        contrast recovery and background variability of its spheres (section 7), and the
                  uniformity of its warm cylinder: `spheres`, `cylinder`, or a file of shapes
 --warm           uniformity and noise of a warm cylinder along z
---roi, --profile mean, deviation and extremes in a region; values along an axis
+--roi, --regions mean ± σ, deviation and extremes in regions given here, or kept in the run
+--profile        values along an axis
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ examples:
   tomoshibi analyse point.nii.gz --point                  FWHM and FWTM along x, y and z
   tomoshibi analyse RUN --phantom spheres --report quality.pdf
   tomoshibi analyse image.nii.gz --roi hot:sphere:0,30,0:12 --roi warm:cylinder:0,0,0:150,80
+  tomoshibi analyse RUN --regions                         the regions kept in the run
   tomoshibi analyse image.nii.gz --profile x:0,30,0 --profile z:0,0,0:10 --report image.html
 """
 
@@ -39,8 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm", metavar="x,y,z:D,L",
                         help="a warm cylinder along z: centre, diameter, length")  # fmt: skip
     parser.add_argument("--roi", action="append", default=[], metavar="NAME:KIND:x,y,z:SIZE",
-                        help="a region: sphere (diameter), cylinder (diameter,length) or box "
-                             "(x,y,z); may be repeated")  # fmt: skip
+                        help="a region: sphere (diameter), ellipsoid (x,y,z), cylinder "
+                             "(diameter,length), box (x,y,z) or threshold (x,y,z,share of the "
+                             "maximum); may be repeated")  # fmt: skip
+    parser.add_argument("--regions", action="store_true",
+                        help="the regions kept in the run (regions.json)")  # fmt: skip
     parser.add_argument("--profile", action="append", default=[], metavar="AXIS:x,y,z[:WIDTH]",
                         help="values along x, y or z through a point; may be repeated")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE",
@@ -52,20 +57,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, and write the report."""
     from daq.cli.images.measures import Measures
+    from daq.folder.region_file import read_regions
     from recon.analysis.picture import read_picture
+    from recon.analysis.regions import parse_region
     from recon.analysis.report import write_report
 
     path = image_path(options)
     measures = Measures(read_picture(path, frame=options.frame), path)
-    measures.describe(options.roi)
+    regions = [parse_region(text) for text in options.roi]
+    if options.regions:
+        regions += read_regions(find_run(options.image, options.runs))
+    measures.describe(regions)
     if options.point is not None:
         measures.point(options.point)
     if options.phantom:
         measures.phantom(options.phantom)
     if options.warm:
         measures.uniform(options.warm)
-    if options.roi:
-        measures.regions(options.roi)
+    if regions:
+        measures.regions(regions)
     if options.profile:
         measures.profiles(options.profile)
     if options.report:

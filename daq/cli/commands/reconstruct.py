@@ -117,7 +117,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     made = replace(made, metadata={**made.metadata, "choices": choices})
     if options.suv:
         made = _as_suv(made)
-    image = MadeImage(made.image, made.grid, made.frames, made.metadata)
+    image = MadeImage(made.image, made.grid, made.frames, made.metadata, parts=made.parts)
     written = write_images(image, path, formats) + write_maps(made, options, kinds, path)
     tell(_told(made))
     result = {
@@ -143,8 +143,10 @@ def _as_suv(made: Reconstruction) -> Reconstruction:
             "--suv: the image could not be calibrated and corrected for decay: "
             + "; ".join(made.metadata["notes"])
         )
-    image = made.image * np.float32(made.suv_factor)
-    return replace(made, image=image, metadata={**made.metadata, "unit": SUV})
+    factor = made.suv_factor
+    parts = tuple(one and one.scaled(factor) for one in made.parts)
+    about = {**made.metadata, "unit": SUV}
+    return replace(made, image=made.image * np.float32(factor), metadata=about, parts=parts)
 
 
 def _told(made: Reconstruction) -> str:

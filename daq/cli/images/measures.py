@@ -10,12 +10,13 @@ import numpy as np
 
 from daq.cli.common import CommandError
 from daq.cli.images.measured_phantom import phantom_parts
+from hw.regions import Region
 from recon.analysis.contrast import Sphere, Warm, sphere_contrasts
 from recon.analysis.picture import Picture, Triple
 from recon.analysis.plots import draw_contrasts, draw_profiles, draw_slices, draw_uniformity
 from recon.analysis.point_width import point_widths
 from recon.analysis.profile import Profile, axis_profile
-from recon.analysis.regions import Region, measure, parse_region
+from recon.analysis.regions import measure
 from recon.analysis.report import Section, Table
 from recon.analysis.uniformity import uniformity
 
@@ -32,6 +33,9 @@ TOLD = (
 
 WIDEST_MM = 10_000.0
 
+SIGMA = "σ: of the mean, by counting noise, from images of parts of the events. SD: of the voxels."
+NO_SIGMA = "No σ of the means: beside this image are no images of parts of its events (.noise.npz)."
+
 
 class Measures:
     """Collects sections and results, measure by measure."""
@@ -45,7 +49,7 @@ class Measures:
         """Return everything measured, for a terminal."""
         return "\n\n".join(_as_text(section) for section in self.sections)
 
-    def describe(self, rois: list[str]) -> None:
+    def describe(self, rois: list[Region]) -> None:
         """The image itself: size, extremes, corrections by its metadata, slices."""
         picture = self.picture
         values = picture.values
@@ -56,13 +60,14 @@ class Measures:
             ["voxels", f"{size} of {voxel} mm"],
             ["unit", picture.unit or "not told"],
             ["greatest value", f"{_short(values.max())} at {_place(at)} mm"],
+            *([["noise (σ of a voxel / mean)", f"{100 * picture.parts.relative(values):.1f} %"]]
+              if picture.parts is not None else []),
             ["sum × volume", _short(values.sum() * picture.voxel_volume_mL)],
             *([key, _short(picture.metadata[key])] for key in TOLD if key in picture.metadata),
             *self._corrections(),
-        ]
+        ]  # fmt: skip
         self.result |= {"maximum": float(values.max()), "maximum_mm": at}
-        drawn = [parse_region(text) for text in rois]
-        plot = draw_slices(picture, _shown_place(picture, drawn), drawn)
+        plot = draw_slices(picture, _shown_place(picture, rois), rois)
         self.sections.append(Section("Image", tables=[Table(["", ""], rows)], plots=[plot]))
 
     def _corrections(self) -> list[list[str]]:
@@ -147,16 +152,17 @@ class Measures:
             "worst_slice": found.worst_slice,
         }
 
-    def regions(self, texts: list[str]) -> None:
-        """Values in regions."""
-        found = [measure(parse_region(text), self.picture) for text in texts]
+    def regions(self, regions: list[Region]) -> None:
+        """Values in regions, with σ of their means."""
+        found = [measure(region, self.picture) for region in regions]
         rows = [
-            [one.name, f"{one.volume_mL:.2f}", _short(one.mean), _short(one.sd),
+            [one.name, f"{one.volume_mL:.2f}", _with_sigma(one.mean, one.sigma), _short(one.sd),
              f"{100 * one.variation:.1f}", _short(one.least), _short(one.most)]
             for one in found
         ]  # fmt: skip
-        head = ["region", "mL", "mean", "SD", "SD/mean, %", "least", "greatest"]
-        self.sections.append(Section("Regions", tables=[Table(head, rows)]))
+        head = ["region", "mL", "mean ± σ", "SD", "SD/mean, %", "least", "greatest"]
+        words = [SIGMA if self.picture.parts is not None else NO_SIGMA]
+        self.sections.append(Section("Regions", words, tables=[Table(head, rows)]))
         self.result["regions"] = [asdict(one) for one in found]
 
     def profiles(self, texts: list[str]) -> None:
@@ -211,6 +217,10 @@ def _shown_place(picture: Picture, regions: list[Region]) -> Triple:
         for axis, n in enumerate(bright.shape)
     ]
     return picture.place_mm(at)
+
+
+def _with_sigma(mean: float, sigma: float | None) -> str:
+    return _short(mean) if sigma is None else f"{_short(mean)} ± {sigma:.2g}"
 
 
 def _short(value: Any) -> str:

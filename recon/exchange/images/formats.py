@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from recon.core.frame_times import FrameTime
 from recon.core.grid import Image, ImageGrid
+from recon.core.noise_file import write_parts
+from recon.core.noise_parts import NoiseParts
 from recon.exchange.errors import ExchangeError
 from recon.exchange.images.dicom_nm import write_dicom_nm
 from recon.exchange.images.dicom_pet import write_dicom_pet
@@ -29,6 +31,7 @@ class MadeImage:
     frames : the time of each volume
     metadata : what was applied, counted and measured; becomes the JSON beside a NIfTI file
     modality : as in DICOM
+    parts : of each volume, which tell its noise; they go beside a NIfTI file
     """
 
     image: Image
@@ -36,6 +39,7 @@ class MadeImage:
     frames: Sequence[FrameTime]
     metadata: dict[str, Any]
     modality: Literal["PET", "SPECT"] = "PET"
+    parts: Sequence[NoiseParts | None] = ()
 
 
 Writer = Callable[[MadeImage, Path], Path]
@@ -50,6 +54,7 @@ def stem_of(path: Path) -> str:
 def _nifti(made: MadeImage, path: Path) -> Path:
     frames = made.frames if made.modality == "PET" else ()
     write_nifti(path, made.image, made.grid, metadata=made.metadata, frames=frames)
+    write_parts(path, made.parts)
     return path
 
 

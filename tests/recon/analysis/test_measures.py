@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
+from hw.regions import RegionError
 from recon.analysis.contrast import Sphere, Warm, background_places, sphere_contrasts
 from recon.analysis.picture import AnalysisError, Picture
 from recon.analysis.point_width import point_widths
 from recon.analysis.profile import axis_profile
-from recon.analysis.regions import Region, measure, parse_region
+from recon.analysis.regions import measure, parse_region
 from recon.analysis.uniformity import uniformity
 
 FWHM_PER_SIGMA = 2.354820045
@@ -66,13 +67,16 @@ def test_without_a_point_source_there_is_no_width(values):
 @settings(max_examples=25)
 @given(
     centre=st.tuples(*[st.floats(-6, 6)] * 3),
-    kind=st.sampled_from(["sphere", "cylinder", "box"]),
+    kind=st.sampled_from(["sphere", "ellipsoid", "cylinder", "box"]),
     size=st.floats(8, 24),
 )
 def test_a_region_has_its_volume_wherever_it_lies(centre, kind, size):
-    sizes = {"sphere": (size,), "cylinder": (size, size), "box": (size,) * 3}[kind]
-    volume = {"sphere": np.pi / 6, "cylinder": np.pi / 4, "box": 1.0}[kind] * size**3 / 1000
-    found = measure(Region("r", kind, centre, sizes), picture_of(np.full((25, 25, 25), 7.0)))
+    numbers = {"sphere": 1, "ellipsoid": 3, "cylinder": 2, "box": 3}[kind]
+    share = {"sphere": np.pi / 6, "ellipsoid": np.pi / 6, "cylinder": np.pi / 4, "box": 1.0}[kind]
+    volume = share * size**3 / 1000
+    where = ",".join(map(str, centre))
+    region = parse_region(f"r:{kind}:{where}:{','.join([str(size)] * numbers)}")
+    found = measure(region, picture_of(np.full((25, 25, 25), 7.0)))
     # 4³ points a voxel of 2 mm: each side may be 0.5 mm too long or too short
     assert found.volume_mL == pytest.approx(volume, rel=3 * 0.5 / size)
     assert found.mean == pytest.approx(7.0)
@@ -81,7 +85,7 @@ def test_a_region_has_its_volume_wherever_it_lies(centre, kind, size):
 
 def test_the_mean_of_a_ramp_is_its_value_at_the_centre():
     x = np.arange(31)[:, None, None] * np.ones((31, 31, 31))
-    found = measure(Region("r", "sphere", (5.0, 0.3, -1.2), (14.0,)), picture_of(x))
+    found = measure(parse_region("r:sphere:5,0.3,-1.2:14"), picture_of(x))
     assert found.mean == pytest.approx(15 + 5.0 / 2, abs=0.02)
 
 
@@ -91,19 +95,19 @@ def test_the_mean_of_a_ramp_is_its_value_at_the_centre():
         ("hot:sphere:1,2,3", "NAME:KIND"),
         ("hot:ball:1,2,3:4", "not one of sphere"),
         ("hot:sphere:1,2,3:-4", "above 0"),
-        ("hot:box:1,2,3:4", "3 sizes"),
+        ("hot:box:1,2,3:4", "3 numbers"),
         ("hot:sphere:1,2:4", "NAME:KIND"),
         ("hot:sphere:nan,2,3:4", "centre"),
     ],
 )
 def test_a_region_that_is_none_is_refused_with_the_reason(text, words):
-    with pytest.raises(AnalysisError, match=words):
+    with pytest.raises((AnalysisError, RegionError), match=words):
         parse_region(text)
 
 
 def test_a_region_that_reaches_out_of_the_image_is_refused():
-    with pytest.raises(AnalysisError, match="extends beyond the image along z"):
-        measure(Region("r", "sphere", (0, 0, 20), (14.0,)), picture_of(np.ones((25, 25, 25))))
+    with pytest.raises(RegionError, match="extends beyond the image along z"):
+        measure(parse_region("r:sphere:0,0,20:14"), picture_of(np.ones((25, 25, 25))))
 
 
 def phantom_picture(hot: float, *, noise: float = 0.0) -> Picture:

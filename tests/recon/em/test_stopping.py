@@ -9,9 +9,10 @@ from scipy.ndimage import gaussian_filter
 from oracles.reconstruction import lines_from_points, random_lines
 from recon.core.events import EventList
 from recon.core.grid import ImageGrid
+from recon.core.noise_parts import OBJECT_FWHM_VOXELS, OBJECT_SHARE
 from recon.em.list_mode_osem import OsemResult, osem
 from recon.em.problem import OsemError
-from recon.em.stopping import OBJECT_FWHM_VOXELS, OBJECT_SHARE, Stopping
+from recon.em.stopping import Stopping
 from recon.projector.operator import Projector
 
 GRID = ImageGrid((10, 10, 8), (4.0, 4.0, 4.0))

@@ -1,0 +1,75 @@
+"""The noise told of the live image and its frames is what repeated measurements show."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hw.messages.live_settings import TimeWindow
+from hw.messages.pictures import DynamicFrame
+from oracles.drawn_phantom import GRID, SENSITIVITY, TOF, drawn
+from oracles.noise_ratios import region_ratios, voxel_ratio
+from recon.core.noise_parts import NoiseParts
+from recon.live.final_image import finish
+from recon.live.imager import LiveImager
+from recon.live.lines import LorLines
+
+EVENTS, REPEATS, UPDATES = 60_000, 20, 20
+
+
+def played(window: str, seed: int, *, frame_s: float = 0.0) -> LiveImager:
+    """Return the imager after 20 s of events that came in as many updates."""
+    capacity = 2 * EVENTS
+    imager = LiveImager(LorLines(GRID, tof=TOF), SENSITIVITY, clock=lambda: 0.0, capacity=capacity)
+    imager.restart(window=TimeWindow.parse(window), frame_s=frame_s)
+    events = drawn(EVENTS, seed)
+    ends = np.linspace(0, len(events), UPDATES + 1).astype(int)
+    for second, (first, last) in enumerate(pairwise(ends), start=1):
+        part = events.take(slice(first, last))
+        imager.receive_events(part, watermark_ps=second * 10**12)
+        imager.update(budget_s=1.0)
+    return imager
+
+
+@pytest.mark.parametrize("window", ["grow", "slide:10s", "forget:10s"])
+def test_the_noise_is_what_repeats_show(window: str) -> None:
+    images, noise = [], []
+    told: list[NoiseParts] = []
+    for seed in range(REPEATS):
+        imager = played(window, seed)
+        shown = imager.shown()
+        images.append(shown.image)
+        noise.append(shown.noise)
+        parts = imager.noise_parts(fwhm_mm=shown.fwhm_mm)
+        assert parts is not None
+        told.append(parts)
+        imager.close()
+    ratios = region_ratios(images, told)
+    assert all(0.8 < ratio < 1.25 for ratio in ratios.values()), ratios
+    assert voxel_ratio(images, noise) == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_final_image_tells_its_own_noise() -> None:
+    images, noise = [], []
+    for seed in range(8):
+        imager = played("grow", seed)
+        final = finish(imager, within_s=600.0)
+        images.append(final.image)
+        noise.append(final.noise)
+        parts = imager.noise_parts(fwhm_mm=0.0)
+        assert parts is not None and parts.images.shape[1:] == GRID.shape
+        assert parts.images.mean() == pytest.approx(imager.unfiltered().mean(), rel=0.05)
+        imager.close()
+    assert voxel_ratio(images, noise) == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_frames_noise_is_what_repeats_show() -> None:
+    frames: list[DynamicFrame] = []
+    for seed in range(12):
+        imager = played("grow", seed, frame_s=8.0)
+        frames.append(imager.shown().frames[0])
+        imager.close()
+    ratio = voxel_ratio([one.array() for one in frames], [one.noise for one in frames])
+    assert ratio == pytest.approx(1.0, abs=0.2)
