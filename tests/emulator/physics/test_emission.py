@@ -178,7 +178,7 @@ def test_emitted_and_left_out_lines_are_all_lines_of_at_least_40_keV(name):
     strong = [x for x in nuclide.lines if x.energy_keV >= LEAST_LINE_KEV]
     assert len(emitted_lines(nuclide)) + len(source.left_out) == len(strong)
     assert all(x.energy_keV > MAX_ENERGY_KEV for _, x in source.left_out)
-    assert sum(x.intensity for _, x in source.left_out) < 0.04  # I-124 has 3.3 %
+    assert sum(x.intensity for _, x in source.left_out) < 0.06  # Y-86 has 5.1 %, I-124 3.3 %
     tables = emission_tables(source)
     assert tables.line_intensity.max(initial=0.0) <= 1.0
     expected = sum(x.intensity for x in emitted_lines(nuclide))
