@@ -97,7 +97,7 @@ def test_a_viewer_finds_the_suv_of_the_run_at_every_decay_reference(
         path = tmp_path / "suv.nii.gz"
         made = reconstructed(
             capsys, run_folder, path, *patient, f"--decay-reference={reference}",
-            "--frames", "0:0.1,0.1:0.3",
+            "--frames", "0:0.1,0.1:0.3", "--overwrite",
         )  # fmt: skip
         (series,) = viewer.series_in(tmp_path / "suv-dicom")
         assert series[0].DecayCorrection == term
