@@ -127,13 +127,17 @@ class SpectLiveRun(LiveRun):
 
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
         deadline = self._clock() + FINISH_S
+
+        def too_late() -> bool:
+            if stopped() or self._clock() > deadline:
+                self._cut = "cut short, not as `tomoshibi reconstruct` makes it"
+            return bool(self._cut)
+
         try:
-            image, about = self._as_offline(lambda: stopped() or self._clock() > deadline)
+            image, about = self._as_offline(too_late)
         except SpectError as error:
             self.message = f"no image: {error}"
             return Final(np.zeros(self._grid.shape, np.float32), self._facts(0.0), None)
-        if stopped() or self._clock() > deadline:
-            self._cut = f"cut after {FINISH_S:g} s, not as `tomoshibi reconstruct` makes it"
         about["algorithm"] = f"live OSEM, {self._cut or 'finished as offline'}"
         about["fraction_used"] = self._used().fraction
         return Final(image, self._facts(0.0), about if about.get("corrections") else None)

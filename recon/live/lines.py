@@ -221,10 +221,11 @@ class CrystalLines:
         seen = located.gain * beyond_gain
         visible = seen > 0
         addend = np.zeros(len(records), dtype=np.float32)
-        if self.randoms is not None:
-            addend += self.randoms.of_records(records, located) * np.float32(self.time_share)
-        if self.scatter is not None:
-            addend += self.scatter.of_records(records, located)
+        randoms, scatter = self.randoms, self.scatter  # read once: jobs call this beside the image
+        if randoms is not None:
+            addend += randoms.of_records(records, located) * np.float32(self.time_share)
+        if scatter is not None:
+            addend += scatter.of_records(records, located)
         np.divide(addend, seen, out=addend, where=visible)
         return EventList(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
 

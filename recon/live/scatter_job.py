@@ -110,7 +110,7 @@ class LiveScatter:
     def _work(
         self, sample: Sample, exposure_s: float
     ) -> Callable[[Callable[[], bool]], ScatterRate]:
-        """Return the work, which touches nothing that the image's thread changes meanwhile."""
+        """Return the work; what the image's thread may replace meanwhile is taken here, or once."""
         lines, mu = self._lines, self._lines.mu_per_mm
         assert mu is not None
         estimate, randoms, model = self._imager.estimate_of_all, lines.randoms, lines.model
