@@ -1,7 +1,8 @@
 """Attenuation of photons up to 2 MeV in scintillators and semiconductors, by energy.
 
-Compton scatter by Klein and Nishina plus photoelectric absorption by ``PHOTO_SHARE``; coherent
-scatter is left out, and so is pair production (1 % of LYSO's at 1275 keV, 10 % at 2000 keV).
+Compton scatter by Klein and Nishina, times what the electrons' binding leaves of it, plus
+photoelectric absorption by ``PHOTO_SHARE``; coherent scatter is left out, and so is pair production
+(1 % of LYSO's at 1275 keV, 10 % at 2000 keV).
 """
 
 from __future__ import annotations
@@ -35,19 +36,29 @@ PHOTO_SHARE = {
 63 (2002) 121), log-log interpolated between; below the first energy photons are absorbed. Beyond
 780 keV photoelectric absorption continues as a power law, Compton as Klein and Nishina's."""
 
+BOUND_SHARE = {
+    "LYSO": (0.8612, 0.9077, 0.9461, 0.9653, 0.9846, 0.9940, 1.0, 1.0032, *(1.0067,) * 5),
+    "NaI": (0.8665, 0.9127, 0.9493, 0.9675, 0.9856, 0.9944, 1.0, 1.0027, *(1.0056,) * 5),
+    "CZT": (0.8541, 0.9039, 0.9442, 0.9646, 0.9846, 0.9942, 1.0, 1.0032, *(1.0064,) * 5),
+}
+"""Incoherent cross-section over Klein's and Nishina's, relative to 511 keV, at the same energies
+(same source, whose table ends at 780 keV). Without it LYSO would stop 6 % more at 150 keV, so that
+fewer scattered photons escaped and a block counted 2 % too many of 511 keV."""
+
 
 def photo_share(material: str, energy_keV: npt.ArrayLike) -> F8:
     """Return the ratio of photoelectric to Compton cross-section."""
-    log = np.interp(
-        np.log(np.asarray(energy_keV, dtype=np.float64)),
-        np.log(PHOTO_ENERGIES_KEV),
-        np.log(PHOTO_SHARE[material]),
-    )
-    return np.asarray(np.exp(log))
+    return _between(PHOTO_SHARE[material], energy_keV)
 
 
 def relative_attenuation(material: str, energy_keV: npt.ArrayLike) -> F8:
     """Return µ(E) / µ(511 keV) without coherent scatter."""
     of_511 = 1.0 + photo_share(material, ELECTRON_REST_KEV)
-    compton = attenuation_scale(energy_keV)
+    compton = attenuation_scale(energy_keV) * _between(BOUND_SHARE[material], energy_keV)
     return np.asarray(compton * (1.0 + photo_share(material, energy_keV)) / of_511)
+
+
+def _between(values: tuple[float, ...], energy_keV: npt.ArrayLike) -> F8:
+    """Return a table over ``PHOTO_ENERGIES_KEV`` at an energy, interpolated log-log."""
+    log_energy = np.log(np.asarray(energy_keV, dtype=np.float64))
+    return np.asarray(np.exp(np.interp(log_energy, np.log(PHOTO_ENERGIES_KEV), np.log(values))))

@@ -75,7 +75,8 @@ class ScatterRate:
     def total_per_s(self) -> float:
         """Scatter per second of the whole scanner, without the factors."""
         whole = self._over_all_offsets()
-        weight = mean_weights(self.system, self.table.samples.per_side)
+        samples = whole.table.samples
+        weight = mean_weights(self.system, samples.per_side, even=samples.even)
         each = np.einsum("rab,a,b->", whole.table.rates[..., 0].astype(np.float64), weight, weight)
         return float(each) * self.system.scanner.crystals_per_module**2 * self.scale
 
@@ -92,7 +93,7 @@ class ScatterRate:
 
     def _interpolated(self, records: Records, offset_mm: F4) -> F4:
         samples, scanner = self.table.samples, self.system.scanner
-        sample, weight = crystal_weights(self.system, samples.per_side)
+        sample, weight = crystal_weights(self.system, samples.per_side, even=samples.even)
         out = np.empty(len(records), dtype=np.float32)
         line_rates(
             np.require(records, requirements=["C", "W"]), offset_mm, scanner.crystals_per_module,

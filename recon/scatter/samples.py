@@ -26,6 +26,7 @@ class DetectorSamples:
     places : (per_side², 2) positions within their modules, 0 to 1 along u and v
     rows : (pairs, 2) the allowed module pairs, a < b
     row_of : (modules²,) index of each pair in ``rows``, -1 if not allowed
+    even : whether values hold the module's mean block efficiency, in place of that at the sample
     """
 
     per_side: int
@@ -33,6 +34,7 @@ class DetectorSamples:
     places: F8
     rows: I8
     row_of: I8
+    even: bool = False
 
     @property
     def per_module(self) -> int:
@@ -40,7 +42,7 @@ class DetectorSamples:
         return self.per_side**2
 
 
-def detector_samples(system: ReconSystem, per_side: int) -> DetectorSamples:
+def detector_samples(system: ReconSystem, per_side: int, *, even: bool = False) -> DetectorSamples:
     """Return the samples of a scanner."""
     module, geometry = system.scanner.module, system.geometry
     share = sample_places(per_side)
@@ -52,19 +54,21 @@ def detector_samples(system: ReconSystem, per_side: int) -> DetectorSamples:
     rows = np.argwhere(np.triu(system.allowed, 1)).astype(np.int64)
     row_of = np.full(system.scanner.n_modules**2, -1, dtype=np.int64)
     row_of[rows[:, 0] * system.scanner.n_modules + rows[:, 1]] = np.arange(len(rows))
-    return DetectorSamples(per_side, position.reshape(-1, 3), places, rows, row_of)
+    return DetectorSamples(per_side, position.reshape(-1, 3), places, rows, row_of, even)
 
 
-def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:
+def crystal_weights(system: ReconSystem, per_side: int, *, even: bool = False) -> tuple[I8, F8]:
     """Return the four samples of each crystal in a module (crystals, 4), and their weights.
 
     If a block's edge counts less than its middle, so do the weights of the crystals there.
+
+    even : see :class:`DetectorSamples`
     """
     module, seen = system.scanner.module, system.detection.efficiency
     u_sample, u_weight = _along(module.n_u, per_side)
     v_sample, v_weight = _along(module.n_v, per_side)
-    u_weight *= _over_samples(seen.along_u, u_sample, per_side)
-    v_weight *= _over_samples(seen.along_v, v_sample, per_side)
+    u_weight *= _over_samples(seen.along_u, u_sample, per_side, even)
+    v_weight *= _over_samples(seen.along_v, v_sample, per_side, even)
     iu = np.tile(np.arange(module.n_u), module.n_v)
     iv = np.repeat(np.arange(module.n_v), module.n_u)
     sample = v_sample[iv][:, :, None] * per_side + u_sample[iu][:, None, :]
@@ -72,9 +76,9 @@ def crystal_weights(system: ReconSystem, per_side: int) -> tuple[I8, F8]:
     return sample.reshape(-1, 4), weight.reshape(-1, 4)
 
 
-def mean_weights(system: ReconSystem, per_side: int) -> F8:
+def mean_weights(system: ReconSystem, per_side: int, *, even: bool = False) -> F8:
     """Return the share of a module's crystals that each of its samples represents, (samples,)."""
-    sample, weight = crystal_weights(system, per_side)
+    sample, weight = crystal_weights(system, per_side, even=even)
     return np.bincount(sample.ravel(), weight.ravel(), per_side**2) / len(sample)
 
 
@@ -89,8 +93,9 @@ def _along(crystals: int, samples: int) -> tuple[I8, F8]:
     return np.stack([left, left + 1], axis=1), np.stack([1 - part, part], axis=1)
 
 
-def _over_samples(along: F4, sample: I8, samples: int) -> F8:
-    """Return the block efficiency at each crystal over that at its two samples, (crystals, 2)."""
+def _over_samples(along: F4, sample: I8, samples: int, even: bool) -> F8:
+    """Return the block efficiency at each crystal over that at its two samples, or if ``even`` over
+    the block's mean, (crystals, 2)."""
     if along.size == 0:
         return np.ones(sample.shape)
     directions, places = along.shape[0], along.shape[2]
@@ -103,6 +108,8 @@ def _over_samples(along: F4, sample: I8, samples: int) -> F8:
 
     crystals = len(sample)
     here = at((np.arange(crystals) + 0.5) / crystals)
+    if even:
+        return np.asarray(np.broadcast_to(here[:, None] / here.mean(), sample.shape))
     return np.asarray(here[:, None] / at(sample_places(samples) + 0.5)[sample])
 
 

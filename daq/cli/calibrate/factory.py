@@ -95,10 +95,15 @@ class Source:
 
 
 def sources_for(scanner: Scanner) -> dict[str, Source]:
-    """Return flood, rod, ring and body, as large as axial extent and image allow."""
+    """Return flood, rod, ring and body.
+
+    The ring is as wide as the modules allow: inside it the trues change slowly from line to line,
+    so that the blur of their ends costs no pair of modules any. On a ring of 90 mm it cost those a
+    quarter turn apart 4 %, and gave the others 2 % too much.
+    """
     axial_mm = scanner.axial_mm
     width_mm = scanner.image.shape[0] * scanner.image.voxel_mm[0]
-    ring_mm = round(0.41 * width_mm, 1)
+    ring_mm = round(0.93 * scanner.ring.inradius_mm, 1)
     rod = Source("rod", round(0.16 * scanner.ring.inradius_mm, 1), round(0.8 * axial_mm, 1), 4e7)
     ring = Source(
         "ring", ring_mm, round(0.97 * axial_mm, 1), 1e8, inner_mm=round(0.92 * ring_mm, 1)
