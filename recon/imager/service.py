@@ -248,6 +248,7 @@ class LiveService:
         image = self._run.image(budget_s=self._pace.budget_s, catch_up_s=self._pace.catch_up_s)
         if image is not None:
             self._publish(image)
+        self._run.catch_up()
 
     def _publish(self, image: ImageMessage) -> None:
         self._last = encode(image)

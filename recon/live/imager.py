@@ -78,6 +78,7 @@ class LiveImager(Generic[Lines]):
     ----------
     true_share : share of the prompts left after subtraction; N prompts have the noise of N ·
         true_share² trues (noise-equivalent counts), which sets the post-filter
+    in_a_hurry : whether the last update had more new events than its budget is for
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class LiveImager(Generic[Lines]):
         self.exposure_of = exposure_of or ExposureOf()
         self.estimates.restart(self._geometric)
         self.true_share = 1.0
+        self.in_a_hurry = False
         self._booked_ps = 0
         self._have_frames(frame_s)
 
@@ -155,9 +157,9 @@ class LiveImager(Generic[Lines]):
         """
         self.intake.watermark_ps = self._booked_ps = time_ps
         self.intake.seen += missed
-        self.books.missed = missed
+        self.books.begin_at(time_ps, missed=missed)
         if self.frames is not None:
-            self.frames.restart(at_ps=time_ps)
+            self.frames.join(time_ps)
 
     def receive(
         self,
@@ -240,6 +242,7 @@ class LiveImager(Generic[Lines]):
         speed = self.estimates.speed
         affordable = max(SMALLEST_SAMPLE, int(speed * budget_s))
         most = max(affordable, int(speed * (catch_up_s or 0.0)))
+        self.in_a_hurry = self.intake.count > affordable
         self.use_pending(most, sample=affordable - min(self.intake.count, most))
         return self.shown()
 
@@ -284,15 +287,14 @@ class LiveImager(Generic[Lines]):
 
     def _take_delayeds(self, seconds: float) -> None:
         delayeds, missing = self.intake.delayeds_of()
-        window, keep = self.books.window, 1.0
-        if window.kind == "slide":
-            keep = float(np.exp(-seconds / window.seconds))
-        elif window.kind == "forget":
-            keep = 2.0 ** (-seconds / window.seconds)
         wall_s = self.books.wall_s
         share = wall_s / self.exposure_s if wall_s > 0 else 1.0
         self.lines.take_delayeds(
-            delayeds, seconds=seconds, keep=keep, missing=missing, time_share=share
+            delayeds,
+            seconds=seconds,
+            keep=self.books.left_after(seconds),
+            missing=missing,
+            time_share=share,
         )
 
     def _step(self, new: Kept, *, sample: int) -> None:

@@ -122,9 +122,12 @@ def test_late_joiner_starts_counting_where_it_joined(
     run = run_of(imager, begin_message(), [0.0])
     run.take(batch_message(500, 1000, 7_000_000), [late[:1000].tobytes(), b""])
     image = run.image(budget_s=0.01)
-    assert image is not None and "from 50.0 s on" in image.note
+    assert image is not None
     assert image.fraction_used == pytest.approx(1000 / 7_001_000)
     assert run.report().batches_lost == 0 and imager.seconds < 0.2
+    final = run.end(RunEnd(run="one", prompts=7_001_000, delayeds=0), stopped=lambda: False)
+    assert final is not None and "from 50.0 s on: the imager was not there" in final.note
+    assert "cannot read" in run.report().message
 
 
 def test_end_writes_the_image_and_the_final_report(
