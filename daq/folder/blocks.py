@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import crc32c
 import numpy as np
@@ -41,6 +41,15 @@ class Block:
     items: int
     payload: bytes
     offset: int
+
+
+class BlockPlace(NamedTuple):
+    """Where a block's header begins in its file, and what the header says."""
+
+    position: int
+    sequence: int
+    kind: BlockKind
+    items: int
 
 
 class BlockWriter:
@@ -158,8 +167,38 @@ class BlockReader:
                 elif block.kind is not BlockKind.HEAD:
                     yield block
 
+    def places(self) -> Iterator[BlockPlace]:
+        """Yield where each data block lies, reading headers alone: payloads are not checked."""
+        sequence = 0
+        with self.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            while True:
+                position = file.tell()
+                header = self._header(file, sequence)
+                if header is None or file.tell() + int(header["length"]) > size:
+                    return
+                kind = BlockKind(int(header["kind"]))
+                if kind not in (BlockKind.HEAD, BlockKind.END):
+                    yield BlockPlace(position, sequence, kind, int(header["items"]))
+                sequence += 1
+                file.seek(int(header["length"]), os.SEEK_CUR)
+
+    def at(self, place: BlockPlace, count: int = 1) -> list[Block]:
+        """Return ``count`` blocks from a place on; raises LogError if one is damaged."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(place.position)
+                blocks = [self._next(file, place.sequence + n) for n in range(count)]
+        except OSError as error:
+            raise LogError(f"cannot read {self.path}: {error.strerror}") from error
+        sound = [block for block in blocks if block is not None]
+        if len(sound) < count:
+            raise LogError(f"{self.path} is damaged after byte {place.position}")
+        return sound
+
     @staticmethod
-    def _next(file: Any, sequence: int) -> Block | None:
+    def _header(file: Any, sequence: int) -> Any:
+        """Return the next block's header, None if there is none that is sound."""
         raw = file.read(BLOCK_HEADER_BYTES)
         if len(raw) < BLOCK_HEADER_BYTES:
             return None
@@ -171,7 +210,12 @@ class BlockReader:
             and header["length"] <= MAX_PAYLOAD
             and header["kind"] in set(BlockKind)
         )
-        if not sound:
+        return header if sound else None
+
+    @classmethod
+    def _next(cls, file: Any, sequence: int) -> Block | None:
+        header = cls._header(file, sequence)
+        if header is None:
             return None
         offset = file.tell()
         payload = file.read(int(header["length"]))

@@ -55,7 +55,7 @@ class ImagerLink:
         self._prompts = 0
         self._delayeds = 0
         self._heard_s = -math.inf
-        self._share, self._share_s = 0.0, -math.inf
+        self._share, self._mean_share, self._share_s = 0.0, 0.0, -math.inf
         self._singles: list[bytes] = []
         self._angles: list[bytes] = []
         self._sent_s, self._until = -math.inf, (0, 0)
@@ -75,7 +75,7 @@ class ImagerLink:
         """Begin a run's numbering and announce it."""
         self._sequence = self._prompts = self._delayeds = 0
         self._singles, self._angles = [], []
-        self._share, self._share_s = 0.0, -math.inf
+        self._share, self._mean_share, self._share_s = 0.0, 0.0, -math.inf
         self.begin(run)
 
     @staticmethod
@@ -109,6 +109,7 @@ class ImagerLink:
             watermark_ps=output.watermark_ps,
             event_wall_ns=event_wall_ns,
             live_share=self._live_share(run),
+            mean_live_share=self._mean_share,
         )
         self._sequence += 1
         self._prompts += header.prompts
@@ -161,6 +162,7 @@ class ImagerLink:
         if now - self._share_s >= LIVE_SHARE_EVERY_S:
             recent = run.takers.statistics.recent_live()
             self._share, self._share_s = (recent.pairs if recent else 0.0), now
+            self._mean_share = run.takers.statistics.mean_live()
         return self._share
 
     def end(self, run: Run) -> None:

@@ -43,6 +43,8 @@ class CoincidenceBatch(Message):
         detector time maps to, never later than the arrival of its data frame)
     live_share : mean live fraction, over the last seconds, of the module pairs in view; 0 if not
         known
+    mean_live_share : the same from the start of the run up to this batch, for an imager that joins
+        late; 0 if not known
     """
 
     run: str
@@ -54,6 +56,7 @@ class CoincidenceBatch(Message):
     watermark_ps: int
     event_wall_ns: int
     live_share: float = 0.0
+    mean_live_share: float = 0.0
 
 
 class SinglesBatch(Message):

@@ -20,12 +20,25 @@ from recon.live.corrections import LiveCorrections
 from recon.live.final_image import finish
 from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
+from recon.live.late_join import LateJoin
 from recon.live.lines import CrystalLines
+from recon.live.past_events import PastEvents
 from recon.live.spool import EventSpool
 
 CORRECTIONS_WAIT_S, FINISH_S = 30.0, 90.0
 """Time limits for the final image's corrections and for itself, not counting writing it. The daq
 waits longer as long as progress is reported (daq/service/run_life.py)."""
+
+CATCH_UP_S = 60.0
+"""Time limit at the end of the run for what was missed before joining it."""
+
+CATCH_UP_PROMPTS = 30_000
+"""Missed prompts that are taken in after an image, some 20 ms: four times 100 k prompts/s."""
+
+CATCH_UP_EVERY_S = 1.0
+"""So often also while new events alone take longer than an image may."""
+
+POLL_S = 0.05
 
 CONCLUDED = 0.02
 """Share of the work done when the corrections are ready."""
@@ -48,7 +61,8 @@ class PetLiveRun(LiveRun):
         where = folder if begin.folder and folder.is_dir() else None
         self._spool = EventSpool(imager.lines.empty[0], folder=where)
         self._spool_told = False
-        self._joined_s = 0.0
+        self._late: LateJoin | None = None
+        self._late_told, self._caught_up_s = False, -CATCH_UP_EVERY_S
         imager.lines.restart(delayed_factor=begin.settings.delayed_factor)
         imager.restart(
             window=begin.live.time_window,
@@ -68,6 +82,8 @@ class PetLiveRun(LiveRun):
 
     def close(self) -> None:
         """Stop background work; release disk space."""
+        if self._late is not None:
+            self._late.close()
         self.corrections.close()
         self._spool.clear()
 
@@ -76,10 +92,9 @@ class PetLiveRun(LiveRun):
 
     def _take(self, batch: CoincidenceBatch, missing: Missing, *records: Records) -> None:
         prompts, delayeds = records
-        if self._ledger.joined_late and not self._imager.intake.seen:
+        if self._missed_some and self._late is None:
             first_ps = prompts["time_ps"].min(initial=batch.watermark_ps)
-            self._joined_s = first_ps * 1e-12
-            self._imager.begin_at(int(first_ps), missed=self._ledger.before)
+            self._join_late(int(first_ps), batch.mean_live_share or batch.live_share or 1.0)
         self._imager.receive(
             prompts,
             delayeds,
@@ -89,6 +104,53 @@ class PetLiveRun(LiveRun):
             live_share=batch.live_share,
         )
         self._fresh = True
+
+    @property
+    def _missed_some(self) -> bool:
+        """Whether events were sent before it joined the run."""
+        return bool(self._ledger.before or self._ledger.delayeds_before)
+
+    def _join_late(self, at_ps: int | None, live_share: float) -> None:
+        """Begin to catch up, from the list in the run's folder."""
+        missed, delayeds = self._ledger.before, self._ledger.delayeds_before
+        events = PastEvents(
+            Path(self.begin.folder), self.begin.run, prompts=missed, delayeds=delayeds
+        )
+        self._late = LateJoin(self._imager, events, at_ps=at_ps, live_share=live_share)
+        since = "after its end" if at_ps is None else f"at {at_ps * 1e-12:.1f} s"
+        self._say(f"joined the run {since}: catching up {missed} prompts from its list")
+
+    def _say(self, words: str) -> None:
+        self.message = "; ".join(one for one in (self.message, words) if one)
+
+    def catch_up(self) -> None:
+        """Take in some of what was missed before joining, if there is time for it."""
+        now = self._clock()
+        in_a_hurry = self._imager.in_a_hurry and now - self._caught_up_s < CATCH_UP_EVERY_S
+        if self._late is not None and self.final is None and not in_a_hurry:
+            self._caught_up_s = now
+            self._late.advance(CATCH_UP_PROMPTS)
+            self._tell_late(self._late)
+
+    def _catch_up_all(self, stopped: Stopped) -> None:
+        """Take in all that was missed before joining, within a time."""
+        late, deadline = self._late, self._clock() + CATCH_UP_S
+        if late is None:
+            return
+        while late.under_way and not stopped() and self._clock() < deadline:
+            late.advance(CATCH_UP_PROMPTS, wait_s=POLL_S)
+        late.close()
+        self._tell_late(late)
+
+    def _tell_late(self, late: LateJoin) -> None:
+        """Say once how catching up ended."""
+        if late.under_way or self._late_told:
+            return
+        self._late_told = True
+        if late.complete:
+            self._say("caught up: the image has what it missed")
+        else:
+            self._say(f"not all of what was missed is in the image: {late.error or 'no time left'}")
 
     def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
         """Return a new image if events came since the last one."""
@@ -108,6 +170,9 @@ class PetLiveRun(LiveRun):
             missing_prompts=missing.prompts,
             missing_delayeds=missing.delayeds,
         )
+        if self._missed_some and self._late is None:
+            self._join_late(None, 1.0)
+        self._catch_up_all(self._reporting(stopped))
         self.corrections.conclude(CORRECTIONS_WAIT_S, self._reporting(stopped))
         image = finish(
             self._imager, within_s=FINISH_S, stopped=stopped, progress=self._finishing_at
@@ -179,8 +244,8 @@ class PetLiveRun(LiveRun):
 
     def _note(self, image: LiveImage) -> str:
         words = [f"post-filter {image.fwhm_mm:.1f} mm FWHM", image.how]
-        if self._joined_s:
-            words.append(f"from {self._joined_s:.1f} s on: the imager was not there before")
+        if self._late is not None:
+            words.append(self._late.words())
         return "; ".join(one for one in words if one)
 
     def _scaled(self, image: Image) -> Image:

@@ -96,6 +96,9 @@ class LiveRun(ABC):
     def image(self, *, budget_s: float, catch_up_s: float | None = None) -> ImageMessage | None:
         """Return a new image if events came since the last one."""
 
+    def catch_up(self) -> None:  # noqa: B027  (not every modality can)
+        """Take in a little of what was missed before joining; called when an image is out."""
+
     @abstractmethod
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
         """Return the final image; ``missing`` is what was lost at the end."""

@@ -4,17 +4,19 @@ It connects to the daq's coincidence plane (PULL, bounded queue) and reports pla
 image plane (XPUB). Nothing waits for it: the daq counts what its queue cannot take, and sequence
 numbers show the gaps here. It serves any number of runs; a RunBegin of another run resets it, one
 of the same run may change how that is imaged. New subscribers get the newest image at once.
-``leave()``, SIGTERM or SIGINT end it within half a second: all waits are bounded and long
-computations poll ``leaving``.
+A PET run whose sensitivity is not known yet waits for it beside the serving thread, with its events
+(:mod:`recon.imager.preparation`). ``leave()``, SIGTERM or SIGINT end it within half a second: all
+waits are bounded and long computations poll whether to stop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -22,18 +24,16 @@ import msgspec
 import zmq
 
 from hw.messages.base import MessageError
-from hw.messages.codec import AnyMessage, decode, encode
+from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd, SinglesBatch
 from hw.messages.live_settings import LiveSettings
 from hw.messages.pictures import ImageMessage
-from hw.scanner.description import Scanner, ScannerError
+from hw.scanner.description import ScannerError
 from hw.scanner.preset_file import parse_scanner
 from recon.core.grid import ReconError
-from recon.core.scanner_tables import ReconSystem
-from recon.em.sensitivity import SensitivityStopped
-from recon.em.sensitivity_cache import sensitivity as sensitivity_image
 from recon.imager.pet_run import PetLiveRun
+from recon.imager.preparation import Held, RunInWaiting, what_it_depends_on
 from recon.imager.run_base import LiveRun
 from recon.imager.spect_run import SpectLiveRun
 from recon.imager.warm_up import warm_kernels, warm_live, warm_live_scatter, warm_spect
@@ -91,6 +91,7 @@ class LiveService:
         self._leave = False
         self.serving = False
         self._run: LiveRun | None = None
+        self._waiting: RunInWaiting | None = None
         self._imager: LiveImager[CrystalLines] | None = None
         self._imager_key: tuple[object, ...] = ()
         self._last: bytes | None = None
@@ -113,11 +114,6 @@ class LiveService:
         """Stop serving soon."""
         self._leave = True
 
-    @property
-    def leaving(self) -> bool:
-        """Whether it was told to leave."""
-        return self._leave
-
     def serve(self) -> None:
         """Serve runs until ``leave()``."""
         self.serving = True
@@ -125,6 +121,7 @@ class LiveService:
         try:
             while not self._leave:
                 self._receive(min(POLL_S, max(0.0, next_image - self._clock())))
+                self._look_at_waiting()
                 now = self._clock()
                 if now >= next_image:
                     next_image = now + self._pace.period_s
@@ -137,8 +134,7 @@ class LiveService:
 
     def close(self) -> None:
         """Close sockets and threads."""
-        if self._run is not None:
-            self._run.close()
+        self._end_present()
         if self._imager is not None:
             self._imager.close()
         for socket in (self._batches, self._reports, self._images):
@@ -162,23 +158,32 @@ class LiveService:
         if subscribed and self._last is not None:
             self._images.send(self._last, zmq.NOBLOCK)
 
-    def _handle(self, parts: list[bytes]) -> None:
+    @contextlib.contextmanager
+    def _telling_errors(self) -> Iterator[None]:
+        """Tell an error with the next report: what one message does wrong ends nothing else."""
         try:
-            message = decode(parts[0])
-            if isinstance(message, CoincidenceBatch | SinglesBatch):
-                if self._run is not None:
-                    self._run.take(message, parts[1:])
-            else:
-                self._order(message)
+            yield
         except (MessageError, ReconError, ScannerError) as error:
             self._words = str(error)
-        except SensitivityStopped:
-            self._leave = True
 
-    def _order(self, message: AnyMessage) -> None:
-        if isinstance(message, RunBegin):
-            self._begin(message)
-        elif isinstance(message, RunEnd) and self._run is not None:
+    def _handle(self, parts: list[bytes]) -> None:
+        with self._telling_errors():
+            message = decode(parts[0])
+            if isinstance(message, RunBegin):
+                self._begin(message)
+            elif isinstance(message, RunEnd | CoincidenceBatch | SinglesBatch):
+                if self._waiting is not None:
+                    self._waiting.keep(message, parts[1:])
+                else:
+                    self._use(message, parts[1:])
+
+    def _use(self, message: Held, parts: list[bytes]) -> None:
+        """Use a batch for the image, or finish it."""
+        if self._run is None:
+            return
+        if not isinstance(message, RunEnd):
+            self._run.take(message, parts)
+        else:
             final = self._run.end(message, stopped=self._must_end)
             if final is not None:
                 self._publish(final)
@@ -206,41 +211,61 @@ class LiveService:
         if self._run is not None and _is_same(begin, self._run.begin):
             self._run.restate(begin)
             return
+        if self._waiting is not None and _is_same(begin, self._waiting.begin):
+            self._waiting.begin = begin
+            return
+        self._end_present()
+        self._refused = begin.run
+        scanner = parse_scanner(begin.scanner_toml)
+        if scanner.modality == "SPECT":
+            self._run = SpectLiveRun(begin, clock=self._clock, threads=self._pace.threads)
+        elif self._imager is not None and self._imager_key == what_it_depends_on(begin):
+            self._image_pet(begin, self._imager)
+        else:
+            self._waiting = RunInWaiting(begin, scanner)
+        self._refused = ""
+
+    def _end_present(self) -> None:
+        """End what is imaged, or prepared, at present."""
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
         if self._run is not None:
             self._run.close()
             self._run = None
-        self._refused = begin.run
-        self._run = self._run_of(begin, parse_scanner(begin.scanner_toml))
-        self._refused = ""
 
-    def _run_of(self, begin: RunBegin, scanner: Scanner) -> LiveRun:
-        if scanner.modality == "SPECT":
-            return SpectLiveRun(begin, clock=self._clock, threads=self._pace.threads)
-        return PetLiveRun(begin, self._prepared(begin, scanner), clock=self._clock)
+    def _image_pet(self, begin: RunBegin, imager: LiveImager[CrystalLines]) -> None:
+        self._run = PetLiveRun(begin, imager, clock=self._clock)
 
-    def _prepared(self, begin: RunBegin, scanner: Scanner) -> LiveImager[CrystalLines]:
-        """Return an imager for the run's scanner; the last run's if nothing changed."""
-        settings = begin.settings
-        energies_keV = (settings.lld_keV, settings.uld_keV)
-        key = (
-            begin.scanner_toml, settings.window_ps, settings.min_sector_difference, *energies_keV
-        )  # fmt: skip
-        if self._imager is not None and key == self._imager_key:
-            return self._imager
-        system = ReconSystem.of(
-            scanner,
-            window_ps=settings.window_ps,
-            min_sector_difference=settings.min_sector_difference,
-            energies_keV=energies_keV,
-        )
-        sensitivity = sensitivity_image(system, stopped=lambda: self._leave)
+    def _look_at_waiting(self) -> None:
+        """Begin the run that waits, if its imager is ready, with all that came meanwhile."""
+        waiting = self._waiting
+        if waiting is None:
+            return
+        prepared = waiting.prepared()
+        if prepared is None:
+            if waiting.failed:
+                self._words, self._refused = waiting.failed, waiting.begin.run
+                self._waiting = None
+            return
+        self._waiting = None
         if self._imager is not None:
             self._imager.close()
-        self._imager = LiveImager(
-            CrystalLines(system), sensitivity, clock=self._clock, threads=self._pace.threads
+            self._imager = None  # its memory is free before that of the next is taken
+        imager = LiveImager(
+            CrystalLines(prepared.system),
+            prepared.sensitivity,
+            clock=self._clock,
+            threads=self._pace.threads,
         )
-        self._imager_key = key
-        return self._imager
+        self._imager, self._imager_key = imager, what_it_depends_on(waiting.begin)
+        with self._telling_errors():
+            self._image_pet(waiting.begin, imager)
+        if waiting.dropped:
+            self._words = f"{waiting.dropped} batches came too early and had no room to wait"
+        for message, parts in waiting.held():
+            with self._telling_errors():
+                self._use(message, parts)
 
     def _make_image(self) -> None:
         if self._run is None:
@@ -248,15 +273,18 @@ class LiveService:
         image = self._run.image(budget_s=self._pace.budget_s, catch_up_s=self._pace.catch_up_s)
         if image is not None:
             self._publish(image)
+        self._run.catch_up()
 
     def _publish(self, image: ImageMessage) -> None:
         self._last = encode(image)
         self._images.send(self._last, zmq.NOBLOCK)
 
     def _report(self) -> None:
-        report = self._run.report() if self._run is not None else ImagerReport(run="")
-        if self._words:
-            report.message, self._words = self._words, ""
+        report = ImagerReport(run="")
+        if (told_by := self._run or self._waiting) is not None:
+            report = told_by.report()
+        words, self._words = (report.message, self._words), ""
+        report.message = "; ".join(one for one in words if one)
         try:
             self._reports.send(encode(report), zmq.NOBLOCK)
         except zmq.Again:

@@ -27,7 +27,7 @@ class StreamLedger:
     begins with the first batch seen.
 
     seen, total : prompts (or windowed singles) received, and sent up to now
-    before : sent before the stream was joined
+    before, delayeds_before : sent before the stream was joined
     """
 
     def __init__(self, run: str, *, late_is_lost: bool = False) -> None:
@@ -36,7 +36,7 @@ class StreamLedger:
         self.joined_late = False
         self.seen = 0
         self.total = 0
-        self.before = 0
+        self.before = self.delayeds_before = 0
         self._next: int | None = 0 if late_is_lost else None
         self._delayeds = 0
 
@@ -53,7 +53,7 @@ class StreamLedger:
             self.joined_late = batch.sequence > 0
             if self.joined_late:
                 self.total, self._delayeds = before, delayeds_before
-                self.before = before
+                self.before, self.delayeds_before = before, delayeds_before
             self._next = batch.sequence
         missing = Missing(
             batch.sequence - self._next,
@@ -67,8 +67,14 @@ class StreamLedger:
         return missing
 
     def end(self, end: RunEnd) -> Missing:
-        """Return what is missing between the last batch seen and the run's end."""
+        """Return what is missing between the last batch seen and the run's end.
+
+        Where no batch was seen at all, the stream is joined at its end.
+        """
         if self._next is None:
+            self.joined_late = True
+            self.before, self.delayeds_before = end.prompts, end.delayeds
+            self.total, self._delayeds = end.prompts, end.delayeds
             return Missing()
         missing = Missing(
             0, max(0, end.prompts - self.total), max(0, end.delayeds - self._delayeds)

@@ -1,4 +1,8 @@
-"""A computation beside the live image: in a thread of its own, at low priority, told to stop."""
+"""Computations beside the live image: each in a thread of its own, at low priority, told to stop.
+
+Whoever has work of one kind holds a :class:`JobSlot`: one job at a time, whose result is taken by
+the image's own thread when it is ready.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from recon.scatter.simulation import ScatterStopped
 NICENESS = 10
 STOP_S = 0.4
 Result = TypeVar("Result")
+Work = Callable[[Callable[[], bool]], Result]
+"""Called with a function that says whether to stop."""
 
 
 class LiveJob(Generic[Result]):
@@ -25,7 +31,7 @@ class LiveJob(Generic[Result]):
     work : called with a function that says whether to stop; may raise ReconError
     """
 
-    def __init__(self, name: str, work: Callable[[Callable[[], bool]], Result]) -> None:
+    def __init__(self, name: str, work: Work[Result]) -> None:
         self.error = ""
         self._work = work
         self._made: Result | None = None
@@ -63,3 +69,47 @@ class LiveJob(Generic[Result]):
             self.error = "stopped"
         except Exception as error:  # noqa: BLE001  (a defect must be told, not end a thread silently)
             self.error = f"internal error, please report: {error!r}"
+
+
+class JobSlot(Generic[Result]):
+    """Room for one job; ``error`` says why the last one that ended by itself has no result."""
+
+    def __init__(self, name: str) -> None:
+        self.error = ""
+        self._name = name
+        self._job: LiveJob[Result] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way, or its result has not been taken yet."""
+        return self._job is not None
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is still running."""
+        return self._job is not None and self._job.running
+
+    def begin(self, work: Work[Result]) -> None:
+        """Start this job in place of the one before."""
+        self.stop()
+        self._job = LiveJob(self._name, work)
+
+    def take(self) -> Result | None:
+        """Return the result, once, if it is ready; the slot is then free."""
+        if self._job is None:
+            return None
+        running, made = self._job.running, self._job.take()
+        if made is not None or not running:
+            self.error, self._job = self._job.error, None
+        return made
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the end of the work, up to a time limit."""
+        if self._job is not None:
+            self._job.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Stop the work and forget it."""
+        if self._job is not None:
+            self._job.stop()
+            self._job = None

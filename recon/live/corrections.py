@@ -1,7 +1,7 @@
 """Corrections of the live image: found for the run, computed in the background and reported.
 
 Cheap corrections (randoms, live time, decay) hold from the first image. Those that take seconds are
-computed by a :class:`LiveJob`, in its own thread at low priority, and applied when ready:
+computed by a :class:`JobSlot`, in its own thread at low priority, and applied when ready:
 
 - **sensitivity** with normalisation and µ map, at the start and whenever either changes;
 - a **head contour** in place of a µ map, from the first image of ``CONTOUR_PROMPTS``;
@@ -31,7 +31,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor
 from recon.lines.normalisation import Normalisation, lacks_normalisation
-from recon.live.background_job import LiveJob
+from recon.live.background_job import JobSlot
 from recon.live.frame_renewal import FrameRenewal
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
@@ -70,7 +70,7 @@ class LiveCorrections:
         self._system = system
         self._contour: Image | None = None
         self._finds_contour = False
-        self._job: LiveJob[_Lines] | None = None
+        self._job: JobSlot[_Lines] = JobSlot("sensitivity")
         settings = begin.settings
         window = EnergyWindow.of(system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV)
         self._scatter = LiveScatter(imager, system, window)
@@ -99,8 +99,7 @@ class LiveCorrections:
         """Stop background work."""
         self._scatter.close()
         self._frames.close()
-        if self._job is not None:
-            self._job.stop()
+        self._job.stop()
 
     # --- what is in force ---------------------------------------------------------------------
 
@@ -133,8 +132,7 @@ class LiveCorrections:
 
         head : image to find the contour in, if that is to be done
         """
-        if self._job is not None:
-            self._job.stop()
+        self._job.stop()
         self._finds_contour = head is not None
         normalised, _ = self._wanted()
         path = Path(self._begin.mu_map) if self._mu_from() == "map" else None
@@ -155,7 +153,7 @@ class LiveCorrections:
                     self._fail("normalisation", str(error))
             return _Lines(factors, mu, sensitivity(system, factors, mu, stopped=stopped))
 
-        self._job = LiveJob("sensitivity", work)
+        self._job.begin(work)
 
     def advance(self) -> None:
         """Apply what is ready and start what is due."""
@@ -198,7 +196,7 @@ class LiveCorrections:
         """Wait for work in progress, up to a time limit, and apply its results."""
         deadline = self._imager.clock() + timeout_s
         for job in (self._job, self._scatter.job, self._frames.job):
-            while job is not None and job.running and not stopped():
+            while job.running and not stopped():
                 if self._imager.clock() >= deadline:
                     return
                 job.wait(POLL_S)
@@ -210,19 +208,14 @@ class LiveCorrections:
         return self._lines.mu_per_mm is not None and self._settings.wants("scatter")
 
     def _take_lines(self) -> None:
-        job = self._job
-        if job is None:
-            return
-        made = job.take()
+        made = self._job.take()
         if made is not None:
             if self._finds_contour:
                 self._contour = made.mu_per_mm
             self._lines.correct(made.factors, made.mu_per_mm)
             self._imager.correct(made.sensitivity)
-            self._job = None
-        elif job.error:
-            self._fail("attenuation", job.error)
-            self._job = None
+        elif self._job.error:
+            self._fail("attenuation", self._job.error)
 
     def _fail(self, name: str, why: str) -> None:
         if self._errors.get(name) != why and why != "stopped":
@@ -230,7 +223,7 @@ class LiveCorrections:
             self.message = f"{name} is not corrected: {why}"
 
     def _find_contour(self) -> None:
-        if self._mu_from() != "contour" or self._contour is not None or self._job is not None:
+        if self._mu_from() != "contour" or self._contour is not None or self._job.busy:
             return
         if self._imager.books.prompts < CONTOUR_PROMPTS or "attenuation" in self._errors:
             return
@@ -305,7 +298,7 @@ class LiveCorrections:
         self._factor = found.factor
 
     def _tell_lines(self, told: Corrections) -> None:
-        ready = "not ready yet" if self._job is not None else ""
+        ready = "not ready yet" if self._job.busy else ""
         way = self._mu_from()
         if self._lines.mu_per_mm is not None:
             how = {"map": "the run's µ map", "contour": "head contour found in the early image"}

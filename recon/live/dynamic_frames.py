@@ -110,6 +110,13 @@ class LiveFrames:
         self._clear()
         self._filling = FrameSpan(0, at_ps, at_ps)
 
+    def join(self, time_ps: int) -> None:
+        """Forget all frames; the one that is under way at a time of the run is the next."""
+        self.restart()
+        length_ps = round(self.seconds * 1e12)
+        number = time_ps // length_ps
+        self._filling = FrameSpan(number, number * length_ps, time_ps)
+
     def _clear(self) -> None:
         self._estimate.clear()
         self._parts.each(OnlineEstimate.clear)

@@ -76,6 +76,22 @@ class EventBuffer:
         self._next = int((self._next + n) % self.capacity)
         self._count = min(self.capacity, self._count + n)
 
+    def prepend(self, columns: Columns, weight: npt.NDArray[np.float32]) -> None:
+        """Add events before the oldest.
+
+        Raises
+        ------
+        ValueError
+            if there is no room for them.
+        """
+        n = len(weight)
+        if self.overflow(n):
+            raise ValueError(f"{n} older events, and room for {self.capacity - self._count}")
+        place = self.place(-n, 0)
+        self.put(place, columns)
+        self.weight[place] = weight
+        self._count += n
+
     def drop(self, count: int) -> None:
         """Forget the ``count`` oldest events."""
         self._count = max(0, self._count - count)

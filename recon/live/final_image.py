@@ -20,8 +20,9 @@ from recon.core.events import EventList
 from recon.core.noise_parts import PARTS
 from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.em.list_mode_osem import osem
+from recon.live.estimates import FinalNoise
 from recon.live.image import LiveImage
-from recon.live.imager import FinalNoise, LiveImager
+from recon.live.imager import LiveImager
 
 THREADS_GAIN = 0.8
 """Speed of each of several threads, relative to a single one."""
@@ -160,7 +161,7 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
         return "no event meets a voxel that can be seen: the image is 0"
     if made.iterations < LEAST_ITERATIONS:
         raise _Stopped
-    estimate.image, imager.final_noise = made.image, FinalNoise(made.parts)
+    estimate.image, imager.estimates.final_noise = made.image, FinalNoise(made.parts)
     return f"OSEM of {which}, {made.iterations} iterations of {subsets} subsets"
 
 

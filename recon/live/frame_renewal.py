@@ -15,7 +15,7 @@ import numpy as np
 from hw.arrays import F4
 from recon.core.events import EventList
 from recon.em.list_mode_osem import OsemResult
-from recon.live.background_job import LiveJob
+from recon.live.background_job import JobSlot
 from recon.live.dynamic_frames import FrameSpan, LiveFrames
 from recon.live.event_buffer import Columns
 from recon.live.imager import LiveImager
@@ -31,26 +31,21 @@ class FrameRenewal:
     """Keeps one imager's complete frames up to date; call :meth:`advance` before every image."""
 
     def __init__(self, imager: LiveImager[CrystalLines]) -> None:
-        self.job: LiveJob[Images] | None = None
+        self.job: JobSlot[Images] = JobSlot("frames")
         self._imager = imager
         self._made_with: dict[int, Corrections] = {}
 
     def close(self) -> None:
         """Stop what is under way."""
-        if self.job is not None:
-            self.job.stop()
-            self.job = None
+        self.job.stop()
 
     def advance(self) -> None:
         """Apply what is ready; start if a frame was not made with the present corrections."""
         frames = self._imager.frames
-        if self.job is not None:
-            running, made = self.job.running, self.job.take()
-            for number, renewed in made or ():
-                if frames is not None:
-                    frames.renew(number, renewed)
-            self.job = None if not running else self.job
-        if frames is not None and self.job is None and self._imager.memory.restated:
+        for number, renewed in self.job.take() or ():
+            if frames is not None:
+                frames.renew(number, renewed)
+        if frames is not None and not self.job.busy and self._imager.memory.restated:
             self._begin(frames)
 
     def _begin(self, frames: LiveFrames) -> None:
@@ -65,7 +60,7 @@ class FrameRenewal:
             if found is not None:
                 held.append((span, *found))
         if held:
-            self.job = LiveJob("frames", _work(lines, frames, held))
+            self.job.begin(_work(lines, frames, held))
 
 
 def _work(

@@ -26,17 +26,16 @@ import numpy as np
 
 from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
-from recon.core.display_filter import gaussian
-from recon.core.events import EventList, joined
+from recon.core.events import EventList
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
-from recon.live.dynamic_frames import LiveFrames, frame_grid
+from recon.live.dynamic_frames import LiveFrames
+from recon.live.estimates import Estimates
 from recon.live.image import SMALLEST_SAMPLE, LiveImage, display_fwhm_mm
 from recon.live.intake import Intake
 from recon.live.lines import LiveLines, LorLines
 from recon.live.memory import EventMemory, Kept
 from recon.live.online_estimate import OnlineEstimate
-from recon.live.part_estimates import PartEstimates
 from recon.live.spool import EventSpool
 from recon.live.time_window import Update, WindowBooks
 
@@ -63,13 +62,6 @@ class ExposureOf:
     decay: bool = False
 
 
-@dataclass(frozen=True)
-class FinalNoise:
-    """The parts of the final image, on its grid; None if there was no time for them."""
-
-    parts: NoiseParts | None
-
-
 Lines = TypeVar("Lines", bound=LiveLines)
 
 
@@ -86,6 +78,7 @@ class LiveImager(Generic[Lines]):
     ----------
     true_share : share of the prompts left after subtraction; N prompts have the noise of N ·
         true_share² trues (noise-equivalent counts), which sets the post-filter
+    in_a_hurry : whether the last update had more new events than its budget is for
     """
 
     def __init__(
@@ -101,13 +94,7 @@ class LiveImager(Generic[Lines]):
         self.lines = lines
         self.grid = lines.grid
         self.clock = clock
-        self.estimate_of_all = OnlineEstimate(
-            lines.grid, sensitivity, tof=lines.tof, clock=clock, threads=threads
-        )
-        self.parts = PartEstimates(
-            frame_grid(lines.grid), lines.grid, sensitivity, tof=lines.tof, clock=clock
-        )
-        self.final_noise: FinalNoise | None = None
+        self.estimates = Estimates(lines, sensitivity, clock=clock, threads=threads)
         self.memory = EventMemory(capacity, lines)
         self.frames: LiveFrames | None = None
         self._geometric = sensitivity
@@ -116,8 +103,7 @@ class LiveImager(Generic[Lines]):
     def close(self) -> None:
         """Stop the projectors' threads and discard spooled events."""
         self.memory.forget_spooled()
-        self.estimate_of_all.close()
-        self.parts.close()
+        self.estimates.close()
         if self.frames is not None:
             self.frames.close()
         self.lines.close()
@@ -143,13 +129,9 @@ class LiveImager(Generic[Lines]):
         self.intake = Intake(self.lines.empty[0])
         self.memory.begin(window or TimeWindow(), half_life_s=half_life_s, spool=spool)
         self.exposure_of = exposure_of or ExposureOf()
-        self.estimate_of_all.use_sensitivity(self._geometric)
-        self.estimate_of_all.clear()
-        self.parts.use_sensitivity(self._geometric)
-        self.parts.each(OnlineEstimate.clear)
-        self.final_noise = None
+        self.estimates.restart(self._geometric)
         self.true_share = 1.0
-        self.frozen_counts = 0.0
+        self.in_a_hurry = False
         self._booked_ps = 0
         self._have_frames(frame_s)
 
@@ -175,9 +157,9 @@ class LiveImager(Generic[Lines]):
         """
         self.intake.watermark_ps = self._booked_ps = time_ps
         self.intake.seen += missed
-        self.books.missed = missed
+        self.books.begin_at(time_ps, missed=missed)
         if self.frames is not None:
-            self.frames.restart(at_ps=time_ps)
+            self.frames.join(time_ps)
 
     def receive(
         self,
@@ -203,8 +185,7 @@ class LiveImager(Generic[Lines]):
 
     def correct(self, sensitivity: Image) -> None:
         """Use a sensitivity that matches the present corrections of the lines."""
-        self.estimate_of_all.use_sensitivity(sensitivity)
-        self.parts.use_sensitivity(sensitivity)
+        self.estimates.use_sensitivity(sensitivity)
         if self.frames is not None:
             self.frames.use_sensitivity(sensitivity)
         self.memory.lines_changed()
@@ -214,9 +195,8 @@ class LiveImager(Generic[Lines]):
         """Use another time window from now on, with what the buffer holds of it."""
         if window != self.books.window:
             scale = self.memory.change_window(window, self._booked_ps)
-            self.frozen_counts = 0.0
-            self._each(lambda one: one.forget_frozen())
-            self._each(lambda one: one.scale(scale))
+            self.estimates.forget_frozen()
+            self.estimates.scale(scale)
             self._maximise()
 
     def change_frames(self, frame_s: float) -> None:
@@ -225,6 +205,11 @@ class LiveImager(Generic[Lines]):
             self._have_frames(frame_s)
 
     # --- what is true of it -------------------------------------------------------------------
+
+    @property
+    def estimate_of_all(self) -> OnlineEstimate:
+        """The estimate of all events."""
+        return self.estimates.whole
 
     @property
     def books(self) -> WindowBooks:
@@ -247,11 +232,6 @@ class LiveImager(Generic[Lines]):
         """Detector time in the image (the weighted sum if the window forgets)."""
         return self.books.wall_s / self.books.relative(self._booked_ps)
 
-    def _each(self, act: Callable[[OnlineEstimate], None]) -> None:
-        """Do the same to the estimate of all events and to those of their parts."""
-        act(self.estimate_of_all)
-        self.parts.each(act)
-
     # --- imaging ------------------------------------------------------------------------------
 
     def update(self, *, budget_s: float, catch_up_s: float | None = None) -> LiveImage:
@@ -259,9 +239,10 @@ class LiveImager(Generic[Lines]):
 
         New events may take ``catch_up_s`` if that is more; what does not fit is thinned.
         """
-        speed = 1.0 / (1.0 / self.estimate_of_all.speed + 1.0 / self.parts.speed)
+        speed = self.estimates.speed
         affordable = max(SMALLEST_SAMPLE, int(speed * budget_s))
         most = max(affordable, int(speed * (catch_up_s or 0.0)))
+        self.in_a_hurry = self.intake.count > affordable
         self.use_pending(most, sample=affordable - min(self.intake.count, most))
         return self.shown()
 
@@ -278,7 +259,7 @@ class LiveImager(Generic[Lines]):
         booked = self.books.book(begin_ps, end_ps, kept=kept, weight=weight, live_share=live_share)
         self._booked_ps = end_ps
         share = memory.expire(end_ps)
-        self._each(lambda one: one.lose(share))
+        self.estimates.lose(share)
         self._take_in(records, each, max(SMALLEST_SAMPLE, sample), booked)
         self._rescale()
         self._maximise()
@@ -306,41 +287,28 @@ class LiveImager(Generic[Lines]):
 
     def _take_delayeds(self, seconds: float) -> None:
         delayeds, missing = self.intake.delayeds_of()
-        window, keep = self.books.window, 1.0
-        if window.kind == "slide":
-            keep = float(np.exp(-seconds / window.seconds))
-        elif window.kind == "forget":
-            keep = 2.0 ** (-seconds / window.seconds)
         wall_s = self.books.wall_s
         share = wall_s / self.exposure_s if wall_s > 0 else 1.0
         self.lines.take_delayeds(
-            delayeds, seconds=seconds, keep=keep, missing=missing, time_share=share
+            delayeds,
+            seconds=seconds,
+            keep=self.books.left_after(seconds),
+            missing=missing,
+            time_share=share,
         )
 
     def _step(self, new: Kept, *, sample: int) -> None:
         """Update the statistic with the new events and a sample of the kept ones."""
         fresh = float(new.events.weight.sum(dtype=np.float64))
         old = self.memory.sampled(0, sample)
-        events, places = new
-        if len(old.events):
-            events = joined([new.events, old.events])
-            places = np.concatenate([new.places, old.places])
-        ratio, ratios = self.estimate_of_all.ratio(events), self.parts.ratios(events, places)
         if self.memory.weight <= 0:
-            self._move(ratio, ratios, keep=0.0, gain=1.0)
+            self.estimates.step(new, old, keep=0.0, gain=1.0)
             return
         relative = self.books.relative(self._booked_ps)
         gain = min(1.0, GAIN * fresh / (self.books.prompts + FIRST_COUNTS * relative))
         keep = (1.0 - gain) * (1.0 + fresh / self.memory.weight)
-        self._move(ratio, ratios, keep=keep, gain=gain)
-        if self.frozen_counts > 0:
-            share = fresh / self.books.prompts
-            scale = self.frozen_counts / (self.memory.weight + fresh)
-            self._each(lambda one: one.renew_frozen(share, scale))
-
-    def _move(self, ratio: Image, ratios: list[Image], *, keep: float, gain: float) -> None:
-        self.estimate_of_all.move(ratio, keep=keep, gain=gain)
-        self.parts.move(ratios, keep=keep, gain=gain)
+        self.estimates.step(new, old, keep=keep, gain=gain)
+        self.estimates.renew_frozen(fresh / self.books.prompts, self.memory.weight + fresh)
 
     def _step_frame(self, frames: LiveFrames, new: Kept, *, sample: int, booked: Update) -> None:
         first = len(self.memory) - min(frames.kept, len(self.memory))
@@ -356,58 +324,39 @@ class LiveImager(Generic[Lines]):
 
     def pass_over(self, share: float) -> None:
         """Update the statistic from a share of the kept events and the present image."""
-        events, places = self.memory.sampled(0, max(SMALLEST_SAMPLE, int(len(self.memory) * share)))
-        estimate = self.estimate_of_all
-        self.parts.replace(self.parts.ratios(events, places))
-        np.multiply(estimate.image, estimate.ratio(events), out=estimate.active)
+        sample = max(SMALLEST_SAMPLE, int(len(self.memory) * share))
+        self.estimates.replace(self.memory.sampled(0, sample))
         self._maximise()
 
     def _make_room(self, coming: int) -> None:
         """Freeze the statistic of events that must leave; a sliding window forgets it."""
         gone, share = self.memory.make_room(coming)
-        self._each(lambda one: one.lose(share))
+        self.estimates.lose(share)
         if gone is not None:
-            self.estimate_of_all.freeze(self.estimate_of_all.ratio(gone.events))
-            self.parts.freeze(self.parts.ratios(*gone))
-            self.frozen_counts += float(gone.events.weight.sum(dtype=np.float64))
+            self.estimates.freeze(gone)
 
     def _rescale(self) -> None:
         divided_by = self.memory.rescale(self._booked_ps)
         if divided_by != 1.0:
-            self._each(lambda one: one.scale(1.0 / divided_by))
-            self.frozen_counts /= divided_by
+            self.estimates.scale(1.0 / divided_by)
 
     def _maximise(self) -> None:
-        self._each(lambda one: one.maximise(self.exposure_s))
+        self.estimates.maximise(self.exposure_s)
 
     def unfiltered(self) -> Image:
         """Return the current image without the filter for display, emissions/s/mL."""
-        return self._shown(fwhm_mm=0.0)
+        return self.estimates.shown(fwhm_mm=0.0)
 
     def noise_parts(self, *, fwhm_mm: float) -> NoiseParts | None:
-        """Return images of parts of the events, filtered alike, emissions/s/mL; None if not known.
-
-        They lie on the parts' own grid while the run goes on, on the image's for the final one.
-        """
-        if self.final_noise is None:
-            return self.parts.shown(fwhm_mm=fwhm_mm)
-        if self.final_noise.parts is None:
-            return None
-        smooth = self.final_noise.parts.filtered(
-            lambda one: gaussian(one, self.grid, fwhm_mm=fwhm_mm)
-        )
-        return smooth.scaled(1000.0 / self.grid.voxel_volume_mm3)
-
-    def _shown(self, fwhm_mm: float) -> Image:
-        voxel_volume_mL = self.grid.voxel_volume_mm3 / 1000.0
-        return self.estimate_of_all.shown(fwhm_mm=fwhm_mm, voxel_volume_mL=voxel_volume_mL)
+        """Return images of parts of the events, see :class:`Estimates`."""
+        return self.estimates.noise_parts(fwhm_mm=fwhm_mm)
 
     def shown(self) -> LiveImage:
         """Return the current image."""
         in_window = round(self.books.prompts / self.books.relative(self._booked_ps))
         worth = self.books.each_worth * self.true_share**2
         fwhm_mm = display_fwhm_mm(round(in_window * worth))
-        image, parts = self._shown(fwhm_mm), self.noise_parts(fwhm_mm=fwhm_mm)
+        image, parts = self.estimates.shown(fwhm_mm=fwhm_mm), self.noise_parts(fwhm_mm=fwhm_mm)
         return LiveImage(
             image=image,
             prompts_used=self.intake.used,

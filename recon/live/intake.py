@@ -49,6 +49,11 @@ class Intake:
         if live_share > 0:
             self._live_share, self.live_known = min(live_share, 1.0), True
 
+    def take_past(self, prompts: int, delayeds: int) -> None:
+        """Count events that came before the first ones seen: they are used after all."""
+        self.used += prompts
+        self.delayeds += delayeds
+
     @property
     def fraction_used(self) -> float:
         """Share of the run's prompts that were used."""

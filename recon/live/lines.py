@@ -67,6 +67,9 @@ class LiveLines(Protocol):
         time_share : time over the image's exposure
         """
 
+    def take_past_delayeds(self, records: Records, *, seconds: float, share: float) -> None:
+        """Add the delayeds of ``seconds`` before all others, with a share of their weight."""
+
     def close(self) -> None:
         """Stop its threads."""
 
@@ -110,6 +113,9 @@ class LorLines:
         self, records: Records, *, seconds: float, keep: float, missing: int, time_share: float
     ) -> None:
         """Ignore them: lines without crystals come with all their background."""
+
+    def take_past_delayeds(self, records: Records, *, seconds: float, share: float) -> None:
+        """Ignore them too."""
 
     def close(self) -> None:
         """Do nothing: there are no threads."""
@@ -193,6 +199,13 @@ class CrystalLines:
                 duration_s=self._fans_s,
                 delayed_factor=self._delayed_factor,
             )
+
+    def take_past_delayeds(self, records: Records, *, seconds: float, share: float) -> None:
+        """Add the delayeds of ``seconds`` before all others, with a share of their weight."""
+        self.delayeds += len(records)
+        self._fans += share * fan_counts(records, len(self._fans))
+        self._fans_s += share * seconds
+        self._unused += len(records)
 
     def switch_randoms(self, *, on: bool) -> None:
         """Correct for randoms from now on, or leave them in the image."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hw.arrays import Records
 from hw.messages.live_settings import TimeWindow
 from recon.core.events import EventList
 from recon.live.event_buffer import Columns, EventBuffer
@@ -89,6 +90,23 @@ class EventMemory:
         share = np.float32(len(weights) / booked.kept)
         self.buffer.append(tuple(one[::every] for one in columns), weights[::every] * share)
         self.weight += total
+
+    def has_room_before(self, events: int) -> bool:
+        """Whether events from before all others can be held in the ring, in order of time."""
+        return not self._left and not self.buffer.overflow(events)
+
+    def add_before(self, columns: Columns, weights: npt.NDArray[np.float32]) -> None:
+        """Hold events from before all others; see :meth:`has_room_before`."""
+        self.buffer.prepend(columns, weights)
+        self.weight += float(weights.sum(dtype=np.float64))
+        if self._to_restate:
+            self._to_restate += len(weights)
+
+    def pass_by(self, records: Records, weights: npt.NDArray[np.float32]) -> None:
+        """Count events of the window that the ring has no room for, and spool them if it grows."""
+        self._left += len(records)
+        if self.spool is not None and self.books.window.kind == "grow":
+            self.spool.append(records, weights)
 
     def coming(self, events: int, kept: int) -> npt.NDArray[np.intp]:
         """Return the places that new events will have; those not kept share a neighbour's."""

@@ -21,7 +21,7 @@ from recon.core.resolution import GaussianResolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem
 from recon.lines.model import LineModel
-from recon.live.background_job import LiveJob
+from recon.live.background_job import JobSlot
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 from recon.live.memory import Sample
@@ -40,15 +40,13 @@ SAMPLE, LAST_SAMPLE = 500_000, 1_500_000
 class LiveScatter:
     """The scatter of one run; it is applied to the imager's lines when ready.
 
-    job : what is under way, or None
-    error : why there is no estimate, "" if there is one
+    job : what is under way
     """
 
     def __init__(
         self, imager: LiveImager[CrystalLines], system: ReconSystem, window: EnergyWindow
     ) -> None:
-        self.job: LiveJob[ScatterRate] | None = None
-        self.error = ""
+        self.job: JobSlot[ScatterRate] = JobSlot("scatter")
         self._imager = imager
         self._lines = imager.lines
         self._system = system
@@ -58,9 +56,12 @@ class LiveScatter:
 
     def close(self) -> None:
         """Stop what is under way."""
-        if self.job is not None:
-            self.job.stop()
-            self.job = None
+        self.job.stop()
+
+    @property
+    def error(self) -> str:
+        """Why there is no estimate, "" if there is one."""
+        return self.job.error
 
     def forget(self) -> None:
         """Stop, and leave scatter in the image; the next :meth:`begin` starts at once."""
@@ -75,26 +76,21 @@ class LiveScatter:
 
     def take(self) -> None:
         """Apply what is ready."""
-        if self.job is None:
-            return
-        running, made = self.job.running, self.job.take()
+        made = self.job.take()
         if made is not None:
-            self._lines.scatter, self.error = made, ""
-        if not running:
-            self.error = self.job.error
-            self.job = None
+            self._lines.scatter = made
 
     def begin(self, *, at_once: bool = False) -> None:
         """Start an estimate if one is due, or ``at_once``; the lines must have a µ map."""
         imager = self._imager
         now_s, prompts = imager.intake.watermark_ps * 1e-12, imager.intake.used
         due = prompts >= SCATTER_GROWTH * self._at_prompts or now_s - self._at_s >= SCATTER_EVERY_S
-        if self.job is not None or prompts < SCATTER_PROMPTS or not (due or at_once):
+        if self.job.busy or prompts < SCATTER_PROMPTS or not (due or at_once):
             return
         self._at_s, self._at_prompts = now_s, prompts
         of, most = imager.exposure_of, LAST_SAMPLE if at_once else SAMPLE
         sample = imager.memory.sample_of_all(most, live=of.live, decay=of.decay)
-        self.job = LiveJob("scatter", self._work(sample, imager.exposure_s))
+        self.job.begin(self._work(sample, imager.exposure_s))
 
     def how(self) -> str:
         """Return in words how the scatter in use was found."""

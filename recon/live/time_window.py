@@ -110,24 +110,62 @@ class WindowBooks:
         self, begin_ps: int, end_ps: int, *, kept: int, weight: float, live_share: float
     ) -> Update:
         """Add and return an update; ``weight`` in prompts, ``live_share`` 1 if unknown."""
-        wall_s = max(end_ps - begin_ps, 0) * 1e-12
-        decayed_s = wall_s * self._decay((begin_ps + end_ps) / 2)
-        update = Update(
-            begin_ps, end_ps, kept, weight, wall_s, wall_s * live_share,
-            decayed_s, decayed_s * live_share, kept,
-        )  # fmt: skip
+        update = self._update(begin_ps, end_ps, kept, weight, live_share)
         self.updates.append(update)
         self._join_short()
         return dataclasses.replace(update)
 
+    def _update(
+        self, begin_ps: int, end_ps: int, kept: int, weight: float, live_share: float
+    ) -> Update:
+        wall_s = max(end_ps - begin_ps, 0) * 1e-12
+        decayed_s = wall_s * self._decay((begin_ps + end_ps) / 2)
+        return Update(
+            begin_ps, end_ps, kept, weight, wall_s, wall_s * live_share,
+            decayed_s, decayed_s * live_share, kept,
+        )  # fmt: skip
+
+    def begin_at(self, time_ps: int, *, missed: int) -> None:
+        """Begin later than the run, of which ``missed`` prompts came before."""
+        self.missed, self._zero_ps = missed, time_ps
+
+    def book_before(
+        self, begin_ps: int, end_ps: int, *, kept: int, weight: float, live_share: float
+    ) -> Update | None:
+        """Add and return an update from before all others; None if the window has passed it.
+
+        Its prompts are missed no longer.
+        """
+        now_ps = self.updates[-1].end_ps if self.updates else end_ps
+        if end_ps <= self._oldest_ps(now_ps):
+            return None
+        update = self._update(begin_ps, end_ps, kept, weight, live_share)
+        update.used, update.thinned = round(weight), not kept
+        self.updates.appendleft(update)
+        self.missed = max(0, self.missed - round(weight))
+        self._join_many()
+        return dataclasses.replace(update)
+
     def expire(self, now_ps: int) -> int:
         """Drop updates that the window has passed; return how many kept events leave."""
-        lasts = {"grow": math.inf, "slide": 1.0, "forget": HALF_LIVES_KEPT}[self.window.kind]
-        oldest_ps = now_ps - lasts * self.window.seconds * 1e12 if self.window.seconds else -1
-        leaving = 0
+        oldest_ps, leaving = self._oldest_ps(now_ps), 0
         while self.updates and self.updates[0].end_ps <= oldest_ps:
             leaving += self.updates.popleft().kept
         return leaving
+
+    def left_after(self, seconds: float) -> float:
+        """Return what is left of the weight of a count after a time: all, unless it is forgotten.
+
+        Under a sliding window it fades as one that forgets over the window's length.
+        """
+        if self.window.kind == "slide":
+            return math.exp(-seconds / self.window.seconds)
+        return 2.0 ** (-seconds / self.window.seconds) if self.window.kind == "forget" else 1.0
+
+    def _oldest_ps(self, now_ps: int) -> float:
+        """Return the time before which the window has passed everything."""
+        lasts = {"grow": math.inf, "slide": 1.0, "forget": HALF_LIVES_KEPT}[self.window.kind]
+        return now_ps - lasts * self.window.seconds * 1e12 if self.window.seconds else -1
 
     def change(self, window: TimeWindow) -> int:
         """Use another window; return how many of the oldest events leave the buffer.
@@ -225,6 +263,10 @@ class WindowBooks:
         if len(self.updates) >= 2 and self.updates[-2].wall_s < shortest_s:
             last = self.updates.pop()
             self.updates[-1].join(last)
+        self._join_many()
+
+    def _join_many(self) -> None:
+        """Join neighbours if there are too many updates."""
         if len(self.updates) > MOST_ENTRIES:
             pairs = list(self.updates)
             for one, other in zip(pairs[0::2], pairs[1::2], strict=False):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import psutil
 import pytest
 
@@ -223,11 +226,28 @@ def test_a_console_killed_in_mid_run_comes_back_and_the_run_is_good(bereaved):
     assert (Path(result["run"]) / "console.png").exists()
 
 
-def test_an_imager_killed_in_mid_run_comes_back_and_says_what_it_missed(bereaved):
+def test_an_imager_killed_in_mid_run_comes_back_and_catches_up(bereaved):
     result, _ = bereaved
-    assert result["images"]["count"] > 0
-    assert 0 < result["images"]["prompts_used"] < result["prompts"]
+    images, run = result["images"], Path(result["run"])
+    assert images["count"] > 0
+    assert images["prompts_used"] == result["prompts"] > 0 and images["fraction_used"] == 1.0
+    said = (run / "journal.jsonl").read_text(encoding="utf-8")
+    assert "joined the run at" in said and "caught up" in said
+    about = json.loads((run / "images" / "live.json").read_text(encoding="utf-8"))
+    assert about["algorithm"].startswith("OSEM of all events")
     assert result["conserved"] is True
+
+
+def test_its_final_image_is_that_of_reconstruct(bereaved):
+    """No other imager could have done better: the same events, choices and corrections."""
+    images = Path(bereaved[0]["run"]) / "images"
+    command = [sys.executable, "-m", "daq.cli", "reconstruct", str(images.parent)]
+    subprocess.run(command, check=True, timeout=120)
+    live, offline = (
+        np.asarray(nib.load(images / name).dataobj)
+        for name in ("live_unfiltered.nii.gz", "osem.nii.gz")
+    )
+    assert live == pytest.approx(offline, abs=0.01 * float(offline.max()))
 
 
 def test_faults_done_on_purpose_are_noticed_one_by_one(tmp_path):

@@ -122,6 +122,11 @@ class RunStatistics(Taker):
             [round(float(f), 4) for f in fractions], min(1.0, (pairs_now - pairs) / seconds)
         )
 
+    def mean_live(self) -> float:
+        """Return the pairs' mean live fraction of the run so far; 0 until it is known."""
+        seconds = self.live_time.detector_s
+        return min(1.0, self._live_totals()[1] / seconds) if seconds > 0 else 0.0
+
     def _live_totals(self) -> tuple[Floats, float]:
         return self.live_time.module_s, self.live_time.mean_pair_s(self._allowed)
 

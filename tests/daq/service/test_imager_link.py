@@ -40,7 +40,9 @@ class Stage:
             name="run-1", folder=Path("/runs/run-1"), mu_map=Path("/runs/run-1/mu_map.npz"),
             config=config, undelivered=0, imager=None, calibration=None, live=config.live,
             takers=SimpleNamespace(
-                statistics=SimpleNamespace(recent_live=lambda: RecentLive([0.9, 0.8], 0.72))
+                statistics=SimpleNamespace(
+                    recent_live=lambda: RecentLive([0.9, 0.8], 0.72), mean_live=lambda: 0.75
+                )
             ),
         )  # fmt: skip
 
@@ -71,7 +73,8 @@ def test_a_run_is_announced_with_all_an_imager_needs(stage: Stage) -> None:
 def test_batches_tell_the_live_share(stage: Stage) -> None:
     stage.link.batch(stage.run, output(1, 0), event_wall_ns=1)
     batch = decode(stage.next()[0])
-    assert isinstance(batch, CoincidenceBatch) and batch.live_share == 0.72
+    assert isinstance(batch, CoincidenceBatch)
+    assert (batch.live_share, batch.mean_live_share) == (0.72, 0.75)
     stage.run.config.mu_map = "/somewhere/else.npz"
     stage.link.begin(stage.run)
     assert decode(stage.next()[0]).mu_map == "/runs/run-1/mu_map.npz"

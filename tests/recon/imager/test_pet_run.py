@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import zmq
 
 from coincidence.events import COINCIDENCE
 from hw.messages.codec import decode_as, encode
-from hw.messages.endpoints import Endpoints
-from hw.messages.imager import CoincidenceBatch, ImagerReport, RunBegin, RunEnd
+from hw.messages.imager import CoincidenceBatch, RunBegin, RunEnd
 from hw.messages.live_settings import LiveSettings
 from hw.messages.pictures import ImageMessage
 from hw.messages.sort_settings import SortSettings
@@ -23,10 +21,10 @@ from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles.reconstruction import simulated_records
 from recon.core.scanner_tables import ReconSystem
 from recon.imager.pet_run import PetLiveRun
-from recon.imager.service import LiveService
 from recon.imager.stream_ledger import LatencyHistogram, RateMeter, StreamLedger
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
+from rigs.daq_side import DaqSide
 from rigs.host_pace import in_time
 
 BENCH = ReconSystem.of(load_scanner("bench2"))
@@ -122,9 +120,12 @@ def test_late_joiner_starts_counting_where_it_joined(
     run = run_of(imager, begin_message(), [0.0])
     run.take(batch_message(500, 1000, 7_000_000), [late[:1000].tobytes(), b""])
     image = run.image(budget_s=0.01)
-    assert image is not None and "from 50.0 s on" in image.note
+    assert image is not None
     assert image.fraction_used == pytest.approx(1000 / 7_001_000)
     assert run.report().batches_lost == 0 and imager.seconds < 0.2
+    final = run.end(RunEnd(run="one", prompts=7_001_000, delayeds=0), stopped=lambda: False)
+    assert final is not None and "from 50.0 s on: the imager was not there" in final.note
+    assert "cannot read" in run.report().message
 
 
 def test_end_writes_the_image_and_the_final_report(
@@ -231,63 +232,16 @@ def test_rate_is_images_over_time() -> None:
     assert meter.rate_Hz == pytest.approx(8.0)
 
 
-class Daq:
-    """The daq's side of the planes, for one service in a thread."""
-
-    def __init__(self, folder: Path) -> None:
-        self.endpoints = Endpoints(f"ipc://{folder}")
-        context = zmq.Context.instance()
-        self.stream, self.reports = context.socket(zmq.PUSH), context.socket(zmq.PULL)
-        self.images = context.socket(zmq.SUB)
-        for socket in (self.stream, self.reports, self.images):
-            socket.setsockopt(zmq.LINGER, 0)
-        self.stream.bind(self.endpoints.of("coincidences"))
-        self.reports.bind(self.endpoints.of("reports"))
-        self.images.setsockopt(zmq.SUBSCRIBE, b"")
-        linked = self.images.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self.images.connect(self.endpoints.of("images"))
-        self.service = LiveService(self.endpoints)
-        self.thread = threading.Thread(target=self.service.serve)
-        self.thread.start()
-        assert linked.poll(10_000), "no link"  # an image that is published before it is lost
-        self.images.disable_monitor()
-        linked.close()
-
-    def close(self) -> None:
-        self.service.leave()
-        self.thread.join(5.0)
-        for socket in (self.stream, self.reports, self.images):
-            socket.close()
-
-    def report(self, *, final: bool) -> ImagerReport:
-        """Return the next report that is final or not."""
-        for _ in range(50):
-            assert self.reports.poll(60_000), "no report"
-            report = decode_as(ImagerReport, self.reports.recv())
-            if report.final == final:
-                return report
-        raise AssertionError("no such report")
-
-    def image(self, *, final: bool) -> ImageMessage:
-        """Return the next image that is final or not."""
-        for _ in range(200):
-            assert self.images.poll(60_000), "no image"
-            image = decode_as(ImageMessage, self.images.recv())
-            if image.final == final:
-                return image
-        raise AssertionError("no such image")
-
-
 @pytest.fixture
 def daq(tmp_path: Path):
-    side = Daq(tmp_path)
+    side = DaqSide(tmp_path)
     yield side
     side.close()
 
 
 @pytest.mark.processes
 def test_service_images_a_run_from_begin_to_end(
-    daq: Daq, records: np.ndarray, tmp_path: Path
+    daq: DaqSide, records: np.ndarray, tmp_path: Path
 ) -> None:
     assert daq.report(final=False).run == ""  # it says that it is there before any run
     daq.stream.send(b"no message at all")
@@ -309,7 +263,9 @@ def test_service_images_a_run_from_begin_to_end(
 
 
 @pytest.mark.processes
-def test_who_subscribes_late_gets_the_newest_image_at_once(daq: Daq, records: np.ndarray) -> None:
+def test_who_subscribes_late_gets_the_newest_image_at_once(
+    daq: DaqSide, records: np.ndarray
+) -> None:
     daq.stream.send(encode(begin_message()))
     daq.stream.send_multipart([encode(batch_message(0, 2000, 0)), records.tobytes(), b""])
     newest = daq.image(final=False)
@@ -324,7 +280,7 @@ def test_who_subscribes_late_gets_the_newest_image_at_once(daq: Daq, records: np
 
 @pytest.mark.processes
 def test_another_window_can_be_asked_for_while_the_run_goes_on(
-    daq: Daq, records: np.ndarray
+    daq: DaqSide, records: np.ndarray
 ) -> None:
     daq.stream.send(encode(begin_message()))
     daq.stream.send_multipart([encode(batch_message(0, 1000, 0)), records[:1000].tobytes(), b""])
@@ -339,7 +295,7 @@ def test_another_window_can_be_asked_for_while_the_run_goes_on(
 
 
 @pytest.mark.processes
-def test_service_refuses_parts_that_do_not_fit_their_header(daq: Daq) -> None:
+def test_service_refuses_parts_that_do_not_fit_their_header(daq: DaqSide) -> None:
     daq.stream.send(encode(begin_message()))
     daq.stream.send_multipart([encode(batch_message(0, 3, 0)), b"short", b""])
     while not (message := daq.report(final=False).message):
@@ -348,7 +304,7 @@ def test_service_refuses_parts_that_do_not_fit_their_header(daq: Daq) -> None:
 
 
 @pytest.mark.processes
-def test_service_leaves_within_half_a_second(daq: Daq) -> None:
+def test_service_leaves_within_half_a_second(daq: DaqSide) -> None:
     daq.report(final=False)
     began = time.monotonic()
     daq.service.leave()

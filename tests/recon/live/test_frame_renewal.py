@@ -58,10 +58,10 @@ def levels(imager: LiveImager[CrystalLines]) -> list[float]:
 def renewed(imager: LiveImager[CrystalLines], renewal: FrameRenewal) -> list[float]:
     """Return the frames' levels after all work that is due."""
     renewal.advance()
-    if renewal.job is not None:
+    if renewal.job.busy:
         renewal.job.wait(60.0)
         renewal.advance()
-    assert renewal.job is None
+    assert not renewal.job.busy
     return levels(imager)
 
 
