@@ -85,7 +85,7 @@ def load(
         images[name] = reconstruct(data, options).image
         done = Corrections()
         models = FrameModels(data, system, threads)
-        models.factors = line_factors(data, options, done)
+        models.factors = line_factors(data, models.system, options, done)
         models.randoms = randoms_rate(data, system, tally, options, done)
         models.mu = data.mu_map
         start = time.perf_counter()

@@ -17,6 +17,10 @@ Floats = npt.NDArray[np.float64]
 LEAST_PAIR_TRUES = 1000
 """Trues that a kind of module pair needs for a geometric factor of its own: 3 %."""
 
+LEAST_SEEN = 0.25
+"""Share of the trues of the kind that sees most, each pair of modules, which a kind needs for a
+factor of its own: one that sees less grazes the source, and a blur of 1 mm may double its trues."""
+
 _MODULE_STEPS = 400
 
 
@@ -42,12 +46,11 @@ def fit_module_pairs(
     """
     scale, geometric = solve_scales(expected, trues), np.ones_like(expected)
     inside = kinds >= 0
+    enough = _fitted(expected, trues, kinds)
     for _ in range(20):
         model = expected * np.outer(scale, scale)
         modelled = np.bincount(kinds[inside], model[inside])
         counted = np.bincount(kinds[inside], trues[inside], len(modelled))
-        # every pair is in the table twice, so are the counts
-        enough = (counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0)
         factor = np.divide(counted, modelled, out=np.ones_like(modelled), where=enough)
         new = np.where(inside, factor[kinds], 1.0)
         new = _fans_as_modelled(new, expected * inside)
@@ -79,10 +82,22 @@ def _fans_as_modelled(geometric: Floats, expected: Floats) -> Floats:
     return geometric * np.outer(y, y)
 
 
-def kinds_fitted(trues: Floats, kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    inside = kinds >= 0
-    counted = np.bincount(kinds[inside], trues[inside], int(kinds.max()) + 1)
-    return np.asarray(inside & (counted[kinds] >= 2 * LEAST_PAIR_TRUES))
+def kinds_fitted(
+    expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return which pairs (m, m) have a kind with a factor of its own."""
+    return np.asarray((kinds >= 0) & _fitted(expected, trues, kinds)[kinds])
+
+
+def _fitted(expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which kinds (k,) have a factor of their own."""
+    inside, number = kinds >= 0, int(kinds.max(initial=-1)) + 1
+    modelled = np.bincount(kinds[inside], expected[inside], number)
+    counted = np.bincount(kinds[inside], trues[inside], number)
+    each = modelled / np.maximum(np.bincount(kinds[inside], minlength=number), 1)
+    seen = each >= LEAST_SEEN * each.max(initial=0.0)
+    # every pair is in the table twice, so are the counts
+    return np.asarray((counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0) & seen)
 
 
 def pair_chi2(

@@ -225,7 +225,7 @@ def _judged(
         status=status.astype(np.uint8),
         block_profile=profile,
         geometric=np.where(inside, geometric, 1.0),
-        geometric_fitted=kinds_fitted(trues, kinds),
+        geometric_fitted=kinds_fitted(expected, trues, kinds),
         trues=float(sums.trues.sum() / 2),
         passes=passes,
         change=change,

@@ -92,6 +92,7 @@ class ImagerLink:
             live=run.live,
             half_life_s=nuclide.half_life_s if nuclide else 0.0,
             beta_plus_fraction=nuclide.beta_plus_fraction if nuclide else 0.0,
+            nuclide=nuclide.name if nuclide else "",
         )
 
     def batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:

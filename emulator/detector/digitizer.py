@@ -25,7 +25,6 @@ import numpy.typing as npt
 from emulator.detector.pile_up import (
     PILE_COLUMNS,
     PILE_ENERGY,
-    SCINTILLATION_NS,
     add_light,
     begin_pile,
     light_share,
@@ -33,6 +32,7 @@ from emulator.detector.pile_up import (
 )
 from emulator.detector.response import HIT
 from hw.jit import bare_kernel, kernel
+from hw.physics.scintillator import SCINTILLATION_NS
 from hw.scanner.description import RAW_POSITION_BINS, Scanner
 from hw.wire.protocol import (
     CRYSTAL_SHIFT,

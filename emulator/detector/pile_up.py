@@ -21,10 +21,6 @@ import numpy.typing as npt
 
 from hw.jit import bare_kernel
 
-SCINTILLATION_NS = {"LYSO": 40.0, "NaI": 230.0, "CZT": 0.0}
-"""Decay time of the light. LYSO: Pepin et al., IEEE Trans. Nucl. Sci. 51 (2004) 789; NaI(Tl):
-Knoll, table 8.3. CZT has no light: its charge is collected well within the integration, 0 = all."""
-
 PILE_ENERGY, PILE_U, PILE_V, PILE_DEPTH, PILE_LARGEST = range(5)
 PILE_COLUMNS = 5
 

@@ -19,6 +19,7 @@ class RunBegin(Message):
     half_life_s : of the run's one nuclide, 0 where it is not known (the image then has no
         correction of decay)
     beta_plus_fraction : positrons a decay of that nuclide, 0 where it is not known
+    nuclide : its name, "" where it is not known (γ that come with positrons then stay in the image)
     """
 
     run: str
@@ -31,6 +32,7 @@ class RunBegin(Message):
     live: LiveSettings = LiveSettings()
     half_life_s: float = 0.0
     beta_plus_fraction: float = 0.0
+    nuclide: str = ""
 
 
 class CoincidenceBatch(Message):

@@ -46,6 +46,11 @@ BOUND_SHARE = {
 fewer scattered photons escaped and a block counted 2 % too many of 511 keV."""
 
 
+SCINTILLATION_NS = {"LYSO": 40.0, "NaI": 230.0, "CZT": 0.0}
+"""Decay time of the light. LYSO: Pepin et al., IEEE Trans. Nucl. Sci. 51 (2004) 789; NaI(Tl):
+Knoll, table 8.3. CZT has no light: its charge is collected well within the integration, 0 = all."""
+
+
 def photo_share(material: str, energy_keV: npt.ArrayLike) -> F8:
     """Return the ratio of photoelectric to Compton cross-section."""
     return _between(PHOTO_SHARE[material], energy_keV)

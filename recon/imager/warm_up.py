@@ -9,6 +9,7 @@ import numpy as np
 
 from coincidence.events import ANGLE, COINCIDENCE, SINGLE, WINDOW_SHIFT
 from hw.physics.block_efficiency import warm_blocks
+from hw.physics.cascades import PhotonPair
 from hw.physics.energy_windows import spect_windows
 from hw.scanner.preset_file import load_scanner
 from recon.core.events import EventList
@@ -26,6 +27,7 @@ from recon.live.lines import CrystalLines
 from recon.offline.motion import MovingLineModel, PoseStream
 from recon.projector.event_order import order_for_cache
 from recon.projector.operator import Projector
+from recon.scatter.cascades import PromptGammas
 from recon.scatter.detector import EnergyWindow
 from recon.scatter.rate import ScatterRate
 from recon.scatter.simulation import ScatterOptions, SingleScatter
@@ -63,6 +65,7 @@ def warm_kernels() -> None:
     """Run every kernel once on one event; TOF and plain take the same compiled code."""
     warm_live()
     warm_live_scatter()
+    warm_prompt_gamma()
     warm_offline()
     warm_petsird()
     warm_spect()
@@ -83,6 +86,13 @@ def warm_live() -> None:
 def warm_live_scatter() -> None:
     """Estimate scatter as a live run with a µ map does."""
     warm_scatter(_system())
+
+
+def warm_prompt_gamma() -> None:
+    """Follow a few photons that come together, for nuclides that have such."""
+    system, pair = _system(), PhotonPair(511.0, 600.0, 1.0)
+    matter = np.full(system.grid.shape, 0.01, dtype=np.float32)
+    PromptGammas.of(system, matter, EnergyWindow.of(system.scanner), [pair], chains=8).rate(matter)
 
 
 def warm_offline() -> None:

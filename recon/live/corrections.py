@@ -21,6 +21,7 @@ from daq.folder.calibration_set import load_set_for, scanner_hash
 from hw.errors import TomoshibiError
 from hw.messages.imager import RunBegin
 from hw.messages.live_settings import LiveSettings
+from hw.physics.nuclides import nuclide_of
 from hw.scanner.description import Scanner
 from recon.attenuation.head_contour import head_contour_mu
 from recon.core.correction_record import Corrections
@@ -73,7 +74,8 @@ class LiveCorrections:
         self._job: JobSlot[_Lines] = JobSlot("sensitivity")
         settings = begin.settings
         window = EnergyWindow.of(system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV)
-        self._scatter = LiveScatter(imager, system, window)
+        nuclide, _ = nuclide_of({"nuclide": begin.nuclide})
+        self._scatter = LiveScatter(imager, system, window, nuclide)
         self._frames = FrameRenewal(imager)
         self._errors: dict[str, str] = {}
         self.message = ""
@@ -105,6 +107,7 @@ class LiveCorrections:
 
     def _apply(self, settings: LiveSettings) -> None:
         self._lines.switch_randoms(on=settings.wants("randoms"))
+        self._scatter.switch_prompt_gamma(on=settings.wants("prompt_gamma"))
         if not settings.wants("scatter"):
             self._scatter.forget()
         if self._wanted() != (bool(self._lines.factors), self._lines.mu_per_mm is not None):
@@ -175,6 +178,8 @@ class LiveCorrections:
             share -= self._lines.randoms.total_per_s / max(per_s, 1e-9)
         if self._lines.scatter is not None:
             share -= float(self._lines.scatter.about.get("share_of_prompts") or 0.0)
+        if self._lines.prompt_gamma is not None:
+            share -= self._scatter.prompt_gamma_share
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
     def conclude(self, timeout_s: float, stopped: Stopped) -> None:
@@ -333,6 +338,23 @@ class LiveCorrections:
             told.miss("scatter", "needs attenuation")
         else:
             told.miss("scatter", self._scatter.error or "not ready yet")
+        self._tell_prompt_gamma(told)
+
+    def _tell_prompt_gamma(self, told: Corrections) -> None:
+        if not self._begin.nuclide:
+            told.leave("prompt_gamma", "not known whether it is needed: the nuclide is not known")
+        elif not self._scatter.has_prompt_gamma:
+            no = f"not needed: {self._begin.nuclide} has no γ that come with its positrons"
+            told.leave("prompt_gamma", no)
+        elif not self._settings.wants("prompt_gamma"):
+            told.leave("prompt_gamma", "switched off")
+        elif self._lines.prompt_gamma is not None:
+            share = 100 * self._scatter.prompt_gamma_share
+            told.apply("prompt_gamma", f"simulated with the scatter, {share:.0f} % of the prompts")
+        elif not self._settings.wants("scatter"):
+            told.miss("prompt_gamma", "found together with scatter, which is switched off")
+        else:
+            told.miss("prompt_gamma", self._scatter.error or "waits for scatter")
 
     def _tell_times(self, told: Corrections) -> None:
         if self._dead_time():

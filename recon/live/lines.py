@@ -126,7 +126,8 @@ class CrystalLines:
 
     randoms : expected per second, averaged over the time; ``time_share`` (time / exposure) converts
         that to the image's exposure
-    scatter : expected per second of exposure: it decays, and is missed, as trues are
+    scatter, prompt_gamma : expected per second of exposure: they decay, and are missed, as trues
+        are
     """
 
     def __init__(self, system: ReconSystem) -> None:
@@ -148,6 +149,7 @@ class CrystalLines:
         self._mu = None
         self.randoms: CrystalRandoms | None = None
         self.scatter: ScatterRate | None = None
+        self.prompt_gamma: ScatterRate | None = None
         self.with_randoms = True
         self.time_share = 1.0
         self.delayeds = 0
@@ -234,11 +236,13 @@ class CrystalLines:
         seen = located.gain * beyond_gain
         visible = seen > 0
         addend = np.zeros(len(records), dtype=np.float32)
-        randoms, scatter = self.randoms, self.scatter  # read once: jobs call this beside the image
+        # each is read once: jobs call this beside the image
+        randoms, of_decays = self.randoms, (self.scatter, self.prompt_gamma)
         if randoms is not None:
             addend += randoms.of_records(records, located) * np.float32(self.time_share)
-        if scatter is not None:
-            addend += scatter.of_records(records, located)
+        for rate in of_decays:
+            if rate is not None:
+                addend += rate.of_records(records, located)
         np.divide(addend, seen, out=addend, where=visible)
         return EventList(located.lors, np.where(visible, weight, np.float32(0.0)), addend)
 

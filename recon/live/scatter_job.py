@@ -1,9 +1,10 @@
-"""Scatter of the live image: estimated in the background from a quick image, as offline.
+"""Scatter and prompt γ of the live image: found in the background from a quick image, as offline.
 
 At ``SCATTER_PROMPTS``, and again when the prompts have doubled or ``SCATTER_EVERY_S`` have passed,
 a sample of the kept events is reconstructed with the corrections known so far, as
 :mod:`recon.offline.scatter_step` does it, and scatter estimated from that image. The live image
-itself would not do: it follows changed corrections only slowly.
+itself would not do: it follows changed corrections only slowly. Prompt γ of the run's nuclide are
+simulated from the same image, and both amounts found together.
 
 Events are of all the time that the ring holds, in which the activity may have decayed. What is
 found is kept per second of exposure: scatter decays, and is missed in dead time, as trues are.
@@ -12,10 +13,12 @@ found is kept per second of exposure: scatter decays, and is missed in dead time
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from hw.physics.nuclides import Nuclide
 from recon.core.grid import Image
 from recon.core.resolution import GaussianResolution
 from recon.core.scanner_tables import ReconSystem
@@ -26,8 +29,16 @@ from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 from recon.live.memory import Sample
 from recon.projector.operator import Projector
-from recon.scatter import EnergyWindow, ScatterRate, SingleScatter, estimate_scatter
+from recon.scatter import (
+    EnergyWindow,
+    PromptGammas,
+    ScatterRate,
+    SingleScatter,
+    estimate_scatter,
+)
+from recon.scatter.cascades import may_have_prompt_gamma
 from recon.scatter.quick_image import PSF_FWHM_MM, QUICK_ITERATIONS, QUICK_SUBSETS
+from recon.scatter.rate import counted_per_s, settled
 
 SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
@@ -37,16 +48,37 @@ SAMPLE, LAST_SAMPLE = 500_000, 1_500_000
 """Number of prompts that the quick image and the tails are of; the latter at the end of a run."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """What one job found, per second of exposure.
+
+    prompt_gamma : None where the nuclide has none, or they are not wanted
+    """
+
+    scatter: ScatterRate
+    prompt_gamma: ScatterRate | None
+    prompt_gamma_share: float = 0.0
+
+
 class LiveScatter:
-    """The scatter of one run; it is applied to the imager's lines when ready.
+    """The scatter of one run, and its prompt γ; applied to the imager's lines when ready.
 
     job : what is under way
     """
 
     def __init__(
-        self, imager: LiveImager[CrystalLines], system: ReconSystem, window: EnergyWindow
+        self,
+        imager: LiveImager[CrystalLines],
+        system: ReconSystem,
+        window: EnergyWindow,
+        nuclide: Nuclide | None = None,
     ) -> None:
-        self.job: JobSlot[ScatterRate] = JobSlot("scatter")
+        """nuclide : of the run, None if not known"""
+        self.job: JobSlot[Found] = JobSlot("scatter")
+        self.prompt_gamma_share = 0.0
+        self._nuclide = nuclide if nuclide and may_have_prompt_gamma(nuclide, window) else None
+        self._with_gammas = True
+        self._gammas: PromptGammas | None = None
         self._imager = imager
         self._lines = imager.lines
         self._system = system
@@ -66,19 +98,31 @@ class LiveScatter:
     def forget(self) -> None:
         """Stop, and leave scatter in the image; the next :meth:`begin` starts at once."""
         self.close()
-        self._lines.scatter = None
+        self._lines.scatter = self._lines.prompt_gamma = None
         self._at_s, self._at_prompts = 0.0, 0
+
+    def switch_prompt_gamma(self, *, on: bool) -> None:
+        """Correct for prompt γ from now on, or leave them in the image."""
+        if on != self._with_gammas:
+            self._with_gammas = on
+            self.forget()
+
+    @property
+    def has_prompt_gamma(self) -> bool:
+        """Whether the run's nuclide has prompt γ."""
+        return self._nuclide is not None
 
     def restart(self) -> None:
         """Forget all: the lines have another µ map or other factors."""
         self.forget()
-        self._simulation = None
+        self._simulation = self._gammas = None
 
     def take(self) -> None:
         """Apply what is ready."""
         made = self.job.take()
         if made is not None:
-            self._lines.scatter = made
+            self._lines.scatter, self._lines.prompt_gamma = made.scatter, made.prompt_gamma
+            self.prompt_gamma_share = made.prompt_gamma_share
 
     def begin(self, *, at_once: bool = False) -> None:
         """Start an estimate if one is due, or ``at_once``; the lines must have a µ map."""
@@ -103,9 +147,7 @@ class LiveScatter:
         error = 100 * share * about.get("scale_sigma", 0.0) / scale
         return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts"
 
-    def _work(
-        self, sample: Sample, exposure_s: float
-    ) -> Callable[[Callable[[], bool]], ScatterRate]:
+    def _work(self, sample: Sample, exposure_s: float) -> Callable[[Callable[[], bool]], Found]:
         """Return the work; what the image's thread may replace meanwhile is taken here, or once."""
         lines, mu = self._lines, self._lines.mu_per_mm
         assert mu is not None
@@ -113,26 +155,49 @@ class LiveScatter:
         exposure = estimate.sensitivity * np.float32(exposure_s)
         mask, before = estimate.mask, lines.scatter
         previous = None if before is None else before.scaled(sample.exposure)
+        nuclide = self._nuclide if self._with_gammas else None
 
-        def work(stopped: Callable[[], bool]) -> ScatterRate:
+        def work(stopped: Callable[[], bool]) -> Found:
             if self._simulation is None:
                 self._simulation = SingleScatter(self._system, mu, self._window, stopped=stopped)
             image = _quick_image(lines, sample, exposure, mask, stopped)
+            image = image * np.float32(sample.exposure)  # the mean while the sample came
+            gamma = trues_per_s = None
+            if nuclide is not None:  # many γ miss the image: it does not explain all that is left
+                trues_per_s = float((estimate.sensitivity * image).sum(dtype=np.float64))
+                simulated = self._prompt_gammas(nuclide, mu, stopped)
+                gamma = simulated.rate(settled(image, previous), model.factors)
             found = estimate_scatter(
                 LineModel(self._system, factors=model.factors),
-                image * np.float32(sample.exposure),  # the mean while the sample came
+                image,
                 mu,
                 [sample.columns[0]],
                 duration_s=sample.seconds,
                 window=self._window,
                 randoms=randoms,
+                gamma=gamma,
                 simulation=self._simulation,
                 previous=previous,
+                trues_per_s=trues_per_s,
                 stopped=stopped,
             )
-            return found.scaled(1.0 / sample.exposure)
+            scatter = found.scaled(1.0 / sample.exposure)
+            if gamma is None:
+                return Found(scatter, None)
+            gamma = gamma.scaled(found.gamma_scale)
+            share = counted_per_s(gamma) * sample.seconds / max(len(sample.columns[0]), 1)
+            return Found(scatter, gamma.scaled(1.0 / sample.exposure), share)
 
         return work
+
+    def _prompt_gammas(
+        self, nuclide: Nuclide, mu: Image, stopped: Callable[[], bool]
+    ) -> PromptGammas:
+        """Return the simulation of the run's prompt γ, which also stops with this job."""
+        if self._gammas is None:
+            photons = PromptGammas.pairs_of(self._system, self._window, nuclide)
+            self._gammas = PromptGammas.of(self._system, mu, self._window, photons)
+        return replace(self._gammas, stopped=stopped)
 
 
 def _quick_image(

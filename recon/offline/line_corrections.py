@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from hw.arrays import F8
 from recon.attenuation.head_contour import ContourError, head_contour_mu
 from recon.attenuation.mlaa import MlaaError, mlaa
 from recon.core.correction_record import Corrections
@@ -15,6 +18,7 @@ from recon.core.scanner_tables import ReconSystem
 from recon.lines.crystal_products import LineArrayError
 from recon.lines.model import LineFactor, LineRate
 from recon.lines.normalisation import LiveShare, Normalisation
+from recon.lines.pile_up import kept_when_piled, piled_share
 from recon.lines.randoms import CrystalRandoms
 from recon.offline.frame_counts import LEAST_DELAYEDS, Tally
 from recon.offline.motion import PoseStream
@@ -27,13 +31,15 @@ Quick = Callable[[Image | None], Image]
 """Returns a quick image (emissions/s per voxel) made with this µ map, of the whole run."""
 
 
-def line_factors(data: RunData, options: ReconOptions, done: Corrections) -> list[LineFactor]:
+def line_factors(
+    data: RunData, system: ReconSystem, options: ReconOptions, done: Corrections
+) -> list[LineFactor]:
     """Return normalisation and live share, if wanted and known."""
     factors: list[LineFactor] = []
     normalisation = _normalisation(data, options, done)
     if normalisation is not None:
         factors.append(normalisation)
-    live = _live_share(data, options, done)
+    live = _live_share(data, system, options, done)
     if live is not None:
         factors.append(live)
     return factors
@@ -64,7 +70,9 @@ def _normalisation(data: RunData, options: ReconOptions, done: Corrections) -> N
     return found
 
 
-def _live_share(data: RunData, options: ReconOptions, done: Corrections) -> LiveShare | None:
+def _live_share(
+    data: RunData, system: ReconSystem, options: ReconOptions, done: Corrections
+) -> LiveShare | None:
     if not options.dead_time:
         done.leave("dead_time", "not wanted")
         return None
@@ -72,16 +80,30 @@ def _live_share(data: RunData, options: ReconOptions, done: Corrections) -> Live
         done.miss("dead_time", "the run has no live times (randoms.npz is missing)")
         return None
     try:
-        found = LiveShare.of_pairs(data.pair_live_s, data.detector_s, data.scanner)
+        kept = _not_piled_up(data, system)
+        found = LiveShare.of_pairs(
+            data.pair_live_s * np.outer(kept, kept), data.detector_s, data.scanner
+        )
     except LineArrayError as error:
         done.miss("dead_time", str(error))
         return None
     done.apply(
         "dead_time",
-        "live share of each module pair over the whole run",
+        "live share of each module pair over the whole run, less what pile-up cost it",
         mean_live_share=round(mean_live(data), 5),
+        mean_lost_to_pile_up=round(1 - float(kept.mean()) ** 2, 5),
     )
     return found
+
+
+def _not_piled_up(data: RunData, system: ReconSystem) -> F8:
+    """Return the share of each module's trues that pile-up left it, (n_modules,)."""
+    ones, spectrum = np.ones(data.scanner.n_modules), system.detection.efficiency.spectrum
+    if data.module_dead_s is None or not spectrum.size:
+        return ones
+    kept = kept_when_piled(data.scanner, spectrum, lld_keV=data.lld_keV, uld_keV=data.uld_keV)
+    piled = piled_share(data.scanner, data.module_dead_s / data.detector_s)
+    return np.asarray(ones - piled * (1 - min(kept, 1.0)))
 
 
 def mean_live(data: RunData) -> float:

@@ -236,7 +236,7 @@ class _Job:
         self.progress("counting", 0.0)
         self.tally = Tally.of(self.data, self.selections)
         data, options, done, models = self.data, self.options, self.done, self.models
-        models.factors = line_factors(data, options, done)
+        models.factors = line_factors(data, self.system, options, done)
         models.randoms = randoms_rate(data, self.system, self.tally, options, done)
         self._note_motion()
         self._note_frames()

@@ -37,7 +37,8 @@ class RunData:
     duration_s : detector time
     delayed_factor : how often the delayed windows count the randoms
     pair_live_s : (modules, modules) live time of each module pair, or None where it is not known
-    detector_s : the time that pair_live_s is of
+    module_dead_s : how long each module was dead after triggers, or None where it is not known
+    detector_s : the time that both are of
     uncalibrated : why no calibration set was applied, in words; "" where one was, or nobody knows
     efficiency, block_profile, geometric : normalisation of a calibration set, or None
     masked : (n_crystals,), not 0 where a crystal's singles are left out, or None
@@ -62,6 +63,7 @@ class RunData:
     uld_keV: float
     delayed_factor: int = 1
     pair_live_s: npt.NDArray[np.float64] | None = None
+    module_dead_s: npt.NDArray[np.float64] | None = None
     detector_s: float = 0.0
     uncalibrated: str = ""
     efficiency: npt.NDArray[np.float32] | None = None

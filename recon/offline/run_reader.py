@@ -37,7 +37,10 @@ from recon.offline.run_data import PART_RECORDS, RunData
 
 LEAST_S = 1e-6
 _LONGEST_S = 9e6  # int64 in ps
-_MOST = {"pair_live_s": _LONGEST_S, "detector_s": _LONGEST_S, "crystal_singles": 1e15}
+_MOST = {
+    "pair_live_s": _LONGEST_S, "module_dead_s": _LONGEST_S, "detector_s": _LONGEST_S,
+    "crystal_singles": 1e15,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def run_data(
         uld_keV=settings.uld_keV,
         delayed_factor=settings.delayed_factor,
         pair_live_s=statistics.get("pair_live_s"),
+        module_dead_s=statistics.get("module_dead_s"),
         detector_s=detector_s,
         crystal_singles=statistics.get("crystal_singles"),
         uncalibrated=config.uncalibrated if known is None else "",
@@ -260,6 +264,8 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
     }
     try:
         with opened_npz(path) as file:
+            if "module_dead_s" in file:  # not in older runs
+                shapes["module_dead_s"] = (scanner.n_modules,)
             found = {name: file[name] for name in shapes}
     except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
         return {}, [f"{path.name} cannot be read ({error}): live times are unknown"]

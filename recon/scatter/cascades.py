@@ -191,6 +191,12 @@ class PromptGammas:
         return 2 * math.ceil((far + self.system.tof.support_mm) / OFFSET_BIN_MM) + 1
 
 
+def may_have_prompt_gamma(nuclide: Nuclide, window: EnergyWindow) -> bool:
+    """Return whether a nuclide may need the correction: told at once, without the scanner."""
+    pairs = photon_pairs(nuclide, least_keV=window.lld_keV / 2, most_keV=MOST_KEV)
+    return sum(pair.per_positron for pair in pairs) >= LEAST_PER_POSITRON
+
+
 def by_energy(system: ReconSystem, response: BlockResponse) -> tuple[F8, float, float]:
     """Return the kernel's table over energy, its first energy, and its rows per keV."""
     least = least_counted_keV(response)

@@ -65,7 +65,7 @@ ROUND_TO = {
 
 @dataclass(frozen=True)
 class Source:
-    """A cylinder along z, centred; ``inner_mm`` > 0: a hollow one. decays : of 48 modules' run.
+    """A cylinder along z, centred. decays : of 48 modules' run.
 
     library : decays of the event library that is played, 0 for the full Monte Carlo
     """
@@ -74,45 +74,36 @@ class Source:
     radius_mm: float
     length_mm: float
     decays: float
-    inner_mm: float = 0.0
     material: str = "air"
     library: int = 0
 
     def toml(self, voxel_mm: float) -> str:
         """Return the phantom's file."""
         wide, long = 2 * self.radius_mm + 4 * voxel_mm, self.length_mm + 4 * voxel_mm
-        text = (
+        return (
             f'name = "{self.name}"\n[grid]\nvoxel_mm = {voxel_mm}\n'
             f"extent_mm = [{wide}, {wide}, {long}]\n"
-        ) + self._shape(self.radius_mm, 1.0)
-        return text + (self._shape(self.inner_mm, 0.0) if self.inner_mm else "")
-
-    def _shape(self, radius_mm: float, activity: float) -> str:
-        return (
-            f'[[shape]]\nkind = "cylinder"\nradius_mm = {radius_mm}\nlength_mm = {self.length_mm}\n'
-            f'material = "{self.material}"\nactivity = {activity}\n'
+            f'[[shape]]\nkind = "cylinder"\nradius_mm = {self.radius_mm}\n'
+            f'length_mm = {self.length_mm}\nmaterial = "{self.material}"\nactivity = 1.0\n'
         )
 
 
 def sources_for(scanner: Scanner) -> dict[str, Source]:
-    """Return flood, rod, ring and body.
+    """Return flood, rod, drum and body.
 
-    The ring is as wide as the modules allow: inside it the trues change slowly from line to line,
-    so that the blur of their ends costs no pair of modules any. On a ring of 90 mm it cost those a
-    quarter turn apart 4 %, and gave the others 2 % too much.
+    The drum, for normalisation, is wide, full and without matter: its trues change slowly from line
+    to line, so that the blur of their ends moves few from one pair of modules to another. On a thin
+    ring of 90 mm it cost those a quarter turn apart 4 %, and gave the others 2 % too much.
     """
     axial_mm = scanner.axial_mm
     width_mm = scanner.image.shape[0] * scanner.image.voxel_mm[0]
-    ring_mm = round(0.93 * scanner.ring.inradius_mm, 1)
     rod = Source("rod", round(0.16 * scanner.ring.inradius_mm, 1), round(0.8 * axial_mm, 1), 4e7)
-    ring = Source(
-        "ring", ring_mm, round(0.97 * axial_mm, 1), 1e8, inner_mm=round(0.92 * ring_mm, 1)
-    )
-    body = Source("body", round(0.32 * width_mm, 1), round(0.7 * axial_mm, 1), 3e7, 0.0, "water")
+    drum = Source("drum", round(0.85 * scanner.ring.inradius_mm, 1), round(0.97 * axial_mm, 1), 1e8)
+    body = Source("body", round(0.32 * width_mm, 1), round(0.7 * axial_mm, 1), 3e7, "water")
     library = max(LIBRARY_DECAYS * scanner.n_crystals, LEAST_LIBRARY)
     played = max(FLOOD_DECAYS * scanner.n_crystals, 10 * LEAST_LIBRARY)
     flood = replace(rod, name="flood", decays=played * 48 / _modules(scanner), library=library)
-    return {"flood": flood, "rod": rod, "ring": ring, "body": body}
+    return {"flood": flood, "rod": rod, "drum": drum, "body": body}
 
 
 def _modules(scanner: Scanner) -> int:
@@ -187,15 +178,14 @@ class Factory:
         """Make both files; return the set."""
         from daq.folder.calibration_set import save_set
 
-        rod, ring, body = (self._sources[name] for name in ("rod", "ring", "body"))
+        rod, drum, body = (self._sources[name] for name in ("rod", "drum", "body"))
         most = ["--coincidences", str(MOST_COINCIDENCES)]
         energy = self._step("energy", self._measured(self._sources["flood"]), None)
         run = self._measured(rod)
         skew = self._step("skew", run, energy, "--source", "cylinder", *most)
         walk = self._step("walk", run, skew, "--source", "cylinder", *most)
-        run = self._measured(ring)
-        size = ["--radius-mm", str(ring.radius_mm), "--length-mm", str(ring.length_mm)]
-        size += ["--inner-radius-mm", str(ring.inner_mm)]
+        run = self._measured(drum)
+        size = ["--radius-mm", str(drum.radius_mm), "--length-mm", str(drum.length_mm)]
         found = self._packed(self._step("normalisation", run, walk, *size))
         save_set(found, set_path)
         run = self._measured(body, set_path)

@@ -32,6 +32,7 @@ TASKS = {
     "daq.service.warm_up:warm_frames": 4,
     "emulator.process.warm_up:warm_library": 3,
     "recon.imager.warm_up:warm_offline": 4,
+    "recon.imager.warm_up:warm_prompt_gamma": 4,
     "recon.imager.warm_up:warm_petsird": 3,
     "daq.link.serial.cobs:warm_cobs": 1,
 }

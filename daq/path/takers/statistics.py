@@ -157,6 +157,7 @@ class RunStatistics(Taker):
             module_pair_delayeds=tally.pair_delayeds,
             module_pair_singles_estimate=tally.pair_randoms(),
             module_live_s=live.module_s,
+            module_dead_s=live.dead_s,
             pair_live_s=live.pair_s,
             detector_s=live.detector_s,
             tau_ps=settings.window_ps,

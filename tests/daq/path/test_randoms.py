@@ -111,7 +111,8 @@ def test_the_randoms_file_holds_the_counts_behind_the_estimates(
             == estimate.sum()
             == pytest.approx(summary["randoms"]["estimate_singles"], abs=0.01)
         )
-        for name, key in (("module_live_s", "module_s"), ("pair_live_s", "pair_s")):
+        kept = {"module_live_s": "module_s", "module_dead_s": "dead_s", "pair_live_s": "pair_s"}
+        for name, key in kept.items():
             np.testing.assert_allclose(file[name], summary["live_time"][key], atol=1e-6)
         rate = file["crystal_fan_rate"]
         assert rate[:64].sum() * rate[64:].sum() == pytest.approx(

@@ -20,9 +20,9 @@ from emulator.detector.digitizer import (
     digitizer_tables,
 )
 from emulator.detector.framing import Framer
-from emulator.detector.pile_up import SCINTILLATION_NS
 from emulator.detector.response import HIT
 from emulator.engines.prepare import prepare
+from hw.physics.scintillator import SCINTILLATION_NS
 from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_PS
 from oracles.emulation import PERIOD_PS, decode_frame

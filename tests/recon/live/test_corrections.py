@@ -163,6 +163,30 @@ def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     played.close()
 
 
+def test_prompt_gamma_of_the_nuclide_come_with_the_scatter(
+    records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recon.live.scatter_job, "SCATTER_PROMPTS", 1000)
+    played = Played(records, mu_map=mu_map(tmp_path), nuclide="I-124")
+    assert "waits for scatter" in played.image().how["prompt_gamma"]
+    for _ in range(3):
+        played.run.corrections.wait(120.0)
+        image = played.image()
+    assert image.corrections["scatter"] and image.corrections["prompt_gamma"]
+    assert "% of the prompts" in image.how["prompt_gamma"]
+    played.ask(off=("prompt_gamma",))
+    image = played.image()
+    assert image.how["prompt_gamma"] == "switched off"
+    assert not image.corrections["scatter"]  # it was found with them
+    played.close()
+
+
+def test_a_nuclide_without_prompt_gamma_needs_no_correction(records: np.ndarray) -> None:
+    played = Played(records, nuclide="F-18")
+    assert played.image().how["prompt_gamma"].startswith("not needed: F-18")
+    played.close()
+
+
 def test_where_no_head_is_found_the_contour_is_not_used_and_said(
     records: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
