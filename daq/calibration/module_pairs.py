@@ -17,9 +17,9 @@ Floats = npt.NDArray[np.float64]
 LEAST_PAIR_TRUES = 1000
 """Trues that a kind of module pair needs for a geometric factor of its own: 3 %."""
 
-LEAST_SEEN = 0.25
-"""Share of the trues of the kind that sees most, each pair of modules, which a kind needs for a
-factor of its own: one that sees less grazes the source, and a blur of 1 mm may double its trues."""
+MOST_FACTOR = 1.6
+"""A kind whose trues are more than so many times those of the source's model, or less than one over
+that, has no factor of its own: its lines graze the source, where a blur of 1 mm doubles them."""
 
 _MODULE_STEPS = 400
 
@@ -46,7 +46,7 @@ def fit_module_pairs(
     """
     scale, geometric = solve_scales(expected, trues), np.ones_like(expected)
     inside = kinds >= 0
-    enough = _fitted(expected, trues, kinds)
+    enough = _fitted(expected * np.outer(scale, scale), trues, kinds)
     for _ in range(20):
         model = expected * np.outer(scale, scale)
         modelled = np.bincount(kinds[inside], model[inside])
@@ -86,7 +86,9 @@ def kinds_fitted(
     expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Return which pairs (m, m) have a kind with a factor of its own."""
-    return np.asarray((kinds >= 0) & _fitted(expected, trues, kinds)[kinds])
+    scale = solve_scales(expected * (kinds >= 0), trues)
+    fitted = _fitted(expected * np.outer(scale, scale), trues, kinds)
+    return np.asarray((kinds >= 0) & fitted[kinds])
 
 
 def _fitted(expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -94,10 +96,9 @@ def _fitted(expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]) -> np
     inside, number = kinds >= 0, int(kinds.max(initial=-1)) + 1
     modelled = np.bincount(kinds[inside], expected[inside], number)
     counted = np.bincount(kinds[inside], trues[inside], number)
-    each = modelled / np.maximum(np.bincount(kinds[inside], minlength=number), 1)
-    seen = each >= LEAST_SEEN * each.max(initial=0.0)
     # every pair is in the table twice, so are the counts
-    return np.asarray((counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0) & seen)
+    grazing = (counted > MOST_FACTOR * modelled) | (counted * MOST_FACTOR < modelled)
+    return np.asarray((counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0) & ~grazing)
 
 
 def pair_chi2(
