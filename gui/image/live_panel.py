@@ -26,7 +26,7 @@ from gui.image.time_windows import WindowChooser
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, scrolling
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
-from gui.kit.wording import grouped, level_text
+from gui.kit.wording import grouped, level_text, short_unit, shown_unit
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from hw.messages.pictures import ImageMessage
@@ -227,16 +227,6 @@ class ImagePanel(PicturePanel):
         if self._message is not None and self.auto.isChecked():
             self._reference.follow(self._message.array(), at_once=True)
         self._draw()
-
-
-def shown_unit(unit: str) -> tuple[float, str]:
-    """Return how many of the unit shown one of the image's is, and the unit shown."""
-    return (1e-3, "kBq/mL") if unit == "Bq/mL" else (1.0, unit)
-
-
-def short_unit(unit: str) -> str:
-    """Return a unit without the remark that may follow it in brackets."""
-    return unit.partition(" (")[0]
 
 
 def _row(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QHBoxLayout:

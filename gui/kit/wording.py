@@ -53,6 +53,16 @@ def age_text(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def shown_unit(unit: str) -> tuple[float, str]:
+    """Return how many of the unit shown one of the image's is, and the unit shown."""
+    return (1e-3, "kBq/mL") if unit == "Bq/mL" else (1.0, unit)
+
+
+def short_unit(unit: str) -> str:
+    """Return a unit without the remark that may follow it in brackets."""
+    return unit.partition(" (")[0]
+
+
 def level_text(value: float) -> str:
     """Return an image level with three significant figures."""
     if value == 0 or not math.isfinite(value):

@@ -22,6 +22,7 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
     source.FaultDone,
     SortSettings,
     pictures.DynamicFrame,
+    pictures.RegionReading,
     modules.ModuleState,
     modules.LinkState,
     modules.ModuleScan,

@@ -43,6 +43,20 @@ class DynamicFrame(msgspec.Struct, kw_only=True):
         return np.asarray(levels * np.float32(self.scale), dtype=np.float32)
 
 
+class RegionReading(msgspec.Struct, kw_only=True):
+    """The live image in one of the run's regions, in the image's unit.
+
+    mean : over the region, of the image as displayed
+    sigma : standard deviation of the mean by counting noise, 0 if not known
+    why_not : why there is no reading, "" if there is one
+    """
+
+    name: str
+    mean: float = 0.0
+    sigma: float = 0.0
+    why_not: str = ""
+
+
 class ImageMessage(Message):
     """The live image. ``image`` is float32 ``[x, y, z]`` C-order bytes of ``shape``.
 
@@ -58,6 +72,7 @@ class ImageMessage(Message):
     window : the time window, written as in ``LiveSettings.window``
     window_s : detector time that the image covers (for "forget", the sum of the weights)
     frames : the newest dynamic frames, oldest first, the last one still filling
+    regions : the image read in the regions kept in the run's folder
     """
 
     run: str
@@ -82,6 +97,7 @@ class ImageMessage(Message):
     window_s: float = 0.0
     prompts_in_window: int = 0
     frames: list[DynamicFrame] = []
+    regions: list[RegionReading] = []
 
     def array(self) -> npt.NDArray[np.float32]:
         """Return the image as a read-only float32 array of ``shape``."""

@@ -159,7 +159,10 @@ class PetLiveRun(LiveRun):
         self._fresh = False
         self.corrections.advance()
         image = self._imager.update(budget_s=budget_s, catch_up_s=catch_up_s)
-        return self._published(self._scaled(image.image), **self._facts(image))
+        parts = image.parts if self._regions.wanted() else None
+        if parts is not None:
+            parts = parts.scaled(self.corrections.scale)
+        return self._published(self._scaled(image.image), parts, **self._facts(image))
 
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
         nothing = np.empty(0, COINCIDENCE)
@@ -216,9 +219,9 @@ class PetLiveRun(LiveRun):
         if self._spool.broken and not self._spool_told:
             spool = f"the final image will be a refined one: {self._spool.broken}"
             self._spool_told = True
-        words = "; ".join(one for one in (self.message, self.corrections.message, spool) if one)
-        self.message = self.corrections.message = ""
-        return words
+        all_words = (super()._words(), self.corrections.message, spool)
+        self.corrections.message = ""
+        return "; ".join(one for one in all_words if one)
 
     def _facts(self, image: LiveImage) -> dict[str, Any]:
         """Return what an image's message says about it."""

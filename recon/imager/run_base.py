@@ -21,6 +21,7 @@ from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.noise_file import write_parts
 from recon.core.noise_parts import NoiseParts
 from recon.exchange.images.nifti import write_nifti
+from recon.imager.region_readings import RegionReadings
 from recon.imager.stream_ledger import LatencyHistogram, Missing, RateMeter, StreamLedger
 
 Batch = CoincidenceBatch | SinglesBatch
@@ -81,6 +82,8 @@ class LiveRun(ABC):
         self._fresh = False
         self._finishing = 0.0
         self._image_path = ""
+        folder = Path(begin.folder) if begin.folder else None
+        self._regions = RegionReadings(folder, grid, clock=clock)
 
     # --- what a modality does -----------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class LiveRun(ABC):
         if end.run != self.begin.run or self.final is not None:
             return None
         made = self._finish(self._ledger.end(end), stopped)
-        self.final = self._published(made.image, final=True, **made.facts)
+        self.final = self._published(made.image, made.parts, final=True, **made.facts)
         if self.begin.folder and made.about is not None:
             about = {**made.about, "run": self.begin.run}
             self._write("live.nii.gz", made.image, about, made.parts)
@@ -183,11 +186,17 @@ class LiveRun(ABC):
 
     def _words(self) -> str:
         """Return the notes, each once."""
-        words, self.message = self.message, ""
+        words = "; ".join(one for one in (self.message, self._regions.message) if one)
+        self.message = self._regions.message = ""
         return words
 
-    def _published(self, image: Image, *, final: bool = False, **facts: Any) -> ImageMessage:
-        """Return an image's message; ``facts`` are the fields that differ between modalities."""
+    def _published(
+        self, image: Image, parts: NoiseParts | None, *, final: bool = False, **facts: Any
+    ) -> ImageMessage:
+        """Return an image's message; ``facts`` are the fields that differ between modalities.
+
+        parts : of the image, which tell the noise in its regions; None if not known
+        """
         now_s = self._clock()
         if not final:  # the last image ends when the run ends, not when its last event was seen
             self._rate.add(now_s)
@@ -202,6 +211,7 @@ class LiveRun(ABC):
             published_wall_ns=int(now_s * 1e9),
             rate_Hz=self._rate.rate_Hz,
             final=final,
+            regions=self._regions.of(image, parts) if self._regions.wanted() else [],
             **facts,
         )
 

@@ -123,7 +123,7 @@ class SpectLiveRun(LiveRun):
         self._fresh = False
         assert self._image is not None
         image = in_Bq_per_mL(self._image, self._grid, LIVE_FWHM_MM)
-        return self._published(image, **self._facts(LIVE_FWHM_MM))
+        return self._published(image, None, **self._facts(LIVE_FWHM_MM))
 
     def _finish(self, missing: Missing, stopped: Stopped) -> Final:
         deadline = self._clock() + FINISH_S

@@ -23,7 +23,7 @@ class Missing:
 class StreamLedger:
     """Follows the sequence numbers and totals of one run's batches.
 
-    Joining a stream late is no loss, unless ``late_is_lost``: ``joined_late`` is set and counting
+    Joining a stream late is no loss, unless ``late_is_lost``: ``before`` is set and counting
     begins with the first batch seen.
 
     seen, total : prompts (or windowed singles) received, and sent up to now
@@ -33,7 +33,6 @@ class StreamLedger:
     def __init__(self, run: str, *, late_is_lost: bool = False) -> None:
         self.run = run
         self.batches_lost = 0
-        self.joined_late = False
         self.seen = 0
         self.total = 0
         self.before = self.delayeds_before = 0
@@ -50,8 +49,7 @@ class StreamLedger:
             came, before = batch.prompts, batch.prompts_before
             delayeds, delayeds_before = batch.delayeds, batch.delayeds_before
         if self._next is None:
-            self.joined_late = batch.sequence > 0
-            if self.joined_late:
+            if batch.sequence > 0:
                 self.total, self._delayeds = before, delayeds_before
                 self.before, self.delayeds_before = before, delayeds_before
             self._next = batch.sequence
@@ -72,7 +70,6 @@ class StreamLedger:
         Where no batch was seen at all, the stream is joined at its end.
         """
         if self._next is None:
-            self.joined_late = True
             self.before, self.delayeds_before = end.prompts, end.delayeds
             self.total, self._delayeds = end.prompts, end.delayeds
             return Missing()

@@ -8,6 +8,7 @@ import numpy as np
 
 from hw.messages.pictures import DynamicFrame
 from recon.core.grid import Image
+from recon.core.noise_parts import NoiseParts
 
 DISPLAY_FWHM_MM = (4.0, 10.0)
 FWHM_AT_A_MILLION_MM = 5.0
@@ -27,6 +28,7 @@ class LiveImage:
     window_s : detector time in the image; the weighted sum if the window forgets
     prompts_in_window : prompts in the image, counted likewise
     how : for the last image of a run, how it was made, in words
+    parts : of the image, filtered as it is, which tell its noise; None if not known
     """
 
     image: Image
@@ -42,6 +44,7 @@ class LiveImage:
     prompts_in_window: int = 0
     frames: list[DynamicFrame] = field(default_factory=list)
     how: str = ""
+    parts: NoiseParts | None = None
 
 
 def display_fwhm_mm(prompts: int) -> float:

@@ -365,6 +365,7 @@ class LiveImager(Generic[Lines]):
             fraction_used=self.books.fraction_used,
             detector_time_s=self.intake.watermark_ps * 1e-12,
             noise=0.0 if parts is None else parts.relative(),
+            parts=parts,
             fwhm_mm=fwhm_mm,
             window=str(self.books.window),
             window_s=self.seconds,

@@ -27,7 +27,8 @@ from recon.live.image import smoothed_speed
 from recon.live.online_estimate import FIRST_SPEED, OnlineEstimate
 
 Places = npt.NDArray[np.intp]
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_HALF = np.uint64(32)
 
 
 class PartEstimates:
@@ -76,8 +77,7 @@ class PartEstimates:
     def ratios(self, events: EventList, places: Places) -> list[Image]:
         """Return each part's ratio of events; ``places`` are theirs in the ring."""
         begin = self._clock()
-        mixed = (places.astype(np.uint64) * _GOLDEN) >> np.uint64(32)
-        part = mixed % np.uint64(len(self.estimates))
+        part = dealt(places, len(self.estimates))
         made = [
             one.ratio(self._weighted(events.take(np.flatnonzero(part == number))))
             for number, one in enumerate(self.estimates)
@@ -119,3 +119,17 @@ class PartEstimates:
     def _coarse(self, sensitivity: Image) -> Image:
         coarse = resample(sensitivity, self._fine.voxel_mm, self.grid)
         return np.maximum(coarse, np.float32(0.0))
+
+
+def dealt(places: Places, parts: int) -> npt.NDArray[np.uint64]:
+    """Return the part of each place in the ring: as if drawn, and always the same.
+
+    Parts must not have more equal numbers than chance would give them: the noise of a region that
+    holds most of the counts is that of their number. So the bits are mixed twice (a finaliser of
+    hashes); places times one odd number would be spread too evenly.
+    """
+    mixed = places.astype(np.uint64)
+    for factor in _FACTORS:
+        mixed = mixed * factor
+        mixed ^= mixed >> _HALF
+    return mixed % np.uint64(parts)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from pyqtgraph.Qt import QtCore, QtGui
 
 from gui.app.window import ConsoleWindow
-from gui.image.live_panel import shown_unit
+from gui.image.shown_facts import region_words
 from gui.image.slices import PLANES, Plane
+from gui.kit.wording import shown_unit
 from hw.messages.endpoints import Endpoints
+from hw.messages.pictures import ImageMessage, RegionReading
 from rigs.gui.feeder import Feeder, Script
 
 pytestmark = pytest.mark.gui
@@ -69,6 +72,26 @@ def test_a_click_moves_the_linked_crosshair(
         assert console.image.cursor == [BRIGHT[0], SHAPE[1] // 2, BRIGHT[2]]
         assert console.image.sliders["Sagittal"].value() == BRIGHT[0]
         assert console.image.views["Transaxial"].place_text() == "z = 11 mm"
+
+
+def test_regions_are_told_with_their_noise() -> None:
+    regions = [
+        RegionReading(name="hot", mean=12_345.0, sigma=432.0),
+        RegionReading(name="cold", mean=50.0),
+        RegionReading(name="far", why_not="region far extends beyond the image"),
+    ]
+    image = ImageMessage(
+        run="one", sequence=1, shape=(1, 1, 1), voxel_mm=(1, 1, 1), image=bytes(4), unit="Bq/mL",
+        detector_time_s=1.0, event_wall_ns=0, published_wall_ns=0, prompts_used=1, delayeds_used=0,
+        fraction_used=1.0, corrections={}, regions=regions,
+    )  # fmt: skip
+    assert region_words(image).split("\n") == [
+        "hot: 12.3 ± 0.432 kBq/mL",
+        "cold: 0.0500 kBq/mL",
+        "far: region far extends beyond the image",
+    ]
+    many = msgspec.structs.replace(image, regions=regions * 3)
+    assert region_words(many).endswith("and 3 more")
 
 
 def test_the_hottest_voxel_can_be_sought_and_its_value_read(

@@ -98,3 +98,16 @@ def test_a_frame_whose_events_have_left_stays_as_it_was(records: Records) -> Non
     assert after[0] == before[0] and after[-1] != before[-1]
     renewal.close()
     imager.close()
+
+
+def test_who_joins_late_goes_on_with_the_frame_that_is_under_way(records: Records) -> None:
+    imager = LiveImager(
+        CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0, capacity=EVENTS, frame_s=FRAME_S
+    )
+    first = int(np.searchsorted(records["time_ps"], 2.5 * FRAME_S * 1e12))
+    imager.begin_at(int(records["time_ps"][first]), missed=first)
+    played(imager, records, first, EVENTS)
+    assert imager.frames is not None
+    shown = imager.frames.frames()
+    assert [one.number for one in shown] == list(range(2, 2 + len(shown)))
+    assert [one.begin_s for one in shown] == pytest.approx([FRAME_S * one.number for one in shown])

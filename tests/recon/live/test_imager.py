@@ -10,6 +10,7 @@ from coincidence.events import COINCIDENCE
 from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
 from recon.core.display_filter import gaussian
+from recon.core.event_location import LocatedEvents
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem
 from recon.em.sensitivity import SensitivityRatio, geometric_sensitivity, support_mask
@@ -260,6 +261,23 @@ def test_stopping_a_finish_keeps_the_live_image(
     before = imager.estimate
     finish(imager, within_s=60.0, stopped=lambda: True)
     assert np.array_equal(imager.estimate, before)
+
+
+def test_a_new_event_is_located_once_for_image_frame_and_memory(
+    sensitivity: np.ndarray, prompts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    located: list[int] = []
+    real = LineModel.locate
+
+    def counting(self: LineModel, records: np.ndarray) -> LocatedEvents:
+        located.append(len(records))
+        return real(self, records)
+
+    monkeypatch.setattr(LineModel, "locate", counting)
+    imager = imager_of(sensitivity, frame_s=10.0)
+    imager.receive(prompts[:5000], NOTHING, watermark_ps=int(prompts["time_ps"][4999]))
+    imager.update(budget_s=0.1)
+    assert sum(located) == 5000 and imager.frames is not None and len(imager.memory) == 5000
 
 
 class TestEventBuffer:

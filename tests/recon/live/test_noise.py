@@ -15,6 +15,7 @@ from recon.core.noise_parts import NoiseParts
 from recon.live.final_image import finish
 from recon.live.imager import LiveImager
 from recon.live.lines import LorLines
+from recon.live.part_estimates import dealt
 
 EVENTS, REPEATS, UPDATES = 60_000, 20, 20
 
@@ -73,3 +74,15 @@ def test_a_frames_noise_is_what_repeats_show() -> None:
         imager.close()
     ratio = voxel_ratio([one.array() for one in frames], [one.noise for one in frames])
     assert ratio == pytest.approx(1.0, abs=0.2)
+
+
+def test_events_are_dealt_to_parts_as_by_chance() -> None:
+    """Neither more evenly nor less: Σ (n − n̄)² / n̄ over parts is χ² of 7 degrees of freedom."""
+    each = 8_000
+    found = []
+    for block in range(200):
+        parts = dealt(np.arange(block * each, (block + 1) * each), 8)
+        counts = np.bincount(parts.astype(np.int64), minlength=8)
+        found.append(((counts - each / 8) ** 2).sum() / (each / 8))
+    assert np.mean(found) == pytest.approx(7.0, rel=0.15)
+    assert np.var(found) == pytest.approx(14.0, rel=0.4)
