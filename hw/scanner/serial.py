@@ -37,7 +37,9 @@ def standard_serial(scanner: Scanner) -> str:
     """Return the serial number of the emulated scanner of a preset where none is asked for."""
     if scanner.name in scanner_names() and load_scanner(scanner.name) == scanner:
         return f"{scanner.name}-0001"
-    text = msgspec.json.encode(scanner, order="sorted")
+    values = msgspec.to_builtins(scanner)
+    del values["acceptance"]  # what is demanded of an instrument does not make it another one
+    text = msgspec.json.encode(values, order="sorted")
     return f"{scanner.name}-{hashlib.blake2b(text, digest_size=4).hexdigest()}"
 
 
