@@ -74,9 +74,14 @@ def peaks_of(lines: list[LineCounts]) -> FloatArray:
     return np.asarray(np.sum([one.prompts - one.randoms for one in lines], axis=0))
 
 
-def necr_points(lines: list[LineCounts], strip: Strip = NU2) -> list[NecrPoint]:
-    """Return the rates at each activity."""
-    together = peaks_of(lines)
+def necr_points(
+    lines: list[LineCounts], strip: Strip = NU2, *, aligned_by: FloatArray | None = None
+) -> list[NecrPoint]:
+    """Return the rates at each activity.
+
+    aligned_by : the sinogram whose peaks are used, that of all activities together by default
+    """
+    together = peaks_of(lines) if aligned_by is None else aligned_by
     return [
         necr_point(
             one.activity_MBq, strip_counts(aligned_profile(one.prompts, together), strip),

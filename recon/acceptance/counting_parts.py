@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 from recon.acceptance.count_rates import (
     MOST_RANDOMS,
@@ -24,7 +25,7 @@ from recon.acceptance.line_sensitivity import (
     stepped_point,
     without_sleeves,
 )
-from recon.acceptance.line_sinogram import NU2, Strip, line_place_mm
+from recon.acceptance.line_sinogram import NU2, Strip, line_alone, line_place_mm
 from recon.acceptance.measured_run import (
     AcceptanceError,
     MeasuredRun,
@@ -35,6 +36,9 @@ from recon.acceptance.measured_run import (
 )
 from recon.acceptance.time_resolution import timing_width
 from recon.analysis.report import Section, Table
+
+LEAST_PROMPTS = 5e5
+"""Of each run of the count rates (NU 2-2018, 4.3)."""
 
 NAMED = 30.0
 """Distance from the axis, mm, from which a line counts as off it."""
@@ -131,8 +135,9 @@ def count_rates(
 ) -> Part:
     """NU 2 and NU 4, section 4: scatter fraction and the peak of the NECR."""
     lines = sorted((line_counts(run, strip) for run in runs), key=lambda one: one.activity_MBq)
-    points = necr_points(lines, strip)
-    share = scatter_fraction(lines[0], strip, aligned_by=peaks_of(lines))
+    by = line_alone(peaks_of(lines), strip)
+    points = necr_points(lines, strip, aligned_by=by)
+    share = scatter_fraction(lines[0], strip, aligned_by=by)
     figures = [
         limits.judged("scatter fraction", share.share, "most_scatter_fraction", sigma=share.sigma)
     ]
@@ -141,6 +146,12 @@ def count_rates(
         deviations.append(
             f"at the lowest activity randoms are {share.randoms_share:.1%} of the trues, not below "
             "1 %; they are subtracted by the delayed window"
+        )
+    least = min(one.prompts.sum() for one in lines)
+    if least < LEAST_PROMPTS:
+        deviations.append(
+            f"a run has only {least:.3g} prompts near the line (at least {LEAST_PROMPTS:.0e}): "
+            "projections are aligned by the line's place, fitted, not by their largest elements"
         )
     more, told = _peak(points, limits)
     table = Table(
@@ -179,21 +190,23 @@ def time_of_flight(runs: list[MeasuredRun], limits: Limits) -> Part:
     """NU 2-2018, section 8: the timing error of the scatter phantom's line."""
     runs = sorted(runs, key=lambda one: one.activity_MBq)
     place = line_place_mm(peaks_of([line_counts(run, NU2) for run in runs]))
-    figures, rows, curves = [], [], []
+    figures: list[Figure] = []
+    rows, curves = [], []
+    few = []
     for run in runs:
+        name = f"{run.activity_MBq:.3g} MBq"
         found = timing_width(timing_counts(run, place))
         if found is None:
-            raise AcceptanceError(
-                f"run {run.name}: the timing errors of its line have no clear peak; measure longer"
-            )
-        name = f"{run.activity_MBq:.3g} MBq"
-        judged = limits.judged(f"time resolution, FWHM, {name}", found.fwhm_ps,
-                               "most_tof_fwhm_ps", unit="ps", form=".0f")  # fmt: skip
-        figures.append(judged if run is runs[0] else Figure(judged.name, found.fwhm_ps, "ps",
-                                                            form=".0f"))  # fmt: skip
-        rows.append([name, f"{found.fwhm_ps:.0f}", f"{found.fwtm_ps:.0f}",
+            few.append(name)
+            continue
+        judged = limits.judged(f"time resolution, FWHM, {name}", found.fwhm_ps, "most_tof_fwhm_ps",
+                               unit="ps", sigma=found.sigma_ps, form=".0f")  # fmt: skip
+        figures.append(judged if not figures else replace(judged, limit_key=""))
+        rows.append([name, f"{found.fwhm_ps:.0f} ± {found.sigma_ps:.0f}", f"{found.fwtm_ps:.0f}",
                      f"{found.middle_ps:.0f}"])  # fmt: skip
         curves.append((name, found.error_ps, found.trues / max(float(found.trues.max()), 1.0)))
+    if not figures:
+        raise AcceptanceError("tof: no run has enough trues near its line; measure longer")
     title = "Time-of-flight resolution"
     words = [
         "Timing error of LORs near the line, above a straight line between ±20 mm (NU 2-2018, 8).",
@@ -204,4 +217,5 @@ def time_of_flight(runs: list[MeasuredRun], limits: Limits) -> Part:
     deviations = [] if runs[0].data.scanner.acquisition.tof else [
         "the preset does not use time of flight: this is the resolution of its time stamps"
     ]  # fmt: skip
+    deviations += [f"too few trues for a width at {', '.join(few)}"] if few else []
     return Part("tof", title, figures, deviations, Section(title, words, [table], [plot]))

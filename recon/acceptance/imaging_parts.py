@@ -10,11 +10,11 @@ import numpy as np
 
 from hw.arrays import F8
 from recon.acceptance.count_accuracy import REGION_MM, count_errors
-from recon.acceptance.count_rates import NecrCurve, necr_points
+from recon.acceptance.count_rates import NecrCurve, necr_points, peaks_of
 from recon.acceptance.curves import draw_curves
 from recon.acceptance.images_of_runs import Progress, corrected_image, point_image, relative_image
 from recon.acceptance.judged import Figure, Limits, Part
-from recon.acceptance.line_sinogram import NU2
+from recon.acceptance.line_sinogram import NU2, line_alone
 from recon.acceptance.lung_residual import lung_residuals
 from recon.acceptance.measured_run import AcceptanceError, MeasuredRun, line_counts
 from recon.acceptance.mouse_quality import MousePhantom, mouse_quality
@@ -188,7 +188,8 @@ def count_accuracy(
         found = count_errors(activity, np.array(values))
     except ValueError as error:
         raise AcceptanceError(f"accuracy: {error}") from error
-    points = necr_points([line_counts(run, NU2) for run in runs])
+    lines = [line_counts(run, NU2) for run in runs]
+    points = necr_points(lines, aligned_by=line_alone(peaks_of(lines)))
     peak = NecrCurve(sorted(points)).peak_MBq()
     greatest = found.greatest_up_to(max(peak, float(found.activity_MBq[3])))
     figures = [

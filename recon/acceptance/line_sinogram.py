@@ -112,16 +112,59 @@ def strip_counts(profile: FloatArray, strip: Strip = NU2) -> StripCounts:
     )
 
 
+_NEAR = 3
+"""Elements about the line in which a projection's largest one is looked for."""
+
+
 def line_place_mm(counts: FloatArray, strip: Strip = NU2) -> tuple[float, float]:
     """Return where the line crosses the transverse plane, (x, y), from its sinogram.
 
-    The largest element of each projection lies at s = x·cos φ + y·sin φ: least squares, weighted by
-    the counts there.
+    The point that most counts pass through, then least squares of each projection's largest element
+    near it, at s = x·cos φ + y·sin φ, weighted by the counts there.
     """
     angle = (np.arange(counts.shape[0]) + 0.5) * np.pi / counts.shape[0]
-    top = counts.argmax(axis=1)
-    s = (top + 0.5) * strip.element_mm - strip.radius_mm
-    weight = np.sqrt(np.maximum(counts[np.arange(len(top)), top], 0.0))
-    design = np.stack([np.cos(angle), np.sin(angle)], axis=1) * weight[:, None]
-    place, *_ = np.linalg.lstsq(design, s * weight, rcond=None)
+    design = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    place = _most_passed(counts, design, strip)
+    rows = np.arange(len(angle))
+    element = np.arange(counts.shape[1])
+    for _ in range(2):
+        middle = _elements(design @ place, strip)
+        near = np.abs(element - middle[:, None]) <= _NEAR
+        top = np.where(near, counts, -np.inf).argmax(axis=1)
+        s = (top + 0.5) * strip.element_mm - strip.radius_mm
+        weight = np.sqrt(np.maximum(counts[rows, top], 0.0))
+        place, *_ = np.linalg.lstsq(design * weight[:, None], s * weight, rcond=None)
     return float(place[0]), float(place[1])
+
+
+def _most_passed(counts: FloatArray, design: FloatArray, strip: Strip) -> FloatArray:
+    """Return the point of a grid of two elements that most counts pass through."""
+    axis = np.arange(-strip.radius_mm, strip.radius_mm, 2 * strip.element_mm)
+    x, y = np.meshgrid(axis, axis, indexing="ij")
+    passed = np.zeros_like(x)
+    for row, (cos, sin) in zip(counts, design, strict=True):
+        passed += row[_elements(x * cos + y * sin, strip)]
+    passed[np.hypot(x, y) > strip.radius_mm] = -np.inf
+    best = np.unravel_index(int(passed.argmax()), passed.shape)
+    return np.array([x[best], y[best]])
+
+
+def _elements(s_mm: FloatArray, strip: Strip) -> npt.NDArray[np.int64]:
+    """Return the element of each distance from the axis, the outermost ones beyond the radius."""
+    last = round(2 * strip.radius_mm / strip.element_mm) - 1
+    found = np.floor((s_mm + strip.radius_mm) / strip.element_mm).astype(np.int64)
+    return np.clip(found, 0, last)
+
+
+def line_alone(counts: FloatArray, strip: Strip = NU2) -> FloatArray:
+    """Return a sinogram with one count where the line of another one is, for its alignment.
+
+    With the counts that the standards ask for, that is each projection's largest element. With few,
+    the largest can lie anywhere, and aligned by it noise would look like trues.
+    """
+    angle = (np.arange(counts.shape[0]) + 0.5) * np.pi / counts.shape[0]
+    x, y = line_place_mm(counts, strip)
+    alone = np.zeros_like(counts)
+    at = _elements(x * np.cos(angle) + y * np.sin(angle), strip)
+    alone[np.arange(len(angle)), at] = 1.0
+    return alone

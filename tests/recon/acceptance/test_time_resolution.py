@@ -78,7 +78,7 @@ def test_scatter_beside_the_line_is_taken_away():
     """A flat background over all distances leaves the counts of the line alone."""
     pairs = pairs_near_the_line(8_000, fwhm_ps=250.0)
     table = timing_table(pairs, GEOMETRY, LINE, reach_ps=2000)
-    wide = np.exp(-0.5 * (np.linspace(-2000, 2000, len(table)) / 600) ** 2)[:, None] * 50
+    wide = np.exp(-0.5 * (np.linspace(-2000, 2000, len(table)) / 600) ** 2)[:, None] * 5
     found, clean = timing_width(table + wide), timing_width(table)
     assert found is not None
     assert clean is not None
@@ -87,3 +87,21 @@ def test_scatter_beside_the_line_is_taken_away():
 
 def test_no_counts_have_no_width():
     assert timing_width(np.zeros((401, 25))) is None
+
+
+def test_few_counts_have_no_width_rather_than_a_wrong_one():
+    pairs = pairs_near_the_line(600, fwhm_ps=250.0)
+    assert timing_width(timing_table(pairs, GEOMETRY, LINE, reach_ps=2000)) is None
+
+
+def test_error_told_is_the_spread_of_repeats():
+    found = [
+        timing_width(
+            timing_table(pairs_near_the_line(3000, fwhm_ps=250.0, seed=seed), GEOMETRY, LINE,
+                         reach_ps=2000)
+        )
+        for seed in range(12)
+    ]  # fmt: skip
+    spread = np.std([one.fwhm_ps for one in found])
+    told = np.mean([one.sigma_ps for one in found])
+    assert 0.5 < spread / told < 1.6
