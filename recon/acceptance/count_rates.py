@@ -115,7 +115,8 @@ def scatter_fraction(
     profile = aligned_profile(line.prompts, by) - aligned_profile(line.randoms, by)
     counts = strip_counts(profile, strip)
     share = counts.below / counts.total
-    error = math.sqrt(max(share * (1 - share), 0.0) / counts.total)
+    binomial = max(share * (1 - share), 0.0) / counts.total
+    error = math.sqrt(binomial + max(counts.edge_variance, 0.0) / counts.total**2)
     return ScatterFraction(share, error, float(line.randoms.sum()) / max(counts.trues, 1.0))
 
 

@@ -44,10 +44,14 @@ NU4_RAT = Strip(25.0 + 8.0, 14.0, 0.5)
 
 @dataclass(frozen=True)
 class StripCounts:
-    """Counts within the radius: all of them, and those that NEMA counts as scatter and randoms."""
+    """Counts within the radius: all of them, and those that NEMA counts as scatter and randoms.
+
+    edge_variance : of ``below``, from the counts at the strip's two edges, each of one element
+    """
 
     total: float
     below: float
+    edge_variance: float = 0.0
 
     @property
     def trues(self) -> float:
@@ -107,9 +111,9 @@ def strip_counts(profile: FloatArray, strip: Strip = NU2) -> StripCounts:
     # an element at the strip's edge belongs to it with the part that lies within
     inside = np.clip(half - np.abs(offset_mm) + element / 2, 0, element) / element
     outside = float((profile * (1 - inside)).sum())
-    return StripCounts(
-        float(profile.sum()), outside + (left + right) / 2 * strip.strip_mm / element
-    )
+    width = strip.strip_mm / element
+    below = outside + (left + right) / 2 * width
+    return StripCounts(float(profile.sum()), below, float((width / 2) ** 2 * (left + right)))
 
 
 _NEAR = 3

@@ -33,7 +33,10 @@ SPREAD = 2.6
 """Relative spread of the FWHM in repeats, times the root of that number (drawn Gaussians)."""
 
 BINS_ACROSS = 8
-"""Bins are joined until a FWHM has at most twice as many: finer ones only add noise."""
+"""Bins within the FWHM; finer ones only add noise, and the highest of them is too high."""
+
+HALF_TO_FWHM = 1.746
+"""FWHM of a Gaussian over the width that holds its central half."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,8 @@ def timing_width(table: F8) -> TimingWidth | None:
     worth = max(float(trues.sum()), 0.0) ** 2 / max(counts, 1.0)
     if worth < LEAST_COUNTS:
         return None
-    fine = _width(trues, BIN_PS, joined=_first_guess(trues))
-    if fine is None:
-        return None
-    joined = max(1, round(fine.fwhm_ps / BIN_PS / BINS_ACROSS))
-    found = _width(trues, BIN_PS, joined=joined) or fine
-    return replace(found, sigma_ps=SPREAD * found.fwhm_ps / math.sqrt(worth))
+    found = _width(trues, BIN_PS, joined=_bins_to_join(trues))
+    return found and replace(found, sigma_ps=SPREAD * found.fwhm_ps / math.sqrt(worth))
 
 
 def _within_strip(table: F8) -> tuple[F8, float]:
@@ -110,11 +109,11 @@ def _within_strip(table: F8) -> tuple[F8, float]:
     return trues, float(counts.sum())
 
 
-def _first_guess(trues: F8) -> int:
-    """Return how many bins to join at first: an eighth of the central half of the counts."""
-    grown = np.cumsum(np.maximum(trues, 0))
+def _bins_to_join(trues: F8) -> int:
+    """Return how many bins to join, by the width that holds the central half of the counts."""
+    grown = np.maximum.accumulate(np.cumsum(trues))
     low, high = np.searchsorted(grown, np.array([0.25, 0.75]) * grown[-1])
-    return max(1, int(high - low) // 8)
+    return max(1, round(HALF_TO_FWHM * float(high - low) / BINS_ACROSS))
 
 
 def _width(trues: F8, bin_ps: float, *, joined: int) -> TimingWidth | None:

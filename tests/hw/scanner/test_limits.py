@@ -42,6 +42,9 @@ def test_limits_that_are_wrong_are_refused(lines, words):
 def test_limits_do_not_change_the_serial_number():
     limited = parse_scanner(with_limits("[acceptance.nu2]\nmost_fwhm_mm = 3.0"))
     assert standard_serial(limited) == standard_serial(parse_scanner(TEXT))
+    shipped = (PRESET_FOLDER / "bench2.toml").read_text(encoding="utf-8")
+    limited = parse_scanner(f"{shipped}\n[acceptance.nu2]\nmost_fwhm_mm = 3.0\n")
+    assert standard_serial(limited) == "bench2-0001"
 
 
 def test_shipped_presets_state_no_limits():

@@ -57,7 +57,8 @@ def test_scatter_fraction_leaves_randoms_out_and_tells_them():
     found = scatter_fraction(line(1.0, trues=6e4, scatter=4e4, randoms=3e3))
     assert found.share == pytest.approx(0.4, rel=1e-6)
     assert found.randoms_share == pytest.approx(0.05, rel=1e-3)
-    assert found.sigma == pytest.approx((0.24 / 1e5) ** 0.5, rel=1e-6)
+    edges = 10**2 * 2 * 4e4 / 120  # ten elements' width for each of two edges
+    assert found.sigma == pytest.approx((0.24 / 1e5 + edges / 1e10) ** 0.5, rel=1e-6)
 
 
 def test_scatter_fraction_is_found_in_noise_within_its_error():
@@ -71,7 +72,7 @@ def test_scatter_fraction_is_found_in_noise_within_its_error():
         found = scatter_fraction(drawn, aligned_by=ideal.prompts)
         errors.append((found.share - 4 / 9) / found.sigma)
     assert abs(np.mean(errors)) < 1.0
-    assert 0.3 < np.std(errors) < 3.0
+    assert 0.6 < np.std(errors) < 1.5
 
 
 def test_a_curve_that_rises_to_its_end_has_no_peak():
