@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from daq.cli.acceptance.outcome import kept_sections
+from daq.cli.acceptance.judgement_text import kept_sections
 from daq.cli.bench.measuring import machine
 from daq.cli.validate.result_line import FAIL, INFORMATION, PASS, Figure, Line, NotRun
 

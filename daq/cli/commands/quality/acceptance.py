@@ -81,7 +81,7 @@ def _only(part: str) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, or judge and report; return 1 if a figure fails."""
-    from daq.cli.acceptance import outcome
+    from daq.cli.acceptance import judgement_text
     from daq.cli.acceptance.judging import judge, scanner_of
 
     if options.plan:
@@ -94,12 +94,12 @@ def run(options: argparse.Namespace) -> int:
     if options.report:
         _report(options, scanner.name, parts)
     if options.write:
-        key = f"{scanner.name}, {outcome.NAMES[options.standard]}"
-        outcome.write_into(options.write, key, _command(options), parts)
+        key = f"{scanner.name}, {judgement_text.NAMES[options.standard]}"
+        judgement_text.write_into(options.write, key, _command(options), parts)
         tell(f"wrote {options.write}")
-    result = outcome.as_result(options.standard, scanner.name, parts)
-    finish(options, result, outcome.as_text(parts))
-    return 1 if outcome.summary(parts).get("FAIL") else 0
+    result = judgement_text.as_result(options.standard, scanner.name, parts)
+    finish(options, result, judgement_text.as_text(parts))
+    return 1 if judgement_text.summary(parts).get("FAIL") else 0
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -166,7 +166,7 @@ def _emulated(options: argparse.Namespace) -> Asked:
 
 
 def _report(options: argparse.Namespace, scanner: str, parts: list[Part]) -> None:
-    from daq.cli.acceptance.outcome import NAMES, sections
+    from daq.cli.acceptance.judgement_text import NAMES, sections
     from recon.analysis.report import write_report
 
     title = f"Tomoshibi: acceptance of {scanner}, {NAMES[options.standard]}"
