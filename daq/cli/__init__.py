@@ -35,6 +35,7 @@ COMMANDS = {
     "tap": "follow a running system's prompts, delayeds, singles, triples or angles",
     "reconstruct": "make an image of a run, as NIfTI",
     "analyse": "measure an image: resolution, contrast, noise, regions; a report",
+    "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
     "runs": "list the runs",
     "import": "read third-party data: as a run, or as lines",
     "export": "write a run as PETSIRD, for CASToR or for STIR",
@@ -66,9 +67,17 @@ examples:
 """
 
 
+PLACES = {
+    "import": "import_data",
+    "acceptance": "quality.acceptance",
+    "validate": "quality.validate",
+}
+"""Modules of commands that are not named after them."""
+
+
 def module_of(command: str) -> str:
     """Return the name of a command's module in ``daq.cli.commands``."""
-    return "import_data" if command == "import" else command.replace("-", "_")
+    return PLACES.get(command, command.replace("-", "_"))
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:

@@ -7,12 +7,14 @@ non-finite values, a grid larger than the kernels can address.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from emulator.object.phantom import Image, Phantom, PhantomError, Triple, check_phantom
+from hw.messages.phantom_name import split_name
 from hw.scanner.description import Scanner
 
 
@@ -24,6 +26,8 @@ def phantom_names() -> list[str]:
 def make_phantom(name: str, scanner: Scanner) -> Phantom:
     """Return the phantom of a name or file (``.toml``, ``.npz``), checked against the scanner.
 
+    Some names take numbers, such as ``nema-line:sleeves=3,y_mm=100``.
+
     Raises
     ------
     PhantomError
@@ -34,19 +38,42 @@ def make_phantom(name: str, scanner: Scanner) -> Phantom:
 
     if name.endswith(SUFFIXES):
         return check_phantom(load_phantom(name), scanner)
-    builders = _builders()
-    if name not in builders:
+    builders, (base, numbers) = _builders(), split_name(name)
+    if base not in builders:
         raise PhantomError(
-            f"unknown phantom {name!r}; there are {', '.join(phantom_names())}, and files "
+            f"unknown phantom {base!r}; there are {', '.join(phantom_names())}, and files "
             "(.toml or .npz, docs/phantoms.md)"
         )
-    return check_phantom(builders[name](scanner), scanner)
+    build = builders[base]
+    return check_phantom(build(scanner, **_taken(base, build, numbers)), scanner)
 
 
-def _builders() -> dict[str, Callable[[Scanner], Phantom]]:
+def _taken(base: str, build: Callable[..., Phantom], numbers: dict[str, float]) -> dict[str, float]:
+    """Return the numbers as the builder takes them: whole where its default is whole."""
+    takes = {
+        name: one.default
+        for name, one in inspect.signature(build).parameters.items()
+        if isinstance(one.default, int | float)
+    }
+    for name, value in numbers.items():
+        if name not in takes:
+            known = f"it takes {', '.join(takes)}" if takes else "it takes none"
+            raise PhantomError(f"phantom {base}: there is no {name}; {known}")
+        if isinstance(takes[name], int) and value != round(value):
+            raise PhantomError(f"phantom {base}: {name} = {value:g} must be a whole number")
+    return {name: type(takes[name])(value) for name, value in numbers.items()}
+
+
+def _builders() -> dict[str, Callable[..., Phantom]]:
     from emulator.object.brain import brain
     from emulator.object.camera_phantoms import heart, sphere, spheres
-    from emulator.object.nema import nema_line, nema_scatter
+    from emulator.object.nema import (
+        nema_line,
+        nema_mouse_scatter,
+        nema_rat_scatter,
+        nema_scatter,
+    )
+    from emulator.object.nema_quality import nema_mouse_quality, nema_point, nema_quality
     from emulator.object.shapes import cylinder, hot_rod, line, point
 
     return {
@@ -56,6 +83,11 @@ def _builders() -> dict[str, Callable[[Scanner], Phantom]]:
         "hot-rod": hot_rod,
         "line": line,
         "nema-line": nema_line,
+        "nema-mouse-quality": nema_mouse_quality,
+        "nema-mouse-scatter": nema_mouse_scatter,
+        "nema-point": nema_point,
+        "nema-quality": nema_quality,
+        "nema-rat-scatter": nema_rat_scatter,
         "nema-scatter": nema_scatter,
         "point": point,
         "sphere": sphere,

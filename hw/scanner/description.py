@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from hw.errors import TomoshibiError
+from hw.scanner.limits import AcceptanceLimits
 
 MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
 RAW_POSITION_BINS = 64
@@ -216,7 +217,10 @@ class ImageGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole preset; load it with `load_scanner`, which also checks it."""
+    """A whole preset; load it with `load_scanner`, which also checks it.
+
+    acceptance : what `tomoshibi acceptance` demands of it (``hw/scanner/limits.py``)
+    """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     title: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -229,6 +233,7 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     collimator: Collimator | None = None
     backing: Backing | None = None
     motion: Motion | None = None
+    acceptance: AcceptanceLimits | None = None
 
     @property
     def modality(self) -> Literal["PET", "SPECT"]:

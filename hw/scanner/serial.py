@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,10 +36,19 @@ def check_serial(serial: str) -> str:
 
 def standard_serial(scanner: Scanner) -> str:
     """Return the serial number of the emulated scanner of a preset where none is asked for."""
-    if scanner.name in scanner_names() and load_scanner(scanner.name) == scanner:
+    values = _what_it_is(scanner)
+    if scanner.name in scanner_names() and _what_it_is(load_scanner(scanner.name)) == values:
         return f"{scanner.name}-0001"
-    text = msgspec.json.encode(scanner, order="sorted")
+    text = msgspec.json.encode(values, order="sorted")
     return f"{scanner.name}-{hashlib.blake2b(text, digest_size=4).hexdigest()}"
+
+
+def _what_it_is(scanner: Scanner) -> dict[str, Any]:
+    """Return a preset without its limits: what is demanded of an instrument does not make it
+    another one."""
+    values: dict[str, Any] = msgspec.to_builtins(scanner)
+    del values["acceptance"]
+    return values
 
 
 def serial_of(asked: str, scanner: Scanner) -> str:

@@ -58,24 +58,30 @@ class SphereContrast:
     discs: int
 
 
-def sphere_contrasts(picture: Picture, spheres: list[Sphere], warm: Warm) -> list[SphereContrast]:
+def sphere_contrasts(
+    picture: Picture, spheres: list[Sphere], warm: Warm, *, insert_mm: float = 0.0
+) -> list[SphereContrast]:
     """Return the contrast recovery and background variability of each sphere.
+
+    insert_mm : diameter of a cold insert along the cylinder's axis, which background discs avoid
 
     Raises
     ------
     AnalysisError
         if a sphere lies outside the image, or there is no room for background discs.
     """
-    return [_contrast(picture, sphere, spheres, warm) for sphere in spheres]
+    return [_contrast(picture, sphere, spheres, warm, insert_mm) for sphere in spheres]
 
 
 def _contrast(
-    picture: Picture, sphere: Sphere, spheres: list[Sphere], warm: Warm
+    picture: Picture, sphere: Sphere, spheres: list[Sphere], warm: Warm, insert_mm: float
 ) -> SphereContrast:
     if abs(sphere.ratio - 1.0) < 1e-6:
         raise AnalysisError(f"sphere of {sphere.diameter_mm:g} mm: as warm as its surroundings")
     mean = measure(_disc(picture, sphere.centre_mm, sphere.diameter_mm), picture).mean
-    places = background_places(spheres, warm, disc_mm=sphere.diameter_mm, z_mm=sphere.centre_mm[2])
+    places = background_places(
+        spheres, warm, disc_mm=sphere.diameter_mm, z_mm=sphere.centre_mm[2], insert_mm=insert_mm
+    )
     if len(places) < LEAST_DISCS:
         raise AnalysisError(
             f"sphere of {sphere.diameter_mm:g} mm: only {len(places)} places for background discs "
@@ -102,16 +108,17 @@ def _disc(picture: Picture, centre_mm: Triple, diameter_mm: float) -> Cylinder:
 
 
 def background_places(
-    spheres: list[Sphere], warm: Warm, *, disc_mm: float, z_mm: float
+    spheres: list[Sphere], warm: Warm, *, disc_mm: float, z_mm: float, insert_mm: float = 0.0
 ) -> list[Triple]:
     """Return where background discs go: side by side on rings, clear of wall and spheres."""
     places: list[Triple] = []
     outer = warm.diameter_mm / 2 - CLEAR_MM - disc_mm / 2
+    inner = (insert_mm + disc_mm + CLEAR_MM) / 2 if insert_mm else -1e-9
     for slice_mm in SLICES_MM:
         z = z_mm + slice_mm
         if abs(z - warm.centre_mm[2]) > warm.length_mm / 2 - CLEAR_MM:
             continue
-        for radius in np.arange(outer, -1e-9, -(disc_mm + 1e-9)) if outer >= 0 else []:
+        for radius in np.arange(outer, inner, -(disc_mm + 1e-9)) if outer >= 0 else []:
             places += _ring(spheres, warm, float(radius), z, disc_mm)
     return places
 

@@ -73,14 +73,12 @@ def _width(
     top = first + int(response[first : peak[axis] + _SEARCH + 1].argmax())
     if not 0 < top < len(response) - 1:
         raise _too_near(picture, axis)
-    level = part * parabola_maximum(response[top - 1 : top + 2])
-    low = crossing(response[: top + 1][::-1], level)
-    high = crossing(response[top:], level)
-    if low is None or high is None:
+    found = peak_width(response, top, part=part)
+    if found is None:
         raise _too_near(picture, axis)
+    width, middle = found
     step = picture.voxel_mm[axis]
-    middle = picture.origin_mm[axis] + (top + (high - low) / 2) * step
-    return (low + high) * step, float(middle)
+    return width * step, float(picture.origin_mm[axis] + middle * step)
 
 
 def _too_near(picture: Picture, axis: int) -> AnalysisError:
@@ -101,6 +99,17 @@ def response_function(
         block.append(slice(None) if k == axis else near)
     across = tuple(k for k in range(3) if k != axis)
     return np.asarray(picture.values[tuple(block)].sum(axis=across))
+
+
+def peak_width(response: F8, top: int, *, part: float) -> tuple[float, float] | None:
+    """Return width and midpoint (fractional indices) at ``part`` of the maximum of a peak.
+
+    top : index of the highest value, not at an end; None if a side does not fall so far
+    """
+    level = part * parabola_maximum(response[top - 1 : top + 2])
+    low = crossing(response[: top + 1][::-1], level)
+    high = crossing(response[top:], level)
+    return None if low is None or high is None else (low + high, top + (high - low) / 2)
 
 
 def parabola_maximum(three: F8) -> float:

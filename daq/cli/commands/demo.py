@@ -34,6 +34,7 @@ from daq.cli.options.emulation import (
 from daq.cli.options.emulation_defaults import complete
 from daq.cli.options.firmware_modules import add_machine_options, arm_modules, check_machines
 from daq.cli.options.imaging import add_live_options
+from daq.cli.options.phantom_map import write_mu_map
 from daq.cli.options.sorting import add_window_options
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
 
         hits = str(scratch / "machines") if options.firmware else ""
         check_settings(emulator_config(options, hits=hits))
-        config.mu_map = str(write_mu_map(options.phantom, config, scratch / "mu_map.npz"))
+        config.mu_map = str(write_mu_map(options.phantom, config.scanner(), scratch / "mu_map.npz"))
 
     return ChainPlan(
         config=config,
@@ -204,16 +205,3 @@ def link_arguments(options: argparse.Namespace) -> list[str]:
     arguments += ["--firmware-data", options.firmware_data]
     arguments += ["--trigger-keV", repr(options.trigger_keV)]
     return [*arguments, "--queue-words", str(options.queue_words)]
-
-
-def write_mu_map(phantom: str, config: RunConfig, path: Path) -> Path:
-    """Write the phantom's µ map on the scanner's image grid; return its path."""
-    import numpy as np
-
-    from emulator.object.catalogue import make_phantom, mu_map_on_grid
-
-    scanner = config.scanner()
-    grid = scanner.image
-    mu_per_mm = mu_map_on_grid(make_phantom(phantom, scanner), grid.shape, grid.voxel_mm)
-    np.savez_compressed(path, mu_per_mm=mu_per_mm, voxel_mm=np.asarray(grid.voxel_mm))
-    return path

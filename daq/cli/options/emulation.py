@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from emulator.config import EmulatorConfig
 
 PHANTOM_WORDS = (
-    "brain, cylinder, heart, hot-rod, line, nema-line, nema-scatter, point, sphere, spheres"
+    "brain, cylinder, heart, hot-rod, line, nema-line, nema-mouse-quality, nema-mouse-scatter, "
+    "nema-point, nema-quality, nema-rat-scatter, nema-scatter, point, sphere, spheres"
 )
 
 

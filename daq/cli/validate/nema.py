@@ -20,9 +20,10 @@ from daq.cli.validate.emulator_runs import (
     run_trial,
 )
 from daq.cli.validate.result_line import Figure, Line, Scope
-from daq.cli.validate.sinogram import aligned_profile, sinogram, strip_counts
 from emulator.engines.instrument import Instrument
 from hw.scanner.geometry import build_geometry
+from recon.acceptance.count_rates import LineCounts, scatter_fraction
+from recon.acceptance.line_sinogram import sinogram
 
 GATE = "GATE 10 of the same geometry, ideal modules; pairs of all unlike blocks"
 ACTIVITY_BQ = 5e5  # randoms are then below 1 % of the trues, as NEMA asks
@@ -60,11 +61,12 @@ def scatter_fractions(scope: Scope) -> list[Line]:
 def nema_scatter_fraction(trial: Trial, instrument: Instrument) -> tuple[float, float]:
     """Return NEMA's scatter fraction of a trial and its standard error."""
     geometry = build_geometry(instrument.scanner)
-    prompts = sinogram(trial.prompts, geometry)
-    delayeds = sinogram(trial.delayeds, geometry)
-    counts = strip_counts(aligned_profile(prompts) - aligned_profile(delayeds, prompts))
-    share = counts.below / counts.total
-    return share, math.sqrt(share * (1 - share) / counts.total)
+    line = LineCounts(
+        ACTIVITY_BQ / 1e6, sinogram(trial.prompts, geometry), sinogram(trial.delayeds, geometry),
+        trial.seconds,
+    )  # fmt: skip
+    found = scatter_fraction(line)
+    return found.share, found.sigma
 
 
 def true_scatter_fraction(trial: Trial) -> Line:

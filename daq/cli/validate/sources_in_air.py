@@ -8,13 +8,14 @@ import numpy as np
 
 from daq.cli.validate.emulator_runs import ideal_instrument, run_trial, slices_of
 from daq.cli.validate.result_line import Figure, Line, Scope, relative
-from emulator.object.nema import SLEEVE_WALL_MM, SLEEVES_MM, nema_line
+from emulator.object.nema import SLEEVES_MM, nema_line
 from emulator.object.phantom import Phantom
 from emulator.object.shapes import point as point_at
 from emulator.slices import PERIOD_S
 from hw.physics.constants import LIGHT_MM_PER_PS
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
+from recon.acceptance.line_sensitivity import SleeveRate, without_sleeves
 
 F18_HALF_LIFE_MIN = 109.728
 F18_SOURCE = "109.728 ± 0.019 min (DDEP, Table of Radionuclides, LNHB)"
@@ -121,19 +122,12 @@ def _without_sleeves(scope: Scope) -> tuple[float, float]:
     """Return NEMA's extrapolation: ln R over the walls' thickness, a straight line, at 0."""
 
     scanner = load_scanner("caremibrain")
-    walls, rates, errors = [], [], []
-    for count in range(1, len(SLEEVES_MM) + 1):
-        phantom = nema_line(scanner, sleeves=count)
-        rate, sigma = _line_sensitivity(scope, phantom, 1.0, 4e6)
-        walls.append(count * SLEEVE_WALL_MM)
-        rates.append(math.log(rate))
-        errors.append(sigma / rate)
-    # weighted straight line by the normal equations
-    design = np.stack([np.ones(len(walls)), np.array(walls)], axis=1)
-    weight = 1 / np.array(errors) ** 2
-    covariance = np.linalg.inv(design.T @ (design * weight[:, None]))
-    at_0 = float((covariance @ design.T @ (np.array(rates) * weight))[0])
-    return math.exp(at_0), math.exp(at_0) * math.sqrt(covariance[0, 0])
+    rates = [
+        SleeveRate(count, *_line_sensitivity(scope, nema_line(scanner, sleeves=count), 1.0, 4e6))
+        for count in range(1, len(SLEEVES_MM) + 1)
+    ]
+    found = without_sleeves(rates)
+    return found.cps_per_kBq, found.sigma
 
 
 def time_of_flight(scope: Scope) -> list[Line]:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from daq.cli.acceptance.judgement_text import kept_sections
 from daq.cli.bench.measuring import machine
 from daq.cli.validate.result_line import FAIL, INFORMATION, PASS, Figure, Line, NotRun
 
@@ -72,7 +73,9 @@ def write_report(
     parts.append("|---|---:|---:|---:|---|---|")
     parts += [_markdown_row(_cells(line, quick)) for line in lines]
     parts += [f"\n![{plot.stem.replace('_', ' ')}]({_from(plot, path)})" for plot in plots]
-    path.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+    kept = kept_sections(path.read_text(encoding="utf-8")) if path.is_file() else ""
+    text = "\n".join(parts).rstrip() + "\n"
+    path.write_text(f"{text}\n{kept}" if kept else text, encoding="utf-8")
 
 
 def _from(plot: Path, page: Path) -> str:

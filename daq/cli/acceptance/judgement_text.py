@@ -1,0 +1,112 @@
+"""What an acceptance test found: as text, as JSON, as sections of a report, in a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daq.cli.common import CommandError
+
+if TYPE_CHECKING:
+    from recon.acceptance.judged import Part
+    from recon.analysis.report import Section
+
+NAMES = {"nu2": "NEMA NU 2-2018", "nu4": "NEMA NU 4-2008"}
+HEAD = ("figure", "value", "limit", "verdict")
+
+
+def summary(parts: list[Part]) -> dict[str, int]:
+    """Return how many figures have each verdict, and how many parts were not measured."""
+    count: dict[str, int] = {}
+    for part in parts:
+        for word in [one.verdict for one in part.figures] or [part.verdict]:
+            count[word] = count.get(word, 0) + 1
+    return count
+
+
+def as_text(parts: list[Part]) -> str:
+    """Return all figures, deviations and reasons, for a terminal."""
+    lines: list[str] = []
+    for part in parts:
+        lines.append(part.title)
+        if part.reason:
+            lines += [f"  {part.verdict}: {part.reason}", ""]
+            continue
+        rows = [one.cells for one in part.figures]
+        widths = [max(len(row[k]) for row in rows) for k in range(4)]
+        lines += ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+                  for row in rows]  # fmt: skip
+        lines += [f"  deviation: {words}" for words in part.deviations]
+        lines.append("")
+    return "\n".join([*lines, told(parts)])
+
+
+def told(parts: list[Part]) -> str:
+    """Return the summary in words."""
+    return ", ".join(f"{n} {word}" for word, n in summary(parts).items())
+
+
+def as_result(standard: str, scanner: str, parts: list[Part]) -> dict[str, Any]:
+    """Return as plain values, for JSON."""
+    return {
+        "standard": NAMES[standard], "scanner": scanner, "summary": summary(parts),
+        "parts": [part.as_result() for part in parts],
+    }  # fmt: skip
+
+
+def sections(standard: str, scanner: str, parts: list[Part]) -> list[Section]:
+    """Return the report: a page that sums up, then each part."""
+    from recon.analysis.report import Section, Table
+
+    rows = [[part.title, str(len(part.figures)), part.verdict] for part in parts]
+    words = [f"{NAMES[standard]}, scanner {scanner}: {told(parts)}."]
+    first = Section("Summary", words, [Table(["part", "figures", "verdict"], rows)])
+    return [first, *(part.sections() for part in parts)]
+
+
+def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:
+    """Write the figures into a Markdown page, between the marks of ``key``, else at its end.
+
+    Raises
+    ------
+    CommandError
+        if the page cannot be read or written.
+    """
+    begin, end = f"<!-- acceptance {key} -->", f"<!-- /acceptance {key} -->"
+    body = [begin, f"### {key}", "", f"Written by `{command}`, not edited by hand: {told(parts)}."]
+    for part in parts:
+        body += ["", f"**{part.title}**", ""]
+        if part.reason:
+            body.append(f"{part.verdict}: {part.reason}")
+            continue
+        body += ["| " + " | ".join(HEAD) + " |", "|---|---:|---:|---|"]
+        body += ["| " + " | ".join(one.cells) + " |" for one in part.figures]
+        body += [f"\nDeviation: {words}." for words in part.deviations]
+    text = "\n".join([*body, end])
+    try:
+        page = path.read_text(encoding="utf-8")
+        before, found, rest = page.partition(begin)
+        if found:
+            after = rest.partition(end)[2]
+        else:
+            heading = "" if TITLE in page else TITLE
+            before, after = f"{page.rstrip()}\n\n{heading}", "\n"
+        path.write_text(before + text + after, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+TITLE = """\
+## Acceptance by NEMA
+
+The parts of `tomoshibi acceptance` from emulated runs of the shipped presets
+([acceptance.md](acceptance.md)).
+
+"""
+
+
+def kept_sections(page: str) -> str:
+    """Return what acceptance wrote into a page, "" where it wrote nothing: whoever writes the rest
+    of the page anew keeps it."""
+    _, found, rest = page.partition(TITLE.splitlines()[0])
+    return found + rest
