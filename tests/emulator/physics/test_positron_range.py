@@ -11,30 +11,12 @@ from scipy.special import gammaln
 from emulator.config import EmulatorConfig
 from emulator.engines.emulation import Emulation
 from emulator.engines.prepare import prepare
-from emulator.object.phantom import Phantom
-from emulator.object.source_sampling import source_tables
-from emulator.pet.decay_sampling import AT_ONCE, MODE, draw_decays, new_drawn
-from emulator.physics.emission import emission_tables, load_source
+from emulator.trials.positrons import ways_mm
 from hw.physics.beta_spectrum import allowed_spectrum
 from hw.physics.nuclides import load_nuclide
 from hw.physics.positron_transport import slowing_down
-from oracles.emulation import random_state
 
 WATER_PER_MM = 0.009577
-
-
-def displacements_mm(nuclide: str, mu_per_mm: float, batches: int = 600, **options) -> np.ndarray:
-    """Return the vectors from decay to annihilation of a cube of matter, (n, 3)."""
-    ones = np.ones((1, 1, 1), np.float32)
-    phantom = Phantom("cube", ones, mu_per_mm * ones, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    emission = emission_tables(load_source(nuclide), **options)
-    state, drawn, parts = random_state(3), new_drawn(), []
-    for _ in range(batches):
-        draw_decays(state, source_tables(phantom), emission, np.ones(1), np.zeros(0), drawn)
-        pairs = emission.positron[drawn.kinds[:, MODE]] >= 0
-        parts.append((drawn.annihilations_mm - drawn.places[:, :3])[pairs])
-    assert len(drawn.kinds) == AT_ONCE
-    return np.concatenate(parts)
 
 
 def test_sampled_ranges_are_the_models_by_integration():
@@ -53,7 +35,7 @@ def test_sampled_ranges_are_the_models_by_integration():
         b = 1.5 * ((way / rms) ** 2 - 1)
         return way * np.exp(gammaln(1.5 + b) - gammaln(1.5) - gammaln(2 + b))
 
-    moved = displacements_mm("O-15", WATER_PER_MM)
+    moved = ways_mm("O-15", WATER_PER_MM, decays=19_200, seed=3)
     distance = np.linalg.norm(moved, axis=1)
     error = 4 * distance.std() / math.sqrt(len(distance))
     assert distance.mean() == pytest.approx(over_spectrum(first), abs=error)
@@ -64,13 +46,15 @@ def test_sampled_ranges_are_the_models_by_integration():
 
 
 def test_lung_lets_positrons_go_four_times_as_far_as_water():
-    in_water = np.linalg.norm(displacements_mm("F-18", WATER_PER_MM, 300), axis=1).mean()
-    in_lung = np.linalg.norm(displacements_mm("F-18", 0.25 * WATER_PER_MM, 300), axis=1).mean()
+    in_water = np.linalg.norm(ways_mm("F-18", WATER_PER_MM, decays=9600, seed=3), axis=1).mean()
+    in_lung = np.linalg.norm(
+        ways_mm("F-18", 0.25 * WATER_PER_MM, decays=9600, seed=3), axis=1
+    ).mean()
     assert in_lung / in_water == pytest.approx(4.0, rel=0.02)
 
 
 def test_range_can_be_switched_off():
-    assert not displacements_mm("Rb-82", WATER_PER_MM, 5, positron_range=False).any()
+    assert not ways_mm("Rb-82", WATER_PER_MM, decays=160, seed=3, positron_range=False).any()
 
 
 def test_hardest_positrons_blur_a_point_source_most_and_leave_its_counts():
