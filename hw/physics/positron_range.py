@@ -83,7 +83,7 @@ class PositronRange:
         """Return weights (sum 1) and σ in mm of three-dimensional Gaussians that add up to it.
 
         Least squares of the share within each radius; the mean square is kept. The share is met
-        to 2 %, which is its core below a tenth of the root mean square.
+        to 2.3 %, worst in the core, below a tenth of the root mean square.
         """
         spread = self.rms_mm
         inside = gammainc(1.5, (self.radius_mm[:, None] / (_WIDTHS * spread)) ** 2 / 2)

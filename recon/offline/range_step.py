@@ -1,14 +1,14 @@
 """The positron range of a run: whether the resolution model has it, of which nuclide and matter.
 
 Ranges go as one over electron density. One density is taken for the whole object: the mean of its µ
-map over all voxels of at least ``OBJECT_OF_WATER`` of water's µ. Lung beside soft tissue is thus
-deblurred as if it were the mean of both.
+map over all voxels of at least a tenth of water's µ; the rest is air. Lung beside soft tissue is
+thus deblurred as if it were the mean of both.
 """
 
 from __future__ import annotations
 
 from hw.physics.nuclides import nuclide_of
-from hw.physics.positron_range import PositronRange, range_scale
+from hw.physics.positron_range import ENCAPSULATED_BELOW, PositronRange, range_scale
 from recon.attenuation.head_contour import SOFT_TISSUE_PER_MM
 from recon.core.correction_record import Corrections
 from recon.core.grid import Image
@@ -17,8 +17,6 @@ from recon.offline.options import ReconOptions
 from recon.offline.run_data import RunData
 
 NAME = "positron_range"
-
-OBJECT_OF_WATER = 0.1
 
 
 def range_blur(
@@ -59,7 +57,7 @@ def object_of_water(mu: Image | None) -> float:
     """Return the mean electron density of the object over that of water; 1 without an object."""
     if mu is None:
         return 1.0
-    inside = mu[mu >= OBJECT_OF_WATER * SOFT_TISSUE_PER_MM]
+    inside = mu[mu >= ENCAPSULATED_BELOW * SOFT_TISSUE_PER_MM]
     if not inside.size:
         return 1.0
     mean = inside.mean(dtype="f8", keepdims=True)
