@@ -17,8 +17,8 @@ import numpy.typing as npt
 from emulator.object.phantom import Phantom
 from emulator.physics.materials import cross_sections
 from emulator.physics.photons import State
-from emulator.physics.positron_range import range_scale
 from hw.jit import bare_kernel, kernel
+from hw.physics.positron_range import range_scale
 from hw.physics.random_numbers import next_word, uniform
 
 _LOW_32 = np.uint64(0xFFFFFFFF)

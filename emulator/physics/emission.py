@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from emulator.config import EmulationError
 from emulator.physics.materials import MAX_ENERGY_KEV
-from emulator.physics.positron_range import RANGE_BINS, radius_quantiles_mm
+from emulator.physics.positron_range import RANGE_BINS
 from hw.physics.cascades import Mode, decay_modes, is_delayed
 from hw.physics.nuclides import Line, Nuclide, load_nuclide
+from hw.physics.positron_range import radius_quantiles_mm
 
 LEAST_LINE_KEV = 40.0
 """Lines below this do not get through head and housing, nor above any trigger of ours."""
@@ -185,5 +186,7 @@ def _starts(counts: list[int]) -> npt.NDArray[np.int64]:
 
 
 def _radii(branches: list[tuple[Nuclide, int]]) -> npt.NDArray[np.float64]:
-    rows = [radius_quantiles_mm(n.positrons[k], n.atomic_number - 1) for n, k in branches]
+    rows = [
+        radius_quantiles_mm(n.positrons[k], n.atomic_number - 1, RANGE_BINS) for n, k in branches
+    ]
     return np.array(rows).reshape(-1, RANGE_BINS + 1)

@@ -49,6 +49,8 @@ CORRECTIONS = (
           spect="spect.scatter", switch=True, dicom_pet="SCAT", dicom_nm="SCAT"),
     _Kind("prompt_gamma", offline="offline.prompt_gamma_step.prompt_gammas", live=_LIVE,
           switch=True, without="leave in the coincidences with γ of the same decay"),
+    _Kind("positron_range", offline="offline.range_step.range_blur",
+          without="leave the way of the positrons out of the resolution model"),
     _Kind("normalisation", offline="offline.line_corrections.line_factors", live=_LIVE,
           without="take all crystals as equal", switch=True, dicom_pet="NORM", dicom_nm="UNIF"),
     _Kind("dead_time", offline="offline.line_corrections.line_factors",

@@ -8,7 +8,7 @@ crystal). For a line at angle θ to the normal of the face this becomes
 
 and at a point that divides the line AB into a and b,
 
-    σ² = ( b² σ_⊥A² + a² σ_⊥B² ) / (a + b)² + ( κ a b / (a + b) )² + σ_range²,
+    σ² = ( b² σ_⊥A² + a² σ_⊥B² ) / (a + b)² + ( κ a b / (a + b) )²,
 
 with κ = 0.0088 / 2.355 for the acollinearity of the photons (W. W. Moses, Nucl. Instrum. Methods A
 648 (2011) S236: 0.0044 R FWHM in the middle of a ring of radius R). By the central slice theorem
@@ -78,24 +78,16 @@ class DetectorBlur:
         return math.hypot(self.along_v_mm / math.sqrt(2), float(_acollinear(self.radius_mm / 2)))
 
 
-def detector_resolution(
-    scanner: Scanner, grid: ImageGrid, *, range_fwhm_mm: float = 0.0, threads: int = 1
-) -> RadialResolution:
-    """Return the resolution model of a scanner's detectors on a grid.
-
-    Parameters
-    ----------
-    range_fwhm_mm : FWHM of the positron range, added in quadrature
-    """
+def detector_resolution(scanner: Scanner, grid: ImageGrid, *, threads: int = 1) -> RadialResolution:
+    """Return the resolution model of a scanner's detectors on a grid."""
     blur = DetectorBlur.of(scanner)
-    positron = range_fwhm_mm / FWHM_PER_SIGMA
     x, y, _ = grid.axes_mm()
     r = np.hypot(x, y)[:, :, 0]
     return RadialResolution(
         grid,
-        radial_mm=np.hypot(blur.radial_mm(r), positron),
-        tangential_mm=np.hypot(blur.tangential_mm(r), positron),
-        axial_mm=math.hypot(blur.axial_mm(), positron),
+        radial_mm=blur.radial_mm(r),
+        tangential_mm=blur.tangential_mm(r),
+        axial_mm=blur.axial_mm(),
         threads=threads,
     )
 

@@ -84,7 +84,7 @@ class ActivityCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         return words
 
 
-_FREE = ("calibration", "decay", "motion", "prompt_gamma")
+_FREE = ("calibration", "decay", "motion", "prompt_gamma", "positron_range")
 """Corrections that do not affect the scale, are known exactly, or are one nuclide's own."""
 
 

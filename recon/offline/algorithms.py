@@ -12,6 +12,7 @@ import numpy.typing as npt
 from recon.core.detector_response import detector_resolution
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
+from recon.core.range_resolution import FollowedBy, RangeBlur, RangeResolution
 from recon.core.resolution import GaussianResolution, Resolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.event_store import EventStore
@@ -38,10 +39,14 @@ def iterate(
     mask: npt.NDArray[np.bool_],
     options: ReconOptions,
     *,
+    positrons: RangeBlur | None = None,
     progress: Callable[[float], None] = lambda share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterated:
-    """Return the image made from the events by ``options.algorithm``."""
+    """Return the image made from the events by ``options.algorithm``.
+
+    positrons : their range, for the resolution model
+    """
     projector = Projector(system.grid, tof=system.tof, threads=options.threads)
     prior = RelativeDifference(options.beta) if options.prior == "rdp" else None
     stopping = Stopping.parse(options.stop) if options.stop else None
@@ -52,7 +57,7 @@ def iterate(
             exposure,
             mask,
             iterations=options.iterations,
-            resolution=_resolution(system, options),
+            resolution=_resolution(system, options, positrons),
             stopping=stopping,
             prior=prior,
             parts=options.noise_parts,
@@ -64,10 +69,17 @@ def iterate(
     return Iterated(result.image, _about(result), result.parts)
 
 
-def _resolution(system: ReconSystem, options: ReconOptions) -> Resolution | None:
-    if options.psf_detector:
-        return detector_resolution(system.scanner, system.grid, threads=options.threads)
+def _resolution(
+    system: ReconSystem, options: ReconOptions, positrons: RangeBlur | None
+) -> Resolution | None:
     fwhm = options.psf_fwhm_mm
+    if options.psf_detector:
+        detector = detector_resolution(system.scanner, system.grid, threads=options.threads)
+        if positrons is None:
+            return detector
+        return FollowedBy(RangeResolution(system.grid, positrons), detector)
+    if positrons is not None:
+        return RangeResolution(system.grid, positrons, (fwhm, fwhm, fwhm))
     return GaussianResolution(system.grid, (fwhm, fwhm, fwhm)) if fwhm > 0 else None
 
 

@@ -65,6 +65,7 @@ class ReconOptions:
         0.0, "resolution model: a Gaussian of this FWHM, or what follows from the crystals "
         "(default: none)", option="psf", metavar="MM|detector", bounds=(0, 100), parse=_psf)
     psf_detector: bool = False
+    positron_range: bool = _correction("positron_range")
     stop: str = asked(
         "", "stop early: noise=0.1, change=0.01, both with a comma, or counts (where the two "
         "halves of the counts agree best; three times the time)", metavar="RULE")
@@ -149,6 +150,11 @@ class ReconOptions:
         left_out = {"noise_parts", "threads", "memory_MB", "scratch", "frames"}
         values = asdict(self)
         return {one.name: values[one.name] for one in fields(self) if one.name not in left_out}
+
+    @property
+    def has_resolution(self) -> bool:
+        """Whether a resolution model is asked for."""
+        return self.psf_detector or self.psf_fwhm_mm > 0
 
     @property
     def algorithm_words(self) -> str:

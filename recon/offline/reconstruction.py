@@ -44,6 +44,7 @@ from recon.offline.outside import (
     field_note,
     map_note,
 )
+from recon.offline.range_step import range_blur
 from recon.offline.run_data import RunData
 from recon.offline.scatter_step import (
     LEAST_OF_FRAME,
@@ -252,6 +253,7 @@ class _Job:
             poses=self.extras.poses,
             progress=lambda share: self.progress("MLAA", 0.02 + 0.05 * share),
         )
+        self.positrons = range_blur(data, models.mu, options, done)
         self.progress("scatter", 0.07)
         scatter_rate(
             models,
@@ -378,6 +380,7 @@ class _Job:
                 exposure,
                 support_mask(sensitivity, grid),
                 options,
+                positrons=self.positrons,
                 progress=lambda share: say(
                     options.algorithm.upper(), _EVENTS_READY + (1 - _EVENTS_READY) * share
                 ),

@@ -11,6 +11,7 @@ CHECKS = (
     Check("attenuation", "µ of water against NIST", "matter", "attenuation"),
     Check("narrow-beam", "transmission through 10 cm of water", "matter", "narrow_beam"),
     Check("compton", "Klein–Nishina angles and the edge", "matter", "scattering"),
+    Check("positron-range", "in water, against Geant4", "positron_range", "ranges"),
     Check("half-life", "F-18 from its counts", "sources_in_air", "half_life"),
     Check("point", "sensitivity in the centre", "sources_in_air", "point"),
     Check("line", "NEMA NU 2 sensitivity", "sources_in_air", "line"),

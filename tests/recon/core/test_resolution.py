@@ -151,7 +151,7 @@ def test_depth_of_interaction_holds_parallax_down() -> None:
 def test_detector_resolution_fits_the_scanner() -> None:
     scanner = load_scanner("bench2")
     grid = ImageGrid((16, 16, 8), (2.0, 2.0, 4.0))
-    model = detector_resolution(scanner, grid, range_fwhm_mm=1.0)
+    model = detector_resolution(scanner, grid)
     assert np.allclose(model.adjoint(np.ones(grid.shape, np.float32)), 1.0, atol=2e-6)
 
 
