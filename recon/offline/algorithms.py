@@ -55,6 +55,7 @@ def iterate(
             resolution=_resolution(system, options),
             stopping=stopping,
             prior=prior,
+            signed=options.algorithm == "negml",
             parts=options.noise_parts,
             progress=lambda done, total, _: progress(done / total),
             stopped=stopped,

@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "slow.toml").write_text(slow, encoding="utf-8")
     where = ("--preset", str(folder / "slow.toml"), "--runs", str(folder), "--name", "run")
     tomoshibi(*DEMO.split(), *ACTIVITY.split(), *where)
-    tomoshibi("reconstruct", str(folder / "run"))
+    tomoshibi("reconstruct", str(folder / "run"), "--iterations", "4", "--subsets", "8")
     return folder / "run"
 
 
