@@ -17,7 +17,7 @@ Runs already in FOLDER are used; the others are made as ``tomoshibi demo --headl
 --live-frames 0 --runs FOLDER --name NAME`` with
 
     ellipse     --phantom ellipse.toml --activity-MBq 3 --duration SECONDS --seed 31
-    cylinder    --phantom cylinder --activity-MBq 3 --duration 20 --seed 32
+    cylinder    --phantom cylinder --activity-MBq 3 --duration 20 --seed 11
 
 and ``ellipse.toml`` written there; 270 SECONDS give 30 M prompts. Fewer prompts are the first
 seconds of the run.
@@ -58,7 +58,7 @@ PLANS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 RUNS = {
     "ellipse": "--activity-MBq 3 --seed 31 --live-window slide:5s --duration",
-    "cylinder": "--activity-MBq 3 --seed 32 --duration 20",
+    "cylinder": "--activity-MBq 3 --seed 11 --duration 20",
 }
 
 
