@@ -61,7 +61,7 @@ examples:
   tomoshibi runs                          what has been measured
   tomoshibi replay RUN --verify           does sorting give the same bits again?
   tomoshibi sort RUN --window-ns 3 --policy discard
-  tomoshibi reconstruct RUN               writes RUN/images/osem.nii.gz, or osem-2.nii.gz …
+  tomoshibi reconstruct RUN               writes RUN/images/bsrem.nii.gz, or bsrem-2.nii.gz …
 
 `tomoshibi COMMAND --help` explains each command with examples.
 """

@@ -28,6 +28,7 @@ class Asked:
     bounds : lowest and highest value
     choices : allowed values, of each element for a tuple; a Literal brings its own
     parse : turns text into a value
+    by_counts : chosen by the counts of a measurement where the user does not name it
     """
 
     name: str = ""
@@ -40,6 +41,7 @@ class Asked:
     bounds: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
+    by_counts: bool = False
 
 
 def asked(default: Any, words: str = "", **facts: Any) -> Any:

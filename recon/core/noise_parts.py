@@ -18,7 +18,8 @@ and of activity.
 
 Where an image is cold, EM's positivity lifts the parts, which have fewer counts: their mean is up
 to twice the image's, and their variance too great. It is lowered by the root of that ratio: between
-nothing, which gave σ up to 1.4 times too large in a cold rod, and the ratio, which gave 0.8.
+nothing, which gave σ up to 1.4 times too large in a cold rod, and the ratio, which gave 0.8. Where
+the parts have negative values nothing lifts them, and nothing is lowered.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ class NoiseParts:
         total = max(float(share.sum()), 1e-30)
         means = [float((share * one[block]).sum(dtype=np.float64)) / total for one in self.images]
         level = float(np.mean(means))
+        if any(float(one[block].min(initial=0.0)) < 0 for one in self.images):
+            level = 0.0
         lowered = math.sqrt(min(1.0, max(mean, 0.0) / level)) if level > 0 else 1.0
         return math.sqrt(self.fraction * lowered * float(np.var(means, ddof=1)))
 

@@ -28,6 +28,7 @@ from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts, dealt, fraction_of
 from recon.core.resolution import Resolution
 from recon.em.event_store import EventStore
+from recon.em.negml import Negml
 from recon.em.penalised import Bsrem, RelativeDifference
 from recon.em.problem import EmModel, OsemError, em_quotient, em_update, uniform_image
 from recon.em.stopping import Made, Stopping, Watch
@@ -82,6 +83,7 @@ def osem(
     subsets: int | None = None,
     resolution: Resolution | None = None,
     prior: RelativeDifference | None = None,
+    signed: bool = False,
     initial: Image | None = None,
     stopping: Stopping | None = None,
     parts: int = 0,
@@ -97,6 +99,7 @@ def osem(
     subsets : of an event list, 8 unless given; a store has its own
     resolution : blur of the image between emission and line
     prior : maximise the penalised likelihood with BSREM instead (:mod:`recon.em.penalised`)
+    signed : allow negative values with NEGML instead (:mod:`recon.em.negml`)
     initial : finite and not negative; voxels that are 0 stay 0. None for a uniform image
     stopping : rule that ends the iterations early
     parts : make images of so many parts of the events too, to tell the noise; as much work again
@@ -108,10 +111,14 @@ def osem(
         if iterations or subsets are out of bounds, or exposure or initial image are not finite
     """
     check_plan(iterations, subsets)
+    if signed and (prior is not None or (stopping is not None and stopping.counts)):
+        raise OsemError("signed: takes no prior and no stopping rule by counts, which need λ ≥ 0")
     store = stored(events, subsets)
     model = EmModel.of(projector, store, exposure, mask, resolution)
 
     def made_of(one: EmModel) -> Made:
+        if signed:
+            return Made(one, Negml(one).step)
         if prior is None:
             return Made(one, partial(em_update, one))
         return Made(one, Bsrem(one, prior.penalty(one), warm=initial is not None).step)

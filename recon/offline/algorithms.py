@@ -60,6 +60,7 @@ def iterate(
             resolution=_resolution(system, options, positrons),
             stopping=stopping,
             prior=prior,
+            signed=options.algorithm == "negml",
             parts=options.noise_parts,
             progress=lambda done, total, _: progress(done / total),
             stopped=stopped,

@@ -17,7 +17,7 @@ from recon.em.stopping import Stopping
 
 WITHOUT = {kind.name: kind.without for kind in CORRECTIONS}
 
-Algorithm = Literal["osem", "mlem", "bsrem"]
+Algorithm = Literal["osem", "mlem", "bsrem", "negml"]
 SubsetsBy = Literal["time", "angle"]
 Prior = Literal["none", "rdp"]
 Attenuation = Literal["map", "contour", "mlaa", "none"]
@@ -49,21 +49,30 @@ class ReconOptions:
     frames : (start, end) in s since the run's start; () for the whole run
     decay_reference_s : the time to which activity is corrected, s since the run's start
     scratch : folder for the temporary file
+    by_counts : names of fields to be chosen by the counts (:mod:`recon.offline.defaults`), whatever
+        value they have here
     """
 
     # fmt: off
     algorithm: Algorithm = asked(
-        "osem", "bsrem maximises a penalised likelihood (default: %(default)s)")
-    iterations: int = asked(4, "default: %(default)s", modality="both", bounds=(1, 1000))
-    subsets: int = asked(8, "default: %(default)s", modality="both", bounds=(1, 1000))
+        "osem", "bsrem maximises a penalised likelihood, negml allows negative values, so that "
+        "cold regions are not biased (default: bsrem; with --iterations, --subsets or --stop "
+        "alone osem, and nothing is chosen by counts)",
+        by_counts=True)
+    iterations: int = asked(
+        4, "default: by algorithm; SPECT 4", modality="both", bounds=(1, 1000), by_counts=True)
+    subsets: int = asked(
+        8, "default: by counts; SPECT 8", modality="both", bounds=(1, 1000), by_counts=True)
     subsets_by: SubsetsBy = asked("time", "what the subsets divide (default: %(default)s)")
-    prior: Prior = asked("none", "rdp: relative differences of neighbours")
+    prior: Prior = asked(
+        "none", "rdp: relative differences of neighbours (default: with bsrem)", by_counts=True)
     beta: float = asked(
-        0.01, "strength of the prior: 0.003 light, 0.02 strong (default: %(default)g)",
-        bounds=(0, 1e6))
+        0.01, "strength of the prior: 0.003 light, 0.02 strong (default: by counts)",
+        bounds=(0, 1e6), by_counts=True)
     psf_fwhm_mm: float = asked(
         0.0, "resolution model: a Gaussian of this FWHM, or what follows from the crystals "
-        "(default: none)", option="psf", metavar="MM|detector", bounds=(0, 100), parse=_psf)
+        "(default: by detectors and voxels; 0 for none)", option="psf", metavar="MM|detector",
+        bounds=(0, 100), parse=_psf, by_counts=True)
     psf_detector: bool = False
     positron_range: bool = _correction("positron_range")
     stop: str = asked(
@@ -72,8 +81,8 @@ class ReconOptions:
     tof: bool = asked(
         True, "leave time of flight out (it misleads on a scanner whose times are not calibrated)")
     voxel_mm: tuple[float, ...] = asked(
-        (), "voxel size, one number or three (default: the preset's)", group="field",
-        metavar="MM", parse=sizes_mm)
+        (), "voxel size, one number or three (default: by counts, the preset's or twice it)",
+        group="field", metavar="MM", parse=sizes_mm, by_counts=True)
     fov_mm: tuple[float, ...] = asked(
         (), "field of view, one number or x,y,z; a smaller one is cut out of the whole (default: "
         "the preset's)", group="field", metavar="MM", parse=sizes_mm)
@@ -85,8 +94,8 @@ class ReconOptions:
         "crystals: for activity beside the field (default: %(default)g)", group="field",
         metavar="MM", bounds=(0, 500))
     post_filter_fwhm_mm: float = asked(
-        0.0, "Gaussian post-filter (default: none)", modality="both", option="fwhm_mm",
-        metavar="MM", bounds=(0, 100))
+        0.0, "Gaussian post-filter (default: none with a prior and for SPECT, else by counts)",
+        modality="both", option="fwhm_mm", metavar="MM", bounds=(0, 100), by_counts=True)
     decay: bool = _correction("decay", modality="both")
     dead_time: bool = _correction("dead_time", modality="both")
     randoms: bool = _correction("randoms")
@@ -123,11 +132,14 @@ class ReconOptions:
         2000.0, "events beyond this go to a temporary file (default: %(default)g)", metavar="MB",
         bounds=(1, 1e9))
     scratch: Path | None = None
+    by_counts: tuple[str, ...] = ()
     # fmt: on
 
     def __post_init__(self) -> None:
         check_options(self)
-        if (self.algorithm == "bsrem") != (self.prior != "none"):
+        if self.settled("algorithm", "prior") and (self.algorithm == "bsrem") != (
+            self.prior != "none"
+        ):
             raise OptionsError(
                 f"algorithm = {self.algorithm} with prior = {self.prior}: bsrem, and it alone, "
                 "needs a prior: say algorithm bsrem with prior rdp and beta, or neither"
@@ -142,12 +154,21 @@ class ReconOptions:
             raise OptionsError(f"decay_reference_s = {self.decay_reference_s}: must be finite")
         if self.stop:
             Stopping.parse(self.stop)
+            if self.algorithm == "negml" and Stopping.parse(self.stop).counts:
+                raise OptionsError(
+                    "stop = counts with algorithm = negml: negative values have no likelihood; "
+                    "use noise=0.1 or change=0.01"
+                )
         if self.frames:
             check_frames(self.frames)
 
+    def settled(self, *names: str) -> bool:
+        """Whether none of these fields is still to be chosen by counts."""
+        return not any(name in self.by_counts for name in names)
+
     def as_metadata(self) -> dict[str, Any]:
         """Return as plain values all that the image depends on."""
-        left_out = {"noise_parts", "threads", "memory_MB", "scratch", "frames"}
+        left_out = {"noise_parts", "threads", "memory_MB", "scratch", "frames", "by_counts"}
         values = asdict(self)
         return {one.name: values[one.name] for one in fields(self) if one.name not in left_out}
 
@@ -159,7 +180,7 @@ class ReconOptions:
     @property
     def algorithm_words(self) -> str:
         """The algorithm in words."""
-        name = {"osem": "OSEM", "mlem": "MLEM", "bsrem": "BSREM"}[self.algorithm]
+        name = {"osem": "OSEM", "mlem": "MLEM", "bsrem": "BSREM", "negml": "NEGML"}[self.algorithm]
         subsets = 1 if self.algorithm == "mlem" else self.subsets
         words = f"list-mode {name}, {self.iterations} iterations x {subsets} subsets"
         if self.prior != "none":

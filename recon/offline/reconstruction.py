@@ -29,6 +29,7 @@ from recon.em.event_store import EventStore
 from recon.em.sensitivity import support_mask
 from recon.lines.model import LineRate
 from recon.offline.algorithms import iterate
+from recon.offline.defaults import choose
 from recon.offline.event_preparation import prepared
 from recon.offline.frame_counts import Counts, Tally
 from recon.offline.frame_setup import FrameModels
@@ -173,6 +174,11 @@ class _Job:
     ) -> None:
         self.data, self.options, self.extras = data, options, extras
         self.progress, self.stopped = progress, stopped
+        self.notes = list(data.notes)
+        self.selections = self._selections()
+        progress("counting", 0.0)
+        self.tally = Tally.of(data, self.selections)
+        self.options = options = self._chosen()
         if extras.poses is not None and options.attenuation == "mlaa":
             raise MotionError(
                 "attenuation = mlaa with poses: MLAA takes the object to be at rest and would find "
@@ -180,7 +186,6 @@ class _Job:
             )
         self.done = Corrections()
         self.done.apply("sensitivity", "detection model of the crystals' geometry")
-        self.notes = list(data.notes)
         self.field = field_of_view(
             data.scanner,
             voxel_mm=options.voxel_mm,
@@ -200,7 +205,6 @@ class _Job:
         self.seen = SeenActivity(system.grid)
         self.frame_scatter: dict[str, dict[str, Any]] = {}
         self.models = FrameModels(data, system, options.threads, extras.poses, stopped)
-        self.selections = self._selections()
         self.quantifier = Quantifier(
             data, options, self.done, extras.calibration, extras.patient, self.notes
         )
@@ -232,10 +236,17 @@ class _Job:
         )
         return gated_frames(frames, gates, signal)
 
+    def _chosen(self) -> ReconOptions:
+        """Return the options, with what the user did not name chosen by the counts, and say it."""
+        choice = choose(self.options, self.tally.parts, self.data.delayed_factor, self.data.scanner)
+        self.choice = choice
+        if choice.words:
+            self.notes.append(choice.words)
+            self.progress(choice.words, 0.0)
+        return choice.options
+
     def prepare(self) -> None:
-        """Count the run; find factors, background and µ for the whole of it."""
-        self.progress("counting", 0.0)
-        self.tally = Tally.of(self.data, self.selections)
+        """Find factors, background and µ for the whole run."""
         data, options, done, models = self.data, self.options, self.done, self.models
         models.factors = line_factors(data, self.system, options, done)
         models.randoms = randoms_rate(data, self.system, self.tally, options, done)
@@ -506,4 +517,5 @@ class _Job:
             "iterations": options.iterations,
             "subsets": options.subsets,
             "options": options.as_metadata(),
+            "by_counts": self.choice.as_metadata(),
         }

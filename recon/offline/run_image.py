@@ -24,6 +24,7 @@ from recon.core.grid import ReconError
 from recon.core.mu_map import MuUnit
 from recon.core.quantification import ActivityCalibration, Patient, load_calibration
 from recon.exchange.images.formats import MadeImage, formats_of, write_images
+from recon.offline.defaults import by_counts
 from recon.offline.gating import GateSignal
 from recon.offline.motion import PoseStream
 from recon.offline.opened_run import Run, open_run
@@ -148,6 +149,8 @@ def reconstruct(
     **options
         Fields of :class:`ReconOptions` (PET) or :class:`SpectOptions` (SPECT): iterations, subsets,
         algorithm, psf_fwhm_mm, attenuation, scatter, frames (also as ``"10x60s"``), require, …
+        Of algorithm, voxels, resolution, prior and filter, what is not named is chosen by the
+        counts (:mod:`recon.offline.defaults`), and ``metadata["by_counts"]`` says what.
 
     Returns
     -------
@@ -175,7 +178,8 @@ def reconstruct(
         }  # fmt: skip
         _refuse_for_spect(run, [name for name, value in given.items() if value])
         return _spect_image(run, chosen_mu, mu_unit, said, options, progress, stopped)
-    plan = checked_options(ReconOptions, "PET", options)
+    asked = {"by_counts": by_counts(options), **options}
+    plan = checked_options(ReconOptions, "PET", asked)
     data = run_data(
         run.folder,
         mu_map=chosen_mu,

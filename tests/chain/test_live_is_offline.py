@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "slow.toml").write_text(slow, encoding="utf-8")
     where = ("--preset", str(folder / "slow.toml"), "--runs", str(folder), "--name", "run")
     tomoshibi(*DEMO.split(), *ACTIVITY.split(), *where)
-    tomoshibi("reconstruct", str(folder / "run"))
+    tomoshibi("reconstruct", str(folder / "run"), "--iterations", "4", "--subsets", "8")
     return folder / "run"
 
 
@@ -73,7 +73,7 @@ def test_the_two_delivered_images_agree_in_every_region(run: Path) -> None:
 def test_with_prompt_gamma_the_two_agree(tmp_path: Path) -> None:
     """Half of the prompts of I-124 are a γ with another photon of the decay."""
     tomoshibi(*DEMO.split(), *CASCADES.split(), "--runs", str(tmp_path), "--name", "run")
-    tomoshibi("reconstruct", str(tmp_path / "run"))
+    tomoshibi("reconstruct", str(tmp_path / "run"), "--iterations", "4", "--subsets", "8")
     images = tmp_path / "run" / "images"
     for name in ("live.json", "osem.json"):
         told = json.loads((images / name).read_text(encoding="utf-8"))

@@ -100,7 +100,7 @@ def test_what_is_required_and_not_possible_is_an_error(
     (("--frames", "2x0.1", "--parametric", "patlak"), "--input"),
     (("--suv",), "--weight-kg"),
     (("--decay-reference", "noon"), "neither s since"),
-    (("--prior", "rdp"), "bsrem"),
+    (("--algorithm", "osem", "--prior", "rdp"), "bsrem"),
     (("--iterations", "0"), "must lie in"),
     (("--stop", "soon"), "stop rule"),
     (("--peaks", "Lu-177_208"), "for SPECT runs"),

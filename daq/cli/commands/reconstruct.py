@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daq.cli.common import CommandError, add_json_option, add_runs_option, find_run, finish, tell
-from daq.cli.images.asked_options import Declared, refuse_foreign
+from daq.cli.images.asked_options import Declared, given, refuse_foreign
 from daq.cli.images.output_files import add_output_options, choices_of, output_of
 from daq.cli.images.parametric_maps import (
     add_parametric_options,
@@ -97,12 +97,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_pet(options: argparse.Namespace, folder: Path) -> int:
     from recon.exchange.images.formats import MadeImage, formats_of, write_images
+    from recon.offline.defaults import algorithm_meant
+    from recon.offline.options import ReconOptions
     from recon.offline.reconstruction import reconstruct
     from recon.offline.run_reader import run_data
 
     formats, kinds = formats_of(options.format), kinds_of(options)
     choices = choices_of(options, folder)
-    path = output_of(options, folder / "images" / f"{options.algorithm}.nii.gz", choices)
+    name = algorithm_meant(given(options, ReconOptions))
+    path = output_of(options, folder / "images" / f"{name}.nii.gz", choices)
     progress = EtaLine("reconstructing")
     progress("reading the log", 0.0)
     data = run_data(folder, **sources_of(options), **dicom_facts(options))

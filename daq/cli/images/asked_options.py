@@ -40,7 +40,8 @@ def _facts(one: Asked) -> dict[str, Any]:
     """Return argparse's arguments for a field."""
     if isinstance(one.default, bool):
         return {"action": "store_true"}
-    facts: dict[str, Any] = {"default": one.default, "metavar": one.metavar}
+    default = None if one.by_counts else one.default
+    facts: dict[str, Any] = {"default": default, "metavar": one.metavar}
     if one.choices:
         facts["choices"] = one.choices
     if isinstance(one.default, tuple) and one.parse is None:
@@ -51,8 +52,15 @@ def _facts(one: Asked) -> dict[str, Any]:
 def given(
     options: argparse.Namespace, kind: type, *, without: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Return the values given for a dataclass's fields; ``without`` names groups not declared."""
-    asked = [one for one in asked_fields(kind) if one.group not in without]
+    """Return the values given for a dataclass's fields; ``without`` names groups not declared.
+
+    Fields that are chosen by counts are left out unless they are named.
+    """
+    asked = [
+        one
+        for one in asked_fields(kind)
+        if one.group not in without and getattr(options, _dest(one)) is not None
+    ]
     values = {one.name: getattr(options, _dest(one)) for one in asked}
     for one in asked:
         if one.default is True:

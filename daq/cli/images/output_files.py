@@ -46,8 +46,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the image's name."""
     parser.add_argument(
         "--output", type=Path, metavar="FILE",
-        help="NIfTI file (default: RUN/images/osem.nii.gz, or spect.nii.gz; osem-2.nii.gz and so "
-        "on if that was made otherwise)",
+        help="NIfTI file (default: RUN/images/bsrem.nii.gz, or by the algorithm osem.nii.gz, "
+        "…, spect.nii.gz; bsrem-2.nii.gz and so on if that was made otherwise)",
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an image that was made otherwise"

@@ -137,11 +137,13 @@ def recon_options(
     field : whether the command has the options of voxels and field of view
     """
     from recon.core.frames import parse_frames
+    from recon.offline.defaults import by_counts
 
-    by_detector = options.psf == "detector"
-    values = given(options, ReconOptions, without=() if field else (FIELD,)) | {
-        "psf_fwhm_mm": 0.0 if by_detector else options.psf,
-        "psf_detector": by_detector,
+    values = given(options, ReconOptions, without=() if field else (FIELD,))
+    if options.psf == "detector":
+        values |= {"psf_fwhm_mm": 0.0, "psf_detector": True}
+    values |= {
+        "by_counts": by_counts(values),
         "frames": parse_frames(options.frames) if options.frames else (),
         "decay_reference_s": run_time_s(options.decay_reference, data, "--decay-reference"),
         "scratch": scratch,

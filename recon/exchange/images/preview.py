@@ -58,8 +58,9 @@ def save_cuts(
 
 
 def _middle(image: Image, grid: ImageGrid) -> F8:
-    total = float(image.sum()) or 1.0
-    return np.array([float((image * axis).sum()) / total for axis in grid.axes_mm()])
+    seen = image.clip(0)
+    total = float(seen.sum()) or 1.0
+    return np.array([float((seen * axis).sum()) / total for axis in grid.axes_mm()])
 
 
 def _draw(panel: Any, image: Image, grid: ImageGrid, axis: int, at_mm: F8, projected: bool) -> None:

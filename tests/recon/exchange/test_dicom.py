@@ -129,6 +129,8 @@ def test_negative_voxels_survive(tmp_path: Path) -> None:
     volume = image(1, low=-500.0)[..., 0]
     files = write_dicom_pet(tmp_path / "pet", volume, GRID, FRAMES["static"], ABOUT)
     assert np.abs(voxels(files) - volume).max() <= np.abs(volume).max() / 32767 / 2 * 1.001
+    assert pydicom.dcmread(files[0]).PixelRepresentation == 1
+    assert not dciodvfy(files[0])[0]
 
 
 def test_header_says_what_was_done(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 import recon
@@ -158,6 +160,22 @@ def test_own_em_with_the_model_is_the_engines_mlem(run: recon.Run) -> None:
     theirs = reconstruct(run, algorithm="mlem", iterations=3, **options).image
     ours = image / (run.grid.voxel_volume_mm3 / 1000)
     assert np.abs(ours - theirs).max() < 1e-4 * theirs.max()
+
+
+def test_negative_values_survive_in_every_format(run: recon.Run, tmp_path: Path) -> None:
+    image = reconstruct(run, algorithm="negml", scatter="none", voxel_mm=(1.0,), iterations=3)
+    assert image.image.min() < 0 and image.metadata["algorithm"].startswith("list-mode NEGML")
+    assert image.metadata["post_filter_fwhm_mm"] > 0  # chosen: it has no prior
+    nifti, interfile, dicom = image.save(
+        tmp_path / "a.nii", formats=("nifti", "interfile", "dicom")
+    )
+    assert np.array_equal(nib.load(nifti).get_fdata(dtype=np.float32), image.image)
+    assert np.fromfile(interfile.with_suffix(".v"), "<f4").min() == image.image.min()
+    lowest = [pydicom.dcmread(path) for path in sorted(dicom.glob("*.dcm"))]
+    values = [float(one.RescaleSlope) * one.pixel_array.min() for one in lowest]
+    assert min(values) == pytest.approx(
+        image.image.min(), abs=float(np.abs(image.image).max()) / 32767
+    )
 
 
 def test_image_saves_in_every_format_and_can_be_measured(run: recon.Run, tmp_path: Path) -> None:
