@@ -17,9 +17,11 @@ Floats = npt.NDArray[np.float64]
 LEAST_PAIR_TRUES = 1000
 """Trues that a kind of module pair needs for a geometric factor of its own: 3 %."""
 
-MOST_FACTOR = 1.6
-"""A kind whose trues are more than so many times those of the source's model, or less than one over
-that, has no factor of its own: its lines graze the source, where a blur of 1 mm doubles them."""
+SMALLER, GRAZING = 0.98, 0.9
+"""A kind that would count less than ``GRAZING`` of what all do if the source were smaller by this
+factor sees little but its edge, where a blur of 1 mm may double the trues."""
+
+NO_KINDS = np.zeros(0, np.int64)
 
 _MODULE_STEPS = 400
 
@@ -38,15 +40,33 @@ def pair_kinds(scanner: Scanner, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[
     return np.where(allowed, kind.reshape(code.shape), -1)
 
 
+def grazing_kinds(
+    expected: Floats, smaller: Floats, kinds: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the kinds that see little but the source's edge.
+
+    expected, smaller : (m, m) trues of the source, and of one ``SMALLER`` times as large
+    """
+    inside = kinds >= 0
+    whole = np.bincount(kinds[inside], expected[inside])
+    ratio = np.bincount(kinds[inside], smaller[inside]) / np.maximum(whole, 1e-300)
+    everything = smaller[inside].sum() / max(float(expected[inside].sum()), 1e-300)
+    return np.flatnonzero(ratio < GRAZING * everything)
+
+
 def fit_module_pairs(
-    expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]
+    expected: Floats,
+    trues: Floats,
+    kinds: npt.NDArray[np.int64],
+    grazing: npt.NDArray[np.int64] = NO_KINDS,
 ) -> tuple[Floats, Floats]:
     """Return module scales x (m,) and geometric factors g (m, m) with x_M x_N g E = T in all fans
-    and, for kinds with enough counts, in each kind; g keeps each module's fan as modelled.
+    and, for kinds with enough counts that are not ``grazing``, in each kind; g keeps each module's
+    fan as modelled.
     """
     scale, geometric = solve_scales(expected, trues), np.ones_like(expected)
     inside = kinds >= 0
-    enough = _fitted(expected * np.outer(scale, scale), trues, kinds)
+    enough = _fitted(expected, trues, kinds, grazing)
     for _ in range(20):
         model = expected * np.outer(scale, scale)
         modelled = np.bincount(kinds[inside], model[inside])
@@ -83,22 +103,29 @@ def _fans_as_modelled(geometric: Floats, expected: Floats) -> Floats:
 
 
 def kinds_fitted(
-    expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]
+    expected: Floats,
+    trues: Floats,
+    kinds: npt.NDArray[np.int64],
+    grazing: npt.NDArray[np.int64] = NO_KINDS,
 ) -> npt.NDArray[np.bool_]:
     """Return which pairs (m, m) have a kind with a factor of its own."""
-    scale = solve_scales(expected * (kinds >= 0), trues)
-    fitted = _fitted(expected * np.outer(scale, scale), trues, kinds)
-    return np.asarray((kinds >= 0) & fitted[kinds])
+    return np.asarray((kinds >= 0) & _fitted(expected, trues, kinds, grazing)[kinds])
 
 
-def _fitted(expected: Floats, trues: Floats, kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _fitted(
+    expected: Floats,
+    trues: Floats,
+    kinds: npt.NDArray[np.int64],
+    grazing: npt.NDArray[np.int64],
+) -> npt.NDArray[np.bool_]:
     """Return which kinds (k,) have a factor of their own."""
     inside, number = kinds >= 0, int(kinds.max(initial=-1)) + 1
     modelled = np.bincount(kinds[inside], expected[inside], number)
     counted = np.bincount(kinds[inside], trues[inside], number)
     # every pair is in the table twice, so are the counts
-    grazing = (counted > MOST_FACTOR * modelled) | (counted * MOST_FACTOR < modelled)
-    return np.asarray((counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0) & ~grazing)
+    found = (counted >= 2 * LEAST_PAIR_TRUES) & (modelled > 0)
+    found[grazing] = False
+    return np.asarray(found)
 
 
 def pair_chi2(

@@ -21,14 +21,16 @@ as modelled. Only the product matters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from daq.calibration.fan_sums import FanSums
 from daq.calibration.module_pairs import (
+    SMALLER,
     fit_module_pairs,
+    grazing_kinds,
     kinds_fitted,
     pair_chi2,
     pair_kinds,
@@ -105,6 +107,7 @@ def calibrate_normalisation(
     _check_counts(sums, scanner)
     model = source_model(scanner, geometry, source, allowed=allowed, energies_keV=energies_keV)
     kinds = pair_kinds(scanner, allowed)
+    grazing = _grazing(model, kinds, scanner)
     pair_trues = np.where(allowed, sums.pair_trues, 0.0)
     epsilon, passes, change = np.ones(scanner.n_crystals), 0, np.inf
     known = np.zeros(scanner.n_crystals, np.bool_)
@@ -113,7 +116,7 @@ def calibrate_normalisation(
         if passes == 1:
             _check_explained(fans, sums, geometry)
         expected = _by_pair(fans * epsilon[:, None], scanner)
-        scale, geometric = fit_module_pairs(expected, pair_trues, kinds)
+        scale, geometric = fit_module_pairs(expected, pair_trues, kinds, grazing)
         found, fan = _crystal_epsilon(sums, fans, scale, geometric, geometry)
         new, known = _gauged(found, fan, modules=scanner.n_modules)
         change = float(np.abs(new - epsilon).max())
@@ -122,7 +125,17 @@ def calibrate_normalisation(
             on_pass(passes, _PASSES)
         if change < _SETTLED:
             break
-    return _judged(sums, scanner, model, epsilon, known, kinds, passes, change)
+    return _judged(sums, scanner, model, epsilon, known, (kinds, grazing), passes, change)
+
+
+def _grazing(
+    model: SourceModel, kinds: npt.NDArray[np.int64], scanner: Scanner
+) -> npt.NDArray[np.int64]:
+    """Return the kinds of pairs that see little but the source's edge."""
+    ones = np.ones(scanner.n_crystals)
+    smaller = replace(model, source=model.source.scaled(SMALLER))
+    expected, less = (_by_pair(one.expected(ones), scanner) for one in (model, smaller))
+    return grazing_kinds(expected, less, kinds)
 
 
 def _crystal_epsilon(
@@ -204,16 +217,20 @@ def _judged(
     model: SourceModel,
     epsilon: Floats,
     known: npt.NDArray[np.bool_],
-    kinds: npt.NDArray[np.int64],
+    pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     passes: int,
     change: float,
 ) -> NormalisationResult:
-    """Return the components of ε, and the agreement of the module pairs."""
+    """Return the components of ε, and the agreement of the module pairs.
+
+    pairs : the kind of each, and the kinds that graze the source
+    """
+    kinds, grazing = pairs
     expected = _by_pair(model.expected(epsilon) * epsilon[:, None], scanner)
     inside = kinds >= 0
     trues = np.where(inside, sums.pair_trues, 0.0)
     variance = np.where(inside, sums.pair_variance, 0.0)
-    scale, geometric = fit_module_pairs(expected, trues, kinds)
+    scale, geometric = fit_module_pairs(expected, trues, kinds, grazing)
     plain = solve_scales(expected * inside, trues)
     alive = (trues.sum(axis=1) >= LEAST_TRUES).repeat(scanner.crystals_per_module)
     status = np.where(known, Status.FITTED, np.where(alive, Status.MODULE, Status.SCANNER))
@@ -225,7 +242,7 @@ def _judged(
         status=status.astype(np.uint8),
         block_profile=profile,
         geometric=np.where(inside, geometric, 1.0),
-        geometric_fitted=kinds_fitted(expected, trues, kinds),
+        geometric_fitted=kinds_fitted(expected, trues, kinds, grazing),
         trues=float(sums.trues.sum() / 2),
         passes=passes,
         change=change,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -56,6 +56,12 @@ class NormalisationSource:
                 f"source: its attenuation is {self.mu_per_mm:g}/mm, it must be between 0 and 0.1 "
                 f"(water: {WATER_511_PER_MM})"
             )
+
+    def scaled(self, by: float) -> NormalisationSource:
+        """Return the source with another outline, its hole and length as they are."""
+        x, y, z = self.size_mm
+        radius_mm = max(self.radius_mm * by, (self.radius_mm + self.inner_radius_mm) / 2)
+        return replace(self, radius_mm=radius_mm, size_mm=(x * by, y * by, z))
 
     def numbers(self) -> Floats:
         """Return the source for the kernel: (9,) f8."""
