@@ -92,8 +92,11 @@ def calibrate_normalisation(
     allowed: npt.NDArray[np.bool_],
     energies_keV: tuple[float, float] | None = None,
     on_pass: Callable[[int, int], None] | None = None,
+    with_geometric: bool = True,
 ) -> NormalisationResult:
     """Return the normalisation's components; ``energies_keV`` as of :func:`source_model`.
+
+    Without ``with_geometric`` all pairs of modules have the factor 1.
 
     A crystal with fewer than ``LEAST_TRUES`` trues expected takes its module's mean, and one in a
     module with fewer than that the scanner's, times the block profile; they are marked.
@@ -107,7 +110,7 @@ def calibrate_normalisation(
     _check_counts(sums, scanner)
     model = source_model(scanner, geometry, source, allowed=allowed, energies_keV=energies_keV)
     kinds = pair_kinds(scanner, allowed)
-    grazing = _grazing(model, kinds, scanner)
+    grazing = _grazing(model, kinds, scanner) if with_geometric else np.unique(kinds[kinds >= 0])
     pair_trues = np.where(allowed, sums.pair_trues, 0.0)
     epsilon, passes, change = np.ones(scanner.n_crystals), 0, np.inf
     known = np.zeros(scanner.n_crystals, np.bool_)

@@ -112,6 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct, compare and write the factor."""
+    from dataclasses import replace
+
     import msgspec
 
     from hw.whole_file import whole_file
@@ -132,13 +134,12 @@ def run(options: argparse.Namespace) -> int:
     make_folder(output.parent)
     data = run_data(folder, **sources_of(options))
     if options.nuclide:
-        from dataclasses import replace
-
         data = replace(data, labels={**data.labels, "nuclide": options.nuclide})
     known = concentration_Bq_per_mL(options, data)
     options.no_calibration, options.frames, options.decay_reference = True, "", "0"
     progress = EtaLine("reconstructing")
-    made = reconstruct(data, recon_options(options, data, folder, field=False), progress=progress)
+    plain = replace(recon_options(options, data, folder, field=False), by_counts=False)
+    made = reconstruct(data, plain, progress=progress)  # a prior would pull at the mean
     progress.done()
     found = mean_in(made.image, made.grid, region)
     calibration = _calibration(options, data, made, found, known, region)

@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--position-mm", type=float, nargs=3, default=(0.0, 0.0, 0.0),
                         metavar=("X", "Y", "Z"), help="the source's centre")  # fmt: skip
     group = parser.add_mutually_exclusive_group()
+    parser.add_argument("--no-geometric", action="store_true",
+                        help="give all pairs of modules the same factor: where the blocks are as "
+                             "modelled, the source's edges would only blur into it")  # fmt: skip
     group.add_argument("--water", action="store_true", help="the source's body is water")
     group.add_argument("--mu-per-mm", type=float, default=0.0, metavar="MU",
                        help="attenuation of the source's body at 511 keV")  # fmt: skip
@@ -79,8 +82,9 @@ def find(options: argparse.Namespace, folders: list[Path], base: CalibrationSet 
     model = ProgressLine("source model")
     energies_keV = config.settings.lld_keV, config.settings.uld_keV
     found = calibrate_normalisation(
-        sums, scanner, source, allowed=allowed, energies_keV=energies_keV, on_pass=model
-    )
+        sums, scanner, source, allowed=allowed, energies_keV=energies_keV, on_pass=model,
+        with_geometric=not options.no_geometric,
+    )  # fmt: skip
     model.done()
     return Outcome(
         {
