@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     known = concentration_Bq_per_mL(options, data)
     options.no_calibration, options.frames, options.decay_reference = True, "", "0"
     progress = EtaLine("reconstructing")
-    plain = replace(recon_options(options, data, folder, field=False), by_counts=False)
+    plain = replace(recon_options(options, data, folder, field=False), by_counts=())
     made = reconstruct(data, plain, progress=progress)  # a prior would pull at the mean
     progress.done()
     found = mean_in(made.image, made.grid, region)
