@@ -30,8 +30,10 @@ class MemoryMeter:
         for name, pid in pids.items():
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(pid)
-                self._samples.setdefault(name, []).append(process.memory_info().rss / 2**20)
-                times = process.cpu_times()
+                held, times = process.memory_info().rss, process.cpu_times()
+                if not held:  # it was killed and has not been waited for yet
+                    continue
+                self._samples.setdefault(name, []).append(held / 2**20)
                 self._cpu_s[name] = times.user + times.system
 
     def report(self) -> dict[str, dict[str, Any]]:
