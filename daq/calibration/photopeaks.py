@@ -28,6 +28,10 @@ MOST_ERROR = 0.01
 LEAST_COUNTS = 100.0
 """Counts in the Gaussian: with fewer, a chance cluster can look like a narrow, precise peak."""
 
+LEAST_SHARE = 0.005
+"""Share of a spectrum's counts in the Gaussian: pile-up of two photons makes a hump of one in a
+thousand, which is no line of the source."""
+
 MOST_TIMES_WIDER = 2.0
 """What is wider or narrower than the median of all crystals' peaks by this factor is not a peak."""
 
@@ -42,13 +46,14 @@ _AT_ONCE = 4096  # spectra fitted in one go: bounds the work arrays to some 30 M
 class Peaks:
     """Photopeaks of n spectra: position, width and standard error of the position, in keV; (n,).
 
-    counts : (n,) in the Gaussian
+    counts : (n,) in the Gaussian; total : (n,) in the spectrum
     """
 
     peak_keV: Floats
     sigma_keV: Floats
     error_keV: Floats
     counts: Floats
+    total: Floats
     grid: LineGrid
 
     @property
@@ -60,7 +65,7 @@ class Peaks:
         relative = self.sigma_keV / self.peak_keV / self.grid.widening
         with np.errstate(invalid="ignore"):
             plausible = (
-                (self.counts >= LEAST_COUNTS)
+                (self.counts >= np.maximum(LEAST_COUNTS, LEAST_SHARE * self.total))
                 & (self.error_keV <= MOST_ERROR * self.peak_keV)
                 & (self.peak_keV > low)
                 & (self.peak_keV < high)
@@ -102,7 +107,7 @@ def fit_peaks(
         for k in range(0, len(spectra), _AT_ONCE)
     ]
     peak, sigma, error, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Peaks(peak, sigma, error, counts, grid)
+    return Peaks(peak, sigma, error, counts, spectra.sum(axis=1, dtype=np.float64), grid)
 
 
 def _above_trigger(spectra: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
