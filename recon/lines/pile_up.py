@@ -16,10 +16,9 @@ photons scattered in the object leave less is not counted: it makes k a few per 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
 
 from hw.arrays import F8
-from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
+from hw.physics.block_efficiency import energy_tables
 from hw.physics.scintillator import SCINTILLATION_NS
 from hw.scanner.description import Scanner
 
@@ -54,7 +53,8 @@ def kept_when_piled(scanner: Scanner, spectrum: F8, *, lld_keV: float, uld_keV: 
     if left.sum() <= 0:
         return 1.0
     left = left / left.sum()
-    alone = float((left * _counted(scanner, len(left), lld_keV, uld_keV)).sum())
+    counted = energy_tables(scanner, lld_keV, uld_keV, 2 * len(left))[2]
+    alone = float((left * counted[: len(left)]).sum())
     if alone <= 0:
         return 1.0
     second = np.zeros(len(left))
@@ -62,7 +62,7 @@ def kept_when_piled(scanner: Scanner, spectrum: F8, *, lld_keV: float, uld_keV: 
         place = (np.arange(len(left)) * share).astype(np.int64)
         second += np.bincount(place, left, len(left)) / GAPS
     both = np.convolve(left, second)
-    return float((both * _counted(scanner, len(both), lld_keV, uld_keV)).sum()) / alone
+    return float((both * counted[: len(both)]).sum()) / alone
 
 
 def _light_shares(scanner: Scanner) -> F8:
@@ -73,11 +73,3 @@ def _light_shares(scanner: Scanner) -> F8:
         return np.ones(GAPS)
     whole = scanner.response.integration_ns / decay_ns
     return np.asarray(np.expm1(-whole * (1 - gap)) / np.expm1(-whole))
-
-
-def _counted(scanner: Scanner, energies: int, lld_keV: float, uld_keV: float) -> F8:
-    """Return the probability that 0, 1 … keV are read out within the window."""
-    energy = np.arange(energies, dtype=np.float64)
-    width = scanner.response.energy_fwhm_511 / FWHM_PER_SIGMA * ELECTRON_REST_KEV
-    sigma = np.maximum(width, 0.1) * np.sqrt(np.maximum(energy, 1.0) / ELECTRON_REST_KEV)
-    return np.asarray(ndtr((uld_keV - energy) / sigma) - ndtr((lld_keV - energy) / sigma))

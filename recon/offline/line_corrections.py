@@ -218,3 +218,11 @@ def mu_map(
         volume_mL=round(len(inside) * system.voxel_volume_mL, 1),
     )
     return found
+
+
+def record_frames(frames: int, done: Corrections) -> None:
+    """Record that the live share follows the frames."""
+    live = done.of("dead_time")
+    if live.applied and frames > 1:
+        how = f"{live.how}, scaled to each frame by its singles' rate (root of the delayeds')"
+        done.apply("dead_time", how, **live.figures)

@@ -28,6 +28,7 @@ from scipy import ndimage
 
 from hw.arrays import F4, F8, Records
 from hw.jit import bare_kernel, kernel
+from recon.core.correction_record import Corrections
 from recon.core.csv_tables import read_table
 from recon.core.event_location import LocatedEvents
 from recon.core.frames import TimeSelection
@@ -105,6 +106,10 @@ _SAME_MM, _SAME_DEG = 0.05, 0.05
 """Poses that differ by less are one for the sensitivity, which changes over centimetres."""
 
 NO_MOVE: F8 = np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
+
+
+POSES_MISSING = 0.01
+"""Share of a run's time without poses beyond which the image says so."""
 
 
 class MotionError(ReconError):
@@ -250,3 +255,24 @@ def _product(first: F8, second: F8) -> F8:
     """Return the pose that moves by ``second``, then by ``first``."""
     one, two = first[:9].reshape(3, 3), second[:9].reshape(3, 3)
     return np.concatenate([(one @ two).ravel(), one @ second[9:] + first[9:]])
+
+
+def motion_notes(poses: PoseStream | None, duration_s: float, done: Corrections) -> list[str]:
+    """Record motion, and say where poses are missing."""
+    if poses is None:
+        done.leave("motion", "no poses given")
+        return []
+    how = "each event's line moved into the reference pose"
+    done.apply("motion", how, poses=len(poses.rows))
+    notes = []
+    held_s, gap_s = poses.held_s(duration_s), poses.gap_s()
+    if held_s > POSES_MISSING * duration_s:
+        notes.append(
+            f"no pose is known for {held_s:.6g} s of {duration_s:.6g} s: the nearest one was taken"
+        )
+    if gap_s > 0:
+        notes.append(
+            f"the poses have a gap of {gap_s:.6g} s in which the object moved: a straight line was "
+            "taken"
+        )
+    return notes

@@ -16,7 +16,9 @@ docs/recon_quantification.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +33,13 @@ from recon.em.sensitivity import support_mask
 from recon.em.sensitivity_lines import sampled_lines
 from recon.lines.model import LineModel, LineRate
 from recon.offline.event_preparation import thinned
-from recon.offline.frame_counts import Tally
+from recon.offline.frame_counts import Counts, Tally
 from recon.offline.frame_setup import FrameModels
 from recon.projector.operator import Projector
 from recon.scatter.tails import OBJECT_MU_PER_MM, as_measured, pair_records
+
+OUTSIDE = 0.5
+"""Share of a frame's prompts that cannot be used beyond which the image says so."""
 
 MARGIN_MM = 12.0
 """As that of scatter's tails: blur and positron range reach so far beyond the surface."""
@@ -174,3 +179,20 @@ def map_note(seen: SeenActivity, mu: Image) -> str:
         f"{', '.join(f'{mm:.0f}' for mm in place)} mm: it is not corrected for its own "
         "attenuation and reads too low; give a map that holds it, and see that the map is in place"
     )
+
+
+def unused_notes(name: str, part: Counts, told: Mapping[str, Any]) -> list[str]:
+    """Say where most of a frame's prompts are on lines that see nothing, or miss the image."""
+    dead, outside = told["prompts_on_dead_lines"], told["prompts_outside"]
+    notes = []
+    if dead > OUTSIDE * part.prompts:
+        notes.append(
+            f"{name}: {dead} of {part.prompts} prompts lie on lines that can see nothing "
+            "(normalisation, live times, pairs of modules): is it the right calibration set?"
+        )
+    if outside > OUTSIDE * part.prompts:
+        notes.append(
+            f"{name}: {outside} of {part.prompts} prompts meet no voxel that can be seen: check "
+            "scanner, time of flight, poses and image size"
+        )
+    return notes

@@ -35,8 +35,14 @@ from recon.offline.frame_counts import Counts, Tally
 from recon.offline.frame_setup import FrameModels
 from recon.offline.gating import GateSignal, gated_frames
 from recon.offline.image_series import FrameImage, Quantifier
-from recon.offline.line_corrections import line_factors, mean_live, mu_map, randoms_rate
-from recon.offline.motion import MotionError, PoseStream
+from recon.offline.line_corrections import (
+    line_factors,
+    mean_live,
+    mu_map,
+    randoms_rate,
+    record_frames,
+)
+from recon.offline.motion import MotionError, PoseStream, motion_notes
 from recon.offline.options import ReconOptions, Scatter
 from recon.offline.outside import (
     SeenActivity,
@@ -44,16 +50,11 @@ from recon.offline.outside import (
     beside_the_field,
     field_note,
     map_note,
+    unused_notes,
 )
 from recon.offline.range_step import range_blur
 from recon.offline.run_data import RunData
-from recon.offline.scatter_step import (
-    LEAST_OF_FRAME,
-    MOVED_SHARE,
-    frame_scatter,
-    moved_share,
-    scatter_rate,
-)
+from recon.offline.scatter_step import frame_scatter, scatter_notes, scatter_rate
 
 Progress = Callable[[str, float], None]
 """Called with the current step and the share (0..1) of the whole that is done."""
@@ -63,9 +64,6 @@ _LATE = ("decay", "calibration")
 
 LEAST_PER_SUBSET = 100
 """Prompts: with a handful each, OSEM ends in a few bright voxels."""
-
-POSES_MISSING, OUTSIDE = 0.01, 0.5
-"""Shares of a run's time, and of a frame's prompts, beyond which the image says so."""
 
 FRAMES_WITH_PARTS = 8
 """A series of more frames tells each one's noise, but keeps no parts: they would fill memory."""
@@ -216,7 +214,10 @@ class _Job:
         self.done.require(tuple(name for name in self.options.require if name not in _LATE))
         frames = [self._frame(number) for number in range(len(self.selections))]
         self._note_outside()
-        self._note_scatter(frames)
+        self.notes += scatter_notes(
+            frames, self.frame_scatter, self.field.image, self.done,
+            per_frame=self.options.scatter_per_frame,
+        )  # fmt: skip
         made = self._quantified(frames)
         self.done.require(self.options.require)
         self.progress("done", 1.0)
@@ -250,8 +251,8 @@ class _Job:
         data, options, done, models = self.data, self.options, self.done, self.models
         models.factors = line_factors(data, self.system, options, done)
         models.randoms = randoms_rate(data, self.system, self.tally, options, done)
-        self._note_motion()
-        self._note_frames()
+        self.notes += motion_notes(self.extras.poses, data.duration_s, done)
+        record_frames(len(self.selections), done)
         self.progress("attenuation", 0.02)
         models.mu = mu_map(
             data,
@@ -281,28 +282,6 @@ class _Job:
         scatter_rate(self.models, self.tally, replace(self.options, scatter=simple), Corrections())
         return self.models.rates(self.tally, None)
 
-    def _note_motion(self) -> None:
-        if self.extras.poses is None:
-            self.done.leave("motion", "no poses given")
-            return
-        self.done.apply(
-            "motion",
-            "each event's line moved into the reference pose",
-            poses=len(self.extras.poses.rows),
-        )
-        held_s = self.extras.poses.held_s(self.data.duration_s)
-        if held_s > POSES_MISSING * self.data.duration_s:
-            self.notes.append(
-                f"no pose is known for {held_s:.6g} s of {self.data.duration_s:.6g} s: the nearest "
-                "one was taken"
-            )
-        gap_s = self.extras.poses.gap_s()
-        if gap_s > 0:
-            self.notes.append(
-                f"the poses have a gap of {gap_s:.6g} s in which the object moved: a straight "
-                "line was taken"
-            )
-
     def _note_outside(self) -> None:
         """Say what was found where the image does not expect it."""
         run, models = self.tally.run, self.models
@@ -314,30 +293,6 @@ class _Job:
             found = beside_the_field(models, self.tally)
             words.append(beside_note(found, run.prompts - randoms))
         self.notes += [one for one in words if one]
-
-    def _note_scatter(self, frames: list[FrameImage]) -> None:
-        """Say whether each frame has scatter of its own, and if not, whether it should."""
-        scatter = self.done.of("scatter")
-        if not scatter.applied or len(frames) < 2:
-            return
-        if self.frame_scatter:
-            how = f"{scatter.how}; of {len(self.frame_scatter)} of {len(frames)} frames by itself"
-            self.done.apply("scatter", how, **scatter.figures)
-        elif not self.options.scatter_per_frame:
-            full = [one.image for one in frames if one.about["prompts"] >= LEAST_OF_FRAME]
-            moved = moved_share(full, self.field.image)
-            if moved > MOVED_SHARE:
-                self.notes.append(
-                    f"{100 * moved:.0f} % of the activity of a frame is elsewhere than in the "
-                    "mean of all, and the scatter is the run's: --scatter-per-frame finds each its "
-                    "own"
-                )
-
-    def _note_frames(self) -> None:
-        live = self.done.of("dead_time")
-        if live.applied and len(self.selections) > 1:
-            how = f"{live.how}, scaled to each frame by its singles' rate (root of the delayeds')"
-            self.done.apply("dead_time", how, **live.figures)
 
     def _frame(self, number: int) -> FrameImage:
         """Return one frame's image, emissions per second and voxel."""
@@ -353,18 +308,7 @@ class _Job:
             self.notes.append(f"{selection.name}: no prompts; its image is 0")
             return FrameImage(selection, np.zeros(self.field.image.shape, np.float32), about)
         image, told, noise = self._iterated(number, selection, part)
-        dead = told["prompts_on_dead_lines"]
-        if dead > OUTSIDE * part.prompts:
-            self.notes.append(
-                f"{selection.name}: {dead} of {part.prompts} prompts lie on lines that can see "
-                "nothing (normalisation, live times, pairs of modules): is it the right "
-                "calibration set?"
-            )
-        if told["prompts_outside"] > OUTSIDE * part.prompts:
-            self.notes.append(
-                f"{selection.name}: {told['prompts_outside']} of {part.prompts} prompts meet no "
-                "voxel that can be seen: check scanner, time of flight, poses and image size"
-            )
+        self.notes += unused_notes(selection.name, part, told)
         if selection.name in self.frame_scatter:
             told["scatter"] = self.frame_scatter[selection.name]
         image = self.field.cut(image)

@@ -8,7 +8,7 @@ pose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from recon.core.grid import Image, ImageGrid
 from recon.offline.event_preparation import thinned
 from recon.offline.frame_counts import Counts, Tally
 from recon.offline.frame_setup import FrameModels
+from recon.offline.image_series import FrameImage
 from recon.offline.options import ReconOptions
 from recon.offline.prompt_gamma_step import (
     prompt_gamma_alone,
@@ -236,3 +237,34 @@ def _without_energies(
         "note": "; ".join(note for note in notes if note),
         "fwhm_511_found": refused.about["fwhm_511_found"],
     }
+
+
+def scatter_notes(
+    frames: list[FrameImage],
+    by_frame: Mapping[str, Any],
+    grid: ImageGrid,
+    done: Corrections,
+    *,
+    per_frame: bool,
+) -> list[str]:
+    """Say whether each frame has scatter of its own, and if not, whether it should.
+
+    by_frame : what was found of the frames that have
+    per_frame : whether it was asked for
+    """
+    scatter = done.of("scatter")
+    if not scatter.applied or len(frames) < 2:
+        return []
+    if by_frame:
+        how = f"{scatter.how}; of {len(by_frame)} of {len(frames)} frames by itself"
+        done.apply("scatter", how, **scatter.figures)
+    elif not per_frame:
+        full = [one.image for one in frames if one.about["prompts"] >= LEAST_OF_FRAME]
+        moved = moved_share(full, grid)
+        if moved > MOVED_SHARE:
+            words = (
+                f"{100 * moved:.0f} % of the activity of a frame is elsewhere than in the mean of "
+                "all, and the scatter is the run's: --scatter-per-frame finds each its own"
+            )
+            return [words]
+    return []
