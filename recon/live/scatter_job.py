@@ -44,6 +44,9 @@ SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
 SCATTER_GROWTH = 2.0
 
+CHAINS = 16_000
+"""Pairs of photons followed for prompt γ: 3 s of a core, a third of offline's."""
+
 SAMPLE, LAST_SAMPLE = 500_000, 1_500_000
 """Number of prompts that the quick image and the tails are of; the latter at the end of a run."""
 
@@ -196,7 +199,7 @@ class LiveScatter:
         """Return the simulation of the run's prompt γ, which also stops with this job."""
         if self._gammas is None:
             photons = PromptGammas.pairs_of(self._system, self._window, nuclide)
-            self._gammas = PromptGammas.of(self._system, mu, self._window, photons)
+            self._gammas = PromptGammas.of(self._system, mu, self._window, photons, chains=CHAINS)
         return replace(self._gammas, stopped=stopped)
 
 
