@@ -20,6 +20,7 @@ b = R + r). R reaches to the mean depth of interaction; a ring of flat blocks is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,18 @@ def detector_resolution(scanner: Scanner, grid: ImageGrid, *, threads: int = 1) 
         axial_mm=blur.axial_mm(),
         threads=threads,
     )
+
+
+def usual_fwhm_mm(scanner: Scanner, voxel_mm: Sequence[float]) -> float:
+    """Return the FWHM of the resolution model of an image for which none was named.
+
+    The detectors' blur halfway to the field's edge, the mean of its two axes, and the voxel's width
+    in quadrature. A wider model would make edges overshoot.
+    """
+    blur = DetectorBlur.of(scanner)
+    r = np.array([scanner.image.shape[0] * scanner.image.voxel_mm[0] / 4])
+    sigma = math.hypot(float(blur.radial_mm(r)[0]), float(blur.tangential_mm(r)[0])) / math.sqrt(2)
+    return round(math.hypot(sigma * FWHM_PER_SIGMA, max(voxel_mm)), 1)
 
 
 def _acollinear(share_mm: F8 | float) -> F8:

@@ -14,12 +14,12 @@ import math
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import correlate1d
 from scipy.special import ndtr
 
+from hw.arrays import F4
 from hw.physics.constants import FWHM_PER_SIGMA
 from recon.core.grid import Image, ImageGrid, ReconError
+from recon.core.separable_blur import blurred
 
 CUT_SIGMAS = 4.0
 
@@ -55,33 +55,25 @@ class GaussianResolution:
             _taps(fwhm / FWHM_PER_SIGMA / size, n)
             for fwhm, size, n in zip(fwhm_mm, grid.voxel_mm, grid.shape, strict=True)
         ]
-        self._share = np.ones(grid.shape, dtype=np.float32)
-        for axis, taps in enumerate(self._taps):
-            inside = correlate1d(np.ones(grid.shape[axis]), taps, mode="constant")
-            self._share /= np.expand_dims(inside, [k for k in range(3) if k != axis])
+        inside = blurred(np.ones(grid.shape, dtype=np.float32), *self._taps)
+        self._share = np.float32(1.0) / inside
 
     def apply(self, image: Image) -> Image:
         """Return G image: the image as the scanner sees it."""
         self.grid.check(image)
-        return self._blurred(image * self._share)
+        return blurred(image * self._share, *self._taps)
 
     def adjoint(self, image: Image) -> Image:
         """Return Gᵀ image."""
         self.grid.check(image)
-        return self._blurred(image) * self._share
-
-    def _blurred(self, image: Image) -> Image:
-        for axis, taps in enumerate(self._taps):
-            if len(taps) > 1:
-                image = correlate1d(image, taps, axis=axis, mode="constant", output=np.float32)
-        return np.asarray(image, dtype=np.float32)
+        return blurred(image, *self._taps) * self._share
 
 
-def _taps(sigma: float, size: int) -> npt.NDArray[np.float64]:
-    """Return the share of an emission that lands in each voxel around its own (odd length)."""
+def _taps(sigma: float, size: int) -> F4:
+    """Return the share of an emission that lands in each voxel, from its own outwards."""
     reach = min(math.ceil(CUT_SIGMAS * sigma), size - 1)
     if sigma <= 0 or reach < 1:
-        return np.ones(1)
-    edges = (np.arange(-reach, reach + 2) - 0.5) / sigma
+        return np.ones(1, dtype=np.float32)
+    edges = (np.arange(reach + 2) - 0.5) / sigma
     taps = np.diff(ndtr(edges))
-    return np.asarray(taps / taps.sum())
+    return np.asarray(taps / (2 * taps.sum() - taps[0]), dtype=np.float32)

@@ -178,7 +178,11 @@ class PetLiveRun(LiveRun):
         self._catch_up_all(self._reporting(stopped))
         self.corrections.conclude(CORRECTIONS_WAIT_S, self._reporting(stopped))
         image = finish(
-            self._imager, within_s=FINISH_S, stopped=stopped, progress=self._finishing_at
+            self._imager,
+            within_s=FINISH_S,
+            resolution=self.corrections.final_resolution(),
+            stopped=stopped,
+            progress=self._finishing_at,
         )
         self._spool.clear()
         plain = self._scaled(self._imager.unfiltered())
@@ -257,6 +261,9 @@ class PetLiveRun(LiveRun):
 
     def _about(self, image: LiveImage) -> dict[str, Any]:
         """Return the metadata of the final image's file."""
+        told, model = self.corrections.told(), image.resolution
+        if model is not None and model.positrons_of:
+            told.apply("positron_range", f"{model.positrons_of}, in the resolution model")
         return {
             "algorithm": image.how,
             "scanner": self._imager.lines.system.scanner.name,
@@ -269,7 +276,8 @@ class PetLiveRun(LiveRun):
             "prompts_seen": image.prompts_seen,
             "delayeds": image.delayeds_used,
             "fraction_used": image.fraction_used,
+            "psf_fwhm_mm": 0.0 if model is None else model.fwhm_mm,
             "post_filter_fwhm_mm": image.fwhm_mm,
             "relative_noise": image.noise,
-            "corrections": self.corrections.told().as_metadata(),
+            "corrections": told.as_metadata(),
         }

@@ -33,6 +33,7 @@ from recon.em.sensitivity_cache import sensitivity
 from recon.lines.model import LineFactor
 from recon.lines.normalisation import Normalisation, lacks_normalisation
 from recon.live.background_job import JobSlot
+from recon.live.final_resolution import FinalResolution, final_resolution
 from recon.live.frame_renewal import FrameRenewal
 from recon.live.imager import ExposureOf, LiveImager
 from recon.live.lines import CrystalLines
@@ -74,8 +75,8 @@ class LiveCorrections:
         self._job: JobSlot[_Lines] = JobSlot("sensitivity")
         settings = begin.settings
         window = EnergyWindow.of(system.scanner, lld_keV=settings.lld_keV, uld_keV=settings.uld_keV)
-        nuclide, _ = nuclide_of({"nuclide": begin.nuclide})
-        self._scatter = LiveScatter(imager, system, window, nuclide)
+        self._nuclide, _ = nuclide_of({"nuclide": begin.nuclide})
+        self._scatter = LiveScatter(imager, system, window, self._nuclide)
         self._frames = FrameRenewal(imager)
         self._errors: dict[str, str] = {}
         self.message = ""
@@ -196,6 +197,10 @@ class LiveCorrections:
                 return
             self._scatter.begin(at_once=True)
             self.wait(deadline - clock(), stopped)
+
+    def final_resolution(self) -> FinalResolution:
+        """Return the resolution model of the run's last image."""
+        return final_resolution(self._system, self._nuclide, self._lines.mu_per_mm)
 
     def wait(self, timeout_s: float, stopped: Stopped = lambda: False) -> None:
         """Wait for work in progress, up to a time limit, and apply its results."""

@@ -21,6 +21,7 @@ from recon.core.noise_parts import PARTS
 from recon.em.event_store import MEMORY_LIMIT_BYTES, EventStore, EventStoreError
 from recon.em.list_mode_osem import osem
 from recon.live.estimates import FinalNoise
+from recon.live.final_resolution import FinalResolution
 from recon.live.image import LiveImage
 from recon.live.imager import LiveImager
 
@@ -67,6 +68,7 @@ class _Plan:
     iterations: int
     fitting: int
     subsets: int
+    resolution: FinalResolution | None
     stopped: Callable[[], bool]
     too_late: Callable[[], bool]
     progress: Callable[[float], None]
@@ -83,12 +85,14 @@ def finish(
     iterations: int = 4,
     subsets: int = 8,
     threads: int = 0,
+    resolution: FinalResolution | None = None,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> LiveImage:
     """Use all remaining events, then make the best image possible in ``within_s``.
 
     threads : 0 for the number of cores, at most ``MOST_THREADS``
+    resolution : model of an image that is made anew; none in one that is refined
     stopped : polled about every tenth of a second; True keeps the current image
     progress : called with the share of the work done
     """
@@ -100,14 +104,14 @@ def finish(
 
     imager.use_the_rest(stopped)
     fitting = min(iterations, _fitting(imager, within_s, threads))
-    plan = _Plan(iterations, fitting, subsets, stopped, too_late, progress)
+    plan = _Plan(iterations, fitting, subsets, resolution, stopped, too_late, progress)
     estimate = imager.estimate_of_all
     live = estimate.use_projector(estimate.new_projector(threads))
     try:
-        how = _best(imager, plan)
+        how, modelled = _best(imager, plan)
     finally:
         estimate.use_projector(live).close()
-    return replace(imager.shown(), how=how)
+    return replace(imager.shown(), how=how, resolution=modelled)
 
 
 def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
@@ -117,21 +121,21 @@ def _fitting(imager: LiveImager[Any], within_s: float, threads: int) -> int:
     return int(left_s * speed * THREADS_GAIN * threads / held)
 
 
-def _best(imager: LiveImager[Any], plan: _Plan) -> str:
-    """Make the best possible image; return how, in words."""
+def _best(imager: LiveImager[Any], plan: _Plan) -> tuple[str, FinalResolution | None]:
+    """Make the best possible image; return how, in words, and its resolution model."""
     if not imager.memory.complete:
         why = "not all events are held"
     elif plan.fitting < LEAST_ITERATIONS:
         why = "OSEM would take too long"
     else:
         try:
-            return _start_over(imager, plan)
+            return _start_over(imager, plan), plan.resolution
         except _Stopped:
-            return "live image at the time it was stopped"
+            return "live image at the time it was stopped", None
         except (EventStoreError, OSError) as error:
             why = str(error)
     _refine(imager, plan)
-    return f"live image refined with OSEM passes ({why})"
+    return f"live image refined with OSEM passes ({why})", None
 
 
 def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
@@ -152,6 +156,7 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
             estimate.sensitivity * imager.exposure_s,
             estimate.mask,
             iterations=plan.fitting,
+            resolution=None if plan.resolution is None else plan.resolution.model,
             parts=PARTS,
             stopped=plan.too_late,
             progress=lambda done, total, value: plan.passed(1.0 + done / total * plan.fitting),
@@ -162,7 +167,8 @@ def _start_over(imager: LiveImager[Any], plan: _Plan) -> str:
     if made.iterations < LEAST_ITERATIONS:
         raise _Stopped
     estimate.image, imager.estimates.final_noise = made.image, FinalNoise(made.parts)
-    return f"OSEM of {which}, {made.iterations} iterations of {subsets} subsets"
+    how = f"OSEM of {which}, {made.iterations} iterations of {subsets} subsets"
+    return how if plan.resolution is None else f"{how}, {plan.resolution.words}"
 
 
 def _which_events(imager: LiveImager[Any]) -> str:

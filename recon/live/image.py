@@ -9,6 +9,7 @@ import numpy as np
 from hw.messages.pictures import DynamicFrame
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
+from recon.live.final_resolution import FinalResolution
 
 DISPLAY_FWHM_MM = (4.0, 10.0)
 FWHM_AT_A_MILLION_MM = 5.0
@@ -28,6 +29,7 @@ class LiveImage:
     window_s : detector time in the image; the weighted sum if the window forgets
     prompts_in_window : prompts in the image, counted likewise
     how : for the last image of a run, how it was made, in words
+    resolution : its resolution model
     parts : of the image, filtered as it is, which tell its noise; None if not known
     """
 
@@ -44,6 +46,7 @@ class LiveImage:
     prompts_in_window: int = 0
     frames: list[DynamicFrame] = field(default_factory=list)
     how: str = ""
+    resolution: FinalResolution | None = None
     parts: NoiseParts | None = None
 
 

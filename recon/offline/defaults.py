@@ -35,11 +35,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
-
-from hw.physics.constants import FWHM_PER_SIGMA, LIGHT_MM_PER_PS
+from hw.physics.constants import LIGHT_MM_PER_PS
 from hw.scanner.description import Scanner
-from recon.core.detector_response import DetectorBlur
+from recon.core.detector_response import usual_fwhm_mm
 from recon.offline.frame_counts import Counts
 from recon.offline.options import Algorithm, ReconOptions
 
@@ -186,7 +184,7 @@ def defaults(
         "subsets": subsets,
         "prior": "rdp" if smooths else "none",
         "beta": _beta(dense, max(size) / max(scanner.image.voxel_mm)),
-        "psf_fwhm_mm": round(math.hypot(detectors_mm(scanner), max(size)), 1),
+        "psf_fwhm_mm": usual_fwhm_mm(scanner, size),
         "voxel_mm": size,
         "post_filter_fwhm_mm": round(filter_mm, 1),
     }
@@ -196,14 +194,6 @@ def _beta(dense: float, voxels: float) -> float:
     """Return the prior's strength, in voxels of so many of the preset's."""
     in_wide = min(max(BETA_AT_ONE / math.sqrt(dense), LEAST_BETA), MOST_BETA)
     return float(f"{in_wide * (2.0 / voxels) ** 2:.2g}")
-
-
-def detectors_mm(scanner: Scanner) -> float:
-    """Return the FWHM of the detectors' blur halfway to the field's edge, the mean of two axes."""
-    blur = DetectorBlur.of(scanner)
-    r = np.array([scanner.image.shape[0] * scanner.image.voxel_mm[0] / 4])
-    sigma = math.hypot(float(blur.radial_mm(r)[0]), float(blur.tangential_mm(r)[0])) / math.sqrt(2)
-    return sigma * FWHM_PER_SIGMA
 
 
 def _said(name: str, options: ReconOptions) -> str:

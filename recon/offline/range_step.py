@@ -1,15 +1,9 @@
-"""The positron range of a run: whether the resolution model has it, of which nuclide and matter.
-
-Ranges go as one over electron density. One density is taken for the whole object: the mean of its µ
-map over all voxels of at least a tenth of water's µ; the rest is air. Lung beside soft tissue is
-thus deblurred as if it were the mean of both.
-"""
+"""The positron range of a run: whether the resolution model has it, of which nuclide and matter."""
 
 from __future__ import annotations
 
 from hw.physics.nuclides import nuclide_of
-from hw.physics.positron_range import ENCAPSULATED_BELOW, PositronRange, range_scale
-from recon.attenuation.head_contour import SOFT_TISSUE_PER_MM
+from recon.attenuation.range_in_object import object_of_water, range_in_object
 from recon.core.correction_record import Corrections
 from recon.core.grid import Image
 from recon.core.range_resolution import RangeBlur
@@ -36,29 +30,15 @@ def range_blur(
     if nuclide is None:
         done.miss(NAME, unknown)
         return None
-    found = PositronRange.of(nuclide)
-    if found is None:
+    blur = range_in_object(nuclide, mu)
+    if blur is None:
         done.miss(NAME, f"the table has no β⁺ of {nuclide.name}")
         return None
-    weights, sigmas = found.gaussians()
-    of_water = object_of_water(mu)
-    blur = RangeBlur(tuple(weights.tolist()), tuple(sigmas.tolist())).scaled(1 / of_water)
     matter = "water" if mu is None else "the object's mean density"
     done.apply(
         NAME,
         f"{nuclide.name} in {matter}, in the resolution model",
         rms_mm=round(blur.rms_mm, 4),
-        density_of_water=round(of_water, 4),
+        density_of_water=round(object_of_water(mu), 4),
     )
     return blur
-
-
-def object_of_water(mu: Image | None) -> float:
-    """Return the mean electron density of the object over that of water; 1 without an object."""
-    if mu is None:
-        return 1.0
-    inside = mu[mu >= ENCAPSULATED_BELOW * SOFT_TISSUE_PER_MM]
-    if not inside.size:
-        return 1.0
-    mean = inside.mean(dtype="f8", keepdims=True)
-    return 1.0 / float(range_scale(mean, SOFT_TISSUE_PER_MM)[0])

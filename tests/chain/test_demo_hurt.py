@@ -241,7 +241,8 @@ def test_an_imager_killed_in_mid_run_comes_back_and_catches_up(bereaved):
 def test_its_final_image_is_that_of_reconstruct(bereaved):
     """No other imager could have done better: the same events, choices and corrections."""
     images = Path(bereaved[0]["run"]) / "images"
-    plain = ["--iterations", "4", "--subsets", "8"]
+    psf = json.loads((images / "live.json").read_text(encoding="utf-8"))["psf_fwhm_mm"]
+    plain = ["--iterations", "4", "--subsets", "8", "--psf", str(psf)]
     command = [sys.executable, "-m", "daq.cli", "reconstruct", str(images.parent), *plain]
     subprocess.run(command, check=True, timeout=120)
     live, offline = (

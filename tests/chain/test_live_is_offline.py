@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,13 +17,23 @@ from hw.scanner.preset_file import scanner_to_toml_text
 DEMO = "demo --headless --fast --live-frames 0 --phantom cylinder --seed 5"
 ACTIVITY = "--nuclide O-15 --activity-MBq 0.4 --duration 28"
 CASCADES = "--nuclide I-124 --activity-MBq 1.2 --duration 14"
-CORRECTIONS = ("attenuation", "randoms", "scatter", "dead_time", "decay")
+CORRECTIONS = ("attenuation", "randoms", "scatter", "positron_range", "dead_time", "decay")
 WITHIN = 0.05
 """The same events and choices; only the quick images that scatter is estimated from differ."""
 
 
 def tomoshibi(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "daq.cli", *words], check=True, timeout=300)
+
+
+def told_by(run: Path, name: str) -> dict[str, Any]:
+    return dict(json.loads((run / "images" / name).read_text(encoding="utf-8")))
+
+
+def reconstruct_alike(run: Path) -> None:
+    """Reconstruct with the choices of the live image."""
+    psf = str(told_by(run, "live.json")["psf_fwhm_mm"])
+    tomoshibi("reconstruct", str(run), "--iterations", "4", "--subsets", "8", "--psf", psf)
 
 
 def region_means(path: Path) -> dict[str, float]:
@@ -54,13 +65,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "slow.toml").write_text(slow, encoding="utf-8")
     where = ("--preset", str(folder / "slow.toml"), "--runs", str(folder), "--name", "run")
     tomoshibi(*DEMO.split(), *ACTIVITY.split(), *where)
-    tomoshibi("reconstruct", str(folder / "run"), "--iterations", "4", "--subsets", "8")
+    reconstruct_alike(folder / "run")
     return folder / "run"
 
 
 def test_the_two_delivered_images_agree_in_every_region(run: Path) -> None:
-    live = json.loads((run / "images" / "live.json").read_text(encoding="utf-8"))
-    offline = json.loads((run / "images" / "osem.json").read_text(encoding="utf-8"))
+    live, offline = told_by(run, "live.json"), told_by(run, "osem.json")
+    assert live["psf_fwhm_mm"] == offline["options"]["psf_fwhm_mm"] > 0
     for name in CORRECTIONS:
         assert live["corrections"][name]["applied"], live["corrections"][name]
         assert offline["corrections"][name]["applied"], name
@@ -73,10 +84,10 @@ def test_the_two_delivered_images_agree_in_every_region(run: Path) -> None:
 def test_with_prompt_gamma_the_two_agree(tmp_path: Path) -> None:
     """Half of the prompts of I-124 are a γ with another photon of the decay."""
     tomoshibi(*DEMO.split(), *CASCADES.split(), "--runs", str(tmp_path), "--name", "run")
-    tomoshibi("reconstruct", str(tmp_path / "run"), "--iterations", "4", "--subsets", "8")
+    reconstruct_alike(tmp_path / "run")
     images = tmp_path / "run" / "images"
     for name in ("live.json", "osem.json"):
-        told = json.loads((images / name).read_text(encoding="utf-8"))
+        told = told_by(images.parent, name)
         assert told["corrections"]["prompt_gamma"]["applied"], told["corrections"]
     of_offline = region_means(images / "osem.nii.gz")
     of_live = region_means(images / "live_unfiltered.nii.gz")

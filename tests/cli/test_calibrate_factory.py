@@ -48,7 +48,7 @@ def truth() -> Truth:
 def test_the_set_names_the_instrument_and_the_runs_it_was_made_from(found: CalibrationSet) -> None:
     assert found.about.serial == found.about.name == SERIAL
     of = {source.quantity: source.run for source in found.about.sources}
-    assert of == {"energy": "flood", "skew": "rod", "walk": "rod", "normalisation": "ring"}
+    assert of == {"energy": "flood", "skew": "rod", "walk": "rod", "normalisation": "drum"}
 
 
 def test_gains_bring_each_photopeak_to_511_keV(found: CalibrationSet, truth: Truth) -> None:

@@ -92,12 +92,16 @@ def sources_for(scanner: Scanner) -> dict[str, Source]:
     """Return flood, rod, drum and body.
 
     The drum, for normalisation, is wide, full and without matter: its trues change slowly from line
-    to line, so that the blur of their ends moves few from one place to another.
+    to line, so that the blur of their ends moves few from one place to another. Where modules do
+    not surround it, it is as wide as they are, for they see nothing of what lies beside them.
     """
     axial_mm = scanner.axial_mm
     width_mm = scanner.image.shape[0] * scanner.image.voxel_mm[0]
     rod = Source("rod", round(0.16 * scanner.ring.inradius_mm, 1), round(0.8 * axial_mm, 1), 4e7)
-    drum = Source("drum", round(0.85 * scanner.ring.inradius_mm, 1), round(0.97 * axial_mm, 1), 1e8)
+    wide_mm = 0.85 * scanner.ring.inradius_mm
+    if scanner.n_modules < LEAST_MODULES:
+        wide_mm = min(wide_mm, scanner.module.width_mm / 2)
+    drum = Source("drum", round(wide_mm, 1), round(0.97 * axial_mm, 1), 1e8)
     body = Source("body", round(0.32 * width_mm, 1), round(0.7 * axial_mm, 1), 3e7, "water")
     library = max(LIBRARY_DECAYS * scanner.n_crystals, LEAST_LIBRARY)
     played = max(FLOOD_DECAYS * scanner.n_crystals, 10 * LEAST_LIBRARY)

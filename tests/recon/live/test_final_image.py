@@ -10,14 +10,17 @@ import pytest
 
 from coincidence.events import COINCIDENCE
 from hw.messages.live_settings import LiveSettings, TimeWindow
+from hw.physics.nuclides import nuclide_of
 from hw.scanner.preset_file import load_scanner
 from oracles.reconstruction import simulated_records
+from recon.core.resolution import GaussianResolution, Resolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.list_mode_osem import osem
 from recon.em.sensitivity import support_mask
 from recon.lines.model import LineModel
 from recon.live import spool as live_spool
 from recon.live.final_image import finish
+from recon.live.final_resolution import final_resolution
 from recon.live.imager import LiveImager
 from recon.live.lines import CrystalLines
 from recon.live.spool import EventSpool
@@ -62,10 +65,12 @@ def played(records: np.ndarray, spool: EventSpool | None, window: str = "grow") 
     return imager
 
 
-def offline(records: np.ndarray, seconds: float) -> np.ndarray:
+def offline(
+    records: np.ndarray, seconds: float, resolution: Resolution | None = None
+) -> np.ndarray:
     mask = support_mask(SENSITIVITY, SYSTEM.grid)
-    events = LineModel(SYSTEM).events(records)
-    return osem(Projector(SYSTEM.grid), events, SENSITIVITY * np.float32(seconds), mask).image
+    events, exposure = LineModel(SYSTEM).events(records), SENSITIVITY * np.float32(seconds)
+    return osem(Projector(SYSTEM.grid), events, exposure, mask, resolution=resolution).image
 
 
 def nrmse(image: np.ndarray, reference: np.ndarray) -> float:
@@ -88,6 +93,25 @@ def test_a_long_runs_last_image_is_offline_osem(records: np.ndarray, tmp_path: P
     assert told == sorted(told) and told[-1] == 1.0 and len(told) > 20
     assert len(spool) == 0 and not list(tmp_path.iterdir())
     imager.close()
+
+
+def test_a_last_image_has_the_resolution_model_of_its_nuclide(records: np.ndarray) -> None:
+    rubidium, _ = nuclide_of({"nuclide": "Rb-82"})
+    model = final_resolution(SYSTEM, rubidium, None)
+    imager = LiveImager(CrystalLines(SYSTEM), SENSITIVITY, clock=lambda: 0.0)
+    imager.receive(records, NOTHING, watermark_ps=int(records["time_ps"][-1]))
+    shown = finish(imager, within_s=90.0, resolution=model)
+    reference = offline(records, imager.seconds, model.model)
+    assert nrmse(imager.estimate, reference) < 0.01 < nrmse(offline(records, 1.0), reference)
+    assert shown.resolution is model
+    assert shown.how.endswith("resolution model 10.1 mm and the positrons of Rb-82")
+    imager.close()
+
+
+def test_a_scanner_without_a_nuclide_has_its_detectors_in_the_model() -> None:
+    model = final_resolution(SYSTEM, None, None)
+    assert isinstance(model.model, GaussianResolution)
+    assert (model.positrons_of, model.words) == ("", "resolution model 10.1 mm")
 
 
 def test_an_image_of_some_events_does_not_claim_all(records: np.ndarray, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,8 @@ from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import prepare, reconstruct
 from recon.offline.run_data import RunData
 from recon.offline.scatter_step import frame_scatter, moved_share
-from recon.scatter import ScatterRate
+from recon.scatter import ScatterRate, SingleScatter
+from recon.scatter.simulation import ScatterOptions
 from rigs.coarse_brain import coarse_brain, grid_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -31,8 +34,10 @@ GRID = grid_of(SCANNER)
 
 @pytest.fixture(autouse=True)
 def one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Estimate scatter once from one image: what each is made from does not need four."""
+    """Estimate scatter once from one image, coarsely: what each is made from needs no more."""
     monkeypatch.setattr(scatter_step, "ROUNDS", 1)
+    coarse = partial(SingleScatter, options=ScatterOptions(chains=20_000))
+    monkeypatch.setattr(scatter_step, "SingleScatter", coarse)
 
 
 @pytest.fixture(scope="module")

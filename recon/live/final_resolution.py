@@ -1,0 +1,48 @@
+"""The resolution model of a run's last image: the one that ``tomoshibi reconstruct`` would choose.
+
+The live image has none: it would cost each update more than it gives there. Without a model, images
+of few counts read some per cent too high, for their noise cannot go below 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hw.physics.nuclides import Nuclide
+from recon.attenuation.range_in_object import range_in_object
+from recon.core.detector_response import usual_fwhm_mm
+from recon.core.grid import Image
+from recon.core.range_resolution import RangeResolution
+from recon.core.resolution import GaussianResolution, Resolution
+from recon.core.scanner_tables import ReconSystem
+
+
+@dataclass(frozen=True)
+class FinalResolution:
+    """A resolution model and what is told of it.
+
+    fwhm_mm : of the detectors' and voxels' Gaussian
+    positrons_of : the nuclide whose positron range it has, "" for none
+    """
+
+    model: Resolution
+    fwhm_mm: float
+    positrons_of: str = ""
+
+    @property
+    def words(self) -> str:
+        """The model, as part of how an image was made."""
+        range_too = f" and the positrons of {self.positrons_of}" if self.positrons_of else ""
+        return f"resolution model {self.fwhm_mm:g} mm{range_too}"
+
+
+def final_resolution(
+    system: ReconSystem, nuclide: Nuclide | None, mu_per_mm: Image | None
+) -> FinalResolution:
+    """Return the model for a scanner and, if it is known, a nuclide in the object of a µ map."""
+    fwhm = usual_fwhm_mm(system.scanner, system.grid.voxel_mm)
+    widths = (fwhm, fwhm, fwhm)
+    blur = None if nuclide is None else range_in_object(nuclide, mu_per_mm)
+    if nuclide is None or blur is None:
+        return FinalResolution(GaussianResolution(system.grid, widths), fwhm)
+    return FinalResolution(RangeResolution(system.grid, blur, widths), fwhm, nuclide.name)
