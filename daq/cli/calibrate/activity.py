@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from daq.cli.progress import EtaLine
 
 if TYPE_CHECKING:
     from recon.core.quantification import ActivityCalibration, MeanInRegion, Region
+    from recon.offline.options import ReconOptions
     from recon.offline.reconstruction import Reconstruction
     from recon.offline.run_data import RunData
 
@@ -112,7 +114,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct, compare and write the factor."""
-    from dataclasses import replace
 
     import msgspec
 
@@ -138,8 +139,8 @@ def run(options: argparse.Namespace) -> int:
     known = concentration_Bq_per_mL(options, data)
     options.no_calibration, options.frames, options.decay_reference = True, "", "0"
     progress = EtaLine("reconstructing")
-    plain = replace(recon_options(options, data, folder, field=False), by_counts=())
-    made = reconstruct(data, plain, progress=progress)  # a prior would pull at the mean
+    made = reconstruct(data, _unbiased(recon_options(options, data, folder, field=False)),
+                       progress=progress)  # fmt: skip
     progress.done()
     found = mean_in(made.image, made.grid, region)
     calibration = _calibration(options, data, made, found, known, region)
@@ -206,6 +207,16 @@ def concentration_Bq_per_mL(options: argparse.Namespace, data: RunData) -> float
         )
     volume_mL = math.pi * options.radius_mm**2 * options.length_mm / 1000.0
     return float(options.activity_MBq) * 1e6 / volume_mL * decayed
+
+
+def _unbiased(options: ReconOptions) -> ReconOptions:
+    """Return the options with plain OSEM, but for voxels and resolution model by counts.
+
+    A prior would pull at the mean; without a resolution model the noise of voxels, which cannot be
+    negative, would lift it.
+    """
+    kept = tuple(name for name in options.by_counts if name in ("voxel_mm", "psf_fwhm_mm"))
+    return replace(options, by_counts=kept)
 
 
 def _calibration(
