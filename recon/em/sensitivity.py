@@ -10,7 +10,7 @@ Near the axis the gaps between blocks that face each other line up and s changes
 the geometric image is made on the full grid; the scanner's mirror planes and quarter turns multiply
 its samples by up to 16. The effect of normalisation, live shares and attenuation is smooth: the
 ratio of the images with and without n c l, from the same lines, is computed on a grid of at least
-``COARSE_MM`` and interpolated (:class:`SensitivityRatio`). It must not be too smooth: with 3 % too
+``RATIO_MM`` and interpolated (:class:`SensitivityRatio`). It must not be too smooth: with 3 % too
 little over a cavity of 28 mm, a third of what is around the cavity appears in it; with 2 % too much
 at the rim of a cylinder, 4 % of the activity moves from there to the axis, and the scatter with it.
 """
@@ -34,8 +34,8 @@ from recon.em.sensitivity_lines import SampledLines, sampled_lines
 from recon.lines.model import LineFactor
 from recon.projector.operator import Projector
 
-COARSE_MM = 2.0
-RATIO_FWHM_MM = 6.0
+COARSE_MM = 4.0
+RATIO_MM, RATIO_FWHM_MM = 2.0, 6.0
 RATIO_PASSES = 3
 """Of smoothing what is left of the ratio."""
 
@@ -96,7 +96,7 @@ class SensitivityRatio:
         stopped: Stopped = lambda: False,
     ) -> None:
         self.system = system
-        self._coarse = coarse_grid(system.grid)
+        self._coarse = coarse_grid(system.grid, least_mm=RATIO_MM)
         self._threads = threads
         self._stopped = stopped
         self._lines = list(sampled_lines(system, samples=samples))
@@ -151,9 +151,9 @@ class SensitivityRatio:
         return total
 
 
-def coarse_grid(grid: ImageGrid) -> ImageGrid:
-    """Return a centred grid of voxels of at least ``COARSE_MM`` that covers ``grid``."""
-    factor = [max(1, math.floor(COARSE_MM / size + 1e-6)) for size in grid.voxel_mm]
+def coarse_grid(grid: ImageGrid, *, least_mm: float = COARSE_MM) -> ImageGrid:
+    """Return a centred grid of voxels of at least ``least_mm`` that covers ``grid``."""
+    factor = [max(1, math.floor(least_mm / size + 1e-6)) for size in grid.voxel_mm]
     shape = [math.ceil(n / f) + 1 for n, f in zip(grid.shape, factor, strict=True)]
     voxel = [size * f for size, f in zip(grid.voxel_mm, factor, strict=True)]
     return ImageGrid((shape[0], shape[1], shape[2]), (voxel[0], voxel[1], voxel[2]))
