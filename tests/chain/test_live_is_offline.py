@@ -14,9 +14,9 @@ import pytest
 
 from hw.scanner.preset_file import scanner_to_toml_text
 
-DEMO = "demo --headless --fast --live-frames 0 --phantom cylinder --seed 5"
+DEMO = "demo --headless --live-frames 0 --phantom cylinder --seed 5"
 ACTIVITY = "--nuclide O-15 --activity-MBq 0.4 --duration 28"
-CASCADES = "--nuclide I-124 --activity-MBq 1.2 --duration 14"
+CASCADES = "--fast --nuclide I-124 --activity-MBq 1.2 --duration 14"
 CORRECTIONS = ("attenuation", "randoms", "scatter", "positron_range", "dead_time", "decay")
 WITHIN = 0.05
 """The same events and choices; only the quick images that scatter is estimated from differ."""
