@@ -270,6 +270,17 @@ def test_a_factor_brings_the_region_back_to_what_was_filled_in(
     assert nib.load(target).get_fdata()[inside].mean() == pytest.approx(1.0, rel=1e-4)
 
 
+def test_activity_is_calibrated_with_a_resolution_model_and_without_a_prior(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plain OSEM reads high: the noise of its voxels cannot go below 0."""
+    output = str(tmp_path / "activity.json")
+    made = said(capsys, "calibrate", "activity", str(run_folder), "--concentration-Bq-mL", "1e6",
+                "--region", "6,8", "--output", output, "--json")  # fmt: skip
+    (chosen,) = (note for note in made["notes"] if "counts" in note)
+    assert "resolution model" in chosen and "BSREM" not in chosen and "prior" not in chosen
+
+
 def damaged(run_folder: Path, tmp_path: Path, **files: bytes | None) -> Path:
     """A copy of the run with other content in some of its files, or without them."""
     folder = tmp_path / "damaged"

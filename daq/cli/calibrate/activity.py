@@ -139,8 +139,8 @@ def run(options: argparse.Namespace) -> int:
     known = concentration_Bq_per_mL(options, data)
     options.no_calibration, options.frames, options.decay_reference = True, "", "0"
     progress = EtaLine("reconstructing")
-    made = reconstruct(data, _unbiased(recon_options(options, data, folder, field=False)),
-                       progress=progress)  # fmt: skip
+    choices = _unbiased(recon_options(options, data, folder, field=False))
+    made = reconstruct(data, choices, progress=progress)
     progress.done()
     found = mean_in(made.image, made.grid, region)
     calibration = _calibration(options, data, made, found, known, region)
