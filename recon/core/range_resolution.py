@@ -82,6 +82,16 @@ class RangeResolution:
         return np.asarray(out, dtype=np.float32)
 
 
+def uniform_resolution(
+    grid: ImageGrid, fwhm_mm: float, positrons: RangeBlur | None
+) -> Resolution | None:
+    """Return a Gaussian and a positron range, the same everywhere; None for neither."""
+    widths = (fwhm_mm, fwhm_mm, fwhm_mm)
+    if positrons is not None:
+        return RangeResolution(grid, positrons, widths)
+    return GaussianResolution(grid, widths) if fwhm_mm > 0 else None
+
+
 class FollowedBy:
     """One blur after another."""
 

@@ -1,7 +1,7 @@
 """The resolution model of a run's last image: the one that ``tomoshibi reconstruct`` would choose.
 
-The live image has none: it would cost each update more than it gives there. Without a model, images
-of few counts read some per cent too high, for their noise cannot go below 0.
+While the run goes on the image has none. Without a model, images of few counts read some per cent
+too high, for their noise cannot go below 0.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from hw.physics.nuclides import Nuclide
 from recon.attenuation.range_in_object import range_in_object
 from recon.core.detector_response import usual_fwhm_mm
 from recon.core.grid import Image
-from recon.core.range_resolution import RangeResolution
-from recon.core.resolution import GaussianResolution, Resolution
+from recon.core.range_resolution import uniform_resolution
+from recon.core.resolution import Resolution
 from recon.core.scanner_tables import ReconSystem
 
 
@@ -25,7 +25,7 @@ class FinalResolution:
     positrons_of : the nuclide whose positron range it has, "" for none
     """
 
-    model: Resolution
+    model: Resolution | None
     fwhm_mm: float
     positrons_of: str = ""
 
@@ -41,8 +41,6 @@ def final_resolution(
 ) -> FinalResolution:
     """Return the model for a scanner and, if it is known, a nuclide in the object of a µ map."""
     fwhm = usual_fwhm_mm(system.scanner, system.grid.voxel_mm)
-    widths = (fwhm, fwhm, fwhm)
     blur = None if nuclide is None else range_in_object(nuclide, mu_per_mm)
-    if nuclide is None or blur is None:
-        return FinalResolution(GaussianResolution(system.grid, widths), fwhm)
-    return FinalResolution(RangeResolution(system.grid, blur, widths), fwhm, nuclide.name)
+    model = uniform_resolution(system.grid, fwhm, blur)
+    return FinalResolution(model, fwhm, nuclide.name if nuclide and blur else "")

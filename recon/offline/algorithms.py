@@ -12,8 +12,13 @@ import numpy.typing as npt
 from recon.core.detector_response import detector_resolution
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
-from recon.core.range_resolution import FollowedBy, RangeBlur, RangeResolution
-from recon.core.resolution import GaussianResolution, Resolution
+from recon.core.range_resolution import (
+    FollowedBy,
+    RangeBlur,
+    RangeResolution,
+    uniform_resolution,
+)
+from recon.core.resolution import Resolution
 from recon.core.scanner_tables import ReconSystem
 from recon.em.event_store import EventStore
 from recon.em.list_mode_osem import OsemResult, osem
@@ -73,15 +78,12 @@ def iterate(
 def _resolution(
     system: ReconSystem, options: ReconOptions, positrons: RangeBlur | None
 ) -> Resolution | None:
-    fwhm = options.psf_fwhm_mm
     if options.psf_detector:
         detector = detector_resolution(system.scanner, system.grid, threads=options.threads)
         if positrons is None:
             return detector
         return FollowedBy(RangeResolution(system.grid, positrons), detector)
-    if positrons is not None:
-        return RangeResolution(system.grid, positrons, (fwhm, fwhm, fwhm))
-    return GaussianResolution(system.grid, (fwhm, fwhm, fwhm)) if fwhm > 0 else None
+    return uniform_resolution(system.grid, options.psf_fwhm_mm, positrons)
 
 
 def _about(result: OsemResult) -> dict[str, Any]:

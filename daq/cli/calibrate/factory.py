@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,9 @@ MODULE_BQ = 60e3
 
 LEAST_MODULES = 48
 """A scanner of few modules sees little of a source: it measures as one of so many does."""
+
+SURROUNDED = 0.5
+"""Share of the circle that modules must cover to see all of a wide source."""
 
 LIBRARY_DECAYS, FLOOD_DECAYS, LEAST_LIBRARY = 400, 6000, 2_000_000
 """Of the energies' run, a crystal: those emulated, each of which is played so often."""
@@ -99,7 +103,8 @@ def sources_for(scanner: Scanner) -> dict[str, Source]:
     width_mm = scanner.image.shape[0] * scanner.image.voxel_mm[0]
     rod = Source("rod", round(0.16 * scanner.ring.inradius_mm, 1), round(0.8 * axial_mm, 1), 4e7)
     wide_mm = 0.85 * scanner.ring.inradius_mm
-    if scanner.n_modules < LEAST_MODULES:
+    around_mm = scanner.ring.modules_per_ring * scanner.module.width_mm
+    if around_mm < SURROUNDED * 2 * math.pi * scanner.ring.inradius_mm:
         wide_mm = min(wide_mm, scanner.module.width_mm / 2)
     drum = Source("drum", round(wide_mm, 1), round(0.97 * axial_mm, 1), 1e8)
     body = Source("body", round(0.32 * width_mm, 1), round(0.7 * axial_mm, 1), 3e7, "water")
