@@ -13,6 +13,9 @@ u holds the flight without scatter and up to ``MOST_COLLISIONS`` collisions in t
 photons are drawn at random, and followed as those of multiple scatter are: at each collision the
 probability to be counted in every module is added in full (:mod:`recon.scatter.multiple`).
 
+Taken off is what a γ costs where it meets an annihilation photon in one block
+(:mod:`recon.scatter.third_photon`), trues included.
+
 The rate is absolute: it follows from the image, has the unit of the scatter's, and is multiplied
 with the same factors. A module is followed in ``PER_SIDE``² parts, between which it is
 interpolated; places in it differ by what the block's edge counts as well. With several photons of a
@@ -25,6 +28,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +48,8 @@ from recon.scatter.multiple import MOST_MODULES, collision_norm, cubes, least_co
 from recon.scatter.rate import ScatterRate
 from recon.scatter.samples import detector_samples, sample_places
 from recon.scatter.simulation import OFFSET_BIN_MM, ScatterStopped, ScatterTable, in_tof_bins
+from recon.scatter.third_kernels import follow_thirds
+from recon.scatter.third_photon import DIRECTIONS, spoilt, with_annihilation
 
 MOST_COLLISIONS = 3
 CHAINS = 50_000
@@ -57,6 +63,13 @@ leaving them out."""
 
 _ROWS = 1024
 _PARTS = 8
+_FEWER = 4
+"""Fewer meetings are followed than pairs, of which they are some per cent."""
+
+_TINY = 1e-300
+
+Follow = Callable[[int, int, F8], None]
+"""Follows so many chains with this seed and adds to an array."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,7 @@ class PromptGammas:
         each = samples.per_module
         per_mm4 = self._per_positron(activity, seed)
         by_module = per_mm4.reshape(len(per_mm4) // each, each, -1, each, per_mm4.shape[2])
+        by_module *= self._kept(activity, seed, by_module)[:, None, :, None, None]
         rates = by_module[samples.rows[:, 0], :, samples.rows[:, 1]]
         rates *= system.detection.crystal_area_mm2**2 * float(activity.sum(dtype=np.float64))
         table = ScatterTable(samples, in_tof_bins(rates, system.tof), OFFSET_BIN_MM)
@@ -135,45 +149,85 @@ class PromptGammas:
 
     def _per_positron(self, activity: Image, seed: int) -> F8:
         """Return pairs per positron and mm⁴ of face, (parts, parts, offsets) of all modules."""
-        system = self.system
-        lit, matter = (cubes(image, system.grid) for image in (activity, self.mu))
-        sums = np.cumsum(lit.values, dtype=np.float64)
-        faces, axes, size, towards = self._module_parts()
-        out = np.zeros((_PARTS, len(faces), len(faces), self._offsets()))
-        if sums[-1] <= 0:
-            return np.asarray(out[0])
         each = np.array([pair.per_positron for pair in self.pairs])
         energies = np.array([(pair.one_keV, pair.other_keV) for pair in self.pairs])
-        about = (
-            sums / sums[-1], matter.values, matter.origin_mm, float(matter.voxel_mm[0]),
-            faces, axes, towards, np.ones_like(towards), size, *by_energy(system, self.response),
-            np.cumsum(each) / each.sum(), energies, OFFSET_BIN_MM,
-        )  # fmt: skip
+        stage = self._stage(activity, self._per_side)
+        share = np.cumsum(each) / each.sum()
+
+        def follow(chains: int, drawn: int, out: F8) -> None:
+            follow_cascades(
+                *stage, share, energies, OFFSET_BIN_MM, chains, MOST_COLLISIONS, drawn, out
+            )
+
+        modules = self.system.scanner.n_modules * self._per_side**2
+        shape = (modules, modules, self._offsets())
+        return self._followed(follow, activity, shape, seed) * each.sum()
+
+    def _kept(self, activity: Image, seed: int, by_module: F8) -> F8:
+        """Return which share of the pairs of two modules is left, (m, m), after what γ cost that
+        meet an annihilation photon in one block.
+
+        by_module : (m, parts, m, parts, offsets), pairs per mm⁴ of face
+        """
+        pairs = with_annihilation(self.pairs)
+        whole = by_module.mean(axis=(1, 3)).sum(axis=2)
+        if not pairs:
+            return np.ones_like(whole)
+        each = np.array([pair.per_positron for pair in pairs])
+        energies = np.array([pair.other_keV for pair in pairs])
+        above = np.interp(energies, NODES_KEV, efficiency_above(self.system, self.response.window))
+        lost = zip(energies.tolist(), above.tolist(), strict=True)
+        costs = np.array([spoilt(self.response, *of) for of in lost])
+        stage, share = self._stage(activity, 1), np.cumsum(each) / each.sum()
+
+        def follow(chains: int, drawn: int, out: F8) -> None:
+            follow_thirds(
+                *stage, share, energies, costs, DIRECTIONS, max(chains // _FEWER, 1),
+                MOST_COLLISIONS, drawn, out,
+            )  # fmt: skip
+
+        module = self.system.scanner.module
+        per_mm6 = self._followed(follow, activity, whole.shape, seed) * each.sum()
+        per_mm4 = (per_mm6 + per_mm6.T) * module.width_mm * module.height_mm
+        return np.asarray(np.clip(1.0 - per_mm4 / np.maximum(whole, _TINY), 0.0, 1.0))
+
+    def _followed(self, follow: Follow, activity: Image, shape: tuple[int, ...], seed: int) -> F8:
+        """Return the mean of what several parts of the chains add up; 0 without activity."""
+        out = np.zeros((_PARTS, *shape))
 
         def part(number: int) -> None:
             if self.stopped():
                 raise ScatterStopped
-            drawn = number * 1_000_003 + seed
-            follow_cascades(
-                *about, max(self.chains // _PARTS, 1), MOST_COLLISIONS, drawn, out[number]
-            )
+            follow(max(self.chains // _PARTS, 1), number * 1_000_003 + seed, out[number])
 
-        with ThreadPoolExecutor(max(self.threads, 1)) as pool:
-            list(pool.map(part, range(_PARTS)))
-        return np.asarray(out.mean(axis=0) * each.sum())
+        if activity.any():
+            with ThreadPoolExecutor(max(self.threads, 1)) as pool:
+                list(pool.map(part, range(_PARTS)))
+        return np.asarray(out.mean(axis=0))
+
+    def _stage(self, activity: Image, per_side: int) -> tuple[Any, ...]:
+        """Return the kernels' arguments up to the table over energy: object, modules, energies."""
+        lit, matter = (cubes(image, self.system.grid) for image in (activity, self.mu))
+        sums = np.cumsum(lit.values, dtype=np.float64)
+        faces, axes, size, towards = self._module_parts(per_side)
+        return (
+            sums / max(sums[-1], _TINY), matter.values, matter.origin_mm,
+            float(matter.voxel_mm[0]), faces, axes, towards, np.ones_like(towards), size,
+            *by_energy(self.system, self.response),
+        )  # fmt: skip
 
     @property
     def _per_side(self) -> int:
         return PER_SIDE if self.system.scanner.n_modules * PER_SIDE**2 <= MOST_MODULES else 1
 
-    def _module_parts(self) -> tuple[F8, F8, F8, F4]:
+    def _module_parts(self, per_side: int) -> tuple[F8, F8, F8, F4]:
         """Return faces, axes and size of the parts of all modules, module by module, and their
         efficiency by direction.
 
         A photon interacts anywhere in a square about each sample that ends at the module's edge.
         """
         system, module = self.system, self.system.scanner.module
-        place = sample_places(self._per_side)
+        place = sample_places(per_side)
         v, u = np.meshgrid(place * module.height_mm, place * module.width_mm, indexing="ij")
         axes, seen = system.detection.axes, system.detection.efficiency.along_u
         aside = u.ravel()[:, None] * axes[:, None, 0] + v.ravel()[:, None] * axes[:, None, 1]
@@ -197,14 +251,19 @@ def may_have_prompt_gamma(nuclide: Nuclide, window: EnergyWindow) -> bool:
     return sum(pair.per_positron for pair in pairs) >= LEAST_PER_POSITRON
 
 
+def efficiency_above(system: ReconSystem, window: EnergyWindow) -> F8:
+    """Return η(E)/η(511 keV) at ``NODES_KEV``."""
+    return relative_efficiency(
+        system.scanner, system.geometry, lld_keV=window.lld_keV, uld_keV=window.uld_keV
+    )
+
+
 def by_energy(system: ReconSystem, response: BlockResponse) -> tuple[F8, float, float]:
     """Return the kernel's table over energy, its first energy, and its rows per keV."""
     least = least_counted_keV(response)
     energy = np.linspace(least, MOST_KEV, _ROWS)
     window = response.window
-    above = relative_efficiency(
-        system.scanner, system.geometry, lld_keV=window.lld_keV, uld_keV=window.uld_keV
-    )
+    above = efficiency_above(system, window)
     below = response.recorded_share(energy)
     columns = (
         np.where(energy > ELECTRON_REST_KEV, np.interp(energy, NODES_KEV, above), below),

@@ -56,6 +56,35 @@ def pairs(
     return np.triu(both + both.T, 1)
 
 
+def meetings(
+    rng: np.random.Generator,
+    gamma_keV: float,
+    places: int,
+    each: int,
+    source: Cylinder,
+    blocks: Blocks,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return per decay what modules (first, second) count, (m, m), where a γ is counted in the
+    first as well: of annihilation photons that interact in the first and are counted in the second,
+    and of those counted in both.
+
+    From each of so many places there are ``each`` annihilations and ``each`` γ, all combined.
+    """
+    place = np.repeat(source_places(rng, places, source), each, axis=0)
+    bare = blocks._replace(counted=np.ones_like)
+    way = _isotropic(rng, len(place))
+    gamma = _counted(rng, *_left(rng, place, gamma_keV, source), blocks)
+    gamma = gamma.reshape(places, each, -1).mean(axis=1)
+    shape = (places, each, len(blocks.faces))
+    found = []
+    for first in (bare, blocks):
+        one = _counted(rng, *_left(rng, place, REST_KEV, source, way), first).reshape(shape)
+        two = _counted(rng, *_left(rng, place, REST_KEV, source, -way), blocks).reshape(shape)
+        both = np.einsum("pb,pkb,pkc->bc", gamma, one, two, optimize=True)
+        found.append(both / len(place))
+    return found[0], found[1]
+
+
 def source_places(rng: np.random.Generator, count: int, source: Cylinder) -> np.ndarray:
     radius = source.radius_mm * np.sqrt(rng.random(count))
     turn = rng.uniform(0, 2 * np.pi, count)
@@ -78,10 +107,17 @@ def _cross_section(energy: np.ndarray) -> np.ndarray:
 
 
 def _left(
-    rng: np.random.Generator, place: np.ndarray, energy_keV: float, source: Cylinder
+    rng: np.random.Generator,
+    place: np.ndarray,
+    energy_keV: float,
+    source: Cylinder,
+    way: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Follow photons until they have left the cylinder; return places, directions, energies."""
-    place, way = place.copy(), _isotropic(rng, len(place))
+    """Follow photons until they have left the cylinder; return places, directions, energies.
+
+    way : directions at first, isotropic unless given
+    """
+    place, way = place.copy(), _isotropic(rng, len(place)) if way is None else way.copy()
     energy, alive = np.full(len(place), energy_keV), np.arange(len(place))
     while len(alive):
         mu = source.mu_per_mm * _cross_section(energy[alive])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -14,7 +16,12 @@ from recon.core.scanner_tables import ReconSystem
 from recon.scatter import EnergyWindow, PromptGammas, ScatterError
 from recon.scatter.cascades import by_energy
 from recon.scatter.detector import BlockResponse
+from recon.scatter.rate import ScatterRate
+from recon.scatter.third_photon import spoilt
 from tests.oracles import cascades as oracle
+
+ALONE_KEV = 510.9
+"""For the code no annihilation photon: without another on the far side."""
 
 BODY = oracle.Cylinder(radius_mm=60.0, half_mm=40.0, mu_per_mm=0.0096)
 AIR = BODY._replace(mu_per_mm=1e-9)
@@ -37,6 +44,19 @@ def painted(grid: ImageGrid) -> np.ndarray:
     return np.asarray(inside, np.float32)
 
 
+def of_modules(system: ReconSystem, rate: ScatterRate) -> np.ndarray:
+    """Return counts per decay of each pair of modules."""
+    whole = system.scanner.crystals_per_module
+    return np.asarray(rate.table.rates[..., 0].mean(axis=(1, 2)) * float(whole) ** 2)
+
+
+def sectors_apart(system: ReconSystem, rows: np.ndarray) -> np.ndarray:
+    """Return by how many modules around the ring the two of each pair differ."""
+    sectors = system.scanner.ring.modules_per_ring
+    apart = np.abs(rows[:, 0] % sectors - rows[:, 1] % sectors)
+    return np.asarray(np.minimum(apart, sectors - apart))
+
+
 def blocks_of(system: ReconSystem, window: EnergyWindow) -> oracle.Blocks:
     response = BlockResponse.of(system.scanner, window)
     table, least, per_keV = by_energy(system, response)
@@ -55,25 +75,62 @@ def blocks_of(system: ReconSystem, window: EnergyWindow) -> oracle.Blocks:
 def test_module_pairs_count_as_a_plain_monte_carlo_has_it(
     system: ReconSystem, source: oracle.Cylinder
 ) -> None:
-    window, pair = EnergyWindow.of(system.scanner), PhotonPair(510.99895, 1274.53, 2.0)
+    window, pair = EnergyWindow.of(system.scanner), PhotonPair(ALONE_KEV, 1274.53, 2.0)
     body = painted(system.grid)
     mu = body * np.float32(source.mu_per_mm)
     rate = PromptGammas.of(system, mu, window, [pair], chains=16_000).rate(body / body.sum())
-    rows = rate.table.samples.rows
-    module_mm2 = system.scanner.crystals_per_module * system.detection.crystal_area_mm2
-    per_decay = rate.table.rates[:, 0, 0, 0] / system.detection.crystal_area_mm2**2 * module_mm2**2
+    rows, per_decay = rate.table.samples.rows, of_modules(system, rate)
     seen = oracle.pairs(
         np.random.default_rng(5), pair.one_keV, pair.other_keV, 400_000, source,
         blocks_of(system, window),
     )  # fmt: skip
     expected = 2.0 * seen[rows[:, 0], rows[:, 1]]
     assert per_decay.sum() == pytest.approx(expected.sum(), rel=0.02)
-    sectors = system.scanner.ring.modules_per_ring
-    apart = np.abs(rows[:, 0] % sectors - rows[:, 1] % sectors)
-    apart = np.minimum(apart, sectors - apart)
-    for far in range(2, sectors // 2 + 1):
+    apart = sectors_apart(system, rows)
+    for far in range(2, apart.max() + 1):
         here = apart == far
         assert per_decay[here].sum() == pytest.approx(expected[here].sum(), rel=0.06)
+
+
+@pytest.mark.parametrize("source", [AIR, BODY], ids=["air", "water"])
+def test_a_gamma_spoils_the_annihilation_photon_that_it_meets_in_a_block(
+    system: ReconSystem, source: oracle.Cylinder
+) -> None:
+    """What is lost with the other annihilation photon there, by plain Monte Carlo."""
+    window, body = EnergyWindow.of(system.scanner), painted(system.grid)
+    mu, gamma_keV = body * np.float32(source.mu_per_mm), 602.72
+    with_third, alone = (
+        PromptGammas.of(
+            system, mu, window, [PhotonPair(energy, gamma_keV, 2.0)], chains=24_000
+        ).rate(body / body.sum())
+        for energy in (510.99895, ALONE_KEV)
+    )  # fmt: skip
+    rows = alone.table.samples.rows
+    lost = of_modules(system, alone) - of_modules(system, with_third)
+    blocks = blocks_of(system, window)
+    above = float(blocks.counted(np.array([gamma_keV]))[0])
+    interacts, counted = oracle.meetings(
+        np.random.default_rng(7), gamma_keV, 150, 250, source, blocks
+    )
+    for_any, for_counted = spoilt(BlockResponse.of(system.scanner, window), gamma_keV, above)
+    met = for_any * interacts + for_counted * counted
+    expected = 2.0 * (met + met.T)[rows[:, 0], rows[:, 1]]
+    assert lost.sum() == pytest.approx(expected.sum(), rel=0.08)
+    apart = sectors_apart(system, rows)
+    facing = apart >= 6
+    assert lost[facing].sum() == pytest.approx(expected[facing].sum(), rel=0.1)
+    assert lost[facing].sum() > 3.0 * lost[apart <= 3].sum()
+
+
+def test_what_a_meeting_costs_follows_from_both_deposits_and_the_window(
+    system: ReconSystem,
+) -> None:
+    """Two photons that leave all their energy: their sum is beyond the window, both are lost."""
+    response = BlockResponse.of(system.scanner, EnergyWindow.of(system.scanner))
+    full = np.zeros_like(response.deposits)
+    full[:, -1] = 1.0
+    for_any, for_counted = spoilt(replace(response, deposits=full), 602.72, 0.9)
+    assert (for_any, for_counted) == pytest.approx((1.0, 1 / 0.9), rel=0.01)
 
 
 def test_time_of_flight_spreads_the_same_rate_over_the_offsets() -> None:
