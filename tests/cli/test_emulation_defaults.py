@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daq.cli.commands import demo
 from daq.cli.common import CommandError
 from daq.cli.options.emulation import activity_for_rate, add_emulation_options, emulator_config
 from daq.cli.options.emulation_defaults import complete, nuclide_names
@@ -67,3 +68,12 @@ def test_a_camera_has_no_rate_of_prompts(head: str) -> None:
 def test_a_mixtures_nuclides_are_named_without_shares() -> None:
     assert nuclide_names("Ga-68:0.3+Lu-177:0.7") == ["Ga-68", "Lu-177"]
     assert nuclide_names("") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [((), "unknown"), (("--patient-position", "HFP"), "HFP")]
+)
+def test_a_demo_says_how_its_patient_lies(given: tuple[str, ...], kept: str) -> None:
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    assert demo.demo_plan(parser.parse_args(list(given))).config.patient_position == kept

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daq.cli.commands.acquire import add_calibration_option
+from daq.cli.commands.acquire import add_calibration_option, add_position_option
 from daq.cli.common import (
     CommandError,
     add_json_option,
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "native processes, or with ARM images in QEMU among them")  # fmt: skip
     add_machine_options(parser)
     add_calibration_option(parser)
+    add_position_option(parser)
     add_emulation_options(parser)
     add_window_options(parser)
     add_live_options(parser)
