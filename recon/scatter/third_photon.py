@@ -28,10 +28,12 @@ from recon.scatter.detector import BlockResponse, deposit_places_keV
 DIRECTIONS = 4
 """Annihilations for each γ that is followed."""
 
+_SAME_KEV = 0.01
+
 
 def with_annihilation(pairs: Sequence[PhotonPair]) -> list[PhotonPair]:
     """Return the pairs of an annihilation photon (first) and a γ."""
-    return [pair for pair in pairs if pair.one_keV == ELECTRON_REST_KEV]
+    return [pair for pair in pairs if abs(pair.one_keV - ELECTRON_REST_KEV) < _SAME_KEV]
 
 
 def spoilt(response: BlockResponse, gamma_keV: float, relative_efficiency: float) -> list[float]:
