@@ -21,6 +21,7 @@ class Nu2Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     most_scatter_fraction : of the scatter phantom at low activity
     least_peak_necr_kcps : peak of the noise equivalent count rate
     most_fwhm_mm : radial, tangential and axial, of each point
+    most_far_fwhm_mm : the same of points 50 mm and more off the axis, instead of most_fwhm_mm
     least_contrast_recovery_percent : of each hot sphere (100 is perfect)
     most_variability_percent : background variability of each sphere's size
     most_lung_residual_percent : image within the lung insert over the background
@@ -32,6 +33,7 @@ class Nu2Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     most_scatter_fraction: Positive | None = None
     least_peak_necr_kcps: Positive | None = None
     most_fwhm_mm: Positive | None = None
+    most_far_fwhm_mm: Positive | None = None
     least_contrast_recovery_percent: Positive | None = None
     most_variability_percent: Positive | None = None
     most_lung_residual_percent: Positive | None = None

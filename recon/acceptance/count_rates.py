@@ -30,6 +30,10 @@ from recon.acceptance.line_sinogram import (
 MOST_RANDOMS = 0.01
 """Randoms over trues up to which a run gives the scatter fraction."""
 
+NEAR_PEAK, LEAST_NEAR = 5.0, 4
+"""Times more or less active than the highest point a point of the curve may be; how many points it
+has at least. A cubic does not follow three decades, and low activities have the smallest errors."""
+
 
 class NecrPoint(NamedTuple):
     """Rates at one activity, per second."""
@@ -120,11 +124,24 @@ def scatter_fraction(
     return ScatterFraction(share, error, float(line.randoms.sum()) / max(counts.trues, 1.0))
 
 
+def _near_the_highest(points: list[NecrPoint]) -> list[NecrPoint]:
+    """Return the points within ``NEAR_PEAK`` of the highest one, at least ``LEAST_NEAR``."""
+    top_MBq = max(points, key=lambda point: point.necr).activity_MBq
+
+    def away(point: NecrPoint) -> float:
+        return abs(math.log(point.activity_MBq / top_MBq))
+
+    nearest = sorted(points, key=away)
+    near = sum(away(point) <= math.log(NEAR_PEAK) for point in points)
+    return sorted(nearest[: max(near, LEAST_NEAR)])
+
+
 class NecrCurve:
-    """A polynomial through ln NECR over ln A, weighted by the points' errors: a cubic, or of the
-    degree that as many points allow."""
+    """A polynomial through ln NECR over ln A near the highest point, weighted by the points'
+    errors: a cubic, or of the degree that as many points allow."""
 
     def __init__(self, points: list[NecrPoint]) -> None:
+        points = _near_the_highest(points)
         x = np.log([point.activity_MBq for point in points])
         y = np.log([point.necr for point in points])
         weight = np.array([point.necr / point.sigma for point in points])

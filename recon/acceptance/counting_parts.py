@@ -201,7 +201,7 @@ def time_of_flight(runs: list[MeasuredRun], limits: Limits) -> Part:
             continue
         judged = limits.judged(f"time resolution, FWHM, {name}", found.fwhm_ps, "most_tof_fwhm_ps",
                                unit="ps", sigma=found.sigma_ps, form=".0f")  # fmt: skip
-        figures.append(judged if not figures else replace(judged, limit_key=""))
+        figures.append(judged if not figures else replace(judged, limit_key="", limit=None))
         rows.append([name, f"{found.fwhm_ps:.0f} ± {found.sigma_ps:.0f}", f"{found.fwtm_ps:.0f}",
                      f"{found.middle_ps:.0f}"])  # fmt: skip
         curves.append((name, found.error_ps, found.trues / max(float(found.trues.max()), 1.0)))

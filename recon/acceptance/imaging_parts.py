@@ -27,6 +27,9 @@ from recon.analysis.report import Section, Table
 VOXELS_PER_FWHM = 3.0
 """Voxels that the standards want within the FWHM."""
 
+FAR_MM = 50.0
+"""Distance from the axis from which a point has the limit of far ones, if the preset has one."""
+
 LIST_MODE = (
     "images are of list-mode OSEM without filter or resolution model; the standard asks for "
     "filtered back-projection. EM makes points in a cold surrounding sharper"
@@ -35,9 +38,11 @@ LIST_MODE = (
 
 @dataclass(frozen=True)
 class Imaging:
-    """How images are made: voxels of point images, threads, and where progress is told."""
+    """How images are made: voxels of points and of the mouse phantom, threads, where progress is
+    told."""
 
     voxel_mm: float
+    mouse_voxel_mm: float
     threads: int
     progress: Progress
 
@@ -55,7 +60,8 @@ def resolution(
         where = f"{_radius(run):g} mm off the axis, z = {z:g} mm"
         for axis, name in enumerate(names):
             figures.append(limits.judged(f"FWHM, {name}, {where}", found.fwhm_mm[axis],
-                                         "most_fwhm_mm", unit="mm", form=".2f"))  # fmt: skip
+                                         _width_limit(run, limits), unit="mm",
+                                         form=".2f"))  # fmt: skip
         rows.append([where, *(f"{found.fwhm_mm[k]:.2f} / {found.fwtm_mm[k]:.2f}"
                               for k in _order(names))])  # fmt: skip
         widest_voxel = max(widest_voxel, how.voxel_mm / min(found.fwhm_mm))
@@ -73,6 +79,11 @@ def resolution(
     words = [f"Points in air ({clause}); FWHM / FWTM in mm."]
     table = Table(["point", "radial", "tangential", "axial"], rows)
     return Part("resolution", title, figures, deviations, Section(title, words, [table]))
+
+
+def _width_limit(run: MeasuredRun, limits: Limits) -> str:
+    far = _radius(run) >= FAR_MM and limits.states("most_far_fwhm_mm")
+    return "most_far_fwhm_mm" if far else "most_fwhm_mm"
 
 
 def _radius(run: MeasuredRun) -> float:
@@ -145,7 +156,7 @@ def _missing(image: Picture) -> list[str]:
 def mouse_image(run: MeasuredRun, limits: Limits, how: Imaging, phantom: MousePhantom) -> Part:
     """NU 4-2008, section 6: uniformity, recovery of rods, spill-over."""
     image = corrected_image(
-        run, threads=how.threads, progress=how.progress, voxel_mm=(how.voxel_mm,)
+        run, threads=how.threads, progress=how.progress, voxel_mm=(how.mouse_voxel_mm,)
     )
     found = mouse_quality(image, phantom)
     uniform = found.uniform

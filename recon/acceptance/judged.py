@@ -104,6 +104,10 @@ class Limits:
     def __init__(self, table: Any) -> None:
         self._table = table
 
+    def states(self, key: str) -> bool:
+        """Whether the preset has this limit, which the standard need not know."""
+        return getattr(self._table, key, None) is not None
+
     def judged(
         self, name: str, value: float, key: str, *, unit: str = "", sigma: float = 0.0,
         form: str = ".3g",

@@ -1,8 +1,8 @@
 """The part images of an image on disk: ``NAME.noise.npz`` beside ``NAME.nii.gz``.
 
 For each frame with parts: ``frame_N`` (parts, x, y, z) int16, ``scale_N`` (the image's unit per
-level) and ``fraction_N`` (of the events in a part), see :mod:`recon.core.noise_parts`. Levels are
-1/32,767 of the greatest value: far below any noise.
+level) and ``fraction_N`` (σ² over the parts' variance), see :mod:`recon.core.noise_parts`. Levels
+are 1/32,767 of the greatest value: far below any noise.
 """
 
 from __future__ import annotations
@@ -69,6 +69,6 @@ def read_parts(image: Path, shape: tuple[int, ...], *, frame: int = 0) -> NoiseP
             scale, fraction = float(held[f"scale_{frame}"]), float(held[f"fraction_{frame}"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ReconError(f"{path}: cannot be read ({error}): remove it to go without σ") from error
-    if levels.shape[1:] != shape or len(levels) < 2 or not 0 < fraction < 1:
+    if levels.shape[1:] != shape or len(levels) < 2 or not 0 < fraction <= 1:
         raise ReconError(f"{path} is of another image than {image.name}: remove it")
     return NoiseParts(levels * np.float32(scale), fraction)

@@ -94,8 +94,9 @@ class LiveFrames:
             self.grid, self._coarse(sensitivity), tof=tof, clock=clock, threads=1
         )
         self._parts = PartEstimates(
-            self.grid, grid, sensitivity, tof=tof, clock=clock, count=FRAME_PARTS
-        )
+            self.grid, grid, sensitivity, tof=tof, clock=clock,
+            count=FRAME_PARTS, one_of=FRAME_PARTS,
+        )  # fmt: skip
         self._complete: deque[tuple[FrameSpan, DynamicFrame]] = deque(maxlen=FRAMES_KEPT)
         self._filling = FrameSpan(0, 0, 0)
 

@@ -65,7 +65,13 @@ def as_toml(document: dict[str, Any]) -> str:
     top, tables = [], []
     for key, value in document.items():
         if isinstance(value, dict):
-            tables += [f"[{key}]", *(f"{k} = {json.dumps(v)}" for k, v in value.items())]
+            tables += [f"[{key}]", *(f"{k} = {_value(v)}" for k, v in value.items())]
         else:
             top.append(f"{key} = {json.dumps(value)}")
     return "\n".join(top + tables) + "\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):  # a table within a table
+        return f"{{{', '.join(f'{k} = {json.dumps(v)}' for k, v in value.items())}}}"
+    return json.dumps(value)

@@ -99,8 +99,8 @@ def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:
 TITLE = """\
 ## Acceptance by NEMA
 
-The parts of `tomoshibi acceptance` from emulated runs of the shipped presets
-([acceptance.md](acceptance.md)).
+The parts of `tomoshibi acceptance` from emulated runs of the shipped presets and of
+[a small-animal ring](examples/mouse_ring.toml): [acceptance.md](acceptance.md).
 
 """
 

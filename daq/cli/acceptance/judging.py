@@ -122,8 +122,10 @@ def _how(scanner: Scanner, threads: int) -> Imaging:
     from daq.cli.progress import EtaLine
     from recon.acceptance.imaging_parts import Imaging
 
-    voxel_mm = min(scanner.image.voxel_mm) / 2
-    return Imaging(voxel_mm, threads, EtaLine("reconstructing"))
+    preset_mm = min(scanner.image.voxel_mm)
+    smallest_rod_mm = 1.0
+    return Imaging(preset_mm / 2, min(preset_mm, smallest_rod_mm), threads,
+                   EtaLine("reconstructing"))  # fmt: skip
 
 
 def _quality(mouse: bool, runs: Measured, limits: Limits, how: Imaging) -> Part:

@@ -27,7 +27,7 @@ CLEARANCE_MM = 12.0
 
 SENSITIVITY_MBQ, SENSITIVITY_S = 2.0, 60.0
 RATES_MBQ = (0.5, 2.0, 6.0, 20.0, 60.0, 120.0, 200.0, 290.0, 420.0)
-MOUSE_MBQ = (0.5, 2.0, 10.0, 40.0, 100.0, 200.0)
+MOUSE_MBQ = (0.5, 2.0, 10.0, 40.0, 100.0, 200.0, 400.0)
 LEAST_S = 0.05
 """Shortest run: ten frames of every module."""
 
@@ -141,11 +141,12 @@ def _rates(
 
 
 def _points(standard: str, scanner: Scanner, off_centre_mm: float) -> list[PlannedRun]:
+    more, nuclide = (f",cube_mm={CUBE_MM:g}", "Na-22") if standard == "nu4" else ("", "F-18")
     image = scanner.image
     field = min(image.shape[k] * image.voxel_mm[k] / 2 for k in (0, 1))
     return [
         PlannedRun(("resolution",), f"{standard}-point-{y:g}mm-{z:.0f}mm",
-                   f"nema-point:y_mm={y:g},z_mm={z:.4g}", "F-18", POINT_MBQ, POINT_S)
+                   f"nema-point:y_mm={y:g},z_mm={z:.4g}{more}", nuclide, POINT_MBQ, POINT_S)
         for z in (0.0, off_centre_mm)
         for y in POINTS_MM[standard]
         if y < min(scanner.bore_mm, field) - 5.0

@@ -24,6 +24,7 @@ LIMITS = """
 [acceptance.nu2]
 least_sensitivity_cps_per_kBq = 10.0
 most_scatter_fraction = 0.1
+most_tof_fwhm_ps = 1000.0
 """
 
 
@@ -31,7 +32,7 @@ most_scatter_fraction = 0.1
 def preset(tmp_path_factory) -> str:
     """A scanner with limits; that of the scatter fraction is out of its reach."""
     path = tmp_path_factory.mktemp("preset") / "judged.toml"
-    text = (PRESET_FOLDER / "tof_brain.toml").read_text(encoding="utf-8")
+    text, _, _ = (PRESET_FOLDER / "tof_brain.toml").read_text("utf-8").partition("[acceptance")
     path.write_text(text + LIMITS, encoding="utf-8")
     return str(path)
 
@@ -117,6 +118,13 @@ def test_time_resolution_is_that_of_the_preset(runs, preset, capsys):
     found = judged(capsys, "--runs", str(runs), "--tof", "low")
     width = figure(found["parts"]["tof"], "time resolution")
     assert width["value"] == pytest.approx(260, abs=3 * width["sigma"])
+
+
+def test_only_the_time_resolution_at_the_lowest_activity_has_a_limit(runs, preset, capsys):
+    found = judged(capsys, "--runs", str(runs), "--tof", "low", "high-5")
+    widths = found["parts"]["tof"]["figures"]
+    assert [one["limit"] for one in widths] == [1000.0, None]
+    assert [one["verdict"] for one in widths] == ["pass", "information"]
 
 
 def test_runs_of_two_scanners_are_not_judged_together(runs, preset, tmp_path, capsys):

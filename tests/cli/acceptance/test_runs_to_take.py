@@ -37,6 +37,21 @@ def test_points_that_the_scanner_does_not_hold_are_left_out():
     assert points == {10.0, 100.0}
 
 
+def test_points_of_nu_4_are_sodium_in_an_acrylic_cube():
+    """NU 4-2008, 3.2 and 5.2: of 22Na, in the middle of a cube of 10 mm. NU 2's are of 18F."""
+    for standard, nuclide, cube_mm in (("nu4", "Na-22", 10.0), ("nu2", "F-18", None)):
+        points = [one for one in runs_to_take(standard, CAREMIBRAIN) if "point" in one.phantom]
+        assert {one.nuclide for one in points} == {nuclide}
+        assert {split_name(one.phantom)[1].get("cube_mm") for one in points} == {cube_mm}
+
+
+def test_activities_of_the_mouse_go_beyond_the_peak():
+    """The emulated NECR of both rings that we judged by NU 4 peaks below 200 MBq."""
+    rates = [one.activity_MBq for one in runs_to_take("nu4", CAREMIBRAIN)
+             if one.parts == ("count-rates",)]  # fmt: skip
+    assert max(rates) >= 2 * 200
+
+
 def test_share_shortens_the_runs_down_to_ten_frames():
     whole, part = (runs_to_take("nu2", CAREMIBRAIN, share=s) for s in (1.0, 0.01))
     assert part[0].duration_s == pytest.approx(whole[0].duration_s / 100)

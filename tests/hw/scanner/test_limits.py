@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hw.scanner.description import ScannerError
-from hw.scanner.preset_file import PRESET_FOLDER, parse_scanner, scanner_names
+from hw.scanner.limits import Nu2Limits
+from hw.scanner.preset_file import PRESET_FOLDER, load_scanner, parse_scanner, scanner_names
 from hw.scanner.serial import standard_serial
 
 TEXT = (PRESET_FOLDER / "bench2.toml").read_text(encoding="utf-8").replace("bench2", "mine")
@@ -47,7 +48,27 @@ def test_limits_do_not_change_the_serial_number():
     assert standard_serial(limited) == "bench2-0001"
 
 
-def test_shipped_presets_state_no_limits():
-    from hw.scanner.preset_file import load_scanner
+def test_shipped_rings_state_the_limits_of_nu_2():
+    """Two heads and cameras are no scanner that NEMA NU 2 is for."""
+    limited = {name for name in scanner_names() if load_scanner(name).acceptance}
+    assert limited == {"caremibrain", "tof_brain"}
 
-    assert [name for name in scanner_names() if load_scanner(name).acceptance] == []
+
+@pytest.mark.parametrize("name", ["caremibrain", "tof_brain"])
+def test_only_a_scanner_with_time_of_flight_has_a_limit_of_it(name):
+    scanner = load_scanner(name)
+    assert (limits_of(name).most_tof_fwhm_ps is not None) == scanner.acquisition.tof
+
+
+def test_a_lost_module_of_caremibrain_is_beyond_its_limit():
+    """Published: 13.82 cps/kBq. A pair needs two of the 48 modules."""
+    least = limits_of("caremibrain").least_sensitivity_cps_per_kBq
+    assert least is not None
+    assert 13.82 * (1 - 2 / 48) < least < 13.82
+
+
+def limits_of(name: str) -> Nu2Limits:
+    limits = load_scanner(name).acceptance
+    assert limits is not None
+    assert limits.nu2 is not None
+    return limits.nu2

@@ -43,6 +43,21 @@ def test_peak_of_a_curve_with_a_known_one_is_found():
     assert 0 < sigma < 0.03 * height
 
 
+@pytest.mark.parametrize("peak_MBq", [100.0, 150.0, 190.0])
+@pytest.mark.parametrize(
+    "activities",
+    [(0.5, 2, 6, 20, 60, 120, 200, 290, 420), (0.5, 2, 10, 40, 100, 200, 400)],
+)
+def test_low_activities_do_not_bend_the_peak(activities, peak_MBq):
+    """A·exp(−A/peak), measured from 0.5 MBq on: a cubic through three decades is up to a tenth too
+    low at the peak."""
+    points = [NecrPoint(a, 0, 0, 0, n := a * np.exp(-a / peak_MBq), 0.01 * n) for a in activities]
+    fitted = NecrCurve(points)
+    height, _ = fitted.at(fitted.peak_MBq())
+    assert height == pytest.approx(peak_MBq / np.e, rel=0.02)
+    assert fitted.peak_MBq() == pytest.approx(peak_MBq, rel=0.06)
+
+
 def test_rates_are_those_put_in():
     lines = [line(a, trues=4e4 * a, scatter=2e4 * a, randoms=300 * a**2, seconds=2.0)
              for a in (1.0, 50.0)]  # fmt: skip

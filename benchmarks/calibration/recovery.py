@@ -1,13 +1,13 @@
 r"""How well each calibration recovers the emulator's truth: the figures of docs/calibration.md.
 
-    python benchmarks/calibration_recovery.py --scanner bench2 --coincidences 100000 --point
-    python benchmarks/calibration_recovery.py --scanner bench2 --coincidences 1000000
-    python benchmarks/calibration_recovery.py --scanner tof_brain --coincidences 2000000 \
+    python benchmarks/calibration/recovery.py --scanner bench2 --coincidences 100000 --point
+    python benchmarks/calibration/recovery.py --scanner bench2 --coincidences 1000000
+    python benchmarks/calibration/recovery.py --scanner tof_brain --coincidences 2000000 \
         --activity-MBq 20 --radius-mm 20 --length-mm 120              (200000 with --one-line)
-    python benchmarks/calibration_recovery.py --scanner caremibrain --coincidences 1000000 \
+    python benchmarks/calibration/recovery.py --scanner caremibrain --coincidences 1000000 \
         --activity-MBq 20 --radius-mm 20 --length-mm 120 --one-line
-    python benchmarks/calibration_recovery.py --scanner bench2 --lutetium 100
-    python benchmarks/calibration_recovery.py --scanner tof_brain --lutetium 40
+    python benchmarks/calibration/recovery.py --scanner bench2 --lutetium 100
+    python benchmarks/calibration/recovery.py --scanner tof_brain --lutetium 40
 
 Emulates a cylinder of water with F-18 until this many coincidences are reached (as long with
 Tc-99m, for the non-linearity; and a line source in air, for the walk), then calibrates as

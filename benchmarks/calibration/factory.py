@@ -1,7 +1,7 @@
 r"""How true the factory calibration of a preset is: the figures of docs/calibration.md.
 
-    python benchmarks/factory_calibration.py --scanner tof_brain
-    python benchmarks/factory_calibration.py --scanner caremibrain --seconds 12
+    python benchmarks/calibration/factory.py --scanner tof_brain
+    python benchmarks/calibration/factory.py --scanner caremibrain --seconds 12
 
 Other sources, seeds and activities than the calibration's own, through the whole live chain
 (`tomoshibi demo`): a point in air, once with the factory calibration and once without (photopeak,
