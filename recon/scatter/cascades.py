@@ -49,7 +49,13 @@ from recon.scatter.rate import ScatterRate
 from recon.scatter.samples import detector_samples, sample_places
 from recon.scatter.simulation import OFFSET_BIN_MM, ScatterStopped, ScatterTable, in_tof_bins
 from recon.scatter.third_kernels import follow_thirds
-from recon.scatter.third_photon import DIRECTIONS, spoilt, with_annihilation
+from recon.scatter.third_photon import (
+    DIRECTIONS,
+    LEAST_KEV,
+    lost_share,
+    spoilt,
+    with_annihilation,
+)
 
 MOST_COLLISIONS = 3
 CHAINS = 50_000
@@ -175,15 +181,17 @@ class PromptGammas:
             return np.ones_like(whole)
         each = np.array([pair.per_positron for pair in pairs])
         energies = np.array([pair.other_keV for pair in pairs])
-        above = np.interp(energies, NODES_KEV, efficiency_above(self.system, self.response.window))
-        lost = zip(energies.tolist(), above.tolist(), strict=True)
-        costs = np.array([spoilt(self.response, *of) for of in lost])
+        table, lowest_keV, per_keV = by_energy(self.system, self.response, LEAST_KEV)
+        every_keV = lowest_keV + np.arange(len(table)) / per_keV
+        table[:, 0] = lost_share(self.response, every_keV, table[:, 0])
+        lost = np.interp(energies, every_keV, table[:, 0])
+        costs = np.array([spoilt(self.response, float(one)) for one in lost])
         stage, share = self._stage(activity, 1), np.cumsum(each) / each.sum()
 
         def follow(chains: int, drawn: int, out: F8) -> None:
             follow_thirds(
-                *stage, share, energies, costs, DIRECTIONS, max(chains // _FEWER, 1),
-                MOST_COLLISIONS, drawn, out,
+                *stage, table, lowest_keV, per_keV, share, energies, costs, DIRECTIONS,
+                max(chains // _FEWER, 1), MOST_COLLISIONS, drawn, out,
             )  # fmt: skip
 
         module = self.system.scanner.module
@@ -251,19 +259,19 @@ def may_have_prompt_gamma(nuclide: Nuclide, window: EnergyWindow) -> bool:
     return sum(pair.per_positron for pair in pairs) >= LEAST_PER_POSITRON
 
 
-def efficiency_above(system: ReconSystem, window: EnergyWindow) -> F8:
-    """Return η(E)/η(511 keV) at ``NODES_KEV``."""
-    return relative_efficiency(
-        system.scanner, system.geometry, lld_keV=window.lld_keV, uld_keV=window.uld_keV
-    )
+def by_energy(
+    system: ReconSystem, response: BlockResponse, least_keV: float = 0.0
+) -> tuple[F8, float, float]:
+    """Return the kernel's table over energy, its first energy, and its rows per keV.
 
-
-def by_energy(system: ReconSystem, response: BlockResponse) -> tuple[F8, float, float]:
-    """Return the kernel's table over energy, its first energy, and its rows per keV."""
-    least = least_counted_keV(response)
+    least_keV : its first energy; by default the least of which photons are counted
+    """
+    least = least_keV or least_counted_keV(response)
     energy = np.linspace(least, MOST_KEV, _ROWS)
     window = response.window
-    above = efficiency_above(system, window)
+    above = relative_efficiency(
+        system.scanner, system.geometry, lld_keV=window.lld_keV, uld_keV=window.uld_keV
+    )
     below = response.recorded_share(energy)
     columns = (
         np.where(energy > ELECTRON_REST_KEV, np.interp(energy, NODES_KEV, above), below),

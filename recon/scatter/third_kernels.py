@@ -77,7 +77,7 @@ def _serve_met(
 
 @bare_kernel
 def _add_lost(
-    gamma: Array, any_deposit: Array, counted: Array, for_any: float, for_counted: float,
+    spoils: Array, any_deposit: Array, counted: Array, for_any: float, for_counted: float,
     weight: float, out: Array,
 ) -> None:  # fmt: skip
     """Add what is lost where the γ meets one annihilation photon, the other being counted."""
@@ -87,7 +87,7 @@ def _add_lost(
         for m in range(modules):
             here = for_any * (any_deposit[photon, 0, m] + any_deposit[photon, 1, m])
             here += for_counted * (counted[photon, 0, m] + counted[photon, 1, m])
-            here *= weight * (gamma[0, 0, m] + gamma[0, 1, m])
+            here *= weight * (spoils[0, 0, m] + spoils[0, 1, m])
             if here > 0.0:
                 for n in range(modules):
                     out[m, n] += here * (counted[other, 0, n] + counted[other, 1, n])
@@ -97,8 +97,8 @@ def _add_lost(
 def follow_thirds(
     cumulative: Array, mu: Array, origin: Array, voxel_mm: float, modules: Array, axes: Array,
     along_u: Array, along_v: Array, size: Array, table: Array, least_keV: float, per_keV: float,
-    gamma_share: Array, gamma_keV: Array, spoilt: Array, directions: int, chains: int, most: int,
-    seed: int, out: Array,
+    lost_table: Array, lowest_keV: float, rows_per_keV: float, gamma_share: Array,
+    gamma_keV: Array, spoilt: Array, directions: int, chains: int, most: int, seed: int, out: Array,
 ) -> None:  # fmt: skip
     """Add to ``out`` what γ cost that meet one of two annihilation photons in a block.
 
@@ -108,9 +108,10 @@ def follow_thirds(
     Parameters
     ----------
     cumulative ... per_keV : see :func:`recon.scatter.cascade_kernels.follow_cascades`
+    lost_table, lowest_keV, rows_per_keV : the same from lower energies on, its first column
+        :func:`recon.scatter.third_photon.lost_share`
     gamma_share : (lines,) f8, cumulative shares of the γ, the last one 1; gamma_keV : (lines,) f8
-    spoilt : (lines, 2) f8, counts lost for each γ that would be counted and each annihilation
-        photon that interacts in the same block, and for each that would be counted as well
+    spoilt : (lines, 2) f8, :func:`recon.scatter.third_photon.spoilt` for each
     directions : annihilations of each chain
     out : (m, m) f8, added to: per chain and mm⁶ of faces, in the module where γ and annihilation
         photon meet, and the module that counts the other annihilation photon
@@ -121,20 +122,21 @@ def follow_thirds(
     matter = Matter(mu, np.array(mu.shape, dtype=np.float64), origin, voxel_mm)
     every = Modules(modules, axes, size[0], size[1], size[2], along_u, along_v)
     bare = Modules(modules, axes, size[0], size[1], size[2], along_u[:0], along_v[:0])
-    energies, all_count = Energies(table, least_keV, per_keV), table.copy()
+    energies, all_count = Energies(table, least_keV, per_keV), lost_table.copy()
     all_count[:, 0] = 1.0
-    interacts = Energies(all_count, least_keV, per_keV)
-    gamma, far_mm = np.zeros((1, 2, len(modules))), np.zeros((1, len(modules)))
+    interacts = Energies(all_count, lowest_keV, rows_per_keV)
+    loses = Energies(lost_table, lowest_keV, rows_per_keV)
+    spoils, far_mm = np.zeros((1, 2, len(modules))), np.zeros((1, len(modules)))
     any_deposit, counted = np.zeros((2, 2, len(modules))), np.zeros((2, 2, len(modules)))
     for chain in range(chains):
         voxel = np.searchsorted(cumulative, (chain + uniform(state)) / chains)
         x, y, z = drawn_decay(min(voxel, len(cumulative) - 1), mu, state)
         line = min(np.searchsorted(gamma_share, uniform(state)), len(gamma_share) - 1)
-        gamma[:] = 0.0
+        spoils[:] = 0.0
         spot = drawn_spot(every, energies, state)
-        serve_unscattered(x, y, z, gamma_keV[line], 0, spot, every, matter, energies, gamma, far_mm)
+        serve_unscattered(x, y, z, gamma_keV[line], 0, spot, every, matter, loses, spoils, far_mm)
         ray = drawn_ray(x, y, z, state)
-        follow_photon(ray, gamma_keV[line], 0, most, spot, every, matter, energies, state, gamma)
+        follow_photon(ray, gamma_keV[line], 0, most, spot, every, matter, loses, state, spoils)
         for _ in range(directions):
             any_deposit[:] = 0.0
             counted[:] = 0.0
@@ -152,6 +154,6 @@ def follow_thirds(
                 )
                 ray = Ray(x, y, z, -ray.dx, -ray.dy, -ray.dz)
             _add_lost(
-                gamma, any_deposit, counted, spoilt[line, 0], spoilt[line, 1],
+                spoils, any_deposit, counted, spoilt[line, 0], spoilt[line, 1],
                 0.5 / (chains * directions), out,
             )  # fmt: skip

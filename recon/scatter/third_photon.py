@@ -8,9 +8,9 @@ lost there. Of each meeting the pair of modules loses
 
     P(γ in window) + P(annihilation photon in window) − P(their sum in window)
 
-counts. The annihilation photons start back to back and may scatter, as may the γ. For the last term
-all have their energy at the decay, and what a γ deposits has, over its energy, the distribution
-that photons of 511 keV have.
+counts. The annihilation photons start back to back and may scatter, as may the γ; with what is left
+of its energy it spoils less. The sum is taken with an annihilation photon of full energy, and what
+a γ above 511 keV deposits has, over its energy, the distribution that photons of 511 keV have.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from scipy.special import ndtr
 from hw.arrays import F8
 from hw.physics.cascades import PhotonPair
 from hw.physics.constants import ELECTRON_REST_KEV
-from recon.scatter.detector import BlockResponse, deposit_places_keV
+from recon.scatter.detector import ENERGIES_KEV, BlockResponse, deposit_places_keV
 
 DIRECTIONS = 4
 """Annihilations for each γ that is followed."""
 
+LEAST_KEV = 60.0
+"""What photons leave that scattered to less spoils little."""
+
 _SAME_KEV = 0.01
+_NODES = 80
 
 
 def with_annihilation(pairs: Sequence[PhotonPair]) -> list[PhotonPair]:
@@ -36,17 +40,42 @@ def with_annihilation(pairs: Sequence[PhotonPair]) -> list[PhotonPair]:
     return [pair for pair in pairs if abs(pair.one_keV - ELECTRON_REST_KEV) < _SAME_KEV]
 
 
-def spoilt(response: BlockResponse, gamma_keV: float, relative_efficiency: float) -> list[float]:
-    """Return the counts lost in a meeting with a γ that would be counted: for each annihilation
-    photon that interacts, and for each that would be counted as well.
+def lost_share(response: BlockResponse, energy_keV: F8, counted: F8) -> F8:
+    """Return what a γ of each energy costs where it meets an annihilation photon of 511 keV, over
+    what it costs to count none of 511 keV: P(γ) + P(511) - P(sum), over P(511).
 
-    relative_efficiency : of the γ over that of 511 keV (:mod:`hw.physics.gamma_efficiency`)
+    counted : P(γ) over P(511), for each energy
     """
-    share = response.deposits[-1]
-    one_keV, gamma = (deposit_places_keV(np.array([e])) for e in (ELECTRON_REST_KEV, gamma_keV))
-    of_gamma = relative_efficiency * float(share @ _passed(response, one_keV))
-    both = float(share @ _passed(response, one_keV[:, None] + gamma) @ share)
-    return [1.0 - both / of_gamma, 1.0 / of_gamma]
+    node_keV = np.geomspace(energy_keV[0], energy_keV[-1], _NODES)
+    of_511, alone = _deposits(response, ELECTRON_REST_KEV), _window_share(response)
+    both = [
+        float(share @ _passed(response, place[:, None] + of_511[0]) @ of_511[1]) / alone
+        for place, share in (_deposits(response, float(energy)) for energy in node_keV)
+    ]
+    return np.asarray(counted + 1.0 - np.interp(energy_keV, node_keV, both))
+
+
+def spoilt(response: BlockResponse, lost: float) -> list[float]:
+    """Return the counts lost in a meeting with a γ, over those lost with an annihilation photon
+    that does not scatter: for each annihilation photon that interacts, and for each that would be
+    counted as well.
+
+    lost : at the γ's energy at the decay, see :func:`lost_share`
+    """
+    return [(lost - 1.0) / lost, 1.0 / (lost * _window_share(response))]
+
+
+def _window_share(response: BlockResponse) -> float:
+    """Return P(511): the share of the photons of 511 keV that interact which is counted."""
+    place, share = _deposits(response, ELECTRON_REST_KEV)
+    return float(share @ _passed(response, place))
+
+
+def _deposits(response: BlockResponse, energy_keV: float) -> tuple[F8, F8]:
+    """Return places in keV and shares of what photons leave in a block; above 511 keV distributed
+    over the energy as those of 511 keV, below the lowest node as those of the node."""
+    nearest = int(np.abs(ENERGIES_KEV - energy_keV).argmin())
+    return deposit_places_keV(np.array([energy_keV])), response.deposits[nearest]
 
 
 def _passed(response: BlockResponse, deposit_keV: F8) -> F8:

@@ -63,17 +63,18 @@ def meetings(
     each: int,
     source: Cylinder,
     blocks: Blocks,
+    loses: Energy,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return per decay what modules (first, second) count, (m, m), where a γ is counted in the
-    first as well: of annihilation photons that interact in the first and are counted in the second,
-    and of those counted in both.
+    """Return per decay what modules (first, second) count, (m, m), where a γ interacts in the first
+    as well, weighted with ``loses`` by its energy: of annihilation photons that interact in the
+    first and are counted in the second, and of those counted in both.
 
     From each of so many places there are ``each`` annihilations and ``each`` γ, all combined.
     """
     place = np.repeat(source_places(rng, places, source), each, axis=0)
     bare = blocks._replace(counted=np.ones_like)
     way = _isotropic(rng, len(place))
-    gamma = _counted(rng, *_left(rng, place, gamma_keV, source), blocks)
+    gamma = _counted(rng, *_left(rng, place, gamma_keV, source), blocks._replace(counted=loses))
     gamma = gamma.reshape(places, each, -1).mean(axis=1)
     shape = (places, each, len(blocks.faces))
     found = []
