@@ -32,6 +32,7 @@ from recon.projector.operator import Projector
 from recon.scatter import (
     EnergyWindow,
     PromptGammas,
+    ScatterError,
     ScatterRate,
     SingleScatter,
     estimate_scatter,
@@ -49,6 +50,10 @@ CHAINS = 16_000
 
 SAMPLE, LAST_SAMPLE = 500_000, 1_500_000
 """Number of prompts that the quick image and the tails are of; the latter at the end of a run."""
+
+MOST_SIGMA = 0.1
+"""Scatter whose amount is less certain, relative to itself, is left out: in a head it is about as
+much as the trues, so a tenth of it is a tenth of the image."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +149,10 @@ class LiveScatter:
         scatter = self._lines.scatter
         about = {} if scatter is None else scatter.about
         words = f"simulated from the image at {self._at_s:.0f} s"
-        share, scale = about.get("share_of_prompts") or 0.0, about.get("scale") or 1.0
-        if share <= 0:
+        share = about.get("share_of_prompts") or 0.0
+        if scatter is None or share <= 0:
             return words
-        error = 100 * share * about.get("scale_sigma", 0.0) / scale
+        error = 100 * share * relative_sigma(scatter)
         return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts"
 
     def _work(self, sample: Sample, exposure_s: float) -> Callable[[Callable[[], bool]], Found]:
@@ -184,6 +189,7 @@ class LiveScatter:
                 trues_per_s=trues_per_s,
                 stopped=stopped,
             )
+            check_certain(found)
             scatter = found.scaled(1.0 / sample.exposure)
             if gamma is None:
                 return Found(scatter, None)
@@ -201,6 +207,21 @@ class LiveScatter:
             photons = PromptGammas.pairs_of(self._system, self._window, nuclide)
             self._gammas = PromptGammas.of(self._system, mu, self._window, photons, chains=CHAINS)
         return replace(self._gammas, stopped=stopped)
+
+
+def relative_sigma(scatter: ScatterRate) -> float:
+    """Return how uncertain the amount of scatter is, relative to itself."""
+    return float(scatter.about.get("scale_sigma", 0.0) / (scatter.about.get("scale") or 1.0))
+
+
+def check_certain(scatter: ScatterRate) -> None:
+    """Raise :class:`ScatterError` where scatter is not known well enough to be taken off."""
+    sigma = relative_sigma(scatter)
+    if sigma > MOST_SIGMA:
+        raise ScatterError(
+            f"its amount is known within {100 * sigma:.0f} % only, {100 * MOST_SIGMA:.0f} % are "
+            "needed: left out until more prompts have come"
+        )
 
 
 def _quick_image(

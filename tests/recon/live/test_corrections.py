@@ -148,6 +148,7 @@ def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recon.live.scatter_job, "SCATTER_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.scatter_job, "MOST_SIGMA", 10.0)
     played = Played(records, mu_map=mu_map(tmp_path))
     played.image()
     played.run.corrections.wait(120.0)
@@ -163,10 +164,26 @@ def test_scatter_follows_attenuation_and_tells_of_when_it_is(
     played.close()
 
 
+def test_scatter_that_is_not_known_well_enough_is_left_out_and_said(
+    records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recon.live.scatter_job, "SCATTER_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.scatter_job, "MOST_SIGMA", 0.001)
+    played = Played(records, mu_map=mu_map(tmp_path))
+    for _ in range(3):
+        image = played.image()
+        played.run.corrections.wait(120.0)
+    image = played.image()
+    assert image.corrections["attenuation"] and not image.corrections["scatter"]
+    assert "% only" in image.how["scatter"] and "more prompts" in image.how["scatter"]
+    played.close()
+
+
 def test_prompt_gamma_of_the_nuclide_come_with_the_scatter(
     records: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recon.live.scatter_job, "SCATTER_PROMPTS", 1000)
+    monkeypatch.setattr(recon.live.scatter_job, "MOST_SIGMA", 10.0)
     played = Played(records, mu_map=mu_map(tmp_path), nuclide="I-124")
     assert "waits for scatter" in played.image().how["prompt_gamma"]
     for _ in range(3):
