@@ -1,15 +1,25 @@
-"""Images of what GATE simulated: a world in which neither emulator nor reconstruction was made.
+"""Images of what GATE simulated, a world in which neither emulator nor reconstruction was made,
+beside the same scenes emulated.
 
-    python benchmarks/recon_gate.py FOLDER cylinder.npz spheres.npz [--psf 4] [--threads 2]
+    python benchmarks/recon_gate.py FOLDER cylinder.npz spheres.npz ellipse.npz [--plans osem]
 
 The files are GATE 10 singles of `caremibrain` with ideal modules (arrays as `tomoshibi import gate`
-reads them, with `meta`), of a water cylinder of 200 × 150 mm, warm (scene "cylinder") or with six
-hot spheres of 10 to 37 mm, 4 : 1 ("spheres"). Each is imported with the preset's resolution
-(``--blur``), reconstructed with all corrections that a run without a calibration has, and measured.
-Prints one JSON object a file: the background's level over the truth, in absolute terms (nothing is
-calibrated), rings and slabs over the level within 60 mm, each with the standard error of its
-quarters; scatter's share of the prompts and the truth; the spheres' recovery (measured contrast
-over the true one) within their true outlines.
+reads them, with `meta`): a water cylinder of 200 x 150 mm, warm (scene "cylinder") or with six hot
+spheres of 10 to 37 mm, 4 : 1 ("spheres"), and an ellipse of 150 x 190 x 150 mm with hot spheres of
+28 and 16 mm and spheres of 28 mm of cold water and of air ("ellipse"). Each is imported with the
+preset's resolution (``--blur``) and reconstructed with all corrections that a run without a
+calibration has. The emulated runs in FOLDER, made where missing, last FRAMES times as long at the
+same activity, with the factory calibration; they are read in as many frames of the file's length.
+
+| measure | what |
+|---|---|
+| level | mean of the background within 60 mm over what was simulated; of GATE in absolute terms |
+| rings, slabs | over the level: rings of 20 mm; slabs of 16 mm within 80 mm, lowest and highest |
+| hot | contrast within the sphere's true outline over the true one |
+| cold, air | mean over the background's, within the outline less 4 mm |
+
+Brackets hold standard errors: what the emulated frames scatter by, which is that of one file of
+GATE, and that of their mean.
 """
 
 from __future__ import annotations
@@ -17,117 +27,216 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
-from recon_runs import tomoshibi
+import numpy.typing as npt
+from recon_runs import demo, text_file, tomoshibi
 
-RADIUS_MM, HALF_MM, MU_PER_MM = 100.0, 75.0, 0.0096
-DIAMETERS_MM = (10, 13, 17, 22, 28, 37)
-CENTRES_RADIUS_MM, CONTRAST = 57.2, 4.0
+from hw.physics.nuclides import load_nuclide
+from recon import reconstruct
+from recon.offline.run_image import RunImage
+
+Floats = npt.NDArray[np.float64]
+FRAMES = 5
+LENGTH_MM, MU_PER_MM, CONTRAST = 150.0, 0.0096, 4.0
 VOXELS, VOXEL_MM = (110, 110, 78), 2.0
 RINGS_MM = (0, 20, 40, 60, 80, 92)
-FREE_MM = 8.0
-"""Background is measured so far from spheres and edges: blur reaches no further."""
+FREE_MM, CORE_MM = 8.0, 4.0
+"""Background is measured so far from spheres and edges: blur reaches no further; cold spheres so
+far within their outline."""
+
+PLANS: dict[str, dict[str, Any]] = {
+    "counts": {},
+    "osem": {"algorithm": "osem", "iterations": 4, "subsets": 8, "psf_fwhm_mm": 4.0},
+}
 
 
-def axes_mm() -> list[np.ndarray]:
+class Insert(NamedTuple):
+    """A sphere: its name, place, diameter, concentration over the background's, and whether of
+    air."""
+
+    name: str
+    x_mm: float
+    y_mm: float
+    diameter_mm: float
+    contrast: float
+    air: bool = False
+
+    def near(self, points: Floats, more_mm: float) -> npt.NDArray[np.bool_]:
+        """Return which points lie in the sphere or so far around it."""
+        away = points - (self.x_mm, self.y_mm, 0.0)
+        return np.asarray((away**2).sum(axis=-1) < (self.diameter_mm / 2 + more_mm) ** 2)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A warm elliptic cylinder of water along z with spheres in its middle."""
+
+    radii_mm: tuple[float, float]
+    inserts: tuple[Insert, ...] = ()
+
+    def inside(self, points: Floats, less_mm: float) -> npt.NDArray[np.bool_]:
+        """Return which points lie in the cylinder and so far from its surface."""
+        x, y = (points[..., k] / (self.radii_mm[k] - less_mm) for k in range(2))
+        return np.asarray((x**2 + y**2 < 1) & (abs(points[..., 2]) < LENGTH_MM / 2 - less_mm))
+
+    def free(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Return which points belong to the background."""
+        found = self.inside(points, FREE_MM)
+        for insert in self.inserts:
+            found &= ~insert.near(points, FREE_MM)
+        return found
+
+    @property
+    def weighted_mL(self) -> float:
+        """The background's volume that would hold all activity."""
+        whole = math.pi * self.radii_mm[0] * self.radii_mm[1] * LENGTH_MM
+        more = sum((one.contrast - 1.0) * math.pi * one.diameter_mm**3 / 6 for one in self.inserts)
+        return (whole + more) / 1000
+
+    def toml(self) -> str:
+        """Return the phantom for the emulator."""
+        body = f'kind = "cylinder"\nradii_mm = {list(self.radii_mm)}\nlength_mm = {LENGTH_MM}\n'
+        shapes = [body + 'material = "water"\nactivity = 1.0']
+        for one in self.inserts:
+            material = '\nmaterial = "air"' if one.air else ""
+            shapes.append(
+                f'kind = "sphere"\ncentre_mm = [{one.x_mm:.3f}, {one.y_mm:.3f}, 0.0]\n'
+                f"radius_mm = {one.diameter_mm / 2}\nactivity = {one.contrast}{material}"
+            )
+        grid = 'name = "scene"\n[grid]\nvoxel_mm = 2.0\nextent_mm = [208, 208, 156]\n'
+        return grid + "".join(f"[[shape]]\n{shape}\n" for shape in shapes)
+
+
+def six_spheres() -> Iterator[Insert]:
+    """Yield the IEC spheres, 4 : 1."""
+    for number, diameter in enumerate((10, 13, 17, 22, 28, 37)):
+        angle = number * math.pi / 3
+        place = 57.2 * math.cos(angle), 57.2 * math.sin(angle)
+        yield Insert(f"hot {diameter}", *place, diameter, CONTRAST)
+
+
+SCENES = {
+    "cylinder": Scene((100.0, 100.0)),
+    "spheres": Scene((100.0, 100.0), tuple(six_spheres())),
+    "ellipse": Scene(
+        (75.0, 95.0),
+        (
+            Insert("hot 28", 35.0, 40.0, 28.0, CONTRAST),
+            Insert("hot 16", -35.0, 40.0, 16.0, CONTRAST),
+            Insert("cold 28", 35.0, -40.0, 28.0, 0.0),
+            Insert("air 28", -35.0, -40.0, 28.0, 0.0, air=True),
+        ),
+    ),
+}
+
+
+def points_of(grid: Any) -> Floats:
+    """Return the voxels' middles, (x, y, z, 3) mm."""
+    return np.stack(np.broadcast_arrays(*grid.axes_mm()), axis=-1).astype(np.float64)
+
+
+def mu_map(folder: Path, name: str) -> Path:
+    """Return the file of a scene's µ map, written if missing."""
+    path = folder / f"{name}_mu.npz"
     along = [(np.arange(n) - (n - 1) / 2) * VOXEL_MM for n in VOXELS]
-    return np.meshgrid(*along, indexing="ij")
-
-
-def mu_map(path: Path) -> Path:
-    x, y, z = axes_mm()
-    water = (np.hypot(x, y) <= RADIUS_MM) & (abs(z) <= HALF_MM)
+    points = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1)
+    scene = SCENES[name]
+    water = scene.inside(points, 0.0)
+    for insert in scene.inserts:
+        water &= ~insert.near(points, 0.0) if insert.air else True
     mu = np.where(water, MU_PER_MM, 0).astype(np.float32)
     np.savez(path, mu_per_mm=mu, voxel_mm=np.full(3, VOXEL_MM))
     return path
 
 
-def sphere_centres_mm() -> list[tuple[float, float]]:
-    turns = [number * math.pi / 3 for number in range(len(DIAMETERS_MM))]
-    return [(CENTRES_RADIUS_MM * math.cos(a), CENTRES_RADIUS_MM * math.sin(a)) for a in turns]
-
-
-def background_per_mL(meta: dict[str, Any]) -> float:
-    """Return the emissions per second and mL that were simulated in the background."""
-    volume_mL = math.pi * RADIUS_MM**2 * 2 * HALF_MM / 1000
-    if meta["scene"] == "spheres":
-        hot_mL = sum(math.pi * d**3 / 6000 for d in DIAMETERS_MM)
-        volume_mL += (CONTRAST - 1.0) * hot_mL
-    return float(meta["decays"]) / float(meta["duration_s"]) / volume_mL
-
-
-def free_mask(*, spheres: bool) -> np.ndarray:
-    x, y, z = axes_mm()
-    free = (np.hypot(x, y) < RADIUS_MM - FREE_MM) & (abs(z) < HALF_MM - FREE_MM)
-    for (cx, cy), diameter in zip(sphere_centres_mm(), DIAMETERS_MM, strict=True):
-        near = (x - cx) ** 2 + (y - cy) ** 2 + z**2 < (diameter / 2 + FREE_MM) ** 2
-        free &= ~near if spheres else True
-    return free
-
-
-def with_error(image: np.ndarray, mask: np.ndarray, unit: float) -> list[float]:
-    """Return a region's mean over ``unit`` and its standard error, from its four quadrants."""
-    x, y, _ = axes_mm()
-    parts = [image[mask & (np.sign(x) == a) & (np.sign(y) == b)] for a in (-1, 1) for b in (-1, 1)]
-    means = [part.mean() / unit for part in parts if len(part)]
-    return [
-        round(float(image[mask].mean() / unit), 3),
-        round(float(np.std(means) / math.sqrt(3)), 3),
+def figures(scene: Scene, image: Floats, points: Floats, true: float) -> dict[str, float]:
+    """Return all measures of one image."""
+    free, radius = scene.free(points), np.hypot(points[..., 0], points[..., 1])
+    level = float(image[free & (radius < 60)].mean())
+    found = {"level": level / true}
+    for a, b in pairwise(RINGS_MM):
+        if (ring := free & (radius >= a) & (radius < b)).any():
+            found[f"ring to {b}"] = float(image[ring].mean()) / level
+    slabs = [
+        float(image[free & (radius < 80) & (abs(points[..., 2] - middle) < 8)].mean()) / level
+        for middle in range(-56, 57, 16)
     ]
-
-
-def measured(image: np.ndarray, meta: dict[str, Any]) -> dict[str, Any]:
-    x, y, z = axes_mm()
-    radius, hot = np.hypot(x, y), meta["scene"] == "spheres"
-    free = free_mask(spheres=hot)
-    level = image[free & (radius < 60)].mean()
-    rings = [free & (radius >= a) & (radius < b) for a, b in pairwise(RINGS_MM)]
-    slabs = [free & (radius < 80) & (abs(z - middle) < 8) for middle in range(-56, 57, 16)]
-    found: dict[str, Any] = {
-        "background_over_truth": with_error(image, free & (radius < 60), background_per_mL(meta)),
-        "rings": [with_error(image, ring, level) for ring in rings],
-        "slabs": [with_error(image, slab, level) for slab in slabs],
-    }
-    if hot:
-        found["recovery_by_diameter_mm"] = {
-            diameter: round(float((image[inside].mean() / level - 1) / (CONTRAST - 1)), 3)
-            for (cx, cy), diameter in zip(sphere_centres_mm(), DIAMETERS_MM, strict=True)
-            if (inside := (x - cx) ** 2 + (y - cy) ** 2 + z**2 < (diameter / 2) ** 2).any()
-        }
+    found |= {"lowest slab": min(slabs), "highest slab": max(slabs)}
+    for one in scene.inserts:
+        if one.contrast:
+            mean = float(image[one.near(points, 0.0)].mean()) / level
+            found[one.name] = (mean - 1) / (one.contrast - 1)
+        else:
+            found[one.name] = float(image[one.near(points, -CORE_MM)].mean()) / level
     return found
 
 
+def of_gate(folder: Path, file: Path, plan: dict[str, Any]) -> tuple[dict[str, float], RunImage]:
+    """Return the measures of a file of GATE, and its image."""
+    with np.load(file, allow_pickle=False) as singles:
+        meta = json.loads(str(singles["meta"]))
+    run, scene = folder / file.stem, SCENES[meta["scene"]]
+    if not (run / "summary.json").exists():
+        tomoshibi("import", "gate", str(file), "--blur", "--name", file.stem,
+                  "--runs", str(folder))  # fmt: skip
+    made = reconstruct(run, mu_map=mu_map(folder, meta["scene"]), noise_parts=0, **plan)
+    true = meta["decays"] / meta["duration_s"] / scene.weighted_mL
+    return figures(scene, made.image.astype(np.float64), points_of(made.grid), true), made
+
+
+def emulated(
+    folder: Path, file: Path, plan: dict[str, Any]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the measures of the same scene emulated: mean of the frames, and their deviation."""
+    with np.load(file, allow_pickle=False) as singles:
+        meta = json.loads(str(singles["meta"]))
+    name, seconds = meta["scene"], float(meta["duration_s"])
+    pairs_MBq = meta["activity_Bq"] / 1e6
+    activity_MBq = pairs_MBq / load_nuclide("F-18").beta_plus_fraction
+    phantom = text_file(folder / f"{name}.toml", SCENES[name].toml())
+    run = demo(folder, f"{name}_emulated", "--phantom", phantom, "--activity-MBq",
+               f"{activity_MBq:.4f}", "--duration", f"{FRAMES * seconds:g}")  # fmt: skip
+    spans = tuple((k * seconds, (k + 1) * seconds) for k in range(FRAMES))
+    made = reconstruct(run, frames=spans, noise_parts=0, **plan)
+    true = activity_MBq * 1e6 / SCENES[name].weighted_mL
+    each = [
+        figures(SCENES[name], made.image[..., k].astype(np.float64), points_of(made.grid), true)
+        for k in range(FRAMES)
+    ]
+    keys = each[0]
+    return (
+        {key: float(np.mean([one[key] for one in each])) for key in keys},
+        {key: float(np.std([one[key] for one in each], ddof=1)) for key in keys},
+    )
+
+
 def main() -> None:
+    """Print a table for each file and plan."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where the runs are kept")
     parser.add_argument("files", type=Path, nargs="+", help="GATE's singles")
-    parser.add_argument("--psf", default="4", help="resolution model, mm (default: %(default)s)")
-    parser.add_argument("--iterations", default="4")
+    parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=list(PLANS))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    mu = mu_map(options.folder / "mu.npz")
     for file in options.files:
-        with np.load(file, allow_pickle=False) as singles:
-            meta = json.loads(str(singles["meta"]))
-        run = options.folder / file.stem
-        if not (run / "summary.json").exists():
-            tomoshibi("import", "gate", str(file), "--blur", "--name", file.stem,
-                      "--runs", str(options.folder))  # fmt: skip
-        made = run / "images" / f"psf{options.psf}x{options.iterations}.nii.gz"
-        tomoshibi("reconstruct", str(run), "--mu-map", str(mu), "--psf", options.psf,
-                  "--iterations", options.iterations, "--output", str(made))  # fmt: skip
-        about = json.loads(made.with_name(made.name.replace(".nii.gz", ".json")).read_text())
-        found = measured(np.asarray(nib.load(made).dataobj, dtype=np.float64), meta)
-        found["prompts"] = about["prompts"]
-        found["scatter_share"] = about["corrections"]["scatter"]["share_of_prompts"]
-        print(json.dumps({file.stem: found}))
+        for plan in options.plans:
+            gate, made = of_gate(options.folder, file, PLANS[plan])
+            ours, deviation = emulated(options.folder, file, PLANS[plan])
+            about = made.metadata["corrections"]["scatter"]
+            print(f"\n{file.stem}, {plan}: {made.metadata['prompts']} prompts, scatter "
+                  f"{about.get('share_of_prompts')}\n")  # fmt: skip
+            print("| measure | GATE | emulated |\n|---|---|---|")
+            for key, value in gate.items():
+                print(f"| {key} | {value:.3f} ({deviation[key]:.3f}) | {ours[key]:.3f} "
+                      f"({deviation[key] / math.sqrt(FRAMES):.3f}) |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
