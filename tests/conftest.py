@@ -31,18 +31,22 @@ ONE_AT_A_TIME = (
 the others yield the processor to it."""
 
 ANYWHERE = (
-    "tests/chain/test_live_is_offline.py::test_with_prompt_gamma_the_two_agree",
-    "tests/chain/test_tutorials.py::test_a_reader_sees_what_the_tutorial_shows[own_reconstruction]",
+    "tests/cli/acceptance/",
     "tests/cli/launch/test_purposes.py",
     "tests/cli/test_calibrate_factory.py",
+    "tests/cli/test_command_line.py",
+    "tests/cli/test_dicom_command.py",
+    "tests/gui/image/",
+    "tests/gui/modules/",
+    "tests/gui/projections/",
+    "tests/gui/sorting/",
 )
-"""Of these, those that mostly compute and bear waiting: any worker runs them, so that all end at
-about the same time."""
+"""Of these, those that bear waiting: any worker runs them, so that all end at about the same time."""
 
 FIRST = "gw0"
 TOGETHER = "one at a time"
 
-NICENESS = 15
+NICENESS = 10
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,8 +77,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 self.workqueue.move_to_end(TOGETHER, last=node.gateway.id != FIRST)
             super()._assign_work_unit(node)
 
-    files = [place.split("::", 1)[0] for place in (*ONE_AT_A_TIME, *ANYWHERE)]
-    gone = [place for place in files if not (config.rootpath / place).exists()]
+    named = (*ONE_AT_A_TIME, *ANYWHERE)
+    gone = [place for place in named if not (config.rootpath / place).exists()]
     if gone:
         raise pytest.UsageError(f"tests/conftest.py names {gone}: not there")
     config.option.loadscopereorder = False
