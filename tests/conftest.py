@@ -41,7 +41,7 @@ ANYWHERE = (
     "tests/gui/projections/",
     "tests/gui/sorting/",
 )
-"""Of these, those that bear waiting: any worker runs them, so that all end at about the same time."""
+"""Of these, those that bear waiting: any worker runs them, so that all end at about one time."""
 
 FIRST = "gw0"
 TOGETHER = "one at a time"

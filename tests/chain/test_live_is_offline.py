@@ -14,6 +14,8 @@ import pytest
 
 from hw.scanner.preset_file import scanner_to_toml_text
 
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
 DEMO = "demo --headless --live-frames 0 --phantom cylinder --seed 5"
 ACTIVITY = "--nuclide O-15 --activity-MBq 0.4 --duration 28"
 CASCADES = "--fast --nuclide I-124 --activity-MBq 1.2 --duration 14"
