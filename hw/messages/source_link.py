@@ -23,7 +23,7 @@ HELLO_S = 0.2
 
 
 class SourceLink:
-    """One source's connection. ``hello`` and ``beat`` are what it sends next; keep them current."""
+    """One source's connection. ``beat`` is what it sends next; keep it current."""
 
     def __init__(
         self, endpoints: Endpoints, hello: Hello, *, clock: Callable[[], float] = time.monotonic
@@ -38,6 +38,12 @@ class SourceLink:
         self._socket.setsockopt(zmq.LINGER, 500)
         self._socket.setsockopt(zmq.SNDHWM, 100)
         self._socket.connect(endpoints.of("source"))
+
+    def introduce(self, hello: Hello) -> None:
+        """Say another Hello from now on, and at once if it is another."""
+        if hello != self.hello:
+            self.hello = hello
+            self._send(hello)
 
     def poll(self, timeout_s: float = 0.0) -> list[AnyMessage]:
         """Return the orders received (Start, Stop, Shutdown, faults, modules), staying alive."""

@@ -27,6 +27,7 @@ from emulator.engines.prepare import prepare
 from emulator.fault_kinds import FaultPlan
 from emulator.process.service import EmulatorService
 from hw.messages.source import FaultDone
+from rigs.acquisition_process import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
@@ -240,10 +241,7 @@ def test_a_source_that_knows_no_faults_is_told_of(acquisition, source):
 
 
 def wait_for_source(control: ControlClient) -> None:
-    for _ in range(200):
-        if control.call("status")["sources"]:
-            return
-    raise AssertionError("no source attached")
+    wait_until(lambda: bool(control.call("status")["sources"]), "the source's Hello")
 
 
 def command(daq: Any, action: str, *faults: str) -> dict[str, Any]:

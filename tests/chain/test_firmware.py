@@ -174,6 +174,9 @@ def test_an_open_interlock_switches_off_with_words_and_the_other_module_goes_on(
         assert not state.interlock_closed
         with pytest.raises(ClientError, match="still there"):
             system.order("clear_fault", 0)
+        wait_until(
+            lambda: "the interlock is open" in str(system.status()["not_ready"]), "no readiness"
+        )
         system.wait_for_time(0.3)
         summary = system.end_run(folder)
     finally:

@@ -151,8 +151,8 @@ class LinkService:
         self._say(f"{severity}: {words}")
 
     def _tell_states(self) -> None:
-        words = "" if self._run is not None else self._not_ready()
-        self._link.hello = msgspec.structs.replace(self._link.hello, not_ready=words)
+        words = self._not_ready()  # in a run too: the next may be asked for as soon as it ends
+        self._link.introduce(msgspec.structs.replace(self._link.hello, not_ready=words))
         if not words and not self._was_ready:
             self._tell("info", f"all {len(self.modules)} modules are ready")
         self._was_ready = not words
