@@ -70,8 +70,8 @@ class BlockWriter:
             self.abandon()
             raise
 
-    def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> None:
-        """Append one block.
+    def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> BlockPlace:
+        """Append one block; return where it lies.
 
         Raises
         ------
@@ -83,8 +83,10 @@ class BlockWriter:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
         self._write_all(block_header(kind, payload, sequence=self._sequence, items=items), payload)
+        place = BlockPlace(self.bytes_written, self._sequence, kind, items)
         self._sequence += 1
         self.bytes_written += BLOCK_HEADER_BYTES + len(payload)
+        return place
 
     def _write_all(self, header: bytes, payload: bytes | memoryview) -> None:
         parts: list[bytes | memoryview] = [header, payload]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from daq.errors import LogError
-from daq.folder.blocks import LogReader, LogWriter
+from daq.folder.blocks import BlockPlace, LogReader, LogWriter
 from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
 
@@ -24,13 +24,13 @@ class RawLogWriter(LogWriter):
 
     FORMAT = FORMAT
 
-    def append(self, payload: bytes | memoryview, *, frames: int) -> None:
-        """Write frames laid end to end; once it returns, they survive the end of this process.
+    def append(self, payload: bytes | memoryview, *, frames: int) -> BlockPlace:
+        """Write frames laid end to end and return where; once it returns, they survive the end of
+        this process.
 
         Raises StorageError.
         """
-        if frames:
-            self._blocks.append(BlockKind.FRAMES, payload, items=frames)
+        return self._blocks.append(BlockKind.FRAMES, payload, items=frames)
 
 
 class RawLogReader(LogReader):

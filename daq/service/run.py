@@ -33,9 +33,10 @@ from daq.folder.run_folder import (
 )
 from daq.folder.run_identity import draw_uids
 from daq.path.books import Books, HitBooks, sent_by
-from daq.path.frame_check import Frame
+from daq.path.frame_check import CheckedFrames, Frame, joined
 from daq.path.pipeline import Output, Pipeline
 from daq.path.takers import RunTakers
+from daq.service.backlog import Backlog
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -44,10 +45,14 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 
 
 class Run:
-    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books, as does
-    ``put_away`` for a run that never started.
+    """An armed or running run. ``record`` writes frames to the raw log, ``sort_next`` sorts what is
+    recorded; ``finish`` closes logs and books, as does ``put_away`` for a run that never started.
 
     live : how it is imaged now; ``config.live`` at its start
+    backlog : what is recorded and not sorted yet
+    unwritten : accepted frames that the disk did not take; ``record`` tries again
+    newest_ps : the newest frame end recorded: the run's detector time
+    unsorted : why the rest is not sorted, "" while it will be
     """
 
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
@@ -95,8 +100,11 @@ class Run:
             run_tag=self.run_tag,
             calibration=self.calibration.calibration() if self.calibration else None,
             stall_ps=stall_ps,
-            raw_log=self._raw,
         )
+        self.backlog = Backlog(self.folder / rawlog.FILE_NAME)
+        self.unwritten: CheckedFrames | None = None
+        self.newest_ps = 0
+        self.unsorted = ""
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -150,19 +158,62 @@ class Run:
         if reason not in self.conditions:
             self.conditions.append(reason)
 
-    def process(self, frames: Sequence[Frame]) -> Output:
-        """Log and sort a batch of frames; raises StorageError if the disk refuses it."""
-        output = self.pipeline.process(frames)
+    @property
+    def all_ended(self) -> bool:
+        """Whether every module's LAST frame is recorded."""
+        return bool(self.pipeline.links["ended"].all())
+
+    def record(self, frames: Sequence[Frame]) -> None:
+        """Check frames and append them to the raw log, from which they are sorted later.
+
+        Raises
+        ------
+        StorageError
+            if the disk takes nothing now: what it did not take is kept in ``unwritten``, and is
+            written first with the next call.
+        """
+        checked = self.pipeline.check(frames)
+        if self.unwritten is not None:
+            checked = joined(self.unwritten, checked)
+        if not len(checked):
+            return
+        self.unwritten = checked
+        place = self._raw.append(checked.payload, frames=len(checked))
+        self.unwritten = None
+        newest_period = int(checked.headers["frame_id"].max()) + 1
+        self.newest_ps = max(self.newest_ps, newest_period * FRAME_PERIOD_PS)
+        if not self.unsorted:
+            self.backlog.add(checked, place, self.newest_ps)
+
+    def sort_next(self) -> Output:
+        """Sort the oldest batch recorded; raises StorageError if a log cannot be written."""
+        output = self.pipeline.sort(self.backlog.take())
         self.takers.take(output)
         return output
 
-    def finish(self) -> Output:
-        """Process what is still held, close the logs, save the tables; raises StorageError."""
+    def leave_unsorted(self, why: str) -> None:
+        """Sort no more: recording goes on, and the raw log can be sorted later."""
+        self.unsorted = why
+        self.backlog.clear()
+        self.taint(f"incomplete: not all is sorted ({why}); `tomoshibi recover` sorts it")
+
+    def process(self, frames: Sequence[Frame]) -> list[Output]:
+        """Record and sort a batch of frames at once; raises StorageError."""
+        self.record(frames)
+        return [self.sort_next() for _ in range(len(self.backlog))]
+
+    def finish(self) -> Output | None:
+        """Sort what is still held, close the logs, save the tables; raises StorageError.
+
+        Return the last coincidences, None if sorting ended before.
+        """
         self._elapsed_s = self.elapsed_s
         self._finished = True
-        output = self.pipeline.finish()
-        self.takers.take(output)
-        self.takers.finish()
+        output = None
+        if not self.unsorted:
+            output = self.pipeline.finish()
+            self.takers.take(output)
+            self.takers.finish()
         self._close_logs()
         self.takers.save(self.folder)
         return output
@@ -184,7 +235,10 @@ class Run:
         self.takers.close_logs({**end, **self.coincidences()})
 
     def abandon(self) -> None:
-        """Close the logs as they are after an error."""
+        """Close the logs as they are after an error; what was not written is lost, and counted."""
+        if self.unwritten is not None:
+            self.pipeline.checker.disown(self.unwritten)
+            self.unwritten = None
         self._elapsed_s = self.elapsed_s
         self._finished = True
         self._raw.abandon()
@@ -231,7 +285,7 @@ class Run:
             "condition": self.condition(),
             "conditions": self.conditions,
             "elapsed_s": round(self._elapsed_s, 3),
-            "detector_time_s": self.pipeline.newest_ps * 1e-12,
+            "detector_time_s": self.newest_ps * 1e-12,
             "frames": books.frames(),
             "singles": books.singles(),
             **({"hits": hits.summary()} if hits.known else {}),

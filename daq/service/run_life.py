@@ -7,15 +7,19 @@
     first reason until reset
 
 Every way a run can end goes through here and leaves a folder with closed logs, a journal and a
-summary that says how it ended. Nothing here waits: stopping advances turn by turn, in two steps,
-each bounded in time: drain the links, then wait for the final image.
+summary that says how it ended. Nothing here waits: stopping advances turn by turn
+(:mod:`daq.service.closing`).
+
+Recording comes first: frames go to the raw log before anything else is done with them, and whatever
+happens behind that (sorting that cannot follow or fails, a list-mode log that cannot be written)
+does not end it.
 """
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,11 +31,13 @@ from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
+from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
 from daq.service.own_calibration import calibrated
 from daq.service.run import Run
+from daq.service.wall_clock import WallClock
 from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
@@ -56,13 +62,9 @@ _REMEDY: dict[RunState, str] = {
     "error": "read the reason, then reset",
 }
 
-DRAIN_S = 15.0
-SILENCE_S = 1.0
-IMAGER_S = 10.0
-"""For the imager's final report, or a sign of progress."""
+DISK_FULL_S = 60.0
+"""So long a full disk is waited for: meanwhile sources hold their data back."""
 
-IMAGER_MOST_S = 120.0
-HURRIED_DRAIN_S, HURRIED_IMAGER_S = 0.8, 0.5
 MIN_FREE_BYTES = 256 * 2**20
 OnEnd = Callable[[bool, str], None]
 """Called when a run has ended: whether it ended well, and its folder or the reason."""
@@ -104,6 +106,8 @@ class RunLife:
         self._clock = WallClock()
         self._watch = RunWatch()
         self._closing = Closing(0.0, sources=0, imager=False)
+        self._full_since_s: float | None = None
+        self._sorting_lags = False
 
     # --- states -------------------------------------------------------------------------------
 
@@ -208,6 +212,7 @@ class RunLife:
         self.enter("running")
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
+        self._full_since_s, self._sorting_lags = None, False
         self._watch.data_came(time.monotonic())
         folder = str(run.folder.resolve())
         duration_s = run.config.duration_s
@@ -256,20 +261,67 @@ class RunLife:
 
     # --- running ------------------------------------------------------------------------------
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the disk is full: no more frames should be taken in now."""
+        return self._full_since_s is not None
+
     def take(self, frames: Sequence[Frame]) -> None:
-        """Log and sort data frames and pass the coincidences on. Any failure is latched."""
+        """Record data frames; :meth:`sort` does the rest. A full disk is waited for, any other
+        failure is latched.
+        """
         run, arrival_ns = self._open_run(), time.monotonic_ns()
         try:
-            output = run.process(frames)
-        except DaqError as error:
-            self.fail(str(error))
+            run.record(frames)
+        except StorageError as error:
+            self._not_written(error, arrival_ns * 1e-9)
             return
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
-            self.fail(f"internal error in the event path, please report: {error!r}")
+            self.fail(f"internal error in recording, please report: {error!r}")
             return
-        self._watch.data_came(time.monotonic())
-        self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=run.pipeline.newest_ps)
-        self._pass_on(run, output)
+        if self._full_since_s is not None:
+            waited_s = arrival_ns * 1e-9 - self._full_since_s
+            self._full_since_s = None
+            self.journal.add("info", f"the disk has room again: recording waited {waited_s:.1f} s")
+        if frames:
+            self._watch.data_came(arrival_ns * 1e-9)
+            self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=run.newest_ps)
+
+    def _not_written(self, error: StorageError, now: float) -> None:
+        cause = error.__cause__
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if self._full_since_s is None and full:
+            self._full_since_s = now
+            words = f"{error}. Recording waits for {DISK_FULL_S:g} s, the sources hold their data"
+            self.journal.add("alarm", words)
+            self._open_run().taint("the disk was full for a while")
+        elif not full or now - (self._full_since_s or now) > DISK_FULL_S:
+            self.fail(str(error))
+
+    def sort(self, budget_s: float) -> bool:
+        """Sort what is recorded, for about so long; return whether there is more.
+
+        Whatever goes wrong ends the sorting alone: the raw log can be sorted later.
+        """
+        run = self.run
+        if run is None or not run.backlog or self.state not in ("running", "stopping"):
+            return False
+        until = time.monotonic() + budget_s
+        try:
+            while run.backlog:
+                self._pass_on(run, run.sort_next())
+                if time.monotonic() >= until:
+                    break
+        except DaqError as error:
+            self._end_sorting(run, str(error))
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not end the recording)
+            self._end_sorting(run, f"internal error in sorting, please report: {error!r}")
+        return bool(run.backlog)
+
+    def _end_sorting(self, run: Run, why: str) -> None:
+        run.leave_unsorted(why)
+        words = f"sorting ended: {why}. Recording goes on; `tomoshibi recover {run.name}` sorts it"
+        self.journal.add("alarm", words)
 
     def _pass_on(self, run: Run, output: Output) -> None:
         """Send what became final to the imager and to subscribers; never waits."""
@@ -321,13 +373,25 @@ class RunLife:
         """Journal what is new; stop a run that has come to its end."""
         for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
-        if run.pipeline.all_ended:
+        self._tell_sorting_lag(run)
+        if run.all_ended:
             self._begin_closing("all modules have ended")
         elif len(run.reports) >= len(self._sources.present) > 0:
             self._begin_closing("the sources have finished")
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
             self._begin_closing("no data for too long")
+
+    def _tell_sorting_lag(self, run: Run) -> None:
+        """Say once that sorting goes on from the disk, and once that it keeps up again."""
+        if run.backlog.unloaded and not self._sorting_lags:
+            self._sorting_lags = True
+            behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
+            words = f"sorting is {behind_s:.1f} s behind and goes on from the disk"
+            self.journal.add("warning", f"{words}: pictures are late, recording is not affected")
+        elif self._sorting_lags and not run.backlog:
+            self._sorting_lags = False
+            self.journal.add("info", "sorting keeps up again")
 
     # --- running → stopping → closed ----------------------------------------------------------
 
@@ -341,11 +405,11 @@ class RunLife:
         """The process must exit: close what is open, quickly; return whether that is done."""
         if self.state == "running":
             self._begin_closing("the daq was told to leave")
-            self._closing.hurry(HURRIED_DRAIN_S)
+            self._closing.hurry()
         elif self.state == "armed":
             self._discard("the daq was told to leave")
         elif self.state == "stopping":
-            self._closing.hurry(HURRIED_DRAIN_S)
+            self._closing.hurry()
         return self.state in ("idle", "closed", "error")
 
     def _begin_closing(self, why: str) -> None:
@@ -364,6 +428,9 @@ class RunLife:
             if not closing.drained:
                 if closing.drain_is_over(run, now, last_data_s=self._watch.last_data_s):
                     closing.drained_at(now)
+            elif not closing.sorted:
+                if closing.sorting_is_over(run, now):
+                    closing.sorted_at(now)
                     self._finish(run)
             elif closing.imager_is_done(run, now):
                 self._close(run)
@@ -371,7 +438,11 @@ class RunLife:
             self.fail(str(error))
 
     def _finish(self, run: Run) -> None:
-        self._pass_on(run, run.finish())
+        if run.backlog:
+            self._end_sorting(run, "the daq had to leave")
+        last = run.finish()
+        if last is not None:
+            self._pass_on(run, last)
         self._imager.end(run)
         self._events.end()
         run.write_summary()  # of all but the image, which may be waited for long
@@ -438,82 +509,6 @@ class RunLife:
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""
         return None if self.run is None else self.run.summary()
-
-
-class Closing:
-    """Decides when each of the two steps of stopping is over. Times are monotonic seconds.
-
-    drained : whether the first one is
-    """
-
-    def __init__(self, now: float, *, sources: int, imager: bool) -> None:
-        self.drained = False
-        self._sources = sources
-        self._imager = imager
-        self._began = now
-        self._drain_s, self._imager_s, self._silence_s = DRAIN_S, IMAGER_S, SILENCE_S
-        self._imager_most_s = IMAGER_MOST_S
-        self._drained_at = 0.0
-        self._finishing, self._progress_at = 0.0, 0.0
-
-    def hurry(self, drain_s: float) -> None:
-        """Shorten all waits: the process must exit."""
-        self._drain_s = min(self._drain_s, drain_s)
-        self._silence_s = min(self._silence_s, drain_s / 2)
-        self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
-
-    def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
-        """Whether every LAST frame and report has come, or silence or the bound ends the wait."""
-        complete = run.pipeline.all_ended and len(run.reports) >= self._sources
-        silent = now - max(last_data_s, self._began) > self._silence_s
-        expired = now - self._began > self._drain_s
-        if (silent or expired) and not run.pipeline.all_ended:
-            run.taint("incomplete: the modules' last frames never came")
-        return complete or silent or expired
-
-    def drained_at(self, now: float) -> None:
-        """Record that draining is over."""
-        self.drained, self._drained_at, self._progress_at = True, now, now
-
-    def imager_is_done(self, run: Run, now: float) -> bool:
-        """Whether the imager has finished the image, is absent, or has used up its time, which is
-        longer, within a bound, while it reports progress.
-        """
-        if run.imager is not None:
-            if run.imager.final:
-                return True
-            if run.imager.finishing > self._finishing:
-                self._finishing, self._progress_at = run.imager.finishing, now
-        stuck = now - self._progress_at > self._imager_s
-        return stuck or not self._imager or now - self._drained_at > self._imager_most_s
-
-
-_SPAN_NS = 1_000_000_000
-
-
-class WallClock:
-    """Converts detector time to wall time, as well as arrivals allow.
-
-    A data frame cannot arrive before the period that it covers has ended, so ``arrival − frame
-    end`` is never below the true offset of the two clocks; its smallest value over the last second
-    is the estimate. It follows a source whose time runs slow within a second.
-    """
-
-    def __init__(self) -> None:
-        self._minima: deque[tuple[int, int]] = deque()  # (arrival_ns, offset_ns), offsets rising
-
-    def observe(self, *, arrival_ns: int, frame_end_ps: int) -> None:
-        """Record that data up to ``frame_end_ps`` arrived at ``arrival_ns``."""
-        offset = arrival_ns - frame_end_ps // 1000
-        while self._minima and self._minima[-1][1] >= offset:
-            self._minima.pop()
-        self._minima.append((arrival_ns, offset))
-        while self._minima[0][0] < arrival_ns - _SPAN_NS:
-            self._minima.popleft()
-
-    def wall_ns(self, time_ps: int) -> int:
-        """Return the CLOCK_MONOTONIC time at which detector time ``time_ps`` was; 0 if unknown."""
-        return self._minima[0][1] + time_ps // 1000 if self._minima else 0
 
 
 def describe_fault(fault: FaultDone) -> str:

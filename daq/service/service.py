@@ -1,6 +1,6 @@
 """The daq service: one process, one loop, owner of the run.
 
-Every turn (about 10 ms): take all data frames that have come, log and sort them, pass the
+Every turn (about 10 ms): record the data frames that have come, sort for a while, pass the
 coincidences on, serve commands, sources and the imager, and publish telemetry. Nothing in the loop
 waits for another process; every queue is bounded (daq/service/sockets.py).
 """
@@ -36,7 +36,9 @@ TELEMETRY_S = 0.050
 PICTURES_S = 0.25
 BEGIN_REPEAT_S = 1.0
 LOOK_S = 1.0
-MAX_FRAMES_A_TURN = 4096
+MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 8 * 2**20
+SORT_S = 0.020
+"""Sorting has so much of a turn: data and commands are served however much there is to sort."""
 
 
 class DaqService:
@@ -157,22 +159,28 @@ class DaqService:
     # --- data and sources ---------------------------------------------------------------------
 
     def _take_data(self) -> bool:
-        frames = self._receive()
+        """Record what came, then sort; return whether more of either is waiting."""
+        frames: list[bytes] = []
+        full = False
+        if not self.life.blocked:
+            frames, full = self._receive()
         if not self.life.takes_data:
             self.stray_frames += len(frames)
-        elif frames:
+        elif frames or self.life.blocked:
             self.life.take(frames)
-        return len(frames) >= MAX_FRAMES_A_TURN
+        return self.life.sort(SORT_S) or full
 
-    def _receive(self) -> list[bytes]:
+    def _receive(self) -> tuple[list[bytes], bool]:
+        """Return the frames that are there, up to a bound, and whether it was reached."""
         frames: list[bytes] = []
-        receive = self._sockets.data.recv
+        receive, size = self._sockets.data.recv, 0
         try:
-            while len(frames) < MAX_FRAMES_A_TURN:
+            while len(frames) < MAX_FRAMES_A_TURN and size < MAX_BYTES_A_TURN:
                 frames.append(receive(zmq.NOBLOCK))
+                size += len(frames[-1])
         except zmq.Again:
-            pass
-        return frames
+            return frames, False
+        return frames, True
 
     def _serve_sources(self) -> None:
         new, reports = self.sources.poll()
