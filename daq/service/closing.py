@@ -40,7 +40,12 @@ class Closing:
         self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
 
     def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
-        """Whether every LAST frame and report has come, or silence or the bound ends the wait."""
+        """Whether every LAST frame and report has come, or silence or the bound ends the wait.
+
+        What a full disk does not take is waited for, which is bounded elsewhere.
+        """
+        if run.unwritten is not None and not self._hurried:
+            return False
         complete = run.all_ended and len(run.reports) >= self._sources
         silent = now - max(last_data_s, self._began) > self._silence_s
         expired = now - self._began > self._drain_s

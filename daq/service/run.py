@@ -32,9 +32,10 @@ from daq.folder.run_folder import (
     write_json,
 )
 from daq.folder.run_identity import draw_uids
-from daq.path.books import Books, HitBooks, sent_by
+from daq.path.books import Books, sent_by
 from daq.path.frame_check import CheckedFrames, Frame, joined
 from daq.path.pipeline import Output, Pipeline
+from daq.path.run_summary import UNSORTED, RunFacts, condition_of, summarise
 from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
 from hw.messages.imager import ImagerReport
@@ -195,7 +196,7 @@ class Run:
         """Sort no more: recording goes on, and the raw log can be sorted later."""
         self.unsorted = why
         self.backlog.clear()
-        self.taint(f"incomplete: not all is sorted ({why}); `tomoshibi recover` sorts it")
+        self.taint(f"{UNSORTED} ({why}): `tomoshibi recover` sorts it")
 
     def process(self, frames: Sequence[Frame]) -> list[Output]:
         """Record and sort a batch of frames at once; raises StorageError."""
@@ -270,44 +271,21 @@ class Run:
 
     def condition(self) -> RunCondition:
         """ "good", "tainted" (something was lost or odd) or "incomplete" (cut off)."""
-        if any(reason.startswith("incomplete") for reason in self.conditions):
-            return "incomplete"
-        return "tainted" if self.conditions else "good"
+        return condition_of(self.conditions)
 
     def summary(self) -> dict[str, Any]:
         """Return the run's summary; docs/file-format.md explains the keys."""
-        books, hits = self.books(), HitBooks(self.reports, self.scanner.n_modules)
-        imager = self.imager or ImagerReport(run=self.name)
-        return {
-            "run": str(self.folder),
-            "name": self.name,
-            "created": self.created.isoformat(),
-            "condition": self.condition(),
-            "conditions": self.conditions,
-            "elapsed_s": round(self._elapsed_s, 3),
-            "detector_time_s": self.newest_ps * 1e-12,
-            "frames": books.frames(),
-            "singles": books.singles(),
-            **({"hits": hits.summary()} if hits.known else {}),
-            **self.coincidences(),
-            **({"angles": books.angles()} if self.pipeline.angles else {}),
-            **self.takers.summary(),
-            "images": {
-                "count": imager.images,
-                "rate_Hz": imager.rate_Hz,
-                "latency_ms": {"p50": imager.latency_p50_ms, "p99": imager.latency_p99_ms},
-                "fraction_used": imager.fraction_used,
-                "prompts_used": imager.prompts_used,
-                "final": imager.image_path,
-            },
-            "undelivered_to_imager": self.undelivered,
-            "conserved": books.conserved() and hits.conserved(),
-            "hash": self.hash(),
-            "modules": books.per_module(),
-            "source": [msgspec.to_builtins(report) for report in self.reports],
-            "config": msgspec.to_builtins(self.config),
-            "versions": versions(),
-        }
+        facts = RunFacts(
+            folder=self.folder,
+            created=self.created.isoformat(),
+            conditions=tuple(self.conditions),
+            elapsed_s=self._elapsed_s,
+            detector_time_s=self.newest_ps * 1e-12,
+            reports=tuple(self.reports),
+            imager=self.imager,
+            undelivered=self.undelivered,
+        )
+        return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 
     def write_summary(self) -> dict[str, Any]:
         """Write ``summary.json`` and return its content; if a source reported deliberate faults,

@@ -10,14 +10,11 @@ Every way a run can end goes through here and leaves a folder with closed logs, 
 summary that says how it ended. Nothing here waits: stopping advances turn by turn
 (:mod:`daq.service.closing`).
 
-Recording comes first: frames go to the raw log before anything else is done with them, and whatever
-happens behind that (sorting that cannot follow or fails, a list-mode log that cannot be written)
-does not end it.
+Recording comes first, and nothing behind it ends it (:mod:`daq.service.recording`).
 """
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from daq.errors import DaqError, RunError, StorageError
+from daq.errors import RunError, StorageError
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
@@ -36,6 +33,7 @@ from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
 from daq.service.own_calibration import calibrated
+from daq.service.recording import Recording
 from daq.service.run import Run
 from daq.service.wall_clock import WallClock
 from daq.service.watch import RunWatch, named
@@ -61,9 +59,6 @@ _REMEDY: dict[RunState, str] = {
     "closed": "arm a new run",
     "error": "read the reason, then reset",
 }
-
-DISK_FULL_S = 60.0
-"""So long a full disk is waited for: meanwhile sources hold their data back."""
 
 MIN_FREE_BYTES = 256 * 2**20
 OnEnd = Callable[[bool, str], None]
@@ -106,8 +101,7 @@ class RunLife:
         self._clock = WallClock()
         self._watch = RunWatch()
         self._closing = Closing(0.0, sources=0, imager=False)
-        self._full_since_s: float | None = None
-        self._sorting_lags = False
+        self._recording = Recording(self.journal, self._pass_on)
 
     # --- states -------------------------------------------------------------------------------
 
@@ -212,7 +206,7 @@ class RunLife:
         self.enter("running")
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
-        self._full_since_s, self._sorting_lags = None, False
+        self._recording = Recording(self.journal, self._pass_on)
         self._watch.data_came(time.monotonic())
         folder = str(run.folder.resolve())
         duration_s = run.config.duration_s
@@ -264,64 +258,28 @@ class RunLife:
     @property
     def blocked(self) -> bool:
         """Whether the disk is full: no more frames should be taken in now."""
-        return self._full_since_s is not None
+        return self._recording.blocked
 
     def take(self, frames: Sequence[Frame]) -> None:
-        """Record data frames; :meth:`sort` does the rest. A full disk is waited for, any other
-        failure is latched.
-        """
+        """Record data frames; :meth:`sort` does the rest. Any failure is latched."""
         run, arrival_ns = self._open_run(), time.monotonic_ns()
         try:
-            run.record(frames)
+            self._recording.record(run, frames, arrival_ns * 1e-9)
         except StorageError as error:
-            self._not_written(error, arrival_ns * 1e-9)
+            self.fail(str(error))
             return
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
             self.fail(f"internal error in recording, please report: {error!r}")
             return
-        if self._full_since_s is not None:
-            waited_s = arrival_ns * 1e-9 - self._full_since_s
-            self._full_since_s = None
-            self.journal.add("info", f"the disk has room again: recording waited {waited_s:.1f} s")
-        if frames:
+        if frames and not self.blocked:
             self._watch.data_came(arrival_ns * 1e-9)
             self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=run.newest_ps)
 
-    def _not_written(self, error: StorageError, now: float) -> None:
-        cause = error.__cause__
-        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-        if self._full_since_s is None and full:
-            self._full_since_s = now
-            words = f"{error}. Recording waits for {DISK_FULL_S:g} s, the sources hold their data"
-            self.journal.add("alarm", words)
-            self._open_run().taint("the disk was full for a while")
-        elif not full or now - (self._full_since_s or now) > DISK_FULL_S:
-            self.fail(str(error))
-
     def sort(self, budget_s: float) -> bool:
-        """Sort what is recorded, for about so long; return whether there is more.
-
-        Whatever goes wrong ends the sorting alone: the raw log can be sorted later.
-        """
-        run = self.run
-        if run is None or not run.backlog or self.state not in ("running", "stopping"):
+        """Sort what is recorded, for about so long; return whether there is more."""
+        if self.run is None or self.state not in ("running", "stopping"):
             return False
-        until = time.monotonic() + budget_s
-        try:
-            while run.backlog:
-                self._pass_on(run, run.sort_next())
-                if time.monotonic() >= until:
-                    break
-        except DaqError as error:
-            self._end_sorting(run, str(error))
-        except Exception as error:  # noqa: BLE001  (a defect of ours must not end the recording)
-            self._end_sorting(run, f"internal error in sorting, please report: {error!r}")
-        return bool(run.backlog)
-
-    def _end_sorting(self, run: Run, why: str) -> None:
-        run.leave_unsorted(why)
-        words = f"sorting ended: {why}. Recording goes on; `tomoshibi recover {run.name}` sorts it"
-        self.journal.add("alarm", words)
+        return self._recording.sort(self.run, budget_s)
 
     def _pass_on(self, run: Run, output: Output) -> None:
         """Send what became final to the imager and to subscribers; never waits."""
@@ -373,7 +331,7 @@ class RunLife:
         """Journal what is new; stop a run that has come to its end."""
         for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
-        self._tell_sorting_lag(run)
+        self._recording.tell_lag(run)
         if run.all_ended:
             self._begin_closing("all modules have ended")
         elif len(run.reports) >= len(self._sources.present) > 0:
@@ -381,17 +339,6 @@ class RunLife:
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
             self._begin_closing("no data for too long")
-
-    def _tell_sorting_lag(self, run: Run) -> None:
-        """Say once that sorting goes on from the disk, and once that it keeps up again."""
-        if run.backlog.unloaded and not self._sorting_lags:
-            self._sorting_lags = True
-            behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
-            words = f"sorting is {behind_s:.1f} s behind and goes on from the disk"
-            self.journal.add("warning", f"{words}: pictures are late, recording is not affected")
-        elif self._sorting_lags and not run.backlog:
-            self._sorting_lags = False
-            self.journal.add("info", "sorting keeps up again")
 
     # --- running → stopping → closed ----------------------------------------------------------
 
@@ -439,7 +386,7 @@ class RunLife:
 
     def _finish(self, run: Run) -> None:
         if run.backlog:
-            self._end_sorting(run, "the daq had to leave")
+            self._recording.end_sorting(run, "the daq had to leave")
         last = run.finish()
         if last is not None:
             self._pass_on(run, last)

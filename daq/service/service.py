@@ -20,6 +20,7 @@ from daq.folder.run_config import RunConfig, config_from_args
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
+from daq.service.left_over import LeftOver
 from daq.service.relays import FaultRelay, ModuleRelay
 from daq.service.run_life import MIN_FREE_BYTES, RunLife
 from daq.service.sockets import bind_service
@@ -30,6 +31,7 @@ from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import Shutdown
+from hw.messages.telemetry import JournalLine
 
 TURN_S = 0.010
 TELEMETRY_S = 0.050
@@ -57,6 +59,7 @@ class DaqService:
     ) -> None:
         self.stray_frames = 0
         self.automatic = False
+        self.left_over = LeftOver(runs_root)
         self._sockets = bind_service(endpoints)
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
@@ -100,6 +103,7 @@ class DaqService:
         The last telemetry and pictures say how it ended: displays wait for them.
         """
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
+        self._tell(self.left_over.begin())
         try:
             while not (self._leave and self.life.hurry()):
                 full = self.turn()
@@ -108,6 +112,7 @@ class DaqService:
             self._publish_telemetry()
             self._publish_pictures()
         finally:
+            self.left_over.end()
             self.sources.send_all(Shutdown())
             self._sockets.close()
 
@@ -201,6 +206,11 @@ class DaqService:
         for source in self.sources.newly_lost():
             self.life.source_lost(source.hello.kind)
         self.life.watch_disk()
+        self._tell(self.left_over.look())
+
+    def _tell(self, lines: list[JournalLine]) -> None:
+        for line in lines:
+            self.life.journal.add(line.severity, line.text)
 
     # --- commands -----------------------------------------------------------------------------
 

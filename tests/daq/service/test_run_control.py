@@ -89,6 +89,7 @@ def run_of(
     tainted: list[str] = []
     return SimpleNamespace(
         all_ended=ended,
+        unwritten=None,
         backlog=[None] * unsorted,
         reports=[None] * reports,
         imager=None
