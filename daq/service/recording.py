@@ -37,6 +37,7 @@ class Recording:
         self._full_since_s: float | None = None
         self._no_room_since_s: float | None = None
         self._lags = False
+        self._not_synced = ""
 
     @property
     def blocked(self) -> bool:
@@ -112,7 +113,16 @@ class Recording:
         words = f"sorting ended: {why}. Recording goes on; `tomoshibi recover {run.name}` sorts it"
         self._journal.add("alarm", words)
 
-    def tell_lag(self, run: Run) -> None:
+    def look(self, run: Run) -> None:
+        """Say what is new about the disk and the sorting."""
+        self._tell_lag(run)
+        if run.disk.error and run.disk.error != self._not_synced:
+            words = f"the raw log does not reach the disk: {run.disk.error}"
+            self._journal.add("alarm", f"{words}. A power cut would cost it: check the disk")
+            run.taint("the disk failed")
+        self._not_synced = run.disk.error
+
+    def _tell_lag(self, run: Run) -> None:
         """Say once that sorting goes on from the disk, and once that it keeps up again."""
         if run.backlog.unloaded and not self._lags:
             self._lags = True

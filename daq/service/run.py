@@ -38,6 +38,7 @@ from daq.path.pipeline import Output, Pipeline
 from daq.path.run_summary import UNSORTED, RunFacts, condition_of, summarise
 from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
+from daq.service.disk_sync import DiskSync
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -50,6 +51,7 @@ class Run:
     recorded; ``finish`` closes logs and books, as does ``put_away`` for a run that never started.
 
     live : how it is imaged now; ``config.live`` at its start
+    disk : brings the raw log to the disk
     backlog : what is recorded and not sorted yet
     unwritten : accepted frames that the disk did not take; ``record`` tries again
     newest_ps : the newest frame end recorded: the run's detector time
@@ -102,6 +104,7 @@ class Run:
             calibration=self.calibration.calibration() if self.calibration else None,
             stall_ps=stall_ps,
         )
+        self.disk = DiskSync(self.folder / rawlog.FILE_NAME)
         self.backlog = Backlog(self.folder / rawlog.FILE_NAME)
         self.unwritten: CheckedFrames | None = None
         self.newest_ps = 0
@@ -230,6 +233,7 @@ class Run:
         self.takers.save(self.folder)
 
     def _close_logs(self) -> None:
+        self.disk.close()
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
@@ -242,6 +246,7 @@ class Run:
             self.unwritten = None
         self._elapsed_s = self.elapsed_s
         self._finished = True
+        self.disk.close()
         self._raw.abandon()
         self.takers.abandon_logs()
 

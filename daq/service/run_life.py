@@ -331,7 +331,7 @@ class RunLife:
         """Journal what is new; stop a run that has come to its end."""
         for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
-        self._recording.tell_lag(run)
+        self._recording.look(run)
         if run.all_ended:
             self._begin_closing("all modules have ended")
         elif len(run.reports) >= len(self._sources.present) > 0:

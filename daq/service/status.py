@@ -90,10 +90,11 @@ def _statistics(run: Run) -> dict[str, Any]:
 def _buffers(run: Run | None) -> dict[str, float]:
     """Return what waits: singles for the horizon, and what is recorded and not sorted yet."""
     if run is None:
-        return {"singles_held": 0.0, "unsorted_bytes": 0.0, "unsorted_s": 0.0}
+        return {}
     behind_ps = run.newest_ps - run.pipeline.newest_ps if run.backlog else 0
     return {
         "singles_held": float(run.pipeline.held),
+        "not_on_disk_bytes": float(max(run.bytes_written - run.disk.synced_bytes, 0)),
         "unsorted_bytes": float(run.backlog.bytes),
         "unsorted_s": max(behind_ps, 0) * 1e-12,
     }
