@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class RunFacts:
     conditions : why it is not simply good
     elapsed_s : wall time from start to end
     reports : of the sources; undelivered : prompts that the live imager missed
+    load : what gave way where sorting could not follow
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class RunFacts:
     reports: tuple[SourceReport, ...] = ()
     imager: ImagerReport | None = None
     undelivered: int = 0
+    load: dict[str, Any] = field(default_factory=dict)
 
 
 def condition_of(conditions: Sequence[str]) -> RunCondition:
@@ -77,6 +79,7 @@ def summarise(
             "final": imager.image_path,
         },
         "undelivered_to_imager": facts.undelivered,
+        **({"load": facts.load} if facts.load else {}),
         "conserved": books.conserved() and hits.conserved(),
         "hash": takers.pairs.hash(),
         "modules": books.per_module(),

@@ -119,6 +119,17 @@ class ImagerLink:
         if not self._send(parts):
             run.undelivered += header.prompts
 
+    def leave_out(self, run: Run, output: Output) -> None:
+        """Send nothing of an output but count it as undelivered, unless it is of single photons,
+        whose batches are rare.
+        """
+        if not run.config.settings.sorts_coincidences:
+            self._singles_batch(run, output, event_wall_ns=0)
+            return
+        self._prompts += len(output.prompts)
+        self._delayeds += len(output.delayeds)
+        run.undelivered += len(output.prompts)
+
     def _singles_batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
         """Collect a SPECT run's windowed singles and angles; send them ten times a second."""
         if not has_image(run):

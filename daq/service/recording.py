@@ -25,6 +25,9 @@ DISK_FULL_S = 60.0
 RAW_ONLY_BYTES = 16 * 2**20
 """With less room, only the raw log is written."""
 
+LATER = 8
+"""By which the time for sorting is divided where recording needs it."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Deliver = Callable[[Run, Output], None]
 
@@ -36,7 +39,6 @@ class Recording:
         self._journal, self._deliver = journal, deliver
         self._full_since_s: float | None = None
         self._no_room_since_s: float | None = None
-        self._lags = False
         self._not_synced = ""
 
     @property
@@ -81,6 +83,8 @@ class Recording:
         begin = time.monotonic()
         if not run.backlog or self._has_no_room(run, begin):
             return False
+        if run.load.sorts_later:
+            budget_s /= LATER
         try:
             while run.backlog:
                 self._deliver(run, run.sort_next())
@@ -115,20 +119,11 @@ class Recording:
 
     def look(self, run: Run) -> None:
         """Say what is new about the disk and the sorting."""
-        self._tell_lag(run)
+        behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
+        for line in run.load.look(run.backlog.bytes, behind_s, time.monotonic()):
+            self._journal.add(line.severity, line.text)
         if run.disk.error and run.disk.error != self._not_synced:
             words = f"the raw log does not reach the disk: {run.disk.error}"
             self._journal.add("alarm", f"{words}. A power cut would cost it: check the disk")
             run.taint("the disk failed")
         self._not_synced = run.disk.error
-
-    def _tell_lag(self, run: Run) -> None:
-        """Say once that sorting goes on from the disk, and once that it keeps up again."""
-        if run.backlog.unloaded and not self._lags:
-            self._lags = True
-            behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
-            words = f"sorting is {behind_s:.1f} s behind and goes on from the disk"
-            self._journal.add("warning", f"{words}: pictures are late, recording is not affected")
-        elif self._lags and not run.backlog:
-            self._lags = False
-            self._journal.add("info", "sorting keeps up again")

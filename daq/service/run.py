@@ -39,6 +39,7 @@ from daq.path.run_summary import UNSORTED, RunFacts, condition_of, summarise
 from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
+from daq.service.load import Load
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -53,6 +54,7 @@ class Run:
     live : how it is imaged now; ``config.live`` at its start
     disk : brings the raw log to the disk
     backlog : what is recorded and not sorted yet
+    load : what gives way where sorting cannot follow
     unwritten : accepted frames that the disk did not take; ``record`` tries again
     newest_ps : the newest frame end recorded: the run's detector time
     unsorted : why the rest is not sorted, "" while it will be
@@ -106,6 +108,7 @@ class Run:
         )
         self.disk = DiskSync(self.folder / rawlog.FILE_NAME)
         self.backlog = Backlog(self.folder / rawlog.FILE_NAME)
+        self.load = Load()
         self.unwritten: CheckedFrames | None = None
         self.newest_ps = 0
         self.unsorted = ""
@@ -289,6 +292,7 @@ class Run:
             reports=tuple(self.reports),
             imager=self.imager,
             undelivered=self.undelivered,
+            load=self.load.summary(),
         )
         return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 

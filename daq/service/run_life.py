@@ -284,7 +284,10 @@ class RunLife:
     def _pass_on(self, run: Run, output: Output) -> None:
         """Send what became final to the imager and to subscribers; never waits."""
         wall_ns = self._clock.wall_ns(output.watermark_ps)
-        self._imager.batch(run, output, event_wall_ns=wall_ns)
+        if run.load.images_next():
+            self._imager.batch(run, output, event_wall_ns=wall_ns)
+        else:
+            self._imager.leave_out(run, output)
         self._events.batch(output)
 
     def take_report(self, report: SourceReport) -> None:

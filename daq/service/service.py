@@ -34,7 +34,7 @@ from hw.messages.source import Shutdown
 from hw.messages.telemetry import JournalLine
 
 TURN_S = 0.010
-TELEMETRY_S = 0.050
+TELEMETRY_S, BUSY_TELEMETRY_S = 0.050, 0.5
 PICTURES_S = 0.25
 BEGIN_REPEAT_S = 1.0
 LOOK_S = 1.0
@@ -129,9 +129,10 @@ class DaqService:
             self.life.announce()
         if self._is_due("look", now, LOOK_S):
             self._look_around()
-        if self._is_due("telemetry", now, TELEMETRY_S):
+        less = self.life.run is not None and self.life.run.load.shows_less
+        if self._is_due("telemetry", now, BUSY_TELEMETRY_S if less else TELEMETRY_S):
             self._publish_telemetry()
-        if self._is_due("pictures", now, PICTURES_S):
+        if not less and self._is_due("pictures", now, PICTURES_S):
             self._publish_pictures()
         if self.automatic:
             self._advance_automatic()

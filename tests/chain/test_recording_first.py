@@ -20,6 +20,7 @@ from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, default_settings
 from daq.replay.run_recovery import needs_recovery, recover
 from daq.replay.sort_again import verify
+from daq.service import load
 from daq.service.service import DaqService
 from hw.messages.endpoints import Endpoints
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
@@ -122,15 +123,20 @@ def test_slow_sorting_loses_nothing_and_says_that_it_lags(
 ) -> None:
     modules = source(daq)
     folder = daq.start_run(modules)
-    daq.run.backlog._most_bytes = 20_000
+    monkeypatch.setattr(load, "FROM_BYTES", (10_000, 50_000, 200_000))
+    daq.run.backlog._most_bytes = 200_000
     sort, released = daq.service.life.sort, threading.Event()
     monkeypatch.setattr(daq.service.life, "sort", lambda s: released.is_set() and sort(s))
     modules.send_periods(300, events=60)
     daq.recorded(600)
-    wait_until(lambda: "goes on from the disk" in daq.journal(folder), "the warning")
+    wait_until(lambda: "sorting goes on from the disk" in daq.journal(folder), "the warning")
     released.set()
+    wait_until(lambda: "displays are updated as usual again" in daq.journal(folder), "its end")
     summary = daq.finish(modules, folder)
     assert summary["condition"] == "good"
+    assert [step["times"] for step in summary["load"].values()] == [1, 1, 1]
+    assert list(summary["load"]) == ["display", "image", "sorting"]
+    assert 0 < summary["undelivered_to_imager"] <= summary["prompts"]
     assert summary["conserved"] is True
     assert frames_in(folder) == 602
     assert verify(folder).identical
