@@ -38,6 +38,20 @@ class RawLogReader(LogReader):
 
     FORMAT = FORMAT
 
+    @property
+    def closed(self) -> bool:
+        """Whether the log's writer closed it."""
+        return self._blocks.last_sound().kind is BlockKind.END
+
+    def places(self) -> Iterator[BlockPlace]:
+        """Yield where each block of frames lies."""
+        return self._blocks.places()
+
+    def frames_at(self, place: BlockPlace) -> list[memoryview]:
+        """Return the frames of a block; raises LogError if it is damaged."""
+        (block,) = self._blocks.at(place)
+        return split_frames(block.payload)
+
     def __iter__(self) -> Iterator[list[memoryview]]:
         """Yield the frames of each block."""
         for block in self._blocks:

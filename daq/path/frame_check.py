@@ -264,6 +264,12 @@ class FrameChecker:
         self.verdicts = np.zeros(len(Verdict), dtype=np.int64)
         self._run_tag = np.uint32(run_tag)
 
+    def begin_with(self, headers: npt.NDArray[np.void]) -> None:
+        """Let each module's numbers begin with its first of these frames: the run began before."""
+        modules, first = np.unique(headers["module"], return_index=True)
+        for name, of in (("next_sequence", "sequence"), ("next_word", "events_before")):
+            self.links[name][modules] = headers[of][first]
+
     def check(self, frames: Sequence[Frame]) -> CheckedFrames:
         """Check the frames in order; return those accepted and count the others."""
         lengths = np.fromiter(map(len, frames), dtype=np.int64, count=len(frames))

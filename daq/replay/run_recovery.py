@@ -24,7 +24,7 @@ from daq.errors import LogError, RunError
 from daq.folder import listmode_log, raw_log, singles_log
 from daq.folder.blocks import is_being_written
 from daq.folder.journal import Journal
-from daq.folder.raw_log import RawLogWriter
+from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, armed_at, run_config, write_json
 from daq.path.books import Books, sent_by
 from daq.path.run_summary import UNSORTED, RunFacts, summarise
@@ -74,6 +74,18 @@ def unfinished(runs: Path) -> list[Path]:
     """Return the runs in a folder that need recovery, oldest first."""
     found = [path.parent for path in runs.glob(f"*/{CONFIG_NAME}") if needs_recovery(path.parent)]
     return sorted(found, key=lambda folder: (folder / CONFIG_NAME).stat().st_mtime)
+
+
+def open_runs(runs: Path) -> dict[int, Path]:
+    """Return the runs in a folder that were never closed, by the tag of their data frames."""
+    found = {}
+    for folder in unfinished(runs):
+        log = folder / raw_log.FILE_NAME
+        with suppress(LogError, KeyError, ValueError):
+            reader = RawLogReader(log)
+            if not reader.closed:
+                found[int(reader.head["run_tag"])] = folder
+    return found
 
 
 def recover(folder: Path, *, progress: Progress | None = None, threads: int = 1) -> Recovered:

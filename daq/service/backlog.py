@@ -60,6 +60,12 @@ class Backlog:
         else:
             self.unloaded += 1
 
+    def add_unloaded(self, place: BlockPlace, newest_ps: int) -> None:
+        """Add a batch that only the disk has."""
+        self._batches.append(_Batch(place, newest_ps, place.length, None))
+        self.bytes += place.length
+        self.unloaded += 1
+
     def take(self) -> CheckedFrames:
         """Return the oldest batch, which must exist; raises LogError if the log cannot be read."""
         batch = self._batches.popleft()

@@ -32,12 +32,17 @@ def _to_all(hello: Hello) -> bool:
 
 @dataclass
 class Source:
-    """A source. ``seen_s``: monotonic time of its last message."""
+    """A source.
+
+    seen_s : monotonic time of its last message
+    reported : tag of the run that it reported last, which it may report once more
+    """
 
     hello: Hello
     seen_s: float
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     lost: bool = False
+    reported: int = 0
 
 
 class Sources:
@@ -88,7 +93,9 @@ class Sources:
                 new.append(source)
             source.seen_s, source.lost = self._clock(), False
             if isinstance(message, SourceReport):
-                reports.append(message)
+                if message.run_tag != source.reported:
+                    source.reported = message.run_tag
+                    reports.append(message)
             else:
                 self._keep(source, message)
         return new, reports

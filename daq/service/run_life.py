@@ -25,9 +25,11 @@ import msgspec
 
 from daq.errors import RunError, StorageError
 from daq.folder.journal import Journal
+from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
+from daq.path.resequence import Resequencer
 from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
@@ -59,6 +61,9 @@ _REMEDY: dict[RunState, str] = {
     "closed": "arm a new run",
     "error": "read the reason, then reset",
 }
+
+SETTLE_S = 5.0
+"""So long after a restart frames are put back into their order."""
 
 MIN_FREE_BYTES = 256 * 2**20
 OnEnd = Callable[[bool, str], None]
@@ -102,6 +107,8 @@ class RunLife:
         self._watch = RunWatch()
         self._closing = Closing(0.0, sources=0, imager=False)
         self._recording = Recording(self.journal, self._pass_on)
+        self._resequencer: Resequencer | None = None
+        self._settled_s = 0.0
 
     # --- states -------------------------------------------------------------------------------
 
@@ -253,6 +260,48 @@ class RunLife:
         if self.run is not None and self.state in ("armed", "running"):
             self._imager.begin(self.run)
 
+    # --- again: a run whose daq died ----------------------------------------------------------
+
+    def resume(self, folder: Path) -> Run:
+        """Go on with an open run that a daq left when it died; raises DaqError.
+
+        What it had recorded is sorted from the disk, beside the recording of what comes.
+        """
+        self.require("idle")
+        away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
+        run = self.run = Run.resumed(folder)
+        self.template = msgspec.structs.replace(run.config, name="")
+        self.journal.open(folder)
+        self._imager.start(run)
+        self._events.start(run.name)
+        self.enter("armed")
+        self.enter("running")
+        run.start()
+        now = time.monotonic()
+        self._clock, self._watch = WallClock(), RunWatch()
+        self._recording = Recording(self.journal, self._pass_on)
+        self._resequencer = Resequencer(
+            run.next_sequences, run.recorded_marks[:, 1], run_tag=run.run_tag
+        )
+        self._settled_s = now + SETTLE_S
+        self._watch.data_came(now)
+        run.taint("the daq was restarted in the run")
+        words = f"{run.newest_ps * 1e-12:.1f} s were recorded, and nothing for {away_s:.1f} s"
+        self.journal.add("alarm", f"resumed {run.name} after the daq died: {words}")
+        return run
+
+    def _in_order(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
+        """Return the frames that may be recorded now; what was queued before a restart comes before
+        what the sources send again."""
+        waiting = self._resequencer
+        if waiting is None:
+            return frames
+        ready = waiting.push(frames)
+        if now >= self._settled_s:
+            self._resequencer = None
+            ready += waiting.flush()
+        return ready
+
     # --- running ------------------------------------------------------------------------------
 
     @property
@@ -263,6 +312,7 @@ class RunLife:
     def take(self, frames: Sequence[Frame]) -> None:
         """Record data frames; :meth:`sort` does the rest. Any failure is latched."""
         run, arrival_ns = self._open_run(), time.monotonic_ns()
+        frames = self._in_order(frames, arrival_ns * 1e-9)
         try:
             self._recording.record(run, frames, arrival_ns * 1e-9)
         except StorageError as error:

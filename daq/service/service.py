@@ -17,7 +17,8 @@ import zmq
 
 from daq.errors import DaqError
 from daq.folder.run_config import RunConfig, config_from_args
-from daq.service.data_sources import Sources
+from daq.replay.run_recovery import open_runs
+from daq.service.data_sources import Source, Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
@@ -30,13 +31,17 @@ from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
-from hw.messages.source import Shutdown
+from hw.messages.source import OnDisk, Resume, Shutdown
 from hw.messages.telemetry import JournalLine
 
 TURN_S = 0.010
 TELEMETRY_S, BUSY_TELEMETRY_S = 0.050, 0.5
 PICTURES_S = 0.25
 BEGIN_REPEAT_S = 1.0
+ON_DISK_S = 0.1
+RESUME_S = 5.0
+"""A run whose sources go on with it within this time is resumed, any other recovered."""
+
 LOOK_S = 1.0
 MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 8 * 2**20
 SORT_S = 0.020
@@ -60,6 +65,8 @@ class DaqService:
         self.stray_frames = 0
         self.automatic = False
         self.left_over = LeftOver(runs_root)
+        self._to_resume: dict[int, Path] | None = None
+        self._resume_until_s = 0.0
         self._sockets = bind_service(endpoints)
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
@@ -78,7 +85,7 @@ class DaqService:
             "module": ModuleRelay(self.sources, self.life.journal, self._reply),
         }
         self._leave = False
-        self._due = {"telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
+        self._due = {"on disk": 0.0, "telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
         self._poller = zmq.Poller()
         for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
             self._poller.register(socket, zmq.POLLIN)
@@ -103,7 +110,8 @@ class DaqService:
         The last telemetry and pictures say how it ended: displays wait for them.
         """
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
-        self._tell(self.left_over.begin())
+        self._to_resume = open_runs(self.life.runs_root)
+        self._resume_until_s = time.monotonic() + RESUME_S
         try:
             while not (self._leave and self.life.hurry()):
                 full = self.turn()
@@ -129,6 +137,8 @@ class DaqService:
             self.life.announce()
         if self._is_due("look", now, LOOK_S):
             self._look_around()
+        if self._is_due("on disk", now, ON_DISK_S):
+            self._tell_on_disk()
         less = self.life.run is not None and self.life.run.load.shows_less
         if self._is_due("telemetry", now, BUSY_TELEMETRY_S if less else TELEMETRY_S):
             self._publish_telemetry()
@@ -194,6 +204,7 @@ class DaqService:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
             self.life.journal.add("info", words)
+            self._resume(source)
         for report in reports:
             self.life.take_report(report)
         for relay in self._relays.values():
@@ -203,7 +214,39 @@ class DaqService:
             for line in states.log:
                 self.life.module_news(line)
 
+    def _resume(self, source: Source) -> None:
+        """Go on with the run that a source is sending, if a daq that died has left it open."""
+        tag, life = source.hello.run_tag, self.life
+        folder = self._to_resume.pop(tag, None) if self._to_resume else None
+        if folder is not None and life.state == "idle":
+            try:
+                life.resume(folder)
+            except DaqError as error:
+                life.journal.add("alarm", f"{folder.name} cannot be gone on with: {error}")
+        if life.run is None or life.state != "running" or life.run.run_tag != tag:
+            return
+        marks = life.run.recorded_marks
+        self.sources.send_all(
+            Resume(run_tag=tag, sequences=marks[:, 0].tolist(), periods=marks[:, 1].tolist()),
+            to=lambda hello: hello.keeps and hello.run_tag == tag,
+        )
+
+    def _tell_on_disk(self) -> None:
+        """Tell the sources what they need not keep any more."""
+        run = self.life.run
+        marks = None if run is None else run.take_on_disk()
+        if run is None or marks is None:
+            return
+        sequences, periods = marks.T.tolist()
+        self.sources.send_all(
+            OnDisk(run_tag=run.run_tag, sequences=sequences, periods=periods),
+            to=lambda hello: hello.keeps,
+        )
+
     def _look_around(self) -> None:
+        if self._to_resume is not None and time.monotonic() > self._resume_until_s:
+            self._to_resume = None
+            self._tell(self.left_over.begin())
         for source in self.sources.newly_lost():
             self.life.source_lost(source.hello.kind)
         self.life.watch_disk()

@@ -27,6 +27,8 @@ from hw.messages.source import (
     FaultOrder,
     Heartbeat,
     Hello,
+    OnDisk,
+    Resume,
     Shutdown,
     SourceReport,
     Start,
@@ -37,6 +39,7 @@ from hw.messages.telemetry import EventBatch, Telemetry
 
 AnyMessage = (
     Hello | Welcome | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
+    | OnDisk | Resume
     | Command | Reply
     | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch
     | ImageMessage | Projections | Telemetry

@@ -65,7 +65,7 @@ def test_the_next_daq_recovers_what_a_killed_one_left(acquisition, source, tmp_p
     daq.process.wait(5)
     assert not (folder / "summary.json").exists()
     again = acquisition("--runs", runs)
-    assert f"recovering: {folder.name}" in again.journal_tail()
+    wait_until(lambda: f"recovering: {folder.name}" in again.journal_tail(), "the start of it")
     wait_until(lambda: f"recovered: {folder.name}" in again.journal_tail(), "it", timeout_s=60)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["frames"]["received"] == 100
