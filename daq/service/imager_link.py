@@ -35,6 +35,9 @@ def has_image(run: Run) -> bool:
 class ImagerLink:
     """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports.
 
+    Batches are numbered as the blocks of the raw log are: those that a daq which was restarted
+    sends once more have their old numbers, and an imager that has them leaves them out.
+
     For a SPECT run, the batches hold windowed singles and angles instead of coincidences. A run
     with neither has no image, and nothing is sent.
 
@@ -126,6 +129,7 @@ class ImagerLink:
         if not run.config.settings.sorts_coincidences:
             self._singles_batch(run, output, event_wall_ns=0)
             return
+        self._sequence += 1
         self._prompts += len(output.prompts)
         self._delayeds += len(output.delayeds)
         run.undelivered += len(output.prompts)

@@ -121,9 +121,9 @@ class Run:
         if (folder / ACTIVITY_NAME).is_file():
             self.live = msgspec.structs.replace(self.live, activity=str(folder / ACTIVITY_NAME))
         self._prepare()
+        writer = rawlog.RawLogWriter.reopened(folder / rawlog.FILE_NAME)  # or another one has it
         for made_again in (listmode.FILE_NAME, singles_log.FILE_NAME):
             (folder / made_again).unlink(missing_ok=True)
-        writer = rawlog.RawLogWriter.reopened(folder / rawlog.FILE_NAME)
         self._open(writer, {key: value for key, value in log.head.items() if key != "format"})
         self._go_on_behind(log)
         return self

@@ -152,3 +152,30 @@ def test_a_run_that_nobody_sends_any_more_is_recovered_instead(
     finally:
         daq.end()
     assert verify(folder).complete
+
+
+def test_a_live_imager_goes_on_with_what_it_had_when_the_daq_comes_back(
+    tmp_path: Path, emulator: Any
+) -> None:
+    daq = Acquisition(tmp_path)
+    argv = [sys.executable, "-m", "daq.cli", "imager", "--endpoint", daq.endpoints.base]
+    imager = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        emulator(daq)
+        folder = begun(daq)
+        wait_for_data(folder, 2.0)
+        daq.process.kill()
+        daq.process.wait(5)
+        daq.control.close()
+        daq = Acquisition(tmp_path)
+        daq.wait_for_state("running")
+        wait_for_data(folder, 4.0)
+        daq.control.call("stop", timeout_s=80)
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    finally:
+        daq.end()
+        imager.terminate()
+        imager.wait(20)
+    assert summary["images"]["prompts_used"] <= summary["prompts"]
+    assert summary["images"]["fraction_used"] == pytest.approx(1.0, abs=0.02)
+    assert summary["images"]["final"]
