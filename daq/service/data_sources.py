@@ -18,7 +18,15 @@ import zmq
 from hw.messages.base import Message, MessageError
 from hw.messages.codec import AnyMessage, decode, encode
 from hw.messages.modules import ModuleAnswer, ModuleStates
-from hw.messages.source import FaultAnswer, Heartbeat, Hello, SourceReport, Welcome
+from hw.messages.source import (
+    FaultAnswer,
+    Heartbeat,
+    Hello,
+    Resume,
+    SourceReport,
+    Start,
+    Welcome,
+)
 
 LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0
@@ -36,6 +44,7 @@ class Source:
 
     seen_s : monotonic time of its last message
     reported : tag of the run that it reported last, which it may report once more
+    started : tag of the run that it was started for
     """
 
     hello: Hello
@@ -43,6 +52,7 @@ class Source:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     lost: bool = False
     reported: int = 0
+    started: int = 0
 
 
 class Sources:
@@ -126,9 +136,22 @@ class Sources:
         them are alive.
         """
         chosen = {key: source for key, source in self._sources.items() if to(source.hello)}
-        for identity in chosen:
+        for identity, source in chosen.items():
+            if isinstance(message, Start | Resume):
+                source.started = message.run_tag
             self._send(identity, message)
         return sum(not source.lost for source in chosen.values())
+
+    def start_late(self, order: Start) -> list[Source]:
+        """Start the sources that came after a run's start, if with them no module is there twice;
+        return them. A source whose predecessor is not lost yet must wait.
+        """
+        late = {key: s for key, s in self._sources.items()
+                if not s.lost and s.started != order.run_tag}  # fmt: skip
+        for identity, source in late.items():
+            source.started = order.run_tag
+            self._send(identity, order)
+        return list(late.values())
 
     def _send(self, identity: bytes, message: Message) -> None:
         try:

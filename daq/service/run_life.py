@@ -366,6 +366,24 @@ class RunLife:
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
 
+    def take_back(self) -> None:
+        """Start sources that came back into the run, once their predecessors are lost."""
+        run, modules = self.run, sum(source.hello.modules for source in self._sources.present)
+        if run is None or self.state != "running" or modules != run.scanner.n_modules:
+            return
+        away_s = max(0.0, time.monotonic() - self._watch.last_data_s)
+        first = int((run.newest_ps * 1e-12 + away_s) / (FRAME_PERIOD_PS * 1e-12)) + 1
+        order = Start(
+            run_tag=run.run_tag,
+            duration_s=run.config.duration_s,
+            folder=str(run.folder.resolve()),
+            first_period=first,
+        )
+        for source in self._sources.start_late(order):
+            words = f"{source.hello.kind} takes part again, after {away_s:.1f} s without data"
+            self.journal.add("alarm", f"source restarted: {words}")
+            run.taint("incomplete: a source was restarted, what its predecessor sent is not known")
+
     def watch_disk(self) -> None:
         """Check the free disk space; stop a run while it can still be closed properly."""
         try:

@@ -249,6 +249,7 @@ class DaqService:
             self._tell(self.left_over.begin())
         for source in self.sources.newly_lost():
             self.life.source_lost(source.hello.kind)
+        self.life.take_back()
         self.life.watch_disk()
         self._tell(self.left_over.look())
 
