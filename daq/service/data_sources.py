@@ -55,6 +55,10 @@ class Source:
     started: int = 0
 
 
+def _what(source: Source) -> tuple[str, str, int]:
+    return source.hello.kind, source.hello.scanner, source.hello.modules
+
+
 class Sources:
     """Serves the source plane; never blocks."""
 
@@ -143,15 +147,22 @@ class Sources:
         return sum(not source.lost for source in chosen.values())
 
     def start_late(self, order: Start) -> list[Source]:
-        """Start the sources that came after a run's start, if with them no module is there twice;
-        return them. A source whose predecessor is not lost yet must wait.
+        """Start sources that come in place of lost ones which were started for the run, of the same
+        kind and as many modules; return them.
         """
-        late = {key: s for key, s in self._sources.items()
-                if not s.lost and s.started != order.run_tag}  # fmt: skip
-        for identity, source in late.items():
-            source.started = order.run_tag
-            self._send(identity, order)
-        return list(late.values())
+        tag = order.run_tag
+        gone = [s for s in self._sources.values() if s.lost and s.started == tag != s.reported]
+        started = []
+        for identity, source in self._sources.items():
+            if source.lost or source.started == tag:
+                continue
+            alike = [s for s in gone if _what(s) == _what(source)]
+            if alike:
+                gone.remove(alike[0])
+                alike[0].started, source.started = 0, tag
+                self._send(identity, order)
+                started.append(source)
+        return started
 
     def _send(self, identity: bytes, message: Message) -> None:
         try:
