@@ -27,6 +27,7 @@ from hw.messages.source import (
     FaultOrder,
     Heartbeat,
     Hello,
+    Refused,
     Shutdown,
     SourceReport,
     Start,
@@ -36,7 +37,7 @@ from hw.messages.source import (
 from hw.messages.telemetry import EventBatch, Telemetry
 
 AnyMessage = (
-    Hello | Welcome | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
+    Hello | Welcome | Refused | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
     | Command | Reply
     | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch
     | ImageMessage | Projections | Telemetry
