@@ -37,7 +37,8 @@ from hw.messages.source import (
 from hw.messages.telemetry import EventBatch, Telemetry
 
 AnyMessage = (
-    Hello | Welcome | Refused | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
+    Hello | Welcome | Refused | Start | Stop | Shutdown | Heartbeat
+    | FaultOrder | FaultAnswer | SourceReport
     | Command | Reply
     | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch
     | ImageMessage | Projections | Telemetry
