@@ -8,12 +8,15 @@ acknowledged, and a torn tail costs at most the block that was not. docs/file-fo
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import crc32c
 import numpy as np
@@ -50,6 +53,28 @@ class BlockPlace(NamedTuple):
     sequence: int
     kind: BlockKind
     items: int
+    length: int
+
+
+def lock_log(number: int) -> bool:
+    """Lock an open log for as long as it is open; return whether no other process had it."""
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # else: no locks there
+    return True
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process has the log open for writing; False if there is none."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not lock_log(number)
+    finally:
+        os.close(number)
 
 
 class BlockWriter:
@@ -64,14 +89,44 @@ class BlockWriter:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
             raise StorageError(f"cannot create {path}: {error.strerror}") from error
+        lock_log(self._file)
         try:
             self.append(BlockKind.HEAD, _json_bytes(head), items=1)
         except StorageError:
             self.abandon()
             raise
 
-    def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> None:
-        """Append one block.
+    @classmethod
+    def reopened(cls, path: Path) -> BlockWriter:
+        """Open a log whose writer died, to go on with it; a torn tail is cut off.
+
+        Raises
+        ------
+        LogError
+            if it was closed properly, or is no log.
+        StorageError
+            if it cannot be opened, or another process writes it.
+        """
+        reader = BlockReader(path)
+        last = reader.last_sound()
+        if last.kind is BlockKind.END:
+            raise LogError(f"{path} was closed properly: nothing can be added")
+        self = cls.__new__(cls)
+        self.path = path
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        except OSError as error:
+            raise StorageError(f"cannot open {path}: {error.strerror}") from error
+        if not lock_log(self._file):
+            self.abandon()
+            raise StorageError(f"{path} is being written by another process")
+        self._sequence = last.sequence + 1
+        self.bytes_written = last.position + BLOCK_HEADER_BYTES + last.length
+        os.ftruncate(self._file, self.bytes_written)
+        return self
+
+    def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> BlockPlace:
+        """Append one block; return where it lies.
 
         Raises
         ------
@@ -83,8 +138,10 @@ class BlockWriter:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
         self._write_all(block_header(kind, payload, sequence=self._sequence, items=items), payload)
+        place = BlockPlace(self.bytes_written, self._sequence, kind, items, len(payload))
         self._sequence += 1
         self.bytes_written += BLOCK_HEADER_BYTES + len(payload)
+        return place
 
     def _write_all(self, header: bytes, payload: bytes | memoryview) -> None:
         parts: list[bytes | memoryview] = [header, payload]
@@ -169,6 +226,11 @@ class BlockReader:
 
     def places(self) -> Iterator[BlockPlace]:
         """Yield where each data block lies, reading headers alone: payloads are not checked."""
+        for place in self._all_places():
+            if place.kind not in (BlockKind.HEAD, BlockKind.END):
+                yield place
+
+    def _all_places(self) -> Iterator[BlockPlace]:
         sequence = 0
         with self.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -177,11 +239,18 @@ class BlockReader:
                 header = self._header(file, sequence)
                 if header is None or file.tell() + int(header["length"]) > size:
                     return
-                kind = BlockKind(int(header["kind"]))
-                if kind not in (BlockKind.HEAD, BlockKind.END):
-                    yield BlockPlace(position, sequence, kind, int(header["items"]))
+                kind, length = BlockKind(int(header["kind"])), int(header["length"])
+                yield BlockPlace(position, sequence, kind, int(header["items"]), length)
                 sequence += 1
-                file.seek(int(header["length"]), os.SEEK_CUR)
+                file.seek(length, os.SEEK_CUR)
+
+    def last_sound(self) -> BlockPlace:
+        """Return where the last block lies before a torn tail; its payload is sound."""
+        for place in reversed(list(self._all_places())):
+            with contextlib.suppress(LogError):
+                self.at(place)
+                return place
+        raise LogError(f"{self.path} has not one sound block")
 
     def at(self, place: BlockPlace, count: int = 1) -> list[Block]:
         """Return ``count`` blocks from a place on; raises LogError if one is damaged."""
@@ -231,6 +300,13 @@ class LogWriter:
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
         self._blocks = BlockWriter(path, {"format": self.FORMAT, **head})
+
+    @classmethod
+    def reopened(cls, path: Path) -> Self:
+        """Go on with a log whose writer died; see :meth:`BlockWriter.reopened`."""
+        log = cls.__new__(cls)
+        log._blocks = BlockWriter.reopened(path)
+        return log
 
     @property
     def bytes_written(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from daq.errors import LogError
-from daq.folder.blocks import LogReader, LogWriter
+from daq.folder.blocks import BlockPlace, LogReader, LogWriter
 from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
 
@@ -24,19 +24,33 @@ class RawLogWriter(LogWriter):
 
     FORMAT = FORMAT
 
-    def append(self, payload: bytes | memoryview, *, frames: int) -> None:
-        """Write frames laid end to end; once it returns, they survive the end of this process.
+    def append(self, payload: bytes | memoryview, *, frames: int) -> BlockPlace:
+        """Write frames laid end to end and return where; once it returns, they survive the end of
+        this process.
 
         Raises StorageError.
         """
-        if frames:
-            self._blocks.append(BlockKind.FRAMES, payload, items=frames)
+        return self._blocks.append(BlockKind.FRAMES, payload, items=frames)
 
 
 class RawLogReader(LogReader):
     """Reads a raw log back as batches of frames."""
 
     FORMAT = FORMAT
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log's writer closed it."""
+        return self._blocks.last_sound().kind is BlockKind.END
+
+    def places(self) -> Iterator[BlockPlace]:
+        """Yield where each block of frames lies."""
+        return self._blocks.places()
+
+    def frames_at(self, place: BlockPlace) -> list[memoryview]:
+        """Return the frames of a block; raises LogError if it is damaged."""
+        (block,) = self._blocks.at(place)
+        return split_frames(block.payload)
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """Yield the frames of each block."""

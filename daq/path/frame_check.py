@@ -11,6 +11,7 @@ bad clock must not make all other modules late.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -95,6 +96,9 @@ are followed and counted: they delay nobody, for the stall bound is longer.
 
 _WINDOW = 64
 _ALL_SEEN = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+_COUNT = struct.Struct("<I")
+_COUNT_OFFSET: int = HEADER_DTYPE.fields["event_count"][1]  # type: ignore[index]
 
 Frame = bytes | memoryview
 
@@ -260,6 +264,12 @@ class FrameChecker:
         self.verdicts = np.zeros(len(Verdict), dtype=np.int64)
         self._run_tag = np.uint32(run_tag)
 
+    def begin_with(self, headers: npt.NDArray[np.void]) -> None:
+        """Let each module's numbers begin with its first of these frames: the run began before."""
+        modules, first = np.unique(headers["module"], return_index=True)
+        for name, of in (("next_sequence", "sequence"), ("next_word", "events_before")):
+            self.links[name][modules] = headers[of][first]
+
     def check(self, frames: Sequence[Frame]) -> CheckedFrames:
         """Check the frames in order; return those accepted and count the others."""
         lengths = np.fromiter(map(len, frames), dtype=np.int64, count=len(frames))
@@ -275,6 +285,39 @@ class FrameChecker:
             headers, lengths = headers[good], lengths[good]
         ends = np.cumsum(lengths)
         return CheckedFrames(joined, headers, (ends - lengths + HEADER_BYTES) // WORD_BYTES)
+
+    def disown(self, frames: CheckedFrames) -> None:
+        """Count accepted frames as lost after all: they could not be recorded."""
+        modules = frames.headers["module"]
+        count = np.bincount(modules, minlength=len(self.links))
+        words = np.bincount(modules, frames.headers["event_count"], len(self.links))
+        for name, amount in (("", count), ("words_", words.astype(np.int64))):
+            self.links[f"{name}received"] -= amount
+            self.links[f"{name}lost"] += amount
+
+
+def joined(first: CheckedFrames, second: CheckedFrames) -> CheckedFrames:
+    """Return two batches as one."""
+    moved = second.word_starts + len(first.payload) // WORD_BYTES
+    return CheckedFrames(
+        first.payload + second.payload,
+        np.concatenate((first.headers, second.headers)),
+        np.concatenate((first.word_starts, moved)),
+    )
+
+
+def recorded_frames(payload: bytes) -> CheckedFrames:
+    """Return frames that were accepted and recorded, as they lie end to end in a block."""
+    starts, at = [], 0
+    while at < len(payload):
+        starts.append(at)
+        (count,) = _COUNT.unpack_from(payload, at + _COUNT_OFFSET)
+        at += HEADER_BYTES + WORD_BYTES * count
+    bounds = np.array([*starts, at], dtype=np.int64)
+    lengths = bounds[1:] - bounds[:-1]
+    ends = np.cumsum(lengths)
+    headers = _gather_headers(payload, lengths)
+    return CheckedFrames(payload, headers, (ends - lengths + HEADER_BYTES) // WORD_BYTES)
 
 
 def _crc_of(frame: Frame) -> int:

@@ -1,10 +1,10 @@
-"""The event path of one run: frames → raw log → singles → order → prompts and delayeds.
+"""The event path of one run: frames → check → singles → order → prompts and delayeds.
 
-The same object serves a live run, a replay and sorting again; only the raw log writer differs (None
-in a replay). Three stages in a row, each with its own state, so that each can run in its own thread
-(``stream``): *take* checks, logs and decodes frames, then calibrates and selects singles; *arrange*
-puts them in order; *pair* makes pairs. :mod:`daq.path.takers` handles the output. There is no
-clock, and no I/O but the raw log.
+The same object serves a live run, which logs what was checked before anything else is done with it,
+a replay and sorting again. Three stages in a row, each with its own state, so that each can run in
+its own thread (``stream``): *take* checks and decodes frames, then calibrates and selects singles;
+*arrange* puts them in order; *pair* makes pairs. :mod:`daq.path.takers` handles the output. There
+is no clock and no I/O.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from coincidence.events import ANGLE, END_OF_TIME_PS, SINGLE, Records, Rotation
 from coincidence.order import TimeOrder
 from coincidence.select import Calibration, Selector, no_calibration, window_table
 from coincidence.sorter import CoincidenceSorter, SortCounts
-from daq.folder.raw_log import RawLogWriter
 from daq.path.angles import angle_track
 from daq.path.decode import DEFAULT_STALL_PS, STATE_NAMES, Decoder
 from daq.path.frame_check import CheckedFrames, FrameChecker
@@ -131,7 +130,7 @@ class Taker(ABC):
 
 
 class Pipeline:
-    """Checks, logs, decodes, selects, orders and pairs, and counts everything on the way."""
+    """Checks, decodes, selects, orders and pairs, and counts everything on the way."""
 
     def __init__(
         self,
@@ -142,7 +141,6 @@ class Pipeline:
         run_tag: int,
         calibration: Calibration | None = None,
         stall_ps: int = DEFAULT_STALL_PS,
-        raw_log: RawLogWriter | None = None,
     ) -> None:
         calibration = calibration or no_calibration(scanner.n_crystals)
         self.settings = settings
@@ -167,7 +165,6 @@ class Pipeline:
             allowed_pairs=pairs_in_view(scanner, settings.min_sector_difference),
         )
         self._margin_ps = calibration.margin_ps
-        self._raw_log = raw_log
         self._decoded = Rotation(SINGLE, depth=1)
 
     @property
@@ -222,17 +219,25 @@ class Pipeline:
 
     def process(self, frames: Frames) -> Output:
         """Take a batch of frames as received; return the coincidences that became final."""
-        return self.pair(self.arrange(self.take(frames)))
+        return self.sort(self.check(frames))
+
+    def check(self, frames: Frames) -> CheckedFrames:
+        """Return the frames of a batch that are accepted; all of them must be sorted, in order."""
+        return self.checker.check(frames)
+
+    def sort(self, checked: CheckedFrames) -> Output:
+        """Sort checked frames; return the coincidences that became final."""
+        return self.pair(self.arrange(self._decode(checked)))
 
     def stream(self, batches: Iterable[Frames], *, threads: int = 1) -> Iterator[Output]:
         """Yield :meth:`process` of each batch; with ``threads`` > 1 the stages share the cores."""
         return run_stages(batches, (self.take, self.arrange, self.pair), threads=threads)
 
     def take(self, frames: Frames) -> Taken:
-        """First stage: check, log and decode frames, calibrate and select their singles."""
-        checked = self.checker.check(frames)
-        if self._raw_log is not None:
-            self._raw_log.append(checked.payload, frames=len(checked))
+        """First stage: check and decode frames, calibrate and select their singles."""
+        return self._decode(self.check(frames))
+
+    def _decode(self, checked: CheckedFrames) -> Taken:
         words = (len(checked.payload) - HEADER_BYTES * len(checked)) // WORD_BYTES
         out = self._decoded.next(words)
         count = self.decoder.decode(checked, out)

@@ -84,6 +84,45 @@ def resort(
     CalibrationSetError
         where the set is of another scanner, or names another serial number than the run.
     """
+    made = sort_log(
+        folder, settings, calibration=calibration, output=output, progress=progress, threads=threads
+    )
+    books = Books(made.pipeline, None)
+    return Resorted(
+        settings=made.settings,
+        calibration=made.calibration,
+        hash=made.takers.pairs.hash(),
+        counts=made.pipeline.counts,
+        summary=made.takers.summary(),
+        singles=books.singles(),
+        frames=books.frames(),
+        torn_bytes=made.reader.torn_bytes,
+        closed=made.reader.end is not None,
+    )
+
+
+@dataclass(frozen=True)
+class SortedLog:
+    """A raw log that was read to its end: what sorted it, and what took the outcome."""
+
+    reader: RawLogReader
+    config: RunConfig
+    settings: SortSettings
+    calibration: str
+    pipeline: Pipeline
+    takers: RunTakers
+
+
+def sort_log(
+    folder: Path,
+    settings: SortSettings | None = None,
+    *,
+    calibration: CalibrationSet | None = None,
+    output: Path | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> SortedLog:
+    """Sort a run's raw log as :func:`resort` does; return all that knows the outcome."""
     reader = RawLogReader(folder / rawlog.FILE_NAME)
     config = msgspec.convert(reader.head["config"], RunConfig)
     scanner = config.scanner()
@@ -121,19 +160,9 @@ def resort(
         takers.take(batch)
     takers.take(pipeline.finish())
     takers.finish()
-    books, counts, identity = Books(pipeline, None), pipeline.counts, takers.pairs.hash()
+    counts, identity = pipeline.counts, takers.pairs.hash()
     takers.close_logs({"prompts": counts.prompts, "delayeds": counts.delayeds, "hash": identity})
-    return Resorted(
-        settings=settings,
-        calibration=head["calibration"],
-        hash=identity,
-        counts=counts,
-        summary=takers.summary(),
-        singles=books.singles(),
-        frames=books.frames(),
-        torn_bytes=reader.torn_bytes,
-        closed=reader.end is not None,
-    )
+    return SortedLog(reader, config, settings, head["calibration"], pipeline, takers)
 
 
 def _batches(

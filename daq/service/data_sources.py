@@ -6,8 +6,9 @@ wakes up (a suspended laptop, a debugger), it counts as new again without anothe
 report is not missed. At most ``MOST_SOURCES`` are remembered: of those lost, the one lost longest
 gives its place to a newcomer, unless it takes part in the run.
 
-A source takes part in a run if it was sent the Start that names the run's tag; one report from each
-is taken. What is refused is answered with a Refused and told once, never dropped in silence.
+A source takes part in a run if it was sent the Start that names the run's tag, or, in a run that
+goes on after the daq died, if its Hello names it; one report from each is taken. What is refused is
+answered with a Refused and told once, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Source:
     """A source.
 
     seen_s : monotonic time of its last message
-    run_tag : of the run in which it was sent to take part last, 0 for none
-    reported : whether its report of that run has come
+    run_tag : of the run in which it takes part, or took part last; 0 for none
+    report : of that run, if it has come; it may come again
     """
 
     hello: Hello
@@ -60,7 +61,16 @@ class Source:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     lost: bool = False
     run_tag: int = 0
-    reported: bool = False
+    report: SourceReport | None = None
+
+    def take_part(self, run_tag: int) -> None:
+        """Let it take part in a run."""
+        self.run_tag, self.report = run_tag, None
+
+    @property
+    def reported(self) -> bool:
+        """Whether its report has come."""
+        return self.report is not None
 
 
 class Arrived(NamedTuple):
@@ -82,7 +92,7 @@ class Sources:
         self._sources: dict[bytes, Source] = {}
         self._answers: list[FaultAnswer | ModuleAnswer] = []
         self._states: list[ModuleStates] = []
-        self._run_tag = 0
+        self._run_tag, self._goes_on = 0, False
         self._refused: dict[bytes, float] = {}
         self._told: list[str] = []
         self.invalid_messages = 0
@@ -114,8 +124,8 @@ class Sources:
                 if is_new:
                     new.append(source)
                 if isinstance(message, SourceReport):
-                    self._check_report(source, message)
-                    reports.append(Arrived(identity, message))
+                    if self._is_news(source, message):
+                        reports.append(Arrived(identity, message))
                 else:
                     self._keep(source, message)
             except MessageError as error:
@@ -159,16 +169,23 @@ class Sources:
     def _takes_part(self, source: Source) -> bool:
         return source.run_tag == self._run_tag != 0
 
-    def _check_report(self, source: Source, report: SourceReport) -> None:
-        """Raise MessageError for a report that is not a source's one and only of its run."""
-        if source.run_tag != report.run_tag or not source.run_tag:
+    def _is_news(self, source: Source, report: SourceReport) -> bool:
+        """Whether a report is to be handed on: not where it comes again, nor before the run that it
+        is about goes on, as it will be asked for again. Raises MessageError for any other that is
+        not a source's one and only.
+        """
+        early = report.run_tag == source.hello.run_tag != self._run_tag
+        if early or report == source.report:
+            return False
+        if not report.run_tag or source.run_tag != report.run_tag:
             raise MessageError(
-                f"a SourceReport of run tag {report.run_tag}, in which {source.hello.kind} was not "
-                "sent to take part: only a source that was started may report"
+                f"a SourceReport of run tag {report.run_tag}, in which {source.hello.kind} takes "
+                "no part: only a source that was started may report"
             )
         if source.reported:
-            raise MessageError(f"a second SourceReport of {source.hello.kind}: one is taken")
-        source.reported = True
+            raise MessageError(f"another SourceReport of {source.hello.kind}: one is taken")
+        source.report = report
+        return True
 
     def refuse(self, identity: bytes, words: str) -> None:
         """Answer a source that what it sent is not taken, and tell it, once in a while."""
@@ -188,6 +205,7 @@ class Sources:
     def _keep(self, source: Source, message: AnyMessage) -> None:
         if isinstance(message, Hello):
             source.hello = message
+            self._let_go_on(source)
         elif isinstance(message, Heartbeat):
             source.heartbeat = message
         elif isinstance(message, FaultAnswer | ModuleAnswer):
@@ -197,12 +215,21 @@ class Sources:
         else:
             raise MessageError(f"a source does not send {type(message).__name__}")
 
+    def go_on(self, run_tag: int) -> None:
+        """Let the sources that are sending a run take part in it, now and whenever they come."""
+        self._run_tag, self._goes_on = run_tag, True
+        for source in self._sources.values():
+            self._let_go_on(source)
+
+    def _let_go_on(self, source: Source) -> None:
+        tag = self._run_tag
+        if self._goes_on and source.hello.run_tag == tag != source.run_tag:
+            source.take_part(tag)
+
     def newly_lost(self) -> list[Source]:
         """Return the sources that have now been silent for too long."""
         now = self._clock()
-        self._refused = {
-            k: s for k, s in self._refused.items() if s > now - FORGET_AFTER_S
-        }
+        self._refused = {k: s for k, s in self._refused.items() if s > now - FORGET_AFTER_S}
         forgotten = [k for k, s in self._sources.items() if s.seen_s < now - FORGET_AFTER_S]
         for key in forgotten:
             del self._sources[key]
@@ -218,8 +245,8 @@ class Sources:
         chosen = {key: source for key, source in self._sources.items() if to(source.hello)}
         for identity, source in chosen.items():
             if isinstance(message, Start):
-                self._run_tag = source.run_tag = message.run_tag
-                source.reported = False
+                self._run_tag, self._goes_on = message.run_tag, False
+                source.take_part(message.run_tag)
             self._send(identity, message)
         return sum(not source.lost for source in chosen.values())
 

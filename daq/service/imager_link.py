@@ -36,6 +36,9 @@ def has_image(run: Run) -> bool:
 class ImagerLink:
     """Sends RunBegin, batches and RunEnd of one run after another; reads the imager's reports.
 
+    Batches are numbered as the blocks of the raw log are: those that a daq which was restarted
+    sends once more have their old numbers, and an imager that has them leaves them out.
+
     For a SPECT run, the batches hold windowed singles and angles instead of coincidences. A run
     with neither has no image, and nothing is sent.
 
@@ -119,6 +122,18 @@ class ImagerLink:
         parts = [encode(header), output.prompts.tobytes(), output.delayeds.tobytes()]
         if not self._send(parts):
             run.undelivered += header.prompts
+
+    def leave_out(self, run: Run, output: Output) -> None:
+        """Send nothing of an output but count it as undelivered, unless it is of single photons,
+        whose batches are rare.
+        """
+        if not run.config.settings.sorts_coincidences:
+            self._singles_batch(run, output, event_wall_ns=0)
+            return
+        self._sequence += 1
+        self._prompts += len(output.prompts)
+        self._delayeds += len(output.delayeds)
+        run.undelivered += len(output.prompts)
 
     def _singles_batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:
         """Collect a SPECT run's windowed singles and angles; send them ten times a second."""

@@ -17,10 +17,6 @@ MOST_MESSAGES = 200
 MOST_PARTS = 4
 """Of a message; no plane's has more. Further parts are thrown away, the last one excepted."""
 
-MOST_FRAMES = 4096
-MOST_FRAME_BYTES = 32 * 2**20
-"""Data frames taken in one turn; the last one may go beyond."""
-
 
 class Inbox:
     """Takes whole messages from a socket, turn by turn.
@@ -64,18 +60,3 @@ class Inbox:
             if self._clock() >= until:
                 break
         self.cut = True
-
-
-def take_frames(
-    socket: zmq.Socket[bytes], *, most: int = MOST_FRAMES, most_bytes: int = MOST_FRAME_BYTES
-) -> tuple[list[bytes], bool]:
-    """Return the data frames that have come, and whether more may be waiting."""
-    frames: list[bytes] = []
-    size = 0
-    try:
-        while len(frames) < most and size < most_bytes:
-            frames.append(socket.recv(zmq.NOBLOCK))
-            size += len(frames[-1])
-    except zmq.Again:
-        return frames, False
-    return frames, True

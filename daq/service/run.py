@@ -9,17 +9,22 @@ import datetime as dt
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from daq.errors import RunError, StorageError
 from daq.folder import calibration_set, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
+from daq.folder.blocks import BlockPlace
+from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
     ACTIVITY_NAME,
@@ -28,26 +33,51 @@ from daq.folder.run_folder import (
     MU_MAP_NAME,
     SCANNER_NAME,
     SUMMARY_NAME,
+    armed_at,
     new_run_folder,
+    own_calibration,
+    run_config,
     write_json,
 )
 from daq.folder.run_identity import draw_uids
-from daq.path.books import Books, HitBooks, sent_by
-from daq.path.frame_check import Frame
+from daq.path.books import Books, sent_by
+from daq.path.frame_check import (
+    CheckedFrames,
+    Frame,
+    FrameChecker,
+    Verdict,
+    joined,
+    recorded_frames,
+)
 from daq.path.pipeline import Output, Pipeline
+from daq.path.run_summary import UNSORTED, RunFacts, condition_of, summarise
 from daq.path.takers import RunTakers
+from daq.service.backlog import Backlog
+from daq.service.disk_sync import DiskSync
+from daq.service.load import Load
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
 from hw.scanner.geometry import build_geometry
 from hw.wire.protocol import FRAME_PERIOD_PS
 
+Marks = npt.NDArray[np.int64]
+MOST_MARKS = 1000
+TAIL_BYTES = 32 * 2**20
+"""Of the raw log of a run that is resumed: its frames tell what each module's next one is."""
+
 
 class Run:
-    """An armed or running run. ``process`` takes frames; ``finish`` closes logs and books, as does
-    ``put_away`` for a run that never started.
+    """An armed or running run. ``record`` writes frames to the raw log, ``sort_next`` sorts what is
+    recorded; ``finish`` closes logs and books, as does ``put_away`` for a run that never started.
 
     live : how it is imaged now; ``config.live`` at its start
+    disk : brings the raw log to the disk
+    backlog : what is recorded and not sorted yet
+    load : what gives way where sorting cannot follow
+    unwritten : accepted frames that the disk did not take; ``record`` tries again
+    newest_ps : the newest frame end recorded: the run's detector time
+    unsorted : why the rest is not sorted, "" while it will be
     """
 
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
@@ -67,6 +97,55 @@ class Run:
         )
         self.folder = new_run_folder(runs_root, config, self.scanner.name, self.created)
         self.name = self.folder.name
+        self._prepare()
+        head = self._head()
+        self._write_provenance(head)
+        self._open(rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head), head)
+
+    @classmethod
+    def resumed(cls, folder: Path) -> Run:
+        """Go on with a run whose daq died: record behind what its raw log holds, sort all of it.
+
+        Raises
+        ------
+        LogError, StorageError
+            if the raw log cannot be gone on with.
+        """
+        self = cls.__new__(cls)
+        log = RawLogReader(folder / rawlog.FILE_NAME)
+        self.config = run_config(folder)
+        self.live, self.scanner = self.config.live, self.config.scanner()
+        self.run_tag, self.calibration = int(log.head["run_tag"]), own_calibration(folder)
+        self.created = armed_at(folder) or dt.datetime.now(dt.UTC)
+        self.folder, self.name = folder, folder.name
+        if (folder / ACTIVITY_NAME).is_file():
+            self.live = msgspec.structs.replace(self.live, activity=str(folder / ACTIVITY_NAME))
+        self._prepare()
+        writer = rawlog.RawLogWriter.reopened(folder / rawlog.FILE_NAME)  # or another one has it
+        for made_again in (listmode.FILE_NAME, singles_log.FILE_NAME):
+            (folder / made_again).unlink(missing_ok=True)
+        self._open(writer, {key: value for key, value in log.head.items() if key != "format"})
+        self._go_on_behind(log)
+        return self
+
+    def _go_on_behind(self, log: RawLogReader) -> None:
+        """Put what is recorded in the backlog, and check new frames against the newest of it.
+
+        New frames are checked by a checker of their own, which knows the log's end; what is
+        recorded is checked once more where it is sorted, from the beginning, as a replay does.
+        """
+        places = list(log.places())
+        self._recorder = FrameChecker(n_modules=self.scanner.n_modules, run_tag=self.run_tag)
+        self._sorts_anew = True
+        for place in places:
+            self.backlog.add_unloaded(place, 0)
+        tail = _tail(places)
+        frames = [frame for place in tail for frame in log.frames_at(place)]
+        if len(tail) < len(places):
+            self._recorder.begin_with(recorded_frames(b"".join(frames)).headers)
+        self._note(self._recorder.check(frames))
+
+    def _prepare(self) -> None:
         self.reports: list[SourceReport] = []
         self.imager: ImagerReport | None = None
         self.conditions: list[str] = []
@@ -75,14 +154,18 @@ class Run:
         self._finished = False
         self._started_ns = 0
         self._elapsed_s = 0.0
-        head = self._head()
-        self._write_provenance(head)
-        self._raw = rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head)
-        geometry, stall_ps = build_geometry(self.scanner), int(config.stall_s * 1e12)
+        self.newest_ps = 0
+        self._newest = np.full((self.scanner.n_modules, 2), -1, dtype=np.int64)
+        self._marks: deque[tuple[int, Marks]] = deque([(0, self._newest.copy())])
+
+    def _open(self, raw: rawlog.RawLogWriter, head: dict[str, Any]) -> None:
+        """Make all that works on the raw log; raises StorageError."""
+        self._raw = raw
+        geometry, stall_ps = build_geometry(self.scanner), int(self.config.stall_s * 1e12)
         self.takers = RunTakers(
             self.scanner,
             geometry,
-            config.settings,
+            self.config.settings,
             stall_ps=stall_ps,
             listmode=self.folder / listmode.FILE_NAME,
             singles=self.folder / singles_log.FILE_NAME,
@@ -91,12 +174,17 @@ class Run:
         self.pipeline = Pipeline(
             self.scanner,
             geometry,
-            config.settings,
+            self.config.settings,
             run_tag=self.run_tag,
             calibration=self.calibration.calibration() if self.calibration else None,
             stall_ps=stall_ps,
-            raw_log=self._raw,
         )
+        self._recorder, self._sorts_anew = self.pipeline.checker, False
+        self.disk = DiskSync(self.folder / rawlog.FILE_NAME)
+        self.backlog = Backlog(self.folder / rawlog.FILE_NAME)
+        self.load = Load()
+        self.unwritten: CheckedFrames | None = None
+        self.unsorted = ""
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -150,19 +238,100 @@ class Run:
         if reason not in self.conditions:
             self.conditions.append(reason)
 
-    def process(self, frames: Sequence[Frame]) -> Output:
-        """Log and sort a batch of frames; raises StorageError if the disk refuses it."""
-        output = self.pipeline.process(frames)
+    @property
+    def all_ended(self) -> bool:
+        """Whether every module's LAST frame is recorded."""
+        return bool(self._recorder.links["ended"].all())
+
+    @property
+    def next_sequences(self) -> npt.NDArray[np.int64]:
+        """The number that each module's next frame has, (modules,) i8."""
+        return np.asarray(self._recorder.links["next_sequence"])
+
+    def record(self, frames: Sequence[Frame]) -> None:
+        """Check frames and append them to the raw log, from which they are sorted later.
+
+        Raises
+        ------
+        StorageError
+            if the disk takes nothing now: what it did not take is kept in ``unwritten``, and is
+            written first with the next call.
+        """
+        before = self._recorder.verdicts.copy()
+        checked = self._recorder.check(frames)
+        if self._sorts_anew:  # its own checker never sees those that are refused here
+            refused = self._recorder.verdicts - before
+            refused[Verdict.ACCEPTED] = 0
+            self.pipeline.checker.verdicts += refused
+        if self.unwritten is not None:
+            checked = joined(self.unwritten, checked)
+        if not len(checked):
+            return
+        self.unwritten = checked
+        place = self._raw.append(checked.payload, frames=len(checked))
+        self.unwritten = None
+        self._note(checked)
+        if not self.unsorted:
+            self.backlog.add(checked, place, self.newest_ps)
+
+    def _note(self, recorded: CheckedFrames) -> None:
+        """Note how far the recorded frames come, in time and of each module."""
+        if not len(recorded):
+            return
+        headers = recorded.headers
+        newest_period = int(headers["frame_id"].max()) + 1
+        self.newest_ps = max(self.newest_ps, newest_period * FRAME_PERIOD_PS)
+        for column, name in enumerate(("sequence", "frame_id")):  # of equal indices the last holds
+            self._newest[headers["module"], column] = headers[name]
+        if len(self._marks) < MOST_MARKS:
+            self._marks.append((self.bytes_written, self._newest.copy()))
+        else:
+            self._marks[-1] = (self.bytes_written, self._newest.copy())
+
+    def take_on_disk(self) -> Marks | None:
+        """Return each module's newest (sequence, period) that is on the disk, if that is news."""
+        news = None
+        while self._marks and self._marks[0][0] <= self.disk.synced_bytes:
+            news = self._marks.popleft()[1]
+        return news
+
+    @property
+    def recorded_marks(self) -> Marks:
+        """Each module's newest (sequence, period) in the raw log, (modules, 2) i8; -1 for none."""
+        return self._newest.copy()
+
+    def sort_next(self) -> Output:
+        """Sort the oldest batch recorded; raises StorageError if a log cannot be written."""
+        checked = self.backlog.take()
+        if self._sorts_anew:
+            checked = self.pipeline.check(split_frames(checked.payload))
+        output = self.pipeline.sort(checked)
         self.takers.take(output)
         return output
 
-    def finish(self) -> Output:
-        """Process what is still held, close the logs, save the tables; raises StorageError."""
+    def leave_unsorted(self, why: str) -> None:
+        """Sort no more: recording goes on, and the raw log can be sorted later."""
+        self.unsorted = why
+        self.backlog.clear()
+        self.taint(f"{UNSORTED} ({why}): `tomoshibi recover` sorts it")
+
+    def process(self, frames: Sequence[Frame]) -> list[Output]:
+        """Record and sort a batch of frames at once; raises StorageError."""
+        self.record(frames)
+        return [self.sort_next() for _ in range(len(self.backlog))]
+
+    def finish(self) -> Output | None:
+        """Sort what is still held, close the logs, save the tables; raises StorageError.
+
+        Return the last coincidences, None if sorting ended before.
+        """
         self._elapsed_s = self.elapsed_s
         self._finished = True
-        output = self.pipeline.finish()
-        self.takers.take(output)
-        self.takers.finish()
+        output = None
+        if not self.unsorted:
+            output = self.pipeline.finish()
+            self.takers.take(output)
+            self.takers.finish()
         self._close_logs()
         self.takers.save(self.folder)
         return output
@@ -178,15 +347,20 @@ class Run:
         self.takers.save(self.folder)
 
     def _close_logs(self) -> None:
+        self.disk.close()
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
         self.takers.close_logs({**end, **self.coincidences()})
 
     def abandon(self) -> None:
-        """Close the logs as they are after an error."""
+        """Close the logs as they are after an error; what was not written is lost, and counted."""
+        if self.unwritten is not None:
+            self._recorder.disown(self.unwritten)
+            self.unwritten = None
         self._elapsed_s = self.elapsed_s
         self._finished = True
+        self.disk.close()
         self._raw.abandon()
         self.takers.abandon_logs()
 
@@ -216,44 +390,22 @@ class Run:
 
     def condition(self) -> RunCondition:
         """ "good", "tainted" (something was lost or odd) or "incomplete" (cut off)."""
-        if any(reason.startswith("incomplete") for reason in self.conditions):
-            return "incomplete"
-        return "tainted" if self.conditions else "good"
+        return condition_of(self.conditions)
 
     def summary(self) -> dict[str, Any]:
         """Return the run's summary; docs/file-format.md explains the keys."""
-        books, hits = self.books(), HitBooks(self.reports, self.scanner.n_modules)
-        imager = self.imager or ImagerReport(run=self.name)
-        return {
-            "run": str(self.folder),
-            "name": self.name,
-            "created": self.created.isoformat(),
-            "condition": self.condition(),
-            "conditions": self.conditions,
-            "elapsed_s": round(self._elapsed_s, 3),
-            "detector_time_s": self.pipeline.newest_ps * 1e-12,
-            "frames": books.frames(),
-            "singles": books.singles(),
-            **({"hits": hits.summary()} if hits.known else {}),
-            **self.coincidences(),
-            **({"angles": books.angles()} if self.pipeline.angles else {}),
-            **self.takers.summary(),
-            "images": {
-                "count": imager.images,
-                "rate_Hz": imager.rate_Hz,
-                "latency_ms": {"p50": imager.latency_p50_ms, "p99": imager.latency_p99_ms},
-                "fraction_used": imager.fraction_used,
-                "prompts_used": imager.prompts_used,
-                "final": imager.image_path,
-            },
-            "undelivered_to_imager": self.undelivered,
-            "conserved": books.conserved() and hits.conserved(),
-            "hash": self.hash(),
-            "modules": books.per_module(),
-            "source": [msgspec.to_builtins(report) for report in self.reports],
-            "config": msgspec.to_builtins(self.config),
-            "versions": versions(),
-        }
+        facts = RunFacts(
+            folder=self.folder,
+            created=self.created.isoformat(),
+            conditions=tuple(self.conditions),
+            elapsed_s=self._elapsed_s,
+            detector_time_s=self.newest_ps * 1e-12,
+            reports=tuple(self.reports),
+            imager=self.imager,
+            undelivered=self.undelivered,
+            load=self.load.summary(),
+        )
+        return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 
     def write_summary(self) -> dict[str, Any]:
         """Write ``summary.json`` and return its content; if a source reported deliberate faults,
@@ -268,3 +420,13 @@ class Run:
         summary = self.summary()
         write_json(self.folder / SUMMARY_NAME, summary)
         return summary
+
+
+def _tail(places: list[BlockPlace]) -> list[BlockPlace]:
+    """Return the last blocks, of at least ``TAIL_BYTES`` where there is as much."""
+    size = 0
+    for number in range(len(places) - 1, -1, -1):
+        size += places[number].length
+        if size >= TAIL_BYTES:
+            return places[number:]
+    return places

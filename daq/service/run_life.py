@@ -7,31 +7,37 @@
     first reason until reset
 
 Every way a run can end goes through here and leaves a folder with closed logs, a journal and a
-summary that says how it ended. Nothing here waits: stopping advances turn by turn, in two steps,
-each bounded in time: drain the links, then wait for the final image.
+summary that says how it ended. Nothing here waits: stopping advances turn by turn
+(:mod:`daq.service.closing`).
+
+Recording comes first, and nothing behind it ends it (:mod:`daq.service.recording`).
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from daq.errors import DaqError, RunError, StorageError
+from daq.errors import RunError, StorageError
 from daq.folder.journal import Journal
+from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
+from daq.path.resequence import Resequencer
+from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
 from daq.service.own_calibration import calibrated
+from daq.service.recording import Recording
 from daq.service.run import Run
+from daq.service.wall_clock import WallClock
 from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
@@ -56,13 +62,9 @@ _REMEDY: dict[RunState, str] = {
     "error": "read the reason, then reset",
 }
 
-DRAIN_S = 15.0
-SILENCE_S = 1.0
-IMAGER_S = 10.0
-"""For the imager's final report, or a sign of progress."""
+SETTLE_S = 5.0
+"""So long after a restart frames are put back into their order."""
 
-IMAGER_MOST_S = 120.0
-HURRIED_DRAIN_S, HURRIED_IMAGER_S = 0.8, 0.5
 MIN_FREE_BYTES = 256 * 2**20
 MOST_FAULTS_TOLD = 50
 OnEnd = Callable[[bool, str], None]
@@ -105,6 +107,9 @@ class RunLife:
         self._clock = WallClock()
         self._watch = RunWatch()
         self._closing = Closing(0.0, sources=0, imager=False)
+        self._recording = Recording(self.journal, self._pass_on)
+        self._resequencer: Resequencer | None = None
+        self._settled_s = 0.0
 
     # --- states -------------------------------------------------------------------------------
 
@@ -209,6 +214,7 @@ class RunLife:
         self.enter("running")
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
+        self._recording = Recording(self.journal, self._pass_on)
         self._watch.data_came(time.monotonic())
         folder = str(run.folder.resolve())
         duration_s = run.config.duration_s
@@ -255,27 +261,84 @@ class RunLife:
         if self.run is not None and self.state in ("armed", "running"):
             self._imager.begin(self.run)
 
+    # --- again: a run whose daq died ----------------------------------------------------------
+
+    def resume(self, folder: Path) -> Run:
+        """Go on with an open run that a daq left when it died; raises DaqError.
+
+        What it had recorded is sorted from the disk, beside the recording of what comes.
+        """
+        self.require("idle")
+        away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
+        run = self.run = Run.resumed(folder)
+        self.template = msgspec.structs.replace(run.config, name="")
+        self.journal.open(folder)
+        self._imager.start(run)
+        self._events.start(run.name)
+        self.enter("armed")
+        self.enter("running")
+        run.start()
+        now = time.monotonic()
+        self._clock, self._watch = WallClock(), RunWatch()
+        self._recording = Recording(self.journal, self._pass_on)
+        self._resequencer = Resequencer(
+            run.next_sequences, run.recorded_marks[:, 1], run_tag=run.run_tag
+        )
+        self._settled_s = now + SETTLE_S
+        self._watch.data_came(now)
+        run.taint("the daq was restarted in the run")
+        words = f"{run.newest_ps * 1e-12:.1f} s were recorded, and nothing for {away_s:.1f} s"
+        self.journal.add("alarm", f"resumed {run.name} after the daq died: {words}")
+        return run
+
+    def _in_order(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
+        """Return the frames that may be recorded now; what was queued before a restart comes before
+        what the sources send again."""
+        waiting = self._resequencer
+        if waiting is None:
+            return frames
+        ready = waiting.push(frames)
+        if now >= self._settled_s:
+            self._resequencer = None
+            ready += waiting.flush()
+        return ready
+
     # --- running ------------------------------------------------------------------------------
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the disk is full: no more frames should be taken in now."""
+        return self._recording.blocked
+
     def take(self, frames: Sequence[Frame]) -> None:
-        """Log and sort data frames and pass the coincidences on. Any failure is latched."""
+        """Record data frames; :meth:`sort` does the rest. Any failure is latched."""
         run, arrival_ns = self._open_run(), time.monotonic_ns()
+        frames = self._in_order(frames, arrival_ns * 1e-9)
         try:
-            output = run.process(frames)
-        except DaqError as error:
+            self._recording.record(run, frames, arrival_ns * 1e-9)
+        except StorageError as error:
             self.fail(str(error))
             return
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
-            self.fail(f"internal error in the event path, please report: {error!r}")
+            self.fail(f"internal error in recording, please report: {error!r}")
             return
-        self._watch.data_came(time.monotonic())
-        self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=run.pipeline.newest_ps)
-        self._pass_on(run, output)
+        if frames and not self.blocked:
+            self._watch.data_came(arrival_ns * 1e-9)
+            self._clock.observe(arrival_ns=arrival_ns, frame_end_ps=run.newest_ps)
+
+    def sort(self, budget_s: float) -> bool:
+        """Sort what is recorded, for about so long; return whether there is more."""
+        if self.run is None or self.state not in ("running", "stopping"):
+            return False
+        return self._recording.sort(self.run, budget_s)
 
     def _pass_on(self, run: Run, output: Output) -> None:
         """Send what became final to the imager and to subscribers; never waits."""
         wall_ns = self._clock.wall_ns(output.watermark_ps)
-        self._imager.batch(run, output, event_wall_ns=wall_ns)
+        if run.load.images_next():
+            self._imager.batch(run, output, event_wall_ns=wall_ns)
+        else:
+            self._imager.leave_out(run, output)
         self._events.batch(output)
 
     def take_report(self, report: SourceReport) -> str:
@@ -334,7 +397,8 @@ class RunLife:
         """Journal what is new; stop a run that has come to its end."""
         for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
             self.journal.add(severity, words)
-        if run.pipeline.all_ended:
+        self._recording.look(run)
+        if run.all_ended:
             self._begin_closing("all modules have ended")
         elif self._sources.all_reported:
             self._begin_closing("the sources have finished")
@@ -354,11 +418,11 @@ class RunLife:
         """The process must exit: close what is open, quickly; return whether that is done."""
         if self.state == "running":
             self._begin_closing("the daq was told to leave")
-            self._closing.hurry(HURRIED_DRAIN_S)
+            self._closing.hurry()
         elif self.state == "armed":
             self._discard("the daq was told to leave")
         elif self.state == "stopping":
-            self._closing.hurry(HURRIED_DRAIN_S)
+            self._closing.hurry()
         return self.state in ("idle", "closed", "error")
 
     def _begin_closing(self, why: str) -> None:
@@ -377,6 +441,9 @@ class RunLife:
             if not closing.drained:
                 if closing.drain_is_over(run, now, last_data_s=self._watch.last_data_s):
                     closing.drained_at(now)
+            elif not closing.sorted:
+                if closing.sorting_is_over(run, now):
+                    closing.sorted_at(now)
                     self._finish(run)
             elif closing.imager_is_done(run, now):
                 self._close(run)
@@ -384,7 +451,11 @@ class RunLife:
             self.fail(str(error))
 
     def _finish(self, run: Run) -> None:
-        self._pass_on(run, run.finish())
+        if run.backlog:
+            self._recording.end_sorting(run, "the daq had to leave")
+        last = run.finish()
+        if last is not None:
+            self._pass_on(run, last)
         self._imager.end(run)
         self._events.end()
         run.write_summary()  # of all but the image, which may be waited for long
@@ -451,82 +522,6 @@ class RunLife:
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""
         return None if self.run is None else self.run.summary()
-
-
-class Closing:
-    """Decides when each of the two steps of stopping is over. Times are monotonic seconds.
-
-    drained : whether the first one is
-    """
-
-    def __init__(self, now: float, *, sources: int, imager: bool) -> None:
-        self.drained = False
-        self._sources = sources
-        self._imager = imager
-        self._began = now
-        self._drain_s, self._imager_s, self._silence_s = DRAIN_S, IMAGER_S, SILENCE_S
-        self._imager_most_s = IMAGER_MOST_S
-        self._drained_at = 0.0
-        self._finishing, self._progress_at = 0.0, 0.0
-
-    def hurry(self, drain_s: float) -> None:
-        """Shorten all waits: the process must exit."""
-        self._drain_s = min(self._drain_s, drain_s)
-        self._silence_s = min(self._silence_s, drain_s / 2)
-        self._imager_s = self._imager_most_s = HURRIED_IMAGER_S
-
-    def drain_is_over(self, run: Run, now: float, *, last_data_s: float) -> bool:
-        """Whether every LAST frame and report has come, or silence or the bound ends the wait."""
-        complete = run.pipeline.all_ended and len(run.reports) >= self._sources
-        silent = now - max(last_data_s, self._began) > self._silence_s
-        expired = now - self._began > self._drain_s
-        if (silent or expired) and not run.pipeline.all_ended:
-            run.taint("incomplete: the modules' last frames never came")
-        return complete or silent or expired
-
-    def drained_at(self, now: float) -> None:
-        """Record that draining is over."""
-        self.drained, self._drained_at, self._progress_at = True, now, now
-
-    def imager_is_done(self, run: Run, now: float) -> bool:
-        """Whether the imager has finished the image, is absent, or has used up its time, which is
-        longer, within a bound, while it reports progress.
-        """
-        if run.imager is not None:
-            if run.imager.final:
-                return True
-            if run.imager.finishing > self._finishing:
-                self._finishing, self._progress_at = run.imager.finishing, now
-        stuck = now - self._progress_at > self._imager_s
-        return stuck or not self._imager or now - self._drained_at > self._imager_most_s
-
-
-_SPAN_NS = 1_000_000_000
-
-
-class WallClock:
-    """Converts detector time to wall time, as well as arrivals allow.
-
-    A data frame cannot arrive before the period that it covers has ended, so ``arrival − frame
-    end`` is never below the true offset of the two clocks; its smallest value over the last second
-    is the estimate. It follows a source whose time runs slow within a second.
-    """
-
-    def __init__(self) -> None:
-        self._minima: deque[tuple[int, int]] = deque()  # (arrival_ns, offset_ns), offsets rising
-
-    def observe(self, *, arrival_ns: int, frame_end_ps: int) -> None:
-        """Record that data up to ``frame_end_ps`` arrived at ``arrival_ns``."""
-        offset = arrival_ns - frame_end_ps // 1000
-        while self._minima and self._minima[-1][1] >= offset:
-            self._minima.pop()
-        self._minima.append((arrival_ns, offset))
-        while self._minima[0][0] < arrival_ns - _SPAN_NS:
-            self._minima.popleft()
-
-    def wall_ns(self, time_ps: int) -> int:
-        """Return the CLOCK_MONOTONIC time at which detector time ``time_ps`` was; 0 if unknown."""
-        return self._minima[0][1] + time_ps // 1000 if self._minima else 0
 
 
 def describe_fault(fault: FaultDone) -> str:

@@ -1,6 +1,6 @@
 """The daq service: one process, one loop, owner of the run.
 
-Every turn (about 10 ms): take all data frames that have come, log and sort them, pass the
+Every turn (about 10 ms): record the data frames that have come, sort for a while, pass the
 coincidences on, serve commands, sources and the imager, and publish telemetry. Nothing in the loop
 waits for another process; every queue is bounded (daq/service/sockets.py).
 """
@@ -17,9 +17,11 @@ import zmq
 
 from daq.errors import DaqError
 from daq.folder.run_config import RunConfig, config_from_args
-from daq.service.data_sources import Sources
+from daq.replay.run_recovery import open_runs
+from daq.service.data_sources import Source, Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
+from daq.service.left_over import LeftOver
 from daq.service.relays import FaultRelay, ModuleRelay
 from daq.service.run_life import MIN_FREE_BYTES, RunLife
 from daq.service.sockets import bind_service
@@ -29,14 +31,21 @@ from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
-from hw.messages.source import Shutdown
+from hw.messages.source import OnDisk, Resume, Shutdown
+from hw.messages.telemetry import JournalLine
 
 TURN_S = 0.010
-TELEMETRY_S = 0.050
+TELEMETRY_S, BUSY_TELEMETRY_S = 0.050, 0.5
 PICTURES_S = 0.25
 BEGIN_REPEAT_S = 1.0
+ON_DISK_S = 0.1
+RESUME_S = 5.0
+"""A run whose sources go on with it within this time is resumed, any other recovered."""
+
 LOOK_S = 1.0
-MAX_FRAMES_A_TURN = 4096
+MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 8 * 2**20
+SORT_S = 0.020
+"""Sorting has so much of a turn: data and commands are served however much there is to sort."""
 
 
 class DaqService:
@@ -55,6 +64,9 @@ class DaqService:
     ) -> None:
         self.stray_frames = 0
         self.automatic = False
+        self.left_over = LeftOver(runs_root)
+        self._to_resume: dict[int, Path] | None = None
+        self._resume_until_s = 0.0
         self._sockets = bind_service(endpoints)
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
@@ -73,7 +85,7 @@ class DaqService:
             "module": ModuleRelay(self.sources, self.life.journal, self._reply),
         }
         self._leave = False
-        self._due = {"telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
+        self._due = {"on disk": 0.0, "telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
         self._poller = zmq.Poller()
         for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
             self._poller.register(socket, zmq.POLLIN)
@@ -98,6 +110,8 @@ class DaqService:
         The last telemetry and pictures say how it ended: displays wait for them.
         """
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
+        self._to_resume = open_runs(self.life.runs_root)
+        self._resume_until_s = time.monotonic() + RESUME_S
         try:
             while not (self._leave and self.life.hurry()):
                 full = self.turn()
@@ -106,6 +120,7 @@ class DaqService:
             self._publish_telemetry()
             self._publish_pictures()
         finally:
+            self.left_over.end()
             self.sources.send_all(Shutdown())
             self._sockets.close()
 
@@ -122,9 +137,12 @@ class DaqService:
             self.life.announce()
         if self._is_due("look", now, LOOK_S):
             self._look_around()
-        if self._is_due("telemetry", now, TELEMETRY_S):
+        if self._is_due("on disk", now, ON_DISK_S):
+            self._tell_on_disk()
+        less = self.life.run is not None and self.life.run.load.shows_less
+        if self._is_due("telemetry", now, BUSY_TELEMETRY_S if less else TELEMETRY_S):
             self._publish_telemetry()
-        if self._is_due("pictures", now, PICTURES_S):
+        if not less and self._is_due("pictures", now, PICTURES_S):
             self._publish_pictures()
         if self.automatic:
             self._advance_automatic()
@@ -157,31 +175,42 @@ class DaqService:
     # --- data and sources ---------------------------------------------------------------------
 
     def _take_data(self) -> bool:
-        frames = self._receive()
+        """Record what came, then sort; return whether more of either is waiting."""
+        frames: list[bytes] = []
+        full = False
+        if not self.life.blocked:
+            frames, full = self._receive()
         if not self.life.takes_data:
             self.stray_frames += len(frames)
-        elif frames:
+        elif frames or self.life.blocked:
             self.life.take(frames)
-        return len(frames) >= MAX_FRAMES_A_TURN
+        return self.life.sort(SORT_S) or full
 
-    def _receive(self) -> list[bytes]:
+    def _receive(self) -> tuple[list[bytes], bool]:
+        """Return the frames that are there, up to a bound, and whether it was reached."""
         frames: list[bytes] = []
-        receive = self._sockets.data.recv
+        receive, size = self._sockets.data.recv, 0
         try:
-            while len(frames) < MAX_FRAMES_A_TURN:
+            while len(frames) < MAX_FRAMES_A_TURN and size < MAX_BYTES_A_TURN:
                 frames.append(receive(zmq.NOBLOCK))
+                size += len(frames[-1])
         except zmq.Again:
-            pass
-        return frames
+            return frames, False
+        return frames, True
 
     def _serve_sources(self) -> None:
         new, reports = self.sources.poll()
         for source in new:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
-            self.life.journal.add("info", words)
-        for report in reports:
-            self.life.take_report(report)
+            self.life.journal.add("info", words, kind="source attached")
+            self._resume(source)
+        for identity, report in reports:
+            refused = self.life.take_report(report)
+            if refused:
+                self.sources.refuse(identity, refused)
+        for words in self.sources.take_refusals():
+            self.life.journal.add("warning", words, kind="refused on the source plane")
         for relay in self._relays.values():
             relay.poll()
         for states in self.sources.take_states():
@@ -189,10 +218,48 @@ class DaqService:
             for line in states.log:
                 self.life.module_news(line)
 
+    def _resume(self, source: Source) -> None:
+        """Go on with the run that a source is sending, if a daq that died has left it open."""
+        tag, life = source.hello.run_tag, self.life
+        folder = self._to_resume.pop(tag, None) if self._to_resume else None
+        if folder is not None and life.state == "idle":
+            try:
+                life.resume(folder)
+                self.sources.go_on(tag)
+            except DaqError as error:
+                life.journal.add("alarm", f"{folder.name} cannot be gone on with: {error}")
+        if life.run is None or life.state != "running" or life.run.run_tag != tag:
+            return
+        marks = life.run.recorded_marks
+        self.sources.send_all(
+            Resume(run_tag=tag, sequences=marks[:, 0].tolist(), periods=marks[:, 1].tolist()),
+            to=lambda hello: hello.keeps and hello.run_tag == tag,
+        )
+
+    def _tell_on_disk(self) -> None:
+        """Tell the sources what they need not keep any more."""
+        run = self.life.run
+        marks = None if run is None else run.take_on_disk()
+        if run is None or marks is None:
+            return
+        sequences, periods = marks.T.tolist()
+        self.sources.send_all(
+            OnDisk(run_tag=run.run_tag, sequences=sequences, periods=periods),
+            to=lambda hello: hello.keeps,
+        )
+
     def _look_around(self) -> None:
+        if self._to_resume is not None and time.monotonic() > self._resume_until_s:
+            self._to_resume = None
+            self._tell(self.left_over.begin())
         for source in self.sources.newly_lost():
             self.life.source_lost(source.hello.kind)
         self.life.watch_disk()
+        self._tell(self.left_over.look())
+
+    def _tell(self, lines: list[JournalLine]) -> None:
+        for line in lines:
+            self.life.journal.add(line.severity, line.text)
 
     # --- commands -----------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         scanner_title=run.scanner.title if run else "",
         source=sources.describe(),
         elapsed_s=run.elapsed_s if run else 0.0,
-        detector_time_s=run.pipeline.newest_ps * 1e-12 if run else 0.0,
+        detector_time_s=run.newest_ps * 1e-12 if run else 0.0,
         duration_s=run.config.duration_s if run else 0.0,
         settings=run.config.settings if run else None,
         rates=run.takers.rates.now() if run and life.state != "closed" else {},
@@ -48,7 +48,7 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         source_lag_s=sources.lag_s(),
         disk_free_GB=life.disk_free / 1e9,
         condition=run.condition() if run else "good",
-        buffers={"singles_held": float(run.pipeline.held) if run else 0.0},
+        buffers=_buffers(run),
         calibration=run.calibration.identity if run and run.calibration else "none",
         uncalibrated=run.config.uncalibrated if run else "",
         module_angles_deg=run.pipeline.module_angles_deg if run else [],
@@ -84,6 +84,19 @@ def _statistics(run: Run) -> dict[str, Any]:
         "randoms_alarm": run.randoms_alarm,
         "module_live": live.modules if live else [],
         "pair_live": live.pairs if live else 0.0,
+    }
+
+
+def _buffers(run: Run | None) -> dict[str, float]:
+    """Return what waits: singles for the horizon, and what is recorded and not sorted yet."""
+    if run is None:
+        return {}
+    behind_ps = run.newest_ps - run.pipeline.newest_ps if run.backlog else 0
+    return {
+        "singles_held": float(run.pipeline.held),
+        "not_on_disk_bytes": float(max(run.bytes_written - run.disk.synced_bytes, 0)),
+        "unsorted_bytes": float(run.backlog.bytes),
+        "unsorted_s": max(behind_ps, 0) * 1e-12,
     }
 
 

@@ -1,10 +1,16 @@
-"""Sends data frames: one PUSH socket per module, bounded queues, interruptible waits."""
+"""Sends data frames: one PUSH socket per module, bounded queues, interruptible waits.
+
+What was sent is kept until it is on the daq's disk, and sent again to a daq that was restarted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import zmq
+
+from hw.messages.source import OnDisk, Resume
+from hw.wire.kept_frames import KeptFrames
 
 QUEUE_FRAMES = 64
 _WAIT_MS = 20
@@ -23,6 +29,7 @@ class DataLink:
             socket.connect(address)
             self._sockets.append(socket)
         self.sent = [0] * modules
+        self.kept = KeptFrames(modules)
 
     def send(self, module: int, frame: bytes | memoryview, give_up: Callable[[], bool]) -> bool:
         """Send one frame; while the receiver is slow, call ``give_up`` every 20 ms.
@@ -31,17 +38,37 @@ class DataLink:
         -------
         False if given up: the frame was not sent
         """
+        if not self._put(module, frame, give_up):
+            return False
+        self.kept.add(module, frame)
+        self.sent[module] += 1
+        return True
+
+    def _put(self, module: int, frame: bytes | memoryview, give_up: Callable[[], bool]) -> bool:
         socket = self._sockets[module]
         while True:
             try:
                 socket.send(frame, zmq.NOBLOCK)
+                return True
             except zmq.Again:
                 if give_up():
                     return False
                 socket.poll(_WAIT_MS, zmq.POLLOUT)
-            else:
-                self.sent[module] += 1
-                return True
+
+    def release(self, on_disk: OnDisk) -> None:
+        """Let go of what is on the disk."""
+        self.kept.release(on_disk.sequences, on_disk.periods)
+
+    def send_again(self, resume: Resume, give_up: Callable[[], bool]) -> int:
+        """Send again what a daq that was restarted lacks; return how many frames."""
+        self.kept.release(resume.sequences, resume.periods)
+        again = 0
+        for module in range(len(self._sockets)):
+            for frame in self.kept.of(module):
+                if not self._put(module, frame, give_up):
+                    return again
+                again += 1
+        return again
 
     def close(self) -> None:
         """Close the sockets, allowing half a second for queued frames to be sent."""

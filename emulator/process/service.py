@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import msgspec
 import numpy as np
 
 from emulator.config import EmulationError, EmulatorConfig, check_hit_fault
@@ -37,7 +38,16 @@ from emulator.process.run_faults import FaultDesk, RunFaults, check_faults
 from emulator.process.settings_check import check_links
 from emulator.slices import PERIOD_S, SliceAhead, SliceHits
 from hw.messages.endpoints import Endpoints, default_base
-from hw.messages.source import FaultOrder, Hello, Shutdown, SourceReport, Start, Stop
+from hw.messages.source import (
+    FaultOrder,
+    Hello,
+    OnDisk,
+    Resume,
+    Shutdown,
+    SourceReport,
+    Start,
+    Stop,
+)
 from hw.messages.source_link import SourceLink
 from hw.wire.protocol import MAX_EVENTS
 
@@ -94,6 +104,7 @@ class EmulatorService:
             serial=instrument.serial,
             labels={"activity_MBq": config.activity_Bq / 1e6},
             remark=remark,
+            keeps=not config.hits,
         )
         self._link = SourceLink(endpoints, hello)
         self._data_address = endpoints.of("data")
@@ -102,6 +113,7 @@ class EmulatorService:
         self._leave = False
         self._stop = False
         self._next_start: Start | None = None
+        self._report: SourceReport | None = None
         self._runs = 0
         self._desk = (
             FaultDesk(scanner, refuse=check_hit_fault) if config.hits else FaultDesk(scanner)
@@ -139,12 +151,16 @@ class EmulatorService:
         run = _Run(self._config, self._instrument, order, self._data, self._runs, standing, hits)
         self._desk.run = run.faults
         self._runs += 1
+        self._report = None
         self._link.beat.running = True
+        self._link.introduce(msgspec.structs.replace(self._link.hello, run_tag=order.run_tag))
         try:
             self._stream(run)
-            self._link.report(run.report())
+            self._report = run.report()
+            self._link.report(self._report)
         finally:
             self._link.beat.running = False
+            self._forget_run()
             self._desk.run = None
             run.close()
 
@@ -210,9 +226,27 @@ class EmulatorService:
             self._leave |= isinstance(order, Shutdown)
             if isinstance(order, FaultOrder):
                 self._link.answer(self._desk.obey(order))
+            if isinstance(order, OnDisk | Resume):
+                self._keep_or_send_again(order)
             if isinstance(order, Start):
                 self._next_start = order
         return self._leaving()
+
+    def _keep_or_send_again(self, order: OnDisk | Resume) -> None:
+        if self._data is None or order.run_tag != self._link.hello.run_tag:
+            return
+        if isinstance(order, OnDisk):
+            self._data.release(order)
+        else:
+            self._data.send_again(order, self._leaving)
+            if not self._link.beat.running and self._report is not None:
+                self._link.report(self._report)
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        """A run that is over and on the disk needs nothing more from here."""
+        if not self._link.beat.running and self._data is not None and not self._data.kept.bytes:
+            self._link.introduce(msgspec.structs.replace(self._link.hello, run_tag=0))
 
     def _ending(self) -> bool:
         return self._stop or self._next_start is not None or self._leaving()

@@ -27,7 +27,9 @@ from hw.messages.source import (
     FaultOrder,
     Heartbeat,
     Hello,
+    OnDisk,
     Refused,
+    Resume,
     Shutdown,
     SourceReport,
     Start,
@@ -39,6 +41,7 @@ from hw.messages.telemetry import EventBatch, Telemetry
 AnyMessage = (
     Hello | Welcome | Refused | Start | Stop | Shutdown | Heartbeat
     | FaultOrder | FaultAnswer | SourceReport
+    | OnDisk | Resume
     | Command | Reply
     | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch
     | ImageMessage | Projections | Telemetry

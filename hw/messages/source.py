@@ -40,6 +40,9 @@ class Hello(Message):
     remark : what a person should know before a run, "" for nothing
     not_ready : why no run can start now, in words; "" where one can
     needs_detector : its modules get their hits from another source, one with 0 modules
+    run_tag : of the run that it is sending, 0 for none: a daq that was restarted goes on with it
+    keeps : whether it keeps frames until they are on the disk, and sends them again: it gets OnDisk
+        and Resume
     """
 
     kind: Name
@@ -52,6 +55,8 @@ class Hello(Message):
     serial: Name = ""
     labels: Numbers = {}
     remark: Text = ""
+    run_tag: Count = 0
+    keeps: bool = False
 
 
 class Welcome(Message):
@@ -74,6 +79,29 @@ class Start(Message):
     run_tag: int
     duration_s: float = 0.0
     folder: str = ""
+
+
+class OnDisk(Message):
+    """Daq to source, a few times a second: so far a run's frames are on the disk.
+
+    sequences, periods : of each module's newest frame that is, by arrival; -1 for none. It and all
+        frames that were sent before it need not be kept.
+    """
+
+    run_tag: int
+    sequences: list[int]
+    periods: list[int]
+
+
+class Resume(Message):
+    """Daq to source: I was restarted and go on with your run; send again what came after these.
+
+    sequences, periods : of each module's newest frame in the raw log; -1 for none
+    """
+
+    run_tag: int
+    sequences: list[int]
+    periods: list[int]
 
 
 class Stop(Message):

@@ -192,10 +192,10 @@ class LiveCorrections:
         deadline = clock() + timeout_s
         self.wait(timeout_s, stopped)
         self._imager.use_the_rest(stopped)
-        for _ in range(CONCLUDING_ROUNDS):
+        for rounds_left in reversed(range(CONCLUDING_ROUNDS)):
             if not self._can_scatter() or clock() >= deadline or stopped():
                 return
-            self._scatter.begin(at_once=True)
+            self._scatter.conclude(last=not rounds_left)
             self.wait(deadline - clock(), stopped)
 
     def final_resolution(self) -> FinalResolution:

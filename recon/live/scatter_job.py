@@ -12,6 +12,7 @@ found is kept per second of exposure: scatter decays, and is missed in dead time
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -45,11 +46,10 @@ SCATTER_PROMPTS = 200_000
 SCATTER_EVERY_S = 30.0
 SCATTER_GROWTH = 2.0
 
-CHAINS = 16_000
-"""Pairs of photons followed for prompt γ: 3 s of a core, a third of offline's."""
-
 SAMPLE, LAST_SAMPLE = 500_000, 1_500_000
 """Number of prompts that the quick image and the tails are of; the latter at the end of a run."""
+
+CORES = os.cpu_count() or 1
 
 MOST_SIGMA = 0.1
 """Scatter whose amount is less certain, relative to itself, is left out: in a head it is about as
@@ -132,17 +132,29 @@ class LiveScatter:
             self._lines.scatter, self._lines.prompt_gamma = made.scatter, made.prompt_gamma
             self.prompt_gamma_share = made.prompt_gamma_share
 
-    def begin(self, *, at_once: bool = False) -> None:
-        """Start an estimate if one is due, or ``at_once``; the lines must have a µ map."""
-        imager = self._imager
-        now_s, prompts = imager.intake.watermark_ps * 1e-12, imager.intake.used
+    def begin(self) -> None:
+        """Start an estimate if one is due; the lines must have a µ map."""
+        now_s, prompts = self._now_s, self._imager.intake.used
         due = prompts >= SCATTER_GROWTH * self._at_prompts or now_s - self._at_s >= SCATTER_EVERY_S
-        if self.job.busy or prompts < SCATTER_PROMPTS or not (due or at_once):
+        if due:
+            self._start(SAMPLE)
+
+    def conclude(self, *, last: bool) -> None:
+        """Start an estimate from all events that a run had; ``last``: the one that stays."""
+        self._start(LAST_SAMPLE, last=last)
+
+    @property
+    def _now_s(self) -> float:
+        return self._imager.intake.watermark_ps * 1e-12
+
+    def _start(self, most: int, *, last: bool = False) -> None:
+        imager = self._imager
+        if self.job.busy or imager.intake.used < SCATTER_PROMPTS:
             return
-        self._at_s, self._at_prompts = now_s, prompts
-        of, most = imager.exposure_of, LAST_SAMPLE if at_once else SAMPLE
+        self._at_s, self._at_prompts = self._now_s, imager.intake.used
+        of = imager.exposure_of
         sample = imager.memory.sample_of_all(most, live=of.live, decay=of.decay)
-        self.job.begin(self._work(sample, imager.exposure_s))
+        self.job.begin(self._work(sample, imager.exposure_s, last=last))
 
     def how(self) -> str:
         """Return in words how the scatter in use was found."""
@@ -155,8 +167,13 @@ class LiveScatter:
         error = 100 * share * relative_sigma(scatter)
         return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts"
 
-    def _work(self, sample: Sample, exposure_s: float) -> Callable[[Callable[[], bool]], Found]:
-        """Return the work; what the image's thread may replace meanwhile is taken here, or once."""
+    def _work(
+        self, sample: Sample, exposure_s: float, *, last: bool
+    ) -> Callable[[Callable[[], bool]], Found]:
+        """Return the work; what the image's thread may replace meanwhile is taken here, or once.
+
+        last : whether the estimate is the run's last one, which may use all cores
+        """
         lines, mu = self._lines, self._lines.mu_per_mm
         assert mu is not None
         estimate, randoms, model = self._imager.estimate_of_all, lines.randoms, lines.model
@@ -174,6 +191,7 @@ class LiveScatter:
             if nuclide is not None:  # many γ miss the image: it does not explain all that is left
                 trues_per_s = float((estimate.sensitivity * image).sum(dtype=np.float64))
                 simulated = self._prompt_gammas(nuclide, mu, stopped)
+                simulated = replace(simulated, threads=CORES) if last else simulated.quickly()
                 gamma = simulated.rate(settled(image, previous), model.factors)
             found = estimate_scatter(
                 LineModel(self._system, factors=model.factors),
@@ -205,7 +223,7 @@ class LiveScatter:
         """Return the simulation of the run's prompt γ, which also stops with this job."""
         if self._gammas is None:
             photons = PromptGammas.pairs_of(self._system, self._window, nuclide)
-            self._gammas = PromptGammas.of(self._system, mu, self._window, photons, chains=CHAINS)
+            self._gammas = PromptGammas.of(self._system, mu, self._window, photons)
         return replace(self._gammas, stopped=stopped)
 
 
@@ -219,7 +237,7 @@ def check_certain(scatter: ScatterRate) -> None:
     sigma = relative_sigma(scatter)
     if sigma > MOST_SIGMA:
         raise ScatterError(
-            f"its amount is known within {100 * sigma:.0f} % only, {100 * MOST_SIGMA:.0f} % are "
+            f"its amount is known within {100 * sigma:.1f} % only, {100 * MOST_SIGMA:.0f} % are "
             "needed: left out until more prompts have come"
         )
 

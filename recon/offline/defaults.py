@@ -20,10 +20,12 @@ The choice, and why:
 - *Prior*: β falls with the root of the density, and with the square of the voxels' size, over which
   a prior of neighbours smooths in mm. The penalty is relative to the counts
   (:mod:`recon.em.penalised`), so a fixed β resolves the same at any counts and leaves the noise of
-  few; one that falls as 1/N would be Bayes' rule for one object, and rough at many counts. The root
-  lets noise and resolution both gain from counts.
+  few; one that falls as 1/N would be Bayes' rule for one object, and rough at few counts. The root
+  lets noise and resolution both gain from counts; with many, noise is low enough for resolution to
+  gain alone, as 1/N.
 - *Subsets and iterations*: subsets of some ten thousand events at least, else each one's noise
-  shows; iterations until cold regions change no more. 8 subsets need fewer than one.
+  shows; iterations until cold regions change no more, which takes more of them where the prior is
+  weak. 8 subsets need fewer than one.
 - *Post-filter*: only where no prior smooths: as wide as brings the noise near to what the prior
   leaves.
 """
@@ -56,11 +58,15 @@ PLAIN = ("osem", "mlem")
 FEW_PER_VOXEL = 1.5
 """Counts per voxel of the preset below which voxels are twice as wide."""
 
-BETA_AT_ONE, LEAST_BETA, MOST_BETA = 0.008, 0.001, 0.05
+BETA_AT_ONE, LEAST_BETA, MOST_BETA = 0.008, 0.0003, 0.05
 """β at one count per voxel of the preset, in voxels twice as wide, and its bounds."""
 
-PASSES = 12
-"""Of BSREM: as many as bring a cold sphere of 28 mm to its level."""
+MANY_PER_VOXEL = 4.0
+"""Counts per voxel of the preset from which β falls as one over the counts."""
+
+PASSES, MORE_PASSES = 12, 24
+"""Of BSREM: as many as bring a cold sphere of 28 mm to its level; the latter where counts are twice
+``MANY_PER_VOXEL``."""
 
 OSEM_PASSES, NEGML_PASSES = 4, 10
 LEAST_PER_SUBSET, MOST_SUBSETS = 20_000, 16
@@ -175,7 +181,8 @@ def defaults(
     dense = density(counts, scanner, tof=tof)
     size = voxel_mm or voxels_mm(dense, scanner)
     smooths = algorithm == "bsrem"
-    passes = {"bsrem": PASSES, "negml": NEGML_PASSES}.get(algorithm, OSEM_PASSES)
+    penalised = MORE_PASSES if dense >= 2 * MANY_PER_VOXEL else PASSES
+    passes = {"bsrem": penalised, "negml": NEGML_PASSES}.get(algorithm, OSEM_PASSES)
     subsets = max(1, min(MOST_SUBSETS, int(counts // LEAST_PER_SUBSET)))
     filter_mm = 0.0 if smooths else min(FILTER_AT_ONE_MM * dense ** (-1 / 6), MOST_FILTER_MM)
     return {
@@ -192,7 +199,8 @@ def defaults(
 
 def _beta(dense: float, voxels: float) -> float:
     """Return the prior's strength, in voxels of so many of the preset's."""
-    in_wide = min(max(BETA_AT_ONE / math.sqrt(dense), LEAST_BETA), MOST_BETA)
+    by_root = BETA_AT_ONE / math.sqrt(dense) * min(1.0, math.sqrt(MANY_PER_VOXEL / dense))
+    in_wide = min(max(by_root, LEAST_BETA), MOST_BETA)
     return float(f"{in_wide * (2.0 / voxels) ** 2:.2g}")
 
 

@@ -60,10 +60,11 @@ def prompt_gamma_alone(
 ) -> None:
     """Put prompt γ into ``models`` without scatter, and record it."""
     found: ScatterRate | None = None
-    for _ in range(ROUNDS):
+    for done_rounds in range(ROUNDS):
         shown = models.quick(tally, models.mu, psf_fwhm_mm=PSF_FWHM_MM)
         activity = settled(shown, found)
-        made = gammas.rate(activity, models.factors)
+        simulated = gammas if done_rounds == ROUNDS - 1 else gammas.quickly()
+        made = simulated.rate(activity, models.factors)
         left = (tally.run.prompts - _randoms(tally, models)) / models.data.duration_s
         trues = models.explained_per_s(shown, models.mu)
         part = float(activity.sum() / max(shown.sum(), 1e-30))

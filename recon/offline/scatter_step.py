@@ -167,7 +167,8 @@ def _simulated(
         trues_per_s = None
         if gammas is not None:  # many γ miss the image: it does not explain all that is left
             trues_per_s = models.explained_per_s(image, models.mu)
-            gamma = gammas.rate(settled(image, found), models.factors)
+            simulated = gammas if done == ROUNDS - 1 else gammas.quickly()
+            gamma = simulated.rate(settled(image, found), models.factors)
         found = estimate_scatter(
             models.model([], None),
             image,

@@ -64,12 +64,12 @@ def follow_cascades(
     most : largest number of collisions of a photon
     """
     state = np.empty(2, np.uint64)
-    seed_stream(state, np.uint64(seed), np.uint64(0))
     matter = Matter(mu, np.array(mu.shape, dtype=np.float64), origin, voxel_mm)
     every = Modules(modules, axes, size[0], size[1], size[2], along_u, along_v)
     energies = Energies(table, least_keV, per_keV)
     found, far_mm = np.zeros((2, 2, len(modules))), np.zeros((2, len(modules)))
     for chain in range(chains):
+        seed_stream(state, np.uint64(seed), np.uint64(chain))
         voxel = np.searchsorted(cumulative, (chain + uniform(state)) / chains)
         x, y, z = drawn_decay(min(voxel, len(cumulative) - 1), mu, state)
         pair = min(np.searchsorted(pair_share, uniform(state)), len(pair_share) - 1)

@@ -118,7 +118,6 @@ def follow_thirds(
     most : largest number of collisions of a photon
     """
     state = np.empty(2, np.uint64)
-    seed_stream(state, np.uint64(seed), np.uint64(0))
     matter = Matter(mu, np.array(mu.shape, dtype=np.float64), origin, voxel_mm)
     every = Modules(modules, axes, size[0], size[1], size[2], along_u, along_v)
     bare = Modules(modules, axes, size[0], size[1], size[2], along_u[:0], along_v[:0])
@@ -129,6 +128,7 @@ def follow_thirds(
     spoils, far_mm = np.zeros((1, 2, len(modules))), np.zeros((1, len(modules)))
     any_deposit, counted = np.zeros((2, 2, len(modules))), np.zeros((2, 2, len(modules)))
     for chain in range(chains):
+        seed_stream(state, np.uint64(seed), np.uint64(chain))
         voxel = np.searchsorted(cumulative, (chain + uniform(state)) / chains)
         x, y, z = drawn_decay(min(voxel, len(cumulative) - 1), mu, state)
         line = min(np.searchsorted(gamma_share, uniform(state)), len(gamma_share) - 1)

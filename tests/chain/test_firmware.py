@@ -239,6 +239,25 @@ def test_an_update_by_order_is_confirmed_and_the_module_is_ready_again(system, t
         system.order("update", 0, path=str(tmp_path / "absent"))
 
 
+def test_a_daq_that_is_killed_comes_back_and_modules_lose_nothing(tmp_path):
+    system = FirmwareSystem(tmp_path)
+    try:
+        folder = system.begin_run()
+        system.wait_for_time(0.5)
+        system.daq.process.kill()
+        system.daq.process.wait(5)
+        system.restart_daq()
+        system.daq.wait_for_state("running")
+        system.wait_for_time(1.0)
+        summary = system.end_run(folder)
+    finally:
+        system.close()
+    assert summary["conditions"] == ["the daq was restarted in the run"]
+    assert summary["conserved"] is True
+    assert summary["frames"]["lost"] == 0
+    assert "the daq was restarted: it gets again" in system.journal(folder)
+
+
 def test_the_bias_is_safe_soon_after_the_link_process_is_killed(tmp_path):
     system = FirmwareSystem(tmp_path)
     try:

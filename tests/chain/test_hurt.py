@@ -16,6 +16,7 @@ from daq.client.client import ClientError, DisplayClient
 from daq.folder.raw_log import RawLogReader
 from daq.replay.sort_again import verify
 from hw.messages.source import Shutdown
+from rigs.acquisition_process import wait_until
 from rigs.host_pace import in_time
 
 pytestmark = pytest.mark.processes
@@ -51,6 +52,26 @@ def test_killing_the_daq_loses_nothing_that_was_acknowledged(acquisition, source
     found = verify(folder)
     assert found.identical
     assert not found.complete
+
+
+def test_the_next_daq_recovers_what_a_killed_one_left(acquisition, source, tmp_path):
+    runs = str(tmp_path / "runs")
+    daq = acquisition("--runs", runs)
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(50)
+    received_frames(daq, 100)
+    daq.process.kill()
+    daq.process.wait(5)
+    assert not (folder / "summary.json").exists()
+    again = acquisition("--runs", runs)
+    wait_until(lambda: f"recovering: {folder.name}" in again.journal_tail(), "the start of it")
+    wait_until(lambda: f"recovered: {folder.name}" in again.journal_tail(), "it", timeout_s=60)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["frames"]["received"] == 100
+    assert summary["condition"] == "incomplete"
+    assert verify(folder).complete
+    assert "recovered" in (folder / "journal.jsonl").read_text(encoding="utf-8")
 
 
 def test_sigterm_in_mid_run_closes_the_run_within_three_seconds(acquisition, source):

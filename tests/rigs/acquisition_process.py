@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daq.client.client import ClientError, ControlClient
+from daq.client.client import ClientError, ControlClient, DisplayClient
 from hw.messages.endpoints import Endpoints
 
 WAIT_S = 20.0
@@ -64,6 +64,16 @@ class Acquisition:
     def state(self) -> str:
         """Return the run's state."""
         return str(self.control.call("status")["state"])
+
+    def journal_tail(self) -> str:
+        """Return the latest entries of the journal as displays show them."""
+        display = DisplayClient(self.endpoints)
+        try:
+            telemetry = display.telemetry(timeout_s=WAIT_S)
+        finally:
+            display.close()
+        assert telemetry is not None, "no telemetry came"
+        return "\n".join(f"{entry.severity}: {entry.text}" for entry in telemetry.journal)
 
     def wait_for_state(self, state: str) -> None:
         """Wait until the run is in a state."""

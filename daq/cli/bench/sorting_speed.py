@@ -120,10 +120,14 @@ def _frames_to_files(
         workload.settings,
         run_tag=0,
         calibration=some_calibration(workload.scanner),
-        raw_log=raw_log,
     )
     starts = range(0, len(frames), FRAMES_A_BATCH)
     batches = (frames[start : start + FRAMES_A_BATCH] for start in starts)
+    if raw_log is not None:
+        for batch in batches:
+            checked = pipeline.check(batch)
+            raw_log.append(checked.payload, frames=len(checked))
+            pairs.take(pipeline.sort(checked))
     for output in pipeline.stream(batches, threads=threads):
         pairs.take(output)
     pairs.take(pipeline.finish())

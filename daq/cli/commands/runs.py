@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the list."""
     from daq.folder.catalogue import Catalogue
+    from daq.replay.run_recovery import unfinished
 
     rows = Catalogue(options.runs).rows()
     lines = [HEADING]
@@ -41,6 +42,10 @@ def run(options: argparse.Namespace) -> int:
         f"{r.delayeds:9d} {r.images:6d} {r.bytes / 1e6:7.1f} {'close' if r.conserved else '–'}"
         for r in rows
     ]
+    unfinished_runs = [folder.name for folder in unfinished(options.runs)]
+    if unfinished_runs:
+        lines.append(f"need recovery (`tomoshibi recover --all`): {', '.join(unfinished_runs)}")
     text = "\n".join(lines) if rows else f"no runs in {options.runs}: `tomoshibi demo` makes one"
-    finish(options, {"runs": [asdict(row) for row in rows]}, text)
+    result = {"runs": [asdict(row) for row in rows], "need_recovery": unfinished_runs}
+    finish(options, result, text)
     return 0

@@ -5,7 +5,8 @@ seconds, the modules must hear from their host. A separate thread sends them in 
 every 2 ms while frames come, because waking it for each of 9000 frames a second would cost more
 than sending them. At most ``MOST_BYTES`` wait; frames beyond are dropped and counted (with
 ``has_room``, a data path that can wait, such as the memory ring, holds its frames back before
-that).
+that). What was sent is kept until it is on the daq's disk, and sent again to a daq that was
+restarted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import time
 from collections import deque
 
 import zmq
+
+from hw.messages.source import OnDisk, Resume
+from hw.wire.kept_frames import KeptFrames
 
 MOST_BYTES = 256 << 20
 SPARE_BYTES = 64 << 20
@@ -34,6 +38,8 @@ class FrameSender:
         self.dropped = dict.fromkeys(modules, 0)
         self._address = address
         self._waiting: deque[tuple[int, bytes]] = deque()
+        self._modules = max(modules, default=-1) + 1
+        self._kept = KeptFrames(self._modules)
         self._bytes = 0
         self._lock = threading.Lock()
         self._asleep = False
@@ -59,10 +65,32 @@ class FrameSender:
             self._news.set()
 
     def forget(self) -> None:
-        """Discard what waits: another run begins, or another daq."""
+        """Discard what waits or is kept: another run begins."""
         with self._lock:
             self._waiting.clear()
             self._bytes = 0
+            self._kept = KeptFrames(self._modules)
+
+    @property
+    def all_on_disk(self) -> bool:
+        """Whether nothing waits or is kept."""
+        return not self._waiting and not self._kept.bytes
+
+    def release(self, on_disk: OnDisk) -> None:
+        """Let go of what is on the disk."""
+        with self._lock:
+            self._kept.release(on_disk.sequences, on_disk.periods)
+
+    def send_again(self, resume: Resume) -> None:
+        """Put what a daq that was restarted lacks before what waits."""
+        with self._lock:
+            self._kept.release(resume.sequences, resume.periods)
+            kept, self._kept = self._kept, KeptFrames(self._modules)
+            for module in self.dropped:
+                for frame in reversed(kept.of(module)):
+                    self._waiting.appendleft((module, frame))
+            self._bytes += kept.bytes
+        self._news.set()
 
     def _run(self) -> None:
         sockets = {module: self._connect() for module in self.dropped}
@@ -75,7 +103,7 @@ class FrameSender:
                 continue
             naps = 0
             if self._put(sockets[module], frame):
-                self._done(frame)
+                self._done(module, frame)
         for socket in sockets.values():
             socket.close()
 
@@ -93,11 +121,12 @@ class FrameSender:
         with self._lock:
             return self._waiting[0] if self._waiting else (0, b"")
 
-    def _done(self, frame: bytes) -> None:
+    def _done(self, module: int, frame: bytes) -> None:
         with self._lock:
-            if self._waiting and self._waiting[0][1] is frame:  # else they were thrown away
+            if self._waiting and self._waiting[0][1] is frame:  # else others came before it
                 self._waiting.popleft()
                 self._bytes -= len(frame)
+                self._kept.add(module, frame)
 
     def _connect(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)

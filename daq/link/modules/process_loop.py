@@ -26,7 +26,7 @@ from daq.link.serial.poller import Poller
 from hw.messages.codec import AnyMessage
 from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleOrder, ModuleStates
-from hw.messages.source import Hello, Shutdown, Start, Stop
+from hw.messages.source import Hello, OnDisk, Resume, Shutdown, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
 from hw.messages.telemetry import JournalLine, Severity
 from hw.scanner.description import Scanner
@@ -75,12 +75,14 @@ class LinkService:
         hello = Hello(
             kind="firmware", scanner=scanner.name, modules=len(ports), pid=os.getpid(),
             not_ready="the modules are being brought up",
-            needs_detector=any(port.emulated for port in ports),
+            needs_detector=any(port.emulated for port in ports), keeps=True,
         )  # fmt: skip
         self._link = SourceLink(endpoints, hello)
         self._desk = ModuleDesk(self.modules, self._tell)
         self._run: LinkRun | None = None
         self._next_start: Start | None = None
+        self._report: SourceReport | None = None
+        self._tag = 0
         self._parent = os.getppid()
         self._leave = False
         self._was_ready = False
@@ -129,18 +131,30 @@ class LinkService:
             answer = self._desk.obey(order)
             if answer is not None:
                 self._link.answer(answer)
+        elif isinstance(order, OnDisk | Resume) and order.run_tag == self._link.hello.run_tag:
+            self._keep_or_send_again(order)
+
+    def _keep_or_send_again(self, order: OnDisk | Resume) -> None:
+        if isinstance(order, OnDisk):
+            self._sender.release(order)
+            return
+        self._tell("warning", "the daq was restarted: it gets again what it has not recorded")
+        self._sender.send_again(order)
+        if self._run is None and self._report is not None:
+            self._link.report(self._report)
 
     def _advance_run(self, now: float) -> None:
         if self._run is None and self._next_start is not None:
             order, self._next_start = self._next_start, None
             modules = list(self.modules.values())
             self._sender.forget()
+            self._report, self._tag = None, order.run_tag
             self._run = LinkRun(order, modules, n_modules=self._n_modules)
         if self._run is not None:
             self._run.advance(now)
             if self._run.ended:
-                self._link.report(self._run.report())
-                self._run = None
+                self._report, self._run = self._run.report(), None
+                self._link.report(self._report)
         self._link.beat.running = self._desk.running = self._run is not None
 
     # --- what is told -------------------------------------------------------------------------
@@ -152,7 +166,11 @@ class LinkService:
 
     def _tell_states(self) -> None:
         words = self._not_ready()  # in a run too: the next may be asked for as soon as it ends
-        self._link.introduce(msgspec.structs.replace(self._link.hello, not_ready=words))
+        if self._run is None and self._sender.all_on_disk:
+            self._tag = 0
+        self._link.introduce(
+            msgspec.structs.replace(self._link.hello, not_ready=words, run_tag=self._tag)
+        )
         if not words and not self._was_ready:
             self._tell("info", f"all {len(self.modules)} modules are ready")
         self._was_ready = not words

@@ -38,9 +38,15 @@ def bench_run(**changes: int) -> SentRun:
     return sent_run(n_modules=2, crystals_per_module=CRYSTALS, **changes)
 
 
-def process(pipeline: HashedPipeline, batches: list[list[bytes]]) -> str:
+def process(
+    pipeline: HashedPipeline, batches: list[list[bytes]], raw_log: RawLogWriter | None = None
+) -> str:
+    """Process all batches; record them first, as a run does, where there is a raw log."""
     for batch in batches:
-        pipeline.process(batch)
+        checked = pipeline.check(batch)
+        if raw_log is not None and len(checked):
+            raw_log.append(checked.payload, frames=len(checked))
+        pipeline.sort(checked)
     pipeline.finish()
     return pipeline.pairs.hash()
 
@@ -96,8 +102,8 @@ def test_a_replay_of_the_raw_log_gives_what_was_written_live(tmp_path: Path) -> 
     frames += [frames[3], b"rubbish", run.frames[5][:-1]]
     raw = RawLogWriter(tmp_path / "raw", {"run_tag": RUN_TAG})
     listmode = ListmodeWriter(tmp_path / "list", {})
-    live = new_pipeline(raw_log=raw, listmode=listmode)
-    hash_live = process(live, [frames[k : k + 5] for k in range(0, len(frames), 5)])
+    live = new_pipeline(listmode=listmode)
+    hash_live = process(live, [frames[k : k + 5] for k in range(0, len(frames), 5)], raw)
     raw.close({})
     listmode.close({})
     replay = new_pipeline()
@@ -210,9 +216,7 @@ def test_a_live_run_and_a_replay_compile_nothing_after_warming(tmp_path: Path) -
     assert len(warm) >= 12
     raw = RawLogWriter(tmp_path / "raw", {})
     run = bench_run()
-    process(
-        new_pipeline(raw_log=raw), [[], run.frames[:1], run.frames[1:], [b"bad", run.frames[0]]]
-    )
+    process(new_pipeline(), [[], run.frames[:1], run.frames[1:], [b"bad", run.frames[0]]], raw)
     raw.close({})
     process(new_pipeline(), list(RawLogReader(tmp_path / "raw")))
     assert signatures() == warm

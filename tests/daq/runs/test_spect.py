@@ -240,7 +240,7 @@ def test_an_angle_beyond_range_or_reach_is_counted_and_left_out(
 ) -> None:
     scanner = parse_scanner(TEXTS["head"])
     run = Run(config(TEXTS["head"]), tmp_path)
-    output = run.process(frames_with_angles(*degrees, scanner=scanner).frames)
+    (output,) = run.process(frames_with_angles(*degrees, scanner=scanner).frames)
     books = run.books().angles()
     assert books["words"] == len(degrees)
     assert books["implausible"] == implausible
@@ -278,7 +278,7 @@ def test_an_angle_older_than_the_last_is_late(tmp_path: Path) -> None:
     run = Run(config(TEXTS["head"]), tmp_path)
     sender = ModuleSender(0)
     words = pack_angle_words(time_ticks=[1000, 0, 2000], angle_deg=[1.0, 0.9, 1.01])
-    output = run.process([sender.frame(words)])
+    (output,) = run.process([sender.frame(words)])
     assert run.books().angles()["late"] == 1
     assert output.angles["steps"].tolist() == [1000, 1010]
     run.abandon()

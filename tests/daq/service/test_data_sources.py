@@ -19,6 +19,9 @@ from hw.messages.source import Heartbeat, Hello, Refused, SourceReport, Start, S
 
 HELLO = Hello(kind="emulator", scanner="bench2", modules=2)
 REPORT = SourceReport(run_tag=1, singles_emitted=[1, 2], frames_sent=[3, 4], dead_events=[0, 0])
+OTHER_REPORT = SourceReport(
+    run_tag=1, singles_emitted=[9, 9], frames_sent=[3, 4], dead_events=[0, 0]
+)
 
 
 class Stage:
@@ -157,15 +160,30 @@ def test_one_report_is_taken_of_each_source_that_was_started(stage: Stage) -> No
     assert not stage.sources.all_reported
     _, reports = stage.say(REPORT)
     assert len(reports) == 1 and stage.sources.all_reported
-    _, reports = stage.say(REPORT)
+    _, reports = stage.say(REPORT)  # again, as after a restart of the daq
+    assert reports == [] and stage.refusals() == []
+    _, reports = stage.say(OTHER_REPORT)
     assert reports == []
     (reason,) = stage.refusals()
-    assert "a second SourceReport of emulator" in reason
+    assert "another SourceReport of emulator: one is taken" in reason
 
 
-def test_a_strangers_report_of_the_runs_tag_is_refused_and_told_once(
-    stage: Stage, sockets
+def test_a_source_whose_run_goes_on_after_a_restart_of_the_daq_takes_part_by_its_hello(
+    stage: Stage,
 ) -> None:
+    hello = Hello(kind="emulator", scanner="bench2", modules=2, run_tag=1)
+    stage.say(hello)
+    _, reports = stage.say(REPORT)  # before the daq goes on: it is asked for again
+    assert reports == [] and stage.refusals() == []
+    stage.sources.go_on(1)
+    _, reports = stage.say(REPORT)
+    assert len(reports) == 1 and stage.sources.all_reported
+    stage.sources.send_all(Start(run_tag=2))
+    stage.say(hello)  # late: it takes part in the new run
+    assert stage.sources.expected == 1 and not stage.sources.all_reported
+
+
+def test_a_strangers_report_of_the_runs_tag_is_refused_and_told_once(stage: Stage, sockets) -> None:
     stage.start()
     stranger = stage.router.context.socket(zmq.DEALER)
     stranger.connect(stage.router.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
@@ -175,7 +193,7 @@ def test_a_strangers_report_of_the_runs_tag_is_refused_and_told_once(
         _, reports = stage.sources.poll()
         assert reports == []
     (words,) = stage.sources.take_refusals()
-    assert "from stranger: a SourceReport of run tag 1, in which stranger was not sent" in words
+    assert "from stranger: a SourceReport of run tag 1, in which stranger takes no part" in words
     assert (stage.sources.all_reported, stage.sources.expected) == (False, 1)
     stranger.close(linger=0)
 

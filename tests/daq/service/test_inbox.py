@@ -6,7 +6,7 @@ import itertools
 
 import zmq
 
-from daq.service.inbox import MOST_PARTS, Inbox, take_frames
+from daq.service.inbox import MOST_PARTS, Inbox
 
 
 def filled(sockets, messages: list[list[bytes]]) -> zmq.Socket:
@@ -59,13 +59,3 @@ def test_one_who_floods_does_not_keep_another_waiting(sockets) -> None:
     taken = list(Inbox(receiver, most=20, seconds=60).take())
     other.close(linger=0)
     assert [b"me too"] in taken
-
-
-def test_data_frames_of_a_turn_are_bounded_in_number_and_bytes(sockets) -> None:
-    socket = filled(sockets, [[bytes(100)]] * 10)
-    frames, more = take_frames(socket, most=4)
-    assert (len(frames), more) == (4, True)
-    frames, more = take_frames(socket, most_bytes=250)
-    assert (len(frames), more) == (3, True)
-    frames, more = take_frames(socket)
-    assert (len(frames), more) == (3, False)

@@ -12,17 +12,17 @@ import pytest
 
 from daq.errors import RunError
 from daq.path.frame_check import FrameChecker
-from daq.service.run import Run
-from daq.service.run_life import (
-    DRAIN_S,
+from daq.service.closing import (
+    DRAIN_MOST_S,
     HURRIED_IMAGER_S,
+    HURRIED_SORT_S,
     IMAGER_MOST_S,
     IMAGER_S,
     SILENCE_S,
-    TRANSITIONS,
     Closing,
-    RunLife,
 )
+from daq.service.run import Run
+from daq.service.run_life import TRANSITIONS, RunLife
 from daq.service.watch import GIVE_UP_S, SILENT_S, RunWatch
 from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
@@ -83,11 +83,14 @@ def run_of(
     reports: int = 0,
     imager_final: bool | None = None,
     finishing: float = 0.0,
+    unsorted: int = 0,
 ):
     """Return what Closing looks at of a run."""
     tainted: list[str] = []
     return SimpleNamespace(
-        pipeline=SimpleNamespace(all_ended=ended),
+        all_ended=ended,
+        unwritten=None,
+        backlog=[None] * unsorted,
         reports=[None] * reports,
         imager=None
         if imager_final is None
@@ -116,8 +119,20 @@ def test_draining_ends_after_silence_and_says_what_never_came() -> None:
 
 def test_draining_a_source_that_never_stops_is_bounded() -> None:
     closing, run = Closing(0.0, sources=1, imager=False), run_of()
-    assert not closing.drain_is_over(run, DRAIN_S, last_data_s=DRAIN_S)
-    assert closing.drain_is_over(run, DRAIN_S + 0.1, last_data_s=DRAIN_S + 0.1)
+    for second in range(1, int(DRAIN_MOST_S)):
+        assert not closing.drain_is_over(run, second, last_data_s=second - 0.1)
+    late_s = DRAIN_MOST_S + 0.1
+    assert closing.drain_is_over(run, late_s, last_data_s=late_s)
+
+
+def test_what_is_recorded_is_sorted_however_long_it_takes_but_in_a_hurry() -> None:
+    closing = Closing(0.0, sources=1, imager=False)
+    closing.drained_at(1.0)
+    assert not closing.sorting_is_over(run_of(unsorted=3), 1000.0)
+    assert closing.sorting_is_over(run_of(), 1.0)
+    closing.hurry()
+    assert not closing.sorting_is_over(run_of(unsorted=3), 1.0 + HURRIED_SORT_S)
+    assert closing.sorting_is_over(run_of(unsorted=3), 1.1 + HURRIED_SORT_S)
 
 
 def test_a_missing_report_alone_is_no_missing_data() -> None:
@@ -128,17 +143,17 @@ def test_a_missing_report_alone_is_no_missing_data() -> None:
 
 def test_a_hurried_closing_shortens_every_wait() -> None:
     closing, run = Closing(0.0, sources=1, imager=True), run_of()
-    closing.hurry(0.8)
+    closing.hurry()
     assert closing.drain_is_over(run, 0.9, last_data_s=0.89)
-    closing.drained_at(1.0)
+    closing.sorted_at(1.0)
     assert not closing.imager_is_done(run, 1.0 + HURRIED_IMAGER_S)
     assert closing.imager_is_done(run, 1.1 + HURRIED_IMAGER_S)
 
 
 def test_the_imager_is_waited_for_within_a_bound() -> None:
     closing = Closing(0.0, sources=1, imager=True)
-    closing.drained_at(5.0)
-    assert closing.drained
+    closing.sorted_at(5.0)
+    assert closing.sorted
     assert not closing.imager_is_done(run_of(), 5.0 + IMAGER_S)
     assert not closing.imager_is_done(run_of(imager_final=False), 6.0)
     assert closing.imager_is_done(run_of(imager_final=True), 6.0)
@@ -148,7 +163,7 @@ def test_the_imager_is_waited_for_within_a_bound() -> None:
 
 def test_an_imager_that_makes_progress_is_waited_for_longer() -> None:
     closing, now = Closing(0.0, sources=1, imager=True), 0.0
-    closing.drained_at(now)
+    closing.sorted_at(now)
     for percent in (10, 20, 30, 40):
         now += IMAGER_S
         assert not closing.imager_is_done(run_of(imager_final=False, finishing=percent / 100), now)
@@ -160,7 +175,7 @@ def test_an_imager_that_makes_progress_is_waited_for_longer() -> None:
 
 def test_progress_too_is_waited_for_within_a_bound() -> None:
     closing = Closing(0.0, sources=1, imager=True)
-    closing.drained_at(0.0)
+    closing.sorted_at(0.0)
     for second in range(int(IMAGER_MOST_S) + 1):
         slow = run_of(imager_final=False, finishing=1e-3 * (second + 1))
         assert not closing.imager_is_done(slow, float(second))
@@ -169,8 +184,8 @@ def test_progress_too_is_waited_for_within_a_bound() -> None:
 
 def test_told_to_leave_the_daq_waits_for_no_progress() -> None:
     closing = Closing(0.0, sources=1, imager=True)
-    closing.drained_at(0.0)
-    closing.hurry(0.8)
+    closing.sorted_at(0.0)
+    closing.hurry()
     for tenth in range(6):
         slow = run_of(imager_final=False, finishing=0.1 * (tenth + 1))
         assert not closing.imager_is_done(slow, 0.1 * tenth)

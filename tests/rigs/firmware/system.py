@@ -70,6 +70,13 @@ class FirmwareSystem:
         source += ["--hits", str(self.windows)]
         self.emulator = Process(folder / "emulator.log", "emulate", *base, *source)
 
+    def restart_daq(self) -> None:
+        """Start another daq in place of one that was killed."""
+        self.daq.control.close()
+        self.display.close()
+        self.daq = Acquisition(self.folder)
+        self.display = DisplayClient(self.daq.endpoints)
+
     def status(self) -> dict[str, Any]:
         """Return the daq's status."""
         return self.daq.control.call("status")

@@ -1,0 +1,105 @@
+"""Puts frames of a run that was resumed back into their order before they are recorded.
+
+What was queued for the daq that died arrives first, what it lost is sent again behind it. Frames
+ahead of what their module's raw log holds are held back until those between have come, or a bound
+of bytes is reached. What the raw log holds already is left out. Frames that are of no use are left
+to the check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.path.frame_check import Frame
+from hw.wire.protocol import FLAG_FIRST, HEADER_BYTES, HEADER_DTYPE
+
+MOST_BYTES = 256 * 2**20
+_NUMBERS = 1 << 32
+
+
+class Resequencer:
+    """Of one run. ``held``: the number of frames held back; ``again``: those left out.
+
+    Parameters
+    ----------
+    next_sequence : (modules,) the number that each module's next frame has
+    newest_period : (modules,) the period of each module's newest frame in the raw log, -1 for none
+    """
+
+    def __init__(
+        self,
+        next_sequence: npt.NDArray[np.int64],
+        newest_period: npt.NDArray[np.int64],
+        *,
+        run_tag: int,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self.held = self.again = 0
+        self._newest = [int(period) for period in newest_period]
+        self._next = [int(number) for number in next_sequence]
+        self._run_tag, self._most_bytes = run_tag, most_bytes
+        self._waiting: list[dict[int, tuple[int, Frame]]] = [{} for _ in self._next]
+        self._bytes = 0
+
+    def push(self, frames: Iterable[Frame]) -> list[Frame]:
+        """Return the frames that may be recorded now, in order."""
+        out: list[Frame] = []
+        for frame in frames:
+            self._take(frame, out)
+        return [*out, *self.flush()] if self._bytes > self._most_bytes else out
+
+    def _take(self, frame: Frame, out: list[Frame]) -> None:
+        header = np.frombuffer(frame, HEADER_DTYPE, 1)[0] if len(frame) >= HEADER_BYTES else None
+        if header is None or header["run_tag"] != self._run_tag:
+            out.append(frame)
+            return
+        module, number = int(header["module"]), int(header["sequence"])
+        if module >= len(self._next):
+            out.append(frame)
+            return
+        period, old = int(header["frame_id"]), _is_old(number, self._next[module])
+        if old and period <= self._newest[module]:
+            self.again += 1
+            return
+        if old or header["flags"] & FLAG_FIRST:  # the module began anew
+            self._next[module] = number
+        if number == self._next[module]:
+            self._pass(module, period, frame, out)
+            self._follow(module, out)
+        elif number not in self._waiting[module]:
+            self._waiting[module][number] = period, frame
+            self._bytes += len(frame)
+            self.held += 1
+
+    def _pass(self, module: int, period: int, frame: Frame, out: list[Frame]) -> None:
+        out.append(frame)
+        self._newest[module] = max(self._newest[module], period)
+        self._next[module] = (self._next[module] + 1) % _NUMBERS
+
+    def _follow(self, module: int, out: list[Frame]) -> None:
+        """Append what was held back and comes next."""
+        waiting = self._waiting[module]
+        while (found := waiting.pop(self._next[module], None)) is not None:
+            self._bytes -= len(found[1])
+            self.held -= 1
+            self._pass(module, *found, out)
+
+    def flush(self) -> list[Frame]:
+        """Return all that is held back: what is missing will not come."""
+        out: list[Frame] = []
+        for module, waiting in enumerate(self._waiting):
+            begin = self._next[module]
+            for number in sorted(waiting, key=lambda n: (n - begin) % _NUMBERS):
+                self._next[module] = number
+                self._pass(module, *waiting[number], out)
+            waiting.clear()
+        self._bytes = self.held = 0
+        return out
+
+
+def _is_old(number: int, expected: int) -> bool:
+    """Whether a number lies before the expected one, wrapping round."""
+    return (number - expected) % _NUMBERS >= _NUMBERS // 2

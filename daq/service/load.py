@@ -1,0 +1,92 @@
+"""What gives way when the machine cannot follow, in a fixed order, each step said and counted.
+
+1. display: telemetry comes less often, planar pictures not at all;
+2. image: the live image gets a part of the events, and says so;
+3. sorting: it goes on from the disk, as far as recording leaves time.
+
+Recording gives way to nothing but the disk. How far sorting is behind decides; each step is taken
+back when half of what led to it is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from daq.service.backlog import MOST_BYTES
+from hw.messages.telemetry import JournalLine
+
+STEPS = ("display", "image", "sorting")
+FROM_BYTES = (MOST_BYTES // 16, MOST_BYTES // 4, MOST_BYTES)
+"""Unsorted bytes from which each step is taken: 16, 64 and 256 MiB."""
+
+_TAKEN = (
+    "displays are updated less often",
+    "the live image gets a quarter of the events",
+    "sorting goes on from the disk, later",
+)
+_BACK = (
+    "displays are updated as usual again",
+    "the live image gets all events again",
+    "sorting keeps up again",
+)
+IMAGE_SHARE = 4
+
+
+@dataclass
+class _Step:
+    times: int = 0
+    seconds: float = 0.0
+
+
+class Load:
+    """The steps taken in one run. ``level``: how many of them are in force."""
+
+    def __init__(self) -> None:
+        self.level = 0
+        self._steps = [_Step() for _ in STEPS]
+        self._seen_s = 0.0
+        self._batch = 0
+
+    def look(self, unsorted_bytes: int, behind_s: float, now: float) -> list[JournalLine]:
+        """Take or take back steps; return what the journal should say.
+
+        behind_s : detector time that is recorded and not sorted; now : monotonic, in seconds
+        """
+        for step in self._steps[: self.level]:
+            step.seconds += now - self._seen_s
+        self._seen_s = now
+        lines = []
+        while self.level < len(STEPS) and unsorted_bytes >= FROM_BYTES[self.level]:
+            self._steps[self.level].times += 1
+            words = f"sorting is {behind_s:.1f} s behind: {_TAKEN[self.level]}"
+            lines.append(JournalLine("warning", f"{words}; recording is not affected"))
+            self.level += 1
+        while self.level and 2 * unsorted_bytes < FROM_BYTES[self.level - 1]:
+            self.level -= 1
+            lines.append(JournalLine("info", _BACK[self.level]))
+        return lines
+
+    @property
+    def shows_less(self) -> bool:
+        """Whether displays are updated less often."""
+        return self.level > 0
+
+    @property
+    def sorts_later(self) -> bool:
+        """Whether sorting has only the time that recording leaves."""
+        return self.level > STEPS.index("sorting")
+
+    def images_next(self) -> bool:
+        """Whether the live image gets the next batch."""
+        self._batch += 1
+        return self.level <= STEPS.index("image") or self._batch % IMAGE_SHARE == 0
+
+    def summary(self) -> dict[str, Any]:
+        """Return which steps were taken how often, and for how long; {} for none."""
+        taken = zip(STEPS, self._steps, strict=True)
+        return {
+            name: {"times": step.times, "seconds": round(step.seconds, 3)}
+            for name, step in taken
+            if step.times
+        }

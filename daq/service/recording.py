@@ -1,0 +1,129 @@
+"""Recording and sorting of one run, turn by turn. Recording comes first.
+
+Frames go to the raw log before anything else is done with them. Whatever happens behind that
+(sorting that cannot follow or fails, a list-mode log that cannot be written) does not end it, and
+can be made good from the raw log. A full disk is waited for: nothing is taken from the sockets
+meanwhile, so sources hold their data back.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from daq.errors import DaqError, StorageError
+from daq.folder.journal import Journal
+from daq.path.frame_check import Frame
+from daq.path.pipeline import Output
+from daq.service.run import Run
+
+DISK_FULL_S = 60.0
+"""So long a full disk is waited for."""
+
+RAW_ONLY_BYTES = 16 * 2**20
+"""With less room, only the raw log is written."""
+
+LATER = 8
+"""By which the time for sorting is divided where recording needs it."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+Deliver = Callable[[Run, Output], None]
+
+
+class Recording:
+    """One run's. ``deliver`` takes what was sorted."""
+
+    def __init__(self, journal: Journal, deliver: Deliver) -> None:
+        self._journal, self._deliver = journal, deliver
+        self._full_since_s: float | None = None
+        self._no_room_since_s: float | None = None
+        self._not_synced = ""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the disk is full: no more frames should be taken in now."""
+        return self._full_since_s is not None
+
+    def record(self, run: Run, frames: Sequence[Frame], now: float) -> None:
+        """Record frames, or what the disk did not take before; ``now`` is monotonic, in seconds.
+
+        Raises
+        ------
+        StorageError
+            if the disk does not take them, and waiting is in vain.
+        """
+        try:
+            run.record(frames)
+        except StorageError as error:
+            self._wait_for_room(run, error, now)
+            return
+        if self._full_since_s is not None:
+            waited_s, self._full_since_s = now - self._full_since_s, None
+            self._journal.add("info", f"the disk has room again: recording waited {waited_s:.1f} s")
+
+    def _wait_for_room(self, run: Run, error: StorageError, now: float) -> None:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in _FULL:
+            raise error
+        if self._full_since_s is None:
+            self._full_since_s = now
+            words = f"{error}. Recording waits for {DISK_FULL_S:g} s, the sources hold their data"
+            self._journal.add("alarm", words)
+            run.taint("the disk was full for a while")
+        elif now - self._full_since_s > DISK_FULL_S:
+            raise error
+
+    def sort(self, run: Run, budget_s: float) -> bool:
+        """Sort what is recorded, for about so long; return whether there is more to do now.
+
+        Whatever goes wrong ends the sorting alone: the raw log can be sorted later.
+        """
+        begin = time.monotonic()
+        if not run.backlog or self._has_no_room(run, begin):
+            return False
+        if run.load.sorts_later:
+            budget_s /= LATER
+        try:
+            while run.backlog:
+                self._deliver(run, run.sort_next())
+                if time.monotonic() >= begin + budget_s:
+                    break
+        except DaqError as error:
+            self.end_sorting(run, str(error))
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not end the recording)
+            self.end_sorting(run, f"internal error in sorting, please report: {error!r}")
+        return bool(run.backlog)
+
+    def _has_no_room(self, run: Run, now: float) -> bool:
+        """Whether what room is left is for the raw log: sorting waits, and ends if that lasts."""
+        try:
+            disk = os.statvfs(run.folder)
+        except OSError:  # whoever writes there will say it
+            return False
+        if disk.f_bavail * disk.f_frsize >= RAW_ONLY_BYTES:
+            self._no_room_since_s = None
+            return False
+        if self._no_room_since_s is None:
+            self._no_room_since_s = now
+        if now - self._no_room_since_s > DISK_FULL_S:
+            self.end_sorting(run, f"less than {RAW_ONLY_BYTES >> 20} MiB are free")
+        return True
+
+    def end_sorting(self, run: Run, why: str) -> None:
+        """Sort no more, and say so."""
+        run.leave_unsorted(why)
+        words = f"sorting ended: {why}. Recording goes on; `tomoshibi recover {run.name}` sorts it"
+        self._journal.add("alarm", words)
+
+    def look(self, run: Run) -> None:
+        """Say what is new about the disk and the sorting."""
+        behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
+        for line in run.load.look(run.backlog.bytes, behind_s, time.monotonic()):
+            self._journal.add(line.severity, line.text)
+        if run.disk.error and run.disk.error != self._not_synced:
+            words = f"the raw log does not reach the disk: {run.disk.error}"
+            self._journal.add("alarm", f"{words}. A power cut would cost it: check the disk")
+            run.taint("the disk failed")
+        self._not_synced = run.disk.error

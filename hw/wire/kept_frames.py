@@ -1,0 +1,62 @@
+"""Frames that a source keeps until the daq says that they are on the disk.
+
+A daq that is restarted loses what was on its way; it tells how far its raw log goes, and gets the
+rest again. What is kept is bounded: beyond, the oldest frames are let go, and counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE
+
+MOST_BYTES = 256 * 2**20
+
+
+class KeptFrames:
+    """The newest frames of some modules, in the order in which they were sent.
+
+    bytes : of all that is kept
+    let_go : frames that were let go before they were on the disk
+    """
+
+    def __init__(self, n_modules: int, *, most_bytes: int = MOST_BYTES) -> None:
+        self.bytes = 0
+        self.let_go = 0
+        self._most_bytes = most_bytes
+        self._frames: list[deque[bytes]] = [deque() for _ in range(n_modules)]
+
+    def add(self, module: int, frame: bytes | memoryview) -> None:
+        """Keep a frame that was sent."""
+        self._frames[module].append(bytes(frame))
+        self.bytes += len(frame)
+        while self.bytes > self._most_bytes:
+            longest = max(self._frames, key=len)
+            self.bytes -= len(longest.popleft())
+            self.let_go += 1
+
+    def release(self, sequences: Sequence[int], periods: Sequence[int]) -> None:
+        """Let go of all frames up to those with these numbers and periods, by module."""
+        for module, mark in enumerate(zip(sequences, periods, strict=True)):
+            if module < len(self._frames) and mark[0] >= 0:
+                self._release(self._frames[module], mark)
+
+    def _release(self, frames: deque[bytes], mark: tuple[int, int]) -> None:
+        """A mark that is not among them was let go before, or is of another source's frames."""
+        for place, frame in enumerate(frames):
+            if _mark(frame) == mark:
+                for _ in range(place + 1):
+                    self.bytes -= len(frames.popleft())
+                return
+
+    def of(self, module: int) -> list[bytes]:
+        """Return what is kept of a module, oldest first."""
+        return list(self._frames[module])
+
+
+def _mark(frame: bytes) -> tuple[int, int]:
+    header = np.frombuffer(frame, HEADER_DTYPE, 1)[0] if len(frame) >= HEADER_BYTES else None
+    return (-1, -1) if header is None else (int(header["sequence"]), int(header["frame_id"]))

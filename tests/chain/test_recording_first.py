@@ -1,0 +1,204 @@
+"""Nothing behind the raw log ends the recording: not a full disk, an error, or slow sorting."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daq.client.client import ControlClient
+from daq.errors import StorageError
+from daq.folder.raw_log import RawLogReader
+from daq.folder.run_config import RunConfig, default_settings
+from daq.replay.run_recovery import needs_recovery, recover
+from daq.replay.sort_again import verify
+from daq.service import load
+from daq.service.service import DaqService
+from hw.messages.endpoints import Endpoints
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from rigs.acquisition_process import wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
+
+
+class DaqInThread:
+    """A daq whose parts can be spoilt: real sockets, real files, its loop in a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.endpoints = Endpoints(f"ipc://{folder}/ipc")
+        settings = default_settings(load_scanner("bench2"))
+        config = RunConfig(scanner_toml=scanner_to_toml_text("bench2"), settings=settings)
+        self.service = DaqService(self.endpoints, runs_root=folder / "runs", template=config)
+        self.control = ControlClient(self.endpoints)
+        self._thread = threading.Thread(target=self.service.serve)
+        self._thread.start()
+
+    def start_run(self, source: Any) -> Path:
+        folder = Path(self.control.call("arm")["run"])
+        self.control.call("start")
+        source.wait_for_start()
+        return folder
+
+    @property
+    def run(self) -> Any:
+        return self.service.life.run
+
+    def recorded(self, count: int) -> None:
+        wait_until(lambda: int(self.run.pipeline.links["received"].sum()) >= count, f"{count}")
+
+    def finish(self, source: Any, folder: Path) -> dict[str, Any]:
+        source.finish()
+        wait_until(lambda: self.service.life.state in ("closed", "error"), "the run's end")
+        return dict(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
+
+    def journal(self, folder: Path) -> str:
+        return (folder / "journal.jsonl").read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        self.control.close()
+        self.service.leave()
+        self._thread.join(30)
+
+
+@pytest.fixture
+def daq(tmp_path: Path) -> Iterator[DaqInThread]:
+    process = DaqInThread(tmp_path)
+    yield process
+    process.close()
+
+
+def frames_in(folder: Path) -> int:
+    return sum(len(frames) for frames in RawLogReader(folder / "raw.tmraw"))
+
+
+def refuse(error: Exception) -> Callable[..., Any]:
+    def refused(*_: object, **__: object) -> Any:
+        raise error
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "error", "words"),
+    [
+        ("takers", "take", StorageError("cannot write to listmode.tmlm"), "listmode.tmlm"),
+        ("pipeline", "sort", MemoryError(), "internal error in sorting, please report: MemoryErr"),
+    ],
+)
+def test_an_error_in_sorting_ends_the_sorting_alone(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch,
+    part: str, name: str, error: Exception, words: str,
+) -> None:  # fmt: skip
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    monkeypatch.setattr(getattr(daq.run, part), name, refuse(error))
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert daq.service.life.state == "closed"
+    assert frames_in(folder) == summary["frames"]["received"] == 102
+    assert summary["condition"] == "incomplete"
+    assert words in summary["conditions"][0]
+    assert daq.journal(folder).count("sorting ended") == 1
+    daq.control.call("reset")
+    assert needs_recovery(folder) == "not all of it is sorted"
+    done = recover(folder)
+    assert done.summary["condition"] == "good"
+    assert done.summary["conserved"] is True
+    assert done.added > 0
+    assert verify(folder).identical
+
+
+def test_slow_sorting_loses_nothing_and_says_that_it_lags(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    monkeypatch.setattr(load, "FROM_BYTES", (10_000, 50_000, 200_000))
+    daq.run.backlog._most_bytes = 200_000
+    sort, released = daq.service.life.sort, threading.Event()
+    monkeypatch.setattr(daq.service.life, "sort", lambda s: released.is_set() and sort(s))
+    modules.send_periods(300, events=60)
+    daq.recorded(600)
+    wait_until(lambda: "sorting goes on from the disk" in daq.journal(folder), "the warning")
+    released.set()
+    wait_until(lambda: "displays are updated as usual again" in daq.journal(folder), "its end")
+    summary = daq.finish(modules, folder)
+    assert summary["condition"] == "good"
+    assert [step["times"] for step in summary["load"].values()] == [1, 1, 1]
+    assert list(summary["load"]) == ["display", "image", "sorting"]
+    assert 0 < summary["undelivered_to_imager"] <= summary["prompts"]
+    assert summary["conserved"] is True
+    assert frames_in(folder) == 602
+    assert verify(folder).identical
+
+
+def test_data_that_still_flow_are_waited_for(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk at the end: 15 s after the stop, frames were thrown away while they came."""
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    clock_s = [0.0]
+    clock, clock_ns = time.monotonic, time.monotonic_ns
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + clock_s[0])
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock_ns() + int(clock_s[0] * 1e9))
+    daq.control.send("stop")
+    for period in range(60):
+        modules.send_periods(1)
+        daq.recorded(2 * period + 2)
+        clock_s[0] += 0.5
+    summary = daq.finish(modules, folder)
+    assert summary["frames"]["received"] == 122
+    assert summary["condition"] == "good"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB of its own; only root may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_lost(
+    acquisition: Any, source: Any, small_disk: Path
+) -> None:
+    daq = acquisition("--runs", str(small_disk), "--min-free-MB", "0")
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(100, events=60)
+    hog = small_disk / "hog"
+    with hog.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):  # another program fills the disk
+            pass
+    modules.send_periods(100, events=60)
+    wait_until(lambda: "No space left" in daq.journal_tail(), "the alarm")
+    assert daq.state() == "running"
+    os.truncate(hog, 0)
+    modules.send_periods(100, events=60)
+    modules.finish()
+    daq.wait_for_state("closed")
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["frames"] == {**summary["frames"], "received": 602, "lost": 0}
+    assert summary["conserved"] is True
+    assert summary["conditions"] == ["the disk was full for a while"]
+    assert frames_in(folder) == 602
+    assert verify(folder).identical
+    assert "the disk has room again" in daq.journal_tail()

@@ -1,0 +1,181 @@
+"""A daq that is killed in a run comes back into it: nothing that the source kept is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daq.folder.raw_log import RawLogReader
+from daq.replay.sort_again import verify
+from hw.wire.protocol import HEADER_DTYPE
+from rigs.acquisition_process import Acquisition, wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start emulator processes; all are ended at the end of the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(daq: Acquisition, *options: str) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "daq.cli", "emulate", "--preset", "bench2"]
+        argv += ["--phantom", "point", "--activity-MBq", "0.3"]
+        argv += ["--endpoint", daq.endpoints.base, *options]
+        with (tmp_path / f"emulator{len(started)}.log").open("wb") as log:
+            started.append(subprocess.Popen(argv, stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.wait(20)
+
+
+def begun(daq: Acquisition) -> Path:
+    """Start a run as soon as the source is there; return its folder."""
+    wait_until(lambda: bool(daq.control.call("status")["sources"]), "the source", timeout_s=60)
+    folder = Path(daq.control.call("arm")["run"])
+    daq.control.call("start")
+    return folder
+
+
+def recorded_s(folder: Path) -> float:
+    """Return how far the raw log goes."""
+    blocks = list(RawLogReader(folder / "raw.tmraw"))
+    if not blocks:
+        return 0.0
+    last = blocks[-1]
+    return float(np.frombuffer(last[-1], HEADER_DTYPE, 1)["frame_id"][0]) * 5.24288e-3
+
+
+def wait_for_data(folder: Path, until_s: float) -> None:
+    """Wait until so much detector time is recorded."""
+    wait_until(lambda: recorded_s(folder) > until_s, f"{until_s} s of data")
+
+
+def numbers_of(folder: Path) -> dict[int, list[int]]:
+    """Return the numbers of each module's frames, in the order in which they were recorded."""
+    found: dict[int, list[int]] = {0: [], 1: []}
+    for frames in RawLogReader(folder / "raw.tmraw"):
+        for frame in frames:
+            header = np.frombuffer(frame, HEADER_DTYPE, 1)[0]
+            found[int(header["module"])].append(int(header["sequence"]))
+    return found
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_a_killed_daq_comes_back_into_its_run_and_nothing_is_lost(
+    tmp_path: Path, emulator: Any, kills: int
+) -> None:
+    daq = Acquisition(tmp_path)
+    try:
+        emulator(daq)
+        folder = begun(daq)
+        for _ in range(kills):
+            wait_for_data(folder, 0.3)
+            before_s = recorded_s(folder)
+            daq.process.kill()
+            daq.process.wait(5)
+            daq.control.close()
+            daq = Acquisition(tmp_path)
+            daq.wait_for_state("running")
+            wait_for_data(folder, before_s + 0.5)
+        assert f"resumed {folder.name}" in daq.journal_tail()
+        daq.control.call("stop", timeout_s=40)
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    finally:
+        daq.end()
+    assert [path for path in daq.runs.iterdir() if path.is_dir()] == [folder]
+    assert summary["condition"] == "tainted"
+    assert summary["conditions"] == ["the daq was restarted in the run"]
+    assert summary["conserved"] is True
+    assert summary["frames"]["lost"] == 0
+    assert summary["frames"]["sent"] == summary["frames"]["received"]
+    for numbers in numbers_of(folder).values():
+        assert numbers == list(range(len(numbers)))
+    found = verify(folder)
+    assert found.identical
+    assert found.complete
+    assert "resumed" in (folder / "journal.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_source_that_ended_while_the_daq_was_away_still_delivers_all(
+    tmp_path: Path, emulator: Any
+) -> None:
+    daq = Acquisition(tmp_path, "--duration", "1.5")
+    try:
+        emulator(daq)
+        folder = begun(daq)
+        wait_for_data(folder, 0.3)
+        daq.process.kill()
+        daq.process.wait(5)
+        daq.control.close()
+        time.sleep(2.0)  # the source comes to its end: 96 frames wait in each queue, the rest not
+        daq = Acquisition(tmp_path, "--duration", "1.5")
+        wait_until(lambda: (folder / "summary.json").exists(), "the end", timeout_s=60)
+        daq.wait_for_state("closed")
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    finally:
+        daq.end()
+    assert summary["conserved"] is True
+    assert summary["frames"]["lost"] == 0
+    assert summary["detector_time_s"] == pytest.approx(1.5, abs=0.01)
+    assert verify(folder).identical
+
+
+def test_a_run_that_nobody_sends_any_more_is_recovered_instead(
+    tmp_path: Path, emulator: Any
+) -> None:
+    daq = Acquisition(tmp_path)
+    try:
+        source = emulator(daq)
+        folder = begun(daq)
+        wait_for_data(folder, 0.3)
+        source.kill()
+        daq.process.kill()
+        daq.process.wait(5)
+        daq.control.close()
+        daq = Acquisition(tmp_path)
+        recovered = f"recovered: {folder.name}"
+        wait_until(lambda: recovered in daq.journal_tail(), recovered, timeout_s=60)
+        assert daq.state() == "idle"
+    finally:
+        daq.end()
+    assert verify(folder).complete
+
+
+def test_a_live_imager_goes_on_with_what_it_had_when_the_daq_comes_back(
+    tmp_path: Path, emulator: Any
+) -> None:
+    daq = Acquisition(tmp_path)
+    argv = [sys.executable, "-m", "daq.cli", "imager", "--endpoint", daq.endpoints.base]
+    imager = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        emulator(daq)
+        folder = begun(daq)
+        wait_for_data(folder, 2.0)
+        daq.process.kill()
+        daq.process.wait(5)
+        daq.control.close()
+        daq = Acquisition(tmp_path)
+        daq.wait_for_state("running")
+        wait_for_data(folder, 4.0)
+        daq.control.call("stop", timeout_s=80)
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    finally:
+        daq.end()
+        imager.terminate()
+        imager.wait(20)
+    assert summary["images"]["prompts_used"] <= summary["prompts"]
+    assert summary["images"]["fraction_used"] == pytest.approx(1.0, abs=0.02)
+    assert summary["images"]["final"]
