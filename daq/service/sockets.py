@@ -79,12 +79,12 @@ class ServiceSockets:
 
     def close(self) -> None:
         """Close all sockets and release the lock."""
-        self.doorman.close()
         for socket in (
             self.data, self.source, self.control, self.coincidences, self.reports,
             self.telemetry, self.events, self.projections, self.modules,
         ):  # fmt: skip
             socket.close(linger=200)
+        self.doorman.close()
         if self.lock is not None:
             self.lock.close()
 
@@ -100,9 +100,9 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         try:
             bound[name].bind(endpoints.of(name))
         except (zmq.ZMQError, OSError) as error:
-            doorman.close()
             for opened in bound.values():
                 opened.close(linger=0)
+            doorman.close()
             if lock is not None:
                 lock.close()
             raise ServiceError(
