@@ -26,7 +26,7 @@ BACKLOG = 16
 
 MOST_DESCRIPTORS = 65_536
 LEAST_CONNECTIONS = 4
-_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 Socket = zmq.Socket[bytes]
@@ -68,6 +68,8 @@ class Doorman:
         self._monitors: dict[Socket, str] = {}
         self._open = dict.fromkeys(most, 0)
         self._refused = dict.fromkeys(most, 0)
+        self._told = dict(self._refused)
+        self._bell, self._bell_heard = _pair(f"inproc://doorman-{id(self)}")
         self._thread = threading.Thread(target=self._serve, name="doorman", daemon=True)
 
     def watch(self, plane: str, socket: Socket) -> None:
@@ -87,10 +89,10 @@ class Doorman:
 
     def take_refused(self) -> dict[str, int]:
         """Return how many connections to each plane were shut since the last call, if any."""
-        refused = {plane: count for plane, count in self._refused.items() if count}
-        for plane, count in refused.items():
-            self._refused[plane] -= count
-        return refused
+        before, self._told = self._told, dict(self._refused)
+        return {
+            plane: now - before[plane] for plane, now in self._told.items() if now > before[plane]
+        }
 
     def close(self) -> None:
         """Wait, bounded, for the end of the thread; to be called once the sockets are closed.
@@ -99,40 +101,40 @@ class Doorman:
         the interpreter's lock.
         """
         if self._thread.ident is not None:
+            self._bell.send(b"")
             self._thread.join(CLOSE_S)
         else:
             self._close_monitors()
+        self._bell.close(linger=0)
 
     def _close_monitors(self) -> None:
-        for monitor in self._monitors:
+        for monitor in (*self._monitors, self._bell_heard):
             monitor.close(linger=0)
 
     def _serve(self) -> None:
-        """Take events until every monitor has stopped."""
+        """Take events until the bell rings."""
         poller = zmq.Poller()
-        for monitor in self._monitors:
+        for monitor in (*self._monitors, self._bell_heard):
             poller.register(monitor, zmq.POLLIN)
-        left = len(self._monitors)
         with contextlib.suppress(zmq.ZMQError):  # the context is destroyed at a hasty exit
-            while left:
+            while not self._bell_heard.poll(0):
                 for monitor, _ in poller.poll():
-                    left -= self._take(monitor, self._monitors[monitor])
+                    if monitor in self._monitors:
+                        self._take(monitor, self._monitors[monitor])
         self._close_monitors()
 
-    def _take(self, monitor: Socket, plane: str) -> bool:
-        """Take all events of a plane; return whether its monitor has stopped."""
-        while True:
+    def _take(self, monitor: Socket, plane: str) -> None:
+        """Take the events of a plane, so many at a time."""
+        for _ in range(BACKLOG):
             try:
                 event, value = struct.unpack("=Hi", monitor.recv(zmq.NOBLOCK))
                 monitor.recv()  # the address
             except zmq.Again:
-                return False
+                return
             if event == zmq.EVENT_ACCEPTED:
                 self._accepted(plane, value)
-            elif event == zmq.EVENT_DISCONNECTED:
+            else:
                 self._open[plane] -= 1
-            elif event == zmq.EVENT_MONITOR_STOPPED:
-                return True
 
     def _accepted(self, plane: str, descriptor: int) -> None:
         """Count a connection, and shut it if it is one too many; ZeroMQ then closes it.
@@ -143,3 +145,11 @@ class Doorman:
         if self._open[plane] > self.most[plane]:
             self._refused[plane] += 1
             _LIBC.shutdown(descriptor, os_sockets.SHUT_RDWR)
+
+
+def _pair(address: str) -> tuple[Socket, Socket]:
+    """Return two connected sockets of this process."""
+    ends: list[Socket] = [zmq.Context.instance().socket(zmq.PAIR) for _ in range(2)]
+    ends[0].bind(address)
+    ends[1].connect(address)
+    return ends[0], ends[1]

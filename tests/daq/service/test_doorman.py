@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from daq.service import doorman
 from daq.service.doorman import (
     LEAST_CONNECTIONS,
     Doorman,
@@ -25,14 +26,14 @@ WAIT_S = 10.0
 @contextmanager
 def watched(folder: Path, most: int) -> Iterator[tuple[Doorman, zmq.Socket, Path]]:
     """Bind a plane of so many connections."""
-    doorman = Doorman({"plane": most})
+    man = Doorman({"plane": most})
     bound: zmq.Socket = zmq.Context.instance().socket(zmq.PULL)
-    doorman.watch("plane", bound)
+    man.watch("plane", bound)
     bound.bind(f"ipc://{folder}/plane")
-    doorman.start()
-    yield doorman, bound, folder / "plane"
+    man.start()
+    yield man, bound, folder / "plane"
     bound.close(linger=0)
-    doorman.close()
+    man.close()
 
 
 @contextmanager
@@ -41,7 +42,6 @@ def crowd(path: Path, count: int) -> Iterator[list[socket.socket]]:
     with ExitStack() as opened:
         made = [opened.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(count)]
         for one in made:
-            one.settimeout(WAIT_S)
             one.connect(str(path))
         yield made
 
@@ -67,11 +67,11 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 
 def test_connections_beyond_the_bound_are_shut_and_those_that_stand_are_not(tmp_path) -> None:
-    with watched(tmp_path, 5) as (doorman, _, path), crowd(path, 12) as made:
+    with watched(tmp_path, 5) as (man, _, path), crowd(path, 12) as made:
         assert eventually(lambda: sum(map(is_shut, made)) == 7)
         assert not any(map(is_shut, made[:5]))
-        assert doorman.take_refused() == {"plane": 7}
-        assert doorman.take_refused() == {}
+        assert man.take_refused() == {"plane": 7}
+        assert man.take_refused() == {}
 
 
 def test_a_place_that_was_left_is_taken_by_the_next(tmp_path) -> None:
@@ -87,6 +87,13 @@ def both_stand(path: Path) -> bool:
         return not any(map(is_shut, made))
 
 
+def test_who_never_says_what_he_is_loses_his_place(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(doorman, "HANDSHAKE_S", 0.2)
+    with watched(tmp_path, 2) as (_, _, path), crowd(path, 2) as silent:
+        assert eventually(lambda: all(map(is_shut, silent)))
+        assert eventually(lambda: both_stand(path))
+
+
 def test_many_senders_that_come_at_once_all_get_through(tmp_path) -> None:
     context = zmq.Context()
     with watched(tmp_path, 300) as (_, bound, path):
@@ -100,9 +107,9 @@ def test_many_senders_that_come_at_once_all_get_through(tmp_path) -> None:
 
 
 def test_the_thread_ends_with_the_sockets(tmp_path) -> None:
-    with watched(tmp_path, 5) as (doorman, _, path), crowd(path, 20):
+    with watched(tmp_path, 5) as (man, _, path), crowd(path, 20):
         pass
-    assert not doorman._thread.is_alive()
+    assert not man._thread.is_alive()
 
 
 def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one() -> None:
