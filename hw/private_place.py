@@ -101,7 +101,7 @@ def open_private(path: Path) -> IO[str]:
     """
     if path.is_symlink():  # told in words; the opener's O_NOFOLLOW makes it sure
         raise PlaceError(f"{path} is a link to elsewhere: remove it")
-    return open(path, "a+", encoding="utf-8", opener=_opened_private)  # noqa: PTH123
+    return open(path, "a+", encoding="utf-8", opener=_opened_private)
 
 
 def _opened_private(path: str, flags: int) -> int:
