@@ -37,6 +37,7 @@ COMMANDS = {
     "analyse": "measure an image: resolution, contrast, noise, regions; a report",
     "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
     "runs": "list the runs",
+    "keys": "make, list and revoke the keys with which a system is reached over TCP",
     "import": "read third-party data: as a run, or as lines",
     "export": "write a run as PETSIRD, for CASToR or for STIR",
     "bench": "measure this machine's speed, beside published peers",
@@ -70,6 +71,7 @@ examples:
 PLACES = {
     "import": "import_data",
     "acceptance": "quality.acceptance",
+    "keys": "access.keys",
     "validate": "quality.validate",
 }
 """Modules of commands that are not named after them."""

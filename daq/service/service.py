@@ -18,6 +18,7 @@ import zmq
 from daq.errors import DaqError
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.service.data_sources import Sources
+from daq.service.door import Door
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.relays import FaultRelay, ModuleRelay
@@ -56,6 +57,7 @@ class DaqService:
         self.stray_frames = 0
         self.automatic = False
         self._sockets = bind_service(endpoints)
+        self._door = Door(runs_root, secured=endpoints.base.startswith("tcp"))
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
         self.life = RunLife(
@@ -108,6 +110,7 @@ class DaqService:
         finally:
             self.sources.send_all(Shutdown())
             self._sockets.close()
+            self._door.close()
 
     def turn(self) -> bool:
         """Do one turn of the loop; return whether more data are already waiting."""
@@ -193,12 +196,14 @@ class DaqService:
         for source in self.sources.newly_lost():
             self.life.source_lost(source.hello.kind)
         self.life.watch_disk()
+        if trouble := self._door.news():
+            self.life.journal.add("alarm", f"journal of commands: {trouble}")
 
     # --- commands -----------------------------------------------------------------------------
 
     def _serve_commands(self) -> None:
         while self._sockets.control.poll(0):
-            identity, *parts = self._sockets.control.recv_multipart()
+            identity, *parts = self._door.receive(self._sockets.control)
             try:
                 command = decode_as(Command, parts[-1] if parts else b"")
             except MessageError as error:
@@ -208,6 +213,9 @@ class DaqService:
             self._reply(identity, self._obey(identity, command))
 
     def _obey(self, identity: bytes, command: Command) -> Reply:
+        refused = self._door.admit(identity, command)
+        if refused:
+            return Reply(id=command.id, status="failed", reason=refused)
         try:
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)

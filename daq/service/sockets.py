@@ -12,6 +12,7 @@ import zmq
 
 from daq.errors import ServiceError
 from hw.messages.endpoints import Endpoints
+from hw.messages.keys import KeyFileError
 from hw.private_place import PlaceError, open_private, private_folder
 
 DATA_QUEUE = 256
@@ -73,8 +74,8 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         bound[plane] = socket
         try:
-            socket.bind(endpoints.of(plane))
-        except (zmq.ZMQError, OSError) as error:
+            endpoints.bind(socket, plane)
+        except (zmq.ZMQError, KeyFileError, OSError) as error:
             for opened in bound.values():
                 opened.close(linger=0)
             if lock is not None:

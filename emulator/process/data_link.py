@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import zmq
 
+from hw.messages.endpoints import connect
+
 QUEUE_FRAMES = 64
 _WAIT_MS = 20
 
@@ -20,7 +22,7 @@ class DataLink:
             socket: zmq.Socket[bytes] = context.socket(zmq.PUSH)
             socket.setsockopt(zmq.SNDHWM, QUEUE_FRAMES)
             socket.setsockopt(zmq.LINGER, 500)
-            socket.connect(address)
+            connect(socket, address)
             self._sockets.append(socket)
         self.sent = [0] * modules
 

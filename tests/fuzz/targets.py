@@ -68,7 +68,7 @@ class Target:
 
     corpus: Callable[[], list[bytes]]
     run: Callable[[bytes], object]
-    inputs: int = 1000
+    inputs: int = 700
     mend: Mend | None = None
     known: str = ""
 
@@ -202,7 +202,9 @@ TARGETS: dict[str, Target] = {
     ),
     "cobs": Target(corpus.packets, decoded),
     "dictionary": Target(corpus.dictionary, dictionary),
-    "faults": Target(lambda: FAULTS, lambda data: parse_fault(text(data), modules=48, crystals=256)),
+    "faults": Target(
+        lambda: FAULTS, lambda data: parse_fault(text(data), modules=48, crystals=256), 700
+    ),
     "scanner toml": Target(
         lambda: corpus.kept("scanner.toml"), lambda data: parse_scanner(text(data)), 500
     ),

@@ -16,6 +16,8 @@ from collections import deque
 
 import zmq
 
+from hw.messages.endpoints import connect
+
 MOST_BYTES = 256 << 20
 SPARE_BYTES = 64 << 20
 """Space kept free for data paths that cannot wait."""
@@ -103,7 +105,7 @@ class FrameSender:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
         socket.setsockopt(zmq.SNDHWM, QUEUE_FRAMES)
         socket.setsockopt(zmq.LINGER, LINGER_MS)
-        socket.connect(self._address)
+        connect(socket, self._address)
         return socket
 
     @staticmethod
