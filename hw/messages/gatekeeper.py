@@ -7,6 +7,7 @@ control plane, where the daq itself answers what it may not (:mod:`daq.service.d
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 from typing import Any
@@ -21,6 +22,7 @@ FOR_OBSERVERS = ("telemetry", "images", "events", "projections", "modules", "con
 processes of a system, which have the role ``service``."""
 
 _ADDRESS = "inproc://zeromq.zap.01"
+_LOOK_MS = 200
 _STARTING = threading.Lock()
 
 
@@ -29,18 +31,25 @@ class Gatekeeper(threading.Thread):
 
     def __init__(self, context: zmq.Context[Any], ring: KeyRing) -> None:
         super().__init__(name="gatekeeper", daemon=True)
-        self.ring = ring
+        self.context, self.ring = context, ring
         self.refused = 0
+        self._leave = threading.Event()
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(_ADDRESS)
 
     def run(self) -> None:
-        """Answer until the context ends."""
-        with contextlib.suppress(zmq.ContextTerminated, zmq.ZMQError):
-            while True:
-                self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+        """Answer until told to leave, or the context ends."""
+        with contextlib.suppress(zmq.ContextTerminated):
+            while not self._leave.is_set():
+                if self._socket.poll(_LOOK_MS):
+                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
         self._socket.close()
+
+    def leave(self) -> None:
+        """End: ZeroMQ aborts a process whose context ends under a thread that waits in it."""
+        self._leave.set()
+        self.join(10 * _LOOK_MS * 1e-3)
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         version, number, domain, _, _, mechanism, *credentials = request  # RFC 27
@@ -58,19 +67,25 @@ class Gatekeeper(threading.Thread):
         return client is not None and (client.role == "service" or plane in FOR_OBSERVERS)
 
 
-_GATEKEEPERS: dict[int, tuple[zmq.Context[Any], Gatekeeper]] = {}
+_GATEKEEPERS: dict[int, Gatekeeper] = {}
 
 
 def gatekeeper_of(context: zmq.Context[Any]) -> Gatekeeper:
     """Return the context's gatekeeper, begun where there is none yet."""
     with _STARTING:
-        for number, (known, _) in list(_GATEKEEPERS.items()):
-            if known.closed:
-                del _GATEKEEPERS[number]
-        if id(context) not in _GATEKEEPERS:
-            keeper = Gatekeeper(context, KeyRing())
+        keeper = _GATEKEEPERS.get(id(context))
+        if keeper is None or keeper.context.closed:
+            keeper = _GATEKEEPERS[id(context)] = Gatekeeper(context, KeyRing())
             keeper.start()
-            _GATEKEEPERS[id(context)] = (context, keeper)
-        keeper = _GATEKEEPERS[id(context)][1]
         keeper.ring = KeyRing()  # the folder may be another now
         return keeper
+
+
+def gatekeepers_leave() -> None:
+    """End all, before their contexts are: nobody new enters from now on."""
+    with _STARTING:
+        while _GATEKEEPERS:
+            _GATEKEEPERS.popitem()[1].leave()
+
+
+atexit.register(gatekeepers_leave)
