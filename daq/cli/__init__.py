@@ -37,6 +37,7 @@ COMMANDS = {
     "analyse": "measure an image: resolution, contrast, noise, regions; a report",
     "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
     "runs": "list the runs",
+    "pseudonymise": "give a run a pseudonym, and take out who it is about",
     "keys": "make, list and revoke the keys with which a system is reached over TCP",
     "import": "read third-party data: as a run, or as lines",
     "export": "write a run as PETSIRD, for CASToR or for STIR",
@@ -72,6 +73,7 @@ PLACES = {
     "import": "import_data",
     "acceptance": "quality.acceptance",
     "keys": "access.keys",
+    "pseudonymise": "access.pseudonymise",
     "validate": "quality.validate",
 }
 """Modules of commands that are not named after them."""

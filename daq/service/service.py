@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError
+from daq.folder.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.service.data_sources import Sources
 from daq.service.door import Door
@@ -249,7 +250,11 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        run = self.life.arm(self._config(command.args))
+        args = dict(command.args)
+        identity = identity_of(args.pop("identity")) if "identity" in args else None
+        config = self._config(args)
+        refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
+        run = self.life.arm(config, identity)
         return {"run": str(run.folder), "name": run.name}
 
     def _config(self, args: dict[str, Any]) -> RunConfig | None:

@@ -12,10 +12,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 
 from daq.client.client import ClientError, ControlClient, DisplayClient
+from daq.folder.run_config import default_settings
 from daq.service.command_journal import NAME
 from daq.service.door import MOST_REFUSALS, Door
 from daq.service.service import DaqService
@@ -23,6 +25,7 @@ from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import PLANES, Endpoints
 from hw.messages.keys import KeyRing, Role, write_key_file
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from rigs.other_user import as_nobody, needs_another_user
 
 Use = Callable[[Role | None], None]
@@ -269,3 +272,28 @@ def test_refusals_do_not_fill_the_disk_nor_visitors_the_memory(tmp_path: Path) -
     assert door.refused == 3 * MOST_REFUSALS
     assert len(lines(tmp_path)) == MOST_REFUSALS
     assert len(door._visitors) == 1000
+
+
+def test_whom_a_run_is_about_goes_into_one_file_alone(tmp_path: Path, ipc_base: str) -> None:
+    endpoints, runs = Endpoints(ipc_base), tmp_path / "runs"
+    scanner = scanner_to_toml_text("bench2")
+    config = {
+        "scanner_toml": scanner,
+        "settings": msgspec.to_builtins(default_settings(load_scanner("bench2"))),
+    }
+    anna = {"name": "Müller^Anna", "patient_id": "4711-X"}
+    with serving(endpoints, runs), ControlClient(endpoints) as daq:
+        for wrong, words in (
+            ({"labels": {"patient": "4711-X"}}, "label 'patient' identifies"),
+            ({"identity": anna, "name": "Anna"}, "the run's name contains the name"),
+            ({"identity": {"sex": "4711-X"}}, "sex is not as it must be"),
+        ):
+            with pytest.raises(ClientError, match=words):
+                daq.call("arm", **config, **wrong)
+        with closing(DisplayClient(endpoints)) as display:
+            folder = Path(daq.call("arm", **config, identity=anna)["run"])
+            telemetry = display.telemetry(5.0)
+        assert b"4711" not in encode(telemetry)  # type: ignore[arg-type]
+    holding = [p.name for p in runs.rglob("*") if p.is_file() and b"4711-X" in p.read_bytes()]
+    assert holding == ["identity.json"]
+    assert stat.S_IMODE((folder / "identity.json").stat().st_mode) == 0o600
