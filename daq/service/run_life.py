@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from daq.errors import RunError, StorageError
+from daq.folder.identity_file import Identity, read_identity, write_identity
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
@@ -151,8 +152,11 @@ class RunLife:
 
     # --- idle or closed → armed → running -----------------------------------------------------
 
-    def arm(self, config: RunConfig | None) -> Run:
-        """Make the run's folder and logs; raises RunError or StorageError with the remedy."""
+    def arm(self, config: RunConfig | None, identity: Identity | None = None) -> Run:
+        """Make the run's folder and logs; raises RunError or StorageError with the remedy.
+
+        identity : whom the run is about, kept in its folder and nowhere else
+        """
         self.require("idle", "closed")
         config = config or self.template
         if config is None:
@@ -165,6 +169,7 @@ class RunLife:
             )
         serial = self._sources.serial if self._sources.present else config.serial
         run, self._asked = self._open(calibrated(config, serial)), config
+        self._identify(run, identity)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
@@ -199,8 +204,15 @@ class RunLife:
         config = calibrated(asked, serial)
         run.put_away()
         self.journal.close()
+        identity = read_identity(run.folder)
         shutil.rmtree(run.folder)
-        return self._open(config)
+        again = self._open(config)
+        self._identify(again, identity)
+        return again
+
+    def _identify(self, run: Run, identity: Identity | None) -> None:
+        if identity is not None:
+            write_identity(run.folder, identity)
 
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""

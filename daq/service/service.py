@@ -16,9 +16,11 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError
+from daq.folder.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
 from daq.service.data_sources import Source, Sources
+from daq.service.door import Door
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
@@ -68,6 +70,7 @@ class DaqService:
         self._to_resume: dict[int, Path] | None = None
         self._resume_until_s = 0.0
         self._sockets = bind_service(endpoints)
+        self._door = Door(runs_root, secured=endpoints.base.startswith("tcp"))
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
         self.life = RunLife(
@@ -123,6 +126,7 @@ class DaqService:
             self.left_over.end()
             self.sources.send_all(Shutdown())
             self._sockets.close()
+            self._door.close()
 
     def turn(self) -> bool:
         """Do one turn of the loop; return whether more data are already waiting."""
@@ -252,6 +256,8 @@ class DaqService:
         self.life.take_back()
         self.life.watch_disk()
         self._tell(self.left_over.look())
+        if trouble := self._door.news():
+            self.life.journal.add("alarm", f"journal of commands: {trouble}")
 
     def _tell(self, lines: list[JournalLine]) -> None:
         for line in lines:
@@ -261,7 +267,7 @@ class DaqService:
 
     def _serve_commands(self) -> None:
         while self._sockets.control.poll(0):
-            identity, *parts = self._sockets.control.recv_multipart()
+            identity, *parts = self._door.receive(self._sockets.control)
             try:
                 command = decode_as(Command, parts[-1] if parts else b"")
             except MessageError as error:
@@ -271,6 +277,9 @@ class DaqService:
             self._reply(identity, self._obey(identity, command))
 
     def _obey(self, identity: bytes, command: Command) -> Reply:
+        refused = self._door.admit(identity, command)
+        if refused:
+            return Reply(id=command.id, status="failed", reason=refused)
         try:
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)
@@ -304,7 +313,11 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        run = self.life.arm(self._config(command.args))
+        args = dict(command.args)
+        identity = identity_of(args.pop("identity")) if "identity" in args else None
+        config = self._config(args)
+        refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
+        run = self.life.arm(config, identity)
         return {"run": str(run.folder), "name": run.name}
 
     def _config(self, args: dict[str, Any]) -> RunConfig | None:

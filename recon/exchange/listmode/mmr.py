@@ -103,7 +103,7 @@ def read_header(path: Path) -> MmrHeader:
         except (KeyError, ValueError) as error:
             raise ExchangeError(f"{path} has no number for {key!r}: not an mMR header") from error
 
-    table = tuple(int(n) for n in re.findall(r"\d+", keys.get("segment table", "")))
+    table = tuple(int(n) for n in re.findall(r"\d{1,9}", keys.get("segment table", "")))
     found = MmrHeader(
         bins=int(number("number of projections")),
         views=int(number("number of views")),
