@@ -67,6 +67,7 @@ SETTLE_S = 5.0
 """So long after a restart frames are put back into their order."""
 
 MIN_FREE_BYTES = 256 * 2**20
+MOST_FAULTS_TOLD = 50
 OnEnd = Callable[[bool, str], None]
 """Called when a run has ended: whether it ended well, and its folder or the reason."""
 
@@ -352,19 +353,31 @@ class RunLife:
             self._imager.leave_out(run, output)
         self._events.batch(output)
 
-    def take_report(self, report: SourceReport) -> None:
-        """Keep a source's report if it is about the open run; one of a failure ends the run."""
+    def take_report(self, report: SourceReport) -> str:
+        """Keep a source's report if it is about the open run; one of a failure ends the run.
+
+        Returns why it is refused, "" if it is not.
+        """
         run = self.run
         if run is None or report.run_tag != run.run_tag:
-            return
+            return ""  # of a run that was put away
+        if len(report.frames_sent) != run.scanner.n_modules:
+            return (
+                f"a SourceReport of {len(report.frames_sent)} modules, {run.scanner.name} has "
+                f"{run.scanner.n_modules}: the books cannot close with it"
+            )
         run.reports.append(report)
         if report.failed:
             self.journal.add("alarm", f"a source gave up: {report.failed}")
             run.taint(f"incomplete: {report.failed}")
             if self.state == "running":
                 self._begin_closing(report.failed)
-        for fault in report.fault_log:
+        for fault in report.fault_log[:MOST_FAULTS_TOLD]:
             self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
+        if len(report.fault_log) > MOST_FAULTS_TOLD:
+            more = len(report.fault_log) - MOST_FAULTS_TOLD
+            self.journal.add("info", f"… and {more} more on purpose: see faults.json")
+        return ""
 
     def source_lost(self, kind: str) -> None:
         """Record that a source has fallen silent."""
@@ -417,7 +430,7 @@ class RunLife:
         self._recording.look(run)
         if run.all_ended:
             self._begin_closing("all modules have ended")
-        elif len(run.reports) >= len(self._sources.present) > 0:
+        elif self._sources.all_reported:
             self._begin_closing("the sources have finished")
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
@@ -449,7 +462,7 @@ class RunLife:
         self._sources.send_all(Stop())
         imager_works = has_image(self._open_run()) and self._imager.present
         self._closing = Closing(
-            time.monotonic(), sources=len(self._sources.present), imager=imager_works
+            time.monotonic(), sources=self._sources.expected, imager=imager_works
         )
 
     def _advance_closing(self, now: float) -> None:

@@ -207,10 +207,14 @@ class DaqService:
         for source in new:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
-            self.life.journal.add("info", words)
+            self.life.journal.add("info", words, kind="source attached")
             self._resume(source)
-        for report in reports:
-            self.life.take_report(report)
+        for identity, report in reports:
+            refused = self.life.take_report(report)
+            if refused:
+                self.sources.refuse(identity, refused)
+        for words in self.sources.take_refusals():
+            self.life.journal.add("warning", words, kind="refused on the source plane")
         for relay in self._relays.values():
             relay.poll()
         for states in self.sources.take_states():
@@ -225,6 +229,7 @@ class DaqService:
         if folder is not None and life.state == "idle":
             try:
                 life.resume(folder)
+                self.sources.go_on(tag)
             except DaqError as error:
                 life.journal.add("alarm", f"{folder.name} cannot be gone on with: {error}")
         if life.run is None or life.state != "running" or life.run.run_tag != tag:

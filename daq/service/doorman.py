@@ -1,0 +1,130 @@
+"""Bounds the connections to the daq's planes, so that nobody who connects can end it.
+
+Each connection costs a file descriptor, and ZeroMQ aborts the process where none is left. So the
+soft limit of descriptors is raised to the hard one, and each plane takes so many connections: what
+comes beyond is shut at once, by a thread of its own, as the loop may be busy for longer than a
+thousand connections take. Those that stand are not touched. Connections that never say what they
+are end after ``HANDSHAKE_S``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import resource
+import socket as os_sockets
+import struct
+import threading
+from pathlib import Path
+
+import zmq
+
+HANDSHAKE_S = 5.0
+MOST_DESCRIPTORS = 65_536
+LEAST_CONNECTIONS = 4
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+Socket = zmq.Socket[bytes]
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the process's soft limit of descriptors to the hard one; return what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if wanted > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def connections_within(limit: int, asked: dict[str, int]) -> dict[str, int]:
+    """Return how many connections each plane may have: ``asked``, or less if descriptors are few.
+
+    All planes together get half of the descriptors that are free: the rest is for files, and for
+    what comes before the doorman has seen it.
+
+    limit : of descriptors
+    """
+    free = limit - len(list(Path("/proc/self/fd").iterdir()))
+    share = min(1.0, free / 2 / sum(asked.values()))
+    return {plane: max(LEAST_CONNECTIONS, int(share * most)) for plane, most in asked.items()}
+
+
+class Doorman:
+    """Counts the connections of sockets and shuts those that are too many."""
+
+    def __init__(self, most: dict[str, int]) -> None:
+        """``most`` : connections, by plane."""
+        self.most = most
+        self._monitors: dict[Socket, str] = {}
+        self._watched: list[Socket] = []
+        self._open = dict.fromkeys(most, 0)
+        self._refused = dict.fromkeys(most, 0)
+        self._thread = threading.Thread(target=self._serve, name="doorman", daemon=True)
+
+    def watch(self, plane: str, socket: Socket) -> None:
+        """Count the connections of a socket; to be called before it is bound."""
+        address = f"inproc://doorman-{id(self)}-{plane}"
+        socket.setsockopt(zmq.HANDSHAKE_IVL, int(HANDSHAKE_S * 1000))
+        socket.monitor(address, _EVENTS)
+        monitor: Socket = zmq.Context.instance().socket(zmq.PAIR)
+        monitor.setsockopt(zmq.LINGER, 0)
+        monitor.connect(address)
+        self._monitors[monitor] = plane
+        self._watched.append(socket)
+
+    def start(self) -> None:
+        """Begin to shut what is too many."""
+        self._thread.start()
+
+    def take_refused(self) -> dict[str, int]:
+        """Return how many connections to each plane were shut since the last call, if any."""
+        refused = {plane: count for plane, count in self._refused.items() if count}
+        for plane, count in refused.items():
+            self._refused[plane] -= count
+        return refused
+
+    def close(self) -> None:
+        """Stop counting; to be called before the sockets are closed."""
+        for socket in self._watched:
+            socket.disable_monitor()
+        if self._thread.ident is not None:
+            self._thread.join(1.0)
+        for monitor in self._monitors:
+            monitor.close(linger=0)
+
+    def _serve(self) -> None:
+        """Take events until every monitor has stopped."""
+        poller = zmq.Poller()
+        for monitor in self._monitors:
+            poller.register(monitor, zmq.POLLIN)
+        left = len(self._monitors)
+        while left:
+            for monitor, _ in poller.poll():
+                left -= self._take(monitor, self._monitors[monitor])
+
+    def _take(self, monitor: Socket, plane: str) -> bool:
+        """Take all events of a plane; return whether its monitor has stopped."""
+        while True:
+            try:
+                event, value = struct.unpack("=Hi", monitor.recv(zmq.NOBLOCK))
+                monitor.recv()  # the address
+            except zmq.Again:
+                return False
+            if event == zmq.EVENT_ACCEPTED:
+                self._accepted(plane, value)
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._open[plane] -= 1
+            elif event == zmq.EVENT_MONITOR_STOPPED:
+                return True
+
+    def _accepted(self, plane: str, descriptor: int) -> None:
+        """Count a connection, and shut it if it is one too many; ZeroMQ then closes it.
+
+        A descriptor that is gone by now, and even one used anew for a file, takes no harm.
+        """
+        self._open[plane] += 1
+        if self._open[plane] > self.most[plane]:
+            self._refused[plane] += 1
+            _LIBC.shutdown(descriptor, os_sockets.SHUT_RDWR)
