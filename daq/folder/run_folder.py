@@ -131,9 +131,13 @@ def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.date
         raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
     stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
     names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {root / names[0]}: {error.strerror}") from error
     for name in names:
         try:
-            (root / name).mkdir(parents=True)
+            (root / name).mkdir(mode=0o700)  # a run is for its owner's eyes
         except FileExistsError:
             continue
         except OSError as error:
