@@ -71,6 +71,18 @@ def read_bytes(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     return content
 
 
+def copy_regular(source: Path, target: Path, *, most_bytes: int) -> None:
+    """Copy a regular file of bounded size; raises FileRefused, or OSError where it is written."""
+    with regular_file(source) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            raise FileRefused(f"it has {words_of(size)}, at most {words_of(most_bytes)} are copied")
+        with target.open("xb") as copy:
+            while size > 0 and (part := file.read(min(size, MIB))):
+                copy.write(part)
+                size -= len(part)
+
+
 def read_text(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> str:
     """Return a file's content as UTF-8 text; raises FileRefused."""
     return _as_text(read_bytes(path, most_bytes=most_bytes))
@@ -187,19 +199,50 @@ def read_npz(
             raise FileRefused(f"it is not an npz of plain arrays: {error}") from error
 
 
+def npz_names(path: Path, *, most_bytes: int) -> set[str]:
+    """Return the names of the arrays in an npz, whose headers are sound; nothing is decompressed.
+
+    Raises
+    ------
+    FileRefused
+        as :func:`read_npz`
+    """
+    with regular_file(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return set(_checked(archive, file, most_bytes=most_bytes))
+        except FileRefused:
+            raise
+        except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
+            raise FileRefused(f"it is not an npz of plain arrays: {error}") from error
+
+
+def _checked(
+    archive: zipfile.ZipFile,
+    file: BinaryIO,
+    *,
+    most_bytes: int,
+    only: Container[str] | None = None,
+    most_ratio: float = MOST_DEFLATED,
+) -> dict[str, zipfile.ZipInfo]:
+    """Return the wanted members, whose declared sizes agree and are bounded."""
+    wanted = _members(archive, os.fstat(file.fileno()).st_size)
+    if only is not None:
+        wanted = {name: member for name, member in wanted.items() if name in only}
+    total = sum(member.file_size for member in wanted.values())
+    packed = sum(member.compress_size for member in wanted.values())
+    check_size(total, packed, most_bytes=most_bytes, most_ratio=most_ratio)
+    for name, member in wanted.items():
+        with archive.open(member) as stored:
+            _check_header(name, stored, member.file_size)
+    return wanted
+
+
 def _arrays(
     file: BinaryIO, *, most_bytes: int, only: Container[str] | None, most_ratio: float
 ) -> Arrays:
     with zipfile.ZipFile(file) as archive:
-        wanted = _members(archive, os.fstat(file.fileno()).st_size)
-        if only is not None:
-            wanted = {name: member for name, member in wanted.items() if name in only}
-        total = sum(member.file_size for member in wanted.values())
-        packed = sum(member.compress_size for member in wanted.values())
-        check_size(total, packed, most_bytes=most_bytes, most_ratio=most_ratio)
-        for name, member in wanted.items():
-            with archive.open(member) as stored:
-                _check_header(name, stored, member.file_size)
+        wanted = _checked(archive, file, most_bytes=most_bytes, only=only, most_ratio=most_ratio)
         found = {}
         for name, member in wanted.items():
             with archive.open(member) as stored:

@@ -22,6 +22,7 @@ import crc32c
 import numpy as np
 
 from daq.errors import LogError, StorageError
+from daq.folder.format_version import check_format
 from hw.wire.block_layout import (
     BLOCK_HEADER,
     BLOCK_HEADER_BYTES,
@@ -330,6 +331,7 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._blocks = BlockReader(path)
         self.head = self._blocks.head
+        check_format(path, self.head)
         if self.head.get("format") != self.FORMAT:
             raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
 

@@ -18,9 +18,11 @@ from daq.folder import calibration_set
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet
+from daq.folder.format_version import check_format
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
+from hw.bounded_files import FileRefused, read_object
 from hw.errors import FileWriteError
 from hw.whole_file import whole_file
 
@@ -29,9 +31,10 @@ def run_config(folder: Path) -> RunConfig:
     """Return the configuration in a run folder; raises LogError if it is unreadable."""
     path = folder / CONFIG_NAME
     try:
-        head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        head = read_object(path)
+        check_format(path, head)
         return msgspec.convert(head["config"], RunConfig)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileRefused, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{path} is not a run configuration: {error}") from error
 
 
@@ -128,9 +131,13 @@ def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.date
         raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
     stamp = created.astimezone().strftime("%Y%m%d-%H%M%S")
     names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {root / names[0]}: {error.strerror}") from error
     for name in names:
         try:
-            (root / name).mkdir(parents=True)
+            (root / name).mkdir(mode=0o700)  # a run is for its owner's eyes
         except FileExistsError:
             continue
         except OSError as error:
