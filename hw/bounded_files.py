@@ -71,18 +71,6 @@ def read_bytes(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     return content
 
 
-def copy_regular(source: Path, target: Path, *, most_bytes: int) -> None:
-    """Copy a regular file of bounded size; raises FileRefused, or OSError where it is written."""
-    with regular_file(source) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most_bytes:
-            raise FileRefused(f"it has {words_of(size)}, at most {words_of(most_bytes)} are copied")
-        with target.open("xb") as copy:
-            while size > 0 and (part := file.read(min(size, MIB))):
-                copy.write(part)
-                size -= len(part)
-
-
 def read_text(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> str:
     """Return a file's content as UTF-8 text; raises FileRefused."""
     return _as_text(read_bytes(path, most_bytes=most_bytes))

@@ -33,6 +33,7 @@ from hw.messages.source import (
     Start,
     Welcome,
 )
+from hw.scanner.description import Scanner
 
 LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0
@@ -311,6 +312,21 @@ class Sources:
         if any(hello.needs_detector for hello in hellos) and not detector:
             words.append("the modules have no detector: start `tomoshibi emulate --hits FOLDER`")
         return words
+
+    def mismatch(self, scanner: Scanner) -> str:
+        """Return why the sources are not this scanner, ready to begin, in words; "" if they are."""
+        if not self.present:
+            return "no source is attached: start one (`tomoshibi emulate`)"
+        found = sorted({source.hello.scanner for source in self.present})
+        modules = sum(source.hello.modules for source in self.present)
+        if found != [scanner.name] or modules != scanner.n_modules:
+            return (
+                f"the sources are {', '.join(found)} with {modules} modules, the run is for "
+                f"{scanner.name} with {scanner.n_modules}: start the source with --preset "
+                f"{scanner.name}, or arm for the other scanner"
+            )
+        not_ready = self.not_ready()
+        return f"not ready: {'; '.join(not_ready)}" if not_ready else ""
 
     def describe(self) -> str:
         """Return the sources in words."""

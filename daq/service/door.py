@@ -63,14 +63,11 @@ class Door:
         self._ring = ring() if secured else None
         self._visitors: OrderedDict[bytes, Visitor] = OrderedDict()
 
-    def receive(self, socket: zmq.Socket[bytes]) -> list[bytes]:
-        """Receive a message's parts, and note from whom it came."""
-        frames = socket.recv_multipart(copy=False)
-        parts = [frame.bytes for frame in frames]
-        visitor = self._visitor(parts[0])
-        visitor.key = _property(frames[-1], "User-Id")
-        visitor.address = _property(frames[-1], "Peer-Address")
-        return parts
+    def see(self, identity: bytes, frame: zmq.Frame) -> None:
+        """Note from whom a message came, by a part of it."""
+        visitor = self._visitor(identity)
+        visitor.key = _property(frame, "User-Id")
+        visitor.address = _property(frame, "Peer-Address")
 
     def admit(self, identity: bytes, command: Command) -> str:
         """Return why a command is refused, "" if it is admitted; write it into the journal."""

@@ -52,11 +52,14 @@ def connections_within(limit: int, asked: dict[str, int]) -> dict[str, int]:
 
 
 class Doorman:
-    """Counts the connections of sockets and shuts those that are too many."""
+    """Counts the connections of sockets and shuts those that are too many.
 
-    def __init__(self, most: dict[str, int]) -> None:
-        """``most`` : connections, by plane."""
-        self.most = most
+    most : connections, by plane
+    remark : what a person should know about them, "" for nothing
+    """
+
+    def __init__(self, most: dict[str, int], *, remark: str = "") -> None:
+        self.most, self.remark = most, remark
         self._monitors: dict[Socket, str] = {}
         self._watched: list[Socket] = []
         self._open = dict.fromkeys(most, 0)

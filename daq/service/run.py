@@ -23,6 +23,7 @@ from daq.folder import calibration_set, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
+from daq.folder.given_file import MOST_ACTIVITY_BYTES, MOST_MU_MAP_BYTES, copy_given
 from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
@@ -55,9 +56,7 @@ from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
 from daq.service.load import Load
 from hw.bounded_files import (
-    MOST_TEXT_BYTES,
     FileRefused,
-    copy_regular,
     npz_names,
     read_object,
 )
@@ -69,6 +68,7 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 
 Marks = npt.NDArray[np.int64]
 MOST_MARKS = 1000
+MOST_CONDITIONS = 100
 TAIL_BYTES = 32 * 2**20
 """Of the raw log of a run that is resumed: its frames tell what each module's next one is."""
 MOST_COPIED = 1 << 30
@@ -232,12 +232,12 @@ class Run:
         try:
             (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
             if self.config.mu_map:
-                copy_regular(Path(self.config.mu_map), self.mu_map, most_bytes=MOST_COPIED)
+                copy_given(Path(self.config.mu_map), self.mu_map, most_bytes=MOST_MU_MAP_BYTES)
             if self.calibration:
                 calibration_set.save_set(self.calibration, self.folder / calibration_set.FILE_NAME)
             if Path(self.live.activity).is_file():  # one that is not there is told by the imager
                 own = self.folder / ACTIVITY_NAME
-                copy_regular(Path(self.live.activity), own, most_bytes=MOST_TEXT_BYTES)
+                copy_given(Path(self.live.activity), own, most_bytes=MOST_ACTIVITY_BYTES)
                 self.live = msgspec.structs.replace(self.live, activity=str(own))
         except (OSError, FileRefused) as error:
             raise StorageError(f"cannot fill {self.folder}: {error}") from error
@@ -265,7 +265,7 @@ class Run:
 
     def taint(self, reason: str) -> None:
         """Record, once, why the run is not simply good."""
-        if reason not in self.conditions:
+        if reason not in self.conditions and len(self.conditions) < MOST_CONDITIONS:
             self.conditions.append(reason)
 
     @property

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from daq.errors import RunError, StorageError
+from daq.errors import DaqError, RunError, StorageError
 from daq.folder.identity_file import Identity, read_identity, write_identity
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
@@ -219,9 +219,8 @@ class RunLife:
         """Start the sources; raises RunError where there are none, or others than armed for."""
         self.require("armed")
         run = self._open_run()
-        if not self._sources.present:
-            raise RunError("no source is attached: start one (`tomoshibi emulate`), then start")
-        self._check_sources(run)
+        if why := self._sources.mismatch(run.scanner):
+            raise RunError(why)
         run = self._for_this_source(run)
         self.enter("running")
         run.start()
@@ -233,21 +232,6 @@ class RunLife:
         self._sources.send_all(Start(run_tag=run.run_tag, duration_s=duration_s, folder=folder))
         self.journal.add("info", f"started, source: {self._sources.describe()}")
         return run
-
-    def _check_sources(self, run: Run) -> None:
-        """Refuse to start with sources that are not this run's scanner."""
-        scanner = run.scanner
-        found = {source.hello.scanner for source in self._sources.present}
-        modules = sum(source.hello.modules for source in self._sources.present)
-        if found != {scanner.name} or modules != scanner.n_modules:
-            raise RunError(
-                f"the sources are {', '.join(sorted(found))} with {modules} modules, the run is "
-                f"armed for {scanner.name} with {scanner.n_modules}: start the source with "
-                f"--preset {scanner.name}, or arm for the other scanner"
-            )
-        not_ready = self._sources.not_ready()
-        if not_ready:
-            raise RunError(f"not ready: {'; '.join(not_ready)}")
 
     def image_as(self, changes: dict[str, Any]) -> LiveSettings:
         """Change how the run is imaged, now and in later runs; raises RunError."""
@@ -387,7 +371,7 @@ class RunLife:
 
     def module_news(self, line: JournalLine) -> None:
         """Journal what a link process reports of its modules; an alarm taints the run."""
-        self.journal.add(line.severity, line.text)
+        self.journal.add(line.severity, line.text, kind=f"modules: {line.severity}")
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
 
@@ -477,8 +461,10 @@ class RunLife:
                     self._finish(run)
             elif closing.imager_is_done(run, now):
                 self._close(run)
-        except StorageError as error:
+        except DaqError as error:
             self.fail(str(error))
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.fail(f"internal error in closing, please report: {error!r}")
 
     def _finish(self, run: Run) -> None:
         if run.backlog:
@@ -512,14 +498,28 @@ class RunLife:
         """Latch an error: the run ends here, with everything before it safe."""
         self.journal.add("alarm", reason)
         self.latch(reason)
-        self._sources.send_all(Stop())
-        if self.run is not None:
-            self.run.taint(f"incomplete: {reason}")
-            self.run.abandon()
-            self._imager.end(self.run)
-            self._events.end()
-            self._write_last_summary(self.run)
+        self._attempt("stopping the sources", lambda: self._sources.send_all(Stop()))
+        if (run := self.run) is not None:
+            run.taint(f"incomplete: {reason}")
+            self._attempt("closing the logs", run.abandon)
+            self._attempt("telling the imager", lambda: self._imager.end(run))
+            self._attempt("telling subscribers", self._events.end)
+            self._write_last_summary(run)
         self._end(False, reason)
+
+    def _attempt(self, what: str, step: Callable[[], object]) -> None:
+        """Take a step of giving a run up; one that fails is told and keeps no other from it."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.journal.add("alarm", f"{what} failed: {error!r}")
+
+    def defect(self, what: str, error: Exception) -> None:
+        """Record an error of ours in a part of the loop; recording goes on."""
+        words = f"internal error in {what}"
+        self.journal.add("alarm", f"{words}, please report: {error!r}", kind=words)
+        if self.run is not None and self.state in ("running", "stopping"):
+            self.run.taint(words)
 
     def reset(self) -> None:
         """Give up an armed run, or leave a closed or failed one: idle again."""
@@ -548,6 +548,8 @@ class RunLife:
             run.write_summary()
         except StorageError as error:
             self.journal.add("alarm", f"no summary either: {error}")
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.journal.add("alarm", f"no summary either, please report: {error!r}")
 
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""

@@ -94,10 +94,7 @@ class ServiceSockets:
 def bind_service(endpoints: Endpoints) -> ServiceSockets:
     """Bind every plane of the daq; raises ServiceError if another one owns the address."""
     lock = _lock_folder(endpoints.folder) if endpoints.base.startswith("ipc") else None
-    limit = raise_descriptor_limit()
-    doorman = Doorman(
-        connections_within(limit, {name: plane.most_connections for name, plane in PLANES.items()})
-    )
+    doorman = _new_doorman()
     bound: dict[str, Socket] = {}
     for name, plane in PLANES.items():
         bound[name] = _new_socket(plane)
@@ -116,6 +113,19 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
             ) from error
     doorman.start()
     return ServiceSockets(**bound, doorman=doorman, lock=lock)
+
+
+def _new_doorman() -> Doorman:
+    asked = {name: plane.most_connections for name, plane in PLANES.items()}
+    limit = raise_descriptor_limit()
+    most = connections_within(limit, asked)
+    remark = ""
+    if most != asked:
+        remark = (
+            f"{limit} open files are allowed (`ulimit -Hn`), which is few: only {most['data']} "
+            f"connections for data are taken, and {most['control']} on each other plane"
+        )
+    return Doorman(most, remark=remark)
 
 
 def _new_socket(plane: Plane) -> Socket:
