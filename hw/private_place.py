@@ -78,11 +78,11 @@ def _way_to(folder: Path) -> Iterator[Path]:
 def _systems_users() -> tuple[int, ...]:
     """Return whose folders are the system's: root's, and in a container those of who is outside."""
     try:
-        inside, outside, _ = Path("/proc/self/uid_map").read_text(encoding="ascii").split()[:3]
+        known = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
         unmapped = int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return (0,)
-    return (0,) if inside == outside == "0" else (0, unmapped)
+    return (0,) if known == ["0", "0", "4294967295"] else (0, unmapped)  # all users are known
 
 
 def _check_parent(folder: Path, parent: Path) -> None:
