@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("hw", "emulator", "coincidence", "daq", "recon", "gui")
 SOURCES = [
-    ROOT / "tomoshibi",
     *sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")),
+    ROOT / "tomoshibi",
 ]
 
 FORBIDDEN = {
