@@ -62,13 +62,13 @@ def regular_file(path: Path) -> Iterator[BinaryIO]:
 def read_bytes(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     """Return a file's content; raises FileRefused if it cannot be read or is larger."""
     with regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            raise FileRefused(f"it has {words_of(size)}, more than {words_of(most_bytes)}")
         try:
-            content = file.read(most_bytes + 1)
+            return file.read(size)  # not of most_bytes, for which Python would make room at once
         except OSError as error:
             raise FileRefused(error.strerror or str(error)) from error
-    if len(content) > most_bytes:
-        raise FileRefused(f"it has more than {words_of(most_bytes)}")
-    return content
 
 
 def read_text(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> str:

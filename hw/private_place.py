@@ -74,9 +74,20 @@ def _way_to(folder: Path) -> Iterator[Path]:
     yield from folder.resolve().parents
 
 
+@functools.cache
+def _systems_users() -> tuple[int, ...]:
+    """Return whose folders are the system's: root's, and in a container those of who is outside."""
+    try:
+        known = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+        unmapped = int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return (0,)
+    return (0,) if known == ["0", "0", "4294967295"] else (0, unmapped)  # all users are known
+
+
 def _check_parent(folder: Path, parent: Path) -> None:
     found = os.lstat(parent)
-    if found.st_uid not in (0, os.getuid()):
+    if found.st_uid not in (*_systems_users(), os.getuid()):
         raise PlaceError(
             f"{folder} lies in {parent}, which belongs to another user ({found.st_uid}), who can "
             "put another folder in its place: choose a folder of your own"

@@ -93,7 +93,7 @@ def _is_alive(pid: int) -> bool:
 def _is_locked(part: Path) -> bool:
     """Whether any process holds it, even in a container with process ids of its own."""
     try:
-        number = os.open(part, os.O_RDONLY)
+        number = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return True
     try:

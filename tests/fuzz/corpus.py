@@ -17,10 +17,12 @@ from daq.folder.raw_log import RawLogReader
 from daq.folder.singles_log import SinglesWriter
 from daq.link.serial.packets import encode_message
 from hw.generate.dictionary import dictionary_json
+from hw.machines.build import slot_image
 from hw.messages import codec as m
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from hw.wire.block_layout import BlockKind, block_header
+from hw.wire.control import Board
 from hw.wire.truth_layout import FORMAT, FRAME, LABEL
 from recon.exchange.petsird.header import Binning, header_of
 from recon.exchange.petsird.writer import write_petsird
@@ -152,6 +154,24 @@ material = "water"
 PEPT = b"Separation= 500 \n\n" + b"".join(
     b"%d %d.5 20 -30.25 %d\n" % (t, t % 90, 4 * t) for t in range(30)
 )
+
+POSES = b"t_s,x_mm,y_mm\n0,1.5,-2\n# a remark\n1,1e-3,4\n2,0,0\n"
+TAC = b"t_s,head,body\n0,1,2\n1.5,3,4\n9,0.5,0\n"
+
+
+def firmware() -> list[bytes]:
+    """Return an update image."""
+    return [slot_image(bytes(range(256)), board=Board.posix, build_id=7)]
+
+
+def key_file() -> list[bytes]:
+    """Return a client's key."""
+    key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+    return [
+        b'{"name": "x", "role": "observe", "public": "%s", "secret": "%s", "server": "%s"}'
+        % ((key.encode(),) * 3)
+    ]
+
 
 RINGS = 64
 MMR_HEADER = (

@@ -18,6 +18,7 @@ import numpy as np
 from daq.cli.bench.projector_workload import read_workload
 from daq.folder.calibration_set import load_set
 from daq.folder.catalogue import Catalogue
+from daq.folder.identity_file import read_identity
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.region_file import read_regions
@@ -29,17 +30,21 @@ from daq.importers.gate_singles import read_gate_singles
 from daq.link.serial.cobs import decoded
 from daq.link.serial.dictionary import parse_dictionary
 from daq.link.serial.packets import PacketReader
+from daq.link.serial.update import read_image
 from daq.path.pipeline import Pipeline
 from emulator.fault_kinds import parse_fault
 from emulator.object.phantom_file import load_phantom
+from emulator.object.settings_text import read_header, read_table
 from fuzz import corpus, mending
 from hw.messages.codec import decode
+from hw.messages.keys import read_key_file
 from hw.messages.pictures import ImageMessage, Projections
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, parse_scanner
 from hw.wire.control import STRUCTS
 from hw.wire.protocol import HEADER_DTYPE
 from recon.analysis.picture import read_picture
+from recon.core.csv_tables import read_columns
 from recon.core.grid import ImageGrid
 from recon.core.mu_map import frame_of_reference, load_mu_map
 from recon.core.quantification import load_calibration
@@ -174,6 +179,18 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def tac(path: Path) -> None:
+    """Read a curve of activity over time."""
+    columns = read_header("tac", path, "a file")
+    read_table("tac", path, columns, instead="a file") if columns else None
+
+
+def key(path: Path) -> None:
+    """Read a client's key."""
+    path.chmod(0o600)
+    read_key_file(path)
+
+
 def catalogue(path: Path) -> None:
     """List a folder of runs."""
     Catalogue(path.parents[1]).rows()
@@ -227,6 +244,14 @@ TARGETS: dict[str, Target] = {
     "workload": Target(corpus.workload_npz, of_file("w.npz", read_workload), mend=_npz),
     "petsird": Target(corpus.petsird, of_file("p.petsird", petsird)),
     "pept": Target(lambda: [corpus.PEPT], of_file("p.csv", read_pept)),
+    "table": Target(lambda: [corpus.POSES], of_file("poses.csv", read_columns)),
+    "kinetics": Target(lambda: [corpus.TAC], of_file("tac.csv", tac)),
+    "firmware image": Target(corpus.firmware, of_file("image.bin", read_image)),
+    "identity": Target(
+        lambda: [b'{"name": "x", "birth_date": "1970-12-31", "sex": "F"}'],
+        of_file("id/identity.json", lambda path: read_identity(path.parent)),
+    ),
+    "key file": Target(corpus.key_file, of_file("own.json", key)),
     "mmr list": Target(lambda: [corpus.MMR], mmr),
     "mmr header": Target(lambda: [corpus.MMR_HEADER], of_file("h/a.l.hdr", mmr_header)),
     "activity": Target(

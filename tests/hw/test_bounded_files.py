@@ -178,6 +178,7 @@ def test_a_text_has_a_bound(tmp_path: Path) -> None:
     assert read_text(tmp_path / "t", most_bytes=11) == "x" * 11
     with pytest.raises(FileRefused, match="more than 10 bytes"):
         read_text(tmp_path / "t", most_bytes=10)
+    assert read_text(tmp_path / "t", most_bytes=1 << 50) == "x" * 11
     (tmp_path / "t").write_bytes(b"\xff")
     with pytest.raises(FileRefused, match="not UTF-8"):
         read_text(tmp_path / "t")

@@ -154,6 +154,13 @@ def test_a_cache_of_ours_that_others_may_read_is_closed_to_them(
     assert capsys.readouterr().err == ""
 
 
+def test_a_pipe_among_left_parts_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".part-4194303-out")
+    with whole_file(tmp_path / "out") as file:
+        file.write(b"new")
+    assert (tmp_path / "out").read_bytes() == b"new"
+
+
 def test_a_file_is_not_written_through_a_link_put_beside_it(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep me")
     (tmp_path / f".part-{os.getpid()}-out").symlink_to("precious")
