@@ -57,8 +57,13 @@ class ControlClient:
         self._socket.close()
 
     def send(self, name: str, /, **args: Any) -> int:
-        """Send a command and return its id; raises ClientError if the queue is full."""
-        command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
+        """Send a command and return its id; raises ClientError if the queue is full, or for
+        arguments that no message can hold (NaN, bytes).
+        """
+        try:
+            command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ClientError(f"{name}: {error}") from error
         try:
             self._socket.send(encode(command), zmq.NOBLOCK)
         except zmq.Again as error:
