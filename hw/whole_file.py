@@ -31,7 +31,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     with _reported(path), _gone_unless_done(part):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:  # never through a link that somebody has put there
             _lock(file.fileno())
             yield file
             file.flush()

@@ -36,11 +36,15 @@ from daq.folder.calibration_arrays import (
     check_shape,
     frozen,
 )
+from hw.bounded_files import read_npz
 from hw.scanner.description import Scanner
 
 FILE_NAME = "calibration.npz"
 FORMAT = "tomoshibi calibration set"
 FORMAT_VERSION = 4
+MOST_BYTES = 256 << 20
+"""Of a set's arrays, in memory: some 38 bytes a crystal, 7 million crystals."""
+
 SERIAL_SINCE = 4
 """Older sets name no serial number, and it is no part of their hash."""
 
@@ -259,19 +263,17 @@ def save_set(calibration: CalibrationSet, path: Path) -> Path:
 def load_set(path: Path) -> CalibrationSet:
     """Return the set in a file; raises CalibrationSetError if it is not one, or was changed."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            about = msgspec.json.decode(file["about"].tobytes(), type=About)
-            if about.format != FORMAT or not 1 <= about.version <= FORMAT_VERSION:
-                raise CalibrationSetError(
-                    f"{path} is a {about.format}, version {about.version}; this program reads "
-                    f"{FORMAT}, versions 1 to {FORMAT_VERSION}"
-                )
-            arrays = _read_arrays(file, about.version)
-    except OSError as error:
-        raise CalibrationSetError(f"{path}: {error.strerror or error}") from error
+        file = read_npz(path, most_bytes=MOST_BYTES)
+        about = msgspec.json.decode(file["about"].tobytes(), type=About)
+        if about.format != FORMAT or not 1 <= about.version <= FORMAT_VERSION:
+            raise CalibrationSetError(
+                f"{path} is a {about.format}, version {about.version}; this program reads "
+                f"{FORMAT}, versions 1 to {FORMAT_VERSION}"
+            )
+        arrays = _read_arrays(file, about.version)
     except CalibrationSetError:
         raise
-    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
+    except Exception as error:  # a file whose arrays are not those of a set
         raise CalibrationSetError(f"{path} is not a calibration set: {error}") from error
     if _content_hash(about, arrays) != about.hash:
         raise CalibrationSetError(

@@ -12,6 +12,7 @@ import zmq
 
 from daq.errors import ServiceError
 from hw.messages.endpoints import Endpoints
+from hw.private_place import PlaceError, open_private, private_folder
 
 DATA_QUEUE = 256
 """Data frames queued per module before its sender must wait (1.3 s of heartbeats)."""
@@ -88,8 +89,9 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
 def _lock_folder(folder: Path) -> IO[str]:
     """Lock the ipc folder: binding alone would silently take the sockets from a running daq."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / "lock").open("a+", encoding="utf-8")
+        lock = open_private(private_folder(folder) / "lock")
+    except PlaceError as error:
+        raise ServiceError(f"cannot meet at ipc://{folder}: {error}") from error
     except OSError as error:
         raise ServiceError(f"cannot use {folder}: {error.strerror}") from error
     try:

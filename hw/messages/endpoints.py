@@ -8,12 +8,12 @@ encrypted, so another machine is reached through an ssh tunnel, never by binding
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hw.errors import TomoshibiError
+from hw.private_place import PlaceError, private_folder, runtime_folder
 
 PLANES = (
     "data", "source", "control", "coincidences", "reports", "telemetry", "images", "events",
@@ -31,9 +31,7 @@ def default_base() -> str:
     """Return the base for this user's permanent system (``TOMOSHIBI_ENDPOINT`` overrides it)."""
     if "TOMOSHIBI_ENDPOINT" in os.environ:
         return os.environ["TOMOSHIBI_ENDPOINT"]
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) if runtime else Path(tempfile.gettempdir())
-    return f"ipc://{folder}/tomoshibi-{os.getuid()}"
+    return f"ipc://{runtime_folder()}"
 
 
 @dataclass(frozen=True)
@@ -92,16 +90,15 @@ class Endpoints:
         Raises
         ------
         EndpointError
-            if the ipc folder is another user's: its owner could read and forge everything.
+            if others than this user may enter the ipc folder, or could replace it: they could read
+            and forge everything.
         """
         number = PLANES.index(plane)
         if self.base.startswith("ipc://"):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self.folder.stat().st_uid != os.getuid():
-                raise EndpointError(
-                    f"endpoint {self.base!r}: the folder belongs to another user; "
-                    "choose one of your own, for instance ipc:///tmp/my-folder"
-                )
+            try:
+                private_folder(self.folder)
+            except PlaceError as error:
+                raise EndpointError(f"endpoint {self.base!r}: {error}") from error
             return f"ipc://{self.folder}/{plane}"
         parts = urlsplit(self.base)
         host = "[::1]" if parts.hostname == "::1" else parts.hostname
