@@ -38,6 +38,7 @@ from daq.folder.calibration_arrays import (
 )
 from hw.bounded_files import read_npz
 from hw.scanner.description import Scanner
+from hw.whole_file import make_folder, sync_folder
 
 FILE_NAME = "calibration.npz"
 FORMAT = "tomoshibi calibration set"
@@ -238,7 +239,10 @@ def arrays_of(calibration: CalibrationSet) -> dict[str, Array]:
 
 
 def save_set(calibration: CalibrationSet, path: Path) -> Path:
-    """Write a set to a new, read-only file; raises CalibrationSetError if it exists."""
+    """Write a set to a new, read-only file, which is on the disk then.
+
+    Raises CalibrationSetError if it exists, StorageError if the disk refuses.
+    """
     text = msgspec.json.encode(calibration.about)
     arrays: dict[str, Any] = arrays_of(calibration)
     if calibration.about.version == 1:
@@ -246,10 +250,13 @@ def save_set(calibration: CalibrationSet, path: Path) -> Path:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, about=np.frombuffer(text, np.uint8), **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
         with os.fdopen(number, "wb") as file:
             file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(number)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise CalibrationSetError(
             f"{path} exists already and a calibration set is never overwritten: choose another "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hw.bounded_files import FileRefused, read_bytes
 from hw.regions import Region, RegionError, regions_from_json, regions_to_json
-from hw.whole_file import whole_file
+from hw.whole_file import PRIVATE_FILE, whole_file
 
 NAME = "regions.json"
 
@@ -43,6 +43,6 @@ def write_regions(folder: Path, regions: Sequence[Region]) -> Path:
     """
     text = regions_to_json(regions)
     regions_from_json(text)
-    with whole_file(folder / NAME) as file:
+    with whole_file(folder / NAME, mode=PRIVATE_FILE) as file:
         file.write(text)
     return folder / NAME
