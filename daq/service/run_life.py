@@ -31,6 +31,7 @@ from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
 from daq.path.resequence import Resequencer
+from daq.path.wall_clock import WallClock
 from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
@@ -38,7 +39,6 @@ from daq.service.imager_link import ImagerLink, has_image
 from daq.service.own_calibration import calibrated
 from daq.service.recording import Recording
 from daq.service.run import Run
-from daq.service.wall_clock import WallClock
 from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError

@@ -203,7 +203,7 @@ def _npz(rng: random.Random, data: bytes) -> bytes:
         return data
 
 
-ON_DISK = "branch on-disk: readers of a run's folder refuse in words what is damaged"
+ON_DISK = "not yet: readers of a run's folder refuse in words what is damaged"
 FAULTS = [
     b"clock_drift@10s:module=3,ppm=1,for=5s", b"drop:p=0.01", b"module_reset@0.3s:module=0,off=6ms",
     b"counter_wrap:module=1,before=2147483648",

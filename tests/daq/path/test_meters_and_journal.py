@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from daq.folder.journal import FILE_NAME, Journal
 from daq.path.takers.rates import ModuleMeter, RateMeter
-from daq.service.wall_clock import WallClock
+from daq.path.wall_clock import WallClock
 
 S_PS = 10**12
 
