@@ -42,13 +42,18 @@ class SliceAhead:
     """Computes a bounded number of slices ahead of their use, in its own threads."""
 
     def __init__(
-        self, make_slice: Callable[[int], SliceHits], *, threads: int, look_ahead_s: float
+        self,
+        make_slice: Callable[[int], SliceHits],
+        *,
+        threads: int,
+        look_ahead_s: float,
+        first: int = 0,
     ) -> None:
         self._make_slice = make_slice
         self._depth = max(threads + 1, math.ceil(look_ahead_s / PERIOD_S))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monte-carlo")
         self._pending: deque[Future[SliceHits]] = deque()
-        self._next = 0
+        self._next = first
 
     def __iter__(self) -> Iterator[SliceHits]:
         while True:

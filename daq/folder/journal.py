@@ -3,10 +3,13 @@ for displays.
 
 Whoever repeats himself does not fill it: of entries of one kind, ``BURST`` are written in
 ``FOLD_S`` seconds, and how many more there were is told in one entry at the end of that time.
+
+An entry is on the disk when ``add`` returns, as long as a slow disk does not hold the service up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 from collections import deque
@@ -16,12 +19,18 @@ from pathlib import Path
 
 import msgspec
 
+from daq.errors import StorageError
+from daq.folder.appended_file import AppendedFile
 from hw.messages.telemetry import JournalEntry, Severity
 
 FILE_NAME = "journal.jsonl"
 FOLD_S = 10.0
 BURST = 5
 MOST_CHARACTERS = 2000
+LEAST_SYNC_S = 0.05
+SYNC_SHARE = 0.2
+"""Of the time, at most, that is spent in bringing entries to the disk."""
+
 _TAIL = 50
 _MOST_FOLDS = 500
 
@@ -44,22 +53,40 @@ class Journal:
         self.tail: deque[JournalEntry] = deque(maxlen=_TAIL)
         self.write_errors = 0
         self._clock = clock
-        self._path: Path | None = None
+        self._file: AppendedFile | None = None
+        self._missing = 0
+        self._unsafe = False
+        self._next_sync_s = 0.0
         self._number = 0
         self._folds: dict[tuple[Severity, str], _Fold] = {}
 
     def open(self, folder: Path) -> None:
-        """From now on, write to the folder's journal."""
-        self._path = folder / FILE_NAME
-        try:
-            self._path.touch()
-        except OSError as error:
-            self._show("alarm", f"the journal cannot be written: {self._path}: {error.strerror}")
+        """From now on, write to the folder's journal, which is made if there is none.
+
+        Raises
+        ------
+        StorageError
+            if it cannot be made or written.
+        """
+        self.close()
+        self._file = AppendedFile(folder / FILE_NAME, new=False)
+        self._missing, self._unsafe, self._next_sync_s = 0, False, 0.0
 
     def close(self) -> None:
-        """Stop writing to a folder."""
+        """Stop writing to a folder; what was written is on the disk then, if the disk takes it."""
         self.tell_repeated(all_of_them=True)
-        self._path = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(StorageError, OSError):  # it was told, when it began
+                file.sync()
+            file.close()
+
+    def sync(self) -> None:
+        """Bring to the disk what an entry of its own could not, from any thread; to be called about
+        once a second. Raises StorageError.
+        """
+        if (file := self._file) is not None:
+            file.sync()
 
     def add(self, severity: Severity, text: str, *, kind: str = "") -> None:
         """Add an entry; a failed write is counted, never fatal: displays still show the entry.
@@ -93,13 +120,41 @@ class Journal:
 
     def _write(self, severity: Severity, text: str) -> None:
         entry = self._show(severity, text)
-        if self._path is None:
+        if self._file is None:
             return
         try:
-            with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(entry) + b"\n")
-        except OSError:
+            self._file.append(msgspec.json.encode(entry) + b"\n")
+        except StorageError as error:
+            self._miss(error)
+            return
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            self._write("alarm", f"the journal is written again; {missing} entries are missing")
+        self._sync_soon(self._file)
+
+    def _miss(self, error: StorageError) -> None:
+        """Count an entry that is not kept; tell those who look when that begins."""
+        self.write_errors += 1
+        self._missing += 1
+        if self._missing == 1:
+            self._show("alarm", f"entries are shown here and not kept: {error}")
+
+    def _sync_soon(self, file: AppendedFile) -> None:
+        """Bring an entry to the disk at once, unless that would take more than ``SYNC_SHARE`` of
+        the time: then it waits for the next entry, or for :meth:`sync`.
+        """
+        now, began = self._clock(), time.monotonic()
+        if now < self._next_sync_s:
+            return
+        try:
+            file.sync()
+        except (StorageError, OSError) as error:
             self.write_errors += 1
+            if not self._unsafe:
+                self._unsafe = True
+                self._show("alarm", f"entries may not outlive a power cut: {error}")
+        took_s = time.monotonic() - began
+        self._next_sync_s = now + max(LEAST_SYNC_S, took_s / SYNC_SHARE)
 
     def _show(self, severity: Severity, text: str) -> JournalEntry:
         self._number += 1

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import zmq
 
 from daq.folder.journal import Journal
-from daq.service.inbox import Inbox
+from daq.service.inbox import Inbox, See, unseen
 from hw.messages.base import MessageError
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
@@ -50,10 +50,12 @@ class ControlDesk:
         socket: zmq.Socket[bytes],
         journal: Journal,
         *,
+        see: See = unseen,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """see : is shown each message, see :class:`daq.service.inbox.Inbox`"""
         self._socket = socket
-        self._inbox = Inbox(socket)
+        self._inbox = Inbox(socket, see=see)
         self._journal = journal
         self._allowance = Allowance(clock)
 

@@ -251,6 +251,17 @@ class Sources:
             self._send(identity, message)
         return sum(not source.lost for source in chosen.values())
 
+    def start_late(self, order: Start) -> list[Source]:
+        """Start the sources that came after a run's start, if with them no module is there twice;
+        return them. A source whose predecessor is not lost yet must wait.
+        """
+        late = {key: s for key, s in self._sources.items()
+                if not s.lost and s.run_tag != order.run_tag}  # fmt: skip
+        for identity, source in late.items():
+            source.take_part(order.run_tag)
+            self._send(identity, order)
+        return list(late.values())
+
     def _send(self, identity: bytes, message: Message) -> None:
         try:
             self._socket.send_multipart([identity, encode(message)], zmq.NOBLOCK)

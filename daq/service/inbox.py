@@ -18,8 +18,16 @@ MOST_PARTS = 4
 """Of a message; no plane's has more. Further parts are thrown away, the last one excepted."""
 
 
+See = Callable[[bytes, zmq.Frame], None]
+"""Is shown the first part of each message, and its last one as a frame, which knows the sender."""
+
+
+def unseen(first: bytes, frame: zmq.Frame) -> None:
+    """Nobody wants to know."""
+
+
 class Inbox:
-    """Takes whole messages from a socket, turn by turn.
+    """Takes whole messages from a socket, turn by turn; ``see`` is shown each.
 
     cut : whether the last turn ended at a bound, so that more may be waiting
     """
@@ -30,12 +38,13 @@ class Inbox:
         *,
         most: int = MOST_MESSAGES,
         seconds: float = MOST_SECONDS,
+        see: See = unseen,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cut = False
         self._socket = socket
         self._most, self._seconds = most, seconds
-        self._clock = clock
+        self._clock, self._see = clock, see
         self._parts: list[bytes] = []
 
     def take(self) -> Iterator[list[bytes]]:
@@ -47,14 +56,15 @@ class Inbox:
         taken = 0
         while taken < self._most:
             try:
-                part = self._socket.recv(zmq.NOBLOCK, copy=True)
+                frame = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             if len(self._parts) >= MOST_PARTS:
                 self._parts.pop()
-            self._parts.append(part)
-            if not self._socket.getsockopt(zmq.RCVMORE):
+            self._parts.append(frame.bytes)
+            if not frame.more:
                 taken += 1
+                self._see(self._parts[0], frame)
                 message, self._parts = self._parts, []
                 yield message
             if self._clock() >= until:

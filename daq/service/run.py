@@ -55,6 +55,11 @@ from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
 from daq.service.load import Load
+from hw.bounded_files import (
+    FileRefused,
+    npz_names,
+    read_object,
+)
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -66,6 +71,31 @@ MOST_MARKS = 1000
 MOST_CONDITIONS = 100
 TAIL_BYTES = 32 * 2**20
 """Of the raw log of a run that is resumed: its frames tell what each module's next one is."""
+MOST_COPIED = 1 << 30
+"""Bytes of a µ map, as it lies on disk."""
+
+MOST_MAP_BYTES = 16 << 30
+"""Of a µ map's arrays; who reads them has a tighter bound, by the image's grid."""
+
+
+def _check_named_files(config: RunConfig) -> None:
+    """Refuse, before a folder is made, files that a command names and that are not what they
+    should be: they are copied into the run, and any file could be named.
+    """
+    if config.mu_map:
+        try:
+            names = npz_names(Path(config.mu_map), most_bytes=MOST_MAP_BYTES)
+        except FileRefused as error:
+            raise RunError(f"µ map {config.mu_map}: {error}; no run folder was made") from error
+        if "mu_per_mm" not in names:
+            raise RunError(f"µ map {config.mu_map}: it holds no mu_per_mm; no run folder was made")
+    if Path(config.live.activity).is_file():
+        try:
+            read_object(Path(config.live.activity))
+        except FileRefused as error:
+            raise RunError(
+                f"activity {config.live.activity}: {error}; no run folder was made"
+            ) from error
 
 
 class Run:
@@ -89,8 +119,7 @@ class Run:
         check_fits(config.settings, self.scanner)
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
         self.created = dt.datetime.now(dt.UTC)
-        if config.mu_map and not Path(config.mu_map).is_file():
-            raise RunError(f"µ map {config.mu_map}: no such file; no run folder was made")
+        _check_named_files(config)
         self.calibration = (
             calibration_set.load_set_for(Path(config.calibration), self.scanner)
             if config.calibration
@@ -210,7 +239,7 @@ class Run:
                 own = self.folder / ACTIVITY_NAME
                 copy_given(Path(self.live.activity), own, most_bytes=MOST_ACTIVITY_BYTES)
                 self.live = msgspec.structs.replace(self.live, activity=str(own))
-        except OSError as error:
+        except (OSError, FileRefused) as error:
             raise StorageError(f"cannot fill {self.folder}: {error}") from error
 
     @property

@@ -24,12 +24,14 @@ from typing import Any
 import msgspec
 
 from daq.errors import DaqError, RunError, StorageError
+from daq.folder.identity_file import Identity, read_identity, write_identity
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
 from daq.path.resequence import Resequencer
+from daq.path.wall_clock import WallClock
 from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
@@ -37,7 +39,6 @@ from daq.service.imager_link import ImagerLink, has_image
 from daq.service.own_calibration import calibrated
 from daq.service.recording import Recording
 from daq.service.run import Run
-from daq.service.wall_clock import WallClock
 from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
@@ -152,8 +153,11 @@ class RunLife:
 
     # --- idle or closed → armed → running -----------------------------------------------------
 
-    def arm(self, config: RunConfig | None) -> Run:
-        """Make the run's folder and logs; raises RunError or StorageError with the remedy."""
+    def arm(self, config: RunConfig | None, identity: Identity | None = None) -> Run:
+        """Make the run's folder and logs; raises RunError or StorageError with the remedy.
+
+        identity : whom the run is about, kept in its folder and nowhere else
+        """
         self.require("idle", "closed")
         config = config or self.template
         if config is None:
@@ -166,6 +170,7 @@ class RunLife:
             )
         serial = self._sources.serial if self._sources.present else config.serial
         run, self._asked = self._open(calibrated(config, serial)), config
+        self._identify(run, identity)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
@@ -200,8 +205,15 @@ class RunLife:
         config = calibrated(asked, serial)
         run.put_away()
         self.journal.close()
+        identity = read_identity(run.folder)
         shutil.rmtree(run.folder)
-        return self._open(config)
+        again = self._open(config)
+        self._identify(again, identity)
+        return again
+
+    def _identify(self, run: Run, identity: Identity | None) -> None:
+        if identity is not None:
+            write_identity(run.folder, identity)
 
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""
@@ -368,6 +380,24 @@ class RunLife:
         self.journal.add(line.severity, line.text, kind=f"modules: {line.severity}")
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
+
+    def take_back(self) -> None:
+        """Start sources that came back into the run, once their predecessors are lost."""
+        run, modules = self.run, sum(source.hello.modules for source in self._sources.present)
+        if run is None or self.state != "running" or modules != run.scanner.n_modules:
+            return
+        away_s = max(0.0, time.monotonic() - self._watch.last_data_s)
+        first = int((run.newest_ps * 1e-12 + away_s) / (FRAME_PERIOD_PS * 1e-12)) + 1
+        order = Start(
+            run_tag=run.run_tag,
+            duration_s=run.config.duration_s,
+            folder=str(run.folder.resolve()),
+            first_period=first,
+        )
+        for source in self._sources.start_late(order):
+            words = f"{source.hello.kind} takes part again, after {away_s:.1f} s without data"
+            self.journal.add("alarm", f"source restarted: {words}")
+            run.taint("incomplete: a source was restarted, what its predecessor sent is not known")
 
     def watch_disk(self) -> None:
         """Check the free disk space; stop a run while it can still be closed properly."""

@@ -19,10 +19,12 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError
+from daq.folder.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
 from daq.service.control_desk import ControlDesk
 from daq.service.data_sources import Source, Sources
+from daq.service.door import Door
 from daq.service.event_stream import EventStream
 from daq.service.given_paths import GivenPaths
 from daq.service.imager_link import ImagerLink
@@ -81,6 +83,7 @@ class DaqService:
         self._to_resume: dict[int, Path] | None = None
         self._resume_until_s = 0.0
         self._sockets = bind_service(endpoints)
+        self._door = Door(runs_root, secured=endpoints.base.startswith("tcp"))
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
         self.life = RunLife(
@@ -92,7 +95,7 @@ class DaqService:
             template=template,
             min_free_bytes=min_free_bytes,
         )
-        self._desk = ControlDesk(self._sockets.control, self.life.journal)
+        self._desk = ControlDesk(self._sockets.control, self.life.journal, see=self._door.see)
         self._waiting: list[tuple[bytes, int]] = []
         self._relays: dict[str, FaultRelay | ModuleRelay] = {
             "fault": FaultRelay(self.sources, self.life.journal, self._desk.reply),
@@ -140,6 +143,7 @@ class DaqService:
             self.left_over.end()
             self.sources.send_all(Shutdown())
             self._sockets.close()
+            self._door.close()
 
     def _has_closed(self) -> bool:
         """Close what is open, quickly; return whether that is done."""
@@ -328,8 +332,11 @@ class DaqService:
             words = f"{count} connections to {plane} were shut: {most} are taken at a time"
             self.life.journal.add("warning", words, kind=f"connections to {plane}")
         self.life.journal.tell_repeated()
+        self.life.take_back()
         self.life.watch_disk()
         self._tell(self.left_over.look())
+        if trouble := self._door.news():
+            self.life.journal.add("alarm", f"journal of commands: {trouble}")
 
     def _note_lost(self, source: Source) -> None:
         """Tell that a source is silent; one that has reported its run may leave."""
@@ -345,6 +352,9 @@ class DaqService:
     # --- commands -----------------------------------------------------------------------------
 
     def _obey(self, identity: bytes, command: Command) -> Reply:
+        refused = self._door.admit(identity, command)
+        if refused:
+            return Reply(id=command.id, status="failed", reason=refused)
         try:
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)
@@ -375,7 +385,11 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        run = self.life.arm(self._config(command.args))
+        args = dict(command.args)
+        identity = identity_of(args.pop("identity")) if "identity" in args else None
+        config = self._config(args)
+        refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
+        run = self.life.arm(config, identity)
         return {"run": str(run.folder), "name": run.name}
 
     def _config(self, args: dict[str, Any]) -> RunConfig | None:

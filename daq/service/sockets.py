@@ -17,6 +17,8 @@ import zmq
 from daq.errors import ServiceError
 from daq.service.doorman import Doorman, connections_within, raise_descriptor_limit
 from hw.messages.endpoints import Endpoints
+from hw.messages.keys import KeyFileError
+from hw.private_place import PlaceError, open_private, private_folder
 from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
 DATA_QUEUE = 256
@@ -29,7 +31,8 @@ EVENT_QUEUE = 64
 MOST_FRAME_BYTES = 2 * (HEADER_BYTES + MAX_EVENTS * WORD_BYTES)
 """Twice the longest frame: one that is somewhat too long is counted as corrupt, not cut off."""
 
-MOST_SUBSCRIPTION_BYTES = 512
+MOST_SUBSCRIPTION_BYTES = 1024
+"""Topics are short; the greeting of a client with a key takes some 300 bytes."""
 
 Socket = zmq.Socket[bytes]
 
@@ -98,8 +101,8 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         bound[name] = _new_socket(plane)
         doorman.watch(name, bound[name])
         try:
-            bound[name].bind(endpoints.of(name))
-        except (zmq.ZMQError, OSError) as error:
+            endpoints.bind(bound[name], name)
+        except (zmq.ZMQError, KeyFileError, OSError) as error:
             for opened in bound.values():
                 opened.close(linger=0)
             doorman.close()
@@ -142,8 +145,9 @@ def _new_socket(plane: Plane) -> Socket:
 def _lock_folder(folder: Path) -> IO[str]:
     """Lock the ipc folder: binding alone would silently take the sockets from a running daq."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / "lock").open("a+", encoding="utf-8")
+        lock = open_private(private_folder(folder) / "lock")
+    except PlaceError as error:
+        raise ServiceError(f"cannot meet at ipc://{folder}: {error}") from error
     except OSError as error:
         raise ServiceError(f"cannot use {folder}: {error.strerror}") from error
     try:

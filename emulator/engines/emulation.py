@@ -152,6 +152,10 @@ class Emulation:
         """Return the Monte Carlo of one slice; any slice, from any thread."""
         return self._engine.make_slice(index)
 
+    def begin_at(self, period: int) -> None:
+        """Let the run begin later: its first slice is this one."""
+        self.totals.periods = period
+
     def digitize(self, hits: SliceHits, *, last: bool = False) -> list[memoryview]:
         """Return the frames of the next period, one per module; slices must come in order.
 

@@ -53,13 +53,14 @@ from hw.wire.protocol import MAX_EVENTS
 
 
 class Pacer:
-    """Paces periods of equal length, starting when it is created."""
+    """Paces periods of equal length; the ``first`` one starts when it is created."""
 
     def __init__(
         self,
         period_s: float,
         *,
         real_time: bool,
+        first: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lag_s = 0.0
@@ -67,7 +68,7 @@ class Pacer:
         self._period_s = period_s
         self._real_time = real_time
         self._clock = clock
-        self._start_s = clock()
+        self._start_s = clock() - first * period_s
 
     def wait_s(self, period: int) -> float:
         """Return the time until this period ends on the wall clock; 0 if it has ended."""
@@ -294,9 +295,12 @@ class _Run:
         )
         self._data = data
         self.ahead = SliceAhead(
-            self._emulation.emulate_slice, threads=config.threads, look_ahead_s=config.look_ahead_s
-        )
-        self.pacer = Pacer(PERIOD_S, real_time=config.pace == "real-time")
+            self._emulation.emulate_slice, threads=config.threads,
+            look_ahead_s=config.look_ahead_s, first=order.first_period,
+        )  # fmt: skip
+        self._emulation.begin_at(order.first_period)
+        real_time = config.pace == "real-time"
+        self.pacer = Pacer(PERIOD_S, real_time=real_time, first=order.first_period)
 
     def send_period(self, hits: SliceHits, *, last: bool, give_up: Callable[[], bool]) -> bool:
         """Digitize one slice and send its frames, or its hits; False if given up."""

@@ -74,11 +74,14 @@ class Start(Message):
 
     duration_s : detector time after which the source ends by itself with LAST frames; 0 = endless
     folder : the run's folder on the daq's machine, for an emulator that records its truth there
+    first_period : for a source that comes back into a run: the period of its first frame, which is
+        flagged as FIRST; frames are numbered from 0
     """
 
     run_tag: int
     duration_s: float = 0.0
     folder: str = ""
+    first_period: int = 0
 
 
 class OnDisk(Message):

@@ -57,7 +57,7 @@ class SourceLink:
         self._socket.setsockopt(zmq.IDENTITY, b"source-" + os.urandom(16))
         self._socket.setsockopt(zmq.LINGER, 500)
         self._socket.setsockopt(zmq.SNDHWM, 100)
-        self._socket.connect(endpoints.of("source"))
+        endpoints.connect(self._socket, "source")
 
     def introduce(self, hello: Hello) -> None:
         """Say another Hello from now on, and at once if it is another."""

@@ -179,3 +179,33 @@ def test_a_live_imager_goes_on_with_what_it_had_when_the_daq_comes_back(
     assert summary["images"]["prompts_used"] <= summary["prompts"]
     assert summary["images"]["fraction_used"] == pytest.approx(1.0, abs=0.02)
     assert summary["images"]["final"]
+
+
+def test_a_source_that_is_restarted_comes_back_into_the_run_and_the_gap_is_told(
+    tmp_path: Path, emulator: Any
+) -> None:
+    daq = Acquisition(tmp_path)
+    try:
+        source = emulator(daq)
+        folder = begun(daq)
+        wait_for_data(folder, 0.5)
+        source.kill()
+        source.wait(5)
+        before = len(numbers_of(folder)[0])
+        emulator(daq)
+        wait_until(lambda: "source restarted" in daq.journal_tail(), "its return", timeout_s=60)
+        wait_until(lambda: len(numbers_of(folder)[0]) > before + 100, "new data")
+        daq.control.call("stop", timeout_s=40)
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    finally:
+        daq.end()
+    gap_s = summary["detector_time_s"] - summary["frames"]["received"] / 2 * 5.24288e-3
+    assert gap_s > 1.0
+    for numbers in numbers_of(folder).values():
+        begin = numbers.index(0, 1)
+        assert numbers == [*range(begin), *range(len(numbers) - begin)]
+    assert summary["condition"] == "incomplete"
+    assert "a source was restarted" in str(summary["conditions"])
+    assert summary["frames"]["module_resets"] == 2
+    assert summary["prompts"] > 0
+    assert verify(folder).identical

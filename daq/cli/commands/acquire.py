@@ -147,6 +147,9 @@ def _end_quickly() -> None:
 
     import zmq
 
+    from hw.messages.gatekeeper import gatekeepers_leave
+
+    gatekeepers_leave()
     zmq.Context.instance().destroy()  # term would wait for ever for a socket left open
     gc.freeze()
 

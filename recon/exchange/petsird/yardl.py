@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.bounded_files import json_in
 from recon.exchange.errors import ExchangeError
 
 MAGIC = b"yardl"
@@ -52,7 +53,7 @@ class Schema:
 
     def __init__(self, text: str) -> None:
         try:
-            document = json.loads(text)
+            document = json_in(text)
             self.protocol: dict[str, Any] = document["protocol"]
             self._types = {entry["name"]: entry for entry in document["types"]}
         except (ValueError, KeyError, TypeError) as error:
