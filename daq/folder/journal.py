@@ -88,11 +88,12 @@ class Journal:
         if (file := self._file) is not None:
             file.sync()
 
-    def add(self, severity: Severity, text: str, *, kind: str = "") -> None:
+    def add(self, severity: Severity, text: str, *, kind: str = "", burst: int = BURST) -> None:
         """Add an entry; a failed write is counted, never fatal: displays still show the entry.
 
         kind : what entries are folded by whose words differ, such as those with an outsider's
             words in them; "" for the text itself
+        burst : how many of a kind are written
         """
         now, key = self._clock(), (severity, kind or text)
         fold = self._folds.get(key)
@@ -100,7 +101,7 @@ class Journal:
             self.tell_repeated(all_of_them=len(self._folds) >= _MOST_FOLDS)
             fold = self._folds[key] = _Fold(now, text)
         fold.same, fold.text = fold.same and fold.text == text, text
-        if fold.written < BURST:
+        if fold.written < burst:
             fold.written += 1
             self._write(severity, text)
         else:

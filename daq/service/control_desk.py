@@ -17,8 +17,8 @@ from hw.messages.base import MessageError
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 
-COMMANDS_PER_S = 50.0
-BURST = 100
+COMMANDS_PER_S = 200.0
+BURST = 200
 _MOST_CLIENTS = 256
 
 Obey = Callable[[bytes, Command], Reply]

@@ -133,7 +133,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
     def _tell(self, severity: Severity, waiting: Waiting[Order, Answer], became: str) -> None:
         words = self._words(waiting.order)
         if words:
-            self._journal.add(severity, words + became, kind=f"order, {severity}")
+            self._journal.add(severity, words + became, kind="order", burst=MOST_WAITING)
 
 
 ACTIONS: tuple[str, ...] = get_args(ModuleAction)

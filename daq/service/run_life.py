@@ -68,6 +68,9 @@ SETTLE_S = 5.0
 
 MIN_FREE_BYTES = 256 * 2**20
 MOST_FAULTS_TOLD = 50
+MODULE_ENTRIES = 200
+"""Of what link processes report, in 10 s: a fault of all modules at once has an entry for each."""
+
 OnEnd = Callable[[bool, str], None]
 """Called when a run has ended: whether it ended well, and its folder or the reason."""
 
@@ -377,7 +380,7 @@ class RunLife:
 
     def module_news(self, line: JournalLine) -> None:
         """Journal what a link process reports of its modules; an alarm taints the run."""
-        self.journal.add(line.severity, line.text, kind=f"modules: {line.severity}")
+        self.journal.add(line.severity, line.text, kind="modules", burst=MODULE_ENTRIES)
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
 

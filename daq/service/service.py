@@ -23,7 +23,7 @@ from daq.folder.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
 from daq.service.control_desk import ControlDesk
-from daq.service.data_sources import Source, Sources
+from daq.service.data_sources import MOST_SOURCES, Source, Sources
 from daq.service.door import Door
 from daq.service.event_stream import EventStream
 from daq.service.given_paths import GivenPaths
@@ -56,6 +56,9 @@ LOOK_S = 1.0
 AUTOMATIC_S = 0.1
 SAY_EVERY_S = 5.0
 MOST_WAITING = 256
+IMAGER_ENTRIES, REFUSALS = 20, 50
+"""Of one kind that are journalled in 10 s; what is beyond is counted."""
+
 MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 8 * 2**20
 SORT_S = 0.020
 """Sorting has so much of a turn: data and commands are served however much there is to sort."""
@@ -269,14 +272,14 @@ class DaqService:
 
     def _serve_imager(self) -> None:
         for words in self.imager.poll(self.life.run):
-            self.life.journal.add("warning", words, kind="imager")
+            self.life.journal.add("warning", words, kind="imager", burst=IMAGER_ENTRIES)
 
     def _serve_sources(self) -> None:
         new, reports = self.sources.poll()
         for source in new:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
-            self.life.journal.add("info", words, kind="source attached")
+            self.life.journal.add("info", words, kind="source attached", burst=MOST_SOURCES)
             self._resume(source)
         for identity, report in reports:
             refused = self.life.take_report(report)
@@ -362,7 +365,7 @@ class DaqService:
             result = self._commands[command.name](command)
         except (DaqError, SettingsError, ValueError) as error:
             words = f"{command.name} refused: {error}"
-            self.life.journal.add("warning", words, kind=f"{command.name} refused")
+            self.life.journal.add("warning", words, kind="command refused", burst=REFUSALS)
             return Reply(id=command.id, status="failed", reason=str(error))
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
             words = f"internal error in {command.name}, please report: {error!r}"

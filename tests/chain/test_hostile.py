@@ -269,13 +269,15 @@ def test_over_tcp_nobody_reads_a_file_that_is_not_of_the_runs(
 def test_a_client_that_sends_too_many_commands_is_told_so(idle_daq) -> None:
     with ControlClient(idle_daq.endpoints) as client:
         reasons: list[str] = []
-        for round_ in range(1, 13):
+        rounds = 0
+        while "".join(reasons) == "" and rounds < 400:
+            rounds += 1
             for _ in range(25):
                 client.send("ping")
-            while len(reasons) < 25 * round_:
+            while len(reasons) < 25 * rounds:
                 reasons += [reply.reason for reply in client.poll(5.0)]
-    assert reasons[:100] == [""] * 100
-    assert any("too many commands: 50 a second" in reason for reason in reasons)
+    assert reasons[:200] == [""] * 200
+    assert any("too many commands: 200 a second" in reason for reason in reasons)
     idle_daq.control.call("ping")  # another client is served
 
 

@@ -52,7 +52,7 @@ def test_a_client_beyond_its_allowance_is_told_so_with_each_reply(stage: Stage) 
     assert len(replies) == BURST + 20
     assert [reply.status for reply in replies[:BURST]] == ["done"] * BURST
     failed = [reply for reply in replies if reply.status == "failed"]
-    assert len(failed) == 20 and "too many commands: 50 a second" in failed[0].reason
+    assert len(failed) == 20 and "too many commands: 200 a second" in failed[0].reason
 
 
 def test_junk_is_told_a_few_times_and_counts_against_the_allowance(stage: Stage) -> None:
