@@ -27,7 +27,7 @@ Obey = Callable[[bytes, Command], Reply]
 class Allowance:
     """What each client may still send: ``BURST`` at once, ``COMMANDS_PER_S`` for long."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._left: dict[bytes, tuple[float, float]] = {}
 
@@ -45,12 +45,19 @@ class Allowance:
 class ControlDesk:
     """Serves the control plane; never blocks."""
 
-    def __init__(self, socket: zmq.Socket[bytes], journal: Journal, *, see: See = unseen) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        journal: Journal,
+        *,
+        see: See = unseen,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """see : is shown each message, see :class:`daq.service.inbox.Inbox`"""
         self._socket = socket
         self._inbox = Inbox(socket, see=see)
         self._journal = journal
-        self._allowance = Allowance()
+        self._allowance = Allowance(clock)
 
     @property
     def cut(self) -> bool:

@@ -1,8 +1,8 @@
 """Which files a command may name.
 
-Over ipc a client is the daq's own user, who may read what he may read. Over TCP it may be anybody
-on this machine: it gets at no file but those of the runs, the shipped calibrations, and what the
-daq was started with.
+Over ipc a client is the daq's own user, who may read what he may read. Over TCP it may be somebody
+else with a key: he gets at no file but those of the runs, the shipped calibrations, and what the daq
+was started with.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class GivenPaths:
         self, endpoints: Endpoints, runs_root: Path, template: RunConfig | None = None
     ) -> None:
         named = _paths(template) if template else []
-        self._open_to_all = endpoints.base.startswith("tcp")
+        self._has_roots = endpoints.base.startswith("tcp")
         self._roots = [root.resolve() for root in (runs_root, CALIBRATION_FOLDER)]
         self._files = [Path(path).resolve() for path, _ in named]
 
@@ -53,11 +53,10 @@ class GivenPaths:
             real = Path(path).resolve()
         except (OSError, ValueError, RuntimeError) as error:
             raise RunError(f"{path!r} is no path: {error}") from error
-        if self._open_to_all and not self._is_ours(real):
+        if self._has_roots and not self._is_ours(real):
             raise RunError(
-                f"{path}: over TCP anybody on this machine may send commands, so only files below "
-                f"{self._roots[0]} may be named: put it there, name it where the daq is started, "
-                "or use an ipc:// endpoint"
+                f"{path}: a command over TCP may name no files but those below {self._roots[0]}: "
+                "put it there, name it where the daq is started, or use an ipc:// endpoint"
             )
         if real.exists():
             check_given(real, most_bytes=most_bytes)

@@ -330,12 +330,18 @@ class RunLife:
 
     def _pass_on(self, run: Run, output: Output) -> None:
         """Send what became final to the imager and to subscribers; never waits."""
-        wall_ns = self._clock.wall_ns(output.watermark_ps)
-        if run.load.images_next():
-            self._imager.batch(run, output, event_wall_ns=wall_ns)
-        else:
-            self._imager.leave_out(run, output)
-        self._events.batch(output)
+        try:
+            wall_ns = self._clock.wall_ns(output.watermark_ps)
+            if run.load.images_next():
+                self._imager.batch(run, output, event_wall_ns=wall_ns)
+            else:
+                self._imager.leave_out(run, output)
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not end the sorting)
+            self.defect("sending to the imager", error)
+        try:
+            self._events.batch(output)
+        except Exception as error:  # noqa: BLE001  (as above)
+            self.defect("sending to subscribers", error)
 
     def take_report(self, report: SourceReport) -> str:
         """Keep a source's report if it is about the open run; one of a failure ends the run.

@@ -31,7 +31,8 @@ EVENT_QUEUE = 64
 MOST_FRAME_BYTES = 2 * (HEADER_BYTES + MAX_EVENTS * WORD_BYTES)
 """Twice the longest frame: one that is somewhat too long is counted as corrupt, not cut off."""
 
-MOST_SUBSCRIPTION_BYTES = 512
+MOST_SUBSCRIPTION_BYTES = 1024
+"""Topics are short; the greeting of a client with a key takes some 300 bytes."""
 
 Socket = zmq.Socket[bytes]
 
@@ -81,12 +82,12 @@ class ServiceSockets:
 
     def close(self) -> None:
         """Close all sockets and release the lock."""
-        self.doorman.close()
         for socket in (
             self.data, self.source, self.control, self.coincidences, self.reports,
             self.telemetry, self.events, self.projections, self.modules,
         ):  # fmt: skip
             socket.close(linger=200)
+        self.doorman.close()
         if self.lock is not None:
             self.lock.close()
 
@@ -102,9 +103,9 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
         try:
             endpoints.bind(bound[name], name)
         except (zmq.ZMQError, KeyFileError, OSError) as error:
-            doorman.close()
             for opened in bound.values():
                 opened.close(linger=0)
+            doorman.close()
             if lock is not None:
                 lock.close()
             raise ServiceError(

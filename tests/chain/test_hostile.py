@@ -251,14 +251,14 @@ def test_over_tcp_nobody_reads_a_file_that_is_not_of_the_runs(
     endpoints = Endpoints(f"tcp://127.0.0.1:{port}")
     daq = acquisition(endpoints=endpoints)
     for name in ("mu_map", "calibration"):
-        with pytest.raises(ClientError, match="over TCP anybody on this machine"):
+        with pytest.raises(ClientError, match="a command over TCP may name no files"):
             daq.control.call("arm", **{name: str(secret)})
-    with pytest.raises(ClientError, match="over TCP"):
+    with pytest.raises(ClientError, match="a command over TCP"):
         daq.control.call("live", activity="/etc/shadow")
     sneaky = daq.runs / "link.npz"
     daq.runs.mkdir(exist_ok=True)
     sneaky.symlink_to(secret)
-    with pytest.raises(ClientError, match="over TCP"):
+    with pytest.raises(ClientError, match="a command over TCP"):
         daq.control.call("arm", mu_map=str(sneaky))
     own = daq.runs / "map.npz"
     own.write_bytes(b"map")
@@ -269,10 +269,10 @@ def test_over_tcp_nobody_reads_a_file_that_is_not_of_the_runs(
 def test_a_client_that_sends_too_many_commands_is_told_so(idle_daq) -> None:
     with ControlClient(idle_daq.endpoints) as client:
         reasons: list[str] = []
-        for round_ in range(1, 7):
-            for _ in range(50):
+        for round_ in range(1, 13):
+            for _ in range(25):
                 client.send("ping")
-            while len(reasons) < 50 * round_:
+            while len(reasons) < 25 * round_:
                 reasons += [reply.reason for reply in client.poll(5.0)]
     assert reasons[:100] == [""] * 100
     assert any("too many commands: 50 a second" in reason for reason in reasons)
