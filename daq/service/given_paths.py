@@ -1,8 +1,8 @@
 """Which files a command may name.
 
 Over ipc a client is the daq's own user, who may read what he may read. Over TCP it may be somebody
-else with a key: he gets at no file but those of the runs, the shipped calibrations, and what the daq
-was started with.
+else with a key: he gets at no file but those of the runs, the shipped calibrations, and what the
+daq was started with.
 """
 
 from __future__ import annotations
