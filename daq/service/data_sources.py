@@ -81,6 +81,10 @@ class Arrived(NamedTuple):
     report: SourceReport
 
 
+def _what(source: Source) -> tuple[str, str, int]:
+    return source.hello.kind, source.hello.scanner, source.hello.modules
+
+
 class Sources:
     """Serves the source plane; never blocks."""
 
@@ -252,15 +256,22 @@ class Sources:
         return sum(not source.lost for source in chosen.values())
 
     def start_late(self, order: Start) -> list[Source]:
-        """Start the sources that came after a run's start, if with them no module is there twice;
-        return them. A source whose predecessor is not lost yet must wait.
+        """Start sources that come in place of lost ones which took part in the run, of the same
+        kind and as many modules; return them.
         """
-        late = {key: s for key, s in self._sources.items()
-                if not s.lost and s.run_tag != order.run_tag}  # fmt: skip
-        for identity, source in late.items():
-            source.take_part(order.run_tag)
-            self._send(identity, order)
-        return list(late.values())
+        gone = [s for s in self._taking_part if s.lost and not s.reported]
+        started = []
+        for identity, source in self._sources.items():
+            if source.lost or source.run_tag == order.run_tag:
+                continue
+            alike = [s for s in gone if _what(s) == _what(source)]
+            if alike:
+                gone.remove(alike[0])
+                alike[0].run_tag = 0
+                source.take_part(order.run_tag)
+                self._send(identity, order)
+                started.append(source)
+        return started
 
     def _send(self, identity: bytes, message: Message) -> None:
         try:

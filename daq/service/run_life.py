@@ -386,8 +386,8 @@ class RunLife:
 
     def take_back(self) -> None:
         """Start sources that came back into the run, once their predecessors are lost."""
-        run, modules = self.run, sum(source.hello.modules for source in self._sources.present)
-        if run is None or self.state != "running" or modules != run.scanner.n_modules:
+        run = self.run
+        if run is None or self.state != "running":
             return
         away_s = max(0.0, time.monotonic() - self._watch.last_data_s)
         first = int((run.newest_ps * 1e-12 + away_s) / (FRAME_PERIOD_PS * 1e-12)) + 1

@@ -64,11 +64,10 @@ class DataLink:
         """Send again what a daq that was restarted lacks; return how many frames."""
         self.kept.release(resume.sequences, resume.periods)
         again = 0
-        for module in range(len(self._sockets)):
-            for frame in self.kept.of(module):
-                if not self._put(module, frame, give_up):
-                    return again
-                again += 1
+        for module, frame in self.kept.in_order():
+            if not self._put(module, frame, give_up):
+                return again
+            again += 1
         return again
 
     def close(self) -> None:

@@ -87,7 +87,7 @@ class Endpoints:
             )
         from hw.messages.keys import KeyRing
 
-        if not os.environ.get("TOMOSHIBI_KEY_FILE") and not KeyRing().exists:
+        if not os.environ.get("TOMOSHIBI_KEY_FILE") and not KeyRing().for_others:
             raise EndpointError(
                 f"endpoint {self.base!r}: {host} is not this machine, and nobody enters from afar "
                 "without a key: make one where the daq runs (`tomoshibi keys make NAME --role "

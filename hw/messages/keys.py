@@ -110,6 +110,11 @@ class KeyRing:
         """Whether there are keys."""
         return (self.folder / "system.json").exists()
 
+    @property
+    def for_others(self) -> bool:
+        """Whether somebody was given a key: only then may a system be reached from afar."""
+        return any(not one.revoked and not _is_own(one.name) for one in self.clients())
+
     def pair(self) -> tuple[bytes, bytes]:
         """Return the public and the secret key of this user's systems."""
         self._prepare()
@@ -143,9 +148,10 @@ class KeyRing:
 
     def make(self, name: str, role: Role) -> KeyFile:
         """Make a client's key; the system keeps its public half. Raises KeyFileError."""
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or _is_own(name):
             raise KeyFileError(
-                f"key {name!r}: a name of up to 64 letters, digits and . _ - + @ is needed"
+                f"key {name!r}: a name of up to 64 letters, digits and . _ - + @ is needed, "
+                f"which does not begin with {OWN}-"
             )
         server = self.pair()[0].decode()
         with self._locked():
@@ -195,6 +201,10 @@ class KeyRing:
                 yield
         except (PlaceError, OSError) as error:
             raise KeyFileError(f"keys: {error}") from error
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(f"{OWN}-")
 
 
 def _own_name() -> str:

@@ -27,15 +27,17 @@ class KeptFrames:
         self.bytes = 0
         self.let_go = 0
         self._most_bytes = most_bytes
-        self._frames: list[deque[bytes]] = [deque() for _ in range(n_modules)]
+        self._frames: list[deque[tuple[int, bytes]]] = [deque() for _ in range(n_modules)]
+        self._sent = 0
 
     def add(self, module: int, frame: bytes | memoryview) -> None:
         """Keep a frame that was sent."""
-        self._frames[module].append(bytes(frame))
+        self._frames[module].append((self._sent, bytes(frame)))
+        self._sent += 1
         self.bytes += len(frame)
         while self.bytes > self._most_bytes:
             longest = max(self._frames, key=len)
-            self.bytes -= len(longest.popleft())
+            self.bytes -= len(longest.popleft()[1])
             self.let_go += 1
 
     def release(self, sequences: Sequence[int], periods: Sequence[int]) -> None:
@@ -44,17 +46,26 @@ class KeptFrames:
             if module < len(self._frames) and mark[0] >= 0:
                 self._release(self._frames[module], mark)
 
-    def _release(self, frames: deque[bytes], mark: tuple[int, int]) -> None:
+    def _release(self, frames: deque[tuple[int, bytes]], mark: tuple[int, int]) -> None:
         """A mark that is not among them was let go before, or is of another source's frames."""
-        for place, frame in enumerate(frames):
+        for place, (_, frame) in enumerate(frames):
             if _mark(frame) == mark:
                 for _ in range(place + 1):
-                    self.bytes -= len(frames.popleft())
+                    self.bytes -= len(frames.popleft()[1])
                 return
 
     def of(self, module: int) -> list[bytes]:
         """Return what is kept of a module, oldest first."""
-        return list(self._frames[module])
+        return [frame for _, frame in self._frames[module]]
+
+    def in_order(self) -> list[tuple[int, bytes]]:
+        """Return all that is kept with its module, in the order in which it was sent."""
+        every = [
+            (number, module, frame)
+            for module, frames in enumerate(self._frames)
+            for number, frame in frames
+        ]
+        return [(module, frame) for _, module, frame in sorted(every)]
 
 
 def _mark(frame: bytes) -> tuple[int, int]:

@@ -64,9 +64,9 @@ from recon.scatter.third_photon import (
 )
 
 MOST_COLLISIONS = 3
-CHAINS, QUICK_CHAINS = 100_000, 16_000
-"""Pairs of photons followed: some 20 s of a core, and 3 s. With the former the prompt γ of a line
-are known within 2 %, and the mean of a ball of 50 mm in the middle of a body of 20 cm within 1.5 %,
+CHAINS, QUICK_CHAINS = 50_000, 16_000
+"""Pairs of photons followed: some 10 s of a core, and 3 s. With the former the prompt γ of a line
+are known within 3 %, and the mean of a ball of 50 mm in the middle of a body of 20 cm within 2 %,
 where half of the prompts are prompt γ. Each chain has random numbers of its own."""
 
 PER_SIDE = 2

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import msgpack
+import numpy as np
 import pytest
 import zmq
 
@@ -237,7 +238,7 @@ def test_a_value_that_json_cannot_hold_never_reaches_the_run_folder(idle_daq) ->
     dealer.send(encode(Command(id=2, name="ping")))
     assert dealer.poll(5000)
     dealer.close(linger=0)
-    assert not list(idle_daq.runs.glob("*"))
+    assert not [path for path in idle_daq.runs.iterdir() if path.is_dir()]
 
 
 def test_over_tcp_nobody_reads_a_file_that_is_not_of_the_runs(
@@ -261,9 +262,9 @@ def test_over_tcp_nobody_reads_a_file_that_is_not_of_the_runs(
     with pytest.raises(ClientError, match="a command over TCP"):
         daq.control.call("arm", mu_map=str(sneaky))
     own = daq.runs / "map.npz"
-    own.write_bytes(b"map")
+    np.savez(own, mu_per_mm=np.zeros((2, 2, 2), np.float32), voxel_mm=np.ones(3))
     armed = daq.control.call("arm", mu_map=str(own))
-    assert (Path(armed["run"]) / "mu_map.npz").read_bytes() == b"map"
+    assert (Path(armed["run"]) / "mu_map.npz").read_bytes() == own.read_bytes()
 
 
 def test_a_client_that_sends_too_many_commands_is_told_so(idle_daq) -> None:

@@ -87,9 +87,7 @@ class FrameSender:
         with self._lock:
             self._kept.release(resume.sequences, resume.periods)
             kept, self._kept = self._kept, KeptFrames(self._modules)
-            for module in self.dropped:
-                for frame in reversed(kept.of(module)):
-                    self._waiting.appendleft((module, frame))
+            self._waiting.extendleft(reversed(kept.in_order()))
             self._bytes += kept.bytes
         self._news.set()
 

@@ -26,6 +26,7 @@ from recon.exchange.errors import ExchangeError
 
 MAGIC = b"yardl"
 VERSION = 1
+MOST_AXES = 32
 Buffer = bytes | memoryview
 Write = Callable[[bytearray, Any], None]
 Read = Callable[[Buffer, int], tuple[Any, int]]
@@ -290,6 +291,8 @@ def _array(items: Codec, about: Mapping[str, Any]) -> Codec:
         shape = fixed
         if shape is None:
             n, at = read_varint(data, at) if rank is None else (rank, at)
+            if n > MOST_AXES:
+                raise YardlError(f"an array of {n} axes at byte {at}: at most {MOST_AXES}, damaged")
             found = []
             for _ in range(n):
                 size, at = read_varint(data, at)
@@ -299,11 +302,14 @@ def _array(items: Codec, about: Mapping[str, Any]) -> Codec:
         for size in shape:
             count *= size
         values, at = _read_items(data, at, items, count)
-        if items.floats is not None:
+        if items.floats is None:
+            whole = np.empty(count, dtype=object)
+            whole[:] = values
+            values = whole
+        try:
             return values.reshape(shape), at
-        whole = np.empty(count, dtype=object)
-        whole[:] = values
-        return whole.reshape(shape), at
+        except ValueError as error:  # an empty one of impossible extents
+            raise YardlError(f"an array of shape {shape} at byte {at}: damaged") from error
 
     return Codec(write, read)
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.path.resequence import Resequencer
+from daq.path.resequence import AHEAD, Resequencer
 from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
 
 
@@ -85,3 +85,16 @@ def test_what_is_recorded_already_is_left_out_and_a_restarted_module_is_not() ->
     waiting = new([4], [3])
     assert waiting.push([*recorded[2:], *anew]) == anew
     assert waiting.again == 2
+
+
+def test_a_module_far_ahead_of_another_waits_for_it() -> None:
+    one, other = frames_of(0, 200), frames_of(1, 200)
+    waiting = new([0, 0])
+    ahead = waiting.push(one)
+    assert ahead == one[:AHEAD]  # up to 64 periods from -1, of the one that has not come
+    assert waiting.held == 200 - AHEAD
+    out = waiting.push(other)
+    periods = [int.from_bytes(frame[16:20], "little") for frame in out]
+    assert len(out) == 400 - AHEAD
+    assert waiting.held == 0
+    assert periods == sorted(periods)

@@ -45,3 +45,18 @@ def test_what_is_kept_is_bounded_and_what_is_let_go_counted() -> None:
     assert kept.of(0) == frames[7:]
     assert kept.let_go == 7
     assert kept.bytes == 3 * len(frames[0])
+
+
+def test_all_that_is_kept_comes_in_the_order_in_which_it_was_sent() -> None:
+    kept, one, other = KeptFrames(2), frames_of(0, 3), frames_of(1, 3)
+    for first, second in zip(one, other, strict=True):
+        kept.add(1, second)
+        kept.add(0, first)
+    kept.release([0, -1], [0, -1])
+    assert kept.in_order() == [
+        (1, other[0]),
+        (1, other[1]),
+        (0, one[1]),
+        (1, other[2]),
+        (0, one[2]),
+    ]
