@@ -312,8 +312,8 @@ class RunLife:
     def take(self, frames: Sequence[Frame]) -> None:
         """Record data frames; :meth:`sort` does the rest. Any failure is latched."""
         run, arrival_ns = self._open_run(), time.monotonic_ns()
-        frames = self._in_order(frames, arrival_ns * 1e-9)
         try:
+            frames = self._in_order(frames, arrival_ns * 1e-9)
             self._recording.record(run, frames, arrival_ns * 1e-9)
         except StorageError as error:
             self.fail(str(error))

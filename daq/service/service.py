@@ -133,7 +133,7 @@ class DaqService:
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
         if self._sockets.doorman.remark:
             self.life.journal.add("warning", self._sockets.doorman.remark)
-        self._to_resume = open_runs(self.life.runs_root)
+        self._safely("looking for runs to go on with", self._look_for_open_runs)
         self._resume_until_s = time.monotonic() + RESUME_S
         try:
             while not (self._leave and self._has_closed()):
@@ -147,6 +147,9 @@ class DaqService:
             self.sources.send_all(Shutdown())
             self._sockets.close()
             self._door.close()
+
+    def _look_for_open_runs(self) -> None:
+        self._to_resume = open_runs(self.life.runs_root)
 
     def _has_closed(self) -> bool:
         """Close what is open, quickly; return whether that is done."""
@@ -178,7 +181,7 @@ class DaqService:
         if self._is_due("begin", now, BEGIN_REPEAT_S):
             self._safely("announcing the run", self.life.announce)
         if self._is_due("look", now, LOOK_S):
-            self._safely("looking around", self._look_around)
+            self._look_around()
         if self._is_due("on disk", now, ON_DISK_S):
             self._safely("telling what is on the disk", self._tell_on_disk)
         less = self.life.run is not None and self.life.run.load.shows_less
@@ -201,7 +204,10 @@ class DaqService:
         if what not in self._defects:
             self._defects.add(what)
             traceback.print_exception(error)
-        self.life.defect(what, error)
+        try:
+            self.life.defect(what, error)
+        except Exception as second:  # noqa: BLE001  (nor may one in telling of it)
+            traceback.print_exception(second)
 
     def _is_due(self, what: str, now: float, every_s: float) -> bool:
         if now < self._due.get(what, 0.0):
@@ -325,28 +331,35 @@ class DaqService:
         )
 
     def _look_around(self) -> None:
-        if self._to_resume is not None and time.monotonic() > self._resume_until_s:
-            self._to_resume = None
-            self._tell(self.left_over.begin())
-        for source in self.sources.newly_lost():
-            self._note_lost(source)
+        self._safely("watching the disk", self.life.watch_disk)
+        self._safely("looking after sources", self._look_after_sources)
+        self._safely("recovering runs", self._recover)
+        self._safely("keeping journals", self._keep_journals)
+
+    def _keep_journals(self) -> None:
         for plane, count in self._sockets.doorman.take_refused().items():
             most = self._sockets.doorman.most[plane]
             words = f"{count} connections to {plane} were shut: {most} are taken at a time"
             self.life.journal.add("warning", words, kind=f"connections to {plane}")
         self.life.journal.tell_repeated()
-        self.life.take_back()
-        self.life.watch_disk()
-        self._tell(self.left_over.look())
         if trouble := self._door.news():
             self.life.journal.add("alarm", f"journal of commands: {trouble}")
 
-    def _note_lost(self, source: Source) -> None:
-        """Tell that a source is silent; one that has reported its run may leave."""
-        if source.reported:
-            self.life.journal.add("info", f"{source.hello.kind} has left; it had reported its run")
-        else:
-            self.life.source_lost(source.hello.kind)
+    def _look_after_sources(self) -> None:
+        """Tell who is silent; one that has reported its run may leave."""
+        for source in self.sources.newly_lost():
+            kind = source.hello.kind
+            if source.reported:
+                self.life.journal.add("info", f"{kind} has left; it had reported its run")
+            else:
+                self.life.source_lost(kind)
+        self.life.take_back()
+
+    def _recover(self) -> None:
+        if self._to_resume is not None and time.monotonic() > self._resume_until_s:
+            self._to_resume = None
+            self._tell(self.left_over.begin())
+        self._tell(self.left_over.look())
 
     def _tell(self, lines: list[JournalLine]) -> None:
         for line in lines:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from daq.replay.sort_again import verify
 from daq.service import service as loop
 from daq.service.control_desk import ControlDesk
 from daq.service.data_sources import Sources
+from daq.service.doorman import Doorman
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.run import Run
@@ -33,7 +35,9 @@ from rigs.acquisition_process import WAIT_S, wait_until
 PLACES: list[tuple[Any, str, str]] = [
     (loop, "compose_telemetry", "telemetry"),
     (loop, "compose_projections", "pictures"),
-    (RunLife, "watch_disk", "looking around"),
+    (RunLife, "watch_disk", "watching the disk"),
+    (Sources, "newly_lost", "looking after sources"),
+    (Doorman, "take_refused", "keeping journals"),
     (RunLife, "announce", "announcing the run"),
     (ImagerLink, "poll", "the imager's reports"),
     (ImagerLink, "batch", "sending to the imager"),
@@ -170,6 +174,19 @@ def test_a_daq_that_is_told_to_leave_leaves_in_spite_of_an_error(daq, source, mo
     monkeypatch.setattr(RunLife, "hurry", explode)
     daq.service.leave()
     wait_until(lambda: daq.service.life.state == "error", "its end")
+
+
+def test_an_error_in_telling_of_an_error_does_not_end_the_loop(daq, source, monkeypatch) -> None:
+    modules = source(daq)
+    folder = start(daq, modules)
+    with monkeypatch.context() as planted:
+        planted.setattr(Sources, "newly_lost", explode)
+        planted.setattr(RunLife, "defect", explode)
+        time.sleep(2.5)  # two looks around
+        daq.control.call("ping")
+    modules.finish()
+    daq.wait_for("closed")
+    assert verify(folder).identical
 
 
 def test_an_arm_that_hits_an_error_is_answered(daq, monkeypatch) -> None:
