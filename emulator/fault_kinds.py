@@ -244,7 +244,7 @@ def _amounts(text: str, kind: Kind, given: dict[str, str]) -> dict[str, float]:
 
 def _modules(text: str, written: str) -> tuple[int, ...]:
     parts = written.split("+") if written else []
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise FaultError(
             f"fault {text!r}: module is {written!r}; give a number, or several like 0+3"
         )

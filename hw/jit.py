@@ -20,7 +20,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.types import IntegerLiteral
 
 from hw.kernel_cache import KernelCache
-from hw.kernel_cache import cache_root as cache_root
+from hw.private_place import cache_root as cache_root
 
 Array = npt.NDArray[Any]
 """An array argument of a kernel; its docstring gives shape and dtype."""

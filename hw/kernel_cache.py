@@ -33,6 +33,8 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
+from hw.private_place import code_cache
+
 types: Any = numba_types
 FORMAT = 1
 WAIT_S = 30.0
@@ -44,15 +46,9 @@ _OURS = ("hw", "emulator", "coincidence", "daq", "recon")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), np.generic, np.dtype)
 
 
-def cache_root() -> Path:
-    """Return the folder of everything that is cached (``TOMOSHIBI_CACHE`` names another)."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
-    return Path(os.environ.get("TOMOSHIBI_CACHE", default))
-
-
 def kernel_folder() -> Path:
-    """Return the folder of the machine code."""
-    return cache_root() / "kernels"
+    """Return the folder of the machine code, which no other user may write to: it is unpickled."""
+    return code_cache("kernels")
 
 
 def versions() -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import F8
+from hw.bounded_files import FileRefused, json_in
 from hw.errors import TomoshibiError
 
 Triple: TypeAlias = tuple[float, float, float]
@@ -168,8 +169,9 @@ def regions_from_json(text: bytes) -> list[Region]:
         if it is no list of regions, is of a later version, or two have one name.
     """
     try:
-        made = msgspec.json.decode(text, type=_Regions)
-    except msgspec.MsgspecError as error:  # of RegionError too: msgspec wraps it, with the place
+        made = msgspec.convert(json_in(text), _Regions)
+    except (FileRefused, msgspec.MsgspecError) as error:
+        # of RegionError too: msgspec wraps it, with the place
         raise RegionError(f"not a list of regions: {error}") from error
     if made.version != VERSION:
         raise RegionError(f"regions of version {made.version}: this software reads {VERSION}")

@@ -1,15 +1,17 @@
 """Files and folders written whole or not at all, despite Ctrl-C, a full disk or an error.
 
 Everything is written beside its final place under a name that begins with ``.part-PID-`` and
-renamed when it is complete and on disk. What a killed process left behind is removed by the next
-one that writes there: a writer holds a lock on its part, which the system releases when the process
-ends.
+renamed when it is complete and on disk; then the folder is brought to the disk, too, for a power
+cut forgets names that were not. What a killed process left behind is removed by the next one that
+writes there: a writer holds a lock on its part, which the system releases when the process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,10 +20,43 @@ from typing import BinaryIO
 
 from hw.errors import FileWriteError
 
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""Modes of what only its owner may read, whatever the umask."""
+
+_NO_SUCH_CALL = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's list of names to the disk; raises OSError.
+
+    A file system that has no such call keeps names as safe as it does.
+    """
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+    finally:
+        os.close(number)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, where they are missing; they are on the disk then.
+
+    Raises OSError.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=mode, exist_ok=True)
+        sync_folder(one.parent)
+
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that replaces ``path`` if all goes well.
+def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces ``path`` if all goes well; it is on the disk then.
+
+    mode : of the file, less what the umask takes away
 
     Raises
     ------
@@ -29,14 +64,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     with _reported(path), _gone_unless_done(part):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _sweep(path.parent)
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)
+        opener = functools.partial(os.open, mode=mode)
+        # "x": never through a link that somebody has put there
+        with open(part, "xb", opener=opener) as file:
             _lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -51,7 +90,7 @@ def whole_folder(folder: Path, *, suffixes: frozenset[str]) -> Iterator[Path]:
     part = folder.with_name(f".part-{os.getpid()}-{folder.name}")
     with _reported(folder), _gone_unless_done(part), contextlib.ExitStack() as held:
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        make_folder(part)
         _sweep(folder.parent)
         held.callback(os.close, number := os.open(part, os.O_RDONLY))
         _lock(number)
@@ -68,6 +107,7 @@ def _replace(folder: Path, part: Path) -> None:
     if folder.exists():
         folder.rename(old)
     part.rename(folder)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -92,7 +132,7 @@ def _is_alive(pid: int) -> bool:
 def _is_locked(part: Path) -> bool:
     """Whether any process holds it, even in a container with process ids of its own."""
     try:
-        number = os.open(part, os.O_RDONLY)
+        number = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return True
     try:

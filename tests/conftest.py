@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ FIRST = "gw0"
 TOGETHER = "one at a time"
 
 NICENESS = 10
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keys for TCP lie in a folder of the tests, not in the person's who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOMOSHIBI_KEYS", str(tmp_path_factory.mktemp("config") / "keys"))
+        patch.delenv("TOMOSHIBI_KEY_FILE", raising=False)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,6 +38,8 @@ COMMANDS = {
     "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
     "runs": "list the runs",
     "recover": "repair runs that died",
+    "pseudonymise": "give a run a pseudonym, and take out who it is about",
+    "keys": "make, list and revoke the keys with which a system is reached over TCP",
     "import": "read third-party data: as a run, or as lines",
     "export": "write a run as PETSIRD, for CASToR or for STIR",
     "bench": "measure this machine's speed, beside published peers",
@@ -72,6 +74,8 @@ PLACES = {
     "import": "import_data",
     "acceptance": "quality.acceptance",
     "recover": "keeping.recover",
+    "keys": "access.keys",
+    "pseudonymise": "access.pseudonymise",
     "validate": "quality.validate",
 }
 """Modules of commands that are not named after them."""

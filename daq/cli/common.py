@@ -56,6 +56,25 @@ def add_endpoint_option(parser: argparse.ArgumentParser) -> None:
         help="address where the processes meet: ipc:///folder or tcp://127.0.0.1:PORT "
         "(default: $TOMOSHIBI_ENDPOINT or %(default)s)",
     )
+    parser.add_argument(
+        "--keys",
+        type=_key_file,
+        metavar="FILE",
+        help="key to enter a system over TCP (default: $TOMOSHIBI_KEY_FILE or, on this machine, "
+        "your own)",
+    )
+
+
+def _key_file(text: str) -> Path:
+    """Take a key for all connections of this process and of those it starts, for argparse."""
+    from hw.messages.keys import KeyFileError, read_key_file
+
+    try:
+        read_key_file(Path(text))
+    except KeyFileError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    os.environ["TOMOSHIBI_KEY_FILE"] = str(Path(text).absolute())
+    return Path(text)
 
 
 def add_preset_option(parser: argparse.ArgumentParser) -> None:

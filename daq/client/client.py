@@ -41,7 +41,9 @@ class ControlClient:
         self._socket.setsockopt(zmq.LINGER, 200)
         self._socket.setsockopt(zmq.SNDHWM, 64)
         self._address = endpoints.of("control")
-        self._socket.connect(self._address)
+        endpoints.connect(self._socket, "control")
+        tcp = self._address.startswith("tcp://")
+        self._hint = ". Nor does it answer a key that it does not know (--keys)" if tcp else ""
         self._ids = itertools.count(1)
 
     def __enter__(self) -> Self:
@@ -55,8 +57,13 @@ class ControlClient:
         self._socket.close()
 
     def send(self, name: str, /, **args: Any) -> int:
-        """Send a command and return its id; raises ClientError if the queue is full."""
-        command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
+        """Send a command and return its id; raises ClientError if the queue is full, or for
+        arguments that no message can hold (NaN, bytes).
+        """
+        try:
+            command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ClientError(f"{name}: {error}") from error
         try:
             self._socket.send(encode(command), zmq.NOBLOCK)
         except zmq.Again as error:
@@ -96,7 +103,7 @@ class ControlClient:
                     return reply.result
         raise ClientError(
             f"{name}: no answer from the daq at {self._address} within {timeout_s:g} s; "
-            "is it running? (`tomoshibi acquire` starts one)"
+            f"is it running? (`tomoshibi acquire` starts one){self._hint}"
         )
 
 
@@ -104,19 +111,19 @@ class DisplayClient:
     """The newest of a system's telemetry, live image, planar pictures and modules, for displays."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._telemetry = self._subscribe(endpoints.of("telemetry"))
-        self._images = self._subscribe(endpoints.of("images"))
-        self._projections = self._subscribe(endpoints.of("projections"))
-        self._modules = self._subscribe(endpoints.of("modules"))
+        self._telemetry = self._subscribe(endpoints, "telemetry")
+        self._images = self._subscribe(endpoints, "images")
+        self._projections = self._subscribe(endpoints, "projections")
+        self._modules = self._subscribe(endpoints, "modules")
 
     @staticmethod
-    def _subscribe(address: str) -> zmq.Socket[bytes]:
+    def _subscribe(endpoints: Endpoints, plane: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         socket.setsockopt(zmq.CONFLATE, 1)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.connect(address)
+        endpoints.connect(socket, plane)
         return socket
 
     def telemetry(self, timeout_s: float = 0.0) -> Telemetry | None:

@@ -79,7 +79,7 @@ class EventReader:
         self._socket.setsockopt(zmq.SUBSCRIBE, kind.encode())
         self._links: zmq.Socket[bytes] = self._socket.get_monitor_socket(_LINKS)
         self._linked = False
-        self._socket.connect(endpoints.of("events"))
+        endpoints.connect(self._socket, "events")
 
     def __enter__(self) -> Self:
         return self

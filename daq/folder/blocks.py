@@ -9,8 +9,6 @@ acknowledged, and a torn tail costs at most the block that was not. docs/file-fo
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -22,6 +20,8 @@ import crc32c
 import numpy as np
 
 from daq.errors import LogError, StorageError
+from daq.folder.appended_file import AppendedFile, lock_file
+from daq.folder.format_version import check_format
 from hw.wire.block_layout import (
     BLOCK_HEADER,
     BLOCK_HEADER_BYTES,
@@ -56,45 +56,40 @@ class BlockPlace(NamedTuple):
     length: int
 
 
-def lock_log(number: int) -> bool:
-    """Lock an open log for as long as it is open; return whether no other process had it."""
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # else: no locks there
-    return True
-
-
 def is_being_written(path: Path) -> bool:
     """Whether a process has the log open for writing; False if there is none."""
     try:
-        number = os.open(path, os.O_RDONLY)
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return not lock_log(number)
+        return not lock_file(number)
     finally:
         os.close(number)
 
 
 class BlockWriter:
-    """Appends blocks to a new file; when ``append`` returns, the kernel holds the block."""
+    """Appends blocks to a new file; when ``append`` returns, the kernel holds the block, and the
+    first ``synced_bytes`` of the file have reached the disk.
+    """
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        """Create ``path`` (it must not exist) and write the head; raises StorageError."""
-        self.path = path
-        self.bytes_written = 0
-        self._sequence = 0
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise StorageError(f"cannot create {path}: {error.strerror}") from error
-        lock_log(self._file)
+        """Create ``path``, which must not exist, and bring its head to the disk.
+
+        Raises StorageError.
+        """
+        self._begin(AppendedFile(path), sequence=0)
         try:
             self.append(BlockKind.HEAD, _json_bytes(head), items=1)
+            self.sync()
         except StorageError:
-            self.abandon()
+            self._file.close()
             raise
+
+    def _begin(self, file: AppendedFile, *, sequence: int) -> None:
+        self.path = file.path
+        self._file = file
+        self._sequence = sequence
 
     @classmethod
     def reopened(cls, path: Path) -> BlockWriter:
@@ -107,23 +102,23 @@ class BlockWriter:
         StorageError
             if it cannot be opened, or another process writes it.
         """
-        reader = BlockReader(path)
-        last = reader.last_sound()
+        last = BlockReader(path).last_sound()
         if last.kind is BlockKind.END:
             raise LogError(f"{path} was closed properly: nothing can be added")
         self = cls.__new__(cls)
-        self.path = path
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        except OSError as error:
-            raise StorageError(f"cannot open {path}: {error.strerror}") from error
-        if not lock_log(self._file):
-            self.abandon()
-            raise StorageError(f"{path} is being written by another process")
-        self._sequence = last.sequence + 1
-        self.bytes_written = last.position + BLOCK_HEADER_BYTES + last.length
-        os.ftruncate(self._file, self.bytes_written)
+        size = last.position + BLOCK_HEADER_BYTES + last.length
+        self._begin(AppendedFile(path, size=size, new=False), sequence=last.sequence + 1)
         return self
+
+    @property
+    def bytes_written(self) -> int:
+        """The file's size so far."""
+        return self._file.size
+
+    @property
+    def synced_bytes(self) -> int:
+        """How much of it is on the disk for sure."""
+        return self._file.synced_bytes
 
     def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> BlockPlace:
         """Append one block; return where it lies.
@@ -137,48 +132,32 @@ class BlockWriter:
         """
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
-        self._write_all(block_header(kind, payload, sequence=self._sequence, items=items), payload)
-        place = BlockPlace(self.bytes_written, self._sequence, kind, items, len(payload))
+        header = block_header(kind, payload, sequence=self._sequence, items=items)
+        place = BlockPlace(self._file.size, self._sequence, kind, items, len(payload))
+        self._file.append(header, payload)
         self._sequence += 1
-        self.bytes_written += BLOCK_HEADER_BYTES + len(payload)
         return place
 
-    def _write_all(self, header: bytes, payload: bytes | memoryview) -> None:
-        parts: list[bytes | memoryview] = [header, payload]
-        expected = len(header) + len(payload)
-        try:
-            done = os.writev(self._file, parts)
-            while done < expected:  # rare: a signal or a nearly full disk cut the call short
-                rest = (header + bytes(payload))[done:]
-                done += os.write(self._file, rest)
-        except OSError as error:
-            self._cut_back()
-            raise StorageError(
-                f"cannot write to {self.path}: {error.strerror}; everything before is kept. "
-                "Free disk space, then start a new run"
-            ) from error
+    def sync(self) -> int:
+        """Bring to the disk what is written; return how many bytes of the log are there for sure.
 
-    def _cut_back(self) -> None:
-        try:
-            os.ftruncate(self._file, self.bytes_written)
-        except OSError:
-            return  # the reader finds the torn tail by its CRC
+        May be called by any thread; see :meth:`AppendedFile.sync`. Raises StorageError.
+        """
+        return self._file.sync()
 
     def close(self, end: dict[str, Any]) -> None:
-        """Write the end block with totals, flush to the disk and close."""
+        """Write the end block with totals, bring all to the disk and close; raises StorageError."""
         try:
             self.append(BlockKind.END, _json_bytes(end), items=1)
-            os.fsync(self._file)
-        except OSError as error:
-            raise StorageError(f"cannot close {self.path}: {error.strerror}") from error
+            self.sync()
         finally:
-            self.abandon()
+            self._file.close()
 
     def abandon(self) -> None:
-        """Close the file as it is, without an end block."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Close the file as it is, without an end block; what is written goes to the disk."""
+        with contextlib.suppress(StorageError, OSError):
+            self.sync()
+        self._file.close()
 
 
 class BlockReader:
@@ -313,6 +292,15 @@ class LogWriter:
         """The log's size so far."""
         return self._blocks.bytes_written
 
+    @property
+    def synced_bytes(self) -> int:
+        """How much of the log is on the disk for sure."""
+        return self._blocks.synced_bytes
+
+    def sync(self) -> int:
+        """Bring the log to the disk, from any thread; see :meth:`BlockWriter.sync`."""
+        return self._blocks.sync()
+
     def close(self, end: dict[str, Any]) -> None:
         """Write the totals and close."""
         self._blocks.close(end)
@@ -330,6 +318,7 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._blocks = BlockReader(path)
         self.head = self._blocks.head
+        check_format(path, self.head)
         if self.head.get("format") != self.FORMAT:
             raise LogError(f"{path} is a {self.head.get('format', 'file of another kind')}")
 

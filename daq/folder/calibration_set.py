@@ -36,11 +36,16 @@ from daq.folder.calibration_arrays import (
     check_shape,
     frozen,
 )
+from hw.bounded_files import read_npz
 from hw.scanner.description import Scanner
+from hw.whole_file import make_folder, sync_folder
 
 FILE_NAME = "calibration.npz"
 FORMAT = "tomoshibi calibration set"
 FORMAT_VERSION = 4
+MOST_BYTES = 256 << 20
+"""Of a set's arrays, in memory: some 38 bytes a crystal, 7 million crystals."""
+
 SERIAL_SINCE = 4
 """Older sets name no serial number, and it is no part of their hash."""
 
@@ -234,7 +239,10 @@ def arrays_of(calibration: CalibrationSet) -> dict[str, Array]:
 
 
 def save_set(calibration: CalibrationSet, path: Path) -> Path:
-    """Write a set to a new, read-only file; raises CalibrationSetError if it exists."""
+    """Write a set to a new, read-only file, which is on the disk then.
+
+    Raises CalibrationSetError if it exists, StorageError if the disk refuses.
+    """
     text = msgspec.json.encode(calibration.about)
     arrays: dict[str, Any] = arrays_of(calibration)
     if calibration.about.version == 1:
@@ -242,10 +250,13 @@ def save_set(calibration: CalibrationSet, path: Path) -> Path:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, about=np.frombuffer(text, np.uint8), **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
         with os.fdopen(number, "wb") as file:
             file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(number)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise CalibrationSetError(
             f"{path} exists already and a calibration set is never overwritten: choose another "
@@ -259,19 +270,17 @@ def save_set(calibration: CalibrationSet, path: Path) -> Path:
 def load_set(path: Path) -> CalibrationSet:
     """Return the set in a file; raises CalibrationSetError if it is not one, or was changed."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            about = msgspec.json.decode(file["about"].tobytes(), type=About)
-            if about.format != FORMAT or not 1 <= about.version <= FORMAT_VERSION:
-                raise CalibrationSetError(
-                    f"{path} is a {about.format}, version {about.version}; this program reads "
-                    f"{FORMAT}, versions 1 to {FORMAT_VERSION}"
-                )
-            arrays = _read_arrays(file, about.version)
-    except OSError as error:
-        raise CalibrationSetError(f"{path}: {error.strerror or error}") from error
+        file = read_npz(path, most_bytes=MOST_BYTES)
+        about = msgspec.json.decode(file["about"].tobytes(), type=About)
+        if about.format != FORMAT or not 1 <= about.version <= FORMAT_VERSION:
+            raise CalibrationSetError(
+                f"{path} is a {about.format}, version {about.version}; this program reads "
+                f"{FORMAT}, versions 1 to {FORMAT_VERSION}"
+            )
+        arrays = _read_arrays(file, about.version)
     except CalibrationSetError:
         raise
-    except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
+    except Exception as error:  # a file whose arrays are not those of a set
         raise CalibrationSetError(f"{path} is not a calibration set: {error}") from error
     if _content_hash(about, arrays) != about.hash:
         raise CalibrationSetError(

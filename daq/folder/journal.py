@@ -1,48 +1,167 @@
 """The journal of a run: what happened and when, one JSON object per line, and its latest entries
 for displays.
+
+Whoever repeats himself does not fill it: of entries of one kind, ``BURST`` are written in
+``FOLD_S`` seconds, and how many more there were is told in one entry at the end of that time.
+
+An entry is on the disk when ``add`` returns, as long as a slow disk does not hold the service up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from daq.errors import StorageError
+from daq.folder.appended_file import AppendedFile
 from hw.messages.telemetry import JournalEntry, Severity
 
 FILE_NAME = "journal.jsonl"
+FOLD_S = 10.0
+BURST = 5
+MOST_CHARACTERS = 2000
+LEAST_SYNC_S = 0.05
+SYNC_SHARE = 0.2
+"""Of the time, at most, that is spent in bringing entries to the disk."""
+
 _TAIL = 50
+_MOST_FOLDS = 500
+
+
+@dataclass
+class _Fold:
+    """Entries of one kind since a time: how many were written, and how many more there were."""
+
+    since_s: float
+    text: str = ""
+    same: bool = True
+    written: int = 0
+    more: int = 0
 
 
 class Journal:
     """Numbers entries over the service's lifetime; also writes them to the open run's folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.tail: deque[JournalEntry] = deque(maxlen=_TAIL)
         self.write_errors = 0
-        self._path: Path | None = None
+        self._clock = clock
+        self._file: AppendedFile | None = None
+        self._missing = 0
+        self._unsafe = False
+        self._next_sync_s = 0.0
         self._number = 0
+        self._folds: dict[tuple[Severity, str], _Fold] = {}
 
     def open(self, folder: Path) -> None:
-        """From now on, write to the folder's journal."""
-        self._path = folder / FILE_NAME
+        """From now on, write to the folder's journal, which is made if there is none.
+
+        Raises
+        ------
+        StorageError
+            if it cannot be made or written.
+        """
+        self.close()
+        self._file = AppendedFile(folder / FILE_NAME, new=False)
+        self._missing, self._unsafe, self._next_sync_s = 0, False, 0.0
 
     def close(self) -> None:
-        """Stop writing to a folder."""
-        self._path = None
+        """Stop writing to a folder; what was written is on the disk then, if the disk takes it."""
+        self.tell_repeated(all_of_them=True)
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(StorageError, OSError):  # it was told, when it began
+                file.sync()
+            file.close()
 
-    def add(self, severity: Severity, text: str) -> None:
-        """Add an entry; a failed write is counted, never fatal: displays still show the entry."""
-        self._number += 1
-        wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        entry = JournalEntry(number=self._number, wall=wall, severity=severity, text=text)
-        self.tail.append(entry)
-        if self._path is None:
+    def sync(self) -> None:
+        """Bring to the disk what an entry of its own could not, from any thread; to be called about
+        once a second. Raises StorageError.
+        """
+        if (file := self._file) is not None:
+            file.sync()
+
+    def add(self, severity: Severity, text: str, *, kind: str = "", burst: int = BURST) -> None:
+        """Add an entry; a failed write is counted, never fatal: displays still show the entry.
+
+        kind : what entries are folded by whose words differ, such as those with an outsider's
+            words in them; "" for the text itself
+        burst : how many of a kind are written
+        """
+        now, key = self._clock(), (severity, kind or text)
+        fold = self._folds.get(key)
+        if fold is None or now - fold.since_s >= FOLD_S:
+            self.tell_repeated(all_of_them=len(self._folds) >= _MOST_FOLDS)
+            fold = self._folds[key] = _Fold(now, text)
+        fold.same, fold.text = fold.same and fold.text == text, text
+        if fold.written < burst:
+            fold.written += 1
+            self._write(severity, text)
+        else:
+            fold.more += 1
+
+    def tell_repeated(self, *, all_of_them: bool = False) -> None:
+        """Write how often what was folded was repeated, where its time is over; to be called now
+        and then.
+        """
+        now = self._clock()
+        over = [k for k, f in self._folds.items() if all_of_them or now - f.since_s >= FOLD_S]
+        for key in over:
+            fold = self._folds.pop(key)
+            if fold.more:
+                times = "repeated" if fold.same else "and others like it,"
+                self._write(key[0], f"{fold.text} ({times} {fold.more:,} times)")
+
+    def _write(self, severity: Severity, text: str) -> None:
+        entry = self._show(severity, text)
+        if self._file is None:
             return
         try:
-            with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(entry) + b"\n")
-        except OSError:
+            self._file.append(msgspec.json.encode(entry) + b"\n")
+        except StorageError as error:
+            self._miss(error)
+            return
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            self._write("alarm", f"the journal is written again; {missing} entries are missing")
+        self._sync_soon(self._file)
+
+    def _miss(self, error: StorageError) -> None:
+        """Count an entry that is not kept; tell those who look when that begins."""
+        self.write_errors += 1
+        self._missing += 1
+        if self._missing == 1:
+            self._show("alarm", f"entries are shown here and not kept: {error}")
+
+    def _sync_soon(self, file: AppendedFile) -> None:
+        """Bring an entry to the disk at once, unless that would take more than ``SYNC_SHARE`` of
+        the time: then it waits for the next entry, or for :meth:`sync`.
+        """
+        now, began = self._clock(), time.monotonic()
+        if now < self._next_sync_s:
+            return
+        try:
+            file.sync()
+        except (StorageError, OSError) as error:
             self.write_errors += 1
+            if not self._unsafe:
+                self._unsafe = True
+                self._show("alarm", f"entries may not outlive a power cut: {error}")
+        took_s = time.monotonic() - began
+        self._next_sync_s = now + max(LEAST_SYNC_S, took_s / SYNC_SHARE)
+
+    def _show(self, severity: Severity, text: str) -> JournalEntry:
+        self._number += 1
+        wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        text = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+        text = text.encode(errors="replace").decode()  # a file's name may be no UTF-8
+        entry = JournalEntry(number=self._number, wall=wall, severity=severity, text=text)
+        self.tail.append(entry)
+        return entry

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hw.bounded_files import FileRefused, read_bytes
 from hw.regions import Region, RegionError, regions_from_json, regions_to_json
-from hw.whole_file import whole_file
+from hw.whole_file import PRIVATE_FILE, whole_file
 
 NAME = "regions.json"
 
@@ -21,11 +22,11 @@ def read_regions(folder: Path) -> list[Region]:
     """
     path = folder / NAME
     try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RegionError(f"{path}: {error.strerror or error}") from error
+        text = read_bytes(path)
+    except FileRefused as error:
+        if not path.exists():
+            return []
+        raise RegionError(f"{path}: {error}") from error
     try:
         return regions_from_json(text)
     except RegionError as error:
@@ -42,6 +43,6 @@ def write_regions(folder: Path, regions: Sequence[Region]) -> Path:
     """
     text = regions_to_json(regions)
     regions_from_json(text)
-    with whole_file(folder / NAME) as file:
+    with whole_file(folder / NAME, mode=PRIVATE_FILE) as file:
         file.write(text)
     return folder / NAME

@@ -6,11 +6,12 @@ understood and replayed without this program's defaults.
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import msgspec
@@ -197,7 +198,16 @@ def _found(error: msgspec.ValidationError, values: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that matter for reproducing a run."""
+    """Return the versions that matter for reproducing a run.
+
+    They are looked up once: closing a run opens no file for them, and none that cannot be read
+    fails a summary.
+    """
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {
         "python": platform.python_version(),
         "protocol": str(protocol.VERSION),
@@ -207,6 +217,6 @@ def versions() -> dict[str, str]:
     for package in ("tomoshibi", "numpy", "numba", "pyzmq"):
         try:
             found[package] = version(package)
-        except PackageNotFoundError:
+        except Exception:  # noqa: BLE001  (whatever an installation's metadata may raise)
             found[package] = "unknown"
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,20 +20,23 @@ from daq.folder import calibration_set
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet
+from daq.folder.format_version import check_format
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
+from hw.bounded_files import FileRefused, read_object, regular_file, words_of
 from hw.errors import FileWriteError
-from hw.whole_file import whole_file
+from hw.whole_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, sync_folder, whole_file
 
 
 def run_config(folder: Path) -> RunConfig:
     """Return the configuration in a run folder; raises LogError if it is unreadable."""
     path = folder / CONFIG_NAME
     try:
-        head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        head = read_object(path)
+        check_format(path, head)
         return msgspec.convert(head["config"], RunConfig)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileRefused, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{path} is not a run configuration: {error}") from error
 
 
@@ -86,16 +91,75 @@ MU_MAP_NAME = "mu_map.npz"
 ACTIVITY_NAME = "activity.json"
 """The factor to Bq/mL that images of the run have, where it has one."""
 
+MOST_COPIED = 2**30
+"""Bytes of a file that is copied into a run, such as its µ map."""
+
 _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 """In indented JSON, a list of numbers, which is put on one line. No string has line breaks."""
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file, completely or not at all; raises StorageError."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, default=_plain)
+    """Write a JSON file, completely or not at all; it is on the disk then. Raises StorageError.
+
+    JSON has no infinite number and no NaN: such a value becomes null, and ``not_finite`` says where
+    it was and what it was.
+    """
+    try:
+        text = _json_text(value)
+    except ValueError:
+        text = _json_text(_finite(value))
     text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
     with _stored(path) as file:
         file.write(f"{text}\n".encode())
+
+
+def _json_text(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, default=_plain, allow_nan=False)
+
+
+def _finite(value: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, str] = {}
+
+    def plain(inner: Any, place: str) -> Any:
+        if isinstance(inner, np.generic):
+            inner = inner.item()
+        if isinstance(inner, dict):
+            return {key: plain(one, f"{place}.{key}") for key, one in inner.items()}
+        if isinstance(inner, list | tuple):
+            return [plain(one, f"{place}[{k}]") for k, one in enumerate(inner)]
+        if isinstance(inner, float) and not math.isfinite(inner):
+            found[place.removeprefix(".")] = str(inner)
+            return None
+        return inner
+
+    return {**plain(value, ""), "not_finite": found}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, completely or not at all; it is on the disk then. Raises StorageError."""
+    with _stored(path) as file:
+        file.write(text.encode())
+
+
+def copy_in(source: Path, path: Path) -> None:
+    """Copy a file into a run, completely or not at all; it is on the disk then.
+
+    Raises
+    ------
+    StorageError
+        if ``source`` is no regular file or has more than ``MOST_COPIED`` bytes, or the disk
+        refuses.
+    """
+    try:
+        with regular_file(source) as file, _stored(path) as copy:
+            left = os.fstat(file.fileno()).st_size
+            if left > MOST_COPIED:
+                raise FileRefused(f"it has more than {words_of(MOST_COPIED)}")
+            while left and (part := file.read(min(left, 2**20))):
+                copy.write(part)
+                left -= len(part)
+    except FileRefused as error:
+        raise StorageError(f"cannot copy {source} into the run: {error}") from error
 
 
 def write_arrays(path: Path, *, compressed: bool = False, **arrays: Any) -> None:
@@ -109,7 +173,7 @@ def _stored(path: Path) -> Iterator[BinaryIO]:
     if not path.parent.is_dir():
         raise StorageError(f"cannot write {path}: there is no folder {path.parent} any more")
     try:
-        with whole_file(path) as file:
+        with whole_file(path, mode=PRIVATE_FILE) as file:
             yield file
     except FileWriteError as error:
         raise StorageError(str(error)) from error
@@ -122,7 +186,10 @@ def _plain(value: object) -> object:
 
 
 def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:
-    """Make a run's folder, which must not exist yet; raises RunError or StorageError."""
+    """Make a run's folder, which must not exist yet: for its owner alone, and on the disk.
+
+    Raises RunError or StorageError.
+    """
     plain = Path(config.name).name == config.name and config.name.isprintable()
     if not plain or config.name.startswith("."):
         raise RunError(f"run name {config.name!r}: a plain folder name is needed, without /")
@@ -130,7 +197,9 @@ def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.date
     names = [config.name] if config.name else _automatic_names(f"{stamp}-{scanner}")
     for name in names:
         try:
-            (root / name).mkdir(parents=True)
+            make_folder(root)
+            (root / name).mkdir(mode=PRIVATE_FOLDER)
+            sync_folder(root)
         except FileExistsError:
             continue
         except OSError as error:

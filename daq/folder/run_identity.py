@@ -18,6 +18,7 @@ from typing import Any
 from daq.errors import LogError, StorageError
 from daq.folder.run_folder import CONFIG_NAME, run_config
 from hw.messages.patient_position import UNKNOWN, PatientPosition
+from hw.whole_file import PRIVATE_FILE, sync_folder
 
 UIDS_NAME = "uids.json"
 LONGEST_UID = 64
@@ -86,15 +87,25 @@ def draw_uids(folder: Path) -> None:
     values = {kind: f"2.25.{uuid.uuid4().int}" for kind in _KINDS}
     part = path.with_name(f".part-{os.getpid()}-{UIDS_NAME}")
     try:
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        part.unlink(missing_ok=True)
+        _write(part, json.dumps(values, indent=1) + "\n")
         try:
             os.link(part, path)  # unlike a rename, never over those that another process drew
         except FileExistsError:
             return
         finally:
             part.unlink()
+        sync_folder(folder)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _kept(folder: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ from daq.folder.run_folder import (
     SUMMARY_NAME,
     new_run_folder,
     write_json,
+    write_text,
 )
 from daq.folder.run_identity import draw_uids
 from hw.wire.block_layout import BlockKind
@@ -86,7 +87,7 @@ def _fill(
     }
     write_json(folder / CONFIG_NAME, head)
     draw_uids(folder)
-    (folder / SCANNER_NAME).write_text(config.scanner_toml, encoding="utf-8")
+    write_text(folder / SCANNER_NAME, config.scanner_toml)
     writer = ListmodeWriter(folder / listmode.FILE_NAME, head)
     digest, counts, last_ps = ListmodeHash(), [0, 0], 0
     try:

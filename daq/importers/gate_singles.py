@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from daq.errors import ImportDataError
 from hw.arrays import F8
+from hw.bounded_files import FileRefused, read_npz
 from hw.physics.constants import ELECTRON_REST_KEV, FWHM_PER_SIGMA
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import Geometry, crystal_at
@@ -26,14 +28,26 @@ from hw.wire.protocol import (
     FLAG_LAST,
     FRAME_PERIOD_LOG2,
     FRAME_PERIOD_TICKS,
+    HEADER_BYTES,
     TICK_PS_NUM,
     TICK_PS_SHIFT,
     pack_words,
 )
 
 NEEDED = ("t_ns", "E_keV", "xyz_mm", "block")
+_KINDS = {"t_ns": "iuf", "E_keV": "iuf", "xyz_mm": "iuf", "block": "iu", "event": "iu"}
+_KIND_WORDS = {"iuf": "numbers", "iu": "whole numbers"}
 PS_PER_TICK = TICK_PS_NUM / 2**TICK_PS_SHIFT
 LONGEST_S = 24 * 3600
+MOST_RATIO = 50
+"""Of simulated singles in memory to those in the file: times and energies do not compress."""
+
+BYTES_A_SINGLE = 40
+"""On disk: its word and, at most, a coincidence of its own."""
+
+MEMORY_SHARE = 0.2
+"""Of the memory that is free, for a file's arrays: sorting them takes a few times as much."""
+
 EXACT_SHARE = 0.02
 """Share of singles within 0.1 keV of 511 keV beyond which energies are exact: with a resolution of
 5 % it is 0.003."""
@@ -124,21 +138,59 @@ def _blurred(
     return energy_keV, xyz_mm + np.einsum("ki,kij->kj", moved, geometry.module_axes[block])
 
 
+def _most_bytes() -> int:
+    return int(MEMORY_SHARE * psutil.virtual_memory().available)
+
+
 def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+        known = (*NEEDED, "event")
+        arrays = read_npz(path, most_bytes=_most_bytes(), most_ratio=MOST_RATIO, only=known)
+    except FileRefused as error:
         raise ImportDataError(f"{path} cannot be read as npz: {error}") from error
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ImportDataError(
             f"{path}: no array {', '.join(missing)}; it has {', '.join(arrays) or 'none'}"
         )
-    lengths = {name: len(arrays[name]) for name in NEEDED}
-    if len(set(lengths.values())) != 1 or not lengths["t_ns"]:
-        raise ImportDataError(f"{path}: arrays must be of one length above 0, found {lengths}")
+    count = np.size(arrays["t_ns"])
+    for name, array in arrays.items():
+        kinds, shape = _KINDS[name], (count, 3) if name == "xyz_mm" else (count,)
+        if array.dtype.kind not in kinds or array.shape != shape or not count:
+            raise ImportDataError(
+                f"{path}: {name} is {array.dtype} of shape {array.shape}; needed are "
+                f"{_KIND_WORDS[kinds]} of shape {shape}: arrays of one length above 0"
+            )
     return arrays
+
+
+def check_length(singles: GateSingles, scanner: Scanner, *, gap_s: float, free: int) -> None:
+    """Refuse singles whose frames, also those of the time without any, would fill the disk.
+
+    Parameters
+    ----------
+    gap_s : longest time between two singles, or before the first
+    free : bytes on the disk that the run goes to
+
+    Raises
+    ------
+    ImportDataError
+    """
+    gaps_s = np.diff(singles.ticks, prepend=0) * (PS_PER_TICK * 1e-12)
+    longest_s = float(gaps_s.max())
+    if longest_s > gap_s:
+        at_s = float(singles.ticks[int(gaps_s.argmax())]) * PS_PER_TICK * 1e-12
+        raise ImportDataError(
+            f"{longest_s:.6g} s without a single before {at_s:.6g} s: each module sends empty "
+            f"frames for them. If that is meant, allow it with --gap {np.ceil(longest_s):.0f}"
+        )
+    periods = int(singles.ticks[-1] >> FRAME_PERIOD_LOG2) + 1
+    needed = periods * scanner.n_modules * HEADER_BYTES + BYTES_A_SINGLE * len(singles)
+    if needed > free:
+        raise ImportDataError(
+            f"the run would take {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free: free some, "
+            "or choose another --runs folder"
+        )
 
 
 def _check(

@@ -50,7 +50,7 @@ class ReplaySource:
         self._data: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
         self._data.setsockopt(zmq.SNDHWM, QUEUE)
         self._data.setsockopt(zmq.LINGER, 500)
-        self._data.connect(endpoints.of("data"))
+        endpoints.connect(self._data, "data")
 
     def leave(self) -> None:
         """Make ``serve`` return soon."""

@@ -9,7 +9,6 @@ replace when all are complete. A recovery that is killed can be repeated.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, armed_at, run_confi
 from daq.path.books import Books, sent_by
 from daq.path.run_summary import UNSORTED, RunFacts, summarise
 from daq.replay.sort_again import Progress, SortedLog, sort_log
+from hw.bounded_files import FileRefused, read_object
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 
@@ -202,7 +202,6 @@ def _prompts_in(folder: Path) -> int:
 
 def _summary_of(folder: Path) -> dict[str, Any]:
     try:
-        value = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(folder / SUMMARY_NAME)
+    except (OSError, FileRefused):
         return {}
-    return value if isinstance(value, dict) else {}

@@ -3,7 +3,12 @@
 A source says Hello until welcomed, then Heartbeat once a second; one that is silent for
 ``LOST_AFTER_S`` is lost, which is reported once. It is remembered for ``FORGET_AFTER_S``: if it
 wakes up (a suspended laptop, a debugger), it counts as new again without another Hello, and its
-report is not missed.
+report is not missed. At most ``MOST_SOURCES`` are remembered: of those lost, the one lost longest
+gives its place to a newcomer, unless it takes part in the run.
+
+A source takes part in a run if it was sent the Start that names the run's tag, or, in a run that
+goes on after the daq died, if its Hello names it; one report from each is taken. What is refused is
+answered with a Refused and told once, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -11,10 +16,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import zmq
 
+from daq.service.inbox import Inbox
 from hw.messages.base import Message, MessageError
 from hw.messages.codec import AnyMessage, decode, encode
 from hw.messages.modules import ModuleAnswer, ModuleStates
@@ -22,14 +28,18 @@ from hw.messages.source import (
     FaultAnswer,
     Heartbeat,
     Hello,
-    Resume,
+    Refused,
     SourceReport,
     Start,
     Welcome,
 )
+from hw.scanner.description import Scanner
 
 LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0
+MOST_SOURCES = 32
+REFUSE_EVERY_S = 5.0
+_MOST_REFUSED = 256
 
 Answer = TypeVar("Answer", FaultAnswer, ModuleAnswer)
 
@@ -43,16 +53,32 @@ class Source:
     """A source.
 
     seen_s : monotonic time of its last message
-    reported : tag of the run that it reported last, which it may report once more
-    started : tag of the run that it was started for
+    run_tag : of the run in which it takes part, or took part last; 0 for none
+    report : of that run, if it has come; it may come again
     """
 
     hello: Hello
     seen_s: float
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     lost: bool = False
-    reported: int = 0
-    started: int = 0
+    run_tag: int = 0
+    report: SourceReport | None = None
+
+    def take_part(self, run_tag: int) -> None:
+        """Let it take part in a run."""
+        self.run_tag, self.report = run_tag, None
+
+    @property
+    def reported(self) -> bool:
+        """Whether its report has come."""
+        return self.report is not None
+
+
+class Arrived(NamedTuple):
+    """A report, and the identity of the source that sent it."""
+
+    identity: bytes
+    report: SourceReport
 
 
 def _what(source: Source) -> tuple[str, str, int]:
@@ -66,10 +92,14 @@ class Sources:
         self, socket: zmq.Socket[bytes], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._socket = socket
+        self._inbox = Inbox(socket)
         self._clock = clock
         self._sources: dict[bytes, Source] = {}
         self._answers: list[FaultAnswer | ModuleAnswer] = []
         self._states: list[ModuleStates] = []
+        self._run_tag, self._goes_on = 0, False
+        self._refused: dict[bytes, float] = {}
+        self._told: list[str] = []
         self.invalid_messages = 0
 
     def take_answers(self, kind: type[Answer]) -> list[Answer]:
@@ -83,50 +113,128 @@ class Sources:
         states, self._states = self._states, []
         return states
 
-    def poll(self) -> tuple[list[Source], list[SourceReport]]:
-        """Receive all messages; return new sources and reports."""
+    def take_refusals(self) -> list[str]:
+        """Return what was refused since the last call, in words; of one source, once in a while."""
+        told, self._told = self._told, []
+        return told
+
+    def poll(self) -> tuple[list[Source], list[Arrived]]:
+        """Receive what has come, within a turn's bounds; return new sources and reports."""
         new: list[Source] = []
-        reports: list[SourceReport] = []
-        while self._socket.poll(0):
-            identity, *parts = self._socket.recv_multipart()
+        reports: list[Arrived] = []
+        for identity, *parts in self._inbox.take():
             try:
                 message = decode(parts[-1] if parts else b"")
-            except MessageError:
+                source, is_new = self._known(identity, message)
+                if is_new:
+                    new.append(source)
+                if isinstance(message, SourceReport):
+                    if self._is_news(source, message):
+                        reports.append(Arrived(identity, message))
+                else:
+                    self._keep(source, message)
+            except MessageError as error:
                 self.invalid_messages += 1
-                continue
-            if isinstance(message, Hello):
-                if identity not in self._sources:
-                    new.append(Source(message, self._clock()))
-                    self._sources[identity] = new[-1]
-                self._send(identity, Welcome())
-            source = self._sources.get(identity)
-            if source is None:
-                self.invalid_messages += 1
-                continue
-            if source.lost:
-                new.append(source)
-            source.seen_s, source.lost = self._clock(), False
-            if isinstance(message, SourceReport):
-                if message.run_tag != source.reported:
-                    source.reported = message.run_tag
-                    reports.append(message)
-            else:
-                self._keep(source, message)
+                self.refuse(identity, str(error))
         return new, reports
+
+    @property
+    def cut(self) -> bool:
+        """Whether the last poll ended at a bound, so that more may be waiting."""
+        return self._inbox.cut
+
+    def _known(self, identity: bytes, message: AnyMessage) -> tuple[Source, bool]:
+        """Return the source that sent a message, and whether it is new; raises MessageError."""
+        source = self._sources.get(identity)
+        is_new = source is None or source.lost
+        if source is None:
+            if not isinstance(message, Hello):
+                kind = type(message).__name__
+                raise MessageError(f"{kind} from a source that is not known: say Hello first")
+            self._make_room()
+            source = self._sources[identity] = Source(message, self._clock())
+        source.seen_s, source.lost = self._clock(), False
+        if isinstance(message, Hello):
+            self._send(identity, Welcome())
+        return source, is_new
+
+    def _make_room(self) -> None:
+        """Forget the source lost longest if there are too many; raises MessageError."""
+        if len(self._sources) < MOST_SOURCES:
+            return
+        lost = [key for key, source in self._sources.items() if source.lost]
+        dispensable = [key for key in lost if not self._takes_part(self._sources[key])]
+        if not dispensable:
+            raise MessageError(
+                f"{len(self._sources)} sources are attached already, no more are taken: end those "
+                "that are not needed, and wait a few seconds"
+            )
+        del self._sources[min(dispensable, key=lambda key: self._sources[key].seen_s)]
+
+    def _takes_part(self, source: Source) -> bool:
+        return source.run_tag == self._run_tag != 0
+
+    def _is_news(self, source: Source, report: SourceReport) -> bool:
+        """Whether a report is to be handed on: not where it comes again, nor before the run that it
+        is about goes on, as it will be asked for again. Raises MessageError for any other that is
+        not a source's one and only.
+        """
+        early = report.run_tag == source.hello.run_tag != self._run_tag
+        if early or report == source.report:
+            return False
+        if not report.run_tag or source.run_tag != report.run_tag:
+            raise MessageError(
+                f"a SourceReport of run tag {report.run_tag}, in which {source.hello.kind} takes "
+                "no part: only a source that was started may report"
+            )
+        if source.reported:
+            raise MessageError(f"another SourceReport of {source.hello.kind}: one is taken")
+        source.report = report
+        return True
+
+    def refuse(self, identity: bytes, words: str) -> None:
+        """Answer a source that what it sent is not taken, and tell it, once in a while."""
+        now = self._clock()
+        if now - self._refused.get(identity, -REFUSE_EVERY_S) < REFUSE_EVERY_S:
+            return
+        known = identity in self._refused
+        if not known and len(self._refused) >= _MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[identity] = now
+        self._send(identity, Refused(reason=words))
+        if not known:
+            source = self._sources.get(identity)
+            who = source.hello.kind if source else "somebody unknown"
+            self._told.append(f"refused on the source plane, from {who}: {words}")
 
     def _keep(self, source: Source, message: AnyMessage) -> None:
         if isinstance(message, Hello):
             source.hello = message
+            self._let_go_on(source)
         elif isinstance(message, Heartbeat):
             source.heartbeat = message
         elif isinstance(message, FaultAnswer | ModuleAnswer):
             self._answers.append(message)
         elif isinstance(message, ModuleStates):
             self._states.append(message)
+        else:
+            raise MessageError(f"a source does not send {type(message).__name__}")
+
+    def go_on(self, run_tag: int) -> None:
+        """Let the sources that are sending a run take part in it, now and whenever they come."""
+        self._run_tag, self._goes_on = run_tag, True
+        for source in self._sources.values():
+            self._let_go_on(source)
+
+    def _let_go_on(self, source: Source) -> None:
+        tag = self._run_tag
+        if self._goes_on and source.hello.run_tag == tag != source.run_tag:
+            source.take_part(tag)
 
     def newly_lost(self) -> list[Source]:
         """Return the sources that have now been silent for too long."""
         now = self._clock()
+        self._refused = {k: s for k, s in self._refused.items() if s > now - FORGET_AFTER_S}
         forgotten = [k for k, s in self._sources.items() if s.seen_s < now - FORGET_AFTER_S]
         for key in forgotten:
             del self._sources[key]
@@ -141,25 +249,26 @@ class Sources:
         """
         chosen = {key: source for key, source in self._sources.items() if to(source.hello)}
         for identity, source in chosen.items():
-            if isinstance(message, Start | Resume):
-                source.started = message.run_tag
+            if isinstance(message, Start):
+                self._run_tag, self._goes_on = message.run_tag, False
+                source.take_part(message.run_tag)
             self._send(identity, message)
         return sum(not source.lost for source in chosen.values())
 
     def start_late(self, order: Start) -> list[Source]:
-        """Start sources that come in place of lost ones which were started for the run, of the same
+        """Start sources that come in place of lost ones which took part in the run, of the same
         kind and as many modules; return them.
         """
-        tag = order.run_tag
-        gone = [s for s in self._sources.values() if s.lost and s.started == tag != s.reported]
+        gone = [s for s in self._taking_part if s.lost and not s.reported]
         started = []
         for identity, source in self._sources.items():
-            if source.lost or source.started == tag:
+            if source.lost or source.run_tag == order.run_tag:
                 continue
             alike = [s for s in gone if _what(s) == _what(source)]
             if alike:
                 gone.remove(alike[0])
-                alike[0].started, source.started = 0, tag
+                alike[0].run_tag = 0
+                source.take_part(order.run_tag)
                 self._send(identity, order)
                 started.append(source)
         return started
@@ -174,6 +283,21 @@ class Sources:
     def present(self) -> list[Source]:
         """The sources that are alive."""
         return [source for source in self._sources.values() if not source.lost]
+
+    @property
+    def expected(self) -> int:
+        """How many sources take part in the run and can still report, or have."""
+        return sum(s.reported or not s.lost for s in self._taking_part)
+
+    @property
+    def all_reported(self) -> bool:
+        """Whether every source that takes part has reported, but for those lost."""
+        reported = [s.reported for s in self._taking_part if s.reported or not s.lost]
+        return bool(reported) and all(reported)
+
+    @property
+    def _taking_part(self) -> list[Source]:
+        return [source for source in self._sources.values() if self._takes_part(source)]
 
     @property
     def serial(self) -> str:
@@ -199,6 +323,21 @@ class Sources:
         if any(hello.needs_detector for hello in hellos) and not detector:
             words.append("the modules have no detector: start `tomoshibi emulate --hits FOLDER`")
         return words
+
+    def mismatch(self, scanner: Scanner) -> str:
+        """Return why the sources are not this scanner, ready to begin, in words; "" if they are."""
+        if not self.present:
+            return "no source is attached: start one (`tomoshibi emulate`)"
+        found = sorted({source.hello.scanner for source in self.present})
+        modules = sum(source.hello.modules for source in self.present)
+        if found != [scanner.name] or modules != scanner.n_modules:
+            return (
+                f"the sources are {', '.join(found)} with {modules} modules, the run is for "
+                f"{scanner.name} with {scanner.n_modules}: start the source with --preset "
+                f"{scanner.name}, or arm for the other scanner"
+            )
+        not_ready = self.not_ready()
+        return f"not ready: {'; '.join(not_ready)}" if not_ready else ""
 
     def describe(self) -> str:
         """Return the sources in words."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from daq.folder.listmode_log import KINDS, Records, bytes_of
+from daq.service.inbox import Inbox
 from hw.messages.codec import encode
 from hw.messages.telemetry import EventBatch, EventKind
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Longer batches are split, so that a subscriber's queue is bounded in bytes, too."""
+
+MOST_SUBSCRIPTIONS = 10_000
+"""Looked at in one turn; time ends it sooner. ZeroMQ itself keeps those that wait, unbounded."""
 
 
 class EventStream:
@@ -35,6 +39,7 @@ class EventStream:
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
+        self._inbox = Inbox(socket, most=MOST_SUBSCRIPTIONS)
         self._topics: set[bytes] = set()
         self._run = ""
         self._over = False
@@ -80,9 +85,8 @@ class EventStream:
         """Note who came and went. XPUB reports only the first and last subscriber of a topic (not
         verbose); unknown topics are ignored.
         """
-        while self._socket.poll(0):
-            message = self._socket.recv(zmq.NOBLOCK)
-            sign, topic = message[:1], message[1:]
+        for *_, part in self._inbox.take():
+            sign, topic = part[:1], part[1:]
             if sign == b"\x01" and any(kind.encode().startswith(topic) for kind in KINDS):
                 self._topics.add(topic)
             elif sign == b"\x00":

@@ -11,6 +11,7 @@ import zmq
 from coincidence.events import ANGLE, SINGLE
 from daq.folder import calibration_set
 from daq.path.pipeline import Output
+from daq.service.inbox import Inbox
 from daq.service.run import Run
 from hw.messages.base import Message, MessageError
 from hw.messages.codec import decode_as, encode
@@ -53,7 +54,7 @@ class ImagerLink:
     ) -> None:
         self._clock = clock
         self._stream = stream
-        self._reports = reports
+        self._inbox = Inbox(reports)
         self._sequence = 0
         self._prompts = 0
         self._delayeds = 0
@@ -189,12 +190,17 @@ class ImagerLink:
             self._send_singles(run, *self._until)
         self._send([encode(RunEnd(run=run.name, prompts=self._prompts, delayeds=self._delayeds))])
 
+    @property
+    def cut(self) -> bool:
+        """Whether the last poll ended at a bound, so that more may be waiting."""
+        return self._inbox.cut
+
     def poll(self, run: Run | None) -> list[str]:
         """Receive the imager's reports; return its messages for the journal."""
         words = []
-        while self._reports.poll(0):
+        for *_, part in self._inbox.take():
             try:
-                report = decode_as(ImagerReport, self._reports.recv())
+                report = decode_as(ImagerReport, part)
             except MessageError as error:
                 words.append(f"imager: {error}")
                 continue

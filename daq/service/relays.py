@@ -26,6 +26,8 @@ from hw.messages.modules import ModuleAction, ModuleAnswer, ModuleOrder
 from hw.messages.source import FaultAnswer, FaultOrder, Hello
 from hw.messages.telemetry import Severity
 
+MOST_WAITING = 256
+
 Order = TypeVar("Order", FaultOrder, ModuleOrder)
 Answer = TypeVar("Answer", FaultAnswer, ModuleAnswer)
 
@@ -91,6 +93,8 @@ class OrderRelay(ABC, Generic[Order, Answer]):
 
     def order(self, identity: bytes, command: Command) -> None:
         """Pass a client's order on; raises RunError if it is invalid or no source can obey."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise RunError(f"{MOST_WAITING} orders wait for an answer already: wait a moment")
         order = self._read(self._orders + 1, command.args)
         self._orders += 1
         sources = self._sources.send_all(order, to=self._concerns)
@@ -129,7 +133,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
     def _tell(self, severity: Severity, waiting: Waiting[Order, Answer], became: str) -> None:
         words = self._words(waiting.order)
         if words:
-            self._journal.add(severity, words + became)
+            self._journal.add(severity, words + became, kind="order", burst=MOST_WAITING)
 
 
 ACTIONS: tuple[str, ...] = get_args(ModuleAction)

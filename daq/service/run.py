@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from daq.folder import calibration_set, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
+from daq.folder.given_file import MOST_ACTIVITY_BYTES, MOST_MU_MAP_BYTES, copy_given
 from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
@@ -55,6 +55,11 @@ from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
 from daq.service.load import Load
+from hw.bounded_files import (
+    FileRefused,
+    npz_names,
+    read_object,
+)
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -63,8 +68,34 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 
 Marks = npt.NDArray[np.int64]
 MOST_MARKS = 1000
+MOST_CONDITIONS = 100
 TAIL_BYTES = 32 * 2**20
 """Of the raw log of a run that is resumed: its frames tell what each module's next one is."""
+MOST_COPIED = 1 << 30
+"""Bytes of a µ map, as it lies on disk."""
+
+MOST_MAP_BYTES = 16 << 30
+"""Of a µ map's arrays; who reads them has a tighter bound, by the image's grid."""
+
+
+def _check_named_files(config: RunConfig) -> None:
+    """Refuse, before a folder is made, files that a command names and that are not what they
+    should be: they are copied into the run, and any file could be named.
+    """
+    if config.mu_map:
+        try:
+            names = npz_names(Path(config.mu_map), most_bytes=MOST_MAP_BYTES)
+        except FileRefused as error:
+            raise RunError(f"µ map {config.mu_map}: {error}; no run folder was made") from error
+        if "mu_per_mm" not in names:
+            raise RunError(f"µ map {config.mu_map}: it holds no mu_per_mm; no run folder was made")
+    if Path(config.live.activity).is_file():
+        try:
+            read_object(Path(config.live.activity))
+        except FileRefused as error:
+            raise RunError(
+                f"activity {config.live.activity}: {error}; no run folder was made"
+            ) from error
 
 
 class Run:
@@ -88,8 +119,7 @@ class Run:
         check_fits(config.settings, self.scanner)
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
         self.created = dt.datetime.now(dt.UTC)
-        if config.mu_map and not Path(config.mu_map).is_file():
-            raise RunError(f"µ map {config.mu_map}: no such file; no run folder was made")
+        _check_named_files(config)
         self.calibration = (
             calibration_set.load_set_for(Path(config.calibration), self.scanner)
             if config.calibration
@@ -202,14 +232,14 @@ class Run:
         try:
             (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
             if self.config.mu_map:
-                shutil.copyfile(self.config.mu_map, self.mu_map)
+                copy_given(Path(self.config.mu_map), self.mu_map, most_bytes=MOST_MU_MAP_BYTES)
             if self.calibration:
                 calibration_set.save_set(self.calibration, self.folder / calibration_set.FILE_NAME)
             if Path(self.live.activity).is_file():  # one that is not there is told by the imager
                 own = self.folder / ACTIVITY_NAME
-                shutil.copyfile(self.live.activity, own)
+                copy_given(Path(self.live.activity), own, most_bytes=MOST_ACTIVITY_BYTES)
                 self.live = msgspec.structs.replace(self.live, activity=str(own))
-        except OSError as error:
+        except (OSError, FileRefused) as error:
             raise StorageError(f"cannot fill {self.folder}: {error}") from error
 
     @property
@@ -235,7 +265,7 @@ class Run:
 
     def taint(self, reason: str) -> None:
         """Record, once, why the run is not simply good."""
-        if reason not in self.conditions:
+        if reason not in self.conditions and len(self.conditions) < MOST_CONDITIONS:
             self.conditions.append(reason)
 
     @property

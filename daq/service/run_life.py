@@ -23,13 +23,15 @@ from typing import Any
 
 import msgspec
 
-from daq.errors import RunError, StorageError
+from daq.errors import DaqError, RunError, StorageError
+from daq.folder.identity_file import Identity, read_identity, write_identity
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
 from daq.path.resequence import Resequencer
+from daq.path.wall_clock import WallClock
 from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
@@ -37,7 +39,6 @@ from daq.service.imager_link import ImagerLink, has_image
 from daq.service.own_calibration import calibrated
 from daq.service.recording import Recording
 from daq.service.run import Run
-from daq.service.wall_clock import WallClock
 from daq.service.watch import RunWatch, named
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
@@ -66,6 +67,10 @@ SETTLE_S = 5.0
 """So long after a restart frames are put back into their order."""
 
 MIN_FREE_BYTES = 256 * 2**20
+MOST_FAULTS_TOLD = 50
+MODULE_ENTRIES = 200
+"""Of what link processes report, in 10 s: a fault of all modules at once has an entry for each."""
+
 OnEnd = Callable[[bool, str], None]
 """Called when a run has ended: whether it ended well, and its folder or the reason."""
 
@@ -151,8 +156,11 @@ class RunLife:
 
     # --- idle or closed → armed → running -----------------------------------------------------
 
-    def arm(self, config: RunConfig | None) -> Run:
-        """Make the run's folder and logs; raises RunError or StorageError with the remedy."""
+    def arm(self, config: RunConfig | None, identity: Identity | None = None) -> Run:
+        """Make the run's folder and logs; raises RunError or StorageError with the remedy.
+
+        identity : whom the run is about, kept in its folder and nowhere else
+        """
         self.require("idle", "closed")
         config = config or self.template
         if config is None:
@@ -165,6 +173,7 @@ class RunLife:
             )
         serial = self._sources.serial if self._sources.present else config.serial
         run, self._asked = self._open(calibrated(config, serial)), config
+        self._identify(run, identity)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
@@ -199,16 +208,22 @@ class RunLife:
         config = calibrated(asked, serial)
         run.put_away()
         self.journal.close()
+        identity = read_identity(run.folder)
         shutil.rmtree(run.folder)
-        return self._open(config)
+        again = self._open(config)
+        self._identify(again, identity)
+        return again
+
+    def _identify(self, run: Run, identity: Identity | None) -> None:
+        if identity is not None:
+            write_identity(run.folder, identity)
 
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""
         self.require("armed")
         run = self._open_run()
-        if not self._sources.present:
-            raise RunError("no source is attached: start one (`tomoshibi emulate`), then start")
-        self._check_sources(run)
+        if why := self._sources.mismatch(run.scanner):
+            raise RunError(why)
         run = self._for_this_source(run)
         self.enter("running")
         run.start()
@@ -220,21 +235,6 @@ class RunLife:
         self._sources.send_all(Start(run_tag=run.run_tag, duration_s=duration_s, folder=folder))
         self.journal.add("info", f"started, source: {self._sources.describe()}")
         return run
-
-    def _check_sources(self, run: Run) -> None:
-        """Refuse to start with sources that are not this run's scanner."""
-        scanner = run.scanner
-        found = {source.hello.scanner for source in self._sources.present}
-        modules = sum(source.hello.modules for source in self._sources.present)
-        if found != {scanner.name} or modules != scanner.n_modules:
-            raise RunError(
-                f"the sources are {', '.join(sorted(found))} with {modules} modules, the run is "
-                f"armed for {scanner.name} with {scanner.n_modules}: start the source with "
-                f"--preset {scanner.name}, or arm for the other scanner"
-            )
-        not_ready = self._sources.not_ready()
-        if not_ready:
-            raise RunError(f"not ready: {'; '.join(not_ready)}")
 
     def image_as(self, changes: dict[str, Any]) -> LiveSettings:
         """Change how the run is imaged, now and in later runs; raises RunError."""
@@ -312,8 +312,8 @@ class RunLife:
     def take(self, frames: Sequence[Frame]) -> None:
         """Record data frames; :meth:`sort` does the rest. Any failure is latched."""
         run, arrival_ns = self._open_run(), time.monotonic_ns()
-        frames = self._in_order(frames, arrival_ns * 1e-9)
         try:
+            frames = self._in_order(frames, arrival_ns * 1e-9)
             self._recording.record(run, frames, arrival_ns * 1e-9)
         except StorageError as error:
             self.fail(str(error))
@@ -333,26 +333,44 @@ class RunLife:
 
     def _pass_on(self, run: Run, output: Output) -> None:
         """Send what became final to the imager and to subscribers; never waits."""
-        wall_ns = self._clock.wall_ns(output.watermark_ps)
-        if run.load.images_next():
-            self._imager.batch(run, output, event_wall_ns=wall_ns)
-        else:
-            self._imager.leave_out(run, output)
-        self._events.batch(output)
+        try:
+            wall_ns = self._clock.wall_ns(output.watermark_ps)
+            if run.load.images_next():
+                self._imager.batch(run, output, event_wall_ns=wall_ns)
+            else:
+                self._imager.leave_out(run, output)
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not end the sorting)
+            self.defect("sending to the imager", error)
+        try:
+            self._events.batch(output)
+        except Exception as error:  # noqa: BLE001  (as above)
+            self.defect("sending to subscribers", error)
 
-    def take_report(self, report: SourceReport) -> None:
-        """Keep a source's report if it is about the open run; one of a failure ends the run."""
+    def take_report(self, report: SourceReport) -> str:
+        """Keep a source's report if it is about the open run; one of a failure ends the run.
+
+        Returns why it is refused, "" if it is not.
+        """
         run = self.run
         if run is None or report.run_tag != run.run_tag:
-            return
+            return ""  # of a run that was put away
+        if len(report.frames_sent) != run.scanner.n_modules:
+            return (
+                f"a SourceReport of {len(report.frames_sent)} modules, {run.scanner.name} has "
+                f"{run.scanner.n_modules}: the books cannot close with it"
+            )
         run.reports.append(report)
         if report.failed:
             self.journal.add("alarm", f"a source gave up: {report.failed}")
             run.taint(f"incomplete: {report.failed}")
             if self.state == "running":
                 self._begin_closing(report.failed)
-        for fault in report.fault_log:
+        for fault in report.fault_log[:MOST_FAULTS_TOLD]:
             self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
+        if len(report.fault_log) > MOST_FAULTS_TOLD:
+            more = len(report.fault_log) - MOST_FAULTS_TOLD
+            self.journal.add("info", f"… and {more} more on purpose: see faults.json")
+        return ""
 
     def source_lost(self, kind: str) -> None:
         """Record that a source has fallen silent."""
@@ -362,7 +380,7 @@ class RunLife:
 
     def module_news(self, line: JournalLine) -> None:
         """Journal what a link process reports of its modules; an alarm taints the run."""
-        self.journal.add(line.severity, line.text)
+        self.journal.add(line.severity, line.text, kind="modules", burst=MODULE_ENTRIES)
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
 
@@ -405,7 +423,7 @@ class RunLife:
         self._recording.look(run)
         if run.all_ended:
             self._begin_closing("all modules have ended")
-        elif len(run.reports) >= len(self._sources.present) > 0:
+        elif self._sources.all_reported:
             self._begin_closing("the sources have finished")
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
@@ -437,7 +455,7 @@ class RunLife:
         self._sources.send_all(Stop())
         imager_works = has_image(self._open_run()) and self._imager.present
         self._closing = Closing(
-            time.monotonic(), sources=len(self._sources.present), imager=imager_works
+            time.monotonic(), sources=self._sources.expected, imager=imager_works
         )
 
     def _advance_closing(self, now: float) -> None:
@@ -452,8 +470,10 @@ class RunLife:
                     self._finish(run)
             elif closing.imager_is_done(run, now):
                 self._close(run)
-        except StorageError as error:
+        except DaqError as error:
             self.fail(str(error))
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.fail(f"internal error in closing, please report: {error!r}")
 
     def _finish(self, run: Run) -> None:
         if run.backlog:
@@ -487,14 +507,28 @@ class RunLife:
         """Latch an error: the run ends here, with everything before it safe."""
         self.journal.add("alarm", reason)
         self.latch(reason)
-        self._sources.send_all(Stop())
-        if self.run is not None:
-            self.run.taint(f"incomplete: {reason}")
-            self.run.abandon()
-            self._imager.end(self.run)
-            self._events.end()
-            self._write_last_summary(self.run)
+        self._attempt("stopping the sources", lambda: self._sources.send_all(Stop()))
+        if (run := self.run) is not None:
+            run.taint(f"incomplete: {reason}")
+            self._attempt("closing the logs", run.abandon)
+            self._attempt("telling the imager", lambda: self._imager.end(run))
+            self._attempt("telling subscribers", self._events.end)
+            self._write_last_summary(run)
         self._end(False, reason)
+
+    def _attempt(self, what: str, step: Callable[[], object]) -> None:
+        """Take a step of giving a run up; one that fails is told and keeps no other from it."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.journal.add("alarm", f"{what} failed: {error!r}")
+
+    def defect(self, what: str, error: Exception) -> None:
+        """Record an error of ours in a part of the loop; recording goes on."""
+        words = f"internal error in {what}"
+        self.journal.add("alarm", f"{words}, please report: {error!r}", kind=words)
+        if self.run is not None and self.state in ("running", "stopping"):
+            self.run.taint(words)
 
     def reset(self) -> None:
         """Give up an armed run, or leave a closed or failed one: idle again."""
@@ -523,6 +557,8 @@ class RunLife:
             run.write_summary()
         except StorageError as error:
             self.journal.add("alarm", f"no summary either: {error}")
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self.journal.add("alarm", f"no summary either, please report: {error!r}")
 
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""

@@ -2,12 +2,15 @@
 
 Every turn (about 10 ms): record the data frames that have come, sort for a while, pass the
 coincidences on, serve commands, sources and the imager, and publish telemetry. Nothing in the loop
-waits for another process; every queue is bounded (daq/service/sockets.py).
+waits for another process; every queue is bounded (daq/service/sockets.py), and so is what is taken
+from each in one turn (daq/service/inbox.py). An error of ours in one part of the loop is told and
+taints the run, and keeps no other part from its work.
 """
 
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,18 +19,22 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError
+from daq.folder.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
-from daq.service.data_sources import Source, Sources
+from daq.service.control_desk import ControlDesk
+from daq.service.data_sources import MOST_SOURCES, Source, Sources
+from daq.service.door import Door
 from daq.service.event_stream import EventStream
+from daq.service.given_paths import GivenPaths
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
 from daq.service.relays import FaultRelay, ModuleRelay
 from daq.service.run_life import MIN_FREE_BYTES, RunLife
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
-from hw.messages.base import MessageError
-from hw.messages.codec import decode_as, encode
+from hw.errors import TomoshibiError
+from hw.messages.codec import encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
@@ -35,6 +42,9 @@ from hw.messages.source import OnDisk, Resume, Shutdown
 from hw.messages.telemetry import JournalLine
 
 TURN_S = 0.010
+LEAST_TURN_S = 0.002
+"""Messages wake the loop, but not more often than this; a flood of them does not wake it at all."""
+
 TELEMETRY_S, BUSY_TELEMETRY_S = 0.050, 0.5
 PICTURES_S = 0.25
 BEGIN_REPEAT_S = 1.0
@@ -43,6 +53,12 @@ RESUME_S = 5.0
 """A run whose sources go on with it within this time is resumed, any other recovered."""
 
 LOOK_S = 1.0
+AUTOMATIC_S = 0.1
+SAY_EVERY_S = 5.0
+MOST_WAITING = 256
+IMAGER_ENTRIES, REFUSALS = 20, 50
+"""Of one kind that are journalled in 10 s; what is beyond is counted."""
+
 MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 8 * 2**20
 SORT_S = 0.020
 """Sorting has so much of a turn: data and commands are served however much there is to sort."""
@@ -50,8 +66,8 @@ SORT_S = 0.020
 
 class DaqService:
     """Runs until told to leave. An ``arm`` command without a configuration arms ``template``, later
-    the last configuration armed. With ``automatic`` it arms and starts when a source attaches, and
-    leaves after the run.
+    the last configuration armed. With ``automatic`` it arms and starts when the scanner's sources
+    are attached, and leaves after the run; ``say`` is told what it waits for.
     """
 
     def __init__(
@@ -64,10 +80,13 @@ class DaqService:
     ) -> None:
         self.stray_frames = 0
         self.automatic = False
+        self.say: Callable[[str], None] = lambda words: None
+        self._given = GivenPaths(endpoints, runs_root, template)
         self.left_over = LeftOver(runs_root)
         self._to_resume: dict[int, Path] | None = None
         self._resume_until_s = 0.0
         self._sockets = bind_service(endpoints)
+        self._door = Door(runs_root, secured=endpoints.base.startswith("tcp"))
         self.sources = Sources(self._sockets.source)
         self.imager = ImagerLink(self._sockets.coincidences, self._sockets.reports)
         self.life = RunLife(
@@ -79,13 +98,15 @@ class DaqService:
             template=template,
             min_free_bytes=min_free_bytes,
         )
+        self._desk = ControlDesk(self._sockets.control, self.life.journal, see=self._door.see)
         self._waiting: list[tuple[bytes, int]] = []
         self._relays: dict[str, FaultRelay | ModuleRelay] = {
-            "fault": FaultRelay(self.sources, self.life.journal, self._reply),
-            "module": ModuleRelay(self.sources, self.life.journal, self._reply),
+            "fault": FaultRelay(self.sources, self.life.journal, self._desk.reply),
+            "module": ModuleRelay(self.sources, self.life.journal, self._desk.reply),
         }
         self._leave = False
-        self._due = {"on disk": 0.0, "telemetry": 0.0, "pictures": 0.0, "begin": 0.0, "look": 0.0}
+        self._due: dict[str, float] = {}
+        self._defects: set[str] = set()
         self._poller = zmq.Poller()
         for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
             self._poller.register(socket, zmq.POLLIN)
@@ -110,46 +131,86 @@ class DaqService:
         The last telemetry and pictures say how it ended: displays wait for them.
         """
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
-        self._to_resume = open_runs(self.life.runs_root)
+        if self._sockets.doorman.remark:
+            self.life.journal.add("warning", self._sockets.doorman.remark)
+        self._safely("looking for runs to go on with", self._look_for_open_runs)
         self._resume_until_s = time.monotonic() + RESUME_S
         try:
-            while not (self._leave and self.life.hurry()):
-                full = self.turn()
-                if not full:
-                    self._poller.poll(int(TURN_S * 1000))
-            self._publish_telemetry()
-            self._publish_pictures()
+            while not (self._leave and self._has_closed()):
+                began = time.monotonic()
+                if not self.turn():
+                    self._rest(began)
+            self._safely("telemetry", self._publish_telemetry)
+            self._safely("pictures", self._publish_pictures)
         finally:
             self.left_over.end()
             self.sources.send_all(Shutdown())
             self._sockets.close()
+            self._door.close()
+
+    def _look_for_open_runs(self) -> None:
+        self._to_resume = open_runs(self.life.runs_root)
+
+    def _has_closed(self) -> bool:
+        """Close what is open, quickly; return whether that is done."""
+        try:
+            return self.life.hurry()
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not keep us here for ever)
+            self.life.fail(f"internal error in leaving, please report: {error!r}")
+            return True
+
+    def _rest(self, began: float) -> None:
+        """Wait until the next turn, or for a message; what floods us is served at our own pace."""
+        flooded = self._desk.cut or self.sources.cut or self.imager.cut
+        time.sleep(max(0.0, began + (TURN_S if flooded else LEAST_TURN_S) - time.monotonic()))
+        if not flooded:
+            self._poller.poll(int(TURN_S * 1000))
 
     def turn(self) -> bool:
         """Do one turn of the loop; return whether more data are already waiting."""
-        full = self._take_data()
-        self._serve_commands()
-        self._serve_sources()
-        for words in self.imager.poll(self.life.run):
-            self.life.journal.add("warning", words)
+        full = False
+        try:
+            full = self._take_data()
+        except Exception as error:  # noqa: BLE001  (as below)
+            self._note_defect("taking data", error)
+        self._safely("commands", self._serve_commands)
+        self._safely("sources", self._serve_sources)
+        self._safely("the imager's reports", self._serve_imager)
         now = time.monotonic()
-        self.life.supervise(now)
+        self._safely("run control", lambda: self.life.supervise(now))
         if self._is_due("begin", now, BEGIN_REPEAT_S):
-            self.life.announce()
+            self._safely("announcing the run", self.life.announce)
         if self._is_due("look", now, LOOK_S):
             self._look_around()
         if self._is_due("on disk", now, ON_DISK_S):
-            self._tell_on_disk()
+            self._safely("telling what is on the disk", self._tell_on_disk)
         less = self.life.run is not None and self.life.run.load.shows_less
         if self._is_due("telemetry", now, BUSY_TELEMETRY_S if less else TELEMETRY_S):
-            self._publish_telemetry()
+            self._safely("telemetry", self._publish_telemetry)
         if not less and self._is_due("pictures", now, PICTURES_S):
-            self._publish_pictures()
-        if self.automatic:
-            self._advance_automatic()
+            self._safely("pictures", self._publish_pictures)
+        if self.automatic and self._is_due("automatic", now, AUTOMATIC_S):
+            self._safely("starting by itself", lambda: self._advance_automatic(now))
         return full
 
+    def _safely(self, what: str, step: Callable[[], object]) -> None:
+        """Do a part of a turn; an error of ours in it keeps no other part from its work."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
+            self._note_defect(what, error)
+
+    def _note_defect(self, what: str, error: Exception) -> None:
+        if what not in self._defects:
+            self._defects.add(what)
+            traceback.print_exception(error)
+        try:
+            self.life.defect(what, error)
+        except Exception as second:  # noqa: BLE001  (nor may one in telling of it)
+            traceback.print_exception(second)
+
     def _is_due(self, what: str, now: float, every_s: float) -> bool:
-        if now < self._due[what]:
+        if now < self._due.get(what, 0.0):
             return False
         self._due[what] = now + every_s
         return True
@@ -163,14 +224,28 @@ class DaqService:
         if pictures is not None:
             self._sockets.projections.send(encode(pictures), zmq.NOBLOCK)
 
-    def _advance_automatic(self) -> None:
-        """Arm and start once a source is there; leave when the run is over."""
-        ready = self.sources.present and not self.sources.not_ready()
-        if self.life.state == "idle" and ready:
+    def _advance_automatic(self, now: float) -> None:
+        """Arm and start once the scanner's sources are there; leave when the run is over."""
+        if self.life.state in ("closed", "error"):
+            self.leave()
+        if self.life.state != "idle":
+            return
+        missing = self._missing()
+        if missing:
+            if self._is_due("say", now, SAY_EVERY_S):
+                self.say(f"waiting: {missing}")
+                self.life.journal.add("info", f"waiting: {missing}", kind="waiting")
+            return
+        try:
             self.life.arm(None)
             self.life.start()
-        elif self.life.state in ("closed", "error"):
-            self.leave()
+        except TomoshibiError as error:
+            self.life.fail(str(error))
+
+    def _missing(self) -> str:
+        """Return what the template's run still waits for, in words; "" for nothing."""
+        template = self.life.template
+        return "" if template is None else self.sources.mismatch(template.scanner())
 
     # --- data and sources ---------------------------------------------------------------------
 
@@ -198,15 +273,26 @@ class DaqService:
             return frames, False
         return frames, True
 
+    def _serve_commands(self) -> None:
+        self._desk.serve(self._obey)
+
+    def _serve_imager(self) -> None:
+        for words in self.imager.poll(self.life.run):
+            self.life.journal.add("warning", words, kind="imager", burst=IMAGER_ENTRIES)
+
     def _serve_sources(self) -> None:
         new, reports = self.sources.poll()
         for source in new:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
-            self.life.journal.add("info", words)
+            self.life.journal.add("info", words, kind="source attached", burst=MOST_SOURCES)
             self._resume(source)
-        for report in reports:
-            self.life.take_report(report)
+        for identity, report in reports:
+            refused = self.life.take_report(report)
+            if refused:
+                self.sources.refuse(identity, refused)
+        for words in self.sources.take_refusals():
+            self.life.journal.add("warning", words, kind="refused on the source plane")
         for relay in self._relays.values():
             relay.poll()
         for states in self.sources.take_states():
@@ -221,6 +307,7 @@ class DaqService:
         if folder is not None and life.state == "idle":
             try:
                 life.resume(folder)
+                self.sources.go_on(tag)
             except DaqError as error:
                 life.journal.add("alarm", f"{folder.name} cannot be gone on with: {error}")
         if life.run is None or life.state != "running" or life.run.run_tag != tag:
@@ -244,13 +331,34 @@ class DaqService:
         )
 
     def _look_around(self) -> None:
+        self._safely("watching the disk", self.life.watch_disk)
+        self._safely("looking after sources", self._look_after_sources)
+        self._safely("recovering runs", self._recover)
+        self._safely("keeping journals", self._keep_journals)
+
+    def _keep_journals(self) -> None:
+        for plane, count in self._sockets.doorman.take_refused().items():
+            most = self._sockets.doorman.most[plane]
+            words = f"{count} connections to {plane} were shut: {most} are taken at a time"
+            self.life.journal.add("warning", words, kind=f"connections to {plane}")
+        self.life.journal.tell_repeated()
+        if trouble := self._door.news():
+            self.life.journal.add("alarm", f"journal of commands: {trouble}")
+
+    def _look_after_sources(self) -> None:
+        """Tell who is silent; one that has reported its run may leave."""
+        for source in self.sources.newly_lost():
+            kind = source.hello.kind
+            if source.reported:
+                self.life.journal.add("info", f"{kind} has left; it had reported its run")
+            else:
+                self.life.source_lost(kind)
+        self.life.take_back()
+
+    def _recover(self) -> None:
         if self._to_resume is not None and time.monotonic() > self._resume_until_s:
             self._to_resume = None
             self._tell(self.left_over.begin())
-        for source in self.sources.newly_lost():
-            self.life.source_lost(source.hello.kind)
-        self.life.take_back()
-        self.life.watch_disk()
         self._tell(self.left_over.look())
 
     def _tell(self, lines: list[JournalLine]) -> None:
@@ -259,56 +367,51 @@ class DaqService:
 
     # --- commands -----------------------------------------------------------------------------
 
-    def _serve_commands(self) -> None:
-        while self._sockets.control.poll(0):
-            identity, *parts = self._sockets.control.recv_multipart()
-            try:
-                command = decode_as(Command, parts[-1] if parts else b"")
-            except MessageError as error:
-                words = f"a client sent something that is not a command: {error}"
-                self.life.journal.add("warning", words)
-                continue
-            self._reply(identity, self._obey(identity, command))
-
     def _obey(self, identity: bytes, command: Command) -> Reply:
+        refused = self._door.admit(identity, command)
+        if refused:
+            return Reply(id=command.id, status="failed", reason=refused)
         try:
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)
                 return Reply(id=command.id, status="accepted")
             result = self._commands[command.name](command)
         except (DaqError, SettingsError, ValueError) as error:
-            self.life.journal.add("warning", f"{command.name} refused: {error}")
+            words = f"{command.name} refused: {error}"
+            self.life.journal.add("warning", words, kind="command refused", burst=REFUSALS)
             return Reply(id=command.id, status="failed", reason=str(error))
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
             words = f"internal error in {command.name}, please report: {error!r}"
-            self.life.journal.add("alarm", words)
+            self.life.journal.add("alarm", words, kind=f"internal error in {command.name}")
+            return Reply(id=command.id, status="failed", reason=words)
+        if result is None and len(self._waiting) >= MOST_WAITING:
+            words = f"{MOST_WAITING} commands wait for the end of the run already"
             return Reply(id=command.id, status="failed", reason=words)
         if result is None:
             self._waiting.append((identity, command.id))
             return Reply(id=command.id, status="accepted")
         return Reply(id=command.id, status="done", result=result)
 
-    def _reply(self, identity: bytes, reply: Reply) -> None:
-        try:
-            self._sockets.control.send_multipart([identity, encode(reply)], zmq.NOBLOCK)
-        except zmq.ZMQError:
-            words = f"a client is gone or stuck: reply {reply.id} was dropped"
-            self.life.journal.add("warning", words)
-
     def _answer_waiting(self, well: bool, words: str) -> None:
         for identity, number in self._waiting:
             if well:
-                self._reply(identity, Reply(id=number, status="done", result={"run": words}))
+                self._desk.reply(identity, Reply(id=number, status="done", result={"run": words}))
             else:
-                self._reply(identity, Reply(id=number, status="failed", reason=words))
+                self._desk.reply(identity, Reply(id=number, status="failed", reason=words))
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        run = self.life.arm(self._config(command.args))
+        args = dict(command.args)
+        identity = identity_of(args.pop("identity")) if "identity" in args else None
+        config = self._config(args)
+        refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
+        run = self.life.arm(config, identity)
         return {"run": str(run.folder), "name": run.name}
 
     def _config(self, args: dict[str, Any]) -> RunConfig | None:
-        return config_from_args(args, self.life.template) if args else None
+        if not args:
+            return None
+        return self._given.checked(config_from_args(args, self.life.template))
 
     def _reset(self, command: Command) -> dict[str, Any]:
         self.life.reset()
@@ -329,6 +432,7 @@ class DaqService:
         }
 
     def _image_as(self, command: Command) -> dict[str, Any]:
+        self._given.check_activity(str(command.args.get("activity", "")))
         result: dict[str, Any] = msgspec.to_builtins(self.life.image_as(command.args))
         return result
 

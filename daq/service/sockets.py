@@ -1,4 +1,8 @@
-"""The service's sockets: bound once, with bounded queues, by one owner per system."""
+"""The service's sockets: bound once, by one owner per system.
+
+Queues, messages and connections are bounded: whoever sends a longer message, or is one connection
+too many, is disconnected.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,16 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import zmq
 
 from daq.errors import ServiceError
+from daq.service.doorman import Doorman, connections_within, raise_descriptor_limit
 from hw.messages.endpoints import Endpoints
+from hw.messages.keys import KeyFileError
+from hw.private_place import PlaceError, open_private, private_folder
+from hw.wire.protocol import HEADER_BYTES, MAX_EVENTS, WORD_BYTES
 
 DATA_QUEUE = 256
 """Data frames queued per module before its sender must wait (1.3 s of heartbeats)."""
@@ -20,7 +28,40 @@ IMAGER_QUEUE = 512
 EVENT_QUEUE = 64
 """Messages of events, of at most 1 MiB each, queued for a slow subscriber before it loses some."""
 
+MOST_FRAME_BYTES = 2 * (HEADER_BYTES + MAX_EVENTS * WORD_BYTES)
+"""Twice the longest frame: one that is somewhat too long is counted as corrupt, not cut off."""
+
+MOST_SUBSCRIPTION_BYTES = 1024
+"""Topics are short; the greeting of a client with a key takes some 300 bytes."""
+
 Socket = zmq.Socket[bytes]
+
+
+class Plane(NamedTuple):
+    """A plane's socket and its bounds.
+
+    queue : messages, per connection
+    most_bytes : of a message that comes
+    most_connections : at a time, if there are descriptors enough
+    """
+
+    kind: int
+    queue: int
+    most_bytes: int
+    most_connections: int = 64
+
+
+PLANES = {
+    "data": Plane(zmq.PULL, DATA_QUEUE, MOST_FRAME_BYTES, 1024),
+    "source": Plane(zmq.ROUTER, 1000, 4 * 2**20),
+    "control": Plane(zmq.ROUTER, 1000, 2**20),
+    "coincidences": Plane(zmq.PUSH, IMAGER_QUEUE, MOST_SUBSCRIPTION_BYTES),
+    "reports": Plane(zmq.PULL, 100, 2**18),
+    "telemetry": Plane(zmq.PUB, 10, MOST_SUBSCRIPTION_BYTES),
+    "events": Plane(zmq.XPUB, EVENT_QUEUE, MOST_SUBSCRIPTION_BYTES),
+    "projections": Plane(zmq.PUB, 2, MOST_SUBSCRIPTION_BYTES),
+    "modules": Plane(zmq.PUB, 2, MOST_SUBSCRIPTION_BYTES),
+}
 
 
 @dataclass
@@ -36,6 +77,7 @@ class ServiceSockets:
     events: Socket
     projections: Socket
     modules: Socket
+    doorman: Doorman
     lock: IO[str] | None
 
     def close(self) -> None:
@@ -45,6 +87,7 @@ class ServiceSockets:
             self.telemetry, self.events, self.projections, self.modules,
         ):  # fmt: skip
             socket.close(linger=200)
+        self.doorman.close()
         if self.lock is not None:
             self.lock.close()
 
@@ -52,44 +95,59 @@ class ServiceSockets:
 def bind_service(endpoints: Endpoints) -> ServiceSockets:
     """Bind every plane of the daq; raises ServiceError if another one owns the address."""
     lock = _lock_folder(endpoints.folder) if endpoints.base.startswith("ipc") else None
+    doorman = _new_doorman()
     bound: dict[str, Socket] = {}
-    kinds = {
-        "data": (zmq.PULL, DATA_QUEUE),
-        "source": (zmq.ROUTER, 1000),
-        "control": (zmq.ROUTER, 1000),
-        "coincidences": (zmq.PUSH, IMAGER_QUEUE),
-        "reports": (zmq.PULL, 100),
-        "telemetry": (zmq.PUB, 10),
-        "events": (zmq.XPUB, EVENT_QUEUE),
-        "projections": (zmq.PUB, 2),
-        "modules": (zmq.PUB, 2),
-    }
-    for plane, (kind, queue) in kinds.items():
-        socket: Socket = zmq.Context.instance().socket(kind)
-        socket.setsockopt(zmq.SNDHWM, queue)
-        socket.setsockopt(zmq.RCVHWM, queue)
-        if kind == zmq.ROUTER:  # or a reply to a client that is gone or stuck is dropped silently
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        bound[plane] = socket
+    for name, plane in PLANES.items():
+        bound[name] = _new_socket(plane)
+        doorman.watch(name, bound[name])
         try:
-            socket.bind(endpoints.of(plane))
-        except (zmq.ZMQError, OSError) as error:
+            endpoints.bind(bound[name], name)
+        except (zmq.ZMQError, KeyFileError, OSError) as error:
             for opened in bound.values():
                 opened.close(linger=0)
+            doorman.close()
             if lock is not None:
                 lock.close()
             raise ServiceError(
-                f"cannot bind {plane} at {endpoints.base}: {error}. Another daq may own it: "
+                f"cannot bind {name} at {endpoints.base}: {error}. Another daq may own it: "
                 "`tomoshibi doctor` tells; choose another --endpoint or stop the other"
             ) from error
-    return ServiceSockets(**bound, lock=lock)
+    doorman.start()
+    return ServiceSockets(**bound, doorman=doorman, lock=lock)
+
+
+def _new_doorman() -> Doorman:
+    asked = {name: plane.most_connections for name, plane in PLANES.items()}
+    limit = raise_descriptor_limit()
+    most = connections_within(limit, asked)
+    remark = ""
+    if most != asked:
+        remark = (
+            f"{limit} open files are allowed (`ulimit -Hn`), which is few: only {most['data']} "
+            f"connections for data are taken, and {most['control']} on each other plane"
+        )
+    return Doorman(most, remark=remark)
+
+
+def _new_socket(plane: Plane) -> Socket:
+    socket: Socket = zmq.Context.instance().socket(plane.kind)
+    socket.setsockopt(zmq.SNDHWM, plane.queue)
+    socket.setsockopt(zmq.RCVHWM, plane.queue)
+    socket.setsockopt(zmq.MAXMSGSIZE, plane.most_bytes)
+    if plane.kind == zmq.ROUTER:
+        # or a reply to a client that is gone or stuck is dropped silently
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # a source keeps its identity over a break of its connection: the new one counts
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    return socket
 
 
 def _lock_folder(folder: Path) -> IO[str]:
     """Lock the ipc folder: binding alone would silently take the sockets from a running daq."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / "lock").open("a+", encoding="utf-8")
+        lock = open_private(private_folder(folder) / "lock")
+    except PlaceError as error:
+        raise ServiceError(f"cannot meet at ipc://{folder}: {error}") from error
     except OSError as error:
         raise ServiceError(f"cannot use {folder}: {error.strerror}") from error
     try:

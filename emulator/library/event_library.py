@@ -7,7 +7,6 @@ energy and noiseless time after the decay. Decays that left nothing are only cou
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
+from hw.bounded_files import FileRefused, read_npz
 from hw.errors import FileWriteError
 from hw.jit import cache_root
 from hw.whole_file import whole_file
@@ -55,6 +55,10 @@ class Library:
         return np.diff(self.first) / self.emulated
 
 
+MOST_BYTES, MOST_RATIO = 8 << 30, 100
+"""Of a library in memory, and to its bytes in the file."""
+
+
 def library_folder() -> Path:
     """Return the folder where libraries are cached (``TOMOSHIBI_CACHE`` sets its parent)."""
     return cache_root() / "library"
@@ -65,10 +69,10 @@ def read_library(path: Path, key: str, *, named: bool) -> Library | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            found_key = str(stored["key"])
-            arrays = {field.name: stored[field.name] for field in dataclasses.fields(Library)}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        stored = read_npz(path, most_bytes=MOST_BYTES, most_ratio=MOST_RATIO)
+        found_key = str(stored["key"])
+        arrays = {field.name: stored[field.name] for field in dataclasses.fields(Library)}
+    except (FileRefused, KeyError) as error:
         if not named:
             return None
         raise EmulationError(

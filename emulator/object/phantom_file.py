@@ -6,18 +6,24 @@ Misspelt or impossible entries are refused, naming the key, the value and the re
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from emulator.object.painting import Canvas, Kind, Shape
+from emulator.object.painting import MAX_VOXELS, Canvas, Kind, Shape
 from emulator.object.phantom import Phantom, PhantomError, Triple
 from emulator.physics.materials import MaterialError, material_name
+from hw.bounded_files import FileRefused, read_npz, read_toml
+
+MOST = 1e12
+"""No length in mm, activity or density of a phantom is larger."""
 
 SUFFIXES = (".toml", ".npz")
+MOST_BYTES = 20 * MAX_VOXELS
+"""Of an npz in memory: activity and µ as f8, material and region."""
+
 _TOP = {"name", "grid", "shape"}
 _GRID = {"voxel_mm", "extent_mm", "centre_mm"}
 _COMMON = {
@@ -69,11 +75,9 @@ def _load_shapes(path: Path) -> Phantom:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PhantomError(f"phantom file {path}: not TOML: {error}") from None
-    except OSError as error:
-        raise PhantomError(f"phantom file {path}: {error.strerror}") from None
+        content = read_toml(path)
+    except FileRefused as error:
+        raise PhantomError(f"phantom file {path}: {error}") from None
     _known(f"phantom file {path}", content, _TOP, {"grid", "shape"})
     return content
 
@@ -90,7 +94,7 @@ def _shapes(where: str, content: Mapping[str, Any]) -> list[Shape]:
 
 def _shape(where: str, table: Mapping[str, Any]) -> Shape:
     kind = table.get("kind")
-    if kind not in _SIZES:
+    if not isinstance(kind, str) or kind not in _SIZES:
         raise PhantomError(f"{where}: kind is {kind!r}, not one of {', '.join(_SIZES)}")
     _known(where, table, _COMMON | _SIZES[kind])
     material = table.get("material")
@@ -123,7 +127,9 @@ def _half(where: str, kind: str, table: Mapping[str, Any]) -> Triple:
         return a / 2, b / 2, c / 2
     half_length = _length(where, table, "length_mm") / 2
     if "radii_mm" in table:
-        a, b, _ = _lengths(where, {"radii_mm": [*table["radii_mm"], 1.0]}, "radii_mm")
+        given = table["radii_mm"]
+        radii = [*given, 1.0] if isinstance(given, list) else given
+        a, b, _ = _lengths(where, {"radii_mm": radii}, "radii_mm")
         return a, b, half_length
     return (*(_length(where, table, "radius_mm"),) * 2, half_length)
 
@@ -149,8 +155,9 @@ def _number(where: str, table: Mapping[str, Any], key: str) -> float:
     if key not in table:
         raise PhantomError(f"{where}: {key!r} is missing")
     value = table[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise PhantomError(f"{where}: {key} is {value!r}, not a number")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) <= MOST:
+        raise PhantomError(f"{where}: {key} is {value!r}, not a number within ±{MOST:g}")
     return float(value)
 
 
@@ -194,18 +201,24 @@ def _lengths(where: str, table: Mapping[str, Any], key: str, *, spread: bool = F
 def _load_arrays(path: Path) -> Phantom:
     where = f"phantom file {path}"
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except (ValueError, OSError) as error:
+        arrays = read_npz(path, most_bytes=MOST_BYTES)
+    except FileRefused as error:
         raise PhantomError(f"{where}: not an .npz of plain arrays: {error}") from None
     _known(where, arrays, _ARRAYS, sorted(_NEEDED_ARRAYS))
+    try:
+        return _of_arrays(where, path.stem, arrays)
+    except (TypeError, ValueError, IndexError) as error:  # of another type or shape
+        raise PhantomError(f"{where}: {error}") from None
+
+
+def _of_arrays(where: str, name: str, arrays: Mapping[str, Any]) -> Phantom:
     activity = np.ascontiguousarray(arrays["activity"], np.float32)
     if activity.ndim != 3:
         raise PhantomError(f"{where}: activity has {activity.ndim} axes, not (x, y, z)")
     voxel = np.broadcast_to(np.asarray(arrays["voxel_mm"], np.float64), 3)
     origin = arrays.get("origin_mm", -(np.array(activity.shape) - 1) / 2 * voxel)
     return Phantom(
-        name=path.stem,
+        name=name,
         activity=activity,
         mu_per_mm=np.ascontiguousarray(arrays["mu_per_mm"], np.float32),
         voxel_mm=cast(Triple, tuple(voxel.tolist())),

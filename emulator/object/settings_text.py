@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
+from hw.bounded_files import FileRefused, read_text
 
 EXAMPLES_OF_MOTION = "breathing, breathing:period_s=5,amplitude_mm=8, head, or the path of a CSV"
 MOST_ROWS = 100_000
@@ -81,12 +82,12 @@ def read_header(setting: str, path: Path, instead: str) -> list[str]:
 
 def _lines(setting: str, path: Path, instead: str) -> list[tuple[int, list[str]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path).removeprefix("\ufeff")
+        rows = list(enumerate(csv.reader(text.splitlines()), start=1))
+    except (FileRefused, csv.Error) as error:
         raise EmulationError(
             f"{setting} {path}: cannot be read ({error}); give {instead}"
         ) from error
-    rows = enumerate(csv.reader(text.splitlines()), start=1)
     split = [(at, [word.strip() for word in words]) for at, words in rows]
     return [(at, words) for at, words in split if any(words) and not words[0].startswith("#")]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import zmq
 
+from hw.messages.endpoints import connect
 from hw.messages.source import OnDisk, Resume
 from hw.wire.kept_frames import KeptFrames
 
@@ -26,7 +27,7 @@ class DataLink:
             socket: zmq.Socket[bytes] = context.socket(zmq.PUSH)
             socket.setsockopt(zmq.SNDHWM, QUEUE_FRAMES)
             socket.setsockopt(zmq.LINGER, 500)
-            socket.connect(address)
+            connect(socket, address)
             self._sockets.append(socket)
         self.sent = [0] * modules
         self.kept = KeptFrames(modules)

@@ -179,3 +179,5 @@ def _check_image(image: ImageMessage) -> None:
             f"image {image.sequence} of run {image.run} has {len(image.image)} bytes, "
             f"its shape {image.shape} takes {expected}"
         )
+    for frame in image.frames:
+        frame.array()  # or MessageError

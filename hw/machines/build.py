@@ -24,6 +24,7 @@ import numpy as np
 
 from hw.errors import TomoshibiError
 from hw.machines.toolchain import Kind, missing
+from hw.private_place import PlaceError, code_cache, open_private
 from hw.wire.control import IMAGE, SCHEMA_CRC, STRUCTS, VERSION, Board
 
 Target = Literal["native", "native-asan", "mps2", "test", "fuzzer"]
@@ -108,8 +109,7 @@ def build(target: Target, folder: Path | None = None, *, defines: Sequence[str] 
 
 def cache_folder() -> Path:
     """Return the folder of all builds (``TOMOSHIBI_CACHE`` sets its parent)."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tomoshibi"
-    return Path(os.environ.get("TOMOSHIBI_CACHE", default)) / "firmware"
+    return code_cache("firmware")
 
 
 def slot_image(body: bytes, *, board: int, build_id: int, schema: int = SCHEMA_CRC) -> bytes:
@@ -172,7 +172,9 @@ def _build_into(done: Path, target: str, identity: int, defines: Sequence[str]) 
 def _lock_file(done: Path) -> IO[str]:
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
-        return (done.parent / f"{done.name}.lock").open("w")
+        return open_private(done.parent / f"{done.name}.lock")
+    except PlaceError as error:
+        raise BuildError(f"firmware: {error}") from error
     except OSError as error:
         raise BuildError(
             f"firmware: {done.parent}: the build cannot be stored there ({error.strerror}); set "

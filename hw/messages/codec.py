@@ -28,6 +28,7 @@ from hw.messages.source import (
     Heartbeat,
     Hello,
     OnDisk,
+    Refused,
     Resume,
     Shutdown,
     SourceReport,
@@ -38,7 +39,8 @@ from hw.messages.source import (
 from hw.messages.telemetry import EventBatch, Telemetry
 
 AnyMessage = (
-    Hello | Welcome | Start | Stop | Shutdown | Heartbeat | FaultOrder | FaultAnswer | SourceReport
+    Hello | Welcome | Refused | Start | Stop | Shutdown | Heartbeat
+    | FaultOrder | FaultAnswer | SourceReport
     | OnDisk | Resume
     | Command | Reply
     | RunBegin | CoincidenceBatch | SinglesBatch | RunEnd | ImagerReport | EventBatch

@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from hw.messages.base import Message
+from hw.messages.bounds import Integer, check_tree
 
 # --- control plane: clients (DEALER) <-> daq (ROUTER) -------------------------------------------
 
 
 class Command(Message):
-    """Client to daq. ``id`` is chosen by the client and repeated in every reply."""
+    """Client to daq. ``id`` is chosen by the client and repeated in every reply.
 
-    id: int
+    args : what plain JSON can hold; NaN, infinity and integers beyond 64 bits are refused
+    """
+
+    id: Integer
     name: Literal[
         "ping", "arm", "start", "stop", "reset", "status", "live", "fault", "module", "shutdown"
     ]
     args: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        check_tree(self.args)
 
 
 class Reply(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hw.messages.base import Message
+from hw.messages.bounds import Count, Finite, Name, Text
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SortSettings
 
@@ -96,16 +97,16 @@ class ImagerReport(Message):
     finishing : fraction of the final image's work that is done; 0 before the end of the run
     """
 
-    run: str
-    images: int = 0
-    rate_Hz: float = 0.0
-    latency_p50_ms: float = 0.0
-    latency_p99_ms: float = 0.0
-    fraction_used: float = 0.0
-    prompts_used: int = 0
-    prompts_seen: int = 0
-    batches_lost: int = 0
+    run: Name
+    images: Count = 0
+    rate_Hz: Finite = 0.0
+    latency_p50_ms: Finite = 0.0
+    latency_p99_ms: Finite = 0.0
+    fraction_used: Finite = 0.0
+    prompts_used: Count = 0
+    prompts_seen: Count = 0
+    batches_lost: Count = 0
     final: bool = False
-    image_path: str = ""
-    message: str = ""
-    finishing: float = 0.0
+    image_path: Text = ""
+    message: Text = ""
+    finishing: Finite = 0.0

@@ -7,11 +7,23 @@ The link process (``tomoshibi link``) sends ``ModuleStates`` to the daq, which p
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from hw.messages.base import Message
+from hw.messages.bounds import (
+    MOST_MODULES,
+    Count,
+    Counts,
+    Finite,
+    Integer,
+    ModuleNumber,
+    Modules,
+    Name,
+    Numbers,
+    Text,
+)
 from hw.messages.telemetry import JournalLine
 
 ModuleAction = Literal[
@@ -40,21 +52,21 @@ class LinkState(msgspec.Struct, kw_only=True):
         drift_sigma_ppm its standard error, None if too little is known
     """
 
-    url: str
+    url: Name
     connected: bool
-    baud: int = 0
-    round_trip_ms: tuple[float, float] = (0.0, 0.0)
-    bytes_in: int = 0
-    bytes_out: int = 0
-    retransmits: int = 0
-    timeouts: int = 0
-    invalid_packets: int = 0
-    reconnects: int = 0
-    frames: int = 0
-    lost_frames: int = 0
-    offset_ms: float | None = None
-    drift_ppm: float | None = None
-    drift_sigma_ppm: float | None = None
+    baud: Integer = 0
+    round_trip_ms: tuple[Finite, Finite] = (0.0, 0.0)
+    bytes_in: Integer = 0
+    bytes_out: Integer = 0
+    retransmits: Integer = 0
+    timeouts: Integer = 0
+    invalid_packets: Integer = 0
+    reconnects: Integer = 0
+    frames: Integer = 0
+    lost_frames: Integer = 0
+    offset_ms: Finite | None = None
+    drift_ppm: Finite | None = None
+    drift_sigma_ppm: Finite | None = None
 
 
 class ModuleState(msgspec.Struct, kw_only=True):
@@ -65,40 +77,40 @@ class ModuleState(msgspec.Struct, kw_only=True):
     registers : by name, as last read
     """
 
-    module: int
-    machine: str
+    module: ModuleNumber
+    machine: Name
     link: LinkState
-    state: str = "unknown"
-    bias_state: str = "unknown"
+    state: Name = "unknown"
+    bias_state: Name = "unknown"
     locked: bool = False
     interlock_closed: bool = True
-    fault: str = ""
-    fault_text: str = ""
-    bias_mV: int = 0
-    target_mV: int = 0
-    current_nA: int = 0
-    supply_mV: int = 0
-    temperature_C: float = 0.0
-    hit_rate: float = 0.0
-    word_rate: float = 0.0
-    scaler_Hz: float = 0.0
-    queue_bytes: int = 0
-    resets: int = 0
-    reset_cause: str = ""
-    slot: str = ""
+    fault: Name = ""
+    fault_text: Text = ""
+    bias_mV: Integer = 0
+    target_mV: Integer = 0
+    current_nA: Integer = 0
+    supply_mV: Integer = 0
+    temperature_C: Finite = 0.0
+    hit_rate: Finite = 0.0
+    word_rate: Finite = 0.0
+    scaler_Hz: Finite = 0.0
+    queue_bytes: Integer = 0
+    resets: Integer = 0
+    reset_cause: Name = ""
+    slot: Name = ""
     confirmed: bool = True
-    build: str = ""
-    serial_number: int = 0
-    epoch: int = 0
-    counters: dict[str, int] = {}
-    registers: dict[str, int] = {}
+    build: Name = ""
+    serial_number: Integer = 0
+    epoch: Integer = 0
+    counters: Counts = {}
+    registers: Counts = {}
 
 
 class ScanPoint(msgspec.Struct, kw_only=True, array_like=True):
     """One point of a scan: x in mV, y in Hz (threshold scan) or nA (bias scan)."""
 
-    x: float
-    y: float
+    x: Finite
+    y: Finite
 
 
 class ModuleScan(msgspec.Struct, kw_only=True):
@@ -109,13 +121,13 @@ class ModuleScan(msgspec.Struct, kw_only=True):
     found : what the scan found, such as breakdown_mV
     """
 
-    module: int
+    module: ModuleNumber
     kind: Literal["threshold", "bias"]
-    points: list[ScanPoint] = []
-    steps: int = 0
+    points: Annotated[list[ScanPoint], msgspec.Meta(max_length=10_000)] = []
+    steps: Count = 0
     done: bool = False
-    failed: str = ""
-    found: dict[str, float] = {}
+    failed: Text = ""
+    found: Numbers = {}
 
 
 # --- modules: link process (DEALER) <-> daq (ROUTER); daq (PUB) -> displays, latest only --------
@@ -128,10 +140,10 @@ class ModuleStates(Message):
     wall_ns : CLOCK_MONOTONIC of this state
     """
 
-    modules: list[ModuleState]
-    scans: list[ModuleScan] = []
-    log: list[JournalLine] = []
-    wall_ns: int = 0
+    modules: Annotated[list[ModuleState], msgspec.Meta(max_length=MOST_MODULES)]
+    scans: Annotated[list[ModuleScan], msgspec.Meta(max_length=MOST_MODULES)] = []
+    log: Annotated[list[JournalLine], msgspec.Meta(max_length=1000)] = []
+    wall_ns: Integer = 0
 
 
 class ModuleOrder(Message):
@@ -143,16 +155,16 @@ class ModuleOrder(Message):
         registers (read); ``path`` of an image (update); ``from_mV``, ``to_mV``, ``step_mV`` (scans)
     """
 
-    id: int
+    id: Count
     action: ModuleAction
-    modules: list[int] = []
-    values: dict[str, int | float | str] = {}
+    modules: Modules = []
+    values: Annotated[dict[Name, Integer | Finite | Text], msgspec.Meta(max_length=1000)] = {}
 
 
 class ModuleAnswer(Message):
     """Link process to daq: the outcome of a ModuleOrder; ``values``: what was read, per module."""
 
-    id: int
+    id: Count
     accepted: bool
-    reason: str = ""
-    values: dict[str, dict[str, int]] = {}
+    reason: Text = ""
+    values: Annotated[dict[Name, Counts], msgspec.Meta(max_length=MOST_MODULES)] = {}

@@ -6,11 +6,14 @@ projections from the daq (PUB).
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from hw.messages.base import Message
+from hw.messages.base import Message, MessageError
 
 # --- images and projections planes: imager, daq (PUB) -> displays (SUB), latest only -------------
 
@@ -39,7 +42,7 @@ class DynamicFrame(msgspec.Struct, kw_only=True):
 
     def array(self) -> npt.NDArray[np.float32]:
         """Return the frame as float32 of ``shape`` in the image's unit."""
-        levels = np.frombuffer(self.image, dtype="<u2").reshape(self.shape)
+        levels = _shaped(self.image, np.dtype("<u2"), self.shape)
         return np.asarray(levels * np.float32(self.scale), dtype=np.float32)
 
 
@@ -101,7 +104,7 @@ class ImageMessage(Message):
 
     def array(self) -> npt.NDArray[np.float32]:
         """Return the image as a read-only float32 array of ``shape``."""
-        return np.frombuffer(self.image, dtype=np.float32).reshape(self.shape)
+        return _shaped(self.image, np.dtype(np.float32), self.shape)
 
 
 class Projections(Message):
@@ -133,6 +136,14 @@ class Projections(Message):
     def arrays(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
         """Return ``counts`` and ``recent`` as read-only (windows, modules, n_v, n_u) u4."""
         shape = (len(self.windows), self.modules, self.n_v, self.n_u)
-        both = (np.frombuffer(data, dtype="<u4") for data in (self.counts, self.recent))
-        counts, recent = (array.reshape(shape) for array in both)
+        counts, recent = (
+            _shaped(data, np.dtype("<u4"), shape) for data in (self.counts, self.recent)
+        )
         return counts, recent
+
+
+def _shaped(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return a picture's bytes as an array; raises MessageError unless they are as many."""
+    if min(shape, default=0) < 0 or len(data) != math.prod(shape) * dtype.itemsize:
+        raise MessageError(f"a picture of {len(data)} bytes says it has the shape {shape}")
+    return np.frombuffer(data, dtype=dtype).reshape(shape)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from hw.messages.base import Message
+from hw.messages.bounds import (
+    MOST_COUNT,
+    MOST_MODULES,
+    Count,
+    Counts,
+    Finite,
+    Integer,
+    Modules,
+    Name,
+    Numbers,
+    PerModule,
+    Text,
+    Words,
+)
+
+MOST_FAULTS = 10_000
+Seen = Annotated[
+    list[Annotated[int, msgspec.Meta(ge=-1, le=MOST_COUNT)]], msgspec.Meta(max_length=MOST_MODULES)
+]
 
 # --- source plane: daq (ROUTER) <-> emulator, firmware machine (DEALER) -------------------------
 
@@ -26,22 +45,28 @@ class Hello(Message):
         and Resume
     """
 
-    kind: str
-    scanner: str
-    modules: int
-    pid: int = 0
-    software: str = ""
-    not_ready: str = ""
+    kind: Name
+    scanner: Name
+    modules: Annotated[int, msgspec.Meta(ge=0, le=MOST_MODULES)]
+    pid: Count = 0
+    software: Name = ""
+    not_ready: Text = ""
     needs_detector: bool = False
-    serial: str = ""
-    labels: dict[str, float] = {}
-    remark: str = ""
-    run_tag: int = 0
+    serial: Name = ""
+    labels: Numbers = {}
+    remark: Text = ""
+    run_tag: Count = 0
     keeps: bool = False
 
 
 class Welcome(Message):
     """Daq to source: you are known; wait for Start."""
+
+
+class Refused(Message):
+    """Daq to source: what you sent was not taken, and why. Said at most once in a few seconds."""
+
+    reason: Text
 
 
 class Start(Message):
@@ -96,8 +121,8 @@ class Heartbeat(Message):
     lag_s : how far emulated time is behind the wall clock (0 for real hardware)
     """
 
-    detector_time_s: float = 0.0
-    lag_s: float = 0.0
+    detector_time_s: Finite = 0.0
+    lag_s: Finite = 0.0
     running: bool = False
 
 
@@ -109,9 +134,9 @@ class FaultOrder(Message):
         list those set and the kinds there are
     """
 
-    id: int
+    id: Count
     action: Literal["set", "clear", "list"]
-    text: str = ""
+    text: Text = ""
 
 
 class FaultAnswer(Message):
@@ -122,11 +147,11 @@ class FaultAnswer(Message):
     kinds : fault kind to what it does and takes, with ``list``
     """
 
-    id: int
+    id: Count
     accepted: bool
-    reason: str = ""
-    faults: list[str] = []
-    kinds: dict[str, str] = {}
+    reason: Text = ""
+    faults: Annotated[list[Text], msgspec.Meta(max_length=MOST_FAULTS)] = []
+    kinds: Words = {}
 
 
 class FaultDone(msgspec.Struct, kw_only=True):
@@ -140,18 +165,20 @@ class FaultDone(msgspec.Struct, kw_only=True):
         read out, frames with the flag set, modules reset (docs/faults.md has the list)
     """
 
-    number: int
-    kind: str
-    text: str
-    modules: list[int]
-    begin_period: int
-    end_period: int
-    amounts: dict[str, float] = {}
-    done: int = 0
+    number: Integer
+    kind: Name
+    text: Text
+    modules: Modules
+    begin_period: Integer
+    end_period: Integer
+    amounts: Numbers = {}
+    done: Integer = 0
 
 
 class SourceReport(Message):
     """Source to daq at the end of a run: what was really sent, so that the sums can be closed.
+
+    All lists per module are of one length; those of hits may be empty.
 
     singles_emitted : event words sent, per module, of every kind
     frames_sent : per module, length = modules
@@ -164,14 +191,23 @@ class SourceReport(Message):
     failed : why the run could not go on, in words; "" where it ended as ordered
     """
 
-    run_tag: int
-    singles_emitted: list[int]
-    frames_sent: list[int]
-    dead_events: list[int]
-    faults: dict[str, int] = {}
-    fault_log: list[FaultDone] = []
-    truth: dict[str, float] = {}
-    max_lag_s: float = 0.0
-    hits_offered: list[int] = []
-    hits_seen: list[int] = []
-    failed: str = ""
+    run_tag: Count
+    singles_emitted: PerModule
+    frames_sent: PerModule
+    dead_events: PerModule
+    faults: Counts = {}
+    fault_log: Annotated[list[FaultDone], msgspec.Meta(max_length=MOST_FAULTS)] = []
+    truth: Numbers = {}
+    max_lag_s: Finite = 0.0
+    hits_offered: PerModule = []
+    hits_seen: Seen = []
+    failed: Text = ""
+
+    def __post_init__(self) -> None:
+        modules = len(self.frames_sent)
+        for name in ("singles_emitted", "dead_events", "hits_offered", "hits_seen"):
+            length = len(getattr(self, name))
+            if length != modules and (length or not name.startswith("hits")):
+                raise ValueError(
+                    f"{name} is of {length} modules, frames_sent of {modules}: both count the same"
+                )

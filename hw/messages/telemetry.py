@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from hw.messages.base import Message
+from hw.messages.bounds import Text
 from hw.messages.sort_settings import SortSettings
 
 RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
@@ -47,7 +48,7 @@ class JournalLine(msgspec.Struct):
     """An event for the journal, which will give it a number and a time."""
 
     severity: Severity
-    text: str
+    text: Text
 
 
 class JournalEntry(msgspec.Struct, kw_only=True):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 import types
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from hw.bounded_files import FileRefused, read_text, toml_in
 from hw.scanner.checks import contradiction
 from hw.scanner.description import Scanner, ScannerError
 
@@ -73,16 +73,16 @@ def _preset_path(name_or_path: str | Path) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except FileRefused as error:
         raise ScannerError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
 
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of 5000 digits, a deep nest
-        raise ScannerError(f"{source}: not valid TOML: {error}; correct that line") from error
+        return toml_in(text)
+    except FileRefused as error:
+        raise ScannerError(f"{source}: {error}; correct that line") from error
 
 
 def _key_mistake(document: dict[str, Any], table: type[msgspec.Struct], at: str = "") -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import F8
+from hw.bounded_files import FileRefused, check_size, read_object, regular_file
 from recon.core.grid import ReconError
 from recon.core.noise_file import read_parts
 from recon.core.noise_parts import NoiseParts
@@ -90,9 +91,13 @@ def read_picture(path: Path, *, frame: int = 0) -> Picture:
         if the file is not NIfTI, is rotated, or does not have the frame.
     """
     try:
+        with regular_file(path) as opened:
+            packed = os.fstat(opened.fileno()).st_size
         nifti = nib.load(path)
-        if math.prod(nifti.shape) > MOST_VALUES:
+        count = math.prod(nifti.shape)
+        if count > MOST_VALUES:
             raise ValueError(f"{nifti.shape} voxels are more than {MOST_VALUES}")
+        check_size(count * nifti.get_data_dtype().itemsize, packed, most_bytes=8 * MOST_VALUES)
         with np.errstate(invalid="ignore"):  # what is not finite is counted and refused
             values = np.asarray(nifti.dataobj, dtype=np.float64)
         affine = np.asarray(nifti.affine, dtype=np.float64)
@@ -121,7 +126,6 @@ def _one_frame(values: F8, frame: int, path: Path) -> F8:
 def _sidecar(path: Path) -> dict[str, Any]:
     beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     try:
-        told = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(beside)
+    except FileRefused:
         return {}
-    return told if isinstance(told, dict) else {}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from hw.bounded_files import FileRefused, read_text
 from recon.core.grid import ReconError
+
+MOST_BYTES = 256 << 20
+"""Of a table: some days of poses, many times a second."""
 
 
 class TableError(ReconError):
@@ -19,11 +24,12 @@ class TableError(ReconError):
 def read_columns(path: Path) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
     """Return the column names (first line) and the rows (n, columns) f8 of a CSV file."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(row for row in file if row.strip() and not row.startswith("#"))
-            names = tuple(name.strip() for name in next(lines, []))
-            rows = [_numbers(path, k, line, len(names)) for k, line in enumerate(lines, start=2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_text(path, most_bytes=MOST_BYTES).removeprefix("\ufeff")
+        told = (row for row in io.StringIO(text, newline="") if row.strip())
+        lines = csv.reader(row for row in told if not row.startswith("#"))
+        names = tuple(name.strip() for name in next(lines, []))
+        rows = [_numbers(path, k, line, len(names)) for k, line in enumerate(lines, start=2)]
+    except (FileRefused, csv.Error) as error:
         raise TableError(f"{path}: cannot be read: {error}") from error
     if not rows:
         raise TableError(f"{path}: no rows below the line of names")

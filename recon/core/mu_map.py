@@ -17,13 +17,10 @@ that the map's coordinates are still the CT's.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import zipfile
-from collections.abc import Iterator, Mapping
+import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -31,6 +28,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from daq.folder.run_identity import is_uid
+from hw.bounded_files import (
+    MIB,
+    FileRefused,
+    check_size,
+    read_npz,
+    read_object,
+    regular_file,
+)
 from recon.core.grid import Image, ImageGrid, ReconError
 
 MAX_MU_PER_MM = 0.05
@@ -43,6 +48,9 @@ MAX_PER_CM, LEAST_MAX_MU = 0.5, 0.003
 FRAME_KEY = "frame_of_reference_uid"
 VOXEL_BOUNDS_MM = (0.01, 500.0)
 MOST_VOXELS = 1 << 30
+FINER, LEAST_MOST_BYTES = 8, 256 * MIB
+"""An npz may have so many voxels to one of the image, or so many bytes."""
+
 
 MuUnit = Literal["auto", "per_mm", "per_cm", "hu"]
 
@@ -105,8 +113,8 @@ def frame_of_reference(path: Path) -> str:
 
 def _named_in(path: Path) -> str:
     try:
-        with opened_npz(path) as content:
-            return str(content[FRAME_KEY]) if FRAME_KEY in content else ""
+        content = read_npz(path, most_bytes=MIB, only={FRAME_KEY})
+        return str(content[FRAME_KEY]) if FRAME_KEY in content else ""
     except Exception as error:
         raise MuMapError(f"{path}: no µ map (npz with mu_per_mm, voxel_mm): {error}") from error
 
@@ -116,9 +124,8 @@ def _named_in_json(path: Path) -> str:
     if not beside.exists():
         return ""
     try:
-        found = json.loads(beside.read_text(encoding="utf-8"))
-        return str(found.get("FrameOfReferenceUID", ""))
-    except (OSError, ValueError, AttributeError) as error:
+        return str(read_object(beside).get("FrameOfReferenceUID", ""))
+    except FileRefused as error:
         raise MuMapError(f"{beside}: no JSON object: {error}; correct it, or remove it") from error
 
 
@@ -131,9 +138,12 @@ def hu_to_mu(hounsfield: npt.NDArray[np.floating]) -> Image:
 
 def _load_nifti(path: Path, grid: ImageGrid, unit: MuUnit) -> Image:
     try:
+        with regular_file(path) as opened:
+            packed = os.fstat(opened.fileno()).st_size
         file = nib.load(path)
         shape = tuple(file.shape)
         size = math.prod(shape)
+        check_size(size * file.get_data_dtype().itemsize, packed, most_bytes=8 * MOST_VOXELS)
         values = np.asarray(file.dataobj if size <= MOST_VOXELS else 0, dtype=np.float32)
         affine = np.asarray(file.affine, dtype=np.float64)
     except Exception as error:
@@ -178,22 +188,12 @@ def _in_per_mm(values: Image, unit: MuUnit, path: Path) -> Image:
     return values if unit == "per_mm" else np.asarray(values / np.float32(10.0))
 
 
-@contextlib.contextmanager
-def opened_npz(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-    """Open an npz. For other files numpy's own error suggests unpickling them: unsafe."""
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError("it is not an npz archive, or is damaged")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as content:
-            yield content
-
-
 def _load_npz(path: Path, grid: ImageGrid) -> Image:
     try:
-        with opened_npz(path) as content:
-            mu = content["mu_per_mm"].astype(np.float32, casting="same_kind")
-            voxel = tuple(float(size) for size in np.ravel(content["voxel_mm"]))
+        most_bytes = max(LEAST_MOST_BYTES, FINER * 8 * math.prod(grid.shape))
+        content = read_npz(path, most_bytes=most_bytes, only={"mu_per_mm", "voxel_mm"})
+        mu = content["mu_per_mm"].astype(np.float32, casting="same_kind")
+        voxel = tuple(float(size) for size in np.ravel(content["voxel_mm"]))
     except Exception as error:
         raise MuMapError(f"{path}: no µ map (npz with mu_per_mm, voxel_mm): {error}") from error
     check_mu(mu, source=str(path))

@@ -7,18 +7,22 @@ are 1/32,767 of the greatest value: far below any noise.
 
 from __future__ import annotations
 
-import zipfile
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hw.bounded_files import MIB, SUSPICIOUS_RATIO, read_npz
 from hw.whole_file import whole_file
 from recon.core.grid import ReconError
 from recon.core.noise_parts import NoiseParts
 
 LEVELS = 32_767
+
+
+MOST_PARTS = 64
 
 
 def noise_path(image: Path) -> Path:
@@ -62,12 +66,18 @@ def read_parts(image: Path, shape: tuple[int, ...], *, frame: int = 0) -> NoiseP
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as held:
-            if f"frame_{frame}" not in held:
-                return None
-            levels = np.asarray(held[f"frame_{frame}"])
-            scale, fraction = float(held[f"scale_{frame}"]), float(held[f"fraction_{frame}"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        parts = {f"{kind}_{frame}" for kind in ("frame", "scale", "fraction")}
+        held = read_npz(
+            path,
+            most_bytes=2 * MOST_PARTS * math.prod(shape) + MIB,
+            only=parts,
+            most_ratio=SUSPICIOUS_RATIO,
+        )
+        if f"frame_{frame}" not in held:
+            return None
+        levels = np.asarray(held[f"frame_{frame}"])
+        scale, fraction = float(held[f"scale_{frame}"]), float(held[f"fraction_{frame}"])
+    except (ValueError, TypeError, KeyError) as error:
         raise ReconError(f"{path}: cannot be read ({error}): remove it to go without σ") from error
     if levels.shape[1:] != shape or len(levels) < 2 or not 0 < fraction <= 1:
         raise ReconError(f"{path} is of another image than {image.name}: remove it")

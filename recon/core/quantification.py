@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hw.bounded_files import FileRefused, read_object
 from recon.core.decay import MOST_HALF_LIVES
 from recon.core.grid import Image, ImageGrid, ReconError
 
@@ -122,8 +123,8 @@ class Patient:
 def load_calibration(path: Path) -> ActivityCalibration:
     """Return the calibration in a JSON file; raises QuantificationError if it is not one."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=ActivityCalibration)
-    except (OSError, msgspec.MsgspecError) as error:
+        found = msgspec.convert(read_object(path), ActivityCalibration)
+    except (FileRefused, msgspec.MsgspecError) as error:
         raise QuantificationError(f"{path}: no activity calibration: {error}") from error
     if found.version != VERSION:
         raise QuantificationError(

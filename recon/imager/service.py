@@ -103,9 +103,9 @@ class LiveService:
         self._reports = _socket(context, zmq.PUSH, 10)
         self._images = _socket(context, zmq.XPUB, 2)
         self._images.setsockopt(zmq.XPUB_VERBOSE, 1)  # every subscriber is told of, not the first
-        self._batches.connect(endpoints.of("coincidences"))
-        self._reports.connect(endpoints.of("reports"))
-        self._images.bind(endpoints.of("images"))
+        endpoints.connect(self._batches, "coincidences")
+        endpoints.connect(self._reports, "reports")
+        endpoints.bind(self._images, "images")
         self._poller = zmq.Poller()
         self._poller.register(self._batches, zmq.POLLIN)
         self._poller.register(self._images, zmq.POLLIN)

@@ -6,7 +6,6 @@ in s elsewhere; energies are in keV (0.1 keV in records), lengths in mm.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -30,6 +29,7 @@ from daq.folder.run_folder import (
     run_config,
 )
 from daq.folder.singles_log import SinglesReader
+from hw.bounded_files import FileRefused, read_object
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.physics.nuclides import Nuclide, nuclide_of
 from hw.scanner.description import Scanner
@@ -171,10 +171,9 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The contents of ``summary.json``: counts, rates, books; empty while a run is open."""
         try:
-            found = json.loads((self.folder / SUMMARY_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_object(self.folder / SUMMARY_NAME)
+        except FileRefused:
             return {}
-        return found if isinstance(found, dict) else {}
 
     @property
     def start(self) -> datetime | None:

@@ -6,7 +6,6 @@ requested time are read. A truncated log is used up to its last whole block, and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,12 +25,13 @@ from daq.folder.own_instrument import check_instrument
 from daq.folder.run_folder import MU_MAP_NAME, armed_at, own_calibration, run_config
 from daq.folder.run_identity import RunIdentity
 from hw.arrays import Records
+from hw.bounded_files import MIB, FileRefused, read_npz, read_object
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
 from hw.wire.block_layout import BlockKind
 from recon.core.grid import ImageGrid, ReconError
-from recon.core.mu_map import MuUnit, frame_of_reference, load_mu_map, opened_npz
+from recon.core.mu_map import MuUnit, frame_of_reference, load_mu_map
 from recon.lines.normalisation import lacks_normalisation
 from recon.offline.run_data import PART_RECORDS, RunData
 
@@ -263,11 +263,13 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
         "crystal_singles": (scanner.n_crystals,),
     }
     try:
-        with opened_npz(path) as file:
-            if "module_dead_s" in file:  # not in older runs
-                shapes["module_dead_s"] = (scanner.n_modules,)
-            found = {name: file[name] for name in shapes}
-    except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise anything)
+        numbers = scanner.n_modules**2 + scanner.n_modules + scanner.n_crystals
+        names = {*shapes, "module_dead_s"}
+        file = read_npz(path, most_bytes=8 * numbers + MIB, only=names)
+        if "module_dead_s" in file:  # not in older runs
+            shapes["module_dead_s"] = (scanner.n_modules,)
+        found = {name: file[name] for name in shapes}
+    except (FileRefused, KeyError) as error:
         return {}, [f"{path.name} cannot be read ({error}): live times are unknown"]
     if any(found[name].shape != shape for name, shape in shapes.items()):
         return {}, [f"{path.name} is of another scanner: live times are unknown"]
@@ -293,6 +295,6 @@ def _torn(log: LogIndex) -> list[str]:
 def _hash(folder: Path) -> str:
     """Return the identity of prompts and delayeds; "" for a run that was not closed."""
     try:
-        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hash"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_object(folder / "summary.json")["hash"])
+    except (FileRefused, KeyError):
         return ""

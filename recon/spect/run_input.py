@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw.bounded_files import FileRefused, read_object
 from recon.core.grid import ReconError
 
 if TYPE_CHECKING:
@@ -111,15 +112,12 @@ def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chun
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    import json
-
     from daq.folder.run_folder import SUMMARY_NAME
 
     try:
-        found = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(folder / SUMMARY_NAME)
+    except FileRefused:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def live_share(summary: dict[str, Any], modules: int) -> tuple[float, ...] | None:

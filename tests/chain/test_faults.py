@@ -103,7 +103,7 @@ def run_of(acquisition: Any, emulator: Any) -> Callable[..., Outcome]:
         daq = acquisition("--duration", str(duration_s), "--auto")
         emulator(daq, *faults, **settings)
         assert daq.process.wait(60) == 0, daq.log.read_text()
-        (folder,) = daq.runs.iterdir()
+        (folder,) = (path for path in daq.runs.iterdir() if path.is_dir())
         return outcome_of(folder)
 
     return record

@@ -227,4 +227,4 @@ def test_settings_that_cannot_be_are_refused_with_the_reason_and_the_daq_stays_i
         with pytest.raises(ClientError, match=words):
             daq.control.call("arm", settings=settings)
     assert daq.state() == "idle"
-    assert list(daq.runs.glob("*")) == []
+    assert [path for path in daq.runs.iterdir() if path.is_dir()] == []

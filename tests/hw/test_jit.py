@@ -47,7 +47,7 @@ print(*answers, *sorted(names))
 def house(folder: Path, **edits: tuple[str, str]) -> Path:
     """Write a small house that compiles as ours does, each file with one text replaced."""
     sources = {"constants": CONSTANTS, "callee": CALLEE, "caller": CALLER}
-    for name in ("jit", "kernel_cache"):
+    for name in ("errors", "jit", "kernel_cache", "private_place"):
         sources[name] = (ROOT / "hw" / f"{name}.py").read_text(encoding="utf-8")
     (folder / "hw").mkdir(parents=True, exist_ok=True)
     (folder / "hw" / "__init__.py").touch()

@@ -27,9 +27,15 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = W
 class Acquisition:
     """A running ``tomoshibi acquire`` process."""
 
-    def __init__(self, folder: Path, *options: str, preexec: Callable[[], None] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        preexec: Callable[[], None] | None = None,
+        endpoints: Endpoints | None = None,
+    ) -> None:
         self.runs = folder / "runs"
-        self.endpoints = Endpoints(f"ipc://{folder}/ipc")
+        self.endpoints = endpoints or Endpoints(f"ipc://{folder}/ipc")
         self.log = folder / "daq.log"
         argv = ["acquire", "--preset", "bench2", "--endpoint", self.endpoints.base]
         argv += ["--runs", str(self.runs), *options]

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from daq.cli import main
 from hw.jit import KERNELS
-from hw.kernel_cache import cache_root, kernel_folder
+from hw.kernel_cache import kernel_folder
+from hw.private_place import cache_root
 
 
 def specialisations() -> set[str]:

@@ -12,13 +12,13 @@ The file says of a run what its labels do not:
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daq.cli.acceptance.runs_to_take import PARTS
 from daq.cli.common import CommandError, find_run
+from hw.bounded_files import FileRefused, read_toml
 
 TEXTS = ("nuclide", "phantom")
 NUMBERS = ("activity_MBq", "sleeves", "x_mm", "y_mm", "z_mm")
@@ -53,8 +53,8 @@ def runs_of_file(standard: str, path: Path, runs: Path) -> Asked:
         for a file that cannot be read, an unknown key or part, or a value of the wrong kind.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_toml(path)
+    except FileRefused as error:
         raise CommandError(f"--from {path}: cannot be read as TOML: {error}") from error
     entries = content.get("run")
     if set(content) != {"run"} or not isinstance(entries, list) or not entries:

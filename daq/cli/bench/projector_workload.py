@@ -9,7 +9,6 @@ centre of voxel 0, 0, 0), three numbers each; ``tof_bin_width`` mm, ``tof_sigma`
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.cli.common import CommandError
+from hw.bounded_files import FileRefused, read_npz
 from recon.core.events import Lors
 from recon.core.grid import Image, ImageGrid, ReconError
 from recon.core.tof import TofModel
@@ -30,6 +30,9 @@ AXIAL_MM = 100.0
 LARGEST_OFFSET_MM = 100.0
 CTR_PS, BIN_PS = 250.0, 50.0
 FARTHEST_MM = 1e5
+
+MOST_BYTES, MOST_RATIO = 8 << 30, 100
+"""Of a workload in memory, and to its bytes in the file."""
 
 NEEDED = (
     "start",
@@ -125,9 +128,8 @@ def read_workload(path: Path) -> ProjectorWorkload:
 
 def _entries(path: Path) -> Entries:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            entries = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        entries = read_npz(path, most_bytes=MOST_BYTES, most_ratio=MOST_RATIO)
+    except FileRefused as error:
         raise WorkloadError(f"{path}: not a readable npz file ({error})") from None
     missing = [name for name in NEEDED if name not in entries]
     if missing:

@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     if [window.name for window in config.settings.windows] == [ANY_ENERGY]:
         tell("no nuclide is named: --spect Tc-99m records its photopeak and scatter windows")
     if options.auto:
-        service.automatic = True
+        service.automatic, service.say = True, tell
     service.serve()
     try:
         return _tell_outcome(options, service)
@@ -147,6 +147,9 @@ def _end_quickly() -> None:
 
     import zmq
 
+    from hw.messages.gatekeeper import gatekeepers_leave
+
+    gatekeepers_leave()
     zmq.Context.instance().destroy()  # term would wait for ever for a socket left open
     gc.freeze()
 

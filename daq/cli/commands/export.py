@@ -13,7 +13,6 @@ Needs a few MB of memory; writes all or nothing. docs/recon_exchange.md has the 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +30,7 @@ from daq.cli.common import (
     whole,
 )
 from daq.cli.progress import ProgressLine
+from hw.bounded_files import FileRefused, read_object
 
 if TYPE_CHECKING:
     from daq.folder.run_config import RunConfig
@@ -178,10 +178,9 @@ class _Parts:
 def _facts_in(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; an empty one if the file is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except FileRefused:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)

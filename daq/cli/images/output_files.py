@@ -15,11 +15,11 @@ import os
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from daq.cli.common import CommandError, make_folder, tell
 from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
 from daq.folder.run_folder import ACTIVITY_NAME, CONFIG_NAME, MU_MAP_NAME, SUMMARY_NAME
+from hw.bounded_files import FileRefused, read_object
 from recon.exchange.images.formats import stem_of
 
 RUN_FILES = ("run.json", "summary.json", "activity.json", "uids.json")
@@ -102,9 +102,8 @@ def _version() -> str:
 def _record_hash(folder: Path) -> str:
     """Return what identifies a run's records: their hash, or sizes if it was not closed."""
     try:
-        summary: dict[str, Any] = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
-        known = str(summary["hash"])
-    except (OSError, ValueError, KeyError, TypeError):
+        known = str(read_object(folder / SUMMARY_NAME)["hash"])
+    except (FileRefused, KeyError):
         known = ""
     logs = [folder / name for name in _LOGS]
     return json.dumps([folder.name, known, *(log.stat().st_size for log in logs if log.is_file())])
@@ -121,9 +120,9 @@ def _is_free(path: Path, choices: str) -> bool:
     if not any(one.exists() for one in beside):
         return True
     try:
-        about = json.loads(path.with_name(f"{stem_of(path)}.json").read_text(encoding="utf-8"))
+        about = read_object(path.with_name(f"{stem_of(path)}.json"))
         return str(about["choices"]) == choices
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileRefused, KeyError):
         return False
 
 

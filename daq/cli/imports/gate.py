@@ -7,9 +7,10 @@ them, logged and sorted like a live run.
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
-from daq.cli.common import add_json_option, add_runs_option, finish, positive, tell
+from daq.cli.common import add_json_option, add_runs_option, finish, make_folder, positive, tell
 from daq.cli.options.sorting import add_window_options, describe, window_changes
 from daq.cli.progress import ProgressLine
 
@@ -31,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blur", action="store_true",
                         help="add the preset's resolution of energy and position; GATE's "
                         "deposits are exact unless its digitizer blurred them")  # fmt: skip
+    parser.add_argument("--gap", type=positive, default=60.0, metavar="S",
+                        help="longest time without singles; each module sends empty frames "
+                        "then (default: %(default)g s)")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     add_window_options(parser)
     add_runs_option(parser)
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Import and sort."""
     from daq.folder.run_config import NO_SERIAL, RunConfig, default_settings
-    from daq.importers.gate_singles import frames_of, read_gate_singles
+    from daq.importers.gate_singles import check_length, frames_of, read_gate_singles
     from daq.service.run import Run
     from hw.messages.source import SourceReport
     from hw.scanner.geometry import build_geometry
@@ -57,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
         decays_per_s=options.decays_per_s,
         blurred=options.blur,
     )
+    make_folder(options.runs)
+    free = shutil.disk_usage(options.runs).free
+    check_length(singles, scanner, gap_s=options.gap, free=free)
     if singles.exact:
         tell("the energies are exact, as no detector reads them: images will be corrected for "
              f"scatter as if they had {scanner.name}'s resolution; --blur adds it")  # fmt: skip

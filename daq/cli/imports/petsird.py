@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         return _imported(options)
+    except (KeyError, TypeError) as error:  # a field that its schema does not have
+        raise CommandError(f"{options.file}: its header is damaged: {error!r}") from error
     except ExchangeError as error:
         told = str(error)
         raise CommandError(

@@ -17,6 +17,7 @@ from collections import deque
 
 import zmq
 
+from hw.messages.endpoints import connect
 from hw.messages.source import OnDisk, Resume
 from hw.wire.kept_frames import KeptFrames
 
@@ -130,7 +131,7 @@ class FrameSender:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
         socket.setsockopt(zmq.SNDHWM, QUEUE_FRAMES)
         socket.setsockopt(zmq.LINGER, LINGER_MS)
-        socket.connect(self._address)
+        connect(socket, self._address)
         return socket
 
     @staticmethod

@@ -21,6 +21,7 @@ from daq.link.serial.scans import breakdown_mV, scan_bias, scan_threshold
 from daq.link.serial.session import ModuleSession
 from daq.link.serial.transcript import Tell
 from daq.link.serial.update import check_image_file, update_firmware
+from hw.bounded_files import FileRefused, read_bytes
 from hw.messages.modules import ModuleAnswer, ModuleOrder, ModuleScan, ScanPoint
 from hw.wire.control import REGISTERS
 
@@ -240,11 +241,11 @@ def _image(values: dict[str, Any]) -> bytes:
         raise OrderError("update: give the image, path=FILE (`tomoshibi firmware build`)")
     try:
         check_image_file(Path(path))
-        return Path(path).read_bytes()
+        return read_bytes(Path(path))
     except ImageRefused as error:
         raise OrderError(f"update: {error}") from error
-    except OSError as error:
-        raise OrderError(f"update: {path}: {error.strerror}") from error
+    except FileRefused as error:
+        raise OrderError(f"update: {path}: {error}") from error
 
 
 def _span(modules: dict[int, LinkedModule]) -> str:

@@ -8,7 +8,6 @@ the dictionary shows in words what does.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 
 from daq.link.serial.line_errors import FirmwareMismatch, NoAnswer, SerialLinkError
 from daq.link.serial.line_statistics import LinkStatistics
+from hw.bounded_files import json_in
 from hw.wire.control import (
     COMMANDS,
     DEFINITION,
@@ -100,7 +100,7 @@ def parse_dictionary(where: str, identity: np.void, data: bytes) -> Dictionary:
             f"its identity promises {length} with {crc:#010x}: the firmware is damaged; flash it"
         )
     try:
-        content = json.loads(data)
+        content = json_in(data)
         dictionary = Dictionary(content)
         dictionary.differences()
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -16,7 +16,6 @@ import hashlib
 import os
 import re
 import socket
-import tempfile
 import warnings
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +23,7 @@ from typing import IO, Any
 import serial
 
 from daq.link.serial.line_errors import LinkLost, PortBusy, PortError
+from hw.private_place import PlaceError, open_private, private_folder, runtime_folder
 from hw.wire.control import DEFINITION
 
 BAUD_DEFAULT: int = DEFINITION["control"]["baud_default"]
@@ -184,9 +184,15 @@ def _descriptor(line: Any) -> int | None:
 def _lock_address(url: str) -> IO[str]:
     """Lock an address without a device node among this machine's programs."""
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"tomoshibi-port-{os.getuid()}-{name}.lock"
+    path = runtime_folder() / f"port-{name}.lock"
     while True:
-        file = path.open("a+", encoding="utf-8")
+        try:
+            private_folder(path.parent)
+            file = open_private(path)
+        except (OSError, PlaceError) as error:
+            raise PortError(
+                f"{url}: cannot be locked: {error}. XDG_RUNTIME_DIR names another folder"
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -26,6 +26,7 @@ from daq.link.serial.line_errors import (
     slot_name,
 )
 from daq.link.serial.session import ModuleSession
+from hw.bounded_files import FileRefused, read_bytes
 from hw.wire.control import IMAGE, MAX_PAYLOAD, SCHEMA_CRC, STRUCTS, VERSION, State
 
 _HEADER = STRUCTS["image"]
@@ -46,8 +47,8 @@ def read_image(image: bytes | Path) -> tuple[np.void, bytes]:
     """
     name = str(image) if isinstance(image, Path) else "the image"
     try:
-        data = image.read_bytes() if isinstance(image, Path) else image
-    except OSError as error:
+        data = read_bytes(image) if isinstance(image, Path) else image
+    except FileRefused as error:
         raise ImageRefused(f"{name}: cannot be read ({error})") from error
     if len(data) < HEADER_BYTES or int.from_bytes(data[:4], "little") != IMAGE["magic"]:
         raise ImageRefused(f"{name}: not a firmware image; `tomoshibi firmware build` makes one")

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import I8
+from hw.bounded_files import FileRefused, read_bytes
 from recon.core.events import Lors
 from recon.exchange.errors import ExchangeError
 
@@ -33,6 +34,9 @@ CRYSTALS_AROUND = 504
 GAP_EVERY = 9
 DEPTH_MM = 7.0
 """Mean depth of interaction, as in STIR for this scanner."""
+
+MOST_BYTES = 16 << 30
+"""Of a list: more than an hour of a scanner in use."""
 
 MOST = 1e6
 """Larger than any number in a header."""
@@ -88,9 +92,9 @@ def read_header(path: Path) -> MmrHeader:
         if a key is missing, or the segment table is not this scanner's span-1 table.
     """
     try:
-        text = path.read_text(encoding="latin-1")
-    except OSError as error:
-        raise ExchangeError(f"{path} cannot be read: {error.strerror}") from error
+        text = read_bytes(path).decode("latin-1")
+    except FileRefused as error:
+        raise ExchangeError(f"{path} cannot be read: {error}") from error
     parted = (line.partition(":=") for line in text.splitlines() if ":=" in line)
     keys = {key.strip(" !%\t").lower(): value.strip() for key, _, value in parted}
 
@@ -103,7 +107,7 @@ def read_header(path: Path) -> MmrHeader:
         except (KeyError, ValueError) as error:
             raise ExchangeError(f"{path} has no number for {key!r}: not an mMR header") from error
 
-    table = tuple(int(n) for n in re.findall(r"\d+", keys.get("segment table", "")))
+    table = tuple(int(n) for n in re.findall(r"\d{1,9}", keys.get("segment table", "")))
     found = MmrHeader(
         bins=int(number("number of projections")),
         views=int(number("number of views")),
@@ -145,9 +149,9 @@ def read_mmr(path: Path, header: MmrHeader) -> MmrEvents:
         if a word is cut short, or an address lies beyond the header's sinograms.
     """
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ExchangeError(f"{path} cannot be read: {error.strerror}") from error
+        raw = read_bytes(path, most_bytes=MOST_BYTES)
+    except FileRefused as error:
+        raise ExchangeError(f"{path} cannot be read: {error}") from error
     if not raw or len(raw) % 4:
         raise ExchangeError(f"{path} has {len(raw)} bytes, no whole number of 32-bit words")
     words = np.frombuffer(raw, "<u4")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hw.arrays import F8
+from hw.bounded_files import FileRefused, read_text
 from recon.core.events import EventList, Lors
 from recon.core.grid import Image, ImageGrid
 from recon.exchange.errors import ExchangeError
@@ -26,6 +27,7 @@ from recon.exchange.errors import ExchangeError
 DEPTH_SHARE = 0.6
 """Central part of the distance between the screens that the image covers."""
 
+MOST_BYTES = 1 << 30
 FARTHEST_MM, LONGEST_MS, MOST_VOXELS = 10_000.0, 1e8, 100_000_000
 
 
@@ -80,8 +82,8 @@ def read_pept(path: Path) -> PeptList:
         if rows or the screens' distance are missing, or a value is not finite.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, most_bytes=MOST_BYTES)
+    except FileRefused as error:
         raise ExchangeError(f"{path} cannot be read as text: {error}") from error
     found = re.search(r"Separation\s*=\s*([\d.]+)", text)
     if found is None:

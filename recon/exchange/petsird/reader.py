@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from coincidence.events import COINCIDENCE, FLAG_DELAYED
 from hw.arrays import F8
+from hw.bounded_files import regular_file
 from recon.core.tof import HALF_C_MM_PER_PS
 from recon.exchange.errors import ExchangeError
 from recon.exchange.event_parts import Part
@@ -71,7 +72,7 @@ class PetsirdFile:
         self.skipped = Skipped()
         self.until_ms = 0
         try:
-            with path.open("rb") as file:
+            with regular_file(path) as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise ExchangeError(f"{path} cannot be read: {error}; give a PETSIRD file") from error

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import F8
+from hw.errors import TomoshibiError
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import parse_scanner
@@ -60,6 +61,15 @@ def fit_scanner(header: dict[str, Any]) -> FittedScanner:
     ExchangeError
         if the geometry does not fit; the message says what.
     """
+    try:
+        return _fitted(header)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        if isinstance(error, TomoshibiError):
+            raise
+        raise ExchangeError(f"the header's scanner is damaged: {error!r}") from error
+
+
+def _fitted(header: dict[str, Any]) -> FittedScanner:
     about = header["scanner"]
     types = about["scannerGeometry"]["replicatedModules"]
     if len(types) != 1:

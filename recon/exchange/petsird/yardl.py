@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from hw.bounded_files import json_in
 from recon.exchange.errors import ExchangeError
 
 MAGIC = b"yardl"
 VERSION = 1
+MOST_AXES = 32
 Buffer = bytes | memoryview
 Write = Callable[[bytearray, Any], None]
 Read = Callable[[Buffer, int], tuple[Any, int]]
@@ -52,7 +54,7 @@ class Schema:
 
     def __init__(self, text: str) -> None:
         try:
-            document = json.loads(text)
+            document = json_in(text)
             self.protocol: dict[str, Any] = document["protocol"]
             self._types = {entry["name"]: entry for entry in document["types"]}
         except (ValueError, KeyError, TypeError) as error:
@@ -289,6 +291,8 @@ def _array(items: Codec, about: Mapping[str, Any]) -> Codec:
         shape = fixed
         if shape is None:
             n, at = read_varint(data, at) if rank is None else (rank, at)
+            if n > MOST_AXES:
+                raise YardlError(f"an array of {n} axes at byte {at}: at most {MOST_AXES}, damaged")
             found = []
             for _ in range(n):
                 size, at = read_varint(data, at)
@@ -298,11 +302,14 @@ def _array(items: Codec, about: Mapping[str, Any]) -> Codec:
         for size in shape:
             count *= size
         values, at = _read_items(data, at, items, count)
-        if items.floats is not None:
+        if items.floats is None:
+            whole = np.empty(count, dtype=object)
+            whole[:] = values
+            values = whole
+        try:
             return values.reshape(shape), at
-        whole = np.empty(count, dtype=object)
-        whole[:] = values
-        return whole.reshape(shape), at
+        except ValueError as error:  # an empty one of impossible extents
+            raise YardlError(f"an array of shape {shape} at byte {at}: damaged") from error
 
     return Codec(write, read)
 

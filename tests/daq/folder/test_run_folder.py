@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -284,3 +285,40 @@ def test_changed_settings_are_checked(bench: Scanner) -> None:
         default_settings(bench, policy="best")
     with pytest.raises(SettingsError, match="window_ps"):
         default_settings(bench, window_ps=-3)
+
+
+def test_a_run_is_for_its_owners_eyes(tmp_path: Path, make_config: MakeConfig) -> None:
+    before = os.umask(0)
+    try:
+        run = Run(make_config(name="x"), tmp_path)
+    finally:
+        os.umask(before)
+    assert run.folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["secret", "fifo", "other arrays", "folder", "device"])
+def test_a_file_that_is_no_mu_map_is_never_copied_into_a_run(
+    tmp_path: Path, make_config: MakeConfig, kind: str
+) -> None:
+    named = Path("/dev/zero") if kind == "device" else tmp_path / "named"
+    if kind == "secret":
+        named.write_text("4711")
+    elif kind == "fifo":
+        os.mkfifo(named)
+    elif kind == "folder":
+        named.mkdir()
+    elif kind == "other arrays":
+        np.savez(named.with_suffix(".npz"), secret=np.zeros(3))
+        named = named.with_suffix(".npz")
+    with pytest.raises(RunError, match="no run folder was made"):
+        Run(make_config(name="x", mu_map=str(named)), tmp_path)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("kind", ["mu_map", "calibration"])
+def test_a_pipe_in_a_command_holds_nothing_up(
+    tmp_path: Path, make_config: MakeConfig, kind: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunError, match="not a regular file"):
+        Run(make_config(name="x", **{kind: str(tmp_path / "pipe")}), tmp_path)

@@ -13,7 +13,7 @@ import pytest
 from daq.cli import main
 from daq.errors import ImportDataError
 from daq.folder.run_config import RunConfig
-from daq.importers.gate_singles import frames_of, read_gate_singles
+from daq.importers.gate_singles import check_length, frames_of, read_gate_singles
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import ticks_to_ps, unpack_words
@@ -175,3 +175,36 @@ def test_the_imported_run_says_where_it_came_from(tmp_path, capsys):
     assert config["labels"]["imported"] == "five.npz"
     assert RunConfig(**{**config, "settings": None}).scanner().name == "caremibrain"
     assert run["conserved"] is True
+
+
+def test_a_gap_that_would_fill_the_disk_with_empty_frames_is_refused(tmp_path, capsys):
+    times_ns = np.array([3e6, 1e6, 2e6, 24 * 3600e9, 2e6])
+    path = write(tmp_path / "day.npz", t_ns=times_ns)
+    runs = tmp_path / "runs"
+    assert main(["import", "gate", str(path), "--runs", str(runs)]) == 1
+    assert "86400 s without a single before 86400 s" in (told := capsys.readouterr().err)
+    assert "--gap 86400" in told
+    assert list(runs.iterdir()) == []
+
+
+def test_a_run_larger_than_the_free_disk_is_refused_before_it_is_begun(tmp_path, scanner):
+    path = write(tmp_path / "hour.npz", t_ns=np.array([3e6, 1e6, 2e6, 3600e9, 2e6]))
+    singles = read_gate_singles(path, scanner, build_geometry(scanner))
+    check_length(singles, scanner, gap_s=4000.0, free=10**12)
+    with pytest.raises(ImportDataError, match=r"would take 2\.\d+ GB, 1 GB are free"):
+        check_length(singles, scanner, gap_s=4000.0, free=10**9)
+
+
+def test_arrays_of_another_kind_are_refused_by_name(tmp_path, scanner):
+    for changes in (
+        {"t_ns": np.array(["a"] * 5)},
+        {"xyz_mm": np.zeros((5, 2))},
+        {"xyz_mm": np.zeros((5, 3), complex)},
+        {"E_keV": np.zeros((5, 5))},
+        {"block": np.full(5, 1.5)},
+        {"block": np.float64(3)},
+        {"event": np.arange(3)},
+    ):
+        path = write(tmp_path / "s.npz", **changes)
+        with pytest.raises(ImportDataError, match=next(iter(changes))):
+            read_gate_singles(path, scanner, build_geometry(scanner), decays_per_s=10.0)

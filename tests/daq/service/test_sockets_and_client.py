@@ -23,6 +23,7 @@ from hw.messages.codec import decode, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import PLANES, Endpoints
 from hw.messages.pictures import ImageMessage
+from rigs.other_user import as_nobody, everybodys_folder, needs_another_user
 
 OWNER = """
 import sys, time
@@ -132,6 +133,39 @@ def test_a_folder_that_cannot_be_used_is_a_service_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ServiceError, match="cannot use"):
         bind_service(Endpoints(f"ipc://{tmp_path}/file/x"))
+
+
+def test_a_lock_that_links_elsewhere_is_refused_and_what_it_names_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("keep me")
+    (tmp_path / "t").mkdir(mode=0o700)
+    (tmp_path / "t" / "lock").symlink_to("../precious.txt")
+    with pytest.raises(ServiceError, match="lock is a link to elsewhere: remove it"):
+        bind_service(Endpoints(f"ipc://{tmp_path}/t"))
+    assert (tmp_path / "precious.txt").read_text() == "keep me"
+
+
+@needs_another_user
+def test_a_lock_planted_by_another_user_destroys_nothing(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("keep me")
+    with everybodys_folder() as shared:
+        plant = 'mkdir -m 700 "$1/t" && ln -s "$2" "$1/t/lock"'
+        as_nobody(plant, str(shared), str(tmp_path / "precious.txt"))
+        with pytest.raises(ServiceError, match="belongs to another user"):
+            bind_service(Endpoints(f"ipc://{shared}/t"))
+    assert (tmp_path / "precious.txt").read_text() == "keep me"
+
+
+@needs_another_user
+def test_another_user_cannot_reach_the_sockets_with_any_umask() -> None:
+    with everybodys_folder() as shared:
+        before = os.umask(0)
+        try:
+            bound = bind_service(Endpoints(f"ipc://{shared}/t"))
+        finally:
+            os.umask(before)
+        with closing(bound):
+            assert (shared / "t" / "control").is_socket()
+            assert as_nobody('test -e "$1/t/control"', str(shared)).returncode == 1
 
 
 def answering(

@@ -81,7 +81,7 @@ def test_cylinder_of_a_file_weighs_what_it_should(tmp_path):
         ("activity = 1.0", "", "nothing would ever decay"),
         ("activity = 1.0", "actvity = 1", "unknown key 'actvity'; did you mean 'activity'"),
         ("voxel_mm = 4.0", "voxel_mm = 0.05", "at most 1023 along an axis .*larger voxels"),
-        ("[grid]", "[grid", "not TOML"),
+        ("[grid]", "[grid", "not valid TOML"),
         ("[80, 80, 40]", "[80, 80]", r"extent_mm is \[80, 80\], not \[x, y, z\]"),
     ],
 )

@@ -13,6 +13,12 @@ from hypothesis import strategies as st
 from hw.messages.endpoints import PLANES, EndpointError, Endpoints, default_base
 
 
+@pytest.fixture(autouse=True)
+def no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOMOSHIBI_KEYS", str(tmp_path / "no keys"))
+    monkeypatch.delenv("TOMOSHIBI_KEY_FILE", raising=False)
+
+
 def test_tcp_planes_take_consecutive_ports_in_their_order() -> None:
     endpoints = Endpoints("tcp://127.0.0.1:7100")
     assert [endpoints.of(plane) for plane in PLANES] == [
@@ -49,11 +55,11 @@ def test_ipc_planes_are_sockets_in_one_folder_that_is_the_users_own(tmp_path: Pa
         ("ipc:///tmp/" + 90 * "x", "path too long for a socket, use /tmp"),
         ("ipc:///tmp/" + 45 * "é", "path too long for a socket, use /tmp"),
         ("ipc:///tmp/a\0b", "a path cannot hold a null byte"),
-        ("tcp://0.0.0.0:7100", "0.0.0.0 is not this machine.*ssh -L"),
-        ("tcp://*:7100", "is not this machine.*ssh -L"),
+        ("tcp://0.0.0.0:7100", "0.0.0.0 is not this machine.*without a key.*keys make.*ssh -L"),
+        ("tcp://*:7100", "is no machine's name.*take 0.0.0.0"),
         ("tcp://192.168.1.5:7100", "192.168.1.5 is not this machine.*ssh -L"),
         ("tcp://127.0.0.1.example.org:7100", "is not this machine"),
-        ("tcp://:7100", "None is not this machine"),
+        ("tcp://:7100", "None is no machine's name"),
         ("tcp://127.0.0.1", "port must be in 1024..65525"),
         ("tcp://127.0.0.1:80", "port must be in 1024..65525"),
         ("tcp://127.0.0.1:65526", "port must be in 1024..65525"),

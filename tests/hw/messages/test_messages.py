@@ -47,6 +47,7 @@ EXAMPLES: list[m.Message] = [
         kind="firmware", scanner="bench2", modules=2, not_ready="module 1: …", needs_detector=True
     ),
     m.Welcome(),
+    source.Refused(reason="SourceReport: frames_sent is missing"),
     m.Start(run_tag=2**32 - 1, duration_s=1.5),
     m.OnDisk(run_tag=9, sequences=[5, -1], periods=[2**32 - 1, -1]),
     m.Resume(run_tag=9, sequences=[5, -1], periods=[7, -1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -343,7 +344,7 @@ def test_toml_that_does_not_parse_is_refused_with_its_line() -> None:
 
 @pytest.mark.parametrize("text", ["a = 1" + "0" * 5000, "a = " + "[" * 5000])
 def test_hostile_toml_is_refused_like_any_other(text: str) -> None:
-    assert "mine.toml: not valid TOML" in refusal(text)
+    assert re.search("mine.toml: (not valid TOML|it is nested deeper than 64)", refusal(text))
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:

@@ -171,3 +171,10 @@ def test_measured_sample_is_read_and_shows_one_body(reference_data: Path) -> Non
     x, y, z = grid.axes_mm()
     body = (np.abs(x - 15) < 120) & (np.abs(y) < 90) & (np.abs(z) < 85)
     assert image[body].sum() > 0.6 * image.sum()  # 6 % of the volume; the rest is scatter
+
+
+def test_a_segment_table_of_endless_digits_is_refused(tmp_path: Path) -> None:
+    path = made(tmp_path, [0]).with_name("a.l.hdr")
+    path.write_text(TEXT.format(bins=344, table="9" * 5000))
+    with pytest.raises(ExchangeError, match="are not the uncompressed"):
+        read_header(path)

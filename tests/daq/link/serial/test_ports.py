@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
 import pytest
 import serial
 from serial.rfc2217 import PortManager
 
 from daq.link.serial.line_errors import LinkLost, PortBusy, PortError
-from daq.link.serial.ports import open_port
+from daq.link.serial.ports import _lock_address, _unlock_address, open_port
 from daq.link.serial.session import ModuleSession, discover
 from rigs.scripted_module import ScriptedModule
 
@@ -199,3 +203,24 @@ def test_discovery_says_which_ports_answer_and_why_others_do_not():
     assert "has this port open" in found[taken.url].problem
     assert "cannot be opened" in found["/dev/tty-that-is-not"].problem
     assert found[silent].identity is None
+
+
+def test_a_lock_planted_for_an_address_is_refused_and_what_it_names_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "precious").write_text("keep me")
+    with closing_lock("socket://127.0.0.1:9") as lock:
+        planted = Path(lock.name)
+        assert planted.parent.parent == tmp_path
+    planted.symlink_to(tmp_path / "precious")
+    with pytest.raises(PortError, match="is a link to elsewhere"):
+        _lock_address("socket://127.0.0.1:9")
+    assert (tmp_path / "precious").read_text() == "keep me"
+
+
+@contextmanager
+def closing_lock(url: str) -> Iterator[IO[str]]:
+    lock = _lock_address(url)
+    yield lock
+    _unlock_address(lock)

@@ -1,0 +1,1 @@
+"""Commands about who may reach a system, and whom a run is about."""

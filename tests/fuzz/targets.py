@@ -1,0 +1,293 @@
+"""One target for each decoder: what it reads, and how much of it a test run tries.
+
+A decoder may refuse bytes with an error of ours, in words. Anything else (a KeyError, a
+RecursionError, no memory, no answer) is a finding.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import crc32c
+import numpy as np
+
+from daq.cli.bench.projector_workload import read_workload
+from daq.folder.calibration_set import load_set
+from daq.folder.catalogue import Catalogue
+from daq.folder.identity_file import read_identity
+from daq.folder.listmode_log import ListmodeReader
+from daq.folder.raw_log import RawLogReader
+from daq.folder.region_file import read_regions
+from daq.folder.run_config import default_settings
+from daq.folder.run_folder import run_config
+from daq.folder.singles_log import SinglesReader
+from daq.folder.truth_file import TruthReader
+from daq.importers.gate_singles import read_gate_singles
+from daq.link.serial.cobs import decoded
+from daq.link.serial.dictionary import parse_dictionary
+from daq.link.serial.packets import PacketReader
+from daq.link.serial.update import read_image
+from daq.path.pipeline import Pipeline
+from emulator.fault_kinds import parse_fault
+from emulator.object.phantom_file import load_phantom
+from emulator.object.settings_text import read_header, read_table
+from fuzz import corpus, mending
+from hw.messages.codec import decode
+from hw.messages.keys import read_key_file
+from hw.messages.pictures import ImageMessage, Projections
+from hw.scanner.geometry import build_geometry
+from hw.scanner.preset_file import load_scanner, parse_scanner
+from hw.wire.control import STRUCTS
+from hw.wire.protocol import HEADER_DTYPE
+from recon.analysis.picture import read_picture
+from recon.core.csv_tables import read_columns
+from recon.core.grid import ImageGrid
+from recon.core.mu_map import frame_of_reference, load_mu_map
+from recon.core.quantification import load_calibration
+from recon.exchange.listmode.mmr import find_header, read_mmr
+from recon.exchange.listmode.pept import read_pept
+from recon.exchange.petsird.reader import PetsirdFile
+from recon.exchange.petsird.scanner_fit import fit_scanner
+
+Mend = Callable[[random.Random, bytes], bytes]
+BENCH2 = load_scanner("bench2")
+GEOMETRY = build_geometry(BENCH2)
+GRID = ImageGrid((6, 5, 4), (4.0, 4.0, 4.0))
+SCRATCH = tempfile.TemporaryDirectory(prefix="tomoshibi-fuzz-")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A decoder.
+
+    corpus : sound examples
+    run : decodes bytes
+    inputs : how many a test run tries; a night has no bound
+    mend : makes checksums right again, or changes what lies behind them; for half of the inputs
+    known : why it is known to fail, and where that is mended
+    """
+
+    corpus: Callable[[], list[bytes]]
+    run: Callable[[bytes], object]
+    inputs: int = 700
+    mend: Mend | None = None
+    known: str = ""
+
+
+def of_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    """Return a decoder that reads a file of this name."""
+
+    def run(data: bytes) -> object:
+        path = Path(SCRATCH.name) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return read(path)
+
+    return run
+
+
+def blocks(rng: random.Random, data: bytes) -> bytes:
+    """Mend a file of blocks."""
+    return mending.mended_blocks(data)
+
+
+def pictures(data: bytes) -> None:
+    """Decode a message; of pictures, their arrays too."""
+    message = decode(data)
+    if isinstance(message, ImageMessage):
+        message.array()
+    elif isinstance(message, Projections):
+        message.arrays()
+
+
+class Stream:
+    """Frames through the whole pipeline; a fresh one after so many, or after frames to the end."""
+
+    def __init__(self) -> None:
+        self._left, self._pipeline = 0, self._new()
+
+    def _new(self) -> Pipeline:
+        self._left = 500
+        tag = int(np.frombuffer(corpus.frames()[0][:64], HEADER_DTYPE)["run_tag"][0])
+        return Pipeline(BENCH2, GEOMETRY, default_settings(BENCH2), run_tag=tag)
+
+    def __call__(self, data: bytes) -> None:
+        if not self._left:
+            self._pipeline.finish()
+            self._pipeline = self._new()
+        self._left -= 1
+        self._pipeline.process([data])
+
+
+def stream(data: bytes) -> None:
+    """Take a frame in a pipeline that has seen others."""
+    if not STREAMS:
+        STREAMS.append(Stream())
+    STREAMS[0](data)
+
+
+STREAMS: list[Stream] = []
+
+
+def dictionary(data: bytes) -> None:
+    """Read a firmware's dictionary that its identity promises."""
+    identity = np.zeros((), STRUCTS["identity"])
+    identity["dictionary_bytes"], identity["dictionary_crc"] = len(data), crc32c.crc32c(data)
+    parse_dictionary("module 0", identity[()], data)
+
+
+def petsird(path: Path) -> None:
+    """Read all coincidences."""
+    with PetsirdFile(path) as file:
+        for _ in file.parts(fit_scanner(file.header).bins):
+            pass
+
+
+def mmr_header(path: Path) -> None:
+    """Read the header beside a file."""
+    find_header(path.with_name("a.l"))
+
+
+def mmr(data: bytes) -> None:
+    """Read words beside a sound header."""
+    folder = Path(SCRATCH.name) / "mmr"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.l.hdr").write_bytes(corpus.MMR_HEADER)
+    (folder / "a.l").write_bytes(data)
+    read_mmr(folder / "a.l", find_header(folder / "a.l"))
+
+
+def truth(path: Path) -> None:
+    """Look up labels."""
+    header = np.zeros((), HEADER_DTYPE)
+    header["frame_id"] = 5
+    TruthReader(path).labels_of(header[()])
+
+
+def mu_map(path: Path) -> None:
+    """Read a µ map and what it says about itself."""
+    load_mu_map(path, GRID)
+    frame_of_reference(path)
+
+
+def text(data: bytes) -> str:
+    """Return bytes as a text, as a message would hold it."""
+    return data.decode("utf-8", "replace")
+
+
+def tac(path: Path) -> None:
+    """Read a curve of activity over time."""
+    columns = read_header("tac", path, "a file")
+    read_table("tac", path, columns, instead="a file") if columns else None
+
+
+def key(path: Path) -> None:
+    """Read a client's key."""
+    path.chmod(0o600)
+    read_key_file(path)
+
+
+def catalogue(path: Path) -> None:
+    """List a folder of runs."""
+    Catalogue(path.parents[1]).rows()
+
+
+def _npz(rng: random.Random, data: bytes) -> bytes:
+    try:
+        return mending.other_arrays(rng, data)
+    except Exception:  # noqa: BLE001  (the mutation broke it: then as it is)
+        return data
+
+
+ON_DISK = "not yet: readers of a run's folder refuse in words what is damaged"
+FAULTS = [
+    b"clock_drift@10s:module=3,ppm=1,for=5s", b"drop:p=0.01", b"module_reset@0.3s:module=0,off=6ms",
+    b"counter_wrap:module=1,before=2147483648",
+]  # fmt: skip
+
+TARGETS: dict[str, Target] = {
+    "messages": Target(corpus.messages, pictures),
+    "frames": Target(corpus.frames, stream, mend=lambda rng, data: mending.mended_frame(data)),
+    "packets": Target(
+        corpus.packets,
+        lambda data: PacketReader().feed(data),
+        mend=lambda rng, data: mending.mended_packets(data),
+    ),
+    "cobs": Target(corpus.packets, decoded),
+    "dictionary": Target(corpus.dictionary, dictionary),
+    "faults": Target(
+        lambda: FAULTS, lambda data: parse_fault(text(data), modules=48, crystals=256), 700
+    ),
+    "scanner toml": Target(
+        lambda: corpus.kept("scanner.toml"), lambda data: parse_scanner(text(data)), 500
+    ),
+    "phantom toml": Target(
+        lambda: [corpus.PHANTOM], of_file("p.toml", lambda path: load_phantom(path)), 500
+    ),
+    "phantom npz": Target(corpus.phantom_npz, of_file("p.npz", load_phantom), mend=_npz),
+    "calibration": Target(
+        lambda: corpus.kept("calibration.npz"), of_file("c.npz", load_set), mend=_npz
+    ),
+    "mu map npz": Target(lambda: corpus.kept("mu_map.npz"), of_file("m.npz", mu_map), mend=_npz),
+    "mu map nii": Target(corpus.nifti, of_file("m.nii", mu_map)),
+    "mu map nii.gz": Target(corpus.nifti_gz, of_file("m.nii.gz", mu_map)),
+    "picture": Target(corpus.nifti, of_file("i.nii", read_picture)),
+    "gate": Target(
+        corpus.gate_npz,
+        of_file("g.npz", lambda path: read_gate_singles(path, BENCH2, GEOMETRY)),
+        mend=_npz,
+    ),
+    "workload": Target(corpus.workload_npz, of_file("w.npz", read_workload), mend=_npz),
+    "petsird": Target(corpus.petsird, of_file("p.petsird", petsird)),
+    "pept": Target(lambda: [corpus.PEPT], of_file("p.csv", read_pept)),
+    "table": Target(lambda: [corpus.POSES], of_file("poses.csv", read_columns)),
+    "kinetics": Target(lambda: [corpus.TAC], of_file("tac.csv", tac)),
+    "firmware image": Target(corpus.firmware, of_file("image.bin", read_image)),
+    "identity": Target(
+        lambda: [b'{"name": "x", "birth_date": "1970-12-31", "sex": "F"}'],
+        of_file("id/identity.json", lambda path: read_identity(path.parent)),
+    ),
+    "key file": Target(corpus.key_file, of_file("own.json", key)),
+    "mmr list": Target(lambda: [corpus.MMR], mmr),
+    "mmr header": Target(lambda: [corpus.MMR_HEADER], of_file("h/a.l.hdr", mmr_header)),
+    "activity": Target(
+        lambda: corpus.kept("activity.json"), of_file("a.json", load_calibration), 500
+    ),
+    "regions": Target(
+        lambda: [b'{"version": 1, "regions": []}'],
+        of_file("r/regions.json", lambda path: read_regions(path.parent)),
+    ),
+    "run json": Target(
+        lambda: corpus.kept("run.json"),
+        of_file("run/run.json", lambda path: run_config(path.parent)),
+    ),
+    "catalogue": Target(
+        lambda: corpus.kept("run.json"), of_file("c/r/run.json", catalogue), 300, known=ON_DISK
+    ),
+    "raw log": Target(
+        lambda: corpus.kept("raw.tmraw"),
+        of_file("r.tmraw", lambda path: list(RawLogReader(path))),
+        500,
+        mend=blocks,
+        known=ON_DISK,
+    ),
+    "list-mode log": Target(
+        lambda: corpus.kept("listmode.tmlm"),
+        of_file("l.tmlm", lambda path: list(ListmodeReader(path))),
+        mend=blocks,
+        known=ON_DISK,
+    ),
+    "singles log": Target(
+        corpus.singles_log,
+        of_file("s.tmws", lambda path: list(SinglesReader(path))),
+        mend=blocks,
+        known=ON_DISK,
+    ),
+    "truth log": Target(
+        corpus.truth_log, of_file("t.tmtruth", truth), mend=blocks, known=ON_DISK
+    ),
+}  # fmt: skip
