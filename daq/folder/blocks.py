@@ -62,6 +62,8 @@ def is_being_written(path: Path) -> bool:
 class BlockWriter:
     """Appends blocks to a new file; when ``append`` returns, the kernel holds the block, and the
     first ``synced_bytes`` of the file have reached the disk.
+
+    file : as it lies open, for :class:`~daq.folder.log_watch.LogWatch`
     """
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
@@ -74,12 +76,16 @@ class BlockWriter:
             self.append(BlockKind.HEAD, json_text(head).encode(), items=1)
             self.sync()
         except StorageError:
-            self._file.close()
+            self.file.close()
             raise
 
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.file.path
+
     def _begin(self, file: AppendedFile, *, sequence: int) -> None:
-        self.path = file.path
-        self._file = file
+        self.file = file
         self._sequence = sequence
 
     @classmethod
@@ -103,12 +109,12 @@ class BlockWriter:
     @property
     def bytes_written(self) -> int:
         """The file's size so far."""
-        return self._file.size
+        return self.file.size
 
     @property
     def synced_bytes(self) -> int:
         """How much of it is on the disk for sure."""
-        return self._file.synced_bytes
+        return self.file.synced_bytes
 
     def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> BlockPlace:
         """Append one block; return where it lies.
@@ -123,8 +129,8 @@ class BlockWriter:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
         header = block_header(kind, payload, sequence=self._sequence, items=items)
-        place = BlockPlace(self._file.size, self._sequence, kind, items, len(payload))
-        self._file.append(header, payload)
+        place = BlockPlace(self.file.size, self._sequence, kind, items, len(payload))
+        self.file.append(header, payload)
         self._sequence += 1
         return place
 
@@ -133,7 +139,7 @@ class BlockWriter:
 
         May be called by any thread; see :meth:`AppendedFile.sync`. Raises StorageError.
         """
-        return self._file.sync()
+        return self.file.sync()
 
     def close(self, end: dict[str, Any]) -> None:
         """Write the end block with totals, bring all to the disk and close; raises StorageError."""
@@ -141,13 +147,13 @@ class BlockWriter:
             self.append(BlockKind.END, json_text(end).encode(), items=1)
             self.sync()
         finally:
-            self._file.close()
+            self.file.close()
 
     def abandon(self) -> None:
         """Close the file as it is, without an end block; what is written goes to the disk."""
         with contextlib.suppress(StorageError, OSError):
             self.sync()
-        self._file.close()
+        self.file.close()
 
 
 class BlockReader:
@@ -256,6 +262,11 @@ class LogWriter:
     def synced_bytes(self) -> int:
         """How much of the log is on the disk for sure."""
         return self._blocks.synced_bytes
+
+    @property
+    def file(self) -> AppendedFile:
+        """The open file, for :class:`~daq.folder.log_watch.LogWatch`."""
+        return self._blocks.file
 
     def sync(self) -> int:
         """Bring the log to the disk, from any thread; see :meth:`BlockWriter.sync`."""
