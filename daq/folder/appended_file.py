@@ -130,6 +130,17 @@ class AppendedFile:
         self.synced_bytes = max(self.synced_bytes, size)
         return self.synced_bytes
 
+    def go_on_in(self, number: int, path: Path) -> None:
+        """Append from now on to another open file that holds the same bytes, all on the disk.
+
+        Raises OSError.
+        """
+        with self._closing:
+            fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+            lock_file(number)
+            os.dup2(number, self._file, inheritable=False)
+            self.path, self.synced_bytes, self._doubt = path, self.size, ""
+
     def close(self) -> None:
         """Close it as it is; a call of ``sync`` that is under way ends as if it were open."""
         with self._closing:

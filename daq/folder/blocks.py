@@ -9,29 +9,31 @@ acknowledged, and a torn tail costs at most the block that was not. docs/file-fo
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
-
-import crc32c
-import numpy as np
+from typing import Any, ClassVar, Self
 
 from daq.errors import LogError, StorageError
 from daq.folder.appended_file import AppendedFile, lock_file
+from daq.folder.block_walk import BlockPlace, BlockWalk, Damage
 from daq.folder.format_version import check_format
-from hw.wire.block_layout import (
-    BLOCK_HEADER,
-    BLOCK_HEADER_BYTES,
-    BLOCK_MAGIC,
-    MAX_PAYLOAD,
-    BlockKind,
-    block_header,
-)
+from daq.folder.plain_json import json_text, object_in
+from hw.bounded_files import FileRefused, regular_file
+from hw.wire.block_layout import BLOCK_HEADER_BYTES as HEADER
+from hw.wire.block_layout import MAX_PAYLOAD, BlockKind, block_header
 
-__all__ = ["Block", "BlockKind", "BlockReader", "BlockWriter", "LogReader", "LogWriter"]
+__all__ = [
+    "Block",
+    "BlockKind",
+    "BlockPlace",
+    "BlockReader",
+    "BlockWriter",
+    "Damage",
+    "LogReader",
+    "LogWriter",
+]
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,6 @@ class Block:
     items: int
     payload: bytes
     offset: int
-
-
-class BlockPlace(NamedTuple):
-    """Where a block's header begins in its file, and what the header says."""
-
-    position: int
-    sequence: int
-    kind: BlockKind
-    items: int
-    length: int
 
 
 def is_being_written(path: Path) -> bool:
@@ -71,6 +63,8 @@ def is_being_written(path: Path) -> bool:
 class BlockWriter:
     """Appends blocks to a new file; when ``append`` returns, the kernel holds the block, and the
     first ``synced_bytes`` of the file have reached the disk.
+
+    file : as it lies open, for :class:`~daq.folder.log_watch.LogWatch`
     """
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
@@ -80,15 +74,19 @@ class BlockWriter:
         """
         self._begin(AppendedFile(path), sequence=0)
         try:
-            self.append(BlockKind.HEAD, _json_bytes(head), items=1)
+            self.append(BlockKind.HEAD, json_text(head).encode(), items=1)
             self.sync()
         except StorageError:
-            self._file.close()
+            self.file.close()
             raise
 
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.file.path
+
     def _begin(self, file: AppendedFile, *, sequence: int) -> None:
-        self.path = file.path
-        self._file = file
+        self.file = file
         self._sequence = sequence
 
     @classmethod
@@ -106,19 +104,18 @@ class BlockWriter:
         if last.kind is BlockKind.END:
             raise LogError(f"{path} was closed properly: nothing can be added")
         self = cls.__new__(cls)
-        size = last.position + BLOCK_HEADER_BYTES + last.length
-        self._begin(AppendedFile(path, size=size, new=False), sequence=last.sequence + 1)
+        self._begin(AppendedFile(path, size=last.end, new=False), sequence=last.sequence + 1)
         return self
 
     @property
     def bytes_written(self) -> int:
         """The file's size so far."""
-        return self._file.size
+        return self.file.size
 
     @property
     def synced_bytes(self) -> int:
         """How much of it is on the disk for sure."""
-        return self._file.synced_bytes
+        return self.file.synced_bytes
 
     def append(self, kind: BlockKind, payload: bytes | memoryview, *, items: int) -> BlockPlace:
         """Append one block; return where it lies.
@@ -133,8 +130,8 @@ class BlockWriter:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a block of {len(payload)} bytes, the bound is {MAX_PAYLOAD}")
         header = block_header(kind, payload, sequence=self._sequence, items=items)
-        place = BlockPlace(self._file.size, self._sequence, kind, items, len(payload))
-        self._file.append(header, payload)
+        place = BlockPlace(self.file.size, self._sequence, kind, items, len(payload))
+        self.file.append(header, payload)
         self._sequence += 1
         return place
 
@@ -143,65 +140,72 @@ class BlockWriter:
 
         May be called by any thread; see :meth:`AppendedFile.sync`. Raises StorageError.
         """
-        return self._file.sync()
+        return self.file.sync()
 
     def close(self, end: dict[str, Any]) -> None:
         """Write the end block with totals, bring all to the disk and close; raises StorageError."""
         try:
-            self.append(BlockKind.END, _json_bytes(end), items=1)
+            self.append(BlockKind.END, json_text(end).encode(), items=1)
             self.sync()
         finally:
-            self._file.close()
+            self.file.close()
 
     def abandon(self) -> None:
         """Close the file as it is, without an end block; what is written goes to the disk."""
         with contextlib.suppress(StorageError, OSError):
             self.sync()
-        self._file.close()
+        self.file.close()
 
 
 class BlockReader:
-    """Reads a block file front to back; a torn or damaged tail ends the reading and is reported.
+    """Reads a block file front to back, past whatever is damaged.
 
-    After iteration ``torn_bytes`` says how many bytes at the end were not a complete, valid block,
-    and ``end`` holds the end block's totals, or None if the writer never closed.
+    After iteration ``damage`` says what was lost, ``torn_bytes`` how many bytes at the end were not
+    a complete, valid block, and ``end`` holds the end block's totals, or None if the writer never
+    closed.
     """
 
     def __init__(self, path: Path) -> None:
+        """Read the head; raises LogError."""
         self.path = path
         self.torn_bytes = 0
+        self.damage = Damage()
         self.end: dict[str, Any] | None = None
         self.head = self._read_head()
 
     def _read_head(self) -> dict[str, Any]:
-        try:
-            with self.path.open("rb") as file:
-                block = self._next(file, 0)
-        except OSError as error:
-            raise LogError(f"cannot read {self.path}: {error.strerror}") from error
-        if block is None or block.kind is not BlockKind.HEAD:
+        with self._walk() as walk:
+            found = walk.at(0, 0)
+        if found is None or found[0].kind is not BlockKind.HEAD:
             raise LogError(
                 f"{self.path} does not begin with a head block: it is not one of our logs, "
                 "or its first bytes are damaged"
             )
-        head: dict[str, Any] = json.loads(block.payload)
-        return head
+        return self._object(found[1], "head")
+
+    def _object(self, payload: bytes, what: str) -> dict[str, Any]:
+        try:
+            return object_in(payload)
+        except FileRefused as error:
+            raise LogError(f"{self.path}: its {what} block is of no use: {error}") from error
+
+    @contextlib.contextmanager
+    def _walk(self) -> Iterator[BlockWalk]:
+        try:
+            with regular_file(self.path) as file:
+                yield BlockWalk(file.fileno(), self.path)
+        except FileRefused as error:
+            raise LogError(f"cannot read {self.path}: {error}") from error
 
     def __iter__(self) -> Iterator[Block]:
-        """Yield the data blocks (neither head nor end)."""
-        sequence = 0
-        with self.path.open("rb") as file:
-            while True:
-                start = file.tell()
-                block = self._next(file, sequence)
-                if block is None:
-                    self.torn_bytes = file.seek(0, os.SEEK_END) - start
-                    return
-                sequence += 1
-                if block.kind is BlockKind.END:
-                    self.end = json.loads(block.payload)
-                elif block.kind is not BlockKind.HEAD:
-                    yield block
+        """Yield the data blocks (neither head nor end); raises LogError if there is no file."""
+        with self._walk() as walk:
+            for place, payload in walk:
+                if place.kind is BlockKind.END:
+                    self.end = self._object(payload, "end")
+                elif place.kind is not BlockKind.HEAD:
+                    yield Block(place.kind, place.items, payload, place.position + HEADER)
+            self.damage, self.torn_bytes = walk.damage, walk.torn_bytes
 
     def places(self) -> Iterator[BlockPlace]:
         """Yield where each data block lies, reading headers alone: payloads are not checked."""
@@ -210,18 +214,8 @@ class BlockReader:
                 yield place
 
     def _all_places(self) -> Iterator[BlockPlace]:
-        sequence = 0
-        with self.path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            while True:
-                position = file.tell()
-                header = self._header(file, sequence)
-                if header is None or file.tell() + int(header["length"]) > size:
-                    return
-                kind, length = BlockKind(int(header["kind"])), int(header["length"])
-                yield BlockPlace(position, sequence, kind, int(header["items"]), length)
-                sequence += 1
-                file.seek(length, os.SEEK_CUR)
+        with self._walk() as walk:
+            yield from walk.places()
 
     def last_sound(self) -> BlockPlace:
         """Return where the last block lies before a torn tail; its payload is sound."""
@@ -233,43 +227,16 @@ class BlockReader:
 
     def at(self, place: BlockPlace, count: int = 1) -> list[Block]:
         """Return ``count`` blocks from a place on; raises LogError if one is damaged."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(place.position)
-                blocks = [self._next(file, place.sequence + n) for n in range(count)]
-        except OSError as error:
-            raise LogError(f"cannot read {self.path}: {error.strerror}") from error
-        sound = [block for block in blocks if block is not None]
-        if len(sound) < count:
-            raise LogError(f"{self.path} is damaged after byte {place.position}")
-        return sound
-
-    @staticmethod
-    def _header(file: Any, sequence: int) -> Any:
-        """Return the next block's header, None if there is none that is sound."""
-        raw = file.read(BLOCK_HEADER_BYTES)
-        if len(raw) < BLOCK_HEADER_BYTES:
-            return None
-        header = np.frombuffer(raw, dtype=BLOCK_HEADER)[0]
-        sound = (
-            header["magic"] == BLOCK_MAGIC
-            and header["header_crc"] == crc32c.crc32c(raw[:-4])
-            and header["sequence"] == sequence
-            and header["length"] <= MAX_PAYLOAD
-            and header["kind"] in set(BlockKind)
-        )
-        return header if sound else None
-
-    @classmethod
-    def _next(cls, file: Any, sequence: int) -> Block | None:
-        header = cls._header(file, sequence)
-        if header is None:
-            return None
-        offset = file.tell()
-        payload = file.read(int(header["length"]))
-        if len(payload) < header["length"] or crc32c.crc32c(payload) != header["payload_crc"]:
-            return None
-        return Block(BlockKind(int(header["kind"])), int(header["items"]), payload, offset)
+        blocks, position = [], place.position
+        with self._walk() as walk:
+            for number in range(place.sequence, place.sequence + count):
+                found = walk.at(position, number)
+                if found is None:
+                    raise LogError(f"{self.path} is damaged at byte {position}")
+                one, payload = found
+                blocks.append(Block(one.kind, one.items, payload, one.position + HEADER))
+                position = one.end
+        return blocks
 
 
 class LogWriter:
@@ -297,6 +264,11 @@ class LogWriter:
         """How much of the log is on the disk for sure."""
         return self._blocks.synced_bytes
 
+    @property
+    def file(self) -> AppendedFile:
+        """The open file, for :class:`~daq.folder.log_watch.LogWatch`."""
+        return self._blocks.file
+
     def sync(self) -> int:
         """Bring the log to the disk, from any thread; see :meth:`BlockWriter.sync`."""
         return self._blocks.sync()
@@ -314,6 +286,7 @@ class LogReader:
     """A log of the format ``FORMAT``, or LogError; ``head`` describes the run."""
 
     FORMAT: ClassVar[str]
+    ITEMS: ClassVar[str] = "events"
 
     def __init__(self, path: Path) -> None:
         self._blocks = BlockReader(path)
@@ -328,10 +301,17 @@ class LogReader:
         return self._blocks.torn_bytes
 
     @property
+    def damage(self) -> Damage:
+        """After reading: what could not be read though sound blocks follow it."""
+        return self._blocks.damage
+
+    @property
+    def trouble(self) -> str:
+        """After reading: in words what is damaged, "" if nothing is; a torn tail is no damage."""
+        words = self.damage.words(self.ITEMS)
+        return f"{self._blocks.path.name} is {words}" if words else ""
+
+    @property
     def end(self) -> dict[str, Any] | None:
         """After reading: the totals written at the end, None where the run was cut off."""
         return self._blocks.end
-
-
-def _json_bytes(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()

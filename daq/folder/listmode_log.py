@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from coincidence.events import RECORD_OF_KIND, TRIPLE
 from daq.errors import LogError
-from daq.folder.blocks import LogReader, LogWriter
+from daq.folder.blocks import Block, LogReader, LogWriter
 from hw.messages.telemetry import EventKind
 from hw.wire.block_layout import MAX_PAYLOAD, BlockKind
 
@@ -83,8 +84,7 @@ class RecordReader(LogReader):
                     f"{self._blocks.path} has a block of {block.kind.name.lower()}, which has no "
                     f"place in a {self.FORMAT}: written by another version?"
                 )
-            records = np.frombuffer(block.payload, dtype=RECORDS[block.kind])
-            yield block.kind, records, block.offset
+            yield block.kind, records_of(block, self._blocks.path), block.offset
 
     def read_all(self, kind: BlockKind) -> Records:
         """Return all records of a kind in one array."""
@@ -130,6 +130,29 @@ class ListmodeReader(RecordReader):
         digest = ListmodeHash()
         counts = self.take_in(digest, limit)
         return digest.hexdigest(), counts
+
+
+def listmode_notes(log: RecordReader) -> list[str]:
+    """Return in words what of a log that was read could not be used."""
+    notes = [f"{log.trouble}; rates are too low by that"] if log.damage else []
+    if not log.closed:
+        notes.append(
+            "the log was not closed: it is used up to its last whole block, and "
+            f"{log.torn_bytes} bytes behind that are left out"
+        )
+    return notes
+
+
+def records_of(block: Block, path: Path) -> Records:
+    """Return the records in a block of events; raises LogError if they are not whole."""
+    dtype = RECORDS[block.kind]
+    if len(block.payload) != block.items * dtype.itemsize:
+        raise LogError(
+            f"{path}: the block of {block.kind.name.lower()} at byte {block.offset} has "
+            f"{len(block.payload)} bytes for {block.items} records of {dtype.itemsize}: written by "
+            "another version?"
+        )
+    return np.frombuffer(block.payload, dtype=dtype)
 
 
 def bytes_of(records: Records) -> memoryview:

@@ -15,7 +15,7 @@ import numpy as np
 
 from daq.errors import LogError
 from daq.folder.blocks import BlockPlace, BlockReader
-from daq.folder.listmode_log import FORMAT, RECORDS, Records
+from daq.folder.listmode_log import FORMAT, RECORDS, Records, records_of
 from hw.wire.block_layout import BlockKind
 
 
@@ -90,7 +90,7 @@ class ListmodePast:
         }
         for block in self._blocks.at(span.first, span.blocks):
             if block.kind in found:
-                records = np.frombuffer(block.payload, RECORDS[block.kind])[: left[block.kind]]
+                records = records_of(block, self._blocks.path)[: left[block.kind]]
                 found[block.kind].append(records)
                 left[block.kind] -= len(records)
         prompts, delayeds = (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from daq.errors import LogError
-from daq.folder.blocks import BlockPlace, LogReader, LogWriter
+from daq.folder.blocks import Block, BlockPlace, LogReader, LogWriter
 from hw.wire.block_layout import BlockKind
 from hw.wire.protocol import HEADER_BYTES, HEADER_DTYPE, WORD_BYTES
 
@@ -37,6 +37,7 @@ class RawLogReader(LogReader):
     """Reads a raw log back as batches of frames."""
 
     FORMAT = FORMAT
+    ITEMS = "frames"
 
     @property
     def closed(self) -> bool:
@@ -50,12 +51,18 @@ class RawLogReader(LogReader):
     def frames_at(self, place: BlockPlace) -> list[memoryview]:
         """Return the frames of a block; raises LogError if it is damaged."""
         (block,) = self._blocks.at(place)
-        return split_frames(block.payload)
+        return self._frames(block)
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """Yield the frames of each block."""
         for block in self._blocks:
-            yield split_frames(block.payload)
+            yield self._frames(block)
+
+    def _frames(self, block: Block) -> list[memoryview]:
+        try:
+            return split_frames(block.payload)
+        except LogError as error:
+            raise LogError(f"{self._blocks.path}, block at {block.offset}: {error}") from error
 
 
 def split_frames(payload: bytes) -> list[memoryview]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
-import math
 import os
 import re
 from collections.abc import Iterator
@@ -22,9 +20,10 @@ from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.format_version import check_format
 from daq.folder.listmode_log import ListmodeReader
+from daq.folder.plain_json import json_text, read_object
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
-from hw.bounded_files import FileRefused, read_object, regular_file, words_of
+from hw.bounded_files import FileRefused, regular_file, words_of
 from hw.errors import FileWriteError
 from hw.whole_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, sync_folder, whole_file
 
@@ -35,24 +34,41 @@ def run_config(folder: Path) -> RunConfig:
     try:
         head = read_object(path)
         check_format(path, head)
-        return msgspec.convert(head["config"], RunConfig)
-    except (FileRefused, ValueError, KeyError, TypeError) as error:
+        return config_in(head)
+    except LogError as error:
         raise LogError(f"{path} is not a run configuration: {error}") from error
+
+
+def config_in(head: dict[str, Any]) -> RunConfig:
+    """Return the configuration in what ``run.json`` or a log's head holds; raises LogError."""
+    try:
+        return msgspec.convert(head["config"], RunConfig)
+    except KeyError:
+        raise LogError("there is no config in it") from None
+    except msgspec.ValidationError as error:
+        raise LogError(str(error)) from error
 
 
 def armed_at(folder: Path) -> dt.datetime | None:
     """Return when a run was armed, None if not recorded."""
     try:
-        head = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-        created = dt.datetime.fromisoformat(head["created"])
-    except (OSError, ValueError, KeyError, TypeError):
+        created = dt.datetime.fromisoformat(read_object(folder / CONFIG_NAME)["created"])
+    except (LogError, ValueError, KeyError, TypeError):
         return None
     return created if created.tzinfo else created.replace(tzinfo=dt.UTC)
 
 
 def run_tag(folder: Path) -> int:
-    """Return the tag that the run's data frames carry."""
-    return int(RawLogReader(folder / rawlog.FILE_NAME).head["run_tag"])
+    """Return the tag that the run's data frames carry; raises LogError."""
+    return tag_in(RawLogReader(folder / rawlog.FILE_NAME).head)
+
+
+def tag_in(head: dict[str, Any]) -> int:
+    """Return the tag in what ``run.json`` or a log's head holds; raises LogError."""
+    tag = head.get("run_tag")
+    if not isinstance(tag, int) or not 0 <= tag < 2**32:
+        raise LogError(f"run_tag {tag!r} in the log's head is no tag, 0 to {2**32 - 1}")
+    return tag
 
 
 def own_calibration(folder: Path) -> CalibrationSet | None:
@@ -101,38 +117,12 @@ _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON file, completely or not at all; it is on the disk then. Raises StorageError.
 
-    JSON has no infinite number and no NaN: such a value becomes null, and ``not_finite`` says where
-    it was and what it was.
+    Numbers that JSON does not have become null; :mod:`daq.folder.plain_json`.
     """
-    try:
-        text = _json_text(value)
-    except ValueError:
-        text = _json_text(_finite(value))
+    text = json_text(value, indent=1)
     text = _ROW_OF_NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
     with _stored(path) as file:
         file.write(f"{text}\n".encode())
-
-
-def _json_text(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, default=_plain, allow_nan=False)
-
-
-def _finite(value: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, str] = {}
-
-    def plain(inner: Any, place: str) -> Any:
-        if isinstance(inner, np.generic):
-            inner = inner.item()
-        if isinstance(inner, dict):
-            return {key: plain(one, f"{place}.{key}") for key, one in inner.items()}
-        if isinstance(inner, list | tuple):
-            return [plain(one, f"{place}[{k}]") for k, one in enumerate(inner)]
-        if isinstance(inner, float) and not math.isfinite(inner):
-            found[place.removeprefix(".")] = str(inner)
-            return None
-        return inner
-
-    return {**plain(value, ""), "not_finite": found}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -177,12 +167,6 @@ def _stored(path: Path) -> Iterator[BinaryIO]:
             yield file
     except FileWriteError as error:
         raise StorageError(str(error)) from error
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.datetime) -> Path:

@@ -58,8 +58,7 @@ class TruthReader:
             return False
         if block.kind is not BlockKind.TRUTH:
             raise LogError(f"{self._reader.path} has a block of {block.kind.name.lower()}")
-        table = np.frombuffer(block.payload, FRAME, block.items)
-        labels = np.frombuffer(block.payload, LABEL, offset=table.nbytes)
+        table, labels = self._tables(block)
         ends = np.cumsum(table["words"], dtype=np.int64)
         keys = [
             (int(row["module"]), int(row["frame_id"]), int(row["events_before"])) for row in table
@@ -70,6 +69,20 @@ class TruthReader:
         self._periods.append((self._newest, keys))
         self._forget()
         return True
+
+    def _tables(self, block: Block) -> tuple[Records, Records]:
+        """Return the frames and the labels in a block; raises LogError if they do not fit."""
+        size = block.items * FRAME.itemsize
+        labels_bytes = len(block.payload) - size
+        if labels_bytes >= 0 and labels_bytes % LABEL.itemsize == 0:
+            table = np.frombuffer(block.payload, FRAME, block.items)
+            labels = np.frombuffer(block.payload, LABEL, offset=size)
+            if int(table["words"].sum(dtype=np.int64)) == len(labels):
+                return table, labels
+        raise LogError(
+            f"{self._reader.path}: the block of truth at byte {block.offset} does not hold the "
+            "labels of its frames: written by another version?"
+        )
 
     def _forget(self) -> None:
         """Forget periods so old that their frames can only be late; memory stays bounded."""

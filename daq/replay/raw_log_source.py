@@ -74,14 +74,15 @@ class ReplaySource:
         began = time.monotonic()
         self._stop = False
         self._link.beat.running = True
-        for frames in RawLogReader(self._path):
+        log = RawLogReader(self._path)
+        for frames in log:
             for frame in frames:
                 self._wait_until_due(frame, began)
                 if self._leave or self._stop or not self._send(frame):
                     break
                 checker.check([frame])
         self._link.beat.running = False
-        self._link.report(_report(checker, order.run_tag))
+        self._link.report(_report(checker, order.run_tag, log.trouble))
 
     def _wait_until_due(self, frame: memoryview, began: float) -> None:
         """In real time, wait for the end of the frame's period, keeping the link alive."""
@@ -107,7 +108,7 @@ class ReplaySource:
             self._leave |= isinstance(order, Shutdown)
 
 
-def _report(checker: FrameChecker, run_tag: int) -> SourceReport:
+def _report(checker: FrameChecker, run_tag: int, trouble: str) -> SourceReport:
     """As sent counts what the log holds and what, by its gaps, was lost before."""
     links = checker.links
     return SourceReport(
@@ -115,4 +116,5 @@ def _report(checker: FrameChecker, run_tag: int) -> SourceReport:
         singles_emitted=[int(n) for n in links["next_word"]],
         frames_sent=[int(n) for n in links["next_sequence"]],
         dead_events=[int(n) for n in links["dead_events"]],
+        failed=trouble,
     )

@@ -33,6 +33,9 @@ from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 
 _SCRATCH = ".recover-"
+KEPT = "before-recovery-"
+"""In front of the names of logs that were sorted before the raw log was damaged."""
+
 CUT_OFF = "incomplete: the acquisition ended before it closed the run, which was recovered"
 
 
@@ -42,11 +45,13 @@ class Recovered:
 
     torn_bytes : cut off the raw log's end
     added : prompts that the list-mode log did not have
+    trouble : what of the raw log cannot be read, in words; "" if all can
     """
 
     folder: Path
     torn_bytes: int
     added: int
+    trouble: str
     summary: dict[str, Any]
 
     def words(self) -> str:
@@ -55,6 +60,7 @@ class Recovered:
         return (
             f"recovered: {torn}{self.summary['detector_time_s']:.1f} s sorted, "
             f"{self.summary['prompts']} prompts ({self.added} that were not in the list)"
+            + (f"; {self.trouble}" if self.trouble else "")
         )
 
 
@@ -112,9 +118,12 @@ def recover(folder: Path, *, progress: Progress | None = None, threads: int = 1)
         made.takers.save(scratch)
         summary = _summary(folder, made)
         _close_raw_log(folder, made, summary)
+        if made.reader.damage:
+            _keep(folder)
         _replace(folder, scratch)
     write_json(folder / SUMMARY_NAME, summary)
-    done = Recovered(folder, made.reader.torn_bytes, summary["prompts"] - before, summary)
+    added = summary["prompts"] - before
+    done = Recovered(folder, made.reader.torn_bytes, added, made.reader.trouble, summary)
     journal = Journal()
     journal.open(folder)
     journal.add("info", done.words())
@@ -138,9 +147,12 @@ def _summary(folder: Path, made: SortedLog) -> dict[str, Any]:
     old = _summary_of(folder)
     reports = _reports(old)
     conditions = [w for w in old.get("conditions", []) if not w.startswith(UNSORTED)]
+    conditions = [w for w in conditions if not w.startswith(f"incomplete: {raw_log.FILE_NAME} is")]
     cut_off = made.reader.end is None or made.reader.end.get("recovered", False)
     if cut_off and CUT_OFF not in conditions:
         conditions.append(CUT_OFF)
+    if made.reader.damage:
+        conditions.append(f"incomplete: {made.reader.trouble}")
     created = armed_at(folder)
     facts = RunFacts(
         folder=folder,
@@ -191,6 +203,14 @@ def _replace(folder: Path, scratch: Path) -> None:
         singles.rename(scratch / singles_log.FILE_NAME)
     for path in sorted(scratch.iterdir()):
         path.replace(folder / path.name)
+
+
+def _keep(folder: Path) -> None:
+    """Keep what was sorted live from a raw log that is damaged now: it may hold more."""
+    for name in (listmode_log.FILE_NAME, singles_log.FILE_NAME):
+        kept = folder / f"{KEPT}{name}"
+        if (folder / name).exists() and not kept.exists():
+            (folder / name).rename(kept)
 
 
 def _prompts_in(folder: Path) -> int:

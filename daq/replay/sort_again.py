@@ -15,12 +15,13 @@ from daq.errors import StorageError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder import singles_log
+from daq.folder.blocks import Damage
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.listmode_log import ListmodeHash, ListmodeReader, RecordsHash
 from daq.folder.own_instrument import check_instrument
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, check_fits, checked_settings
-from daq.folder.run_folder import own_calibration
+from daq.folder.run_folder import config_in, own_calibration, tag_in
 from daq.folder.singles_log import SinglesReader
 from daq.path.books import Books
 from daq.path.pipeline import Pipeline
@@ -39,6 +40,7 @@ class Resorted:
     counts : what the sorter counted
     summary : what the takers report, as in a run's summary: windows, TEW estimates, hashes, rates,
         ``randoms`` and ``live_time``
+    damage, trouble : what of the raw log could not be read; the same in words, "" if all could
     """
 
     settings: SortSettings
@@ -49,6 +51,8 @@ class Resorted:
     singles: dict[str, int]
     frames: dict[str, int]
     torn_bytes: int
+    damage: Damage
+    trouble: str
     closed: bool
 
 
@@ -97,6 +101,8 @@ def resort(
         singles=books.singles(),
         frames=books.frames(),
         torn_bytes=made.reader.torn_bytes,
+        damage=made.reader.damage,
+        trouble=made.reader.trouble,
         closed=made.reader.end is not None,
     )
 
@@ -124,7 +130,7 @@ def sort_log(
 ) -> SortedLog:
     """Sort a run's raw log as :func:`resort` does; return all that knows the outcome."""
     reader = RawLogReader(folder / rawlog.FILE_NAME)
-    config = msgspec.convert(reader.head["config"], RunConfig)
+    config, run_tag = config_in(reader.head), tag_in(reader.head)
     scanner = config.scanner()
     settings = settings or config.settings
     check_fits(settings, scanner)
@@ -152,7 +158,7 @@ def sort_log(
         scanner,
         geometry,
         settings,
-        run_tag=reader.head["run_tag"],
+        run_tag=run_tag,
         calibration=calibration.calibration() if calibration else None,
         stall_ps=stall_ps,
     )
@@ -195,6 +201,7 @@ class Verified:
     """Whether sorting a raw log gives what was written live. ``complete``: the raw log was closed
     properly; otherwise, sorting need only begin with what was written live before it was cut off.
 
+    trouble : which logs are damaged, in words; "" if none is
     live_hash, replay_hash : of prompts and delayeds
     live_further, replay_further : hashes of triples, singles and angles, if the run has them
     """
@@ -205,6 +212,7 @@ class Verified:
     live_further: dict[str, str]
     replay_further: dict[str, str]
     complete: bool
+    trouble: str
     prompts: int
     delayeds: int
 
@@ -231,6 +239,7 @@ def verify(folder: Path, *, progress: Progress | None = None, threads: int = 1) 
         live_further=live_further,
         replay_further=replay_further,
         complete=again.closed,
+        trouble="; ".join(filter(None, (again.trouble, live.trouble))),
         prompts=again.counts.prompts,
         delayeds=again.counts.delayeds,
     )

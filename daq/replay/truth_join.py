@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,8 +20,7 @@ from coincidence.select import no_calibration
 from daq.errors import LogError
 from daq.folder import raw_log as rawlog
 from daq.folder.raw_log import RawLogReader
-from daq.folder.run_config import RunConfig
-from daq.folder.run_folder import own_calibration
+from daq.folder.run_folder import config_in, own_calibration, tag_in
 from daq.folder.truth_file import Records, TruthReader
 from daq.path.pipeline import Output, Pipeline
 from daq.replay.truth_singles import LabelledSingles
@@ -111,8 +109,8 @@ def join(folder: Path, truth: Path | None = None, *, progress: Progress | None =
         if there is no truth file, or it belongs to another run.
     """
     reader = RawLogReader(folder / rawlog.FILE_NAME)
-    known = _truth_reader(truth or folder / FILE_NAME, int(reader.head["run_tag"]))
-    config = msgspec.convert(reader.head["config"], RunConfig)
+    known = _truth_reader(truth or folder / FILE_NAME, tag_in(reader.head))
+    config = config_in(reader.head)
     scanner, geometry = config.scanner(), build_geometry(config.scanner())
     own = own_calibration(folder)
     calibration = own.calibration() if own else no_calibration(scanner.n_crystals)
@@ -120,7 +118,7 @@ def join(folder: Path, truth: Path | None = None, *, progress: Progress | None =
         scanner,
         geometry,
         config.settings,
-        run_tag=reader.head["run_tag"],
+        run_tag=tag_in(reader.head),
         calibration=calibration,
         stall_ps=int(config.stall_s * 1e12),
     )
@@ -143,10 +141,10 @@ def _truth_reader(path: Path, run_tag: int) -> TruthReader:
             "--truth-file where it is not in the run's folder"
         )
     reader = TruthReader(path)
-    if reader.head["run_tag"] != run_tag:
+    if reader.head.get("run_tag") != run_tag:
         raise LogError(
-            f"{path} is the truth of the run with the tag {reader.head['run_tag']}, this run has "
-            f"the tag {run_tag}"
+            f"{path} is the truth of the run with the tag {reader.head.get('run_tag')}, this run "
+            f"has the tag {run_tag}"
         )
     return reader
 

@@ -49,6 +49,7 @@ class RunData:
     start : wall clock of the run's start, or None
     hash : identity of the records, "" if unknown
     notes : problems with the data, in words for the image
+    damaged : whether some of them cannot be read
     identity : its UIDs and how the patient lay
     """
 
@@ -78,6 +79,7 @@ class RunData:
     name: str = ""
     hash: str = ""
     notes: tuple[str, ...] = ()
+    damaged: bool = False
     identity: RunIdentity = UNIDENTIFIED
 
     @classmethod

@@ -20,7 +20,7 @@ from daq.errors import LogError
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
-from daq.folder.listmode_log import ListmodeReader
+from daq.folder.listmode_log import ListmodeReader, listmode_notes
 from daq.folder.own_instrument import check_instrument
 from daq.folder.run_folder import MU_MAP_NAME, armed_at, own_calibration, run_config
 from daq.folder.run_identity import RunIdentity
@@ -56,7 +56,8 @@ class _Stretch:
 class LogIndex:
     """Positions and times of a list-mode log's records; raises ReconError if there are none.
 
-    torn_bytes : bytes at the log's end that are not a whole block
+    damaged : whether blocks in it cannot be read
+    notes : what is not used of it, in words
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +75,8 @@ class LogIndex:
                     _Stretch(offset, len(records), float(time_s.min()), float(time_s.max()))
                 )
         self.closed = reader.closed
-        self.torn_bytes = reader.torn_bytes
+        self.damaged = bool(reader.damage)
+        self.notes = listmode_notes(reader)
 
     def count(self, kind: BlockKind) -> int:
         """Return the number of records of a kind."""
@@ -188,7 +190,7 @@ def run_data(
     log = log_of(folder)
     _check_log(log, folder, scanner)
     statistics, notes = _statistics(folder, scanner)
-    notes += _torn(log)
+    notes += log.notes
     known = load_set_for(calibration, scanner) if calibration else own_calibration(folder)
     if known is not None and calibration:
         check_instrument(known, config.serial)
@@ -225,6 +227,7 @@ def run_data(
         name=folder.resolve().name,
         hash=_hash(folder),
         notes=tuple(notes),
+        damaged=log.damaged,
         identity=RunIdentity.of(folder).with_changes(
             frame_of_reference_uid=frame_uid or frame_of_reference(path),
             patient_position=patient_position,
@@ -280,16 +283,6 @@ def _statistics(folder: Path, scanner: Scanner) -> tuple[dict[str, Any], list[st
 
 def _is_sound(values: npt.NDArray[Any], most: float) -> bool:
     return values.dtype.kind in "iuf" and bool(((values >= 0) & (values < most)).all())
-
-
-def _torn(log: LogIndex) -> list[str]:
-    if log.closed:
-        return []
-    words = (
-        f"the list-mode log was not closed, or is damaged: it is used up to its last whole block, "
-        f"{log.last_s:.6g} s, and {log.torn_bytes} bytes behind that are left out"
-    )
-    return [words]
 
 
 def _hash(folder: Path) -> str:

@@ -74,12 +74,17 @@ def spect_run(
 
 def is_whole(path: Path) -> bool:
     """Return whether a singles log was closed; a truncated one ends with its last whole block."""
+    return read_through(path).closed
+
+
+def read_through(path: Path) -> SinglesReader:
+    """Return a singles log that was read to its end, so that it knows what is damaged."""
     from daq.folder.singles_log import SinglesReader
 
     log = SinglesReader(path)
     for _ in log:
         pass
-    return log.closed
+    return log
 
 
 def chunks_of(log: SinglesReader, records: int = CHUNK_RECORDS) -> Iterator[Chunk]:

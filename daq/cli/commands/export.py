@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         tell(f"note: {note}")
     words = f"{result['files'][0]}: {result['prompts']} prompts, {result['delayeds']} delayeds"
     finish(options, {"run": str(folder), **result}, words)
-    return 0
+    return 1 if result["damaged"] else 0
 
 
 def _check_there(folder: Path) -> None:
@@ -144,10 +144,11 @@ class _Parts:
         self._folder, self._delayeds, self._progress = folder, delayeds, progress
         self.counts = [0, 0]
         self.notes: list[str] = []
+        self.damaged = False
 
     def __iter__(self) -> Iterator[Part]:
         from daq.folder import listmode_log as listmode
-        from daq.folder.listmode_log import ListmodeReader
+        from daq.folder.listmode_log import ListmodeReader, listmode_notes
         from hw.wire.block_layout import BlockKind
 
         path = self._folder / listmode.FILE_NAME
@@ -162,17 +163,17 @@ class _Parts:
             self.counts[delayed] += len(records)
             self._progress(offset, size)
             yield delayed, records
-        if not reader.closed:
-            words = (
-                "the list-mode log was not closed, or is damaged: it is used up to its last whole "
-                f"block, and {reader.torn_bytes} bytes behind that are left out"
-            )
-            self.notes = [words]
+        self.notes, self.damaged = listmode_notes(reader), bool(reader.damage)
 
     @property
     def summary(self) -> dict[str, Any]:
         """How many events were read, and notes about them."""
-        return {"prompts": self.counts[0], "delayeds": self.counts[1], "notes": self.notes}
+        return {
+            "prompts": self.counts[0],
+            "delayeds": self.counts[1],
+            "notes": self.notes,
+            "damaged": self.damaged,
+        }
 
 
 def _facts_in(path: Path) -> dict[str, Any]:

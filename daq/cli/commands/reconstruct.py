@@ -131,9 +131,10 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
         "corrections": made.corrections.applied(),
         "corrections_how": made.metadata["corrections"],
         "suv_factor": made.suv_factor,
+        "damaged": data.damaged,
     }
     finish(options, result, f"{path}: {made.metadata['prompts_used']} prompts")
-    return 0
+    return 1 if data.damaged else 0
 
 
 def _as_suv(made: Reconstruction) -> Reconstruction:

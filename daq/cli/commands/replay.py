@@ -58,9 +58,10 @@ def _verify(options: argparse.Namespace, folder: Path) -> int:
         + _further(found.live_further, found.replay_further)
         + f"  {found.prompts} prompts, {found.delayeds} delayeds"
         + ("" if found.complete else "; the run was cut off: its beginning was compared")
+        + (f"\n  {found.trouble}" if found.trouble else "")
     )
     finish(options, {"run": str(folder), **asdict(found)}, text)
-    return 0 if found.identical else 1
+    return 0 if found.identical and not found.trouble else 1
 
 
 def _further(live: dict[str, str], replay: dict[str, str]) -> str:

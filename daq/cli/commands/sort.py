@@ -2,6 +2,9 @@
 
 Options not given are as in the run. The run itself is never changed; with --output FILE.tmlm
 coincidences are written to a new list-mode log, and windowed singles to FILE.tmws.
+
+A damaged raw log is sorted as far as it can be read; it is said what is lost, and the exit status
+is 1.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daq.cli.common import (
     add_json_option,
@@ -20,6 +24,9 @@ from daq.cli.common import (
 from daq.cli.options.sorting import add_window_options, describe, window_changes
 from daq.cli.progress import ProgressLine
 from daq.cli.sorting_outcome import describe_outcome
+
+if TYPE_CHECKING:
+    from daq.replay.sort_again import Resorted
 
 EXAMPLES = """\
 examples:
@@ -71,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
         "frames": found.frames,
         "hash": found.hash,
         "torn_bytes": found.torn_bytes,
+        "damage": asdict(found.damage),
+        "notes": notes_of(found),
     }
     singles = found.singles
     kept = "accepted" if settings.sorts_coincidences else "windowed"
@@ -80,5 +89,11 @@ def run(options: argparse.Namespace) -> int:
         f"{singles[kept]} of {singles['received']} singles {what}\n"
         f"{describe_outcome(result, settings)}"
     )
-    finish(options, result, text)
-    return 0
+    finish(options, result, "\n".join([text, *(f"note: {one}" for one in result["notes"])]))
+    return 1 if found.damage else 0
+
+
+def notes_of(found: Resorted) -> list[str]:
+    """Return in words what of the raw log was not sorted."""
+    torn = f"{found.torn_bytes} bytes at the raw log's end are no whole block: it was cut off"
+    return [*([found.trouble] if found.trouble else []), *([torn] if found.torn_bytes else [])]

@@ -11,7 +11,7 @@ from daq.cli.images.asked_options import Declared, OptionGroup, given
 from daq.cli.images.reconstruct_options import dicom_facts
 from daq.cli.progress import ProgressLine
 from recon.spect.run import SpectOptions
-from recon.spect.run_input import is_whole, spect_run
+from recon.spect.run_input import read_through, spect_run
 
 if TYPE_CHECKING:
     from recon.spect.offline import SpectImage
@@ -51,10 +51,12 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
     )
     progress.done()
     _check_required(made, options.require)
-    warnings = [*_about_cut(folder), *made.warnings]
+    cut, damaged = _about_log(folder)
+    warnings = [*cut, *made.warnings]
     for words in warnings:
         tell(f"tomoshibi: {words}")
-    about = {"run": folder.name, **made.metadata, "warnings": warnings, "choices": choices}
+    about = {"run": folder.name, **made.metadata, "warnings": warnings, "choices": choices,
+             "damaged": damaged}  # fmt: skip
     frames = [FrameTime(0.0, about["duration_s"], prompts=about["prompts_used"])]
     image = MadeImage(made.image, made.grid, frames, about, modality="SPECT")
     written = write_images(image, path, formats)
@@ -63,7 +65,7 @@ def run_spect(options: argparse.Namespace, folder: Path) -> int:
                      "total_MBq": total_MBq, **about},
            f"{written[0]}: {made.metadata['prompts_used']} counts in {made.metadata['views']} "
            f"views, {total_MBq:.4g} MBq")  # fmt: skip
-    return 0
+    return 1 if damaged else 0
 
 
 def spect_options(options: argparse.Namespace) -> SpectOptions:
@@ -78,12 +80,13 @@ def spect_options(options: argparse.Namespace) -> SpectOptions:
     return SpectOptions(**values)
 
 
-def _about_cut(folder: Path) -> list[str]:
+def _about_log(folder: Path) -> tuple[list[str], bool]:
+    """Return what is not used of the singles log, and whether it is damaged."""
+    from daq.folder.listmode_log import listmode_notes
     from daq.folder.singles_log import FILE_NAME
 
-    if is_whole(folder / FILE_NAME):
-        return []
-    return ["the singles log was not closed: it is used up to its last whole block"]
+    log = read_through(folder / FILE_NAME)
+    return listmode_notes(log), bool(log.damage)
 
 
 def _check_required(made: SpectImage, names: list[str]) -> None:
