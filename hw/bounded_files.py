@@ -15,7 +15,7 @@ import os
 import stat
 import tomllib
 import zipfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NoReturn
 
@@ -46,25 +46,30 @@ class FileRefused(TomoshibiError, ValueError):
 
 
 @contextlib.contextmanager
-def regular_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is no pipe, device, socket or folder; raises FileRefused."""
+def regular_file(path: Path, *, most_bytes: int | None = None) -> Iterator[BinaryIO]:
+    """Open a file that is no pipe, device, socket or folder, and not larger; raises FileRefused.
+
+    It is opened without waiting, and looked at once it is open, when nobody can exchange it.
+    """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise FileRefused(str(getattr(error, "strerror", None) or error)) from error
-    if not stat.S_ISREG(os.fstat(number).st_mode):
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode):
         os.close(number)
         raise FileRefused("it is not a regular file")
     with os.fdopen(number, "rb") as file:
+        size = found.st_size
+        if most_bytes is not None and size > most_bytes:
+            raise FileRefused(f"it has {words_of(size)}, more than {words_of(most_bytes)}")
         yield file
 
 
 def read_bytes(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     """Return a file's content; raises FileRefused if it cannot be read or is larger."""
-    with regular_file(path) as file:
+    with regular_file(path, most_bytes=most_bytes) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > most_bytes:
-            raise FileRefused(f"it has {words_of(size)}, more than {words_of(most_bytes)}")
         try:
             return file.read(size)  # not of most_bytes, for which Python would make room at once
         except OSError as error:
@@ -99,8 +104,14 @@ def read_object(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> dict[str, A
     return found
 
 
-def json_in(content: bytes | str) -> Any:
-    """Return what a JSON text holds: finite numbers only, at most ``MOST_DEPTH`` deep.
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def json_in(content: bytes | str, *, constant: Callable[[str], Any] = _no_number) -> Any:
+    """Return what a JSON text holds, at most ``MOST_DEPTH`` deep.
+
+    ``constant``: gives what NaN and the infinite numbers become, which JSON does not have.
 
     Raises
     ------
@@ -108,16 +119,12 @@ def json_in(content: bytes | str) -> Any:
     """
     text = _as_text(content)
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json.loads(text, parse_constant=constant)
     except RecursionError as error:
         raise FileRefused(f"it is nested deeper than {MOST_DEPTH}") from error
     except ValueError as error:  # also a number of 5000 digits
         raise FileRefused(f"it is not JSON: {error}") from error
     return _not_deep(found)
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")
 
 
 def read_toml(path: Path, *, most_bytes: int = MOST_TEXT_BYTES) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Journal:
                 file.sync()
             file.close()
 
+    @property
+    def file(self) -> AppendedFile | None:
+        """The open run's journal."""
+        return self._file
+
     def sync(self) -> None:
         """Bring to the disk what an entry of its own could not, from any thread; to be called about
         once a second. Raises StorageError.

@@ -43,6 +43,15 @@ class LogWatch:
             self.close()
             raise StorageError(f"cannot watch {file.path}: another file lies in its place")
 
+    @property
+    def is_astray(self) -> bool:
+        """Whether something else, or nothing, lies at the file's path: it can be rescued."""
+        here = os.fstat(self._own)
+        try:
+            return not os.path.samestat(self._file.path.lstat(), here)
+        except OSError:
+            return True
+
     def look(self) -> str:
         """Return in words what happened to the file, "" if it is as it should be.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from daq.errors import LogError
-from hw.bounded_files import MOST_DEPTH, FileRefused, read_bytes
+from hw.bounded_files import FileRefused, json_in, read_bytes
 
 
 def json_text(value: dict[str, Any], *, indent: int | None = None) -> str:
@@ -62,31 +62,11 @@ def _finite(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def object_in(content: bytes) -> dict[str, Any]:
-    """Return the object in a JSON text, at most ``MOST_DEPTH`` deep; raises FileRefused."""
-    try:
-        found = json.loads(content.decode(), parse_constant=lambda _: None)
-    except RecursionError as error:
-        raise FileRefused(f"it is nested deeper than {MOST_DEPTH}") from error
-    except ValueError as error:  # no UTF-8, no JSON, or a number of 5000 digits
-        raise FileRefused(f"it is not JSON: {error}") from error
+    """Return the object in a JSON text, NaN as None; raises FileRefused."""
+    found = json_in(content, constant=lambda _: None)
     if not isinstance(found, dict):
         raise FileRefused("it is no JSON object")
-    if _is_deep(found):
-        raise FileRefused(f"it is nested deeper than {MOST_DEPTH}")
     return found
-
-
-def _is_deep(value: dict[str, Any]) -> bool:
-    level: list[Any] = [value]
-    for _ in range(MOST_DEPTH):
-        level = [inner for outer in level for inner in _within(outer)]
-    return bool(level)
-
-
-def _within(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def read_object(path: Path) -> dict[str, Any]:

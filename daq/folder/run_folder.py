@@ -23,7 +23,7 @@ from daq.folder.listmode_log import ListmodeReader
 from daq.folder.plain_json import json_text, read_object
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig
-from hw.bounded_files import FileRefused, regular_file, words_of
+from hw.bounded_files import FileRefused, regular_file
 from hw.errors import FileWriteError
 from hw.whole_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, sync_folder, whole_file
 
@@ -107,9 +107,6 @@ MU_MAP_NAME = "mu_map.npz"
 ACTIVITY_NAME = "activity.json"
 """The factor to Bq/mL that images of the run have, where it has one."""
 
-MOST_COPIED = 2**30
-"""Bytes of a file that is copied into a run, such as its µ map."""
-
 _ROW_OF_NUMBERS = re.compile(r"\[\n[-\d.eE+,\s]+\]")
 """In indented JSON, a list of numbers, which is put on one line. No string has line breaks."""
 
@@ -131,20 +128,17 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def copy_in(source: Path, path: Path) -> None:
+def copy_in(source: Path, path: Path, *, most_bytes: int) -> None:
     """Copy a file into a run, completely or not at all; it is on the disk then.
 
     Raises
     ------
     StorageError
-        if ``source`` is no regular file or has more than ``MOST_COPIED`` bytes, or the disk
-        refuses.
+        if ``source`` is no regular file or has more than ``most_bytes``, or the disk refuses.
     """
     try:
-        with regular_file(source) as file, _stored(path) as copy:
+        with regular_file(source, most_bytes=most_bytes) as file, _stored(path) as copy:
             left = os.fstat(file.fileno()).st_size
-            if left > MOST_COPIED:
-                raise FileRefused(f"it has more than {words_of(MOST_COPIED)}")
             while left and (part := file.read(min(left, 2**20))):
                 copy.write(part)
                 left -= len(part)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 
+from daq.folder.appended_file import AppendedFile
 from daq.folder.blocks import BlockPlace, BlockReader
 from daq.path.frame_check import CheckedFrames, recorded_frames
 
@@ -33,7 +33,7 @@ class Backlog:
     bytes : of all that wait; ``unloaded`` : batches that only the disk has
     """
 
-    def __init__(self, log: Path, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, log: AppendedFile, *, most_bytes: int = MOST_BYTES) -> None:
         self.bytes = 0
         self.unloaded = 0
         self._log, self._most_bytes = log, most_bytes
@@ -74,8 +74,8 @@ class Backlog:
             self._in_memory -= batch.size
             return batch.frames
         self.unloaded -= 1
-        if self._reader is None:
-            self._reader = BlockReader(self._log)
+        if self._reader is None or self._reader.path != self._log.path:
+            self._reader = BlockReader(self._log.path)
         (block,) = self._reader.at(batch.place)
         return recorded_frames(block.payload)
 

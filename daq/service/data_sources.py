@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 import zmq
 
-from daq.service.inbox import Inbox
+from daq.service.entrance.inbox import Inbox
 from hw.messages.base import Message, MessageError
 from hw.messages.codec import AnyMessage, decode, encode
 from hw.messages.modules import ModuleAnswer, ModuleStates

@@ -6,9 +6,12 @@ loop that records never waits for the disk; how far the disk is stands in ``sync
 
 from __future__ import annotations
 
-import os
+import contextlib
 import threading
-from pathlib import Path
+from collections.abc import Callable
+
+from daq.errors import StorageError
+from daq.folder.appended_file import AppendedFile
 
 SYNC_S = 0.5
 """Between two calls, where the disk is faster: a power cut costs that, and what was under way."""
@@ -19,36 +22,36 @@ END_S = 5.0
 class DiskSync:
     """Of one log, from now until ``close``.
 
-    synced_bytes : so many of its bytes are on the disk
-    error : why the last call failed, "" if it did not
+    error : why what is written is not safe on the disk, "" if it is
+    beside : brings something else there each time, such as the journal; may raise StorageError
     """
 
-    def __init__(self, path: Path, *, every_s: float = SYNC_S) -> None:
-        """Raises OSError if there is no such file."""
-        self.synced_bytes = 0
+    def __init__(self, log: AppendedFile, *, every_s: float = SYNC_S) -> None:
         self.error = ""
-        self._every_s = every_s
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.beside: Callable[[], object] = lambda: None
+        self._log, self._every_s = log, every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="disk-sync", daemon=True)
         self._thread.start()
 
+    @property
+    def synced_bytes(self) -> int:
+        """So many of the log's bytes are on the disk."""
+        return self._log.synced_bytes
+
     def _run(self) -> None:
-        try:
-            while not self._stop.wait(self._every_s):
-                self._sync()
+        while not self._stop.wait(self._every_s):
             self._sync()
-        finally:
-            os.close(self._file)
+        self._sync()
 
     def _sync(self) -> None:
         try:
-            size = os.fstat(self._file).st_size
-            if size != self.synced_bytes or self.error:
-                os.fdatasync(self._file)
-                self.synced_bytes, self.error = size, ""
-        except OSError as error:
-            self.error = error.strerror or str(error)
+            self._log.sync()
+            self.error = ""
+        except (StorageError, OSError) as error:
+            self.error = str(error)
+        with contextlib.suppress(StorageError, OSError):  # whoever writes there tells it
+            self.beside()
 
     def close(self) -> None:
         """Sync once more and end, without waiting longer than a few seconds for the disk."""

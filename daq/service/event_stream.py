@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from daq.folder.listmode_log import KINDS, Records, bytes_of
-from daq.service.inbox import Inbox
+from daq.service.entrance.inbox import Inbox
 from hw.messages.codec import encode
 from hw.messages.telemetry import EventBatch, EventKind
 

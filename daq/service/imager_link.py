@@ -11,7 +11,7 @@ import zmq
 from coincidence.events import ANGLE, SINGLE
 from daq.folder import calibration_set
 from daq.path.pipeline import Output
-from daq.service.inbox import Inbox
+from daq.service.entrance.inbox import Inbox
 from daq.service.run import Run
 from hw.messages.base import Message, MessageError
 from hw.messages.codec import decode_as, encode

@@ -25,6 +25,9 @@ DISK_FULL_S = 60.0
 RAW_ONLY_BYTES = 16 * 2**20
 """With less room, only the raw log is written."""
 
+GUARD_S = 0.5
+"""Between two looks at whether the logs are still where they belong."""
+
 LATER = 8
 """By which the time for sorting is divided where recording needs it."""
 
@@ -40,6 +43,7 @@ class Recording:
         self._full_since_s: float | None = None
         self._no_room_since_s: float | None = None
         self._not_synced = ""
+        self._next_guard_s = 0.0
 
     @property
     def blocked(self) -> bool:
@@ -119,11 +123,19 @@ class Recording:
 
     def look(self, run: Run) -> None:
         """Say what is new about the disk and the sorting."""
+        now = time.monotonic()
         behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
-        for line in run.load.look(run.backlog.bytes, behind_s, time.monotonic()):
+        for line in run.load.look(run.backlog.bytes, behind_s, now):
             self._journal.add(line.severity, line.text)
+        if now >= self._next_guard_s:
+            self._next_guard_s = now + GUARD_S
+            self._guard(run)
         if run.disk.error and run.disk.error != self._not_synced:
-            words = f"the raw log does not reach the disk: {run.disk.error}"
-            self._journal.add("alarm", f"{words}. A power cut would cost it: check the disk")
+            self._journal.add("alarm", run.disk.error)
             run.taint("the disk failed")
         self._not_synced = run.disk.error
+
+    def _guard(self, run: Run) -> None:
+        for line in run.guard.look():
+            self._journal.add(line.severity, line.text)
+            run.taint("somebody deleted, moved or cut its logs in mid-run")

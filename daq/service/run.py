@@ -18,20 +18,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from daq.errors import RunError, StorageError
 from daq.folder import calibration_set, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
-from daq.folder.given_file import MOST_ACTIVITY_BYTES, MOST_MU_MAP_BYTES, copy_given
 from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
-    ACTIVITY_NAME,
     CONFIG_NAME,
     FAULTS_NAME,
     MU_MAP_NAME,
-    SCANNER_NAME,
     SUMMARY_NAME,
     armed_at,
     new_run_folder,
@@ -39,7 +35,6 @@ from daq.folder.run_folder import (
     run_config,
     write_json,
 )
-from daq.folder.run_identity import draw_uids
 from daq.path.books import Books, sent_by
 from daq.path.frame_check import (
     CheckedFrames,
@@ -55,11 +50,8 @@ from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
 from daq.service.load import Load
-from hw.bounded_files import (
-    FileRefused,
-    npz_names,
-    read_object,
-)
+from daq.service.log_guard import LogGuard
+from daq.service.run_files import check_named_files, fill, own_live_settings
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -71,31 +63,6 @@ MOST_MARKS = 1000
 MOST_CONDITIONS = 100
 TAIL_BYTES = 32 * 2**20
 """Of the raw log of a run that is resumed: its frames tell what each module's next one is."""
-MOST_COPIED = 1 << 30
-"""Bytes of a µ map, as it lies on disk."""
-
-MOST_MAP_BYTES = 16 << 30
-"""Of a µ map's arrays; who reads them has a tighter bound, by the image's grid."""
-
-
-def _check_named_files(config: RunConfig) -> None:
-    """Refuse, before a folder is made, files that a command names and that are not what they
-    should be: they are copied into the run, and any file could be named.
-    """
-    if config.mu_map:
-        try:
-            names = npz_names(Path(config.mu_map), most_bytes=MOST_MAP_BYTES)
-        except FileRefused as error:
-            raise RunError(f"µ map {config.mu_map}: {error}; no run folder was made") from error
-        if "mu_per_mm" not in names:
-            raise RunError(f"µ map {config.mu_map}: it holds no mu_per_mm; no run folder was made")
-    if Path(config.live.activity).is_file():
-        try:
-            read_object(Path(config.live.activity))
-        except FileRefused as error:
-            raise RunError(
-                f"activity {config.live.activity}: {error}; no run folder was made"
-            ) from error
 
 
 class Run:
@@ -104,6 +71,7 @@ class Run:
 
     live : how it is imaged now; ``config.live`` at its start
     disk : brings the raw log to the disk
+    guard : brings logs back that are deleted
     backlog : what is recorded and not sorted yet
     load : what gives way where sorting cannot follow
     unwritten : accepted frames that the disk did not take; ``record`` tries again
@@ -114,12 +82,11 @@ class Run:
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
         """Make the folder and both logs; raises RunError or StorageError."""
         self.config = config
-        self.live = config.live
         self.scanner = config.scanner()
         check_fits(config.settings, self.scanner)
         self.run_tag = config.run_tag or int.from_bytes(os.urandom(4), "little") or 1
         self.created = dt.datetime.now(dt.UTC)
-        _check_named_files(config)
+        check_named_files(config)
         self.calibration = (
             calibration_set.load_set_for(Path(config.calibration), self.scanner)
             if config.calibration
@@ -129,7 +96,7 @@ class Run:
         self.name = self.folder.name
         self._prepare()
         head = self._head()
-        self._write_provenance(head)
+        self.live = fill(self.folder, head, config, self.calibration)
         self._open(rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head), head)
 
     @classmethod
@@ -144,12 +111,11 @@ class Run:
         self = cls.__new__(cls)
         log = RawLogReader(folder / rawlog.FILE_NAME)
         self.config = run_config(folder)
-        self.live, self.scanner = self.config.live, self.config.scanner()
+        self.live = own_live_settings(folder, self.config.live)
+        self.scanner = self.config.scanner()
         self.run_tag, self.calibration = int(log.head["run_tag"]), own_calibration(folder)
         self.created = armed_at(folder) or dt.datetime.now(dt.UTC)
         self.folder, self.name = folder, folder.name
-        if (folder / ACTIVITY_NAME).is_file():
-            self.live = msgspec.structs.replace(self.live, activity=str(folder / ACTIVITY_NAME))
         self._prepare()
         writer = rawlog.RawLogWriter.reopened(folder / rawlog.FILE_NAME)  # or another one has it
         for made_again in (listmode.FILE_NAME, singles_log.FILE_NAME):
@@ -210,8 +176,9 @@ class Run:
             stall_ps=stall_ps,
         )
         self._recorder, self._sorts_anew = self.pipeline.checker, False
-        self.disk = DiskSync(self.folder / rawlog.FILE_NAME)
-        self.backlog = Backlog(self.folder / rawlog.FILE_NAME)
+        self.disk = DiskSync(raw.file)
+        self.guard = LogGuard([raw.file, *self.takers.files], restore=self._restore_files)
+        self.backlog = Backlog(raw.file)
         self.load = Load()
         self.unwritten: CheckedFrames | None = None
         self.unsorted = ""
@@ -226,21 +193,11 @@ class Run:
             "versions": versions(),
         }
 
-    def _write_provenance(self, head: dict[str, Any]) -> None:
-        write_json(self.folder / CONFIG_NAME, head)
-        draw_uids(self.folder)
-        try:
-            (self.folder / SCANNER_NAME).write_text(self.config.scanner_toml, encoding="utf-8")
-            if self.config.mu_map:
-                copy_given(Path(self.config.mu_map), self.mu_map, most_bytes=MOST_MU_MAP_BYTES)
-            if self.calibration:
-                calibration_set.save_set(self.calibration, self.folder / calibration_set.FILE_NAME)
-            if Path(self.live.activity).is_file():  # one that is not there is told by the imager
-                own = self.folder / ACTIVITY_NAME
-                copy_given(Path(self.live.activity), own, most_bytes=MOST_ACTIVITY_BYTES)
-                self.live = msgspec.structs.replace(self.live, activity=str(own))
-        except (OSError, FileRefused) as error:
-            raise StorageError(f"cannot fill {self.folder}: {error}") from error
+    def _restore_files(self) -> None:
+        """Make again what the folder held beside its logs, if it is no longer there."""
+        if not (self.folder / CONFIG_NAME).exists():
+            self.live = fill(self.folder, self._head(), self.config, self.calibration)
+            self.taint("the run's folder was lost in mid-run, and made again")
 
     @property
     def mu_map(self) -> Path:
@@ -378,6 +335,7 @@ class Run:
 
     def _close_logs(self) -> None:
         self.disk.close()
+        self.guard.end()
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
@@ -391,6 +349,7 @@ class Run:
         self._elapsed_s = self.elapsed_s
         self._finished = True
         self.disk.close()
+        self.guard.end()
         self._raw.abandon()
         self.takers.abandon_logs()
 

@@ -185,12 +185,19 @@ class RunLife:
     def _open(self, config: RunConfig) -> Run:
         """Make the run's folder and logs, and announce it."""
         run = self.run = Run(config, self.runs_root)
-        self.journal.open(run.folder)
+        self._keep_journal(run)
         self._imager.start(run)
         self._events.start(run.name)
         how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
         self.journal.add("info", f"calibration: {how}")
         return run
+
+    def _keep_journal(self, run: Run) -> None:
+        """Write the journal into the run's folder, and keep it there."""
+        self.journal.open(run.folder)
+        run.disk.beside = self.journal.sync
+        if self.journal.file is not None:
+            run.guard.add(self.journal.file)
 
     def _for_this_source(self, run: Run) -> Run:
         """Return the armed run, or one of its name for the source that came after arming.
@@ -271,7 +278,7 @@ class RunLife:
         away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
         run = self.run = Run.resumed(folder)
         self.template = msgspec.structs.replace(run.config, name="")
-        self.journal.open(folder)
+        self._keep_journal(run)
         self._imager.start(run)
         self._events.start(run.name)
         self.enter("armed")

@@ -3,8 +3,8 @@
 Every turn (about 10 ms): record the data frames that have come, sort for a while, pass the
 coincidences on, serve commands, sources and the imager, and publish telemetry. Nothing in the loop
 waits for another process; every queue is bounded (daq/service/sockets.py), and so is what is taken
-from each in one turn (daq/service/inbox.py). An error of ours in one part of the loop is told and
-taints the run, and keeps no other part from its work.
+from each in one turn (daq/service/entrance/inbox.py). An error of ours in one part of the loop is
+told and taints the run, and keeps no other part from its work.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from daq.errors import DaqError
 from daq.folder.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
-from daq.service.control_desk import ControlDesk
 from daq.service.data_sources import MOST_SOURCES, Source, Sources
-from daq.service.door import Door
+from daq.service.entrance.control_desk import ControlDesk
+from daq.service.entrance.door import Door
+from daq.service.entrance.given_paths import GivenPaths
 from daq.service.event_stream import EventStream
-from daq.service.given_paths import GivenPaths
 from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
 from daq.service.relays import FaultRelay, ModuleRelay

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 import zmq
 
 from daq.errors import ServiceError
-from daq.service.doorman import Doorman, connections_within, raise_descriptor_limit
+from daq.service.entrance.doorman import Doorman, connections_within, raise_descriptor_limit
 from hw.messages.endpoints import Endpoints
 from hw.messages.keys import KeyFileError
 from hw.private_place import PlaceError, open_private, private_folder

@@ -2,7 +2,7 @@
 
 One thread in each process that binds sockets, for its ZeroMQ context (RFC 27/ZAP). The daq's planes
 are its domains: a key that may only observe reaches the planes that are for displays, and the
-control plane, where the daq itself answers what it may not (:mod:`daq.service.door`).
+control plane, where the daq itself answers what it may not (:mod:`daq.service.entrance.door`).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from daq.client.client import ClientError, ControlClient
 from daq.folder.run_config import RunConfig, default_settings, versions
 from daq.replay.sort_again import verify
 from daq.service import service as loop
-from daq.service.control_desk import ControlDesk
 from daq.service.data_sources import Sources
-from daq.service.doorman import Doorman
+from daq.service.entrance.control_desk import ControlDesk
+from daq.service.entrance.doorman import Doorman
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.run import Run

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from daq.folder.appended_file import AppendedFile
 from daq.folder.listmode_log import ListmodeWriter
 from daq.folder.singles_log import SinglesWriter, singles_head
 from daq.path.pipeline import Output, Taker
@@ -77,6 +78,11 @@ class RunTakers(Taker):
     def save(self, folder: Path) -> None:
         for taker in self:
             taker.save(folder)
+
+    @property
+    def files(self) -> list[AppendedFile]:
+        """The logs' open files."""
+        return [log.file for log in self._logs]
 
     def close_logs(self, end: dict[str, Any]) -> None:
         """Write totals (``end``: the list-mode log's) and close the logs; raises StorageError."""

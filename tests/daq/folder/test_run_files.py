@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from daq.errors import RunError, StorageError
-from daq.folder import run_folder
 from daq.folder.region_file import write_regions
 from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import copy_in, new_run_folder, write_arrays, write_json, write_text
@@ -46,7 +45,7 @@ def test_what_is_written_into_a_run_is_its_owners_alone(
     write_json(own / "a.json", {})
     write_text(own / "b.toml", "x = 1")
     write_arrays(own / "c.npz", x=np.arange(3))
-    copy_in(own / "c.npz", own / "d.npz")
+    copy_in(own / "c.npz", own / "d.npz", most_bytes=2**20)
     draw_uids(own)
     write_regions(own, [])
     assert len(list(own.iterdir())) == 6
@@ -88,7 +87,7 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_file_is_copied_into_a_run_as_it_is(tmp_path: Path) -> None:
     content = np.random.default_rng(1).bytes(3 * 2**20 + 7)
     (tmp_path / "map").write_bytes(content)
-    copy_in(tmp_path / "map", tmp_path / "copy")
+    copy_in(tmp_path / "map", tmp_path / "copy", most_bytes=2**22)
     assert (tmp_path / "copy").read_bytes() == content
 
 
@@ -97,7 +96,6 @@ def test_what_is_no_plain_file_of_bounded_size_is_not_copied_into_a_run(
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(b"12345")
-    monkeypatch.setattr(run_folder, "MOST_COPIED", 4)
     for name, why in (
         ("pipe", "not a regular file"),
         ("gone", "No such file"),
@@ -105,7 +103,7 @@ def test_what_is_no_plain_file_of_bounded_size_is_not_copied_into_a_run(
         ("", "not a regular file"),
     ):
         with pytest.raises(StorageError, match=f"cannot copy .* into the run: .*{why}"):
-            copy_in(tmp_path / name, tmp_path / "copy")
+            copy_in(tmp_path / name, tmp_path / "copy", most_bytes=4)
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "large"}
 
 

@@ -44,7 +44,7 @@ def test_two_batches_joined_are_as_if_checked_together() -> None:
 @pytest.mark.parametrize("most_bytes", [0, 3000, 1 << 30])
 def test_batches_come_back_in_order_from_memory_or_disk(tmp_path: Path, most_bytes: int) -> None:
     log = RawLogWriter(tmp_path / "raw.tmraw", {})
-    backlog, made = Backlog(tmp_path / "raw.tmraw", most_bytes=most_bytes), batches()
+    backlog, made = Backlog(log.file, most_bytes=most_bytes), batches()
     for number, checked in enumerate(made):
         place = log.append(checked.payload, frames=len(checked))
         backlog.add(checked, place, newest_ps=number)
@@ -61,7 +61,7 @@ def test_batches_come_back_in_order_from_memory_or_disk(tmp_path: Path, most_byt
 def test_memory_is_used_again_once_it_is_free(tmp_path: Path) -> None:
     log = RawLogWriter(tmp_path / "raw.tmraw", {})
     first, second, *_ = batches()
-    backlog = Backlog(tmp_path / "raw.tmraw", most_bytes=len(first.payload))
+    backlog = Backlog(log.file, most_bytes=len(first.payload))
     for _ in range(2):
         backlog.add(first, log.append(first.payload, frames=len(first)), 0)
         backlog.add(second, log.append(second.payload, frames=len(second)), 0)
@@ -73,7 +73,7 @@ def test_memory_is_used_again_once_it_is_free(tmp_path: Path) -> None:
 def test_a_log_that_was_spoilt_meanwhile_is_an_error_in_words(tmp_path: Path) -> None:
     path = tmp_path / "raw.tmraw"
     log, checked = RawLogWriter(path, {}), batches()[0]
-    backlog = Backlog(path, most_bytes=0)
+    backlog = Backlog(log.file, most_bytes=0)
     place = log.append(checked.payload, frames=len(checked))
     backlog.add(checked, place, 0)
     with path.open("r+b") as file:

@@ -18,8 +18,8 @@ import zmq
 
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.folder.run_config import default_settings
-from daq.service.command_journal import NAME
-from daq.service.door import MOST_REFUSALS, Door
+from daq.service.entrance.command_journal import NAME
+from daq.service.entrance.door import MOST_REFUSALS, Door
 from daq.service.service import DaqService
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply

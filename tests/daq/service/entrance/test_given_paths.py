@@ -9,7 +9,7 @@ import pytest
 
 from daq.errors import RunError
 from daq.folder.run_config import FACTORY
-from daq.service.given_paths import GivenPaths
+from daq.service.entrance.given_paths import GivenPaths
 from hw.messages.endpoints import Endpoints
 from hw.messages.live_settings import LiveSettings
 from hw.scanner.serial import CALIBRATION_FOLDER

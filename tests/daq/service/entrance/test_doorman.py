@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from daq.service import doorman
-from daq.service.doorman import (
+from daq.service.entrance import doorman
+from daq.service.entrance.doorman import (
     LEAST_CONNECTIONS,
     Doorman,
     connections_within,

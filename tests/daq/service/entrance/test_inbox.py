@@ -6,7 +6,7 @@ import itertools
 
 import zmq
 
-from daq.service.inbox import MOST_PARTS, Inbox
+from daq.service.entrance.inbox import MOST_PARTS, Inbox
 
 
 def filled(sockets, messages: list[list[bytes]]) -> zmq.Socket:

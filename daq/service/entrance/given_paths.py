@@ -10,15 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from daq.errors import RunError
-from daq.folder.given_file import (
-    MOST_ACTIVITY_BYTES,
-    MOST_CALIBRATION_BYTES,
-    MOST_MU_MAP_BYTES,
-    check_given,
-)
 from daq.folder.run_config import FACTORY, RunConfig
+from hw.bounded_files import FileRefused, regular_file
 from hw.messages.endpoints import Endpoints
 from hw.scanner.serial import CALIBRATION_FOLDER
+
+MOST_MU_MAP_BYTES = 256 * 2**20
+MOST_CALIBRATION_BYTES = 64 * 2**20
+MOST_ACTIVITY_BYTES = 2**20
 
 
 class GivenPaths:
@@ -59,10 +58,18 @@ class GivenPaths:
                 "put it there, name it where the daq is started, or use an ipc:// endpoint"
             )
         if real.exists():
-            check_given(real, most_bytes=most_bytes)
+            _check_plain(real, most_bytes=most_bytes)
 
     def _is_ours(self, path: Path) -> bool:
         return path in self._files or any(path.is_relative_to(root) for root in self._roots)
+
+
+def _check_plain(path: Path, *, most_bytes: int) -> None:
+    try:
+        with regular_file(path, most_bytes=most_bytes):
+            pass
+    except FileRefused as error:
+        raise RunError(f"{path} is not taken: {error}") from error
 
 
 def _paths(config: RunConfig) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from daq.service.command_journal import CommandJournal
+from daq.service.entrance.command_journal import CommandJournal
 from hw.messages.commands import Command
 from hw.messages.keys import ROLES, KeyFileError, KeyRing, Role
 

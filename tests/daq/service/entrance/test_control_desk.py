@@ -7,7 +7,7 @@ import zmq
 
 from daq.folder.journal import BURST as JOURNAL_BURST
 from daq.folder.journal import Journal
-from daq.service.control_desk import BURST, COMMANDS_PER_S, Allowance, ControlDesk
+from daq.service.entrance.control_desk import BURST, COMMANDS_PER_S, Allowance, ControlDesk
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 

@@ -1,7 +1,7 @@
 """Takes commands from clients and answers them, so many a second from each.
 
 A client that sends more is told so in each reply, and everybody else is served as before: commands
-have a bounded time of each turn, in which connections take turns (daq/service/inbox.py).
+have a bounded time of each turn, in which connections take turns (daq/service/entrance/inbox.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import zmq
 
 from daq.folder.journal import Journal
-from daq.service.inbox import Inbox, See, unseen
+from daq.service.entrance.inbox import Inbox, See, unseen
 from hw.messages.base import MessageError
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
@@ -53,7 +53,7 @@ class ControlDesk:
         see: See = unseen,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """see : is shown each message, see :class:`daq.service.inbox.Inbox`"""
+        """see : is shown each message, see :class:`daq.service.entrance.inbox.Inbox`"""
         self._socket = socket
         self._inbox = Inbox(socket, see=see)
         self._journal = journal

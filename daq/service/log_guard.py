@@ -1,0 +1,68 @@
+"""Keeps the logs of a running run where they belong: who deletes or moves one does not end it.
+
+A file that was deleted lives on while it is open. So it is brought back, the raw log first, and
+said; only what stands in no log (such as a patient's identity) is gone with a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+from daq.errors import StorageError
+from daq.folder.appended_file import AppendedFile
+from daq.folder.log_watch import LogWatch
+from hw.messages.telemetry import JournalLine
+
+
+class _Guarded:
+    """One log, and what of it was told."""
+
+    def __init__(self, file: AppendedFile) -> None:
+        self.file, self.watch, self.told = file, LogWatch(file), ""
+
+
+class LogGuard:
+    """Of one run's logs, from now until ``end``, which comes before they are closed."""
+
+    def __init__(self, files: Sequence[AppendedFile], *, restore: Callable[[], None]) -> None:
+        """``restore``: makes again what else a lost folder held; may raise StorageError."""
+        self._logs = [_Guarded(file) for file in files]
+        self._restore = restore
+
+    def add(self, file: AppendedFile) -> None:
+        """Watch a file more; raises StorageError if it is lost already."""
+        self._logs.append(_Guarded(file))
+
+    def look(self) -> list[JournalLine]:
+        """Return what happened to the logs, and what was done; to be called about once a second."""
+        return [line for log in self._logs for line in self._look_at(log)]
+
+    def _look_at(self, log: _Guarded) -> list[JournalLine]:
+        words = log.watch.look()
+        news = [JournalLine(severity="alarm", text=words)] if words and words != log.told else []
+        log.told = words
+        if words and log.watch.is_astray:
+            news += self._rescue(log)
+        return news
+
+    def _rescue(self, log: _Guarded) -> list[JournalLine]:
+        try:
+            path = log.watch.rescue()
+            if path is None:
+                return []
+            self._restore()
+        except StorageError as error:
+            again = str(error) == log.told
+            log.told = str(error)
+            return [] if again else [JournalLine(severity="alarm", text=log.told)]
+        log.told = ""
+        return [JournalLine(severity="warning", text=f"brought back, whole: {path}")]
+
+    def end(self) -> None:
+        """Bring back what still lacks a name, however long that takes, and watch no more."""
+        for log in self._logs:
+            with contextlib.suppress(StorageError):  # it was told
+                while log.watch.is_astray and log.watch.rescue() is None:
+                    pass
+            log.watch.close()

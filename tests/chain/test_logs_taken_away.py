@@ -1,0 +1,85 @@
+"""Logs, or a whole run folder, that somebody deletes in mid-run: brought back, and told."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daq.folder.raw_log import RawLogReader
+from daq.replay.sort_again import verify
+from rigs.acquisition_process import wait_until
+from rigs.daq_in_thread import DaqInThread
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def daq(tmp_path: Path) -> Iterator[DaqInThread]:
+    process = DaqInThread(tmp_path)
+    yield process
+    process.close()
+
+
+def frames_in(folder: Path) -> int:
+    return sum(len(frames) for frames in RawLogReader(folder / "raw.tmraw"))
+
+
+@pytest.mark.parametrize("name", ["raw.tmraw", "listmode.tmlm", "journal.jsonl"])
+def test_a_log_that_is_deleted_in_mid_run_is_brought_back_whole(
+    daq: DaqInThread, source: Any, name: str
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    (folder / name).unlink()
+    wait_until((folder / name).exists, "the log")
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert frames_in(folder) == summary["frames"]["received"] == 102
+    assert summary["conditions"] == ["somebody deleted, moved or cut its logs in mid-run"]
+    journal = daq.journal(folder)
+    assert f"{name} was deleted in mid-run" in journal
+    assert "brought back, whole" in journal
+    assert "started, source" in journal  # what was written before is there, too
+    assert verify(folder).identical
+
+
+def test_a_folder_that_is_deleted_in_mid_run_is_made_again(daq: DaqInThread, source: Any) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    before = {path.name for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    wait_until((folder / "journal.jsonl").exists, "the last of the logs")
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert frames_in(folder) == summary["frames"]["received"] == 102
+    assert before <= {path.name for path in folder.iterdir()}
+    assert summary["condition"] == "tainted"
+    assert "the run's folder was lost in mid-run, and made again" in summary["conditions"]
+    assert verify(folder).identical
+
+
+def test_a_log_that_is_replaced_goes_on_beside_the_other_file(
+    daq: DaqInThread, source: Any
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    (folder / "other").write_bytes(b"of somebody else")
+    (folder / "other").replace(folder / "raw.tmraw")
+    rescued = folder / "rescued-raw.tmraw"
+    wait_until(rescued.exists, "the log")
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert (folder / "raw.tmraw").read_bytes() == b"of somebody else"
+    assert sum(len(frames) for frames in RawLogReader(rescued)) == summary["frames"]["received"]
+    assert "was replaced by another file" in daq.journal(folder)
+    assert summary["condition"] == "tainted"
