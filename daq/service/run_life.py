@@ -1,10 +1,5 @@
-"""The life of a run inside the daq: one state machine, no socket of its own.
-
-              arm            start            stop, end of data        all written
-      idle ────────▶ armed ────────▶ running ───────────────▶ stopping ────────▶ closed
-
-    closed: arm or reset; armed: reset, back to idle; any state that fails: error, latched with its
-    first reason until reset
+"""The life of a run inside the daq, from state to state (:mod:`daq.service.run_states`); no socket
+of its own.
 
 Every way a run can end goes through here and leaves a folder with closed logs, a journal and a
 summary that says how it ended. Nothing here waits: stopping advances turn by turn
@@ -24,7 +19,7 @@ from typing import Any
 import msgspec
 
 from daq.errors import DaqError, RunError, StorageError
-from daq.folder.identity_file import Identity, read_identity, write_identity
+from daq.folder.identity_file import Identity
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
@@ -36,38 +31,22 @@ from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
-from daq.service.own_calibration import calibrated
 from daq.service.recording import Recording
 from daq.service.run import Run
-from daq.service.watch import RunWatch, named
+from daq.service.run_opener import RunOpener
+from daq.service.run_states import RunStates
+from daq.service.told_by_sources import misfit, report_lines
+from daq.service.watch import RunWatch
 from hw.messages.live_settings import LiveSettings
 from hw.messages.sort_settings import SettingsError
-from hw.messages.source import FaultDone, SourceReport, Start, Stop
-from hw.messages.telemetry import JournalLine, RunState
+from hw.messages.source import SourceReport, Start, Stop
+from hw.messages.telemetry import JournalLine
 from hw.wire.protocol import FRAME_PERIOD_PS
-
-TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
-    "idle": ("armed", "error"),
-    "armed": ("running", "idle", "error"),
-    "running": ("stopping", "error"),
-    "stopping": ("closed", "error"),
-    "closed": ("armed", "idle", "error"),
-    "error": ("idle",),
-}
-_REMEDY: dict[RunState, str] = {
-    "idle": "arm a run first",
-    "armed": "start the run, or reset it",
-    "running": "stop the run first",
-    "stopping": "the run is being closed, wait a moment",
-    "closed": "arm a new run",
-    "error": "read the reason, then reset",
-}
 
 SETTLE_S = 5.0
 """So long after a restart frames are put back into their order."""
 
 MIN_FREE_BYTES = 256 * 2**20
-MOST_FAULTS_TOLD = 50
 MODULE_ENTRIES = 200
 """Of what link processes report, in 10 s: a fault of all modules at once has an entry for each."""
 
@@ -75,7 +54,7 @@ OnEnd = Callable[[bool, str], None]
 """Called when a run has ended: whether it ended well, and its folder or the reason."""
 
 
-class RunLife:
+class RunLife(RunStates):
     """Owns the state, the journal and the open run.
 
     state, reason : the current state, and why
@@ -95,14 +74,15 @@ class RunLife:
         template: RunConfig | None = None,
         min_free_bytes: int = MIN_FREE_BYTES,
     ) -> None:
-        self.state: RunState = "idle"
-        self.reason = ""
+        super().__init__()
         self.runs_root = runs_root
         self.template = template
         self.journal = Journal()
         self.run: Run | None = None
-        self._asked: RunConfig | None = None
         self.disk_free = 0
+        self._opener = RunOpener(
+            runs_root, self.journal, sources=sources, imager=imager, events=events
+        )
         self._sources = sources
         self._imager = imager
         self._events = events
@@ -114,27 +94,6 @@ class RunLife:
         self._recording = Recording(self.journal, self._pass_on)
         self._resequencer: Resequencer | None = None
         self._settled_s = 0.0
-
-    # --- states -------------------------------------------------------------------------------
-
-    def enter(self, state: RunState, reason: str = "") -> None:
-        """Go to ``state``; raises RunError, naming the remedy, if that is not allowed."""
-        if state not in TRANSITIONS[self.state]:
-            raise RunError(
-                f"cannot go from {self.state} to {state}: {_REMEDY[self.state]}"
-                + (f" ({self.reason})" if self.reason else "")
-            )
-        self.state, self.reason = state, reason
-
-    def require(self, *states: RunState) -> None:
-        """Raise RunError unless the state is one of ``states``."""
-        if self.state not in states:
-            raise RunError(f"the run is {self.state}: {_REMEDY[self.state]}")
-
-    def latch(self, reason: str) -> None:
-        """Enter the error state from any other; the first reason is kept."""
-        if self.state != "error":
-            self.enter("error", reason)
 
     @property
     def takes_data(self) -> bool:
@@ -171,9 +130,7 @@ class RunLife:
                 f"only {self.disk_free / 2**20:.0f} MiB free in {self.runs_root}, a run needs "
                 f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
             )
-        serial = self._sources.serial if self._sources.present else config.serial
-        run, self._asked = self._open(calibrated(config, serial)), config
-        self._identify(run, identity)
+        run = self.run = self._opener.new(config, identity)
         self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
@@ -182,56 +139,13 @@ class RunLife:
             self.journal.add("info", words)
         return run
 
-    def _open(self, config: RunConfig) -> Run:
-        """Make the run's folder and logs, and announce it."""
-        run = self.run = Run(config, self.runs_root)
-        self._keep_journal(run)
-        self._imager.start(run)
-        self._events.start(run.name)
-        how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
-        self.journal.add("info", f"calibration: {how}")
-        return run
-
-    def _keep_journal(self, run: Run) -> None:
-        """Write the journal into the run's folder, and keep it there."""
-        self.journal.open(run.folder)
-        run.disk.beside = self.journal.sync
-        if self.journal.file is not None:
-            run.guard.add(self.journal.file)
-
-    def _for_this_source(self, run: Run) -> Run:
-        """Return the armed run, or one of its name for the source that came after arming.
-
-        Its logs hold nothing yet but a head that names another instrument's calibration, or none,
-        and lacks the labels that only the source knows.
-        """
-        serial, asked = self._sources.serial, self._asked
-        known = self._sources.labels
-        open_labels = [k for k, value in run.config.labels.items() if value is None and k in known]
-        if asked is None or (serial == run.config.serial and not open_labels):
-            return run
-        labels = asked.labels | {key: known[key] for key in open_labels}
-        asked = msgspec.structs.replace(asked, name=run.name, run_tag=run.run_tag, labels=labels)
-        config = calibrated(asked, serial)
-        run.put_away()
-        self.journal.close()
-        identity = read_identity(run.folder)
-        shutil.rmtree(run.folder)
-        again = self._open(config)
-        self._identify(again, identity)
-        return again
-
-    def _identify(self, run: Run, identity: Identity | None) -> None:
-        if identity is not None:
-            write_identity(run.folder, identity)
-
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""
         self.require("armed")
         run = self._open_run()
         if why := self._sources.mismatch(run.scanner):
             raise RunError(why)
-        run = self._for_this_source(run)
+        run = self.run = self._opener.for_this_source(run)
         self.enter("running")
         run.start()
         self._clock, self._watch = WallClock(), RunWatch()
@@ -276,11 +190,8 @@ class RunLife:
         """
         self.require("idle")
         away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
-        run = self.run = Run.resumed(folder)
+        run = self.run = self._opener.again(folder)
         self.template = msgspec.structs.replace(run.config, name="")
-        self._keep_journal(run)
-        self._imager.start(run)
-        self._events.start(run.name)
         self.enter("armed")
         self.enter("running")
         run.start()
@@ -361,22 +272,15 @@ class RunLife:
         run = self.run
         if run is None or report.run_tag != run.run_tag:
             return ""  # of a run that was put away
-        if len(report.frames_sent) != run.scanner.n_modules:
-            return (
-                f"a SourceReport of {len(report.frames_sent)} modules, {run.scanner.name} has "
-                f"{run.scanner.n_modules}: the books cannot close with it"
-            )
+        if why := misfit(report, scanner=run.scanner.name, modules=run.scanner.n_modules):
+            return why
         run.reports.append(report)
+        for line in report_lines(report):
+            self.journal.add(line.severity, line.text)
         if report.failed:
-            self.journal.add("alarm", f"a source gave up: {report.failed}")
             run.taint(f"incomplete: {report.failed}")
             if self.state == "running":
                 self._begin_closing(report.failed)
-        for fault in report.fault_log[:MOST_FAULTS_TOLD]:
-            self.journal.add("info", f"was done on purpose: {describe_fault(fault)}")
-        if len(report.fault_log) > MOST_FAULTS_TOLD:
-            more = len(report.fault_log) - MOST_FAULTS_TOLD
-            self.journal.add("info", f"… and {more} more on purpose: see faults.json")
         return ""
 
     def source_lost(self, kind: str) -> None:
@@ -570,16 +474,6 @@ class RunLife:
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""
         return None if self.run is None else self.run.summary()
-
-
-def describe_fault(fault: FaultDone) -> str:
-    """Return one fault in words."""
-    period_s = FRAME_PERIOD_PS * 1e-12
-    begin_s, end_s = fault.begin_period * period_s, fault.end_period * period_s
-    return (
-        f"{fault.text}, {named(fault.modules)}, from {begin_s:.2f} to {end_s:.2f} s, "
-        f"{fault.done} times"
-    )
 
 
 def _yield(summary: dict[str, Any]) -> str:

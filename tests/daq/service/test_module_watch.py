@@ -11,7 +11,7 @@ import pytest
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
 from daq.service.run import Run
-from daq.service.run_life import describe_fault
+from daq.service.told_by_sources import describe_fault
 from daq.service.watch import LAG_S, ModuleWatch, RunWatch, named
 from hw.messages.source import FaultDone, SourceReport
 from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST

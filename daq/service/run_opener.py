@@ -1,0 +1,100 @@
+"""Makes runs, and tells all who work on a run of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from daq.folder.identity_file import Identity, read_identity, write_identity
+from daq.folder.journal import Journal
+from daq.folder.run_config import RunConfig
+from daq.service.data_sources import Sources
+from daq.service.event_stream import EventStream
+from daq.service.imager_link import ImagerLink
+from daq.service.own_calibration import calibrated
+from daq.service.run import Run
+
+
+class RunOpener:
+    """Makes a run's folder and logs, opens the journal there, and announces the run."""
+
+    def __init__(
+        self,
+        runs_root: Path,
+        journal: Journal,
+        *,
+        sources: Sources,
+        imager: ImagerLink,
+        events: EventStream,
+    ) -> None:
+        self._root, self._journal = runs_root, journal
+        self._sources, self._imager, self._events = sources, imager, events
+        self._asked: RunConfig | None = None
+        self._identity: Identity | None = None
+
+    def new(self, config: RunConfig, identity: Identity | None) -> Run:
+        """Make a run, with the calibration of the instrument that is attached.
+
+        identity : whom the run is about, kept in its folder and nowhere else
+
+        Raises
+        ------
+        RunError, StorageError
+        """
+        serial = self._sources.serial if self._sources.present else config.serial
+        self._asked = config
+        return self._open(calibrated(config, serial), identity)
+
+    def _open(self, config: RunConfig, identity: Identity | None) -> Run:
+        run = Run(config, self._root)
+        self._announce(run)
+        how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
+        self._journal.add("info", f"calibration: {how}")
+        try:
+            if identity is not None:
+                write_identity(run.folder, identity)
+        except BaseException:
+            run.abandon()
+            raise
+        return run
+
+    def again(self, folder: Path) -> Run:
+        """Go on with a run whose daq died; raises DaqError."""
+        run = Run.resumed(folder)
+        self._asked = None
+        self._announce(run)
+        return run
+
+    def _announce(self, run: Run) -> None:
+        try:
+            self._journal.open(run.folder)
+            if self._journal.file is not None:
+                run.guard.add(self._journal.file)
+        except BaseException:
+            run.abandon()
+            raise
+        run.disk.beside = self._journal.sync
+        self._imager.start(run)
+        self._events.start(run.name)
+
+    def for_this_source(self, run: Run) -> Run:
+        """Return an armed run, or one of its name for the source that came after arming.
+
+        Its logs hold nothing yet but a head that names another instrument's calibration, or none,
+        and lacks the labels that only the source knows.
+        """
+        serial, asked = self._sources.serial, self._asked
+        known = self._sources.labels
+        open_labels = [k for k, value in run.config.labels.items() if value is None and k in known]
+        if asked is None or (serial == run.config.serial and not open_labels):
+            return run
+        labels = asked.labels | {key: known[key] for key in open_labels}
+        asked = msgspec.structs.replace(asked, name=run.name, run_tag=run.run_tag, labels=labels)
+        config = calibrated(asked, serial)
+        run.put_away()
+        self._journal.close()
+        identity = read_identity(run.folder)
+        shutil.rmtree(run.folder)
+        return self._open(config, identity)

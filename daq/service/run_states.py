@@ -1,0 +1,57 @@
+"""The states of a run inside the daq, and which may follow which.
+
+          arm            start            stop, end of data        all written
+  idle ────────▶ armed ────────▶ running ───────────────▶ stopping ────────▶ closed
+
+closed: arm or reset; armed: reset, back to idle; any state that fails: error, latched with its
+first reason until reset
+"""
+
+from __future__ import annotations
+
+from daq.errors import RunError
+from hw.messages.telemetry import RunState
+
+TRANSITIONS: dict[RunState, tuple[RunState, ...]] = {
+    "idle": ("armed", "error"),
+    "armed": ("running", "idle", "error"),
+    "running": ("stopping", "error"),
+    "stopping": ("closed", "error"),
+    "closed": ("armed", "idle", "error"),
+    "error": ("idle",),
+}
+_REMEDY: dict[RunState, str] = {
+    "idle": "arm a run first",
+    "armed": "start the run, or reset it",
+    "running": "stop the run first",
+    "stopping": "the run is being closed, wait a moment",
+    "closed": "arm a new run",
+    "error": "read the reason, then reset",
+}
+
+
+class RunStates:
+    """A state, and why it is this one."""
+
+    def __init__(self) -> None:
+        self.state: RunState = "idle"
+        self.reason = ""
+
+    def enter(self, state: RunState, reason: str = "") -> None:
+        """Go to ``state``; raises RunError, naming the remedy, if that is not allowed."""
+        if state not in TRANSITIONS[self.state]:
+            raise RunError(
+                f"cannot go from {self.state} to {state}: {_REMEDY[self.state]}"
+                + (f" ({self.reason})" if self.reason else "")
+            )
+        self.state, self.reason = state, reason
+
+    def require(self, *states: RunState) -> None:
+        """Raise RunError unless the state is one of ``states``."""
+        if self.state not in states:
+            raise RunError(f"the run is {self.state}: {_REMEDY[self.state]}")
+
+    def latch(self, reason: str) -> None:
+        """Enter the error state from any other; the first reason is kept."""
+        if self.state != "error":
+            self.enter("error", reason)
