@@ -21,12 +21,13 @@ import zmq
 
 HANDSHAKE_S = 5.0
 CLOSE_S = 2.0
+POLL_MS = 1000
 BACKLOG = 16
 """Connections that wait to be accepted; whoever comes then tries again."""
 
 MOST_DESCRIPTORS = 65_536
 LEAST_CONNECTIONS = 4
-_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 Socket = zmq.Socket[bytes]
@@ -69,7 +70,6 @@ class Doorman:
         self._open = dict.fromkeys(most, 0)
         self._refused = dict.fromkeys(most, 0)
         self._told = dict(self._refused)
-        self._bell, self._bell_heard = _pair(f"inproc://doorman-{id(self)}")
         self._thread = threading.Thread(target=self._serve, name="doorman", daemon=True)
 
     def watch(self, plane: str, socket: Socket) -> None:
@@ -95,46 +95,46 @@ class Doorman:
         }
 
     def close(self) -> None:
-        """Wait, bounded, for the end of the thread; to be called once the sockets are closed.
+        """Wait, bounded, until the sockets are gone; to be called once they are closed.
 
-        Their monitors stop with them. To stop one before could wait for the thread, which waits for
-        the interpreter's lock.
+        ZeroMQ's I/O thread waits for ever, and all sockets of the process with it, where it tells
+        of a connection and nobody has the other end. So each is kept until ZeroMQ has said its last
+        word about a socket, some time after that was closed.
         """
-        if self._thread.ident is not None:
-            self._bell.send(b"")
-            self._thread.join(CLOSE_S)
-        else:
-            self._close_monitors()
-        self._bell.close(linger=0)
-
-    def _close_monitors(self) -> None:
-        for monitor in (*self._monitors, self._bell_heard):
-            monitor.close(linger=0)
+        if self._thread.ident is None:
+            self._thread.start()
+        self._thread.join(CLOSE_S)
 
     def _serve(self) -> None:
-        """Take events until the bell rings."""
+        """Take events until all sockets are gone."""
         poller = zmq.Poller()
-        for monitor in (*self._monitors, self._bell_heard):
+        for monitor in self._monitors:
             poller.register(monitor, zmq.POLLIN)
         with contextlib.suppress(zmq.ZMQError):  # the context is destroyed at a hasty exit
-            while not self._bell_heard.poll(0):
-                for monitor, _ in poller.poll():
-                    if monitor in self._monitors:
-                        self._take(monitor, self._monitors[monitor])
-        self._close_monitors()
+            while self._monitors:
+                for monitor, _ in poller.poll(POLL_MS):
+                    if not self._take(monitor, self._monitors[monitor]):
+                        poller.unregister(monitor)
+                        del self._monitors[monitor]
+                        monitor.close(linger=0)
+        for monitor in self._monitors:
+            monitor.close(linger=0)
 
-    def _take(self, monitor: Socket, plane: str) -> None:
-        """Take the events of a plane, so many at a time."""
+    def _take(self, monitor: Socket, plane: str) -> bool:
+        """Take the events of a plane, so many at a time; return whether more may come."""
         for _ in range(BACKLOG):
             try:
                 event, value = struct.unpack("=Hi", monitor.recv(zmq.NOBLOCK))
                 monitor.recv()  # the address
             except zmq.Again:
-                return
+                return True
+            if event == zmq.EVENT_MONITOR_STOPPED:
+                return False
             if event == zmq.EVENT_ACCEPTED:
                 self._accepted(plane, value)
             else:
                 self._open[plane] -= 1
+        return True
 
     def _accepted(self, plane: str, descriptor: int) -> None:
         """Count a connection, and shut it if it is one too many; ZeroMQ then closes it.
@@ -145,11 +145,3 @@ class Doorman:
         if self._open[plane] > self.most[plane]:
             self._refused[plane] += 1
             _LIBC.shutdown(descriptor, os_sockets.SHUT_RDWR)
-
-
-def _pair(address: str) -> tuple[Socket, Socket]:
-    """Return two connected sockets of this process."""
-    ends: list[Socket] = [zmq.Context.instance().socket(zmq.PAIR) for _ in range(2)]
-    ends[0].bind(address)
-    ends[1].connect(address)
-    return ends[0], ends[1]
