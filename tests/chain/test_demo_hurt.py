@@ -18,6 +18,7 @@ import pytest
 
 from daq.cli.launch.live_chain import HURRIED_DAQ_S, others_leave_s
 from daq.folder.raw_log import RawLogReader
+from daq.replay.sort_again import verify
 from rigs.demo_process import demo, family, result_of
 from rigs.host_pace import in_time
 
@@ -186,19 +187,36 @@ def test_killing_the_launcher_stops_every_process_and_closes_the_run(tmp_path):
     assert (folder / "summary.json").exists()
 
 
-def test_an_emulator_killed_in_mid_run_is_told_and_nothing_recorded_is_lost(tmp_path):
-    process = demo(tmp_path, "--duration", "60")
+def test_an_emulator_killed_in_mid_run_is_started_again_and_takes_part(tmp_path):
+    process = demo(tmp_path, "--duration", "15")
     members = wait_for_family(process, "acquire", "imager", "emulate", "console")
     folder = wait_for_run(tmp_path)
     members["emulate"].kill()
-    out, err = process.communicate(timeout=40)
-    assert process.returncode == 1
-    assert "source ended" in err
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 1, err
+    assert "starting the source again" in err
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["condition"] == "incomplete"
-    assert summary["conserved"] is False
+    assert "takes part again, after" in (folder / "journal.jsonl").read_text(encoding="utf-8")
+    assert summary["detector_time_s"] == pytest.approx(15, abs=0.1)
     assert json.loads(out.splitlines()[-1])["singles"] == summary["singles"]
     assert sum(map(len, RawLogReader(folder / "raw.tmraw"))) == summary["frames"]["received"] > 0
+    assert_gone(members, 1.0)
+
+
+def test_a_daq_killed_in_mid_run_is_started_again_and_nothing_is_lost(tmp_path):
+    process = demo(tmp_path, "--duration", "12")
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    folder = wait_for_run(tmp_path)
+    members["acquire"].kill()
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert "starting the daq again" in err
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["conditions"] == ["the daq was restarted in the run"]
+    assert summary["frames"]["lost"] == 0
+    assert summary["conserved"] is True
+    assert verify(folder).identical
     assert_gone(members, 1.0)
 
 

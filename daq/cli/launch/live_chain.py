@@ -56,6 +56,9 @@ slow, and they get as long as it took.
 """
 
 RESTARTS = 3
+GO_ON_S = 15.0
+"""For a daq that was started again to go on with its run."""
+
 KERNELS = "kernels"
 """The child that compiles, once there is a picture, what later commands need."""
 
@@ -108,6 +111,7 @@ class LiveChain:
         self._failed = False
         self._waits_for = ""
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
+        self._idle_since_s: float | None = None
         self._argv: dict[str, list[str]] = {}
         self._console_report: dict[str, Any] = {}
 
@@ -154,6 +158,7 @@ class LiveChain:
             self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
             daq.call("start")
             tell(f"running: {self.folder}")
+            self._restarts |= {"daq": RESTARTS, "source": RESTARTS if self._source_returns else 0}
             display = DisplayClient(self.endpoints)
             try:
                 self._watch_run(display)
@@ -222,9 +227,28 @@ class LiveChain:
             if telemetry is None:
                 continue
             line.say(_status_line(telemetry))
+            self._expect_a_run(telemetry)
             if telemetry.state in ("closed", "error"):
                 line.done(_status_line(telemetry))
                 return
+
+    @property
+    def _source_returns(self) -> bool:
+        """Whether a source that is started again goes on with the run, where time is by now."""
+        return self.plan.source[0] == "emulate" and not self.plan.link
+
+    def _expect_a_run(self, telemetry: Telemetry) -> None:
+        """Give up on a daq that was started again and does not go on with the run."""
+        now = time.monotonic()
+        if telemetry.state != "idle":
+            self._idle_since_s = None
+        elif self._idle_since_s is None:
+            self._idle_since_s = now
+        elif now - self._idle_since_s > GO_ON_S:
+            raise CommandError(
+                "the daq was started again, and its source sends the run no more: what is recorded "
+                f"is safe, `tomoshibi recover {self.folder}` finishes it"
+            )
 
     def _has_picture(self, display: DisplayClient) -> bool:
         """Whether there is something to see: an image, or a projection with counts in it."""
