@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import psutil
 
 
 class Demo:
-    """One run of ``tomoshibi demo --headless``; what it says goes to ``said``."""
+    """One run of ``tomoshibi demo --headless``, or ``replay``; what it says goes to ``said``."""
 
-    def __init__(self, runs: Path, *options: str) -> None:
-        argv = [sys.executable, "-m", "daq.cli", "demo", "--headless", "--json"]
+    def __init__(self, runs: Path, *options: str, command: Sequence[str] = ("demo",)) -> None:
+        argv = [sys.executable, "-m", "daq.cli", *command, "--headless", "--json"]
         with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
             self.said = Path(log.name)
             self._process = subprocess.Popen(

@@ -59,9 +59,14 @@ MOST_WAITING = 256
 IMAGER_ENTRIES, REFUSALS = 20, 50
 """Of one kind that are journalled in 10 s; what is beyond is counted."""
 
-MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 8 * 2**20
+MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 4 * 2**20
 SORT_S = 0.020
 """Sorting has so much of a turn: data and commands are served however much there is to sort."""
+
+BUSY_WAIT = 3.0
+"""While more data wait than a turn takes, sorting waits for so many times as long as it took: what
+waits in queues can be lost, what is recorded cannot.
+"""
 
 
 class DaqService:
@@ -107,6 +112,7 @@ class DaqService:
         self._leave = False
         self._due: dict[str, float] = {}
         self._defects: set[str] = set()
+        self._sort_again_s = 0.0
         self._poller = zmq.Poller()
         for socket in (self._sockets.control, self._sockets.source, self._sockets.reports):
             self._poller.register(socket, zmq.POLLIN)
@@ -259,7 +265,17 @@ class DaqService:
             self.stray_frames += len(frames)
         elif frames or self.life.blocked:
             self.life.take(frames)
-        return self.life.sort(SORT_S) or full
+        return self._sort(busy=full) or full
+
+    def _sort(self, *, busy: bool) -> bool:
+        """Sort for a while; return whether there is more to do now."""
+        begin = time.monotonic()
+        if busy and begin < self._sort_again_s:
+            return True
+        more = self.life.sort(SORT_S)
+        end = time.monotonic()
+        self._sort_again_s = end + BUSY_WAIT * (end - begin)
+        return more
 
     def _receive(self) -> tuple[list[bytes], bool]:
         """Return the frames that are there, up to a bound, and whether it was reached."""
