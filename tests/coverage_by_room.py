@@ -14,7 +14,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-BEGIN, END = "<!-- coverage -->\n", "<!-- /coverage -->"
+from daq.cli.marked_page import markdown_table, write_between_marks
+
+MARK = "coverage"
 
 
 def table() -> str:
@@ -32,11 +34,10 @@ def table() -> str:
             run[key] += one["summary"]["covered_lines"]
             kernels[key] += one["summary"]["excluded_lines"]
     rows = [
-        f"| {key} | {lines[key]} | {run[key] / max(1, lines[key]):.1%} | {kernels[key]} |"
+        [key, str(lines[key]), f"{run[key] / max(1, lines[key]):.1%}", str(kernels[key])]
         for key in sorted(lines, key=lambda key: (key == "all", key))
     ]
-    head = ["| room | statements | run by tests | not watched |", "|---|---:|---:|---:|"]
-    return "\n".join([*head, *rows]) + "\n"
+    return markdown_table(["room", "statements", "run by tests", "not watched"], rows) + "\n"
 
 
 def main() -> None:
@@ -47,9 +48,7 @@ def main() -> None:
     if options.write is None:
         print(table(), end="")
         return
-    before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
-    text = before + BEGIN + table() + END + rest.partition(END)[2]
-    options.write.write_text(text, encoding="utf-8")
+    write_between_marks(options.write, MARK, table())
 
 
 if __name__ == "__main__":

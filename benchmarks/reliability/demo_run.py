@@ -1,4 +1,4 @@
-"""A headless demo as a child process, and a page of the documents that a table is written into."""
+"""A headless demo as a child process."""
 
 from __future__ import annotations
 
@@ -64,19 +64,3 @@ class Demo:
         self._process.terminate()
         self._process.communicate(timeout=60)
         self.said.unlink(missing_ok=True)
-
-
-def write_into(page: Path, name: str, text: str) -> None:
-    """Put a text between a page's marks of that name."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
-    if not found:
-        raise SystemExit(f"{page} has no mark {begin.strip()}: where is the table to go?")
-    after = rest.partition(end)[2]
-    page.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; all columns but the first are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -19,8 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from demo_run import Demo, table, write_into
+from demo_run import Demo
 
+from daq.cli.marked_page import markdown_table, write_between_marks
 from daq.replay.sort_again import verify
 
 MARK = "load"
@@ -108,8 +109,8 @@ def main() -> None:
                 print(json.dumps(one), flush=True)
                 shutil.rmtree(one["run"])
     if options.write:
-        text = f"Written by `{COMMAND}`.\n\n{table(HEAD, [row(one) for one in found])}"
-        write_into(options.write, MARK, text)
+        text = f"Written by `{COMMAND}`.\n\n{markdown_table(HEAD, [row(one) for one in found])}"
+        write_between_marks(options.write, MARK, text)
 
 
 if __name__ == "__main__":

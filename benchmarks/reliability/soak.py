@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from demo_run import Demo, table, write_into
+from demo_run import Demo
 
+from daq.cli.marked_page import markdown_table, write_between_marks
 from daq.client.client import DisplayClient
 from hw.messages.endpoints import Endpoints
 
@@ -71,7 +72,7 @@ def text_of(found: dict[str, Any], command: str) -> str:
         f"{found['condition']}, the books "
         f"{'close' if found['conserved'] else 'do NOT close'}."
     )
-    return f"{told}\n\n{table(head, rows)}"
+    return f"{told}\n\n{markdown_table(head, rows)}"
 
 
 def main() -> None:
@@ -105,7 +106,7 @@ def main() -> None:
         command = f"python benchmarks/reliability/soak.py --minutes {options.minutes:g}"
         command += f" --activity-MBq {options.activity_MBq:g}"
         command += f" -- {' '.join(options.further)}" if options.further else ""
-        write_into(options.write, options.mark, text_of(found, command))
+        write_between_marks(options.write, options.mark, text_of(found, command))
 
 
 if __name__ == "__main__":

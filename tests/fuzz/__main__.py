@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
+from daq.cli.marked_page import markdown_table, write_between_marks  # noqa: E402
 from fuzz.runner import Fuzzer, memory_bounded  # noqa: E402
 from fuzz.targets import TARGETS  # noqa: E402
 
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--target", action="append", choices=list(TARGETS), help="default: all")
     parser.add_argument("--atheris", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="page with marks `fuzz`")
     options = parser.parse_args()
     names = options.target or list(TARGETS)
     if options.atheris:
@@ -56,7 +58,22 @@ def main() -> int:
         for one in fuzzers:
             print(f"{one.name:<16} {one.inputs:>9} inputs, {one.refused:>9} refused")
         print(f"{len(findings)} findings")
+    if options.write:
+        told = f"Written by `python tests/fuzz --minutes {options.minutes:g} --write FILE`, seed "
+        text = f"{told}{options.seed}.\n\n{_table(fuzzers)}"
+        write_between_marks(options.write, "fuzz", text)
     return 1 if findings else 0
+
+
+def _table(fuzzers: list[Fuzzer]) -> str:
+    """Return what was fed to each decoder; a finding is a crash, a hang or an unclear error."""
+    rows = [
+        [one.name, f"{one.inputs:,}", f"{one.refused:,}", str(len(one.findings))] for one in fuzzers
+    ]
+    total = [sum(one.inputs for one in fuzzers), sum(one.refused for one in fuzzers)]
+    found = sum(len(one.findings) for one in fuzzers)
+    rows.append(["all", *(f"{number:,}" for number in total), str(found)])
+    return markdown_table(["decoder", "inputs", "refused in words", "findings"], rows)
 
 
 def _atheris(name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import CommandError
+from daq.cli.marked_page import write_between_marks
 
 if TYPE_CHECKING:
     from recon.acceptance.judged import Part
@@ -72,8 +72,7 @@ def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:
     CommandError
         if the page cannot be read or written.
     """
-    begin, end = f"<!-- acceptance {key} -->", f"<!-- /acceptance {key} -->"
-    body = [begin, f"### {key}", "", f"Written by `{command}`, not edited by hand: {told(parts)}."]
+    body = [f"### {key}", "", f"Written by `{command}`, not edited by hand: {told(parts)}."]
     for part in parts:
         body += ["", f"**{part.title}**", ""]
         if part.reason:
@@ -82,18 +81,7 @@ def write_into(path: Path, key: str, command: str, parts: list[Part]) -> None:
         body += ["| " + " | ".join(HEAD) + " |", "|---|---:|---:|---|"]
         body += ["| " + " | ".join(one.cells) + " |" for one in part.figures]
         body += [f"\nDeviation: {words}." for words in part.deviations]
-    text = "\n".join([*body, end])
-    try:
-        page = path.read_text(encoding="utf-8")
-        before, found, rest = page.partition(begin)
-        if found:
-            after = rest.partition(end)[2]
-        else:
-            heading = "" if TITLE in page else TITLE
-            before, after = f"{page.rstrip()}\n\n{heading}", "\n"
-        path.write_text(before + text + after, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{path}: cannot be written: {error.strerror}") from error
+    write_between_marks(path, f"acceptance {key}", "\n".join(body), heading=TITLE)
 
 
 TITLE = """\
