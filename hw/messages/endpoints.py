@@ -2,7 +2,7 @@
 
 ``ipc:///folder`` makes one socket file per plane in the folder, which no other user may enter;
 ``tcp://127.0.0.1:7100`` takes consecutive ports from 7100. Over TCP everything is encrypted, and
-nobody enters without a key (:mod:`hw.messages.keys`, docs/adr/0023): on this machine this user's
+nobody enters without a key (:mod:`hw.messages.keys`, docs/adr/0024): on this machine this user's
 own key is made and used by itself, other machines need one that was made for them.
 """
 
