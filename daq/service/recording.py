@@ -25,6 +25,9 @@ DISK_FULL_S = 60.0
 RAW_ONLY_BYTES = 16 * 2**20
 """With less room, only the raw log is written."""
 
+SLOW_S = 0.5
+"""For one write; a disk that takes longer is told."""
+
 GUARD_S = 0.5
 """Between two looks at whether the logs are still where they belong."""
 
@@ -58,14 +61,19 @@ class Recording:
         StorageError
             if the disk does not take them, and waiting is in vain.
         """
+        began = time.monotonic()
         try:
             run.record(frames)
+            took_s = time.monotonic() - began
         except StorageError as error:
             self._wait_for_room(run, error, now)
             return
         if self._full_since_s is not None:
             waited_s, self._full_since_s = now - self._full_since_s, None
             self._journal.add("info", f"the disk has room again: recording waited {waited_s:.1f} s")
+        if took_s > SLOW_S:
+            words = f"the disk is slow: it took {took_s:.1f} s to write what came in one turn"
+            self._journal.add("warning", f"{words}; the sources wait for it", kind="slow disk")
 
     def _wait_for_room(self, run: Run, error: StorageError, now: float) -> None:
         cause = error.__cause__

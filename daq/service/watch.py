@@ -155,7 +155,9 @@ def _against_before(
 
 
 SILENT_S = 2.0
-GIVE_UP_S = 10.0
+GIVE_UP_S = 120.0
+"""So long a run of fixed duration waits for data: a source, or a cable, may come back."""
+
 LAG_S = 0.5
 _EVERY_S = 1.0
 RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
@@ -244,7 +246,7 @@ class RunWatch:
             self._lags = True
             words = f"the source is {lag_s:.1f} s behind real time: its time runs slower"
             return [("warning", f"{words}, the rates per detector second stay right")]
-        if lag_s < LAG_S / 4 and self._lags:
+        if lag_s < LAG_S / 4 and self._lags and not self._silent:  # the lag of nobody is 0
             self._lags = False
             return [("info", "the source keeps up with real time again")]
         return []

@@ -119,6 +119,28 @@ def test_data_that_still_flow_are_waited_for(
     assert summary["condition"] == "good"
 
 
+def test_a_slow_disk_is_told_as_such(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    clock_s = [0.0]
+    clock, write = time.monotonic, os.writev
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + clock_s[0])
+
+    def slow(number: int, parts: Any) -> int:
+        clock_s[0] += 2.0
+        return write(number, parts)
+
+    monkeypatch.setattr(os, "writev", slow)
+    modules.send_periods(3)
+    daq.recorded(6)
+    monkeypatch.setattr(os, "writev", write)
+    summary = daq.finish(modules, folder)
+    assert "the disk is slow: it took" in daq.journal(folder)
+    assert summary["frames"]["lost"] == 0
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB of its own; only root may mount one."""

@@ -12,7 +12,6 @@ import contextlib
 import json
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from daq.cli.common import CommandError, finish, tell
 from daq.cli.launch.kernels import is_warm
 from daq.cli.launch.memory_meter import MemoryMeter
 from daq.cli.launch.processes import Child, Children
+from daq.cli.launch.scratch import new_scratch
 from daq.cli.progress import ProgressLine
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.folder.run_config import RunConfig
@@ -99,7 +99,7 @@ class LiveChain:
 
     def __init__(self, plan: ChainPlan) -> None:
         self.plan = plan
-        self.scratch = Path(tempfile.mkdtemp(prefix="tomoshibi-"))
+        self.scratch = new_scratch()
         self.endpoints = Endpoints(f"ipc://{self.scratch}")
         self.children = Children(self.scratch / "logs")
         self.folder: Path | None = None

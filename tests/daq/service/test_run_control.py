@@ -237,6 +237,17 @@ def test_silence_and_its_end_are_told_once_each() -> None:
     assert watch.look(run, 14.2) == []
 
 
+def test_a_source_that_died_while_it_lagged_does_not_keep_up_again() -> None:
+    watch, run = RunWatch(), WatchedRun()
+    watch.data_came(10.0)
+    assert "behind real time" in watch.look(run, 10.0, lag_s=2.0)[0][1]
+    assert "no data" in watch.look(run, 12.1 + SILENT_S, lag_s=0.0)[0][1]
+    assert watch.look(run, 20.0, lag_s=0.0) == []
+    watch.data_came(21.0)
+    told = [words for _, words in watch.look(run, 21.5, lag_s=0.0)]
+    assert told == ["data again", "the source keeps up with real time again"]
+
+
 def test_losses_are_told_at_most_once_a_second_with_how_many_came_since() -> None:
     watch, run = RunWatch(), WatchedRun()
     watch.data_came(0.0)

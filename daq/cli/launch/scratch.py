@@ -1,0 +1,39 @@
+"""The folder of a launcher's sockets and logs, and what killed launchers have left of theirs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import psutil
+
+SCRATCH = "tomoshibi-run-"
+
+
+def new_scratch() -> Path:
+    """Make a folder for this launcher, and remove those of this user's that were killed."""
+    clear_scratch()
+    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
+
+
+def clear_scratch() -> None:
+    """Remove what killed launchers of this user have left: sockets, logs of processes."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}[0-9]*-*"):
+        number = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        with contextlib.suppress(OSError, ValueError):
+            found = folder.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and not _is_running(int(number), found.st_ctime):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int, since_s: float) -> bool:
+    """Whether a process of that number is as old as a time, and not a later one."""
+    try:
+        return psutil.Process(pid).create_time() <= since_s + 1
+    except psutil.Error:
+        return False
