@@ -69,6 +69,7 @@ def pairs_of_run(
         run_tag=reader.head["run_tag"],
         calibration=replace(known, skew_ps=np.zeros(scanner.n_crystals, np.int32)),
         stall_ps=int(config.stall_s * 1e12),
+        recorded=True,
     )
     total, done, count = (folder / rawlog.FILE_NAME).stat().st_size, 0, 0
     parts = []

@@ -175,7 +175,7 @@ def singles_of_run(
     singles = np.empty(0, SINGLE)
     total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
     for frames in reader:
-        checked = checker.check(frames)
+        checked = checker.check(frames, recorded=True)
         words = (len(checked.payload) - HEADER_BYTES * len(checked)) // WORD_BYTES
         if words > len(singles):
             singles = np.empty(2 * words, SINGLE)

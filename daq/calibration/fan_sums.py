@@ -113,6 +113,7 @@ def fan_sums_of_run(
         run_tag=reader.head["run_tag"],
         calibration=calibration,
         stall_ps=int(config.stall_s * 1e12),
+        recorded=True,
     )
     sums = empty_fan_sums(
         scanner.n_crystals, scanner.n_modules, delayed_factor=settings.delayed_factor

@@ -92,7 +92,9 @@ def flood_of_run(
     counts, outside = np.zeros((scanner.n_modules, POSITIONS), np.int64), 0
     total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
     for frames in reader:
-        outside += add_frames(counts, checker.check(frames), low_keV=low_keV, high_keV=high_keV)
+        outside += add_frames(
+            counts, checker.check(frames, recorded=True), low_keV=low_keV, high_keV=high_keV
+        )
         done += sum(map(len, frames))
         if progress is not None:
             progress(done, total)

@@ -147,7 +147,7 @@ def rates_of_run(
     )
     total, done = (folder / rawlog.FILE_NAME).stat().st_size, 0
     for frames in reader:
-        slices.add(checker.check(frames))
+        slices.add(checker.check(frames, recorded=True))
         done += sum(map(len, frames))
         if progress is not None:
             progress(done, total)

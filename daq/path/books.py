@@ -101,14 +101,32 @@ class Books:
 
     def conserved(self) -> bool:
         """Whether all sums close for every module, by the source's own account."""
-        if self.sent is None:
-            return False
+        return self.sent is not None and not self.open_sums()
+
+    def open_sums(self) -> list[str]:
+        """Return in words which sums do not close, by how much and of which modules."""
         links, line = self._links, self._line
-        frames = self.sent.frames == links["received"] + self.lost_frames
-        singles = self.sent.singles == links["words_received"] + self.lost_singles
-        words = links["words_received"] == line["singles"] + line["other_words"]
-        places = self.out_of_window >= 0
-        return bool((frames & singles & words & places).all()) and self._held == 0
+        off = {
+            "event words received and those decoded": links["words_received"]
+            - line["singles"]
+            - line["other_words"],
+            "singles received and their places": np.minimum(self.out_of_window, 0),
+        }
+        if self.sent is not None:
+            frames, words = self._tail("frames", "sequence"), self._tail("singles", "word")
+            off |= {
+                "frames sent, and received or lost": self.sent.frames
+                - links["received"]
+                - self.lost_frames,
+                "singles emitted, and received or lost": self.sent.singles
+                - links["words_received"]
+                - self.lost_singles,
+                "singles that the source reports and those its frames tell of": np.where(
+                    frames == 0, words, 0
+                ),
+            }
+        found = [_off_in_words(what, by) for what, by in off.items() if by.any()]
+        return found + ([f"{self._held} singles are held still"] if self._held else [])
 
     def frames(self) -> dict[str, int]:
         """Return the frame counters of the whole run."""
@@ -127,6 +145,7 @@ class Books:
             "other_run": int(verdicts[Verdict.OTHER_RUN]),
             "unknown_module": int(verdicts[Verdict.UNKNOWN_MODULE]),
             "out_of_step": int(verdicts[Verdict.OUT_OF_STEP]),
+            "miscounted": int(self._links["miscounts"].sum()),
             "slips": int(self._links["slips"].sum()),
             "sync_lost": int(self._links["sync_lost"].sum()),
             "epochs": int(self._links["epochs"].sum()),
@@ -195,6 +214,14 @@ class Books:
             }
             for m in range(len(self._links))
         ]
+
+
+def _off_in_words(what: str, by: Counts) -> str:
+    modules = np.flatnonzero(by)
+    which = ", ".join(map(str, modules[:6].tolist()))
+    more = f" and {len(modules) - 6} more" if len(modules) > 6 else ""
+    name = "module" if len(modules) == 1 else "modules"
+    return f"{what} differ by {int(by.sum())} ({name} {which}{more})"
 
 
 class HitBooks:

@@ -141,7 +141,10 @@ class Pipeline:
         run_tag: int,
         calibration: Calibration | None = None,
         stall_ps: int = DEFAULT_STALL_PS,
+        recorded: bool = False,
     ) -> None:
+        """``recorded``: the frames are from a raw log; see :meth:`FrameChecker.check`."""
+        self.recorded = recorded
         calibration = calibration or no_calibration(scanner.n_crystals)
         self.settings = settings
         self.checker = FrameChecker(n_modules=scanner.n_modules, run_tag=run_tag)
@@ -223,7 +226,7 @@ class Pipeline:
 
     def check(self, frames: Frames) -> CheckedFrames:
         """Return the frames of a batch that are accepted; all of them must be sorted, in order."""
-        return self.checker.check(frames)
+        return self.checker.check(frames, recorded=self.recorded)
 
     def sort(self, checked: CheckedFrames) -> Output:
         """Sort checked frames; return the coincidences that became final."""

@@ -81,6 +81,7 @@ def summarise(
         "undelivered_to_imager": facts.undelivered,
         **({"load": facts.load} if facts.load else {}),
         "conserved": books.conserved() and hits.conserved(),
+        **({"open_sums": books.open_sums()} if facts.reports and books.open_sums() else {}),
         "hash": takers.pairs.hash(),
         "modules": books.per_module(),
         "source": [msgspec.to_builtins(report) for report in facts.reports],

@@ -80,7 +80,7 @@ class ReplaySource:
                 self._wait_until_due(frame, began)
                 if self._leave or self._stop or not self._send(frame):
                     break
-                checker.check([frame])
+                checker.check([frame], recorded=True)
         self._link.beat.running = False
         self._link.report(_report(checker, order.run_tag, log.trouble))
 
@@ -113,8 +113,8 @@ def _report(checker: FrameChecker, run_tag: int, trouble: str) -> SourceReport:
     links = checker.links
     return SourceReport(
         run_tag=run_tag,
-        singles_emitted=[int(n) for n in links["next_word"]],
-        frames_sent=[int(n) for n in links["next_sequence"]],
+        singles_emitted=[int(n) for n in links["words_base"] + links["next_word"]],
+        frames_sent=[int(n) for n in links["frames_base"] + links["next_sequence"]],
         dead_events=[int(n) for n in links["dead_events"]],
         failed=trouble,
     )

@@ -161,6 +161,7 @@ def sort_log(
         run_tag=run_tag,
         calibration=calibration.calibration() if calibration else None,
         stall_ps=stall_ps,
+        recorded=True,
     )
     for batch in pipeline.stream(_batches(reader, folder, progress), threads=threads):
         takers.take(batch)

@@ -121,6 +121,7 @@ def join(folder: Path, truth: Path | None = None, *, progress: Progress | None =
         run_tag=tag_in(reader.head),
         calibration=calibration,
         stall_ps=int(config.stall_s * 1e12),
+        recorded=True,
     )
     singles = LabelledSingles(known, scanner, calibration, geometry.crystal_module)
     joiner = _Joiner(config.settings, singles)

@@ -132,14 +132,14 @@ class Run:
         """
         places = list(log.places())
         self._recorder = FrameChecker(n_modules=self.scanner.n_modules, run_tag=self.run_tag)
-        self._sorts_anew = True
+        self._sorts_anew = self.pipeline.recorded = True
         for place in places:
             self.backlog.add_unloaded(place, 0)
         tail = _tail(places)
         frames = [frame for place in tail for frame in log.frames_at(place)]
         if len(tail) < len(places):
             self._recorder.begin_with(recorded_frames(b"".join(frames)).headers)
-        self._note(self._recorder.check(frames))
+        self._note(self._recorder.check(frames, recorded=True))
 
     def _prepare(self) -> None:
         self.reports: list[SourceReport] = []
@@ -234,6 +234,10 @@ class Run:
     def next_sequences(self) -> npt.NDArray[np.int64]:
         """The number that each module's next frame has, (modules,) i8."""
         return np.asarray(self._recorder.links["next_sequence"])
+
+    def expect(self, period: int) -> None:
+        """Expect sources that come back to go on at a period."""
+        self._recorder.expect(period)
 
     def record(self, frames: Sequence[Frame]) -> None:
         """Check frames and append them to the raw log, from which they are sorted later.

@@ -309,6 +309,7 @@ class RunLife(RunStates):
             first_period=first,
         )
         for source in self._sources.start_late(order):
+            run.expect(first)
             words = f"{source.hello.kind} takes part again, after {away_s:.1f} s without data"
             self.journal.add("alarm", f"source restarted: {words}")
             run.taint("incomplete: a source was restarted, what its predecessor sent is not known")
@@ -394,6 +395,9 @@ class RunLife(RunStates):
             self._pass_on(run, last)
         self._imager.end(run)
         self._events.end()
+        for words in run.books().open_sums() if run.reports else ():
+            self.journal.add("alarm", f"the books do not close: {words}")
+            run.taint(f"the books do not close: {words}")
         run.write_summary()  # of all but the image, which may be waited for long
 
     def _close(self, run: Run) -> None:

@@ -41,6 +41,9 @@ COUNTERS: dict[str, Counter] = {
     "frames.out_of_step": Counter(
         "loss", "data frames whose time leapt away from their number: a module's clock?"
     ),
+    "frames.miscounted": Counter(
+        "loss", "data frames whose counter of events disagrees with their number"
+    ),
     "frames.slips": Counter("loss", "slips of a module's time against its frame numbers"),
     "frames.sync_lost": Counter(
         "loss", "data frames without SYNC: coincidences of those modules are off in time"

@@ -184,6 +184,47 @@ def test_counters_that_wrap_and_a_clock_that_leaps_make_nothing_else_late(run_of
     assert "leapt away" in run.journal
 
 
+@pytest.mark.parametrize(
+    ("faults", "refused_most"),
+    [
+        (["clock_leap@0s:module=1,periods=1000000,for=6ms"], 2),
+        (
+            [
+                "module_reset@0.3s:module=1,off=20ms",
+                "clock_leap@0.3s:module=1,periods=1000000,for=50ms",
+            ],
+            10,
+        ),
+        (["module_reset@0.3s:module=0,off=100ms", "vanished_link@0.2s:module=0,for=400ms"], 0),
+        (["counter_wrap:module=1,before=2147483648", "drop@0s:module=1,p=1,for=6ms"], 0),
+        (["module_reset@0.3s:module=0,off=6ms", "reorder:module=0,p=1"], 0),
+        (
+            [
+                "counter_wrap:module=1,before=2147483648",
+                "module_reset@0.498s:module=1,off=0.02",
+                "clock_leap@0.293s:periods=63,for=0.02s",
+            ],
+            0,
+        ),
+        (["clock_leap@1s:module=1,periods=1000000"], 191),
+    ],
+    ids=[
+        "first frame leaps", "leap at a reset", "reset while the link is down", "first frame lost",
+        "reset among swapped frames", "reset of wrapped numbers", "leap to the end",
+    ],
+)  # fmt: skip
+def test_one_bad_clock_or_number_costs_its_frames_and_no_others(run_of, faults, refused_most):
+    """Minimal forms of faults that cost a module, or all singles of all modules."""
+    run = run_of(*faults, duration_s=2.0)
+    assert run.frames["out_of_step"] <= refused_most
+    assert run.frames["duplicate"] == 0
+    assert run.frames["lost"] < 200
+    small = 0.3 if "periods=63" in faults[-1] or "reorder" in faults[-1] else 0.05  # their own
+    assert run.singles["late"] <= small * run.singles["received"]
+    assert run.summary["prompts"] > 0.2 * run.singles["received"] / 10
+    assert run.summary["condition"] == "tainted"
+
+
 def test_noise_bursts_and_dead_crystals_are_in_the_counts_and_overflow_is_told(run_of):
     run = run_of(
         "dead_crystal:module=0,crystal=27",

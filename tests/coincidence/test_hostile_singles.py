@@ -166,6 +166,7 @@ def test_pairs_across_the_rollover_of_the_time_field_are_found() -> None:
 def test_the_last_periods_before_the_end_of_time_sort_as_the_first_ones_do() -> None:
     def prompts_from(first: int) -> np.ndarray:
         pipeline = new_pipeline(stall_ps=int(END_OF_TIME_PS))
+        pipeline.checker.expect(first)
         senders = [ModuleSender(m, frame_id=first) for m in range(2)]
         frames = [s.frame(busy_words(3 * s.module + k)) for k in range(3) for s in senders]
         parts = [pipeline.process(frames).prompts, pipeline.finish().prompts]
@@ -186,7 +187,10 @@ def test_a_frame_beyond_the_end_of_time_is_invalid_and_moves_no_time(frame_id: i
     frames = [a.frame(words), b.frame(words)]
     frames += [a.frame(words, frame_id=frame_id, flags=FLAG_FIRST)]
     frames += [a.frame(words, frame_id=1), b.frame(words)]
-    pipeline = run(frames)
+    pipeline = new_pipeline()
+    pipeline.checker.expect(frame_id)
+    pipeline.process(frames)
+    pipeline.finish()
     found = assert_books_close(pipeline)
     assert (found["invalid"], found["accepted"], found["late"]) == (2, 8, 0)
     assert pipeline.decoder.line["late_frames"].tolist() == [0, 0]

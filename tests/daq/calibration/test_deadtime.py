@@ -236,7 +236,7 @@ def test_frames_of_absurdly_late_periods_take_no_memory_and_are_counted() -> Non
     sender = ModuleSender(0)
     frames = [sender.frame(single_words([1, 2, 3]))]
     frames += [sender.frame(frame_id=2**31, flags=FLAG_FIRST)]
-    slices.add(FrameChecker(n_modules=1, run_tag=RUN_TAG).check(frames))
+    slices.add(FrameChecker(n_modules=1, run_tag=RUN_TAG).check(frames, recorded=True))
     rates = slices.rates(activity=5.0)
     assert rates.counts.tolist() == [[3]]
     assert rates.beyond == 1

@@ -166,6 +166,7 @@ def test_words_of_other_kinds_and_crystals_outside_the_module_are_counted() -> N
 def test_a_time_beyond_the_end_of_time_is_invalid_and_moves_nothing(frame_id: int) -> None:
     chain, a, b = Chain(), ModuleSender(0), ModuleSender(1)
     chain.decode(a.frame(), b.frame())
+    chain.checker.expect(frame_id)
     anew = a.frame(single_words([1, 2]), frame_id=frame_id, flags=FLAG_FIRST)
     assert len(chain.decode(anew)) == 0
     assert chain.count("invalid") == [2, 0]
@@ -173,9 +174,9 @@ def test_a_time_beyond_the_end_of_time_is_invalid_and_moves_nothing(frame_id: in
 
 
 def test_the_last_sane_period_still_lies_before_the_end_of_time() -> None:
-    singles = Chain(1).decode(
-        ModuleSender(0).frame(single_words([2**30 - 1]), frame_id=MAX_FRAME_ID)
-    )
+    chain = Chain(1)
+    chain.checker.expect(MAX_FRAME_ID)
+    singles = chain.decode(ModuleSender(0).frame(single_words([2**30 - 1]), frame_id=MAX_FRAME_ID))
     assert 0 < singles["time_ps"][0] < END_OF_TIME_PS
 
 

@@ -153,9 +153,21 @@ def test_the_sequence_wraps_without_a_loss() -> None:
 
 def test_a_frame_that_claims_to_come_before_the_first_is_refused() -> None:
     check = checker(1)
-    assert len(check.check([good_frame(sequence=2**32 - 1)])) == 0
     assert len(check.check([good_frame(), good_frame(sequence=2**32 - 3)])) == 1
     assert check.links["lost"].tolist() == [0]
+
+
+@pytest.mark.parametrize("begin", [2**31, 2**32 - 2])
+def test_numbers_may_begin_anywhere_though_the_first_frame_is_lost(begin: int) -> None:
+    """One lost frame cost all 572 that followed it."""
+    check, sender = checker(1), ModuleSender(0)
+    sender.sequence = begin
+    frames = [sender.frame(single_words([1, 2])) for _ in range(20)]
+    assert len(check.check([*frames[1:], frames[3]])) == 19
+    link = check.links[0]
+    assert (link["lost"], link["resets"], link["miscounts"]) == (0, 0, 0)
+    assert link["frames_base"] + link["next_sequence"] == link["received"] == 19
+    assert link["words_base"] + link["next_word"] == link["words_received"] + link["words_lost"]
 
 
 def test_what_the_module_itself_reports_is_added_up() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from daq.path.decode import MAX_FRAME_ID
-from daq.path.frame_check import LEAP_PERIODS, LINK, FrameChecker, Verdict
+from daq.path.frame_check import FrameChecker, Verdict
+from daq.path.link_state import LEAP_PERIODS, LINK
 from daq.service.run import Run
 from daq.service.told_by_sources import describe_fault
 from daq.service.watch import LAG_S, ModuleWatch, RunWatch, named
