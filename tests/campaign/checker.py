@@ -27,7 +27,7 @@ _MISSING = re.compile(r"(\d+) entries are missing")
 
 def check_run(folder: Path, truths: list[Path]) -> list[str]:
     """Return what is wrong with a closed run; ``truths``: what its sources say they sent."""
-    summary = _object(folder / "summary.json")
+    summary = object_in(folder / "summary.json")
     if not summary:
         return ["there is no readable summary.json"]
     found = check_journal(folder / "journal.jsonl", summary)
@@ -149,7 +149,7 @@ def check_catalogue(runs: Path) -> list[str]:
     listed = {name: (condition, prompts) for name, condition, prompts in rows}
     found = []
     for path in sorted(runs.glob("*/run.json")):
-        summary = _object(path.parent / "summary.json")
+        summary = object_in(path.parent / "summary.json")
         own = (summary.get("condition", "open"), summary.get("prompts", 0))
         if listed.get(path.parent.name) != own:
             found.append(f"catalogue: {path.parent.name} is {listed.get(path.parent.name)}, {own}")
@@ -179,7 +179,8 @@ def processes_naming(folder: Path) -> list[tuple[int, str]]:
     return found
 
 
-def _object(path: Path) -> dict[str, Any]:
+def object_in(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, {} where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

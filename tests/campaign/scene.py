@@ -74,6 +74,10 @@ class Scene:
         wait_until(self.answers, "the daq's first answer")
         return self.daq
 
+    def start_second_daq(self) -> subprocess.Popen[bytes]:
+        """Start a daq at the address that is taken already."""
+        return self._start("acquire", "--preset", "bench2", "--runs", str(self.runs))
+
     def reconnect(self) -> None:
         """Leave what answers an earlier daq may still owe."""
         if self.control is not None:
@@ -106,6 +110,12 @@ class Scene:
         )  # fmt: skip
         return self.source
 
+    def start_spare_source(self) -> subprocess.Popen[bytes]:
+        """Start a source beside the one that sends."""
+        return self._start(
+            "emulate", "--preset", "bench2", "--phantom", "point", "--activity-MBq", "0.2"
+        )
+
     def start_imager(self) -> subprocess.Popen[bytes]:
         """Start a live imager."""
         return self._start("imager")
@@ -133,6 +143,35 @@ class Scene:
         began, size = time.monotonic(), self.recorded()
         wait_until(lambda: self.recorded() > size + blocks * 300, what)
         return time.monotonic() - began
+
+    def goes_on(self, *, may_end: bool) -> bool:
+        """Wait until data are recorded again; whether they are: a run may have ended instead.
+
+        Raises SceneError where neither happens, or the run ended though it must not.
+        """
+        size, state = self.recorded(), ""
+
+        def known() -> bool:
+            nonlocal state
+            state = str(self.status().get("state", ""))  # idle, too, until a source calls it back
+            ended = state == "error" or (self.run / "summary.json").exists()
+            return self.recorded() > size + 2000 or ended
+
+        wait_until(known, "data after the fault, or the run's end")
+        if self.recorded() > size + 2000:
+            return True
+        if not may_end:
+            raise SceneError(f"the run ended: {state} {self.status().get('reason', '')}")
+        return False
+
+    def settle(self) -> None:
+        """See to it that a daq is idle and a source there, before a run."""
+        self.shim.set()
+        if self.daq.poll() is not None:
+            self.start_daq()
+        if self.source.poll() is not None:
+            self.start_source()
+        wait_until(lambda: bool(self.status()), "the daq's answer")
 
     def finish(self) -> None:
         """Stop the run and wait until its books are closed."""
