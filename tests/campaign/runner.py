@@ -118,7 +118,8 @@ class Campaign:
         summary = checker.object_in(scene.run / "summary.json")
         result.condition = summary.get("condition", "")
         result.told = summary.get("frames", {}).get("lost", 0)
-        found = checker.check_run(scene.run, scene.truths())
+        found = checker.recover_where_told(scene.run)
+        found += checker.check_run(scene.run, scene.truths())
         found += checker.check_replay(scene.run)
         return found + checker.check_catalogue(scene.runs)
 
