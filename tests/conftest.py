@@ -20,6 +20,7 @@ settings.register_profile(
 settings.load_profile("repository")
 
 ONE_AT_A_TIME = (
+    "tests/campaign/",
     "tests/chain/",
     "tests/cli/",
     "tests/daq/link/serial/",

@@ -52,6 +52,11 @@ class LogWatch:
         except OSError:
             return True
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether another program took bytes out of the file."""
+        return os.fstat(self._own).st_size < self._file.size
+
     def look(self) -> str:
         """Return in words what happened to the file, "" if it is as it should be.
 

@@ -38,6 +38,10 @@ class LogGuard:
         """Return what happened to the logs, and what was done; to be called about once a second."""
         return [line for log in self._logs for line in self._look_at(log)]
 
+    def cut(self) -> list[str]:
+        """Return the names of the logs of which another program took bytes."""
+        return [log.file.path.name for log in self._logs if log.watch.is_cut]
+
     def _look_at(self, log: _Guarded) -> list[JournalLine]:
         words = log.watch.look()
         news = [JournalLine(severity="alarm", text=words)] if words and words != log.told else []

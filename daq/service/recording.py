@@ -17,6 +17,7 @@ from daq.errors import DaqError, StorageError
 from daq.folder.journal import Journal
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
+from daq.path.run_summary import UNSORTED
 from daq.service.run import Run
 
 DISK_FULL_S = 60.0
@@ -30,6 +31,9 @@ SLOW_S = 0.5
 
 GUARD_S = 0.5
 """Between two looks at whether the logs are still where they belong."""
+
+SORTED_LOGS = (".tmlm", ".tmws")
+"""The logs that can be made again from the raw log."""
 
 LATER = 8
 """By which the time for sorting is divided where recording needs it."""
@@ -147,3 +151,6 @@ class Recording:
         for line in run.guard.look():
             self._journal.add(line.severity, line.text)
             run.taint("somebody deleted, moved or cut its logs in mid-run")
+        for name in run.guard.cut():
+            if name.endswith(SORTED_LOGS):
+                run.taint(f"{UNSORTED} ({name} was cut in mid-run): `tomoshibi recover` sorts it")

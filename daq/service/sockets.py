@@ -6,6 +6,7 @@ too many, is disconnected.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -78,10 +79,11 @@ class ServiceSockets:
     projections: Socket
     modules: Socket
     doorman: Doorman
+    folder: Path
     lock: IO[str] | None
 
     def close(self) -> None:
-        """Close all sockets and release the lock."""
+        """Close all sockets, take their files away and release the lock."""
         for socket in (
             self.data, self.source, self.control, self.coincidences, self.reports,
             self.telemetry, self.events, self.projections, self.modules,
@@ -89,6 +91,7 @@ class ServiceSockets:
             socket.close(linger=200)
         self.doorman.close()
         if self.lock is not None:
+            _remove_files(self.folder)
             self.lock.close()
 
 
@@ -113,7 +116,14 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
                 "`tomoshibi doctor` tells; choose another --endpoint or stop the other"
             ) from error
     doorman.start()
-    return ServiceSockets(**bound, doorman=doorman, lock=lock)
+    return ServiceSockets(**bound, doorman=doorman, folder=endpoints.folder, lock=lock)
+
+
+def _remove_files(folder: Path) -> None:
+    """Take the sockets' files away, which ZeroMQ leaves; only while the folder is locked."""
+    for name in PLANES:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
 def _new_doorman() -> Doorman:

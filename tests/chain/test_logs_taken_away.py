@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from daq.folder.raw_log import RawLogReader
+from daq.replay.run_recovery import recover
 from daq.replay.sort_again import verify
 from rigs.acquisition_process import wait_until
 from rigs.daq_in_thread import DaqInThread
@@ -63,6 +64,25 @@ def test_a_folder_that_is_deleted_in_mid_run_is_made_again(daq: DaqInThread, sou
     assert before <= {path.name for path in folder.iterdir()}
     assert summary["condition"] == "tainted"
     assert "the run's folder was lost in mid-run, and made again" in summary["conditions"]
+    assert verify(folder).identical
+
+
+def test_a_list_mode_log_that_is_cut_is_made_again_by_recover(
+    daq: DaqInThread, source: Any
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    (folder / "listmode.tmlm").write_bytes(b"")
+    wait_until(lambda: "was cut in mid-run" in daq.journal(folder), "the alarm")
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert summary["condition"] == "incomplete"
+    assert "`tomoshibi recover` sorts it" in str(summary["conditions"])
+    recovered = recover(folder).summary
+    assert recovered["conditions"] == ["somebody deleted, moved or cut its logs in mid-run"]
+    assert recovered["frames"]["received"] == 102
     assert verify(folder).identical
 
 

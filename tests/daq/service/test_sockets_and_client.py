@@ -57,6 +57,14 @@ def test_a_second_daq_on_the_same_folder_is_refused_with_the_owners_pid(
         assert service.control.poll(2000)
 
 
+def test_a_daq_that_ends_leaves_no_socket_behind(ipc_base: str) -> None:
+    endpoints = Endpoints(ipc_base)
+    bound = bind_service(endpoints)
+    assert sum(path.is_socket() for path in endpoints.folder.iterdir()) > 5
+    bound.close()
+    assert not any(path.is_socket() for path in endpoints.folder.iterdir())
+
+
 @pytest.mark.processes
 def test_the_owner_may_be_another_process_and_a_killed_one_leaves_no_trace(
     endpoints: Endpoints,

@@ -1,0 +1,1 @@
+"""Faults at random moments of real runs, injected from outside, and an independent checker."""

@@ -1,0 +1,197 @@
+"""Judges what a run left behind, from the documents alone: no code of the product is used here but
+its commands, started as processes.
+
+Each finding is a line of words. What a run lost is a finding only where it is not accounted for:
+frames that the summary does not count as lost, a loss without an alarm, a taint without a line in
+the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from campaign.block_file import frames_in, hash_of_pairs, read_blocks, true_frames
+
+_MISSING = re.compile(r"(\d+) entries are missing")
+
+
+def check_run(folder: Path, truths: list[Path]) -> list[str]:
+    """Return what is wrong with a closed run; ``truths``: what its sources say they sent."""
+    summary = object_in(folder / "summary.json")
+    if not summary:
+        return ["there is no readable summary.json"]
+    found = check_journal(folder / "journal.jsonl", summary)
+    found += check_raw(folder, summary, truths)
+    return found + check_listmode(folder, summary)
+
+
+def check_raw(folder: Path, summary: dict[str, Any], truths: list[Path]) -> list[str]:
+    """Compare the raw log with the summary's sums and with what was sent."""
+    try:
+        log = read_blocks(folder / "raw.tmraw")
+    except OSError as error:
+        return [f"no raw log: {error}"]
+    frames = frames_in(log)
+    found = [f"raw log: {log.torn_bytes} bytes are torn"] if log.torn_bytes else []
+    found += [] if log.end is not None else ["raw log: not closed"]
+    if bad := sum(not frame.sound for frame in frames):
+        found.append(f"raw log: {bad} frames are damaged")
+    counts = summary["frames"]
+    if counts["received"] != len(frames):
+        found.append(f"summary: {counts['received']} frames received, {len(frames)} in the raw log")
+    if summary["conserved"] and counts["sent"] != counts["received"] + counts["lost"]:
+        found.append(f"summary: frames do not close: {counts}")
+    return found + _against_truth(frames, summary, truths)
+
+
+def _against_truth(frames: list[Any], summary: dict[str, Any], truths: list[Path]) -> list[str]:
+    kept = Counter((frame.module, frame.sequence, frame.words) for frame in frames)
+    sent = Counter(
+        (frame.module, frame.sequence, frame.words)
+        for path in truths
+        for frame in true_frames(path)
+    )
+    missing = sum((sent - kept).values())
+    lost = summary["frames"]["lost"]
+    died = any("source was restarted" in words for words in summary["conditions"])
+    died = died or summary["condition"] == "incomplete"
+    found = []
+    if missing > lost and not died:
+        found.append(f"{missing} frames that were sent are not in the raw log; {lost} are told")
+    if summary["condition"] == "good" and missing:
+        found.append(f"the run is called good, and lacks {missing} frames")
+    if summary["conserved"] and len(truths) == 1:
+        words = sum(frame.words for frame in frames)
+        singles = summary["singles"]
+        told = singles["received"] + singles["other_words"]
+        if words != told:
+            found.append(f"summary: {told} words received, {words} in the raw log")
+        emitted = sum(key[2] * count for key, count in sent.items())
+        if emitted != singles["emitted"] + singles["other_words"]:
+            found.append(f"summary: {singles['emitted']} singles emitted; truth: {emitted} words")
+    return found
+
+
+def check_journal(path: Path, summary: dict[str, Any]) -> list[str]:
+    """Every line is whole, none is missing untold, every taint is told, every loss alarmed."""
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        return [f"journal: {error}"]
+    return [*_gaps(entries), *_untold(entries, summary), *_alarmed_often(entries)]
+
+
+def _gaps(entries: list[dict[str, Any]]) -> list[str]:
+    told = sum(int(found[1]) for e in entries for found in _MISSING.finditer(e["text"]))
+    gaps = 0
+    for before, after in pairwise(entries):
+        if after["number"] > before["number"]:  # else: another process goes on, from its own 1
+            gaps += after["number"] - before["number"] - 1
+    found = [f"journal: {gaps} entries are missing, {told} are told"] if gaps > told + 1 else []
+    if gaps and not told:
+        found = [f"journal: {gaps} entries are missing"]
+    return found if gaps else []
+
+
+def _untold(entries: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]:
+    bad = [entry["text"] for entry in entries if entry["severity"] != "info"]
+    found = []
+    if summary["frames"]["lost"] and not any("data frames" in text for text in bad):
+        found.append(f"{summary['frames']['lost']} frames lost, and no alarm says so")
+    if summary["condition"] != "good" and not bad:
+        found.append(f"{summary['condition']} ({summary['conditions']}), and no alarm at all")
+    return found
+
+
+def _alarmed_often(entries: list[dict[str, Any]]) -> list[str]:
+    alarms = Counter(entry["text"] for entry in entries if entry["severity"] == "alarm")
+    return [f"journal: told {n} times: {text}" for text, n in alarms.items() if n > 6]
+
+
+def check_listmode(folder: Path, summary: dict[str, Any]) -> list[str]:
+    """The hash that the summary tells is that of the list-mode log, computed here."""
+    try:
+        log = read_blocks(folder / "listmode.tmlm")
+    except OSError as error:
+        return [f"no list-mode log: {error}"]
+    found = [] if log.end is not None and not log.torn_bytes else ["list-mode log: not closed"]
+    if hash_of_pairs(log) != summary["hash"]:
+        found.append("list-mode log: its hash is not that of the summary")
+    return found
+
+
+def recover_where_told(folder: Path) -> list[str]:
+    """Run `tomoshibi recover` where the run itself says that it is needed, and not otherwise."""
+    if "`tomoshibi recover" not in str(object_in(folder / "summary.json").get("conditions", "")):
+        return []
+    argv = [sys.executable, "-m", "daq.cli", "recover", str(folder), "--no-image"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    return [f"recover: {done.stderr[-300:]}"] if done.returncode else []
+
+
+def check_replay(folder: Path) -> list[str]:
+    """Sorting the raw log again gives the same bits (`tomoshibi replay --verify`)."""
+    argv = [sys.executable, "-m", "daq.cli", "replay", str(folder), "--verify"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    words = (done.stdout + done.stderr).strip()
+    return [] if done.returncode == 0 else [f"replay: {words[-300:]}"]
+
+
+def check_catalogue(runs: Path) -> list[str]:
+    """After `tomoshibi runs`, the catalogue has every run, as its summary has it."""
+    argv = [sys.executable, "-m", "daq.cli", "runs", "--runs", str(runs), "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        return [f"catalogue: {done.stderr[-300:]}"]
+    with closing(sqlite3.connect(runs / "runs.sqlite")) as database:
+        rows = database.execute("SELECT name, condition, prompts FROM runs").fetchall()
+    listed = {name: (condition, prompts) for name, condition, prompts in rows}
+    found = []
+    for path in sorted(runs.glob("*/run.json")):
+        summary = object_in(path.parent / "summary.json")
+        own = (summary.get("condition", "open"), summary.get("prompts", 0))
+        if listed.get(path.parent.name) != own:
+            found.append(f"catalogue: {path.parent.name} is {listed.get(path.parent.name)}, {own}")
+    return found
+
+
+def check_left_over(folder: Path) -> list[str]:
+    """Processes that still name the folder, sockets in it, and files that somebody holds locked."""
+    found = [f"process {pid} is left: {line}" for pid, line in processes_naming(folder)]
+    found += [f"left: {path}" for path in folder.rglob("*") if path.is_socket()]
+    inodes = {path.stat().st_ino: path for path in folder.rglob("*") if path.is_file()}
+    locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    locked = {int(line.split()[-3].rsplit(":", 1)[1]) for line in locks}
+    return found + [f"locked: {path}" for inode, path in inodes.items() if inode in locked]
+
+
+def processes_naming(folder: Path) -> list[tuple[int, str]]:
+    """Return the processes whose command line names a folder, but for this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and int(path.parent.name) != os.getpid():
+            found.append((int(path.parent.name), line.strip()))
+    return found
+
+
+def object_in(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, {} where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

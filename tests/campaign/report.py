@@ -1,0 +1,73 @@
+"""What a campaign found, by kind of fault: as an object for JSON, and as a table for a document."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from campaign.runner import Campaign, RunResult
+
+BEGIN, END = "<!-- campaign -->", "<!-- /campaign -->"
+
+
+def as_object(campaign: Campaign, minutes: float) -> dict[str, Any]:
+    """Return all that is known: kinds, findings with their run, kinds not run with the reason."""
+    return {
+        "seed": campaign.seed,
+        "minutes": round(minutes, 1),
+        "runs": len(campaign.results),
+        "kinds": by_kind(campaign.results),
+        "findings": [
+            {"run": r.number, "faults": [f.kind for f in r.faults], "words": r.findings}
+            for r in campaign.results
+            if r.findings
+        ],
+        "not_run": campaign.not_run,
+    }
+
+
+def by_kind(results: list[RunResult]) -> dict[str, dict[str, Any]]:
+    """Count injections by kind; a run with a finding counts for each of its faults."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for result in results:
+        for fault in result.faults:
+            row = kinds.setdefault(
+                fault.kind, {"injected": 0, "survived": 0, "told": 0, "lost": 0, "times": []}
+            )
+            row["injected"] += 1
+            row["lost" if result.findings else "survived"] += 1
+            row["told"] += bool(result.told and not result.findings)
+            row["times"] += [] if fault.recovery_s is None else [fault.recovery_s]
+    for row in kinds.values():
+        times = row.pop("times")
+        row["recovery_p50_s"] = round(statistics.median(times), 1) if times else None
+        row["recovery_max_s"] = round(max(times), 1) if times else None
+    return dict(sorted(kinds.items()))
+
+
+def as_table(found: dict[str, Any]) -> str:
+    """Return the table of a document."""
+    lines = [
+        f"{found['runs']} runs in {found['minutes']:.0f} minutes, seed {found['seed']}:",
+        "",
+        "| fault | injected | survived | … a loss told | lost | back after, p50 | max |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in found["kinds"].items():
+        times = [row["recovery_p50_s"], row["recovery_max_s"]]
+        words = " | ".join("–" if time is None else f"{time:.1f} s" for time in times)
+        counts = " | ".join(str(row[key]) for key in ("injected", "survived", "told", "lost"))
+        lines.append(f"| {name} | {counts} | {words} |")
+    not_run = "; ".join(f"{name} ({reason})" for name, reason in found["not_run"].items())
+    return "\n".join([*lines, "", f"Not run: {not_run}."])
+
+
+def write_into(document: Path, table: str) -> None:
+    """Put the table between the document's two marks; raises ValueError where they are missing."""
+    text = document.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{document} lacks {BEGIN} … {END}")
+    document.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
