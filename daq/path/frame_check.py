@@ -124,17 +124,33 @@ def _judge(h: Record, links: Array, state: Array) -> int:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A frame that was refused.
+
+    place : the number of frames that had come before, of whatever verdict
+    before : the number of frames that had been accepted before
+    """
+
+    frame: bytes
+    verdict: Verdict
+    place: int
+    before: int
+
+
+@dataclass(frozen=True)
 class CheckedFrames:
     """The accepted frames of a batch: their bytes end to end, their headers and word positions.
 
     payload : bytes of all accepted frames, in order of arrival
     headers : (n,) HEADER_DTYPE; word_starts : (n,) i8, index of a frame's first word in the
         payload seen as 64-bit words
+    refused : those of the batch that were not accepted
     """
 
     payload: bytes
     headers: npt.NDArray[np.void]
     word_starts: npt.NDArray[np.int64]
+    refused: tuple[Refused, ...] = ()
 
     def __len__(self) -> int:
         return len(self.headers)
@@ -151,6 +167,7 @@ class FrameChecker:
         self.verdicts = np.zeros(len(Verdict), dtype=np.int64)
         self._run_tag = np.uint32(run_tag)
         self._state = np.zeros(3, dtype=np.int64)
+        self._came = self._accepted = 0
 
     def expect(self, period: int) -> None:
         """Expect sources to begin, or to go on, at a period."""
@@ -176,12 +193,26 @@ class FrameChecker:
         self._state[2] = recorded
         judge_frames(headers, lengths, crcs, self._run_tag, self.links, self._state, verdicts)
         self.verdicts += np.bincount(verdicts, minlength=len(Verdict))
+        refused: tuple[Refused, ...] = ()
         if verdicts.any():
+            refused = self._refused(frames, verdicts)
             good = np.flatnonzero(verdicts == Verdict.ACCEPTED)
             joined = b"".join([frames[int(i)] for i in good])
             headers, lengths = headers[good], lengths[good]
         ends = np.cumsum(lengths)
-        return CheckedFrames(joined, headers, (ends - lengths + HEADER_BYTES) // WORD_BYTES)
+        self._came += len(frames)
+        self._accepted += len(headers)
+        starts = (ends - lengths + HEADER_BYTES) // WORD_BYTES
+        return CheckedFrames(joined, headers, starts, refused)
+
+    def _refused(
+        self, frames: Sequence[Frame], verdicts: npt.NDArray[np.uint8]
+    ) -> tuple[Refused, ...]:
+        accepted = np.cumsum(verdicts == Verdict.ACCEPTED) + self._accepted
+        return tuple(
+            Refused(bytes(frames[i]), Verdict(int(verdicts[i])), self._came + i, int(accepted[i]))
+            for i in map(int, np.flatnonzero(verdicts))
+        )
 
     def disown(self, frames: CheckedFrames) -> None:
         """Count accepted frames as lost after all: they could not be recorded."""

@@ -30,6 +30,7 @@ class RunFacts:
     elapsed_s : wall time from start to end
     reports : of the sources; undelivered : prompts that the live imager missed
     load : what gave way where sorting could not follow
+    refused_kept, refused_not_kept : frames in the log of refused frames, and others by verdict
     """
 
     folder: Path
@@ -41,6 +42,8 @@ class RunFacts:
     imager: ImagerReport | None = None
     undelivered: int = 0
     load: dict[str, Any] = field(default_factory=dict)
+    refused_kept: int = 0
+    refused_not_kept: dict[str, int] = field(default_factory=dict)
 
 
 def condition_of(conditions: Sequence[str]) -> RunCondition:
@@ -80,6 +83,8 @@ def summarise(
         },
         "undelivered_to_imager": facts.undelivered,
         **({"load": facts.load} if facts.load else {}),
+        "refused_kept": facts.refused_kept,
+        "refused_not_kept": facts.refused_not_kept,
         "conserved": books.conserved() and hits.conserved(),
         **({"open_sums": books.open_sums()} if facts.reports and books.open_sums() else {}),
         "hash": takers.pairs.hash(),

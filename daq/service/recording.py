@@ -50,6 +50,7 @@ class Recording:
         self._full_since_s: float | None = None
         self._no_room_since_s: float | None = None
         self._not_synced = ""
+        self._not_kept = ""
         self._next_guard_s = 0.0
 
     @property
@@ -146,6 +147,9 @@ class Recording:
             self._journal.add("alarm", run.disk.error)
             run.taint("the disk failed")
         self._not_synced = run.disk.error
+        if run.refused.error and run.refused.error != self._not_kept:
+            self._journal.add("warning", run.refused.error)
+        self._not_kept = run.refused.error
 
     def _guard(self, run: Run) -> None:
         for line in run.guard.look():

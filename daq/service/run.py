@@ -18,11 +18,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from daq.folder import calibration_set, singles_log
+from daq.folder import calibration_set, refused_log, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
 from daq.folder.raw_log import RawLogReader, split_frames
+from daq.folder.refused_log import RefusedFrames
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
     CONFIG_NAME,
@@ -74,6 +75,7 @@ class Run:
     guard : brings logs back that are deleted
     backlog : what is recorded and not sorted yet
     load : what gives way where sorting cannot follow
+    refused : keeps the frames that are not accepted
     unwritten : accepted frames that the disk did not take; ``record`` tries again
     newest_ps : the newest frame end recorded: the run's detector time
     unsorted : why the rest is not sorted, "" while it will be
@@ -180,6 +182,7 @@ class Run:
         self.guard = LogGuard([raw.file, *self.takers.files], restore=self._restore_files)
         self.backlog = Backlog(raw.file)
         self.load = Load()
+        self.refused = RefusedFrames(_free_name(self.folder), head)
         self.unwritten: CheckedFrames | None = None
         self.unsorted = ""
 
@@ -254,6 +257,7 @@ class Run:
             refused = self._recorder.verdicts - before
             refused[Verdict.ACCEPTED] = 0
             self.pipeline.checker.verdicts += refused
+        self.refused.keep(checked.refused, time.monotonic_ns())
         if self.unwritten is not None:
             checked = joined(self.unwritten, checked)
         if not len(checked):
@@ -343,6 +347,7 @@ class Run:
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
         self._raw.close(end)
+        self.refused.close()
         self.takers.close_logs({**end, **self.coincidences()})
 
     def abandon(self) -> None:
@@ -355,6 +360,7 @@ class Run:
         self.disk.close()
         self.guard.end()
         self._raw.abandon()
+        self.refused.abandon()
         self.takers.abandon_logs()
 
     def books(self) -> Books:
@@ -397,6 +403,8 @@ class Run:
             imager=self.imager,
             undelivered=self.undelivered,
             load=self.load.summary(),
+            refused_kept=self.refused.kept,
+            refused_not_kept=self.refused.not_kept,
         )
         return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 
@@ -413,6 +421,15 @@ class Run:
         summary = self.summary()
         write_json(self.folder / SUMMARY_NAME, summary)
         return summary
+
+
+def _free_name(folder: Path) -> Path:
+    """Return where refused frames go: a run that is resumed may have some already."""
+    path, number = folder / refused_log.FILE_NAME, 1
+    while path.exists():
+        number += 1
+        path = folder / f"refused-{number}.tmraw"
+    return path
 
 
 def _tail(places: list[BlockPlace]) -> list[BlockPlace]:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from daq.errors import DaqError, RunError, StorageError
-from daq.folder.identity_file import Identity
+from daq.folder.identity.identity_file import Identity
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig

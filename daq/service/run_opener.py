@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from daq.folder.identity_file import Identity, read_identity, write_identity
+from daq.folder.identity.identity_file import Identity, read_identity, write_identity
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
 from daq.service.data_sources import Sources

@@ -19,7 +19,7 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError
-from daq.folder.identity_file import identity_of, refuse_identifying
+from daq.folder.identity.identity_file import identity_of, refuse_identifying
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
 from daq.service.data_sources import MOST_SOURCES, Source, Sources

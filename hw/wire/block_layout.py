@@ -40,6 +40,7 @@ class BlockKind(IntEnum):
     ANGLES = 7
     END = 9
     TRUTH = 10
+    REFUSED = 11
 
 
 def block_header(

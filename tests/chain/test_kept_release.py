@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from daq.errors import LogError
-from daq.folder.identity_file import read_identity
+from daq.folder.identity.identity_file import read_identity
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import FORMAT_VERSION

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pseudonymise."""
-    from daq.folder.pseudonym import pseudonymise
+    from daq.folder.identity.pseudonym import pseudonymise
 
     folder = find_run(options.which, options.runs)
     done = pseudonymise(folder, pseudonym=options.pseudonym, key_file=options.key_file)

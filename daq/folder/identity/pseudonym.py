@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from daq.errors import LogError, RunError, StorageError
-from daq.folder.identity_file import (
+from daq.folder.identity.identity_file import (
     IDENTITY_NAME,
     SHORTEST,
     Identity,

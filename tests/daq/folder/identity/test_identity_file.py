@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daq.errors import LogError, RunError
-from daq.folder.identity_file import (
+from daq.folder.identity.identity_file import (
     IDENTITY_NAME,
     Identity,
     identity_of,

@@ -13,15 +13,15 @@ import pytest
 
 from daq.cli import main
 from daq.errors import RunError
-from daq.folder.identity_file import IDENTITY_NAME, Identity, write_identity
+from daq.folder.identity.identity_file import IDENTITY_NAME, Identity, write_identity
+from daq.folder.identity.pseudonym import PSEUDONYM_NAME, pseudonymise
 from daq.folder.listmode_log import ListmodeReader
-from daq.folder.pseudonym import PSEUDONYM_NAME, pseudonymise
 from daq.folder.raw_log import RawLogReader
 from daq.folder.run_folder import run_config, write_json
 from daq.replay.sort_again import verify
 from hw.wire.block_layout import BLOCK_HEADER, BLOCK_HEADER_BYTES, BlockKind, block_header
 
-KEPT = Path(__file__).parents[2] / "data" / "release-0.1"
+KEPT = Path(__file__).parents[3] / "data" / "release-0.1"
 ANNA = Identity(patient_id="4711-X", name="Müller, Anna", birth_date="1970-12-31", sex="F")
 
 
