@@ -16,7 +16,7 @@ import pytest
 
 from daq.errors import StorageError
 from daq.folder.raw_log import RawLogReader
-from daq.replay.run_recovery import needs_recovery, recover
+from daq.replay.run_recovery import needs_recovery, open_runs, recover
 from daq.replay.sort_again import verify
 from daq.service import load
 from rigs.acquisition_process import wait_until
@@ -73,6 +73,31 @@ def test_an_error_in_sorting_ends_the_sorting_alone(
     assert done.summary["conserved"] is True
     assert done.added > 0
     assert verify(folder).identical
+
+
+def test_a_run_that_a_broken_disk_ended_is_sorted_and_closed_by_recover(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    broken = StorageError("cannot write to raw.tmraw: Input/output error")
+    with monkeypatch.context() as patch:
+        patch.setattr(daq.run._raw, "append", refuse(broken))
+        modules.send_periods(1)
+        wait_until((folder / "summary.json").exists, "the end")
+    before = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert before["condition"] == "incomplete"
+    assert needs_recovery(folder) == "not all of it is sorted"
+    assert open_runs(folder.parent) == {}  # it was ended: no daq goes on with it
+    summary = recover(folder).summary
+    assert summary["condition"] == "incomplete"
+    assert "Input/output error" in summary["conditions"][0]
+    assert frames_in(folder) == summary["frames"]["received"] == 40
+    found = verify(folder)
+    assert (found.identical, found.complete) == (True, True)
+    assert needs_recovery(folder) == ""
 
 
 def test_slow_sorting_loses_nothing_and_says_that_it_lags(
