@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -98,6 +99,25 @@ def test_a_run_that_a_broken_disk_ended_is_sorted_and_closed_by_recover(
     found = verify(folder)
     assert (found.identical, found.complete) == (True, True)
     assert needs_recovery(folder) == ""
+
+
+def test_a_disk_that_once_failed_to_sync_taints_the_run_and_does_not_keep_it_from_closing(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse(OSError(errno.EIO, "Input/output error")))
+        modules.send_periods(20)
+        wait_until(lambda: "not safe on the disk" in daq.journal(folder), "the alarm")
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert daq.service.life.state == "closed"
+    assert summary["condition"] == "tainted"
+    assert "the disk failed" in summary["conditions"]
+    assert frames_in(folder) == summary["frames"]["received"] == 102
+    assert verify(folder).complete
+    assert daq.journal(folder).count("raw.tmraw is not safe") == 1
 
 
 def test_slow_sorting_loses_nothing_and_says_that_it_lags(
