@@ -86,6 +86,8 @@ def open_runs(runs: Path) -> dict[int, Path]:
     """Return the runs in a folder that were never closed, by the tag of their data frames."""
     found = {}
     for folder in unfinished(runs):
+        if _summary_of(folder):  # it ended by an error, or was not sorted: not to be gone on with
+            continue
         log = folder / raw_log.FILE_NAME
         with suppress(LogError, KeyError, ValueError):
             reader = RawLogReader(log)

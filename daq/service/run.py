@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from daq.errors import StorageError
 from daq.folder import calibration_set, refused_log, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
@@ -346,7 +347,11 @@ class Run:
         self.guard.end()
         books = self.books()
         end = {"frames": books.frames(), "singles": books.singles(), "hash": self.hash()}
-        self._raw.close(end)
+        try:
+            self._raw.close(end)
+        except StorageError as error:
+            if str(error) != self.disk.error:  # else: it was told, and has tainted the run
+                raise
         self.refused.close()
         self.takers.close_logs({**end, **self.coincidences()})
 

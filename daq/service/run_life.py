@@ -26,6 +26,7 @@ from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
 from daq.path.resequence import Resequencer
+from daq.path.run_summary import UNSORTED
 from daq.path.wall_clock import WallClock
 from daq.service.closing import Closing
 from daq.service.data_sources import Sources
@@ -425,6 +426,7 @@ class RunLife(RunStates):
         self._attempt("stopping the sources", lambda: self._sources.send_all(Stop()))
         if (run := self.run) is not None:
             run.taint(f"incomplete: {reason}")
+            run.taint(f"{UNSORTED} (the run ended by an error): `tomoshibi recover` sorts it")
             self._attempt("closing the logs", run.abandon)
             self._attempt("telling the imager", lambda: self._imager.end(run))
             self._attempt("telling subscribers", self._events.end)

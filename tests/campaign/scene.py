@@ -20,7 +20,7 @@ from daq.client.client import ClientError, ControlClient
 from hw.messages.endpoints import Endpoints
 
 WAIT_S = 90.0
-DISK_MB, LEAST_FREE_MB = 96, 20
+DISK_MB, LEAST_FREE_MB = 96, 0
 
 
 class SceneError(Exception):

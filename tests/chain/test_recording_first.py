@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from daq.errors import StorageError
 from daq.folder.raw_log import RawLogReader
-from daq.replay.run_recovery import needs_recovery, recover
+from daq.replay.run_recovery import needs_recovery, open_runs, recover
 from daq.replay.sort_again import verify
 from daq.service import load
 from rigs.acquisition_process import wait_until
@@ -73,6 +74,50 @@ def test_an_error_in_sorting_ends_the_sorting_alone(
     assert done.summary["conserved"] is True
     assert done.added > 0
     assert verify(folder).identical
+
+
+def test_a_run_that_a_broken_disk_ended_is_sorted_and_closed_by_recover(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(20)
+    daq.recorded(40)
+    broken = StorageError("cannot write to raw.tmraw: Input/output error")
+    with monkeypatch.context() as patch:
+        patch.setattr(daq.run._raw, "append", refuse(broken))
+        modules.send_periods(1)
+        wait_until((folder / "summary.json").exists, "the end")
+    before = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert before["condition"] == "incomplete"
+    assert needs_recovery(folder) == "not all of it is sorted"
+    assert open_runs(folder.parent) == {}  # it was ended: no daq goes on with it
+    summary = recover(folder).summary
+    assert summary["condition"] == "incomplete"
+    assert "Input/output error" in summary["conditions"][0]
+    assert frames_in(folder) == summary["frames"]["received"] == 40
+    found = verify(folder)
+    assert (found.identical, found.complete) == (True, True)
+    assert needs_recovery(folder) == ""
+
+
+def test_a_disk_that_once_failed_to_sync_taints_the_run_and_does_not_keep_it_from_closing(
+    daq: DaqInThread, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse(OSError(errno.EIO, "Input/output error")))
+        modules.send_periods(20)
+        wait_until(lambda: "not safe on the disk" in daq.journal(folder), "the alarm")
+    modules.send_periods(30)
+    summary = daq.finish(modules, folder)
+    assert daq.service.life.state == "closed"
+    assert summary["condition"] == "tainted"
+    assert "the disk failed" in summary["conditions"]
+    assert frames_in(folder) == summary["frames"]["received"] == 102
+    assert verify(folder).complete
+    assert daq.journal(folder).count("raw.tmraw is not safe") == 1
 
 
 def test_slow_sorting_loses_nothing_and_says_that_it_lags(
