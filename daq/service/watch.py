@@ -176,6 +176,7 @@ class RunWatch:
         self._told: dict[str, int] = {}
         self._next_s = 0.0
         self._silent = False
+        self._peaks_told: set[str] = set()
         self._lags = False
         self._states = ModuleWatch()
         self._rates = RateWatch()
@@ -197,6 +198,7 @@ class RunWatch:
             self._next_s = now + _EVERY_S
             entries += [("alarm", words) for words in self._losses(run)]
             entries += self._randoms(run)
+            entries += self._peaks(run)
             entries += self._lag(lag_s)
             entries += self._module_rates(run)
             entries += self._states.look(run.pipeline.links)
@@ -235,6 +237,16 @@ class RunWatch:
             return [("info", f"the two estimates of the randoms agree again: {told}")]
         return []
 
+    def _peaks(self, run: Run) -> list[tuple[Severity, str]]:
+        """Tell once of each module whose coincidences are where none should be."""
+        if not run.config.settings.sorts_coincidences or run.unsorted:
+            return []
+        found = [words for words in run.takers.timing.judge() if words not in self._peaks_told]
+        self._peaks_told.update(found)
+        for words in found:
+            run.taint(words)
+        return [("alarm", f"{words}: is its clock off? (docs/faults.md)") for words in found]
+
     def _module_rates(self, run: Run) -> list[tuple[Severity, str]]:
         if run.scanner.modality != "PET":
             return []
@@ -255,7 +267,8 @@ class RunWatch:
         """Return losses and disagreements not reported yet, at the end of a run."""
         randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
         states = [words for _, words in self._states.look(run.pipeline.links)]
-        return self._losses(run) + randoms + states
+        peaks = [words for _, words in self._peaks(run)]
+        return self._losses(run) + randoms + states + peaks
 
     def given_up(self, run: Run, now: float) -> bool:
         """Whether a run of fixed duration has been without data too long to go on waiting."""

@@ -225,6 +225,14 @@ def test_one_bad_clock_or_number_costs_its_frames_and_no_others(run_of, faults, 
     assert run.summary["condition"] == "tainted"
 
 
+def test_a_module_that_is_off_by_a_period_is_named_though_all_sums_close(run_of):
+    """One module of two: no coincidence at all, and the run was good."""
+    run = run_of("clock_leap@0s:module=1,periods=1", duration_s=6.0, activity_Bq=1e6)
+    assert run.singles["late"] < 0.01 * run.singles["received"]
+    assert "has a Δt peak" in run.journal
+    assert run.summary["condition"] == "tainted"
+
+
 def test_noise_bursts_and_dead_crystals_are_in_the_counts_and_overflow_is_told(run_of):
     run = run_of(
         "dead_crystal:module=0,crystal=27",

@@ -13,6 +13,7 @@ from daq.folder.appended_file import AppendedFile
 from daq.folder.listmode_log import ListmodeWriter
 from daq.folder.singles_log import SinglesWriter, singles_head
 from daq.path.pipeline import Output, Taker
+from daq.path.takers.module_timing import ModuleTiming
 from daq.path.takers.projections import projection_counter
 from daq.path.takers.rates import RunRates
 from daq.path.takers.statistics import RunStatistics
@@ -56,11 +57,12 @@ class RunTakers(Taker):
         self.streams = FurtherStreams(settings, listmode=pair_log, singles=singles_log)
         self.rates = RunRates(scanner.n_modules, settings)
         self.statistics = RunStatistics(scanner, geometry, settings, stall_ps=stall_ps)
+        self.timing = ModuleTiming(settings, geometry.crystal_module)
         self.projections = projection_counter(scanner, settings)
 
     def __iter__(self) -> Iterator[Taker]:
         """Yield the takers in the order in which they take an output."""
-        yield from (self.pairs, self.streams, self.rates, self.statistics)
+        yield from (self.pairs, self.streams, self.rates, self.statistics, self.timing)
         if self.projections is not None:
             yield self.projections
 

@@ -208,7 +208,8 @@ class WatchedRun:
 
     def __init__(self, duration_s: float = 0.0) -> None:
         self.counts = dict.fromkeys(COUNTERS, 0)
-        self.config = SimpleNamespace(duration_s=duration_s)
+        settings = SimpleNamespace(sorts_coincidences=False)
+        self.config = SimpleNamespace(duration_s=duration_s, settings=settings)
         self.tainted: list[str] = []
         self.taint = self.tainted.append
         statistics = SimpleNamespace(recent_randoms=lambda span_ps: None)

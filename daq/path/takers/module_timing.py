@@ -1,0 +1,82 @@
+"""Whether each module's coincidences have a peak at Δt = 0: one whose clock is off has none.
+
+A clock that is off by a frame period, or by more than half the window, loses every true coincidence
+of its module, while singles, frames and books look well. Randoms are flat in Δt, so what is in the
+inner half of the window beyond what is in the outer half are trues.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.path.pipeline import Output, Taker
+from hw.jit import Array, kernel
+from hw.messages.sort_settings import SortSettings
+
+LEAST_TRUES = 500
+"""Of the median module, before anything is judged; then counting begins anew."""
+
+LEAST_SINGLES = 20_000
+"""Accepted by each module, of which some must have been coincidences."""
+
+LEAST_SHARE = 0.05
+"""Of the median module's trues, for as many accepted singles: fewer are a missing peak. A module's
+place changes the share by some, not by twenty.
+"""
+
+SIGMAS = 5.0
+
+
+class ModuleTiming(Taker):
+    """Counts the prompts of each module against all others, near Δt = 0 and far from it.
+
+    module_of : (crystals,) u2
+    """
+
+    def __init__(self, settings: SortSettings, module_of: npt.NDArray[np.uint16]) -> None:
+        self._module_of, self._near_ps = module_of, settings.window_ps // 2
+        self._modules = int(module_of.max()) + 1
+        self._begin()
+
+    def _begin(self) -> None:
+        self._counts = np.zeros((self._modules, 2), dtype=np.int64)
+        self._singles = np.zeros(self._modules, dtype=np.int64)
+
+    def take(self, output: Output) -> None:
+        rows = np.ascontiguousarray(output.prompts).view(np.int32).reshape(-1, 8)
+        _count(rows, self._module_of, self._near_ps, self._counts)
+        _count_modules(output.accepted["crystal"], self._module_of, self._singles)
+
+    def judge(self) -> list[str]:
+        """Return in words whose peak is missing, once there are counts enough."""
+        near, far = self._counts.T.astype(np.float64)
+        trues, sigma = near - far, np.sqrt(near + far) + 1
+        none = self._singles.min() >= LEAST_SINGLES and bool((trues < SIGMAS * sigma).all())
+        if np.median(trues) < LEAST_TRUES and not none:
+            return []
+        singles = self._singles
+        self._begin()
+        if none:
+            return ["no module has a Δt peak: all coincidences are as randoms would be"]
+        expected = np.median(trues) * singles / max(1.0, float(np.median(singles)))
+        missing = (trues + SIGMAS * sigma < expected) & (trues < LEAST_SHARE * expected)
+        return [f"the Δt peak of module {m} is missing" for m in np.flatnonzero(missing)]
+
+
+@kernel
+def _count(rows: Array, module_of: Array, near_ps: int, counts: Array) -> None:
+    """Count prompts of each module within ``near_ps`` of Δt = 0, and beyond, (modules, 2) i8.
+
+    rows : (n, 8) i4, COINCIDENCE as 32-bit words: the third and fourth the crystals, the fifth Δt
+    """
+    for i in range(rows.shape[0]):
+        far = 1 if abs(rows[i, 4]) > near_ps else 0
+        counts[module_of[rows[i, 2]], far] += 1
+        counts[module_of[rows[i, 3]], far] += 1
+
+
+@kernel
+def _count_modules(crystals: Array, module_of: Array, counts: Array) -> None:
+    for i in range(crystals.shape[0]):
+        counts[module_of[crystals[i]]] += 1
