@@ -26,6 +26,7 @@ from daq.folder.singles_log import SinglesReader
 from daq.path.books import Books
 from daq.path.pipeline import Pipeline
 from daq.path.takers import RunTakers
+from daq.replay.readmission import Readmission
 from hw.messages.sort_settings import SortSettings
 from hw.scanner.geometry import build_geometry
 from hw.wire.block_layout import BlockKind
@@ -71,6 +72,7 @@ def resort(
     output: Path | None = None,
     progress: Progress | None = None,
     threads: int = 1,
+    readmission: Readmission | None = None,
 ) -> Resorted:
     """Sort a run's raw log; with its own settings and calibration (None), the output equals the
     live run's bit for bit.
@@ -82,6 +84,7 @@ def resort(
         beside it, with the same name and the ending ``.tmws``
     progress : called with (bytes done, total bytes)
     threads : 1, or more to run stages in threads of their own; the output is the same
+    readmission : refused frames to sort, too
 
     Raises
     ------
@@ -89,7 +92,13 @@ def resort(
         where the set is of another scanner, or names another serial number than the run.
     """
     made = sort_log(
-        folder, settings, calibration=calibration, output=output, progress=progress, threads=threads
+        folder,
+        settings,
+        calibration=calibration,
+        output=output,
+        progress=progress,
+        threads=threads,
+        readmission=readmission,
     )
     books = Books(made.pipeline, None)
     return Resorted(
@@ -127,6 +136,7 @@ def sort_log(
     output: Path | None = None,
     progress: Progress | None = None,
     threads: int = 1,
+    readmission: Readmission | None = None,
 ) -> SortedLog:
     """Sort a run's raw log as :func:`resort` does; return all that knows the outcome."""
     reader = RawLogReader(folder / rawlog.FILE_NAME)
@@ -143,6 +153,8 @@ def sort_log(
     head = {key: value for key, value in reader.head.items() if key != "format"}
     head["resorted"] = msgspec.to_builtins(settings)
     head["calibration"] = calibration.identity if calibration else "none"
+    if readmission is not None:
+        head["readmitted"] = {str(m): n for m, n in sorted(readmission.count.items())}
     _check_free(output, settings)
     geometry, stall_ps = build_geometry(scanner), int(config.stall_s * 1e12)
     takers = RunTakers(
@@ -163,7 +175,10 @@ def sort_log(
         stall_ps=stall_ps,
         recorded=True,
     )
-    for batch in pipeline.stream(_batches(reader, folder, progress), threads=threads):
+    batches: Iterator[list[memoryview]] = _batches(reader, folder, progress)
+    if readmission is not None:
+        batches = readmission.among(batches)
+    for batch in pipeline.stream(batches, threads=threads):
         takers.take(batch)
     takers.take(pipeline.finish())
     takers.finish()
