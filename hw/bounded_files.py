@@ -118,8 +118,13 @@ def json_in(content: bytes | str, *, constant: Callable[[str], Any] = _no_number
     FileRefused
     """
     text = _as_text(content)
+
+    def finite(word: str) -> Any:
+        number = float(word)
+        return number if math.isfinite(number) else constant(word)
+
     try:
-        found = json.loads(text, parse_constant=constant)
+        found = json.loads(text, parse_constant=constant, parse_float=finite)
     except RecursionError as error:
         raise FileRefused(f"it is nested deeper than {MOST_DEPTH}") from error
     except ValueError as error:  # also a number of 5000 digits

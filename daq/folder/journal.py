@@ -143,6 +143,7 @@ class Journal:
         self.write_errors += 1
         self._missing += 1
         if self._missing == 1:
+            self._missing += 1
             self._show("alarm", f"entries are shown here and not kept: {error}")
 
     def _sync_soon(self, file: AppendedFile) -> None:
@@ -158,7 +159,8 @@ class Journal:
             self.write_errors += 1
             if not self._unsafe:
                 self._unsafe = True
-                self._show("alarm", f"entries may not outlive a power cut: {error}")
+                self._next_sync_s = now + LEAST_SYNC_S
+                self._write("alarm", f"entries may not outlive a power cut: {error}")
         took_s = time.monotonic() - began
         self._next_sync_s = now + max(LEAST_SYNC_S, took_s / SYNC_SHARE)
 

@@ -131,8 +131,12 @@ def check_listmode(folder: Path, summary: dict[str, Any]) -> list[str]:
 
 
 def recover_where_told(folder: Path) -> list[str]:
-    """Run `tomoshibi recover` where the run itself says that it is needed, and not otherwise."""
-    if "`tomoshibi recover" not in str(object_in(folder / "summary.json").get("conditions", "")):
+    """Run `tomoshibi recover` where `tomoshibi runs` says that it is needed, and not otherwise."""
+    argv = [sys.executable, "-m", "daq.cli", "runs", "--runs", str(folder.parent), "--json"]
+    listed = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    if listed.returncode:
+        return [f"runs: {listed.stderr[-300:]}"]
+    if folder.name not in json.loads(listed.stdout.splitlines()[-1])["need_recovery"]:
         return []
     argv = [sys.executable, "-m", "daq.cli", "recover", str(folder), "--no-image"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)

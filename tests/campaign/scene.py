@@ -178,10 +178,11 @@ class Scene:
         wait_until(lambda: bool(self.status()), "an answer before the stop")
         if self.status().get("state") == "running":
             self.call("stop", timeout_s=60)
-        wait_until(lambda: (self.run / "summary.json").exists(), "the summary")
         wait_until(lambda: self.status().get("state") not in ("running", "stopping"), "the end")
         if self.status().get("state") == "error":
             self.call("reset")
+        else:
+            wait_until(lambda: (self.run / "summary.json").exists(), "the summary")
 
     def truths(self) -> list[Path]:
         """Return the truth files of the present run, of each source that sent to it."""

@@ -140,8 +140,9 @@ def test_entries_that_the_disk_refuses_are_shown_and_told_and_counted(
     assert [line["text"] for line in lines] == [
         "kept",
         "kept again",
-        "the journal is written again; 2 entries are missing",
+        "the journal is written again; 3 entries are missing",  # two, and the one that tells it
     ]
+    assert [line["number"] for line in lines] == [1, 5, 6]
 
 
 class Disk:

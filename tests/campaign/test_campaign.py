@@ -1,0 +1,68 @@
+"""Two minutes of the campaign, with fixed seeds; an hour of it is `python tests/campaign`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from campaign.faults import KINDS, NOT_HERE
+from campaign.report import BEGIN, END, as_object, as_table, by_kind, write_into
+from campaign.runner import Campaign, Injection, RunResult
+
+SEED = 20261123
+QUICK = (
+    "daq killed", "daq killed in mid-write", "daq stopped for a moment",
+    "second daq at the address", "disk full, and back", "writes refused: no space",
+    "writes are cut short", "slow disk", "writes of the list-mode log fail",
+    "raw log deleted", "journal deleted", "catalogue spoilt",
+    "frames corrupted", "frames lost", "frames reordered", "link stalls", "module reset",
+    "flood of pings", "junk among the data", "old frames sent again", "bytes that are no messages",
+    "no descriptors left", "clock stepped back by a day", "orders that must be refused",
+)  # fmt: skip
+MOST_RUNS = 30
+
+
+@pytest.fixture
+def campaign() -> Iterator[Campaign]:
+    one = Campaign(SEED, kinds=QUICK)
+    yield one
+    one.end_scene()
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(900)
+def test_no_fault_loses_what_was_acknowledged(campaign: Campaign) -> None:
+    due = set(QUICK)
+    while due - set(campaign.not_run) and len(campaign.results) < MOST_RUNS:
+        due -= {fault.kind for fault in campaign.one_run().faults}
+    campaign.end_scene()
+    assert [(r.faults, r.findings) for r in campaign.results if r.findings] == []
+    assert due <= set(campaign.not_run)
+
+
+def test_there_are_forty_kinds_and_more() -> None:
+    assert len(KINDS) >= 40
+    assert set(QUICK) <= set(KINDS)
+    assert not set(NOT_HERE) & set(KINDS)
+
+
+def test_the_table_counts_by_kind(tmp_path: Path) -> None:
+    results = [
+        RunResult(0, [Injection("a", 0.5), Injection("b", 2.0)], told=3),
+        RunResult(1, [Injection("a", 1.5)], findings=["something"]),
+    ]
+    found = by_kind(results)
+    assert found["a"] == {
+        "injected": 2, "survived": 1, "told": 1, "lost": 1,
+        "recovery_p50_s": 1.0, "recovery_max_s": 1.5,
+    }  # fmt: skip
+    campaign = Campaign(7)
+    campaign.results = results
+    table = as_table(as_object(campaign, 1.0))
+    assert "| b | 1 | 1 | 1 | 0 | 2.0 s | 2.0 s |" in table
+    document = tmp_path / "page.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    write_into(document, table)
+    assert document.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{table}\n{END}\nafter\n"
