@@ -17,8 +17,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from campaign.faults import KINDS  # noqa: E402
-from campaign.report import as_object, as_table, write_into  # noqa: E402
+from campaign.report import as_object, as_table  # noqa: E402
 from campaign.runner import Campaign  # noqa: E402
+from daq.cli.marked_page import write_between_marks  # noqa: E402
 
 
 def main() -> int:
@@ -43,7 +44,7 @@ def main() -> int:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(as_table(found))
     if options.write:
-        write_into(options.write, as_table(found))
+        write_between_marks(options.write, "campaign", as_table(found))
     return 1 if found["findings"] else 0
 
 

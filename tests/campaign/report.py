@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any
 
 from campaign.runner import Campaign, RunResult
-
-BEGIN, END = "<!-- campaign -->", "<!-- /campaign -->"
 
 
 def as_object(campaign: Campaign, minutes: float) -> dict[str, Any]:
@@ -61,13 +58,3 @@ def as_table(found: dict[str, Any]) -> str:
         lines.append(f"| {name} | {counts} | {words} |")
     not_run = "; ".join(f"{name} ({reason})" for name, reason in found["not_run"].items())
     return "\n".join([*lines, "", f"Not run: {not_run}."])
-
-
-def write_into(document: Path, table: str) -> None:
-    """Put the table between the document's two marks; raises ValueError where they are missing."""
-    text = document.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{document} lacks {BEGIN} … {END}")
-    document.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")

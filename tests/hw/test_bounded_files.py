@@ -191,6 +191,7 @@ def test_a_text_has_a_bound(tmp_path: Path) -> None:
         ('{"a":' * 100_000, f"nested deeper than {MOST_DEPTH}"),
         ("[" * 65 + "]" * 65, f"nested deeper than {MOST_DEPTH}"),
         ('{"a": NaN}', "NaN is no number"),
+        ('{"a": -1e999}', "-1e999 is no number"),
         ("-Infinity", "-Infinity is no number"),
         ("1" * 5000, "not JSON"),
         ("", "not JSON"),
