@@ -175,7 +175,7 @@ def _plain(value: Any) -> Any:
 def find_run(text: str, runs: Path) -> Path:
     """Return the folder of a run given as a path, as a name below ``runs``, or as "last"."""
     if text == "last":
-        from daq.folder.catalogue import Catalogue
+        from daq.folder.listing.catalogue import Catalogue
 
         rows = Catalogue(runs).rows()
         if not rows:

@@ -23,6 +23,7 @@ from daq.errors import LogError, RunError
 from daq.folder import listmode_log, raw_log, singles_log
 from daq.folder.blocks import is_being_written
 from daq.folder.journal import Journal
+from daq.folder.listing.manifest import write_manifest
 from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, armed_at, run_config, write_json
 from daq.path.books import Books, sent_by
@@ -124,6 +125,7 @@ def recover(folder: Path, *, progress: Progress | None = None, threads: int = 1)
             _keep(folder)
         _replace(folder, scratch)
     write_json(folder / SUMMARY_NAME, summary)
+    write_manifest(folder)
     added = summary["prompts"] - before
     done = Recovered(folder, made.reader.torn_bytes, added, made.reader.trouble, summary)
     journal = Journal()

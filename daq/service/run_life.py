@@ -32,6 +32,7 @@ from daq.service.closing import Closing
 from daq.service.data_sources import Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
+from daq.service.manifest_maker import ManifestMaker
 from daq.service.recording import Recording
 from daq.service.run import Run
 from daq.service.run_opener import RunOpener
@@ -93,6 +94,7 @@ class RunLife(RunStates):
         self._watch = RunWatch()
         self._closing = Closing(0.0, sources=0, imager=False)
         self._recording = Recording(self.journal, self._pass_on)
+        self.manifests = ManifestMaker()
         self._resequencer: Resequencer | None = None
         self._settled_s = 0.0
 
@@ -412,6 +414,7 @@ class RunLife(RunStates):
         )
         self.enter("closed", self.reason)
         self._end(True, str(run.folder))
+        self.manifests.begin(run.folder)
 
     def _end(self, well: bool, words: str) -> None:
         self.journal.close()

@@ -150,6 +150,7 @@ class DaqService:
             self._safely("pictures", self._publish_pictures)
         finally:
             self.left_over.end()
+            self.life.manifests.end()
             self.sources.send_all(Shutdown())
             self._sockets.close()
             self._door.close()
@@ -358,6 +359,8 @@ class DaqService:
             words = f"{count} connections to {plane} were shut: {most} are taken at a time"
             self.life.journal.add("warning", words, kind=f"connections to {plane}")
         self.life.journal.tell_repeated()
+        if trouble := self.life.manifests.take_error():
+            self.life.journal.add("alarm", trouble)
         if trouble := self._door.news():
             self.life.journal.add("alarm", f"journal of commands: {trouble}")
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from daq.folder import listmode_log, raw_log, singles_log
 from daq.folder.calibration_set import CalibrationSet
-from daq.folder.catalogue import Catalogue
+from daq.folder.listing.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import (

@@ -17,8 +17,8 @@ import numpy as np
 
 from daq.cli.bench.projector_workload import read_workload
 from daq.folder.calibration_set import load_set
-from daq.folder.catalogue import Catalogue
 from daq.folder.identity.identity_file import read_identity
+from daq.folder.listing.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.folder.region_file import read_regions

@@ -64,7 +64,7 @@ ALLOWED = {
     ("daq/folder/run_folder.py", "json.loads"): OWN_FILES,
     ("daq/folder/run_identity.py", "json.loads"): OWN_FILES,
     ("daq/folder/blocks.py", "json.loads"): OWN_FILES,
-    ("daq/folder/catalogue.py", "json.loads"): OWN_FILES,
+    ("daq/folder/listing/catalogue.py", "json.loads"): OWN_FILES,
 }
 
 

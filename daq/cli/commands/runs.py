@@ -1,20 +1,34 @@
 """List the runs in the runs folder, newest first.
 
 The list is an index (runs.sqlite) that is updated each time; the run folders are the record, and
-folders deleted or copied in are noticed.
+folders deleted or copied in are noticed. Runs of which a file is missing, or has another size than
+when the run was closed, are told.
+
+--verify reads every file of the runs (all, or those named) and compares it with the manifest made
+when the run was closed; the exit status is 1 if anything is missing, changed or damaged.
 """
 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from daq.cli.common import add_json_option, add_runs_option, finish
+from daq.cli.common import add_json_option, add_runs_option, find_run, finish
+from daq.cli.progress import ProgressLine
+from daq.errors import LogError
+
+if TYPE_CHECKING:
+    from daq.folder.listing.manifest import Verification
 
 EXAMPLES = """\
 examples:
   tomoshibi runs
   tomoshibi runs --runs /data/runs --json
+  tomoshibi runs --verify
+  tomoshibi runs --verify last RUN
 """
 
 
@@ -26,13 +40,53 @@ HEADING = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.add_argument("--verify", nargs="*", metavar="RUN",
+                        help="compare all files with the run's manifest")  # fmt: skip
     add_runs_option(parser)
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the list."""
-    from daq.folder.catalogue import Catalogue
+    """Print the list, or what is wrong with runs."""
+    return _list(options) if options.verify is None else _verify(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Verify runs against their manifests."""
+    from daq.folder.listing.catalogue import Catalogue
+
+    names = options.verify or [row.name for row in Catalogue(options.runs).rows()]
+    found = {name: _verified(find_run(name, options.runs)) for name in names}
+    lines = [f"{name:<34} {one.words()}" for name, one in found.items()]
+    wrong = sum(bool(one.wrong) for one in found.values())
+    lines.append(f"{len(found)} runs, {wrong} of them damaged")
+    result = {name: {**asdict(one), "words": one.words()} for name, one in found.items()}
+    finish(options, {"runs": result, "damaged": wrong}, "\n".join(lines))
+    return 1 if wrong else 0
+
+
+def _verified(folder: Path) -> Verification:
+    from daq.folder.listing.manifest import Verification, verify
+
+    line = ProgressLine(folder.name)
+    try:
+        return verify(folder, progress=line)
+    except LogError as error:
+        return Verification(known=True, wrong=[str(error)])
+    finally:
+        line.done()
+
+
+def _sizes_wrong(folder: Path) -> list[str]:
+    from daq.folder.listing.manifest import sizes_wrong
+
+    with suppress(LogError, OSError):
+        return sizes_wrong(folder)
+    return ["its manifest cannot be read"]
+
+
+def _list(options: argparse.Namespace) -> int:
+    from daq.folder.listing.catalogue import Catalogue
     from daq.replay.run_recovery import unfinished
 
     rows = Catalogue(options.runs).rows()
@@ -45,7 +99,13 @@ def run(options: argparse.Namespace) -> int:
     unfinished_runs = [folder.name for folder in unfinished(options.runs)]
     if unfinished_runs:
         lines.append(f"need recovery (`tomoshibi recover --all`): {', '.join(unfinished_runs)}")
+    damaged = {r.name: wrong for r in rows if (wrong := _sizes_wrong(options.runs / r.name))}
+    lines += [f"DAMAGED {name}: {'; '.join(wrong)}" for name, wrong in damaged.items()]
     text = "\n".join(lines) if rows else f"no runs in {options.runs}: `tomoshibi demo` makes one"
-    result = {"runs": [asdict(row) for row in rows], "need_recovery": unfinished_runs}
+    result: dict[str, Any] = {
+        "runs": [asdict(row) for row in rows],
+        "need_recovery": unfinished_runs,
+        "damaged": damaged,
+    }
     finish(options, result, text)
     return 0

@@ -32,6 +32,8 @@ from daq.folder.identity.identity_file import (
     identifying_labels,
     read_identity,
 )
+from daq.folder.listing.manifest import FILE_NAME as MANIFEST_NAME
+from daq.folder.listing.manifest import write_manifest
 from daq.folder.run_folder import CONFIG_NAME, write_json
 from hw.bounded_files import FileRefused, json_in, read_json, read_object
 from hw.errors import FileWriteError
@@ -106,6 +108,9 @@ def pseudonymise(
         (folder / IDENTITY_NAME).unlink()
         _sync(folder)
         done.changed.append(f"{IDENTITY_NAME}: removed")
+    if (folder / MANIFEST_NAME).is_file():
+        write_manifest(folder)  # of what is left
+        done.changed.append(f"{MANIFEST_NAME}: made anew")
     _search(folder, wanted, done)
     return done
 

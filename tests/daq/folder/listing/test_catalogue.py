@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.folder.catalogue import FILE_NAME, Catalogue
+from daq.folder.listing.catalogue import FILE_NAME, Catalogue
 
 
 def make_run(root: Path, name: str, *, number: int = 1, summary: object = ...) -> Path:
@@ -142,3 +142,25 @@ def test_a_damaged_configuration_breaks_no_list(tmp_path: Path, config: str) -> 
 def test_no_folder_has_no_runs(tmp_path: Path) -> None:
     assert Catalogue(tmp_path / "gone").rows() == []
     assert not (tmp_path / "gone").exists()
+
+
+def spoilt_names() -> list[bytes]:
+    return [b"ok", b"\xff\xfe no text", "µ".encode()]
+
+
+def test_one_bad_folder_breaks_no_list(root: Path) -> None:
+    """A name of other bytes, a number beyond all bounds, deep nesting, a pipe that nobody feeds."""
+    for number, name in enumerate(spoilt_names(), start=4):
+        make_run(root, os.fsdecode(name), number=number)
+    make_run(root, "huge", summary={"prompts": 10**20, "detector_time_s": 1e300})
+    make_run(root, "deep")
+    (root / "deep" / "summary.json").write_text("[" * 100_000)
+    make_run(root, "pipe")
+    (root / "pipe" / "summary.json").unlink()
+    os.mkfifo(root / "pipe" / "summary.json")
+    make_run(root, "circle", summary=None)
+    (root / "circle" / "summary.json").symlink_to("summary.json")
+    rows = {row.name: row for row in Catalogue(root).rows()}
+    assert {"a", "b", "c", "ok", "µ", "\\xff\\xfe no text"} <= rows.keys()
+    assert rows["huge"].prompts == 0
+    assert {rows[name].condition for name in ("deep", "pipe", "circle")} == {"open"}

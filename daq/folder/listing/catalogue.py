@@ -7,13 +7,16 @@ index is rebuilt; where none can be stored (a read-only disk), one in memory is 
 
 from __future__ import annotations
 
-import json
+import os
 import sqlite3
-from contextlib import closing
+import stat
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daq.errors import LogError
+from daq.folder.plain_json import read_object
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME
 
 FILE_NAME = "runs.sqlite"
@@ -75,14 +78,15 @@ class Catalogue:
 
     def _refresh(self, database: sqlite3.Connection) -> None:
         known = dict(database.execute("SELECT name, stamp FROM runs").fetchall())
-        folders = {path.parent.name: path.parent for path in self.root.glob(f"*/{CONFIG_NAME}")}
+        paths = [path.parent for path in self.root.glob(f"*/{CONFIG_NAME}")]
+        folders = {_printable(path.name): path for path in paths}
         database.executemany(
             "DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - folders.keys()]
         )
         for name, folder in folders.items():
             stamp = _stamp(folder)
             if known.get(name) != stamp:
-                row = asdict(_row(folder, stamp))
+                row = asdict(_row(name, folder, stamp))
                 marks = ",".join("?" * len(row))
                 database.execute(f"REPLACE INTO runs VALUES ({marks})", tuple(row.values()))
 
@@ -93,15 +97,23 @@ def _as_row(values: tuple[Any, ...]) -> RunRow:
 
 
 def _stamp(folder: Path) -> float:
-    paths = (folder / CONFIG_NAME, folder / SUMMARY_NAME)
-    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+    times = []
+    for path in (folder / CONFIG_NAME, folder / SUMMARY_NAME):
+        with suppress(OSError):  # not there, or a link that leads in a circle
+            times.append(path.stat().st_mtime)
+    return max(times, default=0.0)
 
 
-def _row(folder: Path, stamp: float) -> RunRow:
+def _printable(name: str) -> str:
+    """Return a folder's name as text, whatever bytes it has."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _row(name: str, folder: Path, stamp: float) -> RunRow:
     config = _load(folder / CONFIG_NAME)
     summary = _load(folder / SUMMARY_NAME)
     return RunRow(
-        name=folder.name,
+        name=name,
         created=_at(config, "created", ""),
         scanner=_at(config, "config.labels.scanner", ""),
         condition=_at(summary, "condition", "open"),
@@ -110,10 +122,19 @@ def _row(folder: Path, stamp: float) -> RunRow:
         prompts=_at(summary, "prompts", 0),
         delayeds=_at(summary, "delayeds", 0),
         images=_at(summary, "images.count", 0),
-        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        bytes=sum(_size(path) for path in folder.rglob("*")),
         conserved=_at(summary, "conserved", False),
         stamp=stamp,
     )
+
+
+def _size(path: Path) -> int:
+    """Return a plain file's size, 0 for anything else."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _at(document: dict[str, Any], path: str, default: T) -> T:
@@ -121,12 +142,13 @@ def _at(document: dict[str, Any], path: str, default: T) -> T:
     value: Any = document
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, int) and abs(value) >= 2**63:  # more than the index can hold
+        return default
     return value if isinstance(value, type(default)) else default
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except LogError:
         return {}
-    return value if isinstance(value, dict) else {}
