@@ -98,7 +98,7 @@ def main() -> None:
         "singles": result["singles"]["received"],
         "lost": result["frames"]["lost"],
         "conserved": result["conserved"],
-        "condition": result["condition"],
+        "condition": "; ".join([result["condition"], *result["conditions"]]),
         "latency_ms": result["images"]["latency_ms"],
     }
     print(json.dumps(found), flush=True)

@@ -25,10 +25,12 @@ class _Guarded:
 class LogGuard:
     """Of one run's logs, from now until ``end``, which comes before they are closed."""
 
-    def __init__(self, files: Sequence[AppendedFile], *, restore: Callable[[], None]) -> None:
-        """``restore``: makes again what else a lost folder held; may raise StorageError."""
+    def __init__(self, files: Sequence[AppendedFile], *, restore: Callable[[], list[str]]) -> None:
+        """``restore``: makes again what else the folder should hold, and returns its names; may
+        raise StorageError.
+        """
         self._logs = [_Guarded(file) for file in files]
-        self._restore = restore
+        self._restore, self._not_restored = restore, ""
 
     def add(self, file: AppendedFile) -> None:
         """Watch a file more; raises StorageError if it is lost already."""
@@ -36,7 +38,17 @@ class LogGuard:
 
     def look(self) -> list[JournalLine]:
         """Return what happened to the logs, and what was done; to be called about once a second."""
-        return [line for log in self._logs for line in self._look_at(log)]
+        return [line for log in self._logs for line in self._look_at(log)] + self._restored()
+
+    def _restored(self) -> list[JournalLine]:
+        try:
+            names = self._restore()
+        except StorageError as error:
+            before, self._not_restored = self._not_restored, str(error)
+            again = before == self._not_restored
+            return [] if again else [JournalLine(severity="alarm", text=self._not_restored)]
+        words = f"deleted in mid-run, and made again: {', '.join(names)}"
+        return [JournalLine(severity="alarm", text=words)] if names else []
 
     def cut(self) -> list[str]:
         """Return the names of the logs of which another program took bytes."""
@@ -55,7 +67,6 @@ class LogGuard:
             path = log.watch.rescue()
             if path is None:
                 return []
-            self._restore()
         except StorageError as error:
             again = str(error) == log.told
             log.told = str(error)

@@ -27,7 +27,6 @@ from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.refused_log import RefusedFrames
 from daq.folder.run_config import RunConfig, check_fits, versions
 from daq.folder.run_folder import (
-    CONFIG_NAME,
     FAULTS_NAME,
     MU_MAP_NAME,
     SUMMARY_NAME,
@@ -53,7 +52,7 @@ from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
 from daq.service.load import Load
 from daq.service.log_guard import LogGuard
-from daq.service.run_files import check_named_files, fill, own_live_settings
+from daq.service.run_files import check_named_files, fill, missing_files, own_live_settings
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -197,11 +196,14 @@ class Run:
             "versions": versions(),
         }
 
-    def _restore_files(self) -> None:
-        """Make again what the folder held beside its logs, if it is no longer there."""
-        if not (self.folder / CONFIG_NAME).exists():
+    def _restore_files(self) -> list[str]:
+        """Make again what the folder held beside its logs and is no longer there; return it."""
+        if not self.folder.is_dir():
+            return []  # its logs come first
+        missing = missing_files(self.folder, self.config, self.calibration)
+        if missing:
             self.live = fill(self.folder, self._head(), self.config, self.calibration)
-            self.taint("the run's folder was lost in mid-run, and made again")
+        return sorted(missing)
 
     @property
     def mu_map(self) -> Path:

@@ -19,7 +19,7 @@ from daq.folder.run_folder import (
     write_json,
     write_text,
 )
-from daq.folder.run_identity import draw_uids
+from daq.folder.run_identity import UIDS_NAME, draw_uids
 from daq.service.entrance.given_paths import MOST_ACTIVITY_BYTES, MOST_MU_MAP_BYTES
 from hw.bounded_files import FileRefused, npz_names, read_object
 from hw.messages.live_settings import LiveSettings
@@ -64,7 +64,8 @@ def _check_activity(path: Path) -> None:
 def fill(
     folder: Path, head: dict[str, object], config: RunConfig, calibration: CalibrationSet | None
 ) -> LiveSettings:
-    """Write what tells how a run was armed; return its live settings, which name files of its own.
+    """Write what tells how a run was armed, as far as it is missing; return its live settings,
+    which name files of its own.
 
     head : what ``run.json`` says
 
@@ -72,17 +73,30 @@ def fill(
     ------
     StorageError
     """
-    write_json(folder / CONFIG_NAME, head)
-    draw_uids(folder)
-    write_text(folder / SCANNER_NAME, config.scanner_toml)
-    if config.mu_map:
+    missing = missing_files(folder, config, calibration)
+    if CONFIG_NAME in missing:
+        write_json(folder / CONFIG_NAME, head)
+    if UIDS_NAME in missing:
+        draw_uids(folder)
+    if SCANNER_NAME in missing:
+        write_text(folder / SCANNER_NAME, config.scanner_toml)
+    if MU_MAP_NAME in missing:
         copy_in(Path(config.mu_map), folder / MU_MAP_NAME, most_bytes=MOST_MU_MAP_BYTES)
-    if calibration:
+    if calibration and calibration_set.FILE_NAME in missing:
         calibration_set.save_set(calibration, folder / calibration_set.FILE_NAME)
     activity = Path(config.live.activity)
-    if activity.is_file():  # one that is not there is told by the imager
+    if ACTIVITY_NAME in missing and activity.is_file():  # else it is told by the imager
         copy_in(activity, folder / ACTIVITY_NAME, most_bytes=MOST_ACTIVITY_BYTES)
     return own_live_settings(folder, config.live)
+
+
+def missing_files(folder: Path, config: RunConfig, calibration: CalibrationSet | None) -> set[str]:
+    """Return the names of the files that :func:`fill` would write."""
+    wanted = {CONFIG_NAME, UIDS_NAME, SCANNER_NAME}
+    wanted |= {MU_MAP_NAME} if config.mu_map else set()
+    wanted |= {calibration_set.FILE_NAME} if calibration else set()
+    wanted |= {ACTIVITY_NAME} if Path(config.live.activity).is_file() else set()
+    return {name for name in wanted if not (folder / name).exists()}
 
 
 def own_live_settings(folder: Path, live: LiveSettings) -> LiveSettings:

@@ -398,7 +398,7 @@ class RunLife(RunStates):
             self._pass_on(run, last)
         self._imager.end(run)
         self._events.end()
-        for words in run.books().open_sums() if run.reports else ():
+        for words in run.books().open_sums() if run.reports and not run.unsorted else ():
             self.journal.add("alarm", f"the books do not close: {words}")
             run.taint(f"the books do not close: {words}")
         run.write_summary()  # of all but the image, which may be waited for long

@@ -173,10 +173,16 @@ def check_left_over(folder: Path) -> list[str]:
     """Processes that still name the folder, sockets in it, and files that somebody holds locked."""
     found = [f"process {pid} is left: {line}" for pid, line in processes_naming(folder)]
     found += [f"left: {path}" for path in folder.rglob("*") if path.is_socket()]
-    inodes = {path.stat().st_ino: path for path in folder.rglob("*") if path.is_file()}
     locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    locked = {int(line.split()[-3].rsplit(":", 1)[1]) for line in locks}
-    return found + [f"locked: {path}" for inode, path in inodes.items() if inode in locked]
+    locked = {line.split()[-3].lower() for line in locks}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return found + [f"locked: {path}" for path in files if _in_locks(path) in locked]
+
+
+def _in_locks(path: Path) -> str:
+    """Return a file as /proc/locks names it: an inode's number alone is not unique."""
+    here = path.stat()
+    return f"{os.major(here.st_dev):02x}:{os.minor(here.st_dev):02x}:{here.st_ino}"
 
 
 def processes_naming(folder: Path) -> list[tuple[int, str]]:

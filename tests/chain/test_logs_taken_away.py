@@ -63,7 +63,7 @@ def test_a_folder_that_is_deleted_in_mid_run_is_made_again(daq: DaqInThread, sou
     assert frames_in(folder) == summary["frames"]["received"] == 102
     assert before <= {path.name for path in folder.iterdir()}
     assert summary["condition"] == "tainted"
-    assert "the run's folder was lost in mid-run, and made again" in summary["conditions"]
+    assert "deleted in mid-run, and made again:" in daq.journal(folder)
     assert verify(folder).identical
 
 
@@ -103,3 +103,18 @@ def test_a_log_that_is_replaced_goes_on_beside_the_other_file(
     assert sum(len(frames) for frames in RawLogReader(rescued)) == summary["frames"]["received"]
     assert "was replaced by another file" in daq.journal(folder)
     assert summary["condition"] == "tainted"
+
+
+def test_a_configuration_that_is_deleted_alone_is_made_again(daq: DaqInThread, source: Any) -> None:
+    """Without it `tomoshibi runs` no longer lists the run."""
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    config, uids = (folder / "run.json").read_bytes(), (folder / "uids.json").read_bytes()
+    (folder / "run.json").unlink()
+    wait_until((folder / "run.json").exists, "the configuration")
+    modules.send_periods(10)
+    summary = daq.finish(modules, folder)
+    assert (folder / "run.json").read_bytes() == config
+    assert (folder / "uids.json").read_bytes() == uids
+    assert "deleted in mid-run, and made again: run.json" in daq.journal(folder)
+    assert summary["conditions"] == ["somebody deleted, moved or cut its logs in mid-run"]

@@ -64,7 +64,7 @@ def test_a_run_that_died_is_what_it_would_have_been(tmp_path: Path, make_config:
     assert verify(folder).identical
     assert verify(folder).complete
     assert sorted(p.name for p in folder.iterdir()) == sorted(
-        [*(p.name for p in (tmp_path / "whole").iterdir()), "journal.jsonl"]
+        [*(p.name for p in (tmp_path / "whole").iterdir()), "journal.jsonl", "manifest.json"]
     )
     assert "recovered" in (folder / "journal.jsonl").read_text(encoding="utf-8")
     assert unfinished(tmp_path) == []
