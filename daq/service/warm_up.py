@@ -16,6 +16,7 @@ from daq.path.angles import AngleTrack
 from daq.path.decode import DEFAULT_STALL_PS, Decoder
 from daq.path.frame_check import CheckedFrames, FrameChecker
 from daq.path.live_time import LiveTime
+from daq.path.takers.module_timing import ModuleTiming
 from daq.path.takers.projections import count_pictures
 from daq.path.takers.randoms import RandomsTally
 from hw.messages.sort_settings import SortSettings
@@ -56,6 +57,8 @@ def _warm_statistics(
     )
     tally.observe(singles, np.zeros(1, dtype=COINCIDENCE))
     tally.finish()
+    timing = ModuleTiming(settings, np.zeros(1, np.uint16))
+    timing.observe(np.zeros(1, dtype=COINCIDENCE), singles)
     live_time = LiveTime(n_modules=1, stall_ps=DEFAULT_STALL_PS)
     live_time.observe(checked.headers, horizons_ps)
     live_time.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hw.scanner.preset_file import load_scanner
 from hw.wire.frames import new_header, seal_frame
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FRAME_PERIOD_TICKS, pack_words
 from rigs.acquisition_process import WAIT_S, Acquisition, wait_until
+from rigs.daq_in_thread import DaqInThread
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -177,3 +179,11 @@ def source() -> Iterator[Callable[[Acquisition], PlainSource]]:
 def bench_scanner() -> Any:
     """The bench-top preset."""
     return load_scanner("bench2")
+
+
+@pytest.fixture
+def daq(tmp_path: Path) -> Iterator[DaqInThread]:
+    """A daq in a thread of this process, whose parts can be spoilt."""
+    process = DaqInThread(tmp_path)
+    yield process
+    process.close()

@@ -21,9 +21,9 @@ from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.replay.sort_again import verify
 from hw.messages.codec import decode, encode
 from hw.messages.commands import Command
-from hw.messages.endpoints import PLANES, Endpoints
 from hw.messages.source import Hello, Refused, SourceReport
 from rigs.acquisition_process import Acquisition, wait_until
+from rigs.free_ports import free_tcp
 
 pytestmark = pytest.mark.processes
 
@@ -246,11 +246,7 @@ def test_over_tcp_nobody_reads_a_file_that_is_not_of_the_runs(
 ) -> None:
     secret = tmp_path_factory.mktemp("s") / "secret.npz"
     secret.write_text("secret of root", encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = min(probe.getsockname()[1], 65_000 - len(PLANES))
-    endpoints = Endpoints(f"tcp://127.0.0.1:{port}")
-    daq = acquisition(endpoints=endpoints)
+    daq = acquisition(endpoints=free_tcp())
     for name in ("mu_map", "calibration"):
         with pytest.raises(ClientError, match="a command over TCP may name no files"):
             daq.control.call("arm", **{name: str(secret)})

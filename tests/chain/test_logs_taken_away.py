@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,20 +11,9 @@ from daq.folder.raw_log import RawLogReader
 from daq.replay.run_recovery import recover
 from daq.replay.sort_again import verify
 from rigs.acquisition_process import wait_until
-from rigs.daq_in_thread import DaqInThread
+from rigs.daq_in_thread import DaqInThread, frames_in
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
-
-
-@pytest.fixture
-def daq(tmp_path: Path) -> Iterator[DaqInThread]:
-    process = DaqInThread(tmp_path)
-    yield process
-    process.close()
-
-
-def frames_in(folder: Path) -> int:
-    return sum(len(frames) for frames in RawLogReader(folder / "raw.tmraw"))
 
 
 @pytest.mark.parametrize("name", ["raw.tmraw", "listmode.tmlm", "journal.jsonl"])

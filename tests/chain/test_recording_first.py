@@ -16,25 +16,13 @@ from typing import Any
 import pytest
 
 from daq.errors import StorageError
-from daq.folder.raw_log import RawLogReader
 from daq.replay.run_recovery import needs_recovery, open_runs, recover
 from daq.replay.sort_again import verify
 from daq.service import load
 from rigs.acquisition_process import wait_until
-from rigs.daq_in_thread import DaqInThread
+from rigs.daq_in_thread import DaqInThread, frames_in
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
-
-
-@pytest.fixture
-def daq(tmp_path: Path) -> Iterator[DaqInThread]:
-    process = DaqInThread(tmp_path)
-    yield process
-    process.close()
-
-
-def frames_in(folder: Path) -> int:
-    return sum(len(frames) for frames in RawLogReader(folder / "raw.tmraw"))
 
 
 def refuse(error: Exception) -> Callable[..., Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,21 +11,9 @@ from pathlib import Path
 import pytest
 
 from daq.cli import main
-from hw.messages.endpoints import PLANES
+from rigs.free_ports import free_tcp
 
 pytestmark = pytest.mark.processes
-
-
-def free_port() -> int:
-    for port in range(22_000 + os.getpid() % 20_000, 60_000, 10):
-        try:
-            for k in range(len(PLANES)):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + k))
-        except OSError:
-            continue
-        return port
-    raise AssertionError("no free ports")
 
 
 def start(*words: str, keys: Path) -> subprocess.Popen[str]:
@@ -43,8 +30,8 @@ def test_a_source_on_another_machine_enters_with_its_key_alone(
     here, there, key = tmp_path / "here", tmp_path / "there", str(tmp_path / "far.key")
     monkeypatch.setenv("TOMOSHIBI_KEYS", str(here))
     assert main(["keys", "make", "far", "--role", "service", "--output", key]) == 0
-    port = free_port()
-    base = f"tcp://127.0.0.1:{port}"
+    base = free_tcp().base
+    port = base.rpartition(":")[2]
     daq = start(
         "acquire", "--auto", "--preset", "bench2", "--duration", "0.3", "--runs",
         str(tmp_path / "runs"), "--endpoint", f"tcp://0.0.0.0:{port}", "--json", keys=here,

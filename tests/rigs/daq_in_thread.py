@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daq.client.client import ControlClient
+from daq.folder.raw_log import RawLogReader
 from daq.folder.run_config import RunConfig, default_settings
 from daq.service.service import DaqService
 from hw.messages.endpoints import Endpoints
@@ -52,3 +53,8 @@ class DaqInThread:
         self.control.close()
         self.service.leave()
         self._thread.join(30)
+
+
+def frames_in(folder: Path) -> int:
+    """Return how many frames a run's raw log holds."""
+    return sum(len(frames) for frames in RawLogReader(folder / "raw.tmraw"))

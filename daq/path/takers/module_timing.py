@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from coincidence.events import CRYSTAL_FIELD, Records, as_words
 from daq.path.pipeline import Output, Taker
 from hw.jit import Array, kernel
 from hw.messages.sort_settings import SortSettings
@@ -44,9 +45,13 @@ class ModuleTiming(Taker):
         self._singles = np.zeros(self._modules, dtype=np.int64)
 
     def take(self, output: Output) -> None:
-        rows = np.ascontiguousarray(output.prompts).view(np.int32).reshape(-1, 8)
+        self.observe(output.prompts, output.accepted)
+
+    def observe(self, prompts: Records, accepted: Records) -> None:
+        """Count (n,) COINCIDENCE, and (m,) SINGLE."""
+        rows = np.ascontiguousarray(prompts).view(np.int32).reshape(-1, 8)
         _count(rows, self._module_of, self._near_ps, self._counts)
-        _count_modules(output.accepted["crystal"], self._module_of, self._singles)
+        _count_modules(as_words(accepted), self._module_of, self._singles)
 
     def judge(self) -> list[str]:
         """Return in words whose peak is missing, once there are counts enough."""
@@ -77,6 +82,7 @@ def _count(rows: Array, module_of: Array, near_ps: int, counts: Array) -> None:
 
 
 @kernel
-def _count_modules(crystals: Array, module_of: Array, counts: Array) -> None:
-    for i in range(crystals.shape[0]):
-        counts[module_of[crystals[i]]] += 1
+def _count_modules(words: Array, module_of: Array, counts: Array) -> None:
+    """Count singles, (n, 2) i8 as words."""
+    for i in range(words.shape[0]):
+        counts[module_of[words[i, 1] & CRYSTAL_FIELD]] += 1

@@ -21,8 +21,9 @@ from daq.service.sockets import ServiceSockets, bind_service
 from hw.messages.base import Message
 from hw.messages.codec import decode, encode
 from hw.messages.commands import Command, Reply
-from hw.messages.endpoints import PLANES, Endpoints
+from hw.messages.endpoints import Endpoints
 from hw.messages.pictures import ImageMessage
+from rigs.free_ports import free_tcp
 from rigs.other_user import as_nobody, everybodys_folder, needs_another_user
 
 OWNER = """
@@ -92,22 +93,9 @@ def test_after_closing_the_address_is_free_again(endpoints: Endpoints) -> None:
         assert again.control.poll(2000)
 
 
-def free_base() -> Endpoints:
-    """Return a tcp base whose plane ports were free a moment ago."""
-    for port in range(20_000 + os.getpid() % 20_000, 60_000, 10):
-        try:
-            for k in range(len(PLANES)):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + k))
-        except OSError:
-            continue
-        return Endpoints(f"tcp://127.0.0.1:{port}")
-    raise AssertionError("no free ports")
-
-
 @pytest.mark.parametrize("plane", ["data", "control", "telemetry"])
 def test_a_taken_port_is_a_service_error_and_lets_the_other_ports_go(plane: str) -> None:
-    endpoints = free_base()
+    endpoints = free_tcp()
     port = int(endpoints.of(plane).rsplit(":", 1)[1])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -23,9 +22,10 @@ from daq.service.entrance.door import MOST_REFUSALS, Door
 from daq.service.service import DaqService
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
-from hw.messages.endpoints import PLANES, Endpoints
+from hw.messages.endpoints import Endpoints
 from hw.messages.keys import KeyRing, Role, write_key_file
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from rigs.free_ports import free_tcp
 from rigs.other_user import as_nobody, needs_another_user
 
 Use = Callable[[Role | None], None]
@@ -63,18 +63,6 @@ def serving(endpoints: Endpoints, runs: Path) -> Iterator[DaqService]:
     finally:
         service.leave()
         thread.join(30)
-
-
-def free_tcp() -> Endpoints:
-    for port in range(21_000 + os.getpid() % 20_000, 60_000, 10):
-        try:
-            for k in range(len(PLANES)):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + k))
-        except OSError:
-            continue
-        return Endpoints(f"tcp://127.0.0.1:{port}")
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture
