@@ -176,6 +176,7 @@ def new_run_folder(root: Path, config: RunConfig, scanner: str, created: dt.date
     for name in names:
         try:
             make_folder(root)
+            sync_folder(root.parent)  # whoever made the root may not have
             (root / name).mkdir(mode=PRIVATE_FOLDER)
             sync_folder(root)
         except FileExistsError:
