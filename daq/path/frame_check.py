@@ -119,7 +119,7 @@ def _judge(h: Record, links: Array, state: Array) -> int:
     if refused:
         link.ended |= np.uint8(h.flags & FLAG_LAST != 0)  # it is the last one all the same
         return 9
-    take_next(h, link, ahead, in_step)
+    take_next(h, link, ahead)
     return 0
 
 

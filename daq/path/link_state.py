@@ -97,15 +97,25 @@ def begins(h: Record, link: Record) -> bool:
 
 @kernel
 def is_in_step(h: Record, link: Record, ahead: int) -> bool:
-    """Return whether the frame's period is what its number says, within ``LEAP_PERIODS``.
+    """Return whether the frame's period is what its number says, within ``LEAP_PERIODS``."""
+    return _goes_with_number(h, link, ahead) or _has_just_restarted(h, link, ahead)
 
-    An old number says that the module restarted, with number 0, after its last frame.
+
+@kernel
+def _has_just_restarted(h: Record, link: Record, ahead: int) -> bool:
+    """Return whether the module restarted, with number 0, soon after its last frame: its number is
+    old, or its counter of events is, and as many periods have passed as its number says.
     """
-    if link.heard == 0:
+    if link.heard == 0 or (ahead >= 0 and np.int64(h.events_before) >= link.next_word):
         return False
-    if ahead < 0:
-        passed = np.int64(h.frame_id) - link.last_frame_id
-        return 0 < passed - np.int64(h.sequence) <= LEAP_PERIODS
+    passed = np.int64(h.frame_id) - link.last_frame_id
+    return 0 < passed - np.int64(h.sequence) <= LEAP_PERIODS
+
+
+@kernel
+def _goes_with_number(h: Record, link: Record, ahead: int) -> bool:
+    if link.heard == 0 or ahead < 0:
+        return False
     off = np.int64(h.frame_id) - (link.next_sequence + ahead) - link.offset
     return -LEAP_PERIODS <= off <= LEAP_PERIODS
 
@@ -166,15 +176,12 @@ def _found(h: Record, link: Record) -> None:
 
 
 @kernel
-def take_next(h: Record, link: Record, ahead: int, in_step: bool) -> None:
-    """Take a frame that is accepted and not late.
-
-    ahead, in_step : of :func:`ahead_of` and :func:`is_in_step`
-    """
+def take_next(h: Record, link: Record, ahead: int) -> None:
+    """Take a frame that is accepted and not late; ``ahead`` : of :func:`ahead_of`."""
     if begins(h, link):
         _begin(h, link)
         ahead = 0
-    elif ahead < 0 or not (in_step or _goes_on(h, link, ahead)):
+    elif not (_goes_with_number(h, link, ahead) or _goes_on(h, link, ahead)):
         ahead = _begin_anew(h, link)
     gap = np.int64(h.events_before) - link.next_word
     if gap < 0 or (gap > 0 and ahead == 0):

@@ -15,6 +15,7 @@ import pytest
 from campaign.block_file import frames_in, read_blocks
 from campaign.checker import check_catalogue, check_left_over, check_replay, check_run
 from campaign.scene import Scene
+from rigs.acquisition_process import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
@@ -165,7 +166,9 @@ def test_an_orphan_a_socket_and_a_lock_are_found(tmp_path: Path) -> None:
     try:
         with (tmp_path / "lock").open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            found = check_left_over(tmp_path)
+            found: list[str] = []
+            wait_until(lambda: bool(found.extend(check_left_over(tmp_path)) or len(found) >= 2),
+                       "the orphan, once it runs")  # fmt: skip
     finally:
         orphan.kill()
         orphan.wait(5)

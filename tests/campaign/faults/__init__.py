@@ -13,7 +13,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (*PROCESSES, *DISK, *LINKS, *OUTSIDERS, *MACHINE)
 }
 NOT_HERE = {
-    "power cut": "a process of ours cannot forget what a disk had not; tests/chain/test_power_cut.py",
+    "power cut": "needs a disk that forgets: tests/chain/test_power_cut.py",
     "firmware hangs": "the scene has no modules with firmware; tests/chain/test_firmware.py",
     "serial line unplugged": "likewise; tests/chain/test_serial.py",
     "update of the firmware cut": "likewise; tests/firmware",

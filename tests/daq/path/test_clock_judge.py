@@ -155,6 +155,22 @@ def test_a_reset_with_its_first_frames_lost_is_followed(off_periods: int, lost_a
     assert link["words_base"] + link["next_word"] == link["words_received"] + link["words_lost"]
 
 
+def test_a_reset_is_believed_at_once_where_its_own_numbers_tell_when_it_was() -> None:
+    """Though the other module's frames come much later, and though its number seems to go on."""
+    check, senders = checker(2), [ModuleSender(m) for m in range(2)]
+    for _ in range(38):
+        check.check(round_of(senders))
+    senders[0].restart()
+    senders[0].frame_id += 38  # it was off for so long
+    for _ in range(38):
+        senders[0].frame(single_words([]))  # while its link was down
+    for _ in range(100):
+        assert len(check.check([senders[0].frame(single_words([1]))])) == 1
+    link = check.links[0]
+    assert (link["resets"], link["received"]) == (1, 138)
+    assert link["lost"] == 38
+
+
 def test_frames_from_before_a_reset_that_come_after_it_are_taken_once() -> None:
     check, sender = checker(1), ModuleSender(0)
     old = [sender.frame(single_words([1, 2])) for _ in range(57)]
