@@ -49,7 +49,7 @@ class Verification:
     def words(self) -> str:
         """Return the outcome in words."""
         if not self.known:
-            return "no manifest: it was closed by an earlier release, or never"
+            return "no manifest: of an earlier release, never closed, or its daq left too soon"
         if self.wrong:
             return "; ".join(self.wrong)
         return f"whole: {self.files} files, {self.bytes / 1e6:.1f} MB"
