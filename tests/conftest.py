@@ -33,6 +33,9 @@ ONE_AT_A_TIME = (
 the others yield the processor to it."""
 
 ANYWHERE = (
+    "tests/campaign/",
+    "tests/chain/test_faults.py",
+    "tests/chain/test_tutorials.py",
     "tests/cli/acceptance/",
     "tests/cli/launch/test_purposes.py",
     "tests/cli/test_calibrate_factory.py",
