@@ -38,6 +38,10 @@ from hw.scanner.description import Scanner
 LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0
 MOST_SOURCES = 32
+BEHIND_S = 0.1
+REPLAY = "replay"
+"""The kind of a source that reads a file: it has all it sends, however long that takes."""
+
 REFUSE_EVERY_S = 5.0
 _MOST_REFUSED = 256
 
@@ -342,6 +346,17 @@ class Sources:
     def describe(self) -> str:
         """Return the sources in words."""
         return ", ".join(f"{s.hello.kind} ({s.hello.scanner})" for s in self.present) or "none"
+
+    @property
+    def cannot_wait(self) -> bool:
+        """Whether a source is behind real time, or may lose what it cannot send at once: one that
+        is neither, such as a fast emulation, is better held back.
+        """
+        return any(
+            source.heartbeat.lag_s > BEHIND_S
+            or not (source.hello.keeps or source.hello.kind == REPLAY)
+            for source in self.present
+        )
 
     def lag_s(self) -> float:
         """Return how far the slowest source's time is behind the wall clock."""

@@ -64,8 +64,8 @@ SORT_S = 0.020
 """Sorting has so much of a turn: data and commands are served however much there is to sort."""
 
 BUSY_WAIT = 3.0
-"""While more data wait than a turn takes, sorting waits for so many times as long as it took: what
-waits in queues can be lost, what is recorded cannot.
+"""While more data wait than a turn takes, and their source cannot, sorting waits for so many times
+as long as it took: what waits in queues can be lost, what is recorded cannot.
 """
 
 
@@ -266,7 +266,7 @@ class DaqService:
             self.stray_frames += len(frames)
         elif frames or self.life.blocked:
             self.life.take(frames)
-        return self._sort(busy=full) or full
+        return self._sort(busy=full and self.sources.cannot_wait) or full
 
     def _sort(self, *, busy: bool) -> bool:
         """Sort for a while; return whether there is more to do now."""

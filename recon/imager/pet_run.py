@@ -25,7 +25,7 @@ from recon.live.lines import CrystalLines
 from recon.live.past_events import PastEvents
 from recon.live.spool import EventSpool
 
-CORRECTIONS_WAIT_S, FINISH_S = 60.0, 90.0
+CORRECTIONS_WAIT_S, FINISH_S = 80.0, 90.0
 """Time limits for the final image's corrections and for itself, not counting writing it. The daq
 waits longer as long as progress is reported (daq/service/run_life.py)."""
 

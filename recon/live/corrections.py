@@ -41,7 +41,7 @@ from recon.live.scatter_job import LiveScatter
 from recon.scatter import EnergyWindow
 
 POLL_S = 0.05
-CONCLUDING_ROUNDS = 2
+CONCLUDING_ROUNDS, ROUNDS_WITH_GAMMAS = 2, 4
 """Of image and scatter at the end; from the first on they change little."""
 
 CONTOUR_PROMPTS = 200_000
@@ -192,7 +192,8 @@ class LiveCorrections:
         deadline = clock() + timeout_s
         self.wait(timeout_s, stopped)
         self._imager.use_the_rest(stopped)
-        for rounds_left in reversed(range(CONCLUDING_ROUNDS)):
+        rounds = ROUNDS_WITH_GAMMAS if self._scatter.has_gammas else CONCLUDING_ROUNDS
+        for rounds_left in reversed(range(rounds)):
             if not self._can_scatter() or clock() >= deadline or stopped():
                 return
             self._scatter.conclude(last=not rounds_left)

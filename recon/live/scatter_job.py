@@ -139,6 +139,11 @@ class LiveScatter:
         if due:
             self._start(SAMPLE)
 
+    @property
+    def has_gammas(self) -> bool:
+        """Whether prompt γ is found with the scatter: of half the prompts, it takes more rounds."""
+        return self._with_gammas and self._nuclide is not None
+
     def conclude(self, *, last: bool) -> None:
         """Start an estimate from all events that a run had; ``last``: the one that stays."""
         self._start(LAST_SAMPLE, last=last)
