@@ -22,8 +22,7 @@ from daq.replay.sort_again import verify
 from hw.messages.codec import decode, encode
 from hw.messages.commands import Command
 from hw.messages.source import Hello, Refused, SourceReport
-from rigs.acquisition_process import Acquisition, wait_until
-from rigs.free_ports import free_tcp
+from rigs.acquisition_process import Acquisition, free_tcp, wait_until
 
 pytestmark = pytest.mark.processes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daq.cli import main
-from rigs.free_ports import free_tcp
+from rigs.acquisition_process import free_tcp
 
 pytestmark = pytest.mark.processes
 

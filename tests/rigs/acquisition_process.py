@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daq.client.client import ClientError, ControlClient, DisplayClient
-from hw.messages.endpoints import Endpoints
+from hw.messages.endpoints import PLANES, Endpoints
 
 WAIT_S = 20.0
 
@@ -91,3 +92,16 @@ class Acquisition:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(5)
+
+
+def free_tcp() -> Endpoints:
+    """Return a TCP base whose planes' ports were free a moment ago."""
+    for port in range(20_000 + os.getpid() % 20_000, 60_000, 10):
+        try:
+            for k in range(len(PLANES)):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + k))
+        except OSError:
+            continue
+        return Endpoints(f"tcp://127.0.0.1:{port}")
+    raise AssertionError("no free ports")

@@ -23,7 +23,7 @@ from hw.messages.codec import decode, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.pictures import ImageMessage
-from rigs.free_ports import free_tcp
+from rigs.acquisition_process import free_tcp
 from rigs.other_user import as_nobody, everybodys_folder, needs_another_user
 
 OWNER = """

@@ -25,7 +25,7 @@ from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.keys import KeyRing, Role, write_key_file
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
-from rigs.free_ports import free_tcp
+from rigs.acquisition_process import free_tcp
 from rigs.other_user import as_nobody, needs_another_user
 
 Use = Callable[[Role | None], None]
