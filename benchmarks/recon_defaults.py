@@ -17,6 +17,7 @@ Runs already in FOLDER are used; the others are made as ``tomoshibi demo --headl
 --live-frames 0 --runs FOLDER --name NAME`` with
 
     ellipse     --phantom ellipse.toml --activity-MBq 3 --duration SECONDS --seed 31
+    moved       the same with its spheres elsewhere, --seed 47: no constant was chosen on it
     cylinder    --phantom cylinder --activity-MBq 3 --duration 20 --seed 11
 
 and ``ellipse.toml`` written there; 270 SECONDS give 30 M prompts. Fewer prompts are the first
@@ -29,7 +30,9 @@ import argparse
 import itertools
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +45,19 @@ from recon.core.grid import ImageGrid
 from recon.offline.run_image import RunImage
 
 Points = npt.NDArray[np.float64]
+Spheres = Sequence[tuple[tuple[float, float, float], float]]
 ACTIVITY_MBQ, CONTRAST = 3.0, 4.0
 RADII_MM, LENGTH_MM = (95.0, 75.0), 140.0
 HOT_28, HOT_16 = ((48.0, 0.0, 0.0), 14.0), ((-48.0, 0.0, 0.0), 8.0)
 COLD_28, AIR_28 = ((0.0, 40.0, 0.0), 14.0), ((0.0, -40.0, 0.0), 14.0)
 SPHERES = (HOT_28, HOT_16, COLD_28, AIR_28)
+MOVED = (
+    ((0.0, -38.0, 22.0), 14.0), ((36.0, 24.0, -18.0), 8.0),
+    ((-50.0, 0.0, -20.0), 14.0), ((45.0, -12.0, 12.0), 14.0),
+)  # fmt: skip
+"""The same four at other places."""
+
+PLACES = {"ellipse": SPHERES, "moved": MOVED}
 CORE_MM, FREE_MM = 4.0, 10.0
 CYLINDER_MM = (100.0, 150.0)
 OLD: dict[str, Any] = {
@@ -58,16 +69,17 @@ PLANS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 RUNS = {
     "ellipse": "--activity-MBq 3 --seed 31 --live-window slide:5s --duration",
+    "moved": "--activity-MBq 3 --seed 47 --live-window slide:5s --duration",
     "cylinder": "--activity-MBq 3 --seed 11 --duration 20",
 }
 
 
-def ellipse_toml() -> str:
-    """Return the phantom: a warm ellipse of water with a sphere of each kind."""
+def ellipse_toml(spheres: Spheres) -> str:
+    """Return the phantom: a warm ellipse of water with a sphere of each kind, the air last."""
     body = f'kind = "cylinder"\nradii_mm = {list(RADII_MM)}\nlength_mm = {LENGTH_MM}\n'
     shapes = [body + 'material = "water"\nactivity = 1.0']
-    for (centre, radius), activity in zip(SPHERES, (CONTRAST, CONTRAST, 0.0, 0.0), strict=True):
-        material = '\nmaterial = "air"' if (centre, radius) == AIR_28 else ""
+    for (centre, radius), activity in zip(spheres, (CONTRAST, CONTRAST, 0.0, 0.0), strict=True):
+        material = '\nmaterial = "air"' if (centre, radius) == spheres[-1] else ""
         shapes.append(
             f'kind = "sphere"\ncentre_mm = {list(centre)}\nradius_mm = {radius}\n'
             f"activity = {activity}{material}"
@@ -106,23 +118,23 @@ class Seen:
         return float(np.std(found, ddof=1)) / mean if len(found) > 2 else math.nan
 
 
-def of_ellipse(seen: Seen) -> dict[str, str]:
+def of_ellipse(seen: Seen, spheres: Spheres) -> dict[str, str]:
     """Return the measures of the ellipse."""
     points, image = seen.points, seen.image
     x, y, z = (points[..., k] for k in range(3))
     inner = (x / (RADII_MM[0] - FREE_MM)) ** 2 + (y / (RADII_MM[1] - FREE_MM)) ** 2 < 1
     free = inner & (abs(z) < LENGTH_MM / 2 - FREE_MM)
-    for one in SPHERES:
+    for one in spheres:
         free &= ~ball(one, points, -FREE_MM)
     mean = float(image[free].mean())
-    volumes = [4 / 3 * math.pi * radius**3 / 1000 for _, radius in SPHERES]
+    volumes = [4 / 3 * math.pi * radius**3 / 1000 for _, radius in spheres]
     body_mL = math.pi * RADII_MM[0] * RADII_MM[1] * LENGTH_MM / 1000 - sum(volumes)
     true = 1e6 * ACTIVITY_MBQ / (body_mL + CONTRAST * (volumes[0] + volumes[1]))
-    hot = [(image[ball(one, points, 0)].mean() / mean - 1) / (CONTRAST - 1) for one in SPHERES[:2]]
+    hot = [(image[ball(one, points, 0)].mean() / mean - 1) / (CONTRAST - 1) for one in spheres[:2]]
     cold = [
         f"{image[ball(one, points, CORE_MM)].mean() / mean:.2f} "
         f"({image[ball(one, points, 0)].mean() / mean:.2f})"
-        for one in SPHERES[2:]
+        for one in spheres[2:]
     ]
     return {
         "level": f"{mean / true:.3f}", "hot 28": f"{hot[0]:.2f}", "hot 16": f"{hot[1]:.2f}",
@@ -152,8 +164,8 @@ def of_cylinder(seen: Seen) -> dict[str, str]:
 def made_run(folder: Path, phantom: str, seconds: int) -> Path:
     """Return the run of a phantom, made if missing."""
     words = RUNS[phantom].split()
-    if phantom == "ellipse":
-        file = text_file(folder / "ellipse.toml", ellipse_toml())
+    if phantom in PLACES:
+        file = text_file(folder / f"{phantom}.toml", ellipse_toml(PLACES[phantom]))
         return demo(folder, phantom, "--phantom", file, *words, str(seconds))
     return demo(folder, phantom, "--phantom", phantom, *words)
 
@@ -161,7 +173,9 @@ def made_run(folder: Path, phantom: str, seconds: int) -> Path:
 def table(run: Path, phantom: str, millions: list[float], plans: list[str]) -> None:
     """Print the table of one phantom."""
     prompts = int(json.loads((run / "summary.json").read_text())["prompts"])
-    measure = of_ellipse if phantom == "ellipse" else of_cylinder
+    measure: Callable[[Seen], dict[str, str]] = of_cylinder
+    if phantom in PLACES:
+        measure = partial(of_ellipse, spheres=PLACES[phantom])
     heading = True
     for million in millions:
         share = min(1.0, 1e6 * million / prompts)

@@ -196,7 +196,12 @@ def read_npz(
         except FileRefused:
             raise
         except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
-            raise FileRefused(f"it is not an npz of plain arrays: {error}") from error
+            raise FileRefused(f"it is not an npz of plain arrays: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says, without the file's bytes that zipfile would put into it."""
+    return str(error).partition("header b")[0][:200].rstrip()
 
 
 def npz_names(path: Path, *, most_bytes: int) -> set[str]:
@@ -214,7 +219,7 @@ def npz_names(path: Path, *, most_bytes: int) -> set[str]:
         except FileRefused:
             raise
         except Exception as error:  # a damaged file makes numpy, zipfile and zlib raise anything
-            raise FileRefused(f"it is not an npz of plain arrays: {error}") from error
+            raise FileRefused(f"it is not an npz of plain arrays: {_words(error)}") from error
 
 
 def _checked(

@@ -12,42 +12,57 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from daq.cli.parser import Parser
+
     Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
-COMMANDS = {
-    "demo": "the whole chain, live: emulator, acquisition, image, console",
-    "console": "open the live console on a running system",
-    "acquire": "run the acquisition service",
-    "emulate": "run the detector emulator as a source of data",
-    "link": "hold the serial lines of modules that run our firmware",
-    "firmware": "build, run, flash and query the modules' firmware",
-    "imager": "run the live imager",
-    "fault": "make the emulated electronics misbehave during a run",
-    "replay-source": "send a run's raw log as a source of data",
-    "replay": "replay a run: through the live chain, or --verify its sorting",
-    "sort": "sort a run's raw log again, with other windows or policy",
-    "truth": "show what the prompts of an emulated run really were",
-    "calibrate": "find gains, skews, walks, masks and more from runs",
-    "tap": "follow a running system's prompts, delayeds, singles, triples or angles",
-    "reconstruct": "make an image of a run, as NIfTI",
-    "analyse": "measure an image: resolution, contrast, noise, regions; a report",
-    "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
-    "runs": "list the runs",
-    "recover": "repair runs that died",
-    "pseudonymise": "give a run a pseudonym, and take out who it is about",
-    "keys": "make, list and revoke the keys with which a system is reached over TCP",
-    "import": "read third-party data: as a run, or as lines",
-    "export": "write a run as PETSIRD, for CASToR or for STIR",
-    "bench": "measure this machine's speed, beside published peers",
-    "validate": "compute what the emulator should reproduce, and compare",
-    "doctor": "check libraries, display, disk, ports and clock",
-    "test": "run the test suite",
-    "warm": "compile and cache all kernels",
+GROUPS = {
+    "a running system": {
+        "demo": "the whole chain, live: emulator, acquisition, image, console",
+        "acquire": "run the acquisition service",
+        "console": "open the live console on a running system",
+        "imager": "run the live imager",
+        "emulate": "run the detector emulator as a source of data",
+        "link": "hold the serial lines of modules that run our firmware",
+        "systems": "list the systems that run here, and their addresses",
+        "tap": "follow a running system's prompts, delayeds, singles, triples or angles",
+        "fault": "make the emulated electronics misbehave during a run",
+        "keys": "make, list and revoke the keys with which a system is reached over TCP",
+    },
+    "runs": {
+        "runs": "list the runs",
+        "replay": "replay a run: through the live chain, or --verify its sorting",
+        "replay-source": "send a run's raw log as a source of data",
+        "sort": "sort a run's raw log again, with other windows or policy",
+        "recover": "repair runs that died",
+        "study": "show or change a run's weight, tracer, injected activity, notes",
+        "review": "show, decide and sign what became of a run: keep, test, discard",
+        "pseudonymise": "give a run a pseudonym, and take out who it is about",
+        "truth": "show what the prompts of an emulated run really were",
+    },
+    "images": {
+        "reconstruct": "make an image of a run, as NIfTI",
+        "analyse": "measure an image: resolution, contrast, noise, regions; a report",
+        "import": "read third-party data: as a run, or as lines",
+        "export": "write a run as PETSIRD, for CASToR or for STIR",
+    },
+    "instrument": {
+        "calibrate": "find gains, skews, walks, masks and more from runs",
+        "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
+        "firmware": "build, run, flash and query the modules' firmware",
+    },
+    "this machine and this program": {
+        "doctor": "check libraries, display, disk, ports and clock",
+        "warm": "compile and cache all kernels",
+        "bench": "measure this machine's speed, beside published peers",
+        "validate": "compute what the emulator should reproduce, and compare",
+        "test": "run the test suite",
+    },
 }
+COMMANDS = {name: words for group in GROUPS.values() for name, words in group.items()}
 
 AGAIN_S = 0.05
 """Ctrl-C while modules are loaded waits for as long."""
@@ -75,7 +90,10 @@ PLACES = {
     "acceptance": "quality.acceptance",
     "recover": "keeping.recover",
     "keys": "access.keys",
+    "systems": "access.systems",
     "pseudonymise": "access.pseudonymise",
+    "study": "keeping.study",
+    "review": "keeping.review",
     "validate": "quality.validate",
 }
 """Modules of commands that are not named after them."""
@@ -86,36 +104,50 @@ def module_of(command: str) -> str:
     return PLACES.get(command, command.replace("-", "_"))
 
 
-def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+def build_parser(only: str | None = None) -> Parser:
     """Return the parser; ``only`` loads one command's options and leaves the others as names."""
     import argparse
     import importlib
 
-    parser = argparse.ArgumentParser(
+    from daq.cli.parser import Parser
+
+    parser = Parser(
         prog="tomoshibi",
-        description=DESCRIPTION,
+        usage="%(prog)s COMMAND [options]",
+        description=f"{DESCRIPTION}\n{_overview()}",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(
+        dest="command", prog="tomoshibi", metavar="COMMAND", help=argparse.SUPPRESS
+    )
     for name, words in COMMANDS.items():
         if only is None or name != only:
-            commands.add_parser(name, help=words, add_help=False)
+            commands.add_parser(name, add_help=False)
             continue
         module = importlib.import_module(f"daq.cli.commands.{module_of(name)}")
-        add_command(commands, name, words, module).set_defaults(run=module.run)
+        sub = add_command(commands, name, words, module)
+        sub.set_defaults(run=module.run, refuse=sub.refuse)
     return parser
 
 
-def add_command(parsers: Any, name: str, words: str, module: Any) -> argparse.ArgumentParser:
+def _overview() -> str:
+    lines = []
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {name:<14}{words}" for name, words in commands.items())]
+    return "\n".join(lines[1:])
+
+
+def add_command(parsers: Any, name: str, words: str, module: Any) -> Parser:
     """Add a command with its module's options; return its parser."""
     import argparse
 
-    sub: argparse.ArgumentParser = parsers.add_parser(
+    sub: Parser = parsers.add_parser(
         name, help=words, description=module.__doc__, epilog=module.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     module.add_arguments(sub)
+    sub.shorten_usage()
     return sub
 
 
@@ -176,6 +208,7 @@ def _exchanged(old: Handler, new: Handler) -> bool:
 
 def _run(arguments: list[str]) -> int:
     from daq.cli.common import report_error
+    from daq.cli.hang_up import outlive_the_terminal, records
 
     name = next((word for word in arguments if not word.startswith("-")), None)
     parser = build_parser(only=name if name in COMMANDS else None)
@@ -183,10 +216,14 @@ def _run(arguments: list[str]) -> int:
         from daq.cli.commands.test import run_tests
 
         return run_tests(arguments[arguments.index("test") + 1 :])
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        getattr(options, "refuse", parser.refuse)(unknown)
     if options.command is None:
         parser.print_help()
         return 0
+    if records(options.command):
+        outlive_the_terminal()
     try:
         return int(options.run(options))
     except BrokenPipeError:

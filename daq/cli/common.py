@@ -56,6 +56,11 @@ def add_endpoint_option(parser: argparse.ArgumentParser) -> None:
         help="address where the processes meet: ipc:///folder or tcp://127.0.0.1:PORT "
         "(default: $TOMOSHIBI_ENDPOINT or %(default)s)",
     )
+    add_keys_option(parser)
+
+
+def add_keys_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--keys``."""
     parser.add_argument(
         "--keys",
         type=_key_file,
@@ -77,13 +82,16 @@ def _key_file(text: str) -> Path:
     return Path(text)
 
 
-def add_preset_option(parser: argparse.ArgumentParser) -> None:
+def add_preset_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add ``--preset``."""
+    from hw.scanner.preset_file import scanner_names
+
     parser.add_argument(
         "--preset",
         default="caremibrain",
         metavar="SCANNER",
-        help="scanner preset, or the path of a TOML file (default: %(default)s)",
+        help=f"scanner preset ({', '.join(scanner_names())}), or the path of a TOML file "
+        "(default: %(default)s)",
     )
 
 

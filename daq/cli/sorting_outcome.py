@@ -7,6 +7,19 @@ from typing import Any
 
 from hw.messages.sort_settings import SortSettings
 
+MOST_CAUSES = 6
+
+
+def describe_end(summary: Mapping[str, Any]) -> str:
+    """Return how a run ended; where that is not good, with every cause in a line."""
+    books = "the books close" if summary["conserved"] else "the books do NOT close"
+    causes = summary["conditions"]
+    lines = [f"{summary['run']}: {summary['condition']}, {books}"]
+    lines += [f"  ! {cause}" for cause in causes[:MOST_CAUSES]]
+    if len(causes) > MOST_CAUSES:
+        lines.append(f"  ! and {len(causes) - MOST_CAUSES} more: see conditions in summary.json")
+    return "\n".join(lines)
+
 
 def describe_outcome(result: Mapping[str, Any], settings: SortSettings) -> str:
     """Return the lines that describe a run's summary or a re-sort's result."""

@@ -61,7 +61,8 @@ class Journal:
         self._folds: dict[tuple[Severity, str], _Fold] = {}
 
     def open(self, folder: Path) -> None:
-        """From now on, write to the folder's journal, which is made if there is none.
+        """From now on, write to the folder's journal, which is made if there is none; half an entry
+        at its end, which a power cut may leave, or zeros, are cut off and told.
 
         Raises
         ------
@@ -69,8 +70,11 @@ class Journal:
             if it cannot be made or written.
         """
         self.close()
-        self._file = AppendedFile(folder / FILE_NAME, new=False)
+        whole, torn = _whole_lines(folder / FILE_NAME)
+        self._file = AppendedFile(folder / FILE_NAME, size=whole if torn else None, new=False)
         self._missing, self._unsafe, self._next_sync_s = 0, False, 0.0
+        if torn:
+            self._write("alarm", f"the journal's last entry was torn, by a power cut: {torn} bytes")
 
     def close(self) -> None:
         """Stop writing to a folder; what was written is on the disk then, if the disk takes it."""
@@ -172,3 +176,15 @@ class Journal:
         entry = JournalEntry(number=self._number, wall=wall, severity=severity, text=text)
         self.tail.append(entry)
         return entry
+
+
+def _whole_lines(path: Path) -> tuple[int, int]:
+    """Return how many bytes a journal's whole entries take, and how many are behind them."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return 0, 0
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    whole = data.rfind(b"\n") + 1
+    return whole, len(data) - whole

@@ -15,7 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from daq.errors import LogError, StorageError
+from daq.folder.identity.review_file import Review, read_review
+from daq.folder.identity.study_file import Study, read_study
 from daq.folder.run_folder import CONFIG_NAME, run_config
 from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.whole_file import PRIVATE_FILE, sync_folder
@@ -29,7 +33,7 @@ _READ_ONLY = uuid.UUID("8f0e0d1c-1f5e-5d0a-8b7e-6d0f3c5b9a42")
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """UIDs of a run ("" where not known) and the patient's position.
+    """UIDs of a run ("" where not known), the patient's position, study and review.
 
     All images of a run share them: they are series of one study, in one frame of reference.
     """
@@ -37,6 +41,8 @@ class RunIdentity:
     study_uid: str = ""
     frame_of_reference_uid: str = ""
     patient_position: PatientPosition = UNKNOWN
+    study: Study | None = None
+    review: Review | None = None
 
     @classmethod
     def of(cls, folder: Path) -> RunIdentity:
@@ -45,10 +51,15 @@ class RunIdentity:
         Raises
         ------
         LogError
-            if ``run.json`` or ``uids.json`` cannot be read.
+            if ``run.json``, ``uids.json``, ``study.json`` or ``review.json`` cannot be read.
         """
         uids = _kept(folder) or _drawn(folder)
-        return cls(**uids, patient_position=run_config(folder).patient_position)
+        return cls(
+            **uids,
+            patient_position=run_config(folder).patient_position,
+            study=read_study(folder),
+            review=read_review(folder),
+        )
 
     def with_changes(self, *, frame_of_reference_uid: str, patient_position: str) -> RunIdentity:
         """Return the identity with another frame of reference or position; "" keeps one."""
@@ -59,13 +70,20 @@ class RunIdentity:
             changes["patient_position"] = patient_position
         return replace(self, **changes)
 
-    def as_metadata(self) -> dict[str, str]:
-        """Return it as plain values for an image's metadata."""
-        return {
+    def as_metadata(self) -> dict[str, Any]:
+        """Return it as plain values for an image's metadata; of the study what images tell."""
+        values: dict[str, Any] = {
             "study_uid": self.study_uid,
             "frame_of_reference_uid": self.frame_of_reference_uid,
             "patient_position": self.patient_position,
         }
+        if self.study is not None:
+            for name in ("tracer", "age_years", "height_cm"):
+                if value := getattr(self.study, name):
+                    values[name] = value
+        if self.review is not None:
+            values["review"] = msgspec.to_builtins(self.review)
+        return values
 
 
 UNIDENTIFIED = RunIdentity()

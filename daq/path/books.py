@@ -149,6 +149,7 @@ class Books:
             "slips": int(self._links["slips"].sum()),
             "sync_lost": int(self._links["sync_lost"].sum()),
             "epochs": int(self._links["epochs"].sum()),
+            "low_bias": int(self._links["low_bias"].sum()),
             "module_resets": int(self._links["resets"].sum()),
             "module_stalls": int(self._line["stalls"].sum()),
         }

@@ -2,10 +2,11 @@
 
 A frame whose period is what its number says is in step, and needs no judge. Any other (the first of
 a module, the first after a restart, one whose clock leapt) claims a time. It is accepted where that
-harms nobody: it does not pull the run's time forward. If it does, most of the other modules must be
-there, too. Refused claims count, so that modules that all move on together are followed once most
-of them have said so. A module whose claims agree with each other is believed after ``ALONE`` of
-them if there is no other, and after ``UNOPPOSED`` if no other has said anything meanwhile.
+harms nobody: where it is no further ahead of the newest of the others than these are waited for. If
+it is, most of the other modules must be there, too. Refused claims count, so that modules that all
+move on together are followed once most of them have said so. A module whose claims agree with each
+other is believed after ``ALONE`` of them if there is no other, and after ``UNOPPOSED`` if no other
+has said anything meanwhile.
 
 docs/adr/0025-a-clock-is-judged-by-the-others.md
 """
@@ -21,6 +22,12 @@ from hw.wire.protocol import FRAME_PERIOD_PS
 ALONE, UNOPPOSED = 8, 64
 """So many claims in a row must agree."""
 
+HARMLESS_PERIODS = 800_000_000_000 // FRAME_PERIOD_PS
+"""A module may be so far (0.8 s) ahead of the others: less than the stall bound of 1 s, so they
+do not become late by it. One whose link was away is so, where queues are emptied in turns: behind
+the gap, its frames come together with what others sent long before.
+"""
+
 STALE_PERIODS = 1_000_000_000_000 // FRAME_PERIOD_PS
 """A module that is so far (1 s) behind the newest holds nobody back any more."""
 
@@ -32,10 +39,12 @@ def may_claim(h: Record, links: Array, earliest: int) -> bool:
     links : (modules,) LINK; ``earliest`` : the period at which the run, or its sources, began
     """
     period, link = np.int64(h.frame_id), links[h.module]
-    newest = earliest
+    others = earliest
     for m in range(links.shape[0]):
-        newest = max(newest, int(links[m].last_frame_id))
-    if period <= newest + LEAP_PERIODS:
+        if m != h.module:
+            others = max(others, int(links[m].last_frame_id))
+    newest = max(others, int(link.last_frame_id))
+    if period <= max(others + HARMLESS_PERIODS, newest + LEAP_PERIODS):
         return True
     there = behind = silent = 0
     for m in range(links.shape[0]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw.jit import Record, kernel
+from hw.messages.modules import LOW_BIAS_MV
 from hw.wire.protocol import FLAG_FIRST, FLAG_LAST, FLAG_SYNC_LOST
 
 LINK = np.dtype(
@@ -34,6 +35,7 @@ LINK = np.dtype(
         ("miscounts", "<i8"),
         ("sync_lost", "<i8"),
         ("epochs", "<i8"),
+        ("low_bias", "<i8"),
         ("old_next", "<i8"),
         ("old_seen", "<u8"),
         ("claim", "<i8"),
@@ -43,6 +45,7 @@ LINK = np.dtype(
         ("epoch", "<u2"),
         ("temperature", "<i2"),
         ("bias", "<u2"),
+        ("bias_asked", "<u2"),
         ("flags", "u1"),
         ("ended", "u1"),
         ("heard", "u1"),
@@ -54,7 +57,9 @@ LINK = np.dtype(
 ``old_seen``: what ``next_sequence`` and ``seen`` were then. ``dead_time`` in 5 ns
 units. ``offset``: period less sequence number; ``slips``: changes of it; ``miscounts``: frames
 whose counter of words disagrees with their number; ``sync_lost``: frames without SYNC; ``epochs``:
-changes of ``epoch``. For :mod:`daq.path.clock_judge`: ``claim``: the period of the newest frame,
+changes of ``epoch``. ``bias_asked``: the bias of the first frame, in 10 mV, for no run begins
+before the bias that was asked for is there; ``low_bias``: frames with less than that. For
+:mod:`daq.path.clock_judge`: ``claim``: the period of the newest frame,
 accepted or not, which came as the ``claimed_at``-th of all; ``streak``: so many in a row were
 refused and agree, the first of them the ``streak_from``-th.
 """
@@ -63,6 +68,8 @@ LEAP_PERIODS = 64
 """A frame whose period is further than this from what its number says is out of step. Smaller steps
 are followed and counted: they delay nobody, for the stall bound is longer.
 """
+
+LOW_BIAS_10_MV = LOW_BIAS_MV // 10
 
 WINDOW = 64
 """So many numbers back a frame may still come late."""
@@ -262,6 +269,10 @@ def _count_frame(h: Record, link: Record) -> None:
         if link.heard and h.epoch != link.epoch:
             link.epochs += 1
         link.epoch = h.epoch
+    if link.heard == 0:
+        link.bias_asked = h.bias
+    if np.int64(h.bias) + LOW_BIAS_10_MV < np.int64(link.bias_asked):
+        link.low_bias += 1
     link.received += 1
     link.words_received += h.event_count
     link.lost_in_module += h.lost_events

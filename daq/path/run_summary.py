@@ -15,7 +15,7 @@ from daq.path.pipeline import Pipeline
 from daq.path.takers import RunTakers
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
-from hw.messages.telemetry import RunCondition
+from hw.messages.telemetry import Interruption, RunCondition
 
 UNSORTED = "incomplete: not all is sorted"
 """How the condition of a run begins whose raw log holds more than its list-mode log."""
@@ -31,6 +31,7 @@ class RunFacts:
     reports : of the sources; undelivered : prompts that the live imager missed
     load : what gave way where sorting could not follow
     refused_kept, refused_not_kept : frames in the log of refused frames, and others by verdict
+    interruptions : times without data because daq or source were away
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class RunFacts:
     load: dict[str, Any] = field(default_factory=dict)
     refused_kept: int = 0
     refused_not_kept: dict[str, int] = field(default_factory=dict)
+    interruptions: tuple[Interruption, ...] = ()
 
 
 def condition_of(conditions: Sequence[str]) -> RunCondition:
@@ -65,6 +67,7 @@ def summarise(
         "created": facts.created,
         "condition": condition_of(facts.conditions),
         "conditions": list(facts.conditions),
+        "interruptions": msgspec.to_builtins(facts.interruptions),
         "elapsed_s": round(facts.elapsed_s, 3),
         "detector_time_s": facts.detector_time_s,
         "frames": books.frames(),

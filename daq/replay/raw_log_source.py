@@ -24,6 +24,9 @@ from hw.messages.source_link import SourceLink
 from hw.wire.protocol import FRAME_PERIOD_PS, HEADER_DTYPE
 
 QUEUE = 1024
+LISTEN_S = 0.1
+"""So often the link is served while frames go out without a pause."""
+
 _ID_OFFSET: int = HEADER_DTYPE.fields["frame_id"][1]  # type: ignore[index]
 
 
@@ -37,6 +40,7 @@ class ReplaySource:
         self._fast = fast
         self._leave = False
         self._stop = False
+        self._listened_s = 0.0
         scanner = config.scanner()
         self._modules = scanner.n_modules
         hello = Hello(
@@ -94,6 +98,8 @@ class ReplaySource:
             self._take_orders(min(wait_s, 0.1))
 
     def _send(self, frame: memoryview) -> bool:
+        if time.monotonic() - self._listened_s > LISTEN_S:
+            self._take_orders(0.0)  # a daq that takes all at once must hear of its source, too
         while not (self._leave or self._stop):
             try:
                 self._data.send(frame, zmq.NOBLOCK)
@@ -103,6 +109,7 @@ class ReplaySource:
         return False
 
     def _take_orders(self, timeout_s: float) -> None:
+        self._listened_s = time.monotonic()
         for order in self._link.poll(timeout_s):
             self._stop |= isinstance(order, Stop)
             self._leave |= isinstance(order, Shutdown)

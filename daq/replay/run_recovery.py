@@ -9,6 +9,7 @@ replace when all are complete. A recovery that is killed can be repeated.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import msgspec
 from daq.errors import LogError, RunError
 from daq.folder import listmode_log, raw_log, singles_log
 from daq.folder.blocks import is_being_written
+from daq.folder.interruptions import read_interruptions
 from daq.folder.journal import Journal
 from daq.folder.listing.manifest import write_manifest
 from daq.folder.raw_log import RawLogReader, RawLogWriter
@@ -103,12 +105,17 @@ def recover(folder: Path, *, progress: Progress | None = None, threads: int = 1)
     Raises
     ------
     RunError
-        for a run that needs none, or is being recorded.
+        for a run that needs none, is being recorded, or is being recovered already.
     LogError
         if the raw log is missing or none of it can be read.
     StorageError
         if the disk does not take it; the run is then as it was.
     """
+    with _alone(folder):
+        return _recover(folder, progress=progress, threads=threads)
+
+
+def _recover(folder: Path, *, progress: Progress | None, threads: int) -> Recovered:
     log = folder / raw_log.FILE_NAME
     if is_being_written(log):
         raise RunError(f"{folder} is being recorded: stop the run first")
@@ -130,9 +137,33 @@ def recover(folder: Path, *, progress: Progress | None = None, threads: int = 1)
     done = Recovered(folder, made.reader.torn_bytes, added, made.reader.trouble, summary)
     journal = Journal()
     journal.open(folder)
+    if CUT_OFF in summary["conditions"]:
+        ends_s = summary["detector_time_s"]
+        journal.add("alarm", f"the run was never closed: its record ends at {ends_s:.3f} s")
+    if lost := summary["frames"]["lost"]:  # the last second's may not have been told
+        journal.add("alarm", f"{lost} data frames lost in the whole run")
     journal.add("info", done.words())
     journal.close()
     return done
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others from recovering the run meanwhile: each would remove what the other makes."""
+    try:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise RunError(f"{folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise RunError(
+            f"{folder.name} is being recovered by another process, such as the acquisition, which "
+            "does so by itself: wait until it is done"
+        ) from None
+    finally:
+        os.close(place)
 
 
 @contextmanager
@@ -167,6 +198,7 @@ def _summary(folder: Path, made: SortedLog) -> dict[str, Any]:
         reports=reports,
         imager=_images(folder, old),
         undelivered=int(old.get("undelivered_to_imager") or 0),
+        interruptions=tuple(read_interruptions(folder)),
     )
     books = Books(made.pipeline, sent_by(list(reports), len(made.pipeline.links)))
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -163,19 +163,21 @@ class Sources:
         return source, is_new
 
     def _make_room(self) -> None:
-        """Forget the source lost longest if there are too many; raises MessageError."""
+        """Forget the source lost longest if there are too many, of those that take no part in the
+        run if there are any; raises MessageError.
+        """
         if len(self._sources) < MOST_SOURCES:
             return
-        lost = [key for key, source in self._sources.items() if source.lost]
-        dispensable = [key for key in lost if not self._takes_part(self._sources[key])]
-        if not dispensable:
+        lost = {key: source for key, source in self._sources.items() if source.lost}
+        if not lost:
             raise MessageError(
                 f"{len(self._sources)} sources are attached already, no more are taken: end those "
                 "that are not needed, and wait a few seconds"
             )
-        del self._sources[min(dispensable, key=lambda key: self._sources[key].seen_s)]
+        del self._sources[min(lost, key=lambda k: (self.takes_part(lost[k]), lost[k].seen_s))]
 
-    def _takes_part(self, source: Source) -> bool:
+    def takes_part(self, source: Source) -> bool:
+        """Whether a source was started for the present run, or the last one."""
         return source.run_tag == self._run_tag != 0
 
     def _is_news(self, source: Source, report: SourceReport) -> bool:
@@ -288,6 +290,11 @@ class Sources:
         """The sources that are alive."""
         return [source for source in self._sources.values() if not source.lost]
 
+    def taking_part(self) -> list[tuple[Source, float]]:
+        """Return the sources of the run, and for how long in s each has said nothing."""
+        now = self._clock()
+        return [(source, now - source.seen_s) for source in self._taking_part]
+
     @property
     def expected(self) -> int:
         """How many sources take part in the run and can still report, or have."""
@@ -301,7 +308,7 @@ class Sources:
 
     @property
     def _taking_part(self) -> list[Source]:
-        return [source for source in self._sources.values() if self._takes_part(source)]
+        return [source for source in self._sources.values() if self.takes_part(source)]
 
     @property
     def serial(self) -> str:

@@ -68,7 +68,12 @@ class ImagerLink:
     @property
     def present(self) -> bool:
         """Whether an imager has reported in the last seconds."""
-        return self._clock() - self._heard_s < LOST_AFTER_S
+        return self.silent_s < LOST_AFTER_S
+
+    @property
+    def silent_s(self) -> float:
+        """How long it is since an imager reported, inf if none ever did."""
+        return self._clock() - self._heard_s
 
     def begin(self, run: Run) -> None:
         """Announce a run; repeating it does no harm and helps an imager that started late."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from daq.replay.run_recovery import needs_recovery, unfinished
 from hw.messages.telemetry import JournalLine
+from hw.parent_death import die_with_parent
 
 NICENESS = "15"
 END_S = 2.0
@@ -35,6 +37,7 @@ class LeftOver:
             self._process = subprocess.Popen(
                 ["nice", "-n", NICENESS, *argv, "--threads", "1"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                preexec_fn=die_with_parent,  # it can be repeated
             )  # fmt: skip
         except OSError as error:
             return [JournalLine("warning", f"{names} cannot be recovered now: {error}")]
@@ -47,7 +50,8 @@ class LeftOver:
         self._process = None
         left = [folder.name for folder in self._folders if needs_recovery(folder)]
         good = [folder.name for folder in self._folders if folder.name not in left]
-        lines = [JournalLine("info", f"recovered: {', '.join(good)}")] if good else []
+        words = f"cut off when the daq ended, now recovered: {', '.join(good)}"
+        lines = [JournalLine("info", words)] if good else []
         if left:
             words = f"not recovered: {', '.join(left)}; `tomoshibi recover NAME` says why"
             lines.append(JournalLine("alarm", words))
@@ -62,3 +66,5 @@ class LeftOver:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_S)

@@ -142,7 +142,7 @@ class Recording:
             self._journal.add(line.severity, line.text)
         if now >= self._next_guard_s:
             self._next_guard_s = now + GUARD_S
-            self._guard(run)
+            self.guard(run)
         if run.disk.error and run.disk.error != self._not_synced:
             self._journal.add("alarm", run.disk.error)
             run.taint("the disk failed")
@@ -151,7 +151,8 @@ class Recording:
             self._journal.add("warning", run.refused.error)
         self._not_kept = run.refused.error
 
-    def _guard(self, run: Run) -> None:
+    def guard(self, run: Run) -> None:
+        """Bring back what was taken away or changed of the run's files, and say so."""
         for line in run.guard.look():
             self._journal.add(line.severity, line.text)
             run.taint("somebody deleted, moved or cut its logs in mid-run")

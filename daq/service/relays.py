@@ -4,7 +4,8 @@ Orders to modules that run our firmware go to the link process, deliberate fault
 sources.
 
 The relays do not interpret an order. Each goes to the sources that it concerns; the client gets its
-answer when all of them have answered, or when one has not in time. Each order is journalled,
+answer when all of them have answered, or when the time is over: a bias that one of two may not
+have switched is a refusal, a fault that one of two has is not. Each order is journalled,
 because what was ordered must never look like a defect.
 """
 
@@ -52,6 +53,7 @@ class OrderRelay(ABC, Generic[Order, Answer]):
 
     answer_kind: type[Answer]
     answer_s = 5.0
+    all_must_answer = True
     silence = "the source did not answer"
     nobody = "no source is attached"
     obeyed = ""
@@ -115,14 +117,23 @@ class OrderRelay(ABC, Generic[Order, Answer]):
                 self._finish(waiting)
         now = self._clock()
         for number in [n for n, w in self._waiting.items() if now > w.until_s]:
-            self._refuse(self._waiting.pop(number), f"{self.silence} within {self.answer_s:g} s")
+            waiting = self._waiting.pop(number)
+            if waiting.answers and not self.all_must_answer:
+                self._finish(waiting)
+            else:
+                of = (
+                    f" ({len(waiting.answers)} of {waiting.sources} did)" if waiting.answers else ""
+                )
+                self._refuse(waiting, f"{self.silence} within {self.answer_s:g} s{of}")
 
     def _finish(self, waiting: Waiting[Order, Answer]) -> None:
         refused = [answer.reason for answer in waiting.answers if not answer.accepted]
         if len(refused) == len(waiting.answers):
             self._refuse(waiting, refused[0])
             return
-        self._tell("info", waiting, self.obeyed)
+        silent = waiting.sources - len(waiting.answers)
+        words = f"; {silent} of {waiting.sources} sources did not answer" if silent else ""
+        self._tell("warning" if silent else "info", waiting, self.obeyed + words)
         result = self._result(waiting.answers)
         self._reply(waiting.identity, Reply(id=waiting.command, status="done", result=result))
 
@@ -187,6 +198,7 @@ class FaultRelay(OrderRelay[FaultOrder, FaultAnswer]):
     """Relays fault orders. The daq knows no faults: it passes the words on."""
 
     answer_kind = FaultAnswer
+    all_must_answer = False
     silence = "the source did not answer (is it alive, and an emulator?)"
     nobody = "no source is attached: start one (`tomoshibi emulate`), then set faults"
     obeyed = ", on purpose"

@@ -23,6 +23,7 @@ from daq.folder import calibration_set, refused_log, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
+from daq.folder.interruptions import Interruptions
 from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.refused_log import RefusedFrames
 from daq.folder.run_config import RunConfig, check_fits, versions
@@ -51,8 +52,8 @@ from daq.path.takers import RunTakers
 from daq.service.backlog import Backlog
 from daq.service.disk_sync import DiskSync
 from daq.service.load import Load
-from daq.service.log_guard import LogGuard
-from daq.service.run_files import check_named_files, fill, missing_files, own_live_settings
+from daq.service.run_files import RunFiles, check_named_files, own_live_settings
+from daq.service.watching.log_guard import LogGuard
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
@@ -98,7 +99,8 @@ class Run:
         self.name = self.folder.name
         self._prepare()
         head = self._head()
-        self.live = fill(self.folder, head, config, self.calibration)
+        self._files = RunFiles(self.folder, config, self.calibration)
+        self.live = self._files.fill(head)
         self._open(rawlog.RawLogWriter(self.folder / rawlog.FILE_NAME, head), head)
 
     @classmethod
@@ -116,6 +118,7 @@ class Run:
         self.live = own_live_settings(folder, self.config.live)
         self.scanner = self.config.scanner()
         self.run_tag, self.calibration = int(log.head["run_tag"]), own_calibration(folder)
+        self._files = RunFiles(folder, self.config, self.calibration)
         self.created = armed_at(folder) or dt.datetime.now(dt.UTC)
         self.folder, self.name = folder, folder.name
         self._prepare()
@@ -147,6 +150,7 @@ class Run:
         self.reports: list[SourceReport] = []
         self.imager: ImagerReport | None = None
         self.conditions: list[str] = []
+        self.interruptions = Interruptions(self.folder)
         self.undelivered = 0
         self.randoms_alarm = False
         self._finished = False
@@ -197,13 +201,13 @@ class Run:
         }
 
     def _restore_files(self) -> list[str]:
-        """Make again what the folder held beside its logs and is no longer there; return it."""
+        """Make again what the folder held beside its logs and is gone or changed; return it."""
         if not self.folder.is_dir():
             return []  # its logs come first
-        missing = missing_files(self.folder, self.config, self.calibration)
-        if missing:
-            self.live = fill(self.folder, self._head(), self.config, self.calibration)
-        return sorted(missing)
+        wrong = self._files.wrong()
+        if wrong:
+            self.live = self._files.fill(self._head())
+        return sorted(wrong)
 
     @property
     def mu_map(self) -> Path:
@@ -412,6 +416,7 @@ class Run:
             load=self.load.summary(),
             refused_kept=self.refused.kept,
             refused_not_kept=self.refused.not_kept,
+            interruptions=tuple(self.interruptions.all),
         )
         return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 

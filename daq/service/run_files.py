@@ -61,42 +61,73 @@ def _check_activity(path: Path) -> None:
         raise FileRefused(f"activity {path}: {error}") from error
 
 
-def fill(
-    folder: Path, head: dict[str, object], config: RunConfig, calibration: CalibrationSet | None
-) -> LiveSettings:
-    """Write what tells how a run was armed, as far as it is missing; return its live settings,
-    which name files of its own.
-
-    head : what ``run.json`` says
-
-    Raises
-    ------
-    StorageError
+class RunFiles:
+    """The files beside the logs of one run. What another program deletes or changes in mid-run is
+    written again: a run whose calibration is not the one it was sorted with cannot be replayed.
     """
-    missing = missing_files(folder, config, calibration)
-    if CONFIG_NAME in missing:
-        write_json(folder / CONFIG_NAME, head)
-    if UIDS_NAME in missing:
-        draw_uids(folder)
-    if SCANNER_NAME in missing:
-        write_text(folder / SCANNER_NAME, config.scanner_toml)
-    if MU_MAP_NAME in missing:
-        copy_in(Path(config.mu_map), folder / MU_MAP_NAME, most_bytes=MOST_MU_MAP_BYTES)
-    if calibration and calibration_set.FILE_NAME in missing:
-        calibration_set.save_set(calibration, folder / calibration_set.FILE_NAME)
-    activity = Path(config.live.activity)
-    if ACTIVITY_NAME in missing and activity.is_file():  # else it is told by the imager
-        copy_in(activity, folder / ACTIVITY_NAME, most_bytes=MOST_ACTIVITY_BYTES)
-    return own_live_settings(folder, config.live)
+
+    def __init__(self, folder: Path, config: RunConfig, calibration: CalibrationSet | None) -> None:
+        self._folder, self._config, self._calibration = folder, config, calibration
+        self._as_written = {name: _state_of(folder / name) for name in self._wanted()}
+
+    def wrong(self) -> set[str]:
+        """Return the names of those that are missing, or no longer as they were written."""
+        states = {name: _state_of(self._folder / name) for name in self._wanted()}
+        return {
+            name for name, now in states.items() if now is None or now != self._as_written[name]
+        }
+
+    def fill(self, head: dict[str, object]) -> LiveSettings:
+        """Write those that are wrong; return live settings, which name files of the run's own.
+
+        head : what ``run.json`` says
+
+        Raises
+        ------
+        StorageError
+        """
+        for name in sorted(self.wrong()):
+            self._write(name, head)
+            self._as_written[name] = _state_of(self._folder / name)
+        return own_live_settings(self._folder, self._config.live)
+
+    def _wanted(self) -> set[str]:
+        config = self._config
+        wanted = {CONFIG_NAME, UIDS_NAME, SCANNER_NAME}
+        wanted |= {MU_MAP_NAME} if config.mu_map else set()
+        wanted |= {calibration_set.FILE_NAME} if self._calibration else set()
+        return wanted | ({ACTIVITY_NAME} if self._activity.is_file() else set())
+
+    @property
+    def _activity(self) -> Path:
+        """A named file that is not there is told by the imager."""
+        return Path(self._config.live.activity)
+
+    def _write(self, name: str, head: dict[str, object]) -> None:
+        path = self._folder / name
+        if name == CONFIG_NAME:
+            write_json(path, head)
+        elif name == UIDS_NAME:
+            path.unlink(missing_ok=True)
+            draw_uids(self._folder)
+        elif name == SCANNER_NAME:
+            write_text(path, self._config.scanner_toml)
+        elif name == MU_MAP_NAME:
+            copy_in(Path(self._config.mu_map), path, most_bytes=MOST_MU_MAP_BYTES)
+        elif name == ACTIVITY_NAME:
+            copy_in(self._activity, path, most_bytes=MOST_ACTIVITY_BYTES)
+        elif self._calibration:
+            path.unlink(missing_ok=True)  # sets are never overwritten
+            calibration_set.save_set(self._calibration, path)
 
 
-def missing_files(folder: Path, config: RunConfig, calibration: CalibrationSet | None) -> set[str]:
-    """Return the names of the files that :func:`fill` would write."""
-    wanted = {CONFIG_NAME, UIDS_NAME, SCANNER_NAME}
-    wanted |= {MU_MAP_NAME} if config.mu_map else set()
-    wanted |= {calibration_set.FILE_NAME} if calibration else set()
-    wanted |= {ACTIVITY_NAME} if Path(config.live.activity).is_file() else set()
-    return {name for name in wanted if not (folder / name).exists()}
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when somebody writes a file, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def own_live_settings(folder: Path, live: LiveSettings) -> LiveSettings:

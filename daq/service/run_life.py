@@ -10,6 +10,7 @@ Recording comes first, and nothing behind it ends it (:mod:`daq.service.recordin
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ import msgspec
 
 from daq.errors import DaqError, RunError, StorageError
 from daq.folder.identity.identity_file import Identity
+from daq.folder.identity.study_file import Study
 from daq.folder.journal import Journal
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
@@ -38,11 +40,14 @@ from daq.service.run import Run
 from daq.service.run_opener import RunOpener
 from daq.service.run_states import RunStates
 from daq.service.told_by_sources import misfit, report_lines
-from daq.service.watch import RunWatch
+from daq.service.watching.silence import DATA_S, silences
+from daq.service.watching.start_checks import DueChecks, Facts
+from daq.service.watching.watch import RunWatch
 from hw.messages.live_settings import LiveSettings
+from hw.messages.patient_position import UNKNOWN
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import SourceReport, Start, Stop
-from hw.messages.telemetry import JournalLine
+from hw.messages.telemetry import JournalLine, StartCheck
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 SETTLE_S = 5.0
@@ -79,9 +84,12 @@ class RunLife(RunStates):
         super().__init__()
         self.runs_root = runs_root
         self.template = template
+        self._usual_position = template.patient_position if template else UNKNOWN
         self.journal = Journal()
         self.run: Run | None = None
         self.disk_free = 0
+        self.last_bytes_per_s = 0.0
+        self._checks = DueChecks(self._facts)
         self._opener = RunOpener(
             runs_root, self.journal, sources=sources, imager=imager, events=events
         )
@@ -118,10 +126,16 @@ class RunLife(RunStates):
 
     # --- idle or closed → armed → running -----------------------------------------------------
 
-    def arm(self, config: RunConfig | None, identity: Identity | None = None) -> Run:
+    def arm(
+        self,
+        config: RunConfig | None,
+        identity: Identity | None = None,
+        study: Study | None = None,
+    ) -> Run:
         """Make the run's folder and logs; raises RunError or StorageError with the remedy.
 
         identity : whom the run is about, kept in its folder and nowhere else
+        study : weight, activity and the like, kept in its folder, too
         """
         self.require("idle", "closed")
         config = config or self.template
@@ -133,14 +147,38 @@ class RunLife(RunStates):
                 f"only {self.disk_free / 2**20:.0f} MiB free in {self.runs_root}, a run needs "
                 f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
             )
-        run = self.run = self._opener.new(config, identity)
-        self.template = msgspec.structs.replace(config, name="")  # "arm" alone repeats it
+        run = self.run = self._opener.new(config, identity, study)
+        self._repeat(config)
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
         if not config.settings.sorts_coincidences:
             words = "single photons: the pictures are projections, no image is reconstructed live"
             self.journal.add("info", words)
         return run
+
+    def _repeat(self, config: RunConfig) -> None:
+        """Let "arm" alone repeat a configuration, but for how its patient lay."""
+        self.template = msgspec.structs.replace(
+            config, name="", patient_position=self._usual_position
+        )
+
+    def checks(self) -> list[StartCheck]:
+        """Return what should be looked at before a run is started; [] in one."""
+        return [] if self.state in ("running", "stopping") else self._checks.now()
+
+    def _facts(self) -> Facts:
+        template = self.run.config if self.run and self.state == "armed" else self.template
+        sources = self._sources
+        return Facts(
+            template=template,
+            serial=sources.serial,
+            sources=sources.describe(),
+            mismatch=sources.mismatch(template.scanner()) if template else "",
+            imager=self._imager.present,
+            disk_free=self.disk_free,
+            least_free=self._min_free_bytes,
+            bytes_per_s=self.last_bytes_per_s,
+        )
 
     def start(self) -> Run:
         """Start the sources; raises RunError where there are none, or others than armed for."""
@@ -194,7 +232,7 @@ class RunLife(RunStates):
         self.require("idle")
         away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
         run = self.run = self._opener.again(folder)
-        self.template = msgspec.structs.replace(run.config, name="")
+        self._repeat(run.config)
         self.enter("armed")
         self.enter("running")
         run.start()
@@ -207,6 +245,9 @@ class RunLife(RunStates):
         self._settled_s = now + SETTLE_S
         self._watch.data_came(now)
         run.taint("the daq was restarted in the run")
+        run.interruptions.add(
+            at_s=run.newest_ps * 1e-12, away_s=away_s, why="the daq was restarted"
+        )
         words = f"{run.newest_ps * 1e-12:.1f} s were recorded, and nothing for {away_s:.1f} s"
         self.journal.add("alarm", f"resumed {run.name} after the daq died: {words}")
         return run
@@ -286,10 +327,37 @@ class RunLife(RunStates):
                 self._begin_closing(report.failed)
         return ""
 
-    def source_lost(self, kind: str) -> None:
-        """Record that a source has fallen silent."""
+    @property
+    def hears(self) -> bool:
+        """Whether data come in a run; before it and once its modules have ended, none need to."""
+        run = self.run
+        if run is None or self.state in ("idle", "armed") or run.all_ended:
+            return True
+        return time.monotonic() - self._watch.last_data_s <= DATA_S
+
+    def silent(self) -> dict[str, float]:
+        """Return what should be heard in the run and is not, with for how long in s."""
+        run, imager_s = self._open_run(), self._imager.silent_s
+        return silences(
+            run,
+            data_s=time.monotonic() - self._watch.last_data_s,
+            sources=self._sources.taking_part(),
+            imager_s=imager_s if imager_s < run.elapsed_s else math.inf,  # it was there in this run
+        )
+
+    def why_no_part(self, tag: int) -> str:
+        """Return what to say of a source that came in mid-run and sends another run, or none."""
+        if self.state != "running" or tag == self._open_run().run_tag:
+            return ""
+        return (
+            "; the run began without it, so it takes part from the next one on, or in the place of "
+            "one like it that falls silent"
+        )
+
+    def source_lost(self, kind: str, *, takes_part: bool) -> None:
+        """Record that a source has fallen silent; the run lacks only what one of its own sent."""
         self.journal.add("alarm", f"source lost: {kind} has fallen silent")
-        if self.state == "running":
+        if takes_part and self.state == "running":
             self._open_run().taint("incomplete: a source was lost during the run")
 
     def module_news(self, line: JournalLine) -> None:
@@ -315,6 +383,9 @@ class RunLife(RunStates):
             run.expect(first)
             words = f"{source.hello.kind} takes part again, after {away_s:.1f} s without data"
             self.journal.add("alarm", f"source restarted: {words}")
+            run.interruptions.add(
+                at_s=run.newest_ps * 1e-12, away_s=away_s, why=f"{source.hello.kind} was restarted"
+            )
             run.taint("incomplete: a source was restarted, what its predecessor sent is not known")
 
     def watch_disk(self) -> None:
@@ -393,6 +464,7 @@ class RunLife(RunStates):
     def _finish(self, run: Run) -> None:
         if run.backlog:
             self._recording.end_sorting(run, "the daq had to leave")
+        self._recording.guard(run)
         last = run.finish()
         if last is not None:
             self._pass_on(run, last)
@@ -412,6 +484,9 @@ class RunLife(RunStates):
             f"closed {run.name}: {_yield(summary)}, "
             f"{summary['condition']}, books {'close' if summary['conserved'] else 'do not close'}",
         )
+        if run.newest_ps:
+            size = sum(path.stat().st_size for path in run.folder.iterdir() if path.is_file())
+            self.last_bytes_per_s = size / (run.newest_ps * 1e-12)
         self.enter("closed", self.reason)
         self._end(True, str(run.folder))
         self.manifests.begin(run.folder)

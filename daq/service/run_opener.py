@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from daq.folder.identity.identity_file import Identity, read_identity, write_identity
+from daq.folder.identity.study_file import Study, read_study, write_study
 from daq.folder.journal import Journal
 from daq.folder.run_config import RunConfig
 from daq.service.data_sources import Sources
@@ -32,12 +33,12 @@ class RunOpener:
         self._root, self._journal = runs_root, journal
         self._sources, self._imager, self._events = sources, imager, events
         self._asked: RunConfig | None = None
-        self._identity: Identity | None = None
 
-    def new(self, config: RunConfig, identity: Identity | None) -> Run:
+    def new(self, config: RunConfig, identity: Identity | None, study: Study | None = None) -> Run:
         """Make a run, with the calibration of the instrument that is attached.
 
         identity : whom the run is about, kept in its folder and nowhere else
+        study : weight, activity and the like, which name nobody
 
         Raises
         ------
@@ -45,9 +46,9 @@ class RunOpener:
         """
         serial = self._sources.serial if self._sources.present else config.serial
         self._asked = config
-        return self._open(calibrated(config, serial), identity)
+        return self._open(calibrated(config, serial), identity, study)
 
-    def _open(self, config: RunConfig, identity: Identity | None) -> Run:
+    def _open(self, config: RunConfig, identity: Identity | None, study: Study | None) -> Run:
         run = Run(config, self._root)
         self._announce(run)
         how = run.calibration.identity if run.calibration else f"none: {run.config.uncalibrated}"
@@ -55,6 +56,8 @@ class RunOpener:
         try:
             if identity is not None:
                 write_identity(run.folder, identity)
+            if study is not None:
+                write_study(run.folder, study)
         except BaseException:
             run.abandon()
             raise
@@ -95,6 +98,6 @@ class RunOpener:
         config = calibrated(asked, serial)
         run.put_away()
         self._journal.close()
-        identity = read_identity(run.folder)
+        identity, study = read_identity(run.folder), read_study(run.folder)
         shutil.rmtree(run.folder)
-        return self._open(config, identity)
+        return self._open(config, identity, study)

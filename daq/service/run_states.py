@@ -46,6 +46,11 @@ class RunStates:
             )
         self.state, self.reason = state, reason
 
+    def explain(self, words: str) -> None:
+        """Say what a person who finds it idle should know: until a run is armed."""
+        if self.state == "idle":
+            self.reason = words
+
     def require(self, *states: RunState) -> None:
         """Raise RunError unless the state is one of ``states``."""
         if self.state not in states:

@@ -20,6 +20,7 @@ import zmq
 
 from daq.errors import DaqError
 from daq.folder.identity.identity_file import identity_of, refuse_identifying
+from daq.folder.identity.study_file import study_of
 from daq.folder.run_config import RunConfig, config_from_args
 from daq.replay.run_recovery import open_runs
 from daq.service.data_sources import MOST_SOURCES, Source, Sources
@@ -302,6 +303,7 @@ class DaqService:
         for source in new:
             hello = source.hello
             words = f"source attached: {hello.kind}, {hello.modules} modules"
+            words += self.life.why_no_part(hello.run_tag)
             self.life.journal.add("info", words, kind="source attached", burst=MOST_SOURCES)
             self._resume(source)
         for identity, report in reports:
@@ -371,18 +373,19 @@ class DaqService:
             if source.reported:
                 self.life.journal.add("info", f"{kind} has left; it had reported its run")
             else:
-                self.life.source_lost(kind)
+                self.life.source_lost(kind, takes_part=self.sources.takes_part(source))
         self.life.take_back()
 
     def _recover(self) -> None:
         if self._to_resume is not None and time.monotonic() > self._resume_until_s:
             self._to_resume = None
-            self._tell(self.left_over.begin())
-        self._tell(self.left_over.look())
+            self._tell_left_over(self.left_over.begin())
+        self._tell_left_over(self.left_over.look())
 
-    def _tell(self, lines: list[JournalLine]) -> None:
+    def _tell_left_over(self, lines: list[JournalLine]) -> None:
         for line in lines:
             self.life.journal.add(line.severity, line.text)
+            self.life.explain(line.text)
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -422,9 +425,10 @@ class DaqService:
     def _arm(self, command: Command) -> dict[str, Any]:
         args = dict(command.args)
         identity = identity_of(args.pop("identity")) if "identity" in args else None
+        study = study_of(args.pop("study")) if "study" in args else None
         config = self._config(args)
         refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
-        run = self.life.arm(config, identity)
+        run = self.life.arm(config, identity, study)
         return {"run": str(run.folder), "name": run.name}
 
     def _config(self, args: dict[str, Any]) -> RunConfig | None:

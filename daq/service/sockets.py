@@ -11,6 +11,8 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM
+from socket import socket as UnixSocket
 from typing import IO, NamedTuple
 
 import zmq
@@ -120,10 +122,28 @@ def bind_service(endpoints: Endpoints) -> ServiceSockets:
 
 
 def _remove_files(folder: Path) -> None:
-    """Take the sockets' files away, which ZeroMQ leaves; only while the folder is locked."""
+    """Take the sockets' files away, which ZeroMQ leaves; only while the folder is locked.
+
+    So does an imager that is killed; of one that lives the file stays.
+    """
     for name in PLANES:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
+    if _is_deserted(folder / "images"):
+        with contextlib.suppress(OSError):
+            (folder / "images").unlink()
+
+
+def _is_deserted(path: Path) -> bool:
+    """Whether nobody listens at a socket's file."""
+    with UnixSocket(AF_UNIX, SOCK_STREAM) as caller:
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _new_doorman() -> Doorman:

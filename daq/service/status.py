@@ -11,8 +11,12 @@ from coincidence.select import SPECTRUM_BIN_DKEV
 from daq.service.data_sources import Sources
 from daq.service.run import Run
 from daq.service.run_life import RunLife
+from daq.service.watching.silence import states_shown
+from hw.messages.patient_position import UNKNOWN
 from hw.messages.pictures import Projections
 from hw.messages.telemetry import Telemetry
+
+MOST_INTERRUPTIONS = 20
 
 
 def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> Telemetry:
@@ -41,7 +45,7 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         timing_delayed=_bins(run.takers.pairs.timing_delayed if run else None),
         timing_bin_ps=run.takers.pairs.timing_bin_ps if run else 0.0,
         module_rates=run.takers.rates.of_modules() if run else [],
-        module_states=run.pipeline.module_states if run else [],
+        module_states=states_shown(run, heard=life.hears) if run else [],
         rings=run.scanner.ring.n_rings if run else 0,
         journal=list(life.journal.tail),
         wall_ns=time.monotonic_ns(),
@@ -53,6 +57,10 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         uncalibrated=run.config.uncalibrated if run else "",
         module_angles_deg=run.pipeline.module_angles_deg if run else [],
         finishing=_finishing(run) if life.state == "stopping" else 0.0,
+        checks=life.checks(),
+        patient_position=run.config.patient_position if run else UNKNOWN,
+        interruptions=run.interruptions.all[-MOST_INTERRUPTIONS:] if run else [],
+        silent=life.silent() if run and life.state == "running" else {},
         **(_statistics(run) if run and life.state != "closed" else {}),
     )
 

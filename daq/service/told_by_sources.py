@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daq.service.watch import named
+from daq.service.watching.watch import named
 from hw.messages.source import FaultDone, SourceReport
 from hw.messages.telemetry import JournalLine
 from hw.wire.protocol import FRAME_PERIOD_PS

@@ -3,7 +3,8 @@
 Promises: nothing is written before every module has opened its gate for the run. A mark follows the
 hits of its period and is never dropped while the module lives. When a queue is full, an emulator in
 real time drops whole hits, counted in the queue; a fast one waits. A module that takes nothing for
-``FULL_S`` is no longer waited for until it does, so that the others can go on.
+``FULL_S`` is no longer waited for until it does, so that the others can go on. The hits are those
+that the bias lets the SiPMs make, as the board shows it when they are written (``detector/bias``).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator.config import EmulationError
+from emulator.detector.bias import gain_at, with_gain
 from emulator.detector.digitizer import EMITTED, HEADER_WORDS, Digitizer
 from emulator.detector.framing import ModuleState
+from hw.machines.emulated_bias import overvoltage_mV
 from hw.machines.memory_window import Window, WindowError
 from hw.wire.control import MARK_LAST, MARK_SYNCED
 from hw.wire.protocol import FLAGS_SHIFT, KIND_SHIFT, TIME_MASK, WORD_KINDS
@@ -44,7 +47,8 @@ def mark_word(period: int, *, synced: bool, last: bool) -> np.uint64:
 class HitWriter:
     """Writes the hits of one run.
 
-    offered : (modules,) i8, hits offered to each module, including those it had no room for
+    offered : (modules,) i8, hits offered to each module, including those it had no room for; not
+        those that its SiPMs did not make for want of bias
     """
 
     def __init__(self, folder: Path, modules: int, *, real_time: bool) -> None:
@@ -101,12 +105,24 @@ class HitWriter:
         self.offered += digitized.counts[:, EMITTED]
         first = digitized.first_word
         for m in np.flatnonzero(~digitized.off).tolist():
-            words = digitized.words[first[m] + HEADER_WORDS : first[m + 1]]
+            made = digitized.words[first[m] + HEADER_WORDS : first[m + 1]]
+            words = with_gain(made, self._gain(m))
+            self.offered[m] -= len(made) - len(words)
             synced = not module.sync_lost[m]
             mark = mark_word(period + int(module.leap[m]), synced=synced, last=last)
             if not self._put(m, words, mark, give_up):
                 return False
         return True
+
+    def _gain(self, m: int) -> float:
+        world = self._windows[m].world
+        return gain_at(
+            overvoltage_mV(
+                world["shown_bias_mV"],
+                breakdown_mV=world["breakdown_mV"],
+                temperature_cC=world["ambient_cC"],
+            )
+        )
 
     def _put(self, m: int, words: npt.NDArray[np.uint64], mark: np.uint64, give_up: GiveUp) -> bool:
         window = self._windows[m]

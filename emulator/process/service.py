@@ -110,7 +110,6 @@ class EmulatorService:
         self._link = SourceLink(endpoints, hello)
         self._data_address = endpoints.of("data")
         self._data: DataLink | None = None
-        self._parent = os.getppid()
         self._leave = False
         self._stop = False
         self._next_start: Start | None = None
@@ -253,7 +252,7 @@ class EmulatorService:
         return self._stop or self._next_start is not None or self._leaving()
 
     def _leaving(self) -> bool:
-        return self._leave or os.getppid() != self._parent
+        return self._leave
 
 
 class _Run:

@@ -16,18 +16,21 @@ from typing import Any
 
 from pyqtgraph.Qt import QtCore, QtWidgets
 
+from daq.client.display import why_no_window
+from gui.app.saved_layout import SavedLayout, layout_file
 from gui.app.screenshots import EVENTS, Photographer, Shot
-from gui.app.window import ConsoleWindow
+from gui.app.window import PAGES, ConsoleWindow
 from gui.kit import theme
 from hw.errors import TomoshibiError
 from hw.messages.endpoints import Endpoints
 
 SIZE_PX = (1280, 800)
 MODULES_FILE = "modules.png"
-NO_DISPLAY = (
-    "no display: neither DISPLAY nor WAYLAND_DISPLAY is set. "
-    "Use --offscreen with --screenshots FOLDER, or `ssh -X`"
-)
+TITLE_BAR_PX, FRAME_PX = 40, 8
+"""What a window manager puts above and below the window, and at its sides."""
+
+USE_INSTEAD = "Use --offscreen with --screenshots FOLDER, or `ssh -X`"
+NO_DISPLAY = f"no display: neither DISPLAY nor WAYLAND_DISPLAY is set. {USE_INSTEAD}"
 
 
 class ConsoleError(TomoshibiError):
@@ -56,6 +59,8 @@ def application(*, headless: bool = False) -> QtWidgets.QApplication:
         QtCore.qInstallMessageHandler(_tell_qt_message)
     elif not has_display():
         raise ConsoleError(NO_DISPLAY)
+    elif not os.environ.get("QT_QPA_PLATFORM") and (why := why_no_window()):
+        raise ConsoleError(f"no display: {why}. {USE_INSTEAD}")
     os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.fonts=false")
     app = QtWidgets.QApplication(["tomoshibi"])
     if not theme.has_fonts():
@@ -74,12 +79,13 @@ def run_console(
     endpoints: Endpoints,
     *,
     headless: bool = False,
-    size: tuple[int, int] = SIZE_PX,
+    size: tuple[int, int] | None = None,
     screenshot_dir: Path | None = None,
     screenshot_every_s: float = 5.0,
     screenshots: Sequence[Shot] = (),
     exit_when_closed: bool = False,
     modules: bool = False,
+    page: str = "",
 ) -> dict[str, Any]:
     """Show the console until it is closed or the process is told to end.
 
@@ -87,12 +93,13 @@ def run_console(
     ----------
     endpoints : addresses of the daq; it need not be there yet
     headless : draw offscreen, without a display
-    size : width and height of the window in px
+    size : width and height of the window in px; by default as it was last, or ``SIZE_PX``
     screenshot_dir : keep a screenshot ``console.png`` there, renewed every ``screenshot_every_s``,
         and a last time when the run has closed and its final image has come
     screenshots : further screenshots, each taken once
     exit_when_closed : exit after that last screenshot
-    modules : open the page of modules too; its screenshots are called ``modules.png``
+    modules : keep a screenshot ``modules.png`` of the modules page, too
+    page : the page to begin with; by default the one that was shown last
 
     Returns
     -------
@@ -107,21 +114,24 @@ def run_console(
         if no window can be opened.
     """
     app = application(headless=headless)
-    window = ConsoleWindow(endpoints)
+    layout = None if headless else SavedLayout(layout_file())
+    window = ConsoleWindow(endpoints, layout)
+    window.pages.show_page(page)
     photographer = Photographer(
         window, folder=screenshot_dir, every_s=screenshot_every_s, shots=screenshots
     )
     photographers = [photographer]
     if modules:
-        window.module_page.show()
-        page = Photographer(
-            window.module_page,
-            folder=screenshot_dir,
-            every_s=screenshot_every_s,
-            file_name=MODULES_FILE,
+        photographers.append(
+            Photographer(
+                window,
+                folder=screenshot_dir,
+                every_s=screenshot_every_s,
+                file_name=MODULES_FILE,
+                page="Modules",
+            )
         )
-        photographers.append(page)
-    _fit(window, size, headless=headless)
+    _fit(window, size or (layout and layout.size) or SIZE_PX, headless=headless)
     _leave_on_signals(window)
 
     def after_frame() -> None:
@@ -151,11 +161,16 @@ def run_console(
 
 
 def _fit(window: ConsoleWindow, size: tuple[int, int], *, headless: bool) -> None:
-    width, height = size
-    if not headless:
-        room = window.screen().availableGeometry()
-        width, height = min(width, room.width()), min(height, room.height())
+    """Give the window its size or, where the screen is smaller, all of the screen but its frame."""
+    if headless:
+        window.resize(*size)
+        return
+    room = window.screen().availableGeometry()
+    width = min(size[0], room.width() - FRAME_PX)
+    height = min(size[1], room.height() - TITLE_BAR_PX)
     window.resize(width, height)
+    if (width, height) != size:
+        window.move(room.topLeft())
 
 
 def _leave_on_signals(window: ConsoleWindow) -> None:
@@ -174,7 +189,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console's options (without ``--endpoint`` and ``--json``, which others share)."""
     add = parser.add_argument
     add("--offscreen", action="store_true", help="draw without a display, for screenshots")
-    add("--size", default="1280x800", help="window size in px (default: %(default)s)")
+    add(
+        "--size",
+        help=f"window size in px (default: as it was last, or {SIZE_PX[0]}x{SIZE_PX[1]})",
+    )
     add(
         "--screenshots",
         type=Path,
@@ -186,10 +204,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shot",
         action="append",
         default=[],
-        metavar="WHEN=PATH",
-        help=f"one more screenshot, at seconds or an event: {', '.join(EVENTS)}",
+        metavar="WHEN[@PAGE]=PATH",
+        help=f"one more screenshot, at seconds or an event ({', '.join(EVENTS)}), of a page",
     )
-    add("--modules", action="store_true", help="open the page of firmware modules (F3) too")
+    add(
+        "--page",
+        type=str.capitalize,
+        default="",
+        choices=PAGES,
+        metavar="PAGE",
+        help=f"begin with this page: {', '.join(PAGES).lower()} (default: the one shown last)",
+    )
+    add("--modules", action="store_true", help="keep a screenshot modules.png, too")
     add("--exit-when-closed", action="store_true", help="exit when the run has closed")
 
 
@@ -204,22 +230,28 @@ def run_with(options: argparse.Namespace) -> dict[str, Any]:
     return run_console(
         Endpoints(options.endpoint),
         headless=options.offscreen,
-        size=_size(options.size),
+        size=_size(options.size) if options.size else None,
         screenshot_dir=options.screenshots,
         screenshot_every_s=options.screenshot_every_s,
         screenshots=[_shot(text) for text in options.shot],
         exit_when_closed=options.exit_when_closed,
         modules=options.modules,
+        page=options.page,
     )
 
 
 def _shot(text: str) -> Shot:
+    """Return the screenshot of WHEN[@PAGE]=PATH."""
     when, _, path = text.partition("=")
+    when, _, page = when.partition("@")
+    page = page.capitalize()
+    if page and page not in PAGES:
+        raise ConsoleError(f"--shot {text!r}: PAGE must be one of {', '.join(PAGES).lower()}")
     for event in EVENTS:
         if when == event:
-            return Shot(event, Path(path))
+            return Shot(event, Path(path), page)
     try:
-        return Shot(float(when), Path(path))
+        return Shot(float(when), Path(path), page)
     except ValueError:
         raise ConsoleError(
             f"--shot {text!r}: WHEN must be seconds or one of {', '.join(EVENTS)}"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from gui.app.hold_button import HOLD_S, HoldButton
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, ReasonLabel
 from gui.kit.product_mark import PRODUCT, Mark
 from gui.kit.wording import age_text, clock_text
 from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.link.daq_view import Link, LinkState
+from gui.modules.bias_off import BiasOffButton, BiasSwitch
 from hw.messages.telemetry import Telemetry
 
 BUTTONS = (
@@ -27,8 +29,11 @@ BUTTONS = (
     ),
     ("reset", "Reset", "F8", "Put the run away, or clear a latched error, and return to idle."),
 )
+HELD = ("stop", "reset")
+"""What ends or discards: by mouse and by key, these must be held."""
 
 
+_WIDE_PX, _NARROW_PX = 1400, 1200
 _WALL_SHOWN_S = 2.0  # wall time is told where the source lags behind it by more
 
 
@@ -49,19 +54,49 @@ def _rule() -> QtWidgets.QFrame:
     return rule
 
 
+def _silence(telemetry: Telemetry) -> str:
+    """Return what should be heard in the run and is not, worst first; "" if all is."""
+    words = [
+        f"{'no data' if name == 'data' else f'{name} silent'} for {age_text(seconds)}"
+        for name, seconds in telemetry.silent.items()
+    ]
+    return f"✗ {', '.join(words)}" if words else ""
+
+
 def _reason(telemetry: Telemetry) -> str:
     """Return the reason of the state; while the final image is made, its progress."""
     if telemetry.state == "stopping" and telemetry.finishing > 0:
         return f"finishing the image, {100 * telemetry.finishing:.0f} %"
-    return telemetry.reason
+    return telemetry.reason or _segments(telemetry) or _checks(telemetry)
+
+
+def _checks(telemetry: Telemetry) -> str:
+    """Return what to look at before a start; the page of the study has all of it."""
+    if telemetry.state == "closed":
+        return ""
+    wrong = [check for check in telemetry.checks if check.state != "ok"]
+    wrong.sort(key=lambda check: check.state != "stops")
+    sign = "✗" if wrong and wrong[0].state == "stops" else "⚠"
+    return f"{sign} {'; '.join(f'{one.name}: {one.words}' for one in wrong)}" if wrong else ""
+
+
+def _segments(telemetry: Telemetry) -> str:
+    """Return that a run was interrupted, where and for how long; "" if it was not."""
+    gaps = telemetry.interruptions
+    if not gaps:
+        return ""
+    last = gaps[-1]
+    words = f"⚠ segment {len(gaps) + 1} since {clock_text(last.at_s)}"
+    return f"{words}: no data for {age_text(last.away_s)}, {last.why}"
 
 
 class RunBar(QtWidgets.QFrame):
     """Product, state and reason, commands, clock, the run's facts, condition and link."""
 
-    def __init__(self, desk: CommandDesk) -> None:
+    def __init__(self, desk: CommandDesk, switch: BiasSwitch) -> None:
         super().__init__()
         self._desk = desk
+        self.bias_off = BiasOffButton(switch)
         self._state: str = ""
         self.setObjectName("panel")
         self.setFixedHeight(74)
@@ -69,6 +104,7 @@ class RunBar(QtWidgets.QFrame):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(12, 4, 12, 4)
         row.setSpacing(12)
+        self._row = row
         for part in (
             self._brand(),
             self._state_block(),
@@ -76,6 +112,7 @@ class RunBar(QtWidgets.QFrame):
             self._clock_block(),
             self._facts_block(),
             self._health_block(),
+            self._emergency_block(),
         ):
             if row.count():
                 row.addWidget(_rule())
@@ -85,12 +122,14 @@ class RunBar(QtWidgets.QFrame):
         self._shares: dict[QtWidgets.QLayout, int] = {}
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(8)
-        row.addWidget(Mark(34))
+        mark = Mark(34)
+        row.addWidget(mark)
         name = CalmLabel(PRODUCT, size_px=17, bold=True)
         name.setStyleSheet(f"color: {theme.LAMP};")
         self.what = CalmLabel("PET console", size_px=theme.SMALL_PX)
         self.what.setObjectName("dim")
         row.addLayout(_column(name, self.what))
+        self._spared: list[QtWidgets.QWidget] = [mark, name, self.what]
         return row
 
     def _state_block(self) -> QtWidgets.QLayout:
@@ -105,13 +144,16 @@ class RunBar(QtWidgets.QFrame):
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(6)
         for name, caption, key, teaches in BUTTONS:
-            button = QtWidgets.QPushButton(caption)
+            button = self._held_button(name, caption) if name in HELD else QtWidgets.QPushButton()
             button.setFixedSize(70, 32)
             button.setFont(theme.font(13, bold=True))
-            button.setToolTip(f"{teaches}\nKey: {key}")
+            how = f"Hold the button or {key} for {HOLD_S:g} s" if name in HELD else f"Key: {key}"
+            button.setToolTip(f"{teaches}\n{how}")
+            button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
             button.setEnabled(False)
-            button.clicked.connect(lambda _checked=False, name=name: self._desk.send(name))
-            QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
+            if name not in HELD:
+                button.clicked.connect(lambda _checked=False, name=name: self._desk.send(name))
+                QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
             self.buttons[name] = button
             row.addWidget(button)
         self.notice = ElidedLabel(size_px=theme.SMALL_PX)
@@ -122,6 +164,16 @@ class RunBar(QtWidgets.QFrame):
         column.addWidget(self.notice)
         column.addStretch(1)
         return column
+
+    def _held_button(self, name: str, caption: str) -> HoldButton:
+        button = HoldButton(caption)
+        button.held.connect(lambda: self._desk.send(name))
+        return button
+
+    @property
+    def held_keys(self) -> dict[str, HoldButton]:
+        """The buttons that are held, by their keys."""
+        return {key: self.buttons[name] for name, _, key, _ in BUTTONS if name in HELD}
 
     def _clock_block(self) -> QtWidgets.QLayout:
         self.elapsed = CalmLabel("00:00", size_px=theme.VALUE_PX, bold=True)
@@ -144,6 +196,7 @@ class RunBar(QtWidgets.QFrame):
             caption = CalmLabel(name, size_px=theme.SMALL_PX)
             caption.setObjectName("dim")
             self.facts[name] = ElidedLabel(size_px=theme.BASE_PX)
+            self._spared.append(caption)
             grid.addWidget(caption, row, 0)
             grid.addWidget(self.facts[name], row, 1)
         grid.setRowStretch(4, 1)
@@ -167,8 +220,12 @@ class RunBar(QtWidgets.QFrame):
         )
         return _column(self.link, self.condition, spacing=5)
 
+    def _emergency_block(self) -> QtWidgets.QLayout:
+        return _column(self.bias_off)
+
     def refresh(self, link: Link) -> None:
         """Show the current state."""
+        self.bias_off.refresh()
         self._refresh_link(link)
         state = link.state
         if link.telemetry is not None:
@@ -188,9 +245,11 @@ class RunBar(QtWidgets.QFrame):
             return
         look = theme.STATE_LOOKS[telemetry.state]
         if state == "connected":
-            self.state.show_text(look.text, look.colour)
-            alarmed = telemetry.state == "error"
-            self.reason.show_text(_reason(telemetry), theme.ALARM if alarmed else theme.DIM)
+            silence = _silence(telemetry)
+            alarmed = telemetry.state == "error" or bool(silence)
+            self.state.show_text(look.text, theme.ALARM if silence else look.colour)
+            colour = theme.ALARM if alarmed else theme.DIM
+            self.reason.show_text(silence or _reason(telemetry), colour)
         else:
             self.state.show_text(f"{look.word}?", theme.FAINT)
             reason = link.fault or f"last known state, {age_text(link.age_s)} old"
@@ -241,8 +300,18 @@ class RunBar(QtWidgets.QFrame):
             if button.isEnabled() != enabled:
                 button.setEnabled(enabled)
             text = f"{caption} …" if pending else caption
-            if button.text() != text:
+            if isinstance(button, HoldButton):
+                button.show_caption(text)
+            elif button.text() != text:
                 button.setText(text)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        """Where it is narrow, give room to state, commands and Bias OFF: brand and captions go."""
+        super().resizeEvent(event)
+        width = self.width()
+        self._row.setSpacing(12 if width >= _WIDE_PX else 6)
+        for widget in self._spared:
+            widget.setVisible(width >= _NARROW_PX)
 
     def minimumSizeHint(self) -> QtCore.QSize:
         """Let the window determine the width."""

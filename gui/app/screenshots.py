@@ -10,12 +10,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pyqtgraph.Qt import QtWidgets
 
 from gui.link.daq_view import Link
 from hw.errors import TomoshibiError
+
+if TYPE_CHECKING:
+    from gui.app.window import ConsoleWindow
 
 Event = Literal["first-image", "running", "closed", "final"]
 EVENTS: tuple[Event, ...] = ("first-image", "running", "closed", "final")
@@ -30,10 +33,14 @@ class ScreenshotError(TomoshibiError):
 
 @dataclass(frozen=True)
 class Shot:
-    """A screenshot to take once: at a time in seconds since the console opened, or at an event."""
+    """A screenshot to take once: at a time in seconds since the console opened, or at an event.
+
+    page : which page it is of, by default the one that is shown
+    """
 
     when: float | Event
     path: Path
+    page: str = ""
 
 
 def take(window: QtWidgets.QWidget, path: Path) -> None:
@@ -63,14 +70,16 @@ class Photographer:
 
     def __init__(
         self,
-        window: QtWidgets.QWidget,
+        window: ConsoleWindow,
         *,
         folder: Path | None = None,
         every_s: float = 5.0,
         shots: Sequence[Shot] = (),
         file_name: str = FILE_NAME,
+        page: str = "",
     ) -> None:
-        self._window = window
+        """Prepare; ``page``: the one to show while a screenshot is taken, by default what is."""
+        self._window, self._page = window, page
         self._folder = folder
         self._file_name = file_name
         self._every_s = every_s
@@ -90,7 +99,7 @@ class Photographer:
         events = self._events(link, now_s)
         for shot in [shot for shot in self._due if self._is_due(shot, events, now_s)]:
             self._due.remove(shot)
-            self._take(shot.path)
+            self._take(shot.path, shot.page)
         if self._folder is None:
             self.finished = self.finished or "final" in events
             return
@@ -141,12 +150,18 @@ class Photographer:
             return False
         return bool(link.image and link.image.final and link.image_is_of_run)
 
-    def _take(self, path: Path) -> None:
+    def _take(self, path: Path, page: str = "") -> None:
+        before, page = self._window.pages.current, page or self._page
+        if page:
+            self._window.pages.show_page(page)
+            self._window.module_page.refresh(self._window.link)
         try:
             take(self._window, path)
         except ScreenshotError as error:
             self.failure = str(error)
             return
+        finally:
+            self._window.pages.show_page(before)
         if str(path) not in self.taken:
             self.taken.append(str(path))
 

@@ -21,10 +21,10 @@ class StaleVeil(QtWidgets.QWidget):
         self.detail = ""
         self.hide()
 
-    def refresh(self, link: Link, address: str) -> None:
-        """Show or hide the veil."""
+    def refresh(self, link: Link, address: str, *, lifted: bool = False) -> None:
+        """Show or hide the veil; ``lifted``: what it would cover is not of the daq."""
         state = link.state
-        if state == "connected":
+        if state == "connected" or lifted:
             if not self.isHidden():
                 self.hide()
             return
@@ -38,7 +38,10 @@ class StaleVeil(QtWidgets.QWidget):
 
     def fit(self) -> None:
         """Cover the displays exactly."""
-        self.setGeometry(self._covered.geometry())
+        parent = self.parentWidget()
+        assert parent is not None
+        corner = self._covered.mapTo(parent, QtCore.QPoint(0, 0))
+        self.setGeometry(QtCore.QRect(corner, self._covered.size()))
 
     def _show(self, title: str, detail: str) -> None:
         if self.isHidden():

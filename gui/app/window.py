@@ -1,7 +1,8 @@
 """The console's window: all panels, refreshed 20 times a second from the newest messages.
 
-The layout has fixed proportions, with splitters to change them; it is not saved, so that the
-console always opens looking the same. Nothing here waits for anything.
+Pages on a rail share most panels: each shows those it is about, larger. What a person arranged
+(page, columns, size) is kept for the next start, and Ctrl+0 undoes it. Nothing here waits for
+anything.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from typing import Protocol
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from gui.app.bench import COLUMNS_PX, Bench, Panels
 from gui.app.journal_panel import JournalPanel
+from gui.app.leave_question import LeaveQuestion
+from gui.app.pages import Page, Pages
 from gui.app.refresh_pace import IMAGE_MS, REFRESH_MS, FrameMeter, ScreenLatency
 from gui.app.run_bar import RunBar
+from gui.app.safety_keys import SafetyKeys
+from gui.app.saved_layout import SavedLayout
 from gui.app.stale_veil import StaleVeil
 from gui.image.live_panel import ImagePanel
 from gui.kit import theme
@@ -22,6 +28,7 @@ from gui.kit.panels import CalmLabel
 from gui.kit.product_mark import PRODUCT, mark_icon
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
+from gui.modules import bias_off
 from gui.modules.page import ModulePage
 from gui.modules.scanner_map import ModulePanel
 from gui.projections.planar_panel import ProjectionPanel
@@ -30,13 +37,17 @@ from gui.rates.loss_counters import CountersPanel
 from gui.rates.singles_rates import SinglesRatesPanel
 from gui.rates.spectra import SpectrumPanel, TimingPanel
 from gui.sorting.summary import SortingPanel
+from gui.stored.runs_page import RunsPage
+from gui.study.study_page import StudyPage
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Telemetry
 
 DISCLAIMER = "Research software — not a medical device"
-KEYS = """F3  modules (firmware)
+KEYS = """F9  BIAS OFF, all modules, at once, in every window
+1 … 7  pages: acquire, study, live, rates, modules, runs, journal
+F3  modules page, and back
 F4  sorting of the next run
-F5  arm        F6  start        F7  stop        F8  reset
+F5  arm        F6  start        hold F7  stop        hold F8  reset
 
 PgUp, PgDn      transaxial cut up, down (z)
 ↑, ↓            coronal cut (y)
@@ -47,9 +58,24 @@ C               next colour map
 W               next energy window (projections)
 M               modules: rate, live time, state
 A               window follows the image, or is held
-V               pictures only, and back
+V               live page, and back
+Ctrl+0          layout as it was delivered
 F11             full screen
 F1              these keys"""
+
+
+UNVEILED = ("Study", "Runs")
+"""Pages that do not show the past where the daq is silent."""
+
+PAGES = {
+    "Acquire": "the run at a glance",
+    "Study": "patient, tracer and activity of the next run",
+    "Live": "the image, as large as it goes",
+    "Rates": "rates, energy, Δt; of SPECT, projections",
+    "Modules": "modules with firmware: state, bias, scans",
+    "Runs": "stored runs: look, decide, reconstruct again",
+    "Journal": "what happened, and what was lost",
+}
 
 
 class _Refreshed(Protocol):
@@ -79,14 +105,20 @@ class Turn:
 class ConsoleWindow(QtWidgets.QMainWindow):
     """The technologist's and the physicist's view of a run."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, layout: SavedLayout | None = None) -> None:
+        """Make the window, arranged as ``layout`` has it, or as delivered; it is kept there."""
         super().__init__()
         self._endpoints = endpoints
+        self._layout, self._columns_px = layout, COLUMNS_PX
+        self._kind = (False, False)  # of single photons, with an image of the run
         self.link = Link(endpoints)
         self.desk = CommandDesk(endpoints)
         self.meter = FrameMeter()
         self.latency = ScreenLatency()
         self.leaving = False
+        self.question = LeaveQuestion(
+            self, endpoints.base, leave=self._leave, stop=lambda: self.desk.send("stop")
+        )
         self.setWindowTitle(f"{PRODUCT} console")
         self.setWindowIcon(mark_icon())
         self._build()
@@ -101,40 +133,35 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._image_timer.start()
 
     def _build(self) -> None:
-        self.run_bar = RunBar(self.desk)
+        self.bias_switch = bias_off.BiasSwitch(self.desk)
+        self.run_bar = RunBar(self.desk, self.bias_switch)
         self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
         self.image, self.projections = ImagePanel(self.desk), ProjectionPanel()
         self.singles_rates = SinglesRatesPanel()
-        self.singles_rates.hide()
         self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
-        self._left = _stack(
-            (self.rates, 46), (self.singles_rates, 46), (self.spectrum, 27), (self.timing, 27)
-        )
-        self.projections.hide()
-        self._pictures = _stack((self.image, 56), (self.projections, 44))
         self.sorting = SortingPanel(self.desk)
-        self.module_page = ModulePage(self.desk, self)
-        self._right = _stack(
-            (self.counters, 0), (self.modules, 46), (self.sorting, 0), (self.journal, 54)
-        )
-        splitter = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(6)
-        splitter.setChildrenCollapsible(False)
-        for place, (column, share) in enumerate(
-            ((self._left, 28), (self._pictures, 56), (self._right, 28))
-        ):
-            splitter.addWidget(column)
-            splitter.setStretchFactor(place, share)
-        splitter.setSizes([322, 618, 316])
+        self.module_page, self.study = ModulePage(self.desk), StudyPage(self.desk)
+        self.runs = RunsPage(self._endpoints.base)
+        panels = Panels(
+            self.rates, self.singles_rates, self.spectrum, self.timing, self.image,
+            self.projections, self.counters, self.modules, self.sorting, self.journal,
+        )  # fmt: skip
+        self.bench = Bench(panels, self._note_columns)
+        self.pages = Pages()
         central = QtWidgets.QWidget()
         column = QtWidgets.QVBoxLayout(central)
         column.setContentsMargins(6, 6, 6, 3)
         column.setSpacing(6)
         column.addWidget(self.run_bar)
-        column.addWidget(splitter, 1)
+        column.addWidget(self.pages, 1)
         column.addLayout(self._footer())
         self.setCentralWidget(central)
-        self.veil = StaleVeil(central, covers=splitter)
+        self.veil = StaleVeil(central, covers=self.pages.area)
+        self._add_pages()
+        if self._layout is not None:
+            self._columns_px = self._layout.columns(len(COLUMNS_PX)) or COLUMNS_PX
+            self.bench.setSizes(self._columns_px)
+            self.pages.show_page(self._layout.page)
         self._turns = (
             Turn(self.spectrum, every=2, offset=0),
             Turn(self.timing, every=2, offset=1),
@@ -143,6 +170,16 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             Turn(self.modules, every=4, offset=2),
             Turn(self.sorting, every=4, offset=3),
         )
+
+    def _add_pages(self) -> None:
+        for key, (name, teaches) in enumerate(PAGES.items(), start=1):
+            own = {"Study": self.study, "Modules": self.module_page, "Runs": self.runs}
+            widget = own.get(name, self.bench)
+            self.pages.add(Page(name, str(key), teaches, widget, self._arrange), self)
+
+    def _arrange(self) -> None:
+        single_photons, with_image = self._kind
+        self.bench.arrange(self.pages.current, single_photons=single_photons, with_image=with_image)
 
     def _footer(self) -> QtWidgets.QLayout:
         row = QtWidgets.QHBoxLayout()
@@ -179,12 +216,15 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("W", self.projections.next_window),
             ("M", self.modules.next_mode),
             ("A", image.auto.toggle),
-            ("V", self.toggle_columns),
-            ("F3", self.module_page.toggle),
+            ("V", lambda: self.pages.toggle("Live")),
+            ("F3", lambda: self.pages.toggle("Modules")),
+            ("Ctrl+0", self.reset_layout),
             ("F1", self.show_keys),
             ("F11", self.toggle_full_screen),
         ):
             QtGui.QShortcut(QtGui.QKeySequence(key), self, action)
+        at_once = {bias_off.KEY: self.bias_switch.act}
+        self._safety_keys = SafetyKeys(self, held=self.run_bar.held_keys, at_once=at_once)
 
     def tick(self) -> None:
         """Receive what is new and show it: one frame."""
@@ -193,15 +233,17 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         if new_image:
             self._await_painting()
         new_projections = self.link.poll_projections()
-        self._suit(single_photons=self.link.single_photons)
+        self._suit()
         self.desk.poll()
+        self.link.poll_modules()
+        self.bias_switch.refresh(self.link)
         self.run_bar.refresh(self.link)
         self._refresh_panels()
         self.image.refresh(self.link, new_image=new_image)
         self.projections.refresh(self.link, new=new_projections)
-        self.link.poll_modules()
         self.module_page.refresh(self.link)
-        self.veil.refresh(self.link, self._endpoints.base)
+        self.runs.refresh(self.link)
+        self.veil.refresh(self.link, self._endpoints.base, lifted=self.pages.current in UNVEILED)
         if self.meter.frames % 20 == 0:
             self.pace.show_text(
                 f"display {self.meter.rate_Hz:.1f} Hz · {self.meter.percentile_ms(0.95):.1f} ms"
@@ -220,17 +262,15 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         if image is not None and not image.final and self.link.image_is_of_run:
             self.latency.wait_for(image.event_wall_ns)
 
-    def _suit(self, *, single_photons: bool) -> None:
+    def _suit(self) -> None:
         """Show the panels for coincidences or for single photons (between runs: as before)."""
-        telemetry = self.link.telemetry
-        shown = not self.projections.isHidden()
-        if single_photons == shown or telemetry is None or telemetry.settings is None:
+        link, telemetry = self.link, self.link.telemetry
+        if telemetry is None or telemetry.settings is None:
             return
-        self.projections.setVisible(single_photons)
-        for panel, of_pairs in (
-            (self.rates, True), (self.timing, True), (self.singles_rates, False),
-        ):  # fmt: skip
-            panel.setVisible(of_pairs != single_photons)
+        kind = link.single_photons, link.image is not None and link.image_is_of_run
+        if kind != self._kind:
+            self._kind = kind
+            self._arrange()
 
     def _next_map(self) -> None:
         self.image.next_map()
@@ -243,6 +283,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.rates.refresh(heard)
         self.singles_rates.refresh(heard)
         self.sorting.refresh_commands(heard)
+        self.study.refresh(heard)
         if telemetry is None:
             return
         for turn in self._turns:
@@ -266,10 +307,22 @@ class ConsoleWindow(QtWidgets.QMainWindow):
     def _fit_veil(self) -> None:
         self.veil.fit()
 
-    def toggle_columns(self) -> None:
-        """Show the images only, or everything."""
-        for column in (self._left, self._right):
-            column.setVisible(column.isHidden())
+    def reset_layout(self) -> None:
+        """Arrange everything as it was delivered, and forget what was kept."""
+        self.pages.show_page(self.pages.names[0])
+        self._columns_px = COLUMNS_PX
+        self.bench.setSizes(COLUMNS_PX)
+        if self._layout is not None:
+            self._layout.forget()
+
+    def _keep_layout(self) -> None:
+        if self._layout is None:
+            return
+        size = (self.width(), self.height())
+        self._layout.keep(size=size, page=self.pages.current, columns=self._columns_px)
+
+    def _note_columns(self, widths_px: list[int]) -> None:
+        self._columns_px = widths_px
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or become a window again."""
@@ -287,21 +340,32 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         box.setFont(theme.font(13))
         box.open()
 
+    @property
+    def _in_mid_run(self) -> bool:
+        telemetry = self.link.telemetry
+        on = telemetry is not None and telemetry.state in ("running", "stopping")
+        return on and self.link.state == "connected"
+
+    def _ask_before_leaving(self) -> None:
+        self.question.open()
+        self.question.raise_()
+
+    def _leave(self) -> None:
+        self.leaving = True
+        self.close()
+
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
-        """Stop refreshing and close the sockets; the run goes on without the console."""
+        """Ask in mid-run; then stop refreshing and close the sockets. The run goes on without."""
+        if self._in_mid_run and not self.leaving:
+            event.ignore()
+            self._ask_before_leaving()
+            return
+        self._keep_layout()
+        self.question.hide()
+        self.runs.end()
         self.timer.stop()
         self._image_timer.stop()
-        self.module_page.close()
+        self._safety_keys.close()
         self.link.close()
         self.desk.close()
         super().closeEvent(event)
-
-
-def _stack(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QWidget:
-    column = QtWidgets.QWidget()
-    layout = QtWidgets.QVBoxLayout(column)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(6)
-    for widget, share in parts:
-        layout.addWidget(widget, share)
-    return column

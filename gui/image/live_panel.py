@@ -6,7 +6,7 @@ window: the live image has no weight and injected activity to compute SUV.
 
 from __future__ import annotations
 
-from pyqtgraph.Qt import QtCore, QtWidgets
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.image.frame_strip import FrameStrip
 from gui.image.shown_facts import ImageFacts
@@ -31,6 +31,8 @@ from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from hw.messages.pictures import ImageMessage
 
+NARROW_PX = 500
+
 
 class ImagePanel(PicturePanel):
     """The live image."""
@@ -50,7 +52,11 @@ class ImagePanel(PicturePanel):
         self.strip = FrameStrip()
         self._rows = QtWidgets.QVBoxLayout()
         self._rows.setSpacing(4)
-        self._rows.addLayout(_row((self._block(TRANSAXIAL), 60), (self._side(), 40)))
+        self.brief = ElidedLabel(size_px=theme.BASE_PX, bold=True)
+        self.brief.hide()
+        self.body.addWidget(self.brief)
+        self.side = self._side()
+        self._rows.addLayout(_row((self._block(TRANSAXIAL), 60), (self.side, 40)))
         self._rows.addLayout(_row((self._block(CORONAL), 1), (self._block(SAGITTAL), 1)))
         self._share_height(1.3 * 220, 156)
         self.body.addLayout(self._rows, 1)
@@ -83,7 +89,7 @@ class ImagePanel(PicturePanel):
 
     def _side(self) -> QtWidgets.QWidget:
         side = QtWidgets.QWidget()
-        side.setMinimumWidth(222)
+        side.setMinimumWidth(234)
         side.setSizePolicy(
             QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred
         )
@@ -126,8 +132,20 @@ class ImagePanel(PicturePanel):
         if new_image and link.image is not None:
             self._take(link.image)
         self.facts.refresh_age(link)
+        if not self.brief.isHidden():
+            self.brief.show_text(*self.facts.brief())
+        if link.telemetry is not None and link.image_is_of_run:
+            for view in self.views.values():
+                view.name_ends(link.telemetry.patient_position)
         self.window_box.refresh(link)
         dim(self.views.values(), dimmed=bool(link.image) and not link.image_is_of_run)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        """Where there is no room beside the views, tell the most important above them."""
+        super().resizeEvent(event)
+        narrow = self.width() < NARROW_PX
+        self.side.setHidden(narrow)
+        self.brief.setHidden(not narrow)
 
     def _take(self, message: ImageMessage) -> None:
         first = self._message is None or self._message.shape != message.shape

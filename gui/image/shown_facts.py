@@ -89,6 +89,15 @@ class ImageFacts(FactsColumn):
         self.regions.show_text(region_words(image))
         self.regions.setHidden(not image.regions)
 
+    def brief(self) -> tuple[str, str]:
+        """Return the facts in one line, and its colour."""
+        shown = [label.text() for label in self.corrections if not label.isHidden()]
+        applied = sum(words.startswith("✓") for words in shown)
+        used = self.values["Used"].text()
+        words = [self.badge.text(), f"{applied} of {len(shown)} corrections" if shown else ""]
+        words.append(used if used.startswith("⚠") else "")
+        return " · ".join(filter(None, words)), self.badge.colour
+
     def _show_corrections(self, corrections: dict[str, bool], how: dict[str, str]) -> None:
         shown = sorted(corrections.items(), key=lambda item: not item[1])
         for label, item in zip(

@@ -9,9 +9,12 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.image.slices import AXES, Plane, centre_mm, cut
 from gui.kit import theme
 from gui.kit.colour_maps import Image, to_levels
-from gui.kit.wording import MINUS, grouped
+from gui.kit.wording import grouped
+from hw.messages.patient_position import UNKNOWN, PatientPosition, ends_of_axes
 
 _TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
+LEAST_WORDS_PX = 230.0
+"""So wide are the lines above and below a small cut, where the widget has the room."""
 
 
 class SliceView(QtWidgets.QWidget):
@@ -34,10 +37,8 @@ class SliceView(QtWidgets.QWidget):
         self.dimmed = False
         self.setMinimumSize(150, 110)
         self.setCursor(QtCore.Qt.CursorShape.CrossCursor)
-        self.setToolTip(
-            f"{plane.name} cut in the scanner's frame (the patient's position is not known here).\n"
-            "Click or drag: move the crosshair. Wheel: next cut."
-        )
+        self.ends = ends_of_axes(UNKNOWN)
+        self._say_what(UNKNOWN)
 
     def set_space(self, shape: tuple[int, int, int], voxel_mm: tuple[float, float, float]) -> None:
         """Set the image's shape and voxel size in mm."""
@@ -54,6 +55,11 @@ class SliceView(QtWidgets.QWidget):
         self._picture = QtGui.QImage(
             self._pixels.data, columns, rows, 4 * columns, QtGui.QImage.Format.Format_RGB32
         )
+        self.update()
+
+    def clear(self) -> None:
+        """Show that there is no image."""
+        self._picture = None
         self.update()
 
     def extent_mm(self) -> tuple[float, float]:
@@ -134,20 +140,49 @@ class SliceView(QtWidgets.QWidget):
         flags = QtCore.Qt.AlignmentFlag
         painter.setFont(theme.font(theme.SMALL_PX, bold=True))
         painter.setPen(QtGui.QColor(theme.TEXT))
-        top = QtCore.QRectF(frame.left(), frame.top() - _TOP_PX, frame.width(), _TOP_PX - 3)
+        width = max(frame.width(), min(self.width() - 4.0, LEAST_WORDS_PX))
+        left = min(max(2.0, frame.center().x() - width / 2), max(2.0, self.width() - 2.0 - width))
+        top = QtCore.QRectF(left, frame.top() - _TOP_PX, width, _TOP_PX - 3)
         painter.drawText(top, flags.AlignLeft | flags.AlignVCenter, self.plane.name)
         painter.setFont(theme.font(theme.SMALL_PX))
         painter.setPen(QtGui.QColor(theme.DIM))
         painter.drawText(top, flags.AlignRight | flags.AlignVCenter, self.place_text())
-        right, up = AXES[self.plane.right], AXES[self.plane.up]
-        painter.drawText(top, flags.AlignCenter, f"+{up}")
+        (left_end, right_end), (low_end, high_end) = self._ends_shown()
+        painter.setPen(QtGui.QColor(theme.TEXT if self._known else theme.DIM))
+        painter.setFont(theme.font(theme.SMALL_PX, bold=self._known))
+        above = top.translated(frame.center().x() - top.center().x(), 0.0)
+        painter.drawText(above, flags.AlignCenter, high_end)
         side = QtCore.QRectF(frame.right() + 2, frame.top(), _SIDE_PX - 2, frame.height())
-        painter.drawText(side, flags.AlignLeft | flags.AlignVCenter, f"+{right}")
+        painter.drawText(side, flags.AlignLeft | flags.AlignVCenter, right_end)
         side.moveLeft(frame.left() - _SIDE_PX)
-        painter.drawText(side, flags.AlignRight | flags.AlignVCenter, f"{MINUS}{right}")
-        below = QtCore.QRectF(frame.left(), frame.bottom() + 1, frame.width(), _BOTTOM_PX)
-        painter.drawText(below, flags.AlignHCenter | flags.AlignTop, f"{MINUS}{up}")
+        painter.drawText(side, flags.AlignRight | flags.AlignVCenter, left_end)
+        below = QtCore.QRectF(left, frame.bottom() + 1, width, _BOTTOM_PX)
+        beneath = below.translated(frame.center().x() - below.center().x(), 0.0)
+        painter.drawText(beneath, flags.AlignHCenter | flags.AlignTop, low_end)
         self._paint_scale_bar(painter, below)
+
+    def _ends_shown(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Return what is at the left and right, and at the bottom and top."""
+        return self.ends[AXES[self.plane.right]], self.ends[AXES[self.plane.up]]
+
+    @property
+    def _known(self) -> bool:
+        return self.ends != ends_of_axes(UNKNOWN)
+
+    def name_ends(self, position: PatientPosition) -> None:
+        """Name the ends of the axes as the patient lies."""
+        ends = ends_of_axes(position)
+        if ends != self.ends:
+            self.ends = ends
+            self._say_what(position)
+            self.update()
+
+    def _say_what(self, position: PatientPosition) -> None:
+        how = "not known here" if position == UNKNOWN else f"{position}, as the run was told"
+        self.setToolTip(
+            f"{self.plane.name} cut in the scanner's frame (the patient's position is {how}).\n"
+            "Click or drag: move the crosshair. Wheel: next cut."
+        )
 
     def _paint_scale_bar(self, painter: QtGui.QPainter, below: QtCore.QRectF) -> None:
         length = 50.0 * self.scale_px_mm()

@@ -1,8 +1,9 @@
 """Orthogonal cuts through an image and their display window; no Qt here.
 
-The display convention is the scanner's frame, not the patient's: the console does not know how the
-head lies, so axes are named x, y, z and never left or right. Transaxial cuts are seen from +z (x to
-the right, y up), coronal ones from −y, sagittal ones from +x (z up in both).
+The display convention is the scanner's frame, not the patient's. Where the run was told how the
+patient lies, the ends of the axes are named R, L, A, P, H, F; else −x, +x and so on. Transaxial
+cuts are seen from +z (x to the right, y up), coronal ones from −y, sagittal ones from +x (z up in
+both).
 """
 
 from __future__ import annotations

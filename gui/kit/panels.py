@@ -19,6 +19,11 @@ class CalmLabel(QtWidgets.QLabel):
         self.setFont(font(size_px, bold=bold))
         self.setTextFormat(QtCore.Qt.TextFormat.PlainText)
 
+    @property
+    def colour(self) -> str:
+        """The colour that was asked for, "" for the panel's own."""
+        return self._colour
+
     def show_text(self, text: str, colour: str = "") -> None:
         """Show ``text``; ``colour`` only if it differs from the panel's own."""
         if text != self._shown:
@@ -151,5 +156,5 @@ def scrolling(content: QtWidgets.QWidget) -> QtWidgets.QScrollArea:
     area.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setMinimumHeight(120)
-    area.setMinimumWidth(content.minimumWidth())
+    area.setMinimumWidth(content.minimumWidth() + area.verticalScrollBar().sizeHint().width())
     return area

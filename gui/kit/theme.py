@@ -24,6 +24,8 @@ GOOD = "#5ccb93"
 NOTICE = "#6cb4f5"
 WARNING = "#f5c542"
 ALARM = "#ff7a72"
+EMERGENCY = "#b3201a"
+"""The face of what must be found at once; white on it has a contrast of 6.6."""
 
 LIVE_FILL = "#285a46"
 
@@ -131,6 +133,11 @@ def _stylesheet() -> str:
     QPushButton:focus {{ border: 2px solid {LAMP}; padding: 4px 7px; }}
     QPushButton:pressed {{ background: {LINE}; }}
     QPushButton:disabled {{ background: {PANEL}; color: {FAINT}; border-color: {LINE}; }}
+    QFrame#panel QPushButton#emergency, QPushButton#emergency {{ background: {EMERGENCY};
+        color: #ffffff; border: 2px solid {ALARM}; border-radius: 6px; padding: 2px; }}
+    QFrame#panel QPushButton#emergency:pressed {{ background: {BACKGROUND}; color: {ALARM}; }}
+    QFrame#panel QPushButton#emergency:disabled {{ background: {PANEL}; color: {FAINT};
+        border: 1px solid {LINE}; }}
     QComboBox {{ background: {RAISED}; border: 1px solid {LINE}; border-radius: 3px;
         padding: 1px 6px; }}
     QFrame#panel QComboBox {{ background: {RAISED}; }}
@@ -154,6 +161,11 @@ def _stylesheet() -> str:
         padding: 2px 6px; selection-background-color: {FAINT}; }}
     QLineEdit:focus, QDialog QComboBox:focus {{ border-color: {LAMP}; }}
     QLineEdit[faulty="true"] {{ border: 1px solid {ALARM}; }}
+    QFrame#panel QPushButton#rail {{ background: {PANEL}; border: 1px solid {PANEL};
+        color: {DIM}; padding: 2px; }}
+    QFrame#panel QPushButton#rail:hover {{ border-color: {LAMP}; color: {TEXT}; }}
+    QFrame#panel QPushButton#rail:checked {{ background: {RAISED}; color: {TEXT};
+        border: 1px solid {LINE}; border-left: 3px solid {LAMP}; }}
     QPushButton#small {{ padding: 0 6px; font-weight: normal; border-color: {LINE};
         border-radius: 3px; min-height: 16px; max-height: 16px; }}
     QFrame#panel QPushButton#small {{ background: {RAISED}; }}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from daq.client.client import ClientError, ControlClient
 from hw.messages.base import MessageError
@@ -34,13 +34,21 @@ ALLOWED: dict[RunState, frozenset[str]] = {
 }
 
 
+Outcome = Literal["", "done", "failed", "unanswered"]
+
+
 @dataclass
 class Pending:
-    """A command on its way; ``answered_s`` is when the daq last replied about it."""
+    """A command on its way; ``answered_s`` is when the daq last replied about it.
+
+    outcome : "" on its way, then "done", "failed" or "unanswered"; ``reason`` says why not
+    """
 
     name: str
     sent_s: float
     answered_s: float | None = None
+    outcome: Outcome = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class CommandDesk:
         self._endpoints = endpoints
         self._sorting: dict[str, Any] = {}
         self._sorting_sent: dict[str, Any] = {}
+        self._study: dict[str, Any] = {}
+        self._study_sent: dict[str, Any] = {}
         self._patience_s = patience_s
         self._clock = clock
         self._client = ControlClient(endpoints)
@@ -83,27 +93,40 @@ class CommandDesk:
         """
         self._sorting = dict(changes)
 
+    @property
+    def study(self) -> dict[str, Any]:
+        """What was set of the next run's patient and study, as arguments of Arm."""
+        return dict(self._study)
+
+    def set_study(self, args: dict[str, Any]) -> None:
+        """Send these (study, identity, patient_position) with the next Arm, and with no other.
+
+        A refused Arm keeps them; once one succeeds they are gone: nobody inherits a patient.
+        """
+        self._study = dict(args)
+
     def send(self, name: str) -> None:
         """Send a command; :attr:`notice` reports what becomes of it."""
         if not self.is_pending(name):
             self._send(name, name, self._args_of(name))
 
-    def order(self, action: str, *, modules: list[int], values: dict[str, Any]) -> None:
-        """Send an order to firmware modules ([]: all), as :meth:`send` does."""
+    def order(self, action: str, *, modules: list[int], values: dict[str, Any]) -> Pending:
+        """Send an order to firmware modules ([]: all), as :meth:`send` does; what becomes of it."""
         args = {"action": action, "modules": modules, "values": values}
-        self._send("module", f"modules, {action.replace('_', ' ')}", args)
+        return self._send("module", f"modules, {action.replace('_', ' ')}", args)
 
     def image_as(self, changes: dict[str, Any]) -> None:
         """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
         self._send("live", "live", changes)
 
-    def _send(self, name: str, called: str, args: dict[str, Any]) -> None:
+    def _send(self, name: str, called: str, args: dict[str, Any]) -> Pending:
+        command = Pending(called, self._clock())
         try:
-            number = self._client.send(name, **args)
+            self.pending[self._client.send(name, **args)] = command
         except ClientError as error:
+            command.outcome, command.reason = "failed", str(error)
             self._say(f"{called} not sent: {error}", "alarm")
-            return
-        self.pending[number] = Pending(called, self._clock())
+        return command
 
     def poll(self) -> None:
         """Receive replies and withdraw what has waited too long; never blocks."""
@@ -139,11 +162,11 @@ class CommandDesk:
 
     def _args_of(self, name: str) -> dict[str, Any]:
         """Return a command's arguments; the daq merges an Arm's settings into its own."""
-        if name == "arm":
-            self._sorting_sent = self._sorting
-            if self._sorting:
-                return {"settings": dict(self._sorting)}
-        return {}
+        if name != "arm":
+            return {}
+        self._sorting_sent, self._study_sent = self._sorting, self._study
+        args: dict[str, Any] = {"settings": dict(self._sorting)} if self._sorting else {}
+        return args | self._study
 
     def _take(self, reply: Reply) -> None:
         command = self.pending.get(reply.id)
@@ -152,11 +175,13 @@ class CommandDesk:
         if reply.status == "done":
             self._forget_armed(command.name)
             refused = str(reply.result.get("reason", ""))  # by some of several modules
+            command.outcome, command.reason = "failed" if refused else "done", refused
             if refused:
                 self._say(f"⚠ {command.name}: not by all: {refused}", "warning")
             else:
                 self._say(f"✓ {command.name}: done", "info")
         elif reply.status == "failed":
+            command.outcome, command.reason = "failed", reply.reason
             self._say(f"✗ {command.name} refused: {reply.reason or 'no reason given'}", "alarm")
         else:
             command.answered_s = self._clock()
@@ -164,8 +189,12 @@ class CommandDesk:
         del self.pending[reply.id]
 
     def _forget_armed(self, name: str) -> None:
-        if name == "arm" and self._sorting is self._sorting_sent:
+        if name != "arm":
+            return
+        if self._sorting is self._sorting_sent:
             self._sorting = {}
+        if self._study is self._study_sent:
+            self._study = {}
 
     def _give_up_overdue(self) -> None:
         now_s = self._clock()
@@ -175,6 +204,7 @@ class CommandDesk:
                     f"⚠ {command.name}: accepted but not done after {WORKING_BOUND_S:g} s",
                     "warning",
                 )
+                command.outcome = "unanswered"
                 del self.pending[number]
             elif command.answered_s is None and now_s - command.sent_s >= self._patience_s:
                 self._withdraw(command)
@@ -185,6 +215,8 @@ class CommandDesk:
             f"⚠ {command.name}: no answer from the daq for {self._patience_s:g} s; withdrawn",
             "alarm",
         )
+        for waiting in self.pending.values():
+            waiting.outcome = "unanswered"
         self.pending.clear()
         self._client.close()
         self._client = ControlClient(self._endpoints)

@@ -1,7 +1,8 @@
 """How a firmware module is shown to a person: one look for its condition, one row of text.
 
-The condition is the worst that applies: not answering, a latched fault, tripped or ramping bias, no
-SYNC, a damaged line. It always has a word and a shape, supported by a colour.
+The condition is the worst that applies: not answering, a latched fault, in a run less bias than the
+run began with, ramping bias, no SYNC, a damaged line. It always has a word and a shape, supported
+by a colour.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def condition(state: ModuleState) -> Look:
         return GONE
     if state.state == "fault" or state.fault:
         return Look(f"FAULT: {state.fault.replace('_', ' ')}", "✗", theme.ALARM)
+    if state.lacks_bias:
+        return Look(f"bias {bias_words(state)}", "✗", theme.ALARM)
     look = _STATES.get(state.state, _STATES["unknown"])
     if state.bias_state == "ramping":
         return Look(f"{look.word}, bias ramping", "↗", theme.NOTICE)
@@ -53,6 +56,11 @@ def condition(state: ModuleState) -> Look:
     if not state.confirmed:
         return Look(f"{look.word}, image not confirmed", "⚠", theme.WARNING)
     return look
+
+
+def bias_words(state: ModuleState) -> str:
+    """Return the bias of a module in a run, against what was asked for as the run began."""
+    return f"{state.bias_mV / 1000:.1f} V of {state.asked_mV / 1000:.1f} V asked"
 
 
 def row(state: ModuleState) -> tuple[str, ...]:
@@ -85,6 +93,8 @@ def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
     """Return the facts about one module, caption and text."""
     link = state.link
     asked = f"{state.bias_mV / 1000:.3f} V of {state.target_mV / 1000:.3f} V asked for"
+    if state.lacks_bias:
+        asked += f" ({state.asked_mV / 1000:.3f} V as the run began)"
     interlock = "closed" if state.interlock_closed else "OPEN"
     trips = f"{link.round_trip_ms[0]:.1f} / {link.round_trip_ms[1]:.1f} ms round trip (p50 / p99)"
     damage = f"{link.retransmits} sent again, {link.timeouts} unanswered"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyqtgraph.Qt import QtWidgets
+from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.theme import ALARM, BASE_PX
@@ -28,6 +28,10 @@ PLAIN = {
 }
 
 
+OF_NO_FOCUS = ("bias_off", "reset", "update")
+"""Each of these ends what a module does: no stray Space or Enter may reach it."""
+
+
 class OrderForm(QtWidgets.QWidget):
     """The buttons and fields; ``send`` gets the action, the modules and its values."""
 
@@ -41,6 +45,10 @@ class OrderForm(QtWidgets.QWidget):
         self.bias_V = QtWidgets.QLineEdit()
         self.bias_V.setPlaceholderText("V")
         self.register = QtWidgets.QComboBox()
+        self.register.setSizeAdjustPolicy(
+            QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.register.setMinimumContentsLength(14)
         for name in ADJUSTED:
             spec = REGISTERS[name]
             self.register.addItem(f"{name}  [{spec.unit}]" if spec.unit else name, name)
@@ -83,6 +91,8 @@ class OrderForm(QtWidgets.QWidget):
         button = QtWidgets.QPushButton(title)
         button.setToolTip(teaches)
         button.clicked.connect(act)
+        if name in OF_NO_FOCUS:
+            button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.buttons[name] = button
         return button
 

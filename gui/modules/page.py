@@ -1,45 +1,41 @@
 """The page of modules with our firmware: a table, one module's facts, orders, scans.
 
-A window of its own beside the console (F3), which stays in view. It shows what the daq last
-published, with its age, and sends orders through the console's command desk; their outcome is shown
-at the bottom.
+It shows what the daq last published, with its age, and sends orders through the console's command
+desk; their outcome is shown at the bottom.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
+from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel
 from gui.kit.wording import age_text
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
-from gui.modules.condition_words import condition, facts
+from gui.modules.bias_off import OLD_AFTER_S
+from gui.modules.condition_words import bias_words, condition, facts
 from gui.modules.order_form import OrderForm
 from gui.modules.scan_plot import ScanForm, ScanPlot
 from gui.modules.table import ModuleTable
 from hw.messages.modules import LinkState, ModuleScan, ModuleState, ModuleStates
 
-KEY = "F3"
 NONE_WORDS = (
     "no modules with firmware: start `tomoshibi link`, or `tomoshibi demo --firmware native`"
 )
-OLD_AFTER_S = 2.0
 
 
 class ModulePage(QtWidgets.QWidget):
-    """The window; :meth:`refresh` is called with every frame of the console."""
+    """The page; :meth:`refresh` is called with every frame of the console."""
 
-    def __init__(self, desk: CommandDesk, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent, QtCore.Qt.WindowType.Window)
+    def __init__(self, desk: CommandDesk) -> None:
+        super().__init__()
         self._desk = desk
         self._states: list[ModuleState] = []
         self._scans: list[ModuleScan] = []
         self._drawn: ModuleStates | None = None
-        self.setWindowTitle("Modules")
-        self.resize(1180, 720)
         self.table = ModuleTable()
         self.table.chosen.connect(self._aim)
         self.orders = OrderForm(self._send, self.ask)
@@ -48,11 +44,10 @@ class ModulePage(QtWidgets.QWidget):
         self.scan_form.halt.clicked.connect(lambda: self._send("scan_stop", [], {}))
         self.scan_form.kind.currentIndexChanged.connect(self._show_scan)
         self.headline = CalmLabel(NONE_WORDS, size_px=15, bold=True)
+        self.headline.setWordWrap(True)
         self.notice = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self._build()
         self._aim()
-        QtGui.QShortcut(QtGui.QKeySequence("Esc"), self, self.hide)
-        QtGui.QShortcut(QtGui.QKeySequence(KEY), self, self.hide)
 
     def _build(self) -> None:
         modules = Panel("MODULES", teaches="One row per module; choose one or more for orders.")
@@ -67,10 +62,10 @@ class ModulePage(QtWidgets.QWidget):
             right.addWidget(panel, share)
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(6)
-        row.addWidget(modules, 56)
-        row.addLayout(right, 44)
+        row.addWidget(modules, 62)
+        row.addLayout(right, 38)
         column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 4)
+        column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row, 1)
         column.addWidget(self.notice)
 
@@ -103,14 +98,6 @@ class ModulePage(QtWidgets.QWidget):
         panel.body.addWidget(self.scan_plot, 1)
         return panel
 
-    def toggle(self) -> None:
-        """Show the page, or hide it."""
-        if self.isVisible():
-            self.hide()
-        else:
-            self.show()
-            self.raise_()
-
     # --- what is shown ------------------------------------------------------------------------
 
     def refresh(self, link: Link) -> None:
@@ -139,9 +126,15 @@ class ModulePage(QtWidgets.QWidget):
         if fresh:
             self._aim()
         looks = [condition(state) for state in self._states]
+        lacking = [state for state in self._states if state.link.connected and state.lacks_bias]
         wrong = sum(look.colour in (theme.ALARM, theme.WARNING) for look in looks)
         if not self._states:
             self.headline.show_text(NONE_WORDS, theme.DIM)
+        elif lacking:
+            first = lacking[0]
+            more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            words = f"✗ module {first.module}: bias {bias_words(first)}{more}"
+            self.headline.show_text(words, theme.ALARM)
         elif wrong:
             words = f"⚠ {wrong} of {len(looks)} modules need a look"
             self.headline.show_text(words, theme.WARNING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pyqtgraph as pg
-from pyqtgraph.Qt import QtWidgets
+from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
@@ -96,8 +96,8 @@ def _words(scan: ModuleScan) -> tuple[str, str]:
     return f"✓ {title}", theme.GOOD
 
 
-class ScanForm(QtWidgets.QHBoxLayout):
-    """From, to and step of a scan in mV, and its buttons."""
+class ScanForm(QtWidgets.QVBoxLayout):
+    """Kind and buttons of a scan, and below them its from, to and step in mV."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,21 +106,22 @@ class ScanForm(QtWidgets.QHBoxLayout):
         for kind, (title, *_) in KINDS.items():
             self.kind.addItem(title, kind)
         self.kind.currentIndexChanged.connect(self.fill)
-        self.addWidget(self.kind)
+        self.start = QtWidgets.QPushButton("Scan")
+        self.halt = QtWidgets.QPushButton("Stop scan")
+        self.halt.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        buttons, row = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
+        for widget, share in ((self.kind, 1), (self.start, 0), (self.halt, 0)):
+            buttons.addWidget(widget, share)
+        self.addLayout(buttons)
+        self.addLayout(row)
         self.fields: dict[str, QtWidgets.QLineEdit] = {}
         for name, caption in (("from_mV", "from"), ("to_mV", "to"), ("step_mV", "step")):
             label = CalmLabel(caption)
             label.setObjectName("dim")
             self.fields[name] = QtWidgets.QLineEdit()
-            self.fields[name].setFixedWidth(72)
-            self.addWidget(label)
-            self.addWidget(self.fields[name])
-        self.addWidget(CalmLabel("mV"))
-        self.start = QtWidgets.QPushButton("Scan")
-        self.halt = QtWidgets.QPushButton("Stop scan")
-        self.addStretch(1)
-        self.addWidget(self.start)
-        self.addWidget(self.halt)
+            row.addWidget(label)
+            row.addWidget(self.fields[name], 1)
+        row.addWidget(CalmLabel("mV"))
         self.fill()
 
     def fill(self) -> None:

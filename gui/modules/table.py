@@ -8,7 +8,7 @@ from gui.kit import theme
 from gui.modules.condition_words import COLUMNS, CONDITION, condition, row
 from hw.messages.modules import ModuleState
 
-_WIDTHS_PX = (34, 178, 62, 58, 54, 66, 78, 60, 72)
+_WIDTHS_PX = (30, 178, 58, 52, 48, 58, 72, 54, 62)
 
 
 class ModuleTable(QtWidgets.QTableWidget):

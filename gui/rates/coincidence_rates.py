@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 
 from gui.kit import theme
+from gui.kit.wording import age_text
 from gui.rates.history import RATE_NAMES, SPAN_S
 from gui.rates.randoms_check import RandomsCheck
 from gui.rates.rate_panel import RatePanel
@@ -67,11 +68,15 @@ class RatesPanel(RatePanel):
 
     def refresh(self, telemetry: Telemetry | None) -> None:
         """Add the newest rates (None: no data) and draw."""
-        if self.take(telemetry.rates if telemetry else None):
+        old_s = telemetry.silent.get("data", 0.0) if telemetry else 0.0
+        if self.take(telemetry.rates if telemetry else None, old_s=old_s):
             self.check.refresh(telemetry)
-            self._say_since()
+            self._say_since(old_s)
 
-    def _say_since(self) -> None:
+    def _say_since(self, old_s: float) -> None:
+        if old_s:
+            self.note.show_text(f"no data for {age_text(old_s)}", theme.ALARM)
+            return
         began_s = self.history.began_s
         if not self._since and began_s is not None:
             self._since = f"{datetime.now():%H:%M:%S}"

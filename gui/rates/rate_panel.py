@@ -44,6 +44,10 @@ class Tile(QtWidgets.QWidget):
         column.setSpacing(0)
 
 
+LEAST_SHARE = 0.85
+"""Of its height that a strip keeps on a small screen."""
+
+
 class RatePanel(Panel):
     """Rates now and over the last 120 s."""
 
@@ -62,7 +66,7 @@ class RatePanel(Panel):
     def add_strip(self, caption: str, *names: str, height: int) -> None:
         """Add a strip chart of some of the rates."""
         plot = CalmPlot(x_range=(-SPAN_S, 0), caption=caption)
-        plot.setMinimumHeight(height)
+        plot.setMinimumHeight(round(LEAST_SHARE * height))
         plot.getAxis("bottom").setTicks(
             [[(-120, "−120"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, "now")]]
         )
@@ -71,12 +75,16 @@ class RatePanel(Panel):
         self.body.addWidget(plot, height)
         self._plots.append(plot)
 
-    def take(self, rates: dict[str, float] | None) -> bool:
-        """Draw the newest rates (None: no data) if a sample is due; return whether it was."""
-        if not self.history.add(time.monotonic(), rates):
+    def take(self, rates: dict[str, float] | None, *, old_s: float = 0.0) -> bool:
+        """Draw the newest rates (None: no data) if a sample is due; return whether it was.
+
+        old_s : since when no data come: the strips have a gap, the numbers are grey
+        """
+        if not self.history.add(time.monotonic(), None if old_s else rates):
             return False
         for name, tile in self.tiles.items():
-            tile.value.show_text(rate_text(rates[name]) if rates and name in rates else "–")
+            text = rate_text(rates[name]) if rates and name in rates else "–"
+            tile.value.show_text(text, theme.FAINT if old_s else "")
         for plot in self._plots:
             plot.follow(self.history.highest(*plot.curves))
             for name, curve in plot.curves.items():

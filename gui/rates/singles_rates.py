@@ -47,7 +47,8 @@ class SinglesRatesPanel(RatePanel):
 
     def refresh(self, telemetry: Telemetry | None) -> None:
         """Add the newest rates (None: no data) and draw."""
-        if self.take(_rates(telemetry)):
+        old_s = telemetry.silent.get("data", 0.0) if telemetry else 0.0
+        if self.take(_rates(telemetry), old_s=old_s):
             live = telemetry.module_live if telemetry else []
             self.live.show_text(f"live time {fraction_text(min(live))}" if live else "live time –")
 

@@ -111,14 +111,14 @@ class SpectrumPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__(
-            "ENERGY",
+            "ENERGY of all singles",
             teaches="Energy of every single. The photopeak of annihilation photons is at 511 keV;\n"
             "below it are photons that lost energy by Compton scatter.\n"
             "Singles between LLD and ULD (lower, upper level discriminator) are accepted.\n"
             "SPECT windows: photopeaks are filled and show their energy, scatter is hatched.",
         )
-        self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV), caption="singles")
-        self.plot.setMinimumHeight(110)
+        self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV))
+        self.plot.setMinimumHeight(96)
         self.plot.getAxis("bottom").setTicks([PET_TICKS])
         self._outside = self.plot.add_histogram(theme.FAINT)
         self._inside = self.plot.add_histogram(theme.SINGLES)
@@ -194,7 +194,7 @@ class TimingPanel(Panel):
             "and show the floor on which the peak of trues stands (divided by their factor).",
         )
         self.plot = CalmPlot(x_range=(-10, 10))
-        self.plot.setMinimumHeight(110)
+        self.plot.setMinimumHeight(96)
         self._delayeds = self.plot.add_histogram(theme.RANDOMS, style="dot")
         self._prompts = self.plot.add_histogram(theme.PROMPTS)
         self._low = self.plot.add_marker(theme.TEXT, "−τ", side=1.0)

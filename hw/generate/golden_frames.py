@@ -231,8 +231,8 @@ def _refused_frames() -> list[GoldenFrame]:
         ),
         GoldenFrame(
             "out_of_step",
-            "the next number, but a period 65 further ahead than the number says",
-            _frame(2, frame_id=2 + 65, events_before=1),
+            "the next number, but a period 200 (1 s) further ahead than the number says",
+            _frame(2, frame_id=2 + 200, events_before=1),
             "OUT_OF_STEP",
             after=("first", "heartbeat"),
         ),

@@ -19,6 +19,8 @@ _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
 _PARTS: tuple[type[msgspec.Struct], ...] = (
     telemetry.JournalEntry,
+    telemetry.Interruption,
+    telemetry.StartCheck,
     source.FaultDone,
     SortSettings,
     pictures.DynamicFrame,

@@ -6,9 +6,7 @@ missed. The process dies with the thread that started it, however that ends.
 
 from __future__ import annotations
 
-import ctypes
 import json
-import signal
 import socket
 import subprocess
 import time
@@ -18,6 +16,7 @@ from typing import IO, Any, ClassVar
 from hw.machines.build import Image, build
 from hw.machines.machine import Machine, MachineError
 from hw.machines.toolchain import missing
+from hw.parent_death import die_with_parent
 
 PROGRAM = "qemu-system-arm"
 ICOUNT = "shift=7,sleep=off,align=off"
@@ -27,12 +26,6 @@ DATAGRAM_HEADERS_BYTES = 14 + 20 + 8
 TRANSLATION_MIB = 16
 """QEMU's cache of translated code; its default of many times that is for larger guests."""
 _ANSWER_S = 2.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Qemu(Machine):
@@ -274,5 +267,5 @@ def _run(argv: list[str], log: IO[bytes], handed: tuple[int, ...]) -> subprocess
         stderr=log,
         pass_fds=handed,
         start_new_session=True,  # Ctrl-C is for the host: it switches the bias off first
-        preexec_fn=_die_with_parent,  # one prctl: no allocation, no lock
+        preexec_fn=die_with_parent,  # one prctl: no allocation, no lock
     )

@@ -52,6 +52,7 @@ COUNTERS: dict[str, Counter] = {
     "frames.module_resets": Counter("mended", "module resets"),
     "frames.module_stalls": Counter("mended", "module stalls"),
     "frames.epochs": Counter("mended"),
+    "frames.low_bias": _LOSS,  # the watch names the modules
     "singles.emitted": _FLOW,
     "singles.received": _FLOW,
     "singles.accepted": _FLOW,

@@ -41,6 +41,12 @@ ModuleAction = Literal[
 ]
 
 
+LOW_BIAS_MV = 500
+"""Further than this below what was asked as the run began, a module's bias is too low: a seventh of
+the emulated SiPMs' gain. What following the temperature needs (22 mV/K) stays within it.
+"""
+
+
 class LinkState(msgspec.Struct, kw_only=True):
     """The state of the serial line to one module.
 
@@ -74,6 +80,7 @@ class ModuleState(msgspec.Struct, kw_only=True):
 
     machine : "serial", "native" or "qemu"
     state, bias_state, fault : names; fault_text the latched fault in words, "" for none
+    asked_mV : in a run, the bias that was asked for as the run began, whatever was ordered since
     registers : by name, as last read
     """
 
@@ -88,6 +95,7 @@ class ModuleState(msgspec.Struct, kw_only=True):
     fault_text: Text = ""
     bias_mV: Integer = 0
     target_mV: Integer = 0
+    asked_mV: Integer = 0
     current_nA: Integer = 0
     supply_mV: Integer = 0
     temperature_C: Finite = 0.0
@@ -104,6 +112,11 @@ class ModuleState(msgspec.Struct, kw_only=True):
     epoch: Integer = 0
     counters: Counts = {}
     registers: Counts = {}
+
+    @property
+    def lacks_bias(self) -> bool:
+        """Whether it takes part in a run with less bias than the run began with."""
+        return self.bias_mV + LOW_BIAS_MV < self.asked_mV
 
 
 class ScanPoint(msgspec.Struct, kw_only=True, array_like=True):

@@ -14,3 +14,39 @@ UNKNOWN: PatientPosition = "unknown"
 """Nobody said it: images are written as for head first, supine, and say that it is not known."""
 
 PATIENT_POSITIONS: tuple[PatientPosition, ...] = get_args(PatientPosition)
+
+AXES: dict[PatientPosition, str] = {
+    "unknown": "LPS",
+    "HFS": "LPS",
+    "HFP": "RAS",
+    "HFDR": "PRS",
+    "HFDL": "ALS",
+    "FFS": "RPI",
+    "FFP": "LAI",
+    "FFDR": "ARI",
+    "FFDL": "PLI",
+}
+"""Where the scanner's −x, −y (down) and +z point in the patient. Right-handed: in HFP, what is down
+is the front and −x is the right; FF turns −x and z."""
+
+_OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
+_SHOWN = {"S": "H", "I": "F"}
+"""Pictures say head and feet where coordinates say superior and inferior."""
+
+
+def ends_of_axes(position: PatientPosition) -> dict[str, tuple[str, str]]:
+    """Return, for x, y and z of the scanner's frame, the letters at the negative and positive end:
+    R, L, A, P, H or F; −x and +x and so on where the position is not known.
+    """
+    if position == UNKNOWN:
+        return {axis: (f"\N{MINUS SIGN}{axis}", f"+{axis}") for axis in "xyz"}
+    towards = AXES[position]
+    ends = (
+        (towards[0], _OPPOSITE[towards[0]]),
+        (towards[1], _OPPOSITE[towards[1]]),
+        (_OPPOSITE[towards[2]], towards[2]),
+    )
+    return {
+        axis: (_SHOWN.get(low, low), _SHOWN.get(high, high))
+        for axis, (low, high) in zip("xyz", ends, strict=True)
+    }

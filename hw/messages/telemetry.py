@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import msgspec
 
 from hw.messages.base import Message
-from hw.messages.bounds import Text
+from hw.messages.bounds import Finite, Name, Text
+from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.sort_settings import SortSettings
 
 RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
@@ -51,6 +52,25 @@ class JournalLine(msgspec.Struct):
     text: Text
 
 
+class Interruption(msgspec.Struct, kw_only=True, frozen=True):
+    """A time without data in a run whose acquisition or source was away.
+
+    at_s : detector time of what came last before it; away_s : how long nothing came
+    """
+
+    at_s: Finite
+    away_s: Finite
+    why: Text
+
+
+class StartCheck(msgspec.Struct, kw_only=True, frozen=True):
+    """What was looked at before a run. ``stops``: a start would be refused for it."""
+
+    name: Name
+    state: Literal["ok", "warning", "stops"]
+    words: Text
+
+
 class JournalEntry(msgspec.Struct, kw_only=True):
     """One line of a run's journal. ``wall`` is ISO 8601 UTC."""
 
@@ -79,6 +99,11 @@ class Telemetry(Message):
     ``module_angles_deg``: where each module of a scanner that moves stands, None where it has not
     told yet; empty where the scanner cannot move.
     ``finishing``: share of the final image's work that is done, 0 while none is being made.
+    ``silent``: what should be heard in a run and is not ("source emulator", "data", "imager",
+    "module 7", "12 modules"), worst first, with for how long in s.
+    ``interruptions``: of the run, the newest 20.
+    ``checks``: what should be looked at before a run is started; empty in one.
+    ``patient_position``: how the patient lies in the scanner, as the run was told.
     """
 
     state: RunState
@@ -117,6 +142,10 @@ class Telemetry(Message):
     uncalibrated: str = ""
     module_angles_deg: list[float | None] = []
     finishing: float = 0.0
+    silent: dict[str, float] = {}
+    interruptions: list[Interruption] = []
+    patient_position: PatientPosition = UNKNOWN
+    checks: list[StartCheck] = []
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201

@@ -25,7 +25,7 @@ from recon.live.lines import CrystalLines
 from recon.live.past_events import PastEvents
 from recon.live.spool import EventSpool
 
-CORRECTIONS_WAIT_S, FINISH_S = 80.0, 90.0
+CORRECTIONS_WAIT_S, FINISH_S = 240.0, 90.0
 """Time limits for the final image's corrections and for itself, not counting writing it. The daq
 waits longer as long as progress is reported (daq/service/run_life.py)."""
 
@@ -40,7 +40,7 @@ CATCH_UP_EVERY_S = 1.0
 
 POLL_S = 0.05
 
-CONCLUDED = 0.02
+CONCLUDED = 0.8
 """Share of the work done when the corrections are ready."""
 
 
@@ -176,7 +176,7 @@ class PetLiveRun(LiveRun):
         if self._missed_some and self._late is None:
             self._join_late(None, 1.0)
         self._catch_up_all(self._reporting(stopped))
-        self.corrections.conclude(CORRECTIONS_WAIT_S, self._reporting(stopped))
+        self.corrections.conclude(CORRECTIONS_WAIT_S, self._reporting(stopped), self._concluding_at)
         image = finish(
             self._imager,
             within_s=FINISH_S,
@@ -205,11 +205,14 @@ class PetLiveRun(LiveRun):
     def _finishing_at(self, share: float) -> None:
         self._finishing = max(self._finishing, CONCLUDED + (1.0 - CONCLUDED) * share)
 
+    def _concluding_at(self, share: float) -> None:
+        self._finishing = max(self._finishing, CONCLUDED * share)
+
     def _reporting(self, stopped: Stopped) -> Stopped:
         """Return ``stopped``, with a little progress each time it is asked: this goes on."""
 
         def asked() -> bool:
-            self._finishing += 0.01 * (CONCLUDED - self._finishing)
+            self._finishing += 0.001 * (CONCLUDED - self._finishing)
             return stopped()
 
         return asked

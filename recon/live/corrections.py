@@ -49,6 +49,7 @@ LEAST_FRACTION, LEAST_HALF_LIFE_S = 1e-6, 1e-3
 LEAST_TRUE_SHARE = 0.1
 
 Stopped = Callable[[], bool]
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -183,21 +184,27 @@ class LiveCorrections:
             share -= self._scatter.prompt_gamma_share
         return min(1.0, max(share, LEAST_TRUE_SHARE))
 
-    def conclude(self, timeout_s: float, stopped: Stopped) -> None:
-        """Finish work in progress and find scatter anew from all events, within a time.
+    def conclude(self, timeout_s: float, stopped: Stopped, progress: Progress) -> None:
+        """Finish work in progress and find scatter anew from all events, within a time. Where that
+        is over before the last round, it is told.
 
-        ``stopped`` is polled; True ends it.
+        ``stopped`` is polled; True ends it. ``progress`` is called with the share that is done.
         """
         clock = self._imager.clock
         deadline = clock() + timeout_s
         self.wait(timeout_s, stopped)
         self._imager.use_the_rest(stopped)
         rounds = ROUNDS_WITH_GAMMAS if self._scatter.has_gammas else CONCLUDING_ROUNDS
-        for rounds_left in reversed(range(rounds)):
-            if not self._can_scatter() or clock() >= deadline or stopped():
+        for done in range(rounds):
+            if not self._can_scatter() or stopped():
                 return
-            self._scatter.conclude(last=not rounds_left)
+            progress(done / rounds)
+            self._scatter.conclude(last=done == rounds - 1)
             self.wait(deadline - clock(), stopped)
+            if clock() >= deadline and self._scatter.job.running:
+                self._scatter.unsettled = f"found anew {done} of {rounds} times, then time was over"
+                self.message = f"scatter was {self._scatter.unsettled}: reconstruct the run"
+                return
 
     def final_resolution(self) -> FinalResolution:
         """Return the resolution model of the run's last image."""

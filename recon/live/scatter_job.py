@@ -93,6 +93,8 @@ class LiveScatter:
         self._window = window
         self._simulation: SingleScatter | None = None
         self._at_s, self._at_prompts = 0.0, 0
+        self.unsettled = ""
+        """Why the final image's scatter is not what it would become, "" if it is."""
 
     def close(self) -> None:
         """Stop what is under way."""
@@ -159,13 +161,15 @@ class LiveScatter:
         self._at_s, self._at_prompts = self._now_s, imager.intake.used
         of = imager.exposure_of
         sample = imager.memory.sample_of_all(most, live=of.live, decay=of.decay)
-        self.job.begin(self._work(sample, imager.exposure_s, last=last))
+        threads = CORES if most == LAST_SAMPLE else 1
+        self.job.begin(self._work(sample, imager.exposure_s, threads=threads, last=last))
 
     def how(self) -> str:
         """Return in words how the scatter in use was found."""
         scatter = self._lines.scatter
         about = {} if scatter is None else scatter.about
         words = f"simulated from the image at {self._at_s:.0f} s"
+        words += f", {self.unsettled}" if self.unsettled else ""
         share = about.get("share_of_prompts") or 0.0
         if scatter is None or share <= 0:
             return words
@@ -173,11 +177,12 @@ class LiveScatter:
         return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts"
 
     def _work(
-        self, sample: Sample, exposure_s: float, *, last: bool
+        self, sample: Sample, exposure_s: float, *, threads: int, last: bool
     ) -> Callable[[Callable[[], bool]], Found]:
         """Return the work; what the image's thread may replace meanwhile is taken here, or once.
 
-        last : whether the estimate is the run's last one, which may use all cores
+        threads : all cores are free once the run is over
+        last : whether the estimate is the run's last one
         """
         lines, mu = self._lines, self._lines.mu_per_mm
         assert mu is not None
@@ -190,13 +195,13 @@ class LiveScatter:
         def work(stopped: Callable[[], bool]) -> Found:
             if self._simulation is None:
                 self._simulation = SingleScatter(self._system, mu, self._window, stopped=stopped)
-            image = _quick_image(lines, sample, exposure, mask, stopped)
+            image = _quick_image(lines, sample, exposure, mask, stopped, threads=threads)
             image = image * np.float32(sample.exposure)  # the mean while the sample came
             gamma = trues_per_s = None
             if nuclide is not None:  # many γ miss the image: it does not explain all that is left
                 trues_per_s = float((estimate.sensitivity * image).sum(dtype=np.float64))
                 simulated = self._prompt_gammas(nuclide, mu, stopped)
-                simulated = replace(simulated, threads=CORES) if last else simulated.quickly()
+                simulated = replace(simulated if last else simulated.quickly(), threads=threads)
                 gamma = simulated.rate(settled(image, previous), model.factors)
             found = estimate_scatter(
                 LineModel(self._system, factors=model.factors),
@@ -253,9 +258,11 @@ def _quick_image(
     exposure: Image,
     mask: npt.NDArray[np.bool_],
     stopped: Callable[[], bool],
+    *,
+    threads: int,
 ) -> Image:
     """Return an image of the sample, emissions per second of exposure in each voxel."""
-    projector = Projector(lines.grid, tof=lines.tof, lanes=1)
+    projector = Projector(lines.grid, tof=lines.tof, threads=threads, lanes=threads)
     resolution = GaussianResolution(lines.grid, (PSF_FWHM_MM,) * 3)
     try:
         events = lines.events(sample.columns, sample.weight)

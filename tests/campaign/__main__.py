@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="DOC", help="put the table into a document")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the scene's processes, too
     began = time.monotonic()
     campaign = Campaign(options.seed, kinds=options.kind or (), most_faults=options.most_faults)
     try:

@@ -14,24 +14,39 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from campaign.block_file import frames_in, hash_of_pairs, read_blocks, true_frames
+from campaign.block_file import Frame, frames_in, hash_of_pairs, read_blocks, true_frames
+
+LOST = "lost: "
+"""So begins a finding about data; any other is about what was told, or left behind."""
 
 _MISSING = re.compile(r"(\d+) entries are missing")
+GONE_S = 15.0
+"""For a process that was killed to be gone: at low priority it needs the processor for that."""
+
+RECOVERED_S = 60.0
+"""For the acquisition to have recovered a run that it is at."""
+
+_NUMBER = re.compile(r"[0-9][0-9,.]*")
 
 
-def check_run(folder: Path, truths: list[Path]) -> list[str]:
-    """Return what is wrong with a closed run; ``truths``: what its sources say they sent."""
+def check_run(folder: Path, truths: list[Path], *, faults: int = 0) -> list[str]:
+    """Return what is wrong with a closed run.
+
+    truths : what its sources say they sent
+    faults : how many things were done to it: each may be alarmed once by each process
+    """
     summary = object_in(folder / "summary.json")
     if not summary:
         return ["there is no readable summary.json"]
-    found = check_journal(folder / "journal.jsonl", summary)
-    found += check_raw(folder, summary, truths)
+    found = check_journal(folder / "journal.jsonl", summary, faults)
+    found += [f"{LOST}{words}" for words in check_raw(folder, summary, truths)]
     return found + check_listmode(folder, summary)
 
 
@@ -51,10 +66,31 @@ def check_raw(folder: Path, summary: dict[str, Any], truths: list[Path]) -> list
         found.append(f"summary: {counts['received']} frames received, {len(frames)} in the raw log")
     if summary["conserved"] and counts["sent"] != counts["received"] + counts["lost"]:
         found.append(f"summary: frames do not close: {counts}")
+    found += _gaps_in_numbers(frames, summary)
     return found + _against_truth(frames, summary, truths)
 
 
-def _against_truth(frames: list[Any], summary: dict[str, Any], truths: list[Path]) -> list[str]:
+def _gaps_in_numbers(frames: list[Frame], summary: dict[str, Any]) -> list[str]:
+    """Frames of a module are numbered from 0 by each source: what is missing is told as lost."""
+    series: dict[int, list[set[int]]] = {}
+    for frame in frames:
+        of_module = series.setdefault(frame.module, [])
+        if frame.sequence == 0 or not of_module:  # a module, or a source, that began again
+            of_module.append(set())
+        _nearest(of_module, frame.sequence).add(frame.sequence)
+    missing = sum(max(one) + 1 - len(one) for of_module in series.values() for one in of_module)
+    lost = summary["frames"]["lost"]
+    return [f"{missing} numbers of frames are missing; {lost} are told"] if missing > lost else []
+
+
+def _nearest(series: list[set[int]], number: int) -> set[int]:
+    """Return the series that a number goes on with: of frames from before a restart some come
+    after it.
+    """
+    return min(reversed(series), key=lambda one: abs(number - max(one, default=-1) - 1))
+
+
+def _against_truth(frames: list[Frame], summary: dict[str, Any], truths: list[Path]) -> list[str]:
     kept = Counter((frame.module, frame.sequence, frame.words) for frame in frames)
     sent = Counter(
         (frame.module, frame.sequence, frame.words)
@@ -82,13 +118,13 @@ def _against_truth(frames: list[Any], summary: dict[str, Any], truths: list[Path
     return found
 
 
-def check_journal(path: Path, summary: dict[str, Any]) -> list[str]:
+def check_journal(path: Path, summary: dict[str, Any], faults: int = 0) -> list[str]:
     """Every line is whole, none is missing untold, every taint is told, every loss alarmed."""
     try:
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         return [f"journal: {error}"]
-    return [*_gaps(entries), *_untold(entries, summary), *_alarmed_often(entries)]
+    return [*_gaps(entries), *_untold(entries, summary), *_alarmed_often(entries, faults)]
 
 
 def _gaps(entries: list[dict[str, Any]]) -> list[str]:
@@ -106,6 +142,8 @@ def _gaps(entries: list[dict[str, Any]]) -> list[str]:
 def _untold(entries: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]:
     bad = [entry["text"] for entry in entries if entry["severity"] != "info"]
     found = []
+    if any(_MISSING.search(text) for text in bad):
+        return []  # the disk took no entries for a while, and the journal says so
     if summary["frames"]["lost"] and not any("data frames" in text for text in bad):
         found.append(f"{summary['frames']['lost']} frames lost, and no alarm says so")
     if summary["condition"] != "good" and not bad:
@@ -113,9 +151,13 @@ def _untold(entries: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]
     return found
 
 
-def _alarmed_often(entries: list[dict[str, Any]]) -> list[str]:
-    alarms = Counter(entry["text"] for entry in entries if entry["severity"] == "alarm")
-    return [f"journal: told {n} times: {text}" for text, n in alarms.items() if n > 6]
+def _alarmed_often(entries: list[dict[str, Any]], faults: int) -> list[str]:
+    """An alarm comes once for a fault, whatever numbers it names, and once more for what it
+    leaves behind (at the run's end, or from a daq that was restarted)."""
+    alarms = Counter(
+        _NUMBER.sub("#", entry["text"]) for entry in entries if entry["severity"] == "alarm"
+    )
+    return [f"journal: told {n} times: {text}" for text, n in alarms.items() if n > faults + 1]
 
 
 def check_listmode(folder: Path, summary: dict[str, Any]) -> list[str]:
@@ -139,8 +181,14 @@ def recover_where_told(folder: Path) -> list[str]:
     if folder.name not in json.loads(listed.stdout.splitlines()[-1])["need_recovery"]:
         return []
     argv = [sys.executable, "-m", "daq.cli", "recover", str(folder), "--no-image"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-    return [f"recover: {done.stderr[-300:]}"] if done.returncode else []
+    until_s = time.monotonic() + RECOVERED_S
+    while True:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+        if "being recovered by another process" not in done.stderr or time.monotonic() > until_s:
+            break
+        time.sleep(0.2)
+    by_the_daq = "there is nothing to recover" in done.stderr  # it does so by itself, meanwhile
+    return [f"recover: {done.stderr[-300:]}"] if done.returncode and not by_the_daq else []
 
 
 def check_replay(folder: Path) -> list[str]:
@@ -169,8 +217,22 @@ def check_catalogue(runs: Path) -> list[str]:
     return found
 
 
+def check_commands(runs: Path) -> list[str]:
+    """Every line of the journal of commands is whole."""
+    found = []
+    for number, line in enumerate((runs / "commands.jsonl").read_bytes().splitlines(), 1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            found.append(f"commands.jsonl, line {number}: {error}")
+    return found
+
+
 def check_left_over(folder: Path) -> list[str]:
     """Processes that still name the folder, sockets in it, and files that somebody holds locked."""
+    deadline = time.monotonic() + GONE_S
+    while processes_naming(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
     found = [f"process {pid} is left: {line}" for pid, line in processes_naming(folder)]
     found += [f"left: {path}" for path in folder.rglob("*") if path.is_socket()]
     locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from typing import Any
 
+from campaign.checker import LOST
 from campaign.runner import Campaign, RunResult
+
+COUNTS = {
+    "injected": "injected",
+    "survived": "survived",
+    "told": "… a loss told",
+    "lost": "lost",
+    "other": "other findings",
+}
+_PLACE = re.compile(r"/\S+/")
 
 
 def as_object(campaign: Campaign, minutes: float) -> dict[str, Any]:
@@ -29,11 +40,9 @@ def by_kind(results: list[RunResult]) -> dict[str, dict[str, Any]]:
     kinds: dict[str, dict[str, Any]] = {}
     for result in results:
         for fault in result.faults:
-            row = kinds.setdefault(
-                fault.kind, {"injected": 0, "survived": 0, "told": 0, "lost": 0, "times": []}
-            )
+            row = kinds.setdefault(fault.kind, dict.fromkeys(COUNTS, 0) | {"times": []})
             row["injected"] += 1
-            row["lost" if result.findings else "survived"] += 1
+            row[_outcome(result.findings)] += 1
             row["told"] += bool(result.told and not result.findings)
             row["times"] += [] if fault.recovery_s is None else [fault.recovery_s]
     for row in kinds.values():
@@ -43,18 +52,33 @@ def by_kind(results: list[RunResult]) -> dict[str, dict[str, Any]]:
     return dict(sorted(kinds.items()))
 
 
+def _short(finding: dict[str, Any]) -> str:
+    """Return a finding's words, without the places of this machine."""
+    return "; ".join(" ".join(_PLACE.sub("…/", words).split()) for words in finding["words"])
+
+
+def _outcome(findings: list[str]) -> str:
+    if not findings:
+        return "survived"
+    return "lost" if any(words.startswith(LOST) for words in findings) else "other"
+
+
 def as_table(found: dict[str, Any]) -> str:
     """Return the table of a document."""
     lines = [
         f"{found['runs']} runs in {found['minutes']:.0f} minutes, seed {found['seed']}:",
         "",
-        "| fault | injected | survived | … a loss told | lost | back after, p50 | max |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        f"| fault | {' | '.join(COUNTS.values())} | back after, p50 | max |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in found["kinds"].items():
         times = [row["recovery_p50_s"], row["recovery_max_s"]]
         words = " | ".join("–" if time is None else f"{time:.1f} s" for time in times)
-        counts = " | ".join(str(row[key]) for key in ("injected", "survived", "told", "lost"))
+        counts = " | ".join(str(row[key]) for key in COUNTS)
         lines.append(f"| {name} | {counts} | {words} |")
+    lines += [
+        "",
+        *(f"- run {f['run']} ({', '.join(f['faults'])}): {_short(f)}" for f in found["findings"]),
+    ]
     not_run = "; ".join(f"{name} ({reason})" for name, reason in found["not_run"].items())
-    return "\n".join([*lines, "", f"Not run: {not_run}."])
+    return "\n".join([*lines, "", f"Not run: {not_run}."] if not_run else lines)

@@ -13,10 +13,12 @@ from pathlib import Path
 from random import Random
 
 from campaign import checker
-from campaign.faults import KINDS, NOT_HERE
+from campaign.faults import KINDS
 from campaign.faults.kind import Kind
+from campaign.firmware_scene import FirmwareScene
 from campaign.scene import Scene, SceneError
 from daq.client.client import ClientError
+from hw.machines.toolchain import missing
 
 RUNS_A_SCENE = 6
 """Then the processes are ended, and what they leave is looked at."""
@@ -48,9 +50,12 @@ class Campaign:
 
     def __init__(self, seed: int, *, kinds: Sequence[str] = (), most_faults: int = 3) -> None:
         self.seed, self.results = seed, []  # type: int, list[RunResult]
-        self.not_run = dict(NOT_HERE)
+        self.not_run: dict[str, str] = {}
         self._rng, self._most = Random(seed), most_faults
         self._kinds = [KINDS[name] for name in kinds or KINDS]
+        if reason := missing("native"):
+            self.not_run |= {kind.name: reason for kind in self._kinds if kind.firmware}
+            self._kinds = [kind for kind in self._kinds if not kind.firmware]
         self._waiting: list[Kind] = []
         self._scene: Scene | None = None
         self._in_scene = 0
@@ -74,39 +79,58 @@ class Campaign:
             result.findings.append(f"{type(error).__name__}: {error}")
         self._in_scene += 1
         _tell(result)
-        if result.findings or self._in_scene >= RUNS_A_SCENE:
+        other = self._scene and isinstance(self._scene, FirmwareScene) != self._next_kind().firmware
+        if result.findings or other or self._in_scene >= RUNS_A_SCENE:
             self.end_scene()
         return result
 
     def _present_scene(self) -> Scene:
+        """Where no scene stands, a new one: with firmware where the next kind needs it."""
         if self._scene is None:
             folder = Path(tempfile.mkdtemp(prefix="campaign-"))
-            self._scene = Scene(folder, seed=self.seed)
+            make = FirmwareScene if self._next_kind().firmware else Scene
+            self._scene = make(folder, seed=self.seed)
             self._in_scene = 0
         return self._scene
 
     def _take(self, scene: Scene, result: RunResult) -> None:
+        kinds = self._next_kinds(scene)
         scene.settle()
+        for kind in kinds:
+            if kind.before_run:
+                self._inject(kind, scene, result)
         scene.begin()
-        for kind in self._next_kinds(scene):
-            time.sleep(self._rng.uniform(*PAUSE_S))
-            injection = Injection(kind.name)
-            result.faults.append(injection)
-            with kind.inject(scene, self._rng):
-                time.sleep(self._rng.uniform(*kind.lasts_s))
-            ended = time.monotonic()
-            if scene.goes_on(may_end=kind.ends_run):
-                injection.recovery_s = time.monotonic() - ended
-            else:
+        for kind in kinds:
+            if not kind.before_run and not self._goes_on_after(kind, scene, result):
                 break
+        scene.note_promise()
         scene.finish()
+
+    def _goes_on_after(self, kind: Kind, scene: Scene, result: RunResult) -> bool:
+        time.sleep(self._rng.uniform(*PAUSE_S))
+        scene.note_promise()
+        injection, undone_s = self._inject(kind, scene, result)
+        if not scene.goes_on(may_end=kind.ends_run):
+            return False
+        injection.recovery_s = time.monotonic() - undone_s
+        return True
+
+    def _inject(self, kind: Kind, scene: Scene, result: RunResult) -> tuple[Injection, float]:
+        """Return when its undoing began, too: a killed process's start is part of the recovery."""
+        injection = Injection(kind.name)
+        result.faults.append(injection)
+        with kind.inject(scene, self._rng):
+            time.sleep(self._rng.uniform(*kind.lasts_s))
+            undone_s = time.monotonic()
+        return injection, undone_s
 
     def _next_kinds(self, scene: Scene) -> list[Kind]:
         """Every kind comes once before any comes again; one that ends the run comes last."""
         chosen: list[Kind] = []
+        firmware = isinstance(scene, FirmwareScene)
         for _ in range(self._rng.randint(1, self._most)):
-            if not self._waiting:
-                self._waiting = self._rng.sample(self._kinds, len(self._kinds))
+            if self._next_kind().firmware != firmware:
+                break
             kind = self._waiting.pop()
             if reason := kind.cannot(scene):
                 self.not_run[kind.name] = reason
@@ -114,14 +138,24 @@ class Campaign:
                 chosen.append(kind)
         return sorted(chosen, key=lambda kind: kind.ends_run)
 
+    def _next_kind(self) -> Kind:
+        """Return the kind whose turn it is; those that need firmware come one after the other."""
+        if not self._waiting:
+            drawn = self._rng.sample(self._kinds, len(self._kinds))
+            self._waiting = sorted(drawn, key=lambda kind: kind.firmware)
+        return self._waiting[-1]
+
     def _check(self, scene: Scene, result: RunResult) -> list[str]:
         summary = checker.object_in(scene.run / "summary.json")
         result.condition = summary.get("condition", "")
         result.told = summary.get("frames", {}).get("lost", 0)
         found = checker.recover_where_told(scene.run)
-        found += checker.check_run(scene.run, scene.truths())
+        found += checker.check_run(scene.run, scene.truths(), faults=len(result.faults))
+        log = scene.run / "raw.tmraw"
+        broken = [words for one in scene.promises if (words := one.broken_in(log))]
+        found += [f"{checker.LOST}{words}" for words in broken]
         found += checker.check_replay(scene.run)
-        return found + checker.check_catalogue(scene.runs)
+        return found + checker.check_catalogue(scene.runs) + checker.check_commands(scene.runs)
 
     def end_scene(self) -> None:
         """End all processes, look for what they leave, and keep the folder of a finding."""

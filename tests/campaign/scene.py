@@ -1,12 +1,11 @@
 """Real processes in a folder of their own: a daq, its source, an imager where one is asked for.
 
-The runs lie on a small file system of their own where mounting is allowed. Every wait is bounded.
+The runs lie on a small disk of their own where mounting is allowed. Every wait is bounded.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from campaign.acknowledged import Promise, promise_of
 from campaign.io_shim import IoShim
-from daq.client.client import ClientError, ControlClient
+from campaign.small_disk import SmallDisk
+from daq.client.client import ClientError, ControlClient, DisplayClient
 from hw.messages.endpoints import Endpoints
 
 WAIT_S = 90.0
-DISK_MB, LEAST_FREE_MB = 96, 0
+LEAST_FREE_MB = 0
 
 
 class SceneError(Exception):
@@ -42,16 +43,16 @@ class Scene:
     def __init__(self, folder: Path, *, seed: int) -> None:
         self.folder, self.seed = folder, seed
         self.runs, self.truth = folder / "runs", folder / "truth"
-        self.runs.mkdir()
         self.truth.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=700", "campaign"]
-        self.mounted = os.geteuid() == 0 and not _failed([*mount, str(self.runs)])
+        self.disk = SmallDisk(self.runs, image=folder / "runs.ext4")
         self.shim = IoShim(folder, under=self.runs)
         self.endpoints = Endpoints(f"ipc://{folder}/ipc")
         self.started: list[subprocess.Popen[bytes]] = []
         self.sources = 0
         self.run = folder
+        self.promises: list[Promise] = []
         self.control: ControlClient | None = None
+        self.display = DisplayClient(self.endpoints)
         self.daq = self.start_daq()
         self.source = self.start_source()
 
@@ -129,10 +130,24 @@ class Scene:
 
     def begin(self) -> None:
         """Arm and start a run."""
-        wait_until(lambda: bool(self.status().get("sources")), "a source")
+        wait_until(self.has_its_sources, "its sources, and no other's")
         self.run = Path(self.call("arm", timeout_s=30)["run"])
-        self.call("start", timeout_s=30)
+        self.promises.clear()
+        self.start_run()
         self.wait_for_data("the first data")
+
+    def has_its_sources(self) -> bool:
+        """Whether the daq hears the scene's sources, and none that has just been ended."""
+        return len(self.status().get("sources", ())) == 1
+
+    def start_run(self) -> None:
+        """Start the armed run."""
+        self.call("start", timeout_s=30)
+
+    def note_promise(self) -> None:
+        """Note what the daq now says is on the disk; the checker looks for it afterwards."""
+        promise = promise_of(self.run, self.display)
+        self.promises += [promise] if promise else []
 
     def recorded(self) -> int:
         """Return the raw log's size."""
@@ -194,6 +209,7 @@ class Scene:
         """End every process as an operator would, the daq first; what does not end is killed."""
         if self.control is not None:
             self.control.close()
+        self.display.close()
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -207,9 +223,4 @@ class Scene:
 
     def unmount(self) -> None:
         """Give the small file system back."""
-        if self.mounted:
-            _failed(["umount", "-l", str(self.runs)])
-
-
-def _failed(argv: list[str]) -> bool:
-    return subprocess.run(argv, capture_output=True, check=False, timeout=20).returncode != 0
+        self.disk.give_back()

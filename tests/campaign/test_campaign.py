@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from campaign.faults import KINDS, NOT_HERE
+from campaign.checker import LOST
+from campaign.faults import KINDS
 from campaign.report import as_object, as_table, by_kind
 from campaign.runner import Campaign, Injection, RunResult
 
@@ -44,19 +45,21 @@ def test_no_fault_loses_what_was_acknowledged(campaign: Campaign) -> None:
 def test_there_are_forty_kinds_and_more() -> None:
     assert len(KINDS) >= 40
     assert set(QUICK) <= set(KINDS)
-    assert not set(NOT_HERE) & set(KINDS)
 
 
 def test_the_table_counts_by_kind() -> None:
     results = [
         RunResult(0, [Injection("a", 0.5), Injection("b", 2.0)], told=3),
-        RunResult(1, [Injection("a", 1.5)], findings=["something"]),
+        RunResult(1, [Injection("a", 1.5)], findings=[f"{LOST}something"]),
+        RunResult(2, [Injection("b", None)], findings=["a word too many in /tmp/x/run"]),
     ]
     found = by_kind(results)
     assert found["a"] == {
-        "injected": 2, "survived": 1, "told": 1, "lost": 1,
+        "injected": 2, "survived": 1, "told": 1, "lost": 1, "other": 0,
         "recovery_p50_s": 1.0, "recovery_max_s": 1.5,
     }  # fmt: skip
     campaign = Campaign(7)
     campaign.results = results
-    assert "| b | 1 | 1 | 1 | 0 | 2.0 s | 2.0 s |" in as_table(as_object(campaign, 1.0))
+    table = as_table(as_object(campaign, 1.0))
+    assert "| b | 2 | 1 | 1 | 0 | 1 | 2.0 s | 2.0 s |" in table
+    assert "- run 2 (b): a word too many in …/run" in table

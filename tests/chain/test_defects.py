@@ -27,7 +27,7 @@ from daq.service.imager_link import ImagerLink
 from daq.service.run import Run
 from daq.service.run_life import RunLife
 from daq.service.service import DaqService
-from daq.service.watch import RunWatch
+from daq.service.watching.watch import RunWatch
 from hw.messages.endpoints import Endpoints
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from rigs.acquisition_process import WAIT_S, wait_until

@@ -97,6 +97,23 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     return Interrupted(process.pid, members, alive, took_s, process.returncode, summary)
 
 
+def test_a_window_closed_in_mid_run_ends_no_scan(tmp_path, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":not-looked-at")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    process = demo(tmp_path, "--duration", "8", headless=False)
+    members = wait_for_family(process, "acquire", "imager", "emulate", "console")
+    wait_for_run(tmp_path)
+    members["console"].send_signal(signal.SIGTERM)  # it closes its window
+    out, said = process.communicate(timeout=90)
+    assert process.returncode == 0, said
+    assert "the console was closed: the run goes on without it" in said
+    assert "console --endpoint ipc://" in said
+    result = json.loads(out.splitlines()[-1])
+    assert result["condition"] == "good" and result["detector_time_s"] >= 8.0
+    assert "close the console's window" not in said
+    assert_gone(members, 1.0)
+
+
 def test_the_four_processes_are_really_separate(interrupted):
     pids = {member.pid for member in interrupted.members.values()}
     assert len(pids | {interrupted.launcher}) == 5
@@ -294,7 +311,7 @@ def test_without_a_display_the_demo_says_so_and_leaves_screenshots(tmp_path, mon
     process = demo(tmp_path, "--duration", "1", headless=False)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "no display here: running headless" in err
+    assert "no window, neither DISPLAY nor WAYLAND_DISPLAY is set: running headless" in err
     folder = Path(json.loads(out.splitlines()[-1])["run"])
     assert (folder / "console.png").exists()
     assert (folder / "images" / "live.nii.gz").exists()

@@ -15,6 +15,7 @@ import pytest
 
 from daq.client.client import ClientError
 from daq.replay.sort_again import verify
+from gui.modules.condition_words import condition
 from hw.machines.build import build
 from hw.machines.toolchain import missing
 from rigs.acquisition_process import wait_until
@@ -193,6 +194,32 @@ def test_an_open_interlock_switches_off_with_words_and_the_other_module_goes_on(
     assert world["shown_dac_mV"] == 0
     system.order("bias", 0, target_mV=56_500)
     system.wait_until_ready()
+
+
+def test_a_bias_switched_off_in_a_run_ends_its_hits_and_is_told_as_the_cause(system):
+    system.wait_until_ready()
+    temperature_C = system.states().modules[0].temperature_C
+    folder = system.begin_run()
+    system.order("bias", 0, target_mV=0)
+    system.wait_for_state("no bias", lambda state: state.bias_mV == 0, 0)
+    state = system.states().modules[0]
+    assert (state.asked_mV, state.lacks_bias) == (56_500, True)
+    assert condition(state).text == "✗ bias 0.0 V of 56.5 V asked"
+    system.wait_for_state("no hits", lambda state: state.hit_rate == 0, 0)
+    assert system.states().modules[1].hit_rate > 0
+    wait_until(
+        lambda: "module 0: bias 0.0 V of 56.5 V asked" in system.journal(folder), "the alarm"
+    )
+    system.order("bias", 0, target_mV=56_500)
+    system.wait_for_state("hits again", lambda state: state.hit_rate > 0, 0)
+    summary = system.end_run(folder)
+    assert summary["condition"] == "tainted"
+    assert "a module's bias was below what was asked" in summary["conditions"]
+    assert "a module's temperature left its band" not in summary["conditions"]
+    assert system.states().modules[0].temperature_C == temperature_C
+    assert summary["frames"]["low_bias"] > 0
+    assert summary["conserved"] is True
+    assert summary["hits"]["offered"] == summary["hits"]["seen"]
 
 
 def test_orders_read_write_and_ramp_and_are_journaled(system):

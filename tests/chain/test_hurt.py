@@ -126,6 +126,35 @@ def test_a_source_that_vanishes_leaves_an_incomplete_run_that_can_be_verified(ac
     assert any("last frames never came" in words for words in summary["conditions"])
     assert frames_in(folder) == 40
     assert verify(folder).identical
+    daq.end()
+    said = daq.log.read_text(encoding="utf-8")
+    assert "incomplete, the books do NOT close" in said
+    assert all(f"  ! {cause}" in said for cause in summary["conditions"])
+
+
+def test_a_stranger_that_came_in_mid_run_and_went_again_takes_nothing_from_the_run(
+    acquisition, source
+):
+    daq = acquisition()
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    stranger = source(daq)
+    wait_until(lambda: len(daq.control.call("status")["sources"]) == 2, "both sources")
+    stranger.close()
+
+    def alone() -> bool:
+        modules.link.poll()  # which says that it lives
+        return len(daq.control.call("status")["sources"]) == 1
+
+    wait_until(alone, "the loss")
+    modules.send_periods(5)
+    modules.finish()
+    daq.wait_for_state("closed")
+    summary = json.loads((folder / "summary.json").read_text())
+    journal = (folder / "journal.jsonl").read_text()
+    assert "the run began without it, so it takes part from the next one on" in journal
+    assert "source lost" in journal
+    assert (summary["condition"], summary["conserved"]) == ("good", True)
 
 
 def test_a_full_disk_latches_an_error_and_keeps_what_was_written(acquisition, source):

@@ -32,6 +32,21 @@ def told_by(run: Path, name: str) -> dict[str, Any]:
     return dict(json.loads((run / "images" / name).read_text(encoding="utf-8")))
 
 
+def large_voxels(folder: Path, *, dead_time_ns: float = 175.0) -> Path:
+    """Return the preset of the brain scanner with voxels of 4 mm: regions here are of 50 mm."""
+    text = scanner_to_toml_text("caremibrain")
+    for old, new in (
+        ("shape = [110, 110, 78]", "shape = [55, 55, 39]"),
+        ("voxel_mm = [2.0, 2.0, 2.0]", "voxel_mm = [4.0, 4.0, 4.0]"),
+        ("_time_ns = 175.0", f"_time_ns = {dead_time_ns}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "large_voxels.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def reconstruct_alike(run: Path) -> None:
     """Reconstruct with the choices of the live image."""
     psf = str(told_by(run, "live.json")["psf_fwhm_mm"])
@@ -63,10 +78,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Pairs are then lost for a fifth.
     """
     folder = tmp_path_factory.mktemp("runs")
-    slow = scanner_to_toml_text("caremibrain").replace("_time_ns = 175.0", "_time_ns = 1.8e4")
-    (folder / "slow.toml").write_text(slow, encoding="utf-8")
-    where = ("--preset", str(folder / "slow.toml"), "--runs", str(folder), "--name", "run")
-    tomoshibi(*DEMO.split(), *ACTIVITY.split(), *where)
+    where = ("--runs", str(folder), "--name", "run")
+    slow = large_voxels(folder, dead_time_ns=1.8e4)
+    tomoshibi(*DEMO.split(), *ACTIVITY.split(), *where, "--preset", str(slow))
     reconstruct_alike(folder / "run")
     return folder / "run"
 
@@ -85,7 +99,9 @@ def test_the_two_delivered_images_agree_in_every_region(run: Path) -> None:
 
 def test_with_prompt_gamma_the_two_agree(tmp_path: Path) -> None:
     """Half of the prompts of I-124 are a γ with another photon of the decay."""
-    tomoshibi(*DEMO.split(), *CASCADES.split(), "--runs", str(tmp_path), "--name", "run")
+    where = ("--runs", str(tmp_path), "--name", "run")
+    preset = str(large_voxels(tmp_path))
+    tomoshibi(*DEMO.split(), *CASCADES.split(), *where, "--preset", preset)
     reconstruct_alike(tmp_path / "run")
     images = tmp_path / "run" / "images"
     for name in ("live.json", "osem.json"):

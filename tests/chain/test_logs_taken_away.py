@@ -50,7 +50,7 @@ def test_a_folder_that_is_deleted_in_mid_run_is_made_again(daq: DaqInThread, sou
     assert frames_in(folder) == summary["frames"]["received"] == 102
     assert before <= {path.name for path in folder.iterdir()}
     assert summary["condition"] == "tainted"
-    assert "deleted in mid-run, and made again:" in daq.journal(folder)
+    assert "deleted or changed in mid-run, and made again:" in daq.journal(folder)
     assert verify(folder).identical
 
 
@@ -103,5 +103,20 @@ def test_a_configuration_that_is_deleted_alone_is_made_again(daq: DaqInThread, s
     summary = daq.finish(modules, folder)
     assert (folder / "run.json").read_bytes() == config
     assert (folder / "uids.json").read_bytes() == uids
-    assert "deleted in mid-run, and made again: run.json" in daq.journal(folder)
+    assert "deleted or changed in mid-run, and made again: run.json" in daq.journal(folder)
     assert summary["conditions"] == ["somebody deleted, moved or cut its logs in mid-run"]
+
+
+@pytest.mark.parametrize("name", ["scanner.toml", "run.json"])
+def test_a_file_that_is_changed_in_mid_run_is_as_it_was(
+    daq: DaqInThread, source: Any, name: str
+) -> None:
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    before = (folder / name).read_bytes()
+    (folder / name).write_bytes(before[:-20] + bytes(20))
+    wait_until(lambda: (folder / name).read_bytes() == before, "the file as it was")
+    modules.send_periods(10)
+    summary = daq.finish(modules, folder)
+    assert f"deleted or changed in mid-run, and made again: {name}" in daq.journal(folder)
+    assert summary["condition"] == "tainted"

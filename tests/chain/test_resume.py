@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from daq.client.client import DisplayClient
 from daq.folder.raw_log import RawLogReader
 from daq.replay.sort_again import verify
 from hw.wire.protocol import HEADER_DTYPE
@@ -63,6 +64,30 @@ def wait_for_data(folder: Path, until_s: float) -> None:
     wait_until(lambda: recorded_s(folder) > until_s, f"{until_s} s of data")
 
 
+def silent(daq: Acquisition) -> dict[str, float]:
+    """Return what the daq tells displays that it should hear and does not, with for how long."""
+    display = DisplayClient(daq.endpoints)
+    try:
+        telemetry = display.telemetry(timeout_s=5.0)
+    finally:
+        display.close()
+    assert telemetry is not None, "no telemetry came"
+    return telemetry.silent
+
+
+def first_silence(daq: Acquisition, names: set[str]) -> dict[str, float]:
+    """Wait until the daq tells that all of them are silent; return for how long."""
+    found: dict[str, float] = {}
+
+    def told() -> bool:
+        for name, seconds in silent(daq).items():
+            found.setdefault(name, seconds)
+        return names <= set(found)
+
+    wait_until(told, f"{names} silent")
+    return {name: found[name] for name in names}
+
+
 def numbers_of(folder: Path) -> dict[int, list[int]]:
     """Return the numbers of each module's frames, in the order in which they were recorded."""
     found: dict[int, list[int]] = {0: [], 1: []}
@@ -98,6 +123,8 @@ def test_a_killed_daq_comes_back_into_its_run_and_nothing_is_lost(
     assert [path for path in daq.runs.iterdir() if path.is_dir()] == [folder]
     assert summary["condition"] == "tainted"
     assert summary["conditions"] == ["the daq was restarted in the run"]
+    assert [gap["why"] for gap in summary["interruptions"]] == ["the daq was restarted"] * kills
+    assert all(gap["away_s"] > 0 for gap in summary["interruptions"])
     assert summary["conserved"] is True
     assert summary["frames"]["lost"] == 0
     assert summary["frames"]["sent"] == summary["frames"]["received"]
@@ -149,6 +176,7 @@ def test_a_run_that_nobody_sends_any_more_is_recovered_instead(
         recovered = f"recovered: {folder.name}"
         wait_until(lambda: recovered in daq.journal_tail(), recovered, timeout_s=60)
         assert daq.state() == "idle"
+        assert recovered in daq.control.call("status")["reason"]
     finally:
         daq.end()
     assert verify(folder).complete
@@ -181,6 +209,22 @@ def test_a_live_imager_goes_on_with_what_it_had_when_the_daq_comes_back(
     assert summary["images"]["final"]
 
 
+def test_an_imager_that_dies_in_mid_run_is_told(tmp_path: Path, emulator: Any) -> None:
+    daq = Acquisition(tmp_path)
+    argv = [sys.executable, "-m", "daq.cli", "imager", "--endpoint", daq.endpoints.base]
+    imager = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        emulator(daq)
+        begun(daq)
+        wait_until(lambda: daq.control.call("status")["imager"], "the imager", timeout_s=60)
+        assert "imager" not in silent(daq)
+        imager.kill()
+        assert first_silence(daq, {"imager"})["imager"] < 3.0
+    finally:
+        imager.kill()
+        daq.end()
+
+
 def test_a_source_that_is_restarted_comes_back_into_the_run_and_the_gap_is_told(
     tmp_path: Path, emulator: Any
 ) -> None:
@@ -192,6 +236,8 @@ def test_a_source_that_is_restarted_comes_back_into_the_run_and_the_gap_is_told(
         source.kill()
         source.wait(5)
         before = len(numbers_of(folder)[0])
+        told = first_silence(daq, {"source emulator", "data"})
+        assert max(told.values()) < 3.0  # told once 1.5 s old; the rest is this machine's load
         emulator(daq)
         wait_until(lambda: "source restarted" in daq.journal_tail(), "its return", timeout_s=60)
         wait_until(lambda: len(numbers_of(folder)[0]) > before + 100, "new data")

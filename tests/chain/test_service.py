@@ -151,14 +151,17 @@ def test_a_bad_configuration_is_refused_with_the_field(idle_daq):
         idle_daq.control.call("arm", scanner_toml=3, settings={})
 
 
-def test_arm_alone_repeats_the_last_configuration(acquisition, source):
+def test_arm_alone_repeats_the_last_configuration_and_not_how_a_patient_lay(acquisition, source):
     daq = acquisition("--duration", "5")
-    first = daq.control.call("arm")
+    first = daq.control.call("arm", patient_position="HFS")
+    config = json.loads((Path(first["run"]) / "run.json").read_text(encoding="utf-8"))["config"]
+    assert config["patient_position"] == "HFS"
     daq.control.call("reset")
     second = daq.control.call("arm")
     assert second["name"] != first["name"]
     config = json.loads((Path(second["run"]) / "run.json").read_text(encoding="utf-8"))["config"]
     assert config["duration_s"] == 5
+    assert config["patient_position"] == "unknown"
 
 
 def test_a_source_that_finishes_without_last_frames_ends_the_run_as_incomplete(acquisition, source):

@@ -65,6 +65,9 @@ def test_the_help_is_quick_because_nothing_heavy_is_imported():
         (["acquire", "--energy-keV", "600:500"], "LLD"),
         (["acquire", "--window-ns", "300", "--delay-ns", "500"], "delay"),
         (["import", "gate", "/nonexistent.npz"], "cannot be read"),
+        (["acquire", "--mu-map", "/nonexistent.npz"], "there is no such file"),
+        (["acquire", "--live-activity", "/nonexistent.json"], "there is no such file"),
+        (["demo", "--headless", "--live-activity", "/nonexistent.json"], "calibrate activity"),
     ],
 )
 def test_errors_name_what_is_wrong_and_leave_with_status_1(arguments, words, tmp_path):
@@ -89,12 +92,18 @@ def test_a_demo_of_what_cannot_be_emulated_leaves_no_run(tmp_path):
         (["sort", "x", "--energy-keV", "350"], "LLD:ULD"),
         (["demo", "--fault", "fire=0.1"], "no kind 'fire'; there are corrupt, drop"),
         (["nosuch"], "invalid choice"),
+        (
+            ["demo", "--activity-mbq", "3"],
+            "error: unrecognized arguments: --activity-mbq 3 (did you mean --activity-MBq?)",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused_with_status_2(arguments, words):
     done = cli(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert done.stderr.splitlines()[1].startswith("see `tomoshibi")
 
 
 def test_a_preset_with_a_mistake_names_file_key_value_and_bound(tmp_path):

@@ -108,6 +108,58 @@ def test_a_viewer_finds_the_suv_of_the_run_at_every_decay_reference(
         np.testing.assert_allclose(theirs, first, rtol=1e-4, atol=1e-4 * ours.max())
 
 
+def test_the_suv_of_a_run_follows_from_its_study(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kept with the run: the same as named on the command line, less the residual."""
+    start = armed_at(run_folder)
+    assert start is not None
+    given = (start - timedelta(seconds=300)).isoformat()
+    known = ("--weight-kg", "62", "--injected-MBq", "310", "--injected-at", given)
+    known += ("--age-years", "61", "--height-cm", "172", "--tracer", "FDG F-18")
+    residual = ("--residual-MBq", "10", "--residual-at", given)
+    assert main(["study", str(run_folder), *known, *residual, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["net_injected_Bq"] == pytest.approx(300e6)
+    assert told["doubts"] == []
+    try:
+        made = reconstructed(capsys, run_folder, tmp_path / "study.nii.gz", "--suv")
+        named = ("--weight-kg", "62", "--injected-MBq", "300", "--injected-at", "-300")
+        other = reconstructed(capsys, run_folder, tmp_path / "named.nii.gz", "--suv", *named)
+        assert made["suv_factor"] == pytest.approx(other["suv_factor"], rel=1e-9)
+        (series,) = viewer.series_in(tmp_path / "study-dicom")
+        one = series[0]
+        assert (float(one.PatientWeight), one.PatientAge, float(one.PatientSize)) == (
+            62,
+            "061Y",
+            1.72,
+        )
+        assert one.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical == "FDG F-18"
+        assert "ReviewerName" not in one
+    finally:
+        (run_folder / "study.json").unlink()
+
+
+def test_a_review_that_was_signed_stands_in_image_and_dicom(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--keep", "--by", "M. Tanaka", "--note", "no motion seen")
+    try:
+        assert main(["review", str(run_folder), *words]) == 0
+        assert "keep; reviewed by M. Tanaka at" in capsys.readouterr().out
+        made = reconstructed(capsys, run_folder, tmp_path / "reviewed.nii.gz")
+        assert made["review"]["verdict"] == "keep"
+        (series,) = viewer.series_in(tmp_path / "reviewed-dicom")
+        one = series[0]
+        assert (one.ApprovalStatus, str(one.ReviewerName)) == ("APPROVED", "M. Tanaka")
+        assert len(one.ReviewDate) == 8
+        assert "reviewed by M. Tanaka; no motion seen" in one.ImageComments
+        assert main(["runs", "--runs", str(run_folder.parent)]) == 0
+        assert "keep ✓" in capsys.readouterr().out
+    finally:
+        (run_folder / "review.json").unlink()
+
+
 def test_a_heartbeat_in_two_frames(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

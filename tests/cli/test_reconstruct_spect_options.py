@@ -40,7 +40,8 @@ def test_what_was_not_given_is_of_no_modality() -> None:
 
 
 def test_every_option_is_known_to_be_of_one_modality_or_of_both() -> None:
-    others = {"command", "run", "run_folder", "runs", "json", "output", "overwrite", "format"}
+    others = {"command", "run", "run_folder", "runs", "json", "output", "overwrite", "format",
+              "refuse"}  # fmt: skip
     assert set(vars(parsed())) == others | {action.dest for _, action in DECLARED}
     both = {action.dest for modality, action in DECLARED if modality == "both"}
     assert both == {

@@ -49,6 +49,7 @@ def console(endpoints: Endpoints, no_stray_exceptions: None) -> Iterator[Console
     window.timer.setInterval(FRAME_MS)
     window.timer.start()
     yield window
+    window.leaving = True
     window.close()
     window.deleteLater()
     pump(lambda: True)

@@ -142,9 +142,14 @@ def test_tests_are_offered_the_compilers_and_machines_that_are_missing(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(start, "can_load", lambda soname: soname != "libxcb-cursor.so.0")
     missing = start.missing_for_tests()
-    assert {"libxcb-cursor0", "make", "gcc-arm-none-eabi", "qemu-system-arm", "xvfb"} <= set(
-        missing
-    )
+    assert {
+        "libxcb-cursor0",
+        "make",
+        "gcc-arm-none-eabi",
+        "qemu-system-arm",
+        "xvfb",
+        "openbox",
+    } <= set(missing)
     assert "gcc" not in missing
 
 

@@ -8,6 +8,7 @@ closed. Ctrl-C closes an open run cleanly and exits.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from daq.cli.common import (
 from daq.cli.options.emulation_defaults import nuclide_names
 from daq.cli.options.imaging import add_live_options, live_settings
 from daq.cli.options.sorting import add_window_options, describe, window_changes
-from daq.cli.sorting_outcome import describe_outcome
+from daq.cli.sorting_outcome import describe_end, describe_outcome
+from hw.errors import TomoshibiError
 from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--auto", action="store_true", help="arm, start, and exit when closed")
     parser.add_argument("--min-free-MB", type=float, default=256.0, metavar="MB",
                         help="disk space below which a run is refused or closed")  # fmt: skip
+    parser.add_argument("--started-by", default="acquire", help=argparse.SUPPRESS)
+    parser.add_argument("--scanner-name", default="", help=argparse.SUPPRESS)
     add_window_options(parser)
     add_live_options(parser)
     add_endpoint_option(parser)
@@ -85,6 +89,8 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
     from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 
     scanner = load_scanner(options.preset)
+    if options.mu_map and not Path(options.mu_map).is_file():
+        raise CommandError(f"--mu-map {options.mu_map}: there is no such file")
     calibration = "" if options.calibration == "none" else options.calibration
     if calibration not in ("", FACTORY):  # told now, not when a run is armed
         load_set_for(Path(calibration), scanner)
@@ -130,11 +136,29 @@ def run(options: argparse.Namespace) -> int:
         tell("no nuclide is named: --spect Tc-99m records its photopeak and scatter windows")
     if options.auto:
         service.automatic, service.say = True, tell
-    service.serve()
     try:
+        _serve(options, service)
         return _tell_outcome(options, service)
     finally:
         _end_quickly()
+
+
+def _serve(options: argparse.Namespace, service: DaqService) -> None:
+    """Serve, found by other commands; a register that cannot be written keeps nobody from it."""
+    from daq.client.register import describe_self, registered
+
+    system = describe_self(
+        options.endpoint,
+        runs=options.runs,
+        scanner=options.scanner_name or Path(options.preset).stem,
+        by=options.started_by,
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(registered(system))
+        except (TomoshibiError, OSError) as error:
+            tell(f"other commands will need --endpoint {options.endpoint}: {error}")
+        service.serve()
 
 
 def _end_quickly() -> None:
@@ -172,5 +196,5 @@ def _tell_outcome(options: argparse.Namespace, service: DaqService) -> int:
     if summary is None:
         return 0
     outcome = describe_outcome(summary, life.run.config.settings) if life.run else ""
-    finish(options, summary, f"{summary['run']}: {summary['condition']}\n{outcome}")
-    return 0
+    finish(options, summary, f"{describe_end(summary)}\n{outcome}")
+    return 1 if options.auto and summary["condition"] == "incomplete" else 0

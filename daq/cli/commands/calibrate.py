@@ -94,6 +94,14 @@ def run(options: argparse.Namespace) -> int:
     _write_report(output, result, outcome)
     words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in outcome.figures.items())
     finish(options, result, f"{output}: {words}")
+    if "fitted" in outcome.figures and not (
+        outcome.figures["fitted"] or outcome.figures["from_module"]
+    ):
+        raise CommandError(
+            f"{options.quantity}: nothing was fitted, of no crystal and of no module, so {output} "
+            "changes next to nothing: take a longer run, or look at the spectra in "
+            f"{output.with_suffix('.pdf')}"
+        )
     return 0
 
 

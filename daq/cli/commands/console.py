@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from daq.cli.common import CommandError, add_endpoint_option, add_json_option, finish
+from daq.cli.common import CommandError, add_json_option, finish, tell
+from daq.cli.which_system import NONE, add_running_option, endpoint_of
 
 EXAMPLES = """\
 examples:
@@ -22,14 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from gui.app import console
 
     console.add_arguments(parser)
-    add_endpoint_option(parser)
+    add_running_option(parser)
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the console until it is closed."""
+    from daq.client.register import running_systems
     from gui.app.console import run_with
+    from hw.messages.endpoints import default_base
 
+    if options.endpoint or running_systems():
+        options.endpoint = endpoint_of(options)
+    else:  # it may be opened first, and waits for a daq at the permanent address
+        tell(f"{NONE}; the console waits for one at {default_base()}")
+        options.endpoint = default_base()
     report = run_with(options)
     if report["failure"]:
         raise CommandError(report["failure"])

@@ -5,8 +5,8 @@ With a display it shows the console until you close it. Without one (or with --h
 so, runs for 30 s or --duration, and leaves screenshots of the real console and the final image in
 the run's folder. Ctrl-C at any moment closes the run and stops every process within 3 s.
 
-Every demo is a system of its own; the address that it tells is for `tomoshibi tap`, `tomoshibi
-fault` and other commands that attach to a running system, as --endpoint.
+Every demo is a system of its own. `tomoshibi tap`, `tomoshibi fault` and others that attach to a
+running system find it by themselves, or ask for --endpoint where several run.
 """
 
 from __future__ import annotations
@@ -68,13 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--prompts-per-s", type=positive, metavar="N",
                         help="set the activity that yields this rate")  # fmt: skip
-    parser.add_argument("--firmware", choices=("native", "qemu"),
-                        help="run the modules' own firmware between emulator and acquisition: as "
-                             "native processes, or with ARM images in QEMU among them")  # fmt: skip
-    add_machine_options(parser)
     add_calibration_option(parser)
     add_position_option(parser)
     add_emulation_options(parser)
+    modules = parser.add_argument_group("modules with firmware")
+    modules.add_argument("--firmware", choices=("native", "qemu"),
+                         help="run the modules' own firmware between emulator and acquisition, as "
+                              "native processes or with ARM images in QEMU")  # fmt: skip
+    add_machine_options(modules)
     add_window_options(parser)
     add_live_options(parser)
     add_runs_option(parser)
@@ -86,8 +87,8 @@ def run(options: argparse.Namespace) -> int:
     with signals_wait():
         from daq.cli.launch.live_chain import LiveChain
 
-    if not options.headless and not has_display():
-        tell("no display here: running headless, screenshots go to the run's folder")
+    if not options.headless and (why := no_display()):
+        tell(f"no window, {why}: running headless, screenshots go to the run's folder")
         options.headless = True
     if options.duration is None and options.headless:
         options.duration = HEADLESS_S
@@ -119,9 +120,11 @@ def follow_the_machine(options: argparse.Namespace) -> None:
         options.activity_MBq = MOST_MBQ
 
 
-def has_display() -> bool:
-    """Whether a window can be expected to open."""
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def no_display() -> str:
+    """Return "" if a window can be expected to open, else why not."""
+    from daq.client.display import why_no_window
+
+    return "" if os.environ.get("QT_QPA_PLATFORM") else why_no_window()
 
 
 def warm_up(purpose: str) -> None:

@@ -25,6 +25,7 @@ from daq.cli.launch.kernels import compiled, is_warm
 from daq.client.client import ClientError, ControlClient
 from hw.kernel_cache import kernel_folder
 from hw.messages.endpoints import Endpoints
+from hw.wall_clock_sync import clock_is_synchronised
 
 EXAMPLES = """\
 examples:
@@ -177,6 +178,9 @@ def _clock() -> Finding:
     """Times are taken from CLOCK_MONOTONIC; the wall clock only dates the runs."""
     if time.time() < 1_700_000_000:
         return Finding("clock", "trouble", time.ctime(), "set the date: runs are named by it")
+    if clock_is_synchronised() is False:
+        remedy = "`timedatectl set-ntp true`, or chrony: times of injection are compared with it"
+        return Finding("clock", "warning", f"{time.ctime()}, not synchronised", remedy)
     resolution_ns = time.get_clock_info("monotonic").resolution * 1e9
     return Finding("clock", "ok", f"{time.ctime()}, monotonic resolution {resolution_ns:g} ns")
 

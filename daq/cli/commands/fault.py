@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from daq.cli.common import CommandError, add_endpoint_option, add_json_option, finish
+from daq.cli.common import CommandError, add_json_option, finish
+from daq.cli.which_system import add_running_option, endpoint_of
 
 EXAMPLES = """\
 examples:
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "set", "clear"), help="what to do")
     parser.add_argument("fault", nargs="*", default=[], metavar="FAULT",
                         help="set: KIND[@TIME][:name=value,...]; clear: N or all")  # fmt: skip
-    add_endpoint_option(parser)
+    add_running_option(parser)
     add_json_option(parser)
 
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         example = "set drop=0.01`" if options.action == "set" else "clear 2` or `clear all`"
         raise CommandError(f"fault {options.action}: say which, such as `tomoshibi fault {example}")
     result: dict[str, object] = {}
-    with ControlClient(Endpoints(options.endpoint)) as daq:
+    with ControlClient(Endpoints(endpoint_of(options))) as daq:
         for text in options.fault or [""]:
             result = daq.call("fault", action=options.action, text=text)
     lines = list(map(str, result["faults"])) or ["no fault is set"]  # type: ignore[call-overload]

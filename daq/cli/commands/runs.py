@@ -21,6 +21,7 @@ from daq.cli.progress import ProgressLine
 from daq.errors import LogError
 
 if TYPE_CHECKING:
+    from daq.folder.listing.catalogue import RunRow
     from daq.folder.listing.manifest import Verification
 
 EXAMPLES = """\
@@ -34,7 +35,7 @@ examples:
 
 HEADING = (
     f"{'run':<34} {'condition':<10} {'time/s':>8} {'singles':>11} {'prompts':>10} "
-    f"{'delayeds':>9} {'images':>6} {'MB':>7} books"
+    f"{'delayeds':>9} {'images':>6} {'MB':>7} books review"
 )
 
 
@@ -91,11 +92,7 @@ def _list(options: argparse.Namespace) -> int:
 
     rows = Catalogue(options.runs).rows()
     lines = [HEADING]
-    lines += [
-        f"{r.name:<34} {r.condition:<10} {r.detector_time_s:8.1f} {r.singles:11d} {r.prompts:10d} "
-        f"{r.delayeds:9d} {r.images:6d} {r.bytes / 1e6:7.1f} {'close' if r.conserved else '–'}"
-        for r in rows
-    ]
+    lines += [_line(row) for row in rows]
     unfinished_runs = [folder.name for folder in unfinished(options.runs)]
     if unfinished_runs:
         lines.append(f"need recovery (`tomoshibi recover --all`): {', '.join(unfinished_runs)}")
@@ -109,3 +106,12 @@ def _list(options: argparse.Namespace) -> int:
     }
     finish(options, result, text)
     return 0
+
+
+def _line(row: RunRow) -> str:
+    line = (
+        f"{row.name:<34} {row.condition:<10} {row.detector_time_s:8.1f} {row.singles:11d} "
+        f"{row.prompts:10d} {row.delayeds:9d} {row.images:6d} {row.bytes / 1e6:7.1f} "
+        f"{'close' if row.conserved else '–':<5} {row.review}"
+    )
+    return line.rstrip()

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from daq.cli.common import (
     CommandError,
-    add_endpoint_option,
     add_json_option,
     finish,
     positive,
     tell,
 )
 from daq.cli.progress import ProgressLine
+from daq.cli.which_system import add_running_option, endpoint_of
 
 if TYPE_CHECKING:
     from daq.client.event_reader import EventReader
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=positive, metavar="S", help="end after S seconds")
     parser.add_argument("--output", type=Path, metavar="FILE",
                         help="write to FILE: .npy, .tmlm or (singles, angles) .tmws")  # fmt: skip
-    add_endpoint_option(parser)
+    add_running_option(parser)
     add_json_option(parser)
 
 
@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output is not None:
         check_event_file(options.output, options.kind)
+    options.endpoint = endpoint_of(options)
     began = time.monotonic()
     with EventReader(Endpoints(options.endpoint), options.kind) as events:
         tap = Tap(events, options)

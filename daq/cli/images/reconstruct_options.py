@@ -86,7 +86,12 @@ def add_quantification_options(parser: argparse.ArgumentParser) -> Declared:
               help="activity calibration (`tomoshibi calibrate activity`); default: "
                    "RUN/activity.json")  # fmt: skip
     group.add("--nuclide", metavar="NAME", help="if the run does not say it")
-    group.add("--weight-kg", type=positive, metavar="KG", help="for SUV")
+    group.add(
+        "--weight-kg",
+        type=positive,
+        metavar="KG",
+        help="for SUV (default: as `tomoshibi study` has it)",
+    )
     group.add("--injected-MBq", type=positive, metavar="MBq", help="for SUV")
     group.add("--injected-at", default="0", metavar="TIME",
               help="when it was so much, as --decay-reference (default: %(default)s)")  # fmt: skip
@@ -166,7 +171,7 @@ def extras_of(options: argparse.Namespace, folder: Path, data: RunData) -> Extra
         gate_signal=_gate_signal(options),
         gates=options.gates,
         calibration=_calibration(options, folder, data),
-        patient=_patient(options, data),
+        patient=_patient(options, folder, data),
     )
 
 
@@ -188,13 +193,18 @@ def _calibration(
     return activity_calibration_of(folder, data.scanner, options.calibration)
 
 
-def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:
+def _patient(options: argparse.Namespace, folder: Path, data: RunData) -> Patient | None:
+    """Return what SUV needs: as named, else as the run's study has it."""
     from recon.core.quantification import Patient
 
+    study = _patient_of_study(folder, data)
     if options.weight_kg is None and options.injected_MBq is None:
-        if options.suv:
-            raise CommandError("--suv needs --weight-kg and --injected-MBq")
-        return None
+        if options.suv and study is None:
+            raise CommandError(
+                "--suv needs weight and injected activity with its time: name --weight-kg and "
+                "--injected-MBq, or keep them in the run with `tomoshibi study RUN`"
+            )
+        return study
     if options.weight_kg is None or options.injected_MBq is None:
         raise CommandError("SUV needs both --weight-kg and --injected-MBq")
     return Patient(
@@ -202,6 +212,21 @@ def _patient(options: argparse.Namespace, data: RunData) -> Patient | None:
         injected_Bq=options.injected_MBq * 1e6,
         injected_s=run_time_s(options.injected_at, data, "--injected-at"),
     )
+
+
+def _patient_of_study(folder: Path, data: RunData) -> Patient | None:
+    """Return weight and net activity of the run's study, None where it lacks one of them."""
+    from daq.folder.identity.study_file import read_study
+    from hw.physics.nuclides import nuclide_of
+    from recon.core.quantification import Patient
+
+    study, (nuclide, _) = read_study(folder), nuclide_of(data.labels)
+    if study is None or study.weight_kg is None or data.start is None or nuclide is None:
+        return None
+    net_Bq, injected_s = study.net_injected_Bq(nuclide.half_life_s), study.injected_s(data.start)
+    if net_Bq is None or net_Bq <= 0 or injected_s is None:
+        return None
+    return Patient(weight_kg=study.weight_kg, injected_Bq=net_Bq, injected_s=injected_s)
 
 
 def check_suv(plan: ReconOptions, extras: Extras, data: RunData) -> None:

@@ -26,6 +26,7 @@ from daq.cli.launch.memory_meter import MemoryMeter
 from daq.cli.launch.processes import Child, Children
 from daq.cli.launch.scratch import new_scratch
 from daq.cli.progress import ProgressLine
+from daq.cli.sorting_outcome import describe_end
 from daq.client.client import ClientError, ControlClient, DisplayClient
 from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import SUMMARY_NAME, run_config
@@ -33,9 +34,6 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Telemetry
 
 READY_S = 60.0
-CLOSE_S = 150.0
-"""Closing takes the drain, and goes on while the imager makes progress with the final image."""
-
 PICTURE_S = 5.0
 LEAVE_S = 10.0
 """For a process to exit when told to, unless Ctrl-C was pressed: on a busy machine the quarter of a
@@ -89,9 +87,14 @@ class ChainPlan:
     finish_plan: Callable[[RunConfig, Path], None] = leave_as_it_is
     link: list[str] = field(default_factory=list)
 
+    @property
+    def command(self) -> str:
+        """The command that a person typed."""
+        return "replay" if self.source[0] == "replay-source" else "demo"
+
 
 class Stopped(Exception):
-    """A person, or a closed window, asks the chain to stop."""
+    """A person asks the chain to stop, or has closed the window while no run was on."""
 
 
 class LiveChain:
@@ -109,6 +112,7 @@ class LiveChain:
         self._interrupted = False
         self._hurry = False
         self._failed = False
+        self._in_run = False
         self._waits_for = ""
         self._restarts = {"imager": RESTARTS, "console": RESTARTS}
         self._idle_since_s: float | None = None
@@ -136,8 +140,10 @@ class LiveChain:
 
     def _run(self) -> None:
         plan, base = self.plan, ["--endpoint", self.endpoints.base]
-        self._start("daq", ["acquire", *base, "--runs", str(plan.runs)])
-        modality = plan.config.scanner().modality
+        scanner = plan.config.scanner()
+        known_as = ["--started-by", plan.command, "--scanner-name", scanner.name]
+        self._start("daq", ["acquire", *base, "--runs", str(plan.runs), *known_as])
+        modality = scanner.modality
         self._start("imager", ["imager", *base, "--modality", modality])
         source = [*plan.source, *base]
         if plan.link:
@@ -158,13 +164,11 @@ class LiveChain:
             self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
             daq.call("start")
             tell(f"running: {self.folder}")
+            self._in_run = True
             self._restarts |= {"daq": RESTARTS, "source": RESTARTS if self._source_returns else 0}
             display = DisplayClient(self.endpoints)
             try:
                 self._watch_run(display)
-            except Stopped:
-                self._close_by_command(daq, display)
-                raise
             finally:
                 display.close()
         if plan.window:
@@ -215,8 +219,6 @@ class LiveChain:
         line = ProgressLine("run")
         while True:
             self._look_after_children()
-            if self.plan.window and not self.children.alive("console"):
-                raise Stopped
             if not self._first_image_s and self._has_picture(display):
                 self._first_image_s = time.monotonic() - self._began
                 line.done(f"first image after {self._first_image_s:.1f} s")
@@ -230,6 +232,7 @@ class LiveChain:
             self._expect_a_run(telemetry)
             if telemetry.state in ("closed", "error"):
                 line.done(_status_line(telemetry))
+                self._in_run = False
                 return
 
     @property
@@ -257,22 +260,9 @@ class LiveChain:
         pictures = display.projections()
         return pictures is not None and bool(pictures.arrays()[0].any())
 
-    def _close_by_command(self, daq: ControlClient, display: DisplayClient) -> None:
-        """A closed window ends the run properly; Ctrl-C leaves that to the daq's own quick end."""
-        if self._hurry:
-            return
-        line, deadline = ProgressLine("run"), time.monotonic() + CLOSE_S
-        with contextlib.suppress(ClientError):
-            daq.send("stop")
-        while self.children.alive("daq") and time.monotonic() < deadline:
-            telemetry = display.telemetry(timeout_s=0.1)
-            if telemetry is not None:
-                line.say(_status_line(telemetry))
-                if telemetry.state not in ("running", "stopping"):
-                    return
-
     def _wait_for_window(self) -> None:
-        tell("the run is closed; close the console's window to leave")
+        if self.children.alive("console"):
+            tell("the run is closed; close the console's window to leave")
         while self.children.alive("console"):
             self._look_after_children()
             time.sleep(0.1)
@@ -292,15 +282,29 @@ class LiveChain:
             if child.name == KERNELS:
                 continue  # the next command that needs more compiles it, and says what is wrong
             if child.name == "console" and child.process.returncode == 0:
-                if self.plan.window:
-                    raise Stopped
-                continue  # it has taken its last picture
+                self._window_closed()
+                continue
             left = self._restarts.get(child.name, 0)
             if not left:
                 raise CommandError(self._obituary(child))
             self._restarts[child.name] = left - 1
             tell(f"{self._obituary(child)}\nstarting the {child.name} again")
             self._start(child.name, self._argv[child.name])
+
+    def _window_closed(self) -> None:
+        """Closing a console never ends a scan; without one there is nothing to stay for.
+
+        An offscreen console has taken its last picture.
+        """
+        if not self.plan.window:
+            return
+        if not self._in_run:
+            raise Stopped
+        endless = self.plan.source[0] == "emulate" and not self.plan.config.duration_s
+        tell(
+            f"the console was closed: the run goes on without it{', endlessly' * endless}; "
+            f"Ctrl-C ends it, `tomoshibi console --endpoint {self.endpoints.base}` opens a console"
+        )
 
     def _obituary(self, child: Child) -> str:
         last = child.tail(1)
@@ -407,11 +411,10 @@ def _summary_text(summary: dict[str, Any]) -> str:
     if summary["config"]["settings"]["window_ps"] == 0:
         return _singles_summary(summary)
     images, latency = summary["images"], summary["images"]["latency_ms"]
-    books = "the books close" if summary["conserved"] else "the books do NOT close"
     screen = summary["console"].get("p50_screen_latency_ms")
     painted = f"; painted after {screen:.0f} ms" if screen else ""
     return (
-        f"{summary['run']}: {summary['condition']}, {books}\n"
+        f"{describe_end(summary)}\n"
         f"  {summary['singles']['received']} singles, {summary['prompts']} prompts, "
         f"{summary['delayeds']} delayeds in {summary['detector_time_s']:.1f} s\n"
         f"  {images['count']} images, {images['rate_Hz']:.1f} /s, latency p50 "
@@ -421,10 +424,9 @@ def _summary_text(summary: dict[str, Any]) -> str:
 
 
 def _singles_summary(summary: dict[str, Any]) -> str:
-    books = "the books close" if summary["conserved"] else "the books do NOT close"
     windows = ", ".join(f"{name} {count}" for name, count in summary["windows"].items())
     return (
-        f"{summary['run']}: {summary['condition']}, {books}\n"
+        f"{describe_end(summary)}\n"
         f"  {summary['singles']['received']} singles in {summary['detector_time_s']:.1f} s\n"
         f"  in windows: {windows}\n"
         f"  {summary['images']['count']} images; pictures: projections.npz"

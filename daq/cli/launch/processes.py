@@ -7,7 +7,6 @@ of its own so that Ctrl-C reaches only the launcher, and is killed if it outlive
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from hw.parent_death import die_with_parent
+
 LEAVE_S = 2.0
 KILLED_S = 5.0
 """For the kernel to end a killed process."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass
@@ -168,7 +167,7 @@ def _signals_as(before: set[int | signal.Signals]) -> Iterator[None]:
 def begin_child(parent: int, niceness: int) -> None:
     """In the child, before exec: leave when the parent does, even if it is gone already."""
     os.nice(niceness)
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    die_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)

@@ -19,9 +19,16 @@ PHANTOM_WORDS = (
 
 
 def add_emulation_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of what to emulate."""
-    group = parser.add_argument_group("emulation")
-    add_preset_option(parser)
+    """Add the options of what to emulate, in groups."""
+    _add_object(parser.add_argument_group("what is measured"))
+    scanner = parser.add_argument_group("emulated scanner")
+    add_preset_option(scanner)
+    _add_scanner(scanner)
+    _add_electronics(parser.add_argument_group("its electronics and their faults"))
+    _add_computation(parser.add_argument_group("computation"))
+
+
+def _add_object(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--phantom", metavar="NAME|FILE",
                        help=f"{PHANTOM_WORDS}; or a file of shapes (.toml) or of arrays (.npz), "
                             "which docs/phantoms.md describes "
@@ -35,35 +42,6 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--follow", action="store_true",
                        help="take less than that where this machine cannot follow in real "
                             "time; `demo` does so unless an activity is given")  # fmt: skip
-    group.add_argument("--seed", type=int, default=1, help="of all random numbers of the decays")
-    group.add_argument("--serial", default="", metavar="NUMBER",
-                       help="serial number of the emulated instrument: another one has other "
-                            "errors of its crystals, and no factory calibration until `tomoshibi "
-                            "calibrate factory` makes one (default: PRESET-0001)")  # fmt: skip
-    group.add_argument("--fast", action="store_true",
-                       help="as fast as the chain takes it, not in real time")  # fmt: skip
-    group.add_argument("--threads", type=int, default=1, help="Monte Carlo threads")
-    group.add_argument("--fault", type=_fault, action="append", default=[], metavar="FAULT",
-                       help="a fault of the electronics, such as drop=0.01 or "
-                            "clock_drift@10s:module=3,ppm=1,for=5s; `tomoshibi fault list` and "
-                            "docs/faults.md have them all")  # fmt: skip
-    group.add_argument("--queue-words", type=whole, default=65536, metavar="N",
-                       help="events that a module can queue for one data frame; more are lost in "
-                            "it (default: %(default)s)")  # fmt: skip
-    group.add_argument("--trigger-keV", type=positive, metavar="E",
-                       help="digitizer's threshold, keV "
-                            f"({defaults_in_words('trigger_keV')})")  # fmt: skip
-    group.add_argument("--lutetium", action="store_true",
-                       help="let the crystals' own 176Lu decay")  # fmt: skip
-    group.add_argument("--dead-crystals", type=_crystals, default=0, metavar="N",
-                       help="so many crystals read out nothing; or these, such as 17,203 (one "
-                            "alone: 17,)")  # fmt: skip
-    group.add_argument("--noisy-crystals", type=_crystals, default=0, metavar="N",
-                       help="so many crystals, or these, trigger by themselves")  # fmt: skip
-    group.add_argument("--noise-Hz", type=positive, default=20_000.0, metavar="R",
-                       help="triggers/s of a noisy crystal (default: %(default)g)")  # fmt: skip
-    group.add_argument("--no-positron-range", dest="positron_range", action="store_false",
-                       help="let positrons annihilate where they are emitted")  # fmt: skip
     group.add_argument("--tac", default="", metavar="FILE|MODEL",
                        help="how the activity of each region changes beside its decay: bolus "
                             "(FDG; the activity asked for is reached after an hour, or after 60 s "
@@ -75,15 +53,53 @@ def add_emulation_options(parser: argparse.ArgumentParser) -> None:
                             "head:interval_s=60,translation_mm=1.5,rotation_deg=1 (steps), or a "
                             "CSV with the columns t_s,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg, linear "
                             "between the times; two rows of one time are a step")  # fmt: skip
-    group.add_argument("--library", nargs="?", const="auto", default="", metavar="FILE",
-                       help="load mode: play decays of an event library, which is made where it "
-                            "is not there (default: kept in the cache folder)")  # fmt: skip
+    group.add_argument("--no-positron-range", dest="positron_range", action="store_false",
+                       help="let positrons annihilate where they are emitted")  # fmt: skip
+
+
+def _add_scanner(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--serial", default="", metavar="NUMBER",
+                       help="serial number of the emulated instrument: another one has other "
+                            "errors of its crystals, and no factory calibration until `tomoshibi "
+                            "calibrate factory` makes one (default: PRESET-0001)")  # fmt: skip
     group.add_argument("--gantry", default="", metavar="MOTION",
                        help="how a SPECT scanner moves: fixed:30, step:32x10s or turn:6deg/s "
                             "(default: a gantry stands at 0, swivels turn)")  # fmt: skip
     group.add_argument("--any-collimator", action="store_true",
                        help="let a collimator stand before lines it is not made for, to study "
                             "what comes through its septa")  # fmt: skip
+
+
+def _add_electronics(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--trigger-keV", type=positive, metavar="E",
+                       help="digitizer's threshold, keV "
+                            f"({defaults_in_words('trigger_keV')})")  # fmt: skip
+    group.add_argument("--queue-words", type=whole, default=65536, metavar="N",
+                       help="events that a module can queue for one data frame; more are lost in "
+                            "it (default: %(default)s)")  # fmt: skip
+    group.add_argument("--fault", type=_fault, action="append", default=[], metavar="FAULT",
+                       help="a fault of the electronics, such as drop=0.01 or "
+                            "clock_drift@10s:module=3,ppm=1,for=5s; `tomoshibi fault list` and "
+                            "docs/faults.md have them all")  # fmt: skip
+    group.add_argument("--lutetium", action="store_true",
+                       help="let the crystals' own 176Lu decay")  # fmt: skip
+    group.add_argument("--dead-crystals", type=_crystals, default=0, metavar="N",
+                       help="so many crystals read out nothing; or these, such as 17,203 (one "
+                            "alone: 17,)")  # fmt: skip
+    group.add_argument("--noisy-crystals", type=_crystals, default=0, metavar="N",
+                       help="so many crystals, or these, trigger by themselves")  # fmt: skip
+    group.add_argument("--noise-Hz", type=positive, default=20_000.0, metavar="R",
+                       help="triggers/s of a noisy crystal (default: %(default)g)")  # fmt: skip
+
+
+def _add_computation(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--seed", type=int, default=1, help="of all random numbers of the decays")
+    group.add_argument("--fast", action="store_true",
+                       help="as fast as the chain takes it, not in real time")  # fmt: skip
+    group.add_argument("--threads", type=int, default=1, help="Monte Carlo threads")
+    group.add_argument("--library", nargs="?", const="auto", default="", metavar="FILE",
+                       help="load mode: play decays of an event library, which is made where it "
+                            "is not there (default: kept in the cache folder)")  # fmt: skip
     group.add_argument("--truth", nargs="?", const="run", default="", metavar="FOLDER",
                        help="write the truth of every event, into the run's folder or into this "
                             "one; `tomoshibi truth` joins it with the run")  # fmt: skip

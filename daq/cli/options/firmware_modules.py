@@ -16,7 +16,7 @@ _SPEEDS: dict[str, int] = DEFINITION["control"]
 MACHINES = ("native", "qemu", "mixed")
 
 
-def add_machine_options(parser: argparse.ArgumentParser) -> None:
+def add_machine_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add the options of the machines that run the modules, and of their data path."""
     parser.add_argument("--arm-modules", type=_number, default=ARM_MODULES, metavar="N",
                         help="where both kinds run: so many modules are ARM images in QEMU, the "

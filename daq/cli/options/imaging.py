@@ -55,6 +55,11 @@ def live_settings(options: argparse.Namespace) -> LiveSettings | None:
         "off": options.live_off or None,
         "activity": options.live_activity and str(Path(options.live_activity).resolve()),
     }
+    if options.live_activity and not Path(options.live_activity).is_file():
+        raise CommandError(
+            f"--live-activity {options.live_activity}: there is no such file; `tomoshibi calibrate "
+            "activity` makes one"
+        )
     given = {name: value for name, value in values.items() if value is not None}
     if not given:
         return None

@@ -7,7 +7,6 @@ other files or names of folders. ``tomoshibi pseudonymise`` takes it out.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,10 +14,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from daq.errors import LogError, RunError, StorageError
+from daq.errors import LogError, RunError
+from daq.folder.identity.private_file import write_private
 from hw.bounded_files import FileRefused, read_object
-from hw.errors import FileWriteError
-from hw.whole_file import whole_file
 
 IDENTITY_NAME = "identity.json"
 SHORTEST = 3
@@ -117,13 +115,16 @@ def refuse_identifying(name: str, labels: Mapping[str, Any], identity: Identity 
 def write_identity(folder: Path, identity: Identity) -> Path:
     """Keep an identity in a run's folder, for its owner's eyes; raises StorageError."""
     path = folder / IDENTITY_NAME
-    try:
-        with whole_file(path) as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(msgspec.json.format(msgspec.json.encode(identity), indent=1) + b"\n")
-    except FileWriteError as error:
-        raise StorageError(str(error)) from error
+    write_private(path, identity)
     return path
+
+
+def refuse_identity_in(folder: Path, words: str, what: str) -> None:
+    """Raise RunError where words that go elsewhere hold what a run's identity does."""
+    identity = read_identity(folder)
+    for field, text in identity.texts() if identity else ():
+        if text.casefold() in words.casefold():
+            raise RunError(f"the {what} contains the {field} of {IDENTITY_NAME}: leave it out")
 
 
 def read_identity(folder: Path) -> Identity | None:

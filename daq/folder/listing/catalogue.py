@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daq.errors import LogError
+from daq.folder.identity.review_file import REVIEW_NAME
 from daq.folder.plain_json import read_object
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 _COLUMNS = (
     "name TEXT PRIMARY KEY, created TEXT, scanner TEXT, condition TEXT, detector_time_s REAL, "
     "singles INTEGER, prompts INTEGER, delayeds INTEGER, images INTEGER, bytes INTEGER, "
-    "conserved INTEGER, stamp REAL"
+    "conserved INTEGER, review TEXT, stamp REAL"
 )
 
 
@@ -43,6 +44,7 @@ class RunRow:
     images: int
     bytes: int
     conserved: bool
+    review: str
     stamp: float
 
 
@@ -98,7 +100,7 @@ def _as_row(values: tuple[Any, ...]) -> RunRow:
 
 def _stamp(folder: Path) -> float:
     times = []
-    for path in (folder / CONFIG_NAME, folder / SUMMARY_NAME):
+    for path in (folder / CONFIG_NAME, folder / SUMMARY_NAME, folder / REVIEW_NAME):
         with suppress(OSError):  # not there, or a link that leads in a circle
             times.append(path.stat().st_mtime)
     return max(times, default=0.0)
@@ -124,8 +126,16 @@ def _row(name: str, folder: Path, stamp: float) -> RunRow:
         images=_at(summary, "images.count", 0),
         bytes=sum(_size(path) for path in folder.rglob("*")),
         conserved=_at(summary, "conserved", False),
+        review=_review(folder),
         stamp=stamp,
     )
+
+
+def _review(folder: Path) -> str:
+    """Return what was decided of a run and, with a tick, that it was signed."""
+    review = _load(folder / REVIEW_NAME)
+    signed = " ✓" if _at(review, "reviewed_by", "") else ""
+    return f"{_at(review, 'verdict', '')}{signed}".strip()
 
 
 def _size(path: Path) -> int:

@@ -27,7 +27,9 @@ OF_RUNS = (
 )  # fmt: skip
 """Endings of files that never change once a run is closed."""
 
-JSON_FILES = ("run.json", "summary.json", "faults.json", "activity.json", "uids.json")
+JSON_FILES = (
+    "run.json", "summary.json", "faults.json", "interruptions.json", "activity.json", "uids.json",
+)  # fmt: skip
 _STEP = 1 << 20
 
 Progress = Callable[[int, int], None]

@@ -288,7 +288,7 @@ class LinkedModule:
 
     def begin_run(self, run_tag: int, periods: int) -> None:
         """Take part in a run from now on: ``step`` joins it."""
-        self.run = ModuleRun(run_tag, periods)
+        self.run = ModuleRun(run_tag, periods, bias_mV=self.setup.bias_mV)
         self._retry_s = 0.0
 
     def stop_run(self) -> None:

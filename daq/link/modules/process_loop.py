@@ -83,7 +83,6 @@ class LinkService:
         self._next_start: Start | None = None
         self._report: SourceReport | None = None
         self._tag = 0
-        self._parent = os.getppid()
         self._leave = False
         self._was_ready = False
         self._states_s = self._step_s = 0.0
@@ -93,9 +92,9 @@ class LinkService:
         self._leave = True
 
     def serve(self) -> None:
-        """Serve until Shutdown, ``leave()`` or the parent's death; then switch the bias off."""
+        """Serve until Shutdown or ``leave()`` (a launcher's death is a SIGTERM); bias off then."""
         try:
-            while not (self._leave or os.getppid() != self._parent):
+            while not self._leave:
                 self.turn()
         finally:
             self.close()

@@ -19,6 +19,7 @@ class ModuleRun:
     ended : ``ended`` of its report, 0 while it goes on
     report : its last report of this run
     closing : no module joins any more
+    bias_mV : what was asked for as the run began
     """
 
     run_tag: int
@@ -28,6 +29,7 @@ class ModuleRun:
     ended: int = 0
     report: np.void | None = None
     closing: bool = False
+    bias_mV: int = 0
 
     def take_report(self, report: np.void) -> None:
         """Keep the module's books from the end of the run; ignore those of another run, or of one

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from daq.errors import DaqError
+from hw.machines.emulated_bias import BIAS_MV
 from hw.scanner.description import RAW_POSITION_BINS, Scanner
 from hw.wire.control import REGISTERS, DataPath
 from hw.wire.protocol import TICK_PS_NUM, TICK_PS_SHIFT
 
 DataPathName = Literal["serial", "ethernet", "ring"]
 
-BIAS_MV = 56_500
-"""3.5 V above the breakdown of the emulated SiPMs at 25 °C."""
 TELEMETRY_MS = 250
 SLEW_OF_EMULATED_BIAS = REGISTERS["bias_slew"].max
 

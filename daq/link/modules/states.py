@@ -31,6 +31,8 @@ def state_of(linked: LinkedModule) -> ModuleState:
         state.fault_text = linked.words
         return state
     _add_identity(state, session.identity)
+    if linked.run is not None and not linked.run.is_over:
+        state.asked_mV = linked.run.bias_mV
     if telemetry is not None:
         _add_telemetry(state, telemetry)
     if not state.fault_text and linked.words:

@@ -78,6 +78,7 @@ class CommandJournal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open_private(self._path) as file:
                 self._number = os.dup(file.fileno())
+            _cut_off_torn(self._number)
             self._thread.start()
         return self._number
 
@@ -91,3 +92,11 @@ class CommandJournal:
                     os.fdatasync(number)
                 except OSError as error:
                     self.trouble = f"{self._path} is not on disk: {error.strerror}"
+
+
+def _cut_off_torn(number: int) -> None:
+    """Cut off half a line at the end, or zeros, as a power cut leaves them."""
+    size = os.fstat(number).st_size
+    last = os.pread(number, 2 * MOST_BYTES, max(size - 2 * MOST_BYTES, 0))
+    if last and not last.endswith(b"\n"):
+        os.ftruncate(number, size - len(last) + last.rfind(b"\n") + 1)

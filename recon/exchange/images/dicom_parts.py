@@ -9,6 +9,7 @@ Planes are axial, turned into the patient axes of PS3.3 C.7.6.2.1.1
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import math
@@ -30,7 +31,7 @@ from recon.exchange.images.patient_axes import (
     first_voxel_mm,
     orientation_codes,
 )
-from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts
+from recon.exchange.scan_facts import NO_DATE, NUCLIDE_CODES, ScanFacts, as_time
 
 IMPLEMENTATION_UID = "2.25.227306158113391243086474911264062373207"  # drawn once, for this program
 PROGRAM = "Tomoshibi"
@@ -65,9 +66,31 @@ def new_object(sop_class: str, sop_uid: str, facts: ScanFacts, modality: str) ->
     comments = f"{NOT_FOR_DIAGNOSIS} {facts.algorithm}; unit: {facts.unit}"
     if facts.position == UNKNOWN:
         comments += f"; {POSITION_UNKNOWN}"
+    comments += _set_review(made, facts)
     made.ImageComments = _text(comments, 10240)
     made.BurnedInAnnotation = "NO"
     return made
+
+
+_APPROVAL = {"keep": "APPROVED", "discard": "REJECTED", "test": "UNAPPROVED"}
+
+
+def _set_review(made: Dataset, facts: ScanFacts) -> str:
+    """Set who reviewed it and what came of it, as in the approval module (PS3.3 C.8.8.16), which
+    PET and NM images may have as an extension; return what to say in the comments."""
+    review = facts.more.get("review") or {}
+    verdict, who = str(review.get("verdict") or ""), str(review.get("reviewed_by") or "")
+    if verdict:
+        made.ApprovalStatus = _APPROVAL.get(verdict, "UNAPPROVED")
+    if who:
+        at = as_time(review.get("reviewed_at"), "reviewed_at")
+        made.ReviewerName = _text(who, 64)
+        if at is not None:
+            moment = at.astimezone(dt.UTC)
+            made.ReviewDate, made.ReviewTime = f"{moment:%Y%m%d}", f"{moment:%H%M%S}"
+    words = [verdict, str(review.get("reason") or ""), f"reviewed by {who}" if who else ""]
+    words.append(str(review.get("note") or ""))
+    return "".join(f"; {one}" for one in words if one)
 
 
 def _set_patient(made: Dataset, facts: ScanFacts) -> None:
@@ -79,6 +102,10 @@ def _set_patient(made: Dataset, facts: ScanFacts) -> None:
     weight = facts.number("weight_kg")
     if weight is not None:
         made.PatientWeight = decimal(weight)
+    if (age := facts.number("age_years")) is not None:
+        made.PatientAge = f"{int(age):03d}Y" if age >= 2 else f"{round(12 * age):03d}M"
+    if (height_cm := facts.number("height_cm")) is not None:
+        made.PatientSize = decimal(height_cm / 100)
     _set_position(made, facts)
 
 
@@ -130,7 +157,7 @@ def radiopharmaceutical(facts: ScanFacts) -> Dataset:
     item = Dataset()
     item.RadionuclideCodeSequence = Sequence([])
     if facts.nuclide is not None:
-        item.Radiopharmaceutical = facts.nuclide.name
+        item.Radiopharmaceutical = _text(str(facts.more.get("tracer") or facts.nuclide.name), 64)
         code = NUCLIDE_CODES.get(facts.nuclide.name)
         if code:
             item.RadionuclideCodeSequence = Sequence([code_item(*code)])

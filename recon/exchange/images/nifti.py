@@ -19,11 +19,10 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from hw.messages.patient_position import PatientPosition
+from hw.messages.patient_position import AXES, PatientPosition
 from hw.whole_file import whole_file
 from recon.core.frame_times import FrameTime, as_volumes
 from recon.core.grid import ImageGrid
-from recon.exchange.images.patient_axes import AXES
 from recon.exchange.scan_facts import as_position, is_applied
 
 ORIGIN = "origin at the centre of the scanner"

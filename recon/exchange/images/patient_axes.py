@@ -12,24 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.arrays import F8
-from hw.messages.patient_position import PatientPosition
+from hw.messages.patient_position import AXES, PatientPosition
 from recon.core.grid import ImageGrid
 
 NOT_FOR_DIAGNOSIS = "RESEARCH ONLY. Not a medical device; not for diagnosis."
-
-AXES: dict[PatientPosition, str] = {
-    "unknown": "LPS",
-    "HFS": "LPS",
-    "HFP": "RAS",
-    "HFDR": "PRS",
-    "HFDL": "ALS",
-    "FFS": "RPI",
-    "FFP": "LAI",
-    "FFDR": "ARI",
-    "FFDL": "PLI",
-}
-"""Where the scanner's −x, −y (down) and +z point in the patient. Right-handed: in HFP, what is down
-is the front and −x is the right; FF turns −x and z."""
 
 _LPS = {"L": (1, 0, 0), "P": (0, 1, 0), "S": (0, 0, 1), "R": (-1, 0, 0), "A": (0, -1, 0),
         "I": (0, 0, -1)}  # fmt: skip

@@ -79,6 +79,14 @@ def _move_raw(scene: Scene, rng: Random) -> None:
     (scene.run / "raw.tmraw").replace(scene.run / "moved-raw.tmraw")
 
 
+def _damage_calibration(scene: Scene, rng: Random) -> None:
+    """The run's own copy, which says how its list-mode log was made."""
+    path = scene.run / "calibration.npz"
+    data, place = path.read_bytes(), rng.randrange(2000, 4000)
+    path.chmod(0o600)
+    path.write_bytes(data[:place] + rng.randbytes(100) + data[place + 100 :])
+
+
 def _spoil_catalogue(scene: Scene, rng: Random) -> None:
     Path(scene.runs / "runs.sqlite").write_bytes(rng.randbytes(5000))
 
@@ -105,5 +113,7 @@ DISK = (
     Kind("journal deleted", _done_to(_delete("journal.jsonl")), lasts_s=(1.0, 2.0)),
     Kind("run.json deleted", _done_to(_delete("run.json")), lasts_s=(1.0, 2.0)),
     Kind("run's folder deleted", _done_to(_delete_folder), lasts_s=(1.0, 2.0)),
+    Kind("calibration deleted", _done_to(_delete("calibration.npz"))),
+    Kind("calibration damaged", _done_to(_damage_calibration)),
     Kind("catalogue spoilt", _done_to(_spoil_catalogue)),
 )

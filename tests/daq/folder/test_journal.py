@@ -229,3 +229,21 @@ def test_words_that_are_no_utf8_are_written_as_far_as_they_are(tmp_path: Path) -
     journal.open(tmp_path)
     journal.add("alarm", "cannot read \udcff.npz")
     assert "cannot read ?.npz" in (tmp_path / FILE_NAME).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "torn", [bytes(300), b'{"number":2,"wall":"20', b'{"number":2}' + bytes(40)]
+)
+def test_an_entry_that_a_power_cut_tore_is_cut_off_and_told(tmp_path: Path, torn: bytes) -> None:
+    journal = Journal()
+    journal.open(tmp_path)
+    journal.add("info", "before")
+    journal.close()
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(torn)
+    journal.open(tmp_path)
+    journal.add("info", "after")
+    journal.close()
+    lines = (tmp_path / FILE_NAME).read_text(encoding="utf-8").splitlines()
+    told = f"the journal's last entry was torn, by a power cut: {len(torn)} bytes"
+    assert [json.loads(line)["text"] for line in lines] == ["before", told, "after"]

@@ -21,7 +21,7 @@ from daq.path.takers.statistics import FILE_NAME, LONGEST_SPAN_PS
 from daq.replay.sort_again import resort
 from daq.service.run import Run
 from daq.service.status import compose_telemetry
-from daq.service.watch import RunWatch
+from daq.service.watching.watch import RunWatch
 from hw.messages.codec import decode_as, encode
 from hw.messages.telemetry import Telemetry
 from hw.scanner.preset_file import load_scanner
@@ -147,6 +147,9 @@ def test_the_telemetry_tells_the_last_seconds_and_crosses_the_wire(
         reason="",
         journal=SimpleNamespace(tail=[], write_errors=0),
         disk_free=10**9,
+        hears=True,
+        silent=dict,
+        checks=list,
     )
     sources = SimpleNamespace(describe=lambda: "", lag_s=lambda: 0.0, invalid_messages=0)
     before = compose_telemetry(life, sources, stray_frames=0)

@@ -20,14 +20,14 @@ LEAPT = 10**6
 
 @pytest.fixture
 def folder(tmp_path: Path, make_config: Any) -> Path:
-    """Two modules in coincidence that are away together for 100 periods; one leaps before."""
+    """Two modules in coincidence that are away together for 0.9 s; one leaps before."""
     run = Run(make_config(name="ours", run_tag=RUN_TAG), tmp_path / "runs")
     senders = [ModuleSender(m) for m in range(2)]
     for period in range(40):
         if period == 20:
             for sender in senders:
                 sender.restart()
-                sender.frame_id += 100
+                sender.frame_id += 170  # more than is harmless, and less than others are waited for
         run.process([sender.frame(single_words([7 + k for k in range(5)])) for sender in senders])
         if period == 10:
             run.process([senders[0].frame(single_words([1]), frame_id=LEAPT)])

@@ -16,8 +16,9 @@ from daq.folder.blocks import BlockWriter
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.raw_log import RawLogReader
 from daq.path.run_summary import UNSORTED
+from daq.replay import run_recovery
 from daq.replay.run_recovery import CUT_OFF, needs_recovery, recover, unfinished
-from daq.replay.sort_again import verify
+from daq.replay.sort_again import sort_log, verify
 from daq.service.run import Run
 from rigs.frames_factory import sent_run
 
@@ -38,15 +39,39 @@ def whole(runs: Path, make_config: Any) -> dict[str, Any]:
     return run.write_summary()
 
 
-def died(runs: Path, make_config: Any, *, sort: bool = True) -> Path:
-    """Return the folder of a run whose process died after the last frame."""
+def died(runs: Path, make_config: Any, *, sort: bool = True, without: int = -1) -> Path:
+    """Return the folder of a run whose process died after the last frame.
+
+    without : the frame that never came
+    """
     run = new_run(runs, make_config, "died")
-    for k in range(0, len(FRAMES.frames), 7):
-        run.record(FRAMES.frames[k : k + 7])
+    frames = [frame for k, frame in enumerate(FRAMES.frames) if k != without]
+    for k in range(0, len(frames), 7):
+        run.record(frames[k : k + 7])
         if sort and k < 50:
             run.sort_next()
     run.abandon()  # what the system does with a dead process's files
     return run.folder
+
+
+def test_two_recoveries_at_once_do_not_spoil_each_other(
+    tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one is told to wait, and what the first one makes is left alone."""
+    folder = died(tmp_path, make_config)
+    inner: list[RunError] = []
+
+    def sort_and_meet(*args: Any, **options: Any) -> Any:
+        with pytest.raises(RunError) as met:
+            recover(folder)
+        inner.append(met.value)
+        return sort_log(*args, **options)
+
+    monkeypatch.setattr(run_recovery, "sort_log", sort_and_meet)
+    recover(folder)
+    assert "is being recovered by another process" in str(inner[0])
+    assert verify(folder).complete
+    assert unfinished(tmp_path) == []
 
 
 def test_a_run_that_died_is_what_it_would_have_been(tmp_path: Path, make_config: Any) -> None:
@@ -66,10 +91,22 @@ def test_a_run_that_died_is_what_it_would_have_been(tmp_path: Path, make_config:
     assert sorted(p.name for p in folder.iterdir()) == sorted(
         [*(p.name for p in (tmp_path / "whole").iterdir()), "journal.jsonl", "manifest.json"]
     )
-    assert "recovered" in (folder / "journal.jsonl").read_text(encoding="utf-8")
+    journal = (folder / "journal.jsonl").read_text(encoding="utf-8")
+    assert "the run was never closed: its record ends at" in journal
+    assert "recovered: " in journal
     assert unfinished(tmp_path) == []
     with pytest.raises(RunError, match="nothing to recover"):
         recover(folder)
+
+
+def test_frames_that_were_lost_in_the_last_second_are_told(
+    tmp_path: Path, make_config: Any
+) -> None:
+    """The daq looks once a second: what was lost after its last look, nobody had said."""
+    folder = died(tmp_path, make_config, without=5)
+    done = recover(folder)
+    assert done.summary["frames"]["lost"] == 1
+    assert "1 data frames lost in the whole run" in (folder / "journal.jsonl").read_text()
 
 
 @pytest.mark.parametrize("cut", [1, 40, 4000])

@@ -19,7 +19,7 @@ from daq.folder.singles_log import SinglesReader
 from daq.path.takers import projections
 from daq.replay.sort_again import resort, verify
 from daq.service.run import Run
-from daq.service.watch import RunWatch
+from daq.service.watching.watch import RunWatch
 from hw.messages.sort_settings import SettingsError, SortSettings
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry

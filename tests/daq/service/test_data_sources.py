@@ -252,6 +252,31 @@ def test_so_many_sources_are_remembered_and_the_one_lost_longest_gives_its_place
         one.close(linger=0)
 
 
+def test_runs_of_one_tag_one_after_the_other_do_not_use_up_the_places(
+    stage: Stage, sockets
+) -> None:
+    """Each replay of a log has its tag: after 32 of them no source was taken any more."""
+    address = stage.router.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+    for _ in range(MOST_SOURCES + 2):
+        one = stage.router.context.socket(zmq.DEALER)
+        one.setsockopt(zmq.LINGER, 0)
+        one.connect(address)
+        one.send(encode(HELLO))
+        stage.router.poll(2000)
+        new, _ = stage.sources.poll()
+        if not new:
+            one.close()
+            pytest.fail("a source was not taken")
+        assert stage.sources.send_all(Start(run_tag=1)) == 1
+        one.send(encode(REPORT))
+        stage.router.poll(2000)
+        assert len(stage.sources.poll()[1]) == 1
+        assert (stage.sources.expected, stage.sources.all_reported) == (1, True)
+        one.close()
+        stage.now += LOST_AFTER_S + 1
+        stage.sources.newly_lost()
+
+
 def test_commands_reach_every_source_lost_ones_too(stage: Stage, sockets) -> None:
     stage.say(HELLO)
     stage.hear()

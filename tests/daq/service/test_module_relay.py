@@ -85,6 +85,30 @@ def test_reading_leaves_no_line_in_the_journal():
     assert stage.told() == []
 
 
+def test_a_fault_is_set_where_one_of_two_sources_has_gone() -> None:
+    """Its source may be there still by name: a killed one falls silent after 3 s."""
+    stage = Stage(EMULATOR, EMULATOR)
+    args = {"action": "set", "text": "drop"}
+    stage.faults.order(b"client", Command(id=8, name="fault", args=args))
+    stage.answers.append(FaultAnswer(id=1, accepted=True))
+    stage.now += 6.0
+    stage.faults.poll()
+    assert [reply.status for reply in stage.replies] == ["done"]
+    assert stage.told() == ["warning: fault set drop, on purpose; 1 of 2 sources did not answer"]
+
+
+def test_a_module_order_that_one_of_two_may_not_have_heard_fails() -> None:
+    stage = Stage(LINK, LINK)
+    stage.order(action="bias", values={"target_mV": 0})
+    stage.answers.append(ModuleAnswer(id=1, accepted=True))
+    stage.now += 11.0
+    stage.modules.poll()
+    (reply,) = stage.replies
+    assert reply.status == "failed"
+    assert "did not answer" in reply.reason
+    assert reply.reason.endswith("within 10 s (1 of 2 did)")
+
+
 def test_a_refused_order_fails_with_the_modules_words():
     stage = Stage(LINK)
     stage.order(action="clear_fault", modules=[3])

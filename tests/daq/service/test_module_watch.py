@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from daq.path.clock_judge import HARMLESS_PERIODS
 from daq.path.decode import MAX_FRAME_ID
 from daq.path.frame_check import FrameChecker, Verdict
-from daq.path.link_state import LEAP_PERIODS, LINK
+from daq.path.link_state import LINK
 from daq.service.run import Run
 from daq.service.told_by_sources import describe_fault
-from daq.service.watch import LAG_S, ModuleWatch, RunWatch, named
+from daq.service.watching.watch import LAG_S, ModuleWatch, RunWatch, named
 from hw.messages.source import FaultDone, SourceReport
 from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
 from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
@@ -64,7 +65,7 @@ def test_a_first_frame_overtaken_by_its_successor_is_no_reset():
 def test_a_period_that_leaps_ahead_of_its_number_is_refused_and_counts_as_lost():
     check, sender = checker(), ModuleSender(0)
     good = [sender.frame() for _ in range(5)]
-    leapt = [sender.frame(frame_id=5 + k + LEAP_PERIODS + 1) for k in range(3)]
+    leapt = [sender.frame(frame_id=15 + k + HARMLESS_PERIODS + 1) for k in range(3)]
     sender.frame_id = 8
     assert len(check.check([*good, *leapt, sender.frame()])) == 6
     assert check.verdicts[Verdict.OUT_OF_STEP] == 3
@@ -126,6 +127,49 @@ def test_a_new_epoch_is_told_with_its_temperature():
     assert severity == "warning"
     assert words.startswith("new epoch at 27.0 to 27.5 °C: modules 0, 1")
     assert check.links["epochs"].tolist() == [1, 1]
+
+
+TEMPERATURE = "a module's temperature left its band"
+CHANGED = "a module's bias or settings were changed"
+
+
+@pytest.mark.parametrize(("cC", "cause"), [(2700, TEMPERATURE), (2451, CHANGED)])
+def test_an_epoch_taints_with_its_own_cause(cC, cause):
+    check, watch, sender = checker(), ModuleWatch(), ModuleSender(0)
+    assert watch.look(check.links) == []  # before the module is heard
+    check.check([sender.frame(temperature=2450, epoch=3)])
+    watch.look(check.links)
+    check.check([sender.frame(temperature=cC, epoch=4)])
+    watch.look(check.links)
+    assert watch.causes == [cause]
+
+
+def test_a_bias_below_what_was_asked_is_an_alarm_by_module_and_taints():
+    check, watch = checker(2), ModuleWatch()
+    senders = [ModuleSender(m) for m in range(2)]
+
+    def look(*biases_V):
+        frames = zip(senders, biases_V, strict=True)
+        check.check([s.frame(temperature=2450, bias=round(100 * V)) for s, V in frames])
+        return watch.look(check.links)
+
+    assert look(29.0, 29.0) == look(28.6, 29.3) == []  # within what follows the temperature
+    assert watch.causes == []
+    assert look(20.0, 29.0) == [("alarm", "module 0: bias 20.0 V of 29.0 V asked")]
+    assert look(10.0, 29.0) == []  # told
+    assert look(0.0, 29.0) == [("alarm", "module 0: bias 0.0 V of 29.0 V asked")]
+    assert look(0.0, 0.0) == [("alarm", "module 1: bias 0.0 V of 29.0 V asked")]
+    assert look(29.0, 29.0) == [("info", "bias as asked again: modules 0, 1")]
+    assert watch.causes == ["a module's bias was below what was asked"]  # and stays
+    assert check.links["low_bias"].tolist() == [4, 1]
+
+
+def test_a_fall_between_two_looks_taints_all_the_same():
+    check, watch, sender = checker(), ModuleWatch(), ModuleSender(0)
+    check.check([sender.frame(bias=bias) for bias in (2900, 0, 2900)])
+    assert watch.look(check.links) == []
+    assert watch.causes == ["a module's bias was below what was asked"]
+    assert check.links["low_bias"].tolist() == [1]
 
 
 def test_many_modules_are_told_in_one_entry():

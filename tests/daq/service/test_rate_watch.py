@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daq.service.watch import RateWatch
+from daq.service.watching.watch import RateWatch
 
 SECOND_PS = 10**12
 

@@ -24,7 +24,7 @@ from daq.service.closing import (
 from daq.service.run import Run
 from daq.service.run_life import RunLife
 from daq.service.run_states import TRANSITIONS
-from daq.service.watch import GIVE_UP_S, SILENT_S, RunWatch
+from daq.service.watching.watch import GIVE_UP_S, SILENT_S, RunWatch
 from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
 

@@ -26,6 +26,7 @@ from emulator.fault_kinds import FaultPlan
 from emulator.process.hit_writer import HitWriter, mark_word, window_path
 from emulator.process.run_faults import FaultDesk
 from emulator.process.service import EmulatorService
+from hw.machines.emulated_bias import BIAS_MV, BREAKDOWN_MV
 from hw.machines.memory_window import Window
 from hw.messages.source import FaultOrder, SourceReport, Start
 from hw.scanner.preset_file import load_scanner
@@ -41,6 +42,7 @@ class PlainModule:
     def __init__(self, folder: Path, module: int) -> None:
         path = window_path(folder, module)
         self.window = Window.create(path)
+        self.window.world["shown_bias_mV"] = BIAS_MV
         self.words: list[np.ndarray] = []
 
     def _count(self, name: str) -> np.ndarray:
@@ -152,6 +154,27 @@ def test_sync_loss_leaps_and_temperature_reach_the_module(modules):
     assert module.taken["time"][-1] == 1004
     assert module.taken["flags"][-1] == 0
     assert module.window.world["ambient_cC"] == -321
+    writer.close()
+
+
+def test_without_bias_there_are_no_hits_and_with_less_they_are_smaller(modules):
+    both = modules.make(2)
+    for module in both:
+        module.gate(RUN_TAG)
+    writer, made, state = writer_of(modules.folder), digitized([4, 4]), ModuleState(2)
+    worlds = [module.window.world for module in both]
+    courses = ((BIAS_MV, 5110), (0, None), (BREAKDOWN_MV - 11, None), (BIAS_MV - 11 - 1750, 2555))
+    for period, (bias_mV, _) in enumerate(courses):
+        worlds[0]["shown_bias_mV"] = bias_mV
+        assert writer.write(period, made, state, last=False, give_up=lambda: False)
+    for module in both:
+        module.take()
+    taken = both[0].taken
+    energies = np.split(taken["energy"], np.flatnonzero(taken["kind"] != KIND_SINGLE) + 1)
+    for found, (_, energy) in zip(energies, courses, strict=False):
+        assert found[:-1].tolist() == ([] if energy is None else [energy] * 4)
+    assert np.count_nonzero(both[1].taken["energy"] == 5110) == 16  # the other has its bias
+    assert writer.offered.tolist() == [8, 16]
     writer.close()
 
 

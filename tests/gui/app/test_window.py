@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from gui.app.hold_button import HoldButton
 from gui.app.window import DISCLAIMER, ConsoleWindow
 from gui.rates.loss_counters import losses
 from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import Interruption
 from rigs.gui.drawn import drawn
 from rigs.gui.feeder import SCENARIOS, Feeder, Script, trouble
 
 pytestmark = pytest.mark.gui
 
 Pump = Callable[..., None]
+
+
+def hold_or_click(console: ConsoleWindow, name: str) -> None:
+    button = console.run_bar.buttons[name]
+    if isinstance(button, HoldButton):
+        button.held.emit()
+    else:
+        button.click()
 
 
 def enabled(console: ConsoleWindow) -> set[str]:
@@ -42,13 +53,39 @@ def test_each_state_has_its_word_and_its_buttons(
         assert console.run_bar.reason.text() == "because"
 
 
+def test_a_dead_source_is_in_the_headline_and_its_rates_are_grey(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    with Feeder(endpoints, Script(state="running", no_images=True)) as feeder:
+        pump(lambda: console.run_bar.state.text() == "▶ RUNNING")
+        assert "silent" not in console.run_bar.reason.text()
+        feeder.script.silences = {"source emulator": 13.0, "data": 12.0}
+        told = "✗ source emulator silent for 13 s, no data for 12 s"
+        pump(lambda: console.run_bar.reason.toolTip() == told)
+        pump(lambda: console.rates.note.text() == "no data for 12 s")
+        assert not np.isfinite(console.rates.history.of("prompts")[-1])  # a gap, no flat line
+        feeder.script.silences = {}
+        pump(lambda: np.isfinite(console.rates.history.of("prompts")[-1]))
+        pump(lambda: console.rates.note.text() != "no data for 12 s")
+
+
+def test_an_interrupted_run_says_so_in_the_headline(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    gap = Interruption(at_s=12.3, away_s=3.2, why="the daq was restarted")
+    script = Script(state="running", no_images=True, interruptions=[gap])
+    with Feeder(endpoints, script):
+        told = "⚠ segment 2 since 00:12: no data for 3.2 s, the daq was restarted"
+        pump(lambda: console.run_bar.reason.toolTip() == told)
+
+
 def test_a_click_sends_the_command_and_the_state_follows(
     endpoints: Endpoints, console: ConsoleWindow, pump: Pump
 ) -> None:
     with Feeder(endpoints, Script(state="idle", no_images=True)) as feeder:
         for name, state in (("arm", "ARMED"), ("start", "RUNNING"), ("stop", "CLOSED")):
             pump(lambda name=name: name in enabled(console))
-            console.run_bar.buttons[name].click()
+            hold_or_click(console, name)
             pump(lambda state=state: state in console.run_bar.state.text())
         assert [command.name for command in feeder.commands] == ["arm", "start", "stop"]
 
@@ -85,7 +122,7 @@ def test_silence_veils_the_displays_and_takes_the_buttons_away(
         feeder.script.silent = True
         pump(lambda: not console.veil.isHidden())
         assert console.veil.title == "NO DATA FROM DAQ"
-        assert console.veil.width() == 1280 - 12
+        assert console.veil.size() == console.pages.area.size()
         assert all(
             console.veil.geometry().contains(panel.mapTo(console, panel.rect().center()))
             for panel in (console.rates, console.image, console.journal)
@@ -225,7 +262,8 @@ def test_keys_reach_the_picture_and_the_layout(
         assert console.image.sliders["Transaxial"].value() == 40
         console.image.centre()
         assert console.image.cursor == [55, 55, 39]
-        console.toggle_columns()
+        console.pages.toggle("Live")
         pump(drawn(console))
-        assert console.journal.isHidden() or not console.journal.isVisible()
-        console.toggle_columns()
+        assert not console.journal.isVisible()
+        console.pages.toggle("Live")
+        assert console.journal.isVisible()

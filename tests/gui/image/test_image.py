@@ -14,6 +14,12 @@ from gui.image.shown_facts import region_words
 from gui.image.slices import PLANES, Plane
 from gui.kit.wording import shown_unit
 from hw.messages.endpoints import Endpoints
+from hw.messages.patient_position import (
+    PATIENT_POSITIONS,
+    UNKNOWN,
+    PatientPosition,
+    ends_of_axes,
+)
 from hw.messages.pictures import ImageMessage, RegionReading
 from rigs.gui.feeder import Feeder, Script
 
@@ -57,6 +63,20 @@ def test_a_bright_voxel_at_plus_x_y_z_appears_right_and_up(
         right, up = darkest_place(console, plane)
         assert right == pytest.approx((BRIGHT[plane.right] + 0.5) / SHAPE[plane.right], abs=0.03)
         assert up == pytest.approx((BRIGHT[plane.up] + 0.5) / SHAPE[plane.up], abs=0.03)
+
+
+@pytest.mark.parametrize("position", PATIENT_POSITIONS)
+def test_the_ends_are_named_as_the_patient_lies(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump, position: PatientPosition
+) -> None:
+    ends = ends_of_axes(position)
+    with Feeder(endpoints, Script(image=bright_image(), position=position)):
+        pump(lambda: console.image.views["Coronal"].ends == ends and console.link.image is not None)
+        for plane in PLANES:
+            view = console.image.views[plane.name]
+            shown = ends["xyz"[plane.right]], ends["xyz"[plane.up]]
+            assert view._ends_shown() == shown
+            assert position in view.toolTip() or position == UNKNOWN
 
 
 def test_a_click_moves_the_linked_crosshair(

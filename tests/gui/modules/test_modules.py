@@ -29,7 +29,7 @@ def show(endpoints: Endpoints, console: ConsoleWindow, pump: Pump) -> Show:
     def show_them(feeder: ModuleFeeder, modules: list[ModuleState], *scans: object) -> ModulePage:
         page = console.module_page
         if not page.isVisible():
-            page.toggle()
+            console.pages.show_page("Modules")
         expected = [row(state)[:2] for state in modules]
 
         def there() -> bool:
@@ -58,6 +58,12 @@ def orders(feeder: Feeder) -> list[Command]:
         ({}, "▶ running", theme.GOOD),
         ({"state": "idle"}, "○ idle", theme.DIM),
         ({"bias_state": "ramping"}, "↗ running, bias ramping", theme.NOTICE),
+        (
+            {"bias_mV": 0, "target_mV": 0, "asked_mV": 29_000, "bias_state": "off"},
+            "✗ bias 0.0 V of 29.0 V asked",
+            theme.ALARM,
+        ),
+        ({"asked_mV": 56_900}, "▶ running", theme.GOOD),
         ({"locked": False}, "⚠ running, no SYNC", theme.WARNING),
         ({"confirmed": False}, "⚠ running, image not confirmed", theme.WARNING),
         ({"state": "fault", "fault": "over_temperature"}, "✗ FAULT: over temperature", theme.ALARM),
@@ -99,8 +105,27 @@ def test_the_page_names_what_needs_a_look(
         assert page.headline.text() == "✓ all 48 modules are well"
 
 
+def test_a_run_without_bias_is_never_told_as_well(
+    endpoints: Endpoints, console: ConsoleWindow, show: Show
+) -> None:
+    states = [well(module) for module in range(3)]
+    for state in states:
+        state.asked_mV = 56_500
+    with Feeder(endpoints, Script(no_images=True)), ModuleFeeder(endpoints) as modules:
+        assert show(modules, states).headline.text() == "✓ all 3 modules are well"
+        states[0].bias_mV = states[0].target_mV = states[2].bias_mV = 0
+        page = show(modules, states)
+        words = "✗ module 0: bias 0.0 V of 56.5 V asked, and 1 more"
+        assert page.headline.text() == words
+        assert (
+            page.facts["Bias"]
+            .toolTip()
+            .startswith("0.000 V of 0.000 V asked for (56.500 V as the run began)")
+        )
+
+
 def test_without_modules_it_says_how_to_get_some(console: ConsoleWindow, pump: Pump) -> None:
-    console.module_page.toggle()
+    console.pages.toggle("Modules")
     pump(console.module_page.isVisible)
     assert console.module_page.headline.text() == NONE_WORDS
     assert console.module_page.table.rowCount() == 0

@@ -28,7 +28,7 @@ def test_a_run_of_single_photons_shows_projections_and_nothing_of_pairs(
     with Feeder(endpoints, SCENARIOS["head"]()):
         pump(lambda: shows_pictures(console) and console.singles_rates.isVisible())
         pump(lambda: console.sorting.values["Policy"].text().startswith("single photons"))
-        assert console.image.isVisible()  # above the projections
+        assert not console.image.isVisible()  # there is none: projections have its place
         assert not console.timing.isVisible()
         assert not console.rates.isVisible()
         assert console.run_bar.what.text() == "SPECT console"

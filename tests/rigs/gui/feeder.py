@@ -19,9 +19,10 @@ import zmq
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
+from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
 from hw.messages.sort_settings import EnergyWindow, SortSettings
-from hw.messages.telemetry import JournalEntry, Telemetry
+from hw.messages.telemetry import Interruption, JournalEntry, StartCheck, Telemetry
 from hw.physics.energy_windows import spect_windows
 
 RINGS, SECTORS = 3, 16
@@ -56,6 +57,10 @@ class Script:
     condition: str = "good"
     losses: dict[str, int] = field(default_factory=dict)
     module_states: dict[int, str] = field(default_factory=dict)
+    silences: dict[str, float] = field(default_factory=dict)
+    interruptions: list[Interruption] = field(default_factory=list)
+    position: PatientPosition = UNKNOWN
+    checks: list[StartCheck] = field(default_factory=list)
     silent: bool = False
     no_images: bool = False
     answers: bool = True
@@ -251,6 +256,10 @@ class Feeder:
                 for r, s in zip(per_module, states, strict=True)
             ],
             module_states=states,
+            silent=script.silences,
+            interruptions=script.interruptions,
+            patient_position=script.position,
+            checks=script.checks,
             rings=script.rings,
             module_angles_deg=script.angles_deg,
             journal=[

@@ -94,7 +94,10 @@ def raw_client(endpoints: Endpoints, **curve: bytes) -> zmq.Socket[bytes]:
 
 
 def answers(client: zmq.Socket[bytes], command: Command) -> Reply | None:
-    client.send(encode(command), zmq.NOBLOCK)
+    try:
+        client.send(encode(command), zmq.NOBLOCK)
+    except zmq.Again:  # the handshake failed already: nobody is there to send to
+        return None
     return decode_as(Reply, client.recv()) if client.poll(700) else None
 
 

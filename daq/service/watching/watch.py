@@ -3,8 +3,8 @@
 New losses are reported at most once a second, with their number: an alarm must be seen, not fill
 the journal.
 
-Changes that modules report in their headers (SYNC lost and found, epochs of temperature) are
-entered by module, many modules at once in one entry.
+Changes that modules report in their headers (SYNC lost and found, bias below that at the run's
+begin, epochs) are entered by module, many modules at once in one entry.
 
 A module that triggers far more often than the others suggest (noise, interference) is an alarm.
 Each module's singles since the last look are compared with its own before, relative to those of all
@@ -19,6 +19,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from daq.path.link_state import LOW_BIAS_10_MV
 from daq.path.takers.statistics import LONGEST_SPAN_PS
 from daq.service.run import Run
 from hw.messages.counters import ALARMING
@@ -28,17 +29,55 @@ from hw.wire.protocol import FLAG_SYNC_LOST
 MOST_NAMED = 6
 
 
+EPOCH_CC = 10
+"""The least band of temperature (``epoch_band_cC``), in 0.01 °C: an epoch after a smaller change
+has another cause.
+"""
+UNKNOWN_CC = 1 << 20
+BIAS_OFF_10_MV = 100
+
+
 class ModuleWatch:
-    """Reports changes of SYNC and temperature epoch on the links of one run."""
+    """Reports changes of SYNC, bias and epoch on the links of one run.
+
+    causes : what of it taints the run, in words
+    """
 
     def __init__(self) -> None:
         self._unsynchronised: frozenset[int] = frozenset()
         self._without_sync: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._epochs: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._epoch_cC: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._low: frozenset[int] = frozenset()
+        self._off: frozenset[int] = frozenset()
+        self.causes: list[str] = []
 
     def look(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
         """Return the entries due now; ``links``: (modules,) LINK of the frame checker."""
-        return [*self._sync(links), *self._temperature(links)]
+        return [*self._sync(links), *self._bias(links), *self._epoch(links)]
+
+    def _bias(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+        """Compare the bias with that of the run's begin, and tell again once it is off."""
+        if links["low_bias"].any():
+            self._taint("a module's bias was below what was asked")
+        lacking = links["bias"].astype(np.int64) + LOW_BIAS_10_MV < links["bias_asked"]
+        low = frozenset(np.flatnonzero(lacking).tolist())
+        off = low & frozenset(np.flatnonzero(links["bias"] < BIAS_OFF_10_MV).tolist())
+        worse, back = (low - self._low) | (off - self._off), self._low - low
+        self._low, self._off = low, off
+        entries: list[tuple[Severity, str]] = []
+        if worse:
+            least = min(worse, key=lambda m: int(links["bias"][m]))
+            bias_V, asked_V = links["bias"][least] / 100, links["bias_asked"][least] / 100
+            words = f"{named(worse)}: bias {bias_V:.1f} V of {asked_V:.1f} V asked"
+            entries.append(("alarm", words))
+        if back:
+            entries.append(("info", f"bias as asked again: {named(back)}"))
+        return entries
+
+    def _taint(self, cause: str) -> None:
+        if cause not in self.causes:
+            self.causes.append(cause)
 
     def _sync(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
         """Compare the counts too: SYNC may have been lost and found again between two looks."""
@@ -56,13 +95,23 @@ class ModuleWatch:
             entries.append(("info", f"SYNC again: {named(found)}"))
         return entries
 
-    def _temperature(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+    def _epoch(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+        now_cC = links["temperature"].astype(np.int64)
         if len(self._epochs) != len(links):
             self._epochs = np.zeros(len(links), np.int64)
+            self._epoch_cC = np.full(len(links), UNKNOWN_CC)
+        unknown = (links["heard"] > 0) & (self._epoch_cC == UNKNOWN_CC)
+        self._epoch_cC[unknown] = now_cC[unknown]
         changed = np.flatnonzero(links["epochs"] > self._epochs)
         self._epochs = links["epochs"].astype(np.int64)
         if not len(changed):
             return []
+        by_temperature = np.abs(now_cC - self._epoch_cC)[changed] >= EPOCH_CC
+        self._epoch_cC[changed] = now_cC[changed]
+        if by_temperature.any():
+            self._taint("a module's temperature left its band")
+        if not by_temperature.all():
+            self._taint("a module's bias or settings were changed")
         degrees = links["temperature"][changed] / 100
         span = f"{degrees.min():.1f} °C"
         if degrees.max() - degrees.min() >= 0.1:
@@ -202,8 +251,8 @@ class RunWatch:
             entries += self._lag(lag_s)
             entries += self._module_rates(run)
             entries += self._states.look(run.pipeline.links)
-            if run.counters()["frames.epochs"]:
-                run.taint("a module's temperature left its band")
+            for cause in self._states.causes:
+                run.taint(cause)
         return entries
 
     def _losses(self, run: Run) -> list[str]:

@@ -47,7 +47,7 @@ class LogGuard:
             before, self._not_restored = self._not_restored, str(error)
             again = before == self._not_restored
             return [] if again else [JournalLine(severity="alarm", text=self._not_restored)]
-        words = f"deleted in mid-run, and made again: {', '.join(names)}"
+        words = f"deleted or changed in mid-run, and made again: {', '.join(names)}"
         return [JournalLine(severity="alarm", text=words)] if names else []
 
     def cut(self) -> list[str]:

@@ -1,0 +1,144 @@
+"""What should be looked at before a run is started: source, disk, imager, calibration, clock.
+
+Each check says what was found. ``stops`` is what a start would be refused for; a warning refuses
+nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daq.errors import DaqError
+from daq.folder.calibration_set import load_set_for
+from daq.folder.run_config import RunConfig
+from daq.service.own_calibration import calibrated
+from hw.messages.telemetry import StartCheck
+from hw.wall_clock_sync import clock_is_synchronised
+
+STALE_DAYS = 90
+"""A calibration that is older is told: gains of SiPMs drift with temperature and age."""
+
+LEAST_HOURS = 1.0
+"""Of room on the disk, at the last run's rate, where a run has no set duration."""
+
+
+@dataclass
+class Facts:
+    """What the checks rest on.
+
+    template : what the next Arm would repeat, None where nothing is known
+    mismatch : why the sources are not the run's, in words; "" if they are
+    bytes_per_s : what the last run took, 0 if there was none
+    """
+
+    template: RunConfig | None
+    serial: str
+    sources: str
+    mismatch: str
+    imager: bool
+    disk_free: int
+    least_free: int
+    bytes_per_s: float
+
+
+@dataclass
+class StartChecks:
+    """The checks; what is read from the disk is kept until what it depends on changes."""
+
+    synchronised: Callable[[], bool | None] = clock_is_synchronised
+    today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    _calibration: tuple[tuple[str, str, float], StartCheck] | None = field(default=None)
+
+    def of(self, facts: Facts) -> list[StartCheck]:
+        """Return the checks, in the order in which a person would look."""
+        found = [_source(facts), _disk(facts), _imager(facts), self._clock()]
+        if facts.template is not None:
+            found.insert(1, self._of_calibration(facts.template, facts.serial))
+        return found
+
+    def _clock(self) -> StartCheck:
+        if self.synchronised() is False:
+            words = (
+                "not synchronised (`timedatectl set-ntp true`): times of injection may not fit it"
+            )
+            return StartCheck(name="clock", state="warning", words=words)
+        return StartCheck(name="clock", state="ok", words="synchronised")
+
+    def _of_calibration(self, template: RunConfig, serial: str) -> StartCheck:
+        day = self.today().timestamp() // 86_400
+        key = (template.calibration, serial, day)
+        if self._calibration is None or self._calibration[0] != key:
+            self._calibration = key, _calibration(template, serial, self.today())
+        return self._calibration[1]
+
+
+def _source(facts: Facts) -> StartCheck:
+    if facts.mismatch:
+        return StartCheck(name="source", state="stops", words=facts.mismatch)
+    return StartCheck(name="source", state="ok", words=facts.sources)
+
+
+def _imager(facts: Facts) -> StartCheck:
+    if facts.imager:
+        return StartCheck(name="imager", state="ok", words="there")
+    words = "there is none (`tomoshibi imager`): no image while the run goes on"
+    return StartCheck(name="imager", state="warning", words=words)
+
+
+def _disk(facts: Facts) -> StartCheck:
+    free = f"{facts.disk_free / 1e9:.3g} GB free"
+    if facts.disk_free < facts.least_free:
+        words = f"{free}, a run needs {facts.least_free / 1e9:.2g}: make room"
+        return StartCheck(name="disk", state="stops", words=words)
+    if not facts.bytes_per_s:
+        return StartCheck(name="disk", state="ok", words=free)
+    hours = (facts.disk_free - facts.least_free) / facts.bytes_per_s / 3600
+    planned_s = facts.template.duration_s if facts.template else 0.0
+    words = f"{free}: {_span(hours)} at the last run's rate"
+    enough = hours >= (planned_s / 3600 or LEAST_HOURS)
+    return StartCheck(name="disk", state="ok" if enough else "warning", words=words)
+
+
+def _span(hours: float) -> str:
+    if hours >= 48:
+        return f"{hours / 24:.0f} days"
+    return f"{hours:.0f} h" if hours >= 2 else f"{60 * hours:.0f} min"
+
+
+def _calibration(template: RunConfig, serial: str, today: dt.datetime) -> StartCheck:
+    try:
+        config = calibrated(template, serial)
+        if not config.calibration:
+            words = f"none: {config.uncalibrated}"
+            return StartCheck(name="calibration", state="warning", words=words)
+        made = load_set_for(Path(config.calibration), template.scanner())
+    except (DaqError, OSError) as error:
+        return StartCheck(name="calibration", state="stops", words=str(error))
+    days = (today - dt.datetime.fromisoformat(made.about.created)).days
+    words = f"{made.about.name}, {days} days old" if days else f"{made.about.name}, of today"
+    return StartCheck(
+        name="calibration", state="warning" if days > STALE_DAYS else "ok", words=words
+    )
+
+
+PERIOD_S = 1.0
+
+
+class DueChecks:
+    """Makes the checks at most once a second: they are for people."""
+
+    def __init__(self, facts: Callable[[], Facts]) -> None:
+        self._facts, self._checks = facts, StartChecks()
+        self._found: list[StartCheck] = []
+        self._due_s = 0.0
+
+    def now(self) -> list[StartCheck]:
+        """Return the newest checks."""
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + PERIOD_S
+            self._found = self._checks.of(self._facts())
+        return self._found

@@ -1,0 +1,56 @@
+"""The question that a console asks when it is closed in mid-run.
+
+Closing a console never ends a scan: the question offers to leave, or to stop and stay, and nothing
+that ends anything has the keyboard focus. It blocks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+LEAVE = "Close this window, the scan goes on"
+STOP = "Stop the scan"
+STAY = "Stay"
+
+
+class LeaveQuestion(QtWidgets.QMessageBox):
+    """Asks a person; exactly one of ``leave`` and ``stop`` is called, or neither to stay.
+
+    Parameters
+    ----------
+    parent : the console
+    base : the daq's address, at which a console can be opened again
+    leave, stop : what the answers do
+    """
+
+    def __init__(
+        self,
+        parent: QtWidgets.QWidget,
+        base: str,
+        *,
+        leave: Callable[[], None],
+        stop: Callable[[], None],
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("A scan is running")
+        self.setIcon(QtWidgets.QMessageBox.Icon.Question)
+        self.setText("The scan goes on without this window.")
+        self.setInformativeText(
+            f"Open it again with\ntomoshibi console --endpoint {base}\n\n"
+            "To end the scan, stop it: this window then stays until you close it."
+        )
+        role = QtWidgets.QMessageBox.ButtonRole
+        self.answers = {
+            STAY: self.addButton(STAY, role.RejectRole),
+            LEAVE: self.addButton(LEAVE, role.AcceptRole),
+            STOP: self.addButton(STOP, role.DestructiveRole),
+        }
+        for words in (LEAVE, STOP):
+            self.answers[words].setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+            self.answers[words].setAutoDefault(False)
+        self.setDefaultButton(self.answers[STAY])
+        self.setEscapeButton(self.answers[STAY])
+        self.answers[LEAVE].clicked.connect(leave)
+        self.answers[STOP].clicked.connect(stop)

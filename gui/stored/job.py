@@ -1,0 +1,104 @@
+"""Work on stored runs: a command of ours in a process of its own, followed without waiting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from pyqtgraph.Qt import QtCore
+
+from hw.bounded_files import FileRefused, json_in
+
+KILL_MS = 5000
+"""After so long, a process that was asked to end is ended."""
+
+MOST_BYTES = 64 * 2**20
+
+
+class Job(QtCore.QObject):
+    """One command at a time. ``done`` has its JSON object, ``failed`` its last words."""
+
+    told = QtCore.Signal(str)
+    done = QtCore.Signal(object)
+    failed = QtCore.Signal(str)
+
+    def __init__(self, parent: QtCore.QObject) -> None:
+        super().__init__(parent)
+        self._process: QtCore.QProcess | None = None
+        self._out = self._err = b""
+        self._cancelled = False
+        self.name = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command is under way."""
+        return self._process is not None
+
+    def start(self, name: str, *words: str) -> bool:
+        """Start ``tomoshibi WORDS --json``; return whether that was possible."""
+        if self.busy:
+            return False
+        process = QtCore.QProcess(self)
+        self._process, self.name, self._cancelled = process, name, False
+        self._out = self._err = b""
+        process.readyReadStandardOutput.connect(self._take_output)
+        process.readyReadStandardError.connect(self._take_words)
+        process.finished.connect(self._finish)
+        process.errorOccurred.connect(self._fail_to_start)
+        process.start(sys.executable, ["-m", "daq.cli", *words, "--json"])
+        return True
+
+    def cancel(self) -> None:
+        """Ask the command to end, as Ctrl-C does; insist after a while."""
+        process = self._process
+        if process is None or not process.processId():
+            return
+        self._cancelled = True
+        os.kill(process.processId(), signal.SIGINT)
+        QtCore.QTimer.singleShot(KILL_MS, process, process.kill)
+
+    def end(self) -> None:
+        """End it now; for a window that closes."""
+        if self._process is not None:
+            self._process.blockSignals(True)
+            self._process.kill()
+            self._process.waitForFinished(1000)
+            self._process = None
+
+    def _take_output(self) -> None:
+        if self._process is not None and len(self._out) < MOST_BYTES:
+            self._out += bytes(self._process.readAllStandardOutput().data())
+
+    def _take_words(self) -> None:
+        if self._process is None:
+            return
+        self._err = (self._err + bytes(self._process.readAllStandardError().data()))[-4096:]
+        words = self._last_words()
+        if words:
+            self.told.emit(words)
+
+    def _last_words(self) -> str:
+        lines = self._err.decode(errors="replace").replace("\r", "\n").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def _fail_to_start(self, error: Any) -> None:
+        if error == QtCore.QProcess.ProcessError.FailedToStart:
+            self._process = None
+            self.failed.emit(f"{self.name}: the command could not be started")
+
+    def _finish(self, status: int, _how: Any) -> None:
+        self._take_output()
+        self._process = None
+        if self._cancelled:
+            self.failed.emit(f"{self.name}: cancelled")
+            return
+        try:
+            found = json_in(self._out.splitlines()[-1])
+        except (FileRefused, IndexError):
+            found = None
+        if status == 0 and found is not None:
+            self.done.emit(found)
+        else:
+            self.failed.emit(f"{self.name}: {self._last_words() or f'status {status}'}")

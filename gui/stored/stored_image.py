@@ -1,0 +1,183 @@
+"""A stored image of a run: three linked cuts, its frames, its unit, from the NIfTI file."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.image.slice_views import SliceView
+from gui.image.slices import PLANES
+from gui.kit import theme
+from gui.kit.colour_maps import Image
+from gui.kit.panels import ElidedLabel
+from gui.kit.pictures import PERCENTILES, PicturePanel, captioned
+from gui.kit.wording import level_text, short_unit, shown_unit
+from hw.bounded_files import FileRefused, read_object
+from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN, PatientPosition
+
+ENDING = ".nii.gz"
+MOST_VOXELS = 2**28
+PLACES = ((0, 0, 2), (1, 0, 1), (1, 1, 1))
+"""Of the three cuts: row, column, columns."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image as it was read: (x, y, z, frame) voxels of the scanner's frame."""
+
+    path: Path
+    volume: Image
+    voxel_mm: tuple[float, float, float]
+    unit: str
+    position: PatientPosition
+
+
+def images_of(folder: Path) -> list[Path]:
+    """Return a run's images, the newest first."""
+    found = [path for path in (folder / "images").glob(f"*{ENDING}") if path.is_file()]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def read_image(path: Path) -> StoredImage:
+    """Read an image and what its sidecar says; raises ValueError in words."""
+    import nibabel as nib  # takes a third of a second, which a console that opens does not have
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        file = nib.load(path)
+        if np.prod(file.shape) > MOST_VOXELS:
+            raise ValueError(f"{path.name} has {np.prod(file.shape):.0f} voxels: too many to show")
+        volume = np.asarray(file.dataobj, dtype=np.float32)
+        sizes = tuple(float(size) for size in file.header.get_zooms()[:3])
+    except (OSError, EOFError, ImageFileError, MemoryError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    if volume.ndim not in (3, 4) or not volume.size:
+        raise ValueError(f"{path.name} has {volume.ndim} dimensions, 3 or 4 can be shown")
+    about = _sidecar(path)
+    position = about.get("patient_position", UNKNOWN)
+    return StoredImage(
+        path, volume.reshape(*volume.shape[:3], -1), (sizes[0], sizes[1], sizes[2]),
+        str(about.get("unit", "")), position if position in PATIENT_POSITIONS else UNKNOWN,
+    )  # fmt: skip
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    try:
+        return read_object(path.with_name(path.name.removesuffix(ENDING) + ".json"))
+    except (FileRefused, OSError):
+        return {}
+
+
+class StoredImagePanel(PicturePanel):
+    """The chosen image of the chosen run. It is read in a thread; :meth:`refresh` takes it."""
+
+    def __init__(self) -> None:
+        super().__init__("IMAGE", teaches="A stored image of the chosen run.")
+        self._reader = ThreadPoolExecutor(1, "image")
+        self._coming: Future[StoredImage] | None = None
+        self.shown: StoredImage | None = None
+        self._cursor = [0, 0, 0]
+        self.choice = QtWidgets.QComboBox()
+        self.choice.setToolTip("The run's images, the newest first")
+        self.choice.currentIndexChanged.connect(self._open)
+        self.frame = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self.frame.setToolTip("Frame or gate")
+        self.words = ElidedLabel(size_px=theme.BASE_PX)
+        self.views = {plane.name: SliceView(plane) for plane in PLANES}
+        views = QtWidgets.QGridLayout()
+        for (row, column, across), view in zip(PLACES, self.views.values(), strict=True):
+            view.moved.connect(self._move)
+            views.addWidget(view, row, column, 1, across)
+        views.setRowStretch(0, 58)
+        views.setRowStretch(1, 42)
+        for box in (self.map_box, self.percentile_box):
+            box.currentIndexChanged.connect(self._draw)
+        self.level.valueChanged.connect(self._draw)
+        self.frame.valueChanged.connect(self._draw)
+        self.body.addWidget(self.choice)
+        self.body.addLayout(views, 1)
+        self.body.addWidget(self.words)
+        self.body.addWidget(self.bar)
+        self.body.addLayout(
+            captioned(
+                ("Frame", self.frame),
+                ("Colours", self.map_box),
+                ("Window 0 to", self.percentile_box, self.level),
+            )
+        )
+
+    def offer(self, folder: Path | None) -> None:
+        """Offer the images of a run, and open the newest."""
+        paths = images_of(folder) if folder is not None else []
+        self.choice.blockSignals(True)
+        self.choice.clear()
+        for path in paths:
+            self.choice.addItem(path.name.removesuffix(ENDING), path)
+        self.choice.blockSignals(False)
+        self._open()
+
+    def _open(self) -> None:
+        path = self.choice.currentData()
+        self.shown = None
+        if path is None:
+            self._coming = None
+            self._blank("no image is stored with this run")
+            return
+        self._blank("reading …")
+        self._coming = self._reader.submit(read_image, path)
+
+    def _blank(self, words: str) -> None:
+        self.words.show_text(words, theme.DIM)
+        for view in self.views.values():
+            view.clear()
+
+    def refresh(self) -> None:
+        """Show the image that was read, if one was."""
+        if self._coming is None or not self._coming.done():
+            return
+        coming, self._coming = self._coming, None
+        try:
+            self.shown = coming.result()
+        except ValueError as error:
+            self._blank(f"✗ {error}")
+            return
+        image = self.shown
+        self.frame.setRange(0, image.volume.shape[3] - 1)
+        self.frame.setEnabled(image.volume.shape[3] > 1)
+        shape = image.volume.shape
+        self._cursor = [size // 2 for size in shape[:3]]
+        for view in self.views.values():
+            view.set_space((shape[0], shape[1], shape[2]), image.voxel_mm)
+            view.name_ends(image.position)
+        self._draw()
+
+    def _move(self, axis: int, index: int) -> None:
+        self._cursor[axis] = index
+        self._draw()
+
+    def _draw(self) -> None:
+        image = self.shown
+        if image is None:
+            return
+        volume = np.ascontiguousarray(image.volume[..., self.frame.value()])
+        seen = volume[volume > 0]
+        percentile = PERCENTILES[self.percentile_box.currentText()]
+        reference = float(np.percentile(seen, percentile)) if seen.size else 1.0
+        upper = reference * self.level.value() / 100
+        table = self._tables[self.map_box.currentText()]
+        for view in self.views.values():
+            view.show_cut(volume, self._cursor, upper, table)
+        each, unit = shown_unit(image.unit)
+        labels = ("0", level_text(each * upper / 2), level_text(each * upper))
+        self.bar.set_scale(table, labels, unit)
+        value = each * float(volume[tuple(self._cursor)])
+        self.words.show_text(f"✛ {level_text(value)} {short_unit(unit)} · {image.path.name}")
+
+    def close_reader(self) -> None:
+        """End the thread."""
+        self._reader.shutdown(wait=False, cancel_futures=True)

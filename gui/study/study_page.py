@@ -1,0 +1,200 @@
+"""The patient and study form of the next run: what goes with the next Arm, and with no other."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
+from gui.link.command_desk import ALLOWED, CommandDesk
+from gui.study.reading import FIELDS, TIMES, StudyReading, read_study_form
+from hw.messages.patient_position import PATIENT_POSITIONS
+from hw.messages.telemetry import StartCheck, Telemetry
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "patient_position": PATIENT_POSITIONS,
+    "sex": ("", "F", "M", "O"),
+}
+NOTHING = "○ nothing is set: the next run will have no study"
+SET = "✓ set for the next run: it goes with the next Arm"
+CHANGED = "⚠ changed since: press “Use for the next run”"
+GONE = "◆ it is in the run that was armed; the next run will have no study"
+WIDEST_PX = 640
+MOST_CHECKS = 8
+CHECK_LOOKS = {
+    "ok": ("✓", theme.GOOD), "warning": ("⚠", theme.WARNING), "stops": ("✗", theme.ALARM),
+}  # fmt: skip
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now().astimezone()
+
+
+class StudyPage(QtWidgets.QWidget):
+    """The form, with mistakes at their fields, doubts, and what will be sent."""
+
+    def __init__(self, desk: CommandDesk, *, clock: Callable[[], dt.datetime] = _now) -> None:
+        super().__init__()
+        self._desk, self._clock = desk, clock
+        self._used: dict[str, str] | None = None
+        self.editors: dict[str, QtWidgets.QLineEdit | QtWidgets.QComboBox] = {}
+        self.faults: dict[str, ElidedLabel] = {}
+        panel = Panel("PATIENT AND STUDY", teaches="Of the next run; all of it may be left empty.")
+        form = QtWidgets.QWidget()
+        form.setLayout(self._form())
+        form.setMaximumWidth(WIDEST_PX)
+        panel.body.addWidget(scrolling(form), 1)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(panel, 62)
+        row.addWidget(self._next_run(), 38)
+        self._show()
+
+    def _form(self) -> QtWidgets.QLayout:
+        grid = QtWidgets.QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(2)
+        for row, (name, field) in enumerate(FIELDS.items()):
+            editor = self._choice(name) if name in CHOICES else self._line(name)
+            caption, fault = CalmLabel(field.caption), ElidedLabel(size_px=theme.SMALL_PX)
+            caption.setObjectName("dim")
+            caption.setBuddy(editor)
+            editor.setAccessibleName(field.caption)
+            for widget in (caption, editor):
+                widget.setToolTip(field.teaches)
+            self.editors[name], self.faults[name] = editor, fault
+            grid.addWidget(caption, row, 0)
+            grid.addWidget(editor, row, 1)
+            grid.addWidget(
+                self._now_button(name) if name in TIMES else CalmLabel(field.unit), row, 2
+            )
+            grid.addWidget(fault, row, 3)
+            grid.setRowMinimumHeight(row, 32)
+        grid.setColumnStretch(1, 3)
+        grid.setColumnStretch(3, 2)
+        grid.setRowStretch(len(FIELDS), 1)
+        return grid
+
+    def _line(self, name: str) -> QtWidgets.QLineEdit:
+        line = QtWidgets.QLineEdit()
+        line.setPlaceholderText(FIELDS[name].example)
+        line.setMaxLength(4096 if name == "notes" else 256)
+        line.setMinimumHeight(26)
+        line.textChanged.connect(self._show)
+        return line
+
+    def _choice(self, name: str) -> QtWidgets.QComboBox:
+        box = QtWidgets.QComboBox()
+        box.addItems(CHOICES[name])
+        box.setMinimumHeight(26)
+        box.currentIndexChanged.connect(self._show)
+        return box
+
+    def _now_button(self, name: str) -> QtWidgets.QPushButton:
+        button = QtWidgets.QPushButton("now")
+        button.setToolTip("Write the present time")
+        button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        button.clicked.connect(lambda: self._write(name, f"{self._clock():%H:%M:%S}"))
+        return button
+
+    def _next_run(self) -> Panel:
+        panel = Panel("NEXT RUN", teaches="What goes with the next Arm; what to look at before.")
+        self.checks = [CalmLabel() for _ in range(MOST_CHECKS)]
+        self.state, self.doubts = CalmLabel(size_px=theme.BASE_PX, bold=True), CalmLabel()
+        self.net = CalmLabel(size_px=theme.BASE_PX)
+        for label in (self.state, self.net, self.doubts):
+            label.setWordWrap(True)
+            panel.body.addWidget(label)
+        panel.body.addSpacing(12)
+        caption = CalmLabel("Before the start", size_px=theme.SMALL_PX)
+        caption.setObjectName("dim")
+        panel.body.addWidget(caption)
+        for label in self.checks:
+            label.setWordWrap(True)
+            label.hide()
+            panel.body.addWidget(label)
+        panel.body.addStretch(1)
+        self.use = QtWidgets.QPushButton("Use for the next run")
+        self.use.clicked.connect(self._accept)
+        self.clear = QtWidgets.QPushButton("Clear the form")
+        self.clear.clicked.connect(self._clear)
+        for button in (self.use, self.clear):
+            button.setMinimumHeight(44)
+            panel.body.addWidget(button)
+        return panel
+
+    def texts(self) -> dict[str, str]:
+        """Return the form's content, by field."""
+        return {
+            name: editor.currentText() if isinstance(editor, QtWidgets.QComboBox) else editor.text()
+            for name, editor in self.editors.items()
+        }
+
+    def _write(self, name: str, text: str) -> None:
+        editor = self.editors[name]
+        if isinstance(editor, QtWidgets.QComboBox):
+            editor.setCurrentText(text)
+        else:
+            editor.setText(text)
+
+    def refresh(self, telemetry: Telemetry | None) -> None:
+        """Follow what became of the form: whether it is set, or in a run (None: no daq)."""
+        if self._used is not None and not self._desk.study:
+            self._used = None
+            self.state.show_text(GONE, theme.NOTICE)
+        self._show_checks(telemetry.checks if telemetry else [])
+        allowed = telemetry is not None and "arm" in ALLOWED[telemetry.state]
+        words = "" if allowed else "A run is armed or under way: this is for the one after it"
+        self.use.setToolTip(words)
+
+    def _show_checks(self, checks: list[StartCheck]) -> None:
+        for place, label in enumerate(self.checks):
+            there = place < len(checks)
+            if label.isHidden() == there:
+                label.setHidden(not there)
+            if there:
+                look = CHECK_LOOKS[checks[place].state]
+                label.show_text(f"{look[0]} {checks[place].name}: {checks[place].words}", look[1])
+
+    def _show(self) -> StudyReading:
+        """Show the mistakes and what the form says."""
+        texts = self.texts() if len(self.editors) == len(FIELDS) else {}
+        reading = read_study_form(texts, self._clock())
+        if not texts or not hasattr(self, "use"):
+            return reading  # while it is built
+        for name, label in self.faults.items():
+            fault = reading.faults.get(name, "")
+            label.show_text(f"✗ {fault}" if fault else "", theme.ALARM if fault else "")
+        self.net.show_text(reading.net_words, theme.DIM)
+        self.doubts.show_text("\n".join(f"⚠ {one}" for one in reading.doubts), theme.WARNING)
+        self.use.setEnabled(not reading.faults and bool(reading.args))
+        if reading.faults:
+            many = len(reading.faults)
+            words = f"✗ {many} field{'s' if many > 1 else ''} cannot be used"
+            self.state.show_text(words, theme.ALARM)
+        elif self._used == texts:
+            self.state.show_text(SET, theme.GOOD)
+        elif self._used is not None:
+            self.state.show_text(CHANGED, theme.WARNING)
+        else:
+            self.state.show_text(NOTHING, theme.DIM)
+        return reading
+
+    def _accept(self) -> None:
+        reading = self._show()
+        if reading.faults or not reading.args:
+            return
+        self._used = self.texts()
+        self._desk.set_study(reading.args)
+        self._show()
+
+    def _clear(self) -> None:
+        self._used = None
+        self._desk.set_study({})
+        for name in FIELDS:
+            self._write(name, "unknown" if name == "patient_position" else "")
+        self._show()

@@ -1,0 +1,69 @@
+"""A raw log as a source stays in touch with the daq, also where it takes frames without a pause."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zmq
+
+from daq.folder.run_folder import run_config
+from daq.replay import raw_log_source
+from daq.replay.raw_log_source import ReplaySource
+from daq.service.run import Run
+from hw.messages.codec import decode, encode
+from hw.messages.endpoints import Endpoints
+from hw.messages.source import Heartbeat, Hello, Shutdown, SourceReport, Start, Welcome
+from rigs.frames_factory import sent_run
+
+FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
+
+
+@pytest.mark.timeout(60)
+def test_a_source_that_is_never_held_back_says_all_the_time_that_it_lives(
+    tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(make_config(run_tag=FRAMES.report.run_tag), tmp_path / "runs")
+    run.process(FRAMES.frames)
+    run.finish()
+    endpoints = Endpoints(f"ipc://{tmp_path}/ipc")
+    daq = zmq.Context.instance().socket(zmq.ROUTER)
+    data = zmq.Context.instance().socket(zmq.PULL)
+    endpoints.bind(daq, "source")
+    endpoints.bind(data, "data")
+    source = ReplaySource(run.folder, run_config(run.folder), endpoints, fast=True)
+    slow = itertools.count(0.0, 0.05)  # so much passes from look to look: a long log
+    monkeypatch.setattr(raw_log_source, "time", SimpleNamespace(monotonic=lambda: next(slow)))
+    monkeypatch.setattr(source._link, "_clock", lambda: next(slow))
+    thread = threading.Thread(target=source.serve, daemon=True)
+    thread.start()
+    beats = conversation(daq)
+    thread.join(20)
+    daq.close()
+    data.close()
+    assert beats > 5
+
+
+def conversation(daq: zmq.Socket[bytes]) -> int:
+    """Welcome the source, start it, count its heartbeats until it reports; then shut it down."""
+    beats, started, deadline = 0, False, time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not daq.poll(1000):
+            continue
+        identity, message = daq.recv_multipart()
+        match decode(message):
+            case Hello() if not started:
+                started = True
+                daq.send_multipart([identity, encode(Welcome())])
+                daq.send_multipart([identity, encode(Start(run_tag=FRAMES.report.run_tag))])
+            case Heartbeat(running=True):
+                beats += 1
+            case SourceReport():
+                daq.send_multipart([identity, encode(Shutdown())])
+                return beats
+    raise AssertionError("no report came")

@@ -1,0 +1,65 @@
+"""Every page at every size of screen: nothing cut, nothing upon another, nothing outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from pyqtgraph.Qt import QtWidgets
+
+from gui.app.window import ConsoleWindow
+from gui.kit.panels import CalmLabel
+from hw.messages.endpoints import Endpoints
+from hw.messages.telemetry import Interruption
+from rigs.gui.drawn import drawn
+from rigs.gui.feeder import SCENARIOS, Feeder, Script, trouble
+from rigs.gui.layout_faults import layout_faults
+from rigs.gui.module_feeder import ModuleFeeder, a_ring
+
+pytestmark = pytest.mark.gui
+Pump = Callable[..., None]
+SIZES = ((1016, 728), (1280, 760), (1280, 800), (1920, 1040), (3840, 2100))
+"""What a window manager leaves of usual screens; the smallest is 1024 × 768."""
+
+SCRIPTS: dict[str, Callable[[], Script]] = {
+    "PET": lambda: Script(
+        interruptions=[Interruption(at_s=12.3, away_s=3.2, why="the daq was restarted")]
+    ),
+    "trouble": trouble,
+    "SPECT": lambda: replace(SCENARIOS["head"](), no_images=False),
+}
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_nothing_is_cut_or_lies_upon_another_on_any_page(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump, kind: str
+) -> None:
+    found = {}
+    with Feeder(endpoints, SCRIPTS[kind]()), ModuleFeeder(endpoints) as modules:
+        pump(lambda: console.link.image is not None and console.link.image_is_of_run)
+        for size in SIZES:
+            console.resize(*size)
+            for page in console.pages.names:
+                console.pages.show_page(page)
+                modules.tell(a_ring())
+                pump(drawn(console))
+                if faults := layout_faults(console):
+                    found[f"{page} at {size[0]}×{size[1]}"] = faults
+    assert found == {}
+
+
+def test_the_search_finds_what_is_wrong(console: ConsoleWindow) -> None:
+    box = QtWidgets.QWidget(console)
+    box.setGeometry(0, 0, 60, 60)
+    for place, words in enumerate(("a text that is far too long", "upon it")):
+        label = CalmLabel(words)
+        label.setParent(box)
+        label.setGeometry(0, 4 * place, 50 if place == 0 else 90, 20)
+    box.show()
+    for child in box.children():
+        child.show()
+    found = " ".join(layout_faults(console))
+    assert "cut: 'a text that is far too long'" in found
+    assert "overlap: 'a text that is far too long' and 'upon it'" in found
+    assert "outside: 'upon it' ends at 90 of 60 px" in found

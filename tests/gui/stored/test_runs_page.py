@@ -1,0 +1,132 @@
+"""Stored runs in the console: real runs, real commands in other processes, a real image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from daq.folder.identity.review_file import read_review
+from daq.folder.run_config import RunConfig, default_settings
+from daq.service.run import Run
+from gui.app.window import ConsoleWindow
+from gui.stored.job import Job
+from gui.stored.run_list import CONDITION, row_words
+from gui.stored.runs_page import RunsPage
+from gui.stored.stored_image import read_image
+from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
+from rigs.frames_factory import sent_run
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(120)]
+Pump = Callable[..., None]
+FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
+SHAPE = (20, 16, 12)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, one with an image of two frames whose hottest voxel is known."""
+    root = tmp_path_factory.mktemp("runs")
+    for name in ("monday", "tuesday"):
+        config = RunConfig(
+            scanner_toml=scanner_to_toml_text("bench2"), name=name,
+            settings=default_settings(load_scanner("bench2")), run_tag=FRAMES.report.run_tag,
+        )  # fmt: skip
+        run = Run(config, root)
+        run.process(FRAMES.frames)
+        run.finish()
+        run.write_summary()
+    images = root / "monday" / "images"
+    images.mkdir()
+    volume = np.full((*SHAPE, 2), 1000.0, np.float32)
+    volume[4, 5, 6, 1] = 9000.0
+    nib.save(nib.Nifti1Image(volume, np.diag([2.0, 2.0, 3.0, 1.0])), images / "bsrem.nii.gz")
+    about = {"unit": "Bq/mL", "patient_position": "HFS"}
+    (images / "bsrem.json").write_text(json.dumps(about), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def page(
+    runs: Path, console: ConsoleWindow, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> RunsPage:
+    monkeypatch.setattr(RunsPage, "root", runs)
+    console.pages.show_page("Runs")
+    pump(lambda: console.runs.table.rowCount() == 2, bound_s=30)
+    return console.runs
+
+
+def names(page: RunsPage) -> list[str]:
+    return [page.table.item(row, 0).text() for row in range(page.table.rowCount())]
+
+
+def test_runs_are_listed_searched_and_their_images_shown(page: RunsPage, pump: Pump) -> None:
+    assert set(names(page)) == {"monday", "tuesday"}
+    page.search.setText("MON")
+    assert names(page) == ["monday"]
+    assert page.count.text() == "1 of 2"
+    assert page.table.item(0, CONDITION).text() in ("good", "tainted", "incomplete")
+    page.table.selectRow(0)
+    pump(lambda: page.image.shown is not None, bound_s=30)
+    assert page.image._cursor == [10, 8, 6]
+    page.image.frame.setValue(1)
+    for axis, index in enumerate((4, 5, 6)):
+        page.image._move(axis, index)
+    assert page.image.words.toolTip() == "✛ 9.00 kBq/mL · bsrem.nii.gz"
+    assert page.image.views["Transaxial"].ends["x"] == ("L", "R")
+    page.search.setText("tuesday")
+    assert page.image.shown is None
+    page.search.setText("")
+
+
+def test_a_run_is_decided_and_signed_by_a_job(
+    page: RunsPage, runs: Path, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.table.selectRow(names(page).index("tuesday"))
+    assert page.buttons["Keep"].isEnabled()
+    page.buttons["Keep"].click()
+    assert not page.buttons["Keep"].isEnabled()
+    assert page.buttons["Cancel"].isEnabled()
+    pump(lambda: page.words.toolTip() == "✓ review of tuesday: done", bound_s=30)
+    monkeypatch.setattr(page, "ask", lambda *_: "M. Tanaka")
+    page.buttons["Sign…"].click()
+    pump(lambda: not page.worker.busy, bound_s=30)
+    review = read_review(runs / "tuesday")
+    assert review is not None
+    assert (review.verdict, review.reviewed_by) == ("keep", "M. Tanaka")
+    pump(lambda: "keep ✓" in [page.table.item(r, 3).text() for r in range(2)], bound_s=30)
+
+
+def test_what_a_job_cannot_do_is_told_in_its_words(page: RunsPage, pump: Pump) -> None:
+    page.table.selectRow(names(page).index("monday"))
+    page._work("review of monday", "review", "monday", "--discard", "")
+    pump(lambda: not page.worker.busy, bound_s=30)
+    assert "a run is discarded for a reason" in page.words.toolTip()
+    assert page.words.toolTip().startswith("✗")
+
+
+def test_a_job_is_cancelled_as_by_ctrl_c(console: ConsoleWindow, pump: Pump) -> None:
+    job, told = Job(console), []
+    job.failed.connect(told.append)
+    assert job.start("waiting", "imager", "--endpoint", "ipc:///tmp/nobody-is-here/x")
+    assert not job.start("another", "runs")
+    pump(lambda: job._process is not None and job._process.processId() > 0, bound_s=30)
+    job.cancel()
+    pump(lambda: told == ["waiting: cancelled"], bound_s=30)
+    assert not job.busy
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b" + bytes(40)])
+def test_an_image_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.nii\.gz cannot be read"):
+        read_image(path)
+
+
+def test_a_row_of_a_damaged_catalogue_is_shown_as_far_as_it_goes() -> None:
+    assert row_words({}) == ("", "", "", "", "00:00", "0", "0.0")
