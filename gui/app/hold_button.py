@@ -18,6 +18,8 @@ HOLD_S = 1.0
 _STEP_MS = 20
 _HINT_S = 2.0
 """How long the button says that it must be held, after it was let go too early."""
+REPEAT_S = 0.1
+"""A key down again so soon was never up: a busy machine tears the halves of a repeat apart."""
 
 
 class HoldButton(QtWidgets.QPushButton):
@@ -36,6 +38,7 @@ class HoldButton(QtWidgets.QPushButton):
         self._caption = caption
         self._clock = clock
         self._since_s: float | None = None
+        self._key_up_s: float | None = None
         self._hint_until_s = 0.0
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self._timer = QtCore.QTimer(self)
@@ -58,8 +61,20 @@ class HoldButton(QtWidgets.QPushButton):
             self._timer.start()
             self.show_caption(self._caption)
 
+    def key_down(self) -> None:
+        """Begin to hold; go on as before where the release was half of a repeat."""
+        repeated = self._key_up_s is not None and self._clock() - self._key_up_s < REPEAT_S
+        self._key_up_s = None
+        if not repeated:
+            self.begin()
+
+    def key_up(self) -> None:
+        """Hold no further, and let go unless the key is down again within ``REPEAT_S``."""
+        self._key_up_s = self._clock()
+
     def let_go(self) -> None:
         """Stop holding; too early, nothing happens but the hint."""
+        self._key_up_s = None
         if self._since_s is not None:
             self._since_s = None
             self._hint_until_s = self._clock() + _HINT_S
@@ -67,7 +82,10 @@ class HoldButton(QtWidgets.QPushButton):
 
     def step(self) -> None:
         """Act when it was held long enough; give up when it was disabled meanwhile."""
-        if self._since_s is None:
+        if self._key_up_s is not None and self._since_s is not None:
+            if self._clock() - self._key_up_s >= REPEAT_S:
+                self.let_go()
+        elif self._since_s is None:
             if self._clock() >= self._hint_until_s:
                 self._timer.stop()
         elif not self.isEnabled():

@@ -62,7 +62,7 @@ class SafetyKeys(QtCore.QObject):
         if event.isAutoRepeat():
             return True
         if button is not None:
-            (button.begin if pressed else button.let_go)()
+            (button.key_down if pressed else button.key_up)()
         if act is not None and pressed:
             act()
         return True

@@ -306,7 +306,7 @@ def test_faults_done_on_purpose_are_noticed_one_by_one(tmp_path):
 
 
 def test_without_a_display_the_demo_says_so_and_leaves_screenshots(tmp_path, monkeypatch):
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     process = demo(tmp_path, "--duration", "1", headless=False)
     out, err = process.communicate(timeout=60)

@@ -9,7 +9,7 @@ from pyqtgraph.Qt import QtCore
 from PySide6.QtTest import QTest
 
 from gui.app.console import application
-from gui.app.hold_button import HOLD_S, HoldButton
+from gui.app.hold_button import HOLD_S, REPEAT_S, HoldButton
 
 pytestmark = pytest.mark.gui
 
@@ -45,6 +45,36 @@ def test_held_for_its_time_it_acts_once(held: Held) -> None:
     held.wait(0.4 * HOLD_S)
     held.wait(5 * HOLD_S)
     assert (held.acted, held.button.fraction) == (1, 0.0)
+
+
+def test_a_key_whose_repeats_come_as_releases_and_presses_is_held(held: Held) -> None:
+    held.button.key_down()
+    for _ in range(25):
+        held.wait(0.04 * HOLD_S)
+        held.button.key_up()
+        held.wait(0.002)
+        held.button.key_down()
+    assert held.acted == 1
+
+
+def test_a_key_held_on_after_it_acted_does_not_act_again(held: Held) -> None:
+    held.button.key_down()
+    held.wait(HOLD_S)
+    held.button.key_up()
+    held.button.key_down()
+    held.wait(2 * HOLD_S)
+    assert held.acted == 1
+
+
+@pytest.mark.parametrize("up_after_s", [0.5, HOLD_S - 0.01])
+def test_a_key_let_go_too_early_does_nothing(held: Held, up_after_s: float) -> None:
+    held.button.key_down()
+    held.wait(up_after_s)
+    held.button.key_up()
+    for _ in range(20):
+        held.wait(REPEAT_S / 5)
+    assert (held.acted, held.button.fraction) == (0, 0.0)
+    assert held.button.text() == "Hold 1 s"
 
 
 @pytest.mark.parametrize("let_go_after", [0.0, 0.5, 0.99])
