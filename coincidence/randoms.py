@@ -89,13 +89,19 @@ FAN_TOLERANCE = 1e-12
 class RandomsRatio:
     """Both estimates of the number of randoms and their ratio, delayed over singles.
 
-    ``ratio`` and ``sigma`` are NaN if unknown: no singles, or no delayed windows.
+    ``ratio``, ``sigma`` and ``off_sigmas`` are NaN if unknown: no singles, or no delayed windows.
+
+    sigma : standard deviation of ``ratio``, from what was counted
+    off_sigmas : how surprising the delayeds are if the singles are right, in standard deviations:
+        the root of the Poisson deviance, which unlike (ratio - 1) / sigma holds where few are
+        counted (Baker & Cousins, Nucl. Instrum. Methods 221 (1984) 437)
     """
 
     from_delayeds: float
     from_singles: float
     ratio: float
     sigma: float
+    off_sigmas: float
 
     @property
     def known(self) -> bool:
@@ -116,11 +122,20 @@ def compare_estimates(
     """
     from_delayeds = delayeds / max(factor, 1)
     if not factor or from_singles <= 0:
-        return RandomsRatio(from_delayeds, from_singles, math.nan, math.nan)
+        return RandomsRatio(from_delayeds, from_singles, math.nan, math.nan, math.nan)
     ratio = from_delayeds / from_singles
     of_delayeds = math.sqrt(max(delayeds, 1)) / factor / from_singles
     sigma = math.hypot(of_delayeds, 2 * ratio / math.sqrt(max(singles, 1)))
-    return RandomsRatio(from_delayeds, from_singles, ratio, sigma)
+    expected = from_singles * factor
+    of_singles = 2 * math.sqrt(expected / max(singles, 1))
+    off = math.sqrt(_poisson_deviance(delayeds, expected)) / math.hypot(1, of_singles)
+    return RandomsRatio(from_delayeds, from_singles, ratio, sigma, off)
+
+
+def _poisson_deviance(counted: int, expected: float) -> float:
+    """Return -2 ln of the likelihood ratio of an expectation to what was counted, at least 0."""
+    logarithm = counted * math.log(counted / expected) if counted else 0.0
+    return max(0.0, 2 * (expected - counted + logarithm))
 
 
 def singles_rate_randoms(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from coincidence.events import COINCIDENCE, END_OF_TIME_PS, SINGLE
 from coincidence.randoms import (
@@ -108,6 +109,15 @@ def test_the_ratio_and_its_sigma() -> None:
 def test_no_delayeds_where_many_were_due_are_many_sigmas_off() -> None:
     found = compare_estimates(0, 2, 80.0, singles=10_000)
     assert (found.ratio, found.sigma) == (0, 1 / 160)
+
+
+@pytest.mark.parametrize("expected", [1, 3, 8, 20, 60, 300])
+def test_five_sigmas_are_as_rare_where_few_delayeds_are_counted(expected: int) -> None:
+    """An hour has 360 windows of 10 s, so chance may call five sigmas far less than once in 10⁵."""
+    counts = np.arange(6 * expected + 60)
+    off = [compare_estimates(int(n), 1, expected, singles=10**6).off_sigmas for n in counts]
+    assert stats.poisson.pmf(counts[np.array(off) > 5], expected).sum() < 3e-6
+    assert off[0] == pytest.approx(math.sqrt(2 * expected), rel=1e-3)
 
 
 @pytest.mark.parametrize(("windows", "sides"), [(1, "one"), (1, "two"), (4, "one"), (4, "two")])

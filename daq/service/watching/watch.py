@@ -274,7 +274,7 @@ class RunWatch:
         if recent is None or not recent.counts.known:
             return []
         off = abs(recent.counts.ratio - 1)
-        strength = min(off / RANDOMS_OFF, off / (RANDOMS_SIGMAS * recent.counts.sigma))
+        strength = min(off / RANDOMS_OFF, recent.counts.off_sigmas / RANDOMS_SIGMAS)
         told = f"{recent.counts.ratio:.3f} ± {recent.counts.sigma:.3f}"
         if strength > 1 and not run.randoms_alarm:
             run.randoms_alarm = True
