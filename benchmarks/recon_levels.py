@@ -5,7 +5,8 @@
     python benchmarks/recon_levels.py FOLDER/NAME …
 
 Prints for each run, of the image that the run delivered (``images/live_unfiltered.nii.gz``), of the
-image by default, of plain OSEM (4 x 8, ``--psf 4``) and of NEGML: the level within 85 mm of the
+image by default, of plain OSEM (4 x 8, ``--psf 4``), of its DICOM files as pydicom reads them, and
+of NEGML: the level within 85 mm of the
 axis and 120 mm of length over the emulated concentration; rings of 20 mm over the mean within 60
 mm; slabs of 12 mm from 36 mm on; and what scatter and prompt γ were found to be of the prompts.
 """
@@ -14,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import pydicom
 
 from recon import open_run, reconstruct
 
@@ -30,6 +33,7 @@ IMAGES: dict[str, dict[str, Any]] = {
     "osem": {"algorithm": "osem", "iterations": 4, "subsets": 8, "psf_fwhm_mm": 4.0},
     "negml": {"algorithm": "negml"},
 }
+IN_DICOM = "osem"
 EDGES_MM = (0, 20, 40, 60, 80)
 SLABS_MM = (36, 48, 60)
 
@@ -53,6 +57,11 @@ def main() -> None:
             made = reconstruct(run, **options)
             axes = [np.asarray(axis, np.float64).ravel() for axis in made.grid.axes_mm()]
             print(line(folder.name, name, made.image, axes, truth, made.metadata), flush=True)
+            if name == IN_DICOM:
+                with tempfile.TemporaryDirectory() as place:
+                    made.save(Path(place) / "image", formats=("dicom",))
+                    seen = read_dicom(Path(place))
+                print(line(folder.name, f"{name}, DICOM", *seen, truth, made.metadata), flush=True)
 
 
 def read(path: Path) -> tuple[Floats, list[Floats]]:
@@ -60,6 +69,17 @@ def read(path: Path) -> tuple[Floats, list[Floats]]:
     loaded = nib.load(path)
     image = np.asarray(loaded.dataobj, dtype=np.float64)
     steps = np.abs(np.diag(loaded.affine))[:3]
+    return image, [
+        (np.arange(n) - (n - 1) / 2) * step for n, step in zip(image.shape, steps, strict=True)
+    ]
+
+
+def read_dicom(folder: Path) -> tuple[Floats, list[Floats]]:
+    """Return what a viewer makes of the planes in a folder: rescaled, at their own places."""
+    planes = sorted(map(pydicom.dcmread, folder.rglob("*.dcm")), key=lambda one: one.SliceLocation)
+    values = [p.pixel_array * float(p.RescaleSlope) + float(p.RescaleIntercept) for p in planes]
+    image = np.stack(values, axis=-1).transpose(1, 0, 2)  # row, column -> x, y
+    steps = (*map(float, reversed(planes[0].PixelSpacing)), float(planes[0].SliceThickness))
     return image, [
         (np.arange(n) - (n - 1) / 2) * step for n, step in zip(image.shape, steps, strict=True)
     ]

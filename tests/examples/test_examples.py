@@ -171,7 +171,7 @@ def test_follower_got_every_prompt_of_the_live_run(recorded: Recorded) -> None:
     said = recorded.followed
     assert f"{prompts_of(recorded)} prompts, 0 lost, finished True" in said
     assert recorded.folder.name in said
-    assert figure(r"image of (\d+) prompts", said) > 0
+    assert int(re.findall(r"image of (\d+) prompts", said)[-1]) > 0  # the first may be empty
     assert figure(r"peaks at (\d+) keV", said) == pytest.approx(505, abs=25)
 
 
