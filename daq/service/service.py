@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from daq.errors import DaqError
+from daq.errors import DaqError, RunError
 from daq.folder.identity.identity_file import identity_of, refuse_identifying
 from daq.folder.identity.study_file import study_of
 from daq.folder.run_config import RunConfig, config_from_args
@@ -32,6 +32,7 @@ from daq.service.imager_link import ImagerLink
 from daq.service.left_over import LeftOver
 from daq.service.relays import FaultRelay, ModuleRelay
 from daq.service.run_life import MIN_FREE_BYTES, RunLife
+from daq.service.run_regions import keep_regions
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
 from hw.errors import TomoshibiError
@@ -125,6 +126,7 @@ class DaqService:
             "reset": self._reset,
             "status": self._status,
             "live": self._image_as,
+            "regions": self._regions,
             "shutdown": self._shutdown,
         }
 
@@ -458,6 +460,12 @@ class DaqService:
         self._given.check_activity(str(command.args.get("activity", "")))
         result: dict[str, Any] = msgspec.to_builtins(self.life.image_as(command.args))
         return result
+
+    def _regions(self, command: Command) -> dict[str, Any]:
+        run = self.life.run
+        if run is None:
+            raise RunError("regions are kept with a run: arm one first")
+        return {"regions": keep_regions(run.folder, command.args)}
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
         self.leave()

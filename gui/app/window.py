@@ -58,6 +58,10 @@ C               next colour map
 W               next energy window (projections)
 M               modules: rate, live time, state
 A               window follows the image, or is held
++, −, Z         magnify, less, the whole image
+E               one view alone, the next, all three
+P               maximum intensity projections, or cuts
+R               a region at the crosshair, kept with the run
 V               live page, and back
 Ctrl+0          layout as it was delivered
 F11             full screen
@@ -216,6 +220,12 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("W", self.projections.next_window),
             ("M", self.modules.next_mode),
             ("A", image.auto.toggle),
+            ("+", lambda: image.linked.zoom(1, image.cursor)),
+            ("-", lambda: image.linked.zoom(-1, image.cursor)),
+            ("Z", image.linked.show_all),
+            ("E", image.linked.next_single),
+            ("P", image.tools.mip.toggle),
+            ("R", image.regions.put_here),
             ("V", lambda: self.pages.toggle("Live")),
             ("F3", lambda: self.pages.toggle("Modules")),
             ("Ctrl+0", self.reset_layout),
@@ -363,6 +373,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._keep_layout()
         self.question.hide()
         self.runs.end()
+        self.image.end()
         self.timer.stop()
         self._image_timer.stop()
         self._safety_keys.close()

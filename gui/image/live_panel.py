@@ -6,11 +6,19 @@ window: the live image has no weight and injected activity to compute SUV.
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
+import numpy as np
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.image.frame_strip import FrameStrip
+from gui.image.linked_views import LinkedViews
+from gui.image.noise_goal import NoiseGoal
+from gui.image.page_button import PageButton
+from gui.image.page_report import PageContent
+from gui.image.region_desk import RegionDesk, region_words
 from gui.image.shown_facts import ImageFacts
-from gui.image.slice_views import SliceView
 from gui.image.slices import (
     AXES,
     CORONAL,
@@ -23,12 +31,15 @@ from gui.image.slices import (
     hottest,
 )
 from gui.image.time_windows import WindowChooser
+from gui.image.view_tools import ViewTools
 from gui.kit import theme
+from gui.kit.colour_maps import Image
 from gui.kit.panels import CalmLabel, ElidedLabel, scrolling
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
 from gui.kit.wording import grouped, level_text, short_unit, shown_unit
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
+from hw.messages.corrections import label_of
 from hw.messages.pictures import ImageMessage
 
 NARROW_PX = 500
@@ -43,11 +54,18 @@ class ImagePanel(PicturePanel):
             teaches="Reconstructed while the data arrive. Axes are the scanner's: z runs along it.",
         )
         self._message: ImageMessage | None = None
+        self._image: Image = np.zeros((1, 1, 1), dtype=np.float32)
         self._reference = LevelReference()
         self.cursor = [0, 0, 0]
-        self.views = {plane.name: SliceView(plane) for plane in PLANES}
+        self.linked = LinkedViews()
+        self.views = self.linked.by_name
         self.sliders = {plane.name: self._slider(plane) for plane in PLANES}
         self.facts = ImageFacts()
+        self.goal = NoiseGoal()
+        self.regions = RegionDesk(desk)
+        self.tools = ViewTools(self.linked, cursor=lambda: self.cursor, redraw=self._draw)
+        self.page = PageButton(self.tools.page, self._page_content, self._page_pictures)
+        self.page.said.connect(self.tools.say)
         self.window_box = WindowChooser(desk)
         self.strip = FrameStrip()
         self._rows = QtWidgets.QVBoxLayout()
@@ -56,13 +74,18 @@ class ImagePanel(PicturePanel):
         self.brief.hide()
         self.body.addWidget(self.brief)
         self.side = self._side()
-        self._rows.addLayout(_row((self._block(TRANSAXIAL), 60), (self.side, 40)))
-        self._rows.addLayout(_row((self._block(CORONAL), 1), (self._block(SAGITTAL), 1)))
+        self.blocks = {plane.name: self._block(plane) for plane in PLANES}
+        self._upper = _row((self.blocks[TRANSAXIAL.name], 60), (self.side, 40))
+        self._lower = _row((self.blocks[CORONAL.name], 1), (self.blocks[SAGITTAL.name], 1))
+        self._rows.addLayout(self._upper)
+        self._rows.addLayout(self._lower)
         self._share_height(1.3 * 220, 156)
         self.body.addLayout(self._rows, 1)
         self.body.addWidget(self.strip)
-        for view in self.views.values():
-            view.moved.connect(self.move_cursor)
+        self.linked.moved.connect(self.move_cursor)
+        self.linked.windowed.connect(self._change_window)
+        self.linked.arranged.connect(self._arrange)
+        self.regions.changed.connect(self._show_regions)
 
     def _block(self, plane: Plane) -> QtWidgets.QWidget:
         block = QtWidgets.QWidget()
@@ -97,7 +120,10 @@ class ImagePanel(PicturePanel):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.facts)
+        column.addWidget(self.goal)
+        column.addWidget(self.regions)
         column.addStretch(1)
+        column.addWidget(self.tools)
         self.at_cursor = ElidedLabel(size_px=theme.BASE_PX)
         column.addWidget(self.at_cursor)
         column.addWidget(self.bar)
@@ -135,8 +161,8 @@ class ImagePanel(PicturePanel):
         if not self.brief.isHidden():
             self.brief.show_text(*self.facts.brief())
         if link.telemetry is not None and link.image_is_of_run:
-            for view in self.views.values():
-                view.name_ends(link.telemetry.patient_position)
+            self.linked.name_ends(link.telemetry.patient_position)
+        self._follow_run(link)
         self.window_box.refresh(link)
         dim(self.views.values(), dimmed=bool(link.image) and not link.image_is_of_run)
 
@@ -150,20 +176,22 @@ class ImagePanel(PicturePanel):
     def _take(self, message: ImageMessage) -> None:
         first = self._message is None or self._message.shape != message.shape
         new_run = self._message is None or self._message.run != message.run
-        self._message = message
+        self._message, self._image = message, message.array()
         if first:
             self._enter_space(message)
         if self.auto.isChecked() or new_run:
-            self._reference.follow(message.array(), at_once=new_run)
+            self._reference.follow(self._image, at_once=new_run)
+        self.goal.follow(message)
         self.facts.refresh_image(message)
+        self.regions.show_readings(message)
         self.window_box.follow(message)
         self._draw()
 
     def _enter_space(self, message: ImageMessage) -> None:
         self.cursor = [size // 2 for size in message.shape]
+        self.linked.set_space(message.shape, message.voxel_mm)
         for plane in PLANES:
-            view, slider = self.views[plane.name], self.sliders[plane.name]
-            view.set_space(message.shape, message.voxel_mm)
+            slider = self.sliders[plane.name]
             slider.blockSignals(True)
             slider.setRange(0, message.shape[plane.through] - 1)
             slider.setValue(self.cursor[plane.through])
@@ -175,11 +203,10 @@ class ImagePanel(PicturePanel):
     def _draw(self) -> None:
         if self._message is None:
             return
-        image, upper = self._message.array(), self.upper
+        image, upper = self._image, self.upper
         self.share.show_text(f"{self.level.value()} %")
         table = self._tables[self.map_box.currentText()]
-        for view in self.views.values():
-            view.show_cut(image, self.cursor, upper, table)
+        self.linked.draw(image, self.cursor, upper, table)
         each, unit = shown_unit(self._message.unit)
         labels = "0", level_text(each * upper / 2), level_text(each * upper)
         self.bar.set_scale(table, labels, unit)
@@ -196,12 +223,11 @@ class ImagePanel(PicturePanel):
         message = self._message
         if message is None:
             return
-        places = (
-            grouped(centre_mm(*axis))
-            for axis in zip(self.cursor, message.shape, message.voxel_mm, strict=False)
-        )
+        x, y, z = map(centre_mm, self.cursor, message.shape, message.voxel_mm)
+        places = (grouped(place) for place in (x, y, z))
+        self.regions.place_mm = (x, y, z)
         each, unit = shown_unit(message.unit)
-        value = each * float(message.array()[tuple(self.cursor)])
+        value = each * float(self._image[tuple(self.cursor)])
         self.at_cursor.show_text(
             f"✛ ({', '.join(places)}) mm:  {level_text(value)} {short_unit(unit)}"
         )
@@ -229,7 +255,7 @@ class ImagePanel(PicturePanel):
     def seek_hottest(self) -> None:
         """Move the crosshair to the hottest voxel."""
         if self._message is not None:
-            self._jump(list(hottest(self._message.array())))
+            self._jump(list(hottest(self._image)))
 
     def _jump(self, cursor: list[int]) -> None:
         for axis, index in enumerate(cursor):
@@ -238,13 +264,73 @@ class ImagePanel(PicturePanel):
     def _choose_percentile(self, name: str) -> None:
         self._reference.percentile = PERCENTILES[name]
         if self._message is not None:
-            self._reference.follow(self._message.array(), at_once=True)
+            self._reference.follow(self._image, at_once=True)
         self._draw()
 
     def _rewindow(self) -> None:
         if self._message is not None and self.auto.isChecked():
-            self._reference.follow(self._message.array(), at_once=True)
+            self._reference.follow(self._image, at_once=True)
         self._draw()
+
+    def _change_window(self, factor: float) -> None:
+        """Change the upper end of the window, which is held from then on."""
+        self.auto.setChecked(False)
+        low, high = self.level.minimum(), self.level.maximum()
+        asked = self.level.value() * factor
+        if low < asked < high:
+            self.level.setValue((math.ceil if factor > 1 else math.floor)(asked))
+        else:  # beyond the slider: what counts as 100 % moves
+            self._reference.value *= factor
+            self._draw()
+
+    def _arrange(self) -> None:
+        """Show all three views, or one alone in the place of the upper one."""
+        single = self.linked.single
+        for name, block in self.blocks.items():
+            block.setHidden(bool(single) and name != single)
+        for block in self.blocks.values():
+            self._upper.removeWidget(block)
+            self._lower.removeWidget(block)
+        self._upper.insertWidget(0, self.blocks[single or TRANSAXIAL.name], 60)
+        for name in (CORONAL.name, SAGITTAL.name):
+            if not single:
+                self._lower.addWidget(self.blocks[name], 1)
+
+    def _show_regions(self) -> None:
+        self.linked.regions = self.regions.regions
+        self._draw()
+
+    def _follow_run(self, link: Link) -> None:
+        """Suit the run shown: its regions, its µ map, where its page would go."""
+        message, telemetry = self._message, link.telemetry
+        if message is None or telemetry is None or not link.image_is_of_run:
+            return
+        folder = Path(telemetry.folder) if telemetry.folder else None
+        self.regions.follow(folder)
+        self.tools.beneath.follow((message.shape, message.voxel_mm), folder)
+        self.page.folder = folder
+
+    def _page_content(self) -> PageContent:
+        message = self._message
+        if message is None:
+            return PageContent("No image", {}, [], [])
+        facts = {name: value.text() for name, value in self.facts.values.items()}
+        each, unit = shown_unit(message.unit)
+        facts["Window"] = f"0 to {level_text(each * self.upper)} {unit}"
+        corrections = [
+            (label_of(name), applied, message.how.get(name, ""))
+            for name, applied in sorted(message.corrections.items(), key=lambda item: not item[1])
+        ]
+        words = region_words(message)
+        title = f"Live image of {message.run}"
+        return PageContent(title, facts, corrections, words.splitlines(), message.note)
+
+    def _page_pictures(self) -> list[QtWidgets.QWidget]:
+        return [view for view in self.views.values() if view.isVisible()]
+
+    def end(self) -> None:
+        """End what runs beside."""
+        self.tools.beneath.end()
 
 
 def _row(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QHBoxLayout:

@@ -11,7 +11,7 @@ from pyqtgraph.Qt import QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.pictures import STALE_AFTER_S, FactsColumn
-from gui.kit.wording import grouped, level_text, short_unit, shown_unit
+from gui.kit.wording import grouped
 from gui.link.daq_view import Link
 from hw.messages.corrections import CORRECTIONS, label_of
 from hw.messages.pictures import ImageMessage
@@ -28,8 +28,6 @@ TEACHES = {
     "Rate": "Images per second, and the noise: standard deviation of a voxel over its mean.",
 }
 
-MOST_REGIONS = 6
-
 
 class ImageFacts(FactsColumn):
     """A column of words beside the image."""
@@ -39,10 +37,6 @@ class ImageFacts(FactsColumn):
         self.column.addLayout(self._list_of_corrections())
         self.remark = ElidedLabel(size_px=theme.SMALL_PX)
         self.column.addWidget(self.remark)
-        self.regions = CalmLabel(size_px=theme.BASE_PX)
-        self.regions.setToolTip("Mean of the image in the run's regions, ± its standard deviation")
-        self.column.addWidget(self.regions)
-        self.regions.hide()
 
     def _list_of_corrections(self) -> QtWidgets.QGridLayout:
         """Two columns, filled downwards: the corrections applied come first."""
@@ -86,8 +80,6 @@ class ImageFacts(FactsColumn):
         values["Rate"].show_text(f"{image.rate_Hz:.1f} images/s{noise}")
         self._show_corrections(image.corrections, image.how)
         self.remark.show_text(image.note, theme.DIM)
-        self.regions.show_text(region_words(image))
-        self.regions.setHidden(not image.regions)
 
     def brief(self) -> tuple[str, str]:
         """Return the facts in one line, and its colour."""
@@ -112,18 +104,6 @@ class ImageFacts(FactsColumn):
                 why = how.get(item[0], "")
                 state = "corrected" if applied else "not corrected"
                 label.setToolTip(f"{name}: {state}{': ' if why else ''}{why}")
-
-
-def region_words(image: ImageMessage) -> str:
-    """Return a line for each of the run's regions: mean ± σ in the unit that the image has."""
-    each, unit = shown_unit(image.unit)
-    lines = []
-    for one in image.regions[:MOST_REGIONS]:
-        sigma = f" ± {level_text(each * one.sigma)}" if one.sigma > 0 else ""
-        words = one.why_not or f"{level_text(each * one.mean)}{sigma} {short_unit(unit)}"
-        lines.append(f"{one.name}: {words}")
-    more = len(image.regions) - MOST_REGIONS
-    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
 
 
 def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""One of three linked orthogonal views of the live image, in true proportions, with its scale."""
+"""One of three linked orthogonal views of an image, in true proportions, with its scale."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
-from gui.image.slices import AXES, Plane, centre_mm, cut
+from gui.image.slices import AXES, Plane, centre_mm
+from gui.image.viewport import STEP, Viewport
 from gui.kit import theme
-from gui.kit.colour_maps import Image, to_levels
 from gui.kit.wording import grouped
 from hw.messages.patient_position import UNKNOWN, PatientPosition, ends_of_axes
 
@@ -17,18 +17,36 @@ LEAST_WORDS_PX = 230.0
 """So wide are the lines above and below a small cut, where the widget has the room."""
 
 
+WINDOW_STEP = 1.01
+"""Factor on the upper end of the window of each px that the mouse is dragged down."""
+
+Marks = list[tuple[str, list[tuple[float, float]]]]
+"""Names and outlines (to the right, up; mm from the image's middle)."""
+
+
 class SliceView(QtWidgets.QWidget):
     """One plane: the cut, its position, the axes' names, a crosshair and a scale bar.
 
     ``moved`` gives the axis and index that the user chose: click or drag to move the crosshair,
-    wheel or slider to scroll through the cuts.
+    wheel or slider to scroll through the cuts. ``looked`` tells that the part of the image that is
+    shown has changed, for all views: Ctrl and wheel to magnify, drag with the middle button or
+    with Shift to move it. ``windowed`` gives the factor by which the upper end of the window is to
+    change: drag upwards with the right button for a brighter image. ``enlarged`` is a double
+    click.
     """
 
     moved = QtCore.Signal(int, int)
+    looked = QtCore.Signal()
+    windowed = QtCore.Signal(float)
+    enlarged = QtCore.Signal()
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, viewport: Viewport | None = None) -> None:
         super().__init__()
         self.plane = plane
+        self.viewport = viewport or Viewport()
+        self.through_all = False
+        self.marks: Marks = []
+        self._dragged: QtCore.QPointF | None = None
         self._shape: tuple[int, int, int] = (1, 1, 1)
         self._voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
         self._cursor = [0, 0, 0]
@@ -44,13 +62,12 @@ class SliceView(QtWidgets.QWidget):
         """Set the image's shape and voxel size in mm."""
         self._shape, self._voxel_mm = shape, voxel_mm
 
-    def show_cut(
-        self, image: Image, cursor: list[int], upper: float, table: npt.NDArray[np.uint32]
+    def show_pixels(
+        self, pixels: npt.NDArray[np.uint32], cursor: list[int], *, through_all: bool = False
     ) -> None:
-        """Draw the cut through ``cursor`` in the window 0..``upper``."""
-        self._cursor = list(cursor)
-        levels = to_levels(cut(image, self.plane, cursor[self.plane.through]), upper)
-        self._pixels = table[levels]
+        """Draw a cut through ``cursor``, or the maximum of all cuts: RGB32, rows from the top."""
+        self._cursor, self.through_all = list(cursor), through_all
+        self._pixels = pixels
         rows, columns = self._pixels.shape
         self._picture = QtGui.QImage(
             self._pixels.data, columns, rows, 4 * columns, QtGui.QImage.Format.Format_RGB32
@@ -71,23 +88,46 @@ class SliceView(QtWidgets.QWidget):
         )
 
     def scale_px_mm(self) -> float:
-        """Return the scale at which the whole cut fits, in px/mm."""
+        """Return the scale, in px/mm: at a zoom of 1 the whole cut fits."""
         width_mm, height_mm = self.extent_mm()
         fitting = min(
             (self.width() - 2 * _SIDE_PX) / width_mm,
             (self.height() - _TOP_PX - _BOTTOM_PX) / height_mm,
         )
-        return max(0.05, fitting)
+        return max(0.05, fitting) * self.viewport.zoom
+
+    def room(self) -> QtCore.QRectF:
+        """Return where in the widget there is room for the cut, in px."""
+        return QtCore.QRectF(
+            _SIDE_PX, _TOP_PX, self.width() - 2 * _SIDE_PX, self.height() - _TOP_PX - _BOTTOM_PX
+        )
 
     def frame(self) -> QtCore.QRectF:
-        """Return where in the widget the cut is drawn, in px."""
+        """Return where the whole cut lies, in px; magnified, it extends beyond the room."""
         width_mm, height_mm = self.extent_mm()
         scale_px_mm = self.scale_px_mm()
-        width, height = width_mm * scale_px_mm, height_mm * scale_px_mm
-        room = self.height() - _TOP_PX - _BOTTOM_PX
+        middle = self.room().center()
+        shown_mm = self.viewport.middle_mm
         return QtCore.QRectF(
-            (self.width() - width) / 2, _TOP_PX + (room - height) / 2, width, height
+            middle.x() - (width_mm / 2 + shown_mm[self.plane.right]) * scale_px_mm,
+            middle.y() - (height_mm / 2 - shown_mm[self.plane.up]) * scale_px_mm,
+            width_mm * scale_px_mm,
+            height_mm * scale_px_mm,
         )
+
+    def at_mm(self, right_mm: float, up_mm: float) -> QtCore.QPointF:
+        """Return the point in px of a place in mm from the image's middle."""
+        frame, scale_px_mm = self.frame(), self.scale_px_mm()
+        centre = frame.center()
+        return QtCore.QPointF(centre.x() + right_mm * scale_px_mm, centre.y() - up_mm * scale_px_mm)
+
+    def mm_at(self, point: QtCore.QPointF) -> dict[int, float]:
+        """Return the place in mm, along the two axes of the cut, of a point in px."""
+        centre, scale_px_mm = self.frame().center(), self.scale_px_mm()
+        return {
+            self.plane.right: (point.x() - centre.x()) / scale_px_mm,
+            self.plane.up: (centre.y() - point.y()) / scale_px_mm,
+        }
 
     def place_of(self, right: int, up: int) -> QtCore.QPointF:
         """Return the point in px at which the voxel (right, up) of the cut is centred."""
@@ -108,9 +148,13 @@ class SliceView(QtWidgets.QWidget):
                 self.rect(), QtCore.Qt.AlignmentFlag.AlignCenter, f"{self.plane.name}\nno image yet"
             )
         else:
+            seen = frame.intersected(self.room())
+            painter.setClipRect(seen.adjusted(-1, -1, 1, 1))
             self._paint_picture(painter, frame)
+            self._paint_marks(painter)
             self._paint_crosshair(painter, frame)
-            self._paint_words(painter, frame)
+            painter.setClipping(False)
+            self._paint_words(painter, seen)
         painter.end()
 
     def _paint_picture(self, painter: QtGui.QPainter, frame: QtCore.QRectF) -> None:
@@ -119,7 +163,18 @@ class SliceView(QtWidgets.QWidget):
         painter.drawImage(frame, self._picture)
         painter.setOpacity(1.0)
         painter.setPen(QtGui.QColor(theme.LINE))
-        painter.drawRect(frame)
+        painter.drawRect(frame.intersected(self.room()))
+
+    def _paint_marks(self, painter: QtGui.QPainter) -> None:
+        """Draw the outlines of regions, each with its name."""
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.setFont(theme.font(theme.SMALL_PX))
+        painter.setPen(QtGui.QPen(QtGui.QColor(theme.NOTICE), 1.5))
+        painter.setBrush(QtCore.Qt.BrushStyle.NoBrush)
+        for name, points_mm in self.marks:
+            outline = QtGui.QPolygonF([self.at_mm(*point) for point in points_mm])
+            painter.drawPolygon(outline)
+            painter.drawText(outline.boundingRect().topRight() + QtCore.QPointF(3, 9), name)
 
     def _paint_crosshair(self, painter: QtGui.QPainter, frame: QtCore.QRectF) -> None:
         centre = self.place_of(self._cursor[self.plane.right], self._cursor[self.plane.up])
@@ -181,7 +236,8 @@ class SliceView(QtWidgets.QWidget):
         how = "not known here" if position == UNKNOWN else f"{position}, as the run was told"
         self.setToolTip(
             f"{self.plane.name} cut in the scanner's frame (the patient's position is {how}).\n"
-            "Click or drag: move the crosshair. Wheel: next cut."
+            "Click or drag: crosshair. Wheel: next cut, with Ctrl: magnify. Right button, up or\n"
+            "down: window. Middle button or Shift: move the image. Double click: this view alone."
         )
 
     def _paint_scale_bar(self, painter: QtGui.QPainter, below: QtCore.QRectF) -> None:
@@ -195,24 +251,55 @@ class SliceView(QtWidgets.QWidget):
         painter.drawText(QtCore.QPointF(below.left() + length + 4, y + 4), "50 mm")
 
     def place_text(self) -> str:
-        """Return the cut's position, e.g. ``z = −12 mm``."""
+        """Return the cut's position, e.g. ``z = −12 mm``, and how it is magnified."""
+        zoom = f" · {self.viewport.zoom:.1f} ×" if self.viewport.zoom > 1 else ""
+        if self.through_all:
+            return f"MIP along {AXES[self.plane.through]}{zoom}"
         axis = self.plane.through
         place = centre_mm(self._cursor[axis], self._shape[axis], self._voxel_mm[axis])
-        return f"{AXES[axis]} = {grouped(place, digits=0)} mm"
+        return f"{AXES[axis]} = {grouped(place, digits=0)} mm{zoom}"
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Move the crosshair to the click."""
-        self._pick(event.position())
+        """Move the crosshair to the click, or begin to drag."""
+        self._dragged = event.position()
+        if _points(event):
+            self._pick(event.position())
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Drag the crosshair."""
-        self._pick(event.position())
+        """Drag the crosshair, the image or its window."""
+        place, before = event.position(), self._dragged or event.position()
+        self._dragged = place
+        if _points(event):
+            self._pick(place)
+        elif event.buttons() & QtCore.Qt.MouseButton.RightButton:
+            self.windowed.emit(WINDOW_STEP ** (place.y() - before.y()))
+        else:
+            self._drag(place - before)
+
+    def mouseReleaseEvent(self, _event: QtGui.QMouseEvent) -> None:
+        """End a drag."""
+        self._dragged = None
+
+    def mouseDoubleClickEvent(self, _event: QtGui.QMouseEvent) -> None:
+        """Ask for this view alone, or for all again."""
+        self.enlarged.emit()
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        """Scroll through the cuts."""
-        steps = 1 if event.angleDelta().y() > 0 else -1
-        self._move(self.plane.through, self._cursor[self.plane.through] + steps)
+        """Scroll through the cuts; with Ctrl, magnify."""
+        up = event.angleDelta().y() > 0
+        if event.modifiers() & QtCore.Qt.KeyboardModifier.ControlModifier:
+            self.viewport.magnify(STEP if up else 1 / STEP, self.mm_at(event.position()))
+            self.looked.emit()
+        else:
+            steps = 1 if up else -1
+            self._move(self.plane.through, self._cursor[self.plane.through] + steps)
         event.accept()
+
+    def _drag(self, by: QtCore.QPointF) -> None:
+        scale_px_mm = self.scale_px_mm()
+        self.viewport.shift(self.plane.right, -by.x() / scale_px_mm)
+        self.viewport.shift(self.plane.up, by.y() / scale_px_mm)
+        self.looked.emit()
 
     def _pick(self, point: QtCore.QPointF) -> None:
         frame = self.frame()
@@ -224,3 +311,9 @@ class SliceView(QtWidgets.QWidget):
     def _move(self, axis: int, index: int) -> None:
         if self._picture is not None:
             self.moved.emit(axis, max(0, min(self._shape[axis] - 1, index)))
+
+
+def _points(event: QtGui.QMouseEvent) -> bool:
+    """Whether the left button is down, without Shift."""
+    shift = event.modifiers() & QtCore.Qt.KeyboardModifier.ShiftModifier
+    return bool(event.buttons() & QtCore.Qt.MouseButton.LeftButton) and not shift

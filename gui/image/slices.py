@@ -44,6 +44,11 @@ def cut(image: Image, plane: Plane, index: int) -> Image:
     return np.ascontiguousarray(flat[:, ::-1].T)
 
 
+def maximum_along(image: Image, plane: Plane) -> Image:
+    """Return the maximum intensity projection through all cuts, laid out as :func:`cut`."""
+    return np.ascontiguousarray(image.max(axis=plane.through)[:, ::-1].T)
+
+
 def centre_mm(index: int, size: int, voxel_mm: float) -> float:
     """Return a voxel centre's coordinate in mm; the image's centre is the scanner's origin."""
     return (index - 0.5 * (size - 1)) * voxel_mm

@@ -60,6 +60,18 @@ def to_levels(values: Image, upper: float) -> npt.NDArray[np.uint8]:
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
+def mixed(
+    pixels: npt.NDArray[np.uint32], beneath: npt.NDArray[np.uint32], share: float
+) -> npt.NDArray[np.uint32]:
+    """Return two pictures mixed, RGB32: ``share`` (0..1) of the first, the rest of the second."""
+    mixture = np.full(pixels.shape, 0xFF << 24, dtype=np.uint32)
+    for shift in (16, 8, 0):
+        over, under = ((part >> shift & 0xFF).astype(np.float32) for part in (pixels, beneath))
+        channel = share * over + (1 - share) * under
+        mixture |= np.rint(channel).astype(np.uint32) << np.uint32(shift)
+    return mixture
+
+
 class ColourBar(QtWidgets.QWidget):
     """The window 0..upper as a bar, with its levels and the image's unit."""
 

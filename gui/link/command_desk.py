@@ -119,6 +119,10 @@ class CommandDesk:
         """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
         self._send("live", "live", changes)
 
+    def keep_regions(self, regions: dict[str, Any]) -> None:
+        """Keep regions (as in ``regions.json``) with the run, as :meth:`send` does."""
+        self._send("regions", "regions", regions)
+
     def _send(self, name: str, called: str, args: dict[str, Any]) -> Pending:
         command = Pending(called, self._clock())
         try:

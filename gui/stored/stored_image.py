@@ -3,74 +3,26 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pyqtgraph.Qt import QtCore, QtWidgets
 
-from gui.image.slice_views import SliceView
-from gui.image.slices import PLANES
+from gui.image.image_file import ENDING, StoredImage, read_image
+from gui.image.linked_views import LinkedViews
 from gui.kit import theme
-from gui.kit.colour_maps import Image
 from gui.kit.panels import ElidedLabel
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned
 from gui.kit.wording import level_text, short_unit, shown_unit
-from hw.bounded_files import FileRefused, read_object
-from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN, PatientPosition
 
-ENDING = ".nii.gz"
-MOST_VOXELS = 2**28
 PLACES = ((0, 0, 2), (1, 0, 1), (1, 1, 1))
 """Of the three cuts: row, column, columns."""
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """An image as it was read: (x, y, z, frame) voxels of the scanner's frame."""
-
-    path: Path
-    volume: Image
-    voxel_mm: tuple[float, float, float]
-    unit: str
-    position: PatientPosition
 
 
 def images_of(folder: Path) -> list[Path]:
     """Return a run's images, the newest first."""
     found = [path for path in (folder / "images").glob(f"*{ENDING}") if path.is_file()]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-
-
-def read_image(path: Path) -> StoredImage:
-    """Read an image and what its sidecar says; raises ValueError in words."""
-    import nibabel as nib  # takes a third of a second, which a console that opens does not have
-    from nibabel.filebasedimages import ImageFileError
-
-    try:
-        file = nib.load(path)
-        if np.prod(file.shape) > MOST_VOXELS:
-            raise ValueError(f"{path.name} has {np.prod(file.shape):.0f} voxels: too many to show")
-        volume = np.asarray(file.dataobj, dtype=np.float32)
-        sizes = tuple(float(size) for size in file.header.get_zooms()[:3])
-    except (OSError, EOFError, ImageFileError, MemoryError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
-    if volume.ndim not in (3, 4) or not volume.size:
-        raise ValueError(f"{path.name} has {volume.ndim} dimensions, 3 or 4 can be shown")
-    about = _sidecar(path)
-    position = about.get("patient_position", UNKNOWN)
-    return StoredImage(
-        path, volume.reshape(*volume.shape[:3], -1), (sizes[0], sizes[1], sizes[2]),
-        str(about.get("unit", "")), position if position in PATIENT_POSITIONS else UNKNOWN,
-    )  # fmt: skip
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    try:
-        return read_object(path.with_name(path.name.removesuffix(ENDING) + ".json"))
-    except (FileRefused, OSError):
-        return {}
 
 
 class StoredImagePanel(PicturePanel):
@@ -88,11 +40,14 @@ class StoredImagePanel(PicturePanel):
         self.frame = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         self.frame.setToolTip("Frame or gate")
         self.words = ElidedLabel(size_px=theme.BASE_PX)
-        self.views = {plane.name: SliceView(plane) for plane in PLANES}
+        self.linked = LinkedViews()
+        self.views = self.linked.by_name
         views = QtWidgets.QGridLayout()
         for (row, column, across), view in zip(PLACES, self.views.values(), strict=True):
-            view.moved.connect(self._move)
             views.addWidget(view, row, column, 1, across)
+        self.linked.moved.connect(self._move)
+        self.linked.windowed.connect(self._change_window)
+        self.linked.arranged.connect(self._arrange)
         views.setRowStretch(0, 58)
         views.setRowStretch(1, 42)
         for box in (self.map_box, self.percentile_box):
@@ -133,8 +88,7 @@ class StoredImagePanel(PicturePanel):
 
     def _blank(self, words: str) -> None:
         self.words.show_text(words, theme.DIM)
-        for view in self.views.values():
-            view.clear()
+        self.linked.clear()
 
     def refresh(self) -> None:
         """Show the image that was read, if one was."""
@@ -151,10 +105,17 @@ class StoredImagePanel(PicturePanel):
         self.frame.setEnabled(image.volume.shape[3] > 1)
         shape = image.volume.shape
         self._cursor = [size // 2 for size in shape[:3]]
-        for view in self.views.values():
-            view.set_space((shape[0], shape[1], shape[2]), image.voxel_mm)
-            view.name_ends(image.position)
+        self.linked.set_space((shape[0], shape[1], shape[2]), image.voxel_mm)
+        self.linked.name_ends(image.position)
         self._draw()
+
+    def _change_window(self, factor: float) -> None:
+        self.level.setValue(round(self.level.value() * factor + (0.5 if factor > 1 else -0.5)))
+
+    def _arrange(self) -> None:
+        """Show all three views, or one alone."""
+        for name, view in self.views.items():
+            view.setHidden(bool(self.linked.single) and name != self.linked.single)
 
     def _move(self, axis: int, index: int) -> None:
         self._cursor[axis] = index
@@ -170,8 +131,7 @@ class StoredImagePanel(PicturePanel):
         reference = float(np.percentile(seen, percentile)) if seen.size else 1.0
         upper = reference * self.level.value() / 100
         table = self._tables[self.map_box.currentText()]
-        for view in self.views.values():
-            view.show_cut(volume, self._cursor, upper, table)
+        self.linked.draw(volume, self._cursor, upper, table)
         each, unit = shown_unit(image.unit)
         labels = ("0", level_text(each * upper / 2), level_text(each * upper))
         self.bar.set_scale(table, labels, unit)

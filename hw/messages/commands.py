@@ -18,8 +18,9 @@ class Command(Message):
 
     id: Integer
     name: Literal[
-        "ping", "arm", "start", "stop", "reset", "status", "live", "fault", "module", "shutdown"
-    ]
+        "ping", "arm", "start", "stop", "reset", "status", "live", "regions", "fault", "module",
+        "shutdown",
+    ]  # fmt: skip
     args: dict[str, Any] = {}
 
     def __post_init__(self) -> None:

@@ -1,0 +1,58 @@
+"""A wanted noise of the live image, and about when it will be there."""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.image.noise_course import NoiseCourse
+from gui.kit.panels import CalmLabel, ElidedLabel
+from hw.messages.pictures import ImageMessage
+
+
+class NoiseGoal(QtWidgets.QWidget):
+    """The wanted noise in per cent, and a line that says when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._course = NoiseCourse()
+        self._noise = 0.0
+        self.wanted = QtWidgets.QSpinBox()
+        self.wanted.setRange(2, 80)
+        self.wanted.setValue(20)
+        self.wanted.setSuffix(" %")
+        self.wanted.setToolTip(
+            "A noise of the displayed image (standard deviation of a voxel over its mean).\n"
+            "When it will be reached follows from the course so far, at the mean rate so far."
+        )
+        self.wanted.valueChanged.connect(self._say)
+        self.words = ElidedLabel()
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(4, 0, 0, 0)
+        caption = CalmLabel("Noise of")
+        caption.setObjectName("dim")
+        row.addWidget(caption)
+        row.addWidget(self.wanted)
+        row.addWidget(self.words, 1)
+
+    def follow(self, image: ImageMessage) -> None:
+        """Take a new image."""
+        self._course.follow(image)
+        self._noise = image.noise
+        self._say()
+
+    def _say(self) -> None:
+        wanted = self.wanted.value() / 100
+        if not self._noise:
+            self.words.show_text("–")
+        elif self._noise <= wanted:
+            self.words.show_text("is reached")
+        else:
+            self.words.show_text(_when(self._course.seconds_to(wanted)))
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return "cannot be told yet"
+    if seconds < 90:
+        return f"in about {max(1, round(seconds))} s"
+    return f"in about {seconds / 60:.0f} min"

@@ -1,0 +1,91 @@
+"""Buttons of the views: magnify, projections, one view alone, what lies beneath, a page as PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.image.beneath import BeneathChooser
+from gui.image.linked_views import LinkedViews
+from gui.kit import theme
+from gui.kit.colour_maps import colour_tables
+from gui.kit.panels import CalmLabel, ElidedLabel
+
+_BUTTON_PX = 30
+
+
+class ViewTools(QtWidgets.QWidget):
+    """A row of buttons, and one for the image beneath.
+
+    cursor : returns where the crosshair is, which magnifying keeps in its place
+    redraw : draws the views anew
+    """
+
+    def __init__(
+        self, views: LinkedViews, *, cursor: Callable[[], list[int]], redraw: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._views, self._redraw = views, redraw
+        self.beneath = BeneathChooser()
+        self.words = ElidedLabel(size_px=theme.SMALL_PX)
+        self.words.hide()
+        self.mip = _button("MIP", "Maximum intensity projections in place of cuts (key P)")
+        self.mip.setCheckable(True)
+        self.mip.toggled.connect(self._project)
+        self.page = _button("PDF…", "This page as a PDF, with what was corrected and what not")
+        buttons = (
+            _button("−", "Smaller (key −)", lambda: views.zoom(-1, cursor())),
+            _button("+", "Larger (key +); or Ctrl and the wheel", lambda: views.zoom(1, cursor())),
+            _button("All", "The whole image in three views (key Z)", views.show_all),
+            _button("⤢", "One view alone, the next, all three (key E)", views.next_single),
+            self.mip,
+            self.page,
+        )
+        row = QtWidgets.QHBoxLayout()
+        row.setSpacing(3)
+        for button in buttons:
+            row.addWidget(button, 1)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(row)
+        column.addLayout(self._beneath_row())
+        column.addWidget(self.words)
+        self.beneath.changed.connect(self._mix)
+        self.beneath.said.connect(self.say)
+
+    def _beneath_row(self) -> QtWidgets.QLayout:
+        row = QtWidgets.QHBoxLayout()
+        caption = CalmLabel("Beneath")
+        caption.setObjectName("dim")
+        row.addWidget(caption)
+        row.addWidget(self.beneath.choice, 1)
+        row.addWidget(self.beneath.slider, 1)
+        return row
+
+    def _project(self, on: bool) -> None:
+        self._views.mip = on
+        self._redraw()
+
+    def _mix(self) -> None:
+        self._views.beneath, self._views.share = self.beneath.image, self.beneath.share
+        self._views.beneath_table = colour_tables()["Grey"]
+        self._redraw()
+
+    def say(self, words: str) -> None:
+        """Say what became of what was asked for; "" for nothing."""
+        self.words.show_text(words, "" if words.startswith("✓") else theme.WARNING)
+        self.words.setHidden(not words)
+
+
+def _button(
+    text: str, teaches: str, act: Callable[[], object] | None = None
+) -> QtWidgets.QPushButton:
+    button = QtWidgets.QPushButton(text)
+    button.setToolTip(teaches)
+    button.setMinimumWidth(_BUTTON_PX)
+    button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+    if act is not None:
+        button.clicked.connect(lambda: act())
+    return button
