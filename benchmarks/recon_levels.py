@@ -59,7 +59,7 @@ def main() -> None:
             print(line(folder.name, name, made.image, axes, truth, made.metadata), flush=True)
             if name == IN_DICOM:
                 with tempfile.TemporaryDirectory() as place:
-                    made.save(Path(place) / "image", formats=("dicom",))
+                    made.save(Path(place) / "image.nii.gz", formats=("dicom",))
                     seen = read_dicom(Path(place))
                 print(line(folder.name, f"{name}, DICOM", *seen, truth, made.metadata), flush=True)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pyqtgraph.Qt import QtWidgets
+from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.link.daq_view import Link
 from hw.errors import TomoshibiError
@@ -155,6 +155,7 @@ class Photographer:
         if page:
             self._window.pages.show_page(page)
             self._window.module_page.refresh(self._window.link)
+            _lay_out()
         try:
             take(self._window, path)
         except ScreenshotError as error:
@@ -164,6 +165,12 @@ class Photographer:
             self._window.pages.show_page(before)
         if str(path) not in self.taken:
             self.taken.append(str(path))
+
+
+def _lay_out() -> None:
+    """Have what a page shows laid out at once: a picture is taken before the event loop goes on."""
+    for _ in range(4):  # a layout within a layout asks for its turn as the outer one has it
+        QtCore.QCoreApplication.sendPostedEvents()
 
 
 def _has_pictures(link: Link) -> bool:

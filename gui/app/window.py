@@ -182,6 +182,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             self.pages.add(Page(name, str(key), teaches, widget, self._arrange), self)
 
     def _arrange(self) -> None:
+        self.image.set_large(self.pages.current == "Live")
         single_photons, with_image = self._kind
         self.bench.arrange(self.pages.current, single_photons=single_photons, with_image=with_image)
 

@@ -17,13 +17,13 @@ from gui.image.linked_views import LinkedViews
 from gui.image.noise_goal import NoiseGoal
 from gui.image.page_button import PageButton
 from gui.image.page_report import PageContent
+from gui.image.picture_layout import PictureLayout
+from gui.image.region_curves import RegionCurves
 from gui.image.region_desk import RegionDesk, region_words
 from gui.image.shown_facts import ImageFacts
 from gui.image.slices import (
     AXES,
-    CORONAL,
     PLANES,
-    SAGITTAL,
     TRANSAXIAL,
     LevelReference,
     Plane,
@@ -68,24 +68,21 @@ class ImagePanel(PicturePanel):
         self.page.said.connect(self.tools.say)
         self.window_box = WindowChooser(desk)
         self.strip = FrameStrip()
-        self._rows = QtWidgets.QVBoxLayout()
-        self._rows.setSpacing(4)
         self.brief = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self.brief.hide()
         self.body.addWidget(self.brief)
         self.side = self._side()
         self.blocks = {plane.name: self._block(plane) for plane in PLANES}
-        self._upper = _row((self.blocks[TRANSAXIAL.name], 60), (self.side, 40))
-        self._lower = _row((self.blocks[CORONAL.name], 1), (self.blocks[SAGITTAL.name], 1))
-        self._rows.addLayout(self._upper)
-        self._rows.addLayout(self._lower)
-        self._share_height(1.3 * 220, 156)
-        self.body.addLayout(self._rows, 1)
+        self.curves = RegionCurves()
+        self._large = False
+        self._layout = PictureLayout(self.blocks, self.side, self.curves)
+        self.body.addLayout(self._layout, 1)
         self.body.addWidget(self.strip)
         self.linked.moved.connect(self.move_cursor)
         self.linked.windowed.connect(self._change_window)
-        self.linked.arranged.connect(self._arrange)
+        self.linked.arranged.connect(lambda: self._layout.set_single(self.linked.single))
         self.regions.changed.connect(self._show_regions)
+        self.set_large(False)
 
     def _block(self, plane: Plane) -> QtWidgets.QWidget:
         block = QtWidgets.QWidget()
@@ -98,10 +95,6 @@ class ImagePanel(PicturePanel):
         column.addWidget(self.views[plane.name], 1)
         column.addWidget(self.sliders[plane.name])
         return block
-
-    def _share_height(self, upper: float, lower: float) -> None:
-        self._rows.setStretch(0, int(upper))
-        self._rows.setStretch(1, int(lower))
 
     def _slider(self, plane: Plane) -> QtWidgets.QSlider:
         slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
@@ -169,7 +162,7 @@ class ImagePanel(PicturePanel):
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Where there is no room beside the views, tell the most important above them."""
         super().resizeEvent(event)
-        narrow = self.width() < NARROW_PX
+        narrow = self.width() < NARROW_PX and not self._large
         self.side.setHidden(narrow)
         self.brief.setHidden(not narrow)
 
@@ -184,6 +177,8 @@ class ImagePanel(PicturePanel):
         self.goal.follow(message)
         self.facts.refresh_image(message)
         self.regions.show_readings(message)
+        if self._large:
+            self.curves.follow(message, self.regions.regions)
         self.window_box.follow(message)
         self._draw()
 
@@ -198,7 +193,7 @@ class ImagePanel(PicturePanel):
             slider.blockSignals(False)
             slider.setEnabled(True)
         upper_mm, lower_mm = (self.views[name].extent_mm()[1] for name in ("Transaxial", "Coronal"))
-        self._share_height(1.2 * upper_mm + 40, lower_mm + 40)
+        self._layout.set_heights(1.2 * upper_mm + 40, lower_mm + 40)
 
     def _draw(self) -> None:
         if self._message is None:
@@ -283,18 +278,14 @@ class ImagePanel(PicturePanel):
             self._reference.value *= factor
             self._draw()
 
-    def _arrange(self) -> None:
-        """Show all three views, or one alone in the place of the upper one."""
-        single = self.linked.single
-        for name, block in self.blocks.items():
-            block.setHidden(bool(single) and name != single)
-        for block in self.blocks.values():
-            self._upper.removeWidget(block)
-            self._lower.removeWidget(block)
-        self._upper.insertWidget(0, self.blocks[single or TRANSAXIAL.name], 60)
-        for name in (CORONAL.name, SAGITTAL.name):
-            if not single:
-                self._lower.addWidget(self.blocks[name], 1)
+    def set_large(self, large: bool) -> None:
+        """Have a page of its own, with regions, their curves and the views' tools, or a part."""
+        self._large = large
+        for part in (self.goal, self.regions.controls, self.tools):
+            part.setHidden(not large)
+        self._layout.set_large(large)
+        if not large and self.linked.single:
+            self.linked.show_single("")
 
     def _show_regions(self) -> None:
         self.linked.regions = self.regions.regions
@@ -331,11 +322,3 @@ class ImagePanel(PicturePanel):
     def end(self) -> None:
         """End what runs beside."""
         self.tools.beneath.end()
-
-
-def _row(*parts: tuple[QtWidgets.QWidget, int]) -> QtWidgets.QHBoxLayout:
-    row = QtWidgets.QHBoxLayout()
-    row.setSpacing(8)
-    for part, share in parts:
-        row.addWidget(part, share)
-    return row

@@ -80,7 +80,7 @@ class RegionDesk(QtWidgets.QWidget):
         self.kind.setToolTip(f"threshold: voxels of a box above {100 * SHARE:.0f} % of its maximum")
         self.size, self.height_ = _length("across (x, y)"), _length("along z")
         self.kind.currentTextChanged.connect(self._suit)
-        self.add = QtWidgets.QPushButton("＋ at ✛")
+        self.add = QtWidgets.QPushButton("+ at ✛")
         self.add.setToolTip("Keep a region of this kind and size at the crosshair (key R)")
         self.add.clicked.connect(self.put_here)
         self.chosen = QtWidgets.QComboBox()
@@ -102,19 +102,24 @@ class RegionDesk(QtWidgets.QWidget):
         self._suit("sphere")
 
     def _lay_out(self) -> None:
-        grid = QtWidgets.QGridLayout(self)
+        self.controls = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        for widget in (self.controls, self.readings, self.words):
+            column.addWidget(widget)
+        grid = QtWidgets.QGridLayout(self.controls)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(4)
         grid.setVerticalSpacing(3)
-        for column, widget in enumerate((self.kind, self.size, self.height_, self.add)):
-            grid.addWidget(widget, 0, column)
-        grid.addWidget(self.chosen, 1, 0, 1, 2)
-        grid.addWidget(self.move_, 1, 2)
-        grid.addWidget(self.remove, 1, 3)
-        grid.addWidget(self.readings, 2, 0, 1, 4)
-        grid.addWidget(self.words, 3, 0, 1, 4)
-        for column in range(4):
-            grid.setColumnStretch(column, 1)
+        for place, widget in enumerate((self.kind, self.add, self.size, self.height_, self.chosen)):
+            grid.addWidget(widget, place // 2, place % 2)
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(self.move_)
+        row.addWidget(self.remove)
+        grid.addLayout(row, 2, 1)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
         self.words.hide()
 
     def _suit(self, kind: str) -> None:

@@ -12,8 +12,6 @@ from gui.kit import theme
 from gui.kit.colour_maps import colour_tables
 from gui.kit.panels import CalmLabel, ElidedLabel
 
-_BUTTON_PX = 30
-
 
 class ViewTools(QtWidgets.QWidget):
     """A row of buttons, and one for the image beneath.
@@ -42,14 +40,14 @@ class ViewTools(QtWidgets.QWidget):
             self.mip,
             self.page,
         )
-        row = QtWidgets.QHBoxLayout()
-        row.setSpacing(3)
-        for button in buttons:
-            row.addWidget(button, 1)
+        grid = QtWidgets.QGridLayout()
+        grid.setSpacing(3)
+        for place, button in enumerate(buttons):
+            grid.addWidget(button, place // 3, place % 3)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        column.addLayout(row)
+        column.addLayout(grid)
         column.addLayout(self._beneath_row())
         column.addWidget(self.words)
         self.beneath.changed.connect(self._mix)
@@ -84,7 +82,6 @@ def _button(
 ) -> QtWidgets.QPushButton:
     button = QtWidgets.QPushButton(text)
     button.setToolTip(teaches)
-    button.setMinimumWidth(_BUTTON_PX)
     button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
     if act is not None:
         button.clicked.connect(lambda: act())

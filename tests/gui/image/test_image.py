@@ -10,7 +10,7 @@ import pytest
 from pyqtgraph.Qt import QtCore, QtGui
 
 from gui.app.window import ConsoleWindow
-from gui.image.shown_facts import region_words
+from gui.image.region_desk import region_words
 from gui.image.slices import PLANES, Plane
 from gui.kit.wording import shown_unit
 from hw.messages.endpoints import Endpoints

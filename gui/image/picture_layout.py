@@ -1,0 +1,96 @@
+"""Where the views lie: beside the words and small, or large with the words at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.image.slices import CORONAL, SAGITTAL, TRANSAXIAL
+
+SIDE_PX, MOST_PX = 300, 16_777_215
+"""Width of the words where the views are large; no bound (QWIDGETSIZE_MAX)."""
+
+
+class PictureLayout(QtWidgets.QHBoxLayout):
+    """Three views and a column of words.
+
+    Small, the words have the upper right quarter. Large, they are a column of their own, and the
+    fourth quarter is ``curves``. One view alone has the place of all three.
+    """
+
+    def __init__(
+        self,
+        blocks: Mapping[str, QtWidgets.QWidget],
+        side: QtWidgets.QWidget,
+        curves: QtWidgets.QWidget,
+    ) -> None:
+        super().__init__()
+        self._blocks, self._side, self._curves = blocks, side, curves
+        self._heights = (286, 156)
+        self._large, self._single = False, ""
+        self.setSpacing(8)
+        self._rows = QtWidgets.QVBoxLayout()
+        self._rows.setSpacing(4)
+        self._upper, self._lower = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
+        for row in (self._upper, self._lower):
+            row.setSpacing(8)
+            self._rows.addLayout(row)
+        self.addLayout(self._rows, 1)
+        self._arrange()
+
+    def set_heights(self, upper: float, lower: float) -> None:
+        """Set how the rows share the height where the views are small."""
+        self._heights = (int(upper), int(lower))
+        self._arrange()
+
+    def set_large(self, large: bool) -> None:
+        """Show the views large, or small."""
+        if large != self._large:
+            self._large = large
+            self._arrange()
+
+    def set_single(self, name: str) -> None:
+        """Show one view alone, "" for all three."""
+        if name != self._single:
+            self._single = name
+            self._arrange()
+
+    def _arrange(self) -> None:
+        for widget in (*self._blocks.values(), self._side, self._curves):
+            for row in (self._upper, self._lower, self):
+                row.removeWidget(widget)
+        for name, block in self._blocks.items():
+            block.setHidden(bool(self._single) and name != self._single)
+        self._curves.setHidden(not self._large or bool(self._single))
+        if self._single:
+            self._fill([self._blocks[self._single]], [])
+        elif self._large:
+            transaxial, coronal, sagittal = self._three()
+            self._fill([transaxial, coronal], [sagittal, self._curves])
+        else:
+            transaxial, coronal, sagittal = self._three()
+            self._fill([transaxial], [coronal, sagittal])
+        self._place_side()
+
+    def _three(self) -> tuple[QtWidgets.QWidget, QtWidgets.QWidget, QtWidgets.QWidget]:
+        names = (TRANSAXIAL.name, CORONAL.name, SAGITTAL.name)
+        first, second, third = (self._blocks[name] for name in names)
+        return first, second, third
+
+    def _fill(self, upper: list[QtWidgets.QWidget], lower: list[QtWidgets.QWidget]) -> None:
+        for row, widgets in ((self._upper, upper), (self._lower, lower)):
+            for widget in widgets:
+                row.addWidget(widget, 60)
+        shares = (1, 1) if self._large else self._heights
+        self._rows.setStretch(0, shares[0])
+        self._rows.setStretch(1, shares[1] if lower else 0)
+
+    def _place_side(self) -> None:
+        if self._large:
+            self._side.setFixedWidth(SIDE_PX)
+            self.addWidget(self._side)
+        else:
+            self._side.setMinimumWidth(0)
+            self._side.setMaximumWidth(MOST_PX)
+            self._upper.addWidget(self._side, 40)
