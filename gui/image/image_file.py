@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def read_image(path: Path) -> StoredImage:
             raise ValueError(f"{path.name} has {np.prod(file.shape):.0f} voxels: too many to show")
         volume = np.asarray(file.dataobj, dtype=np.float32)
         sizes = tuple(float(size) for size in file.header.get_zooms()[:3])
-    except (OSError, EOFError, ImageFileError, MemoryError) as error:
+    except (OSError, EOFError, zlib.error, ImageFileError, MemoryError) as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
     if volume.ndim not in (3, 4) or not volume.size:
         raise ValueError(f"{path.name} has {volume.ndim} dimensions, 3 or 4 can be shown")

@@ -77,6 +77,7 @@ class ImagePanel(PicturePanel):
         self._large = False
         self._layout = PictureLayout(self.blocks, self.side, self.curves)
         self.body.addLayout(self._layout, 1)
+        self._layout.arrange()
         self.body.addWidget(self.strip)
         self.linked.moved.connect(self.move_cursor)
         self.linked.windowed.connect(self._change_window)
@@ -156,6 +157,7 @@ class ImagePanel(PicturePanel):
         if link.telemetry is not None and link.image_is_of_run:
             self.linked.name_ends(link.telemetry.patient_position)
         self._follow_run(link)
+        self.tools.beneath.refresh()
         self.window_box.refresh(link)
         dim(self.views.values(), dimmed=bool(link.image) and not link.image_is_of_run)
 
@@ -177,8 +179,7 @@ class ImagePanel(PicturePanel):
         self.goal.follow(message)
         self.facts.refresh_image(message)
         self.regions.show_readings(message)
-        if self._large:
-            self.curves.follow(message, self.regions.regions)
+        self.curves.follow(message, self.regions.regions)
         self.window_box.follow(message)
         self._draw()
 
@@ -289,6 +290,8 @@ class ImagePanel(PicturePanel):
 
     def _show_regions(self) -> None:
         self.linked.regions = self.regions.regions
+        if self._message is not None:
+            self.curves.follow(self._message, self.regions.regions)
         self._draw()
 
     def _follow_run(self, link: Link) -> None:

@@ -25,13 +25,21 @@ def outline(region: Region, plane: Plane, at_mm: float | None) -> list[tuple[flo
     round_here = isinstance(region, Sphere | Ellipsoid) or (
         isinstance(region, Cylinder) and plane.through == 2
     )
-    narrower = math.sqrt(1 - away**2) if isinstance(region, Sphere | Ellipsoid) else 1.0
+    narrow = [_narrowing(region, plane, axis, away) for axis in (plane.right, plane.up)]
     turns = [2 * math.pi * k / CORNERS for k in range(CORNERS)]
     ring = [(math.cos(t), math.sin(t)) for t in turns]
     unit = ring if round_here else [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
     right, up = plane.right, plane.up
     middle = region.centre_mm
     return [
-        (middle[right] + x * narrower * half[right], middle[up] + y * narrower * half[up])
+        (middle[right] + x * narrow[0] * half[right], middle[up] + y * narrow[1] * half[up])
         for x, y in unit
     ]
+
+
+def _narrowing(region: Region, plane: Plane, axis: int, away: float) -> float:
+    """Return by how much the surface is nearer along an axis than in the middle."""
+    lengthwise = isinstance(region, Cylinder) and 2 in (plane.through, axis)
+    if lengthwise or not isinstance(region, Sphere | Ellipsoid | Cylinder):
+        return 1.0
+    return math.sqrt(1 - away**2)

@@ -12,6 +12,10 @@ SIDE_PX, MOST_PX = 300, 16_777_215
 """Width of the words where the views are large; no bound (QWIDGETSIZE_MAX)."""
 
 
+Shares = tuple[int, int]
+_THREE = (TRANSAXIAL.name, CORONAL.name, SAGITTAL.name)
+
+
 class PictureLayout(QtWidgets.QHBoxLayout):
     """Three views and a column of words.
 
@@ -29,6 +33,7 @@ class PictureLayout(QtWidgets.QHBoxLayout):
         self._blocks, self._side, self._curves = blocks, side, curves
         self._heights = (286, 156)
         self._large, self._single = False, ""
+        self._least_px = side.minimumWidth()
         self.setSpacing(8)
         self._rows = QtWidgets.QVBoxLayout()
         self._rows.setSpacing(4)
@@ -37,60 +42,58 @@ class PictureLayout(QtWidgets.QHBoxLayout):
             row.setSpacing(8)
             self._rows.addLayout(row)
         self.addLayout(self._rows, 1)
-        self._arrange()
 
     def set_heights(self, upper: float, lower: float) -> None:
         """Set how the rows share the height where the views are small."""
         self._heights = (int(upper), int(lower))
-        self._arrange()
+        self.arrange()
 
     def set_large(self, large: bool) -> None:
         """Show the views large, or small."""
         if large != self._large:
             self._large = large
-            self._arrange()
+            self.arrange()
 
     def set_single(self, name: str) -> None:
         """Show one view alone, "" for all three."""
         if name != self._single:
             self._single = name
-            self._arrange()
+            self.arrange()
 
-    def _arrange(self) -> None:
-        for widget in (*self._blocks.values(), self._side, self._curves):
+    def arrange(self) -> None:
+        """Put everything in its place; once the layout is in a widget."""
+        transaxial, coronal, sagittal = (self._blocks[name] for name in _THREE)
+        for widget in (transaxial, coronal, sagittal, self._curves, self._side):
             for row in (self._upper, self._lower, self):
                 row.removeWidget(widget)
+        if self._single:
+            alone = self._blocks[self._single]
+            others = [one for one in self._blocks.values() if one is not alone]
+            self._fill([alone], [*others, self._curves], (1, 0))
+        elif self._large:
+            self._fill([transaxial, coronal], [sagittal, self._curves], (1, 1))
+        else:
+            self._fill([transaxial], [coronal, sagittal, self._curves], self._heights)
+        self._place_side()
+        # hidden or shown when they are in a widget: one without would become a window of its own
         for name, block in self._blocks.items():
             block.setHidden(bool(self._single) and name != self._single)
         self._curves.setHidden(not self._large or bool(self._single))
-        if self._single:
-            self._fill([self._blocks[self._single]], [])
-        elif self._large:
-            transaxial, coronal, sagittal = self._three()
-            self._fill([transaxial, coronal], [sagittal, self._curves])
-        else:
-            transaxial, coronal, sagittal = self._three()
-            self._fill([transaxial], [coronal, sagittal])
-        self._place_side()
 
-    def _three(self) -> tuple[QtWidgets.QWidget, QtWidgets.QWidget, QtWidgets.QWidget]:
-        names = (TRANSAXIAL.name, CORONAL.name, SAGITTAL.name)
-        first, second, third = (self._blocks[name] for name in names)
-        return first, second, third
-
-    def _fill(self, upper: list[QtWidgets.QWidget], lower: list[QtWidgets.QWidget]) -> None:
+    def _fill(
+        self, upper: list[QtWidgets.QWidget], lower: list[QtWidgets.QWidget], shares: Shares
+    ) -> None:
         for row, widgets in ((self._upper, upper), (self._lower, lower)):
             for widget in widgets:
                 row.addWidget(widget, 60)
-        shares = (1, 1) if self._large else self._heights
         self._rows.setStretch(0, shares[0])
-        self._rows.setStretch(1, shares[1] if lower else 0)
+        self._rows.setStretch(1, shares[1])
 
     def _place_side(self) -> None:
         if self._large:
             self._side.setFixedWidth(SIDE_PX)
             self.addWidget(self._side)
         else:
-            self._side.setMinimumWidth(0)
+            self._side.setMinimumWidth(self._least_px)
             self._side.setMaximumWidth(MOST_PX)
             self._upper.addWidget(self._side, 40)

@@ -53,6 +53,7 @@ class Script:
     state: str = "running"
     reason: str = ""
     run: str = "2026-11-21_brain_01"
+    folder: str = ""
     duration_s: float = 300.0
     condition: str = "good"
     losses: dict[str, int] = field(default_factory=dict)
@@ -236,7 +237,7 @@ class Feeder:
             state=script.state,
             reason=script.reason,
             run=script.run,
-            folder=f"/data/{script.run}",
+            folder=script.folder or f"/data/{script.run}",
             scanner="caremibrain",
             scanner_title="CareMiBrain (model)",
             source="emulator",
