@@ -29,6 +29,10 @@ MODULES_FILE = "modules.png"
 TITLE_BAR_PX, FRAME_PX = 40, 8
 """What a window manager puts above and below the window, and at its sides."""
 
+LEAST_PX = (1008, 728)
+"""A screen of 1024 × 768 with a window's frame: what the pages are laid out for, at the least."""
+
+SCALES = (0.75, 3.0)
 USE_INSTEAD = "Use --offscreen with --screenshots FOLDER, or `ssh -X`"
 NO_DISPLAY = f"no display: neither DISPLAY nor WAYLAND_DISPLAY is set. {USE_INSTEAD}"
 
@@ -86,6 +90,7 @@ def run_console(
     exit_when_closed: bool = False,
     modules: bool = False,
     page: str = "",
+    scale: float = 1.0,
 ) -> dict[str, Any]:
     """Show the console until it is closed or the process is told to end.
 
@@ -100,6 +105,7 @@ def run_console(
     exit_when_closed : exit after that last screenshot
     modules : keep a screenshot ``modules.png`` of the modules page, too
     page : the page to begin with; by default the one that was shown last
+    scale : of all letters, buttons and lines, ``SCALES``
 
     Returns
     -------
@@ -111,9 +117,12 @@ def run_console(
     Raises
     ------
     ConsoleError
-        if no window can be opened.
+        if no window can be opened, or it would not fit the screen at this scale.
     """
+    _set_scale(scale)
     app = application(headless=headless)
+    if not headless:
+        _refuse_what_does_not_fit(app, scale)
     layout = None if headless else SavedLayout(layout_file())
     window = ConsoleWindow(endpoints, layout)
     window.pages.show_page(page)
@@ -173,6 +182,25 @@ def _fit(window: ConsoleWindow, size: tuple[int, int], *, headless: bool) -> Non
         window.move(room.topLeft())
 
 
+def _set_scale(scale: float) -> None:
+    """Enlarge everything; Qt reads it as the application is made."""
+    low, high = SCALES
+    if not low <= scale <= high:
+        raise ConsoleError(f"--scale {scale:g}: must lie in {low:g} … {high:g}")
+    if scale != 1.0:
+        os.environ["QT_SCALE_FACTOR"] = f"{scale:g}"
+
+
+def _refuse_what_does_not_fit(app: QtWidgets.QApplication, scale: float) -> None:
+    room = app.primaryScreen().availableGeometry()
+    least = LEAST_PX
+    if scale > 1.0 and (room.width() < least[0] or room.height() < least[1]):
+        most = scale * min(room.width() / least[0], room.height() / least[1])
+        raise ConsoleError(
+            f"--scale {scale:g}: the pages would not fit this screen; at most {most:.2f} does"
+        )
+
+
 def _leave_on_signals(window: ConsoleWindow) -> None:
     """On a signal, let the next frame close the window; Python runs the handler when the timer
     wakes it.
@@ -215,6 +243,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PAGE",
         help=f"begin with this page: {', '.join(PAGES).lower()} (default: the one shown last)",
     )
+    add(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="size of letters, buttons and lines, e.g. 1.5 on a large screen (default: 1)",
+    )
     add("--modules", action="store_true", help="keep a screenshot modules.png, too")
     add("--exit-when-closed", action="store_true", help="exit when the run has closed")
 
@@ -237,6 +272,7 @@ def run_with(options: argparse.Namespace) -> dict[str, Any]:
         exit_when_closed=options.exit_when_closed,
         modules=options.modules,
         page=options.page,
+        scale=options.scale,
     )
 
 

@@ -164,3 +164,34 @@ def test_a_picture_that_cannot_be_written_is_told(console: ConsoleWindow, tmp_pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ScreenshotError, match="file"):
         take(console, tmp_path / "file" / "console.png")
+
+
+def test_everything_is_larger_with_a_scale(tmp_path: Path) -> None:
+    sizes = []
+    for scale in ("1", "1.5"):
+        path = tmp_path / f"{scale}.png"
+        where = ["--endpoint", f"ipc://{tmp_path}/ipc", "--offscreen", "--size", "1100x760"]
+        shot = ["--shot", f"0.5={path}", "--scale", scale]
+        child = subprocess.Popen([sys.executable, "-m", "daq.cli", "console", *where, *shot])
+        wait_for(path.exists)
+        child.terminate()
+        child.wait(20)
+        sizes.append(QtGui.QImage(str(path)).size())
+    assert sizes[1].width() == pytest.approx(1.5 * sizes[0].width(), abs=2)
+
+
+@pytest.mark.parametrize("scale", ["0.1", "9", "nan"])
+def test_a_scale_that_nobody_can_read_is_refused(tmp_path: Path, scale: str) -> None:
+    argv = ["console", "--offscreen", "--scale", scale, "--endpoint", f"ipc://{tmp_path}/ipc"]
+    child = subprocess.run(
+        [sys.executable, "-m", "daq.cli", *argv], capture_output=True, text=True, timeout=60
+    )
+    assert child.returncode == 2 or child.returncode == 1
+    assert "must lie in 0.75 … 3" in child.stderr
+
+
+def wait_for(holds: Callable[[], bool], *, bound_s: float = 30.0) -> None:
+    deadline = time.monotonic() + bound_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)

@@ -1,0 +1,136 @@
+"""Make the pictures of the console's pages: a real run, each page in turn, checked as it is made.
+
+    python tests/screens.py [--folder docs/images]
+
+A demo runs beside; the console is this process's. Fails where text is cut, widgets lie upon each
+other or outside, or a page is empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from pyqtgraph.Qt import QtCore, QtGui
+
+from daq.client.client import ControlClient
+from gui.app.console import application
+from gui.app.window import PAGES, ConsoleWindow
+from hw.messages.endpoints import Endpoints
+from hw.regions import Cylinder, Region, Sphere, regions_to_json
+from rigs.gui.layout_faults import layout_faults
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (1280, 800)
+DEMO = (
+    "--headless", "--duration", "75", "--activity-MBq", "0.1", "--live-frames", "5",
+    "--firmware", "native",
+)  # fmt: skip
+FROM_S = 40.0
+"""Detector time from which pictures are taken: frames, curves and scatter are there."""
+
+BOUND_S = 240.0
+LEAST_COLOURS = 40
+T = TypeVar("T")
+REGIONS: list[Region] = [
+    Sphere("front", (0.0, 45.0, 10.0), 30.0),
+    Cylinder("left", (-35.0, 0.0, 0.0), 24.0, 40.0),
+]
+
+
+@contextmanager
+def a_demo(folder: Path) -> Iterator[Endpoints]:
+    """Run a demo; yields where it is to be reached."""
+    argv = [sys.executable, "-m", "daq.cli", "demo", *DEMO, "--runs", str(folder), "--name", "fdg"]
+    with (folder / "demo.log").open("w+", encoding="utf-8") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
+        try:
+            yield Endpoints(until(lambda: _endpoint(folder / "demo.log"), "the demo"))
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _endpoint(log: Path) -> str:
+    found = re.search(r"--endpoint (\S+)", log.read_text(encoding="utf-8"))
+    return found[1] if found else ""
+
+
+def until(what: Callable[[], T], words: str) -> T:
+    """Let Qt work until something is there, and return it; ends the program after the bound."""
+    deadline, app = time.monotonic() + BOUND_S, application(headless=True)
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{words} did not come within {BOUND_S:g} s")
+        app.processEvents()
+        time.sleep(0.01)
+    return found
+
+
+def draw_regions(endpoints: Endpoints) -> None:
+    """Keep two regions with the run, once it is there."""
+    args = json.loads(regions_to_json(REGIONS))
+    with ControlClient(endpoints) as client:
+        until(lambda: client.call("status")["state"] == "running", "the run")
+        client.call("regions", **args)
+
+
+def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
+    """Take the picture of a page; return what is wrong with it, in words."""
+    window.pages.show_page(page)
+    since_s = time.monotonic()
+    until(lambda: time.monotonic() - since_s > 1.5, "a moment")
+    faults = layout_faults(window)
+    flat = QtCore.Qt.ImageConversionFlag.AvoidDither
+    image = window.grab().toImage().convertToFormat(QtGui.QImage.Format.Format_Indexed8, flat)
+    image.save(str(path), "PNG", 0)
+    if len(set(image.colorTable())) < LEAST_COLOURS:
+        faults.append(f"only {len(set(image.colorTable()))} colours: is the page empty?")
+    return [f"{page}: {fault}" for fault in faults]
+
+
+def main() -> None:
+    """Make all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
+    folder = parser.parse_args().folder
+    application(headless=True)
+    with tempfile.TemporaryDirectory() as place, a_demo(Path(place)) as endpoints:
+        draw_regions(endpoints)
+        window = ConsoleWindow(endpoints)
+        window.resize(*SIZE)
+        window.show()
+        window.timer.start()
+        until(lambda: _detector_time_s(window) > FROM_S, f"{FROM_S:g} s of detector time")
+        names = list(PAGES)
+        wrong = [
+            fault
+            for page in names
+            for fault in picture(window, page, folder / f"console_{page.lower()}.png")
+        ]
+        window.leaving = True
+        window.close()
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    print(f"{len(names)} pictures in {folder}")
+
+
+def _detector_time_s(window: ConsoleWindow) -> float:
+    image = window.link.image
+    return image.detector_time_s if image is not None else 0.0
+
+
+if __name__ == "__main__":
+    main()
