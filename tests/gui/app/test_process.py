@@ -173,7 +173,7 @@ def test_everything_is_larger_with_a_scale(tmp_path: Path) -> None:
         where = ["--endpoint", f"ipc://{tmp_path}/ipc", "--offscreen", "--size", "1100x760"]
         shot = ["--shot", f"0.5={path}", "--scale", scale]
         child = subprocess.Popen([sys.executable, "-m", "daq.cli", "console", *where, *shot])
-        wait_for(path.exists)
+        wait_for(path)
         child.terminate()
         child.wait(20)
         sizes.append(QtGui.QImage(str(path)).size())
@@ -188,10 +188,3 @@ def test_a_scale_that_nobody_can_read_is_refused(tmp_path: Path, scale: str) -> 
     )
     assert child.returncode == 2 or child.returncode == 1
     assert "must lie in 0.75 … 3" in child.stderr
-
-
-def wait_for(holds: Callable[[], bool], *, bound_s: float = 30.0) -> None:
-    deadline = time.monotonic() + bound_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
