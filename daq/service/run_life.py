@@ -43,6 +43,7 @@ from daq.service.told_by_sources import misfit, report_lines
 from daq.service.watching.silence import DATA_S, silences
 from daq.service.watching.start_checks import DueChecks, Facts
 from daq.service.watching.watch import RunWatch
+from hw.free_memory import give_back_free_memory
 from hw.messages.live_settings import LiveSettings
 from hw.messages.patient_position import UNKNOWN
 from hw.messages.sort_settings import SettingsError
@@ -488,6 +489,7 @@ class RunLife(RunStates):
             size = sum(path.stat().st_size for path in run.folder.iterdir() if path.is_file())
             self.last_bytes_per_s = size / (run.newest_ps * 1e-12)
         self.enter("closed", self.reason)
+        give_back_free_memory()
         self._end(True, str(run.folder))
         self.manifests.begin(run.folder)
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from hw.free_memory import give_back_free_memory
 from recon.core.grid import ReconError
 from recon.em.sensitivity import SensitivityStopped
 from recon.scatter.simulation import ScatterStopped
@@ -69,6 +70,7 @@ class LiveJob(Generic[Result]):
             self.error = "stopped"
         except Exception as error:  # noqa: BLE001  (a defect must be told, not end a thread silently)
             self.error = f"internal error, please report: {error!r}"
+        give_back_free_memory()
 
 
 class JobSlot(Generic[Result]):
