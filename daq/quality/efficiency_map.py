@@ -6,6 +6,7 @@ they see a centred source alike, so geometry, absorption and the source's activi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,7 @@ def efficiency_map(counts: I8, scanner: Scanner, left_out: Mask) -> EfficiencyMa
     return EfficiencyMap(
         relative.reshape(scanner.n_modules, block.n_v, block.n_u),
         (modules / _median(modules, axis=1)).ravel(),
-        100 * float(np.sqrt(max(variance, 0.0))),
+        100 * math.sqrt(max(float(variance), 0.0)),
     )
 
 

@@ -69,7 +69,7 @@ def source_of(config: RunConfig, asked: str = "", position_mm: Position | None =
     if name not in takes:
         raise RunError(f"source {name}: a QC of this scanner takes a {one_of}")
     place = position_mm or _place(numbers)
-    return QcSource(name, label or name, place)  # type: ignore[arg-type]
+    return QcSource(name, label or name, place)
 
 
 def _named(base: str) -> str:

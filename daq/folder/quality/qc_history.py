@@ -5,6 +5,7 @@ A QC's age is that of its run: a run of last week that is analysed today is a we
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,10 @@ from daq.folder.quality.qc_result import FILE_NAME, FOLDER_NAME, INCOMPLETE, QcR
 from hw.scanner.judged_figure import FAIL
 
 MOST_RESULTS = 2000
-"""Of a folder, the last by name: names begin with the date. Five years of days."""
+"""Of a folder, those that were made last: five years of days."""
+
+MOST_LOOKED_AT = 20
+"""By who only asks for the newest."""
 
 State = Literal["none", "valid", "failed", "overdue", "incomplete"]
 NO_QC_YET = "no QC yet (`tomoshibi qc run last` makes one)"
@@ -34,26 +38,37 @@ class QcHistory:
         return list(self.results.items())[-1] if self.results else None
 
 
-def qc_history(runs: Path, *, scanner: str = "", serial: str = "") -> QcHistory:
+def qc_history(
+    runs: Path, *, scanner: str = "", serial: str = "", most: int = MOST_RESULTS
+) -> QcHistory:
     """Return the QCs in a folder of runs.
 
     Parameters
     ----------
     scanner : only of the scanner of this name; "" for all
     serial : only of this instrument, and of those that named none; "" for all
+    most : QCs to read, those that were made last
     """
     found, damaged = [], []
-    paths = sorted((runs / FOLDER_NAME).glob(f"*/{FILE_NAME}"))[-MOST_RESULTS:]
-    for path in paths:
+    for folder in _folders(runs)[-most:]:
         try:
-            result = read_qc(path.parent)
+            result = read_qc(folder)
         except LogError as error:
             damaged.append(str(error))
             continue
         if scanner in ("", result.scanner) and (not serial or result.serial in ("", serial)):
-            found.append((path.parent, result))
+            found.append((folder, result))
     found.sort(key=lambda one: (one[1].measured_at, dt.datetime.fromisoformat(one[1].made)))
     return QcHistory(dict(found), damaged)
+
+
+def _folders(runs: Path) -> list[Path]:
+    """Return the folders of QCs, the one made last at the end."""
+    found = []
+    for path in (runs / FOLDER_NAME).glob(f"[!.]*/{FILE_NAME}"):
+        with contextlib.suppress(OSError):  # a link that leads nowhere, or gone since
+            found.append((path.stat().st_mtime, path.parent))
+    return [folder for _, folder in sorted(found)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ alone, whatever the preset says later. Results are never written over.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ from daq.errors import LogError, RunError, StorageError
 from hw.bounded_files import FileRefused, read_object
 from hw.errors import FileWriteError
 from hw.scanner.judged_figure import FAIL, NO_LIMIT, PASS, Figure, Words
-from hw.whole_file import PRIVATE_FILE, make_folder, whole_file
+from hw.whole_file import PRIVATE_FILE, make_folder, whole_file, whole_folder
 
 FOLDER_NAME, FILE_NAME, REPORT_NAME = "qc", "qc.json", "qc.pdf"
+SUFFIXES = frozenset({".json", ".pdf"})
 MOST_BYTES = 1 << 20
 INCOMPLETE = "incomplete"
 """The verdict of a QC of which a part that it needs could not be measured."""
@@ -121,27 +123,38 @@ def read_qc(folder: Path) -> QcResult:
         raise LogError(f"{path}: {error}; remove it, or make the QC again") from error
 
 
-def new_qc_folder(runs: Path, name: str) -> Path:
-    """Make a folder for a QC, ``runs/qc/NAME`` or ``NAME-2`` …; raises StorageError, RunError."""
+@contextlib.contextmanager
+def new_qc(runs: Path, name: str) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``runs/qc/NAME``, or ``NAME-2`` …, if all goes well.
+
+    Whoever lists the QCs never sees half of one.
+
+    Raises
+    ------
+    StorageError, RunError
+    """
     root = runs / FOLDER_NAME
-    for candidate in [name, *(f"{name}-{number}" for number in range(2, 100))]:
-        try:
-            make_folder(root)
-            (root / candidate).mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise StorageError(f"cannot make {root / candidate}: {error.strerror}") from error
-        return root / candidate
-    raise RunError(f"{root}: there are 99 QCs of {name}; move some away")
-
-
-def write_qc(folder: Path, result: QcResult) -> Path:
-    """Write a result into its folder, completely or not at all; raises StorageError."""
-    path = folder / FILE_NAME
+    names = [name, *(f"{name}-{number}" for number in range(2, 100))]
+    free = next((root / one for one in names if not (root / one).exists()), None)
+    if free is None:
+        raise RunError(f"{root}: there are 99 QCs of {name}; move some away")
     try:
-        with whole_file(path, mode=PRIVATE_FILE) as file:
-            file.write(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+        make_folder(root)
+        with whole_folder(free, suffixes=SUFFIXES) as folder:
+            yield folder
+    except OSError as error:
+        raise StorageError(f"cannot make {free}: {error.strerror}") from error
     except FileWriteError as error:
         raise StorageError(str(error)) from error
-    return path
+
+
+def write_qc(folder: Path, result: QcResult) -> None:
+    """Write a result into its folder; raises FileWriteError."""
+    with whole_file(folder / FILE_NAME, mode=PRIVATE_FILE) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+
+
+def kept_as(runs: Path, name: str) -> list[Path]:
+    """Return the folders of the QCs that were made of a run, the last one last."""
+    names = [name, *(f"{name}-{number}" for number in range(2, 100))]
+    return [runs / FOLDER_NAME / one for one in names if (runs / FOLDER_NAME / one).is_dir()]

@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
 def _made(options: argparse.Namespace, folder: Path) -> Any:
     """Make the QC of a run and keep it; return its folder and the result."""
     from daq.cli.qc.qc_report import write_pdf
-    from daq.folder.quality.qc_result import REPORT_NAME, new_qc_folder, write_qc
+    from daq.folder.quality.qc_result import REPORT_NAME, kept_as, new_qc, write_qc
     from daq.folder.run_folder import run_config
     from daq.quality.qc_source import source_of
     from daq.quality.run_quality import judge_run
@@ -111,10 +111,10 @@ def _made(options: argparse.Namespace, folder: Path) -> Any:
     found = judge_run(
         folder, source, now=_now(), background=background, limits_of=_limits_of(options, folder)
     )
-    kept = new_qc_folder(options.runs, folder.resolve().name)
-    write_pdf(kept / REPORT_NAME, found.result, found.panels)
-    write_qc(kept, found.result)
-    return kept, found.result
+    with new_qc(options.runs, folder.resolve().name) as part:
+        write_pdf(part / REPORT_NAME, found.result, found.panels)
+        write_qc(part, found.result)
+    return kept_as(options.runs, found.result.run)[-1], found.result
 
 
 def _limits_of(options: argparse.Namespace, folder: Path) -> Any:
