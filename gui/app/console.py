@@ -244,7 +244,7 @@ def _shot(text: str) -> Shot:
     """Return the screenshot of WHEN[@PAGE]=PATH."""
     when, _, path = text.partition("=")
     when, _, page = when.partition("@")
-    page = page.capitalize()
+    page = next((name for name in PAGES if name.casefold() == page.casefold()), page)
     if page and page not in PAGES:
         raise ConsoleError(f"--shot {text!r}: PAGE must be one of {', '.join(PAGES).lower()}")
     for event in EVENTS:

@@ -37,6 +37,18 @@ class QcHistory:
         """The QC of the newest run, the last made of it; None where there is none."""
         return list(self.results.items())[-1] if self.results else None
 
+    def of_newest(self) -> QcHistory:
+        """Return the QCs of the instrument that the newest is of: others' figures are no trend."""
+        if self.newest is None:
+            return self
+        same = {
+            folder: one
+            for folder, one in self.results.items()
+            if one.scanner == self.newest[1].scanner
+            and (one.serial == self.newest[1].serial or not one.serial)
+        }
+        return QcHistory(same, self.damaged)
+
 
 def qc_history(
     runs: Path, *, scanner: str = "", serial: str = "", most: int = MOST_RESULTS

@@ -147,10 +147,7 @@ def _history(options: argparse.Namespace) -> QcHistory:
     from hw.scanner.preset_file import load_scanner
 
     scanner = load_scanner(options.preset).name if options.preset else ""
-    history = qc_history(options.runs, scanner=scanner)
-    if not scanner and history.newest is not None:
-        newest = history.newest[1]
-        history = qc_history(options.runs, scanner=newest.scanner, serial=newest.serial)
+    history = qc_history(options.runs, scanner=scanner).of_newest()
     for words in history.damaged:
         tell(f"⚠ {words}")
     return history
@@ -158,7 +155,8 @@ def _history(options: argparse.Namespace) -> QcHistory:
 
 def _trend(options: argparse.Namespace) -> int:
     from daq.folder.quality.qc_history import NO_QC_YET
-    from daq.quality.qc_trend import trend_head, trend_of, trend_panels, trend_rows
+    from daq.folder.quality.qc_trend import trend_head, trend_of, trend_rows
+    from daq.quality.trend_plots import trend_panels
 
     trend = trend_of(_history(options))
     head, rows = trend_head(trend), trend_rows(trend)

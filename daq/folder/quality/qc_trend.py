@@ -1,4 +1,4 @@
-"""How the figures of the QCs went over the days: a table and plots of the past results."""
+"""How the followed figures of the QCs went over the days, as numbers and as rows of a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daq.calibration.plots import Panel, Points
 from daq.folder.quality.qc_history import QcHistory
 from daq.folder.quality.qc_result import QcResult
 from hw.arrays import F8
@@ -38,16 +37,6 @@ def trend_of(history: QcHistory) -> Trend:
     newest = max((one.measured_at for one in results), default=None)
     days = [(one.measured_at - newest).total_seconds() / DAY_S for one in results if newest]
     return Trend(results, np.array(days, dtype=np.float64), values)
-
-
-def trend_panels(trend: Trend) -> list[Panel]:
-    """Return a plot for each followed figure, over the days."""
-    axis = "days before the newest"
-    panels = []
-    for name, values in trend.values.items():
-        title, _, unit = name.partition(", ")
-        panels.append(Panel(title, axis, (Points(title, trend.days, values),), unit or "number"))
-    return panels
 
 
 def trend_rows(trend: Trend) -> list[list[str]]:
