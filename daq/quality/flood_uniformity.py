@@ -70,7 +70,7 @@ def flood_uniformity(counts: F8, pitch_mm: tuple[float, float]) -> Uniformity | 
     cfov = np.outer(_central(rows, UFOV * CFOV_OF_UFOV), _central(columns, UFOV * CFOV_OF_UFOV))
     used = ufov & ~beside(ufov & (picture < LEAST_OF_MEAN * picture[cfov].mean()))
     smoothed = nine_point_smoothed(picture, used)
-    if not (used & cfov).any():
+    if not (used & cfov).any() or not picture[cfov].any():
         return None
     return Uniformity(
         integral(smoothed[used]),

@@ -5,7 +5,7 @@ For each prompt the time difference that the source's place gives is subtracted
 width is that of the Gaussian with the standard deviation of what lies within ±2.5 σ, a window that
 follows from it, corrected for the truncation:
 
-    σ² = ⟨(x − µ)²⟩ / 0.9150², FWHM = 2·√(2·ln 2)·σ
+    σ² = ⟨(x − µ)²⟩ / 0.9546², FWHM = 2·√(2·ln 2)·σ
 
 with its standard error σ·k/√N, N = trues²/(trues + 2·randoms). Scattered pairs remain.
 """
@@ -28,13 +28,19 @@ from hw.scanner.geometry import Geometry
 from hw.wire.block_layout import BlockKind
 
 BIN_PS = 10.0
-WINDOW_SIGMA, TRUNCATED_SIGMA = 2.5, 0.9150
-"""Standard deviation of a standard normal distribution truncated at ±2.5: √(1 − 5·φ(2.5)/(2Φ(2.5)
-− 1))."""
+WINDOW_SIGMA = 2.5
+TRUNCATED_SIGMA = math.sqrt(
+    1
+    - 2 * WINDOW_SIGMA * math.exp(-(WINDOW_SIGMA**2) / 2) / math.sqrt(2 * math.pi)
+    / math.erf(WINDOW_SIGMA / math.sqrt(2))
+)  # fmt: skip
+"""Standard deviation of a standard normal distribution truncated at ±k: √(1 − 2k·φ(k)/(2Φ(k) − 1)),
+0.9546 for k = 2.5 (N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions,
+vol. 1, 2nd ed., 13.10.1)."""
 
-SPREAD = 1.35
-"""Relative standard error of the truncated width, times √N: larger than a whole Gaussian's 1/√2,
-as the ends that carry most of it are cut (found from drawn Gaussians)."""
+SPREAD = 1.0
+"""Relative standard error of the width times √N, found from drawn Gaussians (0.90 to 1.03): more
+than a whole Gaussian's 1/√2, for the ends that carry most of it are cut."""
 
 LEAST_PAIRS = 1000.0
 """With as many trues the width is known within 5 %."""

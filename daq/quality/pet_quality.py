@@ -90,7 +90,7 @@ def timing_part(found: PairTiming, spectrum: TimeSpectrum, scanner: Scanner,
     figures = (
         limits.judged("CTR (FWHM of Δt)", found.ctr_ps, "most_ctr_ratio", unit="ps", form=".0f",
                       sigma=found.error_ps, times=scanner.response.ctr_fwhm_ps),
-        Figure("middle of Δt", found.middle_ps, "ps", form=".0f"),
+        Figure("middle of Δt", found.middle_ps, "ps", form=".1f"),
         Figure("true pairs used", found.pairs, form=".0f"),
     )  # fmt: skip
     place, half = spectrum.middle_ps, 2.5 * found.ctr_ps
