@@ -23,6 +23,9 @@ RULE = (
     "dead: at most 1/20 of its module's median singles, and 6 σ below it; noisy: at least 5 times "
     "as many, and 6 σ above it"
 )
+LEAST_SHARE = 0.5
+"""Of the crystals, whose peaks are known, for their median and spread to be told."""
+
 MOST_NAMED = 20
 """Crystals or modules that a note names."""
 
@@ -49,15 +52,15 @@ def counts_part(counts: RunCounts, limits: Limits) -> Measured:
     singles = counts.rate_cps(counts.singles.received) / 1e3
     figures = [
         Figure("detector time", counts.detector_time_s, "s", form=".1f"),
-        Figure("singles", singles, "kcps"),
+        Figure("singles", singles, "kcps", form=".1f"),
     ]
     if counts.prompts:
-        figures.append(Figure("prompts", counts.rate_cps(counts.prompts) / 1e3, "kcps"))
+        figures.append(Figure("prompts", counts.rate_cps(counts.prompts) / 1e3, "kcps", form=".1f"))
     ratio = counts.randoms_ratio()
     if ratio is not None:
         figures += [
-            Figure("randoms by delayeds", counts.rate_cps(ratio.from_delayeds), "cps"),
-            Figure("randoms by singles", counts.rate_cps(ratio.from_singles), "cps"),
+            Figure("randoms by delayeds", counts.rate_cps(ratio.from_delayeds), "cps", form=".0f"),
+            Figure("randoms by singles", counts.rate_cps(ratio.from_singles), "cps", form=".0f"),
             limits.judged("randoms' estimates apart", ratio.off_sigmas,
                           "most_randoms_off_sigmas", unit="σ", form=".1f"),
         ]  # fmt: skip
@@ -93,7 +96,7 @@ def peaks_part(quality: PeakQuality, measured: MeasuredSpectra, scanner: Scanner
                       "most_peakless_modules", form=".0f"),
     ]  # fmt: skip
     notes = [f"peak farthest from {line:g} keV: module {worst}; widest: module {wide}"]
-    if crystals.good.any():
+    if crystals.good.mean() >= LEAST_SHARE:
         own = crystals.peak_keV[crystals.good]
         figures += [
             Figure("peak, spread of crystals (σ)", 100 * float(own.std()) / line, "%", form=".2f"),

@@ -29,6 +29,8 @@ from daq.quality.run_counts import RunCounts
 from hw.arrays import F8
 from hw.bounded_files import FileRefused, read_npz
 from hw.messages.sort_settings import EnergyWindow
+from hw.physics.energy_windows import standard_lines_keV
+from hw.physics.nuclides import load_nuclide
 from hw.scanner.description import Scanner
 from hw.scanner.judged_figure import Figure, Limits
 
@@ -75,10 +77,8 @@ def spect_parts(
     scanner : whose limits count; background : a run without a source, None where there is none
     """
     limits, window = Limits(scanner.qc), _photopeak(config)
-    measured = measure_spectra(
-        folder, scanner, line_grid(round((window.lld_keV + window.uld_keV) / 2, 1)), calibration,
-        progress=progress,
-    )  # fmt: skip
+    grid = line_grid(_line_keV(window))
+    measured = measure_spectra(folder, scanner, grid, calibration, progress=progress)
     known = np.zeros(scanner.n_crystals, np.bool_) if calibration is None else calibration.masked
     return [
         counts_part(counts, limits),
@@ -99,6 +99,14 @@ def _photopeak(config: RunConfig) -> EnergyWindow:
     if not peaks:
         raise LogError("the run has no photopeak window: a flood is counted in one")
     return max(peaks, key=lambda one: one.lld_keV)
+
+
+def _line_keV(window: EnergyWindow) -> float:
+    """Return the line that a photopeak window is on: that of its nuclide, else its middle."""
+    middle = (window.lld_keV + window.uld_keV) / 2
+    if not window.nuclide:
+        return middle
+    return min(standard_lines_keV(load_nuclide(window.nuclide)), key=lambda e: abs(e - middle))
 
 
 def pictures_of(folder: Path, scanner: Scanner, window: EnergyWindow) -> Pictures:

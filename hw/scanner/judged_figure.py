@@ -78,5 +78,6 @@ class Limits:
         times : what a limit that is a ratio is multiplied by, to be in the figure's unit
         """
         limit = None if self._table is None else getattr(self._table, key)
-        limit = None if limit is None else limit * times
+        if limit is not None and times != 1:
+            limit = float(f"{limit * times:.4g}")
         return Figure(name, value, unit, sigma, form, key, limit)

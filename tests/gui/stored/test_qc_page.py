@@ -49,7 +49,7 @@ def make(page: QcPage, pump: Pump) -> None:
 
 
 def test_without_any_the_page_says_what_to_do(page: QcPage) -> None:
-    assert page.status.toolTip().startswith("○ no QC yet: measure a point or line")
+    assert page.status.toolTip().startswith("○ no QC yet: measure a point, line or cylinder")
     assert page.table.rowCount() == 0
     assert not page.open_report.isEnabled()
     assert all(not plot.isVisible() for plot in page.plots.plots)
