@@ -21,7 +21,7 @@ from coincidence.select import (
 )
 from daq.calibration.energy_spectra import (
     BINS,
-    LineGrid,
+    Grid,
     Progress,
     accumulate_spectra,
     new_spectra,
@@ -38,7 +38,7 @@ class MeasuredSpectra:
     counts : (n_crystals,) singles of any energy
     """
 
-    grid: LineGrid
+    grid: Grid
     spectra: U4
     counts: I8
 
@@ -51,7 +51,7 @@ class MeasuredSpectra:
 def measure_spectra(
     folder: Path,
     scanner: Scanner,
-    grid: LineGrid,
+    grid: Grid,
     calibration: Calibration | None,
     *,
     progress: Progress | None = None,

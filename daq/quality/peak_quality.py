@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from daq.calibration.energy_spectra import LineGrid
 from daq.calibration.photopeaks import Peaks, fit_peaks
 from daq.errors import DaqError
 from daq.quality.measured_spectra import MeasuredSpectra
@@ -50,19 +51,25 @@ class PeakQuality:
         return np.asarray(100 * (self.modules.peak_keV / self.line_keV - 1))
 
 
-def peak_quality(measured: MeasuredSpectra, scanner: Scanner) -> PeakQuality:
-    """Return the peaks; raises QcError if no module has one."""
-    line_keV = measured.grid.line_keV
-    preset = scanner.response.energy_fwhm_511 * measured.grid.widening
+def peak_quality(measured: MeasuredSpectra, grid: LineGrid, scanner: Scanner) -> PeakQuality:
+    """Return the peaks in spectra that were measured over ``grid``.
+
+    Raises
+    ------
+    QcError
+        if no module has one.
+    """
+    line_keV = grid.line_keV
+    preset = scanner.response.energy_fwhm_511 * grid.widening
     sigma_keV = preset * line_keV / FWHM_PER_SIGMA
     spectra = measured.of_modules(scanner.n_modules)
-    modules = _figures(fit_peaks(spectra, measured.grid, sigma_keV=sigma_keV))
+    modules = _figures(fit_peaks(spectra, grid, sigma_keV=sigma_keV))
     if not modules.good.any():
         raise QcError(
             f"no {line_keV:g} keV photopeak in any module, of {int(spectra.sum())} singles: "
             "measure longer, with a source of this line"
         )
-    crystals = _figures(fit_peaks(measured.spectra, measured.grid, sigma_keV=sigma_keV))
+    crystals = _figures(fit_peaks(measured.spectra, grid, sigma_keV=sigma_keV))
     return PeakQuality(line_keV, crystals, modules)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from coincidence.select import Calibration
-from daq.calibration.energy_spectra import Progress, line_grid
+from daq.calibration.energy_spectra import Progress
+from daq.calibration.photopeaks import GRID_511
 from daq.calibration.plots import Panel, Picture, Points
 from daq.folder.quality.qc_result import QcPart
 from daq.folder.run_config import RunConfig
@@ -26,7 +27,6 @@ from daq.quality.peak_quality import QcError, peak_quality
 from daq.quality.qc_source import QcSource
 from daq.quality.run_counts import RunCounts
 from hw.arrays import Mask
-from hw.physics.constants import REFERENCE_KEV
 from hw.scanner.description import Scanner
 from hw.scanner.geometry import build_geometry
 from hw.scanner.judged_figure import Figure, Limits
@@ -55,14 +55,11 @@ def pet_parts(
     scanner : whose limits count
     """
     limits = Limits(scanner.qc)
-    grid = line_grid(REFERENCE_KEV)
-    measured = measure_spectra(folder, scanner, grid, calibration, progress=progress)
+    measured = measure_spectra(folder, scanner, GRID_511, calibration, progress=progress)
     known = np.zeros(scanner.n_crystals, np.bool_) if calibration is None else calibration.masked
     return [
         counts_part(counts, limits),
-        measured_or_not(
-            ENERGY, lambda: peaks_part(peak_quality(measured, scanner), measured, scanner, limits)
-        ),
+        measured_or_not(ENERGY, lambda: _peaks(measured, scanner, limits)),
         measured_or_not(
             TIMING, lambda: _timing(folder, config, source, scanner), needed=not source.extended
         ),
@@ -72,8 +69,12 @@ def pet_parts(
                 find_odd(measured.counts, scanner), known, measured.counts, limits
             ),
         ),
-        measured_or_not(EFFICIENCY, lambda: _efficiency(measured, scanner, known, limits)),
+        measured_or_not(EFFICIENCY, lambda: efficiency_of(measured, scanner, known, limits)),
     ]
+
+
+def _peaks(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> Measured:
+    return peaks_part(peak_quality(measured, GRID_511, scanner), measured, scanner, limits)
 
 
 def _timing(folder: Path, config: RunConfig, source: QcSource, scanner: Scanner) -> Measured:
@@ -104,8 +105,9 @@ def timing_part(found: PairTiming, spectrum: TimeSpectrum, scanner: Scanner,
     return Measured(part, [panel], {"CTR, ps": found.ctr_ps})
 
 
-def _efficiency(measured: MeasuredSpectra, scanner: Scanner, known: Mask,
+def efficiency_of(measured: MeasuredSpectra, scanner: Scanner, known: Mask,
                 limits: Limits) -> Measured:  # fmt: skip
+    """Relative efficiencies from singles, of the crystals that are neither odd nor masked."""
     odd = find_odd(measured.counts, scanner).masked != 0
     found = efficiency_map(measured.counts, scanner, odd | known)
     return efficiency_part(found, scanner, limits)

@@ -11,9 +11,9 @@ from daq.errors import RunError
 from daq.folder.run_config import RunConfig
 from hw.messages.phantom_name import split_name
 
-SourceName = Literal["point", "line", "cylinder", "flood"]
+SourceName = Literal["point", "line", "cylinder", "lutetium", "flood"]
 OF_MODALITY: dict[str, tuple[SourceName, ...]] = {
-    "PET": ("point", "line", "cylinder"),
+    "PET": ("point", "line", "cylinder", "lutetium"),
     "SPECT": ("flood",),
 }
 NAMED: dict[str, SourceName] = {
@@ -63,13 +63,13 @@ def source_of(config: RunConfig, asked: str = "", position_mm: Position | None =
     if not name:
         told = f"its phantom was {label!r}" if label else "it does not say what stood there"
         raise RunError(
-            f"a QC takes a run of a {one_of} in the middle, and of this one {told}: measure "
+            f"a QC takes a run of a {one_of}, and of this one {told}: measure "
             "such a one, or say what it was with --source"
         )
     if name not in takes:
         raise RunError(f"source {name}: a QC of this scanner takes a {one_of}")
     place = position_mm or _place(numbers)
-    return QcSource(name, label or name, place)
+    return QcSource(name, asked or label, place)
 
 
 def _named(base: str) -> str:

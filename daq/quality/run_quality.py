@@ -13,6 +13,7 @@ from daq.folder.quality.qc_result import QcResult
 from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import armed_at, own_calibration, run_config
 from daq.quality.judged_parts import Measured
+from daq.quality.lutetium_quality import lutetium_parts
 from daq.quality.pet_quality import pet_parts
 from daq.quality.qc_source import QcSource
 from daq.quality.run_counts import run_counts
@@ -58,7 +59,9 @@ def judge_run(
     if measured_at is None:
         raise LogError(f"{folder.name} does not say when it was armed: a QC needs its age")
     known = calibration.calibration() if calibration else None
-    if scanner.modality == "PET":
+    if source.name == "lutetium":
+        parts = lutetium_parts(folder, scanner, known, counts)
+    elif scanner.modality == "PET":
         parts = pet_parts(folder, config, scanner, known, counts, source)
     else:
         parts = spect_parts(folder, config, scanner, known, counts, background)

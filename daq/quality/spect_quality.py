@@ -85,7 +85,7 @@ def spect_parts(
         measured_or_not(UNIFORMITY, lambda: uniformity_part(
             pictures_of(folder, scanner, window), scanner, limits)),
         measured_or_not(PEAKING, lambda: peaks_part(
-            peak_quality(measured, scanner), measured, scanner, limits)),
+            peak_quality(measured, grid, scanner), measured, scanner, limits)),
         measured_or_not(CRYSTALS, lambda: crystals_part(
             find_odd(measured.counts, scanner), known, measured.counts, limits)),
         measured_or_not(BACKGROUND, lambda: _background(background, scanner, window, limits),

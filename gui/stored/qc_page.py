@@ -28,7 +28,7 @@ MOST_READ = 100
 
 MAKE_WORDS = "Make QC of the last run"
 SOURCES = {"as the run says": "", "point": "point", "line": "line", "cylinder": "cylinder",
-           "flood": "flood"}  # fmt: skip
+           "¹⁷⁶Lu background": "lutetium", "flood": "flood"}  # fmt: skip
 LOOKS = {
     "none": ("○", theme.DIM), "valid": ("✓", theme.GOOD), "failed": ("✗", theme.ALARM),
     "overdue": ("⚠", theme.WARNING), "incomplete": ("⚠", theme.WARNING),

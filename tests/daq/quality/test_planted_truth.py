@@ -14,7 +14,7 @@ from daq.folder.run_config import RunConfig, default_settings
 from daq.quality.qc_source import source_of
 from daq.quality.run_quality import judge_run
 from daq.service.run import Run
-from emulator.config import EmulatorConfig
+from emulator.config import make_config as make_emulation
 from emulator.engines.emulation import frames_of_run
 from emulator.engines.prepare import prepare
 from hw.scanner.judged_figure import Figure
@@ -29,9 +29,8 @@ DEAD, NOISY = (5, 70), (17,)
 def emulated(root: Path, name: str, *, periods: int, calibrated: bool = True,
              phantom: str = "point", **planted: object) -> Path:  # fmt: skip
     """Measure a point on the bench with its factory calibration, or without one."""
-    emulation = EmulatorConfig(
-        scanner="bench2", activity_Bq=3e6, seed=3, phantom="point", **planted  # type: ignore[arg-type]
-    )  # fmt: skip
+    values = {"scanner": "bench2", "activity_Bq": 3e6, "seed": 3, "phantom": "point", **planted}
+    emulation = make_emulation(values)
     own = factory_calibration("bench2-0001")
     config = RunConfig(
         scanner_toml=scanner_to_toml_text("bench2"), settings=default_settings(BENCH), name=name,
@@ -128,8 +127,28 @@ def test_a_patient_is_no_source(tmp_path: Path, good: Path) -> None:
     brain = emulated(tmp_path, "brain", periods=2, phantom="brain")
     with pytest.raises(RunError, match="its phantom was 'brain': measure such a one, or say"):
         qc_of(brain)
-    with pytest.raises(RunError, match="a QC of this scanner takes a point or line or cylinder"):
+    with pytest.raises(
+        RunError, match="takes a point or line or cylinder or lutetium"
+    ):
         qc_of(good, source="flood")
+
+
+def test_without_a_source_lutetium_tells_scale_and_dead_crystals(tmp_path: Path) -> None:
+    folder = emulated(
+        tmp_path, "lutetium", periods=2500, activity_Bq=1.0, lutetium=True, dead_crystals=DEAD
+    )
+    result = qc_of(folder, source="lutetium")
+    assert figures(result)["energy scale off, worst module"].value < 1.5
+    part = next(one for one in result.parts if one.title == "Dead and noisy crystals")
+    assert f"dead: {', '.join(map(str, DEAD))}" in part.notes
+    assert result.failures == ["dead crystals, share"]
+    assert result.source == "lutetium"
+
+
+def test_a_point_is_not_the_background_of_lutetium(good: Path) -> None:
+    result = qc_of(good, source="lutetium")
+    assert result.missing == ["Energy scale by ¹⁷⁶Lu"]
+    assert "not that of ¹⁷⁶Lu alone" in next(one.reason for one in result.parts if one.reason)
 
 
 def test_rates_and_randoms_are_those_of_the_summary(good: Path) -> None:

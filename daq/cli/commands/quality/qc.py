@@ -1,6 +1,7 @@
 """Daily quality control: make one of a stored run, follow its figures, ask whether it holds.
 
-run     of each RUN (or "last"): PET of a point, line or cylinder in the middle; SPECT of a flood.
+run     of each RUN (or "last"): PET of a point, line or cylinder in the middle, or of nothing but
+        the crystals' own background (--source lutetium); SPECT of a flood.
         Judged by the limits of the scanner's preset, table [qc]; kept in RUNS/qc with a PDF.
         The exit status is 1 if a figure fails, or a part that is needed could not be measured.
 trend   the figures of all QCs that were made; --plot writes them as .pdf or .png.
@@ -37,6 +38,7 @@ examples:
 """
 
 ACTIONS = ("run", "trend", "status")
+SOURCES = ("point", "line", "cylinder", "lutetium", "flood")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("which", nargs="*", metavar="RUN",
                         help='of run: folders, names, or "last"')  # fmt: skip
-    parser.add_argument("--source", default="", choices=("point", "line", "cylinder", "flood"),
+    parser.add_argument("--source", default="", choices=SOURCES,
                         help="what stood there (default: what the run's labels say)")  # fmt: skip
     parser.add_argument("--position-mm", type=float, nargs=3, metavar=("X", "Y", "Z"),
                         help="the source's middle (default: the labels' or 0 0 0)")  # fmt: skip
