@@ -6,6 +6,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from daq.folder.quality.qc_result import QcPart, QcResult
 from gui.kit import theme
+from gui.kit.tables import ReadTable
 from hw.scanner.judged_figure import FAIL, INFORMATION, NO_LIMIT, PASS
 
 COLUMNS = ("Figure", "Value", "Limit", "Verdict")
@@ -35,20 +36,14 @@ def _part_rows(part: QcPart) -> list[Row]:
     return rows
 
 
-class QcTable(QtWidgets.QTableWidget):
+class QcTable(ReadTable):
     """Figures, limits and verdicts; nothing can be chosen or changed."""
 
     def __init__(self) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setHorizontalHeaderLabels(COLUMNS)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        self.setShowGrid(False)
+        super().__init__(COLUMNS, row_px=ROW_PX)
         self.setWordWrap(False)
-        self.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
-        self.setFont(theme.font(theme.BASE_PX))
         header = self.horizontalHeader()
         modes = QtWidgets.QHeaderView.ResizeMode
         header.setSectionResizeMode(0, modes.Stretch)

@@ -127,9 +127,7 @@ def test_a_patient_is_no_source(tmp_path: Path, good: Path) -> None:
     brain = emulated(tmp_path, "brain", periods=2, phantom="brain")
     with pytest.raises(RunError, match="its phantom was 'brain': measure such a one, or say"):
         qc_of(brain)
-    with pytest.raises(
-        RunError, match="takes a point or line or cylinder or lutetium"
-    ):
+    with pytest.raises(RunError, match="takes a point or line or cylinder or lutetium"):
         qc_of(good, source="flood")
 
 
