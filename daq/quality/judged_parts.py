@@ -88,9 +88,9 @@ def peaks_part(quality: PeakQuality, measured: MeasuredSpectra, scanner: Scanner
         limits.judged("peak shift, worst module", float(shift[worst]), "most_peak_shift_percent",
                       unit="%", form=".2f",
                       sigma=100 * float(modules.error_keV[worst]) / line),
-        limits.judged("energy resolution, median of modules", fwhm, "most_energy_fwhm_ratio",
+        limits.judged("resolution, modules' median", fwhm, "most_energy_fwhm_ratio",
                       unit="%", form=".2f", times=preset),
-        Figure("energy resolution, worst module", float(modules.fwhm_percent[wide]), "%",
+        Figure("resolution, worst module", float(modules.fwhm_percent[wide]), "%",
                form=".2f"),
         limits.judged("modules without a photopeak", float((~good).sum()),
                       "most_peakless_modules", form=".0f"),
@@ -100,7 +100,7 @@ def peaks_part(quality: PeakQuality, measured: MeasuredSpectra, scanner: Scanner
         own = crystals.peak_keV[crystals.good]
         figures += [
             Figure("peak, spread of crystals (σ)", 100 * float(own.std()) / line, "%", form=".2f"),
-            Figure("energy resolution, median of crystals",
+            Figure("resolution, crystals' median",
                    float(np.median(crystals.fwhm_percent[crystals.good])), "%", form=".2f"),
         ]  # fmt: skip
     alone = int(crystals.good.sum())
@@ -140,7 +140,7 @@ def crystals_part(found: MaskResult, known: Mask, counts: I8, limits: Limits) ->
         Figure("dead crystals", float(len(dead)), form=".0f"),
         limits.judged("dead crystals, share", percent, "most_dead_percent", unit="%"),
         limits.judged("noisy crystals", float(len(noisy)), "most_noisy", form=".0f"),
-        Figure("masked by the run's calibration", float(known.sum()), form=".0f"),
+        Figure("masked by the calibration", float(known.sum()), form=".0f"),
     )
     notes = [
         *_named("dead", dead),

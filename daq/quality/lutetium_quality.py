@@ -61,8 +61,8 @@ def _scale(measured: MeasuredSpectra, scanner: Scanner, limits: Limits) -> Measu
     worst = int(np.abs(off).argmax())
     median = float(np.median(off))
     figures = (
-        Figure("energy scale off, median of modules", median, "%", form=".2f"),
-        limits.judged("energy scale off, worst module", float(abs(off[worst])),
+        Figure("scale off, modules' median", median, "%", form=".2f"),
+        limits.judged("scale off, worst module", float(abs(off[worst])),
                       "most_peak_shift_percent", unit="%", form=".2f"),
     )  # fmt: skip
     total = measured.spectra.sum(axis=0, dtype=np.int64) / np.diff(LOG_GRID.edges_keV)

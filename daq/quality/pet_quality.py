@@ -118,7 +118,7 @@ def efficiency_part(found: EfficiencyMap, scanner: Scanner, limits: Limits) -> M
     off = 100 * np.abs(np.where(np.isfinite(found.modules), found.modules, 0.0) - 1)
     worst = int(off.argmax())
     figures = (
-        limits.judged("module farthest from its ring's median", float(off[worst]),
+        limits.judged("module off its ring's median", float(off[worst]),
                       "most_module_deviation_percent", unit="%", form=".1f"),
         Figure("spread of the crystals (σ)", found.spread_percent, "%", form=".1f"),
     )  # fmt: skip

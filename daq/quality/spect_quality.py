@@ -138,13 +138,13 @@ def uniformity_part(pictures: Pictures, scanner: Scanner, limits: Limits) -> Mea
         raise QcError(f"detectors {lost} have no flood in their central field")
     _check_counts(found, scanner.qc.least_flood_counts)
     figures = [
-        Figure("counts of the central pixel, least detector",
+        Figure("counts of the central pixel",
                min(one.centre_counts for one in found), form=".0f")
     ]  # fmt: skip
     notes = [NOT_CORRECTED]
     for name, (key, limit) in FIELDS.items():
         values = [float(getattr(one, key)) for one in found]
-        words = f"{name}, worst detector" if len(values) > 1 else name
+        words = f"{name} (worst)" if len(values) > 1 else name
         figures.append(limits.judged(words, max(values), limit, unit="%", form=".2f"))
         if len(values) > 1:
             notes.append(f"{name}: worst in detector {int(np.argmax(values))}")
@@ -179,7 +179,7 @@ def _background(
     worst = int(rates.argmax())
     counts = float(pictures.counts[worst].sum())
     figure = limits.judged(
-        "rate in the photopeak window, worst detector", float(rates[worst]),
+        "rate in the photopeak window", float(rates[worst]),
         "most_background_cps", unit="cps", sigma=float(np.sqrt(counts)) / pictures.seconds,
     )  # fmt: skip
     note = f"run {folder.name}, {pictures.seconds:.0f} s, detector {worst}"

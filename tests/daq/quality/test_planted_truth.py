@@ -74,7 +74,7 @@ def test_a_sound_scanner_passes_with_the_resolutions_of_its_preset(good: Path) -
     found = figures(result)
     assert result.verdict == "pass", result.failures
     preset = BENCH.response
-    of_crystals = found["energy resolution, median of crystals"].value
+    of_crystals = found["resolution, crystals' median"].value
     assert of_crystals == pytest.approx(100 * preset.energy_fwhm_511, rel=0.02)
     ctr = found["CTR (FWHM of Δt)"]
     assert ctr.value == pytest.approx(preset.ctr_fwhm_ps, rel=0.04)  # depths within a bin widen it
@@ -112,7 +112,7 @@ def test_too_few_counts_are_not_judged_at_all(tmp_path: Path) -> None:
 
 def test_without_calibration_its_peaks_and_times_fail(tmp_path: Path) -> None:
     result = qc_of(emulated(tmp_path, "raw", periods=300, calibrated=False))
-    assert {"energy resolution, median of modules", "CTR (FWHM of Δt)"} <= set(result.failures)
+    assert {"resolution, modules' median", "CTR (FWHM of Δt)"} <= set(result.failures)
     assert result.calibration == "none"
 
 
@@ -136,7 +136,7 @@ def test_without_a_source_lutetium_tells_scale_and_dead_crystals(tmp_path: Path)
         tmp_path, "lutetium", periods=2500, activity_Bq=1.0, lutetium=True, dead_crystals=DEAD
     )
     result = qc_of(folder, source="lutetium")
-    assert figures(result)["energy scale off, worst module"].value < 1.5
+    assert figures(result)["scale off, worst module"].value < 1.5
     part = next(one for one in result.parts if one.title == "Dead and noisy crystals")
     assert f"dead: {', '.join(map(str, DEAD))}" in part.notes
     assert result.failures == ["dead crystals, share"]
