@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from daq.calibration.energy_spectra import Progress
 from daq.calibration.plots import Panel
 from daq.errors import LogError
 from daq.folder.calibration_set import CalibrationSet
@@ -36,6 +37,7 @@ def judge_run(
     now: dt.datetime,
     background: Path | None = None,
     limits_of: Scanner | None = None,
+    progress: Progress | None = None,
 ) -> RunQuality:
     """Return the QC of a stored run.
 
@@ -44,6 +46,7 @@ def judge_run(
     now : with an offset
     background : of SPECT, a run without a source
     limits_of : whose limits count; None for those that the run itself has
+    progress : is told bytes done and all of them
 
     Raises
     ------
@@ -60,11 +63,11 @@ def judge_run(
         raise LogError(f"{folder.name} does not say when it was armed: a QC needs its age")
     known = calibration.calibration() if calibration else None
     if source.name == "lutetium":
-        parts = lutetium_parts(folder, scanner, known, counts)
+        parts = lutetium_parts(folder, scanner, known, counts, progress=progress)
     elif scanner.modality == "PET":
-        parts = pet_parts(folder, config, scanner, known, counts, source)
+        parts = pet_parts(folder, config, scanner, known, counts, source, progress=progress)
     else:
-        parts = spect_parts(folder, config, scanner, known, counts, background)
+        parts = spect_parts(folder, config, scanner, known, counts, background, progress=progress)
     result = _result(folder, config, scanner, source, calibration, parts, (measured_at, now),
                      counts.detector_time_s)  # fmt: skip
     return RunQuality(result, tuple(part.panels for part in parts))

@@ -24,6 +24,7 @@ from daq.cli.common import (
     finish,
     tell,
 )
+from daq.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from daq.folder.quality.qc_history import QcHistory
@@ -110,9 +111,12 @@ def _made(options: argparse.Namespace, folder: Path) -> Any:
     source = source_of(run_config(folder), options.source, place)
     background = find_run(options.background, options.runs) if options.background else None
     tell(f"QC of {folder.name} …")
+    progress = ProgressLine(f"singles of {folder.name}")
     found = judge_run(
-        folder, source, now=_now(), background=background, limits_of=_limits_of(options, folder)
-    )
+        folder, source, now=_now(), background=background,
+        limits_of=_limits_of(options, folder), progress=progress,
+    )  # fmt: skip
+    progress.done()
     with new_qc(options.runs, folder.resolve().name) as part:
         write_pdf(part / REPORT_NAME, found.result, found.panels)
         write_qc(part, found.result)
