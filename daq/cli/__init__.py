@@ -51,6 +51,7 @@ GROUPS = {
     },
     "instrument": {
         "calibrate": "find gains, skews, walks, masks and more from runs",
+        "qc": "daily quality control of a run: judge, follow, ask whether it holds",
         "acceptance": "judge a scanner by NEMA NU 2 or NU 4, from runs; a report",
         "firmware": "build, run, flash and query the modules' firmware",
     },
@@ -95,6 +96,7 @@ PLACES = {
     "study": "keeping.study",
     "review": "keeping.review",
     "validate": "quality.validate",
+    "qc": "quality.qc",
 }
 """Modules of commands that are not named after them."""
 

@@ -179,6 +179,7 @@ class RunLife(RunStates):
             disk_free=self.disk_free,
             least_free=self._min_free_bytes,
             bytes_per_s=self.last_bytes_per_s,
+            runs=self.runs_root,
         )
 
     def start(self) -> Run:

@@ -237,7 +237,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--page",
-        type=str.capitalize,
+        type=_page,
         default="",
         choices=PAGES,
         metavar="PAGE",
@@ -280,7 +280,7 @@ def _shot(text: str) -> Shot:
     """Return the screenshot of WHEN[@PAGE]=PATH."""
     when, _, path = text.partition("=")
     when, _, page = when.partition("@")
-    page = page.capitalize()
+    page = _page(page)
     if page and page not in PAGES:
         raise ConsoleError(f"--shot {text!r}: PAGE must be one of {', '.join(PAGES).lower()}")
     for event in EVENTS:
@@ -292,6 +292,11 @@ def _shot(text: str) -> Shot:
         raise ConsoleError(
             f"--shot {text!r}: WHEN must be seconds or one of {', '.join(EVENTS)}"
         ) from None
+
+
+def _page(text: str) -> str:
+    """Return a page's name in whatever case it was written; as it is where there is none."""
+    return next((name for name in PAGES if name.casefold() == text.casefold()), text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -37,6 +37,7 @@ from gui.rates.loss_counters import CountersPanel
 from gui.rates.singles_rates import SinglesRatesPanel
 from gui.rates.spectra import SpectrumPanel, TimingPanel
 from gui.sorting.summary import SortingPanel
+from gui.stored.qc_page import QcPage
 from gui.stored.runs_page import RunsPage
 from gui.study.study_page import StudyPage
 from hw.messages.endpoints import Endpoints
@@ -44,7 +45,7 @@ from hw.messages.telemetry import Telemetry
 
 DISCLAIMER = "Research software — not a medical device"
 KEYS = """F9  BIAS OFF, all modules, at once, in every window
-1 … 7  pages: acquire, study, live, rates, modules, runs, journal
+1 … 8  pages: acquire, study, live, rates, modules, runs, QC, journal
 F3  modules page, and back
 F4  sorting of the next run
 F5  arm        F6  start        hold F7  stop        hold F8  reset
@@ -68,7 +69,7 @@ F11             full screen
 F1              these keys"""
 
 
-UNVEILED = ("Study", "Runs")
+UNVEILED = ("Study", "Runs", "QC")
 """Pages that do not show the past where the daq is silent."""
 
 PAGES = {
@@ -78,6 +79,7 @@ PAGES = {
     "Rates": "rates, energy, Δt; of SPECT, projections",
     "Modules": "modules with firmware: state, bias, scans",
     "Runs": "stored runs: look, decide, reconstruct again",
+    "QC": "daily quality control: figures, limits, trends",
     "Journal": "what happened, and what was lost",
 }
 
@@ -146,6 +148,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.sorting = SortingPanel(self.desk)
         self.module_page, self.study = ModulePage(self.desk), StudyPage(self.desk)
         self.runs = RunsPage(self._endpoints.base)
+        self.qc = QcPage(lambda: self.runs.root)
         panels = Panels(
             self.rates, self.singles_rates, self.spectrum, self.timing, self.image,
             self.projections, self.counters, self.modules, self.sorting, self.journal,
@@ -177,7 +180,9 @@ class ConsoleWindow(QtWidgets.QMainWindow):
 
     def _add_pages(self) -> None:
         for key, (name, teaches) in enumerate(PAGES.items(), start=1):
-            own = {"Study": self.study, "Modules": self.module_page, "Runs": self.runs}
+            own = {
+                "Study": self.study, "Modules": self.module_page, "Runs": self.runs, "QC": self.qc,
+            }  # fmt: skip
             widget = own.get(name, self.bench)
             self.pages.add(Page(name, str(key), teaches, widget, self._arrange), self)
 
@@ -254,6 +259,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.projections.refresh(self.link, new=new_projections)
         self.module_page.refresh(self.link)
         self.runs.refresh(self.link)
+        self.qc.refresh(self.link)
         self.veil.refresh(self.link, self._endpoints.base, lifted=self.pages.current in UNVEILED)
         if self.meter.frames % 20 == 0:
             self.pace.show_text(
@@ -375,6 +381,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.question.hide()
         self.runs.end()
         self.image.end()
+        self.qc.end()
         self.timer.stop()
         self._image_timer.stop()
         self._safety_keys.close()

@@ -7,6 +7,7 @@ from typing import Any
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.tables import ReadTable
 from gui.kit.wording import clock_text, grouped
 
 COLUMNS = ("Run", "Armed", "Condition", "Review", "Time", "Prompts", "MB")
@@ -29,21 +30,15 @@ def row_words(run: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-class RunList(QtWidgets.QTableWidget):
+class RunList(ReadTable):
     """One row per run, the newest first; ``chosen`` tells the name of the one that is looked at."""
 
     chosen = QtCore.Signal(str)
 
     def __init__(self) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setHorizontalHeaderLabels(COLUMNS)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        self.setShowGrid(False)
-        self.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
+        super().__init__(COLUMNS, row_px=ROW_PX)
         self.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.SingleSelection)
-        self.setFont(theme.font(theme.BASE_PX))
         header = self.horizontalHeader()
         modes = QtWidgets.QHeaderView.ResizeMode
         for column in range(len(COLUMNS)):

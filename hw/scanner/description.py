@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from hw.errors import TomoshibiError
 from hw.scanner.limits import AcceptanceLimits
+from hw.scanner.qc_limits import QcLimits
 
 MAX_CRYSTALS_PER_MODULE = 4096  # 12-bit crystal field of the event word
 RAW_POSITION_BINS = 64
@@ -220,6 +221,7 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A whole preset; load it with `load_scanner`, which also checks it.
 
     acceptance : what `tomoshibi acceptance` demands of it (``hw/scanner/limits.py``)
+    qc : what the daily quality control demands of it (``hw/scanner/qc_limits.py``)
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -234,6 +236,7 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     backing: Backing | None = None
     motion: Motion | None = None
     acceptance: AcceptanceLimits | None = None
+    qc: QcLimits = QcLimits()
 
     @property
     def modality(self) -> Literal["PET", "SPECT"]:

@@ -47,7 +47,8 @@ def _what_it_is(scanner: Scanner) -> dict[str, Any]:
     """Return a preset without its limits: what is demanded of an instrument does not make it
     another one."""
     values: dict[str, Any] = msgspec.to_builtins(scanner)
-    del values["acceptance"]
+    for demanded in ("acceptance", "qc"):
+        del values[demanded]
     return values
 
 

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 
+from hw.scanner.judged_figure import Figure, Limits
 from recon.acceptance.count_rates import (
     MOST_RANDOMS,
     NecrCurve,
@@ -15,7 +16,7 @@ from recon.acceptance.count_rates import (
     scatter_fraction,
 )
 from recon.acceptance.curves import draw_curves, draw_rates
-from recon.acceptance.judged import Figure, Limits, Part
+from recon.acceptance.judged import Part
 from recon.acceptance.line_sensitivity import (
     POINT_STRIP_MM,
     LineSensitivity,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.arrays import F8
+from hw.scanner.judged_figure import Figure, Limits
 from recon.acceptance.count_accuracy import REGION_MM, count_errors
 from recon.acceptance.count_rates import NecrCurve, necr_points, peaks_of
 from recon.acceptance.curves import draw_curves
 from recon.acceptance.images_of_runs import Progress, corrected_image, point_image, relative_image
-from recon.acceptance.judged import Figure, Limits, Part
+from recon.acceptance.judged import Part
 from recon.acceptance.line_sinogram import NU2, line_alone
 from recon.acceptance.lung_residual import lung_residuals
 from recon.acceptance.measured_run import AcceptanceError, MeasuredRun, line_counts

@@ -1,7 +1,6 @@
-"""Figures with their verdicts, and the parts of a report that hold them.
+"""The parts of an acceptance report, with figures that limits of ``[acceptance]`` judge.
 
-A figure is judged by a limit of the preset's table ``[acceptance]``. Without one its verdict is "no
-limit given": nothing passes in silence. A part without runs is "not measured".
+A part without runs is "not measured".
 """
 
 from __future__ import annotations
@@ -9,54 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hw.scanner.judged_figure import FAIL, INFORMATION, NO_LIMIT, PASS, Figure
 from recon.analysis.report import Section, Table
 
-PASS, FAIL, NO_LIMIT, INFORMATION = "pass", "FAIL", "no limit given", "information"
 NOT_MEASURED = "not measured"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a part.
-
-    limit_key : the limit's name in the preset, ``least_…`` or ``most_…``; "" for information
-    limit : its value, None where the preset has none
-    """
-
-    name: str
-    value: float
-    unit: str = ""
-    sigma: float = 0.0
-    form: str = ".3g"
-    limit_key: str = ""
-    limit: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """PASS, FAIL, NO_LIMIT or INFORMATION."""
-        if not self.limit_key:
-            return INFORMATION
-        if self.limit is None:
-            return NO_LIMIT
-        least = self.limit_key.startswith("least_")
-        good = self.value >= self.limit if least else self.value <= self.limit
-        return PASS if good else FAIL  # nan fails
-
-    @property
-    def cells(self) -> list[str]:
-        """The row of a table: name, value ± σ and unit, limit, verdict."""
-        error = f" ± {self.sigma:.2g}" if self.sigma else ""
-        unit = f" {self.unit}" if self.unit else ""
-        sign = "≥" if self.limit_key.startswith("least_") else "≤"
-        limit = "" if self.limit is None else f"{sign} {self.limit:g}{unit}"
-        return [self.name, f"{self.value:{self.form}}{error}{unit}", limit, self.verdict]
-
-    def as_result(self) -> dict[str, Any]:
-        """Return as plain values, for JSON."""
-        return {
-            "figure": self.name, "value": self.value, "sigma": self.sigma, "unit": self.unit,
-            "limit_key": self.limit_key, "limit": self.limit, "verdict": self.verdict,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,22 +51,3 @@ class Part:
             "part": self.name, "title": self.title, "verdict": self.verdict, "reason": self.reason,
             "figures": [one.as_result() for one in self.figures], "deviations": self.deviations,
         }  # fmt: skip
-
-
-class Limits:
-    """The limits of a standard in a preset, asked by name."""
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-
-    def states(self, key: str) -> bool:
-        """Whether the preset has this limit, which the standard need not know."""
-        return getattr(self._table, key, None) is not None
-
-    def judged(
-        self, name: str, value: float, key: str, *, unit: str = "", sigma: float = 0.0,
-        form: str = ".3g",
-    ) -> Figure:  # fmt: skip
-        """Return a figure with its limit; a key that no preset can have is a defect."""
-        limit = None if self._table is None else getattr(self._table, key)
-        return Figure(name, value, unit, sigma, form, key, limit)

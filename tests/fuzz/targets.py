@@ -20,6 +20,7 @@ from daq.folder.calibration_set import load_set
 from daq.folder.identity.identity_file import read_identity
 from daq.folder.listing.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
+from daq.folder.quality.qc_result import read_qc
 from daq.folder.raw_log import RawLogReader
 from daq.folder.region_file import read_regions
 from daq.folder.run_config import default_settings
@@ -57,6 +58,13 @@ Mend = Callable[[random.Random, bytes], bytes]
 BENCH2 = load_scanner("bench2")
 GEOMETRY = build_geometry(BENCH2)
 GRID = ImageGrid((6, 5, 4), (4.0, 4.0, 4.0))
+QC_RESULT = (
+    b'{"run": "a", "scanner": "bench2", "serial": "", "modality": "PET", "source": "point", '
+    b'"measured": "2026-11-23T08:00:00+01:00", "made": "2026-11-23T08:05:00+01:00", '
+    b'"detector_time_s": 60.0, "calibration": "none", "overdue_h": 24.0, "trend": {"x": 1.0}, '
+    b'"parts": [{"title": "p", "figures": [{"name": "n", "value": 1.0, "limit": 2.0, '
+    b'"limit_key": "most_noisy"}], "reason": "", "needed": true, "notes": ["n"]}], "version": 1}'
+)
 SCRATCH = tempfile.TemporaryDirectory(prefix="tomoshibi-fuzz-")
 
 
@@ -256,6 +264,10 @@ TARGETS: dict[str, Target] = {
     "mmr header": Target(lambda: [corpus.MMR_HEADER], of_file("h/a.l.hdr", mmr_header)),
     "activity": Target(
         lambda: corpus.kept("activity.json"), of_file("a.json", load_calibration), 500
+    ),
+    "quality control": Target(
+        lambda: [QC_RESULT],
+        of_file("q/qc.json", lambda path: read_qc(path.parent).verdict),
     ),
     "regions": Target(
         lambda: [b'{"version": 1, "regions": []}'],

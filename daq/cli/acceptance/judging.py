@@ -12,8 +12,9 @@ from hw.errors import TomoshibiError
 
 if TYPE_CHECKING:
     from hw.scanner.description import Scanner
+    from hw.scanner.judged_figure import Limits
     from recon.acceptance.imaging_parts import Imaging, QualityPhantom
-    from recon.acceptance.judged import Limits, Part
+    from recon.acceptance.judged import Part
     from recon.acceptance.measured_run import MeasuredRun
     from recon.acceptance.mouse_quality import MousePhantom
 
@@ -47,7 +48,8 @@ def judge(
     CommandError
         if no run was given, or the runs are of different scanners.
     """
-    from recon.acceptance.judged import Limits, Part
+    from hw.scanner.judged_figure import Limits
+    from recon.acceptance.judged import Part
 
     scanner = scanner_of(asked, preset)
     limits = Limits(scanner.acceptance and getattr(scanner.acceptance, standard))

@@ -1,4 +1,4 @@
-"""What should be looked at before a run is started: source, disk, imager, calibration, clock.
+"""What should be looked at before a run is started: source, disk, imager, calibration, QC, clock.
 
 Each check says what was found. ``stops`` is what a start would be refused for; a warning refuses
 nothing.
@@ -14,6 +14,8 @@ from pathlib import Path
 
 from daq.errors import DaqError
 from daq.folder.calibration_set import load_set_for
+from daq.folder.quality.qc_history import MOST_LOOKED_AT, qc_history, qc_status
+from daq.folder.quality.qc_result import FOLDER_NAME, QcResult
 from daq.folder.run_config import RunConfig
 from daq.service.own_calibration import calibrated
 from hw.messages.telemetry import StartCheck
@@ -33,6 +35,7 @@ class Facts:
     template : what the next Arm would repeat, None where nothing is known
     mismatch : why the sources are not the run's, in words; "" if they are
     bytes_per_s : what the last run took, 0 if there was none
+    runs : their folder, in which the QCs are, too; None where it is not known
     """
 
     template: RunConfig | None
@@ -43,6 +46,7 @@ class Facts:
     disk_free: int
     least_free: int
     bytes_per_s: float
+    runs: Path | None = None
 
 
 @dataclass
@@ -52,12 +56,15 @@ class StartChecks:
     synchronised: Callable[[], bool | None] = clock_is_synchronised
     today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     _calibration: tuple[tuple[str, str, float], StartCheck] | None = field(default=None)
+    _qc: tuple[tuple[str, str, float], QcResult | None] | None = field(default=None)
 
     def of(self, facts: Facts) -> list[StartCheck]:
         """Return the checks, in the order in which a person would look."""
         found = [_source(facts), _disk(facts), _imager(facts), self._clock()]
         if facts.template is not None:
             found.insert(1, self._of_calibration(facts.template, facts.serial))
+            if facts.runs is not None:
+                found.insert(2, self._of_qc(facts.template, facts.serial, facts.runs))
         return found
 
     def _clock(self) -> StartCheck:
@@ -74,6 +81,27 @@ class StartChecks:
         if self._calibration is None or self._calibration[0] != key:
             self._calibration = key, _calibration(template, serial, self.today())
         return self._calibration[1]
+
+    def _of_qc(self, template: RunConfig, serial: str, runs: Path) -> StartCheck:
+        """Tell of the newest QC; read again only where one was made since."""
+        key = (template.scanner_toml, serial, _changed(runs / FOLDER_NAME))
+        if self._qc is None or self._qc[0] != key:
+            scanner = template.scanner().name
+            made = qc_history(runs, scanner=scanner, serial=serial, most=MOST_LOOKED_AT)
+            newest = made.newest
+            self._qc = key, newest[1] if newest else None
+        status = qc_status(self._qc[1], self.today())
+        # nobody who never made a QC is alarmed by that
+        well = status.good or status.state == "none"
+        return StartCheck(name="QC", state="ok" if well else "warning", words=status.words)
+
+
+def _changed(folder: Path) -> float:
+    """Return when something in a folder was last added or taken away, 0 if it is not there."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _source(facts: Facts) -> StartCheck:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from daq.cli.acceptance.judgement_text import write_into
 from daq.cli.validate.validation_table import write_report
-from recon.acceptance.judged import Figure, Part
+from hw.scanner.judged_figure import Figure
+from recon.acceptance.judged import Part
 
 
 def test_acceptance_stays_when_validation_is_written_anew(tmp_path, capsys):

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from daq.folder.calibration_set import load_set
+from daq.folder.quality.qc_result import QcPart, QcResult, new_qc, write_qc
 from daq.folder.run_config import FACTORY, RunConfig, default_settings
 from daq.service.watching.start_checks import STALE_DAYS, Facts, StartChecks
 from hw.messages.telemetry import StartCheck
+from hw.scanner.judged_figure import Figure
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from hw.scanner.serial import factory_calibration
 
@@ -90,3 +92,40 @@ def test_a_clock_that_nobody_keeps_is_told() -> None:
     assert found(GOOD, checks)["clock"].state == "warning"
     checks.synchronised = lambda: None  # it cannot be told
     assert found(GOOD, checks)["clock"].state == "ok"
+
+
+def make_qc(runs: Path, measured: dt.datetime, *, noisy: int = 0, serial: str = "bench2-0001",
+            run: str = "monday") -> None:  # fmt: skip
+    figure = Figure("noisy crystals", float(noisy), limit_key="most_noisy", limit=0.0)
+    result = QcResult(
+        run=run, scanner="bench2", serial=serial, modality="PET", source="point",
+        measured=measured.isoformat(), made=measured.isoformat(), detector_time_s=60.0,
+        calibration="none", overdue_h=24.0, parts=(QcPart(title="Crystals", figures=(figure,)),),
+    )  # fmt: skip
+    with new_qc(runs, run) as folder:
+        write_qc(folder, result)
+
+
+def test_without_a_qc_nobody_is_alarmed(tmp_path: Path) -> None:
+    check = found(replace(GOOD, runs=tmp_path))["QC"]
+    assert (check.state, check.words) == ("ok", "no QC yet (`tomoshibi qc run last` makes one)")
+
+
+def test_a_failed_or_overdue_qc_warns_and_refuses_nothing(tmp_path: Path) -> None:
+    checks, facts = made(), replace(GOOD, runs=tmp_path)
+    now = checks.today()
+    assert found(facts, checks)["QC"].state == "ok"
+    make_qc(tmp_path, now - dt.timedelta(hours=1), run="one")
+    assert found(facts, checks)["QC"].words == "valid, 60 min old"
+    checks.today = lambda: now + dt.timedelta(hours=30)
+    overdue = found(facts, checks)["QC"]
+    assert (overdue.state, overdue.words) == ("warning", "31 h old: one is due every 24 h")
+    make_qc(tmp_path, now + dt.timedelta(hours=29), noisy=1, run="two")
+    failed = found(facts, checks)["QC"]
+    assert (failed.state, failed.words) == ("warning", "failed: noisy crystals; 60 min old")
+
+
+def test_the_qc_of_another_instrument_is_not_this_ones(tmp_path: Path) -> None:
+    checks = made()
+    make_qc(tmp_path, checks.today(), noisy=1, serial="bench2-0002")
+    assert found(replace(GOOD, runs=tmp_path), checks)["QC"].words.startswith("no QC yet")

@@ -37,6 +37,7 @@ SHOWN: dict[str, set[str]] = {
     "Rates": {"rates", "spectrum", "timing"},
     "Modules": {"module_page"},
     "Runs": {"runs"},
+    "QC": {"qc"},
     "Journal": {"counters", "journal"},
 }
 

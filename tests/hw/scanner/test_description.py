@@ -320,8 +320,8 @@ def test_misspelt_key_is_answered_with_the_nearest() -> None:
 
 
 def test_foreign_key_is_answered_with_the_known_ones() -> None:
-    text = TEXT + "\n[q]\n"
-    assert "q is not a key of presets; known here are name, title, status" in refusal(text)
+    text = TEXT + "\n[x]\n"
+    assert "x is not a key of presets; known here are name, title, status" in refusal(text)
 
 
 def test_unknown_word_is_answered_with_the_words_allowed() -> None:

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from hw.scanner.judged_figure import Figure, Limits
 from hw.scanner.limits import Nu2Limits
-from recon.acceptance.judged import Figure, Limits, Part
+from recon.acceptance.judged import Part
 
 LIMITS = Limits(Nu2Limits(most_scatter_fraction=0.5, least_peak_necr_kcps=40.0))
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hw.scanner.judged_figure import Limits
 from hw.scanner.limits import Nu2Limits, Nu4Limits
 from recon.acceptance import imaging_parts
 from recon.acceptance.imaging_parts import Imaging, resolution
-from recon.acceptance.judged import Limits
 from recon.analysis.picture import Picture
 
 HOW = Imaging(voxel_mm=1.0, mouse_voxel_mm=1.0, threads=1, progress=lambda words, share: None)

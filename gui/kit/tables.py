@@ -1,0 +1,22 @@
+"""Tables to read: rows of one height, no grid, nothing in them can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyqtgraph.Qt import QtWidgets
+
+from gui.kit import theme
+
+
+class ReadTable(QtWidgets.QTableWidget):
+    """A table of text without rows at first."""
+
+    def __init__(self, columns: Sequence[str], *, row_px: int) -> None:
+        super().__init__(0, len(columns))
+        self.setHorizontalHeaderLabels(columns)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(row_px)
+        self.setShowGrid(False)
+        self.setEditTriggers(QtWidgets.QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setFont(theme.font(theme.BASE_PX))

@@ -1,0 +1,63 @@
+"""How the followed figures of the QCs went: a small plot for each, over the days."""
+
+from __future__ import annotations
+
+import numpy as np
+from pyqtgraph.Qt import QtWidgets
+
+from daq.folder.quality.qc_trend import Trend
+from gui.kit import theme
+from gui.kit.plots import CalmPlot, pen
+
+MOST_PLOTS = 5
+MARGIN = 0.15
+"""Of the values' range, above and below; at least 2 % of the greatest value, so that a steady
+figure is a steady line."""
+
+
+def y_range(values: np.ndarray) -> tuple[float, float]:
+    """Return the y range that shows values that are finite: all of them, never a point."""
+    low, high = float(values.min()), float(values.max())
+    room = max(MARGIN * (high - low), 0.02 * max(abs(low), abs(high)), 0.5 * (high == low == 0))
+    return low - room, high + room
+
+
+class TrendPlots(QtWidgets.QWidget):
+    """Plots one below the other; those without values are not there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.captions = [QtWidgets.QLabel() for _ in range(MOST_PLOTS)]
+        self.plots = [CalmPlot(x_range=(-1, 0)) for _ in range(MOST_PLOTS)]
+        for caption, plot in zip(self.captions, self.plots, strict=True):
+            caption.setObjectName("dim")
+            caption.setFont(theme.font(theme.SMALL_PX))
+            plot.setMinimumHeight(60)
+            column.addWidget(caption)
+            column.addWidget(plot, 1)
+        column.addStretch(0)
+        self.show_trend(None)
+
+    def show_trend(self, trend: Trend | None) -> None:
+        """Show the figures of past runs, at most ``MOST_PLOTS`` of them; None for none."""
+        shown = list(trend.values.items())[:MOST_PLOTS] if trend is not None else []
+        for place, (caption, plot) in enumerate(zip(self.captions, self.plots, strict=True)):
+            there = place < len(shown)
+            caption.setVisible(there)
+            plot.setVisible(there)
+            if there and trend is not None:
+                self._draw(place, *shown[place], trend.days)
+
+    def _draw(self, place: int, name: str, values: np.ndarray, days: np.ndarray) -> None:
+        known = np.isfinite(values)
+        plot, last = self.plots[place], values[known][-1] if known.any() else np.nan
+        self.captions[place].setText(f"{name}: {last:.4g}")
+        plot.clear()
+        plot.plot(days[known], values[known], pen=pen(theme.TRUES), symbol="o", symbolSize=5,
+                  symbolBrush=theme.TRUES, symbolPen=None)  # fmt: skip
+        plot.set_x(min(float(days.min()), -1.0) * 1.03, 0.05 * max(-float(days.min()), 1.0))
+        if known.any():
+            plot.setYRange(*y_range(values[known]), padding=0)
