@@ -32,6 +32,7 @@ class RunFacts:
     load : what gave way where sorting could not follow
     refused_kept, refused_not_kept : frames in the log of refused frames, and others by verdict
     interruptions : times without data because daq or source were away
+    ended_by : what ended it, in words; "" where that is not known
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class RunFacts:
     refused_kept: int = 0
     refused_not_kept: dict[str, int] = field(default_factory=dict)
     interruptions: tuple[Interruption, ...] = ()
+    ended_by: str = ""
 
 
 def condition_of(conditions: Sequence[str]) -> RunCondition:
@@ -68,6 +70,7 @@ def summarise(
         "condition": condition_of(facts.conditions),
         "conditions": list(facts.conditions),
         "interruptions": msgspec.to_builtins(facts.interruptions),
+        **({"ended_by": facts.ended_by} if facts.ended_by else {}),
         "elapsed_s": round(facts.elapsed_s, 3),
         "detector_time_s": facts.detector_time_s,
         "frames": books.frames(),

@@ -80,6 +80,7 @@ class Run:
     unwritten : accepted frames that the disk did not take; ``record`` tries again
     newest_ps : the newest frame end recorded: the run's detector time
     unsorted : why the rest is not sorted, "" while it will be
+    ended_by : what ended it, "" while it goes on
     """
 
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
@@ -152,6 +153,7 @@ class Run:
         self.conditions: list[str] = []
         self.interruptions = Interruptions(self.folder)
         self.undelivered = 0
+        self.ended_by = ""
         self.randoms_alarm = False
         self._finished = False
         self._started_ns = 0
@@ -417,6 +419,7 @@ class Run:
             refused_kept=self.refused.kept,
             refused_not_kept=self.refused.not_kept,
             interruptions=tuple(self.interruptions.all),
+            ended_by=self.ended_by,
         )
         return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 

@@ -23,6 +23,7 @@ from daq.errors import DaqError, RunError, StorageError
 from daq.folder.identity.identity_file import Identity
 from daq.folder.identity.study_file import Study
 from daq.folder.journal import Journal
+from daq.folder.protocols.planned_config import in_words
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
@@ -40,6 +41,7 @@ from daq.service.run import Run
 from daq.service.run_opener import RunOpener
 from daq.service.run_states import RunStates
 from daq.service.told_by_sources import misfit, report_lines
+from daq.service.watching.run_ends import RunEnds
 from daq.service.watching.silence import DATA_S, silences
 from daq.service.watching.start_checks import DueChecks, Facts
 from daq.service.watching.watch import RunWatch
@@ -67,6 +69,7 @@ class RunLife(RunStates):
     state, reason : the current state, and why
     run : the run that is armed or open, or else the last one
     template : what "arm" without a configuration arms; later the last configuration armed
+    plain : the last of these that had no protocol
     on_end : called when closing, or failing, is complete
     """
 
@@ -84,6 +87,7 @@ class RunLife(RunStates):
         super().__init__()
         self.runs_root = runs_root
         self.template = template
+        self.plain = template if template and template.protocol is None else None
         self._usual_position = template.patient_position if template else UNKNOWN
         self.journal = Journal()
         self.run: Run | None = None
@@ -99,7 +103,7 @@ class RunLife(RunStates):
         self._on_end = on_end
         self._min_free_bytes = min_free_bytes
         self._clock = WallClock()
-        self._watch = RunWatch()
+        self._watch, self._ends = RunWatch(), RunEnds()
         self._closing = Closing(0.0, sources=0, imager=False)
         self._recording = Recording(self.journal, self._pass_on)
         self.manifests = ManifestMaker()
@@ -151,6 +155,8 @@ class RunLife(RunStates):
         self._repeat(config)
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
+        if words := in_words(config):
+            self.journal.add("info", words)
         if not config.settings.sorts_coincidences:
             words = "single photons: the pictures are projections, no image is reconstructed live"
             self.journal.add("info", words)
@@ -161,6 +167,8 @@ class RunLife(RunStates):
         self.template = msgspec.structs.replace(
             config, name="", patient_position=self._usual_position
         )
+        if config.protocol is None:
+            self.plain = self.template
 
     def checks(self) -> list[StartCheck]:
         """Return what should be looked at before a run is started; [] in one."""
@@ -189,7 +197,7 @@ class RunLife(RunStates):
         run = self.run = self._opener.for_this_source(run)
         self.enter("running")
         run.start()
-        self._clock, self._watch = WallClock(), RunWatch()
+        self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
         self._recording = Recording(self.journal, self._pass_on)
         self._watch.data_came(time.monotonic())
         folder = str(run.folder.resolve())
@@ -237,7 +245,7 @@ class RunLife(RunStates):
         self.enter("running")
         run.start()
         now = time.monotonic()
-        self._clock, self._watch = WallClock(), RunWatch()
+        self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
         self._recording = Recording(self.journal, self._pass_on)
         self._resequencer = Resequencer(
             run.next_sequences, run.recorded_marks[:, 1], run_tag=run.run_tag
@@ -411,6 +419,8 @@ class RunLife(RunStates):
             self._begin_closing("all modules have ended")
         elif self._sources.all_reported:
             self._begin_closing("the sources have finished")
+        elif why := self._ends.why(run):
+            self._begin_closing(why)
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
             self._begin_closing("no data for too long")
@@ -438,6 +448,7 @@ class RunLife(RunStates):
         """Ask the sources to finish; :meth:`supervise` does the rest."""
         self.enter("stopping", why)
         self.journal.add("info", f"stopping: {why}")
+        self._open_run().ended_by = why
         self._sources.send_all(Stop())
         imager_works = has_image(self._open_run()) and self._imager.present
         self._closing = Closing(

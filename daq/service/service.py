@@ -19,10 +19,9 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError
-from daq.folder.identity.identity_file import identity_of, refuse_identifying
-from daq.folder.identity.study_file import study_of
-from daq.folder.run_config import RunConfig, config_from_args
+from daq.folder.run_config import RunConfig
 from daq.replay.run_recovery import open_runs
+from daq.service.arming import Arming
 from daq.service.data_sources import MOST_SOURCES, Source, Sources
 from daq.service.entrance.control_desk import ControlDesk
 from daq.service.entrance.door import Door
@@ -104,6 +103,7 @@ class DaqService:
             template=template,
             min_free_bytes=min_free_bytes,
         )
+        self._arming = Arming(self.life, self._given)
         self._desk = ControlDesk(self._sockets.control, self.life.journal, see=self._door.see)
         self._waiting: list[tuple[bytes, int]] = []
         self._relays: dict[str, FaultRelay | ModuleRelay] = {
@@ -423,18 +423,8 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        args = dict(command.args)
-        identity = identity_of(args.pop("identity")) if "identity" in args else None
-        study = study_of(args.pop("study")) if "study" in args else None
-        config = self._config(args)
-        refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
-        run = self.life.arm(config, identity, study)
+        run = self._arming.arm(command.args)
         return {"run": str(run.folder), "name": run.name}
-
-    def _config(self, args: dict[str, Any]) -> RunConfig | None:
-        if not args:
-            return None
-        return self._given.checked(config_from_args(args, self.life.template))
 
     def _reset(self, command: Command) -> dict[str, Any]:
         self.life.reset()

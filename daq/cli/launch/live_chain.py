@@ -436,10 +436,13 @@ def _singles_summary(summary: dict[str, Any]) -> str:
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     """Return the plan that sends a run's raw log through the chain again."""
     from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
+    from daq.folder.protocols.planned_config import with_end
     from daq.folder.run_folder import ACTIVITY_NAME, MU_MAP_NAME, run_config, run_tag
+    from hw.messages.scan_protocol import RunUntil
 
     config = run_config(folder)
-    config.name, config.run_tag, config.duration_s = options.name, run_tag(folder), 0.0
+    config = with_end(config, RunUntil())  # it ends where the raw log does
+    config.name, config.run_tag = options.name, run_tag(folder)
     config.labels = {**config.labels, "replay_of": folder.name}
     config.mu_map = str((folder / MU_MAP_NAME).resolve()) if config.mu_map else ""
     if config.calibration:
