@@ -70,7 +70,8 @@ def read_protocol(path: Path) -> ScanProtocol:
 
 def shipped_protocols() -> list[ScanProtocol]:
     """Return the protocols that come with the package, by name."""
-    return [read_protocol(path) for path in sorted(PROTOCOL_FOLDER.glob("*.toml"))]
+    paths = sorted(PROTOCOL_FOLDER.glob("*.toml"), key=lambda path: path.stem)
+    return [read_protocol(path) for path in paths]
 
 
 def why_not_for(protocol: ScanProtocol, scanner: Scanner) -> str:

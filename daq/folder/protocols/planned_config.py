@@ -104,11 +104,7 @@ def protocol_from(
     """
     scanner = config.scanner()
     nuclides = _nuclides(config.labels)
-    usual = msgspec.to_builtins(default_settings(scanner, nuclides=nuclides))
-    taken = msgspec.to_builtins(config.settings)
-    changes = {key: value for key, value in taken.items() if value != usual[key]}
-    if len(nuclides) != 1 and taken["windows"]:
-        changes["windows"] = taken["windows"]  # no one nuclide, whose lines would tell them
+    changes = _sort_changes(config.settings, scanner, nuclides)
     before = config.protocol
     values = {
         "name": name,
@@ -125,6 +121,19 @@ def protocol_from(
         return protocol_of(values, source=f"protocol {name}")
     except ProtocolError as error:
         raise RunError(str(error)) from error
+
+
+def _sort_changes(settings: SortSettings, scanner: Scanner, nuclides: list[str]) -> dict[str, Any]:
+    """Return in which settings a run was not as its scanner and nuclide have it anyway."""
+    try:
+        usual = msgspec.to_builtins(default_settings(scanner, nuclides=nuclides))
+    except (SettingsError, NuclideError):  # of lines that the collimator is not made for
+        usual = msgspec.to_builtins(default_settings(scanner, windows=[]))
+    taken = msgspec.to_builtins(settings)
+    changes = {key: value for key, value in taken.items() if value != usual[key]}
+    if len(nuclides) != 1 and taken["windows"]:
+        changes["windows"] = taken["windows"]  # no one nuclide, whose lines would tell them
+    return changes
 
 
 def _nuclides(labels: dict[str, Any]) -> list[str]:

@@ -172,7 +172,11 @@ class Shelf:
 
 def _of_file(path: Path) -> ScanProtocol:
     """Return the protocol in a user's file, whose name must say the same."""
-    protocol = check_nuclide(read_protocol(path))
+    protocol = read_protocol(path)
+    try:
+        check_nuclide(protocol)
+    except ProtocolError as error:
+        raise ProtocolError(f"{path}: {error}") from error
     if path.stem != f"{protocol.name}@{protocol.version}":
         raise ProtocolError(
             f"{path}: it says that it is {protocol.name}@{protocol.version}: name the file "

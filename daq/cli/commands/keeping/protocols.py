@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "show", "save", "delete"),
                         default="list", help="what to do (default: list)")  # fmt: skip
     parser.add_argument("name", nargs="?", default="", metavar="NAME",
-                        help="of the protocol; NAME@VERSION for one that is not the newest")  # fmt: skip
+                        help="of the protocol; NAME@VERSION for an older one")  # fmt: skip
     group = parser.add_argument_group("save")
     group.add_argument("--from", dest="source", metavar="RUN|FILE",
                        help='as a run was taken (a folder, a name, or "last"), or as a TOML file '
