@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 import zmq
 
-from daq.errors import DaqError
+from daq.errors import DaqError, RunError
 from daq.folder.run_config import RunConfig
 from daq.replay.run_recovery import open_runs
 from daq.service.arming import Arming
 from daq.service.data_sources import MOST_SOURCES, Source, Sources
 from daq.service.entrance.control_desk import ControlDesk
+from daq.service.entrance.control_lease import ControlLease
 from daq.service.entrance.door import Door
 from daq.service.entrance.given_paths import GivenPaths
 from daq.service.event_stream import EventStream
@@ -105,6 +106,7 @@ class DaqService:
         )
         self._arming = Arming(self.life, self._given)
         self._desk = ControlDesk(self._sockets.control, self.life.journal, see=self._door.see)
+        self._lease = ControlLease(self.life.journal)
         self._waiting: list[tuple[bytes, int]] = []
         self._relays: dict[str, FaultRelay | ModuleRelay] = {
             "fault": FaultRelay(self.sources, self.life.journal, self._desk.reply),
@@ -225,6 +227,7 @@ class DaqService:
 
     def _publish_telemetry(self) -> None:
         telemetry = compose_telemetry(self.life, self.sources, stray_frames=self.stray_frames)
+        telemetry.control, telemetry.control_asked = self._lease.holder, self._lease.asking
         self._sockets.telemetry.send(encode(telemetry), zmq.NOBLOCK)
 
     def _publish_pictures(self) -> None:
@@ -292,6 +295,7 @@ class DaqService:
         return frames, True
 
     def _serve_commands(self) -> None:
+        self._lease.look()
         self._desk.serve(self._obey)
 
     def _serve_imager(self) -> None:
@@ -394,6 +398,11 @@ class DaqService:
         if refused:
             return Reply(id=command.id, status="failed", reason=refused)
         try:
+            if command.name == "control":
+                result = self._lease.act(self._door.key_of(identity), command)
+                return Reply(id=command.id, status="done", result=result)
+            if why := self._lease.why_not(self._door.key_of(identity), command):
+                raise RunError(why)
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)
                 return Reply(id=command.id, status="accepted")

@@ -108,6 +108,8 @@ class Telemetry(Message):
     ``protocol``: name and version of the protocol that the run was armed by, before one of that of
     the next Arm; "" without. ``until``: what ends the run; ``counted`` of these counts there are;
     ``noise_percent``: of the newest live image, 0 if not known.
+    ``control``: the client that holds control of the run, ``control_asked`` one that asks it for
+    it; "" for nobody.
     """
 
     state: RunState
@@ -154,6 +156,8 @@ class Telemetry(Message):
     until: RunUntil = RunUntil()
     counted: int = 0
     noise_percent: float = 0.0
+    control: str = ""
+    control_asked: str = ""
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201
