@@ -20,9 +20,11 @@ from typing import Any
 import msgspec
 
 from daq.errors import DaqError, RunError, StorageError
-from daq.folder.identity.identity_file import Identity
+from daq.folder.identity.identity_file import Identity, refuse_identity_in
 from daq.folder.identity.study_file import Study
 from daq.folder.journal import Journal
+from daq.folder.markers import MOST as MOST_MARKERS
+from daq.folder.markers import Marker, marker_words
 from daq.folder.protocols.planned_config import in_words
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
@@ -223,6 +225,15 @@ class RunLife(RunStates):
             if self.state in ("armed", "running"):
                 self._imager.begin(self.run)
         return live
+
+    def mark(self, text: object) -> Marker:
+        """Set a marker at the detector time; raises RunError or StorageError."""
+        self.require("running")
+        run, words = self._open_run(), marker_words(text)
+        refuse_identity_in(run.folder, words, "marker")
+        marker = run.markers.add(words, at_s=run.newest_ps * 1e-12)
+        self.journal.add("info", f"marker at {marker.at_s:.3f} s: {words}", burst=MOST_MARKERS)
+        return marker
 
     def announce(self) -> None:
         """Announce the run to an imager that started late, and its end to slow subscribers."""

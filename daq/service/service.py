@@ -127,6 +127,7 @@ class DaqService:
             "reset": self._reset,
             "status": self._status,
             "live": self._image_as,
+            "mark": self._mark,
             "shutdown": self._shutdown,
         }
 
@@ -456,6 +457,10 @@ class DaqService:
     def _image_as(self, command: Command) -> dict[str, Any]:
         self._given.check_activity(str(command.args.get("activity", "")))
         result: dict[str, Any] = msgspec.to_builtins(self.life.image_as(command.args))
+        return result
+
+    def _mark(self, command: Command) -> dict[str, Any]:
+        result: dict[str, Any] = msgspec.to_builtins(self.life.mark(command.args.get("text")))
         return result
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
