@@ -173,7 +173,8 @@ class RunBar(QtWidgets.QFrame):
             button.setEnabled(False)
             if name not in HELD:
                 button.clicked.connect(lambda _checked=False, name=name: self._command(name))
-                QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
+                shortcut = QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
+                shortcut.setAutoRepeat(False)  # a key that is held arms or starts once
             self.buttons[name] = button
             row.addWidget(button)
         self.notice = ElidedLabel(size_px=theme.SMALL_PX)

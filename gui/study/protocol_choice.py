@@ -99,11 +99,11 @@ class ProtocolChoice(QtWidgets.QWidget):
         if self._shelf.faults:
             self.words.show_text(f"⚠ {self._shelf.faults[0]}", theme.WARNING)
         elif protocol is not None:
-            self.words.show_text(f"✓ next run ends after {protocol.until.words()}", theme.GOOD)
+            self.words.show_text(f"✓ next run {protocol.until.words()}", theme.GOOD)
         elif self._set or telemetry is None:
             self.words.show_text("", theme.DIM)
         else:
-            self.words.show_text(f"ends after {telemetry.until.words()}", theme.DIM)
+            self.words.show_text(telemetry.until.words(), theme.DIM)
 
 
 def _scanner_of(telemetry: Telemetry | None) -> tuple[str, bool] | None:

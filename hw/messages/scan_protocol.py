@@ -45,7 +45,7 @@ class RunUntil(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     noise_percent: NoisePercent = 0.0
 
     def words(self) -> str:
-        """Return what ends the run, as a person says it."""
+        """Return what ends the run, as a person says it: ``ends after 600 s or 8 % noise``."""
         parts = []
         if self.duration_s:
             parts.append(f"{self.duration_s:g} s")
@@ -53,7 +53,7 @@ class RunUntil(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             parts.append(f"{self.counts:,} counts")
         if self.noise_percent:
             parts.append(f"{self.noise_percent:g} % noise")
-        return " or ".join(parts) or "until stopped"
+        return f"ends after {' or '.join(parts)}" if parts else "goes on until stopped"
 
 
 class SortChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

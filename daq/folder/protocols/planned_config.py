@@ -145,8 +145,8 @@ def _nuclides(labels: dict[str, Any]) -> list[str]:
 def in_words(config: RunConfig) -> str:
     """Return by what a run is planned and ended, for its journal; "" where nothing is."""
     if config.protocol is None:
-        return f"ends after {config.until.words()}" if config.until != RunUntil() else ""
+        return config.until.words() if config.until != RunUntil() else ""
     words = f"protocol {config.protocol.label}: {config.protocol.title or 'no title'}"
-    words += f"; ends after {config.until.words()}" if config.until != RunUntil() else ""
+    words += f"; {config.until.words()}"
     differs = departures(config)
     return f"{words}; not as the protocol says: {', '.join(differs)}" if differs else words

@@ -110,9 +110,8 @@ def _save(options: argparse.Namespace, shelf: Shelf) -> int:
         )
     kept = shelf.save(_changed(_from_source(options), options))
     protocol = kept.protocol
-    ends = protocol.until.words()
     result = {"path": kept.path, **msgspec.to_builtins(protocol)}
-    finish(options, result, f"{kept.path}: {protocol.label}, ends after {ends}")
+    finish(options, result, f"{kept.path}: {protocol.label}, {protocol.until.words()}")
     return 0
 
 
