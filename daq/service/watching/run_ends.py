@@ -12,6 +12,12 @@ LOW_REPORTS = 3
 """Reports of the imager in succession, one a second, in which the noise must be low: a single one
 can be so by chance."""
 
+FALLEN = 0.75
+"""Of the highest noise so far, which it must have come below. The live image begins smooth, so that
+its noise rises first: of an emulated brain from 20 % after 2 s to 70 % after 15 s, then 44 % after
+60 s. On the way up it says nothing of the counts.
+"""
+
 
 def counted(run: Run) -> int:
     """Return the counts by which a run is ended: prompts or, of single photons alone, those in
@@ -33,7 +39,7 @@ class RunEnds:
     """Looks, for one run, whether it has what it was to have."""
 
     def __init__(self) -> None:
-        self._images, self._low = 0, 0
+        self._images, self._low, self._highest = 0, 0, 0.0
 
     def why(self, run: Run) -> str:
         """Return why the run is to be ended now, "" if it is not."""
@@ -46,9 +52,13 @@ class RunEnds:
         wanted, report = run.config.until_noise_percent, run.imager
         if not wanted or report is None or report.images == self._images:
             return ""
+        if report.images < self._images:  # the imager was started again, and begins smooth again
+            self._low, self._highest = 0, 0.0
         self._images = report.images
         found = noise_percent(run)
-        self._low = self._low + 1 if 0 < found <= wanted else 0
+        self._highest = max(self._highest, found)
+        enough = 0 < found <= min(wanted, FALLEN * self._highest)
+        self._low = self._low + 1 if enough else 0
         if self._low < LOW_REPORTS:
             return ""
         return f"the live image has the noise that was wanted: {found:.3g} %, at most {wanted:g} %"
