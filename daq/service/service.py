@@ -400,8 +400,8 @@ class DaqService:
             return Reply(id=command.id, status="failed", reason=refused)
         try:
             if command.name == "control":
-                result = self._lease.act(self._door.key_of(identity), command)
-                return Reply(id=command.id, status="done", result=result)
+                share = self._lease.act(self._door.key_of(identity), command)
+                return Reply(id=command.id, status="done", result=share)
             if why := self._lease.why_not(self._door.key_of(identity), command):
                 raise RunError(why)
             if command.name in self._relays:

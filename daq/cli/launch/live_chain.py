@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import signal
 import time
@@ -152,7 +153,7 @@ class LiveChain:
             source += ["--hits", str(folder)]
         self._start("source", source)
         plan.finish_plan(plan.config, self.scratch)
-        with ControlClient(self.endpoints) as daq:
+        with ControlClient(self.endpoints, name=f"{plan.command}, process {os.getpid()}") as daq:
             self._wait_for("the daq", lambda: self._ping(daq))
             armed = daq.call("arm", **msgspec.to_builtins(plan.config))
             self.folder = Path(armed["run"])
@@ -161,8 +162,9 @@ class LiveChain:
             for remark in daq.call("status")["remarks"]:
                 tell(remark)
             run = armed["name"]
-            self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
+            self._wait_for("the imager", lambda: _status(daq)["imager_run"] == run)
             daq.call("start")
+            daq.call("control", action="give")  # the console's from here on
             tell(f"running: {self.folder}")
             self._in_run = True
             self._restarts |= {"daq": RESTARTS, "source": RESTARTS if self._source_returns else 0}
@@ -188,7 +190,7 @@ class LiveChain:
 
     def _sources_ready(self, daq: ControlClient) -> bool:
         """Whether all sources are present and can begin a run."""
-        status = daq.call("status")
+        status = _status(daq)
         self._waits_for = "; ".join(status["not_ready"])
         expected = 2 if self.plan.link else 1
         return len(status["sources"]) >= expected and not self._waits_for
@@ -362,6 +364,12 @@ class LiveChain:
         if self._interrupted and self._hurry:
             return 128 + signal.SIGINT
         return 1 if self._failed or summary["condition"] == "incomplete" else 0
+
+
+def _status(daq: ControlClient) -> dict[str, Any]:
+    """Return the daq's status; keeps control of the run, which is armed and not started yet."""
+    daq.call("control", action="keep")
+    return daq.call("status")
 
 
 def others_leave_s(took_s: float) -> float:

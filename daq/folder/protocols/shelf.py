@@ -9,7 +9,6 @@ number is not given again: runs that were taken by it name it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import msgspec
 from hw.errors import FileWriteError
 from hw.messages.scan_protocol import ScanProtocol
 from hw.physics.nuclides import NuclideError, load_nuclide
-from hw.private_place import PlaceError, check_private, open_private, private_folder
+from hw.private_place import PlaceError, check_private, locked_folder
 from hw.scanner.protocol_text import (
     ProtocolError,
     protocol_text,
@@ -163,8 +162,7 @@ class Shelf:
     def _locked(self) -> Iterator[None]:
         """Keep others from saving meanwhile; raises ProtocolError."""
         try:
-            with open_private(private_folder(self.folder) / "lock") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked_folder(self.folder):
                 yield
         except (PlaceError, OSError) as error:
             raise ProtocolError(f"protocols: {error}") from error

@@ -100,9 +100,8 @@ def test_a_console_names_itself_in_printable_letters() -> None:
 
 @pytest.fixture
 def daq(tmp_path: Path) -> Iterator[DaqInThread]:
-    process = DaqInThread(tmp_path)
-    yield process
-    process.close()
+    with DaqInThread(tmp_path) as process:
+        yield process
 
 
 @pytest.mark.processes

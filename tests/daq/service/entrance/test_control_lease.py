@@ -164,9 +164,8 @@ def test_another_action_is_refused_in_words(stage: Stage, action: Any) -> None:
 
 @pytest.fixture
 def daq(tmp_path: Path) -> Iterator[DaqInThread]:
-    process = DaqInThread(tmp_path)
-    yield process
-    process.close()
+    with DaqInThread(tmp_path) as process:
+        yield process
 
 
 @pytest.mark.processes
