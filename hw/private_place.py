@@ -7,6 +7,8 @@ be a link to any file of ours. No link is followed, and nothing is truncated tha
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import os
 import stat
@@ -126,6 +128,19 @@ def _opened_private(path: str, flags: int) -> int:
             f"{path} is no plain file of this user alone: see who made it, then remove it"
         )
     return number
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Make a private folder, and keep out others who come by this way, too, until the end.
+
+    Raises
+    ------
+    PlaceError, OSError
+    """
+    with open_private(private_folder(folder) / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def runtime_folder() -> Path:

@@ -55,10 +55,12 @@ NICENESS = 10
 
 
 @pytest.fixture(scope="session", autouse=True)
-def keys_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keys for TCP lie in a folder of the tests, not in the person's who runs them."""
+def configuration_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keys, protocols and layouts lie in a folder of the tests, not in that of who runs them."""
+    config = tmp_path_factory.mktemp("config")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOMOSHIBI_KEYS", str(tmp_path_factory.mktemp("config") / "keys"))
+        patch.setenv("XDG_CONFIG_HOME", str(config))
+        patch.setenv("TOMOSHIBI_KEYS", str(config / "keys"))
         patch.delenv("TOMOSHIBI_KEY_FILE", raising=False)
         yield
 

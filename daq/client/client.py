@@ -36,7 +36,9 @@ class ControlClient:
     ...     daq.call("start", timeout_s=5)
     """
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, *, name: str = "") -> None:
+        """name : who it is, where it is to hold control; without, it is obeyed while nobody does"""
+        self._name = name
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 200)
         self._socket.setsockopt(zmq.SNDHWM, 64)
@@ -61,7 +63,8 @@ class ControlClient:
         arguments that no message can hold (NaN, bytes).
         """
         try:
-            command = Command(id=next(self._ids), name=name, args=args)  # type: ignore[arg-type]
+            number = next(self._ids)
+            command = Command(id=number, name=name, args=args, client=self._name)  # type: ignore[arg-type]
         except ValueError as error:
             raise ClientError(f"{name}: {error}") from error
         try:

@@ -20,6 +20,7 @@ from daq.errors import RunError
 from hw.messages.base import MESSAGE_VERSION
 from hw.messages.live_settings import LiveSettings
 from hw.messages.patient_position import UNKNOWN, PatientPosition
+from hw.messages.scan_protocol import DurationS, EndCounts, NoisePercent, RunUntil, ScanProtocol
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 from hw.physics.energy_windows import windows_behind
 from hw.scanner.description import Collimator, Scanner
@@ -38,6 +39,9 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     name : folder name; "" makes one from date, time and scanner
     duration_s : detector time, 0 = until stopped
+    until_counts : the run is ended after so many prompts (of single photons: in photopeak windows);
+        0: not by counts
+    until_noise_percent : the run is ended once the live image's noise is so low; 0: not by noise
     stall_s : a module this far behind the newest no longer holds the others back
     run_tag : tag of the data frames; 0 draws one at random. A replay takes that of the run it
         replays
@@ -49,12 +53,16 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     labels : free words about the run (nuclide, activity, phantom, operator, seed, ...)
     live : how the run is imaged live when it begins
     patient_position : how the patient lies, which images and DICOM files say and are turned by
+    protocol : the protocol that the run was armed by, whole; None for none. What was changed in
+        arming stands in the other fields, which are in force
     """
 
     scanner_toml: str
     settings: SortSettings
     name: str = ""
-    duration_s: Annotated[float, msgspec.Meta(ge=0, le=864000)] = 0.0
+    duration_s: DurationS = 0.0
+    until_counts: EndCounts = 0
+    until_noise_percent: NoisePercent = 0.0
     stall_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
     run_tag: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     mu_map: str = ""
@@ -64,6 +72,16 @@ class RunConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     labels: dict[str, Any] = {}
     live: LiveSettings = LiveSettings()
     patient_position: PatientPosition = UNKNOWN
+    protocol: ScanProtocol | None = None
+
+    @property
+    def until(self) -> RunUntil:
+        """What ends the run."""
+        return RunUntil(
+            duration_s=self.duration_s,
+            counts=self.until_counts,
+            noise_percent=self.until_noise_percent,
+        )
 
     def scanner(self) -> Scanner:
         """Return the scanner in the configuration."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from daq.folder.markers import Marker
 from daq.folder.run_config import RunConfig, versions
 from daq.path.books import Books, HitBooks
 from daq.path.pipeline import Pipeline
@@ -31,7 +32,9 @@ class RunFacts:
     reports : of the sources; undelivered : prompts that the live imager missed
     load : what gave way where sorting could not follow
     refused_kept, refused_not_kept : frames in the log of refused frames, and others by verdict
+    markers : what people set in it
     interruptions : times without data because daq or source were away
+    ended_by : what ended it, in words; "" where that is not known
     """
 
     folder: Path
@@ -46,6 +49,8 @@ class RunFacts:
     refused_kept: int = 0
     refused_not_kept: dict[str, int] = field(default_factory=dict)
     interruptions: tuple[Interruption, ...] = ()
+    ended_by: str = ""
+    markers: tuple[Marker, ...] = ()
 
 
 def condition_of(conditions: Sequence[str]) -> RunCondition:
@@ -68,6 +73,8 @@ def summarise(
         "condition": condition_of(facts.conditions),
         "conditions": list(facts.conditions),
         "interruptions": msgspec.to_builtins(facts.interruptions),
+        **({"markers": msgspec.to_builtins(facts.markers)} if facts.markers else {}),
+        **({"ended_by": facts.ended_by} if facts.ended_by else {}),
         "elapsed_s": round(facts.elapsed_s, 3),
         "detector_time_s": facts.detector_time_s,
         "frames": books.frames(),

@@ -26,6 +26,7 @@ from daq.folder.blocks import is_being_written
 from daq.folder.interruptions import read_interruptions
 from daq.folder.journal import Journal
 from daq.folder.listing.manifest import write_manifest
+from daq.folder.markers import Markers
 from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, armed_at, run_config, write_json
 from daq.path.books import Books, sent_by
@@ -199,6 +200,8 @@ def _summary(folder: Path, made: SortedLog) -> dict[str, Any]:
         imager=_images(folder, old),
         undelivered=int(old.get("undelivered_to_imager") or 0),
         interruptions=tuple(read_interruptions(folder)),
+        markers=tuple(Markers(folder).all),
+        ended_by=str(old.get("ended_by") or ""),
     )
     books = Books(made.pipeline, sent_by(list(reports), len(made.pipeline.links)))
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -24,6 +24,7 @@ from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
 from daq.folder.interruptions import Interruptions
+from daq.folder.markers import Markers
 from daq.folder.raw_log import RawLogReader, split_frames
 from daq.folder.refused_log import RefusedFrames
 from daq.folder.run_config import RunConfig, check_fits, versions
@@ -80,6 +81,7 @@ class Run:
     unwritten : accepted frames that the disk did not take; ``record`` tries again
     newest_ps : the newest frame end recorded: the run's detector time
     unsorted : why the rest is not sorted, "" while it will be
+    ended_by : what ended it, "" while it goes on
     """
 
     def __init__(self, config: RunConfig, runs_root: Path) -> None:
@@ -150,8 +152,9 @@ class Run:
         self.reports: list[SourceReport] = []
         self.imager: ImagerReport | None = None
         self.conditions: list[str] = []
-        self.interruptions = Interruptions(self.folder)
+        self.interruptions, self.markers = Interruptions(self.folder), Markers(self.folder)
         self.undelivered = 0
+        self.ended_by = ""
         self.randoms_alarm = False
         self._finished = False
         self._started_ns = 0
@@ -417,6 +420,8 @@ class Run:
             refused_kept=self.refused.kept,
             refused_not_kept=self.refused.not_kept,
             interruptions=tuple(self.interruptions.all),
+            markers=tuple(self.markers.all),
+            ended_by=self.ended_by,
         )
         return summarise(facts, self.config, self.pipeline, self.takers, self.books())
 

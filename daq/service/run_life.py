@@ -20,9 +20,12 @@ from typing import Any
 import msgspec
 
 from daq.errors import DaqError, RunError, StorageError
-from daq.folder.identity.identity_file import Identity
+from daq.folder.identity.identity_file import Identity, refuse_identity_in
 from daq.folder.identity.study_file import Study
 from daq.folder.journal import Journal
+from daq.folder.markers import MOST as MOST_MARKERS
+from daq.folder.markers import Marker, marker_words
+from daq.folder.protocols.planned_config import in_words
 from daq.folder.raw_log import FILE_NAME as RAW_LOG_NAME
 from daq.folder.run_config import RunConfig
 from daq.path.frame_check import Frame
@@ -40,6 +43,7 @@ from daq.service.run import Run
 from daq.service.run_opener import RunOpener
 from daq.service.run_states import RunStates
 from daq.service.told_by_sources import misfit, report_lines
+from daq.service.watching.run_ends import RunEnds
 from daq.service.watching.silence import DATA_S, silences
 from daq.service.watching.start_checks import DueChecks, Facts
 from daq.service.watching.watch import RunWatch
@@ -68,6 +72,7 @@ class RunLife(RunStates):
     state, reason : the current state, and why
     run : the run that is armed or open, or else the last one
     template : what "arm" without a configuration arms; later the last configuration armed
+    plain : the last of these that had no protocol
     on_end : called when closing, or failing, is complete
     """
 
@@ -85,6 +90,7 @@ class RunLife(RunStates):
         super().__init__()
         self.runs_root = runs_root
         self.template = template
+        self.plain = template if template and template.protocol is None else None
         self._usual_position = template.patient_position if template else UNKNOWN
         self.journal = Journal()
         self.run: Run | None = None
@@ -100,7 +106,7 @@ class RunLife(RunStates):
         self._on_end = on_end
         self._min_free_bytes = min_free_bytes
         self._clock = WallClock()
-        self._watch = RunWatch()
+        self._watch, self._ends = RunWatch(), RunEnds()
         self._closing = Closing(0.0, sources=0, imager=False)
         self._recording = Recording(self.journal, self._pass_on)
         self.manifests = ManifestMaker()
@@ -152,6 +158,8 @@ class RunLife(RunStates):
         self._repeat(config)
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")
+        if words := in_words(config):
+            self.journal.add("info", words)
         if not config.settings.sorts_coincidences:
             words = "single photons: the pictures are projections, no image is reconstructed live"
             self.journal.add("info", words)
@@ -162,6 +170,8 @@ class RunLife(RunStates):
         self.template = msgspec.structs.replace(
             config, name="", patient_position=self._usual_position
         )
+        if config.protocol is None:
+            self.plain = self.template
 
     def checks(self) -> list[StartCheck]:
         """Return what should be looked at before a run is started; [] in one."""
@@ -191,7 +201,7 @@ class RunLife(RunStates):
         run = self.run = self._opener.for_this_source(run)
         self.enter("running")
         run.start()
-        self._clock, self._watch = WallClock(), RunWatch()
+        self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
         self._recording = Recording(self.journal, self._pass_on)
         self._watch.data_came(time.monotonic())
         folder = str(run.folder.resolve())
@@ -218,6 +228,15 @@ class RunLife(RunStates):
                 self._imager.begin(self.run)
         return live
 
+    def mark(self, text: object) -> Marker:
+        """Set a marker at the detector time; raises RunError or StorageError."""
+        self.require("running")
+        run, words = self._open_run(), marker_words(text)
+        refuse_identity_in(run.folder, words, "marker")
+        marker = run.markers.add(words, at_s=run.newest_ps * 1e-12)
+        self.journal.add("info", f"marker at {marker.at_s:.3f} s: {words}", burst=MOST_MARKERS)
+        return marker
+
     def announce(self) -> None:
         """Announce the run to an imager that started late, and its end to slow subscribers."""
         self._events.repeat_end()
@@ -239,7 +258,7 @@ class RunLife(RunStates):
         self.enter("running")
         run.start()
         now = time.monotonic()
-        self._clock, self._watch = WallClock(), RunWatch()
+        self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
         self._recording = Recording(self.journal, self._pass_on)
         self._resequencer = Resequencer(
             run.next_sequences, run.recorded_marks[:, 1], run_tag=run.run_tag
@@ -413,6 +432,8 @@ class RunLife(RunStates):
             self._begin_closing("all modules have ended")
         elif self._sources.all_reported:
             self._begin_closing("the sources have finished")
+        elif why := self._ends.why(run):
+            self._begin_closing(why)
         elif self._watch.given_up(run, now):
             run.taint("incomplete: the source fell silent")
             self._begin_closing("no data for too long")
@@ -440,6 +461,7 @@ class RunLife(RunStates):
         """Ask the sources to finish; :meth:`supervise` does the rest."""
         self.enter("stopping", why)
         self.journal.add("info", f"stopping: {why}")
+        self._open_run().ended_by = why
         self._sources.send_all(Stop())
         imager_works = has_image(self._open_run()) and self._imager.present
         self._closing = Closing(

@@ -19,12 +19,12 @@ import msgspec
 import zmq
 
 from daq.errors import DaqError, RunError
-from daq.folder.identity.identity_file import identity_of, refuse_identifying
-from daq.folder.identity.study_file import study_of
-from daq.folder.run_config import RunConfig, config_from_args
+from daq.folder.run_config import RunConfig
 from daq.replay.run_recovery import open_runs
+from daq.service.arming import Arming
 from daq.service.data_sources import MOST_SOURCES, Source, Sources
 from daq.service.entrance.control_desk import ControlDesk
+from daq.service.entrance.control_lease import ControlLease
 from daq.service.entrance.door import Door
 from daq.service.entrance.given_paths import GivenPaths
 from daq.service.event_stream import EventStream
@@ -105,7 +105,9 @@ class DaqService:
             template=template,
             min_free_bytes=min_free_bytes,
         )
+        self._arming = Arming(self.life, self._given)
         self._desk = ControlDesk(self._sockets.control, self.life.journal, see=self._door.see)
+        self._lease = ControlLease(self.life.journal)
         self._waiting: list[tuple[bytes, int]] = []
         self._relays: dict[str, FaultRelay | ModuleRelay] = {
             "fault": FaultRelay(self.sources, self.life.journal, self._desk.reply),
@@ -127,6 +129,7 @@ class DaqService:
             "status": self._status,
             "live": self._image_as,
             "regions": self._regions,
+            "mark": self._mark,
             "shutdown": self._shutdown,
         }
 
@@ -227,6 +230,7 @@ class DaqService:
 
     def _publish_telemetry(self) -> None:
         telemetry = compose_telemetry(self.life, self.sources, stray_frames=self.stray_frames)
+        telemetry.control, telemetry.control_asked = self._lease.holder, self._lease.asking
         self._sockets.telemetry.send(encode(telemetry), zmq.NOBLOCK)
 
     def _publish_pictures(self) -> None:
@@ -294,6 +298,7 @@ class DaqService:
         return frames, True
 
     def _serve_commands(self) -> None:
+        self._lease.look()
         self._desk.serve(self._obey)
 
     def _serve_imager(self) -> None:
@@ -396,6 +401,11 @@ class DaqService:
         if refused:
             return Reply(id=command.id, status="failed", reason=refused)
         try:
+            if command.name == "control":
+                share = self._lease.act(self._door.key_of(identity), command)
+                return Reply(id=command.id, status="done", result=share)
+            if why := self._lease.why_not(self._door.key_of(identity), command):
+                raise RunError(why)
             if command.name in self._relays:
                 self._relays[command.name].order(identity, command)
                 return Reply(id=command.id, status="accepted")
@@ -425,18 +435,8 @@ class DaqService:
         self._waiting.clear()
 
     def _arm(self, command: Command) -> dict[str, Any]:
-        args = dict(command.args)
-        identity = identity_of(args.pop("identity")) if "identity" in args else None
-        study = study_of(args.pop("study")) if "study" in args else None
-        config = self._config(args)
-        refuse_identifying(config.name if config else "", config.labels if config else {}, identity)
-        run = self.life.arm(config, identity, study)
+        run = self._arming.arm(command.args)
         return {"run": str(run.folder), "name": run.name}
-
-    def _config(self, args: dict[str, Any]) -> RunConfig | None:
-        if not args:
-            return None
-        return self._given.checked(config_from_args(args, self.life.template))
 
     def _reset(self, command: Command) -> dict[str, Any]:
         self.life.reset()
@@ -466,6 +466,10 @@ class DaqService:
         if run is None:
             raise RunError("regions are kept with a run: arm one first")
         return {"regions": keep_regions(run.folder, command.args)}
+
+    def _mark(self, command: Command) -> dict[str, Any]:
+        result: dict[str, Any] = msgspec.to_builtins(self.life.mark(command.args.get("text")))
+        return result
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
         self.leave()

@@ -11,6 +11,7 @@ from coincidence.select import SPECTRUM_BIN_DKEV
 from daq.service.data_sources import Sources
 from daq.service.run import Run
 from daq.service.run_life import RunLife
+from daq.service.watching.run_ends import counted, noise_percent
 from daq.service.watching.silence import states_shown
 from hw.messages.patient_position import UNKNOWN
 from hw.messages.pictures import Projections
@@ -61,8 +62,23 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         patient_position=run.config.patient_position if run else UNKNOWN,
         interruptions=run.interruptions.all[-MOST_INTERRUPTIONS:] if run else [],
         silent=life.silent() if run and life.state == "running" else {},
+        **_plan(life),
         **(_statistics(run) if run and life.state != "closed" else {}),
     )
+
+
+def _plan(life: RunLife) -> dict[str, Any]:
+    """Return by what protocol the run is taken, what ends it, and how far it is."""
+    run = life.run
+    config = run.config if run else life.template
+    if config is None:
+        return {}
+    return {
+        "protocol": config.protocol.label if config.protocol else "",
+        "until": config.until,
+        "counted": counted(run) if run else 0,
+        "noise_percent": noise_percent(run) if run else 0.0,
+    }
 
 
 def compose_projections(life: RunLife) -> Projections | None:

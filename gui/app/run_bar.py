@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from gui.app.control_button import ControlButton
 from gui.app.hold_button import HOLD_S, HoldButton
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, ReasonLabel
 from gui.kit.product_mark import PRODUCT, Mark
 from gui.kit.wording import age_text, clock_text
 from gui.link.command_desk import ALLOWED, CommandDesk
+from gui.link.control_share import ControlShare
 from gui.link.daq_view import Link, LinkState
 from gui.modules.bias_off import BiasOffButton, BiasSwitch
 from hw.messages.telemetry import Telemetry
@@ -32,6 +34,9 @@ BUTTONS = (
 HELD = ("stop", "reset")
 """What ends or discards: by mouse and by key, these must be held."""
 
+
+AGAIN = "Again"
+AGAIN_TEACHES = "After a closed run, Again: arm the same once more, for the same patient."
 
 _WIDE_PX, _NARROW_PX = 1400, 1200
 _WALL_SHOWN_S = 2.0  # wall time is told where the source lags behind it by more
@@ -67,7 +72,7 @@ def _reason(telemetry: Telemetry) -> str:
     """Return the reason of the state; while the final image is made, its progress."""
     if telemetry.state == "stopping" and telemetry.finishing > 0:
         return f"finishing the image, {100 * telemetry.finishing:.0f} %"
-    return telemetry.reason or _segments(telemetry) or _checks(telemetry)
+    return telemetry.reason or _segments(telemetry) or _checks(telemetry) or _end(telemetry)
 
 
 def _checks(telemetry: Telemetry) -> str:
@@ -78,6 +83,19 @@ def _checks(telemetry: Telemetry) -> str:
     wrong.sort(key=lambda check: check.state != "stops")
     sign = "✗" if wrong and wrong[0].state == "stops" else "⚠"
     return f"{sign} {'; '.join(f'{one.name}: {one.words}' for one in wrong)}" if wrong else ""
+
+
+def _end(telemetry: Telemetry) -> str:
+    """Return by which counts or noise the run will end, and how far it is; "" by neither."""
+    if telemetry.state not in ("armed", "running"):
+        return ""
+    until, parts = telemetry.until, []
+    if until.counts:
+        parts.append(f"{until.counts:,} counts ({telemetry.counted:,} now)")
+    if until.noise_percent:
+        now = f"{telemetry.noise_percent:.3g} %" if telemetry.noise_percent else "not known"
+        parts.append(f"{until.noise_percent:g} % noise ({now} now)")
+    return f"until {' or '.join(parts)}" if parts else ""
 
 
 def _segments(telemetry: Telemetry) -> str:
@@ -93,9 +111,10 @@ def _segments(telemetry: Telemetry) -> str:
 class RunBar(QtWidgets.QFrame):
     """Product, state and reason, commands, clock, the run's facts, condition and link."""
 
-    def __init__(self, desk: CommandDesk, switch: BiasSwitch) -> None:
+    def __init__(self, desk: CommandDesk, switch: BiasSwitch, share: ControlShare) -> None:
         super().__init__()
-        self._desk = desk
+        self._desk, self._share = desk, share
+        self.control = ControlButton(share)
         self.bias_off = BiasOffButton(switch)
         self._state: str = ""
         self.setObjectName("panel")
@@ -147,13 +166,15 @@ class RunBar(QtWidgets.QFrame):
             button = self._held_button(name, caption) if name in HELD else QtWidgets.QPushButton()
             button.setFixedSize(70, 32)
             button.setFont(theme.font(13, bold=True))
+            teaches += f"\n{AGAIN_TEACHES}" if name == "start" else ""
             how = f"Hold the button or {key} for {HOLD_S:g} s" if name in HELD else f"Key: {key}"
             button.setToolTip(f"{teaches}\n{how}")
             button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
             button.setEnabled(False)
             if name not in HELD:
-                button.clicked.connect(lambda _checked=False, name=name: self._desk.send(name))
-                QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
+                button.clicked.connect(lambda _checked=False, name=name: self._command(name))
+                shortcut = QtGui.QShortcut(QtGui.QKeySequence(key), self, button.click)
+                shortcut.setAutoRepeat(False)  # a key that is held arms or starts once
             self.buttons[name] = button
             row.addWidget(button)
         self.notice = ElidedLabel(size_px=theme.SMALL_PX)
@@ -164,6 +185,13 @@ class RunBar(QtWidgets.QFrame):
         column.addWidget(self.notice)
         column.addStretch(1)
         return column
+
+    def _command(self, name: str) -> None:
+        """Send a command; after a closed run, Start's place arms the same again."""
+        if name == "start" and self._state == "closed":
+            self._desk.again()
+        else:
+            self._desk.send(name)
 
     def _held_button(self, name: str, caption: str) -> HoldButton:
         button = HoldButton(caption)
@@ -218,7 +246,7 @@ class RunBar(QtWidgets.QFrame):
             "TAINTED: data were lost or late; the counters say how many.\n"
             "INCOMPLETE: the run did not end as it should."
         )
-        return _column(self.link, self.condition, spacing=5)
+        return _column(self.link, self.condition, self.control, spacing=2)
 
     def _emergency_block(self) -> QtWidgets.QLayout:
         return _column(self.bias_off)
@@ -226,6 +254,7 @@ class RunBar(QtWidgets.QFrame):
     def refresh(self, link: Link) -> None:
         """Show the current state."""
         self.bias_off.refresh()
+        self.control.refresh()
         self._refresh_link(link)
         state = link.state
         if link.telemetry is not None:
@@ -263,7 +292,8 @@ class RunBar(QtWidgets.QFrame):
         if telemetry.elapsed_s - measured_s > _WALL_SHOWN_S:
             words += f" · wall {clock_text(telemetry.elapsed_s)}"
         self.duration.show_text(words)
-        self.facts["Run"].show_text(telemetry.run or "none")
+        by = f" · {telemetry.protocol}" if telemetry.protocol else ""
+        self.facts["Run"].show_text(f"{telemetry.run or 'none'}{by}")
         if telemetry.settings is not None:
             of_pairs = telemetry.settings.sorts_coincidences
             self.what.show_text("PET console" if of_pairs else "SPECT console")
@@ -293,9 +323,16 @@ class RunBar(QtWidgets.QFrame):
 
     def _refresh_buttons(self, telemetry: Telemetry | None) -> None:
         allowed = ALLOWED[telemetry.state] if telemetry else frozenset()
+        self._state = telemetry.state if telemetry else ""
+        if self._state == "closed":
+            allowed |= {"start"}
+        if not self._share.may_command:
+            allowed = frozenset()
         for name, caption, _key, _teaches in BUTTONS:
             pending = self._desk.is_pending(name)
             button = self.buttons[name]
+            if name == "start" and self._state == "closed":
+                caption, pending = AGAIN, self._desk.is_pending("again")
             enabled = name in allowed and not pending
             if button.isEnabled() != enabled:
                 button.setEnabled(enabled)

@@ -27,6 +27,7 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel
 from gui.kit.product_mark import PRODUCT, mark_icon
 from gui.link.command_desk import CommandDesk
+from gui.link.control_share import ControlShare, console_name
 from gui.link.daq_view import Link
 from gui.modules import bias_off
 from gui.modules.page import ModulePage
@@ -49,6 +50,7 @@ KEYS = """F9  BIAS OFF, all modules, at once, in every window
 F3  modules page, and back
 F4  sorting of the next run
 F5  arm        F6  start        hold F7  stop        hold F8  reset
+F6  after a closed run: the same again
 
 PgUp, PgDn      transaxial cut up, down (z)
 ↑, ↓            coronal cut (y)
@@ -118,7 +120,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._layout, self._columns_px = layout, COLUMNS_PX
         self._kind = (False, False)  # of single photons, with an image of the run
         self.link = Link(endpoints)
-        self.desk = CommandDesk(endpoints)
+        self.desk = CommandDesk(endpoints, name=console_name())
+        self.control = ControlShare(self.desk)
         self.meter = FrameMeter()
         self.latency = ScreenLatency()
         self.leaving = False
@@ -140,7 +143,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
 
     def _build(self) -> None:
         self.bias_switch = bias_off.BiasSwitch(self.desk)
-        self.run_bar = RunBar(self.desk, self.bias_switch)
+        self.run_bar = RunBar(self.desk, self.bias_switch, self.control)
         self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
         self.image, self.projections = ImagePanel(self.desk), ProjectionPanel()
         self.singles_rates = SinglesRatesPanel()
@@ -253,6 +256,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.desk.poll()
         self.link.poll_modules()
         self.bias_switch.refresh(self.link)
+        self.control.refresh(self.link.telemetry if self.link.state == "connected" else None)
         self.run_bar.refresh(self.link)
         self._refresh_panels()
         self.image.refresh(self.link, new_image=new_image)
@@ -386,5 +390,6 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._image_timer.stop()
         self._safety_keys.close()
         self.link.close()
+        self.control.end()
         self.desk.close()
         super().closeEvent(event)

@@ -7,6 +7,7 @@ away must not start a run minutes later, when the daq comes back.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,17 +68,22 @@ class CommandDesk:
         self,
         endpoints: Endpoints,
         *,
+        name: str = "",
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """name : as which it holds control of the run; "" for one that holds none"""
+        self.name = name
         self._endpoints = endpoints
+        self._plan: dict[str, Any] = {}
+        self._plan_sent: dict[str, Any] = {}
         self._sorting: dict[str, Any] = {}
         self._sorting_sent: dict[str, Any] = {}
         self._study: dict[str, Any] = {}
         self._study_sent: dict[str, Any] = {}
         self._patience_s = patience_s
         self._clock = clock
-        self._client = ControlClient(endpoints)
+        self._client = ControlClient(endpoints, name=name)
         self.pending: dict[int, Pending] = {}
         self._notice = Notice("", "info", 0.0)
 
@@ -104,6 +110,29 @@ class CommandDesk:
         A refused Arm keeps them; once one succeeds they are gone: nobody inherits a patient.
         """
         self._study = dict(args)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The choice of a protocol that was not armed yet, as an argument of Arm; {} for none."""
+        return dict(self._plan)
+
+    def set_protocol(self, args: dict[str, Any]) -> None:
+        """Send ``protocol`` with the next Arm; {} leaves it to the daq, which keeps what it has."""
+        self._plan = dict(args)
+
+    def again(self) -> None:
+        """Arm the run that was closed once more, as it was; what is set for another Arm stays."""
+        if not self.is_pending("again"):
+            self._send("arm", "again", {"again": True})
+
+    def share_control(self, action: str) -> None:
+        """Ask for control of the run, give it or take it over, as :meth:`send` does."""
+        self._send("control", f"control, {action}", {"action": action})
+
+    def keep_control(self) -> None:
+        """Say that this console is still there; whether the daq hears it, telemetry tells."""
+        with contextlib.suppress(ClientError):
+            self._client.send("control", action="keep")
 
     def send(self, name: str) -> None:
         """Send a command; :attr:`notice` reports what becomes of it."""
@@ -169,8 +198,9 @@ class CommandDesk:
         if name != "arm":
             return {}
         self._sorting_sent, self._study_sent = self._sorting, self._study
+        self._plan_sent = self._plan
         args: dict[str, Any] = {"settings": dict(self._sorting)} if self._sorting else {}
-        return args | self._study
+        return args | self._study | self._plan
 
     def _take(self, reply: Reply) -> None:
         command = self.pending.get(reply.id)
@@ -199,6 +229,8 @@ class CommandDesk:
             self._sorting = {}
         if self._study is self._study_sent:
             self._study = {}
+        if self._plan is self._plan_sent:
+            self._plan = {}
 
     def _give_up_overdue(self) -> None:
         now_s = self._clock()
@@ -223,7 +255,7 @@ class CommandDesk:
             waiting.outcome = "unanswered"
         self.pending.clear()
         self._client.close()
-        self._client = ControlClient(self._endpoints)
+        self._client = ControlClient(self._endpoints, name=self.name)
 
     def _say(self, text: str, severity: str) -> None:
         self._notice = Notice(text, severity, self._clock())

@@ -10,6 +10,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
 from gui.link.command_desk import ALLOWED, CommandDesk
+from gui.study.protocol_choice import ProtocolChoice
 from gui.study.reading import FIELDS, TIMES, StudyReading, read_study_form
 from hw.messages.patient_position import PATIENT_POSITIONS
 from hw.messages.telemetry import StartCheck, Telemetry
@@ -33,6 +34,12 @@ def _now() -> dt.datetime:
     return dt.datetime.now().astimezone()
 
 
+def _caption(words: str) -> CalmLabel:
+    caption = CalmLabel(words, size_px=theme.SMALL_PX)
+    caption.setObjectName("dim")
+    return caption
+
+
 class StudyPage(QtWidgets.QWidget):
     """The form, with mistakes at their fields, doubts, and what will be sent."""
 
@@ -40,6 +47,7 @@ class StudyPage(QtWidgets.QWidget):
         super().__init__()
         self._desk, self._clock = desk, clock
         self._used: dict[str, str] | None = None
+        self.protocol = ProtocolChoice(desk)
         self.editors: dict[str, QtWidgets.QLineEdit | QtWidgets.QComboBox] = {}
         self.faults: dict[str, ElidedLabel] = {}
         panel = Panel("PATIENT AND STUDY", teaches="Of the next run; all of it may be left empty.")
@@ -109,10 +117,11 @@ class StudyPage(QtWidgets.QWidget):
         for label in (self.state, self.net, self.doubts):
             label.setWordWrap(True)
             panel.body.addWidget(label)
-        panel.body.addSpacing(12)
-        caption = CalmLabel("Before the start", size_px=theme.SMALL_PX)
-        caption.setObjectName("dim")
-        panel.body.addWidget(caption)
+        panel.body.addSpacing(8)
+        panel.body.addWidget(_caption("Protocol"))
+        panel.body.addWidget(self.protocol)
+        panel.body.addSpacing(8)
+        panel.body.addWidget(_caption("Before the start"))
         for label in self.checks:
             label.setWordWrap(True)
             label.hide()
@@ -146,6 +155,7 @@ class StudyPage(QtWidgets.QWidget):
         if self._used is not None and not self._desk.study:
             self._used = None
             self.state.show_text(GONE, theme.NOTICE)
+        self.protocol.refresh(telemetry)
         self._show_checks(telemetry.checks if telemetry else [])
         allowed = telemetry is not None and "arm" in ALLOWED[telemetry.state]
         words = "" if allowed else "A run is armed or under way: this is for the one after it"

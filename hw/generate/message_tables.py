@@ -13,6 +13,7 @@ import typing
 import msgspec
 
 from hw.messages import codec, commands, imager, modules, pictures, source, telemetry
+from hw.messages.scan_protocol import RunUntil
 from hw.messages.sort_settings import SortSettings
 
 _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
@@ -23,6 +24,7 @@ _PARTS: tuple[type[msgspec.Struct], ...] = (
     telemetry.StartCheck,
     source.FaultDone,
     SortSettings,
+    RunUntil,
     pictures.DynamicFrame,
     pictures.RegionReading,
     modules.ModuleState,

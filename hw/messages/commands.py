@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from hw.messages.base import Message
 from hw.messages.bounds import Integer, check_tree
+
+ClientName = Annotated[str, Meta(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 # --- control plane: clients (DEALER) <-> daq (ROUTER) -------------------------------------------
 
@@ -14,14 +18,17 @@ class Command(Message):
     """Client to daq. ``id`` is chosen by the client and repeated in every reply.
 
     args : what plain JSON can hold; NaN, infinity and integers beyond 64 bits are refused
+    client : who the client says it is, the same in all its commands, for the lease of control; ""
+        for one that holds none
     """
 
     id: Integer
     name: Literal[
-        "ping", "arm", "start", "stop", "reset", "status", "live", "regions", "fault", "module",
-        "shutdown",
+        "ping", "arm", "start", "stop", "reset", "status", "live", "regions", "mark", "control",
+        "fault", "module", "shutdown",
     ]  # fmt: skip
     args: dict[str, Any] = {}
+    client: ClientName = ""
 
     def __post_init__(self) -> None:
         check_tree(self.args)

@@ -95,6 +95,7 @@ class ImagerReport(Message):
     """Imager to daq (reports plane), once a second and, with ``final``, at the end of a run.
 
     finishing : fraction of the final image's work that is done; 0 before the end of the run
+    noise : of the newest image, as in ImageMessage; 0 if not known
     """
 
     run: Name
@@ -110,3 +111,4 @@ class ImagerReport(Message):
     image_path: Text = ""
     message: Text = ""
     finishing: Finite = 0.0
+    noise: Finite = 0.0

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import getpass
 import os
 import re
@@ -26,7 +25,7 @@ import zmq
 
 from hw.bounded_files import FileRefused, read_object, regular_file
 from hw.errors import TomoshibiError
-from hw.private_place import OTHERS, PlaceError, open_private, private_folder
+from hw.private_place import OTHERS, PlaceError, locked_folder
 from hw.whole_file import whole_file
 
 Role = Literal["observe", "operate", "service"]
@@ -196,8 +195,7 @@ class KeyRing:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            with open_private(private_folder(self.folder) / "lock") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked_folder(self.folder):
                 yield
         except (PlaceError, OSError) as error:
             raise KeyFileError(f"keys: {error}") from error

@@ -9,6 +9,7 @@ import msgspec
 from hw.messages.base import Message
 from hw.messages.bounds import Finite, Name, Text
 from hw.messages.patient_position import UNKNOWN, PatientPosition
+from hw.messages.scan_protocol import RunUntil
 from hw.messages.sort_settings import SortSettings
 
 RunState = Literal["idle", "armed", "running", "stopping", "closed", "error"]
@@ -104,6 +105,11 @@ class Telemetry(Message):
     ``interruptions``: of the run, the newest 20.
     ``checks``: what should be looked at before a run is started; empty in one.
     ``patient_position``: how the patient lies in the scanner, as the run was told.
+    ``protocol``: name and version of the protocol that the run was armed by, before one of that of
+    the next Arm; "" without. ``until``: what ends the run; ``counted`` of these counts there are;
+    ``noise_percent``: of the newest live image, 0 if not known.
+    ``control``: the client that holds control of the run, ``control_asked`` one that asks it for
+    it; "" for nobody.
     """
 
     state: RunState
@@ -146,6 +152,12 @@ class Telemetry(Message):
     interruptions: list[Interruption] = []
     patient_position: PatientPosition = UNKNOWN
     checks: list[StartCheck] = []
+    protocol: str = ""
+    until: RunUntil = RunUntil()
+    counted: int = 0
+    noise_percent: float = 0.0
+    control: str = ""
+    control_asked: str = ""
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201

@@ -81,6 +81,7 @@ class LiveRun(ABC):
         self._event_wall_ns = 0
         self._fresh = False
         self._finishing = 0.0
+        self._noise = 0.0
         self._image_path = ""
         folder = Path(begin.folder) if begin.folder else None
         self._regions = RegionReadings(folder, grid, clock=clock)
@@ -181,6 +182,7 @@ class LiveRun(ABC):
             final=self.final is not None,
             image_path=self._image_path,
             finishing=self._finishing,
+            noise=self._noise,
             message=self._words(),
         )
 
@@ -198,6 +200,7 @@ class LiveRun(ABC):
         parts : of the image, which tell the noise in its regions; None if not known
         """
         now_s = self._clock()
+        self._noise = float(facts.get("noise", 0.0))
         if not final:  # the last image ends when the run ends, not when its last event was seen
             self._rate.add(now_s)
             self._latency.add(now_s * 1e3 - self._event_wall_ns * 1e-6)

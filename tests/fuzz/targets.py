@@ -20,6 +20,8 @@ from daq.folder.calibration_set import load_set
 from daq.folder.identity.identity_file import read_identity
 from daq.folder.listing.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
+from daq.folder.markers import read_markers
+from daq.folder.protocols.shelf import check_nuclide
 from daq.folder.quality.qc_result import read_qc
 from daq.folder.raw_log import RawLogReader
 from daq.folder.region_file import read_regions
@@ -42,6 +44,7 @@ from hw.messages.keys import read_key_file
 from hw.messages.pictures import ImageMessage, Projections
 from hw.scanner.geometry import build_geometry
 from hw.scanner.preset_file import load_scanner, parse_scanner
+from hw.scanner.protocol_text import PROTOCOL_FOLDER, protocol_text, read_protocol
 from hw.wire.control import STRUCTS
 from hw.wire.protocol import HEADER_DTYPE
 from recon.analysis.picture import read_picture
@@ -232,6 +235,15 @@ TARGETS: dict[str, Target] = {
     ),
     "scanner toml": Target(
         lambda: corpus.kept("scanner.toml"), lambda data: parse_scanner(text(data)), 500
+    ),
+    "protocol toml": Target(
+        lambda: [path.read_bytes() for path in PROTOCOL_FOLDER.glob("*.toml")],
+        of_file("protocol.toml", lambda path: protocol_text(check_nuclide(read_protocol(path)))),
+        500,
+    ),
+    "markers": Target(
+        lambda: [b'{"markers": [{"at_s": 1.5, "wall": "2026-11-23T10:00Z", "text": "moved"}]}'],
+        of_file("m/markers.json", lambda path: read_markers(path.parent)),
     ),
     "phantom toml": Target(
         lambda: [corpus.PHANTOM], of_file("p.toml", lambda path: load_phantom(path)), 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from daq.client.client import ControlClient
 from daq.folder.raw_log import RawLogReader
@@ -27,6 +27,12 @@ class DaqInThread:
         self.control = ControlClient(self.endpoints)
         self._thread = threading.Thread(target=self.service.serve)
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start_run(self, source: Any) -> Path:
         folder = Path(self.control.call("arm")["run"])

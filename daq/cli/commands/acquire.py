@@ -37,6 +37,7 @@ EXAMPLES = """\
 examples:
   tomoshibi acquire --preset caremibrain              then: tomoshibi emulate, tomoshibi console
   tomoshibi acquire --preset bench2 --auto --duration 10 --json
+  tomoshibi acquire --preset tof_brain --protocol fdg-brain
   tomoshibi acquire --preset tof_brain --calibration calibrations/today.npz
   tomoshibi acquire --preset gamma_head_lehr --spect Tc-99m
   tomoshibi acquire --spect Lu-177 --energy-keV 425:650      PET and SPECT at once
@@ -47,8 +48,10 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_preset_option(parser)
-    parser.add_argument("--duration", type=float, default=0.0, metavar="S",
-                        help="detector time of a run; 0 = until stopped")  # fmt: skip
+    parser.add_argument("--duration", type=float, metavar="S",
+                        help="detector time of a run; 0: until stopped (default: as the protocol "
+                             "says, or 0)")  # fmt: skip
+    add_protocol_option(parser)
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--mu-map", default="", metavar="NPZ", help="µ map for the live image")
     add_position_option(parser)
@@ -70,6 +73,14 @@ def add_position_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient-position", choices=PATIENT_POSITIONS, default=UNKNOWN,
                         help="head or feet first, supine, prone or on the right or left side; "
                              "DICOM images are turned by it (default: %(default)s)")  # fmt: skip
+
+
+def add_protocol_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--protocol``."""
+    parser.add_argument("--protocol", default="", metavar="NAME",
+                        help="by a saved protocol, NAME or NAME@VERSION: nuclide, windows, live "
+                             "image and what ends the run; other options go before it "
+                             "(`tomoshibi protocols` lists them)")  # fmt: skip
 
 
 def add_calibration_option(parser: argparse.ArgumentParser) -> None:
@@ -96,23 +107,42 @@ def template(options: argparse.Namespace, **labels: Any) -> RunConfig:
         load_set_for(Path(calibration), scanner)
         calibration = str(Path(calibration).resolve())
     nuclides = nuclide_names(getattr(options, "nuclide", None) or "")
-    changes = window_changes(options)
     any_collimator = getattr(options, "any_collimator", False)
     settings = default_settings(
-        scanner, nuclides=nuclides, any_collimator=any_collimator, **changes
+        scanner,
+        nuclides=nuclides,
+        any_collimator=any_collimator,
+        **({} if options.protocol else window_changes(options)),
     )
     check_fits(settings, scanner)
-    return RunConfig(
+    config = RunConfig(
         scanner_toml=scanner_to_toml_text(options.preset),
         settings=settings,
         name=options.name,
-        duration_s=options.duration,
+        duration_s=options.duration or 0.0,
         mu_map=options.mu_map and str(Path(options.mu_map).resolve()),
         calibration=calibration,
         labels={"scanner": scanner.name, **labels},
         patient_position=getattr(options, "patient_position", UNKNOWN),
         live=live_settings(options) or LiveSettings(),
     )
+    return by_protocol(config, options) if options.protocol else config
+
+
+def by_protocol(config: RunConfig, options: argparse.Namespace) -> RunConfig:
+    """Return a configuration by the protocol in the options; the other options go before it."""
+    import msgspec
+
+    from daq.folder.protocols.planned_config import planned, planned_settings
+    from daq.folder.protocols.shelf import Shelf
+
+    protocol = Shelf().find(options.protocol)
+    config = planned(config, protocol)
+    changes = window_changes(options)
+    settings = planned_settings(config.scanner(), protocol, config.labels, **changes)
+    live = live_settings(options, config.live) or config.live
+    duration_s = config.duration_s if options.duration is None else options.duration
+    return msgspec.structs.replace(config, settings=settings, live=live, duration_s=duration_s)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -16,7 +16,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daq.cli.commands.acquire import add_calibration_option, add_position_option
+from daq.cli.commands.acquire import (
+    add_calibration_option,
+    add_position_option,
+    add_protocol_option,
+)
 from daq.cli.common import (
     CommandError,
     add_json_option,
@@ -48,6 +52,7 @@ examples:
   tomoshibi demo --preset tof_brain --phantom hot-rod --activity-MBq 2
   tomoshibi demo --prompts-per-s 50000 --live-window slide:30s
   tomoshibi demo --preset gamma_head_lehr --nuclide Tc-99m
+  tomoshibi demo --protocol fdg-brain --duration 60
   tomoshibi demo --calibration none               raw energies and times, to calibrate oneself
   tomoshibi demo --serial caremibrain-0002        another instrument, not calibrated yet
   tomoshibi demo --firmware native                every module a process of our firmware
@@ -68,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="name of the run's folder (must not exist)")
     parser.add_argument("--prompts-per-s", type=positive, metavar="N",
                         help="set the activity that yields this rate")  # fmt: skip
+    add_protocol_option(parser)
     add_calibration_option(parser)
     add_position_option(parser)
     add_emulation_options(parser)
@@ -90,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.headless and (why := no_display()):
         tell(f"no window, {why}: running headless, screenshots go to the run's folder")
         options.headless = True
+    if options.protocol:
+        take_protocol(options)
     if options.duration is None and options.headless:
         options.duration = HEADLESS_S
     follow_the_machine(options)
@@ -105,6 +113,21 @@ def run(options: argparse.Namespace) -> int:
     chain = LiveChain(plan)
     tell(f"for tap, fault and console: --endpoint {chain.endpoints.base}")
     return chain.run_and_report(options)
+
+
+def take_protocol(options: argparse.Namespace) -> None:
+    """Emulate the protocol's nuclide, for as long as it says; raises CommandError for another."""
+    from daq.folder.protocols.shelf import Shelf
+
+    protocol = Shelf().find(options.protocol)
+    if options.nuclide and protocol.nuclide and options.nuclide != protocol.nuclide:
+        raise CommandError(
+            f"--nuclide {options.nuclide}: {protocol.label} is for {protocol.nuclide}; leave it "
+            "out, or choose another protocol"
+        )
+    options.nuclide = options.nuclide or protocol.nuclide or None
+    if options.duration is None and protocol.until.duration_s:
+        options.duration = protocol.until.duration_s
 
 
 def follow_the_machine(options: argparse.Namespace) -> None:
@@ -156,7 +179,6 @@ def demo_plan(options: argparse.Namespace) -> ChainPlan:
 
     complete(options)
     options.mu_map = ""
-    options.duration = options.duration or 0.0
     labels = {
         "phantom": options.phantom,
         "nuclide": options.nuclide,

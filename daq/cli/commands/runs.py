@@ -4,6 +4,9 @@ The list is an index (runs.sqlite) that is updated each time; the run folders ar
 folders deleted or copied in are noticed. Runs of which a file is missing, or has another size than
 when the run was closed, are told.
 
+--show RUN tells what is known of one run: its protocol, what ended it, interruptions, and the
+markers that were set in it.
+
 --verify reads every file of the runs (all, or those named) and compares it with the manifest made
 when the run was closed; the exit status is 1 if anything is missing, changed or damaged.
 """
@@ -28,6 +31,7 @@ EXAMPLES = """\
 examples:
   tomoshibi runs
   tomoshibi runs --runs /data/runs --json
+  tomoshibi runs --show last
   tomoshibi runs --verify
   tomoshibi runs --verify last RUN
 """
@@ -41,6 +45,7 @@ HEADING = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.add_argument("--show", metavar="RUN", help="what is known of one run, with its markers")
     parser.add_argument("--verify", nargs="*", metavar="RUN",
                         help="compare all files with the run's manifest")  # fmt: skip
     add_runs_option(parser)
@@ -49,7 +54,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the list, or what is wrong with runs."""
+    if options.show is not None:
+        return _show(options)
     return _list(options) if options.verify is None else _verify(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Print what is known of one run."""
+    import msgspec
+
+    from daq.cli.sorting_outcome import describe_end
+    from daq.folder.interruptions import read_interruptions
+    from daq.folder.markers import read_markers
+    from daq.folder.protocols.planned_config import in_words
+    from daq.folder.run_folder import SUMMARY_NAME, run_config
+    from hw.bounded_files import read_object
+
+    folder = find_run(options.show, options.runs)
+    config, markers = run_config(folder), read_markers(folder)
+    summary = read_object(folder / SUMMARY_NAME) if (folder / SUMMARY_NAME).exists() else {}
+    plan, ended_by = in_words(config), str(summary.get("ended_by", ""))
+    lines = [describe_end(summary) if summary else f"{folder}: no summary, still open or cut off"]
+    lines += [f"  {words}" for words in (plan, f"ended: {ended_by}" if ended_by else "") if words]
+    gaps = read_interruptions(folder)
+    lines += [f"  {gap.at_s:10.3f} s  no data for {gap.away_s:.1f} s: {gap.why}" for gap in gaps]
+    lines += [f"  {marker.at_s:10.3f} s  {marker.text}" for marker in markers]
+    result = {
+        "run": str(folder),
+        "condition": summary.get("condition", "open"),
+        "ended_by": ended_by,
+        "protocol": msgspec.to_builtins(config.protocol),
+        "interruptions": msgspec.to_builtins(gaps),
+        "markers": msgspec.to_builtins(markers),
+    }
+    finish(options, result, "\n".join(lines))
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:

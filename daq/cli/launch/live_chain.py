@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import signal
 import time
@@ -152,7 +153,7 @@ class LiveChain:
             source += ["--hits", str(folder)]
         self._start("source", source)
         plan.finish_plan(plan.config, self.scratch)
-        with ControlClient(self.endpoints) as daq:
+        with ControlClient(self.endpoints, name=f"{plan.command}, process {os.getpid()}") as daq:
             self._wait_for("the daq", lambda: self._ping(daq))
             armed = daq.call("arm", **msgspec.to_builtins(plan.config))
             self.folder = Path(armed["run"])
@@ -161,8 +162,9 @@ class LiveChain:
             for remark in daq.call("status")["remarks"]:
                 tell(remark)
             run = armed["name"]
-            self._wait_for("the imager", lambda: daq.call("status")["imager_run"] == run)
+            self._wait_for("the imager", lambda: _status(daq)["imager_run"] == run)
             daq.call("start")
+            daq.call("control", action="give")  # the console's from here on
             tell(f"running: {self.folder}")
             self._in_run = True
             self._restarts |= {"daq": RESTARTS, "source": RESTARTS if self._source_returns else 0}
@@ -188,7 +190,7 @@ class LiveChain:
 
     def _sources_ready(self, daq: ControlClient) -> bool:
         """Whether all sources are present and can begin a run."""
-        status = daq.call("status")
+        status = _status(daq)
         self._waits_for = "; ".join(status["not_ready"])
         expected = 2 if self.plan.link else 1
         return len(status["sources"]) >= expected and not self._waits_for
@@ -364,6 +366,12 @@ class LiveChain:
         return 1 if self._failed or summary["condition"] == "incomplete" else 0
 
 
+def _status(daq: ControlClient) -> dict[str, Any]:
+    """Return the daq's status; keeps control of the run, which is armed and not started yet."""
+    daq.call("control", action="keep")
+    return daq.call("status")
+
+
 def others_leave_s(took_s: float) -> float:
     """Return how long the others may take after Ctrl-C, once the daq has exited in ``took_s``."""
     least_s, most_s = HURRIED_OTHERS_S
@@ -436,10 +444,13 @@ def _singles_summary(summary: dict[str, Any]) -> str:
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     """Return the plan that sends a run's raw log through the chain again."""
     from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
+    from daq.folder.protocols.planned_config import with_end
     from daq.folder.run_folder import ACTIVITY_NAME, MU_MAP_NAME, run_config, run_tag
+    from hw.messages.scan_protocol import RunUntil
 
     config = run_config(folder)
-    config.name, config.run_tag, config.duration_s = options.name, run_tag(folder), 0.0
+    config = with_end(config, RunUntil())  # it ends where the raw log does
+    config.name, config.run_tag = options.name, run_tag(folder)
     config.labels = {**config.labels, "replay_of": folder.name}
     config.mu_map = str((folder / MU_MAP_NAME).resolve()) if config.mu_map else ""
     if config.calibration:

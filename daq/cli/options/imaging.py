@@ -34,8 +34,10 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
                             "then in Bq/mL")  # fmt: skip
 
 
-def live_settings(options: argparse.Namespace) -> LiveSettings | None:
-    """Return the settings in the options; None if none is given.
+def live_settings(
+    options: argparse.Namespace, over: LiveSettings | None = None
+) -> LiveSettings | None:
+    """Return the settings in the options, laid over others; None if none is given.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def live_settings(options: argparse.Namespace) -> LiveSettings | None:
     if not given:
         return None
     try:
-        return msgspec.convert(given, LiveSettings)
+        return msgspec.convert(
+            {**msgspec.to_builtins(over or LiveSettings()), **given}, LiveSettings
+        )
     except (msgspec.ValidationError, SettingsError) as error:
         raise CommandError(f"live image: {error}") from error

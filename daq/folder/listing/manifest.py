@@ -28,7 +28,8 @@ OF_RUNS = (
 """Endings of files that never change once a run is closed."""
 
 JSON_FILES = (
-    "run.json", "summary.json", "faults.json", "interruptions.json", "activity.json", "uids.json",
+    "run.json", "summary.json", "faults.json", "interruptions.json", "markers.json",
+    "activity.json", "uids.json",
 )  # fmt: skip
 _STEP = 1 << 20
 

@@ -47,6 +47,7 @@ class CommandJournal:
             **who,
             "id": command.id,
             "command": command.name,
+            **({"as": command.client} if command.client else {}),
             "args": sorted(map(str, command.args)),
             **({"told": told} if told and command.name in ("module", "fault") else {}),
             **({"refused": refused} if refused else {}),

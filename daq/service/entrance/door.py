@@ -82,6 +82,10 @@ class Door:
             self.journal.add({"client": name, "role": role, **_where(visitor)}, command, why)
         return why
 
+    def key_of(self, identity: bytes) -> str:
+        """Return the name of a client's key, or of this user."""
+        return self._name_and_role(self._visitor(identity))[0]
+
     def news(self) -> str:
         """Return why the journal of commands cannot be written, once; "" if nothing is new."""
         before, self._told = self._told, self.journal.trouble
@@ -128,19 +132,24 @@ def _why_not(visitor: Visitor, command: Command, role: Role | None) -> str:
 def _needed(command: Command) -> Role:
     if command.name in READING:
         return "observe"
-    if command.name in OF_SERVICE and not _makes_safer(command):
+    if command.name in OF_SERVICE and not makes_safer(command):
         return "service"
     return "operate"
 
 
-def _makes_safer(command: Command) -> bool:
+def makes_safer(command: Command) -> bool:
     """Whether an order to modules, or about faults, is harmless, or switches a bias off."""
+    if command.name not in OF_SERVICE:
+        return False
     action, values = command.args.get("action"), command.args.get("values")
     return action in HARMLESS or (action == "bias" and values == BIAS_OFF)
 
 
 def _only_reads(command: Command) -> bool:
-    return command.name in READING or command.args.get("action") in ("read", "list")
+    of_action = {"module": "read", "fault": "list", "control": "keep"}.get(command.name)
+    return command.name in READING or (
+        of_action is not None and command.args.get("action") == of_action
+    )
 
 
 def _property(frame: Any, name: str) -> str:

@@ -114,6 +114,8 @@ def _imager(facts: Facts) -> StartCheck:
     if facts.imager:
         return StartCheck(name="imager", state="ok", words="there")
     words = "there is none (`tomoshibi imager`): no image while the run goes on"
+    if facts.template is not None and facts.template.until_noise_percent:
+        words += ", and so no noise by which it could end"
     return StartCheck(name="imager", state="warning", words=words)
 
 

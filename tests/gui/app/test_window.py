@@ -39,7 +39,7 @@ def enabled(console: ConsoleWindow) -> set[str]:
         ("armed", "◆ ARMED", {"start", "reset"}),
         ("running", "▶ RUNNING", {"stop"}),
         ("stopping", "◼ STOPPING", set()),
-        ("closed", "✓ CLOSED", {"arm", "reset"}),
+        ("closed", "✓ CLOSED", {"arm", "start", "reset"}),  # start: the same again
         ("error", "✗ ERROR", {"reset"}),
     ],
 )

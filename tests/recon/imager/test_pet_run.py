@@ -86,6 +86,7 @@ def test_image_tells_its_age_counts_and_corrections(
     assert not image.corrections["randoms"] and not image.corrections["scatter"]
     assert "FWHM" in image.note and image.array().shape == BENCH.grid.shape
     assert run.report().latency_p50_ms == pytest.approx(50, abs=1.0)
+    assert run.report().noise == image.noise  # by which the daq may end the run
 
 
 def test_no_new_image_without_new_events(imager: LiveImager, records: np.ndarray) -> None:

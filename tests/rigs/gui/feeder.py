@@ -21,6 +21,7 @@ from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
+from hw.messages.scan_protocol import RunUntil
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.messages.telemetry import Interruption, JournalEntry, StartCheck, Telemetry
 from hw.physics.energy_windows import spect_windows
@@ -62,6 +63,12 @@ class Script:
     interruptions: list[Interruption] = field(default_factory=list)
     position: PatientPosition = UNKNOWN
     checks: list[StartCheck] = field(default_factory=list)
+    protocol: str = ""
+    until: RunUntil = field(default_factory=RunUntil)
+    counted: int = 0
+    noise_percent: float = 0.0
+    control: str = ""
+    control_asked: str = ""
     silent: bool = False
     no_images: bool = False
     answers: bool = True
@@ -261,6 +268,12 @@ class Feeder:
             interruptions=script.interruptions,
             patient_position=script.position,
             checks=script.checks,
+            protocol=script.protocol,
+            until=script.until,
+            counted=script.counted,
+            noise_percent=script.noise_percent,
+            control=script.control,
+            control_asked=script.control_asked,
             rings=script.rings,
             module_angles_deg=script.angles_deg,
             journal=[

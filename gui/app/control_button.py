@@ -1,0 +1,52 @@
+"""Who has control of the run, and the button that asks for it, takes it over or gives it.
+
+The first click asks; whoever asks can take over with the next one, which everybody sees.
+"""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.kit import theme
+from gui.link.control_share import ControlShare, Share
+
+WORDS: dict[Share, tuple[str, str]] = {
+    "unknown": ("control: ?", "No daq is heard, so nobody knows who has control."),
+    "free": (
+        "○ control: free",
+        "Nobody has control: the first that commands has it. Click: have it.",
+    ),
+    "mine": ("● control: here", "This console has control. Click: give it up."),
+    "asked_of_me": ("⚠ asked: give it?", "{asking} asks for control. Click: give it."),
+    "others": ("◌ control: other", "{holder} has control. Click: ask for it."),
+    "asking": ("⚠ take it over?", "{holder} has control and was asked. Click: take it over."),
+}
+ALWAYS = "Bias OFF is obeyed whoever has control."
+
+
+class ControlButton(QtWidgets.QPushButton):
+    """Says who has control; a click changes it."""
+
+    def __init__(self, share: ControlShare) -> None:
+        super().__init__()
+        self._share = share
+        self._shown: tuple[str, str] = ("", "")
+        self.setFont(theme.font(theme.SMALL_PX, bold=True))
+        self.setFixedSize(132, 22)
+        self.setStyleSheet("padding: 0px 2px;")
+        self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("Control of the run")
+        self.clicked.connect(lambda _checked=False: self._share.change())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the share tells."""
+        share = self._share
+        words, teaches = WORDS[share.share]
+        told = teaches.format(holder=share.holder, asking=share.asking)
+        shown = (words, f"{told}\n{ALWAYS}")
+        if shown != self._shown:
+            self._shown = shown
+            self.setText(words)
+            self.setToolTip(shown[1])
+            self.setEnabled(share.share != "unknown")

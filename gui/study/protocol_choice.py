@@ -1,0 +1,112 @@
+"""The choice of a protocol for the next Arm, from those of this machine that fit the scanner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from pyqtgraph.Qt import QtGui, QtWidgets
+
+from daq.folder.protocols.shelf import Shelf
+from gui.kit import theme
+from gui.kit.panels import CalmLabel
+from gui.link.command_desk import CommandDesk
+from hw.messages.scan_protocol import ScanProtocol
+from hw.messages.telemetry import Telemetry
+
+NONE = "no protocol"
+TEACHES = (
+    "What the next Arm is to be by: nuclide, windows, live image and what ends the run.\n"
+    "`tomoshibi protocols save NAME --from RUN` saves one."
+)
+
+
+def fits(protocol: ScanProtocol, telemetry: Telemetry | None) -> bool:
+    """Whether a protocol may be for the scanner that telemetry tells of; the daq has the last
+    word."""
+    if telemetry is None or telemetry.settings is None:
+        return True
+    modality = "PET" if telemetry.settings.sorts_coincidences else "SPECT"
+    named = not protocol.scanners or telemetry.scanner in protocol.scanners
+    return protocol.modality == modality and (named or not telemetry.scanner)
+
+
+class ProtocolChoice(QtWidgets.QWidget):
+    """A list: what the daq has, none, and the newest version of each protocol."""
+
+    def __init__(self, desk: CommandDesk, shelf: Shelf | None = None) -> None:
+        super().__init__()
+        self._desk, self._shelf = desk, shelf or Shelf()
+        self._scanner: tuple[str, bool] | None = None
+        self._set = False
+        self.box = QtWidgets.QComboBox()
+        self.box.setMinimumHeight(30)
+        self.box.setMinimumContentsLength(12)
+        policy = QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.box.setSizeAdjustPolicy(policy)
+        self.box.setAccessibleName("Protocol")
+        self.box.setToolTip(TEACHES)
+        self.box.activated.connect(self._choose)
+        self.words = CalmLabel(size_px=theme.SMALL_PX)
+        self.words.setWordWrap(True)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.box)
+        column.addWidget(self.words)
+        self._fill(None)
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        """Look anew what there is: somebody may have saved one."""
+        super().showEvent(event)
+        self._scanner = None
+
+    def refresh(self, telemetry: Telemetry | None) -> None:
+        """Follow the scanner, what the daq has, and what became of the choice."""
+        scanner = _scanner_of(telemetry)
+        if self._scanner != scanner and not self._set:
+            self._scanner = scanner
+            self._fill(telemetry)
+        if self._set and not self._desk.protocol:
+            self._set = False
+            self.box.setCurrentIndex(0)
+        held = telemetry.protocol if telemetry else ""
+        first = f"as it was: {held or NONE}"
+        if self.box.itemText(0) != first:
+            self.box.setItemText(0, first)
+        self._tell(telemetry)
+
+    def _fill(self, telemetry: Telemetry | None) -> None:
+        self.box.clear()
+        self.box.addItem(f"as it was: {NONE}")
+        self.box.addItem(NONE)
+        for one in self._shelf.newest():
+            if fits(one.protocol, telemetry):
+                title = f": {one.protocol.title}" if one.protocol.title else ""
+                self.box.addItem(f"{one.protocol.label}{title}", one.protocol)
+
+    def _choose(self, place: int) -> None:
+        """Have the next Arm use the choice; the first line leaves it to the daq."""
+        args: dict[str, Any] = {}
+        if place > 0:
+            protocol = self.box.itemData(place)
+            args = {"protocol": None if protocol is None else msgspec.to_builtins(protocol)}
+        self._set = bool(args)
+        self._desk.set_protocol(args)
+
+    def _tell(self, telemetry: Telemetry | None) -> None:
+        protocol = self.box.currentData()
+        if self._shelf.faults:
+            self.words.show_text(f"⚠ {self._shelf.faults[0]}", theme.WARNING)
+        elif protocol is not None:
+            self.words.show_text(f"✓ next run {protocol.until.words()}", theme.GOOD)
+        elif self._set or telemetry is None:
+            self.words.show_text("", theme.DIM)
+        else:
+            self.words.show_text(telemetry.until.words(), theme.DIM)
+
+
+def _scanner_of(telemetry: Telemetry | None) -> tuple[str, bool] | None:
+    if telemetry is None or telemetry.settings is None:
+        return ("", True)
+    return (telemetry.scanner, telemetry.settings.sorts_coincidences)
