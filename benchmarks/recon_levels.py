@@ -5,7 +5,8 @@
     python benchmarks/recon_levels.py FOLDER/NAME …
 
 Prints for each run, of the image that the run delivered (``images/live_unfiltered.nii.gz``), of the
-image by default, of plain OSEM (4 x 8, ``--psf 4``), of its DICOM files as pydicom reads them, and
+image by default, of plain OSEM (4 x 8, with the resolution model that the delivered one has, or
+``--psf 4``), of its DICOM files as pydicom reads them, and
 of NEGML: the level within 85 mm of the
 axis and 120 mm of length over the emulated concentration; rings of 20 mm over the mean within 60
 mm; slabs of 12 mm from 36 mm on; and what scatter and prompt γ were found to be of the prompts.
@@ -44,17 +45,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--only", choices=IMAGES, help="this image alone, and the delivered one")
+    asked = parser.parse_args()
     print("| run | image | level | rings | slabs | scatter | prompt γ |")
     print("|---|---|---|---|---|---|---|")
-    for folder in parser.parse_args().runs:
+    for folder in asked.runs:
         run = open_run(folder)
         truth = float(run.labels["activity_MBq"]) * 1e6 / VOLUME_ML
-        live = folder / "images" / "live_unfiltered.nii.gz"
+        live, told = folder / "images" / "live_unfiltered.nii.gz", {}
         if live.exists():
             told = json.loads((folder / "images" / "live.json").read_text(encoding="utf-8"))
             print(line(folder.name, "live", *read(live), truth, told))
         for name, options in IMAGES.items():
-            made = reconstruct(run, **options)
+            if asked.only not in (None, name):
+                continue
+            alike = {"psf_fwhm_mm": told["psf_fwhm_mm"]} if name == IN_DICOM and told else {}
+            made = reconstruct(run, **options | alike)
             axes = [np.asarray(axis, np.float64).ravel() for axis in made.grid.axes_mm()]
             print(line(folder.name, name, made.image, axes, truth, made.metadata), flush=True)
             if name == IN_DICOM:
