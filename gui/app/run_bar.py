@@ -6,6 +6,8 @@ nothing to click.
 
 from __future__ import annotations
 
+import time
+
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.app.control_button import ControlButton
@@ -37,6 +39,8 @@ HELD = ("stop", "reset")
 
 AGAIN = "Again"
 AGAIN_TEACHES = "After a closed run, Again: arm the same once more, for the same patient."
+DOUBLE_CLICK_S = 0.8
+"""So soon after *Again*, a click on Start in its place was meant for the same button."""
 
 _WIDE_PX, _NARROW_PX = 1400, 1200
 _WALL_SHOWN_S = 2.0  # wall time is told where the source lags behind it by more
@@ -117,6 +121,7 @@ class RunBar(QtWidgets.QFrame):
         self.control = ControlButton(share)
         self.bias_off = BiasOffButton(switch)
         self._state: str = ""
+        self._clock, self._again_s = time.monotonic, float("-inf")
         self.setObjectName("panel")
         self.setFixedHeight(74)
         self.buttons: dict[str, QtWidgets.QPushButton] = {}
@@ -189,8 +194,9 @@ class RunBar(QtWidgets.QFrame):
     def _command(self, name: str) -> None:
         """Send a command; after a closed run, Start's place arms the same again."""
         if name == "start" and self._state == "closed":
+            self._again_s = self._clock()
             self._desk.again()
-        else:
+        elif name != "start" or self._clock() - self._again_s > DOUBLE_CLICK_S:
             self._desk.send(name)
 
     def _held_button(self, name: str, caption: str) -> HoldButton:

@@ -86,13 +86,18 @@ def test_the_headline_tells_how_far_a_run_is_from_its_end(
 
 
 def test_after_a_closed_run_two_clicks_take_the_same_again(
-    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     button = console.run_bar.buttons["start"]
     with Feeder(endpoints, Script(state="closed", no_images=True)) as feeder:
         pump(lambda: button.text() == "Again" and button.isEnabled())
         button.click()
         pump(lambda: button.text() == "Start" and button.isEnabled())
+        clicked_s = console.run_bar._again_s
+        monkeypatch.setattr(console.run_bar, "_clock", lambda: clicked_s + 0.3)
+        button.click()  # the second half of a double click
+        assert [c.name for c in feeder.commands] == ["arm"]
+        monkeypatch.setattr(console.run_bar, "_clock", lambda: clicked_s + 1.0)
         button.click()
         pump(lambda: console.run_bar.state.text() == "▶ RUNNING")
         assert [(c.name, c.args) for c in feeder.commands] == [
