@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import replace
+
+from msgspec import structs
 
 from hw.scanner.judged_figure import Figure, Limits
 from recon.acceptance.count_rates import (
@@ -202,7 +203,7 @@ def time_of_flight(runs: list[MeasuredRun], limits: Limits) -> Part:
             continue
         judged = limits.judged(f"time resolution, FWHM, {name}", found.fwhm_ps, "most_tof_fwhm_ps",
                                unit="ps", sigma=found.sigma_ps, form=".0f")  # fmt: skip
-        figures.append(judged if not figures else replace(judged, limit_key="", limit=None))
+        figures.append(judged if not figures else structs.replace(judged, limit_key="", limit=None))
         rows.append([name, f"{found.fwhm_ps:.0f} ± {found.sigma_ps:.0f}", f"{found.fwtm_ps:.0f}",
                      f"{found.middle_ps:.0f}"])  # fmt: skip
         curves.append((name, found.error_ps, found.trues / max(float(found.trues.max()), 1.0)))
