@@ -164,7 +164,8 @@ class LiveChain:
             run = armed["name"]
             self._wait_for("the imager", lambda: _status(daq)["imager_run"] == run)
             daq.call("start")
-            daq.call("control", action="give")  # the console's from here on
+            with contextlib.suppress(ClientError):  # the console's from here on, if it is ours yet
+                daq.call("control", action="give")
             tell(f"running: {self.folder}")
             self._in_run = True
             self._restarts |= {"daq": RESTARTS, "source": RESTARTS if self._source_returns else 0}

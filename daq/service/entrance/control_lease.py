@@ -124,8 +124,10 @@ class ControlLease:
         self._asking = who
 
     def _give(self, who: Holder) -> None:
-        if self._holder is None or not self._holder.is_who(who.key, who.name):
-            raise RunError(f"control: it is not yours to give: {self.holder or 'nobody'} has it")
+        if self._holder is None:
+            return  # its lease has ended meanwhile: a busy machine, a slow answer
+        if not self._holder.is_who(who.key, who.name):
+            raise RunError(f"control: it is not yours to give: {self.holder} has it")
         self._holder = None
         if self._asking is not None:
             self._hand_to(self._asking, words=f"given by {who.name} to {self.asking}")

@@ -142,6 +142,10 @@ def test_taking_it_over_is_seen_by_all(stage: Stage) -> None:
         stage.does("A", "give")
 
 
+def test_who_gives_what_has_lapsed_meanwhile_is_not_refused(stage: Stage) -> None:
+    assert stage.does("A", "give") == {"holder": "", "asking": "", "yours": False}
+
+
 def test_the_same_name_with_another_key_is_another_client(stage: Stage) -> None:
     stage.orders("A", key="ward-1")
     assert stage.orders("A", key="ward-2").startswith("A has control")
