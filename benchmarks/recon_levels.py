@@ -5,8 +5,7 @@
     python benchmarks/recon_levels.py FOLDER/NAME …
 
 Prints for each run, of the image that the run delivered (``images/live_unfiltered.nii.gz``), of the
-image by default, of plain OSEM (4 x 8, with the resolution model that the delivered one has, or
-``--psf 4``), of its DICOM files as pydicom reads them, and
+image by default, of plain OSEM (4 x 8, ``--psf 4``), of its DICOM files as pydicom reads them, and
 of NEGML: the level within 85 mm of the
 axis and 120 mm of length over the emulated concentration; rings of 20 mm over the mean within 60
 mm; slabs of 12 mm from 36 mm on; and what scatter and prompt γ were found to be of the prompts.
@@ -52,15 +51,14 @@ def main() -> None:
     for folder in asked.runs:
         run = open_run(folder)
         truth = float(run.labels["activity_MBq"]) * 1e6 / VOLUME_ML
-        live, told = folder / "images" / "live_unfiltered.nii.gz", {}
+        live = folder / "images" / "live_unfiltered.nii.gz"
         if live.exists():
             told = json.loads((folder / "images" / "live.json").read_text(encoding="utf-8"))
             print(line(folder.name, "live", *read(live), truth, told))
         for name, options in IMAGES.items():
             if asked.only not in (None, name):
                 continue
-            alike = {"psf_fwhm_mm": told["psf_fwhm_mm"]} if name == IN_DICOM and told else {}
-            made = reconstruct(run, **options | alike)
+            made = reconstruct(run, **options)
             axes = [np.asarray(axis, np.float64).ravel() for axis in made.grid.axes_mm()]
             print(line(folder.name, name, made.image, axes, truth, made.metadata), flush=True)
             if name == IN_DICOM:

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from pyqtgraph.Qt import QtCore, QtGui
+from PIL import Image
 
 from daq.client.client import ControlClient
 from gui.app.console import application
@@ -42,7 +42,7 @@ FROM_S = 40.0
 """Detector time from which pictures are taken: frames, curves and scatter are there."""
 
 BOUND_S = 240.0
-LEAST_COLOURS = 40
+COLOURS, LEAST_COLOURS = 256, 40
 T = TypeVar("T")
 REGIONS: list[Region] = [
     Sphere("front", (0.0, 45.0, 10.0), 30.0),
@@ -93,11 +93,12 @@ def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
     since_s = time.monotonic()
     until(lambda: time.monotonic() - since_s > 1.5, "a moment")
     faults = layout_faults(window)
-    flat = QtCore.Qt.ImageConversionFlag.AvoidDither
-    image = window.grab().toImage().convertToFormat(QtGui.QImage.Format.Format_Indexed8, flat)
-    image.save(str(path), "PNG", 0)
-    if len(set(image.colorTable())) < LEAST_COLOURS:
-        faults.append(f"only {len(set(image.colorTable()))} colours: is the page empty?")
+    window.grab().save(str(path), "PNG", 70)
+    with Image.open(path) as taken:
+        few = taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+    if len(few.getcolors() or []) < LEAST_COLOURS:
+        faults.append(f"only {len(few.getcolors() or [])} colours: is the page empty?")
     return [f"{page}: {fault}" for fault in faults]
 
 
