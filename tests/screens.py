@@ -3,7 +3,7 @@
     python tests/screens.py [--folder docs/images]
 
 A demo runs beside; the console is this process's. Fails where text is cut, widgets lie upon each
-other or outside, or a page is empty.
+other or outside, or a page has so few colours that nothing can be drawn on it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,10 @@ class NoiseCourse:
     """Noise against prompts of one run's images over all events since the start."""
 
     def __init__(self) -> None:
-        self._run = ""
+        self._begin("")
+
+    def _begin(self, run: str) -> None:
+        self._run = run
         self._every = 1
         self._seen = 0
         self._points: list[tuple[float, float]] = []
@@ -31,8 +34,7 @@ class NoiseCourse:
     def follow(self, image: ImageMessage) -> None:
         """Take a new image."""
         if image.run != self._run:
-            self.__init__()  # type: ignore[misc]  # another run has a course of its own
-            self._run = image.run
+            self._begin(image.run)
         prompts = image.prompts_in_window or image.prompts_used
         if image.window != "grow" or image.final or image.noise <= 0 or prompts <= 0:
             return
