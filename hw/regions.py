@@ -214,6 +214,13 @@ def shares(
     return where, np.asarray(share)
 
 
+def mean_in(found: tuple[Block, F8], values: npt.NDArray[np.floating]) -> float:
+    """Return the mean of an image within what :func:`shares` found; NaN where that is nothing."""
+    block, share = found
+    total = float(share.sum())
+    return float((share * values[block]).sum() / total) if total > 0 else math.nan
+
+
 def _along(region: Region, axis: int, centres_mm: F8) -> tuple[slice, F8]:
     """Return the voxels that a region touches along an axis, and the points within them, mm."""
     voxel_mm = float(centres_mm[1] - centres_mm[0]) if len(centres_mm) > 1 else MOST_MM

@@ -9,6 +9,7 @@ and scatter.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,16 @@ LEAST_COUNTS = 30
 """Coincidences within the window that a crystal needs for a skew of its own."""
 
 WINDOW_SIGMA = 2.5
-_TRUNCATED_SIGMA = 0.9150
-"""Standard deviation of a standard normal distribution truncated at ±2.5 (√(1 −
-2·2.5·φ(2.5)/(2Φ(2.5) − 1))).
+_TRUNCATED_SIGMA = math.sqrt(
+    1
+    - WINDOW_SIGMA
+    * math.sqrt(2 / math.pi)
+    * math.exp(-(WINDOW_SIGMA**2) / 2)
+    / math.erf(WINDOW_SIGMA / math.sqrt(2))
+)
+"""Standard deviation of a standard normal distribution truncated at ±w, w = 2.5: √(1 −
+2·w·φ(w)/(2Φ(w) − 1)) = 0.9546 (Johnson, Kotz, Balakrishnan, *Continuous univariate
+distributions* 1, 1994, §10.1).
 """
 
 ITERATIONS = 12

@@ -35,7 +35,7 @@ from hw.messages.source import (
 )
 from hw.scanner.description import Scanner
 
-LOST_AFTER_S = 5.0
+LOST_AFTER_S = 3.0
 FORGET_AFTER_S = 3600.0
 MOST_SOURCES = 32
 BEHIND_S = 0.1
@@ -52,7 +52,7 @@ def _to_all(hello: Hello) -> bool:
     return True
 
 
-@dataclass
+@dataclass(eq=False)
 class Source:
     """A source.
 

@@ -238,6 +238,11 @@ class Run:
         if reason not in self.conditions and len(self.conditions) < MOST_CONDITIONS:
             self.conditions.append(reason)
 
+    def withdraw(self, reason: str) -> None:
+        """Take back a reason that has turned out not to hold."""
+        if reason in self.conditions:
+            self.conditions.remove(reason)
+
     @property
     def all_ended(self) -> bool:
         """Whether every module's LAST frame is recorded."""

@@ -34,7 +34,7 @@ from daq.path.resequence import Resequencer
 from daq.path.run_summary import UNSORTED
 from daq.path.wall_clock import WallClock
 from daq.service.closing import Closing
-from daq.service.data_sources import Sources
+from daq.service.data_sources import Source, Sources
 from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink, has_image
 from daq.service.manifest_maker import ManifestMaker
@@ -60,6 +60,7 @@ SETTLE_S = 5.0
 
 MIN_FREE_BYTES = 256 * 2**20
 MODULE_ENTRIES = 200
+LOST = "incomplete: a source was lost during the run"
 """Of what link processes report, in 10 s: a fault of all modules at once has an entry for each."""
 
 OnEnd = Callable[[bool, str], None]
@@ -110,6 +111,7 @@ class RunLife(RunStates):
         self._closing = Closing(0.0, sources=0, imager=False)
         self._recording = Recording(self.journal, self._pass_on)
         self.manifests = ManifestMaker()
+        self._lost: list[Source] = []
         self._resequencer: Resequencer | None = None
         self._settled_s = 0.0
 
@@ -199,6 +201,7 @@ class RunLife(RunStates):
         if why := self._sources.mismatch(run.scanner):
             raise RunError(why)
         run = self.run = self._opener.for_this_source(run)
+        self._lost.clear()
         self.enter("running")
         run.start()
         self._clock, self._watch, self._ends = WallClock(), RunWatch(), RunEnds()
@@ -375,11 +378,23 @@ class RunLife(RunStates):
             "one like it that falls silent"
         )
 
-    def source_lost(self, kind: str, *, takes_part: bool) -> None:
+    def source_lost(self, source: Source) -> None:
         """Record that a source has fallen silent; the run lacks only what one of its own sent."""
-        self.journal.add("alarm", f"source lost: {kind} has fallen silent")
-        if takes_part and self.state == "running":
-            self._open_run().taint("incomplete: a source was lost during the run")
+        self.journal.add("alarm", f"source lost: {source.hello.kind} has fallen silent")
+        if self._sources.takes_part(source) and self.state == "running":
+            self._lost.append(source)
+            self._open_run().taint(LOST)
+
+    def source_back(self, source: Source) -> None:
+        """Record that a silent source of the run speaks again: the books say what it lacks, if
+        anything, since frames and hits are numbered.
+        """
+        if self.run is None or source not in self._lost:
+            return
+        self._lost.remove(source)
+        self.journal.add("info", f"source back: {source.hello.kind} speaks again, and goes on")
+        if not self._lost:
+            self.run.withdraw(LOST)
 
     def module_news(self, line: JournalLine) -> None:
         """Journal what a link process reports of its modules; an alarm taints the run."""

@@ -312,6 +312,7 @@ class DaqService:
             words = f"source attached: {hello.kind}, {hello.modules} modules"
             words += self.life.why_no_part(hello.run_tag)
             self.life.journal.add("info", words, kind="source attached", burst=MOST_SOURCES)
+            self.life.source_back(source)
             self._resume(source)
         for identity, report in reports:
             refused = self.life.take_report(report)
@@ -376,11 +377,11 @@ class DaqService:
     def _look_after_sources(self) -> None:
         """Tell who is silent; one that has reported its run may leave."""
         for source in self.sources.newly_lost():
-            kind = source.hello.kind
             if source.reported:
-                self.life.journal.add("info", f"{kind} has left; it had reported its run")
+                words = f"{source.hello.kind} has left; it had reported its run"
+                self.life.journal.add("info", words)
             else:
-                self.life.source_lost(kind, takes_part=self.sources.takes_part(source))
+                self.life.source_lost(source)
         self.life.take_back()
 
     def _recover(self) -> None:

@@ -14,7 +14,7 @@ from gui.kit.panels import ElidedLabel
 from gui.kit.plots import CalmPlot
 from gui.kit.wording import short_unit, shown_unit
 from hw.messages.pictures import DynamicFrame, ImageMessage
-from hw.regions import Region, RegionError, shares
+from hw.regions import Region, RegionError, mean_in, shares
 
 COLOURS = (theme.NOTICE, theme.LAMP, theme.GOOD, theme.WARNING, theme.ALARM, theme.TEXT)
 MOST_FRAMES = 1000
@@ -110,8 +110,6 @@ def _mean(
 ) -> float:
     """Return the mean of a frame in a region; NaN where it does not fit the frame."""
     try:
-        block, share = shares(region, (axes[0], axes[1], axes[2]), values)
+        return mean_in(shares(region, (axes[0], axes[1], axes[2]), values), values)
     except RegionError:
-        return float("nan")
-    total = float(share.sum())
-    return float((share * values[block]).sum() / total) if total else float("nan")
+        return math.nan

@@ -7,6 +7,7 @@ at once a second, so that a region drawn during the run is read in the next imag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from daq.folder.region_file import NAME, read_regions
 from hw.arrays import F8
 from hw.messages.pictures import RegionReading
-from hw.regions import Block, Region, RegionError, Threshold, shares
+from hw.regions import Block, Region, RegionError, Threshold, mean_in, shares
 from recon.core.grid import Image, ImageGrid
 from recon.core.noise_parts import NoiseParts
 from recon.live.dynamic_frames import frame_grid
@@ -86,11 +87,9 @@ class RegionReadings:
 
     def _reading(self, region: Region, image: Image, parts: NoiseParts | None) -> RegionReading:
         try:
-            block, share = self._shares(region, self._grid, image)
-            total = float(share.sum())
-            if total <= 0:
+            mean = mean_in(self._shares(region, self._grid, image), image)
+            if math.isnan(mean):
                 raise RegionError(f"region {region.name} is smaller than the image can show")
-            mean = float((share * image[block]).sum() / total)
             sigma = 0.0 if parts is None else self._sigma(region, parts, mean)
         except RegionError as error:
             return RegionReading(name=region.name, why_not=str(error))

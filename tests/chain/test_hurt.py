@@ -132,6 +132,23 @@ def test_a_source_that_vanishes_leaves_an_incomplete_run_that_can_be_verified(ac
     assert all(f"  ! {cause}" in said for cause in summary["conditions"])
 
 
+def test_a_source_that_falls_silent_and_comes_back_with_all_its_frames_leaves_a_good_run(
+    acquisition, source
+):
+    daq = acquisition()
+    modules = source(daq)
+    folder = daq.start_run(modules)
+    modules.send_periods(5)
+    wait_until(lambda: "alarm: source lost" in daq.journal_tail(), "the loss")
+    modules.send_periods(5)
+    wait_until(lambda: "source back" in daq.journal_tail(), "its return")
+    modules.finish()
+    daq.wait_for_state("closed")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["condition"], summary["conditions"]) == ("good", [])
+    assert (summary["frames"]["received"], summary["conserved"]) == (22, True)
+
+
 def test_a_stranger_that_came_in_mid_run_and_went_again_takes_nothing_from_the_run(
     acquisition, source
 ):

@@ -152,6 +152,7 @@ class LinkService:
         if self._run is not None:
             self._run.advance(now)
             if self._run.ended:
+                self._tell_states()  # its lines come before its report, which ends its journal
                 self._report, self._run = self._run.report(), None
                 self._link.report(self._report)
         self._link.beat.running = self._desk.running = self._run is not None

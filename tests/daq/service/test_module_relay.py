@@ -86,7 +86,7 @@ def test_reading_leaves_no_line_in_the_journal():
 
 
 def test_a_fault_is_set_where_one_of_two_sources_has_gone() -> None:
-    """Its source may be there still by name: a killed one falls silent after 5 s."""
+    """Its source may be there still by name: a killed one falls silent after 3 s."""
     stage = Stage(EMULATOR, EMULATOR)
     args = {"action": "set", "text": "drop"}
     stage.faults.order(b"client", Command(id=8, name="fault", args=args))
