@@ -141,6 +141,7 @@ def test_a_source_that_falls_silent_and_comes_back_with_all_its_frames_leaves_a_
     modules.send_periods(5)
     wait_until(lambda: "alarm: source lost" in daq.journal_tail(), "the loss")
     modules.send_periods(5)
+    modules.link.poll()  # which says that it lives
     wait_until(lambda: "source back" in daq.journal_tail(), "its return")
     modules.finish()
     daq.wait_for_state("closed")
