@@ -74,6 +74,21 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "run the tests marked `evidence` too: many repeats, Monte Carlo; minutes each"
+    parser.addoption("--evidence", action="store_true", help=words)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long evidence out, in words, unless it is asked for."""
+    if config.getoption("--evidence"):
+        return
+    skip = pytest.mark.skip(reason="long evidence: ./tomoshibi test --evidence -m evidence")
+    for item in items:
+        if item.get_closest_marker("evidence"):
+            item.add_marker(skip)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Share the tests out among workers (``-n 2``) file by file, in the order of collection.

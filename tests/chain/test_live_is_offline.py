@@ -97,6 +97,7 @@ def test_the_two_delivered_images_agree_in_every_region(run: Path) -> None:
     assert of_live == {name: pytest.approx(mean, rel=WITHIN) for name, mean in of_offline.items()}
 
 
+@pytest.mark.evidence
 def test_with_prompt_gamma_the_two_agree(tmp_path: Path) -> None:
     """Half of the prompts of I-124 are a γ with another photon of the decay."""
     where = ("--runs", str(tmp_path), "--name", "run")

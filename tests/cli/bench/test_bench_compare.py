@@ -317,6 +317,7 @@ TimeOrder.release = _slower()
 """
 
 
+@pytest.mark.evidence
 @pytest.mark.processes
 @pytest.mark.timeout(600)
 def test_a_planted_slow_down_of_the_event_path_is_found(repository: Path, tmp_path: Path) -> None:

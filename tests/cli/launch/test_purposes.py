@@ -99,7 +99,7 @@ def mu_map(preset: str, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("modality", ["own", "all"])
+@pytest.mark.parametrize("modality", ["own", pytest.param("all", marks=pytest.mark.evidence)])
 @pytest.mark.parametrize("kind", ["PET", "SPECT"])
 def test_after_warming_a_whole_run_compiles_nothing(
     chain: Chain, tmp_path: Path, kind: str, modality: str

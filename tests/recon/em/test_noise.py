@@ -53,6 +53,7 @@ def test_sigma_of_regions_and_voxels_is_what_repeats_show(
     assert voxel_ratio(images, noise) == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.evidence
 def test_sigma_is_right_where_a_prior_smooths_great_differences_less() -> None:
     """Parts of an eighth of the events, which a prior smooths less, told 1.15 to 1.44."""
     made = repeated(prior=RelativeDifference(beta=0.04), iterations=8)

@@ -19,6 +19,12 @@ from recon.live.part_estimates import drawn as drawn_parts
 
 EVENTS, FEW_EVENTS, REPEATS, UPDATES = 60_000, 3_000, 20, 20
 
+WINDOWS = [
+    pytest.param("grow", marks=pytest.mark.evidence),
+    pytest.param("slide:10s", marks=pytest.mark.evidence),
+    "forget:10s",
+]
+
 
 def played(window: str, seed: int, *, frame_s: float = 0.0, count: int = EVENTS) -> LiveImager:
     """Return the imager after 20 s of events that came in as many updates."""
@@ -34,7 +40,7 @@ def played(window: str, seed: int, *, frame_s: float = 0.0, count: int = EVENTS)
     return imager
 
 
-@pytest.mark.parametrize("window", ["grow", "slide:10s", "forget:10s"])
+@pytest.mark.parametrize("window", WINDOWS)
 def test_the_noise_is_what_repeats_show(window: str) -> None:
     images, noise = [], []
     told: list[NoiseParts] = []
@@ -76,7 +82,7 @@ def test_a_frames_noise_is_what_repeats_show() -> None:
     assert ratio == pytest.approx(1.0, abs=0.2)
 
 
-@pytest.mark.parametrize("window", ["grow", "slide:10s", "forget:10s"])
+@pytest.mark.parametrize("window", WINDOWS)
 def test_the_noise_of_few_events_is_what_repeats_show(window: str) -> None:
     """Without its filter: parts of an eighth of them told 0.68 of it in cold regions."""
     images: list[np.ndarray] = []

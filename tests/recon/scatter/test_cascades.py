@@ -25,6 +25,10 @@ ALONE_KEV = 510.9
 
 BODY = oracle.Cylinder(radius_mm=60.0, half_mm=40.0, mu_per_mm=0.0096)
 AIR = BODY._replace(mu_per_mm=1e-9)
+SOURCES = [
+    pytest.param(AIR, id="air", marks=pytest.mark.evidence),
+    pytest.param(BODY, id="water"),
+]
 
 
 def reduced(name: str) -> ReconSystem:
@@ -71,7 +75,7 @@ def blocks_of(system: ReconSystem, window: EnergyWindow) -> oracle.Blocks:
     )
 
 
-@pytest.mark.parametrize("source", [AIR, BODY], ids=["air", "water"])
+@pytest.mark.parametrize("source", SOURCES)
 def test_module_pairs_count_as_a_plain_monte_carlo_has_it(
     system: ReconSystem, source: oracle.Cylinder
 ) -> None:
@@ -92,7 +96,7 @@ def test_module_pairs_count_as_a_plain_monte_carlo_has_it(
         assert per_decay[here].sum() == pytest.approx(expected[here].sum(), rel=0.06)
 
 
-@pytest.mark.parametrize("source", [AIR, BODY], ids=["air", "water"])
+@pytest.mark.parametrize("source", SOURCES)
 def test_a_gamma_spoils_the_annihilation_photon_that_it_meets_in_a_block(
     system: ReconSystem, source: oracle.Cylinder
 ) -> None:
