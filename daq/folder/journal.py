@@ -16,12 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from daq.errors import StorageError
 from daq.folder.appended_file import AppendedFile
-from hw.messages.telemetry import JournalEntry, Severity
+from hw.messages.telemetry import JournalEntry, JournalLine, Severity
+from hw.notices.catalogue import notice
 
 FILE_NAME = "journal.jsonl"
 FOLD_S = 10.0
@@ -40,7 +42,7 @@ class _Fold:
     """Entries of one kind since a time: how many were written, and how many more there were."""
 
     since_s: float
-    text: str = ""
+    line: JournalLine
     same: bool = True
     written: int = 0
     more: int = 0
@@ -49,9 +51,15 @@ class _Fold:
 class Journal:
     """Numbers entries over the service's lifetime; also writes them to the open run's folder."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        listen: Callable[[JournalEntry], None] = lambda entry: None,
+    ) -> None:
         self.tail: deque[JournalEntry] = deque(maxlen=_TAIL)
         self.write_errors = 0
+        self._listen = listen
         self._clock = clock
         self._file: AppendedFile | None = None
         self._missing = 0
@@ -74,7 +82,7 @@ class Journal:
         self._file = AppendedFile(folder / FILE_NAME, size=whole if torn else None, new=False)
         self._missing, self._unsafe, self._next_sync_s = 0, False, 0.0
         if torn:
-            self._write("alarm", f"the journal's last entry was torn, by a power cut: {torn} bytes")
+            self._write(notice("journal.torn", bytes=torn))
 
     def close(self) -> None:
         """Stop writing to a folder; what was written is on the disk then, if the disk takes it."""
@@ -97,22 +105,29 @@ class Journal:
         if (file := self._file) is not None:
             file.sync()
 
-    def add(self, severity: Severity, text: str, *, kind: str = "", burst: int = BURST) -> None:
+    def add(
+        self, severity: Literal["info"], text: str, *, kind: str = "", burst: int = BURST
+    ) -> None:
+        """Add an event, as :meth:`tell` does; what is more than that has an id in the catalogue."""
+        self.tell(JournalLine(severity, text), kind=kind, burst=burst)
+
+    def tell(self, line: JournalLine, *, kind: str = "", burst: int = BURST) -> None:
         """Add an entry; a failed write is counted, never fatal: displays still show the entry.
 
         kind : what entries are folded by whose words differ, such as those with an outsider's
             words in them; "" for the text itself
         burst : how many of a kind are written
         """
-        now, key = self._clock(), (severity, kind or text)
+        now, text = self._clock(), line.text
+        key = (line.severity, kind or text)
         fold = self._folds.get(key)
         if fold is None or now - fold.since_s >= FOLD_S:
             self.tell_repeated(all_of_them=len(self._folds) >= _MOST_FOLDS)
-            fold = self._folds[key] = _Fold(now, text)
-        fold.same, fold.text = fold.same and fold.text == text, text
+            fold = self._folds[key] = _Fold(now, line)
+        fold.same, fold.line = fold.same and fold.line.text == text, line
         if fold.written < burst:
             fold.written += 1
-            self._write(severity, text)
+            self._write(line)
         else:
             fold.more += 1
 
@@ -126,10 +141,11 @@ class Journal:
             fold = self._folds.pop(key)
             if fold.more:
                 times = "repeated" if fold.same else "and others like it,"
-                self._write(key[0], f"{fold.text} ({times} {fold.more:,} times)")
+                text = f"{fold.line.text} ({times} {fold.more:,} times)"
+                self._write(msgspec.structs.replace(fold.line, text=text))
 
-    def _write(self, severity: Severity, text: str) -> None:
-        entry = self._show(severity, text)
+    def _write(self, line: JournalLine) -> None:
+        entry = self._show(line)
         if self._file is None:
             return
         try:
@@ -139,7 +155,7 @@ class Journal:
             return
         if self._missing:
             missing, self._missing = self._missing, 0
-            self._write("alarm", f"the journal is written again; {missing} entries are missing")
+            self._write(notice("journal.gap", count=missing))
         self._sync_soon(self._file)
 
     def _miss(self, error: StorageError) -> None:
@@ -148,7 +164,7 @@ class Journal:
         self._missing += 1
         if self._missing == 1:
             self._missing += 1
-            self._show("alarm", f"entries are shown here and not kept: {error}")
+            self._show(notice("journal.unkept", why=error))
 
     def _sync_soon(self, file: AppendedFile) -> None:
         """Bring an entry to the disk at once, unless that would take more than ``SYNC_SHARE`` of
@@ -164,18 +180,27 @@ class Journal:
             if not self._unsafe:
                 self._unsafe = True
                 self._next_sync_s = now + LEAST_SYNC_S
-                self._write("alarm", f"entries may not outlive a power cut: {error}")
+                self._write(notice("journal.unsafe", why=error))
         took_s = time.monotonic() - began
         self._next_sync_s = now + max(LEAST_SYNC_S, took_s / SYNC_SHARE)
 
-    def _show(self, severity: Severity, text: str) -> JournalEntry:
+    def _show(self, line: JournalLine) -> JournalEntry:
         self._number += 1
         wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        text = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
-        text = text.encode(errors="replace").decode()  # a file's name may be no UTF-8
-        entry = JournalEntry(number=self._number, wall=wall, severity=severity, text=text)
+        entry = JournalEntry(
+            number=self._number, wall=wall, severity=line.severity, text=_kept(line.text),
+            id=line.id, values={name: _kept(value) for name, value in line.values.items()},
+        )  # fmt: skip
         self.tail.append(entry)
+        self._listen(entry)
         return entry
+
+
+def _kept(text: str) -> str:
+    """Return a text as it is kept: bounded, and without the bytes of a file's name that are no
+    UTF-8."""
+    text = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+    return text.encode(errors="replace").decode()
 
 
 def _whole_lines(path: Path) -> tuple[int, int]:

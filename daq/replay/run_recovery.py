@@ -35,6 +35,7 @@ from daq.replay.sort_again import Progress, SortedLog, sort_log
 from hw.bounded_files import FileRefused, read_object
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
+from hw.notices.catalogue import notice
 
 _SCRATCH = ".recover-"
 KEPT = "before-recovery-"
@@ -140,9 +141,9 @@ def _recover(folder: Path, *, progress: Progress | None, threads: int) -> Recove
     journal.open(folder)
     if CUT_OFF in summary["conditions"]:
         ends_s = summary["detector_time_s"]
-        journal.add("alarm", f"the run was never closed: its record ends at {ends_s:.3f} s")
+        journal.tell(notice("run.never_closed", ends_s=f"{ends_s:.3f}"))
     if lost := summary["frames"]["lost"]:  # the last second's may not have been told
-        journal.add("alarm", f"{lost} data frames lost in the whole run")
+        journal.tell(notice("run.frames_lost", count=lost))
     journal.add("info", done.words())
     journal.close()
     return done

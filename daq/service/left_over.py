@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daq.replay.run_recovery import needs_recovery, unfinished
 from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.parent_death import die_with_parent
 
 NICENESS = "15"
@@ -40,8 +41,8 @@ class LeftOver:
                 preexec_fn=die_with_parent,  # it can be repeated
             )  # fmt: skip
         except OSError as error:
-            return [JournalLine("warning", f"{names} cannot be recovered now: {error}")]
-        return [JournalLine("warning", f"not closed when the daq ended, recovering: {names}")]
+            return [notice("run.cannot_recover_now", runs=names, why=error)]
+        return [notice("run.left_over", runs=names)]
 
     def look(self) -> list[JournalLine]:
         """Return what the journal should say now."""
@@ -53,8 +54,7 @@ class LeftOver:
         words = f"cut off when the daq ended, now recovered: {', '.join(good)}"
         lines = [JournalLine("info", words)] if good else []
         if left:
-            words = f"not recovered: {', '.join(left)}; `tomoshibi recover NAME` says why"
-            lines.append(JournalLine("alarm", words))
+            lines.append(notice("run.not_recovered", runs=", ".join(left)))
         return lines
 
     def end(self) -> None:

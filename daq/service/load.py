@@ -15,6 +15,7 @@ from typing import Any
 
 from daq.service.backlog import MOST_BYTES
 from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 
 STEPS = ("display", "image", "sorting")
 FROM_BYTES = (MOST_BYTES // 16, MOST_BYTES // 4, MOST_BYTES)
@@ -59,8 +60,8 @@ class Load:
         lines = []
         while self.level < len(STEPS) and unsorted_bytes >= FROM_BYTES[self.level]:
             self._steps[self.level].times += 1
-            words = f"sorting is {behind_s:.1f} s behind: {_TAKEN[self.level]}"
-            lines.append(JournalLine("warning", f"{words}; recording is not affected"))
+            taken = _TAKEN[self.level]
+            lines.append(notice("load.step", behind_s=f"{behind_s:.1f}", taken=taken))
             self.level += 1
         while self.level and 2 * unsorted_bytes < FROM_BYTES[self.level - 1]:
             self.level -= 1

@@ -19,6 +19,7 @@ from daq.path.frame_check import Frame
 from daq.path.pipeline import Output
 from daq.path.run_summary import UNSORTED
 from daq.service.run import Run
+from hw.notices.catalogue import notice
 
 DISK_FULL_S = 60.0
 """So long a full disk is waited for."""
@@ -75,10 +76,9 @@ class Recording:
             return
         if self._full_since_s is not None:
             waited_s, self._full_since_s = now - self._full_since_s, None
-            self._journal.add("info", f"the disk has room again: recording waited {waited_s:.1f} s")
+            self._journal.tell(notice("disk.room", waited_s=f"{waited_s:.1f}"))
         if took_s > SLOW_S:
-            words = f"the disk is slow: it took {took_s:.1f} s to write what came in one turn"
-            self._journal.add("warning", f"{words}; the sources wait for it", kind="slow disk")
+            self._journal.tell(notice("disk.slow", took_s=f"{took_s:.1f}"), kind="slow disk")
 
     def _wait_for_room(self, run: Run, error: StorageError, now: float) -> None:
         cause = error.__cause__
@@ -87,7 +87,7 @@ class Recording:
         if self._full_since_s is None:
             self._full_since_s = now
             words = f"{error}. Recording waits for {DISK_FULL_S:g} s, the sources hold their data"
-            self._journal.add("alarm", words)
+            self._journal.tell(notice("disk.full", words=words))
             run.taint("the disk was full for a while")
         elif now - self._full_since_s > DISK_FULL_S:
             raise error
@@ -131,30 +131,29 @@ class Recording:
     def end_sorting(self, run: Run, why: str) -> None:
         """Sort no more, and say so."""
         run.leave_unsorted(why)
-        words = f"sorting ended: {why}. Recording goes on; `tomoshibi recover {run.name}` sorts it"
-        self._journal.add("alarm", words)
+        self._journal.tell(notice("sorting.ended", why=why, run=run.name))
 
     def look(self, run: Run) -> None:
         """Say what is new about the disk and the sorting."""
         now = time.monotonic()
         behind_s = (run.newest_ps - run.pipeline.newest_ps) * 1e-12
         for line in run.load.look(run.backlog.bytes, behind_s, now):
-            self._journal.add(line.severity, line.text)
+            self._journal.tell(line)
         if now >= self._next_guard_s:
             self._next_guard_s = now + GUARD_S
             self.guard(run)
         if run.disk.error and run.disk.error != self._not_synced:
-            self._journal.add("alarm", run.disk.error)
+            self._journal.tell(notice("disk.fails", words=run.disk.error))
             run.taint("the disk failed")
         self._not_synced = run.disk.error
         if run.refused.error and run.refused.error != self._not_kept:
-            self._journal.add("warning", run.refused.error)
+            self._journal.tell(notice("refused.not_kept", words=run.refused.error))
         self._not_kept = run.refused.error
 
     def guard(self, run: Run) -> None:
         """Bring back what was taken away or changed of the run's files, and say so."""
         for line in run.guard.look():
-            self._journal.add(line.severity, line.text)
+            self._journal.tell(line)
             run.taint("somebody deleted, moved or cut its logs in mid-run")
         for name in run.guard.cut():
             if name.endswith(SORTED_LOGS):

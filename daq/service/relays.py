@@ -25,7 +25,8 @@ from daq.service.data_sources import Sources
 from hw.messages.commands import Command, Reply
 from hw.messages.modules import ModuleAction, ModuleAnswer, ModuleOrder
 from hw.messages.source import FaultAnswer, FaultOrder, Hello
-from hw.messages.telemetry import Severity
+from hw.messages.telemetry import JournalLine, Severity
+from hw.notices.catalogue import notice
 
 MOST_WAITING = 256
 
@@ -144,7 +145,10 @@ class OrderRelay(ABC, Generic[Order, Answer]):
     def _tell(self, severity: Severity, waiting: Waiting[Order, Answer], became: str) -> None:
         words = self._words(waiting.order)
         if words:
-            self._journal.add(severity, words + became, kind="order", burst=MOST_WAITING)
+            line = notice("order.refused", words=words + became)
+            if severity == "info":
+                line = JournalLine("info", words + became)
+            self._journal.tell(line, kind="order", burst=MOST_WAITING)
 
 
 ACTIONS: tuple[str, ...] = get_args(ModuleAction)

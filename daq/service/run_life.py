@@ -43,6 +43,7 @@ from daq.service.run import Run
 from daq.service.run_opener import RunOpener
 from daq.service.run_states import RunStates
 from daq.service.told_by_sources import misfit, report_lines
+from daq.service.watching.alarm_desk import AlarmDesk
 from daq.service.watching.run_ends import RunEnds
 from daq.service.watching.silence import DATA_S, silences
 from daq.service.watching.start_checks import DueChecks, Facts
@@ -53,6 +54,7 @@ from hw.messages.patient_position import UNKNOWN
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import SourceReport, Start, Stop
 from hw.messages.telemetry import JournalLine, StartCheck
+from hw.notices.catalogue import notice
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 SETTLE_S = 5.0
@@ -93,9 +95,11 @@ class RunLife(RunStates):
         self.template = template
         self.plain = template if template and template.protocol is None else None
         self._usual_position = template.patient_position if template else UNKNOWN
-        self.journal = Journal()
+        self.alarms = AlarmDesk()
+        self.journal = Journal(listen=self.alarms.take)
         self.run: Run | None = None
         self.disk_free = 0
+        self._disk_away = False
         self.last_bytes_per_s = 0.0
         self._checks = DueChecks(self._facts)
         self._opener = RunOpener(
@@ -272,8 +276,8 @@ class RunLife(RunStates):
         run.interruptions.add(
             at_s=run.newest_ps * 1e-12, away_s=away_s, why="the daq was restarted"
         )
-        words = f"{run.newest_ps * 1e-12:.1f} s were recorded, and nothing for {away_s:.1f} s"
-        self.journal.add("alarm", f"resumed {run.name} after the daq died: {words}")
+        recorded = {"recorded_s": f"{run.newest_ps * 1e-12:.1f}", "away_s": f"{away_s:.1f}"}
+        self.journal.tell(notice("run.resumed", run=run.name, **recorded))
         return run
 
     def _in_order(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
@@ -344,7 +348,7 @@ class RunLife(RunStates):
             return why
         run.reports.append(report)
         for line in report_lines(report):
-            self.journal.add(line.severity, line.text)
+            self.journal.tell(line)
         if report.failed:
             run.taint(f"incomplete: {report.failed}")
             if self.state == "running":
@@ -380,7 +384,7 @@ class RunLife(RunStates):
 
     def source_lost(self, source: Source) -> None:
         """Record that a source has fallen silent; the run lacks only what one of its own sent."""
-        self.journal.add("alarm", f"source lost: {source.hello.kind} has fallen silent")
+        self.journal.tell(notice("source.lost", kind=source.hello.kind))
         if self._sources.takes_part(source) and self.state == "running":
             self._lost.append(source)
             self._open_run().taint(LOST)
@@ -392,13 +396,13 @@ class RunLife(RunStates):
         if self.run is None or source not in self._lost:
             return
         self._lost.remove(source)
-        self.journal.add("info", f"source back: {source.hello.kind} speaks again, and goes on")
+        self.journal.tell(notice("source.back", kind=source.hello.kind))
         if not self._lost:
             self.run.withdraw(LOST)
 
     def module_news(self, line: JournalLine) -> None:
         """Journal what a link process reports of its modules; an alarm taints the run."""
-        self.journal.add(line.severity, line.text, kind="modules", burst=MODULE_ENTRIES)
+        self.journal.tell(line, kind="modules", burst=MODULE_ENTRIES)
         if line.severity == "alarm" and self.state == "running":
             self._open_run().taint(f"a module's fault: {line.text}")
 
@@ -417,8 +421,8 @@ class RunLife(RunStates):
         )
         for source in self._sources.start_late(order):
             run.expect(first)
-            words = f"{source.hello.kind} takes part again, after {away_s:.1f} s without data"
-            self.journal.add("alarm", f"source restarted: {words}")
+            values = {"kind": source.hello.kind, "away_s": f"{away_s:.1f}"}
+            self.journal.tell(notice("source.restarted", **values))
             run.interruptions.add(
                 at_s=run.newest_ps * 1e-12, away_s=away_s, why=f"{source.hello.kind} was restarted"
             )
@@ -430,18 +434,24 @@ class RunLife(RunStates):
             self.runs_root.mkdir(parents=True, exist_ok=True)
             self.disk_free = shutil.disk_usage(self.runs_root).free
         except OSError as error:
-            self.journal.add("alarm", f"{self.runs_root}: {error.strerror}")
+            self.journal.tell(notice("disk.away", folder=self.runs_root, why=error.strerror))
+            self._disk_away = True
             return
+        if self._disk_away:
+            self._disk_away = False
+            self.journal.tell(notice("disk.back", folder=self.runs_root))
         if self.disk_free < self._min_free_bytes and self.state == "running":
-            words = f"disk nearly full: {self.disk_free / 2**20:.0f} MiB left in {self.runs_root}"
-            self.journal.add("alarm", f"{words}; the run is stopped while it can be closed well")
+            left_MiB = f"{self.disk_free / 2**20:.0f}"
+            words = f"disk nearly full: {left_MiB} MiB left in {self.runs_root}"
+            line = notice("disk.nearly_full", left_MiB=left_MiB, folder=self.runs_root)
+            self.journal.tell(line)
             self._open_run().taint(f"incomplete: {words}")
             self._begin_closing(words)
 
     def _look_after(self, run: Run, now: float) -> None:
         """Journal what is new; stop a run that has come to its end."""
-        for severity, words in self._watch.look(run, now, lag_s=self._sources.lag_s()):
-            self.journal.add(severity, words)
+        for line in self._watch.look(run, now, lag_s=self._sources.lag_s()):
+            self.journal.tell(line)
         self._recording.look(run)
         if run.all_ended:
             self._begin_closing("all modules have ended")
@@ -510,13 +520,13 @@ class RunLife(RunStates):
         self._imager.end(run)
         self._events.end()
         for words in run.books().open_sums() if run.reports and not run.unsorted else ():
-            self.journal.add("alarm", f"the books do not close: {words}")
+            self.journal.tell(notice("books.open", sum=words))
             run.taint(f"the books do not close: {words}")
         run.write_summary()  # of all but the image, which may be waited for long
 
     def _close(self, run: Run) -> None:
         for words in self._watch.last_words(run):
-            self.journal.add("warning", words)
+            self.journal.tell(notice("run.last_losses", words=words))
         summary = run.write_summary()
         self.journal.add(
             "info",
@@ -533,13 +543,14 @@ class RunLife(RunStates):
 
     def _end(self, well: bool, words: str) -> None:
         self.journal.close()
+        self.alarms.run_is_over()
         self._on_end(well, words)
 
     # --- error, and back to idle --------------------------------------------------------------
 
     def fail(self, reason: str) -> None:
         """Latch an error: the run ends here, with everything before it safe."""
-        self.journal.add("alarm", reason)
+        self.journal.tell(notice("run.failed", why=reason))
         self.latch(reason)
         self._attempt("stopping the sources", lambda: self._sources.send_all(Stop()))
         if (run := self.run) is not None:
@@ -556,12 +567,12 @@ class RunLife(RunStates):
         try:
             step()
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
-            self.journal.add("alarm", f"{what} failed: {error!r}")
+            self.journal.tell(notice("step.failed", step=what, why=repr(error)))
 
     def defect(self, what: str, error: Exception) -> None:
         """Record an error of ours in a part of the loop; recording goes on."""
         words = f"internal error in {what}"
-        self.journal.add("alarm", f"{words}, please report: {error!r}", kind=words)
+        self.journal.tell(notice("defect", where=words, error=repr(error)), kind=words)
         if self.run is not None and self.state in ("running", "stopping"):
             self.run.taint(words)
 
@@ -581,7 +592,7 @@ class RunLife(RunStates):
         try:
             run.put_away()
         except StorageError as error:
-            self.journal.add("alarm", str(error))
+            self.journal.tell(notice("disk.fails", words=error))
         self._write_last_summary(run)
         self.journal.add("info", f"{run.name} was never started: {why}")
         self.journal.close()
@@ -591,9 +602,9 @@ class RunLife(RunStates):
         try:
             run.write_summary()
         except StorageError as error:
-            self.journal.add("alarm", f"no summary either: {error}")
+            self.journal.tell(notice("disk.fails", words=f"no summary either: {error}"))
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
-            self.journal.add("alarm", f"no summary either, please report: {error!r}")
+            self.journal.tell(notice("defect", where="no summary either", error=repr(error)))
 
     def summary(self) -> dict[str, Any] | None:
         """Return the last run's summary, None where there was no run."""

@@ -35,6 +35,7 @@ from daq.service.run_life import MIN_FREE_BYTES, RunLife
 from daq.service.run_regions import keep_regions
 from daq.service.sockets import bind_service
 from daq.service.status import compose_projections, compose_telemetry
+from daq.service.watching.alarm_desk import alarm_numbers, shelved_s
 from hw.errors import TomoshibiError
 from hw.messages.codec import encode
 from hw.messages.commands import Command, Reply
@@ -42,6 +43,7 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import OnDisk, Resume, Shutdown
 from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 
 TURN_S = 0.010
 LEAST_TURN_S = 0.002
@@ -58,6 +60,8 @@ LOOK_S = 1.0
 AUTOMATIC_S = 0.1
 SAY_EVERY_S = 5.0
 MOST_WAITING = 256
+MOST_ANSWERS = 300
+"""Of alarms, more than there can be: each answer is kept."""
 IMAGER_ENTRIES, REFUSALS = 20, 50
 """Of one kind that are journalled in 10 s; what is beyond is counted."""
 
@@ -130,6 +134,8 @@ class DaqService:
             "live": self._image_as,
             "regions": self._regions,
             "mark": self._mark,
+            "acknowledge": self._acknowledge,
+            "shelve": self._shelve,
             "shutdown": self._shutdown,
         }
 
@@ -144,7 +150,7 @@ class DaqService:
         """
         self.life.journal.add("info", f"daq ready, runs go to {self.life.runs_root}")
         if self._sockets.doorman.remark:
-            self.life.journal.add("warning", self._sockets.doorman.remark)
+            self.life.journal.tell(notice("files.few", words=self._sockets.doorman.remark))
         self._safely("looking for runs to go on with", self._look_for_open_runs)
         self._resume_until_s = time.monotonic() + RESUME_S
         try:
@@ -303,7 +309,8 @@ class DaqService:
 
     def _serve_imager(self) -> None:
         for words in self.imager.poll(self.life.run):
-            self.life.journal.add("warning", words, kind="imager", burst=IMAGER_ENTRIES)
+            line = notice("imager.says", words=words)
+            self.life.journal.tell(line, kind="imager", burst=IMAGER_ENTRIES)
 
     def _serve_sources(self) -> None:
         new, reports = self.sources.poll()
@@ -319,7 +326,8 @@ class DaqService:
             if refused:
                 self.sources.refuse(identity, refused)
         for words in self.sources.take_refusals():
-            self.life.journal.add("warning", words, kind="refused on the source plane")
+            line = notice("source.refused", words=words)
+            self.life.journal.tell(line, kind="refused on the source plane")
         for relay in self._relays.values():
             relay.poll()
         for states in self.sources.take_states():
@@ -336,7 +344,7 @@ class DaqService:
                 life.resume(folder)
                 self.sources.go_on(tag)
             except DaqError as error:
-                life.journal.add("alarm", f"{folder.name} cannot be gone on with: {error}")
+                life.journal.tell(notice("run.not_resumed", run=folder.name, why=error))
         if life.run is None or life.state != "running" or life.run.run_tag != tag:
             return
         marks = life.run.recorded_marks
@@ -366,13 +374,13 @@ class DaqService:
     def _keep_journals(self) -> None:
         for plane, count in self._sockets.doorman.take_refused().items():
             most = self._sockets.doorman.most[plane]
-            words = f"{count} connections to {plane} were shut: {most} are taken at a time"
-            self.life.journal.add("warning", words, kind=f"connections to {plane}")
+            line = notice("connections.shut", count=count, plane=plane, most=most)
+            self.life.journal.tell(line, kind=f"connections to {plane}")
         self.life.journal.tell_repeated()
         if trouble := self.life.manifests.take_error():
-            self.life.journal.add("alarm", trouble)
+            self.life.journal.tell(notice("disk.fails", words=trouble))
         if trouble := self._door.news():
-            self.life.journal.add("alarm", f"journal of commands: {trouble}")
+            self.life.journal.tell(notice("disk.fails", words=f"journal of commands: {trouble}"))
 
     def _look_after_sources(self) -> None:
         """Tell who is silent; one that has reported its run may leave."""
@@ -392,7 +400,7 @@ class DaqService:
 
     def _tell_left_over(self, lines: list[JournalLine]) -> None:
         for line in lines:
-            self.life.journal.add(line.severity, line.text)
+            self.life.journal.tell(line)
             self.life.explain(line.text)
 
     # --- commands -----------------------------------------------------------------------------
@@ -412,12 +420,13 @@ class DaqService:
                 return Reply(id=command.id, status="accepted")
             result = self._commands[command.name](command)
         except (DaqError, SettingsError, ValueError) as error:
-            words = f"{command.name} refused: {error}"
-            self.life.journal.add("warning", words, kind="command refused", burst=REFUSALS)
+            line = notice("command.refused", command=command.name, why=error)
+            self.life.journal.tell(line, kind="command refused", burst=REFUSALS)
             return Reply(id=command.id, status="failed", reason=str(error))
         except Exception as error:  # noqa: BLE001  (a defect of ours must not take the daq down)
-            words = f"internal error in {command.name}, please report: {error!r}"
-            self.life.journal.add("alarm", words, kind=f"internal error in {command.name}")
+            line = notice("defect", where=f"internal error in {command.name}", error=repr(error))
+            self.life.journal.tell(line, kind=f"internal error in {command.name}")
+            words = line.text
             return Reply(id=command.id, status="failed", reason=words)
         if result is None and len(self._waiting) >= MOST_WAITING:
             words = f"{MOST_WAITING} commands wait for the end of the run already"
@@ -471,6 +480,22 @@ class DaqService:
     def _mark(self, command: Command) -> dict[str, Any]:
         result: dict[str, Any] = msgspec.to_builtins(self.life.mark(command.args.get("text")))
         return result
+
+    def _acknowledge(self, command: Command) -> dict[str, Any]:
+        who = command.client or "a client"
+        answered = self.life.alarms.acknowledge(alarm_numbers(command.args), who)
+        for alarm in answered:
+            words = f"acknowledged by {who}: {alarm.text}"
+            self.life.journal.add("info", words, kind="acknowledged", burst=MOST_ANSWERS)
+        return {"acknowledged": [alarm.number for alarm in answered]}
+
+    def _shelve(self, command: Command) -> dict[str, Any]:
+        seconds = shelved_s(command.args)
+        aside = self.life.alarms.shelve(alarm_numbers(command.args), seconds)
+        for alarm in aside:
+            words = f"put aside for {seconds:.0f} s by {command.client or 'a client'}: {alarm.text}"
+            self.life.journal.add("info", words, kind="put aside", burst=MOST_ANSWERS)
+        return {"shelved": [alarm.number for alarm in aside]}
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
         self.leave()

@@ -62,6 +62,8 @@ def compose_telemetry(life: RunLife, sources: Sources, *, stray_frames: int) -> 
         patient_position=run.config.patient_position if run else UNKNOWN,
         interruptions=run.interruptions.all[-MOST_INTERRUPTIONS:] if run else [],
         silent=life.silent() if run and life.state == "running" else {},
+        alarms=life.alarms.shown(),
+        alarms_hidden=life.alarms.not_shown,
         **_plan(life),
         **(_statistics(run) if run and life.state != "closed" else {}),
     )

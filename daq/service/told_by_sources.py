@@ -5,6 +5,7 @@ from __future__ import annotations
 from daq.service.watching.watch import named
 from hw.messages.source import FaultDone, SourceReport
 from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.wire.protocol import FRAME_PERIOD_PS
 
 MOST_FAULTS_TOLD = 50
@@ -24,7 +25,7 @@ def report_lines(report: SourceReport) -> list[JournalLine]:
     """Return what a source's report tells: why it gave up, and its deliberate faults."""
     lines = []
     if report.failed:
-        lines.append(JournalLine(severity="alarm", text=f"a source gave up: {report.failed}"))
+        lines.append(notice("source.gave_up", why=report.failed))
     told = report.fault_log[:MOST_FAULTS_TOLD]
     texts = [f"was done on purpose: {describe_fault(fault)}" for fault in told]
     if more := len(report.fault_log) - len(told):

@@ -25,6 +25,7 @@ class Panels:
     modules: QtWidgets.QWidget
     sorting: QtWidgets.QWidget
     journal: QtWidgets.QWidget
+    alarms: QtWidgets.QWidget
 
 
 class Bench(QtWidgets.QSplitter):
@@ -47,8 +48,9 @@ class Bench(QtWidgets.QSplitter):
         )  # fmt: skip
         self._pictures = _stack((panels.image, 72), (panels.projections, 28))
         self._right = _stack(
-            (panels.counters, 0), (panels.modules, 46), (panels.sorting, 0), (panels.journal, 54)
-        )
+            (panels.counters, 0), (panels.modules, 46), (panels.sorting, 0), (panels.alarms, 0),
+            (panels.journal, 54),
+        )  # fmt: skip
         for place, (column, share) in enumerate(
             ((self._left, 28), (self._pictures, 56), (self._right, 28))
         ):
@@ -72,6 +74,7 @@ class Bench(QtWidgets.QSplitter):
             panels.singles_rates: single_photons,
             panels.modules: page != "Journal",
             panels.sorting: page != "Journal",
+            panels.alarms: page == "Journal",
         }
         for widget, is_shown in (shown | pictures | kinds).items():
             widget.setVisible(is_shown)

@@ -91,6 +91,7 @@ def run_console(
     modules: bool = False,
     page: str = "",
     scale: float = 1.0,
+    sound: bool = False,
 ) -> dict[str, Any]:
     """Show the console until it is closed or the process is told to end.
 
@@ -106,6 +107,7 @@ def run_console(
     modules : keep a screenshot ``modules.png`` of the modules page, too
     page : the page to begin with; by default the one that was shown last
     scale : of all letters, buttons and lines, ``SCALES``
+    sound : whether alarms that nobody has answered are heard, too
 
     Returns
     -------
@@ -124,7 +126,7 @@ def run_console(
     if not headless:
         _refuse_what_does_not_fit(app, scale)
     layout = None if headless else SavedLayout(layout_file())
-    window = ConsoleWindow(endpoints, layout)
+    window = ConsoleWindow(endpoints, layout, sound=app.beep if sound else None)
     window.pages.show_page(page)
     photographer = Photographer(
         window, folder=screenshot_dir, every_s=screenshot_every_s, shots=screenshots
@@ -250,6 +252,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR",
         help="size of letters, buttons and lines, e.g. 1.5 on a large screen (default: 1)",
     )
+    add("--sound", action="store_true", help="alarms are heard too (default: seen only)")
     add("--modules", action="store_true", help="keep a screenshot modules.png, too")
     add("--exit-when-closed", action="store_true", help="exit when the run has closed")
 
@@ -273,6 +276,7 @@ def run_with(options: argparse.Namespace) -> dict[str, Any]:
         modules=options.modules,
         page=options.page,
         scale=options.scale,
+        sound=options.sound,
     )
 
 

@@ -8,11 +8,15 @@ anything.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from gui.app import alarm_strip
+from gui.app.alarm_list import AlarmList
+from gui.app.alarm_strip import AlarmStrip
 from gui.app.bench import COLUMNS_PX, Bench, Panels
 from gui.app.journal_panel import JournalPanel
 from gui.app.leave_question import LeaveQuestion
@@ -46,6 +50,7 @@ from hw.messages.telemetry import Telemetry
 
 DISCLAIMER = "Research software — not a medical device"
 KEYS = """F9  BIAS OFF, all modules, at once, in every window
+F10 acknowledge the alarm that is shown
 1 … 8  pages: acquire, study, live, rates, modules, runs, QC, journal
 F3  modules page, and back
 F4  sorting of the next run
@@ -113,10 +118,19 @@ class Turn:
 class ConsoleWindow(QtWidgets.QMainWindow):
     """The technologist's and the physicist's view of a run."""
 
-    def __init__(self, endpoints: Endpoints, layout: SavedLayout | None = None) -> None:
-        """Make the window, arranged as ``layout`` has it, or as delivered; it is kept there."""
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        layout: SavedLayout | None = None,
+        *,
+        sound: Callable[[], None] | None = None,
+    ) -> None:
+        """Make the window, arranged as ``layout`` has it, or as delivered; it is kept there.
+
+        sound : called for each sound of an alarm, None for silence
+        """
         super().__init__()
-        self._endpoints = endpoints
+        self._endpoints, self._sound = endpoints, sound
         self._layout, self._columns_px = layout, COLUMNS_PX
         self._kind = (False, False)  # of single photons, with an image of the run
         self.link = Link(endpoints)
@@ -148,6 +162,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.image, self.projections = ImagePanel(self.desk), ProjectionPanel()
         self.singles_rates = SinglesRatesPanel()
         self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
+        self.alarms, self.alarm_list = AlarmStrip(self.desk, sound=self._sound), AlarmList()
         self.sorting = SortingPanel(self.desk)
         self.module_page, self.study = ModulePage(self.desk), StudyPage(self.desk)
         self.runs = RunsPage(self._endpoints.base)
@@ -155,6 +170,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         panels = Panels(
             self.rates, self.singles_rates, self.spectrum, self.timing, self.image,
             self.projections, self.counters, self.modules, self.sorting, self.journal,
+            self.alarm_list,
         )  # fmt: skip
         self.bench = Bench(panels, self._note_columns)
         self.pages = Pages()
@@ -163,6 +179,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         column.setContentsMargins(6, 6, 6, 3)
         column.setSpacing(6)
         column.addWidget(self.run_bar)
+        column.addWidget(self.alarms)
         column.addWidget(self.pages, 1)
         column.addLayout(self._footer())
         self.setCentralWidget(central)
@@ -179,6 +196,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             Turn(self.journal, every=4, offset=1),
             Turn(self.modules, every=4, offset=2),
             Turn(self.sorting, every=4, offset=3),
+            Turn(self.alarm_list, every=4, offset=0),
         )
 
     def _add_pages(self) -> None:
@@ -238,6 +256,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("V", lambda: self.pages.toggle("Live")),
             ("F3", lambda: self.pages.toggle("Modules")),
             ("Ctrl+0", self.reset_layout),
+            (alarm_strip.KEY, self.alarms.acknowledge),
             ("F1", self.show_keys),
             ("F11", self.toggle_full_screen),
         ):
@@ -258,6 +277,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.bias_switch.refresh(self.link)
         self.control.refresh(self.link.telemetry if self.link.state == "connected" else None)
         self.run_bar.refresh(self.link)
+        self.alarms.refresh(self.link.telemetry if self.link.state == "connected" else None)
         self._refresh_panels()
         self.image.refresh(self.link, new_image=new_image)
         self.projections.refresh(self.link, new=new_projections)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyqtgraph as pg
-from pyqtgraph.Qt import QtGui, QtWidgets
+from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 BACKGROUND = "#101318"
 PANEL = "#181c23"
@@ -26,6 +26,8 @@ WARNING = "#f5c542"
 ALARM = "#ff7a72"
 EMERGENCY = "#b3201a"
 """The face of what must be found at once; white on it has a contrast of 6.6."""
+
+NO_FOCUS = QtCore.Qt.FocusPolicy.NoFocus
 
 LIVE_FILL = "#285a46"
 

@@ -144,6 +144,10 @@ class CommandDesk:
         args = {"action": action, "modules": modules, "values": values}
         return self._send("module", f"modules, {action.replace('_', ' ')}", args)
 
+    def answer_alarms(self, name: str, args: dict[str, Any]) -> None:
+        """Acknowledge or shelve alarms, as :meth:`send` does."""
+        self._send(name, name, args)
+
     def image_as(self, changes: dict[str, Any]) -> None:
         """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
         self._send("live", "live", changes)

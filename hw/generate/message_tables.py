@@ -20,6 +20,7 @@ _SECTION = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
 _PARTS: tuple[type[msgspec.Struct], ...] = (
     telemetry.JournalEntry,
+    telemetry.Alarm,
     telemetry.Interruption,
     telemetry.StartCheck,
     source.FaultDone,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -46,11 +46,21 @@ class EventBatch(Message):
 # --- telemetry plane: daq (PUB) -> displays (SUB), single part, latest only ----------------------
 
 
+Values = Annotated[dict[Name, Text], msgspec.Meta(max_length=16)]
+"""What a message's words are filled with, by name."""
+
+
 class JournalLine(msgspec.Struct):
-    """An event for the journal, which will give it a number and a time."""
+    """An event for the journal, which will give it a number and a time.
+
+    ``id`` and ``values``: of the catalogue of messages (``hw/notices``); "" for a plain event,
+    which is its English words.
+    """
 
     severity: Severity
     text: Text
+    id: Name = ""
+    values: Values = {}
 
 
 class Interruption(msgspec.Struct, kw_only=True, frozen=True):
@@ -73,12 +83,39 @@ class StartCheck(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class JournalEntry(msgspec.Struct, kw_only=True):
-    """One line of a run's journal. ``wall`` is ISO 8601 UTC."""
+    """One line of a run's journal. ``wall`` is ISO 8601 UTC; ``id`` and ``values`` as in
+    JournalLine, "" in journals of before.
+    """
 
     number: int
     wall: str
     severity: Severity
     text: str
+    id: str = ""
+    values: dict[str, str] = {}
+
+
+class Alarm(msgspec.Struct, kw_only=True):
+    """Something that somebody must answer, until its cause is gone and somebody has.
+
+    ``number`` names it in commands. ``count``: how often it came, between ``first_wall`` and
+    ``last_wall`` (ISO 8601 UTC). ``stands``: whether its cause is still there. ``answered_by``:
+    who acknowledged it, "" for nobody. ``shelved_s``: for how long it is still put aside.
+    ``first_out``: whether it came first, while no other alarm waited for an answer.
+    """
+
+    number: int
+    id: str
+    values: dict[str, str]
+    text: str
+    priority: Literal["high", "medium", "low"]
+    first_wall: str
+    last_wall: str
+    count: int = 1
+    stands: bool = False
+    answered_by: str = ""
+    shelved_s: float = 0.0
+    first_out: bool = False
 
 
 class Telemetry(Message):
@@ -109,7 +146,7 @@ class Telemetry(Message):
     the next Arm; "" without. ``until``: what ends the run; ``counted`` of these counts there are;
     ``noise_percent``: of the newest live image, 0 if not known.
     ``control``: the client that holds control of the run, ``control_asked`` one that asks it for
-    it; "" for nobody.
+    it; "" for nobody. ``alarms``: the worst first, at most 32; ``alarms_hidden``: how many more.
     """
 
     state: RunState
@@ -158,6 +195,8 @@ class Telemetry(Message):
     noise_percent: float = 0.0
     control: str = ""
     control_asked: str = ""
+    alarms: list[Alarm] = []
+    alarms_hidden: int = 0
 
     SPECTRUM_BINS: ClassVar[int] = 256
     TIMING_BINS: ClassVar[int] = 201

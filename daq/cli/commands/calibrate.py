@@ -10,6 +10,7 @@ limits.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +95,23 @@ def run(options: argparse.Namespace) -> int:
     _write_report(output, result, outcome)
     words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in outcome.figures.items())
     finish(options, result, f"{output}: {words}")
-    if "fitted" in outcome.figures and not (
-        outcome.figures["fitted"] or outcome.figures["from_module"]
-    ):
+    if not _measured(options.quantity, outcome.figures):
         raise CommandError(
             f"{options.quantity}: nothing was fitted, of no crystal and of no module, so {output} "
             "changes next to nothing: take a longer run, or look at the spectra in "
             f"{output.with_suffix('.pdf')}"
         )
     return 0
+
+
+def _measured(quantity: str, figures: Mapping[str, Any]) -> bool:
+    """Whether any crystal's value was measured, its own or its module's; of walks the scanner's
+    mean is enough, since the fit refuses what does not determine it.
+    """
+    if "fitted" not in figures:
+        return True
+    ways = ("fitted", "from_module", *(["from_scanner"] if quantity == "walk" else []))
+    return any(figures[way] for way in ways)
 
 
 def _free_output(wanted: Path) -> Path:

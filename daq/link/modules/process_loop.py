@@ -29,6 +29,7 @@ from hw.messages.modules import ModuleOrder, ModuleStates
 from hw.messages.source import Hello, OnDisk, Resume, Shutdown, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
 from hw.messages.telemetry import JournalLine, Severity
+from hw.notices.catalogue import notice
 from hw.scanner.description import Scanner
 
 TURN_S = 0.01
@@ -161,7 +162,8 @@ class LinkService:
 
     def _tell(self, severity: Severity, words: str) -> None:
         """Keep a line for the journal; may be called from any thread."""
-        self._lines.append(JournalLine(severity, words))
+        calm = JournalLine("info", words)
+        self._lines.append(calm if severity == "info" else notice(f"module.{severity}", what=words))
         self._say(f"{severity}: {words}")
 
     def _tell_states(self) -> None:

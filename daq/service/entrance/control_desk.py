@@ -16,6 +16,7 @@ from daq.service.entrance.inbox import Inbox, See, unseen
 from hw.messages.base import MessageError
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
+from hw.notices.catalogue import notice
 
 COMMANDS_PER_S = 200.0
 BURST = 200
@@ -71,8 +72,7 @@ class ControlDesk:
             try:
                 command = decode_as(Command, parts[-1] if parts else b"")
             except MessageError as error:
-                words = f"a client sent something that is not a command: {error}"
-                self._journal.add("warning", words, kind="not a command")
+                self._journal.tell(notice("command.unreadable", why=error), kind="not a command")
                 continue
             self.reply(identity, obey(identity, command) if allowed else self._slow_down(command))
 
@@ -81,7 +81,8 @@ class ControlDesk:
             f"too many commands: {COMMANDS_PER_S:g} a second are taken from one client, and "
             f"{BURST} at once; wait a moment"
         )
-        self._journal.add("warning", f"{command.name} refused: {words}", kind="too many commands")
+        line = notice("command.refused", command=command.name, why=words)
+        self._journal.tell(line, kind="too many commands")
         return Reply(id=command.id, status="failed", reason=words)
 
     def reply(self, identity: bytes, reply: Reply) -> None:
@@ -89,5 +90,4 @@ class ControlDesk:
         try:
             self._socket.send_multipart([identity, encode(reply)], zmq.NOBLOCK)
         except zmq.ZMQError:
-            words = f"a client is gone or stuck: reply {reply.id} was dropped"
-            self._journal.add("warning", words, kind="reply dropped")
+            self._journal.tell(notice("reply.dropped", reply=reply.id), kind="reply dropped")

@@ -15,13 +15,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from daq.errors import RunError
 from daq.folder.journal import Journal
 from daq.service.entrance.door import makes_safer
 from hw.messages.commands import Command
-from hw.messages.telemetry import Severity
+from hw.notices.catalogue import notice
 
 LEASE_S = 4.0
 """A holder that is not heard for so long has control no more, and who asks asks no more."""
@@ -149,5 +149,9 @@ class ControlLease:
         if self._asking is not None and self._asking.is_who(who.key, who.name):
             self._asking = None
 
-    def _say(self, severity: Severity, words: str) -> None:
-        self._journal.add(severity, f"control: {words}", kind="control", burst=ENTRIES)
+    def _say(self, severity: Literal["info", "warning"], words: str) -> None:
+        if severity == "info":
+            self._journal.add("info", f"control: {words}", kind="control", burst=ENTRIES)
+        else:
+            line = notice("control.warning", words=words)
+            self._journal.tell(line, kind="control", burst=ENTRIES)

@@ -13,6 +13,7 @@ from daq.errors import StorageError
 from daq.folder.appended_file import AppendedFile
 from daq.folder.log_watch import LogWatch
 from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 
 
 class _Guarded:
@@ -46,9 +47,9 @@ class LogGuard:
         except StorageError as error:
             before, self._not_restored = self._not_restored, str(error)
             again = before == self._not_restored
-            return [] if again else [JournalLine(severity="alarm", text=self._not_restored)]
+            return [] if again else [notice("logs.taken", words=self._not_restored)]
         words = f"deleted or changed in mid-run, and made again: {', '.join(names)}"
-        return [JournalLine(severity="alarm", text=words)] if names else []
+        return [notice("logs.taken", words=words)] if names else []
 
     def cut(self) -> list[str]:
         """Return the names of the logs of which another program took bytes."""
@@ -56,7 +57,7 @@ class LogGuard:
 
     def _look_at(self, log: _Guarded) -> list[JournalLine]:
         words = log.watch.look()
-        news = [JournalLine(severity="alarm", text=words)] if words and words != log.told else []
+        news = [notice("logs.taken", words=words)] if words and words != log.told else []
         log.told = words
         if words and log.watch.is_astray:
             news += self._rescue(log)
@@ -70,9 +71,9 @@ class LogGuard:
         except StorageError as error:
             again = str(error) == log.told
             log.told = str(error)
-            return [] if again else [JournalLine(severity="alarm", text=log.told)]
+            return [] if again else [notice("logs.taken", words=log.told)]
         log.told = ""
-        return [JournalLine(severity="warning", text=f"brought back, whole: {path}")]
+        return [notice("logs.brought_back", path=path)]
 
     def end(self) -> None:
         """Bring back what still lacks a name, however long that takes, and watch no more."""

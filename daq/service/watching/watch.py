@@ -23,7 +23,8 @@ from daq.path.link_state import LOW_BIAS_10_MV
 from daq.path.takers.statistics import LONGEST_SPAN_PS
 from daq.service.run import Run
 from hw.messages.counters import ALARMING
-from hw.messages.telemetry import Severity
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.wire.protocol import FLAG_SYNC_LOST
 
 MOST_NAMED = 6
@@ -52,11 +53,11 @@ class ModuleWatch:
         self._off: frozenset[int] = frozenset()
         self.causes: list[str] = []
 
-    def look(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+    def look(self, links: npt.NDArray[np.void]) -> list[JournalLine]:
         """Return the entries due now; ``links``: (modules,) LINK of the frame checker."""
         return [*self._sync(links), *self._bias(links), *self._epoch(links)]
 
-    def _bias(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+    def _bias(self, links: npt.NDArray[np.void]) -> list[JournalLine]:
         """Compare the bias with that of the run's begin, and tell again once it is off."""
         if links["low_bias"].any():
             self._taint("a module's bias was below what was asked")
@@ -65,21 +66,22 @@ class ModuleWatch:
         off = low & frozenset(np.flatnonzero(links["bias"] < BIAS_OFF_10_MV).tolist())
         worse, back = (low - self._low) | (off - self._off), self._low - low
         self._low, self._off = low, off
-        entries: list[tuple[Severity, str]] = []
+        entries: list[JournalLine] = []
         if worse:
             least = min(worse, key=lambda m: int(links["bias"][m]))
             bias_V, asked_V = links["bias"][least] / 100, links["bias_asked"][least] / 100
-            words = f"{named(worse)}: bias {bias_V:.1f} V of {asked_V:.1f} V asked"
-            entries.append(("alarm", words))
+            values = {"bias_V": f"{bias_V:.1f}", "asked_V": f"{asked_V:.1f}"}
+            entries.append(notice("bias.low", modules=named(worse), **values))
         if back:
-            entries.append(("info", f"bias as asked again: {named(back)}"))
+            name = "bias.found" if low else "bias.complete"
+            entries.append(notice(name, modules=named(back)))
         return entries
 
     def _taint(self, cause: str) -> None:
         if cause not in self.causes:
             self.causes.append(cause)
 
-    def _sync(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+    def _sync(self, links: npt.NDArray[np.void]) -> list[JournalLine]:
         """Compare the counts too: SYNC may have been lost and found again between two looks."""
         if len(self._without_sync) != len(links):
             self._without_sync = np.zeros(len(links), np.int64)
@@ -88,14 +90,14 @@ class ModuleWatch:
         now = frozenset(np.flatnonzero(links["flags"] & FLAG_SYNC_LOST).tolist())
         lost, found = seen - self._unsynchronised, (seen | self._unsynchronised) - now
         self._unsynchronised = now
-        entries: list[tuple[Severity, str]] = []
+        entries: list[JournalLine] = []
         if lost:
-            entries.append(("alarm", f"SYNC lost: {named(lost)}"))
+            entries.append(notice("sync.lost", modules=named(lost)))
         if found:
-            entries.append(("info", f"SYNC again: {named(found)}"))
+            entries.append(notice("sync.found" if now else "sync.complete", modules=named(found)))
         return entries
 
-    def _epoch(self, links: npt.NDArray[np.void]) -> list[tuple[Severity, str]]:
+    def _epoch(self, links: npt.NDArray[np.void]) -> list[JournalLine]:
         now_cC = links["temperature"].astype(np.int64)
         if len(self._epochs) != len(links):
             self._epochs = np.zeros(len(links), np.int64)
@@ -116,8 +118,7 @@ class ModuleWatch:
         span = f"{degrees.min():.1f} °C"
         if degrees.max() - degrees.min() >= 0.1:
             span = f"{degrees.min():.1f} to {degrees.max():.1f} °C"
-        words = f"new epoch at {span}: {named(changed.tolist())}; the gain may have changed"
-        return [("warning", words)]
+        return [notice("module.epoch", span=span, modules=named(changed.tolist()))]
 
 
 def named(modules: Iterable[int]) -> str:
@@ -150,7 +151,7 @@ class RateWatch:
         self._usual: Counts = np.zeros(0, np.int64)
         self._told: frozenset[int] = frozenset()
 
-    def look(self, singles: Counts, newest_ps: int) -> list[tuple[Severity, str]]:
+    def look(self, singles: Counts, newest_ps: int) -> list[JournalLine]:
         """Return the entries due now.
 
         singles : (modules,) i8, of the run up to ``newest_ps``
@@ -172,18 +173,15 @@ class RateWatch:
             self._usual += new
         return self._tell(now, ratio)
 
-    def _tell(
-        self, now: frozenset[int], ratio: npt.NDArray[np.float64]
-    ) -> list[tuple[Severity, str]]:
+    def _tell(self, now: frozenset[int], ratio: npt.NDArray[np.float64]) -> list[JournalLine]:
         risen, fallen = now - self._told, self._told - now
         self._told = now
-        entries: list[tuple[Severity, str]] = []
+        entries: list[JournalLine] = []
         if risen:
             most = max(float(ratio[m]) for m in risen)
-            words = f"{named(risen)} triggers up to {most:.1f} times as often as before: noise?"
-            entries.append(("alarm", words))
+            entries.append(notice("module.loud", modules=named(risen), times=f"{most:.1f}"))
         if fallen:
-            entries.append(("info", f"{named(fallen)} triggers as often as before again"))
+            entries.append(notice("module.calmer" if now else "module.calm", modules=named(fallen)))
         return entries
 
 
@@ -214,8 +212,6 @@ RANDOMS_SIGMAS, RANDOMS_OFF = 5.0, 0.10
 more than both; they agree again within half of either.
 """
 
-_CAUSES = "a delay within the dead time, a source that pulses, noise that repeats? docs/randoms.md"
-
 
 class RunWatch:
     """Watches one run; ``last_data_s`` is when its last data frame came (monotonic)."""
@@ -234,18 +230,18 @@ class RunWatch:
         """Record that data frames came."""
         self.last_data_s = now
 
-    def look(self, run: Run, now: float, *, lag_s: float = 0.0) -> list[tuple[Severity, str]]:
+    def look(self, run: Run, now: float, *, lag_s: float = 0.0) -> list[JournalLine]:
         """Return the entries due now; ``lag_s``: how far the sources say they are behind."""
-        entries: list[tuple[Severity, str]] = []
+        entries: list[JournalLine] = []
         silent = now - self.last_data_s > SILENT_S
         if silent and not self._silent:
-            entries.append(("alarm", f"no data for {SILENT_S:g} s: is the source alive?"))
+            entries.append(notice("data.none", silent_s=f"{SILENT_S:g}"))
         elif self._silent and not silent:
-            entries.append(("info", "data again"))
+            entries.append(notice("data.again"))
         self._silent = silent
         if now >= self._next_s:
             self._next_s = now + _EVERY_S
-            entries += [("alarm", words) for words in self._losses(run)]
+            entries += self._losses(run)
             entries += self._randoms(run)
             entries += self._peaks(run)
             entries += self._lag(lag_s)
@@ -255,18 +251,18 @@ class RunWatch:
                 run.taint(cause)
         return entries
 
-    def _losses(self, run: Run) -> list[str]:
-        words = []
+    def _losses(self, run: Run) -> list[JournalLine]:
+        entries = []
         counts = run.counters()
         for name, what in ALARMING.items():
             more = counts.get(name, 0) - self._told.get(name, 0)
             if more > 0:
                 self._told[name] = counts[name]
-                words.append(f"{more} {what} ({counts[name]} in this run)")
+                entries.append(notice("data.harmed", count=more, what=what, total=counts[name]))
                 run.taint(what)
-        return words
+        return entries
 
-    def _randoms(self, run: Run) -> list[tuple[Severity, str]]:
+    def _randoms(self, run: Run) -> list[JournalLine]:
         """Compare the two estimates of the randoms; report once that they disagree, and once that
         they agree again.
         """
@@ -279,14 +275,13 @@ class RunWatch:
         if strength > 1 and not run.randoms_alarm:
             run.randoms_alarm = True
             run.taint("the two estimates of the randoms disagreed")
-            words = f"randoms by delayeds over randoms by singles: {told}, not 1: {_CAUSES}"
-            return [("alarm", words)]
+            return [notice("randoms.disagree", ratio=told)]
         if strength <= 0.5 and run.randoms_alarm:
             run.randoms_alarm = False
-            return [("info", f"the two estimates of the randoms agree again: {told}")]
+            return [notice("randoms.agree", ratio=told)]
         return []
 
-    def _peaks(self, run: Run) -> list[tuple[Severity, str]]:
+    def _peaks(self, run: Run) -> list[JournalLine]:
         """Tell once of each module whose coincidences are where none should be."""
         if not run.config.settings.sorts_coincidences or run.unsorted:
             return []
@@ -294,30 +289,28 @@ class RunWatch:
         self._peaks_told.update(found)
         for words in found:
             run.taint(words)
-        return [("alarm", f"{words}: is its clock off? (docs/faults.md)") for words in found]
+        return [notice("peak.missing", what=words) for words in found]
 
-    def _module_rates(self, run: Run) -> list[tuple[Severity, str]]:
+    def _module_rates(self, run: Run) -> list[JournalLine]:
         if run.scanner.modality != "PET":
             return []
         return self._rates.look(run.pipeline.module_singles, run.pipeline.newest_ps)
 
-    def _lag(self, lag_s: float) -> list[tuple[Severity, str]]:
+    def _lag(self, lag_s: float) -> list[JournalLine]:
         """Report once that an emulated source does not keep up, and once that it does again."""
         if lag_s > LAG_S and not self._lags:
             self._lags = True
-            words = f"the source is {lag_s:.1f} s behind real time: its time runs slower"
-            return [("warning", f"{words}, the rates per detector second stay right")]
+            return [notice("source.behind", lag_s=f"{lag_s:.1f}")]
         if lag_s < LAG_S / 4 and self._lags and not self._silent:  # the lag of nobody is 0
             self._lags = False
-            return [("info", "the source keeps up with real time again")]
+            return [notice("source.in_time")]
         return []
 
     def last_words(self, run: Run) -> list[str]:
         """Return losses and disagreements not reported yet, at the end of a run."""
-        randoms = [words for severity, words in self._randoms(run) if severity == "alarm"]
-        states = [words for _, words in self._states.look(run.pipeline.links)]
-        peaks = [words for _, words in self._peaks(run)]
-        return self._losses(run) + randoms + states + peaks
+        randoms = [line for line in self._randoms(run) if line.severity == "alarm"]
+        states, peaks = self._states.look(run.pipeline.links), self._peaks(run)
+        return [line.text for line in self._losses(run) + randoms + states + peaks]
 
     def given_up(self, run: Run, now: float) -> bool:
         """Whether a run of fixed duration has been without data too long to go on waiting."""

@@ -21,12 +21,14 @@ from daq.path.takers.statistics import FILE_NAME, LONGEST_SPAN_PS
 from daq.replay.sort_again import resort
 from daq.service.run import Run
 from daq.service.status import compose_telemetry
+from daq.service.watching.alarm_desk import AlarmDesk
 from daq.service.watching.watch import RunWatch
 from hw.messages.codec import decode_as, encode
 from hw.messages.telemetry import Telemetry
 from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 from rigs.frames_factory import ModuleSender, single_words
+from rigs.told_lines import told as lines_told
 
 MakeConfig = Callable[..., RunConfig]
 BENCH = load_scanner("bench2")
@@ -146,6 +148,7 @@ def test_the_telemetry_tells_the_last_seconds_and_crosses_the_wire(
         state="running",
         reason="",
         journal=SimpleNamespace(tail=[], write_errors=0),
+        alarms=AlarmDesk(),
         disk_free=10**9,
         hears=True,
         silent=dict,
@@ -251,7 +254,7 @@ def test_an_alarm_is_told_once_taints_the_run_and_ends_when_the_estimates_agree_
         for frames in periods(n, seed=n, partners=partners, senders=senders):
             run.process(frames)
         watch.data_came(now)
-        said.extend(watch.look(run, now))
+        said.extend(lines_told(watch.look(run, now)))
 
     feed(60, partners=0.0, now=1.0)
     assert said == []

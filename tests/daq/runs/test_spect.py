@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rigs.told_lines import told as lines_told
+
 import json
 from pathlib import Path
 
@@ -252,7 +254,7 @@ def test_an_angle_beyond_range_or_reach_is_counted_and_left_out(
 def test_an_implausible_angle_raises_an_alarm_and_taints_the_run(tmp_path: Path) -> None:
     run = Run(config(TEXTS["head"]), tmp_path)
     run.process(frames_with_angles(0.0, 200.0, scanner=run.scanner).frames)
-    entries = RunWatch().look(run, 5.0)
+    entries = lines_told(RunWatch().look(run, 5.0))
     assert any(s == "alarm" and "1 angles implausible" in words for s, words in entries)
     assert run.condition() == "tainted"
     run.abandon()

@@ -18,6 +18,7 @@ from daq.service.watching.watch import LAG_S, ModuleWatch, RunWatch, named
 from hw.messages.source import FaultDone, SourceReport
 from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
 from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
+from rigs.told_lines import told as lines_told
 
 
 def checker(n_modules: int = 1) -> FrameChecker:
@@ -101,17 +102,17 @@ def test_sync_lost_and_found_is_told_once_by_module():
     check, watch = checker(3), ModuleWatch()
     senders = [ModuleSender(m) for m in range(3)]
     check.check([s.frame(flags=FLAG_SYNC_LOST * (s.module > 0)) for s in senders])
-    assert watch.look(check.links) == [("alarm", "SYNC lost: modules 1, 2")]
+    assert lines_told(watch.look(check.links)) == [("alarm", "SYNC lost: modules 1, 2")]
     check.check([s.frame(flags=FLAG_SYNC_LOST * (s.module == 2)) for s in senders])
-    assert watch.look(check.links) == [("info", "SYNC again: module 1")]
-    assert watch.look(check.links) == []
+    assert lines_told(watch.look(check.links)) == [("info", "SYNC again: module 1")]
+    assert lines_told(watch.look(check.links)) == []
     assert check.links["sync_lost"].tolist() == [0, 1, 2]
 
 
 def test_sync_lost_and_found_between_two_looks_is_told_all_the_same():
     check, watch, sender = checker(), ModuleWatch(), ModuleSender(0)
     check.check([sender.frame(flags=FLAG_SYNC_LOST), sender.frame()])
-    assert [words for _, words in watch.look(check.links)] == [
+    assert [words for _, words in lines_told(watch.look(check.links))] == [
         "SYNC lost: module 0",
         "SYNC again: module 0",
     ]
@@ -121,9 +122,9 @@ def test_a_new_epoch_is_told_with_its_temperature():
     check, watch = checker(2), ModuleWatch()
     senders = [ModuleSender(m) for m in range(2)]
     check.check([s.frame(temperature=2450, epoch=0) for s in senders])
-    assert watch.look(check.links) == []
+    assert lines_told(watch.look(check.links)) == []
     check.check([s.frame(temperature=2700 + 50 * s.module, epoch=1) for s in senders])
-    ((severity, words),) = watch.look(check.links)
+    ((severity, words),) = lines_told(watch.look(check.links))
     assert severity == "warning"
     assert words.startswith("new epoch at 27.0 to 27.5 °C: modules 0, 1")
     assert check.links["epochs"].tolist() == [1, 1]
@@ -136,7 +137,7 @@ CHANGED = "a module's bias or settings were changed"
 @pytest.mark.parametrize(("cC", "cause"), [(2700, TEMPERATURE), (2451, CHANGED)])
 def test_an_epoch_taints_with_its_own_cause(cC, cause):
     check, watch, sender = checker(), ModuleWatch(), ModuleSender(0)
-    assert watch.look(check.links) == []  # before the module is heard
+    assert lines_told(watch.look(check.links)) == []  # before the module is heard
     check.check([sender.frame(temperature=2450, epoch=3)])
     watch.look(check.links)
     check.check([sender.frame(temperature=cC, epoch=4)])
@@ -151,7 +152,7 @@ def test_a_bias_below_what_was_asked_is_an_alarm_by_module_and_taints():
     def look(*biases_V):
         frames = zip(senders, biases_V, strict=True)
         check.check([s.frame(temperature=2450, bias=round(100 * V)) for s, V in frames])
-        return watch.look(check.links)
+        return lines_told(watch.look(check.links))
 
     assert look(29.0, 29.0) == look(28.6, 29.3) == []  # within what follows the temperature
     assert watch.causes == []
@@ -167,7 +168,7 @@ def test_a_bias_below_what_was_asked_is_an_alarm_by_module_and_taints():
 def test_a_fall_between_two_looks_taints_all_the_same():
     check, watch, sender = checker(), ModuleWatch(), ModuleSender(0)
     check.check([sender.frame(bias=bias) for bias in (2900, 0, 2900)])
-    assert watch.look(check.links) == []
+    assert lines_told(watch.look(check.links)) == []
     assert watch.causes == ["a module's bias was below what was asked"]
     assert check.links["low_bias"].tolist() == [1]
 
@@ -175,12 +176,14 @@ def test_a_fall_between_two_looks_taints_all_the_same():
 def test_many_modules_are_told_in_one_entry():
     assert named([5]) == "module 5"
     assert named(range(48)) == "modules 0, 1, 2, 3, 4, 5 and 42 more"
-    assert ModuleWatch().look(np.zeros(4, LINK)) == []
+    assert lines_told(ModuleWatch().look(np.zeros(4, LINK))) == []
 
 
 def test_a_source_that_falls_behind_is_told_once_and_when_it_keeps_up_again():
     watch = RunWatch()
-    told = [watch._lag(lag_s) for lag_s in (0.1, LAG_S + 1, LAG_S + 2, LAG_S / 2, 0.0, 0.0)]
+    told = [
+        lines_told(watch._lag(lag_s)) for lag_s in (0.1, LAG_S + 1, LAG_S + 2, LAG_S / 2, 0.0, 0.0)
+    ]
     assert [entry[0][0] if entry else "" for entry in told] == ["", "warning", "", "", "info", ""]
     assert "1.5 s behind real time" in told[1][0][1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from daq.service.watching.watch import RateWatch
+from rigs.told_lines import told as lines_told
 
 SECOND_PS = 10**12
 
@@ -15,7 +16,7 @@ def watched(*rates: np.ndarray | list[float], seed: int = 1) -> list[list[str]]:
     counts, told = np.zeros(len(rates[0]), np.int64), []
     for k, rate in enumerate(rates):
         counts += random.poisson(np.asarray(rate, dtype=float))
-        told.append([words for _, words in watch.look(counts, (k + 1) * SECOND_PS)])
+        told.append([words for _, words in lines_told(watch.look(counts, (k + 1) * SECOND_PS))])
     return told
 
 
@@ -49,6 +50,6 @@ def test_two_modules_cannot_tell_which_of_them_is_wrong():
 
 def test_looks_too_soon_after_another_are_let_pass():
     watch, counts = RateWatch(), np.full(4, 1000)
-    assert watch.look(counts, SECOND_PS) == []
-    assert watch.look(counts * [1, 1, 1, 9], SECOND_PS + SECOND_PS // 4) == []
-    assert watch.look(counts * [2, 2, 2, 20], 2 * SECOND_PS) != []
+    assert lines_told(watch.look(counts, SECOND_PS)) == []
+    assert lines_told(watch.look(counts * [1, 1, 1, 9], SECOND_PS + SECOND_PS // 4)) == []
+    assert lines_told(watch.look(counts * [2, 2, 2, 20], 2 * SECOND_PS)) != []

@@ -27,6 +27,7 @@ from daq.service.run_states import TRANSITIONS
 from daq.service.watching.watch import GIVE_UP_S, SILENT_S, RunWatch
 from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
+from rigs.told_lines import told as lines_told
 
 STATES = tuple(TRANSITIONS)
 ALLOWED = {
@@ -228,24 +229,24 @@ class WatchedRun:
 def test_silence_and_its_end_are_told_once_each() -> None:
     watch, run = RunWatch(), WatchedRun()
     watch.data_came(10.0)
-    assert watch.look(run, 10.0 + SILENT_S) == []
-    (severity, words), *others = watch.look(run, 10.1 + SILENT_S)
+    assert lines_told(watch.look(run, 10.0 + SILENT_S)) == []
+    (severity, words), *others = lines_told(watch.look(run, 10.1 + SILENT_S))
     assert (severity, others) == ("alarm", [])
     assert "no data for 2 s" in words
-    assert watch.look(run, 11.0 + SILENT_S) == []
+    assert lines_told(watch.look(run, 11.0 + SILENT_S)) == []
     watch.data_came(14.0)
-    assert watch.look(run, 14.1) == [("info", "data again")]
-    assert watch.look(run, 14.2) == []
+    assert lines_told(watch.look(run, 14.1)) == [("info", "data again")]
+    assert lines_told(watch.look(run, 14.2)) == []
 
 
 def test_a_source_that_died_while_it_lagged_does_not_keep_up_again() -> None:
     watch, run = RunWatch(), WatchedRun()
     watch.data_came(10.0)
-    assert "behind real time" in watch.look(run, 10.0, lag_s=2.0)[0][1]
-    assert "no data" in watch.look(run, 12.1 + SILENT_S, lag_s=0.0)[0][1]
-    assert watch.look(run, 20.0, lag_s=0.0) == []
+    assert "behind real time" in lines_told(watch.look(run, 10.0, lag_s=2.0))[0][1]
+    assert "no data" in lines_told(watch.look(run, 12.1 + SILENT_S, lag_s=0.0))[0][1]
+    assert lines_told(watch.look(run, 20.0, lag_s=0.0)) == []
     watch.data_came(21.0)
-    told = [words for _, words in watch.look(run, 21.5, lag_s=0.0)]
+    told = [words for _, words in lines_told(watch.look(run, 21.5, lag_s=0.0))]
     assert told == ["data again", "the source keeps up with real time again"]
 
 
@@ -253,10 +254,10 @@ def test_losses_are_told_at_most_once_a_second_with_how_many_came_since() -> Non
     watch, run = RunWatch(), WatchedRun()
     watch.data_came(0.0)
     run.counts["frames.lost"] = 3
-    assert watch.look(run, 0.0) == [("alarm", "3 data frames lost (3 in this run)")]
+    assert lines_told(watch.look(run, 0.0)) == [("alarm", "3 data frames lost (3 in this run)")]
     run.counts["frames.lost"] = 8
-    assert watch.look(run, 0.5) == []
-    assert watch.look(run, 1.1) == [("alarm", "5 data frames lost (8 in this run)")]
+    assert lines_told(watch.look(run, 0.5)) == []
+    assert lines_told(watch.look(run, 1.1)) == [("alarm", "5 data frames lost (8 in this run)")]
     run.counts["frames.corrupt"] = 1
     assert watch.last_words(run) == ["1 data frames corrupt (1 in this run)"]
     assert watch.last_words(run) == []

@@ -23,7 +23,7 @@ from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
 from hw.messages.scan_protocol import RunUntil
 from hw.messages.sort_settings import EnergyWindow, SortSettings
-from hw.messages.telemetry import Interruption, JournalEntry, StartCheck, Telemetry
+from hw.messages.telemetry import Alarm, Interruption, JournalEntry, StartCheck, Telemetry
 from hw.physics.energy_windows import spect_windows
 
 RINGS, SECTORS = 3, 16
@@ -93,6 +93,7 @@ class Script:
     rings: int = RINGS
     modules: int = RINGS * SECTORS
     angles_deg: list[float | None] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
     journal: list[tuple[str, str]] = field(
         default_factory=lambda: [
             ("info", "armed: caremibrain, 350–650 keV, τ 5 ns, delay 500 ns"),
@@ -276,6 +277,7 @@ class Feeder:
             control_asked=script.control_asked,
             rings=script.rings,
             module_angles_deg=script.angles_deg,
+            alarms=script.alarms,
             journal=[
                 JournalEntry(
                     number=n, wall=f"2026-11-21T02:5{n % 10}:0{n % 7}Z", severity=s, text=t
@@ -439,6 +441,21 @@ def single_photons(nuclide: str, modules: int, angles_deg: list[float | None]) -
     )
 
 
+WALL = "2026-11-23T03:00:00.000+00:00"
+ALARMS = [
+    Alarm(
+        number=4, id="source.lost", values={"kind": "emulator"}, priority="high", stands=True,
+        text="source lost: emulator has fallen silent", first_wall=WALL, last_wall=WALL,
+        first_out=True,
+    ),
+    Alarm(
+        number=5, id="data.harmed", count=1204, priority="medium", first_wall=WALL, last_wall=WALL,
+        values={"count": "37", "what": "data frames lost", "total": "20114"},
+        text="37 data frames lost (20114 in this run)", answered_by="a technologist",
+    ),
+]  # fmt: skip
+
+
 def trouble() -> Script:
     """Return a script in which every visible fault occurs."""
     return Script(
@@ -464,6 +481,7 @@ def trouble() -> Script:
             ("alarm", "37 frames of module 21 lost (20 114 singles): gap after sequence 8123"),
             ("info", "module 5 is live again"),
         ],
+        alarms=ALARMS,
     )
 
 

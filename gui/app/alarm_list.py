@@ -1,0 +1,61 @@
+"""All alarms with cause and remedy, above the journal."""
+
+from __future__ import annotations
+
+from pyqtgraph.Qt import QtGui, QtWidgets
+
+from gui.app.alarm_strip import PRIORITY_LOOKS, alarm_facts, alarm_words
+from gui.kit import theme
+from gui.kit.panels import Panel
+from gui.kit.tables import ReadTable
+from hw.messages.telemetry import Alarm, Telemetry
+from hw.notices.catalogue import catalogue
+
+ROW_PX = 24
+MOST_ROWS = 8
+COLUMNS = ("priority", "alarm", "since, how often", "cause", "what to do")
+WIDTHS_PX = (92, 300, 250, 240)
+
+
+class AlarmList(Panel):
+    """A row each; hidden where there is none."""
+
+    def __init__(self) -> None:
+        super().__init__("ALARMS", teaches="What somebody must answer, the worst first")
+        self.table = ReadTable(COLUMNS, row_px=ROW_PX)
+        self.table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(theme.NO_FOCUS)
+        for column, width in enumerate(WIDTHS_PX):
+            self.table.setColumnWidth(column, width)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.setFixedHeight(2 * ROW_PX)
+        self.body.addWidget(self.table)
+        self._shown: list[tuple[str, ...]] = []
+        self.hide()
+
+    def refresh(self, telemetry: Telemetry) -> None:
+        """Show the alarms."""
+        rows = [_row(alarm) for alarm in telemetry.alarms]
+        hidden = telemetry.alarms_hidden
+        self.note.show_text(f"{hidden} more" if hidden else "" if rows else "none")
+        if rows != self._shown:
+            self._shown = rows
+            self._fill(telemetry.alarms)
+
+    def _fill(self, alarms: list[Alarm]) -> None:
+        self.table.setRowCount(len(alarms))
+        for row, (alarm, texts) in enumerate(zip(alarms, self._shown, strict=True)):
+            colour = theme.DIM if alarm.answered_by else PRIORITY_LOOKS[alarm.priority].colour
+            for column, text in enumerate(texts):
+                item = QtWidgets.QTableWidgetItem(text)
+                item.setToolTip(text)
+                item.setForeground(QtGui.QColor(colour if column == 0 else theme.TEXT))
+                self.table.setItem(row, column, item)
+        self.table.setFixedHeight((min(len(alarms), MOST_ROWS) + 2) * ROW_PX)
+
+
+def _row(alarm: Alarm) -> tuple[str, ...]:
+    entry = catalogue().get(alarm.id)
+    means, do = (entry.means, entry.do) if entry is not None else ("", "")
+    look = PRIORITY_LOOKS[alarm.priority]
+    return look.text, alarm_words(alarm), alarm_facts(alarm), means, do

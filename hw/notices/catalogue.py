@@ -1,0 +1,63 @@
+"""The catalogue of messages: what an id says, how bad it is, and what to do about it.
+
+Ids and values travel and are kept; the words of a language come from its file beside this one. The
+English text goes with each message too, so that journals read well without the catalogue.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from string import Formatter
+from typing import Literal
+
+import msgspec
+
+from hw.messages.telemetry import JournalLine, Severity
+
+Priority = Literal["high", "medium", "low"]
+PRIORITIES: tuple[Priority, ...] = ("high", "medium", "low")
+LANGUAGES = ("en",)
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message of the catalogue; ``en.toml`` explains the fields."""
+
+    severity: Severity
+    says: str
+    means: str = ""
+    do: str = ""
+    priority: Priority = "medium"
+    lasts: bool = False
+    ends: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> frozenset[str]:
+        """The names of the values that its words have."""
+        return frozenset(name for _, name, _, _ in Formatter().parse(self.says) if name)
+
+
+@cache
+def catalogue(language: str = "en") -> dict[str, Notice]:
+    """Return all messages by their ids."""
+    text = resources.files("hw.notices").joinpath(f"{language}.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, Notice])
+
+
+def notice(name: str, **values: object) -> JournalLine:
+    """Return a message with its values and its English words; raises KeyError for an id or a value
+    that the catalogue does not have."""
+    entry = catalogue()[name]
+    told = {key: str(value) for key, value in values.items()}
+    text = entry.says.format(**told)
+    return JournalLine(severity=entry.severity, text=text, id=name, values=told)
+
+
+def words_of(name: str, values: dict[str, str], language: str = "en") -> str:
+    """Return a message's words in a language, "" where the catalogue does not have it."""
+    entry = catalogue(language).get(name)
+    if entry is None or not entry.values <= values.keys():
+        return ""
+    return entry.says.format(**values)
