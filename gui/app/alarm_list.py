@@ -12,7 +12,7 @@ from hw.messages.telemetry import Alarm, Telemetry
 from hw.notices.catalogue import catalogue
 
 ROW_PX = 24
-MOST_ROWS = 8
+MOST_PX = 260
 COLUMNS = ("priority", "alarm", "since, how often", "cause", "what to do")
 WIDTHS_PX = (92, 300, 250, 240)
 
@@ -28,6 +28,8 @@ class AlarmList(Panel):
         for column, width in enumerate(WIDTHS_PX):
             self.table.setColumnWidth(column, width)
         self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.setWordWrap(True)
+        self.table.horizontalHeader().sectionResized.connect(lambda *_: self._fit())
         self.table.setFixedHeight(2 * ROW_PX)
         self.body.addWidget(self.table)
         self._shown: list[tuple[str, ...]] = []
@@ -51,7 +53,14 @@ class AlarmList(Panel):
                 item.setToolTip(text)
                 item.setForeground(QtGui.QColor(colour if column == 0 else theme.TEXT))
                 self.table.setItem(row, column, item)
-        self.table.setFixedHeight((min(len(alarms), MOST_ROWS) + 2) * ROW_PX)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Give each row the height that its words need at the columns' present widths."""
+        self.table.resizeRowsToContents()
+        header_px = self.table.horizontalHeader().height()
+        rows_px = sum(self.table.rowHeight(row) for row in range(self.table.rowCount()))
+        self.table.setFixedHeight(min(header_px + rows_px + 4, MOST_PX))
 
 
 def _row(alarm: Alarm) -> tuple[str, ...]:

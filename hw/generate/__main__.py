@@ -1,4 +1,4 @@
-"""Generate everything derived from ``protocol.toml`` and ``control.toml``.
+"""Generate what is derived from ``protocol.toml``, ``control.toml`` and the message catalogue.
 
 Run as ``python -m hw.generate``. The results are the C headers for firmware, the golden vectors
 that every implementation must agree with, and the protocol's documentation. With ``--check``
@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hw.generate.alarm_doc import alarm_doc
 from hw.generate.c_header import c_header, crc_header
 from hw.generate.control_header import control_header
 from hw.generate.dictionary import dictionary_header
@@ -36,6 +37,7 @@ def generated_files() -> dict[str, bytes]:
         "hw/wire/golden/frames.bin": b"".join(frame.data for frame in frames),
         "hw/wire/golden/control.json": golden_control_json(messages).encode(),
         "hw/wire/golden/control.bin": b"".join(golden.line for golden in messages),
+        "docs/alarms.md": alarm_doc().encode(),
         "docs/protocol.md": protocol_doc(frames, messages).encode(),
     }
 

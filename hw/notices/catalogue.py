@@ -6,7 +6,6 @@ English text goes with each message too, so that journals read well without the 
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from importlib import resources
 from string import Formatter
@@ -14,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from hw.bounded_files import toml_in
 from hw.messages.telemetry import JournalLine, Severity
 
 Priority = Literal["high", "medium", "low"]
@@ -43,7 +43,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def catalogue(language: str = "en") -> dict[str, Notice]:
     """Return all messages by their ids."""
     text = resources.files("hw.notices").joinpath(f"{language}.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), dict[str, Notice])
+    return msgspec.convert(toml_in(text), dict[str, Notice])
 
 
 def notice(name: str, **values: object) -> JournalLine:

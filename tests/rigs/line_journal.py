@@ -1,13 +1,20 @@
-"""The journal entries of a module's line, for tests."""
+"""Entries of a journal as tests compare them: how bad, and in what words."""
 
 from __future__ import annotations
 
-from hw.messages.telemetry import Severity
+from collections.abc import Iterable
+
+from hw.messages.telemetry import JournalLine, Severity
 
 
 class LineJournal(list[str]):
-    """Entries as displayed: ``alarm: module 3: the interlock is open``."""
+    """A module's line's entries as displayed: ``alarm: module 3: the interlock is open``."""
 
     def tell(self, severity: Severity, words: str) -> None:
         """Record an entry."""
         self.append(f"{severity}: {words}")
+
+
+def told(lines: Iterable[JournalLine]) -> list[tuple[Severity, str]]:
+    """Return each line's severity and English words."""
+    return [(line.severity, line.text) for line in lines]

@@ -13,6 +13,7 @@ from daq import cli
 from daq.calibration.energy_spectra import check_map, spectra_of_run
 from daq.calibration.photopeaks import GRID_511
 from daq.cli.calibrate.kind import calibration_kinds
+from daq.cli.commands.calibrate import _measured
 from daq.folder.calibration_arrays import MASKED_BY_HAND, REJECTED, CalibrationSetError
 from daq.folder.calibration_set import load_set, new_set, save_set
 from emulator.config import EmulatorConfig
@@ -171,3 +172,14 @@ def test_two_runs_of_one_line_are_added(measured: BenchRun, tmp_path: Path) -> N
     assert report(two)["singles_in_spectra"] == 2 * report(one)["singles_in_spectra"]  # type: ignore[operator]
     np.testing.assert_allclose(load_set(two).gain, load_set(one).gain, rtol=2e-3)
     assert BENCH.n_crystals == len(load_set(two).gain)
+
+
+@pytest.mark.parametrize(("quantity", "measured"), [("walk", True), ("energy", False)])
+def test_the_scanners_mean_alone_is_a_measurement_of_walks_only(
+    quantity: str, measured: bool
+) -> None:
+    """The fit of walks refuses what does not determine it; of energies it is the default."""
+    figures = {"fitted": 0, "from_module": 0, "from_scanner": 49152}
+    assert _measured(quantity, figures) is measured
+    assert _measured(quantity, figures | {"from_module": 1})
+    assert _measured("flood", {})

@@ -28,7 +28,7 @@ from hw.messages.telemetry import Telemetry
 from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import FRAME_PERIOD_PS, FRAME_PERIOD_TICKS
 from rigs.frames_factory import ModuleSender, single_words
-from rigs.told_lines import told as lines_told
+from rigs.line_journal import told as lines_told
 
 MakeConfig = Callable[..., RunConfig]
 BENCH = load_scanner("bench2")

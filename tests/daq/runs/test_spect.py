@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rigs.told_lines import told as lines_told
+from rigs.line_journal import told as lines_told
 
 import json
 from pathlib import Path

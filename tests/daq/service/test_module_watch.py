@@ -18,7 +18,7 @@ from daq.service.watching.watch import LAG_S, ModuleWatch, RunWatch, named
 from hw.messages.source import FaultDone, SourceReport
 from hw.wire.protocol import FLAG_FIRST, FLAG_SYNC_LOST
 from rigs.frames_factory import RUN_TAG, ModuleSender, single_words
-from rigs.told_lines import told as lines_told
+from rigs.line_journal import told as lines_told
 
 
 def checker(n_modules: int = 1) -> FrameChecker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from daq.service.watching.watch import RateWatch
-from rigs.told_lines import told as lines_told
+from rigs.line_journal import told as lines_told
 
 SECOND_PS = 10**12
 

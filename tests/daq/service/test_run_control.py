@@ -27,7 +27,7 @@ from daq.service.run_states import TRANSITIONS
 from daq.service.watching.watch import GIVE_UP_S, SILENT_S, RunWatch
 from hw.messages.counters import COUNTERS, harm_of
 from hw.scanner.preset_file import load_scanner
-from rigs.told_lines import told as lines_told
+from rigs.line_journal import told as lines_told
 
 STATES = tuple(TRANSITIONS)
 ALLOWED = {
