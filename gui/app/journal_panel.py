@@ -9,8 +9,10 @@ from datetime import datetime
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from gui.app.marker_field import MarkerField
 from gui.kit import theme
 from gui.kit.panels import Panel
+from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import JournalEntry, Telemetry
 
 KEPT = 500
@@ -19,8 +21,10 @@ KEPT = 500
 class JournalPanel(Panel):
     """A list of time, severity (word and colour) and text; the newest is at the bottom."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: CommandDesk) -> None:
         super().__init__("JOURNAL", teaches="What happened, as recorded in the run's folder")
+        self.marker = MarkerField(desk)
+        self.marker.hide()
         self.table = QtWidgets.QTableWidget(0, 3)
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().hide()
@@ -41,10 +45,16 @@ class JournalPanel(Panel):
             header.resizeSection(column, width)
         header.sectionResized.connect(self._wrap_anew)
         self.body.addWidget(self.table, 1)
+        self.body.addWidget(self.marker)
         self._last = -1
+
+    def set_large(self, large: bool) -> None:
+        """Have room for markers, or only for what happened."""
+        self.marker.setVisible(large)
 
     def refresh(self, telemetry: Telemetry) -> None:
         """Append what is new; start again when the daq was restarted."""
+        self.marker.refresh(telemetry)
         entries = telemetry.journal
         newest = max((entry.number for entry in entries), default=-1)
         if newest < self._last:

@@ -161,7 +161,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
         self.image, self.projections = ImagePanel(self.desk), ProjectionPanel()
         self.singles_rates = SinglesRatesPanel()
-        self.counters, self.modules, self.journal = CountersPanel(), ModulePanel(), JournalPanel()
+        self.counters, self.modules = CountersPanel(), ModulePanel()
+        self.journal = JournalPanel(self.desk)
         self.alarms, self.alarm_list = AlarmStrip(self.desk, sound=self._sound), AlarmList()
         self.sorting = SortingPanel(self.desk)
         self.module_page, self.study = ModulePage(self.desk), StudyPage(self.desk)
@@ -209,6 +210,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
 
     def _arrange(self) -> None:
         self.image.set_large(self.pages.current == "Live")
+        self.journal.set_large(self.pages.current == "Journal")
         single_photons, with_image = self._kind
         self.bench.arrange(self.pages.current, single_photons=single_photons, with_image=with_image)
 

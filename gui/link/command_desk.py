@@ -146,7 +146,12 @@ class CommandDesk:
 
     def answer_alarms(self, name: str, args: dict[str, Any]) -> None:
         """Acknowledge or shelve alarms, as :meth:`send` does."""
-        self._send(name, name, args)
+        if not self.is_pending(name):
+            self._send(name, name, args)
+
+    def mark(self, text: str) -> Pending:
+        """Set a marker in the run, as :meth:`send` does; what becomes of it."""
+        return self._send("mark", "mark", {"text": text})
 
     def image_as(self, changes: dict[str, Any]) -> None:
         """Ask for another live image (keys of LiveSettings), as :meth:`send` does."""
