@@ -42,7 +42,7 @@ from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import OnDisk, Resume, Shutdown
-from hw.messages.telemetry import JournalLine
+from hw.messages.telemetry import Alarm, JournalLine
 from hw.notices.catalogue import notice
 
 TURN_S = 0.010
@@ -484,18 +484,19 @@ class DaqService:
     def _acknowledge(self, command: Command) -> dict[str, Any]:
         who = command.client or "a client"
         answered = self.life.alarms.acknowledge(alarm_numbers(command.args), who)
-        for alarm in answered:
-            words = f"acknowledged by {who}: {alarm.text}"
-            self.life.journal.add("info", words, kind="acknowledged", burst=MOST_ANSWERS)
-        return {"acknowledged": [alarm.number for alarm in answered]}
+        return self._tell_alarms("acknowledged", f"acknowledged by {who}", answered)
 
     def _shelve(self, command: Command) -> dict[str, Any]:
         seconds = shelved_s(command.args)
         aside = self.life.alarms.shelve(alarm_numbers(command.args), seconds)
-        for alarm in aside:
-            words = f"put aside for {seconds:.0f} s by {command.client or 'a client'}: {alarm.text}"
-            self.life.journal.add("info", words, kind="put aside", burst=MOST_ANSWERS)
-        return {"shelved": [alarm.number for alarm in aside]}
+        words = f"put aside for {seconds:.0f} s by {command.client or 'a client'}"
+        return self._tell_alarms("shelved", words, aside)
+
+    def _tell_alarms(self, became: str, words: str, alarms: list[Alarm]) -> dict[str, Any]:
+        for alarm in alarms:
+            text = f"{words}: {alarm.text}"
+            self.life.journal.add("info", text, kind=became, burst=MOST_ANSWERS)
+        return {became: [alarm.number for alarm in alarms]}
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
         self.leave()
