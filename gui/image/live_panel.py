@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from daq.errors import LogError
+from daq.folder.identity.review_file import read_review
 from gui.image.frame_strip import FrameStrip
 from gui.image.linked_views import LinkedViews
 from gui.image.noise_goal import NoiseGoal
@@ -311,6 +313,7 @@ class ImagePanel(PicturePanel):
         facts = {name: value.text() for name, value in self.facts.values.items()}
         each, unit = shown_unit(message.unit)
         facts["Window"] = f"0 to {level_text(each * self.upper)} {unit}"
+        facts["Review"] = _review_words(self.page.folder)
         corrections = [
             (label_of(name), applied, message.how.get(name, ""))
             for name, applied in sorted(message.corrections.items(), key=lambda item: not item[1])
@@ -325,3 +328,12 @@ class ImagePanel(PicturePanel):
     def end(self) -> None:
         """End what runs beside."""
         self.tools.beneath.end()
+
+
+def _review_words(folder: Path | None) -> str:
+    """Return what became of the run, and who signed it; that nobody did, where nobody has."""
+    try:
+        review = read_review(folder) if folder is not None else None
+    except LogError as error:
+        return f"cannot be read: {error}"
+    return (review.words() if review is not None else "") or "not reviewed"

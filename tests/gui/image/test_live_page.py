@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from pyqtgraph.Qt import QtCore
 from PySide6.QtTest import QTest
 
+from daq.folder.identity.review_file import change_review
 from daq.folder.region_file import write_regions
 from gui.app.window import ConsoleWindow
 from gui.image.slices import PLANES, cut
@@ -185,8 +187,10 @@ def test_mixing_is_linear_in_each_channel() -> None:
 def test_the_page_as_pdf_says_what_was_corrected_and_what_not(
     endpoints: Endpoints, live: ConsoleWindow, pump: Pump, tmp_path: Path
 ) -> None:
-    with Feeder(endpoints, Script(image=spots())):
-        pump(lambda: live.link.images > 0)
+    signed = {"verdict": "keep", "reviewed_by": "a physicist", "reviewed_at": "2026-11-23T12:00Z"}
+    change_review(tmp_path, signed, now=datetime.now(UTC))
+    with Feeder(endpoints, Script(image=spots(), folder=str(tmp_path))):
+        pump(lambda: live.link.images > 0 and live.image.page.folder == tmp_path)
         live.image.page.write(tmp_path / "page.pdf")
         (tmp_path / "file").touch()
         live.image.page.write(tmp_path / "file" / "page.pdf")
@@ -201,5 +205,6 @@ def test_the_page_as_pdf_says_what_was_corrected_and_what_not(
     assert read.stdout.count("\f") == 1  # one page
     assert "not a medical device" in text
     assert "NOT corrected for" in text
+    assert "keep; reviewed by a physicist at 2026-11-23" in text
     assert f"Live image of {Script().run}" in text
     assert (tmp_path / "page.pdf").stat().st_mode & 0o077 == 0
