@@ -49,13 +49,16 @@ class _Fold:
 
 
 class Journal:
-    """Numbers entries over the service's lifetime; also writes them to the open run's folder."""
+    """Numbers entries over the service's lifetime; also writes them to the open run's folder.
+
+    ``listen`` is called with every line that is told, those too that are folded.
+    """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.monotonic,
-        listen: Callable[[JournalEntry], None] = lambda entry: None,
+        listen: Callable[[JournalLine], None] = lambda line: None,
     ) -> None:
         self.tail: deque[JournalEntry] = deque(maxlen=_TAIL)
         self.write_errors = 0
@@ -82,7 +85,7 @@ class Journal:
         self._file = AppendedFile(folder / FILE_NAME, size=whole if torn else None, new=False)
         self._missing, self._unsafe, self._next_sync_s = 0, False, 0.0
         if torn:
-            self._write(notice("journal.torn", bytes=torn))
+            self._write(self._of_its_own("journal.torn", bytes=torn))
 
     def close(self) -> None:
         """Stop writing to a folder; what was written is on the disk then, if the disk takes it."""
@@ -118,6 +121,8 @@ class Journal:
             words in them; "" for the text itself
         burst : how many of a kind are written
         """
+        line = _bounded(line)
+        self._listen(line)
         now, text = self._clock(), line.text
         key = (line.severity, kind or text)
         fold = self._folds.get(key)
@@ -155,7 +160,7 @@ class Journal:
             return
         if self._missing:
             missing, self._missing = self._missing, 0
-            self._write(notice("journal.gap", count=missing))
+            self._write(self._of_its_own("journal.gap", count=missing))
         self._sync_soon(self._file)
 
     def _miss(self, error: StorageError) -> None:
@@ -164,7 +169,7 @@ class Journal:
         self._missing += 1
         if self._missing == 1:
             self._missing += 1
-            self._show(notice("journal.unkept", why=error))
+            self._show(self._of_its_own("journal.unkept", why=error))
 
     def _sync_soon(self, file: AppendedFile) -> None:
         """Bring an entry to the disk at once, unless that would take more than ``SYNC_SHARE`` of
@@ -180,25 +185,35 @@ class Journal:
             if not self._unsafe:
                 self._unsafe = True
                 self._next_sync_s = now + LEAST_SYNC_S
-                self._write(notice("journal.unsafe", why=error))
+                self._write(self._of_its_own("journal.unsafe", why=error))
         took_s = time.monotonic() - began
         self._next_sync_s = now + max(LEAST_SYNC_S, took_s / SYNC_SHARE)
+
+    def _of_its_own(self, name: str, **values: object) -> JournalLine:
+        """Return a line about the journal itself, which nobody told it."""
+        line = _bounded(notice(name, **values))
+        self._listen(line)
+        return line
 
     def _show(self, line: JournalLine) -> JournalEntry:
         self._number += 1
         wall = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         entry = JournalEntry(
-            number=self._number, wall=wall, severity=line.severity, text=_kept(line.text),
-            id=line.id, values={name: _kept(value) for name, value in line.values.items()},
+            number=self._number, wall=wall, severity=line.severity, text=line.text,
+            id=line.id, values=line.values,
         )  # fmt: skip
         self.tail.append(entry)
-        self._listen(entry)
         return entry
 
 
+def _bounded(line: JournalLine) -> JournalLine:
+    """Return a line as it is kept."""
+    values = {name: _kept(value) for name, value in line.values.items()}
+    return msgspec.structs.replace(line, text=_kept(line.text), values=values)
+
+
 def _kept(text: str) -> str:
-    """Return a text as it is kept: bounded, and without the bytes of a file's name that are no
-    UTF-8."""
+    """Return a text of bounded length, without the bytes of a file's name that are no UTF-8."""
     text = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
     return text.encode(errors="replace").decode()
 

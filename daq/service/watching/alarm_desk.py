@@ -9,17 +9,19 @@ may follow from it.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from daq.errors import RunError
-from hw.messages.telemetry import Alarm, JournalEntry
+from hw.messages.telemetry import Alarm, JournalLine
 from hw.notices.catalogue import PRIORITIES, Notice, catalogue
 
 MOST_SHOWN = 32
 MOST_KEPT = 256
+MOST_CHARACTERS = 300
 MOST_SHELVED_S = 3600.0
 UNNAMED = Notice(severity="alarm", says="{words}")
 """An alarm without an id, of an older link process."""
@@ -48,14 +50,14 @@ class AlarmDesk:
         self._kept: dict[Key, _Kept] = {}
         self._number = 0
 
-    def take(self, entry: JournalEntry) -> None:
+    def take(self, line: JournalLine) -> None:
         """Take a message: an alarm is raised or counted, the alarms that it ends stand no more."""
-        notice = catalogue().get(entry.id, UNNAMED)
-        about = tuple(entry.values.get(name, "") for name in notice.about)
+        notice = catalogue().get(line.id, UNNAMED)
+        about = tuple(line.values.get(name, "") for name in notice.about)
         for ended in notice.ends:
             self._end(ended, about)
-        if entry.severity == "alarm":
-            self._raise(entry, notice, about if entry.id else (entry.text,))
+        if line.severity == "alarm":
+            self._raise(line, notice, about if line.id else (line.text,))
 
     def run_is_over(self) -> None:
         """The causes that belong to a run are gone with it."""
@@ -95,32 +97,31 @@ class AlarmDesk:
         """How many more there are than ``shown`` has, or were."""
         return max(0, len(self._kept) - MOST_SHOWN) + self.hidden
 
-    def _raise(self, entry: JournalEntry, notice: Notice, about: tuple[str, ...]) -> None:
-        key = (entry.id, about)
+    def _raise(self, line: JournalLine, notice: Notice, about: tuple[str, ...]) -> None:
+        key = (line.id, about)
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= MOST_KEPT:
                 self.hidden += 1
                 return
-            kept = self._kept[key] = _Kept(self._new(entry, notice), notice)
+            kept = self._kept[key] = _Kept(self._new(line, notice), notice)
         else:
-            self._again(kept, entry)
+            self._again(kept, line)
         kept.alarm.stands = notice.lasts
 
-    def _new(self, entry: JournalEntry, notice: Notice) -> Alarm:
+    def _new(self, line: JournalLine, notice: Notice) -> Alarm:
         self._number += 1
         waits = any(not kept.alarm.answered_by for kept in self._kept.values())
         return Alarm(
-            number=self._number, id=entry.id, values=entry.values, text=entry.text,
-            priority=notice.priority, first_wall=entry.wall, last_wall=entry.wall,
-            first_out=not waits,
+            number=self._number, id=line.id, values=_short(line.values), text=_cut(line.text),
+            priority=notice.priority, first_wall=_wall(), last_wall=_wall(), first_out=not waits,
         )  # fmt: skip
 
-    def _again(self, kept: _Kept, entry: JournalEntry) -> None:
+    def _again(self, kept: _Kept, line: JournalLine) -> None:
         """Count an alarm that comes again; if its cause was gone, it must be answered again."""
         alarm = kept.alarm
         alarm.count += 1
-        alarm.text, alarm.values, alarm.last_wall = entry.text, entry.values, entry.wall
+        alarm.text, alarm.values, alarm.last_wall = _cut(line.text), _short(line.values), _wall()
         if kept.notice.lasts and not alarm.stands:
             kept.shelved_until_s = 0.0
             alarm.answered_by = ""
@@ -144,6 +145,19 @@ class AlarmDesk:
             del self._kept[key]
         if not self._kept:
             self.hidden = 0
+
+
+def _wall() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def _cut(text: str) -> str:
+    """Return a text that telemetry can carry twenty times a second; the journal has all of it."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+
+
+def _short(values: dict[str, str]) -> dict[str, str]:
+    return {name: _cut(value) for name, value in values.items()}
 
 
 def alarm_numbers(args: dict[str, Any]) -> list[int]:

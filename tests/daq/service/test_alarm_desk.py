@@ -175,3 +175,17 @@ def test_an_alarm_is_there_as_long_as_it_stands_or_nobody_has_answered(steps: li
                 if catalogue()[step].lasts:
                     stands.add(step)
     assert {alarm.id for alarm in bench.shown} == stands | unanswered
+
+
+def test_what_the_journal_folds_is_counted_and_long_words_are_cut(bench: Bench) -> None:
+    for _ in range(20):
+        bench.tell("books.open", sum="singles")
+    assert bench.shown[0].count == 20
+    for _ in range(20):  # a cause that comes and goes faster than the journal is filled
+        bench.tell("data.none", silent_s=2)
+        bench.tell("data.again")
+    assert not next(a for a in bench.shown if a.id == "data.none").stands
+    bench.tell("data.none", silent_s=2)
+    assert next(a for a in bench.shown if a.id == "data.none").stands
+    bench.tell("step.failed", step="closing", why="x" * 10_000)
+    assert max(len(a.text) for a in bench.shown) < 400
