@@ -34,7 +34,11 @@ from daq.folder.run_folder import SUMMARY_NAME, run_config
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Telemetry
 
-READY_S = 60.0
+READY_S = 180.0
+"""For a process to be ready. An imager that does not hang was waited for in vain for 60 s on two cores
+with nine busy processes; nobody who waits is kept from Ctrl-C.
+"""
+
 PICTURE_S = 5.0
 LEAVE_S = 10.0
 """For a process to exit when told to, unless Ctrl-C was pressed: on a busy machine the quarter of a
