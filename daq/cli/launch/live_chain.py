@@ -35,8 +35,8 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Telemetry
 
 READY_S = 180.0
-"""For a process to be ready. An imager that does not hang was waited for in vain for 60 s on two cores
-with nine busy processes; nobody who waits is kept from Ctrl-C.
+"""For a process to be ready: 60 s were too few for an imager on two cores with nine busy processes.
+Nobody who waits is kept from Ctrl-C.
 """
 
 PICTURE_S = 5.0
