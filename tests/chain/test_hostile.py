@@ -119,7 +119,7 @@ def test_a_strangers_reports_do_not_end_the_run(running) -> None:
         assert "stranger takes no part" in stranger.refused()
         assert daq.state() == "running"
         journal = end_well(daq, modules, folder)
-    assert journal.count("stranger takes no part") == 1
+    assert len([line for line in journal.splitlines() if "stranger takes no part" in line]) == 1
 
 
 def test_six_thousand_sources_are_not_all_remembered(running) -> None:
