@@ -57,6 +57,7 @@ class Source:
     """A source.
 
     seen_s : monotonic time of its last message
+    woke_up : whether it was lost and is the same process, which still has its connections
     run_tag : of the run in which it takes part, or took part last; 0 for none
     report : of that run, if it has come; it may come again
     """
@@ -65,6 +66,7 @@ class Source:
     seen_s: float
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     lost: bool = False
+    woke_up: bool = False
     run_tag: int = 0
     report: SourceReport | None = None
 
@@ -157,6 +159,7 @@ class Sources:
                 raise MessageError(f"{kind} from a source that is not known: say Hello first")
             self._make_room()
             source = self._sources[identity] = Source(message, self._clock())
+        source.woke_up = source.woke_up or source.lost
         source.seen_s, source.lost = self._clock(), False
         if isinstance(message, Hello):
             self._send(identity, Welcome())

@@ -320,7 +320,8 @@ class DaqService:
             words += self.life.why_no_part(hello.run_tag)
             self.life.journal.add("info", words, kind="source attached", burst=MOST_SOURCES)
             self.life.source_back(source)
-            self._resume(source)
+            if not source.woke_up:  # else this daq has, or will get, all that it sent
+                self._resume(source)
         for identity, report in reports:
             refused = self.life.take_report(report)
             if refused:

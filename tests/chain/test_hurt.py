@@ -10,12 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daq.client.client import ClientError, DisplayClient
 from daq.folder.raw_log import RawLogReader
 from daq.replay.sort_again import verify
-from hw.messages.source import Shutdown
+from hw.messages.source import Resume, Shutdown
 from rigs.acquisition_process import wait_until
 from rigs.host_pace import in_time
 
@@ -138,11 +139,15 @@ def test_a_source_that_falls_silent_and_comes_back_with_all_its_frames_leaves_a_
     daq = acquisition()
     modules = source(daq)
     folder = daq.start_run(modules)
+    hello = msgspec.structs.replace(modules.link.hello, keeps=True, run_tag=modules.run_tag)
+    modules.link.introduce(hello)
     modules.send_periods(5)
     wait_until(lambda: "alarm: source lost" in daq.journal_tail(), "the loss")
     modules.send_periods(5)
     modules.link.poll()  # which says that it lives
     wait_until(lambda: "source back" in daq.journal_tail(), "its return")
+    orders = modules.link.poll(0.5)
+    assert not [order for order in orders if isinstance(order, Resume)], "it would all come twice"
     modules.finish()
     daq.wait_for_state("closed")
     summary = json.loads((folder / "summary.json").read_text())
