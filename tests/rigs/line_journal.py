@@ -8,11 +8,19 @@ from hw.messages.telemetry import JournalLine, Severity
 
 
 class LineJournal(list[str]):
-    """A module's line's entries as displayed: ``alarm: module 3: the interlock is open``."""
+    """A module's line's entries as displayed: ``alarm: module 3: the interlock is open``.
 
-    def tell(self, severity: Severity, words: str) -> None:
+    lines : the entries themselves
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[JournalLine] = []
+
+    def tell(self, line: JournalLine) -> None:
         """Record an entry."""
-        self.append(f"{severity}: {words}")
+        self.append(f"{line.severity}: {line.text}")
+        self.lines.append(line)
 
 
 def told(lines: Iterable[JournalLine]) -> list[tuple[Severity, str]]:

@@ -14,7 +14,7 @@ from daq.cli.progress import ProgressLine
 from daq.link.serial.line_errors import SerialLinkError
 from daq.link.serial.session import ModuleSession
 from daq.link.serial.transcript import Tell
-from hw.messages.telemetry import Severity
+from hw.messages.telemetry import JournalLine
 from hw.wire.control import REGISTERS, SCHEMA_CRC
 
 NEWS_S = 0.05
@@ -27,7 +27,7 @@ def flash(options: argparse.Namespace) -> int:
 
     check_image_file(options.image)
     line = ProgressLine("flashing")
-    with _open(options, journal=lambda severity, words: None, any_schema=True) as session:
+    with _open(options, journal=lambda line: None, any_schema=True) as session:
         before = f"{int(session.identity['build']):08x}"
         abort_update(session)  # of a host that was killed: the port is ours alone
         identity = update_firmware(
@@ -191,10 +191,10 @@ def trace(options: argparse.Namespace) -> int:
     return 0
 
 
-def _complain(severity: Severity, words: str) -> None:
+def _complain(line: JournalLine) -> None:
     """Print the session's warnings and alarms, not plain news."""
-    if severity != "info":
-        tell(f"{severity}: {words}")
+    if line.severity != "info":
+        tell(f"{line.severity}: {line.text}")
 
 
 def _open(

@@ -28,6 +28,8 @@ from daq.link.serial.poller import Member, Poller
 from daq.link.serial.session import ModuleSession
 from daq.link.serial.transcript import Tell
 from hw.messages.modules import LinkState
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.wire.control import BiasState, ResetCause, State, fault_words
 
 RETRY_S = 1.0
@@ -186,7 +188,7 @@ class LinkedModule:
             return
         self._retry_s = self._clock() + RETRY_S
         if not isinstance(error, SerialLinkError):
-            self._tell("alarm", f"module {self.module}: {error!r} in the link process")
+            self._tell(notice("module.defect", module=self.module, error=repr(error)))
 
     @property
     def _fresh(self) -> bool:
@@ -204,7 +206,7 @@ class LinkedModule:
             state = session.command("telemetry")["state"]
             return run.is_over or state in (State.running, State.stopping)
         cause = ResetCause(int(session.identity["reset_cause"])).name.replace("_", " ")
-        self._tell("alarm", f"module {self.module} restarted in the run ({cause})")
+        self._tell(notice("module.restarted", module=self.module, cause=cause))
         run.began_anew()
         return False
 
@@ -248,9 +250,9 @@ class LinkedModule:
         self._complain("")
         identity = session.identity
         bias = f"{setup.bias_mV / 1000:g} V" if setup.bias_mV else "off"
+        build = f"{int(identity['build']):08x}"
         self._tell(
-            "info",
-            f"module {self.module} is set: firmware {int(identity['build']):08x}, bias {bias}",
+            JournalLine("info", f"module {self.module} is set: firmware {build}, bias {bias}")
         )
 
     def _should_join(self) -> bool:
@@ -265,7 +267,7 @@ class LinkedModule:
         session.command("run", run_tag=run.run_tag, periods=run.periods, first_sequence=0)
         run.joined, run.ended, run.joins = True, 0, run.joins + 1
         if again:
-            self._tell("warning", f"module {self.module} takes part in the run again")
+            self._tell(notice("module.takes_part_again", module=self.module))
 
     def _open_session(self) -> ModuleSession:
         if self.session is None:
@@ -281,7 +283,7 @@ class LinkedModule:
     def _complain(self, words: str) -> None:
         """Keep why the module is not ready, and report it once."""
         if words and words != self.words and not self.leaving:
-            self._tell("warning", f"{naming(self.module, words)}")
+            self._tell(notice("module.not_ready", why=naming(self.module, words)))
         self.words = words
 
     # --- runs ---------------------------------------------------------------------------------
@@ -337,7 +339,7 @@ class LinkedModule:
         if name == "run_ended" and self.run is not None:
             self.run.take_report(payload)
             if self.run.ended == GIVEN_UP:
-                self._tell("alarm", f"module {self.module} gave up the run")
+                self._tell(notice("module.gave_up", module=self.module))
 
     # --- the end ------------------------------------------------------------------------------
 

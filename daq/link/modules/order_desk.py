@@ -23,6 +23,8 @@ from daq.link.serial.transcript import Tell
 from daq.link.serial.update import check_image_file, update_firmware
 from hw.bounded_files import FileRefused, read_bytes
 from hw.messages.modules import ModuleAnswer, ModuleOrder, ModuleScan, ScanPoint
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.wire.control import REGISTERS
 
 Values = dict[str, Any]
@@ -144,14 +146,15 @@ class ModuleDesk:
             percent = 100 * done // max(total, 1)
             if percent // _STEPS_PERCENT > told:
                 told = percent // _STEPS_PERCENT
-                self._tell("info", f"{name}: update {percent} %")
+                self._tell(JournalLine("info", f"{name}: update {percent} %"))
 
         try:
             identity = update_firmware(session, image, progress=progress)
         except SerialLinkError as error:
-            self._tell("alarm", f"{name}: update failed: {error}")
+            self._tell(notice("module.update_failed", module=linked.module, why=error))
             raise
-        self._tell("info", f"{name}: runs firmware {int(identity['build']):08x} now")
+        build = f"{int(identity['build']):08x}"
+        self._tell(JournalLine("info", f"{name}: runs firmware {build} now"))
         return {}
 
     def _scan(
@@ -170,7 +173,8 @@ class ModuleDesk:
                         break
         except SerialLinkError as error:
             scan.failed = str(error)
-            self._tell("warning", f"module {linked.module}: {kind} scan failed: {error}")
+            values = {"module": linked.module, "kind": kind, "why": error}
+            self._tell(notice("module.scan_failed", **values))
             raise
         finally:
             scan.found = _found(kind, scan.points)

@@ -28,7 +28,7 @@ from hw.messages.endpoints import Endpoints
 from hw.messages.modules import ModuleOrder, ModuleStates
 from hw.messages.source import Hello, OnDisk, Resume, Shutdown, SourceReport, Start, Stop
 from hw.messages.source_link import SourceLink
-from hw.messages.telemetry import JournalLine, Severity
+from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 from hw.scanner.description import Scanner
 
@@ -138,7 +138,7 @@ class LinkService:
         if isinstance(order, OnDisk):
             self._sender.release(order)
             return
-        self._tell("warning", "the daq was restarted: it gets again what it has not recorded")
+        self._tell(notice("link.sends_again"))
         self._sender.send_again(order)
         if self._run is None and self._report is not None:
             self._link.report(self._report)
@@ -160,11 +160,10 @@ class LinkService:
 
     # --- what is told -------------------------------------------------------------------------
 
-    def _tell(self, severity: Severity, words: str) -> None:
+    def _tell(self, line: JournalLine) -> None:
         """Keep a line for the journal; may be called from any thread."""
-        calm = JournalLine("info", words)
-        self._lines.append(calm if severity == "info" else notice(f"module.{severity}", what=words))
-        self._say(f"{severity}: {words}")
+        self._lines.append(line)
+        self._say(f"{line.severity}: {line.text}")
 
     def _tell_states(self) -> None:
         words = self._not_ready()  # in a run too: the next may be asked for as soon as it ends
@@ -174,7 +173,7 @@ class LinkService:
             msgspec.structs.replace(self._link.hello, not_ready=words, run_tag=self._tag)
         )
         if not words and not self._was_ready:
-            self._tell("info", f"all {len(self.modules)} modules are ready")
+            self._tell(JournalLine("info", f"all {len(self.modules)} modules are ready"))
         self._was_ready = not words
         lines = (
             [self._lines.popleft() for _ in range(len(self._lines))] if self._link.welcomed else []

@@ -57,7 +57,8 @@ from daq.link.serial.poller import Poller
 from daq.link.serial.ports import BAUD_DEFAULT
 from daq.link.serial.recovery import Recovery
 from daq.link.serial.transcript import Chronicle, Dump, Tell
-from hw.messages.telemetry import Severity
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.wire.control import (
     COMMANDS,
     COUNTER_HZ,
@@ -177,7 +178,7 @@ class Connection:
         self._exchange = Exchange(self._line.send, self.statistics, self.transcript)
         self._one_at_a_time = threading.RLock()
         self._losing = threading.Lock()
-        self._recovery = Recovery(self._come_back, self._line.close, self.tell)
+        self._recovery = Recovery(self._come_back, self._line.close, self._not_back)
         self._quiet = self._ask_who = False
         self._beat_due_s = self._heard_s = 0.0
         self._watch = StartWatch()
@@ -192,7 +193,7 @@ class Connection:
         baud, module : speed at start; index of the module for error messages
         poller : shared by the sessions of a process; None for one of its own
         on_frame, on_notice, on_link : callbacks, see the module's docstring
-        journal : called with lines, each with its severity
+        journal : called with the lines for a journal
         transcripts : folder of dumps, or a function called with a reason and the lines
         timeout_s, tries : for a command's reply; hello_s : bound for the first one
         any_schema : accept a module of another schema too, for frozen commands; see ``foreign``
@@ -225,8 +226,13 @@ class Connection:
     @property
     def where(self) -> str:
         """This module's name in error messages."""
+        return "{module} on {port}".format(**self._named)
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """This module's name, as the values of a message."""
         name = "the module" if self.module is None else f"module {self.module}"
-        return f"{name} on {self.url or 'its port'}"
+        return {"module": name, "port": self.url or "its port"}
 
     @property
     def foreign(self) -> bool:
@@ -255,9 +261,13 @@ class Connection:
         """Write the last 1024 messages to a file; return the file, if there is one."""
         return self._chronicle.dump(f"{self.where}: {reason}")
 
-    def tell(self, severity: Severity, words: str) -> None:
+    def tell(self, line: JournalLine) -> None:
         """Write a line into the journal and the transcript."""
-        self._chronicle.tell(severity, words)
+        self._chronicle.tell(line)
+
+    def say(self, words: str) -> None:
+        """Write of an event."""
+        self.tell(JournalLine("info", f"{self.where}: {words}"))
 
     def close(self) -> None:
         """Release the port. May be called twice."""
@@ -378,13 +388,14 @@ class Connection:
         self.statistics.clock.begin()
         causes = {int(cause): cause.name for cause in ResetCause}
         cause = causes.get(int(self.identity["reset_cause"]), "unknown cause")
-        self.tell("warning", f"{self.where} started anew ({cause})")
+        self.tell(notice("module.started_anew", **self._named, cause=cause))
 
     def _now_connected(self, words: str) -> None:
         self._heard_s = time.monotonic()
         self.connected = self.statistics.connected = True
         self.poller.wake()
-        self.tell("info", f"{self.where}: {words}, build {int(self.identity['build']):08x}")
+        build = f"{int(self.identity['build']):08x}"
+        self.tell(notice("module.linked", **self._named, how=words, build=build))
         if self._on_link is not None:
             self._on_link(True, words)
         if self._line.broken:  # before anybody was there to notice
@@ -411,7 +422,7 @@ class Connection:
             finally:
                 self._quiet = False
         self._wanted_baud = baud
-        self.tell("info", f"{self.where}: {baud} baud")
+        self.say(f"{baud} baud")
 
     def _try_baud(self, baud: int, old: int) -> None:
         """Talk at the new speed within the module's second of grace, or wait for the old one."""
@@ -439,11 +450,18 @@ class Connection:
                 return
             self.connected = self.statistics.connected = False
         self._exchange.fail(words)
-        self.tell("alarm", f"{self.where}: link lost: {words}")
+        self.tell(notice("module.link_lost", **self._named, why=words))
         self._chronicle.dump_aside(f"{self.where}: link lost: {words}")
         if self._on_link is not None:
             self._on_link(False, words)
         self._recovery.start()
+
+    def _not_back(self, error: SerialLinkError) -> None:
+        """Tell of an attempt that failed; time does not mend another firmware."""
+        if isinstance(error, FirmwareMismatch):
+            self.tell(notice("module.other_firmware", **self._named, why=error))
+        else:
+            self.say(f"not back yet: {error}")
 
     def _come_back(self, attempt: int) -> None:
         """Try once to reconnect, at the previous speed or the one with which the module starts."""
@@ -509,11 +527,8 @@ class Connection:
 
     def _note_fault(self, entry: np.void) -> None:
         words = fault_words(int(entry["fault"]))
-        self.tell(
-            "alarm",
-            f"{self.where}: fault: {words} (measured {int(entry['value'])}, "
-            f"allowed {int(entry['limit'])})",
-        )
+        limits = {"measured": int(entry["value"]), "allowed": int(entry["limit"])}
+        self.tell(notice("module.fault", **self._named, fault=words, **limits))
         self._chronicle.dump_aside(f"{self.where}: fault: {words}")
 
     def _hand_on(self, name: str, record: np.void) -> None:
@@ -543,11 +558,9 @@ class Connection:
         """Journal new losses, at most once a second."""
         frames, words, told_s = self._told_lost
         if self.books.lost_ever > frames and now_s - told_s >= 1.0:
-            self.tell(
-                "warning",
-                f"{self.where}: {self.books.lost_ever - frames} data frames lost, with "
-                f"{max(0, self.books.lost_words - words)} event words",
-            )
+            more = {"count": self.books.lost_ever - frames}
+            more["words"] = max(0, self.books.lost_words - words)
+            self.tell(notice("module.frames_lost", **self._named, **more))
             self._told_lost = (self.books.lost_ever, self.books.lost_words, now_s)
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from daq.link.serial.line_errors import FirmwareMismatch, SerialLinkError
-from daq.link.serial.transcript import Tell
-from hw.messages.telemetry import Severity
+from daq.link.serial.line_errors import SerialLinkError
 
 FIRST_WAIT_S = 0.1
 MOST_WAIT_S = 2.0
@@ -20,16 +18,16 @@ MOST_WAIT_S = 2.0
 class Recovery:
     """Calls ``attempt(number)`` until it no longer raises.
 
-    give_up : called after each failed attempt; tell : called with text for the journal
+    give_up : called after each failed attempt; failed : called with each new cause
     """
 
     def __init__(
         self,
         attempt: Callable[[int], None],
         give_up: Callable[[], None],
-        tell: Tell,
+        failed: Callable[[SerialLinkError], None],
     ) -> None:
-        self._attempt, self._give_up, self._tell = attempt, give_up, tell
+        self._attempt, self._give_up, self._failed = attempt, give_up, failed
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._again = False
@@ -73,10 +71,9 @@ class Recovery:
                 self._attempt(number)
                 return True
             except SerialLinkError as error:
-                severity: Severity = "alarm" if isinstance(error, FirmwareMismatch) else "info"
                 if str(error) != told:
                     told = str(error)
-                    self._tell(severity, f"not back yet: {told}")
+                    self._failed(error)
             self._give_up()
             number += 1
             wait_s = min(2.0 * wait_s, MOST_WAIT_S)

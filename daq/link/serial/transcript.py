@@ -18,7 +18,8 @@ import numpy as np
 
 from daq.link.serial.dictionary import status_text
 from daq.link.serial.packets import COMMAND, REPLY, ControlMessage
-from hw.messages.telemetry import Severity
+from hw.messages.telemetry import JournalLine
+from hw.notices.catalogue import notice
 from hw.wire.control import COMMANDS, NOTICES, CommandSpec, Status
 
 MESSAGES = 1024
@@ -142,14 +143,14 @@ def _fields_words(dtype: np.dtype[np.void], payload: bytes) -> str:
 
 
 Dump = Path | Callable[[str, list[str]], None]
-Tell = Callable[[Severity, str], None]
-"""Called with a line for the journal: its severity and text."""
+Tell = Callable[[JournalLine], None]
+"""Called with a line for the journal."""
 
 
 class Chronicle:
     """Writes to the journal and dumps the transcript. May be called from any thread.
 
-    name : of the dumps' files; journal : called with lines and their severity; transcripts : folder
+    name : of the dumps' files; journal : called with its lines; transcripts : folder
         of dumps, a function called with the reason and the lines, or None
     """
 
@@ -158,11 +159,11 @@ class Chronicle:
         self._name, self._journal, self._transcripts = name, journal, transcripts
         self._threads: list[threading.Thread] = []
 
-    def tell(self, severity: Severity, words: str) -> None:
+    def tell(self, line: JournalLine) -> None:
         """Write a line into the journal and the transcript."""
-        self.transcript.event(f"{severity}: {words}")
+        self.transcript.event(f"{line.severity}: {line.text}")
         if self._journal is not None:
-            self._journal(severity, words)
+            self._journal(line)
 
     def dump(self, reason: str) -> Path | None:
         """Write the last 1024 messages to a file; return it, if there is one.
@@ -177,8 +178,7 @@ class Chronicle:
             self._transcripts(reason, self.transcript.lines())
         except OSError as error:
             where = self._transcripts if isinstance(self._transcripts, Path) else "its place"
-            words = f"the transcript could not be written to {where}: {error.strerror}"
-            self.tell("warning", words)
+            self.tell(notice("module.no_transcript", where=where, why=error.strerror))
         return None
 
     def dump_aside(self, reason: str) -> None:

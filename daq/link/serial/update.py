@@ -27,6 +27,7 @@ from daq.link.serial.line_errors import (
 )
 from daq.link.serial.session import ModuleSession
 from hw.bounded_files import FileRefused, read_bytes
+from hw.notices.catalogue import notice
 from hw.wire.control import IMAGE, MAX_PAYLOAD, SCHEMA_CRC, STRUCTS, VERSION, State
 
 _HEADER = STRUCTS["image"]
@@ -128,7 +129,7 @@ def transfer_image(
     except BaseException:
         abort_update(session)
         raise
-    session.tell("info", f"{session.where}: image in slot {slot_name(slot)} is verified")
+    session.say(f"image in slot {slot_name(slot)} is verified")
     return slot
 
 
@@ -140,7 +141,7 @@ def abort_update(session: ModuleSession) -> None:
         if session.refresh_identity()["state"] == State.updating:
             session.command("update_abort")
     except (CommandRefused, NoAnswer) as error:
-        session.tell("warning", f"{session.where}: the update could not be aborted: {error}")
+        session.tell(notice("module.update_not_aborted", module=session.where, why=error))
 
 
 def _check_fits(session: ModuleSession, header: np.void, *, any_schema: bool) -> None:

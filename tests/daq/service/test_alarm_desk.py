@@ -121,7 +121,7 @@ def test_what_a_display_is_sent_and_what_is_kept_are_bounded_and_the_rest_counte
     bench: Bench,
 ) -> None:
     for number in range(MOST_KEPT + 50):
-        bench.tell("module.alarm", what=f"module {number} is warm")
+        bench.tell("module.gave_up", module=number)
     assert len(bench.shown) == MOST_SHOWN
     assert bench.desk.not_shown == MOST_KEPT - MOST_SHOWN + 50
     bench.desk.acknowledge([], "nurse")

@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[3]
 ROOMS = ("hw", "daq", "emulator", "coincidence", "recon")
 TELLERS = ("notice", "_of_its_own")
 """What makes a line of a message; the second is the journal's, of what it has to say itself."""
-BY_SEVERITY = {"module.alarm", "module.warning"}
-"""Of link processes, which tell `module.` and the severity."""
 
 
 def calls() -> list[tuple[Path, ast.Call]]:
@@ -40,7 +38,7 @@ def literals(node: ast.AST) -> set[str]:
 
 
 def test_every_message_that_is_told_is_in_the_catalogue_and_no_other() -> None:
-    told = set(BY_SEVERITY) | {"defect"}
+    told = {"defect"}
     for _, call in CALLS:
         if name_of(call) in TELLERS and call.args and isinstance(call.args[0], ast.Constant):
             told.add(str(call.args[0].value))

@@ -10,6 +10,7 @@ import pytest
 
 from daq.link.serial.line_errors import LinkLost, NoAnswer, SerialLinkError
 from daq.link.serial.session import ModuleSession
+from daq.service.watching.alarm_desk import AlarmDesk
 from hw.wire.control import State
 from rigs.firmware.native_modules import begin_run, bring_up, feed, mark, period_words, wait_until
 from rigs.wire_proxy import WireProxy
@@ -53,6 +54,20 @@ def test_unplugging_is_noticed_at_once_and_plugging_in_again_goes_on(line, proxy
     assert line.starts == 1  # the module went on: nothing to set up again
     assert any(entry.startswith("alarm:") and "link lost" in entry for entry in journal)
     assert any("connected again" in entry for entry in journal)
+
+
+def test_the_alarm_of_a_lost_line_stands_until_the_module_answers_again(line, proxy, journal):
+    desk = AlarmDesk()
+    proxy.unplug()
+    wait_until(lambda: not line.connected, within_s=2)
+    proxy.plug_in()
+    wait_until(lambda: any("connected again" in entry for entry in journal))
+    stood = []
+    for entry in journal.lines:
+        desk.take(entry)
+        stood.append([(alarm.id, alarm.stands) for alarm in desk.shown()])
+    assert [("module.link_lost", True)] in stood
+    assert stood[-1] == [("module.link_lost", False)], "somebody has to answer yet"
 
 
 def test_a_transcript_is_dumped_when_the_link_is_lost(line, proxy, tmp_path):
