@@ -51,11 +51,25 @@ def config_in(head: dict[str, Any]) -> RunConfig:
 
 def armed_at(folder: Path) -> dt.datetime | None:
     """Return when a run was armed, None if not recorded."""
+    return _time_in_config(folder, "created")
+
+
+def start_recorded(folder: Path) -> dt.datetime | None:
+    """Return when a run was started, None if not recorded."""
+    return _time_in_config(folder, "started")
+
+
+def started_at(folder: Path) -> dt.datetime | None:
+    """Return the wall time of detector time 0; of runs that do not say it, when they were armed."""
+    return start_recorded(folder) or armed_at(folder)
+
+
+def _time_in_config(folder: Path, key: str) -> dt.datetime | None:
     try:
-        created = dt.datetime.fromisoformat(read_object(folder / CONFIG_NAME)["created"])
+        found = dt.datetime.fromisoformat(read_object(folder / CONFIG_NAME)[key])
     except (LogError, ValueError, KeyError, TypeError):
         return None
-    return created if created.tzinfo else created.replace(tzinfo=dt.UTC)
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
 def run_tag(folder: Path) -> int:

@@ -12,7 +12,7 @@ from daq.errors import LogError
 from daq.folder.calibration_set import CalibrationSet
 from daq.folder.quality.qc_result import QcResult
 from daq.folder.run_config import RunConfig
-from daq.folder.run_folder import armed_at, own_calibration, run_config
+from daq.folder.run_folder import own_calibration, run_config, started_at
 from daq.quality.judged_parts import Measured
 from daq.quality.lutetium_quality import lutetium_parts
 from daq.quality.pet_quality import pet_parts
@@ -58,9 +58,9 @@ def judge_run(
     config = run_config(folder)
     scanner = limits_of or config.scanner()
     calibration, counts = own_calibration(folder), run_counts(folder)
-    measured_at = armed_at(folder)
+    measured_at = started_at(folder)
     if measured_at is None:
-        raise LogError(f"{folder.name} does not say when it was armed: a QC needs its age")
+        raise LogError(f"{folder.name} does not say when it was started: a QC needs its age")
     known = calibration.calibration() if calibration else None
     if source.name == "lutetium":
         parts = lutetium_parts(folder, scanner, known, counts, progress=progress)

@@ -102,6 +102,7 @@ class ImagerLink:
             half_life_s=nuclide.half_life_s if nuclide else 0.0,
             beta_plus_fraction=nuclide.beta_plus_fraction if nuclide else 0.0,
             nuclide=nuclide.name if nuclide else "",
+            suv_per_Bq_per_mL=run.suv_per_Bq_per_mL,
         )
 
     def batch(self, run: Run, output: Output, *, event_wall_ns: int) -> None:

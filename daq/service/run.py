@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from daq.errors import StorageError
+from daq.errors import LogError, StorageError
 from daq.folder import calibration_set, refused_log, singles_log
 from daq.folder import listmode_log as listmode
 from daq.folder import raw_log as rawlog
 from daq.folder.blocks import BlockPlace
+from daq.folder.identity.study_file import Study, read_study
 from daq.folder.interruptions import Interruptions
 from daq.folder.markers import Markers
 from daq.folder.raw_log import RawLogReader, split_frames
@@ -36,6 +38,7 @@ from daq.folder.run_folder import (
     new_run_folder,
     own_calibration,
     run_config,
+    start_recorded,
     write_json,
 )
 from daq.path.books import Books, sent_by
@@ -58,6 +61,7 @@ from daq.service.watching.log_guard import LogGuard
 from hw.messages.imager import ImagerReport
 from hw.messages.source import SourceReport
 from hw.messages.telemetry import RunCondition
+from hw.physics.nuclides import nuclide_of
 from hw.scanner.geometry import build_geometry
 from hw.wire.protocol import FRAME_PERIOD_PS
 
@@ -80,6 +84,8 @@ class Run:
     refused : keeps the frames that are not accepted
     unwritten : accepted frames that the disk did not take; ``record`` tries again
     newest_ps : the newest frame end recorded: the run's detector time
+    study : weight, activity and the like, None where none was given
+    started : when it was started, by this machine's clock: detector time 0; None before
     unsorted : why the rest is not sorted, "" while it will be
     ended_by : what ended it, "" while it goes on
     """
@@ -124,6 +130,9 @@ class Run:
         self.created = armed_at(folder) or dt.datetime.now(dt.UTC)
         self.folder, self.name = folder, folder.name
         self._prepare()
+        self.started = start_recorded(folder)
+        with suppress(LogError):  # a form that cannot be read keeps nobody from recording
+            self.study = read_study(folder)
         writer = rawlog.RawLogWriter.reopened(folder / rawlog.FILE_NAME)  # or another one has it
         for made_again in (listmode.FILE_NAME, singles_log.FILE_NAME):
             (folder / made_again).unlink(missing_ok=True)
@@ -156,6 +165,8 @@ class Run:
         self.undelivered = 0
         self.ended_by = ""
         self.randoms_alarm = False
+        self.started: dt.datetime | None = None
+        self.study: Study | None = None
         self._finished = False
         self._started_ns = 0
         self._elapsed_s = 0.0
@@ -198,6 +209,7 @@ class Run:
             "run": self.name,
             "run_tag": self.run_tag,
             "created": self.created.isoformat(),
+            **({"started": self.started.isoformat()} if self.started else {}),
             "config": msgspec.to_builtins(self.config),
             "calibration": self.calibration.identity if self.calibration else "none",
             "versions": versions(),
@@ -211,6 +223,14 @@ class Run:
         if wrong:
             self.live = self._files.fill(self._head())
         return sorted(wrong)
+
+    @property
+    def suv_per_Bq_per_mL(self) -> float:
+        """SUV per Bq/mL as of the start; 0 before it, or where the study or the nuclide lacks."""
+        nuclide, _ = nuclide_of(self.config.labels)
+        if self.study is None or self.started is None or nuclide is None:
+            return 0.0
+        return self.study.suv_per_Bq_per_mL(self.started, nuclide.half_life_s)
 
     @property
     def mu_map(self) -> Path:
@@ -230,7 +250,9 @@ class Run:
         return (time.monotonic_ns() - self._started_ns) * 1e-9
 
     def start(self) -> None:
-        """Record the time of the start."""
+        """Record the time of the start; raises StorageError."""
+        self.started = dt.datetime.now(dt.UTC)
+        self._files.rewrite_config(self._head())
         self._started_ns = time.monotonic_ns()
 
     def taint(self, reason: str) -> None:

@@ -91,6 +91,11 @@ class RunFiles:
             self._as_written[name] = _state_of(self._folder / name)
         return own_live_settings(self._folder, self._config.live)
 
+    def rewrite_config(self, head: dict[str, object]) -> None:
+        """Write ``run.json`` anew, which says more now; raises StorageError."""
+        self._write(CONFIG_NAME, head)
+        self._as_written[CONFIG_NAME] = _state_of(self._folder / CONFIG_NAME)
+
     def _wanted(self) -> set[str]:
         config = self._config
         wanted = {CONFIG_NAME, UIDS_NAME, SCANNER_NAME}

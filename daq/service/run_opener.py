@@ -58,6 +58,7 @@ class RunOpener:
                 write_identity(run.folder, identity)
             if study is not None:
                 write_study(run.folder, study)
+            run.study = study
         except BaseException:
             run.abandon()
             raise

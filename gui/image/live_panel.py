@@ -1,7 +1,7 @@
 """The image: three linked views, the facts about it, and its display window.
 
-The window always starts at 0 and ends at a share of a percentile of the image. There is no SUV
-window: the live image has no weight and injected activity to compute SUV.
+The window always starts at 0 and ends at a share of a percentile of the image. SUV can be shown
+where the run's study has weight and injected activity, and the image is in Bq/mL.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from gui.kit import theme
 from gui.kit.colour_maps import Image
 from gui.kit.panels import CalmLabel, ElidedLabel, scrolling
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
-from gui.kit.wording import grouped, level_text, short_unit, shown_unit
+from gui.kit.wording import ShownUnit, grouped, level_text, short_unit, shown_unit
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from hw.messages.corrections import label_of
@@ -68,6 +68,7 @@ class ImagePanel(PicturePanel):
         self.tools = ViewTools(self.linked, cursor=lambda: self.cursor, redraw=self._draw)
         self.page = PageButton(self.tools.page, self._page_content, self._page_pictures)
         self.page.said.connect(self.tools.say)
+        self.tools.suv.toggled.connect(self._rescale)
         self.window_box = WindowChooser(desk)
         self.strip = FrameStrip()
         self.brief = ElidedLabel(size_px=theme.BASE_PX, bold=True)
@@ -180,10 +181,24 @@ class ImagePanel(PicturePanel):
             self._reference.follow(self._image, at_once=new_run)
         self.goal.follow(message)
         self.facts.refresh_image(message)
-        self.regions.show_readings(message)
-        self.curves.follow(message, self.regions.regions)
+        self.tools.offer_suv(message)
         self.window_box.follow(message)
+        self._rescale()
+
+    def _rescale(self) -> None:
+        """Show all that has a unit in the one chosen."""
+        if self._message is None:
+            return
+        self.regions.show_readings(self._message, self._unit)
+        self.curves.follow(self._message, self.regions.regions, self._unit)
         self._draw()
+
+    @property
+    def _unit(self) -> ShownUnit:
+        message = self._message
+        if message is None:
+            return ShownUnit(1.0, "")
+        return shown_unit(message.unit, message.suv_per_unit if self.tools.wants_suv else 0.0)
 
     def _enter_space(self, message: ImageMessage) -> None:
         self.cursor = [size // 2 for size in message.shape]
@@ -205,7 +220,7 @@ class ImagePanel(PicturePanel):
         self.share.show_text(f"{self.level.value()} %")
         table = self._tables[self.map_box.currentText()]
         self.linked.draw(image, self.cursor, upper, table)
-        each, unit = shown_unit(self._message.unit)
+        each, unit = self._unit
         labels = "0", level_text(each * upper / 2), level_text(each * upper)
         self.bar.set_scale(table, labels, unit)
         height = (self.cursor[TRANSAXIAL.through] + 0.5) / self._message.shape[TRANSAXIAL.through]
@@ -224,7 +239,7 @@ class ImagePanel(PicturePanel):
         x, y, z = map(centre_mm, self.cursor, message.shape, message.voxel_mm)
         places = (grouped(place) for place in (x, y, z))
         self.regions.place_mm = (x, y, z)
-        each, unit = shown_unit(message.unit)
+        each, unit = self._unit
         value = each * float(self._image[tuple(self.cursor)])
         self.at_cursor.show_text(
             f"✛ ({', '.join(places)}) mm:  {level_text(value)} {short_unit(unit)}"
@@ -292,9 +307,7 @@ class ImagePanel(PicturePanel):
 
     def _show_regions(self) -> None:
         self.linked.regions = self.regions.regions
-        if self._message is not None:
-            self.curves.follow(self._message, self.regions.regions)
-        self._draw()
+        self._rescale()
 
     def _follow_run(self, link: Link) -> None:
         """Suit the run shown: its regions, its µ map, where its page would go."""
@@ -311,14 +324,14 @@ class ImagePanel(PicturePanel):
         if message is None:
             return PageContent("No image", {}, [], [])
         facts = {name: value.text() for name, value in self.facts.values.items()}
-        each, unit = shown_unit(message.unit)
+        each, unit = self._unit
         facts["Window"] = f"0 to {level_text(each * self.upper)} {unit}"
         facts["Review"] = _review_words(self.page.folder)
         corrections = [
             (label_of(name), applied, message.how.get(name, ""))
             for name, applied in sorted(message.corrections.items(), key=lambda item: not item[1])
         ]
-        words = region_words(message)
+        words = region_words(message, self._unit)
         title = f"Live image of {message.run}"
         return PageContent(title, facts, corrections, words.splitlines(), message.note)
 

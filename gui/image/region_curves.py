@@ -12,7 +12,7 @@ from pyqtgraph.Qt import QtWidgets
 from gui.kit import theme
 from gui.kit.panels import ElidedLabel
 from gui.kit.plots import CalmPlot
-from gui.kit.wording import short_unit, shown_unit
+from gui.kit.wording import ShownUnit, short_unit
 from hw.messages.pictures import DynamicFrame, ImageMessage
 from hw.regions import Region, RegionError, mean_in, shares
 
@@ -24,7 +24,10 @@ LEAST_S = 10.0
 
 
 class Point(NamedTuple):
-    """The mean of a region in a frame; ``scale``: of the frame's levels, to know it by."""
+    """The mean of a region in a frame, in the image's unit.
+
+    scale : of the frame's levels, to know it by
+    """
 
     middle_s: float
     mean: float
@@ -48,24 +51,28 @@ class RegionCurves(QtWidgets.QWidget):
         self._run = ""
         self._regions: list[Region] = []
         self._means: list[dict[int, Point]] = []
+        self._each = 1.0
 
     @property
     def means(self) -> list[list[tuple[float, float]]]:
-        """Time in s and mean of each complete frame, a list for each region."""
-        return [[(p.middle_s, p.mean) for p in sorted(means.values())] for means in self._means]
+        """Time in s and shown mean of each complete frame, a list for each region."""
+        return [
+            [(p.middle_s, self._each * p.mean) for p in sorted(means.values())]
+            for means in self._means
+        ]
 
-    def follow(self, image: ImageMessage, regions: list[Region]) -> None:
+    def follow(self, image: ImageMessage, regions: list[Region], unit: ShownUnit) -> None:
         """Take the newest frames of a run, and its regions."""
         if image.run != self._run or regions != self._regions:
             self._run, self._regions = image.run, list(regions)
             self._means = [{} for _ in regions]
-        each, unit = shown_unit(image.unit)
+        self._each = unit.each
         for frame in image.frames:
-            self._take(frame, each)
-        self.names.show_text(_words(regions, unit), theme.DIM)
+            self._take(frame)
+        self.names.show_text(_words(regions, unit.name), theme.DIM)
         self._draw()
 
-    def _take(self, frame: DynamicFrame, each: float) -> None:
+    def _take(self, frame: DynamicFrame) -> None:
         if not frame.complete:
             return
         axes = _axes(frame)
@@ -76,18 +83,18 @@ class RegionCurves(QtWidgets.QWidget):
                 continue  # a frame that is made again has another scale
             values = frame.array() if values is None else values
             middle_s = 0.5 * (frame.begin_s + frame.end_s)
-            means[frame.number] = Point(middle_s, each * _mean(region, axes, values), frame.scale)
+            means[frame.number] = Point(middle_s, _mean(region, axes, values), frame.scale)
             if len(means) > MOST_FRAMES:
                 del means[min(means)]
 
     def _draw(self) -> None:
-        shown = [sorted(means.values()) for means in self._means[: len(COLOURS)]]
+        shown = self.means[: len(COLOURS)]
         shown += [[] for _ in range(len(COLOURS) - len(shown))]
         for curve, points in zip(self._curves, shown, strict=True):
-            curve.setData([p.middle_s for p in points], [p.mean for p in points])
+            curve.setData([time_s for time_s, _ in points], [mean for _, mean in points])
         everything = [point for points in shown for point in points]
-        highest = max((p.mean for p in everything if math.isfinite(p.mean)), default=0.0)
-        self.plot.set_x(0.0, max([LEAST_S, *(1.05 * point.middle_s for point in everything)]))
+        highest = max((mean for _, mean in everything if math.isfinite(mean)), default=0.0)
+        self.plot.set_x(0.0, max([LEAST_S, *(1.05 * time_s for time_s, _ in everything)]))
         self.plot.follow(highest)
 
 

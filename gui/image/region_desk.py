@@ -14,7 +14,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from daq.folder.region_file import NAME, read_regions
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
-from gui.kit.wording import level_text, short_unit, shown_unit
+from gui.kit.wording import ShownUnit, level_text, short_unit
 from gui.link.command_desk import CommandDesk
 from hw.messages.pictures import ImageMessage
 from hw.regions import (
@@ -151,9 +151,9 @@ class RegionDesk(QtWidgets.QWidget):
             widget.setEnabled(bool(self.regions))
         self.changed.emit()
 
-    def show_readings(self, image: ImageMessage) -> None:
+    def show_readings(self, image: ImageMessage, unit: ShownUnit) -> None:
         """Show mean ± σ of the image in each region."""
-        self.readings.show_text(region_words(image))
+        self.readings.show_text(region_words(image, unit))
         self.readings.setHidden(not image.regions)
 
     def put_here(self) -> None:
@@ -206,9 +206,9 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def region_words(image: ImageMessage) -> str:
-    """Return a line for each of the run's regions: mean ± σ in the unit that the image has."""
-    each, unit = shown_unit(image.unit)
+def region_words(image: ImageMessage, shown: ShownUnit) -> str:
+    """Return a line for each of the run's regions: mean ± σ."""
+    each, unit = shown
     lines = []
     for one in image.regions[:MOST_LINES]:
         sigma = f" ± {level_text(each * one.sigma)}" if one.sigma > 0 else ""

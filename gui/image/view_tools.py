@@ -11,6 +11,13 @@ from gui.image.linked_views import LinkedViews
 from gui.kit import theme
 from gui.kit.colour_maps import colour_tables
 from gui.kit.panels import CalmLabel, ElidedLabel
+from hw.messages.pictures import ImageMessage
+
+SUV_IS = "SUV by body weight, from the run's study; activity as of the run's start"
+NO_SUV = (
+    "No SUV: it needs weight, injected activity and its time on the Study page before the run, a "
+    "calibrated scanner, and a nuclide with correction of decay"
+)
 
 
 class ViewTools(QtWidgets.QWidget):
@@ -31,6 +38,9 @@ class ViewTools(QtWidgets.QWidget):
         self.mip = _button("MIP", "Maximum intensity projections in place of cuts (key P)")
         self.mip.setCheckable(True)
         self.mip.toggled.connect(self._project)
+        self.suv = _button("SUV", NO_SUV)
+        self.suv.setCheckable(True)
+        self.suv.setEnabled(False)
         self.page = _button("PDF…", "This page as a PDF, with what was corrected and what not")
         buttons = (
             _button("−", "Smaller (key −)", lambda: views.zoom(-1, cursor())),
@@ -38,6 +48,7 @@ class ViewTools(QtWidgets.QWidget):
             _button("All", "The whole image in three views (key Z)", views.show_all),
             _button("⤢", "One view alone, the next, all three (key E)", views.next_single),
             self.mip,
+            self.suv,
             self.page,
         )
         grid = QtWidgets.QGridLayout()
@@ -61,6 +72,20 @@ class ViewTools(QtWidgets.QWidget):
         row.addWidget(self.beneath.choice, 1)
         row.addWidget(self.beneath.slider, 1)
         return row
+
+    @property
+    def wants_suv(self) -> bool:
+        """Whether values are to be shown as SUV where they can be."""
+        return self.suv.isChecked()
+
+    def offer_suv(self, image: ImageMessage) -> None:
+        """Let SUV be chosen where it can be computed; where not, its button says what is missing.
+
+        A choice is kept: an image without SUV is shown in its own unit meanwhile.
+        """
+        can = image.suv_per_unit > 0
+        self.suv.setEnabled(can)
+        self.suv.setToolTip(SUV_IS if can else NO_SUV)
 
     def _project(self, on: bool) -> None:
         self._views.mip = on

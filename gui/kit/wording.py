@@ -7,6 +7,9 @@ without reading their units.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
+
+from hw.physics.suv import UNIT as SUV
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -53,9 +56,18 @@ def age_text(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def shown_unit(unit: str) -> tuple[float, str]:
-    """Return how many of the unit shown one of the image's is, and the unit shown."""
-    return (1e-3, "kBq/mL") if unit == "Bq/mL" else (1.0, unit)
+class ShownUnit(NamedTuple):
+    """How many of the unit shown one of the image's is, and the unit shown."""
+
+    each: float
+    name: str
+
+
+def shown_unit(unit: str, suv_per_unit: float = 0.0) -> ShownUnit:
+    """Return the unit to show an image in; SUV where its factor is given."""
+    if suv_per_unit > 0:
+        return ShownUnit(suv_per_unit, SUV)
+    return ShownUnit(1e-3, "kBq/mL") if unit == "Bq/mL" else ShownUnit(1.0, unit)
 
 
 def short_unit(unit: str) -> str:

@@ -21,6 +21,7 @@ class RunBegin(Message):
         correction of decay)
     beta_plus_fraction : positrons a decay of that nuclide, 0 where it is not known
     nuclide : its name, "" where it is not known (γ that come with positrons then stay in the image)
+    suv_per_Bq_per_mL : of activity as of the run's start, 0 where it cannot be computed
     """
 
     run: str
@@ -34,6 +35,7 @@ class RunBegin(Message):
     half_life_s: float = 0.0
     beta_plus_fraction: float = 0.0
     nuclide: str = ""
+    suv_per_Bq_per_mL: float = 0.0
 
 
 class CoincidenceBatch(Message):

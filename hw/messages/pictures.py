@@ -76,6 +76,7 @@ class ImageMessage(Message):
     window_s : detector time that the image covers (for "forget", the sum of the weights)
     frames : the newest dynamic frames, oldest first, the last one still filling
     regions : the image read in the regions kept in the run's folder
+    suv_per_unit : SUV by body weight per one of the unit; 0 where it cannot be computed
     """
 
     run: str
@@ -101,6 +102,7 @@ class ImageMessage(Message):
     prompts_in_window: int = 0
     frames: list[DynamicFrame] = []
     regions: list[RegionReading] = []
+    suv_per_unit: float = 0.0
 
     def array(self) -> npt.NDArray[np.float32]:
         """Return the image as a read-only float32 array of ``shape``."""

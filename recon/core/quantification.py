@@ -10,10 +10,7 @@ corrections as the images (``tomoshibi calibrate activity``): it covers what geo
 model leave out, mostly the detection efficiency of the blocks and the energy window. It does not
 depend on the nuclide.
 
-    SUV_bw = C(t) [Bq/mL] · weight [g] / (A_injected [Bq] · 2^(−(t − t_injected)/T))
-
-in g/mL (QIBA, FDG-PET/CT Technical Committee, SUV as body weight, 2013); decay is corrected to time
-t.
+SUV: :mod:`hw.physics.suv`.
 """
 
 from __future__ import annotations
@@ -27,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.bounded_files import FileRefused, read_object
+from hw.physics.suv import suv_per_Bq_per_mL
 from recon.core.decay import MOST_HALF_LIVES
 from recon.core.grid import Image, ImageGrid, ReconError
 
 EMISSIONS = "emissions/s/mL, uncalibrated"
 BQ_PER_ML = "Bq/mL"
-SUV = "SUV"
 FORMAT = "tomoshibi activity calibration"
 VERSION = 2
 """Block efficiency is included since 2: earlier factors are larger by its effect."""
@@ -116,8 +113,7 @@ class Patient:
                 f"s) before the time that decay is corrected to, {reference_s:g} s: at most "
                 f"{MOST_HALF_LIVES:g}. Give the right --injected-at and --decay-reference"
             )
-        left_Bq = self.injected_Bq * 2.0**-half_lives
-        return self.weight_kg * 1000.0 / left_Bq
+        return suv_per_Bq_per_mL(self.weight_kg, self.injected_Bq, half_lives_since=half_lives)
 
 
 def load_calibration(path: Path) -> ActivityCalibration:

@@ -14,6 +14,7 @@ from hw.messages.imager import CoincidenceBatch, RunBegin
 from hw.messages.pictures import ImageMessage
 from recon.core.grid import Image
 from recon.core.noise_parts import NoiseParts
+from recon.core.quantification import BQ_PER_ML
 from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
 from recon.imager.stream_ledger import Missing
 from recon.live.corrections import LiveCorrections
@@ -75,10 +76,10 @@ class PetLiveRun(LiveRun):
     def restate(self, begin: RunBegin) -> None:
         """Apply a new window, frames and corrections."""
         if begin.live != self.begin.live:
-            self.begin = begin
             self._imager.change_window(begin.live.time_window)
             self._imager.change_frames(begin.live.frame_s)
             self.corrections.change(begin.live)
+        self.begin = begin  # SUV is known from the start on, when the activity's age is
 
     def close(self) -> None:
         """Stop background work; release disk space."""
@@ -250,7 +251,13 @@ class PetLiveRun(LiveRun):
                 msgspec.structs.replace(frame, scale=frame.scale * self.corrections.scale)
                 for frame in image.frames
             ],
+            "suv_per_unit": self._suv_per_unit(told["decay"].applied),
         }
+
+    def _suv_per_unit(self, of_the_start: bool) -> float:
+        """Return SUV per one of the image's unit: of activity, as of the run's start."""
+        known = of_the_start and self.corrections.unit == BQ_PER_ML
+        return self.begin.suv_per_Bq_per_mL if known else 0.0
 
     def _note(self, image: LiveImage) -> str:
         words = [f"post-filter {image.fwhm_mm:.1f} mm FWHM", image.how]
@@ -282,5 +289,6 @@ class PetLiveRun(LiveRun):
             "psf_fwhm_mm": 0.0 if model is None else model.fwhm_mm,
             "post_filter_fwhm_mm": image.fwhm_mm,
             "relative_noise": image.noise,
+            "suv_factor": self._suv_per_unit(told.of("decay").applied) or None,
             "corrections": told.as_metadata(),
         }

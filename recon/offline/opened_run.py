@@ -24,9 +24,9 @@ from daq.folder.run_config import RunConfig
 from daq.folder.run_folder import (
     CONFIG_NAME,
     SUMMARY_NAME,
-    armed_at,
     own_calibration,
     run_config,
+    started_at,
 )
 from daq.folder.singles_log import SinglesReader
 from hw.bounded_files import FileRefused, read_object
@@ -177,8 +177,8 @@ class Run:
 
     @property
     def start(self) -> datetime | None:
-        """Wall-clock time (UTC) when the run was armed."""
-        return armed_at(self.folder)
+        """Wall-clock time (UTC) of detector time 0."""
+        return started_at(self.folder)
 
     @property
     def duration_s(self) -> float:

@@ -22,7 +22,7 @@ from daq.folder import raw_log as rawlog
 from daq.folder.calibration_set import CalibrationSet, load_set_for, scanner_hash
 from daq.folder.listmode_log import ListmodeReader, listmode_notes
 from daq.folder.own_instrument import check_instrument
-from daq.folder.run_folder import MU_MAP_NAME, armed_at, own_calibration, run_config
+from daq.folder.run_folder import MU_MAP_NAME, own_calibration, run_config, started_at
 from daq.folder.run_identity import RunIdentity
 from hw.arrays import Records
 from hw.bounded_files import MIB, FileRefused, read_npz, read_object
@@ -223,7 +223,7 @@ def run_data(
         mu_map=None if mu_source is None else mu_source(grid),
         mu_source=mu_source,
         labels=config.labels,
-        start=armed_at(folder),
+        start=started_at(folder),
         name=folder.resolve().name,
         hash=_hash(folder),
         notes=tuple(notes),

@@ -36,7 +36,7 @@ def spect_run(
     attenuated : whether to read the µ map
     frame_uid, patient_position : DICOM's, instead of those of the run and its µ map
     """
-    from daq.folder.run_folder import MU_MAP_NAME, armed_at, run_config
+    from daq.folder.run_folder import MU_MAP_NAME, run_config, started_at
     from daq.folder.run_identity import RunIdentity
     from daq.folder.singles_log import FILE_NAME, SinglesReader
     from recon.core.grid import ImageGrid
@@ -63,7 +63,7 @@ def spect_run(
         live_share=live_share(summary, scanner.n_modules),
         end_s=end_s(summary) if is_whole(path) else 0.0,
         calibrated=bool(config.calibration),
-        start=armed_at(folder),
+        start=started_at(folder),
         hash=str(summary.get("singles_hash", "")),
         identity=RunIdentity.of(folder).with_changes(
             frame_of_reference_uid=frame_uid or frame_of_reference(chosen),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from daq.client.client import ClientError
 from daq.folder.calibration_set import new_set, save_set
+from daq.folder.run_folder import armed_at, start_recorded
 from daq.replay.sort_again import verify
 from hw.scanner.preset_file import load_scanner
 from hw.wire.protocol import CRC_OFFSET
+from recon import open_run
 
 pytestmark = pytest.mark.processes
 
@@ -45,6 +48,20 @@ def test_stop_by_command_waits_for_the_modules_to_finish(acquisition, source):
     modules.obey_stop()
     daq.wait_for_state("closed")
     assert summary_of(folder)["condition"] == "good"
+
+
+def test_times_of_a_run_count_from_its_start_and_not_from_when_it_was_armed(acquisition, source):
+    daq = acquisition()
+    modules = source(daq)
+    folder = Path(daq.control.call("arm")["run"])
+    assert start_recorded(folder) is None
+    before = dt.datetime.now(dt.UTC)
+    daq.control.call("start")
+    after = dt.datetime.now(dt.UTC)
+    modules.wait_for_start()
+    modules.finish()
+    daq.wait_for_state("closed")
+    assert armed_at(folder) < before <= open_run(folder).start <= after
 
 
 def test_one_service_takes_run_after_run(acquisition, source):

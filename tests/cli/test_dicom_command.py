@@ -15,7 +15,7 @@ import pytest
 
 from daq.cli import main
 from daq.folder.run_config import RunConfig, default_settings
-from daq.folder.run_folder import armed_at
+from daq.folder.run_folder import started_at
 from daq.folder.run_identity import RunIdentity
 from daq.service.run import Run
 from emulator.config import EmulatorConfig
@@ -83,7 +83,7 @@ def reconstructed(
 def test_a_viewer_finds_the_suv_of_the_run_at_every_decay_reference(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = armed_at(run_folder)
+    start = started_at(run_folder)
     assert start is not None
     injected_s = -300.0
     references = {
@@ -112,7 +112,7 @@ def test_the_suv_of_a_run_follows_from_its_study(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Kept with the run: the same as named on the command line, less the residual."""
-    start = armed_at(run_folder)
+    start = started_at(run_folder)
     assert start is not None
     given = (start - timedelta(seconds=300)).isoformat()
     known = ("--weight-kg", "62", "--injected-MBq", "310", "--injected-at", given)
@@ -169,7 +169,7 @@ def test_a_heartbeat_in_two_frames(
     reconstructed(capsys, run_folder, tmp_path / "a.nii.gz", *asked, "--gate-source", "cardiac")
     all_series = viewer.series_in(tmp_path / "a-dicom")
     assert [made[0].SeriesNumber for made in all_series] == [1, 2]
-    start = armed_at(run_folder)
+    start = started_at(run_folder)
     assert start is not None
     for series, start_s, end_s in zip(all_series, (0.0, 0.13), (0.13, 0.3), strict=True):
         assert len(series) == 2 * 32

@@ -140,7 +140,7 @@ def _run_pet(options: argparse.Namespace, folder: Path) -> int:
 def _as_suv(made: Reconstruction) -> Reconstruction:
     import numpy as np
 
-    from recon.core.quantification import SUV
+    from hw.physics.suv import UNIT
 
     if made.suv_factor is None:
         raise CommandError(
@@ -149,7 +149,7 @@ def _as_suv(made: Reconstruction) -> Reconstruction:
         )
     factor = made.suv_factor
     parts = tuple(one and one.scaled(factor) for one in made.parts)
-    about = {**made.metadata, "unit": SUV}
+    about = {**made.metadata, "unit": UNIT}
     return replace(made, image=made.image * np.float32(factor), metadata=about, parts=parts)
 
 

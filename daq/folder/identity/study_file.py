@@ -19,6 +19,7 @@ from daq.folder.identity.identity_file import refuse_identity_in
 from daq.folder.identity.private_file import write_private
 from daq.folder.journal import Journal
 from hw.bounded_files import FileRefused, read_object
+from hw.physics.suv import suv_per_Bq_per_mL
 
 STUDY_NAME = "study.json"
 
@@ -78,6 +79,17 @@ class Study(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
         if not self.residual_MBq or injected is None or residual is None:
             return None
         return (residual - injected).total_seconds()
+
+    def suv_per_Bq_per_mL(self, started: dt.datetime, half_life_s: float) -> float:
+        """Return SUV per Bq/mL of activity as of the run's start; 0 where something is missing, or
+        doubtful."""
+        net_Bq, injected_s = self.net_injected_Bq(half_life_s), self.injected_s(started)
+        if self.weight_kg is None or net_Bq is None or net_Bq <= 0 or injected_s is None:
+            return 0.0
+        if abs(injected_s) > 3600 * LONGEST_UPTAKE_H:
+            return 0.0
+        since = -injected_s / half_life_s
+        return suv_per_Bq_per_mL(self.weight_kg, net_Bq, half_lives_since=since)
 
     def injected_s(self, started: dt.datetime) -> float | None:
         """Return when it was injected, in s since the run's start; None if not known."""

@@ -39,6 +39,7 @@ class Stage:
         self.run = SimpleNamespace(
             name="run-1", folder=Path("/runs/run-1"), mu_map=Path("/runs/run-1/mu_map.npz"),
             config=config, undelivered=0, imager=None, calibration=None, live=config.live,
+            suv_per_Bq_per_mL=2e-4,
             takers=SimpleNamespace(
                 statistics=SimpleNamespace(
                     recent_live=lambda: RecentLive([0.9, 0.8], 0.72), mean_live=lambda: 0.75

@@ -12,7 +12,7 @@ from pyqtgraph.Qt import QtCore, QtGui
 from gui.app.window import ConsoleWindow
 from gui.image.region_desk import region_words
 from gui.image.slices import PLANES, Plane
-from gui.kit.wording import shown_unit
+from gui.kit.wording import ShownUnit, shown_unit
 from hw.messages.endpoints import Endpoints
 from hw.messages.patient_position import (
     PATIENT_POSITIONS,
@@ -105,13 +105,15 @@ def test_regions_are_told_with_their_noise() -> None:
         detector_time_s=1.0, event_wall_ns=0, published_wall_ns=0, prompts_used=1, delayeds_used=0,
         fraction_used=1.0, corrections={}, regions=regions,
     )  # fmt: skip
-    assert region_words(image).split("\n") == [
+    assert region_words(image, ShownUnit(2e-4, "SUV")).split("\n")[0] == "hot: 2.47 ± 0.0864 SUV"
+    becquerels = shown_unit("Bq/mL")
+    assert region_words(image, becquerels).split("\n") == [
         "hot: 12.3 ± 0.432 kBq/mL",
         "cold: 0.0500 kBq/mL",
         "far: region far extends beyond the image",
     ]
     many = msgspec.structs.replace(image, regions=regions * 3)
-    assert region_words(many).endswith("and 3 more")
+    assert region_words(many, becquerels).endswith("and 3 more")
 
 
 def test_the_hottest_voxel_can_be_sought_and_its_value_read(
@@ -123,6 +125,26 @@ def test_the_hottest_voxel_can_be_sought_and_its_value_read(
         pump(lambda: console.link.images > 0)
         console.image.seek_hottest()
         assert console.image.at_cursor.text() == "✛ (19, 13, 11) mm:  12.5 kBq/mL"
+
+
+def test_suv_is_offered_where_it_can_be_computed_and_said_why_not_elsewhere(
+    endpoints: Endpoints, console: ConsoleWindow, pump: Pump
+) -> None:
+    image = bright_image()
+    image[BRIGHT] = 5000.0
+    live, script = console.image, Script(image=image)
+    with Feeder(endpoints, script):
+        pump(lambda: console.link.images > 0)
+        live.seek_hottest()
+        assert not live.tools.suv.isEnabled()
+        assert "weight, injected activity" in live.tools.suv.toolTip()
+        script.suv_per_unit = 5e-4
+        pump(live.tools.suv.isEnabled)
+        live.tools.suv.click()
+        assert live.at_cursor.text().endswith("2.50 SUV")
+        script.suv_per_unit = 0.0
+        pump(lambda: not live.tools.suv.isEnabled())
+        assert live.at_cursor.text().endswith("kBq/mL"), "no longer in SUV"
 
 
 def test_becquerels_are_shown_by_the_thousand() -> None:

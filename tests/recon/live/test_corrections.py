@@ -116,16 +116,38 @@ def test_a_correction_is_switched_off_and_on_on_the_way(records: np.ndarray) -> 
     played.close()
 
 
-def test_with_an_activity_calibration_the_image_is_in_Bq_per_mL(
-    records: np.ndarray, tmp_path: Path
-) -> None:
+@pytest.fixture
+def activity(tmp_path: Path) -> str:
+    """An activity calibration."""
     path = tmp_path / "activity.json"
     calibration = {
         "factor": 3.0, "error": 0.01, "scanner": "bench2",
         "format": "tomoshibi activity calibration",
     }  # fmt: skip
     path.write_bytes(msgspec.json.encode(calibration))
-    plain, scaled = Played(records), Played(records, live=LiveSettings(activity=str(path)))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "off", "told"),
+    [(True, (), 2.5e-4), (False, (), 0.0), (True, ("decay",), 0.0)],
+    ids=["in Bq/mL", "uncalibrated", "not corrected for decay"],
+)
+def test_suv_is_known_where_the_image_is_activity_as_of_the_start(
+    records: np.ndarray, activity: str, calibrated: bool, off: tuple[str, ...], told: float
+) -> None:
+    live = LiveSettings(activity=activity if calibrated else "", off=off)
+    played = Played(records, live=live)
+    assert played.image().suv_per_unit == 0.0, "it was not announced yet"
+    played.run.restate(msgspec.structs.replace(played.begin, suv_per_Bq_per_mL=2.5e-4))
+    assert played.image().suv_per_unit == told
+    played.close()
+
+
+def test_with_an_activity_calibration_the_image_is_in_Bq_per_mL(
+    records: np.ndarray, activity: str
+) -> None:
+    plain, scaled = Played(records), Played(records, live=LiveSettings(activity=activity))
     images = [plain.image(), scaled.image()]
     assert [image.unit for image in images] == ["emissions/s/mL, uncalibrated", "Bq/mL"]
     assert images[1].corrections["calibration"]

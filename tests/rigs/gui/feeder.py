@@ -86,6 +86,7 @@ class Script:
     pair_live: float = 0.9642
     image: np.ndarray | None = None
     image_run: str = ""
+    suv_per_unit: float = 0.0
     window: str = "grow"
     frames: int = 0
     raw_telemetry: bytes = b""
@@ -366,6 +367,7 @@ class Feeder:
             noise=0.17,
             rate_Hz=5.0,
             final=script.final,
+            suv_per_unit=script.suv_per_unit,
             window=script.window,
             window_s=60.0,
             prompts_in_window=int(events),

@@ -78,11 +78,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _judged(folder: Path, study: Study) -> tuple[list[str], float | None]:
     """Return what is doubtful, and the activity that went in, if the nuclide is known."""
-    from daq.folder.run_folder import armed_at, run_config
+    from daq.folder.run_folder import run_config, started_at
     from hw.physics.nuclides import nuclide_of
 
     nuclide, _ = nuclide_of(run_config(folder).labels)
     half_life_s = None if nuclide is None else nuclide.half_life_s
-    started = armed_at(folder)
+    started = started_at(folder)
     doubts = [] if started is None else study.doubts(started, half_life_s)
     return doubts, None if half_life_s is None else study.net_injected_Bq(half_life_s)
