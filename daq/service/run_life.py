@@ -40,7 +40,7 @@ from daq.service.imager_link import ImagerLink, has_image
 from daq.service.manifest_maker import ManifestMaker
 from daq.service.recording import Recording
 from daq.service.run import Run
-from daq.service.run_opener import RunOpener
+from daq.service.run_opener import RunOpener, of_its_tracer
 from daq.service.run_states import RunStates
 from daq.service.told_by_sources import misfit, report_lines
 from daq.service.watching.alarm_desk import AlarmDesk
@@ -160,7 +160,7 @@ class RunLife(RunStates):
                 f"only {self.disk_free / 2**20:.0f} MiB free in {self.runs_root}, a run needs "
                 f"{self._min_free_bytes / 2**20:.0f}: free some or choose another --runs folder"
             )
-        run = self.run = self._opener.new(config, identity, study)
+        run = self.run = self._opener.new(of_its_tracer(config, study), identity, study)
         self._repeat(config)
         self.enter("armed")
         self.journal.add("info", f"armed {run.name}: {run.scanner.title}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from daq.errors import RunError
 from daq.folder.identity.identity_file import Identity, read_identity, write_identity
 from daq.folder.identity.study_file import Study, read_study, write_study
 from daq.folder.journal import Journal
@@ -16,6 +17,23 @@ from daq.service.event_stream import EventStream
 from daq.service.imager_link import ImagerLink
 from daq.service.own_calibration import calibrated
 from daq.service.run import Run
+from hw.physics.nuclides import nuclide_in
+
+
+def of_its_tracer(config: RunConfig, study: Study | None) -> RunConfig:
+    """Return a configuration that has the nuclide of the study's tracer; raises RunError where it
+    has another one already."""
+    nuclide = None if study is None else nuclide_in(study.tracer)
+    if nuclide is None or study is None:
+        return config
+    planned = str(config.labels.get("nuclide") or "")
+    if planned and nuclide.name not in planned:  # which may be a mixture
+        raise RunError(
+            f"arm: the tracer is {study.tracer!r}, the run is planned for {planned}: change the "
+            "tracer in the study, or take a protocol of its nuclide"
+        )
+    labels = config.labels | {"nuclide": planned or nuclide.name}
+    return msgspec.structs.replace(config, labels=labels)
 
 
 class RunOpener:

@@ -203,6 +203,9 @@ class ImagePanel(PicturePanel):
     def _enter_space(self, message: ImageMessage) -> None:
         self.cursor = [size // 2 for size in message.shape]
         self.linked.set_space(message.shape, message.voxel_mm)
+        nx, ny, nz = message.shape
+        dx, dy, dz = message.voxel_mm
+        self.regions.suit_to((nx * dx, ny * dy, nz * dz))
         for plane in PLANES:
             slider = self.sliders[plane.name]
             slider.blockSignals(True)

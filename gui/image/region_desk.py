@@ -33,6 +33,7 @@ KINDS = ("sphere", "ellipsoid", "cylinder", "box", "threshold")
 SHARE = 0.5
 """A threshold takes voxels from this share of the greatest value in its box on."""
 
+USUAL_MM = 30.0
 MOST_LINES = 6
 
 
@@ -92,6 +93,7 @@ class RegionDesk(QtWidgets.QWidget):
         self.remove.setToolTip("Remove the chosen region")
         self.remove.clicked.connect(self.remove_chosen)
         self.readings = CalmLabel(size_px=theme.BASE_PX)
+        self.readings.setWordWrap(True)
         self.readings.setToolTip("Mean of the image in the run's regions, ± its standard deviation")
         self.words = ElidedLabel(size_px=theme.SMALL_PX)
         for control in (self.kind, self.size, self.height_, self.chosen):
@@ -121,6 +123,12 @@ class RegionDesk(QtWidgets.QWidget):
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         self.words.hide()
+
+    def suit_to(self, extent_mm: Triple) -> None:
+        """Offer sizes that fit into an image of this extent."""
+        usual_mm = min(USUAL_MM, min(extent_mm) // 3)
+        for box in (self.size, self.height_):
+            box.setValue(usual_mm)
 
     def _suit(self, kind: str) -> None:
         self.height_.setEnabled(kind != "sphere")
@@ -191,7 +199,7 @@ def _length(what: str) -> QtWidgets.QDoubleSpinBox:
     box = QtWidgets.QDoubleSpinBox()
     box.setRange(2.0, 500.0)
     box.setDecimals(0)
-    box.setValue(30.0)
+    box.setValue(USUAL_MM)
     box.setSuffix(" mm")
     box.setButtonSymbols(QtWidgets.QAbstractSpinBox.ButtonSymbols.NoButtons)
     box.setToolTip(f"Size {what}")

@@ -18,6 +18,9 @@ LEAST_WORDS_PX = 230.0
 
 
 WINDOW_STEP = 1.01
+BARS_MM = (50, 20, 10, 5, 2, 1)
+"""Lengths of the scale bar: the longest that leaves room for the letter in the middle."""
+_BAR_WORDS_PX = 60.0
 """Factor on the upper end of the window of each px that the mouse is dragged down."""
 
 Marks = list[tuple[str, list[tuple[float, float]]]]
@@ -214,7 +217,7 @@ class SliceView(QtWidgets.QWidget):
         below = QtCore.QRectF(left, frame.bottom() + 1, width, _BOTTOM_PX)
         beneath = below.translated(frame.center().x() - below.center().x(), 0.0)
         painter.drawText(beneath, flags.AlignHCenter | flags.AlignTop, low_end)
-        self._paint_scale_bar(painter, below)
+        self._paint_scale_bar(painter, below, below.width() / 2 - _BAR_WORDS_PX)
 
     def _ends_shown(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """Return what is at the left and right, and at the bottom and top."""
@@ -240,15 +243,19 @@ class SliceView(QtWidgets.QWidget):
             "down: window. Middle button or Shift: move the image. Double click: this view alone."
         )
 
-    def _paint_scale_bar(self, painter: QtGui.QPainter, below: QtCore.QRectF) -> None:
-        length = 50.0 * self.scale_px_mm()
+    def _paint_scale_bar(
+        self, painter: QtGui.QPainter, below: QtCore.QRectF, most_px: float
+    ) -> None:
+        most_mm = most_px / self.scale_px_mm()
+        length_mm = next((one for one in BARS_MM if one <= most_mm), BARS_MM[-1])
+        length = length_mm * self.scale_px_mm()
         y = below.top() + 7
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.DIM), 2))
         painter.drawLine(
             QtCore.QPointF(below.left() + 1, y), QtCore.QPointF(below.left() + length, y)
         )
         painter.setFont(theme.font(10))
-        painter.drawText(QtCore.QPointF(below.left() + length + 4, y + 4), "50 mm")
+        painter.drawText(QtCore.QPointF(below.left() + length + 4, y + 4), f"{length_mm} mm")
 
     def place_text(self) -> str:
         """Return the cut's position, e.g. ``z = −12 mm``, and how it is magnified."""

@@ -54,7 +54,7 @@ class ViewTools(QtWidgets.QWidget):
         grid = QtWidgets.QGridLayout()
         grid.setSpacing(3)
         for place, button in enumerate(buttons):
-            grid.addWidget(button, place // 3, place % 3)
+            grid.addWidget(button, place // 4, place % 4)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)

@@ -134,6 +134,7 @@ def _stylesheet() -> str:
     QPushButton:hover {{ border-color: {LAMP}; }}
     QPushButton:focus {{ border: 2px solid {LAMP}; padding: 4px 7px; }}
     QPushButton:pressed {{ background: {LINE}; }}
+    QPushButton:checked {{ background: {LINE}; border-color: {LAMP}; color: {LAMP}; }}
     QPushButton:disabled {{ background: {PANEL}; color: {FAINT}; border-color: {LINE}; }}
     QFrame#panel QPushButton#emergency, QPushButton#emergency {{ background: {EMERGENCY};
         color: #ffffff; border: 2px solid {ALARM}; border-radius: 6px; padding: 2px; }}

@@ -16,7 +16,7 @@ from daq.errors import RunError
 from daq.folder.identity.identity_file import identity_of
 from daq.folder.identity.study_file import Study, study_of
 from hw.messages.patient_position import UNKNOWN
-from hw.physics.nuclides import NuclideError, load_nuclide
+from hw.physics.nuclides import nuclide_in
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ NUMBERS = ("age_years", "weight_kg", "height_cm", "injected_MBq", "residual_MBq"
 TIMES = ("injected_at", "residual_at")
 OF_IDENTITY = ("patient_id", "sex")
 _CLOCK = re.compile(r"(?:(?P<day>\d{4}-\d\d-\d\d)[ T])?(?P<h>\d{1,2}):(?P<m>\d\d)(?::(?P<s>\d\d))?")
-_NUCLIDE = re.compile(r"\b([A-Z][a-z]?)-?(\d{1,3}m?)\b|\b(\d{1,3}m?)-?([A-Z][a-z]?)\b")
 
 
 @dataclass
@@ -153,7 +152,8 @@ def _take_identity(reading: StudyReading, texts: dict[str, str]) -> None:
 
 
 def _judge(reading: StudyReading, study: Study, now: dt.datetime) -> None:
-    half_life_s = half_life_in(study.tracer)
+    nuclide = nuclide_in(study.tracer)
+    half_life_s = None if nuclide is None else nuclide.half_life_s
     reading.doubts = study.doubts(now, half_life_s)
     since_s = study.injected_s(now)
     if half_life_s is None or since_s is None or study.injected_MBq is None:
@@ -163,14 +163,3 @@ def _judge(reading: StudyReading, study: Study, now: dt.datetime) -> None:
         left_MBq = net_Bq * 1e-6 * 2.0 ** (since_s / half_life_s)  # since_s is negative afterwards
         now_words = f"{left_MBq:.4g} MBq now, {-since_s / 60:.0f} min later"
         reading.net_words = f"{net_Bq * 1e-6:.4g} MBq went in, {now_words}"
-
-
-def half_life_in(tracer: str) -> float | None:
-    """Return the half-life in s of the nuclide that a tracer's name has in it; None for none."""
-    for found in _NUCLIDE.finditer(tracer):
-        symbol, mass = found[1] or found[4], found[2] or found[3]
-        try:
-            return load_nuclide(f"{symbol}-{mass}").half_life_s
-        except NuclideError:
-            continue
-    return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ import msgspec
 from hw.errors import TomoshibiError
 
 NUCLIDES_PATH = Path(__file__).with_name("nuclides.json")
+_IN_TEXT = re.compile(r"\b([A-Z][a-z]?)-?(\d{1,3}m?)\b|\b(\d{1,3}m?)-?([A-Z][a-z]?)\b")
 
 
 class NuclideError(TomoshibiError, ValueError):
@@ -104,6 +106,18 @@ def nuclide_of(labels: dict[str, Any]) -> tuple[Nuclide | None, str]:
         return load_nuclide(name), ""
     except NuclideError as error:
         return None, str(error)
+
+
+def nuclide_in(text: str) -> Nuclide | None:
+    """Return the nuclide that a tracer's name has in it, as ``FDG F-18`` or ``68Ga-PSMA``; None for
+    none."""
+    for found in _IN_TEXT.finditer(text):
+        symbol, mass = found[1] or found[4], found[2] or found[3]
+        try:
+            return load_nuclide(f"{symbol}-{mass}")
+        except NuclideError:
+            continue
+    return None
 
 
 @functools.cache

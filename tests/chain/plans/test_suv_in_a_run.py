@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import zmq
 
+from daq.client.client import ClientError
+from daq.folder.run_folder import run_config
 from hw.messages.codec import decode
 from hw.messages.imager import RunBegin
 from hw.messages.scan_protocol import ScanProtocol
@@ -32,6 +35,17 @@ def announced(socket: zmq.Socket[bytes], *, in_place_of: float | None = None) ->
         if isinstance(message, RunBegin) and message.suv_per_Bq_per_mL != in_place_of:
             return message.suv_per_Bq_per_mL
     raise AssertionError("nothing was announced")
+
+
+def test_the_tracer_names_the_nuclide_where_nothing_else_does(daq: DaqInThread) -> None:
+    folder = Path(daq.control.call("arm", study={"tracer": "FDG F-18"})["run"])
+    assert run_config(folder).labels["nuclide"] == "F-18"
+    daq.control.call("reset")
+    again = Path(daq.control.call("arm")["run"])  # the next patient's tracer is not known
+    assert "nuclide" not in run_config(again).labels
+    daq.control.call("reset")
+    with pytest.raises(ClientError, match="planned for F-18: change the tracer"):
+        daq.control.call("arm", protocol=FLUORINE, study={"tracer": "PSMA Ga-68"})
 
 
 @pytest.mark.parametrize("weight_kg", [70.0, None])

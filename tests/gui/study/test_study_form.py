@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daq.folder.identity.study_file import Study, study_of
 from gui.app.window import ConsoleWindow
-from gui.study.reading import FIELDS, half_life_in, read_study_form
+from gui.study.reading import FIELDS, read_study_form
 from gui.study.study_page import GONE, NOTHING, SET
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import StartCheck
@@ -73,19 +73,6 @@ def test_what_is_hardly_right_is_told_and_not_refused() -> None:
 def test_a_time_without_a_date_that_lies_ahead_is_yesterdays() -> None:
     late = read_study_form(GOOD | {"injected_at": "23:50", "residual_at": "23:55"}, NOW)
     assert late.args["study"]["injected_at"] == "2026-11-22T23:50:00+01:00"
-
-
-@pytest.mark.parametrize(
-    ("tracer", "minutes"),
-    [("FDG F-18", 109.8), ("[18F]FDG", 109.8), ("Ga-68 PSMA", 67.7), ("water O15", 2.04)],
-)
-def test_the_nuclide_is_found_in_the_tracers_name(tracer: str, minutes: float) -> None:
-    assert half_life_in(tracer) == pytest.approx(60 * minutes, rel=0.01)
-
-
-def test_a_name_without_a_nuclide_has_none() -> None:
-    assert half_life_in("FDG") is None
-    assert half_life_in("Xy-999") is None
 
 
 @given(st.dictionaries(st.sampled_from(list(FIELDS)), st.text(max_size=40)))

@@ -12,7 +12,7 @@ import pytest
 
 import hw.physics.generate_nuclides as generator
 import hw.physics.nuclides as nuclides
-from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_names
+from hw.physics.nuclides import NuclideError, load_nuclide, nuclide_in, nuclide_names
 
 needs_database = pytest.mark.skipif(
     importlib.util.find_spec("icrp107_database") is None,
@@ -173,3 +173,20 @@ def test_strong_lines_of_the_database_are_all_there(name: str) -> None:
 def test_source_names_publication_and_package() -> None:
     table = json.loads(nuclides.NUCLIDES_PATH.read_text(encoding="utf-8"))
     assert table["source"].startswith("ICRP Publication 107 (2008), from icrp107-database ")
+
+
+@pytest.mark.parametrize(
+    ("tracer", "name"),
+    [
+        ("FDG F-18", "F-18"), ("[18F]FDG", "F-18"), ("Ga-68 PSMA", "Ga-68"), ("water O15", "O-15"),
+        ("Lu-177 PSMA-617", "Lu-177"),
+    ],
+)  # fmt: skip
+def test_the_nuclide_is_found_in_the_tracers_name(tracer: str, name: str) -> None:
+    found = nuclide_in(tracer)
+    assert found is not None and found.name == name
+
+
+@pytest.mark.parametrize("tracer", ["FDG", "Xy-999", ""])
+def test_a_name_without_a_nuclide_has_none(tracer: str) -> None:
+    assert nuclide_in(tracer) is None

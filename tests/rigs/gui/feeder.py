@@ -18,6 +18,7 @@ import zmq
 
 from hw.messages.codec import decode_as, encode
 from hw.messages.commands import Command, Reply
+from hw.messages.corrections import PET_NAMES
 from hw.messages.endpoints import Endpoints
 from hw.messages.patient_position import UNKNOWN, PatientPosition
 from hw.messages.pictures import DynamicFrame, ImageMessage, Projections
@@ -355,14 +356,7 @@ class Feeder:
             prompts_used=int(events),
             delayeds_used=int(0.11 * events),
             fraction_used=script.fraction_used,
-            corrections={
-                "attenuation": True,
-                "randoms": True,
-                "scatter": False,
-                "normalisation": False,
-                "dead time": False,
-                "decay": False,
-            },
+            corrections={name: name in ("attenuation", "randoms") for name in PET_NAMES},
             how={"attenuation": "the run's µ map", "scatter": "the image has no µ map"},
             noise=0.17,
             rate_Hz=5.0,

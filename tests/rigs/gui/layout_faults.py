@@ -31,6 +31,10 @@ def _cut(widgets: list[QtWidgets.QWidget]) -> Iterator[str]:
             room, needed = widget.width(), widget.sizeHint().width()
             if not widget.wordWrap() and widget.text() and room + SLACK_PX < needed:
                 yield f"cut: {widget.text()!r} needs {needed} px, has {room}"
+        if isinstance(widget, QtWidgets.QLabel) and widget.text() and not widget.wordWrap():
+            high, needed = widget.height(), widget.sizeHint().height()
+            if high + SLACK_PX < needed:
+                yield f"cut: {widget.text()!r} needs {needed} px of height, has {high}"
         if isinstance(widget, QtWidgets.QPushButton | QtWidgets.QComboBox | QtWidgets.QCheckBox):
             room, needed = widget.width(), widget.minimumSizeHint().width()
             if room + SLACK_PX < needed:
