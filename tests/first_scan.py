@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
+
 from pyqtgraph.Qt import QtCore, QtWidgets
 from PySide6.QtTest import QTest
 
@@ -113,12 +115,16 @@ def a_system(runs: Path | None) -> Iterator[System]:
 
 @dataclass
 class Person:
-    """Hands and eyes at the console: counts clicks and keys, sees only what is on the screen."""
+    """Hands and eyes at the console: counts clicks and keys, sees only what is on the screen.
+
+    acknowledged_ms : from the click on Start to the console's word that the daq has done it
+    """
 
     window: ConsoleWindow
     shots: Path | None = None
     clicks: int = 0
     keys: int = 0
+    acknowledged_ms: float = 0.0
     _shot: int = 0
 
     def click(self, widget: QtWidgets.QWidget) -> None:
@@ -208,6 +214,12 @@ def in_state(window: ConsoleWindow, *names: str) -> None:
     until(told, f"state {' or '.join(names)}")
 
 
+def _nothing_stops(window: ConsoleWindow) -> bool:
+    """Whether the list of what to look at before a start is there and has no cross."""
+    checks = window.link.telemetry.checks if window.link.telemetry else []
+    return bool(checks) and all(check.state != "stops" for check in checks)
+
+
 def detector_time(window: ConsoleWindow, least_s: float) -> None:
     """Wait until the run is so old."""
 
@@ -234,9 +246,13 @@ def fill_in(person: Person) -> None:
 def take(person: Person, *, least_s: float) -> None:
     """Arm, start, look at the image, keep a region, stop."""
     window = person.window
+    until(lambda: _nothing_stops(window), "what a start needs, by its checks,")
     person.click(window.run_bar.buttons["arm"])
     in_state(window, "armed")
     person.click(window.run_bar.buttons["start"])
+    clicked_s = time.monotonic()
+    until(lambda: window.desk.notice.text.startswith("✓ start"), "the daq's word on Start")
+    person.acknowledged_ms = 1e3 * (time.monotonic() - clicked_s)
     in_state(window, "running")
     person.page("Live")
     until(lambda: window.link.image_is_of_run and window.link.image is not None, "an image")
@@ -313,6 +329,7 @@ def scan(system: System, person: Person) -> dict[str, object]:
     review(person)
     report(person)
     told: dict[str, object] = {**taken, "clicks": person.clicks, "keys": person.keys}
+    told["start_acknowledged_ms"] = round(person.acknowledged_ms)
     told["seconds"] = round(time.monotonic() - begun, 1)
     second_scan(person, system)
     return told | {"runs": sorted(path.name for path in system.runs.iterdir() if path.is_dir())}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from pyqtgraph.Qt import QtGui
 
 from daq.cli import main
 from gui.app.screenshots import ScreenshotError, take
-from gui.app.window import ConsoleWindow
+from gui.app.window import PAGES, ConsoleWindow
 from hw.messages.endpoints import Endpoints
 from rigs.gui.feeder import Feeder, Script
 
@@ -62,6 +63,24 @@ def colours(path: Path) -> tuple[int, tuple[int, int]]:
     picture = QtGui.QImage(str(path)).convertToFormat(QtGui.QImage.Format.Format_RGB32)
     pixels = np.frombuffer(picture.constBits(), dtype=np.uint32)
     return np.unique(pixels).size, (picture.width(), picture.height())
+
+
+@pytest.mark.skipif(find_spec("PyQt6") is None, reason="PyQt6 is not installed (requirements/test)")
+def test_it_speaks_qt_through_pyqtgraph_alone_so_another_binding_does(
+    endpoints: Endpoints, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYQTGRAPH_QT_LIB", "PyQt6")
+    shots = [word for page in PAGES for word in ("--shot", f"1@{page}={tmp_path / page}.png")]
+    with Feeder(endpoints, Script(image=SMALL)):
+        child = start(*shots)
+        for page in PAGES:
+            wait_for(tmp_path / f"{page}.png")
+        child.terminate()
+        out, errors = child.communicate(timeout=20)
+    assert child.returncode == 0, errors
+    assert json.loads(out.splitlines()[-1])["telemetries"] > 0
+    assert "Traceback" not in errors
+    assert all(colours(tmp_path / f"{page}.png")[0] > 40 for page in PAGES)
 
 
 def test_it_leaves_by_itself_with_a_picture_of_the_closed_run(
