@@ -23,7 +23,6 @@ import time
 from pathlib import Path
 
 import psutil
-
 from reliability.demo_run import Demo
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from recon.core.noise_parts import NoiseParts
 from recon.core.quantification import BQ_PER_ML
 from recon.imager.run_base import Batch, Clock, Final, LiveRun, Stopped, Used
 from recon.imager.stream_ledger import Missing
+from recon.lines.pile_up import kept_when_piled, pairs_not_piled_up
 from recon.live.corrections import LiveCorrections
 from recon.live.final_image import finish
 from recon.live.image import LiveImage
@@ -95,16 +97,31 @@ class PetLiveRun(LiveRun):
         prompts, delayeds = records
         if self._missed_some and self._late is None:
             first_ps = prompts["time_ps"].min(initial=batch.watermark_ps)
-            self._join_late(int(first_ps), batch.mean_live_share or batch.live_share or 1.0)
+            mean = batch.mean_live_share or batch.live_share or 1.0
+            self._join_late(int(first_ps), self._not_lost(mean))
         self._imager.receive(
             prompts,
             delayeds,
             watermark_ps=batch.watermark_ps,
             missing_prompts=missing.prompts,
             missing_delayeds=missing.delayeds,
-            live_share=batch.live_share,
+            live_share=self._not_lost(batch.live_share),
         )
         self._fresh = True
+
+    def _not_lost(self, live_share: float) -> float:
+        """Return the live share of the pairs, less what pile-up cost it; 0 if it is not known."""
+        scanner = self._imager.lines.system.scanner
+        return live_share * pairs_not_piled_up(scanner, live_share, self._kept_when_piled)
+
+    @cached_property
+    def _kept_when_piled(self) -> float:
+        system, settings = self._imager.lines.system, self.begin.settings
+        spectrum = system.detection.efficiency.spectrum
+        if not spectrum.size:
+            return 1.0
+        window = {"lld_keV": settings.lld_keV, "uld_keV": settings.uld_keV}
+        return kept_when_piled(system.scanner, spectrum, **window)
 
     @property
     def _missed_some(self) -> bool:

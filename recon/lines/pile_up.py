@@ -44,6 +44,16 @@ def piled_share(scanner: Scanner, dead_share: F8) -> F8:
     return np.asarray(-np.expm1(-rate * integration_ns / busy_ns))
 
 
+def pairs_not_piled_up(scanner: Scanner, live_share: float, kept: float) -> float:
+    """Return the share of trues that pile-up left, of pairs that are live for such a share.
+
+    live_share : of the pairs, 0 … 1: each of the two blocks is taken to be live for its root
+    kept : as :func:`kept_when_piled` returns it
+    """
+    dead = np.array([1.0 - np.sqrt(np.clip(live_share, 0.0, 1.0))])
+    return float(1.0 - piled_share(scanner, dead)[0] * (1.0 - min(kept, 1.0))) ** 2
+
+
 def kept_when_piled(scanner: Scanner, spectrum: F8, *, lld_keV: float, uld_keV: float) -> float:
     """Return the counts in the energy window with a second hit over those without.
 

@@ -371,7 +371,8 @@ class LiveCorrections:
 
     def _tell_times(self, told: Corrections) -> None:
         if self._dead_time():
-            told.apply("dead_time", f"live share {self._imager.intake.live_share:.3f} of the pairs")
+            share = self._imager.intake.live_share
+            told.apply("dead_time", f"live share {share:.3f} of the pairs, less what piled up")
         elif not self._settings.wants("dead_time"):
             told.leave("dead_time", "switched off")
         else:

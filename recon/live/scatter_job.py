@@ -174,7 +174,7 @@ class LiveScatter:
         if scatter is None or share <= 0:
             return words
         error = 100 * share * relative_sigma(scatter)
-        return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts"
+        return f"{words}, {100 * share:.0f} ± {error:.0f} % of the prompts{_note(scatter)}"
 
     def _work(
         self, sample: Sample, exposure_s: float, *, threads: int, last: bool
@@ -244,12 +244,18 @@ def relative_sigma(scatter: ScatterRate) -> float:
 
 def check_certain(scatter: ScatterRate) -> None:
     """Raise :class:`ScatterError` where scatter is not known well enough to be taken off."""
-    sigma = relative_sigma(scatter)
+    sigma, why = relative_sigma(scatter), _note(scatter)
     if sigma > MOST_SIGMA:
         raise ScatterError(
             f"its amount is known within {100 * sigma:.1f} % only, {100 * MOST_SIGMA:.0f} % are "
-            "needed: left out until more prompts have come"
+            f"needed: left out until more prompts have come{why}"
         )
+
+
+def _note(scatter: ScatterRate) -> str:
+    """Return what should be said of an estimate, after its words; "" for nothing."""
+    note = str(scatter.about.get("note") or "")
+    return f"; {note}" if note else ""
 
 
 def _quick_image(

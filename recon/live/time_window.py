@@ -97,6 +97,8 @@ class WindowBooks:
         self.half_life_s = half_life_s
         self.updates: deque[Update] = deque()
         self.missed = 0
+        self._let_go: deque[tuple[int, float]] = deque()
+        """End, ps, and prompts of updates that left as the window was changed, and belong to it."""
         self._zero_ps = 0
 
     def relative(self, time_ps: int) -> float:
@@ -151,6 +153,8 @@ class WindowBooks:
         oldest_ps, leaving = self._oldest_ps(now_ps), 0
         while self.updates and self.updates[0].end_ps <= oldest_ps:
             leaving += self.updates.popleft().kept
+        while self._let_go and self._let_go[0][0] <= oldest_ps:
+            self._let_go.popleft()
         return leaving
 
     def left_after(self, seconds: float) -> float:
@@ -171,12 +175,15 @@ class WindowBooks:
         """Use another window; return how many of the oldest events leave the buffer.
 
         Updates whose events have left the buffer are known only as a sum, useless for another
-        window: they are dropped, and the new window begins after them.
+        window: they are dropped, and the new window begins after them. As long as it should hold
+        them, they count as seen and not used.
         """
         self.window, self._zero_ps = window, self.updates[-1].end_ps if self.updates else 0
         leaving = 0
         while self.updates and self.updates[0].thinned:
-            leaving += self.updates.popleft().kept
+            gone = self.updates.popleft()
+            self._let_go.append((gone.end_ps, gone.weight))
+            leaving += gone.kept
         return leaving
 
     def release(self, count: int) -> None:
@@ -226,7 +233,8 @@ class WindowBooks:
 
         A window of all the run holds those too that came before the books begin.
         """
-        return self._came + (self.missed if self.window.kind == "grow" else 0)
+        let_go = math.fsum(prompts for _, prompts in self._let_go)
+        return self._came + let_go + (self.missed if self.window.kind == "grow" else 0)
 
     @property
     def _came(self) -> float:

@@ -48,7 +48,8 @@ FIRST_ERROR = 0.1
 """The same of an image that still holds its scatter."""
 
 BEYOND_ERROR = 0.25
-"""Of the simulation's scale where nothing else is known of an object that continues."""
+"""Of the simulation's scale where nothing else is known of an object that continues; at least that
+of one that is held at a bound."""
 
 REACHES_BEYOND = 0.3
 """Share of the µ map's mean slice: if the first or last slice holds more, the object continues."""
@@ -251,7 +252,8 @@ def _choice(scales: list[_Choice], fit: TailFit) -> _Choice:
     if low <= scale <= high:
         return _Choice(scale, float(weight.sum() ** -0.5), source)
     note = f"{source} ask for a scale of {scale:.3g}, held at {low:g}..{high:g}: look at the µ map"
-    return _Choice(min(max(scale, low), high), 0.0, source, note)
+    held = min(max(scale, low), high)
+    return _Choice(held, BEYOND_ERROR * held, source, note)
 
 
 def _scaled(

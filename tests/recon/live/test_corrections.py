@@ -87,7 +87,7 @@ def test_what_needs_nothing_is_corrected_from_the_first_image(records: np.ndarra
     image = played.image()
     applied = {name for name, made in image.corrections.items() if made}
     assert applied == {"sensitivity", "randoms", "dead_time", "decay"}
-    assert image.how["dead_time"] == "live share 0.800 of the pairs"
+    assert image.how["dead_time"] == "live share 0.800 of the pairs, less what piled up"
     assert image.how["attenuation"] == "the run has no µ map"
     assert image.how["scatter"] == "needs attenuation"
     played.close()

@@ -218,7 +218,9 @@ def test_another_window_lets_spooled_events_go(records: np.ndarray, tmp_path: Pa
     imager = played(records[:10_000], spool)
     imager.change_window(LiveSettings(window="slide:60s").time_window)
     assert len(spool) == 0 and imager.memory.complete
-    assert "OSEM of all events" in finish(imager, within_s=90.0).how
+    shown = finish(imager, within_s=90.0)
+    assert shown.fraction_used == pytest.approx(CAPACITY / 10_000), "the window should hold all"
+    assert f"OSEM of {100 * shown.fraction_used:.1f} % of the events" in shown.how
     imager.close()
 
 

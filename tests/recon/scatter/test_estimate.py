@@ -15,6 +15,7 @@ from hw.scanner.preset_file import load_scanner
 from recon.core.scanner_tables import ReconSystem
 from recon.lines.model import LineModel
 from recon.lines.randoms import CrystalRandoms, fan_counts
+from recon.live.scatter_job import check_certain
 from recon.offline.options import ReconOptions
 from recon.offline.reconstruction import reconstruct
 from recon.offline.run_data import RunData
@@ -187,6 +188,8 @@ def test_a_hostile_tail_is_held_within_bounds(
     )  # fmt: skip
     assert rate.scale == 4.0
     assert "held at" in rate.about["note"]
+    with pytest.raises(ScatterError, match=r"known within 25\.0 % only.*look at the µ map"):
+        check_certain(rate)  # a live image leaves it out
 
 
 def test_likeliest_scale_of_drawn_counts() -> None:
