@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -227,6 +228,22 @@ def test_batches_that_are_lost_cost_time_but_no_truth(
     assert live.report().fraction_used == pytest.approx(0.75, abs=0.02)
     expected = total_MBq(reconstruct_spect(run, SpectOptions()).image)
     assert total_MBq(final.array()) == pytest.approx(expected, rel=0.03)
+
+
+def test_an_image_that_is_cut_short_says_so(
+    stream: tuple[SpectRun, list[Second]], tmp_path: Path
+) -> None:
+    run, chunks = stream
+    assert run.mu is not None
+    live, before = live_run(tmp_path, run.mu), 0
+    for number, chunk in enumerate(chunks):
+        live.take(*batch_of(number, before, chunk))
+        before += len(chunk[0])
+    final = live.end(RunEnd(run="live", prompts=before, delayeds=0), stopped=lambda: True)
+    assert final is not None
+    assert "cut short, not as `tomoshibi reconstruct` makes it" in final.note
+    told = json.loads((tmp_path / "images" / "live.json").read_text())
+    assert told["algorithm"].startswith("live OSEM, cut short")
 
 
 def test_nonsense_in_the_stream_is_refused_or_left(
