@@ -17,11 +17,11 @@ from gui.kit import theme
 from gui.kit.panels import ElidedLabel, Panel
 from gui.link.daq_view import Link
 from gui.stored.job import Job
-from gui.stored.run_list import RunList
+from gui.stored.run_list import MOST_PICTURES, RunList, picture_of
 from gui.stored.stored_image import StoredImagePanel
 from hw.errors import TomoshibiError
 
-SEARCH_WORDS = "search: name, date, condition, review"
+SEARCH_WORDS = "search: name, date, protocol, nuclide, condition, review"
 NONE_WORDS = "no runs here yet"
 TALL_PX = 36
 
@@ -34,7 +34,7 @@ class RunsPage(QtWidgets.QWidget):
         self._address, self._telemetry_folder = address, ""
         self._runs: list[dict[str, Any]] = []
         self._state = ""
-        self.lister, self.worker = Job(self), Job(self)
+        self.lister, self.painter, self.worker = Job(self), Job(self), Job(self)
         self.table, self.image = RunList(), StoredImagePanel()
         self.search = QtWidgets.QLineEdit()
         self.search.setPlaceholderText(SEARCH_WORDS)
@@ -49,6 +49,7 @@ class RunsPage(QtWidgets.QWidget):
         row.addWidget(self.image, 44)
         self.table.chosen.connect(self._look_at)
         self.lister.done.connect(self._take_list)
+        self.painter.came.connect(self._take_picture)
         self.lister.failed.connect(lambda words: self._say(f"✗ {words}", theme.ALARM))
         self.worker.told.connect(lambda words: self._say(f"{self.worker.name}: {words}"))
         self.worker.done.connect(self._take_result)
@@ -129,6 +130,14 @@ class RunsPage(QtWidgets.QWidget):
         elif unfinished:
             self._say(f"⚠ need recovery: {', '.join(unfinished)}", theme.WARNING)
         self._filter()
+        newest = str(MOST_PICTURES)
+        self.painter.start("pictures", "runs", "--thumbnails", newest, "--runs", str(self.root))
+
+    def _take_picture(self, message: Any) -> None:
+        told = message.get("thumbnail") if isinstance(message, dict) else None
+        picture = picture_of(told)
+        if told is not None and picture is not None:
+            self.table.show_picture(str(told.get("run")), picture)
 
     def _filter(self) -> None:
         self.table.show_runs(self._runs, search=self.search.text())
@@ -195,6 +204,6 @@ class RunsPage(QtWidgets.QWidget):
 
     def end(self) -> None:
         """End what runs, for a window that closes."""
-        for job in (self.lister, self.worker):
+        for job in (self.lister, self.painter, self.worker):
             job.end()
         self.image.close_reader()

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from pyqtgraph.Qt import QtCore, QtWidgets
 
-from gui.image.image_file import ENDING, StoredImage, read_image
+from daq.folder.listing.run_images import ENDING, images_of
+from gui.image.image_file import StoredImage, read_image
 from gui.image.linked_views import LinkedViews
 from gui.kit import theme
 from gui.kit.panels import ElidedLabel
@@ -17,12 +18,6 @@ from gui.kit.wording import level_text, short_unit, shown_unit
 
 PLACES = ((0, 0, 2), (1, 0, 1), (1, 1, 1))
 """Of the three cuts: row, column, columns."""
-
-
-def images_of(folder: Path) -> list[Path]:
-    """Return a run's images, the newest first."""
-    found = [path for path in (folder / "images").glob(f"*{ENDING}") if path.is_file()]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 class StoredImagePanel(PicturePanel):

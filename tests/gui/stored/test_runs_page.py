@@ -15,7 +15,7 @@ from daq.folder.run_config import RunConfig, default_settings
 from daq.service.run import Run
 from gui.app.window import ConsoleWindow
 from gui.stored.job import Job
-from gui.stored.run_list import CONDITION, row_words
+from gui.stored.run_list import CONDITION, picture_of, row_words
 from gui.stored.runs_page import RunsPage
 from gui.stored.stored_image import read_image
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
@@ -83,6 +83,37 @@ def test_runs_are_listed_searched_and_their_images_shown(page: RunsPage, pump: P
     page.search.setText("")
 
 
+def test_thumbnails_come_from_another_process_and_stay_as_the_list_changes(
+    page: RunsPage, pump: Pump
+) -> None:
+    row = names(page).index("monday")
+    pump(lambda: not page.table.item(row, 0).icon().isNull(), bound_s=30)
+    assert page.table.item(1 - row, 0).icon().isNull()
+    page.search.setText("monday")
+    assert not page.table.item(0, 0).icon().isNull()
+    page.search.setText("")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, {}, {"width": 2, "height": 2, "levels": "AAAA"},
+     {"width": 1, "height": 1, "levels": "ä"}, {"width": 10**9, "height": 1, "levels": ""}, {"width": -1, "height": -1, "levels": "AA=="}],
+)  # fmt: skip
+def test_a_thumbnail_that_is_none_is_left_out(told: object) -> None:
+    assert picture_of(told) is None
+
+
+def test_a_search_finds_what_no_column_has(page: RunsPage, runs: Path) -> None:
+    rows = [{**run, "protocol": "fdg-brain@2", "nuclide": "F-18", "conditions": "12 frames lost"}
+            for run in page._runs]  # fmt: skip
+    page.table.show_runs(rows, search="FDG-brain f-18 lost")
+    assert page.table.rowCount() == 2
+    assert "nuclide: F-18" in page.table.item(0, 0).toolTip()
+    assert page.table.item(0, CONDITION).toolTip() == "12 frames lost"
+    page.table.show_runs(rows, search="fdg-brain Tc-99m")
+    assert page.table.rowCount() == 0
+
+
 def test_a_run_is_decided_and_signed_by_a_job(
     page: RunsPage, runs: Path, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,4 +160,4 @@ def test_an_image_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_row_of_a_damaged_catalogue_is_shown_as_far_as_it_goes() -> None:
-    assert row_words({}) == ("", "", "", "", "00:00", "0", "0.0")
+    assert row_words({}) == ("", "", "", "", "00:00", "0", "0.0", "")
