@@ -16,7 +16,7 @@ from pyqtgraph.Qt import QtCore
 from hw.bounded_files import FileRefused, json_in
 
 KILL_MS = 5000
-"""After so long, a process that was asked to end is ended."""
+"""After so long, a process that was asked to end is ended, as a rule."""
 
 PROGRESS_S = "0.5"
 """So often it tells how far it is."""
@@ -37,8 +37,10 @@ class Job(QtCore.QObject):
     done = QtCore.Signal(object)
     failed = QtCore.Signal(str)
 
-    def __init__(self, parent: QtCore.QObject) -> None:
+    def __init__(self, parent: QtCore.QObject, *, kill_ms: int = KILL_MS) -> None:
+        """Make it; ``kill_ms``: for a command to end by itself when asked to."""
         super().__init__(parent)
+        self._kill_ms = kill_ms
         self._process: QtCore.QProcess | None = None
         self._out = self._err = b""
         self._newest: Any = None
@@ -75,15 +77,20 @@ class Job(QtCore.QObject):
             return
         self._cancelled = True
         os.kill(process.processId(), signal.SIGINT)
-        QtCore.QTimer.singleShot(KILL_MS, process, process.kill)
+        QtCore.QTimer.singleShot(self._kill_ms, process, process.kill)
 
-    def end(self) -> None:
-        """End it now; for a window that closes."""
-        if self._process is not None:
-            self._process.blockSignals(True)
-            self._process.kill()
-            self._process.waitForFinished(1000)
-            self._process = None
+    def end(self, *, gently: bool = False) -> None:
+        """End it now, for a window that closes; ``gently``: wait until it has ended by itself."""
+        process = self._process
+        if process is None:
+            return
+        process.blockSignals(True)
+        if gently and process.processId():
+            os.kill(process.processId(), signal.SIGINT)
+            process.waitForFinished(self._kill_ms)
+        process.kill()
+        process.waitForFinished(1000)
+        self._process = None
 
     def _take_output(self) -> None:
         if self._process is None:

@@ -19,14 +19,11 @@ from typing import Any, TypeVar
 from daq.errors import LogError
 from daq.folder.identity.review_file import REVIEW_NAME
 from daq.folder.listing.archive_record import read_copies
-from daq.folder.listing.run_images import FOLDER as IMAGES
+from daq.folder.listing.run_images import EXPORTS, IMAGES
 from daq.folder.plain_json import read_object
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME
 
 FILE_NAME = "runs.sqlite"
-EXPORTS = "export"
-"""The folder of a run in which exported files are."""
-
 MOST_LETTERS = 2000
 SEARCHED = (
     "name", "created", "scanner", "condition", "review", "protocol", "nuclide", "conditions",

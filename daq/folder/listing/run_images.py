@@ -1,13 +1,13 @@
-"""The images that are stored with a run."""
+"""Where a run keeps its images, and what was exported of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-FOLDER, ENDING = "images", ".nii.gz"
+IMAGES, EXPORTS, ENDING = "images", "export", ".nii.gz"
 
 
 def images_of(folder: Path) -> list[Path]:
     """Return a run's NIfTI images, the newest first."""
-    found = [path for path in (folder / FOLDER).glob(f"*{ENDING}") if path.is_file()]
+    found = [path for path in (folder / IMAGES).glob(f"*{ENDING}") if path.is_file()]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)

@@ -96,9 +96,15 @@ def test_thumbnails_come_from_another_process_and_stay_as_the_list_changes(
 
 @pytest.mark.parametrize(
     "told",
-    [None, {}, {"width": 2, "height": 2, "levels": "AAAA"},
-     {"width": 1, "height": 1, "levels": "ä"}, {"width": 10**9, "height": 1, "levels": ""}, {"width": -1, "height": -1, "levels": "AA=="}],
-)  # fmt: skip
+    [
+        None,
+        {},
+        {"width": 2, "height": 2, "levels": "AAAA"},
+        {"width": 1, "height": 1, "levels": "ä"},
+        {"width": 10**9, "height": 1, "levels": ""},
+        {"width": -1, "height": -1, "levels": "AA=="},
+    ],
+)
 def test_a_thumbnail_that_is_none_is_left_out(told: object) -> None:
     assert picture_of(told) is None
 
@@ -118,14 +124,14 @@ def test_a_run_is_decided_and_signed_by_a_job(
     page: RunsPage, runs: Path, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page.table.selectRow(names(page).index("tuesday"))
-    assert page.buttons["Keep"].isEnabled()
-    page.buttons["Keep"].click()
-    assert not page.buttons["Keep"].isEnabled()
-    assert page.buttons["Cancel"].isEnabled()
-    pump(lambda: page.words.toolTip() == "✓ review of tuesday: done", bound_s=30)
-    monkeypatch.setattr(page, "ask", lambda *_: "M. Tanaka")
-    page.buttons["Sign…"].click()
-    pump(lambda: not page.worker.busy, bound_s=30)
+    assert page.desk.buttons["Keep"].isEnabled()
+    page.desk.buttons["Keep"].click()
+    assert not page.desk.buttons["Keep"].isEnabled()
+    assert page.desk.buttons["Cancel"].isEnabled()
+    pump(lambda: page.desk.words.toolTip() == "✓ review of tuesday: done", bound_s=30)
+    monkeypatch.setattr(page.desk, "ask", lambda *_: "M. Tanaka")
+    page.desk.buttons["Sign…"].click()
+    pump(lambda: not page.desk.worker.busy, bound_s=30)
     review = read_review(runs / "tuesday")
     assert review is not None
     assert (review.verdict, review.reviewed_by) == ("keep", "M. Tanaka")
@@ -134,10 +140,10 @@ def test_a_run_is_decided_and_signed_by_a_job(
 
 def test_what_a_job_cannot_do_is_told_in_its_words(page: RunsPage, pump: Pump) -> None:
     page.table.selectRow(names(page).index("monday"))
-    page._work("review of monday", "review", "monday", "--discard", "")
-    pump(lambda: not page.worker.busy, bound_s=30)
-    assert "a run is discarded for a reason" in page.words.toolTip()
-    assert page.words.toolTip().startswith("✗")
+    page.desk.work("review", "review", "monday", "--discard", "")
+    pump(lambda: not page.desk.worker.busy, bound_s=30)
+    assert "a run is discarded for a reason" in page.desk.words.toolTip()
+    assert page.desk.words.toolTip().startswith("✗")
 
 
 def test_a_job_is_cancelled_as_by_ctrl_c(console: ConsoleWindow, pump: Pump) -> None:
