@@ -20,7 +20,7 @@ WIDTHS_PX = (124, 84, 72, 60, 84, 64, 50)
 CONDITION = COLUMNS.index("Condition")
 ROW_PX, PICTURE_PX = 40, 36
 MOST_PICTURES = 1000
-SPARED, WIDE_PX = (4, 5, 6, 7), 700
+SPARED_PX = {"Time": 700, "Prompts": 700, "MB": 560, "Copies": 560}
 """Columns that a list narrower than this does without."""
 
 
@@ -56,7 +56,10 @@ def picture_of(told: Any) -> QtGui.QIcon | None:
         return None
     inverted = bytes(255 - level for level in levels)
     image = QtGui.QImage(inverted, width, height, width, QtGui.QImage.Format.Format_Grayscale8)
-    return QtGui.QIcon(QtGui.QPixmap.fromImage(image.copy()))
+    pixmap = QtGui.QPixmap.fromImage(image.copy())
+    picture = QtGui.QIcon(pixmap)
+    picture.addPixmap(pixmap, QtGui.QIcon.Mode.Selected)  # Qt would colour it
+    return picture
 
 
 class RunList(ReadTable):
@@ -83,8 +86,8 @@ class RunList(ReadTable):
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Where there is no room, leave figures out: the details are a command away."""
         super().resizeEvent(event)
-        for column in SPARED:
-            self.setColumnHidden(column, self.width() < WIDE_PX)
+        for name, needed_px in SPARED_PX.items():
+            self.setColumnHidden(COLUMNS.index(name), self.width() < needed_px)
 
     @property
     def name(self) -> str:

@@ -125,9 +125,9 @@ class RunsPage(QtWidgets.QWidget):
     def _filter(self) -> None:
         self.table.show_runs(self._runs, search=self.search.text())
         shown, there = self.table.rowCount(), len(self._runs)
-        words = (
-            f"{shown} of {there}" if shown != there else f"{there} runs" if there else NONE_WORDS
-        )
+        words = f"{there} run{'s' * (there != 1)}" if there else NONE_WORDS
+        if shown != there:
+            words = f"{shown} of {there}"
         self.count.show_text(words)
 
     def _look_at(self, name: str) -> None:
