@@ -17,7 +17,7 @@ from daq.archive.copied_files import RunFiles, files_of
 from daq.archive.copy_check import differs, lacks
 from daq.archive.run_copy import refuse_unsound
 from daq.archive.run_deletion import delete_run
-from daq.errors import DaqError
+from daq.errors import DaqError, StorageError
 from daq.folder.identity.identity_file import IDENTITY_NAME
 from daq.folder.identity.review_file import read_review
 from daq.folder.listing.archive_record import read_copies
@@ -43,7 +43,7 @@ class Fate:
 
     goes : whether the rule lets it go; ``done``: whether it is gone
     why : in words; ``copy``: where it is, too
-    failed : it should have gone, and was kept because its copy is not what it should be
+    failed : it should have gone, and did not: its copy is not what it should be, or a disk refused
     """
 
     name: str
@@ -149,5 +149,8 @@ def _delete(
     with alone(folder, busy=busy):
         if words := differs(folder, files, Path(fate.copy), progress):
             return replace(fate, goes=False, failed=True, why=words)
-        delete_run(folder, files, copy=fate.copy, now=now)
+        try:
+            delete_run(folder, files, copy=fate.copy, now=now)
+        except StorageError as error:
+            return replace(fate, goes=False, failed=True, why=str(error))
     return replace(fate, done=True)

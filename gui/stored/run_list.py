@@ -19,7 +19,8 @@ WIDTHS_PX = (124, 84, 72, 60, 84, 64, 50)
 
 CONDITION = COLUMNS.index("Condition")
 ROW_PX, PICTURE_PX = 40, 36
-MOST_PICTURES = 1000
+MOST_PICTURES = 200
+"""Of the newest runs: a first look at very many would keep the machine busy."""
 SPARED_PX = {"Time": 700, "Prompts": 700, "MB": 560, "Copies": 560}
 """Columns that a list narrower than this does without."""
 
@@ -121,8 +122,10 @@ class RunList(ReadTable):
 
     def show_picture(self, name: str, picture: QtGui.QIcon) -> None:
         """Show the thumbnail of a run, from now on."""
-        if name in self._pictures or len(self._pictures) < MOST_PICTURES:
-            self._pictures[name] = picture
+        self._pictures.pop(name, None)
+        self._pictures[name] = picture
+        while len(self._pictures) > 2 * MOST_PICTURES:  # of runs that are gone by now
+            del self._pictures[next(iter(self._pictures))]
         for place, row in enumerate(self._rows):
             if row[0] == name:
                 self._paint(place)

@@ -150,14 +150,18 @@ class RunsPage(QtWidgets.QWidget):
             self._held = this
             self.desk.say(COMPARE_WORDS, theme.NOTICE)
             return
-        self.compared = CompareWindow(self._held, this)
-        self.compared.destroyed.connect(self._forget_compared)
+        if self.compared is not None:
+            self.compared.close()
+        window = self.compared = CompareWindow(self._held, this)
+        window.destroyed.connect(lambda: self._forget(window))
+        window.show()
         self._held = None
         self.desk.say("")
-        self.compared.show()
 
-    def _forget_compared(self) -> None:
-        self.compared = None
+    def _forget(self, window: CompareWindow) -> None:
+        """Let go of a closed window, unless another one is shown by now."""
+        if self.compared is window:
+            self.compared = None
 
     def end(self) -> None:
         """End what runs, for a window that closes."""

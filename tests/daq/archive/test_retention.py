@@ -230,6 +230,13 @@ def test_a_deletion_that_was_broken_off_is_completed_by_the_next(
     assert not left.exists()
 
 
+def test_a_disk_that_refuses_is_told_and_the_run_stays(copied: Path) -> None:
+    (copied.parent / LOG_NAME).mkdir()  # so that nothing can be said there
+    fate = fate_of(copied, delete=True)
+    assert fate.failed and not fate.done and "cannot delete" in fate.why
+    assert (copied / RAW_NAME).is_file()
+
+
 def test_one_damaged_folder_concerns_itself_alone(
     copied: Path, store: Callable[[str], Path]
 ) -> None:

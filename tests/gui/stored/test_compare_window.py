@@ -125,5 +125,14 @@ def test_two_images_of_the_page_are_compared_in_two_clicks(
     assert page.compared is not None
     titles = [side.title.toolTip() for side in page.compared.sides]
     assert titles == ["monday · osem.nii.gz", "monday · bsrem.nii.gz"]
+    first = page.compared
+    for number in (0, 1):
+        page.image.choice.setCurrentIndex(number)
+        pump(lambda: page.image.shown is not None, bound_s=30)
+        page.desk.buttons["Compare"].click()
+    gone: list[bool] = []
+    first.destroyed.connect(lambda: gone.append(True))
+    pump(lambda: bool(gone), bound_s=10)
+    assert page.compared is not None and page.compared is not first
     page.compared.close()
     pump(lambda: page.compared is None, bound_s=10)
