@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,14 +62,21 @@ def fates(
     """Yield the fate of each run, the oldest first; with ``delete`` they meet it.
 
     free : bytes that are free on the disk of the runs
+
+    Raises
+    ------
+    RunError
+        if another process deletes runs there
     """
-    for folder in sorted(_folders(root), key=_age_key):
-        if rule.wanted_free is not None and free >= rule.wanted_free:
-            yield Fate(folder.name, False, f"{words_of(free)} are free: as much as is wanted")
-            continue
-        fate = _fate(folder, rule, now=now, delete=delete, progress=progress)
-        free += fate.bytes if fate.goes else 0
-        yield fate
+    busy = f"another process is deleting runs in {root}: wait until it is done"
+    with alone(root, busy=busy) if delete else nullcontext():
+        for folder in sorted(_folders(root), key=_age_key):
+            if rule.wanted_free is not None and free >= rule.wanted_free:
+                yield Fate(folder.name, False, f"{words_of(free)} are free: as much as is wanted")
+                continue
+            fate = _fate(folder, rule, now=now, delete=delete, progress=progress)
+            free += fate.bytes if fate.goes else 0
+            yield fate
 
 
 def _folders(root: Path) -> list[Path]:
@@ -145,8 +153,8 @@ def _copy_of(folder: Path, files: RunFiles) -> tuple[Path | None, str]:
 def _delete(
     folder: Path, files: RunFiles, fate: Fate, now: dt.datetime, progress: Progress
 ) -> Fate:
-    busy = f"{folder.name} is being archived or recovered by another process"
-    with alone(folder, busy=busy):
+    busy = f"{folder.name} or its copy is being archived, recovered or deleted by another process"
+    with alone(folder, busy=busy), alone(Path(fate.copy), busy=busy):  # no two take each other's
         if words := differs(folder, files, Path(fate.copy), progress):
             return replace(fate, goes=False, failed=True, why=words)
         try:

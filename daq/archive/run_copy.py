@@ -129,7 +129,8 @@ class _Copying:
             raise StorageError(f"cannot make {target}: {error.strerror}") from error
         busy = f"{target} is being written by another process: wait until it is done"
         with alone(target, busy=busy):
-            entries = {**(known or {}), **self._copy_all(target)}
+            kept = {name: one for name, one in (known or {}).items() if (target / name).is_file()}
+            entries = {**kept, **self._copy_all(target)}
             self._read_back(target, entries)
             self._refuse_changed()
             self._finish(target, entries, now)

@@ -30,29 +30,28 @@ def delete_run(folder: Path, files: RunFiles, *, copy: str, now: dt.datetime) ->
     StorageError
         if the disk refuses
     """
-    going = folder.parent / GOING
+    going, root = folder.parent / GOING, folder.parent
+    about = {"files": len(files.sizes), "bytes": files.bytes}
     try:
-        going.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        finish_deletions(folder.parent)
-        about = {"files": len(files.sizes), "bytes": files.bytes}
+        finish_deletions(root)
+        going.mkdir(mode=PRIVATE_FOLDER)
         _log(folder, {"deleted": now.isoformat(timespec="seconds"), "copy": copy, **about})
         moved = folder.rename(going / folder.name)
         if files_of(moved, with_identity=True) != files:
             moved.rename(folder)
+            going.rmdir()
             _log(folder, {"kept": "it was changed meanwhile"})
             raise RunError(f"{folder.name} was changed meanwhile: it is kept")
-        sync_folder(folder.parent)
-        finish_deletions(folder.parent)
+        sync_folder(root)
+        finish_deletions(root)
     except OSError as error:
         raise StorageError(f"cannot delete {folder}: {error}; the copy is {copy}") from error
 
 
 def finish_deletions(root: Path) -> None:
     """Complete deletions that were broken off; raises OSError."""
-    going = root / GOING
-    if going.is_dir() and not going.is_symlink():
-        shutil.rmtree(going)
-    going.mkdir(mode=PRIVATE_FOLDER)
+    if (root / GOING).is_dir():
+        shutil.rmtree(root / GOING)  # follows no links, and refuses to be one
 
 
 def _log(folder: Path, about: dict[str, Any]) -> None:

@@ -16,9 +16,11 @@ from daq.archive.retention import TO_SEND_NAME, Fate, Rule, fates
 from daq.archive.run_copy import archive
 from daq.archive.run_deletion import GOING, LOG_NAME
 from daq.cli import main
+from daq.errors import RunError
 from daq.folder.identity.identity_file import IDENTITY_NAME
 from daq.folder.identity.review_file import change_review
 from daq.folder.listing.archive_record import ARCHIVE_NAME
+from daq.folder.one_at_a_time import alone
 from daq.folder.raw_log import FILE_NAME as RAW_NAME
 from daq.service.run import Run
 
@@ -53,7 +55,7 @@ def test_an_old_run_with_a_whole_copy_may_go_and_goes_only_if_told_to(
     assert (disk / "ours" / RAW_NAME).is_file()
     line = json.loads((copied.parent / LOG_NAME).read_text(encoding="utf-8"))
     assert (line["run"], line["copy"]) == ("ours", str(disk / "ours"))
-    assert list((copied.parent / GOING).iterdir()) == []
+    assert not (copied.parent / GOING).exists()
 
 
 def spoil_copy(folder: Path, disk: Path) -> None:
@@ -217,7 +219,7 @@ def test_a_run_that_changes_while_it_is_compared_is_kept(
     fate = fate_of(copied, delete=True)
     assert fate.why == "ours was changed meanwhile: it is kept"
     assert (copied / "images" / "meanwhile.nii.gz").is_file()
-    assert list((copied.parent / GOING).iterdir()) == []
+    assert not (copied.parent / GOING).exists()
 
 
 def test_a_deletion_that_was_broken_off_is_completed_by_the_next(
@@ -235,6 +237,18 @@ def test_a_disk_that_refuses_is_told_and_the_run_stays(copied: Path) -> None:
     fate = fate_of(copied, delete=True)
     assert fate.failed and not fate.done and "cannot delete" in fate.why
     assert (copied / RAW_NAME).is_file()
+
+
+def test_nothing_is_deleted_while_another_process_deletes_or_archives(
+    copied: Path, disk: Path
+) -> None:
+    with alone(copied.parent, busy=""), pytest.raises(RunError, match="is deleting runs in"):
+        fate_of(copied, delete=True)
+    for held in (copied, disk / "ours"):
+        with alone(held, busy=""):
+            assert "by another process" in fate_of(copied, delete=True).why
+    assert copied.is_dir()
+    assert fate_of(copied, delete=True).done
 
 
 def test_one_damaged_folder_concerns_itself_alone(

@@ -138,6 +138,17 @@ def test_a_later_copy_brings_the_first_up_to_date(folder: Path, disk: Path) -> N
     assert done.copy.files == len(plain_files(disk / "ours")) - 1
 
 
+def test_what_the_run_has_no_more_stays_in_the_copy_while_it_is_there(
+    folder: Path, disk: Path
+) -> None:
+    copied(folder, disk)
+    (folder / "logs" / "daq.log").unlink()
+    done = copied(folder, disk)
+    assert (disk / "ours" / "logs" / "daq.log").is_file()
+    (disk / "ours" / "logs" / "daq.log").unlink()
+    assert copied(folder, disk).copy.files == done.copy.files - 1
+
+
 def test_a_damaged_run_never_replaces_a_good_copy(folder: Path, disk: Path) -> None:
     copied(folder, disk)
     good = (disk / "ours" / RAW_NAME).read_bytes()
