@@ -17,29 +17,24 @@ from daq.cli import main
 from daq.folder.run_folder import run_config
 from daq.replay import raw_log_source
 from daq.replay.raw_log_source import ReplaySource
-from daq.service.run import Run
 from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.source import Heartbeat, Hello, Shutdown, SourceReport, Start, Welcome
 from hw.wire.protocol import FRAME_PERIOD_PS
-from rigs.frames_factory import sent_run
-
-FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
+from rigs.stored_run import FRAMES, store_run
 
 
 @pytest.mark.timeout(60)
 def test_a_source_that_is_never_held_back_says_all_the_time_that_it_lives(
     tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(make_config(run_tag=FRAMES.report.run_tag), tmp_path / "runs")
-    run.process(FRAMES.frames)
-    run.finish()
+    folder = store_run(make_config(), tmp_path / "runs")
     endpoints = Endpoints(f"ipc://{tmp_path}/ipc")
     daq = zmq.Context.instance().socket(zmq.ROUTER)
     data = zmq.Context.instance().socket(zmq.PULL)
     endpoints.bind(daq, "source")
     endpoints.bind(data, "data")
-    source = ReplaySource(run.folder, run_config(run.folder), endpoints, speed=math.inf)
+    source = ReplaySource(folder, run_config(folder), endpoints, speed=math.inf)
     slow = itertools.count(0.0, 0.05)  # so much passes from look to look: a long log
     monkeypatch.setattr(raw_log_source, "time", SimpleNamespace(monotonic=lambda: next(slow)))
     monkeypatch.setattr(source._link, "_clock", lambda: next(slow))
@@ -77,13 +72,11 @@ def test_a_run_takes_its_length_over_the_speed(
     tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch, speed: float
 ) -> None:
     """The clock of this test goes on only while the source waits."""
-    run = Run(make_config(run_tag=FRAMES.report.run_tag), tmp_path / "runs")
-    run.process(FRAMES.frames)
-    run.finish()
+    folder = store_run(make_config(), tmp_path / "runs")
     endpoints = Endpoints(f"ipc://{tmp_path}/ipc")
     data = zmq.Context.instance().socket(zmq.PULL)
     endpoints.bind(data, "data")
-    source = ReplaySource(run.folder, run_config(run.folder), endpoints, speed=speed)
+    source = ReplaySource(folder, run_config(folder), endpoints, speed=speed)
     now_s = 100.0
 
     def wait(timeout_s: float) -> list[object]:

@@ -10,16 +10,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from daq.folder.listing.manifest import write_manifest
 from daq.folder.run_config import RunConfig, default_settings
-from daq.service.run import Run
 from gui.app.window import ConsoleWindow
 from gui.stored.runs_page import RunsPage
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
-from rigs.frames_factory import sent_run
+from rigs.stored_run import store_run
 
 Pump = Callable[..., None]
-FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
 SHAPE = (20, 16, 12)
 
 
@@ -30,13 +27,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("monday", "tuesday"):
         config = RunConfig(
             scanner_toml=scanner_to_toml_text("bench2"), name=name,
-            settings=default_settings(load_scanner("bench2")), run_tag=FRAMES.report.run_tag,
+            settings=default_settings(load_scanner("bench2")),
         )  # fmt: skip
-        run = Run(config, root)
-        run.process(FRAMES.frames)
-        run.finish()
-        run.write_summary()
-        write_manifest(run.folder)
+        store_run(config, root)
     images = root / "monday" / "images"
     images.mkdir()
     volume = np.full((*SHAPE, 2), 1000.0, np.float32)
