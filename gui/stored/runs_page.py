@@ -37,7 +37,8 @@ class RunsPage(QtWidgets.QWidget):
         super().__init__()
         self._address, self._telemetry_folder = address, ""
         self._runs: list[dict[str, Any]] = []
-        self._state = ""
+        self._state = self._troubles = ""
+        self._wrong, self._outdated = 0, False
         self._held: tuple[str, StoredImage] | None = None
         self.compared: CompareWindow | None = None
         self.lister, self.painter = Job(self), Job(self)
@@ -96,9 +97,10 @@ class RunsPage(QtWidgets.QWidget):
             self.image.refresh()
 
     def list_anew(self) -> None:
-        """Ask for the list, if the page is there."""
+        """Ask for the list, if the page is there; once more where one is being made already."""
         if self.isVisible():
-            self.lister.start("list of runs", "runs", "--runs", str(self.root))
+            words = ("runs", "--runs", str(self.root))
+            self._outdated = not self.lister.start("list of runs", *words)
 
     def showEvent(self, event: Any) -> None:
         """List the runs as the page comes."""
@@ -107,14 +109,22 @@ class RunsPage(QtWidgets.QWidget):
 
     def _take_list(self, found: Any) -> None:
         self._runs = found.get("runs", [])
-        damaged, unfinished = found.get("damaged", {}), found.get("need_recovery", [])
-        if damaged:
-            self.desk.say(f"✗ damaged: {', '.join(damaged)}", theme.ALARM)
-        elif unfinished:
-            self.desk.say(f"⚠ need recovery: {', '.join(unfinished)}", theme.WARNING)
+        self._tell_troubles(found.get("damaged", {}), found.get("need_recovery", []))
         self._filter()
         newest = str(MOST_PICTURES)
         self.painter.start("pictures", "runs", "--thumbnails", newest, "--runs", str(self.root))
+        if self._outdated:
+            self.list_anew()
+
+    def _tell_troubles(self, damaged: dict[str, Any], unfinished: list[str]) -> None:
+        """Tell what is wrong with runs: in words once, for others follow; at the count always."""
+        named = {"✗ damaged": damaged, "⚠ need recovery": unfinished}
+        troubles = "; ".join(f"{what}: {', '.join(runs)}" for what, runs in named.items() if runs)
+        self.count.setToolTip(troubles)
+        self._wrong = len(damaged) + len(unfinished)
+        if troubles and troubles != self._troubles:
+            self.desk.say(troubles, theme.ALARM if damaged else theme.WARNING)
+        self._troubles = troubles
 
     def _take_picture(self, message: Any) -> None:
         told = message.get("thumbnail") if isinstance(message, dict) else None
@@ -128,7 +138,8 @@ class RunsPage(QtWidgets.QWidget):
         words = f"{there} run{'s' * (there != 1)}" if there else NONE_WORDS
         if shown != there:
             words = f"{shown} of {there}"
-        self.count.show_text(words)
+        wrong = f"⚠ {self._wrong} to look after · " if self._wrong else ""
+        self.count.show_text(wrong + words, theme.WARNING if wrong else "")
 
     def _look_at(self, name: str) -> None:
         self.image.offer(self.root / name if name else None)

@@ -96,6 +96,26 @@ def test_a_run_is_decided_and_signed_by_a_job(
     pump(lambda: "keep ✓" in [page.table.item(r, 3).text() for r in range(2)], bound_s=30)
 
 
+def test_a_damaged_run_is_told_and_hides_no_later_words(
+    page: RunsPage, runs: Path, pump: Pump
+) -> None:
+    config = runs / "tuesday" / "run.json"
+    content = config.read_bytes()
+    config.write_bytes(content + b" ")
+    page.list_anew()
+    page.list_anew()  # while the first is being made
+    pump(lambda: page.desk.words.toolTip() == "✗ damaged: tuesday", bound_s=30)
+    page.table.selectRow(names(page).index("monday"))
+    page.desk.buttons["Test"].click()
+    pump(lambda: not page.desk.worker.busy, bound_s=30)
+    pump(lambda: not page.lister.busy and not page._outdated, bound_s=30)
+    assert page.desk.words.toolTip() == "✓ review of monday: done"
+    assert page.count.text() == "⚠ 1 to look after · 2 runs"
+    config.write_bytes(content)
+    page.list_anew()
+    pump(lambda: page.count.text() == "2 runs", bound_s=30)
+
+
 def test_what_a_job_cannot_do_is_told_in_its_words(page: RunsPage, pump: Pump) -> None:
     page.table.selectRow(names(page).index("monday"))
     page.desk.work("review", "review", "monday", "--discard", "")
