@@ -13,7 +13,7 @@ import msgspec
 
 from daq.errors import LogError
 from daq.folder.run_folder import write_json
-from hw.bounded_files import FileRefused, read_bytes
+from hw.bounded_files import FileRefused, read_object
 
 ARCHIVE_NAME = "archive.json"
 MOST_COPIES = 100
@@ -46,8 +46,8 @@ def read_copies(folder: Path) -> list[Copy]:
     if not path.exists():
         return []
     try:
-        return msgspec.json.decode(read_bytes(path), type=_File).copies
-    except (FileRefused, msgspec.DecodeError) as error:
+        return msgspec.convert(read_object(path), _File).copies
+    except (FileRefused, msgspec.ValidationError) as error:
         raise LogError(
             f"{path} is no record of copies ({error}): remove it, and archive the run again"
         ) from error
