@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rigs.stored_run import store_run
+from rigs.runs.stored_run import store_run
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.source import Heartbeat, Hello, Shutdown, SourceReport, Start, Welcome
 from hw.wire.protocol import FRAME_PERIOD_PS
-from rigs.stored_run import FRAMES, store_run
+from rigs.runs.stored_run import FRAMES, store_run
 
 
 @pytest.mark.timeout(60)

@@ -14,7 +14,7 @@ from daq.folder.run_config import RunConfig, default_settings
 from gui.app.window import ConsoleWindow
 from gui.stored.runs_page import RunsPage
 from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
-from rigs.stored_run import store_run
+from rigs.runs.stored_run import store_run
 
 Pump = Callable[..., None]
 SHAPE = (20, 16, 12)

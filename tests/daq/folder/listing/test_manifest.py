@@ -10,7 +10,7 @@ import pytest
 
 from daq.cli import main
 from daq.folder.listing.manifest import FILE_NAME, sizes_wrong, verify
-from rigs.stored_run import store_run
+from rigs.runs.stored_run import store_run
 
 
 @pytest.fixture
