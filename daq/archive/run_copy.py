@@ -133,6 +133,7 @@ class _Copying:
             entries = {**kept, **self._copy_all(target)}
             self._read_back(target, entries)
             self._refuse_changed()
+            self._remove_strays(target, entries)
             self._finish(target, entries, now)
         copy = Copy(
             place=str(self._final), at=now.isoformat(timespec="seconds"), files=len(entries),
@@ -202,6 +203,19 @@ class _Copying:
         if files_of(self._folder, with_identity=self._identity) != self._files:
             raise RunError(f"{self._folder.name} was changed meanwhile: archive it again")
 
+    def _remove_strays(self, target: Path, entries: Entries) -> None:
+        """Remove what an earlier attempt left in a growing copy, identity.json above all.
+
+        In a copy that was whole once nothing is removed.
+        """
+        if target == self._final:
+            return
+        for name in files_of(target, with_identity=True).sizes.keys() - entries.keys():
+            try:
+                (target / name).unlink()
+            except OSError as error:
+                raise StorageError(f"cannot remove {target / name}: {error.strerror}") from error
+
     def _finish(self, target: Path, entries: Entries, now: dt.datetime) -> None:
         write_json(
             target / LIST_NAME,
@@ -244,5 +258,9 @@ def files_in_copy(place: Path) -> Entries:
         files = msgspec.convert(read_object(place / LIST_NAME), _List).files
     except (LogError, msgspec.ValidationError):
         return {}
-    inside = all(name and not Path(name).is_absolute() and ".." not in name for name in files)
-    return msgspec.to_builtins(files) if inside else {}
+    return msgspec.to_builtins(files) if all(map(_is_inside, files)) else {}
+
+
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts

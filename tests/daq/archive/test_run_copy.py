@@ -181,6 +181,24 @@ def test_who_it_is_about_goes_only_where_that_is_asked_for(folder: Path, disk: P
     assert (disk / "ours" / IDENTITY_NAME).stat().st_mode & 0o777 == 0o600
 
 
+def test_an_identity_that_a_broken_attempt_left_goes_into_no_copy(folder: Path, disk: Path) -> None:
+    (folder / IDENTITY_NAME).write_text('{"name": "Tanaka"}', encoding="utf-8")
+    (folder / "images" / "..x..nii.gz").write_bytes(b"an odd name, and a file")
+
+    def stop(done: int, total: int) -> None:
+        if 2 * done >= total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copied(folder, disk, with_identity=True, progress=stop)
+    assert (disk / GROWING / "ours" / IDENTITY_NAME).exists()
+    copied(folder, disk)
+    assert plain_files(disk / "ours") == plain_files(folder) - {IDENTITY_NAME, ARCHIVE_NAME} | {
+        LIST_NAME
+    }
+    copied(folder, disk)  # its list is taken for one
+
+
 def test_links_and_pipes_are_named_and_not_followed(
     folder: Path, disk: Path, tmp_path: Path
 ) -> None:
