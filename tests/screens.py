@@ -9,6 +9,7 @@ other or outside, or a page has so few colours that nothing can be drawn on it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -38,6 +39,9 @@ DEMO = (
     "--headless", "--duration", "75", "--activity-MBq", "0.1", "--live-frames", "5",
     "--firmware", "native",
 )  # fmt: skip
+EARLIER = ("--headless", "--duration", "12", "--activity-MBq", "0.5")
+"""A run that is stored already, for the page of runs."""
+
 FROM_S = 40.0
 """Detector time from which pictures are taken: frames, curves and scatter are there."""
 
@@ -48,6 +52,25 @@ REGIONS: list[Region] = [
     Sphere("front", (0.0, 45.0, 10.0), 30.0),
     Cylinder("left", (-35.0, 0.0, 0.0), 24.0, 40.0),
 ]
+
+
+def store_a_run(folder: Path) -> None:
+    """Make a run that was closed before."""
+    argv = [sys.executable, "-m", "daq.cli", "demo", *EARLIER, "--name", "earlier", "--runs"]
+    subprocess.run([*argv, str(folder)], cwd=ROOT, check=True, capture_output=True, timeout=BOUND_S)
+
+
+def choose_the_run(window: ConsoleWindow) -> None:
+    """Look at the stored run, once its thumbnail and its image are there."""
+    table = window.runs.table
+
+    def row() -> int:
+        names = [table.item(number, 0).text() for number in range(table.rowCount())]
+        return names.index("earlier") if "earlier" in names else -1
+
+    until(lambda: row() >= 0 and not table.item(row(), 0).icon().isNull(), "the list of runs")
+    table.selectRow(row())
+    until(lambda: window.runs.image.shown, "the stored image")
 
 
 @contextmanager
@@ -90,6 +113,8 @@ def draw_regions(endpoints: Endpoints) -> None:
 def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
     """Take the picture of a page; return what is wrong with it, in words."""
     window.pages.show_page(page)
+    if page == "Runs":
+        choose_the_run(window)
     since_s = time.monotonic()
     until(lambda: time.monotonic() - since_s > 1.5, "a moment")
     faults = layout_faults(window)
@@ -108,7 +133,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
     folder = parser.parse_args().folder
     application(headless=True)
-    with tempfile.TemporaryDirectory() as place, a_demo(Path(place)) as endpoints:
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as opened:
+        store_a_run(Path(place))
+        endpoints = opened.enter_context(a_demo(Path(place)))
         draw_regions(endpoints)
         window = ConsoleWindow(endpoints)
         window.resize(*SIZE)

@@ -43,6 +43,8 @@ GROUPS = {
         "protocols": "list, show, save and delete scan protocols",
         "study": "show or change a run's weight, tracer, injected activity, notes",
         "review": "show, decide and sign what became of a run: keep, test, discard",
+        "archive": "copy a run to another disk, and read the copy back",
+        "retain": "delete runs by rule that have a verified copy; first says which",
         "pseudonymise": "give a run a pseudonym, and take out who it is about",
         "truth": "show what the prompts of an emulated run really were",
     },
@@ -101,6 +103,8 @@ PLACES = {
     "protocols": "keeping.protocols",
     "study": "keeping.study",
     "review": "keeping.review",
+    "archive": "keeping.archive",
+    "retain": "keeping.retain",
     "validate": "quality.validate",
     "qc": "quality.qc",
 }

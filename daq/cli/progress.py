@@ -1,18 +1,36 @@
-"""Progress of long work on stderr: one line, updated, on a terminal; sparse lines in a log."""
+"""Progress of long work on stderr: one line, updated, on a terminal; sparse lines in a log.
+
+A program that shows the lines to a person asks for more of them by ``TOMOSHIBI_PROGRESS_S``.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import time
 
+SPARSE_S = 10.0
+LEAST_S = 0.1
+
+
+def _pace_s() -> float:
+    """Return the time between lines where there is no terminal."""
+    try:
+        wanted = float(os.environ.get("TOMOSHIBI_PROGRESS_S", SPARSE_S))
+    except ValueError:
+        wanted = SPARSE_S
+    return max(LEAST_S, wanted) if math.isfinite(wanted) else SPARSE_S
+
 
 class ProgressLine:
-    """Shows ``label: 42 %``; without a terminal it prints at most every ten seconds."""
+    """Shows ``label: 42 %``; without a terminal at most every ten seconds, or as asked."""
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._terminal = sys.stderr.isatty()
-        self._next_s = 0.0 if self._terminal else time.monotonic() + 10.0
+        self._pace_s = LEAST_S if self._terminal else _pace_s()
+        self._next_s = 0.0 if self._terminal else time.monotonic() + self._pace_s
 
     def __call__(self, done: float, total: float) -> None:
         """Show the percentage done."""
@@ -24,7 +42,7 @@ class ProgressLine:
         now = time.monotonic()
         if now < self._next_s:
             return
-        self._next_s = now + (0.1 if self._terminal else 10.0)
+        self._next_s = now + self._pace_s
         end = "" if self._terminal else "\n"
         start = "\r\x1b[K" if self._terminal else ""
         print(f"{start}{words}", end=end, file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ import msgspec
 
 from daq.errors import StorageError
 from daq.folder.run_folder import write_json
-from hw.bounded_files import FileRefused, read_bytes
+from hw.bounded_files import FileRefused, read_object
 from hw.messages.telemetry import Interruption
 
 FILE_NAME = "interruptions.json"
@@ -46,6 +46,6 @@ def read_interruptions(folder: Path) -> list[Interruption]:
     if not path.exists():
         return []
     try:
-        return msgspec.json.decode(read_bytes(path), type=_File).interruptions
-    except (FileRefused, OSError, msgspec.DecodeError):
+        return msgspec.convert(read_object(path), _File).interruptions
+    except (FileRefused, msgspec.ValidationError):
         return []

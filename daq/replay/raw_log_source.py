@@ -1,12 +1,13 @@
 """A raw log as a source: sends its data frames again, in the order in which they came.
 
 One PUSH socket carries all modules, so the order is kept and the new run's coincidences equal the
-old run's bit for bit. In real time, the frames of a period are sent when it ends; in fast mode, as
-quickly as the daq takes them.
+old run's bit for bit. In real time, the frames of a period are sent when it ends; at another speed
+that many times as soon; at an infinite one as quickly as the daq takes them.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -34,10 +35,11 @@ class ReplaySource:
     """Sends one run's raw log. ``leave`` may be called from a signal handler."""
 
     def __init__(
-        self, folder: Path, config: RunConfig, endpoints: Endpoints, *, fast: bool
+        self, folder: Path, config: RunConfig, endpoints: Endpoints, *, speed: float = 1.0
     ) -> None:
+        """Attach to the daq at ``endpoints``; ``speed``: seconds of the run a second, or inf."""
         self._path = folder / rawlog.FILE_NAME
-        self._fast = fast
+        self._speed = speed
         self._leave = False
         self._stop = False
         self._listened_s = 0.0
@@ -89,11 +91,13 @@ class ReplaySource:
         self._link.report(_report(checker, order.run_tag, log.trouble))
 
     def _wait_until_due(self, frame: memoryview, began: float) -> None:
-        """In real time, wait for the end of the frame's period, keeping the link alive."""
+        """Wait for the end of the frame's period, at the speed, keeping the link alive."""
         frame_id = int(np.frombuffer(frame[_ID_OFFSET : _ID_OFFSET + 4], dtype="<u4")[0])
-        due = began + (0.0 if self._fast else (frame_id + 1) * FRAME_PERIOD_PS * 1e-12)
-        self._link.beat.detector_time_s = (frame_id + 1) * FRAME_PERIOD_PS * 1e-12
-        self._link.beat.lag_s = max(0.0, time.monotonic() - due) if not self._fast else 0.0
+        ends_s = (frame_id + 1) * FRAME_PERIOD_PS * 1e-12
+        due = began + ends_s / self._speed
+        self._link.beat.detector_time_s = ends_s
+        late_s = max(0.0, time.monotonic() - due)
+        self._link.beat.lag_s = 0.0 if math.isinf(self._speed) else late_s
         while (wait_s := due - time.monotonic()) > 0 and not (self._leave or self._stop):
             self._take_orders(min(wait_s, 0.1))
 

@@ -9,7 +9,6 @@ replace when all are complete. A recovery that is killed can be repeated.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from daq.folder.interruptions import read_interruptions
 from daq.folder.journal import Journal
 from daq.folder.listing.manifest import write_manifest
 from daq.folder.markers import Markers
+from daq.folder.one_at_a_time import alone
 from daq.folder.raw_log import RawLogReader, RawLogWriter
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME, armed_at, run_config, write_json
 from daq.path.books import Books, sent_by
@@ -113,7 +113,11 @@ def recover(folder: Path, *, progress: Progress | None = None, threads: int = 1)
     StorageError
         if the disk does not take it; the run is then as it was.
     """
-    with _alone(folder):
+    busy = (
+        f"{folder.name} is being recovered by another process, such as the acquisition, which does "
+        "so by itself, or archived: wait until it is done"
+    )
+    with alone(folder, busy=busy):
         return _recover(folder, progress=progress, threads=threads)
 
 
@@ -147,25 +151,6 @@ def _recover(folder: Path, *, progress: Progress | None, threads: int) -> Recove
     journal.add("info", done.words())
     journal.close()
     return done
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep others from recovering the run meanwhile: each would remove what the other makes."""
-    try:
-        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise RunError(f"{folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise RunError(
-            f"{folder.name} is being recovered by another process, such as the acquisition, which "
-            "does so by itself: wait until it is done"
-        ) from None
-    finally:
-        os.close(place)
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from daq.folder.listing.run_images import ENDING
 from gui.kit.colour_maps import Image
 from hw.bounded_files import FileRefused, read_npz, read_object
 from hw.messages.patient_position import PATIENT_POSITIONS, UNKNOWN, PatientPosition
 
-ENDING = ".nii.gz"
 MOST_VOXELS = 2**28
 Triple = tuple[float, float, float]
 

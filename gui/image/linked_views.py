@@ -38,9 +38,10 @@ class LinkedViews(QtCore.QObject):
     windowed = QtCore.Signal(float)
     arranged = QtCore.Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, viewport: Viewport | None = None) -> None:
+        """Make the views; ``viewport``: one that they share with those of another image."""
         super().__init__()
-        self.viewport = Viewport()
+        self.viewport = viewport or Viewport()
         self.by_name = {plane.name: SliceView(plane, self.viewport) for plane in PLANES}
         self.single = ""
         self.mip = False

@@ -57,6 +57,10 @@ class PicturePanel(Panel):
         """Switch to the next colour map."""
         self.map_box.setCurrentIndex((self.map_box.currentIndex() + 1) % self.map_box.count())
 
+    def change_level(self, factor: float) -> None:
+        """Change the upper end of the window by a factor, by a step at least."""
+        self.level.setValue(round(self.level.value() * factor + (0.5 if factor > 1 else -0.5)))
+
 
 def captioned(*rows: tuple[str, *tuple[QtWidgets.QWidget, ...]]) -> QtWidgets.QGridLayout:
     """Return rows of one or two controls, each row with its caption."""

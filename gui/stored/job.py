@@ -1,4 +1,8 @@
-"""Work on stored runs: a command of ours in a process of its own, followed without waiting."""
+"""Work on stored runs: a command of ours in a process of its own, followed without waiting.
+
+It speaks in JSON objects, a line each: what it has so far, and last its result. What it tells
+people on stderr, progress above all, is passed on.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +16,34 @@ from pyqtgraph.Qt import QtCore
 from hw.bounded_files import FileRefused, json_in
 
 KILL_MS = 5000
-"""After so long, a process that was asked to end is ended."""
+"""After so long, a process that was asked to end is ended, as a rule."""
+
+PROGRESS_S = "0.5"
+"""So often it tells how far it is."""
 
 MOST_BYTES = 64 * 2**20
+"""Of a line; a longer one is given up."""
 
 
 class Job(QtCore.QObject):
-    """One command at a time. ``done`` has its JSON object, ``failed`` its last words."""
+    """One command at a time.
 
+    told : words for people; ``came``: a JSON object, as each line comes
+    done : its last JSON object; ``failed``: its last words
+    """
+
+    came = QtCore.Signal(object)
     told = QtCore.Signal(str)
     done = QtCore.Signal(object)
     failed = QtCore.Signal(str)
 
-    def __init__(self, parent: QtCore.QObject) -> None:
+    def __init__(self, parent: QtCore.QObject, *, kill_ms: int = KILL_MS) -> None:
+        """Make it; ``kill_ms``: for a command to end by itself when asked to."""
         super().__init__(parent)
+        self._kill_ms = kill_ms
         self._process: QtCore.QProcess | None = None
         self._out = self._err = b""
+        self._newest: Any = None
         self._cancelled = False
         self.name = ""
 
@@ -43,6 +59,10 @@ class Job(QtCore.QObject):
         process = QtCore.QProcess(self)
         self._process, self.name, self._cancelled = process, name, False
         self._out = self._err = b""
+        self._newest = None
+        environment = QtCore.QProcessEnvironment.systemEnvironment()
+        environment.insert("TOMOSHIBI_PROGRESS_S", PROGRESS_S)
+        process.setProcessEnvironment(environment)
         process.readyReadStandardOutput.connect(self._take_output)
         process.readyReadStandardError.connect(self._take_words)
         process.finished.connect(self._finish)
@@ -57,19 +77,38 @@ class Job(QtCore.QObject):
             return
         self._cancelled = True
         os.kill(process.processId(), signal.SIGINT)
-        QtCore.QTimer.singleShot(KILL_MS, process, process.kill)
+        QtCore.QTimer.singleShot(self._kill_ms, process, process.kill)
 
-    def end(self) -> None:
-        """End it now; for a window that closes."""
-        if self._process is not None:
-            self._process.blockSignals(True)
-            self._process.kill()
-            self._process.waitForFinished(1000)
-            self._process = None
+    def end(self, *, gently: bool = False) -> None:
+        """End it now, for a window that closes; ``gently``: wait until it has ended by itself."""
+        process = self._process
+        if process is None:
+            return
+        process.blockSignals(True)
+        if gently and process.processId():
+            os.kill(process.processId(), signal.SIGINT)
+            process.waitForFinished(self._kill_ms)
+        process.kill()
+        process.waitForFinished(1000)
+        self._process = None
 
     def _take_output(self) -> None:
-        if self._process is not None and len(self._out) < MOST_BYTES:
-            self._out += bytes(self._process.readAllStandardOutput().data())
+        if self._process is None:
+            return
+        self._out += bytes(self._process.readAllStandardOutput().data())
+        *lines, self._out = self._out.split(b"\n")
+        for line in lines:
+            self._take_line(line)
+        if len(self._out) > MOST_BYTES:
+            self._out = b""
+
+    def _take_line(self, line: bytes) -> None:
+        try:
+            self._newest = json_in(line)
+        except FileRefused:
+            self._newest = None
+        if self._newest is not None:
+            self.came.emit(self._newest)
 
     def _take_words(self) -> None:
         if self._process is None:
@@ -90,15 +129,13 @@ class Job(QtCore.QObject):
 
     def _finish(self, status: int, _how: Any) -> None:
         self._take_output()
+        if self._out.strip():
+            self._take_line(self._out)
         self._process = None
         if self._cancelled:
             self.failed.emit(f"{self.name}: cancelled")
             return
-        try:
-            found = json_in(self._out.splitlines()[-1])
-        except (FileRefused, IndexError):
-            found = None
-        if status == 0 and found is not None:
-            self.done.emit(found)
+        if status == 0 and self._newest is not None:
+            self.done.emit(self._newest)
         else:
             self.failed.emit(f"{self.name}: {self._last_words() or f'status {status}'}")

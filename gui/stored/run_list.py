@@ -1,19 +1,27 @@
-"""The table of stored runs, with a search over all its columns."""
+"""The table of stored runs: what each is, how it looks, and a search over what is known of them."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
+from daq.folder.listing.catalogue import is_found
 from gui.kit import theme
 from gui.kit.tables import ReadTable
 from gui.kit.wording import clock_text, grouped
 
-COLUMNS = ("Run", "Armed", "Condition", "Review", "Time", "Prompts", "MB")
+COLUMNS = ("Run", "Armed", "Condition", "Review", "Time", "Prompts", "MB", "Copies")
+WIDTHS_PX = (124, 84, 72, 60, 84, 64, 50)
+"""Of all columns but the first."""
+
 CONDITION = COLUMNS.index("Condition")
-ROW_PX = 28
-SPARED, WIDE_PX = (4, 5, 6), 640
+ROW_PX, PICTURE_PX = 40, 36
+MOST_PICTURES = 200
+"""Of the newest runs: a first look at very many would keep the machine busy."""
+SPARED_PX = {"Time": 700, "Prompts": 700, "MB": 560, "Copies": 560}
 """Columns that a list narrower than this does without."""
 
 
@@ -27,7 +35,32 @@ def row_words(run: dict[str, Any]) -> tuple[str, ...]:
         clock_text(float(run.get("detector_time_s") or 0.0)),
         grouped(float(run.get("prompts") or 0)),
         grouped(float(run.get("bytes") or 0) / 1e6, digits=1),
+        str(run.get("copies") or ""),
     )
+
+
+def teaching(run: dict[str, Any]) -> str:
+    """Return what is known of a run beside its row."""
+    named = ("scanner", "protocol", "nuclide", "conditions")
+    lines = [f"{name}: {run[name]}" for name in named if run.get(name)]
+    return "\n".join([str(run.get("name", "")), *lines])
+
+
+def picture_of(told: Any) -> QtGui.QIcon | None:
+    """Return the thumbnail in a message, None where it is none; black is hot, as on film."""
+    try:
+        width, height = int(told["width"]), int(told["height"])
+        levels = base64.b64decode(told["levels"], validate=True)
+    except (TypeError, KeyError, ValueError, binascii.Error):
+        return None
+    if not 0 < width <= 256 or not 0 < height <= 256 or len(levels) != width * height:
+        return None
+    inverted = bytes(255 - level for level in levels)
+    image = QtGui.QImage(inverted, width, height, width, QtGui.QImage.Format.Format_Grayscale8)
+    pixmap = QtGui.QPixmap.fromImage(image.copy())
+    picture = QtGui.QIcon(pixmap)
+    picture.addPixmap(pixmap, QtGui.QIcon.Mode.Selected)  # Qt would colour it
+    return picture
 
 
 class RunList(ReadTable):
@@ -43,16 +76,19 @@ class RunList(ReadTable):
         modes = QtWidgets.QHeaderView.ResizeMode
         for column in range(len(COLUMNS)):
             header.setSectionResizeMode(column, modes.Stretch if column == 0 else modes.Fixed)
-        for column, width in ((1, 124), (2, 84), (3, 72), (4, 60), (5, 84), (6, 64)):
-            header.resizeSection(column, width)
+        for column, width_px in enumerate(WIDTHS_PX, start=1):
+            header.resizeSection(column, width_px)
+        self.setIconSize(QtCore.QSize(PICTURE_PX, PICTURE_PX))
         self._rows: list[tuple[str, ...]] = []
+        self._found: list[dict[str, Any]] = []
+        self._pictures: dict[str, QtGui.QIcon] = {}
         self.itemSelectionChanged.connect(self._tell)
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Where there is no room, leave figures out: the details are a command away."""
         super().resizeEvent(event)
-        for column in SPARED:
-            self.setColumnHidden(column, self.width() < WIDE_PX)
+        for name, needed_px in SPARED_PX.items():
+            self.setColumnHidden(COLUMNS.index(name), self.width() < needed_px)
 
     @property
     def name(self) -> str:
@@ -61,18 +97,20 @@ class RunList(ReadTable):
         return self._rows[row][0] if 0 <= row < len(self._rows) and self.selectedItems() else ""
 
     def show_runs(self, runs: list[dict[str, Any]], *, search: str) -> None:
-        """Show the runs that have all words of the search in any column; keeps the choice."""
-        wanted = search.casefold().split()
-        rows = [row_words(run) for run in runs]
-        rows = [row for row in rows if all(w in " ".join(row).casefold() for w in wanted)]
-        if rows == self._rows:
+        """Show the runs that have all words of the search; keeps the choice."""
+        found = [run for run in runs if is_found(run, search)]
+        if found == self._found:
             return
-        name, self._rows = self.name, rows
+        rows = [row_words(run) for run in found]
+        name, self._rows, self._found = self.name, rows, found
         self.blockSignals(True)
         self.setRowCount(len(rows))
         for place, words in enumerate(rows):
             for column, text in enumerate(words):
                 self.setItem(place, column, _item(column, text))
+            self.item(place, 0).setToolTip(teaching(found[place]))
+            self.item(place, CONDITION).setToolTip(str(found[place].get("conditions") or words[2]))
+            self._paint(place)
         names = [row[0] for row in rows]
         if name in names:
             self.selectRow(names.index(name))
@@ -81,6 +119,21 @@ class RunList(ReadTable):
         self.blockSignals(False)
         if self.name != name:
             self._tell()
+
+    def show_picture(self, name: str, picture: QtGui.QIcon) -> None:
+        """Show the thumbnail of a run, from now on."""
+        self._pictures.pop(name, None)
+        self._pictures[name] = picture
+        while len(self._pictures) > 2 * MOST_PICTURES:  # of runs that are gone by now
+            del self._pictures[next(iter(self._pictures))]
+        for place, row in enumerate(self._rows):
+            if row[0] == name:
+                self._paint(place)
+
+    def _paint(self, place: int) -> None:
+        picture = self._pictures.get(self._rows[place][0])
+        if picture is not None:
+            self.item(place, 0).setIcon(picture)
 
     def _tell(self) -> None:
         self.chosen.emit(self.name)

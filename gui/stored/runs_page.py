@@ -1,4 +1,4 @@
-"""The stored runs: search, look at one, decide about it, reconstruct it again in the background.
+"""The stored runs: search, look at them, decide, compare, replay, reconstruct, export, archive.
 
 What takes time is done by our own commands in another process (:mod:`gui.stored.job`); nothing here
 waits. The runs are those of the daq that the console watches, if its folder is on this machine.
@@ -13,17 +13,21 @@ from typing import Any
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from daq.client.register import running_systems
+from gui.image.image_file import StoredImage
 from gui.kit import theme
-from gui.kit.panels import ElidedLabel, Panel
+from gui.kit.panels import Panel
 from gui.link.daq_view import Link
+from gui.stored.compare_window import CompareWindow
 from gui.stored.job import Job
-from gui.stored.run_list import RunList
+from gui.stored.run_desk import RunDesk
+from gui.stored.run_list import MOST_PICTURES, RunList, picture_of
 from gui.stored.stored_image import StoredImagePanel
 from hw.errors import TomoshibiError
 
-SEARCH_WORDS = "search: name, date, condition, review"
+SEARCH_WORDS = "search: name, date, protocol, nuclide, condition, review"
 NONE_WORDS = "no runs here yet"
-TALL_PX = 36
+COMPARE_WORDS = "compare: choose the other image, then press Compare again"
+NO_IMAGE_WORDS = "compare: no image is shown"
 
 
 class RunsPage(QtWidgets.QWidget):
@@ -33,15 +37,17 @@ class RunsPage(QtWidgets.QWidget):
         super().__init__()
         self._address, self._telemetry_folder = address, ""
         self._runs: list[dict[str, Any]] = []
-        self._state = ""
-        self.lister, self.worker = Job(self), Job(self)
+        self._state = self._troubles = ""
+        self._wrong, self._outdated = 0, False
+        self._held: tuple[str, StoredImage] | None = None
+        self.compared: CompareWindow | None = None
+        self.lister, self.painter = Job(self), Job(self)
         self.table, self.image = RunList(), StoredImagePanel()
+        self.desk = RunDesk(lambda: self.root)
         self.search = QtWidgets.QLineEdit()
         self.search.setPlaceholderText(SEARCH_WORDS)
         self.search.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)  # keys are the pages'
         self.search.textChanged.connect(self._filter)
-        self.words = ElidedLabel(size_px=theme.BASE_PX, bold=True)
-        self.buttons = {name: self._button(name, act) for name, act in self._acts().items()}
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
@@ -49,40 +55,17 @@ class RunsPage(QtWidgets.QWidget):
         row.addWidget(self.image, 44)
         self.table.chosen.connect(self._look_at)
         self.lister.done.connect(self._take_list)
-        self.lister.failed.connect(lambda words: self._say(f"✗ {words}", theme.ALARM))
-        self.worker.told.connect(lambda words: self._say(f"{self.worker.name}: {words}"))
-        self.worker.done.connect(self._take_result)
-        self.worker.failed.connect(self._take_failure)
-        self._enable()
-
-    def _acts(self) -> dict[str, Any]:
-        return {
-            "Keep": lambda: self._review("--keep"),
-            "Test": lambda: self._review("--test"),
-            "Discard…": self._discard,
-            "Sign…": self._sign,
-            "Reconstruct": self._reconstruct,
-            "Verify": self._verify,
-            "Cancel": self.worker.cancel,
-        }
-
-    def _button(self, name: str, act: Any) -> QtWidgets.QPushButton:
-        button = QtWidgets.QPushButton(name)
-        button.setMinimumHeight(TALL_PX)
-        button.clicked.connect(lambda: act())
-        return button
+        self.painter.came.connect(self._take_picture)
+        self.lister.failed.connect(lambda words: self.desk.say(f"✗ {words}", theme.ALARM))
+        self.desk.changed.connect(self._after_work)
+        self.desk.compare.connect(self._compare)
 
     def _list_panel(self) -> Panel:
         panel = Panel("RUNS", teaches="All runs in the daq's folder, the newest first.")
         self.count = panel.note
         panel.body.addWidget(self.search)
         panel.body.addWidget(self.table, 1)
-        panel.body.addWidget(self.words)
-        grid = QtWidgets.QGridLayout()
-        grid.setSpacing(4)
-        for place, button in enumerate(self.buttons.values()):
-            grid.addWidget(button, place // 4, place % 4)
-        panel.body.addLayout(grid)
+        panel.body.addWidget(self.desk)
         return panel
 
     # --- what there is ------------------------------------------------------------------------
@@ -108,13 +91,16 @@ class RunsPage(QtWidgets.QWidget):
             if telemetry.state != self._state and telemetry.state in ("closed", "idle"):
                 self.list_anew()
             self._state = telemetry.state
+        scanning = self._state in ("armed", "running", "stopping")
+        self.desk.note_scan(scanning=scanning and link.state == "connected")
         if self.isVisible():
             self.image.refresh()
 
     def list_anew(self) -> None:
-        """Ask for the list, if the page is there."""
+        """Ask for the list, if the page is there; once more where one is being made already."""
         if self.isVisible():
-            self.lister.start("list of runs", "runs", "--runs", str(self.root))
+            words = ("runs", "--runs", str(self.root))
+            self._outdated = not self.lister.start("list of runs", *words)
 
     def showEvent(self, event: Any) -> None:
         """List the runs as the page comes."""
@@ -123,78 +109,76 @@ class RunsPage(QtWidgets.QWidget):
 
     def _take_list(self, found: Any) -> None:
         self._runs = found.get("runs", [])
-        damaged, unfinished = found.get("damaged", {}), found.get("need_recovery", [])
-        if damaged:
-            self._say(f"✗ damaged: {', '.join(damaged)}", theme.ALARM)
-        elif unfinished:
-            self._say(f"⚠ need recovery: {', '.join(unfinished)}", theme.WARNING)
+        self._tell_troubles(found.get("damaged", {}), found.get("need_recovery", []))
         self._filter()
+        newest = str(MOST_PICTURES)
+        self.painter.start("pictures", "runs", "--thumbnails", newest, "--runs", str(self.root))
+        if self._outdated:
+            self.list_anew()
+
+    def _tell_troubles(self, damaged: dict[str, Any], unfinished: list[str]) -> None:
+        """Tell what is wrong with runs: in words once, for others follow; at the count always."""
+        named = {"✗ damaged": damaged, "⚠ need recovery": unfinished}
+        troubles = "; ".join(f"{what}: {', '.join(runs)}" for what, runs in named.items() if runs)
+        self.count.setToolTip(troubles)
+        self._wrong = len(damaged) + len(unfinished)
+        if troubles and troubles != self._troubles:
+            self.desk.say(troubles, theme.ALARM if damaged else theme.WARNING)
+        self._troubles = troubles
+
+    def _take_picture(self, message: Any) -> None:
+        told = message.get("thumbnail") if isinstance(message, dict) else None
+        picture = picture_of(told)
+        if told is not None and picture is not None:
+            self.table.show_picture(str(told.get("run")), picture)
 
     def _filter(self) -> None:
         self.table.show_runs(self._runs, search=self.search.text())
         shown, there = self.table.rowCount(), len(self._runs)
-        words = (
-            f"{shown} of {there}" if shown != there else f"{there} runs" if there else NONE_WORDS
-        )
-        self.count.show_text(words)
+        words = f"{there} run{'s' * (there != 1)}" if there else NONE_WORDS
+        if shown != there:
+            words = f"{shown} of {there}"
+        wrong = f"⚠ {self._wrong} to look after · " if self._wrong else ""
+        self.count.show_text(wrong + words, theme.WARNING if wrong else "")
 
     def _look_at(self, name: str) -> None:
         self.image.offer(self.root / name if name else None)
-        self._enable()
+        self.desk.choose(name)
 
-    # --- what can be done ---------------------------------------------------------------------
-
-    def _enable(self) -> None:
-        chosen, busy = bool(self.table.name), self.worker.busy
-        for name, button in self.buttons.items():
-            button.setEnabled(busy if name == "Cancel" else chosen and not busy)
-
-    def _work(self, called: str, *words: str) -> None:
-        if self.worker.start(called, *words, "--runs", str(self.root)):
-            self._say(f"{called} …")
-        self._enable()
-
-    def _review(self, *words: str) -> None:
-        self._work(f"review of {self.table.name}", "review", self.table.name, *words)
-
-    def _discard(self) -> None:
-        reason = self.ask("Discard", f"Why is {self.table.name} discarded? It is not deleted.")
-        if reason:
-            self._review("--discard", reason)
-
-    def _sign(self) -> None:
-        who = self.ask("Sign", f"Who signs the review of {self.table.name}?")
-        if who:
-            self._review("--by", who)
-
-    def _reconstruct(self) -> None:
-        name = self.table.name
-        self._work(f"reconstruction of {name}", "reconstruct", name)
-
-    def _verify(self) -> None:
-        name = self.table.name
-        self._work(f"verification of {name}", "runs", "--verify", name)
-
-    def ask(self, title: str, question: str) -> str:
-        """Ask a person for a line; "" for none."""
-        text, given = QtWidgets.QInputDialog.getText(self, title, question)
-        return text.strip() if given else ""
-
-    def _take_result(self, _found: Any) -> None:
-        self._say(f"✓ {self.worker.name}: done", theme.GOOD)
-        self._enable()
+    def _after_work(self) -> None:
+        """Show what a command may have made."""
         self.list_anew()
         self._look_at(self.table.name)
 
-    def _take_failure(self, words: str) -> None:
-        self._say(f"✗ {words}", theme.ALARM)
-        self._enable()
+    def _compare(self) -> None:
+        """Hold the image that is shown; show it beside the next one that is asked for."""
+        shown = self.image.shown
+        if shown is None:
+            self.desk.say(NO_IMAGE_WORDS, theme.WARNING)
+            return
+        this = f"{self.table.name} · {shown.path.name}", shown
+        if self._held is None or self._held[1].path == shown.path:
+            self._held = this
+            self.desk.say(COMPARE_WORDS, theme.NOTICE)
+            return
+        if self.compared is not None:
+            self.compared.close()
+        window = self.compared = CompareWindow(self._held, this)
+        window.destroyed.connect(lambda: self._forget(window))
+        window.show()
+        self._held = None
+        self.desk.say("")
 
-    def _say(self, words: str, colour: str = theme.DIM) -> None:
-        self.words.show_text(words, colour)
+    def _forget(self, window: CompareWindow) -> None:
+        """Let go of a closed window, unless another one is shown by now."""
+        if self.compared is window:
+            self.compared = None
 
     def end(self) -> None:
         """End what runs, for a window that closes."""
-        for job in (self.lister, self.worker):
+        for job in (self.lister, self.painter):
             job.end()
+        if self.compared is not None:
+            self.compared.close()
+        self.desk.end()
         self.image.close_reader()

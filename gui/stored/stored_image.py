@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from pyqtgraph.Qt import QtCore, QtWidgets
 
-from gui.image.image_file import ENDING, StoredImage, read_image
+from daq.folder.listing.run_images import ENDING, images_of
+from gui.image.image_file import StoredImage, read_image
 from gui.image.linked_views import LinkedViews
 from gui.kit import theme
+from gui.kit.colour_maps import Image
 from gui.kit.panels import ElidedLabel
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned
 from gui.kit.wording import level_text, short_unit, shown_unit
@@ -19,10 +21,10 @@ PLACES = ((0, 0, 2), (1, 0, 1), (1, 1, 1))
 """Of the three cuts: row, column, columns."""
 
 
-def images_of(folder: Path) -> list[Path]:
-    """Return a run's images, the newest first."""
-    found = [path for path in (folder / "images").glob(f"*{ENDING}") if path.is_file()]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+def full_level(volume: Image, percentile: float) -> float:
+    """Return the level that counts as 100 %: a percentile of what is above 0."""
+    seen = volume[volume > 0]
+    return float(np.percentile(seen, percentile)) if seen.size else 1.0
 
 
 class StoredImagePanel(PicturePanel):
@@ -46,7 +48,7 @@ class StoredImagePanel(PicturePanel):
         for (row, column, across), view in zip(PLACES, self.views.values(), strict=True):
             views.addWidget(view, row, column, 1, across)
         self.linked.moved.connect(self._move)
-        self.linked.windowed.connect(self._change_window)
+        self.linked.windowed.connect(self.change_level)
         self.linked.arranged.connect(self._arrange)
         views.setRowStretch(0, 58)
         views.setRowStretch(1, 42)
@@ -109,9 +111,6 @@ class StoredImagePanel(PicturePanel):
         self.linked.name_ends(image.position)
         self._draw()
 
-    def _change_window(self, factor: float) -> None:
-        self.level.setValue(round(self.level.value() * factor + (0.5 if factor > 1 else -0.5)))
-
     def _arrange(self) -> None:
         """Show all three views, or one alone."""
         for name, view in self.views.items():
@@ -126,10 +125,8 @@ class StoredImagePanel(PicturePanel):
         if image is None:
             return
         volume = np.ascontiguousarray(image.volume[..., self.frame.value()])
-        seen = volume[volume > 0]
         percentile = PERCENTILES[self.percentile_box.currentText()]
-        reference = float(np.percentile(seen, percentile)) if seen.size else 1.0
-        upper = reference * self.level.value() / 100
+        upper = full_level(volume, percentile) * self.level.value() / 100
         table = self._tables[self.map_box.currentText()]
         self.linked.draw(volume, self._cursor, upper, table)
         each, unit = shown_unit(image.unit)

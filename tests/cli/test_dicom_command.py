@@ -25,7 +25,7 @@ from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
 from oracles import dicom_suv as viewer
 from recon.core.mu_map import FRAME_KEY
 from rigs.exchange_data import dciodvfy
-from rigs.spect_run_folder import CREATED, write_spect_run
+from rigs.runs.spect_run_folder import CREATED, write_spect_run
 
 FAST = ("--iterations", "1", "--subsets", "1", "--scatter", "none", "--no-block-efficiency")
 CT_FRAME = "1.2.826.0.1.3680043.8.498.77"

@@ -15,9 +15,12 @@ from pathlib import Path
 import crc32c
 import numpy as np
 
+from daq.archive.run_copy import files_in_copy
 from daq.cli.bench.projector_workload import read_workload
 from daq.folder.calibration_set import load_set
 from daq.folder.identity.identity_file import read_identity
+from daq.folder.interruptions import read_interruptions
+from daq.folder.listing.archive_record import read_copies
 from daq.folder.listing.catalogue import Catalogue
 from daq.folder.listmode_log import ListmodeReader
 from daq.folder.markers import read_markers
@@ -244,6 +247,18 @@ TARGETS: dict[str, Target] = {
     "markers": Target(
         lambda: [b'{"markers": [{"at_s": 1.5, "wall": "2026-11-23T10:00Z", "text": "moved"}]}'],
         of_file("m/markers.json", lambda path: read_markers(path.parent)),
+    ),
+    "interruptions": Target(
+        lambda: [b'{"interruptions": [{"at_s": 1.5, "away_s": 2.5, "why": "daq"}]}'],
+        of_file("i/interruptions.json", lambda path: read_interruptions(path.parent)),
+    ),
+    "copies": Target(
+        lambda: [b'{"copies": [{"place": "/a/b", "at": "2026-11-24", "files": 2, "bytes": 9}]}'],
+        of_file("c/archive.json", lambda path: read_copies(path.parent)),
+    ),
+    "list of a copy": Target(
+        lambda: [b'{"files": {"images/x.nii.gz": {"bytes": 3, "digest": "00ff"}}, "version": 1}'],
+        of_file("l/copy.json", lambda path: files_in_copy(path.parent)),
     ),
     "phantom toml": Target(
         lambda: [corpus.PHANTOM], of_file("p.toml", lambda path: load_phantom(path)), 500

@@ -13,6 +13,7 @@ Needs a few MB of memory; writes all or nothing. docs/recon_exchange.md has the 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from daq.cli.common import (
     whole,
 )
 from daq.cli.progress import ProgressLine
+from daq.folder.listing.run_images import EXPORTS
 from hw.bounded_files import FileRefused, read_object
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", required=True, choices=list(SUFFIXES))
     parser.add_argument("--output", type=Path, metavar="FILE",
                         help="the file (default: RUN/export/NAME.petsird, .Cdh or "
-                        ".clm.safir)")  # fmt: skip
+                        ".clm.safir; NAME-2 and so on if that is there)")  # fmt: skip
     parser.add_argument("--no-delayeds", action="store_true", help="leave the delayeds out")
     parser.add_argument("--block-ms", type=whole, default=1, metavar="MS",
                         help="petsird: length of a time block, the only time of its events "
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{folder.name} is a SPECT run: it has no coincidences to export")
     if options.corrections and options.format != "castor":
         raise CommandError(f"--corrections: {options.format} has no place for them; castor has")
-    path = options.output or folder / "export" / f"{folder.resolve().name}{_suffix(options)}"
+    path = options.output or _new_path(folder, _suffix(options))
     if not path.name or path.is_dir():
         raise CommandError(f"--output {path} is a folder: give the name of a file in it")
     if options.energy_bins > MOST_ENERGY_BINS:
@@ -113,6 +115,14 @@ def _check_there(folder: Path) -> None:
         ListmodeReader(folder / FILE_NAME)
     except LogError as error:
         raise CommandError(f"{error}; {remedy_for(folder / FILE_NAME)}") from error
+
+
+def _new_path(folder: Path, suffix: str) -> Path:
+    """Return the first free name in the run's folder of exported files."""
+    name = folder.resolve().name
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    paths = (folder / EXPORTS / f"{one}{suffix}" for one in names)
+    return next(path for path in paths if not path.exists())
 
 
 def _suffix(options: argparse.Namespace) -> str:

@@ -18,12 +18,14 @@ from daq.cli.common import (
     find_run,
     finish,
 )
+from daq.cli.options.replay_speed import add_speed_options
 from daq.cli.progress import ProgressLine
 
 EXAMPLES = """\
 examples:
   tomoshibi replay last --verify
   tomoshibi replay RUN                      in the console, in real time
+  tomoshibi replay RUN --speed 5
   tomoshibi replay RUN --headless --fast    as fast as the chain takes it
 """
 
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
     parser.add_argument("--verify", action="store_true", help="compare the bits; no live chain")
     parser.add_argument("--headless", action="store_true", help="no window")
-    parser.add_argument("--fast", action="store_true", help="go faster than real time")
+    add_speed_options(parser)
     parser.add_argument("--name", default="", help="name of the new run's folder")
     add_threads_option(parser)
     add_runs_option(parser)

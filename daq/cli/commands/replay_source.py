@@ -10,6 +10,7 @@ import argparse
 import signal
 
 from daq.cli.common import add_endpoint_option, add_runs_option, find_run
+from daq.cli.options.replay_speed import add_speed_options, speed_of
 
 EXAMPLES = """\
 examples:
@@ -20,7 +21,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run_folder", metavar="RUN", help='a run: folder, name, or "last"')
-    parser.add_argument("--fast", action="store_true", help="go faster than real time")
+    add_speed_options(parser)
     add_endpoint_option(parser)
     add_runs_option(parser)
 
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     folder = find_run(options.run_folder, options.runs)
     source = ReplaySource(
-        folder, run_config(folder), Endpoints(options.endpoint), fast=options.fast
+        folder, run_config(folder), Endpoints(options.endpoint), speed=speed_of(options)
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: source.leave())

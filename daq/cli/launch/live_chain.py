@@ -448,6 +448,7 @@ def _singles_summary(summary: dict[str, Any]) -> str:
 
 def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     """Return the plan that sends a run's raw log through the chain again."""
+    from daq.cli.options.replay_speed import speed_words
     from daq.folder.calibration_set import FILE_NAME as CALIBRATION_NAME
     from daq.folder.protocols.planned_config import with_end
     from daq.folder.run_folder import ACTIVITY_NAME, MU_MAP_NAME, run_config, run_tag
@@ -463,7 +464,7 @@ def replay_plan(options: argparse.Namespace, folder: Path) -> ChainPlan:
     if (folder / ACTIVITY_NAME).is_file():
         activity = str((folder / ACTIVITY_NAME).resolve())
         config.live = msgspec.structs.replace(config.live, activity=activity)
-    source = ["replay-source", str(folder), *(["--fast"] if options.fast else [])]
+    source = ["replay-source", str(folder), *speed_words(options)]
     return ChainPlan(
         config=config,
         source=source,

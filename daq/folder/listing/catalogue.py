@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,21 +18,34 @@ from typing import Any, TypeVar
 
 from daq.errors import LogError
 from daq.folder.identity.review_file import REVIEW_NAME
+from daq.folder.listing.archive_record import read_copies
+from daq.folder.listing.run_images import EXPORTS, IMAGES
 from daq.folder.plain_json import read_object
 from daq.folder.run_folder import CONFIG_NAME, SUMMARY_NAME
 
 FILE_NAME = "runs.sqlite"
+MOST_LETTERS = 2000
+SEARCHED = (
+    "name", "created", "scanner", "condition", "review", "protocol", "nuclide", "conditions",
+)  # fmt: skip
+"""Of a row: where a search looks."""
+
 T = TypeVar("T")
 _COLUMNS = (
     "name TEXT PRIMARY KEY, created TEXT, scanner TEXT, condition TEXT, detector_time_s REAL, "
     "singles INTEGER, prompts INTEGER, delayeds INTEGER, images INTEGER, bytes INTEGER, "
-    "conserved INTEGER, review TEXT, stamp REAL"
+    "conserved INTEGER, review TEXT, protocol TEXT, nuclide TEXT, conditions TEXT, "
+    "copies INTEGER, stamp REAL"
 )
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run as listed. ``condition`` is "open" if no summary has been written (yet)."""
+    """One run as listed.
+
+    condition : "open" if no summary has been written (yet); ``conditions``: what it is for
+    protocol : name@version, "" without; ``copies``: how many the run has a record of
+    """
 
     name: str
     created: str
@@ -45,7 +59,17 @@ class RunRow:
     bytes: int
     conserved: bool
     review: str
+    protocol: str
+    nuclide: str
+    conditions: str
+    copies: int
     stamp: float
+
+
+def is_found(row: Mapping[str, Any], search: str) -> bool:
+    """Whether a row, as plain values, has all words of a search, anywhere, in any case."""
+    text = " ".join(str(row.get(name, "")) for name in SEARCHED).casefold()
+    return all(word in text for word in search.casefold().split())
 
 
 class Catalogue:
@@ -100,7 +124,8 @@ def _as_row(values: tuple[Any, ...]) -> RunRow:
 
 def _stamp(folder: Path) -> float:
     times = []
-    for path in (folder / CONFIG_NAME, folder / SUMMARY_NAME, folder / REVIEW_NAME):
+    watched = (CONFIG_NAME, SUMMARY_NAME, REVIEW_NAME, "", IMAGES, EXPORTS)
+    for path in (folder / name for name in watched):
         with suppress(OSError):  # not there, or a link that leads in a circle
             times.append(path.stat().st_mtime)
     return max(times, default=0.0)
@@ -127,8 +152,25 @@ def _row(name: str, folder: Path, stamp: float) -> RunRow:
         bytes=sum(_size(path) for path in folder.rglob("*")),
         conserved=_at(summary, "conserved", False),
         review=_review(folder),
+        protocol=_protocol(config),
+        nuclide=_at(config, "config.labels.nuclide", "")
+        or _at(config, "config.protocol.nuclide", ""),
+        conditions="; ".join(map(str, _at(summary, "conditions", [])))[:MOST_LETTERS],
+        copies=_copies(folder),
         stamp=stamp,
     )
+
+
+def _protocol(config: dict[str, Any]) -> str:
+    name = _at(config, "config.protocol.name", "")
+    return f"{name}@{_at(config, 'config.protocol.version', 1)}" if name else ""
+
+
+def _copies(folder: Path) -> int:
+    try:
+        return len(read_copies(folder))
+    except (LogError, OSError):
+        return 0
 
 
 def _review(folder: Path) -> str:

@@ -60,7 +60,7 @@ class Verification:
 
 def write_manifest(folder: Path) -> None:
     """Write the manifest of a run as it is now; raises StorageError."""
-    entries = {path.name: _entry(path) for path in _files(folder)}
+    entries = {path.name: entry_of(path) for path in _files(folder)}
     write_json(folder / FILE_NAME, {"algorithm": ALGORITHM, "files": entries})
 
 
@@ -71,7 +71,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _entry(path: Path, progress: Callable[[int], None] = lambda size: None) -> dict[str, Any]:
+def entry_of(path: Path, progress: Callable[[int], None] = lambda size: None) -> dict[str, Any]:
     """Return a file's size and digest; raises StorageError."""
     digest, size = hashlib.blake2b(digest_size=32), 0
     try:
@@ -89,7 +89,7 @@ def _entry(path: Path, progress: Callable[[int], None] = lambda size: None) -> d
 def sizes_wrong(folder: Path) -> list[str]:
     """Return what is missing or has another size, in words: cheap, and finds no changed bit."""
     found = []
-    for name, entry in _entries(folder).items():
+    for name, entry in entries_of(folder).items():
         path = folder / name
         if not path.is_file():
             found.append(f"{name} is missing")
@@ -108,7 +108,7 @@ def verify(folder: Path, *, progress: Progress | None = None) -> Verification:
     """
     if not (folder / FILE_NAME).is_file():
         return Verification(known=False)
-    entries = _entries(folder)
+    entries = entries_of(folder)
     found = Verification(known=True, files=len(entries))
     total = sum(entry["bytes"] for entry in entries.values())
     for name, entry in entries.items():
@@ -127,7 +127,7 @@ def _compare(path: Path, entry: dict[str, Any], progress: Callable[[int], None])
     if not path.is_file():
         return f"{path.name} is missing: put it back from a copy"
     try:
-        now = _entry(path, progress)
+        now = entry_of(path, progress)
     except StorageError as error:
         return str(error)
     if now == entry:
@@ -153,7 +153,7 @@ def _damage_of(path: Path) -> str:
     return "".join(f": {words}" for words in (reader.trouble, torn) if words)
 
 
-def _entries(folder: Path) -> dict[str, dict[str, Any]]:
+def entries_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the manifest's entries, {} without one; raises LogError."""
     if not (folder / FILE_NAME).is_file():
         return {}

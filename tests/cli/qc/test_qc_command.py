@@ -10,7 +10,7 @@ import pytest
 
 from daq import cli
 from daq.folder.quality.qc_result import read_qc
-from rigs.spect_run_folder import flood_run
+from rigs.runs.spect_run_folder import flood_run
 
 
 def qc(*words: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from pathlib import Path
@@ -12,31 +13,28 @@ from typing import Any
 import pytest
 import zmq
 
+from daq.cli import main
 from daq.folder.run_folder import run_config
 from daq.replay import raw_log_source
 from daq.replay.raw_log_source import ReplaySource
-from daq.service.run import Run
 from hw.messages.codec import decode, encode
 from hw.messages.endpoints import Endpoints
 from hw.messages.source import Heartbeat, Hello, Shutdown, SourceReport, Start, Welcome
-from rigs.frames_factory import sent_run
-
-FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
+from hw.wire.protocol import FRAME_PERIOD_PS
+from rigs.runs.stored_run import FRAMES, store_run
 
 
 @pytest.mark.timeout(60)
 def test_a_source_that_is_never_held_back_says_all_the_time_that_it_lives(
     tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(make_config(run_tag=FRAMES.report.run_tag), tmp_path / "runs")
-    run.process(FRAMES.frames)
-    run.finish()
+    folder = store_run(make_config(), tmp_path / "runs")
     endpoints = Endpoints(f"ipc://{tmp_path}/ipc")
     daq = zmq.Context.instance().socket(zmq.ROUTER)
     data = zmq.Context.instance().socket(zmq.PULL)
     endpoints.bind(daq, "source")
     endpoints.bind(data, "data")
-    source = ReplaySource(run.folder, run_config(run.folder), endpoints, fast=True)
+    source = ReplaySource(folder, run_config(folder), endpoints, speed=math.inf)
     slow = itertools.count(0.0, 0.05)  # so much passes from look to look: a long log
     monkeypatch.setattr(raw_log_source, "time", SimpleNamespace(monotonic=lambda: next(slow)))
     monkeypatch.setattr(source._link, "_clock", lambda: next(slow))
@@ -67,3 +65,38 @@ def conversation(daq: zmq.Socket[bytes]) -> int:
                 daq.send_multipart([identity, encode(Shutdown())])
                 return beats
     raise AssertionError("no report came")
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 8.0])
+def test_a_run_takes_its_length_over_the_speed(
+    tmp_path: Path, make_config: Any, monkeypatch: pytest.MonkeyPatch, speed: float
+) -> None:
+    """The clock of this test goes on only while the source waits."""
+    folder = store_run(make_config(), tmp_path / "runs")
+    endpoints = Endpoints(f"ipc://{tmp_path}/ipc")
+    data = zmq.Context.instance().socket(zmq.PULL)
+    endpoints.bind(data, "data")
+    source = ReplaySource(folder, run_config(folder), endpoints, speed=speed)
+    now_s = 100.0
+
+    def wait(timeout_s: float) -> list[object]:
+        nonlocal now_s
+        now_s += timeout_s
+        return []
+
+    monkeypatch.setattr(raw_log_source, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(source._link, "poll", wait)
+    source._send_log(Start(run_tag=FRAMES.report.run_tag))
+    source._data.close()
+    source._link.close()
+    data.close()
+    length_s = 40 * FRAME_PERIOD_PS * 1e-12
+    assert now_s - 100.0 == pytest.approx(length_s / speed, rel=1e-9)
+    assert source._link.beat.lag_s == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "1000", "fast"])
+def test_a_speed_that_cannot_be_is_refused(speed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "RUN", "--speed", speed])
+    assert "--speed" in capsys.readouterr().err

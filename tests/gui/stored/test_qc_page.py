@@ -16,7 +16,7 @@ from gui.stored.qc_trend_plots import y_range
 from gui.stored.runs_page import RunsPage
 from hw.messages.endpoints import Endpoints
 from rigs.gui.feeder import Feeder
-from rigs.spect_run_folder import flood_run
+from rigs.runs.spect_run_folder import flood_run
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(180)]
 Pump = Callable[..., None]

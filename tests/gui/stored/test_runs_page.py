@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from daq.folder.identity.review_file import read_review
-from daq.folder.run_config import RunConfig, default_settings
-from daq.service.run import Run
 from gui.app.window import ConsoleWindow
 from gui.stored.job import Job
-from gui.stored.run_list import CONDITION, row_words
+from gui.stored.run_list import CONDITION, picture_of, row_words
 from gui.stored.runs_page import RunsPage
 from gui.stored.stored_image import read_image
-from hw.scanner.preset_file import load_scanner, scanner_to_toml_text
-from rigs.frames_factory import sent_run
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(120)]
 Pump = Callable[..., None]
-FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
-SHAPE = (20, 16, 12)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, one with an image of two frames whose hottest voxel is known."""
-    root = tmp_path_factory.mktemp("runs")
-    for name in ("monday", "tuesday"):
-        config = RunConfig(
-            scanner_toml=scanner_to_toml_text("bench2"), name=name,
-            settings=default_settings(load_scanner("bench2")), run_tag=FRAMES.report.run_tag,
-        )  # fmt: skip
-        run = Run(config, root)
-        run.process(FRAMES.frames)
-        run.finish()
-        run.write_summary()
-    images = root / "monday" / "images"
-    images.mkdir()
-    volume = np.full((*SHAPE, 2), 1000.0, np.float32)
-    volume[4, 5, 6, 1] = 9000.0
-    nib.save(nib.Nifti1Image(volume, np.diag([2.0, 2.0, 3.0, 1.0])), images / "bsrem.nii.gz")
-    about = {"unit": "Bq/mL", "patient_position": "HFS"}
-    (images / "bsrem.json").write_text(json.dumps(about), encoding="utf-8")
-    return root
-
-
-@pytest.fixture
-def page(
-    runs: Path, console: ConsoleWindow, pump: Pump, monkeypatch: pytest.MonkeyPatch
-) -> RunsPage:
-    monkeypatch.setattr(RunsPage, "root", runs)
-    console.pages.show_page("Runs")
-    pump(lambda: console.runs.table.rowCount() == 2, bound_s=30)
-    return console.runs
 
 
 def names(page: RunsPage) -> list[str]:
@@ -83,30 +41,87 @@ def test_runs_are_listed_searched_and_their_images_shown(page: RunsPage, pump: P
     page.search.setText("")
 
 
+def test_thumbnails_come_from_another_process_and_stay_as_the_list_changes(
+    page: RunsPage, pump: Pump
+) -> None:
+    row = names(page).index("monday")
+    pump(lambda: not page.table.item(row, 0).icon().isNull(), bound_s=30)
+    assert page.table.item(1 - row, 0).icon().isNull()
+    page.search.setText("monday")
+    assert not page.table.item(0, 0).icon().isNull()
+    page.search.setText("")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {},
+        {"width": 2, "height": 2, "levels": "AAAA"},
+        {"width": 1, "height": 1, "levels": "ä"},
+        {"width": 10**9, "height": 1, "levels": ""},
+        {"width": -1, "height": -1, "levels": "AA=="},
+    ],
+)
+def test_a_thumbnail_that_is_none_is_left_out(told: object) -> None:
+    assert picture_of(told) is None
+
+
+def test_a_search_finds_what_no_column_has(page: RunsPage, runs: Path) -> None:
+    rows = [{**run, "protocol": "fdg-brain@2", "nuclide": "F-18", "conditions": "12 frames lost"}
+            for run in page._runs]  # fmt: skip
+    page.table.show_runs(rows, search="FDG-brain f-18 lost")
+    assert page.table.rowCount() == 2
+    assert "nuclide: F-18" in page.table.item(0, 0).toolTip()
+    assert page.table.item(0, CONDITION).toolTip() == "12 frames lost"
+    page.table.show_runs(rows, search="fdg-brain Tc-99m")
+    assert page.table.rowCount() == 0
+
+
 def test_a_run_is_decided_and_signed_by_a_job(
     page: RunsPage, runs: Path, pump: Pump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page.table.selectRow(names(page).index("tuesday"))
-    assert page.buttons["Keep"].isEnabled()
-    page.buttons["Keep"].click()
-    assert not page.buttons["Keep"].isEnabled()
-    assert page.buttons["Cancel"].isEnabled()
-    pump(lambda: page.words.toolTip() == "✓ review of tuesday: done", bound_s=30)
-    monkeypatch.setattr(page, "ask", lambda *_: "M. Tanaka")
-    page.buttons["Sign…"].click()
-    pump(lambda: not page.worker.busy, bound_s=30)
+    assert page.desk.buttons["Keep"].isEnabled()
+    page.desk.buttons["Keep"].click()
+    assert not page.desk.buttons["Keep"].isEnabled()
+    assert page.desk.buttons["Cancel"].isEnabled()
+    pump(lambda: page.desk.words.toolTip() == "✓ review of tuesday: done", bound_s=30)
+    monkeypatch.setattr(page.desk, "ask", lambda *_: "M. Tanaka")
+    page.desk.buttons["Sign…"].click()
+    pump(lambda: not page.desk.worker.busy, bound_s=30)
     review = read_review(runs / "tuesday")
     assert review is not None
     assert (review.verdict, review.reviewed_by) == ("keep", "M. Tanaka")
     pump(lambda: "keep ✓" in [page.table.item(r, 3).text() for r in range(2)], bound_s=30)
 
 
+def test_a_damaged_run_is_told_and_hides_no_later_words(
+    page: RunsPage, runs: Path, pump: Pump
+) -> None:
+    config = runs / "tuesday" / "run.json"
+    content = config.read_bytes()
+    config.write_bytes(content + b" ")
+    page.list_anew()
+    page.list_anew()  # while the first is being made
+    pump(lambda: page.desk.words.toolTip() == "✗ damaged: tuesday", bound_s=30)
+    page.table.selectRow(names(page).index("monday"))
+    page.desk.buttons["Test"].click()
+    pump(lambda: not page.desk.worker.busy, bound_s=30)
+    pump(lambda: not page.lister.busy and not page._outdated, bound_s=30)
+    assert page.desk.words.toolTip() == "✓ review of monday: done"
+    assert page.count.text() == "⚠ 1 to look after · 2 runs"
+    config.write_bytes(content)
+    page.list_anew()
+    pump(lambda: page.count.text() == "2 runs", bound_s=30)
+
+
 def test_what_a_job_cannot_do_is_told_in_its_words(page: RunsPage, pump: Pump) -> None:
     page.table.selectRow(names(page).index("monday"))
-    page._work("review of monday", "review", "monday", "--discard", "")
-    pump(lambda: not page.worker.busy, bound_s=30)
-    assert "a run is discarded for a reason" in page.words.toolTip()
-    assert page.words.toolTip().startswith("✗")
+    page.desk.work("review", "review", "monday", "--discard", "")
+    pump(lambda: not page.desk.worker.busy, bound_s=30)
+    assert "a run is discarded for a reason" in page.desk.words.toolTip()
+    assert page.desk.words.toolTip().startswith("✗")
 
 
 def test_a_job_is_cancelled_as_by_ctrl_c(console: ConsoleWindow, pump: Pump) -> None:
@@ -129,4 +144,4 @@ def test_an_image_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_row_of_a_damaged_catalogue_is_shown_as_far_as_it_goes() -> None:
-    assert row_words({}) == ("", "", "", "", "00:00", "0", "0.0")
+    assert row_words({}) == ("", "", "", "", "00:00", "0", "0.0", "")

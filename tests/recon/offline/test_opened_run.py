@@ -29,7 +29,7 @@ from hw.wire.protocol import FRAME_PERIOD_PS, pack_words
 from recon import ReconError, open_run, reconstruct
 from recon.offline.run_reader import run_data
 from rigs.exchange_data import made_records
-from rigs.spect_run_folder import write_spect_run
+from rigs.runs.spect_run_folder import write_spect_run
 
 SCANNER = load_scanner("bench2")
 WINDOW = {"name": "all", "lld_keV": 100.0, "uld_keV": 700.0}

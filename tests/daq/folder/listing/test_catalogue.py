@@ -7,13 +7,15 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.folder.listing.catalogue import FILE_NAME, Catalogue
+from daq.folder.listing.archive_record import Copy, add_copy
+from daq.folder.listing.catalogue import FILE_NAME, Catalogue, is_found
 
 
 def make_run(root: Path, name: str, *, number: int = 1, summary: object = ...) -> Path:
@@ -137,6 +139,34 @@ def test_a_damaged_configuration_breaks_no_list(tmp_path: Path, config: str) -> 
     (make_run(tmp_path, "odd") / "run.json").write_text(config)
     (row,) = Catalogue(tmp_path).rows()
     assert (row.name, row.scanner, row.prompts) == ("odd", "", 10)
+
+
+def test_a_row_has_what_people_search_for(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "odd", summary={"conditions": ["tainted: 3 frames lost", 7]})
+    config = {"labels": {"nuclide": "F-18"}, "protocol": {"name": "fdg-brain", "version": 2}}
+    (folder / "run.json").write_text(json.dumps({"config": config}))
+    row = asdict(Catalogue(tmp_path).rows()[0])
+    assert (row["protocol"], row["nuclide"]) == ("fdg-brain@2", "F-18")
+    assert row["conditions"] == "tainted: 3 frames lost; 7"
+    for search in ("", "odd", "FDG f-18", "frames 3", "lost brain@2"):
+        assert is_found(row, search)
+    assert not is_found(row, "fdg Tc-99m")
+
+
+def test_size_and_copies_follow_what_is_done_with_a_run_later(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "a")
+    before = Catalogue(tmp_path).rows()[0]
+    (folder / "images").mkdir()
+    (folder / "images" / "x.nii.gz").write_bytes(bytes(1000))
+    copy = Copy(place="/mnt/a", at="2026-11-24T10:00:00+00:00", files=2, bytes=3)
+    add_copy(folder, copy)
+    os.utime(folder, (before.stamp + 5, before.stamp + 5))
+    row = Catalogue(tmp_path).rows()[0]
+    assert row.copies == 1
+    assert row.bytes == before.bytes + 1000 + (folder / "archive.json").stat().st_size
+    (folder / "archive.json").write_text("{")
+    os.utime(folder, (before.stamp + 9, before.stamp + 9))
+    assert Catalogue(tmp_path).rows()[0].copies == 0
 
 
 def test_no_folder_has_no_runs(tmp_path: Path) -> None:

@@ -9,23 +9,13 @@ from typing import Any
 import pytest
 
 from daq.cli import main
-from daq.folder.listing.manifest import FILE_NAME, sizes_wrong, verify, write_manifest
-from daq.service.run import Run
-from rigs.frames_factory import sent_run
-
-FRAMES = sent_run(n_modules=2, crystals_per_module=64, periods=40)
+from daq.folder.listing.manifest import FILE_NAME, sizes_wrong, verify
+from rigs.runs.stored_run import store_run
 
 
 @pytest.fixture
 def folder(tmp_path: Path, make_config: Any) -> Path:
-    run = Run(make_config(name="ours", run_tag=FRAMES.report.run_tag), tmp_path / "runs")
-    for k in range(0, len(FRAMES.frames), 8):
-        run.process(FRAMES.frames[k : k + 8])
-    run.reports.append(FRAMES.report)
-    run.finish()
-    run.write_summary()
-    write_manifest(run.folder)
-    return run.folder
+    return store_run(make_config(name="ours"), tmp_path / "runs")
 
 
 def flip(path: Path, share: float = 0.5) -> None:

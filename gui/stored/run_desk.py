@@ -1,0 +1,200 @@
+"""What can be done with the chosen run: buttons, the job that does it, and its words.
+
+All work is done by our own commands in other processes (:mod:`gui.stored.job`), one at a time; a
+replay, which is a whole system with a console of its own, is another process beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyqtgraph.Qt import QtCore, QtWidgets
+
+from gui.kit import theme
+from gui.kit.panels import ElidedLabel
+from gui.stored.export_formats import EXPORTS
+from gui.stored.job import Job
+
+TALL_PX = 36
+IN_A_ROW = 6
+REPLAY_ENDS_MS = 15_000
+"""For a replay to close its run and end all its processes."""
+
+SPEEDS = ("1", "0.5", "2", "5", "20", "as fast as it goes")
+SCAN_WORDS = (
+    "✗ a scan is under way on this daq: replay when it is closed, so that nothing is taken from it"
+)
+END_REPLAY, REPLAY = "End replay", "Replay…"
+MADE = ("image", "files", "copy")
+"""Where a command's result says what it made."""
+
+
+class RunDesk(QtWidgets.QWidget):
+    """Buttons and words of the page.
+
+    changed : a run may be another than before
+    compare : the image that is shown is to be compared
+    """
+
+    changed = QtCore.Signal()
+    compare = QtCore.Signal()
+
+    def __init__(self, root: Callable[[], Path]) -> None:
+        """Make it; ``root`` tells the runs' folder."""
+        super().__init__()
+        self._root, self._run, self._scanning = root, "", False
+        self.worker, self.player = Job(self), Job(self, kill_ms=REPLAY_ENDS_MS)
+        self.words = ElidedLabel(size_px=theme.BASE_PX, bold=True)
+        self.buttons = {name: self._button(name, act) for name, act in self._acts().items()}
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.words)
+        grid = QtWidgets.QGridLayout()
+        grid.setSpacing(4)
+        for place, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, place // IN_A_ROW, place % IN_A_ROW)
+        column.addLayout(grid)
+        for job in (self.worker, self.player):
+            self._follow(job)
+        self._enable()
+
+    def _follow(self, job: Job) -> None:
+        job.told.connect(lambda words: self.say(f"{job.name}: {words}"))
+        job.done.connect(lambda found: self._finish(f"✓ {job.name}: {_made(found)}", theme.GOOD))
+        job.failed.connect(lambda words: self._finish(f"✗ {words}", theme.ALARM))
+
+    def _acts(self) -> dict[str, Callable[[], object]]:
+        return {
+            "Keep": lambda: self._review("--keep"),
+            "Test": lambda: self._review("--test"),
+            "Discard…": self._discard,
+            "Sign…": self._sign,
+            "Compare": self.compare.emit,
+            REPLAY: self._replay,
+            "Reconstruct": lambda: self.work("reconstruction", "reconstruct", self._run),
+            "Export…": self._export,
+            "Archive…": self._archive,
+            "Verify": lambda: self.work("verification", "runs", "--verify", self._run),
+            "Cancel": self.worker.cancel,
+        }
+
+    def _button(self, name: str, act: Callable[[], object]) -> QtWidgets.QPushButton:
+        button = QtWidgets.QPushButton(name)
+        button.setMinimumHeight(TALL_PX)
+        button.clicked.connect(lambda: act())
+        return button
+
+    # --- what is chosen -----------------------------------------------------------------------
+
+    def choose(self, run: str) -> None:
+        """Be about a run from now on, "" for none."""
+        self._run = run
+        self._enable()
+
+    def note_scan(self, *, scanning: bool) -> None:
+        """Take whether a scan is under way on the daq that the console watches."""
+        self._scanning = scanning
+
+    def _enable(self) -> None:
+        chosen, busy = bool(self._run), self.worker.busy
+        for name, button in self.buttons.items():
+            button.setEnabled(busy if name == "Cancel" else chosen and not busy)
+        self.buttons["Compare"].setEnabled(chosen)
+        self.buttons[REPLAY].setEnabled(chosen or self.player.busy)
+        self.buttons[REPLAY].setText(END_REPLAY if self.player.busy else REPLAY)
+
+    def say(self, words: str, colour: str = theme.DIM) -> None:
+        """Show words below the list."""
+        self.words.show_text(words, colour)
+
+    # --- what can be done ---------------------------------------------------------------------
+
+    def work(self, called: str, *words: str) -> None:
+        """Do a command of ours with the run, in another process."""
+        called = f"{called} of {self._run}"
+        if self.worker.start(called, *words, "--runs", str(self._root())):
+            self.say(f"{called} …")
+        self._enable()
+
+    def _review(self, *words: str) -> None:
+        self.work("review", "review", self._run, *words)
+
+    def _discard(self) -> None:
+        reason = self.ask("Discard", f"Why is {self._run} discarded? It is not deleted.")
+        if reason:
+            self._review("--discard", reason)
+
+    def _sign(self) -> None:
+        who = self.ask("Sign", f"Who signs the review of {self._run}?")
+        if who:
+            self._review("--by", who)
+
+    def _export(self) -> None:
+        what = self.ask_which("Export", f"What is {self._run} to be written as?", list(EXPORTS))
+        if what in EXPORTS:
+            command, name = EXPORTS[what]
+            self.work("export", command, self._run, "--format", name)
+
+    def _archive(self) -> None:
+        question = f"Folder on another disk for a copy of {self._run}, without its identity.json"
+        if place := self.ask_folder(question):
+            self.work("archive", "archive", self._run, place)
+
+    def _replay(self) -> None:
+        if self.player.busy:
+            self.player.cancel()
+            return
+        if self._scanning:
+            self.say(SCAN_WORDS, theme.WARNING)
+            return
+        question = f"How fast is {self._run} to be replayed? Seconds of the run a second:"
+        speed = self.ask_which("Replay", question, SPEEDS, editable=True)
+        if not speed:
+            return
+        words = ["--fast"] if speed == SPEEDS[-1] else ["--speed", speed]
+        called = f"replay of {self._run}"
+        runs = ["--runs", str(self._root())]
+        if self.player.start(called, "replay", self._run, *words, *runs):
+            self.say(f"{called} … its console opens beside this one")
+        self._enable()
+
+    def ask(self, title: str, question: str) -> str:
+        """Ask a person for a line; "" for none."""
+        text, given = QtWidgets.QInputDialog.getText(self, title, question)
+        return text.strip() if given else ""
+
+    def ask_which(
+        self, title: str, question: str, items: Sequence[str], *, editable: bool = False
+    ) -> str:
+        """Ask a person to choose, or with ``editable`` to type another; "" for nothing."""
+        text, given = QtWidgets.QInputDialog.getItem(
+            self, title, question, list(items), 0, editable
+        )
+        return text.strip() if given else ""
+
+    def ask_folder(self, question: str) -> str:
+        """Ask a person for a folder; "" for none."""
+        return str(QtWidgets.QFileDialog.getExistingDirectory(self, question))
+
+    def _finish(self, words: str, colour: str) -> None:
+        self.say(words, colour)
+        self._enable()
+        self.changed.emit()
+
+    def end(self) -> None:
+        """End what runs, for a window that closes; a replay may close its run."""
+        self.worker.end()
+        self.player.end(gently=True)
+
+
+def _made(found: Any) -> str:
+    """Return what a command made, "done" where it does not say."""
+    for key in MADE:
+        made = found.get(key) if isinstance(found, dict) else None
+        made = made[0] if isinstance(made, list) and made else made
+        made = made.get("place") if isinstance(made, dict) else made
+        if isinstance(made, str):
+            return made
+    return "done"

@@ -1,0 +1,145 @@
+"""What is done with a stored run from the console: real commands, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daq.cli.commands.export import SUFFIXES
+from daq.folder.listing.manifest import verify
+from gui.app.window import ConsoleWindow
+from gui.stored.export_formats import EXPORTS
+from gui.stored.run_desk import END_REPLAY, REPLAY, SCAN_WORDS, RunDesk
+from gui.stored.run_list import COLUMNS
+from gui.stored.runs_page import RunsPage
+from hw.messages.endpoints import Endpoints
+from recon.exchange.images.formats import WRITERS
+from rigs.gui.feeder import Feeder, Script
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
+Pump = Callable[..., None]
+
+
+def choose(page: RunsPage, name: str) -> RunDesk:
+    names = [page.table.item(row, 0).text() for row in range(page.table.rowCount())]
+    page.table.selectRow(names.index(name))
+    return page.desk
+
+
+def press(desk: RunDesk, name: str, pump: Pump) -> str:
+    """Press a button, wait until its work is done, and return the words."""
+    desk.buttons[name].click()
+    assert desk.worker.busy
+    pump(lambda: not desk.worker.busy, bound_s=60)
+    return str(desk.words.toolTip())
+
+
+def test_every_format_that_the_commands_know_is_offered_and_no_other() -> None:
+    assert [name for command, name in EXPORTS.values() if command == "reconstruct"] == [*WRITERS]
+    assert [name for command, name in EXPORTS.values() if command == "export"] == [*SUFFIXES]
+
+
+def test_each_export_has_a_new_name_and_the_words_say_where(
+    page: RunsPage, runs: Path, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = choose(page, "monday")
+    monkeypatch.setattr(desk, "ask_which", lambda *_, **__: "events: PETSIRD")
+    first = press(desk, "Export…", pump)
+    second = press(desk, "Export…", pump)
+    place = runs / "monday" / "export"
+    assert first == f"✓ export of monday: {place / 'monday.petsird'}"
+    assert second == f"✓ export of monday: {place / 'monday-2.petsird'}"
+    contents = [(place / f"monday{n}.petsird").read_bytes() for n in ("", "-2")]
+    assert contents[0] == contents[1] != b""
+    monkeypatch.setattr(desk, "ask_which", lambda *_, **__: "")
+    desk.buttons["Export…"].click()
+    assert not desk.worker.busy
+
+
+def test_a_copy_is_made_and_the_list_says_so(
+    page: RunsPage, pump: Pump, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = choose(page, "tuesday")
+    monkeypatch.setattr(desk, "ask_folder", lambda *_: str(tmp_path))
+    assert press(desk, "Archive…", pump) == f"✓ archive of tuesday: {tmp_path / 'tuesday'}"
+    assert not verify(tmp_path / "tuesday").wrong
+
+    def copies() -> set[str]:
+        column = COLUMNS.index("Copies")
+        return {page.table.item(row, column).text() for row in range(page.table.rowCount())}
+
+    pump(lambda: "1" in copies(), bound_s=30)
+
+
+def test_progress_is_shown_and_a_cancelled_copy_is_none(
+    page: RunsPage, runs: Path, pump: Pump, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = runs / "monday" / "long.log"
+    with long.open("wb") as file:
+        file.truncate(1500 * 2**20)  # takes no room itself, and seconds to copy
+    desk = choose(page, "monday")
+    monkeypatch.setattr(desk, "ask_folder", lambda *_: str(tmp_path))
+    desk.buttons["Archive…"].click()
+    pump(lambda: "archiving monday" in desk.words.toolTip(), bound_s=60)
+    assert "%" in desk.words.toolTip()
+    desk.buttons["Cancel"].click()
+    pump(lambda: not desk.worker.busy, bound_s=60)
+    long.unlink()
+    assert desk.words.toolTip() == "✗ archive of monday: cancelled"
+    assert not (tmp_path / "monday").exists()
+
+
+def test_a_replay_is_refused_while_a_scan_is_under_way(
+    page: RunsPage, console: ConsoleWindow, endpoints: Endpoints, pump: Pump,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    desk = choose(page, "monday")
+    monkeypatch.setattr(desk, "ask_which", lambda *_, **__: pytest.fail("asked in vain"))
+    with Feeder(endpoints, Script(state="running")):
+        pump(lambda: console.link.state == "connected", bound_s=30)
+        pump(lambda: desk._scanning, bound_s=10)
+        desk.buttons[REPLAY].click()
+    assert desk.words.toolTip() == SCAN_WORDS
+    assert not desk.player.busy
+
+
+def test_a_speed_that_cannot_be_is_told_by_the_command(
+    page: RunsPage, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = choose(page, "monday")
+    monkeypatch.setattr(desk, "ask_which", lambda *_, **__: "1e9")
+    desk.buttons[REPLAY].click()
+    pump(lambda: not desk.player.busy, bound_s=30)
+    assert desk.words.toolTip().startswith("✗ replay of monday:")
+    assert desk.buttons[REPLAY].text() == REPLAY
+
+
+@pytest.mark.processes
+def test_a_run_is_replayed_by_a_system_of_its_own_and_ended_from_here(
+    page: RunsPage, runs: Path, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = choose(page, "monday")
+    monkeypatch.setattr(desk, "ask_which", lambda *_, **__: "20")
+    desk.buttons[REPLAY].click()
+    assert desk.player.busy and desk.buttons[REPLAY].text() == END_REPLAY
+    assert desk.buttons["Keep"].isEnabled()
+
+    def replayed() -> list[Path]:
+        return [path.parent for path in runs.glob("*/summary.json")
+                if json.loads(path.read_text(encoding="utf-8"))["config"]["labels"].get("replay_of")
+                == "monday"]  # fmt: skip
+
+    pump(lambda: bool(replayed()), bound_s=200)
+    first, again = (json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+                    for folder in (runs / "monday", *replayed()))  # fmt: skip
+    assert first["hash"] == again["hash"]
+    process = desk.player._process
+    assert process is not None
+    pid = process.processId()
+    desk.buttons[REPLAY].click()
+    pump(lambda: not desk.player.busy, bound_s=30)
+    assert not Path(f"/proc/{pid}").exists()
+    assert desk.buttons[REPLAY].text() == REPLAY
