@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from hw.service_manager import ServiceManager
 @pytest.fixture(params=["a file", "no file"])
 def listening(
     request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[socket.socket, str]]:
+) -> Iterator[Any]:
     """A manager's socket, by a path and in Linux's namespace without files, and its name."""
     name = str(tmp_path / "notify") if request.param == "a file" else f"@tomoshibi-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
