@@ -2,8 +2,8 @@
 
 `install` makes systemd units for daq, live imager and source, a command, a menu entry and rules for
 the serial ports; `status` tells in words what runs; `update` puts another version in force, never
-during a run, and goes back by itself where that does not come up; `roll-back` returns to the version
-before; `remove` takes all of it away but the runs. docs/bedside_pc.md sets up a PC from the start.
+during a run, and goes back by itself where that one does not come up; `roll-back` returns to the
+version before; `remove` takes all of it away but the runs. docs/bedside_pc.md sets up a PC.
 """
 
 from __future__ import annotations
@@ -64,22 +64,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_what_to_install(parser: argparse.ArgumentParser) -> None:
+    def words(name: str, metavar: str, about: str) -> None:
+        parser.add_argument(name, type=shlex.split, default=[], metavar=metavar, help=about)
+
     parser.add_argument("--user", default="tomoshibi", metavar="ACCOUNT",
-                        help="whose runs they are, and as whom all runs (default: %(default)s)")  # fmt: skip
+                        help="whose the runs are, and who runs all of it "
+                             "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--preset", default="caremibrain", metavar="SCANNER",
-                        help="scanner preset, or a TOML file's whole path (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--acquire", type=shlex.split, default=[], metavar="OPTIONS",
-                        help='more options of the acquisition: --acquire="--calibration FILE"')  # fmt: skip
-    parser.add_argument("--source", type=shlex.split, default=[], metavar="COMMAND",
-                        help='the source: "link --port …", "emulate …" (default: none, it runs '
-                             "elsewhere)")  # fmt: skip
-    parser.add_argument("--imager", type=shlex.split, default=[], metavar="OPTIONS",
-                        help="options of the live imager")  # fmt: skip
+                        help="scanner preset, or a TOML file's whole path "
+                             "(default: %(default)s)")  # fmt: skip
+    words("--acquire", "OPTIONS", 'of the acquisition, more: --acquire="--calibration FILE"')
+    words("--source", "COMMAND", 'the source: "link --port …", "emulate …" (default: none here)')
+    words("--imager", "OPTIONS", "of the live imager")
     parser.add_argument("--no-imager", action="store_true", help="without a live image")
     parser.add_argument("--runs", type=Path, metavar="FOLDER",
                         help="folder of the runs (default: /var/lib/tomoshibi/runs)")  # fmt: skip
     parser.add_argument("--endpoint", default="", metavar="ADDRESS",
-                        help="where the processes meet (default: sockets of the account alone)")  # fmt: skip
+                        help="where the processes meet (default: sockets of the account "
+                             "alone)")  # fmt: skip
     parser.add_argument("--usb", action="append", default=[], metavar="VENDOR:PRODUCT",
                         help="ids of the modules' serial adapters, for stable names and rights "
                              "(once for each kind; `lsusb` shows them)")  # fmt: skip
@@ -88,13 +90,14 @@ def _add_what_to_install(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_version_options(parser: argparse.ArgumentParser, *, needed: bool) -> None:
+    default = "" if needed else " (default: where this program comes from)"
     parser.add_argument("--from", dest="given", type=Path, metavar="FOLDER", required=needed,
-                        help="a checkout, or wheels of tomoshibi and what it requires" + (
-                             "" if needed else " (default: where this program comes from)"))  # fmt: skip
+                        help="a checkout, or wheels of tomoshibi and what it "
+                             f"requires{default}")  # fmt: skip
     parser.add_argument("--ref", default="", metavar="TAG",
-                        help="of a checkout: tag or commit (default: what is checked out)")  # fmt: skip
+                        help="of a checkout: tag or commit (default: what is there)")  # fmt: skip
     parser.add_argument("--wheels", type=Path, metavar="FOLDER",
-                        help="of a checkout: the lock's wheels, in place of the package index")  # fmt: skip
+                        help="of a checkout: the lock's wheels, without an index")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -111,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _install(options: argparse.Namespace) -> int:
     from daq.cli.appliance.installation import account, put_in_place
-    from daq.cli.appliance.settings import keep
+    from daq.cli.appliance.settings import keep, kept
     from daq.cli.appliance.version_build import build, write_units_of
 
     settings, places = _asked_settings(options), _places(options)
@@ -127,7 +130,7 @@ def _install(options: argparse.Namespace) -> int:
         if name and options.given:
             raise CommandError(f"{name} is installed: `service update` puts another in force")
         if name and not places.is_trial:
-            switcher.let_leave()
+            _switcher(kept(places), places).end()
         if name:
             write_units_of(name, versions, settings, places)
         else:
@@ -210,10 +213,9 @@ def _remove(options: argparse.Namespace) -> int:
 
 def _update(options: argparse.Namespace) -> int:
     name = _installed(options).update(_given(options))
-    words = (
-        f"{name} is in force and answers; `tomoshibi service roll-back` returns to the one before"
-    )
-    finish(options, {"version": name}, f"{words}. Open consoles are of that one: open them again")
+    words = f"{name} is in force and answers; `tomoshibi service roll-back` is the way back. Open "
+    words += "consoles are of the version before: close them, and open new ones"
+    finish(options, {"version": name}, words)
     return 0
 
 
@@ -281,10 +283,8 @@ def _status(options: argparse.Namespace) -> int:
     lines = [state.words(time.time()) for state in found]
     lines.append(f"version {versions.current}; before: {versions.previous or 'none'}")
     if change is not None:
-        lines.append(
-            f"the change from {change.came_from} to {change.to} was cut off: `sudo tomoshibi service "
-            "settle` ends it"
-        )
+        words = f"the change from {change.came_from} to {change.to} was cut off"
+        lines.append(f"{words}: `sudo tomoshibi service settle` ends it")
     well = change is None and all(state.state == "active" for state in found)
     result: dict[str, Any] = {
         "well": well, "version": versions.current, "previous": versions.previous,
