@@ -14,9 +14,7 @@ from hw.service_manager import ServiceManager
 
 
 @pytest.fixture(params=["a file", "no file"])
-def listening(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Any]:
+def listening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """A manager's socket, by a path and in Linux's namespace without files, and its name."""
     name = str(tmp_path / "notify") if request.param == "a file" else f"@tomoshibi-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
