@@ -1,6 +1,6 @@
 """A stand-in for ``systemctl`` and the part of systemd behind it, for machines without one.
 
-It reads the real unit files and starts their real commands: user's environment, notification socket,
+It reads the real unit files and starts their real commands: environment, notification socket,
 watchdog, restart with a limit, ``ExecStopPost``. Left out: sandbox, accounts, dependencies, logs.
 Restarts come after 0.2 s, whatever the unit says. One process supervises each unit; it outlives
 whoever ordered it, as systemd does.

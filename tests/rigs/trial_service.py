@@ -7,6 +7,7 @@ pip installs and what starts are real, and take a second instead of a minute.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 import zipfile
@@ -21,6 +22,7 @@ from daq.cli.appliance.systemd import Systemd
 from daq.cli.appliance.unit_files import processes
 from daq.cli.appliance.version_build import Given, build
 from daq.cli.appliance.versions import Versions
+from hw.private_place import cache_root
 from rigs import small_systemctl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +65,6 @@ class TrialService:
     """A service whose files lie below ``folder``; only the daq runs."""
 
     def __init__(self, folder: Path) -> None:
-        import pwd
-
         user = pwd.getpwuid(os.getuid()).pw_name
         self.folder, self.places = folder, Places(folder / "root")
         self.settings = ServiceSettings(
@@ -98,6 +98,8 @@ class TrialService:
         self.versions.put_in_force(name, previous="")
         put_in_place(self.settings, self.places)
         keep(self.settings, self.places)
+        with self.places.environment.open("a") as file:  # compiled once for all tests
+            file.write(f'TOMOSHIBI_CACHE="{cache_root()}"\n')
         self.systemd.start("tomoshibi-daq.service")
         assert not self.switcher._why_not_well(""), self.log()
         return name

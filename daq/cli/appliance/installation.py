@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 
 from daq.cli.appliance import desk_files, unit_files
-from daq.cli.appliance.places import NAME, Places
+from daq.cli.appliance.places import NAME, Places, write_readable
 from daq.cli.appliance.settings import ServiceSettings
 from daq.cli.common import CommandError
-from hw.whole_file import make_folder, sync_folder, whole_file
+from hw.whole_file import make_folder, sync_folder
 
 MARK = Path(__file__).with_name(f"{NAME}.svg")
 UNITS = "units"
@@ -56,18 +56,10 @@ def write_units(folder: Path, settings: ServiceSettings, places: Places) -> None
     """Write a version's units into its folder; those of no process any more go."""
     texts = unit_files.unit_files(settings, places)
     for name, text in texts.items():
-        write(folder / name, text)
+        write_readable(folder / name, text)
     for path in folder.iterdir():
         if path.name not in texts:
             path.unlink()
-
-
-def write(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file that everybody may read, whatever the umask, whole or not at all."""
-    make_folder(path.parent, mode=0o755)
-    with whole_file(path, mode=mode) as file:
-        file.write(text.encode())
-        os.fchmod(file.fileno(), mode)
 
 
 def put_in_place(settings: ServiceSettings, places: Places) -> None:
@@ -79,7 +71,7 @@ def put_in_place(settings: ServiceSettings, places: Places) -> None:
     """
     owner = account(settings.user)
     for path, text in files_of(settings, places).items():
-        write(path, text, mode=0o755 if path == places.wrapper else 0o644)
+        write_readable(path, text, mode=0o755 if path == places.wrapper else 0o644)
     if not settings.usb:
         places.udev_rules.unlink(missing_ok=True)
     _make_private(owner, settings.runs_folder(places), places)

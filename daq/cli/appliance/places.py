@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from hw.whole_file import make_folder, whole_file
 
 NAME = "tomoshibi"
 
@@ -89,3 +92,11 @@ class Places:
     def runtime(self) -> Path:
         """Sockets, of its user alone (0700); made by systemd at each start of the machine."""
         return self.root / "run" / NAME
+
+
+def write_readable(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file that everybody may read, whatever the umask, whole or not at all."""
+    make_folder(path.parent, mode=0o755)
+    with whole_file(path, mode=mode) as file:
+        file.write(text.encode())
+        os.fchmod(file.fileno(), mode)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from daq.cli.appliance.places import Places
+from daq.cli.appliance.places import Places, write_readable
 from daq.cli.common import CommandError
 from hw.bounded_files import FileRefused, read_object
-from hw.whole_file import whole_file
 
 SOURCES = ("emulate", "link", "replay-source")
 USB = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
@@ -71,8 +70,8 @@ def check(settings: ServiceSettings) -> None:
 
 def keep(settings: ServiceSettings, places: Places) -> None:
     """Write the settings; readable by all, for they hold nothing secret."""
-    with whole_file(places.settings, mode=0o644) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(settings), indent=1) + b"\n")
+    text = msgspec.json.format(msgspec.json.encode(settings), indent=1).decode()
+    write_readable(places.settings, f"{text}\n")
 
 
 def kept(places: Places) -> ServiceSettings:

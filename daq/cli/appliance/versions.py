@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from daq.cli.appliance.places import NAME
+from daq.cli.appliance.places import NAME, write_readable
 from daq.cli.common import CommandError
 from hw.bounded_files import FileRefused, read_object
-from hw.whole_file import make_folder, sync_folder, whole_file
+from hw.whole_file import make_folder, sync_folder
 
 CURRENT, PREVIOUS = "current", "previous"
 WHOLE = "whole"
@@ -81,8 +81,7 @@ class Versions:
     def finish(self, name: str) -> None:
         """Note that a version's build is finished; all of it is on the disk then."""
         os.sync()
-        with whole_file(self.place(name) / WHOLE, mode=0o644) as file:
-            file.write(f"{name}\n".encode())
+        write_readable(self.place(name) / WHOLE, f"{name}\n")
 
     def put_in_force(self, name: str, *, previous: str) -> None:
         """Make a whole version the current one; the way back is led first."""
@@ -132,8 +131,7 @@ class Versions:
 
     def note(self, change: Unconfirmed) -> None:
         """Keep a change, before it is made."""
-        with whole_file(self._note, mode=0o644) as file:
-            file.write(msgspec.json.encode(change))
+        write_readable(self._note, msgspec.json.encode(change).decode())
 
     def confirm(self) -> None:
         """Note that the version in force works, or that the way back was gone."""

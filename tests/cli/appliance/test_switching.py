@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,29 @@ from rigs.trial_service import ROOT, TrialService
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[TrialService]:
-    """A service that runs version 1.0; its folder's name is short, for a socket's path is."""
-    monkeypatch.delenv("TOMOSHIBI_ENDPOINT", raising=False)
+@contextmanager
+def installed() -> Iterator[TrialService]:
+    """Install version 1.0 and run it; the folder's name is short, for a socket's path is."""
     trial = TrialService(Path(tempfile.mkdtemp(prefix="trial-")))
     try:
         trial.install("1.0")
         yield trial
     finally:
         trial.end()
+
+
+@pytest.fixture
+def service() -> Iterator[TrialService]:
+    """A service that runs version 1.0, for a test that changes it."""
+    with installed() as trial:
+        yield trial
+
+
+@pytest.fixture(scope="module")
+def steady() -> Iterator[TrialService]:
+    """A service that runs version 1.0, for tests behind which it still does."""
+    with installed() as trial:
+        yield trial
 
 
 def answers(service: TrialService) -> bool:
@@ -59,45 +73,46 @@ def test_an_update_puts_the_new_version_in_force_and_rolling_back_the_old_one(se
     assert (service.versions.current, service.versions.previous) == (third, old)
 
 
-def test_during_a_run_nothing_changes_and_the_reason_is_told(service):
-    old = service.versions.current
-    given = service.wheels("2.0")
-    with ControlClient(Endpoints(service.settings.base(service.places))) as daq:
+def test_during_a_run_nothing_changes_and_the_reason_is_told(steady):
+    old = steady.versions.current
+    given = steady.wheels("2.0+armed")
+    with ControlClient(Endpoints(steady.settings.base(steady.places))) as daq:
         daq.call("arm")
         with pytest.raises(CommandError, match="a run is armed: nothing was changed"):
-            service.switcher.update(given)
+            steady.switcher.update(given)
         with pytest.raises(CommandError, match="a run is armed"):
-            service.switcher.let_leave()
-        assert service.versions.current == old
+            steady.switcher.end()
+        assert steady.versions.current == old
         assert daq.call("status")["state"] == "armed"
+        daq.call("reset")
 
 
 @pytest.mark.parametrize("acquire", ["ends", "hangs"])
-def test_a_version_that_does_not_come_up_is_undone(service, acquire):
-    old, switcher = service.versions.current, service.switcher
-    given = service.wheels("2.0", acquire=acquire)
+def test_a_version_that_does_not_come_up_is_undone(steady, acquire):
+    old, switcher = steady.versions.current, steady.switcher
+    given = steady.wheels(f"2.0+{acquire}", acquire=acquire)
     switcher.comes_up_s = 40.0 if acquire == "ends" else 6.0
     with pytest.raises(CommandError, match=f"did not come up(.|\n)*{old} is in force again"):
         switcher.update(given)
-    assert (service.versions.current, service.versions.previous) == (old, "")
-    assert service.versions.unconfirmed() is None
-    assert service.ask() == "idle"
+    assert (steady.versions.current, steady.versions.previous) == (old, "")
+    assert steady.versions.unconfirmed() is None
+    assert steady.ask() == "idle"
 
 
-def test_a_daq_that_does_not_answer_is_not_exchanged(service):
-    pid = int(service.systemd.show("tomoshibi-daq.service")["MainPID"])
+def test_a_daq_that_does_not_answer_is_not_exchanged(steady):
+    pid = int(steady.systemd.show("tomoshibi-daq.service")["MainPID"])
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(CommandError, match="whether a run is under way is not known"):
-            service.switcher.update(service.wheels("2.0"))
+            steady.switcher.update(steady.wheels("2.0+stopped"))
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert service.versions.current.startswith("1.0-")
+    assert steady.versions.current.startswith("1.0-")
 
 
-def test_the_same_version_is_not_put_in_force_twice(service):
+def test_the_same_version_is_not_put_in_force_twice(steady):
     with pytest.raises(CommandError, match="is in force already"):
-        service.switcher.update(_given_of(service, "1.0"))
+        steady.switcher.update(_given_of(steady, "1.0"))
 
 
 def _given_of(service: TrialService, version: str):
