@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from rigs.small_wheels import write_wheel
+from rigs.appliance.small_wheels import write_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tomoshibi"

@@ -13,6 +13,7 @@ import io
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -33,6 +34,9 @@ from hw.bounded_files import read_toml, toml_in
 Say = Callable[[str], None]
 BUILD_S, STEP_S = 3600.0, 900.0
 LAST_LINES = 12
+FOR_ALL = stat.S_IWGRP | stat.S_IWOTH
+"""A umask: what is made can be read by all, and written to by its owner."""
+
 NOT_COPIED = (".git", ".tomoshibi", ".venv", "runs", "__pycache__", "dist", "build")
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 """Of the environment of who builds: a version finds its own packages."""
@@ -268,7 +272,7 @@ def run_step(
 @contextmanager
 def _readable_by_all() -> Iterator[None]:
     """Within it, what is made can be read by the service's user, whatever the umask."""
-    before = os.umask(0o022)
+    before = os.umask(FOR_ALL)
     try:
         yield
     finally:

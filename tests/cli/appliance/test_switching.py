@@ -1,7 +1,7 @@
 """From version to version, with a real daq: never during a run, back where the new one fails, and
 whole wherever it is cut off.
 
-systemd's part is played by ``rigs.small_systemctl``, which starts what the real units say.
+systemd's part is played by ``rigs.appliance.small_systemctl``, which starts what the real units say.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from daq.cli.common import CommandError
 from daq.client.client import ControlClient
 from hw.messages.endpoints import Endpoints
 from rigs.acquisition_process import wait_until
-from rigs.trial_service import ROOT, TrialService
+from rigs.appliance.trial_service import ROOT, TrialService
 
 pytestmark = pytest.mark.processes
 
@@ -126,7 +126,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from daq.cli.appliance.version_build import Given
-from rigs.trial_service import TrialService
+from rigs.appliance.trial_service import TrialService
 
 service, steps = TrialService(Path({folder!r})), 0
 

@@ -15,8 +15,8 @@ from daq.cli.appliance.settings import ServiceSettings
 from daq.cli.appliance.version_build import Given, build
 from daq.cli.appliance.versions import Versions
 from daq.cli.common import CommandError
-from rigs.small_wheels import write_wheel
-from rigs.trial_service import PROGRAM, ROOT, small_wheel
+from rigs.appliance.small_wheels import write_wheel
+from rigs.appliance.trial_service import PROGRAM, ROOT, small_wheel
 
 pytestmark = pytest.mark.processes
 SETTINGS = ServiceSettings(user="root", acquire=["--preset", "bench2"])

@@ -12,7 +12,7 @@ import pytest
 
 from daq.cli.appliance.versions import Unconfirmed, Versions
 from daq.cli.common import CommandError
-from rigs.trial_service import ROOT
+from rigs.appliance.trial_service import ROOT
 
 
 @pytest.fixture

@@ -102,6 +102,10 @@ def _add_version_options(parser: argparse.ArgumentParser, *, needed: bool) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do what is asked."""
+    if options.action != "ask":  # the service's user reads what root writes here
+        from daq.cli.appliance.version_build import FOR_ALL
+
+        os.umask(FOR_ALL)
     does = {
         "install": _install, "status": _status, "remove": _remove, "update": _update,
         "roll-back": _roll_back, "settle": _settle, "ask": _ask, "write-units": _write_units,

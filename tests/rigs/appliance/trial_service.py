@@ -23,9 +23,9 @@ from daq.cli.appliance.unit_files import processes
 from daq.cli.appliance.version_build import Given, build
 from daq.cli.appliance.versions import Versions
 from hw.private_place import cache_root
-from rigs import small_systemctl
+from rigs.appliance import small_systemctl
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """\
 import os
 import sys
