@@ -168,13 +168,11 @@ class Switcher:
 
     def _switch(self, name: str) -> None:
         change = Unconfirmed(name, self.versions.current, self.versions.previous)
-        before = self._start_of_daq()
         self.let_leave()  # refused, with the reason, where a run has begun meanwhile
         self.versions.note(change)
         self.versions.put_in_force(name, previous=change.came_from)
         self.say(f"{name} is in force; starting the processes anew")
-        self._restart()
-        why = self._why_not_well(before)
+        why = self._why_not_well(self._restart())
         if why:
             self._undo(change)
             raise CommandError(
@@ -185,17 +183,21 @@ class Switcher:
 
     def _undo(self, change: Unconfirmed) -> None:
         """Go back, and note at the end that there is nothing to settle any more."""
-        before = self._start_of_daq()
         self.versions.put_in_force(change.came_from, previous=change.previous)
-        self._restart()
-        why = self._why_not_well(before)
+        why = self._why_not_well(self._restart())
         self.versions.confirm()
         if why:
             raise CommandError(f"{change.came_from}, in force again, does not come up: {why}")
 
-    def _restart(self) -> None:
+    def _restart(self) -> str:
+        """Have all processes started anew; return the start of the daq that is over by it.
+
+        It is asked for at the last moment: systemd may have started the old version once more.
+        """
         self.systemd.reload()
+        before = self._start_of_daq()
         self.systemd.restart(*(process.unit for process in processes(self.settings)))
+        return before
 
     def _start_of_daq(self) -> str:
         """Return what tells this start of the daq from any other."""

@@ -1,7 +1,8 @@
 """From version to version, with a real daq: never during a run, back where the new one fails, and
 whole wherever it is cut off.
 
-systemd's part is played by ``rigs.appliance.small_systemctl``, which starts what the real units say.
+systemd's part is played by ``rigs.appliance.small_systemctl``, which starts what the real units
+say.
 """
 
 from __future__ import annotations
