@@ -193,9 +193,9 @@ def _rights(process: Process, settings: ServiceSettings, places: Places) -> list
         "LockPersonality=yes",
         "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
         "SystemCallArchitectures=native",
-        # adjtimex reads whether the clock is synchronised (hw/wall_clock_sync.py); ProtectClock
+        # these two read whether the clock is synchronised (hw/wall_clock_sync.py); ProtectClock
         # would refuse it. MemoryDenyWriteExecute would refuse numba's machine code.
-        "SystemCallFilter=@system-service adjtimex",
+        "SystemCallFilter=@system-service adjtimex clock_adjtime",
         "SystemCallErrorNumber=EPERM",
     ]
 

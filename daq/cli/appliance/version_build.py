@@ -71,6 +71,8 @@ def build(
         with the last words of the step that failed; what was half made is made anew next time
     """
     _check(given)
+    if not places.is_trial:
+        check_python(own_python())
     name = _name(given)
     if not versions.is_whole(name):
         folder = versions.place(name)
@@ -108,6 +110,20 @@ def _check(given: Given) -> None:
         raise CommandError(
             f"--from {given.folder}: neither a checkout of {NAME} (with the script {NAME} and "
             f"pyproject.toml) nor a folder with {NAME}-VERSION-….whl"
+        )
+
+
+def own_python() -> Path:
+    """Return the interpreter below this environment: versions are built on the same."""
+    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+def check_python(python: Path) -> None:
+    """Raise CommandError for an interpreter in somebody's home: services cannot go there."""
+    if python.is_relative_to("/home") or python.is_relative_to("/root"):
+        raise CommandError(
+            f"this Python, {python}, lies in somebody's home, which the service does not see: "
+            "remove .tomoshibi, and start with `/usr/bin/python3 ./tomoshibi service install …`"
         )
 
 
@@ -174,8 +190,8 @@ def _from_checkout(given: Given, folder: Path) -> Path:
     environ = {}
     if given.wheels is not None:
         environ = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(given.wheels.resolve())}
-    python = getattr(sys, "_base_executable", sys.executable)  # not the environment of this one
-    run_step([python, str(source / NAME), "setup", "run"], within_s=BUILD_S, what="the set-up",
+    run_step([str(own_python()), str(source / NAME), "setup", "run"], within_s=BUILD_S,
+             what="the set-up",
              environ=environ)  # fmt: skip
     program = source / ".tomoshibi" / "venv" / "bin" / NAME
     if not program.is_file():

@@ -12,7 +12,7 @@ import pytest
 
 from daq.cli.appliance.places import Places
 from daq.cli.appliance.settings import ServiceSettings
-from daq.cli.appliance.version_build import Given, build
+from daq.cli.appliance.version_build import Given, build, check_python
 from daq.cli.appliance.versions import Versions
 from daq.cli.common import CommandError
 from rigs.appliance.small_wheels import write_wheel
@@ -126,3 +126,10 @@ def test_what_is_no_source_of_a_version_is_refused_in_words(tmp_path, checkout, 
         with pytest.raises(CommandError, match=words):
             made(given, versions)
     assert not versions.folder.exists() or list(versions.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("python", ["/root/.pyenv/bin/python3.11", "/home/a/venv/bin/python3"])
+def test_a_python_in_somebodys_home_is_refused_with_one_that_does(python):
+    with pytest.raises(CommandError, match=r"/usr/bin/python3 \./tomoshibi"):
+        check_python(Path(python))
+    check_python(Path("/usr/bin/python3.11"))
