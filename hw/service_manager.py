@@ -3,8 +3,8 @@
 systemd names a datagram socket in ``NOTIFY_SOCKET``, and in ``WATCHDOG_USEC`` how long a process
 may be silent before it is taken for hung and started again. Signs of life come from the loop that
 does the work, never from a thread of their own: a thread would go on telling of a loop that hangs.
-Where nobody asks for them nothing is sent. Sending never waits, and never fails: a manager that does not
-listen is no trouble of ours.
+Where nobody asks for them nothing is sent. Sending never waits, and never fails: a manager that
+does not listen is no trouble of ours.
 """
 
 from __future__ import annotations

@@ -194,9 +194,11 @@ class Switcher:
 
         It is asked for at the last moment: systemd may have started the old version once more.
         """
+        units = [process.unit for process in processes(self.settings)]
         self.systemd.reload()
+        self.systemd.forgive(*units)
         before = self._start_of_daq()
-        self.systemd.restart(*(process.unit for process in processes(self.settings)))
+        self.systemd.restart(*units)
         return before
 
     def _start_of_daq(self) -> str:

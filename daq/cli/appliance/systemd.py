@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,12 @@ class Systemd:
     def restart(self, *units: str) -> None:
         """Have units stopped and started: once ordered, systemd does it whatever becomes of us."""
         self._call("restart", "--no-block", *units)
+
+    def forgive(self, *units: str) -> None:
+        """Forget failures: a unit that was started too often is not even started by order."""
+        for unit in units:  # one that is not loaded has none, which systemctl calls an error
+            with contextlib.suppress(CommandError):
+                self._call("reset-failed", unit)
 
     def reload(self) -> None:
         """Have units read again."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from daq.cli.appliance.unit_state import states_of
 from daq.cli.common import CommandError
 from daq.client.client import ControlClient
 from hw.messages.endpoints import Endpoints
@@ -116,6 +117,21 @@ def test_the_same_version_is_not_put_in_force_twice(steady):
         steady.switcher.update(_given_of(steady, "1.0"))
 
 
+def test_a_daq_that_systemd_gave_up_is_started_by_an_update(service):
+    unit = service.places.units / "tomoshibi-daq.service"
+    good = unit.read_text()
+    unit.write_text(good.replace("acquire --", "acquire --no-such-option --"))
+    service.systemd.restart(unit.name)
+    gave_up = lambda: service.systemd.show(unit.name)["ActiveState"] == "failed"  # noqa: E731
+    wait_until(gave_up, "the limit of restarts", timeout_s=60)
+    (state,) = states_of(service.settings, service.places, service.systemd)
+    assert "has FAILED" in state.words(0.0)
+    assert "it ended with status 2" in state.words(0.0)
+    new = service.switcher.update(service.wheels("2.0"))
+    assert service.versions.current == new
+    assert service.ask() == "idle"
+
+
 def _given_of(service: TrialService, version: str):
     from daq.cli.appliance.version_build import Given
 
@@ -178,8 +194,6 @@ def test_killed_at_any_of_its_steps_an_update_leaves_a_version_that_works(servic
 
 
 def test_a_daq_that_hangs_is_started_again_and_the_cause_is_told(service):
-    from daq.cli.appliance.unit_state import states_of
-
     unit = service.places.units / "tomoshibi-daq.service"
     unit.write_text(unit.read_text().replace("WatchdogSec=30", "WatchdogSec=2"))
     service.systemd.restart(unit.name)

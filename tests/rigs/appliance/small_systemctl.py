@@ -172,6 +172,9 @@ def start(state: Path, units: Path, name: str) -> None:
     pid = int(known(state, name).get("SupervisorPID", "0"))
     if name.endswith(".target") or (pid and alive(pid)):
         return
+    if known(state, name)["ActiveState"] == "failed":  # as systemd does within the interval
+        print(f"{name}: start request repeated too quickly", file=sys.stderr)
+        return
     (state / f"{name}.json").unlink(missing_ok=True)
     argv = [sys.executable, __file__, str(state), str(units), "supervise", name]
     with (state / f"{name}.log").open("ab") as log:
@@ -193,6 +196,8 @@ def main() -> int:
             stop(state, name)
         if order in ("start", "restart"):
             start(state, units, name)
+        if order == "reset-failed" and known(state, name).get("ActiveState") == "failed":
+            (state / f"{name}.json").unlink()
         if order == "show":
             print("\n".join(f"{key}={value}" for key, value in known(state, name).items()))
     return 0
