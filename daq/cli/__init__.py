@@ -61,7 +61,8 @@ GROUPS = {
         "firmware": "build, run, flash and query the modules' firmware",
     },
     "this machine and this program": {
-        "doctor": "check libraries, display, disk, ports and clock",
+        "doctor": "check libraries, display, disk, ports, clock and service",
+        "service": "run as a service of this machine: install, status, update, roll-back",
         "warm": "compile and cache all kernels",
         "bench": "measure this machine's speed, beside published peers",
         "validate": "compute what the emulator should reproduce, and compare",
@@ -97,6 +98,7 @@ PLACES = {
     "recover": "keeping.recover",
     "keys": "access.keys",
     "systems": "access.systems",
+    "service": "access.appliance",
     "pseudonymise": "access.pseudonymise",
     "mark": "keeping.mark",
     "alarms": "keeping.alarms",

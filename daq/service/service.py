@@ -9,6 +9,7 @@ told and taints the run, and keeps no other part from its work.
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -44,6 +45,7 @@ from hw.messages.sort_settings import SettingsError
 from hw.messages.source import OnDisk, Resume, Shutdown
 from hw.messages.telemetry import Alarm, JournalLine
 from hw.notices.catalogue import notice
+from hw.service_manager import ServiceManager
 
 TURN_S = 0.010
 LEAST_TURN_S = 0.002
@@ -64,6 +66,8 @@ MOST_ANSWERS = 300
 """Of alarms, more than there can be: each answer is kept."""
 IMAGER_ENTRIES, REFUSALS = 20, 50
 """Of one kind that are journalled in 10 s; what is beyond is counted."""
+
+UNDER_WAY = ("armed", "running", "stopping")
 
 MAX_FRAMES_A_TURN, MAX_BYTES_A_TURN = 4096, 4 * 2**20
 SORT_S = 0.020
@@ -117,6 +121,7 @@ class DaqService:
             "fault": FaultRelay(self.sources, self.life.journal, self._desk.reply),
             "module": ModuleRelay(self.sources, self.life.journal, self._desk.reply),
         }
+        self._manager = ServiceManager.of(os.environ)
         self._leave = False
         self._due: dict[str, float] = {}
         self._defects: set[str] = set()
@@ -153,14 +158,17 @@ class DaqService:
             self.life.journal.tell(notice("files.few", words=self._sockets.doorman.remark))
         self._safely("looking for runs to go on with", self._look_for_open_runs)
         self._resume_until_s = time.monotonic() + RESUME_S
+        self._manager.ready()
         try:
             while not (self._leave and self._has_closed()):
                 began = time.monotonic()
+                self._manager.alive(began)
                 if not self.turn():
                     self._rest(began)
             self._safely("telemetry", self._publish_telemetry)
             self._safely("pictures", self._publish_pictures)
         finally:
+            self._manager.leaving()
             self.left_over.end()
             self.life.manifests.end()
             self.sources.send_all(Shutdown())
@@ -500,5 +508,7 @@ class DaqService:
         return {became: [alarm.number for alarm in alarms]}
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
+        if command.args.get("unless_run") and self.life.state in UNDER_WAY:
+            raise RunError(f"a run is {self.life.state}, and whoever asks would not end one")
         self.leave()
         return {}

@@ -1,4 +1,4 @@
-"""Check this machine: libraries, display, disk, ports, clock. Each trouble comes with its remedy.
+"""Check this machine: libraries, display, disk, ports, clock, service; trouble has its remedy.
 
 The exit status is 0 where nothing stops the demo, 1 otherwise.
 
@@ -16,10 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from daq.cli.appliance.machine_checks import Finding, fonts, serial_ports, service
+from daq.cli.appliance.places import Places
+from daq.cli.appliance.systemd import Systemd
 from daq.cli.common import add_endpoint_option, add_json_option, add_runs_option, finish
 from daq.cli.launch.kernels import compiled, is_warm
 from daq.client.client import ClientError, ControlClient
@@ -69,16 +72,6 @@ WANTED_FREE_GB = 5.0
 NEEDED_FREE_GB = 0.5
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check's outcome."""
-
-    what: str
-    verdict: Literal["ok", "warning", "trouble"]
-    found: str
-    remedy: str = ""
-
-
 def examine(endpoints: Endpoints, runs: Path) -> list[Finding]:
     """Return all findings; no check takes more than a few seconds."""
     checks: list[Callable[[], Finding]] = [
@@ -92,6 +85,8 @@ def examine(endpoints: Endpoints, runs: Path) -> list[Finding]:
         _serial_ports,
         _clock,
         _cores,
+        fonts,
+        lambda: service(Places(), Systemd()),
     ]
     return [check() for check in checks]
 
@@ -170,8 +165,7 @@ def _ports(endpoints: Endpoints) -> Finding:
 def _serial_ports() -> Finding:
     from serial.tools import list_ports
 
-    ports = [port.device for port in list_ports.comports()]
-    return Finding("serial ports", "ok", ", ".join(ports) or "none")
+    return serial_ports([port.device for port in list_ports.comports()])
 
 
 def _clock() -> Finding:
@@ -182,7 +176,8 @@ def _clock() -> Finding:
         remedy = "`timedatectl set-ntp true`, or chrony: times of injection are compared with it"
         return Finding("clock", "warning", f"{time.ctime()}, not synchronised", remedy)
     resolution_ns = time.get_clock_info("monotonic").resolution * 1e9
-    return Finding("clock", "ok", f"{time.ctime()}, monotonic resolution {resolution_ns:g} ns")
+    kept = "synchronised" if clock_is_synchronised() else "nobody can say whether synchronised"
+    return Finding("clock", "ok", f"{time.ctime()}, {kept}, resolution {resolution_ns:g} ns")
 
 
 def _cores() -> Finding:

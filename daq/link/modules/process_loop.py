@@ -31,6 +31,7 @@ from hw.messages.source_link import SourceLink
 from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 from hw.scanner.description import Scanner
+from hw.service_manager import ServiceManager
 
 TURN_S = 0.01
 STEP_S = 0.04
@@ -84,6 +85,7 @@ class LinkService:
         self._next_start: Start | None = None
         self._report: SourceReport | None = None
         self._tag = 0
+        self._manager = ServiceManager.of(os.environ)
         self._leave = False
         self._was_ready = False
         self._states_s = self._step_s = 0.0
@@ -94,10 +96,13 @@ class LinkService:
 
     def serve(self) -> None:
         """Serve until Shutdown or ``leave()`` (a launcher's death is a SIGTERM); bias off then."""
+        self._manager.ready()
         try:
             while not self._leave:
+                self._manager.alive(time.monotonic())
                 self.turn()
         finally:
+            self._manager.leaving()
             self.close()
 
     def turn(self) -> None:
