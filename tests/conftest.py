@@ -19,6 +19,8 @@ settings.register_profile(
 )
 settings.load_profile("repository")
 
+os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")  # as gui does, whoever imports Qt first
+
 ONE_AT_A_TIME = (
     "tests/campaign/",
     "tests/chain/",

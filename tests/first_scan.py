@@ -275,11 +275,11 @@ def review(person: Person) -> None:
     QTest.mouseClick(runs.table.viewport(), LEFT, pos=first)
     person.clicks += 1
     for name in ("Reconstruct", "Keep"):
-        person.click(runs.buttons[name])
-        until(lambda: not runs.worker.busy, f"{name}: its end")
-    sign = runs.buttons["Sign…"]
+        person.click(runs.desk.buttons[name])
+        until(lambda: not runs.desk.worker.busy, f"{name}: its end")
+    sign = runs.desk.buttons["Sign…"]
     person.answer("Dr. Ito", lambda: person.click(sign))
-    until(lambda: not runs.worker.busy, "the signature")
+    until(lambda: not runs.desk.worker.busy, "the signature")
     person.look("runs")
 
 

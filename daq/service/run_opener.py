@@ -118,5 +118,12 @@ class RunOpener:
         run.put_away()
         self._journal.close()
         identity, study = read_identity(run.folder), read_study(run.folder)
-        shutil.rmtree(run.folder)
+        _remove(run.folder)
         return self._open(config, identity, study)
+
+
+def _remove(folder: Path) -> None:
+    """Free a folder's name at once, whoever still writes into it, and delete what was in it."""
+    aside = folder.with_name(f".{folder.name}-put-away")
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -223,7 +223,7 @@ class LiveRun(ABC):
     ) -> None:
         path = Path(self.begin.folder) / "images" / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)  # never the run's folder: one put away is gone
             write_nifti(path, image, self._grid, about)
             write_parts(path, [parts])
         except (OSError, ReconError) as error:

@@ -20,10 +20,10 @@ DEMO = "demo --headless --live-frames 0 --phantom cylinder --seed 5"
 ACTIVITY = "--nuclide O-15 --activity-MBq 0.4 --duration 28"
 CASCADES = "--fast --nuclide I-124 --activity-MBq 2.4 --duration 14"
 CORRECTIONS = (
-    "sensitivity", "block_efficiency", "normalisation", "attenuation", "randoms", "scatter",
-    "positron_range", "dead_time", "decay",
+    "sensitivity", "block_efficiency", "attenuation", "randoms", "scatter", "positron_range",
+    "dead_time", "decay",
 )  # fmt: skip
-"""Not the calibration, which is of the shipped preset: this one has other voxels."""
+"""Not normalisation and calibration, which are of the shipped preset: this one has other voxels."""
 WITHIN = 0.05
 """The same events and choices; only the quick images that scatter is estimated from differ."""
 

@@ -31,6 +31,7 @@ COMMANDS = {"import-linter", "mypy", "ruff"}
 PLUGINS = {"pytest-benchmark", "pytest-cov", "pytest-timeout", "pytest-xdist"}
 BY_OTHERS = {"editables"}  # hatchling writes an editable wheel with it
 QT = {"pyside6-essentials"}  # what pyqtgraph draws with, by its own choice of several
+OTHER_QT = {"pyqt6"}  # asked for by its name in an environment variable, in one test
 DATA = {"icrp107-database"}  # hw/physics/generate_nuclides.py reads its files
 
 
@@ -132,7 +133,7 @@ def test_tests_and_checks_use_what_they_declare_and_nothing_else() -> None:
     generators = {path for path in files_of(*ROOMS) if is_generator(path)}
     files = files_of("tests", "benchmarks", "docs") - files_of("docs/site")
     used = imported_distributions(files | generators)
-    used |= COMMANDS | PLUGINS | BY_OTHERS | DATA
+    used |= COMMANDS | PLUGINS | BY_OTHERS | DATA | OTHER_QT
     assert used - names_of(RUN) - names_of(GROUPS["peers"]) == names_of(GROUPS["test"])
 
 

@@ -110,7 +110,7 @@ def _libraries() -> Finding:
 def _qt() -> Finding:
     """Open and close a Qt application in another process: a broken Qt kills its process."""
     code = "from pyqtgraph.Qt import QtWidgets, QT_LIB; QtWidgets.QApplication([]); print(QT_LIB)"
-    env = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    env = {"PYQTGRAPH_QT_LIB": "PySide6", **os.environ, "QT_QPA_PLATFORM": "offscreen"}  # as gui
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, env=env
