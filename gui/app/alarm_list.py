@@ -8,6 +8,7 @@ from gui.app.alarm_strip import PRIORITY_LOOKS, alarm_facts, alarm_words
 from gui.kit import theme
 from gui.kit.panels import Panel
 from gui.kit.tables import ReadTable
+from gui.kit.words import spoken
 from hw.messages.telemetry import Alarm, Telemetry
 from hw.notices.catalogue import catalogue
 
@@ -64,7 +65,7 @@ class AlarmList(Panel):
 
 
 def _row(alarm: Alarm) -> tuple[str, ...]:
-    entry = catalogue().get(alarm.id)
+    entry = catalogue(spoken()).get(alarm.id)
     means, do = (entry.means, entry.do) if entry is not None else ("", "")
     look = PRIORITY_LOOKS[alarm.priority]
     return look.text, alarm_words(alarm), alarm_facts(alarm), means, do

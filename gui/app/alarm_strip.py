@@ -16,6 +16,7 @@ from gui.app.journal_panel import local_time
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.theme import Look
+from gui.kit.words import mark, spoken
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import Alarm, Telemetry
 from hw.notices.catalogue import catalogue, words_of
@@ -26,9 +27,9 @@ SOUND_EVERY_S = 10.0
 HEIGHT_PX = 40
 
 PRIORITY_LOOKS = {
-    "high": Look("HIGH", "◆", theme.ALARM),
-    "medium": Look("MEDIUM", "▲", theme.WARNING),
-    "low": Look("LOW", "●", theme.NOTICE),
+    "high": Look(mark("HIGH"), "◆", theme.ALARM),
+    "medium": Look(mark("MEDIUM"), "▲", theme.WARNING),
+    "low": Look(mark("LOW"), "●", theme.NOTICE),
 }
 
 
@@ -126,12 +127,12 @@ class AlarmStrip(QtWidgets.QFrame):
 
 def alarm_words(alarm: Alarm) -> str:
     """Return what an alarm says, by the catalogue, or as the daq told it."""
-    return words_of(alarm.id, alarm.values) or alarm.text
+    return words_of(alarm.id, alarm.values, spoken()) or alarm.text
 
 
 def alarm_help(alarm: Alarm) -> str:
     """Return an alarm's words, cause and remedy."""
-    entry = catalogue().get(alarm.id)
+    entry = catalogue(spoken()).get(alarm.id)
     lines = [alarm_words(alarm)]
     if entry is not None:
         lines += [

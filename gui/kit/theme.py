@@ -11,31 +11,32 @@ from dataclasses import dataclass
 import pyqtgraph as pg
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
-BACKGROUND = "#101318"
-PANEL = "#181c23"
-RAISED = "#232932"
-LINE = "#2e3641"
-TEXT = "#e9ecf1"
-DIM = "#a3adbb"
-FAINT = "#6f7a89"
-LAMP = "#ffb454"
+from gui.kit.palettes import DARK, PALETTES
+from gui.kit.words import mark, tr
 
-GOOD = "#5ccb93"
-NOTICE = "#6cb4f5"
-WARNING = "#f5c542"
-ALARM = "#ff7a72"
-EMERGENCY = "#b3201a"
-"""The face of what must be found at once; white on it has a contrast of 6.6."""
+BACKGROUND = DARK["BACKGROUND"]
+PANEL = DARK["PANEL"]
+RAISED = DARK["RAISED"]
+LINE = DARK["LINE"]
+TEXT = DARK["TEXT"]
+DIM = DARK["DIM"]
+FAINT = DARK["FAINT"]
+LAMP = DARK["LAMP"]
+
+GOOD = DARK["GOOD"]
+NOTICE = DARK["NOTICE"]
+WARNING = DARK["WARNING"]
+ALARM = DARK["ALARM"]
+EMERGENCY = DARK["EMERGENCY"]
 
 NO_FOCUS = QtCore.Qt.FocusPolicy.NoFocus
 
-LIVE_FILL = "#285a46"
+LIVE_FILL = DARK["LIVE_FILL"]
 
-# Line colours keep apart under the common colour-vision deficiencies (after Okabe and Ito).
-SINGLES = "#56b4e9"
-PROMPTS = "#f0b64c"
-TRUES = "#3ecf9a"
-RANDOMS = "#d78fd0"
+SINGLES = DARK["SINGLES"]
+PROMPTS = DARK["PROMPTS"]
+TRUES = DARK["TRUES"]
+RANDOMS = DARK["RANDOMS"]
 
 SMALL_PX = 11
 BASE_PX = 12
@@ -43,16 +44,45 @@ VALUE_PX = 24
 STATE_PX = 27
 
 # DejaVu Sans first: its figures all have one width and it holds every symbol used here.
-FAMILIES = ("DejaVu Sans", "Noto Sans", "Liberation Sans", "sans-serif")
+# After them what has Japanese letters, of several distributions' choosing.
+FAMILIES = (
+    "DejaVu Sans", "Noto Sans", "Liberation Sans", "Noto Sans CJK JP", "IPAPGothic", "IPAGothic",
+    "VL PGothic", "sans-serif",
+)  # fmt: skip
+
+
+def shade(colour: str) -> str:
+    """Return what stands for a colour of the dark palette in the one that is used.
+
+    For tables that were filled before a palette was chosen; other colours stay as they are.
+    """
+    name = _NAMES.get(colour)
+    return str(globals()[name]) if name else colour
+
+
+_NAMES = {colour: name for name, colour in DARK.items()}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a state is shown: always a word and a shape, supported by a colour."""
+    """How a state is shown: always a word and a shape, supported by a colour.
 
-    word: str
+    name : the word in English, marked; ``tint``: the colour in the dark palette
+    """
+
+    name: str
     symbol: str
-    colour: str
+    tint: str
+
+    @property
+    def word(self) -> str:
+        """The word in the language that is spoken."""
+        return tr(self.name)
+
+    @property
+    def colour(self) -> str:
+        """The colour in the palette that is used."""
+        return shade(self.tint)
 
     @property
     def text(self) -> str:
@@ -61,47 +91,47 @@ class Look:
 
 
 STATE_LOOKS = {
-    "idle": Look("IDLE", "○", DIM),
-    "armed": Look("ARMED", "◆", NOTICE),
-    "running": Look("RUNNING", "▶", GOOD),
-    "stopping": Look("STOPPING", "◼", WARNING),
-    "closed": Look("CLOSED", "✓", NOTICE),
-    "error": Look("ERROR", "✗", ALARM),
+    "idle": Look(mark("IDLE"), "○", DIM),
+    "armed": Look(mark("ARMED"), "◆", NOTICE),
+    "running": Look(mark("RUNNING"), "▶", GOOD),
+    "stopping": Look(mark("STOPPING"), "◼", WARNING),
+    "closed": Look(mark("CLOSED"), "✓", NOTICE),
+    "error": Look(mark("ERROR"), "✗", ALARM),
 }
-UNKNOWN_STATE = Look("UNKNOWN", "?", FAINT)
+UNKNOWN_STATE = Look(mark("UNKNOWN"), "?", FAINT)
 
 CONDITION_LOOKS = {
-    "good": Look("GOOD", "✓", GOOD),
-    "tainted": Look("TAINTED", "⚠", WARNING),
-    "incomplete": Look("INCOMPLETE", "✗", ALARM),
+    "good": Look(mark("GOOD"), "✓", GOOD),
+    "tainted": Look(mark("TAINTED"), "⚠", WARNING),
+    "incomplete": Look(mark("INCOMPLETE"), "✗", ALARM),
 }
 
 SEVERITY_LOOKS = {
-    "info": Look("info", "·", DIM),
-    "warning": Look("WARN", "⚠", WARNING),
-    "alarm": Look("ALARM", "✗", ALARM),
+    "info": Look(mark("info"), "·", DIM),
+    "warning": Look(mark("WARN"), "⚠", WARNING),
+    "alarm": Look(mark("ALARM"), "✗", ALARM),
 }
 
 MODULE_LOOKS = {
-    "live": Look("live", " ", GOOD),
-    "stalled": Look("stalled", "!", WARNING),
-    "silent": Look("silent", "×", ALARM),
-    "ended": Look("ended", "–", NOTICE),
+    "live": Look(mark("live"), " ", GOOD),
+    "stalled": Look(mark("stalled"), "!", WARNING),
+    "silent": Look(mark("silent"), "×", ALARM),
+    "ended": Look(mark("ended"), "–", NOTICE),
 }
 
 # Whether the two estimates of the randoms agree.
 RANDOMS_LOOKS = {
-    "agree": Look("AGREE", "✓", GOOD),
-    "disagree": Look("DISAGREE", "✗", ALARM),
-    "few": Look("too few counts", "·", DIM),
-    "off": Look("no delayed windows", "○", DIM),
+    "agree": Look(mark("AGREE"), "✓", GOOD),
+    "disagree": Look(mark("DISAGREE"), "✗", ALARM),
+    "few": Look(mark("too few counts"), "·", DIM),
+    "off": Look(mark("no delayed windows"), "○", DIM),
 }
 
 # The same shapes mark a window in the table and in the energy spectrum: filled and hatched.
 WINDOW_LOOKS = {
-    "photopeak": Look("photopeak", "▮", TRUES),
-    "scatter": Look("scatter", "▨", RANDOMS),
-    "coincidence": Look("coincidence", "▯", TEXT),
+    "photopeak": Look(mark("photopeak"), "▮", TRUES),
+    "scatter": Look(mark("scatter"), "▨", RANDOMS),
+    "coincidence": Look(mark("coincidence"), "▯", TEXT),
 }
 
 
@@ -180,8 +210,9 @@ def _stylesheet() -> str:
     """
 
 
-def apply_theme(app: QtWidgets.QApplication) -> None:
-    """Give the application the dark look; call once, before any window is made."""
+def apply_theme(app: QtWidgets.QApplication, palette: str = "dark") -> None:
+    """Give the application its look; what was made before keeps colours that it set by itself."""
+    globals().update(PALETTES[palette])  # theme.TEXT and the like are read as things are drawn
     pg.setConfigOptions(
         background=PANEL,
         foreground=DIM,
@@ -191,7 +222,7 @@ def apply_theme(app: QtWidgets.QApplication) -> None:
     )
     app.setStyle("Fusion")
     app.setFont(font())
-    palette = QtGui.QPalette()
+    colours = QtGui.QPalette()
     roles = QtGui.QPalette.ColorRole
     for role, colour in (
         (roles.Window, BACKGROUND),
@@ -204,6 +235,6 @@ def apply_theme(app: QtWidgets.QApplication) -> None:
         (roles.ToolTipText, TEXT),
         (roles.Highlight, LAMP),
     ):
-        palette.setColor(role, QtGui.QColor(colour))
-    app.setPalette(palette)
+        colours.setColor(role, QtGui.QColor(colour))
+    app.setPalette(colours)
     app.setStyleSheet(_stylesheet())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from gui.kit import theme
 from gui.kit.theme import Look
 from gui.kit.wording import rate_text
+from gui.kit.words import mark
 from hw.messages.modules import ModuleState
 
 COLUMNS = (
@@ -29,15 +30,15 @@ CONDITION = 1
 SLOW_LINK_MS = 100.0
 
 _STATES = {
-    "boot": Look("starting", "…", theme.NOTICE),
-    "idle": Look("idle", "○", theme.DIM),
-    "running": Look("running", "▶", theme.GOOD),
-    "stopping": Look("stopping", "◼", theme.WARNING),
-    "updating": Look("updating", "⟳", theme.NOTICE),
-    "fault": Look("FAULT", "✗", theme.ALARM),
-    "unknown": Look("unknown", "?", theme.FAINT),
+    "boot": Look(mark("starting"), "…", theme.NOTICE),
+    "idle": Look(mark("idle"), "○", theme.DIM),
+    "running": Look(mark("running"), "▶", theme.GOOD),
+    "stopping": Look(mark("stopping"), "◼", theme.WARNING),
+    "updating": Look(mark("updating"), "⟳", theme.NOTICE),
+    "fault": Look(mark("FAULT"), "✗", theme.ALARM),
+    "unknown": Look(mark("unknown"), "?", theme.FAINT),
 }
-GONE = Look("NO ANSWER", "×", theme.ALARM)
+GONE = Look(mark("NO ANSWER"), "×", theme.ALARM)
 
 
 def condition(state: ModuleState) -> Look:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import mark
 
-_UNKNOWN = theme.Look("unknown", "?", theme.FAINT)
-_EXPECTED = theme.Look("not yet heard", "·", theme.FAINT)
+_UNKNOWN = theme.Look(mark("unknown"), "?", theme.FAINT)
+_EXPECTED = theme.Look(mark("not yet heard"), "·", theme.FAINT)
 _HEIGHT_PX, _BAR_PX = 14, 96
 
 

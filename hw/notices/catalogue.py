@@ -1,7 +1,7 @@
 """The catalogue of messages: what an id says, how bad it is, and what to do about it.
 
-Ids and values travel and are kept; the words of a language come from its file beside this one. The
-English text goes with each message too, so that journals read well without the catalogue.
+Ids and values travel and are kept; the words of another language come from its folder beside this
+file. The English text goes with each message too, so that journals read well without the catalogue.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import msgspec
 
 from hw.bounded_files import toml_in
 from hw.messages.telemetry import JournalLine, Severity
+from hw.notices.language import translations
 
 Priority = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = ("high", "medium", "low")
-LANGUAGES = ("en",)
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,8 +42,17 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 @cache
 def catalogue(language: str = "en") -> dict[str, Notice]:
     """Return all messages by their ids."""
-    text = resources.files("hw.notices").joinpath(f"{language}.toml").read_text(encoding="utf-8")
-    return msgspec.convert(toml_in(text), dict[str, Notice])
+    text = resources.files("hw.notices").joinpath("en.toml").read_text(encoding="utf-8")
+    english, said = msgspec.convert(toml_in(text), dict[str, Notice]), translations(language)
+    return {
+        name: msgspec.structs.replace(
+            entry,
+            says=said.get(entry.says, entry.says),
+            means=said.get(entry.means, entry.means),
+            do=said.get(entry.do, entry.do),
+        )
+        for name, entry in english.items()
+    }
 
 
 def notice(name: str, **values: object) -> JournalLine:

@@ -1,0 +1,31 @@
+"""What the console can say: every text that its code shows through ``tr``, or marks for it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def texts_in_code() -> dict[str, str]:
+    """Return every marked text with the first place that it stands at."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "gui").rglob("*.py")):
+        for text, line in texts_of(path.read_text(encoding="utf-8")):
+            found.setdefault(text, f"{path.relative_to(ROOT)}:{line}")
+    return found
+
+
+def texts_of(code: str) -> Iterator[tuple[str, int]]:
+    """Yield the texts in one file and their lines."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and _called(node) in ("tr", "mark") and node.args:
+            text = node.args[0]
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                yield text.value, node.lineno
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.id if isinstance(node.func, ast.Name) else ""
