@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hw.messages.codec import decode, encode
-from hw.notices.catalogue import LANGUAGES, catalogue, notice, words_of
+from hw.notices.catalogue import catalogue, notice, words_of
+from hw.notices.language import LANGUAGES
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("hw", "daq", "emulator", "coincidence", "recon")
