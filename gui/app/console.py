@@ -20,9 +20,11 @@ from daq.client.display import why_no_window
 from gui.app.saved_layout import SavedLayout, layout_file
 from gui.app.screenshots import EVENTS, Photographer, Shot
 from gui.app.window import PAGES, ConsoleWindow
-from gui.kit import theme
+from gui.kit import theme, words
+from gui.kit.palettes import PALETTES
 from hw.errors import TomoshibiError
 from hw.messages.endpoints import Endpoints
+from hw.notices.language import LANGUAGES
 
 SIZE_PX = (1280, 800)
 MODULES_FILE = "modules.png"
@@ -92,6 +94,8 @@ def run_console(
     page: str = "",
     scale: float = 1.0,
     sound: bool = False,
+    language: str = "",
+    colours: str = "",
 ) -> dict[str, Any]:
     """Show the console until it is closed or the process is told to end.
 
@@ -108,6 +112,8 @@ def run_console(
     page : the page to begin with; by default the one that was shown last
     scale : of all letters, buttons and lines, ``SCALES``
     sound : whether alarms that nobody has answered are heard, too
+    language, colours : of all that is shown; by default what was chosen last, or this machine's
+        language, and dark
 
     Returns
     -------
@@ -126,6 +132,7 @@ def run_console(
     if not headless:
         _refuse_what_does_not_fit(app, scale)
     layout = None if headless else SavedLayout(layout_file())
+    _choose_looks(app, layout, language, colours)
     window = ConsoleWindow(endpoints, layout, sound=app.beep if sound else None)
     window.pages.show_page(page)
     photographer = Photographer(
@@ -193,6 +200,25 @@ def _set_scale(scale: float) -> None:
         os.environ["QT_SCALE_FACTOR"] = f"{scale:g}"
 
 
+def _choose_looks(
+    app: QtWidgets.QApplication, layout: SavedLayout | None, language: str, colours: str
+) -> None:
+    if not theme.can_write(language):
+        raise ConsoleError(
+            f"--language {language}: no font here has its letters: apt-get install fonts-noto-cjk"
+        )
+    chosen = layout.chosen if layout else lambda _name, _of: ""
+    language = language or chosen("language", LANGUAGES) or _language_here(headless=layout is None)
+    words.speak(language if theme.can_write(language) else "en")
+    theme.apply_theme(app, colours or chosen("theme", PALETTES) or "dark")
+
+
+def _language_here(*, headless: bool) -> str:
+    """Return this machine's language where it is one of ours; pictures are English unless asked."""
+    here = next((os.environ[n] for n in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(n)), "")
+    return here[:2] if here[:2] in LANGUAGES and not headless else "en"
+
+
 def _refuse_what_does_not_fit(app: QtWidgets.QApplication, scale: float) -> None:
     room = app.primaryScreen().availableGeometry()
     least = LEAST_PX
@@ -252,6 +278,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR",
         help="size of letters, buttons and lines, e.g. 1.5 on a large screen (default: 1)",
     )
+    add(
+        "--language",
+        default="",
+        choices=LANGUAGES,
+        help="default: as chosen last, or of this machine",
+    )
+    add("--theme", default="", choices=PALETTES, help="default: as chosen last, or dark")
     add("--sound", action="store_true", help="alarms are heard too (default: seen only)")
     add("--modules", action="store_true", help="keep a screenshot modules.png, too")
     add("--exit-when-closed", action="store_true", help="exit when the run has closed")
@@ -277,6 +310,8 @@ def run_with(options: argparse.Namespace) -> dict[str, Any]:
         page=options.page,
         scale=options.scale,
         sound=options.sound,
+        language=options.language,
+        colours=options.theme,
     )
 
 

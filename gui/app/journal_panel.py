@@ -5,6 +5,7 @@ Telemetry carries the newest entries; the console keeps those it has seen, up to
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
@@ -46,11 +47,18 @@ class JournalPanel(Panel):
         header.sectionResized.connect(self._wrap_anew)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.marker)
+        self.entries: deque[JournalEntry] = deque(maxlen=KEPT)
         self._last = -1
 
     def set_large(self, large: bool) -> None:
         """Have room for markers, or only for what happened."""
         self.marker.setVisible(large)
+
+    def go_on_from(self, before: JournalPanel) -> None:
+        """Show what another journal has shown."""
+        for entry in before.entries:
+            self._append(entry)
+        self._last = before._last
 
     def refresh(self, telemetry: Telemetry) -> None:
         """Append what is new; start again when the daq was restarted."""
@@ -59,6 +67,7 @@ class JournalPanel(Panel):
         newest = max((entry.number for entry in entries), default=-1)
         if newest < self._last:
             self.table.setRowCount(0)
+            self.entries.clear()
             self._last = -1
         for entry in sorted(entries, key=lambda entry: entry.number):
             if entry.number > self._last:
@@ -66,6 +75,7 @@ class JournalPanel(Panel):
         self._last = max(newest, self._last)
 
     def _append(self, entry: JournalEntry) -> None:
+        self.entries.append(entry)
         row = self.table.rowCount()
         self.table.insertRow(row)
         look = theme.SEVERITY_LOOKS[entry.severity]

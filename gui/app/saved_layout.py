@@ -1,14 +1,16 @@
-"""What a person arranged in the console, kept from one start to the next: size, page, columns."""
+"""What a person arranged and chose in the console, kept from one start to the next."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyqtgraph.Qt import QtCore
 
 FILE_NAME = "console.ini"
 LEAST_PX, LEAST_COLUMN_PX, MOST_PX = 400, 100, 20_000
+ARRANGED = ("size", "page", "columns")
 
 
 def layout_file() -> Path:
@@ -46,8 +48,19 @@ class SavedLayout:
         self._settings.sync()
 
     def forget(self) -> None:
-        """Keep nothing any more."""
-        self._settings.clear()
+        """Keep nothing any more of what was arranged; language and colours stay."""
+        for name in ARRANGED:
+            self._settings.remove(name)
+        self._settings.sync()
+
+    def chosen(self, name: str, of: Iterable[str]) -> str:
+        """Return what was chosen, "language" or "theme", "" where it was none of these."""
+        found = str(self._settings.value(name, ""))
+        return found if found in of else ""
+
+    def choose(self, name: str, value: str) -> None:
+        """Write a choice."""
+        self._settings.setValue(name, value)
         self._settings.sync()
 
     def _numbers(self, name: str) -> list[int]:

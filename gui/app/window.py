@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
@@ -18,18 +17,21 @@ from gui.app import alarm_strip
 from gui.app.alarm_list import AlarmList
 from gui.app.alarm_strip import AlarmStrip
 from gui.app.bench import COLUMNS_PX, Bench, Panels
+from gui.app.footer import Footer
 from gui.app.journal_panel import JournalPanel
 from gui.app.leave_question import LeaveQuestion
+from gui.app.manual import Manual
 from gui.app.pages import Page, Pages
 from gui.app.refresh_pace import IMAGE_MS, REFRESH_MS, FrameMeter, ScreenLatency
 from gui.app.run_bar import RunBar
 from gui.app.safety_keys import SafetyKeys
 from gui.app.saved_layout import SavedLayout
 from gui.app.stale_veil import StaleVeil
+from gui.app.turns import Turn
 from gui.image.live_panel import ImagePanel
-from gui.kit import theme
-from gui.kit.panels import CalmLabel
+from gui.kit import theme, words
 from gui.kit.product_mark import PRODUCT, mark_icon
+from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from gui.link.control_share import ControlShare, console_name
 from gui.link.daq_view import Link
@@ -46,9 +48,7 @@ from gui.stored.qc_page import QcPage
 from gui.stored.runs_page import RunsPage
 from gui.study.study_page import StudyPage
 from hw.messages.endpoints import Endpoints
-from hw.messages.telemetry import Telemetry
 
-DISCLAIMER = "Research software — not a medical device"
 KEYS = """F9  BIAS OFF, all modules, at once, in every window
 F10 acknowledge the alarm that is shown
 1 … 8  pages: acquire, study, live, rates, modules, runs, QC, journal
@@ -91,30 +91,6 @@ PAGES = {
 }
 
 
-class _Refreshed(Protocol):
-    def refresh(self, telemetry: Telemetry) -> None: ...
-
-
-@dataclass
-class Turn:
-    """When a panel is drawn: every few frames, at its own offset, if there is something new.
-
-    State, clocks and image are refreshed in every frame. Whole-run histograms and numbers to read
-    take turns: nobody sees the difference, and each frame costs the same.
-    """
-
-    panel: _Refreshed
-    every: int
-    offset: int
-    _drawn: Telemetry | None = None
-
-    def take(self, frame: int, telemetry: Telemetry) -> None:
-        """Draw if it is this panel's turn and it has not drawn this telemetry yet."""
-        if frame % self.every == self.offset and telemetry is not self._drawn:
-            self._drawn = telemetry
-            self.panel.refresh(telemetry)
-
-
 class ConsoleWindow(QtWidgets.QMainWindow):
     """The technologist's and the physicist's view of a run."""
 
@@ -139,11 +115,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.meter = FrameMeter()
         self.latency = ScreenLatency()
         self.leaving = False
-        self.question = LeaveQuestion(
-            self, endpoints.base, leave=self._leave, stop=lambda: self.desk.send("stop")
-        )
-        self.setWindowTitle(f"{PRODUCT} console")
         self.setWindowIcon(mark_icon())
+        self.bias_switch = bias_off.BiasSwitch(self.desk)
         self._build()
         self._bind_keys()
         self.timer = QtCore.QTimer(self)
@@ -156,7 +129,13 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self._image_timer.start()
 
     def _build(self) -> None:
-        self.bias_switch = bias_off.BiasSwitch(self.desk)
+        self.setWindowTitle(tr("{product} console", product=PRODUCT))
+        self.question = LeaveQuestion(
+            self, self._endpoints.base, leave=self._leave, stop=lambda: self.desk.send("stop")
+        )
+        self.footer = Footer(
+            keys=self.show_keys, manual=self.show_manual, language=self.speak, colours=self.colour
+        )
         self.run_bar = RunBar(self.desk, self.bias_switch, self.control)
         self.rates, self.spectrum, self.timing = RatesPanel(), SpectrumPanel(), TimingPanel()
         self.image, self.projections = ImagePanel(self.desk), ProjectionPanel()
@@ -182,10 +161,10 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         column.addWidget(self.run_bar)
         column.addWidget(self.alarms)
         column.addWidget(self.pages, 1)
-        column.addLayout(self._footer())
+        column.addWidget(self.footer)
         self.setCentralWidget(central)
         self.veil = StaleVeil(central, covers=self.pages.area)
-        self._add_pages()
+        self._add_pages(central)
         if self._layout is not None:
             self._columns_px = self._layout.columns(len(COLUMNS_PX)) or COLUMNS_PX
             self.bench.setSizes(self._columns_px)
@@ -200,39 +179,19 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             Turn(self.alarm_list, every=4, offset=0),
         )
 
-    def _add_pages(self) -> None:
+    def _add_pages(self, central: QtWidgets.QWidget) -> None:
         for key, (name, teaches) in enumerate(PAGES.items(), start=1):
             own = {
                 "Study": self.study, "Modules": self.module_page, "Runs": self.runs, "QC": self.qc,
             }  # fmt: skip
             widget = own.get(name, self.bench)
-            self.pages.add(Page(name, str(key), teaches, widget, self._arrange), self)
+            self.pages.add(Page(name, str(key), teaches, widget, self._arrange), central)
 
     def _arrange(self) -> None:
         self.image.set_large(self.pages.current == "Live")
         self.journal.set_large(self.pages.current == "Journal")
         single_photons, with_image = self._kind
         self.bench.arrange(self.pages.current, single_photons=single_photons, with_image=with_image)
-
-    def _footer(self) -> QtWidgets.QLayout:
-        row = QtWidgets.QHBoxLayout()
-        row.setContentsMargins(6, 0, 6, 0)
-        disclaimer = CalmLabel(DISCLAIMER, size_px=theme.SMALL_PX, bold=True)
-        disclaimer.setStyleSheet(f"color: {theme.LAMP};")
-        keys = CalmLabel("F1: keys", size_px=theme.SMALL_PX)
-        keys.setObjectName("dim")
-        self.pace = CalmLabel(size_px=theme.SMALL_PX)
-        self.pace.setObjectName("dim")
-        self.pace.setToolTip(
-            "Frames per second and cost of a frame (95th percentile), measured; and how long\n"
-            "after its last event an image is painted here (median)"
-        )
-        row.addWidget(disclaimer)
-        row.addStretch(1)
-        row.addWidget(keys)
-        row.addSpacing(24)
-        row.addWidget(self.pace)
-        return row
 
     def _bind_keys(self) -> None:
         image = self.image
@@ -262,7 +221,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             ("F1", self.show_keys),
             ("F11", self.toggle_full_screen),
         ):
-            QtGui.QShortcut(QtGui.QKeySequence(key), self, action)
+            QtGui.QShortcut(QtGui.QKeySequence(key), self.centralWidget(), action)
         at_once = {bias_off.KEY: self.bias_switch.act}
         self._safety_keys = SafetyKeys(self, held=self.run_bar.held_keys, at_once=at_once)
 
@@ -288,11 +247,65 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         self.qc.refresh(self.link)
         self.veil.refresh(self.link, self._endpoints.base, lifted=self.pages.current in UNVEILED)
         if self.meter.frames % 20 == 0:
-            self.pace.show_text(
-                f"display {self.meter.rate_Hz:.1f} Hz · {self.meter.percentile_ms(0.95):.1f} ms"
-                f" · image {self.latency.percentile_ms(0.5):.0f} ms after its last event"
-            )
+            self.footer.refresh(self._pace(), busy=self.busy)
         self.meter.frame(began_s, 1000.0 * (time.monotonic() - began_s))
+
+    def _pace(self) -> str:
+        return tr(
+            "display {rate_Hz:.1f} Hz · {frame_ms:.1f} ms · "
+            "image {age_ms:.0f} ms after its last event",
+            rate_Hz=self.meter.rate_Hz,
+            frame_ms=self.meter.percentile_ms(0.95),
+            age_ms=self.latency.percentile_ms(0.5),
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way that ends with the widgets that began it."""
+        desk = self.runs.desk
+        return desk.worker.busy or desk.player.busy or self.qc.worker.busy
+
+    def speak(self, language: str) -> None:
+        """Say everything in another language from now on, if nothing is under way."""
+        if not self.busy:
+            words.speak(language)
+            self._chose("language", language)
+
+    def colour(self, palette: str) -> None:
+        """Take other colours from now on, if nothing is under way."""
+        if not self.busy:
+            theme.apply_theme(QtWidgets.QApplication.instance(), palette)
+            self._chose("theme", palette)
+
+    def _chose(self, name: str, value: str) -> None:
+        if self._layout is not None:
+            self._layout.choose(name, value)
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make all widgets anew; what was typed, shown and chosen stays."""
+        page, before = self.pages.current, self._lasting()
+        self._end_widgets()
+        old = self.takeCentralWidget()
+        self._build()
+        self._bind_keys()
+        for panel, other in zip(self._lasting(), before, strict=True):
+            panel.go_on_from(other)
+        self._kind = (False, False)
+        self.bench.setSizes(self._columns_px)
+        self.pages.show_page(page)
+        old.deleteLater()
+
+    def _lasting(self) -> tuple[Any, ...]:
+        return self.rates, self.singles_rates, self.journal, self.study, self.image
+
+    def _end_widgets(self) -> None:
+        self.question.hide()
+        self.question.deleteLater()
+        self.runs.end()
+        self.image.end()
+        self.qc.end()
+        self._safety_keys.close()
 
     def _look_for_image(self) -> None:
         """Show an image as soon as it comes: otherwise it would wait half a frame on average."""
@@ -383,6 +396,10 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         box.setFont(theme.font(13))
         box.open()
 
+    def show_manual(self) -> None:
+        """Show the manual of the page that is shown."""
+        Manual(self).show_page(self.pages.current)
+
     @property
     def _in_mid_run(self) -> bool:
         telemetry = self.link.telemetry
@@ -404,13 +421,9 @@ class ConsoleWindow(QtWidgets.QMainWindow):
             self._ask_before_leaving()
             return
         self._keep_layout()
-        self.question.hide()
-        self.runs.end()
-        self.image.end()
-        self.qc.end()
+        self._end_widgets()
         self.timer.stop()
         self._image_timer.stop()
-        self._safety_keys.close()
         self.link.close()
         self.control.end()
         self.desk.close()

@@ -341,6 +341,23 @@ class ImagePanel(PicturePanel):
     def _page_pictures(self) -> list[QtWidgets.QWidget]:
         return [view for view in self.views.values() if view.isVisible()]
 
+    def go_on_from(self, before: ImagePanel) -> None:
+        """Show what another panel of this kind shows, as it was chosen there."""
+        for own, other in (
+            (self.map_box, before.map_box),
+            (self.percentile_box, before.percentile_box),
+        ):
+            own.setCurrentIndex(other.currentIndex())
+        self.level.setValue(before.level.value())
+        self.auto.setChecked(before.auto.isChecked())
+        self._reference = before._reference
+        self.curves.go_on_from(before.curves)
+        self.goal.go_on_from(before.goal)
+        if before._message is not None:
+            self._take(before._message)
+            self._jump(before.cursor)
+            self.tools.suv.setChecked(before.tools.suv.isChecked())
+
     def end(self) -> None:
         """End what runs beside."""
         self.tools.beneath.end()

@@ -34,6 +34,11 @@ class NoiseGoal(QtWidgets.QWidget):
         row.addWidget(self.wanted)
         row.addWidget(self.words, 1)
 
+    def go_on_from(self, before: NoiseGoal) -> None:
+        """Keep the course and the goal of another one."""
+        self._course, self._noise = before._course, before._noise
+        self.wanted.setValue(before.wanted.value())
+
     def follow(self, image: ImageMessage) -> None:
         """Take a new image."""
         self._course.follow(image)

@@ -53,6 +53,10 @@ class RegionCurves(QtWidgets.QWidget):
         self._means: list[dict[int, Point]] = []
         self._each = 1.0
 
+    def go_on_from(self, before: RegionCurves) -> None:
+        """Keep what another one has of a run's frames."""
+        self._run, self._regions, self._means = before._run, before._regions, before._means
+
     @property
     def means(self) -> list[list[tuple[float, float]]]:
         """Time in s and shown mean of each complete frame, a list for each region."""

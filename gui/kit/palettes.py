@@ -25,7 +25,7 @@ DARK = {
     "SINGLES": "#56b4e9",
     "PROMPTS": "#f0b64c",
     "TRUES": "#3ecf9a",
-    "RANDOMS": "#d78fd0",
+    "RANDOMS": "#c9488f",
 }
 LIGHT = {
     "BACKGROUND": "#e6eaf0",
@@ -45,6 +45,6 @@ LIGHT = {
     "SINGLES": "#0068a8",
     "PROMPTS": "#b36b00",
     "TRUES": "#008a5e",
-    "RANDOMS": "#9c3f93",
+    "RANDOMS": "#6d0a55",
 }
 PALETTES = {"dark": DARK, "light": LIGHT}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
-from gui.kit.theme import LAMP
+from gui.kit import theme
 
 PRODUCT = "Tomoshibi"
 
@@ -22,9 +22,9 @@ _STROKES: tuple[tuple[tuple[float, float], ...], ...] = (
 )
 
 
-def paint_mark(painter: QtGui.QPainter, *, size_px: float, colour: str = LAMP) -> None:
-    """Draw the mark into the square of ``size_px`` at the painter's origin."""
-    pen = QtGui.QPen(QtGui.QColor(colour), size_px * 0.075)
+def paint_mark(painter: QtGui.QPainter, *, size_px: float, colour: str = "") -> None:
+    """Draw the mark into the square of ``size_px`` at the painter's origin; as the lamp by itself."""
+    pen = QtGui.QPen(QtGui.QColor(colour or theme.LAMP), size_px * 0.075)
     pen.setCapStyle(QtCore.Qt.PenCapStyle.RoundCap)
     pen.setJoinStyle(QtCore.Qt.PenJoinStyle.RoundJoin)
     painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)

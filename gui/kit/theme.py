@@ -60,6 +60,7 @@ def shade(colour: str) -> str:
     return str(globals()[name]) if name else colour
 
 
+_used = "dark"
 _NAMES = {colour: name for name, colour in DARK.items()}
 
 
@@ -144,6 +145,18 @@ def font(size_px: int = BASE_PX, *, bold: bool = False) -> QtGui.QFont:
     return result
 
 
+def used() -> str:
+    """Return the name of the palette that is used."""
+    return _used
+
+
+def can_write(language: str) -> bool:
+    """Whether there is a font with a language's letters."""
+    if language != "ja":
+        return True
+    return bool(QtGui.QFontDatabase.families(QtGui.QFontDatabase.WritingSystem.Japanese))
+
+
 def has_fonts() -> bool:
     """Whether any font is installed; without one, Qt draws every letter as a box."""
     return bool(QtGui.QFontDatabase.families())
@@ -212,6 +225,8 @@ def _stylesheet() -> str:
 
 def apply_theme(app: QtWidgets.QApplication, palette: str = "dark") -> None:
     """Give the application its look; what was made before keeps colours that it set by itself."""
+    global _used
+    _used = palette
     globals().update(PALETTES[palette])  # theme.TEXT and the like are read as things are drawn
     pg.setConfigOptions(
         background=PANEL,

@@ -63,6 +63,10 @@ class RatePanel(Panel):
         self.body.addLayout(self.grid)
         self._plots: list[CalmPlot] = []
 
+    def go_on_from(self, before: RatePanel) -> None:
+        """Draw on where another panel of this kind ends."""
+        self.history = before.history
+
     def add_strip(self, caption: str, *names: str, height: int) -> None:
         """Add a strip chart of some of the rates."""
         plot = CalmPlot(x_range=(-SPAN_S, 0), caption=caption)

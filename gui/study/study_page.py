@@ -143,6 +143,18 @@ class StudyPage(QtWidgets.QWidget):
             for name, editor in self.editors.items()
         }
 
+    def go_on_from(self, before: StudyPage) -> None:
+        """Take what was typed into another form of this kind, and what became of it."""
+        for name, editor in before.editors.items():
+            own = self.editors[name]
+            if isinstance(editor, QtWidgets.QComboBox) and isinstance(own, QtWidgets.QComboBox):
+                own.setCurrentIndex(editor.currentIndex())  # its words may be of a language
+            else:
+                self._write(name, editor.text())
+        if before._used is not None:
+            self._used = self.texts() if before._used == before.texts() else before._used
+        self._show()
+
     def _write(self, name: str, text: str) -> None:
         editor = self.editors[name]
         if isinstance(editor, QtWidgets.QComboBox):

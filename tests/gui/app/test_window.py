@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gui.app.footer import DISCLAIMER
 from gui.app.hold_button import HoldButton
-from gui.app.window import DISCLAIMER, ConsoleWindow
+from gui.app.window import ConsoleWindow
 from gui.rates.loss_counters import losses
 from hw.messages.endpoints import Endpoints
 from hw.messages.telemetry import Interruption
