@@ -35,6 +35,7 @@ SYNC_SHARE = 0.2
 
 _TAIL = 50
 _MOST_FOLDS = 500
+MOST_READ = 20_000
 
 
 @dataclass
@@ -216,6 +217,19 @@ def _kept(text: str) -> str:
     """Return a text of bounded length, without the bytes of a file's name that are no UTF-8."""
     text = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
     return text.encode(errors="replace").decode()
+
+
+def read_entries(folder: Path) -> list[JournalEntry]:
+    """Return the entries of a run's journal, the last ``MOST_READ``; none where it cannot be read.
+
+    Lines that are no entries, as a power cut or another version may leave, are left out.
+    """
+    found: deque[JournalEntry] = deque(maxlen=MOST_READ)
+    with contextlib.suppress(OSError), (folder / FILE_NAME).open("rb") as file:
+        for line in file:
+            with contextlib.suppress(msgspec.DecodeError):
+                found.append(msgspec.json.decode(line, type=JournalEntry))
+    return list(found)
 
 
 def _whole_lines(path: Path) -> tuple[int, int]:

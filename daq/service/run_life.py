@@ -22,7 +22,7 @@ import msgspec
 from daq.errors import DaqError, RunError, StorageError
 from daq.folder.identity.identity_file import Identity, refuse_identity_in
 from daq.folder.identity.study_file import Study
-from daq.folder.journal import Journal
+from daq.folder.journal import Journal, read_entries
 from daq.folder.markers import MOST as MOST_MARKERS
 from daq.folder.markers import Marker, marker_words
 from daq.folder.protocols.planned_config import in_words
@@ -259,7 +259,9 @@ class RunLife(RunStates):
         """
         self.require("idle")
         away_s = max(0.0, time.time() - (folder / RAW_LOG_NAME).stat().st_mtime)
+        told = read_entries(folder)
         run = self.run = self._opener.again(folder)
+        self.alarms.recall(told)
         self._repeat(run.config)
         self.enter("armed")
         self.enter("running")

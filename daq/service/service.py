@@ -43,7 +43,7 @@ from hw.messages.commands import Command, Reply
 from hw.messages.endpoints import Endpoints
 from hw.messages.sort_settings import SettingsError
 from hw.messages.source import OnDisk, Resume, Shutdown
-from hw.messages.telemetry import Alarm, JournalLine
+from hw.messages.telemetry import JournalLine
 from hw.notices.catalogue import notice
 from hw.service_manager import ServiceManager
 
@@ -493,19 +493,19 @@ class DaqService:
     def _acknowledge(self, command: Command) -> dict[str, Any]:
         who = command.client or "a client"
         answered = self.life.alarms.acknowledge(alarm_numbers(command.args), who)
-        return self._tell_alarms("acknowledged", f"acknowledged by {who}", answered)
+        for alarm in answered:
+            line = notice("alarm.acknowledged", who=who, alarm=alarm.text, of=alarm.id)
+            self.life.journal.tell(line, kind="acknowledged", burst=MOST_ANSWERS)
+        return {"acknowledged": [alarm.number for alarm in answered]}
 
     def _shelve(self, command: Command) -> dict[str, Any]:
         seconds = shelved_s(command.args)
         aside = self.life.alarms.shelve(alarm_numbers(command.args), seconds)
-        words = f"put aside for {seconds:.0f} s by {command.client or 'a client'}"
-        return self._tell_alarms("shelved", words, aside)
-
-    def _tell_alarms(self, became: str, words: str, alarms: list[Alarm]) -> dict[str, Any]:
-        for alarm in alarms:
-            text = f"{words}: {alarm.text}"
-            self.life.journal.add("info", text, kind=became, burst=MOST_ANSWERS)
-        return {became: [alarm.number for alarm in alarms]}
+        who = command.client or "a client"
+        for alarm in aside:
+            line = notice("alarm.aside", who=who, alarm=alarm.text, seconds=f"{seconds:.0f}")
+            self.life.journal.tell(line, kind="shelved", burst=MOST_ANSWERS)
+        return {"shelved": [alarm.number for alarm in aside]}
 
     def _shutdown(self, command: Command) -> dict[str, Any]:
         if command.args.get("unless_run") and self.life.state in UNDER_WAY:

@@ -23,7 +23,7 @@ _STROKES: tuple[tuple[tuple[float, float], ...], ...] = (
 
 
 def paint_mark(painter: QtGui.QPainter, *, size_px: float, colour: str = "") -> None:
-    """Draw the mark into the square of ``size_px`` at the painter's origin; as the lamp by itself."""
+    """Draw the mark into the square of ``size_px`` at the painter's origin, by itself in amber."""
     pen = QtGui.QPen(QtGui.QColor(colour or theme.LAMP), size_px * 0.075)
     pen.setCapStyle(QtCore.Qt.PenCapStyle.RoundCap)
     pen.setJoinStyle(QtCore.Qt.PenJoinStyle.RoundJoin)

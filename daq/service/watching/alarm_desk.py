@@ -4,25 +4,26 @@ An alarm comes from a message of the journal (:mod:`hw.notices.catalogue`). One 
 the same alarm, with a count. One that lasts stands until a message ends it, or the run is over. One
 that is put aside (shelved) comes back by itself, at once if it comes again after its cause was
 gone. The alarm that came while no other waited for an answer is marked as the first: the others
-may follow from it.
+may follow from it. A daq that goes on with a run takes up what nobody had answered.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from daq.errors import RunError
-from hw.messages.telemetry import Alarm, JournalLine
+from hw.messages.telemetry import Alarm, JournalEntry, JournalLine
 from hw.notices.catalogue import PRIORITIES, Notice, catalogue
 
 MOST_SHOWN = 32
 MOST_KEPT = 256
 MOST_CHARACTERS = 300
 MOST_SHELVED_S = 3600.0
+ANSWERED = "alarm.acknowledged"
 UNNAMED = Notice(severity="alarm", says="{words}")
 """An alarm without an id, of an older link process."""
 
@@ -50,14 +51,39 @@ class AlarmDesk:
         self._kept: dict[Key, _Kept] = {}
         self._number = 0
 
-    def take(self, line: JournalLine) -> None:
-        """Take a message: an alarm is raised or counted, the alarms that it ends stand no more."""
+    def take(self, line: JournalLine, wall: str = "") -> None:
+        """Take a message: an alarm is raised or counted, the alarms that it ends stand no more.
+
+        wall : when it was told, ISO 8601 UTC; "" for now
+        """
+        wall = wall or _wall()
         notice = catalogue().get(line.id, UNNAMED)
         about = tuple(line.values.get(name, "") for name in notice.about)
         for ended in notice.ends:
             self._end(ended, about)
         if line.severity == "alarm":
-            self._raise(line, notice, about if line.id else (line.text,))
+            self._raise(line, notice, about if line.id else (line.text,), wall)
+
+    def recall(self, entries: Iterable[JournalEntry]) -> None:
+        """Take up what waited for an answer when another daq died, by the journal of its run.
+
+        Whether a cause is still there is told anew where it is.
+        """
+        for entry in entries:
+            if entry.id == ANSWERED:
+                self._answered(entry.values)
+            else:
+                line = JournalLine(entry.severity, entry.text, entry.id, entry.values)
+                self.take(line, wall=entry.wall)
+        self.run_is_over()
+
+    def _answered(self, values: dict[str, str]) -> None:
+        """Answer by an entry of the journal; an alarm's words are those of when it came last."""
+        for kept in self._kept.values():
+            alarm = kept.alarm
+            if alarm.id == values.get("of") and alarm.text == values.get("alarm"):
+                alarm.answered_by = values.get("who", "")
+        self._forget_answered()
 
     def run_is_over(self) -> None:
         """The causes that belong to a run are gone with it."""
@@ -97,31 +123,31 @@ class AlarmDesk:
         """How many more there are than ``shown`` has, or were."""
         return max(0, len(self._kept) - MOST_SHOWN) + self.hidden
 
-    def _raise(self, line: JournalLine, notice: Notice, about: tuple[str, ...]) -> None:
+    def _raise(self, line: JournalLine, notice: Notice, about: tuple[str, ...], wall: str) -> None:
         key = (line.id, about)
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= MOST_KEPT:
                 self.hidden += 1
                 return
-            kept = self._kept[key] = _Kept(self._new(line, notice), notice)
+            kept = self._kept[key] = _Kept(self._new(line, notice, wall), notice)
         else:
-            self._again(kept, line)
+            self._again(kept, line, wall)
         kept.alarm.stands = notice.lasts
 
-    def _new(self, line: JournalLine, notice: Notice) -> Alarm:
+    def _new(self, line: JournalLine, notice: Notice, wall: str) -> Alarm:
         self._number += 1
         waits = any(not kept.alarm.answered_by for kept in self._kept.values())
         return Alarm(
             number=self._number, id=line.id, values=_short(line.values), text=_cut(line.text),
-            priority=notice.priority, first_wall=_wall(), last_wall=_wall(), first_out=not waits,
+            priority=notice.priority, first_wall=wall, last_wall=wall, first_out=not waits,
         )  # fmt: skip
 
-    def _again(self, kept: _Kept, line: JournalLine) -> None:
+    def _again(self, kept: _Kept, line: JournalLine, wall: str) -> None:
         """Count an alarm that comes again; if its cause was gone, it must be answered again."""
         alarm = kept.alarm
         alarm.count += 1
-        alarm.text, alarm.values, alarm.last_wall = _cut(line.text), _short(line.values), _wall()
+        alarm.text, alarm.values, alarm.last_wall = _cut(line.text), _short(line.values), wall
         if kept.notice.lasts and not alarm.stands:
             kept.shelved_until_s = 0.0
             alarm.answered_by = ""

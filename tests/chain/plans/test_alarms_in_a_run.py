@@ -9,6 +9,7 @@ import pytest
 
 from daq.cli import main
 from daq.client.client import ClientError, DisplayClient
+from daq.service.watching.alarm_desk import ANSWERED
 from hw.messages.telemetry import Alarm
 from rigs.acquisition_process import wait_until
 
@@ -83,4 +84,6 @@ def test_a_lost_source_is_an_alarm_until_it_is_back_and_somebody_has_answered(
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     kept = next(line for line in lines if line["id"] == "source.lost")
     assert kept["values"] == {"kind": "test"}
-    assert any(line["text"].startswith("acknowledged by ") for line in lines)
+    answers = [line for line in lines if line["id"] == ANSWERED]
+    assert [line["values"]["of"] for line in answers] == ["source.lost"]
+    assert answers[0]["text"].startswith("acknowledged by ")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.errors import RunError
-from daq.folder.journal import Journal
+from daq.folder.journal import FILE_NAME, Journal, read_entries
 from daq.service.watching.alarm_desk import (
+    ANSWERED,
     MOST_KEPT,
     MOST_SHOWN,
     AlarmDesk,
@@ -189,3 +192,30 @@ def test_what_the_journal_folds_is_counted_and_long_words_are_cut(bench: Bench) 
     assert next(a for a in bench.shown if a.id == "data.none").stands
     bench.tell("step.failed", step="closing", why="x" * 10_000)
     assert max(len(a.text) for a in bench.shown) < 400
+
+
+def test_a_daq_that_goes_on_takes_up_what_nobody_had_answered(tmp_path: Path) -> None:
+    before = Bench()
+    before.journal.open(tmp_path)
+    before.tell("source.lost", kind="emulator")
+    before.tell("source.restarted", kind="emulator", away_s=3)
+    before.tell("bias.low", modules="module 3", bias_V=0, asked_V=30)
+    (answered,) = before.desk.acknowledge([before.shown[1].number], "nurse")
+    before.journal.tell(notice(ANSWERED, who="nurse", alarm=answered.text, of=answered.id))
+    waiting = {(a.id, a.first_wall[:16]) for a in before.shown if not a.answered_by}
+    before.journal.close()
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(b"no entry\n{}\n")
+
+    again = Bench()
+    again.desk.recall(read_entries(tmp_path))
+    assert {(a.id, a.first_wall[:16]) for a in again.shown} == waiting
+    assert not any(a.stands for a in again.shown)
+    assert answered.id not in {a.id for a in again.shown}
+    again.tell("source.lost", kind="emulator")
+    lost = next(a for a in again.shown if a.id == "source.lost")
+    assert (lost.count, lost.stands) == (2, True)
+
+
+def test_a_journal_that_is_not_there_has_no_entries(tmp_path: Path) -> None:
+    assert read_entries(tmp_path) == []
