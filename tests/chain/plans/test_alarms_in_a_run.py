@@ -85,5 +85,5 @@ def test_a_lost_source_is_an_alarm_until_it_is_back_and_somebody_has_answered(
     kept = next(line for line in lines if line["id"] == "source.lost")
     assert kept["values"] == {"kind": "test"}
     answers = [line for line in lines if line["id"] == ANSWERED]
-    assert [line["values"]["of"] for line in answers] == ["source.lost"]
+    assert "source.lost" in {line["values"]["of"] for line in answers}
     assert answers[0]["text"].startswith("acknowledged by ")
