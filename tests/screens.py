@@ -2,8 +2,9 @@
 
     python tests/screens.py [--folder docs/images]
 
-A demo runs beside; the console is this process's. Fails where text is cut, widgets lie upon each
-other or outside, or a page has so few colours that nothing can be drawn on it.
+In each language at 1280×800, dark; other sizes and the light colours are checked, not kept. A demo
+runs beside; the console is this process's. Fails where text is cut, widgets lie upon each other or
+outside, or a page has so few colours that nothing can be drawn on it.
 """
 
 from __future__ import annotations
@@ -29,12 +30,17 @@ from PIL import Image
 from daq.client.client import ControlClient
 from gui.app.console import application
 from gui.app.window import PAGES, ConsoleWindow
+from gui.kit.palettes import PALETTES
 from hw.messages.endpoints import Endpoints
+from hw.notices.language import LANGUAGES
 from hw.regions import Cylinder, Region, Sphere, regions_to_json
 from rigs.gui.layout_faults import layout_faults
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (1280, 800)
+OTHER_SIZES = ((1008, 728), (1920, 1040), (3840, 2080))
+"""A screen of 1024 × 768, of full HD and of 4K, less what a window manager takes."""
+
 DEMO = (
     "--headless", "--duration", "75", "--activity-MBq", "0.1", "--live-frames", "5",
     "--firmware", "native",
@@ -115,8 +121,7 @@ def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
     window.pages.show_page(page)
     if page == "Runs":
         choose_the_run(window)
-    since_s = time.monotonic()
-    until(lambda: time.monotonic() - since_s > 1.5, "a moment")
+    wait_s(1.5)
     faults = layout_faults(window)
     window.grab().save(str(path), "PNG", 70)
     with Image.open(path) as taken:
@@ -125,6 +130,37 @@ def picture(window: ConsoleWindow, page: str, path: Path) -> list[str]:
     if len(few.getcolors() or []) < LEAST_COLOURS:
         faults.append(f"only {len(few.getcolors() or [])} colours: is the page empty?")
     return [f"{page}: {fault}" for fault in faults]
+
+
+def pictures(window: ConsoleWindow, folder: Path) -> Iterator[str]:
+    """Take all pictures; yield what is wrong, with where."""
+    for language in LANGUAGES:
+        window.speak(language)
+        mark = "" if language == "en" else f"_{language}"
+        for page in PAGES:
+            path = folder / f"console_{page.lower()}{mark}.png"
+            yield from (f"{language}, {fault}" for fault in picture(window, page, path))
+        for palette in PALETTES:
+            window.colour(palette)
+            for size in OTHER_SIZES:
+                window.resize(*size)
+                yield from (f"{language}, {palette}, {size}: {one}" for one in checked(window))
+        window.resize(*SIZE)
+        window.colour("dark")
+
+
+def checked(window: ConsoleWindow) -> Iterator[str]:
+    """Show each page for a moment; yield what is wrong with how it lies."""
+    for page in PAGES:
+        window.pages.show_page(page)
+        wait_s(0.5)
+        yield from (f"{page}: {fault}" for fault in layout_faults(window))
+
+
+def wait_s(seconds: float) -> None:
+    """Let Qt work for so long."""
+    since_s = time.monotonic()
+    until(lambda: time.monotonic() - since_s > seconds, "a moment")
 
 
 def main() -> None:
@@ -142,17 +178,12 @@ def main() -> None:
         window.show()
         window.timer.start()
         until(lambda: _detector_time_s(window) > FROM_S, f"{FROM_S:g} s of detector time")
-        names = list(PAGES)
-        wrong = [
-            fault
-            for page in names
-            for fault in picture(window, page, folder / f"console_{page.lower()}.png")
-        ]
+        wrong = list(pictures(window, folder))
         window.leaving = True
         window.close()
     if wrong:
         raise SystemExit("\n".join(wrong))
-    print(f"{len(names)} pictures in {folder}")
+    print(f"{len(PAGES) * len(LANGUAGES)} pictures in {folder}")
 
 
 def _detector_time_s(window: ConsoleWindow) -> float:

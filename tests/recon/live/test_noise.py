@@ -40,6 +40,7 @@ def played(window: str, seed: int, *, frame_s: float = 0.0, count: int = EVENTS)
     return imager
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("window", WINDOWS)
 def test_the_noise_is_what_repeats_show(window: str) -> None:
     images, noise = [], []
@@ -72,6 +73,7 @@ def test_the_final_image_tells_its_own_noise() -> None:
     assert voxel_ratio(images, noise) == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.evidence
 def test_a_frames_noise_is_what_repeats_show() -> None:
     frames: list[DynamicFrame] = []
     for seed in range(12):
