@@ -8,13 +8,19 @@ from gui.app.alarm_strip import PRIORITY_LOOKS, alarm_facts, alarm_words
 from gui.kit import theme
 from gui.kit.panels import Panel
 from gui.kit.tables import ReadTable
-from gui.kit.words import spoken
+from gui.kit.words import mark, spoken, tr
 from hw.messages.telemetry import Alarm, Telemetry
 from hw.notices.catalogue import catalogue
 
 ROW_PX = 24
 MOST_PX = 260
-COLUMNS = ("priority", "alarm", "since, how often", "cause", "what to do")
+COLUMNS = (
+    mark("priority"),
+    mark("alarm"),
+    mark("since, how often"),
+    mark("cause"),
+    mark("what to do"),
+)
 WIDTHS_PX = (92, 300, 250, 240)
 
 
@@ -22,7 +28,7 @@ class AlarmList(Panel):
     """A row each; hidden where there is none."""
 
     def __init__(self) -> None:
-        super().__init__("ALARMS", teaches="What somebody must answer, the worst first")
+        super().__init__(tr("ALARMS"), teaches=tr("What somebody must answer, the worst first"))
         self.table = ReadTable(COLUMNS, row_px=ROW_PX)
         self.table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(theme.NO_FOCUS)
@@ -40,7 +46,9 @@ class AlarmList(Panel):
         """Show the alarms."""
         rows = [_row(alarm) for alarm in telemetry.alarms]
         hidden = telemetry.alarms_hidden
-        self.note.show_text(f"{hidden} more" if hidden else "" if rows else "none")
+        self.note.show_text(
+            tr("{hidden} more", hidden=hidden) if hidden else "" if rows else tr("none")
+        )
         if rows != self._shown:
             self._shown = rows
             self._fill(telemetry.alarms)

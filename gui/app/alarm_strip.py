@@ -16,7 +16,7 @@ from gui.app.journal_panel import local_time
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.theme import Look
-from gui.kit.words import mark, spoken
+from gui.kit.words import mark, spoken, tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import Alarm, Telemetry
 from hw.notices.catalogue import catalogue, words_of
@@ -49,18 +49,19 @@ class AlarmStrip(QtWidgets.QFrame):
         self._alarm: Alarm | None = None
         self._heard, self._sounded_s = -1, clock()
         self.setObjectName("panel")
-        self.setAccessibleName("Alarms")
+        self.setAccessibleName(tr("Alarms"))
         self.setFixedHeight(HEIGHT_PX)
         self.look = CalmLabel(size_px=theme.BASE_PX + 1, bold=True)
         self.words = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self.facts = CalmLabel(size_px=theme.SMALL_PX)
         self.facts.setObjectName("dim")
         self.answer = self._button(
-            f"Acknowledge {KEY}", "Somebody has seen it; kept in the journal"
+            tr("Acknowledge {key}", key=KEY), tr("Somebody has seen it; kept in the journal")
         )
         self.answer.clicked.connect(lambda _checked=False: self.acknowledge())
         self.aside = self._button(
-            f"Aside {ASIDE_MIN} min", "Put it behind the others; it comes back"
+            tr("Aside {aside_min} min", aside_min=ASIDE_MIN),
+            tr("Put it behind the others; it comes back"),
         )
         self.aside.clicked.connect(lambda _checked=False: self._put_aside())
         row = QtWidgets.QHBoxLayout(self)
@@ -100,7 +101,9 @@ class AlarmStrip(QtWidgets.QFrame):
         self.words.show_text(alarm_words(alarm), theme.TEXT if waits else theme.DIM)
         self.words.setToolTip(alarm_help(alarm))
         facts = alarm_facts(alarm)
-        self.facts.show_text(f"{facts} · {more} more, key 8" if more else facts)
+        self.facts.show_text(
+            tr("{facts} · {more} more, key 8", facts=facts, more=more) if more else facts
+        )
         self.answer.setEnabled(waits)
         self.aside.setEnabled(alarm.shelved_s == 0)
 
@@ -136,22 +139,28 @@ def alarm_help(alarm: Alarm) -> str:
     lines = [alarm_words(alarm)]
     if entry is not None:
         lines += [
-            f"Cause: {entry.means}" if entry.means else "",
-            f"Do: {entry.do}" if entry.do else "",
+            tr("Cause: {means}", means=entry.means) if entry.means else "",
+            tr("Do: {do}", do=entry.do) if entry.do else "",
         ]
     return "\n".join(line for line in lines if line)
 
 
 def alarm_facts(alarm: Alarm) -> str:
     """Return since when, how often, and what of it is left, in words."""
-    parts = [f"since {local_time(alarm.first_wall)}"]
+    parts = [tr("since {local_time}", local_time=local_time(alarm.first_wall))]
     if alarm.count > 1:
-        parts.append(f"×{alarm.count:,}, last {local_time(alarm.last_wall)}")
+        parts.append(
+            tr(
+                "×{count:,}, last {local_time}",
+                count=alarm.count,
+                local_time=local_time(alarm.last_wall),
+            )
+        )
     if alarm.first_out:
-        parts.append("came first")
-    parts.append("cause still there" if alarm.stands else "cause gone")
+        parts.append(tr("came first"))
+    parts.append(tr("cause still there") if alarm.stands else tr("cause gone"))
     if alarm.answered_by:
-        parts.append(f"acknowledged by {alarm.answered_by}")
+        parts.append(tr("acknowledged by {answered_by}", answered_by=alarm.answered_by))
     if alarm.shelved_s:
-        parts.append(f"aside for {alarm.shelved_s / 60:.0f} min")
+        parts.append(tr("aside for {value:.0f} min", value=alarm.shelved_s / 60))
     return " · ".join(parts)

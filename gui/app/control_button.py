@@ -8,20 +8,24 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import mark, tr
 from gui.link.control_share import ControlShare, Share
 
 WORDS: dict[Share, tuple[str, str]] = {
-    "unknown": ("control: ?", "No daq is heard, so nobody knows who has control."),
+    "unknown": (mark("control: ?"), mark("No daq is heard, so nobody knows who has control.")),
     "free": (
-        "○ control: free",
-        "Nobody has control: the first that commands has it. Click: have it.",
+        mark("○ control: free"),
+        mark("Nobody has control: the first that commands has it. Click: have it."),
     ),
-    "mine": ("● control: here", "This console has control. Click: give it up."),
-    "asked_of_me": ("⚠ asked: give it?", "{asking} asks for control. Click: give it."),
-    "others": ("◌ control: other", "{holder} has control. Click: ask for it."),
-    "asking": ("⚠ take it over?", "{holder} has control and was asked. Click: take it over."),
+    "mine": (mark("● control: here"), mark("This console has control. Click: give it up.")),
+    "asked_of_me": (mark("⚠ asked: give it?"), mark("{asking} asks for control. Click: give it.")),
+    "others": (mark("◌ control: other"), mark("{holder} has control. Click: ask for it.")),
+    "asking": (
+        mark("⚠ take it over?"),
+        mark("{holder} has control and was asked. Click: take it over."),
+    ),
 }
-ALWAYS = "Bias OFF is obeyed whoever has control."
+ALWAYS = mark("Bias OFF is obeyed whoever has control.")
 
 
 class ControlButton(QtWidgets.QPushButton):
@@ -35,7 +39,7 @@ class ControlButton(QtWidgets.QPushButton):
         self.setFixedSize(132, 22)
         self.setStyleSheet("padding: 0px 2px;")
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Control of the run")
+        self.setAccessibleName(tr("Control of the run"))
         self.clicked.connect(lambda _checked=False: self._share.change())
         self.refresh()
 
@@ -43,10 +47,10 @@ class ControlButton(QtWidgets.QPushButton):
         """Show what the share tells."""
         share = self._share
         words, teaches = WORDS[share.share]
-        told = teaches.format(holder=share.holder, asking=share.asking)
-        shown = (words, f"{told}\n{ALWAYS}")
+        told = tr(teaches, holder=share.holder, asking=share.asking)
+        shown = (tr(words), f"{told}\n{tr(ALWAYS)}")
         if shown != self._shown:
             self._shown = shown
-            self.setText(words)
+            self.setText(shown[0])
             self.setToolTip(shown[1])
             self.setEnabled(share.share != "unknown")

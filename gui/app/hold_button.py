@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import tr
 
 HOLD_S = 1.0
 _STEP_MS = 20
@@ -102,7 +103,7 @@ class HoldButton(QtWidgets.QPushButton):
         hints = self.isEnabled() and (
             self._since_s is not None or self._clock() < self._hint_until_s
         )
-        text = f"Hold {HOLD_S:g} s" if hints else caption
+        text = tr("Hold {hold_s:g} s", hold_s=HOLD_S) if hints else caption
         if self.text() != text:
             self.setText(text)
 

@@ -13,6 +13,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.app.marker_field import MarkerField
 from gui.kit import theme
 from gui.kit.panels import Panel
+from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import JournalEntry, Telemetry
 
@@ -23,7 +24,9 @@ class JournalPanel(Panel):
     """A list of time, severity (word and colour) and text; the newest is at the bottom."""
 
     def __init__(self, desk: CommandDesk) -> None:
-        super().__init__("JOURNAL", teaches="What happened, as recorded in the run's folder")
+        super().__init__(
+            tr("JOURNAL"), teaches=tr("What happened, as recorded in the run's folder")
+        )
         self.marker = MarkerField(desk)
         self.marker.hide()
         self.table = QtWidgets.QTableWidget(0, 3)

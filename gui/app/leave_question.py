@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 from pyqtgraph.Qt import QtCore, QtWidgets
 
-LEAVE = "Close this window, the scan goes on"
-STOP = "Stop the scan"
-STAY = "Stay"
+from gui.kit.words import mark, tr
+
+LEAVE = mark("Close this window, the scan goes on")
+STOP = mark("Stop the scan")
+STAY = mark("Stay")
 
 
 class LeaveQuestion(QtWidgets.QMessageBox):
@@ -34,18 +36,21 @@ class LeaveQuestion(QtWidgets.QMessageBox):
         stop: Callable[[], None],
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("A scan is running")
+        self.setWindowTitle(tr("A scan is running"))
         self.setIcon(QtWidgets.QMessageBox.Icon.Question)
-        self.setText("The scan goes on without this window.")
+        self.setText(tr("The scan goes on without this window."))
         self.setInformativeText(
-            f"Open it again with\ntomoshibi console --endpoint {base}\n\n"
-            "To end the scan, stop it: this window then stays until you close it."
+            tr(
+                "Open it again with\ntomoshibi console --endpoint {base}\n\nTo end the "
+                "scan, stop it: this window then stays until you close it.",
+                base=base,
+            )
         )
         role = QtWidgets.QMessageBox.ButtonRole
         self.answers = {
-            STAY: self.addButton(STAY, role.RejectRole),
-            LEAVE: self.addButton(LEAVE, role.AcceptRole),
-            STOP: self.addButton(STOP, role.DestructiveRole),
+            STAY: self.addButton(tr(STAY), role.RejectRole),
+            LEAVE: self.addButton(tr(LEAVE), role.AcceptRole),
+            STOP: self.addButton(tr(STOP), role.DestructiveRole),
         }
         for words in (LEAVE, STOP):
             self.answers[words].setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)

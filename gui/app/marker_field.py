@@ -5,13 +5,14 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk, Pending
 from hw.messages.telemetry import Telemetry
 
 MOST_CHARACTERS = 200
-TEACHES = (
-    "A few words that stand in the run, its journal and its report, at the present time.\n"
-    "Write nothing that identifies a person."
+TEACHES = mark(
+    "A few words that stand in the run, its journal and its report, at the "
+    "present time.\nWrite nothing that identifies a person."
 )
 
 
@@ -24,13 +25,13 @@ class MarkerField(QtWidgets.QWidget):
         self._sent: Pending | None = None
         self.text = QtWidgets.QLineEdit()
         self.text.setMaxLength(MOST_CHARACTERS)
-        self.text.setPlaceholderText("what happened now, e.g. second injection")
-        self.text.setToolTip(TEACHES)
-        self.text.setAccessibleName("Marker")
+        self.text.setPlaceholderText(tr("what happened now, e.g. second injection"))
+        self.text.setToolTip(tr(TEACHES))
+        self.text.setAccessibleName(tr("Marker"))
         self.text.setMinimumHeight(28)
         self.text.returnPressed.connect(self.send)
-        self.button = QtWidgets.QPushButton("Mark")
-        self.button.setToolTip(TEACHES)
+        self.button = QtWidgets.QPushButton(tr("Mark"))
+        self.button.setToolTip(tr(TEACHES))
         self.button.setFocusPolicy(theme.NO_FOCUS)
         self.button.clicked.connect(lambda _checked=False: self.send())
         row = QtWidgets.QHBoxLayout(self)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import tr
 
 WIDTH_PX = 68
 HEIGHT_PX = 52
@@ -45,14 +46,14 @@ class Rail(QtWidgets.QFrame):
 
     def add(self, page: Page) -> None:
         """Add a page's button below the others."""
-        button = QtWidgets.QPushButton(f"{page.name}\n{page.key}")
+        button = QtWidgets.QPushButton(f"{tr(page.name)}\n{page.key}")
         button.setObjectName("rail")
         button.setCheckable(True)
         button.setFixedHeight(HEIGHT_PX)
         button.setFont(theme.font(theme.SMALL_PX))
         button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
-        button.setToolTip(f"{page.teaches} (key {page.key})")
-        button.setAccessibleName(page.name)
+        button.setToolTip(tr("{teaches} (key {key})", teaches=page.teaches, key=page.key))
+        button.setAccessibleName(tr(page.name))
         button.clicked.connect(lambda: self.chosen.emit(page.name))
         self.buttons[page.name] = button
         self._column.insertWidget(self._column.count() - 1, button)

@@ -16,6 +16,7 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, ReasonLabel
 from gui.kit.product_mark import PRODUCT, Mark
 from gui.kit.wording import age_text, clock_text
+from gui.kit.words import mark, tr
 from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.link.control_share import ControlShare
 from gui.link.daq_view import Link, LinkState
@@ -23,22 +24,32 @@ from gui.modules.bias_off import BiasOffButton, BiasSwitch
 from hw.messages.telemetry import Telemetry
 
 BUTTONS = (
-    ("arm", "Arm", "F5", "Prepare a run: make its folder, check source, disk and settings."),
-    ("start", "Start", "F6", "Begin acquisition: detector time starts at zero."),
+    (
+        "arm",
+        mark("Arm"),
+        "F5",
+        mark("Prepare a run: make its folder, check source, disk and settings."),
+    ),
+    ("start", mark("Start"), "F6", mark("Begin acquisition: detector time starts at zero.")),
     (
         "stop",
-        "Stop",
+        mark("Stop"),
         "F7",
-        "End the run: the source finishes, all data are written, the books closed.",
+        mark("End the run: the source finishes, all data are written, the books closed."),
     ),
-    ("reset", "Reset", "F8", "Put the run away, or clear a latched error, and return to idle."),
+    (
+        "reset",
+        mark("Reset"),
+        "F8",
+        mark("Put the run away, or clear a latched error, and return to idle."),
+    ),
 )
 HELD = ("stop", "reset")
 """What ends or discards: by mouse and by key, these must be held."""
 
 
-AGAIN = "Again"
-AGAIN_TEACHES = "After a closed run, Again: arm the same once more, for the same patient."
+AGAIN = mark("Again")
+AGAIN_TEACHES = mark("After a closed run, Again: arm the same once more, for the same patient.")
 DOUBLE_CLICK_S = 0.8
 """So soon after *Again*, a click on Start in its place was meant for the same button."""
 
@@ -66,7 +77,11 @@ def _rule() -> QtWidgets.QFrame:
 def _silence(telemetry: Telemetry) -> str:
     """Return what should be heard in the run and is not, worst first; "" if all is."""
     words = [
-        f"{'no data' if name == 'data' else f'{name} silent'} for {age_text(seconds)}"
+        tr(
+            "{value} for {age}",
+            value="no data" if name == "data" else f"{name} silent",
+            age=age_text(seconds),
+        )
         for name, seconds in telemetry.silent.items()
     ]
     return f"✗ {', '.join(words)}" if words else ""
@@ -75,7 +90,7 @@ def _silence(telemetry: Telemetry) -> str:
 def _reason(telemetry: Telemetry) -> str:
     """Return the reason of the state; while the final image is made, its progress."""
     if telemetry.state == "stopping" and telemetry.finishing > 0:
-        return f"finishing the image, {100 * telemetry.finishing:.0f} %"
+        return tr("finishing the image, {value:.0f} %", value=100 * telemetry.finishing)
     return telemetry.reason or _segments(telemetry) or _checks(telemetry) or _end(telemetry)
 
 
@@ -95,11 +110,19 @@ def _end(telemetry: Telemetry) -> str:
         return ""
     until, parts = telemetry.until, []
     if until.counts:
-        parts.append(f"{until.counts:,} counts ({telemetry.counted:,} now)")
+        parts.append(
+            tr(
+                "{counts:,} counts ({counted:,} now)",
+                counts=until.counts,
+                counted=telemetry.counted,
+            )
+        )
     if until.noise_percent:
-        now = f"{telemetry.noise_percent:.3g} %" if telemetry.noise_percent else "not known"
-        parts.append(f"{until.noise_percent:g} % noise ({now} now)")
-    return f"until {' or '.join(parts)}" if parts else ""
+        now = f"{telemetry.noise_percent:.3g} %" if telemetry.noise_percent else tr("not known")
+        parts.append(
+            tr("{noise_percent:g} % noise ({now} now)", noise_percent=until.noise_percent, now=now)
+        )
+    return tr("until {join}", join=" or ".join(parts)) if parts else ""
 
 
 def _segments(telemetry: Telemetry) -> str:
@@ -108,8 +131,10 @@ def _segments(telemetry: Telemetry) -> str:
     if not gaps:
         return ""
     last = gaps[-1]
-    words = f"⚠ segment {len(gaps) + 1} since {clock_text(last.at_s)}"
-    return f"{words}: no data for {age_text(last.away_s)}, {last.why}"
+    words = tr("⚠ segment {value} since {clock}", value=len(gaps) + 1, clock=clock_text(last.at_s))
+    return tr(
+        "{words}: no data for {age}, {why}", words=words, age=age_text(last.away_s), why=last.why
+    )
 
 
 class RunBar(QtWidgets.QFrame):
@@ -150,7 +175,7 @@ class RunBar(QtWidgets.QFrame):
         row.addWidget(mark)
         name = CalmLabel(PRODUCT, size_px=17, bold=True)
         name.setStyleSheet(f"color: {theme.LAMP};")
-        self.what = CalmLabel("PET console", size_px=theme.SMALL_PX)
+        self.what = CalmLabel(tr("PET console"), size_px=theme.SMALL_PX)
         self.what.setObjectName("dim")
         row.addLayout(_column(name, self.what))
         self._spared: list[QtWidgets.QWidget] = [mark, name, self.what]
@@ -168,11 +193,17 @@ class RunBar(QtWidgets.QFrame):
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(6)
         for name, caption, key, teaches in BUTTONS:
-            button = self._held_button(name, caption) if name in HELD else QtWidgets.QPushButton()
+            button = (
+                self._held_button(name, tr(caption)) if name in HELD else QtWidgets.QPushButton()
+            )
             button.setFixedSize(70, 32)
             button.setFont(theme.font(13, bold=True))
-            teaches += f"\n{AGAIN_TEACHES}" if name == "start" else ""
-            how = f"Hold the button or {key} for {HOLD_S:g} s" if name in HELD else f"Key: {key}"
+            teaches = tr(teaches) + (f"\n{tr(AGAIN_TEACHES)}" if name == "start" else "")
+            how = (
+                tr("Hold the button or {key} for {hold_s:g} s", key=key, hold_s=HOLD_S)
+                if name in HELD
+                else tr("Key: {key}", key=key)
+            )
             button.setToolTip(f"{teaches}\n{how}")
             button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
             button.setEnabled(False)
@@ -212,7 +243,7 @@ class RunBar(QtWidgets.QFrame):
     def _clock_block(self) -> QtWidgets.QLayout:
         self.elapsed = CalmLabel("00:00", size_px=theme.VALUE_PX, bold=True)
         self.elapsed.setMinimumWidth(112)
-        self.elapsed.setToolTip("Detector time of the run: what has been measured")
+        self.elapsed.setToolTip(tr("Detector time of the run: what has been measured"))
         self.duration = CalmLabel(size_px=theme.SMALL_PX)
         self.duration.setObjectName("dim")
         self.progress = QtWidgets.QProgressBar()
@@ -226,8 +257,8 @@ class RunBar(QtWidgets.QFrame):
         grid.setHorizontalSpacing(8)
         self.facts: dict[str, ElidedLabel] = {}
         grid.setRowStretch(0, 1)
-        for row, name in enumerate(("Run", "Scanner", "Source"), start=1):
-            caption = CalmLabel(name, size_px=theme.SMALL_PX)
+        for row, name in enumerate((mark("Run"), mark("Scanner"), mark("Source")), start=1):
+            caption = CalmLabel(tr(name), size_px=theme.SMALL_PX)
             caption.setObjectName("dim")
             self.facts[name] = ElidedLabel(size_px=theme.BASE_PX)
             self._spared.append(caption)
@@ -242,15 +273,18 @@ class RunBar(QtWidgets.QFrame):
         self.link = CalmLabel(size_px=13, bold=True)
         self.link.setMinimumWidth(132)
         self.link.setToolTip(
-            "CONNECTED: telemetry arrives, about 20 times a second.\n"
-            "NO DATA: none for more than a second; what is shown is the past."
+            tr(
+                "CONNECTED: telemetry arrives, about 20 times a second.\nNO DATA: none "
+                "for more than a second; what is shown is the past."
+            )
         )
         self.condition = CalmLabel(size_px=13, bold=True)
         self.condition.setToolTip(
-            "Condition of this run's data.\n"
-            "GOOD: complete and nothing lost.\n"
-            "TAINTED: data were lost or late; the counters say how many.\n"
-            "INCOMPLETE: the run did not end as it should."
+            tr(
+                "Condition of this run's data.\nGOOD: complete and nothing lost.\nTAINTED: "
+                "data were lost or late; the counters say how many.\nINCOMPLETE: the run "
+                "did not end as it should."
+            )
         )
         return _column(self.link, self.condition, self.control, spacing=2)
 
@@ -276,7 +310,7 @@ class RunBar(QtWidgets.QFrame):
         telemetry = link.telemetry
         if telemetry is None:
             self.state.show_text(theme.UNKNOWN_STATE.text, theme.UNKNOWN_STATE.colour)
-            self.reason.show_text(link.fault or "no daq heard yet", theme.DIM)
+            self.reason.show_text(link.fault or tr("no daq heard yet"), theme.DIM)
             return
         look = theme.STATE_LOOKS[telemetry.state]
         if state == "connected":
@@ -287,25 +321,25 @@ class RunBar(QtWidgets.QFrame):
             self.reason.show_text(silence or _reason(telemetry), colour)
         else:
             self.state.show_text(f"{look.word}?", theme.FAINT)
-            reason = link.fault or f"last known state, {age_text(link.age_s)} old"
+            reason = link.fault or tr("last known state, {age} old", age=age_text(link.age_s))
             self.reason.show_text(reason, theme.WARNING)
 
     def _refresh_run(self, telemetry: Telemetry) -> None:
         measured_s, set_s = telemetry.detector_time_s, telemetry.duration_s
         self.elapsed.show_text(clock_text(measured_s))
         self.progress.setValue(int(1000 * min(1.0, measured_s / set_s)) if set_s > 0 else 0)
-        words = f"of {clock_text(set_s)}" if set_s > 0 else "no set duration"
+        words = tr("of {clock}", clock=clock_text(set_s)) if set_s > 0 else tr("no set duration")
         if telemetry.elapsed_s - measured_s > _WALL_SHOWN_S:
-            words += f" · wall {clock_text(telemetry.elapsed_s)}"
+            words += tr(" · wall {clock}", clock=clock_text(telemetry.elapsed_s))
         self.duration.show_text(words)
         by = f" · {telemetry.protocol}" if telemetry.protocol else ""
         self.facts["Run"].show_text(f"{telemetry.run or 'none'}{by}")
         if telemetry.settings is not None:
             of_pairs = telemetry.settings.sorts_coincidences
-            self.what.show_text("PET console" if of_pairs else "SPECT console")
+            self.what.show_text(tr("PET console") if of_pairs else tr("SPECT console"))
         title = telemetry.scanner_title.partition(":")[0]
         self.facts["Scanner"].show_text(title or telemetry.scanner or "–")
-        self.facts["Source"].show_text(telemetry.source or "none connected")
+        self.facts["Source"].show_text(telemetry.source or tr("none connected"))
 
     def _refresh_condition(self, telemetry: Telemetry | None, *, current: bool) -> None:
         if telemetry is None or not telemetry.run:
@@ -319,13 +353,13 @@ class RunBar(QtWidgets.QFrame):
 
     def _refresh_link(self, link: Link) -> None:
         if link.fault:
-            self.link.show_text("✗ NOT READABLE", theme.ALARM)
+            self.link.show_text(tr("✗ NOT READABLE"), theme.ALARM)
         elif link.state == "connected":
-            self.link.show_text("● CONNECTED", theme.GOOD)
+            self.link.show_text(tr("● CONNECTED"), theme.GOOD)
         elif link.state == "waiting":
-            self.link.show_text("○ WAITING", theme.WARNING)
+            self.link.show_text(tr("○ WAITING"), theme.WARNING)
         else:
-            self.link.show_text("✗ NO DATA", theme.ALARM)
+            self.link.show_text(tr("✗ NO DATA"), theme.ALARM)
 
     def _refresh_buttons(self, telemetry: Telemetry | None) -> None:
         allowed = ALLOWED[telemetry.state] if telemetry else frozenset()
@@ -342,7 +376,7 @@ class RunBar(QtWidgets.QFrame):
             enabled = name in allowed and not pending
             if button.isEnabled() != enabled:
                 button.setEnabled(enabled)
-            text = f"{caption} …" if pending else caption
+            text = f"{tr(caption)} …" if pending else tr(caption)
             if isinstance(button, HoldButton):
                 button.show_caption(text)
             elif button.text() != text:

@@ -6,6 +6,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
 from gui.kit.wording import age_text
+from gui.kit.words import tr
 from gui.link.daq_view import Link
 
 
@@ -29,11 +30,17 @@ class StaleVeil(QtWidgets.QWidget):
                 self.hide()
             return
         if state == "waiting":
-            words = ("WAITING FOR THE DAQ", f"nothing heard yet at {address}")
+            words = (
+                tr("WAITING FOR THE DAQ"),
+                tr("nothing heard yet at {address}", address=address),
+            )
         else:
-            words = ("NO DATA FROM DAQ", f"what is shown is {age_text(link.age_s)} old")
+            words = (
+                tr("NO DATA FROM DAQ"),
+                tr("what is shown is {age} old", age=age_text(link.age_s)),
+            )
         if link.fault:
-            words = ("DAQ NOT READABLE", link.fault)
+            words = (tr("DAQ NOT READABLE"), link.fault)
         self._show(*words)
 
     def fit(self) -> None:

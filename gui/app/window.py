@@ -31,7 +31,7 @@ from gui.app.turns import Turn
 from gui.image.live_panel import ImagePanel
 from gui.kit import theme, words
 from gui.kit.product_mark import PRODUCT, mark_icon
-from gui.kit.words import tr
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from gui.link.control_share import ControlShare, console_name
 from gui.link.daq_view import Link
@@ -49,7 +49,8 @@ from gui.stored.runs_page import RunsPage
 from gui.study.study_page import StudyPage
 from hw.messages.endpoints import Endpoints
 
-KEYS = """F9  BIAS OFF, all modules, at once, in every window
+KEYS = mark(
+    """F9  BIAS OFF, all modules, at once, in every window
 F10 acknowledge the alarm that is shown
 1 … 8  pages: acquire, study, live, rates, modules, runs, QC, journal
 F3  modules page, and back
@@ -74,20 +75,21 @@ V               live page, and back
 Ctrl+0          layout as it was delivered
 F11             full screen
 F1              these keys"""
+)
 
 
 UNVEILED = ("Study", "Runs", "QC")
 """Pages that do not show the past where the daq is silent."""
 
 PAGES = {
-    "Acquire": "the run at a glance",
-    "Study": "patient, tracer and activity of the next run",
-    "Live": "the image, as large as it goes",
-    "Rates": "rates, energy, Δt; of SPECT, projections",
-    "Modules": "modules with firmware: state, bias, scans",
-    "Runs": "stored runs: look, decide, reconstruct again",
-    "QC": "daily quality control: figures, limits, trends",
-    "Journal": "what happened, and what was lost",
+    mark("Acquire"): mark("the run at a glance"),
+    mark("Study"): mark("patient, tracer and activity of the next run"),
+    mark("Live"): mark("the image, as large as it goes"),
+    mark("Rates"): mark("rates, energy, Δt; of SPECT, projections"),
+    mark("Modules"): mark("modules with firmware: state, bias, scans"),
+    mark("Runs"): mark("stored runs: look, decide, reconstruct again"),
+    mark("QC"): mark("daily quality control: figures, limits, trends"),
+    mark("Journal"): mark("what happened, and what was lost"),
 }
 
 
@@ -185,7 +187,7 @@ class ConsoleWindow(QtWidgets.QMainWindow):
                 "Study": self.study, "Modules": self.module_page, "Runs": self.runs, "QC": self.qc,
             }  # fmt: skip
             widget = own.get(name, self.bench)
-            self.pages.add(Page(name, str(key), teaches, widget, self._arrange), central)
+            self.pages.add(Page(name, str(key), tr(teaches), widget, self._arrange), central)
 
     def _arrange(self) -> None:
         self.image.set_large(self.pages.current == "Live")
@@ -391,8 +393,8 @@ class ConsoleWindow(QtWidgets.QMainWindow):
         """Show the keyboard commands, without blocking."""
         box = QtWidgets.QMessageBox(self)
         box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.setWindowTitle("Keys")
-        box.setText(KEYS)
+        box.setWindowTitle(tr("Keys"))
+        box.setText(tr(KEYS))
         box.setFont(theme.font(13))
         box.open()
 

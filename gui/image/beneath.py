@@ -12,8 +12,10 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from daq.folder.run_folder import MU_MAP_NAME
 from gui.image.image_file import ENDING, StoredImage, Triple, on_grid, read_image, read_mu_map
 from gui.kit.colour_maps import Image
+from gui.kit.pictures import fill
+from gui.kit.words import mark, tr
 
-NOTHING, MU_MAP, OF_FILE = "nothing", "µ map of the run", "an image…"
+NOTHING, MU_MAP, OF_FILE = mark("nothing"), mark("µ map of the run"), mark("an image…")
 TOP_PER_CM = 0.17
 """The top of a µ map's grey scale: of bone; water has 0.096 at 511 keV (NIST XCOM)."""
 
@@ -40,14 +42,14 @@ class BeneathChooser(QtWidgets.QWidget):
         self._folder: Path | None = None
         self._source: Callable[[], StoredImage] | None = None
         self.choice = QtWidgets.QComboBox()
-        self.choice.addItems([NOTHING, MU_MAP, OF_FILE])
+        fill(self.choice, (NOTHING, MU_MAP, OF_FILE))
         self.choice.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
-        self.choice.setToolTip("A second image in grey beneath this one (not in projections)")
+        self.choice.setToolTip(tr("A second image in grey beneath this one (not in projections)"))
         self.choice.activated.connect(self._choose)
         self.slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
         self.slider.setValue(50)
-        self.slider.setToolTip("Share of the image itself in the mixture")
+        self.slider.setToolTip(tr("Share of the image itself in the mixture"))
         self.slider.valueChanged.connect(lambda _: self.changed.emit())
 
     @property
@@ -59,7 +61,7 @@ class BeneathChooser(QtWidgets.QWidget):
         """Suit the voxels of the image shown, and the folder of its run."""
         if folder != self._folder:
             self._folder = folder
-            if self.choice.currentText() == MU_MAP:
+            if self.choice.currentData() == MU_MAP:
                 self._space = None
                 self._source = self._mu_map
         if space != self._space:
@@ -84,7 +86,7 @@ class BeneathChooser(QtWidgets.QWidget):
         self._read()
 
     def _choose(self) -> None:
-        chosen = self.choice.currentText()
+        chosen = self.choice.currentData()
         if chosen == OF_FILE:
             self._ask_for_file()
         elif chosen == MU_MAP:
@@ -102,8 +104,10 @@ class BeneathChooser(QtWidgets.QWidget):
 
     def _ask_for_file(self) -> None:
         """Without blocking: the console goes on while the dialog is open."""
-        dialog = QtWidgets.QFileDialog(self, "An image of this scanner", str(self._folder or ""))
-        dialog.setNameFilter(f"NIfTI (*{ENDING})")
+        dialog = QtWidgets.QFileDialog(
+            self, tr("An image of this scanner"), str(self._folder or "")
+        )
+        dialog.setNameFilter(tr("NIfTI (*{ending})", ending=ENDING))
         dialog.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda name: self.use_file(Path(name)))
         dialog.rejected.connect(lambda: self._forget(""))

@@ -14,6 +14,7 @@ from gui.image.slices import TRANSAXIAL, cut
 from gui.kit import theme
 from gui.kit.colour_maps import to_levels
 from gui.kit.wording import grouped
+from gui.kit.words import tr
 from hw.messages.pictures import DynamicFrame
 
 HEIGHT_PX, CAPTION_PX, GAP_PX = 84, 15, 6
@@ -30,8 +31,11 @@ class FrameStrip(QtWidgets.QWidget):
         self._pictures: list[tuple[QtGui.QImage, npt.NDArray[np.uint32], str]] = []
         self.setFixedHeight(HEIGHT_PX)
         self.setToolTip(
-            "Short dynamic frames, oldest first; the last one is filling. All on one scale, cut\n"
-            "at the height of the crosshair, on coarser voxels than the image above."
+            tr(
+                "Short dynamic frames, oldest first; the last one is filling. All on one "
+                "scale, cut\nat the height of the crosshair, on coarser voxels than the "
+                "image above."
+            )
         )
         self.hide()
 

@@ -39,6 +39,7 @@ from gui.kit.colour_maps import Image
 from gui.kit.panels import CalmLabel, ElidedLabel, scrolling
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
 from gui.kit.wording import ShownUnit, grouped, level_text, short_unit, shown_unit
+from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from hw.messages.corrections import label_of
@@ -52,8 +53,10 @@ class ImagePanel(PicturePanel):
 
     def __init__(self, desk: CommandDesk) -> None:
         super().__init__(
-            "LIVE IMAGE",
-            teaches="Reconstructed while the data arrive. Axes are the scanner's: z runs along it.",
+            tr("LIVE IMAGE"),
+            teaches=tr(
+                "Reconstructed while the data arrive. Axes are the scanner's: z runs along it."
+            ),
         )
         self._message: ImageMessage | None = None
         self._image: Image = np.zeros((1, 1, 1), dtype=np.float32)
@@ -103,7 +106,9 @@ class ImagePanel(PicturePanel):
     def _slider(self, plane: Plane) -> QtWidgets.QSlider:
         slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         slider.setEnabled(False)
-        slider.setToolTip(f"{plane.name} cut along {AXES[plane.through]}")
+        slider.setToolTip(
+            tr("{name} cut along {value}", name=tr(plane.name), value=AXES[plane.through])
+        )
         slider.valueChanged.connect(lambda index: self.move_cursor(plane.through, index))
         return slider
 
@@ -129,14 +134,14 @@ class ImagePanel(PicturePanel):
 
     def _window_controls(self) -> QtWidgets.QLayout:
         self.percentile_box.setToolTip(
-            "Upper end of the window: this percentile of the voxels above zero"
+            tr("Upper end of the window: this percentile of the voxels above zero")
         )
-        self.level.setToolTip("Upper end of the window, as a share of the percentile's level")
-        self.auto = QtWidgets.QCheckBox("Auto")
+        self.level.setToolTip(tr("Upper end of the window, as a share of the percentile's level"))
+        self.auto = QtWidgets.QCheckBox(tr("Auto"))
         self.auto.setChecked(True)
-        self.auto.setToolTip("Let the window follow the image (key A). Off: hold the level")
+        self.auto.setToolTip(tr("Let the window follow the image (key A). Off: hold the level"))
         self.map_box.currentIndexChanged.connect(self._draw)
-        self.percentile_box.currentTextChanged.connect(self._choose_percentile)
+        self.percentile_box.currentIndexChanged.connect(self._choose_percentile)
         self.level.valueChanged.connect(self._draw)
         self.auto.toggled.connect(self._rewindow)
         for control in (self.map_box, self.percentile_box, self.auto):
@@ -144,10 +149,10 @@ class ImagePanel(PicturePanel):
         self.share = CalmLabel("100 %")
         self.share.setMinimumWidth(42)
         return captioned(
-            ("Events", self.window_box),
-            ("Colours", self.map_box),
-            ("Window 0 to", self.percentile_box, self.auto),
-            ("Level", self.level, self.share),
+            (tr("Events"), self.window_box),
+            (tr("Colours"), self.map_box),
+            (tr("Window 0 to"), self.percentile_box, self.auto),
+            (tr("Level"), self.level, self.share),
         )
 
     def refresh(self, link: Link, *, new_image: bool) -> None:
@@ -221,7 +226,7 @@ class ImagePanel(PicturePanel):
             return
         image, upper = self._image, self.upper
         self.share.show_text(f"{self.level.value()} %")
-        table = self._tables[self.map_box.currentText()]
+        table = self._tables[self.map_box.currentData()]
         self.linked.draw(image, self.cursor, upper, table)
         each, unit = self._unit
         labels = "0", level_text(each * upper / 2), level_text(each * upper)
@@ -245,7 +250,12 @@ class ImagePanel(PicturePanel):
         each, unit = self._unit
         value = each * float(self._image[tuple(self.cursor)])
         self.at_cursor.show_text(
-            f"✛ ({', '.join(places)}) mm:  {level_text(value)} {short_unit(unit)}"
+            tr(
+                "✛ ({join}) mm:  {level} {short_unit}",
+                join=", ".join(places),
+                level=level_text(value),
+                short_unit=short_unit(unit),
+            )
         )
 
     def move_cursor(self, axis: int, index: int) -> None:
@@ -277,8 +287,8 @@ class ImagePanel(PicturePanel):
         for axis, index in enumerate(cursor):
             self.move_cursor(axis, index)
 
-    def _choose_percentile(self, name: str) -> None:
-        self._reference.percentile = PERCENTILES[name]
+    def _choose_percentile(self) -> None:
+        self._reference.percentile = PERCENTILES[self.percentile_box.currentData()]
         if self._message is not None:
             self._reference.follow(self._image, at_once=True)
         self._draw()
@@ -325,17 +335,17 @@ class ImagePanel(PicturePanel):
     def _page_content(self) -> PageContent:
         message = self._message
         if message is None:
-            return PageContent("No image", {}, [], [])
+            return PageContent(tr("No image"), {}, [], [])
         facts = {name: value.text() for name, value in self.facts.values.items()}
         each, unit = self._unit
-        facts["Window"] = f"0 to {level_text(each * self.upper)} {unit}"
+        facts["Window"] = tr("0 to {level} {unit}", level=level_text(each * self.upper), unit=unit)
         facts["Review"] = _review_words(self.page.folder)
         corrections = [
             (label_of(name), applied, message.how.get(name, ""))
             for name, applied in sorted(message.corrections.items(), key=lambda item: not item[1])
         ]
         words = region_words(message, self._unit)
-        title = f"Live image of {message.run}"
+        title = tr("Live image of {run}", run=message.run)
         return PageContent(title, facts, corrections, words.splitlines(), message.note)
 
     def _page_pictures(self) -> list[QtWidgets.QWidget]:
@@ -368,5 +378,5 @@ def _review_words(folder: Path | None) -> str:
     try:
         review = read_review(folder) if folder is not None else None
     except LogError as error:
-        return f"cannot be read: {error}"
-    return (review.words() if review is not None else "") or "not reviewed"
+        return tr("cannot be read: {error}", error=error)
+    return (review.words() if review is not None else "") or tr("not reviewed")

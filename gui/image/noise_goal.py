@@ -6,6 +6,7 @@ from pyqtgraph.Qt import QtWidgets
 
 from gui.image.noise_course import NoiseCourse
 from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.words import tr
 from hw.messages.pictures import ImageMessage
 
 
@@ -21,14 +22,17 @@ class NoiseGoal(QtWidgets.QWidget):
         self.wanted.setValue(20)
         self.wanted.setSuffix(" %")
         self.wanted.setToolTip(
-            "A noise of the displayed image (standard deviation of a voxel over its mean).\n"
-            "When it will be reached follows from the course so far, at the mean rate so far."
+            tr(
+                "A noise of the displayed image (standard deviation of a voxel over its "
+                "mean).\nWhen it will be reached follows from the course so far, at the "
+                "mean rate so far."
+            )
         )
         self.wanted.valueChanged.connect(self._say)
         self.words = ElidedLabel()
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(4, 0, 0, 0)
-        caption = CalmLabel("Noise of")
+        caption = CalmLabel(tr("Noise of"))
         caption.setObjectName("dim")
         row.addWidget(caption)
         row.addWidget(self.wanted)
@@ -50,14 +54,14 @@ class NoiseGoal(QtWidgets.QWidget):
         if not self._noise:
             self.words.show_text("–")
         elif self._noise <= wanted:
-            self.words.show_text("is reached")
+            self.words.show_text(tr("is reached"))
         else:
             self.words.show_text(_when(self._course.seconds_to(wanted)))
 
 
 def _when(seconds: float | None) -> str:
     if seconds is None:
-        return "cannot be told yet"
+        return tr("cannot be told yet")
     if seconds < 90:
-        return f"in about {max(1, round(seconds))} s"
-    return f"in about {seconds / 60:.0f} min"
+        return tr("in about {max} s", max=max(1, round(seconds)))
+    return tr("in about {value:.0f} min", value=seconds / 60)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.image.page_report import PageContent, write_page
+from gui.kit.words import tr
 from hw.errors import FileWriteError
 
 
@@ -29,7 +30,7 @@ class PageButton(QtCore.QObject):
 
     def _ask(self) -> None:
         place = str((self.folder or Path.home()) / "live.pdf")
-        dialog = QtWidgets.QFileDialog(self._button, "Page as PDF", place, "PDF (*.pdf)")
+        dialog = QtWidgets.QFileDialog(self._button, tr("Page as PDF"), place, tr("PDF (*.pdf)"))
         dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("pdf")
         dialog.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -40,6 +41,6 @@ class PageButton(QtCore.QObject):
         """Write the page there."""
         try:
             write_page(path, self._content(), self._pictures())
-            self.said.emit(f"✓ {path.name} is written")
+            self.said.emit(tr("✓ {name} is written", name=path.name))
         except (FileWriteError, OSError) as error:
             self.said.emit(f"✗ {path.name}: {error}")

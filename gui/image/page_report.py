@@ -10,12 +10,13 @@ from pathlib import Path
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import mark, tr
 from hw.whole_file import PRIVATE_FILE, whole_file
 
 DPI = 150
 _MARGIN_MM = 15
 _LINE = 1.35
-DISCLAIMER = "Research software — not a medical device. No diagnosis may rest on this page."
+DISCLAIMER = mark("Research software — not a medical device. No diagnosis may rest on this page.")
 
 
 @dataclass(frozen=True)
@@ -64,22 +65,22 @@ class _Page:
         """Fill it."""
         self._words(content.title, size_pt=15, bold=True)
         made = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-        self._words(f"printed {made}", size_pt=8)
+        self._words(tr("printed {made}", made=made), size_pt=8)
         self._pictures(pictures)
         for caption, value in content.facts.items():
             self._words(f"{caption}: {value}")
         if content.note:
             self._words(content.note)
-        self._head("Corrections")
+        self._head(tr("Corrections"))
         for name, applied, how in content.corrections:
-            words = "✓ corrected for" if applied else "✗ NOT corrected for"
+            words = tr("✓ corrected for") if applied else tr("✗ NOT corrected for")
             self._words(f"{words} {name}{': ' if how else ''}{how}", bold=not applied)
         if content.readings:
-            self._head("Regions: mean ± standard deviation")
+            self._head(tr("Regions: mean ± standard deviation"))
             for line in content.readings:
                 self._words(line)
         self._y = self._height - 12 * DPI / 72
-        self._words(DISCLAIMER, size_pt=8, bold=True)
+        self._words(tr(DISCLAIMER), size_pt=8, bold=True)
 
     def _head(self, text: str) -> None:
         self._y += 6 * DPI / 72

@@ -13,6 +13,7 @@ from gui.kit import theme
 from gui.kit.panels import ElidedLabel
 from gui.kit.plots import CalmPlot
 from gui.kit.wording import ShownUnit, short_unit
+from gui.kit.words import tr
 from hw.messages.pictures import DynamicFrame, ImageMessage
 from hw.regions import Region, RegionError, mean_in, shares
 
@@ -42,12 +43,12 @@ class RegionCurves(QtWidgets.QWidget):
         self.names = ElidedLabel(size_px=theme.SMALL_PX)
         self.plot = CalmPlot(x_range=(0.0, LEAST_S))
         self.plot.setMinimumSize(120, 80)
-        self.plot.setToolTip("Mean of each region in the dynamic frames, against time in s")
+        self.plot.setToolTip(tr("Mean of each region in the dynamic frames, against time in s"))
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.names)
         column.addWidget(self.plot, 1)
-        self._curves = [self.plot.add_curve(colour, width=2) for colour in COLOURS]
+        self._curves = [self.plot.add_curve(theme.shade(colour), width=2) for colour in COLOURS]
         self._run = ""
         self._regions: list[Region] = []
         self._means: list[dict[int, Point]] = []
@@ -104,9 +105,11 @@ class RegionCurves(QtWidgets.QWidget):
 
 def _words(regions: list[Region], unit: str) -> str:
     if not regions:
-        return "no region: R puts one at the crosshair"
+        return tr("no region: R puts one at the crosshair")
     names = ", ".join(one.name for one in regions[: len(COLOURS)])
-    return f"mean of {names} over the frames, {short_unit(unit)}"
+    return tr(
+        "mean of {names} over the frames, {short_unit}", names=names, short_unit=short_unit(unit)
+    )
 
 
 def _axes(frame: DynamicFrame) -> tuple[npt.NDArray[np.float64], ...]:

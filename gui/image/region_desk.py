@@ -15,6 +15,7 @@ from daq.folder.region_file import NAME, read_regions
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.wording import ShownUnit, level_text, short_unit
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.pictures import ImageMessage
 from hw.regions import (
@@ -29,7 +30,7 @@ from hw.regions import (
     regions_to_json,
 )
 
-KINDS = ("sphere", "ellipsoid", "cylinder", "box", "threshold")
+KINDS = (mark("sphere"), mark("ellipsoid"), mark("cylinder"), mark("box"), mark("threshold"))
 SHARE = 0.5
 """A threshold takes voxels from this share of the greatest value in its box on."""
 
@@ -77,24 +78,29 @@ class RegionDesk(QtWidgets.QWidget):
         self._stamp = (0, 0)
         self.place_mm: Triple = (0.0, 0.0, 0.0)
         self.kind = QtWidgets.QComboBox()
-        self.kind.addItems(list(KINDS))
-        self.kind.setToolTip(f"threshold: voxels of a box above {100 * SHARE:.0f} % of its maximum")
-        self.size, self.height_ = _length("across (x, y)"), _length("along z")
-        self.kind.currentTextChanged.connect(self._suit)
-        self.add = QtWidgets.QPushButton("+ at ✛")
-        self.add.setToolTip("Keep a region of this kind and size at the crosshair (key R)")
+        for kind in KINDS:
+            self.kind.addItem(tr(kind), kind)
+        self.kind.setToolTip(
+            tr("threshold: voxels of a box above {value:.0f} % of its maximum", value=100 * SHARE)
+        )
+        self.size, self.height_ = _length(tr("across (x, y)")), _length(tr("along z"))
+        self.kind.currentIndexChanged.connect(lambda _: self._suit(self.kind.currentData()))
+        self.add = QtWidgets.QPushButton(tr("+ at ✛"))
+        self.add.setToolTip(tr("Keep a region of this kind and size at the crosshair (key R)"))
         self.add.clicked.connect(self.put_here)
         self.chosen = QtWidgets.QComboBox()
-        self.chosen.setToolTip("The region that the buttons are about")
-        self.move_ = QtWidgets.QPushButton("to ✛")
-        self.move_.setToolTip("Move the chosen region to the crosshair, in the size set above")
+        self.chosen.setToolTip(tr("The region that the buttons are about"))
+        self.move_ = QtWidgets.QPushButton(tr("to ✛"))
+        self.move_.setToolTip(tr("Move the chosen region to the crosshair, in the size set above"))
         self.move_.clicked.connect(self.put_chosen_here)
         self.remove = QtWidgets.QPushButton("✕")
-        self.remove.setToolTip("Remove the chosen region")
+        self.remove.setToolTip(tr("Remove the chosen region"))
         self.remove.clicked.connect(self.remove_chosen)
         self.readings = CalmLabel(size_px=theme.BASE_PX)
         self.readings.setWordWrap(True)
-        self.readings.setToolTip("Mean of the image in the run's regions, ± its standard deviation")
+        self.readings.setToolTip(
+            tr("Mean of the image in the run's regions, ± its standard deviation")
+        )
         self.words = ElidedLabel(size_px=theme.SMALL_PX)
         for control in (self.kind, self.size, self.height_, self.chosen):
             control.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)
@@ -179,7 +185,7 @@ class RegionDesk(QtWidgets.QWidget):
         self._keep(lambda: [one for one in self.regions if one.name != name])
 
     def _here(self, name: str) -> Region:
-        kind = self.kind.currentText()
+        kind = str(self.kind.currentData())
         return made(kind, name, self.place_mm, self.size.value(), self.height_.value())
 
     def _keep(self, make: Callable[[], list[Region]]) -> None:
@@ -202,7 +208,7 @@ def _length(what: str) -> QtWidgets.QDoubleSpinBox:
     box.setValue(USUAL_MM)
     box.setSuffix(" mm")
     box.setButtonSymbols(QtWidgets.QAbstractSpinBox.ButtonSymbols.NoButtons)
-    box.setToolTip(f"Size {what}")
+    box.setToolTip(tr("Size {what}", what=what))
     return box
 
 
@@ -223,4 +229,4 @@ def region_words(image: ImageMessage, shown: ShownUnit) -> str:
         words = one.why_not or f"{level_text(each * one.mean)}{sigma} {short_unit(unit)}"
         lines.append(f"{one.name}: {words}")
     more = len(image.regions) - MOST_LINES
-    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
+    return "\n".join([*lines, tr("and {more} more", more=more)] if more > 0 else lines)

@@ -12,20 +12,29 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.pictures import STALE_AFTER_S, FactsColumn
 from gui.kit.wording import grouped
+from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from hw.messages.corrections import CORRECTIONS, label_of
 from hw.messages.pictures import ImageMessage
 
 TEACHES = {
-    "Age": "Seconds since this image was published, and the latency: from its last event to its\n"
-    "publication.",
-    "Prompts": "Prompts that this image was made of; of a forgetting window the sum of their\n"
-    "weights.",
-    "Of": "Detector time that this image was made of.",
-    "Delayeds": "Delayeds used to estimate the randoms.",
-    "Used": "Share of the run's events that went into the image. Below 100 % the reconstruction\n"
-    "could not keep up; intensities are scaled so that they stay right.",
-    "Rate": "Images per second, and the noise: standard deviation of a voxel over its mean.",
+    mark("Age"): mark(
+        "Seconds since this image was published, and the latency: from its last "
+        "event to its\npublication."
+    ),
+    mark("Prompts"): mark(
+        "Prompts that this image was made of; of a forgetting window the sum of their\nweights."
+    ),
+    mark("Of"): mark("Detector time that this image was made of."),
+    mark("Delayeds"): mark("Delayeds used to estimate the randoms."),
+    mark("Used"): mark(
+        "Share of the run's events that went into the image. Below 100 % the "
+        "reconstruction\ncould not keep up; intensities are scaled so that they "
+        "stay right."
+    ),
+    mark("Rate"): mark(
+        "Images per second, and the noise: standard deviation of a voxel over its mean."
+    ),
 }
 
 
@@ -33,7 +42,7 @@ class ImageFacts(FactsColumn):
     """A column of words beside the image."""
 
     def __init__(self) -> None:
-        super().__init__("no image yet", TEACHES)
+        super().__init__(tr("no image yet"), TEACHES)
         self.column.addLayout(self._list_of_corrections())
         self.remark = ElidedLabel(size_px=theme.SMALL_PX)
         self.column.addWidget(self.remark)
@@ -43,7 +52,7 @@ class ImageFacts(FactsColumn):
         grid = QtWidgets.QGridLayout()
         grid.setVerticalSpacing(1)
         grid.setHorizontalSpacing(8)
-        caption = CalmLabel("Corrected for (✓), not corrected for (✗)", size_px=theme.SMALL_PX)
+        caption = CalmLabel(tr("Corrected for (✓), not corrected for (✗)"), size_px=theme.SMALL_PX)
         caption.setObjectName("dim")
         grid.addWidget(caption, 0, 0, 1, 2)
         self.corrections = [CalmLabel(size_px=theme.BASE_PX) for _ in CORRECTIONS]
@@ -63,7 +72,7 @@ class ImageFacts(FactsColumn):
         stale = running and age_s > STALE_AFTER_S and not image.final
         latency_ms = (image.published_wall_ns - image.event_wall_ns) * 1e-6
         # a final image was made long after its last event, and on purpose
-        latency = "" if image.final else f" · latency {latency_ms:.0f} ms"
+        latency = "" if image.final else tr(" · latency {latency_ms:.0f} ms", latency_ms=latency_ms)
         self.show_age(age_s, latency, stale=stale)
         self.badge.show_text(*_badge(link, image, stale=stale))
 
@@ -74,10 +83,12 @@ class ImageFacts(FactsColumn):
         values["Of"].show_text(_time_words(image))
         values["Delayeds"].show_text(grouped(image.delayeds_used))
         whole = image.fraction_used >= 0.995
-        used = f"{100 * image.fraction_used:.0f} % of events"
+        used = tr("{value:.0f} % of events", value=100 * image.fraction_used)
         values["Used"].show_text(used if whole else f"⚠ {used}", "" if whole else theme.WARNING)
-        noise = f" · noise {100 * image.noise:.0f} %" if image.noise > 0 else ""
-        values["Rate"].show_text(f"{image.rate_Hz:.1f} images/s{noise}")
+        noise = tr(" · noise {value:.0f} %", value=100 * image.noise) if image.noise > 0 else ""
+        values["Rate"].show_text(
+            tr("{rate_Hz:.1f} images/s{noise}", rate_Hz=image.rate_Hz, noise=noise)
+        )
         self._show_corrections(image.corrections, image.how)
         self.remark.show_text(image.note, theme.DIM)
 
@@ -86,7 +97,10 @@ class ImageFacts(FactsColumn):
         shown = [label.text() for label in self.corrections if not label.isHidden()]
         applied = sum(words.startswith("✓") for words in shown)
         used = self.values["Used"].text()
-        words = [self.badge.text(), f"{applied} of {len(shown)} corrections" if shown else ""]
+        words = [
+            self.badge.text(),
+            tr("{applied} of {len} corrections", applied=applied, len=len(shown)) if shown else "",
+        ]
         words.append(used if used.startswith("⚠") else "")
         return " · ".join(filter(None, words)), self.badge.colour
 
@@ -102,27 +116,27 @@ class ImageFacts(FactsColumn):
                 words = f"✓ {name}" if applied else f"✗ {name}"
                 label.show_text(words, theme.GOOD if applied else theme.DIM)
                 why = how.get(item[0], "")
-                state = "corrected" if applied else "not corrected"
+                state = "corrected" if applied else tr("not corrected")
                 label.setToolTip(f"{name}: {state}{': ' if why else ''}{why}")
 
 
 def _badge(link: Link, image: ImageMessage, *, stale: bool) -> tuple[str, str]:
     if not link.image_is_of_run:
-        return "⚠ OF EARLIER RUN", theme.WARNING
+        return tr("⚠ OF EARLIER RUN"), theme.WARNING
     if image.final:
-        return "✓ FINAL IMAGE", theme.NOTICE
+        return tr("✓ FINAL IMAGE"), theme.NOTICE
     if link.state != "connected" or stale:
-        return "⚠ OLD IMAGE", theme.WARNING
+        return tr("⚠ OLD IMAGE"), theme.WARNING
     if link.telemetry is not None and link.telemetry.finishing > 0:
-        return f"● FINISHING {100 * link.telemetry.finishing:.0f} %", theme.NOTICE
+        return tr("● FINISHING {value:.0f} %", value=100 * link.telemetry.finishing), theme.NOTICE
     if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
-        return f"◼ LAST IMAGE  #{grouped(image.sequence)}", theme.NOTICE
-    return f"● LIVE  #{grouped(image.sequence)}", theme.GOOD
+        return tr("◼ LAST IMAGE  #{grouped}", grouped=grouped(image.sequence)), theme.NOTICE
+    return tr("● LIVE  #{grouped}", grouped=grouped(image.sequence)), theme.GOOD
 
 
 def _time_words(image: ImageMessage) -> str:
     """Describe the time that an image covers."""
-    upto = f"up to {image.detector_time_s:.1f} s"
+    upto = tr("up to {detector_time_s:.1f} s", detector_time_s=image.detector_time_s)
     if image.window == "grow" or not image.window_s:
-        return f"all {upto}"
+        return tr("all {upto}", upto=upto)
     return f"{image.window_s:.1f} s {upto}"

@@ -10,6 +10,7 @@ from gui.image.slices import AXES, Plane, centre_mm
 from gui.image.viewport import STEP, Viewport
 from gui.kit import theme
 from gui.kit.wording import grouped
+from gui.kit.words import tr
 from hw.messages.patient_position import UNKNOWN, PatientPosition, ends_of_axes
 
 _TOP_PX, _SIDE_PX, _BOTTOM_PX = 19, 19, 15
@@ -148,7 +149,9 @@ class SliceView(QtWidgets.QWidget):
         if self._picture is None:
             painter.setPen(QtGui.QColor(theme.FAINT))
             painter.drawText(
-                self.rect(), QtCore.Qt.AlignmentFlag.AlignCenter, f"{self.plane.name}\nno image yet"
+                self.rect(),
+                QtCore.Qt.AlignmentFlag.AlignCenter,
+                tr("{name}\nno image yet", name=tr(self.plane.name)),
             )
         else:
             seen = frame.intersected(self.room())
@@ -201,7 +204,7 @@ class SliceView(QtWidgets.QWidget):
         width = max(frame.width(), min(self.width() - 4.0, LEAST_WORDS_PX))
         left = min(max(2.0, frame.center().x() - width / 2), max(2.0, self.width() - 2.0 - width))
         top = QtCore.QRectF(left, frame.top() - _TOP_PX, width, _TOP_PX - 3)
-        painter.drawText(top, flags.AlignLeft | flags.AlignVCenter, self.plane.name)
+        painter.drawText(top, flags.AlignLeft | flags.AlignVCenter, tr(self.plane.name))
         painter.setFont(theme.font(theme.SMALL_PX))
         painter.setPen(QtGui.QColor(theme.DIM))
         painter.drawText(top, flags.AlignRight | flags.AlignVCenter, self.place_text())
@@ -236,11 +239,20 @@ class SliceView(QtWidgets.QWidget):
             self.update()
 
     def _say_what(self, position: PatientPosition) -> None:
-        how = "not known here" if position == UNKNOWN else f"{position}, as the run was told"
+        how = (
+            tr("not known here")
+            if position == UNKNOWN
+            else tr("{position}, as the run was told", position=position)
+        )
         self.setToolTip(
-            f"{self.plane.name} cut in the scanner's frame (the patient's position is {how}).\n"
-            "Click or drag: crosshair. Wheel: next cut, with Ctrl: magnify. Right button, up or\n"
-            "down: window. Middle button or Shift: move the image. Double click: this view alone."
+            tr(
+                "{name} cut in the scanner's frame (the patient's position is {how}).\n"
+                "Click or drag: crosshair. Wheel: next cut, with Ctrl: magnify. Right "
+                "button, up or\ndown: window. Middle button or Shift: move the image. "
+                "Double click: this view alone.",
+                name=tr(self.plane.name),
+                how=how,
+            )
         )
 
     def _paint_scale_bar(
@@ -261,7 +273,7 @@ class SliceView(QtWidgets.QWidget):
         """Return the cut's position, e.g. ``z = −12 mm``, and how it is magnified."""
         zoom = f" · {self.viewport.zoom:.1f} ×" if self.viewport.zoom > 1 else ""
         if self.through_all:
-            return f"MIP along {AXES[self.plane.through]}{zoom}"
+            return tr("MIP along {value}{zoom}", value=AXES[self.plane.through], zoom=zoom)
         axis = self.plane.through
         place = centre_mm(self._cursor[axis], self._shape[axis], self._voxel_mm[axis])
         return f"{AXES[axis]} = {grouped(place, digits=0)} mm{zoom}"

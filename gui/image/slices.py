@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gui.kit.colour_maps import Image
+from gui.kit.words import mark
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Plane:
     through: int
 
 
-TRANSAXIAL = Plane("Transaxial", right=0, up=1, through=2)
-CORONAL = Plane("Coronal", right=0, up=2, through=1)
-SAGITTAL = Plane("Sagittal", right=1, up=2, through=0)
+TRANSAXIAL = Plane(mark("Transaxial"), right=0, up=1, through=2)
+CORONAL = Plane(mark("Coronal"), right=0, up=2, through=1)
+SAGITTAL = Plane(mark("Sagittal"), right=1, up=2, through=0)
 PLANES = (TRANSAXIAL, CORONAL, SAGITTAL)
 AXES = "xyz"
 

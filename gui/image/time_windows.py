@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pyqtgraph.Qt import QtCore, QtWidgets
 
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from hw.messages.live_settings import TimeWindow
@@ -24,10 +25,10 @@ OFFERED = (
     "forget:120s",
 )
 ALLOWED_IN = ("armed", "running")
-TEACHES = (
-    "The events in the image: all since the start; those of the last seconds; or all,\n"
-    "each worth half after every half-life. Changing it while the run goes on keeps what the\n"
-    "imager still holds."
+TEACHES = mark(
+    "The events in the image: all since the start; those of the last "
+    "seconds; or all,\neach worth half after every half-life. Changing it "
+    "while the run goes on keeps what the\nimager still holds."
 )
 
 
@@ -38,9 +39,9 @@ def window_words(window: str) -> str:
     except SettingsError:
         return window
     return {
-        "grow": "All since start",
-        "slide": f"Last {parsed.seconds:g} s",
-        "forget": f"Half-life {parsed.seconds:g} s",
+        "grow": tr("All since start"),
+        "slide": tr("Last {seconds:g} s", seconds=parsed.seconds),
+        "forget": tr("Half-life {seconds:g} s", seconds=parsed.seconds),
     }[parsed.kind]
 
 
@@ -53,7 +54,7 @@ class WindowChooser(QtWidgets.QComboBox):
         self._shown = OFFERED[0]
         for window in OFFERED:
             self.addItem(window_words(window), window)
-        self.setToolTip(TEACHES)
+        self.setToolTip(tr(TEACHES))
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
         self.setEnabled(False)
         self.activated.connect(self._choose)

@@ -11,12 +11,14 @@ from gui.image.linked_views import LinkedViews
 from gui.kit import theme
 from gui.kit.colour_maps import colour_tables
 from gui.kit.panels import CalmLabel, ElidedLabel
+from gui.kit.words import mark, tr
 from hw.messages.pictures import ImageMessage
 
-SUV_IS = "SUV by body weight, from the run's study; activity as of the run's start"
-NO_SUV = (
-    "No SUV: it needs weight, injected activity and its time on the Study page before the run, a "
-    "calibrated scanner, and a nuclide with correction of decay"
+SUV_IS = mark("SUV by body weight, from the run's study; activity as of the run's start")
+NO_SUV = mark(
+    "No SUV: it needs weight, injected activity and its time on the Study "
+    "page before the run, a calibrated scanner, and a nuclide with "
+    "correction of decay"
 )
 
 
@@ -35,18 +37,22 @@ class ViewTools(QtWidgets.QWidget):
         self.beneath = BeneathChooser()
         self.words = ElidedLabel(size_px=theme.SMALL_PX)
         self.words.hide()
-        self.mip = _button("MIP", "Maximum intensity projections in place of cuts (key P)")
+        self.mip = _button("MIP", tr("Maximum intensity projections in place of cuts (key P)"))
         self.mip.setCheckable(True)
         self.mip.toggled.connect(self._project)
-        self.suv = _button("SUV", NO_SUV)
+        self.suv = _button("SUV", tr(NO_SUV))
         self.suv.setCheckable(True)
         self.suv.setEnabled(False)
-        self.page = _button("PDF…", "This page as a PDF, with what was corrected and what not")
+        self.page = _button(
+            tr("PDF…"), tr("This page as a PDF, with what was corrected and what not")
+        )
         buttons = (
-            _button("−", "Smaller (key −)", lambda: views.zoom(-1, cursor())),
-            _button("+", "Larger (key +); or Ctrl and the wheel", lambda: views.zoom(1, cursor())),
-            _button("All", "The whole image in three views (key Z)", views.show_all),
-            _button("⤢", "One view alone, the next, all three (key E)", views.next_single),
+            _button("−", tr("Smaller (key −)"), lambda: views.zoom(-1, cursor())),
+            _button(
+                "+", tr("Larger (key +); or Ctrl and the wheel"), lambda: views.zoom(1, cursor())
+            ),
+            _button(tr("All"), tr("The whole image in three views (key Z)"), views.show_all),
+            _button("⤢", tr("One view alone, the next, all three (key E)"), views.next_single),
             self.mip,
             self.suv,
             self.page,
@@ -66,7 +72,7 @@ class ViewTools(QtWidgets.QWidget):
 
     def _beneath_row(self) -> QtWidgets.QLayout:
         row = QtWidgets.QHBoxLayout()
-        caption = CalmLabel("Beneath")
+        caption = CalmLabel(tr("Beneath"))
         caption.setObjectName("dim")
         row.addWidget(caption)
         row.addWidget(self.beneath.choice, 1)
@@ -85,7 +91,7 @@ class ViewTools(QtWidgets.QWidget):
         """
         can = image.suv_per_unit > 0
         self.suv.setEnabled(can)
-        self.suv.setToolTip(SUV_IS if can else NO_SUV)
+        self.suv.setToolTip(tr(SUV_IS if can else NO_SUV))
 
     def _project(self, on: bool) -> None:
         self._views.mip = on

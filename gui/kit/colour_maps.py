@@ -11,6 +11,7 @@ import pyqtgraph as pg
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import mark, tr
 
 LEVELS = 256
 
@@ -43,9 +44,9 @@ def _named(name: str) -> npt.NDArray[np.float64]:
 def colour_tables() -> dict[str, npt.NDArray[np.uint32]]:
     """Return name to table, shape (256,), uint32 0xAARRGGBB; the first is the default."""
     return {
-        "Inverted grey": _packed(_grey(inverted=True)),
-        "Grey": _packed(_grey(inverted=False)),
-        "Hot metal": _packed(_hot_metal()),
+        mark("Inverted grey"): _packed(_grey(inverted=True)),
+        mark("Grey"): _packed(_grey(inverted=False)),
+        mark("Hot metal"): _packed(_hot_metal()),
         "Inferno": _packed(_named("inferno")),
         "Viridis": _packed(_named("viridis")),
     }
@@ -88,7 +89,7 @@ class ColourBar(QtWidgets.QWidget):
         """Show the table, labelled at 0, half and the upper level."""
         self._table = np.ascontiguousarray(table[None, :])
         self._labels, self._unit = labels, unit
-        self.setToolTip(f"Values in {unit}")
+        self.setToolTip(tr("Values in {unit}", unit=unit))
         self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit.theme import BASE_PX, SMALL_PX, font
+from gui.kit.words import tr
 
 
 class CalmLabel(QtWidgets.QLabel):
@@ -139,10 +140,10 @@ class FactsGrid(QtWidgets.QGridLayout):
         self.values: dict[str, CalmLabel] = {}
         for number, (name, words) in enumerate(teaches.items()):
             row, column = divmod(number, columns)
-            self.captions[name], self.values[name] = CalmLabel(name), CalmLabel("–")
+            self.captions[name], self.values[name] = CalmLabel(tr(name)), CalmLabel("–")
             self.captions[name].setObjectName("dim")
             for place, label in enumerate((self.captions[name], self.values[name])):
-                label.setToolTip(words)
+                label.setToolTip(tr(words))
                 self.addWidget(label, row, 2 * column + place)
         for column in range(columns):
             self.setColumnStretch(2 * column + 1, 1)

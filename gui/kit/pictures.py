@@ -10,9 +10,16 @@ from gui.kit import theme
 from gui.kit.colour_maps import ColourBar, colour_tables
 from gui.kit.panels import CalmLabel, FactsGrid, Panel
 from gui.kit.wording import age_text
+from gui.kit.words import mark, tr
 
 STALE_AFTER_S = 2.0
-PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, "maximum": 100.0}
+PERCENTILES = {"99 %": 99.0, "99.5 %": 99.5, "99.9 %": 99.9, mark("maximum"): 100.0}
+
+
+def fill(box: QtWidgets.QComboBox, names: Iterable[str]) -> None:
+    """Offer names in the language that is spoken; each item's data is the name itself."""
+    for name in names:
+        box.addItem(tr(name), name)
 
 
 class FactsColumn(QtWidgets.QWidget):
@@ -44,10 +51,10 @@ class PicturePanel(Panel):
         self._tables = colour_tables()
         self.bar = ColourBar()
         self.map_box = QtWidgets.QComboBox()
-        self.map_box.addItems(list(self._tables))
-        self.map_box.setToolTip("Colour map (key C: next). Inverted grey: black is hot")
+        fill(self.map_box, self._tables)
+        self.map_box.setToolTip(tr("Colour map (key C: next). Inverted grey: black is hot"))
         self.percentile_box = QtWidgets.QComboBox()
-        self.percentile_box.addItems(list(PERCENTILES))
+        fill(self.percentile_box, PERCENTILES)
         self.percentile_box.setCurrentIndex(1)
         self.level = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         self.level.setRange(5, 200)

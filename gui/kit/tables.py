@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pyqtgraph.Qt import QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import tr
 
 
 class ReadTable(QtWidgets.QTableWidget):
@@ -14,7 +15,7 @@ class ReadTable(QtWidgets.QTableWidget):
 
     def __init__(self, columns: Sequence[str], *, row_px: int) -> None:
         super().__init__(0, len(columns))
-        self.setHorizontalHeaderLabels(columns)
+        self.setHorizontalHeaderLabels([tr(name) for name in columns])
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(row_px)
         self.setShowGrid(False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from gui.kit.words import tr
 from hw.physics.suv import UNIT as SUV
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -52,7 +53,7 @@ def age_text(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
+        return tr("{value:.0f} min", value=seconds / 60)
     return f"{seconds / 3600:.1f} h"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from daq.client.client import ClientError, ControlClient
+from gui.kit.words import tr
 from hw.messages.base import MessageError
 from hw.messages.commands import Reply
 from hw.messages.endpoints import Endpoints
@@ -127,7 +128,7 @@ class CommandDesk:
 
     def share_control(self, action: str) -> None:
         """Ask for control of the run, give it or take it over, as :meth:`send` does."""
-        self._send("control", f"control, {action}", {"action": action})
+        self._send("control", tr("control, {action}", action=action), {"action": action})
 
     def keep_control(self) -> None:
         """Say that this console is still there; whether the daq hears it, telemetry tells."""
@@ -142,7 +143,9 @@ class CommandDesk:
     def order(self, action: str, *, modules: list[int], values: dict[str, Any]) -> Pending:
         """Send an order to firmware modules ([]: all), as :meth:`send` does; what becomes of it."""
         args = {"action": action, "modules": modules, "values": values}
-        return self._send("module", f"modules, {action.replace('_', ' ')}", args)
+        return self._send(
+            "module", tr("modules, {replace}", replace=action.replace("_", " ")), args
+        )
 
     def answer_alarms(self, name: str, args: dict[str, Any]) -> None:
         """Acknowledge or shelve alarms, as :meth:`send` does."""
@@ -167,7 +170,7 @@ class CommandDesk:
             self.pending[self._client.send(name, **args)] = command
         except ClientError as error:
             command.outcome, command.reason = "failed", str(error)
-            self._say(f"{called} not sent: {error}", "alarm")
+            self._say(tr("{called} not sent: {error}", called=called, error=error), "alarm")
         return command
 
     def poll(self) -> None:
@@ -175,7 +178,7 @@ class CommandDesk:
         try:
             replies = self._client.poll()
         except MessageError as error:
-            self._say(f"a reply could not be read: {error}", "alarm")
+            self._say(tr("a reply could not be read: {error}", error=error), "alarm")
             return
         for reply in replies:
             self._take(reply)
@@ -192,7 +195,9 @@ class CommandDesk:
         if self.pending:
             newest = max(self.pending.values(), key=lambda command: command.sent_s)
             stage = (
-                "sent, waiting for the daq" if newest.answered_s is None else "accepted, working"
+                tr("sent, waiting for the daq")
+                if newest.answered_s is None
+                else tr("accepted, working")
             )
             return Notice(f"{newest.name}: {stage} ({now_s - newest.sent_s:.0f} s)", "info", now_s)
         stays = self._notice.severity != "info" or now_s - self._notice.at_s < NOTICE_SHOWN_S
@@ -220,12 +225,22 @@ class CommandDesk:
             refused = str(reply.result.get("reason", ""))  # by some of several modules
             command.outcome, command.reason = "failed" if refused else "done", refused
             if refused:
-                self._say(f"⚠ {command.name}: not by all: {refused}", "warning")
+                self._say(
+                    tr("⚠ {name}: not by all: {refused}", name=command.name, refused=refused),
+                    "warning",
+                )
             else:
-                self._say(f"✓ {command.name}: done", "info")
+                self._say(tr("✓ {name}: done", name=command.name), "info")
         elif reply.status == "failed":
             command.outcome, command.reason = "failed", reply.reason
-            self._say(f"✗ {command.name} refused: {reply.reason or 'no reason given'}", "alarm")
+            self._say(
+                tr(
+                    "✗ {name} refused: {value}",
+                    name=command.name,
+                    value=reply.reason or "no reason given",
+                ),
+                "alarm",
+            )
         else:
             command.answered_s = self._clock()
             return
@@ -246,7 +261,11 @@ class CommandDesk:
         for number, command in list(self.pending.items()):
             if command.answered_s is not None and now_s - command.sent_s > WORKING_BOUND_S:
                 self._say(
-                    f"⚠ {command.name}: accepted but not done after {WORKING_BOUND_S:g} s",
+                    tr(
+                        "⚠ {name}: accepted but not done after {working_bound_s:g} s",
+                        name=command.name,
+                        working_bound_s=WORKING_BOUND_S,
+                    ),
                     "warning",
                 )
                 command.outcome = "unanswered"
@@ -257,7 +276,11 @@ class CommandDesk:
 
     def _withdraw(self, command: Pending) -> None:
         self._say(
-            f"⚠ {command.name}: no answer from the daq for {self._patience_s:g} s; withdrawn",
+            tr(
+                "⚠ {name}: no answer from the daq for {patience_s:g} s; withdrawn",
+                name=command.name,
+                patience_s=self._patience_s,
+            ),
             "alarm",
         )
         for waiting in self.pending.values():

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from gui.kit.words import tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.telemetry import Telemetry
 
@@ -28,7 +29,12 @@ def console_name() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    name = f"console of {user} on {platform.node()}, process {os.getpid()}"
+    name = tr(
+        "console of {user} on {node}, process {getpid}",
+        user=user,
+        node=platform.node(),
+        getpid=os.getpid(),
+    )
     return "".join(letter for letter in name if letter.isprintable())[:MOST_CHARACTERS]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk, Pending
 from gui.link.daq_view import Link
 from hw.messages.modules import ModuleState
@@ -23,10 +24,10 @@ OFF_BELOW_MV = 1000
 OLD_AFTER_S = 2.0
 """What the link process has not told anew for so long is no longer known."""
 
-TEACHES = (
-    f"Switch the bias of ALL modules off, at once, without a question.\nKey: {KEY}, in any window"
+TEACHES = mark(
+    "Switch the bias of ALL modules off, at once, without a question.\nKey: {key}, in any window"
 )
-WHY_NOT = "Grey: no module with our firmware is there, so there is no bias to switch off."
+WHY_NOT = mark("Grey: no module with our firmware is there, so there is no bias to switch off.")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Shown:
     reason: str = ""
 
 
-NO_MODULES = Shown("no modules", able=False)
+NO_MODULES = Shown(mark("no modules"), able=False)
 
 
 class BiasSwitch:
@@ -55,7 +56,7 @@ class BiasSwitch:
         if self.shown.able:
             self._was_off = False
             self._order = self._desk.order("bias", modules=[], values={"target_mV": 0})
-            self.shown = Shown("sent …")
+            self.shown = Shown(tr("sent …"))
 
     def refresh(self, link: Link) -> None:
         """Look what became of the order, and what the modules measure."""
@@ -74,15 +75,18 @@ class BiasSwitch:
         if order is None:
             return Shown(f"{KEY}   {measured}")
         if order.outcome == "":
-            return Shown("sent …")
+            return Shown(tr("sent …"))
         if order.outcome == "failed":
-            return Shown(f"✗ FAILED {measured}", reason=order.reason)
+            return Shown(tr("✗ FAILED {measured}", measured=measured), reason=order.reason)
         if order.outcome == "unanswered":
-            return Shown("✗ NO ANSWER", reason="no answer from the daq")
+            return Shown(tr("✗ NO ANSWER"), reason=tr("no answer from the daq"))
         if unheard:
-            return Shown(f"✗ {unheard} UNHEARD", reason=f"{unheard} modules do not answer")
+            return Shown(
+                tr("✗ {unheard} UNHEARD", unheard=unheard),
+                reason=tr("{unheard} modules do not answer", unheard=unheard),
+            )
         self._was_off = most_mV < OFF_BELOW_MV
-        return Shown("✓ all off" if self._was_off else f"↘ {measured}")
+        return Shown(tr("✓ all off") if self._was_off else f"↘ {measured}")
 
 
 class BiasOffButton(QtWidgets.QPushButton):
@@ -96,7 +100,7 @@ class BiasOffButton(QtWidgets.QPushButton):
         self.setFont(theme.font(theme.SMALL_PX, bold=True))
         self.setFixedSize(100, 52)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Bias OFF, all modules")
+        self.setAccessibleName(tr("Bias OFF, all modules"))
         self.pressed.connect(self._act)
         self.refresh()
 
@@ -109,7 +113,7 @@ class BiasOffButton(QtWidgets.QPushButton):
         shown = self._switch.shown
         if shown != self._shown:
             self._shown = shown
-            self.setText(f"BIAS OFF\n{shown.words}")
+            self.setText(tr("BIAS OFF\n{words}", words=tr(shown.words)))
             self.setEnabled(shown.able)
-            words = (TEACHES, WHY_NOT if not shown.able else "", shown.reason)
+            words = (tr(TEACHES, key=KEY), tr(WHY_NOT) if not shown.able else "", shown.reason)
             self.setToolTip("\n".join(filter(None, words)))

@@ -10,19 +10,22 @@ from __future__ import annotations
 from gui.kit import theme
 from gui.kit.theme import Look
 from gui.kit.wording import rate_text
-from gui.kit.words import mark
+from gui.kit.words import mark, tr
 from hw.messages.modules import ModuleState
 
 COLUMNS = (
-    ("", "Module index: ring × modules per ring + sector"),
-    ("State", "What the module does, or what is wrong with it"),
-    ("Bias / V", "SiPM bias, measured"),
-    ("I / µA", "SiPM current, measured"),
-    ("T / °C", "Temperature of the module"),
-    ("k hits/s", "Hits that the firmware took in over the last second, thousands"),
-    ("k events/s", "Event words that it sent over the last second, thousands"),
-    ("SYNC", "Whether the module's clock is locked to the scanner's SYNC pulse"),
-    ("Link", "Round trip of commands, 50th percentile, and what was wrong with the line"),
+    ("", mark("Module index: ring × modules per ring + sector")),
+    (mark("State"), mark("What the module does, or what is wrong with it")),
+    (mark("Bias / V"), mark("SiPM bias, measured")),
+    ("I / µA", mark("SiPM current, measured")),
+    ("T / °C", mark("Temperature of the module")),
+    (mark("k hits/s"), mark("Hits that the firmware took in over the last second, thousands")),
+    (mark("k events/s"), mark("Event words that it sent over the last second, thousands")),
+    (mark("SYNC"), mark("Whether the module's clock is locked to the scanner's SYNC pulse")),
+    (
+        mark("Link"),
+        mark("Round trip of commands, 50th percentile, and what was wrong with the line"),
+    ),
 )
 CONDITION = 1
 """The column that carries the condition's look."""
@@ -46,22 +49,26 @@ def condition(state: ModuleState) -> Look:
     if not state.link.connected:
         return GONE
     if state.state == "fault" or state.fault:
-        return Look(f"FAULT: {state.fault.replace('_', ' ')}", "✗", theme.ALARM)
+        return Look(tr("FAULT: {replace}", replace=state.fault.replace("_", " ")), "✗", theme.ALARM)
     if state.lacks_bias:
-        return Look(f"bias {bias_words(state)}", "✗", theme.ALARM)
+        return Look(tr("bias {bias_words}", bias_words=bias_words(state)), "✗", theme.ALARM)
     look = _STATES.get(state.state, _STATES["unknown"])
     if state.bias_state == "ramping":
-        return Look(f"{look.word}, bias ramping", "↗", theme.NOTICE)
+        return Look(tr("{word}, bias ramping", word=look.word), "↗", theme.NOTICE)
     if state.state == "running" and not state.locked:
-        return Look("running, no SYNC", "⚠", theme.WARNING)
+        return Look(tr("running, no SYNC"), "⚠", theme.WARNING)
     if not state.confirmed:
-        return Look(f"{look.word}, image not confirmed", "⚠", theme.WARNING)
+        return Look(tr("{word}, image not confirmed", word=look.word), "⚠", theme.WARNING)
     return look
 
 
 def bias_words(state: ModuleState) -> str:
     """Return the bias of a module in a run, against what was asked for as the run began."""
-    return f"{state.bias_mV / 1000:.1f} V of {state.asked_mV / 1000:.1f} V asked"
+    return tr(
+        "{value:.1f} V of {value2:.1f} V asked",
+        value=state.bias_mV / 1000,
+        value2=state.asked_mV / 1000,
+    )
 
 
 def row(state: ModuleState) -> tuple[str, ...]:
@@ -77,7 +84,7 @@ def row(state: ModuleState) -> tuple[str, ...]:
         f"{state.temperature_C:.1f}",
         rate_text(state.hit_rate),
         rate_text(state.word_rate),
-        "locked" if state.locked else "⚠ none",
+        tr("locked") if state.locked else tr("⚠ none"),
         link_words(state),
     )
 
@@ -93,39 +100,87 @@ def link_words(state: ModuleState) -> str:
 def facts(state: ModuleState) -> tuple[tuple[str, str], ...]:
     """Return the facts about one module, caption and text."""
     link = state.link
-    asked = f"{state.bias_mV / 1000:.3f} V of {state.target_mV / 1000:.3f} V asked for"
+    asked = tr(
+        "{value:.3f} V of {value2:.3f} V asked for",
+        value=state.bias_mV / 1000,
+        value2=state.target_mV / 1000,
+    )
     if state.lacks_bias:
-        asked += f" ({state.asked_mV / 1000:.3f} V as the run began)"
-    interlock = "closed" if state.interlock_closed else "OPEN"
-    trips = f"{link.round_trip_ms[0]:.1f} / {link.round_trip_ms[1]:.1f} ms round trip (p50 / p99)"
-    damage = f"{link.retransmits} sent again, {link.timeouts} unanswered"
-    broken = f"{link.invalid_packets} damaged, {link.reconnects} reconnections"
-    starts = f"{state.resets} since power came, the last by {state.reset_cause or '?'}"
+        asked += tr(" ({value:.3f} V as the run began)", value=state.asked_mV / 1000)
+    interlock = tr("closed") if state.interlock_closed else tr("OPEN")
+    trips = tr(
+        "{value:.1f} / {value2:.1f} ms round trip (p50 / p99)",
+        value=link.round_trip_ms[0],
+        value2=link.round_trip_ms[1],
+    )
+    damage = tr(
+        "{retransmits} sent again, {timeouts} unanswered",
+        retransmits=link.retransmits,
+        timeouts=link.timeouts,
+    )
+    broken = tr(
+        "{invalid_packets} damaged, {reconnects} reconnections",
+        invalid_packets=link.invalid_packets,
+        reconnects=link.reconnects,
+    )
+    starts = tr(
+        "{resets} since power came, the last by {value}",
+        resets=state.resets,
+        value=state.reset_cause or "?",
+    )
     return (
-        ("Machine", f"{state.machine}, {link.url}"),
-        ("Fault", state.fault_text or "none"),
-        ("Bias", f"{asked}, {state.bias_state}"),
-        ("Current", f"{state.current_nA / 1000:.3f} µA"),
-        ("Supply", f"{state.supply_mV / 1000:.2f} V, interlock {interlock}"),
-        ("Temperature", f"{state.temperature_C:.2f} °C, epoch {state.epoch}"),
-        ("Scaler", f"{rate_text(state.scaler_Hz)} k/s over the comparator's threshold"),
-        ("Firmware", _firmware_words(state)),
-        ("Starts", starts),
-        ("Line", trips + (f", {link.baud} Bd" if link.baud else "")),
-        ("Damage", f"{damage}, {broken}"),
-        ("Frames", f"{link.frames} received, {link.lost_frames} lost on the way"),
-        ("Clock", _clock_words(state)),
+        (tr("Machine"), f"{state.machine}, {link.url}"),
+        (tr("Fault"), state.fault_text or tr("none")),
+        (tr("Bias"), f"{asked}, {state.bias_state}"),
+        (tr("Current"), f"{state.current_nA / 1000:.3f} µA"),
+        (
+            tr("Supply"),
+            tr(
+                "{value:.2f} V, interlock {interlock}",
+                value=state.supply_mV / 1000,
+                interlock=interlock,
+            ),
+        ),
+        (
+            tr("Temperature"),
+            tr(
+                "{temperature_C:.2f} °C, epoch {epoch}",
+                temperature_C=state.temperature_C,
+                epoch=state.epoch,
+            ),
+        ),
+        (
+            tr("Scaler"),
+            tr("{rate} k/s over the comparator's threshold", rate=rate_text(state.scaler_Hz)),
+        ),
+        (tr("Firmware"), _firmware_words(state)),
+        (tr("Starts"), starts),
+        (tr("Line"), trips + (f", {link.baud} Bd" if link.baud else "")),
+        (tr("Damage"), f"{damage}, {broken}"),
+        (
+            tr("Frames"),
+            tr(
+                "{frames} received, {lost_frames} lost on the way",
+                frames=link.frames,
+                lost_frames=link.lost_frames,
+            ),
+        ),
+        (tr("Clock"), _clock_words(state)),
     )
 
 
 def _firmware_words(state: ModuleState) -> str:
-    words = f"{state.build or '?'} in slot {state.slot or '?'}"
-    return words if state.confirmed else f"{words}, NOT CONFIRMED"
+    words = tr("{value} in slot {value2}", value=state.build or "?", value2=state.slot or "?")
+    return words if state.confirmed else tr("{words}, NOT CONFIRMED", words=words)
 
 
 def _clock_words(state: ModuleState) -> str:
     link = state.link
     if link.drift_ppm is None:
-        return "not known yet"
+        return tr("not known yet")
     sigma = f" ± {link.drift_sigma_ppm:.2f}" if link.drift_sigma_ppm is not None else ""
-    return f"drift {link.drift_ppm:+.2f}{sigma} ppm against this machine"
+    return tr(
+        "drift {drift_ppm:+.2f}{sigma} ppm against this machine",
+        drift_ppm=link.drift_ppm,
+        sigma=sigma,
+    )

@@ -6,21 +6,25 @@ import math
 from typing import Literal
 
 from gui.kit.wording import SteadyCeiling, level_text
+from gui.kit.words import mark, tr
 from hw.messages.telemetry import Telemetry
 
 Mode = Literal["rate", "live", "state"]
 
 # Caption of the switch, and what the map then shows.
 MODES: dict[Mode, tuple[str, str]] = {
-    "rate": ("rate", "Singles per second of each module."),
+    "rate": (mark("rate"), mark("Singles per second of each module.")),
     "live": (
-        "live time",
+        mark("live time"),
         (
-            "Live fraction of each module over the last seconds: dead time, lost data frames and\n"
-            "stalls count as not live. The scale ends at 100 % and begins where it suits."
+            mark(
+                "Live fraction of each module over the last seconds: dead time, lost "
+                "data frames and\nstalls count as not live. The scale ends at 100 % and "
+                "begins where it suits."
+            )
         ),
     ),
-    "state": ("state", "Whether each module is live, stalled, silent or ended."),
+    "state": (mark("state"), mark("Whether each module is live, stalled, silent or ended.")),
 }
 
 LEAST_DEAD_PER_CENT = 1.0  # a span below which differences of live time are no news
@@ -50,12 +54,12 @@ class ModuleScale:
             rate_k / self._rate_k.value if state in ("live", "ended") else math.nan
             for rate_k, state in zip(rates_k, telemetry.module_states, strict=True)
         ]
-        return levels, "0", level_text(self._rate_k.value), "singles, k/s"
+        return levels, "0", level_text(self._rate_k.value), tr("singles, k/s")
 
     def _live_times(self, telemetry: Telemetry) -> ScaleOf:
         live, states = telemetry.module_live, telemetry.module_states
         if len(live) != len(states):
-            return [math.nan] * len(states), "", "", "live time not told"
+            return [math.nan] * len(states), "", "", tr("live time not told")
         coloured = [state == "live" for state in states]
         dead = [100 * (1 - f) for f, shown in zip(live, coloured, strict=True) if shown]
         self._dead_per_cent.follow(min(100.0, max([LEAST_DEAD_PER_CENT, *dead])))
@@ -64,4 +68,4 @@ class ModuleScale:
             1 - 100 * (1 - fraction) / span if shown else math.nan
             for fraction, shown in zip(live, coloured, strict=True)
         ]
-        return levels, f"{100 - span:g}", "100", "live time, %"
+        return levels, f"{100 - span:g}", "100", tr("live time, %")

@@ -11,8 +11,10 @@ from typing import Any
 
 from pyqtgraph.Qt import QtCore, QtWidgets
 
+from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
-from gui.kit.theme import ALARM, BASE_PX
+from gui.kit.theme import BASE_PX
+from gui.kit.words import mark, tr
 from hw.messages.modules import ModuleState
 from hw.wire.control import REGISTERS
 
@@ -22,9 +24,9 @@ ADJUSTED = ("energy_threshold", "comparator_mV", "current_trip_nA", "temperature
 """Registers that can be set here; for the others use `tomoshibi firmware shell`."""
 
 PLAIN = {
-    "clear_fault": ("Clear fault", "Leave the fault state, if its cause is gone"),
-    "save": ("Save", "Keep the registers through power cycles"),
-    "confirm": ("Confirm image", "The running firmware is good: keep it"),
+    "clear_fault": (mark("Clear fault"), mark("Leave the fault state, if its cause is gone")),
+    "save": (mark("Save"), mark("Keep the registers through power cycles")),
+    "confirm": (mark("Confirm image"), mark("The running firmware is good: keep it")),
 }
 
 
@@ -40,7 +42,7 @@ class OrderForm(QtWidgets.QWidget):
         self._send = send
         self._ask = ask
         self._modules: list[int] = []
-        self.target = CalmLabel("orders go to: all modules", bold=True)
+        self.target = CalmLabel(tr("orders go to: all modules"), bold=True)
         self.complaint = ElidedLabel(size_px=BASE_PX)
         self.bias_V = QtWidgets.QLineEdit()
         self.bias_V.setPlaceholderText("V")
@@ -68,18 +70,23 @@ class OrderForm(QtWidgets.QWidget):
         column.addWidget(self.complaint)
 
     def _rows(self) -> list[list[tuple[QtWidgets.QWidget, int]]]:
-        bias_on = self._button("bias_on", "Ramp bias", "Ramp to this voltage at the slew limit",
-                               self._ramp)  # fmt: skip
-        bias_off = self._button("bias_off", "Bias OFF", "Ramp the bias to 0", self._bias_off)
-        write = self._button("write", "Set", "Set the register", self._write)
+        bias_on = self._button(
+            "bias_on", tr("Ramp bias"), tr("Ramp to this voltage at the slew limit"), self._ramp
+        )
+        bias_off = self._button(
+            "bias_off", tr("Bias OFF"), tr("Ramp the bias to 0"), self._bias_off
+        )
+        write = self._button("write", tr("Set"), tr("Set the register"), self._write)
         plain = [
-            (self._button(name, title, teaches, lambda _=False, n=name: self._order(n)), 1)
+            (self._button(name, tr(title), tr(teaches), lambda _=False, n=name: self._order(n)), 1)
             for name, (title, teaches) in PLAIN.items()
         ]
-        reset = self._button("reset", "Reset…", "Bias off, then restart", self._reset)
-        update = self._button("update", "Update…", "Load another firmware image", self._update)
+        reset = self._button("reset", tr("Reset…"), tr("Bias off, then restart"), self._reset)
+        update = self._button(
+            "update", tr("Update…"), tr("Load another firmware image"), self._update
+        )
         return [
-            [(CalmLabel("Bias"), 0), (self.bias_V, 1), (bias_on, 1), (bias_off, 1)],
+            [(CalmLabel(tr("Bias")), 0), (self.bias_V, 1), (bias_on, 1), (bias_off, 1)],
             [(self.register, 3), (self.value, 1), (write, 0)],
             plain,
             [(reset, 1), (update, 1)],
@@ -101,7 +108,11 @@ class OrderForm(QtWidgets.QWidget):
         self._modules = modules
         count = len(modules) or len(states)
         words = ", ".join(map(str, modules[:8])) + (" …" if len(modules) > 8 else "")
-        self.target.show_text(f"orders go to: {f'module {words}' if modules else f'all {count}'}")
+        self.target.show_text(
+            tr("orders go to: module {words}", words=words)
+            if modules
+            else tr("orders go to: all {count}", count=count)
+        )
         for button in self.buttons.values():
             button.setEnabled(bool(states))
 
@@ -110,21 +121,31 @@ class OrderForm(QtWidgets.QWidget):
         self._send(action, list(self._modules), values)
 
     def _complain(self, words: str) -> None:
-        self.complaint.show_text(f"✗ {words}", ALARM)
+        self.complaint.show_text(f"✗ {words}", theme.ALARM)
 
     def _named(self) -> str:
-        return f"module {', '.join(map(str, self._modules))}" if self._modules else "ALL modules"
+        return (
+            tr("module {join}", join=", ".join(map(str, self._modules)))
+            if self._modules
+            else tr("ALL modules")
+        )
 
     def _ramp(self) -> None:
         try:
             target_mV = round(float(self.bias_V.text().replace(",", ".")) * 1000)
         except (ValueError, OverflowError):
-            self._complain("the bias is a voltage in V, such as 56.5")
+            self._complain(tr("the bias is a voltage in V, such as 56.5"))
             return
         highest = REGISTERS["bias_max_mV"].max
         if not 0 <= target_mV <= highest:
-            self._complain(f"the bias must be 0 to {highest / 1000:g} V")
-        elif self._ask(f"Ramp the bias of {self._named()} to {target_mV / 1000:g} V?"):
+            self._complain(tr("the bias must be 0 to {value:g} V", value=highest / 1000))
+        elif self._ask(
+            tr(
+                "Ramp the bias of {named} to {value:g} V?",
+                named=self._named(),
+                value=target_mV / 1000,
+            )
+        ):
             self._order("bias", target_mV=target_mV)
 
     def _bias_off(self) -> None:
@@ -135,22 +156,45 @@ class OrderForm(QtWidgets.QWidget):
         try:
             value = int(self.value.text())
         except ValueError:
-            self._complain(f"{spec.name} is a whole number in {spec.unit or 'its own unit'}")
+            self._complain(
+                tr(
+                    "{name} is a whole number in {value}",
+                    name=spec.name,
+                    value=spec.unit or "its own unit",
+                )
+            )
             return
         if not spec.min <= value <= spec.max:
-            self._complain(f"{spec.name} must be {spec.min} to {spec.max} {spec.unit}")
+            self._complain(
+                tr(
+                    "{name} must be {min} to {max} {unit}",
+                    name=spec.name,
+                    min=spec.min,
+                    max=spec.max,
+                    unit=spec.unit,
+                )
+            )
             return
         self._order("write", **{spec.name: value})
 
     def _reset(self) -> None:
         if self._ask(
-            f"Reset {self._named()}? Bias goes off, a run loses them until they are back."
+            tr(
+                "Reset {named}? Bias goes off, a run loses them until they are back.",
+                named=self._named(),
+            )
         ):
             self._order("reset")
 
     def _update(self) -> None:
         path, _ = QtWidgets.QFileDialog.getOpenFileName(
-            self, "Firmware image", "", "Images (*.tmim *.bin);;All files (*)"
+            self, tr("Firmware image"), "", tr("Images (*.tmim *.bin);;All files (*)")
         )
-        if path and self._ask(f"Load {path} into {self._named()}? No run is possible meanwhile."):
+        if path and self._ask(
+            tr(
+                "Load {path} into {named}? No run is possible meanwhile.",
+                path=path,
+                named=self._named(),
+            )
+        ):
             self._order("update", path=path)

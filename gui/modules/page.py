@@ -13,6 +13,7 @@ from pyqtgraph.Qt import QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel
 from gui.kit.wording import age_text
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from gui.link.daq_view import Link
 from gui.modules.bias_off import OLD_AFTER_S
@@ -22,7 +23,7 @@ from gui.modules.scan_plot import ScanForm, ScanPlot
 from gui.modules.table import ModuleTable
 from hw.messages.modules import LinkState, ModuleScan, ModuleState, ModuleStates
 
-NONE_WORDS = (
+NONE_WORDS = mark(
     "no modules with firmware: start `tomoshibi link`, or `tomoshibi demo --firmware native`"
 )
 
@@ -43,14 +44,16 @@ class ModulePage(QtWidgets.QWidget):
         self.scan_form.start.clicked.connect(self._scan)
         self.scan_form.halt.clicked.connect(lambda: self._send("scan_stop", [], {}))
         self.scan_form.kind.currentIndexChanged.connect(self._show_scan)
-        self.headline = CalmLabel(NONE_WORDS, size_px=15, bold=True)
+        self.headline = CalmLabel(tr(NONE_WORDS), size_px=15, bold=True)
         self.headline.setWordWrap(True)
         self.notice = ElidedLabel(size_px=theme.BASE_PX, bold=True)
         self._build()
         self._aim()
 
     def _build(self) -> None:
-        modules = Panel("MODULES", teaches="One row per module; choose one or more for orders.")
+        modules = Panel(
+            tr("MODULES"), teaches=tr("One row per module; choose one or more for orders.")
+        )
         modules.body.addWidget(self.headline)
         modules.body.addWidget(self.table, 1)
         self._age = modules.note
@@ -70,7 +73,7 @@ class ModulePage(QtWidgets.QWidget):
         column.addWidget(self.notice)
 
     def _facts_panel(self) -> Panel:
-        panel = Panel("MODULE", teaches="The first of the chosen modules.")
+        panel = Panel(tr("MODULE"), teaches=tr("The first of the chosen modules."))
         self._facts_note = panel.note
         grid = QtWidgets.QGridLayout()
         grid.setVerticalSpacing(0)
@@ -88,12 +91,16 @@ class ModulePage(QtWidgets.QWidget):
         return panel
 
     def _orders_panel(self) -> Panel:
-        panel = Panel("ORDERS", teaches="Sent to the chosen modules, or to all if none is chosen.")
+        panel = Panel(
+            tr("ORDERS"), teaches=tr("Sent to the chosen modules, or to all if none is chosen.")
+        )
         panel.body.addWidget(self.orders)
         return panel
 
     def _scan_panel(self) -> Panel:
-        panel = Panel("SCAN", teaches="Of the first of the chosen modules; not during a run.")
+        panel = Panel(
+            tr("SCAN"), teaches=tr("Of the first of the chosen modules; not during a run.")
+        )
         panel.body.addLayout(self.scan_form)
         panel.body.addWidget(self.scan_plot, 1)
         return panel
@@ -112,7 +119,7 @@ class ModulePage(QtWidgets.QWidget):
         age_s = link.modules_age_s
         old = age_s > OLD_AFTER_S
         self._age.show_text(
-            f"⚠ {age_text(age_s)} old: the link process is silent" if old else "live",
+            tr("⚠ {age} old: the link process is silent", age=age_text(age_s)) if old else "live",
             theme.ALARM if old else theme.GOOD,
         )
         if states is not self._drawn:
@@ -129,17 +136,22 @@ class ModulePage(QtWidgets.QWidget):
         lacking = [state for state in self._states if state.link.connected and state.lacks_bias]
         wrong = sum(look.colour in (theme.ALARM, theme.WARNING) for look in looks)
         if not self._states:
-            self.headline.show_text(NONE_WORDS, theme.DIM)
+            self.headline.show_text(tr(NONE_WORDS), theme.DIM)
         elif lacking:
             first = lacking[0]
-            more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            words = f"✗ module {first.module}: bias {bias_words(first)}{more}"
+            more = tr(", and {value} more", value=len(lacking) - 1) if len(lacking) > 1 else ""
+            words = tr(
+                "✗ module {module}: bias {bias_words}{more}",
+                module=first.module,
+                bias_words=bias_words(first),
+                more=more,
+            )
             self.headline.show_text(words, theme.ALARM)
         elif wrong:
-            words = f"⚠ {wrong} of {len(looks)} modules need a look"
+            words = tr("⚠ {wrong} of {len} modules need a look", wrong=wrong, len=len(looks))
             self.headline.show_text(words, theme.WARNING)
         else:
-            self.headline.show_text(f"✓ all {len(looks)} modules are well", theme.GOOD)
+            self.headline.show_text(tr("✓ all {len} modules are well", len=len(looks)), theme.GOOD)
         self._show_facts()
         self._show_scan()
 
@@ -148,7 +160,9 @@ class ModulePage(QtWidgets.QWidget):
         if state is None:
             return
         look = condition(state)
-        self._facts_note.show_text(f"module {state.module}: {look.text}", look.colour)
+        self._facts_note.show_text(
+            tr("module {module}: {text}", module=state.module, text=look.text), look.colour
+        )
         for caption, words in facts(state):
             marked = theme.ALARM if caption == "Fault" and state.fault_text else ""
             self.facts[caption].show_text(words, marked)

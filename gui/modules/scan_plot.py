@@ -10,11 +10,17 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.plots import pen
+from gui.kit.words import mark, tr
 from hw.messages.modules import ModuleScan
 
 KINDS = {
-    "threshold": ("Threshold scan", "comparator threshold / mV", "crossings / s", (2, 100, 2)),
-    "bias": ("I–V scan", "bias / V", "current / nA", (50_000, 57_000, 100)),
+    "threshold": (
+        mark("Threshold scan"),
+        mark("comparator threshold / mV"),
+        mark("crossings / s"),
+        (2, 100, 2),
+    ),
+    "bias": (mark("I–V scan"), mark("bias / V"), mark("current / nA"), (50_000, 57_000, 100)),
 }
 """Kind to title, axes, and the usual from, to and step in mV."""
 
@@ -29,7 +35,7 @@ class ScanPlot(QtWidgets.QWidget):
         super().__init__()
         self._shown: tuple[object, ...] = ()
         self.words = ElidedLabel(size_px=theme.BASE_PX)
-        self.words.show_text("no scan yet", theme.DIM)
+        self.words.show_text(tr("no scan yet"), theme.DIM)
         self.plot = pg.PlotWidget()
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.setMenuEnabled(False)
@@ -63,7 +69,7 @@ class ScanPlot(QtWidgets.QWidget):
         if scan is None:
             self.curve.setData([], [])
             self.marker.hide()
-            self.words.show_text("no scan yet", theme.DIM)
+            self.words.show_text(tr("no scan yet"), theme.DIM)
             return
         self._draw(scan)
         self.words.show_text(*_words(scan))
@@ -72,27 +78,31 @@ class ScanPlot(QtWidgets.QWidget):
         _, across, up, _ = KINDS[scan.kind]
         per_unit = 1000.0 if scan.kind == "bias" else 1.0
         for side, text in (("bottom", across), ("left", up)):
-            self.plot.setLabel(side, text, color=theme.DIM)
+            self.plot.setLabel(side, tr(text), color=theme.DIM)
         x = [point.x / per_unit for point in scan.points]
         self.curve.setData(x, [max(point.y, FLOOR) for point in scan.points])
         breakdown_mV = scan.found.get("breakdown_mV")
         self.marker.setVisible(breakdown_mV is not None)
         if breakdown_mV is not None:
             self.marker.setValue(breakdown_mV / per_unit)
-            self.marker.label.setFormat(f"breakdown {breakdown_mV / 1000:.2f} V")
+            self.marker.label.setFormat(tr("breakdown {value:.2f} V", value=breakdown_mV / 1000))
 
 
 def _words(scan: ModuleScan) -> tuple[str, str]:
-    title = f"{KINDS[scan.kind][0]} of module {scan.module}"
+    title = tr("{value} of module {module}", value=tr(KINDS[scan.kind][0]), module=scan.module)
     if scan.failed:
         return f"✗ {title}: {scan.failed}", theme.ALARM
     if not scan.done:
-        return f"{title}: point {len(scan.points)} of {scan.steps} …", theme.NOTICE
+        return tr(
+            "{title}: point {len} of {steps} …", title=title, len=len(scan.points), steps=scan.steps
+        ), theme.NOTICE
     found = scan.found.get("breakdown_mV")
     if found is not None and math.isfinite(found):
-        return f"✓ {title}: breakdown at {found / 1000:.2f} V", theme.GOOD
+        return tr(
+            "✓ {title}: breakdown at {value:.2f} V", title=title, value=found / 1000
+        ), theme.GOOD
     if scan.kind == "bias":
-        return f"⚠ {title}: no breakdown within the scan", theme.WARNING
+        return tr("⚠ {title}: no breakdown within the scan", title=title), theme.WARNING
     return f"✓ {title}", theme.GOOD
 
 
@@ -104,10 +114,10 @@ class ScanForm(QtWidgets.QVBoxLayout):
         self.setSpacing(6)
         self.kind = QtWidgets.QComboBox()
         for kind, (title, *_) in KINDS.items():
-            self.kind.addItem(title, kind)
+            self.kind.addItem(tr(title), kind)
         self.kind.currentIndexChanged.connect(self.fill)
-        self.start = QtWidgets.QPushButton("Scan")
-        self.halt = QtWidgets.QPushButton("Stop scan")
+        self.start = QtWidgets.QPushButton(tr("Scan"))
+        self.halt = QtWidgets.QPushButton(tr("Stop scan"))
         self.halt.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         buttons, row = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
         for widget, share in ((self.kind, 1), (self.start, 0), (self.halt, 0)):
@@ -115,7 +125,11 @@ class ScanForm(QtWidgets.QVBoxLayout):
         self.addLayout(buttons)
         self.addLayout(row)
         self.fields: dict[str, QtWidgets.QLineEdit] = {}
-        for name, caption in (("from_mV", "from"), ("to_mV", "to"), ("step_mV", "step")):
+        for name, caption in (
+            ("from_mV", tr("from")),
+            ("to_mV", tr("to")),
+            ("step_mV", tr("step")),
+        ):
             label = CalmLabel(caption)
             label.setObjectName("dim")
             self.fields[name] = QtWidgets.QLineEdit()
@@ -139,9 +153,9 @@ class ScanForm(QtWidgets.QVBoxLayout):
         try:
             values = {name: int(field.text()) for name, field in self.fields.items()}
         except ValueError:
-            return "from, to and step must be whole numbers of mV"
+            return tr("from, to and step must be whole numbers of mV")
         if values["step_mV"] < 1 or values["to_mV"] <= values["from_mV"] or values["from_mV"] < 0:
-            return "needs 0 ≤ from < to, and a step of at least 1 mV"
+            return tr("needs 0 ≤ from < to, and a step of at least 1 mV")
         if (values["to_mV"] - values["from_mV"]) // values["step_mV"] > 2000:
-            return "more than 2000 points: use a larger step"
+            return tr("more than 2000 points: use a larger step")
         return values

@@ -14,6 +14,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, Panel
 from gui.kit.wording import fraction_text, rate_text
+from gui.kit.words import tr
 from gui.modules.legend import ModuleLegend, paint_state
 from gui.modules.map_modes import MODES, Mode, ModuleScale
 from hw.messages.telemetry import Telemetry
@@ -90,7 +91,7 @@ class ModuleGrid(QtWidgets.QWidget):
             painter.drawText(words, flags.AlignRight | flags.AlignVCenter, f"r{ring}")
         top = self.height() - _BOTTOM_PX
         words = QtCore.QRectF(0, top, _LEFT_PX, _BOTTOM_PX)
-        painter.drawText(words, flags.AlignLeft | flags.AlignVCenter, "sector")
+        painter.drawText(words, flags.AlignLeft | flags.AlignVCenter, tr("sector"))
         for sector in range(0, self.sectors, max(1, self.sectors // 8)):
             cell = self.cell(sector)
             words = QtCore.QRectF(cell.left(), top, cell.width(), _BOTTOM_PX)
@@ -106,10 +107,16 @@ class ModuleGrid(QtWidgets.QWidget):
     def describe(self, module: int) -> str:
         """Return a module's place, live time, rate and state in words."""
         ring, sector = divmod(module, self.sectors)
-        live = fraction_text(self._live[module]) if module < len(self._live) else "not told"
-        return (
-            f"Module {module}: ring {ring}, sector {sector}\nlive time {live}\n"
-            f"{rate_text(self._rates[module])} k/s singles, {self._states[module]}"
+        live = fraction_text(self._live[module]) if module < len(self._live) else tr("not told")
+        return tr(
+            "Module {module}: ring {ring}, sector {sector}\nlive time {live}\n{rate} "
+            "k/s singles, {value}",
+            module=module,
+            ring=ring,
+            sector=sector,
+            live=live,
+            rate=rate_text(self._rates[module]),
+            value=self._states[module],
         )
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
@@ -124,10 +131,12 @@ class ModulePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__(
-            "MODULES",
-            teaches="The detector modules, the scanner unrolled:\n"
-            "rings r0… from below (−z) up, sectors counter-clockwise from +x.\n"
-            "! stalled: was heard, but not lately.  × silent: never heard.  – ended.",
+            tr("MODULES"),
+            teaches=tr(
+                "The detector modules, the scanner unrolled:\nrings r0… from below (−z) "
+                "up, sectors counter-clockwise from +x.\n! stalled: was heard, but not "
+                "lately.  × silent: never heard.  – ended."
+            ),
         )
         self.mode: Mode = "rate"
         self._telemetry: Telemetry | None = None
@@ -144,12 +153,12 @@ class ModulePanel(Panel):
         group = QtWidgets.QButtonGroup(self)
         self._head.setSpacing(4)
         for mode, (caption, teaches) in MODES.items():
-            button = QtWidgets.QPushButton(caption)
+            button = QtWidgets.QPushButton(tr(caption))
             button.setObjectName("small")
             button.setFont(theme.font(theme.SMALL_PX))
             button.setCheckable(True)
             button.setChecked(mode == self.mode)
-            button.setToolTip(f"{teaches}\nKey M: next")
+            button.setToolTip(tr("{teaches}\nKey M: next", teaches=tr(teaches)))
             button.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
             button.clicked.connect(lambda _checked=False, mode=mode: self.choose(mode))
             group.addButton(button)
@@ -175,7 +184,7 @@ class ModulePanel(Panel):
         if not states or len(states) != len(telemetry.module_rates):
             self.grid.forget()
             self.legend.forget()
-            self.summary.show_text("no run, no modules", theme.DIM)
+            self.summary.show_text(tr("no run, no modules"), theme.DIM)
             return
         levels, low, high, unit = self._scale.of(self.mode, telemetry)
         plain = theme.LIVE_FILL if self.mode == "state" else theme.RAISED
@@ -190,16 +199,20 @@ class ModulePanel(Panel):
 
 def _summary(states: list[str], *, before_run: bool) -> tuple[str, str]:
     missing = [
-        f"{states.count(state)} {state}" for state in ("stalled", "silent") if state in states
+        f"{states.count(state)} {state}"
+        for state in (tr("stalled"), tr("silent"))
+        if state in states
     ]
     if "live" not in states and "ended" in states and not missing:
-        return f"all {_modules(states)} ended", theme.DIM
+        return tr("all {modules} ended", modules=_modules(states)), theme.DIM
     if not missing:
-        return f"✓ all {_modules(states)} live", theme.GOOD
+        return tr("✓ all {modules} live", modules=_modules(states)), theme.GOOD
     if before_run and states.count("silent") == len(states):
-        return f"{_modules(states)}, none heard before the start", theme.DIM
-    return f"⚠ {', '.join(missing)} of {_modules(states)}", theme.WARNING
+        return tr("{modules}, none heard before the start", modules=_modules(states)), theme.DIM
+    return tr(
+        "⚠ {join} of {modules}", join=", ".join(missing), modules=_modules(states)
+    ), theme.WARNING
 
 
 def _modules(states: list[str]) -> str:
-    return f"{len(states)} module{'s' if len(states) != 1 else ''}"
+    return tr("{len} module{value}", len=len(states), value="s" if len(states) != 1 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
+from gui.kit.words import tr
 from gui.modules.condition_words import COLUMNS, CONDITION, condition, row
 from hw.messages.modules import ModuleState
 
@@ -20,9 +21,9 @@ class ModuleTable(QtWidgets.QTableWidget):
         super().__init__(0, len(COLUMNS))
         self._shown: list[tuple[str, ...]] = []
         self._modules: list[int] = []
-        self.setHorizontalHeaderLabels([title for title, _ in COLUMNS])
+        self.setHorizontalHeaderLabels([tr(title) for title, _ in COLUMNS])
         for column, ((_, teaches), width) in enumerate(zip(COLUMNS, _WIDTHS_PX, strict=True)):
-            self.horizontalHeaderItem(column).setToolTip(teaches)
+            self.horizontalHeaderItem(column).setToolTip(tr(teaches))
             self.setColumnWidth(column, width)
         header = self.horizontalHeader()
         header.setSectionResizeMode(CONDITION, QtWidgets.QHeaderView.ResizeMode.Stretch)

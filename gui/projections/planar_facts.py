@@ -6,31 +6,36 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel
 from gui.kit.pictures import STALE_AFTER_S, FactsColumn
 from gui.kit.wording import clock_text, grouped, rate_text
+from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from gui.projections.planar_view import Angles, angle_text
 from hw.messages.pictures import Projections
 
 TEACHES = {
-    "Counts": "Singles of this window since the run's start, all modules together.",
-    "Rate": "Singles of this window per second, over the last second.",
-    "Time": "Detector time that the pictures cover.",
-    "Angle": "The modules' position: the gantry's angle, or each column's about its own axis.",
-    "Live time": "Live fraction of the modules over the last seconds: dead time, lost data frames\n"
-    "and stalls count as not live.",
-    "Age": "Seconds since these pictures were published.",
+    mark("Counts"): mark("Singles of this window since the run's start, all modules together."),
+    mark("Rate"): mark("Singles of this window per second, over the last second."),
+    mark("Time"): mark("Detector time that the pictures cover."),
+    mark("Angle"): mark(
+        "The modules' position: the gantry's angle, or each column's about its own axis."
+    ),
+    mark("Live time"): mark(
+        "Live fraction of the modules over the last seconds: dead time, lost "
+        "data frames\nand stalls count as not live."
+    ),
+    mark("Age"): mark("Seconds since these pictures were published."),
 }
-NOT_CORRECTED = ("uniformity", "scatter", "attenuation", "decay", "dead time")
+NOT_CORRECTED = ("uniformity", "scatter", "attenuation", "decay", mark("dead time"))
 
 
 class ProjectionFacts(FactsColumn):
     """A column of text beside the pictures."""
 
     def __init__(self) -> None:
-        super().__init__("no picture yet", TEACHES)
+        super().__init__(tr("no picture yet"), TEACHES)
         for name in NOT_CORRECTED:
-            label = CalmLabel(f"✗ {name} not corrected")
+            label = CalmLabel(tr("✗ {name} not corrected", name=tr(name)))
             label.setObjectName("dim")
-            label.setToolTip("The pictures are plain counts, as the crystals saw them")
+            label.setToolTip(tr("The pictures are plain counts, as the crystals saw them"))
             self.column.addWidget(label)
 
     def refresh_age(self, link: Link) -> None:
@@ -52,11 +57,15 @@ class ProjectionFacts(FactsColumn):
         values = self.values
         values["Counts"].show_text(grouped(counts))
         values["Rate"].show_text(f"{rate_text(sum(known))} k/s" if known else "–")
-        values["Time"].show_text(f"{clock_text(pictures.detector_time_s)} since the start")
+        values["Time"].show_text(
+            tr("{clock} since the start", clock=clock_text(pictures.detector_time_s))
+        )
         started = pictures.detector_time_s > 0
         values["Angle"].show_text(*_angle(pictures.angles_deg, started=started))
         live = telemetry.module_live if telemetry else []
-        values["Live time"].show_text(f"{100 * min(live):.1f} % at least" if live else "–")
+        values["Live time"].show_text(
+            tr("{value:.1f} % at least", value=100 * min(live)) if live else "–"
+        )
 
 
 def _angle(angles: Angles, *, started: bool) -> tuple[str, str]:
@@ -64,23 +73,27 @@ def _angle(angles: Angles, *, started: bool) -> tuple[str, str]:
         return "fixed", ""
     told = [angle for angle in angles if angle is not None]
     if not started:
-        return "not told yet", theme.DIM
+        return tr("not told yet"), theme.DIM
     if len(told) < len(angles):
-        return f"⚠ unknown of {len(angles) - len(told)} / {len(angles)}", theme.WARNING
+        return tr(
+            "⚠ unknown of {value} / {len}", value=len(angles) - len(told), len=len(angles)
+        ), theme.WARNING
     low, high = min(told), max(told)
     same = high - low < 0.05
-    return angle_text(high) if same else f"{angle_text(low)} to {angle_text(high)}", ""
+    return angle_text(high) if same else tr(
+        "{angle} to {angle2}", angle=angle_text(low), angle2=angle_text(high)
+    ), ""
 
 
 def _badge(link: Link, pictures: Projections, *, stale: bool) -> tuple[str, str]:
     if not link.projections_are_of_run:
-        return "⚠ OF EARLIER RUN", theme.WARNING
+        return tr("⚠ OF EARLIER RUN"), theme.WARNING
     if pictures.final:
-        return "✓ FINAL PICTURES", theme.NOTICE
+        return tr("✓ FINAL PICTURES"), theme.NOTICE
     if link.state != "connected" or stale:
-        return "⚠ OLD PICTURES", theme.WARNING
+        return tr("⚠ OLD PICTURES"), theme.WARNING
     if link.telemetry is not None and link.telemetry.state == "armed":
-        return "no picture yet", theme.DIM
+        return tr("no picture yet"), theme.DIM
     if link.telemetry is None or link.telemetry.state not in ("running", "stopping"):
-        return "◼ LAST PICTURES", theme.NOTICE
-    return "● LIVE", theme.GOOD
+        return tr("◼ LAST PICTURES"), theme.NOTICE
+    return tr("● LIVE"), theme.GOOD

@@ -14,13 +14,14 @@ from gui.kit import theme
 from gui.kit.panels import scrolling
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned, dim
 from gui.kit.wording import level_text
+from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from gui.projections.planar_facts import ProjectionFacts
 from gui.projections.planar_view import Counts, ProjectionView
 from hw.messages.pictures import Projections
 from hw.messages.sort_settings import EnergyWindow
 
-ALL_PHOTOPEAKS = "all photopeaks"
+ALL_PHOTOPEAKS = mark("all photopeaks")
 
 
 class ProjectionPanel(PicturePanel):
@@ -28,14 +29,17 @@ class ProjectionPanel(PicturePanel):
 
     def __init__(self) -> None:
         super().__init__(
-            "PROJECTIONS",
-            teaches="Counts of each crystal in an energy window: what the camera sees through its\n"
-            "collimator, seen from behind, without corrections. The image is made from these.",
+            tr("PROJECTIONS"),
+            teaches=tr(
+                "Counts of each crystal in an energy window: what the camera sees "
+                "through its\ncollimator, seen from behind, without corrections. The "
+                "image is made from these."
+            ),
         )
         self._pictures: Projections | None = None
         self._windows: tuple[EnergyWindow, ...] = ()
-        self.whole = ProjectionView("Since the start")
-        self.recent = ProjectionView("Lately")
+        self.whole = ProjectionView(tr("Since the start"))
+        self.recent = ProjectionView(tr("Lately"))
         self.facts = ProjectionFacts()
         pictures = QtWidgets.QHBoxLayout()
         pictures.addWidget(self.whole, 1)
@@ -60,18 +64,18 @@ class ProjectionPanel(PicturePanel):
 
     def _controls(self) -> QtWidgets.QLayout:
         self.window_box = QtWidgets.QComboBox()
-        self.window_box.setToolTip("Energy window whose singles are shown (key W: next)")
-        self.percentile_box.setToolTip("Upper end: this percentile of the crystals with counts")
-        self.level.setToolTip("Upper end, as a share of the percentile's level")
+        self.window_box.setToolTip(tr("Energy window whose singles are shown (key W: next)"))
+        self.percentile_box.setToolTip(tr("Upper end: this percentile of the crystals with counts"))
+        self.level.setToolTip(tr("Upper end, as a share of the percentile's level"))
         for box in (self.window_box, self.map_box, self.percentile_box):
             box.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
             box.currentIndexChanged.connect(self._draw)
         self.level.valueChanged.connect(self._draw)
         return captioned(
-            ("Window", self.window_box),
-            ("Colours", self.map_box),
-            ("0 to", self.percentile_box),
-            ("Level", self.level),
+            (tr("Window"), self.window_box),
+            (tr("Colours"), self.map_box),
+            (tr("0 to"), self.percentile_box),
+            (tr("Level"), self.level),
         )
 
     def refresh(self, link: Link, *, new: bool) -> None:
@@ -104,7 +108,7 @@ class ProjectionPanel(PicturePanel):
             look = theme.WINDOW_LOOKS[kinds.get(name, "photopeak")]
             self.window_box.addItem(f"{look.symbol} {name}", [name])
         if len(peaks) > 1:
-            self.window_box.insertItem(len(peaks), ALL_PHOTOPEAKS, peaks)
+            self.window_box.insertItem(len(peaks), tr(ALL_PHOTOPEAKS), peaks)
         self.window_box.blockSignals(False)
 
     def _chosen(self) -> list[int]:
@@ -125,23 +129,27 @@ class ProjectionPanel(PicturePanel):
         seen = counts[counts > 0]
         if not seen.size:
             return 1.0
-        percentile = PERCENTILES[self.percentile_box.currentText()]
+        percentile = PERCENTILES[self.percentile_box.currentData()]
         return max(1.0, float(np.percentile(seen, percentile)) * self.level.value() / 100)
 
     def _draw(self) -> None:
         pictures = self._pictures
         if pictures is None or not pictures.windows:
             return
-        table = self._tables[self.map_box.currentText()]
+        table = self._tables[self.map_box.currentData()]
         chosen = self._chosen()
         whole, recent = (array[chosen].sum(axis=0, dtype=np.uint32) for array in pictures.arrays())
         upper = self.upper(whole)
-        self._show(self.whole, whole, table, upper, f"0 … {level_text(upper)} counts")
+        self._show(
+            self.whole, whole, table, upper, tr("0 … {level} counts", level=level_text(upper))
+        )
         lately = self.upper(recent)
-        self.recent.title = f"Last {pictures.recent_s:.0f} s"
-        self._show(self.recent, recent, table, lately, f"0 … {level_text(lately)} counts")
+        self.recent.title = tr("Last {recent_s:.0f} s", recent_s=pictures.recent_s)
+        self._show(
+            self.recent, recent, table, lately, tr("0 … {level} counts", level=level_text(lately))
+        )
         labels = ("0", level_text(upper / 2), level_text(upper))
-        self.bar.set_scale(table, labels, "counts per crystal since the start")
+        self.bar.set_scale(table, labels, tr("counts per crystal since the start"))
 
     def _show(
         self,

@@ -15,6 +15,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.kit import theme
 from gui.kit.colour_maps import to_levels
 from gui.kit.wording import MINUS, grouped
+from gui.kit.words import tr
 
 Counts = npt.NDArray[np.uint32]
 Angles = list[float | None]
@@ -111,7 +112,7 @@ class ProjectionView(QtWidgets.QWidget):
         self._paint_title(painter)
         if not self.modules:
             painter.setPen(QtGui.QColor(theme.FAINT))
-            painter.drawText(self.rect(), QtCore.Qt.AlignmentFlag.AlignCenter, "no counts yet")
+            painter.drawText(self.rect(), QtCore.Qt.AlignmentFlag.AlignCenter, tr("no counts yet"))
         painter.setFont(theme.font(10))
         for module in range(self.modules):
             self._paint_picture(painter, module)
@@ -153,7 +154,7 @@ class ProjectionView(QtWidgets.QWidget):
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.DIM), 2))
         end = frame.left() + 50 * scale
         painter.drawLine(QtCore.QPointF(frame.left() + 1, y), QtCore.QPointF(end, y))
-        painter.drawText(QtCore.QPointF(end + 5, y + 4), "50 mm   u →  z ↑  from behind")
+        painter.drawText(QtCore.QPointF(end + 5, y + 4), tr("50 mm   u →  z ↑  from behind"))
 
     def describe(self, point: QtCore.QPointF) -> str:
         """Describe the crystal under a point and its counts; "" outside the pictures."""
@@ -164,7 +165,13 @@ class ProjectionView(QtWidgets.QWidget):
                 u = min(columns - 1, int((point.x() - frame.left()) / frame.width() * columns))
                 v = min(rows - 1, int((frame.bottom() - point.y()) / frame.height() * rows))
                 counts = int(self._counts[module, v, u])
-                return f"module {module}, crystal ({u}, {v}): {grouped(counts)} counts"
+                return tr(
+                    "module {module}, crystal ({u}, {v}): {grouped} counts",
+                    module=module,
+                    u=u,
+                    v=v,
+                    grouped=grouped(counts),
+                )
         return ""
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:

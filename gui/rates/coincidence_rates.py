@@ -11,6 +11,7 @@ from datetime import datetime
 
 from gui.kit import theme
 from gui.kit.wording import age_text
+from gui.kit.words import mark, tr
 from gui.rates.history import RATE_NAMES, SPAN_S
 from gui.rates.randoms_check import RandomsCheck
 from gui.rates.rate_panel import RatePanel
@@ -18,36 +19,42 @@ from hw.messages.telemetry import Telemetry
 
 LINES = {
     "accepted": (
-        "SINGLES",
+        mark("SINGLES"),
         theme.SINGLES,
         "solid",
-        "Singles accepted: photons detected inside the energy window, all modules together.",
+        mark("Singles accepted: photons detected inside the energy window, all modules together."),
     ),
     "prompts": (
-        "PROMPTS",
+        mark("PROMPTS"),
         theme.PROMPTS,
         "solid",
         (
-            "Prompts: two singles within the coincidence window ±τ.\n"
-            "They contain trues, scattered pairs and randoms."
+            mark(
+                "Prompts: two singles within the coincidence window ±τ.\nThey contain "
+                "trues, scattered pairs and randoms."
+            )
         ),
     ),
     "trues": (
-        "TRUES + SCATTER",
+        mark("TRUES + SCATTER"),
         theme.TRUES,
         "dash",
         (
-            "Trues: prompts − randoms. Both photons come from one decay;\n"
-            "some of them were scattered on their way."
+            mark(
+                "Trues: prompts − randoms. Both photons come from one decay;\nsome of "
+                "them were scattered on their way."
+            )
         ),
     ),
     "randoms": (
-        "RANDOMS",
+        mark("RANDOMS"),
         theme.RANDOMS,
         "dot",
         (
-            "Randoms: pairs from two different decays, by chance within ±τ.\n"
-            "Measured live by the delayed window, where nothing else can fall."
+            mark(
+                "Randoms: pairs from two different decays, by chance within ±τ.\nMeasured "
+                "live by the delayed window, where nothing else can fall."
+            )
         ),
     ),
 }
@@ -58,12 +65,12 @@ class RatesPanel(RatePanel):
 
     def __init__(self) -> None:
         super().__init__(
-            LINES, teaches="Counts per second, averaged by the daq over the last second"
+            LINES, teaches=tr("Counts per second, averaged by the daq over the last second")
         )
         self.check = RandomsCheck()
         self.body.addLayout(self.check)
-        self.add_strip("singles, k/s", "accepted", height=76)
-        self.add_strip("coincidences, k/s", "prompts", "trues", "randoms", height=96)
+        self.add_strip(tr("singles, k/s"), "accepted", height=76)
+        self.add_strip(tr("coincidences, k/s"), "prompts", "trues", "randoms", height=96)
         self._since = ""
 
     def refresh(self, telemetry: Telemetry | None) -> None:
@@ -75,14 +82,18 @@ class RatesPanel(RatePanel):
 
     def _say_since(self, old_s: float) -> None:
         if old_s:
-            self.note.show_text(f"no data for {age_text(old_s)}", theme.ALARM)
+            self.note.show_text(tr("no data for {age}", age=age_text(old_s)), theme.ALARM)
             return
         began_s = self.history.began_s
         if not self._since and began_s is not None:
             self._since = f"{datetime.now():%H:%M:%S}"
         complete = began_s is not None and time.monotonic() - began_s > SPAN_S
         self.note.show_text(
-            "last 120 s" if complete else f"history since {self._since}" if self._since else ""
+            tr("last 120 s")
+            if complete
+            else tr("history since {since}", since=self._since)
+            if self._since
+            else ""
         )
 
 

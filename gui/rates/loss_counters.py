@@ -11,18 +11,21 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, FactsGrid, Panel
 from gui.kit.wording import grouped
+from gui.kit.words import mark, tr
 from hw.messages.counters import harm_of
 from hw.messages.telemetry import Telemetry
 
 # Always shown, so that a zero can be seen and not only assumed.
 WATCHED = {
-    "frames.lost": "Data frames missing in a module's sequence; their singles are counted exactly",
-    "frames.corrupt": "Data frames whose checksum (CRC-32C) was wrong; not used",
-    "frames.late": "Data frames that came after their time was closed; not used",
-    "frames.duplicate": "Data frames that came twice; used once",
-    "singles.lost": "Singles in lost frames, or dropped by a module itself",
-    "singles.late": "Singles older than the time already sorted: counted, not sorted in",
-    "singles.invalid": "Event words that make no sense (unknown crystal or kind)",
+    "frames.lost": mark(
+        "Data frames missing in a module's sequence; their singles are counted exactly"
+    ),
+    "frames.corrupt": mark("Data frames whose checksum (CRC-32C) was wrong; not used"),
+    "frames.late": mark("Data frames that came after their time was closed; not used"),
+    "frames.duplicate": mark("Data frames that came twice; used once"),
+    "singles.lost": mark("Singles in lost frames, or dropped by a module itself"),
+    "singles.late": mark("Singles older than the time already sorted: counted, not sorted in"),
+    "singles.invalid": mark("Event words that make no sense (unknown crystal or kind)"),
 }
 _ROWS = 6
 DISK_WARNING_GB, DISK_ALARM_GB = 10.0, 2.0
@@ -52,7 +55,7 @@ class _LossColumn(QtWidgets.QGridLayout):
         self.setHorizontalSpacing(6)
         self.setColumnStretch(0, 1)
         head = CalmLabel(
-            "FRAMES" if group == "frames" else "SINGLES AND OTHER",
+            tr("FRAMES") if group == "frames" else tr("SINGLES AND OTHER"),
             size_px=theme.SMALL_PX,
             bold=True,
         )
@@ -87,14 +90,18 @@ class _LossColumn(QtWidgets.QGridLayout):
             return
         self._shown = shown
         for label, name in zip(self.names, shown, strict=False):
-            label.setToolTip(WATCHED.get(name, f"Counter {name} of the daq"))
+            teaches = WATCHED.get(name)
+            known = tr(teaches) if teaches else tr("Counter {name} of the daq", name=name)
+            label.setToolTip(known)
 
 
 _STATE = {
-    "Disk free": "Free space on the disk of the run's folder",
-    "Source lag": "How far the source is behind real time (emulated sources only)",
-    "Held": "Singles held until every live module has reported; a few data\n"
-    "frames' worth is normal, steady growth means that a module is falling behind",
+    mark("Disk free"): mark("Free space on the disk of the run's folder"),
+    mark("Source lag"): mark("How far the source is behind real time (emulated sources only)"),
+    mark("Held"): mark(
+        "Singles held until every live module has reported; a few data\nframes' "
+        "worth is normal, steady growth means that a module is falling behind"
+    ),
 }
 
 
@@ -103,9 +110,11 @@ class CountersPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__(
-            "DATA INTEGRITY",
-            teaches="Nothing is lost silently: each way of losing data has a counter.\n"
-            "0 is normal; anything else is marked ⚠.",
+            tr("DATA INTEGRITY"),
+            teaches=tr(
+                "Nothing is lost silently: each way of losing data has a counter.\n0 is "
+                "normal; anything else is marked ⚠."
+            ),
         )
         self.verdict = CalmLabel("–", size_px=15, bold=True)
         self.body.addWidget(self.verdict)
@@ -114,8 +123,8 @@ class CountersPanel(Panel):
         self.columns = {
             group: _LossColumn(group, teaches)
             for group, teaches in (
-                ("frames", "Data frames: one per module and 5.24 ms"),
-                ("singles", "Singles: photons detected, one event word each"),
+                ("frames", tr("Data frames: one per module and 5.24 ms")),
+                ("singles", tr("Singles: photons detected, one event word each")),
             )
         }
         for column in self.columns.values():
@@ -139,19 +148,22 @@ class CountersPanel(Panel):
         if telemetry.run:
             self._show_verdict({name for name, value in found.items() if value}, hidden=hidden)
         else:
-            self.verdict.show_text("no run", theme.DIM)
+            self.verdict.show_text(tr("no run"), theme.DIM)
         self._show_facts(telemetry)
 
     def _show_verdict(self, nonzero: set[str], *, hidden: int) -> None:
         lost = sum(harm_of(name) == "loss" for name in nonzero)
-        more = f" (+{hidden} not shown)" if hidden else ""
+        more = tr(" (+{hidden} not shown)", hidden=hidden) if hidden else ""
         if lost:
             plural = "s" if lost > 1 else ""
-            self.verdict.show_text(f"⚠ LOSS: {lost} counter{plural}{more}", theme.WARNING)
+            self.verdict.show_text(
+                tr("⚠ LOSS: {lost} counter{plural}{more}", lost=lost, plural=plural, more=more),
+                theme.WARNING,
+            )
         elif nonzero:
-            self.verdict.show_text("✓ NO LOSS, but see ⚠", theme.GOOD)
+            self.verdict.show_text(tr("✓ NO LOSS, but see ⚠"), theme.GOOD)
         else:
-            self.verdict.show_text("✓ NO LOSS", theme.GOOD)
+            self.verdict.show_text(tr("✓ NO LOSS"), theme.GOOD)
 
     def _show_yield(self, telemetry: Telemetry) -> None:
         """Show the number of pairs or single photons recorded."""
@@ -161,11 +173,11 @@ class CountersPanel(Panel):
             PAIRS, (PAIRS if of_pairs else SINGLE_PHOTONS).items(), strict=True
         ):
             caption, value = self._captions[place], self.facts[place]
-            caption.show_text(name)
+            caption.show_text(tr(name))
             value.show_text(grouped(telemetry.counters.get(counter, 0)))
             for label in (caption, value):
-                if label.toolTip() != teaches:
-                    label.setToolTip(teaches)
+                if label.toolTip() != tr(teaches):
+                    label.setToolTip(tr(teaches))
 
     def _show_facts(self, telemetry: Telemetry) -> None:
         self._show_yield(telemetry)
@@ -181,17 +193,20 @@ class CountersPanel(Panel):
 
 # The first three facts: name of the counter, what it is.
 PAIRS = {
-    "Prompts": ("prompts", "Prompts since the run's start"),
-    "Delayeds": ("delayeds", "Pairs in the delayed window since the run's start"),
-    "Multiples": (
+    mark("Prompts"): ("prompts", mark("Prompts since the run's start")),
+    mark("Delayeds"): ("delayeds", mark("Pairs in the delayed window since the run's start")),
+    mark("Multiples"): (
         "multiples",
-        "Clusters of more than one good pair, whatever the policy keeps of them",
+        mark("Clusters of more than one good pair, whatever the policy keeps of them"),
     ),
 }
 SINGLE_PHOTONS = {
-    "In windows": ("singles.windowed", "Singles in one of the energy windows since the start"),
-    "Outside": ("singles.out_of_window", "Singles in no energy window since the start"),
-    "Angles": ("angles.words", "Angle words of modules that move since the start"),
+    mark("In windows"): (
+        "singles.windowed",
+        mark("Singles in one of the energy windows since the start"),
+    ),
+    mark("Outside"): ("singles.out_of_window", mark("Singles in no energy window since the start")),
+    mark("Angles"): ("angles.words", mark("Angle words of modules that move since the start")),
 }
 
 

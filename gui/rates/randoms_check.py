@@ -9,24 +9,31 @@ from pyqtgraph.Qt import QtWidgets
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel
 from gui.kit.wording import fraction_text, rate_text
+from gui.kit.words import mark, tr
 from hw.messages.telemetry import Telemetry
 
 TEACHES = {
-    "Live time": (
-        "Mean live fraction of the module pairs that may pair, over the last seconds:\n"
-        "dead time, lost data frames and stalled modules count as not live.\n"
-        "A rate divided by it is corrected for them."
+    mark("Live time"): (
+        mark(
+            "Mean live fraction of the module pairs that may pair, over the last "
+            "seconds:\ndead time, lost data frames and stalled modules count as not "
+            "live.\nA rate divided by it is corrected for them."
+        )
     ),
-    "Randoms": (
-        "Two independent estimates of the randoms' rate, in k/s.\n"
-        "delayed: pairs counted in the delayed windows, divided by their factor.\n"
-        "singles: 2τ·S₁·S₂ from the singles' rates, summed over the pairs that may pair."
+    mark("Randoms"): (
+        mark(
+            "Two independent estimates of the randoms' rate, in k/s.\ndelayed: pairs "
+            "counted in the delayed windows, divided by their factor.\nsingles: "
+            "2τ·S₁·S₂ from the singles' rates, summed over the pairs that may pair."
+        )
     ),
-    "Ratio": (
-        "Randoms by delayeds over randoms by singles, ± one standard deviation.\n"
-        "✓ AGREE: as expected, near 1.\n"
-        "✗ DISAGREE: off 1 by more than chance allows; suspect clocks, skew, dead time, "
-        "or a delay at which photons are still correlated."
+    mark("Ratio"): (
+        mark(
+            "Randoms by delayeds over randoms by singles, ± one standard deviation.\n"
+            "✓ AGREE: as expected, near 1.\n✗ DISAGREE: off 1 by more than chance "
+            "allows; suspect clocks, skew, dead time, or a delay at which photons "
+            "are still correlated."
+        )
     ),
 }
 
@@ -41,11 +48,11 @@ class RandomsCheck(QtWidgets.QGridLayout):
         self.setColumnStretch(1, 1)
         self.values: dict[str, ElidedLabel] = {}
         for row, (name, teaches) in enumerate(TEACHES.items()):
-            caption, value = CalmLabel(name), ElidedLabel(bold=name == "Ratio")
+            caption, value = CalmLabel(tr(name)), ElidedLabel(bold=name == "Ratio")
             caption.setObjectName("dim")
-            caption.setToolTip(teaches)
+            caption.setToolTip(tr(teaches))
             value.show_text("–")
-            value.setToolTip(teaches)
+            value.setToolTip(tr(teaches))
             self.addWidget(caption, row, 0)
             self.addWidget(value, row, 1)
             self.values[name] = value
@@ -58,13 +65,14 @@ class RandomsCheck(QtWidgets.QGridLayout):
 
     def _say(self, name: str, text: str, colour: str) -> None:
         self.values[name].show_text(text, colour)
-        self.values[name].setToolTip(TEACHES[name] if text == "–" else f"{text}\n{TEACHES[name]}")
+        teaches = tr(TEACHES[name])
+        self.values[name].setToolTip(teaches if text == "–" else f"{text}\n{teaches}")
 
 
 def _live(telemetry: Telemetry | None) -> tuple[str, str]:
     if telemetry is None or not telemetry.module_live:
         return "–", ""
-    return f"{fraction_text(telemetry.pair_live)} of the module pairs", ""
+    return tr("{fraction} of the module pairs", fraction=fraction_text(telemetry.pair_live)), ""
 
 
 def _estimates(telemetry: Telemetry | None) -> str:
@@ -72,7 +80,7 @@ def _estimates(telemetry: Telemetry | None) -> str:
         return "–"
     delayed = rate_text(telemetry.randoms.get("delayed_cps", float("nan")))
     singles = rate_text(telemetry.randoms.get("singles_cps", float("nan")))
-    return f"delayed {delayed} · singles {singles} k/s"
+    return tr("delayed {delayed} · singles {singles} k/s", delayed=delayed, singles=singles)
 
 
 def _verdict(telemetry: Telemetry | None) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from gui.kit import theme
 from gui.kit.panels import CalmLabel, Panel, Swatch
 from gui.kit.plots import CalmPlot, pen
 from gui.kit.wording import rate_text
+from gui.kit.words import tr
 from gui.rates.history import SPAN_S, RateHistory
 
 Lines = Mapping[str, tuple[str, str, str, str]]
@@ -22,8 +23,8 @@ class Tile(QtWidgets.QWidget):
 
     def __init__(self, title: str, colour: str, style: str, teaches: str) -> None:
         super().__init__()
-        self.setToolTip(teaches)
-        caption = CalmLabel(title, size_px=theme.SMALL_PX)
+        self.setToolTip(tr(teaches))
+        caption = CalmLabel(tr(title), size_px=theme.SMALL_PX)
         caption.setObjectName("dim")
         self.value = CalmLabel("–", size_px=theme.VALUE_PX, bold=True)
         self.value.setMinimumWidth(84)
@@ -31,7 +32,7 @@ class Tile(QtWidgets.QWidget):
         unit = CalmLabel("k/s", size_px=theme.SMALL_PX)
         unit.setObjectName("dim")
         head, line = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
-        head.addWidget(Swatch(pen(colour, style=style, width=2)))
+        head.addWidget(Swatch(pen(theme.shade(colour), style=style, width=2)))
         head.addWidget(caption, 1)
         line.addWidget(self.value)
         line.addWidget(unit, 1, QtCore.Qt.AlignmentFlag.AlignBottom)
@@ -52,7 +53,7 @@ class RatePanel(Panel):
     """Rates now and over the last 120 s."""
 
     def __init__(self, lines: Lines, *, teaches: str) -> None:
-        super().__init__("RATES", teaches=teaches)
+        super().__init__(tr("RATES"), teaches=teaches)
         self._lines = lines
         self.history = RateHistory(tuple(lines))
         self.tiles = {name: Tile(*line) for name, line in lines.items()}
@@ -72,10 +73,12 @@ class RatePanel(Panel):
         plot = CalmPlot(x_range=(-SPAN_S, 0), caption=caption)
         plot.setMinimumHeight(round(LEAST_SHARE * height))
         plot.getAxis("bottom").setTicks(
-            [[(-120, "−120"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, "now")]]
+            [[(-120, "−120"), (-90, "−90"), (-60, "−60"), (-30, "−30"), (0, tr("now"))]]
         )
         looks = {name: self._lines[name][1:3] for name in names}
-        plot.curves = {name: plot.add_curve(c, style=style) for name, (c, style) in looks.items()}
+        plot.curves = {
+            name: plot.add_curve(theme.shade(c), style=style) for name, (c, style) in looks.items()
+        }
         self.body.addWidget(plot, height)
         self._plots.append(plot)
 

@@ -19,6 +19,7 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from gui.kit import theme
 from gui.kit.panels import Panel
 from gui.kit.plots import CalmPlot, pen
+from gui.kit.words import tr
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 from hw.messages.telemetry import Telemetry
 
@@ -111,11 +112,14 @@ class SpectrumPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__(
-            "ENERGY of all singles",
-            teaches="Energy of every single. The photopeak of annihilation photons is at 511 keV;\n"
-            "below it are photons that lost energy by Compton scatter.\n"
-            "Singles between LLD and ULD (lower, upper level discriminator) are accepted.\n"
-            "SPECT windows: photopeaks are filled and show their energy, scatter is hatched.",
+            tr("ENERGY of all singles"),
+            teaches=tr(
+                "Energy of every single. The photopeak of annihilation photons is at 511 "
+                "keV;\nbelow it are photons that lost energy by Compton scatter.\nSingles "
+                "between LLD and ULD (lower, upper level discriminator) are accepted.\n"
+                "SPECT windows: photopeaks are filled and show their energy, scatter is "
+                "hatched."
+            ),
         )
         self.plot = CalmPlot(x_range=(0, ENERGY_SHOWN_KEV))
         self.plot.setMinimumHeight(96)
@@ -162,7 +166,13 @@ class SpectrumPanel(Panel):
         self._window_keV = (settings.lld_keV, settings.uld_keV)
         self._lld.setPos(settings.lld_keV)
         self._uld.setPos(settings.uld_keV)
-        self.note.show_text(f"window {settings.lld_keV:g} – {settings.uld_keV:g} keV")
+        self.note.show_text(
+            tr(
+                "window {lld_keV:g} – {uld_keV:g} keV",
+                lld_keV=settings.lld_keV,
+                uld_keV=settings.uld_keV,
+            )
+        )
 
     def _place_single_photons(self, settings: SortSettings) -> None:
         """Show the energies around the windows; the bands show which singles count."""
@@ -175,7 +185,9 @@ class SpectrumPanel(Panel):
         self._window_keV = (0.0, 0.0)
         self._inside.setData([0, 1], [0])
         windows = len(settings.singles_windows)
-        self.note.show_text(f"{windows} window{'s' if windows != 1 else ''}")
+        self.note.show_text(
+            tr("{windows} window{value}", windows=windows, value="s" if windows != 1 else "")
+        )
 
     def _show_up_to(self, shown_keV: float, ticks: list[tuple[int, str]]) -> None:
         self.bands.set_range(shown_keV)
@@ -188,10 +200,13 @@ class TimingPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__(
-            "TIMING Δt",
-            teaches="Δt = t_b − t_a of the two singles of each prompt (solid).\n"
-            "Delayeds (dotted) are pairs shifted apart by a delay: they can only be randoms,\n"
-            "and show the floor on which the peak of trues stands (divided by their factor).",
+            tr("TIMING Δt"),
+            teaches=tr(
+                "Δt = t_b − t_a of the two singles of each prompt (solid).\nDelayeds "
+                "(dotted) are pairs shifted apart by a delay: they can only be randoms,\n"
+                "and show the floor on which the peak of trues stands (divided by their "
+                "factor)."
+            ),
         )
         self.plot = CalmPlot(x_range=(-10, 10))
         self.plot.setMinimumHeight(96)

@@ -13,23 +13,24 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ReasonLabel
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from gui.sorting.form import NUCLIDES, NUMBERS, FormReading, nuclides_text, read_form
 from gui.sorting.settings_words import POLICY_WORDS
 from hw.messages.sort_settings import POLICIES, EnergyWindow, SortSettings
 
-AS_THE_DAQ_HAS_IT = "as the daq has it"
-NOT_NOW = "⚠ not now: a run is armed or running, or the daq is silent"
+AS_THE_DAQ_HAS_IT = mark("as the daq has it")
+NOT_NOW = mark("⚠ not now: a run is armed or running, or the daq is silent")
 _FAULT_PX = 300
 
 # Choices: the field, its caption, and (value, words) of each item.
 CHOICE_ROWS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "policy": ("Policy", tuple((name, POLICY_WORDS[name].short) for name in POLICIES)),
+    "policy": (mark("Policy"), tuple((name, POLICY_WORDS[name].short_name) for name in POLICIES)),
     "delay_sides": (
-        "Sides",
-        (("one", "one-sided: D ≤ Δt ≤ D + τ"), ("two", "two-sided: |Δt − D| ≤ τ")),
+        mark("Sides"),
+        (("one", mark("one-sided: D ≤ Δt ≤ D + τ")), ("two", mark("two-sided: |Δt − D| ≤ τ"))),
     ),
-    "triples": ("Triples", (("no", "not stored"), ("yes", "stored"))),
+    "triples": (mark("Triples"), (("no", mark("not stored")), ("yes", mark("stored")))),
 }
 ORDER = (
     "policy", "window_ps", "lld_keV", "uld_keV", "delay_ps", "delay_windows", "delay_sides",
@@ -56,7 +57,7 @@ class SortingDialog(QtWidgets.QDialog):
         self._allowed = True
         self.editors: dict[str, QtWidgets.QLineEdit | QtWidgets.QComboBox] = {}
         self.faults: dict[str, ReasonLabel] = {}
-        self.setWindowTitle("Sorting of the next run")
+        self.setWindowTitle(tr("Sorting of the next run"))
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(14, 12, 14, 12)
         column.setSpacing(8)
@@ -91,7 +92,7 @@ class SortingDialog(QtWidgets.QDialog):
 
     def _line(self, name: str) -> QtWidgets.QLineEdit:
         line = QtWidgets.QLineEdit()
-        line.setPlaceholderText(AS_THE_DAQ_HAS_IT)
+        line.setPlaceholderText(tr(AS_THE_DAQ_HAS_IT))
         line.setMaxLength(120)
         line.textChanged.connect(self.check)
         return line
@@ -99,9 +100,9 @@ class SortingDialog(QtWidgets.QDialog):
     def _choice(self, name: str) -> QtWidgets.QComboBox:
         box = QtWidgets.QComboBox()
         if self._base is None:
-            box.addItem(AS_THE_DAQ_HAS_IT, "")
+            box.addItem(tr(AS_THE_DAQ_HAS_IT), "")
         for value, words in CHOICE_ROWS[name][1]:
-            box.addItem(words, value)
+            box.addItem(tr(words), value)
             if name == "policy":
                 sentence = POLICY_WORDS[value].sentence
                 role = QtCore.Qt.ItemDataRole.ToolTipRole
@@ -122,12 +123,12 @@ class SortingDialog(QtWidgets.QDialog):
 
     def _buttons(self) -> QtWidgets.QLayout:
         row = QtWidgets.QHBoxLayout()
-        self.reset = QtWidgets.QPushButton("Leave as it is")
-        self.reset.setToolTip("Send nothing: the next run is sorted as the daq has it")
+        self.reset = QtWidgets.QPushButton(tr("Leave as it is"))
+        self.reset.setToolTip(tr("Send nothing: the next run is sorted as the daq has it"))
         self.reset.clicked.connect(self._drop)
-        cancel = QtWidgets.QPushButton("Cancel")
+        cancel = QtWidgets.QPushButton(tr("Cancel"))
         cancel.clicked.connect(self.reject)
-        self.use = QtWidgets.QPushButton("Use for the next run")
+        self.use = QtWidgets.QPushButton(tr("Use for the next run"))
         self.use.setDefault(True)
         self.use.clicked.connect(self._accept)
         row.addWidget(self.reset)
@@ -161,12 +162,14 @@ class SortingDialog(QtWidgets.QDialog):
         sound = not reading.faults
         self.use.setEnabled(sound and self._allowed)
         if not self._allowed:
-            self.status.show_text(NOT_NOW, theme.WARNING)
+            self.status.show_text(tr(NOT_NOW), theme.WARNING)
         elif sound:
-            self.status.show_text("Sent with the next Arm; the daq checks it again.", theme.DIM)
+            self.status.show_text(tr("Sent with the next Arm; the daq checks it again."), theme.DIM)
         else:
             many = len(reading.faults)
-            words = f"✗ {many} value{'s' if many > 1 else ''} cannot be used"
+            words = tr(
+                "✗ {many} value{value} cannot be used", many=many, value="s" if many > 1 else ""
+            )
             self.status.show_text(words, theme.ALARM)
         return reading
 
@@ -176,7 +179,11 @@ class SortingDialog(QtWidgets.QDialog):
         windows = ", ".join(f"{w.name} {w.lld_keV:g}–{w.uld_keV:g} keV" for w in peaks)
         policy = reading.changes.get("policy")
         parts = [POLICY_WORDS[policy].sentence] if policy else []
-        parts += [f"SPECT photopeaks, each with its scatter windows: {windows}"] if windows else []
+        parts += (
+            [tr("SPECT photopeaks, each with its scatter windows: {windows}", windows=windows)]
+            if windows
+            else []
+        )
         refused = reading.faults.get(NUCLIDES, "")  # too long for its field
         self.preview.show_text(refused or "\n".join(parts), theme.ALARM if refused else theme.DIM)
 
@@ -202,19 +209,20 @@ def _words_of(name: str) -> tuple[str, str, str]:
     """Return a field's caption, unit and explanation."""
     if name in NUMBERS:
         number = NUMBERS[name]
-        return number.caption, number.unit, number.teaches
+        return tr(number.caption), number.unit, tr(number.teaches)
     if name == NUCLIDES:
-        teaches = (
-            "Nuclides imaged by their singles, separated by commas: photopeak windows ± 10 % with\n"
-            "a scatter window at either side. One line only: Lu-177@208"
+        teaches = tr(
+            "Nuclides imaged by their singles, separated by commas: photopeak "
+            "windows ± 10 % with\na scatter window at either side. One line only: "
+            "Lu-177@208"
         )
-        return "SPECT nuclides", "", teaches
+        return tr("SPECT nuclides"), "", teaches
     explained = {
-        "policy": "What becomes of multiples; each entry's tooltip says exactly what is kept.",
-        "delay_sides": "A two-sided delayed window counts the randoms twice.",
-        "triples": "Whether triples of singles are written into the list-mode log.",
+        "policy": tr("What becomes of multiples; each entry's tooltip says exactly what is kept."),
+        "delay_sides": tr("A two-sided delayed window counts the randoms twice."),
+        "triples": tr("Whether triples of singles are written into the list-mode log."),
     }
-    return CHOICE_ROWS[name][0], "", explained[name]
+    return tr(CHOICE_ROWS[name][0]), "", explained[name]
 
 
 def _windows(base: SortSettings | None, changes: dict[str, Any]) -> tuple[EnergyWindow, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gui.kit.wording import MINUS
+from gui.kit.words import mark, tr
 from hw.messages.sort_settings import EnergyWindow, SettingsError, SortSettings
 from hw.physics.energy_windows import spect_windows
 from hw.physics.nuclides import NuclideError
@@ -32,19 +33,29 @@ class Number:
 
 
 NUMBERS: dict[str, Number] = {
-    "lld_keV": Number("LLD", "keV", "Lower level: a single is accepted from here, inclusive."),
-    "uld_keV": Number("ULD", "keV", "Upper level: a single is accepted up to here, inclusive."),
+    "lld_keV": Number(
+        mark("LLD"), "keV", mark("Lower level: a single is accepted from here, inclusive.")
+    ),
+    "uld_keV": Number(
+        mark("ULD"), "keV", mark("Upper level: a single is accepted up to here, inclusive.")
+    ),
     "window_ps": Number(
-        "τ", "ns", "Coincidence window: |Δt| ≤ τ, inclusive; the full width is 2τ.", 1000
+        "τ", "ns", mark("Coincidence window: |Δt| ≤ τ, inclusive; the full width is 2τ."), 1000
     ),
     "delay_ps": Number(
-        "D", "ns", "Where the delayed window opens: more than 2τ. 0 switches it off.", 1000
+        "D", "ns", mark("Where the delayed window opens: more than 2τ. 0 switches it off."), 1000
     ),
     "delay_windows": Number(
-        "Delayed windows", "", "How many, at D, 2D, 3D …: more of them, less noise.", whole=True
+        mark("Delayed windows"),
+        "",
+        mark("How many, at D, 2D, 3D …: more of them, less noise."),
+        whole=True,
     ),
     "min_sector_difference": Number(
-        "Sectors apart", "", "Field of view: least difference of a pair's sectors.", whole=True
+        mark("Sectors apart"),
+        "",
+        mark("Field of view: least difference of a pair's sectors."),
+        whole=True,
     ),
 }
 CHOICES = ("policy", "delay_sides", "triples")
@@ -115,12 +126,12 @@ def _read_number(reading: FormReading, name: str, number: Number, text: str) -> 
     try:
         value = float(text.replace(MINUS, "-"))
     except ValueError:
-        reading.faults[name] = f"“{text}” is not a number; write for instance 4.5"
+        reading.faults[name] = tr("“{text}” is not a number; write for instance 4.5", text=text)
         return
     if not math.isfinite(value):
-        reading.faults[name] = f"“{text}” is not a finite number"
+        reading.faults[name] = tr("“{text}” is not a finite number", text=text)
     elif number.whole and value != int(value):
-        reading.faults[name] = f"{value:g} is not a whole number"
+        reading.faults[name] = tr("{value:g} is not a whole number", value=value)
     else:
         whole = number.whole or number.per_unit > 1
         scaled = round(value * number.per_unit) if whole else value
@@ -150,15 +161,24 @@ def _bound_in_words(complaint: str, number: Number) -> str:
     found = re.search(r"(<=|>=|<|>) (-?[\d.]+(?:e[+-]?\d+)?)", complaint)
     if found is None:
         return complaint.partition(" - at")[0]
-    words = {"<=": "at most", ">=": "at least", "<": "below", ">": "above"}[found[1]]
-    return f"must be {words} {float(found[2]) / number.per_unit:g} {number.unit}".rstrip()
+    words = {"<=": tr("at most"), ">=": tr("at least"), "<": tr("below"), ">": tr("above")}[
+        found[1]
+    ]
+    return tr(
+        "must be {words} {value:g} {unit}",
+        words=words,
+        value=float(found[2]) / number.per_unit,
+        unit=number.unit,
+    ).rstrip()
 
 
 def _check_sectors(reading: FormReading, sectors: int) -> None:
     least = reading.changes.get("min_sector_difference", 0)
     if sectors and least > sectors // 2 and "min_sector_difference" not in reading.faults:
-        reading.faults["min_sector_difference"] = (
-            f"no pair would be left: two of {sectors} sectors are at most {sectors // 2} apart"
+        reading.faults["min_sector_difference"] = tr(
+            "no pair would be left: two of {sectors} sectors are at most {value} apart",
+            sectors=sectors,
+            value=sectors // 2,
         )
 
 
@@ -212,8 +232,10 @@ def _check_together(reading: FormReading, base: SortSettings | None) -> None:
 def _blame(complaint: str, values: dict[str, Any]) -> dict[str, str]:
     """Return the field at which to show a contradiction, and its text in the form's units."""
     if values["lld_keV"] >= values["uld_keV"]:
-        return {"uld_keV": f"must be above LLD = {values['lld_keV']:g} keV"}
+        return {"uld_keV": tr("must be above LLD = {value:g} keV", value=values["lld_keV"])}
     if 0 < values["delay_ps"] <= 2 * values["window_ps"]:
-        bound = f"must be above 2τ = {2 * values['window_ps'] / 1000:g} ns, or 0 for off:"
-        return {"delay_ps": f"{bound} delayeds would contain true coincidences"}
+        bound = tr(
+            "must be above 2τ = {value:g} ns, or 0 for off:", value=2 * values["window_ps"] / 1000
+        )
+        return {"delay_ps": tr("{bound} delayeds would contain true coincidences", bound=bound)}
     return {NUCLIDES: complaint}

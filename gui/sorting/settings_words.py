@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gui.kit.words import mark, tr
 from hw.messages.sort_settings import EnergyWindow, SortSettings
 
-OWN = "Of a multiple (a connected cluster of more than one good pair)"
-GATE = (
-    "GATE's policy of this name, judging each opener's window by itself: the pairs of a single\n"
-    "with each later one of another module within τ, good (in the field of view) or not. Of these"
+OWN = mark("Of a multiple (a connected cluster of more than one good pair)")
+GATE = mark(
+    "GATE's policy of this name, judging each opener's window by itself: the "
+    "pairs of a single\nwith each later one of another module within τ, good "
+    "(in the field of view) or not. Of these"
 )
 
 
@@ -17,43 +19,67 @@ GATE = (
 class PolicyWords:
     """A policy in a few words, and in a sentence that says exactly what is kept."""
 
-    short: str
-    sentence: str
+    short_name: str
+    keeps: str
+    of: str
+
+    @property
+    def short(self) -> str:
+        """The policy in a few words of the language that is spoken."""
+        return tr(self.short_name)
+
+    @property
+    def sentence(self) -> str:
+        """What is kept, in the language that is spoken."""
+        return tr(self.keeps, of=tr(self.of))
 
 
 POLICY_WORDS: dict[str, PolicyWords] = {
-    "all": PolicyWords("all good pairs", f"{OWN}, every good pair is kept."),
-    "discard": PolicyWords("multiples discarded", f"{OWN}, nothing is kept."),
+    "all": PolicyWords(mark("all good pairs"), mark("{of}, every good pair is kept."), OWN),
+    "discard": PolicyWords(mark("multiples discarded"), mark("{of}, nothing is kept."), OWN),
     "highest": PolicyWords(
-        "highest energy of a multiple",
-        f"{OWN}, the one pair with the largest E₁ + E₂ is kept; of equal ones the earliest.",
+        mark("highest energy of a multiple"),
+        mark("{of}, the one pair with the largest E₁ + E₂ is kept; of equal ones the earliest."),
+        OWN,
     ),
     "opener": PolicyWords(
-        "opener's first pair",
-        f"{OWN}, the earliest good pair is kept: the earliest single that has a partner, "
-        "with its first partner.",
+        mark("opener's first pair"),
+        mark(
+            "{of}, the earliest good pair is kept: the earliest single that has a "
+            "partner, with its first partner."
+        ),
+        OWN,
     ),
-    "TakeAllGoods": PolicyWords("GATE TakeAllGoods", f"{GATE}, every good pair is kept."),
+    "TakeAllGoods": PolicyWords(
+        mark("GATE TakeAllGoods"), mark("{of}, every good pair is kept."), GATE
+    ),
     "TakeWinnerOfGoods": PolicyWords(
-        "GATE TakeWinnerOfGoods",
-        f"{GATE}, the good pair with the largest E₁ + E₂ is kept.",
+        mark("GATE TakeWinnerOfGoods"),
+        mark("{of}, the good pair with the largest E₁ + E₂ is kept."),
+        GATE,
     ),
     "TakeIfOnlyOneGood": PolicyWords(
-        "GATE TakeIfOnlyOneGood",
-        f"{GATE}, the good pair is kept if there is exactly one, otherwise nothing.",
+        mark("GATE TakeIfOnlyOneGood"),
+        mark("{of}, the good pair is kept if there is exactly one, otherwise nothing."),
+        GATE,
     ),
     "TakeWinnerIfIsGood": PolicyWords(
-        "GATE TakeWinnerIfIsGood",
-        f"{GATE}, the pair with the largest E₁ + E₂ is kept if it is good, otherwise nothing.",
+        mark("GATE TakeWinnerIfIsGood"),
+        mark("{of}, the pair with the largest E₁ + E₂ is kept if it is good, otherwise nothing."),
+        GATE,
     ),
     "TakeWinnerIfAllAreGoods": PolicyWords(
-        "GATE TakeWinnerIfAllAreGoods",
-        f"{GATE}, the pair with the largest E₁ + E₂ is kept if all of them are good, "
-        "otherwise nothing.",
+        mark("GATE TakeWinnerIfAllAreGoods"),
+        mark(
+            "{of}, the pair with the largest E₁ + E₂ is kept if all of them are "
+            "good, otherwise nothing."
+        ),
+        GATE,
     ),
     "RemoveMultiples": PolicyWords(
-        "GATE RemoveMultiples",
-        f"{GATE}, the pair is kept if it is the only one and good, otherwise nothing.",
+        mark("GATE RemoveMultiples"),
+        mark("{of}, the pair is kept if it is the only one and good, otherwise nothing."),
+        GATE,
     ),
 }
 
@@ -76,46 +102,77 @@ def coincidence_text(settings: SortSettings) -> str:
 def delayed_text(settings: SortSettings) -> str:
     """Return number, place, sides and factor of the delayed windows."""
     if not settings.delay_ps:
-        return "off: no delayed windows"
+        return tr("off: no delayed windows")
     many = f"{settings.delay_windows} × " if settings.delay_windows > 1 else ""
-    sides = "two-sided" if settings.delay_sides == "two" else "one-sided"
-    return f"{many}D {ns_text(settings.delay_ps)}, {sides}, factor {settings.delayed_factor}"
+    sides = tr("two-sided") if settings.delay_sides == "two" else tr("one-sided")
+    return tr(
+        "{many}D {ns}, {sides}, factor {delayed_factor}",
+        many=many,
+        ns=ns_text(settings.delay_ps),
+        sides=sides,
+        delayed_factor=settings.delayed_factor,
+    )
 
 
 def delayed_sentence(settings: SortSettings) -> str:
     """Return where the delayed windows lie and how often they count the randoms."""
     if not settings.delay_ps:
-        return "D = 0: delayed windows are switched off, randoms are not measured by them."
+        return tr("D = 0: delayed windows are switched off, randoms are not measured by them.")
     places = ", ".join(
         f"{k * settings.delay_ps / 1000:g}" for k in range(1, settings.delay_windows + 1)
     )
     width = "|Δt − D| ≤ τ" if settings.delay_sides == "two" else "D ≤ Δt ≤ D + τ"
-    return (
-        f"Delayed windows {width} at D = {places} ns. Together they count the randoms "
-        f"{settings.delayed_factor} time{'s' if settings.delayed_factor > 1 else ''}: "
-        "estimates of the randoms are divided by this factor."
+    return tr(
+        "Delayed windows {width} at D = {places} ns. Together they count the "
+        "randoms {delayed_factor} time{value}: estimates of the randoms are "
+        "divided by this factor.",
+        width=width,
+        places=places,
+        delayed_factor=settings.delayed_factor,
+        value="s" if settings.delayed_factor > 1 else "",
     )
 
 
 def field_of_view_text(settings: SortSettings) -> str:
     """Return which modules may pair."""
     least = settings.min_sector_difference
-    return "any two modules" if least == 0 else f"sectors at least {least} apart"
+    return (
+        tr("any two modules") if least == 0 else tr("sectors at least {least} apart", least=least)
+    )
 
 
 def modules_text(modules: tuple[int, ...]) -> str:
     """Return the modules to which a window applies."""
     if not modules:
-        return "all modules"
-    return f"module{'s' if len(modules) > 1 else ''} {', '.join(map(str, modules))}"
+        return tr("all modules")
+    return tr(
+        "module{value} {join}",
+        value="s" if len(modules) > 1 else "",
+        join=", ".join(map(str, modules)),
+    )
 
 
 def window_sentence(window: EnergyWindow) -> str:
     """Return the purpose of a further energy window."""
-    edges = f"{energy_text(window.lld_keV, window.uld_keV)} keV, both inclusive"
+    edges = tr("{energy} keV, both inclusive", energy=energy_text(window.lld_keV, window.uld_keV))
     where = modules_text(window.modules)
     if window.kind == "coincidence":
-        return f"{window.name}: replaces the run's own window on {where}: {edges}"
-    whose = f" of {window.nuclide}" if window.nuclide else ""
-    serves = f", for photopeak {window.photopeak}" if window.photopeak else ""
-    return f"{window.name}: {window.kind} window{whose}{serves}, {where}: {edges}"
+        return tr(
+            "{name}: replaces the run's own window on {where}: {edges}",
+            name=window.name,
+            where=where,
+            edges=edges,
+        )
+    whose = tr(" of {nuclide}", nuclide=window.nuclide) if window.nuclide else ""
+    serves = (
+        tr(", for photopeak {photopeak}", photopeak=window.photopeak) if window.photopeak else ""
+    )
+    return tr(
+        "{name}: {kind} window{whose}{serves}, {where}: {edges}",
+        name=window.name,
+        kind=window.kind,
+        whose=whose,
+        serves=serves,
+        where=where,
+        edges=edges,
+    )

@@ -9,6 +9,7 @@ from pyqtgraph.Qt import QtGui, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel
+from gui.kit.words import mark, tr
 from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.sorting.dialog import SortingDialog
 from gui.sorting.settings_words import (
@@ -23,7 +24,14 @@ from gui.sorting.window_table import WindowTable
 from hw.messages.sort_settings import SortSettings
 from hw.messages.telemetry import Telemetry
 
-ROWS = ("Policy", "Window", "Energy", "Delayeds", "Field of view", "Calibration")
+ROWS = (
+    mark("Policy"),
+    mark("Window"),
+    mark("Energy"),
+    mark("Delayeds"),
+    mark("Field of view"),
+    mark("Calibration"),
+)
 KEY = "F4"
 
 
@@ -31,12 +39,12 @@ class SortingPanel(Panel):
     """Policy, windows, field of view, calibration, and the button to set up the next run."""
 
     def __init__(self, desk: CommandDesk) -> None:
-        super().__init__("SORTING", teaches="How singles become coincidences in this run.")
+        super().__init__(tr("SORTING"), teaches=tr("How singles become coincidences in this run."))
         self._desk = desk
         self._telemetry: Telemetry | None = None
         self._shown: tuple[SortSettings | None, tuple[str, str]] | None = None
         self.dialog: SortingDialog | None = None
-        self.button = QtWidgets.QPushButton("Next run…")
+        self.button = QtWidgets.QPushButton(tr("Next run…"))
         self.button.setObjectName("small")
         self.button.setFont(theme.font(theme.SMALL_PX))
         self.button.setEnabled(False)
@@ -59,7 +67,7 @@ class SortingPanel(Panel):
         self.values: dict[str, ElidedLabel] = {}
         self._captions: dict[str, CalmLabel] = {}
         for row, name in enumerate(ROWS):
-            caption, value = CalmLabel(name), ElidedLabel()
+            caption, value = CalmLabel(tr(name)), ElidedLabel()
             caption.setObjectName("dim")
             value.show_text("–")
             grid.addWidget(caption, row, 0)
@@ -85,7 +93,7 @@ class SortingPanel(Panel):
             self.button.setEnabled(allowed)
             self.button.setToolTip(_button_words(allowed=allowed))
         changes = self._desk.sorting
-        self.note.show_text("next run set here" if changes else "", theme.NOTICE)
+        self.note.show_text(tr("next run set here") if changes else "", theme.NOTICE)
         if self.dialog is not None:
             self.dialog.allow(allowed=allowed)
 
@@ -114,7 +122,7 @@ class SortingPanel(Panel):
         self._say("Calibration", *_calibration(*calibration, run=settings is not None))
         if settings is None:
             for name in ROWS[:-1]:
-                self._say(name, "–", "No run: no settings are in force.")
+                self._say(name, "–", tr("No run: no settings are in force."))
             return
         if not settings.sorts_coincidences:
             self._show_single_photons(settings)
@@ -124,27 +132,41 @@ class SortingPanel(Panel):
         self._say(
             "Window",
             coincidence_text(settings),
-            "Coincidence window: a prompt is two singles of modules that may pair with |Δt| ≤ τ, "
-            f"both edges inclusive. The full width is 2τ = {2 * settings.window_ps / 1000:g} ns.",
+            tr(
+                "Coincidence window: a prompt is two singles of modules that may pair "
+                "with |Δt| ≤ τ, both edges inclusive. The full width is 2τ = {value:g} "
+                "ns.",
+                value=2 * settings.window_ps / 1000,
+            ),
         )
         self._say("Energy", *_energy(settings))
         self._say("Delayeds", delayed_text(settings), delayed_sentence(settings))
         self._say(
             "Field of view",
-            field_of_view_text(settings) + (" · triples" if settings.triples else ""),
-            "Two modules may pair if their sectors' cyclic difference is at least "
-            f"{settings.min_sector_difference}; a module never pairs with itself.\n"
-            f"Triples are {'' if settings.triples else 'not '}stored.",
+            field_of_view_text(settings) + (tr(" · triples") if settings.triples else ""),
+            tr(
+                "Two modules may pair if their sectors' cyclic difference is at least {least}; "
+                "a module never pairs with itself.",
+                least=settings.min_sector_difference,
+            )
+            + "\n"
+            + (tr("Triples are stored.") if settings.triples else tr("Triples are not stored.")),
         )
 
     def _show_single_photons(self, settings: SortSettings) -> None:
         """Show that nothing is paired; the table below has the windows."""
         for name in ("Window", "Delayeds", "Field of view"):
-            self._say(name, "–", "Single photons behind collimators: no coincidences are sorted.")
-        self._say("Policy", "single photons, no coincidences", "Each single in a window is kept.")
+            self._say(
+                name, "–", tr("Single photons behind collimators: no coincidences are sorted.")
+            )
+        self._say(
+            "Policy", tr("single photons, no coincidences"), tr("Each single in a window is kept.")
+        )
         many = len(settings.singles_windows)
-        words = f"{many} window{'s' if many != 1 else ''} for singles, below"
-        self._say("Energy", words, "A single is kept if it is in one of the energy windows.")
+        words = tr(
+            "{many} window{value} for singles, below", many=many, value="s" if many != 1 else ""
+        )
+        self._say("Energy", words, tr("A single is kept if it is in one of the energy windows."))
 
     def _say(self, name: str, text: str, teaches: str) -> None:
         self.values[name].show_text(text)
@@ -159,24 +181,25 @@ def sectors(telemetry: Telemetry) -> int:
 
 def _button_words(*, allowed: bool) -> str:
     if allowed:
-        return f"Set policy and windows of the next run.\nKey: {KEY}"
-    return "Set-up of the next run: possible if no run is armed or running"
+        return tr("Set policy and windows of the next run.\nKey: {key}", key=KEY)
+    return tr("Set-up of the next run: possible if no run is armed or running")
 
 
 def _energy(settings: SortSettings) -> tuple[str, str]:
     many = len(settings.windows)
-    more = f" + {many} window{'s' if many > 1 else ''}" if many else ""
-    sentence = (
-        "A single is accepted for coincidences if LLD ≤ energy ≤ ULD, both inclusive.\n"
-        "Windows of modules replace it there; SPECT windows select singles beside it."
+    more = tr(" + {many} window{value}", many=many, value="s" if many > 1 else "") if many else ""
+    sentence = tr(
+        "A single is accepted for coincidences if LLD ≤ energy ≤ ULD, both "
+        "inclusive.\nWindows of modules replace it there; SPECT windows select "
+        "singles beside it."
     )
     return f"{energy_text(settings.lld_keV, settings.uld_keV)} keV{more}", sentence
 
 
 def _calibration(name: str, why: str = "", *, run: bool) -> tuple[str, str]:
     if not run:
-        return "–", "No run: no calibration set is in force."
+        return "–", tr("No run: no calibration set is in force.")
     if name in ("", "none"):
-        sentence = "No calibration set is applied to this run" + (f": {why}" if why else "")
-        return "none: raw energies and times", f"{sentence}."
-    return name, "The calibration set applied to every single of this run, by name and content."
+        sentence = tr("No calibration set is applied to this run") + (f": {why}" if why else "")
+        return tr("none: raw energies and times"), f"{sentence}."
+    return name, tr("The calibration set applied to every single of this run, by name and content.")

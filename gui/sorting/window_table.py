@@ -6,11 +6,12 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 
 from gui.kit import theme
 from gui.kit.wording import rate_text
+from gui.kit.words import mark, tr
 from gui.sorting.settings_words import energy_text, window_sentence
 from hw.messages.sort_settings import EnergyWindow
 
 ROW_PX, MOST_ROWS = 16, 4
-HEADINGS = ("window", "keV", "singles, k/s")
+HEADINGS = (mark("window"), "keV", mark("singles, k/s"))
 
 
 class WindowTable(QtWidgets.QTableWidget):
@@ -31,7 +32,7 @@ class WindowTable(QtWidgets.QTableWidget):
         self.hide()
 
     def _set_up_header(self) -> None:
-        self.setHorizontalHeaderLabels(HEADINGS)
+        self.setHorizontalHeaderLabels([tr(name) for name in HEADINGS])
         header = self.horizontalHeader()
         header.setFont(theme.font(theme.SMALL_PX))
         header.setFixedHeight(ROW_PX)

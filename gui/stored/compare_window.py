@@ -18,6 +18,7 @@ from gui.kit.colour_maps import Image
 from gui.kit.panels import ElidedLabel
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned
 from gui.kit.wording import level_text, short_unit, shown_unit
+from gui.kit.words import tr
 from gui.stored.stored_image import PLACES, full_level
 
 SIZE = (1160, 720)
@@ -45,7 +46,7 @@ class ComparedImage(QtWidgets.QWidget):
         self.title.show_text(name)
         self.words = ElidedLabel(size_px=theme.BASE_PX)
         self.frame = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
-        self.frame.setToolTip("Frame or gate")
+        self.frame.setToolTip(tr("Frame or gate"))
         self.frame.setRange(0, shape[3] - 1)
         self.frame.setEnabled(shape[3] > 1)
         self.frame.valueChanged.connect(self.changed)
@@ -62,7 +63,7 @@ class ComparedImage(QtWidgets.QWidget):
         column_of_all.addWidget(self.title)
         column_of_all.addLayout(views, 1)
         column_of_all.addWidget(self.words)
-        column_of_all.addLayout(captioned(("Frame", self.frame)))
+        column_of_all.addLayout(captioned((tr("Frame"), self.frame)))
 
     @property
     def volume(self) -> Image:
@@ -92,7 +93,7 @@ class CompareWindow(PicturePanel):
     """A window of its own with the two."""
 
     def __init__(self, left: tuple[str, StoredImage], right: tuple[str, StoredImage]) -> None:
-        super().__init__("COMPARE", teaches="Two stored images: one crosshair, one window.")
+        super().__init__(tr("COMPARE"), teaches=tr("Two stored images: one crosshair, one window."))
         self.setWindowTitle(f"{left[0]} | {right[0]}")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(*SIZE)
@@ -111,31 +112,33 @@ class CompareWindow(PicturePanel):
         self.body.addLayout(pair, 1)
         self.body.addWidget(self.bar)
         self.body.addLayout(
-            captioned(("Colours", self.map_box), ("Window 0 to", self.percentile_box, self.level))
+            captioned(
+                (tr("Colours"), self.map_box), (tr("Window 0 to"), self.percentile_box, self.level)
+            )
         )
         for box in (self.map_box, self.percentile_box):
             box.currentIndexChanged.connect(self._draw)
         self.level.valueChanged.connect(self._draw)
         if not self.alike:
-            words = "⚠ the units differ: each image has a window of its own"
+            words = tr("⚠ the units differ: each image has a window of its own")
             self.note.show_text(words, theme.WARNING)
         self._draw()
 
     def uppers(self) -> list[float]:
         """Return the upper end of each image's window, in its own unit."""
-        percentile = PERCENTILES[self.percentile_box.currentText()]
+        percentile = PERCENTILES[self.percentile_box.currentData()]
         share = self.level.value() / 100
         levels = [share * full_level(side.volume, percentile) for side in self.sides]
         return [max(levels)] * len(levels) if self.alike else levels
 
     def _draw(self) -> None:
-        table, uppers = self._tables[self.map_box.currentText()], self.uppers()
+        table, uppers = self._tables[self.map_box.currentData()], self.uppers()
         for side, upper in zip(self.sides, uppers, strict=True):
             side.draw(upper, table)
         each, unit = shown_unit(self.sides[0].image.unit)
         labels = ("0", level_text(each * uppers[0] / 2), level_text(each * uppers[0]))
         if not self.alike:
-            labels, unit = ("0", "50 %", "100 %"), "of each window"
+            labels, unit = ("0", "50 %", "100 %"), tr("of each window")
         self.bar.set_scale(table, labels, unit)
 
     def _point(self, axis: int, place_mm: float) -> None:

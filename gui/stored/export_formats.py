@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from gui.kit.words import mark
+
 EXPORTS: dict[str, tuple[str, str]] = {
-    "image: NIfTI": ("reconstruct", "nifti"),
-    "image: DICOM": ("reconstruct", "dicom"),
-    "image: Interfile (STIR)": ("reconstruct", "interfile"),
-    "events: PETSIRD": ("export", "petsird"),
-    "events: CASToR": ("export", "castor"),
-    "events: SAFIR (STIR)": ("export", "safir"),
+    mark("image: NIfTI"): ("reconstruct", "nifti"),
+    mark("image: DICOM"): ("reconstruct", "dicom"),
+    mark("image: Interfile (STIR)"): ("reconstruct", "interfile"),
+    mark("events: PETSIRD"): ("export", "petsird"),
+    mark("events: CASToR"): ("export", "castor"),
+    mark("events: SAFIR (STIR)"): ("export", "safir"),
 }
 """Words to the command and its ``--format``. Images are made anew from the run, by its defaults."""

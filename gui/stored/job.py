@@ -13,6 +13,7 @@ from typing import Any
 
 from pyqtgraph.Qt import QtCore
 
+from gui.kit.words import tr
 from hw.bounded_files import FileRefused, json_in
 
 KILL_MS = 5000
@@ -125,7 +126,7 @@ class Job(QtCore.QObject):
     def _fail_to_start(self, error: Any) -> None:
         if error == QtCore.QProcess.ProcessError.FailedToStart:
             self._process = None
-            self.failed.emit(f"{self.name}: the command could not be started")
+            self.failed.emit(tr("{name}: the command could not be started", name=self.name))
 
     def _finish(self, status: int, _how: Any) -> None:
         self._take_output()
@@ -133,7 +134,7 @@ class Job(QtCore.QObject):
             self._take_line(self._out)
         self._process = None
         if self._cancelled:
-            self.failed.emit(f"{self.name}: cancelled")
+            self.failed.emit(tr("{name}: cancelled", name=self.name))
             return
         if status == 0 and self._newest is not None:
             self.done.emit(self._newest)

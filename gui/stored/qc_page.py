@@ -18,6 +18,8 @@ from daq.folder.quality.qc_result import REPORT_NAME
 from daq.folder.quality.qc_trend import trend_of
 from gui.kit import theme
 from gui.kit.panels import ElidedLabel, Panel
+from gui.kit.pictures import fill
+from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from gui.stored.job import Job
 from gui.stored.qc_table import QcTable
@@ -26,14 +28,23 @@ from gui.stored.qc_trend_plots import TrendPlots
 MOST_READ = 100
 """QCs that the page reads, the newest."""
 
-MAKE_WORDS = "Make QC of the last run"
-SOURCES = {"as the run says": "", "point": "point", "line": "line", "cylinder": "cylinder",
-           "¹⁷⁶Lu background": "lutetium", "flood": "flood"}  # fmt: skip
+MAKE_WORDS = mark("Make QC of the last run")
+SOURCES = {
+    mark("as the run says"): "",
+    mark("point"): "point",
+    mark("line"): "line",
+    mark("cylinder"): "cylinder",
+    mark("¹⁷⁶Lu background"): "lutetium",
+    mark("flood"): "flood",
+}
 LOOKS = {
-    "none": ("○", theme.DIM), "valid": ("✓", theme.GOOD), "failed": ("✗", theme.ALARM),
-    "overdue": ("⚠", theme.WARNING), "incomplete": ("⚠", theme.WARNING),
-}  # fmt: skip
-UNDER_WAY = "a run is under way: its QC can be made once it is closed"
+    "none": ("○", theme.DIM),
+    "valid": ("✓", theme.GOOD),
+    "failed": ("✗", theme.ALARM),
+    "overdue": ("⚠", theme.WARNING),
+    "incomplete": ("⚠", theme.WARNING),
+}
+UNDER_WAY = mark("a run is under way: its QC can be made once it is closed")
 TALL_PX = 44
 
 
@@ -54,19 +65,21 @@ class QcPage(QtWidgets.QWidget):
         self.status = ElidedLabel(size_px=theme.BASE_PX + 2, bold=True)
         self.words = ElidedLabel(size_px=theme.BASE_PX)
         self.source = QtWidgets.QComboBox()
-        self.source.addItems(list(SOURCES))
+        fill(self.source, SOURCES)
         self.source.setMinimumHeight(TALL_PX)
-        self.source.setToolTip("What stood before the scanner in the last run")
-        self.source.setAccessibleName("source of the last run")
-        self.make = self._button(MAKE_WORDS, self._make)
-        self.open_report = self._button("Open the PDF", self._open)
+        self.source.setToolTip(tr("What stood before the scanner in the last run"))
+        self.source.setAccessibleName(tr("source of the last run"))
+        self.make = self._button(tr(MAKE_WORDS), self._make)
+        self.open_report = self._button(tr("Open the PDF"), self._open)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
         row.addWidget(self._figures_panel(), 62)
         row.addWidget(self._trend_panel(), 38)
         self.worker.told.connect(lambda words: self.words.show_text(words, theme.DIM))
-        self.worker.done.connect(lambda _: self._finish(f"✓ {self.worker.name}: pass", theme.GOOD))
+        self.worker.done.connect(
+            lambda _: self._finish(tr("✓ {name}: pass", name=self.worker.name), theme.GOOD)
+        )
         self.worker.failed.connect(lambda words: self._finish(f"✗ {words}", theme.ALARM))
         self._show()
 
@@ -78,7 +91,7 @@ class QcPage(QtWidgets.QWidget):
         return button
 
     def _figures_panel(self) -> Panel:
-        panel = Panel("QUALITY CONTROL", teaches="Of the newest run that one was made of.")
+        panel = Panel(tr("QUALITY CONTROL"), teaches=tr("Of the newest run that one was made of."))
         self.note = panel.note
         buttons = QtWidgets.QHBoxLayout()
         buttons.addWidget(self.make, 3)
@@ -91,7 +104,7 @@ class QcPage(QtWidgets.QWidget):
         return panel
 
     def _trend_panel(self) -> Panel:
-        panel = Panel("TREND", teaches="Of each run, over the days before the newest.")
+        panel = Panel(tr("TREND"), teaches=tr("Of each run, over the days before the newest."))
         self.count = panel.note
         panel.body.addWidget(self.plots, 1)
         return panel
@@ -123,13 +136,15 @@ class QcPage(QtWidgets.QWidget):
         newest = self._history.newest
         result = newest[1] if newest else None
         status = qc_status(result, _now())
-        symbol, colour = LOOKS[status.state]
+        symbol, colour = LOOKS[status.state][0], theme.shade(LOOKS[status.state][1])
         self.status.show_text(f"{symbol} {_told(status)}", colour)
         self.table.show_result(result)
         trend = trend_of(self._history)
         self.plots.show_trend(trend if trend.results else None)
         runs = len(trend.results)
-        self.count.show_text(f"{runs} run{'s' if runs != 1 else ''}" if runs else "")
+        self.count.show_text(
+            tr("{runs} run{value}", runs=runs, value="s" if runs != 1 else "") if runs else ""
+        )
         self.note.show_text(f"{result.scanner} · {result.source}" if result else "")
         if self._history.damaged:
             self.words.show_text(f"⚠ {'; '.join(self._history.damaged)}", theme.WARNING)
@@ -137,7 +152,7 @@ class QcPage(QtWidgets.QWidget):
 
     def _enable(self) -> None:
         self.make.setEnabled(not self.worker.busy and not self._busy_run)
-        self.make.setToolTip(UNDER_WAY if self._busy_run else "")
+        self.make.setToolTip(tr(UNDER_WAY) if self._busy_run else "")
         self.open_report.setEnabled(self.report is not None)
 
     # --- what can be done ---------------------------------------------------------------------
@@ -150,10 +165,10 @@ class QcPage(QtWidgets.QWidget):
         return path if path is not None and path.is_file() else None
 
     def _make(self) -> None:
-        source = SOURCES[self.source.currentText()]
+        source = SOURCES[self.source.currentData()]
         words = ["qc", "run", self._last, "--runs", str(self._root())]
         if self.worker.start("QC", *words, *(["--source", source] if source else [])):
-            self.words.show_text("QC …", theme.DIM)
+            self.words.show_text(tr("QC …"), theme.DIM)
         self._enable()
 
     def _finish(self, words: str, colour: str) -> None:
@@ -165,7 +180,9 @@ class QcPage(QtWidgets.QWidget):
         if path is None:
             return
         if not QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(str(path))):
-            self.words.show_text(f"no program here shows PDF files: {path}", theme.WARNING)
+            self.words.show_text(
+                tr("no program here shows PDF files: {path}", path=path), theme.WARNING
+            )
 
     def end(self) -> None:
         """End what runs, for a window that closes."""
@@ -174,7 +191,7 @@ class QcPage(QtWidgets.QWidget):
 
 def _told(status: QcStatus) -> str:
     if status.state == "none":
-        return (
+        return tr(
             "no QC yet: measure a point, line or cylinder (SPECT: a flood), then press the button"
         )
     return status.words

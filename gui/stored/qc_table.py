@@ -7,13 +7,14 @@ from pyqtgraph.Qt import QtCore, QtGui, QtWidgets
 from daq.folder.quality.qc_result import QcPart, QcResult
 from gui.kit import theme
 from gui.kit.tables import ReadTable
+from gui.kit.words import mark, tr
 from hw.scanner.judged_figure import FAIL, INFORMATION, NO_LIMIT, PASS
 
-COLUMNS = ("Figure", "Value", "Limit", "Verdict")
+COLUMNS = (mark("Figure"), mark("Value"), mark("Limit"), mark("Verdict"))
 ROW_PX = 22
 LOOKS = {
-    PASS: ("✓ pass", theme.GOOD), FAIL: ("✗ FAIL", theme.ALARM),
-    NO_LIMIT: ("· no limit", theme.DIM), INFORMATION: ("", theme.DIM),
+    PASS: (mark("✓ pass"), theme.GOOD), FAIL: (mark("✗ FAIL"), theme.ALARM),
+    NO_LIMIT: (mark("· no limit"), theme.DIM), INFORMATION: ("", theme.DIM),
 }  # fmt: skip
 Row = tuple[tuple[str, str, str, str], str]
 """The cells, and the colour of the last; "" for the title of a part."""
@@ -28,11 +29,11 @@ def _part_rows(part: QcPart) -> list[Row]:
     rows: list[Row] = [((part.title, "", "", ""), "")]
     if part.reason:
         word, colour = ("✗", theme.WARNING) if part.needed else ("·", theme.DIM)
-        rows.append((("  not measured", part.reason, "", word), colour))
+        rows.append(((tr("  not measured"), part.reason, "", word), colour))
     for figure in part.figures:
         name, value, limit, verdict = figure.cells
         word, colour = LOOKS[verdict]
-        rows.append(((f"  {name}", value, limit, word), colour))
+        rows.append(((f"  {name}", value, limit, tr(word)), theme.shade(colour)))
     return rows
 
 

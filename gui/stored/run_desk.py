@@ -14,6 +14,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import ElidedLabel
+from gui.kit.words import mark, tr
 from gui.stored.export_formats import EXPORTS
 from gui.stored.job import Job
 
@@ -22,11 +23,11 @@ IN_A_ROW = 6
 REPLAY_ENDS_MS = 15_000
 """For a replay to close its run and end all its processes."""
 
-SPEEDS = ("1", "0.5", "2", "5", "20", "as fast as it goes")
-SCAN_WORDS = (
+SPEEDS = ("1", "0.5", "2", "5", "20", mark("as fast as it goes"))
+SCAN_WORDS = mark(
     "✗ a scan is under way on this daq: replay when it is closed, so that nothing is taken from it"
 )
-END_REPLAY, REPLAY = "End replay", "Replay…"
+END_REPLAY, REPLAY = mark("End replay"), mark("Replay…")
 MADE = ("image", "files", "copy")
 """Where a command's result says what it made."""
 
@@ -67,21 +68,21 @@ class RunDesk(QtWidgets.QWidget):
 
     def _acts(self) -> dict[str, Callable[[], object]]:
         return {
-            "Keep": lambda: self._review("--keep"),
-            "Test": lambda: self._review("--test"),
-            "Discard…": self._discard,
-            "Sign…": self._sign,
-            "Compare": self.compare.emit,
+            mark("Keep"): lambda: self._review("--keep"),
+            mark("Test"): lambda: self._review("--test"),
+            mark("Discard…"): self._discard,
+            mark("Sign…"): self._sign,
+            mark("Compare"): self.compare.emit,
             REPLAY: self._replay,
-            "Reconstruct": lambda: self.work("reconstruction", "reconstruct", self._run),
-            "Export…": self._export,
-            "Archive…": self._archive,
-            "Verify": lambda: self.work("verification", "runs", "--verify", self._run),
-            "Cancel": self.worker.cancel,
+            mark("Reconstruct"): lambda: self.work("reconstruction", "reconstruct", self._run),
+            mark("Export…"): self._export,
+            mark("Archive…"): self._archive,
+            mark("Verify"): lambda: self.work("verification", "runs", "--verify", self._run),
+            mark("Cancel"): self.worker.cancel,
         }
 
     def _button(self, name: str, act: Callable[[], object]) -> QtWidgets.QPushButton:
-        button = QtWidgets.QPushButton(name)
+        button = QtWidgets.QPushButton(tr(name))
         button.setMinimumHeight(TALL_PX)
         button.clicked.connect(lambda: act())
         return button
@@ -103,17 +104,17 @@ class RunDesk(QtWidgets.QWidget):
             button.setEnabled(busy if name == "Cancel" else chosen and not busy)
         self.buttons["Compare"].setEnabled(chosen)
         self.buttons[REPLAY].setEnabled(chosen or self.player.busy)
-        self.buttons[REPLAY].setText(END_REPLAY if self.player.busy else REPLAY)
+        self.buttons[REPLAY].setText(tr(END_REPLAY if self.player.busy else REPLAY))
 
-    def say(self, words: str, colour: str = theme.DIM) -> None:
-        """Show words below the list."""
-        self.words.show_text(words, colour)
+    def say(self, words: str, colour: str = "") -> None:
+        """Show words below the list, faintly by themselves."""
+        self.words.show_text(words, colour or theme.DIM)
 
     # --- what can be done ---------------------------------------------------------------------
 
     def work(self, called: str, *words: str) -> None:
         """Do a command of ours with the run, in another process."""
-        called = f"{called} of {self._run}"
+        called = tr("{called} of {run}", called=called, run=self._run)
         if self.worker.start(called, *words, "--runs", str(self._root())):
             self.say(f"{called} …")
         self._enable()
@@ -122,23 +123,32 @@ class RunDesk(QtWidgets.QWidget):
         self.work("review", "review", self._run, *words)
 
     def _discard(self) -> None:
-        reason = self.ask("Discard", f"Why is {self._run} discarded? It is not deleted.")
+        reason = self.ask(
+            tr("Discard"), tr("Why is {run} discarded? It is not deleted.", run=self._run)
+        )
         if reason:
             self._review("--discard", reason)
 
     def _sign(self) -> None:
-        who = self.ask("Sign", f"Who signs the review of {self._run}?")
+        who = self.ask(tr("Sign"), tr("Who signs the review of {run}?", run=self._run))
         if who:
             self._review("--by", who)
 
     def _export(self) -> None:
-        what = self.ask_which("Export", f"What is {self._run} to be written as?", list(EXPORTS))
-        if what in EXPORTS:
-            command, name = EXPORTS[what]
+        what = self.ask_which(
+            tr("Export"),
+            tr("What is {run} to be written as?", run=self._run),
+            [tr(one) for one in EXPORTS],
+        )
+        called = {tr(one): how for one, how in EXPORTS.items()}
+        if what in called:
+            command, name = called[what]
             self.work("export", command, self._run, "--format", name)
 
     def _archive(self) -> None:
-        question = f"Folder on another disk for a copy of {self._run}, without its identity.json"
+        question = tr(
+            "Folder on another disk for a copy of {run}, without its identity.json", run=self._run
+        )
         if place := self.ask_folder(question):
             self.work("archive", "archive", self._run, place)
 
@@ -147,17 +157,19 @@ class RunDesk(QtWidgets.QWidget):
             self.player.cancel()
             return
         if self._scanning:
-            self.say(SCAN_WORDS, theme.WARNING)
+            self.say(tr(SCAN_WORDS), theme.WARNING)
             return
-        question = f"How fast is {self._run} to be replayed? Seconds of the run a second:"
-        speed = self.ask_which("Replay", question, SPEEDS, editable=True)
+        question = tr(
+            "How fast is {run} to be replayed? Seconds of the run a second:", run=self._run
+        )
+        speed = self.ask_which(tr("Replay"), question, [tr(one) for one in SPEEDS], editable=True)
         if not speed:
             return
-        words = ["--fast"] if speed == SPEEDS[-1] else ["--speed", speed]
-        called = f"replay of {self._run}"
+        words = ["--fast"] if speed == tr(SPEEDS[-1]) else ["--speed", speed]
+        called = tr("replay of {run}", run=self._run)
         runs = ["--runs", str(self._root())]
         if self.player.start(called, "replay", self._run, *words, *runs):
-            self.say(f"{called} … its console opens beside this one")
+            self.say(tr("{called} … its console opens beside this one", called=called))
         self._enable()
 
     def ask(self, title: str, question: str) -> str:
@@ -197,4 +209,4 @@ def _made(found: Any) -> str:
         made = made.get("place") if isinstance(made, dict) else made
         if isinstance(made, str):
             return made
-    return "done"
+    return tr("done")

@@ -12,8 +12,18 @@ from daq.folder.listing.catalogue import is_found
 from gui.kit import theme
 from gui.kit.tables import ReadTable
 from gui.kit.wording import clock_text, grouped
+from gui.kit.words import mark
 
-COLUMNS = ("Run", "Armed", "Condition", "Review", "Time", "Prompts", "MB", "Copies")
+COLUMNS = (
+    mark("Run"),
+    mark("Armed"),
+    mark("Condition"),
+    mark("Review"),
+    mark("Time"),
+    mark("Prompts"),
+    mark("MB"),
+    mark("Copies"),
+)
 WIDTHS_PX = (124, 84, 72, 60, 84, 64, 50)
 """Of all columns but the first."""
 

@@ -16,6 +16,7 @@ from daq.client.register import running_systems
 from gui.image.image_file import StoredImage
 from gui.kit import theme
 from gui.kit.panels import Panel
+from gui.kit.words import mark, tr
 from gui.link.daq_view import Link
 from gui.stored.compare_window import CompareWindow
 from gui.stored.job import Job
@@ -24,10 +25,10 @@ from gui.stored.run_list import MOST_PICTURES, RunList, picture_of
 from gui.stored.stored_image import StoredImagePanel
 from hw.errors import TomoshibiError
 
-SEARCH_WORDS = "search: name, date, protocol, nuclide, condition, review"
-NONE_WORDS = "no runs here yet"
-COMPARE_WORDS = "compare: choose the other image, then press Compare again"
-NO_IMAGE_WORDS = "compare: no image is shown"
+SEARCH_WORDS = mark("search: name, date, protocol, nuclide, condition, review")
+NONE_WORDS = mark("no runs here yet")
+COMPARE_WORDS = mark("compare: choose the other image, then press Compare again")
+NO_IMAGE_WORDS = mark("compare: no image is shown")
 
 
 class RunsPage(QtWidgets.QWidget):
@@ -45,7 +46,7 @@ class RunsPage(QtWidgets.QWidget):
         self.table, self.image = RunList(), StoredImagePanel()
         self.desk = RunDesk(lambda: self.root)
         self.search = QtWidgets.QLineEdit()
-        self.search.setPlaceholderText(SEARCH_WORDS)
+        self.search.setPlaceholderText(tr(SEARCH_WORDS))
         self.search.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)  # keys are the pages'
         self.search.textChanged.connect(self._filter)
         row = QtWidgets.QHBoxLayout(self)
@@ -61,7 +62,7 @@ class RunsPage(QtWidgets.QWidget):
         self.desk.compare.connect(self._compare)
 
     def _list_panel(self) -> Panel:
-        panel = Panel("RUNS", teaches="All runs in the daq's folder, the newest first.")
+        panel = Panel(tr("RUNS"), teaches=tr("All runs in the daq's folder, the newest first."))
         self.count = panel.note
         panel.body.addWidget(self.search)
         panel.body.addWidget(self.table, 1)
@@ -118,7 +119,7 @@ class RunsPage(QtWidgets.QWidget):
 
     def _tell_troubles(self, damaged: dict[str, Any], unfinished: list[str]) -> None:
         """Tell what is wrong with runs: in words once, for others follow; at the count always."""
-        named = {"✗ damaged": damaged, "⚠ need recovery": unfinished}
+        named = {tr("✗ damaged"): damaged, tr("⚠ need recovery"): unfinished}
         troubles = "; ".join(f"{what}: {', '.join(runs)}" for what, runs in named.items() if runs)
         self.count.setToolTip(troubles)
         self._wrong = len(damaged) + len(unfinished)
@@ -135,10 +136,14 @@ class RunsPage(QtWidgets.QWidget):
     def _filter(self) -> None:
         self.table.show_runs(self._runs, search=self.search.text())
         shown, there = self.table.rowCount(), len(self._runs)
-        words = f"{there} run{'s' * (there != 1)}" if there else NONE_WORDS
+        words = (
+            tr("{there} run{value}", there=there, value="s" * (there != 1))
+            if there
+            else tr(NONE_WORDS)
+        )
         if shown != there:
-            words = f"{shown} of {there}"
-        wrong = f"⚠ {self._wrong} to look after · " if self._wrong else ""
+            words = tr("{shown} of {there}", shown=shown, there=there)
+        wrong = tr("⚠ {wrong} to look after · ", wrong=self._wrong) if self._wrong else ""
         self.count.show_text(wrong + words, theme.WARNING if wrong else "")
 
     def _look_at(self, name: str) -> None:
@@ -154,12 +159,12 @@ class RunsPage(QtWidgets.QWidget):
         """Hold the image that is shown; show it beside the next one that is asked for."""
         shown = self.image.shown
         if shown is None:
-            self.desk.say(NO_IMAGE_WORDS, theme.WARNING)
+            self.desk.say(tr(NO_IMAGE_WORDS), theme.WARNING)
             return
         this = f"{self.table.name} · {shown.path.name}", shown
         if self._held is None or self._held[1].path == shown.path:
             self._held = this
-            self.desk.say(COMPARE_WORDS, theme.NOTICE)
+            self.desk.say(tr(COMPARE_WORDS), theme.NOTICE)
             return
         if self.compared is not None:
             self.compared.close()

@@ -16,6 +16,7 @@ from gui.kit.colour_maps import Image
 from gui.kit.panels import ElidedLabel
 from gui.kit.pictures import PERCENTILES, PicturePanel, captioned
 from gui.kit.wording import level_text, short_unit, shown_unit
+from gui.kit.words import tr
 
 PLACES = ((0, 0, 2), (1, 0, 1), (1, 1, 1))
 """Of the three cuts: row, column, columns."""
@@ -31,16 +32,16 @@ class StoredImagePanel(PicturePanel):
     """The chosen image of the chosen run. It is read in a thread; :meth:`refresh` takes it."""
 
     def __init__(self) -> None:
-        super().__init__("IMAGE", teaches="A stored image of the chosen run.")
+        super().__init__(tr("IMAGE"), teaches=tr("A stored image of the chosen run."))
         self._reader = ThreadPoolExecutor(1, "image")
         self._coming: Future[StoredImage] | None = None
         self.shown: StoredImage | None = None
         self._cursor = [0, 0, 0]
         self.choice = QtWidgets.QComboBox()
-        self.choice.setToolTip("The run's images, the newest first")
+        self.choice.setToolTip(tr("The run's images, the newest first"))
         self.choice.currentIndexChanged.connect(self._open)
         self.frame = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
-        self.frame.setToolTip("Frame or gate")
+        self.frame.setToolTip(tr("Frame or gate"))
         self.words = ElidedLabel(size_px=theme.BASE_PX)
         self.linked = LinkedViews()
         self.views = self.linked.by_name
@@ -62,9 +63,9 @@ class StoredImagePanel(PicturePanel):
         self.body.addWidget(self.bar)
         self.body.addLayout(
             captioned(
-                ("Frame", self.frame),
-                ("Colours", self.map_box),
-                ("Window 0 to", self.percentile_box, self.level),
+                (tr("Frame"), self.frame),
+                (tr("Colours"), self.map_box),
+                (tr("Window 0 to"), self.percentile_box, self.level),
             )
         )
 
@@ -83,9 +84,9 @@ class StoredImagePanel(PicturePanel):
         self.shown = None
         if path is None:
             self._coming = None
-            self._blank("no image is stored with this run")
+            self._blank(tr("no image is stored with this run"))
             return
-        self._blank("reading …")
+        self._blank(tr("reading …"))
         self._coming = self._reader.submit(read_image, path)
 
     def _blank(self, words: str) -> None:
@@ -125,9 +126,9 @@ class StoredImagePanel(PicturePanel):
         if image is None:
             return
         volume = np.ascontiguousarray(image.volume[..., self.frame.value()])
-        percentile = PERCENTILES[self.percentile_box.currentText()]
+        percentile = PERCENTILES[self.percentile_box.currentData()]
         upper = full_level(volume, percentile) * self.level.value() / 100
-        table = self._tables[self.map_box.currentText()]
+        table = self._tables[self.map_box.currentData()]
         self.linked.draw(volume, self._cursor, upper, table)
         each, unit = shown_unit(image.unit)
         labels = ("0", level_text(each * upper / 2), level_text(each * upper))

@@ -10,14 +10,15 @@ from pyqtgraph.Qt import QtGui, QtWidgets
 from daq.folder.protocols.shelf import Shelf
 from gui.kit import theme
 from gui.kit.panels import CalmLabel
+from gui.kit.words import mark, tr
 from gui.link.command_desk import CommandDesk
 from hw.messages.scan_protocol import ScanProtocol
 from hw.messages.telemetry import Telemetry
 
-NONE = "no protocol"
-TEACHES = (
-    "What the next Arm is to be by: nuclide, windows, live image and what ends the run.\n"
-    "`tomoshibi protocols save NAME --from RUN` saves one."
+NONE = mark("no protocol")
+TEACHES = mark(
+    "What the next Arm is to be by: nuclide, windows, live image and what "
+    "ends the run.\n`tomoshibi protocols save NAME --from RUN` saves one."
 )
 
 
@@ -44,8 +45,8 @@ class ProtocolChoice(QtWidgets.QWidget):
         self.box.setMinimumContentsLength(12)
         policy = QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.box.setSizeAdjustPolicy(policy)
-        self.box.setAccessibleName("Protocol")
-        self.box.setToolTip(TEACHES)
+        self.box.setAccessibleName(tr("Protocol"))
+        self.box.setToolTip(tr(TEACHES))
         self.box.activated.connect(self._choose)
         self.words = CalmLabel(size_px=theme.SMALL_PX)
         self.words.setWordWrap(True)
@@ -71,15 +72,15 @@ class ProtocolChoice(QtWidgets.QWidget):
             self._set = False
             self.box.setCurrentIndex(0)
         held = telemetry.protocol if telemetry else ""
-        first = f"as it was: {held or NONE}"
+        first = tr("as it was: {value}", value=held or tr(NONE))
         if self.box.itemText(0) != first:
             self.box.setItemText(0, first)
         self._tell(telemetry)
 
     def _fill(self, telemetry: Telemetry | None) -> None:
         self.box.clear()
-        self.box.addItem(f"as it was: {NONE}")
-        self.box.addItem(NONE)
+        self.box.addItem(tr("as it was: {none}", none=tr(NONE)))
+        self.box.addItem(tr(NONE))
         for one in self._shelf.newest():
             if fits(one.protocol, telemetry):
                 title = f": {one.protocol.title}" if one.protocol.title else ""
@@ -99,7 +100,7 @@ class ProtocolChoice(QtWidgets.QWidget):
         if self._shelf.faults:
             self.words.show_text(f"⚠ {self._shelf.faults[0]}", theme.WARNING)
         elif protocol is not None:
-            self.words.show_text(f"✓ next run {protocol.until.words()}", theme.GOOD)
+            self.words.show_text(tr("✓ next run {words}", words=protocol.until.words()), theme.GOOD)
         elif self._set or telemetry is None:
             self.words.show_text("", theme.DIM)
         else:

@@ -15,6 +15,7 @@ from typing import Any
 from daq.errors import RunError
 from daq.folder.identity.identity_file import identity_of
 from daq.folder.identity.study_file import Study, study_of
+from gui.kit.words import mark, tr
 from hw.messages.patient_position import UNKNOWN
 from hw.physics.nuclides import nuclide_in
 
@@ -31,24 +32,32 @@ class Field:
 
 FIELDS: dict[str, Field] = {
     "patient_id": Field(
-        "Patient id", "", "A pseudonym, kept in identity.json alone, which its owner can read.",
+        mark("Patient id"),
+        "",
+        mark("A pseudonym, kept in identity.json alone, which its owner can read."),
         "P-0042",
     ),
-    "sex": Field("Sex", "", "F, M or O; kept in identity.json alone."),
-    "age_years": Field("Age", "years", "At the scan."),
-    "weight_kg": Field("Weight", "kg", "SUV needs it.", "70"),
-    "height_cm": Field("Height", "cm", "Tells a weight that cannot be right.", "172"),
+    "sex": Field(mark("Sex"), "", mark("F, M or O; kept in identity.json alone.")),
+    "age_years": Field(mark("Age"), mark("years"), mark("At the scan.")),
+    "weight_kg": Field(mark("Weight"), "kg", mark("SUV needs it."), "70"),
+    "height_cm": Field(mark("Height"), "cm", mark("Tells a weight that cannot be right."), "172"),
     "patient_position": Field(
-        "Position", "", "How the patient lies: the image's letters, DICOM and NIfTI follow it."
+        mark("Position"),
+        "",
+        mark("How the patient lies: the image's letters, DICOM and NIfTI follow it."),
     ),
-    "tracer": Field("Tracer", "", "With its nuclide, such as FDG F-18.", "FDG F-18"),
-    "injected_MBq": Field("Injected", "MBq", "As measured in the syringe.", "185"),
-    "injected_at": Field("… at", "", "Time of that measurement: 9:30, or 2026-11-23 9:30.", "9:30"),
-    "residual_MBq": Field("Residual", "MBq", "What was left in syringe and line.", "4"),
-    "residual_at": Field("… at", "", "Time of that measurement.", "9:36"),
-    "operator": Field("Operator", "", "Who takes the scan."),
-    "notes": Field("Notes", "", "Nothing that identifies a person: they are kept with the run."),
-}  # fmt: skip
+    "tracer": Field(mark("Tracer"), "", mark("With its nuclide, such as FDG F-18."), "FDG F-18"),
+    "injected_MBq": Field(mark("Injected"), "MBq", mark("As measured in the syringe."), "185"),
+    "injected_at": Field(
+        mark("… at"), "", mark("Time of that measurement: 9:30, or 2026-11-23 9:30."), "9:30"
+    ),
+    "residual_MBq": Field(mark("Residual"), "MBq", mark("What was left in syringe and line."), "4"),
+    "residual_at": Field("… at", "", mark("Time of that measurement."), "9:36"),
+    "operator": Field(mark("Operator"), "", mark("Who takes the scan.")),
+    "notes": Field(
+        mark("Notes"), "", mark("Nothing that identifies a person: they are kept with the run.")
+    ),
+}
 
 NUMBERS = ("age_years", "weight_kg", "height_cm", "injected_MBq", "residual_MBq")
 TIMES = ("injected_at", "residual_at")
@@ -105,7 +114,7 @@ def _number(reading: StudyReading, name: str, text: str) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        reading.faults[name] = f"“{text}” is not a number"
+        reading.faults[name] = tr("“{text}” is not a number", text=text)
         return None
     return value
 
@@ -122,7 +131,7 @@ def _time(reading: StudyReading, name: str, text: str, now: dt.datetime) -> str 
         clock = dt.time(int(found["h"]), int(found["m"]), int(found["s"] or 0))
         day = dt.date.fromisoformat(found["day"]) if found["day"] else now.date()
     except ValueError:
-        reading.faults[name] = f"“{text}” is no time: write 9:30, or 2026-11-23 9:30"
+        reading.faults[name] = tr("“{text}” is no time: write 9:30, or 2026-11-23 9:30", text=text)
         return None
     given = dt.datetime.combine(day, clock, now.tzinfo)
     if not found["day"] and given > now + dt.timedelta(hours=1):
@@ -147,7 +156,7 @@ def _take_identity(reading: StudyReading, texts: dict[str, str]) -> None:
     try:
         identity_of(identity)
     except RunError:
-        reading.faults["patient_id"] = "at most 256 letters"
+        reading.faults["patient_id"] = tr("at most 256 letters")
     reading.args["identity"] = identity
 
 
@@ -161,5 +170,9 @@ def _judge(reading: StudyReading, study: Study, now: dt.datetime) -> None:
     net_Bq = study.net_injected_Bq(half_life_s)
     if net_Bq is not None and net_Bq > 0:
         left_MBq = net_Bq * 1e-6 * 2.0 ** (since_s / half_life_s)  # since_s is negative afterwards
-        now_words = f"{left_MBq:.4g} MBq now, {-since_s / 60:.0f} min later"
-        reading.net_words = f"{net_Bq * 1e-6:.4g} MBq went in, {now_words}"
+        now_words = tr(
+            "{left_MBq:.4g} MBq now, {value:.0f} min later", left_MBq=left_MBq, value=-since_s / 60
+        )
+        reading.net_words = tr(
+            "{value:.4g} MBq went in, {now_words}", value=net_Bq * 1e-06, now_words=now_words
+        )

@@ -9,6 +9,7 @@ from pyqtgraph.Qt import QtCore, QtWidgets
 
 from gui.kit import theme
 from gui.kit.panels import CalmLabel, ElidedLabel, Panel, scrolling
+from gui.kit.words import mark, tr
 from gui.link.command_desk import ALLOWED, CommandDesk
 from gui.study.protocol_choice import ProtocolChoice
 from gui.study.reading import FIELDS, TIMES, StudyReading, read_study_form
@@ -19,10 +20,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "patient_position": PATIENT_POSITIONS,
     "sex": ("", "F", "M", "O"),
 }
-NOTHING = "○ nothing is set: the next run will have no study"
-SET = "✓ set for the next run: it goes with the next Arm"
-CHANGED = "⚠ changed since: press “Use for the next run”"
-GONE = "◆ it is in the run that was armed; the next run will have no study"
+NOTHING = mark("○ nothing is set: the next run will have no study")
+SET = mark("✓ set for the next run: it goes with the next Arm")
+CHANGED = mark("⚠ changed since: press “Use for the next run”")
+GONE = mark("◆ it is in the run that was armed; the next run will have no study")
 WIDEST_PX = 640
 MOST_CHECKS = 8
 CHECK_LOOKS = {
@@ -50,7 +51,9 @@ class StudyPage(QtWidgets.QWidget):
         self.protocol = ProtocolChoice(desk)
         self.editors: dict[str, QtWidgets.QLineEdit | QtWidgets.QComboBox] = {}
         self.faults: dict[str, ElidedLabel] = {}
-        panel = Panel("PATIENT AND STUDY", teaches="Of the next run; all of it may be left empty.")
+        panel = Panel(
+            tr("PATIENT AND STUDY"), teaches=tr("Of the next run; all of it may be left empty.")
+        )
         form = QtWidgets.QWidget()
         form.setLayout(self._form())
         form.setMaximumWidth(WIDEST_PX)
@@ -68,12 +71,12 @@ class StudyPage(QtWidgets.QWidget):
         grid.setVerticalSpacing(2)
         for row, (name, field) in enumerate(FIELDS.items()):
             editor = self._choice(name) if name in CHOICES else self._line(name)
-            caption, fault = CalmLabel(field.caption), ElidedLabel(size_px=theme.SMALL_PX)
+            caption, fault = CalmLabel(tr(field.caption)), ElidedLabel(size_px=theme.SMALL_PX)
             caption.setObjectName("dim")
             caption.setBuddy(editor)
-            editor.setAccessibleName(field.caption)
+            editor.setAccessibleName(tr(field.caption))
             for widget in (caption, editor):
-                widget.setToolTip(field.teaches)
+                widget.setToolTip(tr(field.teaches))
             self.editors[name], self.faults[name] = editor, fault
             grid.addWidget(caption, row, 0)
             grid.addWidget(editor, row, 1)
@@ -103,14 +106,16 @@ class StudyPage(QtWidgets.QWidget):
         return box
 
     def _now_button(self, name: str) -> QtWidgets.QPushButton:
-        button = QtWidgets.QPushButton("now")
-        button.setToolTip("Write the present time")
+        button = QtWidgets.QPushButton(tr("now"))
+        button.setToolTip(tr("Write the present time"))
         button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         button.clicked.connect(lambda: self._write(name, f"{self._clock():%H:%M:%S}"))
         return button
 
     def _next_run(self) -> Panel:
-        panel = Panel("NEXT RUN", teaches="What goes with the next Arm; what to look at before.")
+        panel = Panel(
+            tr("NEXT RUN"), teaches=tr("What goes with the next Arm; what to look at before.")
+        )
         self.checks = [CalmLabel() for _ in range(MOST_CHECKS)]
         self.state, self.doubts = CalmLabel(size_px=theme.BASE_PX, bold=True), CalmLabel()
         self.net = CalmLabel(size_px=theme.BASE_PX)
@@ -118,18 +123,18 @@ class StudyPage(QtWidgets.QWidget):
             label.setWordWrap(True)
             panel.body.addWidget(label)
         panel.body.addSpacing(8)
-        panel.body.addWidget(_caption("Protocol"))
+        panel.body.addWidget(_caption(tr("Protocol")))
         panel.body.addWidget(self.protocol)
         panel.body.addSpacing(8)
-        panel.body.addWidget(_caption("Before the start"))
+        panel.body.addWidget(_caption(tr("Before the start")))
         for label in self.checks:
             label.setWordWrap(True)
             label.hide()
             panel.body.addWidget(label)
         panel.body.addStretch(1)
-        self.use = QtWidgets.QPushButton("Use for the next run")
+        self.use = QtWidgets.QPushButton(tr("Use for the next run"))
         self.use.clicked.connect(self._accept)
-        self.clear = QtWidgets.QPushButton("Clear the form")
+        self.clear = QtWidgets.QPushButton(tr("Clear the form"))
         self.clear.clicked.connect(self._clear)
         for button in (self.use, self.clear):
             button.setMinimumHeight(44)
@@ -166,11 +171,11 @@ class StudyPage(QtWidgets.QWidget):
         """Follow what became of the form: whether it is set, or in a run (None: no daq)."""
         if self._used is not None and not self._desk.study:
             self._used = None
-            self.state.show_text(GONE, theme.NOTICE)
+            self.state.show_text(tr(GONE), theme.NOTICE)
         self.protocol.refresh(telemetry)
         self._show_checks(telemetry.checks if telemetry else [])
         allowed = telemetry is not None and "arm" in ALLOWED[telemetry.state]
-        words = "" if allowed else "A run is armed or under way: this is for the one after it"
+        words = "" if allowed else tr("A run is armed or under way: this is for the one after it")
         self.use.setToolTip(words)
 
     def _show_checks(self, checks: list[StartCheck]) -> None:
@@ -180,7 +185,9 @@ class StudyPage(QtWidgets.QWidget):
                 label.setHidden(not there)
             if there:
                 look = CHECK_LOOKS[checks[place].state]
-                label.show_text(f"{look[0]} {checks[place].name}: {checks[place].words}", look[1])
+                label.show_text(
+                    f"{look[0]} {checks[place].name}: {checks[place].words}", theme.shade(look[1])
+                )
 
     def _show(self) -> StudyReading:
         """Show the mistakes and what the form says."""
@@ -196,14 +203,16 @@ class StudyPage(QtWidgets.QWidget):
         self.use.setEnabled(not reading.faults and bool(reading.args))
         if reading.faults:
             many = len(reading.faults)
-            words = f"✗ {many} field{'s' if many > 1 else ''} cannot be used"
+            words = tr(
+                "✗ {many} field{value} cannot be used", many=many, value="s" if many > 1 else ""
+            )
             self.state.show_text(words, theme.ALARM)
         elif self._used == texts:
-            self.state.show_text(SET, theme.GOOD)
+            self.state.show_text(tr(SET), theme.GOOD)
         elif self._used is not None:
-            self.state.show_text(CHANGED, theme.WARNING)
+            self.state.show_text(tr(CHANGED), theme.WARNING)
         else:
-            self.state.show_text(NOTHING, theme.DIM)
+            self.state.show_text(tr(NOTHING), theme.DIM)
         return reading
 
     def _accept(self) -> None:
