@@ -1,4 +1,4 @@
-"""Each language has every text of the console and of the catalogue, with the same values in it."""
+"""Each language has every text of the console and of the catalogue, with no other values in it."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_each_text_has_its_words_and_no_text_is_left_over(language: str) -> None
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_translation_has_the_same_values_in_it(language: str) -> None:
+def test_a_translation_has_no_other_values_in_it(language: str) -> None:
     said = translations(language)
     wrong = {english: other for english, other in said.items()
-             if "{" in english and set(values_of(english)) != set(values_of(other))}  # fmt: skip
+             if not set(values_of(other)) <= set(values_of(english))}  # fmt: skip
     assert not wrong
 
 
